@@ -1,0 +1,184 @@
+"""Every deliberate failure of Sealift, sorted by who has to act.
+
+Lambda reports an exception as ``errorType`` = the bare class name, and Step Functions matches Retry and Catch
+on that name. So a class name here is a public contract: `state_machine/definition.py` refers to these classes,
+and a test fails when a class has no place there.
+
+    SealiftError
+    ├── Refused                     somebody must change something; a retry can never help
+    │   ├── InvalidInput              the execution input, the settings or a command line
+    │   ├── InvalidArchive            what was uploaded cannot become an endpoint
+    │   ├── ArchiveNotFound           there is no object where the input points
+    │   ├── AccessDenied              a role lacks a permission
+    │   ├── ModelDoesNotFit           memory, disk or start-up time
+    │   ├── NameConflict              the name is taken by something that was not asked for
+    │   ├── ConsumerNotFound          there is no such function, alias or variable to switch
+    │   └── RequestRejected           AWS called the request itself wrong
+    ├── Failed                      it was tried, and the answer was no
+    │   ├── EndpointFailed            SageMaker gave up on the endpoint
+    │   ├── EndpointTimedOut          neither InService nor Failed before the deadline
+    │   ├── SmokeTestFailed           the endpoint is up and does not answer as expected
+    │   ├── ConsumerFailed            the consumer does not work with the new endpoint
+    │   └── RollbackIncomplete        something this execution made could not be removed
+    └── NotNow                      may pass later; the state machine retries by class
+        ├── ResourceLimitExceeded     an account quota
+        ├── Throttled                 too many requests
+        ├── ServiceUnavailable        AWS answered 5xx, or not at all
+        ├── NotYetVisible             made a moment ago, not seen everywhere yet
+        ├── EndpointBusy              Creating, Updating or Deleting: AWS refuses until that is over
+        ├── ModelNotReady             the serverless container is still being provisioned
+        ├── ConsumerBusy              the consumer function is being updated
+        └── ConsumerChanged           somebody updated the consumer since it was read
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, in the four parts that a person needs to act on it."""
+
+    error: str
+    """A stable name in CamelCase, for machines: ``NoModel``, ``MemberIsLink``, ``UnknownField``."""
+    seen: str
+    wanted: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.seen}; wanted {self.wanted}; {self.fix}"
+
+    def to_json(self) -> dict[str, str]:
+        """Return the four parts as a JSON object."""
+        return asdict(self)
+
+
+class SealiftError(Exception):
+    """Base of all deliberate failures; ``str()`` is one message written for a person."""
+
+
+class Refused(SealiftError):
+    """Somebody must change something: carries every problem that was found, not just the first."""
+
+    def __init__(self, subject: str, problems: Iterable[Problem]) -> None:
+        self.subject = subject
+        self.problems = tuple(problems)
+        if not self.problems:
+            raise ValueError(f"{type(self).__name__} about {subject!r} needs at least one problem")
+        super().__init__(_sentence(subject, self.problems))
+
+
+class InvalidInput(Refused):
+    """The execution input, the settings or a command line is wrong."""
+
+
+class InvalidArchive(Refused):
+    """What was uploaded cannot become an endpoint."""
+
+
+class ArchiveNotFound(Refused):
+    """There is no object where the input points."""
+
+
+class AccessDenied(Refused):
+    """A role lacks a permission."""
+
+
+class ModelDoesNotFit(Refused):
+    """The model exceeds memory, disk or start-up time of every size that is allowed."""
+
+
+class NameConflict(Refused):
+    """The name is taken by something other than what was asked for."""
+
+
+class ConsumerNotFound(Refused):
+    """There is no such consumer function or alias."""
+
+
+class RequestRejected(Refused):
+    """AWS called the request itself wrong (a ValidationException with no name of its own here)."""
+
+
+class Failed(SealiftError):
+    """It was tried, and the answer was no."""
+
+
+class EndpointFailed(Failed):
+    """SageMaker gave up on the endpoint; the message carries its FailureReason."""
+
+
+class EndpointTimedOut(Failed):
+    """The endpoint was neither InService nor Failed before the deadline."""
+
+
+class SmokeTestFailed(Failed):
+    """The endpoint is InService and does not answer as expected."""
+
+
+class ConsumerFailed(Failed):
+    """The consumer does not work with the new endpoint."""
+
+
+class RollbackIncomplete(Failed):
+    """Something that this execution made could not be removed."""
+
+
+class NotNow(SealiftError):
+    """May pass later; the state machine decides when to try again."""
+
+
+class ResourceLimitExceeded(NotNow):
+    """An account quota is used up, or smaller than what was asked for."""
+
+
+class Throttled(NotNow):
+    """AWS asked for fewer requests."""
+
+
+class ServiceUnavailable(NotNow):
+    """AWS answered 5xx, or did not answer."""
+
+
+class NotYetVisible(NotNow):
+    """Something made a moment ago is not seen everywhere yet."""
+
+
+class EndpointBusy(NotNow):
+    """The endpoint is Creating, Updating or Deleting, and AWS refuses changes until that is over."""
+
+
+class ModelNotReady(NotNow):
+    """The serverless container is still being provisioned (HTTP 429 ModelNotReadyException)."""
+
+
+class ConsumerBusy(NotNow):
+    """The consumer function is being updated by somebody."""
+
+
+class ConsumerChanged(NotNow):
+    """The consumer's configuration is no longer the one that was read."""
+
+
+def walk(root: type[SealiftError] = SealiftError) -> Iterator[type[SealiftError]]:
+    """Yield every class below `root`, leaves and branches, in the order of definition."""
+    for child in root.__subclasses__():
+        yield child
+        yield from walk(child)
+
+
+def names(root: type[SealiftError] = SealiftError) -> list[str]:
+    """Return the names of the leaves below `root`: the error names that the state machine may see."""
+    return [cls.__name__ for cls in walk(root) if not cls.__subclasses__()]
+
+
+def _sentence(subject: str, problems: tuple[Problem, ...]) -> str:
+    if len(problems) == 1:
+        return f"{subject}: {problems[0]}"
+    listed = "; ".join(f"({n}) {problem}" for n, problem in enumerate(problems, 1))
+    return f"{subject}: {len(problems)} problems: {listed}"
