@@ -1,0 +1,68 @@
+"""An OpenAI-style answer, and whether it is what was expected; shared by the smoke test and the consumer check.
+
+Pure: takes bytes or text, returns data. Who asked, and what a wrong answer means, is the caller's matter.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model said."""
+
+    text: str
+    completion_tokens: int | None
+    """None when the answer does not tell."""
+    finish_reason: str | None
+
+
+class NotAnAnswer(ValueError):
+    """The body is not an OpenAI-style completion; the message says what it is instead."""
+
+
+def parse(body: bytes | str) -> Answer:
+    """Return the answer in a response body.
+
+    Raises:
+        NotAnAnswer: with the beginning of the body.
+    """
+    shown = body[:200]
+    try:
+        document = json.loads(body)
+        choice = document["choices"][0]
+        text = choice["message"]["content"] if "message" in choice else choice["text"]
+        usage = document.get("usage") or {}
+        if not isinstance(text, str):
+            raise TypeError(f"the answer's text is {type(text).__name__}")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise NotAnAnswer(
+            f"{shown!r} is no OpenAI-style completion ({type(error).__name__}: {error})"
+        ) from error
+    return Answer(text, usage.get("completion_tokens"), choice.get("finish_reason"))
+
+
+def shortcomings(text: str, completion_tokens: int | None, expect: dict[str, Any]) -> list[str]:
+    """Return in what respects an answer is not what was expected; empty when it is.
+
+    Args:
+        text: the answer.
+        completion_tokens: how many tokens it took, if known.
+        expect: `contains`, `matches` and `min_completion_tokens`, each of which may be absent or None.
+    """
+    found = []
+    contains = expect.get("contains")
+    if contains and contains.casefold() not in text.casefold():
+        found.append(f"it does not contain {contains!r}")
+    matches = expect.get("matches")
+    if matches and not re.search(matches, text):
+        found.append(f"nothing in it matches {matches!r}")
+    least = expect.get("min_completion_tokens") or 1
+    tokens = completion_tokens if completion_tokens is not None else len(text.split())
+    if tokens < least or not text.strip():
+        found.append(f"it has {tokens} completion tokens, wanted at least {least} that are not blank")
+    return found

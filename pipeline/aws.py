@@ -1,0 +1,269 @@
+"""The only door to boto3: clients, the predicates that read AWS's prose, and the translation into our errors.
+
+boto3 has classes of its own only for the errors that a service models. Everything else, ValidationException,
+throttling and denied access among it, arrives as `ClientError`; Lambda would report just that name, and the
+state machine could not tell them apart. `task` translates at the boundary of every function.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 botocore's own name
+
+from pipeline.errors import (
+    AccessDenied,
+    EndpointBusy,
+    ModelNotReady,
+    NameConflict,
+    Problem,
+    RequestRejected,
+    ResourceLimitExceeded,
+    SealiftError,
+    ServiceUnavailable,
+    Throttled,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+_ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
+"""One attempt: the state machine owns retries, and shows each of them in the execution's history."""
+
+_BYTES = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=5, read_timeout=60)
+"""Ranged reads are cheap to repeat and many; a retry of a whole state for one of them is not."""
+
+_INVOKE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=250)
+"""A cold start (180 s) and an answer (60 s) fit; a second attempt would generate the answer twice."""
+
+
+class Clients:
+    """The clients of one session, each made when it is first used.
+
+    Args:
+        endpoint_url: one URL for every service; None for AWS, or what the environment says
+            (AWS_ENDPOINT_URL and its per-service forms are read by the SDK itself).
+        region: the region; None for the session's own.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint_url: str | None = None,
+        region: str | None = None,
+        credentials: dict[str, str] | None = None,
+    ) -> None:
+        self._arguments: dict[str, Any] = {
+            "endpoint_url": endpoint_url,
+            "region_name": region,
+            **(credentials or {}),
+        }
+
+    @cached_property
+    def s3(self) -> S3Client:
+        """S3, with retries of its own and path-style addresses, which every S3 understands."""
+        return boto3.client(
+            "s3", config=_BYTES.merge(Config(s3={"addressing_style": "path"})), **self._arguments
+        )
+
+    @cached_property
+    def sagemaker(self) -> SageMakerClient:
+        """SageMaker's control plane."""
+        return boto3.client("sagemaker", config=_ONCE, **self._arguments)
+
+    @cached_property
+    def sagemaker_runtime(self) -> SageMakerRuntimeClient:
+        """InvokeEndpoint."""
+        return boto3.client("sagemaker-runtime", config=_INVOKE, **self._arguments)
+
+    @cached_property
+    def lambda_(self) -> LambdaClient:
+        """Lambda; an invocation may take as long as a cold start and an answer."""
+        return boto3.client("lambda", config=_INVOKE, **self._arguments)
+
+    @cached_property
+    def logs(self) -> CloudWatchLogsClient:
+        """CloudWatch Logs."""
+        return boto3.client("logs", config=_ONCE, **self._arguments)
+
+    @cached_property
+    def stepfunctions(self) -> SFNClient:
+        """Step Functions."""
+        return boto3.client("stepfunctions", config=_BYTES, **self._arguments)
+
+    @cached_property
+    def cloudformation(self) -> CloudFormationClient:
+        """CloudFormation."""
+        return boto3.client("cloudformation", config=_BYTES, **self._arguments)
+
+
+def task(
+    run: Callable[[dict[str, Any], Clients], dict[str, Any]],
+) -> Callable[[dict[str, Any], object], dict[str, Any]]:
+    """Return the Lambda handler of a task: `run` with AWS's clients, every AWS error translated."""
+
+    def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+        del context  # a task reads only its event
+        with translated():
+            return run(event, Clients())
+
+    return handler
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise Sealift's error for every boto3 error of the block; others pass as they are."""
+    try:
+        yield
+    except ClientError as error:
+        raise translate(error) from error
+    except (HTTPClientError, ConnectionError) as error:
+        raise ServiceUnavailable(
+            f"no answer from AWS: {error}; wanted an HTTP response; try again"
+        ) from error
+
+
+def translate(error: ClientError) -> SealiftError:
+    """Return Sealift's error for an AWS error response."""
+    name, message, operation = code(error), text(error), error.operation_name
+    told = f"{operation}: {name}: {message}"
+    if name == "ResourceLimitExceeded":
+        return ResourceLimitExceeded(told)
+    if name == "ModelNotReadyException":
+        return ModelNotReady(told)
+    if name in _THROTTLES:
+        return Throttled(told)
+    if is_access_denied(error):
+        return access_denied(operation, message)
+    if is_in_progress(error):
+        return EndpointBusy(told)
+    if is_already_existing(error):
+        return NameConflict(
+            operation,
+            [
+                Problem(
+                    "AlreadyExists",
+                    message,
+                    "a name that is free",
+                    "delete what has the name, or wait until it is gone",
+                )
+            ],
+        )
+    if status(error) >= 500 or name in _OUTAGES:
+        return ServiceUnavailable(told)
+    return RequestRejected(
+        operation,
+        [
+            Problem(
+                name, message, "a request that AWS accepts", "correct the execution input; see the message"
+            )
+        ],
+    )
+
+
+def access_denied(operation: str, message: str) -> AccessDenied:
+    """Return the error for a denied call, with the action and the principal where AWS names them."""
+    action = re.search(r"perform: ([\w-]+:\w+)", message)
+    principal = re.search(r"(?:User|Role|principal): (\S+)", message)
+    who = f"the role {principal[1]}" if principal else "the role of this function"
+    what = action[1] if action else operation
+    return AccessDenied(
+        operation,
+        [
+            Problem(
+                "AccessDenied",
+                message or "access denied",
+                f"{who} to be allowed {what}",
+                f"allow {what} in {who}'s policy",
+            )
+        ],
+    )
+
+
+_THROTTLES = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "SlowDown",
+        "BandwidthLimitExceeded",
+    }
+)
+_DENIALS = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Forbidden", "403"})
+_OUTAGES = frozenset(
+    {"InternalFailure", "InternalError", "InternalServerException", "ServiceUnavailable", "RequestTimeout"}
+)
+
+
+def code(error: ClientError) -> str:
+    """Return the error code of a response."""
+    return str(error.response.get("Error", {}).get("Code", "Unknown"))
+
+
+def text(error: ClientError) -> str:
+    """Return the message of a response."""
+    return str(error.response.get("Error", {}).get("Message", ""))
+
+
+def status(error: ClientError) -> int:
+    """Return the HTTP status of a response; 0 when it is not known."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def is_access_denied(error: ClientError) -> bool:
+    """Return whether the caller lacks a permission."""
+    return code(error) in _DENIALS
+
+
+def is_already_existing(error: ClientError) -> bool:
+    """Return whether SageMaker refused a create because the name is taken.
+
+    SageMaker has no error class for it: ``Cannot create already existing endpoint "arn:..."``.
+    """
+    return code(error) == "ValidationException" and "Cannot create already existing" in text(error)
+
+
+def is_missing(error: ClientError) -> bool:
+    """Return whether SageMaker, Lambda or Logs does not know what was named.
+
+    SageMaker: ``Could not find endpoint "arn:..."``, likewise endpoint configuration and model; the others
+    have ResourceNotFoundException.
+    """
+    return code(error) in {"ResourceNotFoundException", "ResourceNotFound"} or (
+        code(error) == "ValidationException" and text(error).startswith("Could not find")
+    )
+
+
+def is_missing_dependency(error: ClientError) -> bool:
+    """Return whether a create failed because what it refers to is not visible (yet).
+
+    The model and the configuration were created moments ago, so this is SageMaker's eventual consistency:
+    its API reference recommends retry logic. Model data that is missing is another matter.
+    """
+    return is_missing(error) and "model data" not in text(error)
+
+
+def is_in_progress(error: ClientError) -> bool:
+    """Return whether an endpoint cannot be changed or deleted now: ``Cannot update in-progress endpoint "arn:..."``."""
+    return code(error) == "ValidationException" and "in-progress endpoint" in text(error)
+
+
+def is_no_such_key(error: ClientError) -> bool:
+    """Return whether S3 has no such object (HeadObject has no body, so its code is the bare 404)."""
+    return code(error) in {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404"}

@@ -1,0 +1,277 @@
+"""The JSON that people and states hand over: the deployment request, its fields, and its one parser.
+
+A request comes from three places, the first that says something wins: the execution's input, a
+`deployment.json` beside the archive, the stack's defaults. All mistakes of all of them are told at once.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from pipeline import limits, naming
+from pipeline.errors import InvalidInput, Problem
+from pipeline.schema import AnyObject, Check, Field, Integer, ListOf, Number, Object, OneOf, Pattern, Text
+
+VERSION = 1
+"""Version of the documents between states; raised when a field changes its meaning."""
+
+SIDECAR = "deployment.json"
+"""The optional file beside an archive that gives a service its own settings."""
+
+_ARN = r"arn:aws[a-z-]*:"
+
+EXPECT = Object(
+    {
+        "contains": Field(Text(), "text that the answer must contain, letter case ignored"),
+        "matches": Field(Pattern(), "a regular expression that must be found in the answer"),
+        "min_completion_tokens": Field(
+            Integer(1, 100_000), "tokens that the answer must have at least", default=1
+        ),
+    }
+)
+
+PROMPT = Text("a prompt of 1 to 20000 characters", max_length=20_000)
+
+SMOKE_TEST = Object(
+    {
+        "prompts": Field(ListOf(PROMPT, 1, 20), "what to ask the new endpoint", default=["Hello."]),
+        "expect": Field(EXPECT, "what every answer must be like", default={"min_completion_tokens": 1}),
+        "max_tokens": Field(Integer(1, 4096), "tokens to generate per answer at most", default=32),
+    }
+)
+
+CONSUMER = Object(
+    {
+        "function_name": Field(
+            Text("the name or ARN of a Lambda function", r"[A-Za-z0-9-_:]{1,170}"),
+            "the Lambda that calls the endpoint",
+            required=True,
+        ),
+        "variable": Field(
+            Text("the name of an environment variable", r"[A-Za-z][A-Za-z0-9_]*"),
+            "the environment variable that holds the endpoint's name",
+            default="ENDPOINT_NAME",
+        ),
+        "alias": Field(
+            Text("the name of an alias of the function", r"(?!^[0-9]+$)[A-Za-z0-9-_]{1,128}"),
+            "the alias to move to a newly published version",
+        ),
+        "test_event": Field(AnyObject(), "the event to invoke the consumer with after the switch"),
+        "expect": Field(
+            EXPECT, "what the consumer's answer must be like", default={"min_completion_tokens": 1}
+        ),
+    }
+)
+
+INFERENCE = Object(
+    {
+        "n_ctx": Field(Integer(64, 131_072), "context length in tokens", default=2048),
+        "n_batch": Field(Integer(1, 8192), "tokens evaluated at a time", default=512),
+        "n_threads": Field(Integer(1, 64), "threads, never more than there are CPUs", default=4),
+        "max_tokens": Field(
+            Integer(1, 32_768), "tokens of an answer unless a request says otherwise", default=150
+        ),
+        "temperature": Field(Number(0, 2), "sampling temperature", default=0.7),
+        "top_p": Field(Number(0, 1), "nucleus sampling", default=0.9),
+    }
+)
+
+ARCHIVE = Object(
+    {
+        "bucket": Field(
+            Text("a bucket name", r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"),
+            "the bucket of the archive",
+            required=True,
+        ),
+        "key": Field(
+            Text("a key of 1 to 1024 characters", max_length=1024), "the key of the archive", required=True
+        ),
+        "version_id": Field(Text("a version id"), "the version; the newest when absent"),
+    }
+)
+
+_TUNABLE: dict[str, Field] = {
+    "service": Field(
+        Text("lower-case letters, digits and single hyphens, at most 40", naming.SERVICE_PATTERN),
+        "the service's name; the folder below models/ when absent",
+    ),
+    "hosting": Field(OneOf(("serverless",)), "where the endpoint runs", default="serverless"),
+    "memory_mb": Field(
+        Integer(limits.MEMORY_SIZES_MB[0], limits.MEMORY_SIZES_MB[-1], 1024),
+        "MemorySizeInMB; planned from the model when absent",
+    ),
+    "max_concurrency": Field(
+        Integer(1, limits.MAX_CONCURRENCY.value), "concurrent invocations of the endpoint", default=10
+    ),
+    "timeout_s": Field(
+        Integer(1, limits.TIMEOUT_S.value),
+        "seconds that one answer may take; SageMaker itself ends every serverless call at 60",
+        default=60,
+    ),
+    "image_uri": Field(
+        Text(
+            "an ECR image URI with a tag or digest",
+            r"[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+[:@].+",
+        ),
+        "the container image; the prebuilt PyTorch image when absent",
+    ),
+    "execution_role_arn": Field(
+        Text("the ARN of an IAM role", _ARN + r"iam::[0-9]{12}:role/.+"),
+        "the role that the endpoint runs with; the stack's own when absent",
+    ),
+    "inference": Field(INFERENCE, "settings of the model server", default={}),
+    "smoke_test": Field(SMOKE_TEST, "how the new endpoint is tried", default={}),
+    "consumer": Field(CONSUMER, "the Lambda to switch over; none when absent"),
+    "deadline_s": Field(
+        Integer(1, 7200), "seconds until an endpoint that is still Creating is given up", default=1800
+    ),
+    "poll_interval_s": Field(Integer(1, 300), "seconds between two looks at the endpoint", default=15),
+}
+
+EXECUTION_INPUT = Object({"archive": Field(ARCHIVE, "the archive to deploy", required=True), **_TUNABLE})
+DEPLOYMENT_JSON = Object(_TUNABLE)
+
+
+class StackDefaults(TypedDict):
+    """What the stack puts into the definition, so that a task needs only its event."""
+
+    execution_role_arn: str
+    account_id: str
+    region: str
+    image_uri: str
+    """Empty: the prebuilt image of the region."""
+    consumer_function_name: str
+    """Empty: no consumer unless the request names one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveLocation:
+    """Where the archive lies; `version_id` is None for the newest version or an unversioned bucket."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+
+    def __str__(self) -> str:
+        version = f" (version {self.version_id})" if self.version_id else ""
+        return f"s3://{self.bucket}/{self.key}{version}"
+
+
+def archive_location(document: Any) -> ArchiveLocation:
+    """Return where the archive of an execution input lies, before anything else of the input is known.
+
+    Raises:
+        InvalidInput: with every problem of the whole input when the archive's part is wrong.
+    """
+    problems: list[Problem] = []
+    parsed = EXECUTION_INPUT.parse(document, "", problems)
+    archive = (parsed or {}).get("archive") or {}
+    if not archive.get("bucket") or not archive.get("key"):
+        raise InvalidInput("execution input", problems)
+    return ArchiveLocation(archive["bucket"], archive["key"], archive.get("version_id"))
+
+
+def sidecar_key(archive_key: str) -> str:
+    """Return the key of the `deployment.json` beside an archive."""
+    folder, _, _ = archive_key.rpartition("/")
+    return f"{folder}/{SIDECAR}" if folder else SIDECAR
+
+
+def request(document: Any, sidecar: Any, defaults: StackDefaults) -> dict[str, Any]:
+    """Merge and check the three sources of a request.
+
+    Args:
+        document: the execution's input.
+        sidecar: the parsed `deployment.json`, or None when there is none.
+        defaults: what the stack gives.
+
+    Returns:
+        A request with every field of `EXECUTION_INPUT` present; `consumer`, `memory_mb` and `image_uri` may
+        be None.
+
+    Raises:
+        InvalidInput: with every problem of the input and the sidecar in one message.
+    """
+    problems: list[Problem] = []
+    EXECUTION_INPUT.parse(document, "", problems)
+    if sidecar is not None:
+        DEPLOYMENT_JSON.parse(sidecar, SIDECAR, problems)
+    if problems:
+        raise InvalidInput("execution input", problems)
+    merged = _merge(_stack_part(defaults), sidecar or {}, document)
+    parsed = EXECUTION_INPUT.parse(merged, "", problems)
+    if parsed is None or problems:
+        raise InvalidInput("the stack's defaults", problems)
+    for name, check in (("inference", INFERENCE), ("smoke_test", SMOKE_TEST)):
+        parsed[name] = _filled(check, parsed[name])
+    parsed["service"] = parsed["service"] or naming.service_from_key(parsed["archive"]["key"])
+    problems.extend(_whole(parsed, defaults))
+    if problems:
+        raise InvalidInput("execution input", problems)
+    return parsed
+
+
+def _stack_part(defaults: StackDefaults) -> dict[str, Any]:
+    part: dict[str, Any] = {"execution_role_arn": defaults["execution_role_arn"]}
+    if defaults["image_uri"]:
+        part["image_uri"] = defaults["image_uri"]
+    if defaults["consumer_function_name"]:
+        part["consumer"] = {"function_name": defaults["consumer_function_name"]}
+    return part
+
+
+def _merge(*documents: dict[str, Any]) -> dict[str, Any]:
+    """Merge objects field by field, later ones winning; null means "not said"."""
+    merged: dict[str, Any] = {}
+    for document in documents:
+        for name, value in document.items():
+            before = merged.get(name)
+            if value is None:
+                continue
+            merged[name] = (
+                _merge(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+            )
+    return merged
+
+
+def _filled(check: Check, value: dict[str, Any]) -> dict[str, Any]:
+    filled: dict[str, Any] = check.parse(value, "", [])
+    return filled
+
+
+def _whole(parsed: dict[str, Any], defaults: StackDefaults) -> list[Problem]:
+    """Return what is wrong with the request as a whole, after each field by itself was right."""
+    problems: list[Problem] = []
+    key = parsed["archive"]["key"]
+    if not key.endswith(naming.ARCHIVE_SUFFIXES):
+        problems.append(
+            Problem(
+                "WrongKey",
+                f"archive.key is {key!r}",
+                "a key that ends in .tar.gz or .zip",
+                "upload the model as models/<service>/model.tar.gz",
+            )
+        )
+    if parsed["service"] is None:
+        problems.append(
+            Problem(
+                "NoService",
+                f"no 'service', and archive.key {key!r} names none",
+                "a key of the form models/<service>/model.tar.gz, or the field 'service'",
+                "add 'service'",
+            )
+        )
+    image = parsed["image_uri"]
+    region = defaults["region"]
+    if image and not re.search(rf"\.ecr\.{re.escape(region)}\.", image):
+        problems.append(
+            Problem(
+                "WrongRegion",
+                f"image_uri is {image!r}",
+                f"an image in {region}, the endpoint's region",
+                f"push the image to an ECR repository in {region}",
+            )
+        )
+    return problems

@@ -1,0 +1,51 @@
+"""What the platform allows, as data with its source; no other module holds such a figure.
+
+Refuses to decide anything: `pipeline.fit` and `pipeline.documents` compare, this file only knows.
+
+Sources, by short name:
+    boto-model   the service model that botocore ships (`sagemaker`, shape `ProductionVariantServerlessConfig`)
+    serverless   https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html
+    invoke       https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints-invoke.html
+    observed     the text of ResourceLimitExceeded on ordinary accounts; AWS does not document these figures
+    asked        the deployment checklist that Sealift executes
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+MiB: Final = 1024 * 1024
+GB: Final = 1000**3
+GiB: Final = 1024 * MiB
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One figure of the platform."""
+
+    value: int
+    unit: str
+    source: str
+
+
+MEMORY_SIZES_MB: Final = (1024, 2048, 3072, 4096, 5120, 6144)
+"""Every MemorySizeInMB that serverless takes (boto-model)."""
+
+MEMORY_QUOTA_MB: Final = Limit(3072, "MB per serverless endpoint, on an ordinary account", "observed")
+CONCURRENCY_QUOTA: Final = Limit(10, "concurrent invocations of all serverless endpoints", "observed")
+ENDPOINT_QUOTA: Final = Limit(5, "serverless endpoints in a region", "observed")
+
+MAX_CONCURRENCY: Final = Limit(200, "concurrent invocations of one endpoint", "boto-model")
+DISK: Final = Limit(5 * GB, "bytes of ephemeral disk, whatever the memory size", "serverless")
+IMAGE_SIZE: Final = Limit(10 * GiB, "bytes of uncompressed container image", "serverless")
+ARCHIVE_SIZE: Final = Limit(10 * GB, "bytes of model archive", "asked")
+STARTUP_S: Final = Limit(180, "seconds from the start of the download to a 200 from /ping", "invoke")
+INVOCATION_S: Final = Limit(60, "seconds for the container to answer /invocations", "invoke")
+TIMEOUT_S: Final = Limit(300, "seconds, the upper end of the checklist's time-out setting", "asked")
+PAYLOAD: Final = Limit(4 * MiB, "bytes of a request or a response", "invoke")
+
+NAME_LENGTH: Final = Limit(63, "characters of a model, endpoint configuration or endpoint name", "boto-model")
+EXECUTION_NAME_LENGTH: Final = Limit(80, "characters of a Step Functions execution name", "boto-model")
+ENVIRONMENT_ENTRIES: Final = Limit(100, "entries of a container's Environment", "boto-model")
+STATE_PAYLOAD: Final = Limit(256 * 1024, "bytes of a state's input or output", "Step Functions quotas")

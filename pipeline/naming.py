@@ -1,0 +1,51 @@
+"""Names and digests: derived from content, so that every retry finds its own work instead of colliding.
+
+Pure functions of their arguments; nothing here is random and nothing looks at a clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from pipeline import limits
+
+SERVICE_PATTERN = r"[a-z0-9](-?[a-z0-9]){0,39}"
+"""At most 40 characters, so that `<service>-<digest>` always fits a SageMaker name; single hyphens only."""
+
+ARCHIVE_SUFFIXES = (".tar.gz", ".zip")
+
+
+def digest(document: Any, length: int = 12) -> str:
+    """Return the first `length` hexadecimal characters of the SHA-256 of a JSON document in canonical form."""
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:length]
+
+
+def service_from_key(key: str) -> str | None:
+    """Return the service that an upload key names (`models/<service>/...`), or None when it names none."""
+    parts = key.split("/")
+    if len(parts) < 3 or parts[0] != "models":
+        return None
+    service = re.sub(r"[^a-z0-9]+", "-", parts[1].lower()).strip("-")[:40].strip("-")
+    return service if re.fullmatch(SERVICE_PATTERN, service) else None
+
+
+def resource_name(service: str, identity: str) -> str:
+    """Return the one name of a deployment's model, endpoint configuration and endpoint."""
+    name = f"{service}-{identity}"
+    if len(name) > limits.NAME_LENGTH.value:
+        raise ValueError(f"{name!r} has {len(name)} characters; wanted at most {limits.NAME_LENGTH.value}")
+    return name
+
+
+def execution_name(bucket: str, key: str, version_id: str, sequencer: str) -> str:
+    """Return the execution's name for one upload; the same event gives the same name.
+
+    Step Functions refuses a second execution of the same name, which is what makes an event that arrives
+    twice harmless.
+    """
+    service = service_from_key(key) or "upload"
+    return f"{service}-{digest([bucket, key, version_id, sequencer], 16)}"

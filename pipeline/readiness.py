@@ -1,0 +1,47 @@
+"""What an endpoint's status means to a deployment: one total table.
+
+The statuses are SageMaker's EndpointStatus; a test compares the table with botocore's enum, so that a status
+that AWS adds fails a test here before it surprises anybody at night.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What the workflow does next; `EndpointReady` in the state machine chooses by these words."""
+
+    READY = "ready"
+    WAIT = "wait"
+    FAILED = "failed"
+
+
+VERDICTS: dict[str, Verdict] = {
+    "Creating": Verdict.WAIT,
+    "Updating": Verdict.WAIT,
+    "SystemUpdating": Verdict.WAIT,
+    "RollingBack": Verdict.WAIT,
+    "InService": Verdict.READY,
+    "OutOfService": Verdict.FAILED,
+    "Deleting": Verdict.FAILED,
+    "Failed": Verdict.FAILED,
+    "UpdateRollbackFailed": Verdict.FAILED,
+}
+
+UNDELETABLE = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"})
+"""DeleteEndpoint is refused with "Cannot update in-progress endpoint" while these last."""
+
+
+def verdict(status: str, config_name: str, wanted_config_name: str) -> Verdict:
+    """Return what an endpoint's status means for the deployment that wants `wanted_config_name` in service.
+
+    InService on another configuration is a failure: that is how an update that did not take looks.
+
+    Raises:
+        KeyError: for a status that the table does not know.
+    """
+    meaning = VERDICTS[status]
+    if meaning is Verdict.READY and config_name != wanted_config_name:
+        return Verdict.FAILED
+    return meaning

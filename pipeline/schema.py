@@ -1,0 +1,208 @@
+"""Declarative checks for JSON that people write: every mistake found in one pass, each with its path.
+
+A check is an object with `parse(value, path, problems)`: it returns the accepted value, or adds to `problems`
+and returns None. It never raises, so one pass over a document finds all that is wrong with it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pipeline.errors import Problem
+
+
+class Check(Protocol):
+    """Accepts or refuses one JSON value."""
+
+    def parse(self, value: Any, path: str, problems: list[Problem]) -> Any:
+        """Return the accepted value, or None after adding to `problems`."""
+
+    @property
+    def wanted(self) -> str:
+        """What would be accepted, as the end of the sentence "wanted ..."."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string, whole against a pattern when one is given."""
+
+    wanted: str = "a string that is not empty"
+    pattern: str = r"(?s).+"
+    max_length: int | None = None
+
+    def parse(self, value: Any, path: str, problems: list[Problem]) -> str | None:
+        """Return the string, or None with the reason in `problems`."""
+        if not isinstance(value, str) or not re.fullmatch(self.pattern, value):
+            return _refuse(self, value, path, problems)
+        if self.max_length is not None and len(value) > self.max_length:
+            return _refuse(self, value, path, problems)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """A whole number from `low` to `high`, in steps of `step` from `low`."""
+
+    low: int
+    high: int
+    step: int = 1
+
+    @property
+    def wanted(self) -> str:
+        """The range in words."""
+        steps = f" in steps of {self.step}" if self.step != 1 else ""
+        return f"a whole number from {self.low} to {self.high}{steps}"
+
+    def parse(self, value: Any, path: str, problems: list[Problem]) -> int | None:
+        """Return the number, or None with the reason in `problems`."""
+        if isinstance(value, bool) or not isinstance(value, int):
+            return _refuse(self, value, path, problems)
+        if not self.low <= value <= self.high or (value - self.low) % self.step:
+            return _refuse(self, value, path, problems)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A finite number from `low` to `high`."""
+
+    low: float
+    high: float
+
+    @property
+    def wanted(self) -> str:
+        """The range in words."""
+        return f"a number from {self.low:g} to {self.high:g}"
+
+    def parse(self, value: Any, path: str, problems: list[Problem]) -> float | None:
+        """Return the number, or None with the reason in `problems`."""
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not self.low <= value <= self.high
+        ):
+            return _refuse(self, value, path, problems)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of a closed set of strings."""
+
+    values: tuple[str, ...]
+
+    @property
+    def wanted(self) -> str:
+        """The set in words."""
+        return "one of " + ", ".join(repr(value) for value in self.values)
+
+    def parse(self, value: Any, path: str, problems: list[Problem]) -> str | None:
+        """Return the value, or None with the reason in `problems`."""
+        if value not in self.values:
+            return _refuse(self, value, path, problems)
+        return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A regular expression in Python's syntax."""
+
+    wanted: str = "a regular expression"
+
+    def parse(self, value: Any, path: str, problems: list[Problem]) -> str | None:
+        """Return the expression, or None with the reason in `problems`."""
+        try:
+            re.compile(value)
+        except (re.error, TypeError, RecursionError):
+            return _refuse(self, value, path, problems)
+        return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list of `low` to `high` items, each accepted by `item`."""
+
+    item: Check
+    low: int = 0
+    high: int = 100
+
+    @property
+    def wanted(self) -> str:
+        """The list in words."""
+        return f"a list of {self.low} to {self.high} items, each {self.item.wanted}"
+
+    def parse(self, value: Any, path: str, problems: list[Problem]) -> list[Any] | None:
+        """Return the accepted items, or None with the reason in `problems`."""
+        if not isinstance(value, list) or not self.low <= len(value) <= self.high:
+            return _refuse(self, value, path, problems)
+        return [self.item.parse(item, f"{path}[{n}]", problems) for n, item in enumerate(value)]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyObject:
+    """Any JSON object, kept as it is."""
+
+    wanted: str = "an object"
+
+    def parse(self, value: Any, path: str, problems: list[Problem]) -> dict[str, Any] | None:
+        """Return the object, or None with the reason in `problems`."""
+        return value if isinstance(value, dict) else _refuse(self, value, path, problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of an object: `required`, or with a default that is taken when it is absent or null."""
+
+    check: Check
+    meaning: str
+    required: bool = False
+    default: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object with known fields; a field that is not known is a mistake, never silently dropped."""
+
+    fields: dict[str, Field] = field(default_factory=dict)
+    wanted: str = "an object"
+
+    def parse(self, value: Any, path: str, problems: list[Problem]) -> dict[str, Any] | None:
+        """Return the object with defaults filled in, or None with the reason in `problems`."""
+        if not isinstance(value, dict):
+            return _refuse(self, value, path, problems)
+        for name in value:
+            if name not in self.fields:
+                problems.append(self._unknown(str(name), path))
+        parsed: dict[str, Any] = {}
+        for name, known in self.fields.items():
+            here = f"{path}.{name}" if path else name
+            given = value.get(name)
+            if given is not None:
+                parsed[name] = known.check.parse(given, here, problems)
+            elif known.required:
+                problems.append(
+                    Problem(
+                        "MissingField", f"no {here!r}", known.check.wanted, f"add {here!r}: {known.meaning}"
+                    )
+                )
+            else:
+                parsed[name] = known.default
+        return parsed
+
+    def _unknown(self, name: str, path: str) -> Problem:
+        here = f"{path}.{name}" if path else name
+        close = difflib.get_close_matches(name, self.fields, n=1)
+        fix = f"did you mean {close[0]!r}?" if close else f"remove {here!r}"
+        return Problem("UnknownField", f"unknown field {here!r}", "one of " + ", ".join(self.fields), fix)
+
+
+def _refuse(check: Check, value: Any, path: str, problems: list[Problem]) -> None:
+    shown = repr(value)
+    if len(shown) > 120:
+        shown = shown[:117] + "..."
+    problems.append(
+        Problem("WrongValue", f"{path or 'the document'} is {shown}", check.wanted, f"change {path!r}")
+    )
