@@ -1,0 +1,1 @@
+"""Archives as streams: inspect, verify and pack gigabytes without holding or unpacking them."""
