@@ -6,6 +6,7 @@ UpdateFunctionConfiguration replaces the whole map and this module merges into t
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypedDict
@@ -75,3 +76,20 @@ def merged(variables: dict[str, str], variable: str, value: str | None) -> dict[
     """Return the whole map with one variable set, or removed for None."""
     others = {name: kept for name, kept in variables.items() if name != variable}
     return others if value is None else {**others, variable: value}
+
+
+def said(answer: Any) -> str:
+    """Return the text of a consumer's answer: its `answer`, its `body`, or the whole of it as JSON."""
+    if isinstance(answer, str):
+        return answer
+    if isinstance(answer, dict):
+        for name in ("answer", "body"):
+            if isinstance(answer.get(name), str):
+                return str(answer[name])
+    return json.dumps(answer)
+
+
+def refusal(answer: Any) -> str | None:
+    """Return why an answer is a refusal although the function itself did not fail: an HTTP status of 400 or more."""
+    status = answer.get("statusCode") if isinstance(answer, dict) else None
+    return f"its statusCode is {status}" if isinstance(status, int) and status >= 400 else None

@@ -146,6 +146,71 @@ class StackDefaults(TypedDict):
     """Empty: no consumer unless the request names one."""
 
 
+class Checked(TypedDict):
+    """The result of CheckArchive."""
+
+    request: dict[str, Any]
+    """As `request` below returns it."""
+    archive: dict[str, Any]
+    """bucket, key, version_id, etag, size and extracted_bytes (bytes), last_modified (ISO 8601), format."""
+    model: dict[str, Any]
+    """The model part of the archive report."""
+    evidence: dict[str, Any]
+    """How it was checked: method, bytes_read, members."""
+
+
+class Created(TypedDict):
+    """The result of CreateModel and CreateEndpointConfig."""
+
+    name: str
+    arn: str
+    created: bool
+    """Whether this execution's call made it; False when it was there already, just as asked for."""
+
+
+class CreatedEndpoint(Created):
+    """The result of CreateEndpoint."""
+
+    deadline_at: str
+    """ISO 8601; EndpointReady compares it with the clock."""
+
+
+class Polled(TypedDict):
+    """The result of PollEndpoint."""
+
+    status: str
+    verdict: str
+
+
+class Tested(TypedDict):
+    """The result of SmokeTest."""
+
+    transcript: list[dict[str, Any]]
+    """prompt, answer, completion_tokens, finish_reason, seconds."""
+
+
+class Switched(TypedDict):
+    """The result of UpdateConsumer."""
+
+    function_name: str
+    variable: str
+    endpoint_name: str
+    previous: str | None
+    version: str | None
+    answer: Any
+
+
+class RolledBack(TypedDict):
+    """The result of RollBack."""
+
+    gone: list[str]
+    restored: list[str]
+    kept: list[str]
+    not_undone: list[str]
+    error: str
+    cause: str
+
+
 @dataclass(frozen=True, slots=True)
 class ArchiveLocation:
     """Where the archive lies; `version_id` is None for the newest version or an unversioned bucket."""

@@ -1,0 +1,103 @@
+"""Creating a SageMaker resource so that doing it twice is doing it once.
+
+SageMaker's creates have no client token. Names are derived from content, so "already existing" means either
+that this very call took effect before (a retry), or that an earlier execution asked for the same: success
+both times, provided that what exists is what was asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from pipeline import aws
+from pipeline.errors import NameConflict, NotYetVisible, Problem
+from pipeline.plan import TAG_EXECUTION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mypy_boto3_sagemaker import SageMakerClient
+
+
+def create(
+    make: Callable[..., Any],
+    look: Callable[..., Any],
+    request: Mapping[str, Any],
+    *,
+    name_field: str,
+    compared: tuple[str, ...],
+) -> tuple[Mapping[str, Any], bool]:
+    """Create what `request` asks for, or find that it exists already.
+
+    Args:
+        make: the client's create method.
+        look: the client's describe method, taking the name alone.
+        request: the parameters of `make`.
+        name_field: the parameter that holds the name.
+        compared: the fields in which an existing resource must equal the request.
+
+    Returns:
+        The describe response, and whether this call created it.
+
+    Raises:
+        NotYetVisible: when something that the request refers to, or the resource itself, is not seen yet.
+        NameConflict: when the name is taken by something that differs from the request.
+    """
+    name = request[name_field]
+    created = True
+    try:
+        make(**request)
+    except ClientError as error:
+        if aws.is_missing_dependency(error):
+            raise NotYetVisible(f"{error.operation_name}: {aws.text(error)}") from error
+        if not aws.is_already_existing(error):
+            raise
+        created = False
+    try:
+        found = look(**{name_field: name})
+    except ClientError as error:
+        if aws.is_missing(error):
+            raise NotYetVisible(f"{name}: created and not described yet: {aws.text(error)}") from error
+        raise
+    if not created:
+        _same(name, request, found, compared)
+    return found, created
+
+
+def owner(client: SageMakerClient, arn: str) -> str | None:
+    """Return the execution that a resource is tagged with; None for one that Sealift did not make."""
+    pages = client.get_paginator("list_tags").paginate(ResourceArn=arn)
+    tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+    return tags.get(TAG_EXECUTION)
+
+
+def _same(name: str, request: Mapping[str, Any], found: Mapping[str, Any], compared: tuple[str, ...]) -> None:
+    problems = [
+        Problem(
+            "NameConflict",
+            f"{field} of the existing {name!r} is {found.get(field)!r}",
+            repr(request[field]),
+            f"delete {name!r} if nobody needs it, or give the service another name",
+        )
+        for field in compared
+        if not _includes(found.get(field), request[field])
+    ]
+    if problems:
+        raise NameConflict(name, problems)
+
+
+def _includes(found: Any, wanted: Any) -> bool:
+    """Return whether `found` says all that `wanted` says; AWS's answers add fields that nobody asked for."""
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(
+            _includes(found.get(key), value) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list):
+        return (
+            isinstance(found, list)
+            and len(found) == len(wanted)
+            and all(_includes(one, other) for one, other in zip(found, wanted, strict=True))
+        )
+    return bool(found == wanted)

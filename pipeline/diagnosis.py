@@ -1,0 +1,281 @@
+"""From the text of a failure to its cause and what to do: the deployment checklist's "common issues", and more.
+
+A diagnosis is three lines, the same in the console, the notification and the command line: what happened,
+why, what to do. The rules are data, tried in order; the first whose pattern is found in any evidence wins.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from pipeline import errors
+
+ORDER = (
+    "check_archive",
+    "plan_deployment",
+    "create_model",
+    "create_endpoint_config",
+    "create_endpoint",
+    "poll_endpoint",
+    "smoke_test",
+    "read_consumer",
+    "update_consumer",
+)
+"""The result paths of the states that may fail, in the workflow's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One known cause: where its text was seen is said beside it."""
+
+    cause: str
+    pattern: str
+    why: str
+    fix: str
+
+
+RULES = (
+    # Failure reasons of serverless endpoints, and what the container logs beside them.
+    Rule(
+        "NoLlamaCpp",
+        r"No module named '?llama_cpp",
+        "the container has no llama-cpp-python",
+        "use an archive whose code/ carries the runtime, or an image that has llama-cpp-python installed",
+    ),
+    Rule(
+        "ModuleNotFound",
+        r"ModuleNotFoundError|No module named|ImportError",
+        "the inference code imports a module that the container does not have",
+        "put the module into the archive's code/, or use an image that has it; llama-cpp-python must be 0.3.8 or "
+        "newer for Gemma 3",
+    ),
+    Rule(
+        "UnknownArchitecture",
+        r"unknown model architecture",
+        "the container's llama.cpp is older than the model's architecture",
+        "use a newer llama-cpp-python in the container (0.3.8 or newer for Gemma 3)",
+    ),
+    Rule(
+        "ModelCutShort",
+        r"tensor '?[^ ]+'? data is not within the file bounds|model is corrupted or incomplete|failed to load model",
+        "llama.cpp could not read the model file",
+        "run `sealift check` on the archive, and export the model again if it is refused",
+    ),
+    Rule(
+        "ArchiveNotExtractable",
+        r"Failed to extract model data archive|[Ii]nvalid archive|cannot be uncompressed",
+        "SageMaker could not extract the archive",
+        "make the archive with `sealift pack`: one gzip-compressed tar, the model at its root",
+    ),
+    Rule(
+        "OutOfMemory",
+        r"insufficient memory|[Cc]annot allocate memory|signal 9|MemoryError|out of memory",
+        "the model and its server need more memory than memory_mb gives",
+        "raise memory_mb (the account's quota permitting), lower n_ctx, or use a smaller quantisation",
+    ),
+    Rule(
+        "TooSlowToStart",
+        r"within the allotted 180 second",
+        "downloading, extracting and loading the model took longer than the 180 s that serverless allows",
+        "use a smaller quantisation, or an instance endpoint",
+    ),
+    Rule(
+        "ImageTooLarge",
+        r"Image size \d+ is greater than supported size",
+        "the container image is larger than the 10 GB that serverless allows",
+        "use a CPU image",
+    ),
+    Rule(
+        "DiskFull",
+        r"No space left on device|archive is too large",
+        "the endpoint's 5 GB of disk are full",
+        "use a smaller quantisation, and install nothing when the container starts",
+    ),
+    Rule(
+        "AnswerTooSlow",
+        r"timed out while waiting for a response",
+        "the container did not answer within the 60 s that serverless allows",
+        "lower max_tokens, or use a smaller model",
+    ),
+    Rule(
+        "ProcessDied",
+        r"model process exited|could not get a response from the .* endpoint",
+        "the model's process ended while it was needed",
+        "read the container's log; if it says nothing, suspect memory and raise memory_mb",
+    ),
+    Rule(
+        "NotWritable",
+        r"Permission denied|Read-only file system",
+        "the container writes, or reads, where the serverless user may not",
+        "make the image's files readable by everybody (chmod o+rX) and write only below /tmp",
+    ),
+    # Answers of the API.
+    Rule(
+        "MemoryQuota",
+        r"'Memory size in MB per serverless endpoint' is",
+        "the account allows less memory per serverless endpoint than was asked for",
+        "set memory_mb to 3072 or less, or ask AWS Support to raise the quota that the message names",
+    ),
+    Rule(
+        "Quota",
+        r"ResourceLimitExceeded|account-level service limit",
+        "an account quota is used up",
+        "lower max_concurrency or delete endpoints that are no longer used, or ask for a higher quota",
+    ),
+    Rule(
+        "RoleCannotReadModel",
+        r"Could not access model data|Could not find model data",
+        "the endpoint's execution role cannot read the archive, or the archive is gone or in another region",
+        "allow the role s3:GetObject and s3:ListBucket on the bucket, which must be in the endpoint's region",
+    ),
+    Rule(
+        "RoleCannotPullImage",
+        r"cannot pull|ecr:\w+",
+        "the endpoint's execution role cannot pull the image",
+        "allow the role ecr:BatchGetImage, ecr:GetDownloadUrlForLayer and ecr:BatchCheckLayerAvailability on the "
+        "repository, and ecr:GetAuthorizationToken",
+    ),
+    Rule(
+        "AccessDenied",
+        r"AccessDenied|[Aa]ccess [Dd]enied|not authorized to perform",
+        "a role lacks a permission",
+        "add the action that the message names to the role's policy",
+    ),
+)
+
+_FALLBACK: dict[str, tuple[str, str]] = {
+    "InvalidInput": (
+        "the execution's input is not a deployment request",
+        "correct the input and start again",
+    ),
+    "InvalidArchive": (
+        "the archive cannot become an endpoint",
+        "make it with `sealift pack` and upload it again",
+    ),
+    "ArchiveNotFound": ("there is no such object", "check bucket, key and version_id"),
+    "ModelDoesNotFit": ("no allowed size holds the model", "use a smaller quantisation or n_ctx"),
+    "NameConflict": (
+        "the name is taken by something else",
+        "delete what has the name, or change the service's name",
+    ),
+    "ConsumerNotFound": ("there is no such consumer", "check consumer.function_name and consumer.alias"),
+    "EndpointTimedOut": (
+        "SageMaker neither started the endpoint nor gave up before the deadline",
+        "look at the endpoint in the SageMaker console; raise deadline_s if it is only slow",
+    ),
+    "SmokeTestFailed": (
+        "the endpoint's answer is not what was expected",
+        "correct smoke_test.expect, or the model",
+    ),
+    "ConsumerFailed": (
+        "the consumer does not work with the new endpoint",
+        "read the consumer's log; its own code or its permission to call the endpoint",
+    ),
+    "ConsumerChanged": ("somebody else changed the consumer meanwhile", "start the execution again"),
+    "ConsumerBusy": (
+        "the consumer's update did not finish",
+        "look at the consumer function, then start again",
+    ),
+    "EndpointBusy": ("the endpoint's previous change did not finish", "wait for it, then start again"),
+    "Throttled": ("AWS kept asking for fewer requests", "start the execution again later"),
+    "ServiceUnavailable": ("AWS kept failing", "start the execution again later"),
+    "States.Timeout": ("a state took longer than it may", "read the state's log, then start again"),
+    "Lambda.Unknown": ("a task's function ended without an answer", "read the function's log"),
+}
+
+
+class Diagnosed(TypedDict):
+    """The result of Diagnose."""
+
+    error: str
+    state: str
+    cause_name: str
+    what: str
+    why: str
+    fix: str
+    evidence: list[str]
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What is known of a failure."""
+
+    error: str
+    """The error's name, as the state machine saw it."""
+    state: str
+    """The result path of the state that failed, for instance ``create_endpoint``."""
+    cause_name: str
+    what: str
+    why: str
+    fix: str
+    evidence: tuple[str, ...]
+
+    @property
+    def cause(self) -> str:
+        """The three lines."""
+        return f"what happened: {self.what}\nwhy: {self.why}\nwhat to do: {self.fix}"
+
+    def to_json(self) -> Diagnosed:
+        """Return the diagnosis as a JSON object, the three lines among it."""
+        return Diagnosed(
+            error=self.error,
+            state=self.state,
+            cause_name=self.cause_name,
+            what=self.what,
+            why=self.why,
+            fix=self.fix,
+            evidence=list(self.evidence),
+            cause=self.cause,
+        )
+
+
+def failed_state(results: dict[str, Any]) -> str:
+    """Return which state failed: the first of the order that left no result, or an unfinished one."""
+    for name in ORDER:
+        result = results.get(name)
+        if result is None or (name == "poll_endpoint" and result.get("verdict") != "ready"):
+            return name
+    return ORDER[-1]
+
+
+def message(cause: str) -> str:
+    """Return the exception's message in a state machine's Cause, which for a Lambda is a JSON object."""
+    try:
+        document = json.loads(cause)
+        return str(document["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return cause
+
+
+def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[str, ...] = ()) -> Diagnosis:
+    """Return the diagnosis of a failure.
+
+    Args:
+        failure: `Error` and `Cause` as a Catch gives them.
+        results: the execution's data, by result path.
+        evidence: further texts, for instance the endpoint's FailureReason and its container's log lines.
+    """
+    error, told = failure.get("Error", ""), message(failure.get("Cause", ""))
+    state = failed_state(results)
+    what = f"{state.replace('_', ' ')} failed with {error}: {told}"
+    own_words = error in errors.names(errors.Refused) and error not in {"AccessDenied", "RequestRejected"}
+    if not own_words:
+        for rule in RULES:
+            found = next((text for text in (told, *evidence, error) if re.search(rule.pattern, text)), None)
+            if found is not None:
+                return Diagnosis(
+                    error, state, rule.cause, what, _why(rule.why, found, told), rule.fix, evidence
+                )
+    why, fix = _FALLBACK.get(
+        error, ("the cause is not one that Sealift knows", "read the log of the state's function")
+    )
+    return Diagnosis(error, state, error, what, why, fix, evidence)
+
+
+def _why(why: str, found: str, told: str) -> str:
+    """Return the reason, with the line that gave it away unless the message itself did."""
+    return why if found == told else f"{why} ({found.strip()[:300]})"

@@ -1,0 +1,1 @@
+"""The workflow: written in `definition.py`, rendered to `deploy.asl.json`."""

@@ -1,0 +1,417 @@
+"""The deployment workflow, in the `stepfunctions` SDK; `make definition` renders it to `deploy.asl.json`.
+
+Everything that has to do with time is here and nowhere else: retries by error class, the poll loop and its
+deadline, the time-outs. `${Name}` is filled in by the template's DefinitionSubstitutions.
+
+The order of the states, with the places of those that are still to come in parentheses:
+
+    CheckArchive, PlanDeployment, (AssembleArchive), CreateModel, CreateEndpointConfig, CreateEndpoint,
+    WaitForEndpoint, PollEndpoint, EndpointReady, SmokeTest, (MonitorEndpoint), HasConsumer, ReadConsumer,
+    UpdateConsumer, (RetirePrevious), NotifySuccess, DeploymentSucceeded
+
+and from any failure: Diagnose, RollBack, NotifyFailure, DeploymentFailed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stepfunctions.steps import Catch, Choice, ChoiceRule, Graph, Pass, SnsPublishStep, Succeed, Wait
+
+from pipeline import consumer, diagnosis, documents, errors, plan
+from pipeline.readiness import Verdict
+from state_machine.language import Fail, LambdaTask, Retry
+
+if TYPE_CHECKING:
+    from pipeline.errors import SealiftError
+
+RENDERED = Path(__file__).with_name("deploy.asl.json")
+
+EXECUTION_TIMEOUT_S = 4 * 3600
+"""The outermost bound: longer than every deadline and all retries together."""
+
+DEFAULTS = {
+    "execution_role_arn": "${EndpointRoleArn}",
+    "account_id": "${AccountId}",
+    "region": "${Region}",
+    "image_uri": "${ImageUri}",
+    "consumer_function_name": "${ConsumerFunctionName}",
+}
+
+
+def _names(*classes: type[SealiftError]) -> list[str]:
+    return [cls.__name__ for cls in classes]
+
+
+def _lambda_transient() -> Retry:
+    """Lambda's own trouble, as the Step Functions guide lists it; the function may or may not have run."""
+    return Retry(
+        error_equals=[
+            "Lambda.ClientExecutionTimeoutException",
+            "Lambda.ServiceException",
+            "Lambda.AWSLambdaException",
+            "Lambda.SdkClientException",
+            "Lambda.TooManyRequestsException",
+        ],
+        interval_seconds=2,
+        max_attempts=6,
+        backoff_rate=2.0,
+        max_delay_seconds=60,
+        jitter_strategy="FULL",
+    )
+
+
+def _crash() -> Retry:
+    """A function that ran out of memory or time, or died: every task is safe to run twice, so try again."""
+    return Retry(
+        error_equals=["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError"],
+        interval_seconds=3,
+        max_attempts=2,
+        backoff_rate=2.0,
+        max_delay_seconds=30,
+        jitter_strategy="FULL",
+    )
+
+
+def _overload() -> Retry:
+    """AWS asks for patience, or has trouble of its own."""
+    return Retry(
+        error_equals=_names(errors.Throttled, errors.ServiceUnavailable),
+        interval_seconds=2,
+        max_attempts=8,
+        backoff_rate=2.0,
+        max_delay_seconds=60,
+        jitter_strategy="FULL",
+    )
+
+
+def _capacity() -> Retry:
+    """A quota that is used up: somebody else's deployment may end meanwhile. Full jitter, so that two don't race."""
+    return Retry(
+        error_equals=_names(errors.ResourceLimitExceeded),
+        interval_seconds=15,
+        max_attempts=6,
+        backoff_rate=2.0,
+        max_delay_seconds=300,
+        jitter_strategy="FULL",
+    )
+
+
+def _consistency() -> Retry:
+    """Made a moment ago, and not seen everywhere yet."""
+    return Retry(
+        error_equals=_names(errors.NotYetVisible),
+        interval_seconds=2,
+        max_attempts=6,
+        backoff_rate=1.5,
+        max_delay_seconds=15,
+        jitter_strategy="FULL",
+    )
+
+
+def _busy_endpoint() -> Retry:
+    """An endpoint in Creating or Deleting: no jitter, since nobody competes; together about 20 minutes."""
+    return Retry(
+        error_equals=_names(errors.EndpointBusy),
+        interval_seconds=5,
+        max_attempts=84,
+        backoff_rate=1.5,
+        max_delay_seconds=15,
+    )
+
+
+def _cold_start() -> Retry:
+    """The serverless container is still being provisioned: 180 s at the most, and some."""
+    return Retry(
+        error_equals=_names(errors.ModelNotReady),
+        interval_seconds=3,
+        max_attempts=24,
+        backoff_rate=1.5,
+        max_delay_seconds=15,
+    )
+
+
+def _busy_consumer() -> Retry:
+    """Lambda applies an update in seconds; a changed configuration is read again and merged anew."""
+    return Retry(
+        error_equals=_names(errors.ConsumerBusy, errors.ConsumerChanged),
+        interval_seconds=2,
+        max_attempts=15,
+        backoff_rate=1.5,
+        max_delay_seconds=15,
+    )
+
+
+def _result_path(state: str) -> str:
+    return "$." + re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower()
+
+
+def _task(
+    state: str, comment: str, payload: dict[str, Any], *extra: Retry, result: type, timeout: int = 120
+) -> LambdaTask:
+    """Return one task's state. State, Lambda, file and result path all have the same name."""
+    return LambdaTask(
+        state,
+        comment=comment,
+        function=f"${{{state}Arn}}",
+        payload=payload,
+        result=result,
+        result_path=_result_path(state),
+        timeout_seconds=timeout,
+        retry=[_lambda_transient(), _crash(), _overload(), *extra],
+    )
+
+
+def _forward() -> list[LambdaTask]:
+    """Return the tasks of a deployment that goes well, in their order."""
+    endpoint = "$.plan_deployment.names.endpoint"
+    return [
+        _task(
+            "CheckArchive",
+            "Refuse at once what cannot become an endpoint: the input, the archive's format and layout, the GGUF.",
+            {"input.$": "$$.Execution.Input", "defaults": DEFAULTS},
+            result=documents.Checked,
+            timeout=900,
+        ),
+        _task(
+            "PlanDeployment",
+            "Choose names and sizes; show the arithmetic and the very requests that will be sent.",
+            {
+                "check_archive.$": "$.check_archive",
+                "execution.$": "$$.Execution.Id",
+                "defaults": DEFAULTS,
+            },
+            result=plan.Plan,
+        ),
+        _task(
+            "CreateModel",
+            "Archive, image and environment under one name.",
+            {"request.$": "$.plan_deployment.requests.create_model"},
+            _capacity(),
+            _consistency(),
+            result=documents.Created,
+        ),
+        _task(
+            "CreateEndpointConfig",
+            "Memory and concurrency.",
+            {"request.$": "$.plan_deployment.requests.create_endpoint_config"},
+            _capacity(),
+            _consistency(),
+            result=documents.Created,
+        ),
+        _task(
+            "CreateEndpoint",
+            "Ask for the endpoint. Quotas speak here: ResourceLimitExceeded backs off with full jitter.",
+            {
+                "request.$": "$.plan_deployment.requests.create_endpoint",
+                "deadline_s.$": "$.plan_deployment.poll.deadline_s",
+                "now.$": "$$.State.EnteredTime",
+            },
+            _capacity(),
+            _consistency(),
+            _busy_endpoint(),
+            result=documents.CreatedEndpoint,
+        ),
+        _task(
+            "PollEndpoint",
+            "One look at the endpoint.",
+            {
+                "endpoint_name.$": endpoint,
+                "endpoint_config_name.$": "$.plan_deployment.names.endpoint_config",
+            },
+            _consistency(),
+            result=documents.Polled,
+        ),
+        _task(
+            "SmokeTest",
+            "InService is no proof; an answer is.",
+            {"endpoint_name.$": endpoint, "smoke_test.$": "$.plan_deployment.smoke_test"},
+            _cold_start(),
+            result=documents.Tested,
+            timeout=900,
+        ),
+        _task(
+            "ReadConsumer",
+            "Write down how the consumer is, so that the switch can be undone exactly.",
+            {"consumer.$": "$.plan_deployment.consumer"},
+            _busy_consumer(),
+            result=consumer.Before,
+        ),
+        _task(
+            "UpdateConsumer",
+            "The cut-over: switch the consumer to the new endpoint, then try it end to end.",
+            {
+                "consumer.$": "$.plan_deployment.consumer",
+                "before.$": "$.read_consumer",
+                "endpoint_name.$": endpoint,
+                "prompt.$": "$.plan_deployment.smoke_test.prompts[0]",
+            },
+            _busy_consumer(),
+            result=documents.Switched,
+            timeout=900,
+        ),
+    ]
+
+
+def build() -> Graph:
+    """Return the whole workflow."""
+    forward = _forward()
+    by_name = {task.state_id: task for task in forward}
+
+    failed = Fail(
+        "DeploymentFailed",
+        comment="The error's name, and three lines: what happened, why, what to do.",
+        error_path="$.roll_back.error",
+        cause_path="$.roll_back.cause",
+    )
+    notify_failure = SnsPublishStep(
+        "NotifyFailure",
+        comment="Tell the topic; a notification that fails must not hide the failure itself.",
+        parameters={
+            "TopicArn": "${TopicArn}",
+            "Subject": "Sealift: deployment failed",
+            "Message.$": "States.Format('{} (execution {})', $.roll_back.cause, $$.Execution.Id)",
+        },
+        result_path="$.notify_failure",
+        retry=[_sns_trouble()],
+    )
+    notify_failure.add_catch(
+        Catch(error_equals=["States.ALL"], result_path="$.notify_failure", next_step=failed)
+    )
+    notify_failure.next(failed)
+
+    not_rolled_back = Pass(
+        "RollBackFailed",
+        comment="The rollback did not finish: say so beside the first cause.",
+        parameters={
+            "error.$": "$.diagnose.error",
+            "cause.$": "States.Format('{} -- NOT undone, the rollback itself failed with {}: {}', "
+            "$.diagnose.cause, $.roll_back_failure.Error, $.roll_back_failure.Cause)",
+        },
+        result_path="$.roll_back",
+    )
+    not_rolled_back.next(notify_failure)
+    roll_back = _task(
+        "RollBack",
+        "Undo what this execution made, in reverse order; leave what served before.",
+        {"results.$": "$"},
+        _busy_endpoint(),
+        _busy_consumer(),
+        _consistency(),
+        result=documents.RolledBack,
+        timeout=300,
+    )
+    roll_back.add_catch(
+        Catch(error_equals=["States.ALL"], result_path="$.roll_back_failure", next_step=not_rolled_back)
+    )
+    roll_back.next(notify_failure)
+
+    undiagnosed = Pass(
+        "Undiagnosed",
+        comment="Diagnose itself failed: go on with the bare error.",
+        parameters={"error.$": "$.failure.Error", "cause.$": "$.failure.Cause"},
+        result_path="$.diagnose",
+    )
+    undiagnosed.next(roll_back)
+    diagnose = _task(
+        "Diagnose",
+        "What happened, why, what to do: from the error, the endpoint and its logs.",
+        {"results.$": "$"},
+        result=diagnosis.Diagnosed,
+    )
+    diagnose.add_catch(
+        Catch(error_equals=["States.ALL"], result_path="$.diagnose_failure", next_step=undiagnosed)
+    )
+    diagnose.next(roll_back)
+
+    timed_out = Pass(
+        "EndpointTimedOut",
+        comment="Neither InService nor Failed before the deadline.",
+        parameters={
+            "Error": errors.EndpointTimedOut.__name__,
+            "Cause.$": "States.Format('endpoint {} is still {} after {} s; wanted InService', "
+            "$.plan_deployment.names.endpoint, $.poll_endpoint.status, $.plan_deployment.poll.deadline_s)",
+        },
+        result_path="$.failure",
+    )
+    timed_out.next(diagnose)
+
+    for task in forward:
+        task.add_catch(Catch(error_equals=["States.ALL"], result_path="$.failure", next_step=diagnose))
+
+    succeeded = Succeed("DeploymentSucceeded")
+    notify_success = SnsPublishStep(
+        "NotifySuccess",
+        comment="Tell the topic; a notification that fails must not undo a good deployment.",
+        parameters={
+            "TopicArn": "${TopicArn}",
+            "Subject": "Sealift: deployment succeeded",
+            "Message.$": "States.Format('service {} is served by endpoint {} (execution {})', "
+            "$.plan_deployment.service, $.plan_deployment.names.endpoint, $$.Execution.Id)",
+        },
+        result_path="$.notify_success",
+        retry=[_sns_trouble()],
+    )
+    notify_success.add_catch(
+        Catch(error_equals=["States.ALL"], result_path="$.notify_success", next_step=succeeded)
+    )
+    notify_success.next(succeeded)
+
+    wait = Wait(
+        "WaitForEndpoint",
+        comment="Between two looks; bounded by EndpointReady's deadline.",
+        seconds_path="$.plan_deployment.poll.interval_s",
+    )
+    ready = Choice("EndpointReady", comment="Ready, out of time, or look again.")
+    ready.add_choice(
+        ChoiceRule.StringEquals("$.poll_endpoint.verdict", Verdict.READY.value), by_name["SmokeTest"]
+    )
+    ready.add_choice(
+        ChoiceRule.TimestampGreaterThanEqualsPath("$$.State.EnteredTime", "$.create_endpoint.deadline_at"),
+        timed_out,
+    )
+    ready.add_choice(ChoiceRule.StringEquals("$.poll_endpoint.verdict", Verdict.WAIT.value), wait)
+    ready.default_choice(timed_out)
+
+    has_consumer = Choice("HasConsumer", comment="A deployment without a consumer ends with the smoke test.")
+    has_consumer.add_choice(ChoiceRule.IsNull("$.plan_deployment.consumer", True), notify_success)
+    has_consumer.default_choice(by_name["ReadConsumer"])
+
+    by_name["CheckArchive"].next(by_name["PlanDeployment"])
+    by_name["PlanDeployment"].next(by_name["CreateModel"])
+    by_name["CreateModel"].next(by_name["CreateEndpointConfig"])
+    by_name["CreateEndpointConfig"].next(by_name["CreateEndpoint"])
+    by_name["CreateEndpoint"].next(wait)
+    wait.next(by_name["PollEndpoint"])
+    by_name["PollEndpoint"].next(ready)
+    by_name["SmokeTest"].next(has_consumer)
+    by_name["ReadConsumer"].next(by_name["UpdateConsumer"])
+    by_name["UpdateConsumer"].next(notify_success)
+
+    return Graph(
+        by_name["CheckArchive"],
+        comment="From an archive in S3 to a serverless endpoint that answers. "
+        'Input: {"archive": {"bucket": "...", "key": "models/<service>/model.tar.gz"}}; all else has defaults.',
+        timeout_seconds=EXECUTION_TIMEOUT_S,
+    )
+
+
+def _sns_trouble() -> Retry:
+    return Retry(error_equals=["States.TaskFailed"], interval_seconds=2, max_attempts=3, backoff_rate=2.0)
+
+
+def render() -> str:
+    """Return the definition as it is checked in."""
+    return json.dumps(build().to_dict(), indent=2) + "\n"
+
+
+def main() -> None:
+    """Write the rendered definition beside this file."""
+    RENDERED.write_text(render())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""CreateEndpoint: asks for the endpoint and returns at once; PollEndpoint sees what becomes of it.
+
+The account's quotas speak here (ResourceLimitExceeded), not when the configuration was created.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from pipeline import aws, creation
+from pipeline.errors import EndpointBusy
+from pipeline.readiness import Verdict, verdict
+
+if TYPE_CHECKING:
+    from pipeline.aws import Clients
+
+
+def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
+    """Create the endpoint; return `name`, `arn`, whether it was `created` now, and the poll's `deadline_at`.
+
+    Raises:
+        EndpointBusy: when the name still belongs to an endpoint that failed or is being deleted; a failed one
+            of an earlier deployment is deleted first, since nothing else can be done with it.
+    """
+    request = event["request"]
+    name = request["EndpointName"]
+    found, created = creation.create(
+        clients.sagemaker.create_endpoint,
+        clients.sagemaker.describe_endpoint,
+        request,
+        name_field="EndpointName",
+        compared=("EndpointConfigName",),
+    )
+    status = found["EndpointStatus"]
+    if (
+        not created
+        and verdict(status, found["EndpointConfigName"], request["EndpointConfigName"]) is Verdict.FAILED
+    ):
+        if status != "Deleting" and creation.owner(clients.sagemaker, found["EndpointArn"]):
+            clients.sagemaker.delete_endpoint(EndpointName=name)
+        raise EndpointBusy(
+            f"endpoint {name!r} of an earlier deployment is {status}; wanted none; it is being deleted"
+        )
+    return {
+        "name": name,
+        "arn": found["EndpointArn"],
+        "created": created,
+        "deadline_at": _later(event["now"], event["deadline_s"]),
+    }
+
+
+def _later(now: str, seconds: int) -> str:
+    """Return an ISO 8601 time `seconds` after another, in the form that the state machine compares."""
+    moment = datetime.fromisoformat(now) + timedelta(seconds=seconds)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+handler = aws.task(run)

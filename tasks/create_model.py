@@ -1,0 +1,26 @@
+"""CreateModel: the SageMaker model, which is the archive, the image and the environment under one name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline import aws, creation
+
+if TYPE_CHECKING:
+    from pipeline.aws import Clients
+
+
+def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
+    """Create the model; return `name`, `arn` and whether it was `created` now."""
+    request = event["request"]
+    found, created = creation.create(
+        clients.sagemaker.create_model,
+        clients.sagemaker.describe_model,
+        request,
+        name_field="ModelName",
+        compared=("PrimaryContainer", "ExecutionRoleArn"),
+    )
+    return {"name": request["ModelName"], "arn": found["ModelArn"], "created": created}
+
+
+handler = aws.task(run)

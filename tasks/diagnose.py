@@ -1,0 +1,58 @@
+"""Diagnose: gathers what AWS knows of a failure and says what happened, why, and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from pipeline import aws, diagnosis
+
+if TYPE_CHECKING:
+    from pipeline.aws import Clients
+
+LOG_LINES = 50
+
+
+def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
+    """Return the diagnosis (`pipeline.diagnosis.Diagnosis`) of the failure in the execution's data."""
+    results = event["results"]
+    plan = results.get("plan_deployment")
+    evidence: tuple[str, ...] = ()
+    if plan and results.get("create_endpoint"):
+        endpoint = plan["names"]["endpoint"]
+        evidence = (*_failure_reason(clients, endpoint), *_container_log(clients, endpoint))
+    return diagnosis.diagnose(results["failure"], results, evidence).to_json()
+
+
+def _failure_reason(clients: Clients, endpoint: str) -> tuple[str, ...]:
+    try:
+        reason = clients.sagemaker.describe_endpoint(EndpointName=endpoint).get("FailureReason")
+    except ClientError as error:
+        return (f"the endpoint could not be described: {aws.text(error)}",)
+    return (reason,) if reason else ()
+
+
+def _container_log(clients: Clients, endpoint: str) -> tuple[str, ...]:
+    """Return the newest lines of the endpoint's log group, which does not exist when no container ever started."""
+    group = f"/aws/sagemaker/Endpoints/{endpoint}"
+    try:
+        streams = clients.logs.describe_log_streams(
+            logGroupName=group, orderBy="LastEventTime", descending=True, limit=1
+        )["logStreams"]
+        if not streams:
+            return ()
+        events = clients.logs.get_log_events(
+            logGroupName=group,
+            logStreamName=streams[0]["logStreamName"],
+            limit=LOG_LINES,
+            startFromHead=False,
+        )["events"]
+    except ClientError as error:
+        if aws.is_missing(error):
+            return ()
+        return (f"the container's log could not be read: {aws.text(error)}",)
+    return tuple(event["message"][:500] for event in events)
+
+
+handler = aws.task(run)

@@ -1,0 +1,42 @@
+"""PollEndpoint: one look at the endpoint; waiting is the state machine's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from pipeline import aws
+from pipeline.errors import EndpointFailed, NotYetVisible
+from pipeline.readiness import Verdict, verdict
+
+if TYPE_CHECKING:
+    from pipeline.aws import Clients
+
+
+def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
+    """Return the endpoint's `status` and what it means (`verdict`: ready or wait).
+
+    Raises:
+        EndpointFailed: with SageMaker's FailureReason.
+        NotYetVisible: when the endpoint, created a moment ago, cannot be described yet.
+    """
+    name, config = event["endpoint_name"], event["endpoint_config_name"]
+    try:
+        found = clients.sagemaker.describe_endpoint(EndpointName=name)
+    except ClientError as error:
+        if aws.is_missing(error):
+            raise NotYetVisible(f"endpoint {name!r} cannot be described yet: {aws.text(error)}") from error
+        raise
+    status = found["EndpointStatus"]
+    meaning = verdict(status, found["EndpointConfigName"], config)
+    if meaning is Verdict.FAILED:
+        reason = found.get("FailureReason", "SageMaker gave no reason")
+        raise EndpointFailed(
+            f"endpoint {name!r} is {status} on configuration {found['EndpointConfigName']!r}, "
+            f"wanted InService on {config!r}: {reason}"
+        )
+    return {"status": status, "verdict": meaning.value}
+
+
+handler = aws.task(run)
