@@ -1,0 +1,1 @@
+"""What runs inside the endpoint; as a package for tests and packaging, flat files in an archive."""

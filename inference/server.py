@@ -1,0 +1,409 @@
+"""The four functions of `inference.py` over HTTP, as SageMaker asks it of a container.
+
+Owns the socket, the statuses, the queue in front of the model, the log and the process's life. Refuses to
+know what a model is: that is `inference.py`, of the archive's `code/` when it is there, else the one beside
+this file. Standard library only, Python 3.10.
+
+    GET  /ping          503 while the model loads, 200 from then on, 500 with the reason when it did not load
+    POST /invocations   one at a time; a few may wait, more get 429
+
+The log is JSON lines on stdout, and never holds a prompt or an answer. The first line tells the port.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from socketserver import TCPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+JSON = "application/json"
+
+MAX_BODY = 4 * 1024 * 1024
+"""Bytes of a request; a serverless endpoint takes no more either."""
+
+MAX_DISCARD = 16 * 1024 * 1024
+"""Bytes of a refused request that are still read, so that its client gets to read the refusal."""
+
+QUEUE_S = 60.0
+"""Seconds that a request may wait for its turn: SageMaker gives up a serverless call after these."""
+
+IDLE_S = 75.0
+"""Seconds that a connection may be silent; longer than a client's own limit of 70."""
+
+DRAIN_S = 25.0
+"""Seconds for the answers under way after SIGTERM; SIGKILL follows after 30."""
+
+
+class StartError(Exception):
+    """The server cannot start; the message says why."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the environment says about the server itself."""
+
+    model_dir: Path
+    host: str
+    port: int
+    """0 for any free one."""
+    max_waiting: int
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Options:
+        """Read the variables, with SageMaker's defaults.
+
+        Raises:
+            StartError: when a number is none.
+        """
+        return cls(
+            model_dir=Path(environ.get("SM_MODEL_DIR") or "/opt/ml/model"),
+            host=environ.get("SEALIFT_BIND_HOST") or "0.0.0.0",  # noqa: S104 a container is reached from outside
+            port=_number(environ, "SAGEMAKER_BIND_TO_PORT", 8080, highest=65_535),
+            max_waiting=_number(environ, "SEALIFT_MAX_WAITING", 4, highest=1000),
+        )
+
+
+def _number(environ: Mapping[str, str], name: str, default: int, *, highest: int) -> int:
+    text = environ.get(name) or str(default)
+    if not text.isascii() or not text.isdecimal() or int(text) > highest:
+        raise StartError(f"{name} is {text!r}; wanted a whole number from 0 to {highest}")
+    return int(text)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer to one HTTP request."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
+    close: bool = False
+    """Whether the connection ends, because the request's body was not read."""
+
+
+def error_reply(status: int, message: str, code: str, *, close: bool = False, **headers: str) -> Reply:
+    """Return an error in the form of `inference.BadRequest`; header names have underscores for hyphens."""
+    kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+    body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return Reply(status, json.dumps(body).encode(), headers=named, close=close)
+
+
+class Log:
+    """JSON lines on stdout, one whole line at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __call__(self, event: str, **details: Any) -> None:
+        """Write one line."""
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        line = json.dumps({"time": now, "event": event, **details})
+        with self._lock:
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+
+
+class Queue:
+    """Lets one request in at a time; `max_waiting` more may wait, for `patience` seconds each."""
+
+    def __init__(self, max_waiting: int, patience: float = QUEUE_S) -> None:
+        self._places = threading.BoundedSemaphore(max_waiting + 1)
+        self._size = max_waiting + 1
+        self._turn = threading.Lock()
+        self._patience = patience
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[Reply | None]:
+        """Give the turn for the length of the block, or a refusal instead of it."""
+        if not self._places.acquire(blocking=False):
+            yield error_reply(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"{self._size} requests are being answered or wait already; try again later",
+                "queue_full",
+                Retry_After="1",
+            )
+            return
+        try:
+            if not self._turn.acquire(timeout=self._patience):
+                yield error_reply(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    f"no turn came within {self._patience:g} s; try again later",
+                    "queue_timeout",
+                    Retry_After="1",
+                )
+                return
+            try:
+                yield None
+            finally:
+                self._turn.release()
+        finally:
+            self._places.release()
+
+    def drain(self, seconds: float) -> bool:
+        """Take all places, so that nobody gets in any more; return whether all were free within the time."""
+        deadline = time.monotonic() + seconds
+        return all(
+            self._places.acquire(timeout=max(0.0, deadline - time.monotonic())) for _ in range(self._size)
+        )
+
+
+@dataclass
+class Service:
+    """The functions of the deployed `inference.py`, the model they loaded, and whether they did.
+
+    `functions` is None while loading. It is set last, so that whoever sees it may use the model.
+    """
+
+    queue: Queue
+    log: Log
+    functions: Any = None
+    model: Any = None
+    failure: str | None = None
+    _pinged: int = field(default=0, repr=False)
+
+    def load(self, functions_at: Path, model_dir: Path) -> None:
+        """Import the functions and load the model; a failure is kept and logged, never raised."""
+        started = time.monotonic()
+        self.log("loading", functions=str(functions_at), model_dir=str(model_dir))
+        try:
+            functions = _imported(functions_at, model_dir / "code")
+            self.model = functions.model_fn(str(model_dir))
+        except Exception as error:  # noqa: BLE001 whatever the reason is, /ping has to tell it
+            self.failure = f"{type(error).__name__}: {error}"
+            self.log("load_failed", reason=self.failure, traceback=traceback.format_exc())
+            return
+        self.functions = functions
+        self.log("loaded", seconds=round(time.monotonic() - started, 3))
+
+    def health(self) -> Reply:
+        """Return the answer to /ping; a change of it is logged."""
+        reply = self._not_ready() or Reply(HTTPStatus.OK, b'{"status": "ready"}')
+        if reply.status != self._pinged:
+            self._pinged = reply.status
+            self.log("health", status=int(reply.status))
+        return reply
+
+    def _not_ready(self) -> Reply | None:
+        if self.failure is not None:
+            message = f"the model could not be loaded: {self.failure}"
+            return error_reply(HTTPStatus.INTERNAL_SERVER_ERROR, message, "load_failed")
+        if self.functions is None:
+            return error_reply(HTTPStatus.SERVICE_UNAVAILABLE, "the model is still loading", "loading")
+        return None
+
+    def invoke(self, body: bytes, content_type: str | None, accept: str | None) -> Reply:
+        """Answer a request when its turn comes."""
+        not_ready = self._not_ready()
+        if not_ready:
+            return not_ready
+        with self.queue.turn() as refusal:
+            return refusal or self._answer(body, content_type, accept)
+
+    def _answer(self, body: bytes, content_type: str | None, accept: str | None) -> Reply:
+        try:
+            data = self.functions.input_fn(body, content_type)
+            prediction = self.functions.predict_fn(data, self.model)
+            answer = self.functions.output_fn(prediction, accept)
+        except Exception as error:  # noqa: BLE001 the boundary: every failure becomes an answer
+            return self._failed(error)
+        # The toolkit takes both forms as well: a body, or a body with its content type.
+        content, kind = answer if isinstance(answer, tuple) else (answer, accept or JSON)
+        return Reply(HTTPStatus.OK, content.encode() if isinstance(content, str) else bytes(content), kind)
+
+    def _failed(self, error: Exception) -> Reply:
+        """Return what an exception answers: its own status and body when it is a toolkit error, else 500."""
+        status, message = getattr(error, "status_code", None), getattr(error, "message", None)
+        if isinstance(status, int) and isinstance(message, str) and 400 <= status <= 599:
+            return Reply(status, message.encode())
+        self.log("error", error=type(error).__name__, traceback=traceback.format_exc())
+        return error_reply(
+            HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}", "internal_error"
+        )
+
+
+def functions_file(model_dir: Path, own: Path) -> Path:
+    """Return the `inference.py` to serve: the deployed one when it is there, else the one in folder `own`."""
+    deployed = model_dir / "code" / "inference.py"
+    return deployed if deployed.is_file() else own / "inference.py"
+
+
+def _imported(path: Path, code: Path) -> Any:
+    """Import a module from its file, with the archive's `code/` on the path as the prebuilt image has it."""
+    if str(code) not in sys.path:
+        sys.path.insert(0, str(code))
+    spec = importlib.util.spec_from_file_location("deployed_inference", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{str(path)!r} is no Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class Server(ThreadingHTTPServer):
+    """A thread per connection; they die with the process."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], service: Service) -> None:
+        self.service = service
+        super().__init__(address, Handler)
+
+    def server_bind(self) -> None:
+        """Bind without HTTPServer's look-up of the host's name, which takes seconds where there is no DNS."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 socketserver's signature
+        """Log what went wrong with a connection: mostly that its client has gone."""
+        error = sys.exc_info()[1]
+        self.service.log("connection_error", error=type(error).__name__)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Turns HTTP into calls of the service."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+    server_version = "sealift"
+    sys_version = ""
+    timeout = IDLE_S
+
+    def route(self) -> None:
+        """Answer one request."""
+        started = time.monotonic()
+        path = urlsplit(self.path).path
+        methods = {"/ping": "GET", "/invocations": "POST"}
+        if path not in methods:
+            reply = error_reply(HTTPStatus.NOT_FOUND, f"no such path: {path!r}", "not_found", close=True)
+        elif self.command != methods[path]:
+            message = f"{self.command} {path}; wanted {methods[path]}"
+            reply = error_reply(
+                HTTPStatus.METHOD_NOT_ALLOWED, message, "method_not_allowed", close=True, Allow=methods[path]
+            )
+        elif path == "/ping":
+            reply = self.server.service.health()
+        else:
+            reply = self._invocation()
+        self._send(reply)
+        if path != "/ping":
+            self.server.service.log(
+                "request",
+                method=self.command,
+                path=path[:200],
+                status=int(reply.status),
+                seconds=round(time.monotonic() - started, 3),
+                bytes_out=len(reply.body),
+            )
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = route  # noqa: N815 http.server's names
+
+    def _invocation(self) -> Reply:
+        length = self._length()
+        if isinstance(length, Reply):
+            return length
+        body = self.rfile.read(length)
+        if len(body) < length:
+            message = f"the body ended after {len(body)} of {length} bytes"
+            return error_reply(HTTPStatus.BAD_REQUEST, message, "incomplete_body", close=True)
+        return self.server.service.invoke(body, self.headers.get("Content-Type"), self.headers.get("Accept"))
+
+    def _length(self) -> int | Reply:
+        """Return the body's length, or a refusal."""
+        given = self.headers.get_all("Content-Length", [])
+        if not given or "Transfer-Encoding" in self.headers:
+            message = "no Content-Length; send the body in one piece, with its length"
+            return error_reply(HTTPStatus.LENGTH_REQUIRED, message, "length_required", close=True)
+        text = given[0].strip()
+        if len(set(given)) > 1 or not text.isascii() or not text.isdecimal() or len(text) > 18:
+            message = f"Content-Length is {', '.join(given)[:80]!r}; wanted one whole number"
+            return error_reply(HTTPStatus.BAD_REQUEST, message, "invalid_length", close=True)
+        length = int(text)
+        if length > MAX_BODY:
+            self._discard(min(length, MAX_DISCARD))
+            message = f"the body has {length} bytes; at most {MAX_BODY} are taken"
+            return error_reply(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, "body_too_large", close=True)
+        return length
+
+    def _discard(self, length: int) -> None:
+        while length > 0:
+            chunk = self.rfile.read(min(length, 65_536))
+            if not chunk:
+                return
+            length -= len(chunk)
+
+    def _send(self, reply: Reply) -> None:
+        self.send_response(reply.status)
+        self.send_header("Content-Type", reply.content_type)
+        self.send_header("Content-Length", str(len(reply.body)))
+        for name, value in reply.headers:
+            self.send_header(name, value)
+        if reply.close:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(reply.body)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002 http.server's signature
+        """Answer what http.server itself refuses (a malformed request, an unknown method) as JSON."""
+        reason = message or HTTPStatus(code).phrase
+        self._send(error_reply(code, reason, "invalid_request", close=True))
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 http.server's signature
+        """Drop http.server's own log line; `route` writes one."""
+
+
+def main() -> int:
+    """Serve until SIGTERM; return the exit status."""
+    log = Log()
+    try:
+        options = Options.from_environment(os.environ)
+        service = Service(Queue(options.max_waiting), log)
+        server = Server((options.host, options.port), service)
+    except (StartError, OSError) as error:
+        log("start_failed", reason=str(error))
+        return 1
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
+    log("listening", host=options.host, port=server.server_port)
+    functions_at = functions_file(options.model_dir, Path(__file__).resolve().parent)
+    loading = threading.Thread(
+        target=service.load, args=(functions_at, options.model_dir), name="load", daemon=True
+    )
+    loading.start()
+    stop.wait()
+    log("stopping")
+    server.shutdown()
+    drained = service.queue.drain(DRAIN_S)
+    server.server_close()
+    log("stopped", drained=drained)
+    if loading.is_alive() or not drained:
+        # The interpreter's end would unwind a thread inside llama.cpp, which aborts the process.
+        os._exit(0)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
