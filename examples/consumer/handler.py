@@ -38,7 +38,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     endpoint_name = os.environ.get("ENDPOINT_NAME")
     if not endpoint_name:
         raise ConsumerError(
-            "the environment variable 'ENDPOINT_NAME' is not set; wanted the name of an endpoint; deploy a model "
+            "the environment variable 'ENDPOINT_NAME' is not set; wanted an endpoint's name; deploy a model "
             "with this function as its consumer, or set it by hand"
         )
     return ask(boto3.client("sagemaker-runtime", config=CONFIG), endpoint_name, event)
