@@ -1,0 +1,372 @@
+"""The members of an archive, judged one by one and as a whole.
+
+Owns the layout: what a member may be called, which one is the model, what must be there. It is the same for
+tar and zip. It refuses to decode archives: `tars` and `zips` announce the members and hand over their data.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pipeline.archive.report import Findings, Kind, Member, Model, Shard, Unreadable
+from pipeline.archive.rules import ENTRY_POINT, JUNK_NAMES, Rules
+from pipeline.errors import Problem
+from pipeline.gguf import SHARD_NAME, GGUFHeader, GGUFParser, GGUFProblem
+
+if TYPE_CHECKING:
+    from pipeline.archive.deflate import Buffer
+
+PACK: Final = "pack again: sealift pack MODEL.gguf --output model.tar.gz"
+_ARCHIVE_ENDINGS: Final = (".tar.gz", ".tgz", ".tar", ".zip", ".gz", ".7z", ".xz", ".bz2", ".zst")
+_UNPRINTABLE: Final = frozenset({"Cc", "Zl", "Zp"})
+"""Unicode's control characters, line and paragraph separators."""
+_KIND_PROBLEMS: Final[dict[Kind, tuple[str, str]]] = {
+    "symlink": ("MemberIsSymlink", "a symbolic link"),
+    "hardlink": ("MemberIsHardlink", "a hard link"),
+    "device": ("MemberIsDevice", "a device"),
+    "fifo": ("MemberIsFifo", "a named pipe"),
+    "sparse": ("MemberIsSparse", "a sparse file"),
+    "special": ("MemberIsSpecial", "an entry of an unknown type"),
+}
+
+
+class Sink(Protocol):
+    """Takes one member's data."""
+
+    def write(self, data: Buffer) -> None:
+        """Take the next bytes."""
+
+    def close(self) -> None:
+        """Take note that the member has ended."""
+
+
+class Census:
+    """Every member announced so far, and what is wrong with them."""
+
+    def __init__(self, rules: Rules, findings: Findings) -> None:
+        self.members: list[Member] = []
+        self.findings = findings
+        self._rules = rules
+        self._kinds: dict[str, Kind] = {}
+        self._parents: set[str] = set()
+        self._readers: dict[str, _HeaderReader] = {}
+
+    def enter(self, name: bytes, size: int, kind: Kind) -> Sink | None:
+        """Take note of a member; return a sink when its data is wanted."""
+        if len(self.members) >= self._rules.max_members:
+            raise Unreadable(
+                "TooManyMembers",
+                f"more than {self._rules.max_members} members",
+                f"at most {self._rules.max_members}: a model, its code and its runtime",
+                PACK,
+            )
+        path, problem = placed(name, self._rules)
+        member = Member(path, size, kind)
+        self.members.append(member)
+        if problem is None and path == "." and kind != "directory":
+            problem = Problem("MemberWithoutName", f"a {kind} called {path!r}", "a name", PACK)
+        if problem is None:
+            problem = self._of_kind(member) or self._of_place(member)
+        if problem is not None:
+            self.findings.add(problem)
+            return None
+        if is_root_gguf(member):
+            self._readers[path] = _HeaderReader(member, self.findings)
+            return self._readers[path]
+        return None
+
+    def reading(self) -> bool:
+        """Tell whether a model was met whose header has not been read yet."""
+        return any(reader.open for reader in self._readers.values())
+
+    @property
+    def headers(self) -> int:
+        """Return how many GGUF headers were read."""
+        return sum(reader.header is not None for reader in self._readers.values())
+
+    def settle(self, *, complete: bool) -> Model | None:
+        """Judge the whole; `complete` tells that no further member can come."""
+        shards = [Shard(r.member.path, r.member.size, r.header) for r in self._readers.values()]
+        model = self._chosen(shards, complete=complete)
+        if model is not None and model.header is not None:
+            self._judge_header(model, model.header)
+        if complete and not shards:
+            self._no_model()
+        if complete and self._rules.code_required and not self.has_code():
+            self.findings.add(
+                Problem(
+                    "NoInferenceCode",
+                    f"no {ENTRY_POINT!r} among {_listed([m.path for m in self.members])}",
+                    f"{ENTRY_POINT!r} with model_fn, input_fn, predict_fn and output_fn",
+                    f"{PACK}, which adds it",
+                )
+            )
+        return model
+
+    def has_code(self) -> bool:
+        """Tell whether the entry point was seen as a file."""
+        return self._kinds.get(ENTRY_POINT) == "file"
+
+    # -- one member
+
+    def _of_kind(self, member: Member) -> Problem | None:
+        if member.kind in _KIND_PROBLEMS:
+            error, what = _KIND_PROBLEMS[member.kind]
+            return Problem(
+                error,
+                f"member {member.path!r} is {what}",
+                "plain files and directories",
+                f"{PACK}, or tar -h",
+            )
+        return None
+
+    def _of_place(self, member: Member) -> Problem | None:
+        path = member.path
+        parts = path.split("/")
+        junk = next((part for part in parts if part in JUNK_NAMES or part.startswith("._")), None)
+        if junk is not None:
+            return Problem(
+                "JunkMember",
+                f"member {path!r} was left by a desktop ({junk!r})",
+                "only what the endpoint needs",
+                f"{PACK}; on macOS: COPYFILE_DISABLE=1 tar czf ..., or zip -d archive.zip '__MACOSX/*'",
+            )
+        known = self._kinds.get(path)
+        if known is not None and not (known == member.kind == "directory"):
+            return Problem("DuplicateMember", f"member {path!r} twice", "each path once", PACK)
+        parents = {"/".join(parts[:depth]) for depth in range(1, len(parts))}
+        under = next((parent for parent in parents if self._kinds.get(parent, "directory") == "file"), None)
+        if under is not None or (member.kind == "file" and path in self._parents):
+            return Problem(
+                "MemberUnderFile",
+                f"{under or path!r} is a file, and a directory with members too",
+                "one of both",
+                PACK,
+            )
+        self._kinds[path] = member.kind
+        self._parents |= parents
+        if member.kind == "file" and len(parts) > 1 and path.lower().endswith(".gguf"):
+            return Problem(
+                "ModelNotAtRoot",
+                f"{path!r} lies in the directory {'/'.join(parts[:-1])!r}",
+                f"{parts[-1]!r} at the root of the archive",
+                f"put it at the root: tar czf model.tar.gz -C DIRECTORY {parts[-1]} code, or {PACK}",
+            )
+        return None
+
+    # -- the whole
+
+    def _chosen(self, shards: list[Shard], *, complete: bool) -> Model | None:
+        if not shards:
+            return None
+        names = {shard.path: SHARD_NAME.match(shard.path) for shard in shards}
+        sets = {(match["prefix"], match["count"]) if match else (path, "") for path, match in names.items()}
+        if len(sets) > 1:
+            self.findings.add(
+                Problem(
+                    "SeveralModels",
+                    f"{len(shards)} GGUF files that are not shards of one model: "
+                    f"{_listed([shard.path for shard in shards])}",
+                    "one GGUF file, or the complete shards of one",
+                    "keep the one that is to be served",
+                )
+            )
+            return None
+        ordered = sorted(shards, key=lambda shard: shard.path)
+        (_, count) = sets.pop()
+        if count and complete:
+            self._missing_shards(ordered, int(count))
+        if count and not ordered[0].path.endswith(f"-00001-of-{count}.gguf"):
+            # The first shard describes the model; without it (yet) there is none to report.
+            return None
+        return Model(tuple(ordered))
+
+    def _missing_shards(self, shards: list[Shard], count: int) -> None:
+        prefix = shards[0].path[: -len("-00001-of-00002.gguf")]
+        there = {shard.path for shard in shards}
+        # The count is a claim in a name: five digits, so at most 99,999 names.
+        wanted = [f"{prefix}-{number:05}-of-{count:05}.gguf" for number in range(1, count + 1)]
+        missing = [path for path in wanted if path not in there]
+        extra = sorted(there.difference(wanted))
+        if missing or extra:
+            what = f"missing: {_listed(missing)}" if missing else f"not of this set: {_listed(extra)}"
+            self.findings.add(
+                Problem(
+                    "ShardsIncomplete",
+                    f"{len(shards)} of {count} shards of {prefix!r}; {what}",
+                    f"all {count} shards at the root",
+                    "add what is missing, or merge them: llama-gguf-split --merge FIRST.gguf MODEL.gguf",
+                )
+            )
+
+    def _judge_header(self, model: Model, header: GGUFHeader) -> None:
+        match = SHARD_NAME.match(model.path)
+        named = int(match["count"]) if match else 1
+        if header.shard_count != named:
+            self.findings.add(
+                Problem(
+                    "ShardCount",
+                    f"{model.path!r} says that it is split into {header.shard_count}, its name says {named}",
+                    "a name that ends in -00001-of-0000N.gguf, N as the file says",
+                    "give the files back the names that llama-gguf-split gave them",
+                )
+            )
+        elif named > 1 and not header.architecture:
+            self.findings.add(
+                Problem(
+                    "GGUFNoArchitecture",
+                    f"the first shard {model.path!r} names no architecture",
+                    "the shard that llama-gguf-split wrote first, under number 00001",
+                    "give the files back the names that llama-gguf-split gave them",
+                )
+            )
+        elif named > 1 and model.complete:
+            total = header.integer("split.tensors.count")
+            there = sum(len(shard.header.tensors) for shard in model.shards if shard.header)
+            if total is not None and total != there:
+                self.findings.add(
+                    Problem(
+                        "ShardsDisagree",
+                        f"{there} tensors in the shards, {total} announced by the first",
+                        "the shards of one model",
+                        "copy the shards again, all from one place",
+                    )
+                )
+
+    def _no_model(self) -> None:
+        paths = [member.path for member in self.members if member.kind == "file"]
+        nested = [path for path in paths if path.lower().endswith(_ARCHIVE_ENDINGS)]
+        cased = [path for path in paths if "/" not in path and path.lower().endswith(".gguf")]
+        if self.findings.has("ModelNotAtRoot"):
+            return
+        if cased:
+            seen, fix = f"{cased[0]!r}, which does not end in lower case", "rename it to end in '.gguf'"
+        elif nested:
+            seen, fix = f"an archive inside the archive: {nested[0]!r}", f"unpack that one, then {PACK}"
+        else:
+            seen, fix = f"no GGUF among {_listed(paths)}", f"{PACK}; other formats need converting first"
+        self.findings.add(Problem("NoModel", seen, "one '*.gguf' at the root of the archive", fix))
+
+
+class _HeaderReader:
+    """Reads the GGUF header of one member as its data passes by."""
+
+    def __init__(self, member: Member, findings: Findings) -> None:
+        self.member = member
+        self.open = True
+        self._findings = findings
+        self._parser = GGUFParser()
+
+    @property
+    def header(self) -> GGUFHeader | None:
+        return self._parser.header
+
+    def write(self, data: Buffer) -> None:
+        if not self.open:
+            return
+        try:
+            self._parser.feed(data)
+        except GGUFProblem as error:
+            self._add(error.problem)
+        if self._parser.header is not None:
+            self.open = False
+            self._compare(self._parser.header)
+
+    def close(self) -> None:
+        if self.open:
+            try:
+                self._parser.finish()
+            except GGUFProblem as error:
+                self._add(error.problem)
+
+    def _compare(self, header: GGUFHeader) -> None:
+        if self.member.size < header.expected_size:
+            self._add(
+                Problem(
+                    "ModelCutShort",
+                    f"{self.member.size} bytes",
+                    f"at least {header.expected_size}, as its {len(header.tensors)} tensors need",
+                    "copy or download the GGUF again and compare its checksum with the publisher's",
+                )
+            )
+
+    def _add(self, problem: Problem) -> None:
+        self.open = False
+        self._findings.add(replace(problem, seen=f"{self.member.path!r}: {problem.seen}"))
+
+
+def is_root_gguf(member: Member) -> bool:
+    """Tell whether a member counts as the model."""
+    return member.kind == "file" and "/" not in member.path and member.path.endswith(".gguf")
+
+
+def placed(name: bytes, rules: Rules) -> tuple[str, Problem | None]:
+    """Return the path under the model directory, and what is wrong with the name, if anything."""
+    text = name.decode("utf-8", "backslashreplace")
+    if len(name) > rules.max_path_bytes:
+        shown = f"{text[:40]}...{text[-20:]}"
+        return shown, Problem(
+            "MemberPathTooLong",
+            f"a path of {len(name)} bytes: {shown!r}",
+            f"at most {rules.max_path_bytes} bytes",
+            "shorten it",
+        )
+    problem = _of_name(name, text, rules)
+    path = "/".join(part for part in text.split("/") if part not in {"", "."})
+    return path or ".", problem
+
+
+def _of_name(name: bytes, text: str, rules: Rules) -> Problem | None:
+    parts = text.split("/")
+    if not _is_utf8(name):
+        return Problem("MemberNameEncoding", f"member {text!r}", "a name in UTF-8", "rename it")
+    if not name:
+        return Problem("MemberWithoutName", "a member without a name", "a name", PACK)
+    if any(unicodedata.category(character) in _UNPRINTABLE for character in text):
+        return Problem(
+            "MemberNameUnprintable", f"member {text!r}", "a name without control characters", "rename it"
+        )
+    if text.startswith("/"):
+        return Problem(
+            "MemberIsAbsolute",
+            f"absolute path {text!r}",
+            "paths relative to the archive",
+            f"{PACK}, or tar -C",
+        )
+    if ".." in parts:
+        return Problem(
+            "MemberEscapes", f"path {text!r} leaves the directory", "paths without '..'", f"{PACK}, or tar -C"
+        )
+    if "\\" in text:
+        return Problem(
+            "MemberHasBackslash",
+            f"member {text!r}",
+            "'/' between directories",
+            f"{PACK}; some Windows tools write '\\' into archives",
+        )
+    longest = max(parts, key=lambda part: len(part.encode("utf-8", "replace")))
+    if len(longest.encode("utf-8", "replace")) > rules.max_name_bytes:
+        return Problem(
+            "MemberNameTooLong",
+            f"a name of {len(longest)} characters: {longest[:40] + '...'!r}",
+            f"at most {rules.max_name_bytes} bytes between slashes",
+            "shorten it",
+        )
+    return None
+
+
+def _is_utf8(name: bytes) -> bool:
+    try:
+        name.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _listed(paths: list[str], most: int = 5) -> str:
+    if not paths:
+        return "no files"
+    shown = ", ".join(repr(path) for path in paths[:most])
+    return f"{shown} and {len(paths) - most} more" if len(paths) > most else shown

@@ -1,0 +1,220 @@
+"""The codec: deflate streams, their checksum, and the gzip wrapping around them.
+
+Owns the choice of the deflate library: everything else in the archive engine asks here, so that a faster one
+can take zlib's place in this file alone. It refuses to read or write files.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Buffer = bytes | bytearray | memoryview
+
+GZIP_MAGIC: Final = b"\x1f\x8b"
+DEFLATED: Final = 8
+"""RFC 1952: the only compression method of gzip."""
+TRAILER_BYTES: Final = 8
+STORED_MAX: Final = 0xFFFF
+"""RFC 1951 section 3.2.4: the longest stored block."""
+STORED_HEADER_BYTES: Final = 5
+DEFLATE_MAX_RATIO: Final = 1032
+"""258 bytes from two bits: deflate cannot expand further (zlib's technical notes)."""
+UNKNOWN_SYSTEM: Final = 255
+
+
+class CodecError(Exception):
+    """The bytes are not a deflate stream."""
+
+
+class Inflater(Protocol):
+    """One raw deflate stream being decoded."""
+
+    @property
+    def eof(self) -> bool:
+        """Tell whether the final block has ended."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """Return what followed the final block in the last piece."""
+
+    @property
+    def unconsumed_tail(self) -> bytes:
+        """Return what was not decoded yet because the output was full."""
+
+    def decompress(self, data: Buffer, max_length: int = 0, /) -> bytes:
+        """Return at most `max_length` plain bytes (0: all)."""
+
+
+class Deflater(Protocol):
+    """One raw deflate stream being written."""
+
+    def compress(self, data: Buffer, /) -> bytes:
+        """Return what is ready after `data`."""
+
+    def flush(self, mode: int = zlib.Z_FINISH, /) -> bytes:
+        """Return the rest, by default with the final block."""
+
+
+FULL_FLUSH: Final = zlib.Z_FULL_FLUSH
+"""End at a byte boundary, with no block open, and forget the window: another stream may follow."""
+
+
+def inflater() -> Inflater:
+    """Return a decoder for one raw deflate stream."""
+    return zlib.decompressobj(-zlib.MAX_WBITS)
+
+
+def deflater(level: int) -> Deflater:
+    """Return an encoder for one raw deflate stream."""
+    return zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
+
+
+def inflate(decoder: Inflater, data: Buffer, max_length: int) -> bytes:
+    """Return at most `max_length` plain bytes; raise CodecError where the stream is damaged."""
+    try:
+        return decoder.decompress(data, max_length)
+    except zlib.error as error:
+        raise CodecError(str(error)) from error
+
+
+def crc32(data: Buffer, value: int = 0) -> int:
+    """Return the CRC-32 of what `value` stands for, followed by `data`."""
+    return zlib.crc32(data, value)
+
+
+def crc32_combine(first: int, second: int, second_length: int) -> int:
+    """Return the CRC-32 of A followed by B from the CRC-32 of each and the length of B.
+
+    Appending n zero bytes to A is a linear map over GF(2): multiplication by x^(8n) modulo the polynomial.
+    """
+    return _multiply(_power_of_x(8 * second_length), first) ^ second
+
+
+def crc32_rest(whole: int, first: int, rest_length: int) -> int:
+    """Return the CRC-32 of B from that of A followed by B, that of A, and the length of B."""
+    # The combination is an exclusive or, so it undoes itself.
+    return crc32_combine(first, whole, rest_length)
+
+
+def stored_header(length: int, *, final: bool = False) -> bytes:
+    """Return the five bytes before a stored block that begins at a byte boundary."""
+    return struct.pack("<BHH", final, length, length ^ STORED_MAX)
+
+
+def stored_length(plain: int) -> int:
+    """Return the bytes that `plain` bytes take as stored blocks."""
+    blocks = max(1, -(-plain // STORED_MAX))
+    return plain + blocks * STORED_HEADER_BYTES
+
+
+def stored(data: Buffer, *, final: bool = False) -> Iterator[bytes | memoryview]:
+    """Yield stored blocks that hold `data`; the last one closes the stream when `final`."""
+    view = memoryview(data)
+    starts = range(0, len(view), STORED_MAX) or range(1)
+    for start in starts:
+        block = view[start : start + STORED_MAX]
+        yield stored_header(len(block), final=final and start == starts[-1])
+        yield block
+
+
+def gzip_header(extra: bytes = b"") -> bytes:
+    """Return a gzip header without name and time, so that equal content gives equal bytes."""
+    flags = 4 if extra else 0
+    fixed = GZIP_MAGIC + struct.pack("<BBIBB", DEFLATED, flags, 0, 0, UNKNOWN_SYSTEM)
+    return fixed + (struct.pack("<H", len(extra)) + extra if extra else b"")
+
+
+def gzip_trailer(crc: int, length: int) -> bytes:
+    """Return a gzip trailer: the checksum and the length modulo 2^32 of the plain bytes."""
+    return struct.pack("<II", crc, length & 0xFFFFFFFF)
+
+
+@dataclass(frozen=True, slots=True)
+class GzipHeader:
+    """A gzip header as read: how many bytes it takes, and its extra field."""
+
+    length: int
+    extra: bytes
+
+
+class _Short(Exception):  # noqa: N818 - not an error: more bytes may come
+    """The header is not complete yet."""
+
+
+def read_gzip_header(data: bytes) -> GzipHeader | None:
+    """Return the gzip header at the start of `data`; None when more bytes are needed.
+
+    Raises:
+        CodecError: the bytes are not a gzip header.
+    """
+    magic = GZIP_MAGIC + bytes([DEFLATED])
+    if not data.startswith(magic[: len(data)]):
+        raise CodecError(f"the bytes {data[:3].hex(' ')!r} do not begin a gzip member")
+    try:
+        return _gzip_header(data)
+    except _Short:
+        return None
+
+
+def _gzip_header(data: bytes) -> GzipHeader:
+    # RFC 1952 section 2.3: ten fixed bytes, then what the flags announce, in the order of the flags below.
+    _need(data, 10)
+    flags = data[3]
+    if flags & 0xE0:
+        raise CodecError(f"the gzip header has reserved flags set ({flags:#04x})")
+    at = 10
+    extra = b""
+    if flags & 4:
+        _need(data, at + 2)
+        length = int.from_bytes(data[at : at + 2], "little")
+        at += 2 + length
+        _need(data, at)
+        extra = data[at - length : at]
+    for flag in (8, 16):  # the original file's name, and a comment: each ends with a NUL
+        if flags & flag:
+            at = data.find(0, at) + 1
+            if not at:
+                raise _Short
+    if flags & 2:
+        at += 2
+        _need(data, at)
+        if int.from_bytes(data[at - 2 : at], "little") != crc32(data[: at - 2]) & 0xFFFF:
+            raise CodecError("the gzip header's own checksum is wrong")
+    return GzipHeader(at, extra)
+
+
+def _need(data: bytes, length: int) -> None:
+    if len(data) < length:
+        raise _Short
+
+
+_POLYNOMIAL: Final = 0xEDB88320
+"""CRC-32 of RFC 1952, bit-reversed: the highest bit stands for x^0."""
+
+
+def _multiply(a: int, b: int) -> int:
+    product = 0
+    mask = 1 << 31
+    while mask:
+        if a & mask:
+            product ^= b
+        mask >>= 1
+        b = b >> 1 ^ _POLYNOMIAL if b & 1 else b >> 1
+    return product
+
+
+def _power_of_x(exponent: int) -> int:
+    power = 1 << 31
+    square = 1 << 30
+    while exponent:
+        if exponent & 1:
+            power = _multiply(power, square)
+        square = _multiply(square, square)
+        exponent >>= 1
+    return power

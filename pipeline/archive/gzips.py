@@ -1,0 +1,187 @@
+"""A gzip stream being decoded: members, checksums, lengths, and what must not follow them.
+
+Owns RFC 1952 around the deflate data. It refuses to hold more than one piece of output, and stops at the
+first byte that is not what it should be.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+from pipeline.archive import deflate
+from pipeline.archive.report import Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.archive.rules import Rules
+
+PIECE_BYTES: Final = 1 << 20
+"""Plain bytes handed on at a time: what a hostile stream can make us hold."""
+
+_UPLOAD_AGAIN: Final = "compare its checksum with the original's, and upload it again"
+
+
+class _Expecting(Enum):
+    HEADER = auto()
+    BODY = auto()
+    TRAILER = auto()
+    END = auto()
+
+
+class GzipDecoder:
+    """Turns compressed pieces of any size into plain ones; feed it in order, then call `finish`."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.members = 0
+        """gzip members begun so far."""
+        self.plain_bytes = 0
+        self.compressed_bytes = 0
+        self.extra = b""
+        """The first member's extra field."""
+        self._rules = rules
+        self._expecting = _Expecting.HEADER
+        self._held = b""
+        self._inflater = deflate.inflater()
+        self._crc = 0
+        self._length = 0
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the stream may end here."""
+        return self._expecting is _Expecting.END and not self._held
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Yield the plain bytes of the next piece; raise Unreadable where the stream is damaged."""
+        self.compressed_bytes += len(piece)
+        data = piece
+        while data:
+            if self._expecting is _Expecting.BODY:
+                plain, data = self._inflate(data)
+                if plain:
+                    yield plain
+            elif self._expecting is _Expecting.HEADER:
+                data = self._read_header(data)
+            elif self._expecting is _Expecting.TRAILER:
+                data = self._read_trailer(data)
+            else:
+                data = self._read_next(data)
+
+    def finish(self) -> None:
+        """Raise Unreadable when the stream ended too early."""
+        if self.ended:
+            return
+        if self._expecting is _Expecting.END:
+            raise self._garbage()
+        what = {
+            _Expecting.HEADER: "its header",
+            _Expecting.BODY: "its compressed data",
+            _Expecting.TRAILER: "its checksum",
+        }[self._expecting]
+        raise Unreadable(
+            "GzipCutShort",
+            f"the gzip stream ends after {self.compressed_bytes} bytes, inside {what}",
+            "a complete gzip stream",
+            f"the archive was cut short: {_UPLOAD_AGAIN}",
+        )
+
+    def _read_header(self, data: bytes) -> bytes:
+        self._held += data
+        try:
+            header = deflate.read_gzip_header(self._held)
+        except deflate.CodecError as error:
+            raise Unreadable("NotGzip", str(error), "a gzip stream", "pack it with gzip: tar czf") from error
+        if header is None:
+            if len(self._held) > self._rules.max_header_bytes:
+                raise Unreadable(
+                    "GzipHeaderTooLong",
+                    f"a gzip header of more than {self._rules.max_header_bytes} bytes",
+                    "a name and a comment of ordinary length",
+                    "pack it again: gzip --no-name",
+                )
+            return b""
+        rest = self._held[header.length :]
+        self._held = b""
+        self.members += 1
+        if self.members == 1:
+            self.extra = header.extra
+        self._inflater = deflate.inflater()
+        self._crc = self._length = 0
+        self._expecting = _Expecting.BODY
+        return rest
+
+    def _inflate(self, data: bytes) -> tuple[bytes, bytes]:
+        inflater = self._inflater
+        try:
+            plain = deflate.inflate(inflater, data, PIECE_BYTES)
+        except deflate.CodecError as error:
+            raise Unreadable(
+                "GzipDamaged",
+                f"the compressed data is damaged after {self.plain_bytes} plain bytes ({error})",
+                "an intact deflate stream",
+                f"the archive was damaged on its way: {_UPLOAD_AGAIN}",
+            ) from error
+        self._crc = deflate.crc32(plain, self._crc)
+        self._length += len(plain)
+        self.plain_bytes += len(plain)
+        rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+        self._check_ratio(len(rest))
+        if inflater.eof:
+            self._expecting = _Expecting.TRAILER
+        return plain, rest
+
+    def _check_ratio(self, rest: int) -> None:
+        limit = self._rules.max_ratio
+        if self.plain_bytes <= max(self._rules.ratio_from, limit * (self.compressed_bytes - rest)):
+            return
+        raise Unreadable(
+            "ExpandsTooMuch",
+            f"{self.compressed_bytes - rest} compressed bytes became {self.plain_bytes}",
+            f"at most {limit} times as many; quantised weights give 1.1",
+            "pack a model with real weights",
+        )
+
+    def _read_trailer(self, data: bytes) -> bytes:
+        missing = deflate.TRAILER_BYTES - len(self._held)
+        self._held += data[:missing]
+        if len(self._held) < deflate.TRAILER_BYTES:
+            return b""
+        trailer, self._held = self._held, b""
+        self._expecting = _Expecting.END
+        crc = int.from_bytes(trailer[:4], "little")
+        length = int.from_bytes(trailer[4:], "little")
+        if crc != self._crc:
+            raise Unreadable(
+                "GzipWrongChecksum",
+                f"CRC-32 {self._crc:08x} over {self._length} plain bytes, {crc:08x} in the trailer",
+                "equal checksums",
+                f"the archive was damaged on its way: {_UPLOAD_AGAIN}",
+            )
+        if length != self._length & 0xFFFFFFFF:
+            raise Unreadable(
+                "GzipWrongLength",
+                f"{self._length & 0xFFFFFFFF} plain bytes modulo 2^32, {length} in the trailer",
+                "equal lengths",
+                f"the archive was damaged on its way: {_UPLOAD_AGAIN}",
+            )
+        return data[missing:]
+
+    def _read_next(self, data: bytes) -> bytes:
+        self._held += data[: len(deflate.GZIP_MAGIC)]
+        rest = data[len(deflate.GZIP_MAGIC) :]
+        if not deflate.GZIP_MAGIC.startswith(self._held[:2]):
+            raise self._garbage()
+        if len(self._held) >= len(deflate.GZIP_MAGIC):
+            again, self._held = self._held + rest, b""
+            self._expecting = _Expecting.HEADER
+            return again
+        return b""
+
+    def _garbage(self) -> Unreadable:
+        return Unreadable(
+            "TrailingGarbage",
+            f"bytes after the end of the gzip stream, beginning with {self._held[:4].hex(' ')!r}",
+            "nothing after the last gzip member",
+            f"something was appended: {_UPLOAD_AGAIN}",
+        )

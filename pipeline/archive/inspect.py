@@ -1,0 +1,96 @@
+"""A verdict from the first megabytes: format, layout and the model's header.
+
+Owns the quick look. It reads at most `Rules.inspect_bytes` of an archive of any size, so it cannot see what
+comes after a large member, nor the checksum at the end: `verify` does. What it refuses, `verify` refuses too.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from pipeline.archive import zips
+from pipeline.archive.deflate import DEFLATE_MAX_RATIO
+from pipeline.archive.gzips import GzipDecoder
+from pipeline.archive.report import ArchiveReport, Unreadable
+from pipeline.archive.rules import MIB, Rules
+from pipeline.archive.survey import Survey
+from pipeline.archive.tars import TarReader
+
+if TYPE_CHECKING:
+    from pipeline.archive.census import Sink
+    from pipeline.archive.sources import Source
+
+_STEP: Final = MIB
+_FAR: Final = 64 * MIB
+"""Plain bytes of one member's data that are not worth passing in the hope of another member."""
+
+
+def inspect(source: Source, *, rules: Rules | None = None) -> ArchiveReport:
+    """Return what the first megabytes of an archive tell."""
+    survey = Survey(source, rules or Rules(), "inspect")
+    head = survey.begin()
+    if survey.format == "tar.gz":
+        survey.attempt(partial(_look_into_tar, survey, head))
+    elif survey.format == "zip":
+        survey.attempt(partial(_look_into_zip, survey))
+    elif survey.format == "gguf":
+        survey.attempt(partial(survey.look_into_gguf, head))
+    return survey.report()
+
+
+def _look_into_tar(survey: Survey, head: bytes) -> None:
+    source, rules = survey.source, survey.rules
+    decoder = GzipDecoder(rules)
+    reader = TarReader(survey.census, rules)
+    piece = head
+    at = 0
+    while piece:
+        at += len(piece)
+        for plain in decoder.feed(piece):
+            survey.gzip_members = decoder.members
+            reader.feed(plain)
+            if reader.data_left > _FAR and not survey.census.reading():
+                _check_left(reader.data_left, source.size - at)
+                return
+        piece = source.read(at, min(_STEP, rules.inspect_bytes - survey.bytes_read))
+    if at >= source.size:
+        decoder.finish()
+        reader.finish()
+        survey.complete = True
+    else:
+        _check_left(reader.data_left, source.size - at)
+
+
+def _check_left(plain: int, compressed: int) -> None:
+    if plain > compressed * DEFLATE_MAX_RATIO + _STEP * DEFLATE_MAX_RATIO:
+        raise Unreadable(
+            "TarCutShort",
+            f"a member needs {plain} more bytes, and only {compressed} compressed ones follow",
+            "a complete archive",
+            "the archive was cut short: compare its checksum with the original's, and upload it again",
+        )
+
+
+def _look_into_zip(survey: Survey) -> None:
+    _, sinks = survey.open_zip()
+    for entry, sink in sinks.items():
+        if sink is not None:
+            survey.attempt(partial(_look_into_entry, survey, entry, sink))
+
+
+def _look_into_entry(survey: Survey, entry: zips.Entry, sink: Sink) -> None:
+    source, rules = survey.source, survey.rules
+    at = zips.data_start(source.read(entry.offset, zips.local_bytes(entry)), entry)
+    end = at + entry.compressed
+    decoder = zips.EntryDecoder(entry)
+    while at < end and survey.census.reading():
+        piece = source.read(at, min(_STEP, end - at, rules.inspect_bytes - survey.bytes_read))
+        if not piece:
+            return
+        at += len(piece)
+        for plain in decoder.feed(piece):
+            sink.write(plain)
+    if at >= end:
+        decoder.finish()
+        sink.close()

@@ -1,0 +1,400 @@
+"""A model and its code, packed into the tar.gz that an endpoint unpacks.
+
+Owns the bytes of our own archives: one gzip member, ``code/`` first and deflated, then the GGUF files at the
+root in stored blocks (quantised weights do not compress), equal bytes for equal content. It refuses what
+would not deploy before it writes a byte, and never leaves a half-written file under the final name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import tarfile
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+from pipeline.archive import deflate
+from pipeline.archive.census import Census
+from pipeline.archive.deflate import STORED_HEADER_BYTES, STORED_MAX
+from pipeline.archive.formats import BLOCK
+from pipeline.archive.report import Findings, Model, Unreadable
+from pipeline.archive.rules import MIB, Rules
+from pipeline.archive.seams import EXTRA_BYTES, Seam
+from pipeline.archive.sources import FileSource
+from pipeline.errors import InvalidArchive, Problem
+from pipeline.gguf import SHARD_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from concurrent.futures import Future
+    from typing import BinaryIO
+
+    from pipeline.archive.deflate import Buffer
+
+    Progress = Callable[[int, int], None]
+
+CODE_LEVEL: Final = 9
+"""For code/: a few megabytes of libraries, packed once and downloaded at every cold start."""
+_END_OF_TAR: Final = bytes(2 * BLOCK)
+_FILE_MODE: Final = 0o644
+_DIRECTORY_MODE: Final = 0o755
+_BATCH_BLOCKS: Final = 32
+_BATCHES: Final = 4
+_SLOT: Final = STORED_HEADER_BYTES + STORED_MAX
+_READ_BYTES: Final = MIB
+
+
+@dataclass(frozen=True, slots=True)
+class PackResult:
+    """What was written."""
+
+    path: Path
+    size: int
+    sha256: str | None
+    """Of the file; None when it was not asked for."""
+    crc32: int
+    """Of the file's plain content, as in its trailer."""
+    plain_size: int
+    """Bytes of the tar."""
+    extracted_bytes: int
+    """Bytes of all files in it."""
+    model: Model
+    seam: Seam
+
+
+def pack(
+    model: Path,
+    destination: Path,
+    *,
+    code: Mapping[str, bytes | Path],
+    compress: int = 0,
+    progress: Progress | None = None,
+    rules: Rules | None = None,
+    digest: bool = True,
+) -> PackResult:
+    """Write the archive of a model (its GGUF, or the first of its shards) and return what was written.
+
+    Args:
+        model: the GGUF file; the other shards are found beside it.
+        destination: the archive to write; replaced only when everything has gone well.
+        code: what goes under ``code/``: path in the archive to content, or to the file that holds it.
+        compress: deflate level of the model, 1 to 9; 0 stores it, at nearly the speed of copying.
+        progress: called with the bytes of model packed so far, and in all.
+        rules: what the archive must satisfy.
+        digest: whether to compute the SHA-256 of the file as it is written.
+
+    Raises:
+        InvalidArchive: the archive would not deploy.
+    """
+    rules = rules or Rules()
+    shards = _shards_of(model)
+    contents = {path: _content(code[path]) for path in sorted(code)}
+    found = _judged(shards, contents, destination, rules)
+    temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.part")
+    try:
+        with temporary.open("xb", buffering=0) as file, _Output(file, digest=digest) as output:
+            seam = _write(output, shards, contents, compress, progress)
+        temporary.replace(destination)
+    except BaseException:
+        # Also when the user gives up: a part of an archive is of no use to anybody.
+        temporary.unlink(missing_ok=True)
+        raise
+    return PackResult(
+        path=destination,
+        size=output.size,
+        sha256=output.sha256,
+        crc32=output.crc,
+        plain_size=output.plain_size,
+        extracted_bytes=found.size + sum(len(content) for content in contents.values()),
+        model=found,
+        seam=seam,
+    )
+
+
+# -- gather and judge
+
+
+def _shards_of(model: Path) -> list[Path]:
+    match = SHARD_NAME.match(model.name)
+    if match is None:
+        return [model]
+    names = (f"{match['prefix']}-{n:05}-of-{match['count']}.gguf" for n in range(1, int(match["count"]) + 1))
+    # What is missing is named by the census, together with everything else that is wrong.
+    beside = [model.with_name(name) for name in names]
+    return [path for path in beside if path.is_file()] or [model]
+
+
+def _content(content: bytes | Path) -> bytes:
+    return content.read_bytes() if isinstance(content, Path) else content
+
+
+def _judged(shards: list[Path], code: Mapping[str, bytes], destination: Path, rules: Rules) -> Model:
+    findings = Findings()
+    census = Census(rules, findings)
+    if not destination.name.endswith(".tar.gz"):
+        findings.add(
+            Problem(
+                "ArchiveMisnamed",
+                f"an archive to be named {destination.name!r}",
+                "a name that ends in '.tar.gz': SageMaker takes no other",
+                "name it model.tar.gz",
+            )
+        )
+    try:
+        for path, content in code.items():
+            census.enter(path.encode("utf-8", "surrogateescape"), len(content), "file")
+            if not path.startswith("code/"):
+                findings.add(
+                    Problem(
+                        "CodeMisplaced", f"code under {path!r}", "paths that begin with 'code/'", "move it"
+                    )
+                )
+        for shard in shards:
+            _read_shard(shard, census, rules)
+    except Unreadable as stop:
+        findings.add(stop.problem)
+    found = census.settle(complete=True)
+    problems = findings.all()
+    if problems or found is None:
+        raise InvalidArchive(str(shards[0]), problems)
+    return found
+
+
+def _read_shard(shard: Path, census: Census, rules: Rules) -> None:
+    with FileSource(shard) as source:
+        sink = census.enter(os.fsencode(shard.name), source.size, "file")
+        at = 0
+        while sink is not None and census.reading():
+            piece = source.read(at, _READ_BYTES)
+            if not piece:
+                sink.close()
+                break
+            sink.write(piece)
+            at += len(piece)
+    if source.size > rules.max_archive_bytes:
+        census.findings.add(
+            Problem(
+                "ArchiveTooLarge",
+                f"{shard.name!r} has {source.size} bytes",
+                f"at most {rules.max_archive_bytes} bytes",
+                "use a smaller model or a stronger quantisation",
+            )
+        )
+
+
+# -- write
+
+
+def _write(
+    output: _Output,
+    shards: list[Path],
+    code: Mapping[str, bytes],
+    compress: int,
+    progress: Progress | None,
+) -> Seam:
+    part = b"".join(_code_members(code))
+    encoder = deflate.deflater(CODE_LEVEL)
+    deflated = encoder.compress(part) + encoder.flush(deflate.FULL_FLUSH)
+    header_bytes = len(deflate.gzip_header(bytes(EXTRA_BYTES)))
+    seam = Seam(header_bytes + len(deflated), len(part), deflate.crc32(part))
+    output.write(deflate.gzip_header(seam.to_extra()))
+    output.count_plain(part)
+    output.write(deflated)
+    body: _Body = _Deflated(output, compress) if compress else _Stored(output)
+    ticker = _Ticker(sum(shard.stat().st_size for shard in shards), progress)
+    for shard in shards:
+        with shard.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            body.add(_tar_header(shard.name, size))
+            left = size
+            for taken in body.copy(file, size):
+                left -= taken
+                ticker.tick(taken)
+            if left:
+                raise InvalidArchive(str(shard), [_changed(shard, size - left, size)])
+            body.add(bytes(-size % BLOCK))
+    body.end(_END_OF_TAR)
+    output.write(deflate.gzip_trailer(output.crc, output.plain_size))
+    return seam
+
+
+def _code_members(code: Mapping[str, bytes]) -> Iterator[bytes]:
+    parents = {parent.as_posix() for path in code for parent in Path(path).parents}
+    for path in sorted((parents - {"."}) | set(code)):
+        if path not in code:
+            yield _tar_header(path, 0, directory=True)
+            continue
+        yield _tar_header(path, len(code[path]))
+        yield code[path]
+        yield bytes(-len(code[path]) % BLOCK)
+
+
+def _tar_header(path: str, size: int, *, directory: bool = False) -> bytes:
+    member = tarfile.TarInfo(path)
+    member.size = size
+    member.type = tarfile.DIRTYPE if directory else tarfile.REGTYPE
+    member.mode = _DIRECTORY_MODE if directory else _FILE_MODE
+    # ustar where it suffices, pax records for long names and for sizes over 8 GiB.
+    return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _changed(shard: Path, read: int, size: int) -> Problem:
+    return Problem(
+        "ModelChanged",
+        f"{shard.name!r} ended after {read} bytes",
+        f"{size} bytes, as when the packing began",
+        "pack again when nobody writes to it",
+    )
+
+
+class _Ticker:
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._total = total
+        self._done = 0
+        self._progress = progress
+
+    def tick(self, count: int) -> None:
+        self._done += count
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+class _Output:
+    """The archive being written: counts, checksums, and a hash that runs beside the writing."""
+
+    def __init__(self, file: BinaryIO, *, digest: bool) -> None:
+        self.size = 0
+        self.crc = 0
+        self.plain_size = 0
+        self.sha256: str | None = None
+        self._file = file
+        self._hash = hashlib.sha256() if digest else None
+        self._hashing: deque[Future[None]] = deque()
+        self._worker = ThreadPoolExecutor(1, "sha256")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._worker.shutdown(cancel_futures=kind is not None)
+        if self._hash is not None:
+            self.sha256 = self._hash.hexdigest()
+
+    def count_plain(self, data: Buffer) -> None:
+        """Take note of plain bytes whose compressed form is being written."""
+        self.crc = deflate.crc32(data, self.crc)
+        self.plain_size += len(data)
+
+    def write(self, data: Buffer) -> None:
+        """Write compressed bytes; the buffer must stay as it is until `settle` says so."""
+        if self._hash is not None and data:
+            self._hashing.append(self._worker.submit(self._hash.update, data))
+        view = memoryview(data)
+        while view:
+            written = self._file.write(view)
+            self.size += written
+            view = view[written:]
+        self.settle(_BATCHES - 1)
+
+    def settle(self, most: int) -> None:
+        """Wait until at most `most` written buffers are still being hashed."""
+        while len(self._hashing) > most:
+            self._hashing.popleft().result()
+
+
+class _Body(Protocol):
+    """The model's part of the stream."""
+
+    def add(self, data: bytes) -> None:
+        """Append a few plain bytes."""
+
+    def copy(self, file: BinaryIO, size: int) -> Iterator[int]:
+        """Append `size` bytes of a file, yielding how many were taken at each step."""
+
+    def end(self, data: bytes) -> None:
+        """Append the last plain bytes and close the stream."""
+
+
+class _Deflated:
+    """The model deflated, for those who want it."""
+
+    def __init__(self, output: _Output, level: int) -> None:
+        self._output = output
+        self._encoder = deflate.deflater(level)
+
+    def add(self, data: bytes) -> None:
+        self._output.count_plain(data)
+        self._output.write(self._encoder.compress(data))
+
+    def copy(self, file: BinaryIO, size: int) -> Iterator[int]:
+        while size > 0:
+            piece = file.read(min(size, _READ_BYTES))
+            if not piece:
+                return
+            self.add(piece)
+            size -= len(piece)
+            yield len(piece)
+
+    def end(self, data: bytes) -> None:
+        self.add(data)
+        self._output.write(self._encoder.flush())
+
+
+class _Stored:
+    """The model in stored blocks.
+
+    Files are read straight into buffers that already hold the blocks' headers, so the bytes are touched twice
+    only: by the checksum and by the write.
+    """
+
+    def __init__(self, output: _Output) -> None:
+        self._output = output
+        batch = (deflate.stored_header(STORED_MAX) + bytes(STORED_MAX)) * _BATCH_BLOCKS
+        # As many buffers as may still be hashed, and one to fill.
+        self._buffers = deque(bytearray(batch) for _ in range(_BATCHES))
+
+    def add(self, data: bytes) -> None:
+        if data:
+            self._output.count_plain(data)
+            self._output.write(b"".join(deflate.stored(data)))
+
+    def copy(self, file: BinaryIO, size: int) -> Iterator[int]:
+        while size >= STORED_MAX:
+            blocks = min(size // STORED_MAX, _BATCH_BLOCKS)
+            buffer = self._buffers[0]
+            self._buffers.rotate(-1)
+            view = memoryview(buffer)[: blocks * _SLOT]
+            slots = [view[at + STORED_HEADER_BYTES : at + _SLOT] for at in range(0, len(view), _SLOT)]
+            if not _fill(file, slots):
+                return
+            for slot in slots:
+                self._output.count_plain(slot)
+            self._output.write(view)
+            size -= blocks * STORED_MAX
+            yield blocks * STORED_MAX
+        rest = file.read(size)
+        self.add(rest)
+        yield len(rest)
+
+    def end(self, data: bytes) -> None:
+        self._output.count_plain(data)
+        self._output.write(b"".join(deflate.stored(data, final=True)))
+
+
+def _fill(file: BinaryIO, slots: list[memoryview]) -> bool:
+    """Read a file's next bytes into all the slots; return whether there were enough."""
+    read = os.readv(file.fileno(), slots)
+    for slot in slots:
+        there = min(read, len(slot))
+        read -= there
+        while there < len(slot):
+            # A short read: the file's end, or a signal.
+            more = os.readv(file.fileno(), [slot[there:]])
+            if not more:
+                return False
+            there += more
+    return True

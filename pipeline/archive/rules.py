@@ -1,0 +1,63 @@
+"""What an archive may look like: bounds against hostile input, and what the platform accepts.
+
+Owns the numbers and their reasons. It refuses to look at archives: `inspect` and `verify` do, with these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+KIB: Final = 1 << 10
+MIB: Final = 1 << 20
+GIB: Final = 1 << 30
+
+MODEL_DIRECTORY: Final = "/opt/ml/model"
+"""Where SageMaker unpacks the archive (Adapting Your Own Inference Container, "How SageMaker Loads...")."""
+ENTRY_POINT: Final = "code/inference.py"
+"""What the prebuilt PyTorch containers load (sagemaker-inference: SAGEMAKER_PROGRAM's default, in code/)."""
+JUNK_NAMES: Final = frozenset({".DS_Store", "__MACOSX", "Thumbs.db", "desktop.ini"})
+"""What desktops leave in folders; together with AppleDouble's ``._*`` it has broken endpoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is accepted. The defaults suit the prebuilt PyTorch container."""
+
+    code_required: bool = True
+    """Whether ``code/inference.py`` must be there; a container with code of its own needs none."""
+    zip_deployable: bool = False
+    """Whether a zip is accepted; SageMaker itself takes only tar.gz (CreateModel: ContainerDefinition)."""
+
+    max_archive_bytes: int = 10 * GIB
+    """What serverless is said to take. Its 5 GB of disk bite earlier; that is for the fit to say."""
+    max_members: int = 10_000
+    """A model, its code and its runtime are a few hundred files."""
+    max_path_bytes: int = 4096 - len(MODEL_DIRECTORY) - 2
+    """Linux: PATH_MAX, less the directory, a slash and the NUL."""
+    max_name_bytes: int = 255
+    """Linux: NAME_MAX, for one component of a path."""
+    max_header_bytes: int = 64 * KIB
+    """For one pax header, GNU long name or gzip header; a path needs 4 KiB."""
+    max_directory_bytes: int = 8 * MIB
+    """For a zip's central directory: `max_members` entries with paths of ordinary length."""
+    max_ratio: int = 200
+    """Plain bytes for one compressed byte. Weights give 1.1, zeros 1030: only a bomb or an empty model."""
+    ratio_from: int = 64 * MIB
+    """Plain bytes from which the ratio counts; less does no harm."""
+    inspect_bytes: int = 15 * MIB
+    """What `inspect` reads at most, for a verdict in about a second."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "max_archive_bytes",
+            "max_members",
+            "max_path_bytes",
+            "max_name_bytes",
+            "max_header_bytes",
+            "max_directory_bytes",
+            "max_ratio",
+            "inspect_bytes",
+        ):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)!r}")

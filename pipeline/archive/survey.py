@@ -1,0 +1,161 @@
+"""One look at one archive: what `inspect` and `verify` have in common.
+
+Owns the beginning (which format it is, whether the name fits) and the end (settling the members, building the
+report). It refuses to decide how much is read: that is what tells the two apart.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from pipeline.archive import deflate, zips
+from pipeline.archive.census import PACK, Census, Sink
+from pipeline.archive.formats import described
+from pipeline.archive.report import ArchiveReport, Findings, Format, Method, Unreadable
+from pipeline.archive.rules import ENTRY_POINT
+from pipeline.errors import Problem
+from pipeline.gguf import MAGIC
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.archive.rules import Rules
+    from pipeline.archive.sources import Source
+
+HEAD_BYTES: Final = 256 << 10
+"""Enough to name the format, and for most refusals: one small request."""
+
+
+class Survey:
+    """What is known so far about one archive."""
+
+    def __init__(self, source: Source, rules: Rules, method: Method) -> None:
+        self.source = source
+        self.rules = rules
+        self.findings = Findings()
+        self.census = Census(rules, self.findings)
+        self.format: Format = "unknown"
+        self.complete = False
+        self.gzip_members = 0
+        self._method: Method = method
+        self._read_before = source.bytes_read
+
+    @property
+    def bytes_read(self) -> int:
+        """Return how much this survey has read."""
+        return self.source.bytes_read - self._read_before
+
+    def begin(self) -> bytes:
+        """Read the first bytes, name the format and judge the name and the size; return the bytes."""
+        head = self.source.read(0, HEAD_BYTES)
+        if not head:
+            self._add(
+                "EmptyObject",
+                "an empty file (0 bytes)",
+                "an archive",
+                f"upload it again when it is complete; {PACK}",
+            )
+            return head
+        if self.source.size > self.rules.max_archive_bytes:
+            self._add(
+                "ArchiveTooLarge",
+                f"{self.source.size} bytes",
+                f"at most {self.rules.max_archive_bytes} bytes",
+                "use a smaller model or a stronger quantisation",
+            )
+        name = self.source.name.lower()
+        if head.startswith(deflate.GZIP_MAGIC):
+            self.format = "tar.gz"
+            if not name.endswith(".tar.gz"):
+                self._add(
+                    "ArchiveMisnamed",
+                    f"a gzip stream named {PurePosixPath(self.source.name).name!r}",
+                    "a name that ends in '.tar.gz': SageMaker takes no other",
+                    "rename it to model.tar.gz",
+                )
+        elif head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+            self.format = "zip"
+            self._judge_zip(named_zip=name.endswith(".zip"))
+        elif head.startswith(MAGIC):
+            self.format = "gguf"
+            self._add(
+                "BareGGUF",
+                "a bare GGUF, not packed into an archive",
+                "a tar.gz that holds it",
+                "pack it: sealift pack MODEL.gguf --output model.tar.gz",
+            )
+        else:
+            self._add("NotAnArchive", described(head), "a tar.gz", PACK)
+        return head
+
+    def attempt(self, work: Callable[[], None]) -> bool:
+        """Do a part of the reading; return whether it went through, noting why when it did not."""
+        try:
+            work()
+        except Unreadable as stop:
+            self.findings.add(stop.problem)
+            return False
+        return True
+
+    def open_zip(self) -> tuple[zips.Directory, dict[zips.Entry, Sink | None]]:
+        """Read a zip's directory and announce every entry; an entry that cannot be decoded gets no sink."""
+        directory = zips.read_directory(self.source, self.rules)
+        sinks: dict[zips.Entry, Sink | None] = {}
+        for entry in directory.entries:
+            sink = self.census.enter(entry.utf8_name, entry.size, entry.kind)
+            if self.attempt(partial(zips.check_entry, entry, self.rules)):
+                sinks[entry] = sink
+        self.complete = True
+        return directory, sinks
+
+    def look_into_gguf(self, head: bytes) -> None:
+        """Read the header of a bare GGUF, so that a plan can be made of it all the same."""
+        sink = self.census.enter(PurePosixPath(self.source.name).name.encode(), self.source.size, "file")
+        piece, at = head, 0
+        while sink is not None and piece and self.census.reading():
+            sink.write(piece)
+            at += len(piece)
+            piece = self.source.read(at, min(1 << 20, self.rules.inspect_bytes - at))
+        if sink is not None and at >= self.source.size:
+            sink.close()
+
+    def report(self, *, sha256: str | None = None) -> ArchiveReport:
+        """Settle the members and return everything that was found."""
+        model = self.census.settle(complete=self.complete)
+        return ArchiveReport(
+            name=self.source.name,
+            size=self.source.size,
+            format=self.format,
+            method=self._method,
+            members=tuple(self.census.members),
+            model=model,
+            code=self.census.has_code(),
+            extracted_bytes=sum(member.size for member in self.census.members if member.kind == "file"),
+            complete=self.complete,
+            problems=self.findings.all(),
+            bytes_read=self.bytes_read,
+            sha256=sha256,
+            gzip_members=self.gzip_members,
+            identity=self.source.identity,
+        )
+
+    def _judge_zip(self, *, named_zip: bool) -> None:
+        if not named_zip:
+            self._add(
+                "ZipMisnamed",
+                f"a zip archive named {PurePosixPath(self.source.name).name!r}",
+                "a tar.gz; renaming does not convert",
+                f"{PACK}, or: unzip it and tar czf model.tar.gz *.gguf {ENTRY_POINT.split('/')[0]}",
+            )
+        elif not self.rules.zip_deployable:
+            self._add(
+                "ZipNotDeployable",
+                "a zip archive",
+                "a tar.gz: SageMaker takes nothing else",
+                f"{PACK}, or: unzip it and tar czf model.tar.gz *.gguf {ENTRY_POINT.split('/')[0]}",
+            )
+
+    def _add(self, error: str, seen: str, wanted: str, fix: str) -> None:
+        self.findings.add(Problem(error, seen, wanted, fix))

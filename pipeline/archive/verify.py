@@ -1,0 +1,121 @@
+"""The whole archive, once: every member seen, every checksum and length compared.
+
+Owns the full pass, in constant memory whatever the size. It refuses to keep anything but headers: data is
+looked at as it passes by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from pipeline.archive import zips
+from pipeline.archive.gzips import GzipDecoder
+from pipeline.archive.rules import MIB, Rules
+from pipeline.archive.survey import Survey
+from pipeline.archive.tars import TarReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pipeline.archive.census import Sink
+    from pipeline.archive.report import ArchiveReport
+    from pipeline.archive.sources import Source
+
+    Progress = Callable[[int, int], None]
+
+_STEP: Final = 4 * MIB
+
+
+def verify(source: Source, *, rules: Rules | None = None, progress: Progress | None = None) -> ArchiveReport:
+    """Return what a pass over the whole archive tells; `progress` is called with bytes done and in all."""
+    survey = Survey(source, rules or Rules(), "verify")
+    head = survey.begin()
+    sha256: str | None = None
+    if survey.format in {"tar.gz", "zip"}:
+        passage = _Passage(source, progress)
+        work = _pass_over_tar if survey.format == "tar.gz" else _pass_over_zip
+        if survey.attempt(partial(work, survey, passage)):
+            sha256 = passage.sha256
+    elif survey.format == "gguf":
+        survey.attempt(partial(survey.look_into_gguf, head))
+    return survey.report(sha256=sha256)
+
+
+def _pass_over_tar(survey: Survey, passage: _Passage) -> None:
+    decoder = GzipDecoder(survey.rules)
+    reader = TarReader(survey.census, survey.rules)
+    for piece in passage.pieces():
+        for plain in decoder.feed(piece):
+            survey.gzip_members = decoder.members
+            reader.feed(plain)
+    decoder.finish()
+    reader.finish()
+    survey.complete = True
+
+
+def _pass_over_zip(survey: Survey, passage: _Passage) -> None:
+    _, sinks = survey.open_zip()
+    for entry, sink in sinks.items():
+        passage.skip_to(entry.offset)
+        survey.attempt(partial(_pass_over_entry, passage, entry, sink))
+    passage.skip_to(survey.source.size)
+
+
+def _pass_over_entry(passage: _Passage, entry: zips.Entry, sink: Sink | None) -> None:
+    passage.skip_to(zips.data_start(passage.take(zips.local_bytes(entry)), entry))
+    decoder = zips.EntryDecoder(entry)
+    for piece in passage.through(entry.compressed):
+        for plain in decoder.feed(piece):
+            if sink is not None:
+                sink.write(plain)
+    decoder.finish()
+    if sink is not None:
+        sink.close()
+
+
+class _Passage:
+    """Reads a source from its first byte to its last, hashing all of it."""
+
+    def __init__(self, source: Source, progress: Progress | None) -> None:
+        self._source = source
+        self._progress = progress
+        self._hash = hashlib.sha256()
+        self._read = 0
+        self._held = memoryview(b"")
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield all of it in pieces."""
+        while piece := self._source.read(self._read, _STEP):
+            self._read += len(piece)
+            self._hash.update(piece)
+            yield piece
+            if self._progress is not None:
+                self._progress(self._read, self._source.size)
+
+    def take(self, count: int) -> bytes:
+        """Return the next bytes; fewer at the end."""
+        return b"".join(self.through(count))
+
+    def skip_to(self, offset: int) -> None:
+        """Pass over everything before `offset`."""
+        for _ in self.through(offset - (self._read - len(self._held))):
+            pass
+
+    def through(self, count: int) -> Iterator[bytes]:
+        """Yield the next `count` bytes in pieces; fewer at the end."""
+        while count > 0:
+            if not self._held:
+                piece = next(self.pieces(), None)
+                if piece is None:
+                    return
+                self._held = memoryview(piece)
+            taken = self._held[:count]
+            self._held = self._held[len(taken) :]
+            count -= len(taken)
+            yield bytes(taken)

@@ -1,0 +1,326 @@
+"""A zip being read: its directory first, then its entries in the order they lie in.
+
+Owns the zip format as far as archives need it: stored and deflated entries, zip64, UTF-8 names. It refuses
+what readers disagree about (overlaps, local headers that contradict the directory, bytes outside of it),
+encryption and other compression methods.
+"""
+
+from __future__ import annotations
+
+import stat
+import struct
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from pipeline.archive import deflate
+from pipeline.archive.gzips import PIECE_BYTES
+from pipeline.archive.report import Kind, Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.archive.rules import Rules
+    from pipeline.archive.sources import Source
+
+_END: Final = struct.Struct("<4s4H2IH")
+_END64_LOCATOR: Final = struct.Struct("<4sIQI")
+_END64: Final = struct.Struct("<4sQ2H2I4Q")
+_CENTRAL: Final = struct.Struct("<4s6H3I5H2I")
+_LOCAL: Final = struct.Struct("<4s5H3I2H")
+_END_MAGIC: Final = b"PK\x05\x06"
+_END64_LOCATOR_MAGIC: Final = b"PK\x06\x07"
+_END64_MAGIC: Final = b"PK\x06\x06"
+_CENTRAL_MAGIC: Final = b"PK\x01\x02"
+_LOCAL_MAGIC: Final = b"PK\x03\x04"
+_MAX_COMMENT: Final = 0xFFFF
+_STORED: Final = 0
+_METHODS: Final = {1: "shrink", 6: "implode", 9: "deflate64", 12: "bzip2", 14: "lzma", 93: "zstd", 95: "xz"}
+_ENCRYPTED: Final = 0x1
+_IN_DESCRIPTOR: Final = 0x8
+_UTF8: Final = 0x800
+_UNIX: Final = 3
+_ZIP_AGAIN: Final = "zip again with plain deflate, or better: sealift pack MODEL.gguf --output model.tar.gz"
+_UPLOAD_AGAIN: Final = "compare its checksum with the original's, and upload it again"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry as the central directory describes it."""
+
+    name: bytes
+    kind: Kind
+    flags: int
+    method: int
+    crc: int
+    compressed: int
+    size: int
+    offset: int
+    """Where its local header begins."""
+    limit: int = 0
+    """Where the next entry, or the directory, begins."""
+
+    @property
+    def utf8_name(self) -> bytes:
+        """Return the name as the census takes it: what is in some code page must not pass for UTF-8."""
+        return self.name if self.flags & _UTF8 or self.name.isascii() else b"\xff" + self.name
+
+    @property
+    def shown(self) -> str:
+        """Return the name for messages."""
+        return repr(self.name[:200].decode("utf-8", "backslashreplace"))
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A zip's central directory: entries in the order of their data, and where the data ends."""
+
+    entries: tuple[Entry, ...]
+    offset: int
+
+
+def read_directory(source: Source, rules: Rules) -> Directory:
+    """Return the central directory; raise Unreadable where readers would disagree about it."""
+    tail_length = min(source.size, _MAX_COMMENT + _END.size)
+    tail = source.read(source.size - tail_length, tail_length)
+    at = tail.rfind(_END_MAGIC)
+    if at < 0 or at + _END.size > len(tail):
+        raise Unreadable(
+            "ZipCutShort",
+            "no end-of-directory record in the last 64 KiB",
+            "a complete zip",
+            f"the archive was cut short: {_UPLOAD_AGAIN}",
+        )
+    _, disk, start_disk, here, total, length, offset, comment = _END.unpack_from(tail, at)
+    end = source.size - tail_length + at
+    if end + _END.size + comment != source.size:
+        raise Unreadable(
+            "TrailingGarbage",
+            f"{source.size - end - _END.size} bytes after the zip's end, {comment} announced",
+            "nothing after the end-of-directory record and its comment",
+            f"something was appended: {_UPLOAD_AGAIN}",
+        )
+    if 0xFFFFFFFF in (length, offset) or 0xFFFF in (here, total, disk, start_disk):
+        end, disk, start_disk, here, total, length, offset = _read_end64(source, end)
+    if disk or start_disk or here != total:
+        raise _damaged("a zip in several parts", "one file")
+    if total > rules.max_members or length > rules.max_directory_bytes:
+        raise Unreadable(
+            "TooManyMembers",
+            f"{total} members in a directory of {length} bytes",
+            f"at most {rules.max_members} members and {rules.max_directory_bytes} bytes",
+            _ZIP_AGAIN,
+        )
+    if offset + length != end:
+        raise _damaged(
+            f"the directory of {length} bytes at {offset} does not end at {end}, where its end record is",
+            "nothing before, between or after the zip's own parts",
+        )
+    entries = _entries(source.read(offset, length), total)
+    return Directory(_side_by_side(entries, offset), offset)
+
+
+def local_bytes(entry: Entry) -> int:
+    """Return how many bytes of an entry's local header `data_start` needs."""
+    return _LOCAL.size + len(entry.name)
+
+
+def data_start(header: bytes, entry: Entry) -> int:
+    """Return where an entry's data begins, from the first `local_bytes` of its local header."""
+    if len(header) < local_bytes(entry) or header[:4] != _LOCAL_MAGIC:
+        raise _damaged(f"no local header of {entry.shown} at {entry.offset}", "one where the directory says")
+    _, _, flags, method, _, _, crc, compressed, size, name, extra = _LOCAL.unpack_from(header)
+    stated = (entry.crc, entry.compressed, entry.size)
+    local = (crc, compressed, size)
+    # A zero may mean "see the descriptor", all ones "see the zip64 field"; anything else has to agree.
+    agree = all(
+        mine in {theirs, 0xFFFFFFFF} or (mine == 0 and flags & _IN_DESCRIPTOR)
+        for mine, theirs in zip(local, stated, strict=True)
+    )
+    if (flags ^ entry.flags) & (_ENCRYPTED | _UTF8) or method != entry.method or not agree:
+        raise _damaged(
+            f"the local header of {entry.shown} contradicts the directory: method {method} and "
+            f"{entry.method}, CRC, compressed and plain size {local} and {stated}",
+            "two descriptions that agree",
+        )
+    if header[_LOCAL.size : _LOCAL.size + name] != entry.name:
+        raise _damaged(f"the local header of {entry.shown} has another name", "two names that agree")
+    start = entry.offset + _LOCAL.size + int(name) + int(extra)
+    if start + entry.compressed > entry.limit:
+        raise _overlap(entry)
+    return start
+
+
+class EntryDecoder:
+    """Turns one entry's compressed pieces into plain ones; feed it in order, then call `finish`."""
+
+    def __init__(self, entry: Entry) -> None:
+        self._entry = entry
+        self._inflater = None if entry.method == _STORED else deflate.inflater()
+        self._crc = 0
+        self._length = 0
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Yield the plain bytes of the next piece."""
+        if self._inflater is None:
+            self._count(piece)
+            yield piece
+            return
+        data = piece
+        full = False
+        # No trailer follows an entry's data: when the output was full, the decoder may hold its end.
+        while data or full:
+            try:
+                plain = deflate.inflate(self._inflater, data, PIECE_BYTES)
+            except deflate.CodecError as error:
+                raise self._wrong(f"damaged compressed data ({error})") from error
+            self._count(plain)
+            if plain:
+                yield plain
+            if self._inflater.unused_data:
+                raise self._wrong("data after the end of its compressed data")
+            data = self._inflater.unconsumed_tail
+            full = len(plain) == PIECE_BYTES
+
+    def finish(self) -> None:
+        """Raise Unreadable when the entry is not what the directory says."""
+        if self._inflater is not None and not self._inflater.eof:
+            raise self._wrong("compressed data without an end")
+        if self._length != self._entry.size:
+            raise self._wrong(f"{self._length} plain bytes, {self._entry.size} in the directory")
+        if self._crc != self._entry.crc:
+            raise self._wrong(f"CRC-32 {self._crc:08x}, {self._entry.crc:08x} in the directory")
+
+    def _count(self, plain: bytes) -> None:
+        self._crc = deflate.crc32(plain, self._crc)
+        self._length += len(plain)
+        if self._length > self._entry.size:
+            raise self._wrong(f"more than the {self._entry.size} plain bytes of the directory")
+
+    def _wrong(self, seen: str) -> Unreadable:
+        return Unreadable(
+            "ZipEntryDamaged",
+            f"entry {self._entry.shown}: {seen}",
+            "data that agrees with the directory",
+            f"the archive was damaged on its way: {_UPLOAD_AGAIN}",
+        )
+
+
+def check_entry(entry: Entry, rules: Rules) -> None:
+    """Raise Unreadable when the entry cannot be decoded, or would expand too much."""
+    if entry.flags & _ENCRYPTED:
+        raise Unreadable("ZipEncrypted", f"entry {entry.shown} is encrypted", "plain entries", _ZIP_AGAIN)
+    if entry.method not in {_STORED, deflate.DEFLATED}:
+        raise Unreadable(
+            "ZipMethod",
+            f"entry {entry.shown} is compressed by method {entry.method} "
+            f"({_METHODS.get(entry.method, 'unknown')})",
+            "0 (stored) or 8 (deflated)",
+            _ZIP_AGAIN,
+        )
+    if entry.kind == "directory" and entry.size:
+        raise _damaged(f"directory {entry.shown} has {entry.size} bytes of data", "none")
+    if entry.method == _STORED and entry.size != entry.compressed:
+        raise _damaged(f"stored entry {entry.shown} has two sizes", "equal sizes")
+    if entry.size > max(rules.ratio_from, rules.max_ratio * entry.compressed):
+        raise Unreadable(
+            "ExpandsTooMuch",
+            f"entry {entry.shown}: {entry.compressed} compressed bytes become {entry.size}",
+            f"at most {rules.max_ratio} times as many; quantised weights give 1.1",
+            "pack a model with real weights",
+        )
+
+
+def _read_end64(source: Source, end: int) -> tuple[int, int, int, int, int, int, int]:
+    start = end - _END64_LOCATOR.size - _END64.size
+    block = source.read(start, end - start) if start >= 0 else b""
+    if len(block) == _END64.size + _END64_LOCATOR.size:
+        magic, size, _, _, disk, start_disk, here, total, length, offset = _END64.unpack_from(block)
+        locator, _, at, disks = _END64_LOCATOR.unpack_from(block, _END64.size)
+        wanted = (_END64_MAGIC, _END64.size - 12, _END64_LOCATOR_MAGIC, start)
+        if (magic, size, locator, at) == wanted and disks <= 1:
+            return start, disk, start_disk, here, total, length, offset
+    raise _damaged("no zip64 record before the end record that refers to it", "one right before it")
+
+
+def _entries(directory: bytes, total: int) -> tuple[Entry, ...]:
+    entries: list[Entry] = []
+    at = 0
+    for _ in range(total):
+        if at + _CENTRAL.size > len(directory) or directory[at : at + 4] != _CENTRAL_MAGIC:
+            raise _damaged(
+                f"{len(entries)} entries in the directory, {total} announced", "as many as announced"
+            )
+        fields = _CENTRAL.unpack_from(directory, at)
+        name_end = at + _CENTRAL.size + fields[10]
+        extra_end = name_end + fields[11]
+        name = directory[at + _CENTRAL.size : name_end]
+        entries.append(_entry(fields, name, directory[name_end:extra_end]))
+        at = extra_end + fields[12]
+    if at != len(directory):
+        raise _damaged(f"{len(directory) - at} bytes after the directory's last entry", "none")
+    return tuple(sorted(entries, key=lambda entry: entry.offset))
+
+
+def _entry(fields: tuple[int, ...], name: bytes, extra: bytes) -> Entry:
+    made_by, flags, method, crc = fields[1], fields[3], fields[4], fields[7]
+    size, compressed, offset = fields[9], fields[8], fields[16]
+    if 0xFFFFFFFF in (size, compressed, offset):
+        size, compressed, offset = _wide(name, extra, size, compressed, offset)
+    mode = fields[15] >> 16 if made_by >> 8 == _UNIX else 0
+    return Entry(name, _kind(name, mode), flags, method, crc, compressed, size, offset)
+
+
+def _wide(name: bytes, extra: bytes, size: int, compressed: int, offset: int) -> tuple[int, int, int]:
+    # APPNOTE 4.5.3: only the fields that are all ones in the entry are in the zip64 field, in this order.
+    at = 0
+    while at + 4 <= len(extra):
+        tag, length = struct.unpack_from("<HH", extra, at)
+        values = extra[at + 4 : at + 4 + length]
+        at += 4 + length
+        if tag != 1:
+            continue
+        wide = []
+        for narrow in (size, compressed, offset):
+            if narrow != 0xFFFFFFFF:
+                wide.append(narrow)
+                continue
+            if len(values) < 8:
+                break
+            wide.append(int.from_bytes(values[:8], "little"))
+            values = values[8:]
+        if len(wide) == 3:
+            return wide[0], wide[1], wide[2]
+    raise _damaged(f"entry {name[:200]!r} refers to a zip64 field that is not there", "one that is")
+
+
+def _kind(name: bytes, mode: int) -> Kind:
+    kinds: dict[int, Kind] = {
+        stat.S_IFLNK: "symlink",
+        stat.S_IFCHR: "device",
+        stat.S_IFBLK: "device",
+        stat.S_IFIFO: "fifo",
+        stat.S_IFSOCK: "special",
+    }
+    return kinds.get(stat.S_IFMT(mode), "directory" if name.endswith(b"/") else "file")
+
+
+def _side_by_side(entries: tuple[Entry, ...], end: int) -> tuple[Entry, ...]:
+    limits = [entry.offset for entry in entries[1:]] + [end]
+    placed = tuple(replace(entry, limit=limit) for entry, limit in zip(entries, limits, strict=False))
+    for entry in placed:
+        if entry.offset + local_bytes(entry) + entry.compressed > entry.limit:
+            raise _overlap(entry)
+    return placed
+
+
+def _overlap(entry: Entry) -> Unreadable:
+    return Unreadable(
+        "ZipOverlap",
+        f"entry {entry.shown} at {entry.offset} reaches beyond {entry.limit}, where something else begins",
+        "entries side by side",
+        f"the zip is damaged, or made to harm: {_ZIP_AGAIN}",
+    )
+
+
+def _damaged(seen: str, wanted: str) -> Unreadable:
+    return Unreadable("ZipDamaged", seen, wanted, f"{_ZIP_AGAIN}; {_UPLOAD_AGAIN}")
