@@ -1,0 +1,231 @@
+"""The endpoints and what runs behind them.
+
+Owns the endpoint records, the quota count, and the jobs that take an endpoint from one lasting status to the
+next; what may follow what is `lifecycle.ENDPOINT`. Refuses to read requests: that is `control`.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from . import quotas as limits
+from . import texts
+from .lifecycle import SERVING, Happening, Status, after, not_serving
+from .refusals import invalid
+from .resources import Capacity, Endpoint, Kind, Shelf
+from .workers import Worker
+
+if TYPE_CHECKING:
+    from .containers import Launch
+    from .quotas import Quotas
+    from .resources import Account, Deployment
+    from .settings import HostingSettings
+    from .timing import Background, Timing
+
+_JOIN_S = 10.0
+
+
+class Fleet:
+    """All endpoints of the account in its region."""
+
+    def __init__(
+        self,
+        *,
+        account: Account,
+        quotas: Quotas,
+        settings: HostingSettings,
+        launch: Launch,
+        timing: Timing,
+        background: Background,
+    ) -> None:
+        self._account = account
+        self._quotas = quotas
+        self._settings = settings
+        self._launch = launch
+        self._timing = timing
+        self._background = background
+        self._lock = threading.RLock()
+        self._shelf: Shelf[Endpoint] = Shelf(Kind.ENDPOINT, account)
+        self._serving: dict[str, Worker] = {}
+        self._starting: dict[str, Worker] = {}
+        self._closed = False
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Return every endpoint as it is now."""
+        with self._lock:
+            return tuple(self._shelf)
+
+    def get(self, name: str) -> Endpoint:
+        """Return an endpoint; raise ValidationException when there is none."""
+        with self._lock:
+            return self._shelf.get(name)
+
+    def require_free(self, name: str) -> None:
+        """Raise ValidationException when the name is taken."""
+        with self._lock:
+            self._shelf.require_free(name)
+
+    def create(self, name: str, deployment: Deployment) -> Endpoint:
+        """Register an endpoint in Creating and start to bring it up; raise for a taken name or a quota."""
+        with self._lock:
+            arn = self._shelf.require_free(name)
+            self._check_quotas(deployment.capacity, held=0, new_endpoints=1)
+            now = self._timing.clock()
+            endpoint = Endpoint(name, arn, now, now, Status.CREATING, current=None, pending=deployment)
+            self._shelf.put(endpoint)
+            self._bring_up(endpoint, deployment)
+            return endpoint
+
+    def update(self, name: str, deployment: Deployment) -> Endpoint:
+        """Bring up `deployment` beside what serves, to take its place."""
+        with self._lock:
+            endpoint = self._change(name, Happening.UPDATE, deployment)
+            self._bring_up(endpoint, deployment)
+            return endpoint
+
+    def rescale(
+        self, name: str, variant: str, max_concurrency: int | None, provisioned: int | None
+    ) -> Endpoint:
+        """Change the concurrency of what serves, for a moment in Updating."""
+        with self._lock:
+            endpoint = self._shelf.get(name)
+            after(endpoint.status, Happening.RESCALE, endpoint.arn)
+            current = endpoint.current
+            if current is None or current.variant_name != variant:
+                raise invalid(texts.unknown_variant(variant, endpoint.arn))
+            capacity = Capacity(
+                current.capacity.memory_mb,
+                max_concurrency or current.capacity.max_concurrency,
+                provisioned or current.capacity.provisioned,
+            )
+            if capacity.provisioned is not None and capacity.provisioned > capacity.max_concurrency:
+                raise invalid(texts.provisioned_above_maximum(capacity.provisioned, capacity.max_concurrency))
+            changed = self._change(name, Happening.RESCALE, replace(current, capacity=capacity))
+            self._background.run(f"rescaling of {name}", lambda: self._finish_rescaling(name, capacity))
+            return changed
+
+    def delete(self, name: str) -> None:
+        """Put an endpoint into Deleting; it is gone a little later."""
+        with self._lock:
+            endpoint = self._shelf.get(name)
+            status = after(endpoint.status, Happening.DELETE, endpoint.arn)
+            self._shelf.put(replace(endpoint, status=status, modified=self._timing.clock()))
+            self._background.run(f"deletion of {name}", lambda: self._finish_deletion(endpoint))
+
+    def serving(self, name: str) -> tuple[Endpoint, Worker]:
+        """Return an endpoint that answers, by its name in the right case; raise ValidationError."""
+        with self._lock:
+            arn = self._account.arn(Kind.ENDPOINT, name)
+            worker = self._serving.get(arn)
+            endpoint = self._shelf.get(name) if arn in self._shelf else None
+            if worker is None or endpoint is None or endpoint.name != name or endpoint.status not in SERVING:
+                raise not_serving(name, self._account.account_id)
+            return endpoint, worker
+
+    def pids(self, name: str) -> list[int]:
+        """Return the process ids of the server that serves an endpoint."""
+        _, worker = self.serving(name)
+        return worker.pids()
+
+    def close(self) -> None:
+        """End every container at once, and wait for the jobs."""
+        with self._lock:
+            self._closed = True
+            workers = (*self._serving.values(), *self._starting.values())
+        for worker in workers:
+            worker.kill()
+        self._background.join(_JOIN_S)
+
+    def _change(self, name: str, happening: Happening, pending: Deployment) -> Endpoint:
+        endpoint = self._shelf.get(name)
+        status = after(endpoint.status, happening, endpoint.arn)
+        self._check_quotas(pending.capacity, held=endpoint.concurrency, new_endpoints=0)
+        # The reason of an earlier failed update goes away when the next one begins.
+        changed = replace(
+            endpoint, status=status, pending=pending, failure_reason=None, modified=self._timing.clock()
+        )
+        self._shelf.put(changed)
+        return changed
+
+    def _check_quotas(self, capacity: Capacity, *, held: int, new_endpoints: int) -> None:
+        demand = limits.Demand(
+            memory_mb=capacity.memory_mb,
+            used_concurrency=sum(endpoint.concurrency for endpoint in self._shelf),
+            concurrency_delta=capacity.max_concurrency - held,
+            used_endpoints=len(tuple(self._shelf)),
+            endpoints_delta=new_endpoints,
+        )
+        limits.check(self._quotas, demand)
+
+    def _bring_up(self, endpoint: Endpoint, deployment: Deployment) -> None:
+        worker = Worker(
+            endpoint.name,
+            deployment,
+            account=self._account,
+            launch=self._launch,
+            settings=self._settings,
+            timing=self._timing,
+            background=self._background,
+        )
+        self._starting[endpoint.arn] = worker
+        self._background.run(f"launch of {endpoint.name}", lambda: self._finish_launch(endpoint, worker))
+
+    def _finish_launch(self, endpoint: Endpoint, worker: Worker) -> None:
+        began = self._timing.monotonic()
+        failure = worker.start()
+        self._linger(began, self._settings.creating_s)
+        with self._lock:
+            if self._closed:
+                return
+            del self._starting[endpoint.arn]
+            now = self._timing.clock()
+            happening = Happening.READY if failure is None else Happening.UNFIT
+            settled = replace(
+                endpoint,
+                status=after(endpoint.status, happening, endpoint.arn),
+                modified=now,
+                failure_reason=failure,
+            )
+            outgoing: Worker | None = worker
+            if failure is None:
+                outgoing = self._serving.get(endpoint.arn)
+                self._serving[endpoint.arn] = worker
+                settled = replace(settled, current=endpoint.pending, pending=None)
+            elif endpoint.current is not None:
+                settled = replace(settled, pending=None)
+            self._shelf.put(settled)
+        if outgoing is not None:
+            outgoing.retire()
+
+    def _finish_rescaling(self, name: str, capacity: Capacity) -> None:
+        self._timing.pause(self._settings.rescaling_s)
+        with self._lock:
+            endpoint = self._shelf.get(name)
+            self._serving[endpoint.arn].resize(capacity.max_concurrency)
+            self._shelf.put(
+                replace(
+                    endpoint,
+                    status=after(endpoint.status, Happening.READY, endpoint.arn),
+                    current=endpoint.pending,
+                    pending=None,
+                    modified=self._timing.clock(),
+                )
+            )
+
+    def _finish_deletion(self, endpoint: Endpoint) -> None:
+        began = self._timing.monotonic()
+        with self._lock:
+            worker = self._serving.get(endpoint.arn)
+        if worker is not None:
+            worker.retire()
+        self._linger(began, self._settings.deleting_s)
+        with self._lock:
+            self._serving.pop(endpoint.arn, None)
+            self._shelf.remove(endpoint.name)
+
+    def _linger(self, began: float, seconds: float) -> None:
+        remaining = seconds - (self._timing.monotonic() - began)
+        if remaining > 0:
+            self._timing.pause(remaining)

@@ -1,0 +1,124 @@
+"""The composition root of hosting: one object that answers for SageMaker in one account and region."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .containers import ProcessLauncher
+from .control import ControlPlane
+from .fleet import Fleet
+from .protocol import Protocol
+from .quotas import Quotas
+from .resources import Account
+from .runtime import Runtime
+from .settings import HostingSettings
+from .timing import Threads, Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from .containers import Fetch, Launch, Log
+    from .runtime import InvocationResponse
+    from .timing import Background
+
+
+class Hosting:
+    """SageMaker's models, endpoint configurations and serverless endpoints, with real servers behind them."""
+
+    def __init__(
+        self,
+        *,
+        region: str,
+        account_id: str,
+        fetch: Fetch,
+        log: Log,
+        exists: Callable[[str, str], bool] | None = None,
+        quotas: Quotas | None = None,
+        settings: HostingSettings | None = None,
+        timing: Timing | None = None,
+        background: Background | None = None,
+        launch: Launch | None = None,
+    ) -> None:
+        """Wire the parts together; nothing runs until an endpoint is created.
+
+        Args:
+            region: the region in ARNs.
+            account_id: the account in ARNs.
+            fetch: downloads the S3 object (bucket, key) to a path; raises ObjectMissing when there is none.
+            log: takes a container's log line: group, stream, milliseconds since 1970, text.
+            exists: returns whether there is an object (bucket, key), and raises when access is denied;
+                without it CreateModel downloads the object to know.
+            quotas: the account's quotas.
+            settings: limits and pace.
+            timing: clock and pauses.
+            background: what runs the jobs.
+            launch: what starts containers; real processes when None.
+        """
+        self._closing = threading.Event()
+        self._settings = settings or HostingSettings()
+        account = Account(region, account_id)
+        timing = timing or Timing.real(self._closing)
+        if self._settings.workspace is not None:
+            self._settings.workspace.mkdir(parents=True, exist_ok=True)
+        self._root = Path(tempfile.mkdtemp(prefix="sealift-hosting-", dir=self._settings.workspace))
+        fleet = Fleet(
+            account=account,
+            quotas=quotas or Quotas(),
+            settings=self._settings,
+            launch=launch
+            or ProcessLauncher(
+                fetch=fetch,
+                log=log,
+                settings=self._settings,
+                root=self._root,
+                log_group=account.log_group,
+                clock=timing.clock,
+            ),
+            timing=timing,
+            background=background or Threads(),
+        )
+        self._fleet = fleet
+        self._control = ControlPlane(
+            account=account, fleet=fleet, fetch=fetch, exists=exists, clock=timing.clock
+        )
+        self._runtime = Runtime(fleet, self._settings)
+        self._protocol = Protocol(
+            self._control.handle, self._runtime.invoke, payload_bytes=self._settings.payload_bytes
+        )
+        atexit.register(self.close)
+
+    def handle(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the answer of a control-plane operation, ready for JSON; raise AwsError."""
+        return self._control.handle(operation, parameters)
+
+    def invoke_endpoint(
+        self,
+        name: str,
+        body: bytes,
+        content_type: str | None = None,
+        accept: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> InvocationResponse:
+        """Return an endpoint's answer; raise AwsError."""
+        return self._runtime.invoke(name, body, content_type, accept, headers or {})
+
+    def wsgi(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one HTTP request of either plane."""
+        return self._protocol(environ, start_response)
+
+    def pids(self, name: str) -> list[int]:
+        """Return the process ids of the server behind an endpoint; raise AwsError when it does not serve."""
+        return self._fleet.pids(name)
+
+    def close(self) -> None:
+        """End every server process and remove every folder; a second call does nothing."""
+        atexit.unregister(self.close)
+        self._closing.set()
+        self._fleet.close()
+        shutil.rmtree(self._root, ignore_errors=True)

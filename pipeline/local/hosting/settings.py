@@ -1,0 +1,57 @@
+"""The numbers of the emulated platform: what a test may shrink and a demo may show.
+
+Owns limits and pace. Refuses to own quotas, which belong to the account (`quotas`).
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+MIB = 1024 * 1024
+
+
+def _server() -> tuple[str, ...]:
+    # Beside `pipeline` both in the repository and in an installed wheel.
+    return (sys.executable, str(Path(__file__).resolve().parents[3] / "inference" / "server.py"))
+
+
+@dataclass(frozen=True, slots=True)
+class HostingSettings:
+    """Limits of serverless inference (their sources in each field) and the pace of the emulation."""
+
+    command: tuple[str, ...] = _server()
+    """What stands for the image's entry point; it reads SM_MODEL_DIR and SAGEMAKER_BIND_TO_PORT."""
+    workspace: Path | None = None
+    """Where containers get their folders; a temporary folder when None."""
+    creating_s: float = 2.0
+    """Shortest time in Creating and Updating, so that a poll sees them."""
+    rescaling_s: float = 0.5
+    """Time in Updating when only the concurrency changes."""
+    deleting_s: float = 0.5
+    """Shortest time in Deleting."""
+    startup_deadline_s: float = 180.0
+    """From the start of the download to a 200 of /ping (developer guide, serverless-endpoints-invoke)."""
+    ping_interval_s: float = 0.2
+    """Pause between two health checks."""
+    ping_timeout_s: float = 2.0
+    """Longest answer to one health check (developer guide, your-algorithms-inference-code)."""
+    invocation_timeout_s: float = 60.0
+    """Longest answer to one invocation (developer guide, serverless-endpoints-invoke)."""
+    payload_bytes: int = 4 * MIB
+    """Largest request and largest response (developer guide, serverless-endpoints-invoke)."""
+    disk_bytes: int = 5 * 1024 * MIB
+    """Ephemeral disk, "5 GB" for every memory size; the archive and what is extracted both count here."""
+    memory_interval_s: float = 0.25
+    """Pause between two looks at the memory of a container."""
+    stop_grace_s: float = 30.0
+    """From SIGTERM to SIGKILL (developer guide, your-algorithms-inference-code)."""
+
+    def __post_init__(self) -> None:
+        if not self.command:
+            raise ValueError("hosting settings: command is empty; wanted a program and its arguments")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int | float) and value < 0:
+                raise ValueError(f"hosting settings: {field.name} is {value!r}; wanted zero or more")
