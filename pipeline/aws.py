@@ -33,12 +33,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
     from mypy_boto3_stepfunctions import SFNClient
+    from mypy_boto3_sts import STSClient
 
 _ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
 """One attempt: the state machine owns retries, and shows each of them in the execution's history."""
@@ -103,6 +106,21 @@ class Clients:
     def stepfunctions(self) -> SFNClient:
         """Step Functions."""
         return boto3.client("stepfunctions", config=_BYTES, **self._arguments)
+
+    @cached_property
+    def events(self) -> EventBridgeClient:
+        """EventBridge."""
+        return boto3.client("events", config=_BYTES, **self._arguments)
+
+    @cached_property
+    def sts(self) -> STSClient:
+        """Security Token Service."""
+        return boto3.client("sts", config=_BYTES, **self._arguments)
+
+    @cached_property
+    def iam(self) -> IAMClient:
+        """IAM."""
+        return boto3.client("iam", config=_BYTES, **self._arguments)
 
     @cached_property
     def cloudformation(self) -> CloudFormationClient:

@@ -182,7 +182,7 @@ _FALLBACK: dict[str, tuple[str, str]] = {
     "EndpointBusy": ("the endpoint's previous change did not finish", "wait for it, then start again"),
     "Throttled": ("AWS kept asking for fewer requests", "start the execution again later"),
     "ServiceUnavailable": ("AWS kept failing", "start the execution again later"),
-    "States.Timeout": ("a state took longer than it may", "read the state's log, then start again"),
+    "StatesTimeout": ("a state took longer than it may", "read the state's log, then start again"),
     "Lambda.Unknown": ("a task's function ended without an answer", "read the function's log"),
 }
 
@@ -205,7 +205,7 @@ class Diagnosis:
     """What is known of a failure."""
 
     error: str
-    """The error's name, as the state machine saw it."""
+    """The error's name, fit for a Fail state: one that the language reserves loses its dot (StatesTimeout)."""
     state: str
     """The result path of the state that failed, for instance ``create_endpoint``."""
     cause_name: str
@@ -259,7 +259,7 @@ def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[s
         results: the execution's data, by result path.
         evidence: further texts, for instance the endpoint's FailureReason and its container's log lines.
     """
-    error, told = failure.get("Error", ""), message(failure.get("Cause", ""))
+    error, told = re.sub(r"^States\.", "States", failure.get("Error", "")), message(failure.get("Cause", ""))
     state = failed_state(results)
     what = f"{state.replace('_', ' ')} failed with {error}: {told}"
     own_words = error in errors.names(errors.Refused) and error not in {"AccessDenied", "RequestRejected"}

@@ -19,7 +19,7 @@ and a test fails when a class has no place there.
     │   ├── EndpointTimedOut          neither InService nor Failed before the deadline
     │   ├── SmokeTestFailed           the endpoint is up and does not answer as expected
     │   ├── ConsumerFailed            the consumer does not work with the new endpoint
-    │   └── RollbackIncomplete        something this execution made could not be removed
+    │   └── Undiagnosed               the failure could not even be looked into; the cause has its own words
     └── NotNow                      may pass later; the state machine retries by class
         ├── ResourceLimitExceeded     an account quota
         ├── Throttled                 too many requests
@@ -125,8 +125,8 @@ class ConsumerFailed(Failed):
     """The consumer does not work with the new endpoint."""
 
 
-class RollbackIncomplete(Failed):
-    """Something that this execution made could not be removed."""
+class Undiagnosed(Failed):
+    """The failure could not even be looked into; the cause carries what the failed state said."""
 
 
 class NotNow(SealiftError):

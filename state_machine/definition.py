@@ -311,8 +311,12 @@ def build() -> Graph:
 
     undiagnosed = Pass(
         "Undiagnosed",
-        comment="Diagnose itself failed: go on with the bare error.",
-        parameters={"error.$": "$.failure.Error", "cause.$": "$.failure.Cause"},
+        comment="Diagnose itself failed: go on with what the failed state said.",
+        parameters={
+            # A Fail state may not repeat a reserved name such as States.Timeout, so the name goes into the cause.
+            "error": errors.Undiagnosed.__name__,
+            "cause.$": "States.Format('{}: {}', $.failure.Error, $.failure.Cause)",
+        },
         result_path="$.diagnose",
     )
     undiagnosed.next(roll_back)

@@ -1,0 +1,247 @@
+"""The local cloud, put together: moto, the interpreter, the Lambda runner, the hosting, and Sealift's own stack.
+
+The composition root of everything in this folder. One cloud at a time in a process, since moto's state is
+the process's.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from moto.awslambda.exceptions import UnknownFunctionException
+from moto.awslambda.models import lambda_backends
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.model_instances import reset_model_data
+from moto.logs.models import logs_backends
+
+from pipeline import aws, resources, stack
+from pipeline.local import interpreter, template
+from pipeline.local.configurations import Configurations
+from pipeline.local.events import S3Events
+from pipeline.local.faults import Fault, Faults
+from pipeline.local.functions import Function, Functions, Invocation
+from pipeline.local.gateway import Backends, Gateway
+from pipeline.local.hosting import Hosting, HostingSettings, ObjectMissing, Quotas
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+STACK = "sealift"
+CONSUMER = "sealift-consumer"
+REGION = "us-east-1"
+CREDENTIALS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the local cloud is to be."""
+
+    port: int = 0
+    """Of its URL; 0 for any that is free."""
+    time_scale: float = 1.0
+    """How long waits take, against AWS: 0.1 makes a poll interval of 15 s last 1.5 s."""
+    faults: tuple[Fault, ...] = ()
+    quotas: Quotas = Quotas()
+    hosting: HostingSettings = HostingSettings()
+    consumer: bool = True
+    """Whether the example consumer is deployed and made the stack's default consumer."""
+
+
+class LocalCloud:
+    """A running local cloud with Sealift deployed in it; a context manager."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.account_id = DEFAULT_ACCOUNT_ID
+        self.region = REGION
+        self.faults = Faults(list(self.settings.faults))
+        self.outputs: dict[str, str] = {}
+        self._gateway = Gateway(faults=Faults(), port=self.settings.port)
+        self.url = self._gateway.url
+        self.clients = aws.Clients(endpoint_url=self.url, region=self.region, credentials=CREDENTIALS)
+        self._logs_lock = threading.Lock()
+        self._functions = Functions(
+            environment={
+                "AWS_REGION": self.region,
+                "AWS_DEFAULT_REGION": self.region,
+                "AWS_ENDPOINT_URL": self.url,
+            },
+            credentials=self._role_credentials,
+            log=self._log,
+        )
+        self.hosting = Hosting(
+            region=self.region,
+            account_id=self.account_id,
+            fetch=self._fetch,
+            log=self._log,
+            quotas=self.settings.quotas,
+            settings=self.settings.hosting,
+        )
+        self._events = S3Events(
+            clients=self.clients, invoke=self._invoke_asynchronously, account_id=self.account_id, region=self.region
+        )
+
+    @property
+    def recorded(self) -> Any:
+        """The calls that were made, oldest first."""
+        return self._gateway.recorded
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the gateway and deploy Sealift's stack through it; faults strike only after that."""
+        interpreter.install(port=self._gateway.port, time_scale=self.settings.time_scale)
+        self._gateway.start(
+            Backends(
+                hosting=self.hosting.wsgi,
+                invoke=self._invoke,
+                configurations=Configurations(update_s=self.settings.time_scale),
+                object_created=self._events.created,
+            )
+        )
+        self._deploy()
+        self._gateway.faults = self.faults
+
+    def close(self) -> None:
+        """End every process, remove every temporary file, and forget moto's state."""
+        self._gateway.close()
+        self._functions.close()
+        self.hosting.close()
+        reset_model_data()
+
+    def physical_id(self, logical_id: str) -> str:
+        """Return the physical name of one of the stack's resources."""
+        # moto's DescribeStackResource stumbles over a resource whose condition is false; the listing does not.
+        pages = self.clients.cloudformation.get_paginator("list_stack_resources").paginate(StackName=STACK)
+        for page in pages:
+            for one in page["StackResourceSummaries"]:
+                if one["LogicalResourceId"] == logical_id:
+                    return one["PhysicalResourceId"]
+        raise KeyError(logical_id)
+
+    # ---------------------------------------------------------------- the stack
+
+    def _deploy(self) -> None:
+        source = template.without_unsupported(template.load(resources.template()))
+        code = stack.package()
+        bucket = f"{STACK}-code"
+        self.clients.s3.create_bucket(Bucket=bucket)
+        self.clients.s3.put_object(Bucket=bucket, Key=code.key, Body=code.body)
+        resolved = stack.resolve(
+            source, bucket=bucket, key=code.key, definition=json.loads(resources.definition().read_text())
+        )
+        parameters = {"ConsumerFunctionName": CONSUMER if self.settings.consumer else ""}
+        self.outputs = stack.deploy(
+            self.clients,
+            name=STACK,
+            body=template.translate(resolved, parameters, self.region),
+            parameters=parameters,
+            wait=lambda _name: None,  # moto creates a stack before it answers
+        )
+        for logical_id in template.event_buckets(source):
+            self._events.enable(self.physical_id(logical_id))
+        if self.settings.consumer:
+            self._deploy_consumer()
+
+    def _deploy_consumer(self) -> None:
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+            ],
+        }
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": "sagemaker:InvokeEndpoint", "Resource": "*"}],
+        }
+        role = self.clients.iam.create_role(RoleName=CONSUMER, AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+        self.clients.iam.put_role_policy(RoleName=CONSUMER, PolicyName="invoke", PolicyDocument=json.dumps(policy))
+        handler = (resources.consumer() / "handler.py").read_bytes()
+        self.clients.lambda_.create_function(
+            FunctionName=CONSUMER,
+            Runtime="python3.13",
+            Role=role["Arn"],
+            Handler="handler.handler",
+            Code={"ZipFile": stack.zip_files({"handler.py": handler})},
+            Timeout=120,
+            MemorySize=256,
+            Environment={"Variables": {"OWNER": "example"}},
+        )
+
+    # ------------------------------------------------- what the parts ask of moto
+
+    def _invoke(self, name: str, qualifier: str | None, event: bytes) -> Invocation | None:
+        backend = lambda_backends[self.account_id][self.region]
+        try:
+            found = backend.get_function(name, qualifier)
+        except UnknownFunctionException:
+            return None
+        function = Function(
+            name=found.function_name,
+            arn=found.function_arn,
+            version=str(found.version) if qualifier else "$LATEST",
+            handler=found.handler,
+            code_sha256=found.code_sha_256,
+            code=found.code_bytes,
+            environment=dict(found.environment_vars),
+            role_arn=found.role,
+            timeout_s=float(found.timeout),
+            memory_mb=int(found.memory_size),
+        )
+        return self._functions.invoke(function, event)
+
+    def _invoke_asynchronously(self, arn: str, event: dict[str, Any]) -> None:
+        """Invoke as EventBridge does: the answer is nobody's, an error is tried twice more."""
+        for _ in range(3):
+            invocation = self._invoke(arn, None, json.dumps(event).encode())
+            if invocation is None or invocation.error is None:
+                return
+
+    def _role_credentials(self, role_arn: str) -> dict[str, str]:
+        given = self.clients.sts.assume_role(RoleArn=role_arn, RoleSessionName="local")["Credentials"]
+        return {
+            "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": given["SessionToken"],
+        }
+
+    def _fetch(self, bucket: str, key: str, destination: Path) -> None:
+        try:
+            self.clients.s3.download_file(bucket, key, str(destination))
+        except aws.ClientError as error:
+            if aws.is_no_such_key(error):
+                raise ObjectMissing(f"s3://{bucket}/{key}") from error
+            raise
+
+    def _log(self, group: str, stream: str, timestamp_ms: int, message: str) -> None:
+        backend = logs_backends[self.account_id][self.region]
+        with self._logs_lock:
+            backend.ensure_log_group(group)
+            if stream not in backend.groups[group].streams:
+                backend.create_log_stream(group, stream)
+            backend.put_log_events(group, stream, [{"timestamp": timestamp_ms, "message": message}])
+
+
+def scaled(hosting: HostingSettings, time_scale: float) -> HostingSettings:
+    """Return hosting settings whose shortest times are scaled; its limits stay what they are in AWS."""
+    return replace(
+        hosting,
+        creating_s=hosting.creating_s * time_scale,
+        deleting_s=hosting.deleting_s * time_scale,
+        rescaling_s=hosting.rescaling_s * time_scale,
+    )

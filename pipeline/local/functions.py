@@ -1,0 +1,310 @@
+"""Lambda's invocations: each function's deployed zip in processes of its own, with its limits and its errors.
+
+moto keeps the functions and their configuration; it can run them only in Docker. Here the zip is extracted,
+and a Python process imports the handler with the function's environment and its role's credentials. A process
+serves one event at a time and is kept warm; the time-out and the memory limit kill it, as in Lambda.
+
+Sources: errors and their shape, github.com/aws/aws-lambda-python-runtime-interface-client (bootstrap.py);
+time-out and exit texts, https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import queue
+import re
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+import zipfile
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+RUNNER = Path(__file__).with_name("runner.py")
+PAYLOAD_LIMIT = 6 * 1024 * 1024
+MEMORY_LOOK_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function as it is deployed: what an invocation needs of it."""
+
+    name: str
+    arn: str
+    version: str
+    handler: str
+    code_sha256: str
+    code: bytes
+    environment: Mapping[str, str]
+    role_arn: str
+    timeout_s: float
+    memory_mb: int
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What a warm process must have been started with to serve this function."""
+        return (self.arn, self.code_sha256, self.handler, tuple(sorted(self.environment.items())), self.role_arn)
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What an invocation came to."""
+
+    payload: bytes
+    error: str | None
+    """`Unhandled`, or None; becomes the header X-Amz-Function-Error."""
+
+
+class Functions:
+    """Runs functions.
+
+    Args:
+        environment: what every function's process gets beside its own variables: the region, the endpoint URL.
+        credentials: returns the environment variables of a role's credentials.
+        log: takes the log group, the log stream, the time in milliseconds and a line.
+    """
+
+    def __init__(
+        self,
+        *,
+        environment: Mapping[str, str],
+        credentials: Callable[[str], Mapping[str, str]],
+        log: Callable[[str, str, int, str], None],
+    ) -> None:
+        self._environment = environment
+        self._credentials = credentials
+        self._log = log
+        self._folder = Path(tempfile.mkdtemp(prefix="sealift-functions-"))
+        self._idle: dict[tuple[Any, ...], queue.SimpleQueue[_Process]] = {}
+        self._all: set[_Process] = set()
+        self._lock = threading.Lock()
+        self._runtime = self._folder / "runtime"
+        _link_runtime(self._runtime)
+
+    def invoke(self, function: Function, event: bytes) -> Invocation:
+        """Run a function on an event, in a warm process if one is idle."""
+        process = self._take(function)
+        request_id = str(uuid.uuid4())
+        try:
+            invocation = process.serve(function, event, request_id)
+        except _Dead as death:
+            self._forget(process)
+            return Invocation(json.dumps(death.document).encode(), "Unhandled")
+        with self._lock:
+            self._idle.setdefault(function.identity, queue.SimpleQueue()).put(process)
+        if len(invocation.payload) > PAYLOAD_LIMIT:
+            too_large = {
+                "errorMessage": f"Response payload size exceeded maximum allowed payload size ({PAYLOAD_LIMIT} bytes).",
+                "errorType": "Function.ResponseSizeTooLarge",
+            }
+            return Invocation(json.dumps(too_large).encode(), "Unhandled")
+        return invocation
+
+    def close(self) -> None:
+        """End every process and remove every extracted zip."""
+        with self._lock:
+            processes, self._all = self._all, set()
+        for process in processes:
+            process.end()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _take(self, function: Function) -> _Process:
+        with self._lock:
+            idle = self._idle.get(function.identity)
+            if idle is not None and not idle.empty():
+                return idle.get()
+            root = self._extract(function)
+        process = _Process(function, root, self._runtime, self._variables(function), self._log)
+        with self._lock:
+            self._all.add(process)
+        return process
+
+    def _forget(self, process: _Process) -> None:
+        process.end()
+        with self._lock:
+            self._all.discard(process)
+
+    def _extract(self, function: Function) -> Path:
+        root = self._folder / re.sub(r"\W", "-", function.code_sha256)
+        if not root.exists():
+            with zipfile.ZipFile(BytesIO(function.code)) as archive:
+                archive.extractall(root)
+        return root
+
+    def _variables(self, function: Function) -> dict[str, str]:
+        return {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "LANG": "en_US.UTF-8",
+            "TZ": ":UTC",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_LAMBDA_FUNCTION_NAME": function.name,
+            "AWS_LAMBDA_FUNCTION_VERSION": function.version,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
+            "_HANDLER": function.handler,
+            **self._environment,
+            **self._credentials(function.role_arn),
+            **function.environment,
+        }
+
+
+class _Dead(Exception):  # noqa: N818 a state of the process, caught one level up
+    """The process ended or had to be ended; carries what Lambda answers then."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.document = {"errorType": error_type, "errorMessage": message}
+
+
+class _Process:
+    """One process of a function."""
+
+    def __init__(
+        self,
+        function: Function,
+        root: Path,
+        runtime: Path,
+        environment: dict[str, str],
+        log: Callable[[str, str, int, str], None],
+    ) -> None:
+        requests, self._requests = os.pipe()
+        self._replies, replies = os.pipe()
+        self._group = f"/aws/lambda/{function.name}"
+        self._stream = f"{time.strftime('%Y/%m/%d')}/[{function.version}]{uuid.uuid4().hex}"
+        self._emit = log
+        arguments = [str(root), str(runtime), function.handler, str(requests), str(replies)]
+        self._child = subprocess.Popen(
+            [sys.executable, "-S", "-I", str(RUNNER), *arguments],
+            env={**environment, "LAMBDA_TASK_ROOT": str(root)},
+            cwd=root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(requests, replies),
+            text=True,
+            errors="replace",
+        )
+        os.close(requests)
+        os.close(replies)
+        self._buffer = b""
+        self._reader = threading.Thread(target=self._drain, args=(self._child.stdout,), daemon=True)
+        self._reader.start()
+
+    def serve(self, function: Function, event: bytes, request_id: str) -> Invocation:
+        """Hand the event to the process and wait for its reply, within the function's time and memory."""
+        begun = time.monotonic()
+        self._write(f"START RequestId: {request_id} Version: {function.version}")
+        deadline_ms = int((time.time() + function.timeout_s) * 1000)
+        context = {
+            "aws_request_id": request_id,
+            "function_name": function.name,
+            "function_version": function.version,
+            "invoked_function_arn": function.arn,
+            "memory_limit_in_mb": function.memory_mb,
+            "log_group_name": self._group,
+            "log_stream_name": self._stream,
+            "deadline_ms": deadline_ms,
+        }
+        line = json.dumps({"event": json.loads(event or b"{}"), "context": context}).encode() + b"\n"
+        try:
+            self._send(line)
+            reply = self._await(function, request_id, begun + function.timeout_s)
+        except BrokenPipeError:
+            raise self._exited(request_id) from None
+        finally:
+            elapsed = (time.monotonic() - begun) * 1000
+            self._write(f"REPORT RequestId: {request_id} Duration: {elapsed:.2f} ms Memory Size: {function.memory_mb} MB")
+        return Invocation(reply["payload"].encode(), reply["error"])
+
+    def end(self) -> None:
+        """Kill the process, if it still runs, and free what belongs to it."""
+        if self._child.poll() is None:
+            self._child.kill()
+        self._child.wait()
+        for descriptor in (self._requests, self._replies):
+            try:
+                os.close(descriptor)
+            except OSError:
+                continue
+        self._reader.join(timeout=2)
+
+    def _send(self, line: bytes) -> None:
+        view = memoryview(line)
+        while view:
+            view = view[os.write(self._requests, view) :]
+
+    def _await(self, function: Function, request_id: str, deadline: float) -> dict[str, Any]:
+        while b"\n" not in self._buffer:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise _Dead(
+                    "Sandbox.Timedout",
+                    f"RequestId: {request_id} Error: Task timed out after {function.timeout_s:.2f} seconds",
+                )
+            ready, _, _ = select.select([self._replies], [], [], min(left, MEMORY_LOOK_S))
+            if ready:
+                piece = os.read(self._replies, 1 << 20)
+                if not piece:
+                    raise self._exited(request_id)
+                self._buffer += piece
+            elif self._resident_mb() > function.memory_mb:
+                raise _Dead(
+                    "Runtime.ExitError",
+                    f"RequestId: {request_id} Error: Runtime exited with error: signal: killed",
+                )
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        reply: dict[str, Any] = json.loads(line)
+        return reply
+
+    def _resident_mb(self) -> float:
+        try:
+            return float(psutil.Process(self._child.pid).memory_info().rss) / 2**20
+        except psutil.Error:
+            return 0.0
+
+    def _exited(self, request_id: str) -> _Dead:
+        code = self._child.wait()
+        how = f"signal: {-code}" if code < 0 else f"exit status {code}"
+        return _Dead("Runtime.ExitError", f"RequestId: {request_id} Error: Runtime exited with error: {how}")
+
+    def _drain(self, output: IO[str]) -> None:
+        for line in output:
+            self._write(line.rstrip("\n"))
+        output.close()
+
+    def _write(self, line: str) -> None:
+        self._emit(self._group, self._stream, int(time.time() * 1000), line)
+
+
+def _link_runtime(folder: Path) -> None:
+    """Fill a folder with links to boto3 and what it needs: all that Lambda's Python runtime brings along."""
+    folder.mkdir(parents=True)
+    wanted, seen = ["boto3"], set()
+    while wanted:
+        name = wanted.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        distribution = importlib.metadata.distribution(name)
+        for requirement in distribution.requires or []:
+            if "extra ==" not in requirement:
+                wanted.append(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])
+        tops = {Path(str(file)).parts[0] for file in distribution.files or []}
+        for top in tops:
+            target = Path(str(distribution.locate_file(top)))
+            if top not in ("..", "bin") and not top.endswith(".pth") and target.exists() and not (folder / top).exists():
+                (folder / top).symlink_to(target)

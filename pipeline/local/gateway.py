@@ -1,0 +1,209 @@
+"""The local cloud's one URL: every AWS call arrives here and goes to moto, or to what moto lacks.
+
+A WSGI application. It makes calls fail that are to fail, remembers what was called, and adds to some of
+moto's answers. It knows no Sealift: any SDK or the AWS CLI may call it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qs
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from pipeline.local import calls
+from pipeline.local.faults import Faults, Response, render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pipeline.local.calls import Call
+    from pipeline.local.configurations import Configurations
+    from pipeline.local.functions import Invocation
+
+KEPT_CALLS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One call that was made."""
+
+    time: float
+    call: Call
+    status: int
+
+
+class Wsgi(Protocol):
+    """A WSGI application."""
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer one request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """Where calls go that moto does not answer."""
+
+    hosting: Wsgi
+    """SageMaker's control plane and runtime."""
+    invoke: Callable[[str, str | None, bytes], Invocation | None]
+    """Lambda's Invoke: name or ARN, qualifier, event; None for a function that does not exist."""
+    configurations: Configurations
+    object_created: Callable[[str, str, str], None]
+    """Told of every object that was created: operation, bucket, key."""
+
+
+class Gateway:
+    """The application, and its server on 127.0.0.1.
+
+    Args:
+        faults: the calls that are to fail.
+        port: 0 for any that is free.
+    """
+
+    def __init__(self, *, faults: Faults, port: int = 0) -> None:
+        self.faults = faults
+        self.recorded: deque[Recorded] = deque(maxlen=KEPT_CALLS)
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._backends: Backends | None = None
+        self._server: BaseWSGIServer = make_server(
+            "127.0.0.1", port, self, threaded=True, request_handler=_QuietRequestHandler
+        )
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="gateway")
+
+    @property
+    def port(self) -> int:
+        """The port that the server listens on."""
+        return int(self._server.server_port)
+
+    @property
+    def url(self) -> str:
+        """The endpoint URL for SDKs."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, backends: Backends) -> None:
+        """Begin to answer."""
+        self._backends = backends
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop answering."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer one request."""
+        body = _body(environ)
+        call = calls.identify(environ, body)
+        response = self.faults.strike(call)
+        if response is not None:
+            self._record(call, response.status)
+            return _send(response, start_response)
+        return self._dispatch(call, environ, body, start_response)
+
+    def _dispatch(self, call: Call, environ: dict[str, Any], body: bytes, start_response: Any) -> Iterable[bytes]:
+        backends = self._backends
+        if backends is None:
+            raise RuntimeError("the gateway was not started")
+        if call.service == "lambda":
+            response = self._lambda(backends, call, environ, body)
+        elif call.service in ("sagemaker", "sagemaker-runtime"):
+            response = _collect(backends.hosting, environ)
+        else:
+            response = _collect(self._moto, environ)
+        self._record(call, response.status)
+        if call.service == "s3" and response.status < 300:
+            bucket, _, key = str(environ["PATH_INFO"]).lstrip("/").partition("/")
+            backends.object_created(call.operation, bucket, key)
+        return _send(response, start_response)
+
+    def _lambda(self, backends: Backends, call: Call, environ: dict[str, Any], body: bytes) -> Response:
+        path, query = str(environ["PATH_INFO"]), str(environ.get("QUERY_STRING", ""))
+        if call.operation == "Invoke":
+            response = _invoke(backends, call, environ, path, query, body)
+        else:
+            response = backends.configurations.refuse(call, path, body)
+        if response is not None:
+            return response
+        return backends.configurations.complete(call, query, _collect(self._moto, environ))
+
+    def _record(self, call: Call, status: int) -> None:
+        self.recorded.append(Recorded(time.time(), call, status))
+
+
+class _QuietRequestHandler(MotoRequestHandler):
+    """Moto's handler without a line on standard error for every request."""
+
+    def log_request(self, *_args: Any) -> None:
+        """Say nothing."""
+
+
+def _invoke(
+    backends: Backends, call: Call, environ: dict[str, Any], path: str, query: str, body: bytes
+) -> Response | None:
+    """Return the answer to Invoke; None when moto should say that there is no such function."""
+    name = path.split("/functions/", 1)[1].removesuffix("/invocations")
+    qualifier = (parse_qs(query).get("Qualifier") or [None])[0]
+    kind = environ.get("HTTP_X_AMZ_INVOCATION_TYPE", "RequestResponse")
+    if kind == "DryRun":
+        return Response(204, {}, b"")
+    if kind == "Event":
+        threading.Thread(target=backends.invoke, args=(name, qualifier, body), daemon=True).start()
+        return Response(202, {}, b"")
+    if len(body) > 6 * 1024 * 1024:
+        return render(call, "RequestTooLargeException", f"{len(body)} byte payload is too large")
+    invocation = backends.invoke(name, qualifier, body)
+    if invocation is None:
+        return None
+    headers = {"Content-Type": "application/json", "X-Amz-Executed-Version": qualifier or "$LATEST"}
+    if invocation.error:
+        headers["X-Amz-Function-Error"] = invocation.error
+    return Response(200, headers, invocation.payload)
+
+
+def _body(environ: dict[str, Any]) -> bytes:
+    """Return the body, leaving it to be read again; the bodies of S3 stay where they are, they may be large."""
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    if not length or "/s3/" in environ.get("HTTP_AUTHORIZATION", "/s3/"):
+        return b""
+    body: bytes = environ["wsgi.input"].read(length)
+    environ["wsgi.input"] = BytesIO(body)
+    return body
+
+
+def _collect(app: Wsgi, environ: dict[str, Any]) -> Response:
+    """Return an application's whole response."""
+    seen: dict[str, Any] = {}
+
+    def start_response(status: str, headers: list[tuple[str, str]], _exc_info: object = None) -> Callable[[bytes], None]:
+        seen["status"], seen["headers"] = int(status.split()[0]), dict(headers)
+        return lambda _piece: None
+
+    pieces = app(environ, start_response)
+    try:
+        body = b"".join(pieces)
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
+    return Response(seen["status"], seen["headers"], body)
+
+
+def _send(response: Response, start_response: Any) -> Iterable[bytes]:
+    # HEAD answers keep the length that they state: it is the object's.
+    headers = {name: value for name, value in response.headers.items() if name.lower() != "content-length"}
+    stated = next((value for name, value in response.headers.items() if name.lower() == "content-length"), None)
+    headers["Content-Length"] = stated if stated is not None and not response.body else str(len(response.body))
+    start_response(f"{response.status} {_REASONS.get(response.status, 'Status')}", list(headers.items()))
+    return [response.body]
+
+
+_REASONS = {200: "OK", 202: "Accepted", 204: "No Content", 400: "Bad Request", 403: "Forbidden", 404: "Not Found"}

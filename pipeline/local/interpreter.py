@@ -1,0 +1,49 @@
+"""moto's state machine interpreter, set up for the local cloud: where it is, and how fast time passes.
+
+moto runs the Amazon States Language well; three things are adjusted, all here:
+
+* A state machine made by CloudFormation lands in the backend that does not execute. Both are made one.
+* Calls to Lambda and SNS go to a port taken from the environment. They go to the gateway.
+* `Wait` and the intervals of Retry really sleep. They sleep for `scale` times as long.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import moto.stepfunctions.models as plain
+import moto.stepfunctions.parser.asl.component.common.retry.retrier_decl as retrier
+import moto.stepfunctions.parser.asl.utils.boto_client as boto_client
+from moto.core.config import default_user_config
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+
+
+class _ScaledTime:
+    """Stands in for the `time` module where the interpreter sleeps between retries."""
+
+    def __init__(self, scale: float) -> None:
+        self._scale = scale
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds * self._scale)  # noqa: TID251 the interpreter is what owns time
+
+
+def install(*, port: int, time_scale: float) -> None:
+    """Let the interpreter execute, call the gateway on `port`, and wait `time_scale` times as long as asked."""
+    # moto logs every failed execution as its own error; here a failure is a result like any other.
+    logging.getLogger("moto").setLevel(logging.CRITICAL)
+    default_user_config["stepfunctions"] = {"execute_state_machine": True}
+    plain.stepfunctions_backends = stepfunctions_parser_backends
+    boto_client.moto_server_port = lambda: str(port)
+    retrier.time = _ScaledTime(time_scale)
+
+    def wait_interval(_self: WaitFunction, env: Any, wait_seconds: float) -> None:
+        # The event is set when the execution is stopped, which ends the wait early, but for other reasons too.
+        end = time.monotonic() + wait_seconds * time_scale
+        while env.is_running() and (left := end - time.monotonic()) > 0:
+            env.program_state_event.wait(left)
+
+    WaitFunction._wait_interval = wait_interval  # noqa: SLF001 the one place where a Wait state waits

@@ -1,0 +1,46 @@
+"""The files that travel with Sealift beside its modules: template, definition, inference code, example consumer.
+
+In a checkout they lie at the top; in an installed wheel, below `pipeline/data`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+_TOP = _HERE.parent
+
+
+def template() -> Path:
+    """Return the path of the stack's SAM template."""
+    return _either(_TOP / "template.yaml", _HERE / "data" / "template.yaml")
+
+
+def definition() -> Path:
+    """Return the path of the rendered state machine."""
+    return _TOP / "state_machine" / "deploy.asl.json"
+
+
+def inference() -> Path:
+    """Return the folder of the code that runs in an endpoint."""
+    return _TOP / "inference"
+
+
+def tasks() -> Path:
+    """Return the folder of the Lambda tasks."""
+    return _TOP / "tasks"
+
+
+def consumer() -> Path:
+    """Return the folder of the example consumer Lambda."""
+    return _either(_TOP / "examples" / "consumer", _HERE / "data" / "consumer")
+
+
+def code() -> dict[str, Path]:
+    """Return what an archive carries in `code/`: the inference code and its settings, by archive path."""
+    # requirements.txt stays behind: the prebuilt image would install it, which compiles, at every cold start.
+    return {f"code/{name}": inference() / name for name in ("inference.py", "config.json")}
+
+
+def _either(checkout: Path, installed: Path) -> Path:
+    return checkout if checkout.exists() else installed

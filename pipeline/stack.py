@@ -1,0 +1,108 @@
+"""The stack: the Lambdas' zip, the template with its references filled in, and its way through CloudFormation.
+
+The same functions serve AWS and the local cloud. What differs, who translates the SAM template, is an argument.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from pipeline import resources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from pipeline.aws import Clients
+
+LAMBDA_PACKAGES = ("pipeline", "tasks")
+LEFT_OUT = ("pipeline/local", "pipeline/cli", "pipeline/data", "__pycache__")
+"""What no task imports: the local cloud and the command line."""
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""Of every zip entry, so that the same code gives the same bytes and CloudFormation sees no change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The Lambdas' code as one zip."""
+
+    body: bytes
+
+    @property
+    def key(self) -> str:
+        """A key that changes when the content does."""
+        return f"lambda/{hashlib.sha256(self.body).hexdigest()[:32]}.zip"
+
+
+def zip_files(files: Mapping[str, bytes]) -> bytes:
+    """Return a zip of `files`, the same bytes for the same content."""
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, files[name])
+    return buffer.getvalue()
+
+
+def package() -> Code:
+    """Return the zip that every task's Lambda runs."""
+    top = resources.tasks().parent
+    files = {}
+    for package_name in LAMBDA_PACKAGES:
+        for path in _sources(top / package_name):
+            name = path.relative_to(top).as_posix()
+            if not any(part in name for part in LEFT_OUT):
+                files[name] = path.read_bytes()
+    return Code(zip_files(files))
+
+
+def _sources(folder: Path) -> Iterator[Path]:
+    return folder.rglob("*.py")
+
+
+def resolve(template: dict[str, Any], *, bucket: str, key: str, definition: dict[str, Any]) -> dict[str, Any]:
+    """Return the template with local paths replaced: CodeUri by the zip's place in S3, DefinitionUri by the text."""
+    resolved = {**template, "Resources": dict(template["Resources"])}
+    code = {"Bucket": bucket, "Key": key}
+    function_globals = {**template["Globals"]["Function"], "CodeUri": code}
+    resolved["Globals"] = {**template["Globals"], "Function": function_globals}
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::StateMachine":
+            properties = {key: value for key, value in resource["Properties"].items() if key != "DefinitionUri"}
+            resolved["Resources"][name] = {**resource, "Properties": {**properties, "Definition": definition}}
+    return resolved
+
+
+def deploy(
+    clients: Clients, *, name: str, body: str, parameters: Mapping[str, str], wait: Callable[[str], None]
+) -> dict[str, str]:
+    """Create the stack and return its outputs.
+
+    Args:
+        clients: of the account.
+        name: the stack's name.
+        body: the template as text.
+        parameters: values for the template's parameters; the others keep their defaults.
+        wait: blocks until the stack of that name is complete.
+    """
+    clients.cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=body,
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    wait(name)
+    return outputs(clients, name)
+
+
+def outputs(clients: Clients, name: str) -> dict[str, str]:
+    """Return the outputs of a stack by name."""
+    stack = clients.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
