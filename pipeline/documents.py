@@ -17,6 +17,9 @@ from pipeline.schema import AnyObject, Check, Field, Integer, ListOf, Number, Ob
 VERSION = 1
 """Version of the documents between states; raised when a field changes its meaning."""
 
+SIDECAR_LIMIT = 64 * 1024
+"""Bytes of a `deployment.json`; settings are a few hundred."""
+
 SIDECAR = "deployment.json"
 """The optional file beside an archive that gives a service its own settings."""
 

@@ -11,11 +11,14 @@ The estimate is the sum of four lines, each shown to the person who asks:
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import limits
 from pipeline.errors import ModelDoesNotFit, Problem
 from pipeline.limits import MiB
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 RUNTIME_BYTES = 680 * MiB
 """Resident memory of the prebuilt image's serving stack before a model is loaded, measured: entry point 232 MB,
@@ -66,35 +69,48 @@ class Shape:
     """The figures of a GGUF header that memory depends on."""
 
     tensor_bytes: int
+    kv_heads: int
+    """KV heads of all layers together."""
     block_count: int
-    head_count_kv: int
     key_length: int
     value_length: int
     embedding_length: int
-    vocab_size: int
+    vocabulary_size: int
 
     @classmethod
-    def from_json(cls, model: dict[str, Any]) -> Shape:
-        """Read the shape from the model part of an archive report."""
-        return cls(**{name: int(model[name] or 0) for name in cls.__slots__})
+    def from_json(cls, model: Mapping[str, Any]) -> Shape:
+        """Read the shape from the model part of an archive report.
+
+        A header that leaves a figure out counts as 0 there: the model server will say what it misses.
+        """
+        blocks, heads = _count(model["block_count"]), model["head_counts_kv"] or model["head_counts"]
+        return cls(
+            tensor_bytes=_count(model["tensor_bytes"]),
+            kv_heads=sum(heads) if isinstance(heads, list) else _count(heads) * blocks,
+            block_count=blocks,
+            key_length=_count(model["key_length"]),
+            value_length=_count(model["value_length"]),
+            embedding_length=_count(model["embedding_length"]),
+            vocabulary_size=_count(model["vocabulary_size"]),
+        )
 
 
 def fit(shape: Shape, *, archive_bytes: int, extracted_bytes: int, n_ctx: int, n_batch: int) -> Fit:
     """Return what the model needs with these settings, and which sizes hold it."""
-    cache = shape.block_count * shape.head_count_kv * (shape.key_length + shape.value_length) * 2 * n_ctx
-    compute = 4 * n_batch * (shape.vocab_size + 8 * shape.embedding_length)
+    cache = shape.kv_heads * (shape.key_length + shape.value_length) * 2 * n_ctx
+    compute = 4 * n_batch * (shape.vocabulary_size + 8 * shape.embedding_length)
     lines = (
         Line("weights", shape.tensor_bytes, "bytes of all tensors"),
         Line(
             "kv cache",
             cache,
-            f"{shape.block_count} layers x {shape.head_count_kv} KV heads x "
+            f"{shape.kv_heads} KV heads in {shape.block_count} layers x "
             f"({shape.key_length} + {shape.value_length}) x 2 bytes x {n_ctx} tokens",
         ),
         Line(
             "compute",
             compute,
-            f"4 bytes x {n_batch} tokens x ({shape.vocab_size} + 8 x {shape.embedding_length})",
+            f"4 bytes x {n_batch} tokens x ({shape.vocabulary_size} + 8 x {shape.embedding_length})",
         ),
         Line("runtime", RUNTIME_BYTES, "measured: the prebuilt image's serving stack"),
     )
@@ -170,6 +186,10 @@ def choose_memory(subject: str, needed: Fit, *, asked_mb: int | None, quota_mb: 
             ],
         )
     return smallest
+
+
+def _count(value: Any) -> int:
+    return int(value or 0)
 
 
 def _mb(size: int) -> str:

@@ -1,0 +1,182 @@
+"""The deployment checklist, line by line, each with the state that does it and the evidence that it was done.
+
+Pure: takes an execution as `pipeline.execution` reads it, returns lines. Drawing them is the command line's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from pipeline.limits import MiB
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.execution import Execution, State
+
+
+class Mark(StrEnum):
+    """How a line stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+Results = "Mapping[str, Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line of the checklist as it is written down."""
+
+    group: str
+    text: str
+    states: tuple[str, ...]
+    """The states that do it; the last one completes it."""
+    evidence: Callable[[Any], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the checklist as it stands."""
+
+    group: str
+    text: str
+    mark: Mark
+    seconds: float | None = None
+    evidence: str = ""
+
+
+def _archive(results: Mapping[str, Any]) -> str:
+    checked = results["check_archive"]
+    archive, evidence = checked["archive"], checked["evidence"]
+    return (
+        f"{archive['format']}, {archive['size'] / MiB:,.1f} MiB, {evidence['members']} members, "
+        f"every byte verified" if evidence["method"] == "verify" else f"{archive['format']}, looked at"
+    )
+
+
+def _uploaded(results: Mapping[str, Any]) -> str:
+    archive = results["check_archive"]["archive"]
+    version = archive.get("version_id")
+    return f"s3://{archive['bucket']}/{archive['key']}" + (f", version {version[:12]}" if version else "")
+
+
+def _model(results: Mapping[str, Any]) -> str:
+    model = results["check_archive"]["model"]
+    return f"{model['path']}: {model['architecture']}, {model['quantization']}, GGUF v{model['gguf_version']}"
+
+
+def _code(results: Mapping[str, Any]) -> str:
+    return "code/inference.py travels inside the archive"
+
+
+def _role(results: Mapping[str, Any]) -> str:
+    return str(results["plan_deployment"]["requests"]["create_model"]["ExecutionRoleArn"])
+
+
+def _plan(results: Mapping[str, Any]) -> str:
+    plan = results["plan_deployment"]
+    return f"{plan['memory_mb']} MB for {plan['arithmetic']}"
+
+
+def _made(path: str) -> Callable[[Mapping[str, Any]], str]:
+    def evidence(results: Mapping[str, Any]) -> str:
+        made = results[path]
+        return made["name"] + ("" if made["created"] else " (was there already, just as asked for)")
+
+    return evidence
+
+
+def _tested(results: Mapping[str, Any]) -> str:
+    first = results["smoke_test"]["transcript"][0]
+    return f"{first['prompt']!r} -> {_short(first['answer'])!r} in {first['seconds']:.2f} s"
+
+
+def _switched(results: Mapping[str, Any]) -> str:
+    switched = results["update_consumer"]
+    before = switched["previous"] or "not set"
+    return f"{switched['variable']} of {switched['function_name']}: {before} -> {switched['endpoint_name']}"
+
+
+def _end_to_end(results: Mapping[str, Any]) -> str:
+    answer = results["update_consumer"]["answer"]
+    said = answer.get("answer", answer) if isinstance(answer, dict) else answer
+    return f"the consumer answered {_short(str(said))!r}"
+
+
+ITEMS: tuple[Item, ...] = (
+    Item("before", "model uploaded to S3", ("CheckArchive",), _uploaded),
+    Item("before", "model compressed as tar.gz or zip", ("CheckArchive",), _archive),
+    Item("before", "model is a GGUF at the archive's root", ("CheckArchive",), _model),
+    Item("before", "inference code uploaded to S3", ("CheckArchive",), _code),
+    Item("before", "model fits, names and sizes planned", ("PlanDeployment",), _plan),
+    Item("before", "execution role created, policies attached", ("CreateModel",), _role),
+    Item("during", "model created", ("CreateModel",), _made("create_model")),
+    Item("during", "endpoint configuration created", ("CreateEndpointConfig",), _made("create_endpoint_config")),
+    Item("during", "serverless endpoint deployed", ("CreateEndpoint",), _made("create_endpoint")),
+    Item(
+        "during",
+        "endpoint status InService",
+        ("WaitForEndpoint", "PollEndpoint", "EndpointReady"),
+        lambda results: str(results["poll_endpoint"]["status"]),
+    ),
+    Item("after", "inference tested with a sample request", ("SmokeTest",), _tested),
+    Item("after", "consumer Lambda calls the endpoint", ("ReadConsumer", "UpdateConsumer"), _switched),
+    Item("after", "end-to-end functionality tested", ("UpdateConsumer",), _end_to_end),
+)
+
+
+def lines(execution: Execution) -> list[Line]:
+    """Return the checklist as the execution stands."""
+    return [_line(item, execution) for item in ITEMS]
+
+
+def _line(item: Item, execution: Execution) -> Line:
+    visited = [state for name in item.states if (state := execution.state(name)) is not None]
+    seconds = sum(state.seconds for state in visited) or None
+    if _complete(item, execution):
+        return Line(item.group, item.text, Mark.DONE, seconds, item.evidence(execution.results))
+    if any(state.status == "failed" for state in visited) or (visited and not execution.running):
+        return Line(item.group, item.text, Mark.FAILED, seconds, _failure(visited, execution))
+    if visited and not _gone_by(visited[-1], execution):
+        return Line(item.group, item.text, Mark.RUNNING, None, _waiting(visited))
+    if not execution.running:
+        return Line(item.group, item.text, Mark.SKIPPED)
+    return Line(item.group, item.text, Mark.PENDING)
+
+
+def _complete(item: Item, execution: Execution) -> bool:
+    last = execution.state(item.states[-1])
+    if last is None or last.status != "succeeded":
+        return False
+    if last.name == "EndpointReady":
+        return (execution.results.get("poll_endpoint") or {}).get("verdict") == "ready"
+    return True
+
+
+def _gone_by(state: State, execution: Execution) -> bool:
+    return execution.state("Diagnose") is not None and state.status != "running"
+
+
+def _failure(visited: list[State], execution: Execution) -> str:
+    errors = [error for state in visited for error in state.errors]
+    return errors[-1] if errors else str(execution.error or "")
+
+
+def _waiting(visited: list[State]) -> str:
+    last = visited[-1]
+    if last.errors and last.status == "running":
+        return f"{last.errors[-1]}, trying again ({len(last.errors)} so far)"
+    return ""
+
+
+def _short(text: str, length: int = 60) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 3] + "..."

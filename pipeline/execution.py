@@ -1,0 +1,187 @@
+"""An execution, read back: its states with times and retries, its results, its end; and how to follow one.
+
+`read` is pure and takes AWS's documents; `follow` asks for them until the execution ends, and takes the
+clock's `sleep` as an argument.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from mypy_boto3_stepfunctions import SFNClient
+
+StateStatus = Literal["running", "succeeded", "failed"]
+
+_FAILURES = frozenset(
+    {"TaskFailed", "TaskTimedOut", "TaskSubmitFailed", "TaskStartFailed", "LambdaFunctionFailed", "LambdaFunctionTimedOut"}
+)
+_ATTEMPTS = frozenset({"TaskScheduled", "LambdaFunctionScheduled"})
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One state of an execution, all its visits together."""
+
+    name: str
+    status: StateStatus
+    entered: datetime
+    seconds: float = 0.0
+    """Over all visits; up to now for a state that is running."""
+    visits: int = 1
+    attempts: int = 0
+    errors: tuple[str, ...] = ()
+    """The error names of the attempts that failed, in order."""
+
+    @property
+    def retries(self) -> int:
+        """How many attempts were repetitions of a failed one."""
+        return max(0, self.attempts - self.visits)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """An execution as it stands."""
+
+    arn: str
+    status: str
+    """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED."""
+    states: tuple[State, ...]
+    """In the order of their first visit."""
+    results: Mapping[str, Any] = field(default_factory=dict)
+    """The execution's data as far as it got: input and results, by result path."""
+    error: str | None = None
+    cause: str | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the execution has not ended yet."""
+        return self.status == "RUNNING"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the execution took; None while it runs."""
+        return (self.ended - self.started).total_seconds() if self.started and self.ended else None
+
+    def state(self, name: str) -> State | None:
+        """Return a state that was visited, else None."""
+        return next((state for state in self.states if state.name == name), None)
+
+
+def read(description: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Execution:
+    """Return the execution that a DescribeExecution response and its history tell of.
+
+    Args:
+        description: of the execution.
+        events: the whole history, oldest first.
+    """
+    states: dict[str, State] = {}
+    current: str | None = None
+    data: Mapping[str, Any] = json.loads(description.get("input") or "{}")
+    failed = False
+    for event in events:
+        kind = event["type"]
+        if kind.endswith("StateEntered"):
+            details = event["stateEnteredEventDetails"]
+            current, failed = details["name"], False
+            before = states.get(current)
+            visits = before.visits + 1 if before else 1
+            entered = event["timestamp"]
+            states[current] = (
+                replace(before, status="running", visits=visits, entered=entered)
+                if before
+                else State(current, "running", entered)
+            )
+            data = _document(details.get("input"), data)
+        elif current is not None and kind.endswith("StateExited"):
+            details = event["stateExitedEventDetails"]
+            state = states[details["name"]]
+            took = (event["timestamp"] - state.entered).total_seconds()
+            status: StateStatus = "failed" if failed else "succeeded"
+            states[state.name] = replace(state, status=status, seconds=state.seconds + took)
+            data = _document(details.get("output"), data)
+        elif current is not None and kind in _ATTEMPTS:
+            failed = False
+            states[current] = replace(states[current], attempts=states[current].attempts + 1)
+        elif current is not None and kind in _FAILURES:
+            failed = True
+            error = next((value.get("error") for name, value in event.items() if name.endswith("EventDetails")), None)
+            states[current] = replace(states[current], errors=(*states[current].errors, error or kind))
+    status = str(description["status"])
+    if status != "RUNNING" and current is not None and states[current].status == "running":
+        # A Fail state, and whatever ran when the execution was stopped, is never exited.
+        states[current] = replace(states[current], status="failed")
+    return Execution(
+        arn=description["executionArn"],
+        status=status,
+        states=tuple(states.values()),
+        results=_document(description.get("output"), data),
+        error=description.get("error"),
+        cause=description.get("cause"),
+        started=description.get("startDate"),
+        ended=description.get("stopDate"),
+    )
+
+
+def fetch(client: SFNClient, arn: str) -> Execution:
+    """Return the execution as it stands now."""
+    description = client.describe_execution(executionArn=arn)
+    pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
+    return read(description, [event for page in pages for event in page["events"]])
+
+
+def follow(
+    client: SFNClient, arn: str, *, sleep: Callable[[float], None], interval_s: float = 1.0
+) -> Iterator[Execution]:
+    """Yield the execution as it stands, again and again, until it has ended; the last one is the ended one."""
+    while True:
+        execution = fetch(client, arn)
+        yield execution
+        if not execution.running:
+            return
+        sleep(interval_s)
+
+
+def summary(execution: Execution) -> dict[str, Any]:
+    """Return what machines want to know of an execution, as a JSON object."""
+    results = execution.results
+    plan = results.get("plan_deployment") or {}
+    return {
+        "status": execution.status,
+        "execution_arn": execution.arn,
+        "endpoint_name": (plan.get("names") or {}).get("endpoint"),
+        "states": [
+            {
+                "name": state.name,
+                "status": state.status,
+                "seconds": round(state.seconds, 3),
+                "retries": state.retries,
+                "visits": state.visits,
+                "errors": list(state.errors),
+            }
+            for state in execution.states
+        ],
+        "smoke_test": results.get("smoke_test"),
+        "consumer": results.get("update_consumer"),
+        "error": execution.error,
+        "cause": execution.cause,
+        "seconds": execution.seconds,
+    }
+
+
+def _document(text: str | None, otherwise: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a JSON object from the history, or what was known before (AWS leaves out truncated data)."""
+    if not text:
+        return otherwise
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return otherwise
+    return document if isinstance(document, dict) else otherwise
