@@ -196,16 +196,16 @@ def access_denied(operation: str, message: str) -> AccessDenied:
     """Return the error for a denied call, with the action and the principal where AWS names them."""
     action = re.search(r"perform: ([\w-]+:\w+)", message)
     principal = re.search(r"(?:User|Role|principal): (\S+)", message)
-    who = f"the role {principal[1]}" if principal else "the role of this function"
+    who = principal[1] if principal else "the role of this function"
     what = action[1] if action else operation
     return AccessDenied(
         operation,
         [
             Problem(
                 "AccessDenied",
-                message or "access denied",
-                f"{who} to be allowed {what}",
-                f"allow {what} in {who}'s policy",
+                f"{message or 'access denied'}",
+                f"{what} to be allowed",
+                f"add {what} to the policies of {who}",
             )
         ],
     )

@@ -6,16 +6,18 @@ The same functions serve AWS and the local cloud. What differs, who translates t
 from __future__ import annotations
 
 import hashlib
+import shutil
+import sys
 import zipfile
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from pipeline.aws import Clients
 
@@ -106,3 +108,15 @@ def outputs(clients: Clients, name: str) -> dict[str, str]:
     """Return the outputs of a stack by name."""
     stack = clients.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def _lay_out(folder: Path) -> None:
+    """Write the Lambdas' code as files, where the template's CodeUri points for `sam deploy`."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    with zipfile.ZipFile(BytesIO(package().body)) as archive:
+        archive.extractall(folder)
+
+
+if __name__ == "__main__":
+    _lay_out(Path(sys.argv[1]))

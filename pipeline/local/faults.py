@@ -44,6 +44,9 @@ STATUSES = {
 }
 """HTTP statuses other than 400."""
 
+REQUEST_ID = "00000000-0000-0000-0000-000000000000"
+"""Of every answer that was made up: SDKs, moto's interpreter among them, expect one."""
+
 _SPEC = re.compile(r"(?P<service>[a-z0-9-]+)\.(?P<operation>[A-Z]\w+)=(?P<code>\w+)(?::(?P<times>\d+))?")
 
 
@@ -127,11 +130,13 @@ def render(call: Call, code: str, message: str | None = None) -> Response:
     if protocol in ("json", "rest-json"):
         body = json.dumps({"__type": code, "message": text, "Message": text})
         return Response(
-            status, {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code}, body.encode()
+            status,
+            {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code, "x-amzn-RequestId": REQUEST_ID},
+            body.encode(),
         )
     error = f"<Code>{escape(code)}</Code><Message>{escape(text)}</Message>"
     if call.service == "s3":
-        body = f"<Error>{error}<RequestId>local</RequestId></Error>"
+        body = f"<Error>{error}<RequestId>{REQUEST_ID}</RequestId></Error>"
     else:
-        body = f"<ErrorResponse><Error><Type>Sender</Type>{error}</Error><RequestId>local</RequestId></ErrorResponse>"
+        body = f"<ErrorResponse><Error><Type>Sender</Type>{error}</Error><RequestId>{REQUEST_ID}</RequestId></ErrorResponse>"
     return Response(status, {"Content-Type": "text/xml"}, body.encode())

@@ -1,0 +1,108 @@
+# Sealift. `make demo` and `make test` set up what they need; a second `make` does nothing again.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE := .cache
+DEMO := $(CACHE)/demo
+
+# llama-cpp-python has no wheel on the index. What the tests and the demo need of it compiles in a few minutes;
+# its command-line tools, server and image support are left out.
+export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_CURL=OFF
+export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+SOURCES := pipeline tasks state_machine
+PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --require-hashes
+
+.PHONY: help setup demo test check lint types linters package definition lock format clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# ------------------------------------------------------------------------------ set-up
+
+setup: $(VENV)/.ready ## make .venv with everything in it (a few minutes, once)
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python %d.%d found, 3.11 or newer wanted; set PYTHON=" % sys.version_info[:2] or 0)'
+	@echo "making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.tools: requirements/build.lock | $(VENV)/.python
+	@$(PIP_INSTALL) -r $< 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/tools.log "[1/3] build tools"
+	@touch $@
+
+$(VENV)/.packages: requirements/dev.lock $(VENV)/.tools
+	@echo "[2/3] packages; llama-cpp-python is compiled once, which takes about four minutes on two cores" >&2
+	@$(PIP_INSTALL) --no-build-isolation --verbose -r $< 2>&1 \
+	  | $(BIN)/python tools/progress.py $(CACHE)/log/packages.log "[2/3] packages"
+	@touch $@
+
+$(VENV)/.ready: pyproject.toml $(VENV)/.packages
+	@$(BIN)/python -m pip install --no-deps --no-build-isolation --editable . 2>&1 \
+	  | $(BIN)/python tools/progress.py $(CACHE)/log/sealift.log "[3/3] sealift"
+	@touch $@
+
+# ------------------------------------------------------------------------------ use
+
+demo: $(DEMO)/model.tar.gz ## make a GGUF, pack it, deploy it on the local cloud, ask it
+	$(BIN)/sealift local run $(DEMO)/model.tar.gz --input examples/demo.json
+
+$(DEMO)/model.tar.gz: $(DEMO)/demo.gguf $(wildcard inference/*.py inference/config.json)
+	$(BIN)/sealift pack $< --output $@
+
+$(DEMO)/demo.gguf: examples/tiny_gguf.py | $(VENV)/.ready
+	@mkdir -p $(@D)
+	$(BIN)/python $< $@
+
+# ------------------------------------------------------------------------------ checks
+
+test: $(VENV)/.ready ## run all tests
+	$(BIN)/python -m pytest
+
+check: lint types linters test ## everything that must hold; what CI runs
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+
+linters: $(VENV)/.ready tools/asl/node_modules/.ready
+	$(BIN)/cfn-lint template.yaml
+	$(BIN)/statelint state_machine/deploy.asl.json
+	$(BIN)/node tools/asl/node_modules/asl-validator/dist/bin/asl-validator.js --json-path state_machine/deploy.asl.json
+
+tools/asl/node_modules/.ready: tools/asl/package-lock.json | $(VENV)/.ready
+	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix tools/asl --ignore-scripts --no-audit --no-fund 2>&1 \
+	  | $(BIN)/python tools/progress.py $(CACHE)/log/asl.log "asl-validator"
+	@touch $@
+
+# ------------------------------------------------------------------------------ making things
+
+definition: $(VENV)/.ready ## render state_machine/definition.py to deploy.asl.json
+	$(BIN)/python -m state_machine.definition
+
+package: $(VENV)/.ready ## lay out the Lambdas' code in .build/lambda, where `sam deploy` looks for it
+	$(BIN)/python -m pipeline.stack .build/lambda
+
+format: $(VENV)/.ready ## let ruff lay out the code
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/.python ## resolve the dependencies again and lock them with hashes
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile $(LOCK) requirements/build.in --output-file requirements/build.lock
+	$(BIN)/uv pip compile $(LOCK) --extra dev --no-emit-package sealift pyproject.toml --output-file requirements/dev.lock
+
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+
+clean: ## remove what make made; the compiled packages stay in pip's own cache
+	rm -rf $(VENV) $(CACHE) .build tools/asl/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,166 @@
+"""The command line `sealift`: parses, calls one command, and is the one place that turns errors into words.
+
+Exit statuses: 0 done; 1 it was tried and failed, or something was refused; 2 the command line is wrong;
+130 interrupted. Commands import what they need when they run, so that `sealift --help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from pipeline import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class Arguments(argparse.Namespace):
+    """What the command line said, by the names of its options."""
+
+    command: Callable[[Arguments], int]
+    archive: str
+    model: Path
+    output: Path
+    compress: int
+    json: bool
+    service: str
+    by: str
+    input: Path | None
+    prompt: str | None
+    expect: str | None
+    time_scale: float
+    fault: list[str]
+    port: int
+
+
+def _pack(arguments: Arguments) -> int:
+    from pipeline.cli import archives
+
+    return archives.pack(arguments)
+
+
+def _check(arguments: Arguments) -> int:
+    from pipeline.cli import archives
+
+    return archives.check(arguments)
+
+
+def _local_run(arguments: Arguments) -> int:
+    from pipeline.cli import machine
+
+    return machine.run(arguments)
+
+
+def _local_up(arguments: Arguments) -> int:
+    from pipeline.cli import machine
+
+    return machine.up(arguments)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="sealift", description="Deploy a GGUF model to Amazon SageMaker Serverless Inference."
+    )
+    top.add_argument("--version", action="version", version=f"sealift {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+
+    pack = commands.add_parser("pack", help="make model.tar.gz from a GGUF and the inference code")
+    pack.add_argument("model", type=Path, metavar="MODEL.gguf", help="the model, or the first of its shards")
+    pack.add_argument("-o", "--output", type=Path, default=Path("model.tar.gz"), help="default: model.tar.gz")
+    pack.add_argument(
+        "--compress",
+        type=int,
+        default=0,
+        choices=range(10),
+        metavar="LEVEL",
+        help="0 (default) stores, which is fastest to pack and to start; 9 is smallest, by 3 to 5 %%",
+    )
+    pack.add_argument("--json", action="store_true", help="print one JSON document")
+    pack.set_defaults(command=_pack)
+
+    check = commands.add_parser("check", help="say whether an archive can become an endpoint, and if not, why")
+    check.add_argument("archive", metavar="ARCHIVE", help="a file or s3://bucket/key")
+    check.add_argument("--json", action="store_true", help="print one JSON document")
+    check.set_defaults(command=_check)
+
+    local = commands.add_parser("local", help="the whole product on this machine, with moto in the place of AWS")
+    local_commands = local.add_subparsers(metavar="COMMAND", required=True)
+
+    run = local_commands.add_parser("run", help="deploy an archive on the local cloud and show the checklist")
+    run.add_argument("archive", metavar="ARCHIVE", help="the archive to upload")
+    run.add_argument("--service", default="demo", help="the service's name (default: demo)")
+    run.add_argument(
+        "--by",
+        choices=("upload", "hand"),
+        default="upload",
+        help="what starts it: the upload's event (default), or a manual start as in the console",
+    )
+    run.add_argument("--input", type=Path, metavar="FILE", help="settings of the deployment, as in deployment.json")
+    run.add_argument("--prompt", help="what the smoke test asks")
+    run.add_argument("--expect", metavar="TEXT", help="what the smoke test's answer must contain")
+    run.add_argument("--json", action="store_true", help="print one JSON document")
+    _cloud_options(run)
+    run.set_defaults(command=_local_run)
+
+    up = local_commands.add_parser("up", help="start the local cloud, print its URL, and stay up until Ctrl-C")
+    up.add_argument("--port", type=int, default=5055, help="default: 5055")
+    _cloud_options(up)
+    up.set_defaults(command=_local_up)
+    return top
+
+
+def _cloud_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--time-scale",
+        type=float,
+        default=0.1,
+        metavar="FACTOR",
+        help="how long waits take against AWS (default: 0.1)",
+    )
+    command.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="SERVICE.Operation=ErrorCode[:times]",
+        help="make that AWS call fail, so often or for ever; may be repeated",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    from pipeline.errors import Refused, SealiftError
+
+    arguments = parser().parse_args(argv, namespace=Arguments())
+    try:
+        return arguments.command(arguments)
+    except Refused as refusal:
+        for problem in refusal.problems:
+            _complain(f"{refusal.subject}: {problem.seen}; wanted {problem.wanted}", problem.fix)
+        return FAILED
+    except SealiftError as error:
+        _complain(str(error))
+        return FAILED
+    except BrokenPipeError:
+        # The reader went away (`| head`); Python would complain again when it flushes at exit.
+        sys.stderr.close()
+        return FAILED
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
+
+
+def _complain(text: str, tip: str | None = None) -> None:
+    print(f"ERROR  {text}", file=sys.stderr)
+    if tip:
+        print(f"TIP    {tip}", file=sys.stderr)
+
+
+def entry() -> NoReturn:
+    """Run as a program."""
+    sys.exit(main())

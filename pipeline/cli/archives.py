@@ -1,0 +1,96 @@
+"""`sealift pack` and `sealift check`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from pipeline import resources
+from pipeline.archive import pack as packing
+from pipeline.archive.inspect import inspect
+from pipeline.archive.rules import Rules
+from pipeline.archive.sources import FileSource, S3Source
+from pipeline.archive.verify import verify
+from pipeline.cli.screen import Progress, Screen
+from pipeline.errors import InvalidInput, Problem
+from pipeline.limits import MiB
+
+if TYPE_CHECKING:
+    from pipeline.archive.report import ArchiveReport
+    from pipeline.archive.sources import Source
+    from pipeline.cli import Arguments
+
+
+def pack(arguments: Arguments) -> int:
+    """Make an archive from a model and the inference code."""
+    screen = Screen(sys.stderr)
+    begun = monotonic()
+    result = packing.pack(
+        arguments.model,
+        arguments.output,
+        code=resources.code(),
+        compress=arguments.compress,
+        progress=Progress(screen, f"packing {arguments.model.name}"),
+    )
+    seconds = monotonic() - begun
+    if arguments.json:
+        document = {
+            "path": str(result.path),
+            "size": result.size,
+            "sha256": result.sha256,
+            "model": result.model.to_json(),
+            "seconds": round(seconds, 3),
+        }
+        print(json.dumps(document, indent=2))
+        return 0
+    screen.say(f"{result.path}: {result.size / MiB:,.1f} MiB, {result.model.path} and code/, in {seconds:.1f} s")
+    return 0
+
+
+def check(arguments: Arguments) -> int:
+    """Say whether an archive can become an endpoint."""
+    screen = Screen(sys.stderr)
+    begun = monotonic()
+    source = _source(arguments.archive)
+    rules = Rules()
+    report = inspect(source, rules=rules)
+    if not report.problems:
+        report = verify(source, rules=rules, progress=Progress(screen, "verifying"))
+    seconds = monotonic() - begun
+    if arguments.json:
+        print(json.dumps({**report.to_json(), "seconds": round(seconds, 3)}, indent=2))
+    else:
+        _tell(report, seconds, Screen(sys.stdout))
+    return 0 if report.verdict == "accepted" else 1
+
+
+def _source(archive: str) -> Source:
+    if not archive.startswith("s3://"):
+        return FileSource(Path(archive))
+    from pipeline.aws import Clients
+
+    bucket, _, key = archive.removeprefix("s3://").partition("/")
+    if not bucket or not key:
+        seen = Problem("WrongValue", repr(archive), "s3://bucket/key", "name the bucket and the key")
+        raise InvalidInput("archive", [seen])
+    return S3Source(Clients().s3, bucket, key)
+
+
+def _tell(report: ArchiveReport, seconds: float, screen: Screen) -> None:
+    read = f"{report.bytes_read / MiB:,.1f} of {report.size / MiB:,.1f} MiB read in {seconds:.1f} s"
+    screen.say(f"{report.name}: {report.verdict} ({report.format}, {report.method}, {read})")
+    if report.model is not None and report.model.header is not None:
+        header = report.model.header
+        screen.say(
+            f"  model         {report.model.path}: {header.architecture}, {header.quantization}, GGUF v{header.version}"
+        )
+        screen.say(f"  parameters    {header.parameter_count:,} in {len(header.tensors)} tensors")
+        screen.say(f"  context       {header.context_length} tokens")
+    for problem in report.problems:
+        screen.say(f"  {problem.error}")
+        screen.say(f"    seen        {problem.seen}")
+        screen.say(f"    wanted      {problem.wanted}")
+        screen.say(f"    fix         {problem.fix}")

@@ -1,0 +1,176 @@
+"""`sealift local run` and `sealift local up`: the whole product on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import checklist, documents, execution
+from pipeline.cli.screen import Progress, Screen
+from pipeline.errors import InvalidInput, Problem, ServiceUnavailable
+from pipeline.local.cloud import CONSUMER, LocalCloud, Settings, scaled
+from pipeline.local.faults import Fault
+from pipeline.local.hosting import HostingSettings
+
+if TYPE_CHECKING:
+    from pipeline.cli import Arguments
+    from pipeline.execution import Execution
+
+LOOK_S = 0.2
+EVENT_DEADLINE_S = 30
+
+sleep = time.sleep  # noqa: TID251 handed to `follow`; the command line is where time passes
+
+
+def run(arguments: Arguments) -> int:
+    """Deploy an archive on a local cloud of its own, show the checklist, and take the cloud down again."""
+    archive = Path(arguments.archive)
+    if not archive.is_file():
+        seen = Problem("NoSuchFile", f"no file {arguments.archive!r}", "an archive", "make one with `sealift pack`")
+        raise InvalidInput("archive", [seen])
+    deployment = _deployment(arguments)
+    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    begun = time.monotonic()
+    screen.hint("starting the local cloud ...")
+    with LocalCloud(_settings(arguments, port=0)) as cloud:
+        screen.say(f"local cloud up in {time.monotonic() - begun:.1f} s: {cloud.url}")
+        arn = _start(cloud, archive, deployment, arguments, screen)
+        ended = _follow(cloud, arn, screen)
+        summary = {**execution.summary(ended), "total_seconds": round(time.monotonic() - begun, 3)}
+    if arguments.json:
+        print(json.dumps(summary, indent=2))
+    else:
+        _conclude(ended, screen)
+    return 0 if ended.status == "SUCCEEDED" else 1
+
+
+def up(arguments: Arguments) -> int:
+    """Start a local cloud and follow whatever is deployed on it, until interrupted."""
+    screen = Screen(sys.stdout)
+    with LocalCloud(_settings(arguments, port=arguments.port)) as cloud:
+        bucket = cloud.outputs["UploadBucketName"]
+        screen.say(f"endpoint URL   {cloud.url}")
+        screen.say(f"region         {cloud.region}; any credentials will do, for instance AWS_ACCESS_KEY_ID=local")
+        screen.say(f"upload bucket  {bucket}")
+        screen.say(f"state machine  {cloud.outputs['StateMachineArn']}")
+        screen.say("deploy a model with")
+        screen.say(f"  aws --endpoint-url {cloud.url} s3 cp model.tar.gz s3://{bucket}/models/demo/model.tar.gz")
+        screen.say("Ctrl-C ends it")
+        try:
+            _watch_all(cloud, screen)
+        except KeyboardInterrupt:
+            screen.say("ending the local cloud")
+    return 0
+
+
+def _watch_all(cloud: LocalCloud, screen: Screen) -> None:
+    """Follow executions, one after the other, as they come."""
+    seen: set[str] = set()
+    while True:
+        for arn in reversed(_executions(cloud)):
+            if arn not in seen:
+                seen.add(arn)
+                screen.say(f"execution {arn.rpartition(':')[2]}")
+                _conclude(_follow(cloud, arn, Screen(sys.stdout)), screen)
+        sleep(LOOK_S)
+
+
+def _settings(arguments: Arguments, *, port: int) -> Settings:
+    if not 0 <= arguments.time_scale <= 10:
+        seen = Problem("WrongValue", f"--time-scale {arguments.time_scale:g}", "a factor from 0 to 10", "use 0.1")
+        raise InvalidInput("command line", [seen])
+    return Settings(
+        port=port,
+        time_scale=arguments.time_scale,
+        faults=tuple(Fault.parse(spec) for spec in arguments.fault),
+        hosting=scaled(HostingSettings(), arguments.time_scale),
+    )
+
+
+def _deployment(arguments: Arguments) -> dict[str, Any]:
+    """Return the settings of the deployment: the file's, and what the command line adds."""
+    deployment: dict[str, Any] = {}
+    if arguments.input is not None:
+        try:
+            deployment = json.loads(arguments.input.read_text())
+        except (OSError, ValueError) as error:
+            seen = Problem("NotJson", str(error), "a JSON object of settings", "see examples/execution_inputs")
+            raise InvalidInput(str(arguments.input), [seen]) from error
+    smoke_test = dict(deployment.get("smoke_test") or {})
+    if arguments.prompt is not None:
+        smoke_test["prompts"] = [arguments.prompt]
+    if arguments.expect is not None:
+        smoke_test["expect"] = {**(smoke_test.get("expect") or {}), "contains": arguments.expect}
+    return {**deployment, "smoke_test": smoke_test} if smoke_test else deployment
+
+
+def _start(
+    cloud: LocalCloud, archive: Path, deployment: dict[str, Any], arguments: Arguments, screen: Screen
+) -> str:
+    """Upload the archive and return the execution that deploys it."""
+    bucket, suffix = cloud.outputs["UploadBucketName"], "zip" if archive.suffix == ".zip" else "tar.gz"
+    by_hand = arguments.by == "hand"
+    # Outside models/, an upload starts nothing.
+    key = f"{'by-hand' if by_hand else 'models'}/{arguments.service}/model.{suffix}"
+    if deployment and not by_hand:
+        body = json.dumps(deployment).encode()
+        cloud.clients.s3.put_object(Bucket=bucket, Key=documents.sidecar_key(key), Body=body)
+    size, progress, sent = archive.stat().st_size, Progress(screen, "uploading"), 0
+
+    def uploaded(count: int) -> None:
+        nonlocal sent
+        sent += count
+        progress(sent, size)
+
+    cloud.clients.s3.upload_file(str(archive), bucket, key, Callback=uploaded)
+    screen.say(f"uploaded {archive} to s3://{bucket}/{key}")
+    if by_hand:
+        document = {**deployment, "archive": {"bucket": bucket, "key": key}, "service": arguments.service}
+        return cloud.clients.stepfunctions.start_execution(
+            stateMachineArn=cloud.outputs["StateMachineArn"], input=json.dumps(document)
+        )["executionArn"]
+    screen.hint("waiting for the upload's event to start the execution ...")
+    deadline = time.monotonic() + EVENT_DEADLINE_S
+    while time.monotonic() < deadline:
+        if found := _executions(cloud):
+            return found[0]
+        sleep(LOOK_S)
+    raise ServiceUnavailable(f"no execution started within {EVENT_DEADLINE_S} s of the upload; wanted one; see the log")
+
+
+def _executions(cloud: LocalCloud) -> list[str]:
+    arn = cloud.outputs["StateMachineArn"]
+    listed = cloud.clients.stepfunctions.list_executions(stateMachineArn=arn)["executions"]
+    return [one["executionArn"] for one in listed]
+
+
+def _follow(cloud: LocalCloud, arn: str, screen: Screen) -> Execution:
+    """Draw the checklist until the execution has ended; return it."""
+    screen.say(f"execution {arn}")
+    followed = execution.follow(cloud.clients.stepfunctions, arn, sleep=sleep, interval_s=LOOK_S)
+    for state in followed:
+        screen.checklist(checklist.lines(state), ended=not state.running)
+    return state
+
+
+def _conclude(ended: Execution, screen: Screen) -> None:
+    """Say how it ended: the answers, or what happened, why and what to do."""
+    screen.say()
+    if ended.status != "SUCCEEDED":
+        screen.say(f"{ended.status.lower()} after {ended.seconds or 0:.1f} s: {ended.error}")
+        for line in (ended.cause or "no cause was given").splitlines():
+            screen.say(f"  {line}")
+        return
+    results = ended.results
+    screen.say(f"deployed in {ended.seconds or 0:.1f} s: endpoint {results['plan_deployment']['names']['endpoint']}")
+    for exchange in results["smoke_test"]["transcript"]:
+        screen.say(f"  asked     {exchange['prompt']}")
+        screen.say(f"  endpoint  {exchange['answer']}")
+    switched = results.get("update_consumer")
+    if switched:
+        screen.say(f"  consumer  {json.dumps(switched['answer'], ensure_ascii=False)}")
+    else:
+        screen.say(f"  no consumer was switched; the example is {CONSUMER}")

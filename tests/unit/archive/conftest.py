@@ -1,0 +1,122 @@
+"""Archives and models made of bytes, so that each can be made wrong in one place."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import tarfile
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline.archive.report import Findings
+from pipeline.gguf import TENSOR_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+CODE = {"code/inference.py": b"def model_fn(model_dir): ...\n"}
+
+
+class Forge:
+    """Makes small models and archives, good and bad."""
+
+    code: Mapping[str, bytes] = CODE
+
+    def string(self, text: str) -> bytes:
+        """Return a GGUF string."""
+        raw = text.encode()
+        return struct.pack("<Q", len(raw)) + raw
+
+    def entry(self, key: str, value: object) -> bytes:
+        """Return one metadata entry; integers become uint32."""
+        if isinstance(value, str):
+            return self.string(key) + struct.pack("<I", 8) + self.string(value)
+        return self.string(key) + struct.pack("<II", 4, value)
+
+    def model(
+        self,
+        *,
+        metadata: Mapping[str, object] | None = None,
+        tensors: Iterable[tuple[str, tuple[int, ...], int]] = (("token_embd.weight", (32, 4), 0),),
+        version: int = 3,
+        cut: int = 0,
+        fill: bytes = b"\x01",
+    ) -> bytes:
+        """Return a GGUF whose tensors are (name, shape, ggml type); `cut` bytes are missing at its end."""
+        entries = {"general.architecture": "llama", "llama.block_count": 1} if metadata is None else metadata
+        infos = []
+        offset = 0
+        for name, shape, kind in tensors:
+            infos.append(
+                self.string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
+            )
+            elements = 1
+            for dimension in shape:
+                elements *= dimension
+            size = elements // TENSOR_TYPES[kind].block * TENSOR_TYPES[kind].size
+            offset += -(-size // 32) * 32
+        head = b"GGUF" + struct.pack("<IQQ", version, len(infos), len(entries))
+        head += b"".join(self.entry(key, value) for key, value in entries.items()) + b"".join(infos)
+        head += bytes(-len(head) % 32)
+        whole = head + fill * offset
+        return whole[: len(whole) - cut]
+
+    def tar(
+        self,
+        members: Mapping[str, bytes] | Iterable[tuple[tarfile.TarInfo, bytes]],
+        *,
+        form: int = tarfile.PAX_FORMAT,
+    ) -> bytes:
+        """Return a tar of names and contents, or of ready headers and contents."""
+        if not isinstance(members, dict):
+            pairs = list(members)  # type: ignore[arg-type]
+        else:
+            pairs = [(tarfile.TarInfo(name), data) for name, data in members.items()]
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=form) as archive:
+            for info, data in pairs:
+                info.size = info.size or len(data)
+                archive.addfile(info, io.BytesIO(data))
+        return out.getvalue()
+
+    def tar_gz(self, members: Mapping[str, bytes] | Iterable[tuple[tarfile.TarInfo, bytes]]) -> bytes:
+        """Return the same as a tar.gz."""
+        return gzip.compress(self.tar(members), 6, mtime=0)
+
+    def link(self, name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tuple[tarfile.TarInfo, bytes]:
+        """Return a member without data: a link, a device, a pipe."""
+        info = tarfile.TarInfo(name)
+        info.type = kind
+        info.linkname = target
+        return info, b""
+
+    def file(self, name: str, data: bytes) -> tuple[tarfile.TarInfo, bytes]:
+        """Return a plain member."""
+        return tarfile.TarInfo(name), data
+
+    def zip(self, members: Mapping[str, bytes], *, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+        """Return a zip of names and contents."""
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", method) as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+        return out.getvalue()
+
+    def good(self) -> dict[str, bytes]:
+        """Return the members of an archive that deploys."""
+        return {**CODE, "model.gguf": self.model()}
+
+
+@pytest.fixture(scope="session")
+def forge() -> Forge:
+    """Makes small models and archives."""
+    return Forge()
+
+
+@pytest.fixture
+def findings() -> Findings:
+    """An empty collection of problems."""
+    return Findings()

@@ -1,0 +1,133 @@
+"""The example consumer, against a stubbed client."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import boto3
+import pytest
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+
+from examples.consumer.handler import CONFIG, ConsumerError, ask, handler
+
+COMPLETION = {
+    "choices": [{"index": 0, "text": " cargo", "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
+}
+CHAT = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Cargo."}}]}
+
+
+def _client() -> Any:
+    return boto3.client(
+        "sagemaker-runtime",
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+        config=CONFIG,
+    )
+
+
+def _asked(event: dict[str, Any], sent: dict[str, Any], answer: bytes) -> dict[str, Any]:
+    client = _client()
+    with Stubber(client) as stubber:
+        stubber.add_response(
+            "invoke_endpoint",
+            {"Body": StreamingBody(io.BytesIO(answer), len(answer))},
+            {
+                "EndpointName": "harbour-1",
+                "ContentType": "application/json",
+                "Accept": "application/json",
+                "Body": json.dumps(sent).encode(),
+            },
+        )
+        return ask(client, "harbour-1", event)
+
+
+def test_prompt_is_asked_and_the_text_returned() -> None:
+    """The event's known fields go to the endpoint, the rest of it stays here."""
+    event = {"prompt": "What?", "max_tokens": 5, "seed": None, "request_id": "r"}
+
+    answer = _asked(event, {"prompt": "What?", "max_tokens": 5}, json.dumps(COMPLETION).encode())
+
+    assert answer == {"endpoint_name": "harbour-1", "answer": " cargo", "usage": COMPLETION["usage"]}
+
+
+def test_messages_are_asked_and_the_message_returned() -> None:
+    """A chat is answered with the message's content; usage may be missing."""
+    messages = [{"role": "user", "content": "What?"}]
+
+    answer = _asked({"messages": messages}, {"messages": messages}, json.dumps(CHAT).encode())
+
+    assert answer == {"endpoint_name": "harbour-1", "answer": "Cargo.", "usage": None}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param({}, id="empty"),
+        pytest.param({"question": "What?"}, id="other-field"),
+        pytest.param({"prompt": None}, id="null"),
+        pytest.param({"prompt": "a", "messages": []}, id="both"),
+    ],
+)
+def test_event_that_asks_nothing_is_refused(event: dict[str, Any]) -> None:
+    """Nothing is sent when it is unclear what to ask."""
+    with pytest.raises(ConsumerError, match="wanted either 'prompt' or 'messages'"):
+        ask(_client(), "harbour-1", event)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"<html>", id="no-json"),
+        pytest.param(b"[]", id="list"),
+        pytest.param(b'{"choices": []}', id="no-choice"),
+        pytest.param(b'{"choices": [{}]}', id="no-text"),
+    ],
+)
+def test_answer_that_is_none_is_quoted(body: bytes) -> None:
+    """What came instead of a completion is in the message."""
+    with pytest.raises(ConsumerError, match="'harbour-1' answered .* wanted an OpenAI-style completion"):
+        _asked({"prompt": "a"}, {"prompt": "a"}, body)
+
+
+def test_refusal_of_the_model_is_passed_on() -> None:
+    """The model's own status and words reach whoever invoked the consumer."""
+    client = _client()
+    with Stubber(client) as stubber:
+        stubber.add_client_error(
+            "invoke_endpoint",
+            "ModelError",
+            "Received client error (400) from primary",
+            424,
+            modeled_fields={"OriginalStatusCode": 400, "OriginalMessage": "'prompt' is ''"},
+        )
+
+        with pytest.raises(ConsumerError, match="'harbour-1': the model answered 400: 'prompt' is ''"):
+            ask(client, "harbour-1", {"prompt": "a"})
+
+
+def test_other_errors_keep_their_names() -> None:
+    """An endpoint that is not there is told as AWS tells it."""
+    client = _client()
+    with Stubber(client) as stubber:
+        stubber.add_client_error("invoke_endpoint", "ValidationError", "Endpoint harbour-1 not found.", 400)
+
+        with pytest.raises(ConsumerError, match=r"ValidationError.*Endpoint harbour-1 not found"):
+            ask(client, "harbour-1", {"prompt": "a"})
+
+
+def test_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first deployment the consumer says what it waits for."""
+    monkeypatch.delenv("ENDPOINT_NAME", raising=False)
+
+    with pytest.raises(ConsumerError, match="'ENDPOINT_NAME' is not set; wanted an endpoint's name"):
+        handler({"prompt": "a"}, None)
+
+
+def test_client_outlasts_the_container() -> None:
+    """The SDK waits longer than the 60 s that SageMaker gives the container."""
+    assert CONFIG.read_timeout >= 70  # type: ignore[attr-defined]

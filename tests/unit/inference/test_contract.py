@@ -1,0 +1,156 @@
+"""What the prebuilt image and its toolkit ask of the code in `code/`."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from inference import inference
+
+HERE = Path(inference.__file__).parent
+SOURCES = sorted(HERE.glob("*.py"))
+ALLOWED = {"llama_cpp", "numpy", "sagemaker_inference"}
+
+
+def _module(name: str) -> Any:
+    """Import inference.py as the toolkit does: flat, under any name."""
+    spec = importlib.util.spec_from_file_location(name, HERE / "inference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[name]
+    return module
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_source_is_python_3_10(path: Path) -> None:
+    """The prebuilt image runs Python 3.10, so nothing newer may be written."""
+    ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_source_imports_only_what_the_image_has(path: Path) -> None:
+    """Everything else would have to travel in the archive; nothing of ours is imported, not even lazily."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "flat files have no package to be relative to"
+            imported.add((node.module or "").partition(".")[0])
+
+    assert imported <= ALLOWED | set(sys.stdlib_module_names)
+
+
+def test_all_sources_are_looked_at() -> None:
+    """The two tests above see the files that travel."""
+    assert {"inference.py", "server.py"} <= {path.name for path in SOURCES}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        pytest.param("model_fn", 1, id="model_fn"),
+        pytest.param("input_fn", 2, id="input_fn"),
+        pytest.param("predict_fn", 2, id="predict_fn"),
+        pytest.param("output_fn", 2, id="output_fn"),
+    ],
+)
+def test_functions_have_the_toolkits_signatures(name: str, arguments: int) -> None:
+    """The toolkit counts parameters: those of the contract, or one more for the context."""
+    parameters = inspect.signature(getattr(inference, name)).parameters
+
+    assert len(parameters) in (arguments, arguments + 1)
+    assert name != "model_fn" or len(parameters) == 1
+
+
+def test_refusal_is_a_toolkit_error_where_there_is_a_toolkit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prebuilt image answers with a status of ours only for exceptions of its own base class."""
+
+    class BaseInferenceToolkitError(Exception):
+        def __init__(self, status_code: int, message: str, phrase: str) -> None:
+            self.status_code, self.message, self.phrase = status_code, message, phrase
+
+    package, errors = ModuleType("sagemaker_inference"), ModuleType("sagemaker_inference.errors")
+    vars(errors)["BaseInferenceToolkitError"] = BaseInferenceToolkitError
+    monkeypatch.setitem(sys.modules, "sagemaker_inference", package)
+    monkeypatch.setitem(sys.modules, "sagemaker_inference.errors", errors)
+
+    deployed = _module("with_toolkit")
+    with pytest.raises(BaseInferenceToolkitError) as caught:
+        deployed.input_fn(b"{}", None)
+
+    assert isinstance(caught.value, deployed.BadRequest)
+    assert (caught.value.status_code, caught.value.phrase) == (400, "Bad Request")
+    assert json.loads(caught.value.message)["error"]["code"] == "missing_field"
+
+
+class _Context:
+    """The part of the toolkit's context that takes a status."""
+
+    def __init__(self) -> None:
+        self.status: tuple[int, str] | None = None
+
+    def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:
+        assert idx == 0
+        self.status = (code, phrase)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        pytest.param(b"{}", None, (400, "Bad Request"), id="bad-request"),
+        pytest.param(b"a", "text/csv", (415, "Unsupported Media Type"), id="content-type"),
+    ],
+)
+def test_refusal_goes_through_the_context_without_a_traceback(
+    body: bytes, content_type: str | None, status: tuple[int, str]
+) -> None:
+    """With a context nothing is raised: the toolkit would append a traceback to the answer."""
+    context = _Context()
+
+    data = inference.input_fn(body, content_type, context)
+    prediction = inference.predict_fn(data, None, context)  # type: ignore[arg-type]
+    answer, kind = inference.output_fn(prediction, "application/json")
+
+    assert context.status == status
+    assert kind == "application/json"
+    assert set(json.loads(answer)) == {"error"}
+
+
+def test_refusal_of_the_model_goes_through_the_context_too() -> None:
+    """What only shows with the model at hand, such as a missing chat template, is no exception either."""
+    context = _Context()
+
+    class _Bare:
+        def n_ctx(self) -> int:
+            return 64
+
+    model = inference.Model(_Bare(), inference.Settings(), "bare", None)  # type: ignore[arg-type]
+    data = inference.input_fn(b'{"messages": [{"role": "user", "content": "a"}]}', None, context)
+    answer, _ = inference.output_fn(inference.predict_fn(data, model, context), None)
+
+    assert context.status == (400, "Bad Request")
+    assert json.loads(answer)["error"]["code"] == "no_chat_template"
+
+
+def test_requirements_are_pinned_and_can_load_current_models() -> None:
+    """Every line is one exact version, and llama-cpp-python is one that knows Gemma 3 (0.3.8 and later)."""
+    lines = (HERE / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+    assert tuple(map(int, pins["llama-cpp-python"].split("."))) >= (0, 3, 8)
+    assert set(pins) >= {"numpy"}

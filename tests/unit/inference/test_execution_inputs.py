@@ -1,0 +1,48 @@
+"""The inputs to paste in the console are ones that the workflow takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.consumer import handler
+from pipeline import documents
+from pipeline.errors import Problem
+
+INPUTS = Path(handler.__file__).parents[1] / "execution_inputs"
+DEFAULTS: documents.StackDefaults = {
+    "execution_role_arn": "arn:aws:iam::123456789012:role/sealift-endpoint",
+    "account_id": "123456789012",
+    "region": "us-east-1",
+    "image_uri": "",
+    "consumer_function_name": "",
+}
+
+
+def _read(name: str) -> Any:
+    return json.loads((INPUTS / name).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["minimal.json", "full.json"])
+def test_example_input_is_accepted(name: str) -> None:
+    """Each example passes the check that the first state makes."""
+    request = documents.request(_read(name), None, DEFAULTS)
+
+    assert request["service"] == "harbour"
+
+
+def test_full_example_shows_every_field() -> None:
+    """Whoever looks for a field finds it in the full example; the two polling figures are the stack's."""
+    problems: list[Problem] = []
+    known = documents.EXECUTION_INPUT.parse(_read("full.json"), "", problems)
+
+    assert problems == []
+    assert set(known or {}) - set(_read("full.json")) == {"deadline_s", "poll_interval_s"}
+
+
+def test_minimal_example_is_minimal() -> None:
+    """One field is all that a person has to fill in."""
+    assert set(_read("minimal.json")) == {"archive"}

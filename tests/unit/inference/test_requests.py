@@ -1,0 +1,314 @@
+"""What is a right request, and what a wrong one is told."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.inference import BadRequest, Request, input_fn, parse_body, parse_request
+
+USER = {"role": "user", "content": "Hi."}
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        pytest.param({"prompt": "Hi."}, Request("prompt", prompt="Hi."), id="prompt"),
+        pytest.param({"inputs": "Hi."}, Request("inputs", prompt="Hi."), id="inputs"),
+        pytest.param({"messages": [USER]}, Request("messages", messages=(USER,)), id="messages"),
+        pytest.param(
+            {"prompt": "Hi.", "max_tokens": 9, "temperature": 0, "top_p": 0.5, "stop": "\n", "seed": 0},
+            Request("prompt", prompt="Hi.", max_tokens=9, temperature=0, top_p=0.5, stop=("\n",), seed=0),
+            id="all-options",
+        ),
+        pytest.param(
+            {"inputs": "Hi.", "parameters": {"max_new_tokens": 9, "stop": ["a", "b"]}},
+            Request("inputs", prompt="Hi.", max_tokens=9, stop=("a", "b")),
+            id="parameters",
+        ),
+        pytest.param(
+            {"prompt": "Hi.", "model": "m", "user": "u", "stream": False, "n": 1},
+            Request("prompt", prompt="Hi."),
+            id="harmless-fields",
+        ),
+        pytest.param(
+            {"prompt": "Hi.", "messages": None, "seed": None, "stop": None},
+            Request("prompt", prompt="Hi."),
+            id="null-is-absent",
+        ),
+        pytest.param(
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [{"type": "text", "text": "H"}, {"type": "text", "text": "i."}],
+                    }
+                ]
+            },
+            Request("messages", messages=(USER,)),
+            id="text-parts-are-joined",
+        ),
+        pytest.param(
+            {"messages": [{**USER, "name": "ann"}]},
+            Request("messages", messages=({**USER, "name": "ann"},)),
+            id="name-is-kept",
+        ),
+    ],
+)
+def test_right_request_is_taken(document: dict[str, Any], expected: Request) -> None:
+    """All three styles give the same kind of request."""
+    assert parse_request(document) == expected
+
+
+@pytest.mark.parametrize(
+    ("document", "param", "code", "words"),
+    [
+        pytest.param([], None, "invalid_json", "[]; wanted a JSON object", id="list"),
+        pytest.param({}, None, "missing_field", "'prompt', 'inputs' and 'messages'", id="nothing-asked"),
+        pytest.param(
+            {"prompt": "a", "messages": [USER]},
+            None,
+            "missing_field",
+            "'prompt' and 'messages'",
+            id="two-asked",
+        ),
+        pytest.param({"prompt": ""}, "prompt", "invalid_value", "'prompt' is ''", id="empty-prompt"),
+        pytest.param({"prompt": ["a"]}, "prompt", "invalid_value", "wanted a text", id="prompt-list"),
+        pytest.param({"inputs": {"a": 1}}, "inputs", "invalid_value", "'inputs' is {", id="inputs-object"),
+        pytest.param({"prompt": "\ud83d"}, "prompt", "invalid_value", "surrogate", id="half-a-character"),
+        pytest.param(
+            {"prompt": "a", "temprature": 1},
+            "temprature",
+            "unknown_parameter",
+            "'temperature'?",
+            id="misspelt",
+        ),
+        pytest.param(
+            {"prompt": "a", "max_tokens": 0}, "max_tokens", "invalid_value", "1 to 32768", id="no-tokens"
+        ),
+        pytest.param(
+            {"prompt": "a", "max_tokens": "9"}, "max_tokens", "invalid_value", "is '9'", id="text-number"
+        ),
+        pytest.param(
+            {"prompt": "a", "max_tokens": True}, "max_tokens", "invalid_value", "is True", id="true"
+        ),
+        pytest.param(
+            {"prompt": "a", "max_tokens": 1.5}, "max_tokens", "invalid_value", "is 1.5", id="fraction"
+        ),
+        pytest.param(
+            {"prompt": "a", "temperature": -0.1}, "temperature", "invalid_value", "0 to 2", id="cold"
+        ),
+        pytest.param({"prompt": "a", "top_p": 1.01}, "top_p", "invalid_value", "0 to 1", id="top-p"),
+        pytest.param({"prompt": "a", "seed": -1}, "seed", "invalid_value", "0 to 4294967294", id="seed"),
+        pytest.param(
+            {"prompt": "a", "stop": [""]}, "stop", "invalid_value", "none of them empty", id="empty-stop"
+        ),
+        pytest.param(
+            {"prompt": "a", "stop": ["x"] * 17}, "stop", "invalid_value", "up to 16", id="many-stops"
+        ),
+        pytest.param({"prompt": "a", "stop": {}}, "stop", "invalid_value", "is {}", id="stop-object"),
+        pytest.param({"prompt": "a", "stream": True}, "stream", "invalid_value", "wanted false", id="stream"),
+        pytest.param({"prompt": "a", "n": 2}, "n", "invalid_value", "wanted 1", id="two-choices"),
+        pytest.param({"prompt": "a", "n": True}, "n", "invalid_value", "wanted 1", id="true-is-not-one"),
+        pytest.param(
+            {"prompt": "a", "model": 3}, "model", "invalid_value", "wanted a text", id="model-number"
+        ),
+        pytest.param(
+            {"prompt": "a", "parameters": {}},
+            "parameters",
+            "unknown_parameter",
+            "'inputs' only",
+            id="parameters",
+        ),
+        pytest.param(
+            {"inputs": "a", "parameters": 1},
+            "parameters",
+            "invalid_value",
+            "wanted an object",
+            id="no-object",
+        ),
+        pytest.param(
+            {"inputs": "a", "seed": 1, "parameters": {"seed": 1}},
+            "seed",
+            "invalid_value",
+            "twice",
+            id="twice",
+        ),
+        pytest.param(
+            {"inputs": "a", "parameters": {"max_tokens": 1, "max_new_tokens": 1}},
+            "max_new_tokens",
+            "invalid_value",
+            "another name",
+            id="two-names",
+        ),
+        pytest.param({"messages": []}, "messages", "invalid_value", "at least one", id="no-messages"),
+        pytest.param({"messages": "Hi."}, "messages", "invalid_value", "wanted a list", id="messages-text"),
+        pytest.param(
+            {"messages": ["Hi."]}, "messages[0]", "invalid_value", "wanted an object", id="bare-text"
+        ),
+        pytest.param(
+            {"messages": [USER, {"role": "tool", "content": "x"}]},
+            "messages[1].role",
+            "invalid_value",
+            "system, user, assistant",
+            id="role",
+        ),
+        pytest.param(
+            {"messages": [{"role": "user"}]},
+            "messages[0].content",
+            "invalid_value",
+            "wanted a text",
+            id="no-content",
+        ),
+        pytest.param(
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            "messages[0].content",
+            "invalid_value",
+            "type 'text'",
+            id="image",
+        ),
+        pytest.param(
+            {"messages": [{**USER, "tool_calls": []}]},
+            "messages[0].tool_calls",
+            "unknown_parameter",
+            "unknown field",
+            id="tools",
+        ),
+    ],
+)
+def test_wrong_request_is_told_why(document: Any, param: str | None, code: str, words: str) -> None:
+    """Each mistake has a status, a message with what was seen and wanted, and names its field."""
+    with pytest.raises(BadRequest) as caught:
+        parse_request(document)
+
+    error = json.loads(caught.value.message)["error"]
+    assert caught.value.status_code == 400
+    assert caught.value.phrase == "Bad Request"
+    assert error == {
+        "message": str(caught.value),
+        "type": "invalid_request_error",
+        "param": param,
+        "code": code,
+    }
+    assert words in error["message"]
+
+
+def test_all_mistakes_come_in_one_message() -> None:
+    """A client learns of everything at once."""
+    with pytest.raises(BadRequest) as caught:
+        parse_request({"prompt": 1, "max_tokens": 0, "colour": "red", "stop": 3})
+
+    message = str(caught.value)
+    assert message.startswith("4 problems: ")
+    assert all(f"'{name}'" in message for name in ("prompt", "max_tokens", "colour", "stop"))
+
+
+def test_long_values_are_not_echoed_whole() -> None:
+    """A wrong megabyte does not come back as a megabyte."""
+    with pytest.raises(BadRequest) as caught:
+        parse_request({"prompt": ["x" * 10_000]})
+
+    assert len(caught.value.message) < 400
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        pytest.param(None, id="none"),
+        pytest.param("", id="empty"),
+        pytest.param("application/json", id="plain"),
+        pytest.param("Application/JSON; charset=UTF-8", id="charset"),
+        pytest.param('application/json;charset="utf-8"', id="quoted-charset"),
+    ],
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param('{"prompt": "Grüße"}', id="str"),
+        pytest.param('{"prompt": "Grüße"}'.encode(), id="bytes"),
+        pytest.param(bytearray('{"prompt": "Grüße"}'.encode()), id="bytearray"),
+        pytest.param(b"\xef\xbb\xbf" + '{"prompt": "Grüße"}'.encode(), id="byte-order-mark"),
+    ],
+)
+def test_bodies_arrive_in_every_form(body: str | bytes | bytearray, content_type: str | None) -> None:
+    """The serving stacks hand over text, bytes or a bytearray, with the content type as it was sent."""
+    assert input_fn(body, content_type) == Request("prompt", prompt="Grüße")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "code"),
+    [
+        pytest.param(b"a,b", "text/csv", 415, "unsupported_media_type", id="csv"),
+        pytest.param(b"{}", "application/json; charset=latin-1", 415, "unsupported_media_type", id="latin-1"),
+        pytest.param(b"", None, 400, "invalid_json", id="empty"),
+        pytest.param(b"{", None, 400, "invalid_json", id="cut"),
+        pytest.param(b'{"prompt": "\xff"}', None, 400, "invalid_json", id="not-utf-8"),
+        pytest.param(b'{"prompt": "a", "top_p": NaN}', None, 400, "invalid_json", id="nan"),
+        pytest.param(b"[" * 100_000, None, 400, "invalid_json", id="deep"),
+    ],
+)
+def test_body_that_is_no_json_is_refused(
+    body: bytes, content_type: str | None, status: int, code: str
+) -> None:
+    """Whatever arrives, the answer is a status and a reason."""
+    with pytest.raises(BadRequest) as caught:
+        parse_body(body, content_type)
+
+    assert caught.value.status_code == status
+    assert json.loads(caught.value.message)["error"]["code"] == code
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=12,
+)
+_FIELDS = st.sampled_from(
+    [
+        "prompt",
+        "inputs",
+        "messages",
+        "parameters",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "stop",
+        "seed",
+        "n",
+        "model",
+    ]
+)
+_MESSAGES = st.lists(
+    st.dictionaries(st.sampled_from(["role", "content", "name", "x"]), _JSON | st.sampled_from(["user"])),
+    max_size=3,
+)
+
+
+@given(st.dictionaries(_FIELDS, _JSON | _MESSAGES, max_size=5))
+def test_any_object_is_taken_or_refused(document: dict[str, Any]) -> None:
+    """No JSON object can do anything but give a request or a `BadRequest` with a JSON body."""
+    outcome = _taken_or_refused(document)
+
+    if isinstance(outcome, Request):
+        assert outcome.prompt.encode() or outcome.messages
+    else:
+        assert json.loads(outcome.message)["error"]["message"]
+
+
+def _taken_or_refused(document: Any) -> Request | BadRequest:
+    try:
+        return parse_request(document)
+    except BadRequest as error:
+        return error
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_refused_or_taken(body: bytes) -> None:
+    """No body ends in anything but a request or a `BadRequest`."""
+    with contextlib.suppress(BadRequest):
+        assert isinstance(parse_body(body, None), Request)
