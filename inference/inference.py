@@ -59,7 +59,7 @@ class LoadError(RuntimeError):
     """The model or its settings cannot be used; the message says all that is wrong and what to do."""
 
 
-class BadRequest(ToolkitError):  # type: ignore[misc]  # noqa: N818 named after its HTTP status
+class BadRequest(ToolkitError):  # type: ignore[misc]
     """A request that is wrong: `message` is the body to answer with, as JSON, `reason` the sentence in it."""
 
     def __init__(self, status: int, reason: str, *, param: str | None = None, code: str) -> None:

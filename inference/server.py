@@ -158,12 +158,30 @@ class Queue:
         finally:
             self._places.release()
 
-    def drain(self, seconds: float) -> bool:
-        """Take all places, so that nobody gets in any more; return whether all were free within the time."""
-        deadline = time.monotonic() + seconds
-        return all(
-            self._places.acquire(timeout=max(0.0, deadline - time.monotonic())) for _ in range(self._size)
-        )
+
+class Activity:
+    """Counts what is being done, so that the process can end when nothing is."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._count = 0
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        """Count one more for the length of the block."""
+        with self._changed:
+            self._count += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._count -= 1
+                self._changed.notify_all()
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait until nothing is being done; return whether that was within the time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._count == 0, seconds)
 
 
 @dataclass
@@ -175,6 +193,7 @@ class Service:
 
     queue: Queue
     log: Log
+    activity: Activity = field(default_factory=Activity)
     functions: Any = None
     model: Any = None
     failure: str | None = None
@@ -288,9 +307,14 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "sealift"
     sys_version = ""
     timeout = IDLE_S
+    disable_nagle_algorithm = True  # head and body are two writes; the second must not wait for the client
 
     def route(self) -> None:
-        """Answer one request."""
+        """Answer one request; it counts as done when its answer is written."""
+        with self.server.service.activity.one():
+            self._route()
+
+    def _route(self) -> None:
         started = time.monotonic()
         path = urlsplit(self.path).path
         methods = {"/ping": "GET", "/invocations": "POST"}
@@ -305,7 +329,6 @@ class Handler(BaseHTTPRequestHandler):
             reply = self.server.service.health()
         else:
             reply = self._invocation()
-        self._send(reply)
         if path != "/ping":
             self.server.service.log(
                 "request",
@@ -315,6 +338,7 @@ class Handler(BaseHTTPRequestHandler):
                 seconds=round(time.monotonic() - started, 3),
                 bytes_out=len(reply.body),
             )
+        self._send(reply)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = route  # noqa: N815 http.server's names
 
@@ -366,6 +390,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002 http.server's signature
         """Answer what http.server itself refuses (a malformed request, an unknown method) as JSON."""
+        self.request_version = (
+            self.protocol_version
+        )  # a request that has none gets a status line all the same
         reason = message or HTTPStatus(code).phrase
         self._send(error_reply(code, reason, "invalid_request", close=True))
 
@@ -396,7 +423,7 @@ def main() -> int:
     stop.wait()
     log("stopping")
     server.shutdown()
-    drained = service.queue.drain(DRAIN_S)
+    drained = service.activity.ends_within(DRAIN_S)
     server.server_close()
     log("stopped", drained=drained)
     if loading.is_alive() or not drained:

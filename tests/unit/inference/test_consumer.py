@@ -90,7 +90,7 @@ def test_event_that_asks_nothing_is_refused(event: dict[str, Any]) -> None:
 )
 def test_answer_that_is_none_is_quoted(body: bytes) -> None:
     """What came instead of a completion is in the message."""
-    with pytest.raises(ConsumerError, match="'harbour-1' answered .* wanted an OpenAI-style completion"):
+    with pytest.raises(ConsumerError, match=r"'harbour-1' answered .* wanted an OpenAI-style completion"):
         _asked({"prompt": "a"}, {"prompt": "a"}, body)
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from examples.consumer import handler
 from pipeline import documents
-from pipeline.errors import Problem
+
+if TYPE_CHECKING:
+    from pipeline.errors import Problem
 
 INPUTS = Path(handler.__file__).parents[1] / "execution_inputs"
 DEFAULTS: documents.StackDefaults = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from inference.server import (
+    Activity,
     Log,
     Options,
     Queue,
@@ -103,7 +105,7 @@ def test_output_functions_may_return_what_the_toolkit_takes(
     assert (reply.body, reply.content_type) == (body, content_type)
 
 
-class Refusal(Exception):  # noqa: N818 like inference.BadRequest
+class Refusal(Exception):
     """An exception with a status, as the toolkit has them."""
 
     def __init__(self, status: int) -> None:
@@ -257,16 +259,16 @@ def test_queue_gives_places_back_when_the_work_fails() -> None:
         assert refusal is None
 
 
-def test_drain_waits_for_the_turn_under_way() -> None:
-    """The process ends when nobody is inside, or when the time is up."""
-    queue = Queue(1)
-    thread, leave = _hold(queue)
+def test_activity_ends_with_the_last_of_it() -> None:
+    """The process may end when nothing is being done, also after a failure, or when the time is up."""
+    activity = Activity()
 
-    assert not queue.drain(0.01)
+    with activity.one():
+        with contextlib.suppress(ValueError), activity.one():
+            raise ValueError
+        assert not activity.ends_within(0.01)
 
-    leave.set()
-    thread.join()
-    assert Queue(3).drain(0)
+    assert activity.ends_within(0)
 
 
 def test_errors_have_one_form() -> None:

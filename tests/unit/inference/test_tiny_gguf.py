@@ -67,7 +67,8 @@ def test_greedy_walk_through_the_stored_weights_is_the_answer(
     )
     texts = _field(reader, "tokenizer.ggml.tokens")
 
-    walk, token = [], texts.index("<|assistant|>")
+    walk: list[str] = []
+    token = texts.index("<|assistant|>")
     while texts[token] != "</s>" and len(walk) < 100:
         token = int(np.argmax(output @ embedding[token]))
         walk.append(texts[token])
