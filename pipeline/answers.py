@@ -38,7 +38,7 @@ def parse(body: bytes | str) -> Answer:
         text = choice["message"]["content"] if "message" in choice else choice["text"]
         usage = document.get("usage") or {}
         if not isinstance(text, str):
-            raise TypeError(f"the answer's text is {type(text).__name__}")
+            raise TypeError(f"the answer's text is {type(text).__name__}")  # noqa: TRY301 joins the others below
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise NotAnAnswer(
             f"{shown!r} is no OpenAI-style completion ({type(error).__name__}: {error})"

@@ -5,7 +5,6 @@ Pure: takes an execution as `pipeline.execution` reads it, returns lines. Drawin
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.limits import MiB
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pipeline.execution import Execution, State
 
@@ -26,9 +25,6 @@ class Mark(StrEnum):
     DONE = "done"
     FAILED = "failed"
     SKIPPED = "skipped"
-
-
-Results = "Mapping[str, Any]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,9 @@ def _archive(results: Mapping[str, Any]) -> str:
     archive, evidence = checked["archive"], checked["evidence"]
     return (
         f"{archive['format']}, {archive['size'] / MiB:,.1f} MiB, {evidence['members']} members, "
-        f"every byte verified" if evidence["method"] == "verify" else f"{archive['format']}, looked at"
+        f"every byte verified"
+        if evidence["method"] == "verify"
+        else f"{archive['format']}, looked at"
     )
 
 
@@ -73,7 +71,7 @@ def _model(results: Mapping[str, Any]) -> str:
     return f"{model['path']}: {model['architecture']}, {model['quantization']}, GGUF v{model['gguf_version']}"
 
 
-def _code(results: Mapping[str, Any]) -> str:
+def _code(_results: Mapping[str, Any]) -> str:
     return "code/inference.py travels inside the archive"
 
 
@@ -89,7 +87,7 @@ def _plan(results: Mapping[str, Any]) -> str:
 def _made(path: str) -> Callable[[Mapping[str, Any]], str]:
     def evidence(results: Mapping[str, Any]) -> str:
         made = results[path]
-        return made["name"] + ("" if made["created"] else " (was there already, just as asked for)")
+        return str(made["name"]) + ("" if made["created"] else " (was there already, just as asked for)")
 
     return evidence
 
@@ -119,7 +117,9 @@ ITEMS: tuple[Item, ...] = (
     Item("before", "model fits, names and sizes planned", ("PlanDeployment",), _plan),
     Item("before", "execution role created, policies attached", ("CreateModel",), _role),
     Item("during", "model created", ("CreateModel",), _made("create_model")),
-    Item("during", "endpoint configuration created", ("CreateEndpointConfig",), _made("create_endpoint_config")),
+    Item(
+        "during", "endpoint configuration created", ("CreateEndpointConfig",), _made("create_endpoint_config")
+    ),
     Item("during", "serverless endpoint deployed", ("CreateEndpoint",), _made("create_endpoint")),
     Item(
         "during",

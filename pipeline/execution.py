@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 StateStatus = Literal["running", "succeeded", "failed"]
 
 _FAILURES = frozenset(
-    {"TaskFailed", "TaskTimedOut", "TaskSubmitFailed", "TaskStartFailed", "LambdaFunctionFailed", "LambdaFunctionTimedOut"}
+    {
+        "TaskFailed",
+        "TaskTimedOut",
+        "TaskSubmitFailed",
+        "TaskStartFailed",
+        "LambdaFunctionFailed",
+        "LambdaFunctionTimedOut",
+    }
 )
 _ATTEMPTS = frozenset({"TaskScheduled", "LambdaFunctionScheduled"})
 
@@ -112,15 +119,17 @@ def read(description: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) ->
             states[current] = replace(states[current], attempts=states[current].attempts + 1)
         elif current is not None and kind in _FAILURES:
             failed = True
-            error = next((value.get("error") for name, value in event.items() if name.endswith("EventDetails")), None)
+            error = next(
+                (value.get("error") for name, value in event.items() if name.endswith("EventDetails")), None
+            )
             states[current] = replace(states[current], errors=(*states[current].errors, error or kind))
-    status = str(description["status"])
-    if status != "RUNNING" and current is not None and states[current].status == "running":
+    whole = str(description["status"])
+    if whole != "RUNNING" and current is not None and states[current].status == "running":
         # A Fail state, and whatever ran when the execution was stopped, is never exited.
         states[current] = replace(states[current], status="failed")
     return Execution(
         arn=description["executionArn"],
-        status=status,
+        status=whole,
         states=tuple(states.values()),
         results=_document(description.get("output"), data),
         error=description.get("error"),

@@ -173,9 +173,7 @@ class Object:
         """Return the object with defaults filled in, or None with the reason in `problems`."""
         if not isinstance(value, dict):
             return _refuse(self, value, path, problems)
-        for name in value:
-            if name not in self.fields:
-                problems.append(self._unknown(str(name), path))
+        problems.extend(self._unknown(str(name), path) for name in value if name not in self.fields)
         parsed: dict[str, Any] = {}
         for name, known in self.fields.items():
             here = f"{path}.{name}" if path else name

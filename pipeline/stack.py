@@ -77,7 +77,9 @@ def resolve(template: dict[str, Any], *, bucket: str, key: str, definition: dict
     resolved["Globals"] = {**template["Globals"], "Function": function_globals}
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::StateMachine":
-            properties = {key: value for key, value in resource["Properties"].items() if key != "DefinitionUri"}
+            properties = {
+                key: value for key, value in resource["Properties"].items() if key != "DefinitionUri"
+            }
             resolved["Resources"][name] = {**resource, "Properties": {**properties, "Definition": definition}}
     return resolved
 

@@ -54,12 +54,18 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             "last_modified": source.last_modified.strftime("%Y-%m-%dT%H:%M:%SZ"),
         },
         "model": _model(report),
-        "evidence": {"method": report.method, "bytes_read": source.bytes_read, "members": len(report.members)},
+        "evidence": {
+            "method": report.method,
+            "bytes_read": source.bytes_read,
+            "members": len(report.members),
+        },
     }
 
 
 def _model(report: ArchiveReport) -> dict[str, Any]:
-    if report.model is None:  # an accepted report has a model; this is for the type checker and the impossible
+    if (
+        report.model is None
+    ):  # an accepted report has a model; this is for the type checker and the impossible
         raise AssertionError(f"{report.name}: accepted without a model")
     return report.model.to_json()
 
@@ -68,7 +74,9 @@ def _sidecar(location: ArchiveLocation, clients: Clients) -> Any:
     """Return the deployment.json beside the archive, or None when there is none."""
     key = documents.sidecar_key(location.key)
     try:
-        body = clients.s3.get_object(Bucket=location.bucket, Key=key)["Body"].read(documents.SIDECAR_LIMIT + 1)
+        body = clients.s3.get_object(Bucket=location.bucket, Key=key)["Body"].read(
+            documents.SIDECAR_LIMIT + 1
+        )
     except ClientError as error:
         if aws.is_no_such_key(error):
             return None
@@ -81,7 +89,8 @@ def _sidecar(location: ArchiveLocation, clients: Clients) -> Any:
         return json.loads(body)
     except ValueError as error:
         raise InvalidInput(
-            where, [Problem("NotJson", f"no JSON ({error})", "a JSON object of settings", "correct or delete it")]
+            where,
+            [Problem("NotJson", f"no JSON ({error})", "a JSON object of settings", "correct or delete it")],
         ) from error
 
 

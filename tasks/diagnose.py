@@ -22,7 +22,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     if plan and results.get("create_endpoint"):
         endpoint = plan["names"]["endpoint"]
         evidence = (*_failure_reason(clients, endpoint), *_container_log(clients, endpoint))
-    return diagnosis.diagnose(results["failure"], results, evidence).to_json()
+    return dict(diagnosis.diagnose(results["failure"], results, evidence).to_json())
 
 
 def _failure_reason(clients: Clients, endpoint: str) -> tuple[str, ...]:

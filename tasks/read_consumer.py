@@ -20,7 +20,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     name, variable, alias_name = asked["function_name"], asked["variable"], asked["alias"]
     now = consumer.Configuration.from_response(clients.lambda_.get_function_configuration(FunctionName=name))
     alias = clients.lambda_.get_alias(FunctionName=name, Name=alias_name) if alias_name else None
-    routing = ((alias or {}).get("RoutingConfig") or {}).get("AdditionalVersionWeights")
+    routing = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") if alias else None
     return dict(
         consumer.Before(
             function_name=name,

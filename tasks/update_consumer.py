@@ -43,9 +43,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
 
 
 def _invoke(clients: Clients, name: str, alias: str | None, event: dict[str, Any]) -> Any:
-    response = clients.lambda_.invoke(
-        FunctionName=name, Payload=json.dumps(event).encode(), **({"Qualifier": alias} if alias else {})
-    )
+    target = f"{name}:{alias}" if alias else name
+    response = clients.lambda_.invoke(FunctionName=target, Payload=json.dumps(event).encode())
     payload = response["Payload"].read().decode(errors="replace")
     if response.get("FunctionError"):
         raise ConsumerFailed(f"{name} failed on {event!r} ({response['FunctionError']}): {payload[:1000]}")

@@ -31,7 +31,9 @@ def main() -> None:
             if now - drawn > (0.2 if live else QUIET_S):
                 drawn = now
                 text = f"{title}: {now - begun:.0f} s, {packages} packages{steps}"
-                print(f"\r\033[K{text}" if live else text, end="" if live else "\n", file=sys.stderr, flush=True)
+                print(
+                    f"\r\033[K{text}" if live else text, end="" if live else "\n", file=sys.stderr, flush=True
+                )
     done = f"{title}: {time.monotonic() - begun:.0f} s, log in {log}"
     print(f"\r\033[K{done}" if live else done, file=sys.stderr)
 

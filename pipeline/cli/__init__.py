@@ -84,12 +84,16 @@ def parser() -> argparse.ArgumentParser:
     pack.add_argument("--json", action="store_true", help="print one JSON document")
     pack.set_defaults(command=_pack)
 
-    check = commands.add_parser("check", help="say whether an archive can become an endpoint, and if not, why")
+    check = commands.add_parser(
+        "check", help="say whether an archive can become an endpoint, and if not, why"
+    )
     check.add_argument("archive", metavar="ARCHIVE", help="a file or s3://bucket/key")
     check.add_argument("--json", action="store_true", help="print one JSON document")
     check.set_defaults(command=_check)
 
-    local = commands.add_parser("local", help="the whole product on this machine, with moto in the place of AWS")
+    local = commands.add_parser(
+        "local", help="the whole product on this machine, with moto in the place of AWS"
+    )
     local_commands = local.add_subparsers(metavar="COMMAND", required=True)
 
     run = local_commands.add_parser("run", help="deploy an archive on the local cloud and show the checklist")
@@ -101,14 +105,18 @@ def parser() -> argparse.ArgumentParser:
         default="upload",
         help="what starts it: the upload's event (default), or a manual start as in the console",
     )
-    run.add_argument("--input", type=Path, metavar="FILE", help="settings of the deployment, as in deployment.json")
+    run.add_argument(
+        "--input", type=Path, metavar="FILE", help="settings of the deployment, as in deployment.json"
+    )
     run.add_argument("--prompt", help="what the smoke test asks")
     run.add_argument("--expect", metavar="TEXT", help="what the smoke test's answer must contain")
     run.add_argument("--json", action="store_true", help="print one JSON document")
     _cloud_options(run)
     run.set_defaults(command=_local_run)
 
-    up = local_commands.add_parser("up", help="start the local cloud, print its URL, and stay up until Ctrl-C")
+    up = local_commands.add_parser(
+        "up", help="start the local cloud, print its URL, and stay up until Ctrl-C"
+    )
     up.add_argument("--port", type=int, default=5055, help="default: 5055")
     _cloud_options(up)
     up.set_defaults(command=_local_up)

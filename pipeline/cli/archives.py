@@ -46,7 +46,9 @@ def pack(arguments: Arguments) -> int:
         }
         print(json.dumps(document, indent=2))
         return 0
-    screen.say(f"{result.path}: {result.size / MiB:,.1f} MiB, {result.model.path} and code/, in {seconds:.1f} s")
+    screen.say(
+        f"{result.path}: {result.size / MiB:,.1f} MiB, {result.model.path} and code/, in {seconds:.1f} s"
+    )
     return 0
 
 

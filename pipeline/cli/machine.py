@@ -29,7 +29,9 @@ def run(arguments: Arguments) -> int:
     """Deploy an archive on a local cloud of its own, show the checklist, and take the cloud down again."""
     archive = Path(arguments.archive)
     if not archive.is_file():
-        seen = Problem("NoSuchFile", f"no file {arguments.archive!r}", "an archive", "make one with `sealift pack`")
+        seen = Problem(
+            "NoSuchFile", f"no file {arguments.archive!r}", "an archive", "make one with `sealift pack`"
+        )
         raise InvalidInput("archive", [seen])
     deployment = _deployment(arguments)
     screen = Screen(sys.stderr if arguments.json else sys.stdout)
@@ -53,11 +55,15 @@ def up(arguments: Arguments) -> int:
     with LocalCloud(_settings(arguments, port=arguments.port)) as cloud:
         bucket = cloud.outputs["UploadBucketName"]
         screen.say(f"endpoint URL   {cloud.url}")
-        screen.say(f"region         {cloud.region}; any credentials will do, for instance AWS_ACCESS_KEY_ID=local")
+        screen.say(
+            f"region         {cloud.region}; any credentials will do, for instance AWS_ACCESS_KEY_ID=local"
+        )
         screen.say(f"upload bucket  {bucket}")
         screen.say(f"state machine  {cloud.outputs['StateMachineArn']}")
         screen.say("deploy a model with")
-        screen.say(f"  aws --endpoint-url {cloud.url} s3 cp model.tar.gz s3://{bucket}/models/demo/model.tar.gz")
+        screen.say(
+            f"  aws --endpoint-url {cloud.url} s3 cp model.tar.gz s3://{bucket}/models/demo/model.tar.gz"
+        )
         screen.say("Ctrl-C ends it")
         try:
             _watch_all(cloud, screen)
@@ -80,7 +86,9 @@ def _watch_all(cloud: LocalCloud, screen: Screen) -> None:
 
 def _settings(arguments: Arguments, *, port: int) -> Settings:
     if not 0 <= arguments.time_scale <= 10:
-        seen = Problem("WrongValue", f"--time-scale {arguments.time_scale:g}", "a factor from 0 to 10", "use 0.1")
+        seen = Problem(
+            "WrongValue", f"--time-scale {arguments.time_scale:g}", "a factor from 0 to 10", "use 0.1"
+        )
         raise InvalidInput("command line", [seen])
     return Settings(
         port=port,
@@ -97,7 +105,9 @@ def _deployment(arguments: Arguments) -> dict[str, Any]:
         try:
             deployment = json.loads(arguments.input.read_text())
         except (OSError, ValueError) as error:
-            seen = Problem("NotJson", str(error), "a JSON object of settings", "see examples/execution_inputs")
+            seen = Problem(
+                "NotJson", str(error), "a JSON object of settings", "see examples/execution_inputs"
+            )
             raise InvalidInput(str(arguments.input), [seen]) from error
     smoke_test = dict(deployment.get("smoke_test") or {})
     if arguments.prompt is not None:
@@ -138,7 +148,9 @@ def _start(
         if found := _executions(cloud):
             return found[0]
         sleep(LOOK_S)
-    raise ServiceUnavailable(f"no execution started within {EVENT_DEADLINE_S} s of the upload; wanted one; see the log")
+    raise ServiceUnavailable(
+        f"no execution started within {EVENT_DEADLINE_S} s of the upload; wanted one; see the log"
+    )
 
 
 def _executions(cloud: LocalCloud) -> list[str]:
@@ -165,7 +177,9 @@ def _conclude(ended: Execution, screen: Screen) -> None:
             screen.say(f"  {line}")
         return
     results = ended.results
-    screen.say(f"deployed in {ended.seconds or 0:.1f} s: endpoint {results['plan_deployment']['names']['endpoint']}")
+    screen.say(
+        f"deployed in {ended.seconds or 0:.1f} s: endpoint {results['plan_deployment']['names']['endpoint']}"
+    )
     for exchange in results["smoke_test"]["transcript"]:
         screen.say(f"  asked     {exchange['prompt']}")
         screen.say(f"  endpoint  {exchange['answer']}")

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from pipeline.checklist import Line
 
 TICKS = {Mark.DONE: "✓", Mark.FAILED: "✗", Mark.SKIPPED: "-", Mark.RUNNING: "…", Mark.PENDING: " "}
-PLAIN_TICKS = {Mark.DONE: "ok", Mark.FAILED: "FAILED", Mark.SKIPPED: "-", Mark.RUNNING: "...", Mark.PENDING: " "}
+PLAIN_TICKS = {
+    Mark.DONE: "ok",
+    Mark.FAILED: "FAILED",
+    Mark.SKIPPED: "-",
+    Mark.RUNNING: "...",
+    Mark.PENDING: " ",
+}
 COLOURS = {Mark.DONE: "32", Mark.FAILED: "31", Mark.SKIPPED: "2", Mark.RUNNING: "33", Mark.PENDING: "2"}
 TEXT_WIDTH = 40
 

@@ -46,7 +46,9 @@ class _Route:
 
 def identify(environ: dict[str, Any], body: bytes) -> Call:
     """Return the call that a WSGI request makes; the operation is "Unknown" when no model has it."""
-    scope = re.search(r"Credential=[^/]+/\d+/([^/]*)/([^/]*)/aws4_request", environ.get("HTTP_AUTHORIZATION", ""))
+    scope = re.search(
+        r"Credential=[^/]+/\d+/([^/]*)/([^/]*)/aws4_request", environ.get("HTTP_AUTHORIZATION", "")
+    )
     region, name = (scope[1], scope[2]) if scope else ("us-east-1", _UNSIGNED)
     service = SIGNING_NAMES.get(name, name)
     path = str(environ.get("PATH_INFO", "/"))
@@ -87,7 +89,9 @@ def _rest_operation(service: str, environ: dict[str, Any], path: str) -> str:
         and route.headers <= headers
     ]
     # UploadPart and PutObject share method and path: the one that demands more of the request is meant.
-    best = max(fitting, key=lambda route: (len(route.query) + len(route.headers), route.path.pattern), default=None)
+    best = max(
+        fitting, key=lambda route: (len(route.query) + len(route.headers), route.path.pattern), default=None
+    )
     return best.operation if best else "Unknown"
 
 
@@ -110,4 +114,10 @@ def _route(operation: Any) -> _Route:
             query.add(member["name"])
         if member.get("location") == "header":
             headers.add("HTTP_" + member["name"].upper().replace("-", "_"))
-    return _Route(operation.name, operation.http["method"], re.compile(pattern + "/?"), frozenset(query), frozenset(headers))
+    return _Route(
+        operation.name,
+        operation.http["method"],
+        re.compile(pattern + "/?"),
+        frozenset(query),
+        frozenset(headers),
+    )

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from botocore.exceptions import ClientError
 from moto.awslambda.exceptions import UnknownFunctionException
 from moto.awslambda.models import lambda_backends
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -28,6 +28,7 @@ from pipeline.local.gateway import Backends, Gateway
 from pipeline.local.hosting import Hosting, HostingSettings, ObjectMissing, Quotas
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
 STACK = "sealift"
@@ -45,8 +46,8 @@ class Settings:
     time_scale: float = 1.0
     """How long waits take, against AWS: 0.1 makes a poll interval of 15 s last 1.5 s."""
     faults: tuple[Fault, ...] = ()
-    quotas: Quotas = Quotas()
-    hosting: HostingSettings = HostingSettings()
+    quotas: Quotas = field(default_factory=Quotas)
+    hosting: HostingSettings = field(default_factory=HostingSettings)
     consumer: bool = True
     """Whether the example consumer is deployed and made the stack's default consumer."""
 
@@ -82,7 +83,10 @@ class LocalCloud:
             settings=self.settings.hosting,
         )
         self._events = S3Events(
-            clients=self.clients, invoke=self._invoke_asynchronously, account_id=self.account_id, region=self.region
+            clients=self.clients,
+            invoke=self._invoke_asynchronously,
+            account_id=self.account_id,
+            region=self.region,
         )
 
     @property
@@ -162,15 +166,23 @@ class LocalCloud:
         trust = {
             "Version": "2012-10-17",
             "Statement": [
-                {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": "lambda.amazonaws.com"},
+                    "Action": "sts:AssumeRole",
+                }
             ],
         }
         policy = {
             "Version": "2012-10-17",
             "Statement": [{"Effect": "Allow", "Action": "sagemaker:InvokeEndpoint", "Resource": "*"}],
         }
-        role = self.clients.iam.create_role(RoleName=CONSUMER, AssumeRolePolicyDocument=json.dumps(trust))["Role"]
-        self.clients.iam.put_role_policy(RoleName=CONSUMER, PolicyName="invoke", PolicyDocument=json.dumps(policy))
+        role = self.clients.iam.create_role(RoleName=CONSUMER, AssumeRolePolicyDocument=json.dumps(trust))[
+            "Role"
+        ]
+        self.clients.iam.put_role_policy(
+            RoleName=CONSUMER, PolicyName="invoke", PolicyDocument=json.dumps(policy)
+        )
         handler = (resources.consumer() / "handler.py").read_bytes()
         self.clients.lambda_.create_function(
             FunctionName=CONSUMER,
@@ -223,7 +235,7 @@ class LocalCloud:
     def _fetch(self, bucket: str, key: str, destination: Path) -> None:
         try:
             self.clients.s3.download_file(bucket, key, str(destination))
-        except aws.ClientError as error:
+        except ClientError as error:
             if aws.is_no_such_key(error):
                 raise ObjectMissing(f"s3://{bucket}/{key}") from error
             raise

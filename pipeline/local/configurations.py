@@ -14,9 +14,12 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from pipeline.local.calls import Call
 from pipeline.local.faults import Response, render
+
+if TYPE_CHECKING:
+    from pipeline.local.calls import Call
 
 _WRITES = frozenset({"UpdateFunctionConfiguration", "UpdateFunctionCode"})
 _GUARDED = _WRITES | {"PublishVersion"}
@@ -47,7 +50,8 @@ class Configurations:
             revision = self._revision(name)
         if busy:
             message = (
-                "The operation cannot be performed at this time. An update is in progress for resource: " + name
+                "The operation cannot be performed at this time. An update is in progress for resource: "
+                + name
             )
             return _status(render(call, "ResourceConflictException", message), 409)
         if wanted and wanted != revision:
@@ -60,7 +64,10 @@ class Configurations:
 
     def complete(self, call: Call, query: str, response: Response) -> Response:
         """Return moto's response with what AWS says beyond it."""
-        if response.status >= 300 or call.operation not in _READS | _WRITES | {"PublishVersion", "CreateFunction"}:
+        if response.status >= 300 or call.operation not in _READS | _WRITES | {
+            "PublishVersion",
+            "CreateFunction",
+        }:
             return response
         document = json.loads(response.body)
         configuration = document["Configuration"] if call.operation == "GetFunction" else document
@@ -70,7 +77,11 @@ class Configurations:
                 self._revisions[name] = str(uuid.uuid4())
                 self._busy_until[name] = time.monotonic() + self.update_s
             configuration["RevisionId"] = self._revision(name)
-            latest = "Qualifier=" not in query and configuration.get("Version", "$LATEST") in ("$LATEST", "1", 1)
+            latest = "Qualifier=" not in query and configuration.get("Version", "$LATEST") in (
+                "$LATEST",
+                "1",
+                1,
+            )
             if latest and time.monotonic() < self._busy_until.get(name, 0):
                 configuration["LastUpdateStatus"] = "InProgress"
         return Response(response.status, response.headers, json.dumps(document).encode())

@@ -42,7 +42,9 @@ def matches(pattern: Any, event: Any) -> bool:
         UnknownPattern: for any other kind of matcher.
     """
     if isinstance(pattern, dict):
-        return isinstance(event, dict) and all(matches(inner, event.get(name)) for name, inner in pattern.items())
+        return isinstance(event, dict) and all(
+            matches(inner, event.get(name)) for name, inner in pattern.items()
+        )
     return any(_matches_one(wanted, event) for wanted in pattern)
 
 

@@ -18,10 +18,12 @@ from pipeline.errors import InvalidInput, Problem
 from pipeline.local.calls import Call, service_model
 
 MESSAGES = {
-    "ResourceLimitExceeded": "The account-level service limit 'Memory size in MB per serverless endpoint' is 3072 MBs, "
-    "with current utilization of 3072 MBs and a request delta of 1024 MBs. Please use AWS Service Quotas to request "
-    "an increase for this quota. If AWS Service Quotas is not available, contact AWS support to request an increase "
-    "for this quota.",
+    "ResourceLimitExceeded": (
+        "The account-level service limit 'Maximum total concurrency that can be allocated across all serverless "
+        "endpoints' is 10, with current utilization of 10 and a request delta of 10. Please use AWS Service Quotas to "
+        "request an increase for this quota. If AWS Service Quotas is not available, contact AWS support to request "
+        "an increase for this quota."
+    ),
     "ThrottlingException": "Rate exceeded",
     "AccessDeniedException": "User: arn:aws:sts::123456789012:assumed-role/fault/fault is not authorized to perform: "
     "{action} because no identity-based policy allows the {action} action",
@@ -29,7 +31,7 @@ MESSAGES = {
     "InternalFailure": "The request processing has failed because of an unknown error, exception or failure.",
     "ServiceUnavailable": "The request has failed due to a temporary failure of the server.",
 }
-"""AWS's own texts where one is known; `{action}` is the IAM action."""
+"""AWS's own texts where one is known (a quota's text with the figures of a busy account); `{action}` is the IAM action."""
 
 STATUSES = {
     "InternalFailure": 500,
@@ -71,7 +73,9 @@ class Fault:
         form = "SERVICE.Operation=ErrorCode[:times]"
         example = "sagemaker.CreateEndpoint=ResourceLimitExceeded:2"
         if match is None:
-            raise InvalidInput("fault", [Problem("WrongValue", repr(spec), form, f"write for instance {example}")])
+            raise InvalidInput(
+                "fault", [Problem("WrongValue", repr(spec), form, f"write for instance {example}")]
+            )
         try:
             known = match["operation"] in service_model(match["service"]).operation_names
         except UnknownServiceError:
@@ -80,9 +84,21 @@ class Fault:
             seen = f"{match['service']}.{match['operation']}"
             raise InvalidInput(
                 "fault",
-                [Problem("UnknownOperation", repr(seen), "an operation of an AWS service", f"write for instance {example}")],
+                [
+                    Problem(
+                        "UnknownOperation",
+                        repr(seen),
+                        "an operation of an AWS service",
+                        f"write for instance {example}",
+                    )
+                ],
             )
-        return cls(match["service"], match["operation"], match["code"], int(match["times"]) if match["times"] else None)
+        return cls(
+            match["service"],
+            match["operation"],
+            match["code"],
+            int(match["times"]) if match["times"] else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +147,11 @@ def render(call: Call, code: str, message: str | None = None) -> Response:
         body = json.dumps({"__type": code, "message": text, "Message": text})
         return Response(
             status,
-            {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code, "x-amzn-RequestId": REQUEST_ID},
+            {
+                "Content-Type": "application/x-amz-json-1.1",
+                "x-amzn-ErrorType": code,
+                "x-amzn-RequestId": REQUEST_ID,
+            },
             body.encode(),
         )
     error = f"<Code>{escape(code)}</Code><Message>{escape(text)}</Message>"

@@ -57,7 +57,13 @@ class Function:
     @property
     def identity(self) -> tuple[Any, ...]:
         """What a warm process must have been started with to serve this function."""
-        return (self.arn, self.code_sha256, self.handler, tuple(sorted(self.environment.items())), self.role_arn)
+        return (
+            self.arn,
+            self.code_sha256,
+            self.handler,
+            tuple(sorted(self.environment.items())),
+            self.role_arn,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +233,9 @@ class _Process:
             raise self._exited(request_id) from None
         finally:
             elapsed = (time.monotonic() - begun) * 1000
-            self._write(f"REPORT RequestId: {request_id} Duration: {elapsed:.2f} ms Memory Size: {function.memory_mb} MB")
+            self._write(
+                f"REPORT RequestId: {request_id} Duration: {elapsed:.2f} ms Memory Size: {function.memory_mb} MB"
+            )
         return Invocation(reply["payload"].encode(), reply["error"])
 
     def end(self) -> None:
@@ -300,11 +308,18 @@ def _link_runtime(folder: Path) -> None:
             continue
         seen.add(name)
         distribution = importlib.metadata.distribution(name)
-        for requirement in distribution.requires or []:
-            if "extra ==" not in requirement:
-                wanted.append(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])
+        wanted.extend(
+            re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+            for requirement in distribution.requires or []
+            if "extra ==" not in requirement
+        )
         tops = {Path(str(file)).parts[0] for file in distribution.files or []}
         for top in tops:
             target = Path(str(distribution.locate_file(top)))
-            if top not in ("..", "bin") and not top.endswith(".pth") and target.exists() and not (folder / top).exists():
+            if (
+                top not in ("..", "bin")
+                and not top.endswith(".pth")
+                and target.exists()
+                and not (folder / top).exists()
+            ):
                 (folder / top).symlink_to(target)

@@ -109,7 +109,9 @@ class Gateway:
             return _send(response, start_response)
         return self._dispatch(call, environ, body, start_response)
 
-    def _dispatch(self, call: Call, environ: dict[str, Any], body: bytes, start_response: Any) -> Iterable[bytes]:
+    def _dispatch(
+        self, call: Call, environ: dict[str, Any], body: bytes, start_response: Any
+    ) -> Iterable[bytes]:
         backends = self._backends
         if backends is None:
             raise RuntimeError("the gateway was not started")
@@ -128,7 +130,7 @@ class Gateway:
     def _lambda(self, backends: Backends, call: Call, environ: dict[str, Any], body: bytes) -> Response:
         path, query = str(environ["PATH_INFO"]), str(environ.get("QUERY_STRING", ""))
         if call.operation == "Invoke":
-            response = _invoke(backends, call, environ, path, query, body)
+            response = _invoke(backends, call, environ, body)
         else:
             response = backends.configurations.refuse(call, path, body)
         if response is not None:
@@ -146,12 +148,10 @@ class _QuietRequestHandler(MotoRequestHandler):
         """Say nothing."""
 
 
-def _invoke(
-    backends: Backends, call: Call, environ: dict[str, Any], path: str, query: str, body: bytes
-) -> Response | None:
+def _invoke(backends: Backends, call: Call, environ: dict[str, Any], body: bytes) -> Response | None:
     """Return the answer to Invoke; None when moto should say that there is no such function."""
-    name = path.split("/functions/", 1)[1].removesuffix("/invocations")
-    qualifier = (parse_qs(query).get("Qualifier") or [None])[0]
+    name = str(environ["PATH_INFO"]).split("/functions/", 1)[1].removesuffix("/invocations")
+    qualifier = next(iter(parse_qs(str(environ.get("QUERY_STRING", ""))).get("Qualifier", ())), None)
     kind = environ.get("HTTP_X_AMZ_INVOCATION_TYPE", "RequestResponse")
     if kind == "DryRun":
         return Response(204, {}, b"")
@@ -183,8 +183,10 @@ def _collect(app: Wsgi, environ: dict[str, Any]) -> Response:
     """Return an application's whole response."""
     seen: dict[str, Any] = {}
 
-    def start_response(status: str, headers: list[tuple[str, str]], _exc_info: object = None) -> Callable[[bytes], None]:
-        seen["status"], seen["headers"] = int(status.split()[0]), dict(headers)
+    def start_response(
+        status: str, headers: list[tuple[str, str]], _exc_info: object = None
+    ) -> Callable[[bytes], None]:
+        seen["status"], seen["headers"] = int(status.split(maxsplit=1)[0]), dict(headers)
         return lambda _piece: None
 
     pieces = app(environ, start_response)
@@ -200,10 +202,21 @@ def _collect(app: Wsgi, environ: dict[str, Any]) -> Response:
 def _send(response: Response, start_response: Any) -> Iterable[bytes]:
     # HEAD answers keep the length that they state: it is the object's.
     headers = {name: value for name, value in response.headers.items() if name.lower() != "content-length"}
-    stated = next((value for name, value in response.headers.items() if name.lower() == "content-length"), None)
-    headers["Content-Length"] = stated if stated is not None and not response.body else str(len(response.body))
+    stated = next(
+        (value for name, value in response.headers.items() if name.lower() == "content-length"), None
+    )
+    headers["Content-Length"] = (
+        stated if stated is not None and not response.body else str(len(response.body))
+    )
     start_response(f"{response.status} {_REASONS.get(response.status, 'Status')}", list(headers.items()))
     return [response.body]
 
 
-_REASONS = {200: "OK", 202: "Accepted", 204: "No Content", 400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
+_REASONS = {
+    200: "OK",
+    202: "Accepted",
+    204: "No Content",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+}

@@ -71,7 +71,9 @@ def _load(path: str) -> Any:
         message = f"Unable to import module '{module_name}': {error}"
         raise RuntimeError("Runtime.ImportModuleError", message) from error
     if not hasattr(module, function):
-        raise RuntimeError("Runtime.HandlerNotFound", f"Handler '{function}' missing on module '{module_name}'")
+        raise RuntimeError(
+            "Runtime.HandlerNotFound", f"Handler '{function}' missing on module '{module_name}'"
+        )
     return getattr(module, function)
 
 

@@ -23,10 +23,6 @@ MANAGED_POLICIES = {
 """The managed policies that SAM refers to; the translator would otherwise ask IAM for all of them."""
 
 
-def load(self) -> dict[str, str]:
-        return MANAGED_POLICIES
-
-
 UNSUPPORTED = frozenset({"AWS::S3::BucketPolicy"})
 """The policies of the buckets refuse plain HTTP, which is all that the local cloud speaks."""
 
