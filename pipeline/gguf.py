@@ -202,7 +202,7 @@ class HeaderBounds:
 BOUNDS: Final = HeaderBounds()
 
 
-class GGUFProblem(Exception):  # noqa: N818 - it carries a Problem, and never leaves the archive engine
+class GGUFProblem(Exception):
     """What is wrong with a GGUF header."""
 
     def __init__(self, problem: Problem) -> None:

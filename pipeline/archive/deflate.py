@@ -143,7 +143,7 @@ class GzipHeader:
     extra: bytes
 
 
-class _Short(Exception):  # noqa: N818 - not an error: more bytes may come
+class _Short(Exception):
     """The header is not complete yet."""
 
 

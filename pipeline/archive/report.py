@@ -91,7 +91,7 @@ class Model:
         return facts
 
 
-class Unreadable(Exception):  # noqa: N818 - it carries a Problem, and never leaves the archive engine
+class Unreadable(Exception):
     """Nothing after this place in the archive can be read."""
 
     def __init__(self, error: str, seen: str, wanted: str, fix: str) -> None:

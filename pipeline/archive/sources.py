@@ -8,6 +8,8 @@ belong to this one object; every other error of the SDK passes through to the ta
 from __future__ import annotations
 
 import os
+import stat
+import weakref
 from typing import TYPE_CHECKING, Protocol, Self
 
 from botocore.exceptions import ClientError
@@ -69,19 +71,24 @@ class FileSource:
         self.identity: dict[str, str] = {}
         self.bytes_read = 0
         try:
-            self._file = path.open("rb", buffering=0)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise ArchiveNotFound(self.name, [_no_file(path)]) from error
         except PermissionError as error:
             raise AccessDenied(self.name, [_no_permission(path)]) from error
-        self.size = os.fstat(self._file.fileno()).st_size
+        self._close = weakref.finalize(self, os.close, self._descriptor)
+        status = os.fstat(self._descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            self.close()
+            raise ArchiveNotFound(self.name, [_no_file(path)])
+        self.size = status.st_size
 
     def read(self, start: int, length: int) -> bytes:
         """Return the `length` bytes from `start` on; fewer only at the end."""
         pieces = []
         while length > 0:
             # One call may return less than asked for: Linux stops at 2 GiB, a signal sooner.
-            piece = os.pread(self._file.fileno(), length, start)
+            piece = os.pread(self._descriptor, length, start)
             if not piece:
                 break
             pieces.append(piece)
@@ -92,7 +99,7 @@ class FileSource:
 
     def close(self) -> None:
         """Close the file; reads fail afterwards."""
-        self._file.close()
+        self._close()
 
     def __enter__(self) -> Self:
         return self
@@ -125,6 +132,8 @@ class S3Source:
             raise
         self.size = head["ContentLength"]
         self.etag = head["ETag"]
+        self.last_modified = head["LastModified"]
+        """When it was uploaded; the task that checks an archive passes it on."""
         # A bucket without versioning answers no version, one whose versioning was suspended answers "null",
         # and a "null" version can be overwritten in place: only the ETag pins that.
         self.version_id = head.get("VersionId") or version_id
