@@ -522,7 +522,7 @@ def parse_request(document: Any) -> Request:
     given = _present(document)
     sources = [name for name in _SOURCES if name in given]
     if len(sources) != 1:
-        seen = f"the body has {' and '.join(map(repr, sources))}" if sources else "the body has none of them"
+        seen = f"the body has {' and '.join(map(repr, sources))}" if sources else "the body asks nothing"
         problems.add(None, f"{seen}; wanted one of 'prompt', 'inputs' and 'messages'", "missing_field")
     options = {name: value for name, value in given.items() if name not in (*_SOURCES, "parameters")}
     nested = given.get("parameters")

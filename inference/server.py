@@ -57,7 +57,10 @@ class StartError(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """What the environment says about the server itself."""
+    """What the environment says about the server itself.
+
+    SM_MODEL_DIR, SEALIFT_BIND_HOST, SAGEMAKER_BIND_TO_PORT and SEALIFT_MAX_WAITING; `inference.py` reads the rest.
+    """
 
     model_dir: Path
     host: str
@@ -427,7 +430,7 @@ def main() -> int:
     server.server_close()
     log("stopped", drained=drained)
     if loading.is_alive() or not drained:
-        # The interpreter's end would unwind a thread inside llama.cpp, which aborts the process.
+        # The interpreter's end could unwind a thread inside llama.cpp, which would abort the process.
         os._exit(0)
     return 0
 

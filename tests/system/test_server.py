@@ -342,6 +342,17 @@ def test_failed_load_is_a_500_with_the_reason(tmp_path: Path, variables: dict[st
         assert running.stop() == 0
 
 
+def test_what_lies_beside_the_functions_can_be_imported(tmp_path: Path) -> None:
+    """Everything in code/ is on the path, as in the prebuilt image: that is where llama_cpp travels."""
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "beside.py").write_text("def model_fn(model_dir): return None\n", encoding="utf-8")
+    (code / "inference.py").write_text("from beside import model_fn\n", encoding="utf-8")
+
+    with _running(tmp_path) as running:
+        assert running.until_loaded() == 200
+
+
 def test_port_that_is_taken_ends_the_process(tmp_path: Path) -> None:
     """A server that cannot listen says so and exits with 1, instead of hanging."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -418,6 +429,8 @@ def test_sigterm_lets_the_answer_under_way_finish(slow: Path) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not running.events("stopping") and time.monotonic() < deadline:
             threading.Event().wait(0.01)
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.process.wait(1.0)
         (slow / "answer").touch()
         status = running.process.wait(PATIENCE_S)
         thread.join(PATIENCE_S)
