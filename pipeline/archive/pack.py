@@ -10,17 +10,17 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-import tarfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from pipeline.archive import deflate
 from pipeline.archive.census import Census
 from pipeline.archive.deflate import STORED_HEADER_BYTES, STORED_MAX
-from pipeline.archive.formats import BLOCK
+from pipeline.archive.parts import END_OF_TAR, CodePart, code_part, padding, tar_header
 from pipeline.archive.report import Findings, Model, Unreadable
 from pipeline.archive.rules import MIB, Rules
 from pipeline.archive.seams import EXTRA_BYTES, Seam
@@ -37,15 +37,11 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
 
-CODE_LEVEL: Final = 9
-"""For code/: a few megabytes of libraries, packed once and downloaded at every cold start."""
-_END_OF_TAR: Final = bytes(2 * BLOCK)
-_FILE_MODE: Final = 0o644
-_DIRECTORY_MODE: Final = 0o755
 _BATCH_BLOCKS: Final = 32
 _BATCHES: Final = 4
 _SLOT: Final = STORED_HEADER_BYTES + STORED_MAX
 _READ_BYTES: Final = MIB
+_BLOCK_HEADER: Final = deflate.stored_header(STORED_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +54,8 @@ class PackResult:
     """Of the file; None when it was not asked for."""
     crc32: int
     """Of the file's plain content, as in its trailer."""
+    file_crc32: int
+    """Of the file itself, as S3 computes it over the whole object."""
     plain_size: int
     """Bytes of the tar."""
     extracted_bytes: int
@@ -97,7 +95,7 @@ def pack(
     temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.part")
     try:
         with temporary.open("xb", buffering=0) as file, _Output(file, digest=digest) as output:
-            seam = _write(output, shards, contents, compress, progress)
+            seam = _write(output, shards, code_part(contents), compress, progress)
         temporary.replace(destination)
     except BaseException:
         # Also when the user gives up: a part of an archive is of no use to anybody.
@@ -108,6 +106,7 @@ def pack(
         size=output.size,
         sha256=output.sha256,
         crc32=output.crc,
+        file_crc32=output.file_crc,
         plain_size=output.plain_size,
         extracted_bytes=found.size + sum(len(content) for content in contents.values()),
         model=found,
@@ -192,54 +191,32 @@ def _read_shard(shard: Path, census: Census, rules: Rules) -> None:
 def _write(
     output: _Output,
     shards: list[Path],
-    code: Mapping[str, bytes],
+    code: CodePart,
     compress: int,
     progress: Progress | None,
 ) -> Seam:
-    part = b"".join(_code_members(code))
-    encoder = deflate.deflater(CODE_LEVEL)
-    deflated = encoder.compress(part) + encoder.flush(deflate.FULL_FLUSH)
+    files = [(shard, shard.stat().st_size) for shard in shards]
+    rest = sum(len(tar_header(shard.name, size)) + size + len(padding(size)) for shard, size in files)
     header_bytes = len(deflate.gzip_header(bytes(EXTRA_BYTES)))
-    seam = Seam(header_bytes + len(deflated), len(part), deflate.crc32(part))
+    seam = Seam(header_bytes + len(code.deflated), code.plain_length, code.crc, rest + len(END_OF_TAR))
     output.write(deflate.gzip_header(seam.to_extra()))
-    output.count_plain(part)
-    output.write(deflated)
+    output.write(code.deflated)
+    output.begin_plain(code.plain_length, code.crc)
     body: _Body = _Deflated(output, compress) if compress else _Stored(output)
-    ticker = _Ticker(sum(shard.stat().st_size for shard in shards), progress)
-    for shard in shards:
+    ticker = _Ticker(sum(size for _, size in files), progress)
+    for shard, size in files:
         with shard.open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            body.add(_tar_header(shard.name, size))
+            body.add(tar_header(shard.name, size))
             left = size
             for taken in body.copy(file, size):
                 left -= taken
                 ticker.tick(taken)
             if left:
                 raise InvalidArchive(str(shard), [_changed(shard, size - left, size)])
-            body.add(bytes(-size % BLOCK))
-    body.end(_END_OF_TAR)
+            body.add(padding(size))
+    body.end(END_OF_TAR)
     output.write(deflate.gzip_trailer(output.crc, output.plain_size))
     return seam
-
-
-def _code_members(code: Mapping[str, bytes]) -> Iterator[bytes]:
-    parents = {parent.as_posix() for path in code for parent in Path(path).parents}
-    for path in sorted((parents - {"."}) | set(code)):
-        if path not in code:
-            yield _tar_header(path, 0, directory=True)
-            continue
-        yield _tar_header(path, len(code[path]))
-        yield code[path]
-        yield bytes(-len(code[path]) % BLOCK)
-
-
-def _tar_header(path: str, size: int, *, directory: bool = False) -> bytes:
-    member = tarfile.TarInfo(path)
-    member.size = size
-    member.type = tarfile.DIRTYPE if directory else tarfile.REGTYPE
-    member.mode = _DIRECTORY_MODE if directory else _FILE_MODE
-    # ustar where it suffices, pax records for long names and for sizes over 8 GiB.
-    return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
 def _changed(shard: Path, read: int, size: int) -> Problem:
@@ -268,6 +245,7 @@ class _Output:
 
     def __init__(self, file: BinaryIO, *, digest: bool) -> None:
         self.size = 0
+        self.file_crc = 0
         self.crc = 0
         self.plain_size = 0
         self.sha256: str | None = None
@@ -284,13 +262,33 @@ class _Output:
         if self._hash is not None:
             self.sha256 = self._hash.hexdigest()
 
+    def begin_plain(self, length: int, crc: int) -> None:
+        """Take over the facts of the plain bytes whose compressed form was written first."""
+        self.plain_size, self.crc = length, crc
+
     def count_plain(self, data: Buffer) -> None:
         """Take note of plain bytes whose compressed form is being written."""
         self.crc = deflate.crc32(data, self.crc)
         self.plain_size += len(data)
 
     def write(self, data: Buffer) -> None:
-        """Write compressed bytes; the buffer must stay as it is until `settle` says so."""
+        """Write compressed bytes."""
+        self.file_crc = deflate.crc32(data, self.file_crc)
+        self._put(data)
+
+    def write_slots(self, view: memoryview, slots: list[memoryview]) -> None:
+        """Write full stored blocks; the buffer must stay as it is for the next few calls.
+
+        Both checksums, of the file and of its plain content, come from one look at the data.
+        """
+        for slot in slots:
+            crc = deflate.crc32(slot)
+            self.crc = _past_block()(self.crc) ^ crc
+            self.file_crc = _past_block()(deflate.crc32(_BLOCK_HEADER, self.file_crc)) ^ crc
+        self.plain_size += STORED_MAX * len(slots)
+        self._put(view)
+
+    def _put(self, data: Buffer) -> None:
         if self._hash is not None and data:
             self._hashing.append(self._worker.submit(self._hash.update, data))
         view = memoryview(data)
@@ -298,12 +296,13 @@ class _Output:
             written = self._file.write(view)
             self.size += written
             view = view[written:]
-        self.settle(_BATCHES - 1)
-
-    def settle(self, most: int) -> None:
-        """Wait until at most `most` written buffers are still being hashed."""
-        while len(self._hashing) > most:
+        while len(self._hashing) >= _BATCHES:
             self._hashing.popleft().result()
+
+
+@cache
+def _past_block() -> deflate.Shift:
+    return deflate.Shift(STORED_MAX)
 
 
 class _Body(Protocol):
@@ -353,7 +352,7 @@ class _Stored:
 
     def __init__(self, output: _Output) -> None:
         self._output = output
-        batch = (deflate.stored_header(STORED_MAX) + bytes(STORED_MAX)) * _BATCH_BLOCKS
+        batch = (_BLOCK_HEADER + bytes(STORED_MAX)) * _BATCH_BLOCKS
         # As many buffers as may still be hashed, and one to fill.
         self._buffers = deque(bytearray(batch) for _ in range(_BATCHES))
 
@@ -371,9 +370,7 @@ class _Stored:
             slots = [view[at + STORED_HEADER_BYTES : at + _SLOT] for at in range(0, len(view), _SLOT)]
             if not _fill(file, slots):
                 return
-            for slot in slots:
-                self._output.count_plain(slot)
-            self._output.write(view)
+            self._output.write_slots(view, slots)
             size -= blocks * STORED_MAX
             yield blocks * STORED_MAX
         rest = file.read(size)

@@ -13,7 +13,7 @@ from typing import Final
 
 SUBFIELD: Final = b"SL"
 """RFC 1952 section 2.3.1.1: two letters name the owner of a subfield."""
-_LAYOUT: Final = struct.Struct("<BQQI")
+_LAYOUT: Final = struct.Struct("<BQQIQ")
 _VERSION: Final = 1
 _HEAD: Final = struct.Struct("<2sH")
 EXTRA_BYTES: Final = _HEAD.size + _LAYOUT.size
@@ -29,10 +29,12 @@ class Seam:
     """Bytes of the tar before it."""
     crc: int
     """CRC-32 of these plain bytes."""
+    rest_length: int
+    """Bytes of the tar from there on, its end included."""
 
     def to_extra(self) -> bytes:
         """Return the gzip extra field that says so."""
-        content = _LAYOUT.pack(_VERSION, self.offset, self.plain_length, self.crc)
+        content = _LAYOUT.pack(_VERSION, self.offset, self.plain_length, self.crc, self.rest_length)
         return _HEAD.pack(SUBFIELD, len(content)) + content
 
 
@@ -44,6 +46,6 @@ def find_seam(extra: bytes) -> Seam | None:
         content = extra[at + _HEAD.size : at + _HEAD.size + length]
         at += _HEAD.size + length
         if name == SUBFIELD and len(content) == _LAYOUT.size and content[0] == _VERSION:
-            _, offset, plain_length, crc = _LAYOUT.unpack(content)
-            return Seam(offset, plain_length, crc)
+            _, offset, plain_length, crc, rest_length = _LAYOUT.unpack(content)
+            return Seam(offset, plain_length, crc, rest_length)
     return None

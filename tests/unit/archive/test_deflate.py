@@ -22,6 +22,7 @@ def test_checksums_of_parts_give_that_of_the_whole_and_back(first: bytes, second
     a, b = zlib.crc32(first), zlib.crc32(second)
 
     assert deflate.crc32_combine(a, b, len(second)) == whole
+    assert deflate.Shift(len(second))(a) ^ b == whole
     assert deflate.crc32_rest(whole, a, len(second)) == b
 
 
@@ -87,7 +88,7 @@ def test_any_bytes_are_a_header_or_none_or_refused(data: bytes) -> None:
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.binary(max_size=9))
 def test_a_seam_is_found_again_among_other_subfields(offset: int, plain: int, crc: int, other: bytes) -> None:
     """The note survives in the extra field beside somebody else's."""
-    seam = Seam(offset, plain, crc)
+    seam = Seam(offset, plain, crc, offset ^ plain)
     foreign = b"BC" + len(other).to_bytes(2, "little") + other
 
     assert len(seam.to_extra()) == EXTRA_BYTES

@@ -63,6 +63,7 @@ def test_the_archive_holds_model_and_code(model: Path, tmp_path: Path, forge: Fo
     assert report.verdict == "accepted"
     assert (result.size, result.sha256) == (archive.stat().st_size, report.sha256)
     assert result.extracted_bytes == report.extracted_bytes
+    assert result.file_crc32 == zlib.crc32(archive.read_bytes())
     assert result.crc32 == zlib.crc32(gzip.decompress(archive.read_bytes()))
 
 
@@ -105,6 +106,7 @@ def test_the_model_begins_where_the_seam_says(
     part = inflater.decompress(data[result.seam.offset :])
     plain = gzip.decompress(data)
     assert plain[result.seam.plain_length :] == part
+    assert len(part) == result.seam.rest_length
     assert zlib.crc32(plain[: result.seam.plain_length]) == result.seam.crc
     with tarfile.open(fileobj=io.BytesIO(part)) as rest:
         assert rest.getnames() == ["tiny.gguf"]
