@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -50,6 +50,9 @@ class Inflater(Protocol):
     def decompress(self, data: Buffer, max_length: int = 0, /) -> bytes:
         """Return at most `max_length` plain bytes (0: all)."""
 
+    def copy(self) -> Self:
+        """Return a decoder in the same state."""
+
 
 class Deflater(Protocol):
     """One raw deflate stream being written."""
@@ -81,6 +84,23 @@ def inflate(decoder: Inflater, data: Buffer, max_length: int) -> bytes:
         return decoder.decompress(data, max_length)
     except zlib.error as error:
         raise CodecError(str(error)) from error
+
+
+def between_blocks(decoder: Inflater) -> bool:
+    """Tell whether a decoder stands between two blocks, at the end of a byte.
+
+    Only there do final stored blocks mean what they say: anywhere else their bytes decode to something else, do
+    not decode, or are not used up.
+    """
+    for content in (b"", b"seam"):
+        probe = decoder.copy()
+        try:
+            plain = probe.decompress(stored_header(len(content), final=True) + content)
+        except zlib.error:
+            return False
+        if plain != content or not probe.eof or probe.unused_data:
+            return False
+    return True
 
 
 def crc32(data: Buffer, value: int = 0) -> int:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.archive import deflate
 from pipeline.archive.report import Unreadable
+from pipeline.archive.seams import find_seam
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.archive.rules import Rules
+    from pipeline.archive.seams import Seam
 
 PIECE_BYTES: Final = 1 << 20
 """Plain bytes handed on at a time: what a hostile stream can make us hold."""
@@ -38,14 +40,18 @@ class GzipDecoder:
         """gzip members begun so far."""
         self.plain_bytes = 0
         self.compressed_bytes = 0
-        self.extra = b""
-        """The first member's extra field."""
+        self.header_bytes = 0
+        """Bytes of the first member's header: its deflate data begins there."""
+        self.seam: Seam | None = None
+        """The first member's seam, as noted; borne out once `seam_checked`."""
+        self.seam_checked = False
         self._rules = rules
         self._expecting = _Expecting.HEADER
         self._held = b""
         self._inflater = deflate.inflater()
         self._crc = 0
         self._length = 0
+        self._consumed = 0
 
     @property
     def ended(self) -> bool:
@@ -104,14 +110,20 @@ class GzipDecoder:
         rest = self._held[header.length :]
         self._held = b""
         self.members += 1
+        self._consumed += header.length
         if self.members == 1:
-            self.extra = header.extra
+            self.header_bytes = header.length
+            self.seam = find_seam(header.extra)
         self._inflater = deflate.inflater()
         self._crc = self._length = 0
         self._expecting = _Expecting.BODY
         return rest
 
     def _inflate(self, data: bytes) -> tuple[bytes, bytes]:
+        later = b""
+        if self.seam is not None and not self.seam_checked:
+            before = self.seam.offset - self._consumed
+            data, later = data[: max(before, 0)], data[max(before, 0) :]
         inflater = self._inflater
         try:
             plain = deflate.inflate(inflater, data, PIECE_BYTES)
@@ -126,18 +138,42 @@ class GzipDecoder:
         self._length += len(plain)
         self.plain_bytes += len(plain)
         rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-        self._check_ratio(len(rest))
+        self._consumed += len(data) - len(rest)
+        self._check_ratio()
         if inflater.eof:
+            if self.seam is not None and not self.seam_checked:
+                raise self._wrong_seam(self.seam)
             self._expecting = _Expecting.TRAILER
-        return plain, rest
+        elif self.seam is not None and later and not rest and len(plain) < PIECE_BYTES:
+            self._cross(self.seam)
+        return plain, rest + later
 
-    def _check_ratio(self, rest: int) -> None:
+    def _cross(self, seam: Seam) -> None:
+        # From here on a new decoder, which knows nothing of what came before: if the checksum at the end fits,
+        # the model's part stands by itself, as the note says. The old decoder must be between two blocks at a
+        # byte's end, or it would read on otherwise than the new one.
+        there = (self._consumed, self._length, self._crc)
+        if there != (seam.offset, seam.plain_length, seam.crc) or not deflate.between_blocks(self._inflater):
+            raise self._wrong_seam(seam)
+        self.seam_checked = True
+        self._inflater = deflate.inflater()
+
+    def _wrong_seam(self, seam: Seam) -> Unreadable:
+        return Unreadable(
+            "SeamWrong",
+            f"the archive's own note of where its model begins does not fit: {seam}",
+            f"a block's end there; seen {self._length} plain bytes with CRC-32 {self._crc:08x} "
+            f"in the first {self._consumed}",
+            "the archive was changed after it was packed: pack it again",
+        )
+
+    def _check_ratio(self) -> None:
         limit = self._rules.max_ratio
-        if self.plain_bytes <= max(self._rules.ratio_from, limit * (self.compressed_bytes - rest)):
+        if self.plain_bytes <= max(self._rules.ratio_from, limit * self._consumed):
             return
         raise Unreadable(
             "ExpandsTooMuch",
-            f"{self.compressed_bytes - rest} compressed bytes became {self.plain_bytes}",
+            f"{self._consumed} compressed bytes became {self.plain_bytes}",
             f"at most {limit} times as many; quantised weights give 1.1",
             "pack a model with real weights",
         )
@@ -165,6 +201,9 @@ class GzipDecoder:
                 "equal lengths",
                 f"the archive was damaged on its way: {_UPLOAD_AGAIN}",
             )
+        if self.seam is not None and self.members == 1:
+            if self._length != self.seam.plain_length + self.seam.rest_length:
+                raise self._wrong_seam(self.seam)
         return data[missing:]
 
     def _read_next(self, data: bytes) -> bytes:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from pipeline.errors import InvalidArchive, Problem
 
 if TYPE_CHECKING:
+    from pipeline.archive.seams import Seam
     from pipeline.gguf import GGUFHeader
 
 Kind = Literal["file", "directory", "symlink", "hardlink", "device", "fifo", "sparse", "special"]
@@ -149,6 +150,12 @@ class ArchiveReport:
     """Of the whole object; only `verify` reads all of it."""
     gzip_members: int = 0
     """How many gzip members were seen, the last perhaps not to its end; 0 for other formats."""
+    plain_bytes: int | None = None
+    """The bytes of the tar, when all of it was decoded."""
+    header_bytes: int | None = None
+    """The bytes of the gzip header, when all of it was decoded."""
+    seam: Seam | None = None
+    """Where the model's part begins in an archive of ours, checked by decoding it by itself."""
     identity: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -10,22 +10,30 @@ from __future__ import annotations
 import os
 import stat
 import weakref
-from typing import TYPE_CHECKING, Protocol, Self
+from contextlib import closing
+from threading import Lock
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 
 from pipeline.errors import AccessDenied, ArchiveNotFound, InvalidArchive, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import HeadObjectRequestTypeDef
 
+_STREAM_BYTES: Final = 1 << 20
+"""What is read of a response at a time: the most that a broken connection makes us read again."""
+_STALLS: Final = 4
+"""Broken connections in a row that brought no byte."""
+
 
 class Source(Protocol):
-    """An archive's bytes, readable from any place, of known size."""
+    """An archive's bytes, readable from any place and by several threads, of known size."""
 
     bytes_read: int
     """How many bytes were read so far."""
@@ -54,12 +62,14 @@ class BytesSource:
         self.size = len(data)
         self.identity: dict[str, str] = {}
         self.bytes_read = 0
+        self._lock = Lock()
         self._data = data
 
     def read(self, start: int, length: int) -> bytes:
         """Return the `length` bytes from `start` on; fewer only at the end."""
         piece = self._data[start : start + length]
-        self.bytes_read += len(piece)
+        with self._lock:
+            self.bytes_read += len(piece)
         return piece
 
 
@@ -70,6 +80,7 @@ class FileSource:
         self.name = str(path)
         self.identity: dict[str, str] = {}
         self.bytes_read = 0
+        self._lock = Lock()
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -94,7 +105,8 @@ class FileSource:
             pieces.append(piece)
             start += len(piece)
             length -= len(piece)
-            self.bytes_read += len(piece)
+            with self._lock:
+                self.bytes_read += len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def close(self) -> None:
@@ -121,6 +133,7 @@ class S3Source:
         self.key = key
         self.name = f"s3://{bucket}/{key}"
         self.bytes_read = 0
+        self._lock = Lock()
         self._client = client
         request: HeadObjectRequestTypeDef = {"Bucket": bucket, "Key": key}
         if version_id:
@@ -144,8 +157,22 @@ class S3Source:
     def read(self, start: int, length: int) -> bytes:
         """Return the `length` bytes from `start` on, of the very object that was described."""
         end = min(start + length, self.size)
-        if end <= start:
-            return b""
+        pieces: list[bytes] = []
+        stalls = 0
+        while start < end:
+            before = start
+            try:
+                for piece in self._stream(start, end):
+                    pieces.append(piece)
+                    start += len(piece)
+            except (HTTPClientError, IncompleteReadError):
+                # The SDK retries requests, not the reading of their bodies: go on where this one stopped.
+                stalls = 0 if start > before else stalls + 1
+                if stalls >= _STALLS:
+                    raise
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _stream(self, start: int, end: int) -> Iterator[bytes]:
         byte_range = f"bytes={start}-{end - 1}"
         try:
             if self.version_id:
@@ -163,10 +190,15 @@ class S3Source:
         except ClientError as error:
             self._translate(error, self.version_id)
             raise
-        with reply["Body"] as body:
-            piece = body.read()
-        self.bytes_read += len(piece)
-        return piece
+        with closing(reply["Body"]) as body:
+            while start < end:
+                piece = body.read(min(_STREAM_BYTES, end - start))
+                if not piece:
+                    raise IncompleteReadError(actual_bytes=0, expected_bytes=end - start)
+                with self._lock:
+                    self.bytes_read += len(piece)
+                start += len(piece)
+                yield piece
 
     def _translate(self, error: ClientError, version_id: str | None) -> None:
         """Raise ours when the error is about this object; return when it is somebody else's."""

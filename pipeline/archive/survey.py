@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.archive.rules import Rules
+    from pipeline.archive.seams import Seam
     from pipeline.archive.sources import Source
 
 HEAD_BYTES: Final = 256 << 10
@@ -39,6 +40,9 @@ class Survey:
         self.format: Format = "unknown"
         self.complete = False
         self.gzip_members = 0
+        self.plain_bytes: int | None = None
+        self.header_bytes: int | None = None
+        self.seam: Seam | None = None
         self._method: Method = method
         self._read_before = source.bytes_read
 
@@ -138,6 +142,9 @@ class Survey:
             bytes_read=self.bytes_read,
             sha256=sha256,
             gzip_members=self.gzip_members,
+            plain_bytes=self.plain_bytes,
+            header_bytes=self.header_bytes,
+            seam=self.seam,
             identity=self.source.identity,
         )
 

@@ -7,17 +7,22 @@ looked at as it passes by.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from pipeline.archive import zips
 from pipeline.archive.gzips import GzipDecoder
-from pipeline.archive.rules import MIB, Rules
+from pipeline.archive.readahead import read_ahead
+from pipeline.archive.rules import Rules
 from pipeline.archive.survey import Survey
 from pipeline.archive.tars import TarReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
+    from concurrent.futures import Future
 
     from pipeline.archive.census import Sink
     from pipeline.archive.report import ArchiveReport
@@ -25,7 +30,8 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
 
-_STEP: Final = 4 * MIB
+_HASHING: Final = 2
+"""Pieces that may still be hashed when the next one is decoded."""
 
 
 def verify(source: Source, *, rules: Rules | None = None, progress: Progress | None = None) -> ArchiveReport:
@@ -34,10 +40,10 @@ def verify(source: Source, *, rules: Rules | None = None, progress: Progress | N
     head = survey.begin()
     sha256: str | None = None
     if survey.format in {"tar.gz", "zip"}:
-        passage = _Passage(source, progress)
         work = _pass_over_tar if survey.format == "tar.gz" else _pass_over_zip
-        if survey.attempt(partial(work, survey, passage)):
-            sha256 = passage.sha256
+        with _Passage(source, progress) as passage:
+            if survey.attempt(partial(work, survey, passage)):
+                sha256 = passage.sha256()
     elif survey.format == "gguf":
         survey.attempt(partial(survey.look_into_gguf, head))
     return survey.report(sha256=sha256)
@@ -53,6 +59,9 @@ def _pass_over_tar(survey: Survey, passage: _Passage) -> None:
     decoder.finish()
     reader.finish()
     survey.complete = True
+    survey.plain_bytes = decoder.plain_bytes
+    survey.header_bytes = decoder.header_bytes
+    survey.seam = decoder.seam
 
 
 def _pass_over_zip(survey: Survey, passage: _Passage) -> None:
@@ -76,27 +85,41 @@ def _pass_over_entry(passage: _Passage, entry: zips.Entry, sink: Sink | None) ->
 
 
 class _Passage:
-    """Reads a source from its first byte to its last, hashing all of it."""
+    """Reads a source from its first byte to its last, hashing all of it on another core."""
 
     def __init__(self, source: Source, progress: Progress | None) -> None:
         self._source = source
         self._progress = progress
         self._hash = hashlib.sha256()
-        self._read = 0
+        self._hashing: deque[Future[None]] = deque()
+        self._hasher = ThreadPoolExecutor(1, "sha256")
+        self._pieces = self.pieces()
+        self._position = 0
         self._held = memoryview(b"")
 
-    @property
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pieces.close()
+        self._hasher.shutdown(cancel_futures=True)
+
     def sha256(self) -> str:
+        """Return the digest of what has passed."""
+        self._settle(0)
         return self._hash.hexdigest()
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Generator[bytes, None, None]:
         """Yield all of it in pieces."""
-        while piece := self._source.read(self._read, _STEP):
-            self._read += len(piece)
-            self._hash.update(piece)
-            yield piece
-            if self._progress is not None:
-                self._progress(self._read, self._source.size)
+        done = 0
+        with closing(read_ahead(self._source)) as ahead:
+            for piece in ahead:
+                self._hashing.append(self._hasher.submit(self._hash.update, piece))
+                yield piece
+                self._settle(_HASHING)
+                done += len(piece)
+                if self._progress is not None:
+                    self._progress(done, self._source.size)
 
     def take(self, count: int) -> bytes:
         """Return the next bytes; fewer at the end."""
@@ -104,18 +127,23 @@ class _Passage:
 
     def skip_to(self, offset: int) -> None:
         """Pass over everything before `offset`."""
-        for _ in self.through(offset - (self._read - len(self._held))):
+        for _ in self.through(offset - self._position):
             pass
 
     def through(self, count: int) -> Iterator[bytes]:
         """Yield the next `count` bytes in pieces; fewer at the end."""
         while count > 0:
             if not self._held:
-                piece = next(self.pieces(), None)
+                piece = next(self._pieces, None)
                 if piece is None:
                     return
                 self._held = memoryview(piece)
             taken = self._held[:count]
             self._held = self._held[len(taken) :]
+            self._position += len(taken)
             count -= len(taken)
             yield bytes(taken)
+
+    def _settle(self, most: int) -> None:
+        while len(self._hashing) > most:
+            self._hashing.popleft().result()

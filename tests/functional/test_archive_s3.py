@@ -10,11 +10,11 @@ import struct
 import subprocess
 import tarfile
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ResponseStreamingError
 from botocore.stub import Stubber
 from moto import mock_aws
 
@@ -196,6 +196,72 @@ def test_errors_about_the_object_are_ours_and_others_pass(
 
         with pytest.raises(error):
             source.read(2, 3)
+
+
+class Flaky:
+    """A response body that breaks after some bytes."""
+
+    def __init__(self, data: bytes, breaks_after: int | None) -> None:
+        self._data = data
+        self._left = breaks_after
+
+    def read(self, amount: int) -> bytes:
+        """Return the next bytes, or break."""
+        if self._left is not None:
+            if self._left <= 0:
+                raise ResponseStreamingError(error="reset by peer")
+            amount = min(amount, self._left)
+            self._left -= amount
+        piece, self._data = self._data[:amount], self._data[amount:]
+        return piece
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class FlakyClient:
+    """As much of S3 as a source needs, over connections that break."""
+
+    def __init__(self, data: bytes, breaks: list[int | None]) -> None:
+        self.ranges: list[str] = []
+        self._data = data
+        self._breaks = breaks
+
+    def head_object(self, **_: str) -> dict[str, object]:
+        """Describe the object."""
+        return {
+            "ContentLength": len(self._data),
+            "ETag": '"e"',
+            "LastModified": datetime(2026, 1, 1, tzinfo=UTC),
+        }
+
+    def get_object(self, *, Range: str, **_: str) -> dict[str, object]:  # noqa: N803 - boto3's spelling
+        """Return a body that may break."""
+        self.ranges.append(Range)
+        start, _, end = Range.removeprefix("bytes=").partition("-")
+        return {"Body": Flaky(self._data[int(start) : int(end) + 1], self._breaks.pop(0))}
+
+
+def test_a_broken_read_goes_on_where_it_stopped() -> None:
+    """Bytes that arrived are not asked for again."""
+    data = random.Random(2).randbytes(5000)
+    client = FlakyClient(data, [3000, 0, 1000, None])
+    source = S3Source(cast("S3Client", client), BUCKET, KEY)
+
+    assert source.read(500, 4500) == data[500:]
+    assert client.ranges == ["bytes=500-4999", "bytes=3500-4999", "bytes=3500-4999", "bytes=4500-4999"]
+    assert source.bytes_read == 4500
+
+
+def test_reading_that_never_gets_on_is_given_up() -> None:
+    """Some connections in a row without a byte, and the error is the caller's."""
+    client = FlakyClient(b"x" * 100, [0] * 9)
+    source = S3Source(cast("S3Client", client), BUCKET, KEY)
+
+    with pytest.raises(ResponseStreamingError):
+        source.read(0, 100)
+
+    assert len(client.ranges) == 4
 
 
 @pytest.mark.parametrize("compress", [0, 6])

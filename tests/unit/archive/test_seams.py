@@ -1,0 +1,103 @@
+"""A seam is believed only when the model's part really stands by itself."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline.archive import deflate
+from pipeline.archive.seams import EXTRA_BYTES, Seam
+from pipeline.archive.sources import BytesSource
+from pipeline.archive.verify import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .conftest import Forge
+
+HEADER_BYTES = 10 + 2 + EXTRA_BYTES
+
+
+def joined(
+    forge: Forge, *, mode: int = zlib.Z_FULL_FLUSH, change: Callable[[Seam], Seam] = lambda seam: seam
+) -> tuple[bytes, Seam]:
+    """Return an archive whose two parts were deflated one after the other, and its honest seam."""
+    first, second = forge.tar(forge.code)[:1024], forge.tar({"model.gguf": forge.model(fill=b"model_fn")})
+    encoder = deflate.deflater(9)
+    head = encoder.compress(first) + encoder.flush(mode)
+    body = encoder.compress(second) + encoder.flush()
+    seam = Seam(HEADER_BYTES + len(head), len(first), zlib.crc32(first), len(second))
+    trailer = deflate.gzip_trailer(zlib.crc32(first + second), len(first + second))
+    return deflate.gzip_header(change(seam).to_extra()) + head + body + trailer, seam
+
+
+def test_an_honest_seam_is_reported(forge: Forge) -> None:
+    """After the whole pass the seam may be acted upon."""
+    data, seam = joined(forge)
+
+    report = verify(BytesSource(data))
+
+    assert report.problems == ()
+    assert report.seam == seam
+    assert report.plain_bytes == seam.plain_length + seam.rest_length
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda seam: replace(seam, offset=seam.offset - 1), id="a byte early"),
+        pytest.param(lambda seam: replace(seam, offset=seam.offset + 1), id="a byte late"),
+        pytest.param(lambda seam: replace(seam, offset=seam.offset - 5), id="before the flush"),
+        pytest.param(lambda seam: replace(seam, offset=0), id="at the start"),
+        pytest.param(lambda _: Seam(0, 0, 0, 1), id="nothing before it, at the wrong place"),
+        pytest.param(lambda seam: replace(seam, offset=2**63), id="far behind the end"),
+        pytest.param(lambda seam: replace(seam, plain_length=seam.plain_length + 1), id="another length"),
+        pytest.param(lambda seam: replace(seam, crc=seam.crc ^ 1), id="another checksum"),
+        pytest.param(lambda seam: replace(seam, rest_length=seam.rest_length + 1), id="another rest"),
+    ],
+)
+def test_a_seam_that_does_not_fit_is_refused(change: Callable[[Seam], Seam], forge: Forge) -> None:
+    """Each of its numbers is compared with what is there."""
+    data, _ = joined(forge, change=change)
+
+    assert [problem.error for problem in verify(BytesSource(data)).problems] == ["SeamWrong"]
+
+
+def test_a_part_that_looks_back_is_refused(forge: Forge) -> None:
+    """After a sync flush the window remains, so the model's part would not stand by itself."""
+    data, _ = joined(forge, mode=zlib.Z_SYNC_FLUSH)
+
+    assert [problem.error for problem in verify(BytesSource(data)).problems] == ["GzipDamaged"]
+
+
+def test_a_part_that_continues_a_block_is_refused(forge: Forge) -> None:
+    """Cut in the middle of a stored block, both halves would decode, to different things."""
+    first = forge.tar(forge.code)[:1024]
+    second = forge.tar({"model.gguf": forge.model()})
+    inner = b"".join(deflate.stored(second, final=True))
+    # One stored block that announces the inner stream as its content: a plain decoder unpacks the stream itself.
+    head = deflate.stored_header(len(first) + len(inner)) + first
+    seam = Seam(HEADER_BYTES + len(head), len(first), zlib.crc32(first), len(second))
+    trailer = deflate.gzip_trailer(zlib.crc32(first + second), len(first + second))
+    data = deflate.gzip_header(seam.to_extra()) + head + inner + trailer
+
+    assert [problem.error for problem in verify(BytesSource(data)).problems] == ["SeamWrong"]
+
+
+@pytest.mark.parametrize("prefix", range(1, 12))
+def test_only_between_blocks_is_between_blocks(prefix: int) -> None:
+    """Any state inside a block, or off a byte's boundary, is told from the end of a block."""
+    stream = zlib.compressobj(9, zlib.DEFLATED, -15)
+    data = stream.compress(b"abcabcabc\xff") + stream.flush(zlib.Z_FULL_FLUSH)
+    decoder = deflate.inflater()
+    cut = data[: len(data) - prefix]
+
+    decoder.decompress(cut)
+    inside = deflate.between_blocks(decoder)
+    decoder.decompress(data[len(cut) :])
+
+    assert not inside
+    assert deflate.between_blocks(decoder)
