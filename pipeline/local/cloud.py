@@ -19,7 +19,7 @@ from moto.core.model_instances import reset_model_data
 from moto.logs.models import logs_backends
 
 from pipeline import aws, resources, stack
-from pipeline.local import interpreter, template
+from pipeline.local import buckets, interpreter, template
 from pipeline.local.configurations import Configurations
 from pipeline.local.events import S3Events
 from pipeline.local.faults import Fault, Faults
@@ -157,8 +157,9 @@ class LocalCloud:
             parameters=parameters,
             wait=lambda _name: None,  # moto creates a stack before it answers
         )
-        for logical_id in template.event_buckets(source):
-            self._events.enable(self.physical_id(logical_id))
+        buckets.complete(
+            source, clients=self.clients, name_of=self.physical_id, send_events=self._events.enable
+        )
         if self.settings.consumer:
             self._deploy_consumer()
 
@@ -206,7 +207,7 @@ class LocalCloud:
         function = Function(
             name=found.function_name,
             arn=found.function_arn,
-            version=str(found.version) if qualifier else "$LATEST",
+            version=str(found.version),
             handler=found.handler,
             code_sha256=found.code_sha_256,
             code=found.code_bytes,

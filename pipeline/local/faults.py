@@ -25,13 +25,15 @@ MESSAGES = {
         "an increase for this quota."
     ),
     "ThrottlingException": "Rate exceeded",
-    "AccessDeniedException": "User: arn:aws:sts::123456789012:assumed-role/fault/fault is not authorized to perform: "
-    "{action} because no identity-based policy allows the {action} action",
+    "AccessDeniedException": (
+        "User: arn:aws:sts::123456789012:assumed-role/fault/fault is not authorized to perform: "
+        "{action} because no identity-based policy allows the {action} action"
+    ),
     "AccessDenied": "Access Denied",
     "InternalFailure": "The request processing has failed because of an unknown error, exception or failure.",
     "ServiceUnavailable": "The request has failed due to a temporary failure of the server.",
 }
-"""AWS's own texts where one is known (a quota's text with the figures of a busy account); `{action}` is the IAM action."""
+"""AWS's own texts where one is known, a quota's with the figures of a busy account; `{action}` is the IAM action."""
 
 STATUSES = {
     "InternalFailure": 500,
@@ -158,5 +160,6 @@ def render(call: Call, code: str, message: str | None = None) -> Response:
     if call.service == "s3":
         body = f"<Error>{error}<RequestId>{REQUEST_ID}</RequestId></Error>"
     else:
-        body = f"<ErrorResponse><Error><Type>Sender</Type>{error}</Error><RequestId>{REQUEST_ID}</RequestId></ErrorResponse>"
+        told = f"<Error><Type>Sender</Type>{error}</Error><RequestId>{REQUEST_ID}</RequestId>"
+        body = f"<ErrorResponse>{told}</ErrorResponse>"
     return Response(status, {"Content-Type": "text/xml"}, body.encode())

@@ -168,7 +168,7 @@ class Functions:
         }
 
 
-class _Dead(Exception):  # noqa: N818 a state of the process, caught one level up
+class _Dead(Exception):
     """The process ended or had to be ended; carries what Lambda answers then."""
 
     def __init__(self, error_type: str, message: str) -> None:

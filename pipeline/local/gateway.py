@@ -6,8 +6,10 @@ moto's answers. It knows no Sealift: any SDK or the AWS CLI may call it.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+import uuid
 from collections import deque
 from dataclasses import dataclass
 from io import BytesIO
@@ -103,6 +105,8 @@ class Gateway:
         """Answer one request."""
         body = _body(environ)
         call = calls.identify(environ, body)
+        if call.operation == "StartExecution":
+            body = _named(environ, body)
         response = self.faults.strike(call)
         if response is not None:
             self._record(call, response.status)
@@ -176,6 +180,15 @@ def _body(environ: dict[str, Any]) -> bytes:
         return b""
     body: bytes = environ["wsgi.input"].read(length)
     environ["wsgi.input"] = BytesIO(body)
+    return body
+
+
+def _named(environ: dict[str, Any], body: bytes) -> bytes:
+    """Give an execution that is started without a name one, as Step Functions does; moto calls it `None`."""
+    document = json.loads(body)
+    document["name"] = document.get("name") or str(uuid.uuid4())
+    body = json.dumps(document).encode()
+    environ["wsgi.input"], environ["CONTENT_LENGTH"] = BytesIO(body), str(len(body))
     return body
 
 

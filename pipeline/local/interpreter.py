@@ -1,21 +1,27 @@
 """moto's state machine interpreter, set up for the local cloud: where it is, and how fast time passes.
 
-moto runs the Amazon States Language well; three things are adjusted, all here:
+moto runs the Amazon States Language well; four things are adjusted, all here:
 
 * A state machine made by CloudFormation lands in the backend that does not execute. Both are made one.
 * Calls to Lambda and SNS go to a port taken from the environment. They go to the gateway.
 * `Wait` and the intervals of Retry really sleep. They sleep for `scale` times as long.
+* Choice takes a timestamp only in whole seconds and finds any other, its own `$$.State.EnteredTime` among
+  them, silently unequal. It takes what the language specifies, which is RFC 3339.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from datetime import datetime
 from typing import Any
 
 import moto.stepfunctions.models as plain
 import moto.stepfunctions.parser.asl.component.common.retry.retrier_decl as retrier
 from moto.core.config import default_user_config
+from moto.stepfunctions.parser.asl.component.state.choice.comparison.operator.implementations.is_operator import (
+    IsTimestamp,
+)
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 from moto.stepfunctions.parser.asl.utils import boto_client
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
@@ -31,6 +37,14 @@ class _ScaledTime:
         time.sleep(seconds * self._scale)  # noqa: TID251 the interpreter is what owns time
 
 
+def _timestamp(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo is not None else None
+
+
 def install(*, port: int, time_scale: float) -> None:
     """Let the interpreter execute, call the gateway on `port`, and wait `time_scale` times as long as asked."""
     # moto logs every failed execution as its own error; here a failure is a result like any other.
@@ -39,6 +53,7 @@ def install(*, port: int, time_scale: float) -> None:
     plain.stepfunctions_backends = stepfunctions_parser_backends
     boto_client.moto_server_port = lambda: str(port)
     retrier.time = _ScaledTime(time_scale)
+    IsTimestamp.string_to_timestamp = staticmethod(_timestamp)
 
     def wait_interval(_self: WaitFunction, env: Any, wait_seconds: float) -> None:
         # The event is set when the execution is stopped, which ends the wait early, but for other reasons too.

@@ -60,13 +60,3 @@ def without_unsupported(template: dict[str, Any]) -> dict[str, Any]:
     """Return the template without the resources that moto's CloudFormation cannot make, and stumbles over."""
     kept = {name: one for name, one in template["Resources"].items() if one["Type"] not in UNSUPPORTED}
     return {**template, "Resources": kept}
-
-
-def event_buckets(template: dict[str, Any]) -> list[str]:
-    """Return the logical ids of the buckets that send their events to EventBridge."""
-    return [
-        name
-        for name, resource in template["Resources"].items()
-        if resource["Type"] == "AWS::S3::Bucket"
-        and resource["Properties"].get("NotificationConfiguration", {}).get("EventBridgeConfiguration")
-    ]

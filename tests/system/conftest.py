@@ -1,0 +1,206 @@
+"""One local cloud for all system tests; each test gets its own service and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import execution, resources
+from pipeline.archive.pack import pack
+from pipeline.execution import Execution
+from pipeline.local.cloud import CONSUMER, LocalCloud, Settings, scaled
+from pipeline.local.faults import Fault
+from pipeline.local.hosting import HostingSettings
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
+
+TIME_SCALE = 0.02
+STARTUP_DEADLINE_S = 6.0
+WAIT_S = 90
+BEFORE = {"OWNER": "example"}
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small GGUF that answers with a sentence."""
+    from tiny_gguf import write_tiny_gguf
+
+    path = tmp_path_factory.mktemp("model") / "harbour.gguf"
+    write_tiny_gguf(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def archive(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a good archive."""
+    path = tmp_path_factory.mktemp("archive") / "model.tar.gz"
+    pack(model, path, code=resources.code())
+    return path
+
+
+@pytest.fixture
+def with_code(model: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """Return a function that packs the model with an inference.py of one's own."""
+
+    def make(source: str) -> Path:
+        path = tmp_path / "own.tar.gz"
+        pack(model, path, code={"code/inference.py": source.encode()})
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def running_cloud() -> Iterator[LocalCloud]:
+    """Run one local cloud for the whole session."""
+    settings = Settings(
+        time_scale=TIME_SCALE,
+        hosting=scaled(HostingSettings(startup_deadline_s=STARTUP_DEADLINE_S), 0.1),
+        consumer=True,
+    )
+    with LocalCloud(settings) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(running_cloud: LocalCloud) -> Iterator[LocalCloud]:
+    """Return the cloud as it was at the beginning: no endpoints, the consumer untouched, no faults."""
+    running_cloud.recorded.clear()
+    yield running_cloud
+    running_cloud.faults.replace([])
+    _empty(running_cloud)
+
+
+def _empty(cloud: LocalCloud) -> None:
+    sagemaker = cloud.clients.sagemaker
+    deadline = time.monotonic() + WAIT_S
+    while endpoints := sagemaker.list_endpoints()["Endpoints"]:
+        assert time.monotonic() < deadline, f"endpoints that do not go away: {endpoints}"
+        for endpoint in endpoints:
+            if endpoint["EndpointStatus"] in ("InService", "Failed"):
+                sagemaker.delete_endpoint(EndpointName=endpoint["EndpointName"])
+        time.sleep(0.1)
+    for config in sagemaker.list_endpoint_configs()["EndpointConfigs"]:
+        sagemaker.delete_endpoint_config(EndpointConfigName=config["EndpointConfigName"])
+    for one in sagemaker.list_models()["Models"]:
+        sagemaker.delete_model(ModelName=one["ModelName"])
+    _idle_consumer(cloud)
+    cloud.clients.lambda_.update_function_configuration(
+        FunctionName=CONSUMER, Environment={"Variables": BEFORE}
+    )
+    _idle_consumer(cloud)
+
+
+def _idle_consumer(cloud: LocalCloud) -> None:
+    while (
+        cloud.clients.lambda_.get_function_configuration(FunctionName=CONSUMER)["LastUpdateStatus"]
+        == "InProgress"
+    ):
+        time.sleep(0.02)
+
+
+class Deployments:
+    """What a test does to the cloud, and what it finds there afterwards."""
+
+    def __init__(self, cloud: LocalCloud) -> None:
+        self.cloud = cloud
+        self.bucket = cloud.outputs["UploadBucketName"]
+
+    def upload(
+        self,
+        archive: Path | bytes,
+        service: str,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        name: str = "model.tar.gz",
+    ) -> Execution:
+        """Upload an archive, and its settings beside it; return the ended execution that the upload started."""
+        known = set(self.executions())
+        key = f"models/{service}/{name}"
+        if settings is not None:
+            body = json.dumps(settings).encode()
+            self.cloud.clients.s3.put_object(
+                Bucket=self.bucket, Key=f"models/{service}/deployment.json", Body=body
+            )
+        content = archive if isinstance(archive, bytes) else archive.read_bytes()
+        self.cloud.clients.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
+        deadline = time.monotonic() + WAIT_S
+        while not (new := [arn for arn in self.executions() if arn not in known]):
+            assert time.monotonic() < deadline, "the upload started no execution"
+            time.sleep(0.05)
+        return self.ended(new[0])
+
+    def start(self, document: Mapping[str, Any]) -> Execution:
+        """Start an execution by hand, as in the console; return it when it has ended."""
+        started = self.cloud.clients.stepfunctions.start_execution(
+            stateMachineArn=self.cloud.outputs["StateMachineArn"], input=json.dumps(document)
+        )
+        return self.ended(started["executionArn"])
+
+    def executions(self) -> list[str]:
+        """Return the ARNs of all executions."""
+        arn = self.cloud.outputs["StateMachineArn"]
+        listed = self.cloud.clients.stepfunctions.list_executions(stateMachineArn=arn)["executions"]
+        return [one["executionArn"] for one in listed]
+
+    def ended(self, arn: str) -> Execution:
+        """Return an execution when it has ended."""
+        deadline = time.monotonic() + WAIT_S
+
+        def wait(seconds: float) -> None:
+            assert time.monotonic() < deadline, f"{arn} has not ended after {WAIT_S} s"
+            time.sleep(seconds)
+
+        return list(execution.follow(self.cloud.clients.stepfunctions, arn, sleep=wait, interval_s=0.1))[-1]
+
+    def resources(self) -> dict[str, list[str]]:
+        """Return the names of everything in SageMaker."""
+        sagemaker = self.cloud.clients.sagemaker
+        return {
+            "endpoints": [one["EndpointName"] for one in sagemaker.list_endpoints()["Endpoints"]],
+            "configs": [
+                one["EndpointConfigName"] for one in sagemaker.list_endpoint_configs()["EndpointConfigs"]
+            ],
+            "models": [one["ModelName"] for one in sagemaker.list_models()["Models"]],
+        }
+
+    def consumer_variables(self) -> dict[str, str]:
+        """Return the consumer's environment."""
+        found = self.cloud.clients.lambda_.get_function_configuration(FunctionName=CONSUMER)
+        return dict(found["Environment"]["Variables"])
+
+    def calls(self, service: str) -> list[str]:
+        """Return the operations of a service that were called, in order."""
+        return [one.call.operation for one in self.cloud.recorded if one.call.service == service]
+
+    def fail(self, *specs: str) -> None:
+        """Put faults in force."""
+        self.cloud.faults.replace([Fault.parse(spec) for spec in specs])
+
+
+NOTHING: dict[str, list[str]] = {"endpoints": [], "configs": [], "models": []}
+
+
+@pytest.fixture
+def deployments(cloud: LocalCloud) -> Deployments:
+    """Return the hands and eyes of a test."""
+    return Deployments(cloud)
+
+
+def tar_of(**members: bytes) -> bytes:
+    """Return a tar.gz with the given members; `_` in a name stands for `/`."""
+    buffer = BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name.replace("__", "/"))
+            info.size = len(content)
+            archive.addfile(info, BytesIO(content))
+    return buffer.getvalue()
