@@ -1,0 +1,33 @@
+"""What holds for all tests: no environment of the machine's, no account, no colour setting reaches them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FAKES = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": "/nonexistent/aws/config",
+    "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent/aws/credentials",
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hermetic_environment() -> Iterator[None]:
+    """Replace every AWS_* variable by a fake, before any other fixture, for the whole session."""
+    with pytest.MonkeyPatch.context() as patch:
+        # AWS_PROFILE, AWS_ENDPOINT_URL and its per-service forms, AWS_SESSION_TOKEN: none may stay.
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name, value in FAKES.items():
+            patch.setenv(name, value)
+        patch.delenv("NO_COLOR", raising=False)
+        yield
