@@ -116,7 +116,7 @@ class Pattern:
         """Return the expression, or None with the reason in `problems`."""
         try:
             re.compile(value)
-        except (re.error, TypeError, RecursionError):
+        except (re.error, TypeError, RecursionError, OverflowError):
             return _refuse(self, value, path, problems)
         return str(value)
 

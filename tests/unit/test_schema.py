@@ -73,6 +73,7 @@ def test_a_good_value_comes_back_as_it_was(check: Check, value: Any) -> None:
         pytest.param(OneOf(("a", "b")), "c", id="none of the set"),
         pytest.param(OneOf(("a", "b")), ["a"], id="list for one of"),
         pytest.param(Pattern(), "(", id="unclosed pattern"),
+        pytest.param(Pattern(), "a{99999999999999999999}", id="pattern that repeats too often"),
         pytest.param(Pattern(), 5, id="number for pattern"),
         pytest.param(Pattern(), ["x"], id="list for pattern"),
         pytest.param(ListOf(Text(), 1, 2), [], id="list too short"),
