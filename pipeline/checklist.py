@@ -5,7 +5,7 @@ Pure: takes an execution as `pipeline.execution` reads it, returns lines. Drawin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,8 @@ class Item:
     states: tuple[str, ...]
     """The states that do it; the last one completes it."""
     evidence: Callable[[Any], str]
+    otherwise: str = ""
+    """Why a deployment that went well may never have come here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def _archive(results: Mapping[str, Any]) -> str:
 def _uploaded(results: Mapping[str, Any]) -> str:
     archive = results["check_archive"]["archive"]
     version = archive.get("version_id")
-    return f"s3://{archive['bucket']}/{archive['key']}" + (f", version {version[:12]}" if version else "")
+    return f"s3://{archive['bucket']}/{archive['key']}" + (f", version {version[:8]}" if version else "")
 
 
 def _model(results: Mapping[str, Any]) -> str:
@@ -76,7 +78,12 @@ def _code(_results: Mapping[str, Any]) -> str:
 
 
 def _role(results: Mapping[str, Any]) -> str:
-    return str(results["plan_deployment"]["requests"]["create_model"]["ExecutionRoleArn"])
+    arn = str(results["plan_deployment"]["requests"]["create_model"]["ExecutionRoleArn"])
+    return arn.rpartition("/")[2]
+
+
+def _policies(_results: Mapping[str, Any]) -> str:
+    return "CreateModel took the role, and the archive could be read with it"
 
 
 def _plan(results: Mapping[str, Any]) -> str:
@@ -110,16 +117,15 @@ def _end_to_end(results: Mapping[str, Any]) -> str:
 
 
 ITEMS: tuple[Item, ...] = (
-    Item("before", "model uploaded to S3", ("CheckArchive",), _uploaded),
     Item("before", "model compressed as tar.gz or zip", ("CheckArchive",), _archive),
-    Item("before", "model is a GGUF at the archive's root", ("CheckArchive",), _model),
+    Item("before", "model uploaded to S3", ("CheckArchive",), _uploaded),
+    Item("before", "model is a GGUF at the root", ("CheckArchive",), _model),
     Item("before", "inference code uploaded to S3", ("CheckArchive",), _code),
-    Item("before", "model fits, names and sizes planned", ("PlanDeployment",), _plan),
-    Item("before", "execution role created, policies attached", ("CreateModel",), _role),
+    Item("before", "model fits the endpoint", ("PlanDeployment",), _plan),
+    Item("before", "execution role created", ("CreateModel",), _role),
+    Item("before", "policies attached", ("CreateModel",), _policies),
     Item("during", "model created", ("CreateModel",), _made("create_model")),
-    Item(
-        "during", "endpoint configuration created", ("CreateEndpointConfig",), _made("create_endpoint_config")
-    ),
+    Item("during", "endpoint configuration created", ("CreateEndpointConfig",), _made("create_endpoint_config")),
     Item("during", "serverless endpoint deployed", ("CreateEndpoint",), _made("create_endpoint")),
     Item(
         "during",
@@ -127,15 +133,23 @@ ITEMS: tuple[Item, ...] = (
         ("WaitForEndpoint", "PollEndpoint", "EndpointReady"),
         lambda results: str(results["poll_endpoint"]["status"]),
     ),
-    Item("after", "inference tested with a sample request", ("SmokeTest",), _tested),
-    Item("after", "consumer Lambda calls the endpoint", ("ReadConsumer", "UpdateConsumer"), _switched),
-    Item("after", "end-to-end functionality tested", ("UpdateConsumer",), _end_to_end),
+    Item("after", "inference tested with a request", ("SmokeTest",), _tested),
+    Item("after", "endpoint metrics monitored", ("MonitorEndpoint",), lambda _results: "", "no alarms are made yet"),
+    Item("after", "consumer Lambda updated", ("ReadConsumer", "UpdateConsumer"), _switched, "no consumer was named"),
+    Item("after", "end-to-end functionality tested", ("UpdateConsumer",), _end_to_end, "no consumer was named"),
 )
+"""The deployment checklist; the lines on the GGUF's place and on the fit are Sealift's own."""
 
 
 def lines(execution: Execution) -> list[Line]:
     """Return the checklist as the execution stands."""
-    return [_line(item, execution) for item in ITEMS]
+    drawn = [_line(item, execution) for item in ITEMS]
+    reached = max((n for n, line in enumerate(drawn) if line.mark is not Mark.PENDING), default=-1)
+    return [
+        # The workflow went past it: it has no part in this deployment.
+        replace(line, mark=Mark.SKIPPED, evidence=item.otherwise) if line.mark is Mark.PENDING and n < reached else line
+        for n, (item, line) in enumerate(zip(ITEMS, drawn, strict=True))
+    ]
 
 
 def _line(item: Item, execution: Execution) -> Line:
@@ -146,9 +160,10 @@ def _line(item: Item, execution: Execution) -> Line:
     if any(state.status == "failed" for state in visited) or (visited and not execution.running):
         return Line(item.group, item.text, Mark.FAILED, seconds, _failure(visited, execution))
     if visited and not _gone_by(visited[-1], execution):
-        return Line(item.group, item.text, Mark.RUNNING, None, _waiting(visited))
+        return Line(item.group, item.text, Mark.RUNNING, None, _waiting(visited, execution))
     if not execution.running:
-        return Line(item.group, item.text, Mark.SKIPPED)
+        why = item.otherwise if execution.status == "SUCCEEDED" else ""
+        return Line(item.group, item.text, Mark.SKIPPED, evidence=why)
     return Line(item.group, item.text, Mark.PENDING)
 
 
@@ -170,8 +185,11 @@ def _failure(visited: list[State], execution: Execution) -> str:
     return errors[-1] if errors else str(execution.error or "")
 
 
-def _waiting(visited: list[State]) -> str:
+def _waiting(visited: list[State], execution: Execution) -> str:
     last = visited[-1]
+    polled = execution.results.get("poll_endpoint")
+    if polled and last.name in ("WaitForEndpoint", "PollEndpoint", "EndpointReady"):
+        return str(polled["status"])
     if last.errors and last.status == "running":
         return f"{last.errors[-1]}, trying again ({len(last.errors)} so far)"
     return ""

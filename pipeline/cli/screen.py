@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, TextIO
 
 from pipeline import settings
-from pipeline.checklist import Mark
+from pipeline.checklist import ITEMS, Mark
 from pipeline.limits import MiB
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ PLAIN_TICKS = {
     Mark.PENDING: " ",
 }
 COLOURS = {Mark.DONE: "32", Mark.FAILED: "31", Mark.SKIPPED: "2", Mark.RUNNING: "33", Mark.PENDING: "2"}
-TEXT_WIDTH = 40
+TEXT_WIDTH = max(len(item.text) for item in ITEMS)
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class Screen:
         """
         while self._shown < len(lines):
             line = lines[self._shown]
-            if not ended and line.mark not in (Mark.DONE, Mark.FAILED):
+            if not ended and line.mark in (Mark.PENDING, Mark.RUNNING):
                 if line.mark is Mark.RUNNING:
                     self.hint(f"  {TICKS[Mark.RUNNING]} {line.text}  {line.evidence}")
                 return

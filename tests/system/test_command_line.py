@@ -170,7 +170,7 @@ def test_up_deploys_what_any_client_uploads_and_leaves_nothing_running(archive: 
         status = process.wait(timeout=30)
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
     assert status == 0
     assert children
