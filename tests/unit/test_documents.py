@@ -1,0 +1,322 @@
+"""The deployment request: three sources, one parser, every mistake at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline import documents
+from pipeline.documents import ArchiveLocation, StackDefaults
+from pipeline.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Requests
+
+ARCHIVE = {"bucket": "uploads", "key": "models/harbour/model.tar.gz"}
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "execution_inputs").glob("*.json"))
+IMAGE = "123456789012.dkr.ecr.{region}.amazonaws.com/llama:1"
+
+
+def errors_of(refusal: pytest.ExceptionInfo[InvalidInput]) -> list[str]:
+    """Return the names of the problems of a refusal, in order."""
+    return [problem.error for problem in refusal.value.problems]
+
+
+def test_one_field_is_enough(defaults: StackDefaults) -> None:
+    """The archive alone gives a whole request; the checklist's figures are the defaults."""
+    request = documents.request({"archive": ARCHIVE}, None, defaults)
+
+    assert set(request) == set(documents.EXECUTION_INPUT.fields)
+    assert request["service"] == "harbour"
+    assert request["max_concurrency"] == 10
+    assert request["timeout_s"] == 60
+    assert request["inference"] == {
+        "n_ctx": 2048,
+        "n_batch": 512,
+        "n_threads": 4,
+        "max_tokens": 150,
+        "temperature": 0.7,
+        "top_p": 0.9,
+    }
+    assert request["smoke_test"]["prompts"]
+    assert request["smoke_test"]["expect"]["min_completion_tokens"] == 1
+    assert request["execution_role_arn"] == defaults["execution_role_arn"]
+    assert [request[name] for name in ("memory_mb", "image_uri", "consumer")] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("document", "sidecar", "service", "concurrency"),
+    [
+        pytest.param({}, None, "harbour", 10, id="default"),
+        pytest.param({}, {"service": "pier", "max_concurrency": 2}, "pier", 2, id="deployment.json"),
+        pytest.param(
+            {"service": "quay"},
+            {"service": "pier", "max_concurrency": 2},
+            "quay",
+            2,
+            id="input over deployment.json",
+        ),
+        pytest.param(
+            {"service": None, "max_concurrency": 3}, {"service": "pier"}, "pier", 3, id="null says nothing"
+        ),
+    ],
+)
+def test_the_first_source_that_says_something_wins(
+    defaults: StackDefaults,
+    document: dict[str, Any],
+    sidecar: dict[str, Any] | None,
+    service: str,
+    concurrency: int,
+) -> None:
+    """The input goes before deployment.json, which goes before the stack; each field by itself."""
+    request = documents.request({"archive": ARCHIVE, **document}, sidecar, defaults)
+
+    assert (request["service"], request["max_concurrency"]) == (service, concurrency)
+
+
+def test_nested_fields_are_merged_one_by_one(defaults: StackDefaults) -> None:
+    """A source that sets one inference figure leaves the others to the next source."""
+    request = documents.request(
+        {"archive": ARCHIVE, "inference": {"n_ctx": 512, "top_p": None}},
+        {"inference": {"n_ctx": 4096, "n_batch": 64, "top_p": 0.5}},
+        defaults,
+    )
+
+    assert [request["inference"][name] for name in ("n_ctx", "n_batch", "top_p", "n_threads")] == [
+        512,
+        64,
+        0.5,
+        4,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stack", "sidecar", "asked", "expected"),
+    [
+        pytest.param(
+            {"consumer_function_name": "of-the-stack"},
+            None,
+            {},
+            ("consumer", "of-the-stack"),
+            id="stack's consumer",
+        ),
+        pytest.param(
+            {"consumer_function_name": "of-the-stack"},
+            None,
+            {"consumer": {"function_name": "other"}},
+            ("consumer", "other"),
+            id="consumer of the input",
+        ),
+        pytest.param(
+            {"execution_role_arn": "arn:aws:iam::123456789012:role/stack"},
+            {"execution_role_arn": "arn:aws:iam::123456789012:role/own"},
+            {},
+            ("execution_role_arn", "arn:aws:iam::123456789012:role/own"),
+            id="role of deployment.json",
+        ),
+        pytest.param(
+            {"image_uri": IMAGE.format(region="us-east-1")},
+            None,
+            {},
+            ("image_uri", IMAGE.format(region="us-east-1")),
+            id="stack's image",
+        ),
+    ],
+)
+def test_the_stack_speaks_last(
+    defaults: StackDefaults,
+    stack: dict[str, str],
+    sidecar: dict[str, Any] | None,
+    asked: dict[str, Any],
+    expected: tuple[str, str],
+) -> None:
+    """What the stack gives holds until somebody says something else."""
+    request = documents.request(
+        {"archive": ARCHIVE, **asked},
+        sidecar,
+        StackDefaults(**{**defaults, **stack}),  # type: ignore[typeddict-item]
+    )
+
+    found = request[expected[0]]
+    assert (found["function_name"] if isinstance(found, dict) else found) == expected[1]
+
+
+def test_mistakes_of_all_sources_are_told_together(defaults: StackDefaults) -> None:
+    """One message has what is wrong with the input and with deployment.json, each with its path."""
+    with pytest.raises(InvalidInput) as refusal:
+        documents.request(
+            {
+                "archive": {"bucket": "uploads"},
+                "memory_mb": 3000,
+                "inference": {"n_ctx": True},
+                "memroy_mb": 1,
+            },
+            {"max_concurrency": 0, "archive": {}},
+            defaults,
+        )
+
+    seen = " | ".join(problem.seen for problem in refusal.value.problems)
+    for part in (
+        "no 'archive.key'",
+        "memory_mb is 3000",
+        "inference.n_ctx is True",
+        "unknown field 'memroy_mb'",
+        "deployment.json.max_concurrency is 0",
+        "unknown field 'deployment.json.archive'",
+    ):
+        assert part in seen
+        assert part in str(refusal.value)
+    assert len(refusal.value.problems) == 6
+
+
+@pytest.mark.parametrize(
+    ("document", "error", "told"),
+    [
+        pytest.param(
+            {"archive": {"bucket": "uploads", "key": "models/harbour/model.gguf"}},
+            "WrongKey",
+            ".tar.gz or .zip",
+            id="key of another format",
+        ),
+        pytest.param(
+            {"archive": {"bucket": "uploads", "key": "model.tar.gz"}},
+            "NoService",
+            "'service'",
+            id="no service",
+        ),
+        pytest.param(
+            {"archive": ARCHIVE, "image_uri": IMAGE.format(region="eu-west-1")},
+            "WrongRegion",
+            "us-east-1",
+            id="image of another region",
+        ),
+    ],
+)
+def test_a_request_must_hold_together(
+    defaults: StackDefaults, document: dict[str, Any], error: str, told: str
+) -> None:
+    """What each field by itself cannot tell is checked on the whole, by name."""
+    with pytest.raises(InvalidInput, match=told.replace(".", r"\.")) as refusal:
+        documents.request(document, None, defaults)
+
+    assert errors_of(refusal) == [error]
+
+
+def test_what_does_not_hold_together_is_told_at_once_too(defaults: StackDefaults) -> None:
+    """Three such mistakes are three problems of one refusal."""
+    with pytest.raises(InvalidInput) as refusal:
+        documents.request(
+            {
+                "archive": {"bucket": "uploads", "key": "model.gguf"},
+                "image_uri": IMAGE.format(region="eu-west-1"),
+            },
+            None,
+            defaults,
+        )
+
+    assert errors_of(refusal) == ["WrongKey", "NoService", "WrongRegion"]
+
+
+def test_a_service_of_the_input_makes_any_folder_good(defaults: StackDefaults) -> None:
+    """The key names a service only when nobody says one."""
+    request = documents.request(
+        {"archive": {"bucket": "uploads", "key": "model.zip"}, "service": "quay"}, None, defaults
+    )
+
+    assert request["service"] == "quay"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [pytest.param(value, id=type(value).__name__) for value in (None, [], "text", 5, True)],
+)
+def test_an_input_that_is_no_object_is_refused(defaults: StackDefaults, document: Any) -> None:
+    """Whatever JSON starts the execution, the answer is InvalidInput."""
+    with pytest.raises(InvalidInput, match="wanted an object"):
+        documents.request(document, None, defaults)
+    with pytest.raises(InvalidInput, match="wanted an object"):
+        documents.archive_location(document)
+
+
+def test_a_sidecar_that_is_no_object_is_refused(defaults: StackDefaults) -> None:
+    """The file is named in the message."""
+    with pytest.raises(InvalidInput, match=r"deployment\.json is \['service'\]"):
+        documents.request({"archive": ARCHIVE}, ["service"], defaults)
+
+
+def test_the_archive_is_found_before_the_rest_is_judged() -> None:
+    """Other mistakes wait until deployment.json was read, so that they are told together with its."""
+    location = documents.archive_location({"archive": {**ARCHIVE, "version_id": "v1"}, "memory_mb": 1})
+
+    assert location == ArchiveLocation("uploads", "models/harbour/model.tar.gz", "v1")
+    assert str(location) == "s3://uploads/models/harbour/model.tar.gz (version v1)"
+
+
+def test_without_an_archive_everything_wrong_is_told_at_once() -> None:
+    """When the archive's own part is wrong there is no deployment.json to wait for."""
+    with pytest.raises(InvalidInput) as refusal:
+        documents.archive_location({"archive": {"bucket": "NOT A BUCKET"}, "memory_mb": 1})
+
+    assert sorted(errors_of(refusal)) == ["MissingField", "WrongValue", "WrongValue"]
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        pytest.param("models/harbour/model.tar.gz", "models/harbour/deployment.json", id="in a folder"),
+        pytest.param("model.tar.gz", "deployment.json", id="at the top"),
+    ],
+)
+def test_the_sidecar_lies_beside_the_archive(key: str, expected: str) -> None:
+    """Same folder, fixed name."""
+    assert documents.sidecar_key(key) == expected
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.name) for path in EXAMPLES])
+def test_an_example_input_is_accepted(path: Path, defaults: StackDefaults) -> None:
+    """What people paste into the console deploys."""
+    assert documents.request(json.loads(path.read_text()), None, defaults)["service"]
+
+
+def test_requests_share_nothing(request_with: Requests) -> None:
+    """Changing one request does not change the defaults of the next."""
+    first = request_with()
+    first["smoke_test"]["max_tokens"] = -1
+    first["inference"]["n_ctx"] = -1
+
+    second = request_with()
+
+    assert (second["smoke_test"]["max_tokens"], second["inference"]["n_ctx"]) == (32, 2048)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        pytest.param("memory_mb", 7168, id="memory above the largest"),
+        pytest.param("memory_mb", 3000, id="memory between two sizes"),
+        pytest.param("max_concurrency", 201, id="concurrency"),
+        pytest.param("timeout_s", 301, id="time-out"),
+        pytest.param("service", "Harbour", id="service in capitals"),
+        pytest.param("service", "a--b", id="service with two hyphens"),
+        pytest.param("hosting", "instance", id="hosting to come"),
+        pytest.param("image_uri", "pytorch:latest", id="image that is not in ECR"),
+        pytest.param("execution_role_arn", "sealift-endpoint", id="role without its ARN"),
+        pytest.param("consumer", {}, id="consumer without a function"),
+        pytest.param("consumer", {"function_name": "f", "variable": "1ST"}, id="variable"),
+        pytest.param("consumer", {"function_name": "f", "alias": "12"}, id="alias that is a version"),
+        pytest.param("smoke_test", {"prompts": []}, id="no prompts"),
+        pytest.param("smoke_test", {"expect": {"matches": "("}}, id="expectation"),
+        pytest.param("inference", {"temperature": 2.5}, id="temperature"),
+        pytest.param("deadline_s", 0, id="deadline"),
+    ],
+)
+def test_a_field_out_of_its_range_is_refused(defaults: StackDefaults, field: str, value: Any) -> None:
+    """Each limit of the checklist and of the platform is checked before anything is made."""
+    with pytest.raises(InvalidInput) as refusal:
+        documents.request({"archive": ARCHIVE, field: value}, None, defaults)
+
+    assert len(refusal.value.problems) == 1
+    assert field in refusal.value.problems[0].seen

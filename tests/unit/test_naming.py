@@ -1,0 +1,107 @@
+"""Names: always ones that AWS takes, and the same for the same content."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import naming
+
+SAGEMAKER_NAME = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
+"""EndpointName, ModelName and EndpointConfigName in SageMaker's service model."""
+EXECUTION_NAME = r"[A-Za-z0-9_-]{1,80}"
+"""StartExecution: what CloudWatch Logs and the console take without complaint."""
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(service=st.from_regex(naming.SERVICE_PATTERN, fullmatch=True), document=VALUES)
+def test_a_resource_name_is_one_that_sagemaker_takes(service: str, document: object) -> None:
+    """Every service that is accepted gives names of at most 63 characters."""
+    name = naming.resource_name(service, naming.digest(document))
+
+    assert re.fullmatch(SAGEMAKER_NAME, name)
+    assert len(name) <= 63
+
+
+@given(key=st.text() | st.text().map("models/{}/model.tar.gz".format), parts=st.tuples(*[st.text()] * 3))
+def test_an_execution_name_is_one_that_step_functions_takes(key: str, parts: tuple[str, str, str]) -> None:
+    """Whatever the event holds, the name fits, and the same event gives the same name."""
+    bucket, version, sequencer = parts
+    name = naming.execution_name(bucket, key, version, sequencer)
+
+    assert re.fullmatch(EXECUTION_NAME, name)
+    assert name == naming.execution_name(bucket, key, version, sequencer)
+
+
+@given(key=st.text() | st.text().map("models/{}/model.tar.gz".format))
+def test_a_service_from_a_key_is_one_that_the_input_takes(key: str) -> None:
+    """A folder of any name gives a good service, or none."""
+    service = naming.service_from_key(key)
+
+    assert service is None or (re.fullmatch(naming.SERVICE_PATTERN, service) and len(service) <= 40)
+
+
+@pytest.mark.parametrize(
+    ("key", "service"),
+    [
+        pytest.param("models/harbour/model.tar.gz", "harbour", id="plain"),
+        pytest.param("models/harbour/v2/model.zip", "harbour", id="deeper"),
+        pytest.param("models/My Harbour (v2)/model.tar.gz", "my-harbour-v2", id="put into shape"),
+        pytest.param("models/" + "a" * 60 + "/model.tar.gz", "a" * 40, id="cut"),
+        pytest.param("models/" + "a" * 39 + "-bcd/model.tar.gz", "a" * 39, id="cut at a hyphen"),
+        pytest.param("models/model.tar.gz", None, id="no folder"),
+        pytest.param("uploads/harbour/model.tar.gz", None, id="another folder"),
+        pytest.param("models//model.tar.gz", None, id="empty folder"),
+        pytest.param("models/---/model.tar.gz", None, id="nothing left"),
+        pytest.param("", None, id="empty"),
+    ],
+)
+def test_the_folder_below_models_names_the_service(key: str, service: str | None) -> None:
+    """`models/<service>/...`, in the letters that names may have."""
+    assert naming.service_from_key(key) == service
+
+
+@given(document=st.dictionaries(st.text(), VALUES, min_size=2, max_size=6), data=st.data())
+def test_a_digest_does_not_depend_on_the_order_of_keys(
+    document: dict[str, object], data: st.DataObject
+) -> None:
+    """Two documents that are equal have one digest."""
+    shuffled = dict(data.draw(st.permutations(list(document.items()))))
+
+    assert naming.digest(shuffled) == naming.digest(document)
+
+
+def test_a_digest_depends_on_every_value() -> None:
+    """Different content, different name; the form is pinned, since names outlive a release."""
+    assert naming.digest({"a": 1}) == "015abd7f5cc5"
+    assert (
+        len({naming.digest(document) for document in ({"a": 1}, {"a": 2}, {"b": 1}, [1], [[1]], None)}) == 6
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(("other", "models/a/m.zip", "v1", "01"), id="bucket"),
+        pytest.param(("uploads", "models/a/n.zip", "v1", "01"), id="key"),
+        pytest.param(("uploads", "models/a/m.zip", "v2", "01"), id="version"),
+        pytest.param(("uploads", "models/a/m.zip", "v1", "02"), id="sequencer"),
+    ],
+)
+def test_another_upload_is_another_execution(other: tuple[str, str, str, str]) -> None:
+    """Each part of the event counts, so that only a true duplicate is refused."""
+    assert naming.execution_name(*other) != naming.execution_name("uploads", "models/a/m.zip", "v1", "01")
+
+
+def test_a_name_that_would_be_too_long_is_no_name() -> None:
+    """A mistake in Sealift itself is loud."""
+    with pytest.raises(ValueError, match="64 characters"):
+        naming.resource_name("a" * 51, "0" * 12)
