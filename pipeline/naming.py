@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline import limits
 
-SERVICE_PATTERN = r"[a-z0-9](-?[a-z0-9]){0,39}"
+SERVICE_PATTERN = r"(?!.{41})[a-z0-9](-?[a-z0-9])*"
 """At most 40 characters, so that `<service>-<digest>` always fits a SageMaker name; single hyphens only."""
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".zip")

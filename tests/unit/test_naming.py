@@ -22,7 +22,13 @@ VALUES = st.recursive(
 )
 
 
-@given(service=st.from_regex(naming.SERVICE_PATTERN, fullmatch=True), document=VALUES)
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+SERVICES = st.text(LETTERS + "-", min_size=1, max_size=80).filter(
+    lambda text: re.fullmatch(naming.SERVICE_PATTERN, text)
+) | st.lists(st.sampled_from(LETTERS), min_size=1, max_size=20).map("-".join)
+
+
+@given(service=SERVICES, document=VALUES)
 def test_a_resource_name_is_one_that_sagemaker_takes(service: str, document: object) -> None:
     """Every service that is accepted gives names of at most 63 characters."""
     name = naming.resource_name(service, naming.digest(document))
@@ -99,6 +105,23 @@ def test_a_digest_depends_on_every_value() -> None:
 def test_another_upload_is_another_execution(other: tuple[str, str, str, str]) -> None:
     """Each part of the event counts, so that only a true duplicate is refused."""
     assert naming.execution_name(*other) != naming.execution_name("uploads", "models/a/m.zip", "v1", "01")
+
+
+@pytest.mark.parametrize(
+    ("service", "good"),
+    [
+        pytest.param("a" * 40, True, id="40 letters"),
+        pytest.param("a" * 41, False, id="41 letters"),
+        pytest.param("a" + "-b" * 19, True, id="39 characters, half of them hyphens"),
+        pytest.param("a" + "-b" * 20, False, id="41 characters, half of them hyphens"),
+        pytest.param("a-", False, id="hyphen at the end"),
+        pytest.param("-a", False, id="hyphen at the beginning"),
+        pytest.param("a--b", False, id="two hyphens"),
+    ],
+)
+def test_a_service_has_at_most_40_characters(service: str, *, good: bool) -> None:
+    """Hyphens count, else a name with many of them would not fit a resource's name."""
+    assert bool(re.fullmatch(naming.SERVICE_PATTERN, service)) is good
 
 
 def test_a_name_that_would_be_too_long_is_no_name() -> None:
