@@ -12,7 +12,19 @@ from typing import Any, TypedDict
 
 from pipeline import limits, naming
 from pipeline.errors import InvalidInput, Problem
-from pipeline.schema import AnyObject, Check, Field, Integer, ListOf, Number, Object, OneOf, Pattern, Text
+from pipeline.schema import (
+    MISSING,
+    AnyObject,
+    Check,
+    Field,
+    Integer,
+    ListOf,
+    Number,
+    Object,
+    OneOf,
+    Pattern,
+    Text,
+)
 
 VERSION = 1
 """Version of the documents between states; raised when a field changes its meaning."""
@@ -266,12 +278,16 @@ def request(document: Any, sidecar: Any, defaults: StackDefaults) -> dict[str, A
     EXECUTION_INPUT.parse(document, "", problems)
     if sidecar is not None:
         DEPLOYMENT_JSON.parse(sidecar, SIDECAR, problems)
+    said = [source for source in (sidecar, document) if isinstance(source, dict)]
+    left: list[Problem] = []
+    parsed = EXECUTION_INPUT.parse(_merge(_stack_part(defaults), *said), "", left)
+    # A field that one source leaves out may stand in another: only the merged whole tells what is missing.
+    problems = [problem for problem in problems if problem.error != MISSING]
+    problems += [problem for problem in left if problem.error == MISSING]
     if problems:
         raise InvalidInput("execution input", problems)
-    merged = _merge(_stack_part(defaults), sidecar or {}, document)
-    parsed = EXECUTION_INPUT.parse(merged, "", problems)
-    if parsed is None or problems:
-        raise InvalidInput("the stack's defaults", problems)
+    if parsed is None or left:
+        raise InvalidInput("the stack's defaults", left)
     for name, check in (("inference", INFERENCE), ("smoke_test", SMOKE_TEST)):
         parsed[name] = _filled(check, parsed[name])
     parsed["service"] = parsed["service"] or naming.service_from_key(parsed["archive"]["key"])

@@ -13,6 +13,9 @@ from typing import Any, Protocol
 
 from pipeline.errors import Problem
 
+MISSING = "MissingField"
+"""The name of the problem that a required field is not there."""
+
 
 class Check(Protocol):
     """Accepts or refuses one JSON value."""
@@ -182,9 +185,7 @@ class Object:
                 parsed[name] = known.check.parse(given, here, problems)
             elif known.required:
                 problems.append(
-                    Problem(
-                        "MissingField", f"no {here!r}", known.check.wanted, f"add {here!r}: {known.meaning}"
-                    )
+                    Problem(MISSING, f"no {here!r}", known.check.wanted, f"add {here!r}: {known.meaning}")
                 )
             else:
                 parsed[name] = known.default

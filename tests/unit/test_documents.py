@@ -111,6 +111,13 @@ def test_nested_fields_are_merged_one_by_one(defaults: StackDefaults) -> None:
             id="consumer of the input",
         ),
         pytest.param(
+            {"consumer_function_name": "of-the-stack"},
+            {"consumer": {"alias": "live"}},
+            {"consumer": {"test_event": {"prompt": "Hello."}}},
+            ("consumer", "of-the-stack"),
+            id="the stack's function, called as others say",
+        ),
+        pytest.param(
             {"execution_role_arn": "arn:aws:iam::123456789012:role/stack"},
             {"execution_role_arn": "arn:aws:iam::123456789012:role/own"},
             {},
@@ -170,6 +177,21 @@ def test_mistakes_of_all_sources_are_told_together(defaults: StackDefaults) -> N
         assert part in seen
         assert part in str(refusal.value)
     assert len(refusal.value.problems) == 6
+
+
+def test_what_no_source_gives_is_missing(defaults: StackDefaults) -> None:
+    """A field that must be there may come from any source, and is missed once when it comes from none."""
+    with pytest.raises(InvalidInput) as refusal:
+        documents.request(
+            {"archive": ARCHIVE, "consumer": {"alias": "live"}, "memory_mb": 1},
+            {"consumer": {"variable": "ENDPOINT"}},
+            defaults,
+        )
+
+    assert [problem.seen for problem in refusal.value.problems] == [
+        "memory_mb is 1",
+        "no 'consumer.function_name'",
+    ]
 
 
 @pytest.mark.parametrize(
