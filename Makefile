@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := pipeline tasks state_machine
 PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --require-hashes
 
-.PHONY: help setup demo test check lint types linters package definition lock format clean
+.PHONY: help setup demo test check lint types linters docs-check package definition docs lock format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,7 +66,7 @@ $(DEMO)/demo.gguf: examples/tiny_gguf.py | $(VENV)/.ready
 test: $(VENV)/.ready ## run all tests
 	$(BIN)/python -m pytest
 
-check: lint types linters test ## everything that must hold; what CI runs
+check: lint types linters docs-check test ## everything that must hold; what CI runs
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -79,6 +79,9 @@ linters: $(VENV)/.ready tools/asl/node_modules/.ready
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/statelint state_machine/deploy.asl.json
 	$(BIN)/node tools/asl/node_modules/asl-validator/dist/bin/asl-validator.js --json-path state_machine/deploy.asl.json
+
+docs-check: $(DEMO)/model.tar.gz
+	$(BIN)/python -W ignore tools/docs.py --check
 
 tools/asl/node_modules/.ready: tools/asl/package-lock.json | $(VENV)/.ready
 	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix tools/asl --ignore-scripts --no-audit --no-fund 2>&1 \
@@ -96,6 +99,9 @@ package: $(VENV)/.ready ## lay out the Lambdas' code in .build/lambda, where `sa
 format: $(VENV)/.ready ## let ruff lay out the code
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+
+docs: $(DEMO)/model.tar.gz ## rewrite the generated parts of the documents
+	$(BIN)/python -W ignore tools/docs.py
 
 lock: $(VENV)/.python ## resolve the dependencies again and lock them with hashes
 	$(BIN)/python -m pip install --quiet uv

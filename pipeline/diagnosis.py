@@ -146,7 +146,7 @@ RULES = (
     ),
 )
 
-_FALLBACK: dict[str, tuple[str, str]] = {
+FALLBACK: dict[str, tuple[str, str]] = {
     "InvalidInput": (
         "the execution's input is not a deployment request",
         "correct the input and start again",
@@ -270,7 +270,7 @@ def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[s
                 return Diagnosis(
                     error, state, rule.cause, what, _why(rule.why, found, told), rule.fix, evidence
                 )
-    why, fix = _FALLBACK.get(
+    why, fix = FALLBACK.get(
         error, ("the cause is not one that Sealift knows", "read the log of the state's function")
     )
     return Diagnosis(error, state, error, what, why, fix, evidence)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import checklist, documents, execution
+from pipeline import checklist, consumer, documents, execution
 from pipeline.cli.screen import Progress, Screen
 from pipeline.errors import InvalidInput, Problem, ServiceUnavailable
 from pipeline.local.cloud import CONSUMER, LocalCloud, Settings, scaled
@@ -185,6 +185,6 @@ def _conclude(ended: Execution, screen: Screen) -> None:
         screen.say(f"  endpoint  {exchange['answer']}")
     switched = results.get("update_consumer")
     if switched:
-        screen.say(f"  consumer  {json.dumps(switched['answer'], ensure_ascii=False)}")
+        screen.say(f"  consumer  {consumer.said(switched['answer'])}")
     else:
         screen.say(f"  no consumer was switched; the example is {CONSUMER}")

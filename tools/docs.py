@@ -1,0 +1,121 @@
+"""Write the generated parts of the documents, or check that they are true.
+
+    python tools/docs.py           write them
+    python tools/docs.py --check   exit with 1 when one differs
+
+A part stands between `<!-- begin NAME -->` and `<!-- end NAME -->`. The demo's output is run anew when it is
+written; the check compares it with numbers, names and times taken out.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline import diagnosis, errors, resources
+
+TOP = Path(__file__).resolve().parents[1]
+DEMO = [sys.executable, "-m", "pipeline", "local", "run", ".cache/demo/model.tar.gz", "--input", "examples/demo.json"]
+WIDTH = {"COLUMNS": "120"}
+"""Wide enough that no generated name is broken in two."""
+
+
+def workflow() -> str:
+    """Draw the state machine as Mermaid."""
+    definition = json.loads(resources.definition().read_text())
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {definition['StartAt']}"]
+    for name, state in definition["States"].items():
+        if state["Type"] == "Choice":
+            targets = [(choice["Next"], _condition(choice)) for choice in state["Choices"]]
+            targets.append((state["Default"], "otherwise"))
+        else:
+            targets = [(state["Next"], "")] if "Next" in state else [("[*]", "")]
+        lines += [f"    {name} --> {target}{f': {label}' if label else ''}" for target, label in dict(targets).items()]
+    caught = [name for name, state in definition["States"].items() if _goes_to_diagnose(state)]
+    lines.append(f"    note right of Diagnose: any failure of {', '.join(caught)}")
+    return "\n".join([*lines, "```"])
+
+
+def _condition(choice: dict[str, object]) -> str:
+    if "StringEquals" in choice:
+        return str(choice["StringEquals"])
+    return "deadline" if any(key.startswith("Timestamp") for key in choice) else "none"
+
+
+def _goes_to_diagnose(state: dict[str, object]) -> bool:
+    catches = state.get("Catch", [])
+    return isinstance(catches, list) and any(catch["Next"] == "Diagnose" for catch in catches)
+
+
+def failures() -> str:
+    """List every error with what it means and what to do."""
+    rows = ["| error | what it means | what to do |", "|---|---|---|"]
+    for branch, otherwise in (
+        (errors.Refused, "change what the message names; it is never retried"),
+        (errors.Failed, "everything this execution made is gone; correct what the message names"),
+        (errors.NotNow, "it was retried until the bound in the state machine; start again later"),
+    ):
+        for name in errors.names(branch):
+            meaning = (getattr(errors, name).__doc__ or "").splitlines()[0]
+            _, fix = diagnosis.FALLBACK.get(name, ("", otherwise))
+            rows.append(f"| `{name}` | {meaning} | {fix} |")
+    return "\n".join(rows)
+
+
+def demo() -> str:
+    """Run the demo and return what it prints."""
+    done = subprocess.run(DEMO, cwd=TOP, capture_output=True, text=True, check=True, env=_environment())
+    lines = ["```console", "$ make demo"]
+    lines += [f"sealift {' '.join(DEMO[3:])}", *done.stdout.rstrip().splitlines(), "```"]
+    return "\n".join(lines)
+
+
+def _environment() -> dict[str, str]:
+    from pipeline.settings import process_environment
+
+    return {**process_environment(), **WIDTH}
+
+
+def normal(text: str) -> str:
+    """Take out what differs from one run to the next: times, ports, sizes, generated names and line breaks."""
+    text = re.sub(r"[0-9A-Za-z]{12,}", "ID", text)
+    text = re.sub(r"[0-9a-f]{8}", "ID", text)
+    text = re.sub(r"\d+(\.\d+)?", "N", text)
+    return re.sub(r"\s+", "", text)
+
+
+PARTS: dict[str, Callable[[], str]] = {"workflow": workflow, "failures": failures, "demo": demo}
+
+
+def rewritten(text: str, made: dict[str, str]) -> str:
+    """Return a document with its generated parts as they are made now."""
+
+    def replace(match: re.Match[str]) -> str:
+        name = match[1]
+        old, new = match[2].strip(), made.setdefault(name, PARTS[name]())
+        same = normal(old) == normal(new) if name == "demo" else old == new
+        return match[0] if same else f"<!-- begin {name} -->\n{new}\n<!-- end {name} -->"
+
+    return re.sub(r"<!-- begin (\w+) -->\n(.*?)<!-- end \1 -->", replace, text, flags=re.DOTALL)
+
+
+def main() -> int:
+    """Write or check."""
+    stale, made = [], {}
+    for path in (TOP / "README.md", TOP / "DESIGN.md"):
+        text = path.read_text()
+        new = rewritten(text, made)
+        if new != text:
+            stale.append(path.name)
+            if "--check" not in sys.argv:
+                path.write_text(new)
+    if stale and "--check" in sys.argv:
+        print(f"generated parts differ in {', '.join(stale)}; run `make docs`", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
