@@ -6,6 +6,7 @@ tar and zip. It refuses to decode archives: `tars` and `zips` announce the membe
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
@@ -42,6 +43,13 @@ class Sink(Protocol):
         """Take note that the member has ended."""
 
 
+class Register(Protocol):
+    """Is told of every member as it begins."""
+
+    def enter(self, name: bytes, size: int, kind: Kind, at: int | None = None) -> Sink | None:
+        """Take note of a member; return a sink when its data is wanted."""
+
+
 class Census:
     """Every member announced so far, and what is wrong with them."""
 
@@ -53,7 +61,7 @@ class Census:
         self._parents: set[str] = set()
         self._readers: dict[str, _HeaderReader] = {}
 
-    def enter(self, name: bytes, size: int, kind: Kind) -> Sink | None:
+    def enter(self, name: bytes, size: int, kind: Kind, at: int | None = None) -> Sink | None:
         """Take note of a member; return a sink when its data is wanted."""
         if len(self.members) >= self._rules.max_members:
             raise Unreadable(
@@ -63,7 +71,7 @@ class Census:
                 PACK,
             )
         path, problem = placed(name, self._rules)
-        member = Member(path, size, kind)
+        member = Member(path, size, kind, at=at)
         self.members.append(member)
         if problem is None and path == "." and kind != "directory":
             problem = Problem("MemberWithoutName", f"a {kind} called {path!r}", "a name", PACK)
@@ -75,6 +83,8 @@ class Census:
         if is_root_gguf(member):
             self._readers[path] = _HeaderReader(member, self.findings)
             return self._readers[path]
+        if kind == "file" and path.startswith("code/"):
+            return _Hasher(self.members, len(self.members) - 1)
         return None
 
     def reading(self) -> bool:
@@ -295,6 +305,21 @@ class _HeaderReader:
     def _add(self, problem: Problem) -> None:
         self.open = False
         self._findings.add(replace(problem, seen=f"{self.member.path!r}: {problem.seen}"))
+
+
+class _Hasher:
+    """Computes the SHA-256 of one member, so that code can be compared without unpacking it."""
+
+    def __init__(self, members: list[Member], index: int) -> None:
+        self._members = members
+        self._index = index
+        self._hash = hashlib.sha256()
+
+    def write(self, data: Buffer) -> None:
+        self._hash.update(data)
+
+    def close(self) -> None:
+        self._members[self._index] = replace(self._members[self._index], sha256=self._hash.hexdigest())
 
 
 def is_root_gguf(member: Member) -> bool:

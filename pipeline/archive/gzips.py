@@ -201,9 +201,9 @@ class GzipDecoder:
                 "equal lengths",
                 f"the archive was damaged on its way: {_UPLOAD_AGAIN}",
             )
-        if self.seam is not None and self.members == 1:
-            if self._length != self.seam.plain_length + self.seam.rest_length:
-                raise self._wrong_seam(self.seam)
+        seam = self.seam if self.members == 1 else None
+        if seam is not None and self._length != seam.plain_length + seam.rest_length:
+            raise self._wrong_seam(seam)
         return data[missing:]
 
     def _read_next(self, data: bytes) -> bytes:

@@ -26,14 +26,16 @@ AHEAD: Final = 6
 """Pieces in memory at once: 24 MiB."""
 
 
-def read_ahead(source: Source, *, piece_bytes: int = PIECE_BYTES) -> Generator[bytes, None, None]:
-    """Yield a source from its first byte to its last; raise what the first failed read raised."""
-    starts = iter(range(0, source.size, piece_bytes))
+def read_ahead(
+    source: Source, *, start: int = 0, end: int | None = None, piece_bytes: int = PIECE_BYTES
+) -> Generator[bytes, None, None]:
+    """Yield the bytes of a source from `start` to `end`; raise what the first failed read raised."""
+    end = source.size if end is None else end
     pending: deque[Future[bytes]] = deque()
     with ThreadPoolExecutor(WORKERS, "read-ahead") as pool:
         try:
-            for start in starts:
-                pending.append(pool.submit(source.read, start, piece_bytes))
+            for at in range(start, end, piece_bytes):
+                pending.append(pool.submit(source.read, at, min(piece_bytes, end - at)))
                 if len(pending) >= AHEAD:
                     yield pending.popleft().result()
             while pending:

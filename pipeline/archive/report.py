@@ -30,6 +30,10 @@ class Member:
     path: str
     size: int
     kind: Kind = "file"
+    sha256: str | None = None
+    """Of a file under ``code/`` that was read to its end."""
+    at: int | None = None
+    """Where its header ends in the plain bytes of a tar."""
 
     def to_json(self) -> dict[str, object]:
         """Return the member as a JSON object."""

@@ -14,7 +14,7 @@ from pipeline.archive.formats import BLOCK, described, tar_checksum_fits
 from pipeline.archive.report import Kind, Unreadable
 
 if TYPE_CHECKING:
-    from pipeline.archive.census import Census, Sink
+    from pipeline.archive.census import Register, Sink
     from pipeline.archive.rules import Rules
 
 _ZEROS: Final = bytes(BLOCK)
@@ -47,7 +47,7 @@ class _Expecting(Enum):
 class TarReader:
     """Reads plain pieces of any size; feed it in order, then call `finish`."""
 
-    def __init__(self, census: Census, rules: Rules) -> None:
+    def __init__(self, census: Register, rules: Rules) -> None:
         self.plain_bytes = 0
         self._census = census
         self._rules = rules
@@ -57,6 +57,7 @@ class TarReader:
         self._padding = 0
         self._sink: Sink | None = None
         self._headers = 0
+        self._position = 0
         self._extension = b""
         self._name: bytes | None = None
         self._link: bytes | None = None
@@ -73,6 +74,8 @@ class TarReader:
         self.plain_bytes += len(piece)
         view = memoryview(piece)
         while view:
+            # What is left of this piece has not been looked at: a member begins right before it.
+            self._position = self.plain_bytes - len(view)
             if self._expecting is _Expecting.DATA:
                 view = self._take_data(view)
             elif self._expecting is _Expecting.PADDING:
@@ -127,6 +130,7 @@ class TarReader:
     def _take_block(self, view: memoryview) -> memoryview:
         wanted = self._left if self._expecting is _Expecting.EXTENSION else BLOCK
         taken = view[: wanted - len(self._held)]
+        self._position += len(taken)
         self._held += taken
         if len(self._held) == wanted:
             block = bytes(self._held)
@@ -242,7 +246,7 @@ class TarReader:
         if kind in {"symlink", "hardlink", "device", "fifo"}:
             # Their size says nothing about data: there is none.
             size = 0
-        self._sink = self._census.enter(name, size, kind)
+        self._sink = self._census.enter(name, size, kind, self._position)
         self._path = name[:99].decode("utf-8", "backslashreplace")
         if typeflag == b"S":
             raise self._damaged("a sparse file in GNU's old format, whose length is not where others have it")

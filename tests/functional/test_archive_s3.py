@@ -9,8 +9,9 @@ import shutil
 import struct
 import subprocess
 import tarfile
+import zipfile
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 import pytest
@@ -18,9 +19,11 @@ from botocore.exceptions import ClientError, ResponseStreamingError
 from botocore.stub import Stubber
 from moto import mock_aws
 
+from pipeline.archive.assembly import assemble
 from pipeline.archive.inspect import inspect
 from pipeline.archive.pack import pack
-from pipeline.archive.sources import S3Source
+from pipeline.archive.rules import Rules
+from pipeline.archive.sources import BytesSource, S3Source
 from pipeline.archive.verify import verify
 from pipeline.errors import AccessDenied, ArchiveNotFound, InvalidArchive
 
@@ -29,6 +32,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
+
+    from pipeline.archive.assembly import Choice
+    from pipeline.archive.report import ArchiveReport
+    from pipeline.archive.splice import Written
 
 BUCKET = "uploads"
 KEY = "models/demo/model.tar.gz"
@@ -308,3 +315,280 @@ def _tool(name: str) -> str:
     found = shutil.which(name)
     assert found, f"{name} is needed to compare with"
     return found
+
+
+# -- code/ put into archives that lie there
+
+ARTIFACTS = "artifacts"
+CODE = {"code/inference.py": b"new\n", "code/lib/x.so": b"\x7fELF" * 100}
+LARGE = model(1 << 22)
+
+
+def uploaded(client: S3Client, data: bytes, key: str = KEY) -> tuple[S3Source, ArchiveReport]:
+    """Return an archive in the bucket, and what the whole pass says of it."""
+    client.put_object(Bucket=BUCKET, Key=key, Body=data)
+    source = S3Source(client, BUCKET, key)
+    return source, verify(source, rules=Rules(code_required=False, zip_deployable=True))
+
+
+def assembled(client: S3Client, source: S3Source, report: ArchiveReport) -> tuple[Choice, Written | None]:
+    """Put `CODE` into an archive."""
+    if ARTIFACTS not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+        client.create_bucket(Bucket=ARTIFACTS)
+    return assemble(client, source, report, CODE, bucket=ARTIFACTS)
+
+
+def fetched(client: S3Client, written: Written | None) -> bytes:
+    """Return the new archive."""
+    assert written is not None
+    return client.get_object(Bucket=written.target.bucket, Key=written.target.key)["Body"].read()
+
+
+def contents(data: bytes) -> dict[str, bytes]:
+    """Return the files that Python's tarfile sees."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        return {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}  # type: ignore[union-attr]
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    """Return a deflated zip."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def halves(data: bytes) -> tuple[bytes, bytes]:
+    """Return two pieces that do not end where a block of the tar does."""
+    return data[:99999], data[99999:]
+
+
+def packed(tmp_path: Path, weights: bytes, code: dict[str, bytes]) -> bytes:
+    """Return an archive of ours."""
+    (tmp_path / "model.gguf").write_bytes(weights)
+    rules = Rules(code_required=False)
+    return pack(tmp_path / "model.gguf", tmp_path / "o.tar.gz", code=code, rules=rules).path.read_bytes()
+
+
+@pytest.mark.parametrize("weights", [pytest.param(LARGE, id="16 MiB"), pytest.param(model(), id="1 MiB")])
+def test_code_is_spliced_into_an_archive_without_any(client: S3Client, weights: bytes) -> None:
+    """One gzip member comes out, with our code before the original's members, and is verified as such."""
+    data = archive({"model.gguf": weights})
+
+    choice, written = assembled(client, *uploaded(client, data))
+
+    assert choice.way == "splice"
+    new = fetched(client, written)
+    assert contents(new) == {**CODE, "model.gguf": weights}
+    report = verify(BytesSource(new))
+    assert (report.verdict, report.gzip_members) == ("accepted", 1)
+    assert written is not None
+    assert (written.size, report.seam) == (len(new), written.seam)
+    assert written.bytes_moved < 13 << 20
+
+
+def test_the_weights_are_copied_by_s3_itself(client: S3Client) -> None:
+    """Of a large archive only what fills the first part goes through here."""
+    weights = model(12 << 20)
+    source, report = uploaded(client, archive({"model.gguf": weights}))
+
+    _, written = assembled(client, source, report)
+
+    assert written is not None
+    assert written.bytes_moved <= 11 << 20
+    assert written.parts >= 3
+
+
+def test_older_code_of_ours_is_replaced(client: S3Client, tmp_path: Path) -> None:
+    """The model's part is taken over from the seam on, again and again."""
+    old = packed(tmp_path, LARGE, {"code/inference.py": b"old\n", "code/gone.py": b""})
+    for _ in range(2):
+        choice, written = assembled(client, *uploaded(client, old))
+
+        assert choice.way == "splice"
+        old = fetched(client, written)
+        assert contents(old) == {**CODE, "model.gguf": LARGE}
+        old = packed(tmp_path, LARGE, {"code/other.py": b"again\n"})
+
+
+def test_what_was_spliced_can_be_spliced_again(client: S3Client) -> None:
+    """A foreign archive becomes one of ours: its next code goes the same way."""
+    _, first = assembled(client, *uploaded(client, archive({"model.gguf": LARGE, "LICENSE": b"free"})))
+    source, report = uploaded(client, fetched(client, first))
+
+    choice, second = assemble(client, source, report, {"code/inference.py": b"newer\n"}, bucket=ARTIFACTS)
+
+    assert choice.way == "splice"
+    assert contents(fetched(client, second)) == {
+        "code/inference.py": b"newer\n",
+        "model.gguf": LARGE,
+        "LICENSE": b"free",
+    }
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["packed", "foreign"])
+def test_an_archive_that_holds_this_code_is_left_alone(client: S3Client, tmp_path: Path, ours: bool) -> None:
+    """Nothing is written when nothing would change."""
+    data = packed(tmp_path, model(), CODE) if ours else archive({"model.gguf": model(), **CODE})
+
+    choice, written = assembled(client, *uploaded(client, data))
+
+    assert (choice.way, written) == ("as is", None)
+    assert client.list_objects_v2(Bucket=ARTIFACTS)["KeyCount"] == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "data"),
+    [
+        pytest.param("m.zip", zipped({"model.gguf": LARGE, "code/inference.py": b"old"}), id="zip"),
+        pytest.param(
+            KEY, archive({"code/inference.py": b"old", "model.gguf": LARGE}), id="foreign code before"
+        ),
+        pytest.param(
+            KEY, archive({"model.gguf": LARGE, "code/inference.py": b"old"}), id="foreign code behind"
+        ),
+        pytest.param(
+            KEY,
+            b"".join(
+                gzip.compress(part, 1) for part in halves(gzip.decompress(archive({"model.gguf": LARGE})))
+            ),
+            id="two gzip members",
+        ),
+    ],
+)
+def test_what_cannot_be_spliced_is_rewritten(client: S3Client, key: str, data: bytes) -> None:
+    """The new archive is one of ours, with this code and the old one's other files."""
+    choice, written = assembled(client, *uploaded(client, data, key))
+
+    assert choice.way == "transcode"
+    new = fetched(client, written)
+    assert contents(new) == {**CODE, "model.gguf": LARGE}
+    report = verify(BytesSource(new))
+    assert (report.verdict, report.gzip_members) == ("accepted", 1)
+    assert written is not None
+    assert (written.size, written.seam) == (len(new), report.seam)
+
+
+def test_a_model_in_a_directory_is_moved_only_when_asked(client: S3Client) -> None:
+    """Mending is the user's decision."""
+    client.create_bucket(Bucket=ARTIFACTS)
+    source, report = uploaded(client, archive({"models/m.gguf": model(), "README": b"x"}))
+
+    choice, written = assemble(client, source, report, CODE, bucket=ARTIFACTS, mend=True)
+
+    assert choice.way == "transcode"
+    assert contents(fetched(client, written)) == {**CODE, "m.gguf": model(), "README": b"x"}
+    assert [problem.error for problem in report.problems] == ["ModelNotAtRoot"]
+
+
+def test_two_models_are_not_mended_into_one(client: S3Client) -> None:
+    """What would overwrite something is refused by name."""
+    source, report = uploaded(client, archive({"a/m.gguf": model(), "b/m.gguf": model()}))
+
+    with pytest.raises(InvalidArchive, match=r"two models that would both become 'm\.gguf'"):
+        assemble(client, source, report, CODE, bucket=ARTIFACTS, mend=True)
+
+
+def test_the_same_work_is_not_done_twice(client: S3Client) -> None:
+    """A retry finds what the first attempt wrote, under a key made of the content."""
+    source, report = uploaded(client, archive({"model.gguf": LARGE}))
+
+    _, first = assembled(client, source, report)
+    _, second = assembled(client, source, report)
+
+    assert first is not None
+    assert second is not None
+    assert second.target == first.target
+    assert (second.bytes_moved, second.parts) == (0, 0)
+
+
+def test_a_damaged_archive_leaves_nothing_behind(client: S3Client) -> None:
+    """Damage that shows while rewriting aborts the upload."""
+    good = zipped({"model.gguf": LARGE})
+    _, report = uploaded(client, good, "m.zip")
+    bad = bytearray(good)
+    bad[len(bad) // 2] ^= 1
+    broken, _ = uploaded(client, bytes(bad), "m.zip")
+
+    with pytest.raises(InvalidArchive):
+        assembled(client, broken, report)
+
+    assert client.list_objects_v2(Bucket=ARTIFACTS)["KeyCount"] == 0
+    assert not client.list_multipart_uploads(Bucket=ARTIFACTS).get("Uploads")
+
+
+class Completing:
+    """S3, but for the answer to CompleteMultipartUpload."""
+
+    def __init__(self, client: S3Client, code: str, *, works: bool) -> None:
+        self._client = client
+        self._code = code
+        self._works = works
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._client, name)
+
+    def complete_multipart_upload(self, **request: Any) -> None:
+        """Fail, perhaps after it has worked."""
+        if self._works:
+            self._client.complete_multipart_upload(**request)
+        status = 404 if self._code == "NoSuchUpload" else 500
+        raise ClientError(
+            {"Error": {"Code": self._code}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
+            "CompleteMultipartUpload",
+        )
+
+
+@pytest.mark.parametrize("code", ["InternalError", "NoSuchUpload"])
+def test_a_completion_that_worked_and_said_otherwise_is_believed_by_its_object(
+    client: S3Client, code: str
+) -> None:
+    """The object is there with the right size and content, so the work is done."""
+    source, report = uploaded(client, archive({"model.gguf": LARGE}))
+
+    _, written = assembled(cast("S3Client", Completing(client, code, works=True)), source, report)
+
+    assert contents(fetched(client, written)) == {**CODE, "model.gguf": LARGE}
+
+
+def test_a_completion_that_failed_leaves_nothing_behind(client: S3Client) -> None:
+    """The upload is aborted, and the error passes."""
+    source, report = uploaded(client, archive({"model.gguf": LARGE}))
+
+    with pytest.raises(ClientError):
+        assembled(cast("S3Client", Completing(client, "InternalError", works=False)), source, report)
+
+    assert client.list_objects_v2(Bucket=ARTIFACTS)["KeyCount"] == 0
+    assert not client.list_multipart_uploads(Bucket=ARTIFACTS).get("Uploads")
+
+
+READER = """
+import java.io.*; import java.nio.file.*; import java.util.zip.*;
+public class Reader { public static void main(String[] a) throws Exception {
+  try (InputStream in = new GZIPInputStream(Files.newInputStream(Path.of(a[0])))) {
+    in.transferTo(Files.newOutputStream(Path.of(a[1])));
+  } } }
+"""
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["older code replaced", "code added"])
+def test_other_tools_read_a_spliced_archive(client: S3Client, tmp_path: Path, ours: bool) -> None:
+    """gzip, GNU tar and Java take it for one archive and give the model back byte for byte."""
+    old = packed(tmp_path, LARGE, {"code/inference.py": b"old\n"}) if ours else archive({"model.gguf": LARGE})
+    _, written = assembled(client, *uploaded(client, old))
+    path = tmp_path / "spliced.tar.gz"
+    path.write_bytes(fetched(client, written))
+    out = tmp_path / "out"
+    out.mkdir()
+
+    subprocess.run([_tool("gzip"), "-t", str(path)], check=True)
+    subprocess.run([_tool("tar"), "-xzf", str(path), "-C", str(out)], check=True)
+    (tmp_path / "Reader.java").write_text(READER)
+    if shutil.which("javac"):
+        command = [_tool("java"), str(tmp_path / "Reader.java"), str(path), str(tmp_path / "plain.tar")]
+        subprocess.run(command, check=True)
+        assert contents((tmp_path / "plain.tar").read_bytes()) == {**CODE, "model.gguf": LARGE}
+
+    assert (out / "model.gguf").read_bytes() == LARGE
+    assert {name: (out / name).read_bytes() for name in CODE} == CODE

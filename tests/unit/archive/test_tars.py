@@ -35,8 +35,8 @@ class Listing:
         self.data: dict[bytes, bytearray] = {}
         self.census.enter = self._enter  # type: ignore[method-assign]
 
-    def _enter(self, name: bytes, size: int, kind: str) -> _Kept:
-        Census.enter(self.census, name, size, kind)  # type: ignore[arg-type]
+    def _enter(self, name: bytes, size: int, kind: str, at: int | None = None) -> _Kept:
+        Census.enter(self.census, name, size, kind, at)  # type: ignore[arg-type]
         self.data[name] = bytearray()
         return _Kept(self.data[name])
 
@@ -89,6 +89,9 @@ def test_every_format_is_listed_as_tarfile_lists_it(members: dict[str, bytes], f
 
     ours = listing.read(out.getvalue(), step)
 
+    assert all(
+        out.getvalue()[m.at : m.at + m.size] == data for m, (_, data) in zip(ours, theirs, strict=True)
+    )
     assert [(member.path, member.size) for member in ours] == [(name, len(data)) for name, data in theirs]
     assert [(name.decode(), bytes(data)) for name, data in listing.data.items()] == theirs
 

@@ -1,0 +1,228 @@
+"""An archive written anew on its way through: a zip, foreign ``code/``, several gzip members.
+
+Owns the rewriting of what cannot be spliced, with a bounded amount of it in memory. Every checksum of the old
+archive is compared before the new one is completed. It refuses what the rules refuse, and mends nothing
+unasked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pipeline.archive import deflate, zips
+from pipeline.archive.census import placed
+from pipeline.archive.gzips import GzipDecoder
+from pipeline.archive.parts import END_OF_TAR, CodePart, padding, tar_header
+from pipeline.archive.readahead import read_ahead
+from pipeline.archive.report import ArchiveReport, Kind, Unreadable
+from pipeline.archive.rules import MIB, Rules
+from pipeline.archive.seams import EXTRA_BYTES, Seam
+from pipeline.archive.splice import Written
+from pipeline.archive.tars import TarReader
+from pipeline.archive.uploads import MIN_PART, MultipartUpload
+from pipeline.errors import InvalidArchive, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mypy_boto3_s3 import S3Client
+
+    from pipeline.archive.deflate import Buffer
+    from pipeline.archive.sources import S3Source
+    from pipeline.archive.uploads import Target
+
+    Progress = Callable[[int, int], None]
+
+PART_BYTES: Final = 16 * MIB
+"""Ten thousand of them make 160 GB."""
+_UNDER_WAY: Final = 3
+"""Parts being uploaded while the next one is filled: 64 MiB in all."""
+
+
+def kept(report: ArchiveReport, *, mend: bool = False) -> dict[str, str]:
+    """Return which files the new archive takes over: path in the old one to path in the new one.
+
+    Directories need no entries, ``code/`` is ours; with `mend` a model in a directory moves to the root.
+
+    Raises:
+        InvalidArchive: two files would come to lie in one place.
+    """
+    paths: dict[str, str] = {}
+    for member in report.members:
+        if member.kind != "file" or member.path.split("/")[0] == "code":
+            continue
+        nested = "/" in member.path and member.path.endswith(".gguf")
+        path = member.path.rsplit("/", 1)[-1] if mend and nested else member.path
+        if path in paths.values():
+            raise InvalidArchive(report.name, [_collision(path)])
+        paths[member.path] = path
+    return paths
+
+
+def transcode(
+    client: S3Client,
+    source: S3Source,
+    report: ArchiveReport,
+    code: CodePart,
+    target: Target,
+    *,
+    rules: Rules | None = None,
+    mend: bool = False,
+    progress: Progress | None = None,
+) -> Written:
+    """Write a new archive of an old one's files and this code; do nothing when it is there already.
+
+    Raises:
+        InvalidArchive: the old archive turned out to be damaged; the new one is not there.
+    """
+    paths = kept(report, mend=mend)
+    sizes = {member.path: member.size for member in report.members if member.path in paths}
+    seam = _seam(code, paths, sizes)
+    size = seam.offset + deflate.stored_length(seam.rest_length) + deflate.TRAILER_BYTES
+    if target.holds(client, size):
+        return Written(target, size, seam, 0, 0)
+    before = source.bytes_read
+    with MultipartUpload(client, target) as upload:
+        writer = _Writer(upload, seam, code)
+        relay = _Relay(writer, paths, rules or Rules())
+        try:
+            (_stream_zip if report.format == "zip" else _stream_tar)(
+                source, relay, rules or Rules(), progress
+            )
+        except Unreadable as stop:
+            raise InvalidArchive(source.name, [stop.problem]) from stop
+        written = writer.end()
+        upload.complete(written)
+    return Written(target, written, seam, source.bytes_read - before + written, writer.parts)
+
+
+def _collision(path: str) -> Problem:
+    return Problem(
+        "MendAmbiguous",
+        f"two models that would both become {path!r}",
+        "one model",
+        "keep the one that is to be served, at the root of the archive",
+    )
+
+
+def _seam(code: CodePart, paths: Mapping[str, str], sizes: Mapping[str, int]) -> Seam:
+    header_bytes = len(deflate.gzip_header(bytes(EXTRA_BYTES)))
+    rest = sum(
+        len(tar_header(new, sizes[old])) + sizes[old] + len(padding(sizes[old])) for old, new in paths.items()
+    )
+    return Seam(header_bytes + len(code.deflated), code.plain_length, code.crc, rest + len(END_OF_TAR))
+
+
+def _stream_tar(source: S3Source, relay: _Relay, rules: Rules, progress: Progress | None) -> None:
+    decoder = GzipDecoder(rules)
+    reader = TarReader(relay, rules)
+    done = 0
+    for piece in read_ahead(source):
+        for plain in decoder.feed(piece):
+            reader.feed(plain)
+        done += len(piece)
+        if progress is not None:
+            progress(done, source.size)
+    decoder.finish()
+    reader.finish()
+
+
+def _stream_zip(source: S3Source, relay: _Relay, rules: Rules, progress: Progress | None) -> None:
+    for entry in zips.read_directory(source, rules).entries:
+        zips.check_entry(entry, rules)
+        start = zips.data_start(source.read(entry.offset, zips.local_bytes(entry)), entry)
+        decoder = zips.EntryDecoder(entry)
+        sink = relay.enter(entry.utf8_name, entry.size, entry.kind)
+        for piece in read_ahead(source, start=start, end=start + entry.compressed):
+            for plain in decoder.feed(piece):
+                if sink is not None:
+                    sink.write(plain)
+        decoder.finish()
+        if sink is not None:
+            sink.close()
+        if progress is not None:
+            progress(entry.limit, source.size)
+
+
+class _Relay:
+    """Hands the wanted members' data to the writer as they pass by."""
+
+    def __init__(self, writer: _Writer, paths: Mapping[str, str], rules: Rules) -> None:
+        self._writer = writer
+        self._paths = paths
+        self._rules = rules
+
+    def enter(self, name: bytes, size: int, kind: Kind, at: int | None = None) -> _Copy | None:
+        del at  # a place in the old tar means nothing in the new one
+        path, _ = placed(name, self._rules)
+        if kind != "file" or path not in self._paths:
+            return None
+        self._writer.add(tar_header(self._paths[path], size))
+        return _Copy(self._writer, size)
+
+
+class _Copy:
+    """One member on its way."""
+
+    def __init__(self, writer: _Writer, size: int) -> None:
+        self._writer = writer
+        self._size = size
+
+    def write(self, data: Buffer) -> None:
+        self._writer.add(data)
+
+    def close(self) -> None:
+        self._writer.add(padding(self._size))
+
+
+class _Writer:
+    """Plain bytes in, parts of a gzip stream out: ``code/`` as it was deflated, the rest in stored blocks."""
+
+    def __init__(self, upload: MultipartUpload, seam: Seam, code: CodePart) -> None:
+        self.parts = 0
+        self._upload = upload
+        self._part = bytearray(deflate.gzip_header(seam.to_extra()) + code.deflated)
+        self._block = bytearray()
+        self._crc = code.crc
+        self._plain = code.plain_length
+        self._left = seam.rest_length
+        self._size = 0
+
+    def add(self, data: Buffer) -> None:
+        """Append plain bytes."""
+        self._crc = deflate.crc32(data, self._crc)
+        self._plain += len(data)
+        self._left -= len(data)
+        view = memoryview(data)
+        while view:
+            taken = view[: deflate.STORED_MAX - len(self._block)]
+            self._block += taken
+            view = view[len(taken) :]
+            if len(self._block) == deflate.STORED_MAX:
+                self._close_block(final=not self._left and not view)
+
+    def end(self) -> int:
+        """Close the stream and return its length."""
+        self.add(END_OF_TAR)
+        if self._left:
+            raise ValueError(f"{self._left} plain bytes missing from what the seam announces")
+        if self._block:
+            self._close_block(final=True)
+        self._part += deflate.gzip_trailer(self._crc, self._plain)
+        self._send(len(self._part))
+        return self._size
+
+    def _close_block(self, *, final: bool) -> None:
+        self._part += deflate.stored_header(len(self._block), final=final)
+        self._part += self._block
+        self._block.clear()
+        # What stays behind must not become a last part that is not the last.
+        if len(self._part) >= PART_BYTES + MIN_PART:
+            self._send(PART_BYTES)
+
+    def _send(self, length: int) -> None:
+        self._upload.put(bytes(self._part[:length]))
+        self._upload.settle(_UNDER_WAY)
+        del self._part[:length]
+        self._size += length
+        self.parts += 1
