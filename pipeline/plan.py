@@ -173,9 +173,9 @@ def _tags(facts: Facts) -> list[dict[str, str]]:
         TAG_VERSION: archive["version_id"] or archive["etag"],
         TAG_UPLOADED: archive["last_modified"],
     }
-    return [{"Key": key, "Value": _tag_value(value)} for key, value in tags.items()]
+    return [{"Key": key, "Value": tag_value(value)} for key, value in tags.items()]
 
 
-def _tag_value(value: str) -> str:
+def tag_value(value: str) -> str:
     """Return a value within what SageMaker takes: letters, digits, spaces and ``_.:/=+-@``, at most 256."""
     return re.sub(r"[^\w .:/=+@-]", "_", value)[:256]
