@@ -1,0 +1,124 @@
+"""The switch's decisions: what to do next with a consumer, and a map in which one variable changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import consumer
+from pipeline.consumer import Configuration, Step
+
+NAMES = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=8)
+VARIABLES = st.dictionaries(NAMES, st.text(), max_size=8)
+
+
+def configured(value: str | None, *, updating: bool = False) -> Configuration:
+    """Return a consumer whose variable has a value, or does not exist."""
+    variables = {"OTHER": "kept"} | ({} if value is None else {"ENDPOINT_NAME": value})
+    return Configuration("harbour-assistant", variables, "r1", updating, "$LATEST")
+
+
+@pytest.mark.parametrize(
+    ("now", "expected", "wanted", "step"),
+    [
+        pytest.param(configured("old"), "old", "new", Step.UPDATE, id="as it was read"),
+        pytest.param(configured(None), None, "new", Step.UPDATE, id="not there, as it was read"),
+        pytest.param(configured("new"), "old", "new", Step.DONE, id="switched by an earlier try"),
+        pytest.param(configured("new"), "new", "new", Step.DONE, id="nothing to switch"),
+        pytest.param(configured("theirs"), "old", "new", Step.FOREIGN, id="changed by somebody"),
+        pytest.param(configured(None), "old", "new", Step.FOREIGN, id="removed by somebody"),
+        pytest.param(configured("theirs"), None, "new", Step.FOREIGN, id="set by somebody"),
+        pytest.param(configured(""), None, "new", Step.FOREIGN, id="empty is not the same as not there"),
+        pytest.param(configured("new"), "new", "old", Step.UPDATE, id="back"),
+        pytest.param(configured("new"), "new", None, Step.UPDATE, id="back to not there"),
+        pytest.param(configured(None), "new", None, Step.DONE, id="back to not there already"),
+        pytest.param(configured("old", updating=True), "old", "new", Step.WAIT, id="somebody is updating"),
+        pytest.param(configured("new", updating=True), "old", "new", Step.WAIT, id="our update is under way"),
+    ],
+)
+def test_what_comes_next(now: Configuration, expected: str | None, wanted: str | None, step: Step) -> None:
+    """A retry finds its work done, and what belongs to somebody else is not overwritten."""
+    assert consumer.next_step(now, "ENDPOINT_NAME", wanted=wanted, expected=expected) is step
+
+
+@given(variables=VARIABLES, name=NAMES, value=st.none() | st.text())
+def test_all_other_variables_stay(variables: dict[str, str], name: str, value: str | None) -> None:
+    """Exactly one variable changes, whatever else the consumer has."""
+    before = dict(variables)
+    after = consumer.merged(variables, name, value)
+
+    assert {key: kept for key, kept in after.items() if key != name} == {
+        key: kept for key, kept in before.items() if key != name
+    }
+    assert after.get(name) == value
+    assert (name in after) == (value is not None)
+    assert variables == before
+
+
+@given(variables=VARIABLES, name=NAMES, value=st.text())
+def test_there_and_back_is_where_it_was(variables: dict[str, str], name: str, value: str) -> None:
+    """Undoing the merge with the value that was read gives the map that was read."""
+    there = consumer.merged(variables, name, value)
+
+    assert consumer.merged(there, name, variables.get(name)) == variables
+
+
+@pytest.mark.parametrize(
+    ("response", "updating", "variables"),
+    [
+        pytest.param({}, False, {}, id="no environment"),
+        pytest.param({"Environment": {}}, False, {}, id="no variables"),
+        pytest.param({"Environment": {"Variables": {"A": "1"}}}, False, {"A": "1"}, id="variables"),
+        pytest.param({"LastUpdateStatus": "InProgress"}, True, {}, id="being updated"),
+        pytest.param({"LastUpdateStatus": "Successful", "State": "Active"}, False, {}, id="settled"),
+        pytest.param({"State": "Pending"}, True, {}, id="being made"),
+    ],
+)
+def test_a_configuration_is_read(
+    response: dict[str, Any], updating: object, variables: dict[str, str]
+) -> None:
+    """Only the fields that the switch needs, each of which may be absent."""
+    read = Configuration.from_response({"FunctionName": "f", **response})
+
+    assert (read.function_name, read.updating, read.variables) == ("f", updating, variables)
+    assert (read.revision_id, read.version) == (None, "$LATEST")
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        pytest.param("plain", "plain", id="text"),
+        pytest.param({"answer": "by name", "body": "not this"}, "by name", id="answer"),
+        pytest.param({"statusCode": 200, "body": "over HTTP"}, "over HTTP", id="body"),
+        pytest.param({"answer": 5}, '{"answer": 5}', id="answer that is no text"),
+        pytest.param([1], "[1]", id="list"),
+        pytest.param(None, "null", id="nothing"),
+    ],
+)
+def test_what_a_consumer_said(answer: object, text: str) -> None:
+    """The text to judge, wherever a consumer of ordinary habits puts it."""
+    assert consumer.said(answer) == text
+
+
+@pytest.mark.parametrize(
+    ("answer", "refused"),
+    [
+        pytest.param({"statusCode": 500, "body": "oops"}, True, id="500"),
+        pytest.param({"statusCode": 400}, True, id="400"),
+        pytest.param({"statusCode": 200}, False, id="200"),
+        pytest.param({"statusCode": "none"}, False, id="not a number"),
+        pytest.param({"answer": "good"}, False, id="no status"),
+        pytest.param("text", False, id="text"),
+    ],
+)
+def test_a_status_of_400_or_more_is_a_refusal(answer: object, *, refused: bool) -> None:
+    """A function that catches its own errors says so in the status alone."""
+    assert bool(consumer.refusal(answer)) is refused
+
+
+def test_a_refusal_names_its_status() -> None:
+    """The reason is part of the failure's message."""
+    assert consumer.refusal({"statusCode": 502}) == "its statusCode is 502"
