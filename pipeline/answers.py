@@ -36,14 +36,20 @@ def parse(body: bytes | str) -> Answer:
         document = json.loads(body)
         choice = document["choices"][0]
         text = choice["message"]["content"] if "message" in choice else choice["text"]
-        usage = document.get("usage") or {}
         if not isinstance(text, str):
             raise TypeError(f"the answer's text is {type(text).__name__}")  # noqa: TRY301 joins the others below
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
         raise NotAnAnswer(
             f"{shown!r} is no OpenAI-style completion ({type(error).__name__}: {error})"
         ) from error
-    return Answer(text, usage.get("completion_tokens"), choice.get("finish_reason"))
+    usage, reason = document.get("usage"), choice.get("finish_reason")
+    # Servers differ in what they put beside the text; what is not as it should be counts as not told.
+    tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    return Answer(
+        text,
+        tokens if isinstance(tokens, int) and not isinstance(tokens, bool) else None,
+        reason if isinstance(reason, str) else None,
+    )
 
 
 def shortcomings(text: str, completion_tokens: int | None, expect: dict[str, Any]) -> list[str]:

@@ -60,6 +60,7 @@ def test_an_answer_is_read(document: object, answer: Answer) -> None:
         pytest.param(b'{"choices": [{"text": null}]}', id="null text"),
         pytest.param(b'{"choices": [{"message": {"content": 5}}]}', id="content that is a number"),
         pytest.param(b'{"choices": [{"message": "hello"}]}', id="message that is text"),
+        pytest.param(b"[" * 100, id="cut short"),
     ],
 )
 def test_what_is_no_answer_is_shown(content: bytes) -> None:
@@ -78,6 +79,12 @@ def test_a_long_body_is_shown_in_part() -> None:
     assert len(str(failure.value)) < 500
 
 
+def test_a_body_of_nothing_but_brackets_is_no_answer() -> None:
+    """Nesting deeper than Python's recursion goes is refused like any other body."""
+    with pytest.raises(NotAnAnswer, match="RecursionError"):
+        answers.parse(b"[" * 200_000)
+
+
 @given(content=st.binary(max_size=50))
 def test_any_bytes_are_an_answer_or_not(content: bytes) -> None:
     """Reading is total: an Answer, or NotAnAnswer."""
@@ -87,6 +94,27 @@ def test_any_bytes_are_an_answer_or_not(content: bytes) -> None:
         return
 
     assert isinstance(found.text, str)
+
+
+@given(usage=JSON, count=JSON, reason=JSON, expect=st.sampled_from([{}, {"min_completion_tokens": 2}]))
+def test_what_stands_beside_the_text_may_be_anything(
+    usage: object, count: object, reason: object, expect: dict[str, Any]
+) -> None:
+    """A server that counts strangely is judged by the words of its text; nothing raises."""
+    for told in (usage, {"completion_tokens": count}):
+        found = answers.parse(body({"choices": [{"text": "Hi.", "finish_reason": reason}], "usage": told}))
+
+        assert isinstance(found.completion_tokens, int | None)
+        assert isinstance(found.finish_reason, str | None)
+        assert len(answers.shortcomings(found.text, found.completion_tokens, expect)) <= 1
+
+
+@pytest.mark.parametrize("count", [pytest.param(True, id="boolean"), pytest.param("9", id="text")])
+def test_a_count_that_is_no_number_is_not_told(count: object) -> None:
+    """Only a whole number counts tokens."""
+    found = answers.parse(body({"choices": [{"text": "Hi."}], "usage": {"completion_tokens": count}}))
+
+    assert found.completion_tokens is None
 
 
 @pytest.mark.parametrize(
