@@ -1,12 +1,13 @@
 """The command line `sealift`: parses, calls one command, and is the one place that turns errors into words.
 
 Exit statuses: 0 done; 1 it was tried and failed, or something was refused; 2 the command line is wrong;
-130 interrupted. Commands import what they need when they run, so that `sealift --help` is quick.
+130 interrupted; 143 terminated. Commands import what they need when they run, so that `sealift --help` is quick.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -16,7 +17,7 @@ from pipeline import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
 class Arguments(argparse.Namespace):
@@ -170,5 +171,8 @@ def _complain(text: str, tip: str | None = None) -> None:
 
 
 def entry() -> NoReturn:
-    """Run as a program."""
+    """Run as a program; being asked to end is not an end in the middle: what was started is stopped first."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(TERMINATED))
+    # A shell starts a job in the background with this signal ignored, and `kill -INT` would do nothing.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

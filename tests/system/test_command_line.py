@@ -142,8 +142,14 @@ def test_a_fault_is_seen_in_the_retries(archive: Path) -> None:
     assert states["CreateEndpoint"]["errors"] == ["ResourceLimitExceeded"] * 2
 
 
-def test_up_deploys_what_any_client_uploads_and_leaves_nothing_running(archive: Path) -> None:
-    """It prints its URL; an upload through that URL starts a deployment; Ctrl-C ends every process."""
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [pytest.param(signal.SIGINT, 0, id="Ctrl-C"), pytest.param(signal.SIGTERM, 143, id="terminated")],
+)
+def test_up_deploys_what_any_client_uploads_and_leaves_nothing_running(
+    archive: Path, ending: signal.Signals, status: int
+) -> None:
+    """It prints its URL; an upload through that URL starts a deployment; its end is the end of every process."""
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "pipeline", "local", "up", "--port", "0", *FAST],
         stdout=subprocess.PIPE,
@@ -166,13 +172,13 @@ def test_up_deploys_what_any_client_uploads_and_leaves_nothing_running(archive: 
         while "deployed in" not in (line := _line(process)):
             assert "failed" not in line
         children = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGINT)
-        status = process.wait(timeout=30)
+        process.send_signal(ending)
+        ended = process.wait(timeout=30)
     finally:
         process.kill()
         process.communicate()
 
-    assert status == 0
+    assert ended == status
     assert children
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
