@@ -49,6 +49,8 @@ def _look_into_tar(survey: Survey, head: bytes) -> None:
         at += len(piece)
         for plain in decoder.feed(piece):
             survey.gzip_members = decoder.members
+            survey.header_bytes = decoder.header_bytes
+            survey.seam = decoder.seam if decoder.seam_checked else None
             reader.feed(plain)
             if reader.data_left > _FAR and not survey.census.reading():
                 _check_left(reader.data_left, source.size - at)
@@ -58,6 +60,7 @@ def _look_into_tar(survey: Survey, head: bytes) -> None:
         decoder.finish()
         reader.finish()
         survey.complete = True
+        survey.plain_bytes = decoder.plain_bytes
     else:
         _check_left(reader.data_left, source.size - at)
 

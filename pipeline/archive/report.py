@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["file", "directory", "symlink", "hardlink", "device", "fifo", "sparse", "special"]
 Format = Literal["tar.gz", "zip", "gguf", "unknown"]
-Method = Literal["inspect", "verify"]
+Method = Literal["inspect", "verify", "checksum"]
+"""First megabytes; whole pass; first megabytes of an archive of ours, S3's checksum for the rest."""
 
 _SAME_MOST: Final = 5
 """Problems listed for each name; an archive of ten thousand links has one thing wrong with it."""
@@ -157,9 +158,9 @@ class ArchiveReport:
     plain_bytes: int | None = None
     """The bytes of the tar, when all of it was decoded."""
     header_bytes: int | None = None
-    """The bytes of the gzip header, when all of it was decoded."""
+    """The bytes of the gzip header of a tar.gz."""
     seam: Seam | None = None
-    """Where the model's part begins in an archive of ours, checked by decoding it by itself."""
+    """Where the model's part begins in an archive of ours, as far as the archive was decoded: by itself."""
     identity: dict[str, str] = field(default_factory=dict)
 
     @property

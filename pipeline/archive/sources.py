@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import HeadObjectRequestTypeDef
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef, HeadObjectRequestTypeDef
 
 _STREAM_BYTES: Final = 1 << 20
 """What is read of a response at a time: the most that a broken connection makes us read again."""
@@ -171,6 +171,22 @@ class S3Source:
                 if stalls >= _STALLS:
                     raise
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def head(self) -> HeadObjectOutputTypeDef:
+        """Return what S3 says of this very object, its checksum included."""
+        request: HeadObjectRequestTypeDef = {
+            "Bucket": self.bucket,
+            "Key": self.key,
+            "IfMatch": self.etag,
+            "ChecksumMode": "ENABLED",
+        }
+        if self.version_id:
+            request["VersionId"] = self.version_id
+        try:
+            return self._client.head_object(**request)
+        except ClientError as error:
+            self._translate(error, self.version_id)
+            raise
 
     def _stream(self, start: int, end: int) -> Iterator[bytes]:
         byte_range = f"bytes={start}-{end - 1}"

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import tarfile
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +20,7 @@ from botocore.exceptions import ClientError, ResponseStreamingError
 from botocore.stub import Stubber
 from moto import mock_aws
 
+from pipeline.archive.acceptance import PACKED, as_packed, check, upload_arguments, vouched_for
 from pipeline.archive.assembly import assemble
 from pipeline.archive.inspect import inspect
 from pipeline.archive.pack import pack
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
     from pipeline.archive.assembly import Choice
+    from pipeline.archive.pack import PackResult
     from pipeline.archive.report import ArchiveReport
     from pipeline.archive.splice import Written
 
@@ -592,3 +596,104 @@ def test_other_tools_read_a_spliced_archive(client: S3Client, tmp_path: Path, ou
 
     assert (out / "model.gguf").read_bytes() == LARGE
     assert {name: (out / name).read_bytes() for name in CODE} == CODE
+
+
+# -- archives of ours, accepted by S3's checksum
+
+
+class Checksumming:
+    """S3, with a checksum in what HeadObject answers."""
+
+    def __init__(self, client: S3Client, **answer: str | None) -> None:
+        self._client = client
+        self._answer = answer
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._client, name)
+
+    def head_object(self, **request: Any) -> dict[str, object]:
+        """Describe the object; the checksum only when it is asked for."""
+        head = dict(self._client.head_object(**request))
+        if request.get("ChecksumMode") == "ENABLED":
+            head |= self._answer
+        return head
+
+
+def pushed(client: S3Client, tmp_path: Path, **changes: str | None) -> tuple[S3Source, PackResult]:
+    """Return a packed archive, uploaded with its checksum, and what was packed."""
+    (tmp_path / "model.gguf").write_bytes(LARGE * 5)
+    result = pack(tmp_path / "model.gguf", tmp_path / "model.tar.gz", code=CODE)
+    arguments = upload_arguments(result)
+    client.upload_file(str(result.path), BUCKET, KEY, ExtraArgs=arguments)
+    answer = {"ChecksumCRC32": str(arguments["ChecksumCRC32"]), "ChecksumType": "FULL_OBJECT", **changes}
+    return S3Source(cast("S3Client", Checksumming(client, **answer)), BUCKET, KEY), result
+
+
+def test_a_packed_archive_with_its_checksum_is_accepted_without_reading_it(
+    client: S3Client, tmp_path: Path
+) -> None:
+    """The first megabytes and S3's checksum suffice, and the report says so."""
+    source, result = pushed(client, tmp_path)
+
+    report = check(source, rules=Rules())
+
+    assert (report.verdict, report.method, report.complete) == ("accepted", "checksum", True)
+    assert report.bytes_read < result.size / 20
+    assert report.plain_bytes == result.plain_size
+    assert report.extracted_bytes == result.extracted_bytes
+    choice, _ = assembled(client, source, report)
+    assert choice.way == "as is"
+
+
+def test_without_the_checksum_every_byte_is_read(client: S3Client, tmp_path: Path) -> None:
+    """Missing evidence costs a whole pass, not the deployment."""
+    source, result = pushed(client, tmp_path, ChecksumType="COMPOSITE")
+
+    report = check(source, rules=Rules())
+
+    assert (report.verdict, report.method) == ("accepted", "verify")
+    assert report.bytes_read >= result.size
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({}, True, id="all there"),
+        pytest.param({"ChecksumCRC32": "AAAAAA=="}, False, id="another checksum"),
+        pytest.param({"ChecksumCRC32": None}, False, id="no checksum"),
+        pytest.param({"ChecksumType": "COMPOSITE"}, False, id="a checksum of checksums"),
+        pytest.param({"ChecksumType": None}, False, id="a checksum of unknown type"),
+        pytest.param({"Metadata": {}}, False, id="no record"),
+        pytest.param({"Metadata": {}, "ChecksumCRC32": None}, False, id="neither"),
+    ],
+)
+def test_only_the_recorded_checksum_of_the_full_object_vouches(
+    changes: dict[str, Any], expected: bool
+) -> None:
+    """Each part of the evidence is needed."""
+    head = {"ChecksumCRC32": "q1w2e3==", "ChecksumType": "FULL_OBJECT", "Metadata": {PACKED: "q1w2e3=="}}
+
+    assert vouched_for(cast("HeadObjectOutputTypeDef", head | changes)) is expected
+
+
+def test_a_refusal_needs_no_whole_pass(client: S3Client) -> None:
+    """What the first megabytes refuse is not read to its end."""
+    client.put_object(Bucket=BUCKET, Key=KEY, Body=archive({"x/model.gguf": LARGE, "code/inference.py": b""}))
+
+    report = check(S3Source(client, BUCKET, KEY), rules=Rules())
+
+    assert (report.verdict, report.method) == ("refused", "inspect")
+
+
+def test_members_must_fill_what_the_seam_announces(client: S3Client, tmp_path: Path) -> None:
+    """Where another member could follow unseen, such as a later shard, the first megabytes are no proof."""
+    source, _ = pushed(client, tmp_path)
+    report = inspect(source)
+
+    assert report.seam is not None
+    assert as_packed(report) is not None
+    assert (
+        as_packed(replace(report, seam=replace(report.seam, rest_length=report.seam.rest_length + 512)))
+        is None
+    )
+    assert as_packed(replace(report, gzip_members=2)) is None
