@@ -1,0 +1,249 @@
+"""Diagnosis: from the texts that AWS and containers really say to a named cause with a fix."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from pipeline import diagnosis, errors
+from pipeline.diagnosis import ORDER, RULES, Diagnosis, diagnose
+
+QUOTA = (
+    "CreateEndpoint: ResourceLimitExceeded: The account-level service limit '{}' is {}, with current utilization "
+    "of {} and a request delta of {}. Please use AWS Service Quotas to request an increase for this quota."
+)
+
+# What the console, the API and container logs were seen to say, and the cause that a person would name.
+SAID = (
+    pytest.param(
+        "Could not find model data at s3://b/model.tar.gz.", "RoleCannotReadModel", id="no model data"
+    ),
+    pytest.param(
+        "Could not access model data at s3://b/model.tar.gz. Please ensure that the role can access it",
+        "RoleCannotReadModel",
+        id="model data denied",
+    ),
+    pytest.param(
+        "The role cannot pull 1.dkr.ecr.us-east-1.amazonaws.com/x:1. Ensure that the role exists and the image "
+        "was granted pull permission.",
+        "RoleCannotPullImage",
+        id="image denied",
+    ),
+    pytest.param(
+        "The repository policy does not grant ecr:GetDownloadUrlForLayer to the role",
+        "RoleCannotPullImage",
+        id="layer denied",
+    ),
+    pytest.param(
+        'Failed to extract model data archive from URL "s3://b/m.tar.gz". Please ensure that the object located '
+        "at the URL is a valid tar.gz archive.",
+        "ArchiveNotExtractable",
+        id="extraction",
+    ),
+    pytest.param(
+        'Failed to extract model data archive for container "container_1" from URL "s3://b/m.tar.gz".',
+        "ArchiveNotExtractable",
+        id="extraction for a container",
+    ),
+    pytest.param("Invalid archive cannot be uncompressed", "ArchiveNotExtractable", id="checklist: archive"),
+    pytest.param(
+        "Image size 13494688833 is greater than supported size 10737418240", "ImageTooLarge", id="image size"
+    ),
+    pytest.param(
+        "Unable to successfully stand up your model within the allotted 180 second timeout",
+        "TooSlowToStart",
+        id="start-up",
+    ),
+    pytest.param("Ping failed due to insufficient memory.", "OutOfMemory", id="memory"),
+    pytest.param("worker pid 81 was terminated by signal 9", "OutOfMemory", id="killed"),
+    pytest.param(
+        'Received server error (0) from model with message "An error occurred while handling request as the model '
+        'process exited.". See https://console for more information.',
+        "ProcessDied",
+        id="process exited",
+    ),
+    pytest.param(
+        "Amazon SageMaker could not get a response from the harbour-0 endpoint. This can occur when CPU or memory "
+        "utilization is high.",
+        "ProcessDied",
+        id="no response",
+    ),
+    pytest.param(
+        'Received server error (0) from primary with message "Your invocation timed out while waiting for a '
+        'response from container primary. Review the latency metrics"',
+        "AnswerTooSlow",
+        id="invocation time-out",
+    ),
+    pytest.param("OSError: [Errno 28] No space left on device", "DiskFull", id="disk"),
+    pytest.param(
+        "python: can't open file '/usr/local/bin/deep_learning_container.py': [Errno 13] Permission denied",
+        "NotWritable",
+        id="permission of a file",
+    ),
+    pytest.param("OSError: [Errno 30] Read-only file system: '/opt/x'", "NotWritable", id="read-only"),
+    pytest.param(
+        QUOTA.format("Memory size in MB per serverless endpoint", "3072 MBs", "0 MBs", "4096 MBs"),
+        "MemoryQuota",
+        id="memory quota",
+    ),
+    pytest.param(
+        QUOTA.format("Maximum total concurrency", "10 Units", "10 Units", "10 Units"),
+        "Quota",
+        id="other quota",
+    ),
+    pytest.param("ModuleNotFoundError: No module named 'llama_cpp'", "NoLlamaCpp", id="no llama_cpp"),
+    pytest.param("ModuleNotFoundError: No module named 'requests'", "ModuleNotFound", id="no module"),
+    pytest.param("unknown model architecture: 'gemma3'", "UnknownArchitecture", id="architecture"),
+    pytest.param(
+        "tensor 'blk.1.ffn_up.weight' data is not within the file bounds, model is corrupted or incomplete",
+        "ModelCutShort",
+        id="model cut short",
+    ),
+    pytest.param(
+        "CreateModel: User: arn:aws:sts::1:assumed-role/x/y is not authorized to perform: sagemaker:CreateModel",
+        "AccessDenied",
+        id="not authorized",
+    ),
+    pytest.param("Access denied", "AccessDenied", id="checklist: access"),
+)
+
+GOOD: dict[str, Any] = {name: {} for name in ORDER} | {"poll_endpoint": {"verdict": "ready"}}
+
+
+def failed_with(said: str, error: str = "EndpointFailed") -> Diagnosis:
+    """Return the diagnosis of a failure that said this and no more."""
+    return diagnose({"Error": error, "Cause": said}, {})
+
+
+@pytest.mark.parametrize(("said", "cause"), SAID)
+def test_a_text_that_was_seen_has_a_named_cause(said: str, cause: str) -> None:
+    """Each known text leads to its cause, in the message as in the evidence."""
+    assert failed_with(said).cause_name == cause
+
+    found = diagnose({"Error": "EndpointFailed", "Cause": "it failed"}, {}, ("harmless line", said))
+    assert found.cause_name == cause
+    assert said[:100] in found.why
+
+
+@pytest.mark.parametrize("rule", [pytest.param(rule, id=rule.cause) for rule in RULES])
+def test_every_rule_is_reached_by_a_text_that_was_seen(rule: diagnosis.Rule) -> None:
+    """A rule that no known text reaches is dead, or hidden behind another."""
+    assert rule.cause in {str(param.values[1]) for param in SAID}
+    assert rule.why
+    assert rule.fix
+
+
+def test_an_account_quota_is_known_by_its_error_alone() -> None:
+    """The name of the error is evidence too."""
+    assert failed_with("", "ResourceLimitExceeded").cause_name == "Quota"
+
+
+def test_the_message_of_a_lambda_is_unpacked() -> None:
+    """A Lambda's Cause is JSON; the exception's message is what a person needs."""
+    cause = json.dumps({"errorMessage": "endpoint 'x' is Failed", "errorType": "EndpointFailed", "trace": []})
+
+    assert "endpoint 'x' is Failed" in failed_with(cause).what
+    assert "errorType" not in failed_with(cause).cause
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        pytest.param("plain text", id="text"),
+        pytest.param("[1, 2]", id="list"),
+        pytest.param("5", id="number"),
+        pytest.param('{"other": 1}', id="object of another kind"),
+        pytest.param("", id="empty"),
+    ],
+)
+def test_a_cause_of_another_form_is_taken_as_it_is(cause: str) -> None:
+    """Step Functions itself writes plain sentences."""
+    assert diagnosis.message(cause) == cause
+
+
+@pytest.mark.parametrize(
+    ("results", "state"),
+    [
+        pytest.param({}, "check_archive", id="nothing done"),
+        *(
+            pytest.param({name: GOOD[name] for name in ORDER[:n]}, ORDER[n], id=f"after {ORDER[n - 1]}")
+            for n in range(1, len(ORDER))
+        ),
+        pytest.param(
+            {**{name: {} for name in ORDER[:5]}, "poll_endpoint": {"verdict": "wait"}},
+            "poll_endpoint",
+            id="still waiting",
+        ),
+        pytest.param(
+            {"check_archive": {}, "plan_deployment": {}, "failure": {}, "other": {}},
+            "create_model",
+            id="other data beside",
+        ),
+        pytest.param(GOOD, "update_consumer", id="everything done"),
+    ],
+)
+def test_the_state_that_failed_is_the_first_without_a_result(results: dict[str, Any], state: str) -> None:
+    """The execution's data tells it: what succeeded left a result."""
+    assert diagnosis.failed_state(results) == state
+
+
+def test_a_diagnosis_is_three_lines() -> None:
+    """What happened, why, what to do; the same three everywhere."""
+    found = failed_with("Ping failed due to insufficient memory.")
+
+    assert [line.split(": ")[0] for line in found.cause.splitlines()] == [
+        "what happened",
+        "why",
+        "what to do",
+    ]
+    assert found.to_json()["cause"] == found.cause
+    assert set(found.to_json()) == set(diagnosis.Diagnosed.__annotations__)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        pytest.param("States.Timeout", "StatesTimeout", id="time-out"),
+        pytest.param("States.TaskFailed", "StatesTaskFailed", id="task failed"),
+        pytest.param("Lambda.Unknown", "Lambda.Unknown", id="Lambda's own"),
+        pytest.param("EndpointFailed", "EndpointFailed", id="ours"),
+    ],
+)
+def test_a_fail_state_may_carry_the_name(error: str, expected: str) -> None:
+    """The language reserves names that begin with "States."; such a name loses its dot."""
+    assert failed_with("x", error).error == expected
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(name, id=name)
+        for name in errors.names(errors.Refused)
+        if name not in {"AccessDenied", "RequestRejected"}
+    ],
+)
+def test_a_refusal_speaks_for_itself(error: str) -> None:
+    """What Sealift refused it has explained: no text inside the message may lead elsewhere."""
+    found = failed_with(
+        "models/a.gguf: the member 'No module named x' is 9 bytes; wanted 5; access denied", error
+    )
+
+    assert found.cause_name == error
+    assert not re.search("not one that Sealift knows", found.why)
+
+
+def test_an_unknown_failure_says_that_it_is_unknown() -> None:
+    """No guess is made; the next step is the log."""
+    found = failed_with("KeyError: 'x'", "KeyError")
+
+    assert (found.error, found.cause_name) == ("KeyError", "KeyError")
+    assert "not one that Sealift knows" in found.why
+    assert "log" in found.fix
+
+
+def test_evidence_is_kept() -> None:
+    """The lines that were gathered travel with the diagnosis, whether they explain anything or not."""
+    assert diagnose({"Error": "X", "Cause": "y"}, {}, ("one", "two")).to_json()["evidence"] == ["one", "two"]
