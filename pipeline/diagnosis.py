@@ -1,7 +1,7 @@
 """From the text of a failure to its cause and what to do: the deployment checklist's "common issues", and more.
 
 A diagnosis is three lines, the same in the console, the notification and the command line: what happened,
-why, what to do. The rules are data, tried in order; the first whose pattern is found in any evidence wins.
+why, what to do. The rules are data, tried in order: on the failed state's own message, then on the evidence.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Rule:
     pattern: str
     why: str
     fix: str
+    vague: bool = False
+    """Whether the text only says that something else went wrong; any other rule explains more."""
 
 
 RULES = (
@@ -47,7 +49,7 @@ RULES = (
     ),
     Rule(
         "ModuleNotFound",
-        r"ModuleNotFoundError|No module named|ImportError",
+        r"ModuleNotFoundError|[Mm]odule not found|No module named|ImportError",
         "the inference code imports a module that the container does not have",
         "put the module into the archive's code/, or use an image that has it; llama-cpp-python must be 0.3.8 or "
         "newer for Gemma 3",
@@ -63,6 +65,12 @@ RULES = (
         r"tensor '?[^ ]+'? data is not within the file bounds|model is corrupted or incomplete|failed to load model",
         "llama.cpp could not read the model file",
         "run `sealift check` on the archive, and export the model again if it is refused",
+    ),
+    Rule(
+        "DiskFull",
+        r"No space left on device|archive is too large",
+        "the endpoint's 5 GB of disk are full",
+        "use a smaller quantisation, and install nothing when the container starts",
     ),
     Rule(
         "ArchiveNotExtractable",
@@ -89,12 +97,6 @@ RULES = (
         "use a CPU image",
     ),
     Rule(
-        "DiskFull",
-        r"No space left on device|archive is too large",
-        "the endpoint's 5 GB of disk are full",
-        "use a smaller quantisation, and install nothing when the container starts",
-    ),
-    Rule(
         "AnswerTooSlow",
         r"timed out while waiting for a response",
         "the container did not answer within the 60 s that serverless allows",
@@ -105,6 +107,14 @@ RULES = (
         r"model process exited|could not get a response from the .* endpoint",
         "the model's process ended while it was needed",
         "read the container's log; if it says nothing, suspect memory and raise memory_mb",
+        vague=True,
+    ),
+    Rule(
+        "PingFailed",
+        r"did not pass the ping health check",
+        "the container started and never answered its health check",
+        "read the container's log; if it says nothing, suspect memory and raise memory_mb",
+        vague=True,
     ),
     Rule(
         "NotWritable",
@@ -139,6 +149,12 @@ RULES = (
         "repository, and ecr:GetAuthorizationToken",
     ),
     Rule(
+        "RequestInvalid",
+        r"validation errors? detected|failed to satisfy constraint",
+        "AWS called a field of the request wrong",
+        "correct the field of the execution input that the message names",
+    ),
+    Rule(
         "AccessDenied",
         r"AccessDenied|[Aa]ccess [Dd]enied|not authorized to perform",
         "a role lacks a permission",
@@ -162,6 +178,15 @@ FALLBACK: dict[str, tuple[str, str]] = {
         "delete what has the name, or change the service's name",
     ),
     "ConsumerNotFound": ("there is no such consumer", "check consumer.function_name and consumer.alias"),
+    "RequestRejected": (
+        "AWS does not take the request",
+        "correct what the message names in the execution input, and start again",
+    ),
+    "EndpointFailed": (
+        "SageMaker gave up on the endpoint, and its reason is not one that Sealift knows by name",
+        "read the reason above and the log group /aws/sagemaker/Endpoints/<endpoint>",
+    ),
+    "Undiagnosed": ("the failure could not be looked into", "read the message above and the state's log"),
     "EndpointTimedOut": (
         "SageMaker neither started the endpoint nor gave up before the deadline",
         "look at the endpoint in the SageMaker console; raise deadline_s if it is only slow",
@@ -180,6 +205,14 @@ FALLBACK: dict[str, tuple[str, str]] = {
         "look at the consumer function, then start again",
     ),
     "EndpointBusy": ("the endpoint's previous change did not finish", "wait for it, then start again"),
+    "NotYetVisible": (
+        "what was made a moment ago could not be seen in time",
+        "start the execution again; if it stays so, look for somebody who deletes it",
+    ),
+    "ModelNotReady": (
+        "the serverless container was not provisioned in time",
+        "start the execution again; read the container's log if it stays so",
+    ),
     "Throttled": ("AWS kept asking for fewer requests", "start the execution again later"),
     "ServiceUnavailable": ("AWS kept failing", "start the execution again later"),
     "StatesTimeout": ("a state took longer than it may", "read the state's log, then start again"),
@@ -263,17 +296,31 @@ def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[s
     state = failed_state(results)
     what = f"{state.replace('_', ' ')} failed with {error}: {told}"
     own_words = error in errors.names(errors.Refused) and error not in {"AccessDenied", "RequestRejected"}
-    if not own_words:
-        for rule in RULES:
-            found = next((text for text in (told, *evidence, error) if re.search(rule.pattern, text)), None)
-            if found is not None:
-                return Diagnosis(
-                    error, state, rule.cause, what, _why(rule.why, found, told), rule.fix, evidence
-                )
+    known = None if own_words else _known(told, evidence, error)
+    if known is not None:
+        rule, found = known
+        return Diagnosis(error, state, rule.cause, what, _why(rule.why, found, told), rule.fix, evidence)
     why, fix = FALLBACK.get(
         error, ("the cause is not one that Sealift knows", "read the log of the state's function")
     )
     return Diagnosis(error, state, error, what, why, fix, evidence)
+
+
+def _known(told: str, evidence: tuple[str, ...], error: str) -> tuple[Rule, str] | None:
+    """Return the rule that explains a failure, and the text that it was found in.
+
+    The message goes first, since a log always has some harmless line that looks like a cause; but a log goes
+    before a message that only says that the process ended.
+    """
+    clear = [rule for rule in RULES if not rule.vague]
+    vague = [rule for rule in RULES if rule.vague]
+    rounds = ((clear, (told,)), (clear, evidence), (vague, (told, *evidence)), (clear, (error,)))
+    for rules, texts in rounds:
+        for rule in rules:
+            for text in texts:
+                if re.search(rule.pattern, text):
+                    return rule, text
+    return None
 
 
 def _why(why: str, found: str, told: str) -> str:

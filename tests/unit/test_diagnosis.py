@@ -48,6 +48,12 @@ SAID = (
         "ArchiveNotExtractable",
         id="extraction for a container",
     ),
+    pytest.param(
+        'Failed to extract model data archive from URL "s3://b/m.tar.gz". The model data archive is too large. '
+        "Please reduce the size of the model data archive or move to an instance type with more memory.",
+        "DiskFull",
+        id="extraction of too much",
+    ),
     pytest.param("Invalid archive cannot be uncompressed", "ArchiveNotExtractable", id="checklist: archive"),
     pytest.param(
         "Image size 13494688833 is greater than supported size 10737418240", "ImageTooLarge", id="image size"
@@ -95,6 +101,7 @@ SAID = (
         id="other quota",
     ),
     pytest.param("ModuleNotFoundError: No module named 'llama_cpp'", "NoLlamaCpp", id="no llama_cpp"),
+    pytest.param("Module not found", "ModuleNotFound", id="checklist: module"),
     pytest.param("ModuleNotFoundError: No module named 'requests'", "ModuleNotFound", id="no module"),
     pytest.param("unknown model architecture: 'gemma3'", "UnknownArchitecture", id="architecture"),
     pytest.param(
@@ -108,6 +115,18 @@ SAID = (
         id="not authorized",
     ),
     pytest.param("Access denied", "AccessDenied", id="checklist: access"),
+    pytest.param(
+        "The primary container for production variant AllTraffic did not pass the ping health check. Please check "
+        "CloudWatch logs for this endpoint.",
+        "PingFailed",
+        id="ping",
+    ),
+    pytest.param(
+        "CreateModel: ValidationException: 1 validation error detected: Value 'codeqwen1.5-7b' at 'modelName' "
+        "failed to satisfy constraint: Member must satisfy regular expression pattern: ^[a-zA-Z0-9]",
+        "RequestInvalid",
+        id="constraint",
+    ),
 )
 
 GOOD: dict[str, Any] = {name: {} for name in ORDER} | {"poll_endpoint": {"verdict": "ready"}}
@@ -233,6 +252,40 @@ def test_a_refusal_speaks_for_itself(error: str) -> None:
 
     assert found.cause_name == error
     assert not re.search("not one that Sealift knows", found.why)
+
+
+@pytest.mark.parametrize("error", [pytest.param(name, id=name) for name in errors.names()])
+def test_no_error_of_ours_is_unknown(error: str) -> None:
+    """Every deliberate failure has a reason and a next step, even when its message says nothing more."""
+    found = failed_with("it went wrong", error)
+
+    assert found.why != "the cause is not one that Sealift knows"
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        pytest.param(
+            "the worker's metrics were not collected: No module named 'pynvml'", id="no GPU metrics"
+        ),
+        pytest.param("Permission denied: '/home/model-server/.cache'", id="no cache"),
+    ],
+)
+def test_what_the_message_says_goes_before_the_log(harmless: str) -> None:
+    """A line that happens to be in the log does not hide the reason that AWS gave."""
+    found = diagnose(
+        {"Error": "EndpointFailed", "Cause": "Ping failed due to insufficient memory."}, {}, (harmless,)
+    )
+
+    assert found.cause_name == "OutOfMemory"
+
+
+def test_the_log_goes_before_a_message_that_only_points_to_it() -> None:
+    """ "The process exited" is true and useless when the log says why."""
+    told = 'message "An error occurred while handling request as the model process exited."'
+    found = diagnose({"Error": "EndpointFailed", "Cause": told}, {}, ("No module named 'llama_cpp'",))
+
+    assert found.cause_name == "NoLlamaCpp"
 
 
 def test_an_unknown_failure_says_that_it_is_unknown() -> None:
