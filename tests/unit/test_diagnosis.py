@@ -281,7 +281,7 @@ def test_what_the_message_says_goes_before_the_log(harmless: str) -> None:
 
 
 def test_the_log_goes_before_a_message_that_only_points_to_it() -> None:
-    """ "The process exited" is true and useless when the log says why."""
+    """That the process exited is true, and useless when the log says why."""
     told = 'message "An error occurred while handling request as the model process exited."'
     found = diagnose({"Error": "EndpointFailed", "Cause": told}, {}, ("No module named 'llama_cpp'",))
 

@@ -1,0 +1,245 @@
+"""The checklist as an execution stands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import checklist
+from pipeline.checklist import ITEMS, Line, Mark
+from pipeline.execution import Execution, State, StateStatus
+
+DEFINITION = json.loads(
+    (Path(__file__).parents[2] / "state_machine" / "deploy.asl.json").read_text(encoding="utf-8")
+)
+START: Any = None
+PATH = (
+    "CheckArchive",
+    "PlanDeployment",
+    "CreateModel",
+    "CreateEndpointConfig",
+    "CreateEndpoint",
+    "WaitForEndpoint",
+    "PollEndpoint",
+    "EndpointReady",
+    "SmokeTest",
+    "HasConsumer",
+    "ReadConsumer",
+    "UpdateConsumer",
+    "NotifySuccess",
+)
+RESULTS: dict[str, Any] = {
+    "check_archive": {
+        "archive": {
+            "bucket": "uploads",
+            "key": "models/harbour/model.tar.gz",
+            "version_id": "3HL4kqtJlcpXroDTDmJ",
+            "format": "tar.gz",
+            "size": 5 << 20,
+        },
+        "model": {"path": "m.gguf", "architecture": "llama", "quantization": "Q4_K_M", "gguf_version": 3},
+        "evidence": {"method": "verify", "members": 4, "bytes_read": 5 << 20},
+    },
+    "plan_deployment": {
+        "memory_mb": 2048,
+        "arithmetic": "weights 5 MiB = 5 MiB",
+        "requests": {"create_model": {"ExecutionRoleArn": "arn:aws:iam::1:role/endpoint"}},
+    },
+    "create_model": {"name": "harbour-0", "created": True},
+    "create_endpoint_config": {"name": "harbour-0", "created": False},
+    "create_endpoint": {"name": "harbour-0", "created": True},
+    "poll_endpoint": {"status": "InService", "verdict": "ready"},
+    "smoke_test": {"transcript": [{"prompt": "What?", "answer": "Heavy\n cargo.", "seconds": 0.25}]},
+    "update_consumer": {
+        "variable": "ENDPOINT_NAME",
+        "function_name": "assistant",
+        "previous": None,
+        "endpoint_name": "harbour-0",
+        "answer": {"answer": "Cargo it is."},
+    },
+}
+
+
+def stands(
+    *done: str,
+    now: str | None = None,
+    failed: str | None = None,
+    errors: tuple[str, ...] = (),
+    after: tuple[str, ...] = (),
+    status: str = "RUNNING",
+    results: dict[str, Any] | None = None,
+) -> list[Line]:
+    """Return the checklist of an execution whose states went as told, in that order."""
+    states = [State(name, "succeeded", START, 1.0, attempts=1) for name in done]
+    for name, state in ((failed, "failed"), (now, "running")):
+        if name is not None:
+            last: StateStatus = state  # type: ignore[assignment]
+            states.append(State(name, last, START, 1.0, attempts=len(errors) + 1, errors=errors))
+    states += [State(name, "succeeded", START, 1.0) for name in after]
+    data = RESULTS if results is None else results
+    return checklist.lines(Execution("arn", status, tuple(states), data, error="E"))
+
+
+def marks(found: list[Line]) -> dict[str, Mark]:
+    """Return how each line stands."""
+    return {line.text: line.mark for line in found}
+
+
+def test_the_states_of_the_checklist_are_states_of_the_workflow() -> None:
+    """A state that is renamed leaves no line behind that is never ticked; what is to come says so."""
+    there = set(DEFINITION["States"])
+
+    assert {state for item in ITEMS for state in item.states} - there <= {"MonitorEndpoint"}
+    assert all(item.otherwise for item in ITEMS if not set(item.states) <= there)
+
+
+def test_every_line_of_the_deployment_checklist_is_there() -> None:
+    """Before, during and after, in this order."""
+    groups = [item.group for item in ITEMS]
+
+    assert groups == sorted(groups, key=("before", "during", "after").index)
+    for word in (
+        "compressed",
+        "uploaded to S3",
+        "inference code",
+        "execution role created",
+        "policies attached",
+        "model created",
+        "configuration created",
+        "endpoint deployed",
+        "InService",
+        "tested with a request",
+        "metrics monitored",
+        "consumer Lambda updated",
+        "end-to-end",
+    ):
+        assert any(word in item.text for item in ITEMS), word
+
+
+def test_before_anything_happened_all_is_pending() -> None:
+    """An execution that has just been started promises everything."""
+    assert set(marks(stands(results={})).values()) == {Mark.PENDING}
+
+
+def test_half_way_some_is_done_one_runs_and_the_rest_is_pending() -> None:
+    """Done lines have evidence and a time, the others have none."""
+    found = stands(*PATH[:4], now="CreateEndpoint")
+
+    assert [line.mark for line in found] == [Mark.DONE] * 9 + [Mark.RUNNING] + [Mark.PENDING] * 5
+    assert all(line.evidence and line.seconds == 1.0 for line in found[:9])
+    assert not any(line.evidence or line.seconds for line in found[9:])
+
+
+def test_the_poll_loop_is_one_line_that_runs_until_ready() -> None:
+    """EndpointReady is left many times; only "ready" completes the line."""
+    waiting = {**RESULTS, "poll_endpoint": {"status": "Creating", "verdict": "wait"}}
+
+    assert marks(stands(*PATH[:8], results=waiting))["endpoint status InService"] is Mark.RUNNING
+    assert marks(stands(*PATH[:6], now="PollEndpoint"))["endpoint status InService"] is Mark.RUNNING
+    assert marks(stands(*PATH[:8]))["endpoint status InService"] is Mark.DONE
+
+
+def test_a_state_that_is_tried_again_says_why() -> None:
+    """The line shows the last error and how many there were."""
+    found = stands(*PATH[:4], now="CreateEndpoint", errors=("Throttled", "ResourceLimitExceeded"))
+    line = next(line for line in found if line.mark is Mark.RUNNING)
+
+    assert line.evidence == "ResourceLimitExceeded, trying again (2 so far)"
+
+
+def test_a_line_that_the_workflow_went_past_is_skipped_at_once() -> None:
+    """Nobody waits for what has no part in this deployment."""
+    found = stands(*PATH[:11], now="UpdateConsumer")
+
+    assert [line.mark for line in found[-3:]] == [Mark.SKIPPED, Mark.RUNNING, Mark.RUNNING]
+
+
+def test_the_endpoint_says_its_status_while_it_is_waited_for() -> None:
+    """The line of the poll loop shows what the last look saw."""
+    creating = {**RESULTS, "poll_endpoint": {"status": "Creating", "verdict": "wait"}}
+    found = stands(*PATH[:8], now="WaitForEndpoint", results=creating)
+
+    assert next(line for line in found if line.mark is Mark.RUNNING).evidence == "Creating"
+
+
+def test_a_success_is_done_line_by_line() -> None:
+    """The evidence is the deployment's own data."""
+    found = stands(*PATH, "DeploymentSucceeded", status="SUCCEEDED")
+    evidence = {line.text: line.evidence for line in found}
+
+    assert {line.text for line in found if line.mark is not Mark.DONE} == {"endpoint metrics monitored"}
+    assert evidence == {
+        "model compressed as tar.gz or zip": "tar.gz, 5.0 MiB, 4 members, every byte verified",
+        "model uploaded to S3": "s3://uploads/models/harbour/model.tar.gz, version 3HL4kqtJ",
+        "model is a GGUF at the root": "m.gguf: llama, Q4_K_M, GGUF v3",
+        "inference code uploaded to S3": "code/inference.py travels inside the archive",
+        "model fits the endpoint": "2048 MB for weights 5 MiB = 5 MiB",
+        "execution role created": "endpoint",
+        "policies attached": "CreateModel took the role, and the archive could be read with it",
+        "model created": "harbour-0",
+        "endpoint configuration created": "harbour-0 (was there already, just as asked for)",
+        "serverless endpoint deployed": "harbour-0",
+        "endpoint status InService": "InService",
+        "inference tested with a request": "'What?' -> 'Heavy cargo.' in 0.25 s",
+        "endpoint metrics monitored": "no alarms are made yet",
+        "consumer Lambda updated": "ENDPOINT_NAME of assistant: not set -> harbour-0",
+        "end-to-end functionality tested": "the consumer answered 'Cargo it is.'",
+    }
+
+
+def test_without_a_consumer_its_lines_are_skipped() -> None:
+    """A deployment without a consumer is complete, and does not claim what it did not do."""
+    found = stands(*PATH[:10], "NotifySuccess", "DeploymentSucceeded", status="SUCCEEDED")
+
+    assert [line.mark for line in found] == [Mark.DONE] * 12 + [Mark.SKIPPED] * 3
+    assert [line.evidence for line in found[-2:]] == ["no consumer was named"] * 2
+
+
+FAILING = [
+    name
+    for name in PATH
+    if any(name in item.states for item in ITEMS) and name not in {"WaitForEndpoint", "EndpointReady"}
+]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in FAILING])
+def test_a_failed_state_fails_its_lines_and_skips_what_follows(name: str) -> None:
+    """What was done before stays done; the failed line names the error; nothing after it is claimed."""
+    rolled_back = ("Diagnose", "RollBack", "NotifyFailure", "DeploymentFailed")
+    found = stands(
+        *PATH[: PATH.index(name)], failed=name, errors=("AccessDenied",), after=rolled_back, status="FAILED"
+    )
+    reached = [item for item in ITEMS if name in item.states]
+
+    for item, line in zip(ITEMS, found, strict=True):
+        if item in reached:
+            assert (line.mark, line.evidence) == (Mark.FAILED, "AccessDenied")
+        elif item.states[-1] in PATH[: PATH.index(name)]:
+            assert line.mark is Mark.DONE
+        else:
+            assert line.mark is Mark.SKIPPED
+
+
+def test_an_endpoint_that_never_got_ready_has_failed() -> None:
+    """No state failed in a time-out; the line has, with the execution's error."""
+    waiting = {**RESULTS, "poll_endpoint": {"status": "Creating", "verdict": "wait"}}
+    found = stands(*PATH[:8], "EndpointTimedOut", "Diagnose", "RollBack", status="FAILED", results=waiting)
+    line = next(line for line in found if line.text == "endpoint status InService")
+
+    assert (line.mark, line.evidence) == (Mark.FAILED, "E")
+
+
+def test_a_long_answer_is_shown_in_part() -> None:
+    """A line of the checklist stays a line."""
+    results = {
+        **RESULTS,
+        "smoke_test": {"transcript": [{"prompt": "p", "answer": "x\n" * 500, "seconds": 1}]},
+    }
+    found = stands(*PATH, results=results)
+    line = next(line for line in found if "tested with a request" in line.text)
+
+    assert len(line.evidence) < 100
+    assert "..." in line.evidence
