@@ -125,7 +125,9 @@ ITEMS: tuple[Item, ...] = (
     Item("before", "execution role created", ("CreateModel",), _role),
     Item("before", "policies attached", ("CreateModel",), _policies),
     Item("during", "model created", ("CreateModel",), _made("create_model")),
-    Item("during", "endpoint configuration created", ("CreateEndpointConfig",), _made("create_endpoint_config")),
+    Item(
+        "during", "endpoint configuration created", ("CreateEndpointConfig",), _made("create_endpoint_config")
+    ),
     Item("during", "serverless endpoint deployed", ("CreateEndpoint",), _made("create_endpoint")),
     Item(
         "during",
@@ -134,9 +136,23 @@ ITEMS: tuple[Item, ...] = (
         lambda results: str(results["poll_endpoint"]["status"]),
     ),
     Item("after", "inference tested with a request", ("SmokeTest",), _tested),
-    Item("after", "endpoint metrics monitored", ("MonitorEndpoint",), lambda _results: "", "no alarms are made yet"),
-    Item("after", "consumer Lambda updated", ("ReadConsumer", "UpdateConsumer"), _switched, "no consumer was named"),
-    Item("after", "end-to-end functionality tested", ("UpdateConsumer",), _end_to_end, "no consumer was named"),
+    Item(
+        "after",
+        "endpoint metrics monitored",
+        ("MonitorEndpoint",),
+        lambda _results: "",
+        "no alarms are made yet",
+    ),
+    Item(
+        "after",
+        "consumer Lambda updated",
+        ("ReadConsumer", "UpdateConsumer"),
+        _switched,
+        "no consumer was named",
+    ),
+    Item(
+        "after", "end-to-end functionality tested", ("UpdateConsumer",), _end_to_end, "no consumer was named"
+    ),
 )
 """The deployment checklist; the lines on the GGUF's place and on the fit are Sealift's own."""
 
@@ -147,7 +163,9 @@ def lines(execution: Execution) -> list[Line]:
     reached = max((n for n, line in enumerate(drawn) if line.mark is not Mark.PENDING), default=-1)
     return [
         # The workflow went past it: it has no part in this deployment.
-        replace(line, mark=Mark.SKIPPED, evidence=item.otherwise) if line.mark is Mark.PENDING and n < reached else line
+        replace(line, mark=Mark.SKIPPED, evidence=item.otherwise)
+        if line.mark is Mark.PENDING and n < reached
+        else line
         for n, (item, line) in enumerate(zip(ITEMS, drawn, strict=True))
     ]
 
@@ -157,11 +175,13 @@ def _line(item: Item, execution: Execution) -> Line:
     seconds = sum(state.seconds for state in visited) or None
     if _complete(item, execution):
         return Line(item.group, item.text, Mark.DONE, seconds, item.evidence(execution.results))
-    if any(state.status == "failed" for state in visited) or (visited and not execution.running):
+    # From Diagnose on, the workflow only undoes: what is not done by then is not done any more.
+    over = not execution.running or execution.state("Diagnose") is not None
+    if any(state.status == "failed" for state in visited) or (visited and over):
         return Line(item.group, item.text, Mark.FAILED, seconds, _failure(visited, execution))
-    if visited and not _gone_by(visited[-1], execution):
+    if visited:
         return Line(item.group, item.text, Mark.RUNNING, None, _waiting(visited, execution))
-    if not execution.running:
+    if over:
         why = item.otherwise if execution.status == "SUCCEEDED" else ""
         return Line(item.group, item.text, Mark.SKIPPED, evidence=why)
     return Line(item.group, item.text, Mark.PENDING)
@@ -174,10 +194,6 @@ def _complete(item: Item, execution: Execution) -> bool:
     if last.name == "EndpointReady":
         return (execution.results.get("poll_endpoint") or {}).get("verdict") == "ready"
     return True
-
-
-def _gone_by(state: State, execution: Execution) -> bool:
-    return execution.state("Diagnose") is not None and state.status != "running"
 
 
 def _failure(visited: list[State], execution: Execution) -> str:

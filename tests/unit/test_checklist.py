@@ -232,6 +232,18 @@ def test_an_endpoint_that_never_got_ready_has_failed() -> None:
     assert (line.mark, line.evidence) == (Mark.FAILED, "E")
 
 
+@pytest.mark.parametrize(
+    "rolling_back", [pytest.param("Diagnose", id="diagnosed"), pytest.param("RollBack", id="undone")]
+)
+def test_while_it_is_undone_nothing_is_promised(rolling_back: str) -> None:
+    """From the failure on, no line is pending or running: what did not happen will not happen any more."""
+    waiting = {**RESULTS, "poll_endpoint": {"status": "Creating", "verdict": "wait"}}
+    done = (*PATH[:8], "EndpointTimedOut", *(("Diagnose",) if rolling_back == "RollBack" else ()))
+    found = stands(*done, now=rolling_back, results=waiting)
+
+    assert [line.mark for line in found] == [Mark.DONE] * 10 + [Mark.FAILED] + [Mark.SKIPPED] * 4
+
+
 def test_a_long_answer_is_shown_in_part() -> None:
     """A line of the checklist stays a line."""
     results = {
