@@ -64,22 +64,22 @@ class Hosting:
         self._settings = settings or HostingSettings()
         account = Account(region, account_id)
         timing = timing or Timing.real(self._closing)
-        if self._settings.workspace is not None:
-            self._settings.workspace.mkdir(parents=True, exist_ok=True)
-        self._root = Path(tempfile.mkdtemp(prefix="sealift-hosting-", dir=self._settings.workspace))
-        fleet = Fleet(
-            account=account,
-            quotas=quotas or Quotas(),
-            settings=self._settings,
-            launch=launch
-            or ProcessLauncher(
+        self._root: Path | None = None
+        if launch is None:
+            self._root = _make_root(self._settings.workspace)
+            launch = ProcessLauncher(
                 fetch=fetch,
                 log=log,
                 settings=self._settings,
                 root=self._root,
                 log_group=account.log_group,
                 clock=timing.clock,
-            ),
+            )
+        fleet = Fleet(
+            account=account,
+            quotas=quotas or Quotas(),
+            settings=self._settings,
+            launch=launch,
             timing=timing,
             background=background or Threads(),
         )
@@ -121,4 +121,11 @@ class Hosting:
         atexit.unregister(self.close)
         self._closing.set()
         self._fleet.close()
-        shutil.rmtree(self._root, ignore_errors=True)
+        if self._root is not None:
+            shutil.rmtree(self._root, ignore_errors=True)
+
+
+def _make_root(workspace: Path | None) -> Path:
+    if workspace is not None:
+        workspace.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="sealift-hosting-", dir=workspace))

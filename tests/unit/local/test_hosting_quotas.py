@@ -35,8 +35,8 @@ def test_the_memory_quota_speaks_word_for_word() -> None:
 
     assert caught.value.code == "ResourceLimitExceeded"
     assert caught.value.message == (
-        "The account-level service limit 'Memory size in MB per serverless endpoint' is 3072 MBs, with current "
-        "utilization of 0 MBs and a request delta of 4096 MBs. Please use AWS Service Quotas to request an "
+        "The account-level service limit 'Memory size in MB per serverless endpoint' is 3072 MBs, with "
+        "current utilization of 0 MBs and a request delta of 4096 MBs. Please use AWS Service Quotas to request an "
         "increase for this quota. If AWS Service Quotas is not available, contact AWS support to request an "
         "increase for this quota."
     )

@@ -187,7 +187,7 @@ class World:
     def serve(self, **serverless: int) -> FakeContainer:
         """Bring endpoint `e` into service; return its container."""
         self.model()
-        self.config(**({"ServerlessConfig": capacity(**serverless)} if serverless else {}))
+        self.config(ServerlessConfig=capacity(**serverless))
         self.endpoint()
         self.jobs.finish()
         assert self.status() == "InService"
@@ -256,13 +256,10 @@ def world() -> World:
 # The control plane
 
 
-def test_every_operation_has_a_handler(world: World) -> None:
-    """An operation that is listed is answered or refused for its parameters, never unknown."""
-    for operation in OPERATIONS:
-        try:
-            world.hosting.handle(operation, {})
-        except AwsError as error:
-            assert error.code == "ValidationException", operation
+@pytest.mark.parametrize("operation", [name for name in OPERATIONS if not name.startswith("List")])
+def test_every_operation_is_known(world: World, operation: str) -> None:
+    """An operation that is listed is refused for its parameters, never as unknown."""
+    assert world.refused(operation).code == "ValidationException"
 
 
 def test_an_unknown_operation_is_named(world: World) -> None:
@@ -637,8 +634,8 @@ def broken(_container: FakeContainer) -> None:
         ),
         pytest.param(
             exited,
-            'Received server error (0) from model with message "An error occurred while handling request as the '
-            f'model process exited.". {HINT}',
+            'Received server error (0) from model with message "An error occurred while handling request as '
+            f'the model process exited.". {HINT}',
             id="process exited",
         ),
         pytest.param(greedy, "Ping failed due to insufficient memory.", id="out of memory"),
@@ -699,22 +696,22 @@ def test_nothing_can_be_done_while_creating(world: World, operation: str) -> Non
     world.model()
     world.config()
     world.endpoint()
-    parameters: dict[str, Any] = {
+    choices: dict[str, dict[str, Any]] = {
         "DeleteEndpoint": {},
         "UpdateEndpoint": {"EndpointConfigName": "c"},
         "UpdateEndpointWeightsAndCapacities": {
             "DesiredWeightsAndCapacities": [{"VariantName": "AllTraffic"}]
         },
-    }[operation]
+    }
 
-    error = world.refused(operation, EndpointName="e", **parameters)
+    error = world.refused(operation, EndpointName="e", **choices[operation])
 
     assert error.code == "ValidationException"
     assert error.message == f'Cannot update in-progress endpoint "{ARN}endpoint/e".'
 
 
 def test_a_deleted_endpoint_is_gone_after_a_while(world: World) -> None:
-    """Deleting refuses invocations and a new endpoint of the name; afterwards both model and name are free."""
+    """Deleting refuses invocations and a new endpoint of the name; afterwards the name is free."""
     container = world.serve()
 
     world.ask("DeleteEndpoint", EndpointName="e")
@@ -793,7 +790,7 @@ def test_a_failed_update_keeps_the_old_configuration(world: World) -> None:
 
 
 def test_concurrency_is_changed_in_place(world: World) -> None:
-    """A moment in Updating, the same container, the new number in the description; the configuration stays."""
+    """A moment in Updating, the same container, the new number; the configuration stays."""
     container = world.serve()
 
     world.ask(
@@ -996,8 +993,8 @@ def test_an_error_of_the_container_is_a_model_error(world: World, status: int, s
     [
         pytest.param(
             CallTimedOutError(),
-            'Received server error (0) from primary with message "Your invocation timed out while waiting for a '
-            "response from container primary. Review the latency metrics for each container in Amazon "
+            'Received server error (0) from primary with message "Your invocation timed out while waiting for '
+            "a response from container primary. Review the latency metrics for each container in Amazon "
             'CloudWatch, resolve the issue, and try again."',
             id="too slow",
         ),
@@ -1032,8 +1029,8 @@ def test_a_container_that_fails_to_answer_stays(world: World, failure: Exception
     [
         pytest.param(
             Condition.EXITED,
-            'Received server error (0) from model with message "An error occurred while handling request as the '
-            f'model process exited.". {HINT}',
+            'Received server error (0) from model with message "An error occurred while handling request as '
+            f'the model process exited.". {HINT}',
             id="exited",
         ),
         pytest.param(
@@ -1047,7 +1044,7 @@ def test_a_container_that_fails_to_answer_stays(world: World, failure: Exception
 def test_a_killed_container_fails_one_call_and_is_started_by_the_next(
     world: World, state: Condition, text: str
 ) -> None:
-    """ModelError, then ModelNotReadyException while a new one starts, then answers again; InService throughout."""
+    """ModelError, then ModelNotReadyException while a new one starts, then answers; InService throughout."""
     dead = world.serve()
     dead.state = state
 
@@ -1129,7 +1126,7 @@ def test_what_a_serverless_endpoint_lacks_is_refused(
     """Headers that ask for other hosting are not ignored."""
     world.serve()
 
-    error = world.fails(**{header: value})
+    error = world.fails(b"", **{header: value})
 
     assert (error.code, text in (error.message or "")) == ("ValidationError", True)
     assert world.invoke(Target_Variant="AllTraffic") == b"echo hello"
@@ -1137,12 +1134,12 @@ def test_what_a_serverless_endpoint_lacks_is_refused(
 
 def test_closing_ends_every_container(world: World) -> None:
     """Serving and starting containers are killed, and closing again does nothing."""
-    container = world.serve(concurrency=1)
+    serving = world.serve(concurrency=1)
     world.endpoint("e2")
+    world.prepare = lambda _starting: world.hosting.close()
 
-    world.hosting.close()
-    world.hosting.close()
     world.jobs.finish()
+    world.hosting.close()
 
-    assert container.ended == ["kill"]
-    assert all(started.ended for started in world.containers)
+    assert serving.ended == ["kill"]
+    assert [container.ended for container in world.containers] == [["kill"], ["kill"]]
