@@ -38,6 +38,12 @@ _METHODS: Final = {1: "shrink", 6: "implode", 9: "deflate64", 12: "bzip2", 14: "
 _ENCRYPTED: Final = 0x1
 _IN_DESCRIPTOR: Final = 0x8
 _UTF8: Final = 0x800
+_KNOWN_FLAGS: Final = _ENCRYPTED | 0x6 | _IN_DESCRIPTOR | _UTF8
+"""Deflate's own two option bits say nothing to a reader; others mean patches, strong encryption, masked headers."""
+_NEWEST: Final = 63
+"""APPNOTE 6.3: readers refuse entries that say they need more."""
+_ZIP64_FIELD: Final = 0x0001
+_UNICODE_PATH_FIELD: Final = 0x7075
 _UNIX: Final = 3
 _ZIP_AGAIN: Final = "zip again with plain deflate, or better: sealift pack MODEL.gguf --output model.tar.gz"
 _UPLOAD_AGAIN: Final = "compare its checksum with the original's, and upload it again"
@@ -262,35 +268,49 @@ def _entries(directory: bytes, total: int) -> tuple[Entry, ...]:
 
 
 def _entry(fields: tuple[int, ...], name: bytes, extra: bytes) -> Entry:
-    made_by, flags, method, crc = fields[1], fields[3], fields[4], fields[7]
+    made_by, needed, flags, method, crc = fields[1], fields[2], fields[3], fields[4], fields[7]
     size, compressed, offset = fields[9], fields[8], fields[16]
+    shown = repr(name[:200].decode("utf-8", "backslashreplace"))
+    if needed & 0xFF > _NEWEST:
+        raise _damaged(f"entry {shown} needs version {needed & 0xFF} of the format", f"at most {_NEWEST}")
+    if flags & ~_KNOWN_FLAGS:
+        raise _damaged(f"entry {shown} has flags {flags:#06x}", "those of plain entries")
+    wide = None
+    for tag, values in _extra_fields(shown, extra):
+        if tag == _ZIP64_FIELD and wide is None:
+            wide = values
+        elif tag == _UNICODE_PATH_FIELD and values[5:] != name:
+            # Info-ZIP unpacks to the name in there, others to the entry's own.
+            raise _damaged(f"entry {shown} has a second name, {values[5:][:200]!r}", "one name")
     if 0xFFFFFFFF in (size, compressed, offset):
-        size, compressed, offset = _wide(name, extra, size, compressed, offset)
+        size, compressed, offset = _wide(shown, wide or b"", (size, compressed, offset))
     mode = fields[15] >> 16 if made_by >> 8 == _UNIX else 0
     return Entry(name, _kind(name, mode), flags, method, crc, compressed, size, offset)
 
 
-def _wide(name: bytes, extra: bytes, size: int, compressed: int, offset: int) -> tuple[int, int, int]:
-    # APPNOTE 4.5.3: only the fields that are all ones in the entry are in the zip64 field, in this order.
+def _extra_fields(shown: str, extra: bytes) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at + 4 <= len(extra):
         tag, length = struct.unpack_from("<HH", extra, at)
-        values = extra[at + 4 : at + 4 + length]
         at += 4 + length
-        if tag != 1:
+        if at > len(extra):
+            raise _damaged(f"entry {shown} has an extra field longer than all of them", "fields that fit")
+        yield tag, extra[at - length : at]
+
+
+def _wide(shown: str, values: bytes, narrow: tuple[int, int, int]) -> tuple[int, int, int]:
+    # APPNOTE 4.5.3: only what is all ones in the entry is in the zip64 field, in this order.
+    wide = []
+    for value in narrow:
+        if value != 0xFFFFFFFF:
+            wide.append(value)
             continue
-        wide = []
-        for narrow in (size, compressed, offset):
-            if narrow != 0xFFFFFFFF:
-                wide.append(narrow)
-                continue
-            if len(values) < 8:
-                break
-            wide.append(int.from_bytes(values[:8], "little"))
-            values = values[8:]
-        if len(wide) == 3:
-            return wide[0], wide[1], wide[2]
-    raise _damaged(f"entry {name[:200]!r} refers to a zip64 field that is not there", "one that is")
+        if len(values) < 8:
+            raise _damaged(f"entry {shown} refers to a zip64 field that is not there", "one that is")
+        wide.append(int.from_bytes(values[:8], "little"))
+        values = values[8:]
+    size, compressed, offset = wide
+    return size, compressed, offset
 
 
 def _kind(name: bytes, mode: int) -> Kind:

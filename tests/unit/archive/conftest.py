@@ -97,12 +97,17 @@ class Forge:
         """Return a plain member."""
         return tarfile.TarInfo(name), data
 
-    def zip(self, members: Mapping[str, bytes], *, method: int = zipfile.ZIP_DEFLATED) -> bytes:
-        """Return a zip of names and contents."""
+    def zip(
+        self, members: Mapping[str, bytes], *, method: int = zipfile.ZIP_DEFLATED, extra: bytes = b""
+    ) -> bytes:
+        """Return a zip of names and contents, each entry with this extra field."""
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w", method) as archive:
             for name, data in members.items():
-                archive.writestr(name, data)
+                info = zipfile.ZipInfo(name)
+                info.compress_type = method
+                info.extra = extra
+                archive.writestr(info, data)
         return out.getvalue()
 
     def good(self) -> dict[str, bytes]:
