@@ -1,0 +1,461 @@
+"""What must line up: states, tasks, functions, result paths, error names, the rendered workflow, the template."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from statelint.linter import Linter
+
+from pipeline import diagnosis, errors, resources
+from pipeline.local import template as sam
+from pipeline.readiness import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RENDERED = resources.definition().read_text(encoding="utf-8")
+STATES: dict[str, dict[str, Any]] = json.loads(RENDERED)["States"]
+TASKS = {
+    name: state for name, state in STATES.items() if state.get("Resource", "").endswith(":lambda:invoke")
+}
+FORWARD = [
+    "CheckArchive",
+    "PlanDeployment",
+    "CreateModel",
+    "CreateEndpointConfig",
+    "CreateEndpoint",
+    "PollEndpoint",
+    "SmokeTest",
+    "ReadConsumer",
+    "UpdateConsumer",
+]
+TEMPLATE = sam.load(resources.template())
+FUNCTIONS = {
+    name: resource["Properties"]
+    for name, resource in TEMPLATE["Resources"].items()
+    if resource["Type"] == "AWS::Serverless::Function"
+}
+TRIGGER = "StartDeployment"
+"""The one function that is no state."""
+
+AWS_ERRORS = {
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+    "Lambda.Unknown",
+    "Sandbox.Timedout",
+    "Runtime.ExitError",
+}
+"""Error names that Lambda's service and runtime have, all of which another try may not see again."""
+
+RETRIED = {
+    "CheckArchive": set(),
+    "PlanDeployment": set(),
+    "CreateModel": {"ResourceLimitExceeded", "NotYetVisible"},
+    "CreateEndpointConfig": {"ResourceLimitExceeded", "NotYetVisible"},
+    "CreateEndpoint": {"ResourceLimitExceeded", "NotYetVisible", "EndpointBusy"},
+    "PollEndpoint": {"NotYetVisible"},
+    "SmokeTest": {"ModelNotReady"},
+    "ReadConsumer": {"ConsumerBusy", "ConsumerChanged"},
+    "UpdateConsumer": {"ConsumerBusy", "ConsumerChanged"},
+    "Diagnose": set(),
+    "RollBack": {"EndpointBusy", "ConsumerBusy", "ConsumerChanged", "NotYetVisible"},
+}
+"""What each task may raise that passes by itself, beside Throttled and ServiceUnavailable."""
+
+
+def snake(name: str) -> str:
+    """Return CamelCase as snake_case."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def ids(names: Any) -> list[Any]:
+    """Return the names as parameters with themselves for ids."""
+    return [pytest.param(name, id=name) for name in names]
+
+
+def after(state: dict[str, Any]) -> set[str]:
+    """Return the states that may follow a state, failures included."""
+    found = {state.get("Next"), state.get("Default")}
+    found |= {one["Next"] for one in (*state.get("Choices", ()), *state.get("Catch", ()))}
+    return found - {None}
+
+
+def retriers() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every retrier with its state's name."""
+    for name, state in STATES.items():
+        for retrier in state.get("Retry", ()):
+            yield name, retrier
+
+
+def statements() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every policy statement of the template with its resource's name."""
+    for name, resource in TEMPLATE["Resources"].items():
+        properties = resource.get("Properties", {})
+        for policy in properties.get("Policies", ()):
+            for statement in policy.get("PolicyDocument", policy)["Statement"]:
+                yield name, statement
+        for statement in properties.get("PolicyDocument", {}).get("Statement", ()):
+            yield name, statement
+
+
+# ------------------------------------------------------------------------ names
+
+
+def test_states_files_and_functions_have_the_same_names() -> None:
+    """State, tasks/<state>.py and logical id are one name; only the trigger is no state."""
+    files = {path.stem for path in resources.tasks().glob("*.py")} - {"__init__"}
+
+    assert {snake(name) for name in (*TASKS, TRIGGER)} == files
+    assert {*TASKS, TRIGGER} == set(FUNCTIONS)
+    assert TRIGGER not in TASKS
+
+
+@pytest.mark.parametrize("name", ids(TASKS))
+def test_a_state_invokes_its_function_and_writes_to_its_own_place(name: str) -> None:
+    """Function and result path are derived from the state's name."""
+    assert TASKS[name]["Parameters"]["FunctionName"] == f"${{{name}Arn}}"
+    assert TASKS[name]["ResultPath"] == f"$.{snake(name)}"
+
+
+@pytest.mark.parametrize("name", ids(FUNCTIONS))
+def test_a_functions_handler_exists(name: str) -> None:
+    """The handler is in the task's own module, and can be called."""
+    module, _, function = FUNCTIONS[name]["Handler"].rpartition(".")
+
+    assert module == f"tasks.{snake(name)}"
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_the_order_of_the_diagnosis_is_the_workflows() -> None:
+    """The first state without a result is the one that failed, so the order must be the true one."""
+    walked = [name for name in walk("CheckArchive") if name in FORWARD]
+
+    assert walked == FORWARD
+    assert list(diagnosis.ORDER) == [snake(name) for name in FORWARD]
+
+
+def walk(name: str) -> list[str]:
+    """Return the states of a deployment that goes well, in order."""
+    seen: list[str] = []
+    turn = {"EndpointReady": "SmokeTest", "HasConsumer": "ReadConsumer"}
+    while name and name not in seen:
+        seen.append(name)
+        name = turn.get(name) or STATES[name].get("Next", "")
+    return seen
+
+
+# ----------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    "name",
+    ids(sorted({error for state, one in retriers() if state in TASKS for error in one["ErrorEquals"]})),
+)
+def test_a_retried_error_is_one_that_can_happen(name: str) -> None:
+    """A name that nobody raises is a retry that never happens."""
+    assert name in errors.names() or name in AWS_ERRORS
+
+
+@pytest.mark.parametrize("name", ids(errors.names(errors.NotNow)))
+def test_what_may_pass_later_is_retried(name: str) -> None:
+    """Every leaf of NotNow stands in some state's Retry."""
+    assert any(name in retrier["ErrorEquals"] for _, retrier in retriers())
+
+
+@pytest.mark.parametrize(
+    "name", ids([*errors.names(errors.Refused), *errors.names(errors.Failed), "States.ALL", "States.Timeout"])
+)
+def test_what_cannot_pass_later_is_never_retried(name: str) -> None:
+    """Nor is "everything", which would have it among it."""
+    assert not [state for state, retrier in retriers() if name in retrier["ErrorEquals"]]
+
+
+@pytest.mark.parametrize("name", ids(TASKS))
+def test_a_state_retries_what_its_task_says_may_pass(name: str) -> None:
+    """Each task's own transient errors, and everywhere throttling, outages and Lambda's own trouble."""
+    caught = {error for state, retrier in retriers() if state == name for error in retrier["ErrorEquals"]}
+
+    assert caught == RETRIED[name] | {"Throttled", "ServiceUnavailable"} | AWS_ERRORS
+
+
+@pytest.mark.parametrize("name", ids(name for name, state in STATES.items() if state["Type"] == "Task"))
+def test_every_failure_is_caught_and_comes_to_an_end(name: str) -> None:
+    """A deployment's failures go to Diagnose; those of the undoing and the telling go on without it."""
+    (catcher,) = STATES[name]["Catch"]
+    expected = {
+        "Diagnose": "Undiagnosed",
+        "RollBack": "RollBackFailed",
+        "NotifyFailure": "DeploymentFailed",
+        "NotifySuccess": "DeploymentSucceeded",
+    }
+
+    assert catcher["ErrorEquals"] == ["States.ALL"]
+    assert catcher["Next"] == expected.get(name, "Diagnose")
+    assert catcher["ResultPath"] not in {None, "$"}
+
+
+def test_a_failure_always_ends_in_the_fail_state() -> None:
+    """From Diagnose on there is one way, and it ends in DeploymentFailed, rolled back or not."""
+    waiting, reached = ["Diagnose"], set()
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        waiting.extend(after(STATES[name]) - reached)
+
+    ends = {name for name in reached if not after(STATES[name])}
+    assert ends == {"DeploymentFailed"}
+    assert "RollBack" in reached
+    assert not reached & set(FORWARD)
+
+
+def test_every_retrier_is_bounded_twice() -> None:
+    """By attempts and by time: no single wait is longer than five minutes, none goes on for over 25."""
+    for state, retrier in retriers():
+        assert 0 < retrier["MaxAttempts"] < 100, state
+        waits = [
+            min(
+                retrier["IntervalSeconds"] * retrier["BackoffRate"] ** n,
+                retrier.get("MaxDelaySeconds", float("inf")),
+            )
+            for n in range(retrier["MaxAttempts"])
+        ]
+        assert max(waits) <= 300, state
+        assert sum(waits) <= 25 * 60, state
+
+
+@pytest.mark.parametrize("name", ["CreateModel", "CreateEndpointConfig", "CreateEndpoint"])
+def test_a_quota_is_tried_again_with_full_jitter_and_a_ceiling(name: str) -> None:
+    """Two deployments that wait for the same quota must not race each other."""
+    (retrier,) = [
+        one for state, one in retriers() if state == name and "ResourceLimitExceeded" in one["ErrorEquals"]
+    ]
+
+    assert retrier["JitterStrategy"] == "FULL"
+    assert retrier["MaxDelaySeconds"] > retrier["IntervalSeconds"]
+    assert retrier["BackoffRate"] > 1
+    assert retrier["ErrorEquals"] == ["ResourceLimitExceeded"]
+
+
+# ------------------------------------------------------------------ the poll loop
+
+
+def test_the_poll_loop_chooses_by_the_words_of_the_poll() -> None:
+    """The words in EndpointReady are the verdicts that a poll returns; FAILED is raised instead."""
+    chosen = {
+        rule["StringEquals"]: rule["Next"]
+        for rule in STATES["EndpointReady"]["Choices"]
+        if rule["Variable"] == "$.poll_endpoint.verdict"
+    }
+
+    assert chosen == {Verdict.READY.value: "SmokeTest", Verdict.WAIT.value: "WaitForEndpoint"}
+    assert set(chosen) | {Verdict.FAILED.value} == {verdict.value for verdict in Verdict}
+
+
+def test_the_poll_loop_has_a_deadline_that_comes_before_waiting() -> None:
+    """Ready wins over late, late wins over waiting, and a word that nobody knows ends it too."""
+    choices = STATES["EndpointReady"]["Choices"]
+
+    assert [rule["Next"] for rule in choices] == ["SmokeTest", "EndpointTimedOut", "WaitForEndpoint"]
+    assert choices[1]["Variable"] == "$$.State.EnteredTime"
+    assert choices[1]["TimestampGreaterThanEqualsPath"] == "$.create_endpoint.deadline_at"
+    assert STATES["EndpointReady"]["Default"] == "EndpointTimedOut"
+    assert STATES["EndpointTimedOut"]["Parameters"]["Error"] == errors.EndpointTimedOut.__name__
+    assert STATES["Undiagnosed"]["Parameters"]["error"] == errors.Undiagnosed.__name__
+
+
+# ------------------------------------------------------- what flows between states
+
+PATH = re.compile(r"(?<!\$)\$\.([a-z_]+)(?:\.(\w+))?")
+Known = dict[str, frozenset[str] | None]
+"""Result path to its keys; None where they are not known."""
+
+
+def references(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the first two segments of every path that a piece of a state refers to."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in {"ResultPath", "ResultSelector", "Retry", "Catch", "Comment"}:
+                yield from references(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from references(inner, name)
+    elif isinstance(value, str) and (name.endswith((".$", "Path")) or name == "Variable"):
+        yield from ((found[1], found[2] or "") for found in PATH.finditer(value))
+
+
+def keys(state: dict[str, Any]) -> frozenset[str] | None:
+    """Return the keys that a state's result has."""
+    made = state.get("ResultSelector") or (state.get("Parameters") if state["Type"] == "Pass" else None)
+    return frozenset(name.removesuffix(".$") for name in made) if made else None
+
+
+def known() -> dict[str, Known]:
+    """Return what is in the execution's data when a state is entered, by whatever way it was reached."""
+    entered: dict[str, Known] = {"CheckArchive": {}}
+    waiting = ["CheckArchive"]
+    while waiting:
+        name = waiting.pop()
+        state, before = STATES[name], entered[name]
+        path = state.get("ResultPath", "$.").removeprefix("$.")
+        done = {**before, path: keys(state)} if path else before
+        ways = [(target, done) for target in after(state) - {one["Next"] for one in state.get("Catch", ())}]
+        ways += [
+            (one["Next"], {**before, one["ResultPath"].removeprefix("$."): frozenset({"Error", "Cause"})})
+            for one in state.get("Catch", ())
+        ]
+        for target, data in ways:
+            old = entered.get(target)
+            new = (
+                data if old is None else {key: both(old[key], data[key]) for key in old.keys() & data.keys()}
+            )
+            if new != old:
+                entered[target] = new
+                waiting.append(target)
+    return entered
+
+
+def both(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:
+    """Return the keys that both ways give."""
+    return other if one is None else one if other is None else one & other
+
+
+@pytest.mark.parametrize("name", ids(STATES))
+def test_what_a_state_refers_to_is_there_on_every_way_to_it(name: str) -> None:
+    """Each `$.result.key` was produced before, whichever states came before; a typing error fails here."""
+    there = known()[name]
+
+    for path, key in references(STATES[name]):
+        assert path in there, f"$.{path} is not there on every way to {name}"
+        assert not key or there[path] is None or key in (there[path] or ()), f"$.{path}.{key} in {name}"
+
+
+def test_no_result_is_overwritten_on_the_way() -> None:
+    """Each task has a place of its own in the data, so that a later state finds all of it."""
+    places = [state["ResultPath"] for state in TASKS.values()]
+
+    assert len(places) == len(set(places))
+
+
+# ---------------------------------------------------------------------- rendering
+
+
+@pytest.mark.filterwarnings("ignore:pkg_resources is deprecated:UserWarning")  # the SDK imports it
+def test_the_rendered_workflow_is_what_the_code_renders() -> None:
+    """`make definition` was run; the checked-in file is what gets deployed."""
+    from state_machine import definition
+
+    assert definition.render() == RENDERED
+
+
+def test_the_workflow_passes_statelint() -> None:
+    """The specification's own linter finds nothing."""
+    assert Linter.validate(RENDERED) == []
+
+
+def test_every_state_is_reached() -> None:
+    """Nothing in the file is dead."""
+    reached, waiting = set(), ["CheckArchive"]
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        waiting.extend(after(STATES[name]) - reached)
+
+    assert reached == set(STATES)
+
+
+def test_the_substitutions_are_those_that_the_workflow_has() -> None:
+    """Every ${Name} is filled in by the template, and nothing is filled in for nobody."""
+    used = set(re.findall(r"\$\{(\w+)\}", RENDERED))
+
+    assert set(TEMPLATE["Resources"]["Deployment"]["Properties"]["DefinitionSubstitutions"]) == used
+
+
+# ----------------------------------------------------------------------- template
+
+
+@pytest.mark.parametrize("name", ids(TASKS))
+def test_a_function_ends_no_later_than_its_state(name: str) -> None:
+    """A state that gives up first would leave its function working unseen."""
+    timeout = FUNCTIONS[name].get("Timeout", TEMPLATE["Globals"]["Function"]["Timeout"])
+
+    assert timeout <= TASKS[name]["TimeoutSeconds"]
+    assert timeout <= 900
+
+
+def test_the_state_machine_may_invoke_its_functions_and_no_others() -> None:
+    """The policy lists what the definition invokes."""
+    (statement,) = [
+        one for name, one in statements() if name == "Deployment" and one["Action"] == "lambda:InvokeFunction"
+    ]
+
+    assert {target["Fn::GetAtt"][0] for target in statement["Resource"]} == set(TASKS)
+
+
+@pytest.fixture(scope="module")
+def translated() -> dict[str, Any]:
+    """The template as CloudFormation gets it."""
+    resolved = {**TEMPLATE, "Resources": dict(TEMPLATE["Resources"])}
+    machine = TEMPLATE["Resources"]["Deployment"]
+    properties = {key: value for key, value in machine["Properties"].items() if key != "DefinitionUri"}
+    resolved["Resources"]["Deployment"] = {
+        **machine,
+        "Properties": {**properties, "Definition": json.loads(RENDERED)},
+    }
+    resolved["Globals"] = {"Function": {**TEMPLATE["Globals"]["Function"], "CodeUri": "s3://code/lambda.zip"}}
+    document: dict[str, Any] = json.loads(sam.translate(resolved, {}, "us-east-1"))
+    return document
+
+
+def test_the_template_translates(translated: dict[str, Any]) -> None:
+    """AWS's own translator takes it, and every function and the state machine are there."""
+    types = {name: resource["Type"] for name, resource in translated["Resources"].items()}
+
+    assert {name for name, kind in types.items() if kind == "AWS::Lambda::Function"} == set(FUNCTIONS)
+    assert types["Deployment"] == "AWS::StepFunctions::StateMachine"
+
+
+def test_each_function_has_a_role_of_its_own(translated: dict[str, Any]) -> None:
+    """No function has another's permissions."""
+    roles = [translated["Resources"][name]["Properties"]["Role"]["Fn::GetAtt"][0] for name in FUNCTIONS]
+
+    assert len(set(roles)) == len(FUNCTIONS)
+    assert "EndpointRole" not in roles
+
+
+def test_no_permission_is_for_every_action() -> None:
+    """Each allowed action is named in full."""
+    for name, statement in statements():
+        if statement["Effect"] == "Allow":
+            actions = statement["Action"]
+            listed = [actions] if isinstance(actions, str) else actions
+            assert not [action for action in listed if "*" in action], name
+
+
+def test_a_permission_on_everything_says_why() -> None:
+    """Above each statement that names no resource stands a comment."""
+    lines = resources.template().read_text(encoding="utf-8").splitlines()
+    everything = [n for n, line in enumerate(lines) if line.strip() == 'Resource: "*"']
+
+    assert everything
+    for n in everything:
+        begin = next(m for m in range(n, 0, -1) if lines[m].strip().startswith("- Effect:"))
+        assert lines[begin - 1].strip().startswith("#"), f"line {n + 1}: {lines[n]}"
+
+
+def test_only_the_known_statements_have_no_resource() -> None:
+    """The comments' statements are all that there are."""
+    wide = sorted(name for name, one in statements() if one["Effect"] == "Allow" and one["Resource"] == "*")
+
+    assert wide == ["Deployment", "Deployment", "EndpointRole", "EndpointRole"]
+
+
+def test_the_stack_needs_no_parameter() -> None:
+    """Stack and go: every parameter has a default."""
+    assert all("Default" in parameter for parameter in TEMPLATE["Parameters"].values())
