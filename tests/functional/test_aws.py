@@ -1,0 +1,228 @@
+"""The door to boto3: every error of AWS's comes out under a name of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ParamValidationError,
+    ReadTimeoutError,
+)
+from botocore.stub import Stubber
+
+from pipeline import aws, errors
+from pipeline.aws import Clients
+from pipeline.errors import (
+    AccessDenied,
+    EndpointBusy,
+    ModelNotReady,
+    NameConflict,
+    RequestRejected,
+    ResourceLimitExceeded,
+    SealiftError,
+    ServiceUnavailable,
+    Throttled,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/harbour-0"
+
+
+def answered(
+    code: str, message: str = "because", status: int = 400, operation: str = "CreateEndpoint"
+) -> ClientError:
+    """Return an error as boto3 raises it."""
+    return ClientError(
+        {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
+        operation,
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "ours"),
+    [
+        pytest.param(answered("ResourceLimitExceeded"), ResourceLimitExceeded, id="quota"),
+        pytest.param(answered("ThrottlingException"), Throttled, id="throttled by SageMaker"),
+        pytest.param(answered("TooManyRequestsException", status=429), Throttled, id="throttled by Lambda"),
+        pytest.param(answered("SlowDown", status=503), Throttled, id="throttled by S3"),
+        pytest.param(answered("AccessDeniedException"), AccessDenied, id="denied"),
+        pytest.param(answered("AccessDenied", status=403), AccessDenied, id="denied by S3"),
+        pytest.param(answered("403", status=403), AccessDenied, id="denied without a body"),
+        pytest.param(
+            answered("ValidationException", f'Cannot create already existing endpoint "{ARN}".'),
+            NameConflict,
+            id="already existing",
+        ),
+        pytest.param(
+            answered("ValidationException", f'Cannot update in-progress endpoint "{ARN}".'),
+            EndpointBusy,
+            id="in progress",
+        ),
+        pytest.param(
+            answered("ValidationException", "1 validation error detected"), RequestRejected, id="wrong"
+        ),
+        pytest.param(
+            answered("ValidationException", "Could not find model data at s3://b/k."),
+            RequestRejected,
+            id="no model data",
+        ),
+        pytest.param(answered("ModelNotReadyException", status=429), ModelNotReady, id="cold start"),
+        pytest.param(answered("InternalFailure", status=500), ServiceUnavailable, id="500"),
+        pytest.param(answered("SomethingNew", status=503), ServiceUnavailable, id="503 of any name"),
+        pytest.param(
+            answered("ServiceUnavailable", status=0), ServiceUnavailable, id="outage without a status"
+        ),
+        pytest.param(answered("SomethingNew"), RequestRejected, id="unknown"),
+        pytest.param(ClientError({}, "CreateEndpoint"), RequestRejected, id="empty"),
+    ],
+)
+def test_an_error_of_aws_gets_a_name_of_ours(error: ClientError, ours: type[SealiftError]) -> None:
+    """The name tells the state machine whether to try again; the message keeps what AWS said."""
+    found = aws.translate(error)
+
+    assert type(found) is ours
+    assert aws.text(error) in str(found)
+    assert "CreateEndpoint" in str(found)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(EndpointConnectionError(endpoint_url="https://x"), id="no connection"),
+        pytest.param(ConnectTimeoutError(endpoint_url="https://x"), id="connection too slow"),
+        pytest.param(ReadTimeoutError(endpoint_url="https://x"), id="answer too slow"),
+    ],
+)
+def test_no_answer_is_an_outage(error: Exception) -> None:
+    """A connection that fails may work a moment later."""
+    with pytest.raises(ServiceUnavailable, match="no answer from AWS") as told, aws.translated():
+        raise error
+
+    assert told.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(errors.ConsumerBusy("busy"), id="ours"),
+        pytest.param(KeyError("name"), id="Python's"),
+        pytest.param(ParamValidationError(report="x"), id="the SDK's own"),
+    ],
+)
+def test_other_errors_pass_as_they_are(error: Exception) -> None:
+    """Translation is for AWS's answers; a mistake in the code keeps its name."""
+    with pytest.raises(type(error)) as told, aws.translated():
+        raise error
+
+    assert told.value is error
+
+
+@pytest.mark.parametrize(
+    ("message", "action", "who"),
+    [
+        pytest.param(
+            "User: arn:aws:sts::1:assumed-role/CreateModel/x is not authorized to perform: iam:PassRole on "
+            "resource: arn:aws:iam::1:role/y because no identity-based policy allows the iam:PassRole action",
+            "iam:PassRole",
+            "arn:aws:sts::1:assumed-role/CreateModel/x",
+            id="action and principal",
+        ),
+        pytest.param("Access Denied", "CreateModel", "the role of this function", id="neither"),
+        pytest.param("", "CreateModel", "the role of this function", id="no message"),
+    ],
+)
+def test_a_denied_call_names_the_action_and_the_role(message: str, action: str, who: str) -> None:
+    """The fix is a policy, so the message says which action for whom."""
+    (problem,) = aws.access_denied("CreateModel", message).problems
+
+    assert problem.wanted == f"{action} to be allowed"
+    assert problem.fix == f"add {action} to the policies of {who}"
+
+
+@pytest.mark.parametrize(
+    ("predicate", "error", "holds"),
+    [
+        pytest.param(
+            aws.is_missing,
+            answered("ValidationException", 'Could not find endpoint "x".'),
+            True,
+            id="endpoint",
+        ),
+        pytest.param(aws.is_missing, answered("ResourceNotFoundException"), True, id="function"),
+        pytest.param(
+            aws.is_missing, answered("ValidationException", "1 validation error"), False, id="wrong request"
+        ),
+        pytest.param(aws.is_missing, answered("AccessDenied", "Could not find it"), False, id="other code"),
+        pytest.param(
+            aws.is_missing_dependency,
+            answered("ValidationException", 'Could not find endpoint configuration "x".'),
+            True,
+            id="dependency",
+        ),
+        pytest.param(
+            aws.is_missing_dependency,
+            answered("ValidationException", "Could not find model data at s3://b/k."),
+            False,
+            id="model data is no dependency",
+        ),
+        pytest.param(aws.is_no_such_key, answered("NoSuchKey", status=404), True, id="key"),
+        pytest.param(aws.is_no_such_key, answered("404", status=404), True, id="key, by HeadObject"),
+        pytest.param(aws.is_no_such_key, answered("NoSuchBucket", status=404), True, id="bucket"),
+        pytest.param(aws.is_no_such_key, answered("AccessDenied", status=403), False, id="denied key"),
+    ],
+)
+def test_a_predicate_reads_awss_words(
+    predicate: Callable[[ClientError], bool], error: ClientError, *, holds: bool
+) -> None:
+    """The literal texts that AWS sends; there is no error class to match on."""
+    assert predicate(error) is holds
+
+
+def test_a_handler_translates() -> None:
+    """What Lambda reports is the name of our class."""
+
+    def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
+        with Stubber(clients.sagemaker) as stub:
+            stub.add_client_error("create_endpoint", "ThrottlingException", "Rate exceeded")
+            clients.sagemaker.create_endpoint(EndpointName=event["name"], EndpointConfigName="c")
+        return {}
+
+    with pytest.raises(Throttled, match="CreateEndpoint: ThrottlingException: Rate exceeded"):
+        aws.task(run)({"name": "harbour-0"}, None)
+
+
+def test_a_handler_returns_what_its_task_does() -> None:
+    """And hands it the event, with clients of the function's own account and region."""
+    handler = aws.task(lambda event, clients: {"event": event, "region": clients.sagemaker.meta.region_name})
+
+    assert handler({"a": 1}, object()) == {"event": {"a": 1}, "region": "us-east-1"}
+
+
+@pytest.mark.parametrize("name", ["sagemaker", "sagemaker_runtime", "lambda_", "logs"])
+def test_the_state_machine_alone_repeats_calls(name: str) -> None:
+    """One attempt per call of a task: retries belong where they can be seen."""
+    assert getattr(Clients(region="us-east-1"), name).meta.config.retries == {
+        "mode": "standard",
+        "total_max_attempts": 1,
+    }
+
+
+@pytest.mark.parametrize("name", ["sagemaker_runtime", "lambda_"])
+def test_an_invocation_may_take_a_cold_start_and_an_answer(name: str) -> None:
+    """180 s and 60 s, and some."""
+    assert getattr(Clients(region="us-east-1"), name).meta.config.read_timeout >= 240
+
+
+def test_a_client_is_made_once_and_for_the_url_that_was_given() -> None:
+    """The local cloud is a URL, nothing else."""
+    clients = Clients(endpoint_url="http://127.0.0.1:1", region="eu-west-1")
+
+    assert clients.s3 is clients.s3
+    assert clients.s3.meta.endpoint_url == "http://127.0.0.1:1"
+    assert {one.meta.region_name for one in (clients.s3, clients.events, clients.sts)} == {"eu-west-1"}
