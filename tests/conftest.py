@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# How fast an example is tells of the machine, not of the code: no test may fail for it.
+hypothesis.settings.register_profile(
+    "sealift", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("sealift")
 
 FAKES = {
     "AWS_ACCESS_KEY_ID": "testing",
