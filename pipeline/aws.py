@@ -14,10 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 botocore's own name
+from botocore.exceptions import (
+    ClientError,
+    ConnectionError,  # noqa: A004 botocore's own name
+    HTTPClientError,
+    IncompleteReadError,
+)
 
 from pipeline.errors import (
     AccessDenied,
+    ConsumerBusy,
+    ConsumerChanged,
     EndpointBusy,
     ModelNotReady,
     NameConflict,
@@ -148,7 +155,7 @@ def translated() -> Iterator[None]:
         yield
     except ClientError as error:
         raise translate(error) from error
-    except (HTTPClientError, ConnectionError) as error:
+    except (HTTPClientError, ConnectionError, IncompleteReadError) as error:
         raise ServiceUnavailable(
             f"no answer from AWS: {error}; wanted an HTTP response; try again"
         ) from error
@@ -162,8 +169,13 @@ def translate(error: ClientError) -> SealiftError:
         return ResourceLimitExceeded(told)
     if name == "ModelNotReadyException":
         return ModelNotReady(told)
-    if name in _THROTTLES:
+    if name in _THROTTLES or status(error) == 429:
         return Throttled(told)
+    # Lambda's, of a function that somebody updates: the consumer is the only one that tasks touch.
+    if name == "ResourceConflictException":
+        return ConsumerBusy(told)
+    if name == "PreconditionFailedException":
+        return ConsumerChanged(told)
     if is_access_denied(error):
         return access_denied(operation, message)
     if is_in_progress(error):

@@ -1,17 +1,15 @@
 """Moving a consumer Lambda to another endpoint, and back: the calls behind the decisions of `pipeline.consumer`.
 
 Each function does one thing and may be called again after any failure. Lambda needs a moment after an update;
-that is told with ConsumerBusy, and the state machine comes back.
+that is told with ConsumerBusy, by `pipeline.aws` where Lambda itself refuses, and the state machine comes back.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from pipeline import aws, consumer
-from pipeline.errors import ConsumerBusy, ConsumerChanged
+from pipeline import consumer
+from pipeline.errors import ConsumerBusy
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -24,7 +22,8 @@ def set_variable(
 
     Raises:
         ConsumerBusy: while an update, ours or somebody's, is in progress.
-        ConsumerChanged: when the configuration changed between our reading and our writing.
+        ClientError: PreconditionFailedException when the configuration changed between our reading and our
+            writing, which `pipeline.aws` calls ConsumerChanged.
     """
     now = _read(client, function_name)
     step = consumer.next_step(now, variable, wanted=wanted, expected=expected)
@@ -71,16 +70,6 @@ def _read(client: LambdaClient, function_name: str) -> consumer.Configuration:
 
 def _write(client: LambdaClient, read: consumer.Configuration, variables: dict[str, str]) -> None:
     guard: dict[str, Any] = {"RevisionId": read.revision_id} if read.revision_id else {}
-    try:
-        client.update_function_configuration(
-            FunctionName=read.function_name, Environment={"Variables": variables}, **guard
-        )
-    except ClientError as error:
-        name = aws.code(error)
-        if name == "PreconditionFailedException":
-            raise ConsumerChanged(
-                f"{read.function_name}: changed since it was read: {aws.text(error)}"
-            ) from error
-        if name == "ResourceConflictException":
-            raise ConsumerBusy(f"{read.function_name}: {aws.text(error)}") from error
-        raise
+    client.update_function_configuration(
+        FunctionName=read.function_name, Environment={"Variables": variables}, **guard
+    )

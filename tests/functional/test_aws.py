@@ -9,6 +9,7 @@ from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
+    IncompleteReadError,
     ParamValidationError,
     ReadTimeoutError,
 )
@@ -18,6 +19,8 @@ from pipeline import aws, errors
 from pipeline.aws import Clients
 from pipeline.errors import (
     AccessDenied,
+    ConsumerBusy,
+    ConsumerChanged,
     EndpointBusy,
     ModelNotReady,
     NameConflict,
@@ -78,6 +81,19 @@ def answered(
         pytest.param(
             answered("ServiceUnavailable", status=0), ServiceUnavailable, id="outage without a status"
         ),
+        pytest.param(answered("TooMany", status=429), Throttled, id="429 of any name"),
+        pytest.param(
+            answered(
+                "ResourceConflictException", "The function is currently in the following state: Pending", 409
+            ),
+            ConsumerBusy,
+            id="function being updated",
+        ),
+        pytest.param(
+            answered("PreconditionFailedException", "The RevisionId provided does not match", 412),
+            ConsumerChanged,
+            id="function changed",
+        ),
         pytest.param(answered("SomethingNew"), RequestRejected, id="unknown"),
         pytest.param(ClientError({}, "CreateEndpoint"), RequestRejected, id="empty"),
     ],
@@ -97,6 +113,7 @@ def test_an_error_of_aws_gets_a_name_of_ours(error: ClientError, ours: type[Seal
         pytest.param(EndpointConnectionError(endpoint_url="https://x"), id="no connection"),
         pytest.param(ConnectTimeoutError(endpoint_url="https://x"), id="connection too slow"),
         pytest.param(ReadTimeoutError(endpoint_url="https://x"), id="answer too slow"),
+        pytest.param(IncompleteReadError(actual_bytes=1, expected_bytes=2), id="answer cut short"),
     ],
 )
 def test_no_answer_is_an_outage(error: Exception) -> None:
