@@ -1,0 +1,138 @@
+"""Tasks as the state machine runs them, against answers that are written down or a moto in this process."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from contextlib import ExitStack
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+from moto import mock_aws
+
+from pipeline import aws, resources
+from pipeline.aws import Clients
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STATES: dict[str, dict[str, Any]] = json.loads(resources.definition().read_text(encoding="utf-8"))["States"]
+SERVICES = ("sagemaker", "sagemaker_runtime", "lambda_", "logs", "s3", "stepfunctions")
+
+
+class Task(Protocol):
+    """Runs a task with the clients and the fields of its event; returns its result."""
+
+    def __call__(self, state: str, clients: Clients, /, **event: Any) -> dict[str, Any]:
+        """Raise what Lambda would report."""
+
+
+@pytest.fixture(scope="session")
+def do() -> Task:
+    """Runs tasks the way their states do: event and result cross as JSON, with the definition's own keys."""
+
+    def run(state: str, clients: Clients, /, **event: Any) -> dict[str, Any]:
+        asked = {name.removesuffix(".$") for name in STATES[state]["Parameters"]["Payload"]}
+        assert set(event) == asked, "the event is not what the definition sends"
+        module = importlib.import_module("tasks." + re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower())
+        with aws.translated():
+            result = module.run(json.loads(json.dumps(event)), clients)
+        promised = {name.removesuffix(".$") for name in STATES[state]["ResultSelector"]}
+        assert promised <= set(result), "the result lacks what the definition selects"
+        document: dict[str, Any] = json.loads(json.dumps(result))
+        return document
+
+    return run
+
+
+class Script:
+    """What AWS answers, call by call; a call that is not written down fails, and so does one that is not made."""
+
+    def __init__(self, clients: Clients) -> None:
+        self.clients = clients
+        self._stubbers = {name: Stubber(getattr(clients, name)) for name in SERVICES}
+
+    def __enter__(self) -> Script:
+        self._stack = ExitStack()
+        for stubber in self._stubbers.values():
+            self._stack.enter_context(stubber)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stack.close()
+
+    def answers(
+        self, service: str, operation: str, response: dict[str, Any], expected: dict[str, Any] | None = None
+    ) -> Script:
+        """Let the next call be this operation, with these parameters if given, and answer it."""
+        self._stubbers[service].add_response(operation, response, expected)
+        return self
+
+    def refuses(
+        self,
+        service: str,
+        operation: str,
+        code: str,
+        message: str = "because",
+        status: int = 400,
+        fields: dict[str, Any] | None = None,
+    ) -> Script:
+        """Let the next call be this operation, and answer with an error."""
+        self._stubbers[service].add_client_error(
+            operation, code, message, http_status_code=status, modeled_fields=fields
+        )
+        return self
+
+    def missing(self, operation: str, what: str = "endpoint") -> Script:
+        """Let SageMaker not find what the next call names, in its own words."""
+        return self.refuses(
+            "sagemaker", operation, "ValidationException", f'Could not find {what} "arn:aws:sagemaker:x".'
+        )
+
+    def tags(self, execution: str | None) -> Script:
+        """Let the next ListTags tell which execution made the resource, if one did."""
+        tags = [] if execution is None else [{"Key": "sealift:execution", "Value": execution}]
+        return self.answers("sagemaker", "list_tags", {"Tags": tags})
+
+    def done(self) -> None:
+        """Fail if a call that was written down was not made."""
+        for stubber in self._stubbers.values():
+            stubber.assert_no_pending_responses()
+
+
+@pytest.fixture(scope="session")
+def stubbed_clients() -> Clients:
+    """Clients that are made once; making them takes longer than the tests."""
+    return Clients(region="us-east-1")
+
+
+@pytest.fixture
+def script(stubbed_clients: Clients) -> Iterator[Script]:
+    """AWS, written down by the test; nothing of it may be left over."""
+    with Script(stubbed_clients) as written:
+        yield written
+        written.done()
+
+
+@pytest.fixture
+def moto_clients() -> Iterator[Clients]:
+    """Clients of a moto in this process."""
+    with mock_aws():
+        yield Clients(region="us-east-1")
+
+
+class Bodies(Protocol):
+    """Makes a response body of bytes."""
+
+    def __call__(self, content: bytes) -> StreamingBody:
+        """Return it as boto3 does."""
+
+
+@pytest.fixture(scope="session")
+def streamed() -> Bodies:
+    """Makes response bodies."""
+    return lambda content: StreamingBody(BytesIO(content), len(content))

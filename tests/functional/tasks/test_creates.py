@@ -1,0 +1,217 @@
+"""CreateModel and CreateEndpointConfig: doing it twice is doing it once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline.errors import NameConflict, NotYetVisible, RequestRejected, ResourceLimitExceeded, SealiftError
+
+if TYPE_CHECKING:
+    from tests.functional.tasks.conftest import Script, Task
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:{}/harbour-0"
+CONTAINER = {
+    "Image": "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2",
+    "ModelDataUrl": "s3://uploads/models/harbour/model.tar.gz",
+    "Environment": {"SEALIFT_N_CTX": "2048"},
+}
+VARIANTS = [
+    {
+        "VariantName": "AllTraffic",
+        "ModelName": "harbour-0",
+        "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 10},
+    }
+]
+MODEL: dict[str, Any] = {
+    "ModelName": "harbour-0",
+    "PrimaryContainer": CONTAINER,
+    "ExecutionRoleArn": "arn:aws:iam::123456789012:role/endpoint",
+    "Tags": [{"Key": "sealift:service", "Value": "harbour"}],
+}
+CONFIG: dict[str, Any] = {
+    "EndpointConfigName": "harbour-0",
+    "ProductionVariants": VARIANTS,
+    "Tags": [{"Key": "sealift:service", "Value": "harbour"}],
+}
+
+
+class Kind:
+    """One of the two creates, with what SageMaker knows of its resource."""
+
+    def __init__(self, state: str, resource: str, request: dict[str, Any], arn_field: str) -> None:
+        self.state, self.request = state, request
+        self.create, self.describe = f"create_{resource}", f"describe_{resource}"
+        self.arn = ARN.format(resource.replace("_", "-"))
+        self.words = resource.replace("_config", " configuration")
+        self.arn_field = arn_field
+
+    def described(self, **changed: Any) -> dict[str, Any]:
+        """Return the describe response, with what SageMaker adds of its own."""
+        known = {name: value for name, value in self.request.items() if name != "Tags"}
+        if "PrimaryContainer" in known:
+            known["PrimaryContainer"] = {**known["PrimaryContainer"], "Mode": "SingleModel"}
+        return {**known, self.arn_field: self.arn, "CreationTime": NOW, **changed}
+
+
+KINDS = [
+    pytest.param(Kind("CreateModel", "model", MODEL, "ModelArn"), id="model"),
+    pytest.param(
+        Kind("CreateEndpointConfig", "endpoint_config", CONFIG, "EndpointConfigArn"), id="configuration"
+    ),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_created_with_the_very_request_of_the_plan(do: Task, script: Script, kind: Kind) -> None:
+    """The plan's request goes out as it is, and the result says that this call made it."""
+    script.answers("sagemaker", kind.create, {kind.arn_field: kind.arn}, kind.request)
+    script.answers("sagemaker", kind.describe, kind.described())
+
+    result = do(kind.state, script.clients, request=kind.request)
+
+    assert result == {"name": "harbour-0", "arn": kind.arn, "created": True}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_second_run_finds_what_the_first_made(do: Task, script: Script, kind: Kind) -> None:
+    """The answer of the first may have been lost; the end state is the same."""
+    script.answers("sagemaker", kind.create, {kind.arn_field: kind.arn})
+    script.answers("sagemaker", kind.describe, kind.described())
+    first = do(kind.state, script.clients, request=kind.request)
+    script.refuses(
+        "sagemaker",
+        kind.create,
+        "ValidationException",
+        f'Cannot create already existing {kind.words} "{kind.arn}".',
+    )
+    script.answers("sagemaker", kind.describe, kind.described())
+
+    second = do(kind.state, script.clients, request=kind.request)
+
+    assert second == {**first, "created": False}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "field"),
+    [
+        pytest.param(
+            KINDS[0].values[0],
+            {"PrimaryContainer": {**CONTAINER, "ModelDataUrl": "s3://uploads/models/harbour/other.tar.gz"}},
+            "PrimaryContainer",
+            id="model of another archive",
+        ),
+        pytest.param(
+            KINDS[0].values[0],
+            {"PrimaryContainer": {**CONTAINER, "Environment": {}}},
+            "PrimaryContainer",
+            id="model with another environment",
+        ),
+        pytest.param(
+            KINDS[0].values[0],
+            {"ExecutionRoleArn": "arn:aws:iam::123456789012:role/other"},
+            "ExecutionRoleArn",
+            id="model with another role",
+        ),
+        pytest.param(
+            KINDS[1].values[0],
+            {
+                "ProductionVariants": [
+                    {**VARIANTS[0], "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 10}}
+                ]
+            },
+            "ProductionVariants",
+            id="configuration of another size",
+        ),
+        pytest.param(
+            KINDS[1].values[0],
+            {"ProductionVariants": [*VARIANTS, {**VARIANTS[0], "VariantName": "Second"}]},
+            "ProductionVariants",
+            id="configuration with a second variant",
+        ),
+    ],
+)
+def test_a_name_that_something_else_has_is_a_conflict(
+    do: Task, script: Script, kind: Kind, changed: dict[str, Any], field: str
+) -> None:
+    """What exists is compared with what was asked for, and the field that differs is named."""
+    script.refuses(
+        "sagemaker", kind.create, "ValidationException", f'Cannot create already existing {kind.words} "x".'
+    )
+    script.answers("sagemaker", kind.describe, kind.described(**changed))
+
+    with pytest.raises(NameConflict) as conflict:
+        do(kind.state, script.clients, request=kind.request)
+
+    (problem,) = conflict.value.problems
+    assert problem.seen.startswith(f"{field} of the existing 'harbour-0' is ")
+    assert problem.wanted == repr(kind.request[field])
+
+
+def test_all_fields_that_differ_are_named(do: Task, script: Script) -> None:
+    """One message tells all of them."""
+    kind: Kind = KINDS[0].values[0]  # type: ignore[assignment]
+    script.refuses(
+        "sagemaker", kind.create, "ValidationException", 'Cannot create already existing model "x".'
+    )
+    script.answers(
+        "sagemaker",
+        kind.describe,
+        kind.described(
+            PrimaryContainer={"Image": "other"}, ExecutionRoleArn="arn:aws:iam::123456789012:role/other"
+        ),
+    )
+
+    with pytest.raises(NameConflict) as conflict:
+        do(kind.state, script.clients, request=kind.request)
+
+    assert len(conflict.value.problems) == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_cannot_be_described_yet_is_tried_again(do: Task, script: Script, kind: Kind) -> None:
+    """Just created, not seen everywhere: the next try finds it."""
+    script.answers("sagemaker", kind.create, {kind.arn_field: kind.arn})
+    script.missing(kind.describe, kind.words)
+
+    with pytest.raises(NotYetVisible, match="harbour-0"):
+        do(kind.state, script.clients, request=kind.request)
+
+
+def test_a_model_that_is_not_visible_to_its_configuration_is_tried_again(do: Task, script: Script) -> None:
+    """The model was created moments ago, so its absence is a matter of time."""
+    script.missing("create_endpoint_config", "model")
+
+    with pytest.raises(NotYetVisible, match="CreateEndpointConfig: Could not find model"):
+        do("CreateEndpointConfig", script.clients, request=CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "error"),
+    [
+        pytest.param(
+            "ResourceLimitExceeded", "The account-level service limit", ResourceLimitExceeded, id="quota"
+        ),
+        pytest.param(
+            "ValidationException",
+            "Could not find model data at s3://b/k.",
+            RequestRejected,
+            id="no model data",
+        ),
+        pytest.param(
+            "ValidationException", "1 validation error detected", RequestRejected, id="wrong request"
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_refused_create_keeps_its_reason(
+    do: Task, script: Script, kind: Kind, code: str, message: str, error: type[SealiftError]
+) -> None:
+    """Nothing is described after a create that was refused for another reason."""
+    script.refuses("sagemaker", kind.create, code, message)
+
+    with pytest.raises(error, match=message):
+        do(kind.state, script.clients, request=kind.request)

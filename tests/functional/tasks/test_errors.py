@@ -1,0 +1,219 @@
+"""Every task, when the first thing that it asks of AWS goes wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+
+from pipeline import resources
+from pipeline.errors import AccessDenied, RequestRejected, SealiftError, ServiceUnavailable, Throttled
+
+if TYPE_CHECKING:
+    from botocore.model import OperationModel
+
+    from pipeline.aws import Clients
+    from tests.functional.tasks.conftest import Script, Task
+
+CONSUMER = {
+    "function_name": "assistant",
+    "variable": "ENDPOINT_NAME",
+    "alias": None,
+    "test_event": None,
+    "expect": {},
+}
+BEFORE = {
+    "function_name": "assistant",
+    "variable": "ENDPOINT_NAME",
+    "value": "old",
+    "alias": None,
+    "alias_version": None,
+    "alias_routing": None,
+}
+DEFAULTS = {
+    "execution_role_arn": "arn:aws:iam::123456789012:role/endpoint",
+    "account_id": "123456789012",
+    "region": "us-east-1",
+    "image_uri": "",
+    "consumer_function_name": "",
+}
+NAMES = {"model": "harbour-0", "endpoint_config": "harbour-0", "endpoint": "harbour-0"}
+PLAN = {"names": NAMES, "execution": "arn:e"}
+DIAGNOSIS = {"error": "EndpointFailed", "cause": "three lines"}
+
+# State, the first call that it makes, and its event.
+FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+    (
+        "CheckArchive",
+        "s3",
+        "get_object",
+        {
+            "input": {"archive": {"bucket": "uploads", "key": "models/harbour/model.tar.gz"}},
+            "defaults": DEFAULTS,
+        },
+    ),
+    (
+        "PlanDeployment",
+        "lambda_",
+        "get_function_configuration",
+        {
+            "check_archive": {"request": {"consumer": CONSUMER}, "archive": {}, "model": {}},
+            "execution": "arn:e",
+            "defaults": DEFAULTS,
+        },
+    ),
+    (
+        "CreateModel",
+        "sagemaker",
+        "create_model",
+        {
+            "request": {
+                "ModelName": "harbour-0",
+                "ExecutionRoleArn": "arn:aws:iam::123456789012:role/endpoint",
+            }
+        },
+    ),
+    (
+        "CreateEndpointConfig",
+        "sagemaker",
+        "create_endpoint_config",
+        {
+            "request": {
+                "EndpointConfigName": "harbour-0",
+                "ProductionVariants": [{"VariantName": "AllTraffic", "ModelName": "harbour-0"}],
+            }
+        },
+    ),
+    (
+        "CreateEndpoint",
+        "sagemaker",
+        "create_endpoint",
+        {
+            "request": {"EndpointName": "harbour-0", "EndpointConfigName": "harbour-0"},
+            "deadline_s": 60,
+            "now": "2026-01-02T03:04:05.678Z",
+        },
+    ),
+    (
+        "PollEndpoint",
+        "sagemaker",
+        "describe_endpoint",
+        {"endpoint_name": "harbour-0", "endpoint_config_name": "harbour-0"},
+    ),
+    (
+        "SmokeTest",
+        "sagemaker_runtime",
+        "invoke_endpoint",
+        {
+            "endpoint_name": "harbour-0",
+            "smoke_test": {"prompts": ["What?"], "expect": {}, "max_tokens": 8, "timeout_s": 60},
+        },
+    ),
+    ("ReadConsumer", "lambda_", "get_function_configuration", {"consumer": CONSUMER}),
+    (
+        "UpdateConsumer",
+        "lambda_",
+        "get_function_configuration",
+        {"consumer": CONSUMER, "before": BEFORE, "endpoint_name": "harbour-0", "prompt": "What?"},
+    ),
+    (
+        "RollBack",
+        "sagemaker",
+        "describe_endpoint",
+        {"results": {"plan_deployment": PLAN, "diagnose": DIAGNOSIS}},
+    ),
+)
+# Denied steps of the rollback are noted, and it goes on; its own tests have that.
+STOPPED_BY_DENIAL = [call for call in FIRST_CALLS if call[0] != "RollBack"]
+
+
+def by_state(calls: Any) -> list[Any]:
+    """Return the calls as parameters with the state for id."""
+    return [pytest.param(*call, id=call[0]) for call in calls]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error"),
+    [
+        pytest.param("ThrottlingException", 400, Throttled, id="throttled"),
+        pytest.param("InternalFailure", 500, ServiceUnavailable, id="500"),
+        pytest.param("ServiceUnavailableException", 503, ServiceUnavailable, id="503"),
+        pytest.param("ValidationException", 400, RequestRejected, id="rejected"),
+    ],
+)
+@pytest.mark.parametrize(("state", "service", "operation", "event"), by_state(FIRST_CALLS))
+def test_an_error_of_aws_reaches_the_state_machine_under_its_class(
+    do: Task,
+    script: Script,
+    state: str,
+    service: str,
+    operation: str,
+    event: dict[str, Any],
+    code: str,
+    status: int,
+    error: type[SealiftError],
+) -> None:
+    """Retry matches on the class, so each task must let each of them through."""
+    script.refuses(service, operation, code, "because of this", status)
+
+    with pytest.raises(error, match="because of this"):
+        do(state, script.clients, **event)
+
+
+@pytest.mark.parametrize(("state", "service", "operation", "event"), by_state(STOPPED_BY_DENIAL))
+def test_a_denied_call_is_refused_with_the_action(
+    do: Task, script: Script, state: str, service: str, operation: str, event: dict[str, Any]
+) -> None:
+    """The action that AWS names is in the message."""
+    message = "User: arn:aws:sts::1:role/x is not authorized to perform: svc:TheAction on resource: *"
+    script.refuses(service, operation, "AccessDeniedException", message, 403)
+
+    with pytest.raises(AccessDenied, match="add svc:TheAction to the policies of arn:aws:sts::1:role/x"):
+        do(state, script.clients, **event)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(EndpointConnectionError(endpoint_url="https://x"), id="no connection"),
+        pytest.param(ReadTimeoutError(endpoint_url="https://x"), id="no answer"),
+    ],
+)
+@pytest.mark.parametrize(("state", "service", "operation", "event"), by_state(FIRST_CALLS))
+def test_no_answer_may_pass_later(
+    do: Task,
+    stubbed_clients: Clients,
+    state: str,
+    service: str,
+    operation: str,
+    event: dict[str, Any],
+    error: Exception,
+) -> None:
+    """A network that fails is an outage like any other."""
+    called: list[str] = []
+
+    def fail(model: OperationModel, **_: object) -> None:
+        called.append(model.name)
+        raise error
+
+    events = getattr(stubbed_clients, service).meta.events
+    events.register_first("before-call.*.*", fail, unique_id="no network")
+    try:
+        with pytest.raises(ServiceUnavailable, match="no answer from AWS"):
+            do(state, stubbed_clients, **event)
+    finally:
+        events.unregister("before-call.*.*", fail, unique_id="no network")
+
+    assert called == ["".join(word.capitalize() for word in operation.split("_"))]
+
+
+def test_the_table_has_every_task_that_can_fail() -> None:
+    """Diagnose is missing on purpose: it survives every refusal, and tells of it."""
+    document = json.loads(resources.definition().read_text(encoding="utf-8"))
+    tasks = {
+        name for name, state in document["States"].items() if "FunctionName" in state.get("Parameters", {})
+    }
+
+    assert {call[0] for call in FIRST_CALLS} == tasks - {"Diagnose"}
