@@ -8,11 +8,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from pipeline import aws, creation
-from pipeline.errors import EndpointBusy
+from pipeline.errors import EndpointBusy, NameConflict, Problem
 from pipeline.readiness import Verdict, verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.aws import Clients
 
 
@@ -22,6 +26,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     Raises:
         EndpointBusy: when the name still belongs to an endpoint that failed or is being deleted; a failed one
             of an earlier deployment is deleted first, since nothing else can be done with it.
+        NameConflict: when it belongs to one that is not as asked for, or that Sealift did not make.
     """
     request = event["request"]
     name = request["EndpointName"]
@@ -37,8 +42,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         not created
         and verdict(status, found["EndpointConfigName"], request["EndpointConfigName"]) is Verdict.FAILED
     ):
-        if status != "Deleting" and creation.owner(clients.sagemaker, found["EndpointArn"]):
-            clients.sagemaker.delete_endpoint(EndpointName=name)
+        if status != "Deleting":
+            _delete_leftover(clients, name, found)
         raise EndpointBusy(
             f"endpoint {name!r} of an earlier deployment is {status}; wanted none; it is being deleted"
         )
@@ -48,6 +53,19 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         "created": created,
         "deadline_at": _later(event["now"], event["deadline_s"]),
     }
+
+
+def _delete_leftover(clients: Clients, name: str, found: Mapping[str, Any]) -> None:
+    """Delete a failed endpoint that Sealift made; it may be gone by now, which is as good."""
+    try:
+        if creation.owner(clients.sagemaker, found["EndpointArn"]) is None:
+            seen = f"the existing endpoint {name!r} is {found['EndpointStatus']}, and Sealift did not make it"
+            fix = f"delete {name!r} if nobody needs it, or give the service another name"
+            raise NameConflict(name, [Problem("NameConflict", seen, "a name that is free", fix)])
+        clients.sagemaker.delete_endpoint(EndpointName=name)
+    except ClientError as error:
+        if not aws.is_missing(error):
+            raise
 
 
 def _later(now: str, seconds: int) -> str:

@@ -139,3 +139,23 @@ def test_a_quota_speaks_here(do: Task, script: Script) -> None:
 
     with pytest.raises(ResourceLimitExceeded, match="is 3072 MBs.*request delta of 4096 MBs"):
         do("CreateEndpoint", script.clients, **EVENT)
+
+
+@pytest.mark.parametrize("status", ["Failed", "OutOfService"])
+def test_a_dead_endpoint_of_somebody_else_is_a_conflict(do: Task, script: Script, status: str) -> None:
+    """It is not ours to delete, and no waiting makes the name free."""
+    script.refuses("sagemaker", "create_endpoint", "ValidationException", EXISTS)
+    script.answers("sagemaker", "describe_endpoint", described(status)).tags(None)
+
+    with pytest.raises(NameConflict, match=f"'harbour-0' is {status}, and Sealift did not make it"):
+        do("CreateEndpoint", script.clients, **EVENT)
+
+
+def test_a_leftover_that_somebody_else_deletes_meanwhile_is_waited_for(do: Task, script: Script) -> None:
+    """Two deployments of one archive may both find it; the second must not fail for being second."""
+    script.refuses("sagemaker", "create_endpoint", "ValidationException", EXISTS)
+    script.answers("sagemaker", "describe_endpoint", described("Failed")).tags("earlier")
+    script.missing("delete_endpoint")
+
+    with pytest.raises(EndpointBusy, match="is Failed"):
+        do("CreateEndpoint", script.clients, **EVENT)
