@@ -747,10 +747,12 @@ def _check_tensor(tensor: TensorInfo, expected: int) -> None:
             "fewer than 2^63 elements",
             _COPY_AGAIN,
         )
-    if tensor.shape and tensor.shape[0] % tensor.type.block:
+    # A tensor without dimensions is a single weight to ggml, and no block of weights.
+    row = tensor.shape[0] if tensor.shape else 1
+    if row % tensor.type.block:
         raise _problem(
             "GGUFTensorShape",
-            f"tensor {tensor.name!r} of type {tensor.type.name} has rows of {tensor.shape[0]}",
+            f"tensor {tensor.name!r} of type {tensor.type.name} has rows of {row}",
             f"a multiple of the type's block of {tensor.type.block}",
             _CONVERT_AGAIN,
         )

@@ -330,6 +330,9 @@ HUGE = struct.pack("<Q", 2**63)
             id="2^124 elements",
         ),
         pytest.param(
+            header(ARCHITECTURE, tensors=(tensor("w", (), 8, 0),)), "GGUFTensorShape", id="no dimensions"
+        ),
+        pytest.param(
             header(ARCHITECTURE, tensors=(tensor("w", (100,), 12, 0),)),
             "GGUFTensorShape",
             id="rows of broken blocks",
