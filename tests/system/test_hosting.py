@@ -83,6 +83,18 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             time.sleep(0.1)
 
+    def halting(self, seconds):
+        time.sleep(seconds / 2)
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.flush()
+        time.sleep(seconds / 2)
+        self.wfile.write(b"{}")
+        self.wfile.flush()
+        self.close_connection = True
+        raise SystemExit
+
     def large(self, size):
         return 200, b"x" * size
 
@@ -388,8 +400,8 @@ def test_the_concurrency_is_a_limit(cloud: Cloud) -> None:
     assert cloud.invoke("narrow", "look")
 
 
-def test_an_oversize_body_is_refused_and_fully_read(cloud: Cloud) -> None:
-    """The caller gets the error instead of a broken connection."""
+def test_an_oversize_payload_is_refused(cloud: Cloud) -> None:
+    """Neither a request nor a response may exceed 4 MiB, and exactly 4 MiB passes."""
     cloud.serve("heavy")
 
     with pytest.raises(cloud.runtime.exceptions.ValidationError, match="has oversize body"):
@@ -402,13 +414,13 @@ def test_an_oversize_body_is_refused_and_fully_read(cloud: Cloud) -> None:
     )["Body"].read()) == 4 * MIB  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["sleep", "drip"])
-def test_a_slow_answer_is_cut_off(own_cloud: Callable[..., Cloud], kind: str) -> None:
-    """The limit is for the whole answer: neither silence nor a trickle outlasts it."""
+@pytest.mark.parametrize(("kind", "seconds"), [("sleep", 5), ("drip", 5), ("halting", 0.9)])
+def test_a_slow_answer_is_cut_off(own_cloud: Callable[..., Cloud], kind: str, seconds: float) -> None:
+    """The limit is for the whole answer: neither silence nor a trickle nor two short halts outlast it."""
     cloud = own_cloud(invocation_timeout_s=0.6)
     cloud.serve("slow")
 
-    error = cloud.fails("slow", kind, seconds=5)
+    error = cloud.fails("slow", kind, seconds=seconds)
 
     assert error.response["Error"]["Code"] == "ModelError"
     assert "Your invocation timed out while waiting for a response from container primary" in str(error)
@@ -498,8 +510,9 @@ def test_a_dead_server_fails_one_call_and_is_replaced(cloud: Cloud, how: str) ->
         os.kill(pid, signal.SIGKILL)
     elif how == "keeper":
         os.kill(psutil.Process(pid).ppid(), signal.SIGKILL)
+        assert eventually(lambda: not alive(pid))
 
-    error = cloud.fails(name, "leave")
+    error = cloud.fails(name, "leave" if how == "left" else "look")
     assert isinstance(error, cloud.runtime.exceptions.ModelError)
     assert fields(error)["OriginalMessage"] == (
         "An error occurred while handling request as the model process exited."

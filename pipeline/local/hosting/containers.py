@@ -52,7 +52,7 @@ Log = Callable[[str, str, int, str], None]
 """Takes one log line: group, stream, milliseconds since 1970, text."""
 
 
-class ObjectMissing(KeyError):  # noqa: N818 named as its callers know it
+class ObjectMissing(KeyError):
     """There is no such object: what `Fetch` raises."""
 
 
@@ -238,6 +238,8 @@ class ProcessContainer:
         self._ended = threading.Event()
         self._over_memory = threading.Event()
         self._clearing = threading.Lock()
+        self._killing = threading.Lock()
+        self._group_killed = False
         self._threads = (
             threading.Thread(target=self._pump, args=(log,), name=f"log of {folder.name[:8]}", daemon=True),
             threading.Thread(target=self._watch, name=f"memory of {folder.name[:8]}", daemon=True),
@@ -285,7 +287,6 @@ class ProcessContainer:
     def kill(self) -> None:
         """End the process at once, and clear up."""
         with self._clearing:
-            # Once only: later the process id may be somebody else's.
             if self._ended.is_set():
                 return
             self._ended.set()
@@ -309,13 +310,17 @@ class ProcessContainer:
             return []
 
     def _kill_group(self) -> None:
-        # The keeper heads the group, so its id stays taken while anything of the group is left.
-        stragglers = self._tree()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        for process in stragglers:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        with self._killing:
+            # Once, and soon after the keeper's end: later its id may be somebody else's.
+            if self._group_killed:
+                return
+            self._group_killed = True
+            stragglers = self._tree()
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            for process in stragglers:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
 
     def _pump(self, log: Callable[[str], None]) -> None:
         stream = self._process.stdout
@@ -331,7 +336,9 @@ class ProcessContainer:
         while not self._ended.wait(self._settings.memory_interval_s) and self._process.poll() is None:
             if _resident_bytes(self._tree()) > self._memory_bytes:
                 self._over_memory.set()
-                self._kill_group()
+                break
+        # Also when the keeper has ended: if somebody killed it, the server is still there.
+        self._kill_group()
 
     def _exchange(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
@@ -343,8 +350,8 @@ class ProcessContainer:
             # Kept, since the connection lets go of it when the server announces to close.
             sock = connection.sock
             _narrow(sock, deadline)
-            response = connection.getresponse()
-            content = self._read(response, sock, deadline)
+            with connection.getresponse() as response:
+                content = self._read(response, sock, deadline)
         except TimeoutError as error:
             raise CallTimedOutError from error
         except (OSError, http.client.HTTPException, ValueError) as error:

@@ -133,7 +133,7 @@ class ControlPlane:
 
     def _delete_model(self, request: Mapping[str, Any]) -> dict[str, Any]:
         with self._lock:
-            self._tags.pop(self._models.remove(request["ModelName"]).arn, None)
+            self._models.remove(request["ModelName"])
         return {}
 
     def _list_models(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,7 +162,7 @@ class ControlPlane:
 
     def _delete_endpoint_config(self, request: Mapping[str, Any]) -> dict[str, Any]:
         with self._lock:
-            self._tags.pop(self._configs.remove(request["EndpointConfigName"]).arn, None)
+            self._configs.remove(request["EndpointConfigName"])
         return {}
 
     def _list_endpoint_configs(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,6 +244,7 @@ class ControlPlane:
         return {}
 
     def _tag(self, arn: str, request: Mapping[str, Any]) -> None:
+        # Replaces what an earlier resource of the name has left.
         self._tags[arn] = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
 
     def _tags_of(self, arn: str) -> dict[str, str]:

@@ -1064,6 +1064,24 @@ def test_a_killed_container_fails_one_call_and_is_started_by_the_next(
     assert world.status() == "InService"
 
 
+def test_calls_that_are_cut_off_together_lose_one_container(world: World) -> None:
+    """Both fail as the process exits; the second one does not take the loss for another."""
+    container = world.serve()
+    inner: list[AwsError] = []
+
+    def die(_call: Call) -> Answer:
+        container.state = Condition.EXITED
+        inner.append(world.fails())
+        raise CallBrokenError
+
+    container.behaviour = die
+    outer = world.fails()
+
+    assert [error.code for error in (*inner, outer)] == ["ModelError", "ModelError"]
+    assert world.fails().code == "ModelNotReadyException"
+    assert container.ended == ["kill"]
+
+
 def test_a_cold_start_that_fails_is_reported_and_tried_again(world: World) -> None:
     """The call after a failed start says why; the one after that starts anew."""
     world.serve().state = Condition.EXITED

@@ -39,6 +39,13 @@ def member(
     return info
 
 
+def sparse(name: str) -> tarfile.TarInfo:
+    """Return a member of which one byte of five is stored."""
+    info = member(name)
+    info.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": "5", "GNU.sparse.name": name}
+    return info
+
+
 def tar(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
     """Return a tar of the members."""
     sink = io.BytesIO()
@@ -96,6 +103,7 @@ def test_files_and_folders_arrive_as_they_were(tmp_path: Path) -> None:
             gzip.compress(tar((member("b"), b"x"), (member("a", tarfile.LNKTYPE, linkname="b"), b""))),
             id="hard link",
         ),
+        pytest.param(gzip.compress(tar((sparse("a"), b"x"))), id="sparse"),
         pytest.param(gzip.compress(tar((member("a", tarfile.FIFOTYPE), b""))), id="pipe"),
         pytest.param(gzip.compress(tar((member("a", tarfile.CHRTYPE), b""))), id="device"),
         pytest.param(gzip.compress(tar((member("/etc/a"), b"x"))), id="absolute"),
