@@ -7,7 +7,7 @@ import json
 import re
 from contextlib import ExitStack
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import pytest
 from botocore.response import StreamingBody
@@ -56,7 +56,7 @@ class Script:
         self.clients = clients
         self._stubbers = {name: Stubber(getattr(clients, name)) for name in SERVICES}
 
-    def __enter__(self) -> Script:
+    def __enter__(self) -> Self:
         self._stack = ExitStack()
         for stubber in self._stubbers.values():
             self._stack.enter_context(stubber)
@@ -78,6 +78,7 @@ class Script:
         operation: str,
         code: str,
         message: str = "because",
+        *,
         status: int = 400,
         fields: dict[str, Any] | None = None,
     ) -> Script:

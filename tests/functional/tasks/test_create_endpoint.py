@@ -137,7 +137,7 @@ def test_a_quota_speaks_here(do: Task, script: Script) -> None:
     """The figures of AWS's message reach the state machine."""
     script.refuses("sagemaker", "create_endpoint", "ResourceLimitExceeded", QUOTA)
 
-    with pytest.raises(ResourceLimitExceeded, match="is 3072 MBs.*request delta of 4096 MBs"):
+    with pytest.raises(ResourceLimitExceeded, match=r"is 3072 MBs.*request delta of 4096 MBs"):
         do("CreateEndpoint", script.clients, **EVENT)
 
 

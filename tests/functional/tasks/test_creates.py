@@ -208,7 +208,7 @@ def test_a_model_that_is_not_visible_to_its_configuration_is_tried_again(do: Tas
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_refused_create_keeps_its_reason(
-    do: Task, script: Script, kind: Kind, code: str, message: str, error: type[SealiftError]
+    *, do: Task, script: Script, kind: Kind, code: str, message: str, error: type[SealiftError]
 ) -> None:
     """Nothing is described after a create that was refused for another reason."""
     script.refuses("sagemaker", kind.create, code, message)

@@ -145,6 +145,7 @@ def by_state(calls: Any) -> list[Any]:
 )
 @pytest.mark.parametrize(("state", "service", "operation", "event"), by_state(FIRST_CALLS))
 def test_an_error_of_aws_reaches_the_state_machine_under_its_class(
+    *,
     do: Task,
     script: Script,
     state: str,
@@ -156,7 +157,7 @@ def test_an_error_of_aws_reaches_the_state_machine_under_its_class(
     error: type[SealiftError],
 ) -> None:
     """Retry matches on the class, so each task must let each of them through."""
-    script.refuses(service, operation, code, "because of this", status)
+    script.refuses(service, operation, code, "because of this", status=status)
 
     with pytest.raises(error, match="because of this"):
         do(state, script.clients, **event)
@@ -164,11 +165,11 @@ def test_an_error_of_aws_reaches_the_state_machine_under_its_class(
 
 @pytest.mark.parametrize(("state", "service", "operation", "event"), by_state(STOPPED_BY_DENIAL))
 def test_a_denied_call_is_refused_with_the_action(
-    do: Task, script: Script, state: str, service: str, operation: str, event: dict[str, Any]
+    *, do: Task, script: Script, state: str, service: str, operation: str, event: dict[str, Any]
 ) -> None:
     """The action that AWS names is in the message."""
     message = "User: arn:aws:sts::1:role/x is not authorized to perform: svc:TheAction on resource: *"
-    script.refuses(service, operation, "AccessDeniedException", message, 403)
+    script.refuses(service, operation, "AccessDeniedException", message, status=403)
 
     with pytest.raises(AccessDenied, match="add svc:TheAction to the policies of arn:aws:sts::1:role/x"):
         do(state, script.clients, **event)
@@ -183,6 +184,7 @@ def test_a_denied_call_is_refused_with_the_action(
 )
 @pytest.mark.parametrize(("state", "service", "operation", "event"), by_state(FIRST_CALLS))
 def test_no_answer_may_pass_later(
+    *,
     do: Task,
     stubbed_clients: Clients,
     state: str,
