@@ -1,0 +1,152 @@
+"""SmokeTest: only an answer that is as expected is a proof."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline.errors import ModelNotReady, SealiftError, SmokeTestFailed
+
+if TYPE_CHECKING:
+    from tests.functional.tasks.conftest import Bodies, Script, Task
+
+TEST: dict[str, Any] = {
+    "prompts": ["What?"],
+    "expect": {"contains": "cargo"},
+    "max_tokens": 8,
+    "timeout_s": 60,
+}
+
+
+def completion(text: str, tokens: int | None = 3) -> bytes:
+    """Return an OpenAI-style answer."""
+    document: dict[str, Any] = {
+        "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]
+    }
+    if tokens is not None:
+        document["usage"] = {"completion_tokens": tokens}
+    return json.dumps(document).encode()
+
+
+def ask(do: Task, script: Script, **changed: Any) -> dict[str, Any]:
+    """Run the smoke test on one endpoint."""
+    return do("SmokeTest", script.clients, endpoint_name="harbour-0", smoke_test={**TEST, **changed})
+
+
+def test_a_good_answer_is_written_down(do: Task, script: Script, streamed: Bodies) -> None:
+    """Question and answer are the evidence; the question is OpenAI's, at temperature 0."""
+    question = {"messages": [{"role": "user", "content": "What?"}], "max_tokens": 8, "temperature": 0}
+    script.answers(
+        "sagemaker_runtime",
+        "invoke_endpoint",
+        {"Body": streamed(completion("Heavy cargo."))},
+        {
+            "EndpointName": "harbour-0",
+            "ContentType": "application/json",
+            "Accept": "application/json",
+            "Body": json.dumps(question).encode(),
+        },
+    )
+
+    (line,) = ask(do, script)["transcript"]
+
+    assert line.pop("seconds") >= 0
+    assert line == {
+        "prompt": "What?",
+        "answer": "Heavy cargo.",
+        "completion_tokens": 3,
+        "finish_reason": "stop",
+    }
+
+
+def test_every_prompt_is_asked_until_one_fails(do: Task, script: Script, streamed: Bodies) -> None:
+    """One bad answer among good ones is a failure, and names its prompt."""
+    for text in ("Cargo.", "Fish."):
+        script.answers("sagemaker_runtime", "invoke_endpoint", {"Body": streamed(completion(text))})
+
+    with pytest.raises(SmokeTestFailed, match=r"answered 'And\?' with 'Fish\.': it does not contain 'cargo'"):
+        ask(do, script, prompts=["What?", "And?", "Never asked?"])
+
+
+@pytest.mark.parametrize(
+    ("content", "expect", "told"),
+    [
+        pytest.param(completion("Fish."), {"contains": "cargo"}, "does not contain 'cargo'", id="wrong text"),
+        pytest.param(completion("Fish."), {"matches": "^C"}, "nothing in it matches", id="no match"),
+        pytest.param(
+            completion("Cargo.", 1), {"min_completion_tokens": 5}, "1 completion tokens", id="short"
+        ),
+        pytest.param(completion("", 0), {}, "0 completion tokens", id="nothing"),
+        pytest.param(completion("   ", 9), {}, "not blank", id="blank"),
+        pytest.param(completion("", None), {}, "0 completion tokens", id="nothing, no count"),
+        pytest.param(b"pong", {}, "is no OpenAI-style completion", id="not JSON"),
+        pytest.param(b'{"error": "x"}', {}, "is no OpenAI-style completion", id="another document"),
+        pytest.param(b"", {}, "is no OpenAI-style completion", id="empty body"),
+    ],
+)
+def test_an_answer_that_is_not_as_expected_fails(
+    *, do: Task, script: Script, streamed: Bodies, content: bytes, expect: dict[str, Any], told: str
+) -> None:
+    """A 200 is not enough."""
+    script.answers("sagemaker_runtime", "invoke_endpoint", {"Body": streamed(content)})
+
+    with pytest.raises(SmokeTestFailed, match=told) as failure:
+        ask(do, script, expect=expect)
+
+    assert "'harbour-0'" in str(failure.value)
+
+
+def test_a_model_that_fails_says_so_in_its_own_words(do: Task, script: Script) -> None:
+    """ModelError carries what the container answered: its status and its body."""
+    script.refuses(
+        "sagemaker_runtime",
+        "invoke_endpoint",
+        "ModelError",
+        'Received server error (500) from primary with message "..."',
+        status=424,
+        fields={"OriginalStatusCode": 500, "OriginalMessage": "No module named 'llama_cpp'"},
+    )
+
+    with pytest.raises(
+        SmokeTestFailed, match="status 500: No module named 'llama_cpp'; Received server error"
+    ):
+        ask(do, script)
+
+
+def test_a_model_that_fails_without_words_has_awss(do: Task, script: Script) -> None:
+    """The message is all there is when the container died."""
+    script.refuses(
+        "sagemaker_runtime", "invoke_endpoint", "ModelError", "the model process exited", status=424
+    )
+
+    with pytest.raises(SmokeTestFailed, match="status no: the model process exited"):
+        ask(do, script)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error"),
+    [
+        pytest.param("ModelNotReadyException", 429, ModelNotReady, id="cold start"),
+    ],
+)
+def test_a_container_that_is_still_starting_is_asked_again(
+    do: Task, script: Script, code: str, status: int, error: type[SealiftError]
+) -> None:
+    """The state machine waits for it; the task itself does not."""
+    script.refuses("sagemaker_runtime", "invoke_endpoint", code, "still being provisioned", status=status)
+
+    with pytest.raises(error, match="still being provisioned"):
+        ask(do, script)
+
+
+def test_asking_again_gives_the_same_result(do: Task, script: Script, streamed: Bodies) -> None:
+    """Nothing is kept between two runs."""
+    for _ in range(2):
+        script.answers("sagemaker_runtime", "invoke_endpoint", {"Body": streamed(completion("Cargo."))})
+    first, second = ask(do, script), ask(do, script)
+
+    assert [line["answer"] for line in first["transcript"]] == [
+        line["answer"] for line in second["transcript"]
+    ]

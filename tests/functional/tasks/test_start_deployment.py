@@ -1,0 +1,131 @@
+"""StartDeployment: one execution for one upload, however often the event arrives."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline import aws, naming, settings
+from tasks import start_deployment
+
+if TYPE_CHECKING:
+    from tests.functional.tasks.conftest import Script
+
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:sealift-deployment"
+EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:"
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The function's environment, as the template sets it."""
+    monkeypatch.setenv("STATE_MACHINE_ARN", MACHINE)
+
+
+def uploaded(key: str = "models/harbour/model.tar.gz", **changed: Any) -> dict[str, Any]:
+    """Return the event that S3 sends by way of EventBridge."""
+    item = {
+        "key": key,
+        "size": 5,
+        "etag": "9b2c",
+        "version-id": "v1",
+        "sequencer": "0062E99A88DC407460",
+        **changed,
+    }
+    return {
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "resources": ["arn:aws:s3:::uploads"],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": "uploads"},
+            "object": {name: value for name, value in item.items() if value is not None},
+            "reason": "PutObject",
+        },
+    }
+
+
+def start(script: Script, event: dict[str, Any]) -> dict[str, Any]:
+    """Run the task."""
+    with aws.translated():
+        return start_deployment.run(event, script.clients)
+
+
+def begun(script: Script, name: str, archive: dict[str, str]) -> None:
+    """Let Step Functions start an execution of this name and input."""
+    script.answers(
+        "stepfunctions",
+        "start_execution",
+        {"executionArn": EXECUTION + name, "startDate": 0},
+        {"stateMachineArn": MACHINE, "name": name, "input": json.dumps({"archive": archive})},
+    )
+
+
+def test_an_upload_starts_an_execution_named_after_it(script: Script) -> None:
+    """The name is the event's digest, and the input has the very version that was uploaded."""
+    name = naming.execution_name("uploads", "models/harbour/model.tar.gz", "v1", "0062E99A88DC407460")
+    begun(script, name, {"bucket": "uploads", "key": "models/harbour/model.tar.gz", "version_id": "v1"})
+
+    assert start(script, uploaded()) == {
+        "name": name,
+        "execution_arn": EXECUTION + name,
+        "duplicate": False,
+    }
+    assert name.startswith("harbour-")
+
+
+def test_an_event_that_arrives_twice_is_a_duplicate(script: Script) -> None:
+    """Step Functions refuses the name, and that is no failure."""
+    name = naming.execution_name("uploads", "models/harbour/model.tar.gz", "v1", "0062E99A88DC407460")
+    begun(script, name, {"bucket": "uploads", "key": "models/harbour/model.tar.gz", "version_id": "v1"})
+    script.refuses("stepfunctions", "start_execution", "ExecutionAlreadyExists", "it exists")
+
+    first, second = start(script, uploaded()), start(script, uploaded())
+
+    assert second == {"name": first["name"], "duplicate": True}
+
+
+def test_an_unversioned_bucket_gives_no_version(script: Script) -> None:
+    """The newest object is the one that was uploaded."""
+    name = naming.execution_name("uploads", "models/a b/model.zip", "", "0062E99A88DC407460")
+    begun(script, name, {"bucket": "uploads", "key": "models/a b/model.zip"})
+
+    start(script, uploaded("models/a b/model.zip", **{"version-id": None}))
+
+
+def test_another_upload_of_the_same_key_is_another_execution(script: Script) -> None:
+    """Each version has a sequencer of its own."""
+    names = set()
+    for sequencer in ("0062E99A88DC407460", "0062E99A88DC407461", None):
+        event = uploaded(sequencer=sequencer)
+        script.answers("stepfunctions", "start_execution", {"executionArn": EXECUTION + "x", "startDate": 0})
+        names.add(start(script, event)["name"])
+
+    assert len(names) == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        pytest.param("AccessDeniedException", "AccessDenied", id="denied"),
+        pytest.param("ThrottlingException", "Throttled", id="throttled"),
+        pytest.param("StateMachineDoesNotExist", "RequestRejected", id="no state machine"),
+    ],
+)
+def test_a_refusal_is_raised_for_lambda_to_try_again(script: Script, code: str, error: str) -> None:
+    """An asynchronous invocation is repeated by Lambda, so nothing is swallowed."""
+    script.refuses("stepfunctions", "start_execution", code)
+
+    with pytest.raises(Exception, match="StartExecution") as refusal:
+        start(script, uploaded())
+
+    assert type(refusal.value).__name__ == error
+
+
+def test_a_function_without_its_setting_says_which(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The template sets it; whoever took it away reads its name."""
+    monkeypatch.delenv("STATE_MACHINE_ARN")
+
+    with pytest.raises(settings.MissingSetting, match="STATE_MACHINE_ARN"):
+        start(script, uploaded())
