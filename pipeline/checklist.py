@@ -54,12 +54,8 @@ class Line:
 def _archive(results: Mapping[str, Any]) -> str:
     checked = results["check_archive"]
     archive, evidence = checked["archive"], checked["evidence"]
-    return (
-        f"{archive['format']}, {archive['size'] / MiB:,.1f} MiB, {evidence['members']} members, "
-        f"every byte verified"
-        if evidence["method"] == "verify"
-        else f"{archive['format']}, looked at"
-    )
+    how = {"verify": "every byte verified", "checksum": "vouched for by S3's checksum"}[evidence["method"]]
+    return f"{archive['format']}, {archive['size'] / MiB:,.1f} MiB, {evidence['members']} members, {how}"
 
 
 def _uploaded(results: Mapping[str, Any]) -> str:
@@ -73,8 +69,12 @@ def _model(results: Mapping[str, Any]) -> str:
     return f"{model['path']}: {model['architecture']}, {model['quantization']}, GGUF v{model['gguf_version']}"
 
 
-def _code(_results: Mapping[str, Any]) -> str:
-    return "code/inference.py travels inside the archive"
+def _code(results: Mapping[str, Any]) -> str:
+    assembled = results["assemble_archive"]
+    moved = (
+        f"{assembled['bytes_moved'] / MiB:,.1f} MiB moved" if assembled["written"] else "it was there already"
+    )
+    return f"code/ in s3://{assembled['bucket']}/{assembled['key']}: {assembled['way']}, {moved}"
 
 
 def _role(results: Mapping[str, Any]) -> str:
@@ -120,8 +120,8 @@ ITEMS: tuple[Item, ...] = (
     Item("before", "model compressed as tar.gz or zip", ("CheckArchive",), _archive),
     Item("before", "model uploaded to S3", ("CheckArchive",), _uploaded),
     Item("before", "model is a GGUF at the root", ("CheckArchive",), _model),
-    Item("before", "inference code uploaded to S3", ("CheckArchive",), _code),
     Item("before", "model fits the endpoint", ("PlanDeployment",), _plan),
+    Item("before", "inference code uploaded to S3", ("AssembleArchive",), _code),
     Item("before", "execution role created", ("CreateModel",), _role),
     Item("before", "policies attached", ("CreateModel",), _policies),
     Item("during", "model created", ("CreateModel",), _made("create_model")),

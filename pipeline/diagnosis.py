@@ -16,6 +16,7 @@ from pipeline import errors
 ORDER = (
     "check_archive",
     "plan_deployment",
+    "assemble_archive",
     "create_model",
     "create_endpoint_config",
     "create_endpoint",

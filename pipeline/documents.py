@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from pipeline import limits, naming
+from pipeline.archive.rules import Rules
 from pipeline.errors import InvalidInput, Problem
 from pipeline.schema import (
     MISSING,
@@ -34,6 +35,10 @@ SIDECAR_LIMIT = 64 * 1024
 
 SIDECAR = "deployment.json"
 """The optional file beside an archive that gives a service its own settings."""
+
+OWN_CODE = "sealift"
+ARCHIVE_CODE = "archive"
+"""Whose inference code the endpoint runs."""
 
 _ARN = r"arn:aws[a-z-]*:"
 
@@ -136,6 +141,11 @@ _TUNABLE: dict[str, Field] = {
         Text("the ARN of an IAM role", _ARN + r"iam::[0-9]{12}:role/.+"),
         "the role that the endpoint runs with; the stack's own when absent",
     ),
+    "code": Field(
+        OneOf((OWN_CODE, ARCHIVE_CODE)),
+        "whose inference code the endpoint runs: Sealift's own, or what the archive brings in code/",
+        default=OWN_CODE,
+    ),
     "inference": Field(INFERENCE, "settings of the model server", default={}),
     "smoke_test": Field(SMOKE_TEST, "how the new endpoint is tried", default={}),
     "consumer": Field(CONSUMER, "the Lambda to switch over; none when absent"),
@@ -159,6 +169,9 @@ class StackDefaults(TypedDict):
     """Empty: the prebuilt image of the region."""
     consumer_function_name: str
     """Empty: no consumer unless the request names one."""
+    artifact_bucket: str
+    allow_archive_code: str
+    """"true" when deployments may run the code that an archive brings."""
 
 
 class Checked(TypedDict):
@@ -172,6 +185,23 @@ class Checked(TypedDict):
     """The model part of the archive report."""
     evidence: dict[str, Any]
     """How it was checked: method, bytes_read, members."""
+    assembly: dict[str, Any]
+    """How it becomes what is deployed: way, reason, bucket and key of the result, record (a key in that bucket)."""
+
+
+class Assembled(TypedDict):
+    """The result of AssembleArchive."""
+
+    way: str
+    """copy, splice or transcode."""
+    reason: str
+    bucket: str
+    key: str
+    size: int
+    bytes_moved: int
+    """Bytes that went through the function; what S3 copied by itself is not among them."""
+    written: bool
+    """False when the very same archive was there already."""
 
 
 class Created(TypedDict):
@@ -237,6 +267,12 @@ class ArchiveLocation:
     def __str__(self) -> str:
         version = f" (version {self.version_id})" if self.version_id else ""
         return f"s3://{self.bucket}/{self.key}{version}"
+
+
+def archive_rules(code: str) -> Rules:
+    """Return what an archive must be like: only one that runs its own code must bring any, as a tar.gz."""
+    brings = code == ARCHIVE_CODE
+    return Rules(code_required=brings, zip_deployable=not brings)
 
 
 def archive_location(document: Any) -> ArchiveLocation:
@@ -345,6 +381,15 @@ def _whole(parsed: dict[str, Any], defaults: StackDefaults) -> list[Problem]:
                 f"no 'service', and archive.key {key!r} names none",
                 "a key of the form models/<service>/model.tar.gz, or the field 'service'",
                 "add 'service'",
+            )
+        )
+    if parsed["code"] == ARCHIVE_CODE and defaults["allow_archive_code"] != "true":
+        problems.append(
+            Problem(
+                "ArchiveCodeNotAllowed",
+                "code is 'archive'",
+                "'sealift': this stack runs no code that archives bring",
+                "leave 'code' out, or deploy the stack with AllowArchiveCode=true",
             )
         )
     image = parsed["image_uri"]

@@ -66,6 +66,8 @@ class Facts:
     """bucket, key, version_id, etag, size (bytes), extracted_bytes, last_modified (ISO 8601)."""
     model: dict[str, Any]
     """The model part of the archive report."""
+    assembly: dict[str, Any]
+    """bucket and key of what is deployed: the archive with its inference code."""
     execution: str
     """The execution's ARN; what it makes is tagged with it."""
     region: str
@@ -93,7 +95,7 @@ def plan(facts: Facts) -> Plan:
     )
     container = {
         "Image": image,
-        "ModelDataUrl": f"s3://{archive['bucket']}/{archive['key']}",
+        "ModelDataUrl": f"s3://{facts.assembly['bucket']}/{facts.assembly['key']}",
         "Environment": containers.environment(profile, inference),
     }
     serverless = {"MemorySizeInMB": memory_mb, "MaxConcurrency": request["max_concurrency"]}

@@ -42,5 +42,10 @@ def code() -> dict[str, Path]:
     return {f"code/{name}": inference() / name for name in ("inference.py", "config.json")}
 
 
+def code_contents() -> dict[str, bytes]:
+    """Return the same with the files' contents."""
+    return {name: path.read_bytes() for name, path in code().items()}
+
+
 def _either(checkout: Path, installed: Path) -> Path:
     return checkout if checkout.exists() else installed

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pipeline.aws import Clients
 
 LAMBDA_PACKAGES = ("pipeline", "tasks")
+DATA = ("inference/inference.py", "inference/config.json")
+"""What AssembleArchive puts into archives."""
 LEFT_OUT = ("pipeline/local", "pipeline/cli", "pipeline/data", "__pycache__")
 """What no task imports: the local cloud and the command line."""
 
@@ -62,7 +64,7 @@ def package() -> Code:
             name = path.relative_to(top).as_posix()
             if not any(part in name for part in LEFT_OUT):
                 files[name] = path.read_bytes()
-    return Code(zip_files(files))
+    return Code(zip_files({**files, **{name: (top / name).read_bytes() for name in DATA}}))
 
 
 def _sources(folder: Path) -> Iterator[Path]:

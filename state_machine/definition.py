@@ -5,7 +5,7 @@ deadline, the time-outs. `${Name}` is filled in by the template's DefinitionSubs
 
 The order of the states, with the places of those that are still to come in parentheses:
 
-    CheckArchive, PlanDeployment, (AssembleArchive), CreateModel, CreateEndpointConfig, CreateEndpoint,
+    CheckArchive, PlanDeployment, AssembleArchive, CreateModel, CreateEndpointConfig, CreateEndpoint,
     WaitForEndpoint, PollEndpoint, EndpointReady, SmokeTest, (MonitorEndpoint), HasConsumer, ReadConsumer,
     UpdateConsumer, (RetirePrevious), NotifySuccess, DeploymentSucceeded
 
@@ -39,6 +39,8 @@ DEFAULTS = {
     "region": "${Region}",
     "image_uri": "${ImageUri}",
     "consumer_function_name": "${ConsumerFunctionName}",
+    "artifact_bucket": "${ArtifactBucketName}",
+    "allow_archive_code": "${AllowArchiveCode}",
 }
 
 
@@ -185,6 +187,13 @@ def _forward() -> list[LambdaTask]:
                 "defaults": DEFAULTS,
             },
             result=plan.Plan,
+        ),
+        _task(
+            "AssembleArchive",
+            "Put the inference code into the archive, under a key made of its content; S3 copies the weights itself.",
+            {"archive.$": "$.check_archive.archive", "assembly.$": "$.check_archive.assembly"},
+            result=documents.Assembled,
+            timeout=900,
         ),
         _task(
             "CreateModel",
@@ -385,7 +394,8 @@ def build() -> Graph:
     has_consumer.default_choice(by_name["ReadConsumer"])
 
     by_name["CheckArchive"].next(by_name["PlanDeployment"])
-    by_name["PlanDeployment"].next(by_name["CreateModel"])
+    by_name["PlanDeployment"].next(by_name["AssembleArchive"])
+    by_name["AssembleArchive"].next(by_name["CreateModel"])
     by_name["CreateModel"].next(by_name["CreateEndpointConfig"])
     by_name["CreateEndpointConfig"].next(by_name["CreateEndpoint"])
     by_name["CreateEndpoint"].next(wait)

@@ -1,7 +1,7 @@
 """CheckArchive: refuses at once what cannot become an endpoint, and says everything that is wrong with it.
 
-The execution's input first, then the archive's layout from its first megabytes, then every byte of it. Nothing
-has been created when this state fails.
+The execution's input first, then the archive's layout from its first megabytes, then every byte of it, unless S3
+vouches for what `sealift pack` wrote. Nothing has been created when this state fails.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, containers, documents
-from pipeline.archive.inspect import inspect
-from pipeline.archive.rules import Rules
+from pipeline import aws, documents, naming, resources
+from pipeline.archive import assembly, record
+from pipeline.archive.acceptance import check
 from pipeline.archive.sources import S3Source
-from pipeline.archive.verify import verify
-from pipeline.errors import InvalidInput, Problem
+from pipeline.errors import InvalidArchive, InvalidInput, Problem
 
 if TYPE_CHECKING:
     from pipeline.archive.report import ArchiveReport
@@ -35,11 +34,9 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     location = documents.archive_location(event["input"])
     request = documents.request(event["input"], _sidecar(location, clients), event["defaults"])
     source = S3Source(clients.s3, location.bucket, location.key, location.version_id)
-    rules = Rules(code_required=containers.DEFAULT.needs_code)
-    # Inspecting costs a second and refuses most of what is wrong; verifying reads every byte.
-    inspect(source, rules=rules).require()
-    report = verify(source, rules=rules)
+    report = check(source, rules=documents.archive_rules(request["code"]))
     report.require()
+    _named_for_what_it_is(source.name, report.format)
     return {
         "request": request,
         "archive": {
@@ -59,6 +56,40 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             "bytes_read": source.bytes_read,
             "members": len(report.members),
         },
+        "assembly": _assembly(report, request["code"], event["defaults"]["artifact_bucket"], clients),
+    }
+
+
+def _named_for_what_it_is(name: str, found: str) -> None:
+    """Refuse a zip that is called a tar.gz and the reverse: one of the two was a mistake, and not ours to guess."""
+    if not name.endswith(f".{found}"):
+        raise InvalidArchive(
+            name,
+            [
+                Problem(
+                    "WrongSuffix",
+                    f"a {found} with another name",
+                    f"a name that ends in .{found}, or another archive",
+                    f"upload it as model.{found}, or make a tar.gz with `sealift pack`",
+                )
+            ],
+        )
+
+
+def _assembly(report: ArchiveReport, whose_code: str, bucket: str, clients: Clients) -> dict[str, Any]:
+    """Return how the archive becomes what is deployed, and write down what AssembleArchive needs for it."""
+    code = resources.code_contents() if whose_code == documents.OWN_CODE else None
+    choice = assembly.choose(report, code)
+    target = assembly.destination(choice, report, code, bucket=bucket)
+    key = f"records/{naming.digest([report.name, report.identity], 40)}.json"
+    clients.s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(record.write(report)).encode())
+    return {
+        "way": choice.way,
+        "reason": choice.reason,
+        "code": whose_code,
+        "bucket": bucket,
+        "key": target.key,
+        "record": key,
     }
 
 

@@ -25,6 +25,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         request=checked["request"],
         archive=checked["archive"],
         model=checked["model"],
+        assembly=checked["assembly"],
         execution=event["execution"],
         region=event["defaults"]["region"],
     )

@@ -1,19 +1,22 @@
 """How an uploaded archive becomes the one that is deployed.
 
-Owns the choice between taking it as it is, splicing ``code/`` into it and rewriting it, and the doing of it. It
-refuses to judge the archive: that has been done, and the report is the evidence.
+Owns the choice between copying it, splicing ``code/`` into it and rewriting it, where the result lies, and the doing
+of it. It refuses to judge the archive: that has been done, and the report is the evidence.
+
+Every way ends under a key made of the content. A serverless endpoint downloads its archive again at every cold start,
+and the uploader may overwrite his object meanwhile: what was checked must be what the endpoint gets.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from pipeline.archive.parts import code_part
 from pipeline.archive.splice import Written, obstacle, plan_splice, read_trailer, splice
 from pipeline.archive.transcode import kept, transcode
-from pipeline.archive.uploads import target_for
+from pipeline.archive.uploads import COPY_PART, MultipartUpload, copy_ranges, target_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,8 +26,12 @@ if TYPE_CHECKING:
     from pipeline.archive.report import ArchiveReport
     from pipeline.archive.rules import Rules
     from pipeline.archive.sources import S3Source
+    from pipeline.archive.uploads import Target
 
-Way = Literal["as is", "splice", "transcode"]
+Way = Literal["copy", "splice", "transcode"]
+
+PREFIX: Final = "archives/"
+"""Of the keys of deployed archives in the bucket of artifacts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,40 +42,58 @@ class Choice:
     reason: str
 
 
-def choose(report: ArchiveReport, code: Mapping[str, bytes], *, mend: bool = False) -> Choice:
-    """Return the cheapest way to an archive with exactly this code."""
+def choose(report: ArchiveReport, code: Mapping[str, bytes] | None, *, mend: bool = False) -> Choice:
+    """Return the cheapest way to an archive with exactly this code; None stands for the code that it brings."""
     moved = [old for old, new in kept(report, mend=mend).items() if old != new]
     if moved:
         return Choice("transcode", f"{moved[0]!r} moves to the root")
+    if code is None:
+        return Choice("copy", "the code that it brings is to run")
     there = {m.path: m.sha256 for m in report.members if m.kind == "file" and m.path.split("/")[0] == "code"}
     wanted = {path: hashlib.sha256(content).hexdigest() for path, content in code.items()}
     if report.format == "tar.gz" and there == wanted:
-        return Choice("as is", "it holds this code already")
+        return Choice("copy", "it holds this code already")
     reason = obstacle(report)
     if reason is not None:
         return Choice("transcode", reason)
     return Choice("splice", "its older code is replaced" if there else "it holds no code")
 
 
+def destination(
+    choice: Choice,
+    report: ArchiveReport,
+    code: Mapping[str, bytes] | None,
+    *,
+    bucket: str,
+    prefix: str = PREFIX,
+    mend: bool = False,
+) -> Target:
+    """Return where the result of `assemble` lies, before anything is done."""
+    origin = report.sha256 or repr(sorted(report.identity.items()))
+    if choice.way == "transcode":
+        origin = f"{origin} rewritten {mend}"
+    return target_for(bucket, prefix, origin, code_part(code).sha256 if code is not None else "its own")
+
+
 def assemble(
     client: S3Client,
     source: S3Source,
     report: ArchiveReport,
-    code: Mapping[str, bytes],
+    code: Mapping[str, bytes] | None,
     *,
     bucket: str,
-    prefix: str = "archives/",
+    prefix: str = PREFIX,
     rules: Rules | None = None,
     mend: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[Choice, Written | None]:
-    """Return the way taken, and what was written; None when the archive is deployed as it is.
+) -> tuple[Choice, Written]:
+    """Return the way taken, and what was written or was there already.
 
     Args:
         client: for the bucket of artifacts and the archive's own.
         source: the archive, pinned to what `report` describes.
         report: of a whole pass that accepted it.
-        code: what ``code/`` must hold: path in the archive to content.
+        code: what ``code/`` must hold: path in the archive to content; None for what the archive brings.
         bucket: the bucket of artifacts.
         prefix: of the key, which is made of the content.
         rules: what the archive was judged by.
@@ -79,13 +104,26 @@ def assemble(
         InvalidArchive: the archive turned out to be damaged while it was rewritten.
     """
     choice = choose(report, code, mend=mend)
-    if choice.way == "as is":
-        return choice, None
-    part = code_part(code)
-    origin = report.sha256 or repr(sorted(report.identity.items()))
+    target = destination(choice, report, code, bucket=bucket, prefix=prefix, mend=mend)
+    if choice.way == "copy":
+        return choice, copy(client, source, report, target)
+    part = code_part(code or {})
     if choice.way == "splice":
-        target = target_for(bucket, prefix, origin, part.sha256)
         return choice, splice(client, source, plan_splice(report, read_trailer(source), part), target)
-    target = target_for(bucket, prefix, f"{origin} rewritten {mend}", part.sha256)
-    written = transcode(client, source, report, part, target, rules=rules, mend=mend, progress=progress)
-    return choice, written
+    return choice, transcode(client, source, report, part, target, rules=rules, mend=mend, progress=progress)
+
+
+def copy(client: S3Client, source: S3Source, report: ArchiveReport, target: Target) -> Written:
+    """Let S3 copy the archive as it is; do nothing when it is there already."""
+    written = Written(target, source.size, report.seam, 0, 0)
+    if target.holds(client, source.size):
+        return written
+    if source.size <= COPY_PART:
+        target.copy(client, source)
+        return Written(target, source.size, report.seam, 0, 1)
+    ranges = list(copy_ranges(0, source.size))
+    with MultipartUpload(client, target) as upload:
+        for start, end in ranges:
+            upload.copy(source, start, end)
+        upload.complete(source.size)
+    return Written(target, source.size, report.seam, 0, len(ranges))

@@ -49,7 +49,8 @@ class Written:
 
     target: Target
     size: int
-    seam: Seam
+    seam: Seam | None
+    """None for a copy of an archive that has none."""
     bytes_moved: int
     """Bytes that went through here, both ways; 0 when the object was there already."""
     parts: int

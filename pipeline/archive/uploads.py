@@ -70,6 +70,18 @@ class Target:
             Bucket=self.bucket, Key=self.key, Body=body, Metadata=self.metadata, ContentType=_CONTENT_TYPE
         )
 
+    def copy(self, client: S3Client, source: S3Source) -> None:
+        """Let S3 copy an archive of at most 5 GiB in one go."""
+        client.copy_object(
+            Bucket=self.bucket,
+            Key=self.key,
+            CopySource=_origin(source),
+            CopySourceIfMatch=source.etag,
+            MetadataDirective="REPLACE",
+            Metadata=self.metadata,
+            ContentType=_CONTENT_TYPE,
+        )
+
 
 def target_for(bucket: str, prefix: str, origin: str, code: str) -> Target:
     """Return the target of what is made of this origin and this code, each named by its content."""
@@ -151,15 +163,12 @@ class MultipartUpload:
         return {"ETag": reply["ETag"], "PartNumber": number}
 
     def _copy(self, number: int, source: S3Source, start: int, end: int) -> CompletedPartTypeDef:
-        origin: CopySourceTypeDef = {"Bucket": source.bucket, "Key": source.key}
-        if source.version_id:
-            origin["VersionId"] = source.version_id
         reply = self._client.upload_part_copy(
             Bucket=self._bucket,
             Key=self._key,
             UploadId=self._upload_id,
             PartNumber=number,
-            CopySource=origin,
+            CopySource=_origin(source),
             CopySourceIfMatch=source.etag,
             CopySourceRange=f"bytes={start}-{end - 1}",
         )
@@ -175,6 +184,13 @@ def copy_ranges(start: int, end: int, *, part: int = COPY_PART) -> Iterator[tupl
     count = max(1, min(-(-length // part), length // MIN_PART, MAX_PARTS - 2))
     for number in range(count):
         yield start + length * number // count, start + length * (number + 1) // count
+
+
+def _origin(source: S3Source) -> CopySourceTypeDef:
+    origin: CopySourceTypeDef = {"Bucket": source.bucket, "Key": source.key}
+    if source.version_id:
+        origin["VersionId"] = source.version_id
+    return origin
 
 
 def _means_no(error: Exception) -> bool:

@@ -48,6 +48,8 @@ class Settings:
     faults: tuple[Fault, ...] = ()
     quotas: Quotas = field(default_factory=Quotas)
     hosting: HostingSettings = field(default_factory=HostingSettings)
+    archive_code: bool = False
+    """Whether deployments may run the code that an archive brings."""
     consumer: bool = True
     """Whether the example consumer is deployed and made the stack's default consumer."""
 
@@ -149,7 +151,10 @@ class LocalCloud:
         resolved = stack.resolve(
             source, bucket=bucket, key=code.key, definition=json.loads(resources.definition().read_text())
         )
-        parameters = {"ConsumerFunctionName": CONSUMER if self.settings.consumer else ""}
+        parameters = {
+            "ConsumerFunctionName": CONSUMER if self.settings.consumer else "",
+            "AllowArchiveCode": "true" if self.settings.archive_code else "false",
+        }
         self.outputs = stack.deploy(
             self.clients,
             name=STACK,

@@ -335,7 +335,7 @@ def uploaded(client: S3Client, data: bytes, key: str = KEY) -> tuple[S3Source, A
     return source, verify(source, rules=Rules(code_required=False, zip_deployable=True))
 
 
-def assembled(client: S3Client, source: S3Source, report: ArchiveReport) -> tuple[Choice, Written | None]:
+def assembled(client: S3Client, source: S3Source, report: ArchiveReport) -> tuple[Choice, Written]:
     """Put `CODE` into an archive."""
     if ARTIFACTS not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
         client.create_bucket(Bucket=ARTIFACTS)
@@ -432,14 +432,28 @@ def test_what_was_spliced_can_be_spliced_again(client: S3Client) -> None:
 
 
 @pytest.mark.parametrize("ours", [True, False], ids=["packed", "foreign"])
-def test_an_archive_that_holds_this_code_is_left_alone(client: S3Client, tmp_path: Path, ours: bool) -> None:
-    """Nothing is written when nothing would change."""
+def test_an_archive_that_holds_this_code_is_copied_by_s3_itself(
+    client: S3Client, tmp_path: Path, ours: bool
+) -> None:
+    """What would not change is put under its immutable key byte for byte, and nothing goes through here."""
     data = packed(tmp_path, model(), CODE) if ours else archive({"model.gguf": model(), **CODE})
+    source, report = uploaded(client, data)
+    before = source.bytes_read
+
+    choice, written = assembled(client, source, report)
+
+    assert (choice.way, written.bytes_moved, source.bytes_read) == ("copy", 0, before)
+    assert fetched(client, written) == data
+
+
+def test_a_large_archive_is_copied_in_parts(client: S3Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the size of one part S3 copies ranges, and they add up."""
+    data = archive({"model.gguf": LARGE, **CODE})
+    monkeypatch.setattr("pipeline.archive.assembly.COPY_PART", len(data) - 1)
 
     choice, written = assembled(client, *uploaded(client, data))
 
-    assert (choice.way, written) == ("as is", None)
-    assert client.list_objects_v2(Bucket=ARTIFACTS)["KeyCount"] == 0
+    assert (choice.way, written.parts >= 1, fetched(client, written)) == ("copy", True, data)
 
 
 @pytest.mark.parametrize(
@@ -642,7 +656,7 @@ def test_a_packed_archive_with_its_checksum_is_accepted_without_reading_it(
     assert report.plain_bytes == result.plain_size
     assert report.extracted_bytes == result.extracted_bytes
     choice, _ = assembled(client, source, report)
-    assert choice.way == "as is"
+    assert choice.way == "copy"
 
 
 def test_without_the_checksum_every_byte_is_read(client: S3Client, tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def running_cloud() -> Iterator[LocalCloud]:
         time_scale=TIME_SCALE,
         hosting=scaled(HostingSettings(startup_deadline_s=STARTUP_DEADLINE_S), 0.1),
         consumer=True,
+        archive_code=True,
     )
     with LocalCloud(settings) as cloud:
         yield cloud

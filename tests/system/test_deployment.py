@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tarfile
 import time
 import zipfile
 from collections.abc import Callable
@@ -65,6 +66,49 @@ def test_what_is_made_carries_tags(deployments: Deployments, archive: Path) -> N
         assert tags["sealift:service"] == "harbour"
         assert tags["sealift:execution"] == ended.arn
         assert tags["sealift:archive-version"] == version
+
+
+@pytest.mark.parametrize("form", ["tar.gz", "zip"])
+def test_an_archive_of_only_a_model_gets_its_code_on_the_way(
+    deployments: Deployments, model: Path, form: str
+) -> None:
+    """The checklist's layout: the GGUF at the root and nothing else, as tar.gz or as zip."""
+    buffer = BytesIO()
+    if form == "zip":
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle:
+            bundle.write(model, model.name)
+    else:
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            archive.add(model, model.name)
+
+    ended = deployments.upload(buffer.getvalue(), "bare", settings(), name=f"model.{form}")
+
+    assert ended.status == "SUCCEEDED", ended.cause
+    assert ended.results["assemble_archive"]["way"] == {"tar.gz": "splice", "zip": "transcode"}[form]
+    assert "cargo" in ended.results["smoke_test"]["transcript"][0]["answer"].lower()
+
+
+def test_what_is_deployed_does_not_change_when_the_upload_does(
+    deployments: Deployments, archive: Path
+) -> None:
+    """The endpoint's archive lies under a key made of its content, in a bucket of its own."""
+    ended = deployments.upload(archive, "fixed", settings())
+
+    url = ended.results["plan_deployment"]["requests"]["create_model"]["PrimaryContainer"]["ModelDataUrl"]
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    assert bucket == deployments.cloud.outputs["ArtifactBucketName"]
+    body = deployments.cloud.clients.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    assert body == archive.read_bytes()
+
+
+def test_code_of_an_archive_runs_only_where_the_stack_allows_it(
+    deployments: Deployments, with_code: Callable[[str], Path]
+) -> None:
+    """What an archive brings in code/ is data unless it was asked for: Sealift's own code runs instead."""
+    ended = deployments.upload(with_code("import os\nos._exit(3)\n"), "data", settings())
+
+    assert ended.status == "SUCCEEDED", ended.cause
+    assert ended.results["assemble_archive"]["way"] == "splice"
 
 
 def test_a_start_by_hand_needs_one_field(deployments: Deployments, archive: Path) -> None:
@@ -188,7 +232,7 @@ def test_an_endpoint_that_fails_to_start_is_removed(
     deployments: Deployments, with_code: Callable[[str], Path]
 ) -> None:
     """The container's process ends: EndpointFailed with SageMaker's reason, and nothing is left."""
-    ended = deployments.upload(with_code("import os\nos._exit(3)\n"), "broken", settings())
+    ended = deployments.upload(with_code("import os\nos._exit(3)\n"), "broken", settings(code="archive"))
 
     assert (ended.status, ended.error) == ("FAILED", "EndpointFailed")
     assert "model process exited" in str(ended.cause)
@@ -198,7 +242,7 @@ def test_an_endpoint_that_fails_to_start_is_removed(
 
 def test_a_missing_module_is_named(deployments: Deployments, with_code: Callable[[str], Path]) -> None:
     """The checklist's "Module not found": the diagnosis finds it in the container's log."""
-    ended = deployments.upload(with_code("import torch_of_tomorrow\n"), "modules", settings())
+    ended = deployments.upload(with_code("import torch_of_tomorrow\n"), "modules", settings(code="archive"))
 
     assert ended.error == "EndpointFailed"
     assert ended.results["diagnose"]["cause_name"] == "ModuleNotFound"
@@ -212,7 +256,7 @@ def test_an_endpoint_that_never_gets_ready_is_given_up(
     """The poll loop has a deadline; the rollback waits until SageMaker lets the endpoint be deleted."""
     slow = f"import time\ndef model_fn(model_dir):\n    time.sleep({STARTUP_DEADLINE_S * 3})\n"
 
-    ended = deployments.upload(with_code(slow), "slow", settings(deadline_s=1))
+    ended = deployments.upload(with_code(slow), "slow", settings(code="archive", deadline_s=1))
 
     assert (ended.status, ended.error) == ("FAILED", "EndpointTimedOut")
     assert "still Creating" in str(ended.cause)
@@ -247,7 +291,7 @@ def test_a_model_that_crashes_on_its_first_question_is_caught(
         "def output_fn(prediction, accept):\n    return b''\n"
     )
 
-    ended = deployments.upload(with_code(code), "crash", settings())
+    ended = deployments.upload(with_code(code), "crash", settings(code="archive"))
 
     assert (ended.status, ended.error) == ("FAILED", "SmokeTestFailed")
     assert ended.results["diagnose"]["cause_name"] == "ProcessDied"
