@@ -7,6 +7,7 @@ import json
 import re
 from contextlib import ExitStack
 from io import BytesIO
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import pytest
@@ -16,6 +17,7 @@ from moto import mock_aws
 
 from pipeline import aws, resources
 from pipeline.aws import Clients
+from pipeline.stack import zip_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,6 +126,67 @@ def moto_clients() -> Iterator[Clients]:
     """Clients of a moto in this process."""
     with mock_aws():
         yield Clients(region="us-east-1")
+
+
+class MotoConsumer:
+    """A consumer function in moto, which keeps state, and whose answer is written down, since moto runs no code.
+
+    SageMaker, where a test needs it, is a script's.
+    """
+
+    FUNCTION = "assistant"
+
+    def __init__(self, clients: Clients, sagemaker: object) -> None:
+        self._lambda = clients.lambda_
+        self.clients: Any = SimpleNamespace(lambda_=self, sagemaker=sagemaker)
+        self.answer: object = {"answer": "It carries cargo."}
+        self.asked: list[str] = []
+        role = clients.iam.create_role(RoleName="consumer", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        self._lambda.create_function(
+            FunctionName=self.FUNCTION,
+            Runtime="python3.13",
+            Role=role,
+            Handler="consumer.handler",
+            Code={"ZipFile": zip_files({"consumer.py": b""})},
+            Environment={"Variables": {"OTHER": "kept", "ENDPOINT_NAME": "old-0"}},
+            Publish=True,
+        )
+        self._lambda.create_alias(FunctionName=self.FUNCTION, Name="live", FunctionVersion="1")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lambda, name)
+
+    def invoke(self, **request: Any) -> dict[str, Any]:
+        """Answer as the consumer would."""
+        self.asked.append(request["FunctionName"])
+        return {"Payload": BytesIO(json.dumps(self.answer).encode())}
+
+    def set(self, variables: dict[str, str]) -> None:
+        """Change the variables, as somebody else might."""
+        self._lambda.update_function_configuration(
+            FunctionName=self.FUNCTION, Environment={"Variables": variables}
+        )
+
+    def variables(self, qualifier: str = "$LATEST") -> dict[str, str]:
+        """Return the variables of a version or an alias."""
+        found = self._lambda.get_function_configuration(FunctionName=self.FUNCTION, Qualifier=qualifier)
+        return found.get("Environment", {}).get("Variables", {})
+
+    def alias(self) -> dict[str, Any]:
+        """Return where the alias points."""
+        found = self._lambda.get_alias(FunctionName=self.FUNCTION, Name="live")
+        return {name: found.get(name) for name in ("FunctionVersion", "RoutingConfig")}
+
+    def versions(self) -> list[str]:
+        """Return all versions."""
+        found = self._lambda.list_versions_by_function(FunctionName=self.FUNCTION)["Versions"]
+        return sorted(version["Version"] for version in found)
+
+
+@pytest.fixture
+def moto_consumer(moto_clients: Clients, script: Script) -> MotoConsumer:
+    """A consumer with state, beside a scripted SageMaker."""
+    return MotoConsumer(moto_clients, script.clients.sagemaker)
 
 
 class Bodies(Protocol):

@@ -1,0 +1,300 @@
+"""ReadConsumer and UpdateConsumer: one variable changes, everything else stays, and the consumer is tried."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerFailed
+
+if TYPE_CHECKING:
+    from tests.functional.tasks.conftest import Bodies, MotoConsumer, Script, Task
+
+CONSUMER: dict[str, Any] = {
+    "function_name": "assistant",
+    "variable": "ENDPOINT_NAME",
+    "alias": None,
+    "test_event": None,
+    "expect": {"min_completion_tokens": 1},
+}
+BEFORE: dict[str, Any] = {
+    "function_name": "assistant",
+    "variable": "ENDPOINT_NAME",
+    "value": "old-0",
+    "alias": None,
+    "alias_version": None,
+    "alias_routing": None,
+}
+EVENT: dict[str, Any] = {
+    "consumer": CONSUMER,
+    "before": BEFORE,
+    "endpoint_name": "harbour-0",
+    "prompt": "What does a sealift do?",
+}
+GOOD = {"endpoint_name": "harbour-0", "answer": "It carries cargo."}
+
+
+def configured(endpoint: str | None, *, status: str = "Successful", **changed: Any) -> dict[str, Any]:
+    """Return a GetFunctionConfiguration response."""
+    variables = {"OTHER": "kept"} | ({} if endpoint is None else {"ENDPOINT_NAME": endpoint})
+    return {
+        "FunctionName": "assistant",
+        "Version": "$LATEST",
+        "RevisionId": "r-1",
+        "State": "Active",
+        "LastUpdateStatus": status,
+        "Environment": {"Variables": variables},
+        **changed,
+    }
+
+
+def switched(script: Script) -> Script:
+    """Let the variable be as it was read, then be changed with success."""
+    script.answers("lambda_", "get_function_configuration", configured("old-0"))
+    script.answers("lambda_", "update_function_configuration", {})
+    return script.answers("lambda_", "get_function_configuration", configured("harbour-0"))
+
+
+# -------------------------------------------------------------------------- read
+
+
+@pytest.mark.parametrize(
+    ("response", "value"),
+    [
+        pytest.param(configured("old-0"), "old-0", id="set"),
+        pytest.param(configured(None), None, id="not set"),
+        pytest.param(configured(""), "", id="empty"),
+        pytest.param({"FunctionName": "assistant"}, None, id="no environment at all"),
+    ],
+)
+def test_the_consumer_is_written_down_as_it_is(
+    do: Task, script: Script, response: dict[str, Any], value: str | None
+) -> None:
+    """Enough to put it back exactly: an empty variable is not the same as none."""
+    script.answers("lambda_", "get_function_configuration", response, {"FunctionName": "assistant"})
+
+    assert do("ReadConsumer", script.clients, consumer=CONSUMER) == {**BEFORE, "value": value}
+
+
+@pytest.mark.parametrize(
+    ("routing", "expected"),
+    [
+        pytest.param({}, None, id="whole"),
+        pytest.param({"RoutingConfig": {"AdditionalVersionWeights": {"2": 0.1}}}, {"2": 0.1}, id="weighted"),
+        pytest.param({"RoutingConfig": {"AdditionalVersionWeights": {}}}, None, id="no weights"),
+    ],
+)
+def test_an_alias_is_written_down_with_its_weights(
+    do: Task, script: Script, routing: dict[str, Any], expected: dict[str, float] | None
+) -> None:
+    """Version and routing of the alias are part of how the consumer was."""
+    script.answers("lambda_", "get_function_configuration", configured("old-0"))
+    script.answers(
+        "lambda_",
+        "get_alias",
+        {"Name": "live", "FunctionVersion": "7", **routing},
+        {"FunctionName": "assistant", "Name": "live"},
+    )
+
+    before = do("ReadConsumer", script.clients, consumer={**CONSUMER, "alias": "live"})
+
+    assert (before["alias"], before["alias_version"], before["alias_routing"]) == ("live", "7", expected)
+
+
+# ------------------------------------------------------------------------ update
+
+
+def test_one_variable_changes_and_the_consumer_is_asked(do: Task, script: Script, streamed: Bodies) -> None:
+    """The whole map goes back with one change, guarded by the revision that was read."""
+    script.answers("lambda_", "get_function_configuration", configured("old-0"))
+    script.answers(
+        "lambda_",
+        "update_function_configuration",
+        {},
+        {
+            "FunctionName": "assistant",
+            "Environment": {"Variables": {"OTHER": "kept", "ENDPOINT_NAME": "harbour-0"}},
+            "RevisionId": "r-1",
+        },
+    )
+    script.answers("lambda_", "get_function_configuration", configured("harbour-0"))
+    script.answers(
+        "lambda_",
+        "invoke",
+        {"Payload": streamed(json.dumps(GOOD).encode())},
+        {"FunctionName": "assistant", "Payload": b'{"prompt": "What does a sealift do?"}'},
+    )
+
+    assert do("UpdateConsumer", script.clients, **EVENT) == {
+        "function_name": "assistant",
+        "variable": "ENDPOINT_NAME",
+        "endpoint_name": "harbour-0",
+        "previous": "old-0",
+        "version": None,
+        "answer": GOOD,
+    }
+
+
+def test_a_test_event_of_its_own_is_used(do: Task, script: Script, streamed: Bodies) -> None:
+    """A consumer knows best what it understands."""
+    switched(script).answers(
+        "lambda_",
+        "invoke",
+        {"Payload": streamed(b'"fine, thanks"')},
+        {"FunctionName": "assistant", "Payload": b'{"q": 1}'},
+    )
+    event = {**EVENT, "consumer": {**CONSUMER, "test_event": {"q": 1}}}
+
+    assert do("UpdateConsumer", script.clients, **event)["answer"] == "fine, thanks"
+
+
+def test_a_second_run_changes_nothing_and_asks_again(do: Task, script: Script, streamed: Bodies) -> None:
+    """The switch of a first run whose answer was lost is found done."""
+    script.answers("lambda_", "get_function_configuration", configured("harbour-0"))
+    script.answers("lambda_", "invoke", {"Payload": streamed(json.dumps(GOOD).encode())})
+
+    result = do("UpdateConsumer", script.clients, **EVENT)
+
+    assert (result["previous"], result["endpoint_name"]) == ("old-0", "harbour-0")
+
+
+@pytest.mark.parametrize(
+    "value", [pytest.param("theirs-0", id="another value"), pytest.param(None, id="removed")]
+)
+def test_what_somebody_else_set_is_not_overwritten(do: Task, script: Script, value: str | None) -> None:
+    """The message names the value that was read and the one that was wanted."""
+    script.answers("lambda_", "get_function_configuration", configured(value))
+
+    with pytest.raises(ConsumerChanged, match="neither 'old-0', as it was read, nor 'harbour-0'"):
+        do("UpdateConsumer", script.clients, **EVENT)
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        pytest.param([configured("old-0", status="InProgress")], id="somebody's update"),
+        pytest.param([configured("old-0"), configured("harbour-0", status="InProgress")], id="our update"),
+        pytest.param([configured("old-0"), configured("old-0")], id="our update, not to be seen yet"),
+        pytest.param([configured("old-0", State="Pending")], id="a function in the making"),
+    ],
+)
+def test_an_update_in_progress_is_waited_for(do: Task, script: Script, looks: list[dict[str, Any]]) -> None:
+    """The state machine comes back; the consumer is not asked before the update is active."""
+    script.answers("lambda_", "get_function_configuration", looks[0])
+    for look in looks[1:]:
+        script.answers("lambda_", "update_function_configuration", {})
+        script.answers("lambda_", "get_function_configuration", look)
+
+    with pytest.raises(ConsumerBusy, match="assistant: an update is in progress"):
+        do("UpdateConsumer", script.clients, **EVENT)
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        pytest.param("PreconditionFailedException", ConsumerChanged, id="changed since it was read"),
+        pytest.param("ResourceConflictException", ConsumerBusy, id="being updated"),
+    ],
+)
+def test_a_collision_with_another_update_is_tried_again(
+    do: Task, script: Script, code: str, error: type[Exception]
+) -> None:
+    """Between reading and writing somebody else wrote: read again, merge anew."""
+    script.answers("lambda_", "get_function_configuration", configured("old-0"))
+    script.refuses("lambda_", "update_function_configuration", code, "told by Lambda")
+
+    with pytest.raises(error, match="told by Lambda"):
+        do("UpdateConsumer", script.clients, **EVENT)
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        pytest.param(
+            json.dumps({"endpoint_name": "old-0", "answer": "Cargo."}).encode(),
+            "called endpoint 'old-0', wanted 'harbour-0'",
+            id="another endpoint",
+        ),
+        pytest.param(b'{"statusCode": 500, "body": "it broke"}', "its statusCode is 500", id="HTTP 500"),
+        pytest.param(b'{"statusCode": 404}', "its statusCode is 404", id="HTTP 404"),
+        pytest.param(b'{"answer": ""}', "0 completion tokens", id="empty answer"),
+        pytest.param(b'""', "0 completion tokens", id="empty text"),
+    ],
+)
+def test_a_consumer_that_does_not_work_with_it_has_failed(
+    do: Task, script: Script, streamed: Bodies, payload: bytes, told: str
+) -> None:
+    """Switched is not enough; the answer is judged."""
+    switched(script).answers("lambda_", "invoke", {"Payload": streamed(payload)})
+
+    with pytest.raises(ConsumerFailed, match=told):
+        do("UpdateConsumer", script.clients, **EVENT)
+
+
+def test_what_was_expected_of_the_consumer_is_looked_for(do: Task, script: Script, streamed: Bodies) -> None:
+    """The same expectations as of the endpoint."""
+    switched(script).answers("lambda_", "invoke", {"Payload": streamed(b'{"answer": "Fish."}')})
+    event = {**EVENT, "consumer": {**CONSUMER, "expect": {"contains": "cargo"}}}
+
+    with pytest.raises(ConsumerFailed, match="it does not contain 'cargo'"):
+        do("UpdateConsumer", script.clients, **event)
+
+
+def test_a_consumer_that_raises_has_failed(do: Task, script: Script, streamed: Bodies) -> None:
+    """Lambda answers 200 with FunctionError; the consumer's own message is passed on."""
+    payload = b'{"errorMessage": "no ENDPOINT", "errorType": "KeyError"}'
+    switched(script).answers(
+        "lambda_", "invoke", {"FunctionError": "Unhandled", "Payload": streamed(payload)}
+    )
+
+    with pytest.raises(ConsumerFailed, match=r"assistant failed on .* \(Unhandled\): .*no ENDPOINT"):
+        do("UpdateConsumer", script.clients, **EVENT)
+
+
+def test_an_answer_that_is_no_json_is_text(do: Task, script: Script, streamed: Bodies) -> None:
+    """A function may return anything."""
+    switched(script).answers("lambda_", "invoke", {"Payload": streamed(b"\xff plain")})
+
+    assert do("UpdateConsumer", script.clients, **EVENT)["answer"] == "\N{REPLACEMENT CHARACTER} plain"
+
+
+# ------------------------------------------------------------------------- alias
+
+
+def with_alias(before: dict[str, Any]) -> dict[str, Any]:
+    """Return the event of a consumer that is called by its alias."""
+    return {**EVENT, "consumer": {**CONSUMER, "alias": "live"}, "before": before}
+
+
+def test_an_alias_moves_to_the_switched_version(do: Task, moto_consumer: MotoConsumer) -> None:
+    """A version with the new variable is published, the alias points to it, and the alias is what is asked."""
+    before = do("ReadConsumer", moto_consumer.clients, consumer={**CONSUMER, "alias": "live"})
+    result = do("UpdateConsumer", moto_consumer.clients, **with_alias(before))
+
+    assert (before["alias_version"], result["version"]) == ("1", "2")
+    assert moto_consumer.asked == ["assistant:live"]
+    assert moto_consumer.alias()["FunctionVersion"] == "2"
+    assert moto_consumer.variables("live") == {"OTHER": "kept", "ENDPOINT_NAME": "harbour-0"}
+    assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "harbour-0"}
+
+
+def test_switching_twice_is_switching_once(do: Task, moto_consumer: MotoConsumer) -> None:
+    """No second version, the same alias, the same result."""
+    before = do("ReadConsumer", moto_consumer.clients, consumer={**CONSUMER, "alias": "live"})
+    first = do("UpdateConsumer", moto_consumer.clients, **with_alias(before))
+    second = do("UpdateConsumer", moto_consumer.clients, **with_alias(before))
+
+    assert first == second
+    assert moto_consumer.versions() == ["$LATEST", "1", "2"]
+
+
+def test_a_variable_that_was_not_there_is_made(do: Task, moto_consumer: MotoConsumer) -> None:
+    """The first deployment of a consumer that never had an endpoint."""
+    moto_consumer.set({"OTHER": "kept"})
+    before = do("ReadConsumer", moto_consumer.clients, consumer=CONSUMER)
+    result = do("UpdateConsumer", moto_consumer.clients, **{**EVENT, "before": before})
+
+    assert result["previous"] is None
+    assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "harbour-0"}
