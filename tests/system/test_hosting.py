@@ -110,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def eat(self, size):
         KEPT.append(b"x" * size)
-        time.sleep(10)
+        time.sleep(60)
         return 200, b"{}"
 
     def spawn(self):
@@ -199,7 +199,7 @@ class Cloud:
                     "startup_deadline_s": 30.0,
                     "ping_interval_s": 0.05,
                     "memory_interval_s": 0.02,
-                    "invocation_timeout_s": 4.0,
+                    "invocation_timeout_s": 60.0,
                     "stop_grace_s": 5.0,
                     **settings,
                 }
@@ -210,7 +210,7 @@ class Cloud:
         self.thread.start()
         session = boto3.Session("key", "secret", region_name="us-east-1")
         url = f"http://127.0.0.1:{self.server.port}"
-        config = Config(retries={"total_max_attempts": 1}, read_timeout=60)
+        config = Config(retries={"total_max_attempts": 1}, read_timeout=90)
         self.control: SageMakerClient = session.client("sagemaker", endpoint_url=url, config=config)
         self.runtime: SageMakerRuntimeClient = session.client(
             "sagemaker-runtime", endpoint_url=url, config=config
@@ -584,7 +584,7 @@ def test_closing_leaves_nothing(own_cloud: Callable[..., Cloud]) -> None:
 
 
 def test_servers_die_with_their_parent(tmp_path: Path) -> None:
-    """Even when the parent is killed outright, no server stays behind."""
+    """Even when the parent is killed outright, no server stays behind, nor its folder."""
     (tmp_path / "server.py").write_text(SERVER)
     parent = tmp_path / "parent.py"
     parent.write_text(
@@ -620,11 +620,12 @@ def test_servers_die_with_their_parent(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         pid = next(int(line.split()[1]) for line in process.stdout if line.startswith("pid "))
-        was_alive = alive(pid)
+        before = alive(pid), len(list(tmp_path.glob("sealift-hosting-*/*/model")))
         process.kill()
 
-    assert was_alive
+    assert before == (True, 1)
     assert eventually(lambda: not alive(pid))
+    assert eventually(lambda: not list(tmp_path.glob("sealift-hosting-*")))
 
 
 def _descendants() -> list[psutil.Process]:

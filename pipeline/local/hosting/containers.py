@@ -199,7 +199,7 @@ class ProcessLauncher:
         if cancelled():
             raise LaunchFailedError(texts.INTERNAL)
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_KEEPER), *self._settings.command],
+            [sys.executable, "-I", "-S", str(_KEEPER), str(folder), *self._settings.command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
