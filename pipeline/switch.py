@@ -37,10 +37,19 @@ def set_variable(
 
 
 def publish(client: LambdaClient, function_name: str, alias: str) -> str:
-    """Publish $LATEST and move the alias to it; return the version. Publishing what is published changes nothing."""
+    """Publish $LATEST and move all of the alias to it; return the version.
+
+    Publishing what is published changes nothing.
+    """
     version = client.publish_version(FunctionName=function_name)["Version"]
     if client.get_alias(FunctionName=function_name, Name=alias)["FunctionVersion"] != version:
-        client.update_alias(FunctionName=function_name, Name=alias, FunctionVersion=version)
+        # Weights that are not mentioned stay, and would go on sending calls to another version.
+        client.update_alias(
+            FunctionName=function_name,
+            Name=alias,
+            FunctionVersion=version,
+            RoutingConfig={"AdditionalVersionWeights": {}},
+        )
     return version
 
 

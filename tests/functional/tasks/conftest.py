@@ -177,6 +177,12 @@ class MotoConsumer:
         found = self._lambda.get_alias(FunctionName=self.FUNCTION, Name="live")
         return {name: found.get(name) for name in ("FunctionVersion", "RoutingConfig")}
 
+    def weigh(self, weights: dict[str, float]) -> None:
+        """Let the alias send a part of its calls to other versions."""
+        self._lambda.update_alias(
+            FunctionName=self.FUNCTION, Name="live", RoutingConfig={"AdditionalVersionWeights": weights}
+        )
+
     def versions(self) -> list[str]:
         """Return all versions."""
         found = self._lambda.list_versions_by_function(FunctionName=self.FUNCTION)["Versions"]

@@ -298,3 +298,19 @@ def test_a_variable_that_was_not_there_is_made(do: Task, moto_consumer: MotoCons
 
     assert result["previous"] is None
     assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "harbour-0"}
+
+
+def test_an_alias_that_shared_its_calls_moves_whole(do: Task, moto_consumer: MotoConsumer) -> None:
+    """UpdateAlias keeps the weights that it is not told of, and a tenth of the calls would go on to the old one."""
+    moto_consumer.set({"OTHER": "changed"})
+    moto_consumer.publish_version(FunctionName="assistant")
+    moto_consumer.weigh({"2": 0.1})
+    moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "old-0"})
+    before = do("ReadConsumer", moto_consumer.clients, consumer={**CONSUMER, "alias": "live"})
+    do("UpdateConsumer", moto_consumer.clients, **with_alias(before))
+
+    assert before["alias_routing"] == {"2": 0.1}
+    assert moto_consumer.alias() == {
+        "FunctionVersion": "3",
+        "RoutingConfig": {"AdditionalVersionWeights": {}},
+    }
