@@ -1,0 +1,406 @@
+"""RollBack: what this execution made is gone, what others made is untouched, and the consumer is as it was."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline.errors import ConsumerBusy, EndpointBusy, Throttled
+
+if TYPE_CHECKING:
+    from tests.functional.tasks.conftest import MotoConsumer, Script, Task
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:{}/harbour-0"
+OURS = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour-0123"
+THEIRS = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour-9999"
+DIAGNOSED = {"error": "SmokeTestFailed", "cause": "what happened: x\nwhy: y\nwhat to do: z"}
+PLAN = {
+    "execution": OURS,
+    "names": {"model": "harbour-0", "endpoint_config": "harbour-0", "endpoint": "harbour-0"},
+}
+BEFORE: dict[str, Any] = {
+    "function_name": "assistant",
+    "variable": "ENDPOINT_NAME",
+    "value": "old-0",
+    "alias": None,
+    "alias_version": None,
+    "alias_routing": None,
+}
+ENDPOINT, CONFIG, MODEL = "endpoint harbour-0", "endpoint configuration harbour-0", "model harbour-0"
+UNDONE = "undone: everything that this execution made; what served before still serves"
+
+
+def results(**more: Any) -> dict[str, Any]:
+    """Return the execution's data when it is rolled back."""
+    return {"plan_deployment": PLAN, "diagnose": DIAGNOSED, **more}
+
+
+def endpoint(script: Script, status: str, made_by: str | None = OURS) -> Script:
+    """Let the endpoint be there, in a status and tagged with an execution."""
+    script.answers(
+        "sagemaker",
+        "describe_endpoint",
+        {
+            "EndpointName": "harbour-0",
+            "EndpointArn": ARN.format("endpoint"),
+            "EndpointConfigName": "harbour-0",
+            "EndpointStatus": status,
+            "CreationTime": NOW,
+            "LastModifiedTime": NOW,
+        },
+        {"EndpointName": "harbour-0"},
+    )
+    return script.tags(made_by)
+
+
+def config(script: Script, made_by: str | None = OURS) -> Script:
+    """Let the endpoint configuration be there."""
+    script.answers(
+        "sagemaker",
+        "describe_endpoint_config",
+        {
+            "EndpointConfigName": "harbour-0",
+            "EndpointConfigArn": ARN.format("endpoint-config"),
+            "ProductionVariants": [{"VariantName": "AllTraffic", "ModelName": "harbour-0"}],
+            "CreationTime": NOW,
+        },
+        {"EndpointConfigName": "harbour-0"},
+    )
+    return script.tags(made_by)
+
+
+def model(script: Script, made_by: str | None = OURS) -> Script:
+    """Let the model be there."""
+    script.answers(
+        "sagemaker",
+        "describe_model",
+        {
+            "ModelName": "harbour-0",
+            "ModelArn": ARN.format("model"),
+            "ExecutionRoleArn": "arn:aws:iam::123456789012:role/endpoint",
+            "CreationTime": NOW,
+        },
+        {"ModelName": "harbour-0"},
+    )
+    return script.tags(made_by)
+
+
+def deleted(script: Script, operation: str, name_field: str) -> Script:
+    """Let the next call delete something."""
+    return script.answers("sagemaker", operation, {}, {name_field: "harbour-0"})
+
+
+def nothing_there(script: Script) -> Script:
+    """Let SageMaker have none of the three."""
+    script.missing("describe_endpoint").missing("describe_endpoint_config", "endpoint configuration")
+    return script.missing("describe_model", "model")
+
+
+def test_before_there_was_a_plan_there_is_nothing_to_undo(do: Task, script: Script) -> None:
+    """A refused archive made nothing; nobody is asked. The diagnosis is passed on."""
+    result = do("RollBack", script.clients, results={"diagnose": DIAGNOSED})
+
+    assert result == {
+        "gone": [],
+        "restored": [],
+        "kept": [],
+        "not_undone": [],
+        "error": "SmokeTestFailed",
+        "cause": f"{DIAGNOSED['cause']}\n{UNDONE}",
+    }
+
+
+def test_what_is_not_there_is_gone(do: Task, script: Script) -> None:
+    """Never made, or deleted by an earlier try: the end state is the same."""
+    nothing_there(script)
+
+    result = do("RollBack", script.clients, results=results())
+
+    assert result["gone"] == [ENDPOINT, CONFIG, MODEL]
+    assert result["not_undone"] == result["kept"] == []
+
+
+def test_all_that_we_made_is_deleted_in_reverse_order(do: Task, script: Script) -> None:
+    """The endpoint first, and the state machine comes back until it is gone; then what it was made of."""
+    endpoint(script, "InService")
+    deleted(script, "delete_endpoint", "EndpointName")
+    with pytest.raises(EndpointBusy, match="'harbour-0' is InService; wanted it to be gone"):
+        do("RollBack", script.clients, results=results())
+    endpoint(script, "Deleting")
+    with pytest.raises(EndpointBusy, match="is Deleting"):
+        do("RollBack", script.clients, results=results())
+    script.missing("describe_endpoint")
+    deleted(config(script), "delete_endpoint_config", "EndpointConfigName")
+    deleted(model(script), "delete_model", "ModelName")
+
+    result = do("RollBack", script.clients, results=results())
+
+    assert result["gone"] == [ENDPOINT, CONFIG, MODEL]
+    assert UNDONE in result["cause"]
+
+    nothing_there(script)
+    assert do("RollBack", script.clients, results=results()) == result
+
+
+@pytest.mark.parametrize("status", ["Creating", "Updating", "SystemUpdating", "RollingBack"])
+def test_an_endpoint_that_cannot_be_deleted_yet_is_waited_for(do: Task, script: Script, status: str) -> None:
+    """AWS refuses to delete it, so it is not asked to."""
+    endpoint(script, status)
+
+    with pytest.raises(EndpointBusy, match=f"is {status}"):
+        do("RollBack", script.clients, results=results())
+
+
+@pytest.mark.parametrize("status", ["Failed", "OutOfService", "UpdateRollbackFailed"])
+def test_an_endpoint_that_failed_is_deleted(do: Task, script: Script, status: str) -> None:
+    """Deleting is all that can be done with it."""
+    endpoint(script, status)
+    deleted(script, "delete_endpoint", "EndpointName")
+
+    with pytest.raises(EndpointBusy, match=f"is {status}"):
+        do("RollBack", script.clients, results=results())
+
+
+def test_a_delete_that_comes_too_early_is_tried_again(do: Task, script: Script) -> None:
+    """Between the look and the delete the status may change."""
+    endpoint(script, "InService")
+    script.refuses(
+        "sagemaker", "delete_endpoint", "ValidationException", 'Cannot update in-progress endpoint "x".'
+    )
+
+    with pytest.raises(EndpointBusy, match="in-progress"):
+        do("RollBack", script.clients, results=results())
+
+
+@pytest.mark.parametrize(
+    ("made_by", "told"),
+    [
+        pytest.param(THEIRS, THEIRS, id="another execution"),
+        pytest.param(None, "somebody else", id="nobody of Sealift"),
+    ],
+)
+def test_what_others_made_is_kept(do: Task, script: Script, made_by: str | None, told: str) -> None:
+    """Found by its name, taken as it was, and left as it was; the report says whose it is."""
+    endpoint(script, "InService", made_by)
+    config(script, made_by)
+    model(script, made_by)
+
+    result = do("RollBack", script.clients, results=results())
+
+    assert result["kept"] == [
+        f"{ARN.format(kind)}: made by {told}" for kind in ("endpoint", "endpoint-config", "model")
+    ]
+    assert result["gone"] == []
+
+
+def test_each_resource_is_judged_by_itself(do: Task, script: Script) -> None:
+    """An execution may have found the model, and made the rest."""
+    script.missing("describe_endpoint")
+    deleted(config(script), "delete_endpoint_config", "EndpointConfigName")
+    model(script, THEIRS)
+
+    result = do("RollBack", script.clients, results=results())
+
+    assert result["gone"] == [ENDPOINT, CONFIG]
+    assert result["kept"] == [f"{ARN.format('model')}: made by {THEIRS}"]
+
+
+def test_a_denied_step_is_named_and_the_rest_goes_on(do: Task, script: Script) -> None:
+    """The cause that a person reads says what to remove by hand."""
+    script.missing("describe_endpoint")
+    config(script).refuses(
+        "sagemaker", "delete_endpoint_config", "AccessDeniedException", "you may not", status=403
+    )
+    deleted(model(script), "delete_model", "ModelName")
+
+    result = do("RollBack", script.clients, results=results())
+
+    assert result["not_undone"] == [f"{CONFIG}: you may not"]
+    assert result["gone"] == [ENDPOINT, MODEL]
+    assert f"NOT undone, remove by hand: {CONFIG}: you may not" in result["cause"]
+    assert UNDONE not in result["cause"]
+
+
+def test_an_endpoint_that_may_not_be_deleted_is_named(do: Task, script: Script) -> None:
+    """Whatever else is undone, the endpoint that goes on costing is told."""
+    endpoint(script, "InService")
+    script.refuses("sagemaker", "delete_endpoint", "AccessDeniedException", "you may not", status=403)
+    config(script, THEIRS)
+    model(script, THEIRS)
+
+    result = do("RollBack", script.clients, results=results())
+
+    assert result["not_undone"] == [f"{ENDPOINT}: you may not"]
+
+
+def test_trouble_of_another_kind_ends_the_task_to_be_tried_again(do: Task, script: Script) -> None:
+    """Nothing is noted as not undone that another try may undo."""
+    script.missing("describe_endpoint")
+    config(script).refuses("sagemaker", "delete_endpoint_config", "ThrottlingException", "Rate exceeded")
+
+    with pytest.raises(Throttled):
+        do("RollBack", script.clients, results=results())
+
+
+# ---------------------------------------------------------------------- consumer
+
+
+@pytest.mark.parametrize(
+    ("value", "told", "after"),
+    [
+        pytest.param("old-0", "'old-0'", {"OTHER": "kept", "ENDPOINT_NAME": "old-0"}, id="a value"),
+        pytest.param("", "''", {"OTHER": "kept", "ENDPOINT_NAME": ""}, id="an empty value"),
+        pytest.param(None, "not set", {"OTHER": "kept"}, id="no variable"),
+    ],
+)
+def test_the_consumer_is_put_back_exactly(
+    *,
+    do: Task,
+    script: Script,
+    moto_consumer: MotoConsumer,
+    value: str | None,
+    told: str,
+    after: dict[str, str],
+) -> None:
+    """A variable that did not exist is removed again; all others stay."""
+    moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "harbour-0"})
+    nothing_there(script)
+
+    result = do("RollBack", moto_consumer.clients, results=results(read_consumer={**BEFORE, "value": value}))
+
+    assert moto_consumer.variables() == after
+    assert result["restored"] == [f"ENDPOINT_NAME of assistant: {told} as before"]
+    assert result["gone"] == [ENDPOINT, CONFIG, MODEL]
+
+
+def test_putting_back_twice_is_putting_back_once(
+    do: Task, script: Script, moto_consumer: MotoConsumer
+) -> None:
+    """A retry finds the consumer as it was, and reports the same."""
+    moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "harbour-0"})
+    reports = []
+    for _ in range(2):
+        nothing_there(script)
+        reports.append(do("RollBack", moto_consumer.clients, results=results(read_consumer=BEFORE)))
+
+    assert reports[0] == reports[1]
+    assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "old-0"}
+
+
+def test_an_alias_goes_back_with_its_weights(do: Task, script: Script, moto_consumer: MotoConsumer) -> None:
+    """Read, switched, undone: version, weights and variables are what they were."""
+    moto_consumer.set({"OTHER": "changed"})
+    moto_consumer.publish_version(FunctionName="assistant")
+    moto_consumer.weigh({"2": 0.1})
+    moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "old-0"})
+    consumer = {**{name: BEFORE[name] for name in ("function_name", "variable")}, "alias": "live"}
+    consumer |= {"test_event": None, "expect": {}}
+    there = moto_consumer.alias()
+    before = do("ReadConsumer", moto_consumer.clients, consumer=consumer)
+    do(
+        "UpdateConsumer",
+        moto_consumer.clients,
+        consumer=consumer,
+        before=before,
+        endpoint_name="harbour-0",
+        prompt="What?",
+    )
+    assert moto_consumer.alias() != there
+    nothing_there(script)
+
+    result = do("RollBack", moto_consumer.clients, results=results(read_consumer=before))
+
+    assert moto_consumer.alias() == there
+    assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "old-0"}
+    assert result["restored"] == [
+        "alias live of assistant: back to version 1",
+        "ENDPOINT_NAME of assistant: 'old-0' as before",
+    ]
+
+
+def test_an_alias_that_somebody_moved_on_is_kept(
+    do: Task, script: Script, moto_consumer: MotoConsumer
+) -> None:
+    """It no longer calls this endpoint, so it is not ours to move."""
+    moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "theirs-0"})
+    moto_consumer.publish_version(FunctionName="assistant")
+    moto_consumer.update_alias(FunctionName="assistant", Name="live", FunctionVersion="2")
+    before = {**BEFORE, "alias": "live", "alias_version": "1"}
+    nothing_there(script)
+
+    result = do("RollBack", moto_consumer.clients, results=results(read_consumer=before))
+
+    assert moto_consumer.alias()["FunctionVersion"] == "2"
+    assert moto_consumer.variables()["ENDPOINT_NAME"] == "theirs-0"
+    assert result["restored"] == []
+    assert result["kept"] == ["ENDPOINT_NAME of assistant: set to 'theirs-0' by somebody else meanwhile"]
+    assert result["gone"] == [ENDPOINT, CONFIG, MODEL]
+
+
+def test_a_consumer_that_may_not_be_put_back_keeps_its_endpoint(do: Task, script: Script) -> None:
+    """It may still call the new endpoint: deleting that would make things worse."""
+    script.answers(
+        "lambda_",
+        "get_function_configuration",
+        {"FunctionName": "assistant", "Environment": {"Variables": {"ENDPOINT_NAME": "harbour-0"}}},
+    )
+    script.answers(
+        "lambda_",
+        "get_function_configuration",
+        {"FunctionName": "assistant", "Environment": {"Variables": {"ENDPOINT_NAME": "harbour-0"}}},
+    )
+    script.refuses(
+        "lambda_", "update_function_configuration", "AccessDeniedException", "you may not", status=403
+    )
+
+    result = do("RollBack", script.clients, results=results(read_consumer=BEFORE))
+
+    assert result["not_undone"] == ["ENDPOINT_NAME of assistant: you may not"]
+    assert result["kept"] == ["endpoint harbour-0: the consumer may still call it"]
+    assert result["gone"] == []
+
+
+def test_a_denied_alias_does_not_keep_the_variable_from_going_back(do: Task, script: Script) -> None:
+    """Both halves are tried; the endpoint stays while one of them is not undone."""
+    script.refuses("lambda_", "get_function_configuration", "AccessDeniedException", "no alias", status=403)
+    for value in ("harbour-0", "harbour-0"):
+        script.answers(
+            "lambda_",
+            "get_function_configuration",
+            {"FunctionName": "assistant", "Environment": {"Variables": {"ENDPOINT_NAME": value}}},
+        )
+    script.answers(
+        "lambda_",
+        "update_function_configuration",
+        {},
+        {"FunctionName": "assistant", "Environment": {"Variables": {"ENDPOINT_NAME": "old-0"}}},
+    )
+    script.answers(
+        "lambda_",
+        "get_function_configuration",
+        {"FunctionName": "assistant", "Environment": {"Variables": {"ENDPOINT_NAME": "old-0"}}},
+    )
+    before = {**BEFORE, "alias": "live", "alias_version": "1"}
+
+    result = do("RollBack", script.clients, results=results(read_consumer=before))
+
+    assert result["not_undone"] == ["alias of assistant: no alias"]
+    assert result["restored"] == ["ENDPOINT_NAME of assistant: 'old-0' as before"]
+    assert result["kept"] == ["endpoint harbour-0: the consumer may still call it"]
+
+
+def test_an_update_in_progress_is_waited_for(do: Task, script: Script) -> None:
+    """The endpoint is not deleted before the consumer has left it."""
+    busy = {
+        "FunctionName": "assistant",
+        "LastUpdateStatus": "InProgress",
+        "Environment": {"Variables": {"ENDPOINT_NAME": "harbour-0"}},
+    }
+    script.answers("lambda_", "get_function_configuration", busy)
+    script.answers("lambda_", "get_function_configuration", busy)
+
+    with pytest.raises(ConsumerBusy):
+        do("RollBack", script.clients, results=results(read_consumer=BEFORE))
