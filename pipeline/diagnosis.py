@@ -87,7 +87,7 @@ RULES = (
     ),
     Rule(
         "TooSlowToStart",
-        r"within the allotted 180 second",
+        r"within the allotted [\d.]+ second",
         "downloading, extracting and loading the model took longer than the 180 s that serverless allows",
         "use a smaller quantisation, or an instance endpoint",
     ),

@@ -80,6 +80,7 @@ class LocalCloud:
             region=self.region,
             account_id=self.account_id,
             fetch=self._fetch,
+            exists=self._exists,
             log=self._log,
             quotas=self.settings.quotas,
             settings=self.settings.hosting,
@@ -245,6 +246,15 @@ class LocalCloud:
             if aws.is_no_such_key(error):
                 raise ObjectMissing(f"s3://{bucket}/{key}") from error
             raise
+
+    def _exists(self, bucket: str, key: str) -> bool:
+        try:
+            self.clients.s3.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if aws.is_no_such_key(error):
+                return False
+            raise
+        return True
 
     def _log(self, group: str, stream: str, timestamp_ms: int, message: str) -> None:
         backend = logs_backends[self.account_id][self.region]

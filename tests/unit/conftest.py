@@ -19,6 +19,8 @@ DEFAULTS: StackDefaults = {
     "region": "us-east-1",
     "image_uri": "",
     "consumer_function_name": "",
+    "artifact_bucket": "artifacts",
+    "allow_archive_code": "false",
 }
 
 # The header of Llama-3.2-1B in Q4_K_M: figures of its model card and configuration.
@@ -110,6 +112,7 @@ def facts_with(request_with: Requests) -> FactsMaker:
             request=request_with(**fields),
             archive={**ARCHIVE, **(archive or {})},
             model={**LLAMA_1B, **(model or {})},
+            assembly={"bucket": "artifacts", "key": "archives/0a1b/model.tar.gz"},
             execution=EXECUTION,
             region="us-east-1",
         )

@@ -19,6 +19,7 @@ START: Any = None
 PATH = (
     "CheckArchive",
     "PlanDeployment",
+    "AssembleArchive",
     "CreateModel",
     "CreateEndpointConfig",
     "CreateEndpoint",
@@ -47,6 +48,13 @@ RESULTS: dict[str, Any] = {
         "memory_mb": 2048,
         "arithmetic": "weights 5 MiB = 5 MiB",
         "requests": {"create_model": {"ExecutionRoleArn": "arn:aws:iam::1:role/endpoint"}},
+    },
+    "assemble_archive": {
+        "way": "splice",
+        "bucket": "artifacts",
+        "key": "archives/0a1b/model.tar.gz",
+        "bytes_moved": 3 << 20,
+        "written": True,
     },
     "create_model": {"name": "harbour-0", "created": True},
     "create_endpoint_config": {"name": "harbour-0", "created": False},
@@ -126,7 +134,7 @@ def test_before_anything_happened_all_is_pending() -> None:
 
 def test_half_way_some_is_done_one_runs_and_the_rest_is_pending() -> None:
     """Done lines have evidence and a time, the others have none."""
-    found = stands(*PATH[:4], now="CreateEndpoint")
+    found = stands(*PATH[:5], now="CreateEndpoint")
 
     assert [line.mark for line in found] == [Mark.DONE] * 9 + [Mark.RUNNING] + [Mark.PENDING] * 5
     assert all(line.evidence and line.seconds == 1.0 for line in found[:9])
@@ -137,14 +145,14 @@ def test_the_poll_loop_is_one_line_that_runs_until_ready() -> None:
     """EndpointReady is left many times; only "ready" completes the line."""
     waiting = {**RESULTS, "poll_endpoint": {"status": "Creating", "verdict": "wait"}}
 
-    assert marks(stands(*PATH[:8], results=waiting))["endpoint status InService"] is Mark.RUNNING
-    assert marks(stands(*PATH[:6], now="PollEndpoint"))["endpoint status InService"] is Mark.RUNNING
-    assert marks(stands(*PATH[:8]))["endpoint status InService"] is Mark.DONE
+    assert marks(stands(*PATH[:9], results=waiting))["endpoint status InService"] is Mark.RUNNING
+    assert marks(stands(*PATH[:7], now="PollEndpoint"))["endpoint status InService"] is Mark.RUNNING
+    assert marks(stands(*PATH[:9]))["endpoint status InService"] is Mark.DONE
 
 
 def test_a_state_that_is_tried_again_says_why() -> None:
     """The line shows the last error and how many there were."""
-    found = stands(*PATH[:4], now="CreateEndpoint", errors=("Throttled", "ResourceLimitExceeded"))
+    found = stands(*PATH[:5], now="CreateEndpoint", errors=("Throttled", "ResourceLimitExceeded"))
     line = next(line for line in found if line.mark is Mark.RUNNING)
 
     assert line.evidence == "ResourceLimitExceeded, trying again (2 so far)"
@@ -160,7 +168,7 @@ def test_a_line_that_the_workflow_went_past_is_skipped_at_once() -> None:
 def test_the_endpoint_says_its_status_while_it_is_waited_for() -> None:
     """The line of the poll loop shows what the last look saw."""
     creating = {**RESULTS, "poll_endpoint": {"status": "Creating", "verdict": "wait"}}
-    found = stands(*PATH[:8], now="WaitForEndpoint", results=creating)
+    found = stands(*PATH[:9], now="WaitForEndpoint", results=creating)
 
     assert next(line for line in found if line.mark is Mark.RUNNING).evidence == "Creating"
 
@@ -175,7 +183,7 @@ def test_a_success_is_done_line_by_line() -> None:
         "model compressed as tar.gz or zip": "tar.gz, 5.0 MiB, 4 members, every byte verified",
         "model uploaded to S3": "s3://uploads/models/harbour/model.tar.gz, version 3HL4kqtJ",
         "model is a GGUF at the root": "m.gguf: llama, Q4_K_M, GGUF v3",
-        "inference code uploaded to S3": "code/inference.py travels inside the archive",
+        "inference code uploaded to S3": "code/ in s3://artifacts/archives/0a1b/model.tar.gz: splice, 3.0 MiB moved",
         "model fits the endpoint": "2048 MB for weights 5 MiB = 5 MiB",
         "execution role created": "endpoint",
         "policies attached": "CreateModel took the role, and the archive could be read with it",
@@ -192,7 +200,7 @@ def test_a_success_is_done_line_by_line() -> None:
 
 def test_without_a_consumer_its_lines_are_skipped() -> None:
     """A deployment without a consumer is complete, and does not claim what it did not do."""
-    found = stands(*PATH[:10], "NotifySuccess", "DeploymentSucceeded", status="SUCCEEDED")
+    found = stands(*PATH[:11], "NotifySuccess", "DeploymentSucceeded", status="SUCCEEDED")
 
     assert [line.mark for line in found] == [Mark.DONE] * 12 + [Mark.SKIPPED] * 3
     assert [line.evidence for line in found[-2:]] == ["no consumer was named"] * 2

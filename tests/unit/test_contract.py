@@ -25,6 +25,7 @@ TASKS = {
 FORWARD = [
     "CheckArchive",
     "PlanDeployment",
+    "AssembleArchive",
     "CreateModel",
     "CreateEndpointConfig",
     "CreateEndpoint",
@@ -57,6 +58,7 @@ AWS_ERRORS = {
 RETRIED = {
     "CheckArchive": set(),
     "PlanDeployment": set(),
+    "AssembleArchive": set(),
     "CreateModel": {"ResourceLimitExceeded", "NotYetVisible"},
     "CreateEndpointConfig": {"ResourceLimitExceeded", "NotYetVisible"},
     "CreateEndpoint": {"ResourceLimitExceeded", "NotYetVisible", "EndpointBusy"},

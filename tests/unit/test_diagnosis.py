@@ -192,13 +192,13 @@ def test_a_cause_of_another_form_is_taken_as_it_is(cause: str) -> None:
             for n in range(1, len(ORDER))
         ),
         pytest.param(
-            {**{name: {} for name in ORDER[:5]}, "poll_endpoint": {"verdict": "wait"}},
+            {**{name: {} for name in ORDER[:6]}, "poll_endpoint": {"verdict": "wait"}},
             "poll_endpoint",
             id="still waiting",
         ),
         pytest.param(
             {"check_archive": {}, "plan_deployment": {}, "failure": {}, "other": {}},
-            "create_model",
+            "assemble_archive",
             id="other data beside",
         ),
         pytest.param(GOOD, "update_consumer", id="everything done"),

@@ -104,7 +104,7 @@ def test_the_requests_refer_to_each_other(facts_with: FactsMaker) -> None:
         made["requests"]["create_endpoint"],
     )
 
-    assert model["PrimaryContainer"]["ModelDataUrl"] == "s3://uploads/models/harbour/model.tar.gz"
+    assert model["PrimaryContainer"]["ModelDataUrl"] == "s3://artifacts/archives/0a1b/model.tar.gz"
     assert config["ProductionVariants"][0]["ModelName"] == model["ModelName"] == made["names"]["model"]
     assert endpoint["EndpointConfigName"] == config["EndpointConfigName"] == made["names"]["endpoint_config"]
     assert endpoint["EndpointName"] == made["names"]["endpoint"]

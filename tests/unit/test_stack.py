@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import stack
+from pipeline import resources, stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,13 +76,21 @@ def test_the_zip_holds_all_that_a_task_imports(files: dict[str, bytes], top: Pat
     assert foreign <= IN_LAMBDA
 
 
-@pytest.mark.parametrize(
-    "part", ["pipeline/local/", "pipeline/cli/", "inference/", "state_machine/", "tests/"]
-)
+@pytest.mark.parametrize("part", ["pipeline/local/", "pipeline/cli/", "state_machine/", "tests/"])
 def test_what_no_task_needs_stays_out(files: dict[str, bytes], part: str) -> None:
     """The local cloud and the command line need packages that Lambda has not."""
     assert not [name for name in files if name.startswith(part)]
-    assert all(name.endswith(".py") for name in files)
+
+
+def test_the_inference_code_travels_with_the_task_that_puts_it_into_archives(
+    files: dict[str, bytes], top: Path
+) -> None:
+    """Just the files that an archive's code/ gets, as they are here; beside them there is only Python."""
+    data = {name: content for name, content in files.items() if not name.startswith(("pipeline/", "tasks/"))}
+
+    assert data == {name: (top / name).read_bytes() for name in stack.DATA}
+    assert {f"code/{name.rpartition('/')[2]}" for name in data} == set(resources.code())
+    assert all(name.endswith(".py") for name in set(files) - set(data))
 
 
 def test_the_same_code_gives_the_same_zip() -> None:

@@ -1,0 +1,53 @@
+"""What a report leaves behind for the state that assembles the archive."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.archive import record
+from pipeline.archive.pack import pack
+from pipeline.archive.report import ArchiveReport
+from pipeline.archive.rules import Rules
+from pipeline.archive.sources import BytesSource, FileSource
+from pipeline.archive.verify import verify
+
+from .conftest import CODE, Forge
+
+
+@pytest.fixture
+def accepted(tmp_path: Path, forge: Forge) -> ArchiveReport:
+    """The report of an archive of ours."""
+    (tmp_path / "m.gguf").write_bytes(forge.model())
+    pack(tmp_path / "m.gguf", tmp_path / "m.tar.gz", code=CODE)
+    with FileSource(tmp_path / "m.tar.gz") as source:
+        return verify(source)
+
+
+def test_a_record_gives_the_report_back(accepted: ArchiveReport) -> None:
+    """By way of JSON, and but for the GGUF headers."""
+    report = accepted
+
+    again = record.read(json.loads(json.dumps(record.write(report))))
+
+    assert again == record.without_model(report)
+    assert again.seam is not None
+
+
+def test_what_was_refused_is_not_recorded() -> None:
+    """Nobody works on a refused archive."""
+    report = verify(BytesSource(b"no archive"), rules=Rules())
+
+    with pytest.raises(ValueError, match="was refused"):
+        record.write(report)
+
+
+@pytest.mark.parametrize("version", [None, 0, 2])
+def test_a_record_of_another_version_is_refused(accepted: ArchiveReport, version: int | None) -> None:
+    """A report that is misread would splice an archive wrongly."""
+    document = {**record.write(accepted), "version": version}
+
+    with pytest.raises(ValueError, match=r"record of version .*; wanted 1"):
+        record.read(document)
