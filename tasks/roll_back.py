@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import aws, consumer, creation, switch
 from pipeline.errors import EndpointBusy
+from pipeline.plan import tag_value
 from pipeline.readiness import UNDELETABLE
 
 if TYPE_CHECKING:
@@ -93,8 +94,9 @@ def _restore_consumer(
         else:
             report.restored.append(f"{variable} of {name}: {_shown(before['value'])} as before")
 
-    # Both are tried even when one is denied; a list, since `and` would skip the second.
-    return all([report.attempt(f"alias of {name}", alias), report.attempt(f"{variable} of {name}", value)])
+    steps = ((f"alias {before['alias']} of {name}", alias), (f"{variable} of {name}", value))
+    # Both are tried even when one is denied: a list, since a generator would stop at the first.
+    return all([report.attempt(what, _or_gone(step, what, report)) for what, step in steps])
 
 
 def _delete_all(plan: Plan, clients: Clients, report: _Report) -> None:
@@ -148,7 +150,7 @@ def _or_gone(step: Callable[[], None], what: str, report: _Report) -> Callable[[
 
 def _ours(arn: str, execution: str, clients: Clients, report: _Report) -> bool:
     made_by = creation.owner(clients.sagemaker, arn)
-    if made_by == execution:
+    if made_by == tag_value(execution):
         return True
     report.kept.append(f"{arn}: made by {made_by or 'somebody else'}")
     return False

@@ -387,7 +387,7 @@ def test_a_denied_alias_does_not_keep_the_variable_from_going_back(do: Task, scr
 
     result = do("RollBack", script.clients, results=results(read_consumer=before))
 
-    assert result["not_undone"] == ["alias of assistant: no alias"]
+    assert result["not_undone"] == ["alias live of assistant: no alias"]
     assert result["restored"] == ["ENDPOINT_NAME of assistant: 'old-0' as before"]
     assert result["kept"] == ["endpoint harbour-0: the consumer may still call it"]
 
@@ -404,3 +404,53 @@ def test_an_update_in_progress_is_waited_for(do: Task, script: Script) -> None:
 
     with pytest.raises(ConsumerBusy):
         do("RollBack", script.clients, results=results(read_consumer=BEFORE))
+
+
+def test_an_execution_with_a_name_that_tags_cannot_hold_is_undone_too(do: Task, script: Script) -> None:
+    """Step Functions takes names that a tag's value does not; what is compared is what was written."""
+    named = OURS.replace("harbour-0123", "try (2), o'clock")
+    written = OURS.replace("harbour-0123", "try _2__ o_clock")
+    script.missing("describe_endpoint").missing("describe_endpoint_config", "endpoint configuration")
+    deleted(model(script, written), "delete_model", "ModelName")
+
+    result = do(
+        "RollBack",
+        script.clients,
+        results={"plan_deployment": {**PLAN, "execution": named}, "diagnose": DIAGNOSED},
+    )
+
+    assert result["gone"] == [ENDPOINT, CONFIG, MODEL]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(BEFORE, id="function"),
+        pytest.param({**BEFORE, "alias": "live", "alias_version": "1"}, id="function and alias"),
+    ],
+)
+def test_a_consumer_that_was_deleted_needs_no_putting_back(
+    do: Task, script: Script, moto_consumer: MotoConsumer, before: dict[str, Any]
+) -> None:
+    """Nobody calls the endpoint through it any more, so the rest is undone."""
+    moto_consumer.delete_function(FunctionName="assistant")
+    nothing_there(script)
+
+    result = do("RollBack", moto_consumer.clients, results=results(read_consumer=before))
+
+    assert result["gone"][-3:] == [ENDPOINT, CONFIG, MODEL]
+    assert result["restored"] == result["not_undone"] == []
+
+
+def test_an_alias_that_was_deleted_does_not_keep_the_variable(
+    do: Task, script: Script, moto_consumer: MotoConsumer
+) -> None:
+    """What is left of the consumer goes back."""
+    moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "harbour-0"})
+    nothing_there(script)
+    before = {**BEFORE, "alias": "gone", "alias_version": "1"}
+
+    result = do("RollBack", moto_consumer.clients, results=results(read_consumer=before))
+
+    assert moto_consumer.variables()["ENDPOINT_NAME"] == "old-0"
+    assert result["gone"] == ["alias gone of assistant", ENDPOINT, CONFIG, MODEL]
