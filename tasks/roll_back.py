@@ -95,8 +95,9 @@ def _restore_consumer(
             report.restored.append(f"{variable} of {name}: {_shown(before['value'])} as before")
 
     steps = ((f"alias {before['alias']} of {name}", alias), (f"{variable} of {name}", value))
-    # Both are tried even when one is denied: a list, since a generator would stop at the first.
-    return all([report.attempt(what, _or_gone(step, what, report)) for what, step in steps])
+    # Both are tried even when one is denied: a generator in all() would stop at the first.
+    outcomes = [report.attempt(what, _or_gone(step, what, report)) for what, step in steps]
+    return all(outcomes)
 
 
 def _delete_all(plan: Plan, clients: Clients, report: _Report) -> None:

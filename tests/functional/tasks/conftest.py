@@ -15,12 +15,15 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from moto import mock_aws
 
+from examples.tiny_gguf import write_tiny_gguf
 from pipeline import aws, resources
+from pipeline.archive.pack import pack
 from pipeline.aws import Clients
 from pipeline.stack import zip_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 STATES: dict[str, dict[str, Any]] = json.loads(resources.definition().read_text(encoding="utf-8"))["States"]
 SERVICES = ("sagemaker", "sagemaker_runtime", "lambda_", "logs", "s3", "stepfunctions")
@@ -126,6 +129,30 @@ def moto_clients() -> Iterator[Clients]:
     """Clients of a moto in this process."""
     with mock_aws():
         yield Clients(region="us-east-1")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smallest GGUF that llama.cpp would run."""
+    path = tmp_path_factory.mktemp("model") / "harbour.gguf"
+    return write_tiny_gguf(path, layers=1, ctx=512)
+
+
+@pytest.fixture(scope="session")
+def good_archive(tiny_model: Path) -> bytes:
+    """An archive that deploys as it is."""
+    path = tiny_model.with_name("model.tar.gz")
+    pack(tiny_model, path, code=resources.code())
+    return path.read_bytes()
+
+
+@pytest.fixture
+def buckets(moto_clients: Clients) -> Clients:
+    """Clients of an account with the stack's two buckets, both empty."""
+    for bucket in ("uploads", "artifacts"):
+        moto_clients.s3.create_bucket(Bucket=bucket)
+        moto_clients.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    return moto_clients
 
 
 class MotoConsumer:

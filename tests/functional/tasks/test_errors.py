@@ -38,6 +38,8 @@ DEFAULTS = {
     "region": "us-east-1",
     "image_uri": "",
     "consumer_function_name": "",
+    "artifact_bucket": "artifacts",
+    "allow_archive_code": "false",
 }
 NAMES = {"model": "harbour-0", "endpoint_config": "harbour-0", "endpoint": "harbour-0"}
 PLAN = {"names": NAMES, "execution": "arn:e"}
@@ -59,9 +61,18 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "lambda_",
         "get_function_configuration",
         {
-            "check_archive": {"request": {"consumer": CONSUMER}, "archive": {}, "model": {}},
+            "check_archive": {"request": {"consumer": CONSUMER}, "archive": {}, "model": {}, "assembly": {}},
             "execution": "arn:e",
             "defaults": DEFAULTS,
+        },
+    ),
+    (
+        "AssembleArchive",
+        "s3",
+        "head_object",
+        {
+            "archive": {"bucket": "uploads", "key": "models/harbour/model.tar.gz", "version_id": "v1"},
+            "assembly": {"bucket": "artifacts", "record": "records/0.json", "code": "sealift"},
         },
     ),
     (
@@ -125,8 +136,8 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         {"results": {"plan_deployment": PLAN, "diagnose": DIAGNOSIS}},
     ),
 )
-# Denied steps of the rollback are noted, and it goes on; its own tests have that.
-STOPPED_BY_DENIAL = [call for call in FIRST_CALLS if call[0] != "RollBack"]
+# Denied steps of the rollback are noted, and it goes on; a denied object is told by its source, in its own words.
+STOPPED_BY_DENIAL = [call for call in FIRST_CALLS if call[0] not in {"RollBack", "AssembleArchive"}]
 
 
 def by_state(calls: Any) -> list[Any]:

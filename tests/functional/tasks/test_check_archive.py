@@ -1,0 +1,290 @@
+"""CheckArchive: what is good is described, what is bad is refused by name before anything is made."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import struct
+import tarfile
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline import documents
+from pipeline.errors import AccessDenied, ArchiveNotFound, InvalidArchive, InvalidInput, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pipeline.aws import Clients
+    from tests.functional.tasks.conftest import Script, Task
+
+KEY = "models/harbour/model.tar.gz"
+DEFAULTS: documents.StackDefaults = {
+    "execution_role_arn": "arn:aws:iam::123456789012:role/endpoint",
+    "account_id": "123456789012",
+    "region": "us-east-1",
+    "image_uri": "",
+    "consumer_function_name": "",
+    "artifact_bucket": "artifacts",
+    "allow_archive_code": "false",
+}
+
+
+def check(do: Task, clients: Clients, key: str = KEY, **fields: Any) -> dict[str, Any]:
+    """Run the task on an uploaded archive."""
+    return do(
+        "CheckArchive",
+        clients,
+        input={"archive": {"bucket": "uploads", "key": key}, **fields},
+        defaults=DEFAULTS,
+    )
+
+
+def made(clients: Clients) -> list[str]:
+    """Return the keys of everything that was written for later states."""
+    return [item["Key"] for item in clients.s3.list_objects_v2(Bucket="artifacts").get("Contents", [])]
+
+
+def names(refusal: pytest.ExceptionInfo[Refused]) -> list[str]:
+    """Return the names of a refusal's problems."""
+    return [problem.error for problem in refusal.value.problems]
+
+
+# -------------------------------------------------------------------------- good
+
+
+def test_a_good_archive_is_described(do: Task, buckets: Clients, good_archive: bytes) -> None:
+    """The request with its defaults, the object as it was pinned, the model's header, and the evidence."""
+    version = buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=good_archive)["VersionId"]
+
+    checked = check(do, buckets)
+
+    assert checked["request"]["service"] == "harbour"
+    assert checked["archive"]["version_id"] == version
+    assert checked["archive"]["size"] == len(good_archive)
+    assert checked["archive"]["format"] == "tar.gz"
+    assert checked["archive"]["last_modified"].endswith("Z")
+    assert (checked["model"]["path"], checked["model"]["architecture"]) == ("harbour.gguf", "llama")
+    assert checked["model"]["context_length"] == 512
+    assert checked["evidence"]["bytes_read"] > 0
+    assert checked["assembly"]["bucket"] == "artifacts"
+    assert made(buckets) == [checked["assembly"]["record"]]
+
+
+def test_checking_twice_is_checking_once(do: Task, buckets: Clients, good_archive: bytes) -> None:
+    """A retry says and writes the same."""
+    buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=good_archive)
+
+    assert check(do, buckets) == check(do, buckets)
+    assert len(made(buckets)) == 1
+
+
+def test_the_version_of_the_input_is_the_one_that_is_checked(
+    do: Task, buckets: Clients, good_archive: bytes
+) -> None:
+    """A newer upload, even a broken one, is another deployment's matter."""
+    version = buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=good_archive)["VersionId"]
+    buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=b"broken")
+    event = {"archive": {"bucket": "uploads", "key": KEY, "version_id": version}}
+
+    assert do("CheckArchive", buckets, input=event, defaults=DEFAULTS)["archive"]["version_id"] == version
+
+
+def test_the_settings_beside_the_archive_hold(do: Task, buckets: Clients, good_archive: bytes) -> None:
+    """deployment.json goes before the defaults, and the input before it."""
+    buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=good_archive)
+    settings = {"max_concurrency": 2, "inference": {"n_ctx": 256}, "service": "pier"}
+    buckets.s3.put_object(
+        Bucket="uploads", Key="models/harbour/deployment.json", Body=json.dumps(settings).encode()
+    )
+
+    request = check(do, buckets, service="quay")["request"]
+
+    assert (request["service"], request["max_concurrency"], request["inference"]["n_ctx"]) == ("quay", 2, 256)
+
+
+# --------------------------------------------------------------------------- bad
+
+
+def tar_gz(members: Mapping[str, bytes] | list[tarfile.TarInfo]) -> bytes:
+    """Return a tar.gz of files, or of headers without data."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        if isinstance(members, list):
+            for info in members:
+                archive.addfile(info)
+        else:
+            for name, data in members.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+    return gzip.compress(out.getvalue(), 1)
+
+
+def zipped(members: Mapping[str, bytes]) -> bytes:
+    """Return a zip of files."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def link(name: str) -> tarfile.TarInfo:
+    """Return a symbolic link."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    return info
+
+
+@pytest.fixture(scope="module")
+def bad(tiny_model: Path, good_archive: bytes) -> dict[str, tuple[bytes, str]]:
+    """Archives that cannot become an endpoint, each with a word of the refusal."""
+    model = tiny_model.read_bytes()
+    wrong_magic = b"GGML" + model[4:]
+    wrong_version = model[:4] + struct.pack("<I", 99) + model[8:]
+    return {
+        "not a gzip": (b"hello " * 100, "wanted a tar.gz"),
+        "a zip by the name of tar.gz": (zipped({"model.gguf": model}), "zip"),
+        "cut short": (good_archive[: len(good_archive) // 2], "cut short"),
+        "cut at the trailer": (good_archive[:-4], "cut short"),
+        "damaged": (good_archive[:-8] + b"\x00\x00\x00\x00" + good_archive[-4:], "CRC"),
+        "a bare GGUF": (model, "GGUF"),
+        "no GGUF": (tar_gz({"readme.txt": b"hello"}), "gguf"),
+        "two GGUFs": (tar_gz({"a.gguf": model, "b.gguf": model}), "a.gguf"),
+        "GGUF in a folder": (tar_gz({"models/model.gguf": model}), "models/model.gguf"),
+        "wrong magic": (tar_gz({"model.gguf": wrong_magic}), "GGML"),
+        "wrong version": (tar_gz({"model.gguf": wrong_version}), "99"),
+        "a symbolic link": (tar_gz([link("model.gguf")]), "link"),
+        "an absolute path": (tar_gz({"/model.gguf": model}), "/model.gguf"),
+        "a path that leaves": (tar_gz({"../model.gguf": model}), "../model.gguf"),
+        "empty": (b"", "empty"),
+    }
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "not a gzip",
+        "a zip by the name of tar.gz",
+        "cut short",
+        "cut at the trailer",
+        "damaged",
+        "a bare GGUF",
+        "no GGUF",
+        "two GGUFs",
+        "GGUF in a folder",
+        "wrong magic",
+        "wrong version",
+        "a symbolic link",
+        "an absolute path",
+        "a path that leaves",
+        "empty",
+    ],
+)
+def test_a_bad_archive_is_refused_by_name(
+    do: Task, buckets: Clients, bad: dict[str, tuple[bytes, str]], case: str
+) -> None:
+    """Each problem says what was seen, what was wanted and what to do; nothing is written."""
+    body, word = bad[case]
+    buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=body)
+
+    with pytest.raises(InvalidArchive) as refusal:
+        check(do, buckets)
+
+    assert word.lower() in str(refusal.value).lower()
+    assert f"s3://uploads/{KEY}" in str(refusal.value)
+    assert all(problem.seen and problem.wanted and problem.fix for problem in refusal.value.problems)
+    assert made(buckets) == []
+
+
+def test_a_tar_gz_by_the_name_of_zip_is_refused(do: Task, buckets: Clients, good_archive: bytes) -> None:
+    """One of the two was a mistake, and it is not guessed which."""
+    buckets.s3.put_object(Bucket="uploads", Key="models/harbour/model.zip", Body=good_archive)
+
+    with pytest.raises(InvalidArchive, match=r"model\.tar\.gz") as refusal:
+        check(do, buckets, "models/harbour/model.zip")
+
+    assert len(refusal.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("bucket", "key"),
+    [
+        pytest.param("uploads", "models/harbour/absent.tar.gz", id="no object"),
+        pytest.param("nobodys-bucket", KEY, id="no bucket"),
+    ],
+)
+def test_a_missing_archive_is_not_found(do: Task, buckets: Clients, bucket: str, key: str) -> None:
+    """The whole address is in the message, and the next step too."""
+    with pytest.raises(ArchiveNotFound, match=f"s3://{bucket}/{key}"):
+        do("CheckArchive", buckets, input={"archive": {"bucket": bucket, "key": key}}, defaults=DEFAULTS)
+
+
+def test_a_missing_version_is_not_found(do: Task, buckets: Clients, good_archive: bytes) -> None:
+    """The object is there and the version is not."""
+    buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=good_archive)
+    event = {
+        "archive": {"bucket": "uploads", "key": KEY, "version_id": "9b2cf535-0000-4000-8000-000000000000"}
+    }
+
+    with pytest.raises(ArchiveNotFound, match="version"):
+        do("CheckArchive", buckets, input=event, defaults=DEFAULTS)
+
+
+def test_a_denied_archive_names_the_permission(do: Task, script: Script) -> None:
+    """HeadObject has no body, so the message is ours."""
+    script.refuses("s3", "get_object", "NoSuchKey", status=404)
+    script.refuses("s3", "head_object", "403", "Forbidden", status=403)
+
+    with pytest.raises(AccessDenied, match=f"s3:GetObject on arn:aws:s3:::uploads/{KEY}"):
+        check(do, script.clients)
+
+
+# ----------------------------------------------------------------- settings, input
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "told"),
+    [
+        pytest.param(b"{", "NotJson", "no JSON", id="not JSON"),
+        pytest.param(b"\xff\xfe{", "NotJson", "no JSON", id="not text"),
+        pytest.param(b"[]", "WrongValue", "deployment.json is []", id="no object"),
+        pytest.param(b" " * 65_537, "TooLarge", "more than 65536 bytes", id="too large"),
+        pytest.param(b'{"memory": 1}', "UnknownField", "'memory_mb'", id="unknown field"),
+        pytest.param(b'{"archive": {}}', "UnknownField", "'deployment.json.archive'", id="an archive"),
+    ],
+)
+def test_bad_settings_beside_the_archive_are_refused(
+    *, do: Task, buckets: Clients, good_archive: bytes, body: bytes, error: str, told: str
+) -> None:
+    """The file is named; the archive itself is not even looked at."""
+    buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=good_archive)
+    buckets.s3.put_object(Bucket="uploads", Key="models/harbour/deployment.json", Body=body)
+
+    with pytest.raises(InvalidInput) as refusal:
+        check(do, buckets)
+
+    assert names(refusal) == [error]
+    assert told in str(refusal.value)
+    assert "deployment.json" in str(refusal.value)
+
+
+def test_all_mistakes_of_input_and_settings_are_one_message(do: Task, buckets: Clients) -> None:
+    """Nobody corrects one mistake to be told the next."""
+    buckets.s3.put_object(Bucket="uploads", Key="models/harbour/deployment.json", Body=b'{"timeout_s": 999}')
+
+    with pytest.raises(InvalidInput) as refusal:
+        check(do, buckets, memory_mb=5, inference={"n_ctx": "many"}, memroy_mb=1024)
+
+    assert sorted(names(refusal)) == ["UnknownField", "WrongValue", "WrongValue", "WrongValue"]
+
+
+def test_an_input_without_an_archive_asks_nobody(do: Task, script: Script) -> None:
+    """There is nothing to look at, and all that is wrong is told."""
+    with pytest.raises(InvalidInput, match="no 'archive'"):
+        do("CheckArchive", script.clients, input={"memory_mb": 5}, defaults=DEFAULTS)

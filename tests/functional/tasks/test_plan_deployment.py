@@ -1,0 +1,156 @@
+"""PlanDeployment and AssembleArchive, on what CheckArchive said."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline import plan, resources
+from pipeline.errors import AccessDenied, ArchiveNotFound, ConsumerNotFound, ModelDoesNotFit
+
+if TYPE_CHECKING:
+    from pipeline.aws import Clients
+    from tests.functional.tasks.conftest import MotoConsumer, Script, Task
+
+KEY = "models/harbour/model.tar.gz"
+EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour-0123"
+DEFAULTS = {
+    "execution_role_arn": "arn:aws:iam::123456789012:role/endpoint",
+    "account_id": "123456789012",
+    "region": "us-east-1",
+    "image_uri": "",
+    "consumer_function_name": "",
+    "artifact_bucket": "artifacts",
+    "allow_archive_code": "false",
+}
+CONSUMER = {"function_name": "assistant", "variable": "ENDPOINT_NAME", "alias": None}
+
+
+@pytest.fixture
+def checked(do: Task, buckets: Clients, good_archive: bytes) -> dict[str, Any]:
+    """What CheckArchive says of a good archive."""
+    buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=good_archive)
+    return do(
+        "CheckArchive", buckets, input={"archive": {"bucket": "uploads", "key": KEY}}, defaults=DEFAULTS
+    )
+
+
+def planned(do: Task, clients: Any, checked: dict[str, Any]) -> dict[str, Any]:
+    """Run the task."""
+    return do("PlanDeployment", clients, check_archive=checked, execution=EXECUTION, defaults=DEFAULTS)
+
+
+def test_a_checked_archive_gets_a_plan(do: Task, script: Script, checked: dict[str, Any]) -> None:
+    """Nothing is asked of AWS, and planning twice gives the same plan."""
+    first = planned(do, script.clients, checked)
+
+    assert set(first) == set(plan.Plan.__annotations__)
+    assert first["memory_mb"] == 1024
+    assert first["requests"]["create_model"]["PrimaryContainer"]["ModelDataUrl"] == (
+        f"s3://artifacts/{checked['assembly']['key']}"
+    )
+    assert first["notes"] == ["n_ctx 2048 was asked for; the model was trained for 512"]
+    assert planned(do, script.clients, checked) == first
+
+
+def with_consumer(checked: dict[str, Any], **consumer: Any) -> dict[str, Any]:
+    """Return the same for a deployment with a consumer."""
+    return {**checked, "request": {**checked["request"], "consumer": {**CONSUMER, **consumer}}}
+
+
+@pytest.mark.parametrize("alias", [pytest.param(None, id="function"), pytest.param("live", id="alias")])
+def test_a_consumer_that_exists_is_planned_for(
+    do: Task, moto_consumer: MotoConsumer, checked: dict[str, Any], alias: str | None
+) -> None:
+    """It is only looked at."""
+    made = planned(do, moto_consumer.clients, with_consumer(checked, alias=alias))
+
+    assert made["consumer"]["function_name"] == "assistant"
+
+
+@pytest.mark.parametrize(
+    ("consumer", "seen"),
+    [
+        pytest.param({"function_name": "absent"}, "no function 'absent'", id="function"),
+        pytest.param({"alias": "absent"}, "no function 'assistant' with an alias 'absent'", id="alias"),
+    ],
+)
+def test_a_consumer_that_does_not_exist_is_refused_before_anything_is_made(
+    do: Task, moto_consumer: MotoConsumer, checked: dict[str, Any], consumer: dict[str, str], seen: str
+) -> None:
+    """Better now than after the endpoint was made."""
+    with pytest.raises(ConsumerNotFound, match=seen):
+        planned(do, moto_consumer.clients, with_consumer(checked, **consumer))
+
+
+def test_a_consumer_that_may_not_be_read_is_no_missing_one(
+    do: Task, script: Script, checked: dict[str, Any]
+) -> None:
+    """The fix is another one."""
+    script.refuses(
+        "lambda_", "get_function_configuration", "AccessDeniedException", "you may not", status=403
+    )
+
+    with pytest.raises(AccessDenied):
+        planned(do, script.clients, with_consumer(checked))
+
+
+def test_a_model_that_does_not_fit_has_no_plan(do: Task, script: Script, checked: dict[str, Any]) -> None:
+    """The arithmetic is in the message."""
+    huge = {**checked, "model": {**checked["model"], "tensor_bytes": 16_500_000_000}}
+
+    with pytest.raises(ModelDoesNotFit, match="weights 15,736 MiB"):
+        planned(do, script.clients, huge)
+
+
+def assemble(do: Task, clients: Clients, checked: dict[str, Any]) -> dict[str, Any]:
+    """Run AssembleArchive on what CheckArchive said."""
+    return do("AssembleArchive", clients, archive=checked["archive"], assembly=checked["assembly"])
+
+
+def test_what_is_assembled_lies_where_the_plan_says(
+    do: Task, script: Script, buckets: Clients, checked: dict[str, Any]
+) -> None:
+    """The model of the plan is read from the very key that was written, and it holds the code."""
+    url = planned(do, script.clients, checked)["requests"]["create_model"]["PrimaryContainer"]["ModelDataUrl"]
+    result = assemble(do, buckets, checked)
+
+    assert f"s3://{result['bucket']}/{result['key']}" == url
+    body = buckets.s3.get_object(Bucket=result["bucket"], Key=result["key"])["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(body), mode="r:gz") as archive:
+        files = {member.name for member in archive if member.isfile()}
+    assert files == {"harbour.gguf", *resources.code()}
+    assert result["size"] == len(body)
+
+
+def test_assembling_twice_is_assembling_once(do: Task, buckets: Clients, checked: dict[str, Any]) -> None:
+    """The second run finds the very archive, and writes nothing."""
+    first, second = (assemble(do, buckets, checked) for _ in range(2))
+
+    assert (first["written"], second["written"]) == (True, False)
+    assert first["key"] == second["key"]
+
+
+def test_an_upload_that_went_away_meanwhile_is_not_found(
+    do: Task, buckets: Clients, checked: dict[str, Any]
+) -> None:
+    """The version that was checked is the one that is assembled, or none."""
+    buckets.s3.delete_object(Bucket="uploads", Key=KEY, VersionId=checked["archive"]["version_id"])
+
+    with pytest.raises(ArchiveNotFound):
+        assemble(do, buckets, checked)
+
+
+def test_a_newer_upload_does_not_get_into_the_archive(
+    do: Task, buckets: Clients, checked: dict[str, Any]
+) -> None:
+    """Whatever lies under the key now."""
+    buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=b"newer")
+
+    result = assemble(do, buckets, checked)
+
+    assert result["key"] == checked["assembly"]["key"]
+    assert result["size"] > 1000
