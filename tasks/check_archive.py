@@ -15,7 +15,7 @@ from pipeline import aws, documents, naming, resources
 from pipeline.archive import assembly, record
 from pipeline.archive.acceptance import check
 from pipeline.archive.sources import S3Source
-from pipeline.errors import InvalidArchive, InvalidInput, Problem
+from pipeline.errors import InvalidInput, Problem
 
 if TYPE_CHECKING:
     from pipeline.archive.report import ArchiveReport
@@ -36,7 +36,6 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     source = S3Source(clients.s3, location.bucket, location.key, location.version_id)
     report = check(source, rules=documents.archive_rules(request["code"]))
     report.require()
-    _named_for_what_it_is(source.name, report.format)
     return {
         "request": request,
         "archive": {
@@ -58,22 +57,6 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         },
         "assembly": _assembly(report, request["code"], event["defaults"]["artifact_bucket"], clients),
     }
-
-
-def _named_for_what_it_is(name: str, found: str) -> None:
-    """Refuse a zip that is called a tar.gz and the reverse: one of the two was a mistake, and not ours to guess."""
-    if not name.endswith(f".{found}"):
-        raise InvalidArchive(
-            name,
-            [
-                Problem(
-                    "WrongSuffix",
-                    f"a {found} with another name",
-                    f"a name that ends in .{found}, or another archive",
-                    f"upload it as model.{found}, or make a tar.gz with `sealift pack`",
-                )
-            ],
-        )
 
 
 def _assembly(report: ArchiveReport, whose_code: str, bucket: str, clients: Clients) -> dict[str, Any]:

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.archive.inspect import inspect
 from pipeline.archive.parts import END_OF_TAR, padding, tar_header
+from pipeline.archive.sources import S3Source
 from pipeline.archive.verify import verify
+from pipeline.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from pipeline.archive.pack import PackResult
     from pipeline.archive.report import ArchiveReport
     from pipeline.archive.rules import Rules
-    from pipeline.archive.sources import S3Source
+    from pipeline.archive.sources import Source
 
 PACKED: Final = "sealift-packed-crc32"
 """The object's metadata: the CRC-32 of the file as `pack` wrote it, in base64 as S3 spells it."""
@@ -40,23 +42,37 @@ def upload_arguments(result: PackResult) -> dict[str, object]:
 
 
 def check(
-    source: S3Source,
+    source: Source,
     *,
     rules: Rules,
     progress: Callable[[int, int], None] | None = None,
 ) -> ArchiveReport:
     """Return the report of the cheapest look that decides; its `method` says which one that was.
 
+    Only S3 can vouch for what it holds: a file is read whole.
+
     Raises:
         ArchiveNotFound, AccessDenied, InvalidArchive: the object went away or changed meanwhile.
     """
-    report = inspect(source, rules=rules)
+    report = misnamed(inspect(source, rules=rules))
     if report.problems:
         return report
-    complete = as_packed(report)
-    if complete is not None and vouched_for(source.head()):
+    if isinstance(source, S3Source) and (complete := as_packed(report)) and vouched_for(source.head()):
         return complete
     return verify(source, rules=rules, progress=progress)
+
+
+def misnamed(report: ArchiveReport) -> ArchiveReport:
+    """Return the report, refused when the archive is not what its name says: one of the two was a mistake."""
+    if report.problems or report.name.endswith(f".{report.format}"):
+        return report
+    problem = Problem(
+        "WrongSuffix",
+        f"a {report.format} with another name",
+        f"a name that ends in .{report.format}, or another archive",
+        f"name it model.{report.format}, or make a tar.gz with `sealift pack`",
+    )
+    return replace(report, problems=(problem,))
 
 
 def as_packed(report: ArchiveReport) -> ArchiveReport | None:

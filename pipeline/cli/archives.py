@@ -8,19 +8,16 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from pipeline import resources
+from pipeline import documents, resources
+from pipeline.archive import acceptance
 from pipeline.archive import pack as packing
-from pipeline.archive.inspect import inspect
-from pipeline.archive.rules import Rules
 from pipeline.archive.sources import FileSource, S3Source
-from pipeline.archive.verify import verify
 from pipeline.cli.screen import Progress, Screen
 from pipeline.errors import InvalidInput, Problem
 from pipeline.limits import MiB
 
 if TYPE_CHECKING:
     from pipeline.archive.report import ArchiveReport
-    from pipeline.archive.sources import Source
     from pipeline.cli import Arguments
 
 
@@ -56,11 +53,10 @@ def check(arguments: Arguments) -> int:
     """Say whether an archive can become an endpoint."""
     screen = Screen(sys.stderr)
     begun = monotonic()
-    source = _source(arguments.archive)
-    rules = Rules()
-    report = inspect(source, rules=rules)
-    if not report.problems:
-        report = verify(source, rules=rules, progress=Progress(screen, "verifying"))
+    source = source_of(arguments.archive)
+    report = acceptance.check(
+        source, rules=documents.archive_rules(documents.OWN_CODE), progress=Progress(screen, "verifying")
+    )
     seconds = monotonic() - begun
     if arguments.json:
         print(json.dumps({**report.to_json(), "seconds": round(seconds, 3)}, indent=2))
@@ -69,7 +65,8 @@ def check(arguments: Arguments) -> int:
     return 0 if report.verdict == "accepted" else 1
 
 
-def _source(archive: str) -> Source:
+def source_of(archive: str) -> FileSource | S3Source:
+    """Return the archive that a command line names: a file, or s3://bucket/key."""
     if not archive.startswith("s3://"):
         return FileSource(Path(archive))
     from pipeline.aws import Clients

@@ -98,7 +98,7 @@ def test_run_prints_one_document(deployed: dict[str, Any]) -> None:
     assert [state["name"] for state in deployed["states"]][:3] == [
         "CheckArchive",
         "PlanDeployment",
-        "CreateModel",
+        "AssembleArchive",
     ]
     assert {"name", "status", "seconds", "retries"} <= set(deployed["states"][0])
     assert deployed["smoke_test"]["transcript"][0]["answer"]
