@@ -101,7 +101,7 @@ def _sidecar(location: ArchiveLocation, clients: Clients) -> Any:
         raise InvalidInput(where, [Problem("TooLarge", seen, wanted, "keep only settings in it")])
     try:
         return json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(
             where,
             [Problem("NotJson", f"no JSON ({error})", "a JSON object of settings", "correct or delete it")],
