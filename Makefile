@@ -66,7 +66,7 @@ $(DEMO)/demo.gguf: examples/tiny_gguf.py | $(VENV)/.ready
 test: $(VENV)/.ready ## run all tests
 	$(BIN)/python -m pytest
 
-check: lint types linters docs-check test ## everything that must hold; what CI runs
+check: lint types linters docs-check package test ## everything that must hold; what CI runs
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -95,6 +95,10 @@ definition: $(VENV)/.ready ## render state_machine/definition.py to deploy.asl.j
 
 package: $(VENV)/.ready ## lay out the Lambdas' code in .build/lambda, where `sam deploy` looks for it
 	$(BIN)/python -m pipeline.stack .build/lambda
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --target .build/lambda \
+	  --platform manylinux2014_x86_64 --implementation cp --python-version 3.13 --only-binary :all: \
+	  -r requirements/lambda.lock
+	rm -rf .build/lambda/bin .build/lambda/*.dist-info
 
 format: $(VENV)/.ready ## let ruff lay out the code
 	$(BIN)/ruff check --fix-only --quiet .
@@ -106,6 +110,7 @@ docs: $(DEMO)/model.tar.gz ## rewrite the generated parts of the documents
 lock: $(VENV)/.python ## resolve the dependencies again and lock them with hashes
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCK) requirements/build.in --output-file requirements/build.lock
+	$(BIN)/uv pip compile $(LOCK) requirements/lambda.in --output-file requirements/lambda.lock
 	$(BIN)/uv pip compile $(LOCK) --extra dev --no-emit-package sealift pyproject.toml --output-file requirements/dev.lock
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate

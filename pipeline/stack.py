@@ -6,6 +6,7 @@ The same functions serve AWS and the local cloud. What differs, who translates t
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import shutil
 import sys
 import zipfile
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 LAMBDA_PACKAGES = ("pipeline", "tasks")
 DATA = ("inference/inference.py", "inference/config.json")
 """What AssembleArchive puts into archives."""
+LIBRARIES = ("isal",)
+"""Packages that the tasks import and Lambda's Python has not."""
 LEFT_OUT = ("pipeline/local", "pipeline/cli", "pipeline/data", "__pycache__")
 """What no task imports: the local cloud and the command line."""
 
@@ -55,8 +58,18 @@ def zip_files(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def package() -> Code:
-    """Return the zip that every task's Lambda runs."""
+def libraries_here() -> dict[str, bytes]:
+    """Return the files of `LIBRARIES` as they are installed: for a Python like this one, on a machine like this one."""
+    files = {}
+    for name in LIBRARIES:
+        for file in importlib.metadata.files(name) or []:
+            if file.parts[0] == name and "__pycache__" not in file.parts:
+                files[file.as_posix()] = Path(str(file.locate())).read_bytes()
+    return files
+
+
+def package(libraries: Mapping[str, bytes]) -> Code:
+    """Return the zip that every task's Lambda runs; `libraries` are `LIBRARIES` for the Python that runs it."""
     top = resources.tasks().parent
     files = {}
     for package_name in LAMBDA_PACKAGES:
@@ -64,7 +77,8 @@ def package() -> Code:
             name = path.relative_to(top).as_posix()
             if not any(part in name for part in LEFT_OUT):
                 files[name] = path.read_bytes()
-    return Code(zip_files({**files, **{name: (top / name).read_bytes() for name in DATA}}))
+    data = {name: (top / name).read_bytes() for name in DATA}
+    return Code(zip_files({**libraries, **files, **data}))
 
 
 def _sources(folder: Path) -> Iterator[Path]:
@@ -115,10 +129,13 @@ def outputs(clients: Clients, name: str) -> dict[str, str]:
 
 
 def _lay_out(folder: Path) -> None:
-    """Write the Lambdas' code as files, where the template's CodeUri points for `sam deploy`."""
+    """Write the Lambdas' own code as files, where the template's CodeUri points for `sam deploy`.
+
+    The libraries come beside it, for Lambda's Python and not for this one: `make package` installs them.
+    """
     if folder.exists():
         shutil.rmtree(folder)
-    with zipfile.ZipFile(BytesIO(package().body)) as archive:
+    with zipfile.ZipFile(BytesIO(package({}).body)) as archive:
         archive.extractall(folder)
 
 

@@ -145,7 +145,7 @@ class LocalCloud:
 
     def _deploy(self) -> None:
         source = template.without_unsupported(template.load(resources.template()))
-        code = stack.package()
+        code = stack.package(stack.libraries_here())
         bucket = f"{STACK}-code"
         self.clients.s3.create_bucket(Bucket=bucket)
         self.clients.s3.put_object(Bucket=bucket, Key=code.key, Body=code.body)

@@ -25,7 +25,7 @@ IN_LAMBDA = {"boto3", "botocore"}
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
     """The zip's content by name."""
-    with zipfile.ZipFile(BytesIO(stack.package().body)) as archive:
+    with zipfile.ZipFile(BytesIO(stack.package({}).body)) as archive:
         return {entry.filename: archive.read(entry) for entry in archive.infolist()}
 
 
@@ -73,7 +73,18 @@ def test_the_zip_holds_all_that_a_task_imports(files: dict[str, bytes], top: Pat
 
     assert needed <= set(files)
     assert {"pipeline/errors.py", "pipeline/archive/verify.py", "pipeline/gguf.py"} <= needed
-    assert foreign <= IN_LAMBDA
+    assert foreign <= IN_LAMBDA | set(stack.LIBRARIES)
+
+
+def test_the_libraries_that_travel_are_locked_and_found_here(top: Path) -> None:
+    """What the local cloud's functions import is what `make package` installs for Lambda, by name."""
+    locked = (top / "requirements" / "lambda.lock").read_text()
+    files = stack.libraries_here()
+
+    assert {name.partition("/")[0] for name in files} == set(stack.LIBRARIES)
+    for name in stack.LIBRARIES:
+        assert f"\n{name}==" in f"\n{locked}"
+    assert not [name for name in files if "__pycache__" in name]
 
 
 @pytest.mark.parametrize("part", ["pipeline/local/", "pipeline/cli/", "state_machine/", "tests/"])
@@ -95,7 +106,7 @@ def test_the_inference_code_travels_with_the_task_that_puts_it_into_archives(
 
 def test_the_same_code_gives_the_same_zip() -> None:
     """CloudFormation sees no change where there is none."""
-    first, second = stack.package(), stack.package()
+    first, second = stack.package({}), stack.package({})
 
     assert first == second
     assert first.key == second.key
