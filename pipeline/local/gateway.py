@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from pipeline.local import calls
+from pipeline.local import calls, objects
 from pipeline.local.faults import Faults, Response, render
 
 if TYPE_CHECKING:
@@ -123,8 +123,10 @@ class Gateway:
             response = self._lambda(backends, call, environ, body)
         elif call.service in ("sagemaker", "sagemaker-runtime"):
             response = _collect(backends.hosting, environ)
+        elif call.service == "s3" and call.operation == "GetObject":
+            response = objects.ranged(environ, self._ask_moto) or self._ask_moto(environ)
         else:
-            response = _collect(self._moto, environ)
+            response = self._ask_moto(environ)
         self._record(call, response.status)
         if call.service == "s3" and response.status < 300:
             bucket, _, key = str(environ["PATH_INFO"]).lstrip("/").partition("/")
@@ -139,7 +141,10 @@ class Gateway:
             response = backends.configurations.refuse(call, path, body)
         if response is not None:
             return response
-        return backends.configurations.complete(call, query, _collect(self._moto, environ))
+        return backends.configurations.complete(call, query, self._ask_moto(environ))
+
+    def _ask_moto(self, environ: dict[str, Any]) -> Response:
+        return _collect(self._moto, environ)
 
     def _record(self, call: Call, status: int) -> None:
         self.recorded.append(Recorded(time.time(), call, status))
@@ -227,6 +232,7 @@ def _send(response: Response, start_response: Any) -> Iterable[bytes]:
 
 _REASONS = {
     200: "OK",
+    206: "Partial Content",
     202: "Accepted",
     204: "No Content",
     400: "Bad Request",
