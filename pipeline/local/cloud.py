@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from moto.awslambda.exceptions import UnknownFunctionException
 from moto.awslambda.models import lambda_backends
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.logs.models import logs_backends
 
@@ -129,6 +130,7 @@ class LocalCloud:
         self._gateway.close()
         self._functions.close()
         self.hosting.close()
+        BackendDict.reset()
         reset_model_data()
 
     def physical_id(self, logical_id: str) -> str:
