@@ -294,6 +294,14 @@ def is_in_progress(error: ClientError) -> bool:
     return code(error) == "ValidationException" and "in-progress endpoint" in text(error)
 
 
+def is_unknown_to_runtime(error: ClientError) -> bool:
+    """Return whether the runtime does not know an endpoint.
+
+    Its words: ``Endpoint NAME of account ID not found.``
+    """
+    return code(error) == "ValidationError" and "not found" in text(error)
+
+
 def is_no_such_key(error: ClientError) -> bool:
     """Return whether S3 has no such object (HeadObject has no body, so its code is the bare 404)."""
     return code(error) in {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404"}

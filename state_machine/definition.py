@@ -217,7 +217,6 @@ def _forward() -> list[LambdaTask]:
             {
                 "request.$": "$.plan_deployment.requests.create_endpoint",
                 "deadline_s.$": "$.plan_deployment.poll.deadline_s",
-                "now.$": "$$.State.EnteredTime",
             },
             _capacity(),
             _consistency(),
@@ -239,6 +238,7 @@ def _forward() -> list[LambdaTask]:
             "InService is no proof; an answer is.",
             {"endpoint_name.$": endpoint, "smoke_test.$": "$.plan_deployment.smoke_test"},
             _cold_start(),
+            _consistency(),
             result=documents.Tested,
             timeout=900,
         ),

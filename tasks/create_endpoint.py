@@ -5,7 +5,7 @@ The account's quotas speak here (ResourceLimitExceeded), not when the configurat
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -51,7 +51,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         "name": name,
         "arn": found["EndpointArn"],
         "created": created,
-        "deadline_at": _later(event["now"], event["deadline_s"]),
+        # From the endpoint's own beginning: what quotas and leftovers cost before it is not its time.
+        "deadline_at": _later(found["CreationTime"], event["deadline_s"]),
     }
 
 
@@ -68,10 +69,10 @@ def _delete_leftover(clients: Clients, name: str, found: Mapping[str, Any]) -> N
             raise
 
 
-def _later(now: str, seconds: int) -> str:
-    """Return an ISO 8601 time `seconds` after another, in the form that the state machine compares."""
-    moment = datetime.fromisoformat(now) + timedelta(seconds=seconds)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _later(moment: datetime, seconds: int) -> str:
+    """Return the time `seconds` after another as ISO 8601, in the form that the state machine compares."""
+    later = moment.astimezone(UTC) + timedelta(seconds=seconds)
+    return later.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 handler = aws.task(run)

@@ -132,7 +132,12 @@ def _delete_all(plan: Plan, clients: Clients, report: _Report) -> None:
         (f"endpoint configuration {names['endpoint_config']}", config),
         (f"model {names['model']}", model),
     ):
-        report.attempt(what, _or_gone(step, what, report))
+        if not report.attempt(what, _or_gone(step, what, report)) and step is endpoint:
+            # An endpoint that lives on needs its configuration and its model at every cold start.
+            report.kept.append(
+                f"endpoint configuration {names['endpoint_config']} and model {names['model']}: in use"
+            )
+            return
 
 
 def _or_gone(step: Callable[[], None], what: str, report: _Report) -> Callable[[], None]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline import answers, aws
-from pipeline.errors import SmokeTestFailed
+from pipeline.errors import NotYetVisible, SmokeTestFailed
 
 if TYPE_CHECKING:
     from pipeline.aws import Clients
@@ -60,6 +60,8 @@ def _ask(clients: Clients, endpoint: str, prompt: str, max_tokens: int) -> answe
             Body=json.dumps(body).encode(),
         )
     except ClientError as error:
+        if aws.is_unknown_to_runtime(error):
+            raise NotYetVisible(f"endpoint {endpoint!r} cannot be invoked yet: {aws.text(error)}") from error
         if aws.code(error) != "ModelError":
             raise
         told = error.response.get("OriginalMessage") or aws.text(error)

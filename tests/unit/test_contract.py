@@ -63,7 +63,7 @@ RETRIED = {
     "CreateEndpointConfig": {"ResourceLimitExceeded", "NotYetVisible"},
     "CreateEndpoint": {"ResourceLimitExceeded", "NotYetVisible", "EndpointBusy"},
     "PollEndpoint": {"NotYetVisible"},
-    "SmokeTest": {"ModelNotReady"},
+    "SmokeTest": {"ModelNotReady", "NotYetVisible"},
     "ReadConsumer": {"ConsumerBusy", "ConsumerChanged"},
     "UpdateConsumer": {"ConsumerBusy", "ConsumerChanged"},
     "Diagnose": set(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/harbour-0"
 REQUEST = {"EndpointName": "harbour-0", "EndpointConfigName": "harbour-0"}
-EVENT: dict[str, Any] = {"request": REQUEST, "deadline_s": 90, "now": "2026-01-02T03:04:05.678Z"}
+EVENT: dict[str, Any] = {"request": REQUEST, "deadline_s": 90}
 EXISTS = f'Cannot create already existing endpoint "{ARN}".'
 QUOTA = (
     "The account-level service limit 'Memory size in MB per serverless endpoint' is 3072 MBs, with current "
@@ -36,7 +36,7 @@ def described(status: str, config: str = "harbour-0") -> dict[str, Any]:
 
 
 def test_it_is_asked_for_with_a_deadline(do: Task, script: Script) -> None:
-    """The deadline is counted from the state's own time, in the form that the state machine compares."""
+    """The deadline is counted from the endpoint's creation, in the form that the state machine compares."""
     script.answers("sagemaker", "create_endpoint", {"EndpointArn": ARN}, REQUEST)
     script.answers("sagemaker", "describe_endpoint", described("Creating"))
 
@@ -46,27 +46,38 @@ def test_it_is_asked_for_with_a_deadline(do: Task, script: Script) -> None:
         "name": "harbour-0",
         "arn": ARN,
         "created": True,
-        "deadline_at": "2026-01-02T03:05:35.678Z",
+        "deadline_at": "2026-01-02T03:05:35.000Z",
     }
 
 
 @pytest.mark.parametrize(
-    ("now", "seconds", "deadline"),
+    ("created", "seconds", "deadline"),
     [
-        pytest.param("2026-01-02T03:04:05Z", 60, "2026-01-02T03:05:05.000Z", id="whole seconds"),
-        pytest.param("2026-01-02T23:59:59.999Z", 7200, "2026-01-03T01:59:59.999Z", id="over midnight"),
+        pytest.param(NOW, 60, "2026-01-02T03:05:05.000Z", id="whole seconds"),
+        pytest.param(
+            datetime(2026, 1, 2, 23, 59, 59, 999_000, tzinfo=UTC),
+            7200,
+            "2026-01-03T01:59:59.999Z",
+            id="over midnight",
+        ),
+        pytest.param(
+            datetime(2026, 1, 2, 5, 4, 5, tzinfo=timezone(timedelta(hours=2))),
+            60,
+            "2026-01-02T03:05:05.000Z",
+            id="zone",
+        ),
     ],
 )
 def test_a_deadline_is_a_time_of_the_same_form(
-    do: Task, script: Script, now: str, seconds: int, deadline: str
+    do: Task, script: Script, created: datetime, seconds: int, deadline: str
 ) -> None:
     """UTC with a Z and milliseconds, as the context object has it."""
     script.answers("sagemaker", "create_endpoint", {"EndpointArn": ARN})
-    script.answers("sagemaker", "describe_endpoint", described("Creating"))
+    script.answers("sagemaker", "describe_endpoint", {**described("Creating"), "CreationTime": created})
 
-    assert do("CreateEndpoint", script.clients, **{**EVENT, "now": now, "deadline_s": seconds})[
-        "deadline_at"
-    ] == (deadline)
+    result = do("CreateEndpoint", script.clients, **{**EVENT, "deadline_s": seconds})
+
+    assert result["deadline_at"] == deadline
 
 
 @pytest.mark.parametrize("status", ["Creating", "InService", "Updating", "SystemUpdating"])

@@ -104,7 +104,6 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         {
             "request": {"EndpointName": "harbour-0", "EndpointConfigName": "harbour-0"},
             "deadline_s": 60,
-            "now": "2026-01-02T03:04:05.678Z",
         },
     ),
     (

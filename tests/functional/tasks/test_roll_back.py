@@ -225,15 +225,15 @@ def test_a_denied_step_is_named_and_the_rest_goes_on(do: Task, script: Script) -
 
 
 def test_an_endpoint_that_may_not_be_deleted_is_named(do: Task, script: Script) -> None:
-    """Whatever else is undone, the endpoint that goes on costing is told."""
+    """It keeps what it needs at its next cold start: no call is made to its configuration and its model."""
     endpoint(script, "InService")
     script.refuses("sagemaker", "delete_endpoint", "AccessDeniedException", "you may not", status=403)
-    config(script, THEIRS)
-    model(script, THEIRS)
 
     result = do("RollBack", script.clients, results=results())
 
     assert result["not_undone"] == [f"{ENDPOINT}: you may not"]
+    assert result["gone"] == []
+    assert result["kept"] == [f"{CONFIG} and {MODEL}: in use"]
 
 
 def test_trouble_of_another_kind_ends_the_task_to_be_tried_again(do: Task, script: Script) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.errors import ModelNotReady, SealiftError, SmokeTestFailed
+from pipeline.errors import ModelNotReady, NotYetVisible, SealiftError, SmokeTestFailed
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Bodies, Script, Task
@@ -122,6 +122,15 @@ def test_a_model_that_fails_without_words_has_awss(do: Task, script: Script) -> 
     )
 
     with pytest.raises(SmokeTestFailed, match="status no: the model process exited"):
+        ask(do, script)
+
+
+def test_an_endpoint_that_the_runtime_does_not_know_yet_is_asked_again(do: Task, script: Script) -> None:
+    """The control plane says InService a moment before the runtime has heard of it."""
+    told = "Endpoint harbour-0 of account 123456789012 not found."
+    script.refuses("sagemaker_runtime", "invoke_endpoint", "ValidationError", told)
+
+    with pytest.raises(NotYetVisible, match="cannot be invoked yet"):
         ask(do, script)
 
 
