@@ -74,7 +74,7 @@ def _code(results: Mapping[str, Any]) -> str:
     moved = (
         f"{assembled['bytes_moved'] / MiB:,.1f} MiB moved" if assembled["written"] else "it was there already"
     )
-    return f"code/ in s3://{assembled['bucket']}/{assembled['key']}: {assembled['way']}, {moved}"
+    return f"{assembled['way']}: {assembled['reason']}; {moved}"
 
 
 def _role(results: Mapping[str, Any]) -> str:

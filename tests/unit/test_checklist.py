@@ -51,6 +51,7 @@ RESULTS: dict[str, Any] = {
     },
     "assemble_archive": {
         "way": "splice",
+        "reason": "it holds no code",
         "bucket": "artifacts",
         "key": "archives/0a1b/model.tar.gz",
         "bytes_moved": 3 << 20,
@@ -183,7 +184,7 @@ def test_a_success_is_done_line_by_line() -> None:
         "model compressed as tar.gz or zip": "tar.gz, 5.0 MiB, 4 members, every byte verified",
         "model uploaded to S3": "s3://uploads/models/harbour/model.tar.gz, version 3HL4kqtJ",
         "model is a GGUF at the root": "m.gguf: llama, Q4_K_M, GGUF v3",
-        "inference code uploaded to S3": "code/ in s3://artifacts/archives/0a1b/model.tar.gz: splice, 3.0 MiB moved",
+        "inference code uploaded to S3": "splice: it holds no code; 3.0 MiB moved",
         "model fits the endpoint": "2048 MB for weights 5 MiB = 5 MiB",
         "execution role created": "endpoint",
         "policies attached": "CreateModel took the role, and the archive could be read with it",
