@@ -1,7 +1,10 @@
 """The codec: deflate streams, their checksum, and the gzip wrapping around them.
 
-Owns the choice of the deflate library: everything else in the archive engine asks here, so that a faster one
-can take zlib's place in this file alone. It refuses to read or write files.
+Owns the choice of the deflate library: ISA-L decodes and sums, because it is the fastest; zlib encodes, and decodes
+where a decoder has to be copied. It refuses to read or write files.
+
+ISA-L takes Huffman codes that are incomplete, zlib and gzip do not. No encoder writes such codes, and no damage makes
+them and keeps the CRC-32: only a forged stream can tell the two apart, and it fails where it is unpacked.
 """
 
 from __future__ import annotations
@@ -9,13 +12,17 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self, cast
+
+from isal import isal_zlib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 Buffer = bytes | bytearray | memoryview
 
+STEP_BYTES: Final = 256 << 10
+"""To be decoded at a time: what a full output leaves over of the input is copied, so it should be little."""
 GZIP_MAGIC: Final = b"\x1f\x8b"
 DEFLATED: Final = 8
 """RFC 1952: the only compression method of gzip."""
@@ -26,6 +33,7 @@ STORED_HEADER_BYTES: Final = 5
 DEFLATE_MAX_RATIO: Final = 1032
 """258 bytes from two bits: deflate cannot expand further (zlib's technical notes)."""
 UNKNOWN_SYSTEM: Final = 255
+_ISAL_ERROR: Final = cast("type[Exception]", isal_zlib.error)  # its stubs call the class an instance
 
 
 class CodecError(Exception):
@@ -48,7 +56,11 @@ class Inflater(Protocol):
         """Return what was not decoded yet because the output was full."""
 
     def decompress(self, data: Buffer, max_length: int = 0, /) -> bytes:
-        """Return at most `max_length` plain bytes (0: all)."""
+        """Return at most `max_length` plain bytes (0: all); when so many came, more may be held back."""
+
+
+class CopyableInflater(Inflater, Protocol):
+    """One raw deflate stream being decoded, whose state can be tried out."""
 
     def copy(self) -> Self:
         """Return a decoder in the same state."""
@@ -69,7 +81,12 @@ FULL_FLUSH: Final = zlib.Z_FULL_FLUSH
 
 
 def inflater() -> Inflater:
-    """Return a decoder for one raw deflate stream."""
+    """Return the fastest decoder for one raw deflate stream."""
+    return isal_zlib.decompressobj(-isal_zlib.MAX_WBITS)
+
+
+def copyable_inflater() -> CopyableInflater:
+    """Return a decoder that can say where it stands (see `between_blocks`)."""
     return zlib.decompressobj(-zlib.MAX_WBITS)
 
 
@@ -82,11 +99,18 @@ def inflate(decoder: Inflater, data: Buffer, max_length: int) -> bytes:
     """Return at most `max_length` plain bytes; raise CodecError where the stream is damaged."""
     try:
         return decoder.decompress(data, max_length)
-    except zlib.error as error:
+    except (_ISAL_ERROR, zlib.error) as error:
         raise CodecError(str(error)) from error
 
 
-def between_blocks(decoder: Inflater) -> bool:
+def steps(data: Buffer) -> Iterator[memoryview]:
+    """Yield the data in pieces that are good to decode."""
+    view = memoryview(data)
+    for start in range(0, len(view), STEP_BYTES):
+        yield view[start : start + STEP_BYTES]
+
+
+def between_blocks(decoder: CopyableInflater) -> bool:
     """Tell whether a decoder stands between two blocks, at the end of a byte.
 
     Only there do final stored blocks mean what they say: anywhere else their bytes decode to something else, do
@@ -105,44 +129,18 @@ def between_blocks(decoder: Inflater) -> bool:
 
 def crc32(data: Buffer, value: int = 0) -> int:
     """Return the CRC-32 of what `value` stands for, followed by `data`."""
-    return zlib.crc32(data, value)
+    return isal_zlib.crc32(data, value)
 
 
 def crc32_combine(first: int, second: int, second_length: int) -> int:
-    """Return the CRC-32 of A followed by B from the CRC-32 of each and the length of B.
-
-    Appending n zero bytes to A is a linear map over GF(2): multiplication by x^(8n) modulo the polynomial.
-    """
-    return _multiply(_power_of_x(8 * second_length), first) ^ second
+    """Return the CRC-32 of A followed by B from the CRC-32 of each and the length of B."""
+    return isal_zlib.crc32_combine(first, second, second_length)
 
 
 def crc32_rest(whole: int, first: int, rest_length: int) -> int:
     """Return the CRC-32 of B from that of A followed by B, that of A, and the length of B."""
     # The combination is an exclusive or, so it undoes itself.
     return crc32_combine(first, whole, rest_length)
-
-
-class Shift:
-    """CRC-32's own change when a fixed number of bytes follows: for many equal blocks, one table lookup each.
-
-    ``shift(crc(A)) ^ crc(B)`` is the CRC of A followed by B, for every B of that length.
-    """
-
-    def __init__(self, length: int) -> None:
-        factor = _power_of_x(8 * length)
-        columns = [_multiply(factor, 1 << bit) for bit in range(32)]
-        # The map is linear, so it may be tabulated byte by byte.
-        self._tables = tuple(
-            tuple(
-                _sum(columns[8 * byte + bit] for bit in range(8) if value >> bit & 1) for value in range(256)
-            )
-            for byte in range(4)
-        )
-
-    def __call__(self, crc: int) -> int:
-        """Return what `crc` contributes once the bytes have followed."""
-        a, b, c, d = self._tables
-        return a[crc & 255] ^ b[crc >> 8 & 255] ^ c[crc >> 16 & 255] ^ d[crc >> 24]
 
 
 def stored_header(length: int, *, final: bool = False) -> bytes:
@@ -235,36 +233,3 @@ def _gzip_header(data: bytes) -> GzipHeader:
 def _need(data: bytes, length: int) -> None:
     if len(data) < length:
         raise _Short
-
-
-_POLYNOMIAL: Final = 0xEDB88320
-"""CRC-32 of RFC 1952, bit-reversed: the highest bit stands for x^0."""
-
-
-def _sum(terms: Iterable[int]) -> int:
-    total = 0
-    for term in terms:
-        total ^= term
-    return total
-
-
-def _multiply(a: int, b: int) -> int:
-    product = 0
-    mask = 1 << 31
-    while mask:
-        if a & mask:
-            product ^= b
-        mask >>= 1
-        b = b >> 1 ^ _POLYNOMIAL if b & 1 else b >> 1
-    return product
-
-
-def _power_of_x(exponent: int) -> int:
-    power = 1 << 31
-    square = 1 << 30
-    while exponent:
-        if exponent & 1:
-            power = _multiply(power, square)
-        square = _multiply(square, square)
-        exponent >>= 1
-    return power

@@ -16,6 +16,7 @@ from pipeline.archive.seams import find_seam
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pipeline.archive.deflate import Buffer
     from pipeline.archive.rules import Rules
     from pipeline.archive.seams import Seam
 
@@ -48,7 +49,10 @@ class GzipDecoder:
         self._rules = rules
         self._expecting = _Expecting.HEADER
         self._held = b""
-        self._inflater = deflate.inflater()
+        self._inflater: deflate.Inflater = deflate.inflater()
+        self._probe: deflate.CopyableInflater | None = None
+        """The decoder, as long as the seam lies ahead."""
+        self._full = False
         self._crc = 0
         self._length = 0
         self._consumed = 0
@@ -61,8 +65,12 @@ class GzipDecoder:
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Yield the plain bytes of the next piece; raise Unreadable where the stream is damaged."""
         self.compressed_bytes += len(piece)
-        data = piece
-        while data:
+        for step in deflate.steps(piece):
+            yield from self._decode(step)
+
+    def _decode(self, data: Buffer) -> Iterator[bytes]:
+        # When the output was full, the decoder may hold more of it, and even the stream's end.
+        while data or self._full:
             if self._expecting is _Expecting.BODY:
                 plain, data = self._inflate(data)
                 if plain:
@@ -92,7 +100,7 @@ class GzipDecoder:
             f"the archive was cut short: {_UPLOAD_AGAIN}",
         )
 
-    def _read_header(self, data: bytes) -> bytes:
+    def _read_header(self, data: Buffer) -> Buffer:
         self._held += data
         try:
             header = deflate.read_gzip_header(self._held)
@@ -114,14 +122,15 @@ class GzipDecoder:
         if self.members == 1:
             self.header_bytes = header.length
             self.seam = find_seam(header.extra)
-        self._inflater = deflate.inflater()
+        self._probe = deflate.copyable_inflater() if self.seam and not self.seam_checked else None
+        self._inflater = self._probe or deflate.inflater()
         self._crc = self._length = 0
         self._expecting = _Expecting.BODY
         return rest
 
-    def _inflate(self, data: bytes) -> tuple[bytes, bytes]:
-        later = b""
-        if self.seam is not None and not self.seam_checked:
+    def _inflate(self, data: Buffer) -> tuple[bytes, Buffer]:
+        later: Buffer = b""
+        if self.seam is not None and self._probe is not None:
             before = self.seam.offset - self._consumed
             data, later = data[: max(before, 0)], data[max(before, 0) :]
         inflater = self._inflater
@@ -137,25 +146,27 @@ class GzipDecoder:
         self._crc = deflate.crc32(plain, self._crc)
         self._length += len(plain)
         self.plain_bytes += len(plain)
+        self._full = len(plain) == PIECE_BYTES and not inflater.eof
         rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
         self._consumed += len(data) - len(rest)
         self._check_ratio()
         if inflater.eof:
-            if self.seam is not None and not self.seam_checked:
+            if self.seam is not None and self._probe is not None:
                 raise self._wrong_seam(self.seam)
             self._expecting = _Expecting.TRAILER
-        elif self.seam is not None and later and not rest and len(plain) < PIECE_BYTES:
-            self._cross(self.seam)
+        elif self.seam is not None and self._probe is not None and later and not rest and not self._full:
+            self._cross(self.seam, self._probe)
         return plain, rest + later
 
-    def _cross(self, seam: Seam) -> None:
+    def _cross(self, seam: Seam, probe: deflate.CopyableInflater) -> None:
         # From here on a new decoder, which knows nothing of what came before: if the checksum at the end fits,
         # the model's part stands by itself, as the note says. The old decoder must be between two blocks at a
         # byte's end, or it would read on otherwise than the new one.
         there = (self._consumed, self._length, self._crc)
-        if there != (seam.offset, seam.plain_length, seam.crc) or not deflate.between_blocks(self._inflater):
+        if there != (seam.offset, seam.plain_length, seam.crc) or not deflate.between_blocks(probe):
             raise self._wrong_seam(seam)
         self.seam_checked = True
+        self._probe = None
         self._inflater = deflate.inflater()
 
     def _wrong_seam(self, seam: Seam) -> Unreadable:
@@ -178,7 +189,7 @@ class GzipDecoder:
             "pack a model with real weights",
         )
 
-    def _read_trailer(self, data: bytes) -> bytes:
+    def _read_trailer(self, data: Buffer) -> Buffer:
         missing = deflate.TRAILER_BYTES - len(self._held)
         self._held += data[:missing]
         if len(self._held) < deflate.TRAILER_BYTES:
@@ -206,7 +217,7 @@ class GzipDecoder:
             raise self._wrong_seam(seam)
         return data[missing:]
 
-    def _read_next(self, data: bytes) -> bytes:
+    def _read_next(self, data: Buffer) -> Buffer:
         self._held += data[: len(deflate.GZIP_MAGIC)]
         rest = data[len(deflate.GZIP_MAGIC) :]
         if not deflate.GZIP_MAGIC.startswith(self._held[:2]):

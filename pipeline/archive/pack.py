@@ -13,7 +13,6 @@ import secrets
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
@@ -283,8 +282,9 @@ class _Output:
         """
         for slot in slots:
             crc = deflate.crc32(slot)
-            self.crc = _past_block()(self.crc) ^ crc
-            self.file_crc = _past_block()(deflate.crc32(_BLOCK_HEADER, self.file_crc)) ^ crc
+            self.crc = deflate.crc32_combine(self.crc, crc, STORED_MAX)
+            headed = deflate.crc32(_BLOCK_HEADER, self.file_crc)
+            self.file_crc = deflate.crc32_combine(headed, crc, STORED_MAX)
         self.plain_size += STORED_MAX * len(slots)
         self._put(view)
 
@@ -298,11 +298,6 @@ class _Output:
             view = view[written:]
         while len(self._hashing) >= _BATCHES:
             self._hashing.popleft().result()
-
-
-@cache
-def _past_block() -> deflate.Shift:
-    return deflate.Shift(STORED_MAX)
 
 
 class _Body(Protocol):

@@ -162,6 +162,7 @@ class EntryDecoder:
     def __init__(self, entry: Entry) -> None:
         self._entry = entry
         self._inflater = None if entry.method == _STORED else deflate.inflater()
+        self._ended = False
         self._crc = 0
         self._length = 0
 
@@ -171,25 +172,29 @@ class EntryDecoder:
             self._count(piece)
             yield piece
             return
-        data = piece
+        for step in deflate.steps(piece):
+            yield from self._decode(self._inflater, step)
+
+    def _decode(self, inflater: deflate.Inflater, data: deflate.Buffer) -> Iterator[bytes]:
         full = False
         # No trailer follows an entry's data: when the output was full, the decoder may hold its end.
         while data or full:
+            if self._ended:
+                raise self._wrong("data after the end of its compressed data")
             try:
-                plain = deflate.inflate(self._inflater, data, PIECE_BYTES)
+                plain = deflate.inflate(inflater, data, PIECE_BYTES)
             except deflate.CodecError as error:
                 raise self._wrong(f"damaged compressed data ({error})") from error
             self._count(plain)
             if plain:
                 yield plain
-            if self._inflater.unused_data:
-                raise self._wrong("data after the end of its compressed data")
-            data = self._inflater.unconsumed_tail
-            full = len(plain) == PIECE_BYTES
+            self._ended = inflater.eof
+            data = inflater.unused_data if self._ended else inflater.unconsumed_tail
+            full = len(plain) == PIECE_BYTES and not self._ended
 
     def finish(self) -> None:
         """Raise Unreadable when the entry is not what the directory says."""
-        if self._inflater is not None and not self._inflater.eof:
+        if self._inflater is not None and not self._ended:
             raise self._wrong("compressed data without an end")
         if self._length != self._entry.size:
             raise self._wrong(f"{self._length} plain bytes, {self._entry.size} in the directory")

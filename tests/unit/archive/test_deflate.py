@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.archive import deflate
+from pipeline.archive.gzips import PIECE_BYTES, GzipDecoder
+from pipeline.archive.rules import Rules
 from pipeline.archive.seams import EXTRA_BYTES, Seam, find_seam
 
 
@@ -22,7 +24,6 @@ def test_checksums_of_parts_give_that_of_the_whole_and_back(first: bytes, second
     a, b = zlib.crc32(first), zlib.crc32(second)
 
     assert deflate.crc32_combine(a, b, len(second)) == whole
-    assert deflate.Shift(len(second))(a) ^ b == whole
     assert deflate.crc32_rest(whole, a, len(second)) == b
 
 
@@ -51,6 +52,127 @@ def test_gzip_headers_of_all_shapes_are_read(extra: bytes, name: str, data: byte
     assert ours == deflate.GzipHeader(len(plain), extra)
     assert theirs is not None
     assert zlib.decompressobj(-15).decompress(out.getvalue()[theirs.length :]) == data
+
+
+def decoded(decoder: deflate.Inflater, stream: bytes, step: int, limit: int) -> tuple[str, bytes, bytes]:
+    """Return how decoding ends, the plain bytes, and what follows the stream."""
+    plain = b""
+    for start in range(0, len(stream), step):
+        data: bytes = stream[start : start + step]
+        full = False
+        while (data or full) and not decoder.eof:
+            try:
+                more = deflate.inflate(decoder, data, limit)
+            except deflate.CodecError:
+                return "damaged", b"", b""
+            plain += more
+            full = len(more) == limit
+            data = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
+        if decoder.eof:
+            return "ended", plain, data + stream[start + step :]
+    return "cut", plain, b""
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """Return plain bytes and a raw deflate stream of them, of one of many shapes."""
+    pieces = draw(
+        st.lists(st.binary(max_size=300) | st.text("abc", max_size=300).map(str.encode), max_size=6)
+    )
+    repeat = draw(st.sampled_from([1, 1, 40]))
+    level, strategy = draw(st.integers(0, 9)), draw(st.integers(0, 4))
+    encoder = zlib.compressobj(level, zlib.DEFLATED, -15, draw(st.integers(1, 9)), strategy)
+    stream = b""
+    for piece in pieces:
+        stream += encoder.compress(piece * repeat)
+        if draw(st.booleans()):
+            stream += encoder.flush(draw(st.sampled_from([zlib.Z_SYNC_FLUSH, zlib.Z_FULL_FLUSH])))
+    return b"".join(piece * repeat for piece in pieces), stream + encoder.flush()
+
+
+STEPS = st.sampled_from([1, 7, 100, 1 << 20])
+LIMITS = st.sampled_from([1, 3, 258, 1000, 1 << 20])
+
+
+@given(streams(), st.binary(max_size=40), STEPS, LIMITS)
+def test_both_decoders_read_a_good_stream_alike(
+    stream: tuple[bytes, bytes], after: bytes, step: int, limit: int
+) -> None:
+    """Same bytes and same rest, however the stream is cut into pieces and the output is bounded."""
+    plain, compressed = stream
+
+    fast = decoded(deflate.inflater(), compressed + after, step, limit)
+
+    assert fast == ("ended", plain, after)
+    assert decoded(deflate.copyable_inflater(), compressed + after, step, limit) == fast
+
+
+@given(streams(), st.integers(0, 1 << 20), STEPS, LIMITS)
+def test_both_decoders_find_a_stream_cut_short(
+    stream: tuple[bytes, bytes], cut: int, step: int, limit: int
+) -> None:
+    """Neither takes a part for the whole; what they have given by then is the beginning."""
+    plain, compressed = stream
+    part = compressed[: cut % len(compressed)]
+
+    verdict, fast, _ = decoded(deflate.inflater(), part, step, limit)
+
+    assert verdict == decoded(deflate.copyable_inflater(), part, step, limit)[0] == "cut"
+    assert plain.startswith(fast)
+
+
+@given(
+    streams(), st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(1, 255)), min_size=1), STEPS, LIMITS
+)
+def test_both_decoders_come_to_one_verdict_on_a_damaged_stream(
+    stream: tuple[bytes, bytes], changes: list[tuple[int, int]], step: int, limit: int
+) -> None:
+    """What one reads to its end with the right checksum, so does the other."""
+    plain, compressed = stream
+    damaged = bytearray(compressed)
+    for at, mask in changes:
+        damaged[at % len(damaged)] ^= mask
+
+    outcomes = [
+        decoded(decoder(), bytes(damaged), step, limit)
+        for decoder in (deflate.inflater, deflate.copyable_inflater)
+    ]
+
+    good = [outcome for outcome in outcomes if outcome[0] == "ended" and outcome[1] == plain]
+    assert len(good) in {0, 2}
+    assert good[:1] == good[1:]
+
+
+@given(st.binary(max_size=300), STEPS, LIMITS)
+def test_any_bytes_are_decoded_or_refused(data: bytes, step: int, limit: int) -> None:
+    """Nothing but CodecError ever comes out of arbitrary bytes, and where both come to an end it is the same."""
+    fast = decoded(deflate.inflater(), data, step, limit)
+    slow = decoded(deflate.copyable_inflater(), data, step, limit)
+
+    assert slow[0] != "ended" or fast == slow
+
+
+def test_incomplete_codes_are_where_the_decoders_differ() -> None:
+    """Pins the one known difference: three codes of two bits leave a fourth without a meaning."""
+    forged = bytes.fromhex(
+        "05e0019024499224490200000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000011000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000100206"
+    )
+
+    assert decoded(deflate.inflater(), forged, 100, 100) == ("ended", b"aaab", b"")
+    assert decoded(deflate.copyable_inflater(), forged, 100, 100)[0] == "damaged"
+
+
+@pytest.mark.parametrize("length", [PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES])
+@pytest.mark.parametrize("level", [0, 1, 9])
+def test_what_the_decoder_holds_back_is_asked_for(length: int, level: int) -> None:
+    """When the output is full just as the input ends, the stream's end is still found."""
+    data = gzip.compress(bytes(length), level)
+    decoder = GzipDecoder(Rules(max_ratio=deflate.DEFLATE_MAX_RATIO))
+
+    plain = sum(map(len, decoder.feed(data)))
+    decoder.finish()
+
+    assert plain == length
 
 
 COMMENTED = b"\x1f\x8b\x08\x1e" + bytes(6) + b"\x03\0abc" + b"name\0" + b"comment\0"
