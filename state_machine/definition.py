@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from stepfunctions.steps import Catch, Choice, ChoiceRule, Graph, Pass, SnsPublishStep, Succeed, Wait
 
@@ -48,103 +48,94 @@ def _names(*classes: type[SealiftError]) -> list[str]:
     return [cls.__name__ for cls in classes]
 
 
-def _lambda_transient() -> Retry:
-    """Lambda's own trouble, as the Step Functions guide lists it; the function may or may not have run."""
-    return Retry(
-        error_equals=[
-            "Lambda.ClientExecutionTimeoutException",
-            "Lambda.ServiceException",
-            "Lambda.AWSLambdaException",
-            "Lambda.SdkClientException",
-            "Lambda.TooManyRequestsException",
-        ],
-        interval_seconds=2,
-        max_attempts=6,
-        backoff_rate=2.0,
-        max_delay_seconds=60,
-        jitter_strategy="FULL",
-    )
+LAMBDA_TRANSIENT: Final = Retry(
+    error_equals=[
+        "Lambda.ClientExecutionTimeoutException",
+        "Lambda.ServiceException",
+        "Lambda.AWSLambdaException",
+        "Lambda.SdkClientException",
+        "Lambda.TooManyRequestsException",
+    ],
+    interval_seconds=2,
+    max_attempts=6,
+    backoff_rate=2.0,
+    max_delay_seconds=60,
+    jitter_strategy="FULL",
+)
+"""Lambda's own trouble, as the Step Functions guide lists it; the function may or may not have run."""
+
+CRASH: Final = Retry(
+    error_equals=["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError"],
+    interval_seconds=3,
+    max_attempts=2,
+    backoff_rate=2.0,
+    max_delay_seconds=30,
+    jitter_strategy="FULL",
+)
+"""A function that ran out of memory or time, or died: every task is safe to run twice, so try again."""
+
+OVERLOAD: Final = Retry(
+    error_equals=_names(errors.Throttled, errors.ServiceUnavailable),
+    interval_seconds=2,
+    max_attempts=8,
+    backoff_rate=2.0,
+    max_delay_seconds=60,
+    jitter_strategy="FULL",
+)
+"""AWS asks for patience, or has trouble of its own."""
+
+CAPACITY: Final = Retry(
+    error_equals=_names(errors.ResourceLimitExceeded),
+    interval_seconds=15,
+    max_attempts=6,
+    backoff_rate=2.0,
+    max_delay_seconds=300,
+    jitter_strategy="FULL",
+)
+"""A quota that is used up: somebody else's deployment may end meanwhile. Full jitter, so that two don't race."""
+
+CONSISTENCY: Final = Retry(
+    error_equals=_names(errors.NotYetVisible),
+    interval_seconds=2,
+    max_attempts=6,
+    backoff_rate=1.5,
+    max_delay_seconds=15,
+    jitter_strategy="FULL",
+)
+"""Made a moment ago, and not seen everywhere yet."""
+
+BUSY_ENDPOINT: Final = Retry(
+    error_equals=_names(errors.EndpointBusy),
+    interval_seconds=5,
+    max_attempts=84,
+    backoff_rate=1.5,
+    max_delay_seconds=15,
+)
+"""An endpoint in Creating or Deleting: no jitter, since nobody competes; together about 20 minutes."""
+
+COLD_START: Final = Retry(
+    error_equals=_names(errors.ModelNotReady),
+    interval_seconds=3,
+    max_attempts=24,
+    backoff_rate=1.5,
+    max_delay_seconds=15,
+)
+"""The serverless container is still being provisioned: 180 s at the most, and some."""
+
+BUSY_CONSUMER: Final = Retry(
+    error_equals=_names(errors.ConsumerBusy, errors.ConsumerChanged),
+    interval_seconds=2,
+    max_attempts=15,
+    backoff_rate=1.5,
+    max_delay_seconds=15,
+)
+"""Lambda applies an update in seconds; a changed configuration is read again and merged anew."""
 
 
-def _crash() -> Retry:
-    """A function that ran out of memory or time, or died: every task is safe to run twice, so try again."""
-    return Retry(
-        error_equals=["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError"],
-        interval_seconds=3,
-        max_attempts=2,
-        backoff_rate=2.0,
-        max_delay_seconds=30,
-        jitter_strategy="FULL",
-    )
-
-
-def _overload() -> Retry:
-    """AWS asks for patience, or has trouble of its own."""
-    return Retry(
-        error_equals=_names(errors.Throttled, errors.ServiceUnavailable),
-        interval_seconds=2,
-        max_attempts=8,
-        backoff_rate=2.0,
-        max_delay_seconds=60,
-        jitter_strategy="FULL",
-    )
-
-
-def _capacity() -> Retry:
-    """A quota that is used up: somebody else's deployment may end meanwhile. Full jitter, so that two don't race."""
-    return Retry(
-        error_equals=_names(errors.ResourceLimitExceeded),
-        interval_seconds=15,
-        max_attempts=6,
-        backoff_rate=2.0,
-        max_delay_seconds=300,
-        jitter_strategy="FULL",
-    )
-
-
-def _consistency() -> Retry:
-    """Made a moment ago, and not seen everywhere yet."""
-    return Retry(
-        error_equals=_names(errors.NotYetVisible),
-        interval_seconds=2,
-        max_attempts=6,
-        backoff_rate=1.5,
-        max_delay_seconds=15,
-        jitter_strategy="FULL",
-    )
-
-
-def _busy_endpoint() -> Retry:
-    """An endpoint in Creating or Deleting: no jitter, since nobody competes; together about 20 minutes."""
-    return Retry(
-        error_equals=_names(errors.EndpointBusy),
-        interval_seconds=5,
-        max_attempts=84,
-        backoff_rate=1.5,
-        max_delay_seconds=15,
-    )
-
-
-def _cold_start() -> Retry:
-    """The serverless container is still being provisioned: 180 s at the most, and some."""
-    return Retry(
-        error_equals=_names(errors.ModelNotReady),
-        interval_seconds=3,
-        max_attempts=24,
-        backoff_rate=1.5,
-        max_delay_seconds=15,
-    )
-
-
-def _busy_consumer() -> Retry:
-    """Lambda applies an update in seconds; a changed configuration is read again and merged anew."""
-    return Retry(
-        error_equals=_names(errors.ConsumerBusy, errors.ConsumerChanged),
-        interval_seconds=2,
-        max_attempts=15,
-        backoff_rate=1.5,
-        max_delay_seconds=15,
-    )
+SNS_TROUBLE: Final = Retry(
+    error_equals=["States.TaskFailed"], interval_seconds=2, max_attempts=3, backoff_rate=2.0
+)
+"""A notification is tried again a little, and then done without."""
 
 
 def _result_path(state: str) -> str:
@@ -163,7 +154,7 @@ def _task(
         result=result,
         result_path=_result_path(state),
         timeout_seconds=timeout,
-        retry=[_lambda_transient(), _crash(), _overload(), *extra],
+        retry=[LAMBDA_TRANSIENT, CRASH, OVERLOAD, *extra],
     )
 
 
@@ -199,16 +190,16 @@ def _forward() -> list[LambdaTask]:
             "CreateModel",
             "Archive, image and environment under one name.",
             {"request.$": "$.plan_deployment.requests.create_model"},
-            _capacity(),
-            _consistency(),
+            CAPACITY,
+            CONSISTENCY,
             result=documents.Created,
         ),
         _task(
             "CreateEndpointConfig",
             "Memory and concurrency.",
             {"request.$": "$.plan_deployment.requests.create_endpoint_config"},
-            _capacity(),
-            _consistency(),
+            CAPACITY,
+            CONSISTENCY,
             result=documents.Created,
         ),
         _task(
@@ -218,9 +209,9 @@ def _forward() -> list[LambdaTask]:
                 "request.$": "$.plan_deployment.requests.create_endpoint",
                 "deadline_s.$": "$.plan_deployment.poll.deadline_s",
             },
-            _capacity(),
-            _consistency(),
-            _busy_endpoint(),
+            CAPACITY,
+            CONSISTENCY,
+            BUSY_ENDPOINT,
             result=documents.CreatedEndpoint,
         ),
         _task(
@@ -230,15 +221,15 @@ def _forward() -> list[LambdaTask]:
                 "endpoint_name.$": endpoint,
                 "endpoint_config_name.$": "$.plan_deployment.names.endpoint_config",
             },
-            _consistency(),
+            CONSISTENCY,
             result=documents.Polled,
         ),
         _task(
             "SmokeTest",
             "InService is no proof; an answer is.",
             {"endpoint_name.$": endpoint, "smoke_test.$": "$.plan_deployment.smoke_test"},
-            _cold_start(),
-            _consistency(),
+            COLD_START,
+            CONSISTENCY,
             result=documents.Tested,
             timeout=900,
         ),
@@ -246,7 +237,7 @@ def _forward() -> list[LambdaTask]:
             "ReadConsumer",
             "Write down how the consumer is, so that the switch can be undone exactly.",
             {"consumer.$": "$.plan_deployment.consumer"},
-            _busy_consumer(),
+            BUSY_CONSUMER,
             result=consumer.Before,
         ),
         _task(
@@ -258,7 +249,7 @@ def _forward() -> list[LambdaTask]:
                 "endpoint_name.$": endpoint,
                 "prompt.$": "$.plan_deployment.smoke_test.prompts[0]",
             },
-            _busy_consumer(),
+            BUSY_CONSUMER,
             result=documents.Switched,
             timeout=900,
         ),
@@ -285,7 +276,7 @@ def build() -> Graph:
             "Message.$": "States.Format('{} (execution {})', $.roll_back.cause, $$.Execution.Id)",
         },
         result_path="$.notify_failure",
-        retry=[_sns_trouble()],
+        retry=[SNS_TROUBLE],
     )
     notify_failure.add_catch(
         Catch(error_equals=["States.ALL"], result_path="$.notify_failure", next_step=failed)
@@ -307,9 +298,9 @@ def build() -> Graph:
         "RollBack",
         "Undo what this execution made, in reverse order; leave what served before.",
         {"results.$": "$"},
-        _busy_endpoint(),
-        _busy_consumer(),
-        _consistency(),
+        BUSY_ENDPOINT,
+        BUSY_CONSUMER,
+        CONSISTENCY,
         result=documents.RolledBack,
         timeout=300,
     )
@@ -366,7 +357,7 @@ def build() -> Graph:
             "$.plan_deployment.service, $.plan_deployment.names.endpoint, $$.Execution.Id)",
         },
         result_path="$.notify_success",
-        retry=[_sns_trouble()],
+        retry=[SNS_TROUBLE],
     )
     notify_success.add_catch(
         Catch(error_equals=["States.ALL"], result_path="$.notify_success", next_step=succeeded)
@@ -411,10 +402,6 @@ def build() -> Graph:
         'Input: {"archive": {"bucket": "...", "key": "models/<service>/model.tar.gz"}}; all else has defaults.',
         timeout_seconds=EXECUTION_TIMEOUT_S,
     )
-
-
-def _sns_trouble() -> Retry:
-    return Retry(error_equals=["States.TaskFailed"], interval_seconds=2, max_attempts=3, backoff_rate=2.0)
 
 
 def render() -> str:
