@@ -19,6 +19,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := pipeline tasks state_machine
 PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --require-hashes
 
+# $(call shown,COMMAND,LOG,TITLE): run it with one line of progress; its log is shown only when it fails.
+shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
+  || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
+
 .PHONY: help setup demo test check lint types linters docs-check package definition docs lock format clean
 
 help: ## list the targets
@@ -35,18 +39,16 @@ $(VENV)/.python:
 	@touch $@
 
 $(VENV)/.tools: requirements/build.lock | $(VENV)/.python
-	@$(PIP_INSTALL) -r $< 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/tools.log "[1/3] build tools"
+	@$(call shown,$(PIP_INSTALL) -r $<,tools,[1/3] build tools)
 	@touch $@
 
 $(VENV)/.packages: requirements/dev.lock $(VENV)/.tools
 	@echo "[2/3] packages; llama-cpp-python is compiled once, which takes about four minutes on two cores" >&2
-	@$(PIP_INSTALL) --no-build-isolation --verbose -r $< 2>&1 \
-	  | $(BIN)/python tools/progress.py $(CACHE)/log/packages.log "[2/3] packages"
+	@$(call shown,$(PIP_INSTALL) --no-build-isolation --verbose -r $<,packages,[2/3] packages)
 	@touch $@
 
 $(VENV)/.ready: pyproject.toml $(VENV)/.packages
-	@$(BIN)/python -m pip install --no-deps --no-build-isolation --editable . 2>&1 \
-	  | $(BIN)/python tools/progress.py $(CACHE)/log/sealift.log "[3/3] sealift"
+	@$(call shown,$(BIN)/python -m pip install --no-deps --no-build-isolation --editable .,sealift,[3/3] sealift)
 	@touch $@
 
 # ------------------------------------------------------------------------------ use
@@ -84,8 +86,7 @@ docs-check: $(DEMO)/model.tar.gz
 	$(BIN)/python -W ignore tools/docs.py --check
 
 tools/asl/node_modules/.ready: tools/asl/package-lock.json | $(VENV)/.ready
-	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix tools/asl --ignore-scripts --no-audit --no-fund 2>&1 \
-	  | $(BIN)/python tools/progress.py $(CACHE)/log/asl.log "asl-validator"
+	@$(call shown,PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix tools/asl --ignore-scripts --no-audit --no-fund,asl,asl-validator)
 	@touch $@
 
 # ------------------------------------------------------------------------------ making things
