@@ -14,7 +14,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, Self, cast
 
-from isal import isal_zlib
+from isal import igzip_lib, isal_zlib
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Buffer = bytes | bytearray | memoryview
 
 STEP_BYTES: Final = 256 << 10
-"""To be decoded at a time: what a full output leaves over of the input is copied, so it should be little."""
+"""To be decoded at a time: it counts as used up before it is, which must not hide how much it expands."""
 GZIP_MAGIC: Final = b"\x1f\x8b"
 DEFLATED: Final = 8
 """RFC 1952: the only compression method of gzip."""
@@ -66,6 +66,26 @@ class CopyableInflater(Inflater, Protocol):
         """Return a decoder in the same state."""
 
 
+class _Igzip:
+    """ISA-L's decoder, which keeps what it has not decoded yet."""
+
+    unconsumed_tail = b""
+
+    def __init__(self) -> None:
+        self._decoder = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_DEFLATE)
+
+    @property
+    def eof(self) -> bool:
+        return self._decoder.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._decoder.unused_data
+
+    def decompress(self, data: Buffer, max_length: int = 0, /) -> bytes:
+        return self._decoder.decompress(data, max_length or -1)
+
+
 class Deflater(Protocol):
     """One raw deflate stream being written."""
 
@@ -82,7 +102,7 @@ FULL_FLUSH: Final = zlib.Z_FULL_FLUSH
 
 def inflater() -> Inflater:
     """Return the fastest decoder for one raw deflate stream."""
-    return isal_zlib.decompressobj(-isal_zlib.MAX_WBITS)
+    return _Igzip()
 
 
 def copyable_inflater() -> CopyableInflater:
