@@ -3,8 +3,9 @@
     python tests/fuzz/fuzz_archive.py --seconds 600 --seed 1 [--keep tests/fuzz/corpus]
 
 Each case is a good archive or model, changed somewhere: in its bytes, in its plain tar (header checksums made to
-fit again), in the GGUF inside. What must hold: no exception, no slow case, bounded memory; and what is accepted,
-GNU tar and ggml read as well: same files, same sizes, a header that ggml's own reader takes.
+fit again), in the GGUF inside. What must hold: no exception, also not in the report's JSON, no slow case, bounded
+memory; and what is accepted, GNU tar and ggml read as well: same files, same sizes, a header that ggml's own reader
+takes. Where code can be spliced into it, the result is accepted too, with the same other files.
 With --keep, the first small case of every name of problem is kept as corpus.
 """
 
@@ -37,10 +38,13 @@ from pipeline.archive.parts import END_OF_TAR, code_part, padding, tar_header
 from pipeline.archive.rules import Rules
 from pipeline.archive.seams import EXTRA_BYTES, Seam
 from pipeline.archive.sources import BytesSource
+from pipeline.archive.splice import obstacle, plan_splice
 from pipeline.archive.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pipeline.archive.report import ArchiveReport
 
 RULES: Final = Rules(zip_deployable=True)
 SLOW_S: Final = 2.0
@@ -240,6 +244,22 @@ class Tally:
     findings: list[str] = field(default_factory=list)
 
 
+def spliced(name: str, data: bytes, report: ArchiveReport) -> str | None:
+    """Return what is wrong with an accepted archive once code has been spliced into it."""
+    if obstacle(report) is not None:
+        return None
+    plan = plan_splice(report, data[-deflate.TRAILER_BYTES :], code_part(CODE))
+    result = verify(BytesSource(plan.head + data[plan.start : plan.end] + plan.tail, name), rules=RULES)
+    if result.problems or result.seam != plan.seam:
+        return (
+            f"spliced: {[problem.error for problem in result.problems]}, {result.seam}, planned {plan.seam}"
+        )
+    before, after = (
+        {(m.path, m.size) for m in one.members if m.path.split("/")[0] != "code"} for one in (report, result)
+    )
+    return None if before == after else f"spliced: {before} became {after}"
+
+
 def run(seconds: float, seed: int, keep: Path | None, now: Callable[[], float]) -> Tally:
     """Try cases until the time is over."""
     chance = random.Random(seed)
@@ -252,6 +272,7 @@ def run(seconds: float, seed: int, keep: Path | None, now: Callable[[], float]) 
         try:
             inspect(BytesSource(data, name), rules=RULES)
             report = verify(BytesSource(data, name), rules=RULES)
+            json.dumps(report.to_json())
         except Exception as error:  # noqa: BLE001 - any exception is a finding
             _find(tally, keep, name, data, f"{type(error).__name__}: {error}")
             continue
@@ -268,7 +289,7 @@ def run(seconds: float, seed: int, keep: Path | None, now: Callable[[], float]) 
             tally.accepted += 1
             files = {member.path: member.size for member in report.members if member.kind == "file"}
             try:
-                reason = disagreement(name, data, files, ggml)
+                reason = disagreement(name, data, files, ggml) or spliced(name, data, report)
             except Exception as error:  # noqa: BLE001 - the referee does not read what was accepted
                 reason = f"referee: {type(error).__name__}: {error}"
             if reason is not None:
