@@ -13,12 +13,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from boto3.exceptions import S3UploadFailedError
 from botocore.config import Config
 from botocore.exceptions import (
     ClientError,
     ConnectionError,  # noqa: A004 botocore's own name
     HTTPClientError,
     IncompleteReadError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    TokenRetrievalError,
 )
 
 from pipeline.errors import (
@@ -155,6 +159,15 @@ def translated() -> Iterator[None]:
         yield
     except ClientError as error:
         raise translate(error) from error
+    except S3UploadFailedError as error:
+        # The transfer manager wraps what S3 said, and keeps it only as the context.
+        if isinstance(error.__context__, ClientError):
+            raise translate(error.__context__) from error
+        raise ServiceUnavailable(f"{error}; wanted the upload to be complete; try again") from error
+    except (NoCredentialsError, PartialCredentialsError, TokenRetrievalError) as error:
+        fix = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in again"
+        problem = Problem("NoCredentials", str(error).rstrip("."), "credentials of an AWS account", fix)
+        raise AccessDenied("AWS", [problem]) from error
     except (HTTPClientError, ConnectionError, IncompleteReadError) as error:
         raise ServiceUnavailable(
             f"no answer from AWS: {error}; wanted an HTTP response; try again"

@@ -26,7 +26,7 @@ class Arguments(argparse.Namespace):
     command: Callable[[Arguments], int]
     archive: str
     model: Path
-    output: Path
+    output: str
     compress: int
     json: bool
     service: str
@@ -37,6 +37,8 @@ class Arguments(argparse.Namespace):
     time_scale: float
     fault: list[str]
     port: int
+    n_ctx: int | None
+    memory_mb: int | None
 
 
 def _pack(arguments: Arguments) -> int:
@@ -49,6 +51,12 @@ def _check(arguments: Arguments) -> int:
     from pipeline.cli import archives
 
     return archives.check(arguments)
+
+
+def _plan(arguments: Arguments) -> int:
+    from pipeline.cli import planning
+
+    return planning.plan(arguments)
 
 
 def _local_run(arguments: Arguments) -> int:
@@ -73,7 +81,9 @@ def parser() -> argparse.ArgumentParser:
 
     pack = commands.add_parser("pack", help="make model.tar.gz from a GGUF and the inference code")
     pack.add_argument("model", type=Path, metavar="MODEL.gguf", help="the model, or the first of its shards")
-    pack.add_argument("-o", "--output", type=Path, default=Path("model.tar.gz"), help="default: model.tar.gz")
+    pack.add_argument(
+        "-o", "--output", default="model.tar.gz", help="a file or s3://bucket/key (default: model.tar.gz)"
+    )
     pack.add_argument(
         "--compress",
         type=int,
@@ -91,6 +101,20 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("archive", metavar="ARCHIVE", help="a file or s3://bucket/key")
     check.add_argument("--json", action="store_true", help="print one JSON document")
     check.set_defaults(command=_check)
+
+    plan = commands.add_parser(
+        "plan", help="say whether a model fits an endpoint, of which size, and if not, what would"
+    )
+    plan.add_argument("archive", metavar="ARCHIVE", help="a file or s3://bucket/key; a bare GGUF will do")
+    plan.add_argument("--n-ctx", type=int, metavar="N", help="context length in tokens (default: 2048)")
+    plan.add_argument(
+        "--memory-mb",
+        type=int,
+        metavar="N",
+        help="memory size to plan for (default: the smallest that holds)",
+    )
+    plan.add_argument("--json", action="store_true", help="print one JSON document")
+    plan.set_defaults(command=_plan)
 
     local = commands.add_parser(
         "local", help="the whole product on this machine, with moto in the place of AWS"

@@ -14,6 +14,9 @@ import boto3
 import psutil
 import pytest
 
+from pipeline.local.cloud import LocalCloud
+from tests.system.conftest import Deployments
+
 FAST = ["--time-scale", "0.02"]
 
 
@@ -49,6 +52,24 @@ def test_pack_makes_an_archive_that_check_accepts(model: Path, tmp_path: Path) -
     assert report["sha256"] == json.loads(packed.stdout)["sha256"]
 
 
+def test_pack_into_a_bucket_is_vouched_for_by_its_checksum(
+    cloud: LocalCloud, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was uploaded with the checksum of the whole is accepted without being read again, and deploys."""
+    bucket = cloud.outputs["UploadBucketName"]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.url)
+    known = set(Deployments(cloud).executions())
+
+    packed = sealift("pack", model, "--output", f"s3://{bucket}/models/pushed/model.tar.gz", "--json")
+    checked = sealift("check", f"s3://{bucket}/models/pushed/model.tar.gz", "--json")
+
+    assert (packed.returncode, checked.returncode) == (0, 0), packed.stderr + checked.stderr
+    assert json.loads(checked.stdout)["verdict"] == "accepted"
+    assert not list(model.parent.glob(".sealift-*"))
+    (arn,) = set(Deployments(cloud).executions()) - known
+    assert Deployments(cloud).ended(arn).status == "SUCCEEDED"
+
+
 def test_check_refuses_with_what_was_seen_wanted_and_the_fix(model: Path) -> None:
     """A bare GGUF is no archive: exit status 1, and every part of the problem is told."""
     told = sealift("check", model)
@@ -59,6 +80,35 @@ def test_check_refuses_with_what_was_seen_wanted_and_the_fix(model: Path) -> Non
         assert part in told.stdout
     problem = json.loads(document.stdout)["problems"][0]
     assert set(problem) == {"error", "seen", "wanted", "fix"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        pytest.param({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, "credentials", id="none"),
+        pytest.param({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "no answer from AWS", id="no such endpoint"),
+    ],
+)
+def test_an_account_that_cannot_be_reached_is_one_message(
+    model: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str | None], said: str
+) -> None:
+    """Neither reading nor writing ends in a traceback."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    for name, value in environment.items():
+        if value is None:
+            monkeypatch.delenv(name)
+        else:
+            monkeypatch.setenv(name, value)
+
+    for arguments in (
+        ("check", "s3://bucket/model.tar.gz"),
+        ("pack", model, "-o", "s3://bucket/model.tar.gz"),
+    ):
+        done = sealift(*arguments)
+
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,9 @@ def test_a_range_of_an_older_version(cloud: LocalCloud, key: str) -> None:
         pytest.param({"Range": "bytes=0-1", "Key": "plain/none"}, "NoSuchKey", id="no such object"),
     ],
 )
-def test_what_s3_refuses_is_refused(cloud: LocalCloud, key: str, arguments: dict[str, str], code: str) -> None:
+def test_what_s3_refuses_is_refused(
+    cloud: LocalCloud, key: str, arguments: dict[str, str], code: str
+) -> None:
     """With the error of a GetObject, not the bare status of a HeadObject."""
     bucket = cloud.outputs["UploadBucketName"]
 

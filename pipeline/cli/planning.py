@@ -1,0 +1,224 @@
+"""`sealift plan`: what PlanDeployment will decide, before anything is uploaded.
+
+Reads the first megabytes of the archive and nothing else, takes the same request, the same fit and the same decision
+as the workflow, and shows the arithmetic. Refuses to create anything, and to know the digest in the names: that covers
+what the stack adds.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import textwrap
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline import documents, fit, limits, naming
+from pipeline import plan as planned
+from pipeline.archive import acceptance
+from pipeline.archive.inspect import inspect
+from pipeline.archive.sources import S3Source
+from pipeline.cli.archives import source_of
+from pipeline.cli.screen import Screen
+from pipeline.errors import ArchiveNotFound, InvalidInput, Problem
+from pipeline.limits import MiB
+
+if TYPE_CHECKING:
+    from pipeline.archive.report import ArchiveReport
+    from pipeline.archive.sources import Source
+    from pipeline.cli import Arguments
+    from pipeline.documents import StackDefaults
+    from pipeline.gguf import GGUFHeader
+
+DIGEST: Final = "<digest>"
+"""Stands for twelve digits that the archive's version and the stack's settings give."""
+
+BARE: Final = "BareGGUF"
+
+_NO_STACK: Final[StackDefaults] = {
+    "execution_role_arn": "arn:aws:iam::000000000000:role/sealift-endpoint",
+    "account_id": "000000000000",
+    "region": "us-east-1",
+    "image_uri": "",
+    "consumer_function_name": "",
+    "artifact_bucket": "artifacts",
+    "allow_archive_code": "true",
+}
+"""What the sizes do not depend on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer to "does it fit?", with its evidence."""
+
+    report: ArchiveReport
+    request: dict[str, Any]
+    needed: fit.Fit | None
+    """None when the archive does not show its model's header."""
+    decision: fit.Decision
+    notes: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """The archive's problems first, then the fit's."""
+        return self.report.problems + self.decision.problems
+
+    @property
+    def fits(self) -> bool:
+        """Whether the archive can be deployed as it is."""
+        return self.decision.memory_mb is not None and not self.problems
+
+    @property
+    def name(self) -> str:
+        """The name of the model, its endpoint configuration and its endpoint."""
+        return f"{self.request['service']}-{DIGEST}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as a JSON object."""
+        return {
+            "verdict": "fits" if self.fits else "refused",
+            "name": self.report.name,
+            "size": self.report.size,
+            "format": self.report.format,
+            "model": self.report.model.to_json() if self.report.model else None,
+            "memory_mb": self.decision.memory_mb,
+            "max_concurrency": self.request["max_concurrency"],
+            "names": {"model": self.name, "endpoint_config": self.name, "endpoint": self.name},
+            "fit": self.needed.to_json() if self.needed else None,
+            "arithmetic": self.needed.arithmetic if self.needed else None,
+            "problems": [problem.to_json() for problem in self.problems],
+            "alternatives": [asdict(alternative) for alternative in self.decision.alternatives],
+            "notes": list(self.notes),
+            "bytes_read": self.report.bytes_read,
+        }
+
+
+def plan(arguments: Arguments) -> int:
+    """Say whether the model in an archive fits a serverless endpoint."""
+    begun = monotonic()
+    source = source_of(arguments.archive)
+    document = _document(source, arguments.n_ctx, arguments.memory_mb)
+    made = judge(source, documents.request(document, _sidecar(source), _NO_STACK))
+    seconds = monotonic() - begun
+    if arguments.json:
+        print(json.dumps({**made.to_json(), "seconds": round(seconds, 3)}, indent=2))
+    else:
+        tell(made, seconds, Screen(sys.stdout))
+    return 0 if made.fits else 1
+
+
+def judge(source: Source, request: dict[str, Any]) -> Plan:
+    """Return the plan for an archive, from its first megabytes."""
+    report = acceptance.misnamed(inspect(source, rules=documents.archive_rules(request["code"])))
+    if report.model is None or report.model.header is None:
+        return Plan(report, request, None, fit.Decision(None), ())
+    model, extracted, notes = _whole(report, report.model.header)
+    if report.format == "gguf":
+        # Whether it fits is worth knowing before it is packed.
+        notes += tuple(
+            f"{problem.seen}: {problem.fix}" for problem in report.problems if problem.error == BARE
+        )
+        report = replace(report, problems=tuple(one for one in report.problems if one.error != BARE))
+    archive = {"size": report.size, "extracted_bytes": extracted}
+    needed = planned.needs(request, archive, model)
+    decision = fit.decide(needed, asked_mb=request["memory_mb"], quota_mb=limits.MEMORY_QUOTA_MB.value)
+    return Plan(report, request, needed, decision, (*notes, *planned.notes(request, model), *needed.warnings))
+
+
+def _whole(report: ArchiveReport, header: GGUFHeader) -> tuple[dict[str, Any], int, tuple[str, ...]]:
+    """Return the model's facts and extracted bytes; what was not read of a split model counts as weights."""
+    facts: dict[str, Any] = dict(report.model.to_json()) if report.model else {}
+    read = facts.get("shards_read", 1)
+    if read >= header.shard_count:
+        return facts, report.extracted_bytes, ()
+    note = f"{read} of {header.shard_count} shards were read; the archive's size is taken for the weights'"
+    return {**facts, "tensor_bytes": report.size}, max(report.extracted_bytes, report.size), (note,)
+
+
+def _document(source: Source, n_ctx: int | None, memory_mb: int | None) -> dict[str, Any]:
+    """Return the execution input that the command line stands for."""
+    if isinstance(source, S3Source):
+        archive = {"bucket": source.bucket, "key": source.key}
+    else:
+        # As it would be uploaded: the folder gives the service, as the key's second part does in S3.
+        path = Path(source.name).resolve()
+        service = naming.service_from_key(f"models/{path.parent.name}/{path.name}") or "model"
+        archive = {"bucket": "uploads", "key": f"models/{service}/model.tar.gz"}
+    inference = {} if n_ctx is None else {"n_ctx": n_ctx}
+    return {"archive": archive, "memory_mb": memory_mb, "inference": inference}
+
+
+def _sidecar(source: Source) -> Any:
+    """Return the deployment.json beside the archive, which the workflow heeds as well; None when there is none."""
+    where = (
+        f"{source.name.rpartition('/')[0]}/{documents.SIDECAR}" if "/" in source.name else documents.SIDECAR
+    )
+    try:
+        beside = source_of(where)
+    except ArchiveNotFound:
+        return None
+    try:
+        return json.loads(beside.read(0, min(beside.size, documents.SIDECAR_LIMIT)))
+    except ValueError as error:
+        seen = Problem("NotJson", f"no JSON ({error})", "a JSON object of settings", "correct or delete it")
+        raise InvalidInput(where, [seen]) from error
+
+
+# -- on a terminal
+
+
+def tell(made: Plan, seconds: float, screen: Screen) -> None:
+    """Show a plan, line by line."""
+    report, needed, decision = made.report, made.needed, made.decision
+    verdict = f"fits {decision.memory_mb} MB" if made.fits else "refused"
+    read = f"{report.bytes_read / MiB:,.1f} of {report.size / MiB:,.1f} MiB read in {seconds:.1f} s"
+    screen.say(f"{PurePosixPath(report.name).name}: {verdict} ({read})")
+    if report.model and report.model.header and needed:
+        header = report.model.header
+        kind = f"{header.architecture}, {header.quantization}, {header.parameter_count:,} parameters"
+        screen.say(f"  model {report.model.path}: {kind}")
+        screen.say(f"  n_ctx {needed.demand.n_ctx}, n_batch {needed.demand.n_batch}")
+        _budgets(needed, decision.memory_mb, screen)
+    for problem in made.problems:
+        screen.say(f"  {problem.error}")
+        _say(screen, "seen", problem.seen)
+        _say(screen, "wanted", problem.wanted)
+        if problem in report.problems:
+            _say(screen, "fix", problem.fix)
+    if decision.alternatives:
+        screen.say("  what would fit")
+        for alternative in decision.alternatives:
+            _say(screen, alternative.kind, alternative.text)
+    for note in made.notes:
+        _say(screen, "note", note)
+    if made.fits:
+        screen.say("  would be created")
+        _say(screen, "names", f"model, endpoint configuration and endpoint {made.name}")
+        concurrency = made.request["max_concurrency"]
+        _say(screen, "size", f"MemorySizeInMB {decision.memory_mb}, MaxConcurrency {concurrency}")
+
+
+def _budgets(needed: fit.Fit, memory_mb: int | None, screen: Screen) -> None:
+    of = f" of {memory_mb:,}" if memory_mb else ""
+    screen.say(f"  memory: {needed.memory_bytes / MiB:,.0f} MiB{of}")
+    for line in needed.lines:
+        _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
+    disk = limits.DISK.value / MiB
+    screen.say(
+        f"  disk: {needed.certain_disk_bytes / MiB:,.0f} to {needed.disk_bytes / MiB:,.0f} MiB of {disk:,.0f}"
+    )
+    for line in needed.disk:
+        _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
+    screen.say(f"  start-up: {needed.startup_s:.0f} s of {limits.STARTUP_S.value}")
+    for stage in needed.startup:
+        _say(screen, stage.name, stage.how, f"{stage.seconds:.0f} s")
+
+
+def _say(screen: Screen, name: str, text: str, figure: str | None = None) -> None:
+    head = f"    {name:<16}" + (f"{figure:>8}  " if figure is not None else "")
+    width = max(shutil.get_terminal_size((100, 24)).columns, 60)
+    for n, piece in enumerate(textwrap.wrap(text, width - len(head), break_on_hyphens=False) or [""]):
+        screen.say((head if n == 0 else " " * len(head)) + piece)
