@@ -47,6 +47,8 @@ def choose(report: ArchiveReport, code: Mapping[str, bytes] | None, *, mend: boo
     moved = [old for old, new in kept(report, mend=mend).items() if old != new]
     if moved:
         return Choice("transcode", f"{moved[0]!r} moves to the root")
+    if code is None and report.format != "tar.gz":
+        return Choice("transcode", f"it is a {report.format}, not a tar.gz")
     if code is None:
         return Choice("copy", "the code that it brings is to run")
     there = {m.path: m.sha256 for m in report.members if m.kind == "file" and m.path.split("/")[0] == "code"}
@@ -107,9 +109,10 @@ def assemble(
     target = destination(choice, report, code, bucket=bucket, prefix=prefix, mend=mend)
     if choice.way == "copy":
         return choice, copy(client, source, report, target)
-    part = code_part(code or {})
     if choice.way == "splice":
-        return choice, splice(client, source, plan_splice(report, read_trailer(source), part), target)
+        plan = plan_splice(report, read_trailer(source), code_part(code or {}))
+        return choice, splice(client, source, plan, target)
+    part = code_part(code) if code is not None else None
     return choice, transcode(client, source, report, part, target, rules=rules, mend=mend, progress=progress)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.archive import deflate, zips
 from pipeline.archive.census import placed
 from pipeline.archive.gzips import GzipDecoder
-from pipeline.archive.parts import END_OF_TAR, CodePart, padding, tar_header
+from pipeline.archive.parts import END_OF_TAR, CodePart, code_part, padding, tar_header
 from pipeline.archive.readahead import read_ahead
 from pipeline.archive.report import ArchiveReport, Kind, Unreadable
 from pipeline.archive.rules import MIB, Rules
@@ -39,19 +39,21 @@ _UNDER_WAY: Final = 3
 """Parts being uploaded while the next one is filled: 64 MiB in all."""
 
 
-def kept(report: ArchiveReport, *, mend: bool = False) -> dict[str, str]:
+def kept(report: ArchiveReport, *, mend: bool = False, code: bool = False) -> dict[str, str]:
     """Return which files the new archive takes over: path in the old one to path in the new one.
 
-    Directories need no entries, ``code/`` is ours; with `mend` a model in a directory moves to the root.
+    Directories need no entries, ``code/`` only stays when `code` says so; with `mend` a model in a directory moves
+    to the root.
 
     Raises:
         InvalidArchive: two files would come to lie in one place.
     """
     paths: dict[str, str] = {}
     for member in report.members:
-        if member.kind != "file" or member.path.split("/")[0] == "code":
+        in_code = member.path.split("/")[0] == "code"
+        if member.kind != "file" or (in_code and not code):
             continue
-        nested = "/" in member.path and member.path.endswith(".gguf")
+        nested = "/" in member.path and member.path.endswith(".gguf") and not in_code
         path = member.path.rsplit("/", 1)[-1] if mend and nested else member.path
         if path in paths.values():
             raise InvalidArchive(report.name, [_collision(path)])
@@ -63,19 +65,20 @@ def transcode(
     client: S3Client,
     source: S3Source,
     report: ArchiveReport,
-    code: CodePart,
+    code: CodePart | None,
     target: Target,
     *,
     rules: Rules | None = None,
     mend: bool = False,
     progress: Progress | None = None,
 ) -> Written:
-    """Write a new archive of an old one's files and this code; do nothing when it is there already.
+    """Write a new archive of an old one's files and this code, or its own; do nothing when it is there already.
 
     Raises:
         InvalidArchive: the old archive turned out to be damaged; the new one is not there.
     """
-    paths = kept(report, mend=mend)
+    paths = kept(report, mend=mend, code=code is None)
+    code = code or code_part({})
     sizes = {member.path: member.size for member in report.members if member.path in paths}
     seam = _seam(code, paths, sizes)
     size = seam.offset + deflate.stored_length(seam.rest_length) + deflate.TRAILER_BYTES
