@@ -254,6 +254,11 @@ def _text(path: Path) -> str:
 class Llama(Protocol):
     """What is used of llama_cpp.Llama."""
 
+    n_tokens: int
+    """Tokens that were evaluated and may be continued."""
+    input_ids: Any
+    """Those tokens first, as an array; what stands behind them is left over."""
+
     def n_ctx(self) -> int:
         """Return the context's length in tokens."""
 
@@ -279,6 +284,10 @@ class Model:
     name: str
     chat_prompt: Callable[[list[dict[str, str]]], str] | None
     """Renders messages to a prompt; None when the GGUF has no chat template."""
+    window: int = 0
+    """Tokens that a sliding-window layer looks back; 0 when no layer slides."""
+    oldest: Callable[[], int] = lambda: 0
+    """Returns the first position that the cache of every layer still holds, or -1."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -363,6 +372,11 @@ def _load(path: Path, settings: Settings, threads: int) -> Model:
                 n_batch=settings.n_batch,
                 n_threads=threads,
                 n_threads_batch=threads,
+                # Read, not mapped: llama.cpp repacks 4-bit weights into memory of its own, and mapped pages of the
+                # same weights would come on top. Both lines hold what the deployment's memory was planned with.
+                use_mmap=False,
+                # A sliding layer keeps its window and one batch, not the whole context: see `_forget_if_slid`.
+                swa_full=False,
                 verbose=True,
             )
     except Exception as error:  # whatever the library raises, the reason is in llama.cpp's own lines
@@ -388,8 +402,12 @@ def _load(path: Path, settings: Settings, threads: int) -> Model:
         def chat_prompt(messages: list[dict[str, str]]) -> str:
             return str(formatter(messages=messages).prompt)
 
+    def oldest() -> int:
+        return int(llama_cpp.llama_memory_seq_pos_min(llama_cpp.llama_get_memory(llama.ctx), 0))
+
     name = settings.model_name or llama.metadata.get("general.name") or path.stem
-    return Model(llama, settings, name, chat_prompt)
+    window = int(llama_cpp.llama_model_n_swa(llama.model))
+    return Model(llama, settings, name, chat_prompt, window, oldest)
 
 
 class _NativeLog:
@@ -688,6 +706,7 @@ def complete(model: Model, request: Request, *, created: int, identity: str) -> 
             code="context_length_exceeded",
         )
     settings = model.settings
+    _forget_if_slid(model, tokens)
     try:
         completion = model.llama.create_completion(
             tokens,
@@ -757,6 +776,24 @@ def _chat_prompt(model: Model, messages: Sequence[dict[str, str]]) -> str:
             param="messages",
             code="invalid_value",
         ) from error
+
+
+def _forget_if_slid(model: Model, tokens: Sequence[int]) -> None:
+    """Forget the last prompt when its cache cannot be continued with this one.
+
+    llama-cpp-python keeps what two prompts have in common. A sliding layer has dropped the tokens that left its
+    window, so where the prompts part, part of the window may be gone, and llama.cpp does not notice.
+    """
+    if not model.window:
+        return
+    evaluated = model.llama.input_ids[: model.llama.n_tokens]
+    shared = next(
+        (n for n, (before, now) in enumerate(zip(evaluated, tokens, strict=False)) if before != now),
+        min(len(evaluated), len(tokens)),
+    )
+    # The last common token is evaluated again when nothing follows it.
+    if model.oldest() > max(0, shared - 1 - model.window):
+        model.llama.reset()
 
 
 def _or(value: Any, default: Any) -> Any:
