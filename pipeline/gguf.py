@@ -349,6 +349,42 @@ class GGUFHeader:
         return self.integer(self._of("attention.sliding_window")) or None
 
     @property
+    def sliding_window_pattern(self) -> int | list[int] | None:
+        """Return which layers slide: every n-th does not (one number), or 1 and 0 for each layer; None unless said."""
+        flags = self.flags(self._of("attention.sliding_window_pattern"))
+        if flags is not None:
+            return [int(flag) for flag in flags]
+        numbers = self.integers(self._of("attention.sliding_window_pattern"))
+        return _unrepeated(numbers) if numbers is None or len(numbers) == 1 else list(numbers)
+
+    @property
+    def merge_count(self) -> int:
+        """Return the number of merges of a BPE vocabulary; 0 for other ones."""
+        merges = self.metadata.get("tokenizer.ggml.merges")
+        if isinstance(merges, Unread):
+            return merges.length
+        return len(merges) if isinstance(merges, tuple) else 0
+
+    @cached_property
+    def largest_matrices(self) -> dict[str, int]:
+        """Return the bytes of the largest tensor of each type, the token embedding aside."""
+        largest: dict[str, int] = {}
+        for tensor in self.tensors:
+            if tensor.name != "token_embd.weight" and len(tensor.shape) > 1:
+                largest[tensor.type.name] = max(tensor.bytes, largest.get(tensor.type.name, 0))
+        return largest
+
+    @property
+    def token_embedding(self) -> dict[str, object] | None:
+        """Return type, rows and bytes of the token embedding, and whether it is the output matrix too."""
+        tied = all(tensor.name != "output.weight" for tensor in self.tensors)
+        for tensor in self.tensors:
+            if tensor.name == "token_embd.weight" and len(tensor.shape) > 1:
+                facts = {"type": tensor.type.name, "rows": tensor.shape[1], "bytes": tensor.bytes}
+                return {**facts, "tied": tied}
+        return None
+
+    @property
     def vocabulary_size(self) -> int | None:
         """Return the number of tokens, from the metadata, the token list or the embedding's shape."""
         said = self.integer(self._of("vocab_size"))
@@ -428,6 +464,17 @@ class GGUFHeader:
             "key_length": self.key_length,
             "value_length": self.value_length,
             "sliding_window": self.sliding_window,
+            "sliding_window_pattern": self.sliding_window_pattern,
+            "key_length_swa": self.integer(self._of("attention.key_length_swa")),
+            "value_length_swa": self.integer(self._of("attention.value_length_swa")),
+            "key_length_mla": self.integer(self._of("attention.key_length_mla")),
+            "shared_kv_layers": self.integer(self._of("attention.shared_kv_layers")),
+            "feed_forward_length": _unrepeated(self.feed_forward_length),
+            "expert_feed_forward_length": self.integer(self._of("expert_feed_forward_length")),
+            "expert_used_count": self.integer(self._of("expert_used_count")),
+            "largest_matrices": self.largest_matrices,
+            "token_embedding": self.token_embedding,
+            "merge_count": self.merge_count,
             "vocabulary_size": self.vocabulary_size,
             "chat_template": self.has_chat_template,
         }
