@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from pipeline import containers, fit, limits, naming
+from pipeline.footprint import Shape
 
 TAG_SERVICE = "sealift:service"
 TAG_EXECUTION = "sealift:execution"
@@ -83,13 +84,7 @@ def plan(facts: Facts) -> Plan:
     profile = containers.DEFAULT
     image = request["image_uri"] or profile.image_uri(facts.region)
     inference = _inference(request["inference"], facts.model)
-    needed = fit.fit(
-        fit.Shape.from_json(facts.model),
-        archive_bytes=archive["size"],
-        extracted_bytes=archive["extracted_bytes"],
-        n_ctx=inference["n_ctx"],
-        n_batch=inference["n_batch"],
-    )
+    needed = needs(request, archive, facts.model)
     memory_mb = fit.choose_memory(
         facts.model["path"], needed, asked_mb=request["memory_mb"], quota_mb=limits.MEMORY_QUOTA_MB.value
     )
@@ -142,7 +137,25 @@ def plan(facts: Facts) -> Plan:
             "timeout_s": min(request["timeout_s"], limits.INVOCATION_S.value),
         },
         consumer=request["consumer"],
-        notes=_notes(request, inference),
+        notes=[*notes(request, facts.model), *needed.warnings],
+    )
+
+
+def needs(request: dict[str, Any], archive: dict[str, Any], model: dict[str, Any]) -> fit.Fit:
+    """Return what the model needs with the request's settings.
+
+    Args:
+        request: as `documents.request` returns it.
+        archive: its size and extracted_bytes.
+        model: the model part of the archive report.
+    """
+    inference = _inference(request["inference"], model)
+    return fit.fit(
+        Shape.from_json(model),
+        archive_bytes=archive["size"],
+        extracted_bytes=archive["extracted_bytes"],
+        n_ctx=inference["n_ctx"],
+        n_batch=inference["n_batch"],
     )
 
 
@@ -152,7 +165,9 @@ def _inference(asked: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
     return {**asked, "n_ctx": min(asked["n_ctx"], trained) if trained else asked["n_ctx"]}
 
 
-def _notes(request: dict[str, Any], inference: dict[str, Any]) -> list[str]:
+def notes(request: dict[str, Any], model: dict[str, Any]) -> list[str]:
+    """Return what of the request will be otherwise than asked for, and why."""
+    inference = _inference(request["inference"], model)
     notes = []
     if request["timeout_s"] > limits.INVOCATION_S.value:
         notes.append(

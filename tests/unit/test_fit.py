@@ -1,125 +1,179 @@
-"""Fit: the arithmetic of known shapes, the smallest size, and refusals that give their numbers."""
+"""Fit: three budgets, the smallest size that holds, and refusals with what would fit instead."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import botocore.session
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import shapes
 from pipeline import fit, limits
 from pipeline.errors import ModelDoesNotFit
-from pipeline.fit import Fit, Shape
+from pipeline.fit import Alternative, Decision, Fit
+from pipeline.footprint import Shape
+from pipeline.gguf import FILE_TYPES, read_header
 from pipeline.limits import MiB
 
-KiB = 1024
-
-LLAMA_1B = Shape(
-    tensor_bytes=799_862_912,
-    kv_heads=16 * 8,
-    block_count=16,
-    key_length=64,
-    value_length=64,
-    embedding_length=2048,
-    vocabulary_size=128_256,
-)
-LLAMA_3B = Shape(2_011_539_712, 28 * 8, 28, 128, 128, 3072, 128_256)
-# Gemma 3 27B in Q4_K_M: 62 layers with 16 KV heads of 128, a file of 16.5 GB.
-GEMMA_27B = Shape(16_500_000_000, 62 * 16, 62, 128, 128, 5376, 262_208)
+QUOTA_MB = limits.MEMORY_QUOTA_MB.value
 
 
-def needs(shape: Shape, *, archive_bytes: int | None = None, n_ctx: int = 2048, n_batch: int = 512) -> Fit:
-    """Return the fit of a model that is packed as it is."""
-    size = shape.tensor_bytes if archive_bytes is None else archive_bytes
-    return fit.fit(shape, archive_bytes=size, extracted_bytes=size, n_ctx=n_ctx, n_batch=n_batch)
+@cache
+def shape_of(model: shapes.ModelShape) -> Shape:
+    """Return the shape in the header of a true file, whose weights are a hole."""
+    with TemporaryDirectory() as folder:
+        path = shapes.sparse(model, Path(folder) / "model.gguf")
+        with path.open("rb") as file:
+
+            def read(start: int, length: int) -> bytes:
+                file.seek(start)
+                return file.read(length)
+
+            header = read_header(read)
+        assert header.expected_size == path.stat().st_size
+    return Shape.from_json(header.to_json())
 
 
-def line(found: Fit, name: str) -> int:
-    """Return the bytes of one line of the arithmetic."""
-    return next(one.bytes for one in found.lines if one.name == name)
+def needs(
+    model: shapes.ModelShape | Shape, *, n_ctx: int = 2048, n_batch: int = 512, ratio: float = 1.0
+) -> Fit:
+    """Return the fit of a model, its archive so many times as large as its weights."""
+    shape = model if isinstance(model, Shape) else shape_of(model)
+    size = shape.tensor_bytes + 8 * MiB
+    return fit.fit(
+        shape, archive_bytes=round(size * ratio), extracted_bytes=size, n_ctx=n_ctx, n_batch=n_batch
+    )
+
+
+def decide(needed: Fit, *, asked_mb: int | None = None, quota_mb: int = QUOTA_MB) -> Decision:
+    """Return the decision, on an ordinary account."""
+    return fit.decide(needed, asked_mb=asked_mb, quota_mb=quota_mb)
+
+
+def alternative(decision: Decision, kind: str) -> Alternative | None:
+    """Return the alternative of one kind, if there is one."""
+    return next((one for one in decision.alternatives if one.kind == kind), None)
 
 
 @pytest.mark.parametrize(
-    ("shape", "per_token"),
+    ("model", "smallest"),
     [
-        pytest.param(LLAMA_1B, 32 * KiB, id="Llama 3.2 1B"),
-        pytest.param(LLAMA_3B, 112 * KiB, id="Llama 3.2 3B"),
-        pytest.param(GEMMA_27B, 496 * KiB, id="Gemma 3 27B"),
+        pytest.param(shapes.LLAMA_1B, 2048, id="Llama 3.2 1B, Q4_K_M"),
+        pytest.param(replace(shapes.LLAMA_1B, quantization="Q8_0"), 3072, id="Llama 3.2 1B, Q8_0"),
+        pytest.param(shapes.LLAMA_3B, 4096, id="Llama 3.2 3B, Q4_K_M"),
     ],
 )
-def test_the_cache_of_known_models(shape: Shape, per_token: int) -> None:
-    """Published bytes of KV cache per token, at f16."""
-    assert line(needs(shape, n_ctx=2048), "kv cache") == per_token * 2048
-    assert line(needs(shape, n_ctx=1), "kv cache") == per_token
+def test_the_smallest_size_that_holds_the_model(model: shapes.ModelShape, smallest: int) -> None:
+    """Every size from it upwards is listed, none below it holds the sum."""
+    found = needs(model)
+
+    assert found.sizes_mb == tuple(size for size in limits.MEMORY_SIZES_MB if size >= smallest)
+    assert (smallest - 1024) * MiB < found.memory_bytes <= smallest * MiB
 
 
-def test_the_sum_is_shown_line_by_line() -> None:
-    """Memory is the sum of four lines, and the text says so in figures."""
-    found = needs(LLAMA_1B)
+def test_the_sums_are_shown_line_by_line() -> None:
+    """Each budget is the sum of its lines, every line says how, and the text has all figures of the memory."""
+    found = needs(shapes.LLAMA_1B)
+    document = found.to_json()
 
-    assert [one.name for one in found.lines] == ["weights", "kv cache", "compute", "runtime"]
-    assert found.memory_bytes == sum(one.bytes for one in found.lines)
-    assert line(found, "weights") == LLAMA_1B.tensor_bytes
-    assert "weights 763 MiB + kv cache 64 MiB + compute" in found.arithmetic
+    assert found.memory_bytes == sum(line["bytes"] for line in document["lines"])
+    assert found.disk_bytes == sum(line["bytes"] for line in document["disk"])
+    assert found.startup_s == pytest.approx(sum(stage["seconds"] for stage in document["startup"]), abs=0.2)
+    assert all(line["how"] for line in document["lines"] + document["disk"] + document["startup"])
+    assert found.arithmetic.startswith("weights 763 MiB + kv cache 64 MiB + compute")
     assert found.arithmetic.endswith(f"= {found.memory_bytes / MiB:,.0f} MiB")
 
 
-@pytest.mark.parametrize(
-    ("shape", "smallest"),
-    [
-        pytest.param(
-            replace(LLAMA_1B, tensor_bytes=1 * MiB), 2048, id="the runtime, a wide vocabulary, no model"
-        ),
-        pytest.param(LLAMA_1B, 2048, id="Llama 3.2 1B"),
-        pytest.param(LLAMA_3B, 4096, id="Llama 3.2 3B"),
-    ],
-)
-def test_the_smallest_size_that_holds_the_model(shape: Shape, smallest: int) -> None:
-    """Every size from it upwards is listed, none below it holds the sum."""
-    found = needs(shape)
+def test_the_serving_stack_and_a_reserve_are_counted() -> None:
+    """What runs beside llama.cpp in the container, and 3 % of everything."""
+    lines = {line.name: line.bytes for line in needs(shapes.LLAMA_1B).lines}
+    reserve = lines.pop("reserve")
 
-    assert found.sizes_mb == tuple(size for size in limits.MEMORY_SIZES_MB if size >= smallest)
-    assert found.memory_bytes <= smallest * MiB
-    assert found.memory_bytes > (smallest - 1024) * MiB
+    assert lines["server"] == 682 * MiB
+    assert reserve == pytest.approx(0.03 * sum(lines.values()), abs=1)
 
 
 def test_a_size_that_is_filled_to_the_byte_holds_the_model() -> None:
-    """The bound is inclusive, and one byte more goes to the next size."""
-    others = needs(LLAMA_1B).memory_bytes - LLAMA_1B.tensor_bytes
-    exact = replace(LLAMA_1B, tensor_bytes=2048 * MiB - others)
+    """The bound is inclusive, and what exceeds it goes to the next size."""
+    shape = shape_of(shapes.LLAMA_1B)
+    spare = 2048 * MiB - needs(shape).memory_bytes
+    exact = replace(shape, tensor_bytes=shape.tensor_bytes + int(spare / (1 + fit.RESERVE)))
 
+    assert 2048 * MiB - 2 <= needs(exact).memory_bytes <= 2048 * MiB
     assert needs(exact).sizes_mb[0] == 2048
-    assert needs(replace(exact, tensor_bytes=exact.tensor_bytes + 1)).sizes_mb[0] == 3072
+    assert needs(replace(exact, tensor_bytes=exact.tensor_bytes + 4)).sizes_mb[0] == 3072
 
 
-def test_a_27b_model_is_refused_for_every_true_reason() -> None:
-    """16.5 GB exceed the memory, the disk and the start-up time, and each reason has its figures."""
-    found = needs(GEMMA_27B)
+@pytest.mark.parametrize(
+    ("quantization", "weights", "download"),
+    [pytest.param("Q4_K_M", "15,774 MiB", "207 s", id="Q4_K_M, 16.5 GB"),
+     pytest.param("Q8_0", "27,372 MiB", "359 s", id="Q8_0, 28.7 GB")],
+)  # fmt: skip
+def test_a_27b_model_is_refused_for_every_true_reason(quantization: str, weights: str, download: str) -> None:
+    """It exceeds the memory, the disk and the start-up time; each reason has its figures, and an instance would do."""
+    found = needs(replace(shapes.GEMMA_27B, quantization=quantization))
+    decision = decide(found)
+    memory, disk, startup = decision.problems
 
-    assert [problem.error for problem in found.problems] == ["TooMuchMemory", "TooMuchDisk", "TooSlowToStart"]
-    memory, disk, startup = found.problems
-    assert f"{found.memory_bytes / MiB:,.0f} MiB" in memory.seen
-    assert "6144 MB" in memory.wanted
-    assert f"{found.disk_bytes / MiB:,.0f} MiB" in disk.seen
-    assert "4,768 MiB" in disk.wanted
-    assert "206 s" in startup.seen
-    assert "180 s" in startup.wanted
-    assert found.sizes_mb == ()
+    assert decision.memory_mb is None
+    assert [problem.error for problem in decision.problems] == [
+        "TooMuchMemory",
+        "TooMuchDisk",
+        "TooSlowToStart",
+    ]
+    assert (f"{found.memory_bytes / MiB:,.0f} MiB" in memory.seen, "6144 MB" in memory.wanted) == (True, True)
+    assert (f"{found.certain_disk_bytes / MiB:,.0f} MiB" in disk.seen, "4,768 MiB" in disk.wanted) == (
+        True,
+        True,
+    )
+    assert (f"download {download}" in startup.seen, "180 s" in startup.wanted) == (True, True)
+    assert [(one.kind, one.value) for one in decision.alternatives] == [("instance", "ml.r6i.xlarge")]
+    assert "ml.r6i.xlarge" in memory.fix
 
-    with pytest.raises(ModelDoesNotFit, match="weights 15,736 MiB") as refusal:
+    with pytest.raises(ModelDoesNotFit, match=f"weights {weights}"):
         fit.choose_memory("gemma.gguf", found, asked_mb=6144, quota_mb=6144)
 
-    assert refusal.value.problems == found.problems
+
+@pytest.mark.parametrize(
+    ("extracted", "problems", "warned"),
+    [
+        pytest.param(2 * limits.GB, [], False, id="twice fits"),
+        pytest.param(3 * limits.GB, [], True, id="fits once, perhaps not twice"),
+        pytest.param(5 * limits.GB, ["TooMuchDisk"], False, id="not even once"),
+    ],
+)
+def test_what_is_not_known_of_the_disk_is_a_warning(
+    extracted: int, problems: list[str], warned: bool
+) -> None:
+    """Refused is what cannot fit; what fits only if the archive is gone in time is said."""
+    shape = shape_of(shapes.LLAMA_1B)
+    found = fit.fit(shape, archive_bytes=extracted, extracted_bytes=extracted, n_ctx=2048, n_batch=512)
+
+    assert [problem.error for problem in found.problems] == problems
+    assert bool(found.sizes_mb) == (not problems)
+    assert ["AWS does not say" in warning for warning in found.warnings] == [True] * warned
 
 
-def test_a_model_of_the_disks_size_is_refused_although_the_memory_would_do() -> None:
-    """The disk is 5 GB whatever the memory, and something must stay free on it."""
-    found = fit.fit(LLAMA_1B, archive_bytes=1, extracted_bytes=5 * limits.GB, n_ctx=2048, n_batch=512)
+def test_a_deflated_archive_is_extracted_more_slowly() -> None:
+    """The sizes tell which it is: quantised weights deflate by 2 to 4 %, stored blocks grow a little."""
+    stored, deflated = (
+        next(
+            stage.seconds
+            for stage in needs(shapes.LLAMA_1B, ratio=ratio).startup
+            if stage.name == "extraction"
+        )
+        for ratio in (1.0001, 0.97)
+    )
 
-    assert [problem.error for problem in found.problems] == ["TooMuchDisk"]
-    assert found.sizes_mb == ()
+    assert deflated == pytest.approx(
+        stored * fit.EXTRACT_STORED.bytes_per_s / fit.EXTRACT_DEFLATED.bytes_per_s
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,90 +187,131 @@ def test_a_model_of_the_disks_size_is_refused_although_the_memory_would_do() -> 
 )
 def test_a_size_is_chosen(asked: int | None, quota: int, expected: int) -> None:
     """What was asked for wins when it holds the model; else the smallest does."""
-    assert fit.choose_memory("a model", needs(LLAMA_1B), asked_mb=asked, quota_mb=quota) == expected
+    assert fit.choose_memory("a model", needs(shapes.LLAMA_1B), asked_mb=asked, quota_mb=quota) == expected
 
 
 @pytest.mark.parametrize(
-    ("shape", "asked", "error", "told"),
+    ("model", "asked", "error", "told"),
     [
-        pytest.param(LLAMA_1B, 1024, "MemoryTooSmall", "set memory_mb to 2048", id="less than is needed"),
-        pytest.param(LLAMA_3B, None, "AboveQuota", "set memory_mb to 4096", id="more than accounts have"),
+        pytest.param(
+            shapes.LLAMA_1B, 1024, "MemoryTooSmall", "set memory_mb to 2048", id="less than is needed"
+        ),
+        pytest.param(
+            shapes.LLAMA_3B, None, "AboveQuota", "set memory_mb to 4096", id="more than accounts have"
+        ),
     ],
 )
 def test_a_size_that_will_not_do_is_refused_with_the_one_that_would(
-    shape: Shape, asked: int | None, error: str, told: str
+    model: shapes.ModelShape, asked: int | None, error: str, told: str
 ) -> None:
     """The refusal has the arithmetic and the way out."""
-    found = needs(shape)
+    found = needs(model)
 
     with pytest.raises(ModelDoesNotFit) as refusal:
-        fit.choose_memory("a model", found, asked_mb=asked, quota_mb=3072)
+        fit.choose_memory("a model", found, asked_mb=asked, quota_mb=QUOTA_MB)
 
     assert [problem.error for problem in refusal.value.problems] == [error]
     assert told in str(refusal.value)
     assert found.arithmetic in str(refusal.value)
 
 
-def test_layers_with_heads_of_their_own_are_summed() -> None:
-    """An array of KV heads, one per layer, is what hybrid models have."""
-    model: dict[str, Any] = {
-        "tensor_bytes": 1,
-        "block_count": 4,
-        "head_counts": 8,
-        "head_counts_kv": [2, 0, 0, 4],
-        "key_length": 64,
-        "value_length": 32,
-        "embedding_length": 512,
-        "vocabulary_size": 1000,
-    }
+def test_a_shorter_context_is_computed() -> None:
+    """The longest one that fits: it fits, and the next step does not."""
+    decision = decide(needs(shapes.LLAMA_1B, n_ctx=32_768))
+    found = alternative(decision, "n_ctx")
 
-    assert Shape.from_json(model).kv_heads == 6
-    assert line(needs(Shape.from_json(model), n_ctx=10), "kv cache") == 6 * (64 + 32) * 2 * 10
+    assert found is not None
+    length = int(found.value)
+    assert length % 256 == 0
+    assert decide(needs(shapes.LLAMA_1B, n_ctx=length)).memory_mb == QUOTA_MB
+    assert decide(needs(shapes.LLAMA_1B, n_ctx=length + 1)).memory_mb is None
+
+
+def test_a_smaller_batch_is_computed() -> None:
+    """The largest half, quarter, ... that fits."""
+    decision = decide(needs(shapes.LLAMA_3B))
+    found = alternative(decision, "n_batch")
+
+    assert found is not None
+    assert decide(needs(shapes.LLAMA_3B, n_batch=int(found.value))).memory_mb == QUOTA_MB
+    assert decide(needs(shapes.LLAMA_3B, n_batch=2 * int(found.value))).memory_mb is None
 
 
 @pytest.mark.parametrize(
-    ("heads", "kv_heads", "expected"),
-    [
-        pytest.param(32, 8, 128, id="grouped queries"),
-        pytest.param(32, None, 512, id="as many as there are heads"),
-        pytest.param(None, None, 0, id="not said"),
-    ],
-)
-def test_a_number_of_heads_counts_for_each_layer(
-    llama_1b: dict[str, Any], heads: int | None, kv_heads: int | None, expected: int
-) -> None:
-    """One number stands for all layers."""
-    shape = Shape.from_json({**llama_1b, "head_counts": heads, "head_counts_kv": kv_heads})
+    "model",
+    [pytest.param(shapes.LLAMA_1B, id="1B"), pytest.param(shapes.LLAMA_3B, id="3B"),
+     pytest.param(shapes.GEMMA_27B, id="27B")],
+)  # fmt: skip
+def test_the_size_of_another_quantisation_is_estimated(model: shapes.ModelShape) -> None:
+    """From bits per weight to within 3 % of what the file of that quantisation has."""
+    full = needs(replace(model, quantization="F16")).demand
+    estimated = fit._quantized(full, fit.BITS_PER_WEIGHT["Q4_K_M"])
 
-    assert shape.kv_heads == expected
+    assert estimated is not None
+    assert estimated.shape.tensor_bytes == pytest.approx(shape_of(model).tensor_bytes, rel=0.03)
+    assert (
+        full.archive_bytes - estimated.archive_bytes == full.shape.tensor_bytes - estimated.shape.tensor_bytes
+    )
 
 
-def test_a_header_without_figures_counts_as_nothing(llama_1b: dict[str, Any]) -> None:
-    """The planner does not fail where the model server will say what it misses."""
-    shape = Shape.from_json(dict.fromkeys(llama_1b))
+def test_the_finest_quantisation_that_fits_is_offered() -> None:
+    """Not the smallest there is, and none that is no smaller than what there is."""
+    offered = alternative(decide(needs(replace(shapes.LLAMA_3B, quantization="F16"))), "quantization")
+    none = alternative(decide(needs(shapes.LLAMA_1B, n_ctx=131_072)), "quantization")
 
-    assert needs(shape).memory_bytes == fit.RUNTIME_BYTES
+    assert offered is not None
+    assert offered.value == "Q3_K_L"
+    assert none is None
+
+
+def test_a_larger_quota_is_offered_only_where_it_helps() -> None:
+    """A model that needs 4096 MB, not one that no size holds."""
+    offered = alternative(decide(needs(shapes.LLAMA_3B)), "quota")
+
+    assert offered is not None
+    assert offered.value == 4096
+    assert "AWS Support" in offered.text
+    assert alternative(decide(needs(shapes.GEMMA_27B)), "quota") is None
+    assert decide(needs(shapes.LLAMA_3B), quota_mb=4096).memory_mb == 4096
+
+
+def test_the_instances_are_ones_that_sagemaker_has() -> None:
+    """The service model names them, smallest first."""
+    service = botocore.session.get_session().get_service_model("sagemaker")
+    known = service.shape_for("ProductionVariantInstanceType").metadata["enum"]
+
+    assert {name for name, _ in fit.INSTANCES} <= set(known)
+    assert [memory for _, memory in fit.INSTANCES] == sorted(memory for _, memory in fit.INSTANCES)
+
+
+def test_the_quantisations_are_ones_that_the_header_names() -> None:
+    """Finest first, and by the names that `pipeline.gguf` gives."""
+    assert set(fit.BITS_PER_WEIGHT) <= {name for name, _ in FILE_TYPES.values()}
+    assert list(fit.BITS_PER_WEIGHT.values()) == sorted(fit.BITS_PER_WEIGHT.values(), reverse=True)
 
 
 @given(
-    shape=st.builds(
-        Shape,
-        tensor_bytes=st.integers(0, 20 * limits.GB),
-        kv_heads=st.integers(0, 2000),
-        block_count=st.integers(0, 100),
-        key_length=st.integers(0, 512),
-        value_length=st.integers(0, 512),
-        embedding_length=st.integers(0, 16_384),
-        vocabulary_size=st.integers(0, 300_000),
-    ),
+    sizes=st.tuples(st.integers(0, 20 * limits.GB), st.integers(0, 30 * 10**9)),
     n_ctx=st.integers(64, 131_072),
+    n_batch=st.integers(1, 8192),
+    asked=st.sampled_from([None, *limits.MEMORY_SIZES_MB]),
+    quota=st.sampled_from(limits.MEMORY_SIZES_MB),
 )
-def test_more_never_needs_less(shape: Shape, n_ctx: int) -> None:
-    """A longer context or a larger model never fits a size that the smaller did not."""
-    here = needs(shape, n_ctx=n_ctx)
-    longer = needs(shape, n_ctx=n_ctx + 64)
-    larger = needs(replace(shape, tensor_bytes=shape.tensor_bytes + MiB), n_ctx=n_ctx)
+def test_a_decision_is_a_size_that_holds_or_a_reason(
+    sizes: tuple[int, int], n_ctx: int, n_batch: int, asked: int | None, quota: int
+) -> None:
+    """Never both and never neither; what is chosen holds the sum, and every setting that is offered fits."""
+    shape = replace(shape_of(shapes.LLAMA_1B), tensor_bytes=sizes[0], parameter_count=sizes[1])
+    needed = needs(shape, n_ctx=n_ctx, n_batch=n_batch)
 
-    assert set(longer.sizes_mb) <= set(here.sizes_mb)
-    assert set(larger.sizes_mb) <= set(here.sizes_mb)
-    assert bool(here.sizes_mb) == (not here.problems)
+    decision = decide(needed, asked_mb=asked, quota_mb=quota)
+
+    assert (decision.memory_mb is None) == bool(decision.problems)
+    if decision.memory_mb is not None:
+        assert decision.memory_mb * MiB >= needed.memory_bytes
+        assert decision.alternatives == ()
+    for offered in decision.alternatives:
+        if offered.kind in ("n_ctx", "n_batch"):
+            settings: dict[str, Any] = {"n_ctx": n_ctx, "n_batch": n_batch, offered.kind: offered.value}
+            again = needs(shape, **settings)
+            assert decide(again, asked_mb=asked, quota_mb=quota).memory_mb is not None
