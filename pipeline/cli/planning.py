@@ -21,6 +21,7 @@ from pipeline import plan as planned
 from pipeline.archive import acceptance
 from pipeline.archive.inspect import inspect
 from pipeline.archive.sources import S3Source
+from pipeline.aws import translated
 from pipeline.cli.archives import source_of
 from pipeline.cli.screen import Screen
 from pipeline.errors import ArchiveNotFound, InvalidInput, Problem
@@ -99,9 +100,10 @@ class Plan:
 def plan(arguments: Arguments) -> int:
     """Say whether the model in an archive fits a serverless endpoint."""
     begun = monotonic()
-    source = source_of(arguments.archive)
-    document = _document(source, arguments.n_ctx, arguments.memory_mb)
-    made = judge(source, documents.request(document, _sidecar(source), _NO_STACK))
+    with translated():
+        source = source_of(arguments.archive)
+        document = _document(source, arguments.n_ctx, arguments.memory_mb)
+        made = judge(source, documents.request(document, _sidecar(source), _NO_STACK))
     seconds = monotonic() - begun
     if arguments.json:
         print(json.dumps({**made.to_json(), "seconds": round(seconds, 3)}, indent=2))

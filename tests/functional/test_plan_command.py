@@ -1,0 +1,241 @@
+"""`sealift plan` on archives of any size: the header is true, and what lies behind it is a hole in the file."""
+
+from __future__ import annotations
+
+import json
+import struct
+import tarfile
+from dataclasses import replace
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from benchmarks import shapes
+from benchmarks.shapes import ModelShape
+from pipeline import cli, documents, plan, resources
+from pipeline.archive.inspect import inspect
+from pipeline.archive.pack import pack
+from pipeline.archive.sources import FileSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STORED = 0xFFFF
+READ_MOST = 16 << 20
+
+
+def archive_of(model: ModelShape, folder: Path) -> Path:
+    """Return a tar.gz of stored blocks that are written as far as the GGUF's header goes."""
+    gguf = shapes.sparse(model, folder / "model.gguf")
+    member = tarfile.TarInfo("model.gguf")
+    member.size = gguf.stat().st_size
+    with gguf.open("rb") as file:
+        plain = BytesIO(member.tobuf(tarfile.GNU_FORMAT) + file.read(12 << 20))
+    path = folder / "harbour" / "model.tar.gz"
+    path.parent.mkdir()
+    with path.open("wb") as archive:
+        archive.write(b"\x1f\x8b\x08" + bytes(6) + b"\xff")
+        while piece := plain.read(STORED):
+            archive.write(struct.pack("<BHH", 0, len(piece), len(piece) ^ 0xFFFF) + piece)
+        whole = member.size + 3 * 512
+        archive.truncate(10 + whole + 5 * -(-whole // STORED) + 8)
+    gguf.unlink()
+    return path
+
+
+def planned(
+    capsys: pytest.CaptureFixture[str], path: Path | str, *options: str
+) -> tuple[int, dict[str, Any]]:
+    """Return the exit status and the document of `sealift plan --json`."""
+    status = cli.main(["plan", str(path), "--json", *options])
+    return status, json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture(scope="module")
+def llama_1b(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of the shape of Llama 3.2 1B, Q4_K_M."""
+    return archive_of(shapes.LLAMA_1B, tmp_path_factory.mktemp("1b"))
+
+
+@pytest.mark.parametrize(
+    ("quantization", "size"),
+    [pytest.param("Q4_K_M", 16.5e9, id="Q4_K_M, 16.5 GB"), pytest.param("Q8_0", 28.7e9, id="Q8_0, 28.7 GB")],
+)
+def test_a_27b_model_is_refused_from_its_first_megabytes(
+    quantization: str, size: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All true reasons, what would fit, and a few megabytes read of many gigabytes."""
+    path = archive_of(replace(shapes.GEMMA_27B, quantization=quantization), tmp_path)
+
+    status, document = planned(capsys, path)
+
+    assert (status, document["verdict"], document["memory_mb"]) == (1, "refused", None)
+    assert document["size"] == pytest.approx(size, rel=0.01)
+    assert document["bytes_read"] < READ_MOST
+    assert [problem["error"] for problem in document["problems"]] == [
+        "ArchiveTooLarge",
+        "TooMuchMemory",
+        "TooMuchDisk",
+        "TooSlowToStart",
+    ]
+    assert [(one["kind"], one["value"]) for one in document["alternatives"]] == [
+        ("instance", "ml.r6i.xlarge")
+    ]
+
+
+def test_a_1b_model_fits(llama_1b: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The size, the arithmetic, and the names of what would be created."""
+    status, document = planned(capsys, llama_1b)
+
+    assert (status, document["verdict"], document["memory_mb"]) == (0, "fits", 2048)
+    assert document["names"]["endpoint"] == "harbour-<digest>"
+    assert document["bytes_read"] < READ_MOST
+    assert document["problems"] == document["alternatives"] == []
+    assert document["fit"]["memory_bytes"] == sum(line["bytes"] for line in document["fit"]["lines"])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected", "error"),
+    [
+        pytest.param(["--memory-mb", "4096"], (0, 4096), None, id="more than is needed"),
+        pytest.param(["--memory-mb", "1024"], (1, None), "MemoryTooSmall", id="less than is needed"),
+        pytest.param(["--n-ctx", "8192"], (0, 3072), None, id="a longer context"),
+        pytest.param(["--n-ctx", "32768"], (1, None), "AboveQuota", id="a context beyond the quota"),
+        pytest.param(["--n-ctx", "131072"], (1, None), "TooMuchMemory", id="a context beyond every size"),
+    ],
+)
+def test_the_options_are_planned_with(
+    llama_1b: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    expected: tuple[int, int | None],
+    error: str | None,
+) -> None:
+    """Context length and memory size as they would stand in the execution's input."""
+    status, document = planned(capsys, llama_1b, *options)
+
+    assert (status, document["memory_mb"]) == expected
+    assert [problem["error"] for problem in document["problems"]] == ([error] if error else [])
+
+
+def test_the_terminal_shows_every_line(llama_1b: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Verdict first, then each budget's sum, then what would be created."""
+    status = cli.main(["plan", str(llama_1b)])
+    told = capsys.readouterr().out
+
+    assert status == 0
+    assert told.startswith("model.tar.gz: fits 2048 MB")
+    for word in (
+        "weights",
+        "kv cache",
+        "compute",
+        "server",
+        "reserve",
+        "disk:",
+        "start-up:",
+        "harbour-<digest>",
+    ):
+        assert word in told
+
+
+def test_the_terminal_shows_why_not_and_what_would(
+    llama_1b: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was seen and wanted, and the alternatives once."""
+    status = cli.main(["plan", str(llama_1b), "--n-ctx", "32768"])
+    told = capsys.readouterr().out
+
+    assert status == 1
+    assert told.startswith("model.tar.gz: refused")
+    assert told.count("set n_ctx to ") == 1
+    for word in ("AboveQuota", "seen", "wanted", "what would fit", "AWS Support"):
+        assert word in told
+
+
+def test_a_bare_gguf_can_be_planned_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before it is packed: the note says that it must be."""
+    status, document = planned(capsys, shapes.sparse(shapes.LLAMA_1B, tmp_path / "model.gguf"))
+
+    assert (status, document["memory_mb"]) == (0, 2048)
+    assert "sealift pack" in document["notes"][0]
+
+
+def test_what_is_no_archive_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a header there is no fit, only the archive's own problem."""
+    path = tmp_path / "model.tar.gz"
+    path.write_bytes(b"nothing of the kind" * 1000)
+
+    status, document = planned(capsys, path)
+
+    assert (status, document["fit"]) == (1, None)
+    assert [problem["error"] for problem in document["problems"]] == ["NotAnArchive"]
+
+
+def test_the_settings_beside_the_archive_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As in the workflow: deployment.json gives a service its own; the command line wins."""
+    path = archive_of(shapes.LLAMA_1B, tmp_path)
+    path.with_name("deployment.json").write_text('{"service": "pier", "inference": {"n_ctx": 8192}}')
+
+    _, beside = planned(capsys, path)
+    _, said = planned(capsys, path, "--n-ctx", "2048")
+
+    assert (beside["memory_mb"], beside["names"]["model"]) == (3072, "pier-<digest>")
+    assert said["memory_mb"] == 2048
+
+
+def test_a_wrong_setting_is_told(llama_1b: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the request's own parser."""
+    assert cli.main(["plan", str(llama_1b), "--memory-mb", "1000"]) == 1
+    assert "memory_mb is 1000" in capsys.readouterr().err
+
+
+@mock_aws
+def test_an_object_is_planned_as_the_workflow_plans_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PlanDeployment's figures for an archive in S3, line by line."""
+    small = ModelShape("llama", 1, 256, 4, 2, 64, 256, 4000, 3000, quantization="F16")
+    model = shapes.write(small, tmp_path / "model.gguf")
+    packed = pack(model, tmp_path / "model.tar.gz", code=resources.code())
+    s3 = boto3.client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket="uploads")
+    s3.upload_file(str(packed.path), "uploads", "models/harbour/model.tar.gz")
+
+    status, document = planned(capsys, "s3://uploads/models/harbour/model.tar.gz", "--n-ctx", "4096")
+
+    location = {"bucket": "uploads", "key": "models/harbour/model.tar.gz"}
+    defaults: documents.StackDefaults = {
+        "execution_role_arn": "arn:aws:iam::123456789012:role/sealift-endpoint",
+        "account_id": "123456789012",
+        "region": "us-east-1",
+        "image_uri": "",
+        "consumer_function_name": "",
+        "artifact_bucket": "artifacts",
+        "allow_archive_code": "false",
+    }
+    report = inspect(FileSource(packed.path))
+    assert report.model is not None
+    figures = {
+        "size": packed.size,
+        "extracted_bytes": packed.extracted_bytes,
+        "version_id": None,
+        "etag": "0",
+    }
+    made = plan.plan(
+        plan.Facts(
+            request=documents.request({"archive": location, "inference": {"n_ctx": 4096}}, None, defaults),
+            archive={**location, **figures, "last_modified": "2026-01-02T03:04:05Z"},
+            model=report.model.to_json(),
+            assembly={"bucket": "artifacts", "key": "archives/0a1b/model.tar.gz"},
+            execution="arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour",
+            region="us-east-1",
+        )
+    )
+    assert status == 0
+    assert document["fit"] == made["fit"]
+    assert document["memory_mb"] == made["memory_mb"]
+    assert document["arithmetic"] == made["arithmetic"]
+    assert document["names"]["endpoint"].partition("-")[0] == made["names"]["endpoint"].partition("-")[0]
