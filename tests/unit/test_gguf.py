@@ -233,6 +233,54 @@ def test_head_counts_may_differ_from_layer_to_layer() -> None:
     assert read.to_json()["head_counts_kv"] == [8, 0, 8]
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param((U32, struct.pack("<I", 6)), 6, id="a period"),
+        pytest.param((ARRAY, array(BOOL, 3, b"\1\1\0")), [1, 1, 0], id="flags"),
+        pytest.param((ARRAY, array(U32, 2, struct.pack("<2I", 1, 1))), [1, 1], id="numbers, all alike"),
+        pytest.param((STRING, string("x")), None, id="something else"),
+    ],
+)
+def test_a_sliding_window_pattern_is_a_period_or_one_flag_a_layer(
+    value: tuple[int, bytes], expected: int | list[int] | None
+) -> None:
+    """Both are in use, and a list stays a list: all layers may slide."""
+    read = parse(header(ARCHITECTURE, entry("llama.attention.sliding_window_pattern", *value)))
+
+    assert read.to_json()["sliding_window_pattern"] == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [pytest.param(3, 3, id="held"), pytest.param(70, 70, id="walked over")]
+)
+def test_merges_are_counted(count: int, expected: int) -> None:
+    """However many there are."""
+    merges = entry("tokenizer.ggml.merges", ARRAY, array(STRING, count, string("a b") * count))
+
+    assert parse(header(ARCHITECTURE, merges)).to_json()["merge_count"] == expected
+    assert parse(header(ARCHITECTURE)).to_json()["merge_count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("output", "tied"),
+    [pytest.param("output.weight", False, id="untied"), pytest.param("other", True, id="tied")],
+)
+def test_the_token_embedding_and_the_largest_matrices_are_told(output: str, tied: bool) -> None:
+    """Q4_0 of 4 x 64 and F16 of 2 x 64 and 3 x 64, the embedding not among the matrices."""
+    tensors = (
+        tensor("token_embd.weight", (64, 4), 2, 0),
+        tensor(output, (64, 2), 1, 160),
+        tensor("blk.0.attn_q.weight", (64, 3), 1, 416),
+        tensor("blk.0.attn_norm.weight", (64,), 0, 800),
+    )
+    told = parse(header(ARCHITECTURE, tensors=tensors)).to_json()
+
+    assert told["token_embedding"] == {"type": "Q4_0", "rows": 4, "bytes": 144, "tied": tied}
+    assert told["largest_matrices"] == {"F16": 384}
+    assert parse(header(ARCHITECTURE)).to_json()["token_embedding"] is None
+
+
 def test_a_large_vocabulary_is_walked_over_and_not_held() -> None:
     """Half a million strings cost bytes at hand, not objects."""
     count = 500_000
