@@ -61,6 +61,8 @@ class ModelShape:
     embedding_type: str = ""
     """Of the token embedding, where it is not what llama-quantize would choose."""
     context: int = 131_072
+    shards: int = 1
+    """Into how many files the model says it is split; this one is the first."""
 
     def tensors(self) -> Iterator[tuple[str, Type, tuple[int, ...]]]:
         """Yield each tensor's name, type and shape, slowest dimension first."""
@@ -141,6 +143,9 @@ def _header(shape: ModelShape, path: Path) -> gguf.GGUFWriter:
     writer.add_value_length(shape.head)
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_freq_base(10_000.0)
+    if shape.shards > 1:
+        writer.add_uint16("split.count", shape.shards)
+        writer.add_uint16("split.no", 0)
     if shape.window:
         writer.add_sliding_window(shape.window)
     (_add_bpe if shape.merges else _add_sentencepiece)(writer, shape)

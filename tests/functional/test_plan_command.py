@@ -27,10 +27,10 @@ STORED = 0xFFFF
 READ_MOST = 16 << 20
 
 
-def archive_of(model: ModelShape, folder: Path) -> Path:
+def archive_of(model: ModelShape, folder: Path, name: str = "model.gguf") -> Path:
     """Return a tar.gz of stored blocks that are written as far as the GGUF's header goes."""
-    gguf = shapes.sparse(model, folder / "model.gguf")
-    member = tarfile.TarInfo("model.gguf")
+    gguf = shapes.sparse(model, folder / name)
+    member = tarfile.TarInfo(name)
     member.size = gguf.stat().st_size
     with gguf.open("rb") as file:
         plain = BytesIO(member.tobuf(tarfile.GNU_FORMAT) + file.read(12 << 20))
@@ -161,6 +161,17 @@ def test_a_bare_gguf_can_be_planned_with(tmp_path: Path, capsys: pytest.CaptureF
 
     assert (status, document["memory_mb"]) == (0, 2048)
     assert "sealift pack" in document["notes"][0]
+
+
+def test_what_was_not_read_of_a_split_model_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first megabytes show the first shard; the others are weights all the same."""
+    path = archive_of(replace(shapes.LLAMA_1B, shards=2), tmp_path, "model-00001-of-00002.gguf")
+
+    status, document = planned(capsys, path)
+
+    assert status == 0
+    assert document["fit"]["lines"][0]["bytes"] == document["size"]
+    assert "1 of 2 shards" in document["notes"][0]
 
 
 def test_what_is_no_archive_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
