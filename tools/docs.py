@@ -17,7 +17,16 @@ from pathlib import Path
 from pipeline import diagnosis, errors, resources
 
 TOP = Path(__file__).resolve().parents[1]
-DEMO = [sys.executable, "-m", "pipeline", "local", "run", ".cache/demo/model.tar.gz", "--input", "examples/demo.json"]
+DEMO = [
+    sys.executable,
+    "-m",
+    "pipeline",
+    "local",
+    "run",
+    ".cache/demo/model.tar.gz",
+    "--input",
+    "examples/demo.json",
+]
 WIDTH = {"COLUMNS": "120"}
 """Wide enough that no generated name is broken in two."""
 
@@ -32,7 +41,10 @@ def workflow() -> str:
             targets.append((state["Default"], "otherwise"))
         else:
             targets = [(state["Next"], "")] if "Next" in state else [("[*]", "")]
-        lines += [f"    {name} --> {target}{f': {label}' if label else ''}" for target, label in dict(targets).items()]
+        lines += [
+            f"    {name} --> {target}{f': {label}' if label else ''}"
+            for target, label in dict(targets).items()
+        ]
     caught = [name for name, state in definition["States"].items() if _goes_to_diagnose(state)]
     lines.append(f"    note right of Diagnose: any failure of {', '.join(caught)}")
     return "\n".join([*lines, "```"])

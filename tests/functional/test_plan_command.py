@@ -163,7 +163,9 @@ def test_a_bare_gguf_can_be_planned_with(tmp_path: Path, capsys: pytest.CaptureF
     assert "sealift pack" in document["notes"][0]
 
 
-def test_what_was_not_read_of_a_split_model_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_not_read_of_a_split_model_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The first megabytes show the first shard; the others are weights all the same."""
     path = archive_of(replace(shapes.LLAMA_1B, shards=2), tmp_path, "model-00001-of-00002.gguf")
 
