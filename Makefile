@@ -23,7 +23,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: help setup demo test check lint types linters docs-check package definition docs lock format clean
+.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs lock format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -88,6 +88,30 @@ docs-check: $(DEMO)/model.tar.gz
 tools/asl/node_modules/.ready: tools/asl/package-lock.json | $(VENV)/.ready
 	@$(call shown,PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix tools/asl --ignore-scripts --no-audit --no-fund,asl,asl-validator)
 	@touch $@
+
+# ------------------------------------------------------------------------------ measuring
+
+bench: bench-archive bench-fit ## measure archives against tar, cp and the SageMaker SDK, and the fit against llama.cpp (14 GB of disk)
+
+bench-archive: $(VENV)/.ready $(CACHE)/bench/.sagemaker
+	$(BIN)/python benchmarks/bench_archive.py --repack-python $(CACHE)/bench/sagemaker/bin/python --json $(CACHE)/bench/archive.json
+
+bench-fit: $(VENV)/.ready
+	$(BIN)/python benchmarks/bench_fit.py
+
+# The SDK that is measured against; it needs another setuptools than ours, so it lives in an environment of its own.
+$(CACHE)/bench/.sagemaker: | $(VENV)/.python
+	@mkdir -p $(@D)
+	@$(BIN)/python -m venv $(@D)/sagemaker
+	@$(@D)/sagemaker/bin/python -m pip install 'sagemaker==2.257.7' 'setuptools<81' 2>&1 \
+	  | $(BIN)/python tools/progress.py $(CACHE)/log/sagemaker.log "SageMaker SDK"
+	@touch $@
+
+FUZZ_SECONDS ?= 600
+FUZZ_SEED ?= 0
+
+fuzz: $(VENV)/.ready ## throw changed archives at the archive engine (FUZZ_SECONDS=600 FUZZ_SEED=0)
+	$(BIN)/python tests/fuzz/fuzz_archive.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --keep tests/fuzz/corpus
 
 # ------------------------------------------------------------------------------ making things
 

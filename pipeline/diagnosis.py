@@ -90,6 +90,7 @@ RULES = (
         r"within the allotted [\d.]+ second",
         "downloading, extracting and loading the model took longer than the 180 s that serverless allows",
         "use a smaller quantisation, or an instance endpoint",
+        vague=True,
     ),
     Rule(
         "ImageTooLarge",
