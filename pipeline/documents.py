@@ -16,6 +16,7 @@ from pipeline.errors import InvalidInput, Problem
 from pipeline.schema import (
     MISSING,
     AnyObject,
+    Boolean,
     Check,
     Field,
     Integer,
@@ -146,6 +147,11 @@ _TUNABLE: dict[str, Field] = {
         "whose inference code the endpoint runs: Sealift's own, or what the archive brings in code/",
         default=OWN_CODE,
     ),
+    "mend": Field(
+        Boolean(),
+        "whether a model that lies in a directory of the archive is moved to its root",
+        default=False,
+    ),
     "inference": Field(INFERENCE, "settings of the model server", default={}),
     "smoke_test": Field(SMOKE_TEST, "how the new endpoint is tried", default={}),
     "consumer": Field(CONSUMER, "the Lambda to switch over; none when absent"),
@@ -269,10 +275,14 @@ class ArchiveLocation:
         return f"s3://{self.bucket}/{self.key}{version}"
 
 
-def archive_rules(code: str) -> Rules:
-    """Return what an archive must be like: only one that runs its own code must bring any, as a tar.gz."""
-    brings = code == ARCHIVE_CODE
-    return Rules(code_required=brings, zip_deployable=not brings)
+def archive_rules(code: str, *, mend: bool = False) -> Rules:
+    """Return what an archive must be like: only one that runs its own code must bring any.
+
+    Args:
+        code: whose code the endpoint runs, as in a request.
+        mend: whether a model in a directory is moved to the root.
+    """
+    return Rules(code_required=code == ARCHIVE_CODE, zip_deployable=True, mend=mend)
 
 
 def archive_location(document: Any) -> ArchiveLocation:

@@ -46,6 +46,17 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Boolean:
+    """JSON's true or false; a text that says so is none."""
+
+    wanted: str = "true or false"
+
+    def parse(self, value: Any, path: str, problems: list[Problem]) -> bool | None:
+        """Return the value, or None with the reason in `problems`."""
+        return value if isinstance(value, bool) else _refuse(self, value, path, problems)
+
+
+@dataclass(frozen=True, slots=True)
 class Integer:
     """A whole number from `low` to `high`, in steps of `step` from `low`."""
 

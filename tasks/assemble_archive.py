@@ -7,6 +7,7 @@ streamed through in bounded memory.
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 from pipeline import aws, documents, resources
@@ -14,7 +15,13 @@ from pipeline.archive import assembly, record
 from pipeline.archive.sources import S3Source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipeline.aws import Clients
+
+_LOGGER = logging.getLogger(__name__)
+_STEPS = 10
+"""Lines of progress in the log of a whole rewriting, which may take minutes."""
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
@@ -33,7 +40,9 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         report,
         resources.code_contents() if planned["code"] == documents.OWN_CODE else None,
         bucket=planned["bucket"],
-        rules=documents.archive_rules(planned["code"]),
+        rules=documents.archive_rules(planned["code"], mend=planned["mend"]),
+        mend=planned["mend"],
+        progress=_logged(source.name),
     )
     return {
         "way": choice.way,
@@ -44,6 +53,20 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         "bytes_moved": written.bytes_moved,
         "written": written.parts > 0,
     }
+
+
+def _logged(name: str) -> Callable[[int, int], None]:
+    """Return a progress that writes a line to the log at every tenth of the way."""
+    told = 0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        step = done * _STEPS // max(total, 1)
+        if step > told:
+            told = step
+            _LOGGER.info("%s: %d of %d bytes rewritten", name, done, total)
+
+    return progress
 
 
 handler = aws.task(run)

@@ -34,7 +34,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     location = documents.archive_location(event["input"])
     request = documents.request(event["input"], _sidecar(location, clients), event["defaults"])
     source = S3Source(clients.s3, location.bucket, location.key, location.version_id)
-    report = check(source, rules=documents.archive_rules(request["code"]))
+    report = check(source, rules=documents.archive_rules(request["code"], mend=request["mend"]))
     report.require()
     return {
         "request": request,
@@ -55,21 +55,24 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             "bytes_read": source.bytes_read,
             "members": len(report.members),
         },
-        "assembly": _assembly(report, request["code"], event["defaults"]["artifact_bucket"], clients),
+        "assembly": _assembly(report, request, event["defaults"]["artifact_bucket"], clients),
     }
 
 
-def _assembly(report: ArchiveReport, whose_code: str, bucket: str, clients: Clients) -> dict[str, Any]:
+def _assembly(
+    report: ArchiveReport, request: dict[str, Any], bucket: str, clients: Clients
+) -> dict[str, Any]:
     """Return how the archive becomes what is deployed, and write down what AssembleArchive needs for it."""
-    code = resources.code_contents() if whose_code == documents.OWN_CODE else None
-    choice = assembly.choose(report, code)
-    target = assembly.destination(choice, report, code, bucket=bucket)
+    code = resources.code_contents() if request["code"] == documents.OWN_CODE else None
+    choice = assembly.choose(report, code, mend=request["mend"])
+    target = assembly.destination(choice, report, code, bucket=bucket, mend=request["mend"])
     key = f"records/{naming.digest([report.name, report.identity], 40)}.json"
     clients.s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(record.write(report)).encode())
     return {
         "way": choice.way,
         "reason": choice.reason,
-        "code": whose_code,
+        "code": request["code"],
+        "mend": request["mend"],
         "bucket": bucket,
         "key": target.key,
         "record": key,

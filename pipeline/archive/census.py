@@ -80,7 +80,7 @@ class Census:
         if problem is not None:
             self.findings.add(problem)
             return None
-        if is_root_gguf(member):
+        if self._is_model(member):
             self._readers[path] = _HeaderReader(member, self.findings)
             return self._readers[path]
         if kind == "file" and path.startswith("code/"):
@@ -121,6 +121,12 @@ class Census:
 
     # -- one member
 
+    def _is_model(self, member: Member) -> bool:
+        """Tell whether a member counts as the model, or as a shard of it."""
+        if member.kind != "file" or not member.path.endswith(".gguf"):
+            return False
+        return "/" not in member.path or (self._rules.mend and is_mendable(member.path))
+
     def _of_kind(self, member: Member) -> Problem | None:
         if member.kind in _KIND_PROBLEMS:
             error, what = _KIND_PROBLEMS[member.kind]
@@ -158,11 +164,14 @@ class Census:
         self._kinds[path] = member.kind
         self._parents |= parents
         if member.kind == "file" and len(parts) > 1 and path.lower().endswith(".gguf"):
+            if self._is_model(member):
+                return None
+            mending = ', or deploy it with "mend": true' if is_mendable(path) else ""
             return Problem(
                 "ModelNotAtRoot",
                 f"{path!r} lies in the directory {'/'.join(parts[:-1])!r}",
                 f"{parts[-1]!r} at the root of the archive",
-                f"put it at the root: tar czf model.tar.gz -C DIRECTORY {parts[-1]} code, or {PACK}",
+                f"put it at the root: tar czf model.tar.gz -C DIRECTORY {parts[-1]} code, or {PACK}{mending}",
             )
         return None
 
@@ -322,9 +331,9 @@ class _Hasher:
         self._members[self._index] = replace(self._members[self._index], sha256=self._hash.hexdigest())
 
 
-def is_root_gguf(member: Member) -> bool:
-    """Tell whether a member counts as the model."""
-    return member.kind == "file" and "/" not in member.path and member.path.endswith(".gguf")
+def is_mendable(path: str) -> bool:
+    """Tell whether a file is a model that only lies in the wrong place: in a directory, but not among the code."""
+    return "/" in path and path.endswith(".gguf") and not path.startswith("code/")
 
 
 def placed(name: bytes, rules: Rules) -> tuple[str, Problem | None]:

@@ -29,6 +29,9 @@ class Rules:
     zip_deployable: bool = False
     """Whether a zip is accepted; SageMaker itself takes only tar.gz (CreateModel: ContainerDefinition)."""
 
+    mend: bool = False
+    """Whether a model in a directory counts as one at the root, because the assembly will move it there."""
+
     max_archive_bytes: int = 10 * GIB
     """What serverless is said to take. Its 5 GB of disk bite earlier; that is for the fit to say."""
     max_members: int = 10_000

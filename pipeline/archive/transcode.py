@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pipeline.archive import deflate, zips
-from pipeline.archive.census import placed
+from pipeline.archive.census import is_mendable, placed
 from pipeline.archive.gzips import GzipDecoder
 from pipeline.archive.parts import END_OF_TAR, CodePart, code_part, padding, tar_header
 from pipeline.archive.readahead import read_ahead
@@ -53,8 +53,7 @@ def kept(report: ArchiveReport, *, mend: bool = False, code: bool = False) -> di
         in_code = member.path.split("/")[0] == "code"
         if member.kind != "file" or (in_code and not code):
             continue
-        nested = "/" in member.path and member.path.endswith(".gguf") and not in_code
-        path = member.path.rsplit("/", 1)[-1] if mend and nested else member.path
+        path = member.path.rsplit("/", 1)[-1] if mend and is_mendable(member.path) else member.path
         if path in paths.values():
             raise InvalidArchive(report.name, [_collision(path)])
         paths[member.path] = path

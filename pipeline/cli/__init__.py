@@ -39,6 +39,7 @@ class Arguments(argparse.Namespace):
     port: int
     n_ctx: int | None
     memory_mb: int | None
+    mend: bool
 
 
 def _pack(arguments: Arguments) -> int:
@@ -99,6 +100,11 @@ def parser() -> argparse.ArgumentParser:
         "check", help="say whether an archive can become an endpoint, and if not, why"
     )
     check.add_argument("archive", metavar="ARCHIVE", help="a file or s3://bucket/key")
+    check.add_argument(
+        "--mend",
+        action="store_true",
+        help='judge as a deployment with "mend": true does, which moves a model in a directory to the root',
+    )
     check.add_argument("--json", action="store_true", help="print one JSON document")
     check.set_defaults(command=_check)
 

@@ -82,7 +82,7 @@ def check(arguments: Arguments) -> int:
     with translated():
         report = acceptance.check(
             source_of(arguments.archive),
-            rules=documents.archive_rules(documents.OWN_CODE),
+            rules=documents.archive_rules(documents.OWN_CODE, mend=arguments.mend),
             progress=Progress(screen, "verifying"),
         )
     seconds = monotonic() - begun

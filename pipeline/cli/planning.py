@@ -114,7 +114,8 @@ def plan(arguments: Arguments) -> int:
 
 def judge(source: Source, request: dict[str, Any]) -> Plan:
     """Return the plan for an archive, from its first megabytes."""
-    report = acceptance.misnamed(inspect(source, rules=documents.archive_rules(request["code"])))
+    rules = documents.archive_rules(request["code"], mend=request["mend"])
+    report = acceptance.misnamed(inspect(source, rules=rules))
     if report.model is None or report.model.header is None:
         return Plan(report, request, None, fit.Decision(None), ())
     model, extracted, notes = _whole(report, report.model.header)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
 import resource
 import sys
@@ -77,11 +78,32 @@ def _load(path: str) -> Any:
     return getattr(module, function)
 
 
+class _JsonLines(logging.Formatter):
+    """Writes what Lambda's runtime does where LogFormat is JSON (its ApplicationLogLevel is INFO by default)."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
+        line = {
+            "timestamp": at,
+            "level": record.levelname,
+            "message": record.getMessage(),
+            "logger": record.name,
+        }
+        return json.dumps(line)
+
+
+def _log_as_lambda_does() -> None:
+    lines = logging.StreamHandler(sys.stdout)
+    lines.setFormatter(_JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[lines])
+
+
 def main() -> None:
     """Serve until the parent closes the requests."""
     task_root, runtime, handler_path, requests, replies = sys.argv[1:]
     sys.path[:0] = [task_root, runtime]
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    _log_as_lambda_does()
     try:
         handler: Any = _load(handler_path)
         broken = None

@@ -88,6 +88,36 @@ def test_an_archive_of_only_a_model_gets_its_code_on_the_way(
     assert "cargo" in ended.results["smoke_test"]["transcript"][0]["answer"].lower()
 
 
+def test_a_model_in_a_directory_deploys_when_mending_is_asked_for(
+    deployments: Deployments, model: Path
+) -> None:
+    """The archive is rewritten on its way, and the function's log tells how far it is, as JSON."""
+    buffer = BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        archive.add(model, f"exports/{model.name}")
+
+    ended = deployments.upload(buffer.getvalue(), "nested", {**settings(), "mend": True})
+
+    assert ended.status == "SUCCEEDED", ended.cause
+    assert ended.results["assemble_archive"]["reason"] == f"'exports/{model.name}' moves to the root"
+    lines = _log_of(deployments, "AssembleArchive")
+    told = [line["message"] for line in lines if line["logger"] == "tasks.assemble_archive"]
+    assert told
+    assert told[-1].endswith("bytes rewritten")
+
+
+def _log_of(deployments: Deployments, task: str) -> list[dict[str, str]]:
+    """Return the JSON lines that a task's function wrote."""
+    logs = deployments.cloud.clients.logs
+    groups = [
+        group["logGroupName"]
+        for group in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]
+        if task in group["logGroupName"]
+    ]
+    events = [event for group in groups for event in logs.filter_log_events(logGroupName=group)["events"]]
+    return [json.loads(event["message"]) for event in events if event["message"].startswith("{")]
+
+
 def test_what_is_deployed_does_not_change_when_the_upload_does(
     deployments: Deployments, archive: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import tarfile
 from contextlib import ExitStack
 from io import BytesIO
 from types import SimpleNamespace
@@ -144,6 +145,15 @@ def good_archive(tiny_model: Path) -> bytes:
     path = tiny_model.with_name("model.tar.gz")
     pack(tiny_model, path, code=resources.code())
     return path.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def nested_archive(tiny_model: Path) -> bytes:
+    """An archive whose model lies in a directory, as a careless `tar czf` makes it."""
+    out = BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        archive.add(tiny_model, "exports/harbour.gguf")
+    return out.getvalue()
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline import plan, resources
+from pipeline.archive.sources import BytesSource
+from pipeline.archive.verify import verify
 from pipeline.errors import AccessDenied, ArchiveNotFound, ConsumerNotFound, ModelDoesNotFit
 
 if TYPE_CHECKING:
@@ -124,6 +126,35 @@ def test_what_is_assembled_lies_where_the_plan_says(
         files = {member.name for member in archive if member.isfile()}
     assert files == {"harbour.gguf", *resources.code()}
     assert result["size"] == len(body)
+
+
+def test_a_mended_archive_has_its_model_at_the_root(
+    do: Task, buckets: Clients, nested_archive: bytes
+) -> None:
+    """What was accepted for mending lies where the endpoint looks for it, with the code beside it."""
+    buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=nested_archive)
+    event = {"archive": {"bucket": "uploads", "key": KEY}, "mend": True}
+    checked = do("CheckArchive", buckets, input=event, defaults=DEFAULTS)
+
+    result = assemble(do, buckets, checked)
+
+    body = buckets.s3.get_object(Bucket=result["bucket"], Key=result["key"])["Body"].read()
+    report = verify(BytesSource(body))
+    assert (report.verdict, report.model and report.model.path) == ("accepted", "harbour.gguf")
+    assert result["key"] == checked["assembly"]["key"]
+
+
+def test_rewriting_tells_how_far_it_is(
+    do: Task, buckets: Clients, nested_archive: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A rewriting of gigabytes takes minutes: the log of the function shows that it moves."""
+    caplog.set_level("INFO")
+    buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=nested_archive)
+    event = {"archive": {"bucket": "uploads", "key": KEY}, "mend": True}
+    assemble(do, buckets, do("CheckArchive", buckets, input=event, defaults=DEFAULTS))
+
+    size = len(nested_archive)
+    assert f"s3://uploads/{KEY}: {size} of {size} bytes rewritten" in caplog.messages
 
 
 def test_assembling_twice_is_assembling_once(do: Task, buckets: Clients, checked: dict[str, Any]) -> None:
