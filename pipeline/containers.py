@@ -1,13 +1,61 @@
 """The container images that an endpoint can run in, as data.
 
-One profile so far: AWS's prebuilt PyTorch image with the four functions of `inference/inference.py`.
+Owns what is particular to each family of images: where the image lies, what goes into the archive for it, its
+environment, what it answers, what it occupies beside the model, how long it is supported, and what is known against it
+on serverless. Whichever it is, it answers OpenAI-style chat requests, so nobody who asks an endpoint needs to know.
+Refuses to decide: a request names a profile, `pipeline.plan` works with it.
+
+    pytorch     AWS's prebuilt PyTorch image: TorchServe runs the four functions of the archive's code/inference.py
+    llama-cpp   AWS's own llama.cpp image: llama-server behind nginx; the archive holds nothing but the model
+    custom      an image built from inference/Dockerfile: inference/server.py; the archive holds nothing but the model
+
+Sources, by short name:
+    dlc         github.com/aws/deep-learning-containers: available images, support policy, the images' own scripts
+    sdk         PyPI sagemaker 2.257.7, image_uri_config/pytorch.json: the registry accounts
+    toolkit     github.com/aws/sagemaker-pytorch-inference-toolkit v2.0.14 and PyPI sagemaker-inference 1.9.2
+    llama.cpp   common/arg.cpp: every option has an environment variable; one that is not known is ignored
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from pipeline import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Code = Literal["sealift", "archive", "none"]
+"""What `code/` of the deployed archive holds: Sealift's inference code, what the upload brings, or nothing."""
+
+_ACCOUNT: Final = "763104351884"
+_ACCOUNTS: Final[Mapping[str, str]] = {
+    "af-south-1": "626614931356",
+    "ap-east-1": "871362719292",
+    "ap-east-2": "975050140332",
+    "ap-northeast-3": "364406365360",
+    "ap-south-2": "772153158452",
+    "ap-southeast-3": "907027046896",
+    "ap-southeast-4": "457447274322",
+    "ap-southeast-5": "550225433462",
+    "ap-southeast-6": "633930458069",
+    "ap-southeast-7": "590183813437",
+    "ca-west-1": "204538143572",
+    "cn-north-1": "727897471807",
+    "cn-northwest-1": "727897471807",
+    "eu-central-2": "380420809688",
+    "eu-south-1": "692866216735",
+    "eu-south-2": "503227376785",
+    "il-central-1": "780543022126",
+    "me-central-1": "914824155844",
+    "me-south-1": "217643126080",
+    "mx-central-1": "637423239942",
+    "us-gov-east-1": "446045086412",
+    "us-gov-west-1": "442386744353",
+}
+"""Regions whose images lie in a registry of their own (sdk)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,27 +63,58 @@ class Profile:
     """What is particular to one family of images."""
 
     name: str
-    account: str
-    repository: str
+    repository: str | None
+    """AWS's repository; None where the image is the user's own and has to be named."""
     tag: str
-    needs_code: bool
-    """Whether the archive must carry `code/inference.py`."""
-    environment: dict[str, str] = field(default_factory=dict)
+    carries_code: bool
+    """Whether the archive carries `code/` with the inference code and its runtime."""
+    runs_archive_code: bool
+    """Whether the image runs the code that an archive brings, where the stack allows that."""
+    settings: Mapping[str, str]
+    """The inference settings that the image understands, each with its environment variable."""
+    requests: tuple[str, ...]
+    """The fields that a request may ask with; all of them answer in OpenAI's form."""
+    serving: fit.Serving
+    """What the server occupies beside the model, and how long it takes to start."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    honest_ping: bool = True
+    """Whether /ping says 200 only when the model answers; otherwise only the smoke test tells."""
     end_of_support: date | None = None
-    note: str = ""
+    alternative: str | None = None
+    """The profile to take instead when the support has ended."""
+    limits: tuple[str, ...] = ()
+    """What is known against it on serverless."""
 
-    def image_uri(self, region: str) -> str:
-        """Return the image's URI in a region."""
+    def image_uri(self, region: str) -> str | None:
+        """Return the image's URI in a region; None when only the user knows it."""
+        if self.repository is None:
+            return None
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        return f"{self.account}.dkr.ecr.{region}.{suffix}/{self.repository}:{self.tag}"
+        account = _ACCOUNTS.get(region, _ACCOUNT)
+        return f"{account}.dkr.ecr.{region}.{suffix}/{self.repository}:{self.tag}"
+
+    def code(self, whose: str) -> Code:
+        """Return what goes into `code/` when a request asks for whose inference code it wants."""
+        if whose == "archive":
+            return "archive"
+        return "sealift" if self.carries_code else "none"
 
 
-PYTORCH = Profile(
+_OURS: Final[Mapping[str, str]] = {
+    name: f"SEALIFT_{name.upper()}"
+    for name in ("n_ctx", "n_batch", "n_threads", "max_tokens", "temperature", "top_p")
+}
+_ANY_FORM: Final = ("messages", "prompt", "inputs")
+
+PYTORCH: Final = Profile(
     name="pytorch",
-    account="763104351884",
     repository="pytorch-inference",
     tag="2.0.0-cpu-py310-ubuntu20.04-sagemaker",
-    needs_code=True,
+    carries_code=True,
+    runs_archive_code=True,
+    settings=_OURS,
+    requests=_ANY_FORM,
+    serving=fit.PREBUILT,
     environment={
         "SAGEMAKER_PROGRAM": "inference.py",
         # TorchServe starts one worker, and so one copy of the model, per CPU unless both of these say one:
@@ -45,17 +124,82 @@ PYTORCH = Profile(
         # This bounds the loading of the model too; at the default of 60 s a slow load starts over for ever.
         "SAGEMAKER_MODEL_SERVER_TIMEOUT": "300",
     },
+    honest_ping=False,
     end_of_support=date(2024, 3, 15),
-    note="AWS ended its support of PyTorch 2.0 images; they still run. /ping says 200 even when loading failed.",
+    alternative="llama-cpp",
 )
 
-DEFAULT = PYTORCH
+LLAMA_CPP: Final = Profile(
+    name="llama-cpp",
+    repository="llama-cpp",
+    tag="server-sagemaker-cpu-v1",
+    carries_code=False,
+    runs_archive_code=False,
+    # SM_LLAMA_CPP_X_Y becomes the option --x-y (dlc: sagemaker_entrypoint.sh).
+    settings={
+        "n_ctx": "SM_LLAMA_CPP_CTX_SIZE",
+        "n_batch": "SM_LLAMA_CPP_BATCH_SIZE",
+        "n_threads": "SM_LLAMA_CPP_THREADS",
+        "max_tokens": "SM_LLAMA_CPP_N_PREDICT",
+        "temperature": "SM_LLAMA_CPP_TEMP",
+        "top_p": "SM_LLAMA_CPP_TOP_P",
+    },
+    requests=("messages",),
+    serving=fit.LLAMA_SERVER,
+    environment={
+        # One request at a time: by default llama-server keeps four, and memory for saved prompts beside them.
+        "SM_LLAMA_CPP_PARALLEL": "1",
+        "SM_LLAMA_CPP_CACHE_RAM": "0",
+        # Read, not mapped, as the fit assumes. A variable, because an option that an image does not know ends it.
+        "LLAMA_ARG_LOAD_MODE": "none",
+    },
+    end_of_support=date(2027, 8, 21),
+    limits=(
+        "AWS documents it for instances only; on serverless it has not been tried",
+        "its entry point writes /etc/nginx/conf.d, which serverless may refuse: derive an image that may write there",
+    ),
+)
 
-_PREFIX = "SEALIFT_"
+CUSTOM: Final = Profile(
+    name="custom",
+    repository=None,
+    tag="",
+    carries_code=False,
+    runs_archive_code=True,
+    settings=_OURS,
+    requests=_ANY_FORM,
+    serving=fit.OWN_SERVER,
+    limits=("the image must lie in a registry of the endpoint's own account and region",),
+)
+
+PROFILES: Final[Mapping[str, Profile]] = {profile.name: profile for profile in (PYTORCH, LLAMA_CPP, CUSTOM)}
+DEFAULT: Final = PYTORCH
 
 
-def environment(profile: Profile, inference: dict[str, Any]) -> dict[str, str]:
-    """Return the container's Environment: the profile's own, and the inference settings as SEALIFT_* variables."""
-    settings = {_PREFIX + name.upper(): format(value, "g") if isinstance(value, float) else str(value)
-                for name, value in sorted(inference.items())}  # fmt: skip
+def environment(profile: Profile, inference: Mapping[str, Any]) -> dict[str, str]:
+    """Return the container's Environment: the profile's own, and the inference settings under its names for them."""
+    settings = {
+        profile.settings[name]: format(value, "g") if isinstance(value, float) else str(value)
+        for name, value in sorted(inference.items())
+    }
     return {**profile.environment, **settings}
+
+
+def notes(profile: Profile, today: date) -> list[str]:
+    """Return what a person who takes this profile should know: an ended support first, then what is against it."""
+    told = []
+    if profile.end_of_support is not None and profile.end_of_support < today:
+        instead = f"; 'container': {profile.alternative!r} is supported" if _supported(profile, today) else ""
+        told.append(
+            f"AWS's support of the {profile.name!r} image ended on {profile.end_of_support}: it still runs, and gets "
+            f"no fixes{instead}"
+        )
+    return [*told, *(f"container {profile.name!r}: {limit}" for limit in profile.limits)]
+
+
+def _supported(profile: Profile, today: date) -> bool:
+    """Tell whether the alternative's own support still runs."""
+    if profile.alternative is None:
+        return False
+    until = PROFILES[profile.alternative].end_of_support
+    return until is None or until >= today

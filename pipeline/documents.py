@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from pipeline import limits, naming
+from pipeline import containers, limits, naming
 from pipeline.archive.rules import Rules
 from pipeline.errors import InvalidInput, Problem
 from pipeline.schema import (
@@ -39,7 +39,7 @@ SIDECAR = "deployment.json"
 
 OWN_CODE = "sealift"
 ARCHIVE_CODE = "archive"
-"""Whose inference code the endpoint runs."""
+"""Whose inference code the endpoint runs, where the container is one that takes code from the archive."""
 
 _ARN = r"arn:aws[a-z-]*:"
 
@@ -131,12 +131,17 @@ _TUNABLE: dict[str, Field] = {
         "seconds that one answer may take; SageMaker itself ends every serverless call at 60",
         default=60,
     ),
+    "container": Field(
+        OneOf(tuple(containers.PROFILES)),
+        "what serves the model: AWS's prebuilt PyTorch image, AWS's llama.cpp image, or an image of your own",
+        default=containers.DEFAULT.name,
+    ),
     "image_uri": Field(
         Text(
             "an ECR image URI with a tag or digest",
             r"[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+[:@].+",
         ),
-        "the container image; the prebuilt PyTorch image when absent",
+        "the container image; the container's own image of the region when absent",
     ),
     "execution_role_arn": Field(
         Text("the ARN of an IAM role", _ARN + r"iam::[0-9]{12}:role/.+"),
@@ -171,8 +176,10 @@ class StackDefaults(TypedDict):
     execution_role_arn: str
     account_id: str
     region: str
+    container: str
+    """The profile of deployments that name none."""
     image_uri: str
-    """Empty: the prebuilt image of the region."""
+    """Empty: the container's own image of the region. It belongs to `container`, and to no other profile."""
     consumer_function_name: str
     """Empty: no consumer unless the request names one."""
     artifact_bucket: str
@@ -279,7 +286,7 @@ def archive_rules(code: str, *, mend: bool = False) -> Rules:
     """Return what an archive must be like: only one that runs its own code must bring any.
 
     Args:
-        code: whose code the endpoint runs, as in a request.
+        code: whose code the endpoint runs, as in a request, or what `code/` will hold.
         mend: whether a model in a directory is moved to the root.
     """
     return Rules(code_required=code == ARCHIVE_CODE, zip_deployable=True, mend=mend)
@@ -336,6 +343,8 @@ def request(document: Any, sidecar: Any, defaults: StackDefaults) -> dict[str, A
         raise InvalidInput("the stack's defaults", left)
     for name, check in (("inference", INFERENCE), ("smoke_test", SMOKE_TEST)):
         parsed[name] = _filled(check, parsed[name])
+    if parsed["container"] == defaults["container"]:
+        parsed["image_uri"] = parsed["image_uri"] or defaults["image_uri"] or None
     parsed["service"] = parsed["service"] or naming.service_from_key(parsed["archive"]["key"])
     problems.extend(_whole(parsed, defaults))
     if problems:
@@ -344,9 +353,10 @@ def request(document: Any, sidecar: Any, defaults: StackDefaults) -> dict[str, A
 
 
 def _stack_part(defaults: StackDefaults) -> dict[str, Any]:
-    part: dict[str, Any] = {"execution_role_arn": defaults["execution_role_arn"]}
-    if defaults["image_uri"]:
-        part["image_uri"] = defaults["image_uri"]
+    part: dict[str, Any] = {
+        "execution_role_arn": defaults["execution_role_arn"],
+        "container": defaults["container"],
+    }
     if defaults["consumer_function_name"]:
         part["consumer"] = {"function_name": defaults["consumer_function_name"]}
     return part
@@ -402,8 +412,29 @@ def _whole(parsed: dict[str, Any], defaults: StackDefaults) -> list[Problem]:
                 "leave 'code' out, or deploy the stack with AllowArchiveCode=true",
             )
         )
+    profile = containers.PROFILES[parsed["container"]]
+    if parsed["code"] == ARCHIVE_CODE and not profile.runs_archive_code:
+        problems.append(
+            Problem(
+                "CodeNotRun",
+                f"code is 'archive', container is {profile.name!r}, which runs no code from an archive",
+                "a container that does: "
+                + ", ".join(repr(one.name) for one in containers.PROFILES.values() if one.runs_archive_code),
+                "leave 'code' out, or change 'container'",
+            )
+        )
     image = parsed["image_uri"]
     region = defaults["region"]
+    if not image and profile.repository is None:
+        problems.append(
+            Problem(
+                "NoImage",
+                f"container is {profile.name!r}, and no 'image_uri'",
+                "the URI of your image",
+                "build inference/Dockerfile, push it to an ECR repository of this account, and name it in "
+                "'image_uri' or in the stack's parameter ImageUri",
+            )
+        )
     if image and not re.search(rf"\.ecr\.{re.escape(region)}\.", image):
         problems.append(
             Problem(

@@ -19,10 +19,38 @@ from pipeline.limits import GiB, MiB
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SERVER: Final = Line(
-    "server",
-    682 * MiB,
-    "measured in the prebuilt image: entry point 232 MB + Java 200 MB + Python worker 250 MB",
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What serves the model, as far as a fit depends on it."""
+
+    memory: Line
+    """Resident beside what llama.cpp occupies."""
+    startup_s: float
+    """Seconds from its start to its first answer, without the loading of a model."""
+    how: str
+
+
+PREBUILT: Final = Serving(
+    Line(
+        "server",
+        682 * MiB,
+        "measured in the prebuilt image: entry point 232 MB + Java 200 MB + Python worker 250 MB",
+    ),
+    5.0,
+    "measured: 4.4 to 6.2 s in the prebuilt image",
+)
+OWN_SERVER: Final = Serving(
+    Line(
+        "server", 44 * MiB, "measured: Python with numpy and inference/server.py 37 MB, and a request's body"
+    ),
+    1.5,
+    "inference/server.py",
+)
+LLAMA_SERVER: Final = Serving(
+    Line("server", 44 * MiB, "llama-server"),
+    1.0,
+    "llama-server",
 )
 RESERVE: Final = 0.03
 """Of the sum of the lines: what benchmarks/bench_fit.py lets a measured model exceed its prediction by."""
@@ -46,8 +74,6 @@ DOWNLOAD: Final = Rate(80_000_000, "observed: 2.95 GB in 37 s into a serverless 
 EXTRACT_STORED: Final = Rate(150_000_000, "measured: 1.2 GB of stored blocks with GNU tar, 7.8 s")
 EXTRACT_DEFLATED: Final = Rate(94_000_000, "measured: 1.2 GB deflated with gzip -6, with GNU tar, 12.4 s")
 LOAD: Final = Rate(250_000_000, "measured: 668 MB from a cold disk, 2.5 s")
-SERVER_S: Final = 5.0
-"""From the start of the prebuilt image's server to its first answer without a model: measured 4.4 to 6.2 s."""
 
 BITS_PER_WEIGHT: Final = {
     "F16": 16.0005,
@@ -117,6 +143,7 @@ class Demand:
     extracted_bytes: int
     n_ctx: int
     n_batch: int
+    serving: Serving = PREBUILT
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,9 +265,17 @@ class Decision:
     alternatives: tuple[Alternative, ...] = ()
 
 
-def fit(shape: Shape, *, archive_bytes: int, extracted_bytes: int, n_ctx: int, n_batch: int) -> Fit:
-    """Return what the model needs with these settings."""
-    return _fit(Demand(shape, archive_bytes, extracted_bytes, n_ctx, n_batch))
+def fit(
+    shape: Shape,
+    *,
+    archive_bytes: int,
+    extracted_bytes: int,
+    n_ctx: int,
+    n_batch: int,
+    serving: Serving = PREBUILT,
+) -> Fit:
+    """Return what the model needs with these settings, served by this."""
+    return _fit(Demand(shape, archive_bytes, extracted_bytes, n_ctx, n_batch, serving))
 
 
 def decide(needed: Fit, *, asked_mb: int | None, quota_mb: int) -> Decision:
@@ -281,7 +316,7 @@ def _fit(demand: Demand) -> Fit:
 
 
 def _memory(demand: Demand) -> tuple[Line, ...]:
-    lines = (*footprint(demand.shape, n_ctx=demand.n_ctx, n_batch=demand.n_batch), SERVER)
+    lines = (*footprint(demand.shape, n_ctx=demand.n_ctx, n_batch=demand.n_batch), demand.serving.memory)
     reserve = round(RESERVE * sum(line.bytes for line in lines))
     return (
         *lines,
@@ -302,7 +337,7 @@ def _startup(demand: Demand) -> tuple[Stage, ...]:
     return (
         _stage("download", demand.archive_bytes, DOWNLOAD),
         _stage("extraction", demand.extracted_bytes, EXTRACT_STORED if stored else EXTRACT_DEFLATED),
-        Stage("server", SERVER_S, "measured: 4.4 to 6.2 s in the prebuilt image"),
+        Stage("server", demand.serving.startup_s, demand.serving.how),
         _stage("load", demand.shape.tensor_bytes, LOAD),
     )
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from pipeline import containers, fit, limits, naming
 from pipeline.footprint import Shape
+
+if TYPE_CHECKING:
+    from datetime import date
 
 TAG_SERVICE = "sealift:service"
 TAG_EXECUTION = "sealift:execution"
@@ -72,6 +75,8 @@ class Facts:
     execution: str
     """The execution's ARN; what it makes is tagged with it."""
     region: str
+    today: date
+    """What the support of images is compared with."""
 
 
 def plan(facts: Facts) -> Plan:
@@ -81,8 +86,10 @@ def plan(facts: Facts) -> Plan:
         ModelDoesNotFit: when no allowed memory size holds the model.
     """
     request, archive = facts.request, facts.archive
-    profile = containers.DEFAULT
+    profile = containers.PROFILES[request["container"]]
     image = request["image_uri"] or profile.image_uri(facts.region)
+    if image is None:  # documents.request refuses it; this is for the type checker and the impossible
+        raise AssertionError(f"{profile.name}: no image")
     inference = _inference(request["inference"], facts.model)
     needed = needs(request, archive, facts.model)
     memory_mb = fit.choose_memory(
@@ -137,7 +144,7 @@ def plan(facts: Facts) -> Plan:
             "timeout_s": min(request["timeout_s"], limits.INVOCATION_S.value),
         },
         consumer=request["consumer"],
-        notes=[*notes(request, facts.model), *needed.warnings],
+        notes=[*notes(request, facts.model, facts.today), *needed.warnings],
     )
 
 
@@ -156,6 +163,7 @@ def needs(request: dict[str, Any], archive: dict[str, Any], model: dict[str, Any
         extracted_bytes=archive["extracted_bytes"],
         n_ctx=inference["n_ctx"],
         n_batch=inference["n_batch"],
+        serving=containers.PROFILES[request["container"]].serving,
     )
 
 
@@ -165,8 +173,8 @@ def _inference(asked: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
     return {**asked, "n_ctx": min(asked["n_ctx"], trained) if trained else asked["n_ctx"]}
 
 
-def notes(request: dict[str, Any], model: dict[str, Any]) -> list[str]:
-    """Return what of the request will be otherwise than asked for, and why."""
+def notes(request: dict[str, Any], model: dict[str, Any], today: date) -> list[str]:
+    """Return what of the request will be otherwise than asked for, and why, and what its container lacks."""
     inference = _inference(request["inference"], model)
     notes = []
     if request["timeout_s"] > limits.INVOCATION_S.value:
@@ -178,7 +186,7 @@ def notes(request: dict[str, Any], model: dict[str, Any]) -> list[str]:
         notes.append(
             f"n_ctx {request['inference']['n_ctx']} was asked for; the model was trained for {inference['n_ctx']}"
         )
-    return notes
+    return [*notes, *containers.notes(containers.PROFILES[request["container"]], today)]
 
 
 def _tags(facts: Facts) -> list[dict[str, str]]:

@@ -6,6 +6,10 @@ In a checkout they lie at the top; in an installed wheel, below `pipeline/data`.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.containers import Code
 
 _HERE = Path(__file__).resolve().parent
 _TOP = _HERE.parent
@@ -45,6 +49,13 @@ def code() -> dict[str, Path]:
 def code_contents() -> dict[str, bytes]:
     """Return the same with the files' contents."""
     return {name: path.read_bytes() for name, path in code().items()}
+
+
+def code_for(kind: Code) -> dict[str, bytes] | None:
+    """Return what `code/` must hold, by archive path; None for the code that the archive brings."""
+    if kind == "archive":
+        return None
+    return code_contents() if kind == "sealift" else {}
 
 
 def _either(checkout: Path, installed: Path) -> Path:

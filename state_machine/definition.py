@@ -37,6 +37,7 @@ DEFAULTS = {
     "execution_role_arn": "${EndpointRoleArn}",
     "account_id": "${AccountId}",
     "region": "${Region}",
+    "container": "${Container}",
     "image_uri": "${ImageUri}",
     "consumer_function_name": "${ConsumerFunctionName}",
     "artifact_bucket": "${ArtifactBucketName}",
@@ -175,6 +176,7 @@ def _forward() -> list[LambdaTask]:
             {
                 "check_archive.$": "$.check_archive",
                 "execution.$": "$$.Execution.Id",
+                "started.$": "$$.Execution.StartTime",
                 "defaults": DEFAULTS,
             },
             result=plan.Plan,

@@ -38,7 +38,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         clients.s3,
         source,
         report,
-        resources.code_contents() if planned["code"] == documents.OWN_CODE else None,
+        resources.code_for(planned["code"]),
         bucket=planned["bucket"],
         rules=documents.archive_rules(planned["code"], mend=planned["mend"]),
         mend=planned["mend"],

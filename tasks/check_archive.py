@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, documents, naming, resources
+from pipeline import aws, containers, documents, naming, resources
 from pipeline.archive import assembly, record
 from pipeline.archive.acceptance import check
 from pipeline.archive.sources import S3Source
@@ -63,7 +63,8 @@ def _assembly(
     report: ArchiveReport, request: dict[str, Any], bucket: str, clients: Clients
 ) -> dict[str, Any]:
     """Return how the archive becomes what is deployed, and write down what AssembleArchive needs for it."""
-    code = resources.code_contents() if request["code"] == documents.OWN_CODE else None
+    kind = containers.PROFILES[request["container"]].code(request["code"])
+    code = resources.code_for(kind)
     choice = assembly.choose(report, code, mend=request["mend"])
     target = assembly.destination(choice, report, code, bucket=bucket, mend=request["mend"])
     key = f"records/{naming.digest([report.name, report.identity], 40)}.json"
@@ -71,7 +72,7 @@ def _assembly(
     return {
         "way": choice.way,
         "reason": choice.reason,
-        "code": request["code"],
+        "code": kind,
         "mend": request["mend"],
         "bucket": bucket,
         "key": target.key,

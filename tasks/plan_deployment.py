@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -28,6 +29,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         assembly=checked["assembly"],
         execution=event["execution"],
         region=event["defaults"]["region"],
+        today=date.fromisoformat(event["started"][:10]),
     )
     if facts.request["consumer"] is not None:
         _see_consumer(facts.request["consumer"], clients)

@@ -40,6 +40,7 @@ class Arguments(argparse.Namespace):
     n_ctx: int | None
     memory_mb: int | None
     mend: bool
+    container: str
 
 
 def _pack(arguments: Arguments) -> int:
@@ -112,6 +113,12 @@ def parser() -> argparse.ArgumentParser:
         "plan", help="say whether a model fits an endpoint, of which size, and if not, what would"
     )
     plan.add_argument("archive", metavar="ARCHIVE", help="a file or s3://bucket/key; a bare GGUF will do")
+    plan.add_argument(
+        "--container",
+        choices=("pytorch", "llama-cpp", "custom"),
+        default="pytorch",
+        help="what serves the model, and so how much memory is left for it (default: pytorch)",
+    )
     plan.add_argument("--n-ctx", type=int, metavar="N", help="context length in tokens (default: 2048)")
     plan.add_argument(
         "--memory-mb",

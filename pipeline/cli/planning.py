@@ -12,11 +12,12 @@ import shutil
 import sys
 import textwrap
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import documents, fit, limits, naming
+from pipeline import containers, documents, fit, limits, naming
 from pipeline import plan as planned
 from pipeline.archive import acceptance
 from pipeline.archive.inspect import inspect
@@ -28,6 +29,8 @@ from pipeline.errors import ArchiveNotFound, InvalidInput, Problem
 from pipeline.limits import MiB
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from pipeline.archive.report import ArchiveReport
     from pipeline.archive.sources import Source
     from pipeline.cli import Arguments
@@ -43,12 +46,15 @@ _NO_STACK: Final[StackDefaults] = {
     "execution_role_arn": "arn:aws:iam::000000000000:role/sealift-endpoint",
     "account_id": "000000000000",
     "region": "us-east-1",
+    "container": containers.DEFAULT.name,
     "image_uri": "",
     "consumer_function_name": "",
     "artifact_bucket": "artifacts",
     "allow_archive_code": "true",
 }
 """What the sizes do not depend on."""
+_OWN_IMAGE: Final = "000000000000.dkr.ecr.us-east-1.amazonaws.com/image:tag"
+"""Stands for the image of the stack, which the sizes do not depend on either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +109,9 @@ def plan(arguments: Arguments) -> int:
     with translated():
         source = source_of(arguments.archive)
         document = _document(source, arguments.n_ctx, arguments.memory_mb)
-        made = judge(source, documents.request(document, _sidecar(source), _NO_STACK))
+        stack: StackDefaults = {**_NO_STACK, "container": arguments.container, "image_uri": _OWN_IMAGE}
+        today = datetime.now(UTC).date()
+        made = judge(source, documents.request(document, _sidecar(source), stack), today)
     seconds = monotonic() - begun
     if arguments.json:
         print(json.dumps({**made.to_json(), "seconds": round(seconds, 3)}, indent=2))
@@ -112,7 +120,7 @@ def plan(arguments: Arguments) -> int:
     return 0 if made.fits else 1
 
 
-def judge(source: Source, request: dict[str, Any]) -> Plan:
+def judge(source: Source, request: dict[str, Any], today: date) -> Plan:
     """Return the plan for an archive, from its first megabytes."""
     rules = documents.archive_rules(request["code"], mend=request["mend"])
     report = acceptance.misnamed(inspect(source, rules=rules))
@@ -128,7 +136,9 @@ def judge(source: Source, request: dict[str, Any]) -> Plan:
     archive = {"size": report.size, "extracted_bytes": extracted}
     needed = planned.needs(request, archive, model)
     decision = fit.decide(needed, asked_mb=request["memory_mb"], quota_mb=limits.MEMORY_QUOTA_MB.value)
-    return Plan(report, request, needed, decision, (*notes, *planned.notes(request, model), *needed.warnings))
+    return Plan(
+        report, request, needed, decision, (*notes, *planned.notes(request, model, today), *needed.warnings)
+    )
 
 
 def _whole(report: ArchiveReport, header: GGUFHeader) -> tuple[dict[str, Any], int, tuple[str, ...]]:

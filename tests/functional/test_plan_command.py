@@ -6,6 +6,7 @@ import json
 import struct
 import tarfile
 from dataclasses import replace
+from datetime import date
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -224,6 +225,7 @@ def test_an_object_is_planned_as_the_workflow_plans_it(
         "execution_role_arn": "arn:aws:iam::123456789012:role/sealift-endpoint",
         "account_id": "123456789012",
         "region": "us-east-1",
+        "container": "pytorch",
         "image_uri": "",
         "consumer_function_name": "",
         "artifact_bucket": "artifacts",
@@ -245,6 +247,7 @@ def test_an_object_is_planned_as_the_workflow_plans_it(
             assembly={"bucket": "artifacts", "key": "archives/0a1b/model.tar.gz"},
             execution="arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour",
             region="us-east-1",
+            today=date(2024, 1, 2),
         )
     )
     assert status == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,6 +18,7 @@ DEFAULTS: StackDefaults = {
     "execution_role_arn": "arn:aws:iam::123456789012:role/sealift-endpoint",
     "account_id": "123456789012",
     "region": "us-east-1",
+    "container": "pytorch",
     "image_uri": "",
     "consumer_function_name": "",
     "artifact_bucket": "artifacts",
@@ -52,6 +54,9 @@ ARCHIVE = {
     "format": "tar.gz",
     "last_modified": "2026-01-02T03:04:05Z",
 }
+
+TODAY = date(2024, 1, 2)
+"""Before the support of any image ended."""
 
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour-0123456789abcdef"
 
@@ -115,6 +120,7 @@ def facts_with(request_with: Requests) -> FactsMaker:
             assembly={"bucket": "artifacts", "key": "archives/0a1b/model.tar.gz"},
             execution=EXECUTION,
             region="us-east-1",
+            today=TODAY,
         )
 
     return make

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import containers, documents, limits
-from pipeline.containers import PYTORCH
+from pipeline import containers, documents, limits, plan
+from pipeline.containers import CUSTOM, LLAMA_CPP, PROFILES, PYTORCH, Profile
+from pipeline.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from pipeline.documents import StackDefaults
+    from tests.unit.conftest import FactsMaker
+
+ARCHIVE = {"bucket": "uploads", "key": "models/harbour/model.tar.gz"}
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/own:1"
+EACH = pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+
+
+def settings_for(profile: Profile) -> dict[str, Any]:
+    """Return the fields of an input that asks for a profile."""
+    return {"container": profile.name, **({"image_uri": IMAGE} if profile is CUSTOM else {})}
+
+
+def problems_of(defaults: StackDefaults, **fields: Any) -> list[str]:
+    """Return the names of what is wrong with an input."""
+    with pytest.raises(InvalidInput) as refusal:
+        documents.request({"archive": ARCHIVE, **fields}, None, defaults)
+    return [problem.error for problem in refusal.value.problems]
 
 
 @pytest.mark.parametrize(
@@ -20,10 +43,16 @@ from pipeline.containers import PYTORCH
             id="us-east-1",
         ),
         pytest.param(
-            "cn-north-1",
-            "763104351884.dkr.ecr.cn-north-1.amazonaws.com.cn/"
+            "eu-south-1",
+            "692866216735.dkr.ecr.eu-south-1.amazonaws.com/"
             "pytorch-inference:2.0.0-cpu-py310-ubuntu20.04-sagemaker",
-            id="China has a domain of its own",
+            id="a region with a registry of its own",
+        ),
+        pytest.param(
+            "cn-north-1",
+            "727897471807.dkr.ecr.cn-north-1.amazonaws.com.cn/"
+            "pytorch-inference:2.0.0-cpu-py310-ubuntu20.04-sagemaker",
+            id="China has a domain and a registry of its own",
         ),
     ],
 )
@@ -64,16 +93,127 @@ def test_a_setting_becomes_a_variable(value: float, text: str) -> None:
     assert containers.environment(PYTORCH, {"top_p": value})["SEALIFT_TOP_P"] == text
 
 
-def test_the_environment_is_within_sagemakers_bounds() -> None:
+@EACH
+def test_the_environment_is_within_sagemakers_bounds(profile: Profile) -> None:
     """At most 100 entries, keys and values of at most 1024 characters; keys are identifiers."""
     settings = {name: field.default for name, field in documents.INFERENCE.fields.items()}
-    environment = containers.environment(PYTORCH, settings)
+    environment = containers.environment(profile, settings)
 
-    assert len(environment) == len(PYTORCH.environment) + len(settings) <= limits.ENVIRONMENT_ENTRIES.value
+    assert len(environment) == len(profile.environment) + len(settings) <= limits.ENVIRONMENT_ENTRIES.value
     assert all(name.isidentifier() and len(name) + len(value) < 1024 for name, value in environment.items())
 
 
-def test_the_support_that_ended_is_said() -> None:
-    """A profile past its date carries the date and a note."""
-    assert PYTORCH.end_of_support is not None
-    assert "support" in PYTORCH.note
+@EACH
+def test_every_profile_takes_every_setting(profile: Profile) -> None:
+    """A setting that an image would not hear of would be lost in silence."""
+    assert set(profile.settings) == set(documents.INFERENCE.fields)
+
+
+@EACH
+def test_every_profile_answers_chat_requests(profile: Profile) -> None:
+    """The smoke test asks with messages, so that it works with any of them."""
+    assert "messages" in profile.requests
+
+
+def test_the_llama_cpp_image_gets_its_own_options() -> None:
+    """SM_LLAMA_CPP_X_Y becomes the option --x-y; one request at a time, as the fit assumes."""
+    environment = containers.environment(LLAMA_CPP, {"n_ctx": 2048, "temperature": 0.7})
+
+    assert (environment["SM_LLAMA_CPP_CTX_SIZE"], environment["SM_LLAMA_CPP_TEMP"]) == ("2048", "0.7")
+    assert environment["SM_LLAMA_CPP_PARALLEL"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("profile", "whose", "code"),
+    [
+        pytest.param(PYTORCH, "sealift", "sealift", id="the prebuilt image needs code in the archive"),
+        pytest.param(LLAMA_CPP, "sealift", "none", id="llama-server is in the image"),
+        pytest.param(CUSTOM, "sealift", "none", id="so is our server"),
+        pytest.param(CUSTOM, "archive", "archive", id="which runs what an archive brings, if asked"),
+    ],
+)
+def test_what_goes_into_the_archive(profile: Profile, whose: str, code: str) -> None:
+    """A GGUF-only archive is enough where the image holds the server, and what else it brought is left out."""
+    assert profile.code(whose) == code
+
+
+# ----------------------------------------------------------------------- in a request
+
+
+@EACH
+def test_a_deployment_names_its_container(facts_with: FactsMaker, profile: Profile) -> None:
+    """Image and environment of the model are the profile's."""
+    made = plan.plan(facts_with(**settings_for(profile)))
+    container = made["requests"]["create_model"]["PrimaryContainer"]
+
+    assert container["Image"] == made["image_uri"] == (profile.image_uri("us-east-1") or IMAGE)
+    assert container["Environment"][profile.settings["n_ctx"]] == "2048"
+
+
+def test_a_smaller_server_leaves_more_room(facts_with: FactsMaker) -> None:
+    """A model that needs 2048 MB beside TorchServe may do with less beside our own server."""
+    prebuilt, custom = (plan.plan(facts_with(**settings_for(profile))) for profile in (PYTORCH, CUSTOM))
+
+    assert custom["fit"]["memory_bytes"] < prebuilt["fit"]["memory_bytes"]
+    assert custom["memory_mb"] <= prebuilt["memory_mb"]
+
+
+def test_an_image_of_your_own_has_to_be_named(defaults: StackDefaults) -> None:
+    """Nobody else knows where it lies."""
+    assert problems_of(defaults, container="custom") == ["NoImage"]
+
+
+def test_the_stacks_image_belongs_to_the_stacks_container(defaults: StackDefaults) -> None:
+    """A deployment with another container must not get it."""
+    defaults |= {"container": "custom", "image_uri": IMAGE}
+
+    asked = {name: documents.request({"archive": ARCHIVE, **fields}, None, defaults)
+             for name, fields in {"same": {}, "other": {"container": "pytorch"}}.items()}  # fmt: skip
+
+    assert {name: request["image_uri"] for name, request in asked.items()} == {"same": IMAGE, "other": None}
+
+
+def test_code_of_an_archive_goes_with_an_image_that_runs_it(defaults: StackDefaults) -> None:
+    """llama-server runs no Python: whoever asks for his own code there would wonder where it went."""
+    defaults["allow_archive_code"] = "true"
+
+    assert problems_of(defaults, container="llama-cpp", code="archive") == ["CodeNotRun"]
+
+
+# ----------------------------------------------------------------------- support
+
+
+def test_support_that_ended_is_said_with_what_to_take_instead(facts_with: FactsMaker) -> None:
+    """The default image is past its date; the plan says so, and names one that is not."""
+    (note,) = plan.plan(replace(facts_with(), today=date(2026, 1, 2)))["notes"]
+
+    assert "2024-03-15" in note
+    assert "'llama-cpp'" in note
+
+
+@pytest.mark.parametrize(
+    ("today", "told"),
+    [
+        pytest.param(date(2027, 8, 21), False, id="its last day"),
+        pytest.param(date(2027, 8, 22), True, id="the day after"),
+    ],
+)
+def test_support_lasts_until_the_end_of_its_last_day(today: date, *, told: bool) -> None:
+    """The date is the day on which it ends."""
+    assert any("ended" in note for note in containers.notes(LLAMA_CPP, today)) is told
+
+
+def test_an_alternative_that_is_past_its_own_date_is_not_recommended() -> None:
+    """Advice has a date too."""
+    (note,) = containers.notes(PYTORCH, date(2028, 1, 1))
+
+    assert "llama-cpp" not in note
+
+
+@EACH
+def test_what_is_known_against_a_profile_is_told(profile: Profile) -> None:
+    """Limits on serverless are part of the plan."""
+    told = containers.notes(profile, date(2024, 1, 1))
+
+    assert len(told) == len(profile.limits)
+    assert all(limit in note for limit, note in zip(profile.limits, told, strict=True))

@@ -27,6 +27,7 @@ DEFAULTS: documents.StackDefaults = {
     "execution_role_arn": "arn:aws:iam::123456789012:role/endpoint",
     "account_id": "123456789012",
     "region": "us-east-1",
+    "container": "pytorch",
     "image_uri": "",
     "consumer_function_name": "",
     "artifact_bucket": "artifacts",

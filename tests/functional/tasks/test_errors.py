@@ -36,6 +36,7 @@ DEFAULTS = {
     "execution_role_arn": "arn:aws:iam::123456789012:role/endpoint",
     "account_id": "123456789012",
     "region": "us-east-1",
+    "container": "pytorch",
     "image_uri": "",
     "consumer_function_name": "",
     "artifact_bucket": "artifacts",
@@ -63,6 +64,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         {
             "check_archive": {"request": {"consumer": CONSUMER}, "archive": {}, "model": {}, "assembly": {}},
             "execution": "arn:e",
+            "started": "2024-01-02T03:04:05.678Z",
             "defaults": DEFAULTS,
         },
     ),

@@ -23,6 +23,7 @@ DEFAULTS = {
     "execution_role_arn": "arn:aws:iam::123456789012:role/endpoint",
     "account_id": "123456789012",
     "region": "us-east-1",
+    "container": "pytorch",
     "image_uri": "",
     "consumer_function_name": "",
     "artifact_bucket": "artifacts",
@@ -42,7 +43,14 @@ def checked(do: Task, buckets: Clients, good_archive: bytes) -> dict[str, Any]:
 
 def planned(do: Task, clients: Any, checked: dict[str, Any]) -> dict[str, Any]:
     """Run the task."""
-    return do("PlanDeployment", clients, check_archive=checked, execution=EXECUTION, defaults=DEFAULTS)
+    return do(
+        "PlanDeployment",
+        clients,
+        check_archive=checked,
+        execution=EXECUTION,
+        started="2024-01-02T03:04:05.678Z",
+        defaults=DEFAULTS,
+    )
 
 
 def test_a_checked_archive_gets_a_plan(do: Task, script: Script, checked: dict[str, Any]) -> None:

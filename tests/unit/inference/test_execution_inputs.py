@@ -19,6 +19,7 @@ DEFAULTS: documents.StackDefaults = {
     "execution_role_arn": "arn:aws:iam::123456789012:role/sealift-endpoint",
     "account_id": "123456789012",
     "region": "us-east-1",
+    "container": "pytorch",
     "image_uri": "",
     "consumer_function_name": "",
 }
