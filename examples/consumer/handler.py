@@ -17,7 +17,8 @@ from botocore.exceptions import ClientError
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
 
-REQUEST_FIELDS = ("prompt", "messages", "max_tokens", "temperature", "top_p", "stop", "seed")
+OPTIONS = ("max_tokens", "temperature", "top_p", "stop", "seed")
+"""Fields of an event that go to the endpoint as they are."""
 
 CONFIG = Config(
     connect_timeout=5,
@@ -50,11 +51,14 @@ def ask(client: SageMakerRuntimeClient, endpoint_name: str, event: dict[str, Any
     Raises:
         ConsumerError: when the event asks nothing, or the model refuses the request or fails.
     """
-    request = {name: event[name] for name in REQUEST_FIELDS if event.get(name) is not None}
-    if ("prompt" in request) == ("messages" in request):
+    prompt, messages = event.get("prompt"), event.get("messages")
+    if (prompt is None) == (messages is None):
         raise ConsumerError(
             f"the event has the fields {sorted(event)}; wanted either 'prompt' or 'messages' among them"
         )
+    # A prompt is sent as a message too: that is the one form that every container answers.
+    request: dict[str, Any] = {"messages": messages or [{"role": "user", "content": prompt}]}
+    request |= {name: event[name] for name in OPTIONS if event.get(name) is not None}
     try:
         response = client.invoke_endpoint(
             EndpointName=endpoint_name,

@@ -54,10 +54,12 @@ def choose(report: ArchiveReport, code: Mapping[str, bytes] | None, *, mend: boo
     there = {m.path: m.sha256 for m in report.members if m.kind == "file" and m.path.split("/")[0] == "code"}
     wanted = {path: hashlib.sha256(content).hexdigest() for path, content in code.items()}
     if report.format == "tar.gz" and there == wanted:
-        return Choice("copy", "it holds this code already")
+        return Choice("copy", "it holds this code already" if wanted else "the container needs no code in it")
     reason = obstacle(report)
     if reason is not None:
         return Choice("transcode", reason)
+    if not wanted:
+        return Choice("splice", "its code is left out: the container brings its own")
     return Choice("splice", "its older code is replaced" if there else "it holds no code")
 
 

@@ -417,6 +417,37 @@ def test_older_code_of_ours_is_replaced(client: S3Client, tmp_path: Path) -> Non
         old = packed(tmp_path, LARGE, {"code/other.py": b"again\n"})
 
 
+@pytest.mark.parametrize(
+    ("key", "make", "way"),
+    [
+        pytest.param(KEY, "packed", "splice", id="an archive of ours"),
+        pytest.param(KEY, "foreign", "transcode", id="foreign code"),
+        pytest.param(KEY, "bare", "copy", id="just a model"),
+        pytest.param("m.zip", "zip", "transcode", id="zip"),
+    ],
+)
+def test_code_is_left_out_where_the_image_brings_its_own(
+    client: S3Client, tmp_path: Path, key: str, make: str, way: str
+) -> None:
+    """A GGUF-only archive comes out, whatever the upload held beside the model; and it can get code again."""
+    client.create_bucket(Bucket=ARTIFACTS)
+    data = {
+        "packed": lambda: packed(tmp_path, LARGE, {"code/inference.py": b"old\n"}),
+        "foreign": lambda: archive({"model.gguf": LARGE, "code/inference.py": b"theirs\n"}),
+        "bare": lambda: archive({"model.gguf": LARGE}),
+        "zip": lambda: zipped({"model.gguf": LARGE, "code/inference.py": b"theirs\n"}),
+    }[make]()
+
+    choice, written = assemble(client, *uploaded(client, data, key), {}, bucket=ARTIFACTS)
+
+    new = fetched(client, written)
+    assert (choice.way, contents(new)) == (way, {"model.gguf": LARGE})
+    report = verify(BytesSource(new), rules=Rules(code_required=False))
+    assert (report.verdict, report.gzip_members, report.code) == ("accepted", 1, False)
+    _, again = assembled(client, *uploaded(client, new))
+    assert contents(fetched(client, again)) == {**CODE, "model.gguf": LARGE}
+
+
 def test_what_was_spliced_can_be_spliced_again(client: S3Client) -> None:
     """A foreign archive becomes one of ours: its next code goes the same way."""
     _, first = assembled(client, *uploaded(client, archive({"model.gguf": LARGE, "LICENSE": b"free"})))

@@ -17,6 +17,7 @@ COMPLETION = {
     "choices": [{"index": 0, "text": " cargo", "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
 }
+QUESTION = [{"role": "user", "content": "What?"}]
 CHAT = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Cargo."}}]}
 
 
@@ -47,19 +48,17 @@ def _asked(event: dict[str, Any], sent: dict[str, Any], answer: bytes) -> dict[s
 
 
 def test_prompt_is_asked_and_the_text_returned() -> None:
-    """The event's known fields go to the endpoint, the rest of it stays here."""
+    """It goes as a message, which every container takes, with the known options; the rest of the event stays here."""
     event = {"prompt": "What?", "max_tokens": 5, "seed": None, "request_id": "r"}
 
-    answer = _asked(event, {"prompt": "What?", "max_tokens": 5}, json.dumps(COMPLETION).encode())
+    answer = _asked(event, {"messages": QUESTION, "max_tokens": 5}, json.dumps(COMPLETION).encode())
 
     assert answer == {"endpoint_name": "harbour-1", "answer": " cargo", "usage": COMPLETION["usage"]}
 
 
 def test_messages_are_asked_and_the_message_returned() -> None:
     """A chat is answered with the message's content; usage may be missing."""
-    messages = [{"role": "user", "content": "What?"}]
-
-    answer = _asked({"messages": messages}, {"messages": messages}, json.dumps(CHAT).encode())
+    answer = _asked({"messages": QUESTION}, {"messages": QUESTION}, json.dumps(CHAT).encode())
 
     assert answer == {"endpoint_name": "harbour-1", "answer": "Cargo.", "usage": None}
 
@@ -91,7 +90,7 @@ def test_event_that_asks_nothing_is_refused(event: dict[str, Any]) -> None:
 def test_answer_that_is_none_is_quoted(body: bytes) -> None:
     """What came instead of a completion is in the message."""
     with pytest.raises(ConsumerError, match=r"'harbour-1' answered .* wanted an OpenAI-style completion"):
-        _asked({"prompt": "a"}, {"prompt": "a"}, body)
+        _asked({"prompt": "What?"}, {"messages": QUESTION}, body)
 
 
 def test_refusal_of_the_model_is_passed_on() -> None:
