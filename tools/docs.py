@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline import diagnosis, errors, resources
+from pipeline import containers, diagnosis, errors, limits, resources
 
 TOP = Path(__file__).resolve().parents[1]
 DEMO = [
@@ -76,6 +76,22 @@ def failures() -> str:
     return "\n".join(rows)
 
 
+def profiles() -> str:
+    """List the containers with what tells them apart."""
+    rows = [
+        "| `container` | image | the archive holds | `/ping` | beside the model | support |",
+        "|---|---|---|---|---|---|",
+    ]
+    for profile in containers.PROFILES.values():
+        image = f"`{profile.repository}:{profile.tag}`" if profile.repository else "yours: `image_uri`"
+        holds = "the model and `code/`" if profile.carries_code else "the model"
+        ping = "honest" if profile.honest_ping else "200 even without a model"
+        memory = f"{profile.serving.memory.bytes // limits.MiB} MiB, {profile.serving.startup_s:g} s"
+        until = f"until {profile.end_of_support}" if profile.end_of_support else "your own"
+        rows.append(f"| `{profile.name}` | {image} | {holds} | {ping} | {memory} | {until} |")
+    return "\n".join(rows)
+
+
 def demo() -> str:
     """Run the demo and return what it prints."""
     done = subprocess.run(DEMO, cwd=TOP, capture_output=True, text=True, check=True, env=_environment())
@@ -98,7 +114,12 @@ def normal(text: str) -> str:
     return re.sub(r"\s+", "", text)
 
 
-PARTS: dict[str, Callable[[], str]] = {"workflow": workflow, "failures": failures, "demo": demo}
+PARTS: dict[str, Callable[[], str]] = {
+    "workflow": workflow,
+    "failures": failures,
+    "containers": profiles,
+    "demo": demo,
+}
 
 
 def rewritten(text: str, made: dict[str, str]) -> str:
