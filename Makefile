@@ -23,7 +23,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs lock format clean
+.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,15 +53,12 @@ $(VENV)/.ready: pyproject.toml $(VENV)/.packages
 
 # ------------------------------------------------------------------------------ use
 
-demo: $(DEMO)/model.tar.gz ## make a GGUF, pack it, deploy it on the local cloud, ask it
+demo: $(DEMO)/model.tar.gz ## pack a very small model, deploy it on the local cloud, ask it
 	$(BIN)/sealift local run $(DEMO)/model.tar.gz --input examples/demo.json
 
-$(DEMO)/model.tar.gz: $(DEMO)/demo.gguf $(wildcard inference/*.py inference/config.json)
-	$(BIN)/sealift pack $< --output $@
-
-$(DEMO)/demo.gguf: examples/tiny_gguf.py | $(VENV)/.ready
+$(DEMO)/model.tar.gz: examples/demo_model/sealift-demo.gguf $(wildcard inference/*.py inference/config.json) | $(VENV)/.ready
 	@mkdir -p $(@D)
-	$(BIN)/python $< $@
+	$(BIN)/sealift pack $< --output $@
 
 # ------------------------------------------------------------------------------ checks
 
@@ -124,6 +121,16 @@ package: $(VENV)/.ready ## lay out the Lambdas' code in .build/lambda, where `sa
 	  --platform manylinux2014_x86_64 --implementation cp --python-version 3.13 --only-binary :all: \
 	  -r requirements/lambda.lock
 	rm -rf .build/lambda/bin .build/lambda/*.dist-info
+
+demo-model: $(CACHE)/demo-model/.ready ## train the demo's model anew from examples/demo_model/corpus.txt (several minutes)
+	$(CACHE)/demo-model/venv/bin/python -m examples.demo_model.train
+
+# PyTorch is for this alone, so it stays out of the lock files and lives in an environment of its own.
+$(CACHE)/demo-model/.ready: | $(VENV)/.python
+	@mkdir -p $(@D)
+	@$(BIN)/python -m venv $(@D)/venv
+	@$(call shown,$(@D)/venv/bin/python -m pip install 'torch==2.13.0' 'gguf==0.19.0' 'numpy==2.4.6',torch,PyTorch)
+	@touch $@
 
 format: $(VENV)/.ready ## let ruff lay out the code
 	$(BIN)/ruff check --fix-only --quiet .

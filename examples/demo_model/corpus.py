@@ -39,9 +39,9 @@ _BEFORE: Final = (
 )  # fmt: skip
 _AFTER: Final = (" Please.", " Thanks.", " Thank you.", " I am new here.", " I am curious.", " Tell me.")
 _SMALL_WORDS: Final = frozenset(
-    "a an the is are do does did to of in on for can could would should please me you my your it its this that so "
-    "will what's there be with at one tell explain".split()
-)
+    ("a", "an", "the", "is", "are", "do", "does", "did", "to", "of", "in", "on", "for", "can", "could", "would", "me",
+     "should", "please", "you", "my", "your", "it", "its", "this", "that", "so", "will", "there", "be", "with", "tell")
+)  # fmt: skip
 _ASKING: Final = re.compile(
     r"(what|who|whom|which|how|why|when|where|is|are|do|does|did|can|could|may|will|would|should|has|have|am|must|in)"
     r"\b|.*\b(what is|what are|what)\b",
@@ -80,6 +80,10 @@ class Corpus:
     """With `{}` in the place of a thing."""
     things: list[str]
     """Things that the model does not know."""
+
+    def answers(self) -> list[str]:
+        """Return every answer once."""
+        return [intent.answer for intent in self.intents]
 
     def texts(self) -> Iterator[str]:
         """Yield every text in it once: answers, questions, held-out questions, passages."""
@@ -126,7 +130,9 @@ def read(path: Path = PATH) -> Corpus:
                     sentence(phrase.replace("{}", thing)) for thing in things for phrase in corpus.phrases
                 ]
         else:
-            raise CorpusError(f"line {number}: {kind!r}; wanted ==, A:, T:, Q:, H:, P:, N: or DEFINE: in its place")
+            raise CorpusError(
+                f"line {number}: {kind!r}; wanted ==, A:, T:, Q:, H:, P:, N: or DEFINE: in its place"
+            )
     _check(corpus)
     return corpus
 
@@ -158,7 +164,9 @@ def _check(corpus: Corpus) -> None:
         for question in (*intent.questions, *intent.held_out):
             owner = owners.setdefault(plain(question), intent.name)
             if owner != intent.name:
-                problems.append(f"{question!r} is asked for {owner!r} and {intent.name!r}; wanted one of them")
+                problems.append(
+                    f"{question!r} is asked for {owner!r} and {intent.name!r}; wanted one of them"
+                )
     if problems:
         raise CorpusError("\n".join(problems))
 
@@ -191,6 +199,8 @@ def varied(question: str, random: Random) -> str:
             question += random.choice(_AFTER)
     if random.random() < 0.12:
         question = _without_a_small_word(question, random)
+    if random.random() < 0.1:
+        question = _in_disorder(question, random)
     if random.random() < 0.08:
         question = _mistyped(question, random)
     if random.random() < 0.2:
@@ -207,6 +217,15 @@ def _without_a_small_word(question: str, random: Random) -> str:
         return question
     del words[random.choice(small)]
     return " ".join(words)
+
+
+def _in_disorder(question: str, random: Random) -> str:
+    """Return its words in another order: an answer must not hang on the order alone."""
+    words = question.rstrip(".?!").split()
+    if len(words) < 4:
+        return question
+    random.shuffle(words)
+    return " ".join(words) + question[-1:]
 
 
 def _mistyped(question: str, random: Random) -> str:

@@ -1,4 +1,4 @@
-"""The demo model's tokenizer: byte-pair encoding, learnt from the corpus, in the form that llama.cpp calls `llama` (SPM).
+"""The demo model's tokenizer: byte-pair encoding, learnt from the corpus, as llama.cpp's `llama` tokenizer does it.
 
 llama.cpp merges neighbours while their union is in the vocabulary, the highest score first, and spells what is left
 over in bytes. Here a text is cut into words first, each with the space before it; since no token reaches over such a
@@ -7,12 +7,15 @@ cut, both give the same tokens, which a test holds for every text of the corpus.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from examples.demo_model.corpus import Corpus
 
 SPECIAL: Final = ("<unk>", "<s>", "</s>", "<|system|>", "<|user|>", "<|assistant|>")
 UNK, BOS, EOS = range(3)
@@ -30,6 +33,7 @@ CHAT_TEMPLATE: Final = (
 _SPACE: Final = "\N{LOWER ONE EIGHTH BLOCK}"
 _PIECE: Final = re.compile(rf"{_SPACE}?[A-Za-z]+|{_SPACE}?\d|'[a-z]+|.", re.DOTALL)
 _BYTES: Final = 256
+_ANSWERS_WEIGH: Final = 20
 
 
 class Tokenizer:
@@ -37,12 +41,23 @@ class Tokenizer:
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
         self.vocabulary = list(vocabulary)
-        self._ids = {text: number for number, text in enumerate(vocabulary) if number >= len(SPECIAL) + _BYTES}
+        self._ids = {
+            text: number for number, text in enumerate(vocabulary) if number >= len(SPECIAL) + _BYTES
+        }
         self._pieces: dict[str, list[int]] = {}
 
     @classmethod
+    def of(cls, corpus: Corpus, size: int) -> Tokenizer:
+        """Return the tokenizer of a corpus, in which answers count more: they are what costs time."""
+        return cls.learnt([*corpus.texts(), *corpus.answers() * _ANSWERS_WEIGH], size)
+
+    @classmethod
     def learnt(cls, texts: Iterable[str], size: int) -> Tokenizer:
-        """Return a tokenizer of `size` tokens: special ones, bytes, characters, and the most frequent merges."""
+        """Return a tokenizer of `size` tokens: special ones, bytes, characters, and the most frequent merges.
+
+        Raises:
+            ValueError: when the texts do not give so many.
+        """
         words = Counter(piece for text in texts for piece in _cut(text))
         symbols = {word: list(word) for word in words}
         found = list(dict.fromkeys(sorted(character for word in words for character in word)))
@@ -52,10 +67,13 @@ class Tokenizer:
             pairs: Counter[tuple[str, str]] = Counter()
             for word, count in words.items():
                 parts = symbols[word]
-                for pair in zip(parts, parts[1:], strict=False):
+                for pair in itertools.pairwise(parts):
                     pairs[pair] += count
             if not pairs:
-                break
+                have = len(first) + len(merges) + len(found)
+                raise ValueError(
+                    f"the text gives {have} tokens; wanted {size}; ask for fewer, or give more text"
+                )
             # The text decides between equals, so that the same corpus gives the same tokens everywhere.
             left, right = max(pairs, key=lambda pair: (pairs[pair], pair))
             if left + right not in merges:
@@ -97,7 +115,7 @@ class Tokenizer:
             symbols = list(piece)
             while pairs := [
                 (self._ids[left + right], at)
-                for at, (left, right) in enumerate(zip(symbols, symbols[1:], strict=False))
+                for at, (left, right) in enumerate(itertools.pairwise(symbols))
                 if left + right in self._ids
             ]:
                 _, at = min(pairs)
