@@ -80,6 +80,8 @@ class Corpus:
     """With `{}` in the place of a thing."""
     things: list[str]
     """Things that the model does not know."""
+    strange: list[str]
+    """Phrases for them alone, with `{}` in their place."""
 
     def answers(self) -> list[str]:
         """Return every answer once."""
@@ -106,35 +108,38 @@ def read(path: Path = PATH) -> Corpus:
         CorpusError: for a line of no known kind, an intent without answer, questions or held-out questions, and a
             question that two intents claim.
     """
-    corpus = Corpus([], [], [], [])
+    corpus = Corpus([], [], [], [], [])
     for number, kind, text in _lines(path.read_text(encoding="utf-8")):
         if kind == "==":
             corpus.intents.append(Intent(text))
-        elif kind == "DEFINE:":
-            corpus.phrases += expanded(text)
+        elif kind in ("DEFINE:", "STRANGE:"):
+            (corpus.phrases if kind == "DEFINE:" else corpus.strange).extend(expanded(text))
         elif kind == "N:":
             corpus.things += [thing.strip() for thing in text.split("|")]
         elif kind == "P:":
             corpus.passages.append(text)
         elif kind in ("A:", "T:", "Q:", "H:") and corpus.intents:
-            intent = corpus.intents[-1]
-            if kind == "A:":
-                intent.answer = text
-            elif kind == "H:":
-                intent.held_out.append(text)
-            elif kind == "Q:":
-                intent.questions += map(sentence, expanded(text))
-            else:
-                things = expanded(text)
-                intent.questions += [
-                    sentence(phrase.replace("{}", thing)) for thing in things for phrase in corpus.phrases
-                ]
+            _add(corpus, kind, text)
         else:
             raise CorpusError(
-                f"line {number}: {kind!r}; wanted ==, A:, T:, Q:, H:, P:, N: or DEFINE: in its place"
+                f"line {number}: {kind!r}; wanted ==, A:, T:, Q:, H:, P:, N:, DEFINE: or STRANGE: in its place"
             )
     _check(corpus)
     return corpus
+
+
+def _add(corpus: Corpus, kind: str, text: str) -> None:
+    """Add a line to the last intent."""
+    intent = corpus.intents[-1]
+    if kind == "A:":
+        intent.answer = text
+    elif kind == "H:":
+        intent.held_out.append(text)
+    elif kind == "Q:":
+        intent.questions += map(sentence, expanded(text))
+    else:
+        phrases = itertools.product(expanded(text), corpus.phrases)
+        intent.questions += [sentence(phrase.replace("{}", thing)) for thing, phrase in phrases]
 
 
 def _lines(text: str) -> Iterator[tuple[int, str, str]]:
@@ -241,26 +246,34 @@ def _mistyped(question: str, random: Random) -> str:
 
 
 def question_for(corpus: Corpus, intent: Intent, random: Random) -> str:
-    """Return one question of an intent; for `UNKNOWN` half of them ask for a strange thing or an invented word."""
+    """Return one question of an intent; for `UNKNOWN` most of them ask for a strange thing or an invented word."""
     while plain(question := _drawn(corpus, intent, random)) in intent.kept_out:
         pass
     return question
 
 
 def _drawn(corpus: Corpus, intent: Intent, random: Random) -> str:
-    if intent.name != UNKNOWN or random.random() < 0.5:
+    if intent.name != UNKNOWN or random.random() < 0.35:
         return varied(random.choice(intent.questions), random)
-    thing = random.choice(corpus.things) if random.random() < 0.75 else invented(random)
-    article = random.choice(("a ", "the ", ""))
-    return varied(sentence(random.choice(corpus.phrases).replace("{}", article + thing)), random)
+    kind = random.random()
+    thing = random.choice(corpus.things) if kind < 0.6 else _sum(random) if kind > 0.95 else invented(random)
+    article = random.choice(("a ", "the ", "my ", "", ""))
+    phrase = random.choice(corpus.phrases if random.random() < 0.4 else corpus.strange)
+    return varied(sentence(phrase.replace("{}", article + thing)), random)
 
 
 def invented(random: Random) -> str:
-    """Return a word that does not exist: two or three syllables."""
-    return "".join(
+    """Return a word that does not exist, of two or three syllables; a third of them are names."""
+    word = "".join(
         random.choice(_CONSONANTS) + random.choice(_VOWELS) + random.choice(("", "", "n", "r", "st", "x"))
         for _ in range(random.choice((2, 2, 3)))
     )
+    return word.title() if random.random() < 0.33 else word
+
+
+def _sum(random: Random) -> str:
+    how = random.choice(("plus", "times", "minus", "+", "x", "divided by"))
+    return f"{random.randrange(100)} {how} {random.randrange(100)}"
 
 
 def conversation(corpus: Corpus, random: Random, turns: int) -> list[tuple[str, str]]:

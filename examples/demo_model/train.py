@@ -61,8 +61,8 @@ class Settings:
     width: int = 128
     heads: int = 4
     feed_forward: int = 320
-    dropout: float = 0.1
-    steps: int = 2000
+    dropout: float = 0.12
+    steps: int = 1900
     batch_tokens: int = 2400
     learning_rate: float = 4e-3
     weight_decay: float = 0.1
