@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MODEL = corpus.PATH.with_name("sealift-demo.gguf")
 SETTINGS = json.loads((corpus.PATH.parents[1] / "demo.json").read_text(encoding="utf-8"))
 LEAST_ACCURACY = 0.9
+LEAST_OF_UNSEEN = 0.85
 ANSWERS = {intent.name: intent.answer for intent in corpus.read().intents}
 
 
@@ -77,6 +78,17 @@ def test_questions_that_were_kept_out_of_training_are_understood(model: inferenc
     assert accuracy >= LEAST_ACCURACY, wrong
     # A question in a hundred may tip over: kernels of another CPU round otherwise than PyTorch.
     assert accuracy == pytest.approx(manifest["held_out_accuracy"], abs=0.02), wrong
+
+
+def test_questions_that_nothing_was_chosen_by_are_understood(model: inference.Model) -> None:
+    """Of questions that the corpus was not written with in mind, most get exactly their answer."""
+    lines = corpus.PATH.with_name("unseen.txt").read_text(encoding="utf-8").splitlines()
+    asked = [line.split(": ", 1) for line in lines if not line.startswith("#")]
+
+    wrong = [question for intent, question in asked if _asked(model, question) != ANSWERS[intent]]
+
+    assert len(asked) > 50
+    assert 1 - len(wrong) / len(asked) >= LEAST_OF_UNSEEN, wrong
 
 
 def test_every_answer_is_known_by_a_trained_question(model: inference.Model) -> None:
