@@ -260,7 +260,8 @@ def _text_logprobs(found: Generation, offset: int) -> dict[str, Any]:
         "tokens": tokens,
         "token_logprobs": [_log(choice.logprob) for choice in found.choices],
         "top_logprobs": [
-            {_readable(piece): _log(value) for piece, value in reversed(choice.top)} for choice in found.choices
+            {_readable(piece): _log(value) for piece, value in reversed(choice.top)}
+            for choice in found.choices
         ],
         "text_offset": [offset + sum(map(len, tokens[:n])) for n in range(len(tokens))],
     }

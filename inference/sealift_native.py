@@ -92,7 +92,9 @@ def _find_backends(llama_cpp: Any) -> None:
     if not library.ggml_backend_reg_count():
         library.ggml_backend_load_all_from_path(str(_ggml.libggml_base_path).encode())
     if not library.ggml_backend_reg_count():
-        raise LoadError(f"llama.cpp has no CPU backend in {str(_ggml.libggml_base_path)!r}; wanted libggml-cpu*.so")
+        raise LoadError(
+            f"llama.cpp has no CPU backend in {str(_ggml.libggml_base_path)!r}; wanted libggml-cpu*.so"
+        )
 
 
 class _Log:

@@ -49,7 +49,16 @@ class BadRequest(ToolkitError):  # type: ignore[misc]
 
 SEED = Range(0, 2**32 - 2)  # 2**32 - 1 is llama.cpp's "choose one"
 _ALIASES = {"max_completion_tokens": "max_tokens", "max_new_tokens": "max_tokens"}
-_OPTIONS = ("max_tokens", "temperature", "top_p", "stop", "seed", "response_format", "logprobs", "top_logprobs")
+_OPTIONS = (
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "stop",
+    "seed",
+    "response_format",
+    "logprobs",
+    "top_logprobs",
+)
 _SOURCES = ("prompt", "inputs", "messages")
 # What OpenAI clients send that changes nothing here: accepted with these values (None: with any text).
 _HARMLESS: dict[str, Any] = {"model": None, "user": None, "stream": False, "n": 1}
@@ -215,7 +224,9 @@ def _grammar(value: Any, problems: _Problems) -> str | None:
         wanted = "{'type': 'text'}, {'type': 'json_object'} or {'type': 'json_schema', 'json_schema': {'schema': ...}}"
         problems.add("response_format", f"'response_format' is {shown(value)}; wanted {wanted}")
         return None
-    further = sorted((set(value) | set(described)) - {"type", "json_schema", "schema", "name", "strict", "description"})
+    further = sorted(
+        (set(value) | set(described)) - {"type", "json_schema", "schema", "name", "strict", "description"}
+    )
     if further:
         problems.add(
             "response_format",

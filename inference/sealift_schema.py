@@ -51,9 +51,9 @@ _KEYWORDS = frozenset({"type", *_COMBINED, *(name for names in _OF_TYPE.values()
 _RULES = r"""
 ws ::= | " " | "\n" [ ]{0,20}
 value ::= object | array | string | number | "true" | "false" | "null"
-object ::= "{" ws (member ("," ws member)*)? "}"
-member ::= string ws ":" ws value ws
-array ::= "[" ws (value ws ("," ws value ws)*)? "]"
+object ::= "{" ws (member ("," ws member)* ws)? "}"
+member ::= string ":" ws value
+array ::= "[" ws (value ("," ws value)* ws)? "]"
 string ::= "\"" char* "\""
 char ::= [^"\\\x00-\x1F\x7F] | "\\" (["\\/bfnrt] | "u" [0-9a-fA-F]{4})
 number ::= integer ("." [0-9]{1,15})? ([eE] [-+]? [0-9]{1,3})?
@@ -69,7 +69,7 @@ uuid ::= hex{8} "-" hex{4} "-" hex{4} "-" hex{4} "-" hex{12}
 """.strip()
 _FORMATS = {"date": "date", "time": "time", "date-time": 'date "T" time', "uuid": "uuid"}
 
-ANY_OBJECT = f"root ::= ws object\n{_RULES}"
+ANY_OBJECT = f"root ::= object\n{_RULES}"
 """The grammar of "json_object": any JSON object."""
 
 
@@ -88,7 +88,7 @@ def grammar_of(schema: Any) -> str:
         root = converter.rule(schema, "schema", 0, ())
     except RecursionError as error:  # of json.dumps: a value may be nested as deeply as json.loads read it
         raise SchemaError("the schema holds a value that is nested too deeply") from error
-    return "\n".join([f"root ::= ws {root}", *converter.rules, _RULES])
+    return "\n".join([f"root ::= {root}", *converter.rules, _RULES])
 
 
 class _Converter:
@@ -154,15 +154,24 @@ class _Converter:
 
     def _referred(self, reference: Any, path: str, depth: int, referred: tuple[str, ...]) -> str:
         if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
-            raise SchemaError(f"{path}.$ref is {shown(reference)}; wanted a place in this schema, as '#/$defs/name'")
+            raise SchemaError(
+                f"{path}.$ref is {shown(reference)}; wanted a place in this schema, as '#/$defs/name'"
+            )
         if reference == "#" or reference in referred:
-            raise SchemaError(f"{path}.$ref is {shown(reference)}, which contains itself; recursion is not taken")
+            raise SchemaError(
+                f"{path}.$ref is {shown(reference)}, which contains itself; recursion is not taken"
+            )
         target = self._root
         for step in reference.split("/")[1:]:
             name = step.replace("~1", "/").replace("~0", "~")
             if isinstance(target, dict) and name in target:
                 target = target[name]
-            elif isinstance(target, list) and name.isascii() and name.isdecimal() and int(name[:9]) < len(target):
+            elif (
+                isinstance(target, list)
+                and name.isascii()
+                and name.isdecimal()
+                and int(name[:9]) < len(target)
+            ):
                 target = target[int(name[:9])]
             else:
                 raise SchemaError(f"{path}.$ref is {shown(reference)}, which is not there")
@@ -215,14 +224,14 @@ class _Converter:
             if further is False:
                 return self._add('"{" ws "}"')
             value = self.rule(further, f"{path}.additionalProperties", depth + 1, referred)
-            member = self._add(f'string ws ":" ws {value} ws')
-            return self._add(f'"{{" ws ({member} ("," ws {member})*)? "}}"')
+            member = self._add(f'string ":" ws {value}')
+            return self._add(f'"{{" ws ({member} ("," ws {member})* ws)? "}}"')
         members = []
         for name, part in properties.items():
             value = self.rule(part, f"{path}.properties.{name}", depth + 1, referred)
             literal = self._literal(name)
-            members.append((self._add(f'{literal} ws ":" ws {value} ws'), name in required))
-        return self._add(f'"{{" ws {self._members(members)} "}}"')
+            members.append((self._add(f'{literal} ":" ws {value}'), name in required))
+        return self._add(f'"{{" ws {self._members(members)} ws "}}"')
 
     def _members(self, members: list[tuple[str, bool]]) -> str:
         """Return the members in their order, those that are not required left out or not.
@@ -246,12 +255,11 @@ class _Converter:
         if "prefixItems" in schema:
             return self._tuple(schema, path, depth, referred)
         item = self.rule(schema.get("items", True), f"{path}.items", depth + 1, referred)
-        one = self._add(f"{item} ws")
         if high == 0:
             return self._add('"[" ws "]"')
         self._spend("repetitions", low if high is None else high, MOST_REPEATED)
         upper = "" if high is None else str(high - 1)
-        several = f'{one} ("," ws {one}){{{max(low - 1, 0)},{upper}}}'
+        several = f'{item} ("," ws {item}){{{max(low - 1, 0)},{upper}}} ws'
         return self._add(f'"[" ws {several} "]"' if low else f'"[" ws ({several})? "]"')
 
     def _tuple(self, schema: dict[str, Any], path: str, depth: int, referred: tuple[str, ...]) -> str:
@@ -264,8 +272,8 @@ class _Converter:
         names = [
             self.rule(part, f"{path}.prefixItems[{n}]", depth + 1, referred) for n, part in enumerate(parts)
         ]
-        inside = ' "," ws '.join(f"{name} ws" for name in names)
-        return self._add(f'"[" ws {inside} "]"')
+        inside = ' "," ws '.join(names)
+        return self._add(f'"[" ws {inside} ws "]"')
 
     def _string(self, schema: dict[str, Any], path: str) -> str:
         low, high = self._bounds(schema, "minLength", "maxLength", path)
@@ -301,7 +309,9 @@ class _Converter:
     def _spend(self, what: str, amount: int, most: int) -> None:
         self._counts[what] += amount
         if self._counts[what] > most:
-            raise SchemaError(f"the schema has more than {most} {what}, its references expanded; send a smaller one")
+            raise SchemaError(
+                f"the schema has more than {most} {what}, its references expanded; send a smaller one"
+            )
 
 
 def _implied(schema: dict[str, Any], path: str) -> str | list[str]:
@@ -319,7 +329,13 @@ def _is(value: Any, kind: Any) -> bool:
         return bool(kind == "boolean")
     if isinstance(value, float):
         return bool(kind == "number") or (kind == "integer" and value.is_integer())
-    names = {dict: ("object",), list: ("array",), str: ("string",), int: ("number", "integer"), type(None): ("null",)}
+    names = {
+        dict: ("object",),
+        list: ("array",),
+        str: ("string",),
+        int: ("number", "integer"),
+        type(None): ("null",),
+    }
     return kind in names[type(value)]
 
 

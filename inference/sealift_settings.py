@@ -132,17 +132,20 @@ def _parsed(name: str, text: str) -> float | str:
 
 
 def unknown(name: str, known: Sequence[str]) -> str:
+    """Return what is wrong with a name, and the one that may have been meant."""
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return f"unknown field {shown(name)}; wanted one of {', '.join(sorted(known))}{hint}"
 
 
 def shown(value: Any) -> str:
+    """Return a value as a message shows it: its representation, cut when it is long."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def listed(problems: Sequence[str]) -> str:
+    """Return problems as one sentence, numbered when there are several."""
     if len(problems) == 1:
         return problems[0]
     listed = "; ".join(f"({n}) {problem}" for n, problem in enumerate(problems, 1))

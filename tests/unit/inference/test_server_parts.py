@@ -13,6 +13,7 @@ import pytest
 
 from inference.server import (
     Activity,
+    Call,
     Log,
     Options,
     Queue,
@@ -79,7 +80,7 @@ def test_answer_passes_through_the_functions_in_order() -> None:
     """Body, content type and accept reach the function that wants them."""
     service, _ = _service()
 
-    reply = service.invoke(b"body", "text/x", "application/y")
+    reply = service.invoke(b"body", "text/x", "application/y", Call())
 
     assert reply.status == 200
     assert json.loads(reply.body) == ["(b'body', 'text/x', 'model')", "application/y"]
@@ -100,7 +101,7 @@ def test_output_functions_may_return_what_the_toolkit_takes(
     """A body, or a body with its content type, as text or bytes."""
     service, _ = _service(output_fn=lambda _prediction, _accept: answer)
 
-    reply = service.invoke(b"", None, accept)
+    reply = service.invoke(b"", None, accept, Call())
 
     assert (reply.body, reply.content_type) == (body, content_type)
 
@@ -126,7 +127,7 @@ def test_refusal_has_its_own_status(name: str) -> None:
     """An exception of the toolkit's kind is answered with its status and its body."""
     service, lines = _service(**{name: _raise(Refusal(422))})
 
-    reply = service.invoke(b"", None, None)
+    reply = service.invoke(b"", None, None, Call())
 
     assert (reply.status, reply.body) == (422, b'{"error": {}}')
     assert lines.lines == []
@@ -144,7 +145,7 @@ def test_failure_is_a_500_with_its_traceback_in_the_log_only(error: Exception) -
     """The client learns what happened, not where in the code."""
     service, lines = _service(predict_fn=_raise(error))
 
-    reply = service.invoke(b"", None, None)
+    reply = service.invoke(b"", None, None, Call())
 
     answer = json.loads(reply.body)["error"]
     assert reply.status == 500
@@ -158,7 +159,7 @@ def test_loading_is_503() -> None:
     service = Service(Queue(0), _Lines())
 
     assert service.health().status == 503
-    assert service.invoke(b"", None, None).status == 503
+    assert service.invoke(b"", None, None, Call()).status == 503
 
 
 def test_failed_load_is_500_with_the_reason(tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_failed_load_is_500_with_the_reason(tmp_path: Path) -> None:
 
     service.load(functions, tmp_path / "m")
 
-    for reply in (service.health(), service.invoke(b"", None, None)):
+    for reply in (service.health(), service.invoke(b"", None, None, Call())):
         assert reply.status == 500
         assert f"RuntimeError: no model in {tmp_path / 'm'}" in json.loads(reply.body)["error"]["message"]
     assert "Traceback" in next(line for line in lines.lines if line["event"] == "load_failed")["traceback"]
@@ -208,7 +209,7 @@ def _hold(queue: Queue) -> tuple[threading.Thread, threading.Event]:
     inside, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with queue.turn():
+        with queue.turn(Call()):
             inside.set()
             leave.wait(10)
 
@@ -223,14 +224,14 @@ def test_queue_refuses_beyond_its_places() -> None:
     queue = Queue(0)
     thread, leave = _hold(queue)
 
-    with queue.turn() as refusal:
+    with queue.turn(Call()) as refusal:
         assert refusal is not None
         assert refusal.status == 429
         assert ("Retry-After", "1") in refusal.headers
 
     leave.set()
     thread.join()
-    with queue.turn() as refusal:
+    with queue.turn(Call()) as refusal:
         assert refusal is None
 
 
@@ -240,7 +241,7 @@ def test_queue_gives_up_waiting() -> None:
     thread, leave = _hold(queue)
 
     for _ in range(2):
-        with queue.turn() as refusal:
+        with queue.turn(Call()) as refusal:
             assert refusal is not None
             assert refusal.status == 503
 
@@ -252,10 +253,10 @@ def test_queue_gives_places_back_when_the_work_fails() -> None:
     """An exception in a turn does not block the next."""
     queue = Queue(0)
 
-    with pytest.raises(ValueError, match="work"), queue.turn():
+    with pytest.raises(ValueError, match="work"), queue.turn(Call()):
         raise ValueError("work")
 
-    with queue.turn() as refusal:
+    with queue.turn(Call()) as refusal:
         assert refusal is None
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from inference import inference
-from inference.inference import LoadError, Settings, read_config, settings_from
+from inference.inference import read_config
+from sealift_settings import LoadError, Settings, settings_from
 
 
 def test_defaults_are_the_checklists() -> None:
@@ -24,6 +25,9 @@ def test_defaults_are_the_checklists() -> None:
         n_ctx=2048,
         n_batch=512,
         n_threads=4,
+        timeout_s=60,
+        prefix_cache_mb=32,
+        use_mmap=False,
     )
 
 
@@ -40,11 +44,17 @@ def test_environment_wins_over_the_file() -> None:
     """A variable of the endpoint beats config.json, which beats the default."""
     settings = settings_from(
         {"n_ctx": 512, "top_p": 0.5, "model_name": "filed"},
-        {"SEALIFT_N_CTX": "1024", "SEALIFT_TEMPERATURE": "0", "SEALIFT_MODEL_NAME": "7"},
+        {
+            "SEALIFT_N_CTX": "1024",
+            "SEALIFT_TEMPERATURE": "0",
+            "SEALIFT_MODEL_NAME": "7",
+            "SEALIFT_USE_MMAP": "True",
+        },
     )
 
     assert (settings.n_ctx, settings.top_p, settings.temperature) == (1024, 0.5, 0)
     assert settings.model_name == "7"
+    assert settings.use_mmap is True
 
 
 def test_empty_variable_counts_as_not_set() -> None:
@@ -66,6 +76,9 @@ def test_empty_variable_counts_as_not_set() -> None:
         pytest.param({}, {"SEALIFT_N_BATCH": "many"}, ["SEALIFT_N_BATCH is 'many'"], id="variable-text"),
         pytest.param({}, {"SEALIFT_TOP_P": "nan"}, ["SEALIFT_TOP_P is nan"], id="variable-nan"),
         pytest.param({}, {"SEALIFT_N_CTX": "1e3"}, ["SEALIFT_N_CTX is 1000.0"], id="variable-not-whole"),
+        pytest.param({"use_mmap": 1}, {}, ["use_mmap is 1", "true or false"], id="number-for-switch"),
+        pytest.param({}, {"SEALIFT_USE_MMAP": "yes"}, ["SEALIFT_USE_MMAP is 'yes'"], id="variable-switch"),
+        pytest.param({"timeout_s": 0}, {}, ["timeout_s is 0", "1 to 3600"], id="no-time"),
         pytest.param([], {}, ["config.json is []", "JSON object"], id="no-object"),
     ],
 )
