@@ -202,13 +202,12 @@ def complete(
 
 def _timings(found: Generation, queued_s: float) -> dict[str, Any]:
     """Return llama-server's names, and the time in the queue."""
-    evaluated = found.prompt_tokens - found.cached_tokens
     return {
         "queue_ms": _ms(queued_s),
         "cache_n": found.cached_tokens,
-        "prompt_n": evaluated,
+        "prompt_n": found.evaluated_tokens,
         "prompt_ms": _ms(found.prompt_s),
-        "prompt_per_second": _rate(evaluated, found.prompt_s),
+        "prompt_per_second": _rate(found.evaluated_tokens, found.prompt_s),
         "predicted_n": found.completion_tokens,
         "predicted_ms": _ms(found.predicted_s),
         "predicted_per_second": _rate(found.completion_tokens, found.predicted_s),

@@ -157,6 +157,8 @@ class Generation:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     """Tokens of the prompt that were there already."""
+    evaluated_tokens: int = 0
+    """Tokens of the prompt that were evaluated for this answer."""
     completion_tokens: int = 0
     prompt_s: float = 0.0
     """Until the first token could be chosen."""
@@ -269,6 +271,7 @@ class Engine:
         transcript = Transcript(ask.stops)
         done = self._evaluate(tokens[reused:], limits)
         evaluated = self._clock()
+        answer.evaluated_tokens = max(0, len(self._held) - reused)
         if done:
             answer.finish_reason = self._continue(answer, transcript, ask, limits, choose)
         else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
+import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -59,7 +60,7 @@ def load(path: Path, settings: Settings, threads: int) -> Native:
     try:
         # Verbose, because its quiet mode closes the whole process's stdout and stderr while it loads.
         with contextlib.redirect_stderr(io.StringIO()), _without_amx(llama_cpp):
-            _find_backends(llama_cpp)
+            _find_backends()
             llama = llama_cpp.Llama(
                 str(path),
                 n_ctx=settings.n_ctx,
@@ -75,15 +76,48 @@ def load(path: Path, settings: Settings, threads: int) -> Native:
             )
     except Exception as error:  # whatever the library raises, the reason is in llama.cpp's own lines
         said = "; ".join(log.errors) or str(error) or type(error).__name__
+        runtime = f"llama-cpp-python {llama_cpp.__version__}"
         raise LoadError(
-            f"model file {path.name!r} cannot be loaded: {said}; wanted a whole GGUF that "
-            f"llama-cpp-python {llama_cpp.__version__} knows and that memory holds"
+            f"model file {path.name!r} cannot be loaded: {load_failure(said, runtime)}"
         ) from error
     llama.verbose = False
     return Native(llama, llama_cpp.llama_cpp, llama_chat_format.Jinja2ChatFormatter, log)
 
 
-def _find_backends(llama_cpp: Any) -> None:
+def load_failure(said: str, runtime: str) -> str:
+    """Return what llama.cpp said of a model, with its meaning before it and what to do behind."""
+    for pattern, meaning, advice in _FAILURES:
+        if re.search(pattern, said):
+            return f"{meaning.format(runtime=runtime)}: {said}; {advice}"
+    return f"{said}; wanted a whole GGUF that {runtime} knows and that memory holds"
+
+
+_FAILURES = (
+    (
+        r"insufficient memory|failed to allocate|[Uu]nable to allocate|bad_alloc|Cannot allocate memory",
+        "there is not enough memory",
+        "give the endpoint more memory, lower n_ctx, or use a smaller quantisation",
+    ),
+    (
+        r"unknown model architecture|unknown pre-tokenizer|invalid ggml type|only supports up to version",
+        "the model is newer than this runtime, {runtime}",
+        "use a newer llama-cpp-python, or another model",
+    ),
+    (
+        r"not within the file bounds|failed to read|invalid magic|unexpectedly reached end of file|corrupted",
+        "the file is cut short or damaged",
+        "export the model again, and compare its size",
+    ),
+    (
+        r"tensor .* not found|wrong number of tensors|wrong shape|key not found",
+        "the file's tensors are not those that {runtime} expects of its architecture",
+        "export the model again with the converter of that release, or use a newer llama-cpp-python",
+    ),
+)
+"""What llama.cpp was seen to say of broken files, in the order to look for it, since memory fails in many words."""
+
+
+def _find_backends() -> None:
     """Register the CPU's backend where the build has several to choose from: only a program's main does it else."""
     from llama_cpp import _ggml
 
@@ -146,7 +180,7 @@ class Native:
 
     def __init__(self, llama: Any, api: Any, formatter: Any, log: _Log) -> None:
         self.llama = llama
-        self._api = api
+        self.api = api
         self._log = log
         self._ctx = llama.ctx
         self._vocabulary = api.llama_model_get_vocab(llama.model)
@@ -168,7 +202,7 @@ class Native:
         )
         self._token = (api.llama_token * 1)()
         self._piece = ctypes.create_string_buffer(256)
-        self._size = int(llama.n_vocab())
+        self.vocabulary_size = int(llama.n_vocab())
         # llama.cpp asks the callback between two operations, some hundred times for each token. strlen of a text of
         # no or one character says false or true, as a Python function would, and needs no interpreter lock.
         self._interrupted = ctypes.create_string_buffer(2)
@@ -177,7 +211,7 @@ class Native:
         api.llama_set_abort_callback(self._ctx, self._callback, flag)
 
     def _text(self, token: int) -> str:
-        raw: bytes = self._api.llama_vocab_get_text(self._vocabulary, token) if token != -1 else b""
+        raw: bytes = self.api.llama_vocab_get_text(self._vocabulary, token) if token != -1 else b""
         return raw.decode("utf-8", errors="replace")
 
     def chat_prompt(self, messages: list[dict[str, str]]) -> str:
@@ -187,8 +221,8 @@ class Native:
     def tokenize(self, text: bytes) -> list[int]:
         """Return the tokens of a text, special ones among them, after the one that begins a text."""
         room = len(text) + 8  # a token has a byte at least, and two or three are added
-        tokens = (self._api.llama_token * room)()
-        count = self._api.llama_tokenize(self._vocabulary, text, len(text), tokens, room, True, True)
+        tokens = (self.api.llama_token * room)()
+        count = self.api.llama_tokenize(self._vocabulary, text, len(text), tokens, room, True, True)
         if count < 0:
             raise RuntimeError(f"llama_tokenize wants room for {-count} tokens, {room} were there")
         return tokens[:count]  # type: ignore[no-any-return]
@@ -196,7 +230,7 @@ class Native:
     def piece(self, token: int) -> bytes:
         """Return the bytes of a token; none of a special one."""
         size = len(self._piece)
-        count = self._api.llama_token_to_piece(self._vocabulary, token, self._piece, size, 0, False)
+        count = self.api.llama_token_to_piece(self._vocabulary, token, self._piece, size, 0, False)
         if count < 0:
             self._piece = ctypes.create_string_buffer(-count)
             return self.piece(token)
@@ -204,7 +238,7 @@ class Native:
 
     def ends(self, token: int) -> bool:
         """Return whether a token ends an answer."""
-        return bool(self._api.llama_vocab_is_eog(self._vocabulary, token))
+        return bool(self.api.llama_vocab_is_eog(self._vocabulary, token))
 
     def decode(self, tokens: Sequence[int]) -> bool:
         """Evaluate at most `batch` tokens behind those that are there; return False when that was interrupted."""
@@ -213,8 +247,8 @@ class Native:
             self._token[0] = tokens[0]
             array = self._token
         else:
-            array = (self._api.llama_token * count)(*tokens)
-        status = self._api.llama_decode(self._ctx, self._api.llama_batch_get_one(array, count))
+            array = (self.api.llama_token * count)(*tokens)
+        status = self.api.llama_decode(self._ctx, self.api.llama_batch_get_one(array, count))
         if status not in (0, _INTERRUPTED):
             said = "; ".join(self._log.errors)
             raise RuntimeError(f"llama_decode returned {status}{f': {said}' if said else ''}")
@@ -230,40 +264,42 @@ class Native:
 
     def keep(self, count: int) -> bool:
         """Forget all but the first tokens; return False when this model's memory cannot do that."""
-        return bool(self._api.llama_memory_seq_rm(self._memory, 0, count, -1))
+        return bool(self.api.llama_memory_seq_rm(self._memory, 0, count, -1))
 
     def clear(self) -> None:
         """Forget all tokens."""
-        self._api.llama_memory_clear(self._memory, True)
+        self.api.llama_memory_clear(self._memory, True)
 
     def oldest(self) -> int:
         """Return the first position that the cache of every layer still holds, or -1."""
-        return int(self._api.llama_memory_seq_pos_min(self._memory, 0))
+        return int(self.api.llama_memory_seq_pos_min(self._memory, 0))
 
     def state_size(self) -> int:
         """Return how many bytes `save` would return."""
-        return int(self._api.llama_state_seq_get_size(self._ctx, 0))
+        return int(self.api.llama_state_seq_get_size(self._ctx, 0))
 
     def save(self) -> Any:
         """Return what was evaluated, as a buffer of `state_size` bytes."""
         size = self.state_size()
         # Not zeroed, and so not touched twice.
         buffer = np.empty(size, np.uint8)
-        written = self._api.llama_state_seq_get_data(self._ctx, _bytes_at(buffer), size, 0)
+        written = self.api.llama_state_seq_get_data(self._ctx, _bytes_at(buffer), size, 0)
         if written != size:
             raise RuntimeError(f"llama_state_seq_get_data wrote {written} of {size} bytes")
         return buffer
 
     def restore(self, buffer: Any) -> bool:
         """Put back what `save` returned; return False, with nothing evaluated, when llama.cpp does not take it."""
-        if self._api.llama_state_seq_set_data(self._ctx, _bytes_at(buffer), len(buffer), 0) == len(buffer):
+        if self.api.llama_state_seq_set_data(self._ctx, _bytes_at(buffer), len(buffer), 0) == len(buffer):
             return True
         self.clear()
         return False
 
     def logprobs(self, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:
         """Return the log-probability of a token in the last place evaluated, and the likeliest with theirs."""
-        logits = np.ctypeslib.as_array(self._api.llama_get_logits_ith(self._ctx, -1), shape=(self._size,))
+        logits = np.ctypeslib.as_array(
+            self.api.llama_get_logits_ith(self._ctx, -1), shape=(self.vocabulary_size,)
+        )
         highest = float(logits.max())
         total = highest + float(np.log(np.exp(logits - highest, dtype=np.float64).sum()))
         likeliest = np.argpartition(logits, -top)[-top:] if top else np.empty(0, np.intp)
@@ -280,22 +316,22 @@ class Native:
         chain = self._chain(sampling)
         try:
             if grammar is None:
-                sample, ctx = self._api.llama_sampler_sample, self._ctx
+                sample, ctx = self.api.llama_sampler_sample, self._ctx
                 yield lambda: int(sample(chain, ctx, -1))
                 return
-            keeper = self._api.llama_sampler_init_grammar(self._vocabulary, grammar.encode(), b"root")
+            keeper = self.api.llama_sampler_init_grammar(self._vocabulary, grammar.encode(), b"root")
             if not keeper:
                 raise ValueError("; ".join(self._log.errors) or "llama.cpp does not take the grammar")
             try:
-                yield _Constrained(self, self._api, self._ctx, chain, keeper, self._size)
+                yield _Constrained(self, chain, keeper)
             finally:
-                self._api.llama_sampler_free(keeper)
+                self.api.llama_sampler_free(keeper)
         finally:
-            self._api.llama_sampler_free(chain)
+            self.api.llama_sampler_free(chain)
 
     def _chain(self, sampling: Sampling) -> Any:
         """Return llama-cpp-python's own chain for these figures, without the links that change nothing."""
-        api = self._api
+        api = self.api
         chain = api.llama_sampler_chain_init(api.llama_sampler_chain_default_params())
         if sampling.temperature == 0:
             links = [api.llama_sampler_init_greedy()]
@@ -320,9 +356,9 @@ class _Constrained:
     C, which ends the process. So every token is asked about before it is accepted.
     """
 
-    def __init__(self, native: Native, api: Any, ctx: Any, chain: Any, keeper: Any, size: int) -> None:
-        self._native, self._api, self._ctx, self._chain, self._keeper = native, api, ctx, chain, keeper
-        self._size = size
+    def __init__(self, native: Native, chain: Any, keeper: Any) -> None:
+        self._native, self._chain, self._keeper = native, chain, keeper
+        self._api, self._ctx, self._size = native.api, native.llama.ctx, native.vocabulary_size
         self._candidates: Any = None
         self._one = np.zeros(1, _CANDIDATE)
 

@@ -448,7 +448,7 @@ class Handler(BaseHTTPRequestHandler):
                 path=path[:200],
                 status=int(reply.status),
                 seconds=round(time.monotonic() - started, 3),
-                bytes_out=len(reply.body),
+                bytes_out=0 if reply is GONE else len(reply.body),
             )
         if reply is GONE:
             self.close_connection = True

@@ -57,7 +57,7 @@ def _ask(
 
 def test_prompt_gives_a_text_completion() -> None:
     """The answer to a prompt has OpenAI's fields, all of them, and llama-server's timings."""
-    engine = _Scripted(cached_tokens=1, prompt_s=0.5, predicted_s=0.1)
+    engine = _Scripted(cached_tokens=1, evaluated_tokens=3, prompt_s=0.5, predicted_s=0.1)
 
     answer = _ask(engine, Request("prompt", prompt="How are you"))
 

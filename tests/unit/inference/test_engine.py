@@ -262,6 +262,7 @@ def test_long_prompt_is_interrupted_while_it_is_evaluated() -> None:
     assert (answer.finish_reason, answer.text, answer.completion_tokens) == ("cancelled", "", 0)
     assert not script.interrupted.is_set()
     assert script.cache == [0, 1, 2, 3]
+    assert answer.evaluated_tokens == 4
 
     script.on_decode = lambda: True
     again = engine.generate(list(range(6)), Ask(5, CHOSEN), FOR_EVER)
