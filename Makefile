@@ -80,6 +80,7 @@ types: $(VENV)/.ready
 linters: $(VENV)/.ready tools/asl/node_modules/.ready
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/statelint state_machine/deploy.asl.json
+	$(BIN)/hadolint inference/Dockerfile
 	$(BIN)/node tools/asl/node_modules/asl-validator/dist/bin/asl-validator.js --json-path state_machine/deploy.asl.json
 
 docs-check: $(DEMO)/model.tar.gz
@@ -136,9 +137,13 @@ lock: $(VENV)/.python ## resolve the dependencies again and lock them with hashe
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCK) requirements/build.in --output-file requirements/build.lock
 	$(BIN)/uv pip compile $(LOCK) requirements/lambda.in --output-file requirements/lambda.lock
+	$(BIN)/uv pip compile $(IMAGE_LOCK) inference/requirements.txt --output-file requirements/image.lock
 	$(BIN)/uv pip compile $(LOCK) --extra dev --no-emit-package sealift pyproject.toml --output-file requirements/dev.lock
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+
+# What the image installs of the container's needs: the runtime's tree brings the rest.
+IMAGE_LOCK := $(LOCK) --no-emit-package llama-cpp-python --no-emit-package diskcache
 
 clean: ## remove what make made; the compiled packages stay in pip's own cache
 	rm -rf $(VENV) $(CACHE) .build tools/asl/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

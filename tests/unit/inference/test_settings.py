@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from inference import inference
 from inference.inference import read_config
+from pipeline import fit
+from pipeline.limits import MiB
 from sealift_settings import LoadError, Settings, settings_from
 
 
@@ -37,7 +40,12 @@ def test_shipped_config_says_the_defaults() -> None:
 
     assert shipped.pop("model_type") == "gguf"
     assert settings_from(shipped, {}) == Settings()
-    assert set(shipped) == {"max_tokens", "temperature", "top_p", "n_ctx", "n_batch", "n_threads"}
+    assert set(shipped) == {one.name for one in fields(Settings)} - {"model_name"}
+
+
+def test_fit_knows_what_is_kept_of_prompts() -> None:
+    """The memory that evaluated prompts may take is part of the deployment's arithmetic."""
+    assert fit.SAVED.bytes == Settings().prefix_cache_mb * MiB
 
 
 def test_environment_wins_over_the_file() -> None:
