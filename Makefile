@@ -23,7 +23,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs lock format clean
+.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit bench-inference fuzz package definition docs lock format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -92,13 +92,31 @@ tools/asl/node_modules/.ready: tools/asl/package-lock.json | $(VENV)/.ready
 
 # ------------------------------------------------------------------------------ measuring
 
-bench: bench-archive bench-fit ## measure archives against tar, cp and the SageMaker SDK, and the fit against llama.cpp (14 GB of disk)
+bench: bench-archive bench-fit bench-inference ## measure archives, the fit and the server against tar, cp, the SageMaker SDK and llama.cpp (14 GB of disk)
 
 bench-archive: $(VENV)/.ready $(CACHE)/bench/.sagemaker
 	$(BIN)/python benchmarks/bench_archive.py --repack-python $(CACHE)/bench/sagemaker/bin/python --json $(CACHE)/bench/archive.json
 
 bench-fit: $(VENV)/.ready
 	$(BIN)/python benchmarks/bench_fit.py
+
+bench-inference: $(VENV)/.ready $(CACHE)/bench/.llama-server
+	$(BIN)/python benchmarks/bench_inference.py --server-python $(CACHE)/bench/llama-server/bin/python \
+	  --json $(CACHE)/bench/inference.json
+
+# llama-cpp-python's own server, which is measured against: its further needs, over the library that is here already.
+LLAMA_SERVER := fastapi==0.165.0 uvicorn==0.54.0 starlette-context==0.5.1 sse-starlette==3.7.0 \
+  pydantic-settings==2.16.3 PyYAML==6.0.4
+
+$(CACHE)/bench/.llama-server: | $(VENV)/.ready
+	@mkdir -p $(@D)
+	@$(BIN)/python -m venv $(@D)/llama-server
+	@$(@D)/llama-server/bin/python -m pip install $(LLAMA_SERVER) 2>&1 \
+	  | $(BIN)/python tools/progress.py $(CACHE)/log/llama-server.log "llama-cpp-python's server"
+	@$(@D)/llama-server/bin/python -c 'import pathlib, sys, sysconfig; \
+	  pathlib.Path(sysconfig.get_path("purelib"), "library.pth").write_text(sys.argv[1])' \
+	  "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	@touch $@
 
 # The SDK that is measured against; it needs another setuptools than ours, so it lives in an environment of its own.
 $(CACHE)/bench/.sagemaker: | $(VENV)/.python
