@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -93,11 +93,12 @@ def ours(folder: Path, **settings: int) -> Iterator[Side]:
         **{f"SEALIFT_{name.upper()}": str(value) for name, value in settings.items()},
     }
     command = [sys.executable, str(INFERENCE / "server.py"), "serve"]
-    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=variables, stdin=pipe, stdout=pipe, text=True) as process:
+        _, stdout = _pipes(process)
         try:
-            port = json.loads(process.stdout.readline())["port"]
-            reader = threading.Thread(target=process.stdout.read, daemon=True)
+            port = json.loads(stdout.readline())["port"]
+            reader = threading.Thread(target=stdout.read, daemon=True)
             reader.start()
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
             while _get(connection, "/ping") != 200:
@@ -117,9 +118,7 @@ def direct(folder: Path, **settings: int) -> Iterator[Side]:
     """Call `llama_cpp.Llama` in a process of its own, which takes a request a line."""
     command = [sys.executable, __file__, "--child", str(folder / "model.gguf"), json.dumps(settings)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        stdin, stdout = process.stdin, process.stdout
-        assert stdin is not None
-        assert stdout is not None
+        stdin, stdout = _pipes(process)
         try:
             stdout.readline()
 
@@ -191,6 +190,12 @@ def upstream(python: Path, model: Path) -> Iterator[Side]:
             yield Side(psutil.Process(process.pid), ask)
         finally:
             process.terminate()
+
+
+def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("the process has no pipes")
+    return process.stdin, process.stdout
 
 
 def _get(connection: http.client.HTTPConnection, path: str) -> int:
@@ -359,15 +364,8 @@ def table(found: dict[str, Any]) -> str:
     held = {name: value / MiB for name, value in found["memory"].items()}
     predicted = held["predicted"] + held["saved"]
     rows.append(("resident at rest, MiB", f"{held['rest']:.0f}", "", "", ""))
-    rows.append(
-        (
-            "resident at its peak, MiB",
-            f"{held['peak']:.0f}",
-            f"{predicted:.0f} predicted",
-            f"{predicted / held['peak']:.3f}",
-            "",
-        )
-    )
+    peak = (f"{held['peak']:.0f}", f"{predicted:.0f} predicted", f"{predicted / held['peak']:.3f}")
+    rows.append(("resident at its peak, MiB", *peak, ""))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
