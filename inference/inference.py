@@ -68,7 +68,7 @@ class Model:
     name: str
     context: int
     """Tokens that prompt and answer share."""
-    tokenize: Callable[[bytes], list[int]]
+    tokenize: Callable[[str], list[int]]
     chat_prompt: Callable[[list[dict[str, str]]], str]
     """Renders messages to a prompt."""
     bos: int = -1
@@ -286,7 +286,7 @@ def _chat_logprobs(found: Generation) -> dict[str, Any]:
 
 def _tokens(model: Model, request: Request) -> list[int]:
     prompt = request.prompt if request.messages is None else _chat_prompt(model, request.messages)
-    tokens = model.tokenize(prompt.encode("utf-8"))
+    tokens = model.tokenize(prompt)
     # A prompt or a template that writes the token itself would have it twice.
     return tokens[1:] if tokens[:2] == [model.bos, model.bos] else tokens
 
@@ -336,7 +336,7 @@ def model_fn(model_dir: str) -> Model:
     loaded = time.monotonic()
     engine = Engine(native, settings.prefix_cache_mb << 20 if native.forgets_in_part else 0)
     try:
-        engine.warm_up(native.tokenize(b"Hello") or [0])
+        engine.warm_up(native.tokenize("Hello") or [0])
     except (RuntimeError, ValueError) as error:
         raise LoadError(f"model file {path.name!r} is loaded, and generates no token: {error}") from error
     model = Model(

@@ -38,6 +38,11 @@ _ERROR = 4
 """GGML_LOG_LEVEL_ERROR."""
 _INTERRUPTED = 2
 """What llama_decode returns when the abort callback said so."""
+_BPE = 2
+"""LLAMA_VOCAB_TYPE_BPE."""
+_LONG_RUN = re.compile(r"\S{8192}|\s{8192}")
+"""Where a text is cut before it is tokenised. Many vocabularies split words by std::regex, which calls itself once for
+each character of a word: 60,000 letters in a row overflow the stack and end the process, 20,000 do not."""
 _TOP_K, _MIN_P = 40, 0.05
 """llama-cpp-python's defaults, which no request changes."""
 
@@ -185,6 +190,7 @@ class Native:
         self._ctx = llama.ctx
         self._vocabulary = api.llama_model_get_vocab(llama.model)
         self._memory = api.llama_get_memory(llama.ctx)
+        self._splits_words = api.llama_vocab_type(self._vocabulary) == _BPE
         self.batch = int(api.llama_n_batch(llama.ctx))
         self.context = int(llama.n_ctx())
         self.window = int(api.llama_model_n_swa(llama.model))
@@ -218,11 +224,19 @@ class Native:
         """Render messages by the chat template, with what begins an answer."""
         return str(self._formatter(messages=messages).prompt)
 
-    def tokenize(self, text: bytes) -> list[int]:
+    def tokenize(self, text: str) -> list[int]:
         """Return the tokens of a text, special ones among them, after the one that begins a text."""
+        if not self._splits_words or not _LONG_RUN.search(text):
+            return self._tokenized(text.encode(), begins=True)
+        ends = [match.end() for match in _LONG_RUN.finditer(text)]
+        parts = [text[begin:end] for begin, end in zip([0, *ends], [*ends, len(text)], strict=True)]
+        tokens = [self._tokenized(part.encode(), begins=not n) for n, part in enumerate(parts) if part]
+        return [token for part in tokens for token in part]
+
+    def _tokenized(self, text: bytes, *, begins: bool) -> list[int]:
         room = len(text) + 8  # a token has a byte at least, and two or three are added
         tokens = (self.api.llama_token * room)()
-        count = self.api.llama_tokenize(self._vocabulary, text, len(text), tokens, room, True, True)
+        count = self.api.llama_tokenize(self._vocabulary, text, len(text), tokens, room, begins, True)
         if count < 0:
             raise RuntimeError(f"llama_tokenize wants room for {-count} tokens, {room} were there")
         return tokens[:count]  # type: ignore[no-any-return]

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks import shapes
+from benchmarks.shapes import ModelShape
 from examples.tiny_gguf import ANSWER, write_tiny_gguf
 from inference import inference
 from inference.inference import BadRequest, LoadError, Model
@@ -233,6 +235,36 @@ def test_no_schema_ends_the_process(model_file: Path) -> None:
     assert child.returncode == 0, child.stderr[-2000:]
     assert len(said) == len(HOSTILE_SCHEMAS)
     assert set(said) <= {"stop", "length", "invalid_schema"}
+
+
+LONG = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import inference
+model = inference.model_fn(sys.argv[2])
+for text in ("a" * 200_000, " " * 200_000, "a1 " * 60_000, "=" * 100_000):
+    alone = model.tokenize("b")
+    print("said", len(model.tokenize(text)), model.tokenize("b") == alone)
+"""
+
+
+def test_no_prompt_ends_the_process(tmp_path: Path) -> None:
+    """A word of any length becomes tokens, where llama.cpp's own splitting of words would overflow the stack."""
+    shape = ModelShape("llama", 1, 64, 2, 2, 32, 128, 1000, 50, quantization="F16", pre_tokenizer="tekken")
+    shapes.write(shape, tmp_path / "model.gguf")
+
+    child = subprocess.run(
+        [sys.executable, "-c", LONG, str(Path(inference.__file__).parent), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    said = [line.split() for line in child.stdout.splitlines() if line.startswith("said ")]
+
+    assert child.returncode == 0, child.returncode
+    assert [int(count) >= 1000 for _, count, _ in said] == [True] * 4
+    assert [same for _, _, same in said] == ["True"] * 4
 
 
 class _Call:

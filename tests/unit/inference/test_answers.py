@@ -32,10 +32,10 @@ class _Scripted:
         self.limits.append(limits)
         return Generation(prompt_tokens=len(tokens), **self.answer)
 
-    def tokenize(self, text: bytes) -> list[int]:
+    def tokenize(self, text: str) -> list[int]:
         """One token per word."""
-        self.rendered.append(text.decode())
-        return [BOS, *(BOS if word == b"<s>" else 10 + n for n, word in enumerate(text.split()))]
+        self.rendered.append(text)
+        return [BOS, *(BOS if word == "<s>" else 10 + n for n, word in enumerate(text.split()))]
 
 
 def _chat(messages: list[dict[str, str]]) -> str:

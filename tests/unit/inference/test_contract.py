@@ -147,7 +147,7 @@ def test_refusal_of_the_model_goes_through_the_context_too() -> None:
         settings=inference.Settings(),
         name="bare",
         context=3,
-        tokenize=list,
+        tokenize=lambda text: [1] * len(text),
         chat_prompt=str,
     )
     data = inference.input_fn(b'{"prompt": "abcd"}', None, context)
