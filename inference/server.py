@@ -360,13 +360,13 @@ def hung_up(connection: socket.socket) -> bool:
     One that has closed only its sending half looks the same; no HTTP client does that while it waits for an answer.
     """
     poll = select.poll()
-    poll.register(connection, select.POLLIN)
     try:
+        poll.register(connection, select.POLLIN)
         events = poll.poll(0)
         return bool(events) and not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
         return False
-    except OSError:
+    except (OSError, ValueError):  # ValueError: it is closed on this side
         return True
 
 

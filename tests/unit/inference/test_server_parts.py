@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from inference.server import (
+    GONE,
     Activity,
     Call,
     Log,
@@ -22,6 +25,7 @@ from inference.server import (
     StartError,
     error_reply,
     functions_file,
+    hung_up,
 )
 
 
@@ -287,3 +291,118 @@ def test_errors_have_one_form() -> None:
     }
     assert reply.headers == (("Allow", "POST"),)
     assert reply.close
+
+
+@pytest.mark.parametrize("arguments", [["train"], ["serve", "x"]])
+def test_other_arguments_than_serve_are_refused(arguments: list[str]) -> None:
+    """An image that is started for something else says that it cannot."""
+    with pytest.raises(StartError, match="wanted 'serve', or none"):
+        Options.from_environment({}, arguments)
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "patience"), [pytest.param("60", 50, id="serverless"), pytest.param("4", 2, id="short")]
+)
+def test_queue_leaves_time_for_an_answer(timeout_s: str, patience: float) -> None:
+    """Who waited so long that no answer could come in time is refused instead."""
+    assert Options.from_environment({"SEALIFT_TIMEOUT_S": timeout_s}).patience == patience
+
+
+def test_wait_counts_from_the_arrival() -> None:
+    """What went by before the queue is part of the time that a request has."""
+    queue = Queue(1, patience=60)
+    thread, leave = _hold(queue)
+
+    with queue.turn(Call(arrived=time.monotonic() - 61)) as refusal:
+        assert refusal is not None
+        assert json.loads(refusal.body)["error"]["code"] == "queue_timeout"
+
+    leave.set()
+    thread.join()
+
+
+def test_turns_come_in_the_order_of_arrival() -> None:
+    """Nobody is overtaken."""
+    queue = Queue(8)
+    thread, leave = _hold(queue)
+    order: list[int] = []
+
+    def wait(number: int) -> None:
+        with queue.turn(Call()):
+            order.append(number)
+
+    threads = []
+    for number in range(6):
+        threads.append(threading.Thread(target=wait, args=(number,)))
+        threads[-1].start()
+        while len(queue._inside) < number + 2:
+            threading.Event().wait(0.001)
+    leave.set()
+    for one in (thread, *threads):
+        one.join()
+
+    assert order == list(range(6))
+
+
+def test_client_that_left_gets_no_turn() -> None:
+    """It is passed over while it waits, and also when its turn comes at once."""
+    queue = Queue(1)
+    thread, leave = _hold(queue)
+
+    with queue.turn(Call(gone=lambda: True)) as waiting:
+        pass
+    leave.set()
+    thread.join()
+    with queue.turn(Call(gone=lambda: True)) as first:
+        pass
+
+    assert waiting is GONE
+    assert first is GONE
+
+
+def test_context_goes_to_functions_that_take_one() -> None:
+    """As the toolkit does: one parameter more than the contract's; the status that is set there is the answer's."""
+
+    def predict(_data: Any, _model: Any, context: Call) -> str:
+        context.set_response_status(code=418, phrase="I'm a Teapot")
+        return str(context.deadline())
+
+    service, _ = _service(predict_fn=predict, output_fn=lambda prediction, _accept: prediction)
+
+    reply = service.invoke(b"", None, None, Call())
+
+    assert (reply.status, reply.body) == (418, b"inf")
+
+
+def test_answer_for_nobody_is_not_sent() -> None:
+    """When the client has gone meanwhile there is nothing to answer."""
+    looks = iter([False, True])
+    service, _ = _service()
+
+    assert service.invoke(b"", None, None, Call(gone=lambda: next(looks))) is GONE
+
+
+def test_server_that_stops_takes_nothing_new() -> None:
+    """After the time for the answers under way the rest of the queue is refused."""
+    service, _ = _service()
+    service.stop_by = time.monotonic() - 1
+
+    reply = service.invoke(b"", None, None, Call())
+
+    assert reply.status == 503
+    assert json.loads(reply.body)["error"]["code"] == "stopping"
+
+
+def test_hanging_up_is_seen() -> None:
+    """A silent client is there, one that sent more is there, one that closed is not."""
+    here, there = socket.socketpair()
+    with here, there:
+        silent = hung_up(here)
+        there.sendall(b"more")
+        sending = hung_up(here)
+        here.recv(4)
+        there.close()
+        closed = hung_up(here)
+
+    assert (silent, sending, closed) == (False, False, True)
+    assert hung_up(here)
