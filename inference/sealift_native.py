@@ -234,12 +234,13 @@ class Native:
         return [token for part in tokens for token in part]
 
     def _tokenized(self, text: bytes, *, begins: bool) -> list[int]:
-        room = len(text) + 8  # a token has a byte at least, and two or three are added
-        tokens = (self.api.llama_token * room)()
-        count = self.api.llama_tokenize(self._vocabulary, text, len(text), tokens, room, begins, True)
-        if count < 0:
-            raise RuntimeError(f"llama_tokenize wants room for {-count} tokens, {room} were there")
-        return tokens[:count]  # type: ignore[no-any-return]
+        room = len(text) + 8
+        while True:
+            tokens = (self.api.llama_token * room)()
+            count = self.api.llama_tokenize(self._vocabulary, text, len(text), tokens, room, begins, True)
+            if count >= 0:
+                return tokens[:count]  # type: ignore[no-any-return]
+            room = -count  # more tokens than bytes, as spaces are in a vocabulary that has none
 
     def piece(self, token: int) -> bytes:
         """Return the bytes of a token; none of a special one."""

@@ -267,6 +267,19 @@ def test_no_prompt_ends_the_process(tmp_path: Path) -> None:
     assert [same for _, _, same in said] == ["True"] * 4
 
 
+def test_text_may_have_more_tokens_than_bytes(tmp_path: Path, model_file: Path) -> None:
+    """A vocabulary without a token for the space writes each one in three bytes."""
+    space = "\N{LOWER ONE EIGHTH BLOCK}".encode()
+    alone = len(space).to_bytes(8, "little") + space
+    whole = model_file.read_bytes()
+    assert whole.count(alone) == 1
+    (tmp_path / "m.gguf").write_bytes(whole.replace(alone, len(space).to_bytes(8, "little") + b"q~q"))
+
+    answer = _ask(inference.model_fn(str(tmp_path)), prompt=" " * 50, temperature=0, max_tokens=1)
+
+    assert answer["usage"]["prompt_tokens"] > 100
+
+
 class _Call:
     """A server's context whose client hangs up while its prompt is evaluated: after the looks before that."""
 
