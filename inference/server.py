@@ -418,7 +418,8 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "sealift"
     sys_version = ""
     timeout = IDLE_S
-    disable_nagle_algorithm = True  # head and body are two writes; the second must not wait for the client
+    wbufsize = -1  # head and body go out as one; http.server flushes after each request
+    disable_nagle_algorithm = True
 
     def route(self) -> None:
         """Answer one request; it counts as done when its answer is written."""
