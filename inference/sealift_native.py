@@ -317,6 +317,7 @@ class Native:
         )
         highest = float(logits.max())
         total = highest + float(np.log(np.exp(logits - highest, dtype=np.float64).sum()))
+        top = min(top, self.vocabulary_size)
         likeliest = np.argpartition(logits, -top)[-top:] if top else np.empty(0, np.intp)
         ordered = sorted(likeliest.tolist(), key=lambda one: (-logits[one], one))
         return float(logits[token]) - total, [(one, float(logits[one]) - total) for one in ordered]
