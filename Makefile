@@ -23,7 +23,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean
+.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -77,6 +77,7 @@ types: $(VENV)/.ready
 linters: $(VENV)/.ready tools/asl/node_modules/.ready
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/statelint state_machine/deploy.asl.json
+	$(BIN)/hadolint inference/Dockerfile
 	$(BIN)/node tools/asl/node_modules/asl-validator/dist/bin/asl-validator.js --json-path state_machine/deploy.asl.json
 
 docs-check: $(DEMO)/model.tar.gz
@@ -88,13 +89,31 @@ tools/asl/node_modules/.ready: tools/asl/package-lock.json | $(VENV)/.ready
 
 # ------------------------------------------------------------------------------ measuring
 
-bench: bench-archive bench-fit ## measure archives against tar, cp and the SageMaker SDK, and the fit against llama.cpp (14 GB of disk)
+bench: bench-archive bench-fit bench-inference ## measure archives, the fit and the server against tar, cp, the SageMaker SDK and llama.cpp (14 GB of disk)
 
 bench-archive: $(VENV)/.ready $(CACHE)/bench/.sagemaker
 	$(BIN)/python benchmarks/bench_archive.py --repack-python $(CACHE)/bench/sagemaker/bin/python --json $(CACHE)/bench/archive.json
 
 bench-fit: $(VENV)/.ready
 	$(BIN)/python benchmarks/bench_fit.py
+
+bench-inference: $(VENV)/.ready $(CACHE)/bench/.llama-server
+	$(BIN)/python benchmarks/bench_inference.py --server-python $(CACHE)/bench/llama-server/bin/python \
+	  --json $(CACHE)/bench/inference.json
+
+# llama-cpp-python's own server, which is measured against: its further needs, over the library that is here already.
+LLAMA_SERVER := fastapi==0.165.0 uvicorn==0.54.0 starlette-context==0.5.1 sse-starlette==3.7.0 \
+  pydantic-settings==2.16.3 PyYAML==6.0.4
+
+$(CACHE)/bench/.llama-server: | $(VENV)/.ready
+	@mkdir -p $(@D)
+	@$(BIN)/python -m venv $(@D)/llama-server
+	@$(@D)/llama-server/bin/python -m pip install $(LLAMA_SERVER) 2>&1 \
+	  | $(BIN)/python tools/progress.py $(CACHE)/log/llama-server.log "llama-cpp-python's server"
+	@$(@D)/llama-server/bin/python -c 'import pathlib, sys, sysconfig; \
+	  pathlib.Path(sysconfig.get_path("purelib"), "library.pth").write_text(sys.argv[1])' \
+	  "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	@touch $@
 
 # The SDK that is measured against; it needs another setuptools than ours, so it lives in an environment of its own.
 $(CACHE)/bench/.sagemaker: | $(VENV)/.python
@@ -143,9 +162,13 @@ lock: $(VENV)/.python ## resolve the dependencies again and lock them with hashe
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCK) requirements/build.in --output-file requirements/build.lock
 	$(BIN)/uv pip compile $(LOCK) requirements/lambda.in --output-file requirements/lambda.lock
+	$(BIN)/uv pip compile $(IMAGE_LOCK) inference/requirements.txt --output-file requirements/image.lock
 	$(BIN)/uv pip compile $(LOCK) --extra dev --no-emit-package sealift pyproject.toml --output-file requirements/dev.lock
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+
+# What the image installs of the container's needs: the runtime's tree brings the rest.
+IMAGE_LOCK := $(LOCK) --no-emit-package llama-cpp-python --no-emit-package diskcache
 
 clean: ## remove what make made; the compiled packages stay in pip's own cache
 	rm -rf $(VENV) $(CACHE) .build tools/asl/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -93,7 +93,7 @@ def measured(folder: Path, case: Case) -> dict[str, Any]:
     )
     if child.returncode:
         raise RuntimeError(f"{case.name}: exit status {child.returncode}: {child.stderr[-2000:]}")
-    result: dict[str, Any] = json.loads(child.stdout)
+    result: dict[str, Any] = json.loads(child.stdout.splitlines()[-1])  # before it: the log of inference.py
     return result
 
 

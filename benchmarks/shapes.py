@@ -61,6 +61,8 @@ class ModelShape:
     embedding_type: str = ""
     """Of the token embedding, where it is not what llama-quantize would choose."""
     context: int = 131_072
+    pre_tokenizer: str = ""
+    """Of a BPE vocabulary, where it is not the architecture's."""
     shards: int = 1
     """Into how many files the model says it is split; this one is the first."""
 
@@ -183,7 +185,8 @@ def _add_bpe(writer: gguf.GGUFWriter, shape: ModelShape) -> None:
         cut = 1 + n // shape.vocabulary
         merges.append(f"{word[:-cut]} {word[-cut:]}")
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2" if shape.architecture == "qwen2" else "llama-bpe")
+    usual = "qwen2" if shape.architecture == "qwen2" else "llama-bpe"
+    writer.add_tokenizer_pre(shape.pre_tokenizer or usual)
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     writer.add_token_merges(merges)

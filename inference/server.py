@@ -4,8 +4,9 @@ Owns the socket, the statuses, the queue in front of the model, the log and the 
 know what a model is: that is `inference.py`, of the archive's `code/` when it is there, else the one beside
 this file. Standard library only, Python 3.10.
 
-    GET  /ping          503 while the model loads, 200 from then on, 500 with the reason when it did not load
-    POST /invocations   one at a time; a few may wait, more get 429
+    GET  /ping          503 while the model loads and generates its first token, 200 from then on, 500 with the
+                        reason when it did not
+    POST /invocations   one at a time; a few may wait, more get 429; who hangs up is not answered any more
 
 The log is JSON lines on stdout, and never holds a prompt or an answer. The first line tells the port.
 """
@@ -13,14 +14,19 @@ The log is JSON lines on stdout, and never holds a prompt or an answer. The firs
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
+import inspect
 import json
 import os
+import select
 import signal
+import socket
 import sys
 import threading
 import time
 import traceback
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from http import HTTPStatus
@@ -31,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 JSON = "application/json"
 
@@ -41,14 +47,23 @@ MAX_BODY = 4 * 1024 * 1024
 MAX_DISCARD = 16 * 1024 * 1024
 """Bytes of a refused request that are still read, so that its client gets to read the refusal."""
 
-QUEUE_S = 60.0
-"""Seconds that a request may wait for its turn: SageMaker gives up a serverless call after these."""
+TIMEOUT_S = 60
+"""Seconds until a call is given up: SageMaker's limit for serverless endpoints."""
+
+LEFT_S = 10.0
+"""Seconds of them that a request must have left when its turn comes, or half of all; else it is refused."""
+
+LOOK_S = 0.1
+"""Seconds between two looks whether a waiting client is still there."""
 
 IDLE_S = 75.0
 """Seconds that a connection may be silent; longer than a client's own limit of 70."""
 
 DRAIN_S = 25.0
 """Seconds for the answers under way after SIGTERM; SIGKILL follows after 30."""
+
+HURRY_S = 20.0
+"""Seconds after SIGTERM at which an answer under way has to end as it is, so that it is still delivered."""
 
 
 class StartError(Exception):
@@ -59,7 +74,8 @@ class StartError(Exception):
 class Options:
     """What the environment says about the server itself.
 
-    SM_MODEL_DIR, SEALIFT_BIND_HOST, SAGEMAKER_BIND_TO_PORT and SEALIFT_MAX_WAITING; `inference.py` reads the rest.
+    SM_MODEL_DIR, SEALIFT_BIND_HOST, SAGEMAKER_BIND_TO_PORT, SEALIFT_MAX_WAITING and SEALIFT_TIMEOUT_S;
+    `inference.py` reads the rest, and the last one as well.
     """
 
     model_dir: Path
@@ -67,26 +83,35 @@ class Options:
     port: int
     """0 for any free one."""
     max_waiting: int
+    timeout_s: int = TIMEOUT_S
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> Options:
-        """Read the variables, with SageMaker's defaults.
+    def from_environment(cls, environ: Mapping[str, str], arguments: Sequence[str] = ()) -> Options:
+        """Read the variables, with SageMaker's defaults; it starts an image with the argument "serve".
 
         Raises:
-            StartError: when a number is none.
+            StartError: when a number is none, or the arguments ask for something else.
         """
+        if list(arguments) not in ([], ["serve"]):
+            raise StartError(f"the arguments are {list(arguments)!r}; wanted 'serve', or none")
         return cls(
             model_dir=Path(environ.get("SM_MODEL_DIR") or "/opt/ml/model"),
             host=environ.get("SEALIFT_BIND_HOST") or "0.0.0.0",  # noqa: S104 a container is reached from outside
             port=_number(environ, "SAGEMAKER_BIND_TO_PORT", 8080, highest=65_535),
             max_waiting=_number(environ, "SEALIFT_MAX_WAITING", 4, highest=1000),
+            timeout_s=_number(environ, "SEALIFT_TIMEOUT_S", TIMEOUT_S, highest=3600, lowest=1),
         )
 
+    @property
+    def patience(self) -> float:
+        """Seconds that a request may wait for its turn."""
+        return max(self.timeout_s / 2, self.timeout_s - LEFT_S)
 
-def _number(environ: Mapping[str, str], name: str, default: int, *, highest: int) -> int:
+
+def _number(environ: Mapping[str, str], name: str, default: int, *, highest: int, lowest: int = 0) -> int:
     text = environ.get(name) or str(default)
-    if not text.isascii() or not text.isdecimal() or int(text) > highest:
-        raise StartError(f"{name} is {text!r}; wanted a whole number from 0 to {highest}")
+    if not text.isascii() or not text.isdecimal() or not lowest <= int(text) <= highest:
+        raise StartError(f"{name} is {text!r}; wanted a whole number from {lowest} to {highest}")
     return int(text)
 
 
@@ -110,6 +135,12 @@ def error_reply(status: int, message: str, code: str, *, close: bool = False, **
     return Reply(status, json.dumps(body).encode(), headers=named, close=close)
 
 
+CLIENT_CLOSED_REQUEST = 499
+"""The status in the log of a request whose client has hung up: nginx's number, sent to nobody."""
+
+GONE = error_reply(CLIENT_CLOSED_REQUEST, "the client has hung up", "cancelled", close=True)
+
+
 class Log:
     """JSON lines on stdout, one whole line at a time."""
 
@@ -125,41 +156,80 @@ class Log:
             sys.stdout.flush()
 
 
-class Queue:
-    """Lets one request in at a time; `max_waiting` more may wait, for `patience` seconds each."""
+@dataclass
+class Call:
+    """One request, as the functions see it: the part of the toolkit's context that they use, and what else is known.
 
-    def __init__(self, max_waiting: int, patience: float = QUEUE_S) -> None:
-        self._places = threading.BoundedSemaphore(max_waiting + 1)
+    `inference.py` says what it makes of the attributes.
+    """
+
+    arrived: float = field(default_factory=time.monotonic)
+    gone: Callable[[], bool] = lambda: False
+    """Whether the client has hung up."""
+    deadline: Callable[[], float] = lambda: float("inf")
+    """When the answer has to end, by time.monotonic; SIGTERM brings it nearer."""
+    status: int = HTTPStatus.OK
+
+    def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:  # noqa: ARG002 the toolkit's signature
+        """Set the status to answer with."""
+        self.status = code
+
+
+class Queue:
+    """Lets one request in at a time, in their order; `max_waiting` more may wait, for `patience` seconds each."""
+
+    def __init__(self, max_waiting: int, patience: float = TIMEOUT_S - LEFT_S) -> None:
         self._size = max_waiting + 1
-        self._turn = threading.Lock()
         self._patience = patience
+        self._changed = threading.Condition()
+        self._inside: deque[Call] = deque()
+        """The one whose turn it is, and those that wait."""
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[Reply | None]:
+    def turn(self, call: Call) -> Iterator[Reply | None]:
         """Give the turn for the length of the block, or a refusal instead of it."""
-        if not self._places.acquire(blocking=False):
-            yield error_reply(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                f"{self._size} requests are being answered or wait already; try again later",
-                "queue_full",
-                Retry_After="1",
-            )
+        with self._changed:
+            if len(self._inside) >= self._size:
+                refusal: Reply | None = error_reply(
+                    HTTPStatus.TOO_MANY_REQUESTS,
+                    f"{self._size} requests are being answered or wait already; try again later",
+                    "queue_full",
+                    Retry_After="1",
+                )
+            else:
+                self._inside.append(call)
+                refusal = self._wait(call)
+                if refusal is not None:
+                    self._leave(call)
+        if refusal is not None:
+            yield refusal
             return
         try:
-            if not self._turn.acquire(timeout=self._patience):
-                yield error_reply(
+            yield None
+        finally:
+            with self._changed:
+                self._leave(call)
+
+    def _leave(self, call: Call) -> None:
+        # By identity: two calls may be equal.
+        self._inside = deque(other for other in self._inside if other is not call)
+        self._changed.notify_all()
+
+    def _wait(self, call: Call) -> Reply | None:
+        """Wait for the turn; return a refusal when the client or its time is gone first."""
+        while self._inside[0] is not call:
+            if call.gone():
+                return GONE
+            left = call.arrived + self._patience - time.monotonic()
+            if left <= 0:
+                return error_reply(
                     HTTPStatus.SERVICE_UNAVAILABLE,
                     f"no turn came within {self._patience:g} s; try again later",
                     "queue_timeout",
                     Retry_After="1",
                 )
-                return
-            try:
-                yield None
-            finally:
-                self._turn.release()
-        finally:
-            self._places.release()
+            self._changed.wait(min(left, LOOK_S))
+        return GONE if call.gone() else None
 
 
 class Activity:
@@ -200,6 +270,8 @@ class Service:
     functions: Any = None
     model: Any = None
     failure: str | None = None
+    stop_by: float = float("inf")
+    """When every answer has to end, by time.monotonic."""
     _pinged: int = field(default=0, repr=False)
 
     def load(self, functions_at: Path, model_dir: Path) -> None:
@@ -232,24 +304,34 @@ class Service:
             return error_reply(HTTPStatus.SERVICE_UNAVAILABLE, "the model is still loading", "loading")
         return None
 
-    def invoke(self, body: bytes, content_type: str | None, accept: str | None) -> Reply:
+    def invoke(self, body: bytes, content_type: str | None, accept: str | None, call: Call) -> Reply:
         """Answer a request when its turn comes."""
         not_ready = self._not_ready()
         if not_ready:
             return not_ready
-        with self.queue.turn() as refusal:
-            return refusal or self._answer(body, content_type, accept)
+        call.deadline = lambda: self.stop_by
+        with self.queue.turn(call) as refusal:
+            return refusal or self._stopped() or self._answer(body, content_type, accept, call)
 
-    def _answer(self, body: bytes, content_type: str | None, accept: str | None) -> Reply:
+    def _stopped(self) -> Reply | None:
+        if time.monotonic() < self.stop_by:
+            return None
+        message = "the server is stopping; try again later"
+        return error_reply(HTTPStatus.SERVICE_UNAVAILABLE, message, "stopping", close=True, Retry_After="1")
+
+    def _answer(self, body: bytes, content_type: str | None, accept: str | None, call: Call) -> Reply:
+        functions = self.functions
         try:
-            data = self.functions.input_fn(body, content_type)
-            prediction = self.functions.predict_fn(data, self.model)
-            answer = self.functions.output_fn(prediction, accept)
+            data = _called(functions.input_fn, call, body, content_type)
+            prediction = _called(functions.predict_fn, call, data, self.model)
+            answer = _called(functions.output_fn, call, prediction, accept)
         except Exception as error:  # noqa: BLE001 the boundary: every failure becomes an answer
             return self._failed(error)
+        if call.gone():
+            return GONE
         # The toolkit takes both forms as well: a body, or a body with its content type.
         content, kind = answer if isinstance(answer, tuple) else (answer, accept or JSON)
-        return Reply(HTTPStatus.OK, content.encode() if isinstance(content, str) else bytes(content), kind)
+        return Reply(call.status, content.encode() if isinstance(content, str) else bytes(content), kind)
 
     def _failed(self, error: Exception) -> Reply:
         """Return what an exception answers: its own status and body when it is a toolkit error, else 500."""
@@ -260,6 +342,32 @@ class Service:
         return error_reply(
             HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}", "internal_error"
         )
+
+
+def _called(function: Callable[..., Any], call: Call, *arguments: Any) -> Any:
+    """Call a function with the context as its last argument if it has one parameter more, as the toolkit does."""
+    return function(*arguments, call) if _parameters(function) > len(arguments) else function(*arguments)
+
+
+@functools.cache
+def _parameters(function: Callable[..., Any]) -> int:
+    return len(inspect.signature(function).parameters)
+
+
+def hung_up(connection: socket.socket) -> bool:
+    """Return whether the other end of a connection will send no more.
+
+    One that has closed only its sending half looks the same; no HTTP client does that while it waits for an answer.
+    """
+    poll = select.poll()
+    try:
+        poll.register(connection, select.POLLIN)
+        events = poll.poll(0)
+        return bool(events) and not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except (OSError, ValueError):  # ValueError: it is closed on this side
+        return True
 
 
 def functions_file(model_dir: Path, own: Path) -> Path:
@@ -310,7 +418,8 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "sealift"
     sys_version = ""
     timeout = IDLE_S
-    disable_nagle_algorithm = True  # head and body are two writes; the second must not wait for the client
+    wbufsize = -1  # head and body go out as one; http.server flushes after each request
+    disable_nagle_algorithm = True
 
     def route(self) -> None:
         """Answer one request; it counts as done when its answer is written."""
@@ -319,6 +428,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _route(self) -> None:
         started = time.monotonic()
+        self._call = Call(started, lambda: hung_up(self.connection))
         path = urlsplit(self.path).path
         methods = {"/ping": "GET", "/invocations": "POST"}
         if path not in methods:
@@ -339,8 +449,11 @@ class Handler(BaseHTTPRequestHandler):
                 path=path[:200],
                 status=int(reply.status),
                 seconds=round(time.monotonic() - started, 3),
-                bytes_out=len(reply.body),
+                bytes_out=0 if reply is GONE else len(reply.body),
             )
+        if reply is GONE:
+            self.close_connection = True
+            return
         self._send(reply)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = route  # noqa: N815 http.server's names
@@ -353,7 +466,10 @@ class Handler(BaseHTTPRequestHandler):
         if len(body) < length:
             message = f"the body ended after {len(body)} of {length} bytes"
             return error_reply(HTTPStatus.BAD_REQUEST, message, "incomplete_body", close=True)
-        return self.server.service.invoke(body, self.headers.get("Content-Type"), self.headers.get("Accept"))
+        headers = self.headers
+        return self.server.service.invoke(
+            body, headers.get("Content-Type"), headers.get("Accept"), self._call
+        )
 
     def _length(self) -> int | Reply:
         """Return the body's length, or a refusal."""
@@ -403,12 +519,12 @@ class Handler(BaseHTTPRequestHandler):
         """Drop http.server's own log line; `route` writes one."""
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Serve until SIGTERM; return the exit status."""
     log = Log()
     try:
-        options = Options.from_environment(os.environ)
-        service = Service(Queue(options.max_waiting), log)
+        options = Options.from_environment(os.environ, arguments)
+        service = Service(Queue(options.max_waiting, options.patience), log)
         server = Server((options.host, options.port), service)
     except (StartError, OSError) as error:
         log("start_failed", reason=str(error))
@@ -425,6 +541,7 @@ def main() -> int:
     loading.start()
     stop.wait()
     log("stopping")
+    service.stop_by = time.monotonic() + HURRY_S
     server.shutdown()
     drained = service.activity.ends_within(DRAIN_S)
     server.server_close()
@@ -436,4 +553,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

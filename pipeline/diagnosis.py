@@ -57,13 +57,22 @@ RULES = (
     ),
     Rule(
         "UnknownArchitecture",
-        r"unknown model architecture",
+        r"unknown model architecture|unknown pre-tokenizer|invalid ggml type|newer than this runtime",
         "the container's llama.cpp is older than the model's architecture",
         "use a newer llama-cpp-python in the container (0.3.8 or newer for Gemma 3)",
     ),
+    # Before the next: llama.cpp ends all of its reasons with "failed to load model".
+    Rule(
+        "OutOfMemory",
+        r"insufficient memory|not enough memory|[Cc]annot allocate memory|signal 9|MemoryError|out of memory|bad_alloc|"
+        r"failed to allocate (?:\w+ )?buffer|[Uu]nable to allocate",
+        "the model and its server need more memory than memory_mb gives",
+        "raise memory_mb (the account's quota permitting), lower n_ctx, or use a smaller quantisation",
+    ),
     Rule(
         "ModelCutShort",
-        r"tensor '?[^ ]+'? data is not within the file bounds|model is corrupted or incomplete|failed to load model",
+        r"tensor '?[^ ]+'? data is not within the file bounds|model is corrupted or incomplete|cut short or damaged|"
+        r"failed to load model",
         "llama.cpp could not read the model file",
         "run `sealift check` on the archive, and export the model again if it is refused",
     ),
@@ -78,12 +87,6 @@ RULES = (
         r"Failed to extract model data archive|[Ii]nvalid archive|cannot be uncompressed",
         "SageMaker could not extract the archive",
         "make the archive with `sealift pack`: one gzip-compressed tar, the model at its root",
-    ),
-    Rule(
-        "OutOfMemory",
-        r"insufficient memory|[Cc]annot allocate memory|signal 9|MemoryError|out of memory",
-        "the model and its server need more memory than memory_mb gives",
-        "raise memory_mb (the account's quota permitting), lower n_ctx, or use a smaller quantisation",
     ),
     Rule(
         "TooSlowToStart",

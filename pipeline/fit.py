@@ -29,8 +29,11 @@ class Serving:
     startup_s: float
     """Seconds from its start to its first answer, without the loading of a model."""
     how: str
+    saved: Line | None = None
+    """What it keeps of evaluated prompts beside the cache, at most."""
 
 
+SAVED: Final = Line("saved prompts", 32 * MiB, "at most: prefix_cache_mb of inference/config.json")
 PREBUILT: Final = Serving(
     Line(
         "server",
@@ -39,6 +42,7 @@ PREBUILT: Final = Serving(
     ),
     5.0,
     "measured: 4.4 to 6.2 s in the prebuilt image",
+    SAVED,
 )
 OWN_SERVER: Final = Serving(
     Line(
@@ -46,6 +50,7 @@ OWN_SERVER: Final = Serving(
     ),
     1.5,
     "measured: inference/server.py answers within 1.5 s",
+    SAVED,
 )
 LLAMA_SERVER: Final = Serving(
     Line(
@@ -320,7 +325,10 @@ def _fit(demand: Demand) -> Fit:
 
 
 def _memory(demand: Demand) -> tuple[Line, ...]:
-    lines = (*footprint(demand.shape, n_ctx=demand.n_ctx, n_batch=demand.n_batch), demand.serving.memory)
+    serving = demand.serving
+    lines = (*footprint(demand.shape, n_ctx=demand.n_ctx, n_batch=demand.n_batch), serving.memory)
+    if serving.saved is not None:
+        lines = (*lines, serving.saved)
     reserve = round(RESERVE * sum(line.bytes for line in lines))
     return (
         *lines,

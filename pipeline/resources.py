@@ -15,6 +15,22 @@ _HERE = Path(__file__).resolve().parent
 _TOP = _HERE.parent
 
 
+CODE = (
+    "inference.py",
+    "sealift_cpus.py",
+    "sealift_engine.py",
+    "sealift_native.py",
+    "sealift_request.py",
+    "sealift_schema.py",
+    "sealift_settings.py",
+    "config.json",
+)
+"""What of `inference/` an archive carries in `code/`.
+
+requirements.txt stays behind: the prebuilt image would install it, which compiles, at every cold start.
+"""
+
+
 def template() -> Path:
     """Return the path of the stack's SAM template."""
     return _either(_TOP / "template.yaml", _HERE / "data" / "template.yaml")
@@ -42,8 +58,7 @@ def consumer() -> Path:
 
 def code() -> dict[str, Path]:
     """Return what an archive carries in `code/`: the inference code and its settings, by archive path."""
-    # requirements.txt stays behind: the prebuilt image would install it, which compiles, at every cold start.
-    return {f"code/{name}": inference() / name for name in ("inference.py", "config.json")}
+    return {f"code/{name}": inference() / name for name in CODE}
 
 
 def code_contents() -> dict[str, bytes]:

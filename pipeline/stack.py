@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.aws import Clients
 
 LAMBDA_PACKAGES = ("pipeline", "tasks")
-DATA = ("inference/inference.py", "inference/config.json")
+DATA = tuple(f"inference/{name}" for name in resources.CODE)
 """What AssembleArchive puts into archives."""
 LIBRARIES = ("isal",)
 """Packages that the tasks import and Lambda's Python has not."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -10,6 +12,10 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# The modules of inference/ lie flat in an archive's code/ and import each other so. Behind everything else, since the
+# folder holds an inference.py and is the package of that name.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "inference"))
 
 # How fast an example is tells of the machine, not of the code: no test may fail for it.
 hypothesis.settings.register_profile(

@@ -63,7 +63,8 @@ def test_the_model_is_loaded_with_the_settings_that_the_footprint_assumes(
 ) -> None:
     """Not mapped, windows only, no flash attention, 512 tokens at a time whatever the batch."""
     shapes.write(SLIDING, tmp_path / "model.gguf")
-    llama: Any = load(tmp_path, monkeypatch, n_ctx=2048, n_batch=1024).llama
+    model: Any = load(tmp_path, monkeypatch, n_ctx=2048, n_batch=1024)
+    llama = model.engine._native.llama
 
     assert llama.model_params.load_mode == llama_cpp.LLAMA_LOAD_MODE_NONE
     assert llama.context_params.swa_full is False
@@ -81,7 +82,7 @@ def test_prompts_in_a_row_are_answered_as_if_each_were_the_first(
     prompts = [long, long + "8", long[:400] + "9", long[:400] + "98", long[:20], "6" * 30]
     alone = [ask(load(tmp_path, monkeypatch, **settings), prompt) for prompt in prompts]
 
-    model = load(tmp_path, monkeypatch, **settings)
+    model: Any = load(tmp_path, monkeypatch, **settings)
 
-    assert model.window == 64
+    assert model.engine._native.window == 64
     assert [ask(model, prompt) for prompt in prompts] == alone

@@ -6,11 +6,13 @@ import contextlib
 import http.client
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -21,9 +23,10 @@ import pytest
 
 from examples.tiny_gguf import ANSWER, write_tiny_gguf
 from inference import server
+from pipeline import resources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 JSON = {"Content-Type": "application/json"}
 SOURCES = Path(server.__file__).parent
@@ -94,8 +97,14 @@ class Running:
 
 
 @contextlib.contextmanager
-def _running(model_dir: Path, **variables: str) -> Iterator[Running]:
-    """Start the server, wait for its first line, and kill it in the end."""
+def _running(
+    model_dir: Path,
+    *,
+    command: Sequence[str] = (),
+    confine: Callable[[], None] | None = None,
+    **variables: str,
+) -> Iterator[Running]:
+    """Start the server, wait for its first line, and kill it in the end; `confine` runs in the child before."""
     environment = {
         "PATH": os.defpath,
         "SM_MODEL_DIR": str(model_dir),
@@ -105,8 +114,9 @@ def _running(model_dir: Path, **variables: str) -> Iterator[Running]:
         **variables,
     }
     process = subprocess.Popen(
-        [sys.executable, str(SOURCES / "server.py"), "serve"],
+        [*(command or (sys.executable, str(SOURCES / "server.py"))), "serve"],
         env=environment,
+        preexec_fn=confine,  # noqa: PLW1509 it makes three system calls, and no thread of a test holds a lock
         cwd="/",
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -141,7 +151,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("archive")
     write_tiny_gguf(folder / "demo.gguf")
     (folder / "code").mkdir()
-    for name in ("inference.py", "config.json"):
+    for name in resources.CODE:
         shutil.copy(SOURCES / name, folder / "code")
     return folder
 
@@ -437,3 +447,220 @@ def test_sigterm_lets_the_answer_under_way_finish(slow: Path) -> None:
 
     assert status == 0
     assert answers == [(200, "last")]
+
+
+def _asking(running: Running, body: bytes) -> socket.socket:
+    """Return a connection on which an invocation was sent and whose answer is not there yet."""
+    connection = socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE_S)
+    head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    connection.sendall(head.encode() + b"\r\n" + body)
+    return connection
+
+
+def _logged(running: Running, event: str, **details: Any) -> dict[str, Any]:
+    """Wait for a line of the log and return it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        for line in running.events(event):
+            if details.items() <= line.items():
+                return line
+        threading.Event().wait(0.01)
+    raise AssertionError(f"no {event} {details} in {running.lines}")
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a model whose answers take seconds."""
+    folder = tmp_path_factory.mktemp("large")
+    write_tiny_gguf(folder / "demo.gguf", embd=1024, layers=12)
+    return folder
+
+
+ENDLESS = json.dumps({"prompt": "ping", "temperature": 0, "max_tokens": 2000}).encode()
+
+
+def test_client_that_hangs_up_is_not_answered_any_more(large: Path) -> None:
+    """Its generation ends in the middle and the next in the queue is answered; another that left is passed over."""
+    with _running(large) as running:
+        running.until_loaded()
+        first = _asking(running, ENDLESS)
+        second = _asking(running, ENDLESS)
+        second.close()
+        left = _logged(running, "request", status=499)
+        first.close()
+        cut = _logged(running, "answered", finish_reason="cancelled")
+        status, answer = running.invoke(prompt="Hello.", temperature=0, max_tokens=1)
+
+    assert left["bytes_out"] == 0
+    assert cut["predicted_n"] < 2000
+    assert status == 200
+    assert answer["choices"][0]["text"] == "Sealift"
+
+
+def test_client_that_hangs_up_ends_the_evaluation_of_its_prompt(large: Path) -> None:
+    """A long prompt is not evaluated to its end for nobody."""
+    prompt = json.dumps({"prompt": "ping " * 2000, "temperature": 0, "max_tokens": 1}).encode()
+    with _running(large, SEALIFT_N_CTX="2048") as running:
+        running.until_loaded()
+        connection = _asking(running, prompt)
+        threading.Event().wait(0.3)
+        connection.close()
+        cut = _logged(running, "answered", finish_reason="cancelled")
+
+    assert cut["predicted_n"] == 0
+    assert cut["prompt_n"] < 2000
+
+
+def test_answer_ends_before_the_call_is_given_up(large: Path) -> None:
+    """With the time nearly up the answer is what there is, and says why it ended."""
+    with _running(large, SEALIFT_TIMEOUT_S="1") as running:
+        running.until_loaded()
+        status, answer, _ = running.ask("POST", "/invocations", ENDLESS, JSON)
+
+    assert status == 200
+    assert answer["choices"][0]["finish_reason"] == "timeout"
+    assert 0 < answer["usage"]["completion_tokens"] < 2000
+    assert answer["choices"][0]["text"].startswith(" ping")
+
+
+def test_sigterm_ends_a_long_answer_in_time(slow: Path) -> None:
+    """The functions are told when to end: before the container is killed."""
+    (slow / "load").touch()
+    (slow / "inference.py").write_text(
+        "import pathlib, time\n"
+        "def model_fn(model_dir): return None\n"
+        "def input_fn(body, content_type): return body\n"
+        "def predict_fn(data, model, context):\n"
+        "    (pathlib.Path(__file__).parent / 'asked').touch()\n"
+        "    while context.deadline() == float('inf'): time.sleep(0.01)\n"
+        "    return str(0 < context.deadline() - time.monotonic() < 25)\n"
+        "def output_fn(prediction, accept): return prediction\n",
+        encoding="utf-8",
+    )
+    with _running(slow.parent) as running:
+        running.until_loaded()
+        answers: list[bytes] = []
+        thread = threading.Thread(
+            target=lambda: answers.append(_raw_answer(running, b"{}")),
+        )
+        thread.start()
+        assert _appears(slow / "asked")
+        status = running.stop()
+        thread.join(PATIENCE_S)
+
+    assert status == 0
+    assert answers == [b"True"]
+
+
+def _raw_answer(running: Running, body: bytes) -> bytes:
+    with _asking(running, body) as connection:
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        return response.read()
+
+
+def test_other_arguments_than_serve_are_refused(tmp_path: Path) -> None:
+    """An image that is started to train says that it cannot."""
+    with _running(tmp_path, command=(sys.executable, str(SOURCES / "server.py"), "train")) as running:
+        assert running.process.wait(PATIENCE_S) == 1
+        assert "wanted 'serve'" in running.lines[0]["reason"]
+
+
+NOBODY = 65_534
+
+
+def _open_to_all(path: Path) -> bool:
+    """Return whether every user may run a file."""
+    return path.is_file() and all(one.stat().st_mode & 0o001 for one in (path, *path.parents))
+
+
+def _python() -> Path:
+    """Return a Python of this version that every user may run, or this one where there is none."""
+    own = Path(sys.executable).resolve()
+    name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    others = [Path(folder, name) for folder in ("/usr/bin", "/usr/local/bin")]
+    return next((path for path in (own, *others) if _open_to_all(path)), own)
+
+
+def _user() -> int:
+    """Return whose the server shall be: nobody's, where this process may choose and nobody can run Python."""
+    return NOBODY if os.getuid() == 0 and _open_to_all(_python()) else os.getuid()
+
+
+def _confined(limit: int) -> Callable[[], None]:
+    """Return what makes a child process another user's, with a limit to its memory."""
+    user = _user()
+
+    def confine() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        if user != os.getuid():
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+
+    return confine
+
+
+@pytest.fixture
+def image(archive: Path) -> Iterator[Path]:
+    """Lay out what the image holds, readable by everybody and writable by nobody, with a model beside it."""
+    place = Path(tempfile.mkdtemp(prefix="sealift-image-"))  # pytest's own folders are closed to other users
+    shutil.copytree(SOURCES, place / "opt", ignore=shutil.ignore_patterns("__pycache__"))
+    (place / "model").mkdir()
+    shutil.copy(archive / "demo.gguf", place / "model")
+    (place / "tmp").mkdir()
+    paths = [place, *place.rglob("*")]
+    for path in paths:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    (place / "tmp").chmod(0o777)
+    yield place
+    for path in paths:
+        path.chmod(0o755)
+    shutil.rmtree(place)
+
+
+def test_server_runs_as_nobody_in_a_tree_it_cannot_write(image: Path) -> None:
+    """Another user, nothing writable but one folder, bounded memory: loaded, asked, stopped, and nothing written."""
+    packages = [path for path in sys.path if path.endswith("site-packages")]
+    before = sorted(image.rglob("*"))
+
+    with _running(
+        image / "model",
+        command=(str(_python()), str(image / "opt" / "server.py")),
+        confine=_confined(2 << 30),
+        HOME=str(image / "tmp"),
+        TMPDIR=str(image / "tmp"),
+        PYTHONPATH=os.pathsep.join(packages),
+    ) as running:
+        loaded = running.until_loaded()
+        reason = running.ask("GET", "/ping")[1]
+        owner = Path(f"/proc/{running.process.pid}").stat().st_uid
+        status, answer = running.invoke(prompt="Hello.", temperature=0)
+        ended = running.stop()
+
+    assert loaded == 200, reason
+    assert owner == _user()
+    assert (status, answer["choices"][0]["text"]) == (200, ANSWER)
+    assert ended == 0
+    assert sorted(image.rglob("*")) == before
+
+
+def test_model_that_does_not_fit_its_memory_says_so(image: Path) -> None:
+    """Where memory ends the server stays, and its health check has the reason."""
+    packages = [path for path in sys.path if path.endswith("site-packages")]
+
+    with _running(
+        image / "model",
+        command=(str(_python()), str(image / "opt" / "server.py")),
+        confine=_confined(1 << 30),
+        PYTHONPATH=os.pathsep.join(packages),
+        SEALIFT_N_CTX="131072",
+        SEALIFT_N_BATCH="2048",
+    ) as running:
+        status = running.until_loaded()
+        reason = running.ask("GET", "/ping")[1]["error"]["message"]
+        ended = running.stop()
+
+    assert status == 500
+    assert "there is not enough memory" in reason
+    assert ended == 0

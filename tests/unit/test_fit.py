@@ -260,7 +260,7 @@ def test_the_finest_quantisation_that_fits_is_offered() -> None:
     none = alternative(decide(needs(shapes.LLAMA_1B, n_ctx=131_072)), "quantization")
 
     assert offered is not None
-    assert offered.value == "Q3_K_L"
+    assert offered.value == "Q3_K_M"
     assert none is None
 
 

@@ -8,73 +8,58 @@ from typing import Any
 
 import pytest
 
-from inference.inference import (
-    BadRequest,
-    Model,
-    Request,
-    Settings,
-    complete,
-    cut,
-    output_fn,
-    predict_fn,
-)
+from inference.inference import Model, complete, output_fn, predict_fn
+from sealift_engine import Ask, Choice, Generation, Limits
+from sealift_request import BadRequest, Request
+from sealift_settings import Settings
 
 BOS = 1
 USER = {"role": "user", "content": "Hi."}
+FOR_EVER = Limits(lambda: float("inf"))
 
 
-class _ScriptedLlama:
-    """A stand-in for llama_cpp.Llama: one token per word, and an answer known beforehand."""
+class _Scripted:
+    """A stand-in for the engine: an answer known beforehand, and what it was asked."""
 
-    def __init__(self, text: str = " well said", finish_reason: str = "stop", n_ctx: int = 256) -> None:
-        self.text = text
-        self.finish_reason = finish_reason
-        self.context = n_ctx
-        self.asked: list[tuple[list[int], dict[str, Any]]] = []
-        self.tokenized: list[str] = []
-        self.resets = 0
-        self.failure: Exception | None = None
+    def __init__(self, **answer: Any) -> None:
+        self.answer = {"text": " well said", "finish_reason": "stop", "completion_tokens": 2, **answer}
+        self.asked: list[tuple[list[int], Ask]] = []
+        self.limits: list[Limits] = []
+        self.rendered: list[str] = []
 
-    def n_ctx(self) -> int:
-        return self.context
+    def generate(self, tokens: list[int], ask: Ask, limits: Limits) -> Generation:
+        self.asked.append((tokens, ask))
+        self.limits.append(limits)
+        return Generation(prompt_tokens=len(tokens), **self.answer)
 
-    def token_bos(self) -> int:
-        return BOS
-
-    def tokenize(self, text: bytes, add_bos: bool = True, special: bool = False) -> list[int]:
-        assert special, "a chat template's own tokens are special ones"
-        self.tokenized.append(text.decode())
-        words = [BOS if word == b"<s>" else 10 + n for n, word in enumerate(text.split())]
-        return [BOS, *words] if add_bos else words
-
-    def create_completion(self, prompt: list[int], **options: Any) -> dict[str, Any]:
-        if self.failure:
-            raise self.failure
-        self.asked.append((prompt, options))
-        return {
-            "choices": [{"text": self.text, "finish_reason": self.finish_reason}],
-            "usage": {"prompt_tokens": len(prompt), "completion_tokens": 2, "total_tokens": len(prompt) + 2},
-        }
-
-    def reset(self) -> None:
-        self.resets += 1
+    def tokenize(self, text: str) -> list[int]:
+        """One token per word."""
+        self.rendered.append(text)
+        return [BOS, *(BOS if word == "<s>" else 10 + n for n, word in enumerate(text.split()))]
 
 
 def _chat(messages: list[dict[str, str]]) -> str:
     return "".join(f"<{message['role']}> {message['content']}" for message in messages)
 
 
-def _model(llama: _ScriptedLlama, settings: Settings | None = None, *, chat: bool = True) -> Model:
-    return Model(llama, settings or Settings(), "harbour", _chat if chat else None)
+def _model(engine: _Scripted, settings: Settings | None = None, **changes: Any) -> Model:
+    settings = settings or Settings()
+    fields = {"name": "harbour", "context": settings.n_ctx, "chat_prompt": _chat, "bos": BOS, **changes}
+    return Model(engine=engine, settings=settings, tokenize=engine.tokenize, **fields)
 
 
-def _ask(llama: _ScriptedLlama, request: Request, settings: Settings | None = None) -> dict[str, Any]:
-    return complete(_model(llama, settings), request, created=1234, identity="x")
+def _ask(
+    engine: _Scripted, request: Request, settings: Settings | None = None, **changes: Any
+) -> dict[str, Any]:
+    model = _model(engine, settings, **changes)
+    return complete(model, request, FOR_EVER, created=1234, identity="x", queued_s=0.25)
 
 
 def test_prompt_gives_a_text_completion() -> None:
-    """The answer to a prompt has OpenAI's fields, all of them."""
-    answer = _ask(_ScriptedLlama(), Request("prompt", prompt="How are you"))
+    """The answer to a prompt has OpenAI's fields, all of them, and llama-server's timings."""
+    engine = _Scripted(cached_tokens=1, evaluated_tokens=3, prompt_s=0.5, predicted_s=0.1)
+
+    answer = _ask(engine, Request("prompt", prompt="How are you"))
 
     assert answer == {
         "id": "cmpl-x",
@@ -82,15 +67,30 @@ def test_prompt_gives_a_text_completion() -> None:
         "created": 1234,
         "model": "harbour",
         "choices": [{"index": 0, "text": " well said", "logprobs": None, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6},
+        "usage": {
+            "prompt_tokens": 4,
+            "completion_tokens": 2,
+            "total_tokens": 6,
+            "prompt_tokens_details": {"cached_tokens": 1},
+        },
+        "timings": {
+            "queue_ms": 250.0,
+            "cache_n": 1,
+            "prompt_n": 3,
+            "prompt_ms": 500.0,
+            "prompt_per_second": 6.0,
+            "predicted_n": 2,
+            "predicted_ms": 100.0,
+            "predicted_per_second": 20.0,
+        },
     }
 
 
 def test_messages_give_a_chat_completion() -> None:
     """The answer to messages is a message, and the model's own template made the prompt."""
-    llama = _ScriptedLlama()
+    engine = _Scripted()
 
-    answer = _ask(llama, Request("messages", messages=(USER,)))
+    answer = _ask(engine, Request("messages", messages=(USER,)))
 
     assert answer["id"] == "chatcmpl-x"
     assert answer["object"] == "chat.completion"
@@ -102,86 +102,87 @@ def test_messages_give_a_chat_completion() -> None:
             "finish_reason": "stop",
         }
     ]
-    assert llama.tokenized == ["<user> Hi."]
+    assert engine.rendered == ["<user> Hi."]
 
 
 def test_settings_fill_what_a_request_leaves_open() -> None:
     """Defaults come from the settings, and what a request says wins, zero included."""
     settings = Settings(max_tokens=7, temperature=0.3, top_p=0.4)
-    llama = _ScriptedLlama()
+    engine = _Scripted()
 
-    _ask(llama, Request("prompt", prompt="a"), settings)
+    _ask(engine, Request("prompt", prompt="a"), settings)
     _ask(
-        llama,
-        Request("prompt", prompt="a", temperature=0, max_tokens=9, top_p=1, seed=0, stop=("x",)),
+        engine,
+        Request("prompt", prompt="a", temperature=0, max_tokens=9, top_p=1, seed=0, stop=("x",), grammar="g"),
         settings,
     )
 
-    first, second = (options for _, options in llama.asked)
-    assert (first["max_tokens"], first["temperature"], first["top_p"], first["stop"]) == (7, 0.3, 0.4, [])
-    assert second == {"max_tokens": 9, "temperature": 0.0, "top_p": 1.0, "stop": ["x"], "seed": 0}
+    first, second = (ask for _, ask in engine.asked)
+    assert (first.max_tokens, first.sampling.temperature, first.sampling.top_p) == (7, 0.3, 0.4)
+    assert (first.stops, first.grammar, first.logprobs) == ((), None, None)
+    assert (second.max_tokens, second.stops, second.grammar) == (9, ("x",), "g")
+    assert (second.sampling.temperature, second.sampling.top_p, second.sampling.seed) == (0.0, 1.0, 0)
 
 
 def test_requests_without_a_seed_get_different_ones() -> None:
     """Sampling does not repeat itself from container to container."""
-    llama = _ScriptedLlama()
+    engine = _Scripted()
 
     for _ in range(4):
-        _ask(llama, Request("prompt", prompt="a"))
+        _ask(engine, Request("prompt", prompt="a"))
 
-    assert len({options["seed"] for _, options in llama.asked}) > 1
+    assert len({ask.sampling.seed for _, ask in engine.asked}) > 1
+
+
+def test_template_that_the_model_lacks_brings_its_own_stop() -> None:
+    """What ends a message in the stand-in template ends the answer to one, and to nothing else."""
+    engine = _Scripted()
+
+    _ask(engine, Request("messages", messages=(USER,), stop=("x",)), chat_stops=("<|im_end|>",))
+    _ask(engine, Request("prompt", prompt="a", stop=("x",)), chat_stops=("<|im_end|>",))
+
+    assert [ask.stops for _, ask in engine.asked] == [("x", "<|im_end|>"), ("x",)]
 
 
 def test_prompt_longer_than_the_context_is_told_both_numbers() -> None:
     """A prompt that leaves no room for an answer is a client's mistake, with the figures to mend it."""
-    llama = _ScriptedLlama(n_ctx=256)
+    engine = _Scripted()
 
     with pytest.raises(BadRequest) as caught:
-        _ask(llama, Request("inputs", prompt="w " * 99), Settings(n_ctx=100))
+        _ask(engine, Request("inputs", prompt="w " * 99), Settings(n_ctx=100))
 
     error = json.loads(caught.value.message)["error"]
     assert caught.value.status_code == 400
     assert (error["code"], error["param"]) == ("context_length_exceeded", "inputs")
     assert "100 tokens" in error["message"]
     assert "holds 100" in error["message"]
-    assert llama.asked == []
+    assert engine.asked == []
 
 
 @pytest.mark.parametrize(
-    ("words", "n_ctx", "native", "expected"),
+    ("words", "context", "expected"),
     [
-        pytest.param(98, 100, 256, 1, id="last-token"),
-        pytest.param(59, 100, 256, 40, id="what-is-left"),
-        pytest.param(59, 100, 80, 20, id="llama-has-less"),
-        pytest.param(9, 2048, 2048, 150, id="plenty"),
+        pytest.param(98, 100, 1, id="last-token"),
+        pytest.param(59, 100, 40, id="what-is-left"),
+        pytest.param(9, 2048, 150, id="plenty"),
     ],
 )
-def test_answer_is_bounded_by_the_context(words: int, n_ctx: int, native: int, expected: int) -> None:
-    """Prompt and answer together never exceed what was asked for, although llama.cpp rounds that up."""
-    llama = _ScriptedLlama(n_ctx=native)
+def test_answer_is_bounded_by_the_context(words: int, context: int, expected: int) -> None:
+    """Prompt and answer together never exceed what was asked for."""
+    engine = _Scripted()
 
-    _ask(llama, Request("prompt", prompt="w " * words), Settings(n_ctx=n_ctx))
+    _ask(engine, Request("prompt", prompt="w " * words), context=context)
 
-    assert llama.asked[0][1]["max_tokens"] == expected
+    assert engine.asked[0][1].max_tokens == expected
 
 
 def test_token_that_begins_a_text_is_there_once() -> None:
     """A template that writes the token itself does not get a second one."""
-    llama = _ScriptedLlama()
+    engine = _Scripted()
 
-    _ask(llama, Request("prompt", prompt="<s> a"))
+    _ask(engine, Request("prompt", prompt="<s> a"))
 
-    assert llama.asked[0][0] == [BOS, 11]
-
-
-def test_model_without_a_template_refuses_messages() -> None:
-    """Guessing another model's template would give bad answers; the client is told to send a prompt."""
-    model = _model(_ScriptedLlama(), chat=False)
-
-    with pytest.raises(BadRequest, match="no chat template") as caught:
-        complete(model, Request("messages", messages=(USER,)), created=0, identity="x")
-
-    assert caught.value.status_code == 400
+    assert engine.asked[0][0] == [BOS, 11]
 
 
 def test_template_that_refuses_is_quoted() -> None:
@@ -190,43 +191,69 @@ def test_template_that_refuses_is_quoted() -> None:
     def strict(_messages: list[dict[str, str]]) -> str:
         raise ValueError("roles must alternate")
 
-    model = Model(_ScriptedLlama(), Settings(), "harbour", strict)
-
     with pytest.raises(BadRequest, match="refuses these messages: roles must alternate"):
-        complete(model, Request("messages", messages=(USER, USER)), created=0, identity="x")
+        _ask(_Scripted(), Request("messages", messages=(USER, USER)), chat_prompt=strict)
 
 
-@pytest.mark.parametrize(
-    ("text", "stops", "expected"),
-    [
-        pytest.param("abc", (), ("abc", False), id="none"),
-        pytest.param("abc", ("x",), ("abc", False), id="not-there"),
-        pytest.param("a.b,c", (",", "."), ("a", True), id="first-in-the-text-wins"),
-        pytest.param(".a", (".",), ("", True), id="at-once"),
-    ],
-)
-def test_cut_ends_at_the_first_stop(text: str, stops: tuple[str, ...], expected: tuple[str, bool]) -> None:
-    """The order of the list does not matter, the order in the text does."""
-    assert cut(text, stops) == expected
+CHOICES = [
+    Choice(b"a\xc3", -0.25, ((b"a\xc3", -0.25), (b"b", -2.0))),
+    Choice(b"\xa4", float("-inf"), ((b"\xa4", float("-inf")), (b"c", -3.0))),
+]
 
 
-def test_stop_in_an_answer_ends_it() -> None:
-    """A stop that the library left in the text is cut, and the reason is told."""
-    answer = _ask(_ScriptedLlama(" a. b", "length"), Request("prompt", prompt="a", stop=(".",)))
+def test_log_probabilities_of_a_text_have_the_completions_form() -> None:
+    """Four lists of one length; offsets count characters from the prompt's beginning."""
+    engine = _Scripted(choices=CHOICES)
 
-    assert answer["choices"][0]["text"] == " a"
+    answer = _ask(engine, Request("prompt", prompt="Hi.", logprobs=2))
+
+    assert engine.asked[0][1].logprobs == 2
+    assert answer["choices"][0]["logprobs"] == {
+        "tokens": ["a\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}"],
+        "token_logprobs": [-0.25, -9999.0],
+        "top_logprobs": [
+            {"a\N{REPLACEMENT CHARACTER}": -0.25, "b": -2.0},
+            {"\N{REPLACEMENT CHARACTER}": -9999.0, "c": -3.0},
+        ],
+        "text_offset": [3, 5],
+    }
+
+
+def test_log_probabilities_of_a_chat_have_the_chats_form() -> None:
+    """Bytes say what a token is when it is no whole character."""
+    answer = _ask(_Scripted(choices=CHOICES[:1]), Request("messages", messages=(USER,), logprobs=2))
+
+    assert answer["choices"][0]["logprobs"] == {
+        "content": [
+            {
+                "token": "a\N{REPLACEMENT CHARACTER}",
+                "logprob": -0.25,
+                "bytes": [97, 195],
+                "top_logprobs": [
+                    {"token": "a\N{REPLACEMENT CHARACTER}", "logprob": -0.25, "bytes": [97, 195]},
+                    {"token": "b", "logprob": -2.0, "bytes": [98]},
+                ],
+            }
+        ],
+        "refusal": None,
+    }
+
+
+def test_complete_json_without_a_token_that_ends_it_has_ended() -> None:
+    """Where the grammar allows nothing more and the text is JSON, the answer is whole."""
+    answer = _ask(
+        _Scripted(text='{"a": 1}', finish_reason="dead_end"), Request("prompt", prompt="a", grammar="g")
+    )
+
     assert answer["choices"][0]["finish_reason"] == "stop"
 
 
-def test_failure_while_generating_resets_the_model() -> None:
-    """The next request does not build on half an evaluation."""
-    llama = _ScriptedLlama()
-    llama.failure = RuntimeError("llama_decode returned -3")
+def test_json_that_the_vocabulary_cannot_write_is_refused() -> None:
+    """The client learns where it ended, and that another schema would help."""
+    with pytest.raises(BadRequest, match=r"after '\{\"a\": '") as caught:
+        _ask(_Scripted(text='{"a": ', finish_reason="dead_end"), Request("prompt", prompt="a", grammar="g"))
 
-    with pytest.raises(RuntimeError, match="llama_decode"):
-        _ask(llama, Request("prompt", prompt="a"))
-
-    assert llama.resets == 1
+    assert (caught.value.status_code, caught.value.code) == (400, "unsatisfiable_schema")
 
 
 def test_one_generation_at_a_time() -> None:
@@ -234,14 +261,14 @@ def test_one_generation_at_a_time() -> None:
     inside = threading.Semaphore(1)
     overlaps: list[bool] = []
 
-    class _Slow(_ScriptedLlama):
-        def create_completion(self, prompt: list[int], **options: Any) -> dict[str, Any]:
+    class _Slow(_Scripted):
+        def generate(self, tokens: list[int], ask: Ask, limits: Limits) -> Generation:
             free = inside.acquire(blocking=False)
             overlaps.append(not free)
             threading.Event().wait(0.01)
             if free:
                 inside.release()
-            return super().create_completion(prompt, **options)
+            return super().generate(tokens, ask, limits)
 
     model = _model(_Slow())
     threads = [
@@ -253,6 +280,66 @@ def test_one_generation_at_a_time() -> None:
         thread.join()
 
     assert overlaps == [False] * 4
+
+
+class _Call:
+    """A server's context."""
+
+    def __init__(self, arrived: float, deadline: float = float("inf")) -> None:
+        self.arrived = arrived
+        self._deadline = deadline
+        self.hung_up = False
+
+    def deadline(self) -> float:
+        return self._deadline
+
+    def gone(self) -> bool:
+        return self.hung_up
+
+
+@pytest.mark.parametrize(
+    ("arrived", "context", "reason"),
+    [
+        pytest.param(float("inf"), None, None, id="time-enough"),
+        pytest.param(float("-inf"), None, "timeout", id="the-time-of-the-call-is-up"),
+        pytest.param(float("inf"), _Call(float("-inf")), "timeout", id="the-server-knows-when-it-arrived"),
+        pytest.param(0, _Call(float("inf"), float("-inf")), "timeout", id="the-server-has-less-time"),
+        pytest.param(0, _Call(float("inf")), None, id="the-server-has-time"),
+    ],
+)
+def test_answer_has_the_time_of_its_call(arrived: float, context: Any, reason: str | None) -> None:
+    """The clock starts when the request arrives; a server may know better, and may have less."""
+    engine = _Scripted()
+
+    predict_fn(Request("prompt", prompt="a", arrived=arrived), _model(engine), context)
+
+    assert engine.limits[0].reason() == reason
+
+
+def test_client_that_has_gone_is_asked_for_while_generating() -> None:
+    """The limits see it when it happens."""
+    engine, call = _Scripted(), _Call(float("inf"))
+    predict_fn(Request("prompt", prompt="a"), _model(engine), call)
+
+    call.hung_up = True
+
+    assert engine.limits[0].reason() == "cancelled"
+
+
+def test_every_request_is_one_line_of_the_log_without_its_text() -> None:
+    """What it took and how it ended; a refusal has its code."""
+    lines: list[tuple[str, dict[str, Any]]] = []
+    model = _model(_Scripted(text="secret"), log=lambda event, **details: lines.append((event, details)))
+
+    predict_fn(Request("prompt", prompt="secret harbour"), model)
+    with pytest.raises(BadRequest):
+        predict_fn(Request("prompt", prompt="secret " * 3000), model)
+
+    (answered, figures), (refused, reason) = lines
+    assert (answered, refused) == ("answered", "refused")
+    assert (figures["finish_reason"], figures["predicted_n"]) == ("stop", 2)
+    assert reason["code"] == "context_length_exceeded"
+    assert "secret" not in json.dumps(lines)
 
 
 def test_output_is_json_whatever_is_accepted() -> None:

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from inference import inference
+from pipeline import resources
 
 HERE = Path(inference.__file__).parent
 SOURCES = sorted(HERE.glob("*.py"))
 ALLOWED = {"llama_cpp", "numpy", "sagemaker_inference"}
+NEIGHBOURS = {name.removesuffix(".py") for name in resources.CODE if name.startswith("sealift_")}
 
 
 def _module(name: str) -> Any:
@@ -26,11 +28,14 @@ def _module(name: str) -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    neighbours = {one: sys.modules.pop(one) for one in [*sys.modules] if one.startswith("sealift_")}
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     finally:
-        del sys.modules[name]
+        for one in [one for one in sys.modules if one == name or one.startswith("sealift_")]:
+            del sys.modules[one]
+        sys.modules.update(neighbours)
     return module
 
 
@@ -52,12 +57,15 @@ def test_source_imports_only_what_the_image_has(path: Path) -> None:
             assert node.level == 0, "flat files have no package to be relative to"
             imported.add((node.module or "").partition(".")[0])
 
-    assert imported <= ALLOWED | set(sys.stdlib_module_names)
+    assert imported <= ALLOWED | NEIGHBOURS | set(sys.stdlib_module_names)
 
 
 def test_all_sources_are_looked_at() -> None:
-    """The two tests above see the files that travel."""
-    assert {"inference.py", "server.py"} <= {path.name for path in SOURCES}
+    """The two tests above see the files that travel, and every module travels but the server."""
+    names = {path.name for path in SOURCES}
+
+    assert names - {"server.py", "__init__.py"} == {name for name in resources.CODE if name.endswith(".py")}
+    assert {"inference.py", "server.py"} <= names
 
 
 @pytest.mark.parametrize(
@@ -132,19 +140,21 @@ def test_refusal_goes_through_the_context_without_a_traceback(
 
 
 def test_refusal_of_the_model_goes_through_the_context_too() -> None:
-    """What only shows with the model at hand, such as a missing chat template, is no exception either."""
+    """What only shows with the model at hand, such as a prompt that is too long, is no exception either."""
     context = _Context()
-
-    class _Bare:
-        def n_ctx(self) -> int:
-            return 64
-
-    model = inference.Model(_Bare(), inference.Settings(), "bare", None)  # type: ignore[arg-type]
-    data = inference.input_fn(b'{"messages": [{"role": "user", "content": "a"}]}', None, context)
+    model = inference.Model(
+        engine=None,  # type: ignore[arg-type]
+        settings=inference.Settings(),
+        name="bare",
+        context=3,
+        tokenize=lambda text: [1] * len(text),
+        chat_prompt=str,
+    )
+    data = inference.input_fn(b'{"prompt": "abcd"}', None, context)
     answer, _ = inference.output_fn(inference.predict_fn(data, model, context), None)
 
     assert context.status == (400, "Bad Request")
-    assert json.loads(answer)["error"]["code"] == "no_chat_template"
+    assert json.loads(answer)["error"]["code"] == "context_length_exceeded"
 
 
 def test_requirements_are_pinned_and_can_load_current_models() -> None:

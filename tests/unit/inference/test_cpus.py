@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from inference.inference import usable_cpus
+from sealift_cpus import usable_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path

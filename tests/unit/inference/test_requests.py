@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.inference import BadRequest, Request, input_fn, parse_body, parse_request
+from inference.inference import input_fn
+from sealift_request import BadRequest, Request, parse_body, parse_request
 
 USER = {"role": "user", "content": "Hi."}
 
@@ -312,3 +313,94 @@ def test_any_bytes_are_refused_or_taken(body: bytes) -> None:
     """No body ends in anything but a request or a `BadRequest`."""
     with contextlib.suppress(BadRequest):
         assert isinstance(parse_body(body, None), Request)
+
+
+def _asked(**document: Any) -> Request:
+    return parse_request({"prompt": "Hi.", **document})
+
+
+def _refusal(**document: Any) -> dict[str, Any]:
+    with pytest.raises(BadRequest) as caught:
+        parse_request({"prompt": "Hi.", **document})
+    error: dict[str, Any] = json.loads(caught.value.message)["error"]
+    return error
+
+
+def test_response_format_becomes_a_grammar() -> None:
+    """Both kinds of JSON are held to; plain text is the default, said aloud."""
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    described = {"name": "n", "strict": True, "schema": schema}
+
+    assert _asked(response_format={"type": "text"}).grammar is None
+    assert "root ::= object" in (_asked(response_format={"type": "json_object"}).grammar or "")
+    assert "root ::= " in (
+        _asked(response_format={"type": "json_schema", "json_schema": described}).grammar or ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("response_format", "code", "words"),
+    [
+        pytest.param("json", "invalid_value", "'response_format' is 'json'", id="text"),
+        pytest.param({"type": "xml"}, "invalid_value", "wanted {'type': 'text'}", id="other-type"),
+        pytest.param({"type": "grammar", "grammar": "root ::= x"}, "invalid_value", "wanted", id="grammar"),
+        pytest.param({"type": "json_schema"}, "invalid_value", "wanted", id="no-schema"),
+        pytest.param({"type": "json_object", "schema": {}}, "invalid_value", "wanted", id="schema-elsewhere"),
+        pytest.param(
+            {"type": "json_schema", "json_schema": {"schema": {}, "grammar": "x"}},
+            "invalid_value",
+            "has 'grammar'",
+            id="further-field",
+        ),
+        pytest.param(
+            {"type": "json_schema", "json_schema": {"schema": {"type": "strin"}}},
+            "invalid_schema",
+            "schema.type is 'strin'",
+            id="wrong-schema",
+        ),
+    ],
+)
+def test_wrong_response_format_is_refused(response_format: Any, code: str, words: str) -> None:
+    """Grammars are never taken, and a schema's problem is told."""
+    error = _refusal(response_format=response_format)
+
+    assert (error["code"], error["param"]) == (code, "response_format")
+    assert words in error["message"]
+
+
+def test_log_probabilities_have_two_forms() -> None:
+    """A number with a prompt, two fields with messages; zero is a wish, too."""
+    chat = {"messages": [USER]}
+
+    assert _asked().logprobs is None
+    assert _asked(logprobs=0).logprobs == 0
+    assert _asked(logprobs=20).logprobs == 20
+    assert parse_request({**chat, "logprobs": False}).logprobs is None
+    assert parse_request({**chat, "logprobs": True}).logprobs == 0
+    assert parse_request({**chat, "logprobs": True, "top_logprobs": 5}).logprobs == 5
+
+
+@pytest.mark.parametrize(
+    ("document", "param"),
+    [
+        pytest.param({"logprobs": True}, "logprobs", id="switch-with-a-prompt"),
+        pytest.param({"logprobs": 21}, "logprobs", id="too-many"),
+        pytest.param({"top_logprobs": 2}, "top_logprobs", id="a-chats-field-with-a-prompt"),
+        pytest.param(
+            {"prompt": None, "messages": [USER], "logprobs": 2}, "logprobs", id="number-with-messages"
+        ),
+        pytest.param(
+            {"prompt": None, "messages": [USER], "top_logprobs": 2},
+            "top_logprobs",
+            id="top-without-the-switch",
+        ),
+        pytest.param(
+            {"prompt": None, "messages": [USER], "logprobs": True, "top_logprobs": -1},
+            "top_logprobs",
+            id="negative",
+        ),
+    ],
+)
+def test_log_probabilities_in_the_wrong_form_are_refused(document: dict[str, Any], param: str) -> None:
+    """The message says which form belongs to what was asked."""
+    assert _refusal(**document)["param"] == param

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +14,9 @@ from typing import Any
 import pytest
 
 from inference.server import (
+    GONE,
     Activity,
+    Call,
     Log,
     Options,
     Queue,
@@ -21,6 +25,7 @@ from inference.server import (
     StartError,
     error_reply,
     functions_file,
+    hung_up,
 )
 
 
@@ -79,7 +84,7 @@ def test_answer_passes_through_the_functions_in_order() -> None:
     """Body, content type and accept reach the function that wants them."""
     service, _ = _service()
 
-    reply = service.invoke(b"body", "text/x", "application/y")
+    reply = service.invoke(b"body", "text/x", "application/y", Call())
 
     assert reply.status == 200
     assert json.loads(reply.body) == ["(b'body', 'text/x', 'model')", "application/y"]
@@ -100,7 +105,7 @@ def test_output_functions_may_return_what_the_toolkit_takes(
     """A body, or a body with its content type, as text or bytes."""
     service, _ = _service(output_fn=lambda _prediction, _accept: answer)
 
-    reply = service.invoke(b"", None, accept)
+    reply = service.invoke(b"", None, accept, Call())
 
     assert (reply.body, reply.content_type) == (body, content_type)
 
@@ -126,7 +131,7 @@ def test_refusal_has_its_own_status(name: str) -> None:
     """An exception of the toolkit's kind is answered with its status and its body."""
     service, lines = _service(**{name: _raise(Refusal(422))})
 
-    reply = service.invoke(b"", None, None)
+    reply = service.invoke(b"", None, None, Call())
 
     assert (reply.status, reply.body) == (422, b'{"error": {}}')
     assert lines.lines == []
@@ -144,7 +149,7 @@ def test_failure_is_a_500_with_its_traceback_in_the_log_only(error: Exception) -
     """The client learns what happened, not where in the code."""
     service, lines = _service(predict_fn=_raise(error))
 
-    reply = service.invoke(b"", None, None)
+    reply = service.invoke(b"", None, None, Call())
 
     answer = json.loads(reply.body)["error"]
     assert reply.status == 500
@@ -158,7 +163,7 @@ def test_loading_is_503() -> None:
     service = Service(Queue(0), _Lines())
 
     assert service.health().status == 503
-    assert service.invoke(b"", None, None).status == 503
+    assert service.invoke(b"", None, None, Call()).status == 503
 
 
 def test_failed_load_is_500_with_the_reason(tmp_path: Path) -> None:
@@ -172,7 +177,7 @@ def test_failed_load_is_500_with_the_reason(tmp_path: Path) -> None:
 
     service.load(functions, tmp_path / "m")
 
-    for reply in (service.health(), service.invoke(b"", None, None)):
+    for reply in (service.health(), service.invoke(b"", None, None, Call())):
         assert reply.status == 500
         assert f"RuntimeError: no model in {tmp_path / 'm'}" in json.loads(reply.body)["error"]["message"]
     assert "Traceback" in next(line for line in lines.lines if line["event"] == "load_failed")["traceback"]
@@ -208,7 +213,7 @@ def _hold(queue: Queue) -> tuple[threading.Thread, threading.Event]:
     inside, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with queue.turn():
+        with queue.turn(Call()):
             inside.set()
             leave.wait(10)
 
@@ -223,14 +228,14 @@ def test_queue_refuses_beyond_its_places() -> None:
     queue = Queue(0)
     thread, leave = _hold(queue)
 
-    with queue.turn() as refusal:
+    with queue.turn(Call()) as refusal:
         assert refusal is not None
         assert refusal.status == 429
         assert ("Retry-After", "1") in refusal.headers
 
     leave.set()
     thread.join()
-    with queue.turn() as refusal:
+    with queue.turn(Call()) as refusal:
         assert refusal is None
 
 
@@ -240,7 +245,7 @@ def test_queue_gives_up_waiting() -> None:
     thread, leave = _hold(queue)
 
     for _ in range(2):
-        with queue.turn() as refusal:
+        with queue.turn(Call()) as refusal:
             assert refusal is not None
             assert refusal.status == 503
 
@@ -252,10 +257,10 @@ def test_queue_gives_places_back_when_the_work_fails() -> None:
     """An exception in a turn does not block the next."""
     queue = Queue(0)
 
-    with pytest.raises(ValueError, match="work"), queue.turn():
+    with pytest.raises(ValueError, match="work"), queue.turn(Call()):
         raise ValueError("work")
 
-    with queue.turn() as refusal:
+    with queue.turn(Call()) as refusal:
         assert refusal is None
 
 
@@ -286,3 +291,118 @@ def test_errors_have_one_form() -> None:
     }
     assert reply.headers == (("Allow", "POST"),)
     assert reply.close
+
+
+@pytest.mark.parametrize("arguments", [["train"], ["serve", "x"]])
+def test_other_arguments_than_serve_are_refused(arguments: list[str]) -> None:
+    """An image that is started for something else says that it cannot."""
+    with pytest.raises(StartError, match="wanted 'serve', or none"):
+        Options.from_environment({}, arguments)
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "patience"), [pytest.param("60", 50, id="serverless"), pytest.param("4", 2, id="short")]
+)
+def test_queue_leaves_time_for_an_answer(timeout_s: str, patience: float) -> None:
+    """Who waited so long that no answer could come in time is refused instead."""
+    assert Options.from_environment({"SEALIFT_TIMEOUT_S": timeout_s}).patience == patience
+
+
+def test_wait_counts_from_the_arrival() -> None:
+    """What went by before the queue is part of the time that a request has."""
+    queue = Queue(1, patience=60)
+    thread, leave = _hold(queue)
+
+    with queue.turn(Call(arrived=time.monotonic() - 61)) as refusal:
+        assert refusal is not None
+        assert json.loads(refusal.body)["error"]["code"] == "queue_timeout"
+
+    leave.set()
+    thread.join()
+
+
+def test_turns_come_in_the_order_of_arrival() -> None:
+    """Nobody is overtaken."""
+    queue = Queue(8)
+    thread, leave = _hold(queue)
+    order: list[int] = []
+
+    def wait(number: int) -> None:
+        with queue.turn(Call()):
+            order.append(number)
+
+    threads = []
+    for number in range(6):
+        threads.append(threading.Thread(target=wait, args=(number,)))
+        threads[-1].start()
+        while len(queue._inside) < number + 2:
+            threading.Event().wait(0.001)
+    leave.set()
+    for one in (thread, *threads):
+        one.join()
+
+    assert order == list(range(6))
+
+
+def test_client_that_left_gets_no_turn() -> None:
+    """It is passed over while it waits, and also when its turn comes at once."""
+    queue = Queue(1)
+    thread, leave = _hold(queue)
+
+    with queue.turn(Call(gone=lambda: True)) as waiting:
+        pass
+    leave.set()
+    thread.join()
+    with queue.turn(Call(gone=lambda: True)) as first:
+        pass
+
+    assert waiting is GONE
+    assert first is GONE
+
+
+def test_context_goes_to_functions_that_take_one() -> None:
+    """As the toolkit does: one parameter more than the contract's; the status that is set there is the answer's."""
+
+    def predict(_data: Any, _model: Any, context: Call) -> str:
+        context.set_response_status(code=418, phrase="I'm a Teapot")
+        return str(context.deadline())
+
+    service, _ = _service(predict_fn=predict, output_fn=lambda prediction, _accept: prediction)
+
+    reply = service.invoke(b"", None, None, Call())
+
+    assert (reply.status, reply.body) == (418, b"inf")
+
+
+def test_answer_for_nobody_is_not_sent() -> None:
+    """When the client has gone meanwhile there is nothing to answer."""
+    looks = iter([False, True])
+    service, _ = _service()
+
+    assert service.invoke(b"", None, None, Call(gone=lambda: next(looks))) is GONE
+
+
+def test_server_that_stops_takes_nothing_new() -> None:
+    """After the time for the answers under way the rest of the queue is refused."""
+    service, _ = _service()
+    service.stop_by = time.monotonic() - 1
+
+    reply = service.invoke(b"", None, None, Call())
+
+    assert reply.status == 503
+    assert json.loads(reply.body)["error"]["code"] == "stopping"
+
+
+def test_hanging_up_is_seen() -> None:
+    """A silent client is there, one that sent more is there, one that closed is not."""
+    here, there = socket.socketpair()
+    with here, there:
+        silent = hung_up(here)
+        there.sendall(b"more")
+        sending = hung_up(here)
+        here.recv(4)
+        there.close()
+        closed = hung_up(here)
+
+    assert (silent, sending, closed) == (False, False, True)
+    assert hung_up(here)

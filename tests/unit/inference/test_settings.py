@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from inference import inference
-from inference.inference import LoadError, Settings, read_config, settings_from
+from inference.inference import read_config
+from pipeline import fit
+from pipeline.limits import MiB
+from sealift_settings import LoadError, Settings, settings_from
 
 
 def test_defaults_are_the_checklists() -> None:
@@ -24,6 +28,9 @@ def test_defaults_are_the_checklists() -> None:
         n_ctx=2048,
         n_batch=512,
         n_threads=4,
+        timeout_s=60,
+        prefix_cache_mb=32,
+        use_mmap=False,
     )
 
 
@@ -33,18 +40,29 @@ def test_shipped_config_says_the_defaults() -> None:
 
     assert shipped.pop("model_type") == "gguf"
     assert settings_from(shipped, {}) == Settings()
-    assert set(shipped) == {"max_tokens", "temperature", "top_p", "n_ctx", "n_batch", "n_threads"}
+    assert set(shipped) == {one.name for one in fields(Settings)} - {"model_name"}
+
+
+def test_fit_knows_what_is_kept_of_prompts() -> None:
+    """The memory that evaluated prompts may take is part of the deployment's arithmetic."""
+    assert fit.SAVED.bytes == Settings().prefix_cache_mb * MiB
 
 
 def test_environment_wins_over_the_file() -> None:
     """A variable of the endpoint beats config.json, which beats the default."""
     settings = settings_from(
         {"n_ctx": 512, "top_p": 0.5, "model_name": "filed"},
-        {"SEALIFT_N_CTX": "1024", "SEALIFT_TEMPERATURE": "0", "SEALIFT_MODEL_NAME": "7"},
+        {
+            "SEALIFT_N_CTX": "1024",
+            "SEALIFT_TEMPERATURE": "0",
+            "SEALIFT_MODEL_NAME": "7",
+            "SEALIFT_USE_MMAP": "True",
+        },
     )
 
     assert (settings.n_ctx, settings.top_p, settings.temperature) == (1024, 0.5, 0)
     assert settings.model_name == "7"
+    assert settings.use_mmap is True
 
 
 def test_empty_variable_counts_as_not_set() -> None:
@@ -66,6 +84,9 @@ def test_empty_variable_counts_as_not_set() -> None:
         pytest.param({}, {"SEALIFT_N_BATCH": "many"}, ["SEALIFT_N_BATCH is 'many'"], id="variable-text"),
         pytest.param({}, {"SEALIFT_TOP_P": "nan"}, ["SEALIFT_TOP_P is nan"], id="variable-nan"),
         pytest.param({}, {"SEALIFT_N_CTX": "1e3"}, ["SEALIFT_N_CTX is 1000.0"], id="variable-not-whole"),
+        pytest.param({"use_mmap": 1}, {}, ["use_mmap is 1", "true or false"], id="number-for-switch"),
+        pytest.param({}, {"SEALIFT_USE_MMAP": "yes"}, ["SEALIFT_USE_MMAP is 'yes'"], id="variable-switch"),
+        pytest.param({"timeout_s": 0}, {}, ["timeout_s is 0", "1 to 3600"], id="no-time"),
         pytest.param([], {}, ["config.json is []", "JSON object"], id="no-object"),
     ],
 )

@@ -1,0 +1,422 @@
+"""The door to llama.cpp: one model, one context, by llama-cpp-python's own bindings.
+
+Owns every call into the library, and the memory that such a call wants. Refuses to decide: what to evaluate, when to
+stop and what to keep is `sealift_engine`. `llama_cpp.Llama` loads the model; its generation is not used, because it
+tells neither log-probabilities nor how long anything took without keeping the logits of all tokens, cannot be
+interrupted, and spells every answer anew with each token.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import re
+from collections import deque
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from sealift_settings import LoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from sealift_engine import Sampling
+    from sealift_settings import Settings
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""What a GGUF without a chat template gets, as llama-server does."""
+CHATML_END = "<|im_end|>"
+"""Ends an answer to it, also where the vocabulary has no such token."""
+
+_ERROR = 4
+"""GGML_LOG_LEVEL_ERROR."""
+_INTERRUPTED = 2
+"""What llama_decode returns when the abort callback said so."""
+_BPE = 2
+"""LLAMA_VOCAB_TYPE_BPE."""
+_LONG_RUN = re.compile(r"\S{8192}|\s{8192}")
+"""Where a text is cut before it is tokenised. Many vocabularies split words by std::regex, which calls itself once for
+each character of a word: 60,000 letters in a row overflow the stack and end the process, 20,000 do not."""
+_TOP_K, _MIN_P = 40, 0.05
+"""llama-cpp-python's defaults, which no request changes."""
+
+
+def load(path: Path, settings: Settings, threads: int) -> Native:
+    """Load a GGUF.
+
+    Raises:
+        LoadError: with what llama.cpp said about it.
+    """
+    try:
+        import llama_cpp
+        from llama_cpp import llama_chat_format
+    except (ImportError, OSError, RuntimeError) as error:
+        raise LoadError(
+            f"llama_cpp cannot be imported: {error}; wanted llama-cpp-python in the archive's code/ folder "
+            "or in the image"
+        ) from error
+    log = _Log(llama_cpp)
+    try:
+        # Verbose, because its quiet mode closes the whole process's stdout and stderr while it loads.
+        with contextlib.redirect_stderr(io.StringIO()), _without_amx(llama_cpp):
+            _find_backends()
+            llama = llama_cpp.Llama(
+                str(path),
+                n_ctx=settings.n_ctx,
+                n_batch=settings.n_batch,
+                n_threads=threads,
+                n_threads_batch=threads,
+                # Read unless asked otherwise: llama.cpp repacks 4-bit weights into memory of its own, and mapped pages
+                # of the same weights would come on top. Both lines hold what the deployment's memory was planned with.
+                use_mmap=settings.use_mmap,
+                # A sliding layer keeps its window and one batch, not the whole context: see `Engine._reuse`.
+                swa_full=False,
+                verbose=True,
+            )
+    except Exception as error:  # whatever the library raises, the reason is in llama.cpp's own lines
+        said = "; ".join(log.errors) or str(error) or type(error).__name__
+        runtime = f"llama-cpp-python {llama_cpp.__version__}"
+        raise LoadError(
+            f"model file {path.name!r} cannot be loaded: {load_failure(said, runtime)}"
+        ) from error
+    llama.verbose = False
+    return Native(llama, llama_cpp.llama_cpp, llama_chat_format.Jinja2ChatFormatter, log)
+
+
+def load_failure(said: str, runtime: str) -> str:
+    """Return what llama.cpp said of a model, with its meaning before it and what to do behind."""
+    for pattern, meaning, advice in _FAILURES:
+        if re.search(pattern, said):
+            return f"{meaning.format(runtime=runtime)}: {said}; {advice}"
+    return f"{said}; wanted a whole GGUF that {runtime} knows and that memory holds"
+
+
+_FAILURES = (
+    (
+        r"insufficient memory|failed to allocate|[Uu]nable to allocate|bad_alloc|Cannot allocate memory",
+        "there is not enough memory",
+        "give the endpoint more memory, lower n_ctx, or use a smaller quantisation",
+    ),
+    (
+        r"unknown model architecture|unknown pre-tokenizer|invalid ggml type|only supports up to version",
+        "the model is newer than this runtime, {runtime}",
+        "use a newer llama-cpp-python, or another model",
+    ),
+    (
+        r"not within the file bounds|failed to read|invalid magic|unexpectedly reached end of file|corrupted",
+        "the file is cut short or damaged",
+        "export the model again, and compare its size",
+    ),
+    (
+        r"tensor .* not found|wrong number of tensors|wrong shape|key not found",
+        "the file's tensors are not those that {runtime} expects of its architecture",
+        "export the model again with the converter of that release, or use a newer llama-cpp-python",
+    ),
+)
+"""What llama.cpp was seen to say of broken files, in the order to look for it, since memory fails in many words."""
+
+
+def _find_backends() -> None:
+    """Register the CPU's backend where the build has several to choose from: only a program's main does it else."""
+    from llama_cpp import _ggml
+
+    library = _ggml.libggml
+    library.ggml_backend_reg_count.restype = ctypes.c_size_t
+    if not library.ggml_backend_reg_count():
+        library.ggml_backend_load_all_from_path(str(_ggml.libggml_base_path).encode())
+    if not library.ggml_backend_reg_count():
+        raise LoadError(
+            f"llama.cpp has no CPU backend in {str(_ggml.libggml_base_path)!r}; wanted libggml-cpu*.so"
+        )
+
+
+class _Log:
+    """Keeps llama.cpp's last error lines, and drops the rest of its log.
+
+    The callback must outlive the model: llama.cpp calls it from then on.
+    """
+
+    _kept: ClassVar[list[Any]] = []
+
+    def __init__(self, llama_cpp: Any) -> None:
+        self.errors: deque[str] = deque(maxlen=8)
+        callback = llama_cpp.llama_log_callback(self._write)
+        self._kept.append(callback)
+        llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
+
+    def _write(self, level: int, line: bytes, _user_data: Any) -> None:
+        if level == _ERROR:
+            self.errors.append(line.decode("utf-8", errors="replace").strip())
+
+
+@contextlib.contextmanager
+def _without_amx(llama_cpp: Any) -> Iterator[None]:
+    """Keep weights out of llama.cpp's AMX buffers: its AMX kernels end the process with SIGSEGV on many CPUs.
+
+    https://github.com/ggml-org/llama.cpp/issues/20824 (quantised weights only; a build without AMX is not
+    touched). `Llama` has no argument for it, so the defaults that it starts from are changed while it loads.
+    """
+    native = llama_cpp.llama_cpp
+    defaults = native.llama_model_default_params
+    if b"AMX_INT8 = 1" not in native.llama_print_system_info():
+        yield
+        return
+
+    def without_extra_buffers() -> Any:
+        params = defaults()
+        params.use_extra_bufts = False
+        return params
+
+    native.llama_model_default_params = without_extra_buffers
+    try:
+        yield
+    finally:
+        native.llama_model_default_params = defaults
+
+
+class Native:
+    """A loaded model and its one context. Not thread-safe, but for `interrupt`."""
+
+    def __init__(self, llama: Any, api: Any, formatter: Any, log: _Log) -> None:
+        self.llama = llama
+        self.api = api
+        self._log = log
+        self._ctx = llama.ctx
+        self._vocabulary = api.llama_model_get_vocab(llama.model)
+        self._memory = api.llama_get_memory(llama.ctx)
+        self._splits_words = api.llama_vocab_type(self._vocabulary) == _BPE
+        self.batch = int(api.llama_n_batch(llama.ctx))
+        self.context = int(llama.n_ctx())
+        self.window = int(api.llama_model_n_swa(llama.model))
+        # What a recurrent state has read it cannot forget in part.
+        self.forgets_in_part = not (
+            api.llama_model_is_recurrent(llama.model) or api.llama_model_is_hybrid(llama.model)
+        )
+        self.name: str | None = llama.metadata.get("general.name")
+        self.bos: int = llama.token_bos()
+        self.template: str | None = llama.metadata.get("tokenizer.chat_template") or None
+        self._formatter = formatter(
+            template=self.template or CHATML,
+            bos_token=self._text(self.bos),
+            eos_token=self._text(llama.token_eos()),
+        )
+        self._token = (api.llama_token * 1)()
+        self._piece = ctypes.create_string_buffer(256)
+        self.vocabulary_size = int(llama.n_vocab())
+        # llama.cpp asks the callback between two operations, some hundred times for each token. strlen of a text of
+        # no or one character says false or true, as a Python function would, and needs no interpreter lock.
+        self._interrupted = ctypes.create_string_buffer(2)
+        self._callback = ctypes.cast(ctypes.CDLL(None).strlen, api.ggml_abort_callback)
+        flag = ctypes.cast(self._interrupted, ctypes.c_void_p)
+        api.llama_set_abort_callback(self._ctx, self._callback, flag)
+
+    def _text(self, token: int) -> str:
+        raw: bytes = self.api.llama_vocab_get_text(self._vocabulary, token) if token != -1 else b""
+        return raw.decode("utf-8", errors="replace")
+
+    def chat_prompt(self, messages: list[dict[str, str]]) -> str:
+        """Render messages by the chat template, with what begins an answer."""
+        return str(self._formatter(messages=messages).prompt)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Return the tokens of a text, special ones among them, after the one that begins a text."""
+        if not self._splits_words or not _LONG_RUN.search(text):
+            return self._tokenized(text.encode(), begins=True)
+        ends = [match.end() for match in _LONG_RUN.finditer(text)]
+        parts = [text[begin:end] for begin, end in zip([0, *ends], [*ends, len(text)], strict=True)]
+        tokens = [self._tokenized(part.encode(), begins=not n) for n, part in enumerate(parts) if part]
+        return [token for part in tokens for token in part]
+
+    def _tokenized(self, text: bytes, *, begins: bool) -> list[int]:
+        room = len(text) + 8
+        while True:
+            tokens = (self.api.llama_token * room)()
+            count = self.api.llama_tokenize(self._vocabulary, text, len(text), tokens, room, begins, True)
+            if count >= 0:
+                return tokens[:count]  # type: ignore[no-any-return]
+            room = -count  # more tokens than bytes, as spaces are in a vocabulary that has none
+
+    def piece(self, token: int) -> bytes:
+        """Return the bytes of a token; none of a special one."""
+        size = len(self._piece)
+        count = self.api.llama_token_to_piece(self._vocabulary, token, self._piece, size, 0, False)
+        if count < 0:
+            self._piece = ctypes.create_string_buffer(-count)
+            return self.piece(token)
+        return self._piece.raw[:count]
+
+    def ends(self, token: int) -> bool:
+        """Return whether a token ends an answer."""
+        return bool(self.api.llama_vocab_is_eog(self._vocabulary, token))
+
+    def decode(self, tokens: Sequence[int]) -> bool:
+        """Evaluate at most `batch` tokens behind those that are there; return False when that was interrupted."""
+        count = len(tokens)
+        if count == 1:
+            self._token[0] = tokens[0]
+            array = self._token
+        else:
+            array = (self.api.llama_token * count)(*tokens)
+        status = self.api.llama_decode(self._ctx, self.api.llama_batch_get_one(array, count))
+        if status not in (0, _INTERRUPTED):
+            said = "; ".join(self._log.errors)
+            raise RuntimeError(f"llama_decode returned {status}{f': {said}' if said else ''}")
+        return bool(status == 0)
+
+    def interrupt(self) -> None:
+        """Let the evaluation under way, and every later one, end soon; for another thread."""
+        self._interrupted[0] = b"x"
+
+    def resume(self) -> None:
+        """Let evaluations run again."""
+        self._interrupted[0] = b"\0"
+
+    def keep(self, count: int) -> bool:
+        """Forget all but the first tokens; return False when this model's memory cannot do that."""
+        return bool(self.api.llama_memory_seq_rm(self._memory, 0, count, -1))
+
+    def clear(self) -> None:
+        """Forget all tokens."""
+        self.api.llama_memory_clear(self._memory, True)
+
+    def oldest(self) -> int:
+        """Return the first position that the cache of every layer still holds, or -1."""
+        return int(self.api.llama_memory_seq_pos_min(self._memory, 0))
+
+    def state_size(self) -> int:
+        """Return how many bytes `save` would return."""
+        return int(self.api.llama_state_seq_get_size(self._ctx, 0))
+
+    def save(self) -> Any:
+        """Return what was evaluated, as a buffer of `state_size` bytes."""
+        size = self.state_size()
+        # Not zeroed, and so not touched twice.
+        buffer = np.empty(size, np.uint8)
+        written = self.api.llama_state_seq_get_data(self._ctx, _bytes_at(buffer), size, 0)
+        if written != size:
+            raise RuntimeError(f"llama_state_seq_get_data wrote {written} of {size} bytes")
+        return buffer
+
+    def restore(self, buffer: Any) -> bool:
+        """Put back what `save` returned; return False, with nothing evaluated, when llama.cpp does not take it."""
+        if self.api.llama_state_seq_set_data(self._ctx, _bytes_at(buffer), len(buffer), 0) == len(buffer):
+            return True
+        self.clear()
+        return False
+
+    def logprobs(self, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:
+        """Return the log-probability of a token in the last place evaluated, and the likeliest with theirs."""
+        logits = np.ctypeslib.as_array(
+            self.api.llama_get_logits_ith(self._ctx, -1), shape=(self.vocabulary_size,)
+        )
+        highest = float(logits.max())
+        total = highest + float(np.log(np.exp(logits - highest, dtype=np.float64).sum()))
+        top = min(top, self.vocabulary_size)
+        likeliest = np.argpartition(logits, -top)[-top:] if top else np.empty(0, np.intp)
+        ordered = sorted(likeliest.tolist(), key=lambda one: (-logits[one], one))
+        return float(logits[token]) - total, [(one, float(logits[one]) - total) for one in ordered]
+
+    @contextlib.contextmanager
+    def sampler(self, sampling: Sampling, grammar: str | None) -> Iterator[Callable[[], int | None]]:
+        """Give a function that chooses the next token, or None where the grammar allows none.
+
+        Raises:
+            ValueError: when llama.cpp does not take the grammar.
+        """
+        chain = self._chain(sampling)
+        try:
+            if grammar is None:
+                sample, ctx = self.api.llama_sampler_sample, self._ctx
+                yield lambda: int(sample(chain, ctx, -1))
+                return
+            keeper = self.api.llama_sampler_init_grammar(self._vocabulary, grammar.encode(), b"root")
+            if not keeper:
+                raise ValueError("; ".join(self._log.errors) or "llama.cpp does not take the grammar")
+            try:
+                yield _Constrained(self, chain, keeper)
+            finally:
+                self.api.llama_sampler_free(keeper)
+        finally:
+            self.api.llama_sampler_free(chain)
+
+    def _chain(self, sampling: Sampling) -> Any:
+        """Return llama-cpp-python's own chain for these figures, without the links that change nothing."""
+        api = self.api
+        chain = api.llama_sampler_chain_init(api.llama_sampler_chain_default_params())
+        if sampling.temperature == 0:
+            links = [api.llama_sampler_init_greedy()]
+        else:
+            links = [
+                api.llama_sampler_init_top_k(_TOP_K),
+                api.llama_sampler_init_top_p(sampling.top_p, 1),
+                api.llama_sampler_init_min_p(_MIN_P, 1),
+                api.llama_sampler_init_temp(sampling.temperature),
+                api.llama_sampler_init_dist(sampling.seed),
+            ]
+        for link in links:
+            api.llama_sampler_chain_add(chain, link)
+        return chain
+
+
+class _Constrained:
+    """Chooses tokens that a grammar allows.
+
+    Most of the time the model's own choice is allowed: asking the grammar about one token is a thousand times cheaper
+    than about a vocabulary. A token that it does not allow must never be given to it: llama.cpp then throws through
+    C, which ends the process. So every token is asked about before it is accepted.
+    """
+
+    def __init__(self, native: Native, chain: Any, keeper: Any) -> None:
+        self._native, self._chain, self._keeper = native, chain, keeper
+        self._api, self._ctx, self._size = native.api, native.llama.ctx, native.vocabulary_size
+        self._candidates: Any = None
+        self._one = np.zeros(1, _CANDIDATE)
+
+    def __call__(self) -> int | None:
+        token = int(self._api.llama_sampler_sample(self._chain, self._ctx, -1))
+        if not self._allows(token):
+            chosen = self._choose()
+            if chosen is None or not self._allows(chosen):
+                return None
+            token = chosen
+        if not self._native.ends(token):
+            self._api.llama_sampler_accept(self._keeper, token)
+        return token
+
+    def _allows(self, token: int) -> bool:
+        self._one[0] = (token, 0.0, 0.0)
+        self._api.llama_sampler_apply(self._keeper, ctypes.byref(self._array(self._one)))
+        return bool(np.isfinite(self._one["logit"][0]))
+
+    def _choose(self) -> int | None:
+        """Return the chain's choice among the tokens that the grammar allows."""
+        if self._candidates is None:
+            self._candidates = np.zeros(self._size, _CANDIDATE)
+        logits = self._api.llama_get_logits_ith(self._ctx, -1)
+        self._candidates["id"] = np.arange(self._size, dtype=np.int32)
+        self._candidates["logit"] = np.ctypeslib.as_array(logits, shape=(self._size,))
+        array = self._array(self._candidates)
+        self._api.llama_sampler_apply(self._keeper, ctypes.byref(array))
+        allowed = self._candidates[np.isfinite(self._candidates["logit"])]
+        if not len(allowed):
+            return None
+        array = self._array(allowed)
+        self._api.llama_sampler_apply(self._chain, ctypes.byref(array))
+        return int(allowed["id"][array.selected]) if array.selected >= 0 else None
+
+    def _array(self, candidates: Any) -> Any:
+        data = candidates.ctypes.data_as(self._api.llama_token_data_p)
+        return self._api.llama_token_data_array(data=data, size=len(candidates), selected=-1, sorted=False)
+
+
+_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+
+
+def _bytes_at(buffer: Any) -> Any:
+    return buffer.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
