@@ -519,8 +519,13 @@ class Handler(BaseHTTPRequestHandler):
         """Drop http.server's own log line; `route` writes one."""
 
 
-def main(arguments: list[str]) -> int:
-    """Serve until SIGTERM; return the exit status."""
+def main(arguments: list[str], *, functions: Path | None = None) -> int:
+    """Serve until SIGTERM; return the exit status.
+
+    Args:
+        arguments: of the command line: "serve", or nothing.
+        functions: the module with the four functions; when None, what `functions_file` finds.
+    """
     log = Log()
     try:
         options = Options.from_environment(os.environ, arguments)
@@ -534,7 +539,7 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, lambda *_: stop.set())
     threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
     log("listening", host=options.host, port=server.server_port)
-    functions_at = functions_file(options.model_dir, Path(__file__).resolve().parent)
+    functions_at = functions or functions_file(options.model_dir, Path(__file__).resolve().parent)
     loading = threading.Thread(
         target=service.load, args=(functions_at, options.model_dir), name="load", daemon=True
     )

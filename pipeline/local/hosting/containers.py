@@ -199,7 +199,14 @@ class ProcessLauncher:
         if cancelled():
             raise LaunchFailedError(texts.INTERNAL)
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_KEEPER), str(folder), *self._settings.command],
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                str(_KEEPER),
+                str(folder),
+                *self._settings.command_for(deployment.image),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -12,9 +12,16 @@ from pathlib import Path
 MIB = 1024 * 1024
 
 
+_PIPELINE = Path(__file__).resolve().parents[2]
+
+
 def _server() -> tuple[str, ...]:
     # Beside `pipeline` both in the repository and in an installed wheel.
-    return (sys.executable, str(Path(__file__).resolve().parents[3] / "inference" / "server.py"))
+    return (sys.executable, str(_PIPELINE.parent / "inference" / "server.py"))
+
+
+def _llama_server() -> tuple[str, ...]:
+    return (sys.executable, str(_PIPELINE / "local" / "llama_server.py"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +29,9 @@ class HostingSettings:
     """Limits of serverless inference (their sources in each field) and the pace of the emulation."""
 
     command: tuple[str, ...] = _server()
-    """What stands for the image's entry point; it reads SM_MODEL_DIR and SAGEMAKER_BIND_TO_PORT."""
+    """What stands for an image's entry point; it reads SM_MODEL_DIR and SAGEMAKER_BIND_TO_PORT."""
+    llama_server: tuple[str, ...] = _llama_server()
+    """The same for AWS's llama.cpp image, which takes other requests and has no use for `code/`."""
     workspace: Path | None = None
     """Where containers get their folders; a temporary folder when None."""
     creating_s: float = 2.0
@@ -47,6 +56,10 @@ class HostingSettings:
     """Pause between two looks at the memory of a container."""
     stop_grace_s: float = 30.0
     """From SIGTERM to SIGKILL (developer guide, your-algorithms-inference-code)."""
+
+    def command_for(self, image: str) -> tuple[str, ...]:
+        """Return what stands for the entry point of an image, by its URI."""
+        return self.llama_server if "/llama-cpp:" in image else self.command
 
     def __post_init__(self) -> None:
         if not self.command:
