@@ -7,9 +7,9 @@ it. Refuses to stream and to generate twice at once: a `Llama` is not thread-saf
 
     model_fn -> input_fn -> predict_fn -> output_fn
 
-The last three take the toolkit's context as an optional last argument. With it, a wrong request becomes an
-answer with its status set there, because sagemaker-inference appends a traceback to every exception's message
-(`Transformer.handle_error`); without it, a wrong request raises `BadRequest`.
+All but the last take the toolkit's context as an optional last argument. With it, a wrong request or a model that does
+not load becomes an answer with its status set there, because sagemaker-inference appends a traceback to every
+exception's message (`Transformer.handle_error`); without it, they raise `BadRequest` and `LoadError`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ import io
 import json
 import os
 import re
+import sys
 import threading
 import time
+import traceback
 import uuid
 from collections import deque
 from dataclasses import dataclass, field, fields
@@ -60,11 +62,12 @@ class LoadError(RuntimeError):
 
 
 class BadRequest(ToolkitError):  # type: ignore[misc]
-    """A request that is wrong: `message` is the body to answer with, as JSON, `reason` the sentence in it."""
+    """A request that is wrong or cannot be answered: `message` is the body to answer with, as JSON, `reason` the sentence in it."""
 
     def __init__(self, status: int, reason: str, *, param: str | None = None, code: str) -> None:
         self.reason = reason
-        body = {"error": {"message": reason, "type": "invalid_request_error", "param": param, "code": code}}
+        kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+        body = {"error": {"message": reason, "type": kind, "param": param, "code": code}}
         super().__init__(status, json.dumps(body), HTTPStatus(status).phrase)
 
     def __str__(self) -> str:
@@ -803,13 +806,34 @@ def _or(value: Any, default: Any) -> Any:
 # The contract -----------------------------------------------------------------------------------------------
 
 
-def model_fn(model_dir: str) -> Model:
+@dataclass(frozen=True)
+class Unloaded:
+    """Stands for a model that could not be loaded."""
+
+    reason: str
+
+
+def model_fn(model_dir: str, context: Any = None) -> Model | Unloaded:
     """Load the model in a folder with the settings of `code/config.json` and the environment.
 
+    With the toolkit's context a failure becomes an `Unloaded`, which answers every request with the reason. Raised,
+    it would end TorchServe's worker, which starts over for ever: every request would wait until its client gives up,
+    and the log loses the end of most tracebacks. /ping says 200 either way.
+
     Raises:
-        LoadError: with what is wrong.
+        LoadError: with what is wrong, when there is no context.
     """
-    folder = Path(model_dir)
+    try:
+        return _model(Path(model_dir))
+    except Exception as error:
+        if context is None:
+            raise
+        reason = f"the model could not be loaded: {type(error).__name__}: {error}"
+        sys.stderr.write(f"{traceback.format_exc()}{reason}\n")
+        return Unloaded(reason)
+
+
+def _model(folder: Path) -> Model:
     config = read_config([folder / "code", Path(__file__).parent])
     # The toolkit hands over nothing but the folder, so the endpoint's Environment is read here.
     settings = settings_from(config, os.environ)  # noqa: TID251
@@ -833,14 +857,18 @@ def input_fn(
         return _refused(error, context)
 
 
-def predict_fn(data: Request | BadRequest, model: Model, context: Any = None) -> dict[str, Any] | BadRequest:
-    """Return the answer to a request, or what is wrong with it.
+def predict_fn(
+    data: Request | BadRequest, model: Model | Unloaded, context: Any = None
+) -> dict[str, Any] | BadRequest:
+    """Return the answer to a request, or what is wrong with it or with the model.
 
     Raises:
         BadRequest: when it is wrong and no context takes the status.
     """
     if isinstance(data, BadRequest):
         return data
+    if isinstance(model, Unloaded):
+        return _refused(BadRequest(500, model.reason, code="load_failed"), context)
     try:
         with model.lock:
             return complete(model, data, created=int(time.time()), identity=uuid.uuid4().hex)

@@ -56,7 +56,11 @@ def code() -> dict[str, Path]:
     found = resources.code()
     site = Path(llama_cpp.__file__).parents[1]
     for name in ("llama_cpp", "diskcache"):
-        found |= {f"code/{p.relative_to(site)}": p for p in (site / name).rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+        found |= {
+            f"code/{p.relative_to(site)}": p
+            for p in (site / name).rglob("*")
+            if p.is_file() and "__pycache__" not in p.parts
+        }
     return found
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tarfile
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
 from moto import mock_aws
 
 from examples.tiny_gguf import ANSWER
-from pipeline import containers, diagnosis, resources
+from pipeline import diagnosis
 from pipeline.archive.assembly import assemble
 from pipeline.archive.sources import S3Source
 from pipeline.archive.verify import verify
@@ -27,7 +26,11 @@ if TYPE_CHECKING:
     from tests.contract.conftest import Start
     from tools.contract.container import Container, Reply, Stack
 
-CHAT = {"messages": [{"role": "user", "content": "What does a sealift do?"}], "max_tokens": 60, "temperature": 0}
+CHAT = {
+    "messages": [{"role": "user", "content": "What does a sealift do?"}],
+    "max_tokens": 60,
+    "temperature": 0,
+}
 
 TIMEOUT = "SAGEMAKER_MODEL_SERVER_TIMEOUT"
 WORKERS = ("SAGEMAKER_MODEL_SERVER_WORKERS", "TS_DEFAULT_WORKERS_PER_MODEL")
@@ -49,6 +52,19 @@ def model_fn(model_dir):
 """
 
 
+UNANSWERED = "Your invocation timed out while waiting for a response from container primary."
+"""What SageMaker says of a request that the container did not answer."""
+UNANSWERED_S = 5.0
+"""How long the test waits for it: a loaded model answers within milliseconds."""
+
+
+def diagnosed(told: str, container: Container | None = None) -> str:
+    """Return the cause that the workflow finds for a smoke test that ended so, with the container's log or without."""
+    lines = container.log().splitlines() if container else []
+    evidence = tuple(line[:500] for line in diagnosis.telling(lines, diagnose.LOG_LINES))
+    return diagnosis.diagnose({"Error": "SmokeTestFailed", "Cause": told}, {}, evidence).cause_name
+
+
 def answer(reply: Reply) -> str:
     """Return the text of a good answer."""
     assert reply.status == 200, reply.body
@@ -56,13 +72,11 @@ def answer(reply: Reply) -> str:
 
 
 def tree(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return size and time of change of everything in a folder but Python's own cache."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if "__pycache__" not in path.parts:
-            state = path.stat()
-            found[str(path.relative_to(folder))] = (0 if path.is_dir() else state.st_size, state.st_mtime_ns)
-    return found
+    """Return size and time of change of everything in a folder; a file that was there for a moment changes it too."""
+    states = {path: path.stat() for path in sorted(folder.rglob("*")) if path.suffix != ".pyc"}
+    return {
+        str(path.relative_to(folder)): (state.st_size, state.st_mtime_ns) for path, state in states.items()
+    }
 
 
 def assembled(model: Path, folder: Path) -> Path:
@@ -76,7 +90,11 @@ def assembled(model: Path, folder: Path) -> Path:
         client.upload_file(str(bare), "models", "model.tar.gz")
         source = S3Source(client, "models", "model.tar.gz")
         choice, written = assemble(
-            client, source, verify(source), {name: path.read_bytes() for name, path in code().items()}, bucket="models"
+            client,
+            source,
+            verify(source),
+            {name: path.read_bytes() for name, path in code().items()},
+            bucket="models",
         )
         client.download_file("models", written.target.key, str(folder / "assembled.tar.gz"))
     assert choice.way in ("splice", "transcode")
@@ -124,10 +142,10 @@ def test_a_slow_load_starts_over_for_ever_at_the_stacks_default_timeout(
     assert container.ping().status == 200
 
 
-def test_a_model_that_does_not_load_is_found_by_asking_and_named_in_the_log(
+def test_a_model_that_does_not_load_answers_with_the_reason(
     archive: Path, start: Start, tmp_path: Path
 ) -> None:
-    """/ping stays at 200, so only the smoke test can tell; the newest lines of the log then give the cause."""
+    """/ping stays at 200, so only the smoke test can tell; the answer, and the log alone, both give the cause."""
     base = extracted(archive, tmp_path / "ml")
     gguf = next((base / "model").glob("*.gguf"))
     with gguf.open("r+b") as file:
@@ -136,13 +154,30 @@ def test_a_model_that_does_not_load_is_found_by_asking_and_named_in_the_log(
 
     assert container.until_up().status == 200
     reply = container.invoke(**CHAT)
-    lines = tuple(line[:500] for line in container.log().splitlines()[-diagnose.LOG_LINES :])
 
-    assert reply.status >= 500
+    assert (reply.status, reply.content_type) == (500, "application/json")
+    reason = reply.json()["error"]["message"]
+    assert f"LoadError: model file {gguf.name!r} cannot be loaded" in reason
+    assert b"Traceback" not in reply.body
     assert container.ping().status == 200
-    assert f"LoadError: model file {gguf.name!r} cannot be loaded" in container.log()
-    failure = {"Error": "SmokeTestFailed", "Cause": json.dumps({"errorMessage": reply.body.decode()})}
-    assert diagnosis.diagnose(failure, {}, lines).cause_name == "ModelCutShort"
+    container.until(lambda: reason in container.log(), "the reason in the log")
+    told = f"endpoint 'x' answered 'y' with status 500: {reply.body.decode()}"
+    assert diagnosed(told) == "ModelCutShort"
+    assert diagnosed(UNANSWERED, container) == "ModelCutShort"
+
+
+def test_code_that_cannot_be_imported_leaves_requests_unanswered_and_a_cause_in_the_log(
+    wrapped: Callable[[str], Path], start: Start
+) -> None:
+    """The stack starts its worker over for ever and says 200 to /ping; SageMaker gives up on the request after 60 s."""
+    container = start(wrapped("import a_module_that_nobody_has\n"))
+
+    assert container.until_up().status == 200
+    container.until(lambda: container.log().count("Retry worker") >= 3, "third attempt to start the worker")
+    with pytest.raises(TimeoutError):
+        container.ask("POST", "/invocations", json.dumps(CHAT), timeout_s=UNANSWERED_S)
+    assert container.ping().status == 200
+    assert diagnosed(UNANSWERED, container) == "ModuleNotFound"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +219,8 @@ def test_the_model_is_served_from_a_folder_that_nothing_is_written_to(
         path.chmod(path.stat().st_mode & ~0o222)
     try:
         before, installed = tree(folder), tree(packages)
-        container = start(base)
+        # Root may write all the same, and would have Python's cache there.
+        container = start(base, {**ENVIRONMENT, "PYTHONDONTWRITEBYTECODE": "1"})
         container.until_up()
         said = answer(container.invoke(**CHAT))
         written = {

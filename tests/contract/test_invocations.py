@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
     from tools.contract.container import Container, Reply
 
 JSON = {"Content-Type": "application/json"}
-CHAT = {"messages": [{"role": "user", "content": "What does a sealift do?"}], "max_tokens": 60, "temperature": 0}
+CHAT = {
+    "messages": [{"role": "user", "content": "What does a sealift do?"}],
+    "max_tokens": 60,
+    "temperature": 0,
+}
 # Netty's limit in TorchServe (max_request_size); SageMaker itself lets 4 MB through to a serverless endpoint.
 STACK_LIMIT = 6_553_500
 
@@ -112,7 +117,9 @@ def test_two_requests_at_the_same_time_are_both_answered(served: Container) -> N
             "unsupported_media_type",
             id="another charset",
         ),
-        pytest.param(b"\x93NUMPY", {"Content-Type": "application/x-npy"}, 415, "unsupported_media_type", id="npy"),
+        pytest.param(
+            b"\x93NUMPY", {"Content-Type": "application/x-npy"}, 415, "unsupported_media_type", id="npy"
+        ),
     ],
 )
 def test_a_wrong_request_is_told_what_is_wrong(
@@ -142,8 +149,7 @@ def test_a_prompt_longer_than_the_context_is_told_both_numbers(served: Container
     assert reply.status == 400
     error = reply.json()["error"]
     assert (error["code"], error["param"]) == ("context_length_exceeded", "prompt")
-    assert " 512" in error["message"]
-    assert "2001 tokens" in error["message"] or "tokens and the context holds 512" in error["message"]
+    assert re.search(r"the prompt has \d{4,} tokens and the context holds 512\b", error["message"])
 
 
 def test_a_good_request_is_answered_after_a_bad_one(served: Container) -> None:
@@ -163,8 +169,7 @@ def test_a_body_over_the_stacks_limit_is_refused_by_the_stack(served: Container)
 
 
 def test_a_body_that_serverless_lets_through_reaches_the_model(served: Container) -> None:
-    """4 MB of prompt get our own answer: too long, with the numbers."""
-    reply = served.ask("POST", "/invocations", json.dumps({"prompt": "x" * 3_900_000}), JSON)
+    """4 MB are within the stack's limit; most of these are spaces between a field and its value."""
+    body = json.dumps(CHAT).replace('"max_tokens":', '"max_tokens":' + " " * 4_000_000)
 
-    assert reply.status == 400
-    assert reply.json()["error"]["code"] == "context_length_exceeded"
+    assert served.ask("POST", "/invocations", body, JSON).status == 200

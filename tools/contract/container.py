@@ -71,7 +71,9 @@ class Stack:
         """
         python = environment / "bin" / "python"
         if not python.exists():
-            raise ContractError(f"no serving stack in {str(environment)!r}; run `make contract`, which installs it")
+            raise ContractError(
+                f"no serving stack in {str(environment)!r}; run `make contract`, which installs it"
+            )
         home = java.find(environment, environ)
         if home is None:
             raise ContractError(
@@ -80,7 +82,9 @@ class Stack:
             )
         torch = Path(environ.get("CONTRACT_TORCH") or HERE / "stubs")
         if not (torch / "torch" / "__init__.py").exists():
-            raise ContractError(f"CONTRACT_TORCH is {str(torch)!r}, which has no torch/__init__.py; name such a folder")
+            raise ContractError(
+                f"CONTRACT_TORCH is {str(torch)!r}, which has no torch/__init__.py; name such a folder"
+            )
         return cls(python, home, torch)
 
 
@@ -216,7 +220,9 @@ class Container:
         deadline = time.monotonic() + within_s
         while not (found := look()):
             if self.process.poll() is not None:
-                raise ContractError(f"the entry point ended with {self.process.returncode}:\n{self.log()[-4000:]}")
+                raise ContractError(
+                    f"the entry point ended with {self.process.returncode}:\n{self.log()[-4000:]}"
+                )
             if time.monotonic() > deadline:
                 raise ContractError(f"no {what} within {within_s:g} s:\n{self.log()[-4000:]}")
             time.sleep(0.05)

@@ -1,8 +1,8 @@
 """The prebuilt image's entry point, on a machine that is not the image.
 
-Runs under the contract's own Python (3.10 when there is one), where `sagemaker_pytorch_serving_container` is the package
-of that name, unchanged. What the image does as `serve` is `serving.main()`; here two things come before it, because
-the image has a machine to itself:
+Runs under the contract's own Python (3.10 when there is one), where `sagemaker_pytorch_serving_container` is AWS's
+package, unchanged. What the image does as `serve` is `serving.main()`; here two things come before it, because the
+image has a machine to itself:
 
     - the toolkit writes TorchServe's configuration to /etc; here it goes into the folder of the run
     - the toolkit looks for TorchServe among all processes, and refuses two; here only those of this session count

@@ -1,6 +1,6 @@
 """Name the Python that the serving stack is installed for: 3.10 as in the image where there is one, else this one.
 
-    python tools/contract/python.py [PYTHON]
+python tools/contract/python.py [PYTHON]
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def candidates(home: Path) -> Iterator[str]:
 def works(python: str) -> bool:
     """Return whether it runs and can make virtual environments."""
     try:
-        return not subprocess.run([python, "-c", "import ensurepip"], capture_output=True, check=False).returncode
+        return not subprocess.run(
+            [python, "-c", "import ensurepip"], capture_output=True, check=False
+        ).returncode
     except OSError:
         return False
 
