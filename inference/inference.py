@@ -62,7 +62,7 @@ class LoadError(RuntimeError):
 
 
 class BadRequest(ToolkitError):  # type: ignore[misc]
-    """A request that is wrong or cannot be answered: `message` is the body to answer with, as JSON, `reason` the sentence in it."""
+    """A request that is not answered: `message` is the body to answer with, as JSON, `reason` the sentence in it."""
 
     def __init__(self, status: int, reason: str, *, param: str | None = None, code: str) -> None:
         self.reason = reason

@@ -75,9 +75,11 @@ def extracted(archive: Path, base: Path) -> Path:
 @contextlib.contextmanager
 def running(stack: Stack, base: Path, environment: Mapping[str, str]) -> Iterator[Container]:
     """Run a container, with a scratch folder that goes with it: Unix sockets in it want a short path."""
-    with tempfile.TemporaryDirectory(prefix="sealift-") as scratch:
-        with Container(stack, base, Path(scratch), environment) as container:
-            yield container
+    with (
+        tempfile.TemporaryDirectory(prefix="sealift-") as scratch,
+        Container(stack, base, Path(scratch), environment) as container,
+    ):
+        yield container
 
 
 @pytest.fixture(scope="session")
