@@ -147,10 +147,10 @@ def direct(stack: Stack, base: Path) -> Iterator[Any]:
     """Give a function that lets a process of its own call the four functions once, and returns the seconds."""
     process = subprocess.Popen(
         [stack.python, "-c", CALLS, base / "model", BODY],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(base / "model" / "code"), **ENVIRONMENT},
+        cwd=base / "model" / "code",
+        env={"PATH": os.environ["PATH"], **ENVIRONMENT},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
         text=True,
     )
     if process.stdin is None or process.stdout is None:

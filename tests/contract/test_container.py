@@ -252,7 +252,7 @@ def test_sigterm_ends_every_process(archive: Path, start: Start, tmp_path: Path)
     container = start(extracted(archive, tmp_path / "ml"))
     container.until_up()
     assert answer(container.invoke(**CHAT)) == ANSWER
-    assert container.kinds() == ["entry point", "java", "worker"]
+    assert {"entry point", "java", "worker"} <= set(container.kinds())
 
     container.terminate()
 
