@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CACHE := .cache
 DEMO := $(CACHE)/demo
+CONTRACT := $(CACHE)/contract
+CONTRACT_PYTHON ?=
 
 # llama-cpp-python has no wheel on the index. What the tests and the demo need of it compiles in a few minutes;
 # its command-line tools, server and image support are left out.
@@ -23,7 +25,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference
+.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract bench-contract
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,10 +64,23 @@ $(DEMO)/model.tar.gz: examples/demo_model/sealift-demo.gguf $(wildcard inference
 
 # ------------------------------------------------------------------------------ checks
 
-test: $(VENV)/.ready ## run all tests
+test: $(VENV)/.ready ## run all tests but the contract's
 	$(BIN)/python -m pytest
 
-check: lint types linters docs-check package test ## everything that must hold; what CI runs
+contract: $(CONTRACT)/.ready ## serve archives with the prebuilt image's true serving stack (TorchServe, AWS's toolkit)
+	$(BIN)/python -m pytest tests/contract
+
+# That stack has an environment of its own: other versions than ours, and the image's Python where there is one.
+$(CONTRACT)/.ready: requirements/contract-build.lock requirements/contract.lock requirements/contract-java.lock | $(VENV)/.ready
+	@rm -rf $(@D)
+	@python=$$($(BIN)/python tools/contract/python.py "$(CONTRACT_PYTHON)") && $$python -m venv $(@D)
+	@$(call shown,{ $(call CONTRACT_INSTALL,contract-build) && $(call CONTRACT_INSTALL,contract) \
+	  && { $(BIN)/python tools/contract/java.py || $(call CONTRACT_INSTALL,contract-java); }; },contract,serving stack)
+	@touch $@
+
+CONTRACT_INSTALL = $(CONTRACT)/bin/python -m pip install --require-hashes --no-build-isolation -r requirements/$(1).lock
+
+check: lint types linters docs-check package test contract ## everything that must hold; what CI runs
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -89,7 +104,7 @@ tools/asl/node_modules/.ready: tools/asl/package-lock.json | $(VENV)/.ready
 
 # ------------------------------------------------------------------------------ measuring
 
-bench: bench-archive bench-fit bench-inference ## measure archives, the fit and the server against tar, cp, the SageMaker SDK and llama.cpp (14 GB of disk)
+bench: bench-archive bench-fit bench-inference bench-contract ## measure archives, the fit and the server against tar, cp, the SageMaker SDK and llama.cpp (14 GB of disk)
 
 bench-archive: $(VENV)/.ready $(CACHE)/bench/.sagemaker
 	$(BIN)/python benchmarks/bench_archive.py --repack-python $(CACHE)/bench/sagemaker/bin/python --json $(CACHE)/bench/archive.json
@@ -114,6 +129,9 @@ $(CACHE)/bench/.llama-server: | $(VENV)/.ready
 	  pathlib.Path(sysconfig.get_path("purelib"), "library.pth").write_text(sys.argv[1])' \
 	  "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@
+
+bench-contract: $(CONTRACT)/.ready
+	$(BIN)/python benchmarks/bench_contract.py
 
 # The SDK that is measured against; it needs another setuptools than ours, so it lives in an environment of its own.
 $(CACHE)/bench/.sagemaker: | $(VENV)/.python
@@ -163,6 +181,9 @@ lock: $(VENV)/.python ## resolve the dependencies again and lock them with hashe
 	$(BIN)/uv pip compile $(LOCK) requirements/build.in --output-file requirements/build.lock
 	$(BIN)/uv pip compile $(LOCK) requirements/lambda.in --output-file requirements/lambda.lock
 	$(BIN)/uv pip compile $(IMAGE_LOCK) inference/requirements.txt --output-file requirements/image.lock
+	for name in contract-build contract contract-java; do \
+	  $(BIN)/uv pip compile $(LOCK) --python-version 3.10 requirements/$$name.in --output-file requirements/$$name.lock; \
+	done
 	$(BIN)/uv pip compile $(LOCK) --extra dev --no-emit-package sealift pyproject.toml --output-file requirements/dev.lock
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate

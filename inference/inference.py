@@ -6,10 +6,10 @@ Python 3.10. Refuses to stream and to generate twice at once: a context is not t
 
     model_fn -> input_fn -> predict_fn -> output_fn
 
-The last three take the toolkit's context as an optional last argument. With it, a wrong request becomes an
-answer with its status set there, because sagemaker-inference appends a traceback to every exception's message
-(`Transformer.handle_error`); without it, a wrong request raises `BadRequest`. A server that knows more than the
-toolkit says it with attributes of its context, each of them optional:
+All but the last take the toolkit's context as an optional last argument. With it, a wrong request or a model that does
+not load becomes an answer with its status set there, because sagemaker-inference appends a traceback to every
+exception's message (`Transformer.handle_error`); without it, they raise `BadRequest` and `LoadError`. A server that
+knows more than the toolkit says it with attributes of its context, each of them optional:
 
     arrived     when the request did, by time.monotonic; else the time of input_fn counts
     deadline()  when an answer has to end, by time.monotonic; else the settings' timeout_s after the arrival
@@ -25,6 +25,7 @@ import re
 import sys
 import threading
 import time
+import traceback
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -317,14 +318,35 @@ def log_line(event: str, **details: Any) -> None:
     sys.stdout.flush()
 
 
-def model_fn(model_dir: str) -> Model:
+@dataclass(frozen=True)
+class Unloaded:
+    """Stands for a model that could not be loaded."""
+
+    reason: str
+
+
+def model_fn(model_dir: str, context: Any = None) -> Model | Unloaded:
     """Load the model in a folder with the settings of `code/config.json` and the environment; generate one token.
 
+    With the toolkit's context a failure becomes an `Unloaded`, which answers every request with the reason. Raised,
+    it would end TorchServe's worker, which starts over for ever: every request would wait until its client gives up,
+    and the log loses the end of most tracebacks. /ping says 200 either way.
+
     Raises:
-        LoadError: with what is wrong.
+        LoadError: with what is wrong, when there is no context.
     """
+    try:
+        return _model(Path(model_dir))
+    except Exception as error:
+        if context is None:
+            raise
+        reason = f"the model could not be loaded: {type(error).__name__}: {error}"
+        sys.stderr.write(f"{traceback.format_exc()}{reason}\n")
+        return Unloaded(reason)
+
+
+def _model(folder: Path) -> Model:
     begun = time.monotonic()
-    folder = Path(model_dir)
     config = read_config([folder / "code", Path(__file__).parent])
     # The toolkit hands over nothing but the folder, so the endpoint's Environment is read here.
     settings = settings_from(config, os.environ)  # noqa: TID251
@@ -381,14 +403,18 @@ def input_fn(
         return _refused(error, context)
 
 
-def predict_fn(data: Request | BadRequest, model: Model, context: Any = None) -> dict[str, Any] | BadRequest:
-    """Return the answer to a request, or what is wrong with it.
+def predict_fn(
+    data: Request | BadRequest, model: Model | Unloaded, context: Any = None
+) -> dict[str, Any] | BadRequest:
+    """Return the answer to a request, or what is wrong with it or with the model.
 
     Raises:
         BadRequest: when it is wrong and no context takes the status.
     """
     if isinstance(data, BadRequest):
         return data
+    if isinstance(model, Unloaded):
+        return _refused(BadRequest(500, model.reason, code="load_failed"), context)
     arrived = _or(getattr(context, "arrived", None), _or(data.arrived, time.monotonic()))
     limits = _limits(model.settings, arrived, context)
     identity = uuid.uuid4().hex

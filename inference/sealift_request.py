@@ -35,12 +35,13 @@ JSON = "application/json"
 
 
 class BadRequest(ToolkitError):  # type: ignore[misc]
-    """A request that is wrong: `message` is the body to answer with, as JSON, `reason` the sentence in it."""
+    """A request that is not answered: `message` is the body to answer with, as JSON, `reason` the sentence in it."""
 
     def __init__(self, status: int, reason: str, *, param: str | None = None, code: str) -> None:
         self.reason = reason
         self.code = code
-        body = {"error": {"message": reason, "type": "invalid_request_error", "param": param, "code": code}}
+        kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+        body = {"error": {"message": reason, "type": kind, "param": param, "code": code}}
         super().__init__(status, json.dumps(body), HTTPStatus(status).phrase)
 
     def __str__(self) -> str:

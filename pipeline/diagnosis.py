@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from pipeline import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ORDER = (
     "check_archive",
@@ -106,10 +109,11 @@ RULES = (
         r"timed out while waiting for a response",
         "the container did not answer within the 60 s that serverless allows",
         "lower max_tokens, or use a smaller model",
+        vague=True,  # TorchServe also leaves a request unanswered while its worker cannot load the model
     ),
     Rule(
         "ProcessDied",
-        r"model process exited|could not get a response from the .* endpoint",
+        r"model process exited|Worker died|could not get a response from the .* endpoint",
         "the model's process ended while it was needed",
         "read the container's log; if it says nothing, suspect memory and raise memory_mb",
         vague=True,
@@ -269,6 +273,17 @@ class Diagnosis:
             evidence=list(self.evidence),
             cause=self.cause,
         )
+
+
+_NOISE = re.compile(r"\b(?:ACCESS_LOG|TS_METRICS|MODEL_METRICS) - |^\s+at [\w.$]+\(")
+
+
+def telling(lines: Sequence[str], most: int) -> tuple[str, ...]:
+    """Return the newest lines of a container's log, without TorchServe's access log, metrics and Java stack frames.
+
+    A health check alone is two of them, and they go on after the lines that give a cause.
+    """
+    return tuple(line for line in lines if not _NOISE.search(line))[-most:]
 
 
 def failed_state(results: dict[str, Any]) -> str:

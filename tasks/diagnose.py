@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pipeline.aws import Clients
 
 LOG_LINES = 50
+"""Of a log that go into the evidence, which has to fit into a state's output."""
+LOOKED_AT = 2000
+"""Lines that these are chosen from."""
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
@@ -45,14 +48,15 @@ def _container_log(clients: Clients, endpoint: str) -> tuple[str, ...]:
         events = clients.logs.get_log_events(
             logGroupName=group,
             logStreamName=streams[0]["logStreamName"],
-            limit=LOG_LINES,
+            limit=LOOKED_AT,
             startFromHead=False,
         )["events"]
     except ClientError as error:
         if aws.is_missing(error):
             return ()
         return (f"the container's log could not be read: {aws.text(error)}",)
-    return tuple(event["message"][:500] for event in events)
+    newest = diagnosis.telling([event["message"] for event in events], LOG_LINES)
+    return tuple(line[:500] for line in newest)
 
 
 handler = aws.task(run)

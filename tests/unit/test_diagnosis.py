@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline import diagnosis, errors
-from pipeline.diagnosis import ORDER, RULES, Diagnosis, diagnose
+from pipeline.diagnosis import ORDER, RULES, Diagnosis, diagnose, telling
 
 QUOTA = (
     "CreateEndpoint: ResourceLimitExceeded: The account-level service limit '{}' is {}, with current utilization "
@@ -286,6 +286,36 @@ def test_the_log_goes_before_a_message_that_only_points_to_it() -> None:
     found = diagnose({"Error": "EndpointFailed", "Cause": told}, {}, ("No module named 'llama_cpp'",))
 
     assert found.cause_name == "NoLlamaCpp"
+
+
+def test_the_log_goes_before_a_request_that_was_not_answered_in_time() -> None:
+    """The prebuilt image leaves requests unanswered when its worker cannot start: a smaller model would not help."""
+    told = (
+        "status 0: Your invocation timed out while waiting for a response from container primary. Review the "
+        "latency metrics for each container"
+    )
+    found = diagnose({"Error": "SmokeTestFailed", "Cause": told}, {}, ("No module named 'llama_cpp'",))
+
+    assert found.cause_name == "NoLlamaCpp"
+
+
+def test_what_torchserve_says_of_itself_is_no_evidence() -> None:
+    """Its access log, its metrics and its own stack frames fill a log within minutes, and tell nothing."""
+    told = "2026-11-25T08:37:18,388 [INFO ] W-9000-model_1.0-stdout MODEL_LOG - inference.LoadError: no model"
+    lines = [
+        "2026-11-25T08:33:02,153 [INFO ] W-9000-model_1.0 TS_METRICS - QueueTime.ms:0|#Level:Host|#hostname:vm",
+        '2026-11-25T08:33:02,153 [INFO ] W-9000-model_1.0 ACCESS_LOG - /127.0.0.1:5 "GET /ping HTTP/1.1" 200 3',
+        "2026-11-25T08:33:02,160 [INFO ] W-9000-model_1.0-stdout MODEL_METRICS - PredictionTime.Milliseconds:0.19",
+        told,
+        "\tat org.pytorch.serve.wlm.WorkerThread.run(WorkerThread.java:181) [model-server.jar:?]",
+    ]
+
+    assert telling(lines, 50) == (told,)
+
+
+def test_the_newest_telling_lines_are_kept() -> None:
+    """A state's output holds only so much."""
+    assert telling(["one", "two", "three"], 2) == ("two", "three")
 
 
 def test_an_unknown_failure_says_that_it_is_unknown() -> None:

@@ -49,7 +49,7 @@ def log(script: Script, *lines: str) -> None:
         "logs",
         "get_log_events",
         {"events": [{"message": line} for line in lines]},
-        {"logGroupName": GROUP, "logStreamName": "AllTraffic/abc", "limit": 50, "startFromHead": False},
+        {"logGroupName": GROUP, "logStreamName": "AllTraffic/abc", "limit": 2000, "startFromHead": False},
     )
 
 
@@ -123,6 +123,21 @@ def test_what_may_not_be_read_is_said(do: Task, script: Script) -> None:
         'the endpoint could not be described: Could not find endpoint "x".',
         "the container's log could not be read: you may not",
     ]
+
+
+def test_health_checks_do_not_hide_why_the_model_did_not_load(do: Task, script: Script) -> None:
+    """Each one is two lines in the prebuilt image's log, and they come for as long as the endpoint is there."""
+    script.answers("sagemaker", "describe_endpoint", described("it did not start"))
+    pings = (
+        '2026-11-25T08:38:45,885 [INFO ] W-9000 ACCESS_LOG - /127.0.0.1:39482 "GET /ping HTTP/1.1" 200 1',
+        "2026-11-25T08:38:45,885 [INFO ] W-9000 TS_METRICS - Requests2XX.Count:1|#Level:Host",
+    )
+    log(script, "ModuleNotFoundError: No module named 'llama_cpp'", *pings * 100)
+
+    found = do("Diagnose", script.clients, results=UP_TO_ENDPOINT)
+
+    assert found["cause_name"] == "NoLlamaCpp"
+    assert found["evidence"] == ["it did not start", "ModuleNotFoundError: No module named 'llama_cpp'"]
 
 
 def test_long_lines_are_cut(do: Task, script: Script) -> None:

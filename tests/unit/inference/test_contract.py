@@ -82,7 +82,6 @@ def test_functions_have_the_toolkits_signatures(name: str, arguments: int) -> No
     parameters = inspect.signature(getattr(inference, name)).parameters
 
     assert len(parameters) in (arguments, arguments + 1)
-    assert name != "model_fn" or len(parameters) == 1
 
 
 def test_refusal_is_a_toolkit_error_where_there_is_a_toolkit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,3 +163,36 @@ def test_requirements_are_pinned_and_can_load_current_models() -> None:
 
     assert tuple(map(int, pins["llama-cpp-python"].split("."))) >= (0, 3, 8)
     assert set(pins) >= {"numpy"}
+
+
+def test_a_model_that_did_not_load_answers_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An exception in the prebuilt image's worker starts it over for ever, and leaves every request unanswered."""
+    context = _Context()
+    model = inference.model_fn(str(tmp_path), context)
+    request = inference.input_fn('{"prompt": "x"}', "application/json", context)
+    body, content_type = inference.output_fn(inference.predict_fn(request, model, context), None)
+
+    assert context.status == (500, "Internal Server Error")
+    assert content_type == "application/json"
+    error = json.loads(body)["error"]
+    assert (error["type"], error["code"]) == ("server_error", "load_failed")
+    assert error["message"].startswith("the model could not be loaded: LoadError: no model in ")
+    assert error["message"] in capsys.readouterr().err
+
+
+def test_a_wrong_request_to_it_is_still_the_callers_fault(tmp_path: Path) -> None:
+    """What is wrong with a request does not depend on the model."""
+    context = _Context()
+    model = inference.model_fn(str(tmp_path), context)
+    refused = inference.predict_fn(inference.input_fn("{}", None, context), model, context)
+
+    assert isinstance(refused, inference.BadRequest)
+    assert context.status == (400, "Bad Request")
+
+
+def test_without_a_context_a_failed_load_is_an_exception(tmp_path: Path) -> None:
+    """So server.py learns of it, and tells it in /ping."""
+    with pytest.raises(inference.LoadError, match="no model in"):
+        inference.model_fn(str(tmp_path))
