@@ -10,9 +10,7 @@ BIN := $(VENV)/bin
 CACHE := .cache
 DEMO := $(CACHE)/demo
 
-# llama-cpp-python has no wheel on the index. What the tests and the demo need of it compiles in a few minutes;
-# its command-line tools, server and image support are left out.
-export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_CURL=OFF
+RUNTIME := .build/runtime
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -23,7 +21,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs lock format clean
+.PHONY: help setup runtime runtime-check demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs lock format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +30,8 @@ help: ## list the targets
 
 setup: $(VENV)/.ready ## make .venv with everything in it (a few minutes, once)
 
+runtime: $(RUNTIME).json ## build llama-cpp-python, portable, for archives and for .venv (in code/ and by `make setup`)
+
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python %d.%d found, 3.11 or newer wanted; set PYTHON=" % sys.version_info[:2] or 0)'
 	@echo "making $(VENV) with $$($(PYTHON) --version)"
@@ -39,16 +39,21 @@ $(VENV)/.python:
 	@touch $@
 
 $(VENV)/.tools: requirements/build.lock | $(VENV)/.python
-	@$(call shown,$(PIP_INSTALL) -r $<,tools,[1/3] build tools)
+	@$(call shown,$(PIP_INSTALL) -r $<,tools,[1/4] build tools)
+	@touch $@
+
+# llama.cpp is compiled here, once, for archives and for .venv alike; tools/runtime says how and when again.
+$(RUNTIME).json: $(wildcard tools/runtime/*.py) inference/requirements.txt requirements/build.lock | $(VENV)/.tools
+	@$(call shown,$(BIN)/python tools/runtime build,runtime,[2/4] llama.cpp)
 	@touch $@
 
 $(VENV)/.packages: requirements/dev.lock $(VENV)/.tools
-	@echo "[2/3] packages; llama-cpp-python is compiled once, which takes about four minutes on two cores" >&2
-	@$(call shown,$(PIP_INSTALL) --no-build-isolation --verbose -r $<,packages,[2/3] packages)
+	@$(call shown,$(PIP_INSTALL) --no-build-isolation -r $<,packages,[3/4] packages)
 	@touch $@
 
-$(VENV)/.ready: pyproject.toml $(VENV)/.packages
-	@$(call shown,$(BIN)/python -m pip install --no-deps --no-build-isolation --editable .,sealift,[3/3] sealift)
+$(VENV)/.ready: pyproject.toml $(VENV)/.packages $(RUNTIME).json
+	@$(call shown,$(BIN)/python -m pip install --no-deps --no-index --force-reinstall .build/wheels/*.whl \
+	  && $(BIN)/python -m pip install --no-deps --no-build-isolation --editable .,sealift,[4/4] sealift)
 	@touch $@
 
 # ------------------------------------------------------------------------------ use
@@ -56,7 +61,7 @@ $(VENV)/.ready: pyproject.toml $(VENV)/.packages
 demo: $(DEMO)/model.tar.gz ## make a GGUF, pack it, deploy it on the local cloud, ask it
 	$(BIN)/sealift local run $(DEMO)/model.tar.gz --input examples/demo.json
 
-$(DEMO)/model.tar.gz: $(DEMO)/demo.gguf $(wildcard inference/*.py inference/config.json)
+$(DEMO)/model.tar.gz: $(DEMO)/demo.gguf $(wildcard inference/*.py inference/config.json) $(RUNTIME).json
 	$(BIN)/sealift pack $< --output $@
 
 $(DEMO)/demo.gguf: examples/tiny_gguf.py | $(VENV)/.ready
@@ -68,11 +73,14 @@ $(DEMO)/demo.gguf: examples/tiny_gguf.py | $(VENV)/.ready
 test: $(VENV)/.ready ## run all tests
 	$(BIN)/python -m pytest
 
-check: lint types linters docs-check package test ## everything that must hold; what CI runs
+check: lint types linters runtime-check docs-check package test ## everything that must hold; what CI runs
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+runtime-check: $(VENV)/.ready ## judge the runtime: glibc, libraries, Python 3.10, the CPU features in use
+	$(BIN)/python tools/runtime check
 
 types: $(VENV)/.ready
 	$(BIN)/mypy
@@ -118,12 +126,15 @@ fuzz: $(VENV)/.ready ## throw changed archives at the archive engine (FUZZ_SECON
 definition: $(VENV)/.ready ## render state_machine/definition.py to deploy.asl.json
 	$(BIN)/python -m state_machine.definition
 
-package: $(VENV)/.ready ## lay out the Lambdas' code in .build/lambda, where `sam deploy` looks for it
-	$(BIN)/python -m pipeline.stack .build/lambda
-	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --target .build/lambda \
-	  --platform manylinux2014_x86_64 --implementation cp --python-version 3.13 --only-binary :all: \
-	  -r requirements/lambda.lock
-	rm -rf .build/lambda/bin .build/lambda/*.dist-info
+package: $(VENV)/.ready ## lay out the Lambdas' code in .build, where `sam deploy` looks for it
+	$(BIN)/python tools/runtime check --machine x86_64
+	$(BIN)/python -m pipeline.stack .
+	for folder in .build/lambda .build/lambda-archive; do \
+	  $(BIN)/python -m pip install --quiet --require-hashes --no-deps --target $$folder \
+	    --platform manylinux2014_x86_64 --implementation cp --python-version 3.13 --only-binary :all: \
+	    -r requirements/lambda.lock; \
+	  rm -rf $$folder/bin $$folder/*.dist-info; \
+	done
 
 format: $(VENV)/.ready ## let ruff lay out the code
 	$(BIN)/ruff check --fix-only --quiet .
@@ -136,9 +147,9 @@ lock: $(VENV)/.python ## resolve the dependencies again and lock them with hashe
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCK) requirements/build.in --output-file requirements/build.lock
 	$(BIN)/uv pip compile $(LOCK) requirements/lambda.in --output-file requirements/lambda.lock
-	$(BIN)/uv pip compile $(LOCK) --extra dev --no-emit-package sealift pyproject.toml --output-file requirements/dev.lock
+	$(BIN)/uv pip compile $(LOCK) --extra dev --no-emit-package sealift --no-emit-package llama-cpp-python pyproject.toml --output-file requirements/dev.lock
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-clean: ## remove what make made; the compiled packages stay in pip's own cache
+clean: ## remove what make made; the runtime stays in ~/.cache/sealift, as packages do in pip's cache
 	rm -rf $(VENV) $(CACHE) .build tools/asl/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
