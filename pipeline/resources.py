@@ -57,7 +57,10 @@ def runtime() -> Path:
 def require_runtime(folder: Path) -> Path:
     """Return the folder; raise InvalidInput when no runtime is in it."""
     if not (folder / "llama_cpp" / "__init__.py").is_file():
-        seen, wanted = f"no llama_cpp in {str(folder)!r}", "the runtime, without which no endpoint can load a model"
+        seen, wanted = (
+            f"no llama_cpp in {str(folder)!r}",
+            "the runtime, without which no endpoint can load a model",
+        )
         raise InvalidInput("code/", [Problem("RuntimeMissing", seen, wanted, "run `make runtime`")])
     return folder
 

@@ -44,7 +44,9 @@ def main() -> int:
     """Run one command; say what is wrong in one line."""
     parser = argparse.ArgumentParser(prog="tools/runtime")
     parser.add_argument("command", choices=("build", "check"))
-    parser.add_argument("--machine", default=platform.machine(), help="x86_64 or aarch64; this one's by default")
+    parser.add_argument(
+        "--machine", default=platform.machine(), help="x86_64 or aarch64; this one's by default"
+    )
     parser.add_argument("--output", type=Path, default=OUTPUT, help="the folder to make or to check")
     parser.add_argument("--afresh", action="store_true", help="compile even what was compiled before")
     given = parser.parse_args()
@@ -172,8 +174,18 @@ def _fetch(requirements: dict[str, Pin]) -> tuple[Path, Path]:
     downloads = WORK / "downloads"
     # Without isolation: pip prepares the source's metadata, with the locked tools that are here.
     _run(
-        [sys.executable, "-m", "pip", "download", "--require-hashes", "--no-deps", "--no-build-isolation"]
-        + ["--no-binary", "llama-cpp-python", "--dest", str(downloads), "--requirement", str(wanted)],
+        [
+            *(
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "--require-hashes",
+                "--no-deps",
+                "--no-build-isolation",
+            ),
+            *("--no-binary", "llama-cpp-python", "--dest", str(downloads), "--requirement", str(wanted)),
+        ],
         dict(os.environ),
     )
     (archive,) = downloads.glob("*.tar.gz")
@@ -181,7 +193,7 @@ def _fetch(requirements: dict[str, Pin]) -> tuple[Path, Path]:
     with tarfile.open(archive) as opened:
         opened.extractall(WORK / "source", members=[m for m in opened if _is_source(m)], filter="data")
     with zipfile.ZipFile(wheel) as opened_wheel:
-        opened_wheel.extractall(WORK / "diskcache")
+        opened_wheel.extractall(WORK / "diskcache")  # noqa: S202 its hash is pinned
     (source,) = (WORK / "source").iterdir()
     return source, WORK / "diskcache"
 
@@ -208,8 +220,10 @@ def _configure_and_make(source: Path, compilers: Path, machine: str, environment
     )
     tools = Path(sys.executable).parent
     _run(
-        [str(tools / "cmake"), "-S", str(llama), "-B", str(build), "-G", "Ninja"]
-        + [f"-DCMAKE_MAKE_PROGRAM={tools / 'ninja'}", *arguments],
+        [
+            *(str(tools / "cmake"), "-S", str(llama), "-B", str(build), "-G", "Ninja"),
+            *(f"-DCMAKE_MAKE_PROGRAM={tools / 'ninja'}", *arguments),
+        ],
         {**environment, "SEALIFT_NO_LINK": "1"},
     )
     jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(len(os.sched_getaffinity(0)))
@@ -244,13 +258,18 @@ def _lay_out(made: Path, source: Path, diskcache: Path, libraries: Path) -> None
 # ------------------------------------------------------------------------------ wheel
 
 
-def _write_wheel(folder: Path, wheels: Path, metadata: bytes, requirements: dict[str, Pin], machine: str) -> None:
+def _write_wheel(
+    folder: Path, wheels: Path, metadata: bytes, requirements: dict[str, Pin], machine: str
+) -> None:
     """Write llama_cpp as a wheel, so that what is installed here is what travels."""
     version = requirements["llama-cpp-python"].version
     stem = f"llama_cpp_python-{version}"
     tag = f"py3-none-manylinux_{recipe.GLIBC.replace('.', '_')}_{machine}"
     about = f"Wheel-Version: 1.0\nGenerator: sealift\nRoot-Is-Purelib: false\nTag: {tag}\n"
-    contents = {f"llama_cpp/{name}": (folder / "llama_cpp" / name).read_bytes() for name in tree.listing(folder / "llama_cpp")}
+    contents = {
+        f"llama_cpp/{name}": (folder / "llama_cpp" / name).read_bytes()
+        for name in tree.listing(folder / "llama_cpp")
+    }
     contents[f"{stem}.dist-info/METADATA"] = metadata
     contents[f"{stem}.dist-info/WHEEL"] = about.encode()
     record = io.StringIO()
@@ -294,7 +313,12 @@ def _older_python(sources: list[Path]) -> list[str]:
     wanted = f"{tree.PYTHON[0]}.{tree.PYTHON[1]}"
     names = [str(path) for path in sources]
     target = f"py{wanted.replace('.', '')}"
-    ruff = [shutil.which("ruff", path=str(Path(sys.executable).parent)) or "ruff", "check", "--isolated", "--no-cache"]
+    ruff = [
+        shutil.which("ruff", path=str(Path(sys.executable).parent)) or "ruff",
+        "check",
+        "--isolated",
+        "--no-cache",
+    ]
     commands = {"ruff": [*ruff, "--quiet", "--select", "F7", "--target-version", target, *names]}
     python = shutil.which(f"python{wanted}")
     # A version manager's stand-in is found even where it has no such version.

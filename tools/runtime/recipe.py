@@ -33,16 +33,17 @@ class Variant:
     """What `llama_print_system_info` must then say is 1."""
 
 
+_AVX2 = frozenset({"avx2", "fma", "f16c", "bmi2"})
 _HASWELL = frozenset({"AVX", "AVX2", "F16C", "FMA", "BMI2"})
 VARIANTS = {
     # Nothing that runs serverless is without AVX2. AVX-512 with VNNI (every server CPU since 2019 but AMD's before
     # Zen 4) evaluates prompts half as fast again. Each further variant costs 30 s of compiling on one core; the kernels
     # have nothing for VBMI, BF16 matters to BF16 weights only, and AMX crashes on many CPUs (inference.py).
     "x86_64": (
-        Variant("haswell", frozenset({"avx2", "fma", "f16c", "bmi2"}), _HASWELL),
+        Variant("haswell", _AVX2, _HASWELL),
         Variant(
             "cascadelake",
-            frozenset({"avx512f", "avx512cd", "avx512vl", "avx512dq", "avx512bw", "avx512_vnni"}),
+            _AVX2 | {"avx512f", "avx512cd", "avx512vl", "avx512dq", "avx512bw", "avx512_vnni"},
             _HASWELL | {"AVX512", "AVX512_VNNI"},
         ),
     ),
@@ -179,7 +180,9 @@ def cut_variants(cmake_lists: str, machine: str) -> str:
         return match[0]
 
     # Android's and Apple's variants have other names than Linux's.
-    cut = re.sub(r"^ *ggml_add_cpu_backend_variant\((\S+)[^)]*\)\n", kept, cmake_lists, flags=re.MULTILINE)
+    cut = re.sub(
+        r"^ *ggml_add_cpu_backend_variant\(([\w.]+)[^)\n]*\)\n", kept, cmake_lists, flags=re.MULTILINE
+    )
     if seen != wanted:
         raise RecipeError(
             f"ggml/src/CMakeLists.txt adds no variant {', '.join(sorted(wanted - seen))}; wanted those of "
