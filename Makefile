@@ -21,7 +21,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: help setup runtime runtime-check demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs lock format clean
+.PHONY: help setup runtime runtime-check demo test check lint types linters docs-check bench bench-archive bench-fit bench-runtime fuzz package definition docs lock format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -99,13 +99,17 @@ tools/asl/node_modules/.ready: tools/asl/package-lock.json | $(VENV)/.ready
 
 # ------------------------------------------------------------------------------ measuring
 
-bench: bench-archive bench-fit ## measure archives against tar, cp and the SageMaker SDK, and the fit against llama.cpp (14 GB of disk)
+bench: bench-archive bench-fit bench-runtime ## measure archives against tar, cp and the SageMaker SDK, the fit against llama.cpp, the runtime against a native build (14 GB of disk)
 
 bench-archive: $(VENV)/.ready $(CACHE)/bench/.sagemaker
 	$(BIN)/python benchmarks/bench_archive.py --repack-python $(CACHE)/bench/sagemaker/bin/python --json $(CACHE)/bench/archive.json
 
 bench-fit: $(VENV)/.ready
 	$(BIN)/python benchmarks/bench_fit.py
+
+bench-runtime: $(VENV)/.ready
+	@mkdir -p $(CACHE)/bench
+	$(BIN)/python benchmarks/bench_runtime.py --json $(CACHE)/bench/runtime.json
 
 # The SDK that is measured against; it needs another setuptools than ours, so it lives in an environment of its own.
 $(CACHE)/bench/.sagemaker: | $(VENV)/.python
