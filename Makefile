@@ -51,7 +51,7 @@ $(VENV)/.packages: requirements/dev.lock $(VENV)/.tools
 	@$(call shown,$(PIP_INSTALL) --no-build-isolation -r $<,packages,[3/4] packages)
 	@touch $@
 
-$(VENV)/.ready: pyproject.toml $(VENV)/.packages $(RUNTIME).json
+$(VENV)/.ready: pyproject.toml $(RUNTIME).json $(VENV)/.packages
 	@$(call shown,$(BIN)/python -m pip install --no-deps --no-index --force-reinstall .build/wheels/*.whl \
 	  && $(BIN)/python -m pip install --no-deps --no-build-isolation --editable .,sealift,[4/4] sealift)
 	@touch $@
