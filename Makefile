@@ -12,9 +12,7 @@ DEMO := $(CACHE)/demo
 CONTRACT := $(CACHE)/contract
 CONTRACT_PYTHON ?=
 
-# llama-cpp-python has no wheel on the index. What the tests and the demo need of it compiles in a few minutes;
-# its command-line tools, server and image support are left out.
-export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_CURL=OFF
+RUNTIME := .build/runtime
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -25,7 +23,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract bench-contract
+.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract bench-contract runtime runtime-check bench-runtime
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +32,8 @@ help: ## list the targets
 
 setup: $(VENV)/.ready ## make .venv with everything in it (a few minutes, once)
 
+runtime: $(RUNTIME).json ## build llama-cpp-python, portable, for archives and for .venv (in code/ and by `make setup`)
+
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python %d.%d found, 3.11 or newer wanted; set PYTHON=" % sys.version_info[:2] or 0)'
 	@echo "making $(VENV) with $$($(PYTHON) --version)"
@@ -41,16 +41,21 @@ $(VENV)/.python:
 	@touch $@
 
 $(VENV)/.tools: requirements/build.lock | $(VENV)/.python
-	@$(call shown,$(PIP_INSTALL) -r $<,tools,[1/3] build tools)
+	@$(call shown,$(PIP_INSTALL) -r $<,tools,[1/4] build tools)
+	@touch $@
+
+# llama.cpp is compiled here, once, for archives and for .venv alike; tools/runtime says how and when again.
+$(RUNTIME).json: $(wildcard tools/runtime/*.py) inference/requirements.txt requirements/build.lock | $(VENV)/.tools
+	@$(call shown,$(BIN)/python tools/runtime build,runtime,[2/4] llama.cpp)
 	@touch $@
 
 $(VENV)/.packages: requirements/dev.lock $(VENV)/.tools
-	@echo "[2/3] packages; llama-cpp-python is compiled once, which takes about four minutes on two cores" >&2
-	@$(call shown,$(PIP_INSTALL) --no-build-isolation --verbose -r $<,packages,[2/3] packages)
+	@$(call shown,$(PIP_INSTALL) --no-build-isolation -r $<,packages,[3/4] packages)
 	@touch $@
 
-$(VENV)/.ready: pyproject.toml $(VENV)/.packages
-	@$(call shown,$(BIN)/python -m pip install --no-deps --no-build-isolation --editable .,sealift,[3/3] sealift)
+$(VENV)/.ready: pyproject.toml $(RUNTIME).json $(VENV)/.packages
+	@$(call shown,$(BIN)/python -m pip install --no-deps --no-index --force-reinstall .build/wheels/*.whl \
+	  && $(BIN)/python -m pip install --no-deps --no-build-isolation --editable .,sealift,[4/4] sealift)
 	@touch $@
 
 # ------------------------------------------------------------------------------ use
@@ -58,7 +63,7 @@ $(VENV)/.ready: pyproject.toml $(VENV)/.packages
 demo: $(DEMO)/model.tar.gz ## pack a very small model, deploy it on the local cloud, ask it
 	$(BIN)/sealift local run $(DEMO)/model.tar.gz --input examples/demo.json
 
-$(DEMO)/model.tar.gz: examples/demo_model/sealift-demo.gguf $(wildcard inference/*.py inference/config.json) | $(VENV)/.ready
+$(DEMO)/model.tar.gz: examples/demo_model/sealift-demo.gguf $(wildcard inference/*.py inference/config.json) $(RUNTIME).json | $(VENV)/.ready
 	@mkdir -p $(@D)
 	$(BIN)/sealift pack $< --output $@
 
@@ -80,11 +85,14 @@ $(CONTRACT)/.ready: requirements/contract-build.lock requirements/contract.lock 
 
 CONTRACT_INSTALL = $(CONTRACT)/bin/python -m pip install --require-hashes --no-build-isolation -r requirements/$(1).lock
 
-check: lint types linters docs-check package test contract ## everything that must hold; what CI runs
+check: lint types linters runtime-check docs-check package test contract ## everything that must hold; what CI runs
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+runtime-check: $(VENV)/.ready ## judge the runtime: glibc, libraries, Python 3.10, the CPU features in use
+	$(BIN)/python tools/runtime check
 
 types: $(VENV)/.ready
 	$(BIN)/mypy
@@ -104,7 +112,7 @@ tools/asl/node_modules/.ready: tools/asl/package-lock.json | $(VENV)/.ready
 
 # ------------------------------------------------------------------------------ measuring
 
-bench: bench-archive bench-fit bench-inference bench-contract ## measure archives, the fit and the server against tar, cp, the SageMaker SDK and llama.cpp (14 GB of disk)
+bench: bench-archive bench-fit bench-runtime bench-inference bench-contract ## measure archives, the fit, the runtime and the server against tar, cp, the SageMaker SDK and llama.cpp (14 GB of disk)
 
 bench-archive: $(VENV)/.ready $(CACHE)/bench/.sagemaker
 	$(BIN)/python benchmarks/bench_archive.py --repack-python $(CACHE)/bench/sagemaker/bin/python --json $(CACHE)/bench/archive.json
@@ -133,6 +141,10 @@ $(CACHE)/bench/.llama-server: | $(VENV)/.ready
 bench-contract: $(CONTRACT)/.ready
 	$(BIN)/python benchmarks/bench_contract.py
 
+bench-runtime: $(VENV)/.ready
+	@mkdir -p $(CACHE)/bench
+	$(BIN)/python benchmarks/bench_runtime.py --json $(CACHE)/bench/runtime.json
+
 # The SDK that is measured against; it needs another setuptools than ours, so it lives in an environment of its own.
 $(CACHE)/bench/.sagemaker: | $(VENV)/.python
 	@mkdir -p $(@D)
@@ -152,12 +164,15 @@ fuzz: $(VENV)/.ready ## throw changed archives at the archive engine (FUZZ_SECON
 definition: $(VENV)/.ready ## render state_machine/definition.py to deploy.asl.json
 	$(BIN)/python -m state_machine.definition
 
-package: $(VENV)/.ready ## lay out the Lambdas' code in .build/lambda, where `sam deploy` looks for it
-	$(BIN)/python -m pipeline.stack .build/lambda
-	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --target .build/lambda \
-	  --platform manylinux2014_x86_64 --implementation cp --python-version 3.13 --only-binary :all: \
-	  -r requirements/lambda.lock
-	rm -rf .build/lambda/bin .build/lambda/*.dist-info
+package: $(VENV)/.ready ## lay out the Lambdas' code in .build, where `sam deploy` looks for it
+	$(BIN)/python tools/runtime check --machine x86_64
+	$(BIN)/python -m pipeline.stack .
+	for folder in .build/lambda .build/lambda-archive; do \
+	  $(BIN)/python -m pip install --quiet --require-hashes --no-deps --target $$folder \
+	    --platform manylinux2014_x86_64 --implementation cp --python-version 3.13 --only-binary :all: \
+	    -r requirements/lambda.lock; \
+	  rm -rf $$folder/bin $$folder/*.dist-info; \
+	done
 
 demo-model: $(CACHE)/demo-model/.ready ## train the demo's model anew from examples/demo_model/corpus.txt (several minutes)
 	$(CACHE)/demo-model/venv/bin/python -m examples.demo_model.train
@@ -184,12 +199,12 @@ lock: $(VENV)/.python ## resolve the dependencies again and lock them with hashe
 	for name in contract-build contract contract-java; do \
 	  $(BIN)/uv pip compile $(LOCK) --python-version 3.10 requirements/$$name.in --output-file requirements/$$name.lock; \
 	done
-	$(BIN)/uv pip compile $(LOCK) --extra dev --no-emit-package sealift pyproject.toml --output-file requirements/dev.lock
+	$(BIN)/uv pip compile $(LOCK) --extra dev --no-emit-package sealift --no-emit-package llama-cpp-python pyproject.toml --output-file requirements/dev.lock
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 # What the image installs of the container's needs: the runtime's tree brings the rest.
 IMAGE_LOCK := $(LOCK) --no-emit-package llama-cpp-python --no-emit-package diskcache
 
-clean: ## remove what make made; the compiled packages stay in pip's own cache
+clean: ## remove what make made; the runtime stays in ~/.cache/sealift, as packages do in pip's cache
 	rm -rf $(VENV) $(CACHE) .build tools/asl/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,10 +14,8 @@ refuse it to themselves, so that what is measured is what is deployed.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
-import struct
 import subprocess
 import sys
 import tempfile
@@ -30,6 +28,7 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import shapes
+from benchmarks.amx import renounce_amx
 from benchmarks.shapes import ModelShape
 from pipeline.footprint import Line, Shape, footprint
 from pipeline.gguf import read_header
@@ -131,7 +130,7 @@ def child(folder: Path) -> None:
     import llama_cpp
 
     if b"AMX_INT8 = 1" in llama_cpp.llama_print_system_info():
-        _renounce_amx()
+        renounce_amx()
         llama_cpp.llama_cpp.llama_print_system_info = lambda: b""
     from inference import inference
 
@@ -157,31 +156,6 @@ def _status(field: str) -> int:
         if name == field:
             return int(value.split()[0]) * 1024
     raise KeyError(field)
-
-
-class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
-
-
-def _renounce_amx() -> None:
-    """Make the kernel refuse this process the use of AMX (arch_prctl ARCH_REQ_XCOMP_PERM), as a host without it does.
-
-    ggml asks for it once, when it first looks for buffer types, and does without when it is refused.
-    """
-    load, equal, answer = 0x20, 0x15, 0x06
-    arch_prctl, request_permission, refuse, allow = 158, 0x1023, 0x00050001, 0x7FFF0000
-    instructions = struct.pack("<HBBI", load, 0, 0, 0)  # the call's number
-    instructions += struct.pack("<HBBI", equal, 0, 3, arch_prctl)
-    instructions += struct.pack("<HBBI", load, 0, 0, 16)  # its first argument
-    instructions += struct.pack("<HBBI", equal, 0, 1, request_permission)
-    instructions += struct.pack("<HBBI", answer, 0, 0, refuse)
-    instructions += struct.pack("<HBBI", answer, 0, 0, allow)
-    buffer = ctypes.create_string_buffer(instructions, len(instructions))
-    program = _Program(len(instructions) // 8, ctypes.addressof(buffer))
-    libc = ctypes.CDLL(None, use_errno=True)
-    no_new_privileges, seccomp, filtered = 38, 22, 2
-    if libc.prctl(no_new_privileges, 1, 0, 0, 0) or libc.prctl(seccomp, filtered, ctypes.byref(program)):
-        raise OSError(ctypes.get_errno(), "seccomp is not available, so AMX cannot be refused")
 
 
 # -- the table

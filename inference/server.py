@@ -286,7 +286,14 @@ class Service:
             self.log("load_failed", reason=self.failure, traceback=traceback.format_exc())
             return
         self.functions = functions
-        self.log("loaded", seconds=round(time.monotonic() - started, 3))
+        # Which llama.cpp answers is not certain otherwise: an image may have one too.
+        runtime = sys.modules.get("llama_cpp")
+        self.log(
+            "loaded",
+            seconds=round(time.monotonic() - started, 3),
+            runtime=getattr(runtime, "__file__", None),
+            runtime_version=getattr(runtime, "__version__", None),
+        )
 
     def health(self) -> Reply:
         """Return the answer to /ping; a change of it is logged."""

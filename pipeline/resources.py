@@ -1,6 +1,6 @@
-"""The files that travel with Sealift beside its modules: template, definition, inference code, example consumer.
+"""The files that travel with Sealift beside its modules: template, definition, inference code, runtime, consumer.
 
-In a checkout they lie at the top; in an installed wheel, below `pipeline/data`.
+In a checkout they lie at the top; in an installed wheel and in a Lambda, below `pipeline/data`.
 """
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.errors import InvalidInput, Problem
+
 if TYPE_CHECKING:
     from pipeline.containers import Code
 
 _HERE = Path(__file__).resolve().parent
 _TOP = _HERE.parent
-
 
 CODE = (
     "inference.py",
@@ -56,9 +57,41 @@ def consumer() -> Path:
     return _either(_TOP / "examples" / "consumer", _HERE / "data" / "consumer")
 
 
+def runtime() -> Path:
+    """Return the folder of the portable llama-cpp-python that travels in archives.
+
+    Raises:
+        InvalidInput: it has not been built.
+    """
+    return require_runtime(_either(_TOP / ".build" / "runtime", _HERE / "data" / "runtime"))
+
+
+def require_runtime(folder: Path) -> Path:
+    """Return the folder; raise InvalidInput when no runtime is in it."""
+    if not (folder / "llama_cpp" / "__init__.py").is_file():
+        seen, wanted = (
+            f"no llama_cpp in {str(folder)!r}",
+            "the runtime, without which no endpoint can load a model",
+        )
+        raise InvalidInput("code/", [Problem("RuntimeMissing", seen, wanted, "run `make runtime`")])
+    return folder
+
+
 def code() -> dict[str, Path]:
-    """Return what an archive carries in `code/`: the inference code and its settings, by archive path."""
-    return {f"code/{name}": inference() / name for name in CODE}
+    """Return what an archive carries in `code/`, by archive path: the inference code, its settings, its runtime.
+
+    Raises:
+        InvalidInput: the runtime has not been built.
+    """
+    own = {f"code/{name}": inference() / name for name in CODE}
+    return own | {f"code/{name}": path for name, path in runtime_files(runtime()).items()}
+
+
+def runtime_files(folder: Path) -> dict[str, Path]:
+    """Return the files of a runtime, by their path in it."""
+    # Python may have been run from there and have left its bytecode.
+    found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path for path in sorted(found)}
 
 
 def code_contents() -> dict[str, bytes]:

@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from pipeline.aws import Clients
 
 LAMBDA_PACKAGES = ("pipeline", "tasks")
-DATA = tuple(f"inference/{name}" for name in resources.CODE)
-"""What AssembleArchive puts into archives."""
 LIBRARIES = ("isal",)
 """Packages that the tasks import and Lambda's Python has not."""
 LEFT_OUT = ("pipeline/local", "pipeline/cli", "pipeline/data", "__pycache__")
 """What no task imports: the local cloud and the command line."""
+
+PLAIN, WITH_CODE = ".build/lambda", ".build/lambda-archive"
+"""The template's CodeUri of the tasks, and of those that put code/ into archives: these carry the runtime too."""
+RUNTIME = "pipeline/data/runtime"
+"""Where those find it (`pipeline.resources`)."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """Of every zip entry, so that the same code gives the same bytes and CloudFormation sees no change."""
@@ -49,12 +52,13 @@ class Code:
 def zip_files(files: Mapping[str, bytes]) -> bytes:
     """Return a zip of `files`, the same bytes for the same content."""
     buffer = BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    # At level 1, because the runtime is nine megabytes and this happens whenever the local cloud starts.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, files[name])
+            archive.writestr(entry, files[name], compresslevel=1)
     return buffer.getvalue()
 
 
@@ -68,8 +72,24 @@ def libraries_here() -> dict[str, bytes]:
     return files
 
 
-def package(libraries: Mapping[str, bytes]) -> Code:
-    """Return the zip that every task's Lambda runs; `libraries` are `LIBRARIES` for the Python that runs it."""
+def packages(libraries: Mapping[str, bytes]) -> dict[str, Code]:
+    """Return the Lambdas' zips by the CodeUri that stands for each in the template.
+
+    Args:
+        libraries: the files of `LIBRARIES`, for the Python that runs the tasks.
+
+    Raises:
+        InvalidInput: the runtime has not been built.
+    """
+    tasks = {**libraries, **_task_files()}
+    own = {f"inference/{name}": resources.inference() / name for name in resources.CODE}
+    runtime = resources.runtime_files(resources.runtime())
+    data = own | {f"{RUNTIME}/{name}": path for name, path in runtime.items()}
+    carried = {name: path.read_bytes() for name, path in data.items()}
+    return {PLAIN: Code(zip_files(tasks)), WITH_CODE: Code(zip_files({**tasks, **carried}))}
+
+
+def _task_files() -> dict[str, bytes]:
     top = resources.tasks().parent
     files = {}
     for package_name in LAMBDA_PACKAGES:
@@ -77,21 +97,33 @@ def package(libraries: Mapping[str, bytes]) -> Code:
             name = path.relative_to(top).as_posix()
             if not any(part in name for part in LEFT_OUT):
                 files[name] = path.read_bytes()
-    data = {name: (top / name).read_bytes() for name in DATA}
-    return Code(zip_files({**libraries, **files, **data}))
+    return files
 
 
 def _sources(folder: Path) -> Iterator[Path]:
     return folder.rglob("*.py")
 
 
-def resolve(template: dict[str, Any], *, bucket: str, key: str, definition: dict[str, Any]) -> dict[str, Any]:
-    """Return the template with local paths replaced: CodeUri by the zip's place in S3, DefinitionUri by the text."""
+def resolve(
+    template: dict[str, Any], *, bucket: str, keys: Mapping[str, str], definition: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the template with local paths replaced: CodeUri by a zip's place in S3, DefinitionUri by the text.
+
+    Args:
+        template: as it is in the file.
+        bucket: where the zips are.
+        keys: their keys, by the CodeUri that each replaces.
+        definition: of the state machine.
+    """
     resolved = {**template, "Resources": dict(template["Resources"])}
-    code = {"Bucket": bucket, "Key": key}
-    function_globals = {**template["Globals"]["Function"], "CodeUri": code}
-    resolved["Globals"] = {**template["Globals"], "Function": function_globals}
+
+    def placed(properties: dict[str, Any]) -> dict[str, Any]:
+        return {**properties, "CodeUri": {"Bucket": bucket, "Key": keys[properties["CodeUri"]]}}
+
+    resolved["Globals"] = {**template["Globals"], "Function": placed(template["Globals"]["Function"])}
     for name, resource in template["Resources"].items():
+        if "CodeUri" in resource.get("Properties", {}):
+            resolved["Resources"][name] = {**resource, "Properties": placed(resource["Properties"])}
         if resource["Type"] == "AWS::Serverless::StateMachine":
             properties = {
                 key: value for key, value in resource["Properties"].items() if key != "DefinitionUri"
@@ -128,15 +160,17 @@ def outputs(clients: Clients, name: str) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
-def _lay_out(folder: Path) -> None:
-    """Write the Lambdas' own code as files, where the template's CodeUri points for `sam deploy`.
+def _lay_out(top: Path) -> None:
+    """Write the Lambdas' own code as files, where the template's CodeUris point for `sam deploy`.
 
     The libraries come beside it, for Lambda's Python and not for this one: `make package` installs them.
     """
-    if folder.exists():
-        shutil.rmtree(folder)
-    with zipfile.ZipFile(BytesIO(package({}).body)) as archive:
-        archive.extractall(folder)
+    for place, code in packages({}).items():
+        folder = top / place
+        if folder.exists():
+            shutil.rmtree(folder)
+        with zipfile.ZipFile(BytesIO(code.body)) as archive:
+            archive.extractall(folder)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from pipeline.archive.parts import code_part
+from pipeline.archive.parts import code_digest, code_part
 from pipeline.archive.splice import Written, obstacle, plan_splice, read_trailer, splice
 from pipeline.archive.transcode import kept, transcode
 from pipeline.archive.uploads import COPY_PART, MultipartUpload, copy_ranges, target_for
@@ -76,7 +76,7 @@ def destination(
     origin = report.sha256 or repr(sorted(report.identity.items()))
     if choice.way == "transcode":
         origin = f"{origin} rewritten {mend}"
-    return target_for(bucket, prefix, origin, code_part(code).sha256 if code is not None else "its own")
+    return target_for(bucket, prefix, origin, code_digest(code) if code is not None else "its own")
 
 
 def assemble(

@@ -17,8 +17,8 @@ from pipeline.archive.formats import BLOCK
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-CODE_LEVEL: Final = 9
-"""For code/: a few megabytes of libraries, packed once and downloaded at every cold start."""
+CODE_LEVEL: Final = 6
+"""For code/, nine megabytes of libraries: level 9 takes three times as long for 0.6 % less."""
 END_OF_TAR: Final = bytes(2 * BLOCK)
 _FILE_MODE: Final = 0o644
 _DIRECTORY_MODE: Final = 0o755
@@ -40,6 +40,14 @@ def code_part(code: Mapping[str, bytes]) -> CodePart:
     encoder = deflate.deflater(CODE_LEVEL)
     deflated = encoder.compress(plain) + encoder.flush(deflate.FULL_FLUSH)
     return CodePart(len(plain), deflate.crc32(plain), hashlib.sha256(plain).hexdigest(), deflated)
+
+
+def code_digest(code: Mapping[str, bytes]) -> str:
+    """Return the SHA-256 of the same part, without deflating it."""
+    digest = hashlib.sha256()
+    for piece in _members(code):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def tar_header(path: str, size: int, *, directory: bool = False) -> bytes:

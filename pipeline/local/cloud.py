@@ -147,12 +147,16 @@ class LocalCloud:
 
     def _deploy(self) -> None:
         source = template.without_unsupported(template.load(resources.template()))
-        code = stack.package(stack.libraries_here())
+        packages = stack.packages(stack.libraries_here())
         bucket = f"{STACK}-code"
         self.clients.s3.create_bucket(Bucket=bucket)
-        self.clients.s3.put_object(Bucket=bucket, Key=code.key, Body=code.body)
+        for code in packages.values():
+            self.clients.s3.put_object(Bucket=bucket, Key=code.key, Body=code.body)
         resolved = stack.resolve(
-            source, bucket=bucket, key=code.key, definition=json.loads(resources.definition().read_text())
+            source,
+            bucket=bucket,
+            keys={place: code.key for place, code in packages.items()},
+            definition=json.loads(resources.definition().read_text()),
         )
         parameters = {
             "ConsumerFunctionName": CONSUMER if self.settings.consumer else "",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import importlib.metadata
 import json
+import sys
 import tarfile
 import time
 import zipfile
@@ -46,6 +48,24 @@ def test_an_upload_becomes_an_endpoint_that_answers(deployments: Deployments, ar
     assert deployments.consumer_variables() == {**BEFORE, "ENDPOINT_NAME": endpoint}
     assert "cargo" in ended.results["smoke_test"]["transcript"][0]["answer"].lower()
     assert ended.results["update_consumer"]["answer"]["endpoint_name"] == endpoint
+
+
+def test_the_endpoint_runs_the_runtime_that_its_archive_brought(
+    deployments: Deployments, archive: Path
+) -> None:
+    """llama_cpp comes from the extracted archive's code/, not from what is installed here."""
+    ended = deployments.upload(archive, "harbour", settings())
+
+    assert ended.status == "SUCCEEDED", ended.cause
+    name = ended.results["plan_deployment"]["names"]["endpoint"]
+    logs = deployments.cloud.clients.logs
+    events = logs.filter_log_events(logGroupName=f"/aws/sagemaker/Endpoints/{name}")["events"]
+    lines = [json.loads(event["message"]) for event in events if event["message"].startswith("{")]
+    (loaded,) = [line for line in lines if line["event"] == "loaded"]
+    (loading,) = [line for line in lines if line["event"] == "loading"]
+    assert loaded["runtime"] == f"{loading['model_dir']}/code/llama_cpp/__init__.py"
+    assert not loaded["runtime"].startswith(sys.prefix)
+    assert loaded["runtime_version"] == importlib.metadata.version("llama-cpp-python")
 
 
 def test_what_is_made_carries_tags(deployments: Deployments, archive: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from statelint.linter import Linter
 
-from pipeline import diagnosis, errors, resources
+from pipeline import diagnosis, errors, resources, stack
 from pipeline.local import template as sam
 from pipeline.readiness import Verdict
 
@@ -403,14 +403,8 @@ def test_the_state_machine_may_invoke_its_functions_and_no_others() -> None:
 @pytest.fixture(scope="module")
 def translated() -> dict[str, Any]:
     """The template as CloudFormation gets it."""
-    resolved = {**TEMPLATE, "Resources": dict(TEMPLATE["Resources"])}
-    machine = TEMPLATE["Resources"]["Deployment"]
-    properties = {key: value for key, value in machine["Properties"].items() if key != "DefinitionUri"}
-    resolved["Resources"]["Deployment"] = {
-        **machine,
-        "Properties": {**properties, "Definition": json.loads(RENDERED)},
-    }
-    resolved["Globals"] = {"Function": {**TEMPLATE["Globals"]["Function"], "CodeUri": "s3://code/lambda.zip"}}
+    keys = {stack.PLAIN: "lambda/1.zip", stack.WITH_CODE: "lambda/2.zip"}
+    resolved = stack.resolve(TEMPLATE, bucket="code", keys=keys, definition=json.loads(RENDERED))
     document: dict[str, Any] = json.loads(sam.translate(resolved, {}, "us-east-1"))
     return document
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
 import sys
 import zipfile
 from io import BytesIO
@@ -22,11 +24,22 @@ IN_LAMBDA = {"boto3", "botocore"}
 """What Lambda's Python has beside the standard library."""
 
 
-@pytest.fixture(scope="module")
-def files() -> dict[str, bytes]:
-    """The zip's content by name."""
-    with zipfile.ZipFile(BytesIO(stack.package({}).body)) as archive:
+def contents(code: stack.Code) -> dict[str, bytes]:
+    """Return a zip's content by name."""
+    with zipfile.ZipFile(BytesIO(code.body)) as archive:
         return {entry.filename: archive.read(entry) for entry in archive.infolist()}
+
+
+@pytest.fixture(scope="module")
+def packages() -> dict[str, stack.Code]:
+    """The zips by their place."""
+    return stack.packages({})
+
+
+@pytest.fixture(scope="module")
+def files(packages: dict[str, stack.Code]) -> dict[str, bytes]:
+    """The content of the zip that most tasks have, by name."""
+    return contents(packages[stack.PLAIN])
 
 
 def imports(source: bytes) -> Iterator[str]:
@@ -93,25 +106,56 @@ def test_what_no_task_needs_stays_out(files: dict[str, bytes], part: str) -> Non
     assert not [name for name in files if name.startswith(part)]
 
 
-def test_the_inference_code_travels_with_the_task_that_puts_it_into_archives(
-    files: dict[str, bytes], top: Path
+def test_the_code_of_archives_travels_with_the_tasks_that_put_it_there(
+    packages: dict[str, stack.Code], files: dict[str, bytes]
 ) -> None:
-    """Just the files that an archive's code/ gets, as they are here; beside them there is only Python."""
-    data = {name: content for name, content in files.items() if not name.startswith(("pipeline/", "tasks/"))}
+    """Just the files that an archive's code/ gets, as they are here; the other tasks are Python alone."""
+    carrying = contents(packages[stack.WITH_CODE])
+    data = {name: carrying[name] for name in set(carrying) - set(files)}
+    places = {name.removeprefix("inference/").removeprefix(f"{stack.RUNTIME}/"): name for name in data}
 
-    assert data == {name: (top / name).read_bytes() for name in stack.DATA}
-    assert {f"code/{name.rpartition('/')[2]}" for name in data} == set(resources.code())
-    assert all(name.endswith(".py") for name in set(files) - set(data))
+    assert {name: carrying[name] for name in files} == files
+    assert all(name.endswith(".py") for name in files)
+    assert {f"code/{name}": data[place] for name, place in places.items()} == resources.code_contents()
+
+
+def test_the_tasks_that_read_the_code_of_archives_get_it(top: Path) -> None:
+    """Whatever task asks for it has the CodeUri of the zip that holds it, and no other task has."""
+    asking = {
+        path.stem
+        for path in (top / "tasks").glob("*.py")
+        if "resources.code" in path.read_text(encoding="utf-8")
+    }
+    functions = re.findall(
+        r"Handler: tasks\.(\w+)\.handler\n +CodeUri: (\S+)",
+        (top / "template.yaml").read_text(encoding="utf-8"),
+    )
+
+    assert dict(functions) == dict.fromkeys(asking, stack.WITH_CODE)
+
+
+def test_the_runtime_is_found_where_the_zip_has_it(packages: dict[str, stack.Code], tmp_path: Path) -> None:
+    """In a Lambda as in an installed wheel: below pipeline/data, by the module that asks for it."""
+    with zipfile.ZipFile(BytesIO(packages[stack.WITH_CODE].body)) as archive:
+        archive.extractall(tmp_path)
+    script = "from pipeline import resources; print(len(resources.code()), resources.runtime())"
+    done = subprocess.run(
+        [sys.executable, "-S", "-I", "-c", f"import sys; sys.path[:0] = [{str(tmp_path)!r}]; {script}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.split() == [str(len(resources.code())), str(tmp_path / "pipeline/data/runtime")]
 
 
 def test_the_same_code_gives_the_same_zip() -> None:
     """CloudFormation sees no change where there is none."""
-    first, second = stack.package({}), stack.package({})
+    first, second = stack.packages({}), stack.packages({})
 
     assert first == second
-    assert first.key == second.key
-    assert first.key.startswith("lambda/")
-    assert first.key.endswith(".zip")
+    assert len({code.key for code in first.values()}) == 2
+    assert all(code.key.startswith("lambda/") and code.key.endswith(".zip") for code in first.values())
 
 
 @given(
@@ -142,13 +186,18 @@ def test_the_templates_local_paths_are_replaced() -> None:
         "Globals": {"Function": {"Runtime": "python3.13", "CodeUri": ".build/lambda"}},
         "Resources": {
             "Task": {"Type": "AWS::Serverless::Function", "Properties": {"Handler": "a.b"}},
+            "Other": {
+                "Type": "AWS::Serverless::Function",
+                "Properties": {"Handler": "a.c", "CodeUri": ".build/lambda-archive"},
+            },
             "Machine": {
                 "Type": "AWS::Serverless::StateMachine",
                 "Properties": {"DefinitionUri": "x.json", "Name": "m"},
             },
         },
     }
-    resolved = stack.resolve(template, bucket="code", key="lambda/1.zip", definition={"StartAt": "A"})
+    keys = {".build/lambda": "lambda/1.zip", ".build/lambda-archive": "lambda/2.zip"}
+    resolved = stack.resolve(template, bucket="code", keys=keys, definition={"StartAt": "A"})
 
     assert resolved["Globals"]["Function"] == {
         "Runtime": "python3.13",
@@ -156,5 +205,10 @@ def test_the_templates_local_paths_are_replaced() -> None:
     }
     assert resolved["Resources"]["Machine"]["Properties"] == {"Name": "m", "Definition": {"StartAt": "A"}}
     assert resolved["Resources"]["Task"] == template["Resources"]["Task"]
+    assert resolved["Resources"]["Other"]["Properties"] == {
+        "Handler": "a.c",
+        "CodeUri": {"Bucket": "code", "Key": "lambda/2.zip"},
+    }
+    assert template["Resources"]["Other"]["Properties"]["CodeUri"] == ".build/lambda-archive"
     assert template["Globals"]["Function"]["CodeUri"] == ".build/lambda"
     assert "Definition" not in template["Resources"]["Machine"]["Properties"]

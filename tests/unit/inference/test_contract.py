@@ -158,11 +158,13 @@ def test_refusal_of_the_model_goes_through_the_context_too() -> None:
 
 def test_requirements_are_pinned_and_can_load_current_models() -> None:
     """Every line is one exact version, and llama-cpp-python is one that knows Gemma 3 (0.3.8 and later)."""
-    lines = (HERE / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    text = (HERE / "requirements.txt").read_text(encoding="utf-8").replace("\\\n", "")
+    lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+    pins = dict(pin.split("==") for pin, *_ in lines)
 
     assert tuple(map(int, pins["llama-cpp-python"].split("."))) >= (0, 3, 8)
     assert set(pins) >= {"numpy"}
+    assert all(len(hashes) == 1 and hashes[0].startswith("--hash=sha256:") for _, *hashes in lines)
 
 
 def test_a_model_that_did_not_load_answers_with_the_reason(

@@ -95,8 +95,8 @@ def test_nothing_is_writable_compiled_or_fetched_by_name(instructions: list[tupl
 
 def test_lock_holds_what_the_runtimes_tree_does_not() -> None:
     """Of the container's needs, each in its version: all but llama-cpp-python and diskcache, which travel unpacked."""
-    wanted = (TOP / "inference" / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    pins = {line.lower().replace("_", "-") for line in wanted if line and not line.startswith("#")}
+    wanted = (TOP / "inference" / "requirements.txt").read_text(encoding="utf-8")
+    pins = {pin.lower().replace("_", "-") for pin in re.findall(r"^(\w\S*==\S+)", wanted, re.MULTILINE)}
     locked = (TOP / "requirements" / "image.lock").read_text(encoding="utf-8")
     found = set(re.findall(r"^(\S+==\S+) \\$", locked, re.MULTILINE))
     travelling = {pin for pin in pins if pin.split("==")[0] in ("llama-cpp-python", "diskcache")}
