@@ -425,7 +425,7 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "sealift"
     sys_version = ""
     timeout = IDLE_S
-    wbufsize = -1  # head and body go out as one; http.server flushes after each request
+    wbufsize = -1  # head and body go out as one
     disable_nagle_algorithm = True
 
     def route(self) -> None:
@@ -513,6 +513,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(reply.body)
+        # Here, while the request counts as under way: the process may end as soon as it does not.
+        self.wfile.flush()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002 http.server's signature
         """Answer what http.server itself refuses (a malformed request, an unknown method) as JSON."""
