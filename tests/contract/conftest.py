@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import llama_cpp
 import pytest
 
 from examples.tiny_gguf import write_tiny_gguf
@@ -47,21 +46,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def archive(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return what `sealift pack` makes of it."""
     path = tmp_path_factory.mktemp("archive") / "model.tar.gz"
-    pack(model, path, code=code())
+    pack(model, path, code=resources.code())
     return path
-
-
-def code() -> dict[str, Path]:
-    """INTERIM: the developer's own llama_cpp until the runtime is in code/."""
-    found = resources.code()
-    site = Path(llama_cpp.__file__).parents[1]
-    for name in ("llama_cpp", "diskcache"):
-        found |= {
-            f"code/{p.relative_to(site)}": p
-            for p in (site / name).rglob("*")
-            if p.is_file() and "__pycache__" not in p.parts
-        }
-    return found
 
 
 def extracted(archive: Path, base: Path) -> Path:

@@ -12,12 +12,12 @@ import pytest
 from moto import mock_aws
 
 from examples.tiny_gguf import ANSWER
-from pipeline import diagnosis
+from pipeline import diagnosis, resources
 from pipeline.archive.assembly import assemble
 from pipeline.archive.sources import S3Source
 from pipeline.archive.verify import verify
 from tasks import diagnose
-from tests.contract.conftest import ENVIRONMENT, code, extracted
+from tests.contract.conftest import ENVIRONMENT, extracted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +93,7 @@ def assembled(model: Path, folder: Path) -> Path:
             client,
             source,
             verify(source),
-            {name: path.read_bytes() for name, path in code().items()},
+            resources.code_contents(),
             bucket="models",
         )
         client.download_file("models", written.target.key, str(folder / "assembled.tar.gz"))

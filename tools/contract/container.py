@@ -2,7 +2,7 @@
 
 Owns what stands for the container: the folder that stands for /opt/ml, the environment, the session of processes, the
 log. What runs in it is not ours: AWS's toolkit and TorchServe, as `make contract` installed them. Refuses to start
-without them, and to wait without a bound.
+without them, and to wait without a bound. TorchServe 0.7.1 binds its gRPC ports to every address, whatever it is told.
 """
 
 from __future__ import annotations
