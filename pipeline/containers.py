@@ -70,8 +70,8 @@ class Profile:
     """Whether the archive carries `code/` with the inference code and its runtime."""
     runs_archive_code: bool
     """Whether the image runs the code that an archive brings, where the stack allows that."""
-    settings: Mapping[str, str]
-    """The inference settings that the image understands, each with its environment variable."""
+    settings: Mapping[str, str | None]
+    """The inference settings, each with the image's environment variable for it; None where it has none."""
     requests: tuple[str, ...]
     """The fields that a request may ask with; all of them answer in OpenAI's form."""
     serving: fit.Serving
@@ -100,9 +100,18 @@ class Profile:
         return "sealift" if self.carries_code else "none"
 
 
-_OURS: Final[Mapping[str, str]] = {
+_OURS: Final[Mapping[str, str | None]] = {
     name: f"SEALIFT_{name.upper()}"
-    for name in ("n_ctx", "n_batch", "n_threads", "max_tokens", "temperature", "top_p")
+    for name in (
+        "n_ctx",
+        "n_batch",
+        "n_threads",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "prefix_cache_mb",
+        "timeout_s",
+    )
 }
 _ANY_FORM: Final = ("messages", "prompt", "inputs")
 
@@ -143,13 +152,15 @@ LLAMA_CPP: Final = Profile(
         "max_tokens": "SM_LLAMA_CPP_N_PREDICT",
         "temperature": "SM_LLAMA_CPP_TEMP",
         "top_p": "SM_LLAMA_CPP_TOP_P",
+        "prefix_cache_mb": "SM_LLAMA_CPP_CACHE_RAM",
+        # llama-server ends no answer early; SageMaker gives the call up instead.
+        "timeout_s": None,
     },
     requests=("messages",),
     serving=fit.LLAMA_SERVER,
     environment={
-        # One request at a time: by default llama-server keeps four, and memory for saved prompts beside them.
+        # One request at a time: by default llama-server keeps room for four.
         "SM_LLAMA_CPP_PARALLEL": "1",
-        "SM_LLAMA_CPP_CACHE_RAM": "0",
         # Read, not mapped, as the fit assumes. A variable, because an option that an image does not know ends it.
         "LLAMA_ARG_LOAD_MODE": "none",
     },
@@ -179,8 +190,9 @@ DEFAULT: Final = PYTORCH
 def environment(profile: Profile, inference: Mapping[str, Any]) -> dict[str, str]:
     """Return the container's Environment: the profile's own, and the inference settings under its names for them."""
     settings = {
-        profile.settings[name]: format(value, "g") if isinstance(value, float) else str(value)
+        variable: format(value, "g") if isinstance(value, float) else str(value)
         for name, value in sorted(inference.items())
+        if (variable := profile.settings[name]) is not None
     }
     return {**profile.environment, **settings}
 

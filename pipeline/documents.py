@@ -96,6 +96,9 @@ INFERENCE = Object(
         ),
         "temperature": Field(Number(0, 2), "sampling temperature", default=0.7),
         "top_p": Field(Number(0, 1), "nucleus sampling", default=0.9),
+        "prefix_cache_mb": Field(
+            Integer(0, 4096), "MiB for evaluated prompts that are not the last one; 0 for none", default=32
+        ),
     }
 )
 

@@ -29,11 +29,10 @@ class Serving:
     startup_s: float
     """Seconds from its start to its first answer, without the loading of a model."""
     how: str
-    saved: Line | None = None
-    """What it keeps of evaluated prompts beside the cache, at most."""
 
 
-SAVED: Final = Line("saved prompts", 32 * MiB, "at most: prefix_cache_mb of inference/config.json")
+SAVED_MB: Final = 32
+"""MiB for evaluated prompts, unless a deployment says otherwise (prefix_cache_mb of inference/config.json)."""
 PREBUILT: Final = Serving(
     Line(
         "server",
@@ -42,7 +41,6 @@ PREBUILT: Final = Serving(
     ),
     5.0,
     "measured: 4.4 to 6.2 s in the prebuilt image",
-    SAVED,
 )
 OWN_SERVER: Final = Serving(
     Line(
@@ -50,7 +48,6 @@ OWN_SERVER: Final = Serving(
     ),
     1.5,
     "measured: inference/server.py answers within 1.5 s",
-    SAVED,
 )
 LLAMA_SERVER: Final = Serving(
     Line(
@@ -153,6 +150,8 @@ class Demand:
     n_ctx: int
     n_batch: int
     serving: Serving = PREBUILT
+    prefix_cache_mb: int = SAVED_MB
+    """MiB for evaluated prompts that are not the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +281,10 @@ def fit(
     n_ctx: int,
     n_batch: int,
     serving: Serving = PREBUILT,
+    prefix_cache_mb: int = SAVED_MB,
 ) -> Fit:
     """Return what the model needs with these settings, served by this."""
-    return _fit(Demand(shape, archive_bytes, extracted_bytes, n_ctx, n_batch, serving))
+    return _fit(Demand(shape, archive_bytes, extracted_bytes, n_ctx, n_batch, serving, prefix_cache_mb))
 
 
 def decide(needed: Fit, *, asked_mb: int | None, quota_mb: int) -> Decision:
@@ -325,10 +325,11 @@ def _fit(demand: Demand) -> Fit:
 
 
 def _memory(demand: Demand) -> tuple[Line, ...]:
-    serving = demand.serving
-    lines = (*footprint(demand.shape, n_ctx=demand.n_ctx, n_batch=demand.n_batch), serving.memory)
-    if serving.saved is not None:
-        lines = (*lines, serving.saved)
+    lines = (
+        *footprint(demand.shape, n_ctx=demand.n_ctx, n_batch=demand.n_batch),
+        demand.serving.memory,
+        Line("saved prompts", demand.prefix_cache_mb * MiB, "at most: prefix_cache_mb"),
+    )
     reserve = round(RESERVE * sum(line.bytes for line in lines))
     return (
         *lines,

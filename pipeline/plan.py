@@ -91,6 +91,7 @@ def plan(facts: Facts) -> Plan:
     if image is None:  # documents.request refuses it; this is for the type checker and the impossible
         raise AssertionError(f"{profile.name}: no image")
     inference = _inference(request["inference"], facts.model)
+    timeout_s = min(request["timeout_s"], limits.INVOCATION_S.value)
     needed = needs(request, archive, facts.model)
     memory_mb = fit.choose_memory(
         facts.model["path"], needed, asked_mb=request["memory_mb"], quota_mb=limits.MEMORY_QUOTA_MB.value
@@ -98,7 +99,7 @@ def plan(facts: Facts) -> Plan:
     container = {
         "Image": image,
         "ModelDataUrl": f"s3://{facts.assembly['bucket']}/{facts.assembly['key']}",
-        "Environment": containers.environment(profile, inference),
+        "Environment": containers.environment(profile, {**inference, "timeout_s": timeout_s}),
     }
     serverless = {"MemorySizeInMB": memory_mb, "MaxConcurrency": request["max_concurrency"]}
     identity = naming.digest(
@@ -141,7 +142,7 @@ def plan(facts: Facts) -> Plan:
         poll={"interval_s": request["poll_interval_s"], "deadline_s": request["deadline_s"]},
         smoke_test={
             **request["smoke_test"],
-            "timeout_s": min(request["timeout_s"], limits.INVOCATION_S.value),
+            "timeout_s": timeout_s,
         },
         consumer=request["consumer"],
         notes=[*notes(request, facts.model, facts.today), *needed.warnings],
@@ -164,6 +165,7 @@ def needs(request: dict[str, Any], archive: dict[str, Any], model: dict[str, Any
         n_ctx=inference["n_ctx"],
         n_batch=inference["n_batch"],
         serving=containers.PROFILES[request["container"]].serving,
+        prefix_cache_mb=inference["prefix_cache_mb"],
     )
 
 

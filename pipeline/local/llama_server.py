@@ -25,7 +25,11 @@ inference: Any = import_module("inference")
 sealift_request: Any = import_module("sealift_request")
 server: Any = import_module("server")
 
-OPTIONS = {theirs: CUSTOM.settings[name] for name, theirs in LLAMA_CPP.settings.items()}
+OPTIONS = {
+    theirs: ours
+    for name, theirs in LLAMA_CPP.settings.items()
+    if theirs is not None and (ours := CUSTOM.settings[name]) is not None
+}
 """llama-server's options, and the settings of ours that do the same."""
 FIELDS = ("messages", "max_tokens", "temperature", "top_p", "stop", "seed")
 """What of a request is heeded; the real one knows many more."""

@@ -105,8 +105,24 @@ def test_the_environment_is_within_sagemakers_bounds(profile: Profile) -> None:
 
 @EACH
 def test_every_profile_takes_every_setting(profile: Profile) -> None:
-    """A setting that an image would not hear of would be lost in silence."""
-    assert set(profile.settings) == set(documents.INFERENCE.fields)
+    """A setting that an image has no name for is said to have none, and not lost in silence."""
+    assert set(profile.settings) == {*documents.INFERENCE.fields, "timeout_s"}
+    assert {name for name, variable in profile.settings.items() if variable is None} <= {"timeout_s"}
+
+
+def test_an_answer_ends_within_the_time_that_was_asked_for(facts_with: FactsMaker) -> None:
+    """The container is told the shorter of what was asked and what the platform gives a call."""
+    made = [plan.plan(facts_with(timeout_s=seconds)) for seconds in (20, 300)]
+    told = [one["requests"]["create_model"]["PrimaryContainer"]["Environment"] for one in made]
+
+    assert [environment["SEALIFT_TIMEOUT_S"] for environment in told] == ["20", "60"]
+
+
+def test_memory_for_saved_prompts_is_in_the_fit(facts_with: FactsMaker) -> None:
+    """What a deployment keeps of prompts it pays for in memory."""
+    less, more = (plan.plan(facts_with(inference={"prefix_cache_mb": size})) for size in (0, 512))
+
+    assert more["fit"]["memory_bytes"] - less["fit"]["memory_bytes"] >= 512 * limits.MiB
 
 
 @EACH

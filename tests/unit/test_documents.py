@@ -40,6 +40,7 @@ def test_one_field_is_enough(defaults: StackDefaults) -> None:
         "max_tokens": 150,
         "temperature": 0.7,
         "top_p": 0.9,
+        "prefix_cache_mb": 32,
     }
     assert request["smoke_test"]["prompts"]
     assert request["smoke_test"]["expect"]["min_completion_tokens"] == 1

@@ -11,8 +11,7 @@ import pytest
 
 from inference import inference
 from inference.inference import read_config
-from pipeline import fit
-from pipeline.limits import MiB
+from pipeline import documents, fit
 from sealift_settings import LoadError, Settings, settings_from
 
 
@@ -45,7 +44,7 @@ def test_shipped_config_says_the_defaults() -> None:
 
 def test_fit_knows_what_is_kept_of_prompts() -> None:
     """The memory that evaluated prompts may take is part of the deployment's arithmetic."""
-    assert fit.SAVED.bytes == Settings().prefix_cache_mb * MiB
+    assert fit.SAVED_MB == Settings().prefix_cache_mb == documents.INFERENCE.fields["prefix_cache_mb"].default
 
 
 def test_environment_wins_over_the_file() -> None:
