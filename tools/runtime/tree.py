@@ -80,7 +80,7 @@ def _libraries(folder: Path, machine: str) -> Iterator[str]:
         if strangers:
             yield f"{path}: needs {', '.join(strangers)}; wanted only glibc's libraries and its own"
         if library.machine != machine:
-            yield f"{path}: built for {library.machine}; wanted {machine}"
+            yield f"{path}: built for {library.machine}; wanted {machine}: run this on such a machine"
         if library.runpath != "$ORIGIN":
             yield f"{path}: run path {library.runpath!r}; wanted '$ORIGIN'"
 
