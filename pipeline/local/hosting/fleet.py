@@ -41,7 +41,7 @@ class Fleet:
         background: Background,
     ) -> None:
         self._account = account
-        self._quotas = quotas
+        self.quotas = quotas
         self._settings = settings
         self._launch = launch
         self._timing = timing
@@ -157,7 +157,7 @@ class Fleet:
             used_endpoints=len(tuple(self._shelf)),
             endpoints_delta=new_endpoints,
         )
-        limits.check(self._quotas, demand)
+        limits.check(self.quotas, demand)
 
     def _bring_up(self, endpoint: Endpoint, deployment: Deployment) -> None:
         worker = Worker(
