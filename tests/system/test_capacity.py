@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from pipeline.execution import Execution
 from pipeline.local.cloud import CONSUMER
@@ -343,3 +344,20 @@ def assert_as_after(deployments: Deployments, first: Execution) -> None:
         Body=b'{"messages": [{"role": "user", "content": "%s"}], "temperature": 0}' % PROMPT.encode(),
     )
     assert EXPECT["contains"] in answer["Body"].read().decode().lower()
+
+
+# ------------------------------------------------------------------ Service Quotas
+
+
+def test_the_account_tells_its_concurrency_and_nothing_else(
+    deployments: Deployments, account: Callable[..., None]
+) -> None:
+    """As in AWS: the memory quota has no code, and a quota that was raised is told as raised."""
+    client = deployments.cloud.clients.service_quotas
+    before = client.get_service_quota(ServiceCode="sagemaker", QuotaCode="L-96300102")["Quota"]
+    account(total_concurrency=25)
+    after = client.get_service_quota(ServiceCode="sagemaker", QuotaCode="L-96300102")["Quota"]
+
+    assert (before["Value"], after["Value"]) == (10.0, 25.0)
+    with pytest.raises(ClientError, match="NoSuchResourceException"):
+        client.get_service_quota(ServiceCode="sagemaker", QuotaCode="L-00000000")
