@@ -123,6 +123,24 @@ def test_the_same_deployment_again_takes_over_what_it_came_to(
     assert len(deployments.resources()["endpoints"]) == 2
 
 
+def test_a_deployment_is_not_undone_for_want_of_concurrency(deployments: Deployments, archive: Path) -> None:
+    """RestoreCapacity is denied: the deployment is good all the same, and its output says what it has."""
+    first = deployments.upload(archive, "content", ten())
+    second = deployments.upload(archive, "content", ten())
+    deployments.cloud.clients.sagemaker.delete_endpoint(EndpointName=endpoint_of(first))
+    archived = second.results["check_archive"]["archive"]
+    where = {name: archived[name] for name in ("bucket", "key", "version_id")}
+    deployments.fail("sagemaker.UpdateEndpointWeightsAndCapacities=AccessDeniedException")
+
+    repeated = deployments.start({**ten(), "archive": where, "service": "content"})
+
+    assert repeated.status == "SUCCEEDED", repeated.cause
+    assert repeated.state("CapacityNotRestored") is not None
+    (step,) = repeated.results["restore_capacity"]["steps"]
+    assert "the concurrency was left as it is, for AccessDenied" in step
+    assert concurrency(deployments, endpoint_of(second)) == 9
+
+
 def test_a_failed_deployment_gives_back_what_was_lowered_for_it(
     deployments: Deployments, archive: Path
 ) -> None:
@@ -237,6 +255,36 @@ def test_a_quota_that_frees_while_it_is_waited_for(deployments: Deployments, arc
     assert create.retries > 0
     assert ended.results["plan_deployment"]["rungs"] == []
     assert concurrency(deployments, endpoint_of(ended)) == 9
+
+
+def test_what_is_taken_after_the_plan_was_made_is_waited_for_and_then_made_room_for(
+    deployments: Deployments, archive: Path
+) -> None:
+    """Busy: the retries first, then a share of what the service's own endpoint holds; the consumer keeps its part."""
+    first = deployments.upload(archive, "late", settings(max_concurrency=5))
+    seen = len(deployments.calls("sagemaker"))
+
+    def take() -> None:
+        deadline = time.monotonic() + WAIT_S
+        while "CreateModel" not in deployments.calls("sagemaker")[seen:]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        occupy(deployments, first, "quicker", 5)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    ended = deployments.upload(archive, "late", settings(max_concurrency=5, timeout_s=59, memory_mb=2048))
+    thread.join()
+
+    assert ended.status == "SUCCEEDED", ended.cause
+    create = ended.state("CreateEndpoint")
+    assert create is not None
+    assert create.retries == len(create.errors) - 1 > 0
+    plan = ended.results["plan_deployment"]
+    assert plan["rungs"] == ["room"]
+    assert plan["room"] == [{"endpoint": endpoint_of(first), "before": 5, "to": 3}]
+    assert (concurrency(deployments, endpoint_of(first)), concurrency(deployments, "quicker")) == (1, 5)
+    assert concurrency(deployments, endpoint_of(ended)) == 4
 
 
 def test_nobody_elses_endpoint_gives_room(deployments: Deployments, archive: Path) -> None:
