@@ -91,6 +91,8 @@ def test_two_deployments_in_a_row_share_an_ordinary_account(deployments: Deploym
     create = second.state("CreateEndpoint")
     assert create is not None
     assert create.errors == ()
+    # Of both deployments together: a look at the account when planning, and one per step of giving back.
+    assert deployments.calls("service-quotas").count("GetServiceQuota") <= 6
 
 
 def test_a_third_deployment_works_too(deployments: Deployments, archive: Path) -> None:

@@ -280,12 +280,21 @@ def test_the_new_endpoint_gets_what_the_old_one_needs_no_more(do: Task, script: 
 
 
 def test_nothing_is_done_where_nothing_was_lowered(do: Task, script: Script) -> None:
-    """The ordinary case."""
-    script.account(ours("harbour-2", 10))
+    """The ordinary case: one look at the endpoint itself."""
+    script.endpoint(ours("harbour-2", 10))
 
     result = do("RestoreCapacity", script.clients, plan=PLAN)
 
     assert result == {"max_concurrency": 10, "steps": []}
+
+
+def test_an_endpoint_that_was_taken_over_with_less_gets_more(do: Task, script: Script) -> None:
+    """An earlier run of the same deployment came to nine; one is free now."""
+    script.endpoint(ours("harbour-2", 9))
+    scaled(script.account(ours("harbour-2", 9)).endpoint(ours("harbour-2", 9)), "harbour-2", 10)
+
+    with pytest.raises(EndpointBusy, match="from a concurrency of 9 to 10"):
+        do("RestoreCapacity", script.clients, plan=PLAN)
 
 
 def test_an_unread_quota_is_told_by_the_refusal(do: Task, script: Script) -> None:
