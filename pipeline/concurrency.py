@@ -6,6 +6,7 @@ Refuses to touch an endpoint that Sealift's tags do not name as the service's ow
 from __future__ import annotations
 
 import operator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How far an endpoint has come."""
+
+    concurrency: int | None
+    """What it has now; None for an endpoint that is gone, or can only be deleted."""
+    waiting: str = ""
+    """What is still to be waited for; empty when it is settled."""
+
+
 def bring(
     client: SageMakerClient,
     service: str,
@@ -27,8 +38,8 @@ def bring(
     *,
     to: int,
     unless: Callable[[int, int], bool] = operator.eq,
-) -> str | None:
-    """Bring one endpoint to a concurrency; return what is still to be waited for, or None when it is settled.
+) -> Outcome:
+    """Bring one endpoint to a concurrency; return how far it has come.
 
     Args:
         client: of SageMaker.
@@ -43,16 +54,17 @@ def bring(
     """
     now = occupancy.holder(client, endpoint, service)
     if now is None or now.status in {"Failed", "Deleting"}:
-        return None
+        return Outcome(None)
     if not now.ours:
         seen = f"endpoint {endpoint!r} does not bear Sealift's tags of service {service!r}"
         raise NameConflict(
             endpoint, [Problem("NotOurs", seen, "an endpoint of the service", "start the execution again")]
         )
     if now.status != "InService":
-        return f"endpoint {endpoint!r} is {now.status}; wanted it InService with a concurrency of {to}"
+        told = f"endpoint {endpoint!r} is {now.status}; wanted it InService with a concurrency of {to}"
+        return Outcome(now.concurrency, told)
     if unless(now.concurrency, to):
-        return None
+        return Outcome(now.concurrency)
     try:
         client.update_endpoint_weights_and_capacities(
             EndpointName=endpoint,
@@ -63,4 +75,5 @@ def bring(
     except ClientError as error:
         if not aws.is_in_progress(error):
             raise
-    return f"endpoint {endpoint!r} goes from a concurrency of {now.concurrency} to {to}"
+    told = f"endpoint {endpoint!r} goes from a concurrency of {now.concurrency} to {to}"
+    return Outcome(now.concurrency, told)

@@ -5,6 +5,7 @@ The plan holds what each had before, so it is in the execution's data before the
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 from pipeline import aws, capacity, concurrency
@@ -24,15 +25,11 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     waiting = []
     for one in event["room"]:
         # One that is gone has made all the room it could; one that somebody lowered further has made enough.
-        busy = concurrency.bring(
-            clients.sagemaker,
-            event["service"],
-            one["endpoint"],
-            to=one["to"],
-            unless=lambda now, to: now <= to,
+        come = concurrency.bring(
+            clients.sagemaker, event["service"], one["endpoint"], to=one["to"], unless=operator.le
         )
-        if busy:
-            waiting.append(busy)
+        if come.waiting:
+            waiting.append(come.waiting)
         lowered.append(capacity.told(one))
     if waiting:
         raise EndpointBusy("; ".join(waiting))

@@ -55,9 +55,9 @@ def _has(asked: int, plan: Plan, clients: Clients) -> bool:
 def _apply(service: str, changes: capacity.Changes, clients: Clients) -> None:
     waiting = [f"endpoint {name!r} is being changed" for name in changes.wait_for]
     for name, to in changes.concurrency:
-        busy = concurrency.bring(clients.sagemaker, service, name, to=to)
-        if busy:
-            waiting.append(busy)
+        come = concurrency.bring(clients.sagemaker, service, name, to=to)
+        if come.waiting:
+            waiting.append(come.waiting)
     if waiting:
         raise EndpointBusy("; ".join(waiting))
 

@@ -64,6 +64,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             _undo(plan, clients, report)
         else:
             report.kept.append(f"endpoint {plan['names']['endpoint']}: the consumer may still call it")
+            _name_room(plan, report)
     diagnosis = results["diagnose"]
     return {
         "gone": report.gone,
@@ -107,9 +108,21 @@ def _restore_consumer(
 def _undo(plan: Plan, clients: Clients, report: _Report) -> None:
     """Undo what was made, and then what was lowered for it: before that there is no room."""
     if plan.get("updates") is not None and not _put_back(plan, clients, report):
-        return
-    if _delete_all(plan, clients, report):
+        names = plan["names"]
+        report.kept.append(
+            f"endpoint configuration {names['endpoint_config']} and model {names['model']}: in use"
+        )
+        _name_room(plan, report)
+    elif _delete_all(plan, clients, report):
         _restore_room(plan, clients, report)
+    else:
+        _name_room(plan, report)
+
+
+def _name_room(plan: Plan, report: _Report) -> None:
+    """Name what stays lowered, since what it was lowered for lives on and holds the room."""
+    for one in plan.get("room", ()):
+        report.kept.append(f"concurrency of {one['endpoint']}: {one['to']}, lowered from {one['before']}")
 
 
 def _put_back(plan: Plan, clients: Clients, report: _Report) -> bool:
@@ -132,9 +145,9 @@ def _put_back(plan: Plan, clients: Clients, report: _Report) -> bool:
             told = f"endpoint {name}: {status}, and AWS can then only delete it; its configuration was {old}"
             report.not_undone.append(told)
         elif config == old:
-            busy = concurrency.bring(sagemaker, plan["service"], name, to=had)
-            if busy:
-                raise EndpointBusy(busy)
+            come = concurrency.bring(sagemaker, plan["service"], name, to=had)
+            if come.waiting:
+                raise EndpointBusy(come.waiting)
             report.restored.append(
                 f"endpoint {name}: configuration {old} and a concurrency of {had} as before"
             )
@@ -153,17 +166,20 @@ def _restore_room(plan: Plan, clients: Clients, report: _Report) -> None:
         name, before, lowered = one["endpoint"], one["before"], one["to"]
 
         def step(name: str = name, before: int = before, lowered: int = lowered) -> None:
-            busy = concurrency.bring(
+            come = concurrency.bring(
                 clients.sagemaker,
                 plan["service"],
                 name,
                 to=before,
                 unless=lambda now, _to: now != lowered,
             )
-            if busy:
-                waiting.append(busy)
-            else:
+            if come.waiting:
+                waiting.append(come.waiting)
+            elif come.concurrency == before:
                 report.restored.append(f"concurrency of {name}: {before} as before")
+            else:
+                now = "gone" if come.concurrency is None else come.concurrency
+                report.kept.append(f"concurrency of {name}: {now}, changed by somebody else meanwhile")
 
         report.attempt(f"concurrency of {name}, lowered from {before} to {lowered}", step)
     if waiting:

@@ -356,6 +356,38 @@ def test_what_was_lowered_gets_back_what_it_had(do: Task, script: Script) -> Non
     assert result["restored"] == ["concurrency of harbour-1: 10 as before"]
 
 
+@pytest.mark.parametrize(
+    ("there", "kept"),
+    [
+        pytest.param(ours("harbour-1", 7), "7, changed by somebody else meanwhile", id="changed"),
+        pytest.param(None, "gone, changed by somebody else meanwhile", id="deleted"),
+    ],
+)
+def test_what_somebody_else_changed_stays(
+    do: Task, script: Script, there: dict[str, Any] | None, kept: str
+) -> None:
+    """And nothing is claimed of it."""
+    gone(script)
+    if there is None:
+        script.missing("describe_endpoint")
+    else:
+        script.endpoint(there)
+
+    result = undo(do, script, room=ROOM)
+
+    assert (result["restored"], result["kept"]) == ([], [f"concurrency of harbour-1: {kept}"])
+
+
+def test_what_stays_lowered_is_named(do: Task, script: Script) -> None:
+    """The new endpoint could not be deleted, so its room cannot be given back."""
+    script.refuses("sagemaker", "describe_endpoint", "AccessDeniedException", status=403)
+
+    result = undo(do, script, room=ROOM)
+
+    assert "concurrency of harbour-1: 5, lowered from 10" in result["kept"]
+    assert result["not_undone"] == ["endpoint harbour-2: because"]
+
+
 def test_the_room_may_be_taken_meanwhile(do: Task, script: Script) -> None:
     """Somebody else's deployment was quicker: it is tried again, and not forgotten."""
     gone(script).endpoint(ours("harbour-1", 5))
