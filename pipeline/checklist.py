@@ -186,7 +186,7 @@ ITEMS: tuple[Item, ...] = (
     Item(
         "after", "end-to-end functionality tested", ("UpdateConsumer",), _end_to_end, "no consumer was named"
     ),
-    Item("after", "concurrency as asked for", ("RestoreCapacity",), _restored),
+    Item("after", "concurrency given to the endpoint", ("RestoreCapacity",), _restored),
 )
 """The deployment checklist; the lines on the GGUF's place, on the fit and on the quotas are Sealift's own."""
 

@@ -207,7 +207,7 @@ def test_a_success_is_done_line_by_line() -> None:
         "endpoint metrics monitored": "no alarms are made yet",
         "consumer Lambda updated": "ENDPOINT_NAME of assistant: not set -> harbour-0",
         "end-to-end functionality tested": "the consumer answered 'Cargo it is.'",
-        "concurrency as asked for": "10 concurrent invocations, as asked for",
+        "concurrency given to the endpoint": "10 concurrent invocations, as asked for",
     }
 
 
@@ -286,7 +286,7 @@ def test_every_step_down_is_shown() -> None:
         "4096 MB asked for: 'Memory size' is 3072: ask for 3072 MB; then "
         "10 concurrent invocations asked for: 10 in use: ask for 5"
     )
-    assert evidence["concurrency as asked for"] == "began with 5 and has 9 of the 10"
+    assert evidence["concurrency given to the endpoint"] == "began with 5 and has 9 of the 10"
 
 
 def test_a_refusal_that_leads_to_the_ladder_is_no_failure() -> None:
