@@ -67,6 +67,9 @@ if TYPE_CHECKING:
 _ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
 """One attempt: the state machine owns retries, and shows each of them in the execution's history."""
 
+_ASIDE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=3, read_timeout=10)
+"""For what is good to know and can be done without: a function must not time out over it."""
+
 _BYTES = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=5, read_timeout=60)
 """Ranged reads are cheap to repeat and many; a retry of a whole state for one of them is not."""
 
@@ -116,7 +119,7 @@ class Clients:
     @cached_property
     def service_quotas(self) -> ServiceQuotasClient:
         """Service Quotas, where the account's own figures are."""
-        client: ServiceQuotasClient = boto3.client("service-quotas", config=_ONCE, **self._arguments)
+        client: ServiceQuotasClient = boto3.client("service-quotas", config=_ASIDE, **self._arguments)
         return client
 
     @cached_property

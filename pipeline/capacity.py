@@ -230,7 +230,8 @@ def choose(
         serving: the endpoint that the consumer calls.
         replaced: the endpoint that is updated in place; what it holds is the new one's.
     """
-    if situation.free is None or (not situation.read and asked > situation.quota):
+    guessed = not situation.read and asked > situation.quota
+    if situation.free is None or situation.quota < LEAST or guessed:
         return Start(asked)
     wanted = min(asked, situation.quota)
     held = replaced.concurrency if replaced else 0

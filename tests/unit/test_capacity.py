@@ -175,7 +175,7 @@ holders = st.lists(
     max_size=6,
     unique_by=lambda one: one.name,
 )
-situations = st.builds(Situation, holders=holders.map(tuple), quota=st.integers(1, 60), read=st.booleans())
+situations = st.builds(Situation, holders=holders.map(tuple), quota=st.integers(0, 60), read=st.booleans())
 
 
 @given(asked=st.integers(1, 200), situation=situations, serving=st.sampled_from([None, "a", "b"]))
@@ -206,6 +206,7 @@ def test_a_beginning_is_within_bounds(asked: int, situation: Situation, serving:
         pytest.param(10, account(theirs("x", 8)), 2, id="what is free"),
         pytest.param(10, account(theirs("x", 10)), 10, id="nothing is free: it is waited for"),
         pytest.param(10, account(quota=1000), 10, id="plenty"),
+        pytest.param(10, account(quota=0), 10, id="a quota of none: AWS refuses it by name"),
     ],
 )
 def test_the_beginning_without_own_endpoints(asked: int, situation: Situation, start: int) -> None:
