@@ -25,6 +25,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from pipeline import capacity
 from pipeline.errors import (
     AccessDenied,
     ConsumerBusy,
@@ -33,6 +34,7 @@ from pipeline.errors import (
     ModelNotReady,
     NameConflict,
     Problem,
+    QuotaTooSmall,
     RequestRejected,
     ResourceLimitExceeded,
     SealiftError,
@@ -41,7 +43,8 @@ from pipeline.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Protocol
 
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_events import EventBridgeClient
@@ -54,8 +57,18 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
     from mypy_boto3_sts import STSClient
 
+    class ServiceQuotasClient(Protocol):
+        """The one call of Service Quotas that is made."""
+
+        def get_service_quota(self, **request: str) -> Mapping[str, Any]:
+            """Return the applied value of a quota."""
+
+
 _ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
 """One attempt: the state machine owns retries, and shows each of them in the execution's history."""
+
+_ASIDE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=3, read_timeout=10)
+"""For what is good to know and can be done without: a function must not time out over it."""
 
 _BYTES = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=5, read_timeout=60)
 """Ranged reads are cheap to repeat and many; a retry of a whole state for one of them is not."""
@@ -102,6 +115,12 @@ class Clients:
     def sagemaker_runtime(self) -> SageMakerRuntimeClient:
         """InvokeEndpoint."""
         return boto3.client("sagemaker-runtime", config=_INVOKE, **self._arguments)
+
+    @cached_property
+    def service_quotas(self) -> ServiceQuotasClient:
+        """Service Quotas, where the account's own figures are."""
+        client: ServiceQuotasClient = boto3.client("service-quotas", config=_ASIDE, **self._arguments)
+        return client
 
     @cached_property
     def lambda_(self) -> LambdaClient:
@@ -178,8 +197,8 @@ def translate(error: ClientError) -> SealiftError:
     """Return Sealift's error for an AWS error response."""
     name, message, operation = code(error), text(error), error.operation_name
     told = f"{operation}: {name}: {message}"
-    if name == "ResourceLimitExceeded":
-        return ResourceLimitExceeded(told)
+    if is_over_quota(error):
+        return over_quota(told)
     if name == "ModelNotReadyException":
         return ModelNotReady(told)
     if name in _THROTTLES or status(error) == 429:
@@ -214,6 +233,17 @@ def translate(error: ClientError) -> SealiftError:
                 name, message, "a request that AWS accepts", "correct the execution input; see the message"
             )
         ],
+    )
+
+
+def over_quota(told: str) -> SealiftError:
+    """Return the error for a quota: one that waiting may help, or one that it cannot. AWS's own text is in both."""
+    refusal = capacity.read_refusal(told)
+    if not refusal.never_fits:
+        return ResourceLimitExceeded(told)
+    fix = f"ask for at most {refusal.limit}, or ask AWS to raise '{refusal.name}'"
+    return QuotaTooSmall(
+        "quota", [Problem("QuotaTooSmall", told, f"a request delta of at most {refusal.limit}", fix)]
     )
 
 
@@ -272,6 +302,11 @@ def status(error: ClientError) -> int:
 def is_access_denied(error: ClientError) -> bool:
     """Return whether the caller lacks a permission."""
     return code(error) in _DENIALS
+
+
+def is_over_quota(error: ClientError) -> bool:
+    """Return whether an account quota refused the call."""
+    return code(error) == "ResourceLimitExceeded"
 
 
 def is_already_existing(error: ClientError) -> bool:

@@ -38,6 +38,8 @@ class Item:
     evidence: Callable[[Any], str]
     otherwise: str = ""
     """Why a deployment that went well may never have come here."""
+    instead: tuple[str, ...] = ()
+    """The states that do it when the workflow goes the other way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,30 @@ def _made(path: str) -> Callable[[Mapping[str, Any]], str]:
     return evidence
 
 
+def _room(results: Mapping[str, Any]) -> str:
+    plan = results["plan_deployment"]
+    if not plan["steps"]:
+        return f"{plan['memory_mb']} MB and {plan['max_concurrency']} concurrent invocations, as asked for"
+    return "; then ".join(
+        f"{step['asked']} asked for: {step['said']}: {step['did']}" for step in plan["steps"]
+    )
+
+
+def _deployed(results: Mapping[str, Any]) -> str:
+    plan = results["plan_deployment"]
+    if plan["updates"] is None:
+        return _made("create_endpoint")(results)
+    names, before = plan["names"], plan["updates"]["endpoint_config"]
+    return f"{names['endpoint']} updated in place: {before} -> {names['endpoint_config']}"
+
+
+def _restored(results: Mapping[str, Any]) -> str:
+    restored = results["restore_capacity"]
+    return (
+        "; ".join(restored["steps"]) or f"{restored['max_concurrency']} concurrent invocations, as asked for"
+    )
+
+
 def _tested(results: Mapping[str, Any]) -> str:
     first = results["smoke_test"]["transcript"][0]
     return f"{first['prompt']!r} -> {_short(first['answer'])!r} in {first['seconds']:.2f} s"
@@ -128,7 +154,14 @@ ITEMS: tuple[Item, ...] = (
     Item(
         "during", "endpoint configuration created", ("CreateEndpointConfig",), _made("create_endpoint_config")
     ),
-    Item("during", "serverless endpoint deployed", ("CreateEndpoint",), _made("create_endpoint")),
+    Item("during", "room within the account's quotas", ("MakeRoom",), _room),
+    Item(
+        "during",
+        "serverless endpoint deployed",
+        ("CreateEndpoint",),
+        _deployed,
+        instead=("UpdateEndpoint",),
+    ),
     Item(
         "during",
         "endpoint status InService",
@@ -153,8 +186,12 @@ ITEMS: tuple[Item, ...] = (
     Item(
         "after", "end-to-end functionality tested", ("UpdateConsumer",), _end_to_end, "no consumer was named"
     ),
+    Item("after", "concurrency given to the endpoint", ("RestoreCapacity",), _restored),
 )
-"""The deployment checklist; the lines on the GGUF's place and on the fit are Sealift's own."""
+"""The deployment checklist; the lines on the GGUF's place, on the fit and on the quotas are Sealift's own."""
+
+LADDER = "StepDown"
+"""The state that a failure at a quota leads to; what failed there is asked for again."""
 
 
 def lines(execution: Execution) -> list[Line]:
@@ -171,13 +208,16 @@ def lines(execution: Execution) -> list[Line]:
 
 
 def _line(item: Item, execution: Execution) -> Line:
-    visited = [state for name in item.states if (state := execution.state(name)) is not None]
+    names = item.instead if any(execution.state(name) for name in item.instead) else item.states
+    visited = [state for name in names if (state := execution.state(name)) is not None]
     seconds = sum(state.seconds for state in visited) or None
-    if _complete(item, execution):
+    if _complete(names[-1], execution):
         return Line(item.group, item.text, Mark.DONE, seconds, item.evidence(execution.results))
     # From Diagnose on, the workflow only undoes: what is not done by then is not done any more.
     over = not execution.running or execution.state("Diagnose") is not None
-    if any(state.status == "failed" for state in visited) or (visited and over):
+    ladder = execution.state(LADDER)
+    climbing = not over and ladder is not None and ladder.status != "failed"
+    if (not climbing and any(state.status == "failed" for state in visited)) or (visited and over):
         return Line(item.group, item.text, Mark.FAILED, seconds, _failure(visited, execution))
     if visited:
         return Line(item.group, item.text, Mark.RUNNING, None, _waiting(visited, execution))
@@ -187,8 +227,8 @@ def _line(item: Item, execution: Execution) -> Line:
     return Line(item.group, item.text, Mark.PENDING)
 
 
-def _complete(item: Item, execution: Execution) -> bool:
-    last = execution.state(item.states[-1])
+def _complete(name: str, execution: Execution) -> bool:
+    last = execution.state(name)
     if last is None or last.status != "succeeded":
         return False
     if last.name == "EndpointReady":

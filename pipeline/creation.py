@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import aws
 from pipeline.errors import NameConflict, NotYetVisible, Problem
-from pipeline.plan import TAG_EXECUTION
+from pipeline.plan import TAG_EXECUTION, TAG_SERVICE, tag_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,7 +52,10 @@ def create(
     except ClientError as error:
         if aws.is_missing_dependency(error):
             raise NotYetVisible(f"{error.operation_name}: {aws.text(error)}") from error
-        if not aws.is_already_existing(error):
+        if aws.is_over_quota(error):
+            # After a lost answer the quota may be used up by this very resource: AWS looks at names or at quotas first.
+            _see_whether_it_is_there(look, name_field, name, error)
+        elif not aws.is_already_existing(error):
             raise
         created = False
     try:
@@ -66,11 +69,32 @@ def create(
     return found, created
 
 
+def tags(client: SageMakerClient, arn: str) -> dict[str, str]:
+    """Return the tags of a resource."""
+    pages = client.get_paginator("list_tags").paginate(ResourceArn=arn)
+    return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+
+
 def owner(client: SageMakerClient, arn: str) -> str | None:
     """Return the execution that a resource is tagged with; None for one that Sealift did not make."""
-    pages = client.get_paginator("list_tags").paginate(ResourceArn=arn)
-    tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
-    return tags.get(TAG_EXECUTION)
+    return tags(client, arn).get(TAG_EXECUTION)
+
+
+def is_of_service(client: SageMakerClient, arn: str, service: str) -> bool:
+    """Return whether Sealift made a resource for this service."""
+    found = tags(client, arn)
+    return TAG_EXECUTION in found and found.get(TAG_SERVICE) == tag_value(service)
+
+
+def _see_whether_it_is_there(
+    look: Callable[..., Any], name_field: str, name: str, refusal: ClientError
+) -> None:
+    try:
+        look(**{name_field: name})
+    except ClientError as error:
+        if aws.is_missing(error):
+            raise refusal from None
+        raise
 
 
 def _same(name: str, request: Mapping[str, Any], found: Mapping[str, Any], compared: tuple[str, ...]) -> None:

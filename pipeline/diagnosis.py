@@ -22,13 +22,14 @@ ORDER = (
     "assemble_archive",
     "create_model",
     "create_endpoint_config",
+    "make_room",
     "create_endpoint",
     "poll_endpoint",
     "smoke_test",
     "read_consumer",
     "update_consumer",
 )
-"""The result paths of the states that may fail, in the workflow's order."""
+"""The result paths of the states that may fail, in the workflow's order; UpdateEndpoint counts as create_endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,10 @@ FALLBACK: dict[str, tuple[str, str]] = {
     ),
     "ArchiveNotFound": ("there is no such object", "check bucket, key and version_id"),
     "ModelDoesNotFit": ("no allowed size holds the model", "use a smaller quantisation or n_ctx"),
+    "QuotaTooSmall": (
+        "an account quota is smaller than what the deployment needs",
+        "lower n_ctx or max_concurrency, use a smaller quantisation, or ask AWS for the quota that the message names",
+    ),
     "NameConflict": (
         "the name is taken by something else",
         "delete what has the name, or change the service's name",
@@ -288,10 +293,11 @@ def telling(lines: Sequence[str], most: int) -> tuple[str, ...]:
 
 def failed_state(results: dict[str, Any]) -> str:
     """Return which state failed: the first of the order that left no result, or an unfinished one."""
+    updates = (results.get("plan_deployment") or {}).get("updates") is not None
     for name in ORDER:
         result = results.get(name)
         if result is None or (name == "poll_endpoint" and result.get("verdict") != "ready"):
-            return name
+            return "update_endpoint" if name == "create_endpoint" and updates else name
     return ORDER[-1]
 
 

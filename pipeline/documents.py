@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from pipeline import containers, limits, naming
+from pipeline import capacity, containers, limits, naming
 from pipeline.archive.rules import Rules
 from pipeline.errors import InvalidInput, Problem
 from pipeline.schema import (
@@ -129,6 +129,11 @@ _TUNABLE: dict[str, Field] = {
     "max_concurrency": Field(
         Integer(1, limits.MAX_CONCURRENCY.value), "concurrent invocations of the endpoint", default=10
     ),
+    "strategy": Field(
+        OneOf(capacity.STRATEGIES),
+        "whether each deployment gets an endpoint of its own, or the service keeps one that is updated in place",
+        default=capacity.NEW_ENDPOINT,
+    ),
     "timeout_s": Field(
         Integer(1, limits.TIMEOUT_S.value),
         "seconds that one answer may take; SageMaker itself ends every serverless call at 60",
@@ -230,10 +235,33 @@ class Created(TypedDict):
 
 
 class CreatedEndpoint(Created):
-    """The result of CreateEndpoint."""
+    """The result of CreateEndpoint and of UpdateEndpoint."""
 
     deadline_at: str
     """ISO 8601; EndpointReady compares it with the clock."""
+
+
+class MadeRoom(TypedDict):
+    """The result of MakeRoom."""
+
+    lowered: list[str]
+    """In words, one per endpoint."""
+
+
+class SteppedDown(TypedDict):
+    """The result of StepDown."""
+
+    plan: dict[str, Any]
+    """The plan with other sizes (`pipeline.plan.Plan`)."""
+
+
+class Restored(TypedDict):
+    """The result of RestoreCapacity."""
+
+    max_concurrency: int
+    """What the new endpoint has now."""
+    steps: list[str]
+    """In words, how that came about; empty when it is what was asked for and always was."""
 
 
 class Polled(TypedDict):

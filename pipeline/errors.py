@@ -11,6 +11,7 @@ and a test fails when a class has no place there.
     │   ├── ArchiveNotFound           there is no object where the input points
     │   ├── AccessDenied              a role lacks a permission
     │   ├── ModelDoesNotFit           memory, disk or start-up time
+    │   ├── QuotaTooSmall             what was asked for alone exceeds an account quota
     │   ├── NameConflict              the name is taken by something that was not asked for
     │   ├── ConsumerNotFound          there is no such function, alias or variable to switch
     │   └── RequestRejected           AWS called the request itself wrong
@@ -21,7 +22,7 @@ and a test fails when a class has no place there.
     │   ├── ConsumerFailed            the consumer does not work with the new endpoint
     │   └── Undiagnosed               the failure could not even be looked into; the cause has its own words
     └── NotNow                      may pass later; the state machine retries by class
-        ├── ResourceLimitExceeded     an account quota
+        ├── ResourceLimitExceeded     an account quota that is used up
         ├── Throttled                 too many requests
         ├── ServiceUnavailable        AWS answered 5xx, or not at all
         ├── NotYetVisible             made a moment ago, not seen everywhere yet
@@ -93,6 +94,10 @@ class ModelDoesNotFit(Refused):
     """The model exceeds memory, disk or start-up time of every size that is allowed."""
 
 
+class QuotaTooSmall(Refused):
+    """What was asked for alone exceeds an account quota, and nothing less will do."""
+
+
 class NameConflict(Refused):
     """The name is taken by something other than what was asked for."""
 
@@ -134,7 +139,7 @@ class NotNow(SealiftError):
 
 
 class ResourceLimitExceeded(NotNow):
-    """An account quota is used up, or smaller than what was asked for."""
+    """An account quota is used up."""
 
 
 class Throttled(NotNow):

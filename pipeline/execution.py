@@ -177,6 +177,7 @@ def summary(execution: Execution) -> dict[str, Any]:
             }
             for state in execution.states
         ],
+        "steps": [*plan.get("steps", ())],
         "smoke_test": results.get("smoke_test"),
         "consumer": results.get("update_consumer"),
         "error": execution.error,

@@ -34,6 +34,8 @@ MEMORY_SIZES_MB: Final = (1024, 2048, 3072, 4096, 5120, 6144)
 
 MEMORY_QUOTA_MB: Final = Limit(3072, "MB per serverless endpoint, on an ordinary account", "observed")
 CONCURRENCY_QUOTA: Final = Limit(10, "concurrent invocations of all serverless endpoints", "observed")
+CONCURRENCY_QUOTA_CODE: Final = "L-96300102"
+"""Of CONCURRENCY_QUOTA in Service Quotas (observed). The memory and the endpoint quota have no code that is known."""
 ENDPOINT_QUOTA: Final = Limit(5, "serverless endpoints in a region", "observed")
 
 MAX_CONCURRENCY: Final = Limit(200, "concurrent invocations of one endpoint", "boto-model")

@@ -6,10 +6,10 @@ A plan is data, so that the console shows it before anything is created, and so 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pipeline import containers, fit, limits, naming
+from pipeline import capacity, containers, fit, limits, naming
 from pipeline.footprint import Shape
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ VARIANT = "AllTraffic"
 
 
 class Names(TypedDict):
-    """The SageMaker resources of one deployment; today they share one name."""
+    """The SageMaker resources of one deployment; they share one name until a quota or an update in place parts them."""
 
     model: str
     endpoint_config: str
@@ -33,11 +33,26 @@ class Names(TypedDict):
 
 
 class Requests(TypedDict):
-    """The parameters of the three calls that make an endpoint, as boto3 takes them."""
+    """The parameters of the calls that make an endpoint, as boto3 takes them; the last two are alternatives."""
 
     create_model: dict[str, Any]
     create_endpoint_config: dict[str, Any]
     create_endpoint: dict[str, Any]
+    update_endpoint: dict[str, Any]
+
+
+class Asked(TypedDict):
+    """The sizes before any quota was met; names are made of them, so that a repetition finds its own work."""
+
+    memory_mb: int
+    max_concurrency: int
+
+
+class Previous(TypedDict):
+    """How the endpoint was that is updated in place: enough to put it back."""
+
+    endpoint_config: str
+    max_concurrency: int
 
 
 class Plan(TypedDict):
@@ -48,8 +63,20 @@ class Plan(TypedDict):
     execution: str
     hosting: str
     names: Names
+    strategy: str
     memory_mb: int
     max_concurrency: int
+    asked: Asked
+    room: list[capacity.Lowered]
+    """Which endpoints of the service are lowered until the new one has answered."""
+    updates: Previous | None
+    """None: an endpoint is created."""
+    serving: str | None
+    """The endpoint that the consumer calls when the plan is made."""
+    rungs: list[str]
+    """The rungs of the capacity ladder that were taken."""
+    steps: list[capacity.Step]
+    """Every step away from what was asked for."""
     image_uri: str
     fit: dict[str, Any]
     arithmetic: str
@@ -77,6 +104,10 @@ class Facts:
     region: str
     today: date
     """What the support of images is compared with."""
+    situation: capacity.Situation = field(default_factory=capacity.Situation)
+    """What the account's endpoints hold."""
+    serving: str | None = None
+    """The endpoint that the consumer calls."""
 
 
 def plan(facts: Facts) -> Plan:
@@ -101,25 +132,35 @@ def plan(facts: Facts) -> Plan:
         "ModelDataUrl": f"s3://{facts.assembly['bucket']}/{facts.assembly['key']}",
         "Environment": containers.environment(profile, {**inference, "timeout_s": timeout_s}),
     }
-    serverless = {"MemorySizeInMB": memory_mb, "MaxConcurrency": request["max_concurrency"]}
+    asked = Asked(memory_mb=memory_mb, max_concurrency=request["max_concurrency"])
     identity = naming.digest(
         {
             "archive": [archive["bucket"], archive["key"], archive["version_id"] or archive["etag"]],
             "container": container,
             "role": request["execution_role_arn"],
-            "serverless": serverless,
+            "serverless": _serverless(memory_mb, request["max_concurrency"]),
         }
     )
     name = naming.resource_name(request["service"], identity)
+    chosen = _choose(name, asked, request, facts)
+    config = config_name(name, asked, chosen.memory_mb, chosen.start.concurrency)
+    names = Names(model=name, endpoint_config=config, endpoint=chosen.endpoint)
     tags = _tags(facts)
     return Plan(
         version=1,
         service=request["service"],
         execution=facts.execution,
         hosting=request["hosting"],
-        names=Names(model=name, endpoint_config=name, endpoint=name),
-        memory_mb=memory_mb,
-        max_concurrency=request["max_concurrency"],
+        names=names,
+        strategy=request["strategy"],
+        memory_mb=chosen.memory_mb,
+        max_concurrency=chosen.start.concurrency,
+        asked=asked,
+        room=list(chosen.start.room),
+        updates=chosen.updates,
+        serving=facts.serving,
+        rungs=[],
+        steps=list(chosen.start.steps),
         image_uri=image,
         fit=needed.to_json(),
         arithmetic=needed.arithmetic,
@@ -130,14 +171,7 @@ def plan(facts: Facts) -> Plan:
                 "ExecutionRoleArn": request["execution_role_arn"],
                 "Tags": tags,
             },
-            create_endpoint_config={
-                "EndpointConfigName": name,
-                "ProductionVariants": [
-                    {"VariantName": VARIANT, "ModelName": name, "ServerlessConfig": serverless},
-                ],
-                "Tags": tags,
-            },
-            create_endpoint={"EndpointName": name, "EndpointConfigName": name, "Tags": tags},
+            **_sized(names, _serverless(chosen.memory_mb, chosen.start.concurrency), tags),
         ),
         poll={"interval_s": request["poll_interval_s"], "deadline_s": request["deadline_s"]},
         smoke_test={
@@ -146,6 +180,119 @@ def plan(facts: Facts) -> Plan:
         },
         consumer=request["consumer"],
         notes=[*notes(request, facts.model, facts.today), *needed.warnings],
+    )
+
+
+def lower(made: Plan, down: capacity.Down) -> Plan:
+    """Return the plan after a step down: another endpoint configuration, all else as it was."""
+    config = config_name(made["names"]["model"], made["asked"], down.memory_mb, down.concurrency)
+    names: Names = {**made["names"], "endpoint_config": config}
+    tags = made["requests"]["create_model"]["Tags"]
+    sized = _sized(names, _serverless(down.memory_mb, down.concurrency), tags)
+    return {
+        **made,
+        "names": names,
+        "memory_mb": down.memory_mb,
+        "max_concurrency": down.concurrency,
+        "room": list(down.room),
+        "rungs": [*made["rungs"], down.rung.value],
+        "steps": [*made["steps"], down.step],
+        "requests": {"create_model": made["requests"]["create_model"], **sized},
+    }
+
+
+def ask(made: Plan) -> capacity.Ask:
+    """Return what a plan asks of the account's quotas."""
+    return capacity.Ask(
+        memory_mb=made["memory_mb"],
+        concurrency=made["max_concurrency"],
+        sizes_mb=tuple(made["fit"]["sizes_mb"]),
+        arithmetic=made["arithmetic"],
+        room=tuple(made["room"]),
+        taken=tuple(made["rungs"]),
+    )
+
+
+def config_name(name: str, asked: Asked, memory_mb: int, concurrency: int) -> str:
+    """Return the endpoint configuration's name: the deployment's own, with the sizes when they are not those asked for.
+
+    A configuration cannot be changed, so each size has one of its own; and the sizes in use can be read off it.
+    """
+    if (memory_mb, concurrency) == (asked["memory_mb"], asked["max_concurrency"]):
+        return name
+    return f"{name}-{memory_mb}-{concurrency}"
+
+
+def sizes_of(config: str, name: str, asked: Asked) -> tuple[int, int] | None:
+    """Return memory and concurrency of a configuration by its name; None when it is of another deployment."""
+    if config == name:
+        return asked["memory_mb"], asked["max_concurrency"]
+    found = re.fullmatch(re.escape(name) + r"-(\d{4})-(\d{1,3})", config)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    endpoint: str
+    memory_mb: int
+    start: capacity.Start
+    updates: Previous | None = None
+
+
+def _choose(name: str, asked: Asked, request: dict[str, Any], facts: Facts) -> _Chosen:
+    """Choose the endpoint and the concurrency that it begins with."""
+    situation = facts.situation
+    in_place = request["strategy"] == capacity.IN_PLACE
+    target = _in_place_target(request["service"], situation, facts.serving) if in_place else None
+    endpoint = (target.name if target else request["service"]) if in_place else name
+    there = situation.holder(endpoint)
+    sizes = sizes_of(there.config, name, asked) if there and there.ours and there.status in _ALIVE else None
+    if there and sizes:
+        # An earlier run of the very same deployment: what exists is taken over, whatever sizes it came to.
+        memory_mb, concurrency = sizes
+        return _Chosen(endpoint, memory_mb, capacity.Start(concurrency))
+    start = capacity.choose(
+        asked["max_concurrency"], situation, serving=facts.serving, replaced=target if in_place else None
+    )
+    updates = Previous(endpoint_config=target.config, max_concurrency=target.concurrency) if target else None
+    return _Chosen(endpoint, asked["memory_mb"], start, updates)
+
+
+_ALIVE = frozenset({"Creating", "Updating", "SystemUpdating", "InService"})
+
+
+def _in_place_target(
+    service: str, situation: capacity.Situation, serving: str | None
+) -> capacity.Holder | None:
+    """Return the service's endpoint to update: the one with its bare name, the consumer's, the newest; else None."""
+    own = [one for one in situation.holders if one.ours and one.status in _ALIVE]
+    ranked = sorted(own, key=lambda one: (one.name == service, one.name == serving, one.created))
+    return next(reversed(ranked), None)
+
+
+def _serverless(memory_mb: int, concurrency: int) -> dict[str, int]:
+    return {"MemorySizeInMB": memory_mb, "MaxConcurrency": concurrency}
+
+
+class _Sized(TypedDict):
+    """The requests that depend on the sizes."""
+
+    create_endpoint_config: dict[str, Any]
+    create_endpoint: dict[str, Any]
+    update_endpoint: dict[str, Any]
+
+
+def _sized(names: Names, serverless: dict[str, int], tags: list[dict[str, str]]) -> _Sized:
+    config, endpoint = names["endpoint_config"], names["endpoint"]
+    variant = {"VariantName": VARIANT, "ModelName": names["model"], "ServerlessConfig": serverless}
+    return _Sized(
+        create_endpoint_config={
+            "EndpointConfigName": config,
+            "ProductionVariants": [variant],
+            "Tags": tags,
+        },
+        create_endpoint={"EndpointName": endpoint, "EndpointConfigName": config, "Tags": tags},
+        update_endpoint={"EndpointName": endpoint, "EndpointConfigName": config},
     )
 
 

@@ -5,11 +5,12 @@ deadline, the time-outs. `${Name}` is filled in by the template's DefinitionSubs
 
 The order of the states, with the places of those that are still to come in parentheses:
 
-    CheckArchive, PlanDeployment, AssembleArchive, CreateModel, CreateEndpointConfig, CreateEndpoint,
-    WaitForEndpoint, PollEndpoint, EndpointReady, SmokeTest, (MonitorEndpoint), HasConsumer, ReadConsumer,
-    UpdateConsumer, (RetirePrevious), NotifySuccess, DeploymentSucceeded
+    CheckArchive, PlanDeployment, AssembleArchive, CreateModel, CreateEndpointConfig, MakeRoom, InPlace,
+    CreateEndpoint or UpdateEndpoint, WaitForEndpoint, PollEndpoint, EndpointReady, SmokeTest, (MonitorEndpoint),
+    HasConsumer, ReadConsumer, UpdateConsumer, (RetirePrevious), RestoreCapacity, NotifySuccess, DeploymentSucceeded
 
-and from any failure: Diagnose, RollBack, NotifyFailure, DeploymentFailed.
+and from any failure: Diagnose, RollBack, NotifyFailure, DeploymentFailed. A quota that refuses a configuration or an
+endpoint leads to StepDown, PlanAgain and back to CreateEndpointConfig: the capacity ladder, which has an end.
 """
 
 from __future__ import annotations
@@ -94,6 +95,9 @@ CAPACITY: Final = Retry(
     jitter_strategy="FULL",
 )
 """A quota that is used up: somebody else's deployment may end meanwhile. Full jitter, so that two don't race."""
+
+LADDER: Final = _names(errors.QuotaTooSmall, errors.ResourceLimitExceeded)
+"""What StepDown is for: a quota that waiting cannot help, and one that it did not help."""
 
 CONSISTENCY: Final = Retry(
     error_equals=_names(errors.NotYetVisible),
@@ -205,6 +209,13 @@ def _forward() -> list[LambdaTask]:
             result=documents.Created,
         ),
         _task(
+            "MakeRoom",
+            "Lower the service's own older endpoints where the plan says so, so that the new one has room.",
+            {"room.$": "$.plan_deployment.room", "service.$": "$.plan_deployment.service"},
+            BUSY_ENDPOINT,
+            result=documents.MadeRoom,
+        ),
+        _task(
             "CreateEndpoint",
             "Ask for the endpoint. Quotas speak here: ResourceLimitExceeded backs off with full jitter.",
             {
@@ -215,6 +226,25 @@ def _forward() -> list[LambdaTask]:
             CONSISTENCY,
             BUSY_ENDPOINT,
             result=documents.CreatedEndpoint,
+        ),
+        _task(
+            "UpdateEndpoint",
+            "Strategy in_place: bring the service's one endpoint to the new configuration. Quotas speak here too.",
+            {
+                "request.$": "$.plan_deployment.requests.update_endpoint",
+                "service.$": "$.plan_deployment.service",
+                "deadline_s.$": "$.plan_deployment.poll.deadline_s",
+            },
+            CAPACITY,
+            CONSISTENCY,
+            BUSY_ENDPOINT,
+            result=documents.CreatedEndpoint,
+        ),
+        _task(
+            "StepDown",
+            "The next rung of the capacity ladder: less memory, room of our own, what is free, or the end of it.",
+            {"plan.$": "$.plan_deployment", "refusal.$": "$.refusal"},
+            result=documents.SteppedDown,
         ),
         _task(
             "PollEndpoint",
@@ -255,7 +285,59 @@ def _forward() -> list[LambdaTask]:
             result=documents.Switched,
             timeout=900,
         ),
+        _task(
+            "RestoreCapacity",
+            "Give the new endpoint what was asked for, as far as the quota reaches; the older ones keep one each.",
+            {"plan.$": "$.plan_deployment"},
+            BUSY_ENDPOINT,
+            result=documents.Restored,
+        ),
     ]
+
+
+def _wire_capacity(by_name: dict[str, LambdaTask], follow: Wait, done: SnsPublishStep) -> None:
+    """Wire the endpoint's two strategies, the ladder from a quota back to CreateEndpointConfig, and the giving back."""
+    in_place = Choice("InPlace", comment="An endpoint of its own, or the one that the service has.")
+    in_place.add_choice(ChoiceRule.IsNull("$.plan_deployment.updates", True), by_name["CreateEndpoint"])
+    in_place.default_choice(by_name["UpdateEndpoint"])
+    updated = Pass(
+        "EndpointUpdated",
+        comment="From here on an updated endpoint is followed like a new one.",
+        input_path="$.update_endpoint",
+        result_path="$.create_endpoint",
+    )
+    plan_again = Pass(
+        "PlanAgain",
+        comment="The lowered plan takes the place of the first; its steps say what was asked for.",
+        input_path="$.step_down.plan",
+        result_path="$.plan_deployment",
+    )
+    by_name["MakeRoom"].next(in_place)
+    by_name["CreateEndpoint"].next(follow)
+    by_name["UpdateEndpoint"].next(updated)
+    updated.next(follow)
+    by_name["StepDown"].next(plan_again)
+    plan_again.next(by_name["CreateEndpointConfig"])
+    for name in ("CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"):
+        by_name[name].add_catch(
+            Catch(error_equals=LADDER, result_path="$.refusal", next_step=by_name["StepDown"])
+        )
+
+    not_restored = Pass(
+        "CapacityNotRestored",
+        comment="A good deployment is not undone because it has less concurrency than was asked for: say so instead.",
+        parameters={
+            "max_concurrency.$": "$.plan_deployment.max_concurrency",
+            "steps.$": "States.Array(States.Format('the concurrency was left as it is, for {}: {}', "
+            "$.restore_failure.Error, $.restore_failure.Cause))",
+        },
+        result_path="$.restore_capacity",
+    )
+    by_name["RestoreCapacity"].add_catch(
+        Catch(error_equals=["States.ALL"], result_path="$.restore_failure", next_step=not_restored)
+    )
+    by_name["RestoreCapacity"].next(done)
+    not_restored.next(done)
 
 
 def build() -> Graph:
@@ -302,6 +384,7 @@ def build() -> Graph:
         {"results.$": "$"},
         BUSY_ENDPOINT,
         BUSY_CONSUMER,
+        CAPACITY,
         CONSISTENCY,
         result=documents.RolledBack,
         timeout=300,
@@ -345,9 +428,6 @@ def build() -> Graph:
     )
     timed_out.next(diagnose)
 
-    for task in forward:
-        task.add_catch(Catch(error_equals=["States.ALL"], result_path="$.failure", next_step=diagnose))
-
     succeeded = Succeed("DeploymentSucceeded")
     notify_success = SnsPublishStep(
         "NotifySuccess",
@@ -382,21 +462,26 @@ def build() -> Graph:
     ready.add_choice(ChoiceRule.StringEquals("$.poll_endpoint.verdict", Verdict.WAIT.value), wait)
     ready.default_choice(timed_out)
 
-    has_consumer = Choice("HasConsumer", comment="A deployment without a consumer ends with the smoke test.")
-    has_consumer.add_choice(ChoiceRule.IsNull("$.plan_deployment.consumer", True), notify_success)
+    has_consumer = Choice("HasConsumer", comment="A deployment without a consumer has nothing to switch.")
+    has_consumer.add_choice(ChoiceRule.IsNull("$.plan_deployment.consumer", True), by_name["RestoreCapacity"])
     has_consumer.default_choice(by_name["ReadConsumer"])
+
+    # First, since of several Catches the first that matches wins.
+    _wire_capacity(by_name, wait, notify_success)
+    for task in forward:
+        if task is not by_name["RestoreCapacity"]:
+            task.add_catch(Catch(error_equals=["States.ALL"], result_path="$.failure", next_step=diagnose))
 
     by_name["CheckArchive"].next(by_name["PlanDeployment"])
     by_name["PlanDeployment"].next(by_name["AssembleArchive"])
     by_name["AssembleArchive"].next(by_name["CreateModel"])
     by_name["CreateModel"].next(by_name["CreateEndpointConfig"])
-    by_name["CreateEndpointConfig"].next(by_name["CreateEndpoint"])
-    by_name["CreateEndpoint"].next(wait)
+    by_name["CreateEndpointConfig"].next(by_name["MakeRoom"])
     wait.next(by_name["PollEndpoint"])
     by_name["PollEndpoint"].next(ready)
     by_name["SmokeTest"].next(has_consumer)
     by_name["ReadConsumer"].next(by_name["UpdateConsumer"])
-    by_name["UpdateConsumer"].next(notify_success)
+    by_name["UpdateConsumer"].next(by_name["RestoreCapacity"])
 
     return Graph(
         by_name["CheckArchive"],

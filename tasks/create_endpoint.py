@@ -5,12 +5,11 @@ The account's quotas speak here (ResourceLimitExceeded), not when the configurat
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, creation
+from pipeline import aws, creation, moments
 from pipeline.errors import EndpointBusy, NameConflict, Problem
 from pipeline.readiness import Verdict, verdict
 
@@ -52,7 +51,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         "arn": found["EndpointArn"],
         "created": created,
         # From the endpoint's own beginning: what quotas and leftovers cost before it is not its time.
-        "deadline_at": _later(found["CreationTime"], event["deadline_s"]),
+        "deadline_at": moments.later(found["CreationTime"], event["deadline_s"]),
     }
 
 
@@ -67,12 +66,6 @@ def _delete_leftover(clients: Clients, name: str, found: Mapping[str, Any]) -> N
     except ClientError as error:
         if not aws.is_missing(error):
             raise
-
-
-def _later(moment: datetime, seconds: int) -> str:
-    """Return the time `seconds` after another as ISO 8601, in the form that the state machine compares."""
-    later = moment.astimezone(UTC) + timedelta(seconds=seconds)
-    return later.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 handler = aws.task(run)

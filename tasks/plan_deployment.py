@@ -1,13 +1,18 @@
-"""PlanDeployment: what will be created, under which names and of which size; nothing is created here."""
+"""PlanDeployment: what will be created, under which names and of which size; nothing is created here.
+
+Looks at the consumer, at the account's serverless endpoints and at the quota, since a plan depends on them.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, plan
+from pipeline import aws, occupancy, plan
+from pipeline.consumer import Configuration
 from pipeline.errors import ConsumerNotFound, Problem
 
 if TYPE_CHECKING:
@@ -22,24 +27,27 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         ConsumerNotFound: when the consumer is missing; better now than after the endpoint was made.
     """
     checked = event["check_archive"]
+    request = checked["request"]
+    serving = _see_consumer(request["consumer"], clients) if request["consumer"] is not None else None
     facts = plan.Facts(
-        request=checked["request"],
+        request=request,
         archive=checked["archive"],
         model=checked["model"],
         assembly=checked["assembly"],
         execution=event["execution"],
         region=event["defaults"]["region"],
         today=date.fromisoformat(event["started"][:10]),
+        serving=serving,
     )
-    if facts.request["consumer"] is not None:
-        _see_consumer(facts.request["consumer"], clients)
-    return dict(plan.plan(facts))
+    plan.plan(facts)  # What fits nowhere is refused before the account is looked at.
+    return dict(plan.plan(replace(facts, situation=occupancy.look(clients, request["service"]))))
 
 
-def _see_consumer(consumer: dict[str, Any], clients: Clients) -> None:
+def _see_consumer(consumer: dict[str, Any], clients: Clients) -> str | None:
+    """Return the endpoint that the consumer calls now."""
     name, alias = consumer["function_name"], consumer["alias"]
     try:
-        clients.lambda_.get_function_configuration(
+        found = clients.lambda_.get_function_configuration(
             FunctionName=name, **({"Qualifier": alias} if alias else {})
         )
     except ClientError as error:
@@ -57,6 +65,7 @@ def _see_consumer(consumer: dict[str, Any], clients: Clients) -> None:
                 )
             ],
         ) from error
+    return Configuration.from_response(found).variables.get(consumer["variable"])
 
 
 handler = aws.task(run)

@@ -1,5 +1,8 @@
 """RollBack: undoes what this execution made, in reverse order; what another execution made is never touched.
 
+Endpoints of the service that MakeRoom lowered get back what they had, once the new one is gone; an endpoint that was
+updated in place gets back its old configuration.
+
 Ownership is read from the tags that every create carries, not from the execution's memory, so that a create
 whose answer was lost is undone too. AWS refuses to delete an endpoint that is Creating: that is told with
 EndpointBusy, and the state machine comes back until it is gone.
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, consumer, creation, switch
+from pipeline import aws, concurrency, consumer, creation, switch
 from pipeline.errors import EndpointBusy
 from pipeline.plan import tag_value
 from pipeline.readiness import UNDELETABLE
@@ -48,7 +51,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """Undo; return what is `gone`, `restored`, `kept` and `not_undone`, and the execution's `error` and final `cause`.
 
     Raises:
-        EndpointBusy: while the endpoint cannot be deleted, or is not gone yet.
+        EndpointBusy: while an endpoint cannot be changed or deleted, or is not gone or restored yet.
+        ResourceLimitExceeded: when somebody else took the room that an endpoint gave.
         ConsumerBusy: while Lambda applies the consumer's update.
     """
     results = event["results"]
@@ -57,9 +61,10 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     if plan is not None:
         restored = _restore_consumer(results.get("read_consumer"), plan["names"]["endpoint"], clients, report)
         if restored:
-            _delete_all(plan, clients, report)
+            _undo(plan, clients, report)
         else:
             report.kept.append(f"endpoint {plan['names']['endpoint']}: the consumer may still call it")
+            _name_room(plan, report)
     diagnosis = results["diagnose"]
     return {
         "gone": report.gone,
@@ -100,7 +105,89 @@ def _restore_consumer(
     return all(outcomes)
 
 
-def _delete_all(plan: Plan, clients: Clients, report: _Report) -> None:
+def _undo(plan: Plan, clients: Clients, report: _Report) -> None:
+    """Undo what was made, and then what was lowered for it: before that there is no room."""
+    if plan.get("updates") is not None and not _put_back(plan, clients, report):
+        names = plan["names"]
+        report.kept.append(
+            f"endpoint configuration {names['endpoint_config']} and model {names['model']}: in use"
+        )
+        _name_room(plan, report)
+    elif _delete_all(plan, clients, report):
+        _restore_room(plan, clients, report)
+    else:
+        _name_room(plan, report)
+
+
+def _name_room(plan: Plan, report: _Report) -> None:
+    """Name what stays lowered, since what it was lowered for lives on and holds the room."""
+    for one in plan.get("room", ()):
+        report.kept.append(f"concurrency of {one['endpoint']}: {one['to']}, lowered from {one['before']}")
+
+
+def _put_back(plan: Plan, clients: Clients, report: _Report) -> bool:
+    """Put the old configuration back into service; return False when that cannot be done."""
+    previous, sagemaker = plan["updates"], clients.sagemaker
+    name, new = plan["names"]["endpoint"], plan["names"]["endpoint_config"]
+    if previous is None:
+        return True
+    old, had = previous["endpoint_config"], previous["max_concurrency"]
+
+    def step() -> None:
+        found = sagemaker.describe_endpoint(EndpointName=name)
+        status, config = found["EndpointStatus"], found["EndpointConfigName"]
+        if config == new and status == "InService":
+            sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=old)
+            status = "Updating"
+        if status in UNDELETABLE:
+            raise EndpointBusy(f"endpoint {name!r} is {status}; wanted it InService on {old!r}")
+        if status != "InService":
+            told = f"endpoint {name}: {status}, and AWS can then only delete it; its configuration was {old}"
+            report.not_undone.append(told)
+        elif config == old:
+            come = concurrency.bring(sagemaker, plan["service"], name, to=had)
+            if come.waiting:
+                raise EndpointBusy(come.waiting)
+            report.restored.append(
+                f"endpoint {name}: configuration {old} and a concurrency of {had} as before"
+            )
+        else:
+            report.kept.append(f"endpoint {name}: updated to {config!r} by somebody else meanwhile")
+
+    what = f"endpoint {name}: configuration {old}"
+    # What failed to come back still needs the new configuration and the new model.
+    return report.attempt(what, _or_gone(step, what, report)) and not report.not_undone
+
+
+def _restore_room(plan: Plan, clients: Clients, report: _Report) -> None:
+    """Give the lowered endpoints back what they had; what somebody else changed meanwhile stays as it is."""
+    waiting = []
+    for one in plan.get("room", ()):
+        name, before, lowered = one["endpoint"], one["before"], one["to"]
+
+        def step(name: str = name, before: int = before, lowered: int = lowered) -> None:
+            come = concurrency.bring(
+                clients.sagemaker,
+                plan["service"],
+                name,
+                to=before,
+                unless=lambda now, _to: now != lowered,
+            )
+            if come.waiting:
+                waiting.append(come.waiting)
+            elif come.concurrency == before:
+                report.restored.append(f"concurrency of {name}: {before} as before")
+            else:
+                now = "gone" if come.concurrency is None else come.concurrency
+                report.kept.append(f"concurrency of {name}: {now}, changed by somebody else meanwhile")
+
+        report.attempt(f"concurrency of {name}, lowered from {before} to {lowered}", step)
+    if waiting:
+        raise EndpointBusy("; ".join(waiting))
+
+
+def _delete_all(plan: Plan, clients: Clients, report: _Report) -> bool:
+    """Delete what this execution made; return whether the endpoint's capacity is free."""
     names, execution, sagemaker = plan["names"], plan["execution"], clients.sagemaker
 
     def endpoint() -> None:
@@ -127,8 +214,9 @@ def _delete_all(plan: Plan, clients: Clients, report: _Report) -> None:
             sagemaker.delete_model(ModelName=name)
             report.gone.append(f"model {name}")
 
+    made = ((f"endpoint {names['endpoint']}", endpoint),) if plan.get("updates") is None else ()
     for what, step in (
-        (f"endpoint {names['endpoint']}", endpoint),
+        *made,
         (f"endpoint configuration {names['endpoint_config']}", config),
         (f"model {names['model']}", model),
     ):
@@ -137,7 +225,8 @@ def _delete_all(plan: Plan, clients: Clients, report: _Report) -> None:
             report.kept.append(
                 f"endpoint configuration {names['endpoint_config']} and model {names['model']}: in use"
             )
-            return
+            return False
+    return True
 
 
 def _or_gone(step: Callable[[], None], what: str, report: _Report) -> Callable[[], None]:

@@ -45,6 +45,11 @@ def workflow() -> str:
             f"    {name} --> {target}{f': {label}' if label else ''}"
             for target, label in dict(targets).items()
         ]
+        lines += [
+            f"    {name} --> {catch['Next']}: quota"
+            for catch in state.get("Catch", ())
+            if errors.QuotaTooSmall.__name__ in catch["ErrorEquals"]
+        ]
     caught = [name for name, state in definition["States"].items() if _goes_to_diagnose(state)]
     lines.append(f"    note right of Diagnose: any failure of {', '.join(caught)}")
     return "\n".join([*lines, "```"])

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import containers, documents, fit, limits, naming
+from pipeline import capacity, containers, documents, fit, limits, naming
 from pipeline import plan as planned
 from pipeline.archive import acceptance
 from pipeline.archive.inspect import inspect
@@ -79,9 +79,22 @@ class Plan:
         return self.decision.memory_mb is not None and not self.problems
 
     @property
+    def steps(self) -> tuple[capacity.Step, ...]:
+        """What an ordinary account's quotas will make of the sizes."""
+        if self.decision.memory_mb is None or self.needed is None:
+            return ()
+        concurrency = self.request["max_concurrency"]
+        return capacity.forecast(self.decision.memory_mb, concurrency, self.needed.sizes_mb)
+
+    @property
     def name(self) -> str:
         """The name of the model, its endpoint configuration and its endpoint."""
         return f"{self.request['service']}-{DIGEST}"
+
+    @property
+    def endpoint(self) -> str:
+        """The name of the endpoint; with `in_place`, of a service's first one."""
+        return self.request["service"] if self.request["strategy"] == capacity.IN_PLACE else self.name
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as a JSON object."""
@@ -93,11 +106,12 @@ class Plan:
             "model": self.report.model.to_json() if self.report.model else None,
             "memory_mb": self.decision.memory_mb,
             "max_concurrency": self.request["max_concurrency"],
-            "names": {"model": self.name, "endpoint_config": self.name, "endpoint": self.name},
+            "names": {"model": self.name, "endpoint_config": self.name, "endpoint": self.endpoint},
             "fit": self.needed.to_json() if self.needed else None,
             "arithmetic": self.needed.arithmetic if self.needed else None,
             "problems": [problem.to_json() for problem in self.problems],
             "alternatives": [asdict(alternative) for alternative in self.decision.alternatives],
+            "steps": list(self.steps),
             "notes": list(self.notes),
             "bytes_read": self.report.bytes_read,
         }
@@ -207,9 +221,15 @@ def tell(made: Plan, seconds: float, screen: Screen) -> None:
             _say(screen, alternative.kind, alternative.text)
     for note in made.notes:
         _say(screen, "note", note)
+    for step in made.steps:
+        _say(screen, "step", f"{step['asked']} asked for; {step['said']}: {step['did']}")
     if made.fits:
         screen.say("  would be created")
-        _say(screen, "names", f"model, endpoint configuration and endpoint {made.name}")
+        one = f"model, endpoint configuration and endpoint {made.name}"
+        in_place = (
+            f"model and endpoint configuration {made.name}; endpoint {made.endpoint}, or the one there is"
+        )
+        _say(screen, "names", one if made.endpoint == made.name else in_place)
         concurrency = made.request["max_concurrency"]
         _say(screen, "size", f"MemorySizeInMB {decision.memory_mb}, MaxConcurrency {concurrency}")
 

@@ -16,7 +16,11 @@ import botocore.exceptions
 import botocore.loaders
 from botocore.model import ServiceModel
 
-SIGNING_NAMES = {"states": "stepfunctions", "monitoring": "cloudwatch"}
+SIGNING_NAMES = {
+    "states": "stepfunctions",
+    "monitoring": "cloudwatch",
+    "servicequotas": "service-quotas",
+}
 """Services whose name in a signature is not their name in botocore."""
 
 _UNSIGNED = "s3"

@@ -119,6 +119,7 @@ class LocalCloud:
                 hosting=self.hosting.wsgi,
                 invoke=self._invoke,
                 configurations=Configurations(update_s=self.settings.time_scale),
+                quotas=lambda: self.hosting.quotas,
                 object_created=self._events.created,
             )
         )

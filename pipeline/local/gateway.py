@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from pipeline.local import calls, objects
+from pipeline.local import allowances, calls, objects
 from pipeline.local.faults import Faults, Response, render
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.local.calls import Call
     from pipeline.local.configurations import Configurations
     from pipeline.local.functions import Invocation
+    from pipeline.local.hosting import Quotas
 
 KEPT_CALLS = 100_000
 
@@ -57,6 +58,8 @@ class Backends:
     invoke: Callable[[str, str | None, bytes], Invocation | None]
     """Lambda's Invoke: name or ARN, qualifier, event; None for a function that does not exist."""
     configurations: Configurations
+    quotas: Callable[[], Quotas]
+    """The account's quotas for serverless endpoints."""
     object_created: Callable[[str, str, str], None]
     """Told of every object that was created: operation, bucket, key."""
 
@@ -123,6 +126,8 @@ class Gateway:
             response = self._lambda(backends, call, environ, body)
         elif call.service in ("sagemaker", "sagemaker-runtime"):
             response = _collect(backends.hosting, environ)
+        elif call.service == "service-quotas":
+            response = allowances.answer(call, body, backends.quotas)
         elif call.service == "s3" and call.operation == "GetObject":
             response = objects.ranged(environ, self._ask_moto) or self._ask_moto(environ)
         else:

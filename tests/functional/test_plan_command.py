@@ -255,3 +255,35 @@ def test_an_object_is_planned_as_the_workflow_plans_it(
     assert document["memory_mb"] == made["memory_mb"]
     assert document["arithmetic"] == made["arithmetic"]
     assert document["names"]["endpoint"].partition("-")[0] == made["names"]["endpoint"].partition("-")[0]
+
+
+def test_what_an_ordinary_accounts_quotas_will_do_is_told_beforehand(
+    llama_1b: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More memory than such an account allows, where less holds the model too: the step down is in the plan."""
+    status, document = planned(capsys, llama_1b, "--memory-mb", "4096")
+
+    assert (status, document["memory_mb"]) == (0, 4096)
+    assert [(step["asked"], step["did"]) for step in document["steps"]] == [
+        ("4096 MB", "step down to 3072 MB")
+    ]
+
+    cli.main(["plan", str(llama_1b), "--memory-mb", "4096"])
+    assert "an ordinary account allows 3072 MB: step down to 3072 MB" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+def test_in_place_the_endpoint_has_the_services_name(
+    llama_1b: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Model and configuration are named after their content all the same."""
+    sidecar = llama_1b.with_name("deployment.json")
+    sidecar.write_text('{"strategy": "in_place"}')
+    try:
+        _, document = planned(capsys, llama_1b)
+    finally:
+        sidecar.unlink()
+
+    assert document["names"]["endpoint"] == "harbour"
+    assert document["names"]["model"] == "harbour-<digest>"

@@ -22,6 +22,8 @@ PATH = (
     "AssembleArchive",
     "CreateModel",
     "CreateEndpointConfig",
+    "MakeRoom",
+    "InPlace",
     "CreateEndpoint",
     "WaitForEndpoint",
     "PollEndpoint",
@@ -30,8 +32,11 @@ PATH = (
     "HasConsumer",
     "ReadConsumer",
     "UpdateConsumer",
+    "RestoreCapacity",
     "NotifySuccess",
 )
+CREATED, POLLED, CHOSEN = 8, 10, 13
+"""How many states there are up to CreateEndpoint, up to PollEndpoint, and up to HasConsumer."""
 RESULTS: dict[str, Any] = {
     "check_archive": {
         "archive": {
@@ -46,6 +51,9 @@ RESULTS: dict[str, Any] = {
     },
     "plan_deployment": {
         "memory_mb": 2048,
+        "max_concurrency": 10,
+        "steps": [],
+        "updates": None,
         "arithmetic": "weights 5 MiB = 5 MiB",
         "requests": {"create_model": {"ExecutionRoleArn": "arn:aws:iam::1:role/endpoint"}},
     },
@@ -59,6 +67,7 @@ RESULTS: dict[str, Any] = {
     },
     "create_model": {"name": "harbour-0", "created": True},
     "create_endpoint_config": {"name": "harbour-0", "created": False},
+    "make_room": {"lowered": []},
     "create_endpoint": {"name": "harbour-0", "created": True},
     "poll_endpoint": {"status": "InService", "verdict": "ready"},
     "smoke_test": {"transcript": [{"prompt": "What?", "answer": "Heavy\n cargo.", "seconds": 0.25}]},
@@ -69,6 +78,7 @@ RESULTS: dict[str, Any] = {
         "endpoint_name": "harbour-0",
         "answer": {"answer": "Cargo it is."},
     },
+    "restore_capacity": {"max_concurrency": 10, "steps": []},
 }
 
 
@@ -135,25 +145,25 @@ def test_before_anything_happened_all_is_pending() -> None:
 
 def test_half_way_some_is_done_one_runs_and_the_rest_is_pending() -> None:
     """Done lines have evidence and a time, the others have none."""
-    found = stands(*PATH[:5], now="CreateEndpoint")
+    found = stands(*PATH[: CREATED - 1], now="CreateEndpoint")
 
-    assert [line.mark for line in found] == [Mark.DONE] * 9 + [Mark.RUNNING] + [Mark.PENDING] * 5
-    assert all(line.evidence and line.seconds == 1.0 for line in found[:9])
-    assert not any(line.evidence or line.seconds for line in found[9:])
+    assert [line.mark for line in found] == [Mark.DONE] * 10 + [Mark.RUNNING] + [Mark.PENDING] * 6
+    assert all(line.evidence and line.seconds == 1.0 for line in found[:10])
+    assert not any(line.evidence or line.seconds for line in found[10:])
 
 
 def test_the_poll_loop_is_one_line_that_runs_until_ready() -> None:
     """EndpointReady is left many times; only "ready" completes the line."""
     waiting = {**RESULTS, "poll_endpoint": {"status": "Creating", "verdict": "wait"}}
 
-    assert marks(stands(*PATH[:9], results=waiting))["endpoint status InService"] is Mark.RUNNING
-    assert marks(stands(*PATH[:7], now="PollEndpoint"))["endpoint status InService"] is Mark.RUNNING
-    assert marks(stands(*PATH[:9]))["endpoint status InService"] is Mark.DONE
+    assert marks(stands(*PATH[: POLLED + 1], results=waiting))["endpoint status InService"] is Mark.RUNNING
+    assert marks(stands(*PATH[: POLLED - 1], now="PollEndpoint"))["endpoint status InService"] is Mark.RUNNING
+    assert marks(stands(*PATH[: POLLED + 1]))["endpoint status InService"] is Mark.DONE
 
 
 def test_a_state_that_is_tried_again_says_why() -> None:
     """The line shows the last error and how many there were."""
-    found = stands(*PATH[:5], now="CreateEndpoint", errors=("Throttled", "ResourceLimitExceeded"))
+    found = stands(*PATH[: CREATED - 1], now="CreateEndpoint", errors=("Throttled", "ResourceLimitExceeded"))
     line = next(line for line in found if line.mark is Mark.RUNNING)
 
     assert line.evidence == "ResourceLimitExceeded, trying again (2 so far)"
@@ -161,15 +171,15 @@ def test_a_state_that_is_tried_again_says_why() -> None:
 
 def test_a_line_that_the_workflow_went_past_is_skipped_at_once() -> None:
     """Nobody waits for what has no part in this deployment."""
-    found = stands(*PATH[:11], now="UpdateConsumer")
+    found = stands(*PATH[:CHOSEN], now="UpdateConsumer")
 
-    assert [line.mark for line in found[-3:]] == [Mark.SKIPPED, Mark.RUNNING, Mark.RUNNING]
+    assert [line.mark for line in found[-4:-1]] == [Mark.SKIPPED, Mark.RUNNING, Mark.RUNNING]
 
 
 def test_the_endpoint_says_its_status_while_it_is_waited_for() -> None:
     """The line of the poll loop shows what the last look saw."""
     creating = {**RESULTS, "poll_endpoint": {"status": "Creating", "verdict": "wait"}}
-    found = stands(*PATH[:9], now="WaitForEndpoint", results=creating)
+    found = stands(*PATH[: POLLED + 1], now="WaitForEndpoint", results=creating)
 
     assert next(line for line in found if line.mark is Mark.RUNNING).evidence == "Creating"
 
@@ -190,21 +200,25 @@ def test_a_success_is_done_line_by_line() -> None:
         "policies attached": "CreateModel took the role, and the archive could be read with it",
         "model created": "harbour-0",
         "endpoint configuration created": "harbour-0 (was there already, just as asked for)",
+        "room within the account's quotas": "2048 MB and 10 concurrent invocations, as asked for",
         "serverless endpoint deployed": "harbour-0",
         "endpoint status InService": "InService",
         "inference tested with a request": "'What?' -> 'Heavy cargo.' in 0.25 s",
         "endpoint metrics monitored": "no alarms are made yet",
         "consumer Lambda updated": "ENDPOINT_NAME of assistant: not set -> harbour-0",
         "end-to-end functionality tested": "the consumer answered 'Cargo it is.'",
+        "concurrency given to the endpoint": "10 concurrent invocations, as asked for",
     }
 
 
 def test_without_a_consumer_its_lines_are_skipped() -> None:
     """A deployment without a consumer is complete, and does not claim what it did not do."""
-    found = stands(*PATH[:11], "NotifySuccess", "DeploymentSucceeded", status="SUCCEEDED")
+    found = stands(
+        *PATH[:CHOSEN], "RestoreCapacity", "NotifySuccess", "DeploymentSucceeded", status="SUCCEEDED"
+    )
 
-    assert [line.mark for line in found] == [Mark.DONE] * 12 + [Mark.SKIPPED] * 3
-    assert [line.evidence for line in found[-2:]] == ["no consumer was named"] * 2
+    assert [line.mark for line in found] == [Mark.DONE] * 13 + [Mark.SKIPPED] * 3 + [Mark.DONE]
+    assert [line.evidence for line in found[-3:-1]] == ["no consumer was named"] * 2
 
 
 FAILING = [
@@ -235,7 +249,9 @@ def test_a_failed_state_fails_its_lines_and_skips_what_follows(name: str) -> Non
 def test_an_endpoint_that_never_got_ready_has_failed() -> None:
     """No state failed in a time-out; the line has, with the execution's error."""
     waiting = {**RESULTS, "poll_endpoint": {"status": "Creating", "verdict": "wait"}}
-    found = stands(*PATH[:8], "EndpointTimedOut", "Diagnose", "RollBack", status="FAILED", results=waiting)
+    found = stands(
+        *PATH[:POLLED], "EndpointTimedOut", "Diagnose", "RollBack", status="FAILED", results=waiting
+    )
     line = next(line for line in found if line.text == "endpoint status InService")
 
     assert (line.mark, line.evidence) == (Mark.FAILED, "E")
@@ -247,10 +263,56 @@ def test_an_endpoint_that_never_got_ready_has_failed() -> None:
 def test_while_it_is_undone_nothing_is_promised(rolling_back: str) -> None:
     """From the failure on, no line is pending or running: what did not happen will not happen any more."""
     waiting = {**RESULTS, "poll_endpoint": {"status": "Creating", "verdict": "wait"}}
-    done = (*PATH[:8], "EndpointTimedOut", *(("Diagnose",) if rolling_back == "RollBack" else ()))
+    done = (*PATH[:POLLED], "EndpointTimedOut", *(("Diagnose",) if rolling_back == "RollBack" else ()))
     found = stands(*done, now=rolling_back, results=waiting)
 
-    assert [line.mark for line in found] == [Mark.DONE] * 10 + [Mark.FAILED] + [Mark.SKIPPED] * 4
+    assert [line.mark for line in found] == [Mark.DONE] * 11 + [Mark.FAILED] + [Mark.SKIPPED] * 5
+
+
+STEPS = [
+    {"asked": "4096 MB", "said": "'Memory size' is 3072", "did": "ask for 3072 MB"},
+    {"asked": "10 concurrent invocations", "said": "10 in use", "did": "ask for 5"},
+]
+
+
+def test_every_step_down_is_shown() -> None:
+    """What was asked for, what AWS said, what was done."""
+    plan = {**RESULTS["plan_deployment"], "steps": STEPS}
+    restored = {"max_concurrency": 9, "steps": ["began with 5 and has 9 of the 10"]}
+    found = stands(*PATH, results={**RESULTS, "plan_deployment": plan, "restore_capacity": restored})
+    evidence = {line.text: line.evidence for line in found}
+
+    assert evidence["room within the account's quotas"] == (
+        "4096 MB asked for: 'Memory size' is 3072: ask for 3072 MB; then "
+        "10 concurrent invocations asked for: 10 in use: ask for 5"
+    )
+    assert evidence["concurrency given to the endpoint"] == "began with 5 and has 9 of the 10"
+
+
+def test_a_refusal_that_leads_to_the_ladder_is_no_failure() -> None:
+    """While a smaller size is looked for, the line of the endpoint goes on; it fails when there is none."""
+    refused = State("CreateEndpoint", "failed", START, 1.0, attempts=1, errors=("QuotaTooSmall",))
+    before = [State(name, "succeeded", START, 1.0, attempts=1) for name in PATH[: CREATED - 1]]
+    looking = State("StepDown", "running", START, 1.0, attempts=1)
+    ended = [State("StepDown", "failed", START, 1.0), State("Diagnose", "running", START)]
+
+    climbing = checklist.lines(Execution("arn", "RUNNING", (*before, refused, looking), RESULTS))
+    fallen = checklist.lines(Execution("arn", "RUNNING", (*before, refused, *ended), RESULTS))
+
+    assert marks(climbing)["serverless endpoint deployed"] is Mark.RUNNING
+    assert marks(fallen)["serverless endpoint deployed"] is Mark.FAILED
+
+
+def test_an_update_in_place_ticks_the_line_of_the_endpoint() -> None:
+    """The line says from which configuration to which."""
+    names = {"endpoint": "harbour", "endpoint_config": "harbour-1"}
+    updates = {"endpoint_config": "harbour-0", "max_concurrency": 10}
+    plan = {**RESULTS["plan_deployment"], "updates": updates, "names": names}
+    path = (*PATH[: CREATED - 1], "UpdateEndpoint", "EndpointUpdated", *PATH[CREATED:])
+    found = stands(*path, results={**RESULTS, "plan_deployment": plan})
+    line = next(line for line in found if line.text == "serverless endpoint deployed")
+
+    assert (line.mark, line.evidence) == (Mark.DONE, "harbour updated in place: harbour-0 -> harbour-1")
 
 
 def test_a_long_answer_is_shown_in_part() -> None:

@@ -28,6 +28,7 @@ FORWARD = [
     "AssembleArchive",
     "CreateModel",
     "CreateEndpointConfig",
+    "MakeRoom",
     "CreateEndpoint",
     "PollEndpoint",
     "SmokeTest",
@@ -61,15 +62,29 @@ RETRIED = {
     "AssembleArchive": set(),
     "CreateModel": {"ResourceLimitExceeded", "NotYetVisible"},
     "CreateEndpointConfig": {"ResourceLimitExceeded", "NotYetVisible"},
+    "MakeRoom": {"EndpointBusy"},
     "CreateEndpoint": {"ResourceLimitExceeded", "NotYetVisible", "EndpointBusy"},
+    "UpdateEndpoint": {"ResourceLimitExceeded", "NotYetVisible", "EndpointBusy"},
+    "StepDown": set(),
     "PollEndpoint": {"NotYetVisible"},
     "SmokeTest": {"ModelNotReady", "NotYetVisible"},
     "ReadConsumer": {"ConsumerBusy", "ConsumerChanged"},
     "UpdateConsumer": {"ConsumerBusy", "ConsumerChanged"},
+    "RestoreCapacity": {"EndpointBusy"},
     "Diagnose": set(),
-    "RollBack": {"EndpointBusy", "ConsumerBusy", "ConsumerChanged", "NotYetVisible"},
+    "RollBack": {
+        "EndpointBusy",
+        "ConsumerBusy",
+        "ConsumerChanged",
+        "NotYetVisible",
+        "ResourceLimitExceeded",
+    },
 }
 """What each task may raise that passes by itself, beside Throttled and ServiceUnavailable."""
+
+
+LADDER = {"CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"}
+"""The states at which a quota speaks, and another size may help."""
 
 
 def snake(name: str) -> str:
@@ -146,7 +161,7 @@ def test_the_order_of_the_diagnosis_is_the_workflows() -> None:
 def walk(name: str) -> list[str]:
     """Return the states of a deployment that goes well, in order."""
     seen: list[str] = []
-    turn = {"EndpointReady": "SmokeTest", "HasConsumer": "ReadConsumer"}
+    turn = {"EndpointReady": "SmokeTest", "HasConsumer": "ReadConsumer", "InPlace": "CreateEndpoint"}
     while name and name not in seen:
         seen.append(name)
         name = turn.get(name) or STATES[name].get("Next", "")
@@ -190,8 +205,9 @@ def test_a_state_retries_what_its_task_says_may_pass(name: str) -> None:
 @pytest.mark.parametrize("name", ids(name for name, state in STATES.items() if state["Type"] == "Task"))
 def test_every_failure_is_caught_and_comes_to_an_end(name: str) -> None:
     """A deployment's failures go to Diagnose; those of the undoing and the telling go on without it."""
-    (catcher,) = STATES[name]["Catch"]
+    *ladder, catcher = STATES[name]["Catch"]
     expected = {
+        "RestoreCapacity": "CapacityNotRestored",
         "Diagnose": "Undiagnosed",
         "RollBack": "RollBackFailed",
         "NotifyFailure": "DeploymentFailed",
@@ -201,6 +217,20 @@ def test_every_failure_is_caught_and_comes_to_an_end(name: str) -> None:
     assert catcher["ErrorEquals"] == ["States.ALL"]
     assert catcher["Next"] == expected.get(name, "Diagnose")
     assert catcher["ResultPath"] not in {None, "$"}
+    assert bool(ladder) is (name in LADDER)
+
+
+@pytest.mark.parametrize("name", ["CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"])
+def test_a_quota_leads_to_the_ladder_and_back(name: str) -> None:
+    """One that is too small at once, one that is used up after retries; the lowered plan takes the first's place."""
+    catcher = STATES[name]["Catch"][0]
+
+    assert set(catcher["ErrorEquals"]) == {"QuotaTooSmall", "ResourceLimitExceeded"}
+    assert catcher["Next"] == "StepDown"
+    assert STATES["StepDown"]["Next"] == "PlanAgain"
+    again = STATES["PlanAgain"]
+    assert (again["InputPath"], again["ResultPath"]) == ("$.step_down.plan", "$.plan_deployment")
+    assert again["Next"] == "CreateEndpointConfig"
 
 
 def test_a_failure_always_ends_in_the_fail_state() -> None:
@@ -232,7 +262,7 @@ def test_every_retrier_is_bounded_twice() -> None:
         assert sum(waits) <= 25 * 60, state
 
 
-@pytest.mark.parametrize("name", ["CreateModel", "CreateEndpointConfig", "CreateEndpoint"])
+@pytest.mark.parametrize("name", ["CreateModel", "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"])
 def test_a_quota_is_tried_again_with_full_jitter_and_a_ceiling(name: str) -> None:
     """Two deployments that wait for the same quota must not race each other."""
     (retrier,) = [
@@ -449,7 +479,8 @@ def test_only_the_known_statements_have_no_resource() -> None:
     """The comments' statements are all that there are."""
     wide = sorted(name for name, one in statements() if one["Effect"] == "Allow" and one["Resource"] == "*")
 
-    assert wide == ["Deployment", "Deployment", "EndpointRole", "EndpointRole"]
+    looking = ["PlanDeployment", "RestoreCapacity", "StepDown"]
+    assert wide == ["Deployment", "Deployment", "EndpointRole", "EndpointRole", *looking]
 
 
 def test_the_stack_needs_no_parameter() -> None:

@@ -192,7 +192,7 @@ def test_a_cause_of_another_form_is_taken_as_it_is(cause: str) -> None:
             for n in range(1, len(ORDER))
         ),
         pytest.param(
-            {**{name: {} for name in ORDER[:6]}, "poll_endpoint": {"verdict": "wait"}},
+            {**{name: {} for name in ORDER[:7]}, "poll_endpoint": {"verdict": "wait"}},
             "poll_endpoint",
             id="still waiting",
         ),
@@ -200,6 +200,9 @@ def test_a_cause_of_another_form_is_taken_as_it_is(cause: str) -> None:
             {"check_archive": {}, "plan_deployment": {}, "failure": {}, "other": {}},
             "assemble_archive",
             id="other data beside",
+        ),
+        pytest.param(
+            {name: {"updates": {}} for name in ORDER[:6]}, "update_endpoint", id="an endpoint that is updated"
         ),
         pytest.param(GOOD, "update_consumer", id="everything done"),
     ],

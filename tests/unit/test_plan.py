@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -13,7 +14,7 @@ from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import limits, plan
+from pipeline import capacity, limits, plan
 from pipeline.errors import ModelDoesNotFit
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def test_without_versions_the_etag_tells_archives_apart(facts_with: FactsMaker) 
         pytest.param("create_model", "CreateModel", id="CreateModel"),
         pytest.param("create_endpoint_config", "CreateEndpointConfig", id="CreateEndpointConfig"),
         pytest.param("create_endpoint", "CreateEndpoint", id="CreateEndpoint"),
+        pytest.param("update_endpoint", "UpdateEndpoint", id="UpdateEndpoint"),
     ],
 )
 def test_a_request_is_one_that_the_service_model_takes(
@@ -200,3 +202,159 @@ def test_a_model_that_fits_nowhere_has_no_plan(facts_with: FactsMaker) -> None:
     """The refusal names the file and shows the sum."""
     with pytest.raises(ModelDoesNotFit, match=r"llama-3\.2-1b-q4_k_m\.gguf \(weights"):
         plan.plan(facts_with(model={"tensor_bytes": 7 * limits.GB}))
+
+
+# ------------------------------------------------------------------- other sizes
+
+
+def down(memory_mb: int, concurrency: int, *room: capacity.Lowered) -> capacity.Down:
+    """Return a step of the ladder."""
+    step = capacity.Step(asked="much", said="no", did="less")
+    return capacity.Down(capacity.Rung.ROOM, memory_mb, concurrency, room, step)
+
+
+def holder(name: str, config: str, concurrency: int = 10, **more: Any) -> capacity.Holder:
+    """Return an endpoint of the service."""
+    return capacity.Holder(name, more.pop("status", "InService"), config, concurrency, ours=True, **more)
+
+
+def among(facts: plan.Facts, *holders: capacity.Holder, serving: str | None = None) -> plan.Facts:
+    """Return the facts of an account with these endpoints."""
+    situation = capacity.Situation(holders, 10, read=True)
+    return replace(facts, situation=situation, serving=serving)
+
+
+def test_a_step_down_is_another_configuration_and_nothing_else(facts_with: FactsMaker) -> None:
+    """Model and endpoint keep their names, since nothing else has changed; the requests fit together."""
+    first = plan.plan(facts_with())
+    lowered = capacity.Lowered(endpoint="harbour-1", before=10, to=5)
+    made = plan.lower(first, down(1024, 5, lowered))
+    name = first["names"]["model"]
+
+    assert made["names"] == {"model": name, "endpoint_config": f"{name}-1024-5", "endpoint": name}
+    config = made["requests"]["create_endpoint_config"]
+    assert config["EndpointConfigName"] == f"{name}-1024-5"
+    assert config["ProductionVariants"][0]["ServerlessConfig"] == {
+        "MemorySizeInMB": 1024,
+        "MaxConcurrency": 5,
+    }
+    assert made["requests"]["create_endpoint"] == {
+        **first["requests"]["create_endpoint"],
+        "EndpointConfigName": f"{name}-1024-5",
+    }
+    assert made["requests"]["create_model"] == first["requests"]["create_model"]
+    assert (made["room"], made["rungs"], len(made["steps"])) == ([lowered], ["room"], 1)
+    assert plan.ask(made).taken == ("room",)
+    assert plan.lower(made, down(2048, 10))["names"] == first["names"]
+
+
+@given(
+    memory_mb=st.sampled_from(limits.MEMORY_SIZES_MB),
+    concurrency=st.integers(1, 200),
+    asked=st.tuples(st.sampled_from(limits.MEMORY_SIZES_MB), st.integers(1, 200)),
+)
+def test_a_configurations_name_tells_its_sizes(
+    memory_mb: int, concurrency: int, asked: tuple[int, int]
+) -> None:
+    """Whatever was asked for, and the longest name is one that SageMaker takes."""
+    name = f"{'s' * 40}-{'0' * 12}"
+    wanted = plan.Asked(memory_mb=asked[0], max_concurrency=asked[1])
+    config = plan.config_name(name, wanted, memory_mb, concurrency)
+
+    assert len(config) <= limits.NAME_LENGTH.value
+    assert plan.sizes_of(config, name, wanted) == (memory_mb, concurrency)
+    assert plan.sizes_of(config, "other-0", wanted) is None
+
+
+def test_the_name_does_not_depend_on_what_is_in_use(facts_with: FactsMaker) -> None:
+    """A repetition on a fuller account finds the endpoint that it made."""
+    first = plan.plan(facts_with())
+    second = plan.plan(among(facts_with(), holder("harbour-1", "harbour-1")))
+
+    assert second["names"]["endpoint"] == first["names"]["endpoint"]
+    assert second["names"]["endpoint_config"] == f"{first['names']['endpoint']}-2048-5"
+    assert second["room"] == [{"endpoint": "harbour-1", "before": 10, "to": 5}]
+
+
+@pytest.mark.parametrize("status", ["InService", "Creating", "Updating"])
+def test_an_endpoint_that_is_there_is_taken_over_as_it_is(facts_with: FactsMaker, status: str) -> None:
+    """An earlier run of the same deployment: its configuration is the plan's, and nobody is lowered for it."""
+    name = name_of(facts_with())
+    there = holder(name, f"{name}-2048-4", 9, status=status)
+    made = plan.plan(among(facts_with(), holder("harbour-1", "harbour-1", 1), there))
+
+    assert made["names"]["endpoint_config"] == f"{name}-2048-4"
+    assert (made["max_concurrency"], made["asked"]["max_concurrency"]) == (4, 10)
+    assert (made["room"], made["steps"]) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("holders", "serving", "endpoint", "updates"),
+    [
+        pytest.param((), None, "harbour", None, id="the first creates"),
+        pytest.param(
+            (holder("harbour", "harbour-0", 9),),
+            None,
+            "harbour",
+            {"endpoint_config": "harbour-0", "max_concurrency": 9},
+            id="the next updates",
+        ),
+        pytest.param(
+            (
+                holder("harbour-1", "harbour-1", 4, created="1"),
+                holder("harbour-2", "harbour-2", 5, created="2"),
+            ),
+            "harbour-1",
+            "harbour-1",
+            {"endpoint_config": "harbour-1", "max_concurrency": 4},
+            id="what the consumer calls",
+        ),
+        pytest.param(
+            (
+                holder("harbour-1", "harbour-1", 4, created="1"),
+                holder("harbour-2", "harbour-2", 5, created="2"),
+            ),
+            "elsewhere",
+            "harbour-2",
+            {"endpoint_config": "harbour-2", "max_concurrency": 5},
+            id="the newest",
+        ),
+        pytest.param(
+            (
+                holder("harbour-1", "harbour-1", 4, created="1"),
+                holder("harbour", "harbour-2", 5, created="0"),
+            ),
+            "harbour-1",
+            "harbour",
+            {"endpoint_config": "harbour-2", "max_concurrency": 5},
+            id="the bare name first",
+        ),
+        pytest.param((holder("harbour", "x", status="Failed"),), None, "harbour", None, id="a failed one"),
+    ],
+)
+def test_in_place_has_one_endpoint(
+    *,
+    facts_with: FactsMaker,
+    holders: tuple[capacity.Holder, ...],
+    serving: str | None,
+    endpoint: str,
+    updates: dict[str, Any] | None,
+) -> None:
+    """Its name stays; how it was is in the plan, so that it can be put back."""
+    made = plan.plan(among(facts_with(strategy="in_place"), *holders, serving=serving))
+
+    assert (made["names"]["endpoint"], made["updates"]) == (endpoint, updates)
+    assert made["requests"]["update_endpoint"] == {
+        "EndpointName": endpoint,
+        "EndpointConfigName": made["names"]["endpoint_config"],
+    }
+    assert made["requests"]["create_endpoint"]["EndpointName"] == endpoint
+
+
+def test_in_place_a_repetition_updates_nothing(facts_with: FactsMaker) -> None:
+    """The endpoint is on the very configuration already."""
+    facts = facts_with(strategy="in_place")
+    config = plan.plan(facts)["names"]["endpoint_config"]
+    made = plan.plan(among(facts, holder("harbour", config)))
+
+    assert (made["updates"], made["names"]["endpoint_config"]) == (None, config)

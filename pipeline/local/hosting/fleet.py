@@ -41,7 +41,7 @@ class Fleet:
         background: Background,
     ) -> None:
         self._account = account
-        self._quotas = quotas
+        self.quotas = quotas
         self._settings = settings
         self._launch = launch
         self._timing = timing
@@ -141,7 +141,9 @@ class Fleet:
     def _change(self, name: str, happening: Happening, pending: Deployment) -> Endpoint:
         endpoint = self._shelf.get(name)
         status = after(endpoint.status, happening, endpoint.arn)
-        self._check_quotas(pending.capacity, held=endpoint.concurrency, new_endpoints=0)
+        # A change of concurrency asks for no memory: what the endpoint has was granted once.
+        asked = pending.capacity if happening is Happening.UPDATE else replace(pending.capacity, memory_mb=0)
+        self._check_quotas(asked, held=endpoint.concurrency, new_endpoints=0)
         # The reason of an earlier failed update goes away when the next one begins.
         changed = replace(
             endpoint, status=status, pending=pending, failure_reason=None, modified=self._timing.clock()
@@ -157,7 +159,7 @@ class Fleet:
             used_endpoints=len(tuple(self._shelf)),
             endpoints_delta=new_endpoints,
         )
-        limits.check(self._quotas, demand)
+        limits.check(self.quotas, demand)
 
     def _bring_up(self, endpoint: Endpoint, deployment: Deployment) -> None:
         worker = Worker(

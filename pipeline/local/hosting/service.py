@@ -93,6 +93,15 @@ class Hosting:
         )
         atexit.register(self.close)
 
+    @property
+    def quotas(self) -> Quotas:
+        """The account's quotas; set, they hold for the next request, as a raise does in AWS."""
+        return self._fleet.quotas
+
+    @quotas.setter
+    def quotas(self, quotas: Quotas) -> None:
+        self._fleet.quotas = quotas
+
     def handle(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer of a control-plane operation, ready for JSON; raise AwsError."""
         return self._control.handle(operation, parameters)

@@ -7,6 +7,7 @@ import json
 import re
 import tarfile
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from io import BytesIO
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STATES: dict[str, dict[str, Any]] = json.loads(resources.definition().read_text(encoding="utf-8"))["States"]
-SERVICES = ("sagemaker", "sagemaker_runtime", "lambda_", "logs", "s3", "stepfunctions")
+SERVICES = ("sagemaker", "sagemaker_runtime", "lambda_", "logs", "s3", "service_quotas", "stepfunctions")
 
 
 class Task(Protocol):
@@ -105,10 +106,64 @@ class Script:
         tags = [] if execution is None else [{"Key": "sealift:execution", "Value": execution}]
         return self.answers("sagemaker", "list_tags", {"Tags": tags})
 
+    def account(self, *endpoints: dict[str, Any], quota: int | None = 10) -> Script:
+        """Let the next calls look at the account: the quota (None: denied), and endpoints as `serverless` has them."""
+        if quota is None:
+            self.refuses("service_quotas", "get_service_quota", "AccessDeniedException", status=403)
+        else:
+            code = {"ServiceCode": "sagemaker", "QuotaCode": "L-96300102"}
+            answer = {"Quota": {**code, "Value": float(quota)}}
+            self.answers("service_quotas", "get_service_quota", answer, code)
+        fields = ("EndpointName", "EndpointArn", "EndpointStatus", "CreationTime", "LastModifiedTime")
+        rows = [{name: one[name] for name in fields} for one in endpoints]
+        self.answers("sagemaker", "list_endpoints", {"Endpoints": rows}, {"MaxResults": 100})
+        for one in endpoints:
+            self.endpoint(one)
+        return self
+
+    def endpoint(self, one: dict[str, Any]) -> Script:
+        """Let the next calls look at one endpoint, and at its tags when `serverless` gave it a service."""
+        described = {name: value for name, value in one.items() if name != "service"}
+        self.answers("sagemaker", "describe_endpoint", described, {"EndpointName": one["EndpointName"]})
+        if one["service"] is not None:
+            tags = {"sealift:execution": "earlier", "sealift:service": one["service"]}
+            listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+            self.answers("sagemaker", "list_tags", {"Tags": listed}, {"ResourceArn": one["EndpointArn"]})
+        return self
+
     def done(self) -> None:
         """Fail if a call that was written down was not made."""
         for stubber in self._stubbers.values():
             stubber.assert_no_pending_responses()
+
+
+def serverless(
+    name: str,
+    concurrency: int,
+    *,
+    service: str | None = None,
+    status: str = "InService",
+    config: str | None = None,
+    created: int = 0,
+) -> dict[str, Any]:
+    """Return a DescribeEndpoint response of a serverless endpoint, and the service that its tags name, if any."""
+    moment = datetime(2026, 1, 2, 3, 4, created, tzinfo=UTC)
+    sizes = {"MemorySizeInMB": 1024, "MaxConcurrency": concurrency}
+    variant = {
+        "VariantName": "AllTraffic",
+        "CurrentServerlessConfig": sizes,
+        "DesiredServerlessConfig": sizes,
+    }
+    return {
+        "EndpointName": name,
+        "EndpointArn": f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{name}",
+        "EndpointConfigName": config or name,
+        "EndpointStatus": status,
+        "ProductionVariants": [variant],
+        "CreationTime": moment,
+        "LastModifiedTime": moment,
+        "service": service,
+    }
 
 
 @pytest.fixture(scope="session")
@@ -168,14 +223,16 @@ def buckets(moto_clients: Clients) -> Clients:
 class MotoConsumer:
     """A consumer function in moto, which keeps state, and whose answer is written down, since moto runs no code.
 
-    SageMaker, where a test needs it, is a script's.
+    SageMaker and Service Quotas, where a test needs them, are a script's.
     """
 
     FUNCTION = "assistant"
 
-    def __init__(self, clients: Clients, sagemaker: object) -> None:
+    def __init__(self, clients: Clients, scripted: Clients) -> None:
         self._lambda = clients.lambda_
-        self.clients: Any = SimpleNamespace(lambda_=self, sagemaker=sagemaker)
+        self.clients: Any = SimpleNamespace(
+            lambda_=self, sagemaker=scripted.sagemaker, service_quotas=scripted.service_quotas
+        )
         self.answer: object = {"answer": "It carries cargo."}
         self.asked: list[str] = []
         role = clients.iam.create_role(RoleName="consumer", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
@@ -229,7 +286,7 @@ class MotoConsumer:
 @pytest.fixture
 def moto_consumer(moto_clients: Clients, script: Script) -> MotoConsumer:
     """A consumer with state, beside a scripted SageMaker."""
-    return MotoConsumer(moto_clients, script.clients.sagemaker)
+    return MotoConsumer(moto_clients, script.clients)
 
 
 class Bodies(Protocol):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.errors import EndpointBusy, NameConflict, NotYetVisible, ResourceLimitExceeded
+from pipeline.errors import EndpointBusy, NameConflict, NotYetVisible, QuotaTooSmall
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Script, Task
@@ -145,11 +145,22 @@ def test_a_configuration_that_is_not_visible_yet_is_waited_for(do: Task, script:
 
 
 def test_a_quota_speaks_here(do: Task, script: Script) -> None:
-    """The figures of AWS's message reach the state machine."""
+    """The figures of AWS's message reach the state machine, and that waiting cannot help."""
     script.refuses("sagemaker", "create_endpoint", "ResourceLimitExceeded", QUOTA)
+    script.missing("describe_endpoint")
 
-    with pytest.raises(ResourceLimitExceeded, match=r"is 3072 MBs.*request delta of 4096 MBs"):
+    with pytest.raises(QuotaTooSmall, match=r"is 3072 MBs.*request delta of 4096 MBs"):
         do("CreateEndpoint", script.clients, **EVENT)
+
+
+def test_a_quota_that_its_own_endpoint_uses_up_is_no_refusal(do: Task, script: Script) -> None:
+    """The answer to the first try was lost: AWS may look at the quota before it looks at the name."""
+    busy = QUOTA.replace("Memory size in MB per serverless endpoint", "Maximum total concurrency")
+    script.refuses("sagemaker", "create_endpoint", "ResourceLimitExceeded", busy.replace("4096", "3000"))
+    for _ in range(2):
+        script.answers("sagemaker", "describe_endpoint", described("Creating"))
+
+    assert do("CreateEndpoint", script.clients, **EVENT)["created"] is False
 
 
 @pytest.mark.parametrize("status", ["Failed", "OutOfService"])

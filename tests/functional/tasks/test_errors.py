@@ -44,6 +44,13 @@ DEFAULTS = {
 }
 NAMES = {"model": "harbour-0", "endpoint_config": "harbour-0", "endpoint": "harbour-0"}
 PLAN = {"names": NAMES, "execution": "arn:e"}
+SIZED = {
+    **PLAN,
+    "service": "harbour",
+    "consumer": None,
+    "max_concurrency": 5,
+    "asked": {"memory_mb": 1024, "max_concurrency": 10},
+}
 DIAGNOSIS = {"error": "EndpointFailed", "cause": "three lines"}
 
 # State, the first call that it makes, and its event.
@@ -108,6 +115,29 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
             "deadline_s": 60,
         },
     ),
+    (
+        "MakeRoom",
+        "sagemaker",
+        "describe_endpoint",
+        {"room": [{"endpoint": "harbour-1", "before": 10, "to": 5}], "service": "harbour"},
+    ),
+    (
+        "UpdateEndpoint",
+        "sagemaker",
+        "describe_endpoint",
+        {
+            "request": {"EndpointName": "harbour", "EndpointConfigName": "harbour-0"},
+            "service": "harbour",
+            "deadline_s": 60,
+        },
+    ),
+    (
+        "StepDown",
+        "sagemaker",
+        "list_endpoints",
+        {"plan": SIZED, "refusal": {"Error": "QuotaTooSmall", "Cause": "because"}},
+    ),
+    ("RestoreCapacity", "sagemaker", "list_endpoints", {"plan": SIZED}),
     (
         "PollEndpoint",
         "sagemaker",

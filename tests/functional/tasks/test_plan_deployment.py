@@ -54,7 +54,8 @@ def planned(do: Task, clients: Any, checked: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_checked_archive_gets_a_plan(do: Task, script: Script, checked: dict[str, Any]) -> None:
-    """Nothing is asked of AWS, and planning twice gives the same plan."""
+    """Planning twice gives the same plan."""
+    script.account()
     first = planned(do, script.clients, checked)
 
     assert set(first) == set(plan.Plan.__annotations__)
@@ -63,6 +64,7 @@ def test_a_checked_archive_gets_a_plan(do: Task, script: Script, checked: dict[s
         f"s3://artifacts/{checked['assembly']['key']}"
     )
     assert first["notes"] == ["n_ctx 2048 was asked for; the model was trained for 512"]
+    script.account()
     assert planned(do, script.clients, checked) == first
 
 
@@ -73,12 +75,14 @@ def with_consumer(checked: dict[str, Any], **consumer: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("alias", [pytest.param(None, id="function"), pytest.param("live", id="alias")])
 def test_a_consumer_that_exists_is_planned_for(
-    do: Task, moto_consumer: MotoConsumer, checked: dict[str, Any], alias: str | None
+    do: Task, moto_consumer: MotoConsumer, script: Script, checked: dict[str, Any], alias: str | None
 ) -> None:
     """It is only looked at."""
+    script.account()
     made = planned(do, moto_consumer.clients, with_consumer(checked, alias=alias))
 
     assert made["consumer"]["function_name"] == "assistant"
+    assert made["serving"] == "old-0"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +113,7 @@ def test_a_consumer_that_may_not_be_read_is_no_missing_one(
 
 
 def test_a_model_that_does_not_fit_has_no_plan(do: Task, script: Script, checked: dict[str, Any]) -> None:
-    """The arithmetic is in the message."""
+    """The arithmetic is in the message; the account is not looked at."""
     huge = {**checked, "model": {**checked["model"], "tensor_bytes": 16_500_000_000}}
 
     with pytest.raises(ModelDoesNotFit, match="weights 15,736 MiB"):
@@ -125,6 +129,7 @@ def test_what_is_assembled_lies_where_the_plan_says(
     do: Task, script: Script, buckets: Clients, checked: dict[str, Any]
 ) -> None:
     """The model of the plan is read from the very key that was written, and it holds the code."""
+    script.account()
     url = planned(do, script.clients, checked)["requests"]["create_model"]["PrimaryContainer"]["ModelDataUrl"]
     result = assemble(do, buckets, checked)
 

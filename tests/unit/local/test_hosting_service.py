@@ -910,6 +910,48 @@ def test_an_update_needs_only_what_it_adds(world: World) -> None:
     assert world.status() == "InService"
 
 
+def rescaling(maximum: int) -> dict[str, Any]:
+    """Return the parameters that change the concurrency of the endpoint `e`."""
+    change = {"VariantName": "AllTraffic", "ServerlessUpdateConfig": {"MaxConcurrency": maximum}}
+    return {"EndpointName": "e", "DesiredWeightsAndCapacities": [change]}
+
+
+def test_lowering_gives_room_when_it_is_done(world: World) -> None:
+    """While the endpoint is Updating it still holds what it had."""
+    world.serve(concurrency=10)
+    world.config("five", ServerlessConfig=capacity(2048, 5))
+
+    world.ask("UpdateEndpointWeightsAndCapacities", **rescaling(5))
+    meanwhile = world.refused("CreateEndpoint", EndpointName="e2", EndpointConfigName="five")
+    world.jobs.finish()
+    world.ask("CreateEndpoint", EndpointName="e2", EndpointConfigName="five")
+
+    assert "current utilization of 10 Units and a request delta of 5 Units" in (meanwhile.message or "")
+
+
+def test_raising_needs_only_what_it_adds(world: World) -> None:
+    """Refused in the quota's words, and the endpoint stays in service as it was."""
+    world.serve(concurrency=5)
+
+    error = world.refused("UpdateEndpointWeightsAndCapacities", **rescaling(11))
+    world.ask("UpdateEndpointWeightsAndCapacities", **rescaling(10))
+
+    assert error.code == "ResourceLimitExceeded"
+    assert "current utilization of 5 Units and a request delta of 6 Units" in (error.message or "")
+
+
+def test_a_quota_may_change_while_the_account_is_used(world: World) -> None:
+    """It holds for the next request; a change of concurrency asks for no memory."""
+    world.serve(concurrency=10)
+    world.hosting.quotas = Quotas(memory_mb=1024, total_concurrency=12)
+
+    world.ask("UpdateEndpointWeightsAndCapacities", **rescaling(12))
+    world.jobs.finish()
+
+    error = world.refused("CreateEndpoint", EndpointName="e2", EndpointConfigName="c")
+    assert "is 1024 MBs" in (error.message or "")
+
+
 # The runtime
 
 

@@ -1,0 +1,491 @@
+"""What the account's quotas leave for an endpoint, and what to do when they leave too little.
+
+Owns the meaning of ResourceLimitExceeded, the capacity ladder, and who gives room to whom: facts in, decisions out.
+Refuses to make a call (`pipeline.occupancy` looks, the tasks act), to touch an endpoint that is not the service's own,
+to go below what the model needs or above what was asked for, and to take a rung of the ladder twice.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, TypedDict
+
+from pipeline import limits
+from pipeline.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+NEW_ENDPOINT: Final = "new_endpoint"
+IN_PLACE: Final = "in_place"
+STRATEGIES: Final = (NEW_ENDPOINT, IN_PLACE)
+
+LEAST: Final = 1
+"""Concurrent invocations of an endpoint at least (service model, ServerlessMaxConcurrency)."""
+
+
+class Step(TypedDict):
+    """One step away from what was asked for, as the execution's output shows it."""
+
+    asked: str
+    said: str
+    """What AWS said, or what was seen to be in use."""
+    did: str
+
+
+class Lowered(TypedDict):
+    """An endpoint of the service whose concurrency is lowered while the new one is tried."""
+
+    endpoint: str
+    before: int
+    to: int
+
+
+# -- what AWS said
+
+
+class Quota(StrEnum):
+    """Which quota a refusal speaks of."""
+
+    MEMORY = "memory"
+    CONCURRENCY = "concurrency"
+    ENDPOINTS = "endpoints"
+    UNKNOWN = "unknown"
+
+
+_KINDS: Final = (
+    (Quota.MEMORY, re.compile("memory size", re.IGNORECASE)),
+    (Quota.CONCURRENCY, re.compile("concurrency", re.IGNORECASE)),
+    (Quota.ENDPOINTS, re.compile("number of .*endpoints", re.IGNORECASE)),
+)
+
+_FIGURES: Final = re.compile(
+    r"limit '(?P<quota>[^']+)' is (?P<limit>[\d.]+)[^,]*, "
+    r"with current utilization of (?P<used>[\d.]+).*? and a request delta of (?P<delta>\d+(?:\.\d+)?)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A ResourceLimitExceeded, read."""
+
+    text: str
+    quota: Quota = Quota.UNKNOWN
+    name: str = ""
+    """The quota's name in AWS's words; empty when the text has none."""
+    limit: int = 0
+    used: int = 0
+    delta: int = 0
+
+    @property
+    def never_fits(self) -> bool:
+        """Whether waiting cannot help: what was asked for alone exceeds the limit."""
+        return bool(self.name) and self.delta > self.limit
+
+    def __str__(self) -> str:
+        if not self.name:
+            return self.text
+        return f"'{self.name}' is {self.limit}: {self.used} in use, {self.delta} more asked for"
+
+
+def read_refusal(text: str) -> Refusal:
+    """Return what AWS's message says; one without figures is a quota that is used up, as far as anybody knows."""
+    found = _FIGURES.search(text)
+    if found is None:
+        return Refusal(text)
+    name = found["quota"]
+    kind = next((kind for kind, pattern in _KINDS if pattern.search(name)), Quota.UNKNOWN)
+    limit, used, delta = (int(float(found[group].rstrip("."))) for group in ("limit", "used", "delta"))
+    return Refusal(text, kind, name, limit, used, delta)
+
+
+# -- what is in use
+
+MOVING: Final = frozenset({"Updating", "SystemUpdating", "RollingBack", "Deleting"})
+"""Statuses in which an endpoint holds concurrency that it may soon give back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A serverless endpoint of the account, and what it holds of the quotas."""
+
+    name: str
+    status: str
+    config: str
+    concurrency: int
+    """While it is updated, the larger of the old and the new."""
+    ours: bool = False
+    """Whether Sealift's tags name it as one of this service's."""
+    provisioned: bool = False
+    created: str = ""
+    """ISO 8601."""
+
+    @property
+    def lowerable(self) -> bool:
+        """Whether its concurrency may be lowered now: nobody else's endpoint, nor one with provisioned concurrency."""
+        return self.ours and self.status == "InService" and not self.provisioned and self.concurrency > LEAST
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What serverless endpoints there are, and how much concurrency the account allows in all."""
+
+    holders: tuple[Holder, ...] = ()
+    quota: int = limits.CONCURRENCY_QUOTA.value
+    read: bool = False
+    """Whether Service Quotas told the quota; else it is what an ordinary account has."""
+    how: str = "assumed, as on an ordinary account"
+    complete: bool = True
+    """Whether every endpoint was looked at."""
+
+    @property
+    def used(self) -> int:
+        """Return the concurrency in use."""
+        return sum(holder.concurrency for holder in self.holders)
+
+    @property
+    def free(self) -> int | None:
+        """Return the concurrency that is left; None when more is in use than was assumed to be allowed."""
+        if not self.read and self.used > self.quota:
+            return None
+        return max(self.quota - self.used, 0)
+
+    def holder(self, name: str | None) -> Holder | None:
+        """Return an endpoint by name."""
+        return next((holder for holder in self.holders if holder.name == name), None)
+
+    def own(self, *, without: str | None = None) -> tuple[Holder, ...]:
+        """Return the service's endpoints that can give room, oldest first."""
+        able = (one for one in self.holders if one.lowerable and one.name != without)
+        return tuple(sorted(able, key=lambda one: (one.created, one.name)))
+
+    def __str__(self) -> str:
+        unseen = "" if self.complete else ", and there are endpoints that were not looked at"
+        held = f"{self.used} of {self.quota} ({self.how}) concurrent invocations are in use"
+        return f"{held}: {in_use(self.holders)}{unseen}"
+
+
+def in_use(holders: Iterable[Holder]) -> str:
+    """Return who holds how much, for people."""
+    return ", ".join(f"{one.name} {one.concurrency}" for one in holders) or "none"
+
+
+# -- room
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """With how much concurrency a new endpoint begins, and who is lowered for it; 0 when there is no room at all."""
+
+    start: int
+    lowered: tuple[Lowered, ...] = ()
+
+
+def make_room(asked: int, free: int, own: Sequence[Holder], serving: str | None) -> Room:
+    """Share out the concurrency between a new endpoint and the service's own older ones.
+
+    Endpoints that do not serve give all but one. The one that serves gives no more than makes both equal: the
+    consumer finds at least half at every moment, before its switch and just after.
+
+    Args:
+        asked: what the new endpoint is to have.
+        free: what nobody holds.
+        own: the service's endpoints that can be lowered, oldest first.
+        serving: the one that the consumer calls; the newest when it is none of them.
+    """
+    names = [one.name for one in own]
+    called = serving if serving in names else next(reversed(names), None)
+    start = min(asked, max(free, 0))
+    lowered = []
+    for one in sorted(own, key=lambda one: one.name == called):
+        spare = one.concurrency - LEAST if one.name != called else max(one.concurrency - start, 0) // 2
+        given = min(spare, asked - start)
+        if given > 0:
+            lowered.append(Lowered(endpoint=one.name, before=one.concurrency, to=one.concurrency - given))
+            start += given
+    return Room(start, tuple(lowered))
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What PlanDeployment begins with."""
+
+    concurrency: int
+    room: tuple[Lowered, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+
+def choose(
+    asked: int, situation: Situation, *, serving: str | None = None, replaced: Holder | None = None
+) -> Start:
+    """Return the concurrency to begin with, from what is seen to be in use.
+
+    An assumed quota never cuts what was asked for: AWS refuses at once what can never fit, with the true figures.
+
+    Args:
+        asked: max_concurrency of the request.
+        situation: the endpoints and the quota.
+        serving: the endpoint that the consumer calls.
+        replaced: the endpoint that is updated in place; what it holds is the new one's.
+    """
+    guessed = not situation.read and asked > situation.quota
+    if situation.free is None or situation.quota < LEAST or guessed:
+        return Start(asked)
+    wanted = min(asked, situation.quota)
+    held = replaced.concurrency if replaced else 0
+    own = situation.own(without=replaced.name if replaced else None)
+    room = make_room(wanted, situation.free + held, own, None if replaced else serving)
+    # With no room at all it is asked for all the same: somebody else's deployment may end meanwhile.
+    begin = room.start or wanted
+    if begin == asked and not room.lowered and room.start:
+        return Start(asked)
+    if not room.start:
+        did = f"ask for {begin} and wait for room"
+    else:
+        did = f"begin with {begin}" + "".join(f"; {told(one)}" for one in room.lowered)
+    step = Step(asked=f"{asked} concurrent invocations", said=str(situation), did=did)
+    return Start(begin, room.lowered, (step,))
+
+
+def told(lowered: Lowered) -> str:
+    """Return one lowering in words."""
+    return f"lower {lowered['endpoint']} from {lowered['before']} to {lowered['to']}"
+
+
+# -- the ladder
+
+
+class Rung(StrEnum):
+    """The ways down; each is taken once at most, so the ladder ends."""
+
+    MEMORY = "memory"
+    """The largest memory size that the quota allows and that holds the model."""
+    LIMIT = "limit"
+    """The whole quota, since more can never be had."""
+    ROOM = "room"
+    """A share of what the service's own endpoints hold."""
+    FREE = "free"
+    """What nobody holds."""
+    LEAST = "least"
+    """One at a time, to be given more after the switch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What AWS refused."""
+
+    memory_mb: int
+    concurrency: int
+    sizes_mb: tuple[int, ...]
+    """The memory sizes that hold the model."""
+    arithmetic: str
+    """What the model needs, line by line."""
+    room: tuple[Lowered, ...] = ()
+    taken: tuple[str, ...] = ()
+    """The rungs so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """The next thing to ask for."""
+
+    rung: Rung
+    memory_mb: int
+    concurrency: int
+    room: tuple[Lowered, ...]
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The end of the ladder."""
+
+    problem: Problem
+    final: bool
+    """Whether a later try cannot succeed either."""
+
+
+def step_down(
+    refusal: Refusal,
+    ask: Ask,
+    situation: Situation,
+    *,
+    serving: str | None = None,
+    replaced: Holder | None = None,
+) -> Down | Stop:
+    """Return what to ask for after a refusal, or why there is nothing less to ask for.
+
+    Args:
+        refusal: what AWS said; its figures go before ours.
+        ask: what it refused.
+        situation: what is in use now.
+        serving: the endpoint that the consumer calls.
+        replaced: the endpoint that is updated in place.
+    """
+    if refusal.quota is Quota.MEMORY:
+        return _less_memory(refusal, ask)
+    if refusal.quota is Quota.ENDPOINTS:
+        return _no_endpoint(refusal, situation)
+    known = refusal.quota is Quota.CONCURRENCY
+    free = refusal.limit - refusal.used if known else situation.free
+    held = replaced.concurrency if replaced else 0
+    # A text without figures may mean the concurrency: only what is seen to be in use can tell.
+    if free is None or (not known and (refusal.name or free + held >= ask.concurrency)):
+        return Stop(_problem("Quota", refusal, situation, _MORE), final=refusal.never_fits)
+    own = () if ask.room else situation.own(without=replaced.name if replaced else None)
+    called = None if replaced else serving
+    down = (
+        _to_limit(refusal, ask, make_room(refusal.limit, free + held, own, called))
+        if refusal.never_fits
+        else _to_room(refusal, ask, free + held, make_room(ask.concurrency, free + held, own, called))
+    )
+    if down is not None:
+        return down
+    return Stop(_problem("ConcurrencyQuota", refusal, situation, _MORE_CONCURRENCY), final=refusal.never_fits)
+
+
+def _less_memory(refusal: Refusal, ask: Ask) -> Down | Stop:
+    allowed = [size for size in ask.sizes_mb if size <= refusal.limit and size < ask.memory_mb]
+    if allowed and Rung.MEMORY not in ask.taken:
+        return _down(refusal, ask, Rung.MEMORY, memory_mb=max(allowed), asked=f"{ask.memory_mb} MB")
+    least = min(ask.sizes_mb, default=ask.memory_mb)
+    problem = Problem(
+        "MemoryQuota",
+        f"'{refusal.name}' is {refusal.limit} MB, {ask.memory_mb} MB were asked for, and the model needs "
+        f"{ask.arithmetic}, so {least} MB",
+        f"a size of at most {refusal.limit} MB that holds the model",
+        "lower n_ctx, or use a smaller quantisation (`sealift plan` computes both); or open a support case with AWS to "
+        f"raise '{refusal.name}' to {least}: it has no known code in Service Quotas",
+    )
+    return Stop(problem, final=True)
+
+
+def _no_endpoint(refusal: Refusal, situation: Situation) -> Stop:
+    ours = ", ".join(one.name for one in situation.holders if one.ours)
+    fix = (
+        'delete an endpoint that is no longer used, or deploy with "strategy": "in_place"'
+        + (f", which updates one of this service's ({ours})" if ours else "")
+        + f"; or open a support case with AWS to raise '{refusal.name}': it has no known code in Service Quotas"
+    )
+    return Stop(_problem("EndpointQuota", refusal, situation, fix), final=refusal.never_fits)
+
+
+def _to_limit(refusal: Refusal, ask: Ask, room: Room) -> Down | None:
+    start = room.start or refusal.limit
+    if Rung.LIMIT in ask.taken or not LEAST <= start < ask.concurrency:
+        return None
+    return _down(refusal, ask, Rung.LIMIT, concurrency=start, lowered=room.lowered)
+
+
+def _to_room(refusal: Refusal, ask: Ask, free: int, room: Room) -> Down | None:
+    if room.lowered and Rung.ROOM not in ask.taken:
+        return _down(refusal, ask, Rung.ROOM, concurrency=room.start, lowered=room.lowered)
+    if LEAST <= free < ask.concurrency and Rung.FREE not in ask.taken:
+        return _down(refusal, ask, Rung.FREE, concurrency=free)
+    if free >= LEAST and ask.concurrency > LEAST and Rung.LEAST not in ask.taken:
+        return _down(refusal, ask, Rung.LEAST, concurrency=LEAST)
+    return None
+
+
+def _down(
+    refusal: Refusal,
+    ask: Ask,
+    rung: Rung,
+    *,
+    memory_mb: int | None = None,
+    concurrency: int | None = None,
+    lowered: tuple[Lowered, ...] = (),
+    asked: str | None = None,
+) -> Down:
+    memory_mb, concurrency = memory_mb or ask.memory_mb, concurrency or ask.concurrency
+    to = f"{memory_mb} MB" if rung is Rung.MEMORY else f"{concurrency} concurrent invocations"
+    step = Step(
+        asked=asked or f"{ask.concurrency} concurrent invocations",
+        said=str(refusal),
+        did=f"ask for {to}" + "".join(f"; {told(one)}" for one in lowered),
+    )
+    return Down(rung, memory_mb, concurrency, (*ask.room, *lowered), step)
+
+
+_MORE: Final = "wait until somebody's endpoint is deleted, or ask AWS for a higher quota"
+_MORE_CONCURRENCY: Final = (
+    "lower max_concurrency, delete an endpoint that is no longer used, or deploy with "
+    '"strategy": "in_place"; or ask for more in Service Quotas: SageMaker, quota code '
+    f"{limits.CONCURRENCY_QUOTA_CODE}"
+)
+
+
+def _problem(error: str, refusal: Refusal, situation: Situation, fix: str) -> Problem:
+    return Problem(error, f"{refusal} (in use: {in_use(situation.holders)})", "room in the quota", fix)
+
+
+# -- after the switch
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What to do next so that an endpoint has what was asked for; nothing at all when that is all that can be done."""
+
+    concurrency: tuple[tuple[str, int], ...] = ()
+    """Endpoint and its new concurrency."""
+    wait_for: tuple[str, ...] = ()
+    """Endpoints that are being changed; before they are done nobody knows what is free."""
+
+
+def give_back(
+    asked: int, endpoint: str, situation: Situation, *, limit: int | None, switched: bool
+) -> Changes:
+    """Return what brings the endpoint to what was asked for, as far as the quota reaches.
+
+    Computed from how things are, so a repetition goes on where the last one ended.
+
+    Args:
+        asked: max_concurrency of the request.
+        endpoint: the new endpoint.
+        situation: what is in use now.
+        limit: the concurrency of the account; None while AWS has not told it, and then AWS is asked.
+        switched: whether the consumer calls the new endpoint, so that the others need no more than one each.
+    """
+    mine = situation.holder(endpoint)
+    moving = tuple(
+        one.name for one in situation.holders if one.status in MOVING and (one.ours or one is mine)
+    )
+    if mine is None or mine.concurrency >= asked:
+        return Changes()
+    if moving:
+        return Changes(wait_for=moving)
+    if limit is None:
+        return Changes(concurrency=((endpoint, asked),))
+    free = max(limit - situation.used, 0)
+    missing = asked - mine.concurrency - free
+    if missing > 0 and switched:
+        lowered = []
+        for one in situation.own(without=endpoint):
+            given = min(one.concurrency - LEAST, missing)
+            missing -= given
+            if given:
+                lowered.append((one.name, one.concurrency - given))
+        if lowered:
+            return Changes(concurrency=tuple(lowered))
+    return Changes(concurrency=((endpoint, min(asked, mine.concurrency + free)),)) if free else Changes()
+
+
+# -- before anything is asked of an account
+
+
+def forecast(memory_mb: int, concurrency: int, sizes_mb: Sequence[int]) -> tuple[Step, ...]:
+    """Return the steps that a deployment will take on an ordinary account that has no other endpoint."""
+    steps = []
+    quota = limits.MEMORY_QUOTA_MB.value
+    if memory_mb > quota:
+        allowed = [size for size in sizes_mb if size <= quota]
+        did = f"step down to {max(allowed)} MB" if allowed else "fail: the model needs more"
+        steps.append(Step(asked=f"{memory_mb} MB", said=f"an ordinary account allows {quota} MB", did=did))
+    most = limits.CONCURRENCY_QUOTA.value
+    if concurrency > most:
+        said = f"an ordinary account allows {most} in all"
+        asked = f"{concurrency} concurrent invocations"
+        steps.append(Step(asked=asked, said=said, did=f"step down to {most}, or to what is free of it"))
+    return tuple(steps)

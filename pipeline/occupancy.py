@@ -1,0 +1,104 @@
+"""A look at what the account's serverless endpoints hold, and at the quota: the facts for `pipeline.capacity`.
+
+Bounded: one call for the quota, `PAGES` for the list, one per endpoint up to `MOST_ENDPOINTS`, and one more for each
+whose name begins as the service's do, to read its tags. Refuses to change anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from pipeline import aws, creation, limits
+from pipeline.capacity import Holder, Situation
+from pipeline.errors import SealiftError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_sagemaker import SageMakerClient
+
+    from pipeline.aws import Clients
+
+PAGES: Final = 3
+PAGE: Final = 100
+"""Endpoints in a page of ListEndpoints at most (service model)."""
+MOST_ENDPOINTS: Final = 50
+"""Endpoints that are looked into; AWS documents no region with more serverless ones."""
+
+
+def look(clients: Clients, service: str) -> Situation:
+    """Return what is in use and the quota, read where it can be; the service's own endpoints are looked at first."""
+    names, complete = _names(clients.sagemaker, service)
+    found = (holder(clients.sagemaker, name, service) for name in names)
+    holders = tuple(one for one in found if one is not None)
+    quota, read, how = _quota(clients)
+    return Situation(holders, quota, read, how, complete)
+
+
+def holder(client: SageMakerClient, name: str, service: str) -> Holder | None:
+    """Return what an endpoint holds; None when it is gone, or runs on instances."""
+    try:
+        described: Mapping[str, Any] = client.describe_endpoint(EndpointName=name)
+        configs = _serverless_configs(described)
+        if not configs and described["EndpointStatus"] != "Failed":
+            return None
+        ours = is_named_after(name, service) and creation.is_of_service(
+            client, described["EndpointArn"], service
+        )
+    except ClientError as error:
+        if aws.is_missing(error):
+            return None
+        raise
+    return Holder(
+        name=described["EndpointName"],
+        status=described["EndpointStatus"],
+        config=described["EndpointConfigName"],
+        concurrency=max((config["MaxConcurrency"] for config in configs), default=0),
+        ours=ours,
+        provisioned=any(config.get("ProvisionedConcurrency") for config in configs),
+        created=described["CreationTime"].isoformat(),
+    )
+
+
+def is_named_after(name: str, service: str) -> bool:
+    """Return whether an endpoint's name is one that Sealift gives to this service's; its tags must say so too."""
+    return name == service or name.startswith(f"{service}-")
+
+
+def _serverless_configs(described: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what is in force, what is wanted, and what is being brought up."""
+    pending = described.get("PendingDeploymentSummary") or {}
+    variants = [*described.get("ProductionVariants", ()), *pending.get("ProductionVariants", ())]
+    both = ("CurrentServerlessConfig", "DesiredServerlessConfig")
+    return [variant[name] for variant in variants for name in both if variant.get(name)]
+
+
+def _names(client: SageMakerClient, service: str) -> tuple[list[str], bool]:
+    names: list[str] = []
+    token: dict[str, Any] = {}
+    for _ in range(PAGES):
+        page = client.list_endpoints(MaxResults=PAGE, **token)
+        names.extend(row["EndpointName"] for row in page["Endpoints"])
+        token = {"NextToken": page["NextToken"]} if page.get("NextToken") else {}
+        if not token:
+            break
+    names.sort(key=lambda name: not is_named_after(name, service))
+    return names[:MOST_ENDPOINTS], not token and len(names) <= MOST_ENDPOINTS
+
+
+def _quota(clients: Clients) -> tuple[int, bool, str]:
+    """Return the account's concurrency, whether it could be read, and how it is known.
+
+    A quota that cannot be read is no reason to fail: AWS tells its figures when it refuses.
+    """
+    try:
+        with aws.translated():
+            answer = clients.service_quotas.get_service_quota(
+                ServiceCode="sagemaker", QuotaCode=limits.CONCURRENCY_QUOTA_CODE
+            )
+    except SealiftError as error:
+        how = f"assumed: Service Quotas could not be read, {type(error).__name__}"
+        return limits.CONCURRENCY_QUOTA.value, False, how
+    return int(answer["Quota"]["Value"]), True, "as Service Quotas says"

@@ -1,0 +1,39 @@
+"""MakeRoom: lowers the concurrency of the service's own older endpoints, as the plan says, so that a new one fits.
+
+The plan holds what each had before, so it is in the execution's data before the first change: RollBack puts it back.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+from pipeline import aws, capacity, concurrency
+from pipeline.errors import EndpointBusy
+
+if TYPE_CHECKING:
+    from pipeline.aws import Clients
+
+
+def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
+    """Lower what the plan says; return what was `lowered`, in words.
+
+    Raises:
+        EndpointBusy: until every endpoint is in service with its new concurrency.
+    """
+    lowered = []
+    waiting = []
+    for one in event["room"]:
+        # One that is gone has made all the room it could; one that somebody lowered further has made enough.
+        come = concurrency.bring(
+            clients.sagemaker, event["service"], one["endpoint"], to=one["to"], unless=operator.le
+        )
+        if come.waiting:
+            waiting.append(come.waiting)
+        lowered.append(capacity.told(one))
+    if waiting:
+        raise EndpointBusy("; ".join(waiting))
+    return {"lowered": lowered}
+
+
+handler = aws.task(run)

@@ -1,0 +1,75 @@
+"""RestoreCapacity: after the consumer's switch, the new endpoint gets what was asked for, as far as the quota reaches.
+
+What the older endpoints need no more is taken from them first, down to one each: they are the way back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from pipeline import aws, capacity, concurrency, occupancy
+from pipeline.errors import EndpointBusy
+
+if TYPE_CHECKING:
+    from pipeline.aws import Clients
+    from pipeline.plan import Plan
+
+
+def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
+    """Bring the endpoint to what was asked for; return its `max_concurrency` now, and the `steps` in words.
+
+    Raises:
+        EndpointBusy: while an endpoint is being changed.
+    """
+    plan: Plan = event["plan"]
+    name, asked = plan["names"]["endpoint"], plan["asked"]["max_concurrency"]
+    if plan["max_concurrency"] >= asked and _has(asked, plan, clients):
+        return {"max_concurrency": asked, "steps": []}
+    situation = occupancy.look(clients, plan["service"])
+    switched = plan["consumer"] is not None
+    limit = situation.quota if situation.read else None
+    changes = capacity.give_back(asked, name, situation, limit=limit, switched=switched)
+    try:
+        _apply(plan["service"], changes, clients)
+    except ClientError as error:
+        if not aws.is_over_quota(error):
+            raise
+        # The quota was not known, or somebody was quicker: AWS's own figure is the truth.
+        refusal = capacity.read_refusal(aws.text(error))
+        if refusal.quota is capacity.Quota.CONCURRENCY and limit != refusal.limit:
+            changes = capacity.give_back(asked, name, situation, limit=refusal.limit, switched=switched)
+            _apply(plan["service"], changes, clients)
+    mine = situation.holder(name)
+    now = mine.concurrency if mine else plan["max_concurrency"]
+    return {"max_concurrency": now, "steps": _told(plan, now, situation)}
+
+
+def _has(asked: int, plan: Plan, clients: Clients) -> bool:
+    """Return whether the endpoint has all that was asked for, so that nobody else need be looked at."""
+    mine = occupancy.holder(clients.sagemaker, plan["names"]["endpoint"], plan["service"])
+    return mine is not None and mine.status == "InService" and mine.concurrency == asked
+
+
+def _apply(service: str, changes: capacity.Changes, clients: Clients) -> None:
+    waiting = [f"endpoint {name!r} is being changed" for name in changes.wait_for]
+    for name, to in changes.concurrency:
+        come = concurrency.bring(clients.sagemaker, service, name, to=to)
+        if come.waiting:
+            waiting.append(come.waiting)
+    if waiting:
+        raise EndpointBusy("; ".join(waiting))
+
+
+def _told(plan: Plan, now: int, situation: capacity.Situation) -> list[str]:
+    asked, begun = plan["asked"]["max_concurrency"], plan["max_concurrency"]
+    if now == begun == asked:
+        return []
+    others = capacity.in_use(one for one in situation.holders if one.name != plan["names"]["endpoint"])
+    return [
+        f"began with {begun} and has {now} of the {asked} concurrent invocations asked for; others: {others}"
+    ]
+
+
+handler = aws.task(run)

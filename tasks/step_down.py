@@ -1,0 +1,61 @@
+"""StepDown: the next rung of the capacity ladder, after a quota refused what was asked for.
+
+The decision is `pipeline.capacity`'s. The result is the whole plan with other sizes; the workflow goes back to
+CreateEndpointConfig with it, since a configuration cannot be changed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from pipeline import aws, capacity, creation, diagnosis, occupancy, plan
+from pipeline.errors import QuotaTooSmall, ResourceLimitExceeded
+
+if TYPE_CHECKING:
+    from pipeline.aws import Clients
+    from pipeline.plan import Plan
+
+
+def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
+    """Return the lowered `plan`.
+
+    Raises:
+        QuotaTooSmall: when nothing less will do, ever.
+        ResourceLimitExceeded: when nothing less will do as long as others hold what they hold.
+    """
+    made: Plan = event["plan"]
+    refusal = capacity.read_refusal(diagnosis.message(event["refusal"]["Cause"]))
+    situation = occupancy.look(clients, made["service"])
+    decision = capacity.step_down(
+        refusal,
+        plan.ask(made),
+        situation,
+        serving=made["serving"],
+        replaced=situation.holder(made["names"]["endpoint"]) if made["updates"] else None,
+    )
+    if isinstance(decision, capacity.Stop):
+        if decision.final:
+            raise QuotaTooSmall(f"service {made['service']}", [decision.problem])
+        raise ResourceLimitExceeded(f"service {made['service']}: {decision.problem}")
+    lowered = plan.lower(made, decision)
+    if lowered["names"]["endpoint_config"] != made["names"]["endpoint_config"]:
+        _delete_config(made, clients)
+    return {"plan": lowered}
+
+
+def _delete_config(made: Plan, clients: Clients) -> None:
+    """Delete the configuration that no endpoint will ever have; one of another execution stays."""
+    name = made["names"]["endpoint_config"]
+    try:
+        found = clients.sagemaker.describe_endpoint_config(EndpointConfigName=name)
+        owner = creation.owner(clients.sagemaker, found["EndpointConfigArn"])
+        if owner == plan.tag_value(made["execution"]):
+            clients.sagemaker.delete_endpoint_config(EndpointConfigName=name)
+    except ClientError as error:
+        if not aws.is_missing(error):
+            raise
+
+
+handler = aws.task(run)

@@ -1,0 +1,53 @@
+"""UpdateEndpoint: brings the service's one endpoint to a new configuration, for the strategy `in_place`.
+
+AWS keeps the old configuration in service until the new one has come up; PollEndpoint compares which one it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline import aws, creation, moments
+from pipeline.errors import EndpointBusy, NameConflict, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.aws import Clients
+
+
+def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
+    """Update the endpoint; return `name`, `arn`, `created` (False), and the poll's `deadline_at`.
+
+    Raises:
+        EndpointBusy: while another update is in progress.
+        NameConflict: when Sealift did not make the endpoint for this service.
+    """
+    request, service = event["request"], event["service"]
+    name, wanted = request["EndpointName"], request["EndpointConfigName"]
+    found: Mapping[str, Any] = clients.sagemaker.describe_endpoint(EndpointName=name)
+    if not creation.is_of_service(clients.sagemaker, found["EndpointArn"], service):
+        seen = f"endpoint {name!r} does not bear Sealift's tags of service {service!r}"
+        fix = "deploy without strategy in_place, or give the service another name"
+        raise NameConflict(name, [Problem("NotOurs", seen, "an endpoint of the service", fix)])
+    # A retry after a lost answer finds its own update in progress, or done.
+    if wanted not in _configs(found):
+        if found["EndpointStatus"] != "InService":
+            raise EndpointBusy(f"endpoint {name!r} is {found['EndpointStatus']}; wanted it InService")
+        clients.sagemaker.update_endpoint(**request)
+        found = clients.sagemaker.describe_endpoint(EndpointName=name)
+    return {
+        "name": name,
+        "arn": found["EndpointArn"],
+        "created": False,
+        "deadline_at": moments.later(found["LastModifiedTime"], event["deadline_s"]),
+    }
+
+
+def _configs(found: Mapping[str, Any]) -> set[str]:
+    """Return the configuration in service and the one that is being brought up."""
+    pending = (found.get("PendingDeploymentSummary") or {}).get("EndpointConfigName")
+    return {found["EndpointConfigName"], *([pending] if pending else [])}
+
+
+handler = aws.task(run)

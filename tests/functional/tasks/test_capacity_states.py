@@ -1,0 +1,477 @@
+"""MakeRoom, StepDown, UpdateEndpoint, RestoreCapacity, and RollBack's part of it: call by call."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline.errors import (
+    EndpointBusy,
+    NameConflict,
+    QuotaTooSmall,
+    RequestRejected,
+    ResourceLimitExceeded,
+)
+from tests.functional.tasks.conftest import serverless
+
+if TYPE_CHECKING:
+    from tests.functional.tasks.conftest import Script, Task
+
+SERVICE = "harbour"
+EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour-0123"
+ROOM = [{"endpoint": "harbour-1", "before": 10, "to": 5}]
+TOTAL = "Maximum total concurrency that can be allocated across all serverless endpoints"
+BUSY = (
+    f"The account-level service limit '{TOTAL}' is 10, with current utilization of {{used}} and a request delta of "
+    "{delta}. Please use AWS Service Quotas to request an increase for this quota."
+)
+PLAN: dict[str, Any] = {
+    "service": SERVICE,
+    "execution": EXECUTION,
+    "names": {"model": "harbour-2", "endpoint_config": "harbour-2", "endpoint": "harbour-2"},
+    "memory_mb": 1024,
+    "max_concurrency": 10,
+    "asked": {"memory_mb": 1024, "max_concurrency": 10},
+    "room": [],
+    "updates": None,
+    "serving": "harbour-1",
+    "rungs": [],
+    "steps": [],
+    "fit": {"sizes_mb": [1024, 2048, 3072]},
+    "arithmetic": "weights 1 MiB = 1 MiB",
+    "consumer": {"function_name": "assistant"},
+    "requests": {"create_model": {"ModelName": "harbour-2", "Tags": []}},
+}
+
+
+def ours(name: str, concurrency: int, status: str = "InService", **more: Any) -> dict[str, Any]:
+    """Return an endpoint of the service."""
+    return serverless(name, concurrency, service=SERVICE, status=status, **more)
+
+
+def scaled(script: Script, name: str, to: int) -> Script:
+    """Let the next call change an endpoint's concurrency."""
+    change = {"VariantName": "AllTraffic", "ServerlessUpdateConfig": {"MaxConcurrency": to}}
+    return script.answers(
+        "sagemaker",
+        "update_endpoint_weights_and_capacities",
+        {"EndpointArn": "arn:aws:sagemaker:us-east-1:123456789012:endpoint/x"},
+        {"EndpointName": name, "DesiredWeightsAndCapacities": [change]},
+    )
+
+
+def refused(error: str, used: int, delta: int) -> dict[str, str]:
+    """Return a quota's refusal as a Catch has it."""
+    message = f"CreateEndpoint: ResourceLimitExceeded: {BUSY.format(used=used, delta=delta)}"
+    return {"Error": error, "Cause": json.dumps({"errorType": error, "errorMessage": message})}
+
+
+# ----------------------------------------------------------------------- MakeRoom
+
+
+def test_without_anything_to_lower_nobody_is_asked(do: Task, script: Script) -> None:
+    """Most deployments have room."""
+    assert do("MakeRoom", script.clients, room=[], service=SERVICE) == {"lowered": []}
+
+
+def test_room_is_made_once_and_waited_for(do: Task, script: Script) -> None:
+    """Three runs: asked for, in progress, done."""
+    scaled(script.endpoint(ours("harbour-1", 10)), "harbour-1", 5)
+    with pytest.raises(EndpointBusy, match="'harbour-1' goes from a concurrency of 10 to 5"):
+        do("MakeRoom", script.clients, room=ROOM, service=SERVICE)
+    script.endpoint(ours("harbour-1", 10, "Updating"))
+    with pytest.raises(EndpointBusy, match="'harbour-1' is Updating"):
+        do("MakeRoom", script.clients, room=ROOM, service=SERVICE)
+    script.endpoint(ours("harbour-1", 5))
+
+    result = do("MakeRoom", script.clients, room=ROOM, service=SERVICE)
+
+    assert result == {"lowered": ["lower harbour-1 from 10 to 5"]}
+
+
+def test_one_that_is_gone_has_made_room(do: Task, script: Script) -> None:
+    """Retired meanwhile."""
+    script.missing("describe_endpoint")
+
+    assert do("MakeRoom", script.clients, room=ROOM, service=SERVICE)["lowered"]
+
+
+def test_one_that_is_lower_already_is_left(do: Task, script: Script) -> None:
+    """Raising it would be no room."""
+    script.endpoint(ours("harbour-1", 3))
+
+    assert do("MakeRoom", script.clients, room=ROOM, service=SERVICE)["lowered"]
+
+
+@pytest.mark.parametrize("service", ["other", "harbou"])
+def test_an_endpoint_of_somebody_else_is_never_lowered(do: Task, script: Script, service: str) -> None:
+    """The name is not enough; the tags must say it."""
+    script.endpoint(serverless("harbour-1", 10, service=service))
+
+    with pytest.raises(NameConflict, match="does not bear Sealift's tags of service 'harbour'"):
+        do("MakeRoom", script.clients, room=ROOM, service=SERVICE)
+
+
+def test_an_update_that_began_this_moment_is_waited_for(do: Task, script: Script) -> None:
+    """Between the look and the call somebody else was quicker."""
+    script.endpoint(ours("harbour-1", 10))
+    script.refuses(
+        "sagemaker",
+        "update_endpoint_weights_and_capacities",
+        "ValidationException",
+        'Cannot update in-progress endpoint "arn:aws:sagemaker:x".',
+    )
+
+    with pytest.raises(EndpointBusy):
+        do("MakeRoom", script.clients, room=ROOM, service=SERVICE)
+
+
+# ----------------------------------------------------------------------- StepDown
+
+
+def config(script: Script, made_by: str) -> Script:
+    """Let the abandoned configuration be there."""
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:endpoint-config/harbour-2"
+    answer = {
+        "EndpointConfigName": "harbour-2",
+        "EndpointConfigArn": arn,
+        "ProductionVariants": [{"VariantName": "AllTraffic"}],
+        "CreationTime": ours("x", 1)["CreationTime"],
+    }
+    script.answers("sagemaker", "describe_endpoint_config", answer)
+    return script.tags(made_by)
+
+
+def test_room_comes_before_less(do: Task, script: Script) -> None:
+    """The plan has another configuration, and says who is lowered; the first configuration is deleted."""
+    script.account(ours("harbour-1", 10))
+    config(script, EXECUTION).answers("sagemaker", "delete_endpoint_config", {})
+
+    made = do("StepDown", script.clients, plan=PLAN, refusal=refused("ResourceLimitExceeded", 10, 10))["plan"]
+
+    assert made["room"] == ROOM
+    assert made["names"] == {**PLAN["names"], "endpoint_config": "harbour-2-1024-5"}
+    request = made["requests"]["create_endpoint_config"]
+    assert request["EndpointConfigName"] == "harbour-2-1024-5"
+    assert request["ProductionVariants"][0]["ServerlessConfig"]["MaxConcurrency"] == 5
+    assert made["requests"]["create_endpoint"]["EndpointName"] == "harbour-2"
+    assert made["rungs"] == ["room"]
+    assert made["asked"] == PLAN["asked"]
+
+
+def test_a_configuration_that_is_gone_or_anothers_does_not_matter(do: Task, script: Script) -> None:
+    """A second run finds its own work done; another execution's configuration stays."""
+    script.account(serverless("x", 7))
+    script.missing("describe_endpoint_config", "endpoint configuration")
+    event = {"plan": PLAN, "refusal": refused("ResourceLimitExceeded", 7, 10)}
+    first = do("StepDown", script.clients, **event)
+    script.account(serverless("x", 7))
+    config(script, "somebody")
+
+    assert do("StepDown", script.clients, **event) == first
+    assert first["plan"]["max_concurrency"] == 3
+
+
+def test_the_end_of_the_ladder_has_the_name_of_its_kind(do: Task, script: Script) -> None:
+    """In use: ResourceLimitExceeded; too small: QuotaTooSmall. Both say who holds what."""
+    script.account(serverless("x", 10))
+    with pytest.raises(ResourceLimitExceeded, match=r"x 10.*L-96300102"):
+        do("StepDown", script.clients, plan=PLAN, refusal=refused("ResourceLimitExceeded", 10, 10))
+
+    script.account(serverless("x", 10))
+    spent = {**PLAN, "rungs": ["limit"]}
+    with pytest.raises(QuotaTooSmall, match="L-96300102"):
+        do("StepDown", script.clients, plan=spent, refusal=refused("QuotaTooSmall", 10, 11))
+
+
+# ----------------------------------------------------------------- UpdateEndpoint
+
+
+REQUEST = {"EndpointName": "harbour", "EndpointConfigName": "harbour-2"}
+
+
+def update(do: Task, script: Script) -> dict[str, Any]:
+    """Run the task."""
+    return do("UpdateEndpoint", script.clients, request=REQUEST, service=SERVICE, deadline_s=90)
+
+
+def test_an_endpoint_is_updated_with_a_deadline(do: Task, script: Script) -> None:
+    """Counted from the update, not from the endpoint's creation long ago."""
+    script.endpoint(ours("harbour", 10, config="harbour-1"))
+    script.answers("sagemaker", "update_endpoint", {"EndpointArn": "a" * 20}, REQUEST)
+    after = {**ours("harbour", 10, "Updating", config="harbour-1", created=30), "service": None}
+    script.endpoint(after)
+
+    result = update(do, script)
+
+    assert result == {
+        "name": "harbour",
+        "arn": after["EndpointArn"],
+        "created": False,
+        "deadline_at": "2026-01-02T03:06:00.000Z",
+    }
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(ours("harbour", 10, config="harbour-2"), id="done"),
+        pytest.param(
+            {
+                **ours("harbour", 10, "Updating", config="harbour-1"),
+                "PendingDeploymentSummary": {"EndpointConfigName": "harbour-2"},
+            },
+            id="in progress",
+        ),
+    ],
+)
+def test_a_repetition_finds_its_own_update(do: Task, script: Script, found: dict[str, Any]) -> None:
+    """The first answer was lost; nothing is asked for twice."""
+    script.endpoint(found)
+
+    assert update(do, script)["name"] == "harbour"
+
+
+def test_an_update_of_somebody_else_is_waited_for(do: Task, script: Script) -> None:
+    """AWS refuses a second one."""
+    script.endpoint(ours("harbour", 10, "Updating", config="harbour-1"))
+
+    with pytest.raises(EndpointBusy, match="'harbour' is Updating"):
+        update(do, script)
+
+
+def test_an_endpoint_of_somebody_else_is_never_updated(do: Task, script: Script) -> None:
+    """Whatever its name."""
+    script.endpoint(serverless("harbour", 10, service="other"))
+
+    with pytest.raises(NameConflict, match="does not bear Sealift's tags"):
+        update(do, script)
+
+
+# ---------------------------------------------------------------- RestoreCapacity
+
+
+def test_the_new_endpoint_gets_what_the_old_one_needs_no_more(do: Task, script: Script) -> None:
+    """Lowered, in progress, raised, in progress, done: five runs of one task."""
+    plan = {**PLAN, "max_concurrency": 5}
+    scaled(
+        script.account(ours("harbour-1", 5), ours("harbour-2", 5)).endpoint(ours("harbour-1", 5)),
+        "harbour-1",
+        1,
+    )
+    script.account(ours("harbour-1", 5, "Updating"), ours("harbour-2", 5))
+    scaled(
+        script.account(ours("harbour-1", 1), ours("harbour-2", 5)).endpoint(ours("harbour-2", 5)),
+        "harbour-2",
+        9,
+    )
+    script.account(ours("harbour-1", 1), ours("harbour-2", 9, "Updating"))
+    script.account(ours("harbour-1", 1), ours("harbour-2", 9))
+
+    for _ in range(4):
+        with pytest.raises(EndpointBusy):
+            do("RestoreCapacity", script.clients, plan=plan)
+    result = do("RestoreCapacity", script.clients, plan=plan)
+
+    said = "began with 5 and has 9 of the 10 concurrent invocations asked for; others: harbour-1 1"
+    assert result == {"max_concurrency": 9, "steps": [said]}
+
+
+def test_nothing_is_done_where_nothing_was_lowered(do: Task, script: Script) -> None:
+    """The ordinary case: one look at the endpoint itself."""
+    script.endpoint(ours("harbour-2", 10))
+
+    result = do("RestoreCapacity", script.clients, plan=PLAN)
+
+    assert result == {"max_concurrency": 10, "steps": []}
+
+
+def test_an_endpoint_that_was_taken_over_with_less_gets_more(do: Task, script: Script) -> None:
+    """An earlier run of the same deployment came to nine; one is free now."""
+    script.endpoint(ours("harbour-2", 9))
+    scaled(script.account(ours("harbour-2", 9)).endpoint(ours("harbour-2", 9)), "harbour-2", 10)
+
+    with pytest.raises(EndpointBusy, match="from a concurrency of 9 to 10"):
+        do("RestoreCapacity", script.clients, plan=PLAN)
+
+
+def test_an_unread_quota_is_told_by_the_refusal(do: Task, script: Script) -> None:
+    """AWS's figure is the truth: here it leaves four."""
+    plan = {**PLAN, "max_concurrency": 5}
+    script.account(ours("harbour-1", 1), ours("harbour-2", 5), quota=None).endpoint(ours("harbour-2", 5))
+    script.refuses(
+        "sagemaker",
+        "update_endpoint_weights_and_capacities",
+        "ResourceLimitExceeded",
+        BUSY.format(used=6, delta=5),
+    )
+    scaled(script.endpoint(ours("harbour-2", 5)), "harbour-2", 9)
+
+    with pytest.raises(EndpointBusy, match="goes from a concurrency of 5 to 9"):
+        do("RestoreCapacity", script.clients, plan=plan)
+
+
+def test_any_other_refusal_is_told(do: Task, script: Script) -> None:
+    """The state machine says so, and does not undo the deployment."""
+    plan = {**PLAN, "max_concurrency": 5}
+    script.account(ours("harbour-2", 5)).endpoint(ours("harbour-2", 5))
+    script.refuses("sagemaker", "update_endpoint_weights_and_capacities", "ValidationException", "no")
+
+    with pytest.raises(RequestRejected):
+        do("RestoreCapacity", script.clients, plan=plan)
+
+
+# ----------------------------------------------------------------------- RollBack
+
+
+def undo(do: Task, script: Script, **plan: Any) -> dict[str, Any]:
+    """Run the task."""
+    diagnosed = {"error": "SmokeTestFailed", "cause": "because"}
+    return do(
+        "RollBack", script.clients, results={"plan_deployment": {**PLAN, **plan}, "diagnose": diagnosed}
+    )
+
+
+def gone(script: Script, *, endpoint: bool = True) -> Script:
+    """Let nothing of this execution be there any more."""
+    if endpoint:
+        script.missing("describe_endpoint")
+    script.missing("describe_endpoint_config", "endpoint configuration")
+    return script.missing("describe_model", "model")
+
+
+def test_what_was_lowered_gets_back_what_it_had(do: Task, script: Script) -> None:
+    """Once the new endpoint is gone: raised, in progress, done."""
+    scaled(gone(script).endpoint(ours("harbour-1", 5)), "harbour-1", 10)
+    gone(script).endpoint(ours("harbour-1", 10, "Updating"))
+    gone(script).endpoint(ours("harbour-1", 10))
+
+    for _ in range(2):
+        with pytest.raises(EndpointBusy, match="'harbour-1'"):
+            undo(do, script, room=ROOM)
+    result = undo(do, script, room=ROOM)
+
+    assert result["restored"] == ["concurrency of harbour-1: 10 as before"]
+
+
+@pytest.mark.parametrize(
+    ("there", "kept"),
+    [
+        pytest.param(ours("harbour-1", 7), "7, changed by somebody else meanwhile", id="changed"),
+        pytest.param(None, "gone, changed by somebody else meanwhile", id="deleted"),
+    ],
+)
+def test_what_somebody_else_changed_stays(
+    do: Task, script: Script, there: dict[str, Any] | None, kept: str
+) -> None:
+    """And nothing is claimed of it."""
+    gone(script)
+    if there is None:
+        script.missing("describe_endpoint")
+    else:
+        script.endpoint(there)
+
+    result = undo(do, script, room=ROOM)
+
+    assert (result["restored"], result["kept"]) == ([], [f"concurrency of harbour-1: {kept}"])
+
+
+def test_what_stays_lowered_is_named(do: Task, script: Script) -> None:
+    """The new endpoint could not be deleted, so its room cannot be given back."""
+    script.refuses("sagemaker", "describe_endpoint", "AccessDeniedException", status=403)
+
+    result = undo(do, script, room=ROOM)
+
+    assert "concurrency of harbour-1: 5, lowered from 10" in result["kept"]
+    assert result["not_undone"] == ["endpoint harbour-2: because"]
+
+
+def test_the_room_may_be_taken_meanwhile(do: Task, script: Script) -> None:
+    """Somebody else's deployment was quicker: it is tried again, and not forgotten."""
+    gone(script).endpoint(ours("harbour-1", 5))
+    script.refuses(
+        "sagemaker",
+        "update_endpoint_weights_and_capacities",
+        "ResourceLimitExceeded",
+        BUSY.format(used=10, delta=5),
+    )
+
+    with pytest.raises(ResourceLimitExceeded):
+        undo(do, script, room=ROOM)
+
+
+def test_a_denied_restoration_is_named(do: Task, script: Script) -> None:
+    """With what it had and what it has."""
+    gone(script).endpoint(ours("harbour-1", 5))
+    script.refuses("sagemaker", "update_endpoint_weights_and_capacities", "AccessDeniedException", status=403)
+
+    result = undo(do, script, room=ROOM)
+
+    assert result["not_undone"] == ["concurrency of harbour-1, lowered from 10 to 5: because"]
+
+
+UPDATES = {"endpoint_config": "harbour-1", "max_concurrency": 9}
+IN_PLACE = {
+    "names": {"model": "harbour-2", "endpoint_config": "harbour-2", "endpoint": "harbour"},
+    "updates": UPDATES,
+}
+
+
+def at(script: Script, config_name: str, status: str = "InService", concurrency: int = 9) -> Script:
+    """Let the endpoint be on a configuration."""
+    return script.endpoint({**ours("harbour", concurrency, status, config=config_name), "service": None})
+
+
+def test_an_update_in_place_is_taken_back(do: Task, script: Script) -> None:
+    """The old configuration, then what the endpoint had of concurrency, then the new configuration and model go."""
+    at(script, "harbour-2").answers(
+        "sagemaker",
+        "update_endpoint",
+        {"EndpointArn": "a" * 20},
+        {"EndpointName": "harbour", "EndpointConfigName": "harbour-1"},
+    )
+    at(script, "harbour-2", "Updating")
+    scaled(at(script, "harbour-1", concurrency=5).endpoint(ours("harbour", 5)), "harbour", 9)
+    at(script, "harbour-1").endpoint(ours("harbour", 9))
+    gone(script, endpoint=False)
+
+    for _ in range(3):
+        with pytest.raises(EndpointBusy, match="'harbour'"):
+            undo(do, script, **IN_PLACE)
+    result = undo(do, script, **IN_PLACE)
+
+    assert result["restored"] == [
+        "endpoint harbour: configuration harbour-1 and a concurrency of 9 as before"
+    ]
+    assert result["gone"] == ["endpoint configuration harbour-2", "model harbour-2"]
+
+
+def test_an_update_that_broke_the_endpoint_is_named(do: Task, script: Script) -> None:
+    """AWS can only delete it then; its configuration and its model stay."""
+    at(script, "harbour-2", "Failed")
+
+    result = undo(do, script, **IN_PLACE)
+
+    assert result["not_undone"] == [
+        "endpoint harbour: Failed, and AWS can then only delete it; its configuration was harbour-1"
+    ]
+    assert result["gone"] == []
+
+
+def test_an_endpoint_that_somebody_else_updated_is_left(do: Task, script: Script) -> None:
+    """A newer deployment's configuration is not overwritten; ours goes."""
+    at(script, "harbour-3")
+    gone(script, endpoint=False)
+
+    result = undo(do, script, **IN_PLACE)
+
+    assert result["kept"] == ["endpoint harbour: updated to 'harbour-3' by somebody else meanwhile"]
+
+
+def test_an_endpoint_that_is_gone_needs_nothing(do: Task, script: Script) -> None:
+    """Somebody deleted it."""
+    gone(script)
+
+    assert undo(do, script, **IN_PLACE)["gone"][0] == "endpoint harbour: configuration harbour-1"
