@@ -54,8 +54,8 @@ $(VENV)/.packages: requirements/dev.lock $(VENV)/.tools
 	@touch $@
 
 $(VENV)/.ready: pyproject.toml $(RUNTIME).json $(VENV)/.packages
-	@$(call shown,$(BIN)/python -m pip install --no-deps --no-index --force-reinstall .build/wheels/*.whl \
-	  && $(BIN)/python -m pip install --no-deps --no-build-isolation --editable .,sealift,[4/4] sealift)
+	@$(call shown,{ $(BIN)/python -m pip install --no-deps --no-index --force-reinstall .build/wheels/*.whl \
+	  && $(BIN)/python -m pip install --no-deps --no-build-isolation --editable .; },sealift,[4/4] sealift)
 	@touch $@
 
 # ------------------------------------------------------------------------------ use

@@ -247,6 +247,16 @@ def test_nothing_that_pip_would_install_travels(archive: Path, tmp_path: Path) -
     assert not list((base / "model").rglob("requirements*"))
 
 
+def test_the_runtime_is_the_one_that_the_archive_brought(served: Container, stack: Stack) -> None:
+    """The image has no llama.cpp; neither has the environment that plays it."""
+    assert answer(served.invoke(**CHAT)) == ANSWER
+
+    assert not list((stack.python.parent.parent / "lib").rglob("llama_cpp"))
+    loaded = {m.path for process in served.processes() for m in process.memory_maps() if "libllama" in m.path}
+    assert len(loaded) == 1
+    assert loaded.pop().startswith(str(served.base / "model" / "code"))
+
+
 def test_sigterm_ends_every_process(archive: Path, start: Start, tmp_path: Path) -> None:
     """SageMaker sends it to the entry point alone, and kills what is left 30 s later."""
     container = start(extracted(archive, tmp_path / "ml"))

@@ -84,7 +84,7 @@ def test_letters_beyond_ascii_arrive_whole(served: Container) -> None:
         "POST", "/invocations", body, {"Content-Type": "application/json; charset=utf-8"}
     )
 
-    assert plain.json()["usage"] == with_charset.json()["usage"]
+    assert plain.json()["usage"]["prompt_tokens"] == with_charset.json()["usage"]["prompt_tokens"]
 
 
 def test_two_requests_at_the_same_time_are_both_answered(served: Container) -> None:
