@@ -48,11 +48,12 @@ PATIENCE_S: Final = 120.0
 CALLS: Final = """
 import sys, time
 import inference
+times, sys.stdout = sys.stdout, sys.stderr  # the functions log on stdout
 model, kind = inference.model_fn(sys.argv[1]), "application/json"
 for _ in sys.stdin:
     begun = time.perf_counter()
     inference.output_fn(inference.predict_fn(inference.input_fn(sys.argv[2], kind), model), kind)
-    print(time.perf_counter() - begun, flush=True)
+    print(time.perf_counter() - begun, file=times, flush=True)
 """
 """What the process that calls the functions directly runs: the stack's Python has none of our packages."""
 STACK, OWN, DIRECT = "TorchServe", "server.py", "functions called directly"
@@ -97,6 +98,7 @@ def own_server(stack: Stack, base: Path) -> Iterator[tuple[subprocess.Popen[byte
         [stack.python, resources.inference() / "server.py"],
         env=environment,
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
@@ -151,6 +153,7 @@ def direct(stack: Stack, base: Path) -> Iterator[Any]:
         env={"PATH": os.environ["PATH"], **ENVIRONMENT},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
     )
     if process.stdin is None or process.stdout is None:
@@ -160,7 +163,9 @@ def direct(stack: Stack, base: Path) -> Iterator[Any]:
     def call() -> float:
         asks.write("\n")
         asks.flush()
-        return float(answers.readline())
+        if not (said := answers.readline()):
+            raise RuntimeError(f"the process that calls the functions ended with {process.wait(PATIENCE_S)}")
+        return float(said)
 
     try:
         yield call
