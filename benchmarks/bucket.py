@@ -24,6 +24,7 @@ from moto.s3.models import FakeKey, S3Backend, s3_backends
 from pipeline.local.configurations import Configurations
 from pipeline.local.faults import Faults
 from pipeline.local.gateway import Backends, Gateway
+from pipeline.local.hosting import Quotas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,6 +121,7 @@ def main() -> None:
             hosting=lambda _environ, _start: [],
             invoke=lambda _name, _qualifier, _body: None,
             configurations=Configurations(update_s=0),
+            quotas=Quotas,
             object_created=lambda _operation, _bucket, _key: None,
         )
     )
