@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from pipeline.execution import Execution
 from pipeline.local.cloud import CONSUMER
 from tests.system.conftest import WAIT_S, Deployments
 from tests.system.test_capacity import concurrency, endpoint_of, ten
-from tests.system.test_deployment import EXPECT, PROMPT, settings
+from tests.system.test_command_line import sealift
+from tests.system.test_deployment import PROMPT, settings
 
 
 def where(ended: Execution) -> dict[str, Any]:
@@ -69,9 +71,8 @@ def test_what_is_retired_frees_its_concurrency(deployments: Deployments, archive
     third = deployments.upload(archive, "frugal", ten(keep_previous=0))
 
     assert third.status == "SUCCEEDED", third.cause
-    assert sorted(third.results["retire_previous"]["retired"]) == sorted(
-        [endpoint_of(first), endpoint_of(second)]
-    )
+    former = [one.results["plan_deployment"]["names"]["endpoint_config"] for one in (first, second)]
+    assert sorted(third.results["retire_previous"]["retired"]) == sorted(former)
     assert deployments.resources()["endpoints"] == [endpoint_of(third)]
     assert concurrency(deployments, endpoint_of(third)) == 10
 
@@ -134,3 +135,166 @@ def test_in_place_keeps_the_last_configuration_and_retires_older_ones(
     assert deployments.resources()["endpoints"] == ["single"]
     assert sorted(deployments.resources()["configs"]) == sorted(configs[1:])
     assert sorted(deployments.resources()["models"]) == sorted(configs[1:])
+
+
+# ----------------------------------------------------------------- the order of uploads
+
+
+def put(deployments: Deployments, archive: Path, service: str) -> dict[str, Any]:
+    """Upload an archive where no event starts anything; return the input of its deployment, in a later second."""
+    key = f"by-hand/{service}/model.tar.gz"
+    s3 = deployments.cloud.clients.s3
+    made = s3.put_object(Bucket=deployments.bucket, Key=key, Body=archive.read_bytes())
+    time.sleep(1.1)  # S3 tells when an object was uploaded in whole seconds
+    where = {"bucket": deployments.bucket, "key": key, "version_id": made["VersionId"]}
+    return {**settings(), "archive": where, "service": service}
+
+
+def begin(deployments: Deployments, document: dict[str, Any]) -> str:
+    """Start an execution by hand."""
+    machine = deployments.cloud.outputs["StateMachineArn"]
+    started = deployments.cloud.clients.stepfunctions.start_execution(
+        stateMachineArn=machine, input=json.dumps(document)
+    )
+    return str(started["executionArn"])
+
+
+def test_an_older_upload_that_comes_later_stands_down(deployments: Deployments, archive: Path) -> None:
+    """Its endpoint is removed, the newer one serves on, and the execution ends as what it is."""
+    older = put(deployments, archive, "late")
+    newer = deployments.upload(archive, "late", settings())
+
+    ended = deployments.start(older)
+
+    assert newer.status == "SUCCEEDED", newer.cause
+    assert (ended.status, ended.error) == ("FAILED", "Superseded")
+    assert ended.state("UpdateConsumer") is None
+    assert "nothing need be done" in str(ended.cause)
+    mine = endpoint_of(newer)
+    assert deployments.resources() == {"endpoints": [mine], "configs": [mine], "models": [mine]}
+    assert asked(deployments)["endpoint_name"] == mine
+
+
+def test_of_two_at_once_the_newer_serves(deployments: Deployments, archive: Path) -> None:
+    """Whichever comes to the switch first; the other one is either the way back, or gone."""
+    older = begin(deployments, put(deployments, archive, "race"))
+    deadline = time.monotonic() + WAIT_S
+    while "CreateModel" not in deployments.calls("sagemaker"):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    newer = deployments.upload(archive, "race", settings())
+    ended = deployments.ended(older)
+
+    assert newer.status == "SUCCEEDED", newer.cause
+    assert ended.error in {None, "Superseded"}
+    left = {endpoint_of(newer)} | ({endpoint_of(ended)} if ended.error is None else set())
+    assert set(deployments.resources()["endpoints"]) == left
+    assert asked(deployments)["endpoint_name"] == endpoint_of(newer)
+
+
+def test_the_same_input_again_makes_nothing_and_ends_well(deployments: Deployments, archive: Path) -> None:
+    """A finished execution, repeated: it finds its own endpoint in service and the consumer switched."""
+    first = deployments.upload(archive, "again", settings())
+    there = deployments.resources()
+    deployments.cloud.recorded.clear()
+
+    again = deployments.start({**settings(), "archive": where(first)})
+
+    assert again.status == "SUCCEEDED", again.cause
+    assert endpoint_of(again) == endpoint_of(first)
+    assert deployments.resources() == there
+    assert "UpdateFunctionConfiguration" not in deployments.calls("lambda")
+
+
+@pytest.mark.parametrize("name", ["ReadConsumer", "UpdateConsumer", "RetirePrevious", "RestoreCapacity"])
+def test_a_state_that_is_entered_again_with_the_same_data_comes_to_the_same(
+    deployments: Deployments, archive: Path, name: str
+) -> None:
+    """As when an execution is redriven: the result of the task is as it was, and nothing is made or deleted."""
+    ended = deployments.upload(archive, "redriven", settings())
+    there = deployments.resources()
+    results, plan = ended.results, ended.results["plan_deployment"]
+    before = {key: value for key, value in results.items() if key != "read_consumer"}
+    events: dict[str, dict[str, Any]] = {
+        "ReadConsumer": {"consumer": plan["consumer"], "results": before},
+        "UpdateConsumer": {
+            "consumer": plan["consumer"],
+            "before": results["read_consumer"],
+            "endpoint_name": plan["names"]["endpoint"],
+            "prompt": PROMPT,
+        },
+        "RetirePrevious": {"plan": plan, "now": "2026-01-02T03:04:05.000Z"},
+        "RestoreCapacity": {"plan": plan},
+    }
+
+    answer = deployments.cloud.clients.lambda_.invoke(
+        FunctionName=deployments.cloud.physical_id(name), Payload=json.dumps(events[name]).encode()
+    )
+
+    assert "FunctionError" not in answer, answer["Payload"].read()
+    result = json.load(answer["Payload"])
+    if name == "ReadConsumer":
+        assert result["value"] == endpoint_of(ended)
+    else:
+        path = {"UpdateConsumer": "update_consumer", "RetirePrevious": "retire_previous"}
+        assert result == results[path.get(name, "restore_capacity")]
+    assert deployments.resources() == there
+
+
+# ------------------------------------------------------------------------- going back
+
+
+def test_rollback_goes_back_and_the_consumer_answers(
+    deployments: Deployments, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked first, switched in one call; the next deployment keeps what served, and not what was gone back from."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", deployments.cloud.url)
+    first, second = (deployments.upload(archive, "return", settings()) for _ in range(2))
+
+    done = sealift("rollback", "return", "--json")
+
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["from"], document["to"]) == (endpoint_of(second), endpoint_of(first))
+    assert "cargo" in document["smoke_test"]["transcript"][0]["answer"].lower()
+    assert document["switch_seconds"] >= 0
+    assert asked(deployments)["endpoint_name"] == endpoint_of(first)
+
+    again = sealift("rollback", "return")
+
+    assert again.returncode == 1
+    assert "no good deployment before" in again.stderr
+    assert asked(deployments)["endpoint_name"] == endpoint_of(first)
+
+    third = deployments.upload(archive, "return", settings())
+
+    assert third.results["retire_previous"]["kept"] == [endpoint_of(first)]
+    assert third.results["retire_previous"]["retired"] == [endpoint_of(second)]
+
+
+def test_rollback_does_not_go_back_to_what_does_not_answer(
+    deployments: Deployments, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The consumer stays where it is."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", deployments.cloud.url)
+    _, second = (deployments.upload(archive, "mute", settings()) for _ in range(2))
+    deployments.fail("sagemaker-runtime.InvokeEndpoint=ModelError")
+
+    done = sealift("rollback", "mute")
+
+    assert done.returncode == 1
+    assert "made to fail" in done.stderr
+    assert deployments.consumer_variables()["ENDPOINT_NAME"] == endpoint_of(second)
+
+
+def test_rollback_of_a_service_that_is_not_there_says_so(
+    deployments: Deployments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line of what was seen, one of what to do."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", deployments.cloud.url)
+
+    done = sealift("rollback", "nowhere", "--stack", "sealift")
+
+    assert done.returncode == 1
+    assert "no deployment of 'nowhere' of the stack 'sealift'" in done.stderr
+    assert "TIP" in done.stderr

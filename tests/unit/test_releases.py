@@ -166,8 +166,8 @@ RELEASES = st.lists(
 def test_what_is_referred_to_never_goes(data: st.DataObject, found: list[Release], keep: int) -> None:
     """Nor the deployment itself, nor a way back; and everybody is accounted for once."""
     own = data.draw(st.sampled_from(found)).config
-    referred = {name: "somebody" for name in data.draw(st.sets(st.sampled_from(names(found))))}
-    needed = {name: "somebody" for name in data.draw(st.sets(st.sampled_from(names(found))))}
+    referred = dict.fromkeys(data.draw(st.sets(st.sampled_from(names(found)))), "somebody")
+    needed = dict.fromkeys(data.draw(st.sets(st.sampled_from(names(found)))), "somebody")
     retirement = releases.retire(found, own=own, keep=keep, referred=referred, needed=needed)
     going = set(names(retirement.going))
 
