@@ -125,6 +125,10 @@ def _restored(results: Mapping[str, Any]) -> str:
     )
 
 
+def _retired(results: Mapping[str, Any]) -> str:
+    return str(results["retire_previous"]["told"])
+
+
 def _tested(results: Mapping[str, Any]) -> str:
     first = results["smoke_test"]["transcript"][0]
     return f"{first['prompt']!r} -> {_short(first['answer'])!r} in {first['seconds']:.2f} s"
@@ -186,6 +190,7 @@ ITEMS: tuple[Item, ...] = (
     Item(
         "after", "end-to-end functionality tested", ("UpdateConsumer",), _end_to_end, "no consumer was named"
     ),
+    Item("after", "earlier deployments retired", ("RetirePrevious",), _retired),
     Item("after", "concurrency given to the endpoint", ("RestoreCapacity",), _restored),
 )
 """The deployment checklist; the lines on the GGUF's place, on the fit and on the quotas are Sealift's own."""

@@ -22,6 +22,8 @@ class Before(TypedDict):
     alias: str | None
     alias_version: str | None
     alias_routing: dict[str, float] | None
+    reads: int
+    """How often it was read: again each time that another deployment came first."""
 
 
 class Step(StrEnum):

@@ -191,6 +191,14 @@ FALLBACK: dict[str, tuple[str, str]] = {
         "the name is taken by something else",
         "delete what has the name, or change the service's name",
     ),
+    "Superseded": (
+        "a newer upload of the service serves already, and the newest wins",
+        "nothing need be done; to deploy the older archive all the same, upload it again",
+    ),
+    "ConsumerMoved": (
+        "another deployment of the service switched the consumer meanwhile",
+        "start the execution again",
+    ),
     "ConsumerNotFound": ("there is no such consumer", "check consumer.function_name and consumer.alias"),
     "RequestRejected": (
         "AWS does not take the request",

@@ -168,6 +168,9 @@ _TUNABLE: dict[str, Field] = {
     "inference": Field(INFERENCE, "settings of the model server", default={}),
     "smoke_test": Field(SMOKE_TEST, "how the new endpoint is tried", default={}),
     "consumer": Field(CONSUMER, "the Lambda to switch over; none when absent"),
+    "keep_previous": Field(
+        Integer(0, 50), "earlier good deployments that stay, as an instant way back", default=1
+    ),
     "deadline_s": Field(
         Integer(1, 7200), "seconds until an endpoint that is still Creating is given up", default=1800
     ),
@@ -253,6 +256,19 @@ class SteppedDown(TypedDict):
 
     plan: dict[str, Any]
     """The plan with other sizes (`pipeline.plan.Plan`)."""
+
+
+class Retired(TypedDict):
+    """The result of RetirePrevious."""
+
+    retired: list[str]
+    """Endpoint configurations that are gone, with their models and, where they had one, their endpoints."""
+    kept: list[str]
+    """The ways back, newest first."""
+    not_retired: list[str]
+    """What would have gone, with the reason why it did not."""
+    told: str
+    """All of it in one sentence, for the notification."""
 
 
 class Restored(TypedDict):

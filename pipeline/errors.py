@@ -14,12 +14,14 @@ and a test fails when a class has no place there.
     │   ├── QuotaTooSmall             what was asked for alone exceeds an account quota
     │   ├── NameConflict              the name is taken by something that was not asked for
     │   ├── ConsumerNotFound          there is no such function, alias or variable to switch
+    │   ├── Superseded                a newer upload of the service serves already; this one stood down
     │   └── RequestRejected           AWS called the request itself wrong
     ├── Failed                      it was tried, and the answer was no
     │   ├── EndpointFailed            SageMaker gave up on the endpoint
     │   ├── EndpointTimedOut          neither InService nor Failed before the deadline
     │   ├── SmokeTestFailed           the endpoint is up and does not answer as expected
     │   ├── ConsumerFailed            the consumer does not work with the new endpoint
+    │   ├── ConsumerMoved             the consumer calls another endpoint than was read; it is read again
     │   └── Undiagnosed               the failure could not even be looked into; the cause has its own words
     └── NotNow                      may pass later; the state machine retries by class
         ├── ResourceLimitExceeded     an account quota that is used up
@@ -106,6 +108,10 @@ class ConsumerNotFound(Refused):
     """There is no such consumer function or alias."""
 
 
+class Superseded(Refused):
+    """A newer upload of the service serves already; this deployment stood down and removed what it had made."""
+
+
 class RequestRejected(Refused):
     """AWS called the request itself wrong (a ValidationException with no name of its own here)."""
 
@@ -128,6 +134,10 @@ class SmokeTestFailed(Failed):
 
 class ConsumerFailed(Failed):
     """The consumer does not work with the new endpoint."""
+
+
+class ConsumerMoved(Failed):
+    """The consumer was switched by somebody else since it was read; the workflow reads it again."""
 
 
 class Undiagnosed(Failed):

@@ -180,6 +180,7 @@ def summary(execution: Execution) -> dict[str, Any]:
         "steps": [*plan.get("steps", ())],
         "smoke_test": results.get("smoke_test"),
         "consumer": results.get("update_consumer"),
+        "retired": results.get("retire_previous"),
         "error": execution.error,
         "cause": execution.cause,
         "seconds": execution.seconds,

@@ -41,6 +41,11 @@ def resource_name(service: str, identity: str) -> str:
     return name
 
 
+def is_named_after(name: str, service: str) -> bool:
+    """Return whether an endpoint's name is one that Sealift gives to this service's; its tags must say so too."""
+    return name == service or name.startswith(f"{service}-")
+
+
 def execution_name(bucket: str, key: str, version_id: str, sequencer: str) -> str:
     """Return the execution's name for one upload; the same event gives the same name.
 

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from pipeline import aws, creation, limits
 from pipeline.capacity import Holder, Situation
 from pipeline.errors import SealiftError
+from pipeline.naming import is_named_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,11 +61,6 @@ def holder(client: SageMakerClient, name: str, service: str) -> Holder | None:
         provisioned=any(config.get("ProvisionedConcurrency") for config in configs),
         created=described["CreationTime"].isoformat(),
     )
-
-
-def is_named_after(name: str, service: str) -> bool:
-    """Return whether an endpoint's name is one that Sealift gives to this service's; its tags must say so too."""
-    return name == service or name.startswith(f"{service}-")
 
 
 def _serverless_configs(described: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -84,6 +84,8 @@ class Plan(TypedDict):
     poll: dict[str, int]
     smoke_test: dict[str, Any]
     consumer: dict[str, Any] | None
+    keep_previous: int
+    """Earlier good deployments of the service that are not retired."""
     notes: list[str]
 
 
@@ -179,6 +181,7 @@ def plan(facts: Facts) -> Plan:
             "timeout_s": timeout_s,
         },
         consumer=request["consumer"],
+        keep_previous=request["keep_previous"],
         notes=[*notes(request, facts.model, facts.today), *needed.warnings],
     )
 

@@ -7,7 +7,7 @@ The order of the states, with the places of those that are still to come in pare
 
     CheckArchive, PlanDeployment, AssembleArchive, CreateModel, CreateEndpointConfig, MakeRoom, InPlace,
     CreateEndpoint or UpdateEndpoint, WaitForEndpoint, PollEndpoint, EndpointReady, SmokeTest, (MonitorEndpoint),
-    HasConsumer, ReadConsumer, UpdateConsumer, (RetirePrevious), RestoreCapacity, NotifySuccess, DeploymentSucceeded
+    HasConsumer, ReadConsumer, UpdateConsumer, RetirePrevious, RestoreCapacity, NotifySuccess, DeploymentSucceeded
 
 and from any failure: Diagnose, RollBack, NotifyFailure, DeploymentFailed. A quota that refuses a configuration or an
 endpoint leads to StepDown, PlanAgain and back to CreateEndpointConfig: the capacity ladder, which has an end.
@@ -137,6 +137,15 @@ BUSY_CONSUMER: Final = Retry(
 """Lambda applies an update in seconds; a changed configuration is read again and merged anew."""
 
 
+OTHERS_TURN: Final = Retry(
+    error_equals=_names(errors.ConsumerBusy),
+    interval_seconds=2,
+    max_attempts=84,
+    backoff_rate=1.5,
+    max_delay_seconds=15,
+)
+"""Another deployment has switched the consumer and is being tried; together about 20 minutes."""
+
 SNS_TROUBLE: Final = Retry(
     error_equals=["States.TaskFailed"], interval_seconds=2, max_attempts=3, backoff_rate=2.0
 )
@@ -233,6 +242,8 @@ def _forward() -> list[LambdaTask]:
             {
                 "request.$": "$.plan_deployment.requests.update_endpoint",
                 "service.$": "$.plan_deployment.service",
+                "execution.$": "$.plan_deployment.execution",
+                "uploaded_at.$": "$.check_archive.archive.last_modified",
                 "deadline_s.$": "$.plan_deployment.poll.deadline_s",
             },
             CAPACITY,
@@ -267,9 +278,9 @@ def _forward() -> list[LambdaTask]:
         ),
         _task(
             "ReadConsumer",
-            "Write down how the consumer is, so that the switch can be undone exactly.",
-            {"consumer.$": "$.plan_deployment.consumer"},
-            BUSY_CONSUMER,
+            "Whose turn it is, and how the consumer is, so that the switch can be undone exactly.",
+            {"consumer.$": "$.plan_deployment.consumer", "results.$": "$"},
+            OTHERS_TURN,
             result=consumer.Before,
         ),
         _task(
@@ -284,6 +295,13 @@ def _forward() -> list[LambdaTask]:
             BUSY_CONSUMER,
             result=documents.Switched,
             timeout=900,
+        ),
+        _task(
+            "RetirePrevious",
+            "Mark the deployment as good; keep the last good ones as ways back and delete older ones that nobody uses.",
+            {"plan.$": "$.plan_deployment", "now.$": "$$.State.EnteredTime"},
+            BUSY_ENDPOINT,
+            result=documents.Retired,
         ),
         _task(
             "RestoreCapacity",
@@ -340,6 +358,35 @@ def _wire_capacity(by_name: dict[str, LambdaTask], follow: Wait, done: SnsPublis
     not_restored.next(done)
 
 
+def _wire_retiring(by_name: dict[str, LambdaTask]) -> None:
+    """Wire what comes between the switch and the giving back: retiring frees quota, and is no reason to fail."""
+    not_retired = Pass(
+        "NotRetired",
+        comment="A good deployment is not undone because an older one could not be retired: say so instead.",
+        parameters={
+            "retired": [],
+            "kept": [],
+            "not_retired.$": "States.Array(States.Format('{}: {}', "
+            "$.retire_failure.Error, $.retire_failure.Cause))",
+            "told.$": "States.Format('earlier deployments were not retired, for {}: {}', "
+            "$.retire_failure.Error, $.retire_failure.Cause)",
+        },
+        result_path="$.retire_previous",
+    )
+    by_name["RetirePrevious"].add_catch(
+        Catch(error_equals=["States.ALL"], result_path="$.retire_failure", next_step=not_retired)
+    )
+    by_name["RetirePrevious"].next(by_name["RestoreCapacity"])
+    not_retired.next(by_name["RestoreCapacity"])
+    by_name["UpdateConsumer"].add_catch(
+        Catch(
+            error_equals=_names(errors.ConsumerMoved),
+            result_path="$.moved",
+            next_step=by_name["ReadConsumer"],
+        )
+    )
+
+
 def build() -> Graph:
     """Return the whole workflow."""
     forward = _forward()
@@ -356,7 +403,7 @@ def build() -> Graph:
         comment="Tell the topic; a notification that fails must not hide the failure itself.",
         parameters={
             "TopicArn": "${TopicArn}",
-            "Subject": "Sealift: deployment failed",
+            "Subject.$": "States.Format('Sealift: not deployed, {}', $.roll_back.error)",
             "Message.$": "States.Format('{} (execution {})', $.roll_back.cause, $$.Execution.Id)",
         },
         result_path="$.notify_failure",
@@ -435,8 +482,8 @@ def build() -> Graph:
         parameters={
             "TopicArn": "${TopicArn}",
             "Subject": "Sealift: deployment succeeded",
-            "Message.$": "States.Format('service {} is served by endpoint {} (execution {})', "
-            "$.plan_deployment.service, $.plan_deployment.names.endpoint, $$.Execution.Id)",
+            "Message.$": "States.Format('service {} is served by endpoint {} (execution {}); {}', "
+            "$.plan_deployment.service, $.plan_deployment.names.endpoint, $$.Execution.Id, $.retire_previous.told)",
         },
         result_path="$.notify_success",
         retry=[SNS_TROUBLE],
@@ -463,13 +510,14 @@ def build() -> Graph:
     ready.default_choice(timed_out)
 
     has_consumer = Choice("HasConsumer", comment="A deployment without a consumer has nothing to switch.")
-    has_consumer.add_choice(ChoiceRule.IsNull("$.plan_deployment.consumer", True), by_name["RestoreCapacity"])
+    has_consumer.add_choice(ChoiceRule.IsNull("$.plan_deployment.consumer", True), by_name["RetirePrevious"])
     has_consumer.default_choice(by_name["ReadConsumer"])
 
     # First, since of several Catches the first that matches wins.
     _wire_capacity(by_name, wait, notify_success)
+    _wire_retiring(by_name)
     for task in forward:
-        if task is not by_name["RestoreCapacity"]:
+        if task.state_id not in {"RetirePrevious", "RestoreCapacity"}:
             task.add_catch(Catch(error_equals=["States.ALL"], result_path="$.failure", next_step=diagnose))
 
     by_name["CheckArchive"].next(by_name["PlanDeployment"])
@@ -481,7 +529,7 @@ def build() -> Graph:
     by_name["PollEndpoint"].next(ready)
     by_name["SmokeTest"].next(has_consumer)
     by_name["ReadConsumer"].next(by_name["UpdateConsumer"])
-    by_name["UpdateConsumer"].next(by_name["RestoreCapacity"])
+    by_name["UpdateConsumer"].next(by_name["RetirePrevious"])
 
     return Graph(
         by_name["CheckArchive"],

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pipeline import answers, aws, consumer, switch
-from pipeline.errors import ConsumerChanged, ConsumerFailed
+from pipeline.errors import ConsumerFailed, ConsumerMoved
 
 if TYPE_CHECKING:
     from pipeline.aws import Clients
@@ -17,16 +17,16 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
 
     Raises:
         ConsumerBusy: while Lambda applies the update.
-        ConsumerChanged: when the variable was changed by somebody since ReadConsumer.
+        ConsumerMoved: when the variable was changed by somebody since ReadConsumer.
         ConsumerFailed: when the consumer does not work with the new endpoint.
     """
     asked, before, endpoint = event["consumer"], event["before"], event["endpoint_name"]
     name, variable, alias = asked["function_name"], asked["variable"], asked["alias"]
     step = switch.set_variable(clients.lambda_, name, variable, wanted=endpoint, expected=before["value"])
     if step is consumer.Step.FOREIGN:
-        raise ConsumerChanged(
+        raise ConsumerMoved(
             f"{variable} of {name} is neither {before['value']!r}, as it was read, nor {endpoint!r}; "
-            "wanted nobody else to change it during the switch; start the execution again"
+            "wanted nobody else to change it during the switch; it is read again"
         )
     version = switch.publish(clients.lambda_, name, alias) if alias else None
     test_event = asked["test_event"] or {"prompt": event["prompt"]}

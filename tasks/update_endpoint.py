@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, creation, moments
+from pipeline import aws, creation, moments, registry
 from pipeline.errors import EndpointBusy, NameConflict, Problem
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """Update the endpoint; return `name`, `arn`, `created` (False), and the poll's `deadline_at`.
 
     Raises:
-        EndpointBusy: while another update is in progress.
+        EndpointBusy: while another update is in progress, or another deployment is being tried.
+        Superseded: when it has a newer upload in service.
         NameConflict: when Sealift did not make the endpoint for this service.
     """
     request, service = event["request"], event["service"]
@@ -34,6 +35,11 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     if wanted not in _configs(found):
         if found["EndpointStatus"] != "InService":
             raise EndpointBusy(f"endpoint {name!r} is {found['EndpointStatus']}; wanted it InService")
+        wait = registry.turn(
+            clients, name, service=service, uploaded_at=event["uploaded_at"], execution=event["execution"]
+        )
+        if wait:
+            raise EndpointBusy(f"{wait}; wanted it to be settled")
         clients.sagemaker.update_endpoint(**request)
         found = clients.sagemaker.describe_endpoint(EndpointName=name)
     return {

@@ -41,6 +41,7 @@ class Arguments(argparse.Namespace):
     memory_mb: int | None
     mend: bool
     container: str
+    stack: str | None
 
 
 def _pack(arguments: Arguments) -> int:
@@ -59,6 +60,12 @@ def _plan(arguments: Arguments) -> int:
     from pipeline.cli import planning
 
     return planning.plan(arguments)
+
+
+def _rollback(arguments: Arguments) -> int:
+    from pipeline.cli import rollback
+
+    return rollback.rollback(arguments)
 
 
 def _local_run(arguments: Arguments) -> int:
@@ -128,6 +135,18 @@ def parser() -> argparse.ArgumentParser:
     )
     plan.add_argument("--json", action="store_true", help="print one JSON document")
     plan.set_defaults(command=_plan)
+
+    rollback = commands.add_parser(
+        "rollback", help="move a service's consumer back to the deployment before, which is asked first"
+    )
+    rollback.add_argument("service", metavar="SERVICE", help="the service's name")
+    rollback.add_argument(
+        "--stack",
+        metavar="NAME",
+        help="only deployments of this stack (default: of any stack of the account)",
+    )
+    rollback.add_argument("--json", action="store_true", help="print one JSON document")
+    rollback.set_defaults(command=_rollback)
 
     local = commands.add_parser(
         "local", help="the whole product on this machine, with moto in the place of AWS"

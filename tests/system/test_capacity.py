@@ -97,7 +97,7 @@ def test_two_deployments_in_a_row_share_an_ordinary_account(deployments: Deploym
 
 def test_a_third_deployment_works_too(deployments: Deployments, archive: Path) -> None:
     """The ones that nobody calls keep one each."""
-    made = [deployments.upload(archive, "triplet", ten()) for _ in range(3)]
+    made = [deployments.upload(archive, "triplet", ten(keep_previous=2)) for _ in range(3)]
 
     assert [one.status for one in made] == ["SUCCEEDED"] * 3, made[-1].cause
     assert [concurrency(deployments, endpoint_of(one)) for one in made] == [1, 1, 8]

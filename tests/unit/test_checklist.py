@@ -32,6 +32,7 @@ PATH = (
     "HasConsumer",
     "ReadConsumer",
     "UpdateConsumer",
+    "RetirePrevious",
     "RestoreCapacity",
     "NotifySuccess",
 )
@@ -78,6 +79,7 @@ RESULTS: dict[str, Any] = {
         "endpoint_name": "harbour-0",
         "answer": {"answer": "Cargo it is."},
     },
+    "retire_previous": {"told": "nothing to retire"},
     "restore_capacity": {"max_concurrency": 10, "steps": []},
 }
 
@@ -147,7 +149,7 @@ def test_half_way_some_is_done_one_runs_and_the_rest_is_pending() -> None:
     """Done lines have evidence and a time, the others have none."""
     found = stands(*PATH[: CREATED - 1], now="CreateEndpoint")
 
-    assert [line.mark for line in found] == [Mark.DONE] * 10 + [Mark.RUNNING] + [Mark.PENDING] * 6
+    assert [line.mark for line in found] == [Mark.DONE] * 10 + [Mark.RUNNING] + [Mark.PENDING] * 7
     assert all(line.evidence and line.seconds == 1.0 for line in found[:10])
     assert not any(line.evidence or line.seconds for line in found[10:])
 
@@ -173,7 +175,7 @@ def test_a_line_that_the_workflow_went_past_is_skipped_at_once() -> None:
     """Nobody waits for what has no part in this deployment."""
     found = stands(*PATH[:CHOSEN], now="UpdateConsumer")
 
-    assert [line.mark for line in found[-4:-1]] == [Mark.SKIPPED, Mark.RUNNING, Mark.RUNNING]
+    assert [line.mark for line in found[-5:-2]] == [Mark.SKIPPED, Mark.RUNNING, Mark.RUNNING]
 
 
 def test_the_endpoint_says_its_status_while_it_is_waited_for() -> None:
@@ -207,6 +209,7 @@ def test_a_success_is_done_line_by_line() -> None:
         "endpoint metrics monitored": "no alarms are made yet",
         "consumer Lambda updated": "ENDPOINT_NAME of assistant: not set -> harbour-0",
         "end-to-end functionality tested": "the consumer answered 'Cargo it is.'",
+        "earlier deployments retired": "nothing to retire",
         "concurrency given to the endpoint": "10 concurrent invocations, as asked for",
     }
 
@@ -214,11 +217,16 @@ def test_a_success_is_done_line_by_line() -> None:
 def test_without_a_consumer_its_lines_are_skipped() -> None:
     """A deployment without a consumer is complete, and does not claim what it did not do."""
     found = stands(
-        *PATH[:CHOSEN], "RestoreCapacity", "NotifySuccess", "DeploymentSucceeded", status="SUCCEEDED"
+        *PATH[:CHOSEN],
+        "RetirePrevious",
+        "RestoreCapacity",
+        "NotifySuccess",
+        "DeploymentSucceeded",
+        status="SUCCEEDED",
     )
 
-    assert [line.mark for line in found] == [Mark.DONE] * 13 + [Mark.SKIPPED] * 3 + [Mark.DONE]
-    assert [line.evidence for line in found[-3:-1]] == ["no consumer was named"] * 2
+    assert [line.mark for line in found] == [Mark.DONE] * 13 + [Mark.SKIPPED] * 3 + [Mark.DONE] * 2
+    assert [line.evidence for line in found[-4:-2]] == ["no consumer was named"] * 2
 
 
 FAILING = [
@@ -266,7 +274,7 @@ def test_while_it_is_undone_nothing_is_promised(rolling_back: str) -> None:
     done = (*PATH[:POLLED], "EndpointTimedOut", *(("Diagnose",) if rolling_back == "RollBack" else ()))
     found = stands(*done, now=rolling_back, results=waiting)
 
-    assert [line.mark for line in found] == [Mark.DONE] * 11 + [Mark.FAILED] + [Mark.SKIPPED] * 5
+    assert [line.mark for line in found] == [Mark.DONE] * 11 + [Mark.FAILED] + [Mark.SKIPPED] * 6
 
 
 STEPS = [

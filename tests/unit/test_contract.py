@@ -68,8 +68,9 @@ RETRIED = {
     "StepDown": set(),
     "PollEndpoint": {"NotYetVisible"},
     "SmokeTest": {"ModelNotReady", "NotYetVisible"},
-    "ReadConsumer": {"ConsumerBusy", "ConsumerChanged"},
+    "ReadConsumer": {"ConsumerBusy"},
     "UpdateConsumer": {"ConsumerBusy", "ConsumerChanged"},
+    "RetirePrevious": {"EndpointBusy"},
     "RestoreCapacity": {"EndpointBusy"},
     "Diagnose": set(),
     "RollBack": {
@@ -205,8 +206,9 @@ def test_a_state_retries_what_its_task_says_may_pass(name: str) -> None:
 @pytest.mark.parametrize("name", ids(name for name, state in STATES.items() if state["Type"] == "Task"))
 def test_every_failure_is_caught_and_comes_to_an_end(name: str) -> None:
     """A deployment's failures go to Diagnose; those of the undoing and the telling go on without it."""
-    *ladder, catcher = STATES[name]["Catch"]
+    *special, catcher = STATES[name]["Catch"]
     expected = {
+        "RetirePrevious": "NotRetired",
         "RestoreCapacity": "CapacityNotRestored",
         "Diagnose": "Undiagnosed",
         "RollBack": "RollBackFailed",
@@ -217,7 +219,7 @@ def test_every_failure_is_caught_and_comes_to_an_end(name: str) -> None:
     assert catcher["ErrorEquals"] == ["States.ALL"]
     assert catcher["Next"] == expected.get(name, "Diagnose")
     assert catcher["ResultPath"] not in {None, "$"}
-    assert bool(ladder) is (name in LADDER)
+    assert bool(special) is (name in LADDER | {"UpdateConsumer"})
 
 
 @pytest.mark.parametrize("name", ["CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"])
@@ -231,6 +233,14 @@ def test_a_quota_leads_to_the_ladder_and_back(name: str) -> None:
     again = STATES["PlanAgain"]
     assert (again["InputPath"], again["ResultPath"]) == ("$.step_down.plan", "$.plan_deployment")
     assert again["Next"] == "CreateEndpointConfig"
+
+
+def test_a_consumer_that_somebody_else_switched_is_read_again() -> None:
+    """What is written down for the undoing must be what the switch replaces; ReadConsumer counts, so it ends."""
+    catcher = STATES["UpdateConsumer"]["Catch"][0]
+
+    assert (catcher["ErrorEquals"], catcher["Next"]) == (["ConsumerMoved"], "ReadConsumer")
+    assert STATES["ReadConsumer"]["Parameters"]["Payload"]["results.$"] == "$"
 
 
 def test_a_failure_always_ends_in_the_fail_state() -> None:
@@ -479,7 +489,7 @@ def test_only_the_known_statements_have_no_resource() -> None:
     """The comments' statements are all that there are."""
     wide = sorted(name for name, one in statements() if one["Effect"] == "Allow" and one["Resource"] == "*")
 
-    looking = ["PlanDeployment", "RestoreCapacity", "StepDown"]
+    looking = ["PlanDeployment", "RestoreCapacity", "RetirePrevious", "StepDown"]
     assert wide == ["Deployment", "Deployment", "EndpointRole", "EndpointRole", *looking]
 
 

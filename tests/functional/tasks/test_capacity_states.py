@@ -13,6 +13,7 @@ from pipeline.errors import (
     QuotaTooSmall,
     RequestRejected,
     ResourceLimitExceeded,
+    Superseded,
 )
 from tests.functional.tasks.conftest import serverless
 
@@ -194,12 +195,41 @@ REQUEST = {"EndpointName": "harbour", "EndpointConfigName": "harbour-2"}
 
 def update(do: Task, script: Script) -> dict[str, Any]:
     """Run the task."""
-    return do("UpdateEndpoint", script.clients, request=REQUEST, service=SERVICE, deadline_s=90)
+    return do(
+        "UpdateEndpoint",
+        script.clients,
+        request=REQUEST,
+        service=SERVICE,
+        execution="arn:mine",
+        uploaded_at="2026-01-02T03:04:05Z",
+        deadline_s=90,
+    )
+
+
+def serves(script: Script, found: dict[str, Any], uploaded_at: str) -> None:
+    """Let the endpoint be there, and have a good deployment of an upload in service."""
+    script.endpoint(found).endpoint({**found, "service": None})
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:endpoint-config/harbour-1"
+    config = {
+        "EndpointConfigName": "harbour-1",
+        "EndpointConfigArn": arn,
+        "ProductionVariants": [{"VariantName": "AllTraffic", "ModelName": "harbour-1"}],
+        "CreationTime": found["CreationTime"],
+    }
+    script.answers("sagemaker", "describe_endpoint_config", config, {"EndpointConfigName": "harbour-1"})
+    tags = {
+        "sealift:service": SERVICE,
+        "sealift:execution": "arn:theirs",
+        "sealift:uploaded-at": uploaded_at,
+        "sealift:deployed-at": uploaded_at,
+    }
+    listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+    script.answers("sagemaker", "list_tags", {"Tags": listed}, {"ResourceArn": arn})
 
 
 def test_an_endpoint_is_updated_with_a_deadline(do: Task, script: Script) -> None:
     """Counted from the update, not from the endpoint's creation long ago."""
-    script.endpoint(ours("harbour", 10, config="harbour-1"))
+    serves(script, ours("harbour", 10, config="harbour-1"), "2026-01-02T03:04:04Z")
     script.answers("sagemaker", "update_endpoint", {"EndpointArn": "a" * 20}, REQUEST)
     after = {**ours("harbour", 10, "Updating", config="harbour-1", created=30), "service": None}
     script.endpoint(after)
@@ -232,6 +262,14 @@ def test_a_repetition_finds_its_own_update(do: Task, script: Script, found: dict
     script.endpoint(found)
 
     assert update(do, script)["name"] == "harbour"
+
+
+def test_an_endpoint_that_serves_a_newer_upload_is_not_updated(do: Task, script: Script) -> None:
+    """In place, the update is the switch: an older upload stands down before it."""
+    serves(script, ours("harbour", 10, config="harbour-1"), "2026-01-02T03:04:06Z")
+
+    with pytest.raises(Superseded, match="which is newer than this one of 2026-01-02T03:04:05Z"):
+        update(do, script)
 
 
 def test_an_update_of_somebody_else_is_waited_for(do: Task, script: Script) -> None:

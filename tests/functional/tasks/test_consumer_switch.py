@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerFailed
+from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerFailed, ConsumerMoved, Superseded
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Bodies, MotoConsumer, Script, Task
@@ -26,6 +27,11 @@ BEFORE: dict[str, Any] = {
     "alias": None,
     "alias_version": None,
     "alias_routing": None,
+    "reads": 1,
+}
+RESULTS: dict[str, Any] = {
+    "plan_deployment": {"service": "harbour", "execution": "arn:mine"},
+    "check_archive": {"archive": {"last_modified": "2026-01-02T03:04:05Z"}},
 }
 EVENT: dict[str, Any] = {
     "consumer": CONSUMER,
@@ -75,7 +81,10 @@ def test_the_consumer_is_written_down_as_it_is(
     """Enough to put it back exactly: an empty variable is not the same as none."""
     script.answers("lambda_", "get_function_configuration", response, {"FunctionName": "assistant"})
 
-    assert do("ReadConsumer", script.clients, consumer=CONSUMER) == {**BEFORE, "value": value}
+    assert do("ReadConsumer", script.clients, consumer=CONSUMER, results=RESULTS) == {
+        **BEFORE,
+        "value": value,
+    }
 
 
 @pytest.mark.parametrize(
@@ -98,7 +107,7 @@ def test_an_alias_is_written_down_with_its_weights(
         {"FunctionName": "assistant", "Name": "live"},
     )
 
-    before = do("ReadConsumer", script.clients, consumer={**CONSUMER, "alias": "live"})
+    before = do("ReadConsumer", script.clients, consumer={**CONSUMER, "alias": "live"}, results=RESULTS)
 
     assert (before["alias"], before["alias_version"], before["alias_routing"]) == ("live", "7", expected)
 
@@ -167,7 +176,7 @@ def test_what_somebody_else_set_is_not_overwritten(do: Task, script: Script, val
     """The message names the value that was read and the one that was wanted."""
     script.answers("lambda_", "get_function_configuration", configured(value))
 
-    with pytest.raises(ConsumerChanged, match="neither 'old-0', as it was read, nor 'harbour-0'"):
+    with pytest.raises(ConsumerMoved, match="neither 'old-0', as it was read, nor 'harbour-0'"):
         do("UpdateConsumer", script.clients, **EVENT)
 
 
@@ -270,7 +279,9 @@ def with_alias(before: dict[str, Any]) -> dict[str, Any]:
 
 def test_an_alias_moves_to_the_switched_version(do: Task, moto_consumer: MotoConsumer) -> None:
     """A version with the new variable is published, the alias points to it, and the alias is what is asked."""
-    before = do("ReadConsumer", moto_consumer.clients, consumer={**CONSUMER, "alias": "live"})
+    before = do(
+        "ReadConsumer", moto_consumer.clients, consumer={**CONSUMER, "alias": "live"}, results=RESULTS
+    )
     result = do("UpdateConsumer", moto_consumer.clients, **with_alias(before))
 
     assert (before["alias_version"], result["version"]) == ("1", "2")
@@ -282,7 +293,9 @@ def test_an_alias_moves_to_the_switched_version(do: Task, moto_consumer: MotoCon
 
 def test_switching_twice_is_switching_once(do: Task, moto_consumer: MotoConsumer) -> None:
     """No second version, the same alias, the same result."""
-    before = do("ReadConsumer", moto_consumer.clients, consumer={**CONSUMER, "alias": "live"})
+    before = do(
+        "ReadConsumer", moto_consumer.clients, consumer={**CONSUMER, "alias": "live"}, results=RESULTS
+    )
     first = do("UpdateConsumer", moto_consumer.clients, **with_alias(before))
     second = do("UpdateConsumer", moto_consumer.clients, **with_alias(before))
 
@@ -293,7 +306,7 @@ def test_switching_twice_is_switching_once(do: Task, moto_consumer: MotoConsumer
 def test_a_variable_that_was_not_there_is_made(do: Task, moto_consumer: MotoConsumer) -> None:
     """The first deployment of a consumer that never had an endpoint."""
     moto_consumer.set({"OTHER": "kept"})
-    before = do("ReadConsumer", moto_consumer.clients, consumer=CONSUMER)
+    before = do("ReadConsumer", moto_consumer.clients, consumer=CONSUMER, results=RESULTS)
     result = do("UpdateConsumer", moto_consumer.clients, **{**EVENT, "before": before})
 
     assert result["previous"] is None
@@ -306,7 +319,9 @@ def test_an_alias_that_shared_its_calls_moves_whole(do: Task, moto_consumer: Mot
     moto_consumer.publish_version(FunctionName="assistant")
     moto_consumer.weigh({"2": 0.1})
     moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "old-0"})
-    before = do("ReadConsumer", moto_consumer.clients, consumer={**CONSUMER, "alias": "live"})
+    before = do(
+        "ReadConsumer", moto_consumer.clients, consumer={**CONSUMER, "alias": "live"}, results=RESULTS
+    )
     do("UpdateConsumer", moto_consumer.clients, **with_alias(before))
 
     assert before["alias_routing"] == {"2": 0.1}
@@ -314,3 +329,131 @@ def test_an_alias_that_shared_its_calls_moves_whole(do: Task, moto_consumer: Mot
         "FunctionVersion": "3",
         "RoutingConfig": {"AdditionalVersionWeights": {}},
     }
+
+
+# ------------------------------------------------------------------- whose turn it is
+
+OLDER, NEWER = "2026-01-02T03:04:04Z", "2026-01-02T03:04:06Z"
+
+
+def calls_another(script: Script, uploaded_at: str, *, good: bool, status: str = "InService") -> Script:
+    """Let the consumer call another deployment of the service."""
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    script.answers("lambda_", "get_function_configuration", configured("harbour-1"))
+    endpoint = {
+        "EndpointName": "harbour-1",
+        "EndpointArn": "arn:aws:sagemaker:us-east-1:123456789012:endpoint/harbour-1",
+        "EndpointConfigName": "harbour-1-config",
+        "EndpointStatus": status,
+        "CreationTime": moment,
+        "LastModifiedTime": moment,
+    }
+    script.answers("sagemaker", "describe_endpoint", endpoint, {"EndpointName": "harbour-1"})
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:endpoint-config/harbour-1-config"
+    config = {
+        "EndpointConfigName": "harbour-1-config",
+        "EndpointConfigArn": arn,
+        "ProductionVariants": [{"VariantName": "AllTraffic", "ModelName": "harbour-1"}],
+        "CreationTime": moment,
+    }
+    script.answers("sagemaker", "describe_endpoint_config", config)
+    tags = {
+        "sealift:service": "harbour",
+        "sealift:execution": "arn:theirs",
+        "sealift:uploaded-at": uploaded_at,
+        "sealift:archive-version": "v2",
+    } | ({"sealift:deployed-at": NEWER} if good else {})
+    listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+    return script.answers("sagemaker", "list_tags", {"Tags": listed}, {"ResourceArn": arn})
+
+
+def executes(script: Script, status: str) -> Script:
+    """Let the other execution be in a status."""
+    return script.answers(
+        "stepfunctions",
+        "describe_execution",
+        {
+            "executionArn": "arn:theirs",
+            "stateMachineArn": "arn:machine",
+            "status": status,
+            "startDate": datetime(2026, 1, 2, tzinfo=UTC),
+        },
+        {"executionArn": "arn:theirs"},
+    )
+
+
+def read(do: Task, script: Script, **results: Any) -> dict[str, Any]:
+    """Run ReadConsumer."""
+    return do("ReadConsumer", script.clients, consumer=CONSUMER, results={**RESULTS, **results})
+
+
+def test_a_deployment_whose_consumer_calls_a_newer_upload_stands_down(do: Task, script: Script) -> None:
+    """The message says which upload serves; nothing is changed."""
+    calls_another(script, NEWER, good=True)
+
+    with pytest.raises(Superseded, match=rf"'harbour-1' serves the upload of {NEWER} \(version v2\)"):
+        read(do, script)
+
+
+@pytest.mark.parametrize("uploaded_at", [OLDER, RESULTS["check_archive"]["archive"]["last_modified"]])
+def test_an_older_upload_gives_way_and_so_does_one_of_the_same_second(
+    do: Task, script: Script, uploaded_at: str
+) -> None:
+    """S3 tells no more than seconds: within one, the last one to come serves."""
+    calls_another(script, uploaded_at, good=True)
+
+    assert read(do, script)["value"] == "harbour-1"
+
+
+@pytest.mark.parametrize("uploaded_at", [OLDER, NEWER])
+def test_what_is_being_tried_is_waited_for(do: Task, script: Script, uploaded_at: str) -> None:
+    """It may yet be undone, and then this one would go back to an endpoint that is gone."""
+    executes(calls_another(script, uploaded_at, good=False), "RUNNING")
+
+    with pytest.raises(ConsumerBusy, match="'harbour-1' is being tried by execution 'arn:theirs'"):
+        read(do, script)
+
+
+def test_what_an_ended_execution_left_unfinished_is_not_waited_for(do: Task, script: Script) -> None:
+    """Aborted in the middle: it will not be settled any more."""
+    executes(calls_another(script, OLDER, good=False), "ABORTED")
+
+    assert read(do, script)["value"] == "harbour-1"
+
+
+def test_a_newer_upload_whose_endpoint_failed_stops_nobody(do: Task, script: Script) -> None:
+    """The consumer is better served by an older one that answers."""
+    calls_another(script, NEWER, good=True, status="Failed")
+
+    assert read(do, script)["value"] == "harbour-1"
+
+
+def test_an_endpoint_that_is_gone_stops_nobody(do: Task, script: Script) -> None:
+    """The variable names what somebody deleted."""
+    script.answers("lambda_", "get_function_configuration", configured("harbour-1"))
+    script.missing("describe_endpoint")
+
+    assert read(do, script)["value"] == "harbour-1"
+
+
+def test_a_second_reading_is_counted_and_takes_what_a_deployment_set(do: Task, script: Script) -> None:
+    """The switch came too late once: what is written down now is what it will replace."""
+    calls_another(script, OLDER, good=True)
+
+    assert read(do, script, read_consumer=BEFORE) == {**BEFORE, "value": "harbour-1", "reads": 2}
+
+
+def test_a_second_reading_refuses_what_no_deployment_set(do: Task, script: Script) -> None:
+    """A person's hand is not overruled."""
+    script.answers("lambda_", "get_function_configuration", configured("theirs-0"))
+
+    with pytest.raises(ConsumerChanged, match="is 'theirs-0' and was 'old-0' when it was read"):
+        read(do, script, read_consumer=BEFORE)
+
+
+def test_reading_again_and_again_has_an_end(do: Task, script: Script) -> None:
+    """The loop between the reading and the switch is bounded."""
+    script.answers("lambda_", "get_function_configuration", configured("harbour-1"))
+
+    with pytest.raises(ConsumerChanged, match="changed by others 5 times"):
+        read(do, script, read_consumer={**BEFORE, "reads": 5})

@@ -128,6 +128,8 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         {
             "request": {"EndpointName": "harbour", "EndpointConfigName": "harbour-0"},
             "service": "harbour",
+            "execution": "arn:e",
+            "uploaded_at": "2024-01-02T03:04:05Z",
             "deadline_s": 60,
         },
     ),
@@ -136,6 +138,12 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "sagemaker",
         "list_endpoints",
         {"plan": SIZED, "refusal": {"Error": "QuotaTooSmall", "Cause": "because"}},
+    ),
+    (
+        "RetirePrevious",
+        "sagemaker",
+        "describe_endpoint_config",
+        {"plan": PLAN, "now": "2024-01-02T03:04:05Z"},
     ),
     ("RestoreCapacity", "sagemaker", "list_endpoints", {"plan": SIZED}),
     (
@@ -153,7 +161,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
             "smoke_test": {"prompts": ["What?"], "expect": {}, "max_tokens": 8, "timeout_s": 60},
         },
     ),
-    ("ReadConsumer", "lambda_", "get_function_configuration", {"consumer": CONSUMER}),
+    ("ReadConsumer", "lambda_", "get_function_configuration", {"consumer": CONSUMER, "results": {}}),
     (
         "UpdateConsumer",
         "lambda_",

@@ -29,6 +29,10 @@ BEFORE: dict[str, Any] = {
     "alias_version": None,
     "alias_routing": None,
 }
+RESULTS: dict[str, Any] = {
+    "plan_deployment": {"service": "harbour", "execution": OURS},
+    "check_archive": {"archive": {"last_modified": "2026-01-02T03:04:05Z"}},
+}
 ENDPOINT, CONFIG, MODEL = "endpoint harbour-0", "endpoint configuration harbour-0", "model harbour-0"
 UNDONE = "undone: everything that this execution made; what served before still serves"
 
@@ -299,7 +303,7 @@ def test_an_alias_goes_back_with_its_weights(do: Task, script: Script, moto_cons
     consumer = {**{name: BEFORE[name] for name in ("function_name", "variable")}, "alias": "live"}
     consumer |= {"test_event": None, "expect": {}}
     there = moto_consumer.alias()
-    before = do("ReadConsumer", moto_consumer.clients, consumer=consumer)
+    before = do("ReadConsumer", moto_consumer.clients, consumer=consumer, results=RESULTS)
     do(
         "UpdateConsumer",
         moto_consumer.clients,

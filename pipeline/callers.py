@@ -1,0 +1,48 @@
+"""Which endpoints consumer functions name: in $LATEST, and in every version that an alias sends calls to.
+
+Every variable counts, whatever its name: what is named there may be called. Refuses to change a function.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from pipeline import aws
+from pipeline.consumer import Configuration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mypy_boto3_lambda import LambdaClient
+
+
+def referred(client: LambdaClient, functions: Iterable[str]) -> dict[str, str]:
+    """Return who names what, by the value of the variable.
+
+    Raises:
+        ClientError: when a function cannot be read: then nobody knows what it names. One that is gone names nothing.
+    """
+    found: dict[str, str] = {}
+    for name in sorted(functions):
+        try:
+            for qualifier, whose in _qualifiers(client, name).items():
+                now = client.get_function_configuration(FunctionName=name, Qualifier=qualifier)
+                for variable, value in Configuration.from_response(now).variables.items():
+                    found.setdefault(value, f"{variable} of {whose} names it")
+        except ClientError as error:
+            if not aws.is_missing(error):
+                raise
+    return found
+
+
+def _qualifiers(client: LambdaClient, name: str) -> dict[str, str]:
+    """Return the versions that calls may reach, each with its name for people."""
+    found = {"$LATEST": name}
+    for page in client.get_paginator("list_aliases").paginate(FunctionName=name):
+        for alias in page["Aliases"]:
+            weighted = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+            for version in (alias["FunctionVersion"], *weighted):
+                found.setdefault(version, f"{name}:{alias['Name']} (version {version})")
+    return found

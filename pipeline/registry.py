@@ -1,0 +1,182 @@
+"""A look at a service's deployments, by what AWS has of them: the facts for `pipeline.releases`.
+
+Bounded: `PAGES` of each list, one call per endpoint up to `MOST`, one per configuration of the service. Refuses to
+change anything but the tags of one configuration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from pipeline import aws, creation, releases
+from pipeline.errors import Problem, Superseded
+from pipeline.naming import is_named_after
+from pipeline.plan import TAG_SERVICE, tag_value
+from pipeline.releases import Release, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+    from pipeline.aws import Clients
+
+PAGES: Final = 3
+PAGE: Final = 100
+"""Rows in a page at most (service model)."""
+MOST: Final = 100
+"""Endpoints that are looked into, those of the service first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the account's endpoints have in use, and the service's releases."""
+
+    endpoints: Mapping[str, tuple[str, str]]
+    """Status and configuration, by name."""
+    releases: tuple[Release, ...]
+    complete: bool = True
+    """Whether every endpoint was looked at."""
+
+
+def look(client: SageMakerClient, service: str) -> Account:
+    """Return the endpoints of the account and the releases of a service."""
+    rows, complete = _rows(lambda **page: client.list_endpoints(MaxResults=PAGE, **page), "Endpoints")
+    names = sorted((row["EndpointName"] for row in rows), key=lambda name: not is_named_after(name, service))
+    endpoints = {}
+    for name in names[:MOST]:
+        found = _or_none(client.describe_endpoint, EndpointName=name)
+        if found is not None:
+            endpoints[name] = (found["EndpointStatus"], found["EndpointConfigName"])
+    configs, all_configs = _rows(
+        lambda **page: client.list_endpoint_configs(MaxResults=PAGE, NameContains=service, **page),
+        "EndpointConfigs",
+    )
+    found_releases = (
+        _release(client, row["EndpointConfigName"], row, service, endpoints)
+        for row in configs
+        if is_named_after(row["EndpointConfigName"], service)
+    )
+    return Account(
+        endpoints,
+        tuple(one for one in found_releases if one is not None),
+        complete and all_configs and len(names) <= MOST,
+    )
+
+
+def at(client: SageMakerClient, endpoint: str, service: str) -> Release | None:
+    """Return the release that an endpoint serves; None when the endpoint is gone, or is not the service's."""
+    if not is_named_after(endpoint, service):
+        return None
+    found = _or_none(client.describe_endpoint, EndpointName=endpoint)
+    if found is None:
+        return None
+    config = found["EndpointConfigName"]
+    row = _or_none(client.describe_endpoint_config, EndpointConfigName=config)
+    if row is None:
+        return None
+    return _release(client, config, row, service, {endpoint: (found["EndpointStatus"], config)})
+
+
+def turn(clients: Clients, endpoint: str, *, service: str, uploaded_at: str, execution: str) -> str:
+    """Return what is to be waited for before the place of `endpoint` may be taken; empty when it may be taken now.
+
+    Raises:
+        Superseded: when a newer upload of the service is served there.
+    """
+    there = at(clients.sagemaker, endpoint, service)
+    unsettled = there is not None and there.deployed_at is None
+    running = unsettled and there is not None and is_running(clients.stepfunctions, there.execution)
+    whose = releases.turn(uploaded_at, execution, there, running=running)
+    if there is None or whose is Turn.GO:
+        return ""
+    if whose is Turn.WAIT:
+        return f"endpoint {endpoint!r} is being tried by execution {there.execution!r}"
+    seen = (
+        f"endpoint {endpoint!r} serves the upload of {there.uploaded_at} (version {there.version}), "
+        f"which is newer than this one of {uploaded_at}"
+    )
+    fix = "nothing need be done; to deploy this archive all the same, upload it again"
+    raise Superseded(f"service {service}", [Problem("Superseded", seen, "the newest upload to serve", fix)])
+
+
+def is_running(client: SFNClient, execution: str) -> bool:
+    """Return whether an execution is running; one that is not known any more is not."""
+    try:
+        return client.describe_execution(executionArn=execution)["status"] == "RUNNING"
+    except ClientError as error:
+        if aws.code(error) in {"ExecutionDoesNotExist", "InvalidArn"}:
+            return False
+        raise
+
+
+def used(account: Account, of: Iterable[Release]) -> dict[str, str]:
+    """Return why configurations are needed though nobody serves them as their own: another endpoint has them."""
+    mine = {one.config: one.endpoint for one in of}
+    if not account.complete:
+        return dict.fromkeys(mine, "there are endpoints that were not looked at, and one may have it")
+    return {
+        config: f"endpoint {name} has it"
+        for name, (_, config) in account.endpoints.items()
+        if config in mine and mine[config] != name
+    }
+
+
+def models_in_use(client: SageMakerClient, account: Account, *, without: str) -> set[str]:
+    """Return the models that endpoints and the service's configurations name, one configuration left out."""
+    configs = {config for _, config in account.endpoints.values()} | {one.config for one in account.releases}
+    found = (
+        _or_none(client.describe_endpoint_config, EndpointConfigName=name) for name in configs - {without}
+    )
+    return {variant["ModelName"] for one in found if one for variant in one["ProductionVariants"]}
+
+
+def mark(client: SageMakerClient, arn: str, tags: Mapping[str, str]) -> None:
+    """Add tags to a configuration."""
+    client.add_tags(ResourceArn=arn, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
+
+
+def _release(
+    client: SageMakerClient,
+    config: str,
+    row: Mapping[str, Any],
+    service: str,
+    endpoints: Mapping[str, tuple[str, str]],
+) -> Release | None:
+    arn, created = row["EndpointConfigArn"], row["CreationTime"].isoformat()
+    try:
+        tags = creation.tags(client, arn)
+    except ClientError as error:
+        if aws.is_missing(error):
+            return None
+        raise
+    if tags.get(TAG_SERVICE) != tag_value(service):
+        return None
+    return releases.read(config, arn, created, tags, endpoints)
+
+
+def _or_none(describe: Callable[..., Any], **name: str) -> Mapping[str, Any] | None:
+    """Return what is described; None when it is gone."""
+    try:
+        found: Mapping[str, Any] = describe(**name)
+    except ClientError as error:
+        if aws.is_missing(error):
+            return None
+        raise
+    return found
+
+
+def _rows(ask: Callable[..., Any], member: str) -> tuple[list[Any], bool]:
+    rows: list[Any] = []
+    token: dict[str, Any] = {}
+    for _ in range(PAGES):
+        page = ask(**token)
+        rows.extend(page[member])
+        token = {"NextToken": page["NextToken"]} if page.get("NextToken") else {}
+        if not token:
+            break
+    return rows, not token

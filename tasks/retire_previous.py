@@ -1,0 +1,135 @@
+"""RetirePrevious: marks the deployment as good, keeps the last good ones as ways back, and deletes older ones.
+
+Endpoint, model, configuration, in this order: the configuration bears the tags, so a try that was cut short goes on
+where it ended. Refuses to delete what a consumer, an endpoint or another configuration still refers to.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from pipeline import aws, callers, creation, registry, releases
+from pipeline.errors import EndpointBusy
+from pipeline.plan import tag_value
+from pipeline.readiness import UNDELETABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mypy_boto3_sagemaker import SageMakerClient
+
+    from pipeline.aws import Clients
+    from pipeline.plan import Plan
+    from pipeline.registry import Account
+    from pipeline.releases import Release
+
+
+def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
+    """Return what was `retired`, `kept` and `not_retired`, and all of it `told` in a sentence.
+
+    Raises:
+        EndpointBusy: while an endpoint that goes is not gone yet.
+    """
+    plan: Plan = event["plan"]
+    _mark(plan, event["now"], clients.sagemaker)
+    account = registry.look(clients.sagemaker, plan["service"])
+    own, keep = plan["names"]["endpoint_config"], plan["keep_previous"]
+    chosen = releases.retire(account.releases, own=own, keep=keep)
+    if chosen.going:
+        chosen = releases.retire(
+            account.releases,
+            own=own,
+            keep=keep,
+            referred=callers.referred(clients.lambda_, _consumers(plan, account.releases)),
+            needed=_needed(plan, account, chosen.going, clients),
+        )
+    retired, not_retired, waiting = [], [f"{one.config}: {why}" for one, why in chosen.spared], []
+    for one in chosen.going:
+        try:
+            wait = _delete(one, plan["service"], account, clients.sagemaker)
+        except ClientError as error:
+            if not aws.is_access_denied(error):
+                raise
+            not_retired.append(f"{one.config}: {aws.text(error)}")
+            continue
+        if wait:
+            waiting.append(wait)
+        else:
+            retired.append(one.config)
+    if waiting:
+        raise EndpointBusy("; ".join(waiting))
+    kept = [one.config for one in chosen.kept]
+    return {
+        "retired": retired,
+        "kept": kept,
+        "not_retired": not_retired,
+        "told": _told(retired, kept, not_retired),
+    }
+
+
+def _mark(plan: Plan, now: str, client: SageMakerClient) -> None:
+    found = client.describe_endpoint_config(EndpointConfigName=plan["names"]["endpoint_config"])
+    tags = releases.marks(plan["names"]["endpoint"], plan["consumer"], now)
+    registry.mark(client, found["EndpointConfigArn"], tags)
+
+
+def _consumers(plan: Plan, found: Iterable[Release]) -> set[str]:
+    """Return the functions that may call a deployment of the service."""
+    told = {one.consumer["function_name"] for one in found if one.consumer is not None}
+    return told | ({plan["consumer"]["function_name"]} if plan["consumer"] else set())
+
+
+def _needed(plan: Plan, account: Account, going: Iterable[Release], clients: Clients) -> dict[str, str]:
+    """Return why configurations are needed, by their names: another endpoint has one, or its execution is running."""
+    found = registry.used(account, going)
+    for one in going:
+        if one.execution == tag_value(plan["execution"]):
+            continue
+        try:
+            if registry.is_running(clients.stepfunctions, one.execution):
+                found[one.config] = f"execution {one.execution} is still running"
+        except ClientError as error:
+            if not aws.is_access_denied(error):
+                raise
+            found[one.config] = f"execution {one.execution} could not be looked at: {aws.text(error)}"
+    return found
+
+
+def _delete(one: Release, service: str, account: Account, client: SageMakerClient) -> str:
+    """Bring one deployment nearer to its end; return what is to be waited for, empty when it is gone."""
+    if one.serves and one.endpoint is not None:
+        if one.status not in UNDELETABLE and one.status != "Deleting":
+            client.delete_endpoint(EndpointName=one.endpoint)
+        return f"endpoint {one.endpoint!r} is {one.status}; wanted it to be gone"
+    found = client.describe_endpoint_config(EndpointConfigName=one.config)
+    for variant in found["ProductionVariants"]:
+        name = variant["ModelName"]
+        if name not in registry.models_in_use(client, account, without=one.config):
+            _delete_model(name, service, client)
+    client.delete_endpoint_config(EndpointConfigName=one.config)
+    return ""
+
+
+def _delete_model(name: str, service: str, client: SageMakerClient) -> None:
+    """Delete a model that Sealift made for the service; it may be gone by now, which is as good."""
+    try:
+        arn = client.describe_model(ModelName=name)["ModelArn"]
+        if creation.is_of_service(client, arn, service):
+            client.delete_model(ModelName=name)
+    except ClientError as error:
+        if not aws.is_missing(error):
+            raise
+
+
+def _told(retired: list[str], kept: list[str], not_retired: list[str]) -> str:
+    parts = [
+        f"retired {', '.join(retired)}" if retired else "nothing to retire",
+        f"kept {', '.join(kept)} as a way back" if kept else "",
+        f"NOT retired: {'; '.join(not_retired)}" if not_retired else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+handler = aws.task(run)

@@ -1,0 +1,272 @@
+"""RetirePrevious against a SageMaker that keeps state: what stays, what goes, and what is left to be told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from pipeline.errors import EndpointBusy
+
+if TYPE_CHECKING:
+    from tests.functional.tasks.conftest import MotoConsumer, Task
+
+BEGAN = datetime(2026, 1, 2, 3, 4, 0, tzinfo=UTC)
+NOW = "2026-01-02T04:00:00.000Z"
+
+
+class SageMaker:
+    """Endpoints, configurations, models and their tags; an endpoint that is deleted is gone at the second look."""
+
+    def __init__(self) -> None:
+        self.endpoints: dict[str, dict[str, Any]] = {}
+        self.configs: dict[str, dict[str, Any]] = {}
+        self.models: dict[str, dict[str, Any]] = {}
+        self.tags: dict[str, dict[str, str]] = {}
+        self.denied: set[str] = set()
+
+    def deploy(self, number: int, *, good: bool = True, model: str | None = None) -> str:
+        """Make a deployment of the service, the number being its age; return its name."""
+        name = f"harbour-{number}"
+        when = BEGAN + timedelta(seconds=number)
+        tags = {
+            "sealift:service": "harbour",
+            "sealift:execution": f"arn:{number}",
+            "sealift:uploaded-at": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        variants = [{"VariantName": "AllTraffic", "ModelName": model or name}]
+        self.models[name] = {"ModelName": name, "ModelArn": f"arn:model/{name}"}
+        self.configs[name] = {
+            "EndpointConfigName": name,
+            "EndpointConfigArn": f"arn:config/{name}",
+            "CreationTime": when,
+            "ProductionVariants": variants,
+        }
+        self.endpoints[name] = {
+            "EndpointName": name,
+            "EndpointArn": f"arn:endpoint/{name}",
+            "EndpointConfigName": name,
+            "EndpointStatus": "InService",
+        }
+        deployed = {"sealift:deployed-at": tags["sealift:uploaded-at"], "sealift:endpoint": name}
+        self.tags |= {f"arn:model/{name}": dict(tags), f"arn:endpoint/{name}": dict(tags)}
+        self.tags[f"arn:config/{name}"] = tags | (deployed if good else {})
+        return name
+
+    def _find(self, rows: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
+        if name not in rows:
+            told = {"Error": {"Code": "ValidationException", "Message": f'Could not find "{name}".'}}
+            raise ClientError(told, "Describe")  # type: ignore[arg-type]
+        return rows[name]
+
+    def _allow(self, operation: str) -> None:
+        if operation in self.denied:
+            told = {"Error": {"Code": "AccessDeniedException", "Message": f"no {operation}"}}
+            raise ClientError(told, operation)  # type: ignore[arg-type]
+
+    def list_endpoints(self, **_: Any) -> dict[str, Any]:
+        """Return all of them, and let what is being deleted be gone."""
+        rows = list(self.endpoints.values())
+        for row in rows:
+            if row["EndpointStatus"] == "Deleting":
+                del self.endpoints[row["EndpointName"]]
+        return {"Endpoints": [row for row in rows if row["EndpointName"] in self.endpoints]}
+
+    def list_endpoint_configs(self, **_: Any) -> dict[str, Any]:
+        """Return all of them."""
+        return {"EndpointConfigs": list(self.configs.values())}
+
+    def describe_endpoint(self, *, EndpointName: str) -> dict[str, Any]:  # noqa: N803 boto3's name
+        """Return one."""
+        return self._find(self.endpoints, EndpointName)
+
+    def describe_endpoint_config(self, *, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803 boto3's name
+        """Return one."""
+        return self._find(self.configs, EndpointConfigName)
+
+    def describe_model(self, *, ModelName: str) -> dict[str, Any]:  # noqa: N803 boto3's name
+        """Return one."""
+        return self._find(self.models, ModelName)
+
+    def get_paginator(self, _operation: str) -> Any:
+        """Return a paginator of tags."""
+
+        def paginate(*, ResourceArn: str) -> list[dict[str, Any]]:  # noqa: N803 boto3's name
+            found = self.tags[ResourceArn]
+            return [{"Tags": [{"Key": key, "Value": value} for key, value in found.items()]}]
+
+        return SimpleNamespace(paginate=paginate)
+
+    def add_tags(self, *, ResourceArn: str, Tags: list[dict[str, str]]) -> None:  # noqa: N803 boto3's names
+        """Add tags."""
+        self.tags[ResourceArn] |= {tag["Key"]: tag["Value"] for tag in Tags}
+
+    def delete_endpoint(self, *, EndpointName: str) -> None:  # noqa: N803 boto3's name
+        """Begin to delete."""
+        self._allow("DeleteEndpoint")
+        self.endpoints[EndpointName]["EndpointStatus"] = "Deleting"
+
+    def delete_endpoint_config(self, *, EndpointConfigName: str) -> None:  # noqa: N803 boto3's name
+        """Delete."""
+        assert all(row["EndpointConfigName"] != EndpointConfigName for row in self.endpoints.values())
+        del self.configs[EndpointConfigName]
+
+    def delete_model(self, *, ModelName: str) -> None:  # noqa: N803 boto3's name
+        """Delete."""
+        del self.models[ModelName]
+
+
+class Executions:
+    """Step Functions, which knows of some executions that they are running, and of one nothing."""
+
+    def __init__(self) -> None:
+        self.running: set[str] = set()
+        self.denied = False
+
+    def describe_execution(self, *, executionArn: str) -> dict[str, str]:  # noqa: N803 boto3's name
+        """Return the status."""
+        if self.denied:
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "Describe")
+        if executionArn == "arn:0":
+            raise ClientError({"Error": {"Code": "ExecutionDoesNotExist", "Message": "gone"}}, "Describe")
+        return {"status": "RUNNING" if executionArn in self.running else "SUCCEEDED"}
+
+
+class Account:
+    """All that the task sees."""
+
+    def __init__(self, do: Task, consumer: MotoConsumer) -> None:
+        self.sagemaker, self.executions, self.consumer = SageMaker(), Executions(), consumer
+        self._do = do
+        self.clients: Any = SimpleNamespace(
+            sagemaker=self.sagemaker, stepfunctions=self.executions, lambda_=consumer
+        )
+
+    def retire(self, own: str, keep: int = 1) -> dict[str, Any]:
+        """Run the task until it has nothing to wait for."""
+        plan = {
+            "service": "harbour",
+            "execution": self.sagemaker.tags[f"arn:config/{own}"]["sealift:execution"],
+            "names": {"endpoint": own, "endpoint_config": own, "model": own},
+            "consumer": {"function_name": "assistant", "variable": "ENDPOINT_NAME", "alias": None},
+            "keep_previous": keep,
+        }
+        for _ in range(5):
+            try:
+                return self._do("RetirePrevious", self.clients, plan=plan, now=NOW)
+            except EndpointBusy:
+                continue
+        raise AssertionError("never done")
+
+
+@pytest.fixture
+def account(do: Task, moto_consumer: MotoConsumer) -> Account:
+    """An account with a consumer."""
+    return Account(do, moto_consumer)
+
+
+def test_the_deployment_is_marked_as_good(account: Account) -> None:
+    """When, where, and by whom it is called."""
+    own = account.sagemaker.deploy(3, good=False)
+
+    assert account.retire(own)["told"] == "nothing to retire"
+    tags = account.sagemaker.tags[f"arn:config/{own}"]
+    assert tags["sealift:deployed-at"] == NOW
+    assert tags["sealift:endpoint"] == own
+    assert tags["sealift:consumer"] == "assistant ENDPOINT_NAME"
+
+
+def test_what_goes_goes_whole(account: Account) -> None:
+    """Endpoint, model and configuration; the last one stays."""
+    oldest, last, own = (account.sagemaker.deploy(n) for n in (1, 2, 3))
+
+    result = account.retire(own)
+
+    assert (result["retired"], result["kept"], result["not_retired"]) == ([oldest], [last], [])
+    for rows in (account.sagemaker.endpoints, account.sagemaker.configs, account.sagemaker.models):
+        assert sorted(rows) == [last, own]
+
+
+def test_a_try_that_was_cut_short_goes_on(account: Account) -> None:
+    """The endpoint and the model are gone already; the configuration, which bears the tags, is not."""
+    oldest, _, own = (account.sagemaker.deploy(n) for n in (0, 2, 3))
+    del account.sagemaker.endpoints[oldest], account.sagemaker.models[oldest]
+
+    assert account.retire(own)["retired"] == [oldest]
+    assert oldest not in account.sagemaker.configs
+
+
+@pytest.mark.parametrize("where", ["$LATEST", "another variable", "an alias"])
+def test_what_the_consumer_names_stays(account: Account, where: str) -> None:
+    """In whatever variable, of whatever version that calls may reach."""
+    oldest, _, own = (account.sagemaker.deploy(n) for n in (1, 2, 3))
+    name = "FALLBACK" if where == "another variable" else "ENDPOINT_NAME"
+    account.consumer.set({name: oldest})
+    if where == "an alias":
+        version = account.consumer.publish_version(FunctionName="assistant")["Version"]
+        account.consumer.update_alias(FunctionName="assistant", Name="live", FunctionVersion=version)
+        account.consumer.set({name: own})
+
+    (told,) = account.retire(own)["not_retired"]
+
+    assert told.startswith(f"{oldest}: {name} of assistant")
+    assert oldest in account.sagemaker.endpoints
+
+
+@pytest.mark.parametrize(
+    "denied", [pytest.param(False, id="running"), pytest.param(True, id="not to be seen")]
+)
+def test_what_an_execution_is_still_at_work_on_stays(account: Account, denied: bool) -> None:
+    """And what nobody can tell of."""
+    oldest, _, own = (account.sagemaker.deploy(n) for n in (1, 2, 3))
+    account.executions.running, account.executions.denied = {"arn:1"}, denied
+
+    (told,) = account.retire(own)["not_retired"]
+
+    assert told.startswith(f"{oldest}: execution arn:1 ")
+    assert oldest in account.sagemaker.endpoints
+
+
+def test_a_configuration_that_another_endpoint_has_stays(account: Account) -> None:
+    """Somebody made an endpoint of their own with it."""
+    oldest, _, own = (account.sagemaker.deploy(n) for n in (1, 2, 3))
+    account.sagemaker.endpoints["theirs"] = {
+        "EndpointName": "theirs",
+        "EndpointConfigName": oldest,
+        "EndpointStatus": "InService",
+    }
+
+    assert account.retire(own)["not_retired"] == [f"{oldest}: endpoint theirs has it"]
+
+
+def test_a_model_that_another_configuration_names_stays(account: Account) -> None:
+    """The rest of the deployment goes."""
+    oldest, last = account.sagemaker.deploy(1), account.sagemaker.deploy(2, model="harbour-1")
+    own = account.sagemaker.deploy(3)
+
+    assert account.retire(own)["retired"] == [oldest]
+    assert sorted(account.sagemaker.models) == [oldest, last, own]
+
+
+def test_what_may_not_be_deleted_is_told(account: Account) -> None:
+    """A good deployment does not fail over it."""
+    oldest, _, own = (account.sagemaker.deploy(n) for n in (1, 2, 3))
+    account.sagemaker.denied = {"DeleteEndpoint"}
+
+    result = account.retire(own)
+
+    assert result["not_retired"] == [f"{oldest}: no DeleteEndpoint"]
+    assert f"NOT retired: {oldest}" in result["told"]
+
+
+def test_another_services_deployment_is_not_looked_at_twice(account: Account) -> None:
+    """A name that begins the same is not enough."""
+    other = account.sagemaker.deploy(1)
+    account.sagemaker.tags[f"arn:config/{other}"]["sealift:service"] = "harbour-1"
+    own = account.sagemaker.deploy(3)
+
+    assert account.retire(own, keep=0)["retired"] == []
+    assert other in account.sagemaker.endpoints
