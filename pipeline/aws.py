@@ -63,6 +63,18 @@ if TYPE_CHECKING:
         def get_service_quota(self, **request: str) -> Mapping[str, Any]:
             """Return the applied value of a quota."""
 
+    class CloudWatchClient(Protocol):
+        """The calls of CloudWatch that are made."""
+
+        def put_metric_alarm(self, **request: Any) -> Mapping[str, Any]:
+            """Make an alarm, or change one."""
+
+        def describe_alarms(self, **request: Any) -> Mapping[str, Any]:
+            """Return the alarms that exist."""
+
+        def delete_alarms(self, **request: Any) -> Mapping[str, Any]:
+            """Delete alarms."""
+
 
 _ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
 """One attempt: the state machine owns retries, and shows each of them in the execution's history."""
@@ -131,6 +143,12 @@ class Clients:
     def logs(self) -> CloudWatchLogsClient:
         """CloudWatch Logs."""
         return boto3.client("logs", config=_ONCE, **self._arguments)
+
+    @cached_property
+    def cloudwatch(self) -> CloudWatchClient:
+        """CloudWatch: alarms."""
+        client: CloudWatchClient = boto3.client("cloudwatch", config=_ONCE, **self._arguments)
+        return client
 
     @cached_property
     def stepfunctions(self) -> SFNClient:

@@ -134,10 +134,21 @@ def _tested(results: Mapping[str, Any]) -> str:
     return f"{first['prompt']!r} -> {_short(first['answer'])!r} in {first['seconds']:.2f} s"
 
 
+def _monitored(results: Mapping[str, Any]) -> str:
+    monitored = results["monitor_endpoint"]
+    metrics = ", ".join(alarm["metric"] for alarm in monitored["alarms"])
+    return f"{len(monitored['alarms'])} alarms on {monitored['endpoint_name']}: {metrics}"
+
+
 def _switched(results: Mapping[str, Any]) -> str:
     switched = results["update_consumer"]
     before = switched["previous"] or "not set"
-    return f"{switched['variable']} of {switched['function_name']}: {before} -> {switched['endpoint_name']}"
+    told = f"{switched['variable']} of {switched['function_name']}: {before} -> {switched['endpoint_name']}"
+    shifted = results.get("shift_consumer")
+    if shifted is None:
+        return told
+    seconds = shifted["looks"] * shifted["interval_s"]
+    return f"{told}; {shifted['weight']:.0%} of the calls first, quiet for {seconds} s"
 
 
 def _end_to_end(results: Mapping[str, Any]) -> str:
@@ -173,17 +184,11 @@ ITEMS: tuple[Item, ...] = (
         lambda results: str(results["poll_endpoint"]["status"]),
     ),
     Item("after", "inference tested with a request", ("SmokeTest",), _tested),
-    Item(
-        "after",
-        "endpoint metrics monitored",
-        ("MonitorEndpoint",),
-        lambda _results: "",
-        "no alarms are made yet",
-    ),
+    Item("after", "endpoint metrics monitored", ("MonitorEndpoint",), _monitored),
     Item(
         "after",
         "consumer Lambda updated",
-        ("ReadConsumer", "UpdateConsumer"),
+        ("ReadConsumer", "ShiftConsumer", "BakeConsumer", "WatchConsumer", "UpdateConsumer"),
         _switched,
         "no consumer was named",
     ),
@@ -251,6 +256,9 @@ def _waiting(visited: list[State], execution: Execution) -> str:
     polled = execution.results.get("poll_endpoint")
     if polled and last.name in ("WaitForEndpoint", "PollEndpoint", "EndpointReady"):
         return str(polled["status"])
+    shifted = execution.results.get("shift_consumer")
+    if shifted and last.name in ("BakeConsumer", "WatchConsumer"):
+        return f"{shifted['weight']:.0%} of the calls on version {shifted['version']}, no alarm so far"
     if last.errors and last.status == "running":
         return f"{last.errors[-1]}, trying again ({len(last.errors)} so far)"
     return ""

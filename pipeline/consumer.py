@@ -7,9 +7,13 @@ UpdateFunctionConfiguration replaces the whole map and this module merges into t
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Before(TypedDict):
@@ -36,6 +40,62 @@ class Step(StrEnum):
     """The variable has the wanted value already."""
     FOREIGN = "foreign"
     """The variable holds a value that neither this execution nor its snapshot knows."""
+
+
+LOOK_S = 30
+"""Seconds between two looks at alarms: an alarm's state lasts at least a minute, so no state is missed."""
+
+
+def bake(bake_s: int) -> tuple[int, int]:
+    """Return how often to look at a canary's alarms, and after how many seconds each; together at least `bake_s`."""
+    looks = math.ceil(bake_s / LOOK_S)
+    return looks, math.ceil(bake_s / looks)
+
+
+def mark(endpoint: str) -> str:
+    """Return the description of the versions that are published for an endpoint; it tells ours from others'."""
+    return f"Sealift: {endpoint}"
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """Where an alias sends its calls."""
+
+    version: str
+    weights: dict[str, float]
+    """The parts of the calls that other versions get."""
+    revision_id: str | None = None
+
+    @classmethod
+    def from_response(cls, response: Any) -> Alias:
+        """Read a GetAlias response, or an alias of ListAliases."""
+        weights = (response.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+        return cls(response["FunctionVersion"], dict(weights), response.get("RevisionId"))
+
+    @property
+    def versions(self) -> set[str]:
+        """All versions that get calls."""
+        return {self.version, *self.weights}
+
+
+def deletable(versions: Sequence[Any], aliases: Sequence[Any], variable: str, endpoint: str) -> list[str]:
+    """Return the versions that were published for an endpoint and that no alias refers to.
+
+    Args:
+        versions: of ListVersionsByFunction.
+        aliases: of ListAliases.
+        variable: the one that holds the endpoint's name.
+        endpoint: the endpoint that is undone.
+    """
+    used = {version for alias in aliases for version in Alias.from_response(alias).versions}
+    return [
+        one["Version"]
+        for one in versions
+        if one["Version"].isdigit()
+        and one["Version"] not in used
+        and one.get("Description") == mark(endpoint)
+        and Configuration.from_response(one).variables.get(variable) == endpoint
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,16 @@ ORDER = (
     "create_endpoint",
     "poll_endpoint",
     "smoke_test",
+    "monitor_endpoint",
     "read_consumer",
+    "shift_consumer",
+    "watch_consumer",
     "update_consumer",
 )
 """The result paths of the states that may fail, in the workflow's order; UpdateEndpoint counts as create_endpoint."""
+
+CANARY = frozenset({"shift_consumer", "watch_consumer"})
+"""Those that only a switch in two steps comes to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,11 +308,21 @@ def telling(lines: Sequence[str], most: int) -> tuple[str, ...]:
 def failed_state(results: dict[str, Any]) -> str:
     """Return which state failed: the first of the order that left no result, or an unfinished one."""
     updates = (results.get("plan_deployment") or {}).get("updates") is not None
+    canary = ((results.get("plan_deployment") or {}).get("consumer") or {}).get("canary") is not None
     for name in ORDER:
         result = results.get(name)
-        if result is None or (name == "poll_endpoint" and result.get("verdict") != "ready"):
+        if name in CANARY and not canary:
+            continue
+        if result is None or _unfinished(name, result):
             return "update_endpoint" if name == "create_endpoint" and updates else name
     return ORDER[-1]
+
+
+def _unfinished(name: str, result: dict[str, Any]) -> bool:
+    """Return whether a loop's result is that of a look which was not the last."""
+    if name == "poll_endpoint":
+        return bool(result.get("verdict") != "ready")
+    return name == "watch_consumer" and result["left"] > 0
 
 
 def message(cause: str) -> str:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from pipeline import capacity, containers, limits, naming
+from pipeline import alarms, capacity, containers, limits, naming
 from pipeline.archive.rules import Rules
 from pipeline.errors import InvalidInput, Problem
 from pipeline.schema import (
@@ -63,6 +63,20 @@ SMOKE_TEST = Object(
     }
 )
 
+CANARY = Object(
+    {
+        "weight": Field(
+            Number(0.01, 0.99), "the part of the alias' calls that the new version gets", default=0.1
+        ),
+        "bake_s": Field(Integer(1, 3600), "seconds until it gets all, if no alarm rings", default=300),
+        "alarms": Field(
+            ListOf(Text("the name of a CloudWatch alarm", max_length=255), 0, 50),
+            "alarms of the consumer's own to watch beside the endpoint's",
+            default=[],
+        ),
+    }
+)
+
 CONSUMER = Object(
     {
         "function_name": Field(
@@ -79,6 +93,7 @@ CONSUMER = Object(
             Text("the name of an alias of the function", r"(?!^[0-9]+$)[A-Za-z0-9-_]{1,128}"),
             "the alias to move to a newly published version",
         ),
+        "canary": Field(CANARY, "how the alias moves in two steps; at once when absent"),
         "test_event": Field(AnyObject(), "the event to invoke the consumer with after the switch"),
         "expect": Field(
             EXPECT, "what the consumer's answer must be like", default={"min_completion_tokens": 1}
@@ -294,6 +309,32 @@ class Tested(TypedDict):
     """prompt, answer, completion_tokens, finish_reason, seconds."""
 
 
+class Monitored(TypedDict):
+    """The result of MonitorEndpoint."""
+
+    endpoint_name: str
+    alarms: list[alarms.Alarm]
+
+
+class Shifted(TypedDict):
+    """The result of ShiftConsumer."""
+
+    version: str
+    """The version of the consumer that gets a part of the alias' calls."""
+    weight: float
+    looks: int
+    """How often its alarms are looked at before it gets all."""
+    interval_s: int
+    """Seconds before each look."""
+
+
+class Watched(TypedDict):
+    """The result of WatchConsumer."""
+
+    left: int
+    """Looks that are still to come."""
+
+
 class Switched(TypedDict):
     """The result of UpdateConsumer."""
 
@@ -423,6 +464,20 @@ def _merge(*documents: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _canary(consumer: dict[str, Any] | None) -> list[Problem]:
+    """Return what is wrong with a canary: only an alias can divide the calls."""
+    if consumer is None or consumer["canary"] is None or consumer["alias"]:
+        return []
+    return [
+        Problem(
+            "CanaryWithoutAlias",
+            "consumer.canary without consumer.alias",
+            "an alias, which alone can send a part of the calls to another version",
+            "name the alias that callers use in 'consumer.alias', or leave 'consumer.canary' out",
+        )
+    ]
+
+
 def _filled(check: Check, value: dict[str, Any]) -> dict[str, Any]:
     filled: dict[str, Any] = check.parse(value, "", [])
     return filled
@@ -459,6 +514,7 @@ def _whole(parsed: dict[str, Any], defaults: StackDefaults) -> list[Problem]:
                 "leave 'code' out, or deploy the stack with AllowArchiveCode=true",
             )
         )
+    problems.extend(_canary(parsed["consumer"]))
     profile = containers.PROFILES[parsed["container"]]
     if parsed["code"] == ARCHIVE_CODE and not profile.runs_archive_code:
         problems.append(

@@ -6,13 +6,20 @@ that is told with ConsumerBusy, by `pipeline.aws` where Lambda itself refuses, a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from pipeline import consumer
-from pipeline.errors import ConsumerBusy
+from pipeline.errors import ConsumerBusy, ConsumerFailed
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
+
+
+class _Place(TypedDict):
+    """What names an alias in a request."""
+
+    FunctionName: str
+    Name: str
 
 
 def set_variable(
@@ -36,41 +43,92 @@ def set_variable(
     return step
 
 
-def publish(client: LambdaClient, function_name: str, alias: str) -> str:
-    """Publish $LATEST and move all of the alias to it; return the version.
+def publish(client: LambdaClient, function_name: str, endpoint_name: str) -> str:
+    """Publish $LATEST, marked with the endpoint that it calls; return the version.
 
     Publishing what is published changes nothing.
     """
-    version = client.publish_version(FunctionName=function_name)["Version"]
-    if client.get_alias(FunctionName=function_name, Name=alias)["FunctionVersion"] != version:
+    return client.publish_version(FunctionName=function_name, Description=consumer.mark(endpoint_name))[
+        "Version"
+    ]
+
+
+def move(client: LambdaClient, function_name: str, alias: str, version: str) -> None:
+    """Move all of an alias' calls to a version."""
+    now = _alias(client, function_name, alias)
+    if (now.version, now.weights) != (version, {}):
         # Weights that are not mentioned stay, and would go on sending calls to another version.
-        client.update_alias(
-            FunctionName=function_name,
-            Name=alias,
-            FunctionVersion=version,
-            RoutingConfig={"AdditionalVersionWeights": {}},
+        _route(client, _of(function_name, alias), now, consumer.Alias(version, {}))
+
+
+def shift(client: LambdaClient, function_name: str, alias: str, version: str, weight: float) -> None:
+    """Send a part of an alias' calls to a version; all others go where most of them went.
+
+    Raises:
+        ConsumerFailed: when the alias points to $LATEST, whose calls AWS does not divide.
+    """
+    now = _alias(client, function_name, alias)
+    if now.version == "$LATEST":
+        raise ConsumerFailed(
+            f"alias {alias} of {function_name} points to $LATEST; wanted a version, since AWS divides the calls of "
+            "versions alone; publish one and point the alias to it, or leave consumer.canary out"
         )
-    return version
+    if version != now.version and now.weights != {version: weight}:
+        _route(client, _of(function_name, alias), now, consumer.Alias(now.version, {version: weight}))
 
 
 def restore_alias(client: LambdaClient, before: consumer.Before, endpoint_name: str) -> bool:
-    """Put the alias back if it points to a version that calls `endpoint_name`; return whether it did."""
+    """Put the alias back if it sends calls to a version that calls `endpoint_name`; return whether it did.
+
+    Its description was never touched.
+    """
     alias, version = before["alias"], before["alias_version"]
     if alias is None or version is None:
         return False
-    name = before["function_name"]
-    now = consumer.Configuration.from_response(
-        client.get_function_configuration(FunctionName=name, Qualifier=alias)
-    )
-    if now.variables.get(before["variable"]) != endpoint_name or now.version == version:
+    name, weights = before["function_name"], before["alias_routing"] or {}
+    now = _alias(client, name, alias)
+    if (now.version, now.weights) == (version, weights):
         return False
-    client.update_alias(
-        FunctionName=name,
-        Name=alias,
-        FunctionVersion=version,
-        RoutingConfig={"AdditionalVersionWeights": before["alias_routing"] or {}},
-    )
+    if not any(
+        _calls(client, name, one, before["variable"]) == endpoint_name
+        for one in sorted(now.versions - {version, *weights})
+    ):
+        return False
+    _route(client, _of(name, alias), now, consumer.Alias(version, weights))
     return True
+
+
+def delete_versions(client: LambdaClient, before: consumer.Before, endpoint_name: str) -> list[str]:
+    """Delete the versions that were published for an endpoint, unless an alias refers to them; return them."""
+    name = before["function_name"]
+    pages = client.get_paginator("list_versions_by_function").paginate(FunctionName=name)
+    versions = [version for page in pages for version in page["Versions"]]
+    listed = client.get_paginator("list_aliases").paginate(FunctionName=name)
+    aliases = [alias for page in listed for alias in page["Aliases"]]
+    gone = consumer.deletable(versions, aliases, before["variable"], endpoint_name)
+    for version in gone:
+        client.delete_function(FunctionName=name, Qualifier=version)
+    return gone
+
+
+def _alias(client: LambdaClient, function_name: str, alias: str) -> consumer.Alias:
+    return consumer.Alias.from_response(client.get_alias(**_of(function_name, alias)))
+
+
+def _of(function_name: str, alias: str) -> _Place:
+    return _Place(FunctionName=function_name, Name=alias)
+
+
+def _route(client: LambdaClient, where: _Place, read: consumer.Alias, to: consumer.Alias) -> None:
+    guard: dict[str, Any] = {"RevisionId": read.revision_id} if read.revision_id else {}
+    client.update_alias(
+        **where, FunctionVersion=to.version, RoutingConfig={"AdditionalVersionWeights": to.weights}, **guard
+    )
+
+
+def _calls(client: LambdaClient, function_name: str, version: str, variable: str) -> str | None:
+    found = client.get_function_configuration(FunctionName=function_name, Qualifier=version)
+    return consumer.Configuration.from_response(found).variables.get(variable)
 
 
 def _read(client: LambdaClient, function_name: str) -> consumer.Configuration:

@@ -6,10 +6,12 @@ deadline, the time-outs. `${Name}` is filled in by the template's DefinitionSubs
 The order of the states, with the places of those that are still to come in parentheses:
 
     CheckArchive, PlanDeployment, AssembleArchive, CreateModel, CreateEndpointConfig, MakeRoom, InPlace,
-    CreateEndpoint or UpdateEndpoint, WaitForEndpoint, PollEndpoint, EndpointReady, SmokeTest, (MonitorEndpoint),
-    HasConsumer, ReadConsumer, UpdateConsumer, RetirePrevious, RestoreCapacity, NotifySuccess, DeploymentSucceeded
+    CreateEndpoint or UpdateEndpoint, WaitForEndpoint, PollEndpoint, EndpointReady, SmokeTest, MonitorEndpoint,
+    HasConsumer, ReadConsumer, HasCanary, UpdateConsumer, RetirePrevious, RestoreCapacity, NotifySuccess,
+    DeploymentSucceeded
 
-and from any failure: Diagnose, RollBack, NotifyFailure, DeploymentFailed. A quota that refuses a configuration or an
+A switch in two steps has ShiftConsumer, BeginBake, BakeConsumer, WatchConsumer and ConsumerBaked after HasCanary.
+And from any failure: Diagnose, RollBack, NotifyFailure, DeploymentFailed. A quota that refuses a configuration or an
 endpoint leads to StepDown, PlanAgain and back to CreateEndpointConfig: the capacity ladder, which has an end.
 """
 
@@ -277,11 +279,40 @@ def _forward() -> list[LambdaTask]:
             timeout=900,
         ),
         _task(
+            "MonitorEndpoint",
+            "Alarms on the new endpoint, before anybody depends on it.",
+            {"plan.$": "$.plan_deployment", "topic": "${TopicArn}"},
+            result=documents.Monitored,
+        ),
+        _task(
             "ReadConsumer",
             "Whose turn it is, and how the consumer is, so that the switch can be undone exactly.",
             {"consumer.$": "$.plan_deployment.consumer", "results.$": "$"},
             OTHERS_TURN,
             result=consumer.Before,
+        ),
+        _task(
+            "ShiftConsumer",
+            "The first step of a switch in two: try the new version, then give it a part of the alias' calls.",
+            {
+                "consumer.$": "$.plan_deployment.consumer",
+                "before.$": "$.read_consumer",
+                "endpoint_name.$": endpoint,
+                "prompt.$": "$.plan_deployment.smoke_test.prompts[0]",
+            },
+            BUSY_CONSUMER,
+            result=documents.Shifted,
+            timeout=900,
+        ),
+        _task(
+            "WatchConsumer",
+            "One look at the alarms of the endpoint and of the consumer; one that rings puts everything back.",
+            {
+                "consumer.$": "$.plan_deployment.consumer",
+                "endpoint_name.$": endpoint,
+                "left.$": "$.watch_consumer.left",
+            },
+            result=documents.Watched,
         ),
         _task(
             "UpdateConsumer",
@@ -378,13 +409,42 @@ def _wire_retiring(by_name: dict[str, LambdaTask]) -> None:
     )
     by_name["RetirePrevious"].next(by_name["RestoreCapacity"])
     not_retired.next(by_name["RestoreCapacity"])
-    by_name["UpdateConsumer"].add_catch(
-        Catch(
-            error_equals=_names(errors.ConsumerMoved),
-            result_path="$.moved",
-            next_step=by_name["ReadConsumer"],
+    for name in ("ShiftConsumer", "UpdateConsumer"):
+        by_name[name].add_catch(
+            Catch(
+                error_equals=_names(errors.ConsumerMoved),
+                result_path="$.moved",
+                next_step=by_name["ReadConsumer"],
+            )
         )
+
+
+def _wire_canary(by_name: dict[str, LambdaTask]) -> None:
+    """Wire the switch: at once, or in two steps with a loop of waiting and looking between them, which has an end."""
+    has_canary = Choice("HasCanary", comment="The alias moves at once, or a part of its calls goes first.")
+    has_canary.add_choice(
+        ChoiceRule.IsNull("$.plan_deployment.consumer.canary", True), by_name["UpdateConsumer"]
     )
+    has_canary.default_choice(by_name["ShiftConsumer"])
+    begin = Pass(
+        "BeginBake",
+        comment="Count the looks down from here.",
+        parameters={"left.$": "$.shift_consumer.looks"},
+        result_path="$.watch_consumer",
+    )
+    wait = Wait(
+        "BakeConsumer",
+        comment="Between two looks at the alarms.",
+        seconds_path="$.shift_consumer.interval_s",
+    )
+    baked = Choice("ConsumerBaked", comment="Quiet for as long as was asked for, or look again.")
+    baked.add_choice(ChoiceRule.NumericGreaterThan("$.watch_consumer.left", 0), wait)
+    baked.default_choice(by_name["UpdateConsumer"])
+    by_name["ReadConsumer"].next(has_canary)
+    by_name["ShiftConsumer"].next(begin)
+    begin.next(wait)
+    wait.next(by_name["WatchConsumer"])
+    by_name["WatchConsumer"].next(baked)
 
 
 def build() -> Graph:
@@ -516,6 +576,7 @@ def build() -> Graph:
     # First, since of several Catches the first that matches wins.
     _wire_capacity(by_name, wait, notify_success)
     _wire_retiring(by_name)
+    _wire_canary(by_name)
     for task in forward:
         if task.state_id not in {"RetirePrevious", "RestoreCapacity"}:
             task.add_catch(Catch(error_equals=["States.ALL"], result_path="$.failure", next_step=diagnose))
@@ -527,8 +588,8 @@ def build() -> Graph:
     by_name["CreateEndpointConfig"].next(by_name["MakeRoom"])
     wait.next(by_name["PollEndpoint"])
     by_name["PollEndpoint"].next(ready)
-    by_name["SmokeTest"].next(has_consumer)
-    by_name["ReadConsumer"].next(by_name["UpdateConsumer"])
+    by_name["SmokeTest"].next(by_name["MonitorEndpoint"])
+    by_name["MonitorEndpoint"].next(has_consumer)
     by_name["UpdateConsumer"].next(by_name["RetirePrevious"])
 
     return Graph(

@@ -1,7 +1,7 @@
 """RetirePrevious: marks the deployment as good, keeps the last good ones as ways back, and deletes older ones.
 
-Endpoint, model, configuration, in this order: the configuration bears the tags, so a try that was cut short goes on
-where it ended. Refuses to delete what a consumer, an endpoint or another configuration still refers to.
+Endpoint, its alarms, model, configuration, in this order: the configuration bears the tags, so a try that was cut short
+goes on where it ended. Refuses to delete what a consumer, an endpoint or another configuration still refers to.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, callers, creation, registry, releases
+from pipeline import aws, callers, creation, monitoring, registry, releases
 from pipeline.errors import EndpointBusy
 from pipeline.plan import tag_value
 from pipeline.readiness import UNDELETABLE
@@ -48,7 +48,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     retired, not_retired, waiting = [], [f"{one.config}: {why}" for one, why in chosen.spared], []
     for one in chosen.going:
         try:
-            wait = _delete(one, plan["service"], account, clients.sagemaker)
+            wait = _delete(one, plan["service"], account, clients)
         except ClientError as error:
             if not aws.is_access_denied(error):
                 raise
@@ -97,12 +97,15 @@ def _needed(plan: Plan, account: Account, going: Iterable[Release], clients: Cli
     return found
 
 
-def _delete(one: Release, service: str, account: Account, client: SageMakerClient) -> str:
+def _delete(one: Release, service: str, account: Account, clients: Clients) -> str:
     """Bring one deployment nearer to its end; return what is to be waited for, empty when it is gone."""
+    client = clients.sagemaker
     if one.serves and one.endpoint is not None:
         if one.status not in UNDELETABLE and one.status != "Deleting":
             client.delete_endpoint(EndpointName=one.endpoint)
         return f"endpoint {one.endpoint!r} is {one.status}; wanted it to be gone"
+    if one.endpoint is not None and one.status is None:
+        monitoring.delete(clients.cloudwatch, one.endpoint)
     found = client.describe_endpoint_config(EndpointConfigName=one.config)
     for variant in found["ProductionVariants"]:
         name = variant["ModelName"]

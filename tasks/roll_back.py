@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, concurrency, consumer, creation, switch
+from pipeline import aws, concurrency, consumer, creation, monitoring, switch
 from pipeline.errors import EndpointBusy
 from pipeline.plan import tag_value
 from pipeline.readiness import UNDELETABLE
@@ -34,6 +34,8 @@ class _Report:
         self.restored: list[str] = []
         self.kept: list[str] = []
         self.not_undone: list[str] = []
+        self.monitored = False
+        """Whether MonitorEndpoint made its alarms."""
 
     def attempt(self, what: str, step: Callable[[], None]) -> bool:
         """Run one step; a step that is denied is noted, any other failure ends the task, to be tried again."""
@@ -58,6 +60,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     results = event["results"]
     plan: Plan | None = results.get("plan_deployment")
     report = _Report()
+    report.monitored = bool(results.get("monitor_endpoint"))
     if plan is not None:
         restored = _restore_consumer(results.get("read_consumer"), plan["names"]["endpoint"], clients, report)
         if restored:
@@ -99,9 +102,18 @@ def _restore_consumer(
         else:
             report.restored.append(f"{variable} of {name}: {_shown(before['value'])} as before")
 
+    def versions() -> None:
+        # Only now, since until the alias was put back it referred to one of them.
+        gone = switch.delete_versions(clients.lambda_, before, endpoint) if before["alias"] else []
+        report.gone.extend(f"version {version} of {name}" for version in gone)
+
     steps = ((f"alias {before['alias']} of {name}", alias), (f"{variable} of {name}", value))
     # Both are tried even when one is denied: a generator in all() would stop at the first.
     outcomes = [report.attempt(what, _or_gone(step, what, report)) for what, step in steps]
+    if all(outcomes):
+        # A version that nobody calls keeps no endpoint alive.
+        what = f"versions of {name} that call {endpoint}"
+        report.attempt(what, _or_gone(versions, what, report))
     return all(outcomes)
 
 
@@ -190,16 +202,6 @@ def _delete_all(plan: Plan, clients: Clients, report: _Report) -> bool:
     """Delete what this execution made; return whether the endpoint's capacity is free."""
     names, execution, sagemaker = plan["names"], plan["execution"], clients.sagemaker
 
-    def endpoint() -> None:
-        name = names["endpoint"]
-        found = sagemaker.describe_endpoint(EndpointName=name)
-        if not _ours(found["EndpointArn"], execution, clients, report):
-            return
-        status = found["EndpointStatus"]
-        if status not in UNDELETABLE and status != "Deleting":
-            sagemaker.delete_endpoint(EndpointName=name)
-        raise EndpointBusy(f"endpoint {name!r} is {status}; wanted it to be gone")
-
     def config() -> None:
         name = names["endpoint_config"]
         found = sagemaker.describe_endpoint_config(EndpointConfigName=name)
@@ -214,18 +216,46 @@ def _delete_all(plan: Plan, clients: Clients, report: _Report) -> bool:
             sagemaker.delete_model(ModelName=name)
             report.gone.append(f"model {name}")
 
-    made = ((f"endpoint {names['endpoint']}", endpoint),) if plan.get("updates") is None else ()
+    # Of an endpoint that was updated in place nothing is deleted, and its alarms are its own.
+    if plan.get("updates") is None and not _delete_endpoint(plan, clients, report):
+        # An endpoint that lives on needs its configuration and its model at every cold start.
+        report.kept.append(
+            f"endpoint configuration {names['endpoint_config']} and model {names['model']}: in use"
+        )
+        return False
     for what, step in (
-        *made,
         (f"endpoint configuration {names['endpoint_config']}", config),
         (f"model {names['model']}", model),
     ):
-        if not report.attempt(what, _or_gone(step, what, report)) and step is endpoint:
-            # An endpoint that lives on needs its configuration and its model at every cold start.
-            report.kept.append(
-                f"endpoint configuration {names['endpoint_config']} and model {names['model']}: in use"
-            )
-            return False
+        report.attempt(what, _or_gone(step, what, report))
+    return True
+
+
+def _delete_endpoint(plan: Plan, clients: Clients, report: _Report) -> bool:
+    """Delete the endpoint, and its alarms when it is gone; return False when it lives on though it is ours."""
+    name = plan["names"]["endpoint"]
+    foreign = False
+
+    def endpoint() -> None:
+        nonlocal foreign
+        found = clients.sagemaker.describe_endpoint(EndpointName=name)
+        if not _ours(found["EndpointArn"], plan["execution"], clients, report):
+            foreign = True
+            return
+        status = found["EndpointStatus"]
+        if status not in UNDELETABLE and status != "Deleting":
+            clients.sagemaker.delete_endpoint(EndpointName=name)
+        raise EndpointBusy(f"endpoint {name!r} is {status}; wanted it to be gone")
+
+    def alarms() -> None:
+        if monitoring.delete(clients.cloudwatch, name) or report.monitored:
+            report.gone.append(f"alarms of endpoint {name}")
+
+    what = f"endpoint {name}"
+    if not report.attempt(what, _or_gone(endpoint, what, report)):
+        return False
+    if not foreign:
+        report.attempt(f"alarms of {what}", alarms)
     return True
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from pipeline import answers, aws, consumer, switch
-from pipeline.errors import ConsumerFailed, ConsumerMoved
+from pipeline import aws, consumer, switch, trial
+from pipeline.errors import ConsumerMoved
 
 if TYPE_CHECKING:
     from pipeline.aws import Clients
@@ -28,10 +27,10 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             f"{variable} of {name} is neither {before['value']!r}, as it was read, nor {endpoint!r}; "
             "wanted nobody else to change it during the switch; it is read again"
         )
-    version = switch.publish(clients.lambda_, name, alias) if alias else None
-    test_event = asked["test_event"] or {"prompt": event["prompt"]}
-    answer = _invoke(clients, name, alias, test_event)
-    _judge(name, endpoint, answer, asked["expect"])
+    version = switch.publish(clients.lambda_, name, endpoint) if alias else None
+    if alias and version:
+        switch.move(clients.lambda_, name, alias, version)
+    answer = trial.ask(clients.lambda_, asked, endpoint, event["prompt"], qualifier=alias)
     return {
         "function_name": name,
         "variable": variable,
@@ -40,29 +39,6 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         "version": version,
         "answer": answer,
     }
-
-
-def _invoke(clients: Clients, name: str, alias: str | None, event: dict[str, Any]) -> Any:
-    target = f"{name}:{alias}" if alias else name
-    response = clients.lambda_.invoke(FunctionName=target, Payload=json.dumps(event).encode())
-    payload = response["Payload"].read().decode(errors="replace")
-    if response.get("FunctionError"):
-        raise ConsumerFailed(f"{name} failed on {event!r} ({response['FunctionError']}): {payload[:1000]}")
-    try:
-        return json.loads(payload)
-    except ValueError:
-        return payload
-
-
-def _judge(name: str, endpoint: str, answer: Any, expect: dict[str, Any]) -> None:
-    called = answer.get("endpoint_name") if isinstance(answer, dict) else None
-    if called not in (None, endpoint):
-        raise ConsumerFailed(
-            f"{name} called endpoint {called!r}, wanted {endpoint!r}; does it read the variable?"
-        )
-    wrong = consumer.refusal(answer) or "; ".join(answers.shortcomings(consumer.said(answer), None, expect))
-    if wrong:
-        raise ConsumerFailed(f"{name} answered {json.dumps(answer)[:500]}: {wrong}")
 
 
 handler = aws.task(run)

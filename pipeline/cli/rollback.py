@@ -164,7 +164,8 @@ def _switch(way: Way, clients: Clients) -> None:
             "wanted nobody else to change it meanwhile; try again"
         )
     if who["alias"]:
-        switch.publish(clients.lambda_, who["function_name"], who["alias"])
+        version = switch.publish(clients.lambda_, who["function_name"], target)
+        switch.move(clients.lambda_, who["function_name"], who["alias"], version)
 
 
 def _patiently(step: Callable[[], R], patience: type[SealiftError]) -> R:

@@ -51,6 +51,9 @@ STATUSES = {
 REQUEST_ID = "00000000-0000-0000-0000-000000000000"
 """Of every answer that was made up: SDKs, moto's interpreter among them, expect one."""
 
+IAM_PREFIXES = {"monitoring": "cloudwatch"}
+"""Services whose actions have another prefix in IAM than their name in a signature."""
+
 _SPEC = re.compile(r"(?P<service>[a-z0-9-]+)\.(?P<operation>[A-Z]\w+)=(?P<code>\w+)(?::(?P<times>\d+))?")
 
 
@@ -141,11 +144,12 @@ class Faults:
 def render(call: Call, code: str, message: str | None = None) -> Response:
     """Return an error as the service's protocol gives it, so that an SDK makes the right exception of it."""
     model = service_model(call.service)
-    action = f"{model.signing_name}:{call.operation}"
+    action = f"{IAM_PREFIXES.get(model.signing_name, model.signing_name)}:{call.operation}"
     text = message or MESSAGES.get(code, f"made to fail by --fault {call}={code}").replace("{action}", action)
     status = STATUSES.get(code, 400)
-    protocol = model.protocol
-    if protocol in ("json", "rest-json"):
+    # CloudWatch's model names CBOR first, and boto3 speaks JSON with it where CBOR is not asked for.
+    spoken = {model.protocol, *model.metadata.get("protocols", ())}
+    if spoken & {"json", "rest-json"}:
         body = json.dumps({"__type": code, "message": text, "Message": text})
         return Response(
             status,

@@ -93,6 +93,9 @@ def _empty(cloud: LocalCloud) -> None:
         sagemaker.delete_endpoint_config(EndpointConfigName=config["EndpointConfigName"])
     for one in sagemaker.list_models()["Models"]:
         sagemaker.delete_model(ModelName=one["ModelName"])
+    cloudwatch = cloud.clients.cloudwatch
+    if left := [alarm["AlarmName"] for alarm in cloudwatch.describe_alarms()["MetricAlarms"]]:
+        cloudwatch.delete_alarms(AlarmNames=left)
     _idle_consumer(cloud)
     cloud.clients.lambda_.update_function_configuration(
         FunctionName=CONSUMER, Environment={"Variables": BEFORE}

@@ -122,3 +122,45 @@ def test_a_status_of_400_or_more_is_a_refusal(answer: object, *, refused: bool) 
 def test_a_refusal_names_its_status() -> None:
     """The reason is part of the failure's message."""
     assert consumer.refusal({"statusCode": 502}) == "its statusCode is 502"
+
+
+# ------------------------------------------------------------------------ canary
+
+
+@given(bake_s=st.integers(1, 3600))
+def test_a_canary_bakes_no_shorter_than_asked_for(bake_s: int) -> None:
+    """In looks of at most half a minute, and hardly longer."""
+    looks, interval_s = consumer.bake(bake_s)
+
+    assert bake_s <= looks * interval_s < bake_s + looks
+    assert 1 <= interval_s <= consumer.LOOK_S
+
+
+def version(number: str, endpoint: str, description: str) -> dict[str, Any]:
+    """Return a version as ListVersionsByFunction has it."""
+    return {
+        "FunctionName": "assistant",
+        "Version": number,
+        "Description": description,
+        "Environment": {"Variables": {"ENDPOINT_NAME": endpoint}},
+    }
+
+
+def test_only_our_own_versions_that_nobody_refers_to_are_deletable() -> None:
+    """Not the function itself, not another endpoint's, not one that somebody published, not one with a weight."""
+    ours = "Sealift: new-0"
+    versions = [
+        version("$LATEST", "new-0", ours),
+        version("1", "old-0", "Sealift: old-0"),
+        version("2", "new-0", "by hand"),
+        version("3", "new-0", ours),
+        version("4", "new-0", ours),
+        version("5", "old-0", ours),
+        version("6", "new-0", ours),
+    ]
+    aliases = [
+        {"FunctionVersion": "1", "RoutingConfig": {"AdditionalVersionWeights": {"4": 0.1}}},
+        {"FunctionVersion": "6"},
+    ]
+
+    assert consumer.deletable(versions, aliases, "ENDPOINT_NAME", "new-0") == ["3"]

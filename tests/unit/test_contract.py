@@ -32,7 +32,10 @@ FORWARD = [
     "CreateEndpoint",
     "PollEndpoint",
     "SmokeTest",
+    "MonitorEndpoint",
     "ReadConsumer",
+    "ShiftConsumer",
+    "WatchConsumer",
     "UpdateConsumer",
 ]
 TEMPLATE = sam.load(resources.template())
@@ -68,7 +71,10 @@ RETRIED = {
     "StepDown": set(),
     "PollEndpoint": {"NotYetVisible"},
     "SmokeTest": {"ModelNotReady", "NotYetVisible"},
+    "MonitorEndpoint": set(),
     "ReadConsumer": {"ConsumerBusy"},
+    "ShiftConsumer": {"ConsumerBusy", "ConsumerChanged"},
+    "WatchConsumer": set(),
     "UpdateConsumer": {"ConsumerBusy", "ConsumerChanged"},
     "RetirePrevious": {"EndpointBusy"},
     "RestoreCapacity": {"EndpointBusy"},
@@ -162,7 +168,13 @@ def test_the_order_of_the_diagnosis_is_the_workflows() -> None:
 def walk(name: str) -> list[str]:
     """Return the states of a deployment that goes well, in order."""
     seen: list[str] = []
-    turn = {"EndpointReady": "SmokeTest", "HasConsumer": "ReadConsumer", "InPlace": "CreateEndpoint"}
+    turn = {
+        "InPlace": "CreateEndpoint",
+        "EndpointReady": "SmokeTest",
+        "HasConsumer": "ReadConsumer",
+        "HasCanary": "ShiftConsumer",
+        "ConsumerBaked": "UpdateConsumer",
+    }
     while name and name not in seen:
         seen.append(name)
         name = turn.get(name) or STATES[name].get("Next", "")
@@ -219,7 +231,7 @@ def test_every_failure_is_caught_and_comes_to_an_end(name: str) -> None:
     assert catcher["ErrorEquals"] == ["States.ALL"]
     assert catcher["Next"] == expected.get(name, "Diagnose")
     assert catcher["ResultPath"] not in {None, "$"}
-    assert bool(special) is (name in LADDER | {"UpdateConsumer"})
+    assert bool(special) is (name in LADDER | {"ShiftConsumer", "UpdateConsumer"})
 
 
 @pytest.mark.parametrize("name", ["CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"])
@@ -235,9 +247,10 @@ def test_a_quota_leads_to_the_ladder_and_back(name: str) -> None:
     assert again["Next"] == "CreateEndpointConfig"
 
 
-def test_a_consumer_that_somebody_else_switched_is_read_again() -> None:
+@pytest.mark.parametrize("name", ["ShiftConsumer", "UpdateConsumer"])
+def test_a_consumer_that_somebody_else_switched_is_read_again(name: str) -> None:
     """What is written down for the undoing must be what the switch replaces; ReadConsumer counts, so it ends."""
-    catcher = STATES["UpdateConsumer"]["Catch"][0]
+    catcher = STATES[name]["Catch"][0]
 
     assert (catcher["ErrorEquals"], catcher["Next"]) == (["ConsumerMoved"], "ReadConsumer")
     assert STATES["ReadConsumer"]["Parameters"]["Payload"]["results.$"] == "$"

@@ -129,7 +129,11 @@ SAID = (
     ),
 )
 
-GOOD: dict[str, Any] = {name: {} for name in ORDER} | {"poll_endpoint": {"verdict": "ready"}}
+GOOD: dict[str, Any] = {name: {} for name in ORDER} | {
+    "plan_deployment": {"consumer": {"canary": {"weight": 0.1}}},
+    "poll_endpoint": {"verdict": "ready"},
+    "watch_consumer": {"left": 0},
+}
 
 
 def failed_with(said: str, error: str = "EndpointFailed") -> Diagnosis:
@@ -205,6 +209,12 @@ def test_a_cause_of_another_form_is_taken_as_it_is(cause: str) -> None:
             {name: {"updates": {}} for name in ORDER[:6]}, "update_endpoint", id="an endpoint that is updated"
         ),
         pytest.param(GOOD, "update_consumer", id="everything done"),
+        pytest.param(
+            {name: GOOD[name] for name in ORDER[: ORDER.index("shift_consumer")]} | {"plan_deployment": {}},
+            "update_consumer",
+            id="a consumer that is switched at once",
+        ),
+        pytest.param({**GOOD, "watch_consumer": {"left": 3}}, "watch_consumer", id="still being watched"),
     ],
 )
 def test_the_state_that_failed_is_the_first_without_a_result(results: dict[str, Any], state: str) -> None:

@@ -304,6 +304,13 @@ def test_an_example_input_is_accepted(path: Path, defaults: StackDefaults) -> No
     assert documents.request(json.loads(path.read_text()), None, defaults)["service"]
 
 
+def test_a_canary_says_only_what_differs(request_with: Requests) -> None:
+    """A tenth for five minutes, watched by the endpoint's alarms, unless it is said otherwise."""
+    request = request_with(consumer={"function_name": "f", "alias": "live", "canary": {}})
+
+    assert request["consumer"]["canary"] == {"weight": 0.1, "bake_s": 300, "alarms": []}
+
+
 def test_requests_share_nothing(request_with: Requests) -> None:
     """Changing one request does not change the defaults of the next."""
     first = request_with()
@@ -330,6 +337,12 @@ def test_requests_share_nothing(request_with: Requests) -> None:
         pytest.param("consumer", {}, id="consumer without a function"),
         pytest.param("consumer", {"function_name": "f", "variable": "1ST"}, id="variable"),
         pytest.param("consumer", {"function_name": "f", "alias": "12"}, id="alias that is a version"),
+        pytest.param("consumer", {"function_name": "f", "canary": {}}, id="canary without an alias"),
+        pytest.param(
+            "consumer",
+            {"function_name": "f", "alias": "a", "canary": {"weight": 1}},
+            id="canary of all calls",
+        ),
         pytest.param("smoke_test", {"prompts": []}, id="no prompts"),
         pytest.param("smoke_test", {"expect": {"matches": "("}}, id="expectation"),
         pytest.param("inference", {"temperature": 2.5}, id="temperature"),

@@ -13,14 +13,17 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import pytest
+from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
+from botocore.validate import ParamValidator
 from moto import mock_aws
 
 from examples.tiny_gguf import write_tiny_gguf
 from pipeline import aws, resources
 from pipeline.archive.pack import pack
 from pipeline.aws import Clients
+from pipeline.local.calls import service_model
 from pipeline.stack import zip_files
 
 if TYPE_CHECKING:
@@ -28,7 +31,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STATES: dict[str, dict[str, Any]] = json.loads(resources.definition().read_text(encoding="utf-8"))["States"]
-SERVICES = ("sagemaker", "sagemaker_runtime", "lambda_", "logs", "s3", "service_quotas", "stepfunctions")
+SERVICES = (
+    "sagemaker",
+    "sagemaker_runtime",
+    "lambda_",
+    "logs",
+    "s3",
+    "service_quotas",
+    "stepfunctions",
+    "cloudwatch",
+)
 
 
 class Task(Protocol):
@@ -56,20 +68,65 @@ def do() -> Task:
     return run
 
 
+class FakeCloudWatch:
+    """Alarms in memory, with CloudWatch's manners; every call is written down."""
+
+    def __init__(self) -> None:
+        self.alarms: dict[str, dict[str, Any]] = {}
+        self.calls: list[str] = []
+        self.denied: set[str] = set()
+
+    def put_metric_alarm(self, **request: Any) -> dict[str, Any]:
+        """Make an alarm, or change one, which keeps its state."""
+        self._called("PutMetricAlarm", request)
+        state = {"StateValue": "INSUFFICIENT_DATA", "StateReason": "Unchecked: Initial alarm creation"}
+        before = self.alarms.get(request["AlarmName"], state)
+        kept = {name: before[name] for name in state}
+        self.alarms[request["AlarmName"]] = {**request, **kept}
+        return {}
+
+    def describe_alarms(self, **request: Any) -> dict[str, Any]:
+        """Return those that exist of the named ones."""
+        self._called("DescribeAlarms", request)
+        there = [self.alarms[name] for name in request["AlarmNames"] if name in self.alarms]
+        return {"MetricAlarms": there, "CompositeAlarms": []}
+
+    def delete_alarms(self, **request: Any) -> dict[str, Any]:
+        """Delete all that are named, or none when one of them is unknown."""
+        self._called("DeleteAlarms", request)
+        for name in request["AlarmNames"]:
+            assert name in self.alarms, f"{name}: AWS would delete none of them"
+        for name in request["AlarmNames"]:
+            del self.alarms[name]
+        return {}
+
+    def _called(self, operation: str, request: dict[str, Any]) -> None:
+        self.calls.append(operation)
+        shape = service_model("cloudwatch").operation_model(operation).input_shape
+        assert not ParamValidator().validate(request, shape).generate_report()
+        if operation in self.denied:
+            response = {"Error": {"Code": "AccessDenied", "Message": f"not authorized: {operation}"}}
+            raise ClientError(response, operation)  # type: ignore[arg-type]
+
+
 class Script:
     """What AWS answers, call by call; a call that is not written down fails, and so does one that is not made."""
 
     def __init__(self, clients: Clients) -> None:
         self.clients = clients
+        self.cloudwatch = FakeCloudWatch()
+        self._real_cloudwatch = clients.cloudwatch
         self._stubbers = {name: Stubber(getattr(clients, name)) for name in SERVICES}
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
+        vars(self.clients)["cloudwatch"] = self.cloudwatch
         for stubber in self._stubbers.values():
             self._stack.enter_context(stubber)
         return self
 
     def __exit__(self, *_error: object) -> None:
+        vars(self.clients)["cloudwatch"] = self._real_cloudwatch
         self._stack.close()
 
     def answers(
@@ -89,7 +146,9 @@ class Script:
         status: int = 400,
         fields: dict[str, Any] | None = None,
     ) -> Script:
-        """Let the next call be this operation, and answer with an error."""
+        """Let the next call be this operation, and answer with an error; of CloudWatch in the place of the alarms."""
+        if service == "cloudwatch":
+            vars(self.clients)[service] = self._real_cloudwatch
         self._stubbers[service].add_client_error(
             operation, code, message, http_status_code=status, modeled_fields=fields
         )
@@ -231,7 +290,10 @@ class MotoConsumer:
     def __init__(self, clients: Clients, scripted: Clients) -> None:
         self._lambda = clients.lambda_
         self.clients: Any = SimpleNamespace(
-            lambda_=self, sagemaker=scripted.sagemaker, service_quotas=scripted.service_quotas
+            lambda_=self,
+            sagemaker=scripted.sagemaker,
+            cloudwatch=scripted.cloudwatch,
+            service_quotas=scripted.service_quotas,
         )
         self.answer: object = {"answer": "It carries cargo."}
         self.asked: list[str] = []

@@ -17,6 +17,7 @@ CONSUMER: dict[str, Any] = {
     "function_name": "assistant",
     "variable": "ENDPOINT_NAME",
     "alias": None,
+    "canary": None,
     "test_event": None,
     "expect": {"min_completion_tokens": 1},
 }
@@ -457,3 +458,96 @@ def test_reading_again_and_again_has_an_end(do: Task, script: Script) -> None:
 
     with pytest.raises(ConsumerChanged, match="changed by others 5 times"):
         read(do, script, read_consumer={**BEFORE, "reads": 5})
+
+
+# ------------------------------------------------------------------------ canary
+
+CANARY = {"weight": 0.1, "bake_s": 300, "alarms": []}
+IN_STEPS = {**CONSUMER, "alias": "live", "canary": CANARY}
+
+
+def shifted(do: Task, consumer: MotoConsumer, **changed: Any) -> dict[str, Any]:
+    """Return the result of the first of two steps, after the consumer was read."""
+    asked = {**IN_STEPS, "canary": {**CANARY, **changed}}
+    before = do("ReadConsumer", consumer.clients, consumer=asked, results=RESULTS)
+    return do("ShiftConsumer", consumer.clients, **{**EVENT, "consumer": asked, "before": before})
+
+
+def test_a_canary_gets_a_part_of_the_calls(do: Task, moto_consumer: MotoConsumer) -> None:
+    """The new version is tried by itself first; then the alias gives it its weight, and twice is as once."""
+    first = shifted(do, moto_consumer)
+
+    assert first == {"version": "2", "weight": 0.1, "looks": 10, "interval_s": 30}
+    assert moto_consumer.asked == ["assistant:2"]
+    assert moto_consumer.alias() == {
+        "FunctionVersion": "1",
+        "RoutingConfig": {"AdditionalVersionWeights": {"2": 0.1}},
+    }
+    before = {**BEFORE, "alias": "live", "alias_version": "1"}
+    event = {**EVENT, "consumer": IN_STEPS, "before": before}
+    assert do("ShiftConsumer", moto_consumer.clients, **event) == first
+    assert moto_consumer.versions() == ["$LATEST", "1", "2"]
+
+
+def test_after_the_canary_all_calls_move(do: Task, moto_consumer: MotoConsumer) -> None:
+    """The weights are gone, and no further version is published."""
+    shifted(do, moto_consumer)
+    before = {**BEFORE, "alias": "live", "alias_version": "1"}
+
+    result = do("UpdateConsumer", moto_consumer.clients, **{**EVENT, "consumer": IN_STEPS, "before": before})
+
+    assert result["version"] == "2"
+    assert moto_consumer.alias() == {
+        "FunctionVersion": "2",
+        "RoutingConfig": {"AdditionalVersionWeights": {}},
+    }
+
+
+def test_a_version_that_does_not_work_gets_no_calls(do: Task, moto_consumer: MotoConsumer) -> None:
+    """It failed its trial, and the alias is as it was."""
+    there = moto_consumer.alias()
+    moto_consumer.answer = {"answer": ""}
+
+    with pytest.raises(ConsumerFailed, match="0 completion tokens"):
+        shifted(do, moto_consumer)
+
+    assert moto_consumer.alias() == there
+
+
+def test_an_alarm_that_does_not_exist_is_refused_before_anything_changes(
+    do: Task, moto_consumer: MotoConsumer
+) -> None:
+    """It would never ring."""
+    with pytest.raises(ConsumerFailed, match="no alarm 'mine'; wanted every one"):
+        shifted(do, moto_consumer, alarms=["mine"])
+
+    assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "old-0"}
+
+
+def test_an_alias_of_the_latest_cannot_be_divided(do: Task, moto_consumer: MotoConsumer) -> None:
+    """AWS divides the calls of versions alone."""
+    moto_consumer.update_alias(FunctionName="assistant", Name="live", FunctionVersion="$LATEST")
+
+    with pytest.raises(ConsumerFailed, match=r"points to \$LATEST; wanted a version"):
+        shifted(do, moto_consumer)
+
+
+def test_the_looks_are_counted_down_while_all_is_quiet(do: Task, script: Script) -> None:
+    """Neither a busy endpoint nor an alarm without data speaks against it."""
+    for suffix, state in (("5xx", "OK"), ("memory", "INSUFFICIENT_DATA"), ("concurrency", "ALARM")):
+        name = f"sealift-harbour-0-{suffix}"
+        script.cloudwatch.alarms[name] = {"AlarmName": name, "StateValue": state}
+
+    event = {"consumer": IN_STEPS, "endpoint_name": "harbour-0", "left": 10}
+    assert do("WatchConsumer", script.clients, **event) == {"left": 9}
+
+
+@pytest.mark.parametrize("name", ["sealift-harbour-0-5xx", "mine"])
+def test_an_alarm_ends_it(do: Task, script: Script, name: str) -> None:
+    """The endpoint's and the consumer's own; CloudWatch's reason is in the message."""
+    ringing = {"AlarmName": name, "StateValue": "ALARM", "StateReason": "3 errors"}
+    script.cloudwatch.alarms[name] = ringing
+    asked = {**IN_STEPS, "canary": {**CANARY, "alarms": ["mine"]}}
+
+    with pytest.raises(ConsumerFailed, match=rf"with 10% of the calls of assistant:live .*{name}: 3 errors"):
+        do("WatchConsumer", script.clients, consumer=asked, endpoint_name="harbour-0", left=10)

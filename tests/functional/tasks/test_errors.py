@@ -21,9 +21,11 @@ CONSUMER = {
     "function_name": "assistant",
     "variable": "ENDPOINT_NAME",
     "alias": None,
+    "canary": None,
     "test_event": None,
     "expect": {},
 }
+CANARY = {"weight": 0.1, "bake_s": 60, "alarms": []}
 BEFORE = {
     "function_name": "assistant",
     "variable": "ENDPOINT_NAME",
@@ -161,7 +163,41 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
             "smoke_test": {"prompts": ["What?"], "expect": {}, "max_tokens": 8, "timeout_s": 60},
         },
     ),
+    (
+        "MonitorEndpoint",
+        "cloudwatch",
+        "put_metric_alarm",
+        {
+            "plan": {
+                **PLAN,
+                "smoke_test": {"timeout_s": 60},
+                "requests": {"create_model": {"Tags": [{"Key": "sealift:service", "Value": "harbour"}]}},
+            },
+            "topic": "arn:aws:sns:us-east-1:123456789012:sealift",
+        },
+    ),
     ("ReadConsumer", "lambda_", "get_function_configuration", {"consumer": CONSUMER, "results": {}}),
+    (
+        "ShiftConsumer",
+        "lambda_",
+        "get_function_configuration",
+        {
+            "consumer": {**CONSUMER, "alias": "live", "canary": CANARY},
+            "before": BEFORE,
+            "endpoint_name": "harbour-0",
+            "prompt": "What?",
+        },
+    ),
+    (
+        "WatchConsumer",
+        "cloudwatch",
+        "describe_alarms",
+        {
+            "consumer": {**CONSUMER, "alias": "live", "canary": CANARY},
+            "endpoint_name": "harbour-0",
+            "left": 2,
+        },
+    ),
     (
         "UpdateConsumer",
         "lambda_",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from pipeline import alarms, monitoring
 from pipeline.errors import EndpointBusy
 
 if TYPE_CHECKING:
@@ -140,9 +141,13 @@ class Account:
 
     def __init__(self, do: Task, consumer: MotoConsumer) -> None:
         self.sagemaker, self.executions, self.consumer = SageMaker(), Executions(), consumer
+        self.cloudwatch = consumer.clients.cloudwatch
         self._do = do
         self.clients: Any = SimpleNamespace(
-            sagemaker=self.sagemaker, stepfunctions=self.executions, lambda_=consumer
+            sagemaker=self.sagemaker,
+            stepfunctions=self.executions,
+            lambda_=consumer,
+            cloudwatch=self.cloudwatch,
         )
 
     def retire(self, own: str, keep: int = 1) -> dict[str, Any]:
@@ -180,14 +185,18 @@ def test_the_deployment_is_marked_as_good(account: Account) -> None:
 
 
 def test_what_goes_goes_whole(account: Account) -> None:
-    """Endpoint, model and configuration; the last one stays."""
+    """Endpoint, alarms, model and configuration; the last one stays."""
     oldest, last, own = (account.sagemaker.deploy(n) for n in (1, 2, 3))
+    for name in (oldest, last):
+        requests = alarms.requests(name, "AllTraffic", timeout_s=60, topic="arn:aws:sns:t", tags=[])
+        monitoring.put(account.cloudwatch, requests)
 
     result = account.retire(own)
 
     assert (result["retired"], result["kept"], result["not_retired"]) == ([oldest], [last], [])
     for rows in (account.sagemaker.endpoints, account.sagemaker.configs, account.sagemaker.models):
         assert sorted(rows) == [last, own]
+    assert set(account.cloudwatch.alarms) == set(alarms.names(last))
 
 
 def test_a_try_that_was_cut_short_goes_on(account: Account) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline import alarms
 from pipeline.errors import ConsumerBusy, EndpointBusy, Throttled
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ RESULTS: dict[str, Any] = {
     "check_archive": {"archive": {"last_modified": "2026-01-02T03:04:05Z"}},
 }
 ENDPOINT, CONFIG, MODEL = "endpoint harbour-0", "endpoint configuration harbour-0", "model harbour-0"
+ALARMS = "alarms of endpoint harbour-0"
 UNDONE = "undone: everything that this execution made; what served before still serves"
 
 
@@ -369,7 +371,7 @@ def test_a_consumer_that_may_not_be_put_back_keeps_its_endpoint(do: Task, script
 
 def test_a_denied_alias_does_not_keep_the_variable_from_going_back(do: Task, script: Script) -> None:
     """Both halves are tried; the endpoint stays while one of them is not undone."""
-    script.refuses("lambda_", "get_function_configuration", "AccessDeniedException", "no alias", status=403)
+    script.refuses("lambda_", "get_alias", "AccessDeniedException", "no alias", status=403)
     for value in ("harbour-0", "harbour-0"):
         script.answers(
             "lambda_",
@@ -458,3 +460,119 @@ def test_an_alias_that_was_deleted_does_not_keep_the_variable(
 
     assert moto_consumer.variables()["ENDPOINT_NAME"] == "old-0"
     assert result["gone"] == ["alias gone of assistant", ENDPOINT, CONFIG, MODEL]
+
+
+# ------------------------------------------------------------------------ alarms
+
+
+def watched(script: Script) -> None:
+    """Let the endpoint have its alarms, and another one its own."""
+    for name in ("harbour-0", "harbour-1"):
+        for request in alarms.requests(name, "AllTraffic", timeout_s=60, topic="arn:aws:sns:t", tags=[]):
+            script.cloudwatch.put_metric_alarm(**request)
+    script.cloudwatch.calls.clear()
+
+
+def test_alarms_go_when_the_endpoint_is_gone(do: Task, script: Script) -> None:
+    """Also when MonitorEndpoint's answer was lost; a retry says the same when its answer was not."""
+    watched(script)
+    nothing_there(script)
+
+    result = do("RollBack", script.clients, results=results())
+
+    assert result["gone"] == [ENDPOINT, ALARMS, CONFIG, MODEL]
+    assert set(script.cloudwatch.alarms) == set(alarms.names("harbour-1"))
+
+    nothing_there(script)
+    again = do("RollBack", script.clients, results=results(monitor_endpoint={"alarms": []}))
+    assert again["gone"] == result["gone"]
+
+
+def test_alarms_stay_while_the_endpoint_does(do: Task, script: Script) -> None:
+    """It was asked to go and is not gone, so it is still watched."""
+    watched(script)
+    deleted(endpoint(script, "InService"), "delete_endpoint", "EndpointName")
+
+    with pytest.raises(EndpointBusy):
+        do("RollBack", script.clients, results=results())
+
+    assert script.cloudwatch.calls == []
+
+
+def test_alarms_of_somebody_elses_endpoint_stay(do: Task, script: Script) -> None:
+    """The endpoint was found and taken as it was; so were its alarms."""
+    watched(script)
+    endpoint(script, "InService", THEIRS)
+    config(script, THEIRS)
+    model(script, THEIRS)
+
+    do("RollBack", script.clients, results=results(monitor_endpoint={"alarms": []}))
+
+    assert set(alarms.names("harbour-0")) <= set(script.cloudwatch.alarms)
+
+
+def test_alarms_that_may_not_be_deleted_are_named(do: Task, script: Script) -> None:
+    """The rest is undone all the same."""
+    watched(script)
+    script.cloudwatch.denied.add("DeleteAlarms")
+    nothing_there(script)
+
+    result = do("RollBack", script.clients, results=results())
+
+    assert result["not_undone"] == [f"{ALARMS}: not authorized: DeleteAlarms"]
+    assert result["gone"] == [ENDPOINT, CONFIG, MODEL]
+
+
+# ------------------------------------------------------------------------ canary
+
+
+def test_a_canary_goes_back_exactly_and_leaves_no_version(
+    do: Task, script: Script, moto_consumer: MotoConsumer
+) -> None:
+    """Weights, description and variable are as they were; the published version is deleted, others stay."""
+    moto_consumer.set({"OTHER": "changed"})
+    moto_consumer.publish_version(FunctionName="assistant")
+    moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "old-0"})
+    moto_consumer.weigh({"2": 0.25})
+    moto_consumer.update_alias(FunctionName="assistant", Name="live", Description="what callers use")
+    asked = {
+        **{name: BEFORE[name] for name in ("function_name", "variable")},
+        "alias": "live",
+        "canary": {"weight": 0.1, "bake_s": 60, "alarms": []},
+        "test_event": None,
+        "expect": {"min_completion_tokens": 1},
+    }
+    before = do("ReadConsumer", moto_consumer.clients, consumer=asked, results=RESULTS)
+    switch = {"consumer": asked, "before": before, "endpoint_name": "harbour-0", "prompt": "What?"}
+    there = moto_consumer.alias()
+    do("ShiftConsumer", moto_consumer.clients, **switch)
+    assert moto_consumer.alias()["RoutingConfig"] == {"AdditionalVersionWeights": {"3": 0.1}}
+    nothing_there(script)
+
+    result = do("RollBack", moto_consumer.clients, results=results(read_consumer=before))
+
+    assert moto_consumer.alias() == there
+    assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "old-0"}
+    assert moto_consumer.versions() == ["$LATEST", "1", "2"]
+    assert "version 3 of assistant" in result["gone"]
+    alias = moto_consumer.get_alias(FunctionName="assistant", Name="live")
+    assert alias["Description"] == "what callers use"
+
+    nothing_there(script)
+    do("RollBack", moto_consumer.clients, results=results(read_consumer=before))
+    assert moto_consumer.alias() == there
+
+
+def test_a_version_that_another_alias_uses_stays(
+    do: Task, script: Script, moto_consumer: MotoConsumer
+) -> None:
+    """Somebody pointed to it meanwhile; deleting it would break them."""
+    moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "harbour-0"})
+    moto_consumer.publish_version(FunctionName="assistant", Description="Sealift: harbour-0")
+    moto_consumer.create_alias(FunctionName="assistant", Name="theirs", FunctionVersion="2")
+    nothing_there(script)
+    before = {**BEFORE, "alias": "live", "alias_version": "1"}
+
+    do("RollBack", moto_consumer.clients, results=results(read_consumer=before))
+
+    assert moto_consumer.versions() == ["$LATEST", "1", "2"]

@@ -1,0 +1,195 @@
+"""The alarms of an endpoint: which metrics, which thresholds and why, and the very requests that make them; no call.
+
+Names are made of the endpoint's name, so that a retry finds its own alarms and whoever deletes an endpoint finds them
+with nothing but its name. Metrics, namespaces and units are those that SageMaker publishes for serverless endpoints
+(https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints-monitoring.html); there is none for CPU or disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+PREFIX = "sealift-"
+"""What the names of all alarms begin with; the tasks' roles allow no others to be made or deleted."""
+
+INVOCATIONS = "AWS/SageMaker"
+RESOURCES = "/aws/sagemaker/Endpoints"
+"""SageMaker's two namespaces for endpoints."""
+
+PERIOD_S = 60
+"""SageMaker publishes every minute; the state of an alarm lasts no less than that."""
+
+MICROSECONDS = 1_000_000
+
+ALARM = "ALARM"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One alarm that every endpoint gets."""
+
+    suffix: str
+    namespace: str
+    metric: str
+    statistic: str
+    """A statistic, or a percentile such as p90."""
+    threshold: float
+    """In the metric's unit; in parts of `timeout_s` when `of_timeout`."""
+    minutes: int
+    """How many minutes at or above the threshold make an alarm."""
+    of: int
+    """Among how many."""
+    unit: str
+    meaning: str
+    reason: str
+    """Why this threshold."""
+    of_timeout: bool = False
+    judges: bool = True
+    """Whether it speaks against a new endpoint that is tried with a part of the calls."""
+
+    def limit(self, timeout_s: float) -> float:
+        """Return the threshold in the metric's unit."""
+        return self.threshold * timeout_s * MICROSECONDS if self.of_timeout else self.threshold
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "5xx",
+        INVOCATIONS,
+        "Invocation5XXErrors",
+        "Sum",
+        1,
+        1,
+        1,
+        "errors",
+        "the model, or SageMaker for it, answered 5xx",
+        "a request that cannot be answered gets 4xx, so there is no number of 5xx that is usual",
+    ),
+    Rule(
+        "latency",
+        INVOCATIONS,
+        "ModelLatency",
+        "p90",
+        0.9,
+        3,
+        5,
+        "microseconds",
+        "one in ten answers takes nearly all the time that it may take",
+        "an answer that reaches timeout_s ends unfinished; the start of a container is not in this metric",
+        of_timeout=True,
+    ),
+    Rule(
+        "memory",
+        RESOURCES,
+        "MemoryUtilization",
+        "Maximum",
+        98,
+        3,
+        5,
+        "percent",
+        "the container is about to be killed for want of memory",
+        "a size is chosen so that 3 % of what is needed stay in reserve, so a full one may rightly stand at 97",
+    ),
+    Rule(
+        "concurrency",
+        INVOCATIONS,
+        "ServerlessConcurrentExecutionsUtilization",
+        "Maximum",
+        1,
+        5,
+        5,
+        "of max_concurrency, as a fraction",
+        "all concurrent invocations are in use, and further ones are refused with 4xx",
+        "a short peak is what concurrency is for; five minutes on end are too little of it",
+        # It says that there is much to do, and the new endpoint may have half until the switch is over.
+        judges=False,
+    ),
+)
+
+
+class Alarm(TypedDict):
+    """One alarm as the execution's output tells of it."""
+
+    name: str
+    metric: str
+    threshold: float
+    unit: str
+
+
+def name_of(endpoint: str, rule: Rule) -> str:
+    """Return the name of one alarm of an endpoint."""
+    return f"{PREFIX}{endpoint}-{rule.suffix}"
+
+
+def names(endpoint: str) -> list[str]:
+    """Return the names of all alarms that an endpoint has, or may have had."""
+    return [name_of(endpoint, rule) for rule in RULES]
+
+
+def judging(endpoint: str) -> list[str]:
+    """Return the names of those that speak against a new endpoint."""
+    return [name_of(endpoint, rule) for rule in RULES if rule.judges]
+
+
+def requests(
+    endpoint: str, variant: str, *, timeout_s: float, topic: str, tags: Sequence[Mapping[str, str]]
+) -> list[dict[str, Any]]:
+    """Return the parameters of PutMetricAlarm for each alarm of an endpoint.
+
+    Args:
+        endpoint: its name.
+        variant: the name of its one variant.
+        timeout_s: seconds that one answer may take.
+        topic: the ARN of the topic that is told.
+        tags: those of the endpoint.
+    """
+    return [
+        {
+            "AlarmName": name_of(endpoint, rule),
+            "AlarmDescription": f"Endpoint {endpoint}: {rule.meaning}. Threshold: {rule.reason}.",
+            "Namespace": rule.namespace,
+            "MetricName": rule.metric,
+            "Dimensions": [
+                {"Name": "EndpointName", "Value": endpoint},
+                {"Name": "VariantName", "Value": variant},
+            ],
+            "ExtendedStatistic" if rule.statistic.startswith("p") else "Statistic": rule.statistic,
+            "Period": PERIOD_S,
+            "EvaluationPeriods": rule.of,
+            "DatapointsToAlarm": rule.minutes,
+            "Threshold": float(rule.limit(timeout_s)),
+            "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+            # An idle serverless endpoint publishes nothing, and that is no fault.
+            "TreatMissingData": "notBreaching",
+            "AlarmActions": [topic],
+            "OKActions": [topic],
+            "Tags": [dict(tag) for tag in tags],
+        }
+        for rule in RULES
+    ]
+
+
+def told(endpoint: str, timeout_s: float) -> list[Alarm]:
+    """Return the alarms of an endpoint for the execution's output."""
+    return [
+        Alarm(
+            name=name_of(endpoint, rule),
+            metric=rule.metric,
+            threshold=rule.limit(timeout_s),
+            unit=rule.unit,
+        )
+        for rule in RULES
+    ]
+
+
+def ringing(found: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return what the alarms of a DescribeAlarms response say that are in ALARM, one line each."""
+    return [
+        f"{alarm['AlarmName']}: {alarm.get('StateReason') or 'no reason told'}"
+        for alarm in found
+        if alarm.get("StateValue") == ALARM
+    ]

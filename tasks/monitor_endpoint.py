@@ -1,0 +1,29 @@
+"""MonitorEndpoint: alarms on the new endpoint, before anybody depends on it. They go when the endpoint goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline import alarms, aws, monitoring
+from pipeline.plan import VARIANT
+
+if TYPE_CHECKING:
+    from pipeline.aws import Clients
+
+
+def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
+    """Make the alarms; return the `endpoint_name` and its `alarms` (`pipeline.alarms.Alarm`)."""
+    plan = event["plan"]
+    endpoint, timeout_s = plan["names"]["endpoint"], plan["smoke_test"]["timeout_s"]
+    wanted = alarms.requests(
+        endpoint,
+        VARIANT,
+        timeout_s=timeout_s,
+        topic=event["topic"],
+        tags=plan["requests"]["create_model"]["Tags"],
+    )
+    monitoring.put(clients.cloudwatch, wanted)
+    return {"endpoint_name": endpoint, "alarms": alarms.told(endpoint, timeout_s)}
+
+
+handler = aws.task(run)

@@ -1,0 +1,82 @@
+"""MonitorEndpoint and its undoing: alarms come with the endpoint and go with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline import alarms, monitoring
+from pipeline.errors import AccessDenied
+
+if TYPE_CHECKING:
+    from pipeline.aws import Clients
+    from tests.functional.tasks.conftest import Script, Task
+
+TOPIC = "arn:aws:sns:us-east-1:123456789012:sealift"
+TAGS = [{"Key": "sealift:service", "Value": "harbour"}]
+PLAN: dict[str, Any] = {
+    "names": {"endpoint": "harbour-0"},
+    "smoke_test": {"timeout_s": 60},
+    "requests": {"create_model": {"Tags": TAGS}},
+}
+
+
+def test_the_alarms_are_made(do: Task, moto_clients: Clients) -> None:
+    """A second run finds its own by their names, and CloudWatch has what was asked for."""
+    first = do("MonitorEndpoint", moto_clients, plan=PLAN, topic=TOPIC)
+    second = do("MonitorEndpoint", moto_clients, plan=PLAN, topic=TOPIC)
+
+    there = {one["AlarmName"]: one for one in moto_clients.cloudwatch.describe_alarms()["MetricAlarms"]}
+    assert first == second
+    assert first["endpoint_name"] == "harbour-0"
+    assert set(there) == {one["name"] for one in first["alarms"]} == set(alarms.names("harbour-0"))
+    latency = there["sealift-harbour-0-latency"]
+    assert (latency["ExtendedStatistic"], latency["Threshold"]) == ("p90", 54_000_000)
+    assert latency["AlarmActions"] == [TOPIC]
+    assert latency["TreatMissingData"] == "notBreaching"
+
+
+def test_they_are_tagged_like_the_endpoint(do: Task, moto_clients: Clients) -> None:
+    """Whoever looks for what nobody needs any more finds them by their tags."""
+    do("MonitorEndpoint", moto_clients, plan=PLAN, topic=TOPIC)
+
+    cloudwatch: Any = moto_clients.cloudwatch
+    for alarm in cloudwatch.describe_alarms()["MetricAlarms"]:
+        assert cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"] == TAGS
+
+
+def test_what_is_deleted_is_the_endpoints_own(do: Task, moto_clients: Clients) -> None:
+    """Others keep theirs, and a second delete finds nothing to do."""
+    for name in ("harbour-0", "harbour-1"):
+        do("MonitorEndpoint", moto_clients, plan={**PLAN, "names": {"endpoint": name}}, topic=TOPIC)
+
+    assert set(monitoring.delete(moto_clients.cloudwatch, "harbour-0")) == set(alarms.names("harbour-0"))
+    assert monitoring.delete(moto_clients.cloudwatch, "harbour-0") == []
+    left = moto_clients.cloudwatch.describe_alarms()["MetricAlarms"]
+    assert {one["AlarmName"] for one in left} == set(alarms.names("harbour-1"))
+
+
+def test_some_of_the_alarms_are_deleted_too(script: Script) -> None:
+    """DeleteAlarms deletes none when one name is unknown, so only those that exist are named."""
+    script.cloudwatch.alarms["sealift-harbour-0-5xx"] = {"AlarmName": "sealift-harbour-0-5xx"}
+
+    assert monitoring.delete(script.clients.cloudwatch, "harbour-0") == ["sealift-harbour-0-5xx"]
+    assert script.cloudwatch.alarms == {}
+
+
+def test_many_names_are_asked_for_in_parts(script: Script) -> None:
+    """DescribeAlarms takes a hundred."""
+    names = [f"alarm-{n}" for n in range(150)]
+    script.cloudwatch.alarms |= {name: {"AlarmName": name} for name in names}
+
+    assert [one["AlarmName"] for one in monitoring.found(script.clients.cloudwatch, names)] == names
+    assert script.cloudwatch.calls == ["DescribeAlarms"] * 2
+
+
+def test_a_denied_alarm_is_told(do: Task, script: Script) -> None:
+    """An endpoint that nobody watches is not handed to a consumer."""
+    script.cloudwatch.denied.add("PutMetricAlarm")
+
+    with pytest.raises(AccessDenied, match="not authorized: PutMetricAlarm"):
+        do("MonitorEndpoint", script.clients, plan=PLAN, topic=TOPIC)
