@@ -68,7 +68,8 @@ CANARY = Object(
         "weight": Field(
             Number(0.01, 0.99), "the part of the alias' calls that the new version gets", default=0.1
         ),
-        "bake_s": Field(Integer(1, 3600), "seconds until it gets all, if no alarm rings", default=300),
+        # Another deployment of the service waits 20 minutes at the most for this one to be settled.
+        "bake_s": Field(Integer(1, 900), "seconds until it gets all, if no alarm rings", default=300),
         "alarms": Field(
             ListOf(Text("the name of a CloudWatch alarm", max_length=255), 0, 50),
             "alarms of the consumer's own to watch beside the endpoint's",
