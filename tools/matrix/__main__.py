@@ -10,20 +10,21 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import pickle
 import random
 import sys
 import time
-from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.matrix import cases, report
-from tools.matrix.world import SCENARIOS, Result, World
+from tools.matrix import cases, report, workers
+from tools.matrix.world import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tools.matrix.cases import Case, Step
+    from tools.matrix.world import Result
 
 FAKES = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -31,7 +32,6 @@ FAKES = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 SHOWN_S = 10.0
-_worlds: list[World] = []
 
 
 def main() -> int:
@@ -41,14 +41,16 @@ def main() -> int:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(FAKES)
-    with multiprocessing.get_context("spawn").Pool(arguments.jobs, initializer=_open) as pool:
-        recordings = dict(pool.imap(_record, SCENARIOS, chunksize=1))
+    with multiprocessing.get_context("spawn").Pool(arguments.jobs, initializer=workers.open_world) as pool:
+        recordings = dict(pool.imap(workers.record, SCENARIOS, chunksize=1))
         chosen = _chosen(recordings, arguments)
         print(
             f"{len(chosen)} runs, {arguments.jobs} at a time; set up in {time.monotonic() - begun:.0f} s",
             flush=True,
         )
-        results = list(_shown(pool.imap_unordered(_run, chosen), len(chosen), begun, arguments.seconds))
+        results = list(
+            _shown(pool.imap_unordered(workers.run, chosen), len(chosen), begun, arguments.seconds)
+        )
         if len(results) == len(chosen):
             pool.close()
             pool.join()
@@ -73,6 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--slice", default="0/1", help="of the runs, for instance 0/4: every fourth from the first"
     )
+    parser.add_argument("--keep", type=Path, help="a file of results: what is in it is not run again")
     parser.add_argument("--report", type=Path, help="where to write the table")
     return parser.parse_args()
 
@@ -86,21 +89,13 @@ def _chosen(recordings: dict[str, Sequence[Step]], arguments: argparse.Namespace
     return random.Random(arguments.seed).sample(wanted, len(wanted))
 
 
-def _open() -> None:
-    world = World()
-    _worlds.append(world.__enter__())
-    # At the end of the process, before its temporary folders go.
-    Finalize(None, world.cloud.close, exitpriority=20)
-
-
-def _record(name: str) -> tuple[str, list[Step]]:
-    # The first run also fills caches and makes the earlier deployment.
-    _worlds[0].record(SCENARIOS[name])
-    return name, _worlds[0].record(SCENARIOS[name])
-
-
-def _run(case: Case) -> Result:
-    return _worlds[0].run(case)
+def _kept(path: Path | None, chosen: Sequence[Case]) -> list[Result]:
+    """Return the results of an earlier call, as far as they are wanted."""
+    if path is None or not path.exists():
+        return []
+    results: list[Result] = pickle.loads(path.read_bytes())  # noqa: S301 our own file
+    wanted = set(chosen)
+    return [result for result in results if result.case in wanted]
 
 
 def _shown(results: Iterator[Result], total: int, begun: float, seconds: float) -> Iterator[Result]:

@@ -267,7 +267,7 @@ class World:
     def _start_from(self, scenario: Scenario) -> Snapshot:
         self.cloud.faults.replace([])
         known = self._earlier.get(scenario.name)
-        self._reset(keep=known.key if known else "")
+        self._reset()
         if not scenario.earlier:
             return self.look(scenario)
         if known is None:
@@ -413,8 +413,8 @@ class World:
             sidecar = f"models/{_service(scenario)}/deployment.json"
             cloud.clients.s3.put_object(Bucket=bucket, Key=sidecar, Body=settings)
 
-    def _reset(self, keep: str = "") -> None:
-        """Take everything away but the object with the key `keep`, and put the consumer back."""
+    def _reset(self) -> None:
+        """Take everything away but the archives of earlier deployments, and put the consumer back."""
         ask = self.cloud.hosting.handle
         self._settle()
         for row in ask("ListEndpoints", {"MaxResults": 100})["Endpoints"]:
@@ -437,8 +437,9 @@ class World:
         )
         self._idle_consumer()
         bucket = self.cloud.outputs["ArtifactBucketName"]
+        keep = {earlier.key for earlier in self._earlier.values()}
         for one in self.cloud.clients.s3.list_objects_v2(Bucket=bucket).get("Contents", ()):
-            if one["Key"] != keep:
+            if one["Key"] not in keep:
                 self.cloud.clients.s3.delete_object(Bucket=bucket, Key=one["Key"])
 
     def _idle_consumer(self) -> None:
