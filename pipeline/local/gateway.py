@@ -192,10 +192,14 @@ class Gateway:
 
 
 class _QuietRequestHandler(MotoRequestHandler):
-    """Moto's handler without a line on standard error for every request."""
+    """Moto's handler without a line on standard error for every request, and one that hangs up after an accident."""
 
     def log_request(self, *_args: Any) -> None:
         """Say nothing."""
+
+    def connection_dropped(self, *_args: Any) -> None:
+        """Close what is left of the connection; otherwise the caller would wait for an answer on it."""
+        self.close_connection = True
 
 
 def _invoke(backends: Backends, call: Call, environ: dict[str, Any], body: bytes) -> Response | None:

@@ -69,6 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, default=1440, help="after which no further run is waited for"
     )
+    parser.add_argument("--sample", action="store_true", help="only a few runs, with some of everything")
     parser.add_argument("--only", default="", help="runs whose description contains this")
     parser.add_argument("--pairs", type=int, default=200, help="further runs with two faults each")
     parser.add_argument("--seed", type=int, default=0, help="of the order and of the pairs")
@@ -82,6 +83,8 @@ def _arguments() -> argparse.Namespace:
 
 def _chosen(recordings: dict[str, Sequence[Step]], arguments: argparse.Namespace) -> list[Case]:
     single = cases.matrix(recordings, [one.name for one in SCENARIOS.values() if one.whole])
+    if arguments.sample:
+        return cases.sample(single, arguments.seed)
     every = [*single, *cases.pairs(single, arguments.pairs, arguments.seed)]
     start, _, step = arguments.slice.partition("/")
     wanted = [case for case in every if arguments.only in str(case)][int(start) :: int(step)]
