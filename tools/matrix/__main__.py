@@ -42,7 +42,7 @@ def main() -> int:
         del os.environ[name]
     os.environ.update(FAKES)
     with multiprocessing.get_context("spawn").Pool(arguments.jobs, initializer=workers.open_world) as pool:
-        recordings = dict(pool.imap(workers.record, SCENARIOS, chunksize=1))
+        recordings = dict(pool.imap(workers.record, arguments.scenario or SCENARIOS, chunksize=1))
         chosen = _chosen(recordings, arguments)
         print(
             f"{len(chosen)} runs, {arguments.jobs} at a time; set up in {time.monotonic() - begun:.0f} s",
@@ -70,6 +70,9 @@ def _arguments() -> argparse.Namespace:
         "--seconds", type=float, default=1440, help="after which no further run is waited for"
     )
     parser.add_argument("--sample", action="store_true", help="only a few runs, with some of everything")
+    parser.add_argument(
+        "--scenario", action="append", choices=[*SCENARIOS], help="only this one; may be repeated"
+    )
     parser.add_argument("--only", default="", help="runs whose description contains this")
     parser.add_argument("--pairs", type=int, default=200, help="further runs with two faults each")
     parser.add_argument("--seed", type=int, default=0, help="of the order and of the pairs")
