@@ -382,9 +382,14 @@ class World:
 
     def _launch(self, endpoint_name: str, deployment: Deployment, *, cancelled: Callable[[], bool]) -> Stub:
         del endpoint_name, cancelled
-        good = {earlier.url for earlier in self._earlier.values()}
-        new = deployment.model_data_url not in good
-        return Stub(lambda: WRONG if new and self._wrong else GOOD)
+        url = deployment.model_data_url
+
+        def answer() -> str:
+            # Asked at each call: a model may be called wrong, and right again, while it runs.
+            earlier = url in {known.url for known in self._earlier.values()}
+            return WRONG if self._wrong and not earlier else GOOD
+
+        return Stub(answer)
 
     def _prepare(self) -> None:
         cloud = self.cloud
