@@ -58,6 +58,8 @@ def workflow() -> str:
 def _condition(choice: dict[str, object]) -> str:
     if "StringEquals" in choice:
         return str(choice["StringEquals"])
+    if "IsPresent" in choice:
+        return str(choice["Variable"]).removeprefix("$.")
     return "deadline" if any(key.startswith("Timestamp") for key in choice) else "none"
 
 
