@@ -135,6 +135,14 @@ def test_what_is_left_behind_may_be_named_instead() -> None:
     assert rules(told, replace(BEFORE, models=frozenset({"old", "new"}))) == []
 
 
+@pytest.mark.parametrize(("lasting", "broken"), [(True, []), (False, ["consumer"])])
+def test_an_update_that_cannot_be_taken_back_is_named(*, lasting: bool, broken: list[str]) -> None:
+    """In place there is one endpoint, and a fault for good may keep it from its old configuration."""
+    told = replace(FAILED, cause="NOT undone: endpoint old")
+
+    assert rules(told, replace(BEFORE, answered_by=None), lasting=lasting) == broken
+
+
 def test_a_trigger_that_is_denied_for_good_may_start_nothing() -> None:
     """There is no execution that could end."""
     found = invariants.broken(BEFORE, Outcome("NOT_STARTED"), BEFORE, lasting=True, trigger_failed=True)

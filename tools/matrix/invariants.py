@@ -124,6 +124,10 @@ def _consumer(before: Snapshot, outcome: Outcome, after: Snapshot, *, lasting: b
     same = (before.variables, before.alias_version) == (after.variables, after.alias_version)
     if same and (after.answered_by == before.answered_by):
         return []
+    called = next((name for name in after.endpoints if name in after.variables.values()), "")
+    if same and lasting and called and _named(called, outcome):
+        # Updated in place, and the way back is barred for good: nothing is left but to say so.
+        return []
     calls = after.endpoints.get(after.answered_by or "")
     if calls is not None and calls.status == "InService":
         # It works. After a failure it has to be as before all the same, or somebody has to be told.

@@ -112,18 +112,23 @@ class Result:
     seconds: float
 
 
+_SNAKE = {"Model": "create_model", "EndpointConfig": "create_endpoint_config", "Endpoint": "create_endpoint"}
+"""The plan's names of the requests that make each kind of resource."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Earlier:
     """An earlier deployment, and how it is put in place again without the workflow."""
 
     requests: dict[str, Any]
+    """By operation, in the order in which they are made."""
     variables: dict[str, str]
     alias_version: str
 
     @property
     def url(self) -> str:
         """Where its archive is."""
-        return str(self.requests["create_model"]["PrimaryContainer"]["ModelDataUrl"])
+        return str(self.requests["CreateModel"]["PrimaryContainer"]["ModelDataUrl"])
 
     @property
     def key(self) -> str:
@@ -132,22 +137,24 @@ class _Earlier:
 
     @classmethod
     def see(cls, cloud: LocalCloud, requests: dict[str, Any]) -> _Earlier:
-        """Write down the deployment that was just made, by its plan's requests."""
+        """Write down the deployment that was just made, by its plan's requests and the tags that it has now."""
         client = cloud.clients.lambda_
+        ask = cloud.hosting.handle
+        asked = {}
+        for kind, name in _SNAKE.items():
+            request, field_ = requests[name], f"{kind}Name"
+            arn = ask(f"Describe{kind}", {field_: request[field_]})[f"{kind}Arn"]
+            asked[f"Create{kind}"] = {**request, "Tags": ask("ListTags", {"ResourceArn": arn})["Tags"]}
         return cls(
-            requests,
+            asked,
             client.get_function_configuration(FunctionName=CONSUMER)["Environment"]["Variables"],
             client.get_alias(FunctionName=CONSUMER, Name=ALIAS)["FunctionVersion"],
         )
 
     def put_back(self, cloud: LocalCloud) -> None:
         """Make it again, just as it was."""
-        for operation, name in (
-            ("CreateModel", "create_model"),
-            ("CreateEndpointConfig", "create_endpoint_config"),
-            ("CreateEndpoint", "create_endpoint"),
-        ):
-            cloud.hosting.handle(operation, self.requests[name])
+        for operation, request in self.requests.items():
+            cloud.hosting.handle(operation, request)
         client = cloud.clients.lambda_
         client.update_function_configuration(FunctionName=CONSUMER, Environment={"Variables": self.variables})
         client.update_alias(FunctionName=CONSUMER, Name=ALIAS, FunctionVersion=self.alias_version)
