@@ -91,6 +91,7 @@ SCENARIOS = {
         Scenario("first", earlier=False, whole=True),
         Scenario("next", whole=True),
         Scenario("alias", alias=True),
+        Scenario("retire", {"keep_previous": 0}),
         Scenario("in place", {"strategy": "in_place"}),
         Scenario("step down", {"memory_mb": 4096}),
         Scenario("wrong answer", wrong=True),
