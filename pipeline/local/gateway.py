@@ -75,9 +75,9 @@ class Backends:
     """The account's quotas for serverless endpoints."""
     object_created: Callable[[str, str, str], None]
     """Told of every object that was created: operation, bucket, key."""
-    caller: Callable[[str], str]
+    caller: Callable[[str], str] = lambda _access_key: ""
     """Returns the name of the function that has an access key, empty when none has."""
-    kill: Callable[[str, bool], None]
+    kill: Callable[[str, bool], None] = lambda _access_key, _timed_out: None
     """Ends the process that has an access key; whether as one that ran out of time."""
 
 
