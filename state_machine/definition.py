@@ -447,6 +447,38 @@ def _wire_canary(by_name: dict[str, LambdaTask]) -> None:
     by_name["WatchConsumer"].next(baked)
 
 
+def _wire_failed_rollback(notify_failure: SnsPublishStep) -> Choice:
+    """Return what follows on a rollback that failed for good: the notification names whatever may be left."""
+    failed = "{} -- NOT undone, the rollback itself failed with {}"
+    named = Pass(
+        "NotUndone",
+        comment="The rollback did not finish: say so beside the first cause, with the names of what to look at.",
+        parameters={
+            "error.$": "$.diagnose.error",
+            "cause.$": f"States.Format('{failed}; remove what is left of {{}}, and raise again what was lowered: "
+            "{}; {}', $.diagnose.cause, $.roll_back_failure.Error, States.JsonToString($.plan_deployment.names), "
+            "States.JsonToString($.plan_deployment.room), $.roll_back_failure.Cause)",
+        },
+        result_path="$.roll_back",
+    )
+    nothing_made = Pass(
+        "NothingToUndo",
+        comment="Without a plan nothing was made.",
+        parameters={
+            "error.$": "$.diagnose.error",
+            "cause.$": f"States.Format('{failed}: {{}}; nothing had been made', $.diagnose.cause, "
+            "$.roll_back_failure.Error, $.roll_back_failure.Cause)",
+        },
+        result_path="$.roll_back",
+    )
+    for told in (named, nothing_made):
+        told.next(notify_failure)
+    choice = Choice("RollBackFailed", comment="What may be left is known from the plan, where there is one.")
+    choice.add_choice(ChoiceRule.IsPresent("$.plan_deployment", True), named)
+    choice.default_choice(nothing_made)
+    return choice
+
+
 def build() -> Graph:
     """Return the whole workflow."""
     forward = _forward()
@@ -474,17 +506,7 @@ def build() -> Graph:
     )
     notify_failure.next(failed)
 
-    not_rolled_back = Pass(
-        "RollBackFailed",
-        comment="The rollback did not finish: say so beside the first cause.",
-        parameters={
-            "error.$": "$.diagnose.error",
-            "cause.$": "States.Format('{} -- NOT undone, the rollback itself failed with {}: {}', "
-            "$.diagnose.cause, $.roll_back_failure.Error, $.roll_back_failure.Cause)",
-        },
-        result_path="$.roll_back",
-    )
-    not_rolled_back.next(notify_failure)
+    not_rolled_back = _wire_failed_rollback(notify_failure)
     roll_back = _task(
         "RollBack",
         "Undo what this execution made, in reverse order; leave what served before.",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline import aws, concurrency, consumer, creation, monitoring, switch
-from pipeline.errors import EndpointBusy
+from pipeline.errors import EndpointBusy, Refused
 from pipeline.plan import tag_value
 from pipeline.readiness import UNDELETABLE
 
@@ -38,13 +38,16 @@ class _Report:
         """Whether MonitorEndpoint made its alarms."""
 
     def attempt(self, what: str, step: Callable[[], None]) -> bool:
-        """Run one step; a step that is denied is noted, any other failure ends the task, to be tried again."""
+        """Run one step; one that is refused for good is noted, any other failure ends the task, to be tried again."""
         try:
             step()
         except ClientError as error:
-            if not aws.is_access_denied(error):
+            if not isinstance(aws.translate(error), Refused):
                 raise
             self.not_undone.append(f"{what}: {aws.text(error)}")
+            return False
+        except Refused as refusal:
+            self.not_undone.append(f"{what}: {refusal}")
             return False
         return True
 
@@ -287,7 +290,8 @@ def _shown(value: str | None) -> str:
 
 def _summary(report: _Report) -> str:
     if report.not_undone:
-        return f"NOT undone, remove by hand: {'; '.join(report.not_undone)}"
+        kept = f"; kept: {'; '.join(report.kept)}" if report.kept else ""
+        return f"NOT undone, remove by hand: {'; '.join(report.not_undone)}{kept}"
     return "undone: everything that this execution made; what served before still serves"
 
 

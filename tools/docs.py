@@ -60,6 +60,8 @@ def _condition(choice: dict[str, object]) -> str:
         return str(choice["StringEquals"])
     if any(key.startswith("Numeric") for key in choice):
         return "look again"
+    if "IsPresent" in choice:
+        return str(choice["Variable"]).removeprefix("$.")
     return "deadline" if any(key.startswith("Timestamp") for key in choice) else "none"
 
 

@@ -7,7 +7,7 @@ protocol is recognised: `X-Amz-Target` (JSON), `Action=` (query), and method, pa
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qs
@@ -34,6 +34,8 @@ class Call:
     service: str
     operation: str
     region: str
+    access_key: str = field(default="", compare=False)
+    """Whose credentials it was signed with."""
 
     def __str__(self) -> str:
         return f"{self.service}.{self.operation}"
@@ -51,20 +53,20 @@ class _Route:
 def identify(environ: dict[str, Any], body: bytes) -> Call:
     """Return the call that a WSGI request makes; the operation is "Unknown" when no model has it."""
     scope = re.search(
-        r"Credential=[^/]+/\d+/([^/]*)/([^/]*)/aws4_request", environ.get("HTTP_AUTHORIZATION", "")
+        r"Credential=([^/]+)/\d+/([^/]*)/([^/]*)/aws4_request", environ.get("HTTP_AUTHORIZATION", "")
     )
-    region, name = (scope[1], scope[2]) if scope else ("us-east-1", _UNSIGNED)
+    key, region, name = (scope[1], scope[2], scope[3]) if scope else ("", "us-east-1", _UNSIGNED)
     service = SIGNING_NAMES.get(name, name)
     path = str(environ.get("PATH_INFO", "/"))
     if service == "sagemaker" and path.startswith("/endpoints/"):
         service = "sagemaker-runtime"
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     if target:
-        return Call(service, target.rpartition(".")[2], region)
+        return Call(service, target.rpartition(".")[2], region, key)
     action = parse_qs(body.decode("latin-1")).get("Action") if _is_form(environ) else None
     if action:
-        return Call(service, action[0], region)
-    return Call(service, _rest_operation(service, environ, path), region)
+        return Call(service, action[0], region, key)
+    return Call(service, _rest_operation(service, environ, path), region, key)
 
 
 @cache

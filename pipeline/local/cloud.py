@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from pipeline.local.hosting.containers import Launch
+
 STACK = "sealift"
 CONSUMER = "sealift-consumer"
 REGION = "us-east-1"
@@ -49,6 +51,8 @@ class Settings:
     faults: tuple[Fault, ...] = ()
     quotas: Quotas = field(default_factory=Quotas)
     hosting: HostingSettings = field(default_factory=HostingSettings)
+    launch: Launch | None = None
+    """What starts an endpoint's containers; real server processes when None."""
     archive_code: bool = False
     """Whether deployments may run the code that an archive brings."""
     consumer: bool = True
@@ -76,6 +80,7 @@ class LocalCloud:
             },
             credentials=self._role_credentials,
             log=self._log,
+            time_scale=self.settings.time_scale,
         )
         self.hosting = Hosting(
             region=self.region,
@@ -85,6 +90,7 @@ class LocalCloud:
             log=self._log,
             quotas=self.settings.quotas,
             settings=self.settings.hosting,
+            launch=self.settings.launch,
         )
         self._events = S3Events(
             clients=self.clients,
@@ -121,6 +127,8 @@ class LocalCloud:
                 configurations=Configurations(update_s=self.settings.time_scale),
                 quotas=lambda: self.hosting.quotas,
                 object_created=self._events.created,
+                caller=self._functions.caller,
+                kill=self._functions.kill,
             )
         )
         self._deploy()
@@ -238,8 +246,11 @@ class LocalCloud:
             if invocation is None or invocation.error is None:
                 return
 
-    def _role_credentials(self, role_arn: str) -> dict[str, str]:
-        given = self.clients.sts.assume_role(RoleArn=role_arn, RoleSessionName="local")["Credentials"]
+    def _role_credentials(self, function: Function) -> dict[str, str]:
+        # As in AWS, the session bears the function's name.
+        given = self.clients.sts.assume_role(RoleArn=function.role_arn, RoleSessionName=function.name)[
+            "Credentials"
+        ]
         return {
             "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],

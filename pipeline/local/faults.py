@@ -1,7 +1,8 @@
 """AWS calls that fail on purpose: which, how often, and with which of AWS's own answers.
 
 A fault is written `SERVICE.Operation=ErrorCode[:times]`, for instance
-`sagemaker.CreateEndpoint=ResourceLimitExceeded:2`; without `times` it lasts for ever.
+`sagemaker.CreateEndpoint=ResourceLimitExceeded:2`; without `times` it lasts for ever. Instead of an error code of AWS's
+there may be one of `Accident`, which leave no answer at all: `sagemaker.CreateEndpoint=KilledAfter:1`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import re
 import threading
 from dataclasses import dataclass, field
+from enum import StrEnum
 from xml.sax.saxutils import escape
 
 from botocore.exceptions import UnknownServiceError
@@ -54,6 +56,32 @@ REQUEST_ID = "00000000-0000-0000-0000-000000000000"
 IAM_PREFIXES = {"monitoring": "cloudwatch"}
 """Services whose actions have another prefix in IAM than their name in a signature."""
 
+
+class Accident(StrEnum):
+    """How a call ends without an answer; whoever is not a function of the local cloud only loses the answer."""
+
+    ANSWER_LOST = "AnswerLost"
+    """The call is carried out, and the connection is cut before its answer."""
+    KILLED_BEFORE = "KilledBefore"
+    """The calling function's process is killed, and the call is not carried out."""
+    KILLED_AFTER = "KilledAfter"
+    """The call is carried out, and the calling function's process is killed."""
+    TIMED_OUT = "TimedOut"
+    """The call is carried out and never answered, until the calling function is out of time; nobody waits for that."""
+
+    @property
+    def takes_effect(self) -> bool:
+        """Whether the call is carried out."""
+        return self is not Accident.KILLED_BEFORE
+
+    @property
+    def ends_function(self) -> bool:
+        """Whether the calling function's process is killed."""
+        return self is not Accident.ANSWER_LOST
+
+
+_ACCIDENTS = {accident.value: accident for accident in Accident}
+
 _SPEC = re.compile(r"(?P<service>[a-z0-9-]+)\.(?P<operation>[A-Z]\w+)=(?P<code>\w+)(?::(?P<times>\d+))?")
 
 
@@ -64,8 +92,23 @@ class Fault:
     service: str
     operation: str
     code: str
+    """Of AWS, or an `Accident`."""
     times: int | None = None
     """How often; None for ever."""
+    caller: str | None = None
+    """The function whose calls are to fail; None for everybody's."""
+    after: int = 0
+    """So many such calls go well first."""
+
+    @property
+    def accident(self) -> Accident | None:
+        """The accident that the code names, if it does."""
+        return _ACCIDENTS.get(self.code)
+
+    def fits(self, call: Call, caller: str) -> bool:
+        """Return whether it is about such calls."""
+        same = (self.service, self.operation) == (call.service, call.operation)
+        return same and self.caller in (None, caller)
 
     @classmethod
     def parse(cls, spec: str) -> Fault:
@@ -120,25 +163,31 @@ class Faults:
     """The faults in force, and how often each has struck."""
 
     faults: list[Fault] = field(default_factory=list)
-    _struck: dict[Fault, int] = field(default_factory=dict)
+    _seen: dict[Fault, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def strike(self, call: Call) -> Response | None:
-        """Return the failure of a call that is to fail now, else None."""
+    def strike(self, call: Call, caller: str = "") -> Fault | None:
+        """Return the fault that a call meets now, and count the call; None when nothing happens to it."""
         with self._lock:
             for fault in self.faults:
-                count = self._struck.get(fault, 0)
-                same = (fault.service, fault.operation) == (call.service, call.operation)
-                if same and (fault.times is None or count < fault.times):
-                    self._struck[fault] = count + 1
-                    return render(call, fault.code)
+                if not fault.fits(call, caller):
+                    continue
+                seen = self._seen[fault] = self._seen.get(fault, 0) + 1
+                if seen > fault.after and (fault.times is None or seen <= fault.after + fault.times):
+                    return fault
         return None
+
+    def struck(self, fault: Fault) -> int:
+        """Return how often a fault in force has struck."""
+        with self._lock:
+            counted = max(0, self._seen.get(fault, 0) - fault.after)
+        return counted if fault.times is None else min(counted, fault.times)
 
     def replace(self, faults: list[Fault]) -> None:
         """Put other faults in force and forget the count."""
         with self._lock:
             self.faults = list(faults)
-            self._struck.clear()
+            self._seen.clear()
 
 
 def render(call: Call, code: str, message: str | None = None) -> Response:

@@ -80,23 +80,27 @@ class Functions:
 
     Args:
         environment: what every function's process gets beside its own variables: the region, the endpoint URL.
-        credentials: returns the environment variables of a role's credentials.
+        credentials: returns the environment variables of the credentials of a function's role.
         log: takes the log group, the log stream, the time in milliseconds and a line.
+        time_scale: how long a function sleeps, against what it asks for; only the SDK asks, between its attempts.
     """
 
     def __init__(
         self,
         *,
         environment: Mapping[str, str],
-        credentials: Callable[[str], Mapping[str, str]],
+        credentials: Callable[[Function], Mapping[str, str]],
         log: Callable[[str, str, int, str], None],
+        time_scale: float = 1.0,
     ) -> None:
+        self._time_scale = time_scale
         self._environment = environment
         self._credentials = credentials
         self._log = log
         self._folder = Path(tempfile.mkdtemp(prefix="sealift-functions-"))
         self._idle: dict[tuple[Any, ...], queue.SimpleQueue[_Process]] = {}
-        self._all: set[_Process] = set()
+        self._all: dict[str, _Process] = {}
+        """Every process, by its access key."""
         self._lock = threading.Lock()
         self._runtime = self._folder / "runtime"
         _link_runtime(self._runtime)
@@ -123,26 +127,53 @@ class Functions:
     def close(self) -> None:
         """End every process and remove every extracted zip."""
         with self._lock:
-            processes, self._all = self._all, set()
-        for process in processes:
+            processes, self._all = self._all, {}
+        for process in processes.values():
             process.end()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def caller(self, access_key: str) -> str:
+        """Return the name of the function that one of the processes has an access key for, else nothing."""
+        with self._lock:
+            process = self._all.get(access_key)
+        return process.function_name if process else ""
+
+    def kill(self, access_key: str, timed_out: bool) -> None:
+        """Kill the process that has an access key; its invocation fails as one that crashed, or ran out of time."""
+        with self._lock:
+            process = self._all.get(access_key)
+        if process is not None:
+            process.kill(timed_out=timed_out)
 
     def _take(self, function: Function) -> _Process:
         with self._lock:
             idle = self._idle.get(function.identity)
             if idle is not None and not idle.empty():
                 return idle.get()
+            outdated = self._outdated(function)
             root = self._extract(function)
-        process = _Process(function, root, self._runtime, self._variables(function), self._log)
+        for old in outdated:
+            self._forget(old)
+        variables = self._variables(function)
+        scale = self._time_scale
+        process = _Process(function, root, self._runtime, variables, self._log, time_scale=scale)
         with self._lock:
-            self._all.add(process)
+            self._all[process.access_key] = process
         return process
+
+    def _outdated(self, function: Function) -> list[_Process]:
+        """Take out the idle processes of the same function as it was before it was changed."""
+        found = []
+        for identity, idle in self._idle.items():
+            if identity[0] == function.arn and identity != function.identity:
+                while not idle.empty():
+                    found.append(idle.get())
+        return found
 
     def _forget(self, process: _Process) -> None:
         process.end()
         with self._lock:
-            self._all.discard(process)
+            self._all.pop(process.access_key, None)
 
     def _extract(self, function: Function) -> Path:
         root = self._folder / re.sub(r"\W", "-", function.code_sha256)
@@ -163,7 +194,7 @@ class Functions:
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
             "_HANDLER": function.handler,
             **self._environment,
-            **self._credentials(function.role_arn),
+            **self._credentials(function),
             **function.environment,
         }
 
@@ -186,13 +217,18 @@ class _Process:
         runtime: Path,
         environment: dict[str, str],
         log: Callable[[str, str, int, str], None],
+        *,
+        time_scale: float,
     ) -> None:
+        self.function_name = function.name
+        self.access_key = environment["AWS_ACCESS_KEY_ID"]
+        self._timed_out = False
         requests, self._requests = os.pipe()
         self._replies, replies = os.pipe()
         self._group = f"/aws/lambda/{function.name}"
         self._stream = f"{time.strftime('%Y/%m/%d')}/[{function.version}]{uuid.uuid4().hex}"
         self._emit = log
-        arguments = [str(root), str(runtime), function.handler, str(requests), str(replies)]
+        arguments = [str(root), str(runtime), function.handler, str(requests), str(replies), str(time_scale)]
         self._child = subprocess.Popen(
             [sys.executable, "-S", "-I", str(RUNNER), *arguments],
             env={**environment, "LAMBDA_TASK_ROOT": str(root)},
@@ -230,13 +266,18 @@ class _Process:
             self._send(line)
             reply = self._await(function, request_id, begun + function.timeout_s)
         except BrokenPipeError:
-            raise self._exited(request_id) from None
+            raise self._exited(function, request_id) from None
         finally:
             elapsed = (time.monotonic() - begun) * 1000
             self._write(
                 f"REPORT RequestId: {request_id} Duration: {elapsed:.2f} ms Memory Size: {function.memory_mb} MB"
             )
         return Invocation(reply["payload"].encode(), reply["error"])
+
+    def kill(self, *, timed_out: bool) -> None:
+        """Kill the process in the middle of what it does; `serve` then tells of it."""
+        self._timed_out = timed_out
+        self._child.kill()
 
     def end(self) -> None:
         """Kill the process, if it still runs, and free what belongs to it."""
@@ -259,15 +300,12 @@ class _Process:
         while b"\n" not in self._buffer:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise _Dead(
-                    "Sandbox.Timedout",
-                    f"RequestId: {request_id} Error: Task timed out after {function.timeout_s:.2f} seconds",
-                )
+                raise _out_of_time(function, request_id)
             ready, _, _ = select.select([self._replies], [], [], min(left, MEMORY_LOOK_S))
             if ready:
                 piece = os.read(self._replies, 1 << 20)
                 if not piece:
-                    raise self._exited(request_id)
+                    raise self._exited(function, request_id)
                 self._buffer += piece
             elif self._resident_mb() > function.memory_mb:
                 raise _Dead(
@@ -284,8 +322,10 @@ class _Process:
         except psutil.Error:
             return 0.0
 
-    def _exited(self, request_id: str) -> _Dead:
+    def _exited(self, function: Function, request_id: str) -> _Dead:
         code = self._child.wait()
+        if self._timed_out:
+            return _out_of_time(function, request_id)
         how = f"signal: {-code}" if code < 0 else f"exit status {code}"
         return _Dead("Runtime.ExitError", f"RequestId: {request_id} Error: Runtime exited with error: {how}")
 
@@ -296,6 +336,11 @@ class _Process:
 
     def _write(self, line: str) -> None:
         self._emit(self._group, self._stream, int(time.time() * 1000), line)
+
+
+def _out_of_time(function: Function, request_id: str) -> _Dead:
+    text = f"RequestId: {request_id} Error: Task timed out after {function.timeout_s:.2f} seconds"
+    return _Dead("Sandbox.Timedout", text)
 
 
 def _link_runtime(folder: Path) -> None:

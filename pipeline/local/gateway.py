@@ -16,11 +16,12 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs
 
+import moto.backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from pipeline.local import allowances, calls, objects
-from pipeline.local.faults import Faults, Response, render
+from pipeline.local.faults import Accident, Faults, Response, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,7 +31,16 @@ if TYPE_CHECKING:
     from pipeline.local.functions import Invocation
     from pipeline.local.hosting import Quotas
 
+# moto lists its own folder at every request.
+_MODULES = tuple(moto.backends.list_of_moto_modules())
+moto.backends.list_of_moto_modules = lambda: _MODULES
+
 KEPT_CALLS = 100_000
+
+WORKFLOW = "workflow"
+"""The caller of what the state machine itself calls, as against its tasks."""
+_INTERPRETER_KEY = "ak"
+"""The access key of moto's interpreter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,9 @@ class Recorded:
     time: float
     call: Call
     status: int
+    """Of its answer; 0 when there was none."""
+    caller: str = ""
+    """The function that made it, or WORKFLOW; empty for whoever came from outside."""
 
 
 class Wsgi(Protocol):
@@ -62,6 +75,10 @@ class Backends:
     """The account's quotas for serverless endpoints."""
     object_created: Callable[[str, str, str], None]
     """Told of every object that was created: operation, bucket, key."""
+    caller: Callable[[str], str] = lambda _access_key: ""
+    """Returns the name of the function that has an access key, empty when none has."""
+    kill: Callable[[str, bool], None] = lambda _access_key, _timed_out: None
+    """Ends the process that has an access key; whether as one that ran out of time."""
 
 
 class Gateway:
@@ -110,18 +127,38 @@ class Gateway:
         call = calls.identify(environ, body)
         if call.operation == "StartExecution":
             body = _named(environ, body)
-        response = self.faults.strike(call)
-        if response is not None:
-            self._record(call, response.status)
-            return _send(response, start_response)
-        return self._dispatch(call, environ, body, start_response)
+        caller = self._caller(call)
+        fault = self.faults.strike(call, caller)
+        if fault is None:
+            response = self._dispatch(call, environ, body)
+        elif fault.accident is None:
+            response = render(call, fault.code)
+        else:
+            self._befall(fault.accident, call, environ, body)
+            self._record(call, 0, caller)
+            # The server takes it for a connection that the other side cut, and says nothing more.
+            raise ConnectionAbortedError(f"{call} met {fault.code}")
+        self._record(call, response.status, caller)
+        return _send(response, start_response)
 
-    def _dispatch(
-        self, call: Call, environ: dict[str, Any], body: bytes, start_response: Any
-    ) -> Iterable[bytes]:
-        backends = self._backends
-        if backends is None:
+    def _caller(self, call: Call) -> str:
+        if call.access_key == _INTERPRETER_KEY:
+            return WORKFLOW
+        return self._running().caller(call.access_key)
+
+    def _befall(self, accident: Accident, call: Call, environ: dict[str, Any], body: bytes) -> None:
+        if accident.takes_effect:
+            self._dispatch(call, environ, body)
+        if accident.ends_function:
+            self._running().kill(call.access_key, accident is Accident.TIMED_OUT)
+
+    def _running(self) -> Backends:
+        if self._backends is None:
             raise RuntimeError("the gateway was not started")
+        return self._backends
+
+    def _dispatch(self, call: Call, environ: dict[str, Any], body: bytes) -> Response:
+        backends = self._running()
         if call.service == "lambda":
             response = self._lambda(backends, call, environ, body)
         elif call.service in ("sagemaker", "sagemaker-runtime"):
@@ -132,11 +169,10 @@ class Gateway:
             response = objects.ranged(environ, self._ask_moto) or self._ask_moto(environ)
         else:
             response = self._ask_moto(environ)
-        self._record(call, response.status)
         if call.service == "s3" and response.status < 300:
             bucket, _, key = str(environ["PATH_INFO"]).lstrip("/").partition("/")
             backends.object_created(call.operation, bucket, key)
-        return _send(response, start_response)
+        return response
 
     def _lambda(self, backends: Backends, call: Call, environ: dict[str, Any], body: bytes) -> Response:
         path, query = str(environ["PATH_INFO"]), str(environ.get("QUERY_STRING", ""))
@@ -151,15 +187,19 @@ class Gateway:
     def _ask_moto(self, environ: dict[str, Any]) -> Response:
         return _collect(self._moto, environ)
 
-    def _record(self, call: Call, status: int) -> None:
-        self.recorded.append(Recorded(time.time(), call, status))
+    def _record(self, call: Call, status: int, caller: str) -> None:
+        self.recorded.append(Recorded(time.time(), call, status, caller))
 
 
 class _QuietRequestHandler(MotoRequestHandler):
-    """Moto's handler without a line on standard error for every request."""
+    """Moto's handler without a line on standard error for every request, and one that hangs up after an accident."""
 
     def log_request(self, *_args: Any) -> None:
         """Say nothing."""
+
+    def connection_dropped(self, *_args: Any) -> None:
+        """Close what is left of the connection; otherwise the caller would wait for an answer on it."""
+        self.close_connection = True
 
 
 def _invoke(backends: Backends, call: Call, environ: dict[str, Any], body: bytes) -> Response | None:

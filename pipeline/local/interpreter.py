@@ -1,17 +1,19 @@
 """moto's state machine interpreter, set up for the local cloud: where it is, and how fast time passes.
 
-moto runs the Amazon States Language well; four things are adjusted, all here:
+moto runs the Amazon States Language well; five things are adjusted, all here:
 
 * A state machine made by CloudFormation lands in the backend that does not execute. Both are made one.
 * Calls to Lambda and SNS go to a port taken from the environment. They go to the gateway.
 * `Wait` and the intervals of Retry really sleep. They sleep for `scale` times as long.
 * Choice takes a timestamp only in whole seconds and finds any other, its own `$$.State.EnteredTime` among
   them, silently unequal. It takes what the language specifies, which is RFC 3339.
+* Every task's call made a client of its own, which costs more than the call. Clients are kept.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from datetime import datetime
 from typing import Any
@@ -26,6 +28,8 @@ from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_funct
 from moto.stepfunctions.parser.asl.utils import boto_client
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
+_make_client = boto_client.boto3.client
+
 
 class _ScaledTime:
     """Stands in for the `time` module where the interpreter sleeps between retries."""
@@ -35,6 +39,21 @@ class _ScaledTime:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds * self._scale)  # noqa: TID251 the interpreter is what owns time
+
+
+class _KeptClients:
+    """Stands in for the `boto3` module where the interpreter makes its clients, which differ in nothing else."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, str], Any] = {}
+        self._lock = threading.Lock()
+
+    def client(self, *, service_name: str, region_name: str, **arguments: Any) -> Any:
+        with self._lock:
+            key = (service_name, region_name)
+            if key not in self._made:
+                self._made[key] = _make_client(service_name, region_name=region_name, **arguments)
+            return self._made[key]
 
 
 def _timestamp(text: str) -> datetime | None:
@@ -52,6 +71,7 @@ def install(*, port: int, time_scale: float) -> None:
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     plain.stepfunctions_backends = stepfunctions_parser_backends
     boto_client.moto_server_port = lambda: str(port)
+    boto_client.boto3 = _KeptClients()
     retrier.time = _ScaledTime(time_scale)
     IsTimestamp.string_to_timestamp = staticmethod(_timestamp)
 

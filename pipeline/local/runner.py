@@ -98,9 +98,20 @@ def _log_as_lambda_does() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[lines])
 
 
+def _scale_sleep(scale: float) -> None:
+    """Let the SDK's pauses between its attempts last `scale` times as long, as all waits of the local cloud do."""
+    sleep = time.sleep  # noqa: TID251 the SDK sleeps, and this is what it sleeps with
+
+    def scaled(seconds: float, /) -> None:
+        sleep(seconds * scale)
+
+    time.sleep = scaled  # type: ignore[assignment] # noqa: TID251
+
+
 def main() -> None:
     """Serve until the parent closes the requests."""
-    task_root, runtime, handler_path, requests, replies = sys.argv[1:]
+    task_root, runtime, handler_path, requests, replies, time_scale = sys.argv[1:]
+    _scale_sleep(float(time_scale))
     sys.path[:0] = [task_root, runtime]
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     _log_as_lambda_does()

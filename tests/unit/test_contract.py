@@ -234,6 +234,18 @@ def test_every_failure_is_caught_and_comes_to_an_end(name: str) -> None:
     assert bool(special) is (name in LADDER | {"ShiftConsumer", "UpdateConsumer"})
 
 
+def test_a_rollback_that_failed_names_what_may_be_left() -> None:
+    """Whatever it was that failed; before there was a plan, nothing can be left."""
+    choice = STATES["RollBackFailed"]
+    (planned,) = choice["Choices"]
+
+    assert (planned["Variable"], planned["IsPresent"]) == ("$.plan_deployment", True)
+    told = STATES[planned["Next"]]["Parameters"]["cause.$"]
+    assert "$.plan_deployment.names" in told
+    assert "$.plan_deployment.room" in told
+    assert "plan_deployment" not in STATES[choice["Default"]]["Parameters"]["cause.$"]
+
+
 @pytest.mark.parametrize("name", ["CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"])
 def test_a_quota_leads_to_the_ladder_and_back(name: str) -> None:
     """One that is too small at once, one that is used up after retries; the lowered plan takes the first's place."""
@@ -335,6 +347,8 @@ Known = dict[str, frozenset[str] | None]
 def references(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """Yield the first two segments of every path that a piece of a state refers to."""
     if isinstance(value, dict):
+        if "IsPresent" in value:
+            return  # It asks whether it is there.
         for key, inner in value.items():
             if key not in {"ResultPath", "ResultSelector", "Retry", "Catch", "Comment"}:
                 yield from references(inner, key)
@@ -360,7 +374,14 @@ def known() -> dict[str, Known]:
         state, before = STATES[name], entered[name]
         path = state.get("ResultPath", "$.").removeprefix("$.")
         done = {**before, path: keys(state)} if path else before
-        ways = [(target, done) for target in after(state) - {one["Next"] for one in state.get("Catch", ())}]
+        # Chosen because it is there, with keys that are not known here.
+        present = {
+            rule["Next"]: {rule["Variable"].removeprefix("$."): None}
+            for rule in state.get("Choices", ())
+            if rule.get("IsPresent")
+        }
+        targets = after(state) - {one["Next"] for one in state.get("Catch", ())}
+        ways = [(target, {**done, **present.get(target, {})}) for target in targets]
         ways += [
             (one["Next"], {**before, one["ResultPath"].removeprefix("$."): frozenset({"Error", "Cause"})})
             for one in state.get("Catch", ())

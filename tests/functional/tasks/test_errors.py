@@ -211,7 +211,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         {"results": {"plan_deployment": PLAN, "diagnose": DIAGNOSIS}},
     ),
 )
-# Denied steps of the rollback are noted, and it goes on; a denied object is told by its source, in its own words.
+# Refused steps of the rollback are noted, and it goes on; a denied object is told by its source, in its own words.
 STOPPED_BY_DENIAL = [call for call in FIRST_CALLS if call[0] not in {"RollBack", "AssembleArchive"}]
 
 
@@ -226,7 +226,6 @@ def by_state(calls: Any) -> list[Any]:
         pytest.param("ThrottlingException", 400, Throttled, id="throttled"),
         pytest.param("InternalFailure", 500, ServiceUnavailable, id="500"),
         pytest.param("ServiceUnavailableException", 503, ServiceUnavailable, id="503"),
-        pytest.param("ValidationException", 400, RequestRejected, id="rejected"),
     ],
 )
 @pytest.mark.parametrize(("state", "service", "operation", "event"), by_state(FIRST_CALLS))
@@ -246,6 +245,20 @@ def test_an_error_of_aws_reaches_the_state_machine_under_its_class(
     script.refuses(service, operation, code, "because of this", status=status)
 
     with pytest.raises(error, match="because of this"):
+        do(state, script.clients, **event)
+
+
+@pytest.mark.parametrize(
+    ("state", "service", "operation", "event"),
+    by_state(call for call in FIRST_CALLS if call[0] != "RollBack"),
+)
+def test_a_request_that_aws_calls_wrong_ends_the_task(
+    *, do: Task, script: Script, state: str, service: str, operation: str, event: dict[str, Any]
+) -> None:
+    """But for the rollback, which notes the step and goes on."""
+    script.refuses(service, operation, "ValidationException", "because of this")
+
+    with pytest.raises(RequestRejected, match="because of this"):
         do(state, script.clients, **event)
 
 

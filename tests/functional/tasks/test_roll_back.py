@@ -230,6 +230,28 @@ def test_a_denied_step_is_named_and_the_rest_goes_on(do: Task, script: Script) -
     assert UNDONE not in result["cause"]
 
 
+def test_a_step_that_can_never_succeed_is_named_and_the_rest_goes_on(do: Task, script: Script) -> None:
+    """Whatever AWS refuses for good: trying again would not help, and must not keep the other steps from being done."""
+    script.missing("describe_endpoint")
+    config(script).refuses("sagemaker", "delete_endpoint_config", "ValidationException", "not like this")
+    deleted(model(script), "delete_model", "ModelName")
+
+    result = do("RollBack", script.clients, results=results())
+
+    assert result["not_undone"] == [f"{CONFIG}: not like this"]
+    assert result["gone"] == [ENDPOINT, MODEL]
+
+
+def test_what_an_endpoint_that_lives_on_needs_is_named_with_it(do: Task, script: Script) -> None:
+    """A person who removes the endpoint by hand has to know of its configuration and its model too."""
+    endpoint(script, "InService")
+    script.refuses("sagemaker", "delete_endpoint", "AccessDeniedException", "you may not", status=403)
+
+    result = do("RollBack", script.clients, results=results())
+
+    assert f"remove by hand: {ENDPOINT}: you may not; kept: {CONFIG} and {MODEL}: in use" in result["cause"]
+
+
 def test_an_endpoint_that_may_not_be_deleted_is_named(do: Task, script: Script) -> None:
     """It keeps what it needs at its next cold start: no call is made to its configuration and its model."""
     endpoint(script, "InService")

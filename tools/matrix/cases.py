@@ -1,0 +1,182 @@
+"""What is tried: every call of every task, with every kind of fault; decided from a recording, no list of our own.
+
+Owns the kinds of fault, what each is called by each service, and the choice of a sample. Refuses to run anything.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.local.faults import Accident, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+DEFAULT = "default"
+MOST = 3
+"""Of one operation in one task that are tried each for itself: what comes after is the same loop again."""
+
+THROTTLED = {
+    DEFAULT: "ThrottlingException",
+    "s3": "SlowDown",
+    "lambda": "TooManyRequestsException",
+    "service-quotas": "TooManyRequestsException",
+    "sns": "Throttled",
+}
+BROKEN = {
+    DEFAULT: "InternalFailure",
+    "s3": "InternalError",
+    "lambda": "ServiceException",
+    "logs": "ServiceUnavailableException",
+    "service-quotas": "ServiceException",
+    "sns": "InternalError",
+}
+DENIED = {DEFAULT: "AccessDeniedException", "s3": "AccessDenied", "sns": "AuthorizationError"}
+OVER_QUOTA = {DEFAULT: "ResourceLimitExceeded"}
+INVALID = {
+    DEFAULT: "ValidationException",
+    "s3": "InvalidArgument",
+    "lambda": "InvalidParameterValueException",
+    "logs": "InvalidParameterException",
+    "sns": "InvalidParameter",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of fault."""
+
+    name: str
+    codes: dict[str, str]
+    """What each service calls it."""
+    lasting: bool = False
+    """Whether it strikes for ever, once it has struck."""
+
+    def code(self, service: str) -> str:
+        """Return a service's own error code for it."""
+        return self.codes.get(service, self.codes[DEFAULT])
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("throttled once", THROTTLED),
+        Kind("throttled always", THROTTLED, lasting=True),
+        Kind("5xx once", BROKEN),
+        Kind("answer lost", {DEFAULT: Accident.ANSWER_LOST.value}),
+        Kind("access denied", DENIED, lasting=True),
+        Kind("over a quota", OVER_QUOTA, lasting=True),
+        Kind("called invalid", INVALID, lasting=True),
+        Kind("killed before", {DEFAULT: Accident.KILLED_BEFORE.value}),
+        Kind("killed after", {DEFAULT: Accident.KILLED_AFTER.value}),
+        Kind("timed out", {DEFAULT: Accident.TIMED_OUT.value}),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Step:
+    """One call of a task: the n-th of its operation in a run, counted from 0."""
+
+    task: str
+    service: str
+    operation: str
+    nth: int
+
+    def __str__(self) -> str:
+        return f"{self.task} {self.service}.{self.operation}#{self.nth + 1}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Case:
+    """One run: a scenario with the faults that strike in it, at most one of a step."""
+
+    scenario: str
+    faults: tuple[tuple[Step, str], ...]
+    """Each step that fails, and the kind of its fault."""
+
+    @property
+    def lasting(self) -> bool:
+        """Whether one of its faults strikes for ever."""
+        return any(KINDS[kind].lasting for _, kind in self.faults)
+
+    def of(self, functions: dict[str, str]) -> list[Fault]:
+        """Return the faults as the local cloud takes them; `functions` gives each task's physical name."""
+        return [
+            Fault(
+                step.service,
+                step.operation,
+                KINDS[kind].code(step.service),
+                times=None if KINDS[kind].lasting else 1,
+                caller=functions[step.task],
+                after=step.nth,
+            )
+            for step, kind in self.faults
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.scenario}: " + " and ".join(f"{step} {kind}" for step, kind in self.faults)
+
+
+def steps(calls: Iterable[tuple[str, str, str]]) -> list[Step]:
+    """Return the steps of a recording: its calls (task, service, operation) in order, each with its number."""
+    seen: Counter[tuple[str, str, str]] = Counter()
+    found = []
+    for call in calls:
+        found.append(Step(*call, seen[call]))
+        seen[call] += 1
+    return found
+
+
+def matrix(recordings: dict[str, Sequence[Step]], whole: Iterable[str]) -> list[Case]:
+    """Return every case.
+
+    Args:
+        recordings: the steps of each scenario, in the order of the scenarios.
+        whole: the scenarios in which each step is tried; in the others only what no earlier one had.
+    """
+    covered: set[Step] = set()
+    found = []
+    for scenario, everything in recordings.items():
+        recorded = [step for step in everything if step.nth < MOST]
+        wanted = [step for step in recorded if scenario in whole or step not in covered]
+        covered.update(recorded)
+        found.extend(Case(scenario, ((step, kind),)) for step in wanted for kind in KINDS)
+    return found
+
+
+def sample(cases: Sequence[Case], seed: int) -> list[Case]:
+    """Return few cases of one fault that have every kind of fault, every task and every scenario among them."""
+    shuffled = random.Random(seed).sample(list(cases), len(cases))
+    missing = {part for case in cases for part in _parts(case)}
+    chosen = []
+    while missing:
+        best = max(shuffled, key=lambda case: len(missing & _parts(case)))
+        chosen.append(best)
+        missing -= _parts(best)
+    return sorted(chosen)
+
+
+def pairs(cases: Sequence[Case], count: int, seed: int) -> list[Case]:
+    """Return so many cases in which two faults of one scenario strike."""
+    return sorted(set(_some_pairs(cases, count, random.Random(seed))))
+
+
+def _some_pairs(cases: Sequence[Case], count: int, chance: random.Random) -> Iterator[Case]:
+    by_scenario: dict[str, list[Case]] = {}
+    for case in cases:
+        by_scenario.setdefault(case.scenario, []).append(case)
+    made = 0
+    while made < count:
+        scenario = chance.choice(cases).scenario
+        first, second = chance.choice(by_scenario[scenario]), chance.choice(by_scenario[scenario])
+        if first.faults[0][0] != second.faults[0][0]:
+            made += 1
+            yield Case(scenario, tuple(sorted((*first.faults, *second.faults))))
+
+
+def _parts(case: Case) -> set[str]:
+    return {case.scenario} | {part for step, kind in case.faults for part in (step.task, kind)}

@@ -1,0 +1,108 @@
+"""The failure matrix as a document: a pure function of its results."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+from tools.matrix import cases, invariants
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tools.matrix.cases import Step
+    from tools.matrix.world import Result
+
+INTRODUCTION = """\
+# The failure matrix
+
+Written by `make matrix`. Each run is a whole deployment on the local cloud in which one call of one task meets one kind
+of fault (or two do), and afterwards the same upload without it. The calls are recorded from runs without a fault; model
+servers are stubs that answer at once, and waits take next to no time. After each run these must hold:
+
+| rule | what must hold |
+|---|---|
+| ended | the execution ended, and with a named error when it failed |
+| consumer | the consumer calls an endpoint that is `InService` and answers, or is exactly as before |
+| tidy | what was made is in use or gone; what could not be deleted is named in the notification |
+| earlier | the earlier deployment is untouched unless a good one replaced it |
+| repeated | the same upload, repeated without the fault, ends well |
+"""
+
+
+def render(
+    results: Sequence[Result], recordings: dict[str, Sequence[Step]], planned: int, seconds: float, jobs: int
+) -> str:
+    """Return the report as Markdown."""
+    passed = sum(not result.broken for result in results)
+    missed = planned - len(results)
+    left_out = f" {missed} more were planned, for which no time was left." if missed else ""
+    per_run = sum(result.seconds for result in results) / max(1, len(results))
+    lines = [
+        INTRODUCTION,
+        (
+            f"{len(results)} runs, {passed} passed, {len(results) - passed} broke a rule.{left_out} "
+            f"{seconds / 60:.0f} minutes, {jobs} local clouds at a time, {per_run:.1f} s per run."
+        ),
+        "",
+        "## By kind of fault",
+        "",
+        *_table("fault", results, _kinds),
+        "",
+        "## By task",
+        "",
+        *_table("task", results, _tasks),
+        "",
+        "## By scenario",
+        "",
+        *_table("scenario", results, lambda result: result.case.scenario),
+        "",
+        "Calls recorded without a fault: "
+        + ", ".join(f"{name} {len(steps)}" for name, steps in recordings.items())
+        + f". Of one operation in one task the first {cases.MOST} are tried each for itself.",
+    ]
+    bad = sorted((result for result in results if result.broken), key=lambda result: result.case)
+    if bad:
+        lines += ["", "## What broke a rule", "", "| run | rule | seen |", "|---|---|---|"]
+        lines += [
+            f"| {result.case} | {one.rule} | {_cell(one.seen)} |" for result in bad for one in result.broken
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(title: str, results: Iterable[Result], group: object) -> list[str]:
+    rows: dict[str, Counter[str]] = defaultdict(Counter)
+    for result in results:
+        row = rows[group(result)]  # type: ignore[operator]
+        row["runs"] += 1
+        row["passed"] += not result.broken
+        row["succeeded"] += result.outcome.good
+        row["failed"] += result.outcome.status == "FAILED"
+        for rule in {one.rule for one in result.broken}:
+            row[rule] += 1
+    head = ["runs", "passed", "succeeded", "failed", *invariants.RULES]
+    names = [
+        title,
+        "runs",
+        "passed",
+        "deployed all the same",
+        "failed by name",
+        *(f"not {rule}" for rule in invariants.RULES),
+    ]
+    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    return lines + [
+        f"| {name} | " + " | ".join(str(row[column]) for column in head) + " |"
+        for name, row in sorted(rows.items())
+    ]
+
+
+def _kinds(result: Result) -> str:
+    return "two faults" if len(result.case.faults) > 1 else result.case.faults[0][1]
+
+
+def _tasks(result: Result) -> str:
+    return "two faults" if len(result.case.faults) > 1 else result.case.faults[0][0].task
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")[:300]

@@ -1,0 +1,519 @@
+"""A local cloud to break things in: model servers that answer at once, waits that take no time, and one look at it all.
+
+Owns the scenarios, a run of one of them with faults, and the gathering of what is compared afterwards. Refuses to
+judge: that is `invariants`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+import tarfile
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from moto.sns.models import sns_backends
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+
+from pipeline import execution, stack
+from pipeline.local.cloud import CONSUMER, LocalCloud, Settings
+from pipeline.local.gateway import WORKFLOW
+from pipeline.local.hosting import HostingSettings
+from pipeline.local.hosting.containers import Answer, Call
+from pipeline.local.hosting.lifecycle import Condition
+from tools.matrix import cases, invariants
+from tools.matrix.invariants import Broken, Endpoint, Outcome, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pipeline.local.faults import Fault
+    from pipeline.local.hosting.resources import Deployment
+    from tools.matrix.cases import Case, Step
+
+TOP = Path(__file__).resolve().parents[2]
+TIME_SCALE = 0.0002
+STUCK_S = 60.0
+"""After which an execution is called stuck; it takes a second or two."""
+BEFORE = {"OWNER": "example"}
+ALIAS = "live"
+TRIGGER = "StartDeployment"
+ATTEMPTS = 3
+"""Of an asynchronous invocation: EventBridge hands the event over, Lambda tries it twice more."""
+
+GOOD = "A sealift carries cargo."
+WRONG = "Ping ping."
+EXPECT = {"contains": "cargo"}
+
+HANDLER = """\
+import json, os, urllib.request
+
+def handler(event, context):
+    name = os.environ["ENDPOINT_NAME"]
+    signed = f"AWS4-HMAC-SHA256 Credential={os.environ['AWS_ACCESS_KEY_ID']}/20260101/us-east-1/sagemaker/aws4_request"
+    request = urllib.request.Request(
+        f"{os.environ['AWS_ENDPOINT_URL']}/endpoints/{name}/invocations",
+        data=json.dumps({"messages": [{"role": "user", "content": event["prompt"]}]}).encode(),
+        headers={"Content-Type": "application/json", "Authorization": signed},
+    )
+    with urllib.request.urlopen(request, timeout=20) as response:
+        answer = json.load(response)
+    return {"endpoint_name": name, "answer": answer["choices"][0]["message"]["content"]}
+"""
+"""A consumer that does what the example does, without the SDK: it starts anew at every switch, in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A deployment that is made to fail at every step."""
+
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Beside the archive."""
+    earlier: bool = True
+    """Whether a good deployment of the service is in place before."""
+    whole: bool = False
+    """Whether every step is tried; otherwise only those that no scenario before has."""
+    alias: bool = False
+    """Whether the consumer is called by its alias."""
+    wrong: bool = False
+    """Whether the new model answers wrongly, so that the deployment is taken back."""
+
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("first", earlier=False, whole=True),
+        Scenario("next", whole=True),
+        Scenario("alias", alias=True),
+        Scenario("retire", {"keep_previous": 0}),
+        Scenario("in place", {"strategy": "in_place"}),
+        Scenario("step down", {"memory_mb": 4096}),
+        Scenario("wrong answer", wrong=True),
+        Scenario("wrong answer, alias", alias=True, wrong=True),
+        Scenario("wrong answer in place", {"strategy": "in_place"}, wrong=True),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a case came to."""
+
+    case: Case
+    outcome: Outcome
+    broken: tuple[Broken, ...]
+    struck: int
+    """How often the faults struck."""
+    seconds: float
+
+
+_SNAKE = {"Model": "create_model", "EndpointConfig": "create_endpoint_config", "Endpoint": "create_endpoint"}
+"""The plan's names of the requests that make each kind of resource."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """An earlier deployment, and how it is put in place again without the workflow."""
+
+    requests: dict[str, Any]
+    """By operation, in the order in which they are made."""
+    variables: dict[str, str]
+    alias_version: str
+
+    @property
+    def url(self) -> str:
+        """Where its archive is."""
+        return str(self.requests["CreateModel"]["PrimaryContainer"]["ModelDataUrl"])
+
+    @property
+    def key(self) -> str:
+        """The key of its archive."""
+        return self.url.removeprefix("s3://").partition("/")[2]
+
+    @classmethod
+    def see(cls, cloud: LocalCloud, requests: dict[str, Any]) -> _Earlier:
+        """Write down the deployment that was just made, by its plan's requests and the tags that it has now."""
+        client = cloud.clients.lambda_
+        ask = cloud.hosting.handle
+        asked = {}
+        for kind, name in _SNAKE.items():
+            request, field_ = requests[name], f"{kind}Name"
+            arn = ask(f"Describe{kind}", {field_: request[field_]})[f"{kind}Arn"]
+            asked[f"Create{kind}"] = {**request, "Tags": ask("ListTags", {"ResourceArn": arn})["Tags"]}
+        return cls(
+            asked,
+            client.get_function_configuration(FunctionName=CONSUMER)["Environment"]["Variables"],
+            client.get_alias(FunctionName=CONSUMER, Name=ALIAS)["FunctionVersion"],
+        )
+
+    def put_back(self, cloud: LocalCloud) -> None:
+        """Make it again, just as it was."""
+        for operation, request in self.requests.items():
+            cloud.hosting.handle(operation, request)
+        client = cloud.clients.lambda_
+        client.update_function_configuration(FunctionName=CONSUMER, Environment={"Variables": self.variables})
+        client.update_alias(FunctionName=CONSUMER, Name=ALIAS, FunctionVersion=self.alias_version)
+
+
+class Stub:
+    """A model server that is there at once."""
+
+    def __init__(self, answer: Callable[[], str]) -> None:
+        self._answer = answer
+
+    def ping(self) -> bool:
+        """Say that all is well."""
+        return True
+
+    def condition(self) -> Condition:
+        """Say that it runs."""
+        return Condition.RUNNING
+
+    def call(self, call: Call, timeout_s: float) -> Answer:
+        """Answer in OpenAI's form."""
+        del call, timeout_s
+        choice = {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": self._answer()},
+        }
+        usage = {"prompt_tokens": 3, "completion_tokens": 6, "total_tokens": 9}
+        body = {"object": "chat.completion", "choices": [choice], "usage": usage}
+        return Answer(200, json.dumps(body).encode(), "application/json")
+
+    def stop(self) -> None:
+        """End: there is nothing to end."""
+
+    def kill(self) -> None:
+        """End: there is nothing to end."""
+
+    def pids(self) -> list[int]:
+        """Return none: there is no process."""
+        return []
+
+
+class World:
+    """The cloud, and what is done in it; a context manager."""
+
+    def __init__(self) -> None:
+        self._wrong = False
+        """Whether models other than the earlier ones answer wrongly now."""
+        self._earlier: dict[str, _Earlier] = {}
+        hosting = HostingSettings(
+            creating_s=0, rescaling_s=0, deleting_s=0, ping_interval_s=0.01, stop_grace_s=0
+        )
+        self.cloud = LocalCloud(Settings(time_scale=TIME_SCALE, hosting=hosting, launch=self._launch))
+        self._versions: dict[str, tuple[str, str]] = {}
+        self._event_count = 0
+
+    def __enter__(self) -> Self:
+        self.cloud.start()
+        self._prepare()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cloud.close()
+
+    # ------------------------------------------------------------- what is done
+
+    def record(self, scenario: Scenario) -> list[Step]:
+        """Run a scenario without a fault; return the calls of its tasks, as steps.
+
+        Raises:
+            RuntimeError: when it does not end as it should.
+        """
+        before = self._start_from(scenario)
+        outcome, calls = self._observed(scenario, [])
+        wanted = "FAILED" if scenario.wrong else "SUCCEEDED"
+        found = invariants.broken(before, outcome, self.look(scenario), lasting=False, trigger_failed=False)
+        if outcome.status != wanted or found:
+            raise RuntimeError(f"{scenario.name} without a fault: {outcome}, wanted {wanted}; {found}")
+        return cases.steps(calls)
+
+    def run(self, case: Case) -> Result:
+        """Run a scenario with faults, then without; return what did not hold."""
+        begun = time.monotonic()
+        scenario = SCENARIOS[case.scenario]
+        before = self._start_from(scenario)
+        faults = case.of(self._functions)
+        outcome, _ = self._observed(scenario, faults)
+        struck = sum(self.cloud.faults.struck(fault) for fault in faults)
+        self.cloud.faults.replace([])
+        found = invariants.broken(
+            before,
+            outcome,
+            self.look(scenario),
+            lasting=case.lasting,
+            trigger_failed=any(
+                step.task == TRIGGER and cases.KINDS[kind].lasting for step, kind in case.faults
+            ),
+        )
+        repeated = self._deploy(scenario, self._versions[scenario.name][1], wrong=False)
+        found += invariants.not_repeated(repeated, self.look(scenario))
+        return Result(case, outcome, tuple(found), struck, time.monotonic() - begun)
+
+    def _observed(
+        self, scenario: Scenario, faults: Sequence[Fault]
+    ) -> tuple[Outcome, list[tuple[str, str, str]]]:
+        self.cloud.recorded.clear()
+        self.cloud.faults.replace(list(faults))
+        outcome = self._deploy(scenario, self._versions[scenario.name][1], wrong=scenario.wrong)
+        calls = [
+            (self._tasks[one.caller], one.call.service, one.call.operation)
+            for one in tuple(self.cloud.recorded)
+            # Its calls of the tasks are the tasks'; what it calls itself is for it alone to get right.
+            if one.caller in self._tasks and not (one.caller == WORKFLOW and one.call.service == "lambda")
+        ]
+        return outcome, calls
+
+    def _start_from(self, scenario: Scenario) -> Snapshot:
+        self.cloud.faults.replace([])
+        known = self._earlier.get(scenario.name)
+        self._reset()
+        if not scenario.earlier:
+            return self.look(scenario)
+        if known is None:
+            self._earlier[scenario.name] = self._deploy_earlier(scenario)
+        else:
+            known.put_back(self.cloud)
+        return self.look(scenario)
+
+    def _deploy_earlier(self, scenario: Scenario) -> _Earlier:
+        outcome = self._deploy(scenario, self._versions[scenario.name][0], wrong=False)
+        if not outcome.good:
+            raise RuntimeError(f"the earlier deployment of {scenario.name} ended with {outcome}")
+        return _Earlier.see(self.cloud, outcome.plan["requests"])
+
+    def _deploy(self, scenario: Scenario, version: str, *, wrong: bool) -> Outcome:
+        """Hand the event of an upload to the trigger, and wait for what comes of it."""
+        self._wrong = wrong
+        self._published().clear()
+        arn = self._trigger(_key(scenario), version)
+        if arn is None:
+            return Outcome("NOT_STARTED")
+        return self._ended(arn)
+
+    def _trigger(self, key: str, version: str) -> str | None:
+        self._event_count += 1
+        item = {"key": key, "version-id": version, "sequencer": f"{self._event_count:018X}"}
+        event = {"detail": {"bucket": {"name": self.cloud.outputs["UploadBucketName"]}, "object": item}}
+        for _ in range(ATTEMPTS):
+            answer = self.cloud.clients.lambda_.invoke(
+                FunctionName=self._functions[TRIGGER], Payload=json.dumps(event).encode()
+            )
+            told = json.load(answer["Payload"])
+            if "FunctionError" not in answer:
+                machine = self.cloud.outputs["StateMachineArn"]
+                return f"{machine.replace(':stateMachine:', ':execution:')}:{told['name']}"
+        return None
+
+    def _ended(self, arn: str) -> Outcome:
+        client = self.cloud.clients.stepfunctions
+        deadline = time.monotonic() + STUCK_S
+        backend = stepfunctions_parser_backends[self.cloud.account_id][self.cloud.region]
+        # Not by way of HTTP, which would be most of the calls.
+        while backend.describe_execution(arn).exec_status in (None, "RUNNING"):
+            if time.monotonic() > deadline:
+                last = execution.fetch(client, arn).states[-1].name
+                client.stop_execution(executionArn=arn)
+                return Outcome("STUCK", cause=f"in {last}")
+            time.sleep(0.005)
+        ended = execution.fetch(client, arn)
+        plan = ended.results.get("plan_deployment") or {}
+        names = plan.get("names") or {}
+        kinds = (("endpoint", "endpoint"), ("configuration", "endpoint_config"), ("model", "model"))
+        return Outcome(
+            ended.status,
+            ended.error,
+            ended.cause or "",
+            "\n".join(self._published()),
+            frozenset(f"{kind} {names[field_]}" for kind, field_ in kinds) if names else frozenset(),
+            names.get("endpoint"),
+            plan,
+        )
+
+    # ------------------------------------------------------------ what is looked at
+
+    def look(self, scenario: Scenario) -> Snapshot:
+        """Return everything that a deployment may change, once nothing moves any more."""
+        self._settle()
+        ask = self.cloud.hosting.handle
+        endpoints = {}
+        for row in ask("ListEndpoints", {"MaxResults": 100})["Endpoints"]:
+            found = ask("DescribeEndpoint", {"EndpointName": row["EndpointName"]})
+            variant = (found.get("ProductionVariants") or [{}])[0]
+            endpoints[row["EndpointName"]] = Endpoint(
+                found["EndpointStatus"],
+                found.get("EndpointConfigName", ""),
+                (variant.get("CurrentServerlessConfig") or {}).get("MaxConcurrency", 0),
+            )
+        configs = ask("ListEndpointConfigs", {"MaxResults": 100})["EndpointConfigs"]
+        models = ask("ListModels", {"MaxResults": 100})["Models"]
+        client = self.cloud.clients.lambda_
+        now = client.get_function_configuration(FunctionName=CONSUMER)
+        return Snapshot(
+            endpoints,
+            frozenset(one["EndpointConfigName"] for one in configs),
+            frozenset(one["ModelName"] for one in models),
+            now["Environment"]["Variables"],
+            client.get_alias(FunctionName=CONSUMER, Name=ALIAS)["FunctionVersion"],
+            self._ask_consumer(scenario),
+        )
+
+    def _ask_consumer(self, scenario: Scenario) -> str | None:
+        name = f"{CONSUMER}:{ALIAS}" if scenario.alias else CONSUMER
+        answer = self.cloud.clients.lambda_.invoke(FunctionName=name, Payload=b'{"prompt": "What?"}')
+        if "FunctionError" in answer:
+            return None
+        told = json.load(answer["Payload"])
+        return str(told["endpoint_name"]) if EXPECT["contains"] in told["answer"] else None
+
+    def _settle(self) -> None:
+        deadline = time.monotonic() + STUCK_S
+        lasting = ("InService", "Failed")
+        rows = lambda: self.cloud.hosting.handle("ListEndpoints", {"MaxResults": 100})["Endpoints"]  # noqa: E731
+        while any(row["EndpointStatus"] not in lasting for row in rows()) and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+    def _published(self) -> list[str]:
+        arn = self.cloud.outputs["TopicArn"]
+        topic = sns_backends[self.cloud.account_id][self.cloud.region].topics[arn]
+        return _Messages(topic.sent_notifications)
+
+    # ------------------------------------------------------------------ the stage
+
+    def _launch(self, endpoint_name: str, deployment: Deployment, *, cancelled: Callable[[], bool]) -> Stub:
+        del endpoint_name, cancelled
+        url = deployment.model_data_url
+
+        def answer() -> str:
+            # Asked at each call: a model may be called wrong, and right again, while it runs.
+            earlier = url in {known.url for known in self._earlier.values()}
+            return WRONG if self._wrong and not earlier else GOOD
+
+        return Stub(answer)
+
+    def _prepare(self) -> None:
+        cloud = self.cloud
+        tasks = _tasks()
+        self._functions = {task: cloud.physical_id(task) for task in tasks} | {WORKFLOW: WORKFLOW}
+        self._tasks = {name: task for task, name in self._functions.items()}
+        client = cloud.clients.lambda_
+        client.update_function_code(
+            FunctionName=CONSUMER, ZipFile=stack.zip_files({"handler.py": HANDLER.encode()})
+        )
+        self._idle_consumer()
+        version = client.publish_version(FunctionName=CONSUMER)["Version"]
+        client.create_alias(FunctionName=CONSUMER, Name=ALIAS, FunctionVersion=version)
+        self._first_version = version
+        # Events are handed over by hand here, so that each run knows its execution.
+        for rule in cloud.clients.events.list_rules()["Rules"]:
+            cloud.clients.events.disable_rule(Name=rule["Name"])
+        archives = [_archive(content) for content in (b"earlier", b"new")]
+        bucket = cloud.outputs["UploadBucketName"]
+        for scenario in SCENARIOS.values():
+            self._versions[scenario.name] = tuple(  # type: ignore[assignment]
+                cloud.clients.s3.put_object(Bucket=bucket, Key=_key(scenario), Body=archive)["VersionId"]
+                for archive in archives
+            )
+            settings = json.dumps(_settings(scenario)).encode()
+            sidecar = f"models/{_service(scenario)}/deployment.json"
+            cloud.clients.s3.put_object(Bucket=bucket, Key=sidecar, Body=settings)
+
+    def _reset(self) -> None:
+        """Take everything away but the archives of earlier deployments, and put the consumer back."""
+        ask = self.cloud.hosting.handle
+        self._settle()
+        for row in ask("ListEndpoints", {"MaxResults": 100})["Endpoints"]:
+            ask("DeleteEndpoint", {"EndpointName": row["EndpointName"]})
+        for row in ask("ListEndpointConfigs", {"MaxResults": 100})["EndpointConfigs"]:
+            ask("DeleteEndpointConfig", {"EndpointConfigName": row["EndpointConfigName"]})
+        for row in ask("ListModels", {"MaxResults": 100})["Models"]:
+            ask("DeleteModel", {"ModelName": row["ModelName"]})
+        while ask("ListEndpoints", {"MaxResults": 100})["Endpoints"]:
+            time.sleep(0.002)
+        client = self.cloud.clients.lambda_
+        self._idle_consumer()
+        if client.get_function_configuration(FunctionName=CONSUMER)["Environment"]["Variables"] != BEFORE:
+            client.update_function_configuration(FunctionName=CONSUMER, Environment={"Variables": BEFORE})
+        client.update_alias(
+            FunctionName=CONSUMER,
+            Name=ALIAS,
+            FunctionVersion=self._first_version,
+            RoutingConfig={"AdditionalVersionWeights": {}},
+        )
+        self._idle_consumer()
+        bucket = self.cloud.outputs["ArtifactBucketName"]
+        keep = {earlier.key for earlier in self._earlier.values()}
+        for one in self.cloud.clients.s3.list_objects_v2(Bucket=bucket).get("Contents", ()):
+            if one["Key"] not in keep:
+                self.cloud.clients.s3.delete_object(Bucket=bucket, Key=one["Key"])
+
+    def _idle_consumer(self) -> None:
+        client = self.cloud.clients.lambda_
+        while client.get_function_configuration(FunctionName=CONSUMER)["LastUpdateStatus"] == "InProgress":
+            time.sleep(0.002)
+
+
+class _Messages(list[str]):
+    """The texts of what moto's topic sent; clearing it clears the topic's."""
+
+    def __init__(self, sent: list[Any]) -> None:
+        super().__init__(str(one[1]) for one in sent)
+        self._sent = sent
+
+    def clear(self) -> None:
+        super().clear()
+        self._sent.clear()
+
+
+def _tasks() -> list[str]:
+    """Return the logical names of the tasks, which are the files of tasks/."""
+    from pipeline import resources
+
+    stems = sorted(path.stem for path in resources.tasks().glob("*.py") if not path.stem.startswith("_"))
+    return ["".join(part.capitalize() for part in stem.split("_")) for stem in stems]
+
+
+def _service(scenario: Scenario) -> str:
+    return scenario.name.replace(",", "").replace(" ", "-")
+
+
+def _key(scenario: Scenario) -> str:
+    return f"models/{_service(scenario)}/model.tar.gz"
+
+
+def _settings(scenario: Scenario) -> dict[str, Any]:
+    return {
+        "container": "llama-cpp",
+        "smoke_test": {"prompts": ["What?"], "expect": EXPECT},
+        "consumer": {
+            "function_name": CONSUMER,
+            "test_event": {"prompt": "What?"},
+            "expect": EXPECT,
+            **({"alias": ALIAS} if scenario.alias else {}),
+        },
+        **scenario.settings,
+    }
+
+
+def _archive(content: bytes) -> bytes:
+    """Return a small archive with code in it, which the container has no use for: it is spliced, not just copied."""
+    sys.path.insert(0, str(TOP / "examples"))
+    from tiny_gguf import write_tiny_gguf
+
+    buffer = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=buffer, mode="w") as archive:
+        path = Path(folder) / "model.gguf"
+        write_tiny_gguf(path)
+        archive.add(path, "model.gguf")
+        code = tarfile.TarInfo("code/inference.py")
+        code.size = len(content)
+        archive.addfile(code, io.BytesIO(content))
+    return gzip.compress(buffer.getvalue(), 1)
