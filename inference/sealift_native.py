@@ -65,7 +65,6 @@ def load(path: Path, settings: Settings, threads: int) -> Native:
     try:
         # Verbose, because its quiet mode closes the whole process's stdout and stderr while it loads.
         with contextlib.redirect_stderr(io.StringIO()), _without_amx(llama_cpp):
-            _find_backends()
             llama = llama_cpp.Llama(
                 str(path),
                 n_ctx=settings.n_ctx,
@@ -120,20 +119,6 @@ _FAILURES = (
     ),
 )
 """What llama.cpp was seen to say of broken files, in the order to look for it, since memory fails in many words."""
-
-
-def _find_backends() -> None:
-    """Register the CPU's backend where the build has several to choose from: only a program's main does it else."""
-    from llama_cpp import _ggml
-
-    library = _ggml.libggml
-    library.ggml_backend_reg_count.restype = ctypes.c_size_t
-    if not library.ggml_backend_reg_count():
-        library.ggml_backend_load_all_from_path(str(_ggml.libggml_base_path).encode())
-    if not library.ggml_backend_reg_count():
-        raise LoadError(
-            f"llama.cpp has no CPU backend in {str(_ggml.libggml_base_path)!r}; wanted libggml-cpu*.so"
-        )
 
 
 class _Log:

@@ -6,6 +6,7 @@ goes on where it ended. Refuses to delete what a consumer, an endpoint or anothe
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -16,7 +17,7 @@ from pipeline.plan import tag_value
 from pipeline.readiness import UNDELETABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from mypy_boto3_sagemaker import SageMakerClient
 
@@ -45,21 +46,22 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             referred=callers.referred(clients.lambda_, _consumers(plan, account.releases)),
             needed=_needed(plan, account, chosen.going, clients),
         )
-    retired, not_retired, waiting = [], [f"{one.config}: {why}" for one, why in chosen.spared], []
+    not_retired = [f"{one.config}: {why}" for one, why in chosen.spared]
+    retired, waiting = [], []
+    # Every endpoint goes before any configuration does: a try after a wait tells of what still has its record.
+    without_endpoint = []
     for one in chosen.going:
-        try:
-            wait = _delete(one, plan["service"], account, clients)
-        except ClientError as error:
-            if not aws.is_access_denied(error):
-                raise
-            not_retired.append(f"{one.config}: {aws.text(error)}")
-            continue
-        if wait:
-            waiting.append(wait)
-        else:
-            retired.append(one.config)
+        with _denial_told(one, not_retired):
+            if wait := _delete_endpoint(one, clients.sagemaker):
+                waiting.append(wait)
+            else:
+                without_endpoint.append(one)
     if waiting:
         raise EndpointBusy("; ".join(waiting))
+    for one in without_endpoint:
+        with _denial_told(one, not_retired):
+            _delete_rest(one, plan["service"], account, clients)
+            retired.append(one.config)
     kept = [one.config for one in chosen.kept]
     return {
         "retired": retired,
@@ -97,13 +99,29 @@ def _needed(plan: Plan, account: Account, going: Iterable[Release], clients: Cli
     return found
 
 
-def _delete(one: Release, service: str, account: Account, clients: Clients) -> str:
-    """Bring one deployment nearer to its end; return what is to be waited for, empty when it is gone."""
+@contextlib.contextmanager
+def _denial_told(one: Release, not_retired: list[str]) -> Iterator[None]:
+    """Note what AWS denies: a good deployment does not fail because an old one stays."""
+    try:
+        yield
+    except ClientError as error:
+        if not aws.is_access_denied(error):
+            raise
+        not_retired.append(f"{one.config}: {aws.text(error)}")
+
+
+def _delete_endpoint(one: Release, client: SageMakerClient) -> str:
+    """Bring an endpoint nearer to its end; return what is to be waited for, empty when the release has none left."""
+    if not one.serves or one.endpoint is None:
+        return ""
+    if one.status not in UNDELETABLE and one.status != "Deleting":
+        client.delete_endpoint(EndpointName=one.endpoint)
+    return f"endpoint {one.endpoint!r} is {one.status}; wanted it to be gone"
+
+
+def _delete_rest(one: Release, service: str, account: Account, clients: Clients) -> None:
+    """Delete what a release without an endpoint leaves."""
     client = clients.sagemaker
-    if one.serves and one.endpoint is not None:
-        if one.status not in UNDELETABLE and one.status != "Deleting":
-            client.delete_endpoint(EndpointName=one.endpoint)
-        return f"endpoint {one.endpoint!r} is {one.status}; wanted it to be gone"
     if one.endpoint is not None and one.status is None:
         monitoring.delete(clients.cloudwatch, one.endpoint)
     found = client.describe_endpoint_config(EndpointConfigName=one.config)
@@ -112,7 +130,6 @@ def _delete(one: Release, service: str, account: Account, clients: Clients) -> s
         if name not in registry.models_in_use(client, account, without=one.config):
             _delete_model(name, service, client)
     client.delete_endpoint_config(EndpointConfigName=one.config)
-    return ""
 
 
 def _delete_model(name: str, service: str, client: SageMakerClient) -> None:

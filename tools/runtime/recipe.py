@@ -109,6 +109,7 @@ HOOK = '''\
 import ctypes
 import os
 
+from llama_cpp import _logger
 from llama_cpp._ggml import libggml, libggml_base_path
 
 _count = libggml.ggml_backend_reg_count
@@ -118,7 +119,11 @@ _load_all.argtypes = [ctypes.c_char_p]
 _load_all.restype = None
 
 if not _count():
+    # It would tell on stderr which one it found: whoever imports a module did not ask.
+    _level = _logger.logger.level
+    _logger.set_verbose(False)
     _load_all(os.fsencode(libggml_base_path))
+    _logger.logger.setLevel(_level)
 if not _count():
     _built = sorted(p.name[len("libggml-cpu-"):-len(".so")] for p in libggml_base_path.glob("libggml-cpu-*.so"))
     raise RuntimeError(
@@ -196,7 +201,7 @@ def cut_variants(cmake_lists: str, machine: str) -> str:
 def hooked(init: str) -> str:
     """Return llama_cpp/__init__.py with the loading of backends in it.
 
-    After the other imports: those silence llama.cpp's log.
+    After the other imports, which give llama.cpp's log to Python's.
 
     Raises:
         RecipeError: it does not look as it did when this was written.

@@ -199,6 +199,15 @@ def test_what_goes_goes_whole(account: Account) -> None:
     assert set(account.cloudwatch.alarms) == set(alarms.names(last))
 
 
+def test_what_has_no_endpoint_is_told_after_a_wait_too(account: Account) -> None:
+    """One retired deployment shares its endpoint with a later one, whose end takes a second try."""
+    shared, last, own = (account.sagemaker.deploy(n) for n in (1, 2, 3))
+    del account.sagemaker.endpoints[shared]
+    account.sagemaker.tags[f"arn:config/{shared}"]["sealift:endpoint"] = last
+
+    assert sorted(account.retire(own, keep=0)["retired"]) == [shared, last]
+
+
 def test_a_try_that_was_cut_short_goes_on(account: Account) -> None:
     """The endpoint and the model are gone already; the configuration, which bears the tags, is not."""
     oldest, _, own = (account.sagemaker.deploy(n) for n in (0, 2, 3))
