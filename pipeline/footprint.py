@@ -192,7 +192,8 @@ def _cache(shape: Shape, cells: Cells) -> Line:
 
 def _compute(shape: Shape, cells: Cells) -> Line:
     """Return llama.cpp's scratch memory while it computes one batch of a prompt at the context's end."""
-    held = {cells.of_layer(layer) for layer in shape.layers}
+    # A mask for each kind of layer, also where both kinds hold as much (llama-graph.cpp, build_attn_inp_kv_iswa).
+    held = {layer.slides: cells.of_layer(layer) for layer in shape.layers}
     heads = max((layer.heads for layer in shape.layers), default=0)
     scores = max((layer.heads * cells.of_layer(layer) for layer in shape.layers), default=0)
     queries = max((layer.heads * layer.key for layer in shape.layers), default=0)
@@ -201,7 +202,7 @@ def _compute(shape: Shape, cells: Cells) -> Line:
     feeding = 4 * (3 * shape.feed_forward_length + 3 * shape.embedding_length)
     # What a product's right side is converted to: scores to f16 for the values, activations for ffn_down.
     converted = 2 * max(scores, shape.feed_forward_length)
-    total = cells.batch * (max(attention, feeding) + converted + 4 * sum(held))
+    total = cells.batch * (max(attention, feeding) + converted + 4 * sum(held.values()))
     total += SAMPLING_BYTES * shape.vocabulary_size + DECODING_BYTES
     widest = (
         f"scores of {heads} heads x {cells.whole} tokens"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline import footprint
@@ -201,6 +201,11 @@ def test_a_claimed_number_of_layers_costs_nothing() -> None:
     assert len(Shape.from_json(model(block_count=2**31)).layers) == footprint.MOST_LAYERS
 
 
+@example(
+    shape=Shape(0, (*[Layer(0, 0, 0, 0)] * 6, Layer(0, 0, 0, 0, slides=True)), window=499),
+    n_ctx=769,
+    n_batch=206,
+)
 @given(
     shape=st.builds(
         Shape,
