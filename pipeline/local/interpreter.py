@@ -1,6 +1,6 @@
 """moto's state machine interpreter, set up for the local cloud: where it is, and how fast time passes.
 
-moto runs the Amazon States Language well; five things are adjusted, all here:
+moto runs the Amazon States Language well; six things are adjusted, all here:
 
 * A state machine made by CloudFormation lands in the backend that does not execute. Both are made one.
 * Calls to Lambda and SNS go to a port taken from the environment. They go to the gateway.
@@ -8,15 +8,17 @@ moto runs the Amazon States Language well; five things are adjusted, all here:
 * Choice takes a timestamp only in whole seconds and finds any other, its own `$$.State.EnteredTime` among
   them, silently unequal. It takes what the language specifies, which is RFC 3339.
 * Every task's call made a client of its own, which costs more than the call. Clients are kept.
+* Every execution parsed its definition anew, a third of all that an execution costs. Parse trees are kept.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import moto.stepfunctions.models as plain
 import moto.stepfunctions.parser.asl.component.common.retry.retrier_decl as retrier
@@ -25,8 +27,14 @@ from moto.stepfunctions.parser.asl.component.state.choice.comparison.operator.im
     IsTimestamp,
 )
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 from moto.stepfunctions.parser.asl.utils import boto_client
+from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+
+if TYPE_CHECKING:
+    from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
 
 _make_client = boto_client.boto3.client
 
@@ -64,6 +72,18 @@ def _timestamp(text: str) -> datetime | None:
     return moment if moment.tzinfo is not None else None
 
 
+@functools.lru_cache(maxsize=8)
+def _tree(definition: str) -> Any:
+    return AmazonStateLanguageParser.parse(definition)[1]
+
+
+def _program(worker: ExecutionWorker) -> EvalComponent:
+    """Return what a worker evaluates: made anew for each execution, since it may keep what it has seen."""
+    definition = worker._evaluation_details.state_machine_details.definition  # noqa: SLF001 moto has no other way in
+    program: EvalComponent = Preprocessor().visit(_tree(definition))
+    return program
+
+
 def install(*, port: int, time_scale: float) -> None:
     """Let the interpreter execute, call the gateway on `port`, and wait `time_scale` times as long as asked."""
     # moto logs every failed execution as its own error; here a failure is a result like any other.
@@ -73,6 +93,7 @@ def install(*, port: int, time_scale: float) -> None:
     boto_client.moto_server_port = lambda: str(port)
     boto_client.boto3 = _KeptClients()
     retrier.time = _ScaledTime(time_scale)
+    ExecutionWorker._get_evaluation_entrypoint = _program  # noqa: SLF001
     IsTimestamp.string_to_timestamp = staticmethod(_timestamp)
 
     def wait_interval(_self: WaitFunction, env: Any, wait_seconds: float) -> None:
