@@ -29,9 +29,11 @@ from pipeline.local.gateway import Backends, Gateway
 from pipeline.local.hosting import Hosting, HostingSettings, ObjectMissing, Quotas
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
+    from pipeline.local.calls import Call
     from pipeline.local.hosting.containers import Launch
 
 STACK = "sealift"
@@ -103,6 +105,10 @@ class LocalCloud:
     def recorded(self) -> Any:
         """The calls that were made, oldest first."""
         return self._gateway.recorded
+
+    def before_call(self, told: Callable[[str, Call], None] | None) -> None:
+        """Let a function be told of every call and its caller before anything comes of it, or nobody any more."""
+        self._gateway.before_call = told
 
     def __enter__(self) -> Self:
         try:

@@ -92,6 +92,8 @@ class Gateway:
     def __init__(self, *, faults: Faults, port: int = 0) -> None:
         self.faults = faults
         self.recorded: deque[Recorded] = deque(maxlen=KEPT_CALLS)
+        self.before_call: Callable[[str, Call], None] | None = None
+        """Told of every call, and of who makes it, before anything comes of it; what it takes time for waits."""
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._backends: Backends | None = None
         self._server: BaseWSGIServer = make_server(
@@ -128,6 +130,8 @@ class Gateway:
         if call.operation == "StartExecution":
             body = _named(environ, body)
         caller = self._caller(call)
+        if self.before_call is not None:
+            self.before_call(caller, call)
         fault = self.faults.strike(call, caller)
         if fault is None:
             response = self._dispatch(call, environ, body)

@@ -1,6 +1,7 @@
 """Run the failure matrix, show how far it is, and write down what came of it.
 
-    python -m tools.matrix [--jobs 2] [--seconds 1400] [--only TEXT] [--pairs 200] [--report docs/failure-matrix.md]
+    python -m tools.matrix [--jobs 2] [--seconds 1440] [--only TEXT] [--pairs 200] [--races 120]
+                           [--report docs/failure-matrix.md]
 
 Exits with 1 when a rule was broken. Runs that no time was left for are counted in the report.
 """
@@ -10,21 +11,23 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import pickle
 import random
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from tools.matrix import cases, report, workers
-from tools.matrix.world import SCENARIOS
+from tools.matrix import arena, cases, races, report, workers
+from tools.matrix.races import Raced
+from tools.matrix.world import SCENARIOS, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from multiprocessing.pool import Pool
 
     from tools.matrix.cases import Case, Step
-    from tools.matrix.world import Result
+
+R = TypeVar("R", Result, Raced)
 
 FAKES = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -37,30 +40,62 @@ SHOWN_S = 10.0
 def main() -> int:
     """Run it; return the exit status."""
     arguments = _arguments()
-    begun = time.monotonic()
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(FAKES)
-    with multiprocessing.get_context("spawn").Pool(arguments.jobs, initializer=workers.open_world) as pool:
-        recordings = dict(pool.imap(workers.record, arguments.scenario or SCENARIOS, chunksize=1))
-        chosen = _chosen(recordings, arguments)
-        print(
-            f"{len(chosen)} runs, {arguments.jobs} at a time; set up in {time.monotonic() - begun:.0f} s",
-            flush=True,
-        )
-        results = list(
-            _shown(pool.imap_unordered(workers.run, chosen), len(chosen), begun, arguments.seconds)
-        )
-        if len(results) == len(chosen):
-            pool.close()
-            pool.join()
+    begun = time.monotonic()
+    raced = _race(arguments, begun)
+    recordings, results, planned = _run(arguments, begun)
     took = time.monotonic() - begun
     if arguments.report:
         arguments.report.parent.mkdir(parents=True, exist_ok=True)
-        arguments.report.write_text(report.render(results, recordings, len(chosen), took, arguments.jobs))
-    bad = [result for result in results if result.broken]
-    print(f"{len(results)} of {len(chosen)} runs in {took:.0f} s, {len(bad)} broke a rule")
+        text = report.render(
+            results, recordings, planned=planned, seconds=took, jobs=arguments.jobs, raced=raced
+        )
+        arguments.report.write_text(text)
+    bad = sum(bool(one.broken) for one in [*results, *raced])
+    print(f"{len(results)} of {planned} runs and {len(raced)} races in {took:.0f} s, {bad} broke a rule")
     return 1 if bad else 0
+
+
+def _race(arguments: argparse.Namespace, begun: float) -> list[Raced]:
+    chosen = [races.draw(seed, tuple(arena.SCENARIOS)) for seed in _seeds(arguments)]
+    if not chosen:
+        return []
+    with _pool(arguments.jobs, workers.open_arena) as pool:
+        print(f"{len(chosen)} races, {arguments.jobs} at a time", flush=True)
+        results = list(
+            _shown(pool.imap_unordered(workers.race, chosen), len(chosen), begun, arguments.seconds)
+        )
+        _end(pool, whole=len(results) == len(chosen))
+    return results
+
+
+def _seeds(arguments: argparse.Namespace) -> range:
+    return range(arguments.seed, arguments.seed + arguments.races)
+
+
+def _run(arguments: argparse.Namespace, begun: float) -> tuple[dict[str, Sequence[Step]], list[Result], int]:
+    with _pool(arguments.jobs, workers.open_world) as pool:
+        recordings = dict(pool.imap(workers.record, arguments.scenario or SCENARIOS, chunksize=1))
+        chosen = _chosen(recordings, arguments)
+        print(f"{len(chosen)} runs, {arguments.jobs} at a time", flush=True)
+        results = list(
+            _shown(pool.imap_unordered(workers.run, chosen), len(chosen), begun, arguments.seconds)
+        )
+        _end(pool, whole=len(results) == len(chosen))
+    return recordings, results, len(chosen)
+
+
+def _pool(jobs: int, initializer: Callable[[], None]) -> Pool:
+    return multiprocessing.get_context("spawn").Pool(jobs, initializer=initializer)
+
+
+def _end(pool: Pool, *, whole: bool) -> None:
+    """Let the processes end by themselves, which ends their local clouds; not where runs are still queued."""
+    if whole:
+        pool.close()
+        pool.join()
 
 
 def _arguments() -> argparse.Namespace:
@@ -76,10 +111,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="runs whose description contains this")
     parser.add_argument("--pairs", type=int, default=200, help="further runs with two faults each")
     parser.add_argument("--seed", type=int, default=0, help="of the order and of the pairs")
-    parser.add_argument(
-        "--slice", default="0/1", help="of the runs, for instance 0/4: every fourth from the first"
-    )
-    parser.add_argument("--keep", type=Path, help="a file of results: what is in it is not run again")
+    parser.add_argument("--races", type=int, default=120, help="races of two uploads of a service")
     parser.add_argument("--report", type=Path, help="where to write the table")
     return parser.parse_args()
 
@@ -89,35 +121,19 @@ def _chosen(recordings: dict[str, Sequence[Step]], arguments: argparse.Namespace
     if arguments.sample:
         return cases.sample(single, arguments.seed)
     every = [*single, *cases.pairs(single, arguments.pairs, arguments.seed)]
-    start, _, step = arguments.slice.partition("/")
-    wanted = [case for case in every if arguments.only in str(case)][int(start) :: int(step)]
+    wanted = [case for case in every if arguments.only in str(case)]
     # Mixed, so that a time limit leaves out a little of everything.
     return random.Random(arguments.seed).sample(wanted, len(wanted))
 
 
-def _kept(path: Path | None, chosen: Sequence[Case]) -> list[Result]:
-    """Return the results of an earlier call, as far as they are wanted."""
-    if path is None or not path.exists():
-        return []
-    results: list[Result] = pickle.loads(path.read_bytes())  # noqa: S301 our own file
-    wanted = set(chosen)
-    return [result for result in results if result.case in wanted]
-
-
-def _shown(results: Iterator[Result], total: int, begun: float, seconds: float) -> Iterator[Result]:
+def _shown(results: Iterator[R], total: int, begun: float, seconds: float) -> Iterator[R]:
     shown, broken = 0.0, 0
     for count, result in enumerate(results, 1):
         yield result
         now = time.monotonic() - begun
         if result.broken:
             broken += 1
-            print(f"BROKEN {result.case}", flush=True)
-            for one in result.broken:
-                print(f"    {one.rule}: {one.seen}", flush=True)
-            print(
-                f"    ended {result.outcome.status} {result.outcome.error}: {result.outcome.cause}",
-                flush=True,
-            )
+            print(f"BROKEN {result}", flush=True)
         if now - shown > SHOWN_S or count == total:
             shown = now
             print(f"{count} of {total} runs, {broken} broken, {now:.0f} s", flush=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 DEFAULT = "default"
-MOST = 3
+MOST = 2
 """Of one operation in one task that are tried each for itself: what comes after is the same loop again."""
 
 THROTTLED = {

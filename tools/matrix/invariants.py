@@ -40,11 +40,18 @@ class Snapshot:
     alias_version: str
     answered_by: str | None
     """The endpoint that the consumer called and got an answer from; None when it failed."""
+    alarmed: frozenset[str] = frozenset()
+    """The endpoints that have alarms."""
 
     @property
     def names(self) -> frozenset[str]:
         """Everything in SageMaker, each with its kind: an endpoint, its configuration and its model share a name."""
-        kinds = (("endpoint", self.endpoints), ("configuration", self.configs), ("model", self.models))
+        kinds = (
+            ("endpoint", self.endpoints),
+            ("configuration", self.configs),
+            ("model", self.models),
+            ("alarms", self.alarmed),
+        )
         return frozenset(f"{kind} {name}" for kind, names in kinds for name in names)
 
 
@@ -125,13 +132,13 @@ def _consumer(before: Snapshot, outcome: Outcome, after: Snapshot, *, lasting: b
     if same and (after.answered_by == before.answered_by):
         return []
     called = next((name for name in after.endpoints if name in after.variables.values()), "")
-    if same and lasting and called and _named(called, outcome):
+    if same and lasting and called and named(called, outcome):
         # Updated in place, and the way back is barred for good: nothing is left but to say so.
         return []
     calls = after.endpoints.get(after.answered_by or "")
     if calls is not None and calls.status == "InService":
         # It works. After a failure it has to be as before all the same, or somebody has to be told.
-        if outcome.good or same or (lasting and _named("consumer", outcome)):
+        if outcome.good or same or (lasting and named("consumer", outcome)):
             return []
         return [f"failed, and the consumer was left changed without a word: {dict(after.variables)}"]
     return [f"the consumer is changed and has no answer: {dict(after.variables)}"]
@@ -142,7 +149,7 @@ def _tidy(before: Snapshot, outcome: Outcome, after: Snapshot) -> list[str]:
     if outcome.good:
         return [f"left behind: {name}" for name in sorted(new - outcome.made)]
     return [
-        f"left behind, and not named: {name}" for name in sorted(new) if not _named(name.split()[1], outcome)
+        f"left behind, and not named: {name}" for name in sorted(new) if not named(name.split()[1], outcome)
     ]
 
 
@@ -156,10 +163,11 @@ def _earlier(before: Snapshot, outcome: Outcome, after: Snapshot, *, lasting: bo
         if name in after.endpoints
         and after.endpoints[name] != was
         # What could not be undone has to be named.
-        and not (lasting and after.endpoints[name].status == "InService" and _named(name, outcome))
+        and not (lasting and after.endpoints[name].status == "InService" and named(name, outcome))
     ]
     return gone + changed
 
 
-def _named(name: str, outcome: Outcome) -> bool:
+def named(name: str, outcome: Outcome) -> bool:
+    """Return whether something is named in what was told of an execution."""
     return name in outcome.cause or name in outcome.notified

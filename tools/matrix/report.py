@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from tools.matrix import cases, invariants
+from tools.matrix import cases, invariants, races
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tools.matrix.cases import Step
+    from tools.matrix.races import Raced
     from tools.matrix.world import Result
 
 INTRODUCTION = """\
@@ -30,8 +31,32 @@ servers are stubs that answer at once, and waits take next to no time. After eac
 """
 
 
+RACES = """\
+## Two uploads at once
+
+Each race tells the trigger of two uploads of one service, at times and in an order drawn from its seed, some of them
+twice, and holds up calls for a time drawn from it too; the model of one or both may answer wrongly. Then these must
+hold:
+
+| rule | what must hold |
+|---|---|
+| ended | both executions ended, and with a named error when they failed |
+| once | each upload had one execution |
+| newest | the newest upload that answers rightly was deployed, and serves the consumer |
+| tidy | what was made is in use, a way back, or gone |
+| earlier | where no upload was any good, everything is as it was |
+| repeated | the newest good upload, told of again, ends well |
+"""
+
+
 def render(
-    results: Sequence[Result], recordings: dict[str, Sequence[Step]], planned: int, seconds: float, jobs: int
+    results: Sequence[Result],
+    recordings: dict[str, Sequence[Step]],
+    *,
+    planned: int,
+    seconds: float,
+    jobs: int,
+    raced: Sequence[Raced] = (),
 ) -> str:
     """Return the report as Markdown."""
     passed = sum(not result.broken for result in results)
@@ -42,7 +67,7 @@ def render(
         INTRODUCTION,
         (
             f"{len(results)} runs, {passed} passed, {len(results) - passed} broke a rule.{left_out} "
-            f"{seconds / 60:.0f} minutes, {jobs} local clouds at a time, {per_run:.1f} s per run."
+            f"{seconds / 60:.0f} minutes with the races below, {jobs} local clouds at a time, {per_run:.1f} s per run."
         ),
         "",
         "## By kind of fault",
@@ -60,6 +85,7 @@ def render(
         "Calls recorded without a fault: "
         + ", ".join(f"{name} {len(steps)}" for name, steps in recordings.items())
         + f". Of one operation in one task the first {cases.MOST} are tried each for itself.",
+        *(_races(raced) if raced else ()),
     ]
     bad = sorted((result for result in results if result.broken), key=lambda result: result.case)
     if bad:
@@ -68,6 +94,42 @@ def render(
             f"| {result.case} | {one.rule} | {_cell(one.seen)} |" for result in bad for one in result.broken
         ]
     return "\n".join(lines) + "\n"
+
+
+def _races(raced: Sequence[Raced]) -> list[str]:
+    passed = sum(not one.broken for one in raced)
+    bad = [one for one in raced if one.broken]
+    rows: dict[str, list[Raced]] = defaultdict(list)
+    for one in raced:
+        rows[f"{one.race.scenario}, {one.race.kind}"].append(one)
+    columns = [
+        "runs",
+        "passed",
+        "both good",
+        "the older stood down",
+        *(f"not {rule}" for rule in races.RULES),
+    ]
+    return [
+        "",
+        RACES,
+        f"{len(raced)} races, {passed} passed, {len(bad)} broke a rule.",
+        "",
+        "| race | " + " | ".join(columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+        *(f"| {name} | " + " | ".join(map(str, _counted(rows[name]))) + " |" for name in sorted(rows)),
+        *(["", "| race | rule | seen |", "|---|---|---|"] if bad else []),
+        *(f"| {one.race} | {broken.rule} | {_cell(broken.seen)} |" for one in bad for broken in one.broken),
+    ]
+
+
+def _counted(raced: Sequence[Raced]) -> list[int]:
+    return [
+        len(raced),
+        sum(not one.broken for one in raced),
+        sum(all(outcome.good for outcome in one.outcomes.values()) for one in raced),
+        sum(any(outcome.error == "Superseded" for outcome in one.outcomes.values()) for one in raced),
+        *(sum(any(broken.rule == rule for broken in one.broken) for one in raced) for rule in races.RULES),
+    ]
 
 
 def _table(title: str, results: Iterable[Result], group: object) -> list[str]:

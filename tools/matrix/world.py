@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from moto.sns.models import sns_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
-from pipeline import execution, stack
+from pipeline import alarms, execution, stack
 from pipeline.local.cloud import CONSUMER, LocalCloud, Settings
 from pipeline.local.gateway import WORKFLOW
 from pipeline.local.hosting import HostingSettings
@@ -30,7 +30,7 @@ from tools.matrix import cases, invariants
 from tools.matrix.invariants import Broken, Endpoint, Outcome, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.local.faults import Fault
     from pipeline.local.hosting.resources import Deployment
@@ -42,6 +42,7 @@ STUCK_S = 60.0
 """After which an execution is called stuck; it takes a second or two."""
 BEFORE = {"OWNER": "example"}
 ALIAS = "live"
+ALARM = "consumers-own"
 TRIGGER = "StartDeployment"
 ATTEMPTS = 3
 """Of an asynchronous invocation: EventBridge hands the event over, Lambda tries it twice more."""
@@ -83,6 +84,10 @@ class Scenario:
     """Whether the consumer is called by its alias."""
     wrong: bool = False
     """Whether the new model answers wrongly, so that the deployment is taken back."""
+    canary: bool = False
+    """Whether the consumer is switched in two steps; needs `alias`."""
+    alarm: bool = False
+    """Whether, instead of a wrong answer, an alarm rings in the canary; needs `canary` and `wrong`."""
 
 
 SCENARIOS = {
@@ -91,11 +96,13 @@ SCENARIOS = {
         Scenario("first", earlier=False, whole=True),
         Scenario("next", whole=True),
         Scenario("alias", alias=True),
+        Scenario("canary", alias=True, canary=True),
         Scenario("retire", {"keep_previous": 0}),
         Scenario("in place", {"strategy": "in_place"}),
         Scenario("step down", {"memory_mb": 4096}),
         Scenario("wrong answer", wrong=True),
         Scenario("wrong answer, alias", alias=True, wrong=True),
+        Scenario("alarm in the canary", alias=True, wrong=True, canary=True, alarm=True),
         Scenario("wrong answer in place", {"strategy": "in_place"}, wrong=True),
     )
 }
@@ -111,6 +118,12 @@ class Result:
     struck: int
     """How often the faults struck."""
     seconds: float
+
+    def __str__(self) -> str:
+        lines = [str(self.case), *(f"    {one.rule}: {one.seen}" for one in self.broken)]
+        return "\n".join(
+            [*lines, f"    ended {self.outcome.status} {self.outcome.error}: {self.outcome.cause}"]
+        )
 
 
 _SNAKE = {"Model": "create_model", "EndpointConfig": "create_endpoint_config", "Endpoint": "create_endpoint"}
@@ -201,15 +214,25 @@ class Stub:
 class World:
     """The cloud, and what is done in it; a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        scenarios: Mapping[str, Scenario] = SCENARIOS,
+        *,
+        contents: Sequence[bytes] = (b"earlier", b"new"),
+        time_scale: float = TIME_SCALE,
+    ) -> None:
+        self._scenarios, self._contents = scenarios, contents
         self._wrong = False
         """Whether models other than the earlier ones answer wrongly now."""
+        self._wrong_urls: set[str] = set()
+        """The archives whose models answer wrongly now."""
         self._earlier: dict[str, _Earlier] = {}
         hosting = HostingSettings(
             creating_s=0, rescaling_s=0, deleting_s=0, ping_interval_s=0.01, stop_grace_s=0
         )
-        self.cloud = LocalCloud(Settings(time_scale=TIME_SCALE, hosting=hosting, launch=self._launch))
-        self._versions: dict[str, tuple[str, str]] = {}
+        self.cloud = LocalCloud(Settings(time_scale=time_scale, hosting=hosting, launch=self._launch))
+        self._versions: dict[str, list[str]] = {}
+        """Of each scenario's key, oldest first: the earlier deployment's, and what is deployed."""
         self._event_count = 0
 
     def __enter__(self) -> Self:
@@ -272,11 +295,12 @@ class World:
         ]
         return outcome, calls
 
-    def _start_from(self, scenario: Scenario) -> Snapshot:
+    def _start_from(self, scenario: Scenario, *, earlier: bool | None = None) -> Snapshot:
         self.cloud.faults.replace([])
+        self._wrong, self._wrong_urls = False, set()
         known = self._earlier.get(scenario.name)
         self._reset()
-        if not scenario.earlier:
+        if not (scenario.earlier if earlier is None else earlier):
             return self.look(scenario)
         if known is None:
             self._earlier[scenario.name] = self._deploy_earlier(scenario)
@@ -290,18 +314,28 @@ class World:
             raise RuntimeError(f"the earlier deployment of {scenario.name} ended with {outcome}")
         return _Earlier.see(self.cloud, outcome.plan["requests"])
 
-    def _deploy(self, scenario: Scenario, version: str, *, wrong: bool) -> Outcome:
+    def _deploy(self, scenario: Scenario, version: str, *, wrong: bool = False) -> Outcome:
         """Hand the event of an upload to the trigger, and wait for what comes of it."""
-        self._wrong = wrong
+        self._wrong = wrong and not scenario.alarm
+        self._ring(ringing=wrong and scenario.alarm)
         self._published().clear()
-        arn = self._trigger(_key(scenario), version)
+        arn = self._hand_over(self._item(key_of(scenario), version))
         if arn is None:
             return Outcome("NOT_STARTED")
         return self._ended(arn)
 
-    def _trigger(self, key: str, version: str) -> str | None:
+    def _ring(self, *, ringing: bool) -> None:
+        self.cloud.clients.cloudwatch.set_alarm_state(
+            AlarmName=ALARM, StateValue="ALARM" if ringing else "OK", StateReason="set by hand"
+        )
+
+    def _item(self, key: str, version: str) -> dict[str, str]:
+        """Return a new event's object: S3 gives each of them a number of its own."""
         self._event_count += 1
-        item = {"key": key, "version-id": version, "sequencer": f"{self._event_count:018X}"}
+        return {"key": key, "version-id": version, "sequencer": f"{self._event_count:018X}"}
+
+    def _hand_over(self, item: dict[str, str]) -> str | None:
+        """Give the trigger an event, as often as AWS would; return the execution."""
         event = {"detail": {"bucket": {"name": self.cloud.outputs["UploadBucketName"]}, "object": item}}
         for _ in range(ATTEMPTS):
             answer = self.cloud.clients.lambda_.invoke(
@@ -327,7 +361,12 @@ class World:
         ended = execution.fetch(client, arn)
         plan = ended.results.get("plan_deployment") or {}
         names = plan.get("names") or {}
-        kinds = (("endpoint", "endpoint"), ("configuration", "endpoint_config"), ("model", "model"))
+        kinds = (
+            ("endpoint", "endpoint"),
+            ("configuration", "endpoint_config"),
+            ("model", "model"),
+            ("alarms", "endpoint"),
+        )
         return Outcome(
             ended.status,
             ended.error,
@@ -364,6 +403,7 @@ class World:
             now["Environment"]["Variables"],
             client.get_alias(FunctionName=CONSUMER, Name=ALIAS)["FunctionVersion"],
             self._ask_consumer(scenario),
+            frozenset(self._alarmed()),
         )
 
     def _ask_consumer(self, scenario: Scenario) -> str | None:
@@ -395,7 +435,8 @@ class World:
         def answer() -> str:
             # Asked at each call: a model may be called wrong, and right again, while it runs.
             earlier = url in {known.url for known in self._earlier.values()}
-            return WRONG if self._wrong and not earlier else GOOD
+            wrong = url in self._wrong_urls or (self._wrong and not earlier)
+            return WRONG if wrong else GOOD
 
         return Stub(answer)
 
@@ -412,16 +453,29 @@ class World:
         version = client.publish_version(FunctionName=CONSUMER)["Version"]
         client.create_alias(FunctionName=CONSUMER, Name=ALIAS, FunctionVersion=version)
         self._first_version = version
+        cloud.clients.cloudwatch.put_metric_alarm(
+            AlarmName=ALARM,
+            Namespace="AWS/Lambda",
+            MetricName="Errors",
+            Dimensions=[{"Name": "FunctionName", "Value": CONSUMER}],
+            Statistic="Sum",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=1.0,
+            ComparisonOperator="GreaterThanOrEqualToThreshold",
+        )
         # Events are handed over by hand here, so that each run knows its execution.
         for rule in cloud.clients.events.list_rules()["Rules"]:
             cloud.clients.events.disable_rule(Name=rule["Name"])
-        archives = [_archive(content) for content in (b"earlier", b"new")]
         bucket = cloud.outputs["UploadBucketName"]
-        for scenario in SCENARIOS.values():
-            self._versions[scenario.name] = tuple(  # type: ignore[assignment]
-                cloud.clients.s3.put_object(Bucket=bucket, Key=_key(scenario), Body=archive)["VersionId"]
-                for archive in archives
-            )
+        for n, archive in enumerate(map(_archive, self._contents)):
+            if n:
+                # S3 tells the time of an upload in whole seconds, and the newer one is to be newer.
+                time.sleep(1.1)
+            for scenario in self._scenarios.values():
+                put = cloud.clients.s3.put_object(Bucket=bucket, Key=key_of(scenario), Body=archive)
+                self._versions.setdefault(scenario.name, []).append(put["VersionId"])
+        for scenario in self._scenarios.values():
             settings = json.dumps(_settings(scenario)).encode()
             sidecar = f"models/{_service(scenario)}/deployment.json"
             cloud.clients.s3.put_object(Bucket=bucket, Key=sidecar, Body=settings)
@@ -438,6 +492,7 @@ class World:
             ask("DeleteModel", {"ModelName": row["ModelName"]})
         while ask("ListEndpoints", {"MaxResults": 100})["Endpoints"]:
             time.sleep(0.002)
+        self._delete_alarms()
         client = self.cloud.clients.lambda_
         self._idle_consumer()
         if client.get_function_configuration(FunctionName=CONSUMER)["Environment"]["Variables"] != BEFORE:
@@ -454,6 +509,16 @@ class World:
         for one in self.cloud.clients.s3.list_objects_v2(Bucket=bucket).get("Contents", ()):
             if one["Key"] not in keep:
                 self.cloud.clients.s3.delete_object(Bucket=bucket, Key=one["Key"])
+
+    def _alarmed(self) -> set[str]:
+        """Return the endpoints that have an alarm."""
+        found = self.cloud.clients.cloudwatch.describe_alarms(AlarmNamePrefix=alarms.PREFIX, MaxRecords=100)
+        dimensions = (one for alarm in found["MetricAlarms"] for one in alarm["Dimensions"])
+        return {one["Value"] for one in dimensions if one["Name"] == "EndpointName"}
+
+    def _delete_alarms(self) -> None:
+        for endpoint in self._alarmed():
+            self.cloud.clients.cloudwatch.delete_alarms(AlarmNames=alarms.names(endpoint))
 
     def _idle_consumer(self) -> None:
         client = self.cloud.clients.lambda_
@@ -485,7 +550,8 @@ def _service(scenario: Scenario) -> str:
     return scenario.name.replace(",", "").replace(" ", "-")
 
 
-def _key(scenario: Scenario) -> str:
+def key_of(scenario: Scenario) -> str:
+    """Return the key that a scenario's archives are uploaded to."""
     return f"models/{_service(scenario)}/model.tar.gz"
 
 
@@ -498,6 +564,7 @@ def _settings(scenario: Scenario) -> dict[str, Any]:
             "test_event": {"prompt": "What?"},
             "expect": EXPECT,
             **({"alias": ALIAS} if scenario.alias else {}),
+            **({"canary": {"weight": 0.5, "bake_s": 60, "alarms": [ALARM]}} if scenario.canary else {}),
         },
         **scenario.settings,
     }
