@@ -44,8 +44,8 @@ FUNCTIONS = {
     for name, resource in TEMPLATE["Resources"].items()
     if resource["Type"] == "AWS::Serverless::Function"
 }
-TRIGGER = "StartDeployment"
-"""The one function that is no state."""
+ASIDE = {"StartDeployment", "Sweep"}
+"""The functions that are no states: the trigger and the sweeper."""
 
 AWS_ERRORS = {
     "Lambda.ClientExecutionTimeoutException",
@@ -133,12 +133,12 @@ def statements() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_states_files_and_functions_have_the_same_names() -> None:
-    """State, tasks/<state>.py and logical id are one name; only the trigger is no state."""
+    """State, tasks/<state>.py and logical id are one name; only the trigger and the sweeper are no states."""
     files = {path.stem for path in resources.tasks().glob("*.py")} - {"__init__"}
 
-    assert {snake(name) for name in (*TASKS, TRIGGER)} == files
-    assert {*TASKS, TRIGGER} == set(FUNCTIONS)
-    assert TRIGGER not in TASKS
+    assert {snake(name) for name in (*TASKS, *ASIDE)} == files
+    assert {*TASKS, *ASIDE} == set(FUNCTIONS)
+    assert not ASIDE & set(TASKS)
 
 
 @pytest.mark.parametrize("name", ids(TASKS))
@@ -523,7 +523,7 @@ def test_only_the_known_statements_have_no_resource() -> None:
     """The comments' statements are all that there are."""
     wide = sorted(name for name, one in statements() if one["Effect"] == "Allow" and one["Resource"] == "*")
 
-    looking = ["PlanDeployment", "RestoreCapacity", "RetirePrevious", "StepDown"]
+    looking = ["PlanDeployment", "RestoreCapacity", "RetirePrevious", "StepDown", "Sweep"]
     assert wide == ["Deployment", "Deployment", "EndpointRole", "EndpointRole", *looking]
 
 
