@@ -252,13 +252,15 @@ class LocalCloud:
         return self._functions.invoke(function, event)
 
     def _invoke_asynchronously(self, arn: str, event: dict[str, Any]) -> None:
-        """Invoke as EventBridge does: the answer is nobody's, an error is tried twice more, then told where it is to be."""
+        """Invoke as EventBridge does: the answer is nobody's, an error is tried twice more, then told elsewhere."""
+        answer = b"null"
         for _ in range(_ATTEMPTS):
             invocation = self._invoke(arn, None, json.dumps(event).encode())
             if invocation is None or invocation.error is None:
                 return
+            answer = invocation.payload
         if queue := self._destinations.get(arn):
-            told = destinations.record(arn, event, json.loads(invocation.payload), _ATTEMPTS)
+            told = destinations.record(arn, event, json.loads(answer), _ATTEMPTS)
             destinations.send(self.account_id, self.region, queue, told)
 
     def _role_credentials(self, function: Function) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Where the events go that a function failed on each time it was tried: the queue of its OnFailure destination.
 
 moto's CloudFormation does not know EventInvokeConfig, and its Lambda sends nothing. The record's shape is AWS's:
-https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html. Refuses other destinations than queues.
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html. All go to queues here.
 """
 
 from __future__ import annotations

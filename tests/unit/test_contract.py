@@ -268,6 +268,17 @@ def test_a_consumer_that_somebody_else_switched_is_read_again(name: str) -> None
     assert STATES["ReadConsumer"]["Parameters"]["Payload"]["results.$"] == "$"
 
 
+def test_every_failure_is_told_in_the_same_three_parts() -> None:
+    """Whatever goes to RollBack, diagnosed or not, has what RollBack makes the three lines of."""
+    parts = {"what", "why", "fix", "error", "cause"}
+
+    assert parts <= {name.removesuffix(".$") for name in STATES["Undiagnosed"]["Parameters"]}
+    assert parts <= set(diagnosis.Diagnosed.__annotations__)
+    told = STATES["NotifyFailure"]["Parameters"]["Message.$"]
+    assert told.startswith("States.Format('{} (execution {})', $.roll_back.cause")
+    assert STATES["DeploymentFailed"]["CausePath"] == "$.roll_back.cause"
+
+
 def test_a_failure_always_ends_in_the_fail_state() -> None:
     """From Diagnose on there is one way, and it ends in DeploymentFailed, rolled back or not."""
     waiting, reached = ["Diagnose"], set()
