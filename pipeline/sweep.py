@@ -6,6 +6,7 @@ let go what could not be looked at: what is not known to be unused stays, and th
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 SETTLED: Final = timedelta(hours=5)
 """Longer than an execution may last: whoever found an archive unmarked has made its model, or ended, by then."""
+
+
+_WORD: Final = re.compile(r"[A-Za-z0-9-]+")
+"""What SageMaker takes as a name."""
 
 
 class Kind(StrEnum):
@@ -160,6 +165,8 @@ class _Judge:
         self._busy = {service: execution for service, execution in running.items() if service}
         self._ways = {service: _ways(found) for service, found in facts.releases.items()}
         self._outdone = _outdone(facts)
+        # A variable may hold a name, or a URL or a document with the name in it.
+        self._named = {word: who for value, who in facts.named.items() for word in _WORD.findall(value)}
 
     def __call__(self, made: Made) -> Decision:
         why = made.unreadable or self._needed(made)
@@ -197,7 +204,7 @@ class _Judge:
         if made.service in facts.unclear:
             return facts.unclear[made.service]
         names = made.uses if made.kind in {Kind.ALARM, Kind.VERSION} else (made.name,)
-        return next((facts.named[name] for name in names if name in facts.named), "")
+        return next((self._named[name] for name in names if name in self._named), "")
 
     def _worked_on(self, made: Made) -> str:
         """Return which execution is, or may be, at work on a thing."""
