@@ -130,6 +130,13 @@ def names(endpoint: str) -> list[str]:
     return [name_of(endpoint, rule) for rule in RULES]
 
 
+def endpoint_of(name: str) -> str | None:
+    """Return the endpoint that an alarm is of, by the alarm's name; None when it is none of these."""
+    bare = name.removeprefix(PREFIX)
+    found = (bare.removesuffix(f"-{rule.suffix}") for rule in RULES if bare.endswith(f"-{rule.suffix}"))
+    return next(found, None) if bare != name else None
+
+
 def judging(endpoint: str) -> list[str]:
     """Return the names of those that speak against a new endpoint."""
     return [name_of(endpoint, rule) for rule in RULES if rule.judges]

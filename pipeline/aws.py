@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
+    from mypy_boto3_sns import SNSClient
     from mypy_boto3_stepfunctions import SFNClient
     from mypy_boto3_sts import STSClient
 
@@ -74,6 +75,9 @@ if TYPE_CHECKING:
 
         def delete_alarms(self, **request: Any) -> Mapping[str, Any]:
             """Delete alarms."""
+
+        def list_tags_for_resource(self, **request: Any) -> Mapping[str, Any]:
+            """Return the tags of an alarm."""
 
 
 _ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
@@ -154,6 +158,11 @@ class Clients:
     def stepfunctions(self) -> SFNClient:
         """Step Functions."""
         return boto3.client("stepfunctions", config=_BYTES, **self._arguments)
+
+    @cached_property
+    def sns(self) -> SNSClient:
+        """SNS: the topic that is told."""
+        return boto3.client("sns", config=_BYTES, **self._arguments)
 
     @cached_property
     def events(self) -> EventBridgeClient:

@@ -57,6 +57,12 @@ def mark(endpoint: str) -> str:
     return f"Sealift: {endpoint}"
 
 
+def marked(description: str | None) -> str | None:
+    """Return the endpoint that a version was published for, by its description; None when it is none of ours."""
+    told = description or ""
+    return told.removeprefix(mark("")) or None if told.startswith(mark("")) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Alias:
     """Where an alias sends its calls."""

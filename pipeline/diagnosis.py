@@ -38,6 +38,10 @@ CANARY = frozenset({"shift_consumer", "watch_consumer"})
 """Those that only a switch in two steps comes to."""
 
 
+MOST_TOLD = 8000
+"""Characters of a message."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One known cause: where its text was seen is said beside it."""
@@ -67,7 +71,8 @@ RULES = (
     ),
     Rule(
         "UnknownArchitecture",
-        r"unknown model architecture|unknown pre-tokenizer|invalid ggml type|newer than this runtime",
+        r"unknown model architecture|unknown pre-tokenizer|invalid ggml type|newer than this runtime|"
+        r"only supports up to version",
         "the container's llama.cpp is older than the model's architecture",
         "use a newer llama-cpp-python in the container (0.3.8 or newer for Gemma 3)",
     ),
@@ -75,15 +80,28 @@ RULES = (
     Rule(
         "OutOfMemory",
         r"insufficient memory|not enough memory|[Cc]annot allocate memory|signal 9|MemoryError|out of memory|bad_alloc|"
-        r"failed to allocate (?:\w+ )?buffer|[Uu]nable to allocate",
+        r"failed to allocate|[Uu]nable to allocate",
         "the model and its server need more memory than memory_mb gives",
         "raise memory_mb (the account's quota permitting), lower n_ctx, or use a smaller quantisation",
     ),
     Rule(
         "ModelCutShort",
-        r"tensor '?[^ ]+'? data is not within the file bounds|model is corrupted or incomplete|cut short or damaged|"
-        r"failed to load model",
-        "llama.cpp could not read the model file",
+        r"not within the file bounds|corrupted|cut short or damaged|invalid magic|unexpectedly reached end of file|"
+        r"gguf\w*: failed to read",
+        "the model file is cut short or damaged",
+        "run `sealift check` on the archive, and export the model again if it is refused",
+    ),
+    Rule(
+        "TensorsUnexpected",
+        r"tensor .* not found|missing tensor|wrong number of tensors|wrong shape|key not found in model|"
+        r"file's tensors are not those",
+        "the model's tensors are not those that the container's llama.cpp expects of its architecture",
+        "export the model again with the converter of that llama.cpp release, or use a newer llama-cpp-python",
+    ),
+    Rule(
+        "ModelNotLoaded",
+        r"failed to load model|cannot be loaded",
+        "llama.cpp could not load the model file",
         "run `sealift check` on the archive, and export the model again if it is refused",
     ),
     Rule(
@@ -141,7 +159,7 @@ RULES = (
     # Answers of the API.
     Rule(
         "MemoryQuota",
-        r"'Memory size in MB per serverless endpoint' is",
+        r"'Memory size in MB per serverless endpoint' is|Memory size exceeds limit",
         "the account allows less memory per serverless endpoint than was asked for",
         "set memory_mb to 3072 or less, or ask AWS Support to raise the quota that the message names",
     ),
@@ -153,7 +171,7 @@ RULES = (
     ),
     Rule(
         "RoleCannotReadModel",
-        r"Could not access model data|Could not find model data",
+        r"Could not access model data|Could not find model data|Unable to locate at least 1 object",
         "the endpoint's execution role cannot read the archive, or the archive is gone or in another region",
         "allow the role s3:GetObject and s3:ListBucket on the bucket, which must be in the endpoint's region",
     ),
@@ -278,7 +296,7 @@ class Diagnosis:
     @property
     def cause(self) -> str:
         """The three lines."""
-        return f"what happened: {self.what}\nwhy: {self.why}\nwhat to do: {self.fix}"
+        return lines(self.what, self.why, self.fix)
 
     def to_json(self) -> Diagnosed:
         """Return the diagnosis as a JSON object, the three lines among it."""
@@ -292,6 +310,11 @@ class Diagnosis:
             evidence=list(self.evidence),
             cause=self.cause,
         )
+
+
+def lines(what: str, why: str, fix: str) -> str:
+    """Return the three lines in which every failure is told, everywhere."""
+    return f"what happened: {what}\nwhy: {why}\nwhat to do: {fix}"
 
 
 _NOISE = re.compile(r"\b(?:ACCESS_LOG|TS_METRICS|MODEL_METRICS) - |^\s+at [\w.$]+\(")
@@ -344,7 +367,8 @@ def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[s
     """
     error, told = re.sub(r"^States\.", "States", failure.get("Error", "")), message(failure.get("Cause", ""))
     state = failed_state(results)
-    what = f"{state.replace('_', ' ')} failed with {error}: {told}"
+    # One line, whatever the message is: a traceback among the three would hide the next two.
+    what = f"{state.replace('_', ' ')} failed with {error}: {_one_line(told)}"
     own_words = error in errors.names(errors.Refused) and error not in {"AccessDenied", "RequestRejected"}
     known = None if own_words else _known(told, evidence, error)
     if known is not None:
@@ -375,4 +399,9 @@ def _known(told: str, evidence: tuple[str, ...], error: str) -> tuple[Rule, str]
 
 def _why(why: str, found: str, told: str) -> str:
     """Return the reason, with the line that gave it away unless the message itself did."""
-    return why if found == told else f"{why} ({found.strip()[:300]})"
+    return why if found == told else f"{why} ({_one_line(found)[:300]})"
+
+
+def _one_line(text: str) -> str:
+    """Return a text in one line, within what a Cause, which has 32,768 characters, may carry of it."""
+    return " ".join(text.split())[:MOST_TOLD]

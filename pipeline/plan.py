@@ -13,6 +13,7 @@ from pipeline import capacity, containers, fit, limits, naming
 from pipeline.footprint import Shape
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import date
 
 TAG_SERVICE = "sealift:service"
@@ -20,6 +21,11 @@ TAG_EXECUTION = "sealift:execution"
 TAG_ARCHIVE = "sealift:archive"
 TAG_VERSION = "sealift:archive-version"
 TAG_UPLOADED = "sealift:uploaded-at"
+TAG_CONSUMER = "sealift:consumer"
+"""Function, variable and, where there is one, alias, with spaces between them."""
+
+MOST_TAG = 256
+"""Characters of a tag's value (service model, TagValue)."""
 
 VARIANT = "AllTraffic"
 
@@ -350,9 +356,21 @@ def _tags(facts: Facts) -> list[dict[str, str]]:
         TAG_VERSION: archive["version_id"] or archive["etag"],
         TAG_UPLOADED: archive["last_modified"],
     }
+    consumer = facts.request["consumer"]
+    if consumer is not None:
+        # From the beginning, so that whoever looks at what a failed deployment left knows who may still call it.
+        tags[TAG_CONSUMER] = called_by(consumer) or consumer["function_name"]
     return [{"Key": key, "Value": tag_value(value)} for key, value in tags.items()]
+
+
+def called_by(consumer: Mapping[str, Any]) -> str | None:
+    """Return the value of TAG_CONSUMER; None when it is too long for a tag."""
+    words = [consumer["function_name"], consumer["variable"], *filter(None, [consumer["alias"]])]
+    told = " ".join(words)
+    # A name that was cut would be another function's.
+    return told if len(told) <= MOST_TAG else None
 
 
 def tag_value(value: str) -> str:
     """Return a value within what SageMaker takes: letters, digits, spaces and ``_.:/=+-@``, at most 256."""
-    return re.sub(r"[^\w .:/=+@-]", "_", value)[:256]
+    return re.sub(r"[^\w .:/=+@-]", "_", value)[:MOST_TAG]

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from pipeline.plan import TAG_EXECUTION, TAG_SERVICE, TAG_UPLOADED, TAG_VERSION, tag_value
+from pipeline.plan import (
+    TAG_CONSUMER,
+    TAG_EXECUTION,
+    TAG_SERVICE,
+    TAG_UPLOADED,
+    TAG_VERSION,
+    called_by,
+    tag_value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,11 +31,8 @@ TAG_DEPLOYED: Final = "sealift:deployed-at"
 TAG_WITHDRAWN: Final = "sealift:withdrawn-at"
 """When somebody went back from it."""
 TAG_ENDPOINT: Final = "sealift:endpoint"
-TAG_CONSUMER: Final = "sealift:consumer"
-"""Function, variable and, where there is one, alias, with spaces between them."""
-
-MOST_TAG: Final = 256
-"""Characters of a tag's value (service model, TagValue)."""
+TAG_KEEP: Final = "sealift:keep-previous"
+"""How many good deployments before it stay as ways back."""
 
 ALIVE: Final = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "InService"})
 """Statuses of an endpoint that serves, or may serve again by itself."""
@@ -64,6 +69,8 @@ class Release:
     serves: bool = False
     """Whether the endpoint has this configuration now."""
     consumer: Consumer | None = None
+    keep_previous: int | None = None
+    """How many good deployments before this one stay; None as long as it is not finished."""
 
     @property
     def age(self) -> tuple[str, str, str]:
@@ -112,19 +119,19 @@ def read(
         status=status,
         serves=has == config,
         consumer=_consumer(tags.get(TAG_CONSUMER)),
+        keep_previous=_number(tags.get(TAG_KEEP)),
     )
 
 
-def marks(endpoint: str, consumer: Mapping[str, Any] | None, now: str) -> dict[str, str]:
+def marks(endpoint: str, consumer: Mapping[str, Any] | None, now: str, keep: int) -> dict[str, str]:
     """Return the tags of a deployment that has turned out good."""
-    found = {TAG_DEPLOYED: tag_value(now), TAG_ENDPOINT: endpoint}
-    if consumer is not None:
-        words = [consumer["function_name"], consumer["variable"], *filter(None, [consumer["alias"]])]
-        called = " ".join(words)
-        # A name that was cut would be another function's.
-        if len(called) <= MOST_TAG:
-            found[TAG_CONSUMER] = called
-    return found
+    found = {TAG_DEPLOYED: tag_value(now), TAG_ENDPOINT: endpoint, TAG_KEEP: str(keep)}
+    told = called_by(consumer) if consumer is not None else None
+    return found | ({TAG_CONSUMER: told} if told else {})
+
+
+def _number(tag: str | None) -> int | None:
+    return int(tag) if tag is not None and tag.isdecimal() else None
 
 
 def _consumer(tag: str | None) -> Consumer | None:

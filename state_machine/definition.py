@@ -529,6 +529,9 @@ def build() -> Graph:
         parameters={
             # A Fail state may not repeat a reserved name such as States.Timeout, so the name goes into the cause.
             "error": errors.Undiagnosed.__name__,
+            "what.$": "States.Format('a state failed with {}: {}', $.failure.Error, $.failure.Cause)",
+            "why.$": "States.Format('the failure could not be looked into, for {}', $.diagnose_failure.Error)",
+            "fix": "read the message above and the log of Diagnose",
             "cause.$": "States.Format('{}: {}', $.failure.Error, $.failure.Cause)",
         },
         result_path="$.diagnose",

@@ -73,7 +73,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
 
 def _mark(plan: Plan, now: str, client: SageMakerClient) -> None:
     found = client.describe_endpoint_config(EndpointConfigName=plan["names"]["endpoint_config"])
-    tags = releases.marks(plan["names"]["endpoint"], plan["consumer"], now)
+    tags = releases.marks(plan["names"]["endpoint"], plan["consumer"], now, plan["keep_previous"])
     registry.mark(client, found["EndpointConfigArn"], tags)
 
 

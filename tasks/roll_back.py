@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, concurrency, consumer, creation, monitoring, switch
+from pipeline import aws, concurrency, consumer, creation, diagnosis, monitoring, switch
 from pipeline.errors import EndpointBusy, Refused
 from pipeline.plan import tag_value
 from pipeline.readiness import UNDELETABLE
@@ -71,14 +71,15 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         else:
             report.kept.append(f"endpoint {plan['names']['endpoint']}: the consumer may still call it")
             _name_room(plan, report)
-    diagnosis = results["diagnose"]
+    found = results["diagnose"]
+    told = diagnosis.lines(found["what"], found["why"], found["fix"])
     return {
         "gone": report.gone,
         "restored": report.restored,
         "kept": report.kept,
         "not_undone": report.not_undone,
-        "error": diagnosis["error"],
-        "cause": f"{diagnosis['cause']}\n{_summary(report)}",
+        "error": found["error"],
+        "cause": f"{told}\n{_summary(report)}",
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -34,6 +34,8 @@ WORKERS: Final = 8
 """Below boto3's pool of ten connections."""
 CONTENT: Final = "sealift-content"
 """The object's metadata: what it was made of."""
+RETIRED: Final = "sealift:retired-at"
+"""The tag of an archive that no model reads any more; it may be deleted at any time from a while later on."""
 _CONTENT_TYPE: Final = "application/gzip"
 _FORMAT: Final = 1
 """Goes up when equal content would give other bytes."""
@@ -54,7 +56,7 @@ class Target:
         return {CONTENT: self.content}
 
     def holds(self, client: S3Client, size: int) -> bool:
-        """Tell whether the archive is there already."""
+        """Tell whether the archive is there already, to stay: one that is marked as retired is written again."""
         try:
             head = client.head_object(Bucket=self.bucket, Key=self.key)
         except ClientError as error:
@@ -62,7 +64,9 @@ class Target:
             if error.response.get("Error", {}).get("Code") in {"404", "NoSuchKey", "403"}:
                 return False
             raise
-        return head["ContentLength"] == size and head["Metadata"].get(CONTENT) == self.content
+        if head["ContentLength"] != size or head["Metadata"].get(CONTENT) != self.content:
+            return False
+        return retired_at(client, self.bucket, self.key, head.get("VersionId")) is None
 
     def put(self, client: S3Client, body: bytes) -> None:
         """Write a small archive in one go."""
@@ -81,6 +85,18 @@ class Target:
             Metadata=self.metadata,
             ContentType=_CONTENT_TYPE,
         )
+
+
+def retired_at(client: S3Client, bucket: str, key: str, version: str | None) -> str | None:
+    """Return when a version of an archive was marked as retired; None when it was not, or is gone."""
+    which: dict[str, Any] = {"VersionId": version} if version else {}
+    try:
+        tags = client.get_object_tagging(Bucket=bucket, Key=key, **which)["TagSet"]
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in {"404", "NoSuchKey", "NoSuchVersion"}:
+            return None
+        raise
+    return next((tag["Value"] for tag in tags if tag["Key"] == RETIRED), None)
 
 
 def target_for(bucket: str, prefix: str, origin: str, code: str) -> Target:

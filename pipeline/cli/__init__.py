@@ -42,6 +42,9 @@ class Arguments(argparse.Namespace):
     mend: bool
     container: str
     stack: str | None
+    delete: bool
+    grace: float
+    only: str | None
 
 
 def _pack(arguments: Arguments) -> int:
@@ -66,6 +69,12 @@ def _rollback(arguments: Arguments) -> int:
     from pipeline.cli import rollback
 
     return rollback.rollback(arguments)
+
+
+def _sweep(arguments: Arguments) -> int:
+    from pipeline.cli import sweeping
+
+    return sweeping.sweep(arguments)
 
 
 def _local_run(arguments: Arguments) -> int:
@@ -147,6 +156,31 @@ def parser() -> argparse.ArgumentParser:
     )
     rollback.add_argument("--json", action="store_true", help="print one JSON document")
     rollback.set_defaults(command=_rollback)
+
+    sweep = commands.add_parser(
+        "sweep", help="show what Sealift made and nobody uses any more; delete it with --delete"
+    )
+    sweep.add_argument("--delete", action="store_true", help="delete it (default: only show it)")
+    sweep.add_argument(
+        "--grace",
+        type=float,
+        default=24.0,
+        metavar="HOURS",
+        help="how old a thing, and the end of its execution, must be (default: 24)",
+    )
+    sweep.add_argument(
+        "--service",
+        dest="only",
+        metavar="SERVICE",
+        help="only what was made for this service (default: for any)",
+    )
+    sweep.add_argument(
+        "--stack",
+        metavar="NAME",
+        help="only what this stack made, and its archives too (default: of any stack, without archives)",
+    )
+    sweep.add_argument("--json", action="store_true", help="print one JSON document")
+    sweep.set_defaults(command=_sweep)
 
     local = commands.add_parser(
         "local", help="the whole product on this machine, with moto in the place of AWS"

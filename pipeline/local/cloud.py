@@ -20,7 +20,7 @@ from moto.core.model_instances import reset_model_data
 from moto.logs.models import logs_backends
 
 from pipeline import aws, resources, stack
-from pipeline.local import buckets, interpreter, template
+from pipeline.local import buckets, destinations, interpreter, template
 from pipeline.local.configurations import Configurations
 from pipeline.local.events import S3Events
 from pipeline.local.faults import Fault, Faults
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 STACK = "sealift"
 CONSUMER = "sealift-consumer"
 REGION = "us-east-1"
+_ATTEMPTS = 3
+"""Of an asynchronous invocation."""
 CREDENTIALS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
 
 
@@ -74,6 +76,7 @@ class LocalCloud:
         self.url = self._gateway.url
         self.clients = aws.Clients(endpoint_url=self.url, region=self.region, credentials=CREDENTIALS)
         self._logs_lock = threading.Lock()
+        self._destinations: dict[str, str] = {}
         self._functions = Functions(
             environment={
                 "AWS_REGION": self.region,
@@ -180,12 +183,21 @@ class LocalCloud:
         self.outputs = stack.deploy(
             self.clients,
             name=STACK,
-            body=template.translate(resolved, parameters, self.region),
+            body=_buildable(template.translate(resolved, parameters, self.region)),
             parameters=parameters,
             wait=lambda _name: None,  # moto creates a stack before it answers
         )
         buckets.complete(
             source, clients=self.clients, name_of=self.physical_id, send_events=self._events.enable
+        )
+        self._destinations = destinations.of(
+            source,
+            arn_of=lambda name: (
+                lambda_backends[self.account_id][self.region]
+                .get_function(self.physical_id(name))
+                .function_arn
+            ),
+            queue_of=lambda name: self.physical_id(name).rpartition("/")[2],
         )
         if self.settings.consumer:
             self._deploy_consumer()
@@ -246,11 +258,16 @@ class LocalCloud:
         return self._functions.invoke(function, event)
 
     def _invoke_asynchronously(self, arn: str, event: dict[str, Any]) -> None:
-        """Invoke as EventBridge does: the answer is nobody's, an error is tried twice more."""
-        for _ in range(3):
+        """Invoke as EventBridge does: the answer is nobody's, an error is tried twice more, then told elsewhere."""
+        answer = b"null"
+        for _ in range(_ATTEMPTS):
             invocation = self._invoke(arn, None, json.dumps(event).encode())
             if invocation is None or invocation.error is None:
                 return
+            answer = invocation.payload
+        if queue := self._destinations.get(arn):
+            told = destinations.record(arn, event, json.loads(answer), _ATTEMPTS)
+            destinations.send(self.account_id, self.region, queue, told)
 
     def _role_credentials(self, function: Function) -> dict[str, str]:
         # As in AWS, the session bears the function's name.
@@ -287,6 +304,11 @@ class LocalCloud:
             if stream not in backend.groups[group].streams:
                 backend.create_log_stream(group, stream)
             backend.put_log_events(group, stream, [{"timestamp": timestamp_ms, "message": message}])
+
+
+def _buildable(body: str) -> str:
+    """Return a translated template without what moto's CloudFormation cannot make."""
+    return json.dumps(template.without_unsupported(json.loads(body)))
 
 
 def scaled(hosting: HostingSettings, time_scale: float) -> HostingSettings:

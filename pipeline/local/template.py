@@ -23,8 +23,16 @@ MANAGED_POLICIES = {
 """The managed policies that SAM refers to; the translator would otherwise ask IAM for all of them."""
 
 
-UNSUPPORTED = frozenset({"AWS::S3::BucketPolicy"})
-"""The policies of the buckets refuse plain HTTP, which is all that the local cloud speaks."""
+UNSUPPORTED = frozenset(
+    {
+        "AWS::S3::BucketPolicy",
+        "AWS::SQS::QueuePolicy",
+        "AWS::CloudWatch::Alarm",
+        "AWS::Lambda::EventInvokeConfig",
+    }
+)
+"""The policies of buckets and queues refuse plain HTTP, which is all that the local cloud speaks; alarms need metrics,
+which nothing publishes here; what becomes of an event that a function failed on is `destinations`' business."""
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -16,7 +16,10 @@ from typing import Any
 
 import psutil
 import pytest
+from moto.sns.models import sns_backends
 
+from pipeline.cli import machine
+from pipeline.cli.screen import Screen
 from pipeline.local.cloud import CONSUMER
 from tests.system.conftest import BEFORE, NOTHING, STARTUP_DEADLINE_S, Deployments
 
@@ -487,3 +490,35 @@ def test_the_outcome_is_published(deployments: Deployments, archive: Path) -> No
     deployments.upload(b"nonsense", "loud", settings())
 
     assert deployments.calls("sns").count("Publish") == 2
+
+
+def test_the_console_the_notification_and_the_command_line_say_the_same_three_lines(
+    deployments: Deployments, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What happened, why, what to do: as Diagnose found them, in the Fail state's cause and everywhere else."""
+    cloud = deployments.cloud
+    wrong = {"prompts": [PROMPT], "expect": {"contains": "submarine"}}
+    ended = deployments.upload(archive, "threefold", settings(smoke_test=wrong))
+    topic = sns_backends[cloud.account_id][cloud.region].topics[cloud.outputs["TopicArn"]]
+    machine._conclude(ended, Screen(sys.stdout))
+
+    lines = ended.results["diagnose"]["cause"].splitlines()
+    assert [line.split(": ")[0] for line in lines] == ["what happened", "why", "what to do"]
+    assert str(ended.cause).splitlines()[:3] == lines
+    assert topic.sent_notifications[-1][1].splitlines()[:3] == lines
+    shown = [line.removeprefix("  ") for line in capsys.readouterr().out.splitlines()]
+    assert shown[shown.index(lines[0]) :][:3] == lines
+
+
+def test_a_failure_that_cannot_be_looked_into_is_told_in_three_lines(
+    deployments: Deployments, archive: Path
+) -> None:
+    """Diagnose itself fails: the failed state's own words are what is known."""
+    wrong = {"prompts": [PROMPT], "expect": {"contains": "submarine"}}
+    deployments.fail("logs.DescribeLogStreams=KilledBefore")
+    ended = deployments.upload(archive, "unseen", settings(smoke_test=wrong))
+
+    lines = str(ended.cause).splitlines()
+    assert ended.state("Undiagnosed") is not None
+    assert [line.split(": ")[0] for line in lines[:3]] == ["what happened", "why", "what to do"]
+    assert "submarine" in lines[0]

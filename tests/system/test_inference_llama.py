@@ -484,7 +484,7 @@ _ARCHITECTURE = b"\x05\0\0\0\0\0\0\0llama"
         pytest.param(
             lambda whole: whole.replace(b"blk.1.ffn_up.weight", b"blk.1.ffn_xx.weight", 1),
             "expects of its architecture",
-            "ModelCutShort",
+            "TensorsUnexpected",
             id="tensor",
         ),
     ],

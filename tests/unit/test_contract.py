@@ -44,8 +44,8 @@ FUNCTIONS = {
     for name, resource in TEMPLATE["Resources"].items()
     if resource["Type"] == "AWS::Serverless::Function"
 }
-TRIGGER = "StartDeployment"
-"""The one function that is no state."""
+ASIDE = {"StartDeployment", "Sweep"}
+"""The functions that are no states: the trigger and the sweeper."""
 
 AWS_ERRORS = {
     "Lambda.ClientExecutionTimeoutException",
@@ -133,12 +133,12 @@ def statements() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_states_files_and_functions_have_the_same_names() -> None:
-    """State, tasks/<state>.py and logical id are one name; only the trigger is no state."""
+    """State, tasks/<state>.py and logical id are one name; only the trigger and the sweeper are no states."""
     files = {path.stem for path in resources.tasks().glob("*.py")} - {"__init__"}
 
-    assert {snake(name) for name in (*TASKS, TRIGGER)} == files
-    assert {*TASKS, TRIGGER} == set(FUNCTIONS)
-    assert TRIGGER not in TASKS
+    assert {snake(name) for name in (*TASKS, *ASIDE)} == files
+    assert {*TASKS, *ASIDE} == set(FUNCTIONS)
+    assert not ASIDE & set(TASKS)
 
 
 @pytest.mark.parametrize("name", ids(TASKS))
@@ -266,6 +266,17 @@ def test_a_consumer_that_somebody_else_switched_is_read_again(name: str) -> None
 
     assert (catcher["ErrorEquals"], catcher["Next"]) == (["ConsumerMoved"], "ReadConsumer")
     assert STATES["ReadConsumer"]["Parameters"]["Payload"]["results.$"] == "$"
+
+
+def test_every_failure_is_told_in_the_same_three_parts() -> None:
+    """Whatever goes to RollBack, diagnosed or not, has what RollBack makes the three lines of."""
+    parts = {"what", "why", "fix", "error", "cause"}
+
+    assert parts <= {name.removesuffix(".$") for name in STATES["Undiagnosed"]["Parameters"]}
+    assert parts <= set(diagnosis.Diagnosed.__annotations__)
+    told = STATES["NotifyFailure"]["Parameters"]["Message.$"]
+    assert told.startswith("States.Format('{} (execution {})', $.roll_back.cause")
+    assert STATES["DeploymentFailed"]["CausePath"] == "$.roll_back.cause"
 
 
 def test_a_failure_always_ends_in_the_fail_state() -> None:
@@ -523,7 +534,7 @@ def test_only_the_known_statements_have_no_resource() -> None:
     """The comments' statements are all that there are."""
     wide = sorted(name for name, one in statements() if one["Effect"] == "Allow" and one["Resource"] == "*")
 
-    looking = ["PlanDeployment", "RestoreCapacity", "RetirePrevious", "StepDown"]
+    looking = ["PlanDeployment", "RestoreCapacity", "RetirePrevious", "StepDown", "Sweep"]
     assert wide == ["Deployment", "Deployment", "EndpointRole", "EndpointRole", *looking]
 
 

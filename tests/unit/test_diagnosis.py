@@ -110,6 +110,18 @@ SAID = (
         id="model cut short",
     ),
     pytest.param(
+        "llama_model_load: error loading model: check_tensor_dims: tensor 'output.weight' not found",
+        "TensorsUnexpected",
+        id="tensor missing",
+    ),
+    pytest.param("llama_model_load_from_file_impl: failed to load model", "ModelNotLoaded", id="not loaded"),
+    pytest.param("Memory size exceeds limit", "MemoryQuota", id="memory size"),
+    pytest.param("Unable to locate at least 1 object", "RoleCannotReadModel", id="no object"),
+    pytest.param(
+        "does not grant ecr:GetDownloadUrlForLayer, ecr:BatchGetImage", "RoleCannotPullImage", id="no grant"
+    ),
+    pytest.param("ResourceLimitExceeded", "Quota", id="checklist: quota"),
+    pytest.param(
         "CreateModel: User: arn:aws:sts::1:assumed-role/x/y is not authorized to perform: sagemaker:CreateModel",
         "AccessDenied",
         id="not authorized",
@@ -220,6 +232,21 @@ def test_a_cause_of_another_form_is_taken_as_it_is(cause: str) -> None:
 def test_the_state_that_failed_is_the_first_without_a_result(results: dict[str, Any], state: str) -> None:
     """The execution's data tells it: what succeeded left a result."""
     assert diagnosis.failed_state(results) == state
+
+
+def test_a_message_of_many_lines_is_one_of_the_three() -> None:
+    """A traceback in the message, or in the line that gave the cause away, does not push out what to do."""
+    told = "status 500: Traceback:\n  File x\n\nValueError: y"
+    found = diagnose({"Error": "SmokeTestFailed", "Cause": told}, {}, ("bad\nNo module named 'llama_cpp'\n",))
+
+    assert len(found.cause.splitlines()) == 3
+    assert "Traceback: File x ValueError: y" in found.what
+    assert found.cause_name == "NoLlamaCpp"
+
+
+def test_a_message_without_end_is_cut() -> None:
+    """A Fail state's Cause has 32,768 characters."""
+    assert len(failed_with("x" * 200_000).cause) < 10_000
 
 
 def test_a_diagnosis_is_three_lines() -> None:

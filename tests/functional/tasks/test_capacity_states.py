@@ -366,7 +366,7 @@ def test_any_other_refusal_is_told(do: Task, script: Script) -> None:
 
 def undo(do: Task, script: Script, **plan: Any) -> dict[str, Any]:
     """Run the task."""
-    diagnosed = {"error": "SmokeTestFailed", "cause": "because"}
+    diagnosed = {"error": "SmokeTestFailed", "what": "x", "why": "y", "fix": "z", "cause": "because"}
     return do(
         "RollBack", script.clients, results={"plan_deployment": {**PLAN, **plan}, "diagnose": diagnosed}
     )

@@ -17,7 +17,13 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:{}/harbour-0"
 OURS = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour-0123"
 THEIRS = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour-9999"
-DIAGNOSED = {"error": "SmokeTestFailed", "cause": "what happened: x\nwhy: y\nwhat to do: z"}
+DIAGNOSED = {
+    "error": "SmokeTestFailed",
+    "what": "x",
+    "why": "y",
+    "fix": "z",
+    "cause": "what happened: x\nwhy: y\nwhat to do: z",
+}
 PLAN = {
     "execution": OURS,
     "names": {"model": "harbour-0", "endpoint_config": "harbour-0", "endpoint": "harbour-0"},

@@ -1,0 +1,405 @@
+"""Sweep against a SageMaker, an S3 and a Lambda that keep state: what is seen, what is done, what is not to be seen."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from pipeline import alarms, aws, inventory
+from pipeline.archive.uploads import target_for
+from pipeline.cli import sweeping
+from pipeline.consumer import mark
+from tasks import sweep
+from tests.functional.tasks.test_retire_previous import SageMaker
+
+if TYPE_CHECKING:
+    from tests.functional.tasks.conftest import MotoConsumer
+
+NOW = datetime(2026, 1, 10, 12, 0, 0, tzinfo=UTC)
+LONG_AGO = NOW - timedelta(days=5)
+EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:"
+LEFT, SERVING = "harbour-00000000000a", "harbour-00000000000b"
+
+
+class Account(SageMaker):
+    """The lists that the sweeper reads beside; all of one age."""
+
+    def denied_for(self, operation: str) -> None:
+        """Refuse when the operation is denied."""
+        self._allow(operation)
+
+    def make(self, name: str, *, good: bool = False, stack: str = "sealift") -> str:
+        """Make a deployment."""
+        execution = EXECUTION.replace("sealift", stack) + name
+        tags = {
+            "sealift:service": "harbour",
+            "sealift:execution": execution,
+            "sealift:archive": f"uploads/{name}",
+            "sealift:uploaded-at": "2026-01-02T03:04:05Z",
+            "sealift:consumer": "assistant ENDPOINT_NAME",
+        }
+        self.models[name] = {
+            "ModelName": name,
+            "ModelArn": f"arn:model/{name}",
+            "CreationTime": LONG_AGO,
+            "PrimaryContainer": {"ModelDataUrl": f"s3://artifacts/archives/{name}/model.tar.gz"},
+        }
+        self.configs[name] = {
+            "EndpointConfigName": name,
+            "EndpointConfigArn": f"arn:config/{name}",
+            "CreationTime": LONG_AGO,
+            "ProductionVariants": [{"ModelName": name}],
+        }
+        self.endpoints[name] = {
+            "EndpointName": name,
+            "EndpointArn": f"arn:endpoint/{name}",
+            "EndpointConfigName": name,
+            "EndpointStatus": "InService",
+            "CreationTime": LONG_AGO,
+            "LastModifiedTime": LONG_AGO,
+        }
+        self.tags |= {f"arn:{kind}/{name}": dict(tags) for kind in ("model", "config", "endpoint")}
+        if good:
+            self.tags[f"arn:config/{name}"] |= {
+                "sealift:deployed-at": "2026-01-03T00:00:00Z",
+                "sealift:endpoint": name,
+                "sealift:keep-previous": "1",
+            }
+        return name
+
+    def list_endpoints(self, **request: Any) -> dict[str, Any]:
+        """Return all of them, unless that is denied."""
+        self._allow("ListEndpoints")
+        return super().list_endpoints(**request)
+
+    def list_models(self, **_: Any) -> dict[str, Any]:
+        """Return all of them."""
+        self._allow("ListModels")
+        return {"Models": list(self.models.values())}
+
+    def delete_endpoint_config(self, **request: Any) -> None:
+        """Delete."""
+        self._allow("DeleteEndpointConfig")
+        super().delete_endpoint_config(**request)
+
+
+class Executions:
+    """Step Functions."""
+
+    def __init__(self) -> None:
+        self.running: dict[str, str] = {}
+        """Input by ARN."""
+        self.denied: set[str] = set()
+
+    def _allow(self, operation: str) -> None:
+        if operation in self.denied:
+            told = {"Error": {"Code": "AccessDeniedException", "Message": f"no {operation}"}}
+            raise ClientError(told, operation)  # type: ignore[arg-type]
+
+    def list_executions(self, *, stateMachineArn: str, **_: Any) -> dict[str, Any]:  # noqa: N803 boto3's name
+        """Return those that are running."""
+        self._allow("ListExecutions")
+        assert stateMachineArn.endswith(":stateMachine:sealift-deployment")
+        return {"executions": [{"executionArn": arn} for arn in self.running]}
+
+    def describe_execution(self, *, executionArn: str) -> dict[str, Any]:  # noqa: N803 boto3's name
+        """Return one."""
+        self._allow("DescribeExecution")
+        if executionArn in self.running:
+            return {"status": "RUNNING", "input": self.running[executionArn]}
+        return {"status": "FAILED", "stopDate": LONG_AGO}
+
+
+class World:
+    """All that the task sees."""
+
+    def __init__(self, consumer: MotoConsumer, s3: Any) -> None:
+        self.sagemaker, self.executions, self.consumer = Account(), Executions(), consumer
+        self.published: list[str] = []
+        self.cloudwatch = Alarms()
+        self.clients: Any = SimpleNamespace(
+            sagemaker=self.sagemaker,
+            stepfunctions=self.executions,
+            lambda_=consumer,
+            cloudwatch=self.cloudwatch,
+            s3=s3,
+            sns=SimpleNamespace(publish=lambda **request: self.published.append(request["Message"])),
+        )
+
+    def sweep(self, **changed: Any) -> dict[str, Any]:
+        """Run the task once."""
+        event = {
+            "now": NOW.isoformat(),
+            "delete": "true",
+            "grace_hours": "24",
+            "stack": "sealift",
+            "artifact_bucket": None,
+            "topic": "arn:topic",
+        }
+        with aws.translated():
+            return sweep.run({**event, **changed}, self.clients)
+
+    def names(self) -> dict[str, set[str]]:
+        """Return what there is in SageMaker."""
+        rows = {"endpoints": self.sagemaker.endpoints, "configs": self.sagemaker.configs}
+        return {kind: set(found) for kind, found in {**rows, "models": self.sagemaker.models}.items()}
+
+
+class Alarms:
+    """CloudWatch's alarms with their tags."""
+
+    def __init__(self) -> None:
+        self.tags: dict[str, dict[str, str]] = {}
+
+    def describe_alarms(self, **request: Any) -> dict[str, Any]:
+        """Return those with a prefix."""
+        names = [name for name in self.tags if name.startswith(request["AlarmNamePrefix"])]
+        moment = {"AlarmConfigurationUpdatedTimestamp": LONG_AGO}
+        return {"MetricAlarms": [{"AlarmName": name, "AlarmArn": name, **moment} for name in names]}
+
+    def list_tags_for_resource(self, **request: Any) -> dict[str, Any]:
+        """Return the tags of one."""
+        return {
+            "Tags": [{"Key": key, "Value": value} for key, value in self.tags[request["ResourceARN"]].items()]
+        }
+
+    def delete_alarms(self, **request: Any) -> None:
+        """Delete."""
+        for name in request["AlarmNames"]:
+            del self.tags[name]
+
+
+@pytest.fixture
+def world(moto_consumer: MotoConsumer, buckets: Any) -> World:
+    """An account with a deployment that serves, and one that was left."""
+    found = World(moto_consumer, buckets.s3)
+    found.sagemaker.make(LEFT)
+    found.sagemaker.make(SERVING, good=True)
+    moto_consumer.set({"ENDPOINT_NAME": SERVING})
+    return found
+
+
+def outcomes(result: dict[str, Any], name: str) -> dict[str, str]:
+    """Return what became of the things of a name, by kind."""
+    return {one["kind"]: one["outcome"] for one in result["found"] if one["name"] == name}
+
+
+def reasons(result: dict[str, Any], name: str) -> str:
+    """Return the reasons for the things of a name."""
+    return "; ".join(one["reason"] for one in result["found"] if one["name"] == name)
+
+
+ALL_LEFT = {"endpoint": "deleting", "endpoint configuration": "waiting", "model": "waiting"}
+
+
+def test_a_dry_run_changes_nothing_and_tells(world: World) -> None:
+    """What was found is published, with how to delete it."""
+    before = world.names()
+
+    result = world.sweep(delete="false")
+
+    assert world.names() == before
+    assert set(outcomes(result, LEFT).values()) == {"found"}
+    assert set(outcomes(result, SERVING).values()) == {"kept"}
+    assert result["counts"] == {"found": 3, "kept": 3}
+    (told,) = world.published
+    assert f"endpoint {LEFT}" in told
+    assert SERVING not in told
+    assert "SweepDelete" in told
+
+
+def test_two_runs_delete_the_leftover_and_a_third_finds_nothing(world: World) -> None:
+    """The endpoint in the first, what it used in the second; silence when there is nothing to tell."""
+    assert outcomes(world.sweep(), LEFT) == ALL_LEFT
+    assert outcomes(world.sweep(), LEFT) == {"endpoint configuration": "deleted", "model": "deleted"}
+    assert world.names() == {kind: {SERVING} for kind in world.names()}
+
+    world.published.clear()
+    world.sweep()
+
+    assert world.published == []
+
+
+def test_the_command_line_waits_for_the_endpoint(world: World) -> None:
+    """It sweeps again until everything has gone, and tells each thing once, as it ended."""
+    slept: list[float] = []
+    event = {"delete": True, "grace_hours": 24, "stack": None, "artifact_bucket": None}
+
+    result = sweeping.until_gone(event, world.clients, sleep=slept.append, clock=lambda: 0.0)
+
+    assert set(outcomes(result, LEFT).values()) == {"deleted"}
+    assert result["counts"] == {"deleted": 3, "kept": 3}
+    assert slept
+
+
+def test_the_command_line_ends_though_the_endpoint_does_not(world: World) -> None:
+    """Its patience is bounded; what is not gone is told."""
+    world.sagemaker.list_endpoints = lambda **_: {"Endpoints": list(world.sagemaker.endpoints.values())}  # type: ignore[method-assign]
+    times = iter(range(0, 10_000, 100))
+    event = {"delete": True, "grace_hours": 24, "stack": None, "artifact_bucket": None}
+
+    result = sweeping.until_gone(event, world.clients, sleep=lambda _: None, clock=lambda: float(next(times)))
+
+    assert outcomes(result, LEFT) == ALL_LEFT
+
+
+def test_what_may_not_be_deleted_keeps_what_it_uses(world: World) -> None:
+    """Denied for the endpoint, then for the configuration: nothing below it goes."""
+    world.sagemaker.denied = {"DeleteEndpoint"}
+    denied = world.sweep()
+
+    assert outcomes(denied, LEFT) == {**ALL_LEFT, "endpoint": "failed"}
+    assert "no DeleteEndpoint" in reasons(denied, LEFT)
+    assert LEFT in world.sagemaker.endpoints
+
+    world.sagemaker.denied = {"DeleteEndpointConfig"}
+    world.sweep()
+    assert outcomes(world.sweep(), LEFT) == {"endpoint configuration": "failed", "model": "waiting"}
+
+
+@pytest.mark.parametrize(
+    ("deny", "why"),
+    [
+        pytest.param(
+            lambda world: world.sagemaker.denied.add("ListEndpoints"), "no ListEndpoints", id="endpoints"
+        ),
+        pytest.param(
+            lambda world: world.executions.denied.add("ListExecutions"), "no ListExecutions", id="running"
+        ),
+        pytest.param(
+            lambda world: world.executions.denied.add("DescribeExecution"),
+            "no DescribeExecution",
+            id="execution",
+        ),
+    ],
+)
+def test_what_cannot_be_seen_is_not_deleted(world: World, deny: Any, why: str) -> None:
+    """AccessDenied on looking is a reason to keep, and is said."""
+    deny(world)
+
+    result = world.sweep()
+
+    assert set(result["counts"]) == {"kept"}
+    assert any(why in one["reason"] for one in result["found"])
+
+
+def test_a_consumer_that_cannot_be_read_keeps_its_service(world: World) -> None:
+    """It may call anything."""
+
+    def denied(**_: Any) -> Any:
+        told = {"Error": {"Code": "AccessDeniedException", "Message": "no reading"}}
+        raise ClientError(told, "GetFunctionConfiguration")  # type: ignore[arg-type]
+
+    world.consumer.get_function_configuration = denied  # type: ignore[attr-defined]
+
+    assert "assistant, which may call it, could not be read: no reading" in reasons(world.sweep(), LEFT)
+    assert LEFT in world.sagemaker.endpoints
+
+
+@pytest.mark.parametrize("where", ["$LATEST", "an alias"])
+def test_what_a_consumer_names_stays(world: World, where: str) -> None:
+    """In any variable, of any version that calls may reach: also of a deployment that never turned out good."""
+    world.consumer.set({"FALLBACK": LEFT})
+    if where == "an alias":
+        version = world.consumer.publish_version(FunctionName="assistant")["Version"]
+        world.consumer.update_alias(FunctionName="assistant", Name="live", FunctionVersion=version)
+        world.consumer.set({})
+
+    assert "FALLBACK of assistant" in reasons(world.sweep(), LEFT)
+
+
+def test_what_a_deployment_is_being_started_again_from_stays(world: World) -> None:
+    """The running execution has made nothing yet; its input names the archive."""
+    world.executions.running = {
+        f"{EXECUTION}again": f'{{"archive": {{"bucket": "uploads", "key": "{LEFT}"}}}}'
+    }
+
+    assert f"{EXECUTION}again is at work on its archive" in reasons(world.sweep(), LEFT)
+
+
+def test_another_stacks_things_are_not_judged(world: World) -> None:
+    """Nor what is not Sealift's at all, though its name looks like it."""
+    theirs = world.sagemaker.make("harbour-00000000000c", stack="other")
+    foreign = world.sagemaker.make("harbour-00000000000d")
+    for kind in ("model", "config", "endpoint"):
+        world.sagemaker.tags[f"arn:{kind}/{foreign}"] = {}
+
+    result = world.sweep()
+
+    assert {one["name"] for one in result["found"]} & {theirs, foreign} == set()
+
+
+def test_alarms_of_endpoints_that_are_gone_go(world: World) -> None:
+    """Those of one that is there stay, and so does every alarm that is not an endpoint's."""
+    tags = dict(world.sagemaker.tags[f"arn:model/{LEFT}"])
+    gone, there = alarms.names("harbour-00000000000e")[0], alarms.names(SERVING)[0]
+    world.cloudwatch.tags = {gone: tags, there: tags, "sealift-UploadsLost-1ABC": tags, "sealift-x-5xx": {}}
+
+    world.sweep()
+
+    assert set(world.cloudwatch.tags) == {there, "sealift-UploadsLost-1ABC", "sealift-x-5xx"}
+
+
+def test_versions_that_were_published_for_endpoints_that_are_gone_go(world: World) -> None:
+    """Those that we described so, that still name it, and that no alias calls."""
+    world.consumer.set({"ENDPOINT_NAME": "gone"})
+    ours = world.consumer.publish_version(FunctionName="assistant", Description=mark("gone"))["Version"]
+    world.consumer.set({"ENDPOINT_NAME": "gone", "MORE": "1"})
+    theirs = world.consumer.publish_version(FunctionName="assistant", Description="by hand")["Version"]
+    world.consumer.set({"ENDPOINT_NAME": SERVING})
+
+    # moto dates versions by the clock of this machine.
+    late = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    assert outcomes(world.sweep(now=late), f"{ours} of assistant") == {"version": "deleted"}
+    assert theirs in world.consumer.versions()
+    assert ours not in world.consumer.versions()
+
+
+# ----------------------------------------------------------------------- archives
+
+
+def archive_of(world: World, name: str = "orphan") -> dict[str, str]:
+    """Write an archive that no model reads; return its place."""
+    place = {"Bucket": "artifacts", "Key": f"archives/{name}/model.tar.gz"}
+    world.clients.s3.put_object(**place, Body=b"x")
+    return place
+
+
+def test_an_archive_is_marked_first_and_deleted_in_a_later_run(world: World) -> None:
+    """One that a model reads is neither."""
+    orphan, read = archive_of(world), archive_of(world, SERVING)
+    begin = datetime.now(UTC) + timedelta(days=2)
+
+    marked = world.sweep(artifact_bucket="artifacts", now=begin.isoformat())
+    again = world.sweep(artifact_bucket="artifacts", now=(begin + timedelta(hours=3)).isoformat())
+    deleted = world.sweep(artifact_bucket="artifacts", now=(begin + timedelta(days=1)).isoformat())
+
+    found = [outcomes(one, orphan["Key"]) for one in (marked, again, deleted)]
+    assert [one["archive"] for one in found] == ["marked", "kept", "deleted"]
+    assert {outcomes(one, read["Key"])["archive"] for one in (marked, again, deleted)} == {"kept"}
+    versions = world.clients.s3.list_object_versions(Bucket="artifacts")
+    assert [one["Key"] for one in versions["Versions"]] == [read["Key"]]
+    assert "DeleteMarkers" not in versions
+
+
+def test_an_archive_that_is_marked_is_written_again(world: World) -> None:
+    """AssembleArchive does not find it; the sweeper that looked before deletes only what it saw."""
+    target = target_for("artifacts", "archives/", "origin", "code")
+    target.put(world.clients.s3, b"archive")
+    assert target.holds(world.clients.s3, 7)
+    begin = datetime.now(UTC) + timedelta(days=2)
+    world.sweep(artifact_bucket="artifacts", now=begin.isoformat())
+    assert not target.holds(world.clients.s3, 7)
+    facts = inventory.look(world.clients, stack=None, bucket="artifacts")
+    (seen,) = [one for one in facts.made if one.name == target.key]
+    assert seen.marked is not None
+
+    target.put(world.clients.s3, b"archive")
+    assert target.holds(world.clients.s3, 7)
+    inventory.delete(world.clients, seen)
+
+    assert target.holds(world.clients.s3, 7)
