@@ -334,8 +334,10 @@ def step_down(
     # A text without figures may mean the concurrency: only what is seen to be in use can tell.
     if free is None or (not known and (refusal.name or free + held >= ask.concurrency)):
         return Stop(_problem("Quota", refusal, situation, _MORE), final=refusal.never_fits)
-    own = () if ask.room else situation.own(without=replaced.name if replaced else None)
-    called = None if replaced else serving
+    own = situation.own(without=replaced.name if replaced else None)
+    # Room that was made and is gone went to another deployment of the service, so the consumer may call that one by now:
+    # the newest is spared then.
+    called = None if replaced or ask.room else serving
     down = (
         _to_limit(refusal, ask, make_room(refusal.limit, free + held, own, called))
         if refusal.never_fits
@@ -406,7 +408,18 @@ def _down(
         said=str(refusal),
         did=f"ask for {to}" + "".join(f"; {told(one)}" for one in lowered),
     )
-    return Down(rung, memory_mb, concurrency, (*ask.room, *lowered), step)
+    return Down(rung, memory_mb, concurrency, _together(ask.room, lowered), step)
+
+
+def _together(earlier: Iterable[Lowered], lowered: Iterable[Lowered]) -> tuple[Lowered, ...]:
+    """Return one lowering for each endpoint: what it had before the first is what it gets back, if nobody raised it."""
+    found = {one["endpoint"]: one for one in earlier}
+    for one in lowered:
+        first = found.get(one["endpoint"])
+        untouched = first is not None and first["to"] == one["before"]
+        before = first["before"] if first is not None and untouched else one["before"]
+        found[one["endpoint"]] = Lowered(endpoint=one["endpoint"], before=before, to=one["to"])
+    return tuple(found.values())
 
 
 _MORE: Final = "wait until somebody's endpoint is deleted, or ask AWS for a higher quota"

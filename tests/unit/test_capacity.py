@@ -262,6 +262,14 @@ def test_in_place_what_is_replaced_is_free() -> None:
         ),
         pytest.param(refusal(), ASK, account(ours("a", 10)), Rung.ROOM, (2048, 5), id="busy: room first"),
         pytest.param(
+            refusal(delta=5),
+            replace(ASK, concurrency=5, room=(Lowered(endpoint="a", before=10, to=5),)),
+            account(ours("a", 1), ours("b", 9, "2026-01-02")),
+            Rung.ROOM,
+            (2048, 4),
+            id="busy: the room that was made is somebody else's by now",
+        ),
+        pytest.param(
             refusal(used=7), ASK, account(theirs("x", 7)), Rung.FREE, (2048, 3), id="busy: what is free"
         ),
         pytest.param(
@@ -291,6 +299,30 @@ def test_the_next_rung(
     assert isinstance(down, Down)
     assert (down.rung, (down.memory_mb, down.concurrency)) == (rung, sizes)
     assert down.step["said"] == str(told)
+
+
+def test_the_one_that_took_the_room_is_taken_for_the_one_that_is_called() -> None:
+    """It came after the plan was made, and gives no more than makes both equal."""
+    ask = replace(ASK, concurrency=5, room=(Lowered(endpoint="a", before=10, to=5),))
+    situation = account(ours("a", 1), ours("b", 9, "2026-01-02"))
+
+    down = capacity.step_down(refusal(delta=5), ask, situation, serving="a")
+
+    assert isinstance(down, Down)
+    assert down.room == (*ask.room, Lowered(endpoint="b", before=9, to=5))
+
+
+@pytest.mark.parametrize(("now", "before"), [(5, 10), (9, 9)], ids=["as it was lowered", "raised meanwhile"])
+def test_an_endpoint_that_is_lowered_twice_gets_back_what_it_had(now: int, before: int) -> None:
+    """What it had before the first time, unless somebody has given it something else since."""
+    ask = replace(ASK, concurrency=5, room=(Lowered(endpoint="a", before=10, to=5),))
+
+    down = capacity.step_down(refusal(delta=5), ask, account(ours("a", now)))
+
+    assert isinstance(down, Down)
+    (lowered,) = down.room
+    assert (lowered["endpoint"], lowered["before"]) == ("a", before)
+    assert lowered["to"] < now
 
 
 @pytest.mark.parametrize(
@@ -380,7 +412,8 @@ def test_the_ladder_ends_and_stays_within_bounds(  # noqa: PLR0917 hypothesis pa
         assert 1 <= down.concurrency <= ask.concurrency
         assert (down.memory_mb, down.concurrency, down.room) != (ask.memory_mb, ask.concurrency, ask.room)
         assert all(1 <= one["to"] < one["before"] for one in down.room)
-        assert down.room[: len(ask.room)] == ask.room
+        assert {one["endpoint"] for one in ask.room} <= {one["endpoint"] for one in down.room}
+        assert len({one["endpoint"] for one in down.room}) == len(down.room)
         ask = replace(
             ask,
             memory_mb=down.memory_mb,
