@@ -335,8 +335,8 @@ def step_down(
     if free is None or (not known and (refusal.name or free + held >= ask.concurrency)):
         return Stop(_problem("Quota", refusal, situation, _MORE), final=refusal.never_fits)
     own = situation.own(without=replaced.name if replaced else None)
-    # Room that was made and is gone went to another deployment of the service, so the consumer may call that one by now:
-    # the newest is spared then.
+    # Room that was made and is gone went to another deployment of the service, so the consumer may call that one by
+    # now: the newest is spared then.
     called = None if replaced or ask.room else serving
     down = (
         _to_limit(refusal, ask, make_room(refusal.limit, free + held, own, called))

@@ -219,6 +219,10 @@ FALLBACK: dict[str, tuple[str, str]] = {
         "a newer upload of the service serves already, and the newest wins",
         "nothing need be done; to deploy the older archive all the same, upload it again",
     ),
+    "EndpointMoved": (
+        "another deployment of the service made or deleted its one endpoint meanwhile",
+        "start the execution again",
+    ),
     "ConsumerMoved": (
         "another deployment of the service switched the consumer meanwhile",
         "start the execution again",

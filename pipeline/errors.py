@@ -19,6 +19,7 @@ and a test fails when a class has no place there.
     ├── Failed                      it was tried, and the answer was no
     │   ├── EndpointFailed            SageMaker gave up on the endpoint
     │   ├── EndpointTimedOut          neither InService nor Failed before the deadline
+    │   ├── EndpointMoved             the service's one endpoint came or went since the plan; it is planned again
     │   ├── SmokeTestFailed           the endpoint is up and does not answer as expected
     │   ├── ConsumerFailed            the consumer does not work with the new endpoint
     │   ├── ConsumerMoved             the consumer calls another endpoint than was read; it is read again
@@ -126,6 +127,10 @@ class EndpointFailed(Failed):
 
 class EndpointTimedOut(Failed):
     """The endpoint was neither InService nor Failed before the deadline."""
+
+
+class EndpointMoved(Failed):
+    """The service's one endpoint came or went since it was planned what to do with it; the workflow plans again."""
 
 
 class SmokeTestFailed(Failed):

@@ -50,4 +50,6 @@ PAYLOAD: Final = Limit(4 * MiB, "bytes of a request or a response", "invoke")
 NAME_LENGTH: Final = Limit(63, "characters of a model, endpoint configuration or endpoint name", "boto-model")
 EXECUTION_NAME_LENGTH: Final = Limit(80, "characters of a Step Functions execution name", "boto-model")
 ENVIRONMENT_ENTRIES: Final = Limit(100, "entries of a container's Environment", "boto-model")
+STATE_TRANSITION_USD: Final = 0.000025
+"""Of a standard workflow in us-east-1; a retry counts as one (https://aws.amazon.com/step-functions/pricing/)."""
 STATE_PAYLOAD: Final = Limit(256 * 1024, "bytes of a state's input or output", "Step Functions quotas")

@@ -372,6 +372,16 @@ def _wire_capacity(by_name: dict[str, LambdaTask], follow: Wait, done: SnsPublis
             Catch(error_equals=LADDER, result_path="$.refusal", next_step=by_name["StepDown"])
         )
 
+    # Another deployment made the service's one endpoint, or its undoing deleted it, since this one was planned.
+    for name in ("CreateEndpoint", "UpdateEndpoint"):
+        by_name[name].add_catch(
+            Catch(
+                error_equals=_names(errors.EndpointMoved),
+                result_path="$.endpoint_moved",
+                next_step=by_name["PlanDeployment"],
+            )
+        )
+
     not_restored = Pass(
         "CapacityNotRestored",
         comment="A good deployment is not undone because it has less concurrency than was asked for: say so instead.",

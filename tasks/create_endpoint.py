@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline import aws, creation, moments
-from pipeline.errors import EndpointBusy, NameConflict, Problem
+from pipeline.errors import EndpointBusy, EndpointMoved, NameConflict, Problem
+from pipeline.plan import TAG_SERVICE
 from pipeline.readiness import Verdict, verdict
 
 if TYPE_CHECKING:
@@ -25,17 +26,22 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     Raises:
         EndpointBusy: when the name still belongs to an endpoint that failed or is being deleted; a failed one
             of an earlier deployment is deleted first, since nothing else can be done with it.
+        EndpointMoved: when it is the service's one endpoint, which another deployment made since this one's plan.
         NameConflict: when it belongs to one that is not as asked for, or that Sealift did not make.
     """
     request = event["request"]
     name = request["EndpointName"]
-    found, created = creation.create(
-        clients.sagemaker.create_endpoint,
-        clients.sagemaker.describe_endpoint,
-        request,
-        name_field="EndpointName",
-        compared=("EndpointConfigName",),
-    )
+    try:
+        found, created = creation.create(
+            clients.sagemaker.create_endpoint,
+            clients.sagemaker.describe_endpoint,
+            request,
+            name_field="EndpointName",
+            compared=("EndpointConfigName",),
+        )
+    except NameConflict as conflict:
+        _see_whose(clients, request, conflict)
+        raise
     status = found["EndpointStatus"]
     if (
         not created
@@ -53,6 +59,17 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         # From the endpoint's own beginning: what quotas and leftovers cost before it is not its time.
         "deadline_at": moments.later(found["CreationTime"], event["deadline_s"]),
     }
+
+
+def _see_whose(clients: Clients, request: Mapping[str, Any], conflict: NameConflict) -> None:
+    """Raise EndpointMoved when the name is that of the service, whose endpoint is updated in place, and it made it."""
+    name = request["EndpointName"]
+    service = next((tag["Value"] for tag in request["Tags"] if tag["Key"] == TAG_SERVICE), None)
+    if name != service:
+        return
+    found = clients.sagemaker.describe_endpoint(EndpointName=name)
+    if creation.is_of_service(clients.sagemaker, found["EndpointArn"], service):
+        raise EndpointMoved(f"{conflict}; another deployment of the service made it meanwhile") from conflict
 
 
 def _delete_leftover(clients: Clients, name: str, found: Mapping[str, Any]) -> None:

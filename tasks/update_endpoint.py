@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from pipeline import aws, creation, moments, registry
-from pipeline.errors import EndpointBusy, NameConflict, Problem
+from pipeline.errors import EndpointBusy, EndpointMoved, NameConflict, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,11 +24,12 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     Raises:
         EndpointBusy: while another update is in progress, or another deployment is being tried.
         Superseded: when it has a newer upload in service.
+        EndpointMoved: when it is gone since this deployment's plan.
         NameConflict: when Sealift did not make the endpoint for this service.
     """
     request, service = event["request"], event["service"]
     name, wanted = request["EndpointName"], request["EndpointConfigName"]
-    found: Mapping[str, Any] = clients.sagemaker.describe_endpoint(EndpointName=name)
+    found = _found(clients, name)
     if not creation.is_of_service(clients.sagemaker, found["EndpointArn"], service):
         seen = f"endpoint {name!r} does not bear Sealift's tags of service {service!r}"
         fix = "deploy without strategy in_place, or give the service another name"
@@ -48,6 +51,17 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         "created": False,
         "deadline_at": moments.later(found["LastModifiedTime"], event["deadline_s"]),
     }
+
+
+def _found(clients: Clients, name: str) -> Mapping[str, Any]:
+    try:
+        return clients.sagemaker.describe_endpoint(EndpointName=name)
+    except ClientError as error:
+        if not aws.is_missing(error):
+            raise
+        raise EndpointMoved(
+            f"endpoint {name!r} is gone; wanted it to be updated; it is planned anew"
+        ) from error
 
 
 def _configs(found: Mapping[str, Any]) -> set[str]:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 RUNNER = Path(__file__).with_name("runner.py")
 PAYLOAD_LIMIT = 6 * 1024 * 1024
+MOST_PROCESSES = 4
+"""Of one function at a time. AWS runs an event beyond its limit later or not at all; here it waits for its turn."""
 MEMORY_LOOK_S = 0.05
 
 
@@ -101,12 +103,20 @@ class Functions:
         self._idle: dict[tuple[Any, ...], queue.SimpleQueue[_Process]] = {}
         self._all: dict[str, _Process] = {}
         """Every process, by its access key."""
+        self._turns: dict[str, threading.BoundedSemaphore] = {}
+        """By the ARN of a function."""
         self._lock = threading.Lock()
         self._runtime = self._folder / "runtime"
         _link_runtime(self._runtime)
 
     def invoke(self, function: Function, event: bytes) -> Invocation:
         """Run a function on an event, in a warm process if one is idle."""
+        with self._lock:
+            turn = self._turns.setdefault(function.arn, threading.BoundedSemaphore(MOST_PROCESSES))
+        with turn:
+            return self._invoke(function, event)
+
+    def _invoke(self, function: Function, event: bytes) -> Invocation:
         process = self._take(function)
         request_id = str(uuid.uuid4())
         try:
@@ -248,7 +258,7 @@ class _Process:
 
     def serve(self, function: Function, event: bytes, request_id: str) -> Invocation:
         """Hand the event to the process and wait for its reply, within the function's time and memory."""
-        begun = time.monotonic()
+        begun, used = time.monotonic(), ""
         self._write(f"START RequestId: {request_id} Version: {function.version}")
         deadline_ms = int((time.time() + function.timeout_s) * 1000)
         context = {
@@ -265,12 +275,14 @@ class _Process:
         try:
             self._send(line)
             reply = self._await(function, request_id, begun + function.timeout_s)
+            used = f" Max Memory Used: {reply['peak_kb'] // 1024} MB"
         except BrokenPipeError:
             raise self._exited(function, request_id) from None
         finally:
             elapsed = (time.monotonic() - begun) * 1000
             self._write(
                 f"REPORT RequestId: {request_id} Duration: {elapsed:.2f} ms Memory Size: {function.memory_mb} MB"
+                + used
             )
         return Invocation(reply["payload"].encode(), reply["error"])
 

@@ -259,6 +259,14 @@ def test_a_quota_leads_to_the_ladder_and_back(name: str) -> None:
     assert again["Next"] == "CreateEndpointConfig"
 
 
+@pytest.mark.parametrize("name", ["CreateEndpoint", "UpdateEndpoint"])
+def test_an_endpoint_that_came_or_went_is_planned_with(name: str) -> None:
+    """The strategy in_place has one endpoint, and another deployment may have made or deleted it meanwhile."""
+    catcher = STATES[name]["Catch"][1]
+
+    assert (catcher["ErrorEquals"], catcher["Next"]) == (["EndpointMoved"], "PlanDeployment")
+
+
 @pytest.mark.parametrize("name", ["ShiftConsumer", "UpdateConsumer"])
 def test_a_consumer_that_somebody_else_switched_is_read_again(name: str) -> None:
     """What is written down for the undoing must be what the switch replaces; ReadConsumer counts, so it ends."""

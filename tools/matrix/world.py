@@ -220,6 +220,7 @@ class World:
         *,
         contents: Sequence[bytes] = (b"earlier", b"new"),
         time_scale: float = TIME_SCALE,
+        changing_s: float = 0.0,
     ) -> None:
         self._scenarios, self._contents = scenarios, contents
         self._wrong = False
@@ -228,7 +229,7 @@ class World:
         """The archives whose models answer wrongly now."""
         self._earlier: dict[str, _Earlier] = {}
         hosting = HostingSettings(
-            creating_s=0, rescaling_s=0, deleting_s=0, ping_interval_s=0.01, stop_grace_s=0
+            creating_s=changing_s, rescaling_s=changing_s, deleting_s=0, ping_interval_s=0.01, stop_grace_s=0
         )
         self.cloud = LocalCloud(Settings(time_scale=time_scale, hosting=hosting, launch=self._launch))
         self._versions: dict[str, list[str]] = {}
@@ -468,7 +469,7 @@ class World:
         for rule in cloud.clients.events.list_rules()["Rules"]:
             cloud.clients.events.disable_rule(Name=rule["Name"])
         bucket = cloud.outputs["UploadBucketName"]
-        for n, archive in enumerate(map(_archive, self._contents)):
+        for n, archive in enumerate(map(tiny_archive, self._contents)):
             if n:
                 # S3 tells the time of an upload in whole seconds, and the newer one is to be newer.
                 time.sleep(1.1)
@@ -570,7 +571,7 @@ def _settings(scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def _archive(content: bytes) -> bytes:
+def tiny_archive(content: bytes) -> bytes:
     """Return a small archive with code in it, which the container has no use for: it is spliced, not just copied."""
     sys.path.insert(0, str(TOP / "examples"))
     from tiny_gguf import write_tiny_gguf

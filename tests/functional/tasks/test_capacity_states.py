@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.errors import (
     EndpointBusy,
+    EndpointMoved,
     NameConflict,
     QuotaTooSmall,
     RequestRejected,
@@ -225,6 +226,14 @@ def serves(script: Script, found: dict[str, Any], uploaded_at: str) -> None:
     }
     listed = [{"Key": key, "Value": value} for key, value in tags.items()]
     script.answers("sagemaker", "list_tags", {"Tags": listed}, {"ResourceArn": arn})
+
+
+def test_an_endpoint_that_went_meanwhile_is_planned_without(do: Task, script: Script) -> None:
+    """Another deployment had made it, and undid that."""
+    script.missing("DescribeEndpoint")
+
+    with pytest.raises(EndpointMoved, match="endpoint 'harbour' is gone"):
+        update(do, script)
 
 
 def test_an_endpoint_is_updated_with_a_deadline(do: Task, script: Script) -> None:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.errors import EndpointBusy, NameConflict, NotYetVisible, QuotaTooSmall
+from pipeline.errors import EndpointBusy, EndpointMoved, NameConflict, NotYetVisible, QuotaTooSmall
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Script, Task
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/harbour-0"
-REQUEST = {"EndpointName": "harbour-0", "EndpointConfigName": "harbour-0"}
+TAGS = [{"Key": "sealift:service", "Value": "harbour"}]
+REQUEST: dict[str, Any] = {"EndpointName": "harbour-0", "EndpointConfigName": "harbour-0", "Tags": TAGS}
 EVENT: dict[str, Any] = {"request": REQUEST, "deadline_s": 90}
 EXISTS = f'Cannot create already existing endpoint "{ARN}".'
 QUOTA = (
@@ -48,6 +49,23 @@ def test_it_is_asked_for_with_a_deadline(do: Task, script: Script) -> None:
         "created": True,
         "deadline_at": "2026-01-02T03:05:35.000Z",
     }
+
+
+@pytest.mark.parametrize(("service", "error"), [("harbour", EndpointMoved), ("quay", NameConflict)])
+def test_the_services_one_endpoint_that_came_meanwhile_is_planned_with(
+    do: Task, script: Script, service: str, error: type[Exception]
+) -> None:
+    """Where it is updated in place; one that bears the service's name and is not its own is a conflict."""
+    name, tags = "harbour", [{"Key": "sealift:execution", "Value": "arn:1"}]
+    request = {**REQUEST, "EndpointName": name}
+    there = {**described("InService", "harbour-1"), "EndpointName": name}
+    script.refuses("sagemaker", "create_endpoint", "ValidationException", EXISTS)
+    script.answers("sagemaker", "describe_endpoint", there)
+    script.answers("sagemaker", "describe_endpoint", there)
+    script.answers("sagemaker", "list_tags", {"Tags": [*tags, {"Key": "sealift:service", "Value": service}]})
+
+    with pytest.raises(error, match="is 'harbour-1'"):
+        do("CreateEndpoint", script.clients, **{**EVENT, "request": request})
 
 
 @pytest.mark.parametrize(
