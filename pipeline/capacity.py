@@ -299,6 +299,13 @@ class Down:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """There may be room once the service's own endpoints are done with a change."""
+
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """The end of the ladder."""
 
@@ -314,8 +321,8 @@ def step_down(
     *,
     serving: str | None = None,
     replaced: Holder | None = None,
-) -> Down | Stop:
-    """Return what to ask for after a refusal, or why there is nothing less to ask for.
+) -> Down | Pause | Stop:
+    """Return what to ask for after a refusal, what to wait for first, or why there is nothing less to ask for.
 
     Args:
         refusal: what AWS said; its figures go before ours.
@@ -345,6 +352,10 @@ def step_down(
     )
     if down is not None:
         return down
+    moving = [one for one in situation.holders if one.ours and one is not replaced and one.status in MOVING]
+    if moving and Rung.ROOM not in ask.taken and not refusal.never_fits:
+        told = ", ".join(f"endpoint {one.name!r} is {one.status}" for one in moving)
+        return Pause(f"{refusal}; {told}; wanted to know what room it leaves")
     return Stop(_problem("ConcurrencyQuota", refusal, situation, _MORE_CONCURRENCY), final=refusal.never_fits)
 
 

@@ -257,6 +257,7 @@ def _forward() -> list[LambdaTask]:
             "StepDown",
             "The next rung of the capacity ladder: less memory, room of our own, what is free, or the end of it.",
             {"plan.$": "$.plan_deployment", "refusal.$": "$.refusal"},
+            BUSY_ENDPOINT,
             result=documents.SteppedDown,
         ),
         _task(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline import aws, capacity, creation, diagnosis, occupancy, plan
-from pipeline.errors import QuotaTooSmall, ResourceLimitExceeded
+from pipeline.errors import EndpointBusy, QuotaTooSmall, ResourceLimitExceeded
 
 if TYPE_CHECKING:
     from pipeline.aws import Clients
@@ -22,6 +22,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """Return the lowered `plan`.
 
     Raises:
+        EndpointBusy: while an endpoint of the service is being changed that may give room then.
         QuotaTooSmall: when nothing less will do, ever.
         ResourceLimitExceeded: when nothing less will do as long as others hold what they hold.
     """
@@ -35,6 +36,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         serving=made["serving"],
         replaced=situation.holder(made["names"]["endpoint"]) if made["updates"] else None,
     )
+    if isinstance(decision, capacity.Pause):
+        raise EndpointBusy(decision.told)
     if isinstance(decision, capacity.Stop):
         if decision.final:
             raise QuotaTooSmall(f"service {made['service']}", [decision.problem])

@@ -10,7 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import aws, capacity, limits
-from pipeline.capacity import Ask, Changes, Down, Holder, Lowered, Quota, Refusal, Rung, Situation, Stop
+from pipeline.capacity import (
+    Ask,
+    Changes,
+    Down,
+    Holder,
+    Lowered,
+    Pause,
+    Quota,
+    Refusal,
+    Rung,
+    Situation,
+    Stop,
+)
 from pipeline.errors import QuotaTooSmall, ResourceLimitExceeded
 
 # Verbatim, as boto3 raised it on an ordinary account.
@@ -312,6 +324,16 @@ def test_the_one_that_took_the_room_is_taken_for_the_one_that_is_called() -> Non
     assert down.room == (*ask.room, Lowered(endpoint="b", before=9, to=5))
 
 
+def test_an_endpoint_that_is_being_changed_may_give_room_then() -> None:
+    """Another deployment of the service is just taking what is free: what it comes to can be shared."""
+    busy = replace(ours("a", 9), status="Updating")
+
+    found = capacity.step_down(refusal(delta=5), replace(ASK, concurrency=5), account(busy, theirs("x", 1)))
+
+    assert isinstance(found, Pause)
+    assert "endpoint 'a' is Updating" in found.told
+
+
 @pytest.mark.parametrize(("now", "before"), [(5, 10), (9, 9)], ids=["as it was lowered", "raised meanwhile"])
 def test_an_endpoint_that_is_lowered_twice_gets_back_what_it_had(now: int, before: int) -> None:
     """What it had before the first time, unless somebody has given it something else since."""
@@ -407,6 +429,9 @@ def test_the_ladder_ends_and_stays_within_bounds(  # noqa: PLR0917 hypothesis pa
         down = capacity.step_down(told, ask, situation, serving="b", replaced=replaced)
         if isinstance(down, Stop):
             return
+        if isinstance(down, Pause):
+            assert any(one.status in capacity.MOVING for one in situation.holders)
+            continue
         assert down.rung.value not in ask.taken
         assert min(sizes) <= down.memory_mb <= ask.memory_mb
         assert 1 <= down.concurrency <= ask.concurrency

@@ -68,7 +68,7 @@ RETRIED = {
     "MakeRoom": {"EndpointBusy"},
     "CreateEndpoint": {"ResourceLimitExceeded", "NotYetVisible", "EndpointBusy"},
     "UpdateEndpoint": {"ResourceLimitExceeded", "NotYetVisible", "EndpointBusy"},
-    "StepDown": set(),
+    "StepDown": {"EndpointBusy"},
     "PollEndpoint": {"NotYetVisible"},
     "SmokeTest": {"ModelNotReady", "NotYetVisible"},
     "MonitorEndpoint": set(),

@@ -230,7 +230,7 @@ def serves(script: Script, found: dict[str, Any], uploaded_at: str) -> None:
 
 def test_an_endpoint_that_went_meanwhile_is_planned_without(do: Task, script: Script) -> None:
     """Another deployment had made it, and undid that."""
-    script.missing("DescribeEndpoint")
+    script.missing("describe_endpoint")
 
     with pytest.raises(EndpointMoved, match="endpoint 'harbour' is gone"):
         update(do, script)
