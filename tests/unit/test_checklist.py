@@ -81,11 +81,15 @@ RESULTS: dict[str, Any] = {
         ],
     },
     "update_consumer": {
-        "variable": "ENDPOINT_NAME",
-        "function_name": "assistant",
-        "previous": None,
-        "endpoint_name": "harbour-0",
-        "answer": {"answer": "Cargo it is."},
+        "consumers": [
+            {
+                "variable": "ENDPOINT_NAME",
+                "function_name": "assistant",
+                "previous": None,
+                "endpoint_name": "harbour-0",
+                "answer": {"answer": "Cargo it is."},
+            }
+        ],
     },
     "retire_previous": {"told": "nothing to retire"},
     "restore_capacity": {"max_concurrency": 10, "steps": []},

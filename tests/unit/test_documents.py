@@ -45,7 +45,7 @@ def test_one_field_is_enough(defaults: StackDefaults) -> None:
     assert request["smoke_test"]["prompts"]
     assert request["smoke_test"]["expect"]["min_completion_tokens"] == 1
     assert request["execution_role_arn"] == defaults["execution_role_arn"]
-    assert [request[name] for name in ("memory_mb", "image_uri", "consumer")] == [None, None, None]
+    assert [request[name] for name in ("memory_mb", "image_uri", "consumers")] == [None, None, []]
 
 
 @pytest.mark.parametrize(
@@ -101,21 +101,21 @@ def test_nested_fields_are_merged_one_by_one(defaults: StackDefaults) -> None:
             {"consumer_function_name": "of-the-stack"},
             None,
             {},
-            ("consumer", "of-the-stack"),
+            ("consumers", "of-the-stack"),
             id="stack's consumer",
         ),
         pytest.param(
             {"consumer_function_name": "of-the-stack"},
             None,
             {"consumer": {"function_name": "other"}},
-            ("consumer", "other"),
+            ("consumers", "other"),
             id="consumer of the input",
         ),
         pytest.param(
             {"consumer_function_name": "of-the-stack"},
             {"consumer": {"alias": "live"}},
             {"consumer": {"test_event": {"prompt": "Hello."}}},
-            ("consumer", "of-the-stack"),
+            ("consumers", "of-the-stack"),
             id="the stack's function, called as others say",
         ),
         pytest.param(
@@ -308,7 +308,7 @@ def test_a_canary_says_only_what_differs(request_with: Requests) -> None:
     """A tenth for five minutes, watched by the endpoint's alarms, unless it is said otherwise."""
     request = request_with(consumer={"function_name": "f", "alias": "live", "canary": {}})
 
-    assert request["consumer"]["canary"] == {"weight": 0.1, "bake_s": 300, "alarms": []}
+    assert request["consumers"][0]["canary"] == {"weight": 0.1, "bake_s": 300, "alarms": []}
 
 
 def test_requests_share_nothing(request_with: Requests) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pipeline import releases
 from pipeline.releases import Release, Turn
 
+MADE = {"sealift:execution": "arn:e", "sealift:service": "harbour"}
 CONSUMER = {"function_name": "assistant", "variable": "ENDPOINT_NAME", "alias": None}
 
 
@@ -47,14 +48,14 @@ def test_what_is_marked_is_what_is_read(alias: str | None) -> None:
         "sealift:execution": "arn:e",
         "sealift:service": "harbour",
         "sealift:uploaded-at": "2026-01-02T03:04:05Z",
-        **releases.marks("harbour-0", {**CONSUMER, "alias": alias}, "2026-01-02T03:05:00.000Z", 2),
+        **releases.marks("harbour-0", [{**CONSUMER, "alias": alias}], "2026-01-02T03:05:00.000Z", 2),
     }
     found = releases.read("harbour-0", "arn:c", "2026", tags, {"harbour-0": ("InService", "harbour-0")})
 
     assert found is not None
     assert (found.endpoint, found.status, found.serves) == ("harbour-0", "InService", True)
     assert found.good
-    assert found.consumer == {**CONSUMER, "alias": alias}
+    assert found.consumers == ({**CONSUMER, "alias": alias},)
     assert found.keep_previous == 2
 
 
@@ -67,7 +68,10 @@ def test_a_consumer_that_does_not_fit_a_tag_is_left_out() -> None:
     """A name that was cut would be another function's."""
     long = {**CONSUMER, "variable": "V" * 250}
 
-    assert releases.TAG_CONSUMER not in releases.marks("harbour-0", long, "2026", 1)
+    found = releases.read("h", "arn:c", "2026", {**MADE, **releases.marks("h", [long], "2026", 1)}, {})
+
+    assert found is not None
+    assert found.consumers == ()
 
 
 def test_a_withdrawn_deployment_is_good_again_when_it_is_deployed_again() -> None:
