@@ -346,8 +346,15 @@ OLDER, NEWER = "2026-01-02T03:04:04Z", "2026-01-02T03:04:06Z"
 
 def calls_another(script: Script, uploaded_at: str, *, good: bool, status: str = "InService") -> Script:
     """Let the consumer call another deployment of the service."""
-    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     script.answers("lambda_", "get_function_configuration", configured("harbour-1"))
+    return serves_another(script, uploaded_at, good=good, status=status)
+
+
+def serves_another(
+    script: Script, uploaded_at: str, *, good: bool = False, status: str = "InService"
+) -> Script:
+    """Let there be another deployment of the service."""
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     endpoint = {
         "EndpointName": "harbour-1",
         "EndpointArn": "arn:aws:sagemaker:us-east-1:123456789012:endpoint/harbour-1",

@@ -352,7 +352,7 @@ def test_an_alias_goes_back_with_its_weights(do: Task, script: Script, moto_cons
     assert moto_consumer.alias() != there
     nothing_there(script)
 
-    result = do("RollBack", moto_consumer.clients, results=results(read_consumer=read_of(before)))
+    result = do("RollBack", moto_consumer.clients, results=results(read_consumer=before))
 
     assert moto_consumer.alias() == there
     assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "old-0"}
@@ -400,7 +400,7 @@ def test_a_consumer_that_may_not_be_put_back_keeps_its_endpoint(do: Task, script
     result = do("RollBack", script.clients, results=results(read_consumer=read_of(BEFORE)))
 
     assert result["not_undone"] == ["ENDPOINT_NAME of assistant: you may not"]
-    assert result["kept"] == ["endpoint harbour-0: the consumer may still call it"]
+    assert result["kept"] == ["endpoint harbour-0: consumer assistant may still call it"]
     assert result["gone"] == []
 
 
@@ -430,7 +430,7 @@ def test_a_denied_alias_does_not_keep_the_variable_from_going_back(do: Task, scr
 
     assert result["not_undone"] == ["alias live of assistant: no alias"]
     assert result["restored"] == ["ENDPOINT_NAME of assistant: 'old-0' as before"]
-    assert result["kept"] == ["endpoint harbour-0: the consumer may still call it"]
+    assert result["kept"] == ["endpoint harbour-0: consumer assistant may still call it"]
 
 
 def test_an_update_in_progress_is_waited_for(do: Task, script: Script) -> None:
@@ -589,7 +589,7 @@ def test_a_canary_goes_back_exactly_and_leaves_no_version(
     assert moto_consumer.alias()["RoutingConfig"] == {"AdditionalVersionWeights": {"3": 0.1}}
     nothing_there(script)
 
-    result = do("RollBack", moto_consumer.clients, results=results(read_consumer=read_of(before)))
+    result = do("RollBack", moto_consumer.clients, results=results(read_consumer=before))
 
     assert moto_consumer.alias() == there
     assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "old-0"}
@@ -599,7 +599,7 @@ def test_a_canary_goes_back_exactly_and_leaves_no_version(
     assert alias["Description"] == "what callers use"
 
     nothing_there(script)
-    do("RollBack", moto_consumer.clients, results=results(read_consumer=read_of(before)))
+    do("RollBack", moto_consumer.clients, results=results(read_consumer=before))
     assert moto_consumer.alias() == there
 
 
