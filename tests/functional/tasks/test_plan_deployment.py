@@ -29,7 +29,7 @@ DEFAULTS = {
     "artifact_bucket": "artifacts",
     "allow_archive_code": "false",
 }
-CONSUMER = {"function_name": "assistant", "variable": "ENDPOINT_NAME", "alias": None}
+CONSUMER = {"function_name": "assistant", "variable": "ENDPOINT_NAME", "alias": None, "canary": None}
 
 
 @pytest.fixture
