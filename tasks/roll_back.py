@@ -67,7 +67,9 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     if plan is not None:
         calling = _restore_consumers(results.get("read_consumer"), plan["names"]["endpoint"], clients, report)
         if calling:
-            report.kept.append(f"endpoint {plan['names']['endpoint']}: {', '.join(calling)} may still call it")
+            report.kept.append(
+                f"endpoint {plan['names']['endpoint']}: {', '.join(calling)} may still call it"
+            )
             _name_room(plan, report)
         else:
             _undo(plan, clients, report)

@@ -81,8 +81,8 @@ def test_all_consumers_that_are_marked_are_read(before: list[Any], now: list[Any
     tags = {
         "sealift:execution": "arn:e",
         "sealift:service": "harbour",
-        **releases.marks("harbour-0", before, "2026"),
-        **releases.marks("harbour-0", now, "2027"),
+        **releases.marks("harbour-0", before, "2026", 1),
+        **releases.marks("harbour-0", now, "2027", 1),
     }
     found = releases.read("harbour-0", "arn:c", "2026", tags, {})
 
