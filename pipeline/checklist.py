@@ -141,20 +141,39 @@ def _monitored(results: Mapping[str, Any]) -> str:
 
 
 def _switched(results: Mapping[str, Any]) -> str:
-    switched = results["update_consumer"]
-    before = switched["previous"] or "not set"
-    told = f"{switched['variable']} of {switched['function_name']}: {before} -> {switched['endpoint_name']}"
+    told = ", ".join(
+        f"{one['variable']} of {one['function_name']}: {one['previous'] or 'not set'} -> {one['endpoint_name']}"
+        for one in results["update_consumer"]["consumers"]
+    )
     shifted = results.get("shift_consumer")
     if shifted is None:
         return told
     seconds = shifted["looks"] * shifted["interval_s"]
-    return f"{told}; {shifted['weight']:.0%} of the calls first, quiet for {seconds} s"
+    return f"{told}; {_parts(shifted)} first, quiet for {seconds} s"
+
+
+def _parts(shifted: Mapping[str, Any], *, versions: bool = False) -> str:
+    """Return which part of the calls goes to new versions; whose calls those are, where there are several."""
+    several = len(shifted["consumers"]) > 1
+    return ", ".join(
+        f"{one['weight']:.0%} of the calls"
+        + (f" of {one['function_name']}:{one['alias']}" if several else "")
+        + (f" on version {one['version']}" if versions else "")
+        for one in shifted["consumers"]
+    )
 
 
 def _end_to_end(results: Mapping[str, Any]) -> str:
-    answer = results["update_consumer"]["answer"]
-    said = answer.get("answer", answer) if isinstance(answer, dict) else answer
-    return f"the consumer answered {_short(str(said))!r}"
+    switched = results["update_consumer"]["consumers"]
+    return ", ".join(
+        f"{'the consumer' if len(switched) == 1 else one['function_name']} answered {_short(_answer(one))!r}"
+        for one in switched
+    )
+
+
+def _answer(switched: Mapping[str, Any]) -> str:
+    answer = switched["answer"]
+    return str(answer.get("answer", answer) if isinstance(answer, dict) else answer)
 
 
 ITEMS: tuple[Item, ...] = (
@@ -258,7 +277,7 @@ def _waiting(visited: list[State], execution: Execution) -> str:
         return str(polled["status"])
     shifted = execution.results.get("shift_consumer")
     if shifted and last.name in ("BakeConsumer", "WatchConsumer"):
-        return f"{shifted['weight']:.0%} of the calls on version {shifted['version']}, no alarm so far"
+        return f"{_parts(shifted, versions=True)}, no alarm so far"
     if last.errors and last.status == "running":
         return f"{last.errors[-1]}, trying again ({len(last.errors)} so far)"
     return ""

@@ -26,8 +26,15 @@ class Before(TypedDict):
     alias: str | None
     alias_version: str | None
     alias_routing: dict[str, float] | None
+
+
+class Read(TypedDict):
+    """The result of ReadConsumer."""
+
+    consumers: list[Before]
+    """In the plan's order."""
     reads: int
-    """How often it was read: again each time that another deployment came first."""
+    """How often they were read: again each time that another deployment came first."""
 
 
 class Step(StrEnum):
@@ -50,6 +57,26 @@ def bake(bake_s: int) -> tuple[int, int]:
     """Return how often to look at a canary's alarms, and after how many seconds each; together at least `bake_s`."""
     looks = math.ceil(bake_s / LOOK_S)
     return looks, math.ceil(bake_s / looks)
+
+
+def longest_bake(consumers: Sequence[Any]) -> int:
+    """Return the seconds that canaries are watched together: as long as the most careful one asks for."""
+    return max(int(one["canary"]["bake_s"]) for one in in_steps(consumers))
+
+
+def in_steps(consumers: Sequence[Any]) -> list[Any]:
+    """Return those that get the new endpoint in two steps."""
+    return [one for one in consumers if one["canary"] is not None]
+
+
+def function_of(name: str) -> str:
+    """Return a function's bare name, whether it was given by that, by its ARN or by a part of it."""
+    return name.rpartition("function:")[2]
+
+
+def known_as(asked: Any) -> tuple[str, str]:
+    """Return what a consumer is: a function and the variable of it that names the endpoint."""
+    return function_of(asked["function_name"]), asked["variable"]
 
 
 def mark(endpoint: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from pipeline import errors
+from pipeline.plan import IN_STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -335,7 +336,7 @@ def telling(lines: Sequence[str], most: int) -> tuple[str, ...]:
 def failed_state(results: dict[str, Any]) -> str:
     """Return which state failed: the first of the order that left no result, or an unfinished one."""
     updates = (results.get("plan_deployment") or {}).get("updates") is not None
-    canary = ((results.get("plan_deployment") or {}).get("consumer") or {}).get("canary") is not None
+    canary = (results.get("plan_deployment") or {}).get("switch") == IN_STEPS
     for name in ORDER:
         result = results.get(name)
         if name in CANARY and not canary:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from pipeline import alarms, capacity, containers, limits, naming
+from pipeline import alarms, capacity, consumer, containers, limits, naming
 from pipeline.archive.rules import Rules
 from pipeline.errors import InvalidInput, Problem
 from pipeline.schema import (
@@ -24,6 +24,7 @@ from pipeline.schema import (
     Number,
     Object,
     OneOf,
+    OneOrMore,
     Pattern,
     Text,
 )
@@ -132,6 +133,9 @@ ARCHIVE = Object(
     }
 )
 
+MOST_CONSUMERS = 10
+"""As many have a tag each on a deployment's record, and are switched and tried within one Lambda's 15 minutes."""
+
 _TUNABLE: dict[str, Field] = {
     "service": Field(
         Text("lower-case letters, digits and single hyphens, at most 40", naming.SERVICE_PATTERN),
@@ -183,7 +187,10 @@ _TUNABLE: dict[str, Field] = {
     ),
     "inference": Field(INFERENCE, "settings of the model server", default={}),
     "smoke_test": Field(SMOKE_TEST, "how the new endpoint is tried", default={}),
-    "consumer": Field(CONSUMER, "the Lambda to switch over; none when absent"),
+    "consumer": Field(
+        OneOrMore(CONSUMER, MOST_CONSUMERS),
+        "the Lambda to switch over, or several; none when absent, and null or [] takes the stack's own away",
+    ),
     "keep_previous": Field(
         Integer(0, 50), "earlier good deployments that stay, as an instant way back", default=1
     ),
@@ -317,14 +324,22 @@ class Monitored(TypedDict):
     alarms: list[alarms.Alarm]
 
 
+class ShiftedConsumer(TypedDict):
+    """One consumer whose alias moves in two steps."""
+
+    function_name: str
+    alias: str
+    version: str
+    """The version that gets a part of the alias' calls."""
+    weight: float
+
+
 class Shifted(TypedDict):
     """The result of ShiftConsumer."""
 
-    version: str
-    """The version of the consumer that gets a part of the alias' calls."""
-    weight: float
+    consumers: list[ShiftedConsumer]
     looks: int
-    """How often its alarms are looked at before it gets all."""
+    """How often the alarms are looked at before the new versions get all."""
     interval_s: int
     """Seconds before each look."""
 
@@ -336,8 +351,8 @@ class Watched(TypedDict):
     """Looks that are still to come."""
 
 
-class Switched(TypedDict):
-    """The result of UpdateConsumer."""
+class SwitchedConsumer(TypedDict):
+    """One consumer that calls the new endpoint, and what it answered."""
 
     function_name: str
     variable: str
@@ -345,6 +360,13 @@ class Switched(TypedDict):
     previous: str | None
     version: str | None
     answer: Any
+
+
+class Switched(TypedDict):
+    """The result of UpdateConsumer."""
+
+    consumers: list[SwitchedConsumer]
+    """In the plan's order."""
 
 
 class RolledBack(TypedDict):
@@ -410,8 +432,8 @@ def request(document: Any, sidecar: Any, defaults: StackDefaults) -> dict[str, A
         defaults: what the stack gives.
 
     Returns:
-        A request with every field of `EXECUTION_INPUT` present; `consumer`, `memory_mb` and `image_uri` may
-        be None.
+        A request with every field of `EXECUTION_INPUT` present; `memory_mb` and `image_uri` may be None. Instead of
+        `consumer` it has `consumers`, a list, which may be empty.
 
     Raises:
         InvalidInput: with every problem of the input and the sidecar in one message.
@@ -420,7 +442,7 @@ def request(document: Any, sidecar: Any, defaults: StackDefaults) -> dict[str, A
     EXECUTION_INPUT.parse(document, "", problems)
     if sidecar is not None:
         DEPLOYMENT_JSON.parse(sidecar, SIDECAR, problems)
-    said = [source for source in (sidecar, document) if isinstance(source, dict)]
+    said = [_opted_out(source) for source in (sidecar, document) if isinstance(source, dict)]
     left: list[Problem] = []
     parsed = EXECUTION_INPUT.parse(_merge(_stack_part(defaults), *said), "", left)
     # A field that one source leaves out may stand in another: only the merged whole tells what is missing.
@@ -435,6 +457,7 @@ def request(document: Any, sidecar: Any, defaults: StackDefaults) -> dict[str, A
     if parsed["container"] == defaults["container"]:
         parsed["image_uri"] = parsed["image_uri"] or defaults["image_uri"] or None
     parsed["service"] = parsed["service"] or naming.service_from_key(parsed["archive"]["key"])
+    parsed["consumers"] = parsed.pop("consumer") or []
     problems.extend(_whole(parsed, defaults))
     if problems:
         raise InvalidInput("execution input", problems)
@@ -451,6 +474,11 @@ def _stack_part(defaults: StackDefaults) -> dict[str, Any]:
     return part
 
 
+def _opted_out(source: dict[str, Any]) -> dict[str, Any]:
+    """Return a source whose null consumer is said: "none" where the sources before it name one."""
+    return {**source, "consumer": []} if "consumer" in source and source["consumer"] is None else source
+
+
 def _merge(*documents: dict[str, Any]) -> dict[str, Any]:
     """Merge objects field by field, later ones winning; null means "not said"."""
     merged: dict[str, Any] = {}
@@ -465,17 +493,31 @@ def _merge(*documents: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _canary(consumer: dict[str, Any] | None) -> list[Problem]:
+def _canary(consumers: list[dict[str, Any]]) -> list[Problem]:
     """Return what is wrong with a canary: only an alias can divide the calls."""
-    if consumer is None or consumer["canary"] is None or consumer["alias"]:
-        return []
     return [
         Problem(
             "CanaryWithoutAlias",
-            "consumer.canary without consumer.alias",
+            f"consumer.canary without consumer.alias for {one['function_name']!r}",
             "an alias, which alone can send a part of the calls to another version",
             "name the alias that callers use in 'consumer.alias', or leave 'consumer.canary' out",
         )
+        for one in consumers
+        if one["canary"] is not None and not one["alias"]
+    ]
+
+
+def _twice(consumers: list[dict[str, Any]]) -> list[Problem]:
+    """Return which consumers are named more than once: they would be put back to what this deployment set."""
+    known = [consumer.known_as(one) for one in consumers]
+    return [
+        Problem(
+            "ConsumerTwice",
+            f"consumer names {variable} of {function!r} {known.count((function, variable))} times",
+            "each function and variable once",
+            "leave one entry of each in 'consumer'",
+        )
+        for function, variable in dict.fromkeys(one for one in known if known.count(one) > 1)
     ]
 
 
@@ -515,7 +557,8 @@ def _whole(parsed: dict[str, Any], defaults: StackDefaults) -> list[Problem]:
                 "leave 'code' out, or deploy the stack with AllowArchiveCode=true",
             )
         )
-    problems.extend(_canary(parsed["consumer"]))
+    problems.extend(_canary(parsed["consumers"]))
+    problems.extend(_twice(parsed["consumers"]))
     profile = containers.PROFILES[parsed["container"]]
     if parsed["code"] == ARCHIVE_CODE and not profile.runs_archive_code:
         problems.append(

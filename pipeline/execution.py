@@ -179,7 +179,7 @@ def summary(execution: Execution) -> dict[str, Any]:
         ],
         "steps": [*plan.get("steps", ())],
         "smoke_test": results.get("smoke_test"),
-        "consumer": results.get("update_consumer"),
+        "consumers": (results.get("update_consumer") or {}).get("consumers", []),
         "retired": results.get("retire_previous"),
         "error": execution.error,
         "cause": execution.cause,

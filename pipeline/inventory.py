@@ -353,8 +353,10 @@ class _Look:
         foreign = not why and not (execution and service)
         if foreign or (execution and self._stack and f":{self._stack}-deployment:" not in execution):
             return {}
-        if function := tags.get(TAG_CONSUMER, "").split(" ")[0]:
-            self._consumers.setdefault(service, set()).add(function)
+        for key, value in tags.items():
+            # All of them, whatever their number: one that called an earlier deployment may call it still.
+            if (key == TAG_CONSUMER or key.startswith(f"{TAG_CONSUMER}-")) and value:
+                self._consumers.setdefault(service, set()).add(value.split(" ")[0])
         archive = tags.get(TAG_ARCHIVE, "")
         self._made.append(
             Made(

@@ -9,11 +9,11 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pipeline import capacity, containers, fit, limits, naming
+from pipeline import capacity, consumer, containers, fit, limits, naming
 from pipeline.footprint import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
 TAG_SERVICE = "sealift:service"
@@ -22,12 +22,20 @@ TAG_ARCHIVE = "sealift:archive"
 TAG_VERSION = "sealift:archive-version"
 TAG_UPLOADED = "sealift:uploaded-at"
 TAG_CONSUMER = "sealift:consumer"
-"""Function, variable and, where there is one, alias, with spaces between them."""
+"""Function, variable and, where there is one, alias, with spaces between them; `sealift:consumer-2` and so on has the
+next one, since all of them are too long for one tag."""
+TAG_CONSUMERS = "sealift:consumers"
+"""How many there are: a record that is marked again with fewer has tags of those that were."""
 
 MOST_TAG = 256
 """Characters of a tag's value (service model, TagValue)."""
 
 VARIANT = "AllTraffic"
+
+NO_SWITCH = "none"
+AT_ONCE = "at_once"
+IN_STEPS = "in_steps"
+"""How the consumers are switched."""
 
 
 class Names(TypedDict):
@@ -78,7 +86,7 @@ class Plan(TypedDict):
     updates: Previous | None
     """None: an endpoint is created."""
     serving: str | None
-    """The endpoint that the consumer calls when the plan is made."""
+    """The endpoint that the first consumer which calls any calls when the plan is made."""
     rungs: list[str]
     """The rungs of the capacity ladder that were taken."""
     steps: list[capacity.Step]
@@ -89,7 +97,12 @@ class Plan(TypedDict):
     requests: Requests
     poll: dict[str, int]
     smoke_test: dict[str, Any]
-    consumer: dict[str, Any] | None
+    consumers: list[dict[str, Any]]
+    """Whom to switch over, each as the request's `consumer`; empty when there is nobody."""
+    switch: str
+    """How: `none`, `at_once`, or `in_steps` when at least one consumer has a canary."""
+    callers: str
+    """The consumers in words, for the notification."""
     keep_previous: int
     """Earlier good deployments of the service that are not retired."""
     notes: list[str]
@@ -186,10 +199,26 @@ def plan(facts: Facts) -> Plan:
             **request["smoke_test"],
             "timeout_s": timeout_s,
         },
-        consumer=request["consumer"],
+        consumers=request["consumers"],
+        switch=_switch(request["consumers"]),
+        callers=_callers(request["consumers"]),
         keep_previous=request["keep_previous"],
         notes=[*notes(request, facts.model, facts.today), *needed.warnings],
     )
+
+
+def _switch(consumers: list[dict[str, Any]]) -> str:
+    if not consumers:
+        return NO_SWITCH
+    return IN_STEPS if consumer.in_steps(consumers) else AT_ONCE
+
+
+def _callers(consumers: list[dict[str, Any]]) -> str:
+    named = (
+        f"{one['variable']} of {one['function_name']}{':' if one['alias'] else ''}{one['alias'] or ''}"
+        for one in consumers
+    )
+    return ", ".join(named) or "no consumer"
 
 
 def lower(made: Plan, down: capacity.Down) -> Plan:
@@ -356,19 +385,25 @@ def _tags(facts: Facts) -> list[dict[str, str]]:
         TAG_VERSION: archive["version_id"] or archive["etag"],
         TAG_UPLOADED: archive["last_modified"],
     }
-    consumer = facts.request["consumer"]
-    if consumer is not None:
+    if facts.request["consumers"]:
         # From the beginning, so that whoever looks at what a failed deployment left knows who may still call it.
-        tags[TAG_CONSUMER] = called_by(consumer) or consumer["function_name"]
+        tags |= consumer_tags(facts.request["consumers"])
     return [{"Key": key, "Value": tag_value(value)} for key, value in tags.items()]
 
 
-def called_by(consumer: Mapping[str, Any]) -> str | None:
-    """Return the value of TAG_CONSUMER; None when it is too long for a tag."""
-    words = [consumer["function_name"], consumer["variable"], *filter(None, [consumer["alias"]])]
-    told = " ".join(words)
-    # A name that was cut would be another function's.
-    return told if len(told) <= MOST_TAG else None
+def consumer_tags(consumers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the tags that tell who may call what bears them."""
+    tags = {TAG_CONSUMERS: str(len(consumers))}
+    for number, one in enumerate(consumers, 1):
+        told = " ".join([one["function_name"], one["variable"], *filter(None, [one["alias"]])])
+        # A name that was cut would be another function's; whose variable it is can then not be told.
+        tags[consumer_tag(number)] = told if len(told) <= MOST_TAG else one["function_name"]
+    return tags
+
+
+def consumer_tag(number: int) -> str:
+    """Return the key of the tag of a consumer, the first one being 1."""
+    return TAG_CONSUMER if number == 1 else f"{TAG_CONSUMER}-{number}"
 
 
 def tag_value(value: str) -> str:

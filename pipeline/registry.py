@@ -82,8 +82,18 @@ def at(client: SageMakerClient, endpoint: str, service: str) -> Release | None:
     return _release(client, config, row, service, {endpoint: (found["EndpointStatus"], config)})
 
 
-def turn(clients: Clients, endpoint: str, *, service: str, uploaded_at: str, execution: str) -> str:
+def turn(
+    clients: Clients, endpoint: str, *, service: str, uploaded_at: str, execution: str, holding: bool = False
+) -> str:
     """Return what is to be waited for before the place of `endpoint` may be taken; empty when it may be taken now.
+
+    Args:
+        clients: of SageMaker and Step Functions.
+        endpoint: what a consumer calls.
+        service: the service's name.
+        uploaded_at: when the archive of the deployment was uploaded.
+        execution: the one that asks.
+        holding: whether it has switched another consumer already.
 
     Raises:
         Superseded: when a newer upload of the service is served there.
@@ -91,7 +101,7 @@ def turn(clients: Clients, endpoint: str, *, service: str, uploaded_at: str, exe
     there = at(clients.sagemaker, endpoint, service)
     unsettled = there is not None and there.deployed_at is None
     running = unsettled and there is not None and is_running(clients.stepfunctions, there.execution)
-    whose = releases.turn(uploaded_at, execution, there, running=running)
+    whose = releases.turn(uploaded_at, execution, there, running=running, holding=holding)
     if there is None or whose is Turn.GO:
         return ""
     if whose is Turn.WAIT:

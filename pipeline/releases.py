@@ -14,17 +14,18 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from pipeline.plan import (
-    TAG_CONSUMER,
+    TAG_CONSUMERS,
     TAG_EXECUTION,
     TAG_SERVICE,
     TAG_UPLOADED,
     TAG_VERSION,
-    called_by,
+    consumer_tag,
+    consumer_tags,
     tag_value,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 TAG_DEPLOYED: Final = "sealift:deployed-at"
 """When it was found good and, where there is a consumer, switched to; ISO 8601."""
@@ -33,6 +34,9 @@ TAG_WITHDRAWN: Final = "sealift:withdrawn-at"
 TAG_ENDPOINT: Final = "sealift:endpoint"
 TAG_KEEP: Final = "sealift:keep-previous"
 """How many good deployments before it stay as ways back."""
+
+MOST_TAGS: Final = 50
+"""Tags of one resource."""
 
 ALIVE: Final = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "InService"})
 """Statuses of an endpoint that serves, or may serve again by itself."""
@@ -68,7 +72,7 @@ class Release:
     """The endpoint's; None when the endpoint is gone."""
     serves: bool = False
     """Whether the endpoint has this configuration now."""
-    consumer: Consumer | None = None
+    consumers: tuple[Consumer, ...] = ()
     keep_previous: int | None = None
     """How many good deployments before this one stay; None as long as it is not finished."""
 
@@ -118,20 +122,30 @@ def read(
         endpoint=endpoint,
         status=status,
         serves=has == config,
-        consumer=_consumer(tags.get(TAG_CONSUMER)),
+        consumers=_consumers(tags),
         keep_previous=_number(tags.get(TAG_KEEP)),
     )
 
 
-def marks(endpoint: str, consumer: Mapping[str, Any] | None, now: str, keep: int) -> dict[str, str]:
+def marks(endpoint: str, consumers: Sequence[Mapping[str, Any]], now: str, keep: int) -> dict[str, str]:
     """Return the tags of a deployment that has turned out good."""
-    found = {TAG_DEPLOYED: tag_value(now), TAG_ENDPOINT: endpoint, TAG_KEEP: str(keep)}
-    told = called_by(consumer) if consumer is not None else None
-    return found | ({TAG_CONSUMER: told} if told else {})
+    return {
+        TAG_DEPLOYED: tag_value(now),
+        TAG_ENDPOINT: endpoint,
+        TAG_KEEP: str(keep),
+        **consumer_tags(consumers),
+    }
 
 
 def _number(tag: str | None) -> int | None:
     return int(tag) if tag is not None and tag.isdecimal() else None
+
+
+def _consumers(tags: Mapping[str, str]) -> tuple[Consumer, ...]:
+    told = _number(tags.get(TAG_CONSUMERS))
+    count = 1 if told is None else told
+    found = (_consumer(tags.get(consumer_tag(number))) for number in range(1, min(count, MOST_TAGS) + 1))
+    return tuple(one for one in found if one is not None)
 
 
 def _consumer(tag: str | None) -> Consumer | None:
@@ -154,22 +168,27 @@ class Turn(StrEnum):
     """The other one is of a newer upload."""
 
 
-def turn(uploaded_at: str, execution: str, there: Release | None, *, running: bool) -> Turn:
+def turn(
+    uploaded_at: str, execution: str, there: Release | None, *, running: bool, holding: bool = False
+) -> Turn:
     """Return whether a deployment may take the place of the one that serves.
 
     What is being tried is not judged before it is settled: so what a switch is undone to is always a deployment that
-    has turned out good, and of two at the same moment the newer good one serves in the end, whoever came first.
+    has turned out good, and of two at the same moment the newer good one serves in the end, whoever came first. Two
+    that each hold a consumer of the other would wait for ever: there the older one lets go at once.
 
     Args:
         uploaded_at: when the archive of the deployment was uploaded.
         execution: its execution.
         there: what serves now; None when that is nothing of the service's.
         running: whether the execution that made `there` is running.
+        holding: whether the deployment has switched another consumer already.
     """
     if there is None or there.execution == tag_value(execution):
         return Turn.GO
     if there.deployed_at is None and running:
-        return Turn.WAIT
+        older = (uploaded_at, tag_value(execution)) < (there.uploaded_at, there.execution)
+        return Turn.STAND_DOWN if holding and older else Turn.WAIT
     newer = there.uploaded_at > uploaded_at and there.status in ALIVE
     return Turn.STAND_DOWN if newer else Turn.GO
 

@@ -156,6 +156,27 @@ class ListOf:
 
 
 @dataclass(frozen=True, slots=True)
+class OneOrMore:
+    """One object, or a list of up to `high` of them; one by itself is kept as it is when fields are merged."""
+
+    item: Check
+    high: int
+
+    @property
+    def wanted(self) -> str:
+        """Both in words."""
+        return f"{self.item.wanted}, or a list of at most {self.high}"
+
+    def parse(self, value: Any, path: str, problems: list[Problem]) -> list[Any] | None:
+        """Return the accepted items as a list, or None with the reason in `problems`."""
+        if isinstance(value, dict):
+            return [self.item.parse(value, path, problems)]
+        if not isinstance(value, list) or len(value) > self.high:
+            return _refuse(self, value, path, problems)
+        return [self.item.parse(item, f"{path}[{n}]", problems) for n, item in enumerate(value)]
+
+
+@dataclass(frozen=True, slots=True)
 class AnyObject:
     """Any JSON object, kept as it is."""
 

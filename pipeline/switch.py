@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from pipeline import consumer
-from pipeline.errors import ConsumerBusy, ConsumerFailed
+from pipeline.errors import ConsumerBusy, ConsumerFailed, ConsumerMoved
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mypy_boto3_lambda import LambdaClient
 
 
@@ -20,6 +22,57 @@ class _Place(TypedDict):
 
     FunctionName: str
     Name: str
+
+
+def set_all(
+    client: LambdaClient, befores: Sequence[consumer.Before], endpoint_name: str, *, but: Sequence[bool] = ()
+) -> None:
+    """Bring the variables of all consumers to a new endpoint, unless somebody moved one: then none is changed.
+
+    Lambda applies the updates side by side, so one that is busy does not hold up the next.
+
+    Args:
+        client: of Lambda.
+        befores: all consumers, as they were read.
+        endpoint_name: the new endpoint.
+        but: which of them are looked at only; none when empty.
+
+    Raises:
+        ConsumerBusy: while an update is in progress.
+        ConsumerMoved: when a variable was changed by somebody since it was read.
+    """
+    only_looked_at = [*but] or [False] * len(befores)
+    # A first one that is switched is looked at by that.
+    for n, before in enumerate(befores):
+        if n or only_looked_at[n]:
+            _see_unmoved(client, before, endpoint_name)
+    busy: ConsumerBusy | None = None
+    for before, looked_at in zip(befores, only_looked_at, strict=True):
+        if looked_at:
+            continue
+        name, variable, was = before["function_name"], before["variable"], before["value"]
+        try:
+            step = set_variable(client, name, variable, wanted=endpoint_name, expected=was)
+        except ConsumerBusy as still:
+            busy = still
+        else:
+            if step is consumer.Step.FOREIGN:
+                raise _moved(before, endpoint_name)
+    if busy is not None:
+        raise busy
+
+
+def _see_unmoved(client: LambdaClient, before: consumer.Before, endpoint_name: str) -> None:
+    now = _read(client, before["function_name"])
+    if now.variables.get(before["variable"]) not in (before["value"], endpoint_name):
+        raise _moved(before, endpoint_name)
+
+
+def _moved(before: consumer.Before, endpoint_name: str) -> ConsumerMoved:
+    return ConsumerMoved(
+        f"{before['variable']} of {before['function_name']} is neither {before['value']!r}, as it was read, nor "
+        f"{endpoint_name!r}; wanted nobody else to change it during the switch; it is read again"
+    )
 
 
 def set_variable(

@@ -287,16 +287,16 @@ def _forward() -> list[LambdaTask]:
         ),
         _task(
             "ReadConsumer",
-            "Whose turn it is, and how the consumer is, so that the switch can be undone exactly.",
-            {"consumer.$": "$.plan_deployment.consumer", "results.$": "$"},
+            "Whose turn it is, and how the consumers are, so that the switch can be undone exactly.",
+            {"consumers.$": "$.plan_deployment.consumers", "results.$": "$"},
             OTHERS_TURN,
-            result=consumer.Before,
+            result=consumer.Read,
         ),
         _task(
             "ShiftConsumer",
             "The first step of a switch in two: try the new version, then give it a part of the alias' calls.",
             {
-                "consumer.$": "$.plan_deployment.consumer",
+                "consumers.$": "$.plan_deployment.consumers",
                 "before.$": "$.read_consumer",
                 "endpoint_name.$": endpoint,
                 "prompt.$": "$.plan_deployment.smoke_test.prompts[0]",
@@ -307,9 +307,9 @@ def _forward() -> list[LambdaTask]:
         ),
         _task(
             "WatchConsumer",
-            "One look at the alarms of the endpoint and of the consumer; one that rings puts everything back.",
+            "One look at the alarms of the endpoint and of the consumers; one that rings puts everything back.",
             {
-                "consumer.$": "$.plan_deployment.consumer",
+                "consumers.$": "$.plan_deployment.consumers",
                 "endpoint_name.$": endpoint,
                 "left.$": "$.watch_consumer.left",
             },
@@ -317,9 +317,9 @@ def _forward() -> list[LambdaTask]:
         ),
         _task(
             "UpdateConsumer",
-            "The cut-over: switch the consumer to the new endpoint, then try it end to end.",
+            "The cut-over: switch the consumers to the new endpoint, then try each end to end.",
             {
-                "consumer.$": "$.plan_deployment.consumer",
+                "consumers.$": "$.plan_deployment.consumers",
                 "before.$": "$.read_consumer",
                 "endpoint_name.$": endpoint,
                 "prompt.$": "$.plan_deployment.smoke_test.prompts[0]",
@@ -434,7 +434,7 @@ def _wire_canary(by_name: dict[str, LambdaTask]) -> None:
     """Wire the switch: at once, or in two steps with a loop of waiting and looking between them, which has an end."""
     has_canary = Choice("HasCanary", comment="The alias moves at once, or a part of its calls goes first.")
     has_canary.add_choice(
-        ChoiceRule.IsNull("$.plan_deployment.consumer.canary", True), by_name["UpdateConsumer"]
+        ChoiceRule.StringEquals("$.plan_deployment.switch", plan.AT_ONCE), by_name["UpdateConsumer"]
     )
     has_canary.default_choice(by_name["ShiftConsumer"])
     begin = Pass(
@@ -578,8 +578,9 @@ def build() -> Graph:
         parameters={
             "TopicArn": "${TopicArn}",
             "Subject": "Sealift: deployment succeeded",
-            "Message.$": "States.Format('service {} is served by endpoint {} (execution {}); {}', "
-            "$.plan_deployment.service, $.plan_deployment.names.endpoint, $$.Execution.Id, $.retire_previous.told)",
+            "Message.$": "States.Format('service {} is served by endpoint {} (execution {}); called by {}; {}', "
+            "$.plan_deployment.service, $.plan_deployment.names.endpoint, $$.Execution.Id, "
+            "$.plan_deployment.callers, $.retire_previous.told)",
         },
         result_path="$.notify_success",
         retry=[SNS_TROUBLE],
@@ -606,7 +607,9 @@ def build() -> Graph:
     ready.default_choice(timed_out)
 
     has_consumer = Choice("HasConsumer", comment="A deployment without a consumer has nothing to switch.")
-    has_consumer.add_choice(ChoiceRule.IsNull("$.plan_deployment.consumer", True), by_name["RetirePrevious"])
+    has_consumer.add_choice(
+        ChoiceRule.StringEquals("$.plan_deployment.switch", plan.NO_SWITCH), by_name["RetirePrevious"]
+    )
     has_consumer.default_choice(by_name["ReadConsumer"])
 
     # First, since of several Catches the first that matches wins.

@@ -1,6 +1,6 @@
 """PlanDeployment: what will be created, under which names and of which size; nothing is created here.
 
-Looks at the consumer, at the account's serverless endpoints and at the quota, since a plan depends on them.
+Looks at the consumers, at the account's serverless endpoints and at the quota, since a plan depends on them.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
 
     Raises:
         ModelDoesNotFit: when no allowed size holds the model.
-        ConsumerNotFound: when the consumer is missing; better now than after the endpoint was made.
+        ConsumerNotFound: when a consumer is missing; better now than after the endpoint was made.
     """
     checked = event["check_archive"]
     request = checked["request"]
-    serving = _see_consumer(request["consumer"], clients) if request["consumer"] is not None else None
+    called = _see_consumers(request["consumers"], clients)
     facts = plan.Facts(
         request=request,
         archive=checked["archive"],
@@ -37,14 +37,22 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         execution=event["execution"],
         region=event["defaults"]["region"],
         today=date.fromisoformat(event["started"][:10]),
-        serving=serving,
+        serving=next(filter(None, called), None),
     )
     plan.plan(facts)  # What fits nowhere is refused before the account is looked at.
     return dict(plan.plan(replace(facts, situation=occupancy.look(clients, request["service"]))))
 
 
-def _see_consumer(consumer: dict[str, Any], clients: Clients) -> str | None:
-    """Return the endpoint that the consumer calls now."""
+def _see_consumers(consumers: list[dict[str, Any]], clients: Clients) -> list[str | None]:
+    """Return the endpoint that each consumer calls now; refuse with all that are missing."""
+    problems: list[Problem] = []
+    called = [_called(one, clients, problems) for one in consumers]
+    if problems:
+        raise ConsumerNotFound("consumer", problems)
+    return called
+
+
+def _called(consumer: dict[str, Any], clients: Clients, problems: list[Problem]) -> str | None:
     name, alias = consumer["function_name"], consumer["alias"]
     try:
         found = clients.lambda_.get_function_configuration(
@@ -54,17 +62,9 @@ def _see_consumer(consumer: dict[str, Any], clients: Clients) -> str | None:
         if not aws.is_missing(error):
             raise
         seen = f"no function {name!r}" + (f" with an alias {alias!r}" if alias else "")
-        raise ConsumerNotFound(
-            "consumer",
-            [
-                Problem(
-                    "ConsumerNotFound",
-                    seen,
-                    "the Lambda that calls the endpoint",
-                    "correct consumer in the input",
-                )
-            ],
-        ) from error
+        wanted, fix = "the Lambda that calls the endpoint", "correct consumer in the input"
+        problems.append(Problem("ConsumerNotFound", seen, wanted, fix))
+        return None
     return Configuration.from_response(found).variables.get(consumer["variable"])
 
 

@@ -28,7 +28,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     if plan["max_concurrency"] >= asked and _has(asked, plan, clients):
         return {"max_concurrency": asked, "steps": []}
     situation = occupancy.look(clients, plan["service"])
-    switched = plan["consumer"] is not None
+    switched = bool(plan["consumers"])
     limit = situation.quota if situation.read else None
     changes = capacity.give_back(asked, name, situation, limit=limit, switched=switched)
     try:

@@ -73,14 +73,14 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
 
 def _mark(plan: Plan, now: str, client: SageMakerClient) -> None:
     found = client.describe_endpoint_config(EndpointConfigName=plan["names"]["endpoint_config"])
-    tags = releases.marks(plan["names"]["endpoint"], plan["consumer"], now, plan["keep_previous"])
+    tags = releases.marks(plan["names"]["endpoint"], plan["consumers"], now, plan["keep_previous"])
     registry.mark(client, found["EndpointConfigArn"], tags)
 
 
 def _consumers(plan: Plan, found: Iterable[Release]) -> set[str]:
     """Return the functions that may call a deployment of the service."""
-    told = {one.consumer["function_name"] for one in found if one.consumer is not None}
-    return told | ({plan["consumer"]["function_name"]} if plan["consumer"] else set())
+    told = {consumer["function_name"] for one in found for consumer in one.consumers}
+    return told | {consumer["function_name"] for consumer in plan["consumers"]}
 
 
 def _needed(plan: Plan, account: Account, going: Iterable[Release], clients: Clients) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline import aws, concurrency, consumer, creation, diagnosis, monitoring, switch
-from pipeline.errors import EndpointBusy, Refused
+from pipeline.errors import ConsumerBusy, EndpointBusy, Refused
 from pipeline.plan import tag_value
 from pipeline.readiness import UNDELETABLE
 
@@ -58,19 +58,21 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     Raises:
         EndpointBusy: while an endpoint cannot be changed or deleted, or is not gone or restored yet.
         ResourceLimitExceeded: when somebody else took the room that an endpoint gave.
-        ConsumerBusy: while Lambda applies the consumer's update.
+        ConsumerBusy: while Lambda applies a consumer's update.
     """
     results = event["results"]
     plan: Plan | None = results.get("plan_deployment")
     report = _Report()
     report.monitored = bool(results.get("monitor_endpoint"))
     if plan is not None:
-        restored = _restore_consumer(results.get("read_consumer"), plan["names"]["endpoint"], clients, report)
-        if restored:
-            _undo(plan, clients, report)
-        else:
-            report.kept.append(f"endpoint {plan['names']['endpoint']}: the consumer may still call it")
+        calling = _restore_consumers(results.get("read_consumer"), plan["names"]["endpoint"], clients, report)
+        if calling:
+            report.kept.append(
+                f"endpoint {plan['names']['endpoint']}: {', '.join(calling)} may still call it"
+            )
             _name_room(plan, report)
+        else:
+            _undo(plan, clients, report)
     found = results["diagnose"]
     told = diagnosis.lines(found["what"], found["why"], found["fix"])
     return {
@@ -83,12 +85,25 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     }
 
 
-def _restore_consumer(
-    before: consumer.Before | None, endpoint: str, clients: Clients, report: _Report
-) -> bool:
-    """Put the consumer back as it was; return False when that was denied."""
-    if before is None:
-        return True
+def _restore_consumers(
+    read: consumer.Read | None, endpoint: str, clients: Clients, report: _Report
+) -> list[str]:
+    """Put every consumer back as it was; return those of which that was denied."""
+    calling, busy = [], None
+    for before in reversed(read["consumers"] if read is not None else []):
+        try:
+            if not _restore_consumer(before, endpoint, clients, report):
+                calling.append(f"consumer {before['function_name']}")
+        except ConsumerBusy as still:
+            # The others need not wait for it.
+            busy = still
+    if busy is not None:
+        raise busy
+    return list(dict.fromkeys(calling))
+
+
+def _restore_consumer(before: consumer.Before, endpoint: str, clients: Clients, report: _Report) -> bool:
+    """Put a consumer back as it was; return False when that was denied."""
     name, variable = before["function_name"], before["variable"]
 
     def alias() -> None:

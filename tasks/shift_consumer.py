@@ -1,39 +1,54 @@
-"""ShiftConsumer: the first of two steps. The new version is tried by itself, then gets a part of the calls."""
+"""ShiftConsumer: the first of two steps. A new version is tried by itself, then gets a part of the calls.
+
+Consumers that have no canary are not touched here: UpdateConsumer switches them, when no alarm rang for the others.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from pipeline import aws, consumer, monitoring, switch, trial
-from pipeline.errors import ConsumerFailed, ConsumerMoved
+from pipeline.errors import ConsumerFailed
 
 if TYPE_CHECKING:
     from pipeline.aws import Clients, CloudWatchClient
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return the `version`, its `weight`, and how it is to be watched (`pipeline.documents.Shifted`).
+    """Return each `version`, its `weight`, and how they are watched together (`pipeline.documents.Shifted`).
 
     Raises:
-        ConsumerBusy: while Lambda applies the update.
-        ConsumerMoved: when the variable was changed by somebody since ReadConsumer.
-        ConsumerFailed: when the new version does not work, or one of the alarms that are to watch it does not exist.
+        ConsumerBusy: while Lambda applies an update.
+        ConsumerMoved: when a variable was changed by somebody since ReadConsumer.
+        ConsumerFailed: when a new version does not work, or one of the alarms that are to watch it does not exist.
     """
-    asked, before, endpoint = event["consumer"], event["before"], event["endpoint_name"]
-    name, variable, alias, canary = asked["function_name"], asked["variable"], asked["alias"], asked["canary"]
-    _see_alarms(clients.cloudwatch, canary["alarms"])
-    step = switch.set_variable(clients.lambda_, name, variable, wanted=endpoint, expected=before["value"])
-    if step is consumer.Step.FOREIGN:
-        raise ConsumerMoved(
-            f"{variable} of {name} is neither {before['value']!r}, as it was read, nor {endpoint!r}; "
-            "wanted nobody else to change it during the switch; it is read again"
-        )
-    version = switch.publish(clients.lambda_, name, endpoint)
-    # Before anybody's call goes there.
-    trial.ask(clients.lambda_, asked, endpoint, event["prompt"], qualifier=version)
-    switch.shift(clients.lambda_, name, alias, version, canary["weight"])
-    looks, interval_s = consumer.bake(canary["bake_s"])
-    return {"version": version, "weight": canary["weight"], "looks": looks, "interval_s": interval_s}
+    asked, endpoint = event["consumers"], event["endpoint_name"]
+    shifting = consumer.in_steps(asked)
+    for one in shifting:
+        _see_alarms(clients.cloudwatch, one["canary"]["alarms"])
+    at_once = [one["canary"] is None for one in asked]
+    switch.set_all(clients.lambda_, event["before"]["consumers"], endpoint, but=at_once)
+    versions = [switch.publish(clients.lambda_, one["function_name"], endpoint) for one in shifting]
+    # All of them before anybody's call goes there.
+    for one, version in zip(shifting, versions, strict=True):
+        trial.ask(clients.lambda_, one, endpoint, event["prompt"], qualifier=version)
+    for one, version in zip(shifting, versions, strict=True):
+        name, alias, weight = one["function_name"], one["alias"], one["canary"]["weight"]
+        switch.shift(clients.lambda_, name, alias, version, weight)
+    looks, interval_s = consumer.bake(consumer.longest_bake(asked))
+    return {
+        "consumers": [
+            {
+                "function_name": one["function_name"],
+                "alias": one["alias"],
+                "version": version,
+                "weight": one["canary"]["weight"],
+            }
+            for one, version in zip(shifting, versions, strict=True)
+        ],
+        "looks": looks,
+        "interval_s": interval_s,
+    }
 
 
 def _see_alarms(client: CloudWatchClient, names: list[str]) -> None:

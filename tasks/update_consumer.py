@@ -1,43 +1,52 @@
-"""UpdateConsumer: the cut-over. The consumer is switched to the new endpoint, then tried end to end."""
+"""UpdateConsumer: the cut-over. The consumers are switched to the new endpoint, and each is tried end to end.
+
+The first that does not work ends it, and RollBack puts all of them back.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, consumer, switch, trial
-from pipeline.errors import ConsumerMoved
+from pipeline import aws, switch, trial
 
 if TYPE_CHECKING:
+    from pipeline import consumer
     from pipeline.aws import Clients
+    from pipeline.documents import SwitchedConsumer
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Switch the consumer and return what it answered (`answer`), and the published `version` of an alias.
+    """Switch the consumers and return what each answered (`answer`), and the published `version` of an alias.
 
     Raises:
-        ConsumerBusy: while Lambda applies the update.
-        ConsumerMoved: when the variable was changed by somebody since ReadConsumer.
-        ConsumerFailed: when the consumer does not work with the new endpoint.
+        ConsumerBusy: while Lambda applies an update.
+        ConsumerMoved: when a variable was changed by somebody since ReadConsumer.
+        ConsumerFailed: when a consumer does not work with the new endpoint.
     """
-    asked, before, endpoint = event["consumer"], event["before"], event["endpoint_name"]
-    name, variable, alias = asked["function_name"], asked["variable"], asked["alias"]
-    step = switch.set_variable(clients.lambda_, name, variable, wanted=endpoint, expected=before["value"])
-    if step is consumer.Step.FOREIGN:
-        raise ConsumerMoved(
-            f"{variable} of {name} is neither {before['value']!r}, as it was read, nor {endpoint!r}; "
-            "wanted nobody else to change it during the switch; it is read again"
-        )
+    asked, befores, endpoint = event["consumers"], event["before"]["consumers"], event["endpoint_name"]
+    switch.set_all(clients.lambda_, befores, endpoint)
+    return {
+        "consumers": [
+            _move(one, before, endpoint, event["prompt"], clients)
+            for one, before in zip(asked, befores, strict=True)
+        ]
+    }
+
+
+def _move(
+    asked: dict[str, Any], before: consumer.Before, endpoint: str, prompt: str, clients: Clients
+) -> SwitchedConsumer:
+    name, alias = asked["function_name"], asked["alias"]
     version = switch.publish(clients.lambda_, name, endpoint) if alias else None
     if alias and version:
         switch.move(clients.lambda_, name, alias, version)
-    answer = trial.ask(clients.lambda_, asked, endpoint, event["prompt"], qualifier=alias)
     return {
         "function_name": name,
-        "variable": variable,
+        "variable": asked["variable"],
         "endpoint_name": endpoint,
         "previous": before["value"],
         "version": version,
-        "answer": answer,
+        "answer": trial.ask(clients.lambda_, asked, endpoint, prompt, qualifier=alias),
     }
 
 

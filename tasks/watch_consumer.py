@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import alarms, aws, monitoring
+from pipeline import alarms, aws, consumer, monitoring
 from pipeline.errors import ConsumerFailed
 
 if TYPE_CHECKING:
@@ -15,15 +15,20 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """Return how many looks are `left`.
 
     Raises:
-        ConsumerFailed: when an alarm of the endpoint or of the consumer is in ALARM.
+        ConsumerFailed: when an alarm of the endpoint or of a consumer is in ALARM.
     """
-    asked, endpoint = event["consumer"], event["endpoint_name"]
-    watched = [*alarms.judging(endpoint), *asked["canary"]["alarms"]]
+    asked, endpoint = consumer.in_steps(event["consumers"]), event["endpoint_name"]
+    named = [name for one in asked for name in one["canary"]["alarms"]]
+    watched = list(dict.fromkeys([*alarms.judging(endpoint), *named]))
     ringing = alarms.ringing(monitoring.found(clients.cloudwatch, watched))
     if ringing:
+        parts = [
+            f"{one['canary']['weight']:.0%} of the calls of {one['function_name']}:{one['alias']}"
+            for one in asked
+        ]
         raise ConsumerFailed(
-            f"with {asked['canary']['weight']:.0%} of the calls of {asked['function_name']}:{asked['alias']} on "
-            f"endpoint {endpoint}, in ALARM: {'; '.join(ringing)}; wanted none for {asked['canary']['bake_s']} s"
+            f"with {', '.join(parts)} on endpoint {endpoint}, in ALARM: {'; '.join(ringing)}; "
+            f"wanted none for {consumer.longest_bake(asked)} s"
         )
     return {"left": event["left"] - 1}
 

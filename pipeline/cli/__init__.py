@@ -146,7 +146,7 @@ def parser() -> argparse.ArgumentParser:
     plan.set_defaults(command=_plan)
 
     rollback = commands.add_parser(
-        "rollback", help="move a service's consumer back to the deployment before, which is asked first"
+        "rollback", help="move a service's consumers back to the deployment before, which is asked first"
     )
     rollback.add_argument("service", metavar="SERVICE", help="the service's name")
     rollback.add_argument(

@@ -183,8 +183,9 @@ def _conclude(ended: Execution, screen: Screen) -> None:
     for exchange in results["smoke_test"]["transcript"]:
         screen.say(f"  asked     {exchange['prompt']}")
         screen.say(f"  endpoint  {exchange['answer']}")
-    switched = results.get("update_consumer")
-    if switched:
-        screen.say(f"  consumer  {consumer.said(switched['answer'])}")
-    else:
+    consumers = (results.get("update_consumer") or {}).get("consumers", ())
+    for one in consumers:
+        whose = f"{one['function_name']}: " if len(consumers) > 1 else ""
+        screen.say(f"  consumer  {whose}{consumer.said(one['answer'])}")
+    if not consumers:
         screen.say(f"  no consumer was switched; the example is {CONSUMER}")

@@ -1,7 +1,8 @@
-"""`sealift rollback`: moves a service's consumer back to the deployment before the one that it calls.
+"""`sealift rollback`: moves a service's consumers back to the deployment before the one that they call.
 
 Asks that one first, by its own smoke test. Refuses to go back while a deployment is being tried, to what does not
-answer, and to overrule a hand that changed the consumer meanwhile. Deletes nothing.
+answer, and to overrule a hand that changed a consumer; one that cannot be moved keeps no other from it, and is named.
+Deletes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import aws, consumer, occupancy, registry, releases, settings, switch
 from pipeline.cli.screen import Screen
-from pipeline.errors import ConsumerBusy, ConsumerMoved, InvalidInput, ModelNotReady, Problem
+from pipeline.errors import ConsumerBusy, ConsumerMoved, InvalidInput, ModelNotReady, Problem, SealiftError
 from tasks import smoke_test
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from pipeline.aws import Clients
     from pipeline.cli import Arguments
-    from pipeline.errors import SealiftError
     from pipeline.releases import Consumer, Release
 
     R = TypeVar("R")
@@ -48,9 +48,23 @@ DEFAULT_TEST: Final[dict[str, Any]] = {
 class Way:
     """From where to where."""
 
-    consumer: Consumer
+    consumers: tuple[Consumer, ...]
     now: Release
     before: Release
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What became of a consumer."""
+
+    consumer: Consumer
+    failure: SealiftError | ClientError | None = None
+    """Why it was not moved."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.consumer['variable']} of {self.consumer['function_name']}"
 
 
 def rollback(arguments: Arguments) -> int:
@@ -68,14 +82,19 @@ def rollback(arguments: Arguments) -> int:
             ModelNotReady,
         )
         asked = time.monotonic()
-        _patiently(lambda: _switch(way, clients), ConsumerBusy)
+        ends = [_moved(one, way, clients) for one in way.consumers]
         switched = time.monotonic()
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        registry.mark(clients.sagemaker, way.now.config_arn, {releases.TAG_WITHDRAWN: now})
+        stuck = [one for one in ends if one.failure is not None]
+        if len(stuck) < len(ends):
+            now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            registry.mark(clients.sagemaker, way.now.config_arn, {releases.TAG_WITHDRAWN: now})
+        elif len(stuck) == 1 and stuck[0].failure is not None:
+            raise stuck[0].failure
         held = occupancy.holder(clients.sagemaker, target, arguments.service)
     document = {
         "service": arguments.service,
-        "consumer": way.consumer["function_name"],
+        "consumers": [one.name for one in ends if one.failure is None],
+        "not_moved": [f"{one.name}: {_why(one)}" for one in stuck],
         "from": way.now.endpoint,
         "to": target,
         "uploaded_at": way.before.uploaded_at,
@@ -86,15 +105,18 @@ def rollback(arguments: Arguments) -> int:
     }
     if arguments.json:
         print(json.dumps(document, indent=2))
-        return 0
+        return 1 if stuck else 0
     first = transcript[0]
     screen.say(f"asked     {target}: {first['prompt']!r} -> {first['answer'][:60]!r} ({whose})")
-    what = f"{way.consumer['variable']} of {way.consumer['function_name']}"
-    screen.say(f"switched  {what}: {way.now.endpoint} -> {target}")
+    for one in ends:
+        if one.failure is None:
+            screen.say(f"switched  {one.name}: {way.now.endpoint} -> {target}")
+        else:
+            screen.say(f"NOT moved {one.name}: {_why(one)}")
     screen.say(f"took      {asked - begun:.1f} s to look and ask, {switched - asked:.1f} s to switch")
     if held:
         screen.say(f"it has    {held.concurrency} concurrent invocations; {way.now.endpoint} keeps its own")
-    return 0
+    return 1 if stuck else 0
 
 
 def _way(service: str, stack: str | None, clients: Clients) -> Way:
@@ -109,39 +131,49 @@ def _way(service: str, stack: str | None, clients: Clients) -> Way:
         whose = f" of the stack {stack!r}" if stack else ""
         seen = f"no deployment of {service!r}{whose}"
         _refuse(service, "NoDeployment", seen, "a service that was deployed", _LOOK)
-    who, endpoint = _called(service, found, clients)
-    now = releases.serving(found, endpoint)
+    called = _called(service, found, clients)
+    served = [releases.serving(found, endpoint) for _, endpoint in called]
+    # Where an earlier way back was taken by some of them only, the others are still on the newest.
+    now = max(filter(None, served), key=lambda one: one.age, default=None)
     if now is None:
-        seen = f"{who['function_name']} calls {endpoint!r}"
+        seen = ", ".join(f"{who['function_name']} calls {endpoint!r}" for who, endpoint in called)
         _refuse(service, "NotOurs", seen, "one of the service's own deployments", _LOOK)
     if now.deployed_at is None and registry.is_running(clients.stepfunctions, now.execution):
-        seen = f"{endpoint!r} is being tried by execution {now.execution}"
+        seen = f"{now.endpoint!r} is being tried by execution {now.execution}"
         fix = "wait until it has ended: it goes back by itself if the deployment is not good"
         _refuse(service, "InProgress", seen, "a deployment that has ended", fix)
     before = releases.previous(found, now)
     if before is None:
-        seen = f"no good deployment before {endpoint!r} has an endpoint of its own in service"
+        seen = f"no good deployment before {now.endpoint!r} has an endpoint of its own in service"
         fix = "upload the earlier archive again; keep_previous says how many earlier deployments stay"
         _refuse(service, "NoWayBack", seen, "one that can answer", fix)
-    return Way(who, now, before)
+    return Way(tuple(who for who, _ in called), now, before)
 
 
 _LOOK: Final = "check the service's name, AWS_PROFILE and AWS_REGION"
 
 
-def _called(service: str, found: Sequence[Release], clients: Clients) -> tuple[Consumer, str]:
-    """Return the service's consumer, as the newest good deployment names it, and the endpoint that it calls."""
-    marked = (one for one in found if one.consumer is not None and one.deployed_at)
+def _called(service: str, found: Sequence[Release], clients: Clients) -> list[tuple[Consumer, str]]:
+    """Return the service's consumers, as the newest good deployment names them, each with what it calls."""
+    marked = (one for one in found if one.consumers and one.deployed_at)
     newest = max(marked, key=lambda one: str(one.deployed_at), default=None)
-    if newest is None or newest.consumer is None:
+    if newest is None:
         seen = f"no deployment of {service!r} switched a consumer"
         _refuse(
             service, "NoConsumer", seen, "a consumer to move back", "call the earlier endpoint by its name"
         )
-    who = newest.consumer
-    now = clients.lambda_.get_function_configuration(FunctionName=who["function_name"])
-    value = consumer.Configuration.from_response(now).variables.get(who["variable"])
-    return who, value or ""
+    return [(who, _value(who, clients, alone=len(newest.consumers) == 1)) for who in newest.consumers]
+
+
+def _value(who: Consumer, clients: Clients, *, alone: bool) -> str:
+    """Return what a consumer calls; nothing for one of several that cannot be read, which is told when it is moved."""
+    try:
+        now = clients.lambda_.get_function_configuration(FunctionName=who["function_name"])
+    except ClientError as error:
+        if alone or not (aws.is_missing(error) or aws.is_access_denied(error)):
+            raise
+        return ""
+    return consumer.Configuration.from_response(now).variables.get(who["variable"]) or ""
 
 
 def _test(before: Release, clients: Clients) -> tuple[dict[str, Any], str]:
@@ -153,8 +185,21 @@ def _test(before: Release, clients: Clients) -> tuple[dict[str, Any], str]:
         return DEFAULT_TEST, "a plain question: its execution is not known any more"
 
 
-def _switch(way: Way, clients: Clients) -> None:
-    who, target = way.consumer, str(way.before.endpoint)
+def _moved(who: Consumer, way: Way, clients: Clients) -> Moved:
+    """Move one consumer; what keeps it from that keeps no other one."""
+    try:
+        _patiently(lambda: _switch(who, way, clients), ConsumerBusy)
+    except (SealiftError, ClientError) as failure:
+        return Moved(who, failure)
+    return Moved(who)
+
+
+def _why(moved: Moved) -> str:
+    return aws.text(moved.failure) if isinstance(moved.failure, ClientError) else str(moved.failure)
+
+
+def _switch(who: Consumer, way: Way, clients: Clients) -> None:
+    target = str(way.before.endpoint)
     step = switch.set_variable(
         clients.lambda_, who["function_name"], who["variable"], wanted=target, expected=way.now.endpoint
     )

@@ -91,10 +91,10 @@ def test_a_canary_has_its_weight_while_it_bakes(deployments: Deployments, archiv
     ended = baked(deployments, archive, "canary", lambda _execution: seen.append(live.routes()))
 
     assert ended.status == "SUCCEEDED", ended.cause
-    new = ended.results["update_consumer"]["version"]
+    new = ended.results["update_consumer"]["consumers"][0]["version"]
     assert seen == [{"version": live.version, "weights": {new: 0.1}}]
     assert live.routes() == {"version": new, "weights": {}}
-    assert ended.results["shift_consumer"]["version"] == new
+    assert ended.results["shift_consumer"]["consumers"][0]["version"] == new
     looks = ended.state("WatchConsumer")
     assert looks is not None
     assert looks.visits == ended.results["shift_consumer"]["looks"] == BAKE_S / 30

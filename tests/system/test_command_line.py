@@ -152,7 +152,7 @@ def test_run_prints_one_document(deployed: dict[str, Any]) -> None:
     ]
     assert {"name", "status", "seconds", "retries"} <= set(deployed["states"][0])
     assert deployed["smoke_test"]["transcript"][0]["answer"]
-    assert deployed["consumer"]["answer"]["endpoint_name"] == deployed["endpoint_name"]
+    assert deployed["consumers"][0]["answer"]["endpoint_name"] == deployed["endpoint_name"]
     assert 0 < deployed["seconds"] < deployed["total_seconds"]
 
 

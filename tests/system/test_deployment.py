@@ -50,7 +50,7 @@ def test_an_upload_becomes_an_endpoint_that_answers(deployments: Deployments, ar
     assert deployments.resources() == {"endpoints": [endpoint], "configs": [endpoint], "models": [endpoint]}
     assert deployments.consumer_variables() == {**BEFORE, "ENDPOINT_NAME": endpoint}
     assert "cargo" in ended.results["smoke_test"]["transcript"][0]["answer"].lower()
-    assert ended.results["update_consumer"]["answer"]["endpoint_name"] == endpoint
+    assert ended.results["update_consumer"]["consumers"][0]["answer"]["endpoint_name"] == endpoint
 
 
 def test_the_endpoint_runs_the_runtime_that_its_archive_brought(
@@ -420,7 +420,7 @@ def test_an_alias_is_moved_and_moved_back(deployments: Deployments, archive: Pat
         moved = functions.get_alias(FunctionName=CONSUMER, Name="live")["FunctionVersion"]
 
         assert good.status == "SUCCEEDED", good.cause
-        assert moved == good.results["update_consumer"]["version"] != old
+        assert moved == good.results["update_consumer"]["consumers"][0]["version"] != old
 
         unhappy = {**consumer, "expect": {"contains": "submarine"}}
         bad = deployments.upload(archive, "alias", settings(consumer=unhappy))

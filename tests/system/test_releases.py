@@ -216,9 +216,9 @@ def test_a_state_that_is_entered_again_with_the_same_data_comes_to_the_same(
     results, plan = ended.results, ended.results["plan_deployment"]
     before = {key: value for key, value in results.items() if key != "read_consumer"}
     events: dict[str, dict[str, Any]] = {
-        "ReadConsumer": {"consumer": plan["consumer"], "results": before},
+        "ReadConsumer": {"consumers": plan["consumers"], "results": before},
         "UpdateConsumer": {
-            "consumer": plan["consumer"],
+            "consumers": plan["consumers"],
             "before": results["read_consumer"],
             "endpoint_name": plan["names"]["endpoint"],
             "prompt": PROMPT,

@@ -81,11 +81,15 @@ RESULTS: dict[str, Any] = {
         ],
     },
     "update_consumer": {
-        "variable": "ENDPOINT_NAME",
-        "function_name": "assistant",
-        "previous": None,
-        "endpoint_name": "harbour-0",
-        "answer": {"answer": "Cargo it is."},
+        "consumers": [
+            {
+                "variable": "ENDPOINT_NAME",
+                "function_name": "assistant",
+                "previous": None,
+                "endpoint_name": "harbour-0",
+                "answer": {"answer": "Cargo it is."},
+            }
+        ],
     },
     "retire_previous": {"told": "nothing to retire"},
     "restore_capacity": {"max_concurrency": 10, "steps": []},
@@ -217,6 +221,31 @@ def test_a_success_is_done_line_by_line() -> None:
         "earlier deployments retired": "nothing to retire",
         "concurrency given to the endpoint": "10 concurrent invocations, as asked for",
     }
+
+
+def test_every_one_of_several_consumers_is_named() -> None:
+    """What each was switched from and answered, and which part of whose calls went first."""
+    one = RESULTS["update_consumer"]["consumers"][0]
+    other = {**one, "function_name": "reports", "previous": "harbour-9", "answer": "Late."}
+    shifted = [
+        {"function_name": "assistant", "alias": "live", "version": "2", "weight": 0.1},
+        {"function_name": "reports", "alias": "stable", "version": "7", "weight": 0.5},
+    ]
+    results = {
+        **RESULTS,
+        "shift_consumer": {"consumers": shifted, "looks": 2, "interval_s": 30},
+        "update_consumer": {"consumers": [one, other]},
+    }
+    told = {line.text: line.evidence for line in stands(*PATH, status="SUCCEEDED", results=results)}
+
+    assert told["consumer Lambda updated"] == (
+        "ENDPOINT_NAME of assistant: not set -> harbour-0, ENDPOINT_NAME of reports: harbour-9 -> harbour-0; "
+        "10% of the calls of assistant:live, 50% of the calls of reports:stable first, quiet for 60 s"
+    )
+    assert (
+        told["end-to-end functionality tested"]
+        == "assistant answered 'Cargo it is.', reports answered 'Late.'"
+    )
 
 
 def test_without_a_consumer_its_lines_are_skipped() -> None:

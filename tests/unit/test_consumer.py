@@ -136,6 +136,14 @@ def test_a_canary_bakes_no_shorter_than_asked_for(bake_s: int) -> None:
     assert 1 <= interval_s <= consumer.LOOK_S
 
 
+def test_several_canaries_bake_as_long_as_the_longest() -> None:
+    """Those without one do not count."""
+    consumers = [{"canary": None}, {"canary": {"bake_s": 60}}, {"canary": {"bake_s": 600}}]
+
+    assert consumer.longest_bake(consumers) == 600
+    assert consumer.in_steps(consumers) == consumers[1:]
+
+
 def version(number: str, endpoint: str, description: str) -> dict[str, Any]:
     """Return a version as ListVersionsByFunction has it."""
     return {

@@ -142,7 +142,7 @@ SAID = (
 )
 
 GOOD: dict[str, Any] = {name: {} for name in ORDER} | {
-    "plan_deployment": {"consumer": {"canary": {"weight": 0.1}}},
+    "plan_deployment": {"switch": "in_steps"},
     "poll_endpoint": {"verdict": "ready"},
     "watch_consumer": {"left": 0},
 }

@@ -29,7 +29,7 @@ def test_one_field_is_enough(defaults: StackDefaults) -> None:
     """The archive alone gives a whole request; the checklist's figures are the defaults."""
     request = documents.request({"archive": ARCHIVE}, None, defaults)
 
-    assert set(request) == set(documents.EXECUTION_INPUT.fields)
+    assert set(request) == {*documents.EXECUTION_INPUT.fields, "consumers"} - {"consumer"}
     assert request["service"] == "harbour"
     assert request["max_concurrency"] == 10
     assert request["timeout_s"] == 60
@@ -45,7 +45,7 @@ def test_one_field_is_enough(defaults: StackDefaults) -> None:
     assert request["smoke_test"]["prompts"]
     assert request["smoke_test"]["expect"]["min_completion_tokens"] == 1
     assert request["execution_role_arn"] == defaults["execution_role_arn"]
-    assert [request[name] for name in ("memory_mb", "image_uri", "consumer")] == [None, None, None]
+    assert [request[name] for name in ("memory_mb", "image_uri", "consumers")] == [None, None, []]
 
 
 @pytest.mark.parametrize(
@@ -101,21 +101,21 @@ def test_nested_fields_are_merged_one_by_one(defaults: StackDefaults) -> None:
             {"consumer_function_name": "of-the-stack"},
             None,
             {},
-            ("consumer", "of-the-stack"),
+            ("consumers", ["of-the-stack"]),
             id="stack's consumer",
         ),
         pytest.param(
             {"consumer_function_name": "of-the-stack"},
             None,
             {"consumer": {"function_name": "other"}},
-            ("consumer", "other"),
+            ("consumers", ["other"]),
             id="consumer of the input",
         ),
         pytest.param(
             {"consumer_function_name": "of-the-stack"},
             {"consumer": {"alias": "live"}},
             {"consumer": {"test_event": {"prompt": "Hello."}}},
-            ("consumer", "of-the-stack"),
+            ("consumers", ["of-the-stack"]),
             id="the stack's function, called as others say",
         ),
         pytest.param(
@@ -139,7 +139,7 @@ def test_the_stack_speaks_last(
     stack: dict[str, str],
     sidecar: dict[str, Any] | None,
     asked: dict[str, Any],
-    expected: tuple[str, str],
+    expected: tuple[str, Any],
 ) -> None:
     """What the stack gives holds until somebody says something else."""
     request = documents.request(
@@ -149,7 +149,7 @@ def test_the_stack_speaks_last(
     )
 
     found = request[expected[0]]
-    assert (found["function_name"] if isinstance(found, dict) else found) == expected[1]
+    assert ([one["function_name"] for one in found] if isinstance(found, list) else found) == expected[1]
 
 
 def test_mistakes_of_all_sources_are_told_together(defaults: StackDefaults) -> None:
@@ -308,7 +308,72 @@ def test_a_canary_says_only_what_differs(request_with: Requests) -> None:
     """A tenth for five minutes, watched by the endpoint's alarms, unless it is said otherwise."""
     request = request_with(consumer={"function_name": "f", "alias": "live", "canary": {}})
 
-    assert request["consumer"]["canary"] == {"weight": 0.1, "bake_s": 300, "alarms": []}
+    assert request["consumers"][0]["canary"] == {"weight": 0.1, "bake_s": 300, "alarms": []}
+
+
+def test_several_consumers_keep_their_order_and_get_what_each_leaves_out(request_with: Requests) -> None:
+    """Each is an object of its own; the order is that of the input."""
+    request = request_with(
+        consumer=[{"function_name": "g", "alias": "live", "canary": {}}, {"function_name": "f"}]
+    )
+
+    assert [one["function_name"] for one in request["consumers"]] == ["g", "f"]
+    assert [one["variable"] for one in request["consumers"]] == ["ENDPOINT_NAME", "ENDPOINT_NAME"]
+    assert [one["canary"] is None for one in request["consumers"]] == [False, True]
+
+
+def test_two_variables_of_one_function_are_two_consumers(request_with: Requests) -> None:
+    """A function and a variable together are what is switched."""
+    both = [{"function_name": "f"}, {"function_name": "f", "variable": "SECOND"}]
+
+    assert len(request_with(consumer=both)["consumers"]) == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["arn:aws:lambda:us-east-1:123456789012:function:f", "123456789012:function:f"],
+)
+def test_a_function_by_its_arn_is_the_one_by_its_name(defaults: StackDefaults, other: str) -> None:
+    """One problem, whatever the function is called by and however often it is named."""
+    named = [{"function_name": name} for name in ("f", other, "f")]
+    with pytest.raises(InvalidInput) as refusal:
+        documents.request({"archive": ARCHIVE, "consumer": named}, None, defaults)
+
+    assert errors_of(refusal) == ["ConsumerTwice"]
+    assert refusal.value.problems[0].seen == "consumer names ENDPOINT_NAME of 'f' 3 times"
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "asked", "expected"),
+    [
+        pytest.param({}, {"consumer": None}, [], id="null in the input"),
+        pytest.param({}, {"consumer": []}, [], id="empty list in the input"),
+        pytest.param({"consumer": None}, {}, [], id="null in deployment.json"),
+        pytest.param(
+            {"consumer": []}, {"consumer": {"function_name": "f"}}, ["f"], id="the input speaks last"
+        ),
+        pytest.param(
+            {"consumer": {"function_name": "f"}}, {"consumer": None}, [], id="input over the sidecar"
+        ),
+        pytest.param(
+            {"consumer": {"test_event": {"consumer": None}}},
+            {},
+            ["of-the-stack"],
+            id="null within a test event",
+        ),
+        pytest.param(
+            {}, {"consumer": [{"function_name": "f"}, {"function_name": "g"}]}, ["f", "g"], id="a list"
+        ),
+    ],
+)
+def test_no_consumer_can_be_said(
+    defaults: StackDefaults, sidecar: dict[str, Any], asked: dict[str, Any], expected: list[str]
+) -> None:
+    """Null and an empty list take away what the sources before them name; a list takes its place whole."""
+    stack = StackDefaults(**{**defaults, "consumer_function_name": "of-the-stack"})  # type: ignore[typeddict-item]
+    request = documents.request({"archive": ARCHIVE, **asked}, sidecar, stack)
+
+    assert [one["function_name"] for one in request["consumers"]] == expected
 
 
 def test_requests_share_nothing(request_with: Requests) -> None:
@@ -335,6 +400,10 @@ def test_requests_share_nothing(request_with: Requests) -> None:
         pytest.param("image_uri", "pytorch:latest", id="image that is not in ECR"),
         pytest.param("execution_role_arn", "sealift-endpoint", id="role without its ARN"),
         pytest.param("consumer", {}, id="consumer without a function"),
+        pytest.param("consumer", "f", id="consumer by its name alone"),
+        pytest.param("consumer", [{"function_name": f"f{n}"} for n in range(11)], id="eleven consumers"),
+        pytest.param("consumer", [{"function_name": "f"}, {}], id="second consumer without a function"),
+        pytest.param("consumer", [{"function_name": "f"}, {"function_name": "f"}], id="consumer twice"),
         pytest.param("consumer", {"function_name": "f", "variable": "1ST"}, id="variable"),
         pytest.param("consumer", {"function_name": "f", "alias": "12"}, id="alias that is a version"),
         pytest.param("consumer", {"function_name": "f", "canary": {}}, id="canary without an alias"),

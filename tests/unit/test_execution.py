@@ -235,10 +235,10 @@ def test_a_summary_has_what_machines_ask_for() -> None:
             "errors": ["ModelNotReady"],
         }
     ]
-    assert (summary["status"], summary["endpoint_name"], summary["consumer"]) == (
+    assert (summary["status"], summary["endpoint_name"], summary["consumers"]) == (
         "SUCCEEDED",
         "harbour-0",
-        None,
+        [],
     )
     assert (summary["smoke_test"], summary["seconds"]) == ({"transcript": []}, 8.0)
 

@@ -34,6 +34,42 @@ def test_the_same_facts_give_the_same_plan(facts_with: FactsMaker) -> None:
 
 
 @pytest.mark.parametrize(
+    ("consumer", "switch", "callers"),
+    [
+        pytest.param([], "none", "no consumer", id="none"),
+        pytest.param({"function_name": "f"}, "at_once", "ENDPOINT_NAME of f", id="one"),
+        pytest.param(
+            [{"function_name": "f"}, {"function_name": "g", "alias": "live", "canary": {}}],
+            "in_steps",
+            "ENDPOINT_NAME of f, ENDPOINT_NAME of g:live",
+            id="one of two in steps",
+        ),
+    ],
+)
+def test_the_switch_is_planned(facts_with: FactsMaker, consumer: Any, switch: str, callers: str) -> None:
+    """One canary is enough for two steps; the notification names every consumer."""
+    made = plan.plan(facts_with(consumer=consumer))
+
+    assert (made["switch"], made["callers"]) == (switch, callers)
+
+
+def test_all_that_is_made_names_every_consumer(facts_with: FactsMaker) -> None:
+    """From the beginning, since a deployment that fails may leave what one of them still calls."""
+    both = [{"function_name": "f"}, {"function_name": "g", "alias": "live"}]
+    requests = plan.plan(facts_with(consumer=both))["requests"]
+    for request in (
+        requests["create_model"],
+        requests["create_endpoint_config"],
+        requests["create_endpoint"],
+    ):
+        tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+
+        assert tags["sealift:consumer"] == "f ENDPOINT_NAME"
+        assert tags["sealift:consumer-2"] == "g ENDPOINT_NAME live"
+        assert tags["sealift:consumers"] == "2"
+
+
+@pytest.mark.parametrize(
     "change",
     [
         pytest.param({"archive": {"version_id": "v2"}}, id="another version of the archive"),

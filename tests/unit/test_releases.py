@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from pipeline import releases
 from pipeline.releases import Release, Turn
 
+MADE = {"sealift:execution": "arn:e", "sealift:service": "harbour"}
 CONSUMER = {"function_name": "assistant", "variable": "ENDPOINT_NAME", "alias": None}
 
 
@@ -47,15 +49,64 @@ def test_what_is_marked_is_what_is_read(alias: str | None) -> None:
         "sealift:execution": "arn:e",
         "sealift:service": "harbour",
         "sealift:uploaded-at": "2026-01-02T03:04:05Z",
-        **releases.marks("harbour-0", {**CONSUMER, "alias": alias}, "2026-01-02T03:05:00.000Z", 2),
+        **releases.marks("harbour-0", [{**CONSUMER, "alias": alias}], "2026-01-02T03:05:00.000Z", 2),
     }
     found = releases.read("harbour-0", "arn:c", "2026", tags, {"harbour-0": ("InService", "harbour-0")})
 
     assert found is not None
     assert (found.endpoint, found.status, found.serves) == ("harbour-0", "InService", True)
     assert found.good
-    assert found.consumer == {**CONSUMER, "alias": alias}
+    assert found.consumers == ({**CONSUMER, "alias": alias},)
     assert found.keep_previous == 2
+
+
+LETTERS = st.text("abcXYZ019-_", min_size=1, max_size=40)
+CONSUMERS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "function_name": st.one_of(
+                LETTERS, LETTERS.map("arn:aws:lambda:us-east-1:123456789012:function:{}".format)
+            ),
+            "variable": LETTERS,
+            "alias": st.none() | LETTERS,
+        }
+    ),
+    max_size=10,
+)
+
+
+@given(CONSUMERS, CONSUMERS)
+def test_all_consumers_that_are_marked_are_read(before: list[Any], now: list[Any]) -> None:
+    """Also where the same record was marked with others before: tags are added and never taken away."""
+    tags = {
+        "sealift:execution": "arn:e",
+        "sealift:service": "harbour",
+        **releases.marks("harbour-0", before, "2026", 1),
+        **releases.marks("harbour-0", now, "2027", 1),
+    }
+    found = releases.read("harbour-0", "arn:c", "2026", tags, {})
+
+    assert found is not None
+    assert list(found.consumers) == now
+    assert all(re.fullmatch(r"[A-Za-z0-9 +\-=._:/@]{0,256}", value) for value in tags.values())
+
+
+@pytest.mark.parametrize(
+    ("told", "count"), [(None, 1), ("0", 0), ("1", 1), ("2", 2), ("many", 1), ("999999999", 2)]
+)
+def test_a_count_that_somebody_changed_does_no_harm(told: str | None, count: int) -> None:
+    """One is what a record without a count has."""
+    tags = {
+        "sealift:execution": "arn:e",
+        "sealift:service": "harbour",
+        "sealift:consumer": "f ENDPOINT_NAME",
+        "sealift:consumer-2": "g ENDPOINT_NAME live",
+        **({} if told is None else {"sealift:consumers": told}),
+    }
+    found = releases.read("harbour-0", "arn:c", "2026", tags, {})
+
+    assert found is not None
+    assert [one["function_name"] for one in found.consumers] == ["f", "g"][:count]
 
 
 def test_what_sealift_did_not_make_is_no_release() -> None:
@@ -67,7 +118,10 @@ def test_a_consumer_that_does_not_fit_a_tag_is_left_out() -> None:
     """A name that was cut would be another function's."""
     long = {**CONSUMER, "variable": "V" * 250}
 
-    assert releases.TAG_CONSUMER not in releases.marks("harbour-0", long, "2026", 1)
+    found = releases.read("h", "arn:c", "2026", {**MADE, **releases.marks("h", [long], "2026", 1)}, {})
+
+    assert found is not None
+    assert found.consumers == ()
 
 
 def test_a_withdrawn_deployment_is_good_again_when_it_is_deployed_again() -> None:
@@ -79,6 +133,34 @@ def test_a_withdrawn_deployment_is_good_again_when_it_is_deployed_again() -> Non
 
 
 # ------------------------------------------------------------------------- turn
+
+
+@pytest.mark.parametrize(
+    ("there", "running", "expected"),
+    [
+        pytest.param(release(6, deployed_at=None), True, Turn.STAND_DOWN, id="newer, being tried"),
+        pytest.param(release(4, deployed_at=None), True, Turn.WAIT, id="older, being tried"),
+        pytest.param(release(6, deployed_at=None), False, Turn.STAND_DOWN, id="newer, never finished"),
+        pytest.param(release(6), False, Turn.STAND_DOWN, id="newer, and good"),
+        pytest.param(release(4), False, Turn.GO, id="older, and good"),
+    ],
+)
+def test_who_holds_a_consumer_does_not_wait_for_a_newer_one(
+    there: Release | None, running: bool, expected: Turn
+) -> None:
+    """The newer one may be waiting for what the older one holds; so the older one lets go."""
+    assert releases.turn("2026-01-02T03:04:05Z", "arn:mine", there, running=running, holding=True) is expected
+
+
+def test_of_two_of_the_same_second_that_hold_a_consumer_each_just_one_lets_go() -> None:
+    """Whichever it is: if both waited, neither would come to its end."""
+    same = "2026-01-02T03:04:05Z"
+    turns = [
+        releases.turn(same, mine, release(5, deployed_at=None, execution=theirs), running=True, holding=True)
+        for mine, theirs in (("arn:a", "arn:b"), ("arn:b", "arn:a"))
+    ]
+
+    assert sorted(turns) == sorted([Turn.STAND_DOWN, Turn.WAIT])
 
 
 @pytest.mark.parametrize(

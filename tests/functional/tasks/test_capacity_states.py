@@ -43,7 +43,7 @@ PLAN: dict[str, Any] = {
     "steps": [],
     "fit": {"sizes_mb": [1024, 2048, 3072]},
     "arithmetic": "weights 1 MiB = 1 MiB",
-    "consumer": {"function_name": "assistant"},
+    "consumers": [{"function_name": "assistant"}],
     "requests": {"create_model": {"ModelName": "harbour-2", "Tags": []}},
 }
 

@@ -28,19 +28,25 @@ BEFORE: dict[str, Any] = {
     "alias": None,
     "alias_version": None,
     "alias_routing": None,
-    "reads": 1,
 }
+READ: dict[str, Any] = {"consumers": [BEFORE], "reads": 1}
 RESULTS: dict[str, Any] = {
-    "plan_deployment": {"service": "harbour", "execution": "arn:mine"},
+    "plan_deployment": {"service": "harbour", "execution": "arn:mine", "names": {"endpoint": "harbour-0"}},
     "check_archive": {"archive": {"last_modified": "2026-01-02T03:04:05Z"}},
 }
 EVENT: dict[str, Any] = {
-    "consumer": CONSUMER,
-    "before": BEFORE,
+    "consumers": [CONSUMER],
+    "before": READ,
     "endpoint_name": "harbour-0",
     "prompt": "What does a sealift do?",
 }
 GOOD = {"endpoint_name": "harbour-0", "answer": "It carries cargo."}
+
+
+def only(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what a result says of its one consumer."""
+    (one,) = result["consumers"]
+    return dict(one)
 
 
 def configured(endpoint: str | None, *, status: str = "Successful", **changed: Any) -> dict[str, Any]:
@@ -82,9 +88,9 @@ def test_the_consumer_is_written_down_as_it_is(
     """Enough to put it back exactly: an empty variable is not the same as none."""
     script.answers("lambda_", "get_function_configuration", response, {"FunctionName": "assistant"})
 
-    assert do("ReadConsumer", script.clients, consumer=CONSUMER, results=RESULTS) == {
-        **BEFORE,
-        "value": value,
+    assert do("ReadConsumer", script.clients, consumers=[CONSUMER], results=RESULTS) == {
+        "consumers": [{**BEFORE, "value": value}],
+        "reads": 1,
     }
 
 
@@ -108,7 +114,8 @@ def test_an_alias_is_written_down_with_its_weights(
         {"FunctionName": "assistant", "Name": "live"},
     )
 
-    before = do("ReadConsumer", script.clients, consumer={**CONSUMER, "alias": "live"}, results=RESULTS)
+    result = do("ReadConsumer", script.clients, consumers=[{**CONSUMER, "alias": "live"}], results=RESULTS)
+    before = only(result)
 
     assert (before["alias"], before["alias_version"], before["alias_routing"]) == ("live", "7", expected)
 
@@ -137,7 +144,7 @@ def test_one_variable_changes_and_the_consumer_is_asked(do: Task, script: Script
         {"FunctionName": "assistant", "Payload": b'{"prompt": "What does a sealift do?"}'},
     )
 
-    assert do("UpdateConsumer", script.clients, **EVENT) == {
+    assert only(do("UpdateConsumer", script.clients, **EVENT)) == {
         "function_name": "assistant",
         "variable": "ENDPOINT_NAME",
         "endpoint_name": "harbour-0",
@@ -155,9 +162,9 @@ def test_a_test_event_of_its_own_is_used(do: Task, script: Script, streamed: Bod
         {"Payload": streamed(b'"fine, thanks"')},
         {"FunctionName": "assistant", "Payload": b'{"q": 1}'},
     )
-    event = {**EVENT, "consumer": {**CONSUMER, "test_event": {"q": 1}}}
+    event = {**EVENT, "consumers": [{**CONSUMER, "test_event": {"q": 1}}]}
 
-    assert do("UpdateConsumer", script.clients, **event)["answer"] == "fine, thanks"
+    assert only(do("UpdateConsumer", script.clients, **event))["answer"] == "fine, thanks"
 
 
 def test_a_second_run_changes_nothing_and_asks_again(do: Task, script: Script, streamed: Bodies) -> None:
@@ -167,7 +174,7 @@ def test_a_second_run_changes_nothing_and_asks_again(do: Task, script: Script, s
 
     result = do("UpdateConsumer", script.clients, **EVENT)
 
-    assert (result["previous"], result["endpoint_name"]) == ("old-0", "harbour-0")
+    assert (only(result)["previous"], only(result)["endpoint_name"]) == ("old-0", "harbour-0")
 
 
 @pytest.mark.parametrize(
@@ -246,7 +253,7 @@ def test_a_consumer_that_does_not_work_with_it_has_failed(
 def test_what_was_expected_of_the_consumer_is_looked_for(do: Task, script: Script, streamed: Bodies) -> None:
     """The same expectations as of the endpoint."""
     switched(script).answers("lambda_", "invoke", {"Payload": streamed(b'{"answer": "Fish."}')})
-    event = {**EVENT, "consumer": {**CONSUMER, "expect": {"contains": "cargo"}}}
+    event = {**EVENT, "consumers": [{**CONSUMER, "expect": {"contains": "cargo"}}]}
 
     with pytest.raises(ConsumerFailed, match="it does not contain 'cargo'"):
         do("UpdateConsumer", script.clients, **event)
@@ -267,7 +274,7 @@ def test_an_answer_that_is_no_json_is_text(do: Task, script: Script, streamed: B
     """A function may return anything."""
     switched(script).answers("lambda_", "invoke", {"Payload": streamed(b"\xff plain")})
 
-    assert do("UpdateConsumer", script.clients, **EVENT)["answer"] == "\N{REPLACEMENT CHARACTER} plain"
+    assert only(do("UpdateConsumer", script.clients, **EVENT))["answer"] == "\N{REPLACEMENT CHARACTER} plain"
 
 
 # ------------------------------------------------------------------------- alias
@@ -275,17 +282,17 @@ def test_an_answer_that_is_no_json_is_text(do: Task, script: Script, streamed: B
 
 def with_alias(before: dict[str, Any]) -> dict[str, Any]:
     """Return the event of a consumer that is called by its alias."""
-    return {**EVENT, "consumer": {**CONSUMER, "alias": "live"}, "before": before}
+    return {**EVENT, "consumers": [{**CONSUMER, "alias": "live"}], "before": before}
 
 
 def test_an_alias_moves_to_the_switched_version(do: Task, moto_consumer: MotoConsumer) -> None:
     """A version with the new variable is published, the alias points to it, and the alias is what is asked."""
     before = do(
-        "ReadConsumer", moto_consumer.clients, consumer={**CONSUMER, "alias": "live"}, results=RESULTS
+        "ReadConsumer", moto_consumer.clients, consumers=[{**CONSUMER, "alias": "live"}], results=RESULTS
     )
     result = do("UpdateConsumer", moto_consumer.clients, **with_alias(before))
 
-    assert (before["alias_version"], result["version"]) == ("1", "2")
+    assert (only(before)["alias_version"], only(result)["version"]) == ("1", "2")
     assert moto_consumer.asked == ["assistant:live"]
     assert moto_consumer.alias()["FunctionVersion"] == "2"
     assert moto_consumer.variables("live") == {"OTHER": "kept", "ENDPOINT_NAME": "harbour-0"}
@@ -295,7 +302,7 @@ def test_an_alias_moves_to_the_switched_version(do: Task, moto_consumer: MotoCon
 def test_switching_twice_is_switching_once(do: Task, moto_consumer: MotoConsumer) -> None:
     """No second version, the same alias, the same result."""
     before = do(
-        "ReadConsumer", moto_consumer.clients, consumer={**CONSUMER, "alias": "live"}, results=RESULTS
+        "ReadConsumer", moto_consumer.clients, consumers=[{**CONSUMER, "alias": "live"}], results=RESULTS
     )
     first = do("UpdateConsumer", moto_consumer.clients, **with_alias(before))
     second = do("UpdateConsumer", moto_consumer.clients, **with_alias(before))
@@ -307,10 +314,10 @@ def test_switching_twice_is_switching_once(do: Task, moto_consumer: MotoConsumer
 def test_a_variable_that_was_not_there_is_made(do: Task, moto_consumer: MotoConsumer) -> None:
     """The first deployment of a consumer that never had an endpoint."""
     moto_consumer.set({"OTHER": "kept"})
-    before = do("ReadConsumer", moto_consumer.clients, consumer=CONSUMER, results=RESULTS)
+    before = do("ReadConsumer", moto_consumer.clients, consumers=[CONSUMER], results=RESULTS)
     result = do("UpdateConsumer", moto_consumer.clients, **{**EVENT, "before": before})
 
-    assert result["previous"] is None
+    assert only(result)["previous"] is None
     assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "harbour-0"}
 
 
@@ -321,11 +328,11 @@ def test_an_alias_that_shared_its_calls_moves_whole(do: Task, moto_consumer: Mot
     moto_consumer.weigh({"2": 0.1})
     moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "old-0"})
     before = do(
-        "ReadConsumer", moto_consumer.clients, consumer={**CONSUMER, "alias": "live"}, results=RESULTS
+        "ReadConsumer", moto_consumer.clients, consumers=[{**CONSUMER, "alias": "live"}], results=RESULTS
     )
     do("UpdateConsumer", moto_consumer.clients, **with_alias(before))
 
-    assert before["alias_routing"] == {"2": 0.1}
+    assert only(before)["alias_routing"] == {"2": 0.1}
     assert moto_consumer.alias() == {
         "FunctionVersion": "3",
         "RoutingConfig": {"AdditionalVersionWeights": {}},
@@ -339,8 +346,15 @@ OLDER, NEWER = "2026-01-02T03:04:04Z", "2026-01-02T03:04:06Z"
 
 def calls_another(script: Script, uploaded_at: str, *, good: bool, status: str = "InService") -> Script:
     """Let the consumer call another deployment of the service."""
-    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     script.answers("lambda_", "get_function_configuration", configured("harbour-1"))
+    return serves_another(script, uploaded_at, good=good, status=status)
+
+
+def serves_another(
+    script: Script, uploaded_at: str, *, good: bool = False, status: str = "InService"
+) -> Script:
+    """Let there be another deployment of the service."""
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     endpoint = {
         "EndpointName": "harbour-1",
         "EndpointArn": "arn:aws:sagemaker:us-east-1:123456789012:endpoint/harbour-1",
@@ -385,7 +399,7 @@ def executes(script: Script, status: str) -> Script:
 
 def read(do: Task, script: Script, **results: Any) -> dict[str, Any]:
     """Run ReadConsumer."""
-    return do("ReadConsumer", script.clients, consumer=CONSUMER, results={**RESULTS, **results})
+    return do("ReadConsumer", script.clients, consumers=[CONSUMER], results={**RESULTS, **results})
 
 
 def test_a_deployment_whose_consumer_calls_a_newer_upload_stands_down(do: Task, script: Script) -> None:
@@ -403,7 +417,7 @@ def test_an_older_upload_gives_way_and_so_does_one_of_the_same_second(
     """S3 tells no more than seconds: within one, the last one to come serves."""
     calls_another(script, uploaded_at, good=True)
 
-    assert read(do, script)["value"] == "harbour-1"
+    assert only(read(do, script))["value"] == "harbour-1"
 
 
 @pytest.mark.parametrize("uploaded_at", [OLDER, NEWER])
@@ -419,14 +433,14 @@ def test_what_an_ended_execution_left_unfinished_is_not_waited_for(do: Task, scr
     """Aborted in the middle: it will not be settled any more."""
     executes(calls_another(script, OLDER, good=False), "ABORTED")
 
-    assert read(do, script)["value"] == "harbour-1"
+    assert only(read(do, script))["value"] == "harbour-1"
 
 
 def test_a_newer_upload_whose_endpoint_failed_stops_nobody(do: Task, script: Script) -> None:
     """The consumer is better served by an older one that answers."""
     calls_another(script, NEWER, good=True, status="Failed")
 
-    assert read(do, script)["value"] == "harbour-1"
+    assert only(read(do, script))["value"] == "harbour-1"
 
 
 def test_an_endpoint_that_is_gone_stops_nobody(do: Task, script: Script) -> None:
@@ -434,14 +448,17 @@ def test_an_endpoint_that_is_gone_stops_nobody(do: Task, script: Script) -> None
     script.answers("lambda_", "get_function_configuration", configured("harbour-1"))
     script.missing("describe_endpoint")
 
-    assert read(do, script)["value"] == "harbour-1"
+    assert only(read(do, script))["value"] == "harbour-1"
 
 
 def test_a_second_reading_is_counted_and_takes_what_a_deployment_set(do: Task, script: Script) -> None:
     """The switch came too late once: what is written down now is what it will replace."""
     calls_another(script, OLDER, good=True)
 
-    assert read(do, script, read_consumer=BEFORE) == {**BEFORE, "value": "harbour-1", "reads": 2}
+    assert read(do, script, read_consumer=READ) == {
+        "consumers": [{**BEFORE, "value": "harbour-1"}],
+        "reads": 2,
+    }
 
 
 def test_a_second_reading_refuses_what_no_deployment_set(do: Task, script: Script) -> None:
@@ -449,7 +466,7 @@ def test_a_second_reading_refuses_what_no_deployment_set(do: Task, script: Scrip
     script.answers("lambda_", "get_function_configuration", configured("theirs-0"))
 
     with pytest.raises(ConsumerChanged, match="is 'theirs-0' and was 'old-0' when it was read"):
-        read(do, script, read_consumer=BEFORE)
+        read(do, script, read_consumer=READ)
 
 
 def test_reading_again_and_again_has_an_end(do: Task, script: Script) -> None:
@@ -457,7 +474,7 @@ def test_reading_again_and_again_has_an_end(do: Task, script: Script) -> None:
     script.answers("lambda_", "get_function_configuration", configured("harbour-1"))
 
     with pytest.raises(ConsumerChanged, match="changed by others 5 times"):
-        read(do, script, read_consumer={**BEFORE, "reads": 5})
+        read(do, script, read_consumer={**READ, "reads": 5})
 
 
 # ------------------------------------------------------------------------ canary
@@ -469,22 +486,23 @@ IN_STEPS = {**CONSUMER, "alias": "live", "canary": CANARY}
 def shifted(do: Task, consumer: MotoConsumer, **changed: Any) -> dict[str, Any]:
     """Return the result of the first of two steps, after the consumer was read."""
     asked = {**IN_STEPS, "canary": {**CANARY, **changed}}
-    before = do("ReadConsumer", consumer.clients, consumer=asked, results=RESULTS)
-    return do("ShiftConsumer", consumer.clients, **{**EVENT, "consumer": asked, "before": before})
+    before = do("ReadConsumer", consumer.clients, consumers=[asked], results=RESULTS)
+    return do("ShiftConsumer", consumer.clients, **{**EVENT, "consumers": [asked], "before": before})
 
 
 def test_a_canary_gets_a_part_of_the_calls(do: Task, moto_consumer: MotoConsumer) -> None:
     """The new version is tried by itself first; then the alias gives it its weight, and twice is as once."""
     first = shifted(do, moto_consumer)
 
-    assert first == {"version": "2", "weight": 0.1, "looks": 10, "interval_s": 30}
+    one = {"function_name": "assistant", "alias": "live", "version": "2", "weight": 0.1}
+    assert first == {"consumers": [one], "looks": 10, "interval_s": 30}
     assert moto_consumer.asked == ["assistant:2"]
     assert moto_consumer.alias() == {
         "FunctionVersion": "1",
         "RoutingConfig": {"AdditionalVersionWeights": {"2": 0.1}},
     }
-    before = {**BEFORE, "alias": "live", "alias_version": "1"}
-    event = {**EVENT, "consumer": IN_STEPS, "before": before}
+    before = {**READ, "consumers": [{**BEFORE, "alias": "live", "alias_version": "1"}]}
+    event = {**EVENT, "consumers": [IN_STEPS], "before": before}
     assert do("ShiftConsumer", moto_consumer.clients, **event) == first
     assert moto_consumer.versions() == ["$LATEST", "1", "2"]
 
@@ -492,11 +510,13 @@ def test_a_canary_gets_a_part_of_the_calls(do: Task, moto_consumer: MotoConsumer
 def test_after_the_canary_all_calls_move(do: Task, moto_consumer: MotoConsumer) -> None:
     """The weights are gone, and no further version is published."""
     shifted(do, moto_consumer)
-    before = {**BEFORE, "alias": "live", "alias_version": "1"}
+    before = {**READ, "consumers": [{**BEFORE, "alias": "live", "alias_version": "1"}]}
 
-    result = do("UpdateConsumer", moto_consumer.clients, **{**EVENT, "consumer": IN_STEPS, "before": before})
+    result = do(
+        "UpdateConsumer", moto_consumer.clients, **{**EVENT, "consumers": [IN_STEPS], "before": before}
+    )
 
-    assert result["version"] == "2"
+    assert only(result)["version"] == "2"
     assert moto_consumer.alias() == {
         "FunctionVersion": "2",
         "RoutingConfig": {"AdditionalVersionWeights": {}},
@@ -538,7 +558,7 @@ def test_the_looks_are_counted_down_while_all_is_quiet(do: Task, script: Script)
         name = f"sealift-harbour-0-{suffix}"
         script.cloudwatch.alarms[name] = {"AlarmName": name, "StateValue": state}
 
-    event = {"consumer": IN_STEPS, "endpoint_name": "harbour-0", "left": 10}
+    event = {"consumers": [IN_STEPS], "endpoint_name": "harbour-0", "left": 10}
     assert do("WatchConsumer", script.clients, **event) == {"left": 9}
 
 
@@ -550,4 +570,4 @@ def test_an_alarm_ends_it(do: Task, script: Script, name: str) -> None:
     asked = {**IN_STEPS, "canary": {**CANARY, "alarms": ["mine"]}}
 
     with pytest.raises(ConsumerFailed, match=rf"with 10% of the calls of assistant:live .*{name}: 3 errors"):
-        do("WatchConsumer", script.clients, consumer=asked, endpoint_name="harbour-0", left=10)
+        do("WatchConsumer", script.clients, consumers=[asked], endpoint_name="harbour-0", left=10)

@@ -49,7 +49,7 @@ PLAN = {"names": NAMES, "execution": "arn:e"}
 SIZED = {
     **PLAN,
     "service": "harbour",
-    "consumer": None,
+    "consumers": [],
     "max_concurrency": 5,
     "asked": {"memory_mb": 1024, "max_concurrency": 10},
 }
@@ -71,7 +71,12 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "lambda_",
         "get_function_configuration",
         {
-            "check_archive": {"request": {"consumer": CONSUMER}, "archive": {}, "model": {}, "assembly": {}},
+            "check_archive": {
+                "request": {"consumers": [CONSUMER]},
+                "archive": {},
+                "model": {},
+                "assembly": {},
+            },
             "execution": "arn:e",
             "started": "2024-01-02T03:04:05.678Z",
             "defaults": DEFAULTS,
@@ -176,14 +181,14 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
             "topic": "arn:aws:sns:us-east-1:123456789012:sealift",
         },
     ),
-    ("ReadConsumer", "lambda_", "get_function_configuration", {"consumer": CONSUMER, "results": {}}),
+    ("ReadConsumer", "lambda_", "get_function_configuration", {"consumers": [CONSUMER], "results": {}}),
     (
         "ShiftConsumer",
         "lambda_",
         "get_function_configuration",
         {
-            "consumer": {**CONSUMER, "alias": "live", "canary": CANARY},
-            "before": BEFORE,
+            "consumers": [{**CONSUMER, "alias": "live", "canary": CANARY}],
+            "before": {"consumers": [BEFORE], "reads": 1},
             "endpoint_name": "harbour-0",
             "prompt": "What?",
         },
@@ -193,7 +198,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "cloudwatch",
         "describe_alarms",
         {
-            "consumer": {**CONSUMER, "alias": "live", "canary": CANARY},
+            "consumers": [{**CONSUMER, "alias": "live", "canary": CANARY}],
             "endpoint_name": "harbour-0",
             "left": 2,
         },
@@ -202,7 +207,12 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "UpdateConsumer",
         "lambda_",
         "get_function_configuration",
-        {"consumer": CONSUMER, "before": BEFORE, "endpoint_name": "harbour-0", "prompt": "What?"},
+        {
+            "consumers": [CONSUMER],
+            "before": {"consumers": [BEFORE], "reads": 1},
+            "endpoint_name": "harbour-0",
+            "prompt": "What?",
+        },
     ),
     (
         "RollBack",

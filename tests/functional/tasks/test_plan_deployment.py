@@ -29,7 +29,7 @@ DEFAULTS = {
     "artifact_bucket": "artifacts",
     "allow_archive_code": "false",
 }
-CONSUMER = {"function_name": "assistant", "variable": "ENDPOINT_NAME", "alias": None}
+CONSUMER = {"function_name": "assistant", "variable": "ENDPOINT_NAME", "alias": None, "canary": None}
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_checked_archive_gets_a_plan(do: Task, script: Script, checked: dict[s
 
 def with_consumer(checked: dict[str, Any], **consumer: Any) -> dict[str, Any]:
     """Return the same for a deployment with a consumer."""
-    return {**checked, "request": {**checked["request"], "consumer": {**CONSUMER, **consumer}}}
+    return {**checked, "request": {**checked["request"], "consumers": [{**CONSUMER, **consumer}]}}
 
 
 @pytest.mark.parametrize("alias", [pytest.param(None, id="function"), pytest.param("live", id="alias")])
@@ -81,7 +81,7 @@ def test_a_consumer_that_exists_is_planned_for(
     script.account()
     made = planned(do, moto_consumer.clients, with_consumer(checked, alias=alias))
 
-    assert made["consumer"]["function_name"] == "assistant"
+    assert made["consumers"][0]["function_name"] == "assistant"
     assert made["serving"] == "old-0"
 
 

@@ -156,7 +156,7 @@ class Account:
             "service": "harbour",
             "execution": self.sagemaker.tags[f"arn:config/{own}"]["sealift:execution"],
             "names": {"endpoint": own, "endpoint_config": own, "model": own},
-            "consumer": {"function_name": "assistant", "variable": "ENDPOINT_NAME", "alias": None},
+            "consumers": [{"function_name": "assistant", "variable": "ENDPOINT_NAME", "alias": None}],
             "keep_previous": keep,
         }
         for _ in range(5):

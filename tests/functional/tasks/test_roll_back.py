@@ -37,12 +37,17 @@ BEFORE: dict[str, Any] = {
     "alias_routing": None,
 }
 RESULTS: dict[str, Any] = {
-    "plan_deployment": {"service": "harbour", "execution": OURS},
+    "plan_deployment": {"service": "harbour", "execution": OURS, "names": {"endpoint": "harbour-0"}},
     "check_archive": {"archive": {"last_modified": "2026-01-02T03:04:05Z"}},
 }
 ENDPOINT, CONFIG, MODEL = "endpoint harbour-0", "endpoint configuration harbour-0", "model harbour-0"
 ALARMS = "alarms of endpoint harbour-0"
 UNDONE = "undone: everything that this execution made; what served before still serves"
+
+
+def read_of(*befores: dict[str, Any]) -> dict[str, Any]:
+    """Return ReadConsumer's result."""
+    return {"consumers": list(befores), "reads": 1}
 
 
 def results(**more: Any) -> dict[str, Any]:
@@ -303,7 +308,9 @@ def test_the_consumer_is_put_back_exactly(
     moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "harbour-0"})
     nothing_there(script)
 
-    result = do("RollBack", moto_consumer.clients, results=results(read_consumer={**BEFORE, "value": value}))
+    result = do(
+        "RollBack", moto_consumer.clients, results=results(read_consumer=read_of({**BEFORE, "value": value}))
+    )
 
     assert moto_consumer.variables() == after
     assert result["restored"] == [f"ENDPOINT_NAME of assistant: {told} as before"]
@@ -318,7 +325,7 @@ def test_putting_back_twice_is_putting_back_once(
     reports = []
     for _ in range(2):
         nothing_there(script)
-        reports.append(do("RollBack", moto_consumer.clients, results=results(read_consumer=BEFORE)))
+        reports.append(do("RollBack", moto_consumer.clients, results=results(read_consumer=read_of(BEFORE))))
 
     assert reports[0] == reports[1]
     assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "old-0"}
@@ -333,11 +340,11 @@ def test_an_alias_goes_back_with_its_weights(do: Task, script: Script, moto_cons
     consumer = {**{name: BEFORE[name] for name in ("function_name", "variable")}, "alias": "live"}
     consumer |= {"test_event": None, "expect": {}}
     there = moto_consumer.alias()
-    before = do("ReadConsumer", moto_consumer.clients, consumer=consumer, results=RESULTS)
+    before = do("ReadConsumer", moto_consumer.clients, consumers=[consumer], results=RESULTS)
     do(
         "UpdateConsumer",
         moto_consumer.clients,
-        consumer=consumer,
+        consumers=[consumer],
         before=before,
         endpoint_name="harbour-0",
         prompt="What?",
@@ -365,7 +372,7 @@ def test_an_alias_that_somebody_moved_on_is_kept(
     before = {**BEFORE, "alias": "live", "alias_version": "1"}
     nothing_there(script)
 
-    result = do("RollBack", moto_consumer.clients, results=results(read_consumer=before))
+    result = do("RollBack", moto_consumer.clients, results=results(read_consumer=read_of(before)))
 
     assert moto_consumer.alias()["FunctionVersion"] == "2"
     assert moto_consumer.variables()["ENDPOINT_NAME"] == "theirs-0"
@@ -390,10 +397,10 @@ def test_a_consumer_that_may_not_be_put_back_keeps_its_endpoint(do: Task, script
         "lambda_", "update_function_configuration", "AccessDeniedException", "you may not", status=403
     )
 
-    result = do("RollBack", script.clients, results=results(read_consumer=BEFORE))
+    result = do("RollBack", script.clients, results=results(read_consumer=read_of(BEFORE)))
 
     assert result["not_undone"] == ["ENDPOINT_NAME of assistant: you may not"]
-    assert result["kept"] == ["endpoint harbour-0: the consumer may still call it"]
+    assert result["kept"] == ["endpoint harbour-0: consumer assistant may still call it"]
     assert result["gone"] == []
 
 
@@ -419,11 +426,11 @@ def test_a_denied_alias_does_not_keep_the_variable_from_going_back(do: Task, scr
     )
     before = {**BEFORE, "alias": "live", "alias_version": "1"}
 
-    result = do("RollBack", script.clients, results=results(read_consumer=before))
+    result = do("RollBack", script.clients, results=results(read_consumer=read_of(before)))
 
     assert result["not_undone"] == ["alias live of assistant: no alias"]
     assert result["restored"] == ["ENDPOINT_NAME of assistant: 'old-0' as before"]
-    assert result["kept"] == ["endpoint harbour-0: the consumer may still call it"]
+    assert result["kept"] == ["endpoint harbour-0: consumer assistant may still call it"]
 
 
 def test_an_update_in_progress_is_waited_for(do: Task, script: Script) -> None:
@@ -437,7 +444,7 @@ def test_an_update_in_progress_is_waited_for(do: Task, script: Script) -> None:
     script.answers("lambda_", "get_function_configuration", busy)
 
     with pytest.raises(ConsumerBusy):
-        do("RollBack", script.clients, results=results(read_consumer=BEFORE))
+        do("RollBack", script.clients, results=results(read_consumer=read_of(BEFORE)))
 
 
 def test_an_execution_with_a_name_that_tags_cannot_hold_is_undone_too(do: Task, script: Script) -> None:
@@ -470,7 +477,7 @@ def test_a_consumer_that_was_deleted_needs_no_putting_back(
     moto_consumer.delete_function(FunctionName="assistant")
     nothing_there(script)
 
-    result = do("RollBack", moto_consumer.clients, results=results(read_consumer=before))
+    result = do("RollBack", moto_consumer.clients, results=results(read_consumer=read_of(before)))
 
     assert result["gone"][-3:] == [ENDPOINT, CONFIG, MODEL]
     assert result["restored"] == result["not_undone"] == []
@@ -484,7 +491,7 @@ def test_an_alias_that_was_deleted_does_not_keep_the_variable(
     nothing_there(script)
     before = {**BEFORE, "alias": "gone", "alias_version": "1"}
 
-    result = do("RollBack", moto_consumer.clients, results=results(read_consumer=before))
+    result = do("RollBack", moto_consumer.clients, results=results(read_consumer=read_of(before)))
 
     assert moto_consumer.variables()["ENDPOINT_NAME"] == "old-0"
     assert result["gone"] == ["alias gone of assistant", ENDPOINT, CONFIG, MODEL]
@@ -570,8 +577,13 @@ def test_a_canary_goes_back_exactly_and_leaves_no_version(
         "test_event": None,
         "expect": {"min_completion_tokens": 1},
     }
-    before = do("ReadConsumer", moto_consumer.clients, consumer=asked, results=RESULTS)
-    switch = {"consumer": asked, "before": before, "endpoint_name": "harbour-0", "prompt": "What?"}
+    before = do("ReadConsumer", moto_consumer.clients, consumers=[asked], results=RESULTS)
+    switch = {
+        "consumers": [asked],
+        "before": before,
+        "endpoint_name": "harbour-0",
+        "prompt": "What?",
+    }
     there = moto_consumer.alias()
     do("ShiftConsumer", moto_consumer.clients, **switch)
     assert moto_consumer.alias()["RoutingConfig"] == {"AdditionalVersionWeights": {"3": 0.1}}
@@ -601,6 +613,6 @@ def test_a_version_that_another_alias_uses_stays(
     nothing_there(script)
     before = {**BEFORE, "alias": "live", "alias_version": "1"}
 
-    do("RollBack", moto_consumer.clients, results=results(read_consumer=before))
+    do("RollBack", moto_consumer.clients, results=results(read_consumer=read_of(before)))
 
     assert moto_consumer.versions() == ["$LATEST", "1", "2"]

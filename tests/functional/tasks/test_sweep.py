@@ -40,7 +40,9 @@ class Account(SageMaker):
             "sealift:execution": execution,
             "sealift:archive": f"uploads/{name}",
             "sealift:uploaded-at": "2026-01-02T03:04:05Z",
-            "sealift:consumer": "assistant ENDPOINT_NAME",
+            "sealift:consumer": "reports ENDPOINT_NAME live",
+            "sealift:consumer-2": "assistant ENDPOINT_NAME",
+            "sealift:consumers": "2",
         }
         self.models[name] = {
             "ModelName": name,
