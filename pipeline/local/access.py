@@ -121,7 +121,7 @@ class Access:
         return None
 
     def veil(self, call: Call, environ: Mapping[str, Any], response: Response) -> Response:
-        """Return S3's answer as its caller may see it: without s3:ListBucket one is not told that an object is missing."""
+        """Return S3's answer as its caller may see it: without s3:ListBucket nobody learns that a key is missing."""
         if not self.enforced or response.status != 404:
             return response
         asked = authorizations.asked(call, environ, b"", self.account_id)
@@ -196,7 +196,7 @@ class Access:
 
     def _workflow(self) -> Principal | Response:
         machines = stepfunctions_parser_backends[self.account_id][self.region].state_machines
-        roles = {one.role_arn for one in machines}
+        roles = {one.roleArn for one in machines}
         if len(roles) != 1:
             # The interpreter does not say for which of them it calls.
             raise RuntimeError(f"state machines with {len(roles)} roles; wanted all to have the same")
