@@ -282,6 +282,8 @@ _S3: dict[str, Needs] = {
     "AbortMultipartUpload": _object("AbortMultipartUpload"),
     "ListParts": _object("ListMultipartUploadParts"),
     "DeleteObject": _object("DeleteObject", "DeleteObjectVersion"),
+    "GetObjectTagging": _object("GetObjectTagging", "GetObjectVersionTagging"),
+    "PutObjectTagging": _object("PutObjectTagging", "PutObjectVersionTagging"),
     **dict.fromkeys(("ListObjects", "ListObjectsV2", "HeadBucket"), _bucket("ListBucket")),
     "ListObjectVersions": _bucket("ListBucketVersions"),
     "ListMultipartUploads": _bucket("ListBucketMultipartUploads"),
