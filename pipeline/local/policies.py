@@ -91,9 +91,11 @@ class Statement:
             and all(condition.holds(request.context) for condition in self.conditions)
         )
 
-    def without(self, action: str) -> Statement:
-        """Return the statement with one action left out."""
-        return replace(self, actions=tuple(one for one in self.actions if one != action))
+    def without(self, left_out: str) -> Statement:
+        """Return the statement with one action or one resource left out."""
+        actions = tuple(one for one in self.actions if one != left_out)
+        resources = tuple(one for one in self.resources if one != left_out)
+        return replace(self, actions=actions, resources=resources)
 
 
 Policy = tuple[Statement, ...]
@@ -101,9 +103,9 @@ Policy = tuple[Statement, ...]
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A policy with one action of one statement left out."""
+    """A policy with one action, or one resource, of one statement left out."""
 
-    action: str
+    left_out: str
     statement: Statement
     rest: Policy = field(repr=False)
 
@@ -117,15 +119,18 @@ def judge(policy: Iterable[Statement], request: Request) -> Verdict:
 
 
 def removals(policy: Policy) -> Iterator[Removal]:
-    """Yield the policy once for each action of each of its statements, without that one."""
+    """Yield the policy once for each action and each resource of each of its statements, without that one.
+
+    All resources, `*`, is one that no other can stand in for: the statement goes with its actions.
+    """
     for number, statement in enumerate(policy):
-        for action in statement.actions:
-            rest = (*policy[:number], statement.without(action), *policy[number + 1 :])
-            yield Removal(action, statement, rest)
+        for left_out in (*statement.actions, *(one for one in statement.resources if one != "*")):
+            rest = (*policy[:number], statement.without(left_out), *policy[number + 1 :])
+            yield Removal(left_out, statement, rest)
 
 
 def needed(removal: Removal, requests: Iterable[Request]) -> bool:
-    """Return whether one of the requests, all of which were allowed, is not without the action."""
+    """Return whether one of the requests, all of which were allowed, is not without what was left out."""
     return any(judge(removal.rest, request) is not Verdict.ALLOWED for request in requests)
 
 

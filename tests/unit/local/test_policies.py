@@ -218,24 +218,26 @@ def test_what_is_not_understood_is_refused_when_it_is_read(change: dict[str, Any
 # ------------------------------------------------------------------------ removals
 
 
-def test_each_action_of_each_statement_is_left_out_once() -> None:
+def test_each_action_and_each_resource_of_each_statement_is_left_out_once() -> None:
     """What another statement allows as well is not needed here."""
-    policy = policies.parse(
-        json.dumps(
-            {
-                "Statement": [
-                    statement(Action=["sagemaker:DescribeModel", "sagemaker:DeleteModel"]),
-                    statement(Action="sagemaker:DeleteModel", Resource="*"),
-                ]
-            }
-        )
-    )
+    other = MODEL.replace("harbour", "other")
+    document = {
+        "Statement": [
+            statement(Action=["sagemaker:DescribeModel", "sagemaker:DeleteModel"], Resource=[MODEL, other]),
+            statement(Action="sagemaker:DeleteModel", Resource="*"),
+        ]
+    }
     requests = [Request(f"sagemaker:{verb}Model", MODEL) for verb in ("Describe", "Delete")]
 
-    found = [(one.action, policies.needed(one, requests)) for one in policies.removals(policy)]
+    found = [
+        (one.left_out, policies.needed(one, requests))
+        for one in policies.removals(policies.parse(json.dumps(document)))
+    ]
 
     assert found == [
         ("sagemaker:DescribeModel", True),
         ("sagemaker:DeleteModel", False),
+        (MODEL, True),
+        (other, False),
         ("sagemaker:DeleteModel", False),
     ]
