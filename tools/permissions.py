@@ -49,7 +49,7 @@ AWS_ONLY: Mapping[tuple[str, str], str] = {
 
 
 def statements() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield every statement of every role, with the logical id of the role; without those for KMS alone last."""
+    """Yield every statement of every role, with the logical id of the role, or of those that share it."""
     for name, resource in template.load(resources.template())["Resources"].items():
         properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::IAM::Role":
@@ -58,6 +58,9 @@ def statements() -> Iterator[tuple[str, Mapping[str, Any]]]:
         elif resource["Type"] in {"AWS::Serverless::Function", "AWS::Serverless::StateMachine"}:
             documents = properties.get("Policies", [])
             role = f"{name}Role"
+        elif resource["Type"] == "AWS::IAM::Policy":
+            documents = [properties["PolicyDocument"]]
+            role = ", ".join(one["Ref"] for one in properties["Roles"])
         else:
             continue
         for document in documents:

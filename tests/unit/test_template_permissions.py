@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.local import buckets, policies
+from pipeline import resources
+from pipeline.local import buckets, policies, template
 from pipeline.local.policies import Context, Request, Verdict
 from tools import permissions
 
@@ -149,3 +151,84 @@ def test_every_bucket_has_a_policy(top: Path) -> None:
     made = re.findall(r"^  (\w+):\n    Type: AWS::S3::Bucket$", "\n".join(lines(top)), re.MULTILINE)
 
     assert set(made) == {bucket for bucket, _ in permissions.bucket_statements()}
+
+
+# ---------------------------------------------------------------------------- a key
+
+
+def resolved(value: Any, *, key: bool) -> Any:
+    """Return a part of the template as it is with a key, or without one."""
+    if isinstance(value, list):
+        return [resolved(one, key=key) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if "Fn::If" in value:
+        condition, yes, no = value["Fn::If"]
+        assert condition == "HasKey"
+        return resolved(yes if key else no, key=key)
+    parts = {name: resolved(one, key=key) for name, one in value.items()}
+    return {name: one for name, one in parts.items() if one != {"Ref": "AWS::NoValue"}}
+
+
+def of_type(kind: str, *, key: bool) -> dict[str, Any]:
+    """Return the properties of the template's resources of one type."""
+    found = template.load(resources.template())["Resources"]
+    return {
+        name: resolved(one.get("Properties", {}), key=key)
+        for name, one in found.items()
+        if one["Type"] == kind
+    }
+
+
+def encryption(bucket: dict[str, Any]) -> dict[str, Any]:
+    """Return what a bucket does by default with what is put into it."""
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    return {**rule["ServerSideEncryptionByDefault"], "BucketKeyEnabled": rule.get("BucketKeyEnabled")}
+
+
+KEY = {"Ref": "KmsKeyArn"}
+
+
+def test_all_that_is_kept_is_encrypted_with_the_key_that_is_given() -> None:
+    """Buckets, logs and the topic."""
+    buckets_ = of_type("AWS::S3::Bucket", key=True).values()
+
+    assert [encryption(one) for one in buckets_] == [
+        {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY, "BucketKeyEnabled": True}
+    ] * len(buckets_)
+    assert all(one["KmsKeyId"] == KEY for one in of_type("AWS::Logs::LogGroup", key=True).values())
+    assert all(one["KmsMasterKeyId"] == KEY for one in of_type("AWS::SNS::Topic", key=True).values())
+
+
+def test_without_a_key_nothing_names_one() -> None:
+    """S3's own keys then; the statements about the key are in policies that there are only with one."""
+    found = template.load(resources.template())["Resources"]
+    named = [
+        name
+        for name, one in found.items()
+        if "KmsKeyArn" in json.dumps(resolved(one, key=False)) and one.get("Condition") != "HasKey"
+    ]
+
+    assert named == []
+    assert all(
+        encryption(one) == {"SSEAlgorithm": "AES256", "BucketKeyEnabled": None}
+        for one in of_type("AWS::S3::Bucket", key=False).values()
+    )
+
+
+def test_whoever_reads_writes_or_publishes_may_use_the_key() -> None:
+    """S3 and SNS use it in the caller's name: to decrypt, and to encrypt for whoever writes."""
+    reads, writes = set(), set()
+    may: dict[str, set[str]] = {}
+    for role, statement in permissions.statements():
+        actions = set(permissions.listed(statement["Action"]))
+        if {one for one in actions if one.startswith("kms:")}:
+            for one in role.split(", "):
+                may.setdefault(one, set()).update(actions)
+        if actions & {"s3:GetObject", "s3:GetObjectVersion"}:
+            reads.add(role)
+        if actions & {"s3:PutObject", "sns:Publish"}:
+            writes.add(role)
+
+    both = {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert may == {role: both if role in writes else {"kms:Decrypt"} for role in reads | writes}
