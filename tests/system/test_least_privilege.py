@@ -295,6 +295,23 @@ def test_what_may_not_be_deleted_is_named(
     assert "is not authorized to perform: sagemaker:DeleteEndpoint" in str(ended.cause)
 
 
+def test_who_may_not_list_a_bucket_is_not_told_that_a_key_is_missing(
+    deployments: Deployments, without: Callable[[str, str], None]
+) -> None:
+    """As in AWS: 404 with s3:ListBucket, 403 without; that is what the template's statements about it are for."""
+    cloud = deployments.cloud
+    name = cloud.physical_id("CheckArchiveRole")
+    client = _session(cloud, f"arn:aws:iam::{cloud.account_id}:role/{name}").s3
+
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        client.get_object(Bucket=deployments.bucket, Key="models/none/model.tar.gz")
+    without(name, "s3:ListBucket")
+    with pytest.raises(ClientError, match="is not authorized to perform: s3:ListBucket on resource"):
+        client.get_object(Bucket=deployments.bucket, Key="models/none/model.tar.gz")
+    with pytest.raises(ClientError, match="403"):
+        client.head_object(Bucket=deployments.bucket, Key="models/none/model.tar.gz")
+
+
 # --------------------------------------------------------------- whoever else may call
 
 
