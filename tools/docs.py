@@ -16,6 +16,9 @@ from pathlib import Path
 
 from pipeline import containers, diagnosis, errors, limits, resources
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tools import permissions
+
 TOP = Path(__file__).resolve().parents[1]
 DEMO = [
     sys.executable,
@@ -128,6 +131,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "failures": failures,
     "containers": profiles,
     "demo": demo,
+    "permissions": permissions.table,
+    "reasons": permissions.reasons,
 }
 
 
@@ -146,7 +151,7 @@ def rewritten(text: str, made: dict[str, str]) -> str:
 def main() -> int:
     """Write or check."""
     stale, made = [], {}
-    for path in (TOP / "README.md", TOP / "DESIGN.md"):
+    for path in (TOP / "README.md", TOP / "DESIGN.md", TOP / "docs" / "iam.md"):
         text = path.read_text()
         new = rewritten(text, made)
         if new != text:

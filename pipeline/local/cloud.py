@@ -21,12 +21,14 @@ from moto.logs.models import logs_backends
 
 from pipeline import aws, resources, stack
 from pipeline.local import buckets, destinations, interpreter, template
+from pipeline.local.access import Access
 from pipeline.local.configurations import Configurations
 from pipeline.local.events import S3Events
 from pipeline.local.faults import Fault, Faults
 from pipeline.local.functions import Function, Functions, Invocation
-from pipeline.local.gateway import Backends, Gateway
+from pipeline.local.gateway import INTERPRETER_KEY, Backends, Gateway
 from pipeline.local.hosting import Hosting, HostingSettings, ObjectMissing, Quotas
+from pipeline.local.policies import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +63,8 @@ class Settings:
     """Whether deployments may run the code that an archive brings."""
     consumer: bool = True
     """Whether the example consumer is deployed and made the stack's default consumer."""
+    enforce_iam: bool = True
+    """Whether a call that the caller's role does not allow is refused."""
 
 
 class LocalCloud:
@@ -77,6 +81,7 @@ class LocalCloud:
         self.clients = aws.Clients(endpoint_url=self.url, region=self.region, credentials=CREDENTIALS)
         self._logs_lock = threading.Lock()
         self._destinations: dict[str, str] = {}
+        self._roles_lock = threading.Lock()
         self._functions = Functions(
             environment={
                 "AWS_REGION": self.region,
@@ -92,11 +97,20 @@ class LocalCloud:
             account_id=self.account_id,
             fetch=self._fetch,
             exists=self._exists,
-            log=self._log,
+            log=self._log_as,
             quotas=self.settings.quotas,
             settings=self.settings.hosting,
             launch=self.settings.launch,
         )
+        self.access = Access(
+            account_id=self.account_id,
+            region=self.region,
+            workflow_key=INTERPRETER_KEY,
+            tags=self.hosting.tags,
+            enforced=self.settings.enforce_iam,
+        )
+        self._acting: dict[str, aws.Clients] = {}
+        """Clients of the roles that SageMaker acts as."""
         self._events = S3Events(
             clients=self.clients,
             invoke=self._invoke_asynchronously,
@@ -138,6 +152,8 @@ class LocalCloud:
                 object_created=self._events.created,
                 caller=self._functions.caller,
                 kill=self._functions.kill,
+                refuse=self.access.refuse,
+                veil=self.access.veil,
             )
         )
         self._deploy()
@@ -164,7 +180,8 @@ class LocalCloud:
     # ---------------------------------------------------------------- the stack
 
     def _deploy(self) -> None:
-        source = template.without_unsupported(template.load(resources.template()))
+        template_as_it_is = template.load(resources.template())
+        source = template.without_unsupported(template_as_it_is)
         packages = stack.packages(stack.libraries_here())
         bucket = f"{STACK}-code"
         self.clients.s3.create_bucket(Bucket=bucket)
@@ -188,7 +205,12 @@ class LocalCloud:
             wait=lambda _name: None,  # moto creates a stack before it answers
         )
         buckets.complete(
-            source, clients=self.clients, name_of=self.physical_id, send_events=self._events.enable
+            template_as_it_is,
+            clients=self.clients,
+            name_of=self.physical_id,
+            account_id=self.account_id,
+            send_events=self._events.enable,
+            protect=self.access.protect,
         )
         self._destinations = destinations.of(
             source,
@@ -215,7 +237,13 @@ class LocalCloud:
         }
         policy = {
             "Version": "2012-10-17",
-            "Statement": [{"Effect": "Allow", "Action": "sagemaker:InvokeEndpoint", "Resource": "*"}],
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Action": "sagemaker:InvokeEndpoint",
+                    "Resource": f"arn:aws:sagemaker:{self.region}:{self.account_id}:endpoint/*",
+                }
+            ],
         }
         role = self.clients.iam.create_role(RoleName=CONSUMER, AssumeRolePolicyDocument=json.dumps(trust))[
             "Role"
@@ -271,31 +299,56 @@ class LocalCloud:
 
     def _role_credentials(self, function: Function) -> dict[str, str]:
         # As in AWS, the session bears the function's name.
-        given = self.clients.sts.assume_role(RoleArn=function.role_arn, RoleSessionName=function.name)[
-            "Credentials"
-        ]
+        given = self._assume(function.role_arn, function.name)
+        return {name.upper(): value for name, value in given.items()}
+
+    def _assume(self, role_arn: str, session: str) -> dict[str, str]:
+        given = self.clients.sts.assume_role(RoleArn=role_arn, RoleSessionName=session)["Credentials"]
         return {
-            "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
-            "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
-            "AWS_SESSION_TOKEN": given["SessionToken"],
+            "aws_access_key_id": given["AccessKeyId"],
+            "aws_secret_access_key": given["SecretAccessKey"],
+            "aws_session_token": given["SessionToken"],
         }
 
-    def _fetch(self, bucket: str, key: str, destination: Path) -> None:
+    def _as(self, role_arn: str) -> aws.Clients:
+        """Return the clients of what SageMaker does in a role's name."""
+        with self._roles_lock:
+            if role_arn not in self._acting:
+                self._acting[role_arn] = aws.Clients(
+                    endpoint_url=self.url,
+                    region=self.region,
+                    credentials=self._assume(role_arn, "SageMaker"),
+                )
+            return self._acting[role_arn]
+
+    def _fetch(self, role_arn: str, bucket: str, key: str, destination: Path) -> None:
         try:
-            self.clients.s3.download_file(bucket, key, str(destination))
+            self._as(role_arn).s3.download_file(bucket, key, str(destination))
         except ClientError as error:
             if aws.is_no_such_key(error):
                 raise ObjectMissing(f"s3://{bucket}/{key}") from error
             raise
 
-    def _exists(self, bucket: str, key: str) -> bool:
+    def _exists(self, role_arn: str, bucket: str, key: str) -> bool:
         try:
-            self.clients.s3.head_object(Bucket=bucket, Key=key)
+            self._as(role_arn).s3.head_object(Bucket=bucket, Key=key)
         except ClientError as error:
             if aws.is_no_such_key(error):
                 return False
             raise
         return True
+
+    def _log_as(self, role_arn: str, group: str, stream: str, timestamp_ms: int, message: str) -> None:
+        """Write a line in a role's name; what it may not write is lost, as in AWS."""
+        arn = f"arn:aws:logs:{self.region}:{self.account_id}:log-group:{group}:log-stream:"
+        known = logs_backends[self.account_id][self.region].groups.get(group)
+        needed = [Request("logs:PutLogEvents", arn + stream)]
+        if known is None:
+            needed.append(Request("logs:CreateLogGroup", arn))
+        if known is None or stream not in known.streams:
+            needed.append(Request("logs:CreateLogStream", arn))
+        if self.access.may(role_arn, needed):
+            self._log(group, stream, timestamp_ms, message)
 
     def _log(self, group: str, stream: str, timestamp_ms: int, message: str) -> None:
         backend = logs_backends[self.account_id][self.region]

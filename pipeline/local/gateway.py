@@ -39,7 +39,7 @@ KEPT_CALLS = 100_000
 
 WORKFLOW = "workflow"
 """The caller of what the state machine itself calls, as against its tasks."""
-_INTERPRETER_KEY = "ak"
+INTERPRETER_KEY = "ak"
 """The access key of moto's interpreter."""
 
 
@@ -79,6 +79,10 @@ class Backends:
     """Returns the name of the function that has an access key, empty when none has."""
     kill: Callable[[str, bool], None] = lambda _access_key, _timed_out: None
     """Ends the process that has an access key; whether as one that ran out of time."""
+    refuse: Callable[[Call, dict[str, Any], bytes], Response | None] = lambda _call, _environ, _body: None
+    """Returns IAM's refusal of a call, None for one that is allowed."""
+    veil: Callable[[Call, dict[str, Any], Response], Response] = lambda _call, _environ, response: response
+    """Returns S3's answer as its caller may see it."""
 
 
 class Gateway:
@@ -146,7 +150,7 @@ class Gateway:
         return _send(response, start_response)
 
     def _caller(self, call: Call) -> str:
-        if call.access_key == _INTERPRETER_KEY:
+        if call.access_key == INTERPRETER_KEY:
             return WORKFLOW
         return self._running().caller(call.access_key)
 
@@ -163,6 +167,9 @@ class Gateway:
 
     def _dispatch(self, call: Call, environ: dict[str, Any], body: bytes) -> Response:
         backends = self._running()
+        refusal = backends.refuse(call, environ, body)
+        if refusal is not None:
+            return refusal
         if call.service == "lambda":
             response = self._lambda(backends, call, environ, body)
         elif call.service in ("sagemaker", "sagemaker-runtime"):
@@ -173,6 +180,8 @@ class Gateway:
             response = objects.ranged(environ, self._ask_moto) or self._ask_moto(environ)
         else:
             response = self._ask_moto(environ)
+        if call.service == "s3":
+            response = backends.veil(call, environ, response)
         if call.service == "s3" and response.status < 300:
             bucket, _, key = str(environ["PATH_INFO"]).lstrip("/").partition("/")
             backends.object_created(call.operation, bucket, key)

@@ -216,14 +216,14 @@ class Cloud:
             "sagemaker-runtime", endpoint_url=url, config=config
         )
 
-    def fetch(self, bucket: str, key: str, destination: Path) -> None:
+    def fetch(self, _role: str, bucket: str, key: str, destination: Path) -> None:
         """Copy an object from the dictionary."""
         try:
             destination.write_bytes(self.objects[f"{bucket}/{key}"])
         except KeyError:
             raise ObjectMissing(key) from None
 
-    def log(self, group: str, stream: str, timestamp: int, message: str) -> None:
+    def log(self, _role: str, group: str, stream: str, timestamp: int, message: str) -> None:
         """Keep a log line."""
         self.lines.append((group, stream, timestamp, message))
 

@@ -46,10 +46,10 @@ _JOIN_S = 5.0
 _CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
 
-Fetch = Callable[[str, str, Path], None]
-"""Downloads an object (bucket, key) to a path; raises ObjectMissing when there is none."""
-Log = Callable[[str, str, int, str], None]
-"""Takes one log line: group, stream, milliseconds since 1970, text."""
+Fetch = Callable[[str, str, str, Path], None]
+"""Downloads, as a role (its ARN), an object (bucket, key) to a path; raises ObjectMissing when there is none."""
+Log = Callable[[str, str, str, int, str], None]
+"""Takes one log line: the role that writes it (its ARN), group, stream, milliseconds since 1970, text."""
 
 
 class ObjectMissing(KeyError):
@@ -155,7 +155,7 @@ class ProcessLauncher:
         try:
             model_dir.mkdir()
             if deployment.model_data_url is not None:
-                self._bring_model(deployment.model_data_url, folder / "model.tar.gz", model_dir, cancelled)
+                self._bring_model(deployment, folder / "model.tar.gz", model_dir, cancelled)
             port = _free_port()
             process = self._start(deployment, folder, model_dir, port, cancelled)
         except BaseException:
@@ -167,13 +167,16 @@ class ProcessLauncher:
             folder=folder,
             memory_bytes=deployment.capacity.memory_mb * MIB,
             settings=self._settings,
-            log=self._logger(endpoint_name, f"{deployment.variant_name}/{identity}"),
+            log=self._logger(deployment, endpoint_name, identity),
         )
 
-    def _bring_model(self, url: str, archive: Path, model_dir: Path, cancelled: Callable[[], bool]) -> None:
+    def _bring_model(
+        self, deployment: Deployment, archive: Path, model_dir: Path, cancelled: Callable[[], bool]
+    ) -> None:
+        url = deployment.model_data_url or ""
         bucket, key = split_url(url)
         try:
-            self._fetch(bucket, key, archive)
+            self._fetch(deployment.role_arn, bucket, key, archive)
         except Exception as error:  # `fetch` is the caller's: whatever it raises, the download failed
             _LOGGER.info("download of %s failed", url, exc_info=error)
             raise LaunchFailedError(texts.download_failed(url)) from error
@@ -215,11 +218,11 @@ class ProcessLauncher:
             start_new_session=True,
         )
 
-    def _logger(self, endpoint_name: str, stream: str) -> Callable[[str], None]:
-        group = self._log_group(endpoint_name)
+    def _logger(self, deployment: Deployment, endpoint_name: str, identity: str) -> Callable[[str], None]:
+        group, stream = self._log_group(endpoint_name), f"{deployment.variant_name}/{identity}"
 
         def log(line: str) -> None:
-            self._log(group, stream, int(self._clock() * 1000), line)
+            self._log(deployment.role_arn, group, stream, int(self._clock() * 1000), line)
 
         return log
 

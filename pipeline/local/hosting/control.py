@@ -39,7 +39,7 @@ class ControlPlane:
         account: Account,
         fleet: Fleet,
         fetch: Fetch,
-        exists: Callable[[str, str], bool] | None,
+        exists: Callable[[str, str, str], bool] | None,
         clock: Callable[[], float],
     ) -> None:
         self._account = account
@@ -70,6 +70,14 @@ class ControlPlane:
             "UpdateEndpoint": self._update_endpoint,
             "UpdateEndpointWeightsAndCapacities": self._update_weights,
         }
+
+    def tags(self, arn: str) -> Mapping[str, str]:
+        """Return the tags of a resource; none for one that is not there."""
+        with self._lock:
+            try:
+                return dict(self._tags_of(arn))
+            except AwsError:
+                return {}
 
     def handle(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the operation's answer, ready for JSON; raise AwsError."""
@@ -107,7 +115,7 @@ class ControlPlane:
         except ValueError:
             raise invalid(texts.not_emulated(f"ModelDataUrl {url}, which is not an s3:// URL,")) from None
         try:
-            found = self._is_there(bucket, key)
+            found = self._is_there(model.request["ExecutionRoleArn"], bucket, key)
         except (
             Exception
         ) as error:  # `fetch` and `exists` are the caller's: whatever they raise, there is no access
@@ -117,12 +125,12 @@ class ControlPlane:
         if not found:
             raise invalid(texts.model_data_missing(url))
 
-    def _is_there(self, bucket: str, key: str) -> bool:
+    def _is_there(self, role_arn: str, bucket: str, key: str) -> bool:
         if self._exists is not None:
-            return self._exists(bucket, key)
+            return self._exists(role_arn, bucket, key)
         with tempfile.TemporaryDirectory(prefix="sealift-model-data-") as folder:
             try:
-                self._fetch(bucket, key, Path(folder) / "object")
+                self._fetch(role_arn, bucket, key, Path(folder) / "object")
             except ObjectMissing:
                 return False
             return True

@@ -116,6 +116,8 @@ class Deployment:
     weight: float
     capacity: Capacity
     image: str
+    role_arn: str
+    """The role that the archive is read with and the log is written with."""
     model_data_url: str | None
     environment: Mapping[str, str]
 
@@ -128,6 +130,7 @@ class Deployment:
             weight=config.variant.get("InitialVariantWeight", 1.0),
             capacity=Capacity.parse(config.variant["ServerlessConfig"]),
             image=model.container["Image"],
+            role_arn=model.request["ExecutionRoleArn"],
             model_data_url=model.container.get("ModelDataUrl"),
             environment=dict(model.container.get("Environment", {})),
         )

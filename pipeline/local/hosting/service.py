@@ -38,7 +38,7 @@ class Hosting:
         account_id: str,
         fetch: Fetch,
         log: Log,
-        exists: Callable[[str, str], bool] | None = None,
+        exists: Callable[[str, str, str], bool] | None = None,
         quotas: Quotas | None = None,
         settings: HostingSettings | None = None,
         timing: Timing | None = None,
@@ -50,9 +50,9 @@ class Hosting:
         Args:
             region: the region in ARNs.
             account_id: the account in ARNs.
-            fetch: downloads the S3 object (bucket, key) to a path; raises ObjectMissing when there is none.
-            log: takes a container's log line: group, stream, milliseconds since 1970, text.
-            exists: returns whether there is an object (bucket, key), and raises when access is denied;
+            fetch: downloads, as a role, the S3 object (bucket, key) to a path; raises ObjectMissing when there is none.
+            log: takes a container's log line: role, group, stream, milliseconds since 1970, text.
+            exists: returns whether a role sees an object (bucket, key), and raises when access is denied;
                 without it CreateModel downloads the object to know.
             quotas: the account's quotas.
             settings: limits and pace.
@@ -105,6 +105,10 @@ class Hosting:
     def handle(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer of a control-plane operation, ready for JSON; raise AwsError."""
         return self._control.handle(operation, parameters)
+
+    def tags(self, arn: str) -> Mapping[str, str]:
+        """Return the tags of a resource; none for one that is not there."""
+        return self._control.tags(arn)
 
     def invoke_endpoint(
         self,

@@ -132,7 +132,7 @@ class World:
             account_id=ACCOUNT,
             fetch=self.fetch,
             log=lambda *_line: None,
-            exists=lambda bucket, key: f"{bucket}/{key}" in self.objects,
+            exists=lambda _role, bucket, key: f"{bucket}/{key}" in self.objects,
             quotas=quotas,
             settings=HostingSettings(startup_deadline_s=180.0),
             timing=self.time.timing(),
@@ -140,9 +140,9 @@ class World:
             launch=self.launch,
         )
 
-    def fetch(self, bucket: str, key: str, destination: Path) -> None:
+    def fetch(self, role: str, bucket: str, key: str, destination: Path) -> None:
         """Never be called: the fake launch downloads nothing."""
-        raise ObjectMissing(f"{bucket}/{key} -> {destination}")
+        raise ObjectMissing(f"{role}: {bucket}/{key} -> {destination}")
 
     def launch(
         self, endpoint_name: str, deployment: Deployment, *, cancelled: Callable[[], bool]
@@ -426,8 +426,8 @@ def test_a_wrong_model_is_refused(world: World, request_: dict[str, Any], text: 
 def test_model_data_that_may_not_be_read_is_refused() -> None:
     """An error of the look at S3 is a lack of access, in AWS' words."""
 
-    def denied(bucket: str, key: str) -> bool:
-        raise PermissionError(bucket, key)
+    def denied(role: str, bucket: str, key: str) -> bool:
+        raise PermissionError(role, bucket, key)
 
     hosting = Hosting(
         region=REGION,
