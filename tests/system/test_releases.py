@@ -234,7 +234,7 @@ def test_a_state_that_is_entered_again_with_the_same_data_comes_to_the_same(
     assert "FunctionError" not in answer, answer["Payload"].read()
     result = json.load(answer["Payload"])
     if name == "ReadConsumer":
-        assert result["value"] == endpoint_of(ended)
+        assert result["consumers"][0]["value"] == endpoint_of(ended)
     else:
         path = {"UpdateConsumer": "update_consumer", "RetirePrevious": "retire_previous"}
         assert result == results[path.get(name, "restore_capacity")]
