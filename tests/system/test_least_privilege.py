@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -25,13 +27,16 @@ from pipeline.execution import Execution
 from pipeline.local import policies
 from pipeline.local.cloud import CONSUMER, STACK, LocalCloud
 from pipeline.local.policies import Policy, Request, Verdict
-from tests.system.conftest import BEFORE, NOTHING, Deployments, _empty
+from tests.system.conftest import BEFORE, NOTHING, WAIT_S, Deployments, _empty
 from tests.system.test_canary import Live
 from tests.system.test_capacity import WRONG, ten
 from tests.system.test_deployment import settings
+from tests.system.test_sweep import run_schedule, things
 from tools import permissions
 
 ALARM = "consumer-errors"
+FROM_SAM = ("StartDeploymentRole", "sqs:SendMessage")
+"""Given by SAM for the function's destination: Lambda uses it in the role's name, and here nobody does."""
 PATTERN = "sealift-consumer*"
 """The default of the template's ConsumerFunctionPattern."""
 
@@ -141,6 +146,7 @@ def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, f
         deployments.start({"archive": {"bucket": deployments.bucket, "key": "models/none/model.tar.gz"}}),
         "ArchiveNotFound",
     )
+    _sweep(deployments, archive, unhappy)
     # SageMaker looks, as the endpoint's role, for an archive that is not there.
     with pytest.raises(ClientError, match="Could not find model data"):
         cloud.clients.sagemaker.create_model(
@@ -151,6 +157,36 @@ def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, f
                 "ModelDataUrl": f"s3://{cloud.outputs['ArtifactBucketName']}/archives/none/model.tar.gz",
             },
         )
+
+
+def _sweep(deployments: Deployments, archive: Path, consumer: dict[str, Any]) -> None:
+    """Leave whatever a failed deployment can leave, and let the sweeper take it away, its archive half a day later."""
+    cloud = deployments.cloud
+    _empty(cloud)
+    live = Live(deployments)
+    deployments.fail(
+        "sagemaker.DeleteEndpoint=AccessDeniedException", "lambda.DeleteFunction=AccessDeniedException"
+    )
+    _failed(deployments.upload(archive, "swept", settings(consumer=consumer)), "ConsumerFailed")
+    deployments.fail()
+    live.remove()
+    (name,) = deployments.resources()["endpoints"]
+    first = _swept(cloud, timedelta(minutes=1))
+    assert ("endpoint", name) in first, first
+    deadline = time.monotonic() + WAIT_S
+    while deployments.resources()["endpoints"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    second = _swept(cloud, timedelta(minutes=2))
+    assert {kind for kind, _ in second} >= {"endpoint configuration", "model", "alarm", "version"}, second
+    assert "archive" in {kind for kind, _ in _swept(cloud, timedelta(hours=12))}
+
+
+def _swept(cloud: LocalCloud, later: timedelta) -> set[tuple[str, str]]:
+    """Let the sweeper delete, as if that time had passed; return the kinds and names of what went or is going."""
+    now = (datetime.now(UTC) + later).strftime("%Y-%m-%dT%H:%M:%SZ")
+    swept = run_schedule(cloud, now=now, grace_hours="0", delete="true")
+    return things(swept, "deleting") | things(swept, "deleted")
 
 
 def _good(ended: Execution) -> None:
@@ -185,10 +221,11 @@ def test_every_action_and_every_resource_is_needed(used: Used) -> None:
         (role, left_out)
         for role, policy in used.policies.items()
         for left_out in _unneeded(_exact(policy), used.requests[role])
-        if not left_out.startswith("arn:aws:ecr:")
+        # The resources of statements whose every action only AWS needs.
+        if not left_out.startswith(("arn:aws:ecr:", "arn:aws:sqs:"))
     }
 
-    assert unneeded == set(permissions.AWS_ONLY)
+    assert unneeded == {*permissions.AWS_ONLY, FROM_SAM}
 
 
 def test_the_consumers_pattern_may_be_one_name(used: Used) -> None:
