@@ -23,7 +23,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract bench-contract runtime runtime-check bench-runtime matrix
+.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract bench-contract runtime runtime-check bench-runtime matrix load
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -87,6 +87,9 @@ CONTRACT_INSTALL = $(CONTRACT)/bin/python -m pip install --require-hashes --no-b
 
 matrix: $(VENV)/.ready ## break every AWS call of every task in ten ways (25 minutes); docs/failure-matrix.md
 	$(BIN)/python -m tools.matrix --report docs/failure-matrix.md
+
+load: $(VENV)/.ready ## deploy fifty services at once on the local cloud, with stub model servers, and count
+	$(BIN)/python -m tools.load
 
 check: lint types linters runtime-check docs-check package test contract ## everything that must hold; what CI runs
 

@@ -266,6 +266,7 @@ def _forward() -> list[LambdaTask]:
             {
                 "endpoint_name.$": endpoint,
                 "endpoint_config_name.$": "$.plan_deployment.names.endpoint_config",
+                "updates.$": "$.plan_deployment.updates",
             },
             CONSISTENCY,
             result=documents.Polled,
@@ -373,8 +374,8 @@ def _wire_capacity(by_name: dict[str, LambdaTask], follow: Wait, done: SnsPublis
             Catch(error_equals=LADDER, result_path="$.refusal", next_step=by_name["StepDown"])
         )
 
-    # Another deployment made the service's one endpoint, or its undoing deleted it, since this one was planned.
-    for name in ("CreateEndpoint", "UpdateEndpoint"):
+    # Another deployment made, updated or (undoing) deleted the service's one endpoint since this one was planned.
+    for name in ("CreateEndpoint", "UpdateEndpoint", "PollEndpoint"):
         by_name[name].add_catch(
             Catch(
                 error_equals=_names(errors.EndpointMoved),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline import aws
-from pipeline.errors import EndpointFailed, NotYetVisible
+from pipeline.errors import EndpointFailed, EndpointMoved, NotYetVisible
 from pipeline.readiness import Verdict, verdict
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
 
     Raises:
         EndpointFailed: with SageMaker's FailureReason.
+        EndpointMoved: when another deployment has updated the service's one endpoint since.
         NotYetVisible: when the endpoint, created a moment ago, cannot be described yet.
     """
     name, config = event["endpoint_name"], event["endpoint_config_name"]
@@ -30,6 +31,17 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         raise
     status = found["EndpointStatus"]
     meaning = verdict(status, found["EndpointConfigName"], config)
+    updates = event["updates"]
+    # The configuration that it had before is there when SageMaker has taken the update back; no other one can be.
+    if (
+        updates
+        and status == "InService"
+        and found["EndpointConfigName"] not in (config, updates["endpoint_config"])
+    ):
+        raise EndpointMoved(
+            f"endpoint {name!r} is InService on configuration {found['EndpointConfigName']!r}, which another "
+            f"deployment gave it meanwhile; wanted {config!r}; it is planned again"
+        )
     if meaning is Verdict.FAILED:
         reason = found.get("FailureReason", "SageMaker gave no reason")
         raise EndpointFailed(

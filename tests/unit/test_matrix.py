@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tools.matrix import cases, invariants, report
+from tools.matrix import cases, invariants, races, report
 from tools.matrix.cases import Case, Step
 from tools.matrix.invariants import Broken, Endpoint, Outcome, Snapshot
+from tools.matrix.races import NEW, OLD, Race, Raced
 from tools.matrix.world import Result
 
 CREATE = Step("CreateEndpoint", "sagemaker", "CreateEndpoint", 0)
@@ -16,12 +17,17 @@ POLL = Step("PollEndpoint", "sagemaker", "DescribeEndpoint", 0)
 DELETE = Step("RollBack", "sagemaker", "DeleteModel", 0)
 RECORDINGS = {"first": [CREATE, POLL], "next": [CREATE, POLL], "wrong": [CREATE, DELETE]}
 
-OLD, NEW = Endpoint("InService", "old", 10), Endpoint("InService", "new", 10)
+OLD_ENDPOINT, NEW_ENDPOINT = Endpoint("InService", "old", 10), Endpoint("InService", "new", 10)
 BEFORE = Snapshot(
-    {"old": OLD}, frozenset({"old"}), frozenset({"old"}), {"ENDPOINT_NAME": "old"}, "1", answered_by="old"
+    {"old": OLD_ENDPOINT},
+    frozenset({"old"}),
+    frozenset({"old"}),
+    {"ENDPOINT_NAME": "old"},
+    "1",
+    answered_by="old",
 )
 DEPLOYED = Snapshot(
-    {"old": replace(OLD, concurrency=1), "new": NEW},
+    {"old": replace(OLD_ENDPOINT, concurrency=1), "new": NEW_ENDPOINT},
     frozenset({"old", "new"}),
     frozenset({"old", "new"}),
     {"ENDPOINT_NAME": "new"},
@@ -118,7 +124,10 @@ def test_a_failure_that_leaves_everything_as_it_was_breaks_no_rule() -> None:
         pytest.param(FAILED, replace(BEFORE, models=frozenset({"old", "new"})), "tidy", id="left behind"),
         pytest.param(GOOD, replace(DEPLOYED, models=frozenset({"new", "x"})), "tidy", id="left beside it"),
         pytest.param(
-            FAILED, replace(BEFORE, endpoints={"old": replace(OLD, concurrency=1)}), "earlier", id="lowered"
+            FAILED,
+            replace(BEFORE, endpoints={"old": replace(OLD_ENDPOINT, concurrency=1)}),
+            "earlier",
+            id="lowered",
         ),
         pytest.param(FAILED, replace(BEFORE, configs=frozenset()), "earlier", id="taken away"),
     ],
@@ -176,3 +185,90 @@ def test_the_report_counts_and_names() -> None:
     assert "2 runs, 1 passed, 1 broke a rule. 1 more were planned" in text
     assert "| throttled once | 1 | 1 | 1 | 0 | 0 | 0 | 0 | 0 | 0 |" in text
     assert f"| first: {POLL} access denied | tidy | model \\| new |" in text
+
+
+# ------------------------------------------------------------------------- races
+
+RACE = Race(1, "race", earlier=True, events=((0.0, NEW), (0.3, OLD), (0.0, NEW)), wrong=(), pause_s=0.02)
+STOOD_DOWN = Outcome("FAILED", "Superseded", "a newer upload serves", endpoint="old-0")
+
+
+def judged(race: Race, outcomes: dict[str, Outcome], after: Snapshot, executions: int = 2) -> list[str]:
+    """Return the names of the rules that a race broke."""
+    return [one.rule for one in races.judge(race, BEFORE, outcomes, after, executions)]
+
+
+def test_a_race_follows_from_its_seed() -> None:
+    """Both uploads are told of, and among many seeds there is every order, with and without duplicates."""
+    drawn = [races.draw(seed, ("race", "race in place")) for seed in range(100)]
+
+    assert drawn == [races.draw(seed, ("race", "race in place")) for seed in range(100)]
+    assert all({upload for _, upload in race.events} == {OLD, NEW} for race in drawn)
+    assert {race.kind for race in drawn} == {
+        "in order",
+        "reordered",
+        "in order, with duplicates",
+        "reordered, with duplicates",
+    }
+
+
+def test_a_call_is_held_up_for_the_same_time_each_time() -> None:
+    """Which follows from the seed, the task, the operation and how often that was called."""
+    held = RACE.hold_up("CreateModel", "CreateModel", 0)
+
+    assert 0 <= held <= RACE.pause_s
+    assert (
+        held == RACE.hold_up("CreateModel", "CreateModel", 0) != RACE.hold_up("CreateModel", "CreateModel", 1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "outcomes", "after", "executions", "rules"),
+    [
+        pytest.param((), {OLD: STOOD_DOWN, NEW: GOOD}, DEPLOYED, 2, [], id="the older one stood down"),
+        pytest.param((NEW,), {OLD: GOOD, NEW: FAILED}, DEPLOYED, 2, [], id="the newer one is wrong"),
+        pytest.param((OLD, NEW), {OLD: FAILED, NEW: FAILED}, BEFORE, 2, [], id="neither is any good"),
+        pytest.param((), {OLD: GOOD, NEW: STOOD_DOWN}, DEPLOYED, 2, ["newest"], id="the older one serves"),
+        pytest.param(
+            (), {OLD: STOOD_DOWN, NEW: GOOD}, BEFORE, 2, ["newest"], id="the consumer was not moved"
+        ),
+        pytest.param((), {OLD: STOOD_DOWN, NEW: GOOD}, DEPLOYED, 3, ["once"], id="deployed twice"),
+        pytest.param((), {OLD: Outcome("STUCK"), NEW: GOOD}, DEPLOYED, 2, ["ended"], id="not ended"),
+        pytest.param(
+            (OLD, NEW),
+            {OLD: FAILED, NEW: FAILED},
+            replace(BEFORE, answered_by=None),
+            2,
+            ["earlier"],
+            id="the earlier one does not serve any more",
+        ),
+        pytest.param(
+            (),
+            {OLD: STOOD_DOWN, NEW: GOOD},
+            replace(DEPLOYED, models=frozenset({"old", "new", "x"})),
+            2,
+            ["tidy"],
+            id="left behind",
+        ),
+    ],
+)
+def test_a_race_is_judged_by_what_is_left(
+    *,
+    wrong: tuple[str, ...],
+    outcomes: dict[str, Outcome],
+    after: Snapshot,
+    executions: int,
+    rules: list[str],
+) -> None:
+    """The newest upload that is any good serves, whoever came first; nothing else is left."""
+    assert judged(replace(RACE, wrong=wrong), outcomes, after, executions) == rules
+
+
+def test_the_report_counts_races() -> None:
+    """By scenario and by how the events came."""
+    raced = Raced(RACE, {OLD: STOOD_DOWN, NEW: GOOD}, (), 2.0)
+
+    text = report.render([], {}, planned=0, seconds=60, jobs=2, raced=[raced])
+
+    assert "1 races, 1 passed, 0 broke a rule." in text
+    assert "| race, reordered, with duplicates | 1 | 1 | 0 | 1 |" in text

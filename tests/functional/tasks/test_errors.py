@@ -157,7 +157,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "PollEndpoint",
         "sagemaker",
         "describe_endpoint",
-        {"endpoint_name": "harbour-0", "endpoint_config_name": "harbour-0"},
+        {"endpoint_name": "harbour-0", "endpoint_config_name": "harbour-0", "updates": None},
     ),
     (
         "SmokeTest",

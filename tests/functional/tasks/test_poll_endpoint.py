@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.errors import EndpointFailed, NotYetVisible
+from pipeline.errors import EndpointFailed, EndpointMoved, NotYetVisible
 from pipeline.readiness import VERDICTS, Verdict
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Script, Task
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-EVENT = {"endpoint_name": "harbour-0", "endpoint_config_name": "harbour-0"}
+EVENT = {"endpoint_name": "harbour-0", "endpoint_config_name": "harbour-0", "updates": None}
 
 
 def described(status: str, config: str = "harbour-0", reason: str | None = None) -> dict[str, Any]:
@@ -43,6 +43,24 @@ def test_each_status_has_its_outcome(do: Task, script: Script, status: str, verd
             do("PollEndpoint", script.clients, **EVENT)
     else:
         assert do("PollEndpoint", script.clients, **EVENT) == {"status": status, "verdict": verdict.value}
+
+
+@pytest.mark.parametrize(
+    ("config", "error"),
+    [
+        pytest.param("harbour-7", EndpointMoved, id="another deployment's"),
+        pytest.param("harbour-before", EndpointFailed, id="the one before: the update was taken back"),
+    ],
+)
+def test_an_update_that_another_deployment_replaced_is_planned_again(
+    do: Task, script: Script, config: str, error: type[Exception]
+) -> None:
+    """It is no failure of the model: whose turn it is is decided anew."""
+    script.answers("sagemaker", "describe_endpoint", described("InService", config))
+    updates = {"endpoint_config": "harbour-before", "max_concurrency": 10}
+
+    with pytest.raises(error, match=config):
+        do("PollEndpoint", script.clients, **{**EVENT, "updates": updates})
 
 
 def test_a_failure_carries_its_reason(do: Task, script: Script) -> None:
