@@ -136,7 +136,8 @@ def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, f
     # A rewritten archive whose upload breaks off is aborted.
     bundle = BytesIO()
     with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED) as zipped:
-        zipped.write(model, model.name)
+        # Of another name than elsewhere: an archive that is there already is not rewritten.
+        zipped.write(model, "least-privilege.gguf")
     deployments.fail("s3.UploadPart=AccessDenied")
     by_hand = {"bucket": deployments.bucket, "key": "by-hand/bundle/model.zip"}
     cloud.clients.s3.put_object(Bucket=by_hand["bucket"], Key=by_hand["key"], Body=bundle.getvalue())
