@@ -20,7 +20,7 @@ from moto.core.model_instances import reset_model_data
 from moto.logs.models import logs_backends
 
 from pipeline import aws, resources, stack
-from pipeline.local import buckets, destinations, interpreter, template
+from pipeline.local import buckets, destinations, interpreter, template, versions
 from pipeline.local.access import Access
 from pipeline.local.configurations import Configurations
 from pipeline.local.events import S3Events
@@ -142,6 +142,7 @@ class LocalCloud:
 
     def start(self) -> None:
         """Start the gateway and deploy Sealift's stack through it; faults strike only after that."""
+        versions.install()
         interpreter.install(port=self._gateway.port, time_scale=self.settings.time_scale)
         self._gateway.start(
             Backends(

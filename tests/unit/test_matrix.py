@@ -66,8 +66,10 @@ def test_every_step_meets_every_kind_of_fault() -> None:
 def test_a_loop_is_not_tried_for_ever() -> None:
     """Only the first calls of one operation in one task."""
     polls = [replace(POLL, nth=nth) for nth in range(50)]
+    creates = [replace(CREATE, nth=nth) for nth in range(50)]
 
-    assert len(cases.matrix({"first": polls}, ["first"])) == cases.MOST * len(cases.KINDS)
+    assert len(cases.matrix({"first": polls}, ["first"])) == len(cases.KINDS)
+    assert len(cases.matrix({"first": creates}, ["first"])) == cases.MOST * len(cases.KINDS)
 
 
 def test_a_sample_has_some_of_everything() -> None:

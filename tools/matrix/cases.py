@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 DEFAULT = "default"
 MOST = 2
 """Of one operation in one task that are tried each for itself: what comes after is the same loop again."""
+READS = ("Describe", "Get", "Head", "List")
+"""What the names of operations that change nothing begin with: of these the first is enough."""
 
 THROTTLED = {
     DEFAULT: "ThrottlingException",
@@ -141,7 +143,9 @@ def matrix(recordings: dict[str, Sequence[Step]], whole: Iterable[str]) -> list[
     covered: set[Step] = set()
     found = []
     for scenario, everything in recordings.items():
-        recorded = [step for step in everything if step.nth < MOST]
+        recorded = [
+            step for step in everything if step.nth < (1 if step.operation.startswith(READS) else MOST)
+        ]
         wanted = [step for step in recorded if scenario in whole or step not in covered]
         covered.update(recorded)
         found.extend(Case(scenario, ((step, kind),)) for step in wanted for kind in KINDS)
