@@ -99,8 +99,11 @@ def turn(
         Superseded: when a newer upload of the service is served there.
     """
     there = at(clients.sagemaker, endpoint, service)
-    unsettled = there is not None and there.deployed_at is None
-    running = unsettled and there is not None and is_running(clients.stepfunctions, there.execution)
+    running = _being_tried(clients, there)
+    if there is not None and there.deployed_at is None and not running:
+        # Its execution may have ended between the two looks, and have undone what the first one saw.
+        there = at(clients.sagemaker, endpoint, service)
+        running = _being_tried(clients, there)
     whose = releases.turn(uploaded_at, execution, there, running=running, holding=holding)
     if there is None or whose is Turn.GO:
         return ""
@@ -112,6 +115,11 @@ def turn(
     )
     fix = "nothing need be done; to deploy this archive all the same, upload it again"
     raise Superseded(f"service {service}", [Problem("Superseded", seen, "the newest upload to serve", fix)])
+
+
+def _being_tried(clients: Clients, there: Release | None) -> bool:
+    unsettled = there is not None and there.deployed_at is None
+    return unsettled and there is not None and is_running(clients.stepfunctions, there.execution)
 
 
 def is_running(client: SFNClient, execution: str) -> bool:

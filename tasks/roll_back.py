@@ -67,8 +67,10 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     if plan is not None:
         calling = _restore_consumers(results.get("read_consumer"), plan["names"]["endpoint"], clients, report)
         if calling:
+            names = plan["names"]
             report.kept.append(
-                f"endpoint {plan['names']['endpoint']}: {', '.join(calling)} may still call it"
+                f"endpoint {names['endpoint']}, with configuration {names['endpoint_config']} and model "
+                f"{names['model']}: {', '.join(calling)} may still call it"
             )
             _name_room(plan, report)
         else:

@@ -35,10 +35,10 @@ class Arena(World):
     """The cloud for races; a context manager."""
 
     def __init__(self) -> None:
-        # Longer than a call is held up: in AWS no endpoint is updated between a look at it and the next call.
+        # Longer than all calls of a look are held up together: in AWS an update takes minutes, and a look does not.
         super().__init__(
             SCENARIOS,
-            changing_s=2 * max(races.PAUSES_S),
+            changing_s=8 * max(races.PAUSES_S),
             contents=(b"earlier", OLD.encode(), NEW.encode()),
             time_scale=TIME_SCALE,
         )

@@ -432,6 +432,15 @@ def test_what_is_being_tried_is_waited_for(do: Task, script: Script, uploaded_at
 def test_what_an_ended_execution_left_unfinished_is_not_waited_for(do: Task, script: Script) -> None:
     """Aborted in the middle: it will not be settled any more."""
     executes(calls_another(script, OLDER, good=False), "ABORTED")
+    executes(serves_another(script, OLDER), "ABORTED")
+
+    assert only(read(do, script))["value"] == "harbour-1"
+
+
+def test_what_was_undone_between_two_looks_stops_nobody(do: Task, script: Script) -> None:
+    """Seen as a newer upload that is not finished; a moment later its execution had ended, and its endpoint too."""
+    executes(calls_another(script, NEWER, good=False), "FAILED")
+    script.missing("describe_endpoint")
 
     assert only(read(do, script))["value"] == "harbour-1"
 

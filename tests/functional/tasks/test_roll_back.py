@@ -400,7 +400,8 @@ def test_a_consumer_that_may_not_be_put_back_keeps_its_endpoint(do: Task, script
     result = do("RollBack", script.clients, results=results(read_consumer=read_of(BEFORE)))
 
     assert result["not_undone"] == ["ENDPOINT_NAME of assistant: you may not"]
-    assert result["kept"] == ["endpoint harbour-0: consumer assistant may still call it"]
+    whole = "endpoint harbour-0, with configuration harbour-0 and model harbour-0"
+    assert result["kept"] == [f"{whole}: consumer assistant may still call it"]
     assert result["gone"] == []
 
 
@@ -430,7 +431,8 @@ def test_a_denied_alias_does_not_keep_the_variable_from_going_back(do: Task, scr
 
     assert result["not_undone"] == ["alias live of assistant: no alias"]
     assert result["restored"] == ["ENDPOINT_NAME of assistant: 'old-0' as before"]
-    assert result["kept"] == ["endpoint harbour-0: consumer assistant may still call it"]
+    whole = "endpoint harbour-0, with configuration harbour-0 and model harbour-0"
+    assert result["kept"] == [f"{whole}: consumer assistant may still call it"]
 
 
 def test_an_update_in_progress_is_waited_for(do: Task, script: Script) -> None:

@@ -369,7 +369,8 @@ def test_one_that_may_not_be_put_back_is_named_and_keeps_the_endpoint(do: Task, 
 
     assert two.all_variables() == (OLD, NEW)
     assert result["not_undone"] == ["ENDPOINT_NAME of reports: told by Lambda"]
-    assert result["kept"] == ["endpoint harbour-0: consumer reports may still call it"]
+    whole = "endpoint harbour-0, with configuration harbour-0 and model harbour-0"
+    assert result["kept"] == [f"{whole}: consumer reports may still call it"]
 
 
 def test_one_that_is_busy_does_not_keep_the_others_from_going_back(
