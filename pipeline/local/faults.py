@@ -40,7 +40,9 @@ MESSAGES = {
 STATUSES = {
     "InternalFailure": 500,
     "InternalError": 500,
+    "ServiceException": 500,
     "ServiceUnavailable": 503,
+    "ServiceUnavailableException": 503,
     "SlowDown": 503,
     "AccessDenied": 403,
     "NoSuchKey": 404,

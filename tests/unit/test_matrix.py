@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.local.faults import STATUSES
 from tools.matrix import cases, invariants, races, report
 from tools.matrix.cases import Case, Step
 from tools.matrix.invariants import Broken, Endpoint, Outcome, Snapshot
@@ -103,6 +104,12 @@ def test_a_fault_is_what_the_service_calls_it() -> None:
 
     assert (slow.code, slow.times, slow.after, slow.caller) == ("SlowDown", None, 2, "sealift-CheckArchive-1")
     assert (killed.code, killed.times) == ("KilledAfter", 1)
+
+
+@pytest.mark.parametrize("code", sorted(set(cases.BROKEN.values())))
+def test_an_outage_is_told_with_a_status_of_an_outage(code: str) -> None:
+    """Whoever answers 400 refuses the request itself, which is another thing."""
+    assert STATUSES[code] >= 500
 
 
 def test_a_good_deployment_breaks_no_rule() -> None:
