@@ -482,7 +482,8 @@ def give_back(
         return Changes(wait_for=moving)
     if limit is None:
         return Changes(concurrency=((endpoint, asked),))
-    free = max(limit - situation.used, 0)
+    # Below zero where more is in use than the quota allows by now: that has to be freed first.
+    free = limit - situation.used
     missing = asked - mine.concurrency - free
     if missing > 0 and switched:
         lowered = []
@@ -493,7 +494,7 @@ def give_back(
                 lowered.append((one.name, one.concurrency - given))
         if lowered:
             return Changes(concurrency=tuple(lowered))
-    return Changes(concurrency=((endpoint, min(asked, mine.concurrency + free)),)) if free else Changes()
+    return Changes(concurrency=((endpoint, min(asked, mine.concurrency + free)),)) if free > 0 else Changes()
 
 
 # -- before anything is asked of an account

@@ -462,6 +462,13 @@ def test_the_ladder_ends_and_stays_within_bounds(  # noqa: PLR0917 hypothesis pa
         ),
         pytest.param(account(ours("a", 1), ours("new", 9)), 10, True, Changes(), id="as far as it goes"),
         pytest.param(account(ours("a", 5), ours("new", 5)), 10, False, Changes(), id="nobody was switched"),
+        pytest.param(
+            account(ours("a", 5), ours("new", 1)),
+            1,
+            True,
+            Changes((("a", 1),)),
+            id="a quota that was lowered",
+        ),
         pytest.param(account(ours("new", 5)), 10, False, Changes((("new", 10),)), id="free meanwhile"),
         pytest.param(
             account(ours("a", 5), ours("new", 5)), None, True, Changes((("new", 10),)), id="ask AWS"
