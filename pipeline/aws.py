@@ -355,6 +355,17 @@ def is_missing(error: ClientError) -> bool:
     )
 
 
+def or_none(describe: Callable[..., Any], **name: str) -> Mapping[str, Any] | None:
+    """Return what is described; None when it is gone."""
+    try:
+        found: Mapping[str, Any] = describe(**name)
+    except ClientError as error:
+        if is_missing(error):
+            return None
+        raise
+    return found
+
+
 def is_missing_dependency(error: ClientError) -> bool:
     """Return whether a create failed because what it refers to is not visible (yet).
 

@@ -5,12 +5,12 @@ Every variable counts, whatever its name: what is named there may be called. Ref
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from pipeline import aws
-from pipeline.consumer import Configuration
+from pipeline.consumer import Alias, Configuration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,9 +40,20 @@ def referred(client: LambdaClient, functions: Iterable[str]) -> dict[str, str]:
 def _qualifiers(client: LambdaClient, name: str) -> dict[str, str]:
     """Return the versions that calls may reach, each with its name for people."""
     found = {"$LATEST": name}
-    for page in client.get_paginator("list_aliases").paginate(FunctionName=name):
-        for alias in page["Aliases"]:
-            weighted = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
-            for version in (alias["FunctionVersion"], *weighted):
-                found.setdefault(version, f"{name}:{alias['Name']} (version {version})")
+    for alias in aliases(client, name):
+        routes = Alias.from_response(alias)
+        for version in (routes.version, *routes.weights):
+            found.setdefault(version, f"{name}:{alias['Name']} (version {version})")
     return found
+
+
+def aliases(client: LambdaClient, name: str) -> list[Any]:
+    """Return all aliases of a function, as ListAliases has them."""
+    pages = client.get_paginator("list_aliases").paginate(FunctionName=name)
+    return [alias for page in pages for alias in page["Aliases"]]
+
+
+def versions(client: LambdaClient, name: str) -> list[Any]:
+    """Return all versions of a function, $LATEST among them, as ListVersionsByFunction has them."""
+    pages = client.get_paginator("list_versions_by_function").paginate(FunctionName=name)
+    return [version for page in pages for version in page["Versions"]]

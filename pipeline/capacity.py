@@ -427,8 +427,7 @@ def _together(earlier: Iterable[Lowered], lowered: Iterable[Lowered]) -> tuple[L
     found = {one["endpoint"]: one for one in earlier}
     for one in lowered:
         first = found.get(one["endpoint"])
-        untouched = first is not None and first["to"] == one["before"]
-        before = first["before"] if first is not None and untouched else one["before"]
+        before = first["before"] if first is not None and first["to"] == one["before"] else one["before"]
         found[one["endpoint"]] = Lowered(endpoint=one["endpoint"], before=before, to=one["to"])
     return tuple(found.values())
 

@@ -145,7 +145,7 @@ class _Look:
         client = self._clients.sagemaker
         for row in self._rows(Kind.ENDPOINT, client.list_endpoints, "Endpoints"):
             name = row["EndpointName"]
-            found = _or_none(client.describe_endpoint, EndpointName=name)
+            found = aws.or_none(client.describe_endpoint, EndpointName=name)
             if found is None:
                 continue
             status, config = found["EndpointStatus"], found["EndpointConfigName"]
@@ -157,7 +157,7 @@ class _Look:
         client = self._clients.sagemaker
         for row in self._rows(Kind.CONFIG, client.list_endpoint_configs, "EndpointConfigs"):
             name, arn, created = row["EndpointConfigName"], row["EndpointConfigArn"], row["CreationTime"]
-            found = _or_none(client.describe_endpoint_config, EndpointConfigName=name)
+            found = aws.or_none(client.describe_endpoint_config, EndpointConfigName=name)
             if found is None:
                 continue
             models = frozenset(variant["ModelName"] for variant in found["ProductionVariants"])
@@ -173,7 +173,7 @@ class _Look:
         client = self._clients.sagemaker
         for row in self._rows(Kind.MODEL, client.list_models, "Models"):
             name = row["ModelName"]
-            found = _or_none(client.describe_model, ModelName=name)
+            found = aws.or_none(client.describe_model, ModelName=name)
             if found is None:
                 continue
             self._models.add(name)
@@ -257,13 +257,10 @@ class _Look:
     def _look_at_versions(self, function: str, service: str) -> None:
         client = self._clients.lambda_
         try:
-            pages = client.get_paginator("list_versions_by_function").paginate(FunctionName=function)
-            versions = [version for page in pages for version in page["Versions"]]
-            listed = client.get_paginator("list_aliases").paginate(FunctionName=function)
+            versions = callers.versions(client, function)
             aliased = {
                 version
-                for page in listed
-                for alias in page["Aliases"]
+                for alias in callers.aliases(client, function)
                 for version in consumer.Alias.from_response(alias).versions
             }
         except ClientError as error:
@@ -392,16 +389,6 @@ class _Look:
             if not token:
                 return
         self._unseen[kind] = f"there are more than {MOST} of this kind in the account: {kind}"
-
-
-def _or_none(describe: Callable[..., Any], **name: str) -> Mapping[str, Any] | None:
-    try:
-        found: Mapping[str, Any] = describe(**name)
-    except ClientError as error:
-        if aws.is_missing(error):
-            return None
-        raise
-    return found
 
 
 def _urls(described: Any) -> Iterator[str]:

@@ -49,7 +49,7 @@ def look(client: SageMakerClient, service: str) -> Account:
     names = sorted((row["EndpointName"] for row in rows), key=lambda name: not is_named_after(name, service))
     endpoints = {}
     for name in names[:MOST]:
-        found = _or_none(client.describe_endpoint, EndpointName=name)
+        found = aws.or_none(client.describe_endpoint, EndpointName=name)
         if found is not None:
             endpoints[name] = (found["EndpointStatus"], found["EndpointConfigName"])
     configs, all_configs = _rows(
@@ -72,11 +72,11 @@ def at(client: SageMakerClient, endpoint: str, service: str) -> Release | None:
     """Return the release that an endpoint serves; None when the endpoint is gone, or is not the service's."""
     if not is_named_after(endpoint, service):
         return None
-    found = _or_none(client.describe_endpoint, EndpointName=endpoint)
+    found = aws.or_none(client.describe_endpoint, EndpointName=endpoint)
     if found is None:
         return None
     config = found["EndpointConfigName"]
-    row = _or_none(client.describe_endpoint_config, EndpointConfigName=config)
+    row = aws.or_none(client.describe_endpoint_config, EndpointConfigName=config)
     if row is None:
         return None
     return _release(client, config, row, service, {endpoint: (found["EndpointStatus"], config)})
@@ -118,8 +118,9 @@ def turn(
 
 
 def _being_tried(clients: Clients, there: Release | None) -> bool:
-    unsettled = there is not None and there.deployed_at is None
-    return unsettled and there is not None and is_running(clients.stepfunctions, there.execution)
+    return (
+        there is not None and there.deployed_at is None and is_running(clients.stepfunctions, there.execution)
+    )
 
 
 def is_running(client: SFNClient, execution: str) -> bool:
@@ -148,7 +149,7 @@ def models_in_use(client: SageMakerClient, account: Account, *, without: str) ->
     """Return the models that endpoints and the service's configurations name, one configuration left out."""
     configs = {config for _, config in account.endpoints.values()} | {one.config for one in account.releases}
     found = (
-        _or_none(client.describe_endpoint_config, EndpointConfigName=name) for name in configs - {without}
+        aws.or_none(client.describe_endpoint_config, EndpointConfigName=name) for name in configs - {without}
     )
     return {variant["ModelName"] for one in found if one for variant in one["ProductionVariants"]}
 
@@ -175,17 +176,6 @@ def _release(
     if tags.get(TAG_SERVICE) != tag_value(service):
         return None
     return releases.read(config, arn, created, tags, endpoints)
-
-
-def _or_none(describe: Callable[..., Any], **name: str) -> Mapping[str, Any] | None:
-    """Return what is described; None when it is gone."""
-    try:
-        found: Mapping[str, Any] = describe(**name)
-    except ClientError as error:
-        if aws.is_missing(error):
-            return None
-        raise
-    return found
 
 
 def _rows(ask: Callable[..., Any], member: str) -> tuple[list[Any], bool]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pipeline import consumer
+from pipeline import callers, consumer
 from pipeline.errors import ConsumerBusy, ConsumerFailed, ConsumerMoved
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def publish(client: LambdaClient, function_name: str, endpoint_name: str) -> str
 
 def move(client: LambdaClient, function_name: str, alias: str, version: str) -> None:
     """Move all of an alias' calls to a version."""
-    now = _alias(client, function_name, alias)
+    now = routes(client, function_name, alias)
     if (now.version, now.weights) != (version, {}):
         # Weights that are not mentioned stay, and would go on sending calls to another version.
         _route(client, _of(function_name, alias), now, consumer.Alias(version, {}))
@@ -120,7 +120,7 @@ def shift(client: LambdaClient, function_name: str, alias: str, version: str, we
     Raises:
         ConsumerFailed: when the alias points to $LATEST, whose calls AWS does not divide.
     """
-    now = _alias(client, function_name, alias)
+    now = routes(client, function_name, alias)
     if now.version == "$LATEST":
         raise ConsumerFailed(
             f"alias {alias} of {function_name} points to $LATEST; wanted a version, since AWS divides the calls of "
@@ -139,7 +139,7 @@ def restore_alias(client: LambdaClient, before: consumer.Before, endpoint_name: 
     if alias is None or version is None:
         return False
     name, weights = before["function_name"], before["alias_routing"] or {}
-    now = _alias(client, name, alias)
+    now = routes(client, name, alias)
     if (now.version, now.weights) == (version, weights):
         return False
     if not any(
@@ -154,17 +154,15 @@ def restore_alias(client: LambdaClient, before: consumer.Before, endpoint_name: 
 def delete_versions(client: LambdaClient, before: consumer.Before, endpoint_name: str) -> list[str]:
     """Delete the versions that were published for an endpoint, unless an alias refers to them; return them."""
     name = before["function_name"]
-    pages = client.get_paginator("list_versions_by_function").paginate(FunctionName=name)
-    versions = [version for page in pages for version in page["Versions"]]
-    listed = client.get_paginator("list_aliases").paginate(FunctionName=name)
-    aliases = [alias for page in listed for alias in page["Aliases"]]
+    versions, aliases = callers.versions(client, name), callers.aliases(client, name)
     gone = consumer.deletable(versions, aliases, before["variable"], endpoint_name)
     for version in gone:
         client.delete_function(FunctionName=name, Qualifier=version)
     return gone
 
 
-def _alias(client: LambdaClient, function_name: str, alias: str) -> consumer.Alias:
+def routes(client: LambdaClient, function_name: str, alias: str) -> consumer.Alias:
+    """Return where an alias sends its calls."""
     return consumer.Alias.from_response(client.get_alias(**_of(function_name, alias)))
 
 

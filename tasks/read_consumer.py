@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import aws, consumer, naming, registry
+from pipeline import aws, consumer, naming, registry, switch
 from pipeline.errors import ConsumerBusy, ConsumerChanged
 
 if TYPE_CHECKING:
@@ -54,15 +54,14 @@ def _value(asked: dict[str, Any], clients: Clients) -> str | None:
 
 def _before(asked: dict[str, Any], value: str | None, clients: Clients) -> consumer.Before:
     name, alias_name = asked["function_name"], asked["alias"]
-    alias = clients.lambda_.get_alias(FunctionName=name, Name=alias_name) if alias_name else None
-    routing = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") if alias else None
+    routes = switch.routes(clients.lambda_, name, alias_name) if alias_name else None
     return consumer.Before(
         function_name=name,
         variable=asked["variable"],
         value=value,
         alias=alias_name,
-        alias_version=alias["FunctionVersion"] if alias else None,
-        alias_routing=dict(routing) if routing else None,
+        alias_version=routes.version if routes else None,
+        alias_routing=(routes.weights or None) if routes else None,
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 import time
@@ -22,8 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline import execution, limits
 from pipeline.local.cloud import LocalCloud, Settings
 from pipeline.local.hosting import HostingSettings, Quotas
-from tools.matrix.__main__ import FAKES
-from tools.matrix.world import GOOD, Stub, tiny_archive
+from tools.matrix.world import GOOD, Stub, leave_accounts_alone, tiny_archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -113,9 +111,7 @@ def main() -> int:
     parser.add_argument("--services", type=int, default=50, help="services that are deployed at once")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     arguments = parser.parse_args()
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]
-    os.environ.update(FAKES)
+    leave_accounts_alone()
     hosting = HostingSettings(
         creating_s=0.2, rescaling_s=0, deleting_s=0, ping_interval_s=0.05, stop_grace_s=0
     )

@@ -181,8 +181,7 @@ class LocalCloud:
     # ---------------------------------------------------------------- the stack
 
     def _deploy(self) -> None:
-        template_as_it_is = template.load(resources.template())
-        source = template.without_unsupported(template_as_it_is)
+        source = template.load(resources.template())
         packages = stack.packages(stack.libraries_here())
         bucket = f"{STACK}-code"
         self.clients.s3.create_bucket(Bucket=bucket)
@@ -206,7 +205,7 @@ class LocalCloud:
             wait=lambda _name: None,  # moto creates a stack before it answers
         )
         buckets.complete(
-            template_as_it_is,
+            source,
             clients=self.clients,
             name_of=self.physical_id,
             account_id=self.account_id,

@@ -10,6 +10,7 @@ reference_policies_elements_condition_operators.html beside it for what a missin
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from dataclasses import dataclass, field, replace
@@ -140,6 +141,7 @@ def matches(pattern: str, text: str) -> bool:
 
 
 @cache
+@functools.lru_cache(maxsize=256)
 def parse(document: str) -> Policy:
     """Return the statements of a policy document; it may be of a role or of a bucket.
 

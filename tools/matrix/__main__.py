@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import random
 import sys
 import time
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tools.matrix import arena, cases, races, report, workers
 from tools.matrix.races import Raced
-from tools.matrix.world import SCENARIOS, Result
+from tools.matrix.world import SCENARIOS, Result, leave_accounts_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,20 +28,13 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", Result, Raced)
 
-FAKES = {
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "AWS_DEFAULT_REGION": "us-east-1",
-}
 SHOWN_S = 10.0
 
 
 def main() -> int:
     """Run it; return the exit status."""
     arguments = _arguments()
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]
-    os.environ.update(FAKES)
+    leave_accounts_alone()
     begun = time.monotonic()
     raced = _race(arguments, begun)
     recordings, results, planned = _run(arguments, begun)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from tools.matrix import invariants, races
@@ -52,12 +53,12 @@ class Arena(World):
         self._learn(scenario)
         before = self._start_from(scenario, earlier=race.earlier)
         self._wrong_urls = {self._urls[scenario.name, upload] for upload in race.wrong}
-        outcomes, executions, order = self._run(race, scenario)
+        outcomes, executions = self._run(race, scenario)
         found = races.judge(race, before, outcomes, self.look(scenario), executions)
         if race.winner is not None:
             repeated = self._deploy(scenario, self._version(scenario, race.winner))
             found += invariants.not_repeated(repeated, self.look(scenario))
-        return Raced(race, outcomes, tuple(found), time.monotonic() - begun, order)
+        return Raced(race, outcomes, tuple(found), time.monotonic() - begun)
 
     def _version(self, scenario: Scenario, upload: str) -> str:
         return self._versions[scenario.name][1 + UPLOADS.index(upload)]
@@ -71,7 +72,7 @@ class Arena(World):
                 container = plan["requests"]["create_model"]["PrimaryContainer"]
                 self._urls[scenario.name, upload] = container["ModelDataUrl"]
 
-    def _run(self, race: Race, scenario: Scenario) -> tuple[dict[str, Outcome], int, tuple[str, ...]]:
+    def _run(self, race: Race, scenario: Scenario) -> tuple[dict[str, Outcome], int]:
         self._published().clear()
         items = {upload: self._item(key_of(scenario), self._version(scenario, upload)) for upload in UPLOADS}
         started: dict[str, set[str]] = {upload: set() for upload in UPLOADS}
@@ -99,19 +100,13 @@ class Arena(World):
             threads[-1].start()
         for thread in threads:
             thread.join()
-        ended: dict[str, Outcome] = {}
-        order: list[str] = []
-
-        def follow(upload: str) -> None:
-            outcome = self._ended(next(iter(started[upload])))
-            with lock:
-                ended[upload] = outcome
-                order.append(upload)
-
-        followers = [threading.Thread(target=follow, args=(upload,)) for upload in UPLOADS]
-        for follower in followers:
-            follower.start()
-        for follower in followers:
-            follower.join()
+        with ThreadPoolExecutor(len(UPLOADS)) as pool:
+            outcomes = dict(
+                zip(
+                    UPLOADS,
+                    pool.map(lambda upload: self._ended(next(iter(started[upload]))), UPLOADS),
+                    strict=True,
+                )
+            )
         self.cloud.before_call(None)
-        return {upload: ended[upload] for upload in UPLOADS}, sum(map(len, started.values())), tuple(order)
+        return outcomes, sum(map(len, started.values()))

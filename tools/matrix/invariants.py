@@ -96,7 +96,7 @@ def broken(
         lasting: whether a fault was there for good, so that what could not be undone may be named instead.
         trigger_failed: whether a fault was there for good in the trigger, so that nothing may have started.
     """
-    found = [Broken("ended", seen) for seen in _ended(outcome, may_not_start=trigger_failed)]
+    found = [Broken("ended", seen) for seen in ended(outcome, may_not_start=trigger_failed)]
     found += [Broken("consumer", seen) for seen in _consumer(before, outcome, after, lasting=lasting)]
     found += [Broken("tidy", seen) for seen in _tidy(before, outcome, after)]
     found += [Broken("earlier", seen) for seen in _earlier(before, outcome, after, lasting=lasting)]
@@ -115,7 +115,8 @@ def not_repeated(outcome: Outcome, after: Snapshot) -> list[Broken]:
     return []
 
 
-def _ended(outcome: Outcome, *, may_not_start: bool) -> list[str]:
+def ended(outcome: Outcome, *, may_not_start: bool) -> list[str]:
+    """Return what is wrong with how an upload ended."""
     if outcome.good or (outcome.status == "NOT_STARTED" and may_not_start):
         return []
     if outcome.status != "FAILED":

@@ -6,11 +6,10 @@ Owns the drawing of a race from a seed and its judgement, both pure. Refuses to 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline import errors
-from tools.matrix.invariants import Broken, Outcome, Snapshot, named
+from tools.matrix.invariants import Broken, Outcome, Snapshot, ended, named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,8 +75,6 @@ class Raced:
     outcomes: Mapping[str, Outcome]
     broken: tuple[Broken, ...]
     seconds: float
-    order: tuple[str, ...] = field(default=())
-    """The uploads in the order in which they ended."""
 
     def __str__(self) -> str:
         lines = [f"{self.race}, pauses up to {self.race.pause_s:g} s"]
@@ -119,11 +116,9 @@ def judge(
         executions: how many were started.
     """
     found = [
-        Broken("ended", f"{upload}: {outcome.status} {outcome.error}: {outcome.cause[:300]}")
+        Broken("ended", f"{upload}: {seen}")
         for upload, outcome in outcomes.items()
-        if not (
-            outcome.good or (outcome.status == "FAILED" and outcome.error in {"Superseded", *errors.names()})
-        )
+        for seen in ended(outcome, may_not_start=False)
     ]
     if executions != len(UPLOADS):
         found.append(Broken("once", f"{executions} executions of {len(UPLOADS)} uploads"))
