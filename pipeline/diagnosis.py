@@ -328,9 +328,15 @@ _NOISE = re.compile(r"\b(?:ACCESS_LOG|TS_METRICS|MODEL_METRICS) - |^\s+at [\w.$]
 def telling(lines: Sequence[str], most: int) -> tuple[str, ...]:
     """Return the newest lines of a container's log, without TorchServe's access log, metrics and Java stack frames.
 
-    A health check alone is two of them, and they go on after the lines that give a cause.
+    A health check alone is two of them, and they go on after the lines that give a cause. So do the lines of a worker
+    that is started over and over: where none of the newest gives a cause, the last one that does comes before them.
     """
-    return tuple(line for line in lines if not _NOISE.search(line))[-most:]
+    heard = [line for line in lines if not _NOISE.search(line)]
+    newest = heard[-most:]
+    clear = [rule for rule in RULES if not rule.vague]
+    tells = (line for line in reversed(heard) if any(re.search(rule.pattern, line) for rule in clear))
+    last = next(tells, None)
+    return tuple(newest) if last is None or last in newest else (last, *newest[1:])
 
 
 def failed_state(results: dict[str, Any]) -> str:

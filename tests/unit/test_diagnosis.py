@@ -358,6 +358,14 @@ def test_the_newest_telling_lines_are_kept() -> None:
     assert telling(["one", "two", "three"], 2) == ("two", "three")
 
 
+def test_a_cause_is_kept_though_many_lines_came_after_it() -> None:
+    """TorchServe starts its worker over and over, and tells at length of each time; the newest cause is the one."""
+    told = "ModuleNotFoundError: No module named 'b'"
+    lines = ["ModuleNotFoundError: No module named 'a'", told, *(f"Retry worker {n}" for n in range(60))]
+
+    assert telling(lines, 50) == (told, *lines[-49:])
+
+
 def test_an_unknown_failure_says_that_it_is_unknown() -> None:
     """No guess is made; the next step is the log."""
     found = failed_with("KeyError: 'x'", "KeyError")
