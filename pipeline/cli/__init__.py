@@ -1,12 +1,13 @@
 """The command line `sealift`: parses, calls one command, and is the one place that turns errors into words.
 
 Exit statuses: 0 done; 1 it was tried and failed, or something was refused; 2 the command line is wrong;
-130 interrupted; 143 terminated. Commands import what they need when they run, so that `sealift --help` is quick.
+130 interrupted; 143 terminated.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import signal
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ from pipeline import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 OK, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -47,48 +50,6 @@ class Arguments(argparse.Namespace):
     only: str | None
 
 
-def _pack(arguments: Arguments) -> int:
-    from pipeline.cli import archives
-
-    return archives.pack(arguments)
-
-
-def _check(arguments: Arguments) -> int:
-    from pipeline.cli import archives
-
-    return archives.check(arguments)
-
-
-def _plan(arguments: Arguments) -> int:
-    from pipeline.cli import planning
-
-    return planning.plan(arguments)
-
-
-def _rollback(arguments: Arguments) -> int:
-    from pipeline.cli import rollback
-
-    return rollback.rollback(arguments)
-
-
-def _sweep(arguments: Arguments) -> int:
-    from pipeline.cli import sweeping
-
-    return sweeping.sweep(arguments)
-
-
-def _local_run(arguments: Arguments) -> int:
-    from pipeline.cli import machine
-
-    return machine.run(arguments)
-
-
-def _local_up(arguments: Arguments) -> int:
-    from pipeline.cli import machine
-
-    return machine.up(arguments)
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     top = argparse.ArgumentParser(
@@ -96,7 +57,16 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"sealift {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
+    _pack(commands)
+    _check(commands)
+    _plan(commands)
+    _rollback(commands)
+    _sweep(commands)
+    _local(commands)
+    return top
 
+
+def _pack(commands: Commands) -> None:
     pack = commands.add_parser("pack", help="make model.tar.gz from a GGUF and the inference code")
     pack.add_argument("model", type=Path, metavar="MODEL.gguf", help="the model, or the first of its shards")
     pack.add_argument(
@@ -110,9 +80,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="LEVEL",
         help="0 (default) stores, which is fastest to pack and to start; 9 is smallest, by 3 to 5 %%",
     )
-    pack.add_argument("--json", action="store_true", help="print one JSON document")
-    pack.set_defaults(command=_pack)
+    _json_option(pack)
+    pack.set_defaults(command=_later("archives", "pack"))
 
+
+def _check(commands: Commands) -> None:
     check = commands.add_parser(
         "check", help="say whether an archive can become an endpoint, and if not, why"
     )
@@ -122,9 +94,11 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help='judge as a deployment with "mend": true does, which moves a model in a directory to the root',
     )
-    check.add_argument("--json", action="store_true", help="print one JSON document")
-    check.set_defaults(command=_check)
+    _json_option(check)
+    check.set_defaults(command=_later("archives", "check"))
 
+
+def _plan(commands: Commands) -> None:
     plan = commands.add_parser(
         "plan", help="say whether a model fits an endpoint, of which size, and if not, what would"
     )
@@ -142,21 +116,21 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="memory size to plan for (default: the smallest that holds)",
     )
-    plan.add_argument("--json", action="store_true", help="print one JSON document")
-    plan.set_defaults(command=_plan)
+    _json_option(plan)
+    plan.set_defaults(command=_later("planning", "plan"))
 
+
+def _rollback(commands: Commands) -> None:
     rollback = commands.add_parser(
         "rollback", help="move a service's consumers back to the deployment before, which is asked first"
     )
     rollback.add_argument("service", metavar="SERVICE", help="the service's name")
-    rollback.add_argument(
-        "--stack",
-        metavar="NAME",
-        help="only deployments of this stack (default: of any stack of the account)",
-    )
-    rollback.add_argument("--json", action="store_true", help="print one JSON document")
-    rollback.set_defaults(command=_rollback)
+    _stack_option(rollback, "only deployments of this stack (default: of any stack of the account)")
+    _json_option(rollback)
+    rollback.set_defaults(command=_later("rollback", "rollback"))
 
+
+def _sweep(commands: Commands) -> None:
     sweep = commands.add_parser(
         "sweep", help="show what Sealift made and nobody uses any more; delete it with --delete"
     )
@@ -174,14 +148,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="SERVICE",
         help="only what was made for this service (default: for any)",
     )
-    sweep.add_argument(
-        "--stack",
-        metavar="NAME",
-        help="only what this stack made, and its archives too (default: of any stack, without archives)",
+    _stack_option(
+        sweep, "only what this stack made, and its archives too (default: of any stack, without archives)"
     )
-    sweep.add_argument("--json", action="store_true", help="print one JSON document")
-    sweep.set_defaults(command=_sweep)
+    _json_option(sweep)
+    sweep.set_defaults(command=_later("sweeping", "sweep"))
 
+
+def _local(commands: Commands) -> None:
     local = commands.add_parser(
         "local", help="the whole product on this machine, with moto in the place of AWS"
     )
@@ -201,17 +175,34 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--prompt", help="what the smoke test asks")
     run.add_argument("--expect", metavar="TEXT", help="what the smoke test's answer must contain")
-    run.add_argument("--json", action="store_true", help="print one JSON document")
+    _json_option(run)
     _cloud_options(run)
-    run.set_defaults(command=_local_run)
+    run.set_defaults(command=_later("machine", "run"))
 
     up = local_commands.add_parser(
         "up", help="start the local cloud, print its URL, and stay up until Ctrl-C"
     )
     up.add_argument("--port", type=int, default=5055, help="default: 5055")
     _cloud_options(up)
-    up.set_defaults(command=_local_up)
-    return top
+    up.set_defaults(command=_later("machine", "up"))
+
+
+def _later(module: str, function: str) -> Callable[[Arguments], int]:
+    """Return a command that is imported when it runs, so that `sealift --help` is quick."""
+
+    def command(arguments: Arguments) -> int:
+        status: int = getattr(importlib.import_module(f"pipeline.cli.{module}"), function)(arguments)
+        return status
+
+    return command
+
+
+def _json_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def _stack_option(command: argparse.ArgumentParser, meaning: str) -> None:
+    command.add_argument("--stack", metavar="NAME", help=meaning)
 
 
 def _cloud_options(command: argparse.ArgumentParser) -> None:
