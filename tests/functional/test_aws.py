@@ -221,6 +221,13 @@ def test_a_handler_returns_what_its_task_does() -> None:
     assert handler({"a": 1}, object()) == {"event": {"a": 1}, "region": "us-east-1"}
 
 
+def test_a_warm_function_keeps_its_clients() -> None:
+    """Making one costs more than most calls, and a poll is repeated many times."""
+    handler = aws.task(lambda _event, clients: {"client": clients.sagemaker})
+
+    assert handler({}, None)["client"] is handler({}, None)["client"]
+
+
 @pytest.mark.parametrize("name", ["sagemaker", "sagemaker_runtime", "lambda_", "logs"])
 def test_the_state_machine_alone_repeats_calls(name: str) -> None:
     """One attempt per call of a task: retries belong where they can be seen."""
