@@ -2,7 +2,7 @@
 
 Owns the meaning of ResourceLimitExceeded, the capacity ladder, and who gives room to whom: facts in, decisions out.
 Refuses to make a call (`pipeline.occupancy` looks, the tasks act), to touch an endpoint that is not the service's own,
-to go below what the model needs or above what was asked for, and to take a rung of the ladder twice.
+to go below what the model needs or above what was asked for, and to take a rung of the ladder again, but for room.
 """
 
 from __future__ import annotations
@@ -257,8 +257,13 @@ def told(lowered: Lowered) -> str:
 # -- the ladder
 
 
+MOST_ROOM: Final = 3
+"""How often room is made on the ladder: another deployment of the service takes it when it begins, and again when it is
+given what it asked for after its switch; then it is done."""
+
+
 class Rung(StrEnum):
-    """The ways down; each is taken once at most, so the ladder ends."""
+    """The ways down; each is taken once at most, but for room, so the ladder ends."""
 
     MEMORY = "memory"
     """The largest memory size that the quota allows and that holds the model."""
@@ -285,6 +290,11 @@ class Ask:
     room: tuple[Lowered, ...] = ()
     taken: tuple[str, ...] = ()
     """The rungs so far."""
+
+    @property
+    def may_make_room(self) -> bool:
+        """Whether room was not made too often yet."""
+        return self.taken.count(Rung.ROOM) < MOST_ROOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +363,7 @@ def step_down(
     if down is not None:
         return down
     moving = [one for one in situation.holders if one.ours and one is not replaced and one.status in MOVING]
-    if moving and Rung.ROOM not in ask.taken and not refusal.never_fits:
+    if moving and ask.may_make_room and not refusal.never_fits:
         told = ", ".join(f"endpoint {one.name!r} is {one.status}" for one in moving)
         return Pause(f"{refusal}; {told}; wanted to know what room it leaves")
     return Stop(_problem("ConcurrencyQuota", refusal, situation, _MORE_CONCURRENCY), final=refusal.never_fits)
@@ -393,7 +403,7 @@ def _to_limit(refusal: Refusal, ask: Ask, room: Room) -> Down | None:
 
 
 def _to_room(refusal: Refusal, ask: Ask, free: int, room: Room) -> Down | None:
-    if room.lowered and Rung.ROOM not in ask.taken:
+    if room.lowered and ask.may_make_room:
         return _down(refusal, ask, Rung.ROOM, concurrency=room.start, lowered=room.lowered)
     if LEAST <= free < ask.concurrency and Rung.FREE not in ask.taken:
         return _down(refusal, ask, Rung.FREE, concurrency=free)

@@ -324,6 +324,18 @@ def test_the_one_that_took_the_room_is_taken_for_the_one_that_is_called() -> Non
     assert down.room == (*ask.room, Lowered(endpoint="b", before=9, to=5))
 
 
+def test_room_is_made_again_as_often_as_another_deployment_can_take_it() -> None:
+    """It takes it when it begins, and again after its switch; a third taker is nobody that ends by itself."""
+    took = account(ours("a", 1), ours("b", 9, "2026-01-02"))
+    ask = replace(ASK, concurrency=2, taken=("room", "room"))
+
+    down = capacity.step_down(refusal(delta=2), ask, took)
+
+    assert isinstance(down, Down)
+    assert down.rung is Rung.ROOM
+    assert isinstance(capacity.step_down(refusal(delta=2), replace(ask, taken=("room",) * 3), took), Stop)
+
+
 def test_an_endpoint_that_is_being_changed_may_give_room_then() -> None:
     """Another deployment of the service is just taking what is free: what it comes to can be shared."""
     busy = replace(ours("a", 9), status="Updating")
@@ -405,9 +417,12 @@ refusals = st.one_of(
 )
 
 
+MOST_STEPS = len(Rung) - 1 + capacity.MOST_ROOM
+
+
 @given(
-    answers=st.lists(refusals, min_size=len(Rung) + 1, max_size=len(Rung) + 1),
-    seen=st.lists(situations, min_size=len(Rung) + 1, max_size=len(Rung) + 1),
+    answers=st.lists(refusals, min_size=MOST_STEPS + 1, max_size=MOST_STEPS + 1),
+    seen=st.lists(situations, min_size=MOST_STEPS + 1, max_size=MOST_STEPS + 1),
     asked=st.integers(1, 200),
     memory_mb=st.sampled_from(limits.MEMORY_SIZES_MB),
     needed=st.sampled_from(limits.MEMORY_SIZES_MB),
@@ -421,7 +436,7 @@ def test_the_ladder_ends_and_stays_within_bounds(  # noqa: PLR0917 hypothesis pa
     needed: int,
     in_place: bool,
 ) -> None:
-    """Whatever AWS says each time: each rung once, never above what was asked for, never below what is needed."""
+    """Whatever AWS says each time: each rung once but for room, never above what was asked for, never below what is needed."""
     sizes = tuple(size for size in limits.MEMORY_SIZES_MB if size >= min(needed, memory_mb))
     ask = Ask(memory_mb, asked, sizes, "sum")
     for told, situation in zip(answers, seen, strict=True):
@@ -432,7 +447,7 @@ def test_the_ladder_ends_and_stays_within_bounds(  # noqa: PLR0917 hypothesis pa
         if isinstance(down, Pause):
             assert any(one.status in capacity.MOVING for one in situation.holders)
             continue
-        assert down.rung.value not in ask.taken
+        assert down.rung.value not in ask.taken or down.rung is Rung.ROOM
         assert min(sizes) <= down.memory_mb <= ask.memory_mb
         assert 1 <= down.concurrency <= ask.concurrency
         assert (down.memory_mb, down.concurrency, down.room) != (ask.memory_mb, ask.concurrency, ask.room)

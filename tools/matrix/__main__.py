@@ -54,8 +54,10 @@ def _race(arguments: argparse.Namespace, begun: float) -> list[Raced]:
     chosen = [races.draw(seed, tuple(arena.SCENARIOS)) for seed in _seeds(arguments)]
     if not chosen:
         return []
-    with _pool(arguments.jobs, workers.open_arena) as pool:
-        print(f"{len(chosen)} races, {arguments.jobs} at a time", flush=True)
+    # A race mostly waits, since each call is held up.
+    jobs = 2 * arguments.jobs
+    with _pool(jobs, workers.open_arena) as pool:
+        print(f"{len(chosen)} races, {jobs} at a time", flush=True)
         results = list(
             _shown(pool.imap_unordered(workers.race, chosen), len(chosen), begun, arguments.seconds)
         )
@@ -94,7 +96,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.matrix")
     parser.add_argument("--jobs", type=int, default=2, help="local clouds at a time")
     parser.add_argument(
-        "--seconds", type=float, default=1440, help="after which no further run is waited for"
+        "--seconds", type=float, default=1480, help="after which no further run is waited for"
     )
     parser.add_argument("--sample", action="store_true", help="only a few runs, with some of everything")
     parser.add_argument(
