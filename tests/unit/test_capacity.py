@@ -436,7 +436,7 @@ def test_the_ladder_ends_and_stays_within_bounds(  # noqa: PLR0917 hypothesis pa
     needed: int,
     in_place: bool,
 ) -> None:
-    """Whatever AWS says each time: each rung once but for room, never above what was asked for, never below what is needed."""
+    """Whatever AWS says each time: each rung once but for room, never more than asked for, never less than needed."""
     sizes = tuple(size for size in limits.MEMORY_SIZES_MB if size >= min(needed, memory_mb))
     ask = Ask(memory_mb, asked, sizes, "sum")
     for told, situation in zip(answers, seen, strict=True):
