@@ -359,6 +359,11 @@ def is_missing(error: ClientError) -> bool:
     )
 
 
+def is_missing_endpoint(error: ClientError) -> bool:
+    """Return whether SageMaker does not know an endpoint, not something else that the call named."""
+    return is_missing(error) and text(error).startswith('Could not find endpoint "')
+
+
 def or_none(describe: Callable[..., Any], **name: str) -> Mapping[str, Any] | None:
     """Return what is described; None when it is gone."""
     try:

@@ -26,7 +26,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     Raises:
         EndpointBusy: when the name still belongs to an endpoint that failed or is being deleted; a failed one
             of an earlier deployment is deleted first, since nothing else can be done with it.
-        EndpointMoved: when it is the service's one endpoint, which another deployment made since this one's plan.
+        EndpointMoved: when it is the service's one endpoint, which another deployment made since this one's plan, even
+            if it took it back again.
         NameConflict: when it belongs to one that is not as asked for, or that Sealift did not make.
     """
     request = event["request"]
@@ -67,8 +68,14 @@ def _see_whose(clients: Clients, request: Mapping[str, Any], conflict: NameConfl
     service = next((tag["Value"] for tag in request["Tags"] if tag["Key"] == TAG_SERVICE), None)
     if name != service:
         return
-    found = clients.sagemaker.describe_endpoint(EndpointName=name)
-    if creation.is_of_service(clients.sagemaker, found["EndpointArn"], service):
+    try:
+        found = clients.sagemaker.describe_endpoint(EndpointName=name)
+        ours = creation.is_of_service(clients.sagemaker, found["EndpointArn"], service)
+    except ClientError as error:
+        if aws.is_missing(error):
+            raise EndpointMoved(f"{conflict}; it is gone by now") from error
+        raise
+    if ours:
         raise EndpointMoved(f"{conflict}; another deployment of the service made it meanwhile") from conflict
 
 

@@ -27,9 +27,21 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         EndpointMoved: when it is gone since this deployment's plan.
         NameConflict: when Sealift did not make the endpoint for this service.
     """
+    name = event["request"]["EndpointName"]
+    try:
+        return _updated(event, clients)
+    except ClientError as error:
+        if not aws.is_missing_endpoint(error):
+            raise
+        raise EndpointMoved(
+            f"endpoint {name!r} is gone; wanted it to be updated; it is planned anew"
+        ) from error
+
+
+def _updated(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     request, service = event["request"], event["service"]
     name, wanted = request["EndpointName"], request["EndpointConfigName"]
-    found = _found(clients, name)
+    found: Mapping[str, Any] = clients.sagemaker.describe_endpoint(EndpointName=name)
     if not creation.is_of_service(clients.sagemaker, found["EndpointArn"], service):
         seen = f"endpoint {name!r} does not bear Sealift's tags of service {service!r}"
         fix = "deploy without strategy in_place, or give the service another name"
@@ -51,17 +63,6 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         "created": False,
         "deadline_at": moments.later(found["LastModifiedTime"], event["deadline_s"]),
     }
-
-
-def _found(clients: Clients, name: str) -> Mapping[str, Any]:
-    try:
-        return clients.sagemaker.describe_endpoint(EndpointName=name)
-    except ClientError as error:
-        if not aws.is_missing(error):
-            raise
-        raise EndpointMoved(
-            f"endpoint {name!r} is gone; wanted it to be updated; it is planned anew"
-        ) from error
 
 
 def _configs(found: Mapping[str, Any]) -> set[str]:

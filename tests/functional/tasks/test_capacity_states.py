@@ -236,6 +236,20 @@ def test_an_endpoint_that_went_meanwhile_is_planned_without(do: Task, script: Sc
         update(do, script)
 
 
+@pytest.mark.parametrize("at", ["list_tags", "update_endpoint"])
+def test_an_endpoint_that_goes_in_the_middle_is_planned_without(do: Task, script: Script, at: str) -> None:
+    """Between any two calls, as well as before the first."""
+    if at == "list_tags":
+        there = ours("harbour", 10, config="harbour-1")
+        script.endpoint({**there, "service": None})
+    else:
+        serves(script, ours("harbour", 10, config="harbour-1"), "2026-01-02T03:04:04Z")
+    script.missing(at)
+
+    with pytest.raises(EndpointMoved, match="endpoint 'harbour' is gone"):
+        update(do, script)
+
+
 def test_an_endpoint_is_updated_with_a_deadline(do: Task, script: Script) -> None:
     """Counted from the update, not from the endpoint's creation long ago."""
     serves(script, ours("harbour", 10, config="harbour-1"), "2026-01-02T03:04:04Z")

@@ -68,6 +68,23 @@ def test_the_services_one_endpoint_that_came_meanwhile_is_planned_with(
         do("CreateEndpoint", script.clients, **{**EVENT, "request": request})
 
 
+@pytest.mark.parametrize("at", ["describe_endpoint", "list_tags"])
+def test_the_services_one_endpoint_that_came_and_went_meanwhile_is_planned_with(
+    do: Task, script: Script, at: str
+) -> None:
+    """The deployment that made it took it back: there is no conflict any more, and nothing to find."""
+    name = "harbour"
+    there = {**described("InService", "harbour-1"), "EndpointName": name}
+    script.refuses("sagemaker", "create_endpoint", "ValidationException", EXISTS)
+    script.answers("sagemaker", "describe_endpoint", there)
+    if at == "list_tags":
+        script.answers("sagemaker", "describe_endpoint", there)
+    script.refuses("sagemaker", at, "ValidationException", f'Could not find endpoint "{ARN}".')
+
+    with pytest.raises(EndpointMoved, match="gone by now"):
+        do("CreateEndpoint", script.clients, **{**EVENT, "request": {**REQUEST, "EndpointName": name}})
+
+
 @pytest.mark.parametrize(
     ("created", "seconds", "deadline"),
     [
