@@ -57,10 +57,12 @@ def test_steps_are_counted_for_each_operation_of_each_task() -> None:
 
 
 def test_every_step_meets_every_kind_of_fault() -> None:
-    """In whole scenarios all steps, in the others those that are new."""
+    """In whole scenarios all steps, in the others those that are new; who only reads is killed once."""
     found = cases.matrix(RECORDINGS, ["first", "next"])
+    reads = sum(step.reads for _, step in {(case.scenario, case.faults[0][0]) for case in found})
 
-    assert len(found) == len(set(found)) == 5 * len(cases.KINDS)
+    assert len(found) == len(set(found)) == 5 * len(cases.KINDS) - reads
+    assert reads
     assert {case.faults[0][0] for case in found if case.scenario == "wrong"} == {DELETE}
 
 
@@ -69,7 +71,7 @@ def test_a_loop_is_not_tried_for_ever() -> None:
     polls = [replace(POLL, nth=nth) for nth in range(50)]
     creates = [replace(CREATE, nth=nth) for nth in range(50)]
 
-    assert len(cases.matrix({"first": polls}, ["first"])) == len(cases.KINDS)
+    assert len(cases.matrix({"first": polls}, ["first"])) == len(cases.KINDS) - 1
     assert len(cases.matrix({"first": creates}, ["first"])) == cases.MOST * len(cases.KINDS)
 
 
