@@ -126,7 +126,7 @@ def lines(changes: Sequence[Change]) -> list[tuple[str, str]]:
         verb = one.verb.upper() if one.lost else one.verb.value
         told.setdefault((verb, one.noun, _after(one)), []).append(one.name)
     return [
-        (verb, f"{noun if len(names) == 1 else _many(noun, len(names))} {', '.join(names)}{after}")
+        (verb, f"{counted(noun, len(names))} {', '.join(names)}{after}")
         for (verb, noun, after), names in told.items()
     ]
 
@@ -145,9 +145,16 @@ def _after(one: Change) -> str:
     return f"{why}: PERHAPS, AND THAT LOSES {one.lost}"
 
 
-def _many(noun: str, number: int) -> str:
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else noun if noun.endswith("s") else f"{noun}s"
-    return f"{number} {plural}"
+def counted(noun: str, number: int) -> str:
+    """Return a number of things; of one, only what it is."""
+    return noun if number == 1 else f"{number} {plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Return the plural of one of our nouns, or of AWS's name of a type."""
+    if noun.endswith("s"):
+        return noun
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
 
 
 def counts(changes: Iterable[Change]) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.literals import BucketLocationConstraintType
-    from mypy_boto3_s3.type_defs import CreateBucketConfigurationTypeDef
+    from mypy_boto3_s3.type_defs import CreateBucketRequestTypeDef
 
     from pipeline.package import Code
 
@@ -80,17 +80,13 @@ def ensure(client: S3Client, bucket: Bucket) -> bool:
             raise _foreign(bucket) if aws.is_access_denied(error) else error from error
     else:
         return False
+    request: CreateBucketRequestTypeDef = {"Bucket": bucket.name, "ObjectOwnership": "BucketOwnerEnforced"}
     # The one region that is not to be named.
-    where: CreateBucketConfigurationTypeDef = {}
     if bucket.region != "us-east-1":
         region: BucketLocationConstraintType = bucket.region  # type: ignore[assignment]
-        where = {"LocationConstraint": region}
+        request["CreateBucketConfiguration"] = {"LocationConstraint": region}
     try:
-        client.create_bucket(
-            Bucket=bucket.name,
-            ObjectOwnership="BucketOwnerEnforced",
-            **({"CreateBucketConfiguration": where} if where else {}),
-        )
+        client.create_bucket(**request)
     except ClientError as error:
         if aws.code(error) == "BucketAlreadyExists":
             raise _foreign(bucket) from error
@@ -115,7 +111,9 @@ def ensure(client: S3Client, bucket: Bucket) -> bool:
 def _foreign(bucket: Bucket) -> NameConflict:
     seen = f"the bucket {bucket.name} may not be used by this account's credentials"
     wanted = f"a bucket of account {bucket.account_id}, or none"
-    fix = "allow s3:ListBucket on it; if it is another account's, deploy from another region and tell its owner"
+    fix = (
+        "allow s3:ListBucket on it; if it is another account's, deploy from another region and tell its owner"
+    )
     return NameConflict(f"s3://{bucket.name}", [Problem("ForeignBucket", seen, wanted, fix)])
 
 
@@ -168,9 +166,7 @@ def _there(client: S3Client, bucket: Bucket, stack: str) -> dict[str, tuple[int,
     )
     try:
         for page in pages:
-            found |= {
-                row["Key"]: (row["Size"], row["LastModified"]) for row in page.get("Contents", ())
-            }
+            found |= {row["Key"]: (row["Size"], row["LastModified"]) for row in page.get("Contents", ())}
     except ClientError as error:
         if not aws.is_no_such_key(error):
             raise

@@ -30,7 +30,7 @@ def no_color() -> bool:
 
 
 def cache() -> Path:
-    """Return the folder of what can be fetched or made again: sealift's in XDG_CACHE_HOME, which is ~/.cache unless set."""
+    """Return the folder of what can be fetched again: sealift in XDG_CACHE_HOME, which is ~/.cache unless set."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sealift"
 
 

@@ -208,9 +208,7 @@ def stage(
     code_bucket.ensure(clients.s3, here.bucket)
     keys = code_bucket.upload(clients.s3, here.bucket, name, codes, told)
     definition = json.loads(resources.definition().read_text(encoding="utf-8"))
-    body = template.body(
-        template.resolve(source, bucket=here.bucket.name, keys=keys, definition=definition)
-    )
+    body = template.body(template.resolve(source, bucket=here.bucket.name, keys=keys, definition=definition))
     where: dict[str, Any] = {"TemplateBody": body}
     if len(body.encode()) > template.LARGEST_BODY:
         where = {"TemplateURL": code_bucket.put_template(clients.s3, here.bucket, name, body)}
@@ -218,7 +216,7 @@ def stage(
         StackName=name,
         ChangeSetName=f"sealift-{uuid.uuid4().hex[:12]}",
         ChangeSetType=kind,
-        Parameters=chosen,  # type: ignore[arg-type]
+        Parameters=chosen,
         Capabilities=list(CAPABILITIES),  # type: ignore[arg-type]
         Description="Made by sealift deploy",
         **where,
@@ -285,9 +283,7 @@ def execute(
     ended = watch(clients.cloudformation, staged.stack_id, after=staged.after, told=told, sleep=sleep)
     if ended.good:
         before = datetime.now(UTC) - UNUSED_CODE
-        code_bucket.prune(
-            clients.s3, staged.place.bucket, staged.name, keep=staged.keys, older_than=before
-        )
+        code_bucket.prune(clients.s3, staged.place.bucket, staged.name, keep=staged.keys, older_than=before)
     return ended
 
 

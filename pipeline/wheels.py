@@ -103,7 +103,7 @@ def libraries(lock: Path, target: Platform, cache: Path, *, run: Run | None = No
             seen = f"no wheel of {', '.join(missing)} in {cache} with a hash that the lock has"
             fix = f"delete {cache} and try again"
             raise InvalidInput(str(lock), [Problem("WrongWheel", seen, "one that is as locked", fix)])
-    files = {}
+    files: dict[str, bytes] = {}
     for wheel in found.values():
         with zipfile.ZipFile(wheel) as archive:
             files |= {name: archive.read(name) for name in archive.namelist() if _travels(name)}
@@ -140,7 +140,9 @@ def _fetch(lock: Path, target: Platform, cache: Path, run: Run) -> None:
     ]
     done = run(command)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr.strip()]
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [
+            done.stderr.strip()
+        ]
         raise ServiceUnavailable(
             f"pip could not fetch the libraries of {lock.name} for Python {target.python} on {target.machine}: "
             f"{said[-1].removeprefix('ERROR: ')}; wanted a package index that has them; check the network "

@@ -16,8 +16,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-import moto.cloudformation.parsing as parsing
-import moto.cloudformation.responses as responses
+from moto.cloudformation import parsing, responses
 from moto.cloudformation.models import ChangeSet, CloudFormationBackend, Event, Stack
 from moto.s3.models import s3_backends
 
@@ -69,9 +68,7 @@ def install(
             change_set.status_reason = None
         return change_set_id, stack_id
 
-    def execute(
-        backend: CloudFormationBackend, change_set_name: str, stack_name: str | None = None
-    ) -> None:
+    def execute(backend: CloudFormationBackend, change_set_name: str, stack_name: str | None = None) -> None:
         del stack_name  # the change set's ARN says it
         change_set = backend.describe_change_set(change_set_name)
         if change_set is None or change_set.execution_status != "AVAILABLE":
@@ -98,8 +95,7 @@ def install(
 
 
 _NO_CHANGES = (
-    "The submitted information didn't contain changes. "
-    "Submit different information to create a change set."
+    "The submitted information didn't contain changes. Submit different information to create a change set."
 )
 
 
@@ -189,7 +185,7 @@ def _carried_out(stack: Stack, change_set: ChangeSet) -> bool:
             one.logical_resource_id,
             status[one.action],
             physical_ids.get(one.logical_resource_id, one.physical_resource_id or ""),
-            one.resource_type,
+            kind=one.resource_type,
         )
         for one in change_set.changes
     ]
@@ -207,12 +203,14 @@ def _undone(stack: Stack, kind: str, reason: str) -> None:
         for resource in stack.resource_map._resource_json_map.values():  # noqa: SLF001
             resource.pop("DeletionPolicy", None)
         stack.resource_map.delete()
+        # A listing would make anew what is not there.
+        stack.resource_map._resource_json_map = {}  # noqa: SLF001
     stack.status = f"{status}_{'COMPLETE' if kind == 'CREATE' else 'FAILED'}"
     stack._add_stack_event(stack.status)  # noqa: SLF001
 
 
 def _happened(
-    stack: Stack, name: str, status: str, physical_id: str, kind: str = "", reason: str | None = None
+    stack: Stack, name: str, status: str, physical_id: str, *, kind: str = "", reason: str | None = None
 ) -> Event:
     known = stack.resource_map._resource_json_map.get(name, {})  # noqa: SLF001
     return Event(
@@ -240,8 +238,7 @@ def _parsed(text: str) -> dict[str, Any]:
     if text.lstrip().startswith("{"):
         document: dict[str, Any] = json.loads(text)
         return document
-    document = _parse(text)
-    return document
+    return dict(_parse(text))
 
 
 def _parse_change_set(change_set: ChangeSet) -> None:

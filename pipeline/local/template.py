@@ -1,7 +1,7 @@
 """The SAM template, translated to CloudFormation by AWS's own translator, since moto knows no transforms.
 
-Its parameters and conditions are spelt out, so that a change of a parameter is a change of what it appears in; moto sees
-that only for a `Ref`, and stumbles over a resource whose condition is false.
+Its parameters and conditions are spelt out, so that a change of a parameter is a change of what it appears in; moto
+sees that only for a `Ref`, and stumbles over a resource whose condition is false.
 """
 
 from __future__ import annotations
@@ -126,7 +126,5 @@ def _spelt_out(value: Any, values: Mapping[str, Any], conditions: Mapping[str, b
             return _spelt_out(argument[1 if conditions[argument[0]] else 2], values, conditions)
         if key == "Fn::Sub" and isinstance(argument, str):
             named = "|".join(map(re.escape, values)) or "$."
-            return {
-                key: re.sub(rf"\$\{{({named})\}}", lambda match: str(values[match[1]]), argument)
-            }
+            return {key: re.sub(rf"\$\{{({named})\}}", lambda match: str(values[match[1]]), argument)}
     return {key: _spelt_out(one, values, conditions) for key, one in value.items()}
