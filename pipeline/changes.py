@@ -53,6 +53,10 @@ HOLDS: Final[Mapping[str, str]] = {
 """What goes with a resource that is removed or replaced, by its type or its logical id."""
 
 
+SHOWN: Final = 5
+"""How many names of what is added are told; of what is changed, all are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What becomes of one resource."""
@@ -126,7 +130,10 @@ def lines(changes: Sequence[Change]) -> list[tuple[str, str]]:
         verb = one.verb.upper() if one.lost else one.verb.value
         told.setdefault((verb, one.noun, _after(one)), []).append(one.name)
     return [
-        (verb, f"{counted(noun, len(names))} {', '.join(names)}{after}")
+        (
+            verb,
+            f"{counted(noun, len(names))} {listed(names, SHOWN if verb == Verb.ADD else len(names))}{after}",
+        )
         for (verb, noun, after), names in told.items()
     ]
 
@@ -143,6 +150,13 @@ def _after(one: Change) -> str:
     if one.certain:
         return f"{why}: THIS LOSES {one.lost}"
     return f"{why}: PERHAPS, AND THAT LOSES {one.lost}"
+
+
+def listed(names: Sequence[str], most: int = SHOWN) -> str:
+    """Return names in a row; of many only the first, and how many more there are."""
+    if len(names) <= most + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
 def counted(noun: str, number: int) -> str:

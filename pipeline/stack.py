@@ -216,8 +216,8 @@ def stage(
         StackName=name,
         ChangeSetName=f"sealift-{uuid.uuid4().hex[:12]}",
         ChangeSetType=kind,
-        Parameters=chosen,
-        Capabilities=list(CAPABILITIES),  # type: ignore[arg-type]
+        Parameters=chosen,  # type: ignore[arg-type]
+        Capabilities=list(CAPABILITIES),
         Description="Made by sealift deploy",
         **where,
     )

@@ -91,7 +91,7 @@ def show(plan: Plan, screen: Screen) -> None:
     for caller in plan.callers:
         _line("", f"STILL CALLED: {caller}, which fails from then on", screen)
     for noun, names in _by_noun(plan):
-        _line("delete", f"{changes.counted(noun, len(names))} {', '.join(names)}", screen)
+        _line("delete", f"{changes.counted(noun, len(names))} {changes.listed(names)}", screen)
     objects, size = plan.code
     if objects:
         _line("delete", f"{changes.counted('object', objects)} of code, {size / MiB:,.1f} MiB", screen)

@@ -62,8 +62,6 @@ class Settings:
     """What starts an endpoint's containers; real server processes when None."""
     archive_code: bool = False
     """Whether deployments may run the code that an archive brings."""
-    deployed: bool = True
-    """Whether Sealift's stack is there from the beginning; otherwise `sealift deploy` makes it."""
     consumer: bool = True
     """Whether the example consumer is deployed and made the stack's default consumer."""
     enforce_iam: bool = True
@@ -164,8 +162,7 @@ class LocalCloud:
                 protect=self.access.protect,
             )
         )
-        if self.settings.deployed:
-            self._deploy()
+        self._deploy()
         if self.settings.consumer:
             self._deploy_consumer()
         self._gateway.faults = self.faults

@@ -54,18 +54,8 @@ def install(
         request["template"] = json.dumps(translated)
         change_set_id, stack_id = _create_change_set(backend, **request)
         change_set = backend.change_sets[change_set_id]
-        before = change_set.stack.template_dict if change_set.change_set_type == "UPDATE" else {}
-        change_set.changes = [
-            _Change(one) for one in changes(before, translated, _physical_ids(change_set.stack))
-        ]
         change_set.sent = sent
-        same = change_set.stack.parameters == change_set.parameters
-        if change_set.change_set_type == "UPDATE" and not change_set.changes and same:
-            change_set.status, change_set.execution_status = "FAILED", "UNAVAILABLE"
-            change_set.status_reason = _NO_CHANGES
-        else:
-            change_set.status, change_set.execution_status = "CREATE_COMPLETE", "AVAILABLE"
-            change_set.status_reason = None
+        _judge(change_set, translated)
         return change_set_id, stack_id
 
     def execute(backend: CloudFormationBackend, change_set_name: str, stack_name: str | None = None) -> None:
@@ -80,10 +70,12 @@ def install(
 
     def delete(backend: CloudFormationBackend, name_or_stack_id: str) -> None:
         for stack in [one for one in backend.stacks.values() if name_or_stack_id in {one.name, one.stack_id}]:
-            going = _physical_ids(stack)
+            going, known = _physical_ids(stack), stack.template_dict.get("Resources", {})
             _delete_stack(backend, stack.stack_id)
-            gone = [_happened(stack, name, "DELETE_COMPLETE", physical) for name, physical in going.items()]
-            stack.events[-1:-1] = gone
+            for name, physical in going.items():
+                kept = known.get(name, {}).get("DeletionPolicy") == "Retain"
+                status = "DELETE_SKIPPED" if kept else "DELETE_COMPLETE"
+                stack.events.insert(-1, _happened(stack, name, status, physical))
 
     responses.get_stack_from_s3_url = _from_s3
     CloudFormationBackend.create_change_set = create
@@ -92,6 +84,27 @@ def install(
     Stack.parse_template = staticmethod(_parsed)
     ChangeSet._parse_template = _parse_change_set  # noqa: SLF001 moto has no other way in
     parsing.parse_and_update_resource = _updated
+
+
+def _judge(change_set: ChangeSet, translated: Mapping[str, Any]) -> None:
+    """Say what a change set would change, and whether there is anything to carry out."""
+    update = change_set.change_set_type == "UPDATE"
+    before = change_set.stack.template_dict if update else {}
+    found = changes(before, translated, _physical_ids(change_set.stack))
+    change_set.changes = [_Change(one) for one in found]
+    same = _values(translated, change_set.stack.parameters) == _values(translated, change_set.parameters)
+    if update and same and not change_set.changes:
+        change_set.status, change_set.execution_status = "FAILED", "UNAVAILABLE"
+        change_set.status_reason = _NO_CHANGES
+    else:
+        change_set.status, change_set.execution_status = "CREATE_COMPLETE", "AVAILABLE"
+        change_set.status_reason = None
+
+
+def _values(template: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the values of all parameters of a template."""
+    rules = template.get("Parameters", {})
+    return {name: str(given.get(name, rule.get("Default"))) for name, rule in rules.items()}
 
 
 _NO_CHANGES = (

@@ -7,6 +7,7 @@ sees that only for a `Ref`, and stumbles over a resource whose condition is fals
 from __future__ import annotations
 
 import json
+import logging
 import re
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -31,10 +32,15 @@ UNSUPPORTED = frozenset(
         "AWS::SQS::QueuePolicy",
         "AWS::CloudWatch::Alarm",
         "AWS::Lambda::EventInvokeConfig",
+        "AWS::SNS::Subscription",
     }
 )
 """The policies of buckets and queues refuse plain HTTP, which is all that the local cloud speaks; alarms need metrics,
-which nothing publishes here; what becomes of an event that a function failed on is `destinations`' business."""
+which nothing publishes here; what becomes of an event that a function failed on is `destinations`' business; no mail is
+sent from here."""
+
+# It publishes figures of its own to CloudWatch, and complains when nobody lets it.
+logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
 
 
 def buildable(template: dict[str, Any], parameters: Mapping[str, str], region: str) -> dict[str, Any]:
