@@ -42,8 +42,9 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 """Of every zip entry, so that the same code gives the same bytes."""
 
 _TYPES_ONLY = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t]+.*\n|\n)+", re.MULTILINE)
+_COMMENT = re.compile(r"#.*")
 _IMPORT = re.compile(
-    r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]+)|import[ \t]+([^\n#]+))", re.MULTILINE
+    r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|.+)|import[ \t]+(.+))", re.MULTILINE
 )
 """An import as the formatter lays it out; a test compares with what Python's own parser finds, file by file."""
 
@@ -240,7 +241,9 @@ def imported(text: str) -> Iterator[str]:
 
     What is imported from a package may be a module of it: both names are told.
     """
-    for package, names, modules in _IMPORT.findall(_TYPES_ONLY.sub("", text)):
+    # A comment may have a parenthesis; that a string may have what looks like a comment does no harm.
+    code = _COMMENT.sub("", _TYPES_ONLY.sub("", text))
+    for package, names, modules in _IMPORT.findall(code):
         if package:
             yield package
             yield from (f"{package}.{name}" for name in _names(names))
@@ -249,5 +252,5 @@ def imported(text: str) -> Iterator[str]:
 
 
 def _names(listed: str) -> Iterable[str]:
-    pieces = re.sub(r"#[^\n]*", "", listed).strip("() \n").split(",")
+    pieces = listed.strip("() \n").split(",")
     return [piece.split()[0] for piece in pieces if piece.strip()]

@@ -40,14 +40,15 @@ class Platform:
 
     @property
     def tag(self) -> str:
-        """Return how the wheels' names end, but for what they say of the C library."""
+        """Return what the wheels' names say of the Python."""
         return f"cp{self.python.replace('.', '')}"
 
     def fits(self, name: str) -> bool:
         """Return whether a wheel is for this platform, by its name."""
         machine = MACHINES[self.machine].rpartition("2014_")[2]
         _, _, tags = name.removesuffix(".whl").partition("-")
-        return tags.endswith("-none-any") or (f"-{self.tag}-" in tags and tags.endswith(machine))
+        linux = f"-{self.tag}-manylinux" in tags and tags.endswith(machine)
+        return linux or tags.endswith("-none-any")
 
 
 def platform(template: Mapping[str, Any]) -> Platform:

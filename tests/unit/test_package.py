@@ -248,11 +248,11 @@ def test_a_zip_depends_on_its_content_alone(
 
 
 def test_another_content_has_another_key() -> None:
-    """The key is where CloudFormation looks for changes; a name that takes a byte of the content is another content."""
+    """The key is where CloudFormation looks for changes; where a name ends and its content begins counts."""
     made = [{"a.py": b""}, {"a.py": b"1"}, {"a.py": b"2"}, {"b.py": b"1"}, {"a": b"b1"}, {"ab": b"1"}]
 
     assert len({package.code_of(files).key for files in made}) == len(made)
-    assert package.code_of(made[1], carried=package.code_of(made[2])).key != package.code_of(made[1]).key
+    assert package.code_of(made[1], carried=package.code_of(made[3])).key != package.code_of(made[1]).key
 
 
 def test_all_functions_have_what_the_template_says_of_all() -> None:
