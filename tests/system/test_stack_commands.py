@@ -190,7 +190,7 @@ def test_archives_go_only_when_asked_for(person: Person) -> None:
 
 
 def test_a_stack_that_could_not_be_made_says_why_and_how_to_go_on(person: Person) -> None:
-    """A name that is taken: the resource, the reason, the next step; deploying again is refused until it is followed."""
+    """A name that is taken: the resource, the reason, the next step, and no deployment until it is taken."""
     person.clients.logs.create_log_group(logGroupName="/aws/lambda/sealift")
 
     status, said = person.runs("deploy", "--yes")
