@@ -3,8 +3,8 @@
     python benchmarks/bench_package.py [--runs 7]
 
 Each zip is extracted and its handler imported as Lambda does: `python -S -I`, with the zip and boto3 on the path and
-nothing else. A process that imports just what boto3 has to offer, and makes no client, is measured the same way; what is
-told of a task is beyond that. Every time is the best of the runs, with bytecode compiled before, as after a first start.
+nothing else. A process that imports just what boto3 has to offer, and makes no client, is measured the same way; what
+is told of a task is beyond that. Every time is the best of the runs, with bytecode compiled before.
 """
 
 import argparse
