@@ -32,7 +32,7 @@ KEPT: Final = "kept.json"
 """The object, beside the stack's code, that names the buckets of a stack that is gone."""
 GONE: Final = (Kind.ENDPOINT, Kind.ALARM, Kind.MODEL, Kind.CONFIG)
 """What goes, in this order: a configuration's tags are what finds the rest again."""
-LOOK_S: Final = 5.0
+LOOK_S: Final = 2.0
 PATIENCE_S: Final = 900
 """An endpoint that is being made has to be waited for before it can be deleted."""
 

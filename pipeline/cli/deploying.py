@@ -13,7 +13,7 @@ import textwrap
 import time
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, changes, resources, settings, stack, template, wheels
+from pipeline import aws, changes, package, resources, settings, stack, template, wheels
 from pipeline.cli import asking
 from pipeline.cli.screen import Progress, Screen
 
@@ -45,6 +45,8 @@ def run(
     clients: Clients,
     source: dict[str, Any],
     libraries: Callable[[], Mapping[str, bytes]],
+    *,
+    level: int = package.SMALLEST,
 ) -> int:
     """Deploy with the clients of an account.
 
@@ -53,6 +55,7 @@ def run(
         clients: of the account.
         source: the template as loaded.
         libraries: returns what travels with the tasks.
+        level: of deflate.
     """
     name = arguments.stack or stack.NAME
     values = template.given(arguments.parameter)
@@ -69,6 +72,7 @@ def run(
             values=values,
             told=Progress(screen, "uploading code"),
             sleep=sleep,
+            level=level,
         )
         if staged.empty:
             screen.say(f"{name} in {staged.place}: unchanged")

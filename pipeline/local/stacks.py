@@ -216,8 +216,10 @@ def _undone(stack: Stack, kind: str, reason: str) -> None:
         for resource in stack.resource_map._resource_json_map.values():  # noqa: SLF001
             resource.pop("DeletionPolicy", None)
         stack.resource_map.delete()
-        # A listing would make anew what is not there.
+        # A listing would make anew what is not there, and outputs would refer to it.
         stack.resource_map._resource_json_map = {}  # noqa: SLF001
+        stack.template_dict = {**stack.template_dict, "Outputs": {}}
+        stack.output_map = stack._create_output_map()  # noqa: SLF001
     stack.status = f"{status}_{'COMPLETE' if kind == 'CREATE' else 'FAILED'}"
     stack._add_stack_event(stack.status)  # noqa: SLF001
 

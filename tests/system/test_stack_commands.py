@@ -34,7 +34,8 @@ class Person:
         self._capsys.readouterr()
         if words[0] == "deploy":
             source = template.load(resources.template())
-            status = deploying.run(arguments, self.clients, source, package.libraries_here)
+            libraries, level = package.libraries_here, package.QUICKEST
+            status = deploying.run(arguments, self.clients, source, libraries, level=level)
         else:
             status = destroying.run(arguments, self.clients)
         return status, self._capsys.readouterr().out
