@@ -23,7 +23,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract bench-contract runtime runtime-check bench-runtime matrix load
+.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel bench-package
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,18 @@ demo: $(DEMO)/model.tar.gz ## pack a very small model, deploy it on the local cl
 $(DEMO)/model.tar.gz: examples/demo_model/sealift-demo.gguf $(wildcard inference/*.py inference/config.json) $(RUNTIME).json | $(VENV)/.ready
 	@mkdir -p $(@D)
 	$(BIN)/sealift pack $< --output $@
+
+# On the account that the AWS SDK finds; DEPLOY='--stack NAME --parameter Name=Value' says more.
+DEPLOY ?=
+
+deploy: $(VENV)/.ready ## make the stack in your AWS account, or bring it to this version; asks first
+	$(BIN)/sealift deploy $(DEPLOY)
+
+destroy: $(VENV)/.ready ## delete the stack and its endpoints from your AWS account; archives stay; asks first
+	$(BIN)/sealift destroy $(DEPLOY)
+
+wheel: $(VENV)/.ready ## build the wheel that pipx and uv tool install, with all that a deployment needs
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir .build/dist .
 
 # ------------------------------------------------------------------------------ checks
 
@@ -143,6 +155,9 @@ $(CACHE)/bench/.llama-server: | $(VENV)/.ready
 	  pathlib.Path(sysconfig.get_path("purelib"), "library.pth").write_text(sys.argv[1])' \
 	  "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@
+
+bench-package: $(VENV)/.ready ## sizes of the Lambdas' zips, how fast each starts, and how fast the command line does
+	$(BIN)/python benchmarks/bench_package.py
 
 bench-contract: $(CONTRACT)/.ready
 	$(BIN)/python benchmarks/bench_contract.py

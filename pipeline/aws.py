@@ -400,3 +400,17 @@ def is_unknown_to_runtime(error: ClientError) -> bool:
 def is_no_such_key(error: ClientError) -> bool:
     """Return whether S3 has no such object (HeadObject has no body, so its code is the bare 404)."""
     return code(error) in {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404"}
+
+
+def is_no_such_stack(error: ClientError) -> bool:
+    """Return whether CloudFormation has no stack of a name: ``Stack with id NAME does not exist``."""
+    return code(error) == "ValidationError" and "does not exist" in text(error)
+
+
+def says_no_changes(reason: str) -> bool:
+    """Return whether a change set failed because there was nothing to change; CloudFormation has two texts for it.
+
+    ``The submitted information didn't contain changes. Submit different information to create a change set.``, and
+    ``No updates are to be performed.``
+    """
+    return "didn't contain changes" in reason or "No updates are to be performed" in reason

@@ -7,6 +7,7 @@ flags that were not given come from.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 
 class MissingSetting(RuntimeError):
@@ -26,6 +27,11 @@ def region() -> str:
 def no_color() -> bool:
     """Return whether NO_COLOR is set (https://no-color.org)."""
     return bool(os.environ.get("NO_COLOR"))
+
+
+def cache() -> Path:
+    """Return the folder of what can be fetched again: sealift in XDG_CACHE_HOME, which is ~/.cache unless set."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sealift"
 
 
 def process_environment() -> dict[str, str]:

@@ -48,6 +48,10 @@ class Arguments(argparse.Namespace):
     delete: bool
     grace: float
     only: str | None
+    parameter: list[str]
+    yes: bool
+    dry_run: bool
+    archives: bool
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,6 +64,8 @@ def parser() -> argparse.ArgumentParser:
     _pack(commands)
     _check(commands)
     _plan(commands)
+    _deploy(commands)
+    _destroy(commands)
     _rollback(commands)
     _sweep(commands)
     _local(commands)
@@ -118,6 +124,39 @@ def _plan(commands: Commands) -> None:
     )
     _json_option(plan)
     plan.set_defaults(command=_later("planning", "plan"))
+
+
+def _deploy(commands: Commands) -> None:
+    deploy = commands.add_parser(
+        "deploy",
+        help="make Sealift's stack in the account, or bring it to this version; says what it changes",
+    )
+    _stack_option(deploy, "the stack's name (default: sealift)")
+    deploy.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="Name=Value",
+        help="a parameter of the template; the others keep what they have; may be repeated",
+    )
+    deploy.add_argument("--yes", action="store_true", help="do not ask")
+    deploy.add_argument("--dry-run", action="store_true", help="only say what it would change")
+    _json_option(deploy)
+    deploy.set_defaults(command=_later("deploying", "deploy"))
+
+
+def _destroy(commands: Commands) -> None:
+    destroy = commands.add_parser(
+        "destroy", help="delete the stack and every endpoint that it made; archives stay"
+    )
+    _stack_option(destroy, "the stack's name (default: sealift)")
+    destroy.add_argument(
+        "--archives", action="store_true", help="delete the buckets with all uploads and archives too"
+    )
+    destroy.add_argument("--yes", action="store_true", help="do not ask")
+    destroy.add_argument("--dry-run", action="store_true", help="only say what would go")
+    _json_option(destroy)
+    destroy.set_defaults(command=_later("destroying", "destroy"))
 
 
 def _rollback(commands: Commands) -> None:

@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import checklist, consumer, documents, execution
+from botocore.exceptions import ClientError
+
+from pipeline import aws, checklist, consumer, documents, execution
 from pipeline.cli.screen import Progress, Screen
 from pipeline.errors import InvalidInput, Problem, ServiceUnavailable
 from pipeline.local.cloud import CONSUMER, LocalCloud, Settings, scaled
@@ -155,7 +157,13 @@ def _start(
 
 def _executions(cloud: LocalCloud) -> list[str]:
     arn = cloud.outputs["StateMachineArn"]
-    listed = cloud.clients.stepfunctions.list_executions(stateMachineArn=arn)["executions"]
+    try:
+        listed = cloud.clients.stepfunctions.list_executions(stateMachineArn=arn)["executions"]
+    except ClientError as error:
+        # `sealift destroy` may have taken it away; `sealift deploy` brings another.
+        if aws.code(error) != "StateMachineDoesNotExist":
+            raise
+        return []
     return [one["executionArn"] for one in listed]
 
 

@@ -19,6 +19,7 @@ import select
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
@@ -30,6 +31,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import psutil
+
+from pipeline import package
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -190,6 +193,7 @@ class Functions:
         if not root.exists():
             with zipfile.ZipFile(BytesIO(function.code)) as archive:
                 archive.extractall(root)
+            _fit_libraries(root)
         return root
 
     def _variables(self, function: Function) -> dict[str, str]:
@@ -353,6 +357,21 @@ class _Process:
 def _out_of_time(function: Function, request_id: str) -> _Dead:
     text = f"RequestId: {request_id} Error: Task timed out after {function.timeout_s:.2f} seconds"
     return _Dead("Sandbox.Timedout", text)
+
+
+def _fit_libraries(root: Path) -> None:
+    """Put this machine's libraries in the place of those that are compiled for another Python: Lambda's."""
+    here: dict[str, bytes] = {}
+    for name in package.LIBRARIES:
+        compiled = list((root / name).rglob("*.so"))
+        if all(path.name.endswith(sysconfig.get_config_var("EXT_SUFFIX")) for path in compiled):
+            continue
+        shutil.rmtree(root / name)
+        here = here or package.libraries_here()
+        for file, content in here.items():
+            if file.startswith(f"{name}/"):
+                (root / file).parent.mkdir(parents=True, exist_ok=True)
+                (root / file).write_bytes(content)
 
 
 def _link_runtime(folder: Path) -> None:

@@ -83,6 +83,8 @@ class Backends:
     """Returns IAM's refusal of a call, None for one that is allowed."""
     veil: Callable[[Call, dict[str, Any], Response], Response] = lambda _call, _environ, response: response
     """Returns S3's answer as its caller may see it."""
+    protect: Callable[[str, str], None] = lambda _bucket, _document: None
+    """Puts a bucket's policy in force."""
 
 
 class Gateway:
@@ -178,6 +180,8 @@ class Gateway:
             response = allowances.answer(call, body, backends.quotas)
         elif call.service == "s3" and call.operation == "GetObject":
             response = objects.ranged(environ, self._ask_moto) or self._ask_moto(environ)
+        elif call.service == "s3" and call.operation == "PutBucketPolicy":
+            response = _protect(backends, environ)
         else:
             response = self._ask_moto(environ)
         if call.service == "s3":
@@ -234,6 +238,13 @@ def _invoke(backends: Backends, call: Call, environ: dict[str, Any], body: bytes
     if invocation.error:
         headers["X-Amz-Function-Error"] = invocation.error
     return Response(200, headers, invocation.payload)
+
+
+def _protect(backends: Backends, environ: dict[str, Any]) -> Response:
+    """Put a bucket's policy in force; moto never sees it, since it would refuse what the policy's conditions allow."""
+    document = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    backends.protect(str(environ["PATH_INFO"]).strip("/"), document.decode())
+    return Response(204, {}, b"")
 
 
 def _body(environ: dict[str, Any]) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from statelint.linter import Linter
 
-from pipeline import diagnosis, errors, resources, stack
+from pipeline import diagnosis, errors, package, resources, template
 from pipeline.local import template as sam
 from pipeline.readiness import Verdict
 
@@ -38,7 +38,7 @@ FORWARD = [
     "WatchConsumer",
     "UpdateConsumer",
 ]
-TEMPLATE = sam.load(resources.template())
+TEMPLATE = template.load(resources.template())
 FUNCTIONS = {
     name: resource["Properties"]
     for name, resource in TEMPLATE["Resources"].items()
@@ -496,8 +496,8 @@ def test_the_state_machine_may_invoke_its_functions_and_no_others() -> None:
 @pytest.fixture(scope="module")
 def translated() -> dict[str, Any]:
     """The template as CloudFormation gets it."""
-    keys = {stack.PLAIN: "lambda/1.zip", stack.WITH_CODE: "lambda/2.zip"}
-    resolved = stack.resolve(TEMPLATE, bucket="code", keys=keys, definition=json.loads(RENDERED))
+    keys = dict.fromkeys(package.functions(TEMPLATE), "lambda/1.zip")
+    resolved = template.resolve(TEMPLATE, bucket="code", keys=keys, definition=json.loads(RENDERED))
     document: dict[str, Any] = json.loads(sam.translate(resolved, {}, "us-east-1"))
     return document
 

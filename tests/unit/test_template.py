@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import resources, stack
+from pipeline import package, resources, template
 from pipeline.archive import assembly
 from pipeline.local import template as sam
 
-TEMPLATE = sam.load(resources.template())
+TEMPLATE = template.load(resources.template())
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
 
 
@@ -31,9 +31,9 @@ def rules(bucket: str) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def translated() -> dict[str, dict[str, Any]]:
     """The resources as CloudFormation gets them."""
-    keys = {stack.PLAIN: "lambda/1.zip", stack.WITH_CODE: "lambda/2.zip"}
+    keys = dict.fromkeys(package.functions(TEMPLATE), "lambda/1.zip")
     definition = json.loads(resources.definition().read_text(encoding="utf-8"))
-    resolved = stack.resolve(TEMPLATE, bucket="code", keys=keys, definition=definition)
+    resolved = template.resolve(TEMPLATE, bucket="code", keys=keys, definition=definition)
     found: dict[str, dict[str, Any]] = json.loads(sam.translate(resolved, {}, "us-east-1"))["Resources"]
     return found
 
