@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -25,7 +26,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from pipeline import capacity
+from pipeline import capacity, logs
 from pipeline.errors import (
     AccessDenied,
     ConsumerBusy,
@@ -188,14 +189,52 @@ class Clients:
 def task(
     run: Callable[[dict[str, Any], Clients], dict[str, Any]],
 ) -> Callable[[dict[str, Any], object], dict[str, Any]]:
-    """Return the Lambda handler of a task: `run` with AWS's clients, every AWS error translated."""
+    """Return the Lambda handler of a task: `run` with AWS's clients, every AWS error translated, its log begun."""
+    name = run.__module__.rpartition(".")[2]
 
     def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         del context  # a task reads only its event
-        with translated():
+        _log_calls()
+        with logs.of(name, event), translated():
             return run(event, Clients())
 
     return handler
+
+
+@cache
+def _log_calls() -> None:
+    """Let every client that is made from now on write its calls into the log, whether they succeed or not."""
+    boto3.setup_default_session()
+    events = boto3.DEFAULT_SESSION.events  # type: ignore[union-attr]
+    events.register("before-call", _begin)
+    events.register("after-call", _ended)
+    events.register("after-call-error", _unanswered)
+
+
+_BEGUN = "sealift_begun"
+
+
+def _begin(context: dict[str, Any], **_more: Any) -> None:
+    context[_BEGUN] = monotonic()
+
+
+def _ended(
+    http_response: Any, parsed: Mapping[str, Any], model: Any, context: dict[str, Any], **_more: Any
+) -> None:
+    logs.called(
+        model.service_model.service_name,
+        model.name,
+        status=http_response.status_code,
+        code=str(parsed.get("Error", {}).get("Code", "")) if http_response.status_code >= 300 else "",
+        request=str(parsed.get("ResponseMetadata", {}).get("RequestId", "")),
+        seconds=monotonic() - context.get(_BEGUN, monotonic()),
+    )
+
+
+def _unanswered(exception: Exception, context: dict[str, Any], event_name: str, **_more: Any) -> None:
+    _, service, operation = event_name.split(".", 2)
+    seconds = monotonic() - context.get(_BEGUN, monotonic())
+    logs.called(service, operation, status=0, code=type(exception).__name__, request="", seconds=seconds)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from moto.core.model_instances import reset_model_data
 from moto.logs.models import logs_backends
 
 from pipeline import aws, resources, stack
-from pipeline.local import buckets, destinations, interpreter, template, versions
+from pipeline.local import buckets, destinations, interpreter, journals, template, versions
 from pipeline.local.access import Access
 from pipeline.local.configurations import Configurations
 from pipeline.local.events import S3Events
@@ -28,6 +28,7 @@ from pipeline.local.faults import Fault, Faults
 from pipeline.local.functions import Function, Functions, Invocation
 from pipeline.local.gateway import INTERPRETER_KEY, Backends, Gateway
 from pipeline.local.hosting import Hosting, HostingSettings, ObjectMissing, Quotas
+from pipeline.local.journals import Journal
 from pipeline.local.policies import Request
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class LocalCloud:
         self.clients = aws.Clients(endpoint_url=self.url, region=self.region, credentials=CREDENTIALS)
         self._logs_lock = threading.Lock()
         self._destinations: dict[str, str] = {}
+        self._journals: dict[str, Journal] = {}
         self._roles_lock = threading.Lock()
         self._functions = Functions(
             environment={
@@ -170,13 +172,13 @@ class LocalCloud:
 
     def physical_id(self, logical_id: str) -> str:
         """Return the physical name of one of the stack's resources."""
+        return self._physical_ids()[logical_id]
+
+    def _physical_ids(self) -> dict[str, str]:
         # moto's DescribeStackResource stumbles over a resource whose condition is false; the listing does not.
         pages = self.clients.cloudformation.get_paginator("list_stack_resources").paginate(StackName=STACK)
-        for page in pages:
-            for one in page["StackResourceSummaries"]:
-                if one["LogicalResourceId"] == logical_id:
-                    return one["PhysicalResourceId"]
-        raise KeyError(logical_id)
+        rows = (one for page in pages for one in page["StackResourceSummaries"])
+        return {one["LogicalResourceId"]: one.get("PhysicalResourceId", "") for one in rows}
 
     # ---------------------------------------------------------------- the stack
 
@@ -212,15 +214,15 @@ class LocalCloud:
             send_events=self._events.enable,
             protect=self.access.protect,
         )
+        ids, backend = self._physical_ids(), lambda_backends[self.account_id][self.region]
+
+        def arn_of(name: str) -> str:
+            return str(backend.get_function(ids[name]).function_arn)
+
         self._destinations = destinations.of(
-            source,
-            arn_of=lambda name: (
-                lambda_backends[self.account_id][self.region]
-                .get_function(self.physical_id(name))
-                .function_arn
-            ),
-            queue_of=lambda name: self.physical_id(name).rpartition("/")[2],
+            source, arn_of=arn_of, queue_of=lambda name: ids[name].rpartition("/")[2]
         )
+        self._journals = journals.of(source, arn_of=arn_of, group_of=ids.__getitem__)
         if self.settings.consumer:
             self._deploy_consumer()
 
@@ -282,6 +284,10 @@ class LocalCloud:
             role_arn=found.role,
             timeout_s=float(found.timeout),
             memory_mb=int(found.memory_size),
+            # A version's ARN is the function's with its number behind.
+            journal=self._journals.get(
+                ":".join(found.function_arn.split(":")[:7]), Journal.usual(found.function_name)
+            ),
         )
         return self._functions.invoke(function, event)
 
