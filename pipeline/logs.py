@@ -100,10 +100,6 @@ def belongs(task: str, event: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _service(event: Mapping[str, Any]) -> str | None:
-    try:
-        document = event.get("input") or event.get("results") or {}
-        plan = document.get("plan_deployment") or {}
-        named = plan.get("service") or document.get("service")
-        return named or naming.service_from_key(document["archive"]["key"])
-    except (AttributeError, KeyError, TypeError):
-        return None  # The input is whatever a person sent; CheckArchive refuses it.
+    document = event.get("input") or event.get("results")
+    plan = document.get("plan_deployment") if isinstance(document, dict) else None
+    return (plan or {}).get("service") or naming.service_of(document)

@@ -48,6 +48,8 @@ class Arguments(argparse.Namespace):
     delete: bool
     grace: float
     only: str | None
+    limit: int
+    execution: str
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,6 +62,8 @@ def parser() -> argparse.ArgumentParser:
     _pack(commands)
     _check(commands)
     _plan(commands)
+    _status(commands)
+    _history(commands)
     _rollback(commands)
     _sweep(commands)
     _local(commands)
@@ -118,6 +122,25 @@ def _plan(commands: Commands) -> None:
     )
     _json_option(plan)
     plan.set_defaults(command=_later("planning", "plan"))
+
+
+def _status(commands: Commands) -> None:
+    status = commands.add_parser(
+        "status", help="show every service: what serves, who calls it, what rings, what is being deployed"
+    )
+    status.add_argument("only", nargs="?", metavar="SERVICE", help="only this service (default: all)")
+    _stack_option(status, "only what this stack made (default: any stack of the account)")
+    _json_option(status)
+    status.set_defaults(command=_later("status", "status"))
+
+
+def _history(commands: Commands) -> None:
+    history = commands.add_parser("history", help="list deployments, newest first, with how each ended")
+    history.add_argument("only", nargs="?", metavar="SERVICE", help="only of this service (default: of all)")
+    history.add_argument("--limit", type=int, default=20, metavar="N", help="how many at most (default: 20)")
+    _stack_option(history, "only of this stack (default: of any stack of the account)")
+    _json_option(history)
+    history.set_defaults(command=_later("history", "history"))
 
 
 def _rollback(commands: Commands) -> None:
