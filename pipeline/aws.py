@@ -23,10 +23,11 @@ from botocore.exceptions import (
     IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
+    ProfileNotFound,
     TokenRetrievalError,
 )
 
-from pipeline import capacity, logs
+from pipeline import capacity, logs, settings
 from pipeline.errors import (
     AccessDenied,
     ConsumerBusy,
@@ -64,6 +65,12 @@ if TYPE_CHECKING:
 
         def get_service_quota(self, **request: str) -> Mapping[str, Any]:
             """Return the applied value of a quota."""
+
+    class ECRClient(Protocol):
+        """The one call of ECR that is made."""
+
+        def describe_images(self, **request: Any) -> Mapping[str, Any]:
+            """Return the images of a repository."""
 
     class CloudWatchClient(Protocol):
         """The calls of CloudWatch that are made."""
@@ -110,6 +117,8 @@ class Clients:
         region: str | None = None,
         credentials: dict[str, str] | None = None,
     ) -> None:
+        if not credentials and (profile := settings.profile()):
+            _act_as(profile)
         self._arguments: dict[str, Any] = {
             "endpoint_url": endpoint_url,
             "region_name": region,
@@ -137,6 +146,12 @@ class Clients:
     def service_quotas(self) -> ServiceQuotasClient:
         """Service Quotas, where the account's own figures are."""
         client: ServiceQuotasClient = boto3.client("service-quotas", config=_ASIDE, **self._arguments)
+        return client
+
+    @cached_property
+    def ecr(self) -> ECRClient:
+        """ECR: whether an image is there."""
+        client: ECRClient = boto3.client("ecr", config=_ASIDE, **self._arguments)
         return client
 
     @cached_property
@@ -249,14 +264,27 @@ def translated() -> Iterator[None]:
         if isinstance(error.__context__, ClientError):
             raise translate(error.__context__) from error
         raise ServiceUnavailable(f"{error}; wanted the upload to be complete; try again") from error
-    except (NoCredentialsError, PartialCredentialsError, TokenRetrievalError) as error:
-        fix = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in again"
-        problem = Problem("NoCredentials", str(error).rstrip("."), "credentials of an AWS account", fix)
-        raise AccessDenied("AWS", [problem]) from error
+    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound, TokenRetrievalError) as error:
+        raise _no_credentials(error) from error
     except (HTTPClientError, ConnectionError, IncompleteReadError) as error:
         raise ServiceUnavailable(
             f"no answer from AWS: {error}; wanted an HTTP response; try again"
         ) from error
+
+
+def _no_credentials(error: Exception) -> AccessDenied:
+    fix = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in again"
+    problem = Problem("NoCredentials", str(error).rstrip("."), "credentials of an AWS account", fix)
+    return AccessDenied("AWS", [problem])
+
+
+@cache
+def _act_as(profile: str) -> None:
+    """Let all clients that are made from now on have a profile's credentials."""
+    try:
+        boto3.setup_default_session(profile_name=profile)
+    except ProfileNotFound as error:
+        raise _no_credentials(error) from error
 
 
 def translate(error: ClientError) -> SealiftError:

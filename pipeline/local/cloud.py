@@ -20,7 +20,7 @@ from moto.core.model_instances import reset_model_data
 from moto.logs.models import logs_backends
 
 from pipeline import aws, resources, stack
-from pipeline.local import buckets, destinations, interpreter, journals, template, versions
+from pipeline.local import buckets, destinations, images, interpreter, journals, template, versions
 from pipeline.local.access import Access
 from pipeline.local.configurations import Configurations
 from pipeline.local.events import S3Events
@@ -156,9 +156,11 @@ class LocalCloud:
                 caller=self._functions.caller,
                 kill=self._functions.kill,
                 refuse=self.access.refuse,
+                simulate=self.access.simulate,
                 veil=self.access.veil,
             )
         )
+        images.publish(self.account_id, self.region)
         self._deploy()
         self._gateway.faults = self.faults
 
