@@ -382,7 +382,6 @@ def _summary(done: SnsPublishStep) -> Pass:
             "called_by.$": "$.plan_deployment.callers",
             "earlier_deployments.$": "$.retire_previous.told",
             "notes.$": "$.plan_deployment.notes",
-            "started.$": "$$.Execution.StartTime",
             "ended.$": "$$.State.EnteredTime",
         },
         result_path="$.summary",
