@@ -1,8 +1,4 @@
-"""The command line `sealift`: parses, calls one command, and is the one place that turns errors into words.
-
-Exit statuses: 0 done; 1 it was tried and failed, or something was refused; 2 the command line is wrong;
-130 interrupted; 143 terminated.
-"""
+"""The command line `sealift`: parses, calls one command, and is the one place that turns errors into words."""
 
 from __future__ import annotations
 
@@ -21,6 +17,14 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 it has no public name
 
 OK, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+STATUSES = {
+    OK: "done, and all is well",
+    FAILED: "it was tried and failed, something was refused, or what was looked at is not well",
+    USAGE: "the command line is wrong",
+    INTERRUPTED: "interrupted, as by Ctrl-C",
+    TERMINATED: "terminated",
+}
+"""Exit statuses, with what they mean."""
 
 
 class Arguments(argparse.Namespace):
@@ -60,7 +64,11 @@ class Arguments(argparse.Namespace):
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     top = argparse.ArgumentParser(
-        prog="sealift", description="Deploy a GGUF model to Amazon SageMaker Serverless Inference."
+        prog="sealift",
+        description="Deploy a GGUF model to Amazon SageMaker Serverless Inference.",
+        epilog="Exit status: "
+        + "; ".join(f"{status} {meaning}" for status, meaning in STATUSES.items())
+        + ".",
     )
     top.add_argument("--version", action="version", version=f"sealift {__version__}")
     top.add_argument(
