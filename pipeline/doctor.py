@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from pipeline import aws, containers, limits, occupancy, overview, resources
-from pipeline.errors import InvalidInput, SealiftError
+from pipeline.errors import InvalidInput, SealiftError, ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -70,6 +70,8 @@ def examine(clients: Clients, *, stack: str, region: str, today: date) -> Iterat
             identity = clients.sts.get_caller_identity()
     except SealiftError as error:
         fix = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in again"
+        if isinstance(error, ServiceUnavailable):
+            fix = "look at the network, at AWS_ENDPOINT_URL and at the region (`sealift settings`)"
         yield Check("credentials", State.BROKEN, str(error), fix)
         return
     account, partition = identity["Account"], identity["Arn"].split(":")[1]

@@ -103,7 +103,7 @@ def machines(client: SFNClient, stack: str | None) -> list[str]:
         if not token:
             break
     if stack and not found:
-        seen = f"no state machine {stack}{SUFFIX!r}"
+        seen = f"no state machine '{stack}{SUFFIX}'"
         fix = "check --stack, AWS_PROFILE and AWS_REGION (`sealift settings` shows them)"
         raise InvalidInput(f"stack {stack}", [Problem("NoStack", seen, "a stack that is deployed", fix)])
     return found[:MACHINES]
