@@ -80,8 +80,8 @@ KINDS: Final = (
     Kind(
         "stack",
         "the stack that commands look at",
-        "the name of a CloudFormation stack",
-        _is_text,
+        "the name of a CloudFormation stack; empty for any",
+        lambda value: isinstance(value, str),
         ("SEALIFT_STACK",),
         default_told=f"any stack of the account; {STACK!r} where one is needed",
     ),
