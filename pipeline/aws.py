@@ -7,6 +7,7 @@ state machine could not tell them apart. `task` translates at the boundary of ev
 
 from __future__ import annotations
 
+import logging
 import re
 from contextlib import contextmanager
 from functools import cache, cached_property
@@ -219,6 +220,8 @@ def task(
 @cache
 def _log_calls() -> None:
     """Let every client that is made from now on write its calls into the log, whether they succeed or not."""
+    # Where the SDK found credentials and URLs is of no interest, and twice as many lines.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     boto3.setup_default_session()
     events = boto3.DEFAULT_SESSION.events  # type: ignore[union-attr]
     events.register("before-call", _begin)

@@ -72,7 +72,7 @@ def called(service: str, operation: str, *, status: int, code: str, request: str
     level = logging.DEBUG if operation in BYTES and not code else logging.INFO
     if not LOG.isEnabledFor(level):
         return
-    came = " ".join(filter(None, (str(status or "no answer"), code)))
+    came = " ".join(filter(None, (str(status or "no answer"), code if code != str(status) else "")))
     extra = {"call": f"{service}.{operation}", "status": status, "seconds": round(seconds, 3)}
     LOG.log(
         level,
