@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 StateStatus = Literal["running", "succeeded", "failed"]
 
-_FAILURES = frozenset(
+FAILURES = frozenset(
     {
         "TaskFailed",
         "TaskTimedOut",
@@ -117,7 +117,7 @@ def read(description: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) ->
         elif current is not None and kind in _ATTEMPTS:
             failed = False
             states[current] = replace(states[current], attempts=states[current].attempts + 1)
-        elif current is not None and kind in _FAILURES:
+        elif current is not None and kind in FAILURES:
             failed = True
             error = next(
                 (value.get("error") for name, value in event.items() if name.endswith("EventDetails")), None

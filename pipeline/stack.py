@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     Kind = Literal["CREATE", "UPDATE"]
 
-NAME: Final = "sealift"
-"""The stack's name unless another is given."""
 CAPABILITIES: Final = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 """It makes roles, and SAM's transform makes the stack of the template."""
 LOOK_S: Final = 2.0

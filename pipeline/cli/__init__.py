@@ -1,8 +1,4 @@
-"""The command line `sealift`: parses, calls one command, and is the one place that turns errors into words.
-
-Exit statuses: 0 done; 1 it was tried and failed, or something was refused; 2 the command line is wrong;
-130 interrupted; 143 terminated.
-"""
+"""The command line `sealift`: parses, calls one command, and is the one place that turns errors into words."""
 
 from __future__ import annotations
 
@@ -21,6 +17,14 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 it has no public name
 
 OK, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+STATUSES = {
+    OK: "done, and all is well",
+    FAILED: "it was tried and failed, something was refused, or what was looked at is not well",
+    USAGE: "the command line is wrong",
+    INTERRUPTED: "interrupted, as by Ctrl-C",
+    TERMINATED: "terminated",
+}
+"""Exit statuses, with what they mean."""
 
 
 class Arguments(argparse.Namespace):
@@ -48,6 +52,13 @@ class Arguments(argparse.Namespace):
     delete: bool
     grace: float
     only: str | None
+    limit: int
+    execution: str
+    follow: bool
+    region: str | None
+    profile: str | None
+    colour: str | None
+    shell: str
     parameter: list[str]
     yes: bool
     dry_run: bool
@@ -57,17 +68,33 @@ class Arguments(argparse.Namespace):
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     top = argparse.ArgumentParser(
-        prog="sealift", description="Deploy a GGUF model to Amazon SageMaker Serverless Inference."
+        prog="sealift",
+        description="Deploy a GGUF model to Amazon SageMaker Serverless Inference.",
+        epilog="Exit status: "
+        + "; ".join(f"{status} {meaning}" for status, meaning in STATUSES.items())
+        + ".",
     )
     top.add_argument("--version", action="version", version=f"sealift {__version__}")
+    top.add_argument(
+        "--colour",
+        choices=("auto", "always", "never"),
+        metavar="WHEN",
+        help="auto, which is where there is a terminal (default), always or never",
+    )
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     _pack(commands)
     _check(commands)
     _plan(commands)
     _deploy(commands)
     _destroy(commands)
+    _status(commands)
+    _history(commands)
+    _logs(commands)
     _rollback(commands)
     _sweep(commands)
+    _doctor(commands)
+    _settings(commands)
+    _completion(commands)
     _local(commands)
     return top
 
@@ -81,11 +108,11 @@ def _pack(commands: Commands) -> None:
     pack.add_argument(
         "--compress",
         type=int,
-        default=0,
         choices=range(10),
         metavar="LEVEL",
         help="0 (default) stores, which is fastest to pack and to start; 9 is smallest, by 3 to 5 %%",
     )
+    _account_options(pack)
     _json_option(pack)
     pack.set_defaults(command=_later("archives", "pack"))
 
@@ -100,6 +127,7 @@ def _check(commands: Commands) -> None:
         action="store_true",
         help='judge as a deployment with "mend": true does, which moves a model in a directory to the root',
     )
+    _account_options(check)
     _json_option(check)
     check.set_defaults(command=_later("archives", "check"))
 
@@ -112,7 +140,6 @@ def _plan(commands: Commands) -> None:
     plan.add_argument(
         "--container",
         choices=("pytorch", "llama-cpp", "custom"),
-        default="pytorch",
         help="what serves the model, and so how much memory is left for it (default: pytorch)",
     )
     plan.add_argument("--n-ctx", type=int, metavar="N", help="context length in tokens (default: 2048)")
@@ -122,6 +149,7 @@ def _plan(commands: Commands) -> None:
         metavar="N",
         help="memory size to plan for (default: the smallest that holds)",
     )
+    _account_options(plan)
     _json_option(plan)
     plan.set_defaults(command=_later("planning", "plan"))
 
@@ -159,6 +187,40 @@ def _destroy(commands: Commands) -> None:
     destroy.set_defaults(command=_later("destroying", "destroy"))
 
 
+def _status(commands: Commands) -> None:
+    status = commands.add_parser(
+        "status", help="show every service: what serves, who calls it, what rings, what is being deployed"
+    )
+    status.add_argument("only", nargs="?", metavar="SERVICE", help="only this service (default: all)")
+    _stack_option(status, "only what this stack made (default: any stack of the account)")
+    _json_option(status)
+    status.set_defaults(command=_later("status", "status"))
+
+
+def _history(commands: Commands) -> None:
+    history = commands.add_parser("history", help="list deployments, newest first, with how each ended")
+    history.add_argument("only", nargs="?", metavar="SERVICE", help="only of this service (default: of all)")
+    history.add_argument("--limit", type=int, default=20, metavar="N", help="how many at most (default: 20)")
+    _stack_option(history, "only of this stack (default: of any stack of the account)")
+    _json_option(history)
+    history.set_defaults(command=_later("history", "history"))
+
+
+def _logs(commands: Commands) -> None:
+    logs = commands.add_parser(
+        "logs", help="print what the tasks and containers of an execution wrote, in order of time"
+    )
+    logs.add_argument(
+        "execution",
+        metavar="EXECUTION",
+        help="its name or ARN, as `sealift history` lists them; a service for its newest",
+    )
+    logs.add_argument("--follow", action="store_true", help="go on until the execution has ended")
+    _stack_option(logs, "the stack whose execution it is (default: any stack of the account)")
+    _json_option(logs)
+    logs.set_defaults(command=_later("logs", "logs"))
+
+
 def _rollback(commands: Commands) -> None:
     rollback = commands.add_parser(
         "rollback", help="move a service's consumers back to the deployment before, which is asked first"
@@ -192,6 +254,35 @@ def _sweep(commands: Commands) -> None:
     )
     _json_option(sweep)
     sweep.set_defaults(command=_later("sweeping", "sweep"))
+
+
+def _doctor(commands: Commands) -> None:
+    doctor = commands.add_parser(
+        "doctor", help="look whether account, stack and this machine are ready; say what to do where not"
+    )
+    _stack_option(doctor, "the stack that is looked at (default: sealift)")
+    _json_option(doctor)
+    doctor.set_defaults(command=_later("doctor", "examine"))
+
+
+def _settings(commands: Commands) -> None:
+    settings = commands.add_parser(
+        "settings",
+        help="show every setting, and whether a flag, the environment or sealift.toml makes it",
+        description="A setting is what its flag says, else its variable, else the nearest sealift.toml of this folder "
+        'or one above (for instance: stack = "harbour"), else the default.',
+    )
+    _stack_option(settings, "as the flag of any other command")
+    _json_option(settings)
+    settings.set_defaults(command=_later("settings", "show"))
+
+
+def _completion(commands: Commands) -> None:
+    completion = commands.add_parser("completion", help="print what makes a shell complete `sealift`")
+    completion.add_argument(
+        "shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish"
+    )
+    completion.set_defaults(command=_later("completion", "completion"))
 
 
 def _local(commands: Commands) -> None:
@@ -242,6 +333,16 @@ def _json_option(command: argparse.ArgumentParser) -> None:
 
 def _stack_option(command: argparse.ArgumentParser, meaning: str) -> None:
     command.add_argument("--stack", metavar="NAME", help=meaning)
+    _account_options(command)
+
+
+def _account_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--region", metavar="NAME", help="AWS's region (default: as `sealift settings` shows)"
+    )
+    command.add_argument(
+        "--profile", metavar="NAME", help="whose credentials of AWS's configuration are used"
+    )
 
 
 def _cloud_options(command: argparse.ArgumentParser) -> None:
@@ -267,6 +368,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     arguments = parser().parse_args(argv, namespace=Arguments())
     try:
+        _complete(arguments)
         return arguments.command(arguments)
     except Refused as refusal:
         for problem in refusal.problems:
@@ -282,6 +384,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("interrupted")
         return INTERRUPTED
+
+
+def _complete(arguments: Arguments) -> None:
+    """Fill in what the command line leaves to the settings; an empty --stack is any."""
+    from pipeline import settings
+
+    given = vars(arguments)
+    settings.say(given)
+    for name, setting in settings.current().items():
+        if given.get(name, "") is None:
+            setattr(arguments, name, setting.value)
+    if given.get("stack") == "":
+        arguments.stack = None
 
 
 def _complain(text: str, tip: str | None = None) -> None:

@@ -57,7 +57,7 @@ def run(
         libraries: returns what travels with the tasks.
         level: of deflate.
     """
-    name = arguments.stack or stack.NAME
+    name = arguments.stack or settings.STACK
     values = template.given(arguments.parameter)
     if not arguments.dry_run:
         asking.must_be_asked("deploy", yes=arguments.yes, json=arguments.json)

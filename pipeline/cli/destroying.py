@@ -12,7 +12,7 @@ import textwrap
 import time
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, changes, demolition, settings, stack
+from pipeline import aws, changes, demolition, settings
 from pipeline.cli import asking
 from pipeline.cli.deploying import Told
 from pipeline.cli.screen import Screen
@@ -35,7 +35,7 @@ def destroy(arguments: Arguments) -> int:
 
 def run(arguments: Arguments, clients: Clients) -> int:
     """Destroy with the clients of an account."""
-    name = arguments.stack or stack.NAME
+    name = arguments.stack or settings.STACK
     if not arguments.dry_run:
         asking.must_be_asked("destroy", yes=arguments.yes, json=arguments.json)
     screen = Screen(sys.stderr if arguments.json else sys.stdout)

@@ -46,8 +46,9 @@ class Screen:
 
     @property
     def coloured(self) -> bool:
-        """Whether colour is wanted: a terminal, and no NO_COLOR."""
-        return self.live and not settings.no_color()
+        """Whether colour is wanted: as the setting says, which is where there is a terminal by default."""
+        wanted = settings.colour()
+        return wanted == "always" or (wanted == "auto" and self.live)
 
     def say(self, text: str = "") -> None:
         """Write one line that stays."""
@@ -82,7 +83,7 @@ class Screen:
             self._group = line.group
             self.say(f"{line.group}")
         seconds = f"{line.seconds:7.1f} s" if line.seconds is not None else " " * 9
-        head = f"  {self._tick(line.mark)} {line.text:<{TEXT_WIDTH}}{seconds}  "
+        head = f"  {self.tick(line.mark)} {line.text:<{TEXT_WIDTH}}{seconds}  "
         indent = 4 + TEXT_WIDTH + 11
         width = max(shutil.get_terminal_size((100, 24)).columns, 60)
         if width - indent < 30:
@@ -97,7 +98,8 @@ class Screen:
         for piece in pieces[1:]:
             self.say(" " * indent + piece)
 
-    def _tick(self, mark: Mark) -> str:
+    def tick(self, mark: Mark) -> str:
+        """Return the sign of a mark, as far as the stream can show it."""
         encoding = (self.stream.encoding or "ascii").lower()
         tick = TICKS[mark] if encoding.startswith("utf") else PLAIN_TICKS[mark]
         return f"\033[{COLOURS[mark]}m{tick}\033[0m" if self.coloured else tick

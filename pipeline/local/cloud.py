@@ -19,8 +19,8 @@ from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.logs.models import logs_backends
 
-from pipeline import aws, package, resources, stack, template
-from pipeline.local import buckets, destinations, interpreter, stacks, versions
+from pipeline import aws, package, resources, settings, stack, template
+from pipeline.local import buckets, destinations, images, interpreter, journals, stacks, versions
 from pipeline.local import template as sam
 from pipeline.local.access import Access
 from pipeline.local.configurations import Configurations
@@ -29,6 +29,7 @@ from pipeline.local.faults import Fault, Faults
 from pipeline.local.functions import Function, Functions, Invocation
 from pipeline.local.gateway import INTERPRETER_KEY, Backends, Gateway
 from pipeline.local.hosting import Hosting, HostingSettings, ObjectMissing, Quotas
+from pipeline.local.journals import Journal
 from pipeline.local.policies import Request
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from pipeline.local.calls import Call
     from pipeline.local.hosting.containers import Launch
 
-STACK = stack.NAME
+STACK = settings.STACK
 CONSUMER = "sealift-consumer"
 REGION = "us-east-1"
 _ATTEMPTS = 3
@@ -82,6 +83,7 @@ class LocalCloud:
         self.clients = aws.Clients(endpoint_url=self.url, region=self.region, credentials=CREDENTIALS)
         self._logs_lock = threading.Lock()
         self._destinations: dict[str, str] = {}
+        self._journals: dict[str, Journal] = {}
         self._roles_lock = threading.Lock()
         self._functions = Functions(
             environment={
@@ -158,10 +160,12 @@ class LocalCloud:
                 caller=self._functions.caller,
                 kill=self._functions.kill,
                 refuse=self.access.refuse,
+                simulate=self.access.simulate,
                 veil=self.access.veil,
                 protect=self.access.protect,
             )
         )
+        images.publish(self.account_id, self.region)
         self._deploy()
         if self.settings.consumer:
             self._deploy_consumer()
@@ -182,11 +186,8 @@ class LocalCloud:
     def _physical_ids(self, name: str) -> dict[str, str]:
         # moto's DescribeStackResource stumbles over a resource whose condition is false; the listing does not.
         pages = self.clients.cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
-        return {
-            one["LogicalResourceId"]: one["PhysicalResourceId"]
-            for page in pages
-            for one in page["StackResourceSummaries"]
-        }
+        rows = (one for page in pages for one in page["StackResourceSummaries"])
+        return {one["LogicalResourceId"]: one.get("PhysicalResourceId", "") for one in rows}
 
     # ---------------------------------------------------------------- the stack
 
@@ -220,15 +221,15 @@ class LocalCloud:
             send_events=self._events.enable,
             protect=self.access.protect,
         )
+        backend = lambda_backends[self.account_id][self.region]
+
+        def arn_of(logical_id: str) -> str:
+            return str(backend.get_function(physical_ids[logical_id]).function_arn)
+
         self._destinations |= destinations.of(
-            source,
-            arn_of=lambda logical_id: (
-                lambda_backends[self.account_id][self.region]
-                .get_function(physical_ids[logical_id])
-                .function_arn
-            ),
-            queue_of=lambda logical_id: physical_ids[logical_id].rpartition("/")[2],
+            source, arn_of=arn_of, queue_of=lambda logical_id: physical_ids[logical_id].rpartition("/")[2]
         )
+        self._journals |= journals.of(source, arn_of=arn_of, group_of=physical_ids.__getitem__)
         self.outputs = stack.outputs(self.clients, name)
 
     def _deploy_consumer(self) -> None:
@@ -289,6 +290,10 @@ class LocalCloud:
             role_arn=found.role,
             timeout_s=float(found.timeout),
             memory_mb=int(found.memory_size),
+            # A version's ARN is the function's with its number behind.
+            journal=self._journals.get(
+                ":".join(found.function_arn.split(":")[:7]), Journal.usual(found.function_name)
+            ),
         )
         return self._functions.invoke(function, event)
 

@@ -37,6 +37,8 @@ from pipeline import package
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pipeline.local.journals import Journal
+
 RUNNER = Path(__file__).with_name("runner.py")
 PAYLOAD_LIMIT = 6 * 1024 * 1024
 MOST_PROCESSES = 4
@@ -58,6 +60,7 @@ class Function:
     role_arn: str
     timeout_s: float
     memory_mb: int
+    journal: Journal
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -206,6 +209,8 @@ class Functions:
             "AWS_LAMBDA_FUNCTION_NAME": function.name,
             "AWS_LAMBDA_FUNCTION_VERSION": function.version,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
+            "AWS_LAMBDA_LOG_FORMAT": function.journal.form,
+            "AWS_LAMBDA_LOG_GROUP_NAME": function.journal.group,
             "_HANDLER": function.handler,
             **self._environment,
             **self._credentials(function),
@@ -239,10 +244,20 @@ class _Process:
         self._timed_out = False
         requests, self._requests = os.pipe()
         self._replies, replies = os.pipe()
-        self._group = f"/aws/lambda/{function.name}"
-        self._stream = f"{time.strftime('%Y/%m/%d')}/[{function.version}]{uuid.uuid4().hex}"
+        self._journal = function.journal
+        self._group = function.journal.group
+        self._stream = function.journal.stream(function.name, function.version)
         self._emit = log
-        arguments = [str(root), str(runtime), function.handler, str(requests), str(replies), str(time_scale)]
+        form = function.journal.form
+        arguments = [
+            str(root),
+            str(runtime),
+            function.handler,
+            str(requests),
+            str(replies),
+            str(time_scale),
+            form,
+        ]
         self._child = subprocess.Popen(
             [sys.executable, "-S", "-I", str(RUNNER), *arguments],
             env={**environment, "LAMBDA_TASK_ROOT": str(root)},
@@ -262,8 +277,8 @@ class _Process:
 
     def serve(self, function: Function, event: bytes, request_id: str) -> Invocation:
         """Hand the event to the process and wait for its reply, within the function's time and memory."""
-        begun, used = time.monotonic(), ""
-        self._write(f"START RequestId: {request_id} Version: {function.version}")
+        begun, peak_mb, status = time.monotonic(), None, "error"
+        self._write(self._journal.start(request_id, function.version))
         deadline_ms = int((time.time() + function.timeout_s) * 1000)
         context = {
             "aws_request_id": request_id,
@@ -279,14 +294,19 @@ class _Process:
         try:
             self._send(line)
             reply = self._await(function, request_id, begun + function.timeout_s)
-            used = f" Max Memory Used: {reply['peak_kb'] // 1024} MB"
+            peak_mb, status = reply["peak_kb"] // 1024, "error" if reply["error"] else "success"
         except BrokenPipeError:
             raise self._exited(function, request_id) from None
+        except _Dead as death:
+            status = "timeout" if death.document["errorType"] == "Sandbox.Timedout" else "error"
+            raise
         finally:
-            elapsed = (time.monotonic() - begun) * 1000
+            took_ms = (time.monotonic() - begun) * 1000
+            memory_mb = function.memory_mb
             self._write(
-                f"REPORT RequestId: {request_id} Duration: {elapsed:.2f} ms Memory Size: {function.memory_mb} MB"
-                + used
+                self._journal.report(
+                    request_id, took_ms=took_ms, memory_mb=memory_mb, peak_mb=peak_mb, status=status
+                )
             )
         return Invocation(reply["payload"].encode(), reply["error"])
 

@@ -20,8 +20,9 @@ import moto.backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from pipeline.local import allowances, calls, objects
+from pipeline.local import allowances, calls, objects, simulations
 from pipeline.local.faults import Accident, Faults, Response, render
+from pipeline.local.policies import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.local.configurations import Configurations
     from pipeline.local.functions import Invocation
     from pipeline.local.hosting import Quotas
+    from pipeline.local.policies import Request as PolicyRequest
 
 # moto lists its own folder at every request.
 _MODULES = tuple(moto.backends.list_of_moto_modules())
@@ -81,6 +83,8 @@ class Backends:
     """Ends the process that has an access key; whether as one that ran out of time."""
     refuse: Callable[[Call, dict[str, Any], bytes], Response | None] = lambda _call, _environ, _body: None
     """Returns IAM's refusal of a call, None for one that is allowed."""
+    simulate: Callable[[str, PolicyRequest], Verdict] = lambda _role, _request: Verdict.NOT_ALLOWED
+    """Returns what the policies of a role say of a request."""
     veil: Callable[[Call, dict[str, Any], Response], Response] = lambda _call, _environ, response: response
     """Returns S3's answer as its caller may see it."""
     protect: Callable[[str, str], None] = lambda _bucket, _document: None
@@ -178,6 +182,8 @@ class Gateway:
             response = _collect(backends.hosting, environ)
         elif call.service == "service-quotas":
             response = allowances.answer(call, body, backends.quotas)
+        elif call.operation == "SimulatePrincipalPolicy":
+            response = simulations.answer(body, backends.simulate)
         elif call.service == "s3" and call.operation == "GetObject":
             response = objects.ranged(environ, self._ask_moto) or self._ask_moto(environ)
         elif call.service == "s3" and call.operation == "PutBucketPolicy":

@@ -131,14 +131,12 @@ def test_a_model_in_a_directory_deploys_when_mending_is_asked_for(
 
 def _log_of(deployments: Deployments, task: str) -> list[dict[str, str]]:
     """Return the JSON lines that a task's function wrote."""
-    logs = deployments.cloud.clients.logs
-    groups = [
-        group["logGroupName"]
-        for group in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]
-        if task in group["logGroupName"]
+    cloud = deployments.cloud
+    events = cloud.clients.logs.filter_log_events(logGroupName=cloud.outputs["TaskLogGroup"], limit=10_000)[
+        "events"
     ]
-    events = [event for group in groups for event in logs.filter_log_events(logGroupName=group)["events"]]
-    return [json.loads(event["message"]) for event in events if event["message"].startswith("{")]
+    lines = [json.loads(event["message"]) for event in events if f"-{task}-" in event["logStreamName"]]
+    return [line for line in lines if "logger" in line]
 
 
 def test_what_is_deployed_does_not_change_when_the_upload_does(

@@ -369,7 +369,8 @@ def references(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         if "IsPresent" in value:
             return  # It asks whether it is there.
         for key, inner in value.items():
-            if key not in {"ResultPath", "ResultSelector", "Retry", "Catch", "Comment"}:
+            # OutputPath is of what the state itself made.
+            if key not in {"ResultPath", "ResultSelector", "OutputPath", "Retry", "Catch", "Comment"}:
                 yield from references(inner, key)
     elif isinstance(value, list):
         for inner in value:
