@@ -28,6 +28,11 @@ def no_color() -> bool:
     return bool(os.environ.get("NO_COLOR"))
 
 
+def dumb_terminal() -> bool:
+    """Return whether the terminal cannot move its cursor (TERM=dumb)."""
+    return os.environ.get("TERM") == "dumb"
+
+
 def process_environment() -> dict[str, str]:
     """Return a copy of the whole environment, for child processes."""
     return dict(os.environ)

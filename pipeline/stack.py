@@ -15,7 +15,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import resources
+from botocore.exceptions import ClientError
+
+from pipeline import aws, resources
+from pipeline.errors import InvalidInput, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +35,9 @@ PLAIN, WITH_CODE = ".build/lambda", ".build/lambda-archive"
 """The template's CodeUri of the tasks, and of those that put code/ into archives: these carry the runtime too."""
 RUNTIME = "pipeline/data/runtime"
 """Where those find it (`pipeline.resources`)."""
+
+NAME = "sealift"
+"""What a stack is called where nobody says otherwise."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """Of every zip entry, so that the same code gives the same bytes and CloudFormation sees no change."""
@@ -155,8 +161,22 @@ def deploy(
 
 
 def outputs(clients: Clients, name: str) -> dict[str, str]:
-    """Return the outputs of a stack by name."""
-    stack = clients.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    """Return the outputs of a stack by name.
+
+    Raises:
+        InvalidInput: there is no such stack in this account and region.
+    """
+    try:
+        stack = clients.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if aws.code(error) != "ValidationError" or "does not exist" not in aws.text(error):
+            raise
+        seen, fix = (
+            f"no stack {name!r} in this account and region",
+            "check --stack, AWS_PROFILE and AWS_REGION",
+        )
+        problem = Problem("NoStack", seen, "a stack that is deployed", fix)
+        raise InvalidInput("command line", [problem]) from error
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 

@@ -20,7 +20,7 @@ import moto.backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from pipeline.local import allowances, calls, objects
+from pipeline.local import allowances, calls, histories, objects, parts
 from pipeline.local.faults import Accident, Faults, Response, render
 
 if TYPE_CHECKING:
@@ -178,6 +178,10 @@ class Gateway:
             response = allowances.answer(call, body, backends.quotas)
         elif call.service == "s3" and call.operation == "GetObject":
             response = objects.ranged(environ, self._ask_moto) or self._ask_moto(environ)
+        elif call.service == "s3" and call.operation in parts.OPERATIONS:
+            response = parts.answer(call, environ, self._ask_moto)
+        elif call.operation == "GetExecutionHistory":
+            response = histories.paged(self._ask_moto(environ), body)
         else:
             response = self._ask_moto(environ)
         if call.service == "s3":
