@@ -17,6 +17,7 @@ from pipeline.cli import frame
 from pipeline.pauses import Clock, span
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TextIO
 
     from mypy_boto3_stepfunctions import SFNClient
@@ -34,6 +35,10 @@ TICK_S: Final = 0.5
 """Between two drawings, which ask nobody."""
 SAID_S: Final = (15, 60)
 """When a pipe is told for the first time that a line still runs, and how often from then on."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class View(Protocol):
@@ -65,8 +70,16 @@ def lines_of(followed: Execution, clock: Clock) -> list[Line]:
 class Live:
     """On a terminal: the whole list, redrawn in place, with what runs counting up."""
 
-    def __init__(self, screen: Screen, *, scale: float = 1.0, leaving: str = "") -> None:
+    def __init__(
+        self,
+        screen: Screen,
+        *,
+        scale: float = 1.0,
+        leaving: str = "",
+        now: Callable[[], datetime] = _now,
+    ) -> None:
         self._screen = screen
+        self._now = now
         self._scale = scale
         self._leaving = leaving
         """What Ctrl-C does."""
@@ -79,7 +92,7 @@ class Live:
             self._draw()
             return
         width, _ = self._screen.size
-        drawn = lines_of(followed, Clock(datetime.now(UTC), self._scale))
+        drawn = lines_of(followed, Clock(self._now(), self._scale))
         self._screen.redraw(list(frame.whole(drawn, width=width, style=self._screen.style)))
         self._screen.keep()
 
@@ -93,7 +106,7 @@ class Live:
     def _draw(self) -> None:
         if self._followed is None:
             return
-        clock = Clock(datetime.now(UTC), self._scale)
+        clock = Clock(self._now(), self._scale)
         width, height = self._screen.size
         style = self._screen.style
         rows = frame.fitted(
@@ -107,8 +120,9 @@ class Live:
 class Plain:
     """In a pipe: each line once, in order, as it settles; and now and then one that takes long."""
 
-    def __init__(self, screen: Screen, *, scale: float = 1.0) -> None:
+    def __init__(self, screen: Screen, *, scale: float = 1.0, now: Callable[[], datetime] = _now) -> None:
         self._screen = screen
+        self._now = now
         self._scale = scale
         self._shown = 0
         self._group = ""
@@ -117,7 +131,7 @@ class Plain:
 
     def show(self, followed: Execution) -> None:
         """Write what has settled since the last call."""
-        drawn = lines_of(followed, Clock(datetime.now(UTC), self._scale))
+        drawn = lines_of(followed, Clock(self._now(), self._scale))
         explained = not followed.running or followed.results.get("diagnose") is not None
         while self._shown < len(drawn):
             line = drawn[self._shown]
@@ -147,15 +161,16 @@ class Plain:
 class Events:
     """For machines: one JSON object per line and change; docs/following.md describes them."""
 
-    def __init__(self, stream: TextIO, *, scale: float = 1.0) -> None:
+    def __init__(self, stream: TextIO, *, scale: float = 1.0, now: Callable[[], datetime] = _now) -> None:
         self._stream = stream
+        self._now = now
         self._scale = scale
         self._known: dict[str, tuple[Mark, str]] = {}
         self._begun = False
 
     def emit(self, kind: str, **fields: Any) -> None:
         """Write one event."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        now = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         print(json.dumps({"type": kind, "time": now, **fields}), file=self._stream, flush=True)
 
     def show(self, followed: Execution) -> None:
@@ -163,7 +178,7 @@ class Events:
         if not self._begun:
             self._begun = True
             self.emit("execution", execution_arn=followed.arn, status=followed.status)
-        for line in lines_of(followed, Clock(datetime.now(UTC), self._scale)):
+        for line in lines_of(followed, Clock(self._now(), self._scale)):
             stands = (line.mark, line.evidence)
             if self._known.get(line.text, (Mark.PENDING, "")) != stands:
                 self._known[line.text] = stands

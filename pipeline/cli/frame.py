@@ -80,7 +80,7 @@ def rows(line: Line, *, width: int, style: Style, most: int | None = None) -> li
         head = f"{line.text:<{TEXT_WIDTH}}{seconds:>9}  {pieces[0] if pieces else ''}".rstrip()
         drawn = [(f"  {tick} ", head), *((" " * indent, piece) for piece in pieces[1:])]
     else:
-        told = "  ".join(part for part in (seconds.strip(), told) if part)
+        told = ": ".join(part for part in (seconds, told) if part)
         drawn = [
             *(
                 (f"  {tick} " if n == 0 else "    ", piece)
