@@ -70,7 +70,7 @@ def test_a_pipe_has_each_line_once_when_it_has_settled() -> None:
     rows = stream.getvalue().splitlines()
 
     assert rows[0] == "before"
-    assert [row[4:29].strip() for row in rows[1:4]] == [
+    assert [row[4:29].strip() for row in rows if row.startswith("  ✓")] == [
         "model compressed as tar.g",
         "model uploaded to S3",
         "model is a GGUF at the ro",
