@@ -218,6 +218,7 @@ def follow(
     sleep: Callable[[float], None],
     interval_s: float = 1.0,
     slowest_s: float | None = None,
+    passes: Callable[[Exception], bool] = lambda _error: False,
 ) -> Iterator[Execution]:
     """Yield the execution as it stands, again and again, until it has ended; the last one is the ended one.
 
@@ -227,10 +228,18 @@ def follow(
         sleep: waits for so many seconds.
         interval_s: between two looks, while something happens.
         slowest_s: what that grows to while nothing does; not at all when None.
+        passes: tells whether an error may pass, so that the next look is worth while.
     """
     reader, pause = Reader(client, arn), interval_s
     while True:
-        execution, news = reader.look()
+        try:
+            execution, news = reader.look()
+        except Exception as error:
+            if not passes(error):
+                raise
+            pause = min(pause * _SLOWER, max(slowest_s or 0.0, interval_s))
+            sleep(pause)
+            continue
         yield execution
         if not execution.running:
             return

@@ -11,9 +11,10 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pipeline import checklist, consumer, execution
+from pipeline import aws, checklist, consumer, execution
 from pipeline.checklist import Mark
 from pipeline.cli import frame
+from pipeline.errors import NotNow
 from pipeline.pauses import Clock, span
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ sleep = time.sleep  # noqa: TID251 handed to `follow`; the command line is where
 LOOK_S: Final = 1.0
 SLOWEST_S: Final = 5.0
 """Between two looks at an execution in which nothing happens: 720 calls in an hour."""
+PATIENCE: Final = 60
+"""Looks in vain, one after the other, before following is given up: five minutes and what the SDK tries."""
 TICK_S: Final = 0.5
 """Between two drawings, which ask nobody."""
 SAID_S: Final = (15, 60)
@@ -54,9 +57,22 @@ class View(Protocol):
 def follow(
     client: SFNClient, arn: str, view: View, *, interval_s: float = LOOK_S, slowest_s: float = SLOWEST_S
 ) -> Execution:
-    """Show an execution until it has ended; return it."""
-    looks = execution.follow(client, arn, sleep=view.rest, interval_s=interval_s, slowest_s=slowest_s)
+    """Show an execution until it has ended; return it.
+
+    A line that is down for a while is no reason to leave: after `PATIENCE` looks in vain it is.
+    """
+    in_vain = 0
+
+    def passes(error: Exception) -> bool:
+        nonlocal in_vain
+        in_vain += 1
+        return in_vain < PATIENCE and isinstance(aws.translation(error), NotNow)
+
+    looks = execution.follow(
+        client, arn, sleep=view.rest, interval_s=interval_s, slowest_s=slowest_s, passes=passes
+    )
     for followed in looks:
+        in_vain = 0
         view.show(followed)
     return followed
 

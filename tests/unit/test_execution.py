@@ -358,6 +358,31 @@ def test_an_execution_that_ended_without_a_word_is_found_out() -> None:
     assert len(pauses) < 40
 
 
+def test_a_look_in_vain_is_taken_again_if_it_may_pass() -> None:
+    """A line that is down for a while loses nothing; any other error ends the following."""
+    history = Recorded(ended(), [3, 3, 8, 12])
+    describe, told = history.describe_execution, []
+
+    def broken(**request: str) -> dict[str, Any]:
+        if history.looks == 0:
+            raise ConnectionError("down")
+        return describe(**request)
+
+    history.describe_execution = broken  # type: ignore[method-assign]
+    looks = execution.follow(
+        history,  # type: ignore[arg-type]
+        ARN,
+        sleep=lambda _seconds: setattr(history, "looks", history.looks + 1),
+        passes=lambda error: not told.append(error),  # type: ignore[func-returns-value]
+    )
+
+    assert list(looks)[-1].status == "SUCCEEDED"
+    assert [str(error) for error in told] == ["down"]
+    history.looks = 0
+    with pytest.raises(ConnectionError):
+        list(execution.follow(history, ARN, sleep=lambda _seconds: None))  # type: ignore[arg-type]
+
+
 def test_a_pause_between_two_attempts_is_seen() -> None:
     """It begins with the failure and ends with the next attempt; a new visit counts its refusals anew."""
     history = History().entered("CreateEndpoint").tried("ResourceLimitExceeded")
