@@ -18,7 +18,7 @@ from pipeline import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 it has no public name
 
 OK, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 

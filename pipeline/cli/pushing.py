@@ -130,7 +130,8 @@ def push(arguments: Arguments) -> int:
             arn = _started(clients, outputs["StateMachineArn"], sent, to)
     except KeyboardInterrupt:
         to.screen.say()
-        to.screen.say(f"the archive is uploaded; follow its deployment with: {_by_service(arguments)}")
+        to.screen.say("the archive is uploaded; follow its deployment with")
+        to.screen.say(f"  {watching.come_back(arguments, service)}")
         return watching.INTERRUPTED
     if arguments.no_follow:
         return watching.left_alone(arguments, arn)
@@ -243,7 +244,3 @@ def _started(clients: Clients, machine: str, sent: Sent, to: _Told) -> str:
         f"{EVENT_DEADLINE_S} s; wanted the upload's event to start one; see the log of StartDeployment and the queue "
         "LostUploads, or start it with `sealift start`"
     )
-
-
-def _by_service(arguments: Arguments) -> str:
-    return watching.come_back(arguments, arguments.service)

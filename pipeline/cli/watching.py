@@ -68,17 +68,22 @@ def followed(arguments: Arguments, clients: Clients, arn: str) -> int:
         with aws.translated():
             ended = following.follow(clients.stepfunctions, arn, view)
     except KeyboardInterrupt:
-        screen.keep()
         screen.say()
-        screen.say(f"the deployment goes on; come back with: {come_back(arguments, name)}")
+        _leave(screen, come_back(arguments, name))
         return INTERRUPTED
     except NotNow:
-        screen.keep()
-        screen.say(f"the deployment goes on; come back with: {come_back(arguments, name)}")
+        _leave(screen, come_back(arguments, name))
         raise
     if not arguments.json:
         following.conclude(ended, screen)
     return 0 if ended.status == "SUCCEEDED" else 1
+
+
+def _leave(screen: Screen, command: str) -> None:
+    """Say that nothing is lost, and how to come back: a command of its own line, to be copied."""
+    screen.keep()
+    screen.say("the deployment goes on; come back with")
+    screen.say(f"  {command}")
 
 
 def left_alone(arguments: Arguments, arn: str) -> int:
@@ -87,7 +92,7 @@ def left_alone(arguments: Arguments, arn: str) -> int:
     if arguments.json:
         Events(sys.stdout).emit("execution", execution_arn=arn, status="RUNNING")
     else:
-        print(f"execution {arn}\nfollow it with: {come_back(arguments, name)}")
+        print(f"execution {arn}\nfollow it with\n  {come_back(arguments, name)}")
     return 0
 
 

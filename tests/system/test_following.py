@@ -207,7 +207,7 @@ def test_a_deployment_is_followed_on_every_terminal_and_left_and_found_again(
     again = sealift("watch", "watched", "--json")
 
     assert left.ended() == 130
-    assert f"come back with: sealift watch {match[1]}" in " ".join(left.rows())
+    assert left.rows()[-3:-1] == ["the deployment goes on; come back with", f"  sealift watch {match[1]}"]
     assert statuses == dict.fromkeys(SIZES, 0)
     for name, terminal in terminals.items():
         shown = terminal.rows()
