@@ -118,6 +118,10 @@ def waiting(
         waited = next((one for one in execution.states if one.name in POLLING), None)
         measure = f"for {span(clock.since(waited.began))}" if clock and waited else ""
         return Wait(str(polled["status"]), measure)
+    if state.name == "WaitForEndpoint" and state.status == "running":
+        interval = ((execution.results.get("plan_deployment") or {}).get("poll") or {}).get("interval_s")
+        left = float(interval) * clock.scale - clock.since(state.entered) if clock and interval else 0.0
+        return Wait("asked for", f"first look in {span(left)}" if left >= 1 else "")
     return None
 
 

@@ -243,11 +243,21 @@ def conclude(ended: Execution, screen: Screen, *, otherwise: str = "no consumer 
         f"deployed in {ended.seconds or 0:.1f} s: endpoint {results['plan_deployment']['names']['endpoint']}"
     )
     for exchange in results["smoke_test"]["transcript"]:
-        screen.say(f"  asked     {frame.printable(exchange['prompt'])}")
-        screen.say(f"  endpoint  {frame.printable(exchange['answer'])}")
+        _tell(screen, "asked", exchange["prompt"])
+        _tell(screen, "endpoint", exchange["answer"])
     consumers = (results.get("update_consumer") or {}).get("consumers", ())
     for one in consumers:
         whose = f"{one['function_name']}: " if len(consumers) > 1 else ""
-        screen.say(f"  consumer  {whose}{frame.printable(consumer.said(one['answer']))}")
+        _tell(screen, "consumer", f"{whose}{consumer.said(one['answer'])}")
     if not consumers:
         screen.say(f"  {otherwise}")
+
+
+def _tell(screen: Screen, who: str, said: str) -> None:
+    """Write what somebody said: wrapped on a terminal, in one line for whatever reads a pipe."""
+    said = frame.printable(said)
+    width, _ = screen.size
+    first, *rest = (frame.wrapped(said, max(width - 12, 12)) or [""]) if screen.live else [said]
+    screen.say(f"  {who:<9} {first}")
+    for piece in rest:
+        screen.say(f"{'':12}{piece}")

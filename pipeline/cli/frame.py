@@ -78,19 +78,18 @@ def rows(line: Line, *, width: int, style: Style, most: int | None = None) -> li
     if width - indent >= _BESIDE:
         pieces = wrapped(told, width - indent)
         head = f"{line.text:<{TEXT_WIDTH}}{seconds:>9}  {pieces[0] if pieces else ''}".rstrip()
-        drawn = [(f"  {tick} ", head), *((" " * indent, piece) for piece in pieces[1:])]
+        drawn, heads = [(f"  {tick} ", head), *((" " * indent, piece) for piece in pieces[1:])], 0
     else:
         told = ": ".join(part for part in (seconds, told) if part)
-        drawn = [
-            *(
-                (f"  {tick} " if n == 0 else "    ", piece)
-                for n, piece in enumerate(wrapped(line.text, width - 3 - columns(tick)))
-            ),
-            *((" " * _BELOW, piece) for piece in wrapped(told, width - _BELOW)),
-        ]
+        texts = wrapped(line.text, width - 3 - columns(tick))
+        heads = len(texts)
+        drawn = [(f"  {tick} " if n == 0 else "    ", piece) for n, piece in enumerate(texts)]
+        drawn += [(" " * _BELOW, piece) for piece in wrapped(told, width - _BELOW)]
     if most is not None and len(drawn) > most:
         start, text = drawn[most - 1]
-        drawn = [*drawn[: most - 1], (start, clipped(text + style.more, width - columns(start), style.more))]
+        # What stands below a line may be left out as a whole without a word: the line itself is complete.
+        more = "" if most == heads else style.more
+        drawn = [*drawn[: most - 1], (start, clipped(text + more, width - columns(start), more))]
     return [_coloured(start, text, line.mark, style, first=n == 0) for n, (start, text) in enumerate(drawn)]
 
 

@@ -236,6 +236,7 @@ def _started(clients: Clients, machine: str, sent: Sent, to: _Told) -> str:
     pause = 0.25
     while time.monotonic() < deadline:
         if arn := executions.of_upload(clients.stepfunctions, machine, archive, seen):
+            to.screen.clear()
             return arn
         following.sleep(pause)
         pause = min(2 * pause, 4.0)

@@ -123,6 +123,22 @@ def test_a_state_at_work_waits_for_nothing() -> None:
     assert pauses.waiting(state, Execution("arn", "RUNNING", (state,)), DEFINITION, Clock(BEGUN)) is None
 
 
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        pytest.param(3, "asked for, first look in 12 s", id="a while"),
+        pytest.param(15, "asked for", id="any moment"),
+    ],
+)
+def test_an_endpoint_that_nobody_has_looked_at_was_asked_for(after: float, told: str) -> None:
+    """Before the first look its status is not known, and not made up."""
+    state = State("WaitForEndpoint", "running", BEGUN, began=BEGUN)
+    planned = {"plan_deployment": {"poll": {"interval_s": 15}}}
+    followed = Execution("arn", "RUNNING", (state,), planned)
+
+    assert str(pauses.waiting(state, followed, DEFINITION, Clock(BEGUN + timedelta(seconds=after)))) == told
+
+
 def test_a_clock_that_is_behind_counts_from_nothing() -> None:
     """This machine's clock and AWS's are not one."""
     assert Clock(BEGUN).since(BEGUN + timedelta(seconds=3)) == 0.0
