@@ -274,7 +274,7 @@ def undoing(execution: Execution, clock: Clock | None = None) -> Line | None:
     if rolling is not None and rolling.status == "succeeded":
         left = undone.get("not_undone") or []
         gone, restored = undone.get("gone") or [], undone.get("restored") or []
-        told = [f"{len(gone)} removed: {', '.join(gone)}"] if gone else []
+        told = [f"gone: {', '.join(gone)}"] if gone else []
         told += [f"restored: {'; '.join(restored)}"] if restored else []
         told = [f"NOT undone: {'; '.join(left)}", *told] if left else told
         return Line(

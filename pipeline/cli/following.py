@@ -236,7 +236,8 @@ def conclude(ended: Execution, screen: Screen, *, otherwise: str = "no consumer 
         error = f": {ended.error}" if ended.error else ""
         screen.say(f"{ended.status.lower().replace('_', ' ')} after {ended.seconds or 0:.1f} s{error}")
         for line in (ended.cause or "no cause was given").splitlines():
-            screen.say(f"  {frame.printable(line)}")
+            for row in _pieces(screen, line, 2):
+                screen.say(f"  {row}")
         return
     results = ended.results
     screen.say(
@@ -255,9 +256,12 @@ def conclude(ended: Execution, screen: Screen, *, otherwise: str = "no consumer 
 
 def _tell(screen: Screen, who: str, said: str) -> None:
     """Write what somebody said: wrapped on a terminal, in one line for whatever reads a pipe."""
-    said = frame.printable(said)
-    width, _ = screen.size
-    first, *rest = (frame.wrapped(said, max(width - 12, 12)) or [""]) if screen.live else [said]
+    first, *rest = _pieces(screen, said, 12)
     screen.say(f"  {who:<9} {first}")
     for piece in rest:
         screen.say(f"{'':12}{piece}")
+
+
+def _pieces(screen: Screen, said: str, indent: int) -> list[str]:
+    said = frame.printable(said)
+    return (frame.wrapped(said, max(screen.size[0] - indent, 12)) or [""]) if screen.live else [said]

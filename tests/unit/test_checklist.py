@@ -469,7 +469,7 @@ def test_the_first_failed_line_tells_cause_and_fix_once_they_are_known() -> None
             [State("RollBack", "succeeded", BEGUN, 3.0, began=BEGUN)],
             {"roll_back": {"gone": ["model m", "endpoint e"], "restored": ["V of f: not set as before"]}},
             Mark.DONE,
-            "2 removed: model m, endpoint e; restored: V of f: not set as before",
+            "gone: model m, endpoint e; restored: V of f: not set as before",
             id="undone",
         ),
         pytest.param(
@@ -483,7 +483,7 @@ def test_the_first_failed_line_tells_cause_and_fix_once_they_are_known() -> None
             [State("RollBack", "succeeded", BEGUN, 3.0, began=BEGUN)],
             {"roll_back": {"gone": ["model m"], "not_undone": ["endpoint e: denied"]}},
             Mark.FAILED,
-            "NOT undone: endpoint e: denied; 1 removed: model m",
+            "NOT undone: endpoint e: denied; gone: model m",
             id="partly",
         ),
         pytest.param(
