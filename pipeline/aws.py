@@ -294,6 +294,15 @@ def _act_as(profile: str) -> None:
         raise _no_credentials(error) from error
 
 
+def translation(error: Exception) -> Exception:
+    """Return Sealift's error for an error of boto3's; any other as it is."""
+    try:
+        with translated():
+            raise error  # noqa: TRY301 to hear what becomes of it
+    except Exception as found:  # noqa: BLE001 whatever it has become is the answer
+        return found
+
+
 def translate(error: ClientError) -> SealiftError:
     """Return Sealift's error for an AWS error response."""
     name, message, operation = code(error), text(error), error.operation_name

@@ -239,6 +239,11 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sealift"
 
 
+def dumb_terminal() -> bool:
+    """Return whether the terminal cannot move its cursor (TERM=dumb)."""
+    return os.environ.get("TERM") == "dumb"
+
+
 def process_environment() -> dict[str, str]:
     """Return a copy of the whole environment, for child processes."""
     return dict(os.environ)

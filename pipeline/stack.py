@@ -128,8 +128,21 @@ def ask(client: CloudFormationClient, name: str) -> Mapping[str, Any] | None:
 
 
 def outputs(clients: Clients, name: str) -> dict[str, str]:
-    """Return the outputs of a stack by name."""
-    found = clients.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    """Return the outputs of a stack by name.
+
+    Raises:
+        InvalidInput: there is no such stack in this account and region.
+    """
+    try:
+        found = clients.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if aws.code(error) != "ValidationError" or "does not exist" not in aws.text(error):
+            raise
+        seen = f"no stack {name!r} in this account and region"
+        fix = "make it with `sealift deploy`, or check --stack, --profile and --region"
+        raise InvalidInput(
+            "command line", [Problem("NoStack", seen, "a stack that is deployed", fix)]
+        ) from error
     return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
 

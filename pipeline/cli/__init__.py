@@ -49,11 +49,13 @@ class Arguments(argparse.Namespace):
     mend: bool
     container: str
     stack: str | None
+    no_follow: bool
+    execution: str
+    place: str | None
     delete: bool
     grace: float
     only: str | None
     limit: int
-    execution: str
     follow: bool
     region: str | None
     profile: str | None
@@ -87,6 +89,9 @@ def parser() -> argparse.ArgumentParser:
     _plan(commands)
     _deploy(commands)
     _destroy(commands)
+    _push(commands)
+    _start(commands)
+    _watch(commands)
     _status(commands)
     _history(commands)
     _logs(commands)
@@ -185,6 +190,44 @@ def _destroy(commands: Commands) -> None:
     destroy.add_argument("--dry-run", action="store_true", help="only say what would go")
     _json_option(destroy)
     destroy.set_defaults(command=_later("destroying", "destroy"))
+
+
+def _push(commands: Commands) -> None:
+    push = commands.add_parser("push", help="check an archive, upload it, and follow the deployment")
+    push.add_argument("archive", metavar="ARCHIVE", help="a file, as `sealift pack` makes it")
+    push.add_argument("--service", required=True, metavar="NAME", help="the service that it is to serve")
+    push.add_argument(
+        "--input",
+        type=Path,
+        metavar="FILE",
+        help="settings of the deployment; they become deployment.json beside the archive",
+    )
+    _stack_option(push, "the stack to deploy with (default: sealift)")
+    _following_options(push)
+    push.set_defaults(command=_later("pushing", "push"))
+
+
+def _start(commands: Commands) -> None:
+    start = commands.add_parser("start", help="start a deployment by hand, and follow it")
+    start.add_argument(
+        "--input", type=Path, metavar="FILE", help="the execution's input as JSON; - for standard input"
+    )
+    start.add_argument("--archive", dest="place", metavar="S3URL", help="s3://bucket/key of the archive")
+    start.add_argument("--service", metavar="NAME", help="the service (default: as the archive's key says)")
+    _stack_option(start, "the stack to deploy with (default: sealift)")
+    _following_options(start)
+    start.set_defaults(command=_later("watching", "start"))
+
+
+def _watch(commands: Commands) -> None:
+    watch = commands.add_parser("watch", help="follow a deployment, or show how one went")
+    watch.add_argument(
+        "execution", metavar="EXECUTION", help="its ARN or name, or a service: then its newest one"
+    )
+    _stack_option(watch, "the stack that it is of (default: sealift)")
+    _json_lines_option(watch)
+    _colour_option(watch)
+    watch.set_defaults(command=_later("watching", "watch"))
 
 
 def _status(commands: Commands) -> None:
@@ -306,6 +349,7 @@ def _local(commands: Commands) -> None:
     run.add_argument("--prompt", help="what the smoke test asks")
     run.add_argument("--expect", metavar="TEXT", help="what the smoke test's answer must contain")
     _json_option(run)
+    _colour_option(run)
     _cloud_options(run)
     run.set_defaults(command=_later("machine", "run"))
 
@@ -313,6 +357,7 @@ def _local(commands: Commands) -> None:
         "up", help="start the local cloud, print its URL, and stay up until Ctrl-C"
     )
     up.add_argument("--port", type=int, default=5055, help="default: 5055")
+    _colour_option(up)
     _cloud_options(up)
     up.set_defaults(command=_later("machine", "up"))
 
@@ -329,6 +374,29 @@ def _later(module: str, function: str) -> Callable[[Arguments], int]:
 
 def _json_option(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def _json_lines_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print a JSON object for every change")
+
+
+def _colour_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--no-color",
+        dest="colour",
+        action="store_const",
+        const="never",
+        default=argparse.SUPPRESS,
+        help="no colour, as with NO_COLOR set",
+    )
+
+
+def _following_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--no-follow", action="store_true", help="end when the deployment has started (default: follow it)"
+    )
+    _json_lines_option(command)
+    _colour_option(command)
 
 
 def _stack_option(command: argparse.ArgumentParser, meaning: str) -> None:
@@ -373,9 +441,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Refused as refusal:
         for problem in refusal.problems:
             _complain(f"{refusal.subject}: {problem.seen}; wanted {problem.wanted}", problem.fix)
+        _add(refusal)
         return FAILED
     except SealiftError as error:
         _complain(str(error))
+        _add(error)
         return FAILED
     except BrokenPipeError:
         # The reader went away (`| head`); Python would complain again when it flushes at exit.
@@ -403,6 +473,12 @@ def _complain(text: str, tip: str | None = None) -> None:
     print(f"ERROR  {text}", file=sys.stderr)
     if tip:
         print(f"TIP    {tip}", file=sys.stderr)
+
+
+def _add(error: BaseException) -> None:
+    """Print what was noted on the way of an error."""
+    for note in getattr(error, "__notes__", ()):
+        print(f"NOTE   {note}", file=sys.stderr)
 
 
 def entry() -> NoReturn:

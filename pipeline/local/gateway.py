@@ -20,7 +20,7 @@ import moto.backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from pipeline.local import allowances, calls, objects, simulations
+from pipeline.local import allowances, calls, histories, objects, parts, simulations
 from pipeline.local.faults import Accident, Faults, Response, render
 from pipeline.local.policies import Verdict
 
@@ -184,15 +184,25 @@ class Gateway:
             response = allowances.answer(call, body, backends.quotas)
         elif call.operation == "SimulatePrincipalPolicy":
             response = simulations.answer(body, backends.simulate)
-        elif call.service == "s3" and call.operation == "GetObject":
-            response = objects.ranged(environ, self._ask_moto) or self._ask_moto(environ)
-        elif call.service == "s3" and call.operation == "PutBucketPolicy":
-            response = _protect(backends, environ)
+        elif call.service == "s3":
+            response = self._s3(backends, call, environ)
+        elif call.operation == "GetExecutionHistory":
+            response = histories.paged(self._ask_moto(environ), body)
         else:
             response = self._ask_moto(environ)
-        if call.service == "s3":
-            response = backends.veil(call, environ, response)
-        if call.service == "s3" and response.status < 300:
+        return response
+
+    def _s3(self, backends: Backends, call: Call, environ: dict[str, Any]) -> Response:
+        if call.operation == "GetObject":
+            response = objects.ranged(environ, self._ask_moto) or self._ask_moto(environ)
+        elif call.operation == "PutBucketPolicy":
+            response = _protect(backends, environ)
+        elif call.operation in parts.OPERATIONS:
+            response = parts.answer(call, environ, self._ask_moto)
+        else:
+            response = self._ask_moto(environ)
+        response = backends.veil(call, environ, response)
+        if response.status < 300:
             bucket, _, key = str(environ["PATH_INFO"]).lstrip("/").partition("/")
             backends.object_created(call.operation, bucket, key)
         return response

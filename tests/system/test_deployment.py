@@ -18,7 +18,7 @@ import psutil
 import pytest
 from moto.sns.models import sns_backends
 
-from pipeline.cli import machine
+from pipeline.cli import following
 from pipeline.cli.screen import Screen
 from pipeline.local.cloud import CONSUMER
 from tests.system.conftest import BEFORE, NOTHING, STARTUP_DEADLINE_S, Deployments
@@ -498,7 +498,7 @@ def test_the_console_the_notification_and_the_command_line_say_the_same_three_li
     wrong = {"prompts": [PROMPT], "expect": {"contains": "submarine"}}
     ended = deployments.upload(archive, "threefold", settings(smoke_test=wrong))
     topic = sns_backends[cloud.account_id][cloud.region].topics[cloud.outputs["TopicArn"]]
-    machine._conclude(ended, Screen(sys.stdout))
+    following.conclude(ended, Screen(sys.stdout))
 
     lines = ended.results["diagnose"]["cause"].splitlines()
     assert [line.split(": ")[0] for line in lines] == ["what happened", "why", "what to do"]
