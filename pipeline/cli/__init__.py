@@ -48,6 +48,9 @@ class Arguments(argparse.Namespace):
     delete: bool
     grace: float
     only: str | None
+    execution: str
+    prices: Path | None
+    report: Path | None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -62,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     _plan(commands)
     _rollback(commands)
     _sweep(commands)
+    _report(commands)
     _local(commands)
     return top
 
@@ -155,6 +159,20 @@ def _sweep(commands: Commands) -> None:
     sweep.set_defaults(command=_later("sweeping", "sweep"))
 
 
+def _report(commands: Commands) -> None:
+    report = commands.add_parser("report", help="make the report of an execution: one HTML page")
+    report.add_argument("execution", metavar="EXECUTION", help="its ARN, or its name in the stack")
+    report.add_argument(
+        "-o", "--output", metavar="FILE", help="where to write the page (default: <name>.html)"
+    )
+    report.add_argument(
+        "--prices", type=Path, metavar="FILE", help="prices in the place of the listed ones, as JSON"
+    )
+    _stack_option(report, "the stack whose execution has that name (default: sealift)")
+    _json_option(report)
+    report.set_defaults(command=_later("reporting", "report"))
+
+
 def _local(commands: Commands) -> None:
     local = commands.add_parser(
         "local", help="the whole product on this machine, with moto in the place of AWS"
@@ -175,6 +193,7 @@ def _local(commands: Commands) -> None:
     )
     run.add_argument("--prompt", help="what the smoke test asks")
     run.add_argument("--expect", metavar="TEXT", help="what the smoke test's answer must contain")
+    run.add_argument("--report", type=Path, metavar="FILE", help="write the deployment's report there")
     _json_option(run)
     _cloud_options(run)
     run.set_defaults(command=_later("machine", "run"))

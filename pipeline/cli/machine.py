@@ -8,12 +8,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import checklist, consumer, documents, execution
+from pipeline import checklist, consumer, documents, execution, prices
+from pipeline.cli import reporting
 from pipeline.cli.screen import Progress, Screen
 from pipeline.errors import InvalidInput, Problem, ServiceUnavailable
 from pipeline.local.cloud import CONSUMER, LocalCloud, Settings, scaled
 from pipeline.local.faults import Fault
 from pipeline.local.hosting import HostingSettings
+from pipeline.report import document, page, source
 
 if TYPE_CHECKING:
     from pipeline.cli import Arguments
@@ -41,11 +43,16 @@ def run(arguments: Arguments) -> int:
         screen.say(f"local cloud up in {time.monotonic() - begun:.1f} s: {cloud.url}")
         arn = _start(cloud, archive, deployment, arguments, screen)
         ended = _follow(cloud, arn, screen)
+        if arguments.report is not None:
+            made = document.assemble(source.fetch(cloud.clients.stepfunctions, arn), prices.LISTED)
+            reporting.write(arguments.report, page.render(made))
         summary = {**execution.summary(ended), "total_seconds": round(time.monotonic() - begun, 3)}
     if arguments.json:
         print(json.dumps(summary, indent=2))
     else:
         _conclude(ended, screen)
+    if arguments.report is not None:
+        screen.say(f"report: {arguments.report}")
     return 0 if ended.status == "SUCCEEDED" else 1
 
 

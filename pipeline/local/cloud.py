@@ -23,7 +23,7 @@ from pipeline import aws, resources, stack
 from pipeline.local import buckets, destinations, interpreter, template, versions
 from pipeline.local.access import Access
 from pipeline.local.configurations import Configurations
-from pipeline.local.events import S3Events
+from pipeline.local.events import EventBus, S3Events, execution_ended
 from pipeline.local.faults import Fault, Faults
 from pipeline.local.functions import Function, Functions, Invocation
 from pipeline.local.gateway import INTERPRETER_KEY, Backends, Gateway
@@ -111,11 +111,9 @@ class LocalCloud:
         )
         self._acting: dict[str, aws.Clients] = {}
         """Clients of the roles that SageMaker acts as."""
+        self._bus = EventBus(clients=self.clients, invoke=self._invoke_asynchronously)
         self._events = S3Events(
-            clients=self.clients,
-            invoke=self._invoke_asynchronously,
-            account_id=self.account_id,
-            region=self.region,
+            clients=self.clients, bus=self._bus, account_id=self.account_id, region=self.region
         )
 
     @property
@@ -143,7 +141,9 @@ class LocalCloud:
     def start(self) -> None:
         """Start the gateway and deploy Sealift's stack through it; faults strike only after that."""
         versions.install()
-        interpreter.install(port=self._gateway.port, time_scale=self.settings.time_scale)
+        interpreter.install(
+            port=self._gateway.port, time_scale=self.settings.time_scale, ended=self._execution_ended
+        )
         self._gateway.start(
             Backends(
                 hosting=self.hosting.wsgi,
@@ -162,6 +162,7 @@ class LocalCloud:
 
     def close(self) -> None:
         """End every process, remove every temporary file, and forget moto's state."""
+        self._bus.close()
         self._gateway.close()
         self._functions.close()
         self.hosting.close()
@@ -284,6 +285,9 @@ class LocalCloud:
             memory_mb=int(found.memory_size),
         )
         return self._functions.invoke(function, event)
+
+    def _execution_ended(self, description: dict[str, Any]) -> None:
+        self._bus.send(execution_ended(description, account_id=self.account_id, region=self.region))
 
     def _invoke_asynchronously(self, arn: str, event: dict[str, Any]) -> None:
         """Invoke as EventBridge does: the answer is nobody's, an error is tried twice more, then told elsewhere."""
