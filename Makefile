@@ -23,7 +23,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel bench-package
+.PHONY: help setup demo browser test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel bench-package
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -81,7 +81,16 @@ wheel: $(VENV)/.ready ## build the wheel that pipx and uv tool install, with all
 
 # ------------------------------------------------------------------------------ checks
 
-test: $(VENV)/.ready ## run all tests but the contract's
+# The tests that read a report in a browser take Debian's; where none can be had they are skipped and say why.
+BROWSER = command -v chromium || command -v chromium-browser || command -v google-chrome
+
+browser: $(VENV)/.ready ## install the browser that reads a report in the tests, where apt and root are here
+	@$(BROWSER) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && { apt-get update && apt-get install --yes --no-install-recommends chromium; } 2>&1 \
+	  | $(BIN)/python tools/progress.py $(CACHE)/log/browser.log "browser"; } \
+	  || echo "no browser: the tests of a report in one are skipped; install chromium, or run \`make browser\` as root"
+
+test: $(VENV)/.ready browser ## run all tests but the contract's
 	$(BIN)/python -m pytest
 
 contract: $(CONTRACT)/.ready ## serve archives with the prebuilt image's true serving stack (TorchServe, AWS's toolkit)

@@ -65,6 +65,8 @@ class Arguments(argparse.Namespace):
     yes: bool
     dry_run: bool
     archives: bool
+    prices: Path | None
+    report: Path | None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -97,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
     _logs(commands)
     _rollback(commands)
     _sweep(commands)
+    _report(commands)
     _doctor(commands)
     _settings(commands)
     _completion(commands)
@@ -299,6 +302,20 @@ def _sweep(commands: Commands) -> None:
     sweep.set_defaults(command=_later("sweeping", "sweep"))
 
 
+def _report(commands: Commands) -> None:
+    report = commands.add_parser("report", help="make the report of an execution: one HTML page")
+    report.add_argument("execution", metavar="EXECUTION", help="its ARN, or its name in the stack")
+    report.add_argument(
+        "-o", "--output", metavar="FILE", help="where to write the page (default: <name>.html)"
+    )
+    report.add_argument(
+        "--prices", type=Path, metavar="FILE", help="prices in the place of the listed ones, as JSON"
+    )
+    _stack_option(report, "the stack whose execution has that name (default: sealift)")
+    _json_option(report)
+    report.set_defaults(command=_later("reporting", "report"))
+
+
 def _doctor(commands: Commands) -> None:
     doctor = commands.add_parser(
         "doctor", help="look whether account, stack and this machine are ready; say what to do where not"
@@ -348,6 +365,7 @@ def _local(commands: Commands) -> None:
     )
     run.add_argument("--prompt", help="what the smoke test asks")
     run.add_argument("--expect", metavar="TEXT", help="what the smoke test's answer must contain")
+    run.add_argument("--report", type=Path, metavar="FILE", help="write the deployment's report there")
     _json_option(run)
     _colour_option(run)
     _cloud_options(run)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, documents, execution
-from pipeline.cli import following
+from pipeline import aws, documents, execution, prices
+from pipeline.cli import following, reporting
 from pipeline.cli.screen import Progress, Screen
 from pipeline.errors import InvalidInput, Problem, ServiceUnavailable
 from pipeline.local.cloud import CONSUMER, LocalCloud, Settings, scaled
 from pipeline.local.faults import Fault
 from pipeline.local.hosting import HostingSettings
+from pipeline.report import document, page, source
 
 if TYPE_CHECKING:
     from pipeline.cli import Arguments
@@ -46,11 +47,16 @@ def run(arguments: Arguments) -> int:
         screen.say(f"local cloud up in {time.monotonic() - begun:.1f} s: {cloud.url}")
         arn = _start(cloud, archive, deployment, arguments, screen)
         ended = _follow(cloud, arn, screen, "Ctrl-C ends the local cloud, and the deployment with it")
+        if arguments.report is not None:
+            made = document.assemble(source.fetch(cloud.clients.stepfunctions, arn), prices.LISTED)
+            reporting.write(arguments.report, page.render(made))
         summary = {**execution.summary(ended), "total_seconds": round(time.monotonic() - begun, 3)}
     if arguments.json:
         print(json.dumps(summary, indent=2))
     else:
         following.conclude(ended, screen, otherwise=OTHERWISE)
+    if arguments.report is not None:
+        screen.say(f"report: {arguments.report}")
     return 0 if ended.status == "SUCCEEDED" else 1
 
 

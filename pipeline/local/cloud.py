@@ -24,7 +24,7 @@ from pipeline.local import buckets, destinations, images, interpreter, journals,
 from pipeline.local import template as sam
 from pipeline.local.access import Access
 from pipeline.local.configurations import Configurations
-from pipeline.local.events import S3Events
+from pipeline.local.events import EventBus, S3Events, execution_ended
 from pipeline.local.faults import Fault, Faults
 from pipeline.local.functions import Function, Functions, Invocation
 from pipeline.local.gateway import INTERPRETER_KEY, Backends, Gateway
@@ -114,11 +114,9 @@ class LocalCloud:
         )
         self._acting: dict[str, aws.Clients] = {}
         """Clients of the roles that SageMaker acts as."""
+        self._bus = EventBus(clients=self.clients, invoke=self._invoke_asynchronously)
         self._events = S3Events(
-            clients=self.clients,
-            invoke=self._invoke_asynchronously,
-            account_id=self.account_id,
-            region=self.region,
+            clients=self.clients, bus=self._bus, account_id=self.account_id, region=self.region
         )
 
     @property
@@ -149,7 +147,9 @@ class LocalCloud:
         stacks.install(
             translate=lambda source, values: sam.buildable(source, values, self.region), made=self._made
         )
-        interpreter.install(port=self._gateway.port, time_scale=self.settings.time_scale)
+        interpreter.install(
+            port=self._gateway.port, time_scale=self.settings.time_scale, ended=self._execution_ended
+        )
         self._gateway.start(
             Backends(
                 hosting=self.hosting.wsgi,
@@ -173,6 +173,7 @@ class LocalCloud:
 
     def close(self) -> None:
         """End every process, remove every temporary file, and forget moto's state."""
+        self._bus.close()
         self._gateway.close()
         self._functions.close()
         self.hosting.close()
@@ -296,6 +297,9 @@ class LocalCloud:
             ),
         )
         return self._functions.invoke(function, event)
+
+    def _execution_ended(self, description: dict[str, Any]) -> None:
+        self._bus.send(execution_ended(description, account_id=self.account_id, region=self.region))
 
     def _invoke_asynchronously(self, arn: str, event: dict[str, Any]) -> None:
         """Invoke as EventBridge does: the answer is nobody's, an error is tried twice more, then told elsewhere."""

@@ -188,7 +188,7 @@ def test_the_same_event_twice_is_one_execution(deployments: Deployments, archive
     """S3 delivers at least once; the execution's name, made of the event, refuses the second."""
     ended = deployments.upload(archive, "twice", settings())
     events = deployments.cloud.clients.events
-    rule = next(rule for rule in events.list_rules()["Rules"] if "EventPattern" in rule)
+    rule = next(rule for rule in events.list_rules()["Rules"] if "aws.s3" in rule.get("EventPattern", ""))
     target = events.list_targets_by_rule(Rule=rule["Name"])["Targets"][0]["Arn"]
     version = ended.results["check_archive"]["archive"]["version_id"]
     event = {
