@@ -18,7 +18,7 @@ from pipeline import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 it has no public name
 
 OK, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -42,6 +42,8 @@ class Arguments(argparse.Namespace):
     port: int
     n_ctx: int | None
     memory_mb: int | None
+    hosting: str | None
+    instance_type: str | None
     mend: bool
     container: str
     stack: str | None
@@ -115,6 +117,14 @@ def _plan(commands: Commands) -> None:
         type=int,
         metavar="N",
         help="memory size to plan for (default: the smallest that holds)",
+    )
+    plan.add_argument(
+        "--hosting",
+        choices=("serverless", "instance", "auto"),
+        help="where to run it; auto takes an instance where serverless will not do (default: serverless)",
+    )
+    plan.add_argument(
+        "--instance-type", metavar="TYPE", help="instance type to plan for (default: the cheapest that holds)"
     )
     _json_option(plan)
     plan.set_defaults(command=_later("planning", "plan"))
