@@ -396,7 +396,7 @@ def _wire_capacity(by_name: dict[str, LambdaTask], follow: Wait, done: SnsPublis
         comment="A good deployment is not undone because it has less concurrency than was asked for: say so instead.",
         parameters={
             "max_concurrency.$": "$.plan_deployment.max_concurrency",
-            "steps.$": "States.Array(States.Format('the capacity was left as it is, for {}: {}', "
+            "steps.$": "States.Array(States.Format('the concurrency was left as it is, for {}: {}', "
             "$.restore_failure.Error, $.restore_failure.Cause))",
         },
         result_path="$.restore_capacity",
