@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 
 from pipeline.local import versions
-from pipeline.stack import zip_files
+from pipeline.package import code_of
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def functions() -> Iterator[Any]:
             Runtime="python3.13",
             Role=role["Role"]["Arn"],
             Handler="handler.handler",
-            Code={"ZipFile": zip_files({"handler.py": b""})},
+            Code={"ZipFile": code_of({"handler.py": b""}).body},
             Publish=False,
         )
         yield client

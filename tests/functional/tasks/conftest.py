@@ -24,7 +24,7 @@ from pipeline import aws, resources
 from pipeline.archive.pack import pack
 from pipeline.aws import Clients
 from pipeline.local.calls import service_model
-from pipeline.stack import zip_files
+from pipeline.package import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -304,7 +304,7 @@ class MotoConsumer:
             Runtime="python3.13",
             Role=role,
             Handler="consumer.handler",
-            Code={"ZipFile": zip_files({"consumer.py": b""})},
+            Code={"ZipFile": code_of({"consumer.py": b""}).body},
             Environment={"Variables": {"OTHER": "kept", "ENDPOINT_NAME": "old-0"}},
             Publish=True,
         )

@@ -19,7 +19,7 @@ from pipeline.errors import (
     Superseded,
     Throttled,
 )
-from pipeline.stack import zip_files
+from pipeline.package import code_of
 from tests.functional.tasks.conftest import MotoConsumer
 from tests.functional.tasks.test_consumer_switch import (
     BEFORE,
@@ -58,7 +58,7 @@ class Two(MotoConsumer):
             Runtime="python3.13",
             Role=self._lambda.get_function_configuration(FunctionName="assistant")["Role"],
             Handler="consumer.handler",
-            Code={"ZipFile": zip_files({"consumer.py": b""})},
+            Code={"ZipFile": code_of({"consumer.py": b""}).body},
             Environment={"Variables": OLD},
         )
 

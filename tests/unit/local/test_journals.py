@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-from pipeline import resources
-from pipeline.local import journals, template
+from pipeline import resources, template
+from pipeline.local import journals
 from pipeline.local.journals import Journal
 
 
