@@ -1,7 +1,7 @@
-"""Which execution is meant: by its ARN or its name, by the upload that started it, or as the newest of a service.
+"""Which execution an upload has started, and what one that a person starts is called.
 
-Owns the executions' names that people give and read. An upload's execution is named by the trigger from what only S3
-knows (`pipeline.naming`), so its uploader finds it by its input: the version of the archive that was uploaded.
+Owns the executions' names that people read. An upload's execution is named by the trigger from what only S3 knows
+(`pipeline.naming`), so its uploader finds it by its input: the version of the archive that was uploaded.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
-from pipeline import aws, naming
+from pipeline import naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,9 +20,6 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import ExecutionListItemTypeDef
 
 _OURS: Final = re.compile(r"(?P<service>.+)-(?:[0-9a-f]{16}|by-hand-\d{8}-\d{6})")
-MOST_ASKED: Final = 25
-"""Executions whose names tell nothing, and which are asked for their input."""
-MOST_LISTED: Final = 1000
 RECENT: Final = 100
 
 
@@ -33,49 +28,10 @@ def by_hand_name(service: str, now: datetime) -> str:
     return f"{service}-by-hand-{now:%Y%m%d-%H%M%S}"
 
 
-def arn_of(machine_arn: str, name: str) -> str:
-    """Return the ARN of a state machine's execution."""
-    return f"{machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
-
-
 def named_service(name: str) -> str | None:
     """Return the service that an execution's name tells of; None when its input has to tell."""
     match = _OURS.fullmatch(name)
     return match["service"] if match and match["service"] != "upload" else None
-
-
-def input_service(document: Any) -> str | None:
-    """Return the service that an execution's input is about; None when it names none."""
-    if not isinstance(document, dict):
-        return None
-    if isinstance(document.get("service"), str):
-        return str(document["service"])
-    key = (document.get("archive") or {}).get("key")
-    return naming.service_from_key(key) if isinstance(key, str) else None
-
-
-def exists(client: SFNClient, arn: str) -> bool:
-    """Tell whether there is such an execution."""
-    try:
-        client.describe_execution(executionArn=arn)
-    except ClientError as error:
-        if aws.code(error) in {"ExecutionDoesNotExist", "InvalidArn", "ValidationException"}:
-            return False
-        raise
-    return True
-
-
-def newest(client: SFNClient, machine_arn: str, service: str) -> str | None:
-    """Return the ARN of a service's newest execution; None when none is known."""
-    asked = 0
-    for one in _listed(client, machine_arn, MOST_LISTED):
-        named = named_service(one["name"])
-        if named is None and asked < MOST_ASKED:
-            asked += 1
-            named = input_service(_input(client, one["executionArn"]))
-        if named == service:
-            return one["executionArn"]
-    return None
 
 
 def of_upload(client: SFNClient, machine_arn: str, archive: Mapping[str, str], seen: set[str]) -> str | None:

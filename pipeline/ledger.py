@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import aws, naming
 from pipeline.errors import InvalidInput, Problem
+from pipeline.executions import named_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -129,7 +130,9 @@ def listed(client: SFNClient, *, stack: str | None, service: str | None, limit: 
         reverse=True,
     )
     entries: list[Entry] = []
-    for looked, row in enumerate(rows):
+    # Most names tell the service, so another one's need not be looked into.
+    wanted = (row for row in rows if service is None or named_service(row["name"]) in {None, service})
+    for looked, row in enumerate(wanted):
         if len(entries) == limit:
             return Listed(entries, complete=True)
         if looked == LOOKED:

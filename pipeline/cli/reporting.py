@@ -8,9 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
-from pipeline import aws, prices, settings
+from pipeline import aws, ledger, prices, settings
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, Problem
 from pipeline.report import document, page, source
@@ -20,16 +18,14 @@ if TYPE_CHECKING:
     from pipeline.cli import Arguments
     from pipeline.report.document import Facts
 
-STACK = "sealift"
 _ARN = r"arn:aws[a-z-]*:states:[a-z0-9-]+:[0-9]{12}:execution:[^:]+:[^:]+"
-_MISSING = frozenset({"ExecutionDoesNotExist", "InvalidArn", "ValidationException"})
 
 
 def report(arguments: Arguments) -> int:
     """Write the page; with --json print its content instead, and write the page only where --output says."""
     listed = _prices(arguments.prices)
     with aws.translated():
-        facts = _facts(arguments.execution, arguments.stack or STACK)
+        facts = _facts(arguments.execution, arguments.stack)
     made = document.assemble(facts, listed)
     body = page.render(made)
     screen = Screen(sys.stderr if arguments.json else sys.stdout)
@@ -69,26 +65,14 @@ def _prices(path: Path | None) -> prices.Prices:
     return prices.changed(prices.LISTED, text, str(path))
 
 
-def _facts(said: str, stack: str) -> Facts:
+def _facts(said: str, stack: str | None) -> Facts:
     """Return what AWS knows of an execution.
 
     Raises:
         InvalidInput: when it knows none.
     """
-    clients = _clients(said)
-    arn = said if said.startswith("arn:") else _arn(said, stack, clients)
-    try:
-        return source.fetch(clients.stepfunctions, arn)
-    except ClientError as error:
-        if aws.code(error) not in _MISSING:
-            raise
-        seen = Problem(
-            "NoExecution",
-            f"no execution {arn}: {aws.text(error)}",
-            "one that Step Functions knows; it forgets them 90 days after their end",
-            "check the name, --stack, AWS_PROFILE and AWS_REGION",
-        )
-        raise InvalidInput(f"execution {said}", [seen]) from error
+    client = _clients(said).stepfunctions
+    return source.fetch(client, ledger.find(client, said, stack))
 
 
 def _clients(said: str) -> Clients:
@@ -102,11 +86,3 @@ def _clients(said: str) -> Clients:
         )
         raise InvalidInput("command line", [seen])
     return aws.Clients(region=said.split(":")[3] if said.startswith("arn:") else settings.region())
-
-
-def _arn(name: str, stack: str, clients: Clients) -> str:
-    caller = clients.sts.get_caller_identity()
-    partition = caller["Arn"].split(":")[1]
-    return (
-        f"arn:{partition}:states:{settings.region()}:{caller['Account']}:execution:{stack}-deployment:{name}"
-    )

@@ -12,7 +12,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import aws, documents, executions, naming, settings, stack
+from pipeline import aws, documents, executions, ledger, naming, settings, stack
 from pipeline.cli import following
 from pipeline.cli.archives import place
 from pipeline.cli.following import Events
@@ -32,7 +32,7 @@ def watch(arguments: Arguments) -> int:
     """Follow an execution, by its ARN or its name, or the newest one of a service."""
     clients = aws.Clients(region=settings.region())
     with aws.translated():
-        arn = _meant(arguments, clients)
+        arn = ledger.find(clients.stepfunctions, arguments.execution, arguments.stack)
     return followed(arguments, clients, arn)
 
 
@@ -40,7 +40,7 @@ def start(arguments: Arguments) -> int:
     """Start a deployment by hand, and follow it."""
     document = _document(arguments)
     documents.archive_location(document)
-    service = executions.input_service(document) or "by-hand"
+    service = naming.service_of(document) or "by-hand"
     name = executions.by_hand_name(service, datetime.now(UTC))
     clients = aws.Clients(region=settings.region())
     with aws.translated():
@@ -100,33 +100,6 @@ def come_back(arguments: Arguments, name: str) -> str:
     """Return the command that follows an execution."""
     elsewhere = f" --stack {arguments.stack}" if arguments.stack else ""
     return f"sealift watch {name}{elsewhere}"
-
-
-def _meant(arguments: Arguments, clients: Clients) -> str:
-    """Return the ARN of the execution that the command line means."""
-    wanted = arguments.execution
-    if wanted.startswith("arn:"):
-        if ":execution:" not in wanted or not executions.exists(clients.stepfunctions, wanted):
-            raise InvalidInput("execution", [_unknown(wanted, "this account and region")])
-        return wanted
-    name = arguments.stack or settings.STACK
-    machine = stack.outputs(clients, name)["StateMachineArn"]
-    arn = executions.arn_of(machine, wanted)
-    if executions.exists(clients.stepfunctions, arn):
-        return arn
-    newest = executions.newest(clients.stepfunctions, machine, wanted)
-    if newest is None:
-        raise InvalidInput("execution", [_unknown(wanted, f"stack {name!r}")])
-    return newest
-
-
-def _unknown(wanted: str, where: str) -> Problem:
-    return Problem(
-        "NoSuchExecution",
-        f"no execution and no deployed service {wanted!r} in {where}",
-        "an execution's ARN or name, or a service that was deployed within 90 days",
-        "check the spelling, the region and --stack",
-    )
 
 
 def _document(arguments: Arguments) -> dict[str, Any]:

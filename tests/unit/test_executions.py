@@ -1,4 +1,4 @@
-"""Which execution is meant."""
+"""Names of executions, and which one an upload has started."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ import pytest
 from pipeline import executions, naming
 
 MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:sealift-deployment"
+
+
+def arn_of(name: str) -> str:
+    """Return an execution's ARN."""
+    return f"arn:aws:states:eu-west-1:123456789012:execution:sealift-deployment:{name}"
 
 
 @pytest.mark.parametrize(
@@ -40,34 +45,11 @@ def test_the_names_that_are_given_are_the_names_that_are_read() -> None:
     assert len(executions.by_hand_name("a" * 40, moment)) <= 80
 
 
-def test_an_execution_has_its_machines_arn() -> None:
-    """With its name behind it."""
-    assert executions.arn_of(MACHINE, "harbour-0") == (
-        "arn:aws:states:eu-west-1:123456789012:execution:sealift-deployment:harbour-0"
-    )
-
-
-@pytest.mark.parametrize(
-    ("document", "service"),
-    [
-        pytest.param({"service": "harbour"}, "harbour", id="named"),
-        pytest.param({"archive": {"key": "models/harbour/model.tar.gz"}}, "harbour", id="by its key"),
-        pytest.param({"archive": {"key": "by-hand/x/model.tar.gz"}}, None, id="by no key"),
-        pytest.param({}, None, id="empty"),
-        pytest.param([], None, id="no object"),
-        pytest.param({"archive": {"key": 3}}, None, id="nonsense"),
-    ],
-)
-def test_an_input_tells_its_service(document: Any, service: str | None) -> None:
-    """Its own field wins over the key."""
-    assert executions.input_service(document) == service
-
-
 class Known:
     """Stands for Step Functions: executions by name, newest first, with their inputs."""
 
     def __init__(self, *named: tuple[str, dict[str, Any]]) -> None:
-        self.inputs = {executions.arn_of(MACHINE, name): document for name, document in named}
+        self.inputs = {arn_of(name): document for name, document in named}
         self.described: list[str] = []
 
     def get_paginator(self, name: str) -> Known:
@@ -92,29 +74,6 @@ def upload(version: str, service: str = "harbour") -> dict[str, Any]:
     return {"archive": {"bucket": "uploads", "key": f"models/{service}/model.tar.gz", "version_id": version}}
 
 
-def test_a_services_newest_is_found_by_name_and_by_input() -> None:
-    """A name of ours suffices; another one has to be asked for."""
-    known = Known(
-        ("reports-0123456789abcdef", upload("1", "reports")),
-        ("by-console", {"service": "harbour"}),
-        ("harbour-0123456789abcdef", upload("1")),
-    )
-
-    assert executions.newest(known, MACHINE, "harbour") == executions.arn_of(MACHINE, "by-console")  # type: ignore[arg-type]
-    assert executions.newest(known, MACHINE, "reports") == executions.arn_of(  # type: ignore[arg-type]
-        MACHINE, "reports-0123456789abcdef"
-    )
-    assert executions.newest(known, MACHINE, "pier") is None  # type: ignore[arg-type]
-
-
-def test_asking_has_an_end() -> None:
-    """An account with a thousand executions of unknown names is not asked a thousand times."""
-    known = Known(*((f"own-{number}", {"service": "harbour"}) for number in range(60)))
-
-    assert executions.newest(known, MACHINE, "pier") is None  # type: ignore[arg-type]
-    assert len(known.described) == executions.MOST_ASKED
-
-
 def test_an_uploads_execution_is_the_one_with_its_version() -> None:
     """Not the one before of the same key; nobody is asked twice."""
     known = Known(
@@ -123,10 +82,8 @@ def test_an_uploads_execution_is_the_one_with_its_version() -> None:
     seen: set[str] = set()
     wanted = upload("2")["archive"]
     found = [executions.of_upload(known, MACHINE, wanted, seen) for _ in range(2)]  # type: ignore[arg-type]
-    known.inputs = {executions.arn_of(MACHINE, "harbour-fedcba9876543210"): upload("2"), **known.inputs}
+    known.inputs = {arn_of("harbour-fedcba9876543210"): upload("2"), **known.inputs}
 
     assert found == [None, None]
-    assert executions.of_upload(known, MACHINE, wanted, seen) == executions.arn_of(  # type: ignore[arg-type]
-        MACHINE, "harbour-fedcba9876543210"
-    )
+    assert executions.of_upload(known, MACHINE, wanted, seen) == arn_of("harbour-fedcba9876543210")  # type: ignore[arg-type]
     assert known.described == ["harbour-0123456789abcdef", "harbour-fedcba9876543210"]

@@ -128,3 +128,19 @@ def test_a_name_that_would_be_too_long_is_no_name() -> None:
     """A mistake in Sealift itself is loud."""
     with pytest.raises(ValueError, match="64 characters"):
         naming.resource_name("a" * 51, "0" * 12)
+
+
+@pytest.mark.parametrize(
+    ("document", "service"),
+    [
+        pytest.param({"service": "harbour"}, "harbour", id="named"),
+        pytest.param({"archive": {"key": "models/harbour/model.tar.gz"}}, "harbour", id="by its key"),
+        pytest.param({"archive": {"key": "by-hand/x/model.tar.gz"}}, None, id="by no key"),
+        pytest.param({}, None, id="empty"),
+        pytest.param([], None, id="no object"),
+        pytest.param({"archive": {"key": 3}}, None, id="nonsense"),
+    ],
+)
+def test_an_input_tells_its_service(document: object, service: str | None) -> None:
+    """Its own field wins over the key; nobody need have checked it yet."""
+    assert naming.service_of(document) == service
