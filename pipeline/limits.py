@@ -53,6 +53,4 @@ DEPLOYMENT_S: Final = Limit(28_800, "seconds of a blue/green deployment", "boto-
 NAME_LENGTH: Final = Limit(63, "characters of a model, endpoint configuration or endpoint name", "boto-model")
 EXECUTION_NAME_LENGTH: Final = Limit(80, "characters of a Step Functions execution name", "boto-model")
 ENVIRONMENT_ENTRIES: Final = Limit(100, "entries of a container's Environment", "boto-model")
-STATE_TRANSITION_USD: Final = 0.000025
-"""Of a standard workflow in us-east-1; a retry counts as one (https://aws.amazon.com/step-functions/pricing/)."""
 STATE_PAYLOAD: Final = Limit(256 * 1024, "bytes of a state's input or output", "Step Functions quotas")

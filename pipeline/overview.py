@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
-from pipeline import alarms, aws, consumer, creation, execution, ledger, monitoring, releases
+from pipeline import alarms, aws, consumer, costs, creation, execution, ledger, monitoring, releases
+from pipeline.costs import Cost
 from pipeline.naming import is_named_after
 from pipeline.plan import TAG_ARCHIVE, TAG_EXECUTION, TAG_SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from pipeline.aws import Clients
@@ -65,6 +66,8 @@ class Endpoint:
     memory_mb: int | None
     max_concurrency: int | None
     failure: str | None = None
+    cost: Cost | None = None
+    """What it costs an hour while nobody calls it; None when its configuration could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,17 @@ class Service:
 
 
 # -- deciding
+
+
+def cost(services: Iterable[Service]) -> Cost | None:
+    """Return what all endpoints that run instances cost an hour; None when there is none of them."""
+    found = [one.endpoint for service in services for one in service.deployments]
+    paid = [(one.name, one.cost) for one in found if one.cost is not None and one.cost.usd_per_hour != 0]
+    if not paid:
+        return None
+    known = [each.usd_per_hour for _, each in paid if each.usd_per_hour is not None]
+    total = round(sum(known), 6) if len(known) == len(paid) else None
+    return Cost(total, "; ".join(f"{name}: {each.how}" for name, each in paid))
 
 
 def arrange(facts: Facts) -> list[Service]:
@@ -287,7 +301,20 @@ class _Look:
                 memory_mb=sizes.get("MemorySizeInMB"),
                 max_concurrency=sizes.get("MaxConcurrency"),
                 failure=found.get("FailureReason"),
+                cost=self._cost(name, found),
             )
+
+    def _cost(self, name: str, found: Mapping[str, Any]) -> Cost | None:
+        """Return what an endpoint costs; the types of its instances stand in its configuration alone."""
+        variants = found.get("ProductionVariants", ())
+        if all("CurrentServerlessConfig" in one for one in variants):
+            return costs.per_hour(variants)
+        describe = self._clients.sagemaker.describe_endpoint_config
+        config = self._seen(
+            f"the configuration of endpoint {name}",
+            lambda: aws.or_none(describe, EndpointConfigName=found["EndpointConfigName"]),
+        )
+        return costs.per_hour(variants, config["ProductionVariants"]) if config else None
 
     def _releases(
         self, statuses: Mapping[str, tuple[str, str]], archives: dict[str, Archive]

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import execution, limits
+from pipeline import execution, prices
 from pipeline.local.cloud import LocalCloud, Settings
 from pipeline.local.hosting import HostingSettings, Quotas
 from tools.matrix.world import GOOD, Stub, leave_accounts_alone, tiny_archive
@@ -163,7 +163,7 @@ def run(cloud: LocalCloud, services: int) -> Report:
         executions=len(arns),
         calls=calls,
         transitions=transitions,
-        transitions_usd=transitions * limits.STATE_TRANSITION_USD,
+        transitions_usd=transitions * prices.LISTED.items["state_transition"].usd[prices.HOME],
         polls=max((_visits(one, "PollEndpoint") for one in ended), default=0),
         memory_mb=_memory(cloud),
     )

@@ -36,7 +36,12 @@ def status(arguments: Arguments) -> int:
         facts = overview.look(clients, stack=arguments.stack, service=arguments.only)
     services, now = overview.arrange(facts), datetime.now(UTC)
     if arguments.json:
-        told = {"services": [document(one, now) for one in services], "unseen": list(facts.unseen)}
+        paid = overview.cost(services)
+        told = {
+            "services": [document(one, now) for one in services],
+            "usd_per_hour": paid.usd_per_hour if paid else 0.0,
+            "unseen": list(facts.unseen),
+        }
         print(json.dumps(told, indent=2))
     else:
         for line in lines(services, now):
@@ -79,11 +84,17 @@ def lines(services: list[Service], now: datetime) -> Iterator[str]:
             yield f"  {'running':<11}{running.entry.name}: {where}begun {begun} ago"
         if not service.deployments and not service.running:
             yield "  no endpoint is left; `sealift history` lists its deployments"
+    paid = overview.cost(services)
+    if paid is not None:
+        how_much = "unknown in all" if paid.usd_per_hour is None else f"${paid.usd_per_hour:g} an hour"
+        yield f"costs now  {how_much}, called or not: {paid.how}"
 
 
 def _deployment(one: Deployment, now: datetime) -> Iterator[str]:
     endpoint, release = one.endpoint, one.release
     sizes = f", {endpoint.memory_mb} MB, {endpoint.max_concurrency} concurrent" if endpoint.memory_mb else ""
+    if endpoint.cost is not None and endpoint.cost.usd_per_hour != 0:
+        sizes = f", {endpoint.cost.how} an hour"
     age = span((now - datetime.fromisoformat(one.since)).total_seconds())
     verb = "deployed" if release and release.deployed_at else "made"
     yield f"  {one.role.value:<11}{endpoint.name}: {endpoint.status}{sizes}, {verb} {age} ago"
@@ -119,6 +130,7 @@ def document(service: Service, now: datetime) -> dict[str, Any]:
                 "failure": one.endpoint.failure,
                 "memory_mb": one.endpoint.memory_mb,
                 "max_concurrency": one.endpoint.max_concurrency,
+                "usd_per_hour": one.endpoint.cost.usd_per_hour if one.endpoint.cost else None,
                 "endpoint_config_name": one.endpoint.config,
                 "execution": one.release.execution if one.release else one.endpoint.execution,
                 "uploaded_at": (one.release.uploaded_at or None) if one.release else None,

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import overview
 from pipeline.cli import history, status
+from pipeline.costs import Cost
 from pipeline.ledger import Entry
 from pipeline.moments import span
 from pipeline.overview import Alarm, Archive, Call, Endpoint, Facts, Role, Running
@@ -173,3 +174,29 @@ def test_the_history_is_a_line_for_each_with_the_cause_below() -> None:
 def test_a_span_is_told_in_its_two_largest_units(seconds: float, told: str) -> None:
     """And never below nothing: two clocks need not agree."""
     assert span(seconds) == told
+
+
+def test_what_costs_money_is_told_with_its_sum() -> None:
+    """Serverless endpoints cost nothing while nobody calls them, and are not listed."""
+    cost = Cost(0.302, "1 x ml.r5.xlarge at $0.302")
+    paid = replace(endpoint("harbour-1"), cost=cost, memory_mb=None, max_concurrency=None)
+    free = replace(endpoint("harbour-0"), cost=Cost(0.0, "serverless"))
+    services = overview.arrange(Facts(endpoints=(paid, free)))
+    told = "\n".join(status.lines(services, NOW))
+
+    assert overview.cost(services) == Cost(0.302, "harbour-1: 1 x ml.r5.xlarge at $0.302")
+    assert "costs now  $0.302 an hour, called or not: harbour-1: 1 x ml.r5.xlarge at $0.302" in told
+    assert overview.cost(overview.arrange(Facts(endpoints=(free,)))) is None
+
+
+def test_a_sum_with_an_unknown_price_is_unknown() -> None:
+    """Half a sum would be too good to be true."""
+    known, unknown = (
+        replace(endpoint(f"harbour-{n}"), cost=cost)
+        for n, cost in enumerate((Cost(1.0, "a"), Cost(None, "2 x ml.x9.large, price not known")))
+    )
+    found = overview.cost(overview.arrange(Facts(endpoints=(known, unknown))))
+
+    assert found is not None
+    assert found.usd_per_hour is None
+    assert "price not known" in found.how

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import limits, prices
+from pipeline import prices
 from pipeline.errors import InvalidInput
 from pipeline.report import costs, transcript
 from pipeline.report.costs import Costs
@@ -99,14 +99,11 @@ def test_a_region_without_a_price_has_that_of_us_east_1_and_says_so() -> None:
 
 
 def test_every_price_has_a_date_and_a_source() -> None:
-    """And the transition's is the one that the load test counts with."""
+    """And one for us-east-1, which stands in for regions that are not listed."""
     for item in prices.LISTED.items.values():
         assert item.source
         assert item.as_of[:2] == "20"
         assert item.usd[prices.HOME] > 0
-    transition = prices.LISTED.of("state_transition", "us-east-1")
-    assert transition is not None
-    assert transition.usd == limits.STATE_TRANSITION_USD
 
 
 def test_a_file_replaces_prices() -> None:
