@@ -272,13 +272,12 @@ def checked() -> str:
 
 def fits() -> str:
     """List well-known models with what they need and the smallest size that holds them, by `pipeline.fit`."""
-    rows = []
-    for name, shape, quantizations in MODELS:
-        for quantization in quantizations:
-            rows.append((name, quantization, *_fit(replace(shape, quantization=quantization))))
-    return _table(
-        "model|quantisation|weights|memory with `pytorch`|size|memory with `custom`|size", iter(rows)
+    rows = (
+        (name, quantization, *_fit(replace(shape, quantization=quantization)))
+        for name, shape, quantizations in MODELS
+        for quantization in quantizations
     )
+    return _table("model|quantisation|weights|memory with `pytorch`|size|memory with `custom`|size", rows)
 
 
 def _fit(model: shapes.ModelShape) -> tuple[str, ...]:
