@@ -75,4 +75,4 @@ def test_every_page_of_commands_is_run() -> None:
     """The pages that lead a reader are among them."""
     run = {path.name for path, blocks in RUN.items() if blocks}
 
-    assert {"README.md", "get-started.md", "models.md", "deployments.md", "local-cloud.md"} <= run
+    assert {"README.md", "get-started.md", "models.md", "deployments.md"} <= run

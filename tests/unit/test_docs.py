@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from math import prod
 from pathlib import Path
 
+import gguf
 import pytest
 
+from benchmarks import shapes
 from pipeline import cli, diagnosis, documents, errors
 from pipeline.schema import Integer
 from tools import docs, pages, reference
@@ -155,3 +159,27 @@ def test_only_a_block_right_after_the_mark_is_run() -> None:
     text = f"{pages.RUN}\n```\none\n```\n\n```\ntwo\n```\n"
 
     assert [(block.body, block.run) for block in pages.blocks(text)] == [("one\n", True), ("two\n", False)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "quantization", "published"),
+    [
+        pytest.param(shapes.LLAMA_1B, "Q4_K_M", 0.81e9, id="Llama 3.2 1B"),
+        pytest.param(shapes.LLAMA_3B, "Q4_K_M", 2_019_377_696, id="Llama 3.2 3B"),
+        pytest.param(shapes.GEMMA_4B, "Q4_K_M", 2.49e9, id="Gemma 3 4B"),
+        pytest.param(shapes.LLAMA_8B, "Q4_K_M", 4.9e9, id="Llama 3.1 8B"),
+        pytest.param(shapes.GEMMA_27B, "Q4_K_M", 16.5e9, id="Gemma 3 27B"),
+        pytest.param(shapes.GEMMA_27B, "Q8_0", 28.7e9, id="Gemma 3 27B, Q8_0"),
+    ],
+)
+def test_the_models_that_are_listed_are_as_large_as_the_published_ones(
+    shape: shapes.ModelShape, quantization: str, published: float
+) -> None:
+    """A wrong figure of a shape would be a wrong memory size in the document."""
+    blocks = (
+        (prod(dimensions), *gguf.GGML_QUANT_SIZES[kind])
+        for _, kind, dimensions in replace(shape, quantization=quantization).tensors()
+    )
+    size = sum(count // block * each for count, block, each in blocks)
+
+    assert size == pytest.approx(published, rel=0.02)
