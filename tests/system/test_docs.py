@@ -52,6 +52,8 @@ def test_the_commands_of_a_page_work(path: Path, url: str, desk: Path) -> None:
         **os.environ,
         "AWS_ENDPOINT_URL": url,
         "HOME": str(desk),
+        # What was downloaded once with its hash is not downloaded again.
+        "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),
         "PATH": f"{desk / '.venv' / 'bin'}:{os.environ['PATH']}",
         "PYTHONPATH": str(pages.TOP),
     }
