@@ -23,7 +23,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: help setup demo test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract bench-contract runtime runtime-check bench-runtime matrix load
+.PHONY: help setup demo browser test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel bench-package
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,9 +67,30 @@ $(DEMO)/model.tar.gz: examples/demo_model/sealift-demo.gguf $(wildcard inference
 	@mkdir -p $(@D)
 	$(BIN)/sealift pack $< --output $@
 
+# On the account that the AWS SDK finds; DEPLOY='--stack NAME --parameter Name=Value' says more.
+DEPLOY ?=
+
+deploy: $(VENV)/.ready ## make the stack in your AWS account, or bring it to this version; asks first
+	$(BIN)/sealift deploy $(DEPLOY)
+
+destroy: $(VENV)/.ready ## delete the stack and its endpoints from your AWS account; archives stay; asks first
+	$(BIN)/sealift destroy $(DEPLOY)
+
+wheel: $(VENV)/.ready ## build the wheel that pipx and uv tool install, with all that a deployment needs
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir .build/dist .
+
 # ------------------------------------------------------------------------------ checks
 
-test: $(VENV)/.ready ## run all tests but the contract's
+# The tests that read a report in a browser take Debian's; where none can be had they are skipped and say why.
+BROWSER = command -v chromium || command -v chromium-browser || command -v google-chrome
+
+browser: $(VENV)/.ready ## install the browser that reads a report in the tests, where apt and root are here
+	@$(BROWSER) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && { apt-get update && apt-get install --yes --no-install-recommends chromium; } 2>&1 \
+	  | $(BIN)/python tools/progress.py $(CACHE)/log/browser.log "browser"; } \
+	  || echo "no browser: the tests of a report in one are skipped; install chromium, or run \`make browser\` as root"
+
+test: $(VENV)/.ready browser ## run all tests but the contract's
 	$(BIN)/python -m pytest
 
 contract: $(CONTRACT)/.ready ## serve archives with the prebuilt image's true serving stack (TorchServe, AWS's toolkit)
@@ -143,6 +164,9 @@ $(CACHE)/bench/.llama-server: | $(VENV)/.ready
 	  pathlib.Path(sysconfig.get_path("purelib"), "library.pth").write_text(sys.argv[1])' \
 	  "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@
+
+bench-package: $(VENV)/.ready ## sizes of the Lambdas' zips, how fast each starts, and how fast the command line does
+	$(BIN)/python benchmarks/bench_package.py
 
 bench-contract: $(CONTRACT)/.ready
 	$(BIN)/python benchmarks/bench_contract.py

@@ -6,9 +6,25 @@ Pure: takes bytes or text, returns data. Who asked, and what a wrong answer mean
 from __future__ import annotations
 
 import json
+import math
 import re
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TIMINGS: Final = (
+    "queue_ms",
+    "cache_n",
+    "prompt_n",
+    "prompt_ms",
+    "prompt_per_second",
+    "predicted_n",
+    "predicted_ms",
+    "predicted_per_second",
+)
+"""What a server tells of how long an answer took, by llama-server's names, as far as it is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +35,8 @@ class Answer:
     completion_tokens: int | None
     """None when the answer does not tell."""
     finish_reason: str | None
+    timings: Mapping[str, float] = field(default_factory=dict)
+    """Those of `TIMINGS` that the server told; empty for one that tells none."""
 
 
 class NotAnAnswer(ValueError):
@@ -49,7 +67,20 @@ def parse(body: bytes | str) -> Answer:
         text,
         tokens if isinstance(tokens, int) and not isinstance(tokens, bool) else None,
         reason if isinstance(reason, str) else None,
+        _timings(document.get("timings")),
     )
+
+
+def _timings(told: Any) -> dict[str, float]:
+    """Return the figures among a server's timings; what is no number counts as not told."""
+    return {
+        name: told[name]
+        for name in TIMINGS
+        if isinstance(told, dict)
+        and isinstance(told.get(name), int | float)
+        and not isinstance(told[name], bool)
+        and math.isfinite(told[name])
+    }
 
 
 def shortcomings(text: str, completion_tokens: int | None, expect: dict[str, Any]) -> list[str]:

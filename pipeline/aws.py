@@ -7,9 +7,11 @@ state machine could not tell them apart. `task` translates at the boundary of ev
 
 from __future__ import annotations
 
+import logging
 import re
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -22,10 +24,11 @@ from botocore.exceptions import (
     IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
+    ProfileNotFound,
     TokenRetrievalError,
 )
 
-from pipeline import capacity
+from pipeline import capacity, logs, settings
 from pipeline.errors import (
     AccessDenied,
     ConsumerBusy,
@@ -63,6 +66,12 @@ if TYPE_CHECKING:
 
         def get_service_quota(self, **request: str) -> Mapping[str, Any]:
             """Return the applied value of a quota."""
+
+    class ECRClient(Protocol):
+        """The one call of ECR that is made."""
+
+        def describe_images(self, **request: Any) -> Mapping[str, Any]:
+            """Return the images of a repository."""
 
     class CloudWatchClient(Protocol):
         """The calls of CloudWatch that are made."""
@@ -109,6 +118,8 @@ class Clients:
         region: str | None = None,
         credentials: dict[str, str] | None = None,
     ) -> None:
+        if not credentials and (profile := settings.profile()):
+            _act_as(profile)
         self._arguments: dict[str, Any] = {
             "endpoint_url": endpoint_url,
             "region_name": region,
@@ -136,6 +147,12 @@ class Clients:
     def service_quotas(self) -> ServiceQuotasClient:
         """Service Quotas, where the account's own figures are."""
         client: ServiceQuotasClient = boto3.client("service-quotas", config=_ASIDE, **self._arguments)
+        return client
+
+    @cached_property
+    def ecr(self) -> ECRClient:
+        """ECR: whether an image is there."""
+        client: ECRClient = boto3.client("ecr", config=_ASIDE, **self._arguments)
         return client
 
     @cached_property
@@ -188,18 +205,58 @@ class Clients:
 def task(
     run: Callable[[dict[str, Any], Clients], dict[str, Any]],
 ) -> Callable[[dict[str, Any], object], dict[str, Any]]:
-    """Return the Lambda handler of a task: `run` with AWS's clients, every AWS error translated.
+    """Return the Lambda handler of a task: `run` with AWS's clients, every AWS error translated, its log begun.
 
     A warm process keeps its clients: making one takes longer than most of their calls.
     """
-    clients = Clients()
+    name = run.__module__.rpartition(".")[2]
+    kept = cache(Clients)
 
     def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         del context  # a task reads only its event
-        with translated():
-            return run(event, clients)
+        _log_calls()
+        with logs.of(name, event), translated():
+            return run(event, kept())
 
     return handler
+
+
+@cache
+def _log_calls() -> None:
+    """Let every client that is made from now on write its calls into the log, whether they succeed or not."""
+    # Where the SDK found credentials and URLs is of no interest, and twice as many lines.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    boto3.setup_default_session()
+    events = boto3.DEFAULT_SESSION.events  # type: ignore[union-attr]
+    events.register("before-call", _begin)
+    events.register("after-call", _ended)
+    events.register("after-call-error", _unanswered)
+
+
+_BEGUN = "sealift_begun"
+
+
+def _begin(context: dict[str, Any], **_more: Any) -> None:
+    context[_BEGUN] = monotonic()
+
+
+def _ended(
+    http_response: Any, parsed: Mapping[str, Any], model: Any, context: dict[str, Any], **_more: Any
+) -> None:
+    logs.called(
+        model.service_model.service_name,
+        model.name,
+        status=http_response.status_code,
+        code=str(parsed.get("Error", {}).get("Code", "")) if http_response.status_code >= 300 else "",
+        request=str(parsed.get("ResponseMetadata", {}).get("RequestId", "")),
+        seconds=monotonic() - context.get(_BEGUN, monotonic()),
+    )
+
+
+def _unanswered(exception: Exception, context: dict[str, Any], event_name: str, **_more: Any) -> None:
+    _, service, operation = event_name.split(".", 2)
+    seconds = monotonic() - context.get(_BEGUN, monotonic())
+    logs.called(service, operation, status=0, code=type(exception).__name__, request="", seconds=seconds)
 
 
 @contextmanager
@@ -214,14 +271,36 @@ def translated() -> Iterator[None]:
         if isinstance(error.__context__, ClientError):
             raise translate(error.__context__) from error
         raise ServiceUnavailable(f"{error}; wanted the upload to be complete; try again") from error
-    except (NoCredentialsError, PartialCredentialsError, TokenRetrievalError) as error:
-        fix = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in again"
-        problem = Problem("NoCredentials", str(error).rstrip("."), "credentials of an AWS account", fix)
-        raise AccessDenied("AWS", [problem]) from error
+    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound, TokenRetrievalError) as error:
+        raise _no_credentials(error) from error
     except (HTTPClientError, ConnectionError, IncompleteReadError) as error:
         raise ServiceUnavailable(
             f"no answer from AWS: {error}; wanted an HTTP response; try again"
         ) from error
+
+
+def _no_credentials(error: Exception) -> AccessDenied:
+    fix = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in again"
+    problem = Problem("NoCredentials", str(error).rstrip("."), "credentials of an AWS account", fix)
+    return AccessDenied("AWS", [problem])
+
+
+@cache
+def _act_as(profile: str) -> None:
+    """Let all clients that are made from now on have a profile's credentials."""
+    try:
+        boto3.setup_default_session(profile_name=profile)
+    except ProfileNotFound as error:
+        raise _no_credentials(error) from error
+
+
+def translation(error: Exception) -> Exception:
+    """Return Sealift's error for an error of boto3's; any other as it is."""
+    try:
+        with translated():
+            raise error  # noqa: TRY301 to hear what becomes of it
+    except Exception as found:  # noqa: BLE001 whatever it has become is the answer
+        return found
 
 
 def translate(error: ClientError) -> SealiftError:
@@ -400,3 +479,17 @@ def is_unknown_to_runtime(error: ClientError) -> bool:
 def is_no_such_key(error: ClientError) -> bool:
     """Return whether S3 has no such object (HeadObject has no body, so its code is the bare 404)."""
     return code(error) in {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404"}
+
+
+def is_no_such_stack(error: ClientError) -> bool:
+    """Return whether CloudFormation has no stack of a name: ``Stack with id NAME does not exist``."""
+    return code(error) == "ValidationError" and "does not exist" in text(error)
+
+
+def says_no_changes(reason: str) -> bool:
+    """Return whether a change set failed because there was nothing to change; CloudFormation has two texts for it.
+
+    ``The submitted information didn't contain changes. Submit different information to create a change set.``, and
+    ``No updates are to be performed.``
+    """
+    return "didn't contain changes" in reason or "No updates are to be performed" in reason

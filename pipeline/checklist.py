@@ -5,16 +5,20 @@ Pure: takes an execution as `pipeline.execution` reads it, returns lines. Drawin
 
 from __future__ import annotations
 
+import functools
+import json
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from pipeline import pauses, resources
 from pipeline.limits import MiB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pipeline.execution import Execution, State
+    from pipeline.pauses import Clock
 
 
 class Mark(StrEnum):
@@ -51,6 +55,19 @@ class Line:
     mark: Mark
     seconds: float | None = None
     evidence: str = ""
+    """What shows that it was done; why it was not; what it waits for."""
+    measure: str = ""
+    """Of a wait: how long it lasts, which changes with every look."""
+
+    @property
+    def told(self) -> str:
+        """Return evidence and measure for people."""
+        return ", ".join(part for part in (self.evidence, self.measure) if part)
+
+    @property
+    def settled(self) -> bool:
+        """Return whether it will stay as it is."""
+        return self.mark not in {Mark.PENDING, Mark.RUNNING}
 
 
 def _archive(results: Mapping[str, Any]) -> str:
@@ -223,20 +240,75 @@ LADDER = "StepDown"
 """The state that a failure at a quota leads to; what failed there is asked for again."""
 
 
-def lines(execution: Execution) -> list[Line]:
-    """Return the checklist as the execution stands."""
-    drawn = [_line(item, execution) for item in ITEMS]
+UNDONE = "what was made is undone"
+"""The line that a failed deployment has besides; it belongs to no group of the checklist."""
+
+
+def lines(execution: Execution, clock: Clock | None = None) -> list[Line]:
+    """Return the checklist as the execution stands.
+
+    Args:
+        execution: as it stands.
+        clock: of the look; without it, lines that run have no time and waits no measure.
+    """
+    drawn = [_line(item, execution, clock) for item in ITEMS]
     reached = max((n for n, line in enumerate(drawn) if line.mark is not Mark.PENDING), default=-1)
-    return [
+    drawn = [
         # The workflow went past it: it has no part in this deployment.
         replace(line, mark=Mark.SKIPPED, evidence=item.otherwise)
         if line.mark is Mark.PENDING and n < reached
         else line
         for n, (item, line) in enumerate(zip(ITEMS, drawn, strict=True))
     ]
+    return _explained(drawn, execution.results.get("diagnose"))
 
 
-def _line(item: Item, execution: Execution) -> Line:
+def undoing(execution: Execution, clock: Clock | None = None) -> Line | None:
+    """Return the line of a failed deployment's undoing; None for one that has not failed."""
+    diagnosing, rolling = execution.state("Diagnose"), execution.state("RollBack")
+    first = diagnosing or rolling
+    if first is None:
+        return None
+    seconds = sum(state.seconds for state in (diagnosing, rolling) if state)
+    undone = execution.results.get("roll_back") or {}
+    if rolling is not None and rolling.status == "succeeded":
+        left = undone.get("not_undone") or []
+        gone, restored = undone.get("gone") or [], undone.get("restored") or []
+        told = [f"gone: {', '.join(gone)}"] if gone else []
+        told += [f"restored: {'; '.join(restored)}"] if restored else []
+        told = [f"NOT undone: {'; '.join(left)}", *told] if left else told
+        return Line(
+            "after",
+            UNDONE,
+            Mark.FAILED if left else Mark.DONE,
+            seconds or None,
+            "; ".join(told) or "nothing had been made",
+        )
+    if (rolling is not None and rolling.status == "failed") or not execution.running:
+        return Line("after", UNDONE, Mark.FAILED, seconds or None, str(undone.get("cause") or "not finished"))
+    wait = pauses.waiting(rolling, execution, _definition(), clock) if rolling else None
+    what = wait or pauses.Wait("undoing" if rolling else "looking for the cause")
+    running = clock.since(first.began) if clock else None
+    return Line("after", UNDONE, Mark.RUNNING, running, what.reason, what.measure)
+
+
+def _explained(drawn: list[Line], diagnosed: Mapping[str, Any] | None) -> list[Line]:
+    """Let the first line that failed tell cause and fix, as soon as they are known."""
+    first = next((n for n, line in enumerate(drawn) if line.mark is Mark.FAILED), None)
+    if first is None or not diagnosed:
+        return drawn
+    cause = f"{diagnosed['error']}: {diagnosed['why']}; {diagnosed['fix']}"
+    return [replace(line, evidence=cause) if n == first else line for n, line in enumerate(drawn)]
+
+
+@functools.cache
+def _definition() -> dict[str, Any]:
+    """Return the workflow, whose Retry rules tell how long a pause may last."""
+    definition: dict[str, Any] = json.loads(resources.definition().read_text(encoding="utf-8"))
+    return definition
+
+
+def _line(item: Item, execution: Execution, clock: Clock | None) -> Line:
     names = item.instead if any(execution.state(name) for name in item.instead) else item.states
     visited = [state for name in names if (state := execution.state(name)) is not None]
     seconds = sum(state.seconds for state in visited) or None
@@ -249,7 +321,9 @@ def _line(item: Item, execution: Execution) -> Line:
     if (not climbing and any(state.status == "failed" for state in visited)) or (visited and over):
         return Line(item.group, item.text, Mark.FAILED, seconds, _failure(visited, execution))
     if visited:
-        return Line(item.group, item.text, Mark.RUNNING, None, _waiting(visited, execution))
+        wait = _waiting(visited, execution, clock) or pauses.Wait("")
+        running = clock.since(visited[0].began) if clock else None
+        return Line(item.group, item.text, Mark.RUNNING, running, wait.reason, wait.measure)
     if over:
         why = item.otherwise if execution.status == "SUCCEEDED" else ""
         return Line(item.group, item.text, Mark.SKIPPED, evidence=why)
@@ -270,17 +344,18 @@ def _failure(visited: list[State], execution: Execution) -> str:
     return errors[-1] if errors else str(execution.error or "")
 
 
-def _waiting(visited: list[State], execution: Execution) -> str:
-    last = visited[-1]
-    polled = execution.results.get("poll_endpoint")
-    if polled and last.name in ("WaitForEndpoint", "PollEndpoint", "EndpointReady"):
-        return str(polled["status"])
+def _waiting(visited: list[State], execution: Execution, clock: Clock | None) -> pauses.Wait | None:
+    last = max(visited, key=lambda state: state.status == "running")
+    if wait := pauses.waiting(last, execution, _definition(), clock):
+        return wait
     shifted = execution.results.get("shift_consumer")
-    if shifted and last.name in ("BakeConsumer", "WatchConsumer"):
-        return f"{_parts(shifted, versions=True)}, no alarm so far"
-    if last.errors and last.status == "running":
-        return f"{last.errors[-1]}, trying again ({len(last.errors)} so far)"
-    return ""
+    if shifted and last.name in pauses.BAKING:
+        return pauses.Wait(
+            f"{_parts(shifted, versions=True)}, no alarm so far", pauses.baked(execution, clock)
+        )
+    if last.status == "failed" and last.errors:
+        return pauses.Wait(f"{last.errors[-1]}: looking for what the quota allows")
+    return None
 
 
 def _short(text: str, length: int = 60) -> str:

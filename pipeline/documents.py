@@ -314,7 +314,9 @@ class Tested(TypedDict):
     """The result of SmokeTest."""
 
     transcript: list[dict[str, Any]]
-    """prompt, answer, completion_tokens, finish_reason, seconds."""
+    """prompt, answer, completion_tokens, finish_reason, seconds, bytes_in, bytes_out, and the server's own timings."""
+    warm: dict[str, Any] | None
+    """seconds and timings of the first prompt asked once more for one token; None when that failed."""
 
 
 class Monitored(TypedDict):

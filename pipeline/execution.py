@@ -1,14 +1,15 @@
 """An execution, read back: its states with times and retries, its results, its end; and how to follow one.
 
 `read` is pure and takes AWS's documents; `follow` asks for them until the execution ends, and takes the
-clock's `sleep` as an argument.
+clock's `sleep` as an argument. It asks for what is new in the history and no more, so that an hour of following
+costs little.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 StateStatus = Literal["running", "succeeded", "failed"]
 
-_FAILURES = frozenset(
+FAILURES = frozenset(
     {
         "TaskFailed",
         "TaskTimedOut",
@@ -29,6 +30,14 @@ _FAILURES = frozenset(
     }
 )
 _ATTEMPTS = frozenset({"TaskScheduled", "LambdaFunctionScheduled"})
+_ENDS = frozenset({"ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"})
+
+NEWEST: Final = 50
+"""Events that one look at a running execution asks for; more only where more have happened."""
+_QUIET_LOOKS: Final = 12
+"""Looks without anything new after which the execution is asked itself whether it has ended."""
+_SLOWER: Final = 1.5
+"""What a pause is lengthened by when a look has seen nothing new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,12 @@ class State:
     attempts: int = 0
     errors: tuple[str, ...] = ()
     """The error names of the attempts that failed, in order."""
+    began: datetime | None = None
+    """When it was entered for the first time; `entered` is the last time."""
+    refused: tuple[str, ...] = ()
+    """The error names of the attempts of the last visit."""
+    refused_at: datetime | None = None
+    """When the last attempt failed, where nothing has been tried since: what comes next is a pause."""
 
     @property
     def retries(self) -> int:
@@ -102,9 +117,9 @@ def read(description: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) ->
             visits = before.visits + 1 if before else 1
             entered = event["timestamp"]
             states[current] = (
-                replace(before, status="running", visits=visits, entered=entered)
+                replace(before, status="running", visits=visits, entered=entered, refused=(), refused_at=None)
                 if before
-                else State(current, "running", entered)
+                else State(current, "running", entered, began=entered)
             )
             data = _document(details.get("input"), data)
         elif current is not None and kind.endswith("StateExited"):
@@ -112,17 +127,23 @@ def read(description: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) ->
             state = states[details["name"]]
             took = (event["timestamp"] - state.entered).total_seconds()
             status: StateStatus = "failed" if failed else "succeeded"
-            states[state.name] = replace(state, status=status, seconds=state.seconds + took)
+            states[state.name] = replace(state, status=status, seconds=state.seconds + took, refused_at=None)
             data = _document(details.get("output"), data)
         elif current is not None and kind in _ATTEMPTS:
             failed = False
-            states[current] = replace(states[current], attempts=states[current].attempts + 1)
-        elif current is not None and kind in _FAILURES:
+            states[current] = replace(states[current], attempts=states[current].attempts + 1, refused_at=None)
+        elif current is not None and kind in FAILURES:
             failed = True
             error = next(
                 (value.get("error") for name, value in event.items() if name.endswith("EventDetails")), None
             )
-            states[current] = replace(states[current], errors=(*states[current].errors, error or kind))
+            state, name = states[current], error or kind
+            states[current] = replace(
+                state,
+                errors=(*state.errors, name),
+                refused=(*state.refused, name),
+                refused_at=event["timestamp"],
+            )
     whole = str(description["status"])
     if whole != "RUNNING" and current is not None and states[current].status == "running":
         # A Fail state, and whatever ran when the execution was stopped, is never exited.
@@ -146,16 +167,84 @@ def fetch(client: SFNClient, arn: str) -> Execution:
     return read(description, [event for page in pages for event in page["events"]])
 
 
+class Reader:
+    """An execution that is looked at again and again: each look asks only for what it has not seen."""
+
+    def __init__(self, client: SFNClient, arn: str) -> None:
+        self._client = client
+        self._arn = arn
+        self._description: Mapping[str, Any] | None = None
+        self._events: list[Mapping[str, Any]] = []
+        self._quiet = 0
+
+    def look(self) -> tuple[Execution, bool]:
+        """Return the execution as it stands, and whether anything has happened since the last look."""
+        before = len(self._events)
+        if self._description is None:
+            self._description = self._client.describe_execution(executionArn=self._arn)
+            pages = self._client.get_paginator("get_execution_history").paginate(executionArn=self._arn)
+            self._events = [event for page in pages for event in page["events"]]
+        else:
+            self._events += self._new()
+        news = len(self._events) > before
+        self._quiet = 0 if news else self._quiet + 1
+        # The history may know the end before the description does, and the other way round.
+        ended = any(event["type"] in _ENDS for event in self._events[-1:])
+        if self._description["status"] == "RUNNING" and (ended or self._quiet >= _QUIET_LOOKS):
+            self._quiet = 0
+            self._description = self._client.describe_execution(executionArn=self._arn)
+            if self._description["status"] != "RUNNING":
+                self._events += self._new()
+        return read(self._description, self._events), news
+
+    def _new(self) -> list[Mapping[str, Any]]:
+        """Return the events that came since, oldest first."""
+        last = self._events[-1]["id"] if self._events else 0
+        pages = self._client.get_paginator("get_execution_history").paginate(
+            executionArn=self._arn, reverseOrder=True, PaginationConfig={"PageSize": NEWEST}
+        )
+        new: dict[int, Mapping[str, Any]] = {}
+        for page in pages:
+            new.update({event["id"]: event for event in page["events"] if event["id"] > last})
+            if any(event["id"] <= last for event in page["events"]):
+                break
+        return [new[number] for number in sorted(new)]
+
+
 def follow(
-    client: SFNClient, arn: str, *, sleep: Callable[[float], None], interval_s: float = 1.0
+    client: SFNClient,
+    arn: str,
+    *,
+    sleep: Callable[[float], None],
+    interval_s: float = 1.0,
+    slowest_s: float | None = None,
+    passes: Callable[[Exception], bool] = lambda _error: False,
 ) -> Iterator[Execution]:
-    """Yield the execution as it stands, again and again, until it has ended; the last one is the ended one."""
+    """Yield the execution as it stands, again and again, until it has ended; the last one is the ended one.
+
+    Args:
+        client: of Step Functions.
+        arn: of the execution.
+        sleep: waits for so many seconds.
+        interval_s: between two looks, while something happens.
+        slowest_s: what that grows to while nothing does; not at all when None.
+        passes: tells whether an error may pass, so that the next look is worth while.
+    """
+    reader, pause = Reader(client, arn), interval_s
     while True:
-        execution = fetch(client, arn)
+        try:
+            execution, news = reader.look()
+        except Exception as error:
+            if not passes(error):
+                raise
+            pause = min(pause * _SLOWER, max(slowest_s or 0.0, interval_s))
+            sleep(pause)
+            continue
         yield execution
         if not execution.running:
             return
-        sleep(interval_s)
+        pause = interval_s if news else min(pause * _SLOWER, max(slowest_s or 0.0, interval_s))
+        sleep(pause)
 
 
 def summary(execution: Execution) -> dict[str, Any]:

@@ -33,6 +33,17 @@ def service_from_key(key: str) -> str | None:
     return service if re.fullmatch(SERVICE_PATTERN, service) else None
 
 
+def service_of(document: Any) -> str | None:
+    """Return the service that an execution's input names, by its field or by the key; None when it names none.
+
+    The input is whatever a person sent: nobody need have checked it yet.
+    """
+    try:
+        return document.get("service") or service_from_key(document["archive"]["key"])
+    except (AttributeError, KeyError, TypeError):
+        return None
+
+
 def resource_name(service: str, identity: str) -> str:
     """Return the one name of a deployment's model, endpoint configuration and endpoint."""
     name = f"{service}-{identity}"

@@ -42,6 +42,11 @@ def definition() -> Path:
     return _TOP / "state_machine" / "deploy.asl.json"
 
 
+def lock() -> Path:
+    """Return the path of the list of what travels with the tasks, with hashes."""
+    return _either(_TOP / "requirements" / "lambda.lock", _HERE / "data" / "lambda.lock")
+
+
 def inference() -> Path:
     """Return the folder of the code that runs in an endpoint."""
     return _TOP / "inference"

@@ -1,16 +1,232 @@
-"""The one reader of the process environment.
+"""The settings: the one reader of the process environment, and of `sealift.toml`.
 
-Inside Lambda that is the function's configuration from `template.yaml`; on the command line it is where
-flags that were not given come from.
+Inside Lambda the environment is the configuration from `template.yaml`. On the command line a setting is what
+its flag says, else its variables, else the nearest `sealift.toml` in this folder or one above, else the default;
+`resolve` decides, flags, environment and file in, settings out. Refuses names and values that are not known, all at
+once.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.errors import InvalidInput, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+FILE: Final = "sealift.toml"
+STACK: Final = "sealift"
+"""The stack where one must be named and none is set."""
+
+DEFAULT: Final = "default"
 
 
 class MissingSetting(RuntimeError):
     """A variable that the template sets is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One setting that a person may make."""
+
+    name: str
+    meaning: str
+    wanted: str
+    """What its values are, in words."""
+    valid: Callable[[Any], bool]
+    variables: tuple[str, ...]
+    """Of the environment; the first that is set counts."""
+    default: Any = None
+    default_told: str = ""
+    """What the default means, where it does not speak for itself."""
+    number: bool = False
+    """Whether a variable's text stands for a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a setting is, and where that comes from."""
+
+    kind: Kind
+    value: Any
+    source: str
+    """`flag`, `environment NAME`, the file's path, or `default`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {
+            "name": self.kind.name,
+            "value": self.value,
+            "source": self.source,
+            "meaning": self.kind.meaning,
+        }
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _one_of(*values: Any) -> Callable[[Any], bool]:
+    # A boolean is a number to Python, and true no level of compression.
+    return lambda value: value in values and not isinstance(value, bool)
+
+
+KINDS: Final = (
+    Kind(
+        "stack",
+        "the stack that commands look at",
+        "the name of a CloudFormation stack; empty for any",
+        lambda value: isinstance(value, str),
+        ("SEALIFT_STACK",),
+        default_told=f"any stack of the account; {STACK!r} where one is needed",
+    ),
+    Kind(
+        "region",
+        "AWS's region",
+        "the name of a region, as us-east-1",
+        _is_text,
+        ("AWS_REGION", "AWS_DEFAULT_REGION"),
+        default="us-east-1",
+    ),
+    Kind(
+        "profile",
+        "whose credentials are used",
+        "the name of a profile of AWS's configuration",
+        _is_text,
+        ("AWS_PROFILE",),
+        default_told="the SDK's own choice of credentials",
+    ),
+    Kind(
+        "colour",
+        "whether output has colours",
+        "auto, always or never",
+        _one_of("auto", "always", "never"),
+        ("SEALIFT_COLOUR",),
+        default="auto",
+    ),
+    Kind(
+        "container",
+        "what `sealift plan` plans for",
+        "pytorch, llama-cpp or custom",
+        _one_of("pytorch", "llama-cpp", "custom"),
+        ("SEALIFT_CONTAINER",),
+        default="pytorch",
+    ),
+    Kind(
+        "compress",
+        "the level that `sealift pack` compresses at",
+        "a number from 0 to 9",
+        _one_of(*range(10)),
+        ("SEALIFT_COMPRESS",),
+        default=0,
+        number=True,
+    ),
+)
+NAMES: Final = tuple(kind.name for kind in KINDS)
+
+_said: dict[str, Any] = {}
+"""What the command line's flags say; put there once, before a command runs."""
+
+
+def say(flags: Mapping[str, Any]) -> None:
+    """Take over what flags of the command line say: of those names that are settings, the values that are not None."""
+    _said.clear()
+    _said.update({name: flags[name] for name in NAMES if flags.get(name) is not None})
+
+
+def resolve(
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+    file: tuple[str, Mapping[str, Any]] | None,
+    configured_region: str | None = None,
+) -> dict[str, Setting]:
+    """Return every setting with its source.
+
+    Args:
+        flags: by the names of settings; those that were given.
+        environment: the process's.
+        file: the path of the `sealift.toml` and what it says; None when there is none.
+        configured_region: of AWS's own configuration file.
+
+    Raises:
+        InvalidInput: with every name and value that is wrong, wherever it stands.
+    """
+    path, said = file or (FILE, {})
+    problems = [_unknown(name, path) for name in said if name not in NAMES]
+    found: dict[str, Setting] = {}
+    for kind in KINDS:
+        value, source = _first(kind, flags, environment, path, said)
+        if source == DEFAULT and kind.name == "region" and configured_region:
+            value, source = configured_region, "AWS's configuration"
+        if source != DEFAULT and not kind.valid(value):
+            problems.append(_wrong(kind, value, source))
+        found[kind.name] = Setting(kind, value, source)
+    if problems:
+        raise InvalidInput("settings", problems)
+    return found
+
+
+def _first(
+    kind: Kind, flags: Mapping[str, Any], environment: Mapping[str, str], path: str, said: Mapping[str, Any]
+) -> tuple[Any, str]:
+    if kind.name in flags:
+        return flags[kind.name], "flag"
+    if kind.name == "colour" and environment.get("NO_COLOR"):
+        return "never", "environment NO_COLOR"  # https://no-color.org
+    for variable in kind.variables:
+        text = environment.get(variable)
+        if text:
+            value: Any = int(text) if kind.number and text.isdecimal() else text
+            return value, f"environment {variable}"
+    if kind.name in said:
+        return said[kind.name], path
+    return kind.default, DEFAULT
+
+
+def _unknown(name: str, path: str) -> Problem:
+    return Problem(
+        "UnknownSetting", f"{name!r} in {path}", f"one of {', '.join(NAMES)}", "correct the name or remove it"
+    )
+
+
+def _wrong(kind: Kind, value: Any, source: str) -> Problem:
+    where = {"flag": f"--{kind.name}"}.get(source, source)
+    return Problem("WrongValue", f"{kind.name} = {value!r} ({where})", kind.wanted, "correct it or remove it")
+
+
+def current() -> dict[str, Setting]:
+    """Return every setting of this process with its source.
+
+    Raises:
+        InvalidInput: with every name and value that is wrong.
+    """
+    return resolve(_said, os.environ, _file(Path.cwd()), _configured_region())
+
+
+def region() -> str:
+    """Return the region."""
+    return str(current()["region"].value)
+
+
+def stack() -> str | None:
+    """Return the stack; None for any."""
+    return current()["stack"].value or None
+
+
+def profile() -> str | None:
+    """Return the profile that somebody names to Sealift; None where the SDK finds its own."""
+    found = current()["profile"]
+    return None if found.source.startswith("environment") else found.value
+
+
+def colour() -> str:
+    """Return whether output has colours: auto, always or never."""
+    return str(current()["colour"].value)
 
 
 def state_machine_arn() -> str:
@@ -18,19 +234,61 @@ def state_machine_arn() -> str:
     return _required("STATE_MACHINE_ARN")
 
 
-def region() -> str:
-    """Return the region of the session: AWS_REGION, then AWS_DEFAULT_REGION, then us-east-1."""
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+def cache() -> Path:
+    """Return the folder of what can be fetched again: sealift in XDG_CACHE_HOME, which is ~/.cache unless set."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sealift"
 
 
-def no_color() -> bool:
-    """Return whether NO_COLOR is set (https://no-color.org)."""
-    return bool(os.environ.get("NO_COLOR"))
+def dumb_terminal() -> bool:
+    """Return whether the terminal cannot move its cursor (TERM=dumb)."""
+    return os.environ.get("TERM") == "dumb"
 
 
 def process_environment() -> dict[str, str]:
     """Return a copy of the whole environment, for child processes."""
     return dict(os.environ)
+
+
+def _file(folder: Path) -> tuple[str, Mapping[str, Any]] | None:
+    """Return the nearest `sealift.toml`, its path and what it says."""
+    for place in (folder, *folder.parents):
+        path = place / FILE
+        if path.is_file():
+            return str(path), _parsed(path, path.stat().st_mtime_ns)
+    return None
+
+
+@lru_cache(maxsize=4)
+def _parsed(path: Path, _changed: int) -> Mapping[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        problem = Problem("NotToml", str(error), "a TOML file of settings", "see `sealift settings --help`")
+        raise InvalidInput(str(path), [problem]) from error
+
+
+def _configured_region() -> str | None:
+    """Return the region of AWS's configuration file, which `aws configure` writes, for the profile in use."""
+    if os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
+        return None
+    path = Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
+    whose = _said.get("profile") or os.environ.get("AWS_PROFILE") or "default"
+    section = "default" if whose == "default" else f"profile {whose}"
+    return _configured(path, path.stat().st_mtime_ns, section) if path.is_file() else None
+
+
+@lru_cache(maxsize=4)
+def _configured(path: Path, _changed: int, section: str) -> str | None:
+    import configparser
+
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read(path, encoding="utf-8")
+    except (OSError, ValueError, configparser.Error):
+        return None  # The SDK will complain of it, and better.
+    return parser.get(section, "region", fallback=None) or None
 
 
 def _required(name: str) -> str:

@@ -1,176 +1,375 @@
-"""The stack: the Lambdas' zip, the template with its references filled in, and its way through CloudFormation.
+"""The stack and its way through CloudFormation: staged as a change set, carried out, followed, deleted.
 
-The same functions serve AWS and the local cloud. What differs, who translates the SAM template, is an argument.
+The same functions serve AWS and the local cloud, which differ in nothing that is decided here. Refuses to touch a stack
+that CloudFormation would not let be changed, and says what to do about it; asks nobody (`pipeline.cli` does).
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
+import json
 import shutil
 import sys
-import zipfile
+import uuid
 from dataclasses import dataclass
-from io import BytesIO
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pipeline import resources
+from botocore.exceptions import ClientError
+
+from pipeline import aws, changes, code_bucket, package, resources, template
+from pipeline.errors import InvalidInput, Problem, RequestRejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from mypy_boto3_cloudformation import CloudFormationClient
+
     from pipeline.aws import Clients
+    from pipeline.changes import Change
 
-LAMBDA_PACKAGES = ("pipeline", "tasks")
-LIBRARIES = ("isal",)
-"""Packages that the tasks import and Lambda's Python has not."""
-LEFT_OUT = ("pipeline/local", "pipeline/cli", "pipeline/data", "__pycache__")
-"""What no task imports: the local cloud and the command line."""
+    Kind = Literal["CREATE", "UPDATE"]
 
-PLAIN, WITH_CODE = ".build/lambda", ".build/lambda-archive"
-"""The template's CodeUri of the tasks, and of those that put code/ into archives: these carry the runtime too."""
-RUNTIME = "pipeline/data/runtime"
-"""Where those find it (`pipeline.resources`)."""
-
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-"""Of every zip entry, so that the same code gives the same bytes and CloudFormation sees no change."""
+CAPABILITIES: Final = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
+"""It makes roles, and SAM's transform makes the stack of the template."""
+LOOK_S: Final = 2.0
+"""How long to wait between two looks at CloudFormation."""
+UNUSED_CODE: Final = timedelta(days=1)
+"""How long code stays that is deployed no more: somebody may be about to deploy it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
-    """The Lambdas' code as one zip."""
+class Place:
+    """Where a stack is or is to be."""
 
-    body: bytes
+    account_id: str
+    region: str
+    partition: str = "aws"
 
     @property
-    def key(self) -> str:
-        """A key that changes when the content does."""
-        return f"lambda/{hashlib.sha256(self.body).hexdigest()[:32]}.zip"
+    def bucket(self) -> code_bucket.Bucket:
+        """The bucket for code."""
+        return code_bucket.Bucket(self.account_id, self.region, self.partition)
+
+    def __str__(self) -> str:
+        return f"account {self.account_id}, {self.region}"
 
 
-def zip_files(files: Mapping[str, bytes]) -> bytes:
-    """Return a zip of `files`, the same bytes for the same content."""
-    buffer = BytesIO()
-    # At level 1, because the runtime is nine megabytes and this happens whenever the local cloud starts.
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name in sorted(files):
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.external_attr = 0o644 << 16
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, files[name], compresslevel=1)
-    return buffer.getvalue()
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a resource of a stack, or to the stack itself."""
+
+    id: str
+    name: str
+    """The logical id; the stack's own name when it is the stack."""
+    type: str
+    status: str
+    reason: str
+    of_stack: bool
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is a failure of its own, and not the end of something because of another's."""
+        return self.status.endswith("_FAILED") and "cancelled" not in self.reason.lower()
 
 
-def libraries_here() -> dict[str, bytes]:
-    """Return the files of `LIBRARIES` as they are installed: for a Python like this one, on a machine like this one."""
-    files = {}
-    for name in LIBRARIES:
-        for file in importlib.metadata.files(name) or []:
-            if file.parts[0] == name and "__pycache__" not in file.parts:
-                files[file.as_posix()] = Path(str(file.locate())).read_bytes()
-    return files
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A change set that waits to be carried out; with no changes there is none."""
+
+    name: str
+    stack_id: str
+    change_set: str
+    kind: Kind
+    changes: tuple[Change, ...]
+    fresh: bool
+    """Whether the stack is there only because of this."""
+    after: str
+    """The newest event of the stack before it."""
+    place: Place
+    keys: frozenset[str]
+    """What of the bucket for code it uses."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether the stack is already what is wanted."""
+        return not self.change_set
 
 
-def packages(libraries: Mapping[str, bytes]) -> dict[str, Code]:
-    """Return the Lambdas' zips by the CodeUri that stands for each in the template.
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How it came out."""
 
-    Args:
-        libraries: the files of `LIBRARIES`, for the Python that runs the tasks.
+    status: str
+    reasons: tuple[str, ...] = ()
+    """Why it failed, the first cause first."""
+
+    @property
+    def good(self) -> bool:
+        """Whether what was wanted is there, or gone."""
+        return self.status in {"CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE"}
+
+
+def place(clients: Clients) -> Place:
+    """Return the account and the region of the clients."""
+    caller = clients.sts.get_caller_identity()
+    return Place(caller["Account"], clients.cloudformation.meta.region_name, caller["Arn"].split(":")[1])
+
+
+def ask(client: CloudFormationClient, name: str) -> Mapping[str, Any] | None:
+    """Return a stack as DescribeStacks has it; None when there is none of that name, or no more."""
+    try:
+        found: Mapping[str, Any] = client.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if aws.is_no_such_stack(error):
+            return None
+        raise
+    return None if found["StackStatus"] == "DELETE_COMPLETE" else found
+
+
+def outputs(clients: Clients, name: str) -> dict[str, str]:
+    """Return the outputs of a stack by name.
 
     Raises:
-        InvalidInput: the runtime has not been built.
+        InvalidInput: there is no such stack in this account and region.
     """
-    tasks = {**libraries, **_task_files()}
-    own = {f"inference/{name}": resources.inference() / name for name in resources.CODE}
-    runtime = resources.runtime_files(resources.runtime())
-    data = own | {f"{RUNTIME}/{name}": path for name, path in runtime.items()}
-    carried = {name: path.read_bytes() for name, path in data.items()}
-    return {PLAIN: Code(zip_files(tasks)), WITH_CODE: Code(zip_files({**tasks, **carried}))}
+    try:
+        found = clients.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if aws.code(error) != "ValidationError" or "does not exist" not in aws.text(error):
+            raise
+        seen = f"no stack {name!r} in this account and region"
+        fix = "make it with `sealift deploy`, or check --stack, --profile and --region"
+        raise InvalidInput(
+            "command line", [Problem("NoStack", seen, "a stack that is deployed", fix)]
+        ) from error
+    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
 
-def _task_files() -> dict[str, bytes]:
-    top = resources.tasks().parent
-    files = {}
-    for package_name in LAMBDA_PACKAGES:
-        for path in _sources(top / package_name):
-            name = path.relative_to(top).as_posix()
-            if not any(part in name for part in LEFT_OUT):
-                files[name] = path.read_bytes()
-    return files
+# ----------------------------------------------------------------------------- staging
 
 
-def _sources(folder: Path) -> Iterator[Path]:
-    return folder.rglob("*.py")
-
-
-def resolve(
-    template: dict[str, Any], *, bucket: str, keys: Mapping[str, str], definition: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the template with local paths replaced: CodeUri by a zip's place in S3, DefinitionUri by the text.
+def road(name: str, found: Mapping[str, Any] | None) -> Kind:
+    """Return how a stack gets to what is wanted, by what there is.
 
     Args:
-        template: as it is in the file.
-        bucket: where the zips are.
-        keys: their keys, by the CodeUri that each replaces.
-        definition: of the state machine.
+        name: the stack's name.
+        found: the stack as DescribeStacks has it; None when there is none.
+
+    Raises:
+        InvalidInput: for one that CloudFormation does not let be changed, with the way out.
     """
-    resolved = {**template, "Resources": dict(template["Resources"])}
+    status = found["StackStatus"] if found else "REVIEW_IN_PROGRESS"
+    if status == "REVIEW_IN_PROGRESS":
+        # Only a change set was made of it; nothing else is there.
+        return "CREATE"
+    if status.endswith("_IN_PROGRESS"):
+        fix = "wait until that has ended, then run this again; the console of CloudFormation shows it"
+        _refuse(name, "StackBusy", status, "a stack that nobody is changing", fix)
+    if status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}:
+        fix = f"run `sealift destroy --stack {name}`, which keeps its archives, then this again"
+        wanted = "a stack that was made; one that never was, or is half deleted, can only be deleted"
+        _refuse(name, "StackBroken", status, wanted, fix)
+    if status == "UPDATE_ROLLBACK_FAILED":
+        fix = f"`aws cloudformation continue-update-rollback --stack-name {name}`, then run this again"
+        _refuse(name, "StackBroken", status, "a stack that is as it was before its last change", fix)
+    if status == "UPDATE_FAILED":
+        fix = f"`aws cloudformation rollback-stack --stack-name {name}`, then run this again"
+        _refuse(name, "StackBroken", status, "a stack that is as it was before its last change", fix)
+    return "UPDATE"
 
-    def placed(properties: dict[str, Any]) -> dict[str, Any]:
-        return {**properties, "CodeUri": {"Bucket": bucket, "Key": keys[properties["CodeUri"]]}}
 
-    resolved["Globals"] = {**template["Globals"], "Function": placed(template["Globals"]["Function"])}
-    for name, resource in template["Resources"].items():
-        if "CodeUri" in resource.get("Properties", {}):
-            resolved["Resources"][name] = {**resource, "Properties": placed(resource["Properties"])}
-        if resource["Type"] == "AWS::Serverless::StateMachine":
-            properties = {
-                key: value for key, value in resource["Properties"].items() if key != "DefinitionUri"
-            }
-            resolved["Resources"][name] = {**resource, "Properties": {**properties, "Definition": definition}}
-    return resolved
+def _refuse(name: str, error: str, status: str, wanted: str, fix: str) -> None:
+    raise InvalidInput(f"stack {name}", [Problem(error, f"it is {status}", wanted, fix)])
 
 
-def deploy(
-    clients: Clients, *, name: str, body: str, parameters: Mapping[str, str], wait: Callable[[str], None]
-) -> dict[str, str]:
-    """Create the stack and return its outputs.
+def stage(
+    clients: Clients,
+    *,
+    name: str,
+    source: dict[str, Any],
+    libraries: Callable[[], Mapping[str, bytes]],
+    values: Mapping[str, str],
+    told: Callable[[int, int], None],
+    sleep: Callable[[float], None],
+    level: int = package.SMALLEST,
+) -> Staged:
+    """Upload the code and return the change set that makes the stack what the template says.
 
     Args:
         clients: of the account.
         name: the stack's name.
-        body: the template as text.
-        parameters: values for the template's parameters; the others keep their defaults.
-        wait: blocks until the stack of that name is complete.
+        source: the template as loaded.
+        libraries: returns what travels with the tasks; asked only when nothing else is in the way.
+        values: of the template's parameters; those that are not here keep what they have.
+        told: takes the bytes that were uploaded, and how many there are to upload.
+        sleep: waits between two looks.
+        level: of deflate.
+
+    Raises:
+        InvalidInput: the stack cannot be changed now, or a parameter is wrong.
+        RequestRejected: CloudFormation does not take the template.
     """
-    clients.cloudformation.create_stack(
+    found = ask(clients.cloudformation, name)
+    kind = road(name, found)
+    before = [one["ParameterKey"] for one in (found or {}).get("Parameters", ())] if kind == "UPDATE" else []
+    chosen = template.parameters(source, values, before)
+    codes = package.packages(source, libraries(), level=level)
+    here = place(clients)
+    code_bucket.ensure(clients.s3, here.bucket)
+    keys = code_bucket.upload(clients.s3, here.bucket, name, codes, told)
+    definition = json.loads(resources.definition().read_text(encoding="utf-8"))
+    body = template.body(template.resolve(source, bucket=here.bucket.name, keys=keys, definition=definition))
+    where: dict[str, Any] = {"TemplateBody": body}
+    if len(body.encode()) > template.LARGEST_BODY:
+        where = {"TemplateURL": code_bucket.put_template(clients.s3, here.bucket, name, body)}
+    made = clients.cloudformation.create_change_set(
         StackName=name,
-        TemplateBody=body,
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+        ChangeSetName=f"sealift-{uuid.uuid4().hex[:12]}",
+        ChangeSetType=kind,
+        Parameters=chosen,  # type: ignore[arg-type]
+        Capabilities=list(CAPABILITIES),
+        Description="Made by sealift deploy",
+        **where,
     )
-    wait(name)
-    return outputs(clients, name)
+    staged = Staged(
+        name=name,
+        stack_id=made["StackId"],
+        change_set=made["Id"],
+        kind=kind,
+        changes=(),
+        fresh=found is None,
+        after=_newest(clients.cloudformation, made["StackId"]),
+        place=here,
+        keys=frozenset(keys.values()),
+    )
+    return _settled(clients.cloudformation, staged, sleep)
 
 
-def outputs(clients: Clients, name: str) -> dict[str, str]:
-    """Return the outputs of a stack by name."""
-    stack = clients.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+def _settled(client: CloudFormationClient, staged: Staged, sleep: Callable[[float], None]) -> Staged:
+    """Wait until CloudFormation has made the change set; return it with what it would do."""
+    described: list[Any] = []
+    page: Any = client.describe_change_set(ChangeSetName=staged.change_set, StackName=staged.stack_id)
+    while page["Status"] in {"CREATE_PENDING", "CREATE_IN_PROGRESS"}:
+        sleep(LOOK_S)
+        page = client.describe_change_set(ChangeSetName=staged.change_set, StackName=staged.stack_id)
+    reason = str(page.get("StatusReason") or "")
+    if page["Status"] == "FAILED":
+        discard(client, staged)
+        if aws.says_no_changes(reason):
+            return _with(staged, change_set="")
+        fix = "correct what the message names"
+        problem = Problem(
+            "ChangeSetFailed", reason or page["Status"], "a template that CloudFormation takes", fix
+        )
+        raise RequestRejected(f"stack {staged.name}", [problem])
+    while True:
+        described += page.get("Changes", ())
+        if not (token := page.get("NextToken")):
+            return _with(staged, changes=changes.read(described))
+        page = client.describe_change_set(
+            ChangeSetName=staged.change_set, StackName=staged.stack_id, NextToken=token
+        )
+
+
+def _with(staged: Staged, **new: Any) -> Staged:
+    return Staged(**{**{name: getattr(staged, name) for name in Staged.__slots__}, **new})
+
+
+def discard(client: CloudFormationClient, staged: Staged) -> None:
+    """Delete a change set that is not to be carried out, and the empty stack that it made."""
+    client.delete_change_set(ChangeSetName=staged.change_set, StackName=staged.stack_id)
+    if staged.fresh:
+        client.delete_stack(StackName=staged.stack_id)
+
+
+# ---------------------------------------------------------------------------- carrying out
+
+
+def execute(
+    clients: Clients, staged: Staged, *, told: Callable[[Event], None], sleep: Callable[[float], None]
+) -> Ended:
+    """Carry a change set out, tell what happens, and return how it ended."""
+    clients.cloudformation.execute_change_set(ChangeSetName=staged.change_set, StackName=staged.stack_id)
+    ended = watch(clients.cloudformation, staged.stack_id, after=staged.after, told=told, sleep=sleep)
+    if ended.good:
+        before = datetime.now(UTC) - UNUSED_CODE
+        code_bucket.prune(clients.s3, staged.place.bucket, staged.name, keep=staged.keys, older_than=before)
+    return ended
+
+
+def delete(
+    client: CloudFormationClient,
+    found: Mapping[str, Any],
+    *,
+    told: Callable[[Event], None],
+    sleep: Callable[[float], None],
+) -> Ended:
+    """Delete a stack, tell what happens, and return how it ended; one that is being deleted already is followed."""
+    stack_id = found["StackId"]
+    after = _newest(client, stack_id)
+    client.delete_stack(StackName=stack_id)
+    return watch(client, stack_id, after=after, told=told, sleep=sleep)
+
+
+def watch(
+    client: CloudFormationClient,
+    stack_id: str,
+    *,
+    after: str,
+    told: Callable[[Event], None],
+    sleep: Callable[[float], None],
+) -> Ended:
+    """Tell the events of a stack until it has come to rest; return how.
+
+    Args:
+        client: of CloudFormation.
+        stack_id: its ARN: a stack that is deleted has its events by no other name.
+        after: the event before the first that is of interest.
+        told: takes each event, the oldest first.
+        sleep: waits between two looks.
+    """
+    reasons: list[str] = []
+    while True:
+        for event in reversed(list(_events(client, stack_id, after))):
+            after = event.id
+            told(event)
+            if event.failed and event.reason and not event.of_stack:
+                reasons.append(f"{event.name}: {event.reason}")
+            if event.of_stack and not event.status.endswith("_IN_PROGRESS"):
+                return Ended(event.status, tuple(reasons) or ((event.reason,) if event.reason else ()))
+        sleep(LOOK_S)
+
+
+def _events(client: CloudFormationClient, stack_id: str, after: str) -> Iterator[Event]:
+    """Yield the events of a stack since one of them, the newest first."""
+    for page in client.get_paginator("describe_stack_events").paginate(StackName=stack_id):
+        for one in page["StackEvents"]:
+            if one["EventId"] == after:
+                return
+            yield Event(
+                id=one["EventId"],
+                name=one.get("LogicalResourceId", ""),
+                type=one.get("ResourceType", ""),
+                status=one.get("ResourceStatus", ""),
+                reason=one.get("ResourceStatusReason") or "",
+                of_stack=one.get("PhysicalResourceId") == stack_id,
+            )
+
+
+def _newest(client: CloudFormationClient, stack_id: str) -> str:
+    return next((event.id for event in _events(client, stack_id, "")), "")
 
 
 def _lay_out(top: Path) -> None:
-    """Write the Lambdas' own code as files, where the template's CodeUris point for `sam deploy`.
-
-    The libraries come beside it, for Lambda's Python and not for this one: `make package` installs them.
-    """
-    for place, code in packages({}).items():
-        folder = top / place
-        if folder.exists():
-            shutil.rmtree(folder)
-        with zipfile.ZipFile(BytesIO(code.body)) as archive:
-            archive.extractall(folder)
+    """Write the Lambdas' own code as files, where the template's CodeUris point for `sam deploy`."""
+    for folder, files in package.folders(template.load(resources.template())).items():
+        if (top / folder).exists():
+            shutil.rmtree(top / folder)
+        for name, content in files.items():
+            path = top / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ The order of the states, with the places of those that are still to come in pare
 
     CheckArchive, PlanDeployment, AssembleArchive, CreateModel, CreateEndpointConfig, MakeRoom, InPlace,
     CreateEndpoint or UpdateEndpoint, WaitForEndpoint, PollEndpoint, EndpointReady, SmokeTest, MonitorEndpoint,
-    HasConsumer, ReadConsumer, HasCanary, UpdateConsumer, RetirePrevious, RestoreCapacity, NotifySuccess,
-    DeploymentSucceeded
+    HasConsumer, ReadConsumer, HasCanary, UpdateConsumer, RetirePrevious, RestoreCapacity, Summarise, ShowSummary,
+    NotifySuccess, DeploymentSucceeded
 
 A switch in two steps has ShiftConsumer, BeginBake, BakeConsumer, WatchConsumer and ConsumerBaked after HasCanary.
 And from any failure: Diagnose, RollBack, NotifyFailure, DeploymentFailed. A quota that refuses a configuration or an
@@ -158,15 +158,33 @@ def _result_path(state: str) -> str:
     return "$." + re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower()
 
 
+SERVICE: Final = {
+    "PlanDeployment": "$.check_archive.request.service",
+    "CheckArchive": None,
+    "Diagnose": None,
+    "RollBack": None,
+}
+"""Where the service's name is; where it may not be yet, the task looks for it itself (`pipeline.logs`)."""
+
+
 def _task(
     state: str, comment: str, payload: dict[str, Any], *extra: Retry, result: type, timeout: int = 120
 ) -> LambdaTask:
     """Return one task's state. State, Lambda, file and result path all have the same name."""
+    service = SERVICE.get(state, "$.plan_deployment.service")
     return LambdaTask(
         state,
         comment=comment,
         function=f"${{{state}Arn}}",
-        payload=payload,
+        payload={
+            **payload,
+            # What the lines of the task's log are found by.
+            "log": {
+                "execution.$": "$$.Execution.Id",
+                "state.$": "$$.State.Name",
+                **({"service.$": service} if service else {}),
+            },
+        },
         result=result,
         result_path=_result_path(state),
         timeout_seconds=timeout,
@@ -346,7 +364,40 @@ def _forward() -> list[LambdaTask]:
     ]
 
 
-def _wire_capacity(by_name: dict[str, LambdaTask], follow: Wait, done: SnsPublishStep) -> None:
+def _summary(done: SnsPublishStep) -> Pass:
+    """Return what puts what a person wants to know at the top level of the output, beside the states' results."""
+    summarise = Pass(
+        "Summarise",
+        comment="What came of it, for people.",
+        parameters={
+            "service.$": "$.plan_deployment.service",
+            "endpoint_name.$": "$.plan_deployment.names.endpoint",
+            "archive.$": "$.check_archive.archive",
+            "model.$": "$.check_archive.model.path",
+            "memory_mb.$": "$.plan_deployment.memory_mb",
+            "max_concurrency.$": "$.restore_capacity.max_concurrency",
+            "asked.$": "$.smoke_test.transcript[0].prompt",
+            "answer.$": "$.smoke_test.transcript[0].answer",
+            "answer_seconds.$": "$.smoke_test.transcript[0].seconds",
+            "called_by.$": "$.plan_deployment.callers",
+            "earlier_deployments.$": "$.retire_previous.told",
+            "notes.$": "$.plan_deployment.notes",
+            "ended.$": "$$.State.EnteredTime",
+        },
+        result_path="$.summary",
+    )
+    show = Pass(
+        "ShowSummary",
+        comment="At the top level of the output, where the console shows it.",
+        parameters={"output.$": "States.JsonMerge($, $.summary, false)"},
+        output_path="$.output",
+    )
+    summarise.next(show)
+    show.next(done)
+    return summarise
+
+
+def _wire_capacity(by_name: dict[str, LambdaTask], follow: Wait, done: Pass) -> None:
     """Wire the endpoint's two strategies, the ladder from a quota back to CreateEndpointConfig, and the giving back."""
     in_place = Choice("InPlace", comment="An endpoint of its own, or the one that the service has.")
     in_place.add_choice(ChoiceRule.IsNull("$.plan_deployment.updates", True), by_name["CreateEndpoint"])
@@ -572,7 +623,9 @@ def build() -> Graph:
     )
     timed_out.next(diagnose)
 
-    succeeded = Succeed("DeploymentSucceeded")
+    succeeded = Succeed(
+        "DeploymentSucceeded", comment="The new endpoint serves; the output begins with what it is."
+    )
     notify_success = SnsPublishStep(
         "NotifySuccess",
         comment="Tell the topic; a notification that fails must not undo a good deployment.",
@@ -614,7 +667,7 @@ def build() -> Graph:
     has_consumer.default_choice(by_name["ReadConsumer"])
 
     # First, since of several Catches the first that matches wins.
-    _wire_capacity(by_name, wait, notify_success)
+    _wire_capacity(by_name, wait, _summary(notify_success))
     _wire_retiring(by_name)
     _wire_canary(by_name)
     for task in forward:

@@ -1,25 +1,38 @@
 """SmokeTest: ask the new endpoint and look at its answers. InService alone proves nothing.
 
-The prebuilt image's /ping says 200 even when the model could not be loaded; an answer is the first proof.
+The prebuilt image's /ping says 200 even when the model could not be loaded; an answer is the first proof. When all is
+as expected, the first question is asked once more for one token: how long a warm endpoint takes. That is only a
+measurement, and one that fails is no failure.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from pipeline import answers, aws
-from pipeline.errors import NotYetVisible, SmokeTestFailed
+from pipeline.errors import NotYetVisible, SealiftError, SmokeTestFailed
 
 if TYPE_CHECKING:
     from pipeline.aws import Clients
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One question that was answered."""
+
+    answer: answers.Answer
+    seconds: float
+    bytes_in: int
+    bytes_out: int
+
+
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return the `transcript`: each prompt with its answer, tokens and seconds.
+    """Return the `transcript`: each prompt with its answer, tokens, seconds and bytes; and what a `warm` call took.
 
     Raises:
         SmokeTestFailed: when the container fails, or an answer is not what was expected.
@@ -27,9 +40,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     test, endpoint = event["smoke_test"], event["endpoint_name"]
     transcript: list[dict[str, Any]] = []
     for prompt in test["prompts"]:
-        begun = perf_counter()
-        answer = _ask(clients, endpoint, prompt, test["max_tokens"])
-        seconds = round(perf_counter() - begun, 3)
+        call = _ask(clients, endpoint, prompt, test["max_tokens"])
+        answer, seconds = call.answer, call.seconds
         wrong = answers.shortcomings(answer.text, answer.completion_tokens, test["expect"])
         # The first answer may pay for a cold start; the limit on an answer is judged from the second on.
         if transcript and seconds > test["timeout_s"]:
@@ -45,19 +57,34 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
                 "completion_tokens": answer.completion_tokens,
                 "finish_reason": answer.finish_reason,
                 "seconds": seconds,
+                "bytes_in": call.bytes_in,
+                "bytes_out": call.bytes_out,
+                "timings": dict(answer.timings),
             }
         )
-    return {"transcript": transcript}
+    return {"transcript": transcript, "warm": _warm(clients, endpoint, test["prompts"][0])}
 
 
-def _ask(clients: Clients, endpoint: str, prompt: str, max_tokens: int) -> answers.Answer:
-    body = {"messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens, "temperature": 0}
+def _warm(clients: Clients, endpoint: str, prompt: str) -> dict[str, Any] | None:
+    """Return what a call takes while the container is up and knows the prompt; None when it could not be measured."""
+    try:
+        with aws.translated():
+            call = _ask(clients, endpoint, prompt, 1)
+    except SealiftError:
+        return None
+    return {"seconds": call.seconds, "timings": dict(call.answer.timings)}
+
+
+def _ask(clients: Clients, endpoint: str, prompt: str, max_tokens: int) -> _Call:
+    message = {"messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens, "temperature": 0}
+    body = json.dumps(message).encode()
+    begun = perf_counter()
     try:
         response = clients.sagemaker_runtime.invoke_endpoint(
             EndpointName=endpoint,
             ContentType="application/json",
             Accept="application/json",
-            Body=json.dumps(body).encode(),
+            Body=body,
         )
     except ClientError as error:
         if aws.is_unknown_to_runtime(error):
@@ -69,8 +96,10 @@ def _ask(clients: Clients, endpoint: str, prompt: str, max_tokens: int) -> answe
         raise SmokeTestFailed(
             f"endpoint {endpoint!r} answered {prompt!r} with status {status}: {told}; {aws.text(error)}"
         ) from error
+    said = response["Body"].read()
+    seconds = round(perf_counter() - begun, 3)
     try:
-        return answers.parse(response["Body"].read())
+        return _Call(answers.parse(said), seconds, len(body), len(said))
     except answers.NotAnAnswer as error:
         raise SmokeTestFailed(f"endpoint {endpoint!r}: {error}") from error
 

@@ -7,14 +7,15 @@ A part stands between `<!-- begin NAME -->` and `<!-- end NAME -->`. The demo's 
 written; the check compares it with numbers, names and times taken out.
 """
 
+import argparse
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipeline import containers, diagnosis, errors, limits, resources
+from pipeline import cli, containers, diagnosis, errors, limits, resources, settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tools import permissions, reference
@@ -104,6 +105,72 @@ def profiles() -> str:
     return "\n".join(rows)
 
 
+def commands() -> str:
+    """List every command with its arguments and options, as the parser has them."""
+    return "\n\n".join(_command(parser) for parser in _leaves(cli.parser()))
+
+
+def _leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    below = [action.choices for action in parser._actions if isinstance(action.choices, dict)]
+    if not below:
+        yield parser
+    for choices in below:
+        for one in choices.values():
+            yield from _leaves(one)
+
+
+_SAID: dict[str, str] = {}
+"""What a command's help says of it, by its name: argparse keeps that with the command above."""
+
+
+def _command(parser: argparse.ArgumentParser) -> str:
+    if not _SAID:
+        _gather(cli.parser())
+    rows = [f"## `{parser.prog}`", "", _sentence(_SAID[parser.prog])]
+    if parser.description:
+        rows += ["", parser.description]
+    rows += ["", "| | |", "|---|---|"]
+    for action in parser._actions:
+        if "--help" not in action.option_strings:
+            names = ", ".join(action.option_strings) or str(action.metavar)
+            value = f" {action.metavar}" if action.option_strings and action.metavar else ""
+            meaning = (action.help or "").replace("%%", "%").replace("|", "\\|")
+            rows.append(f"| `{names}{value}` | {meaning} |")
+    return "\n".join(rows)
+
+
+def _gather(parser: argparse.ArgumentParser) -> None:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for told in action._choices_actions:
+                _SAID[action.choices[told.dest].prog] = told.help or ""
+            for one in action.choices.values():
+                _gather(one)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def made_settings() -> str:
+    """List every setting with its variables and its default."""
+    rows = [
+        "| in `sealift.toml` | in the environment | what it is | values | default |",
+        "|---|---|---|---|---|",
+    ]
+    for kind in settings.KINDS:
+        variables = ", ".join(f"`{name}`" for name in kind.variables)
+        default = kind.default_told or f"`{kind.default}`"
+        rows.append(f"| `{kind.name}` | {variables} | {kind.meaning} | {kind.wanted} | {default} |")
+    return "\n".join(rows)
+
+
+def statuses() -> str:
+    """List the exit statuses."""
+    rows = ["| status | |", "|---|---|"]
+    return "\n".join([*rows, *(f"| {status} | {meaning} |" for status, meaning in cli.STATUSES.items())])
+
+
 def demo() -> str:
     """Run the demo and return what it prints."""
     done = subprocess.run(DEMO, cwd=TOP, capture_output=True, text=True, check=True, env=_environment())
@@ -130,6 +197,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "workflow": workflow,
     "failures": failures,
     "containers": profiles,
+    "commands": commands,
+    "settings": made_settings,
+    "statuses": statuses,
     "demo": demo,
     "permissions": permissions.table,
     "reasons": permissions.reasons,

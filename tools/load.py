@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import time
 from collections import Counter
@@ -24,7 +23,7 @@ from pipeline.local.hosting import HostingSettings, Quotas
 from tools.matrix.world import GOOD, Stub, leave_accounts_alone, tiny_archive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from pipeline.execution import Execution
 
@@ -39,7 +38,6 @@ MOST_TRANSITIONS: Final = 40
 MOST_MEMORY_MB: Final = 128
 """Of one task: what the smallest function has."""
 
-_MEMORY = re.compile(r"Memory Size: (\d+) MB Max Memory Used: (\d+) MB")
 _LOOKS: Final = frozenset({"DescribeEndpoint", "ListTags"})
 """Operations that are asked of every endpoint of the account where its quota is shared out."""
 
@@ -214,19 +212,16 @@ def _visits(ended: Execution, name: str) -> int:
 
 
 def _memory(cloud: LocalCloud) -> dict[str, int]:
-    found = {}
-    for group in cloud.clients.logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]:
-        events = cloud.clients.logs.get_paginator("filter_log_events").paginate(
-            logGroupName=group["logGroupName"], filterPattern="REPORT"
-        )
-        used = [int(match[2]) for page in events for match in _reports(page["events"])]
-        if used:
-            found[group["logGroupName"].rsplit("-", 1)[0].rsplit("-", 1)[-1]] = max(used)
+    """Return the megabytes that each function used at most, by its name in the template."""
+    found: dict[str, int] = {}
+    pages = cloud.clients.logs.get_paginator("filter_log_events").paginate(
+        logGroupName=cloud.outputs["TaskLogGroup"], filterPattern='"platform.report"'
+    )
+    for event in (event for page in pages for event in page["events"]):
+        used = json.loads(event["message"])["record"]["metrics"].get("maxMemoryUsedMB", 0)
+        name = event["logStreamName"].rpartition("/")[2].partition("[")[0].split("-")[-2]
+        found[name] = max(used, found.get(name, 0))
     return found
-
-
-def _reports(events: Sequence[Any]) -> Iterator[re.Match[str]]:
-    return filter(None, (_MEMORY.search(event["message"]) for event in events))
 
 
 if __name__ == "__main__":

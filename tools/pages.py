@@ -19,18 +19,10 @@ RUN: Final = "<!-- run -->"
 """Stands on the line before a block that the tests run."""
 COMMANDS_TO_COME: Final = frozenset(
     {
-        "deploy",
-        "destroy",
         "push",
         "start",
         "watch",
-        "status",
-        "history",
-        "logs",
         "report",
-        "doctor",
-        "settings",
-        "completion",
     }
 )
 """Commands that the documents speak of and other changes bring."""

@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline import resources
-from pipeline.local import template
+from pipeline import resources, template
 
 _IMAGE = "the endpoint's image is pulled from ECR; here no image is pulled"
 _DELIVERY = "Step Functions sets up the delivery of its log to WorkflowLogs; here there is no log delivery"

@@ -20,7 +20,7 @@ from pipeline import checklist, containers, diagnosis, documents, errors, fit, l
 from pipeline.footprint import Shape
 from pipeline.gguf import read_header
 from pipeline.limits import GB, MiB
-from pipeline.local import template
+from pipeline import template
 
 TOP = Path(__file__).resolve().parents[1]
 N_CTX, N_BATCH = 2048, 512

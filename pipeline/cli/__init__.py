@@ -1,8 +1,4 @@
-"""The command line `sealift`: parses, calls one command, and is the one place that turns errors into words.
-
-Exit statuses: 0 done; 1 it was tried and failed, or something was refused; 2 the command line is wrong;
-130 interrupted; 143 terminated.
-"""
+"""The command line `sealift`: parses, calls one command, and is the one place that turns errors into words."""
 
 from __future__ import annotations
 
@@ -21,6 +17,14 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 it has no public name
 
 OK, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+STATUSES = {
+    OK: "done, and all is well",
+    FAILED: "it was tried and failed, something was refused, or what was looked at is not well",
+    USAGE: "the command line is wrong",
+    INTERRUPTED: "interrupted, as by Ctrl-C",
+    TERMINATED: "terminated",
+}
+"""Exit statuses, with what they mean."""
 
 
 class Arguments(argparse.Namespace):
@@ -45,23 +49,60 @@ class Arguments(argparse.Namespace):
     mend: bool
     container: str
     stack: str | None
+    no_follow: bool
+    execution: str
+    place: str | None
     delete: bool
     grace: float
     only: str | None
+    limit: int
+    follow: bool
+    region: str | None
+    profile: str | None
+    colour: str | None
+    shell: str
+    parameter: list[str]
+    yes: bool
+    dry_run: bool
+    archives: bool
+    prices: Path | None
+    report: Path | None
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     top = argparse.ArgumentParser(
-        prog="sealift", description="Deploy a GGUF model to Amazon SageMaker Serverless Inference."
+        prog="sealift",
+        description="Deploy a GGUF model to Amazon SageMaker Serverless Inference.",
+        epilog="Exit status: "
+        + "; ".join(f"{status} {meaning}" for status, meaning in STATUSES.items())
+        + ".",
     )
     top.add_argument("--version", action="version", version=f"sealift {__version__}")
+    top.add_argument(
+        "--colour",
+        choices=("auto", "always", "never"),
+        metavar="WHEN",
+        help="auto, which is where there is a terminal (default), always or never",
+    )
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     _pack(commands)
     _check(commands)
     _plan(commands)
+    _deploy(commands)
+    _destroy(commands)
+    _push(commands)
+    _start(commands)
+    _watch(commands)
+    _status(commands)
+    _history(commands)
+    _logs(commands)
     _rollback(commands)
     _sweep(commands)
+    _report(commands)
+    _doctor(commands)
+    _settings(commands)
+    _completion(commands)
     _local(commands)
     return top
 
@@ -75,11 +116,11 @@ def _pack(commands: Commands) -> None:
     pack.add_argument(
         "--compress",
         type=int,
-        default=0,
         choices=range(10),
         metavar="LEVEL",
         help="0 (default) stores, which is fastest to pack and to start; 9 is smallest, by 3 to 5 %%",
     )
+    _account_options(pack)
     _json_option(pack)
     pack.set_defaults(command=_later("archives", "pack"))
 
@@ -94,6 +135,7 @@ def _check(commands: Commands) -> None:
         action="store_true",
         help='judge as a deployment with "mend": true does, which moves a model in a directory to the root',
     )
+    _account_options(check)
     _json_option(check)
     check.set_defaults(command=_later("archives", "check"))
 
@@ -106,7 +148,6 @@ def _plan(commands: Commands) -> None:
     plan.add_argument(
         "--container",
         choices=("pytorch", "llama-cpp", "custom"),
-        default="pytorch",
         help="what serves the model, and so how much memory is left for it (default: pytorch)",
     )
     plan.add_argument("--n-ctx", type=int, metavar="N", help="context length in tokens (default: 2048)")
@@ -116,8 +157,114 @@ def _plan(commands: Commands) -> None:
         metavar="N",
         help="memory size to plan for (default: the smallest that holds)",
     )
+    _account_options(plan)
     _json_option(plan)
     plan.set_defaults(command=_later("planning", "plan"))
+
+
+def _deploy(commands: Commands) -> None:
+    deploy = commands.add_parser(
+        "deploy",
+        help="make Sealift's stack in the account, or bring it to this version; says what it changes",
+    )
+    _stack_option(deploy, "the stack's name (default: sealift)")
+    deploy.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="Name=Value",
+        help="a parameter of the template; the others keep what they have; may be repeated",
+    )
+    deploy.add_argument("--yes", action="store_true", help="do not ask")
+    deploy.add_argument("--dry-run", action="store_true", help="only say what it would change")
+    _json_option(deploy)
+    deploy.set_defaults(command=_later("deploying", "deploy"))
+
+
+def _destroy(commands: Commands) -> None:
+    destroy = commands.add_parser(
+        "destroy", help="delete the stack and every endpoint that it made; archives stay"
+    )
+    _stack_option(destroy, "the stack's name (default: sealift)")
+    destroy.add_argument(
+        "--archives", action="store_true", help="delete the buckets with all uploads and archives too"
+    )
+    destroy.add_argument("--yes", action="store_true", help="do not ask")
+    destroy.add_argument("--dry-run", action="store_true", help="only say what would go")
+    _json_option(destroy)
+    destroy.set_defaults(command=_later("destroying", "destroy"))
+
+
+def _push(commands: Commands) -> None:
+    push = commands.add_parser("push", help="check an archive, upload it, and follow the deployment")
+    push.add_argument("archive", metavar="ARCHIVE", help="a file, as `sealift pack` makes it")
+    push.add_argument("--service", required=True, metavar="NAME", help="the service that it is to serve")
+    push.add_argument(
+        "--input",
+        type=Path,
+        metavar="FILE",
+        help="settings of the deployment; they become deployment.json beside the archive",
+    )
+    _stack_option(push, "the stack to deploy with (default: sealift)")
+    _following_options(push)
+    push.set_defaults(command=_later("pushing", "push"))
+
+
+def _start(commands: Commands) -> None:
+    start = commands.add_parser("start", help="start a deployment by hand, and follow it")
+    start.add_argument(
+        "--input", type=Path, metavar="FILE", help="the execution's input as JSON; - for standard input"
+    )
+    start.add_argument("--archive", dest="place", metavar="S3URL", help="s3://bucket/key of the archive")
+    start.add_argument("--service", metavar="NAME", help="the service (default: as the archive's key says)")
+    _stack_option(start, "the stack to deploy with (default: sealift)")
+    _following_options(start)
+    start.set_defaults(command=_later("watching", "start"))
+
+
+def _watch(commands: Commands) -> None:
+    watch = commands.add_parser("watch", help="follow a deployment, or show how one went")
+    watch.add_argument(
+        "execution", metavar="EXECUTION", help="its ARN or name, or a service: then its newest one"
+    )
+    _stack_option(watch, "the stack that it is of (default: sealift)")
+    _json_lines_option(watch)
+    _colour_option(watch)
+    watch.set_defaults(command=_later("watching", "watch"))
+
+
+def _status(commands: Commands) -> None:
+    status = commands.add_parser(
+        "status", help="show every service: what serves, who calls it, what rings, what is being deployed"
+    )
+    status.add_argument("only", nargs="?", metavar="SERVICE", help="only this service (default: all)")
+    _stack_option(status, "only what this stack made (default: any stack of the account)")
+    _json_option(status)
+    status.set_defaults(command=_later("status", "status"))
+
+
+def _history(commands: Commands) -> None:
+    history = commands.add_parser("history", help="list deployments, newest first, with how each ended")
+    history.add_argument("only", nargs="?", metavar="SERVICE", help="only of this service (default: of all)")
+    history.add_argument("--limit", type=int, default=20, metavar="N", help="how many at most (default: 20)")
+    _stack_option(history, "only of this stack (default: of any stack of the account)")
+    _json_option(history)
+    history.set_defaults(command=_later("history", "history"))
+
+
+def _logs(commands: Commands) -> None:
+    logs = commands.add_parser(
+        "logs", help="print what the tasks and containers of an execution wrote, in order of time"
+    )
+    logs.add_argument(
+        "execution",
+        metavar="EXECUTION",
+        help="its name or ARN, as `sealift history` lists them; a service for its newest",
+    )
+    logs.add_argument("--follow", action="store_true", help="go on until the execution has ended")
+    _stack_option(logs, "the stack whose execution it is (default: any stack of the account)")
+    _json_option(logs)
+    logs.set_defaults(command=_later("logs", "logs"))
 
 
 def _rollback(commands: Commands) -> None:
@@ -155,6 +302,49 @@ def _sweep(commands: Commands) -> None:
     sweep.set_defaults(command=_later("sweeping", "sweep"))
 
 
+def _report(commands: Commands) -> None:
+    report = commands.add_parser("report", help="make the report of an execution: one HTML page")
+    report.add_argument("execution", metavar="EXECUTION", help="its ARN, or its name in the stack")
+    report.add_argument(
+        "-o", "--output", metavar="FILE", help="where to write the page (default: <name>.html)"
+    )
+    report.add_argument(
+        "--prices", type=Path, metavar="FILE", help="prices in the place of the listed ones, as JSON"
+    )
+    _stack_option(report, "the stack whose execution has that name (default: sealift)")
+    _json_option(report)
+    report.set_defaults(command=_later("reporting", "report"))
+
+
+def _doctor(commands: Commands) -> None:
+    doctor = commands.add_parser(
+        "doctor", help="look whether account, stack and this machine are ready; say what to do where not"
+    )
+    _stack_option(doctor, "the stack that is looked at (default: sealift)")
+    _json_option(doctor)
+    doctor.set_defaults(command=_later("doctor", "examine"))
+
+
+def _settings(commands: Commands) -> None:
+    settings = commands.add_parser(
+        "settings",
+        help="show every setting, and whether a flag, the environment or sealift.toml makes it",
+        description="A setting is what its flag says, else its variable, else the nearest sealift.toml of this folder "
+        'or one above (for instance: stack = "harbour"), else the default.',
+    )
+    _stack_option(settings, "as the flag of any other command")
+    _json_option(settings)
+    settings.set_defaults(command=_later("settings", "show"))
+
+
+def _completion(commands: Commands) -> None:
+    completion = commands.add_parser("completion", help="print what makes a shell complete `sealift`")
+    completion.add_argument(
+        "shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish"
+    )
+    completion.set_defaults(command=_later("completion", "completion"))
+
+
 def _local(commands: Commands) -> None:
     local = commands.add_parser(
         "local", help="the whole product on this machine, with moto in the place of AWS"
@@ -175,7 +365,9 @@ def _local(commands: Commands) -> None:
     )
     run.add_argument("--prompt", help="what the smoke test asks")
     run.add_argument("--expect", metavar="TEXT", help="what the smoke test's answer must contain")
+    run.add_argument("--report", type=Path, metavar="FILE", help="write the deployment's report there")
     _json_option(run)
+    _colour_option(run)
     _cloud_options(run)
     run.set_defaults(command=_later("machine", "run"))
 
@@ -183,6 +375,7 @@ def _local(commands: Commands) -> None:
         "up", help="start the local cloud, print its URL, and stay up until Ctrl-C"
     )
     up.add_argument("--port", type=int, default=5055, help="default: 5055")
+    _colour_option(up)
     _cloud_options(up)
     up.set_defaults(command=_later("machine", "up"))
 
@@ -201,8 +394,41 @@ def _json_option(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print one JSON document")
 
 
+def _json_lines_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print a JSON object for every change")
+
+
+def _colour_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--no-color",
+        dest="colour",
+        action="store_const",
+        const="never",
+        default=argparse.SUPPRESS,
+        help="no colour, as with NO_COLOR set",
+    )
+
+
+def _following_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--no-follow", action="store_true", help="end when the deployment has started (default: follow it)"
+    )
+    _json_lines_option(command)
+    _colour_option(command)
+
+
 def _stack_option(command: argparse.ArgumentParser, meaning: str) -> None:
     command.add_argument("--stack", metavar="NAME", help=meaning)
+    _account_options(command)
+
+
+def _account_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--region", metavar="NAME", help="AWS's region (default: as `sealift settings` shows)"
+    )
+    command.add_argument(
+        "--profile", metavar="NAME", help="whose credentials of AWS's configuration are used"
+    )
 
 
 def _cloud_options(command: argparse.ArgumentParser) -> None:
@@ -228,13 +454,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     arguments = parser().parse_args(argv, namespace=Arguments())
     try:
+        _complete(arguments)
         return arguments.command(arguments)
     except Refused as refusal:
         for problem in refusal.problems:
             _complain(f"{refusal.subject}: {problem.seen}; wanted {problem.wanted}", problem.fix)
+        _add(refusal)
         return FAILED
     except SealiftError as error:
         _complain(str(error))
+        _add(error)
         return FAILED
     except BrokenPipeError:
         # The reader went away (`| head`); Python would complain again when it flushes at exit.
@@ -245,10 +474,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
+def _complete(arguments: Arguments) -> None:
+    """Fill in what the command line leaves to the settings; an empty --stack is any."""
+    from pipeline import settings
+
+    given = vars(arguments)
+    settings.say(given)
+    for name, setting in settings.current().items():
+        if given.get(name, "") is None:
+            setattr(arguments, name, setting.value)
+    if given.get("stack") == "":
+        arguments.stack = None
+
+
 def _complain(text: str, tip: str | None = None) -> None:
     print(f"ERROR  {text}", file=sys.stderr)
     if tip:
         print(f"TIP    {tip}", file=sys.stderr)
+
+
+def _add(error: BaseException) -> None:
+    """Print what was noted on the way of an error."""
+    for note in getattr(error, "__notes__", ()):
+        print(f"NOTE   {note}", file=sys.stderr)
 
 
 def entry() -> NoReturn:

@@ -31,7 +31,7 @@ def pack(arguments: Arguments) -> int:
     if not arguments.output.startswith("s3://"):
         result = _packed(arguments, Path(arguments.output), screen)
     else:
-        bucket, key = _place(arguments.output)
+        bucket, key = place(arguments.output)
         with TemporaryDirectory(prefix=".sealift-", dir=arguments.model.parent) as folder:
             result = _packed(arguments, Path(folder) / "model.tar.gz", screen)
             _upload(result, bucket, key, screen)
@@ -89,7 +89,7 @@ def check(arguments: Arguments) -> int:
     if arguments.json:
         print(json.dumps({**report.to_json(), "seconds": round(seconds, 3)}, indent=2))
     else:
-        _tell(report, seconds, Screen(sys.stdout))
+        tell(report, seconds, Screen(sys.stdout))
     return 0 if report.verdict == "accepted" else 1
 
 
@@ -97,10 +97,10 @@ def source_of(archive: str) -> FileSource | S3Source:
     """Return the archive that a command line names: a file, or s3://bucket/key."""
     if not archive.startswith("s3://"):
         return FileSource(Path(archive))
-    return S3Source(Clients().s3, *_place(archive))
+    return S3Source(Clients().s3, *place(archive))
 
 
-def _place(url: str) -> tuple[str, str]:
+def place(url: str) -> tuple[str, str]:
     """Return bucket and key of an s3:// URL."""
     bucket, _, key = url.removeprefix("s3://").partition("/")
     if not bucket or not key:
@@ -109,7 +109,8 @@ def _place(url: str) -> tuple[str, str]:
     return bucket, key
 
 
-def _tell(report: ArchiveReport, seconds: float, screen: Screen) -> None:
+def tell(report: ArchiveReport, seconds: float, screen: Screen) -> None:
+    """Say what was found of an archive, each problem in its four parts."""
     read = f"{report.bytes_read / MiB:,.1f} of {report.size / MiB:,.1f} MiB read in {seconds:.1f} s"
     screen.say(f"{report.name}: {report.verdict} ({report.format}, {report.method}, {read})")
     if report.model is not None and report.model.header is not None:

@@ -8,19 +8,25 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import checklist, consumer, documents, execution
+from botocore.exceptions import ClientError
+
+from pipeline import aws, documents, execution, prices
+from pipeline.cli import following, reporting
 from pipeline.cli.screen import Progress, Screen
 from pipeline.errors import InvalidInput, Problem, ServiceUnavailable
 from pipeline.local.cloud import CONSUMER, LocalCloud, Settings, scaled
 from pipeline.local.faults import Fault
 from pipeline.local.hosting import HostingSettings
+from pipeline.report import document, page, source
 
 if TYPE_CHECKING:
     from pipeline.cli import Arguments
     from pipeline.execution import Execution
 
 LOOK_S = 0.2
+SLOWEST_S = 0.5
 EVENT_DEADLINE_S = 30
+OTHERWISE = f"no consumer was switched; the example is {CONSUMER}"
 
 sleep = time.sleep  # noqa: TID251 handed to `follow`; the command line is where time passes
 
@@ -40,12 +46,17 @@ def run(arguments: Arguments) -> int:
     with LocalCloud(_settings(arguments, port=0)) as cloud:
         screen.say(f"local cloud up in {time.monotonic() - begun:.1f} s: {cloud.url}")
         arn = _start(cloud, archive, deployment, arguments, screen)
-        ended = _follow(cloud, arn, screen)
+        ended = _follow(cloud, arn, screen, "Ctrl-C ends the local cloud, and the deployment with it")
+        if arguments.report is not None:
+            made = document.assemble(source.fetch(cloud.clients.stepfunctions, arn), prices.LISTED)
+            reporting.write(arguments.report, page.render(made))
         summary = {**execution.summary(ended), "total_seconds": round(time.monotonic() - begun, 3)}
     if arguments.json:
         print(json.dumps(summary, indent=2))
     else:
-        _conclude(ended, screen)
+        following.conclude(ended, screen, otherwise=OTHERWISE)
+    if arguments.report is not None:
+        screen.say(f"report: {arguments.report}")
     return 0 if ended.status == "SUCCEEDED" else 1
 
 
@@ -80,7 +91,9 @@ def _watch_all(cloud: LocalCloud, screen: Screen) -> None:
             if arn not in seen:
                 seen.add(arn)
                 screen.say(f"execution {arn.rpartition(':')[2]}")
-                _conclude(_follow(cloud, arn, Screen(sys.stdout)), screen)
+                following.conclude(
+                    _follow(cloud, arn, screen, "Ctrl-C ends the local cloud"), screen, otherwise=OTHERWISE
+                )
         sleep(LOOK_S)
 
 
@@ -155,37 +168,18 @@ def _start(
 
 def _executions(cloud: LocalCloud) -> list[str]:
     arn = cloud.outputs["StateMachineArn"]
-    listed = cloud.clients.stepfunctions.list_executions(stateMachineArn=arn)["executions"]
+    try:
+        listed = cloud.clients.stepfunctions.list_executions(stateMachineArn=arn)["executions"]
+    except ClientError as error:
+        # `sealift destroy` may have taken it away; `sealift deploy` brings another.
+        if aws.code(error) != "StateMachineDoesNotExist":
+            raise
+        return []
     return [one["executionArn"] for one in listed]
 
 
-def _follow(cloud: LocalCloud, arn: str, screen: Screen) -> Execution:
+def _follow(cloud: LocalCloud, arn: str, screen: Screen, leaving: str) -> Execution:
     """Draw the checklist until the execution has ended; return it."""
     screen.say(f"execution {arn}")
-    followed = execution.follow(cloud.clients.stepfunctions, arn, sleep=sleep, interval_s=LOOK_S)
-    for state in followed:
-        screen.checklist(checklist.lines(state), ended=not state.running)
-    return state
-
-
-def _conclude(ended: Execution, screen: Screen) -> None:
-    """Say how it ended: the answers, or what happened, why and what to do."""
-    screen.say()
-    if ended.status != "SUCCEEDED":
-        screen.say(f"{ended.status.lower()} after {ended.seconds or 0:.1f} s: {ended.error}")
-        for line in (ended.cause or "no cause was given").splitlines():
-            screen.say(f"  {line}")
-        return
-    results = ended.results
-    screen.say(
-        f"deployed in {ended.seconds or 0:.1f} s: endpoint {results['plan_deployment']['names']['endpoint']}"
-    )
-    for exchange in results["smoke_test"]["transcript"]:
-        screen.say(f"  asked     {exchange['prompt']}")
-        screen.say(f"  endpoint  {exchange['answer']}")
-    consumers = (results.get("update_consumer") or {}).get("consumers", ())
-    for one in consumers:
-        whose = f"{one['function_name']}: " if len(consumers) > 1 else ""
-        screen.say(f"  consumer  {whose}{consumer.said(one['answer'])}")
-    if not consumers:
-        screen.say(f"  no consumer was switched; the example is {CONSUMER}")
+    view = following.view_on(screen, scale=cloud.settings.time_scale, leaving=leaving)
+    return following.follow(cloud.clients.stepfunctions, arn, view, interval_s=LOOK_S, slowest_s=SLOWEST_S)

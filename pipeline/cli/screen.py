@@ -1,33 +1,29 @@
-"""Drawing: ticks, colours, progress, wrapped to the terminal; plain lines where there is no terminal.
+"""Drawing: lines that stay, hints that go, a block that is redrawn in place; plain lines where there is no terminal.
 
-Writes to the stream it is given and asks the environment nothing but whether colour is wanted.
+Writes to the stream it is given and asks the environment nothing but whether colour is wanted and what the terminal is.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
-import textwrap
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, TextIO
 
 from pipeline import settings
-from pipeline.checklist import ITEMS, Mark
+from pipeline.cli.frame import COLOURS, Style, clipped, columns
 from pipeline.limits import MiB
+from pipeline.pauses import span
 
 if TYPE_CHECKING:
-    from pipeline.checklist import Line
+    from collections.abc import Sequence
 
-TICKS = {Mark.DONE: "✓", Mark.FAILED: "✗", Mark.SKIPPED: "-", Mark.RUNNING: "…", Mark.PENDING: " "}
-PLAIN_TICKS = {
-    Mark.DONE: "ok",
-    Mark.FAILED: "FAILED",
-    Mark.SKIPPED: "-",
-    Mark.RUNNING: "...",
-    Mark.PENDING: " ",
-}
-COLOURS = {Mark.DONE: "32", Mark.FAILED: "31", Mark.SKIPPED: "2", Mark.RUNNING: "33", Mark.PENDING: "2"}
-TEXT_WIDTH = max(len(item.text) for item in ITEMS)
+    from pipeline.checklist import Mark
+
+_COLOUR = re.compile(r"\033\[[0-9;]*m")
+_PIPE_COLUMNS = 100
+"""Of what is no terminal, unless COLUMNS says otherwise."""
 
 
 @dataclass(slots=True)
@@ -35,85 +31,88 @@ class Screen:
     """Where lines are drawn."""
 
     stream: TextIO
-    _shown: int = 0
-    _group: str = ""
     _transient: bool = field(default=False)
+    _block: list[str] = field(default_factory=list)
 
     @property
     def live(self) -> bool:
         """Whether a line may be drawn and taken back."""
-        return self.stream.isatty()
+        return self.stream.isatty() and not settings.dumb_terminal()
 
     @property
     def coloured(self) -> bool:
-        """Whether colour is wanted: a terminal, and no NO_COLOR."""
-        return self.live and not settings.no_color()
+        """Whether colour is wanted: as the setting says, which is where there is a terminal by default."""
+        wanted = settings.colour()
+        return wanted == "always" or (wanted == "auto" and self.live)
+
+    @property
+    def style(self) -> Style:
+        """Return what the stream can show."""
+        return Style(
+            coloured=self.coloured, unicode=(self.stream.encoding or "ascii").lower().startswith("utf")
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return columns and rows that may be written on without the terminal's wrapping or scrolling."""
+        width, height = shutil.get_terminal_size((_PIPE_COLUMNS, 24))
+        return (width - 1, height - 1) if self.live else (width, height)
 
     def say(self, text: str = "") -> None:
         """Write one line that stays."""
-        self._clear()
+        self.clear()
         print(text, file=self.stream, flush=True)
 
     def hint(self, text: str) -> None:
         """Write a line that the next one replaces; nothing where there is no terminal."""
         if self.live:
-            self._clear()
-            width = shutil.get_terminal_size().columns
-            self.stream.write(text[: width - 1])
+            self.clear()
+            self.stream.write(clipped(text, self.size[0], self.style.more))
             self.stream.flush()
             self._transient = True
 
-    def checklist(self, lines: list[Line], *, ended: bool) -> None:
-        """Write the lines that are settled since the last call, and hint at the one that is running.
+    def tick(self, mark: Mark) -> str:
+        """Return the sign of a mark, as far as the stream can show it."""
+        style = self.style
+        return style.paint(style.tick(mark), COLOURS[mark])
 
-        Lines are settled in order: each is written once, so this works in a pipe as well as in a terminal.
-        """
-        while self._shown < len(lines):
-            line = lines[self._shown]
-            if not ended and line.mark in (Mark.PENDING, Mark.RUNNING):
-                if line.mark is Mark.RUNNING:
-                    self.hint(f"  {TICKS[Mark.RUNNING]} {line.text}  {line.evidence}")
-                return
-            self._settled(line)
-            self._shown += 1
-
-    def _settled(self, line: Line) -> None:
-        if line.group != self._group:
-            self._group = line.group
-            self.say(f"{line.group}")
-        seconds = f"{line.seconds:7.1f} s" if line.seconds is not None else " " * 9
-        head = f"  {self._tick(line.mark)} {line.text:<{TEXT_WIDTH}}{seconds}  "
-        indent = 4 + TEXT_WIDTH + 11
-        width = max(shutil.get_terminal_size((100, 24)).columns, 60)
-        if width - indent < 30:
-            indent = 6
-        pieces = textwrap.wrap(line.evidence, width - indent, break_long_words=True, break_on_hyphens=False)
-        if indent == 6:
-            self.say(head.rstrip())
-            for piece in pieces:
-                self.say(" " * indent + piece)
-            return
-        self.say((head + (pieces[0] if pieces else "")).rstrip())
-        for piece in pieces[1:]:
-            self.say(" " * indent + piece)
-
-    def _tick(self, mark: Mark) -> str:
-        encoding = (self.stream.encoding or "ascii").lower()
-        tick = TICKS[mark] if encoding.startswith("utf") else PLAIN_TICKS[mark]
-        return f"\033[{COLOURS[mark]}m{tick}\033[0m" if self.coloured else tick
-
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Take the hint back."""
         if self._transient:
             self.stream.write("\r\033[K")
             self._transient = False
 
+    def redraw(self, rows: Sequence[str]) -> None:
+        """Write a block of rows in the place of the one before; only a terminal can do that."""
+        self.clear()
+        if self._block == list(rows):
+            return
+        # The terminal may have become narrower, and have broken rows in two.
+        width = shutil.get_terminal_size().columns
+        up = sum(max(1, -(-columns(_COLOUR.sub("", row)) // width)) for row in self._block)
+        there = f"\033[{up}A" if up else ""
+        self.stream.write(f"{there}\r" + "".join(f"{row}\033[K\n" for row in rows) + "\033[J")
+        self.stream.flush()
+        self._block = list(rows)
+
+    def keep(self) -> None:
+        """Let the block stand; what is written next comes below it."""
+        self._block = []
+
 
 class Progress:
-    """Bytes done of a total, with rate and time left, drawn at most a few times a second."""
+    """Bytes done of a total, with rate and time left, drawn at most a few times a second.
 
-    def __init__(self, screen: Screen, verb: str) -> None:
+    Args:
+        screen: where it is drawn.
+        verb: what is being done.
+        already: bytes that were done before it began, which say nothing of the rate.
+    """
+
+    def __init__(self, screen: Screen, verb: str, *, already: int = 0) -> None:
         self._screen = screen
         self._verb = verb
+        self._already = already
         self._begun = monotonic()
         self._drawn = 0.0
 
@@ -123,10 +122,19 @@ class Progress:
         if now - self._drawn < 0.2 and done < total:
             return
         self._drawn = now
-        rate = done / max(now - self._begun, 1e-6)
-        left = (total - done) / rate if rate else 0.0
-        share = 100 * done / total if total else 100.0
-        self._screen.hint(
-            f"{self._verb}: {share:3.0f} %, {done / MiB:,.0f} of {total / MiB:,.0f} MiB, "
-            f"{rate / MiB:,.0f} MiB/s, {left:.0f} s left"
-        )
+        self._screen.hint(f"{self._verb}: {told(done, total, self._already, now - self._begun)}")
+
+
+def told(done: int, total: int, already: int, seconds: float) -> str:
+    """Return how far bytes are, how fast they go and how long the rest takes, for people."""
+    rate = rate_of(done, already, seconds)
+    share = 100 * done / total if total else 100.0
+    left = span((total - done) / rate) if rate else "?"
+    return (
+        f"{share:3.0f} %, {done / MiB:,.0f} of {total / MiB:,.0f} MiB, {rate / MiB:,.1f} MiB/s, {left} left"
+    )
+
+
+def rate_of(done: int, already: int, seconds: float) -> float:
+    """Return bytes per second."""
+    return max(0, done - already) / max(seconds, 1e-6)

@@ -13,8 +13,6 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
 from pipeline import aws, settings, stack
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, Problem
@@ -43,7 +41,9 @@ def sweep(arguments: Arguments) -> int:
     screen = Screen(sys.stderr if arguments.json else sys.stdout)
     clients = aws.Clients(region=settings.region())
     with aws.translated():
-        bucket = _bucket(clients, arguments.stack) if arguments.stack else None
+        bucket = (
+            stack.outputs(clients, arguments.stack).get("ArtifactBucketName") if arguments.stack else None
+        )
         screen.hint("looking ...")
         event = {
             "delete": arguments.delete,
@@ -58,24 +58,6 @@ def sweep(arguments: Arguments) -> int:
     else:
         _show(result, screen, arguments)
     return 1 if result["counts"].get("failed") or result["counts"].get("waiting") else 0
-
-
-def _bucket(clients: Clients, name: str) -> str | None:
-    """Return a stack's bucket of artifacts.
-
-    Raises:
-        InvalidInput: when there is no such stack.
-    """
-    try:
-        return stack.outputs(clients, name).get("ArtifactBucketName")
-    except ClientError as error:
-        if "does not exist" not in aws.text(error):
-            raise
-        seen = f"no stack {name!r} in this account and region"
-        fix = "check --stack, AWS_PROFILE and AWS_REGION"
-        raise InvalidInput(
-            "command line", [Problem("NoStack", seen, "a stack that is deployed", fix)]
-        ) from error
 
 
 def until_gone(

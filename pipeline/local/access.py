@@ -139,6 +139,10 @@ class Access:
         told = [self._judge(principal, request) for request in requests]
         return not any(told)
 
+    def simulate(self, role: str, request: Request) -> Verdict:
+        """Return what a role's policies say of a request that nobody makes."""
+        return policies.judge(self.policy(role), self._with_context(None, request))
+
     def _judge(self, principal: Principal | None, request: Request) -> str:
         """Return the words of a refusal; empty when the request is allowed."""
         request = self._with_context(principal, request)

@@ -338,7 +338,12 @@ _SERVICES: Mapping[str, Mapping[str, Needs]] = {
     "stepfunctions": {
         **dict.fromkeys(("StartExecution", "ListExecutions"), _on_parameter("states", "stateMachineArn")),
         **dict.fromkeys(
-            ("DescribeExecution", "GetExecutionHistory", "StopExecution"),
+            (
+                "DescribeExecution",
+                "DescribeStateMachineForExecution",
+                "GetExecutionHistory",
+                "StopExecution",
+            ),
             _on_parameter("states", "executionArn"),
         ),
     },

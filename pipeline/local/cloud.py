@@ -19,15 +19,17 @@ from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.logs.models import logs_backends
 
-from pipeline import aws, resources, stack
-from pipeline.local import buckets, destinations, interpreter, template, versions
+from pipeline import aws, package, resources, settings, stack, template
+from pipeline.local import buckets, destinations, images, interpreter, journals, stacks, versions
+from pipeline.local import template as sam
 from pipeline.local.access import Access
 from pipeline.local.configurations import Configurations
-from pipeline.local.events import S3Events
+from pipeline.local.events import EventBus, S3Events, execution_ended
 from pipeline.local.faults import Fault, Faults
 from pipeline.local.functions import Function, Functions, Invocation
 from pipeline.local.gateway import INTERPRETER_KEY, Backends, Gateway
 from pipeline.local.hosting import Hosting, HostingSettings, ObjectMissing, Quotas
+from pipeline.local.journals import Journal
 from pipeline.local.policies import Request
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from pipeline.local.calls import Call
     from pipeline.local.hosting.containers import Launch
 
-STACK = "sealift"
+STACK = settings.STACK
 CONSUMER = "sealift-consumer"
 REGION = "us-east-1"
 _ATTEMPTS = 3
@@ -81,6 +83,7 @@ class LocalCloud:
         self.clients = aws.Clients(endpoint_url=self.url, region=self.region, credentials=CREDENTIALS)
         self._logs_lock = threading.Lock()
         self._destinations: dict[str, str] = {}
+        self._journals: dict[str, Journal] = {}
         self._roles_lock = threading.Lock()
         self._functions = Functions(
             environment={
@@ -111,11 +114,9 @@ class LocalCloud:
         )
         self._acting: dict[str, aws.Clients] = {}
         """Clients of the roles that SageMaker acts as."""
+        self._bus = EventBus(clients=self.clients, invoke=self._invoke_asynchronously)
         self._events = S3Events(
-            clients=self.clients,
-            invoke=self._invoke_asynchronously,
-            account_id=self.account_id,
-            region=self.region,
+            clients=self.clients, bus=self._bus, account_id=self.account_id, region=self.region
         )
 
     @property
@@ -143,7 +144,12 @@ class LocalCloud:
     def start(self) -> None:
         """Start the gateway and deploy Sealift's stack through it; faults strike only after that."""
         versions.install()
-        interpreter.install(port=self._gateway.port, time_scale=self.settings.time_scale)
+        stacks.install(
+            translate=lambda source, values: sam.buildable(source, values, self.region), made=self._made
+        )
+        interpreter.install(
+            port=self._gateway.port, time_scale=self.settings.time_scale, ended=self._execution_ended
+        )
         self._gateway.start(
             Backends(
                 hosting=self.hosting.wsgi,
@@ -154,14 +160,20 @@ class LocalCloud:
                 caller=self._functions.caller,
                 kill=self._functions.kill,
                 refuse=self.access.refuse,
+                simulate=self.access.simulate,
                 veil=self.access.veil,
+                protect=self.access.protect,
             )
         )
+        images.publish(self.account_id, self.region)
         self._deploy()
+        if self.settings.consumer:
+            self._deploy_consumer()
         self._gateway.faults = self.faults
 
     def close(self) -> None:
         """End every process, remove every temporary file, and forget moto's state."""
+        self._bus.close()
         self._gateway.close()
         self._functions.close()
         self.hosting.close()
@@ -170,59 +182,56 @@ class LocalCloud:
 
     def physical_id(self, logical_id: str) -> str:
         """Return the physical name of one of the stack's resources."""
+        return self._physical_ids(STACK)[logical_id]
+
+    def _physical_ids(self, name: str) -> dict[str, str]:
         # moto's DescribeStackResource stumbles over a resource whose condition is false; the listing does not.
-        pages = self.clients.cloudformation.get_paginator("list_stack_resources").paginate(StackName=STACK)
-        for page in pages:
-            for one in page["StackResourceSummaries"]:
-                if one["LogicalResourceId"] == logical_id:
-                    return one["PhysicalResourceId"]
-        raise KeyError(logical_id)
+        pages = self.clients.cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
+        rows = (one for page in pages for one in page["StackResourceSummaries"])
+        return {one["LogicalResourceId"]: one.get("PhysicalResourceId", "") for one in rows}
 
     # ---------------------------------------------------------------- the stack
 
     def _deploy(self) -> None:
-        source = template.load(resources.template())
-        packages = stack.packages(stack.libraries_here())
-        bucket = f"{STACK}-code"
-        self.clients.s3.create_bucket(Bucket=bucket)
-        for code in packages.values():
-            self.clients.s3.put_object(Bucket=bucket, Key=code.key, Body=code.body)
-        resolved = stack.resolve(
-            source,
-            bucket=bucket,
-            keys={place: code.key for place, code in packages.items()},
-            definition=json.loads(resources.definition().read_text()),
-        )
-        parameters = {
-            "ConsumerFunctionName": CONSUMER if self.settings.consumer else "",
-            "AllowArchiveCode": "true" if self.settings.archive_code else "false",
-        }
-        self.outputs = stack.deploy(
+        """Deploy as `sealift deploy` does, but with this machine's libraries in the zips, and in a hurry."""
+        staged = stack.stage(
             self.clients,
             name=STACK,
-            body=_buildable(template.translate(resolved, parameters, self.region)),
-            parameters=parameters,
-            wait=lambda _name: None,  # moto creates a stack before it answers
+            source=template.load(resources.template()),
+            libraries=package.libraries_here,
+            values={
+                "ConsumerFunctionName": CONSUMER if self.settings.consumer else "",
+                "AllowArchiveCode": "true" if self.settings.archive_code else "false",
+            },
+            told=lambda _sent, _total: None,
+            sleep=_no_wait,
+            level=package.QUICKEST,
         )
+        ended = stack.execute(self.clients, staged, told=lambda _event: None, sleep=_no_wait)
+        if not ended.good:
+            raise RuntimeError(f"the local cloud's stack is {ended.status}: {'; '.join(ended.reasons)}")
+
+    def _made(self, name: str, source: dict[str, Any]) -> None:
+        """Do for a stack what moto's CloudFormation leaves undone."""
+        physical_ids = self._physical_ids(name)
         buckets.complete(
             source,
             clients=self.clients,
-            name_of=self.physical_id,
+            name_of=physical_ids.__getitem__,
             account_id=self.account_id,
             send_events=self._events.enable,
             protect=self.access.protect,
         )
-        self._destinations = destinations.of(
-            source,
-            arn_of=lambda name: (
-                lambda_backends[self.account_id][self.region]
-                .get_function(self.physical_id(name))
-                .function_arn
-            ),
-            queue_of=lambda name: self.physical_id(name).rpartition("/")[2],
+        backend = lambda_backends[self.account_id][self.region]
+
+        def arn_of(logical_id: str) -> str:
+            return str(backend.get_function(physical_ids[logical_id]).function_arn)
+
+        self._destinations |= destinations.of(
+            source, arn_of=arn_of, queue_of=lambda logical_id: physical_ids[logical_id].rpartition("/")[2]
         )
-        if self.settings.consumer:
-            self._deploy_consumer()
+        self._journals |= journals.of(source, arn_of=arn_of, group_of=physical_ids.__getitem__)
+        self.outputs = stack.outputs(self.clients, name)
 
     def _deploy_consumer(self) -> None:
         trust = {
@@ -257,7 +266,7 @@ class LocalCloud:
             Runtime="python3.13",
             Role=role["Arn"],
             Handler="handler.handler",
-            Code={"ZipFile": stack.zip_files({"handler.py": handler})},
+            Code={"ZipFile": package.code_of({"handler.py": handler}).body},
             Timeout=120,
             MemorySize=256,
             Environment={"Variables": {"OWNER": "example"}},
@@ -282,8 +291,15 @@ class LocalCloud:
             role_arn=found.role,
             timeout_s=float(found.timeout),
             memory_mb=int(found.memory_size),
+            # A version's ARN is the function's with its number behind.
+            journal=self._journals.get(
+                ":".join(found.function_arn.split(":")[:7]), Journal.usual(found.function_name)
+            ),
         )
         return self._functions.invoke(function, event)
+
+    def _execution_ended(self, description: dict[str, Any]) -> None:
+        self._bus.send(execution_ended(description, account_id=self.account_id, region=self.region))
 
     def _invoke_asynchronously(self, arn: str, event: dict[str, Any]) -> None:
         """Invoke as EventBridge does: the answer is nobody's, an error is tried twice more, then told elsewhere."""
@@ -359,9 +375,8 @@ class LocalCloud:
             backend.put_log_events(group, stream, [{"timestamp": timestamp_ms, "message": message}])
 
 
-def _buildable(body: str) -> str:
-    """Return a translated template without what moto's CloudFormation cannot make."""
-    return json.dumps(template.without_unsupported(json.loads(body)))
+def _no_wait(_seconds: float) -> None:
+    """Not wait: what is made here is made before the answer comes."""
 
 
 def scaled(hosting: HostingSettings, time_scale: float) -> HostingSettings:

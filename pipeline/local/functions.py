@@ -19,6 +19,7 @@ import select
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
@@ -31,8 +32,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 import psutil
 
+from pipeline import package
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from pipeline.local.journals import Journal
 
 RUNNER = Path(__file__).with_name("runner.py")
 PAYLOAD_LIMIT = 6 * 1024 * 1024
@@ -55,6 +60,7 @@ class Function:
     role_arn: str
     timeout_s: float
     memory_mb: int
+    journal: Journal
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -190,6 +196,7 @@ class Functions:
         if not root.exists():
             with zipfile.ZipFile(BytesIO(function.code)) as archive:
                 archive.extractall(root)
+            _fit_libraries(root)
         return root
 
     def _variables(self, function: Function) -> dict[str, str]:
@@ -202,6 +209,8 @@ class Functions:
             "AWS_LAMBDA_FUNCTION_NAME": function.name,
             "AWS_LAMBDA_FUNCTION_VERSION": function.version,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
+            "AWS_LAMBDA_LOG_FORMAT": function.journal.form,
+            "AWS_LAMBDA_LOG_GROUP_NAME": function.journal.group,
             "_HANDLER": function.handler,
             **self._environment,
             **self._credentials(function),
@@ -235,10 +244,20 @@ class _Process:
         self._timed_out = False
         requests, self._requests = os.pipe()
         self._replies, replies = os.pipe()
-        self._group = f"/aws/lambda/{function.name}"
-        self._stream = f"{time.strftime('%Y/%m/%d')}/[{function.version}]{uuid.uuid4().hex}"
+        self._journal = function.journal
+        self._group = function.journal.group
+        self._stream = function.journal.stream(function.name, function.version)
         self._emit = log
-        arguments = [str(root), str(runtime), function.handler, str(requests), str(replies), str(time_scale)]
+        form = function.journal.form
+        arguments = [
+            str(root),
+            str(runtime),
+            function.handler,
+            str(requests),
+            str(replies),
+            str(time_scale),
+            form,
+        ]
         self._child = subprocess.Popen(
             [sys.executable, "-S", "-I", str(RUNNER), *arguments],
             env={**environment, "LAMBDA_TASK_ROOT": str(root)},
@@ -258,8 +277,8 @@ class _Process:
 
     def serve(self, function: Function, event: bytes, request_id: str) -> Invocation:
         """Hand the event to the process and wait for its reply, within the function's time and memory."""
-        begun, used = time.monotonic(), ""
-        self._write(f"START RequestId: {request_id} Version: {function.version}")
+        begun, peak_mb, status = time.monotonic(), None, "error"
+        self._write(self._journal.start(request_id, function.version))
         deadline_ms = int((time.time() + function.timeout_s) * 1000)
         context = {
             "aws_request_id": request_id,
@@ -275,14 +294,19 @@ class _Process:
         try:
             self._send(line)
             reply = self._await(function, request_id, begun + function.timeout_s)
-            used = f" Max Memory Used: {reply['peak_kb'] // 1024} MB"
+            peak_mb, status = reply["peak_kb"] // 1024, "error" if reply["error"] else "success"
         except BrokenPipeError:
             raise self._exited(function, request_id) from None
+        except _Dead as death:
+            status = "timeout" if death.document["errorType"] == "Sandbox.Timedout" else "error"
+            raise
         finally:
-            elapsed = (time.monotonic() - begun) * 1000
+            took_ms = (time.monotonic() - begun) * 1000
+            memory_mb = function.memory_mb
             self._write(
-                f"REPORT RequestId: {request_id} Duration: {elapsed:.2f} ms Memory Size: {function.memory_mb} MB"
-                + used
+                self._journal.report(
+                    request_id, took_ms=took_ms, memory_mb=memory_mb, peak_mb=peak_mb, status=status
+                )
             )
         return Invocation(reply["payload"].encode(), reply["error"])
 
@@ -353,6 +377,21 @@ class _Process:
 def _out_of_time(function: Function, request_id: str) -> _Dead:
     text = f"RequestId: {request_id} Error: Task timed out after {function.timeout_s:.2f} seconds"
     return _Dead("Sandbox.Timedout", text)
+
+
+def _fit_libraries(root: Path) -> None:
+    """Put this machine's libraries in the place of those that are compiled for another Python: Lambda's."""
+    here: dict[str, bytes] = {}
+    for name in package.LIBRARIES:
+        compiled = list((root / name).rglob("*.so"))
+        if all(path.name.endswith(sysconfig.get_config_var("EXT_SUFFIX")) for path in compiled):
+            continue
+        shutil.rmtree(root / name)
+        here = here or package.libraries_here()
+        for file, content in here.items():
+            if file.startswith(f"{name}/"):
+                (root / file).parent.mkdir(parents=True, exist_ok=True)
+                (root / file).write_bytes(content)
 
 
 def _link_runtime(folder: Path) -> None:

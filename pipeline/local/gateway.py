@@ -20,8 +20,9 @@ import moto.backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from pipeline.local import allowances, calls, objects
+from pipeline.local import allowances, calls, histories, objects, parts, simulations
 from pipeline.local.faults import Accident, Faults, Response, render
+from pipeline.local.policies import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.local.configurations import Configurations
     from pipeline.local.functions import Invocation
     from pipeline.local.hosting import Quotas
+    from pipeline.local.policies import Request as PolicyRequest
 
 # moto lists its own folder at every request.
 _MODULES = tuple(moto.backends.list_of_moto_modules())
@@ -81,8 +83,12 @@ class Backends:
     """Ends the process that has an access key; whether as one that ran out of time."""
     refuse: Callable[[Call, dict[str, Any], bytes], Response | None] = lambda _call, _environ, _body: None
     """Returns IAM's refusal of a call, None for one that is allowed."""
+    simulate: Callable[[str, PolicyRequest], Verdict] = lambda _role, _request: Verdict.NOT_ALLOWED
+    """Returns what the policies of a role say of a request."""
     veil: Callable[[Call, dict[str, Any], Response], Response] = lambda _call, _environ, response: response
     """Returns S3's answer as its caller may see it."""
+    protect: Callable[[str, str], None] = lambda _bucket, _document: None
+    """Puts a bucket's policy in force."""
 
 
 class Gateway:
@@ -176,13 +182,27 @@ class Gateway:
             response = _collect(backends.hosting, environ)
         elif call.service == "service-quotas":
             response = allowances.answer(call, body, backends.quotas)
-        elif call.service == "s3" and call.operation == "GetObject":
-            response = objects.ranged(environ, self._ask_moto) or self._ask_moto(environ)
+        elif call.operation == "SimulatePrincipalPolicy":
+            response = simulations.answer(body, backends.simulate)
+        elif call.service == "s3":
+            response = self._s3(backends, call, environ)
+        elif call.operation == "GetExecutionHistory":
+            response = histories.paged(self._ask_moto(environ), body)
         else:
             response = self._ask_moto(environ)
-        if call.service == "s3":
-            response = backends.veil(call, environ, response)
-        if call.service == "s3" and response.status < 300:
+        return response
+
+    def _s3(self, backends: Backends, call: Call, environ: dict[str, Any]) -> Response:
+        if call.operation == "GetObject":
+            response = objects.ranged(environ, self._ask_moto) or self._ask_moto(environ)
+        elif call.operation == "PutBucketPolicy":
+            response = _protect(backends, environ)
+        elif call.operation in parts.OPERATIONS:
+            response = parts.answer(call, environ, self._ask_moto)
+        else:
+            response = self._ask_moto(environ)
+        response = backends.veil(call, environ, response)
+        if response.status < 300:
             bucket, _, key = str(environ["PATH_INFO"]).lstrip("/").partition("/")
             backends.object_created(call.operation, bucket, key)
         return response
@@ -234,6 +254,13 @@ def _invoke(backends: Backends, call: Call, environ: dict[str, Any], body: bytes
     if invocation.error:
         headers["X-Amz-Function-Error"] = invocation.error
     return Response(200, headers, invocation.payload)
+
+
+def _protect(backends: Backends, environ: dict[str, Any]) -> Response:
+    """Put a bucket's policy in force; moto never sees it, since it would refuse what the policy's conditions allow."""
+    document = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    backends.protect(str(environ["PATH_INFO"]).strip("/"), document.decode())
+    return Response(204, {}, b"")
 
 
 def _body(environ: dict[str, Any]) -> bytes:

@@ -1,6 +1,6 @@
 """moto's state machine interpreter, set up for the local cloud: where it is, and how fast time passes.
 
-moto runs the Amazon States Language well; eight things are adjusted, all here:
+moto runs the Amazon States Language well; nine things are adjusted, all here:
 
 * A state machine made by CloudFormation lands in the backend that does not execute. Both are made one.
 * Calls to Lambda and SNS go to a port taken from the environment. They go to the gateway.
@@ -12,6 +12,7 @@ moto runs the Amazon States Language well; eight things are adjusted, all here:
   each execution gets one of its own, since a program may keep what it has seen.
 * Every use of a path parsed it anew, another seventh. Parsed paths are kept: they keep nothing of what they find.
 * An execution's data are copied at every step, a fifth. They are copied by pickling, which is several times as quick.
+* Nobody was told that an execution has ended. Whoever is given is told, however it ended.
 """
 
 from __future__ import annotations
@@ -36,15 +37,19 @@ from moto.stepfunctions.parser.asl.eval import states
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 from moto.stepfunctions.parser.asl.utils import boto_client, json_path
+from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
 
 _make_client = boto_client.boto3.client
 _parse = functools.cache(json_path.parse)
 _parse_plain = functools.cache(result_path.parse)
+_note_the_end = BaseExecutionWorkerCommunication.terminated
 
 
 class _ScaledTime:
@@ -101,8 +106,14 @@ def _program(worker: ExecutionWorker) -> EvalComponent:
     return program
 
 
-def install(*, port: int, time_scale: float) -> None:
-    """Let the interpreter execute, call the gateway on `port`, and wait `time_scale` times as long as asked."""
+def install(*, port: int, time_scale: float, ended: Callable[[dict[str, Any]], None]) -> None:
+    """Let the interpreter execute, call the gateway, wait for as long as asked times a factor, and tell of every end.
+
+    Args:
+        port: of the gateway.
+        time_scale: the factor.
+        ended: takes what DescribeExecution says of an execution that has just ended.
+    """
     # moto logs every failed execution as its own error; here a failure is a result like any other.
     logging.getLogger("moto").setLevel(logging.CRITICAL)
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
@@ -123,3 +134,9 @@ def install(*, port: int, time_scale: float) -> None:
             env.program_state_event.wait(left)
 
     WaitFunction._wait_interval = wait_interval  # noqa: SLF001 the one place where a Wait state waits
+
+    def terminated(self: BaseExecutionWorkerCommunication) -> None:
+        _note_the_end(self)
+        ended(dict(self.execution.to_describe_output()))
+
+    BaseExecutionWorkerCommunication.terminated = terminated

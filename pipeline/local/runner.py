@@ -50,18 +50,22 @@ def _failure(error: BaseException, request_id: str, error_type: str | None = Non
     }
 
 
-def _serve(handler: Any, request: dict[str, Any]) -> tuple[str | None, str]:
+def _serve(handler: Any, request: dict[str, Any], form: str) -> tuple[str | None, str]:
     """Return the function error (None when the handler returned) and the payload."""
     context = Context(**request["context"])
+    _REQUESTS.now = context.aws_request_id
     try:
         result = handler(request["event"], context)
     except BaseException as error:  # noqa: BLE001 whatever a handler raises is the function's error
-        traceback.print_exc()
-        return "Unhandled", json.dumps(_failure(error, context.aws_request_id))
+        failure = _failure(error, context.aws_request_id)
+        _log_failure(failure, form)
+        return "Unhandled", json.dumps(failure)
     try:
         return None, json.dumps(result)
     except (TypeError, ValueError) as error:
-        return "Unhandled", json.dumps(_failure(error, context.aws_request_id, "Runtime.MarshalError"))
+        failure = _failure(error, context.aws_request_id, "Runtime.MarshalError")
+        _log_failure(failure, form)
+        return "Unhandled", json.dumps(failure)
 
 
 def _load(path: str) -> Any:
@@ -78,24 +82,69 @@ def _load(path: str) -> Any:
     return getattr(module, function)
 
 
-class _JsonLines(logging.Formatter):
-    """Writes what Lambda's runtime does where LogFormat is JSON (its ApplicationLogLevel is INFO by default)."""
+class _Lines(logging.Formatter):
+    """Writes what Lambda's runtime writes of a record, in its LogFormat; only JSON has further attributes."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self._json = form == "JSON"
+        self._usual = set(logging.makeLogRecord({}).__dict__) | {
+            "aws_request_id",
+            "message",
+            "asctime",
+            "taskName",
+        }
 
     def format(self, record: logging.LogRecord) -> str:
-        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
+        at, request = _moment(record.created), getattr(record, "aws_request_id", "")
+        if not self._json:
+            return f"[{record.levelname}]\t{at}\t{request}\t{record.getMessage()}"
         line = {
             "timestamp": at,
             "level": record.levelname,
             "message": record.getMessage(),
             "logger": record.name,
         }
-        return json.dumps(line)
+        if record.exc_info and record.exc_info[0] is not None:
+            line |= {"errorType": record.exc_info[0].__name__, "errorMessage": str(record.exc_info[1])}
+        own = {name: value for name, value in record.__dict__.items() if name not in self._usual}
+        return json.dumps({**line, "requestId": request, **own}, default=str)
 
 
-def _log_as_lambda_does() -> None:
+class _Requests(logging.Filter):
+    """Puts the invocation's id on every record."""
+
+    now = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.aws_request_id = self.now
+        return True
+
+
+_REQUESTS = _Requests()
+
+
+def _log_as_lambda_does(form: str) -> None:
+    """Begin to log; the level is INFO where LogFormat is JSON, and Python's own WARNING where it is not."""
     lines = logging.StreamHandler(sys.stdout)
-    lines.setFormatter(_JsonLines())
-    logging.basicConfig(level=logging.INFO, handlers=[lines])
+    lines.setFormatter(_Lines(form))
+    lines.addFilter(_REQUESTS)
+    logging.basicConfig(level=logging.INFO if form == "JSON" else logging.WARNING, handlers=[lines])
+
+
+def _log_failure(failure: dict[str, Any], form: str) -> None:
+    """Write what a handler raised; one line for a log, as Lambda's runtime does."""
+    if form == "JSON":
+        print(json.dumps({"timestamp": _moment(time.time()), "level": "ERROR", **failure}))  # noqa: T201
+        return
+    trace = "".join(failure["stackTrace"]).replace("\n", "\r")
+    text = f"[ERROR] {failure['errorType']}: {failure['errorMessage']}\rTraceback (most recent call last):\r{trace}"
+    print(text)  # noqa: T201
+
+
+def _moment(seconds: float) -> str:
+    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{at}.{int(seconds * 1000) % 1000:03d}Z"
 
 
 def _peak_kb() -> int:
@@ -116,21 +165,23 @@ def _scale_sleep(scale: float) -> None:
 
 def main() -> None:
     """Serve until the parent closes the requests."""
-    task_root, runtime, handler_path, requests, replies, time_scale = sys.argv[1:]
+    task_root, runtime, handler_path, requests, replies, time_scale, form = sys.argv[1:]
     _scale_sleep(float(time_scale))
     sys.path[:0] = [task_root, runtime]
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    _log_as_lambda_does()
+    _log_as_lambda_does(form)
     try:
         handler: Any = _load(handler_path)
         broken = None
     except RuntimeError as error:
         handler, broken = None, {"errorType": error.args[0], "errorMessage": error.args[1], "stackTrace": []}
-        traceback.print_exc()
+        _log_failure(broken, form)
     with os.fdopen(int(requests)) as incoming, os.fdopen(int(replies), "w") as outgoing:
         for line in incoming:
             request = json.loads(line)
-            error_kind, payload = ("Unhandled", json.dumps(broken)) if broken else _serve(handler, request)
+            error_kind, payload = (
+                ("Unhandled", json.dumps(broken)) if broken else _serve(handler, request, form)
+            )
             reply = {"error": error_kind, "payload": payload, "peak_kb": _peak_kb()}
             outgoing.write(json.dumps(reply) + "\n")
             outgoing.flush()

@@ -32,12 +32,23 @@ def sealift(*arguments: str | Path, timeout: float = 120) -> subprocess.Complete
 
 
 @pytest.fixture(scope="session")
-def deployed(archive: Path) -> dict[str, Any]:
+def deployed(archive: Path, report: Path) -> dict[str, Any]:
     """Return the document of a whole run."""
-    done = sealift("local", "run", archive, *FAST, "--json", "--service", "harbour")
+    done = sealift("local", "run", archive, *FAST, "--json", "--service", "harbour", "--report", report)
     assert done.returncode == 0, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     return document
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where that run writes its report."""
+    return tmp_path_factory.mktemp("report") / "report.html"
+
+
+def test_a_run_leaves_its_report(deployed: dict[str, Any], report: Path) -> None:
+    """The local cloud is gone by then, and with it all that a report could be made of."""
+    assert f"harbour is served by {deployed['endpoint_name']}" in report.read_text(encoding="utf-8")
 
 
 def test_pack_makes_an_archive_that_check_accepts(model: Path, tmp_path: Path) -> None:

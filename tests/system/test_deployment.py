@@ -18,7 +18,7 @@ import psutil
 import pytest
 from moto.sns.models import sns_backends
 
-from pipeline.cli import machine
+from pipeline.cli import following
 from pipeline.cli.screen import Screen
 from pipeline.local.cloud import CONSUMER
 from tests.system.conftest import BEFORE, NOTHING, STARTUP_DEADLINE_S, Deployments
@@ -131,14 +131,12 @@ def test_a_model_in_a_directory_deploys_when_mending_is_asked_for(
 
 def _log_of(deployments: Deployments, task: str) -> list[dict[str, str]]:
     """Return the JSON lines that a task's function wrote."""
-    logs = deployments.cloud.clients.logs
-    groups = [
-        group["logGroupName"]
-        for group in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]
-        if task in group["logGroupName"]
+    cloud = deployments.cloud
+    events = cloud.clients.logs.filter_log_events(logGroupName=cloud.outputs["TaskLogGroup"], limit=10_000)[
+        "events"
     ]
-    events = [event for group in groups for event in logs.filter_log_events(logGroupName=group)["events"]]
-    return [json.loads(event["message"]) for event in events if event["message"].startswith("{")]
+    lines = [json.loads(event["message"]) for event in events if f"-{task}-" in event["logStreamName"]]
+    return [line for line in lines if "logger" in line]
 
 
 def test_what_is_deployed_does_not_change_when_the_upload_does(
@@ -190,7 +188,7 @@ def test_the_same_event_twice_is_one_execution(deployments: Deployments, archive
     """S3 delivers at least once; the execution's name, made of the event, refuses the second."""
     ended = deployments.upload(archive, "twice", settings())
     events = deployments.cloud.clients.events
-    rule = next(rule for rule in events.list_rules()["Rules"] if "EventPattern" in rule)
+    rule = next(rule for rule in events.list_rules()["Rules"] if "aws.s3" in rule.get("EventPattern", ""))
     target = events.list_targets_by_rule(Rule=rule["Name"])["Targets"][0]["Arn"]
     version = ended.results["check_archive"]["archive"]["version_id"]
     event = {
@@ -500,7 +498,7 @@ def test_the_console_the_notification_and_the_command_line_say_the_same_three_li
     wrong = {"prompts": [PROMPT], "expect": {"contains": "submarine"}}
     ended = deployments.upload(archive, "threefold", settings(smoke_test=wrong))
     topic = sns_backends[cloud.account_id][cloud.region].topics[cloud.outputs["TopicArn"]]
-    machine._conclude(ended, Screen(sys.stdout))
+    following.conclude(ended, Screen(sys.stdout))
 
     lines = ended.results["diagnose"]["cause"].splitlines()
     assert [line.split(": ")[0] for line in lines] == ["what happened", "why", "what to do"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import resources, stack
+from pipeline import package, resources
 from pipeline.local.cloud import CONSUMER
 from tests.system.conftest import BEFORE, NOTHING, Deployments
 from tests.system.test_canary import Live
@@ -33,7 +33,7 @@ class Two:
             Runtime="python3.13",
             Role=found["Role"],
             Handler="handler.handler",
-            Code={"ZipFile": stack.zip_files({"handler.py": handler})},
+            Code={"ZipFile": package.code_of({"handler.py": handler}).body},
             Timeout=120,
             MemorySize=256,
             Environment={"Variables": BEFORE},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from pipeline import checklist
 from pipeline.checklist import ITEMS, Line, Mark
 from pipeline.execution import Execution, State, StateStatus
+from pipeline.pauses import Clock
 
 DEFINITION = json.loads(
     (Path(__file__).parents[2] / "state_machine" / "deploy.asl.json").read_text(encoding="utf-8")
@@ -110,7 +112,8 @@ def stands(
     for name, state in ((failed, "failed"), (now, "running")):
         if name is not None:
             last: StateStatus = state  # type: ignore[assignment]
-            states.append(State(name, last, START, 1.0, attempts=len(errors) + 1, errors=errors))
+            attempts = len(errors) + 1
+            states.append(State(name, last, START, 1.0, attempts=attempts, errors=errors, refused=errors))
     states += [State(name, "succeeded", START, 1.0) for name in after]
     data = RESULTS if results is None else results
     return checklist.lines(Execution("arn", status, tuple(states), data, error="E"))
@@ -173,11 +176,11 @@ def test_the_poll_loop_is_one_line_that_runs_until_ready() -> None:
 
 
 def test_a_state_that_is_tried_again_says_why() -> None:
-    """The line shows the last error and how many there were."""
+    """The line shows what is waited for, and which of how many attempts comes next."""
     found = stands(*PATH[: CREATED - 1], now="CreateEndpoint", errors=("Throttled", "ResourceLimitExceeded"))
     line = next(line for line in found if line.mark is Mark.RUNNING)
 
-    assert line.evidence == "ResourceLimitExceeded, trying again (2 so far)"
+    assert line.evidence == "waiting for quota (ResourceLimitExceeded): attempt 3 of 8"
 
 
 def test_a_line_that_the_workflow_went_past_is_skipped_at_once() -> None:
@@ -338,10 +341,12 @@ def test_a_refusal_that_leads_to_the_ladder_is_no_failure() -> None:
     looking = State("StepDown", "running", START, 1.0, attempts=1)
     ended = [State("StepDown", "failed", START, 1.0), State("Diagnose", "running", START)]
 
+    looked_for = "QuotaTooSmall: looking for what the quota allows"
     climbing = checklist.lines(Execution("arn", "RUNNING", (*before, refused, looking), RESULTS))
     fallen = checklist.lines(Execution("arn", "RUNNING", (*before, refused, *ended), RESULTS))
 
     assert marks(climbing)["serverless endpoint deployed"] is Mark.RUNNING
+    assert next(line for line in climbing if line.mark is Mark.RUNNING).evidence == looked_for
     assert marks(fallen)["serverless endpoint deployed"] is Mark.FAILED
 
 
@@ -368,3 +373,138 @@ def test_a_long_answer_is_shown_in_part() -> None:
 
     assert len(line.evidence) < 100
     assert "..." in line.evidence
+
+
+BEGUN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+LATER = Clock(BEGUN + timedelta(seconds=42))
+
+
+def at(*states: State, results: dict[str, Any] | None = None, status: str = "RUNNING") -> Execution:
+    """Return an execution with these states after those that come before the endpoint."""
+    before = [State(name, "succeeded", BEGUN, 1.0, attempts=1, began=BEGUN) for name in PATH[:CREATED]]
+    return Execution("arn", status, (*before, *states), results or RESULTS, error="E")
+
+
+def running(followed: Execution) -> Line:
+    """Return the line that runs, 42 s later."""
+    return next(line for line in checklist.lines(followed, LATER) if line.mark is Mark.RUNNING)
+
+
+def test_a_line_that_runs_counts_and_says_how_long_it_has_waited() -> None:
+    """What stays is apart from what changes with every look, so that a machine is told of changes only."""
+    waiting = {**RESULTS, "poll_endpoint": {"status": "Creating", "verdict": "wait"}}
+    line = running(at(State("WaitForEndpoint", "running", BEGUN, began=BEGUN), results=waiting))
+
+    assert (line.seconds, line.evidence, line.measure) == (42.0, "Creating", "for 42 s")
+    assert line.told == "Creating, for 42 s"
+    assert not line.settled
+
+
+def test_a_canary_says_how_much_of_its_time_is_over() -> None:
+    """Looks that are done and the part of the one that is waited for; a scaled clock counts scaled time."""
+    shifted = {
+        "consumers": [{"function_name": "f", "alias": "live", "version": "2", "weight": 0.1}],
+        "looks": 10,
+        "interval_s": 30,
+    }
+    results = {**RESULTS, "shift_consumer": shifted, "watch_consumer": {"left": 6}}
+    done = [State(name, "succeeded", BEGUN, began=BEGUN) for name in PATH[CREATED:CHOSEN]]
+    read = [State(name, "succeeded", BEGUN, began=BEGUN) for name in ("ReadConsumer", "ShiftConsumer")]
+    baking = at(*done, *read, State("BakeConsumer", "running", BEGUN, began=BEGUN), results=results)
+    slowly = checklist.lines(baking, Clock(BEGUN + timedelta(seconds=6)))
+    quickly = checklist.lines(baking, Clock(BEGUN + timedelta(seconds=2), scale=0.1))
+
+    told = {line.text: line for line in slowly}["consumer Lambda updated"]
+    assert told.evidence == "10% of the calls on version 2, no alarm so far"
+    assert told.measure == "2 min 6 s of 5 min"
+    assert {line.text: line for line in quickly}["consumer Lambda updated"].measure == "2 min 20 s of 5 min"
+
+
+DIAGNOSED = {"error": "AccessDenied", "what": "w", "why": "the role may not", "fix": "let it"}
+
+
+def test_the_first_failed_line_tells_cause_and_fix_once_they_are_known() -> None:
+    """Three lines are one state's; the cause is told once, and the others name the error."""
+    done = PATH[: PATH.index("CreateModel")]
+    results = {**RESULTS, "diagnose": DIAGNOSED}
+    found = stands(
+        *done, failed="CreateModel", errors=("AccessDenied",), after=("Diagnose",), results=results
+    )
+
+    assert [line.evidence for line in found if line.mark is Mark.FAILED] == [
+        "AccessDenied: the role may not; let it",
+        "AccessDenied",
+        "AccessDenied",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("states", "results", "mark", "evidence"),
+    [
+        pytest.param(
+            [State("Diagnose", "running", BEGUN, began=BEGUN)],
+            {},
+            Mark.RUNNING,
+            "looking for the cause",
+            id="diagnosing",
+        ),
+        pytest.param(
+            [
+                State("Diagnose", "succeeded", BEGUN, 1.0, began=BEGUN),
+                State("RollBack", "running", BEGUN, began=BEGUN, attempts=1),
+            ],
+            {},
+            Mark.RUNNING,
+            "undoing",
+            id="undoing",
+        ),
+        pytest.param(
+            [State("RollBack", "running", BEGUN, began=BEGUN, refused=("EndpointBusy",), refused_at=BEGUN)],
+            {},
+            Mark.RUNNING,
+            "waiting for the endpoint to be at rest (EndpointBusy): attempt 2 of 85",
+            id="waiting",
+        ),
+        pytest.param(
+            [State("RollBack", "succeeded", BEGUN, 3.0, began=BEGUN)],
+            {"roll_back": {"gone": ["model m", "endpoint e"], "restored": ["V of f: not set as before"]}},
+            Mark.DONE,
+            "gone: model m, endpoint e; restored: V of f: not set as before",
+            id="undone",
+        ),
+        pytest.param(
+            [State("RollBack", "succeeded", BEGUN, 3.0, began=BEGUN)],
+            {"roll_back": {"gone": [], "restored": [], "not_undone": []}},
+            Mark.DONE,
+            "nothing had been made",
+            id="nothing",
+        ),
+        pytest.param(
+            [State("RollBack", "succeeded", BEGUN, 3.0, began=BEGUN)],
+            {"roll_back": {"gone": ["model m"], "not_undone": ["endpoint e: denied"]}},
+            Mark.FAILED,
+            "NOT undone: endpoint e: denied; gone: model m",
+            id="partly",
+        ),
+        pytest.param(
+            [State("RollBack", "failed", BEGUN, 3.0, began=BEGUN, errors=("E",))],
+            {"roll_back": {"cause": "remove it by hand"}},
+            Mark.FAILED,
+            "remove it by hand",
+            id="failed",
+        ),
+    ],
+)
+def test_a_failed_deployment_says_how_its_undoing_stands(
+    states: list[State], results: dict[str, Any], mark: Mark, evidence: str
+) -> None:
+    """Until it is over, and what has become of everything."""
+    line = checklist.undoing(Execution("arn", "RUNNING", tuple(states), results), LATER)
+
+    assert line is not None
+    assert (line.text, line.mark, line.evidence) == (checklist.UNDONE, mark, evidence)
+
+
+def test_a_deployment_that_goes_well_has_nothing_to_undo() -> None:
+    """The line is not there."""
+    assert checklist.undoing(at()) is None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from statelint.linter import Linter
 
-from pipeline import diagnosis, errors, resources, stack
+from pipeline import diagnosis, errors, package, resources, template
 from pipeline.local import template as sam
 from pipeline.readiness import Verdict
 
@@ -38,14 +38,14 @@ FORWARD = [
     "WatchConsumer",
     "UpdateConsumer",
 ]
-TEMPLATE = sam.load(resources.template())
+TEMPLATE = template.load(resources.template())
 FUNCTIONS = {
     name: resource["Properties"]
     for name, resource in TEMPLATE["Resources"].items()
     if resource["Type"] == "AWS::Serverless::Function"
 }
-ASIDE = {"StartDeployment", "Sweep"}
-"""The functions that are no states: the trigger and the sweeper."""
+ASIDE = {"StartDeployment", "Sweep", "WriteReport"}
+"""The functions that are no states: the trigger, the sweeper, and what writes reports."""
 
 AWS_ERRORS = {
     "Lambda.ClientExecutionTimeoutException",
@@ -133,7 +133,7 @@ def statements() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_states_files_and_functions_have_the_same_names() -> None:
-    """State, tasks/<state>.py and logical id are one name; only the trigger and the sweeper are no states."""
+    """State, tasks/<state>.py and logical id are one name; only those of `ASIDE` are no states."""
     files = {path.stem for path in resources.tasks().glob("*.py")} - {"__init__"}
 
     assert {snake(name) for name in (*TASKS, *ASIDE)} == files
@@ -369,7 +369,8 @@ def references(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         if "IsPresent" in value:
             return  # It asks whether it is there.
         for key, inner in value.items():
-            if key not in {"ResultPath", "ResultSelector", "Retry", "Catch", "Comment"}:
+            # OutputPath is of what the state itself made.
+            if key not in {"ResultPath", "ResultSelector", "OutputPath", "Retry", "Catch", "Comment"}:
                 yield from references(inner, key)
     elif isinstance(value, list):
         for inner in value:
@@ -496,8 +497,8 @@ def test_the_state_machine_may_invoke_its_functions_and_no_others() -> None:
 @pytest.fixture(scope="module")
 def translated() -> dict[str, Any]:
     """The template as CloudFormation gets it."""
-    keys = {stack.PLAIN: "lambda/1.zip", stack.WITH_CODE: "lambda/2.zip"}
-    resolved = stack.resolve(TEMPLATE, bucket="code", keys=keys, definition=json.loads(RENDERED))
+    keys = dict.fromkeys(package.functions(TEMPLATE), "lambda/1.zip")
+    resolved = template.resolve(TEMPLATE, bucket="code", keys=keys, definition=json.loads(RENDERED))
     document: dict[str, Any] = json.loads(sam.translate(resolved, {}, "us-east-1"))
     return document
 

@@ -250,35 +250,148 @@ def test_a_summary_of_a_failure_needs_no_plan() -> None:
     assert (summary["endpoint_name"], summary["error"], summary["cause"]) == (None, "InvalidInput", "C")
 
 
-class Ended:
-    """Stands for Step Functions: an execution that runs for some looks and then ends."""
+class Recorded:
+    """Stands for Step Functions: a history of which each look shows some more, and then an end."""
 
-    def __init__(self, looks: int) -> None:
-        self.left = looks
+    def __init__(self, events: list[dict[str, Any]], shown: list[int], *, page: int = 2) -> None:
+        self.events = events
+        self.shown = shown
+        """How many events there are at each look; the last one stays."""
+        self.page = page
+        self.looks = 0
+        self.asked: list[str] = []
+        self.read = 0
+        """Events that were handed out."""
 
     def describe_execution(self, **request: str) -> dict[str, Any]:
         """Return its status."""
         assert request == {"executionArn": ARN}
-        self.left -= 1
-        return {"executionArn": ARN, "status": "RUNNING" if self.left > 0 else "SUCCEEDED"}
+        self.asked.append("describe")
+        ended = self._there()[-1]["type"].startswith("ExecutionS") and len(self._there()) > 1
+        return {"executionArn": ARN, "status": "SUCCEEDED" if ended else "RUNNING"}
 
-    def get_paginator(self, name: str) -> Ended:
+    def get_paginator(self, name: str) -> Recorded:
         """Return the pages of the history."""
         assert name == "get_execution_history"
         return self
 
-    def paginate(self, **request: str) -> list[dict[str, Any]]:
-        """Return two pages."""
-        assert request == {"executionArn": ARN}
-        events = History().entered("CheckArchive").tried().events
-        return [{"events": events[:2]}, {"events": events[2:]}]
+    def paginate(self, *, executionArn: str, reverseOrder: bool = False, **_: Any) -> Any:  # noqa: N803 AWS's names
+        """Yield the pages that are asked for."""
+        assert executionArn == ARN
+        self.asked.append("newest" if reverseOrder else "all")
+        there = self._there()[::-1] if reverseOrder else self._there()
+        for start in range(0, len(there), self.page):
+            self.read += len(there[start : start + self.page])
+            yield {"events": there[start : start + self.page]}
+
+    def _there(self) -> list[dict[str, Any]]:
+        return self.events[: self.shown[min(self.looks, len(self.shown) - 1)]]
+
+
+def followed(history: Recorded, **pace: float) -> tuple[list[Execution], list[float]]:
+    """Return every look at an execution, and the pauses between them."""
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        history.looks += 1
+
+    looks = execution.follow(history, ARN, sleep=sleep, **pace)  # type: ignore[arg-type]
+    return list(looks), pauses
+
+
+def ended() -> list[dict[str, Any]]:
+    """Return a short history with its end: twelve events."""
+    history = History().entered("CheckArchive").tried().left("CheckArchive")
+    history.entered("PlanDeployment").tried().left("PlanDeployment")
+    return history.happened("ExecutionSucceeded").events
 
 
 def test_following_ends_with_the_execution() -> None:
     """Every look is handed out, the last one is the ended one, and the waits between them are the caller's."""
-    waits: list[float] = []
-    seen = list(execution.follow(Ended(3), ARN, sleep=waits.append, interval_s=0.5))  # type: ignore[arg-type]
+    seen, pauses = followed(Recorded(ended(), [3, 8, 12]), interval_s=0.5)
 
     assert [one.status for one in seen] == ["RUNNING", "RUNNING", "SUCCEEDED"]
-    assert waits == [0.5, 0.5]
-    assert state(seen[0], "CheckArchive").attempts == 1
+    assert [[one.name for one in look.states] for look in seen] == [
+        ["CheckArchive"],
+        ["CheckArchive", "PlanDeployment"],
+        ["CheckArchive", "PlanDeployment"],
+    ]
+    assert pauses == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("page", [pytest.param(1, id="one by one"), pytest.param(50, id="all at once")])
+def test_what_is_followed_is_what_a_whole_reading_tells(page: int) -> None:
+    """However the new events are cut into pages, none is lost and none is counted twice."""
+    history = Recorded(ended(), [1, 2, 7, 7, 12], page=page)
+    seen, _ = followed(history)
+
+    assert seen[-1] == execution.fetch(history, ARN)  # type: ignore[arg-type]
+
+
+def test_only_what_is_new_is_asked_for() -> None:
+    """The whole history once; then its newest end, and the execution itself only when the history has ended."""
+    history = Recorded(ended(), [3, 3, 3, 8, 12], page=4)
+    followed(history)
+
+    assert history.asked == ["describe", "all", "newest", "newest", "newest", "newest", "describe", "newest"]
+    assert history.read <= 3 + 3 + 3 + 8 + 8 + 4
+
+
+def test_a_quiet_execution_is_looked_at_less_often() -> None:
+    """The pause grows while nothing happens, up to a bound, and is short again when something has."""
+    _, pauses = followed(Recorded(ended(), [3, 3, 3, 3, 3, 8, 12]), interval_s=1.0, slowest_s=3.0)
+
+    assert pauses == [1.0, 1.5, 2.25, 3.0, 3.0, 1.0]
+
+
+def test_an_execution_that_ended_without_a_word_is_found_out() -> None:
+    """A history may stay silent about the end; the execution is asked itself now and then."""
+    history = Recorded(ended(), [3])
+    history.describe_execution = lambda **_: {  # type: ignore[method-assign]
+        "executionArn": ARN,
+        "status": "ABORTED" if history.looks > 20 else "RUNNING",
+    }
+    seen, pauses = followed(history)
+
+    assert seen[-1].status == "ABORTED"
+    assert len(pauses) < 40
+
+
+def test_a_look_in_vain_is_taken_again_if_it_may_pass() -> None:
+    """A line that is down for a while loses nothing; any other error ends the following."""
+    history = Recorded(ended(), [3, 3, 8, 12])
+    describe, told = history.describe_execution, []
+
+    def broken(**request: str) -> dict[str, Any]:
+        if history.looks == 0:
+            raise ConnectionError("down")
+        return describe(**request)
+
+    history.describe_execution = broken  # type: ignore[method-assign]
+    looks = execution.follow(
+        history,  # type: ignore[arg-type]
+        ARN,
+        sleep=lambda _seconds: setattr(history, "looks", history.looks + 1),
+        passes=lambda error: not told.append(error),  # type: ignore[func-returns-value]
+    )
+
+    assert list(looks)[-1].status == "SUCCEEDED"
+    assert [str(error) for error in told] == ["down"]
+    history.looks = 0
+    with pytest.raises(ConnectionError):
+        list(execution.follow(history, ARN, sleep=lambda _seconds: None))  # type: ignore[arg-type]
+
+
+def test_a_pause_between_two_attempts_is_seen() -> None:
+    """It begins with the failure and ends with the next attempt; a new visit counts its refusals anew."""
+    history = History().entered("CreateEndpoint").tried("ResourceLimitExceeded")
+    failed_at = history.events[-1]["timestamp"]
+    paused = state(history.read(), "CreateEndpoint")
+    again = state(history.happened("TaskScheduled").read(), "CreateEndpoint")
+    anew = state(history.left("CreateEndpoint").entered("CreateEndpoint").read(), "CreateEndpoint")
+
+    assert (paused.refused, paused.refused_at) == (("ResourceLimitExceeded",), failed_at)
+    assert (again.refused, again.refused_at) == (("ResourceLimitExceeded",), None)
+    assert (anew.refused, anew.errors) == ((), ("ResourceLimitExceeded",))
+    assert anew.began == history.events[1]["timestamp"] != anew.entered

@@ -1,12 +1,27 @@
-"""The environment: read in one place, with a fixed precedence."""
+"""The settings: read in one place, with a fixed precedence, each with its source."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pipeline import settings
+from pipeline.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def nothing_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No flag, and a folder without a sealift.toml in it or above."""
+    monkeypatch.chdir(tmp_path)
+    settings.say({})
+    yield
+    settings.say({})
 
 
 @pytest.mark.parametrize(
@@ -32,6 +47,92 @@ def test_the_region_is_the_first_that_is_said(
     assert settings.region() == region
 
 
+@pytest.mark.parametrize(
+    ("flags", "environment", "file", "value", "source"),
+    [
+        pytest.param({"stack": "a"}, {"SEALIFT_STACK": "b"}, {"stack": "c"}, "a", "flag", id="flag"),
+        pytest.param({}, {"SEALIFT_STACK": "b"}, {"stack": "c"}, "b", "environment SEALIFT_STACK", id="env"),
+        pytest.param({}, {"SEALIFT_STACK": ""}, {"stack": "c"}, "c", "/x/sealift.toml", id="file"),
+        pytest.param({}, {}, {}, None, "default", id="default"),
+    ],
+)
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(
+    flags: dict[str, Any], environment: dict[str, str], file: dict[str, Any], value: str | None, source: str
+) -> None:
+    """And each tells where it comes from."""
+    found = settings.resolve(flags, environment, ("/x/sealift.toml", file))["stack"]
+
+    assert (found.value, found.source) == (value, source)
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    """Unknown names and wrong values, each with where it stands and what is wanted."""
+    file = {"stak": "x", "compress": True, "region": 3}
+
+    with pytest.raises(InvalidInput) as refusal:
+        settings.resolve({}, {"SEALIFT_COLOUR": "mauve"}, ("/x/sealift.toml", file))
+
+    assert [problem.seen for problem in refusal.value.problems] == [
+        "'stak' in /x/sealift.toml",
+        "region = 3 (/x/sealift.toml)",
+        "colour = 'mauve' (environment SEALIFT_COLOUR)",
+        "compress = True (/x/sealift.toml)",
+    ]
+
+
+def test_a_number_may_come_as_text_from_the_environment() -> None:
+    """A variable is always text."""
+    assert settings.resolve({}, {"SEALIFT_COMPRESS": "9"}, None)["compress"].value == 9
+
+
+def test_the_nearest_file_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In this folder, else in the next above that has one."""
+    (tmp_path / "sealift.toml").write_text('stack = "outer"\ncolour = "always"\n')
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    (tmp_path / "a" / "sealift.toml").write_text('stack = "inner"\n')
+    monkeypatch.chdir(inner)
+
+    found = settings.current()
+
+    assert (settings.stack(), found["stack"].source) == ("inner", str(tmp_path / "a" / "sealift.toml"))
+    assert settings.colour() == "auto"
+
+
+def test_a_file_that_is_no_toml_is_refused_by_its_name(tmp_path: Path) -> None:
+    """With what the parser found."""
+    (tmp_path / "sealift.toml").write_text("stack: harbour\n")
+
+    with pytest.raises(InvalidInput, match=r"sealift\.toml: .*line 1"):
+        settings.current()
+
+
+def test_the_region_that_aws_configure_wrote_down_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """For the profile in use, behind the environment and sealift.toml."""
+    path = tmp_path / "config"
+    path.write_text("[default]\nregion = eu-south-1\n[profile work]\nregion = ca-west-1\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+
+    assert settings.region() == "eu-south-1"
+    settings.say({"profile": "work"})
+    assert settings.region() == "ca-west-1"
+    (tmp_path / "sealift.toml").write_text('region = "eu-west-1"\n')
+    assert settings.region() == "eu-west-1"
+
+
+def test_a_profile_of_the_environment_is_the_sdks_own_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only one that is named to Sealift is handed over."""
+    monkeypatch.setenv("AWS_PROFILE", "outside")
+
+    assert settings.current()["profile"].value == "outside"
+    assert settings.profile() is None
+    settings.say({"profile": "inside"})
+    assert settings.profile() == "inside"
+
+
 @pytest.mark.parametrize("value", [pytest.param(None, id="missing"), pytest.param("", id="empty")])
 def test_a_setting_that_the_template_makes_must_be_there(
     monkeypatch: pytest.MonkeyPatch, value: str | None
@@ -46,15 +147,18 @@ def test_a_setting_that_the_template_makes_must_be_there(
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [pytest.param("1", True, id="set"), pytest.param("", False, id="empty")]
+    ("value", "expected"), [pytest.param("1", "never", id="set"), pytest.param("", "always", id="empty")]
 )
 def test_no_color_counts_when_it_is_not_empty(
-    monkeypatch: pytest.MonkeyPatch, value: str, *, expected: bool
+    monkeypatch: pytest.MonkeyPatch, value: str, expected: str
 ) -> None:
-    """As https://no-color.org has it."""
+    """As https://no-color.org has it; a flag wins over it."""
     monkeypatch.setenv("NO_COLOR", value)
+    monkeypatch.setenv("SEALIFT_COLOUR", "always")
 
-    assert settings.no_color() is expected
+    assert settings.colour() == expected
+    settings.say({"colour": "auto"})
+    assert settings.colour() == "auto"
 
 
 def test_the_environment_for_children_is_a_copy() -> None:

@@ -1,214 +1,170 @@
-"""The Lambdas' zip, and the template with its local paths filled in."""
+"""The stack on its way: which way it may go, what is told of it, and how it ends; against a CloudFormation of lists."""
 
 from __future__ import annotations
 
-import ast
-import re
-import subprocess
-import sys
-import zipfile
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from botocore.exceptions import ClientError
 
-from pipeline import resources, stack
+from pipeline import aws, stack
+from pipeline.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-IN_LAMBDA = {"boto3", "botocore"}
-"""What Lambda's Python has beside the standard library."""
+STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/sealift/1"
 
 
-def contents(code: stack.Code) -> dict[str, bytes]:
-    """Return a zip's content by name."""
-    with zipfile.ZipFile(BytesIO(code.body)) as archive:
-        return {entry.filename: archive.read(entry) for entry in archive.infolist()}
-
-
-@pytest.fixture(scope="module")
-def packages() -> dict[str, stack.Code]:
-    """The zips by their place."""
-    return stack.packages({})
-
-
-@pytest.fixture(scope="module")
-def files(packages: dict[str, stack.Code]) -> dict[str, bytes]:
-    """The content of the zip that most tasks have, by name."""
-    return contents(packages[stack.PLAIN])
-
-
-def imports(source: bytes) -> Iterator[str]:
-    """Yield the modules that a file imports when it runs, those for the type checker left out."""
-    waiting: list[ast.AST] = [ast.parse(source)]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
-            waiting.extend(node.orelse)
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        waiting.extend(ast.iter_child_nodes(node))
-
-
-def closure(files: dict[str, bytes], top: Path) -> tuple[set[str], set[str]]:
-    """Return the files that the tasks need in the end, and the names of foreign packages."""
-    needed: set[str] = set()
-    foreign: set[str] = set()
-    waiting = [name for name in files if name.startswith("tasks/")]
-    while waiting:
-        name = waiting.pop()
-        if name in needed:
-            continue
-        needed.add(name)
-        parent = name.rpartition("/")[0]
-        waiting.append(f"{parent}/__init__.py")
-        for module in imports((top / name).read_bytes()):
-            path = module.replace(".", "/")
-            found = [one for one in (f"{path}.py", f"{path}/__init__.py") if (top / one).is_file()]
-            waiting.extend(found)
-            package = module.partition(".")[0]
-            if package not in {"pipeline", "tasks", *sys.stdlib_module_names}:
-                foreign.add(package)
-    return needed, foreign
-
-
-def test_the_zip_holds_all_that_a_task_imports(files: dict[str, bytes], top: Path) -> None:
-    """Followed from file to file, and nothing of another package is needed but what Lambda has."""
-    needed, foreign = closure(files, top)
-
-    assert needed <= set(files)
-    assert {"pipeline/errors.py", "pipeline/archive/verify.py", "pipeline/gguf.py"} <= needed
-    assert foreign <= IN_LAMBDA | set(stack.LIBRARIES)
-
-
-def test_the_libraries_that_travel_are_locked_and_found_here(top: Path) -> None:
-    """What the local cloud's functions import is what `make package` installs for Lambda, by name."""
-    locked = (top / "requirements" / "lambda.lock").read_text()
-    files = stack.libraries_here()
-
-    assert {name.partition("/")[0] for name in files} == set(stack.LIBRARIES)
-    for name in stack.LIBRARIES:
-        assert f"\n{name}==" in f"\n{locked}"
-    assert not [name for name in files if "__pycache__" in name]
-
-
-@pytest.mark.parametrize("part", ["pipeline/local/", "pipeline/cli/", "state_machine/", "tests/"])
-def test_what_no_task_needs_stays_out(files: dict[str, bytes], part: str) -> None:
-    """The local cloud and the command line need packages that Lambda has not."""
-    assert not [name for name in files if name.startswith(part)]
-
-
-def test_the_code_of_archives_travels_with_the_tasks_that_put_it_there(
-    packages: dict[str, stack.Code], files: dict[str, bytes]
-) -> None:
-    """Just the files that an archive's code/ gets, as they are here; the other tasks are Python alone."""
-    carrying = contents(packages[stack.WITH_CODE])
-    data = {name: carrying[name] for name in set(carrying) - set(files)}
-    places = {name.removeprefix("inference/").removeprefix(f"{stack.RUNTIME}/"): name for name in data}
-
-    assert {name: carrying[name] for name in files} == files
-    assert all(name.endswith(".py") for name in files)
-    assert {f"code/{name}": data[place] for name, place in places.items()} == resources.code_contents()
-
-
-def test_the_tasks_that_read_the_code_of_archives_get_it(top: Path) -> None:
-    """Whatever task asks for it has the CodeUri of the zip that holds it, and no other task has."""
-    asking = {
-        path.stem
-        for path in (top / "tasks").glob("*.py")
-        if "resources.code" in path.read_text(encoding="utf-8")
-    }
-    functions = re.findall(
-        r"Handler: tasks\.(\w+)\.handler\n +CodeUri: (\S+)",
-        (top / "template.yaml").read_text(encoding="utf-8"),
-    )
-
-    assert dict(functions) == dict.fromkeys(asking, stack.WITH_CODE)
-
-
-def test_the_runtime_is_found_where_the_zip_has_it(packages: dict[str, stack.Code], tmp_path: Path) -> None:
-    """In a Lambda as in an installed wheel: below pipeline/data, by the module that asks for it."""
-    with zipfile.ZipFile(BytesIO(packages[stack.WITH_CODE].body)) as archive:
-        archive.extractall(tmp_path)
-    script = "from pipeline import resources; print(len(resources.code()), resources.runtime())"
-    done = subprocess.run(
-        [sys.executable, "-S", "-I", "-c", f"import sys; sys.path[:0] = [{str(tmp_path)!r}]; {script}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    assert done.stdout.split() == [str(len(resources.code())), str(tmp_path / "pipeline/data/runtime")]
-
-
-def test_the_same_code_gives_the_same_zip() -> None:
-    """CloudFormation sees no change where there is none."""
-    first, second = stack.packages({}), stack.packages({})
-
-    assert first == second
-    assert len({code.key for code in first.values()}) == 2
-    assert all(code.key.startswith("lambda/") and code.key.endswith(".zip") for code in first.values())
-
-
-@given(
-    files=st.dictionaries(st.from_regex(r"[a-z]{1,8}\.py", fullmatch=True), st.binary(), max_size=4),
-    data=st.data(),
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        pytest.param(None, "CREATE", id="none"),
+        pytest.param("REVIEW_IN_PROGRESS", "CREATE", id="only a change set"),
+        pytest.param("CREATE_COMPLETE", "UPDATE", id="made"),
+        pytest.param("UPDATE_COMPLETE", "UPDATE", id="changed"),
+        pytest.param("UPDATE_ROLLBACK_COMPLETE", "UPDATE", id="as it was"),
+        pytest.param("IMPORT_COMPLETE", "UPDATE", id="imported"),
+    ],
 )
-def test_a_zip_depends_on_its_content_alone(files: dict[str, bytes], data: st.DataObject) -> None:
-    """Not on the order of the files, and not on the time."""
-    body = stack.zip_files(files)
-    shuffled = dict(data.draw(st.permutations(list(files.items()))))
-
-    assert stack.zip_files(shuffled) == body
-    with zipfile.ZipFile(BytesIO(body)) as archive:
-        assert {entry.filename: archive.read(entry) for entry in archive.infolist()} == files
-        assert all(entry.external_attr >> 16 & 0o444 == 0o444 for entry in archive.infolist())
+def test_a_stack_is_made_or_changed_by_what_there_is(status: str | None, kind: str) -> None:
+    """A stack of which there is only a change set has nothing yet."""
+    assert stack.road("sealift", {"StackStatus": status} if status else None) == kind
 
 
-def test_another_content_has_another_key() -> None:
-    """The key is where CloudFormation looks for changes."""
-    keys = {stack.Code(stack.zip_files({"a.py": body})).key for body in (b"", b"1", b"2")}
+@pytest.mark.parametrize(
+    ("status", "fix"),
+    [
+        pytest.param("CREATE_IN_PROGRESS", "wait until that has ended", id="being made"),
+        pytest.param("UPDATE_ROLLBACK_IN_PROGRESS", "wait until that has ended", id="going back"),
+        pytest.param("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "wait until that has ended", id="tidying up"),
+        pytest.param("DELETE_IN_PROGRESS", "wait until that has ended", id="being deleted"),
+        pytest.param("ROLLBACK_COMPLETE", "sealift destroy --stack harbour", id="never made"),
+        pytest.param("CREATE_FAILED", "sealift destroy --stack harbour", id="half made"),
+        pytest.param("DELETE_FAILED", "sealift destroy --stack harbour", id="half deleted"),
+        pytest.param("UPDATE_ROLLBACK_FAILED", "continue-update-rollback --stack-name harbour", id="stuck"),
+        pytest.param("UPDATE_FAILED", "rollback-stack --stack-name harbour", id="half changed"),
+    ],
+)
+def test_a_stack_that_cannot_be_changed_is_refused_with_the_way_out(status: str, fix: str) -> None:
+    """What it is, and the command to run next."""
+    with pytest.raises(InvalidInput) as refusal:
+        stack.road("harbour", {"StackStatus": status})
 
-    assert len(keys) == 3
+    (problem,) = refusal.value.problems
+    assert problem.seen == f"it is {status}"
+    assert fix in problem.fix
 
 
-def test_the_templates_local_paths_are_replaced() -> None:
-    """Every function gets the zip, the state machine its definition; the template itself stays as it was."""
-    template: dict[str, Any] = {
-        "Globals": {"Function": {"Runtime": "python3.13", "CodeUri": ".build/lambda"}},
-        "Resources": {
-            "Task": {"Type": "AWS::Serverless::Function", "Properties": {"Handler": "a.b"}},
-            "Other": {
-                "Type": "AWS::Serverless::Function",
-                "Properties": {"Handler": "a.c", "CodeUri": ".build/lambda-archive"},
-            },
-            "Machine": {
-                "Type": "AWS::Serverless::StateMachine",
-                "Properties": {"DefinitionUri": "x.json", "Name": "m"},
-            },
-        },
+class CloudFormation:
+    """Tells the events that have come so far; each look brings the next batch."""
+
+    def __init__(self, *batches: list[dict[str, Any]]) -> None:
+        self.events: list[dict[str, Any]] = []
+        self._batches = list(batches)
+
+    def get_paginator(self, name: str) -> CloudFormation:
+        """Return itself."""
+        assert name == "describe_stack_events"
+        return self
+
+    def paginate(self, **request: str) -> Iterator[dict[str, Any]]:
+        """Yield the events, the newest first, one in each page."""
+        assert request == {"StackName": STACK_ID}
+        if self._batches:
+            self.events += self._batches.pop(0)
+        yield from ({"StackEvents": [one]} for one in reversed(self.events))
+
+
+def event(number: int, name: str, status: str, reason: str | None = None) -> dict[str, Any]:
+    """Return an event as DescribeStackEvents has it; the stack's own bears its name."""
+    return {
+        "EventId": str(number),
+        "LogicalResourceId": name,
+        "PhysicalResourceId": STACK_ID if name == "sealift" else name.lower(),
+        "ResourceType": "AWS::IAM::Role",
+        "ResourceStatus": status,
+        **({"ResourceStatusReason": reason} if reason else {}),
     }
-    keys = {".build/lambda": "lambda/1.zip", ".build/lambda-archive": "lambda/2.zip"}
-    resolved = stack.resolve(template, bucket="code", keys=keys, definition={"StartAt": "A"})
 
-    assert resolved["Globals"]["Function"] == {
-        "Runtime": "python3.13",
-        "CodeUri": {"Bucket": "code", "Key": "lambda/1.zip"},
-    }
-    assert resolved["Resources"]["Machine"]["Properties"] == {"Name": "m", "Definition": {"StartAt": "A"}}
-    assert resolved["Resources"]["Task"] == template["Resources"]["Task"]
-    assert resolved["Resources"]["Other"]["Properties"] == {
-        "Handler": "a.c",
-        "CodeUri": {"Bucket": "code", "Key": "lambda/2.zip"},
-    }
-    assert template["Resources"]["Other"]["Properties"]["CodeUri"] == ".build/lambda-archive"
-    assert template["Globals"]["Function"]["CodeUri"] == ".build/lambda"
-    assert "Definition" not in template["Resources"]["Machine"]["Properties"]
+
+def watched(*batches: list[dict[str, Any]], after: str = "0") -> tuple[stack.Ended, list[str], list[float]]:
+    """Return how a stack ended, the events that were told, and how long was waited each time."""
+    client: Any = CloudFormation([event(0, "sealift", "CREATE_COMPLETE")], *batches)
+    list(client.paginate(StackName=STACK_ID))
+    told: list[stack.Event] = []
+    slept: list[float] = []
+    ended = stack.watch(client, STACK_ID, after=after, told=told.append, sleep=slept.append)
+    return ended, [f"{one.name} {one.status}" for one in told], slept
+
+
+def test_every_event_is_told_once_in_order_until_the_stack_is_at_rest() -> None:
+    """What was before is not; between two looks it waits; an intermediate end of the stack's is none."""
+    ended, told, slept = watched(
+        [event(1, "sealift", "UPDATE_IN_PROGRESS"), event(2, "Role", "UPDATE_IN_PROGRESS")],
+        [],
+        [event(3, "Role", "UPDATE_COMPLETE"), event(4, "sealift", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")],
+        [event(5, "sealift", "UPDATE_COMPLETE")],
+    )
+
+    assert (ended.status, ended.good, ended.reasons) == ("UPDATE_COMPLETE", True, ())
+    assert told == [
+        "sealift UPDATE_IN_PROGRESS",
+        "Role UPDATE_IN_PROGRESS",
+        "Role UPDATE_COMPLETE",
+        "sealift UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        "sealift UPDATE_COMPLETE",
+    ]
+    assert slept == [stack.LOOK_S] * 3
+
+
+def test_a_failure_tells_its_cause_and_not_what_was_cancelled_for_it() -> None:
+    """The first resource that failed comes first."""
+    ended, _, _ = watched(
+        [
+            event(1, "Bucket", "CREATE_FAILED", "the name is taken"),
+            event(2, "Role", "CREATE_FAILED", "Resource creation cancelled"),
+            event(3, "sealift", "ROLLBACK_IN_PROGRESS", "The following resource(s) failed: [Bucket, Role]"),
+            event(4, "sealift", "ROLLBACK_COMPLETE"),
+        ]
+    )
+
+    assert not ended.good
+    assert ended.reasons == ("Bucket: the name is taken",)
+
+
+def test_a_failure_of_no_resource_tells_the_stacks_own_reason() -> None:
+    """A stack may be refused as a whole."""
+    ended, _, _ = watched([event(1, "sealift", "ROLLBACK_FAILED", "the role is gone")])
+
+    assert ended.reasons == ("the role is gone",)
+
+
+@pytest.mark.parametrize(
+    ("reason", "nothing"),
+    [
+        pytest.param(
+            "The submitted information didn't contain changes. Submit different information to create a "
+            "change set.",
+            True,
+            id="CloudFormation's text",
+        ),
+        pytest.param("No updates are to be performed.", True, id="and its other one"),
+        pytest.param(
+            "Template error: instance of Fn::GetAtt references undefined resource", False, id="error"
+        ),
+    ],
+)
+def test_a_change_set_without_changes_is_known_by_its_text(reason: str, nothing: bool) -> None:
+    """There is no other sign of it than the prose of StatusReason."""
+    assert aws.says_no_changes(reason) is nothing
+
+
+def test_a_stack_that_is_not_there_is_known_by_its_text() -> None:
+    """DescribeStacks answers with a ValidationError for it, as for much else."""
+
+    def error(text: str) -> ClientError:
+        return ClientError({"Error": {"Code": "ValidationError", "Message": text}}, "DescribeStacks")
+
+    assert aws.is_no_such_stack(error("Stack with id sealift does not exist"))
+    assert not aws.is_no_such_stack(error("1 validation error detected"))

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from pipeline import resources, stack
+from pipeline import package, resources, template
 from pipeline.archive import assembly
 from pipeline.local import template as sam
+from pipeline.report import document
 
-TEMPLATE = sam.load(resources.template())
+TEMPLATE = template.load(resources.template())
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
 
 
@@ -31,9 +32,9 @@ def rules(bucket: str) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def translated() -> dict[str, dict[str, Any]]:
     """The resources as CloudFormation gets them."""
-    keys = {stack.PLAIN: "lambda/1.zip", stack.WITH_CODE: "lambda/2.zip"}
+    keys = dict.fromkeys(package.functions(TEMPLATE), "lambda/1.zip")
     definition = json.loads(resources.definition().read_text(encoding="utf-8"))
-    resolved = stack.resolve(TEMPLATE, bucket="code", keys=keys, definition=definition)
+    resolved = template.resolve(TEMPLATE, bucket="code", keys=keys, definition=definition)
     found: dict[str, dict[str, Any]] = json.loads(sam.translate(resolved, {}, "us-east-1"))["Resources"]
     return found
 
@@ -156,3 +157,30 @@ def test_the_sweeper_may_delete_only_what_this_stack_made() -> None:
     assert versions["Resource"]["Fn::Sub"].endswith("${ConsumerFunctionPattern}:*")
     assert archives["Resource"]["Fn::Sub"] == "${ArtifactBucket.Arn}/archives/*"
     assert "s3:DeleteObject" not in archives["Action"]
+
+
+# -------------------------------------------------------------------- the reports
+
+
+def test_every_end_of_an_execution_has_a_report() -> None:
+    """Also a time-out and a stop, of which no state could tell; of this stack's state machine, and no other."""
+    pattern = properties("ExecutionEnded")["EventPattern"]
+
+    assert pattern["source"] == ["aws.states"]
+    assert pattern["detail-type"] == ["Step Functions Execution Status Change"]
+    assert pattern["detail"]["stateMachineArn"] == [{"Ref": "Deployment"}]
+    assert set(pattern["detail"]["status"]) == {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
+
+
+def test_who_writes_reports_may_write_nothing_else() -> None:
+    """And read nothing but executions of this stack; the endpoints' role may read no report."""
+    reading, writing = properties("WriteReport")["Policies"][0]["Statement"]
+
+    assert all(action.startswith("states:") for action in reading["Action"])
+    assert reading["Resource"]["Fn::Sub"].endswith(":execution:${AWS::StackName}-deployment:*")
+    assert writing == {
+        "Effect": "Allow",
+        "Action": "s3:PutObject",
+        "Resource": {"Fn::Sub": "${ArtifactBucket.Arn}/reports/*"},
+    }
+    assert document.FOLDER == "reports"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipeline import resources
-from pipeline.local import buckets, policies, template
+from pipeline import resources, template
+from pipeline.local import buckets, policies
 from pipeline.local.policies import Context, Request, Verdict
 from tools import permissions
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 from moto.sns.models import sns_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
-from pipeline import alarms, execution, stack
+from pipeline import alarms, execution, package
 from pipeline.local.cloud import CONSUMER, LocalCloud, Settings
 from pipeline.local.gateway import WORKFLOW
 from pipeline.local.hosting import HostingSettings
@@ -459,7 +459,7 @@ class World:
         self._tasks = {name: task for task, name in self._functions.items()}
         client = cloud.clients.lambda_
         client.update_function_code(
-            FunctionName=CONSUMER, ZipFile=stack.zip_files({"handler.py": HANDLER.encode()})
+            FunctionName=CONSUMER, ZipFile=package.code_of({"handler.py": HANDLER.encode()}).body
         )
         self._idle_consumer()
         version = client.publish_version(FunctionName=CONSUMER)["Version"]

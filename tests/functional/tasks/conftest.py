@@ -55,7 +55,8 @@ def do() -> Task:
     """Runs tasks the way their states do: event and result cross as JSON, with the definition's own keys."""
 
     def run(state: str, clients: Clients, /, **event: Any) -> dict[str, Any]:
-        asked = {name.removesuffix(".$") for name in STATES[state]["Parameters"]["Payload"]}
+        # `log` is the handler's, not the task's.
+        asked = {name.removesuffix(".$") for name in STATES[state]["Parameters"]["Payload"]} - {"log"}
         assert set(event) == asked, "the event is not what the definition sends"
         module = importlib.import_module("tasks." + re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower())
         with aws.translated():

@@ -23,7 +23,8 @@ TEST: dict[str, Any] = {
 def completion(text: str, tokens: int | None = 3) -> bytes:
     """Return an OpenAI-style answer."""
     document: dict[str, Any] = {
-        "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]
+        "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "timings": {"predicted_per_second": 20.5, "prompt_ms": "soon", "predicted_ms": None},
     }
     if tokens is not None:
         document["usage"] = {"completion_tokens": tokens}
@@ -37,20 +38,23 @@ def ask(do: Task, script: Script, **changed: Any) -> dict[str, Any]:
 
 def test_a_good_answer_is_written_down(do: Task, script: Script, streamed: Bodies) -> None:
     """Question and answer are the evidence; the question is OpenAI's, at temperature 0."""
+    said = completion("Heavy cargo.")
     question = {"messages": [{"role": "user", "content": "What?"}], "max_tokens": 8, "temperature": 0}
-    script.answers(
-        "sagemaker_runtime",
-        "invoke_endpoint",
-        {"Body": streamed(completion("Heavy cargo."))},
-        {
-            "EndpointName": "harbour-0",
-            "ContentType": "application/json",
-            "Accept": "application/json",
-            "Body": json.dumps(question).encode(),
-        },
-    )
+    for tokens in (8, 1):
+        script.answers(
+            "sagemaker_runtime",
+            "invoke_endpoint",
+            {"Body": streamed(said)},
+            {
+                "EndpointName": "harbour-0",
+                "ContentType": "application/json",
+                "Accept": "application/json",
+                "Body": json.dumps({**question, "max_tokens": tokens}).encode(),
+            },
+        )
 
-    (line,) = ask(do, script)["transcript"]
+    tested = ask(do, script)
+    (line,) = tested["transcript"]
 
     assert line.pop("seconds") >= 0
     assert line == {
@@ -58,7 +62,22 @@ def test_a_good_answer_is_written_down(do: Task, script: Script, streamed: Bodie
         "answer": "Heavy cargo.",
         "completion_tokens": 3,
         "finish_reason": "stop",
+        "bytes_in": len(json.dumps(question)),
+        "bytes_out": len(said),
+        "timings": {"predicted_per_second": 20.5},
     }
+    assert tested["warm"]["seconds"] >= 0
+
+
+def test_a_warm_call_that_fails_is_no_failure(do: Task, script: Script, streamed: Bodies) -> None:
+    """It is only measured, once all answers were as expected; then it was not."""
+    script.answers("sagemaker_runtime", "invoke_endpoint", {"Body": streamed(completion("Cargo."))})
+    script.refuses("sagemaker_runtime", "invoke_endpoint", "ModelError", "the process exited", status=424)
+
+    tested = ask(do, script)
+
+    assert len(tested["transcript"]) == 1
+    assert tested["warm"] is None
 
 
 def test_every_prompt_is_asked_until_one_fails(do: Task, script: Script, streamed: Bodies) -> None:
@@ -152,7 +171,7 @@ def test_a_container_that_is_still_starting_is_asked_again(
 
 def test_asking_again_gives_the_same_result(do: Task, script: Script, streamed: Bodies) -> None:
     """Nothing is kept between two runs."""
-    for _ in range(2):
+    for _ in range(4):
         script.answers("sagemaker_runtime", "invoke_endpoint", {"Body": streamed(completion("Cargo."))})
     first, second = ask(do, script), ask(do, script)
 

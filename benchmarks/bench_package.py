@@ -1,0 +1,75 @@
+"""The zips of the Lambdas, how long each handler's import takes in a process of its own, and `sealift --help`.
+
+    python benchmarks/bench_package.py [--runs 7]
+
+Each zip is extracted and its handler imported as Lambda does: `python -S -I`, with the zip and boto3 on the path and
+nothing else. A process that imports just what boto3 has to offer, and makes no client, is measured the same way; what
+is told of a task is beyond that. Every time is the best of the runs, with bytecode compiled before.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+from pipeline import package, resources, template
+from pipeline.local.functions import _link_runtime
+
+BOTO3 = "import boto3, boto3.exceptions, botocore.config, botocore.exceptions"
+
+
+def best(command: list[str], runs: int) -> float:
+    """Return the milliseconds of the quickest run."""
+    times = []
+    for _ in range(runs + 1):
+        begun = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        times.append(time.perf_counter() - begun)
+    # The first one compiles bytecode.
+    return 1000 * min(times[1:])
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=7)
+    runs = parser.parse_args().runs
+    source = template.load(resources.template())
+    begun = time.perf_counter()
+    smallest = package.packages(source, package.libraries_here(), level=package.SMALLEST)
+    taken = time.perf_counter() - begun
+    handlers = {name: one["Handler"].rpartition(".")[0] for name, one in package.functions(source).items()}
+    with tempfile.TemporaryDirectory() as folder:
+        runtime = Path(folder) / "runtime"
+        _link_runtime(runtime)
+
+        def importing(root: Path, statement: str) -> list[str]:
+            path = f"import sys; sys.path[:0] = [{str(root)!r}, {str(runtime)!r}]; "
+            return [sys.executable, "-S", "-I", "-c", path + statement]
+
+        bare = best([sys.executable, "-S", "-I", "-c", "pass"], runs)
+        boto3 = best(importing(Path(folder), BOTO3), runs)
+        print(f"| Python alone | {bare:.0f} ms |\n| with boto3 | {boto3:.0f} ms |\n")
+        print("| function | zip | import beyond Python and boto3 |\n|---|---|---|")
+        for name, code in smallest.items():
+            root = Path(folder) / name
+            with zipfile.ZipFile(BytesIO(code.body)) as archive:
+                archive.extractall(root)
+            spent = best(importing(root, f"{BOTO3}; import {handlers[name]}"), runs) - boto3
+            print(f"| {name} | {len(code.body) / 1024:,.0f} KiB | {spent:.0f} ms |", flush=True)
+    total = sum(len(code.body) for code in smallest.values())
+    print(f"\nall zips: {total / 2**20:.1f} MiB, made in {taken:.1f} s")
+    help_ms = best([sys.executable, "-m", "pipeline", "--help"], runs)
+    print(
+        f"sealift --help: {help_ms:.0f} ms, of which Python {best([sys.executable, '-c', 'pass'], runs):.0f} ms"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""`sealift watch` and `sealift start`: follow a deployment that is under way, or one that is started here by hand.
+
+Refuses an execution that does not exist and an input that names no archive; everything else of the input is judged by
+the workflow's first state, which knows the stack's defaults.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline import aws, documents, executions, naming, settings, stack
+from pipeline.cli import following
+from pipeline.cli.archives import place
+from pipeline.cli.following import Events
+from pipeline.cli.screen import Screen
+from pipeline.errors import InvalidInput, NotNow, Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.aws import Clients
+    from pipeline.cli import Arguments
+
+INTERRUPTED: Final = 130
+
+
+def watch(arguments: Arguments) -> int:
+    """Follow an execution, by its ARN or its name, or the newest one of a service."""
+    clients = aws.Clients(region=settings.region())
+    with aws.translated():
+        arn = _meant(arguments, clients)
+    return followed(arguments, clients, arn)
+
+
+def start(arguments: Arguments) -> int:
+    """Start a deployment by hand, and follow it."""
+    document = _document(arguments)
+    documents.archive_location(document)
+    service = executions.input_service(document) or "by-hand"
+    name = executions.by_hand_name(service, datetime.now(UTC))
+    clients = aws.Clients(region=settings.region())
+    with aws.translated():
+        machine = stack.outputs(clients, arguments.stack or settings.STACK)["StateMachineArn"]
+        arn = clients.stepfunctions.start_execution(
+            stateMachineArn=machine, name=name, input=json.dumps(document)
+        )["executionArn"]
+    return left_alone(arguments, arn) if arguments.no_follow else followed(arguments, clients, arn)
+
+
+def followed(arguments: Arguments, clients: Clients, arn: str) -> int:
+    """Show an execution until it has ended; return the exit status: 0 for a success, 1 for any other end.
+
+    With Ctrl-C the deployment goes on, and how to come back is said: 130.
+    """
+    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    name = arn.rpartition(":")[2]
+    view: following.View
+    if arguments.json:
+        view = Events(sys.stdout)
+    else:
+        screen.say(f"execution {arn}")
+        view = following.view_on(screen, leaving="Ctrl-C leaves it running")
+    try:
+        with aws.translated():
+            ended = following.follow(clients.stepfunctions, arn, view)
+    except KeyboardInterrupt:
+        screen.say()
+        _leave(screen, come_back(arguments, name))
+        return INTERRUPTED
+    except NotNow:
+        _leave(screen, come_back(arguments, name))
+        raise
+    if not arguments.json:
+        following.conclude(ended, screen)
+    return 0 if ended.status == "SUCCEEDED" else 1
+
+
+def _leave(screen: Screen, command: str) -> None:
+    """Say that nothing is lost, and how to come back: a command of its own line, to be copied."""
+    screen.keep()
+    screen.say("the deployment goes on; come back with")
+    screen.say(f"  {command}")
+
+
+def left_alone(arguments: Arguments, arn: str) -> int:
+    """Say which execution was started, and how to follow it later."""
+    name = arn.rpartition(":")[2]
+    if arguments.json:
+        Events(sys.stdout).emit("execution", execution_arn=arn, status="RUNNING")
+    else:
+        print(f"execution {arn}\nfollow it with\n  {come_back(arguments, name)}")
+    return 0
+
+
+def come_back(arguments: Arguments, name: str) -> str:
+    """Return the command that follows an execution."""
+    elsewhere = f" --stack {arguments.stack}" if arguments.stack else ""
+    return f"sealift watch {name}{elsewhere}"
+
+
+def _meant(arguments: Arguments, clients: Clients) -> str:
+    """Return the ARN of the execution that the command line means."""
+    wanted = arguments.execution
+    if wanted.startswith("arn:"):
+        if ":execution:" not in wanted or not executions.exists(clients.stepfunctions, wanted):
+            raise InvalidInput("execution", [_unknown(wanted, "this account and region")])
+        return wanted
+    name = arguments.stack or settings.STACK
+    machine = stack.outputs(clients, name)["StateMachineArn"]
+    arn = executions.arn_of(machine, wanted)
+    if executions.exists(clients.stepfunctions, arn):
+        return arn
+    newest = executions.newest(clients.stepfunctions, machine, wanted)
+    if newest is None:
+        raise InvalidInput("execution", [_unknown(wanted, f"stack {name!r}")])
+    return newest
+
+
+def _unknown(wanted: str, where: str) -> Problem:
+    return Problem(
+        "NoSuchExecution",
+        f"no execution and no deployed service {wanted!r} in {where}",
+        "an execution's ARN or name, or a service that was deployed within 90 days",
+        "check the spelling, the region and --stack",
+    )
+
+
+def _document(arguments: Arguments) -> dict[str, Any]:
+    """Return the execution's input: the file's, and what the command line adds."""
+    document = read_json(arguments.input) if arguments.input is not None else {}
+    if arguments.place:
+        bucket, key = place(arguments.place)
+        document = {**document, "archive": {"bucket": bucket, "key": key}}
+    if arguments.service:
+        document = {**document, "service": checked_service(arguments.service)}
+    if not document:
+        seen = "neither --input nor --archive"
+        fix = "give --archive s3://bucket/key, or --input FILE with an execution's input"
+        raise InvalidInput("command line", [Problem("NothingToStart", seen, "an archive to deploy", fix)])
+    return document
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object of a file, or of standard input for ``-``."""
+    name = "standard input" if str(path) == "-" else str(path)
+    wanted, fix = "a JSON object of settings", "see examples/execution_inputs"
+    try:
+        document = json.loads(sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidInput(name, [Problem("NotJson", str(error), wanted, fix)]) from error
+    if not isinstance(document, dict):
+        seen = f"a JSON {type(document).__name__}"
+        raise InvalidInput(name, [Problem("NotAnObject", seen, wanted, fix)])
+    return document
+
+
+def checked_service(service: str) -> str:
+    """Return a service's name that is one."""
+    if not re.fullmatch(naming.SERVICE_PATTERN, service):
+        problem = Problem(
+            "WrongValue",
+            f"service {service!r}",
+            "at most 40 lower-case letters, digits and single hyphens",
+            "choose a name like harbour-assistant",
+        )
+        raise InvalidInput("command line", [problem])
+    return service

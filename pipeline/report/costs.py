@@ -1,0 +1,144 @@
+"""What an endpoint costs: a thousand requests, an idle month, and the deployment itself.
+
+Pure: measured durations times listed prices, each line with its reckoning. What was not measured, or has no price,
+has no sum either. Refuses to know a price: those are `pipeline.prices`'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pipeline.limits import GB
+
+if TYPE_CHECKING:
+    from pipeline.prices import Price, Prices
+    from pipeline.report.transcript import Transcript
+
+REQUESTS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that costs something."""
+
+    what: str
+    usd: float | None
+    """None: not known."""
+    how: str
+    """The reckoning, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """The three reckonings."""
+
+    requests: tuple[Line, ...]
+    """Of a thousand requests like those of the smoke test."""
+    idle: tuple[Line, ...]
+    """Of a month without a request."""
+    deployment: tuple[Line, ...]
+    """Of the execution, once."""
+    prices: tuple[Price, ...]
+    """The prices that were used."""
+
+    @property
+    def per_thousand(self) -> float | None:
+        """USD of a thousand requests; None when a part of it is not known."""
+        known = [line.usd for line in self.requests if line.usd is not None]
+        return sum(known) if known and len(known) == len(self.requests) else None
+
+
+def reckon(
+    prices: Prices,
+    region: str,
+    *,
+    memory_mb: int | None,
+    transcript: Transcript | None,
+    transitions: int,
+    archive_bytes: int | None,
+    alarms: int,
+) -> Costs:
+    """Return what it costs.
+
+    Args:
+        prices: the price list.
+        region: of the endpoint.
+        memory_mb: of the serverless endpoint; None when there is none.
+        transcript: the smoke test's, which the requests are taken to be like.
+        transitions: the execution's state transitions.
+        archive_bytes: of the deployed archive.
+        alarms: how many the endpoint has.
+    """
+    used: list[Price] = []
+
+    def price(name: str) -> Price | None:
+        found = prices.of(name, region)
+        if found is not None and found not in used:
+            used.append(found)
+        return found
+
+    requests = (
+        ()
+        if memory_mb is None
+        else _requests(memory_mb, transcript, price("serverless_gb_second"), price("data_gb"))
+    )
+    idle = [
+        Line("the endpoint", 0.0, "serverless, without provisioned concurrency: nothing while nobody asks")
+    ]
+    if memory_mb is None:
+        idle = []
+    if archive_bytes is not None:
+        idle.append(
+            _times("its archive in S3", archive_bytes / GB, "GB", price("storage_gb_month"), digits=3)
+        )
+    if alarms:
+        idle.append(_times("its alarms", alarms, "alarms", price("alarm_month")))
+    deployment = (_times("the workflow", transitions, "state transitions", price("state_transition")),)
+    return Costs(requests, tuple(idle), deployment, tuple(used))
+
+
+def _requests(
+    memory_mb: int, transcript: Transcript | None, second: Price | None, data: Price | None
+) -> tuple[Line, ...]:
+    what, bytes_what = "the endpoint's time", "data in and out"
+    gb = memory_mb / 1024
+    billed = transcript.billed if transcript else None
+    if billed is None:
+        compute = Line(what, None, "not measured: no answer was timed")
+    elif second is None:
+        compute = Line(what, None, "no price is listed")
+    else:
+        seconds, how = billed
+        compute = Line(
+            what,
+            REQUESTS * seconds * gb * second.usd,
+            f"{REQUESTS} x {seconds:.3f} s ({how}) x {gb:g} GB x {second.usd:.7f} USD",
+        )
+    sizes = [
+        one.bytes_in + one.bytes_out
+        for one in (transcript.exchanges if transcript else ())
+        if one.bytes_in is not None and one.bytes_out is not None
+    ]
+    if not sizes:
+        moved = Line(bytes_what, None, "not measured")
+    elif data is None:
+        moved = Line(bytes_what, None, "no price is listed")
+    else:
+        size = sum(sizes) / len(sizes)
+        moved = Line(
+            bytes_what,
+            REQUESTS * size / GB * data.usd,
+            f"{REQUESTS} x {size:.0f} bytes x {data.usd:g} USD per GB",
+        )
+    return compute, moved
+
+
+def _times(what: str, count: float, unit: str, price: Price | None, *, digits: int = 0) -> Line:
+    if price is None:
+        return Line(what, None, "no price is listed")
+    return Line(
+        what,
+        count * price.usd,
+        f"{count:.{digits}f} {unit} x {price.usd:.10f}".rstrip("0").rstrip(".") + " USD",
+    )

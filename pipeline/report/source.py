@@ -1,0 +1,35 @@
+"""What AWS tells of an execution, for its report; the one part of this package that asks."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from pipeline.report.document import Facts
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+
+
+def fetch(client: SFNClient, arn: str) -> Facts:
+    """Return the facts of an execution: its description, its history, and the definition that it ran by."""
+    description: Any = client.describe_execution(executionArn=arn)
+    pages = client.get_paginator("get_execution_history").paginate(
+        executionArn=arn, PaginationConfig={"PageSize": 1000}
+    )
+    events: list[Any] = [event for page in pages for event in page["events"]]
+    return Facts(description, events, _definition(client, arn))
+
+
+def _definition(client: SFNClient, arn: str) -> dict[str, Any] | None:
+    """Return the definition; None when the state machine is gone, which is no reason to have no report."""
+    try:
+        text = client.describe_state_machine_for_execution(executionArn=arn)["definition"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("StateMachineDoesNotExist", "ExecutionDoesNotExist"):
+            raise
+        return None
+    found: dict[str, Any] = json.loads(text)
+    return found

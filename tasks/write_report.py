@@ -1,0 +1,29 @@
+"""WriteReport: leaves the report of an execution that has ended in the artifact bucket; no state, but an event's.
+
+Step Functions tells EventBridge of every end, of time-outs and of executions that somebody stopped too, which no
+state could tell. Writing twice is harmless: the same execution gives the same bytes. AWS delivers these events with
+best effort; `sealift report` makes a report that is missing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline import aws, prices
+from pipeline.report import document, page, source
+
+if TYPE_CHECKING:
+    from pipeline.aws import Clients
+
+
+def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
+    """Write the report of the `execution` into the `artifact_bucket`; return its `bucket`, `key` and `bytes`."""
+    made = document.assemble(source.fetch(clients.stepfunctions, event["execution"]), prices.LISTED)
+    body, key = page.render(made), document.key(made.name, made.service)
+    clients.s3.put_object(
+        Bucket=event["artifact_bucket"], Key=key, Body=body, ContentType="text/html; charset=utf-8"
+    )
+    return {"bucket": event["artifact_bucket"], "key": key, "bytes": len(body)}
+
+
+handler = aws.task(run)

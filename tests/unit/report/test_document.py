@@ -1,0 +1,135 @@
+"""What a report says, part by part; and what it says where something is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline import prices
+from pipeline.limits import MiB
+from pipeline.report import document
+from pipeline.report.document import Document, Facts
+from tests.unit.report.conftest import ARN
+
+if TYPE_CHECKING:
+    from tests.unit.report.conftest import Story
+
+
+def made(facts: Facts) -> Document:
+    """Return the report of an execution, of which every part could be read."""
+    report = document.assemble(facts, prices.LISTED)
+    assert report.unread == ()
+    return report
+
+
+def test_a_good_deployment_has_every_part(succeeded: Facts) -> None:
+    """Fit, archive, transcript, resources, costs; and no failure."""
+    report = made(succeeded)
+
+    assert report.headline.startswith("harbour is served by harbour-")
+    assert (report.service, report.region, report.status) == ("harbour", "eu-central-1", "SUCCEEDED")
+    assert report.failure is None
+    assert report.fit is not None
+    assert report.fit.memory.used + report.fit.memory.free == report.fit.memory_mb * MiB
+    assert {fact.name for fact in report.archive} >= {
+        "uploaded as",
+        "SHA-256",
+        "model",
+        "deployed as",
+        "members",
+    }
+    assert report.transcript is not None
+    assert (report.transcript.first_seconds, report.transcript.warm_seconds) == (12.5, 0.075)
+    assert report.transcript.start_seconds == pytest.approx(10.0)
+    assert [one.function for one in report.switched] == ["harbour-assistant"]
+    assert all(line.mark.value in ("done", "skipped") for line in report.checklist)
+
+
+def test_the_same_execution_gives_the_same_report(succeeded: Facts) -> None:
+    """No clock and no chance: writing it twice is writing it once."""
+    assert made(succeeded) == made(succeeded)
+
+
+def test_a_failure_has_its_diagnosis_and_what_became_of_what_was_made(failed: Facts) -> None:
+    """What happened, why, what to do; what is gone again and what is left."""
+    report = made(failed)
+    states = {one.kind: one.state for one in report.resources}
+
+    assert report.failure is not None
+    assert report.failure.error == "SmokeTestFailed"
+    assert report.failure.why == "the model and its server need more memory than memory_mb gives"
+    assert report.failure.evidence == ("MemoryError", "worker died")
+    assert states["endpoint"] == states["model"] == "removed again"
+    assert states["endpoint configuration"] == "still there: see above"
+    assert report.transcript is None
+    assert report.costs.per_thousand is None
+
+
+def test_a_stopped_execution_says_that_nothing_was_undone(stopped: Facts) -> None:
+    """Nobody diagnosed it, and what it made is still there: the report says so, and what finds it."""
+    report = made(stopped)
+
+    assert report.failure is not None
+    assert report.failure.what == "the execution was stopped in WaitForEndpoint"
+    assert report.failure.why == "wrong model"
+    assert "sealift sweep" in report.failure.fix
+    assert ("endpoint", "made") in {(one.kind, one.state) for one in report.resources}
+
+
+def test_an_execution_that_ran_out_of_time_says_where(story: Story) -> None:
+    """Its end is the workflow's own time-out, which no state could tell of."""
+    report = made(story.ended("TIMED_OUT"))
+
+    assert report.failure is not None
+    assert report.failure.what.startswith("the workflow's time ran out in ")
+    assert report.headline == "harbour was not deployed: the workflow ran out of time"
+
+
+def test_an_execution_that_still_runs_has_a_report(story: Story) -> None:
+    """It is what is known so far."""
+    report = made(story.ended("RUNNING"))
+
+    assert report.failure is None
+    assert report.seconds is None
+    assert report.headline == "harbour is being deployed"
+
+
+def test_a_refused_input_has_a_report_too() -> None:
+    """An execution may fail in its first state, with an input of any shape: all that is known is why."""
+    for given in ({}, {"archive": None}, {"archive": {"key": 5}, "service": ["x"]}, {"service": "../../etc"}):
+        description = {"executionArn": ARN, "status": "FAILED", "error": "InvalidInput", "cause": "a\nb\nc"}
+        report = made(Facts({**description, "input": json.dumps(given)}, [], None))
+
+        assert report.service == "unknown"
+        assert report.failure is not None
+        assert (report.failure.what, report.failure.why, report.failure.fix) == ("a", "b", "c")
+        assert document.key(report.name, report.service) == f"reports/unknown/{report.name}.html"
+
+
+def test_what_has_another_shape_is_left_out_and_said_to_be(succeeded: Facts) -> None:
+    """An execution that another version ran: the rest of its report is worth having all the same."""
+    output: dict[str, Any] = json.loads(str(succeeded.description["output"]))
+    output["smoke_test"] = {"transcript": [7]}
+    output["plan_deployment"]["fit"]["lines"] = [{"size": 1}]
+    changed = dataclasses.replace(
+        succeeded, description={**succeeded.description, "output": json.dumps(output)}
+    )
+
+    report = document.assemble(changed, prices.LISTED)
+
+    assert {"the fit", "the smoke test"} <= set(report.unread)
+    assert report.fit is None
+    assert report.archive != ()
+
+
+def test_the_document_is_json(failed: Facts) -> None:
+    """`--json` prints it: every part but the places of the graph."""
+    plain = json.loads(json.dumps(made(failed).to_json()))
+
+    assert plain["started"] == "2026-01-02T03:04:05.000Z"
+    assert plain["failure"]["error"] == "SmokeTestFailed"
+    assert plain["transitions"] > 20
+    assert "graph" not in plain

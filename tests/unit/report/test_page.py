@@ -1,0 +1,271 @@
+"""The page: valid, self-contained, accessible, deterministic, and safe whatever the texts are."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import prices
+from pipeline.report import document, page
+from pipeline.report.document import Facts
+from pipeline.report.links import Console
+from pipeline.report.markup import VOID, el
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ANY = st.characters(exclude_categories=())
+"""Halves of surrogate pairs among them: JSON can hold them, UTF-8 cannot."""
+HARD = (
+    "</title><script>alert(1)</script>",
+    "'\"><img src=x onerror=alert(1)>",
+    "&lt;b&gt;",
+    "\x00\ud800\u202e]]>--><",
+)
+
+
+class Reader(HTMLParser):
+    """Reads a page: its elements in order, its text, and whether they are closed in order."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.open: list[str] = []
+        self.feed(body.decode())
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take an element that others may be in."""
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take an element that is closed in itself."""
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        """Hold that it is the innermost one which ends."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Take text."""
+        self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        """Return the attributes of every element of a name."""
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def shape(self) -> list[tuple[str, tuple[str, ...]]]:
+        """The elements and the names of their attributes, without any text."""
+        return [(tag, tuple(attributes)) for tag, attributes in self.elements]
+
+
+def drawn(facts: Facts) -> bytes:
+    """Return the page of an execution."""
+    return page.render(document.assemble(facts, prices.LISTED))
+
+
+KEPT = frozenset({"method", "service", "verdict", "hosting", "input", "name", "gone", "not_undone"})
+"""The kinds that are compared, and the names that lead from one part to another: they stay what they are."""
+
+
+def spoilt(value: Any, text: str, name: str = "") -> Any:
+    """Return a document with a text in the place of every other one."""
+    if isinstance(value, dict):
+        return {key: spoilt(one, text, key) for key, one in value.items()}
+    if isinstance(value, list):
+        return [spoilt(one, text, name) for one in value]
+    return text if isinstance(value, str) and name not in KEPT else value
+
+
+def with_text(facts: Facts, text: str) -> Facts:
+    """Return an execution in which whatever anybody may have written is this text."""
+    events = []
+    for event in facts.events:
+        changed = dict(event)
+        for field in [name for name in event if name.endswith("EventDetails")]:
+            details = {key: text if key in ("error", "cause") else one for key, one in event[field].items()}
+            if "State" in field:
+                documents = [key for key in ("input", "output") if key in details]
+                details |= {key: json.dumps(spoilt(json.loads(details[key]), text)) for key in documents}
+            changed[field] = details
+        events.append(changed)
+    told = {key: text if key in ("error", "cause") else one for key, one in facts.description.items()}
+    if "output" in told:
+        told["output"] = json.dumps(spoilt(json.loads(told["output"]), text))
+    return Facts(told, events, facts.definition)
+
+
+@pytest.fixture
+def facts(request: pytest.FixtureRequest) -> Facts:
+    """One of the executions, by the name of its fixture."""
+    found: Facts = request.getfixturevalue(request.param)
+    return found
+
+
+every = pytest.mark.parametrize("facts", ["succeeded", "failed", "stopped"], indirect=True)
+
+
+@every
+def test_the_page_is_well_formed_and_says_what_language_it_is_in(facts: Facts) -> None:
+    """Every element is closed in order; one title, one main, one h1, a language, a viewport."""
+    read = Reader(drawn(facts))
+
+    assert read.open == []
+    assert read.all("html") == [{"lang": "en"}]
+    assert [len(read.all(tag)) for tag in ("title", "main", "h1", "header", "footer", "nav")][1:] == [1] * 5
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in read.all("meta")
+
+
+@every
+def test_the_page_refers_to_nothing_outside_itself(facts: Facts) -> None:
+    """No script, no image, no font, no sheet; the policy in it forbids them, the links lead to the console only."""
+    body = drawn(facts)
+    read = Reader(body)
+
+    assert not read.all("script")
+    assert not [one for tag, one in read.elements if "src" in one or any(key.startswith("on") for key in one)]
+    assert not re.search(r"url\(|@import", body.decode())
+    assert read.all("link") == [{"rel": "icon", "href": "data:,"}]
+    (policy,) = [one["content"] for one in read.all("meta") if one.get("http-equiv")]
+    assert str(policy).startswith("default-src 'none'")
+    for link in read.all("a"):
+        href = str(link["href"])
+        assert href.startswith(("#", "https://eu-central-1.console.aws.amazon.com/")), href
+
+
+@every
+def test_every_anchor_leads_somewhere_and_every_id_is_one(facts: Facts) -> None:
+    """The contents, the graph's states and the labels refer to what is there."""
+    read = Reader(drawn(facts))
+    ids = [str(one["id"]) for _, one in read.elements if "id" in one]
+    referred = {str(one["href"])[1:] for one in read.all("a") if str(one["href"]).startswith("#")}
+    referred |= {str(one["aria-labelledby"]) for _, one in read.elements if "aria-labelledby" in one}
+
+    assert len(ids) == len(set(ids))
+    assert referred <= set(ids)
+
+
+@every
+def test_tables_and_pictures_can_be_read_aloud(facts: Facts) -> None:
+    """Header cells say what they head; a picture has a title or is told beside; headings skip no level."""
+    read = Reader(drawn(facts))
+
+    assert all(one.get("scope") in ("col", "row") for one in read.all("th"))
+    for picture in read.all("svg"):
+        assert picture.get("aria-hidden") == "true" or picture.get("role") in ("img", "group")
+    levels = [int(tag[1]) for tag, _ in read.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(later - sooner <= 1 for sooner, later in pairwise(levels))
+
+
+@every
+def test_the_same_execution_gives_the_same_bytes(facts: Facts) -> None:
+    """So an event that comes twice changes nothing."""
+    assert drawn(facts) == drawn(facts)
+
+
+def test_the_diagnosis_stands_before_everything_else(failed: Facts) -> None:
+    """Whoever opens the page of a failure reads first what to do."""
+    text = drawn(failed).decode()
+
+    assert text.index("raise memory_mb") < text.index('id="glance"')
+    assert text.index("Not undone, remove by hand") < text.index('id="glance"')
+
+
+def test_what_was_not_measured_says_so(succeeded: Facts) -> None:
+    """An endpoint that tells no timings: no figure is made up for it."""
+    output = json.loads(str(succeeded.description["output"]))
+    for one in output["smoke_test"]["transcript"]:
+        del one["timings"], one["bytes_in"], one["bytes_out"]
+    output["smoke_test"]["warm"] = None
+    bare = dataclasses.replace(succeeded, description={**succeeded.description, "output": json.dumps(output)})
+
+    said = " ".join(Reader(drawn(bare)).text)
+
+    assert said.count("not measured") >= 5
+    assert "tokens per second 20.0" not in said
+    assert "tokens per second 20.0" in " ".join(Reader(drawn(succeeded)).text)
+
+
+@every
+@pytest.mark.parametrize("text", HARD)
+def test_hostile_text_stays_text(facts: Facts, text: str) -> None:
+    """It changes not one element of the page, and can be read on it as it was written."""
+    spoilt, plain = Reader(drawn(with_text(facts, text))), Reader(drawn(with_text(facts, "harmless")))
+
+    assert spoilt.shape == plain.shape
+    assert spoilt.open == []
+    shown = re.sub("[\x00\ud800\u202e]", "\ufffd", text)
+    assert shown in "".join(spoilt.text)
+
+
+@pytest.mark.parametrize("name", ["succeeded", "failed"])
+def test_no_text_becomes_markup(name: str, request: pytest.FixtureRequest) -> None:
+    """Any text at all, surrogates and control characters among it: the page's elements are the same."""
+    # Without the graph, which takes no text from the execution and most of the time.
+    facts = dataclasses.replace(request.getfixturevalue(name), definition=None)
+    plain = Reader(drawn(with_text(facts, "harmless"))).shape
+
+    @given(st.text(ANY, min_size=1, max_size=30).filter(str.strip))
+    @settings(max_examples=40, deadline=None)
+    def spoil(text: str) -> None:
+        assert Reader(drawn(with_text(facts, text))).shape == plain
+
+    spoil()
+
+
+@given(st.text(ANY, max_size=40), st.text(ANY, max_size=40))
+def test_an_element_holds_its_text_and_its_attributes(inside: str, attribute: str) -> None:
+    """What is read back is what was written, but for what HTML cannot hold."""
+    read = Reader(el("p", inside, title=attribute or None).encode())
+
+    assert len(read.elements) == 1
+    assert read.open == []
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "host"),
+    [
+        pytest.param("aws", "eu-west-1", "eu-west-1.console.aws.amazon.com", id="commercial"),
+        pytest.param("aws-cn", "cn-north-1", "console.amazonaws.cn", id="China"),
+        pytest.param("aws-us-gov", "us-gov-west-1", "console.amazonaws-us-gov.com", id="GovCloud"),
+    ],
+)
+def test_links_lead_to_the_console_of_the_region(partition: str, region: str, host: str) -> None:
+    """Of the partition too."""
+    console = Console(partition, region)
+
+    assert (
+        console.endpoint("harbour-0") == f"https://{host}/sagemaker/home?region={region}#/endpoints/harbour-0"
+    )
+
+
+@given(st.text(ANY, max_size=30))
+def test_no_name_leads_elsewhere(name: str) -> None:
+    """Whatever a thing is called, the link stays at the console."""
+    console = Console("aws", "us-east-1")
+    pages: list[Callable[[str], str]] = [
+        console.execution,
+        console.endpoint,
+        console.endpoint_config,
+        console.model,
+        console.function,
+        console.alarm,
+        console.log_group,
+        console.role,
+        lambda key: console.object(key, key),
+    ]
+    for one in pages:
+        assert re.fullmatch(r"https://us-east-1\.console\.aws\.amazon\.com/[!-~]+", one(name))
