@@ -16,11 +16,21 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from benchmarks import shapes
-from pipeline import checklist, containers, diagnosis, documents, errors, fit, limits, resources, schema
+from pipeline import (
+    checklist,
+    containers,
+    diagnosis,
+    documents,
+    errors,
+    fit,
+    limits,
+    resources,
+    schema,
+    template,
+)
 from pipeline.footprint import Shape
 from pipeline.gguf import read_header
 from pipeline.limits import GB, MiB
-from pipeline import template
 
 TOP = Path(__file__).resolve().parents[1]
 N_CTX, N_BATCH = 2048, 512
