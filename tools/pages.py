@@ -7,25 +7,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipeline import cli
-
 TOP: Final = Path(__file__).resolve().parents[1]
 RUN: Final = "<!-- run -->"
 """Stands on the line before a block that the tests run."""
-COMMANDS_TO_COME: Final = frozenset(
-    {
-        "push",
-        "start",
-        "watch",
-        "report",
-    }
-)
-"""Commands that the documents speak of and other changes bring."""
 PROGRAMS: Final = ("sealift", ".venv/bin/sealift")
 
 _FENCE: Final = re.compile(
@@ -91,12 +80,6 @@ def words(line: str) -> list[str]:
             break
         found.append(word)
     return found[1:]
-
-
-def to_come(commands: Iterable[str]) -> list[str]:
-    """Return those of some commands that other changes bring, and the parser has not yet."""
-    known = re.findall(r"^    ([a-z]+)", cli.parser().format_help(), re.MULTILINE)
-    return sorted((set(commands) & COMMANDS_TO_COME) - set(known))
 
 
 def is_synopsis(line: str) -> bool:
