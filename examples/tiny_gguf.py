@@ -98,6 +98,7 @@ def write_tiny_gguf(
     ctx: int = 2048,
     tensor_type: str = "f16",
     seed: int = 0,
+    shard_tensors: int = 0,
 ) -> Path:
     """Write a small llama GGUF whose weights encode the chain over `CORPUS`: same arguments, same bytes.
 
@@ -110,6 +111,8 @@ def write_tiny_gguf(
         ctx: context length the model claims to be trained for, in tokens.
         tensor_type: "f32", "f16" or "q8_0".
         seed: of the embeddings, and of the weights that have no effect on the answer.
+        shard_tensors: tensors of one file at most; the model is then split as llama-gguf-split does, into files beside
+            `path` that are named after it. 0 for one file.
 
     Returns:
         The path.
@@ -129,7 +132,7 @@ def write_tiny_gguf(
     embedding, output = _chain_weights(vocabulary, embd, random)
     ggml_type, file_type = TYPES[tensor_type]
 
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, "llama", split_max_tensors=shard_tensors)
     _add_metadata(writer, name=name, layers=layers, embd=embd, ctx=ctx, file_type=file_type)
     _add_tokenizer(writer, vocabulary)
 

@@ -1,8 +1,9 @@
 """The alarms of an endpoint: which metrics, which thresholds and why, and the very requests that make them; no call.
 
 Names are made of the endpoint's name, so that a retry finds its own alarms and whoever deletes an endpoint finds them
-with nothing but its name. Metrics, namespaces and units are those that SageMaker publishes for serverless endpoints
-(https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints-monitoring.html); there is none for CPU or disk.
+with nothing but its name. Metrics, namespaces and units are those that SageMaker publishes: for serverless endpoints
+(https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints-monitoring.html) none for CPU or disk, for
+instances (https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html) none for concurrency.
 """
 
 from __future__ import annotations
@@ -48,11 +49,17 @@ class Rule:
     reason: str
     """Why this threshold."""
     of_timeout: bool = False
+    of_cpus: bool = False
+    """Whether the threshold is for each CPU that an answer keeps busy: CPUUtilization adds them up."""
+    on: tuple[str, ...] = ("serverless", "instance")
+    """The hostings whose endpoints get it."""
     judges: bool = True
     """Whether it speaks against a new endpoint that is tried with a part of the calls."""
 
-    def limit(self, timeout_s: float) -> float:
+    def limit(self, timeout_s: float, cpus: int | None = None) -> float:
         """Return the threshold in the metric's unit."""
+        if self.of_cpus:
+            return self.threshold * (cpus or 1)
         return self.threshold * timeout_s * MICROSECONDS if self.of_timeout else self.threshold
 
 
@@ -105,8 +112,37 @@ RULES: tuple[Rule, ...] = (
         "of max_concurrency, as a fraction",
         "all concurrent invocations are in use, and further ones are refused with 4xx",
         "a short peak is what concurrency is for; five minutes on end are too little of it",
+        on=("serverless",),
         # It says that there is much to do, and the new endpoint may have half until the switch is over.
         judges=False,
+    ),
+    Rule(
+        "cpu",
+        RESOURCES,
+        "CPUUtilization",
+        "Average",
+        95,
+        15,
+        15,
+        "percent, of all CPUs together",
+        "the instances answer without a pause, and further calls wait",
+        "an answer takes all CPUs that it may have, for seconds; a quarter of an hour on end is too much to do",
+        of_cpus=True,
+        on=("instance",),
+        judges=False,
+    ),
+    Rule(
+        "disk",
+        RESOURCES,
+        "DiskUtilization",
+        "Maximum",
+        90,
+        3,
+        5,
+        "percent",
+        "the volume is nearly full",
+        "the volume is a tenth larger than what lies on it after the start, so something grows",
+        on=("instance",),
     ),
 )
 
@@ -137,13 +173,21 @@ def endpoint_of(name: str) -> str | None:
     return next(found, None) if bare != name else None
 
 
-def judging(endpoint: str) -> list[str]:
-    """Return the names of those that speak against a new endpoint."""
-    return [name_of(endpoint, rule) for rule in RULES if rule.judges]
+def judging(endpoint: str, hosting: str | None = None) -> list[str]:
+    """Return the names of those that speak against a new endpoint; of any hosting when None."""
+    return [
+        name_of(endpoint, rule) for rule in RULES if rule.judges and (hosting is None or hosting in rule.on)
+    ]
 
 
 def requests(
-    endpoint: str, variant: str, *, timeout_s: float, topic: str, tags: Sequence[Mapping[str, str]]
+    endpoint: str,
+    variant: str,
+    *,
+    timeout_s: float,
+    topic: str,
+    tags: Sequence[Mapping[str, str]],
+    cpus: int | None = None,
 ) -> list[dict[str, Any]]:
     """Return the parameters of PutMetricAlarm for each alarm of an endpoint.
 
@@ -153,6 +197,7 @@ def requests(
         timeout_s: seconds that one answer may take.
         topic: the ARN of the topic that is told.
         tags: those of the endpoint.
+        cpus: of an instance, those that an answer keeps busy; None on serverless.
     """
     return [
         {
@@ -168,28 +213,34 @@ def requests(
             "Period": PERIOD_S,
             "EvaluationPeriods": rule.of,
             "DatapointsToAlarm": rule.minutes,
-            "Threshold": float(rule.limit(timeout_s)),
+            "Threshold": float(rule.limit(timeout_s, cpus)),
             "ComparisonOperator": "GreaterThanOrEqualToThreshold",
-            # An idle serverless endpoint publishes nothing, and that is no fault.
+            # An idle endpoint publishes nothing of its calls, and that is no fault.
             "TreatMissingData": "notBreaching",
             "AlarmActions": [topic],
             "OKActions": [topic],
             "Tags": [dict(tag) for tag in tags],
         }
-        for rule in RULES
+        for rule in _rules(cpus)
     ]
 
 
-def told(endpoint: str, timeout_s: float) -> list[Alarm]:
+def _rules(cpus: int | None) -> tuple[Rule, ...]:
+    """Return the rules of an endpoint: those of instances when it has CPUs."""
+    hosting = "serverless" if cpus is None else "instance"
+    return tuple(rule for rule in RULES if hosting in rule.on)
+
+
+def told(endpoint: str, timeout_s: float, cpus: int | None = None) -> list[Alarm]:
     """Return the alarms of an endpoint for the execution's output."""
     return [
         Alarm(
             name=name_of(endpoint, rule),
             metric=rule.metric,
-            threshold=rule.limit(timeout_s),
+            threshold=rule.limit(timeout_s, cpus),
             unit=rule.unit,
         )
-        for rule in RULES
+        for rule in _rules(cpus)
     ]
 
 

@@ -52,12 +52,15 @@ class Quota(StrEnum):
     MEMORY = "memory"
     CONCURRENCY = "concurrency"
     ENDPOINTS = "endpoints"
+    INSTANCES = "instances"
     UNKNOWN = "unknown"
 
 
 _KINDS: Final = (
     (Quota.MEMORY, re.compile("memory size", re.IGNORECASE)),
     (Quota.CONCURRENCY, re.compile("concurrency", re.IGNORECASE)),
+    # 'ml.m5.large for endpoint usage': each type has a quota of its own.
+    (Quota.INSTANCES, re.compile("for endpoint usage|number of instances", re.IGNORECASE)),
     (Quota.ENDPOINTS, re.compile("number of .*endpoints", re.IGNORECASE)),
 )
 
@@ -109,7 +112,7 @@ MOVING: Final = frozenset({"Updating", "SystemUpdating", "RollingBack", "Deletin
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A serverless endpoint of the account, and what it holds of the quotas."""
+    """An endpoint of the account, and what it holds of the quotas: of serverless ones, or of instances."""
 
     name: str
     status: str
@@ -121,6 +124,13 @@ class Holder:
     provisioned: bool = False
     created: str = ""
     """ISO 8601."""
+    on_instances: bool = False
+    """It holds nothing of what serverless endpoints share."""
+
+    @property
+    def hosting(self) -> str:
+        """Return where it runs, as a request spells it."""
+        return "instance" if self.on_instances else "serverless"
 
     @property
     def lowerable(self) -> bool:
@@ -169,7 +179,7 @@ class Situation:
 
 def in_use(holders: Iterable[Holder]) -> str:
     """Return who holds how much, for people."""
-    return ", ".join(f"{one.name} {one.concurrency}" for one in holders) or "none"
+    return ", ".join(f"{one.name} {one.concurrency}" for one in holders if not one.on_instances) or "none"
 
 
 # -- room
@@ -440,6 +450,58 @@ def _together(earlier: Iterable[Lowered], lowered: Iterable[Lowered]) -> tuple[L
         before = first["before"] if first is not None and first["to"] == one["before"] else one["before"]
         found[one["endpoint"]] = Lowered(endpoint=one["endpoint"], before=before, to=one["to"])
     return tuple(found.values())
+
+
+# -- the ladder of instances
+
+
+@dataclass(frozen=True, slots=True)
+class InstancesAsk:
+    """What AWS refused of instances."""
+
+    type: str
+    count: int
+    asked: int
+    """How many the request asked for."""
+    others: tuple[tuple[str, float], ...]
+    """Types to step to, each with what one of it costs an hour, in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstancesDown:
+    """The next thing to ask for."""
+
+    type: str
+    count: int
+    step: Step
+
+
+def step_instances(refusal: Refusal, ask: InstancesAsk, situation: Situation) -> InstancesDown | Stop:
+    """Return fewer instances of the type, else as many of the next one, or why there is nothing left to ask for.
+
+    Each step leaves fewer instances or fewer types, so the ladder ends.
+    """
+    if refusal.quota is Quota.ENDPOINTS:
+        return _no_endpoint(refusal, situation)
+    if refusal.quota is not Quota.INSTANCES:
+        return Stop(_problem("Quota", refusal, situation, _MORE), final=refusal.never_fits)
+    free = refusal.limit - refusal.used
+    if LEAST <= free < ask.count:
+        return InstancesDown(ask.type, free, _instances_step(refusal, ask, f"ask for {free} x {ask.type}"))
+    if ask.others:
+        (name, price), *_ = ask.others
+        did = f"ask for {ask.asked} x {name}, at ${price:g} an hour each"
+        return InstancesDown(name, ask.asked, _instances_step(refusal, ask, did))
+    ours = ", ".join(one.name for one in situation.holders if one.ours and one.on_instances)
+    fix = f"ask for more in Service Quotas: SageMaker, '{refusal.name}'; or name another 'instance_type'" + (
+        f"; or delete an endpoint of this service ({ours})" if ours else ""
+    )
+    problem = Problem("InstanceQuota", str(refusal), f"room for {ask.count} x {ask.type}", fix)
+    return Stop(problem, final=refusal.never_fits)
+
+
+def _instances_step(refusal: Refusal, ask: InstancesAsk, did: str) -> Step:
+    return Step(asked=f"{ask.count} x {ask.type}", said=str(refusal), did=did)
 
 
 _MORE: Final = "wait until somebody's endpoint is deleted, or ask AWS for a higher quota"

@@ -107,7 +107,14 @@ def _policies(_results: Mapping[str, Any]) -> str:
 
 def _plan(results: Mapping[str, Any]) -> str:
     plan = results["plan_deployment"]
-    return f"{plan['memory_mb']} MB for {plan['arithmetic']}"
+    return f"{_size(plan)} for {plan['arithmetic']}"
+
+
+def _size(plan: Mapping[str, Any]) -> str:
+    on = plan.get("instances")
+    if on:
+        return f"{on['count']} x {on['type']}, ${on['usd_per_hour']:g} an hour,"
+    return f"{plan['memory_mb']} MB"
 
 
 def _made(path: str) -> Callable[[Mapping[str, Any]], str]:
@@ -121,6 +128,8 @@ def _made(path: str) -> Callable[[Mapping[str, Any]], str]:
 def _room(results: Mapping[str, Any]) -> str:
     plan = results["plan_deployment"]
     if not plan["steps"]:
+        if plan.get("instances"):
+            return f"{plan['instances']['count']} x {plan['instances']['type']}, as planned"
         return f"{plan['memory_mb']} MB and {plan['max_concurrency']} concurrent invocations, as asked for"
     return "; then ".join(
         f"{step['asked']} asked for: {step['said']}: {step['did']}" for step in plan["steps"]
@@ -130,16 +139,19 @@ def _room(results: Mapping[str, Any]) -> str:
 def _deployed(results: Mapping[str, Any]) -> str:
     plan = results["plan_deployment"]
     if plan["updates"] is None:
-        return _made("create_endpoint")(results)
+        where = "" if not plan.get("instances") else ", on instances instead"
+        return _made("create_endpoint")(results) + where
     names, before = plan["names"], plan["updates"]["endpoint_config"]
     return f"{names['endpoint']} updated in place: {before} -> {names['endpoint_config']}"
 
 
 def _restored(results: Mapping[str, Any]) -> str:
     restored = results["restore_capacity"]
-    return (
-        "; ".join(restored["steps"]) or f"{restored['max_concurrency']} concurrent invocations, as asked for"
-    )
+    if restored["steps"]:
+        return "; ".join(restored["steps"])
+    if restored["max_concurrency"] is None:
+        return "the instances that were asked for"
+    return f"{restored['max_concurrency']} concurrent invocations, as asked for"
 
 
 def _retired(results: Mapping[str, Any]) -> str:

@@ -76,6 +76,8 @@ class Profile:
     """The fields that a request may ask with; all of them answer in OpenAI's form."""
     serving: fit.Serving
     """What the server occupies beside the model, and how long it takes to start."""
+    all_threads: int | None = None
+    """The setting n_threads that means "as many as there are CPUs"; None where that is the image's own default."""
     environment: Mapping[str, str] = field(default_factory=dict)
     honest_ping: bool = True
     """Whether /ping says 200 only when the model answers; otherwise only the smoke test tells."""
@@ -124,6 +126,7 @@ PYTORCH: Final = Profile(
     settings=_OURS,
     requests=_ANY_FORM,
     serving=fit.PREBUILT,
+    all_threads=64,
     environment={
         "SAGEMAKER_PROGRAM": "inference.py",
         # TorchServe starts one worker, and so one copy of the model, per CPU unless both of these say one:
@@ -180,6 +183,7 @@ CUSTOM: Final = Profile(
     settings=_OURS,
     requests=_ANY_FORM,
     serving=fit.OWN_SERVER,
+    all_threads=64,
     limits=("the image must lie in a registry of the endpoint's own account and region",),
 )
 
@@ -192,12 +196,12 @@ def environment(profile: Profile, inference: Mapping[str, Any]) -> dict[str, str
     settings = {
         variable: format(value, "g") if isinstance(value, float) else str(value)
         for name, value in sorted(inference.items())
-        if (variable := profile.settings[name]) is not None
+        if value is not None and (variable := profile.settings[name]) is not None
     }
     return {**profile.environment, **settings}
 
 
-def notes(profile: Profile, today: date) -> list[str]:
+def notes(profile: Profile, today: date, *, serverless: bool = True) -> list[str]:
     """Return what a person who takes this profile should know: an ended support first, then what is against it."""
     told = []
     if profile.end_of_support is not None and profile.end_of_support < today:
@@ -206,7 +210,8 @@ def notes(profile: Profile, today: date) -> list[str]:
             f"AWS's support of the {profile.name!r} image ended on {profile.end_of_support}: it still runs, and gets "
             f"no fixes{instead}"
         )
-    return [*told, *(f"container {profile.name!r}: {limit}" for limit in profile.limits)]
+    limits = profile.limits if serverless else ()
+    return [*told, *(f"container {profile.name!r}: {limit}" for limit in limits)]
 
 
 def _supported(profile: Profile, today: date) -> bool:

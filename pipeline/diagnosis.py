@@ -165,6 +165,19 @@ RULES = (
         "set memory_mb to 3072 or less, or ask AWS Support to raise the quota that the message names",
     ),
     Rule(
+        "InstanceQuota",
+        r"'ml\.[\w.-]+ for endpoint usage' is",
+        "the account may have no more instances of that type",
+        "ask for more in Service Quotas (SageMaker, by the name in the message), name another instance_type, or delete "
+        "an endpoint that is no longer used",
+    ),
+    Rule(
+        "ModelDataChanged",
+        r"does not have the ETag",
+        "the model's file in the artifact bucket is no longer the one that was checked",
+        "start the execution again: it is copied anew",
+    ),
+    Rule(
         "Quota",
         r"ResourceLimitExceeded|account-level service limit",
         "an account quota is used up",

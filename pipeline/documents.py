@@ -7,12 +7,14 @@ A request comes from three places, the first that says something wins: the execu
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
-from pipeline import alarms, capacity, consumer, containers, limits, naming
+from pipeline import alarms, capacity, consumer, containers, limits, naming, offers
+from pipeline import plan as planned
 from pipeline.archive.rules import Rules
 from pipeline.errors import InvalidInput, Problem
+from pipeline.gguf import SHARD_NAME
 from pipeline.schema import (
     MISSING,
     AnyObject,
@@ -133,6 +135,23 @@ ARCHIVE = Object(
     }
 )
 
+_INSTANCE_NAME = Text("an instance type such as 'ml.r5.xlarge'", r"ml\.[a-z0-9-]+\.[a-z0-9]+")
+
+INSTANCE_TYPE = Object(
+    {
+        "name": Field(_INSTANCE_NAME, "the type", required=True),
+        "vcpus": Field(Integer(1, 1024), "its CPUs", required=True),
+        "memory_gib": Field(Number(1, 65_536), "its memory in GiB", required=True),
+        "usd_per_hour": Field(Number(0, 10_000), "what one costs in your region", required=True),
+        "memory_bandwidth_gb_s": Field(
+            Number(0.1, 100_000), "GB that are read from its memory in a second", required=True
+        ),
+    }
+)
+
+MOST_INSTANCES = 20
+"""Of one endpoint: more than an ordinary account may have of any type."""
+
 MOST_CONSUMERS = 10
 """As many have a tag each on a deployment's record, and are switched and tried within one Lambda's 15 minutes."""
 
@@ -141,13 +160,41 @@ _TUNABLE: dict[str, Field] = {
         Text("lower-case letters, digits and single hyphens, at most 40", naming.SERVICE_PATTERN),
         "the service's name; the folder below models/ when absent",
     ),
-    "hosting": Field(OneOf(("serverless",)), "where the endpoint runs", default="serverless"),
+    "hosting": Field(
+        OneOf(planned.HOSTINGS),
+        "where the endpoint runs; auto is serverless where the model fits, else an instance if allow_instances is true",
+        default=planned.SERVERLESS,
+    ),
     "memory_mb": Field(
         Integer(limits.MEMORY_SIZES_MB[0], limits.MEMORY_SIZES_MB[-1], 1024),
-        "MemorySizeInMB; planned from the model when absent",
+        "MemorySizeInMB on serverless; planned from the model when absent",
     ),
     "max_concurrency": Field(
-        Integer(1, limits.MAX_CONCURRENCY.value), "concurrent invocations of the endpoint", default=10
+        Integer(1, limits.MAX_CONCURRENCY.value),
+        "concurrent invocations of the endpoint on serverless",
+        default=10,
+    ),
+    "instance_type": Field(
+        _INSTANCE_NAME, "the instance type; the cheapest one that holds the model when absent"
+    ),
+    "instance_count": Field(
+        Integer(1, MOST_INSTANCES), "instances of the endpoint; each has the whole model", default=1
+    ),
+    "allow_instances": Field(
+        Boolean(),
+        "whether hosting auto may take an instance, which costs money while nobody calls it",
+        default=False,
+    ),
+    "instance_types": Field(
+        ListOf(INSTANCE_TYPE, 0, 50),
+        "types to know beside those that are known, or in their place: another region's prices, newer types",
+        default=[],
+    ),
+    "bake_s": Field(
+        Integer(0, limits.BAKE_S.value),
+        "with strategy in_place on instances: seconds that SageMaker watches the endpoint's alarms after the new "
+        "instances have taken over; one that rings takes the update back",
+        default=300,
     ),
     "strategy": Field(
         OneOf(capacity.STRATEGIES),
@@ -156,7 +203,7 @@ _TUNABLE: dict[str, Field] = {
     ),
     "timeout_s": Field(
         Integer(1, limits.TIMEOUT_S.value),
-        "seconds that one answer may take; SageMaker itself ends every serverless call at 60",
+        "seconds that one answer may take; SageMaker itself ends every call at 60",
         default=60,
     ),
     "container": Field(
@@ -192,7 +239,9 @@ _TUNABLE: dict[str, Field] = {
         "the Lambda to switch over, or several; none when absent, and null or [] takes the stack's own away",
     ),
     "keep_previous": Field(
-        Integer(0, 50), "earlier good deployments that stay, as an instant way back", default=1
+        Integer(0, 50),
+        "earlier good deployments that stay, as an instant way back; none on instances unless it is said",
+        default=planned.KEPT[planned.SERVERLESS],
     ),
     "deadline_s": Field(
         Integer(1, 7200), "seconds until an endpoint that is still Creating is given up", default=1800
@@ -227,23 +276,27 @@ class Checked(TypedDict):
     request: dict[str, Any]
     """As `request` below returns it."""
     archive: dict[str, Any]
-    """bucket, key, version_id, etag, size and extracted_bytes (bytes), last_modified (ISO 8601), format."""
+    """bucket, key, version_id, etag, size and extracted_bytes (bytes), last_modified (ISO 8601), format; of a bare GGUF
+    the `parts` too: key, version_id, etag and size of each of its files."""
     model: dict[str, Any]
     """The model part of the archive report."""
     evidence: dict[str, Any]
     """How it was checked: method, bytes_read, members."""
     assembly: dict[str, Any]
-    """How it becomes what is deployed: way, reason, bucket and key of the result, record (a key in that bucket)."""
+    """How it becomes what is deployed: way, reason, form, bucket and key of the result, record (a key in that bucket;
+    None for a bare GGUF)."""
 
 
 class Assembled(TypedDict):
     """The result of AssembleArchive."""
 
     way: str
-    """copy, splice or transcode."""
+    """copy, splice or transcode; place for a bare GGUF."""
     reason: str
     bucket: str
     key: str
+    etag: str | None
+    """Of the one model file that is handed over as it is; else None."""
     size: int
     bytes_moved: int
     """Bytes that went through the function; what S3 copied by itself is not among them."""
@@ -297,8 +350,8 @@ class Retired(TypedDict):
 class Restored(TypedDict):
     """The result of RestoreCapacity."""
 
-    max_concurrency: int
-    """What the new endpoint has now."""
+    max_concurrency: int | None
+    """What the new endpoint has now; None on instances."""
     steps: list[str]
     """In words, how that came about; empty when it is what was asked for and always was."""
 
@@ -395,14 +448,18 @@ class ArchiveLocation:
         return f"s3://{self.bucket}/{self.key}{version}"
 
 
-def archive_rules(code: str, *, mend: bool = False) -> Rules:
+def archive_rules(code: str, *, mend: bool = False, hosting: str = planned.SERVERLESS) -> Rules:
     """Return what an archive must be like: only one that runs its own code must bring any.
 
     Args:
         code: whose code the endpoint runs, as in a request, or what `code/` will hold.
         mend: whether a model in a directory is moved to the root.
+        hosting: where the endpoint runs; what may go to an instance may be larger.
     """
-    return Rules(code_required=code == ARCHIVE_CODE, zip_deployable=True, mend=mend)
+    rules = Rules(code_required=code == ARCHIVE_CODE, zip_deployable=True, mend=mend)
+    if hosting == planned.SERVERLESS:
+        return rules
+    return replace(rules, max_archive_bytes=offers.MOST_VOLUME_GB * limits.GB)
 
 
 def archive_location(document: Any) -> ArchiveLocation:
@@ -445,8 +502,9 @@ def request(document: Any, sidecar: Any, defaults: StackDefaults) -> dict[str, A
     if sidecar is not None:
         DEPLOYMENT_JSON.parse(sidecar, SIDECAR, problems)
     said = [_opted_out(source) for source in (sidecar, document) if isinstance(source, dict)]
+    asked = _merge(*said)
     left: list[Problem] = []
-    parsed = EXECUTION_INPUT.parse(_merge(_stack_part(defaults), *said), "", left)
+    parsed = EXECUTION_INPUT.parse(_merge(_stack_part(defaults), asked), "", left)
     # A field that one source leaves out may stand in another: only the merged whole tells what is missing.
     problems = [problem for problem in problems if problem.error != MISSING]
     problems += [problem for problem in left if problem.error == MISSING]
@@ -460,10 +518,53 @@ def request(document: Any, sidecar: Any, defaults: StackDefaults) -> dict[str, A
         parsed["image_uri"] = parsed["image_uri"] or defaults["image_uri"] or None
     parsed["service"] = parsed["service"] or naming.service_from_key(parsed["archive"]["key"])
     parsed["consumers"] = parsed.pop("consumer") or []
+    problems.extend(_of_other_hosting(parsed["hosting"], asked))
+    if parsed["hosting"] != planned.SERVERLESS:
+        problems.extend(_bake(parsed, asked))
+    if parsed["hosting"] != planned.SERVERLESS:
+        # Their defaults depend on where it comes to run, which the plan decides.
+        parsed["keep_previous"] = asked.get("keep_previous")
+        parsed["inference"]["n_threads"] = (asked.get("inference") or {}).get("n_threads")
     problems.extend(_whole(parsed, defaults))
     if problems:
         raise InvalidInput("execution input", problems)
     return parsed
+
+
+_ONLY = {
+    planned.SERVERLESS: ("instance_type", "instance_count", "bake_s"),
+    planned.INSTANCE: ("memory_mb", "max_concurrency"),
+    planned.AUTO: (),
+}
+"""What a request may not ask for with a hosting, since nothing would come of it."""
+
+
+def _bake(parsed: dict[str, Any], asked: dict[str, Any]) -> list[Problem]:
+    """Return what is wrong with a `bake_s` that nothing would come of: a new endpoint has the consumer's canary."""
+    if asked.get("bake_s") is None or parsed["strategy"] == capacity.IN_PLACE:
+        return []
+    return [
+        Problem(
+            "BakeWithoutUpdate",
+            f"'bake_s' with strategy {parsed['strategy']!r}",
+            "strategy 'in_place', where SageMaker moves the calls",
+            "leave 'bake_s' out; a new endpoint is tried with 'consumer.canary'",
+        )
+    ]
+
+
+def _of_other_hosting(hosting: str, asked: dict[str, Any]) -> list[Problem]:
+    other = planned.INSTANCE if hosting == planned.SERVERLESS else planned.SERVERLESS
+    return [
+        Problem(
+            "OtherHosting",
+            f"{name!r} with hosting {hosting!r}",
+            f"hosting {other!r} or 'auto', the only ones that have it",
+            f"change 'hosting', or leave {name!r} out",
+        )
+        for name in _ONLY[hosting]
+        if asked.get(name) is not None
+    ]
 
 
 def _stack_part(defaults: StackDefaults) -> dict[str, Any]:
@@ -528,19 +629,56 @@ def _filled(check: Check, value: dict[str, Any]) -> dict[str, Any]:
     return filled
 
 
+def _of_key(key: str, parsed: dict[str, Any]) -> list[Problem]:
+    """Return what is wrong with the key of an archive, or of a GGUF that is to be handed over as it is."""
+    if key.endswith(naming.ARCHIVE_SUFFIXES):
+        return []
+    bare = key.endswith(naming.MODEL_SUFFIX)
+    if bare and parsed["hosting"] == planned.SERVERLESS:
+        return [
+            Problem(
+                "BareOnServerless",
+                f"archive.key is {key!r}, a bare GGUF, and hosting is 'serverless'",
+                "a tar.gz: a serverless endpoint takes nothing else",
+                'pack it with `sealift pack`, or say "hosting": "instance" in the deployment.json beside it',
+            )
+        ]
+    if bare and parsed["code"] == ARCHIVE_CODE:
+        return [
+            Problem(
+                "BareWithoutCode",
+                f"archive.key is {key!r}, a bare GGUF, and code is 'archive'",
+                "an archive that brings code/",
+                "leave 'code' out, or pack the model and its code",
+            )
+        ]
+    match = SHARD_NAME.match(key)
+    if bare and match and int(match["number"]) != 1:
+        return [
+            Problem(
+                "NotFirstShard",
+                f"archive.key is {key!r}",
+                "the first shard of a split model, whose name ends in -00001-of-0000N.gguf",
+                "name the first one; the others are found beside it",
+            )
+        ]
+    if bare:
+        return []
+    return [
+        Problem(
+            "WrongKey",
+            f"archive.key is {key!r}",
+            "a key that ends in .tar.gz or .zip, or in .gguf for an instance",
+            "upload the model as models/<service>/model.tar.gz",
+        )
+    ]
+
+
 def _whole(parsed: dict[str, Any], defaults: StackDefaults) -> list[Problem]:
     """Return what is wrong with the request as a whole, after each field by itself was right."""
     problems: list[Problem] = []
     key = parsed["archive"]["key"]
-    if not key.endswith(naming.ARCHIVE_SUFFIXES):
-        problems.append(
-            Problem(
-                "WrongKey",
-                f"archive.key is {key!r}",
-                "a key that ends in .tar.gz or .zip",
-                "upload the model as models/<service>/model.tar.gz",
-            )
-        )
+    problems.extend(_of_key(key, parsed))
     if parsed["service"] is None:
         problems.append(
             Problem(

@@ -11,13 +11,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import limits
+from pipeline import instances, limits, offers
 from pipeline.errors import ModelDoesNotFit, Problem
 from pipeline.footprint import CELL_PADDING, STAGING_MOST, UBATCH, Line, Shape, footprint
-from pipeline.limits import GiB, MiB
+from pipeline.limits import MiB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from pipeline.instances import Instance
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +118,6 @@ LEAST_CONTEXT: Final = 512
 LEAST_BATCH: Final = 32
 """Tokens at a time below which prompts are read hardly faster than they are answered."""
 
-INSTANCES: Final = (
-    ("ml.m6i.large", 8),
-    ("ml.r6i.large", 16),
-    ("ml.r6i.xlarge", 32),
-    ("ml.r6i.2xlarge", 64),
-    ("ml.r6i.4xlarge", 128),
-    ("ml.r6i.8xlarge", 256),
-    ("ml.r6i.16xlarge", 512),
-    ("ml.r6i.32xlarge", 1024),
-)
-"""Instance types for endpoints and their memory in GiB (https://aws.amazon.com/ec2/instance-types/r6i/, .../m6i/)."""
-INSTANCE_RESERVE: Final = 2 * GiB
-"""Kept free for the host's own processes."""
-
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -152,6 +140,8 @@ class Demand:
     serving: Serving = PREBUILT
     prefix_cache_mb: int = SAVED_MB
     """MiB for evaluated prompts that are not the last one."""
+    bare: bool = False
+    """Whether the files are handed over as they are: nothing is extracted, and no archive lies beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,15 +272,19 @@ def fit(
     n_batch: int,
     serving: Serving = PREBUILT,
     prefix_cache_mb: int = SAVED_MB,
+    bare: bool = False,
 ) -> Fit:
     """Return what the model needs with these settings, served by this."""
-    return _fit(Demand(shape, archive_bytes, extracted_bytes, n_ctx, n_batch, serving, prefix_cache_mb))
+    return _fit(Demand(shape, archive_bytes, extracted_bytes, n_ctx, n_batch, serving, prefix_cache_mb, bare))
 
 
-def decide(needed: Fit, *, asked_mb: int | None, quota_mb: int) -> Decision:
+def decide(
+    needed: Fit, *, asked_mb: int | None, quota_mb: int, table: Sequence[Instance] = instances.TABLE
+) -> Decision:
     """Return the memory size: what was asked for if it holds the model, else the smallest that does.
 
-    A size that is asked for may exceed `quota_mb`, which is only what an ordinary account has.
+    A size that is asked for may exceed `quota_mb`, which is only what an ordinary account has. Of the instance types in
+    `table` the cheapest one that holds the model is an alternative.
     """
     problems = needed.problems
     smallest = next(iter(needed.sizes_mb), None)
@@ -299,19 +293,26 @@ def decide(needed: Fit, *, asked_mb: int | None, quota_mb: int) -> Decision:
         return Decision(smallest if asked_mb is None else asked_mb)
     if smallest is not None:
         problems = (_over(needed, smallest, asked_mb, quota_mb),)
-    alternatives = tuple(_alternatives(needed, allowed))
+    alternatives = (*_alternatives(needed, allowed), *_on_instances(needed, table))
     choice = "; or ".join(alternative.text for alternative in alternatives)
     told = (replace(problems[0], fix=choice), *(replace(one, fix="as for the first") for one in problems[1:]))
     return Decision(None, told, alternatives)
 
 
-def choose_memory(subject: str, needed: Fit, *, asked_mb: int | None, quota_mb: int) -> int:
+def choose_memory(
+    subject: str,
+    needed: Fit,
+    *,
+    asked_mb: int | None,
+    quota_mb: int,
+    table: Sequence[Instance] = instances.TABLE,
+) -> int:
     """Return the MemorySizeInMB that `decide` finds.
 
     Raises:
         ModelDoesNotFit: with the arithmetic, when no allowed size holds the model.
     """
-    decision = decide(needed, asked_mb=asked_mb, quota_mb=quota_mb)
+    decision = decide(needed, asked_mb=asked_mb, quota_mb=quota_mb, table=table)
     if decision.memory_mb is None:
         raise ModelDoesNotFit(f"{subject} ({needed.arithmetic})", decision.problems)
     return decision.memory_mb
@@ -338,6 +339,8 @@ def _memory(demand: Demand) -> tuple[Line, ...]:
 
 
 def _disk(demand: Demand) -> tuple[Line, ...]:
+    if demand.bare:
+        return (Line("model files", demand.extracted_bytes, "handed over as they are"), DISK_SLACK)
     return (
         Line("archive", demand.archive_bytes, "may lie beside what is extracted: AWS does not say"),
         Line("extracted files", demand.extracted_bytes, "the archive's contents"),
@@ -347,9 +350,10 @@ def _disk(demand: Demand) -> tuple[Line, ...]:
 
 def _startup(demand: Demand) -> tuple[Stage, ...]:
     stored = demand.archive_bytes >= STORED_FROM * demand.extracted_bytes
+    extraction = _stage("extraction", demand.extracted_bytes, EXTRACT_STORED if stored else EXTRACT_DEFLATED)
     return (
         _stage("download", demand.archive_bytes, DOWNLOAD),
-        _stage("extraction", demand.extracted_bytes, EXTRACT_STORED if stored else EXTRACT_DEFLATED),
+        *(() if demand.bare else (extraction,)),
         Stage("server", demand.serving.startup_s, demand.serving.how),
         _stage("load", demand.shape.tensor_bytes, LOAD),
     )
@@ -404,10 +408,14 @@ def _alternatives(needed: Fit, limit_mb: int) -> Iterator[Alternative]:
             quota = "'Memory size in MB per serverless endpoint'"
             text += f", after AWS Support has raised {quota} to it"
         yield Alternative("quota", smallest, text)
-    for name, memory in INSTANCES:
-        if needed.memory_bytes + INSTANCE_RESERVE <= memory * GiB:
-            yield Alternative("instance", name, f"use an instance endpoint: {name} has {memory} GiB")
-            break
+
+
+def _on_instances(needed: Fit, table: Sequence[Instance]) -> Iterator[Alternative]:
+    """Yield the cheapest instance type that holds the model."""
+    for offer in offers.offers(needed, table)[:1]:
+        has = f"{offer.name} has {offer.memory_gib:g} GiB, at ${offer.usd_per_hour:g} an hour"
+        text = f'set hosting to "instance": {has}'
+        yield Alternative("instance", offer.name, text)
 
 
 def _holds(demand: Demand, limit_mb: int) -> bool:

@@ -213,10 +213,12 @@ class _Look:
             )
             for row in page.get("Versions", ()):
                 url = f"s3://{self._bucket}/{row['Key']}"
+                # A model that is no archive is read by its folder.
+                urls = (url, f"s3://{self._bucket}/{'/'.join(row['Key'].split('/')[:2])}/")
                 if not row["IsLatest"] or looked >= MOST:
                     continue
                 marked = None
-                if url not in self._archives:
+                if not any(one in self._archives for one in urls):
                     looked += 1
                     told = retired_at(s3, self._bucket, row["Key"], row["VersionId"])
                     marked = moment(told) if told else None
@@ -225,7 +227,7 @@ class _Look:
                         kind=Kind.ARCHIVE,
                         name=row["Key"],
                         changed=row["LastModified"],
-                        uses=(url,),
+                        uses=urls,
                         version=row["VersionId"],
                         marked=marked,
                     )

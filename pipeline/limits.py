@@ -47,6 +47,9 @@ INVOCATION_S: Final = Limit(60, "seconds for the container to answer /invocation
 TIMEOUT_S: Final = Limit(300, "seconds, the upper end of the checklist's time-out setting", "asked")
 PAYLOAD: Final = Limit(4 * MiB, "bytes of a request or a response", "invoke")
 
+BAKE_S: Final = Limit(3600, "seconds between two steps of a blue/green deployment", "boto-model")
+DEPLOYMENT_S: Final = Limit(28_800, "seconds of a blue/green deployment", "boto-model")
+
 NAME_LENGTH: Final = Limit(63, "characters of a model, endpoint configuration or endpoint name", "boto-model")
 EXECUTION_NAME_LENGTH: Final = Limit(80, "characters of a Step Functions execution name", "boto-model")
 ENVIRONMENT_ENTRIES: Final = Limit(100, "entries of a container's Environment", "boto-model")

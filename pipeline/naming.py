@@ -16,6 +16,8 @@ SERVICE_PATTERN = r"(?!.{41})[a-z0-9](-?[a-z0-9])*"
 """At most 40 characters, so that `<service>-<digest>` always fits a SageMaker name; single hyphens only."""
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".zip")
+MODEL_SUFFIX = ".gguf"
+"""Of a model that is no archive: only an instance takes it."""
 
 
 def digest(document: Any, length: int = 12) -> str:

@@ -1,4 +1,4 @@
-"""A look at what the account's serverless endpoints hold, and at the quota: the facts for `pipeline.capacity`.
+"""A look at what the account's endpoints hold, and at the quota: the facts for `pipeline.capacity`.
 
 Bounded: one call for the quota, `PAGES` for the list, one per endpoint up to `MOST_ENDPOINTS`, and one more for each
 whose name begins as the service's do, to read its tags. Refuses to change anything.
@@ -39,11 +39,12 @@ def look(clients: Clients, service: str) -> Situation:
 
 
 def holder(client: SageMakerClient, name: str, service: str) -> Holder | None:
-    """Return what an endpoint holds; None when it is gone, or runs on instances."""
+    """Return what an endpoint holds; None when it is gone, or is somebody else's on instances."""
     try:
         described: Mapping[str, Any] = client.describe_endpoint(EndpointName=name)
         configs = _serverless_configs(described)
-        if not configs and described["EndpointStatus"] != "Failed":
+        on_instances = not configs and _has_instances(described)
+        if not configs and not on_instances and described["EndpointStatus"] != "Failed":
             return None
         ours = is_named_after(name, service) and creation.is_of_service(
             client, described["EndpointArn"], service
@@ -52,6 +53,8 @@ def holder(client: SageMakerClient, name: str, service: str) -> Holder | None:
         if aws.is_missing(error):
             return None
         raise
+    if on_instances and not ours:
+        return None
     return Holder(
         name=described["EndpointName"],
         status=described["EndpointStatus"],
@@ -60,13 +63,24 @@ def holder(client: SageMakerClient, name: str, service: str) -> Holder | None:
         ours=ours,
         provisioned=any(config.get("ProvisionedConcurrency") for config in configs),
         created=described["CreationTime"].isoformat(),
+        on_instances=on_instances,
     )
+
+
+def _variants(described: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what is in service, and what is being brought up."""
+    pending = described.get("PendingDeploymentSummary") or {}
+    return [*described.get("ProductionVariants", ()), *pending.get("ProductionVariants", ())]
+
+
+def _has_instances(described: Mapping[str, Any]) -> bool:
+    counts = ("CurrentInstanceCount", "DesiredInstanceCount")
+    return any(variant.get(name) for variant in _variants(described) for name in counts)
 
 
 def _serverless_configs(described: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return what is in force, what is wanted, and what is being brought up."""
-    pending = described.get("PendingDeploymentSummary") or {}
-    variants = [*described.get("ProductionVariants", ()), *pending.get("ProductionVariants", ())]
+    variants = _variants(described)
     both = ("CurrentServerlessConfig", "DesiredServerlessConfig")
     return [variant[name] for variant in variants for name in both if variant.get(name)]
 

@@ -9,12 +9,14 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pipeline import capacity, consumer, containers, fit, limits, naming
+from pipeline import alarms, capacity, consumer, containers, fit, instances, limits, naming, offers
+from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem
 from pipeline.footprint import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
+
 
 TAG_SERVICE = "sealift:service"
 TAG_EXECUTION = "sealift:execution"
@@ -31,6 +33,22 @@ MOST_TAG = 256
 """Characters of a tag's value (service model, TagValue)."""
 
 VARIANT = "AllTraffic"
+
+SERVERLESS = "serverless"
+INSTANCE = "instance"
+AUTO = "auto"
+"""Where an endpoint runs; AUTO is a request's, and a plan has come to one of the other two."""
+HOSTINGS = (SERVERLESS, INSTANCE, AUTO)
+
+KEPT = {SERVERLESS: 1, INSTANCE: 0}
+"""Earlier good deployments that stay unless a request says otherwise: an instance that nobody calls costs money."""
+THREADS = 4
+"""Of a serverless endpoint unless a request says otherwise; on instances, all that there are."""
+
+ARCHIVE_FORM = "archive"
+OBJECT_FORM = "object"
+PREFIX_FORM = "prefix"
+"""What is handed over: a tar.gz, one model file as it is, or all files below a prefix."""
 
 NO_SWITCH = "none"
 AT_ONCE = "at_once"
@@ -62,11 +80,38 @@ class Asked(TypedDict):
     max_concurrency: int
 
 
+class AskedInstances(TypedDict):
+    """The same on instances."""
+
+    type: str
+    count: int
+
+
+class OnInstances(TypedDict):
+    """What an instance endpoint runs on."""
+
+    type: str
+    count: int
+    asked: AskedInstances
+    offers: list[dict[str, Any]]
+    """The type itself, then those to step to when the account may have none of it; each with its arithmetic."""
+    usd_per_hour: float
+    """Of all instances together, whether anybody calls or not."""
+    busy_cpus: int
+    """CPUs of one instance that an answer keeps busy."""
+    volume_gb: int
+    download_s: int
+    startup_s: int
+    bake_s: int
+    """How long SageMaker watches the alarms after an update in place."""
+
+
 class Previous(TypedDict):
     """How the endpoint was that is updated in place: enough to put it back."""
 
     endpoint_config: str
     max_concurrency: int
+    """0 on instances."""
 
 
 class Plan(TypedDict):
@@ -78,9 +123,12 @@ class Plan(TypedDict):
     hosting: str
     names: Names
     strategy: str
-    memory_mb: int
-    max_concurrency: int
-    asked: Asked
+    memory_mb: int | None
+    """None on instances, as the next two."""
+    max_concurrency: int | None
+    asked: Asked | None
+    instances: OnInstances | None
+    """None on serverless."""
     room: list[capacity.Lowered]
     """Which endpoints of the service are lowered until the new one has answered."""
     updates: Previous | None
@@ -131,68 +179,73 @@ class Facts:
     """The endpoint that the consumer calls."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Hosted:
+    """What depends on where the endpoint runs."""
+
+    names: Names
+    variant: dict[str, Any]
+    """What the configuration's variant asks for beside name and model."""
+    memory_mb: int | None = None
+    max_concurrency: int | None = None
+    asked: Asked | None = None
+    instances: OnInstances | None = None
+    start: capacity.Start = field(default_factory=lambda: capacity.Start(0))
+    updates: Previous | None = None
+    notes: tuple[str, ...] = ()
+
+
 def plan(facts: Facts) -> Plan:
     """Return the plan for one archive.
 
     Raises:
-        ModelDoesNotFit: when no allowed memory size holds the model.
+        ModelDoesNotFit: when no allowed size holds the model, or only an instance does and none is allowed.
+        InvalidInput: when an endpoint on instances would be updated to serverless, or the other way round.
     """
-    request, archive = facts.request, facts.archive
+    request = facts.request
     profile = containers.PROFILES[request["container"]]
     image = request["image_uri"] or profile.image_uri(facts.region)
     if image is None:  # documents.request refuses it; this is for the type checker and the impossible
         raise AssertionError(f"{profile.name}: no image")
-    inference = _inference(request["inference"], facts.model)
+    needed = needs(request, facts.archive, facts.model)
+    where = hosting(request, facts.archive, facts.model, needed)
+    inference = _inference(request, facts.model, where)
     timeout_s = min(request["timeout_s"], limits.INVOCATION_S.value)
-    needed = needs(request, archive, facts.model)
-    memory_mb = fit.choose_memory(
-        facts.model["path"], needed, asked_mb=request["memory_mb"], quota_mb=limits.MEMORY_QUOTA_MB.value
-    )
     container = {
         "Image": image,
-        "ModelDataUrl": f"s3://{facts.assembly['bucket']}/{facts.assembly['key']}",
+        **model_data(facts.assembly),
         "Environment": containers.environment(profile, {**inference, "timeout_s": timeout_s}),
     }
-    asked = Asked(memory_mb=memory_mb, max_concurrency=request["max_concurrency"])
-    identity = naming.digest(
-        {
-            "archive": [archive["bucket"], archive["key"], archive["version_id"] or archive["etag"]],
-            "container": container,
-            "role": request["execution_role_arn"],
-            "serverless": _serverless(memory_mb, request["max_concurrency"]),
-        }
-    )
-    name = naming.resource_name(request["service"], identity)
-    chosen = _choose(name, asked, request, facts)
-    config = config_name(name, asked, chosen.memory_mb, chosen.start.concurrency)
-    names = Names(model=name, endpoint_config=config, endpoint=chosen.endpoint)
+    hosted = (_on_instances if where == INSTANCE else _on_serverless)(facts, container, needed)
+    names = hosted.names
     tags = _tags(facts)
     return Plan(
         version=1,
         service=request["service"],
         execution=facts.execution,
-        hosting=request["hosting"],
+        hosting=where,
         names=names,
         strategy=request["strategy"],
-        memory_mb=chosen.memory_mb,
-        max_concurrency=chosen.start.concurrency,
-        asked=asked,
-        room=list(chosen.start.room),
-        updates=chosen.updates,
+        memory_mb=hosted.memory_mb,
+        max_concurrency=hosted.max_concurrency,
+        asked=hosted.asked,
+        instances=hosted.instances,
+        room=list(hosted.start.room),
+        updates=hosted.updates,
         serving=facts.serving,
         rungs=[],
-        steps=list(chosen.start.steps),
+        steps=list(hosted.start.steps),
         image_uri=image,
         fit=needed.to_json(),
         arithmetic=needed.arithmetic,
         requests=Requests(
             create_model={
-                "ModelName": name,
+                "ModelName": names["model"],
                 "PrimaryContainer": container,
                 "ExecutionRoleArn": request["execution_role_arn"],
                 "Tags": tags,
             },
-            **_sized(names, _serverless(chosen.memory_mb, chosen.start.concurrency), tags),
+            **_sized(names, hosted.variant, tags, hosted.instances),
         ),
         poll={"interval_s": request["poll_interval_s"], "deadline_s": request["deadline_s"]},
         smoke_test={
@@ -202,9 +255,282 @@ def plan(facts: Facts) -> Plan:
         consumers=request["consumers"],
         switch=_switch(request["consumers"]),
         callers=_callers(request["consumers"]),
-        keep_previous=request["keep_previous"],
-        notes=[*notes(request, facts.model, facts.today), *needed.warnings],
+        keep_previous=KEPT[where] if request["keep_previous"] is None else request["keep_previous"],
+        notes=[
+            *notes(request, facts.model, facts.today, where),
+            *hosted.notes,
+            *(needed.warnings if where == SERVERLESS else ()),
+        ],
     )
+
+
+def hosting(
+    request: dict[str, Any], archive: Mapping[str, Any], model: Mapping[str, Any], needed: fit.Fit
+) -> str:
+    """Return where the endpoint runs; with `auto`, serverless where the model fits, and an instance where allowed.
+
+    Raises:
+        ModelDoesNotFit: with the instance and its price, when only an instance will do and none is allowed.
+    """
+    asked: str = request["hosting"]
+    if asked != AUTO:
+        return asked
+    table = instances.table(request["instance_types"])
+    if archive.get("parts"):
+        why = "it is a bare GGUF, and serverless takes only a tar.gz"
+    else:
+        decision = fit.decide(
+            needed, asked_mb=request["memory_mb"], quota_mb=limits.MEMORY_QUOTA_MB.value, table=table
+        )
+        if decision.memory_mb is not None:
+            return SERVERLESS
+        why = "; ".join(f"{problem.seen}, wanted {problem.wanted}" for problem in decision.problems)
+    if request["allow_instances"]:
+        return INSTANCE
+    found = offers.choose(str(model["path"]), needed, table, request["instance_type"])
+    proposed = offers.told(found[0], request["instance_count"])
+    raise ModelDoesNotFit(
+        f"{model['path']} ({needed.arithmetic})",
+        [
+            Problem(
+                "InstanceNotAllowed",
+                f"serverless will not do: {why}",
+                '"allow_instances": true, since an instance costs money whether anybody calls it or not',
+                f"set allow_instances to true for {proposed}",
+            )
+        ],
+    )
+
+
+def model_data(assembly: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where a container's model lies: an archive, one file as it is, or all files below a prefix.
+
+    Args:
+        assembly: bucket and key of what is deployed, and its `form`.
+    """
+    url = f"s3://{assembly['bucket']}/{assembly['key']}"
+    form = assembly.get("form", ARCHIVE_FORM)
+    if form == ARCHIVE_FORM:
+        return {"ModelDataUrl": url}
+    source = {
+        "S3Uri": url,
+        "S3DataType": "S3Prefix" if form == PREFIX_FORM else "S3Object",
+        "CompressionType": "None",
+    }
+    return {"ModelDataSource": {"S3DataSource": source}}
+
+
+def pinned(request: Mapping[str, Any], assembled: Mapping[str, Any]) -> dict[str, Any]:
+    """Return CreateModel's parameters with the ETag of the one model file, which is known once it has been copied."""
+    container = request["PrimaryContainer"]
+    source = container.get("ModelDataSource", {}).get("S3DataSource")
+    if source is None or source["S3DataType"] != "S3Object" or not assembled.get("etag"):
+        return dict(request)
+    source = {**source, "ETag": assembled["etag"]}
+    return {**request, "PrimaryContainer": {**container, "ModelDataSource": {"S3DataSource": source}}}
+
+
+def _name(facts: Facts, container: Mapping[str, Any], sized: Mapping[str, Any]) -> str:
+    archive, request = facts.archive, facts.request
+    identity = naming.digest(
+        {
+            "archive": [archive["bucket"], archive["key"], archive["version_id"] or archive["etag"]],
+            "container": container,
+            "role": request["execution_role_arn"],
+            **sized,
+        }
+    )
+    return naming.resource_name(request["service"], identity)
+
+
+def _on_serverless(facts: Facts, container: dict[str, Any], needed: fit.Fit) -> _Hosted:
+    request = facts.request
+    memory_mb = fit.choose_memory(
+        facts.model["path"],
+        needed,
+        asked_mb=request["memory_mb"],
+        quota_mb=limits.MEMORY_QUOTA_MB.value,
+        table=instances.table(request["instance_types"]),
+    )
+    asked = Asked(memory_mb=memory_mb, max_concurrency=request["max_concurrency"])
+    name = _name(facts, container, {"serverless": _serverless(memory_mb, request["max_concurrency"])})
+    chosen = _choose(name, asked, request, facts)
+    config = config_name(name, asked, chosen.memory_mb, chosen.start.concurrency)
+    return _Hosted(
+        names=Names(model=name, endpoint_config=config, endpoint=chosen.endpoint),
+        variant={"ServerlessConfig": _serverless(chosen.memory_mb, chosen.start.concurrency)},
+        memory_mb=chosen.memory_mb,
+        max_concurrency=chosen.start.concurrency,
+        asked=asked,
+        start=chosen.start,
+        updates=chosen.updates,
+    )
+
+
+def _on_instances(facts: Facts, container: dict[str, Any], needed: fit.Fit) -> _Hosted:
+    request = facts.request
+    table = instances.table(request["instance_types"])
+    found = offers.choose(facts.model["path"], needed, table, request["instance_type"])
+    asked = AskedInstances(type=found[0].name, count=request["instance_count"])
+    name = _name(facts, container, {"instances": asked})
+    in_place = request["strategy"] == capacity.IN_PLACE
+    situation = facts.situation
+    target = _in_place_target(request["service"], situation, facts.serving) if in_place else None
+    _see_same_hosting(target, INSTANCE)
+    endpoint = (target.name if target else request["service"]) if in_place else name
+    there = situation.holder(endpoint)
+    left: Sequence[offers.Offer] = found
+    count, updates = asked["count"], None
+    taken_over = _instances_of(there.config, name, asked, found) if there and _lives(there) else None
+    if taken_over:
+        # An earlier run of the very same deployment: what exists is taken over, whatever it came to.
+        left, count = taken_over
+    elif target:
+        updates = Previous(endpoint_config=target.config, max_concurrency=0)
+    on = _instances_plan(needed, request, asked, left, count)
+    names = Names(
+        model=name, endpoint_config=instances_config_name(name, asked, on["type"], count), endpoint=endpoint
+    )
+    return _Hosted(
+        names=names,
+        variant=_instance_variant(on),
+        instances=on,
+        updates=updates,
+        notes=instance_notes(request, needed, left, count),
+    )
+
+
+def _instances_plan(
+    needed: fit.Fit,
+    request: dict[str, Any],
+    asked: AskedInstances,
+    left: Sequence[offers.Offer],
+    count: int,
+) -> OnInstances:
+    chosen, settings = left[0], offers.settings(needed)
+    threads = request["inference"]["n_threads"]
+    return OnInstances(
+        type=chosen.name,
+        count=count,
+        asked=asked,
+        offers=[offer.to_json() for offer in left],
+        usd_per_hour=round(count * chosen.usd_per_hour, 6),
+        busy_cpus=min(threads or chosen.vcpus, chosen.vcpus),
+        volume_gb=settings.volume_gb,
+        download_s=settings.download_s,
+        startup_s=settings.startup_s,
+        bake_s=request["bake_s"],
+    )
+
+
+def _instance_variant(on: OnInstances) -> dict[str, Any]:
+    return {
+        "InstanceType": on["type"],
+        "InitialInstanceCount": on["count"],
+        "VolumeSizeInGB": on["volume_gb"],
+        "ModelDataDownloadTimeoutInSeconds": on["download_s"],
+        "ContainerStartupHealthCheckTimeoutInSeconds": on["startup_s"],
+    }
+
+
+def instance_notes(
+    request: dict[str, Any], needed: fit.Fit, found: Sequence[offers.Offer], count: int | None = None
+) -> tuple[str, ...]:
+    """Return what a person should know of the instances that a plan comes to; nothing when it comes to none.
+
+    Args:
+        request: as `documents.request` returns it.
+        needed: what the model needs.
+        found: the type that is taken, and those to step to.
+        count: how many; as many as were asked for when None.
+    """
+    if not found:
+        return ()
+    offer, settings = found[0], offers.settings(needed)
+    told = [
+        "it costs money from its creation to its deletion: "
+        + offers.told(offer, request["instance_count"] if count is None else count)
+    ]
+    tokens = request["inference"]["max_tokens"]
+    limit_s = min(request["timeout_s"], limits.INVOCATION_S.value)
+    seconds = offers.answer_s(offer, tokens)
+    if seconds > limit_s:
+        faster = next((one for one in found[1:] if offers.answer_s(one, tokens) <= limit_s), None)
+        instead = f"{faster.name} at ${faster.usd_per_hour:g} an hour answers in time; or " if faster else ""
+        told.append(
+            f"an answer of max_tokens {tokens} takes about {seconds:.0f} s there, and ends unfinished at {limit_s} s: "
+            f"{instead}set max_tokens to {max(int(limit_s * offer.tokens_per_s), 1)} or less"
+        )
+    if settings.download_s + settings.startup_s > request["deadline_s"]:
+        told.append(
+            f"SageMaker gives up after {settings.download_s} s of download and {settings.startup_s} s of start-up; "
+            f"deadline_s is {request['deadline_s']}"
+        )
+    return tuple(told)
+
+
+def _see_same_hosting(target: capacity.Holder | None, wanted: str) -> None:
+    """Refuse to update an endpoint from one hosting to the other: SageMaker takes only one way, and not back."""
+    if target is None or target.hosting == wanted:
+        return
+    raise InvalidInput(
+        "execution input",
+        [
+            Problem(
+                "HostingChanges",
+                f"strategy is 'in_place', and endpoint {target.name!r} is {target.hosting}",
+                f"hosting {target.hosting!r}: an update from one to the other cannot be taken back",
+                'deploy once with "strategy": "new_endpoint"; the older endpoint is retired afterwards',
+            )
+        ],
+    )
+
+
+def instances_config_name(name: str, asked: AskedInstances, instance_type: str, count: int) -> str:
+    """Return the endpoint configuration's name: the deployment's own, or that of other instances than asked for."""
+    if (instance_type, count) == (asked["type"], asked["count"]):
+        return name
+    return f"{name}-{naming.digest([instance_type, count], 6)}"
+
+
+def _instances_of(
+    config: str, name: str, asked: AskedInstances, found: Sequence[offers.Offer]
+) -> tuple[Sequence[offers.Offer], int] | None:
+    """Return the offers from the one in use on, and the count, of a configuration; None when it is of another one."""
+    for at, offer in enumerate(found):
+        for count in range(asked["count"], 0, -1):
+            if config == instances_config_name(name, asked, offer.name, count):
+                return found[at:], count
+    return None
+
+
+def step_instances(made: Plan, down: capacity.InstancesDown) -> Plan:
+    """Return the plan after a step to fewer instances, or to another type."""
+    on = made["instances"]
+    if on is None:
+        raise AssertionError(f"{made['service']}: not on instances")
+    left = on["offers"] if down.type == on["type"] else on["offers"][1:]
+    stepped: OnInstances = {
+        **on,
+        "type": down.type,
+        "count": down.count,
+        "offers": left,
+        "usd_per_hour": round(down.count * left[0]["usd_per_hour"], 6),
+        "busy_cpus": left[0]["vcpus"] if on["busy_cpus"] == on["offers"][0]["vcpus"] else on["busy_cpus"],
+    }
+    name = instances_config_name(made["names"]["model"], on["asked"], down.type, down.count)
+    names: Names = {**made["names"], "endpoint_config": name}
+    tags = made["requests"]["create_model"]["Tags"]
+    return {
+        **made,
+        "names": names,
+        "instances": stepped,
+        "steps": [*made["steps"], down.step],
+        "requests": {
+            "create_model": made["requests"]["create_model"],
+            **_sized(names, _instance_variant(stepped), tags, stepped),
+        },
+    }
 
 
 def _switch(consumers: list[dict[str, Any]]) -> str:
@@ -223,10 +549,13 @@ def _callers(consumers: list[dict[str, Any]]) -> str:
 
 def lower(made: Plan, down: capacity.Down) -> Plan:
     """Return the plan after a step down: another endpoint configuration, all else as it was."""
-    config = config_name(made["names"]["model"], made["asked"], down.memory_mb, down.concurrency)
+    asked = made["asked"]
+    if asked is None:
+        raise AssertionError(f"{made['service']}: not serverless")
+    config = config_name(made["names"]["model"], asked, down.memory_mb, down.concurrency)
     names: Names = {**made["names"], "endpoint_config": config}
     tags = made["requests"]["create_model"]["Tags"]
-    sized = _sized(names, _serverless(down.memory_mb, down.concurrency), tags)
+    sized = _sized(names, {"ServerlessConfig": _serverless(down.memory_mb, down.concurrency)}, tags)
     return {
         **made,
         "names": names,
@@ -240,7 +569,9 @@ def lower(made: Plan, down: capacity.Down) -> Plan:
 
 
 def ask(made: Plan) -> capacity.Ask:
-    """Return what a plan asks of the account's quotas."""
+    """Return what a serverless plan asks of the account's quotas."""
+    if made["memory_mb"] is None or made["max_concurrency"] is None:
+        raise AssertionError(f"{made['service']}: not serverless")
     return capacity.Ask(
         memory_mb=made["memory_mb"],
         concurrency=made["max_concurrency"],
@@ -282,9 +613,10 @@ def _choose(name: str, asked: Asked, request: dict[str, Any], facts: Facts) -> _
     situation = facts.situation
     in_place = request["strategy"] == capacity.IN_PLACE
     target = _in_place_target(request["service"], situation, facts.serving) if in_place else None
+    _see_same_hosting(target, SERVERLESS)
     endpoint = (target.name if target else request["service"]) if in_place else name
     there = situation.holder(endpoint)
-    sizes = sizes_of(there.config, name, asked) if there and there.ours and there.status in _ALIVE else None
+    sizes = sizes_of(there.config, name, asked) if there and _lives(there) else None
     if there and sizes:
         # An earlier run of the very same deployment: what exists is taken over, whatever sizes it came to.
         memory_mb, concurrency = sizes
@@ -297,6 +629,10 @@ def _choose(name: str, asked: Asked, request: dict[str, Any], facts: Facts) -> _
 
 
 _ALIVE = frozenset({"Creating", "Updating", "SystemUpdating", "InService"})
+
+
+def _lives(there: capacity.Holder) -> bool:
+    return there.ours and there.status in _ALIVE
 
 
 def _in_place_target(
@@ -320,9 +656,11 @@ class _Sized(TypedDict):
     update_endpoint: dict[str, Any]
 
 
-def _sized(names: Names, serverless: dict[str, int], tags: list[dict[str, str]]) -> _Sized:
+def _sized(
+    names: Names, members: dict[str, Any], tags: list[dict[str, str]], on: OnInstances | None = None
+) -> _Sized:
     config, endpoint = names["endpoint_config"], names["endpoint"]
-    variant = {"VariantName": VARIANT, "ModelName": names["model"], "ServerlessConfig": serverless}
+    variant = {"VariantName": VARIANT, "ModelName": names["model"], **members}
     return _Sized(
         create_endpoint_config={
             "EndpointConfigName": config,
@@ -330,8 +668,32 @@ def _sized(names: Names, serverless: dict[str, int], tags: list[dict[str, str]])
             "Tags": tags,
         },
         create_endpoint={"EndpointName": endpoint, "EndpointConfigName": config, "Tags": tags},
-        update_endpoint={"EndpointName": endpoint, "EndpointConfigName": config},
+        update_endpoint={
+            "EndpointName": endpoint,
+            "EndpointConfigName": config,
+            **({"DeploymentConfig": _guardrails(endpoint, on)} if on else {}),
+        },
     )
+
+
+def _guardrails(endpoint: str, on: OnInstances) -> dict[str, Any]:
+    """Return how SageMaker is to move the calls to the new instances, and which alarms take that back.
+
+    Of several instances one goes first; a canary may not be more than half of them (CapacitySize).
+    """
+    canary = {"Type": "CANARY", "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1}}
+    routing: dict[str, Any] = canary if on["count"] > 1 else {"Type": "ALL_AT_ONCE"}
+    longest = on["download_s"] + on["startup_s"] + 2 * on["bake_s"] + offers.LEAST_TIMEOUT_S
+    return {
+        "BlueGreenUpdatePolicy": {
+            "TrafficRoutingConfiguration": {**routing, "WaitIntervalInSeconds": on["bake_s"]},
+            "TerminationWaitInSeconds": 0,
+            "MaximumExecutionTimeoutInSeconds": min(longest, limits.DEPLOYMENT_S.value),
+        },
+        "AutoRollbackConfiguration": {
+            "Alarms": [{"AlarmName": name} for name in alarms.judging(endpoint, INSTANCE)]
+        },
+    }
 
 
 def needs(request: dict[str, Any], archive: dict[str, Any], model: dict[str, Any]) -> fit.Fit:
@@ -342,7 +704,7 @@ def needs(request: dict[str, Any], archive: dict[str, Any], model: dict[str, Any
         archive: its size and extracted_bytes.
         model: the model part of the archive report.
     """
-    inference = _inference(request["inference"], model)
+    inference = _inference(request, model, SERVERLESS)
     return fit.fit(
         Shape.from_json(model),
         archive_bytes=archive["size"],
@@ -351,29 +713,36 @@ def needs(request: dict[str, Any], archive: dict[str, Any], model: dict[str, Any
         n_batch=inference["n_batch"],
         serving=containers.PROFILES[request["container"]].serving,
         prefix_cache_mb=inference["prefix_cache_mb"],
+        bare=bool(archive.get("parts")),
     )
 
 
-def _inference(asked: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
+def _inference(request: dict[str, Any], model: dict[str, Any], where: str) -> dict[str, Any]:
     """Return the inference settings, the context length never above what the model was trained for."""
-    trained = model.get("context_length")
-    return {**asked, "n_ctx": min(asked["n_ctx"], trained) if trained else asked["n_ctx"]}
+    asked, trained = request["inference"], model.get("context_length")
+    threads = asked["n_threads"]
+    if threads is None:
+        threads = THREADS if where == SERVERLESS else containers.PROFILES[request["container"]].all_threads
+    n_ctx = min(asked["n_ctx"], trained) if trained else asked["n_ctx"]
+    return {**asked, "n_ctx": n_ctx, "n_threads": threads}
 
 
-def notes(request: dict[str, Any], model: dict[str, Any], today: date) -> list[str]:
+def notes(request: dict[str, Any], model: dict[str, Any], today: date, where: str = SERVERLESS) -> list[str]:
     """Return what of the request will be otherwise than asked for, and why, and what its container lacks."""
-    inference = _inference(request["inference"], model)
+    inference = _inference(request, model, where)
     notes = []
     if request["timeout_s"] > limits.INVOCATION_S.value:
+        calls = "serverless call" if where == SERVERLESS else "call"
         notes.append(
             f"timeout_s {request['timeout_s']} was asked for; "
-            f"SageMaker ends every serverless call at {limits.INVOCATION_S.value} s"
+            f"SageMaker ends every {calls} at {limits.INVOCATION_S.value} s"
         )
     if inference["n_ctx"] < request["inference"]["n_ctx"]:
         notes.append(
             f"n_ctx {request['inference']['n_ctx']} was asked for; the model was trained for {inference['n_ctx']}"
         )
-    return [*notes, *containers.notes(containers.PROFILES[request["container"]], today)]
+    profile = containers.PROFILES[request["container"]]
+    return [*notes, *containers.notes(profile, today, serverless=where == SERVERLESS)]
 
 
 def _tags(facts: Facts) -> list[dict[str, str]]:

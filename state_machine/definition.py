@@ -217,21 +217,28 @@ def _forward() -> list[LambdaTask]:
         _task(
             "AssembleArchive",
             "Put the inference code into the archive, under a key made of its content; S3 copies the weights itself.",
-            {"archive.$": "$.check_archive.archive", "assembly.$": "$.check_archive.assembly"},
+            {
+                "archive.$": "$.check_archive.archive",
+                "assembly.$": "$.check_archive.assembly",
+                "hosting.$": "$.check_archive.request.hosting",
+            },
             result=documents.Assembled,
             timeout=900,
         ),
         _task(
             "CreateModel",
             "Archive, image and environment under one name.",
-            {"request.$": "$.plan_deployment.requests.create_model"},
+            {
+                "request.$": "$.plan_deployment.requests.create_model",
+                "assembled.$": "$.assemble_archive",
+            },
             CAPACITY,
             CONSISTENCY,
             result=documents.Created,
         ),
         _task(
             "CreateEndpointConfig",
-            "Memory and concurrency.",
+            "Memory and concurrency, or instances.",
             {"request.$": "$.plan_deployment.requests.create_endpoint_config"},
             CAPACITY,
             CONSISTENCY,
@@ -273,7 +280,7 @@ def _forward() -> list[LambdaTask]:
         ),
         _task(
             "StepDown",
-            "The next rung of the capacity ladder: less memory, room of our own, what is free, or the end of it.",
+            "The next rung of the capacity ladder: less of what a quota limits, another instance type, or the end.",
             {"plan.$": "$.plan_deployment", "refusal.$": "$.refusal"},
             BUSY_ENDPOINT,
             result=documents.SteppedDown,
@@ -687,7 +694,7 @@ def build() -> Graph:
 
     return Graph(
         by_name["CheckArchive"],
-        comment="From an archive in S3 to a serverless endpoint that answers. "
+        comment="From a model in S3 to an endpoint that answers. "
         'Input: {"archive": {"bucket": "...", "key": "models/<service>/model.tar.gz"}}; all else has defaults.',
         timeout_seconds=EXECUTION_TIMEOUT_S,
     )

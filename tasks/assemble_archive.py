@@ -10,9 +10,10 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, documents, resources
-from pipeline.archive import assembly, record
+from pipeline import aws, documents, plan, resources
+from pipeline.archive import assembly, bare, record
 from pipeline.archive.sources import S3Source
+from pipeline.errors import InvalidArchive, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         InvalidArchive: the upload changed, or turned out to be damaged, since it was checked.
     """
     archive, planned = event["archive"], event["assembly"]
+    if planned["form"] != plan.ARCHIVE_FORM:
+        return _place(archive, planned, clients)
     source = S3Source(clients.s3, archive["bucket"], archive["key"], archive["version_id"])
     body = clients.s3.get_object(Bucket=planned["bucket"], Key=planned["record"])["Body"].read()
     report = record.read(json.loads(body))
@@ -40,7 +43,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         report,
         resources.code_for(planned["code"]),
         bucket=planned["bucket"],
-        rules=documents.archive_rules(planned["code"], mend=planned["mend"]),
+        rules=documents.archive_rules(planned["code"], mend=planned["mend"], hosting=event["hosting"]),
         mend=planned["mend"],
         progress=_logged(source.name),
     )
@@ -49,6 +52,40 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         "reason": choice.reason,
         "bucket": written.target.bucket,
         "key": written.target.key,
+        "etag": None,
+        "size": written.size,
+        "bytes_moved": written.bytes_moved,
+        "written": written.parts > 0,
+    }
+
+
+def _place(archive: dict[str, Any], planned: dict[str, Any], clients: Clients) -> dict[str, Any]:
+    """Let S3 copy a model that is no archive, and put the inference code beside it where the container needs any."""
+    files = [
+        S3Source(clients.s3, archive["bucket"], part["key"], part["version_id"]) for part in archive["parts"]
+    ]
+    problems = [
+        Problem(
+            "ObjectChanged",
+            f"object {part['key']!r} is no longer the one with ETag {part['etag']!r}",
+            "the object that was checked",
+            "start again, when the upload has ended",
+        )
+        for part, source in zip(archive["parts"], files, strict=True)
+        if source.etag.strip('"') != part["etag"]
+    ]
+    if problems:
+        raise InvalidArchive(files[0].name, problems)
+    code = resources.code_for(planned["code"])
+    identity = {part["key"].rpartition("/")[2]: part["etag"] for part in archive["parts"]}
+    where = bare.place(identity, code, bucket=planned["bucket"])
+    written, etag = bare.put(clients.s3, files, code, where)
+    return {
+        "way": planned["way"],
+        "reason": planned["reason"],
+        "bucket": where.bucket,
+        "key": where.key,
+        "etag": etag,
         "size": written.size,
         "bytes_moved": written.bytes_moved,
         "written": written.parts > 0,

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline import aws, containers, documents, naming, resources
-from pipeline.archive import assembly, record
+from pipeline import plan as planned
+from pipeline.archive import assembly, bare, record
 from pipeline.archive.acceptance import check
 from pipeline.archive.sources import S3Source
 from pipeline.errors import InvalidInput, Problem
 
 if TYPE_CHECKING:
     from pipeline.archive.report import ArchiveReport
+    from pipeline.archive.rules import Rules
     from pipeline.aws import Clients
     from pipeline.documents import ArchiveLocation
 
@@ -34,7 +36,10 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     location = documents.archive_location(event["input"])
     request = documents.request(event["input"], _sidecar(location, clients), event["defaults"])
     source = S3Source(clients.s3, location.bucket, location.key, location.version_id)
-    report = check(source, rules=documents.archive_rules(request["code"], mend=request["mend"]))
+    rules = documents.archive_rules(request["code"], mend=request["mend"], hosting=request["hosting"])
+    if source.key.endswith(naming.MODEL_SUFFIX):
+        return _bare(source, rules, request, event["defaults"]["artifact_bucket"], clients)
+    report = check(source, rules=rules)
     report.require()
     return {
         "request": request,
@@ -59,6 +64,50 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     }
 
 
+def _bare(
+    source: S3Source, rules: Rules, request: dict[str, Any], bucket: str, clients: Clients
+) -> dict[str, Any]:
+    """Return the same of a model that is no archive, by the headers of its files."""
+    files = bare.sources(clients.s3, source)
+    report = bare.check(files, rules=rules)
+    report.require()
+    kind = containers.PROFILES[request["container"]].code(request["code"])
+    where = bare.place(report.identity, resources.code_for(kind), bucket=bucket)
+    newest = max(one.last_modified for one in files)
+    return {
+        "request": request,
+        "archive": {
+            "bucket": source.bucket,
+            "key": source.key,
+            # A split model is all of its files: another version of any of them is another model.
+            "version_id": source.version_id if len(files) == 1 else None,
+            "etag": source.etag.strip('"') if len(files) == 1 else naming.digest(report.identity, 32),
+            "size": report.size,
+            "extracted_bytes": report.size,
+            "sha256": None,
+            "format": report.format,
+            "last_modified": newest.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "parts": bare.described_parts(files),
+        },
+        "model": _model(report),
+        "evidence": {
+            "method": report.method,
+            "bytes_read": report.bytes_read,
+            "members": len(report.members),
+        },
+        "assembly": {
+            "way": "place",
+            "reason": "an instance is given the files as they are",
+            "form": planned.OBJECT_FORM if where.single else planned.PREFIX_FORM,
+            "code": kind,
+            "mend": False,
+            "bucket": bucket,
+            "key": where.key,
+            "record": None,
+        },
+    }
+
+
 def _assembly(
     report: ArchiveReport, request: dict[str, Any], bucket: str, clients: Clients
 ) -> dict[str, Any]:
@@ -72,6 +121,7 @@ def _assembly(
     return {
         "way": choice.way,
         "reason": choice.reason,
+        "form": planned.ARCHIVE_FORM,
         "code": kind,
         "mend": request["mend"],
         "bucket": bucket,

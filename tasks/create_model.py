@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, creation
+from pipeline import aws, creation, plan
 
 if TYPE_CHECKING:
     from pipeline.aws import Clients
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """Create the model; return `name`, `arn` and whether it was `created` now."""
-    request = event["request"]
+    request = plan.pinned(event["request"], event["assembled"])
     found, created = creation.create(
         clients.sagemaker.create_model,
         clients.sagemaker.describe_model,

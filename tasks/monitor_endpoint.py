@@ -15,15 +15,18 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """Make the alarms; return the `endpoint_name` and its `alarms` (`pipeline.alarms.Alarm`)."""
     plan = event["plan"]
     endpoint, timeout_s = plan["names"]["endpoint"], plan["smoke_test"]["timeout_s"]
+    on = plan["instances"]
+    cpus = on["busy_cpus"] if on else None
     wanted = alarms.requests(
         endpoint,
         VARIANT,
         timeout_s=timeout_s,
+        cpus=cpus,
         topic=event["topic"],
         tags=plan["requests"]["create_model"]["Tags"],
     )
     monitoring.put(clients.cloudwatch, wanted)
-    return {"endpoint_name": endpoint, "alarms": alarms.told(endpoint, timeout_s)}
+    return {"endpoint_name": endpoint, "alarms": alarms.told(endpoint, timeout_s, cpus)}
 
 
 handler = aws.task(run)

@@ -24,8 +24,11 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         EndpointBusy: while an endpoint is being changed.
     """
     plan: Plan = event["plan"]
+    if plan["asked"] is None:
+        return {"max_concurrency": None, "steps": _instances_told(plan)}
     name, asked = plan["names"]["endpoint"], plan["asked"]["max_concurrency"]
-    if plan["max_concurrency"] >= asked and _has(asked, plan, clients):
+    begun = plan["max_concurrency"] or 0
+    if begun >= asked and _has(asked, plan, clients):
         return {"max_concurrency": asked, "steps": []}
     situation = occupancy.look(clients, plan["service"])
     switched = bool(plan["consumers"])
@@ -42,8 +45,16 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             changes = capacity.give_back(asked, name, situation, limit=refusal.limit, switched=switched)
             _apply(plan["service"], changes, clients)
     mine = situation.holder(name)
-    now = mine.concurrency if mine else plan["max_concurrency"]
-    return {"max_concurrency": now, "steps": _told(plan, now, situation)}
+    now = mine.concurrency if mine else begun
+    return {"max_concurrency": now, "steps": _told(plan, asked, begun, now, situation)}
+
+
+def _instances_told(plan: Plan) -> list[str]:
+    """Return in words what is otherwise than asked for: instances are not given back, since each one costs money."""
+    on = plan["instances"]
+    if on is None or (on["type"], on["count"]) == (on["asked"]["type"], on["asked"]["count"]):
+        return []
+    return [f"runs on {on['count']} x {on['type']} instead of {on['asked']['count']} x {on['asked']['type']}"]
 
 
 def _has(asked: int, plan: Plan, clients: Clients) -> bool:
@@ -62,8 +73,7 @@ def _apply(service: str, changes: capacity.Changes, clients: Clients) -> None:
         raise EndpointBusy("; ".join(waiting))
 
 
-def _told(plan: Plan, now: int, situation: capacity.Situation) -> list[str]:
-    asked, begun = plan["asked"]["max_concurrency"], plan["max_concurrency"]
+def _told(plan: Plan, asked: int, begun: int, now: int, situation: capacity.Situation) -> list[str]:
     if now == begun == asked:
         return []
     others = capacity.in_use(one for one in situation.holders if one.name != plan["names"]["endpoint"])

@@ -177,6 +177,8 @@ def _put_back(plan: Plan, clients: Clients, report: _Report) -> bool:
         if status != "InService":
             told = f"endpoint {name}: {status}, and AWS can then only delete it; its configuration was {old}"
             report.not_undone.append(told)
+        elif config == old and not had:
+            report.restored.append(f"endpoint {name}: configuration {old} as before")
         elif config == old:
             come = concurrency.bring(sagemaker, plan["service"], name, to=had)
             if come.waiting:

@@ -1,7 +1,8 @@
 """StartDeployment: turns an S3 "Object Created" event into one named execution; the only task that is no state.
 
 S3 delivers events at least once. The execution's name is derived from the event's content, so Step Functions
-itself refuses the second one.
+itself refuses the second one. Of a split model, it is derived from all its files, which are looked for at each event:
+they may be uploaded, and told of, in any order.
 """
 
 from __future__ import annotations
@@ -12,19 +13,33 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline import aws, naming, settings
+from pipeline.archive import bare
 
 if TYPE_CHECKING:
     from pipeline.aws import Clients
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Start the execution for an uploaded archive; return its `execution_arn`, or that it was a `duplicate`."""
+    """Start the execution for an upload; return its `execution_arn`, or that it was a `duplicate`.
+
+    A shard of a split model starts nothing until all shards are there: then the keys are returned that it is still
+    `waiting_for`.
+    """
     arn = settings.state_machine_arn()
     detail = event["detail"]
     bucket, item = detail["bucket"]["name"], detail["object"]
-    version = item.get("version-id")
-    archive = {"bucket": bucket, "key": item["key"], **({"version_id": version} if version else {})}
-    name = naming.execution_name(bucket, item["key"], version or "", item.get("sequencer", ""))
+    shards = bare.shard_names(item["key"])
+    if len(shards) > 1:
+        there = _there(clients, bucket, shards)
+        if missing := [key for key in shards if key not in there]:
+            return {"waiting_for": missing, "duplicate": False}
+        # Whichever event comes last: the same set gives the same name.
+        archive = {"bucket": bucket, "key": shards[0]}
+        name = naming.execution_name(bucket, shards[0], "", naming.digest(there))
+    else:
+        version = item.get("version-id")
+        archive = {"bucket": bucket, "key": item["key"], **({"version_id": version} if version else {})}
+        name = naming.execution_name(bucket, item["key"], version or "", item.get("sequencer", ""))
     try:
         started = clients.stepfunctions.start_execution(
             stateMachineArn=arn, name=name, input=json.dumps({"archive": archive})
@@ -34,6 +49,19 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             raise
         return {"name": name, "duplicate": True}
     return {"name": name, "execution_arn": started["executionArn"], "duplicate": False}
+
+
+def _there(clients: Clients, bucket: str, shards: tuple[str, ...]) -> dict[str, str]:
+    """Return the ETag and the time of each shard that is there, by its key."""
+    prefix = shards[0].removesuffix(f"-00001-of-{len(shards):05}.gguf")
+    wanted = set(shards)
+    pages = clients.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}-")
+    return {
+        one["Key"]: f"{one['ETag']} {one['LastModified'].isoformat()}"
+        for page in pages
+        for one in page.get("Contents", ())
+        if one["Key"] in wanted
+    }
 
 
 handler = aws.task(run)

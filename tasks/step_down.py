@@ -29,6 +29,11 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     made: Plan = event["plan"]
     refusal = capacity.read_refusal(diagnosis.message(event["refusal"]["Cause"]))
     situation = occupancy.look(clients, made["service"])
+    if made["instances"]:
+        stepped = capacity.step_instances(refusal, _instances_ask(made["instances"]), situation)
+        if isinstance(stepped, capacity.Stop):
+            raise _stopped(made, stepped)
+        return _stepped(made, plan.step_instances(made, stepped), clients)
     decision = capacity.step_down(
         refusal,
         plan.ask(made),
@@ -39,10 +44,22 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     if isinstance(decision, capacity.Pause):
         raise EndpointBusy(decision.told)
     if isinstance(decision, capacity.Stop):
-        if decision.final:
-            raise QuotaTooSmall(f"service {made['service']}", [decision.problem])
-        raise ResourceLimitExceeded(f"service {made['service']}: {decision.problem}")
-    lowered = plan.lower(made, decision)
+        raise _stopped(made, decision)
+    return _stepped(made, plan.lower(made, decision), clients)
+
+
+def _instances_ask(on: plan.OnInstances) -> capacity.InstancesAsk:
+    others = tuple((one["name"], one["usd_per_hour"]) for one in on["offers"][1:])
+    return capacity.InstancesAsk(on["type"], on["count"], on["asked"]["count"], others)
+
+
+def _stopped(made: Plan, stop: capacity.Stop) -> Exception:
+    if stop.final:
+        return QuotaTooSmall(f"service {made['service']}", [stop.problem])
+    return ResourceLimitExceeded(f"service {made['service']}: {stop.problem}")
+
+
+def _stepped(made: Plan, lowered: Plan, clients: Clients) -> dict[str, Any]:
     if lowered["names"]["endpoint_config"] != made["names"]["endpoint_config"]:
         _delete_config(made, clients)
     return {"plan": lowered}

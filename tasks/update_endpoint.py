@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, creation, moments, registry
+from pipeline import aws, creation, moments, monitoring, registry
 from pipeline.errors import EndpointBusy, EndpointMoved, NameConflict, Problem
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _updated(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         )
         if wait:
             raise EndpointBusy(f"{wait}; wanted it to be settled")
-        clients.sagemaker.update_endpoint(**request)
+        clients.sagemaker.update_endpoint(**_guarded(request, clients))
         found = clients.sagemaker.describe_endpoint(EndpointName=name)
     return {
         "name": name,
@@ -63,6 +63,21 @@ def _updated(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         "created": False,
         "deadline_at": moments.later(found["LastModifiedTime"], event["deadline_s"]),
     }
+
+
+def _guarded(request: Mapping[str, Any], clients: Clients) -> dict[str, Any]:
+    """Return the request with those alarms alone that exist: the deployment before made them, or was too old to."""
+    config = request.get("DeploymentConfig")
+    if config is None:
+        return dict(request)
+    names = [one["AlarmName"] for one in config["AutoRollbackConfiguration"]["Alarms"]]
+    there = {str(alarm["AlarmName"]) for alarm in monitoring.found(clients.cloudwatch, names)}
+    kept = {name: value for name, value in config.items() if name != "AutoRollbackConfiguration"}
+    if there:
+        kept["AutoRollbackConfiguration"] = {
+            "Alarms": [{"AlarmName": name} for name in names if name in there]
+        }
+    return {**request, "DeploymentConfig": kept}
 
 
 def _configs(found: Mapping[str, Any]) -> set[str]:

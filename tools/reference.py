@@ -6,8 +6,6 @@ Owns how each is told as a table. Refuses to know any of it: a figure that is no
 from __future__ import annotations
 
 import ast
-import importlib
-import importlib.util
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +26,8 @@ from pipeline import (
     schema,
     template,
 )
+from pipeline import instances as instance_types
+from pipeline import prices as price_list
 from pipeline.footprint import Shape
 from pipeline.gguf import read_header
 from pipeline.limits import GB, MiB
@@ -334,22 +334,27 @@ def _shape(model: shapes.ModelShape) -> Shape:
 
 def prices() -> str:
     """List what AWS charges for, each price with its day, its source, and how sure it is."""
-    listed = importlib.import_module("pipeline.prices")
     known = (
-        (one.meaning, f"{one.usd[listed.HOME]:.7f}".rstrip("0"), one.unit, one.as_of, _sure(one), one.source)
-        for one in listed.LISTED.items.values()
+        (
+            one.meaning,
+            f"{one.usd[price_list.HOME]:.7f}".rstrip("0"),
+            one.unit,
+            one.as_of,
+            _sure(one),
+            one.source,
+        )
+        for one in price_list.LISTED.items.values()
     )
-    return _table(f"what|USD in {listed.HOME}|for each|as of|confirmed|source", known)
+    return _table(f"what|USD in {price_list.HOME}|for each|as of|confirmed|source", known)
 
 
-def _sure(item: Any) -> str:
+def _sure(item: price_list.Item) -> str:
     return "yes" if item.confidence == "sure" else "no: quoted by others"
 
 
 def thousand() -> str:
     """Reckon what a thousand answers cost, by memory size and by seconds of an answer."""
-    listed = importlib.import_module("pipeline.prices")
-    price = listed.LISTED.of("serverless_gb_second", listed.HOME).usd
+    price = price_list.LISTED.items["serverless_gb_second"].usd[price_list.HOME]
     seconds = (1, 5, 20, 60)
     rows = (
         (f"{size} MB", *(f"{1000 * one * size / 1024 * price:.2f}" for one in seconds))
@@ -360,17 +365,16 @@ def thousand() -> str:
 
 def instances() -> str:
     """List the instance types with their prices."""
-    known = importlib.import_module("pipeline.instances")
     return _table(
         "type|CPUs|memory|USD an hour|USD a month of 730 hours",
         (
             (f"`{one.name}`", one.vcpus, f"{one.memory_gib:g} GiB", f"{one.usd_per_hour:g}", _monthly(one))
-            for one in known.TABLE
+            for one in instance_types.TABLE
         ),
     )
 
 
-def _monthly(instance: Any) -> str:
+def _monthly(instance: instance_types.Instance) -> str:
     return f"{instance.usd_per_hour * 730:,.0f}"
 
 
@@ -385,10 +389,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "problems": problems,
     "checked": checked,
     "fits": fits,
-    **{
-        part.__name__: part
-        for module, parts in (("prices", (prices, thousand)), ("instances", (instances,)))
-        if importlib.util.find_spec(f"pipeline.{module}")
-        for part in parts
-    },
+    "prices": prices,
+    "thousand": thousand,
+    "instances": instances,
 }

@@ -120,15 +120,19 @@ def assemble(
 
 def copy(client: S3Client, source: S3Source, report: ArchiveReport, target: Target) -> Written:
     """Let S3 copy the archive as it is; do nothing when it is there already."""
-    written = Written(target, source.size, report.seam, 0, 0)
+    return Written(target, source.size, report.seam, 0, copy_object(client, source, target))
+
+
+def copy_object(client: S3Client, source: S3Source, target: Target) -> int:
+    """Let S3 copy an object as it is; return the parts that this took, none when it is there already."""
     if target.holds(client, source.size):
-        return written
+        return 0
     if source.size <= COPY_PART:
         target.copy(client, source)
-        return Written(target, source.size, report.seam, 0, 1)
+        return 1
     ranges = list(copy_ranges(0, source.size))
     with MultipartUpload(client, target) as upload:
         for start, end in ranges:
             upload.copy(source, start, end)
         upload.complete(source.size)
-    return Written(target, source.size, report.seam, 0, len(ranges))
+    return len(ranges)

@@ -46,6 +46,8 @@ class Arguments(argparse.Namespace):
     port: int
     n_ctx: int | None
     memory_mb: int | None
+    hosting: str | None
+    instance_type: str | None
     mend: bool
     container: str
     stack: str | None
@@ -156,6 +158,14 @@ def _plan(commands: Commands) -> None:
         type=int,
         metavar="N",
         help="memory size to plan for (default: the smallest that holds)",
+    )
+    plan.add_argument(
+        "--hosting",
+        choices=("serverless", "instance", "auto"),
+        help="where to run it; auto takes an instance where serverless will not do (default: serverless)",
+    )
+    plan.add_argument(
+        "--instance-type", metavar="TYPE", help="instance type to plan for (default: the cheapest that holds)"
     )
     _account_options(plan)
     _json_option(plan)

@@ -17,15 +17,15 @@ from pathlib import Path, PurePosixPath
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import capacity, containers, documents, fit, limits, naming
+from pipeline import capacity, containers, costs, documents, fit, instances, limits, naming, offers
 from pipeline import plan as planned
-from pipeline.archive import acceptance
+from pipeline.archive import acceptance, bare
 from pipeline.archive.inspect import inspect
 from pipeline.archive.sources import S3Source
 from pipeline.aws import translated
 from pipeline.cli.archives import source_of
 from pipeline.cli.screen import Screen
-from pipeline.errors import ArchiveNotFound, InvalidInput, Problem
+from pipeline.errors import ArchiveNotFound, InvalidInput, ModelDoesNotFit, Problem
 from pipeline.limits import MiB
 
 if TYPE_CHECKING:
@@ -67,6 +67,10 @@ class Plan:
     """None when the archive does not show its model's header."""
     decision: fit.Decision
     notes: tuple[str, ...]
+    hosting: str = planned.SERVERLESS
+    """Where it would run."""
+    offers: tuple[offers.Offer, ...] = ()
+    """On instances: the type that would be taken, and those to step to."""
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -76,7 +80,7 @@ class Plan:
     @property
     def fits(self) -> bool:
         """Whether the archive can be deployed as it is."""
-        return self.decision.memory_mb is not None and not self.problems
+        return not self.problems and (self.decision.memory_mb is not None or bool(self.offers))
 
     @property
     def steps(self) -> tuple[capacity.Step, ...]:
@@ -96,6 +100,19 @@ class Plan:
         """The name of the endpoint; with `in_place`, of a service's first one."""
         return self.request["service"] if self.request["strategy"] == capacity.IN_PLACE else self.name
 
+    @property
+    def instances(self) -> dict[str, Any] | None:
+        """What an instance endpoint would run on; None on serverless."""
+        if not self.offers or self.needed is None:
+            return None
+        count = self.request["instance_count"]
+        return {
+            "count": count,
+            "usd_per_hour": round(count * self.offers[0].usd_per_hour, 6),
+            "offers": [offer.to_json() for offer in self.offers],
+            **asdict(offers.settings(self.needed)),
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Return the plan as a JSON object."""
         return {
@@ -104,8 +121,12 @@ class Plan:
             "size": self.report.size,
             "format": self.report.format,
             "model": self.report.model.to_json() if self.report.model else None,
+            "hosting": self.hosting,
             "memory_mb": self.decision.memory_mb,
-            "max_concurrency": self.request["max_concurrency"],
+            "max_concurrency": self.request["max_concurrency"]
+            if self.hosting == planned.SERVERLESS
+            else None,
+            "instances": self.instances,
             "names": {"model": self.name, "endpoint_config": self.name, "endpoint": self.endpoint},
             "fit": self.needed.to_json() if self.needed else None,
             "arithmetic": self.needed.arithmetic if self.needed else None,
@@ -122,7 +143,11 @@ def plan(arguments: Arguments) -> int:
     begun = monotonic()
     with translated():
         source = source_of(arguments.archive)
-        document = _document(source, arguments.n_ctx, arguments.memory_mb)
+        document = {
+            **_document(source, arguments.n_ctx, arguments.memory_mb),
+            "hosting": arguments.hosting,
+            "instance_type": arguments.instance_type,
+        }
         stack: StackDefaults = {**_NO_STACK, "container": arguments.container, "image_uri": _OWN_IMAGE}
         today = datetime.now(UTC).date()
         made = judge(source, documents.request(document, _sidecar(source), stack), today)
@@ -136,8 +161,12 @@ def plan(arguments: Arguments) -> int:
 
 def judge(source: Source, request: dict[str, Any], today: date) -> Plan:
     """Return the plan for an archive, from its first megabytes."""
-    rules = documents.archive_rules(request["code"], mend=request["mend"])
+    rules = documents.archive_rules(request["code"], mend=request["mend"], hosting=request["hosting"])
+    if request["hosting"] != planned.SERVERLESS and source.name.endswith(naming.MODEL_SUFFIX):
+        return _elsewhere(bare.check(_files(source), rules=rules), request, today)
     report = acceptance.misnamed(inspect(source, rules=rules))
+    if request["hosting"] != planned.SERVERLESS:
+        return _elsewhere(report, request, today)
     if report.model is None or report.model.header is None:
         return Plan(report, request, None, fit.Decision(None), ())
     model, extracted, notes = _whole(report, report.model.header)
@@ -153,6 +182,51 @@ def judge(source: Source, request: dict[str, Any], today: date) -> Plan:
     return Plan(
         report, request, needed, decision, (*notes, *planned.notes(request, model, today), *needed.warnings)
     )
+
+
+def _elsewhere(report: ArchiveReport, request: dict[str, Any], today: date) -> Plan:
+    """Return the plan for an instance, or for wherever `auto` comes to."""
+    if report.model is None or report.model.header is None:
+        return Plan(report, request, None, fit.Decision(None), ())
+    model, extracted, notes = _whole(report, report.model.header)
+    archive = {"size": report.size, "extracted_bytes": extracted, "parts": report.format == "gguf"}
+    needed = planned.needs(request, archive, model)
+    table = instances.table(request["instance_types"])
+    decision = fit.Decision(None)
+    found: tuple[offers.Offer, ...] = ()
+    where = request["hosting"]
+    try:
+        # Shown, whether it is allowed or not.
+        where = planned.hosting({**request, "allow_instances": True}, archive, model, needed)
+        if where == planned.SERVERLESS:
+            quota = limits.MEMORY_QUOTA_MB.value
+            decision = fit.decide(needed, asked_mb=request["memory_mb"], quota_mb=quota, table=table)
+        else:
+            found = offers.choose(model["path"], needed, table, request["instance_type"])
+            planned.hosting(request, archive, model, needed)
+    except ModelDoesNotFit as refusal:
+        decision = fit.Decision(None, refusal.problems)
+    return Plan(
+        report,
+        request,
+        needed,
+        decision,
+        (
+            *notes,
+            *planned.notes(request, model, today, where),
+            *planned.instance_notes(request, needed, found),
+        ),
+        where,
+        found,
+    )
+
+
+def _files(source: Source) -> tuple[Source, ...]:
+    """Return the files of a model that is no archive, by the first of them."""
+    if isinstance(source, S3Source):
+        prefix = source.name.removesuffix(source.key)
+        return (source, *(source_of(f"{prefix}{key}") for key in bare.shard_names(source.key)[1:]))
+    return (source, *(source_of(name) for name in bare.shard_names(source.name)[1:]))
 
 
 def _whole(report: ArchiveReport, header: GGUFHeader) -> tuple[dict[str, Any], int, tuple[str, ...]]:
@@ -200,7 +274,8 @@ def _sidecar(source: Source) -> Any:
 def tell(made: Plan, seconds: float, screen: Screen) -> None:
     """Show a plan, line by line."""
     report, needed, decision = made.report, made.needed, made.decision
-    verdict = f"fits {decision.memory_mb} MB" if made.fits else "refused"
+    size = made.offers[0].name if made.offers else f"{decision.memory_mb} MB"
+    verdict = f"fits {size}" if made.fits else "refused"
     read = f"{report.bytes_read / MiB:,.1f} of {report.size / MiB:,.1f} MiB read in {seconds:.1f} s"
     screen.say(f"{PurePosixPath(report.name).name}: {verdict} ({read})")
     if report.model and report.model.header and needed:
@@ -208,12 +283,15 @@ def tell(made: Plan, seconds: float, screen: Screen) -> None:
         kind = f"{header.architecture}, {header.quantization}, {header.parameter_count:,} parameters"
         screen.say(f"  model {report.model.path}: {kind}")
         screen.say(f"  n_ctx {needed.demand.n_ctx}, n_batch {needed.demand.n_batch}")
-        _budgets(needed, decision.memory_mb, screen)
+        if made.hosting == planned.INSTANCE:
+            _instance_budgets(made, needed, screen)
+        else:
+            _budgets(needed, decision.memory_mb, screen)
     for problem in made.problems:
         screen.say(f"  {problem.error}")
         _say(screen, "seen", problem.seen)
         _say(screen, "wanted", problem.wanted)
-        if problem in report.problems:
+        if problem in report.problems or made.hosting == planned.INSTANCE:
             _say(screen, "fix", problem.fix)
     if decision.alternatives:
         screen.say("  what would fit")
@@ -224,14 +302,20 @@ def tell(made: Plan, seconds: float, screen: Screen) -> None:
     for step in made.steps:
         _say(screen, "step", f"{step['asked']} asked for; {step['said']}: {step['did']}")
     if made.fits:
-        screen.say("  would be created")
-        one = f"model, endpoint configuration and endpoint {made.name}"
-        in_place = (
-            f"model and endpoint configuration {made.name}; endpoint {made.endpoint}, or the one there is"
-        )
-        _say(screen, "names", one if made.endpoint == made.name else in_place)
+        _created(made, screen)
+
+
+def _created(made: Plan, screen: Screen) -> None:
+    screen.say("  would be created")
+    one = f"model, endpoint configuration and endpoint {made.name}"
+    in_place = f"model and endpoint configuration {made.name}; endpoint {made.endpoint}, or the one there is"
+    _say(screen, "names", one if made.endpoint == made.name else in_place)
+    if made.offers:
+        offer = made.offers[0]
+        _say(screen, "size", costs.price(offer.name, made.request["instance_count"], offer.usd_per_hour))
+    else:
         concurrency = made.request["max_concurrency"]
-        _say(screen, "size", f"MemorySizeInMB {decision.memory_mb}, MaxConcurrency {concurrency}")
+        _say(screen, "size", f"MemorySizeInMB {made.decision.memory_mb}, MaxConcurrency {concurrency}")
 
 
 def _budgets(needed: fit.Fit, memory_mb: int | None, screen: Screen) -> None:
@@ -246,6 +330,26 @@ def _budgets(needed: fit.Fit, memory_mb: int | None, screen: Screen) -> None:
     for line in needed.disk:
         _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
     screen.say(f"  start-up: {needed.startup_s:.0f} s of {limits.STARTUP_S.value}")
+    for stage in needed.startup:
+        _say(screen, stage.name, stage.how, f"{stage.seconds:.0f} s")
+
+
+def _instance_budgets(made: Plan, needed: fit.Fit, screen: Screen) -> None:
+    screen.say(f"  memory: {needed.memory_bytes / MiB:,.0f} MiB")
+    for line in needed.lines:
+        _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
+    for offer in made.offers:
+        head = "instance" if offer is made.offers[0] else "or"
+        screen.say(f"  {head}: {offers.told(offer, made.request['instance_count'])}")
+        _say(screen, "memory", offer.memory)
+        _say(screen, "speed", offer.speed)
+    settings = offers.settings(needed)
+    screen.say(f"  volume: {settings.volume_gb} GB")
+    for line in needed.disk:
+        _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
+    screen.say(
+        f"  start-up: {needed.startup_s:.0f} s; given up after {settings.download_s} + {settings.startup_s} s"
+    )
     for stage in needed.startup:
         _say(screen, stage.name, stage.how, f"{stage.seconds:.0f} s")
 

@@ -98,7 +98,7 @@ def rollback(arguments: Arguments) -> int:
         "from": way.now.endpoint,
         "to": target,
         "uploaded_at": way.before.uploaded_at,
-        "max_concurrency": held.concurrency if held else None,
+        "max_concurrency": held.concurrency if held and not held.on_instances else None,
         "smoke_test": {"by": whose, "transcript": transcript},
         "check_seconds": round(asked - begun, 3),
         "switch_seconds": round(switched - asked, 3),
@@ -114,7 +114,7 @@ def rollback(arguments: Arguments) -> int:
         else:
             screen.say(f"NOT moved {one.name}: {_why(one)}")
     screen.say(f"took      {asked - begun:.1f} s to look and ask, {switched - asked:.1f} s to switch")
-    if held:
+    if held and not held.on_instances:
         screen.say(f"it has    {held.concurrency} concurrent invocations; {way.now.endpoint} keeps its own")
     return 1 if stuck else 0
 

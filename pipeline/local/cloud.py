@@ -33,7 +33,7 @@ from pipeline.local.journals import Journal
 from pipeline.local.policies import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -100,6 +100,8 @@ class LocalCloud:
             account_id=self.account_id,
             fetch=self._fetch,
             exists=self._exists,
+            objects=_Objects(self._as),
+            ringing=self._ringing,
             log=self._log_as,
             quotas=self.settings.quotas,
             settings=self.settings.hosting,
@@ -337,6 +339,11 @@ class LocalCloud:
                 )
             return self._acting[role_arn]
 
+    def _ringing(self, names: Sequence[str]) -> list[str]:
+        """Return which alarms are in ALARM; the AWS service looks by itself, in no role's name."""
+        found = self.clients.cloudwatch.describe_alarms(AlarmNames=list(names))["MetricAlarms"]
+        return [str(alarm["AlarmName"]) for alarm in found if alarm["StateValue"] == "ALARM"]
+
     def _fetch(self, role_arn: str, bucket: str, key: str, destination: Path) -> None:
         try:
             self._as(role_arn).s3.download_file(bucket, key, str(destination))
@@ -379,6 +386,28 @@ def _no_wait(_seconds: float) -> None:
     """Not wait: what is made here is made before the answer comes."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Objects:
+    """What SageMaker asks S3 in a role's name."""
+
+    acting: Callable[[str], aws.Clients]
+
+    def etag(self, role_arn: str, bucket: str, key: str) -> str | None:
+        try:
+            found = self.acting(role_arn).s3.head_object(Bucket=bucket, Key=key)["ETag"]
+        except ClientError as error:
+            if aws.is_no_such_key(error):
+                return None
+            raise
+        return found.strip('"')
+
+    def keys(self, role_arn: str, bucket: str, prefix: str) -> list[str]:
+        pages = (
+            self.acting(role_arn).s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        )
+        return [one["Key"] for page in pages for one in page.get("Contents", ())]
+
+
 def scaled(hosting: HostingSettings, time_scale: float) -> HostingSettings:
     """Return hosting settings whose shortest times are scaled; its limits stay what they are in AWS."""
     return replace(
@@ -386,4 +415,5 @@ def scaled(hosting: HostingSettings, time_scale: float) -> HostingSettings:
         creating_s=hosting.creating_s * time_scale,
         deleting_s=hosting.deleting_s * time_scale,
         rescaling_s=hosting.rescaling_s * time_scale,
+        baking_scale=hosting.baking_scale * time_scale,
     )

@@ -82,9 +82,7 @@ def test_a_27b_model_is_refused_from_its_first_megabytes(
         "TooMuchDisk",
         "TooSlowToStart",
     ]
-    assert [(one["kind"], one["value"]) for one in document["alternatives"]] == [
-        ("instance", "ml.r6i.xlarge")
-    ]
+    assert [(one["kind"], one["value"]) for one in document["alternatives"]] == [("instance", "ml.r5.xlarge")]
 
 
 def test_a_1b_model_fits(llama_1b: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -287,3 +285,79 @@ def test_in_place_the_endpoint_has_the_services_name(
 
     assert document["names"]["endpoint"] == "harbour"
     assert document["names"]["model"] == "harbour-<digest>"
+
+
+# ------------------------------------------------------------------- on instances
+
+
+@pytest.fixture(scope="module")
+def gemma_27b(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The customer's model as it is: a true header, and a hole of its true size."""
+    folder = tmp_path_factory.mktemp("harbour")
+    return shapes.sparse(shapes.GEMMA_27B, folder / "gemma.gguf")
+
+
+def test_a_model_too_big_for_serverless_fits_an_instance(
+    gemma_27b: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The type, two faster ones, price and arithmetic of each; only the header is read."""
+    status, document = planned(capsys, gemma_27b, "--hosting", "instance")
+
+    assert (status, document["verdict"], document["hosting"]) == (0, "fits", "instance")
+    assert (document["memory_mb"], document["max_concurrency"]) == (None, None)
+    assert document["bytes_read"] < READ_MOST
+    on = document["instances"]
+    assert [one["name"] for one in on["offers"]] == ["ml.r5.xlarge", "ml.m5.2xlarge", "ml.c5.4xlarge"]
+    assert on["usd_per_hour"] == 0.302
+    assert all(one["memory"] and one["speed"] and one["price"] for one in on["offers"])
+
+
+def test_auto_proposes_an_instance_with_its_price(
+    gemma_27b: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And refuses to take it by itself; the `deployment.json` beside the model may allow it."""
+    status = cli.main(["plan", str(gemma_27b), "--hosting", "auto"])
+    said = " ".join(capsys.readouterr().out.split())
+
+    assert status == 1
+    assert "InstanceNotAllowed" in said
+    assert "set allow_instances to true for 1 x ml.r5.xlarge, $0.302 an hour, $220 a month" in said
+    assert "about 0.62 tokens/s" in said
+    beside = gemma_27b.with_name(documents.SIDECAR)
+    beside.write_text(json.dumps({"hosting": "auto", "allow_instances": True}))
+    try:
+        status, document = planned(capsys, gemma_27b)
+    finally:
+        beside.unlink()
+    assert (status, document["hosting"]) == (0, "instance")
+
+
+def test_auto_is_serverless_for_an_archive_that_fits(
+    llama_1b: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same answer as without it."""
+    plain = planned(capsys, llama_1b)[1]
+    auto = planned(capsys, llama_1b, "--hosting", "auto")[1]
+
+    assert {**auto, "seconds": 0} == {**plain, "seconds": 0}
+
+
+def test_an_instance_that_is_too_small_is_refused(
+    gemma_27b: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the type to take."""
+    options = ("--hosting", "instance", "--instance-type", "ml.m5.large")
+    status, document = planned(capsys, gemma_27b, *options)
+
+    assert status == 1
+    assert [one["error"] for one in document["problems"]] == ["InstanceTooSmall"]
+    assert document["problems"][0]["fix"] == "set instance_type to 'ml.r5.xlarge'"
+
+
+def test_a_missing_shard_is_named(gemma_27b: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Next to the first one, where all of them have to be."""
+    first = gemma_27b.with_name("split-00001-of-00002.gguf")
+    first.symlink_to(gemma_27b)
+
+    assert cli.main(["plan", str(first), "--hosting", "instance"]) == 1
+    assert "split-00002-of-00002.gguf" in capsys.readouterr().err

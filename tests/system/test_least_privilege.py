@@ -147,6 +147,20 @@ def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, f
         deployments.start({"archive": {"bucket": deployments.bucket, "key": "models/none/model.tar.gz"}}),
         "ArchiveNotFound",
     )
+    # Whoever updates instances in place looks which of the alarms there are.
+    on_instances = {
+        **{name: value for name, value in settings().items() if name != "max_concurrency"},
+        "hosting": "instance",
+        "strategy": "in_place",
+        "bake_s": 1,
+    }
+    for n_ctx in (256, 512):
+        asked = {**on_instances, "inference": {"n_ctx": n_ctx}}
+        _good(deployments.upload(archive, "instances", asked))
+    # A shard of a split model: whether the others are there is looked at, and they are not.
+    cloud.clients.s3.put_object(
+        Bucket=deployments.bucket, Key="models/split/model-00001-of-00002.gguf", Body=b"GGUF"
+    )
     _sweep(deployments, archive, unhappy)
     # SageMaker looks, as the endpoint's role, for an archive that is not there.
     with pytest.raises(ClientError, match="Could not find model data"):

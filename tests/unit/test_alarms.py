@@ -28,11 +28,19 @@ PUBLISHED = {
     "/aws/sagemaker/Endpoints": {"MemoryUtilization"},
 }
 """All that SageMaker publishes for a serverless endpoint without provisioned concurrency."""
+ON_INSTANCES = {
+    "AWS/SageMaker": PUBLISHED["AWS/SageMaker"]
+    - {"ModelSetupTime", "ServerlessConcurrentExecutionsUtilization"},
+    "/aws/sagemaker/Endpoints": {"CPUUtilization", "MemoryUtilization", "DiskUtilization"},
+}
+"""Of what it publishes for one on instances without GPUs, what is looked at here."""
 
 
-def made(timeout_s: float = 60) -> dict[str, dict[str, Any]]:
+def made(timeout_s: float = 60, cpus: int | None = None) -> dict[str, dict[str, Any]]:
     """Return the requests for an endpoint by their rule's suffix."""
-    requests = alarms.requests("harbour-0", "AllTraffic", timeout_s=timeout_s, topic=TOPIC, tags=TAGS)
+    requests = alarms.requests(
+        "harbour-0", "AllTraffic", timeout_s=timeout_s, topic=TOPIC, tags=TAGS, cpus=cpus
+    )
     return {request["AlarmName"].removeprefix("sealift-harbour-0-"): request for request in requests}
 
 
@@ -40,17 +48,26 @@ def made(timeout_s: float = 60) -> dict[str, dict[str, Any]]:
 def test_aws_takes_the_request(rule: alarms.Rule) -> None:
     """Every parameter is one that botocore's own model of PutMetricAlarm has, with its type and its length."""
     shape = service_model("cloudwatch").operation_model("PutMetricAlarm").input_shape
-    request = made()[rule.suffix]
+    request = {**made(), **made(cpus=4)}[rule.suffix]
 
     assert ParamValidator().validate(request, shape).generate_report() == ""
     assert len(request["AlarmDescription"]) <= 1024
     assert request["DatapointsToAlarm"] <= request["EvaluationPeriods"]
 
 
-@pytest.mark.parametrize("rule", [pytest.param(rule, id=rule.suffix) for rule in alarms.RULES])
-def test_only_what_serverless_publishes_is_watched(rule: alarms.Rule) -> None:
+@pytest.mark.parametrize("cpus", [pytest.param(None, id="serverless"), pytest.param(4, id="instance")])
+def test_only_what_is_published_is_watched(cpus: int | None) -> None:
     """An alarm on any other metric would be quiet for ever."""
-    assert rule.metric in PUBLISHED[rule.namespace]
+    published = PUBLISHED if cpus is None else ON_INSTANCES
+
+    for request in made(cpus=cpus).values():
+        assert request["MetricName"] in published[request["Namespace"]]
+
+
+def test_the_cpus_of_an_instance_are_added_up() -> None:
+    """SageMaker's CPUUtilization of four CPUs goes to 400."""
+    assert made(cpus=4)["cpu"]["Threshold"] == 380
+    assert set(made(cpus=4)) == {"5xx", "latency", "memory", "cpu", "disk"}
 
 
 def test_the_alarms_are_these() -> None:
@@ -99,9 +116,12 @@ def test_the_latency_follows_the_time_out() -> None:
 
 def test_what_is_told_is_what_is_made() -> None:
     """Names and thresholds in the execution's output are those of the requests."""
-    told = {alarm["name"]: (alarm["metric"], alarm["threshold"]) for alarm in alarms.told("harbour-0", 60)}
+    for cpus in (None, 4):
+        told = {one["name"]: (one["metric"], one["threshold"]) for one in alarms.told("harbour-0", 60, cpus)}
 
-    assert told == {one["AlarmName"]: (one["MetricName"], one["Threshold"]) for one in made().values()}
+        assert told == {
+            one["AlarmName"]: (one["MetricName"], one["Threshold"]) for one in made(cpus=cpus).values()
+        }
 
 
 @given(
@@ -114,8 +134,8 @@ def test_no_two_endpoints_share_an_alarm(one: str, other: str) -> None:
 
 
 def test_being_busy_does_not_speak_against_an_endpoint() -> None:
-    """A new endpoint may have half the concurrency until the switch is over."""
-    assert set(alarms.names("a")) - set(alarms.judging("a")) == {"sealift-a-concurrency"}
+    """A new endpoint may have half the concurrency until the switch is over, and CPUs are there to be used."""
+    assert set(alarms.names("a")) - set(alarms.judging("a")) == {"sealift-a-concurrency", "sealift-a-cpu"}
 
 
 def test_an_alarm_that_rings_says_why() -> None:

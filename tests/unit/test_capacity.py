@@ -87,8 +87,9 @@ def test_the_memory_quotas_own_words() -> None:
         pytest.param(said(TOTAL, 10, 0, 50, "Units"), Quota.CONCURRENCY, True, id="concurrency, never"),
         pytest.param(said(COUNT, 5, 5, 1), Quota.ENDPOINTS, False, id="endpoints"),
         pytest.param(
-            said("ml.m5.large for endpoint usage", 0, 0, 1), Quota.UNKNOWN, True, id="another quota"
+            said("ml.m5.large for endpoint usage", 0, 0, 1), Quota.INSTANCES, True, id="instances, never"
         ),
+        pytest.param(said("Total volume of endpoints", 0, 0, 1), Quota.UNKNOWN, True, id="another quota"),
         pytest.param("You have reached your limit.", Quota.UNKNOWN, False, id="another text"),
         pytest.param("", Quota.UNKNOWN, False, id="no text"),
     ],
@@ -564,3 +565,57 @@ def test_a_model_that_needs_more_than_the_quota_is_foretold() -> None:
     (step,) = capacity.forecast(4096, 10, (4096, 5120))
 
     assert step["did"] == "fail: the model needs more"
+
+
+# ------------------------------------------------------------------- instances
+
+
+def instances_refused(used: int, limit: int, delta: int = 2) -> capacity.Refusal:
+    """Return a refusal of instances."""
+    return capacity.read_refusal(said("ml.r5.xlarge for endpoint usage", limit, used, delta, "Instances"))
+
+
+def instances_ask(count: int = 2, others: tuple[tuple[str, float], ...] = (("ml.m5.2xlarge", 0.461),)) -> Any:
+    """Return what was asked of instances."""
+    return capacity.InstancesAsk("ml.r5.xlarge", count, 2, others)
+
+
+@pytest.mark.parametrize(
+    ("used", "limit", "ask", "to"),
+    [
+        pytest.param(0, 1, instances_ask(), ("ml.r5.xlarge", 1), id="fewer"),
+        pytest.param(1, 2, instances_ask(), ("ml.r5.xlarge", 1), id="what is free"),
+        pytest.param(2, 2, instances_ask(), ("ml.m5.2xlarge", 2), id="another type, as many as asked for"),
+        pytest.param(0, 0, instances_ask(1), ("ml.m5.2xlarge", 2), id="none of that type ever"),
+    ],
+)
+def test_fewer_instances_come_before_another_type(
+    used: int, limit: int, ask: capacity.InstancesAsk, to: tuple[str, int]
+) -> None:
+    """What is free of the type first; the step says what the next one costs."""
+    down = capacity.step_instances(instances_refused(used, limit), ask, capacity.Situation())
+
+    assert isinstance(down, capacity.InstancesDown)
+    assert (down.type, down.count) == to
+    assert "'ml.r5.xlarge for endpoint usage'" in down.step["said"]
+    assert ("$0.461 an hour" in down.step["did"]) == (to[0] != "ml.r5.xlarge")
+
+
+def test_the_ladder_of_instances_has_an_end() -> None:
+    """Without another type it says whose quota to raise; a type that the account may never have is final."""
+    for limit, final in ((0, True), (2, False)):
+        stop = capacity.step_instances(
+            instances_refused(limit, limit, 1), instances_ask(1, ()), capacity.Situation()
+        )
+
+        assert isinstance(stop, capacity.Stop)
+        assert stop.final is final
+        assert "Service Quotas: SageMaker, 'ml.r5.xlarge for endpoint usage'" in stop.problem.fix
+
+
+def test_endpoints_on_instances_hold_nothing_of_the_concurrency() -> None:
+    """They are not named among those who do, and give no room."""
+    holder = capacity.Holder("harbour-1", "InService", "c", 0, ours=True, on_instances=True)
+    situation = capacity.Situation((holder,))
+
+    assert (situation.used, capacity.in_use(situation.holders), situation.own()) == (0, "none", ())

@@ -96,6 +96,14 @@ SAID = (
         id="memory quota",
     ),
     pytest.param(
+        QUOTA.format("ml.r5.xlarge for endpoint usage", "0 Instances", "0 Instances", "1 Instances"),
+        "InstanceQuota",
+        id="instance quota",
+    ),
+    pytest.param(
+        "The object at s3://b/m.gguf does not have the ETag 9b2c.", "ModelDataChanged", id="another object"
+    ),
+    pytest.param(
         QUOTA.format("Maximum total concurrency", "10 Units", "10 Units", "10 Units"),
         "Quota",
         id="other quota",

@@ -15,10 +15,6 @@ from pipeline import cli, diagnosis, documents, errors
 from pipeline.schema import Integer
 from tools import docs, pages, reference
 
-OPTIONS_TO_COME = {"--hosting"}
-PARTS_TO_COME = {"instances"}
-"""What the documents speak of and other changes bring."""
-
 PAGES = [pytest.param(path, id=str(path.relative_to(pages.TOP))) for path in pages.pages()]
 
 
@@ -54,8 +50,6 @@ def test_a_command_line_parses(line: str, capsys: pytest.CaptureFixture[str]) ->
     if pages.is_synopsis(line):
         pytest.skip("a synopsis")
     words = pages.words(line)
-    if OPTIONS_TO_COME & set(words):
-        pytest.skip("to come")
     ended = 0
     try:
         cli.parser().parse_args(words)
@@ -77,7 +71,7 @@ def test_a_generated_part_has_something_that_makes_it(path: Path) -> None:
     begun, ended = (re.findall(rf"<!-- {word} (\w+) -->", text) for word in ("begin", "end"))
 
     assert begun == ended
-    assert set(begun) <= docs.PARTS.keys() | PARTS_TO_COME
+    assert set(begun) <= docs.PARTS.keys()
 
 
 def test_every_part_stands_somewhere() -> None:

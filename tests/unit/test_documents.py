@@ -199,10 +199,55 @@ def test_what_no_source_gives_is_missing(defaults: StackDefaults) -> None:
     ("document", "error", "told"),
     [
         pytest.param(
-            {"archive": {"bucket": "uploads", "key": "models/harbour/model.gguf"}},
+            {"archive": {"bucket": "uploads", "key": "models/harbour/model.safetensors"}},
             "WrongKey",
-            ".tar.gz or .zip",
+            ".gguf for an instance",
             id="key of another format",
+        ),
+        pytest.param(
+            {"archive": {"bucket": "uploads", "key": "models/harbour/model.gguf"}},
+            "BareOnServerless",
+            '"hosting": "instance"',
+            id="bare model on serverless",
+        ),
+        pytest.param(
+            {
+                "archive": {"bucket": "uploads", "key": "models/harbour/m-00002-of-00003.gguf"},
+                "hosting": "instance",
+            },
+            "NotFirstShard",
+            "the first one",
+            id="second shard",
+        ),
+        pytest.param(
+            {"archive": ARCHIVE, "instance_type": "ml.r5.xlarge"},
+            "OtherHosting",
+            "'instance_type'",
+            id="type on serverless",
+        ),
+        pytest.param(
+            {"archive": ARCHIVE, "hosting": "instance", "bake_s": 60},
+            "BakeWithoutUpdate",
+            "'in_place'",
+            id="watching without an update",
+        ),
+        pytest.param(
+            {"archive": ARCHIVE, "bake_s": 60}, "OtherHosting", "'bake_s'", id="watching serverless"
+        ),
+        pytest.param(
+            {"archive": ARCHIVE, "instance_count": 2}, "OtherHosting", "'auto'", id="count on serverless"
+        ),
+        pytest.param(
+            {"archive": ARCHIVE, "hosting": "instance", "memory_mb": 3072},
+            "OtherHosting",
+            "'memory_mb'",
+            id="memory on instances",
+        ),
+        pytest.param(
+            {"archive": ARCHIVE, "hosting": "instance", "max_concurrency": 10},
+            "OtherHosting",
+            "'max_concurrency'",
+            id="concurrency on instances",
         ),
         pytest.param(
             {"archive": {"bucket": "uploads", "key": "model.tar.gz"}},
@@ -233,7 +278,7 @@ def test_what_does_not_hold_together_is_told_at_once_too(defaults: StackDefaults
     with pytest.raises(InvalidInput) as refusal:
         documents.request(
             {
-                "archive": {"bucket": "uploads", "key": "model.gguf"},
+                "archive": {"bucket": "uploads", "key": "model.safetensors"},
                 "image_uri": IMAGE.format(region="eu-west-1"),
             },
             None,
@@ -396,7 +441,10 @@ def test_requests_share_nothing(request_with: Requests) -> None:
         pytest.param("timeout_s", 301, id="time-out"),
         pytest.param("service", "Harbour", id="service in capitals"),
         pytest.param("service", "a--b", id="service with two hyphens"),
-        pytest.param("hosting", "instance", id="hosting to come"),
+        pytest.param("hosting", "cluster", id="hosting that there is not"),
+        pytest.param("instance_type", "r5.xlarge", id="instance type without ml"),
+        pytest.param("instance_count", 0, id="no instance"),
+        pytest.param("instance_types", "ml.r7i.xlarge", id="instance types by a name alone"),
         pytest.param("image_uri", "pytorch:latest", id="image that is not in ECR"),
         pytest.param("execution_role_arn", "sealift-endpoint", id="role without its ARN"),
         pytest.param("consumer", {}, id="consumer without a function"),

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import capacity, limits, plan
-from pipeline.errors import ModelDoesNotFit
+from pipeline.errors import InvalidInput, ModelDoesNotFit
 
 if TYPE_CHECKING:
     from tests.unit.conftest import FactsMaker
@@ -394,3 +394,229 @@ def test_in_place_a_repetition_updates_nothing(facts_with: FactsMaker) -> None:
     made = plan.plan(among(facts, holder("harbour", config)))
 
     assert (made["updates"], made["names"]["endpoint_config"]) == (None, config)
+
+
+# ------------------------------------------------------------------- on instances
+
+GIANT = {"tensor_bytes": 16_500_000_000, "size": 16_546_000_000, "block_count": 62, "embedding_length": 5376}
+"""Weights of a 27B model in Q4_K_M, which fit no serverless endpoint."""
+BARE = {
+    "size": 16_546_000_000,
+    "extracted_bytes": 16_546_000_000,
+    "parts": [{"key": "models/harbour/gemma.gguf", "version_id": "v1", "etag": "e", "size": 16_546_000_000}],
+}
+
+
+def instance_facts(facts_with: FactsMaker, **fields: Any) -> plan.Facts:
+    """Return facts of a bare GGUF that goes to an instance."""
+    made = facts_with(
+        archive=BARE, model=GIANT, **{"hosting": "instance", "container": "llama-cpp", **fields}
+    )
+    return replace(
+        made,
+        assembly={"bucket": "artifacts", "key": "archives/0a1b/gemma.gguf", "form": plan.OBJECT_FORM},
+    )
+
+
+def test_an_instance_plan_asks_for_instances(facts_with: FactsMaker) -> None:
+    """The cheapest type, a volume, raised time-outs, and the file as it is; nothing of serverless."""
+    made = plan.plan(instance_facts(facts_with))
+    name = made["names"]["endpoint"]
+
+    assert made["hosting"] == "instance"
+    assert (made["memory_mb"], made["max_concurrency"], made["asked"]) == (None, None, None)
+    assert made["requests"]["create_endpoint_config"]["ProductionVariants"] == [
+        {
+            "VariantName": "AllTraffic",
+            "ModelName": name,
+            "InstanceType": "ml.r5.xlarge",
+            "InitialInstanceCount": 1,
+            "VolumeSizeInGB": 19,
+            "ModelDataDownloadTimeoutInSeconds": 621,
+            "ContainerStartupHealthCheckTimeoutInSeconds": 600,
+        }
+    ]
+    assert made["requests"]["create_model"]["PrimaryContainer"]["ModelDataSource"] == {
+        "S3DataSource": {
+            "S3Uri": "s3://artifacts/archives/0a1b/gemma.gguf",
+            "S3DataType": "S3Object",
+            "CompressionType": "None",
+        }
+    }
+    assert made["instances"] is not None
+    assert made["instances"]["usd_per_hour"] == 0.302
+    assert [one["name"] for one in made["instances"]["offers"]] == [
+        "ml.r5.xlarge",
+        "ml.m5.2xlarge",
+        "ml.c5.4xlarge",
+    ]
+    assert made["keep_previous"] == 0
+    assert any("$0.302 an hour" in note for note in made["notes"])
+    assert any("ends unfinished at 60 s" in note for note in made["notes"])
+
+
+@pytest.mark.parametrize(
+    ("request_name", "operation"),
+    [
+        pytest.param("create_model", "CreateModel", id="CreateModel"),
+        pytest.param("create_endpoint_config", "CreateEndpointConfig", id="CreateEndpointConfig"),
+    ],
+)
+def test_an_instance_request_is_one_that_the_service_model_takes(
+    facts_with: FactsMaker, request_name: str, operation: str
+) -> None:
+    """As on serverless: the SDK's own validation finds nothing."""
+    request = plan.plan(instance_facts(facts_with))["requests"][request_name]  # type: ignore[literal-required]
+    request = plan.pinned(request, {"etag": "9b2c"}) if request_name == "create_model" else request
+    report = ParamValidator().validate(request, SAGEMAKER.operation_model(operation).input_shape)
+
+    assert report.generate_report() == ""
+
+
+def test_the_one_file_is_pinned_by_the_etag_of_the_copy(facts_with: FactsMaker) -> None:
+    """Known only when it has been copied; an archive and a prefix have none, and nothing else changes."""
+    request = plan.plan(instance_facts(facts_with))["requests"]["create_model"]
+    pinned = plan.pinned(request, {"etag": "9b2c"})
+
+    source = pinned["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]
+    assert source.pop("ETag") == "9b2c"
+    assert pinned == request
+    archive = plan.plan(facts_with())["requests"]["create_model"]
+    assert plan.pinned(archive, {"etag": None}) == archive
+
+
+@pytest.mark.parametrize(
+    ("fields", "variable"),
+    [
+        pytest.param({}, None, id="all that there are, which is llama-server's own default"),
+        pytest.param({"inference": {"n_threads": 2}}, "2", id="as asked for"),
+    ],
+)
+def test_all_cpus_of_an_instance_are_used(
+    facts_with: FactsMaker, fields: dict[str, Any], variable: str | None
+) -> None:
+    """Four threads are a serverless figure."""
+    made = plan.plan(instance_facts(facts_with, **fields))
+    environment = made["requests"]["create_model"]["PrimaryContainer"]["Environment"]
+
+    assert environment.get("SM_LLAMA_CPP_THREADS") == variable
+    assert made["instances"] is not None
+    assert made["instances"]["busy_cpus"] == int(variable or 4)
+    own = plan.plan(instance_facts(facts_with, container="pytorch"))["requests"]["create_model"]
+    assert own["PrimaryContainer"]["Environment"]["SEALIFT_N_THREADS"] == "64"
+
+
+def test_auto_is_serverless_where_the_model_fits(facts_with: FactsMaker) -> None:
+    """The very plan that serverless makes, its name too, whether an instance is allowed or not."""
+    plain = plan.plan(facts_with())
+
+    for allowed in (False, True):
+        assert plan.plan(facts_with(hosting="auto", allow_instances=allowed)) == plain
+
+
+def test_auto_takes_an_instance_only_when_it_is_allowed(facts_with: FactsMaker) -> None:
+    """Never silently: the refusal has the type and its price."""
+    with pytest.raises(ModelDoesNotFit) as refusal:
+        plan.plan(instance_facts(facts_with, hosting="auto"))
+
+    (problem,) = refusal.value.problems
+    assert problem.error == "InstanceNotAllowed"
+    assert "1 x ml.r5.xlarge, $0.302 an hour" in problem.fix
+    assert (
+        plan.plan(instance_facts(facts_with, hosting="auto", allow_instances=True))["hosting"] == "instance"
+    )
+
+
+def test_a_model_in_an_archive_that_does_not_fit_says_why(facts_with: FactsMaker) -> None:
+    """The reasons of serverless are in the refusal of auto."""
+    with pytest.raises(
+        ModelDoesNotFit, match=r"at most 6144 MB.*set allow_instances to true for 2 x ml\.r5\.xlarge"
+    ):
+        plan.plan(facts_with(model=GIANT, hosting="auto", instance_count=2))
+
+
+def instances_in_use(name: str, config: str, *, on_instances: bool = True) -> capacity.Situation:
+    """Return an account with one endpoint of the service."""
+    holder = capacity.Holder(
+        name, "InService", config, 0 if on_instances else 5, ours=True, on_instances=on_instances
+    )
+    return capacity.Situation((holder,))
+
+
+def test_an_endpoint_on_instances_is_updated_in_place(facts_with: FactsMaker) -> None:
+    """Its name stays, and what it had is written down for the way back."""
+    facts = instance_facts(facts_with, strategy="in_place")
+    made = plan.plan(replace(facts, situation=instances_in_use("harbour", "harbour-old")))
+
+    assert made["names"]["endpoint"] == "harbour"
+    assert made["updates"] == {"endpoint_config": "harbour-old", "max_concurrency": 0}
+
+
+@pytest.mark.parametrize("on_instances", [True, False])
+def test_an_update_does_not_change_the_hosting(facts_with: FactsMaker, on_instances: bool) -> None:
+    """AWS takes one way, and not back: neither is begun."""
+    facts = (
+        facts_with(strategy="in_place") if on_instances else instance_facts(facts_with, strategy="in_place")
+    )
+    situation = instances_in_use("harbour", "harbour-old", on_instances=on_instances)
+
+    with pytest.raises(InvalidInput, match="cannot be taken back"):
+        plan.plan(replace(facts, situation=situation))
+
+
+def test_a_step_to_another_type_changes_the_configuration_alone(facts_with: FactsMaker) -> None:
+    """The model and the endpoint keep their names; the configuration has one of its own, within AWS's length."""
+    made = plan.plan(instance_facts(facts_with, service="a" * 40))
+    step = capacity.Step(asked="1 x ml.r5.xlarge", said="no", did="ask for another")
+    stepped = plan.step_instances(made, capacity.InstancesDown("ml.m5.2xlarge", 1, step))
+
+    assert stepped["instances"] is not None
+    assert (stepped["instances"]["type"], stepped["instances"]["usd_per_hour"]) == ("ml.m5.2xlarge", 0.461)
+    assert stepped["instances"]["busy_cpus"] == 8
+    assert stepped["steps"] == [step]
+    (variant,) = stepped["requests"]["create_endpoint_config"]["ProductionVariants"]
+    assert variant["InstanceType"] == "ml.m5.2xlarge"
+    name = stepped["names"]["endpoint_config"]
+    assert stepped["names"] == {**made["names"], "endpoint_config": name}
+    assert name.startswith(f"{made['names']['model']}-")
+    assert len(name) <= limits.NAME_LENGTH.value
+
+
+def test_what_an_earlier_run_came_to_is_taken_over(facts_with: FactsMaker) -> None:
+    """A repetition finds its own endpoint, on whatever instances it runs by then."""
+    facts = instance_facts(facts_with, instance_count=2)
+    made = plan.plan(facts)
+    for kind, count in (("ml.m5.2xlarge", 2), ("ml.r5.xlarge", 1), ("ml.r5.xlarge", 2)):
+        asked = plan.AskedInstances(type="ml.r5.xlarge", count=2)
+        config = plan.instances_config_name(made["names"]["model"], asked, kind, count)
+        again = plan.plan(replace(facts, situation=instances_in_use(made["names"]["endpoint"], config)))
+
+        assert again["instances"] is not None
+        assert (again["instances"]["type"], again["instances"]["count"]) == (kind, count)
+        assert again["names"]["endpoint_config"] == config
+
+
+@pytest.mark.parametrize(
+    ("count", "routing"),
+    [
+        pytest.param(1, {"Type": "ALL_AT_ONCE"}, id="one instance"),
+        pytest.param(
+            2, {"Type": "CANARY", "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1}}, id="one of two first"
+        ),
+    ],
+)
+def test_an_update_of_instances_has_guardrails(
+    facts_with: FactsMaker, count: int, routing: dict[str, Any]
+) -> None:
+    """SageMaker moves the calls, watches the endpoint's own alarms, and takes the update back; a request it takes."""
+    facts = instance_facts(facts_with, strategy="in_place", instance_count=count, bake_s=60)
+    made = plan.plan(replace(facts, situation=instances_in_use("harbour", "harbour-old")))
+    request = made["requests"]["update_endpoint"]
+
+    policy = request["DeploymentConfig"]["BlueGreenUpdatePolicy"]
+    assert policy["TrafficRoutingConfiguration"] == {**routing, "WaitIntervalInSeconds": 60}
+    alarms = [one["AlarmName"] for one in request["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]]
+    assert alarms == [f"sealift-harbour-{suffix}" for suffix in ("5xx", "latency", "memory", "disk")]
+    shape = SAGEMAKER.operation_model("UpdateEndpoint").input_shape
+    assert ParamValidator().validate(request, shape).generate_report() == ""
+    assert "DeploymentConfig" not in plan.plan(facts_with())["requests"]["update_endpoint"]

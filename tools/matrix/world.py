@@ -106,6 +106,7 @@ SCENARIOS = {
         Scenario("canary", alias=True, canary=True),
         Scenario("retire", {"keep_previous": 0}),
         Scenario("in place", {"strategy": "in_place"}),
+        Scenario("on instances", {"hosting": "instance"}),
         Scenario("step down", {"memory_mb": 4096}),
         Scenario("wrong answer", wrong=True),
         Scenario("wrong answer, alias", alias=True, wrong=True),

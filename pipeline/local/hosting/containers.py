@@ -21,14 +21,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import psutil
 
 from . import texts
 from .lifecycle import Condition
-from .settings import MIB
 from .unpacking import ArchiveTooLargeError, UnpackingCancelledError, UnreadableArchiveError, unpack
 
 if TYPE_CHECKING:
@@ -50,6 +49,30 @@ Fetch = Callable[[str, str, str, Path], None]
 """Downloads, as a role (its ARN), an object (bucket, key) to a path; raises ObjectMissing when there is none."""
 Log = Callable[[str, str, str, int, str], None]
 """Takes one log line: the role that writes it (its ARN), group, stream, milliseconds since 1970, text."""
+
+
+class Objects(Protocol):
+    """What is to be known of objects without downloading them, as a role (its ARN)."""
+
+    def etag(self, role_arn: str, bucket: str, key: str) -> str | None:
+        """Return an object's ETag without quotes; None when there is no such object."""
+
+    def keys(self, role_arn: str, bucket: str, prefix: str) -> list[str]:
+        """Return the keys of all objects below a prefix."""
+
+
+class NoObjects:
+    """Knows of no object: for a hosting that is given no models but archives."""
+
+    def etag(self, role_arn: str, bucket: str, key: str) -> str | None:
+        """Return None."""
+        del role_arn, bucket, key
+        return None
+
+    def keys(self, role_arn: str, bucket: str, prefix: str) -> list[str]:
+        """Return nothing."""
+        del role_arn, bucket, prefix
+        return []
 
 
 class ObjectMissing(KeyError):
@@ -130,6 +153,7 @@ class ProcessLauncher:
         self,
         *,
         fetch: Fetch,
+        objects: Objects,
         log: Log,
         settings: HostingSettings,
         root: Path,
@@ -137,6 +161,7 @@ class ProcessLauncher:
         clock: Callable[[], float],
     ) -> None:
         self._fetch = fetch
+        self._objects = objects
         self._log = log
         self._settings = settings
         self._root = root
@@ -154,8 +179,11 @@ class ProcessLauncher:
         folder.mkdir()
         try:
             model_dir.mkdir()
-            if deployment.model_data_url is not None:
-                self._bring_model(deployment, folder / "model.tar.gz", model_dir, cancelled)
+            if deployment.model_source is not None:
+                self._bring_source(deployment, deployment.model_source, folder, model_dir, cancelled)
+            elif deployment.model_data_url is not None:
+                url = deployment.model_data_url
+                self._bring_model(deployment, url, folder / "model.tar.gz", model_dir, cancelled)
             port = _free_port()
             process = self._start(deployment, folder, model_dir, port, cancelled)
         except BaseException:
@@ -165,23 +193,55 @@ class ProcessLauncher:
             process,
             port=port,
             folder=folder,
-            memory_bytes=deployment.capacity.memory_mb * MIB,
+            memory_bytes=self._settings.memory_bytes(deployment),
             settings=self._settings,
             log=self._logger(deployment, endpoint_name, identity),
         )
 
-    def _bring_model(
-        self, deployment: Deployment, archive: Path, model_dir: Path, cancelled: Callable[[], bool]
+    def _bring_source(
+        self,
+        deployment: Deployment,
+        source: Mapping[str, Any],
+        folder: Path,
+        model_dir: Path,
+        cancelled: Callable[[], bool],
     ) -> None:
-        url = deployment.model_data_url or ""
+        """Bring what a ModelDataSource names: an archive, one file under its key's last part, or a whole prefix."""
+        url = source["S3Uri"]
+        bucket, key = split_url(url)
+        etag = source.get("ETag")
+        if etag and self._objects.etag(deployment.role_arn, bucket, key) != etag.strip('"'):
+            raise LaunchFailedError(texts.model_data_changed(url, etag))
+        if source["CompressionType"] == "Gzip":
+            self._bring_model(deployment, url, folder / "model.tar.gz", model_dir, cancelled)
+            return
+        prefix = key if source["S3DataType"] == "S3Prefix" else key.rpartition("/")[0]
+        single = source["S3DataType"] == "S3Object"
+        keys = [key] if single else self._objects.keys(deployment.role_arn, bucket, key)
+        if not keys:
+            raise LaunchFailedError(texts.download_failed(url))
+        for one in keys:
+            if cancelled():
+                raise LaunchFailedError(texts.INTERNAL)
+            path = model_dir / one.removeprefix(prefix).lstrip("/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._download(deployment, f"s3://{bucket}/{one}", path)
+
+    def _download(self, deployment: Deployment, url: str, path: Path) -> None:
         bucket, key = split_url(url)
         try:
-            self._fetch(deployment.role_arn, bucket, key, archive)
+            self._fetch(deployment.role_arn, bucket, key, path)
         except Exception as error:  # `fetch` is the caller's: whatever it raises, the download failed
             _LOGGER.info("download of %s failed", url, exc_info=error)
             raise LaunchFailedError(texts.download_failed(url)) from error
+
+    def _bring_model(
+        self, deployment: Deployment, url: str, archive: Path, model_dir: Path, cancelled: Callable[[], bool]
+    ) -> None:
+        self._download(deployment, url, archive)
         try:
-            unpack(archive, model_dir, disk_bytes=self._settings.disk_bytes, cancelled=cancelled)
+            disk_bytes = self._settings.disk_bytes_of(deployment)
+            unpack(archive, model_dir, disk_bytes=disk_bytes, cancelled=cancelled)
         except UnreadableArchiveError as error:
             _LOGGER.info("extraction of %s failed: %s", url, error)
             raise LaunchFailedError(texts.extraction_failed(url)) from error

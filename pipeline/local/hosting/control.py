@@ -21,7 +21,7 @@ from .resources import Capacity, Deployment, EndpointConfig, Kind, Model, Shelf
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .containers import Fetch
+    from .containers import Fetch, Objects
     from .fleet import Fleet
     from .resources import Account
 
@@ -40,12 +40,14 @@ class ControlPlane:
         fleet: Fleet,
         fetch: Fetch,
         exists: Callable[[str, str, str], bool] | None,
+        objects: Objects,
         clock: Callable[[], float],
     ) -> None:
         self._account = account
         self._fleet = fleet
         self._fetch = fetch
         self._exists = exists
+        self._objects = objects
         self._clock = clock
         self._lock = threading.RLock()
         self._models: Shelf[Model] = Shelf(Kind.MODEL, account)
@@ -107,7 +109,8 @@ class ControlPlane:
         return {"ModelArn": model.arn}
 
     def _check_model_data(self, model: Model) -> None:
-        url = model.container.get("ModelDataUrl")
+        source = (model.container.get("ModelDataSource") or {}).get("S3DataSource")
+        url = source["S3Uri"] if source else model.container.get("ModelDataUrl")
         if url is None:
             return
         try:
@@ -115,7 +118,9 @@ class ControlPlane:
         except ValueError:
             raise invalid(texts.not_emulated(f"ModelDataUrl {url}, which is not an s3:// URL,")) from None
         try:
-            found = self._is_there(model.request["ExecutionRoleArn"], bucket, key)
+            found = self._is_there(model.request["ExecutionRoleArn"], bucket, key, source)
+        except AwsError:
+            raise
         except (
             Exception
         ) as error:  # `fetch` and `exists` are the caller's: whatever they raise, there is no access
@@ -125,7 +130,14 @@ class ControlPlane:
         if not found:
             raise invalid(texts.model_data_missing(url))
 
-    def _is_there(self, role_arn: str, bucket: str, key: str) -> bool:
+    def _is_there(self, role_arn: str, bucket: str, key: str, source: Mapping[str, Any] | None) -> bool:
+        if source is not None and source["S3DataType"] == "S3Prefix":
+            return bool(self._objects.keys(role_arn, bucket, key))
+        if source is not None and source.get("ETag"):
+            etag = self._objects.etag(role_arn, bucket, key)
+            if etag is not None and etag != source["ETag"].strip('"'):
+                raise invalid(texts.model_data_changed(source["S3Uri"], source["ETag"]))
+            return etag is not None
         if self._exists is not None:
             return self._exists(role_arn, bucket, key)
         with tempfile.TemporaryDirectory(prefix="sealift-model-data-") as folder:
@@ -158,8 +170,13 @@ class ControlPlane:
         with self._lock:
             arn = self._configs.require_free(name)
             config = EndpointConfig(name, arn, self._clock(), request)
-            rules.check_capacity(Capacity.parse(config.variant["ServerlessConfig"]))
-            rules.check_model_is_serverless(self._models.get(config.variant["ModelName"]))
+            model = self._models.get(config.variant["ModelName"])
+            capacity = config.capacity
+            if isinstance(capacity, Capacity):
+                rules.check_capacity(capacity)
+                rules.check_model_is_serverless(model)
+            else:
+                rules.check_model_is_emulated(model)
             self._configs.put(config)
             self._tag(arn, request)
         return {"EndpointConfigArn": arn}
@@ -192,20 +209,27 @@ class ControlPlane:
         return {"EndpointArn": endpoint.arn}
 
     def _update_endpoint(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        rules.check_endpoint(request)
         with self._lock:
             self._fleet.get(request["EndpointName"])
+            deployment = self._deployment(request["EndpointConfigName"])
+            rules.check_update(request, serverless=isinstance(deployment.capacity, Capacity))
             endpoint = self._fleet.update(
-                request["EndpointName"], self._deployment(request["EndpointConfigName"])
+                request["EndpointName"], deployment, request.get("DeploymentConfig")
             )
         return {"EndpointArn": endpoint.arn}
 
     def _update_weights(self, request: Mapping[str, Any]) -> dict[str, Any]:
         changes = request["DesiredWeightsAndCapacities"]
         name = request["EndpointName"]
+        there = self._fleet.get(name)
         if len(changes) != 1:
-            raise invalid(texts.unknown_variant(changes[1]["VariantName"], self._fleet.get(name).arn))
+            raise invalid(texts.unknown_variant(changes[1]["VariantName"], there.arn))
         (change,) = changes
+        if not there.serverless:
+            if "ServerlessUpdateConfig" in change:
+                raise invalid(texts.unsupported_on_instances("ServerlessUpdateConfig"))
+            count = change.get("DesiredInstanceCount")
+            return {"EndpointArn": self._fleet.recount(name, change["VariantName"], count).arn}
         if "DesiredInstanceCount" in change:
             raise invalid(texts.unsupported_on_serverless("DesiredInstanceCount"))
         wanted = change.get("ServerlessUpdateConfig", {})

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .lifecycle import Status
+from .resources import Capacity
 
 if TYPE_CHECKING:
-    from .resources import Deployment, Endpoint, EndpointConfig, Model
+    from .resources import Deployment, Endpoint, EndpointConfig, Instances, Model
 
 _VARIANT_STATUS = {Status.CREATING: "Creating", Status.UPDATING: "Updating", Status.DELETING: "Deleting"}
 
@@ -61,6 +62,8 @@ def endpoint(record: Endpoint) -> dict[str, Any]:
         answer["ProductionVariants"] = [_variant(record, record.current)]
     if record.pending is not None and record.status in (Status.CREATING, Status.UPDATING):
         answer["PendingDeploymentSummary"] = _pending(record, record.pending)
+    if record.last_deployment is not None:
+        answer["LastDeploymentConfig"] = record.last_deployment
     if record.failure_reason is not None:
         # The service model allows 1024 characters.
         answer["FailureReason"] = record.failure_reason[:1024]
@@ -99,13 +102,24 @@ def _variant(record: Endpoint, current: Deployment) -> dict[str, Any]:
         "DeployedImages": [{"SpecifiedImage": current.image, "ResolutionTime": record.created}],
         "CurrentWeight": current.weight,
         "DesiredWeight": desired.weight,
-        "CurrentInstanceCount": 0,
-        "CurrentServerlessConfig": current.capacity.to_json(),
-        "DesiredServerlessConfig": desired.capacity.to_json(),
+        **_current(current.capacity),
+        **_desired(desired.capacity),
     }
     if record.status in _VARIANT_STATUS:
         variant["VariantStatus"] = [{"Status": _VARIANT_STATUS[record.status], "StartTime": record.modified}]
     return variant
+
+
+def _current(capacity: Capacity | Instances) -> dict[str, Any]:
+    if isinstance(capacity, Capacity):
+        return {"CurrentInstanceCount": 0, "CurrentServerlessConfig": capacity.to_json()}
+    return {"CurrentInstanceCount": capacity.count}
+
+
+def _desired(capacity: Capacity | Instances) -> dict[str, Any]:
+    if isinstance(capacity, Capacity):
+        return {"DesiredServerlessConfig": capacity.to_json()}
+    return {"DesiredInstanceCount": capacity.count}
 
 
 def _pending(record: Endpoint, pending: Deployment) -> dict[str, Any]:
@@ -116,8 +130,10 @@ def _pending(record: Endpoint, pending: Deployment) -> dict[str, Any]:
             {
                 "VariantName": pending.variant_name,
                 "DesiredWeight": pending.weight,
-                "DesiredServerlessConfig": pending.capacity.to_json(),
-                "VariantStatus": [{"Status": _VARIANT_STATUS[record.status], "StartTime": record.modified}],
+                **_desired(pending.capacity),
+                "VariantStatus": [
+                    {"Status": record.stage or _VARIANT_STATUS[record.status], "StartTime": record.modified}
+                ],
             }
         ],
     }

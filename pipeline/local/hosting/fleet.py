@@ -7,17 +7,20 @@ next; what may follow what is `lifecycle.ENDPOINT`. Refuses to read requests: th
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import quotas as limits
 from . import texts
 from .lifecycle import SERVING, Happening, Status, after, not_serving
 from .refusals import invalid
-from .resources import Capacity, Endpoint, Kind, Shelf
+from .resources import Capacity, Endpoint, Instances, Kind, Shelf
 from .workers import Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .containers import Launch
     from .quotas import Quotas
     from .resources import Account, Deployment
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from .timing import Background, Timing
 
 _JOIN_S = 10.0
+
+Ringing = Callable[[Sequence[str]], list[str]]
+"""Returns those of the named alarms that are in ALARM."""
 
 
 class Fleet:
@@ -39,6 +45,7 @@ class Fleet:
         launch: Launch,
         timing: Timing,
         background: Background,
+        ringing: Ringing,
     ) -> None:
         self._account = account
         self.quotas = quotas
@@ -50,6 +57,9 @@ class Fleet:
         self._shelf: Shelf[Endpoint] = Shelf(Kind.ENDPOINT, account)
         self._serving: dict[str, Worker] = {}
         self._starting: dict[str, Worker] = {}
+        self._outgoing: dict[str, Worker] = {}
+        """What served before a blue/green deployment that is still watched."""
+        self._ringing = ringing
         self._closed = False
 
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -78,10 +88,16 @@ class Fleet:
             self._bring_up(endpoint, deployment)
             return endpoint
 
-    def update(self, name: str, deployment: Deployment) -> Endpoint:
-        """Bring up `deployment` beside what serves, to take its place."""
+    def update(
+        self, name: str, deployment: Deployment, guardrails: Mapping[str, Any] | None = None
+    ) -> Endpoint:
+        """Bring up `deployment` beside what serves, to take its place, watched as `guardrails` say."""
         with self._lock:
-            endpoint = self._change(name, Happening.UPDATE, deployment)
+            there = self._shelf.get(name)
+            if not there.serverless and isinstance(deployment.capacity, Capacity):
+                raise invalid(texts.serverless_from_instances(there.arn))
+            endpoint = replace(self._change(name, Happening.UPDATE, deployment), last_deployment=guardrails)
+            self._shelf.put(endpoint)
             self._bring_up(endpoint, deployment)
             return endpoint
 
@@ -93,7 +109,11 @@ class Fleet:
             endpoint = self._shelf.get(name)
             after(endpoint.status, Happening.RESCALE, endpoint.arn)
             current = endpoint.current
-            if current is None or current.variant_name != variant:
+            if (
+                current is None
+                or current.variant_name != variant
+                or not isinstance(current.capacity, Capacity)
+            ):
                 raise invalid(texts.unknown_variant(variant, endpoint.arn))
             capacity = Capacity(
                 current.capacity.memory_mb,
@@ -104,6 +124,23 @@ class Fleet:
                 raise invalid(texts.provisioned_above_maximum(capacity.provisioned, capacity.max_concurrency))
             changed = self._change(name, Happening.RESCALE, replace(current, capacity=capacity))
             self._background.run(f"rescaling of {name}", lambda: self._finish_rescaling(name, capacity))
+            return changed
+
+    def recount(self, name: str, variant: str, count: int | None) -> Endpoint:
+        """Change the number of instances, for a moment in Updating; one server stands for all of them."""
+        with self._lock:
+            endpoint = self._shelf.get(name)
+            after(endpoint.status, Happening.RESCALE, endpoint.arn)
+            current = endpoint.current
+            if (
+                current is None
+                or current.variant_name != variant
+                or not isinstance(current.capacity, Instances)
+            ):
+                raise invalid(texts.unknown_variant(variant, endpoint.arn))
+            capacity = replace(current.capacity, count=current.capacity.count if count is None else count)
+            changed = self._change(name, Happening.RESCALE, replace(current, capacity=capacity))
+            self._background.run(f"recounting of {name}", lambda: self._finish_rescaling(name, None))
             return changed
 
     def delete(self, name: str) -> None:
@@ -133,7 +170,7 @@ class Fleet:
         """End every container at once, and wait for the jobs."""
         with self._lock:
             self._closed = True
-            workers = (*self._serving.values(), *self._starting.values())
+            workers = (*self._serving.values(), *self._starting.values(), *self._outgoing.values())
         for worker in workers:
             worker.kill()
         self._background.join(_JOIN_S)
@@ -141,9 +178,14 @@ class Fleet:
     def _change(self, name: str, happening: Happening, pending: Deployment) -> Endpoint:
         endpoint = self._shelf.get(name)
         status = after(endpoint.status, happening, endpoint.arn)
-        # A change of concurrency asks for no memory: what the endpoint has was granted once.
-        asked = pending.capacity if happening is Happening.UPDATE else replace(pending.capacity, memory_mb=0)
-        self._check_quotas(asked, held=endpoint.concurrency, new_endpoints=0)
+        asked, held = pending.capacity, endpoint.concurrency
+        if happening is Happening.RESCALE and isinstance(asked, Capacity):
+            # A change of concurrency asks for no memory: what the endpoint has was granted once.
+            asked = replace(asked, memory_mb=0)
+        elif isinstance(asked, Instances):
+            # New ones run beside the old ones until they serve.
+            held = endpoint.instances(asked.type) if happening is Happening.RESCALE else 0
+        self._check_quotas(asked, held=held, new_endpoints=0)
         # The reason of an earlier failed update goes away when the next one begins.
         changed = replace(
             endpoint, status=status, pending=pending, failure_reason=None, modified=self._timing.clock()
@@ -151,12 +193,16 @@ class Fleet:
         self._shelf.put(changed)
         return changed
 
-    def _check_quotas(self, capacity: Capacity, *, held: int, new_endpoints: int) -> None:
+    def _check_quotas(self, capacity: Capacity | Instances, *, held: int, new_endpoints: int) -> None:
+        if isinstance(capacity, Instances):
+            used = sum(endpoint.instances(capacity.type) for endpoint in self._shelf)
+            limits.check_instances(self.quotas, capacity.type, used, capacity.count - held)
+            return
         demand = limits.Demand(
             memory_mb=capacity.memory_mb,
             used_concurrency=sum(endpoint.concurrency for endpoint in self._shelf),
             concurrency_delta=capacity.max_concurrency - held,
-            used_endpoints=len(tuple(self._shelf)),
+            used_endpoints=sum(endpoint.serverless for endpoint in self._shelf),
             endpoints_delta=new_endpoints,
         )
         limits.check(self.quotas, demand)
@@ -178,6 +224,8 @@ class Fleet:
         began = self._timing.monotonic()
         failure = worker.start()
         self._linger(began, self._settings.creating_s)
+        if failure is None and endpoint.last_deployment is not None:
+            failure = self._bake(endpoint, worker, endpoint.last_deployment)
         with self._lock:
             if self._closed:
                 return
@@ -192,7 +240,7 @@ class Fleet:
             )
             outgoing: Worker | None = worker
             if failure is None:
-                outgoing = self._serving.get(endpoint.arn)
+                outgoing = self._outgoing.pop(endpoint.arn, self._serving.get(endpoint.arn))
                 self._serving[endpoint.arn] = worker
                 settled = replace(settled, current=endpoint.pending, pending=None)
             elif endpoint.current is not None:
@@ -201,11 +249,39 @@ class Fleet:
         if outgoing is not None:
             outgoing.retire()
 
-    def _finish_rescaling(self, name: str, capacity: Capacity) -> None:
+    def _bake(self, endpoint: Endpoint, worker: Worker, guardrails: Mapping[str, Any]) -> str | None:
+        """Let the new instances answer for the time that was asked for; return why they are taken back, if they are."""
+        policy = guardrails.get("BlueGreenUpdatePolicy") or {}
+        routing = policy.get("TrafficRoutingConfiguration") or {}
+        # One server stands for all instances, so a canary of them is a wait of its own and the calls go at once.
+        steps = 2 if routing.get("Type") == "CANARY" else 1
+        wait_s = steps * routing.get("WaitIntervalInSeconds", 0) * self._settings.baking_scale
+        names = [
+            one["AlarmName"] for one in (guardrails.get("AutoRollbackConfiguration") or {}).get("Alarms", ())
+        ]
+        with self._lock:
+            old = self._serving.get(endpoint.arn)
+            if old is not None:
+                self._outgoing[endpoint.arn] = old
+            self._serving[endpoint.arn] = worker
+            self._shelf.put(replace(endpoint, stage="Baking", modified=self._timing.clock()))
+        until = self._timing.monotonic() + wait_s
+        while True:
+            rang = self._ringing(names) if names else []
+            if rang and old is not None:
+                with self._lock:
+                    self._serving[endpoint.arn] = self._outgoing.pop(endpoint.arn)
+                return texts.alarms_rang(rang)
+            left = until - self._timing.monotonic()
+            if left <= 0 or self._timing.pause(min(left, self._settings.baking_interval_s)):
+                return None
+
+    def _finish_rescaling(self, name: str, capacity: Capacity | None) -> None:
         self._timing.pause(self._settings.rescaling_s)
         with self._lock:
             endpoint = self._shelf.get(name)
-            self._serving[endpoint.arn].resize(capacity.max_concurrency)
+            if capacity is not None:
+                self._serving[endpoint.arn].resize(capacity.max_concurrency)
             self._shelf.put(
                 replace(
                     endpoint,

@@ -1,4 +1,4 @@
-"""The account's quotas for serverless endpoints, and the arithmetic of exceeding one.
+"""The account's quotas for endpoints, and the arithmetic of exceeding one.
 
 Owns numbers and comparison; who holds how much is counted by `fleet`. Not settled by any source, so decided
 here: an endpoint that Failed holds its place among the endpoints but no concurrency, and an update counts the
@@ -7,10 +7,14 @@ larger of the old and the new concurrency while it lasts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from . import texts
 from .refusals import AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,10 @@ class Quotas:
     """Across all serverless endpoints (quota L-96300102)."""
     endpoints: int = 5
     """Serverless endpoints."""
+    instances: Mapping[str, int] = field(default_factory=dict)
+    """'ml.m5.large for endpoint usage' and so on, by type."""
+    instances_of_a_type: int = 4
+    """Of a type that is not in `instances`. OURS: what accounts are given differs from type to type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,14 @@ class Demand:
     concurrency_delta: int
     used_endpoints: int
     endpoints_delta: int
+
+
+def check_instances(quotas: Quotas, of_type: str, used: int, delta: int) -> None:
+    """Raise ResourceLimitExceeded when so many more instances of a type are too many."""
+    limit = quotas.instances.get(of_type, quotas.instances_of_a_type)
+    if delta > 0 and used + delta > limit:
+        quota = f"{of_type} for endpoint usage"
+        raise AwsError("ResourceLimitExceeded", texts.quota_exceeded(quota, "Instances", limit, used, delta))
 
 
 def check(quotas: Quotas, demand: Demand) -> None:

@@ -92,6 +92,28 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True)
+class Instances:
+    """What a variant on instances asks for."""
+
+    type: str
+    count: int
+    volume_gb: int | None
+    download_s: float | None
+    startup_s: float | None
+
+    @classmethod
+    def parse(cls, variant: Mapping[str, Any]) -> Instances:
+        """Return the instances of a checked variant."""
+        return cls(
+            variant["InstanceType"],
+            variant["InitialInstanceCount"],
+            variant.get("VolumeSizeInGB"),
+            variant.get("ModelDataDownloadTimeoutInSeconds"),
+            variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointConfig:
     """An endpoint configuration as CreateEndpointConfig was asked for it."""
 
@@ -106,6 +128,13 @@ class EndpointConfig:
         found: Mapping[str, Any] = self.request["ProductionVariants"][0]
         return found
 
+    @property
+    def capacity(self) -> Capacity | Instances:
+        """Return what the variant runs on."""
+        if "ServerlessConfig" in self.variant:
+            return Capacity.parse(self.variant["ServerlessConfig"])
+        return Instances.parse(self.variant)
+
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
@@ -114,11 +143,13 @@ class Deployment:
     config_name: str
     variant_name: str
     weight: float
-    capacity: Capacity
+    capacity: Capacity | Instances
     image: str
     role_arn: str
     """The role that the archive is read with and the log is written with."""
     model_data_url: str | None
+    model_source: Mapping[str, Any] | None
+    """The S3DataSource of a ModelDataSource."""
     environment: Mapping[str, str]
 
     @classmethod
@@ -128,10 +159,11 @@ class Deployment:
             config_name=config.name,
             variant_name=config.variant["VariantName"],
             weight=config.variant.get("InitialVariantWeight", 1.0),
-            capacity=Capacity.parse(config.variant["ServerlessConfig"]),
+            capacity=config.capacity,
             image=model.container["Image"],
             role_arn=model.request["ExecutionRoleArn"],
             model_data_url=model.container.get("ModelDataUrl"),
+            model_source=(model.container.get("ModelDataSource") or {}).get("S3DataSource"),
             environment=dict(model.container.get("Environment", {})),
         )
 
@@ -150,6 +182,10 @@ class Endpoint:
     pending: Deployment | None
     """What is being launched, or what failed to launch in a Failed endpoint."""
     failure_reason: str | None = None
+    stage: str | None = None
+    """How far a blue/green deployment is: ActivatingTraffic or Baking."""
+    last_deployment: Mapping[str, Any] | None = None
+    """The DeploymentConfig of the last update."""
 
     @property
     def config_name(self) -> str:
@@ -162,9 +198,29 @@ class Endpoint:
     @property
     def concurrency(self) -> int:
         """Return the concurrency that this endpoint holds of the account's quota."""
+        held = (one.max_concurrency for one in self.held if isinstance(one, Capacity))
+        return max(held, default=0)
+
+    @property
+    def held(self) -> tuple[Capacity | Instances, ...]:
+        """Return what this endpoint holds of the account's quotas: what serves, and what is being brought up."""
         if self.current is None and self.failure_reason is not None:
-            return 0
-        return max(d.capacity.max_concurrency for d in (self.current, self.pending) if d is not None)
+            return ()
+        return tuple(one.capacity for one in (self.current, self.pending) if one is not None)
+
+    def instances(self, of_type: str) -> int:
+        """Return how many instances of a type it holds; during an update the old ones and the new ones run."""
+        held = [one.count for one in self.held if isinstance(one, Instances) and one.type == of_type]
+        # A change of the number alone replaces nothing.
+        rescaled = self.current is not None and self.pending is not None
+        same = rescaled and self.current.config_name == self.pending.config_name  # type: ignore[union-attr]
+        return max(held, default=0) if same else sum(held)
+
+    @property
+    def serverless(self) -> bool:
+        """Return whether it runs serverless, or would."""
+        shown = self.current or self.pending
+        return shown is not None and isinstance(shown.capacity, Capacity)
 
 
 class Resource(Protocol):

@@ -43,6 +43,19 @@ _CONTAINER = frozenset(
 )
 _CONFIG = frozenset({"EndpointConfigName", "ProductionVariants", "Tags"})
 _VARIANT = frozenset({"VariantName", "ModelName", "InitialVariantWeight", "ServerlessConfig"})
+_ON_INSTANCES = frozenset(
+    {
+        "VariantName",
+        "ModelName",
+        "InitialVariantWeight",
+        "InstanceType",
+        "InitialInstanceCount",
+        "VolumeSizeInGB",
+        "ModelDataDownloadTimeoutInSeconds",
+        "ContainerStartupHealthCheckTimeoutInSeconds",
+    }
+)
+_SOURCE = frozenset({"S3Uri", "S3DataType", "CompressionType", "ETag"})
 
 # Members of a configuration that the developer guide's list for serverless excludes ("Feature exclusions").
 _EXCLUDED_IN_CONFIG = {
@@ -81,6 +94,9 @@ def check_model(request: Mapping[str, Any]) -> None:
         raise invalid("The container definition has neither Image nor ModelPackageName.")
     if "ModelDataUrl" in container and "ModelDataSource" in container:
         raise invalid("ModelDataUrl and ModelDataSource cannot both be given.")
+    source = (container.get("ModelDataSource") or {}).get("S3DataSource")
+    if source is not None:
+        _check_source(source)
     size = sum(len(k.encode()) + len(v.encode()) for k, v in container.get("Environment", {}).items())
     if size > 32 * 1024:
         raise invalid(f"The environment is {size} bytes; the maximum is 32768.")
@@ -89,23 +105,50 @@ def check_model(request: Mapping[str, Any]) -> None:
         raise invalid(texts.model_data_suffix(url))
 
 
+def _check_source(source: Mapping[str, Any]) -> None:
+    _only(_SOURCE, source)
+    prefix = source["S3DataType"] == "S3Prefix"
+    if prefix and not source["S3Uri"].endswith("/"):
+        raise invalid(texts.not_a_prefix(source["S3Uri"]))
+    if prefix and source["CompressionType"] == "Gzip":
+        raise invalid("CompressionType Gzip needs S3DataType S3Object.")
+    if prefix and "ETag" in source:
+        # Of which object, the service model does not say.
+        raise invalid(texts.not_emulated("An ETag of an S3Prefix"))
+
+
 def check_config(request: Mapping[str, Any]) -> None:
-    """Raise ValidationException for a CreateEndpointConfig request that no serverless endpoint can have."""
+    """Raise ValidationException for a CreateEndpointConfig request that no endpoint here can have."""
+    variants = request["ProductionVariants"]
+    if not any("ServerlessConfig" in variant for variant in variants):
+        _check_instances_config(request)
+        return
     for member, spoken in _EXCLUDED_IN_CONFIG.items():
         if request.get(member):
             raise invalid(texts.unsupported_on_serverless(spoken))
     _only(_CONFIG, request)
-    variants = request["ProductionVariants"]
-    if not any("ServerlessConfig" in variant for variant in variants):
-        raise invalid(texts.not_emulated("A variant on instances"))
     if len(variants) != 1:
         raise invalid(texts.unsupported_on_serverless("More than one production variant"))
     for member in _EXCLUDED_IN_VARIANT:
         if member in variants[0]:
             raise invalid(texts.unsupported_on_serverless(member))
     _only(_VARIANT, variants[0])
-    if "ModelName" not in variants[0]:
-        path = "productionVariants.1.member.modelName"
+    _require(variants[0], "ModelName")
+
+
+def _check_instances_config(request: Mapping[str, Any]) -> None:
+    _only(_CONFIG, request)
+    variants = request["ProductionVariants"]
+    if len(variants) != 1:
+        raise invalid(texts.not_emulated("More than one production variant"))
+    _only(_ON_INSTANCES, variants[0])
+    for member in ("ModelName", "InstanceType", "InitialInstanceCount"):
+        _require(variants[0], member)
+
+
+def _require(variant: Mapping[str, Any], member: str) -> None:
+    if member not in variant:
+        path = f"productionVariants.1.member.{member[0].lower()}{member[1:]}"
         raise invalid(texts.constraints([texts.constraint(None, path, "Member must not be null")]))
 
 
@@ -132,9 +175,36 @@ def check_model_is_serverless(model: Model) -> None:
         raise invalid(texts.unsupported_on_serverless("Network isolation"))
 
 
+def check_model_is_emulated(model: Model) -> None:
+    """Raise ValidationException for a model that instances take in AWS and not here."""
+    if model.container.get("Mode") == "MultiModel" or "MultiModelConfig" in model.container:
+        raise invalid(texts.not_emulated("A multi-model container"))
+    if model.request.get("VpcConfig"):
+        raise invalid(texts.not_emulated("VPC configuration"))
+    if model.request.get("EnableNetworkIsolation"):
+        raise invalid(texts.not_emulated("Network isolation"))
+
+
 def check_endpoint(request: Mapping[str, Any]) -> None:
     """Raise ValidationException for members of CreateEndpoint and UpdateEndpoint that do nothing here."""
     _only(frozenset({"EndpointName", "EndpointConfigName", "Tags"}), request)
+
+
+def check_update(request: Mapping[str, Any], *, serverless: bool) -> None:
+    """Raise ValidationException for an UpdateEndpoint that does nothing here, or asks for guardrails on serverless."""
+    _only(frozenset({"EndpointName", "EndpointConfigName", "DeploymentConfig"}), request)
+    config = request.get("DeploymentConfig")
+    if config is None:
+        return
+    if serverless:
+        # Not settled by any source: every member of it is worded for instances.
+        raise invalid(texts.unsupported_on_serverless("DeploymentConfig"))
+    _only(frozenset({"BlueGreenUpdatePolicy", "AutoRollbackConfiguration"}), config)
+    routing = (config.get("BlueGreenUpdatePolicy") or {}).get("TrafficRoutingConfiguration", {})
+    if routing.get("Type") == "LINEAR":
+        raise invalid(texts.not_emulated("Linear traffic routing"))
+    if routing.get("Type") == "CANARY" and "CanarySize" not in routing:
+        raise invalid("CanarySize is required with traffic routing CANARY.")
 
 
 def check_tags(tags: Collection[Mapping[str, str]], existing: Mapping[str, str] | None = None) -> None:

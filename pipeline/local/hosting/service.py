@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .containers import ProcessLauncher
+from .containers import NoObjects, ProcessLauncher
 from .control import ControlPlane
 from .fleet import Fleet
 from .protocol import Protocol
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from .containers import Fetch, Launch, Log
+    from .containers import Fetch, Launch, Log, Objects
+    from .fleet import Ringing
     from .runtime import InvocationResponse
     from .timing import Background
 
 
 class Hosting:
-    """SageMaker's models, endpoint configurations and serverless endpoints, with real servers behind them."""
+    """SageMaker's models, endpoint configurations and endpoints, with real servers behind them."""
 
     def __init__(
         self,
@@ -39,6 +40,8 @@ class Hosting:
         fetch: Fetch,
         log: Log,
         exists: Callable[[str, str, str], bool] | None = None,
+        objects: Objects | None = None,
+        ringing: Ringing | None = None,
         quotas: Quotas | None = None,
         settings: HostingSettings | None = None,
         timing: Timing | None = None,
@@ -54,6 +57,8 @@ class Hosting:
             log: takes a container's log line: role, group, stream, milliseconds since 1970, text.
             exists: returns whether a role sees an object (bucket, key), and raises when access is denied;
                 without it CreateModel downloads the object to know.
+            ringing: returns those of the named alarms that are in ALARM; none when None.
+            objects: knows ETags and what lies below a prefix, for a ModelDataSource; nothing when None.
             quotas: the account's quotas.
             settings: limits and pace.
             timing: clock and pauses.
@@ -63,12 +68,14 @@ class Hosting:
         self._closing = threading.Event()
         self._settings = settings or HostingSettings()
         account = Account(region, account_id)
+        objects = objects or NoObjects()
         timing = timing or Timing.real(self._closing)
         self._root: Path | None = None
         if launch is None:
             self._root = _make_root(self._settings.workspace)
             launch = ProcessLauncher(
                 fetch=fetch,
+                objects=objects,
                 log=log,
                 settings=self._settings,
                 root=self._root,
@@ -82,10 +89,11 @@ class Hosting:
             launch=launch,
             timing=timing,
             background=background or Threads(),
+            ringing=ringing or (lambda _names: []),
         )
         self._fleet = fleet
         self._control = ControlPlane(
-            account=account, fleet=fleet, fetch=fetch, exists=exists, clock=timing.clock
+            account=account, fleet=fleet, fetch=fetch, exists=exists, objects=objects, clock=timing.clock
         )
         self._runtime = Runtime(fleet, self._settings)
         self._protocol = Protocol(

@@ -8,9 +8,22 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import instances
+
+from .resources import Capacity
+
+if TYPE_CHECKING:
+    from .resources import Deployment
 
 MIB = 1024 * 1024
 
+
+GB = 1000**3
+STARTUP_S = 180.0
+_LONGEST_S = 3600.0
+"""Each of an instance's two time-outs when a variant says nothing. OURS: AWS documents no default."""
 
 _PIPELINE = Path(__file__).resolve().parents[2]
 
@@ -36,11 +49,15 @@ class HostingSettings:
     """Where containers get their folders; a temporary folder when None."""
     creating_s: float = 2.0
     """Shortest time in Creating and Updating, so that a poll sees them."""
+    baking_scale: float = 1.0
+    """How long the waits of a blue/green deployment take, against what it asks for."""
+    baking_interval_s: float = 0.2
+    """Pause between two looks at the alarms while it lasts."""
     rescaling_s: float = 0.5
     """Time in Updating when only the concurrency changes."""
     deleting_s: float = 0.5
     """Shortest time in Deleting."""
-    startup_deadline_s: float = 180.0
+    startup_deadline_s: float = STARTUP_S
     """From the start of the download to a 200 of /ping (developer guide, serverless-endpoints-invoke)."""
     ping_interval_s: float = 0.2
     """Pause between two health checks."""
@@ -60,6 +77,29 @@ class HostingSettings:
     def command_for(self, image: str) -> tuple[str, ...]:
         """Return what stands for the entry point of an image, by its URI."""
         return self.llama_server if "/llama-cpp:" in image else self.command
+
+    def deadline_s(self, deployment: Deployment) -> float:
+        """Return how long a container may take from the start of its download; as much shorter as the 180 s are set."""
+        capacity = deployment.capacity
+        if isinstance(capacity, Capacity):
+            return self.startup_deadline_s
+        asked = (capacity.download_s or _LONGEST_S) + (capacity.startup_s or _LONGEST_S)
+        return asked * self.startup_deadline_s / STARTUP_S
+
+    def memory_bytes(self, deployment: Deployment) -> int:
+        """Return the memory of a container: a serverless size, or all that its instance has."""
+        capacity = deployment.capacity
+        if isinstance(capacity, Capacity):
+            return capacity.memory_mb * MIB
+        known = instances.find(capacity.type)
+        return sys.maxsize if known is None else int(known.memory_gib * 1024 * MIB)
+
+    def disk_bytes_of(self, deployment: Deployment) -> int:
+        """Return the disk of a container."""
+        capacity = deployment.capacity
+        if isinstance(capacity, Capacity):
+            return self.disk_bytes
+        return sys.maxsize if capacity.volume_gb is None else capacity.volume_gb * GB
 
     def __post_init__(self) -> None:
         if not self.command:

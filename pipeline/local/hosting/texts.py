@@ -70,6 +70,39 @@ def not_emulated(feature: str) -> str:
     return f"{feature} is valid in AWS, but the local cloud does not emulate it."
 
 
+def unsupported_on_instances(feature: str) -> str:
+    """Return the refusal of a serverless feature for a variant on instances. OURS."""
+    return f"{feature} is not supported for endpoints on instances."
+
+
+def serverless_from_instances(arn: str) -> str:
+    """Return the refusal to update an endpoint on instances to a serverless one. OURS; the rule is GUIDE's."""
+    return f'Cannot update endpoint "{arn}" from instances to a serverless configuration.'
+
+
+def not_a_prefix(uri: str) -> str:
+    """Return the refusal of an S3Prefix without a slash at its end. OURS; the rule is MODEL's."""
+    return f"S3Uri {uri} with S3DataType S3Prefix must end with a forward slash."
+
+
+def model_data_changed(uri: str, etag: str) -> str:
+    """Return the refusal of an object that has another ETag than the model says. OURS; the member is MODEL's."""
+    return f"The object at {uri} does not have the ETag {etag}."
+
+
+def ping_failed(variant: str) -> str:
+    """Return the reason when a container on an instance does not come up. SEEN, on instances."""
+    return (
+        f"The primary container for production variant {variant} did not pass the ping health check. "
+        "Please check CloudWatch logs for this endpoint."
+    )
+
+
+def alarms_rang(names: Sequence[str]) -> str:
+    """Return the reason when alarms took a blue/green deployment back. OURS; the rule is GUIDE's."""
+    return f"The deployment was rolled back because these alarms went into ALARM: {', '.join(names)}."
+
+
 def provisioned_above_maximum(provisioned: int, maximum: int) -> str:
     """Return the refusal of ProvisionedConcurrency above MaxConcurrency. OURS; the rule is MODEL's."""
     return f"ProvisionedConcurrency {provisioned} must be less than or equal to MaxConcurrency {maximum}."
@@ -112,7 +145,7 @@ def model_data_suffix(url: str) -> str:
 
 
 def quota_exceeded(quota: str, unit: str, limit: int, used: int, delta: int) -> str:
-    """Return the message of ResourceLimitExceeded. SEEN, word for word, with the memory quota."""
+    """Return the message of ResourceLimitExceeded. SEEN, word for word, with the memory quota and with instances."""
     return (
         f"The account-level service limit '{quota}' is {limit} {unit}, with current utilization of "
         f"{used} {unit} and a request delta of {delta} {unit}. Please use AWS Service Quotas to request an "

@@ -15,6 +15,7 @@ from . import texts
 from .containers import AnswerTooLargeError, CallBrokenError, CallTimedOutError, LaunchFailedError
 from .lifecycle import CONTAINER, Condition, Occurrence, Step, Verdict, Warmth, judge
 from .refusals import AwsError
+from .resources import Capacity
 
 if TYPE_CHECKING:
     from .containers import Answer, Call, Container, Launch
@@ -27,7 +28,7 @@ _DRAIN_INTERVAL_S = 0.05
 
 
 class Worker:
-    """A serverless variant's compute; on the platform it scales out, here it is one process."""
+    """A variant's compute; on the platform it scales out, or has several instances, here it is one process."""
 
     def __init__(
         self,
@@ -52,7 +53,11 @@ class Worker:
         self._container: Container | None = None
         self._failure = ""
         self._in_flight = 0
-        self._max_concurrency = deployment.capacity.max_concurrency
+        capacity = deployment.capacity
+        self._serverless = isinstance(capacity, Capacity)
+        # Nobody counts the calls of an instance: those that it cannot answer yet wait for it.
+        self._max_concurrency = capacity.max_concurrency if isinstance(capacity, Capacity) else None
+        self._deadline_s = settings.deadline_s(deployment)
         self._killed = False
 
     def start(self) -> str | None:
@@ -130,7 +135,7 @@ class Worker:
 
     def _admit(self) -> Container:
         with self._lock:
-            if self._in_flight >= self._max_concurrency:
+            if self._max_concurrency is not None and self._in_flight >= self._max_concurrency:
                 # SEEN: the runtime throttles with status 400 and a null message.
                 raise AwsError("ThrottlingException", None)
             self._warmth, step = CONTAINER[self._warmth, Occurrence.CALLED]
@@ -142,6 +147,8 @@ class Worker:
             raise self._model_error("server", 0, "model", self._failure)
         if step is Step.LAUNCH:
             self._background.run(f"cold start of {self._name}", self._start_again)
+        if not self._serverless:
+            raise self._model_error("server", 0, "primary", texts.no_response(self._name))
         raise AwsError("ModelNotReadyException", texts.not_ready(self._name), 429)
 
     def _start_again(self) -> None:
@@ -174,7 +181,7 @@ class Worker:
                 container.condition(),
                 pinged=container.ping(),
                 elapsed_s=self._timing.monotonic() - started,
-                deadline_s=self._settings.startup_deadline_s,
+                deadline_s=self._deadline_s,
             )
             if verdict is Verdict.READY:
                 return
@@ -184,10 +191,12 @@ class Worker:
                 raise LaunchFailedError(texts.INTERNAL)
 
     def _reason(self, verdict: Verdict) -> str:
+        if not self._serverless:
+            return texts.ping_failed(self._deployment.variant_name)
         return {
             Verdict.EXITED: texts.process_exited(self._account.log_hint(self._name)),
             Verdict.OUT_OF_MEMORY: texts.OUT_OF_MEMORY,
-            Verdict.TOO_LATE: texts.start_too_slow(self._settings.startup_deadline_s),
+            Verdict.TOO_LATE: texts.start_too_slow(self._deadline_s),
         }[verdict]
 
     def _broken(self, container: Container) -> AwsError:
@@ -205,6 +214,10 @@ class Worker:
                 return
             self._warmth, _ = CONTAINER[self._warmth, Occurrence.LOST]
             self._container = None
+            if not self._serverless:
+                # An instance starts its container again by itself.
+                self._warmth, _ = CONTAINER[self._warmth, Occurrence.CALLED]
+                self._background.run(f"restart of {self._name}", self._start_again)
         with contextlib.suppress(OSError):
             container.kill()
 

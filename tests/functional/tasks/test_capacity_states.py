@@ -36,6 +36,7 @@ PLAN: dict[str, Any] = {
     "memory_mb": 1024,
     "max_concurrency": 10,
     "asked": {"memory_mb": 1024, "max_concurrency": 10},
+    "instances": None,
     "room": [],
     "updates": None,
     "serving": "harbour-1",
@@ -194,12 +195,12 @@ def test_the_end_of_the_ladder_has_the_name_of_its_kind(do: Task, script: Script
 REQUEST = {"EndpointName": "harbour", "EndpointConfigName": "harbour-2"}
 
 
-def update(do: Task, script: Script) -> dict[str, Any]:
+def update(do: Task, script: Script, **more: Any) -> dict[str, Any]:
     """Run the task."""
     return do(
         "UpdateEndpoint",
         script.clients,
-        request=REQUEST,
+        request={**REQUEST, **more},
         service=SERVICE,
         execution="arn:mine",
         uploaded_at="2026-01-02T03:04:05Z",
@@ -265,6 +266,25 @@ def test_an_endpoint_is_updated_with_a_deadline(do: Task, script: Script) -> Non
         "created": False,
         "deadline_at": "2026-01-02T03:06:00.000Z",
     }
+
+
+@pytest.mark.parametrize(
+    "there", [pytest.param(["sealift-harbour-5xx"], id="one of two"), pytest.param([], id="none")]
+)
+def test_an_update_is_watched_by_the_alarms_that_exist(do: Task, script: Script, there: list[str]) -> None:
+    """The deployment before made them; one that is not there could never ring."""
+    policy = {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 60}}
+    wanted = [{"AlarmName": f"sealift-harbour-{suffix}"} for suffix in ("5xx", "disk")]
+    config = {"BlueGreenUpdatePolicy": policy, "AutoRollbackConfiguration": {"Alarms": wanted}}
+    for name in there:
+        script.cloudwatch.alarms[name] = {"AlarmName": name}
+    serves(script, ours("harbour", 10, config="harbour-1"), "2026-01-02T03:04:04Z")
+    kept = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in there]}} if there else {}
+    sent = {**REQUEST, "DeploymentConfig": {"BlueGreenUpdatePolicy": policy, **kept}}
+    script.answers("sagemaker", "update_endpoint", {"EndpointArn": "a" * 20}, sent)
+    script.endpoint({**ours("harbour", 10, "Updating", config="harbour-1"), "service": None})
+
+    assert update(do, script, DeploymentConfig=config)["created"] is False
 
 
 @pytest.mark.parametrize(

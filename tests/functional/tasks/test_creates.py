@@ -48,6 +48,8 @@ class Kind:
         self.arn = ARN.format(resource.replace("_", "-"))
         self.words = resource.replace("_config", " configuration")
         self.arn_field = arn_field
+        assembled = {"assembled": {"etag": None}} if resource == "model" else {}
+        self.event = {"request": request, **assembled}
 
     def described(self, **changed: Any) -> dict[str, Any]:
         """Return the describe response, with what SageMaker adds of its own."""
@@ -71,7 +73,7 @@ def test_it_is_created_with_the_very_request_of_the_plan(do: Task, script: Scrip
     script.answers("sagemaker", kind.create, {kind.arn_field: kind.arn}, kind.request)
     script.answers("sagemaker", kind.describe, kind.described())
 
-    result = do(kind.state, script.clients, request=kind.request)
+    result = do(kind.state, script.clients, **kind.event)
 
     assert result == {"name": "harbour-0", "arn": kind.arn, "created": True}
 
@@ -81,7 +83,7 @@ def test_a_second_run_finds_what_the_first_made(do: Task, script: Script, kind: 
     """The answer of the first may have been lost; the end state is the same."""
     script.answers("sagemaker", kind.create, {kind.arn_field: kind.arn})
     script.answers("sagemaker", kind.describe, kind.described())
-    first = do(kind.state, script.clients, request=kind.request)
+    first = do(kind.state, script.clients, **kind.event)
     script.refuses(
         "sagemaker",
         kind.create,
@@ -90,7 +92,7 @@ def test_a_second_run_finds_what_the_first_made(do: Task, script: Script, kind: 
     )
     script.answers("sagemaker", kind.describe, kind.described())
 
-    second = do(kind.state, script.clients, request=kind.request)
+    second = do(kind.state, script.clients, **kind.event)
 
     assert second == {**first, "created": False}
 
@@ -144,7 +146,7 @@ def test_a_name_that_something_else_has_is_a_conflict(
     script.answers("sagemaker", kind.describe, kind.described(**changed))
 
     with pytest.raises(NameConflict) as conflict:
-        do(kind.state, script.clients, request=kind.request)
+        do(kind.state, script.clients, **kind.event)
 
     (problem,) = conflict.value.problems
     assert problem.seen.startswith(f"{field} of the existing 'harbour-0' is ")
@@ -166,7 +168,7 @@ def test_all_fields_that_differ_are_named(do: Task, script: Script) -> None:
     )
 
     with pytest.raises(NameConflict) as conflict:
-        do(kind.state, script.clients, request=kind.request)
+        do(kind.state, script.clients, **kind.event)
 
     assert len(conflict.value.problems) == 2
 
@@ -178,7 +180,7 @@ def test_what_cannot_be_described_yet_is_tried_again(do: Task, script: Script, k
     script.missing(kind.describe, kind.words)
 
     with pytest.raises(NotYetVisible, match="harbour-0"):
-        do(kind.state, script.clients, request=kind.request)
+        do(kind.state, script.clients, **kind.event)
 
 
 def test_a_model_that_is_not_visible_to_its_configuration_is_tried_again(do: Task, script: Script) -> None:
@@ -216,4 +218,4 @@ def test_a_refused_create_keeps_its_reason(
         script.missing(kind.describe)
 
     with pytest.raises(error, match=message):
-        do(kind.state, script.clients, request=kind.request)
+        do(kind.state, script.clients, **kind.event)

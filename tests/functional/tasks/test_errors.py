@@ -52,6 +52,7 @@ SIZED = {
     "consumers": [],
     "max_concurrency": 5,
     "asked": {"memory_mb": 1024, "max_concurrency": 10},
+    "instances": None,
 }
 DIAGNOSIS = {"error": "EndpointFailed", "cause": "three lines"}
 
@@ -88,7 +89,13 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "head_object",
         {
             "archive": {"bucket": "uploads", "key": "models/harbour/model.tar.gz", "version_id": "v1"},
-            "assembly": {"bucket": "artifacts", "record": "records/0.json", "code": "sealift"},
+            "assembly": {
+                "bucket": "artifacts",
+                "record": "records/0.json",
+                "code": "sealift",
+                "form": "archive",
+            },
+            "hosting": "serverless",
         },
     ),
     (
@@ -99,7 +106,9 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
             "request": {
                 "ModelName": "harbour-0",
                 "ExecutionRoleArn": "arn:aws:iam::123456789012:role/endpoint",
-            }
+                "PrimaryContainer": {"Image": "i"},
+            },
+            "assembled": {"etag": None},
         },
     ),
     (
@@ -174,6 +183,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "put_metric_alarm",
         {
             "plan": {
+                "instances": None,
                 **PLAN,
                 "smoke_test": {"timeout_s": 60},
                 "requests": {"create_model": {"Tags": [{"Key": "sealift:service", "Value": "harbour"}]}},

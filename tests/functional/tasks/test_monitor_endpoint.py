@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 TOPIC = "arn:aws:sns:us-east-1:123456789012:sealift"
 TAGS = [{"Key": "sealift:service", "Value": "harbour"}]
 PLAN: dict[str, Any] = {
+    "instances": None,
     "names": {"endpoint": "harbour-0"},
     "smoke_test": {"timeout_s": 60},
     "requests": {"create_model": {"Tags": TAGS}},
 }
+
+
+def names(endpoint: str) -> set[str]:
+    """Return the names of the alarms of a serverless endpoint."""
+    return {one["name"] for one in alarms.told(endpoint, 60)}
 
 
 def test_the_alarms_are_made(do: Task, moto_clients: Clients) -> None:
@@ -30,11 +36,27 @@ def test_the_alarms_are_made(do: Task, moto_clients: Clients) -> None:
     there = {one["AlarmName"]: one for one in moto_clients.cloudwatch.describe_alarms()["MetricAlarms"]}
     assert first == second
     assert first["endpoint_name"] == "harbour-0"
-    assert set(there) == {one["name"] for one in first["alarms"]} == set(alarms.names("harbour-0"))
+    assert set(there) == {one["name"] for one in first["alarms"]} == names("harbour-0")
     latency = there["sealift-harbour-0-latency"]
     assert (latency["ExtendedStatistic"], latency["Threshold"]) == ("p90", 54_000_000)
     assert latency["AlarmActions"] == [TOPIC]
     assert latency["TreatMissingData"] == "notBreaching"
+
+
+def test_an_endpoint_on_instances_has_alarms_of_its_own(do: Task, moto_clients: Clients) -> None:
+    """CPU and disk, which serverless does not publish; the CPUs of an instance are added up."""
+    on_instances = {**PLAN, "instances": {"busy_cpus": 4}}
+    told = do("MonitorEndpoint", moto_clients, plan=on_instances, topic=TOPIC)["alarms"]
+
+    there = {
+        one["AlarmName"]: one["Threshold"]
+        for one in moto_clients.cloudwatch.describe_alarms()["MetricAlarms"]
+    }
+    assert there == {one["name"]: one["threshold"] for one in told}
+    assert there["sealift-harbour-0-cpu"] == 380
+    assert "sealift-harbour-0-disk" in there
+    assert "sealift-harbour-0-concurrency" not in there
+    assert set(monitoring.delete(moto_clients.cloudwatch, "harbour-0")) == set(there)
 
 
 def test_they_are_tagged_like_the_endpoint(do: Task, moto_clients: Clients) -> None:
@@ -51,10 +73,10 @@ def test_what_is_deleted_is_the_endpoints_own(do: Task, moto_clients: Clients) -
     for name in ("harbour-0", "harbour-1"):
         do("MonitorEndpoint", moto_clients, plan={**PLAN, "names": {"endpoint": name}}, topic=TOPIC)
 
-    assert set(monitoring.delete(moto_clients.cloudwatch, "harbour-0")) == set(alarms.names("harbour-0"))
+    assert set(monitoring.delete(moto_clients.cloudwatch, "harbour-0")) == names("harbour-0")
     assert monitoring.delete(moto_clients.cloudwatch, "harbour-0") == []
     left = moto_clients.cloudwatch.describe_alarms()["MetricAlarms"]
-    assert {one["AlarmName"] for one in left} == set(alarms.names("harbour-1"))
+    assert {one["AlarmName"] for one in left} == names("harbour-1")
 
 
 def test_some_of_the_alarms_are_deleted_too(script: Script) -> None:

@@ -122,7 +122,13 @@ def test_a_model_that_does_not_fit_has_no_plan(do: Task, script: Script, checked
 
 def assemble(do: Task, clients: Clients, checked: dict[str, Any]) -> dict[str, Any]:
     """Run AssembleArchive on what CheckArchive said."""
-    return do("AssembleArchive", clients, archive=checked["archive"], assembly=checked["assembly"])
+    return do(
+        "AssembleArchive",
+        clients,
+        archive=checked["archive"],
+        assembly=checked["assembly"],
+        hosting="serverless",
+    )
 
 
 def test_what_is_assembled_lies_where_the_plan_says(

@@ -196,7 +196,7 @@ def test_what_goes_goes_whole(account: Account) -> None:
     assert (result["retired"], result["kept"], result["not_retired"]) == ([oldest], [last], [])
     for rows in (account.sagemaker.endpoints, account.sagemaker.configs, account.sagemaker.models):
         assert sorted(rows) == [last, own]
-    assert set(account.cloudwatch.alarms) == set(alarms.names(last))
+    assert set(account.cloudwatch.alarms) == {one["name"] for one in alarms.told(last, 60)}
 
 
 def test_what_has_no_endpoint_is_told_after_a_wait_too(account: Account) -> None:

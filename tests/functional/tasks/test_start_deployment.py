@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.stub import ANY
 
 from pipeline import aws, naming, settings
 from tasks import start_deployment
@@ -129,3 +131,68 @@ def test_a_function_without_its_setting_says_which(script: Script, monkeypatch: 
 
     with pytest.raises(settings.MissingSetting, match="STATE_MACHINE_ARN"):
         start(script, uploaded())
+
+
+# ------------------------------------------------------------------ split models
+
+
+def shard(number: int) -> str:
+    """Return the key of one of three shards."""
+    return f"models/harbour/gemma-{number:05}-of-00003.gguf"
+
+
+def listed(script: Script, *numbers: int, etag: str = "e") -> None:
+    """Let S3 list the shards that are there, and something beside them."""
+    there = [
+        {"Key": key, "ETag": f'"{etag}"', "LastModified": datetime(2026, 1, 2, tzinfo=UTC)}
+        for key in (*map(shard, numbers), "models/harbour/gemma-notes.txt")
+    ]
+    asked = {"Bucket": "uploads", "Prefix": "models/harbour/gemma-"}
+    script.answers("s3", "list_objects_v2", {"Contents": there, "IsTruncated": False}, asked)
+
+
+def test_a_shard_waits_for_the_others(script: Script) -> None:
+    """Nothing is started, and that is no failure: the last one starts it."""
+    listed(script, 2)
+
+    assert start(script, uploaded(shard(2))) == {"waiting_for": [shard(1), shard(3)], "duplicate": False}
+
+
+def test_all_shards_make_one_execution(script: Script) -> None:
+    """Whichever event finds them all there gives the same name; the input names the first shard."""
+    names = []
+    for number, duplicate in ((3, False), (1, True)):
+        listed(script, 1, 2, 3)
+        archive = json.dumps({"archive": {"bucket": "uploads", "key": shard(1)}})
+        if duplicate:
+            script.refuses("stepfunctions", "start_execution", "ExecutionAlreadyExists")
+        else:
+            answer = {"executionArn": EXECUTION + "x", "startDate": 0}
+            asked = {"stateMachineArn": MACHINE, "name": ANY, "input": archive}
+            script.answers("stepfunctions", "start_execution", answer, asked)
+        answered = start(script, uploaded(shard(number), sequencer=f"00{number}"))
+        names.append(answered["name"])
+        assert answered["duplicate"] is duplicate
+
+    assert len(set(names)) == 1
+    assert names[0].startswith("harbour-")
+
+
+def test_another_upload_of_a_shard_is_another_execution(script: Script) -> None:
+    """Its ETag is in the name."""
+    names = set()
+    for etag in ("e", "f"):
+        listed(script, 1, 2, 3, etag=etag)
+        script.answers("stepfunctions", "start_execution", {"executionArn": EXECUTION, "startDate": 0})
+        names.add(start(script, uploaded(shard(1)))["name"])
+
+    assert len(names) == 2
+
+
+def test_a_bare_model_starts_like_an_archive(script: Script) -> None:
+    """One file is one upload; nothing is listed."""
+    key = "models/harbour/gemma.gguf"
+    name = naming.execution_name("uploads", key, "v1", "0062E99A88DC407460")
+    begun(script, name, {"bucket": "uploads", "key": key, "version_id": "v1"})
+
+    assert start(script, uploaded(key))["name"] == name

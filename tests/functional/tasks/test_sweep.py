@@ -388,6 +388,25 @@ def test_an_archive_is_marked_first_and_deleted_in_a_later_run(world: World) -> 
     assert "DeleteMarkers" not in versions
 
 
+def test_the_files_below_a_prefix_that_a_model_reads_stay(world: World) -> None:
+    """A model that is no archive names its folder, not each file; those of another folder go as archives do."""
+    container = {
+        "ModelDataSource": {
+            "S3DataSource": {"S3Uri": "s3://artifacts/archives/bare/", "S3DataType": "S3Prefix"}
+        }
+    }
+    world.sagemaker.models[SERVING]["PrimaryContainer"] = container
+    for key in ("archives/bare/m.gguf", "archives/bare/code/inference.py", "archives/barely/m.gguf"):
+        world.clients.s3.put_object(Bucket="artifacts", Key=key, Body=b"x")
+    late = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+
+    swept = world.sweep(artifact_bucket="artifacts", now=late)
+
+    assert outcomes(swept, "archives/bare/m.gguf")["archive"] == "kept"
+    assert outcomes(swept, "archives/bare/code/inference.py")["archive"] == "kept"
+    assert outcomes(swept, "archives/barely/m.gguf")["archive"] == "marked"
+
+
 def test_an_archive_that_is_marked_is_written_again(world: World) -> None:
     """AssembleArchive does not find it; the sweeper that looked before deletes only what it saw."""
     target = target_for("artifacts", "archives/", "origin", "code")

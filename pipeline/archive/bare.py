@@ -1,0 +1,205 @@
+"""A model that is no archive: one GGUF, or the shards of a split one, each an object of its own.
+
+Owns how they are found, judged and placed. Only headers are read: S3 compares a checksum when an object is uploaded,
+and a GGUF has none of its own. What is deployed lies below a prefix made of the content, as an archive does, and holds
+what an extracted archive would: the model's files at its root and the inference code in `code/`. S3 copies the weights
+itself. Refuses to look into anything but a GGUF.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.archive import assembly
+from pipeline.archive.census import Census
+from pipeline.archive.formats import described
+from pipeline.archive.parts import code_digest
+from pipeline.archive.report import ArchiveReport, Findings
+from pipeline.archive.sources import S3Source
+from pipeline.archive.splice import Written
+from pipeline.archive.uploads import Target, target_for
+from pipeline.errors import ArchiveNotFound, Problem
+from pipeline.gguf import MAGIC, SHARD_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mypy_boto3_s3 import S3Client
+
+    from pipeline.archive.rules import Rules
+    from pipeline.archive.sources import Source
+
+_STEP: Final = 1 << 20
+MOST_SHARDS: Final = 1000
+"""A count is a claim in a name; a model of 1000 files is larger than any volume."""
+
+
+def shard_names(key: str) -> tuple[str, ...]:
+    """Return the keys of all files of a model, in their order, by the key of one of them."""
+    match = SHARD_NAME.match(key)
+    if match is None:
+        return (key,)
+    count = min(int(match["count"]), MOST_SHARDS)
+    return tuple(f"{match['prefix']}-{n:05}-of-{match['count']}.gguf" for n in range(1, count + 1))
+
+
+def sources(client: S3Client, first: S3Source) -> tuple[S3Source, ...]:
+    """Return the objects of a model by its first one.
+
+    Raises:
+        ArchiveNotFound: with every shard that is not there.
+    """
+    found = [first]
+    problems: list[Problem] = []
+    for key in shard_names(first.key)[1:]:
+        try:
+            found.append(S3Source(client, first.bucket, key))
+        except ArchiveNotFound as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ArchiveNotFound(first.name, problems)
+    return tuple(found)
+
+
+def check(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
+    """Return what the headers of a model's files tell."""
+    findings = Findings()
+    census = Census(rules, findings)
+    for source in files:
+        _look(source, census, findings, rules)
+    model = census.settle(complete=True)
+    size = sum(source.size for source in files)
+    if size > rules.max_archive_bytes:
+        findings.add(
+            Problem(
+                "ArchiveTooLarge",
+                f"{size} bytes",
+                f"at most {rules.max_archive_bytes} bytes",
+                "use a smaller model or a stronger quantisation",
+            )
+        )
+    return ArchiveReport(
+        name=files[0].name,
+        size=size,
+        format="gguf",
+        method="inspect",
+        members=tuple(census.members),
+        model=model,
+        code=False,
+        extracted_bytes=size,
+        complete=True,
+        problems=findings.all(),
+        bytes_read=sum(source.bytes_read for source in files),
+        identity={_name(source.name): source.identity.get("etag", "") for source in files},
+    )
+
+
+def _look(source: Source, census: Census, findings: Findings, rules: Rules) -> None:
+    piece, at = source.read(0, _STEP), 0
+    if not piece.startswith(MAGIC):
+        problem = Problem(
+            "NotGGUF",
+            f"{_name(source.name)!r} is {described(piece)}",
+            "a GGUF, as its name says",
+            "upload the model itself, or give what it is its own suffix",
+        )
+        findings.add(problem)
+        return
+    sink = census.enter(_name(source.name).encode(), source.size, "file")
+    while sink is not None and piece and census.reading():
+        sink.write(piece)
+        at += len(piece)
+        piece = source.read(at, min(_STEP, max(rules.inspect_bytes - at, 0)))
+    if sink is not None and census.reading():
+        sink.close()
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+# -- placing it
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model's files go."""
+
+    bucket: str
+    folder: str
+    """A prefix made of the content, with its slash."""
+    content: str
+    single: str | None
+    """The one file's name where nothing else is handed over."""
+
+    @property
+    def key(self) -> str:
+        """Return the key of the one object, or the prefix of all."""
+        return f"{self.folder}{self.single or ''}"
+
+    def target(self, name: str) -> Target:
+        """Return the target of one file."""
+        return Target(self.bucket, f"{self.folder}{name}", self.content)
+
+
+def place(
+    identity: Mapping[str, str],
+    code: Mapping[str, bytes] | None,
+    *,
+    bucket: str,
+    prefix: str = assembly.PREFIX,
+) -> Place:
+    """Return where a model and its code will lie, before anything is done.
+
+    Args:
+        identity: the ETag of each of its files, by name.
+        code: what `code/` must hold, by path; empty when the container brings its own.
+        bucket: the bucket of artifacts.
+        prefix: of the keys.
+    """
+    origin = hashlib.sha256(repr(sorted(identity.items())).encode()).hexdigest()
+    made = target_for(bucket, prefix, f"bare {origin}", code_digest(code or {}))
+    folder = made.key.rpartition("/")[0] + "/"
+    single = next(iter(identity)) if len(identity) == 1 and not code else None
+    return Place(bucket, folder, made.content, single)
+
+
+def put(
+    client: S3Client, files: Sequence[S3Source], code: Mapping[str, bytes] | None, where: Place
+) -> tuple[Written, str | None]:
+    """Copy a model's files and write its code; return what was done, and the ETag of the one object if it is one.
+
+    What is there already, from an earlier try or another deployment, is not written again.
+    """
+    parts = moved = 0
+    for path, body in sorted((code or {}).items()):
+        target = where.target(path)
+        if not target.holds(client, len(body)):
+            target.put(client, body)
+            moved += len(body)
+            parts += 1
+    for source in files:
+        target = where.target(_name(source.key))
+        parts += assembly.copy_object(client, source, target)
+    etag = None
+    if where.single:
+        etag = client.head_object(Bucket=where.bucket, Key=where.key)["ETag"].strip('"')
+    written = Written(
+        where.target(where.single or ""), sum(source.size for source in files), None, moved, parts
+    )
+    return written, etag
+
+
+def described_parts(files: Sequence[S3Source]) -> list[dict[str, Any]]:
+    """Return what pins each file, as the check hands it to the assembly."""
+    return [
+        {
+            "key": source.key,
+            "version_id": source.version_id,
+            "etag": source.etag.strip('"'),
+            "size": source.size,
+        }
+        for source in files
+    ]

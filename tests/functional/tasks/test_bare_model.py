@@ -1,0 +1,455 @@
+"""A model that is no archive, from its upload to the requests for an instance: the customer's own size among them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import UTC, datetime
+from io import BytesIO
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import gguf
+import numpy as np
+import pytest
+from botocore.exceptions import ClientError
+
+from benchmarks import shapes
+from pipeline import resources
+from pipeline.errors import ArchiveNotFound, InvalidArchive, InvalidInput, QuotaTooSmall
+from pipeline.plan import tag_value
+from tests.functional.tasks.test_plan_deployment import DEFAULTS, EXECUTION
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.aws import Clients
+    from tests.functional.tasks.conftest import Script, Task
+
+KEY = "models/harbour/gemma.gguf"
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+INSTANCE = {"hosting": "instance", "container": "llama-cpp"}
+
+
+class SparseS3:
+    """One object that is a file with a hole, and what is copied of it: sizes and ETags, no data."""
+
+    def __init__(self, path: Path, key: str = KEY) -> None:
+        self._path = path
+        self._key = key
+        self.size = path.stat().st_size
+        self.read = 0
+        self.there: dict[str, dict[str, Any]] = {}
+        self._uploads: dict[str, dict[str, Any]] = {}
+        self.copied: list[tuple[int, int]] = []
+
+    def head_object(self, **request: Any) -> dict[str, Any]:
+        """Describe the upload, or what has been copied."""
+        if request["Bucket"] == "uploads" and request["Key"] == self._key:
+            return {"ContentLength": self.size, "ETag": '"9b2c-99"', "VersionId": "v1", "LastModified": NOW}
+        if request["Key"] in self.there:
+            return self.there[request["Key"]]
+        raise _missing("HeadObject", "404")
+
+    def get_object(self, **request: Any) -> dict[str, Any]:
+        """Read a range of the upload; there is no deployment.json."""
+        if request["Key"] != self._key:
+            raise _missing("GetObject", "NoSuchKey")
+        assert request["IfMatch"] == '"9b2c-99"'
+        found = re.fullmatch(r"bytes=(\d+)-(\d+)", request["Range"])
+        assert found is not None
+        start, end = int(found[1]), int(found[2]) + 1
+        with self._path.open("rb") as file:
+            file.seek(start)
+            data = file.read(end - start)
+        self.read += len(data)
+        return {"Body": BytesIO(data)}
+
+    def create_multipart_upload(self, **request: Any) -> dict[str, Any]:
+        """Begin a copy."""
+        self._uploads["1"] = request
+        return {"UploadId": "1"}
+
+    def upload_part_copy(self, **request: Any) -> dict[str, Any]:
+        """Copy a part of the very version that was checked."""
+        assert request["CopySource"] == {"Bucket": "uploads", "Key": self._key, "VersionId": "v1"}
+        assert request["CopySourceIfMatch"] == '"9b2c-99"'
+        found = re.fullmatch(r"bytes=(\d+)-(\d+)", request["CopySourceRange"])
+        assert found is not None
+        self.copied.append((int(found[1]), int(found[2]) + 1))
+        return {"CopyPartResult": {"ETag": f'"{request["PartNumber"]}"'}}
+
+    def complete_multipart_upload(self, **request: Any) -> dict[str, Any]:
+        """End the copy."""
+        begun = self._uploads.pop(request["UploadId"])
+        parts = len(request["MultipartUpload"]["Parts"])
+        described = {"ContentLength": self.size, "ETag": f'"copy-{parts}"', "Metadata": begun["Metadata"]}
+        self.there[request["Key"]] = described
+        return {}
+
+    def get_object_tagging(self, **request: Any) -> dict[str, Any]:
+        """Say that nothing was marked by the sweeper."""
+        assert request["Key"] in self.there
+        return {"TagSet": []}
+
+
+def _missing(operation: str, code: str) -> ClientError:
+    response = {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": 404}}
+    return ClientError(response, operation)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The customer's model: its true header and its true size; where the weights would be is a hole."""
+    return shapes.sparse(shapes.GEMMA_27B, tmp_path_factory.mktemp("gemma") / "gemma.gguf")
+
+
+def document(**fields: Any) -> dict[str, Any]:
+    """Return an execution input."""
+    return {"archive": {"bucket": "uploads", "key": KEY}, **fields}
+
+
+def planned(do: Task, clients: Any, checked: dict[str, Any]) -> dict[str, Any]:
+    """Run PlanDeployment."""
+    started = "2024-01-02T03:04:05.678Z"
+    return do(
+        "PlanDeployment",
+        clients,
+        check_archive=checked,
+        execution=EXECUTION,
+        started=started,
+        defaults=DEFAULTS,
+    )
+
+
+def assembled(do: Task, clients: Any, checked: dict[str, Any]) -> dict[str, Any]:
+    """Run AssembleArchive."""
+    archive, assembly = checked["archive"], checked["assembly"]
+    return do("AssembleArchive", clients, archive=archive, assembly=assembly, hosting="instance")
+
+
+def test_the_customers_model_goes_to_an_instance(do: Task, script: Script, gemma: Path) -> None:
+    """16.5 GB through check, plan, assembly, model and configuration: exact bodies, and only the header is read."""
+    s3 = SparseS3(gemma)
+    clients: Any = SimpleNamespace(s3=s3)
+
+    checked = do("CheckArchive", clients, input=document(**INSTANCE), defaults=DEFAULTS)
+    script.account()
+    plan = planned(do, script.clients, checked)
+    put = assembled(do, clients, checked)
+
+    assert s3.size == 16_546_536_992
+    assert s3.read < 10 << 20
+    assert checked["model"]["architecture"] == "gemma3"
+    assert checked["evidence"]["bytes_read"] == s3.read
+    name = plan["names"]["model"]
+    key = checked["assembly"]["key"]
+    assert re.fullmatch(r"archives/[0-9a-f]{40}/gemma\.gguf", key)
+    assert put["key"] == key
+    assert min(s3.copied)[0] == 0
+    assert max(s3.copied)[1] == s3.size
+    assert sum(end - start for start, end in s3.copied) == s3.size
+    assert (put["written"], put["bytes_moved"], put["etag"]) == (True, 0, f"copy-{len(s3.copied)}")
+    tags = [
+        {"Key": "sealift:service", "Value": "harbour"},
+        {"Key": "sealift:execution", "Value": EXECUTION},
+        {"Key": "sealift:archive", "Value": f"uploads/{KEY}"},
+        {"Key": "sealift:archive-version", "Value": "v1"},
+        {"Key": "sealift:uploaded-at", "Value": "2026-01-02T03:04:05Z"},
+    ]
+    model = {
+        "ModelName": name,
+        "PrimaryContainer": {
+            "Image": "763104351884.dkr.ecr.us-east-1.amazonaws.com/llama-cpp:server-sagemaker-cpu-v1",
+            "ModelDataSource": {
+                "S3DataSource": {
+                    "S3Uri": f"s3://artifacts/{key}",
+                    "S3DataType": "S3Object",
+                    "CompressionType": "None",
+                    "ETag": put["etag"],
+                }
+            },
+            "Environment": {
+                "SM_LLAMA_CPP_PARALLEL": "1",
+                "LLAMA_ARG_LOAD_MODE": "none",
+                "SM_LLAMA_CPP_TEMP": "0.7",
+                "SM_LLAMA_CPP_TOP_P": "0.9",
+                "SM_LLAMA_CPP_CTX_SIZE": "2048",
+                "SM_LLAMA_CPP_BATCH_SIZE": "512",
+                "SM_LLAMA_CPP_N_PREDICT": "150",
+                "SM_LLAMA_CPP_CACHE_RAM": "32",
+            },
+        },
+        "ExecutionRoleArn": DEFAULTS["execution_role_arn"],
+        "Tags": tags,
+    }
+    config = {
+        "EndpointConfigName": name,
+        "ProductionVariants": [
+            {
+                "VariantName": "AllTraffic",
+                "ModelName": name,
+                "InstanceType": "ml.r5.xlarge",
+                "InitialInstanceCount": 1,
+                "VolumeSizeInGB": 19,
+                "ModelDataDownloadTimeoutInSeconds": 621,
+                "ContainerStartupHealthCheckTimeoutInSeconds": 600,
+            }
+        ],
+        "Tags": tags,
+    }
+    script.answers("sagemaker", "create_model", {"ModelArn": "arn:aws:sagemaker:us-east-1:1:model/m"}, model)
+    described = {**model, "ModelArn": "arn:aws:sagemaker:us-east-1:1:model/m", "CreationTime": NOW}
+    del described["Tags"]
+    script.answers("sagemaker", "describe_model", described)
+    arn = "arn:aws:sagemaker:us-east-1:1:endpoint-config/c"
+    script.answers("sagemaker", "create_endpoint_config", {"EndpointConfigArn": arn}, config)
+    described = {**config, "EndpointConfigArn": arn, "CreationTime": NOW}
+    del described["Tags"]
+    script.answers("sagemaker", "describe_endpoint_config", described)
+    requests = plan["requests"]
+
+    made = do("CreateModel", script.clients, request=requests["create_model"], assembled=put)
+    configured = do("CreateEndpointConfig", script.clients, request=requests["create_endpoint_config"])
+
+    assert (made["name"], configured["name"]) == (name, name)
+
+
+def test_what_is_there_already_is_not_copied_again(do: Task, gemma: Path) -> None:
+    """A retry, and the same model for another deployment."""
+    s3 = SparseS3(gemma)
+    clients: Any = SimpleNamespace(s3=s3)
+    checked = do("CheckArchive", clients, input=document(**INSTANCE), defaults=DEFAULTS)
+    first = assembled(do, clients, checked)
+    s3.copied.clear()
+
+    assert assembled(do, clients, checked) == {**first, "written": False}
+    assert s3.copied == []
+
+
+# ------------------------------------------------------------- with the inference code
+
+
+def uploaded(clients: Clients, bodies: dict[str, bytes]) -> None:
+    """Put objects into the bucket of uploads."""
+    for key, body in bodies.items():
+        clients.s3.put_object(Bucket="uploads", Key=key, Body=body)
+
+
+def contents(clients: Clients) -> dict[str, bytes]:
+    """Return what lies below archives/, by what follows on the digest."""
+    pages = clients.s3.get_paginator("list_objects_v2").paginate(Bucket="artifacts", Prefix="archives/")
+    keys = [one["Key"] for page in pages for one in page.get("Contents", ())]
+    return {
+        key.split("/", 2)[2]: clients.s3.get_object(Bucket="artifacts", Key=key)["Body"].read()
+        for key in keys
+    }
+
+
+def test_the_prebuilt_image_gets_its_code_beside_the_model(
+    do: Task, buckets: Clients, script: Script, tiny_model: Path
+) -> None:
+    """Below one prefix lies what an extracted archive would hold, and SageMaker puts it into the model's folder."""
+    body = tiny_model.read_bytes()
+    uploaded(buckets, {KEY: body})
+
+    checked = do("CheckArchive", buckets, input=document(hosting="instance"), defaults=DEFAULTS)
+    script.account()
+    plan = planned(do, script.clients, checked)
+    put = assembled(do, buckets, checked)
+
+    assert contents(buckets) == {"gemma.gguf": body, **resources.code_contents()}
+    assert put["etag"] is None
+    source = plan["requests"]["create_model"]["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]
+    assert source == {
+        "S3Uri": f"s3://artifacts/{put['key']}",
+        "S3DataType": "S3Prefix",
+        "CompressionType": "None",
+    }
+    assert put["key"].endswith("/")
+    assert assembled(do, buckets, checked)["written"] is False
+
+
+def test_the_very_objects_that_were_checked_are_copied(do: Task, buckets: Clients, tiny_model: Path) -> None:
+    """An upload that comes between does not get in."""
+    body = tiny_model.read_bytes()
+    uploaded(buckets, {KEY: body})
+    checked = do("CheckArchive", buckets, input=document(**INSTANCE), defaults=DEFAULTS)
+    uploaded(buckets, {KEY: b"GGUF of another"})
+
+    put = assembled(do, buckets, checked)
+
+    assert contents(buckets) == {"gemma.gguf": body}
+    assert put["etag"] == hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+def test_a_changed_object_without_versions_is_refused(
+    do: Task, moto_clients: Clients, tiny_model: Path
+) -> None:
+    """Only its ETag tells there."""
+    for bucket in ("uploads", "artifacts"):
+        moto_clients.s3.create_bucket(Bucket=bucket)
+    uploaded(moto_clients, {KEY: tiny_model.read_bytes()})
+    checked = do("CheckArchive", moto_clients, input=document(**INSTANCE), defaults=DEFAULTS)
+    uploaded(moto_clients, {KEY: b"GGUF of another"})
+
+    with pytest.raises(InvalidArchive, match="no longer the one with ETag"):
+        assembled(do, moto_clients, checked)
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        pytest.param(b"PK\x03\x04 and so on", "NotGGUF", id="a zip"),
+        pytest.param(b"GGUF\x03\x00\x00\x00", "GGUF", id="cut short"),
+        pytest.param(b"", "NotGGUF", id="nothing"),
+    ],
+)
+def test_what_is_no_model_is_refused(do: Task, buckets: Clients, body: bytes, error: str) -> None:
+    """By its header, before anything is made."""
+    uploaded(buckets, {KEY: body})
+
+    with pytest.raises(InvalidArchive) as refusal:
+        do("CheckArchive", buckets, input=document(**INSTANCE), defaults=DEFAULTS)
+
+    assert error in refusal.value.problems[0].error
+
+
+def test_on_serverless_it_is_refused_by_its_name(do: Task, buckets: Clients) -> None:
+    """Serverless takes a tar.gz only; both ways out are named."""
+    with pytest.raises(InvalidInput, match=r"sealift pack.*\"hosting\": \"instance\""):
+        do("CheckArchive", buckets, input=document(), defaults=DEFAULTS)
+
+
+# ------------------------------------------------------------------------ shards
+
+
+def shard(number: int, count: int = 2) -> str:
+    """Return the key of a shard."""
+    return f"models/harbour/gemma-{number:05}-of-{count:05}.gguf"
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A model split in two, as llama-gguf-split writes it."""
+    folder = tmp_path_factory.mktemp("shards")
+    bodies = {}
+    for number in (1, 2):
+        path = folder / f"{number}.gguf"
+        writer = gguf.GGUFWriter(path, "llama")
+        if number == 1:
+            writer.add_block_count(1)
+            writer.add_context_length(512)
+            writer.add_embedding_length(32)
+            writer.add_feed_forward_length(64)
+            writer.add_head_count(2)
+            writer.add_head_count_kv(2)
+            writer.add_vocab_size(32)
+        writer.add_uint16("split.no", number - 1)
+        writer.add_uint16("split.count", 2)
+        writer.add_int32("split.tensors.count", 2)
+        writer.add_tensor(f"blk.0.{number}.weight", np.zeros((32, 32), dtype=np.float32))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        bodies[shard(number)] = path.read_bytes()
+    return bodies
+
+
+def test_a_split_model_is_all_of_its_files(do: Task, buckets: Clients, shards: dict[str, bytes]) -> None:
+    """Named by the first; together below one prefix; another version of any of them is another model."""
+    uploaded(buckets, shards)
+    asked = {"archive": {"bucket": "uploads", "key": shard(1)}, **INSTANCE}
+
+    checked = do("CheckArchive", buckets, input=asked, defaults=DEFAULTS)
+    put = assembled(do, buckets, checked)
+
+    assert checked["archive"]["size"] == sum(map(len, shards.values()))
+    assert checked["model"]["shards_read"] == 2
+    assert checked["assembly"]["form"] == "prefix"
+    assert contents(buckets) == {key.rpartition("/")[2]: body for key, body in shards.items()}
+    assert put["key"] == checked["assembly"]["key"]
+    again = {**shards, shard(2): shards[shard(2)] + bytes(32)}
+    uploaded(buckets, again)
+    other = do("CheckArchive", buckets, input=asked, defaults=DEFAULTS)
+    assert other["archive"]["etag"] != checked["archive"]["etag"]
+    assert other["assembly"]["key"] != checked["assembly"]["key"]
+
+
+def test_a_shard_that_is_not_there_is_named(do: Task, buckets: Clients, shards: dict[str, bytes]) -> None:
+    """An execution that is started by hand may be too early."""
+    uploaded(buckets, {shard(1): shards[shard(1)]})
+    asked = {"archive": {"bucket": "uploads", "key": shard(1)}, **INSTANCE}
+
+    with pytest.raises(ArchiveNotFound, match="gemma-00002-of-00002"):
+        do("CheckArchive", buckets, input=asked, defaults=DEFAULTS)
+
+
+# ------------------------------------------------------------------------ the ladder
+
+
+def refused(limit: int) -> dict[str, str]:
+    """Return a quota's refusal as a Catch has it."""
+    text = (
+        f"CreateEndpoint: ResourceLimitExceeded: The account-level service limit 'ml.r5.xlarge for endpoint usage' is "
+        f"{limit} Instances, with current utilization of 0 Instances and a request delta of 2 Instances. Please use "
+        "AWS Service Quotas to request an increase for this quota."
+    )
+    cause = json.dumps({"errorType": "QuotaTooSmall", "errorMessage": text})
+    return {"Error": "QuotaTooSmall", "Cause": cause}
+
+
+@pytest.fixture
+def two(do: Task, script: Script, gemma: Path) -> dict[str, Any]:
+    """The plan of a deployment on two instances."""
+    clients: Any = SimpleNamespace(s3=SparseS3(gemma))
+    asked = document(**INSTANCE, instance_count=2)
+    checked = do("CheckArchive", clients, input=asked, defaults=DEFAULTS)
+    script.account()
+    return planned(do, script.clients, checked)
+
+
+def test_a_quota_leads_to_fewer_and_then_to_the_next_type(
+    do: Task, script: Script, two: dict[str, Any]
+) -> None:
+    """Each with a configuration of its own; the one that no endpoint will have is deleted."""
+    gone = two["names"]["endpoint_config"]
+    script.account()
+    arn = f"arn:aws:sagemaker:us-east-1:123456789012:endpoint-config/{gone}"
+    described = {
+        "EndpointConfigName": gone,
+        "EndpointConfigArn": arn,
+        "ProductionVariants": two["requests"]["create_endpoint_config"]["ProductionVariants"],
+    }
+    script.answers("sagemaker", "describe_endpoint_config", {**described, "CreationTime": NOW})
+    script.tags(tag_value(EXECUTION))
+    script.answers("sagemaker", "delete_endpoint_config", {}, {"EndpointConfigName": gone})
+
+    fewer = do("StepDown", script.clients, plan=two, refusal=refused(1))["plan"]
+    script.account().missing("describe_endpoint_config", "endpoint configuration")
+    other = do("StepDown", script.clients, plan=fewer, refusal=refused(0))["plan"]
+
+    assert (fewer["instances"]["type"], fewer["instances"]["count"]) == ("ml.r5.xlarge", 1)
+    assert (other["instances"]["type"], other["instances"]["count"]) == ("ml.m5.2xlarge", 2)
+    assert len({one["names"]["endpoint_config"] for one in (two, fewer, other)}) == 3
+    assert [step["did"] for step in other["steps"]] == [
+        "ask for 1 x ml.r5.xlarge",
+        "ask for 2 x ml.m5.2xlarge, at $0.461 an hour each",
+    ]
+    told = do("RestoreCapacity", script.clients, plan=other)
+    assert told == {
+        "max_concurrency": None,
+        "steps": ["runs on 2 x ml.m5.2xlarge instead of 2 x ml.r5.xlarge"],
+    }
+
+
+def test_a_type_that_was_asked_for_is_not_changed(do: Task, script: Script, two: dict[str, Any]) -> None:
+    """Then the ladder has an end."""
+    on = two["instances"]
+    only = {**two, "instances": {**on, "offers": on["offers"][:1], "count": 1}}
+    script.account()
+
+    with pytest.raises(QuotaTooSmall, match="Service Quotas"):
+        do("StepDown", script.clients, plan=only, refusal=refused(0))

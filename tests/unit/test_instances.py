@@ -1,0 +1,181 @@
+"""The table of instance types, what is offered of it, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import botocore.session
+import pytest
+
+from benchmarks import shapes
+from benchmarks.shapes import ModelShape
+from pipeline import costs, fit, instances, offers
+from pipeline.errors import ModelDoesNotFit
+from pipeline.limits import GB, GiB
+from tests.unit.test_fit import shape_of
+
+OWN = {
+    "name": "ml.r7i.xlarge",
+    "vcpus": 4,
+    "memory_gib": 32,
+    "usd_per_hour": 0.25,
+    "memory_bandwidth_gb_s": 30.0,
+}
+
+HUGE = replace(shapes.GEMMA_27B, feed_forward=21_504 * 64, embedding=5376)
+"""More weights than any instance of the table has memory."""
+
+
+def needs(model: ModelShape, *, bare: bool = True) -> fit.Fit:
+    """Return what a model needs."""
+    shape = shape_of(model)
+    size = shape.tensor_bytes
+    return fit.fit(shape, archive_bytes=size, extracted_bytes=size, n_ctx=2048, n_batch=512, bare=bare)
+
+
+def test_the_types_are_ones_that_sagemaker_has() -> None:
+    """The service model names them; each once, cheapest first, with figures that make sense."""
+    service = botocore.session.get_session().get_service_model("sagemaker")
+    known = service.shape_for("ProductionVariantInstanceType").metadata["enum"]
+    names = [one.name for one in instances.TABLE]
+
+    assert set(names) <= set(known)
+    assert len(set(names)) == len(names)
+    assert [one.usd_per_hour for one in instances.TABLE] == sorted(
+        one.usd_per_hour for one in instances.TABLE
+    )
+    for one in instances.TABLE:
+        assert 0 < one.bandwidth_gb_s <= instances.SOCKET_GB_S
+        assert one.memory_gib >= one.vcpus * 2
+        assert one.source
+        assert one.how
+
+
+def test_a_type_may_be_added_or_corrected() -> None:
+    """Another region's price takes the place of the known one; a new type is sorted in."""
+    dearer = {**OWN, "name": "ml.r5.xlarge", "usd_per_hour": 0.4}
+
+    table = instances.table([OWN, dearer])
+
+    assert [one.usd_per_hour for one in table] == sorted(one.usd_per_hour for one in table)
+    assert len(table) == len(instances.TABLE) + 1
+    corrected = instances.find("ml.r5.xlarge", table)
+    assert corrected is not None
+    assert (corrected.usd_per_hour, corrected.source) == (0.4, "as the request says")
+    assert instances.find("ml.r7i.xlarge") is None
+
+
+def test_the_cheapest_that_holds_comes_first_and_then_faster_ones() -> None:
+    """Two alternatives, each dearer and faster than the one before; a dearer one that is not faster is no offer."""
+    found = offers.offers(needs(shapes.GEMMA_27B), instances.TABLE)
+
+    assert [one.name for one in found] == ["ml.r5.xlarge", "ml.m5.2xlarge", "ml.c5.4xlarge"]
+    assert [one.usd_per_hour for one in found] == sorted(one.usd_per_hour for one in found)
+    assert [one.tokens_per_s for one in found] == sorted({one.tokens_per_s for one in found})
+
+
+def test_every_offer_shows_its_arithmetic() -> None:
+    """Memory against the instance's own less the host's; bandwidth over what is read for each token."""
+    needed = needs(shapes.GEMMA_27B)
+    (first, *_) = offers.offers(needed, instances.TABLE)
+    cache = next(line.bytes for line in needed.lines if line.name == "kv cache")
+    read = needed.demand.shape.tensor_bytes + cache
+
+    assert (
+        first.memory
+        == f"{needed.memory_bytes / 2**20:,.0f} MiB needed + 2,048 MiB for the host of 32,768 MiB"
+    )
+    assert "10.7 GB/s (the share of its CPUs" in first.speed
+    assert f"/ {read / GB:.2f} GB read for each token" in first.speed
+    assert first.tokens_per_s == pytest.approx(10.7 * GB / read, rel=0.05)
+
+
+def test_the_host_needs_memory_too() -> None:
+    """A type that has just what the model needs does not hold it."""
+    needed = needs(shapes.LLAMA_1B)
+    exact = replace(
+        instances.TABLE[0], memory_gib=(needed.memory_bytes + offers.HOST_RESERVE) / GiB, name="ml.c5.exact"
+    )
+
+    assert offers.holds(needed, exact)
+    assert not offers.holds(needed, replace(exact, memory_gib=exact.memory_gib - 0.001))
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "error"),
+    [
+        pytest.param(shapes.GEMMA_27B, "ml.m5.large", "InstanceTooSmall", id="too small"),
+        pytest.param(shapes.GEMMA_27B, "ml.r7i.xlarge", "UnknownInstanceType", id="not known"),
+        pytest.param(HUGE, None, "TooMuchMemory", id="held by none"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(model: ModelShape, asked: str | None, error: str) -> None:
+    """With the arithmetic, and what would do."""
+    with pytest.raises(ModelDoesNotFit) as refusal:
+        offers.choose("gemma.gguf", needs(model), instances.TABLE, asked)
+
+    (problem,) = refusal.value.problems
+    assert problem.error == error
+    assert "weights" in str(refusal.value)
+    if error == "InstanceTooSmall":
+        assert problem.fix == "set instance_type to 'ml.r5.xlarge'"
+
+
+def test_a_type_that_is_asked_for_is_the_only_offer() -> None:
+    """Nothing else is stepped to."""
+    found = offers.choose("gemma.gguf", needs(shapes.GEMMA_27B), instances.TABLE, "ml.m5.4xlarge")
+
+    assert [one.name for one in found] == ["ml.m5.4xlarge"]
+
+
+def test_the_volume_and_the_time_outs_follow_the_model() -> None:
+    """An archive lies beside what is extracted, and is extracted within the time-out of the download."""
+    bare, packed = (offers.settings(needs(shapes.GEMMA_27B, bare=bare)) for bare in (True, False))
+    small = offers.settings(needs(shapes.LLAMA_1B))
+
+    assert bare.volume_gb == 19
+    assert packed.volume_gb == 37
+    assert packed.download_s > bare.download_s
+    assert (small.volume_gb, small.download_s, small.startup_s) == (8, 600, 600)
+
+
+def test_what_an_endpoint_costs_is_the_sum_of_its_instances() -> None:
+    """How many run now is the endpoint's to say, of which type its configuration's."""
+    described = [{"VariantName": "AllTraffic", "CurrentInstanceCount": 2}]
+    configured = [{"VariantName": "AllTraffic", "InstanceType": "ml.r5.xlarge", "InitialInstanceCount": 1}]
+
+    assert costs.per_hour(described, configured) == costs.Cost(0.604, "2 x ml.r5.xlarge at $0.302")
+    assert costs.per_hour(configured).usd_per_hour == 0.302
+
+
+@pytest.mark.parametrize(
+    ("variant", "usd", "told"),
+    [
+        pytest.param(
+            {"CurrentServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 10}},
+            0,
+            "serverless, nothing while nobody calls",
+            id="serverless",
+        ),
+        pytest.param(
+            {"ServerlessConfig": {"MaxConcurrency": 10, "ProvisionedConcurrency": 2}},
+            None,
+            "2 provisioned invocations, price not known",
+            id="provisioned",
+        ),
+        pytest.param(
+            {"InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 3},
+            None,
+            "3 x ml.g5.xlarge, price not known",
+            id="a type that is not known",
+        ),
+    ],
+)
+def test_a_price_that_is_not_known_is_none(variant: dict[str, object], usd: float | None, told: str) -> None:
+    """Never a guess."""
+    assert costs.per_hour([{"VariantName": "AllTraffic", **variant}]) == costs.Cost(usd, told)
+
+
+def test_nothing_costs_nothing() -> None:
+    """An endpoint that is Creating has no variants yet."""
+    assert costs.per_hour([]) == costs.Cost(0, "nothing runs yet")
