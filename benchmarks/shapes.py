@@ -232,9 +232,17 @@ def _padded(size: int) -> int:
     return -(-size // gguf.GGUF_DEFAULT_ALIGNMENT) * gguf.GGUF_DEFAULT_ALIGNMENT
 
 
+QWEN_05B: Final = ModelShape("qwen2", 24, 896, 14, 2, 64, 4864, 151_936, 151_387)
+"""Qwen2.5 0.5B."""
 LLAMA_1B: Final = ModelShape("llama", 16, 2048, 32, 8, 64, 8192, 128_256, 280_147)
 """Llama 3.2 1B."""
 LLAMA_3B: Final = ModelShape("llama", 28, 3072, 24, 8, 128, 8192, 128_256, 280_147)
 """Llama 3.2 3B."""
+LLAMA_8B: Final = ModelShape("llama", 32, 4096, 32, 8, 128, 14_336, 128_256, 280_147, tied=False)
+"""Llama 3.1 8B."""
+GEMMA_1B: Final = ModelShape("gemma3", 26, 1152, 4, 1, 256, 6912, 262_144, window=512)
+"""Gemma 3 1B."""
+GEMMA_4B: Final = ModelShape("gemma3", 34, 2560, 8, 4, 256, 10_240, 262_208, window=1024)
+"""Gemma 3 4B, without what it sees pictures with."""
 GEMMA_27B: Final = ModelShape("gemma3", 62, 5376, 32, 16, 128, 21_504, 262_208, window=1024)
 """Gemma 3 27B: five layers slide, the sixth looks at everything."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from pipeline import cli, containers, diagnosis, errors, limits, resources, settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tools import permissions
+from tools import permissions, reference
 
 TOP = Path(__file__).resolve().parents[1]
 DEMO = [
@@ -203,6 +203,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "demo": demo,
     "permissions": permissions.table,
     "reasons": permissions.reasons,
+    **reference.PARTS,
 }
 
 
@@ -211,6 +212,8 @@ def rewritten(text: str, made: dict[str, str]) -> str:
 
     def replace(match: re.Match[str]) -> str:
         name = match[1]
+        if name not in PARTS:
+            return match[0]
         old, new = match[2].strip(), made.setdefault(name, PARTS[name]())
         same = normal(old) == normal(new) if name == "demo" else old == new
         return match[0] if same else f"<!-- begin {name} -->\n{new}\n<!-- end {name} -->"
@@ -221,7 +224,7 @@ def rewritten(text: str, made: dict[str, str]) -> str:
 def main() -> int:
     """Write or check."""
     stale, made = [], {}
-    for path in (TOP / "README.md", TOP / "DESIGN.md", TOP / "docs" / "iam.md", TOP / "docs" / "commands.md"):
+    for path in (TOP / "README.md", TOP / "DESIGN.md", *sorted((TOP / "docs").glob("*.md"))):
         text = path.read_text()
         new = rewritten(text, made)
         if new != text:
