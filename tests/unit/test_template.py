@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import package, resources, template
+from pipeline import cli, containers, package, resources, template
 from pipeline.archive import assembly
 from pipeline.local import template as sam
 from pipeline.report import document
@@ -184,3 +184,19 @@ def test_who_writes_reports_may_write_nothing_else() -> None:
         "Resource": {"Fn::Sub": "${ArtifactBucket.Arn}/reports/*"},
     }
     assert document.FOLDER == "reports"
+
+
+def test_only_buckets_outlive_the_stack() -> None:
+    """`sealift destroy` says what it keeps, and archives are all that it does not make."""
+    kept = {one["Type"] for one in RESOURCES.values() if one.get("DeletionPolicy") == "Retain"}
+
+    assert kept == {"AWS::S3::Bucket"}
+
+
+def test_every_container_can_be_asked_for() -> None:
+    """By the stack's parameter and by the command that plans."""
+    names = set(containers.PROFILES)
+
+    assert set(TEMPLATE["Parameters"]["Container"]["AllowedValues"]) == names
+    for name in names:
+        assert cli.parser().parse_args(["plan", "model.gguf", "--container", name]).container == name
