@@ -10,9 +10,12 @@ time-out and exit texts, https://docs.aws.amazon.com/lambda/latest/dg/troublesho
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
+import importlib.util
 import json
 import os
+import py_compile
 import queue
 import re
 import select
@@ -197,6 +200,7 @@ class Functions:
             with zipfile.ZipFile(BytesIO(function.code)) as archive:
                 archive.extractall(root)
             _fit_libraries(root)
+            _compile(root)
         return root
 
     def _variables(self, function: Function) -> dict[str, str]:
@@ -392,6 +396,27 @@ def _fit_libraries(root: Path) -> None:
             if file.startswith(f"{name}/"):
                 (root / file).parent.mkdir(parents=True, exist_ok=True)
                 (root / file).write_bytes(content)
+
+
+def _compile(root: Path) -> None:
+    """Put bytecode beside the sources: what most functions share would else be compiled by each of them."""
+    for path in root.rglob("*.py"):
+        bytecode = _bytecode(path.read_bytes())
+        if bytecode is not None:
+            compiled = Path(importlib.util.cache_from_source(str(path)))
+            compiled.parent.mkdir(exist_ok=True)
+            compiled.write_bytes(bytecode)
+
+
+@functools.cache
+def _bytecode(source: bytes) -> bytes | None:
+    """Return the bytecode of a module, which Python takes without a look at the source; None where it is no Python."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "module.py")
+        path.write_bytes(source)
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        made = py_compile.compile(str(path), quiet=2, invalidation_mode=mode)
+        return Path(made).read_bytes() if made else None
 
 
 def _link_runtime(folder: Path) -> None:

@@ -75,6 +75,9 @@ def _load(path: str) -> Any:
     except ImportError as error:
         message = f"Unable to import module '{module_name}': {error}"
         raise RuntimeError("Runtime.ImportModuleError", message) from error
+    except SyntaxError as error:
+        message = f"Syntax error in module '{module_name}': {error}"
+        raise RuntimeError("Runtime.UserCodeSyntaxError", message) from error
     if not hasattr(module, function):
         raise RuntimeError(
             "Runtime.HandlerNotFound", f"Handler '{function}' missing on module '{module_name}'"
