@@ -1,6 +1,6 @@
 """moto's state machine interpreter, set up for the local cloud: where it is, and how fast time passes.
 
-moto runs the Amazon States Language well; nine things are adjusted, all here:
+moto runs the Amazon States Language well; ten things are adjusted, all here:
 
 * A state machine made by CloudFormation lands in the backend that does not execute. Both are made one.
 * Calls to Lambda and SNS go to a port taken from the environment. They go to the gateway.
@@ -13,6 +13,7 @@ moto runs the Amazon States Language well; nine things are adjusted, all here:
 * Every use of a path parsed it anew, another seventh. Parsed paths are kept: they keep nothing of what they find.
 * An execution's data are copied at every step, a fifth. They are copied by pickling, which is several times as quick.
 * Nobody was told that an execution has ended. Whoever is given is told, however it ended.
+* Whoever stopped an execution could not say why. DescribeExecution and the history tell, as AWS's do.
 """
 
 from __future__ import annotations
@@ -22,24 +23,27 @@ import logging
 import pickle
 import threading
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import moto.stepfunctions.models as plain
 import moto.stepfunctions.parser.asl.component.common.retry.retrier_decl as retrier
 from moto.core.config import default_user_config
+from moto.core.responses import ActionResult
 from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.component.state.choice.comparison.operator.implementations.is_operator import (
     IsTimestamp,
 )
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 from moto.stepfunctions.parser.asl.eval import states
+from moto.stepfunctions.parser.asl.eval.program_state import ProgramStopped
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 from moto.stepfunctions.parser.asl.utils import boto_client, json_path
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+from moto.stepfunctions.responses import StepFunctionResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +110,15 @@ def _program(worker: ExecutionWorker) -> EvalComponent:
     return program
 
 
+def _stop(response: StepFunctionResponse) -> ActionResult:
+    """Stop an execution, with the error and the cause that were given."""
+    execution = response.stepfunction_backend.describe_execution(response._get_param("executionArn"))  # noqa: SLF001
+    now = datetime.now(UTC)
+    said = {name: response._get_param(name) for name in ("error", "cause")}  # noqa: SLF001 it has no other way
+    execution.stop(stop_date=now, **said)
+    return ActionResult({"stopDate": now})
+
+
 def install(*, port: int, time_scale: float, ended: Callable[[dict[str, Any]], None]) -> None:
     """Let the interpreter execute, call the gateway, wait for as long as asked times a factor, and tell of every end.
 
@@ -122,6 +135,7 @@ def install(*, port: int, time_scale: float, ended: Callable[[dict[str, Any]], N
     boto_client.boto3 = _KeptClients()
     retrier.time = _ScaledTime(time_scale)
     ExecutionWorker._get_evaluation_entrypoint = _program  # noqa: SLF001
+    StepFunctionResponse.stop_execution = _stop
     states.copy = result_path.copy = _QuickCopies
     json_path.parse = _parse
     result_path.parse = _parse_plain
@@ -137,6 +151,9 @@ def install(*, port: int, time_scale: float, ended: Callable[[dict[str, Any]], N
 
     def terminated(self: BaseExecutionWorkerCommunication) -> None:
         _note_the_end(self)
+        state = self.execution.exec_worker.env.program_state()
+        if isinstance(state, ProgramStopped):
+            self.execution.error, self.execution.cause = state.error, state.cause
         ended(dict(self.execution.to_describe_output()))
 
     BaseExecutionWorkerCommunication.terminated = terminated

@@ -152,7 +152,7 @@ def test_the_command_makes_the_report_of_any_execution(
     plain = json.loads(by_name.stdout)
     assert (plain["name"], plain["costs"]["usd_per_1000_requests"]) == (name, 0)
     assert unknown.returncode == 1
-    assert "no execution arn:aws:states:" in unknown.stderr
+    assert "no execution 'nobody-knows-it'" in unknown.stderr
 
 
 # ------------------------------------------------------------------------------ a browser
