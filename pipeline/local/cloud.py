@@ -164,6 +164,7 @@ class LocalCloud:
                 refuse=self.access.refuse,
                 simulate=self.access.simulate,
                 veil=self.access.veil,
+                history=lambda arn: interpreter.history(self.account_id, self.region, arn),
                 protect=self.access.protect,
             )
         )

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import moto.stepfunctions.models as plain
 import moto.stepfunctions.parser.asl.component.common.retry.retrier_decl as retrier
 from moto.core.config import default_user_config
+from moto.core.exceptions import AWSError
 from moto.core.responses import ActionResult
 from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.component.state.choice.comparison.operator.implementations.is_operator import (
@@ -108,6 +109,16 @@ def _program(worker: ExecutionWorker) -> EvalComponent:
     definition = worker._evaluation_details.state_machine_details.definition  # noqa: SLF001 moto has no other way in
     program: EvalComponent = pickle.loads(_pickled(definition))  # noqa: S301 pickled above, in this process
     return program
+
+
+def history(account_id: str, region: str, arn: str) -> list[Any] | None:
+    """Return an execution's events as moto keeps them, oldest first; None when there is no such execution."""
+    backend = stepfunctions_parser_backends[account_id][region]
+    try:
+        events: list[Any] = backend.get_execution_history(arn)["events"]
+    except AWSError:
+        return None
+    return events
 
 
 def _stop(response: StepFunctionResponse) -> ActionResult:

@@ -100,11 +100,13 @@ def test_what_is_refused_is_refused_before_a_byte_is_sent(model: Path, deploymen
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        pytest.param(["watch", "nobody"], "no execution and no deployed service 'nobody'", id="nobody"),
+        pytest.param(["watch", "nobody"], "no execution 'nobody'", id="nobody"),
         pytest.param(
             ["watch", "arn:aws:states:us-east-1:123456789012:execution:a:b"], "no execution", id="an ARN"
         ),
-        pytest.param(["watch", "demo", "--stack", "other"], "no stack 'other'", id="no such stack"),
+        pytest.param(
+            ["watch", "demo", "--stack", "other"], "no state machine 'other-deployment'", id="no such stack"
+        ),
         pytest.param(["start"], "--archive s3://bucket/key", id="nothing to start"),
         pytest.param(["start", "--archive", "s3://b/k", "--service", "A_B"], "hyphens", id="no name"),
         pytest.param(["start", "--input", "/nonexistent"], "/nonexistent", id="no input"),

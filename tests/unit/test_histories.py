@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from hypothesis import given
@@ -26,3 +27,11 @@ def test_pages_make_up_the_history_though_it_grows(count: int, more: int, most: 
         events = [*events, *range(len(events), len(events) + more)][:60]
 
     assert seen[:count] == (list(range(count))[::-1] if newest else list(range(count)))
+
+
+def test_an_answer_has_times_in_seconds_and_nothing_that_is_not_there() -> None:
+    """The protocol's form, which the SDK reads as AWS's."""
+    kept = {"id": 1, "timestamp": "2026-01-02T03:04:05.500000+00:00", "x": {"a": None, "b": "c"}, "y": None}
+    answer = histories.answered(b'{"executionArn": "arn"}', [kept])
+
+    assert json.loads(answer.body) == {"events": [{"id": 1, "timestamp": 1767323045.5, "x": {"b": "c"}}]}
