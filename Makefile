@@ -90,8 +90,11 @@ browser: $(VENV)/.ready ## install the browser that reads a report in the tests,
 	  | $(BIN)/python tools/progress.py $(CACHE)/log/browser.log "browser"; } \
 	  || echo "no browser: the tests of a report in one are skipped; install chromium, or run \`make browser\` as root"
 
+# Two at a time, file by file: most system tests share one local cloud in their file.
+JOBS ?= 2
+
 test: $(VENV)/.ready browser ## run all tests but the contract's
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --durations 20
 
 contract: $(CONTRACT)/.ready ## serve archives with the prebuilt image's true serving stack (TorchServe, AWS's toolkit)
 	$(BIN)/python -m pytest tests/contract
