@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tarfile
 import time
@@ -69,6 +70,24 @@ def running_cloud() -> Iterator[LocalCloud]:
     )
     with LocalCloud(settings) as cloud:
         yield cloud
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """Run `sealift local up` in a process of its own, whose stack may be destroyed, and return its URL."""
+    command = [sys.executable, "-u", "-m", "pipeline", "local", "up", "--port", "0", "--time-scale", "0.02"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        found = ""
+        while "ends it" not in (line := process.stdout.readline()):
+            assert line, "the local cloud has ended"
+            if line.startswith("endpoint URL"):
+                found = line.split()[-1]
+        yield found
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
 
 
 @pytest.fixture

@@ -6,22 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline.local.cloud import LocalCloud, Settings
 from tools import pages
 
 RUN = {path: [block.body for block in pages.blocks(path.read_text()) if block.run] for path in pages.pages()}
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """Run a local cloud that a page may destroy the stack of, and return its URL."""
-    with LocalCloud(Settings(time_scale=0.02, consumer=True)) as cloud:
-        yield cloud.url
 
 
 @pytest.fixture

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,24 +54,6 @@ class Person:
     def alarms(self) -> list[str]:
         """Return the names of the alarms."""
         return [one["AlarmName"] for one in self.clients.cloudwatch.describe_alarms()["MetricAlarms"]]
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """Run `sealift local up`, with a stack in it, and return its URL."""
-    command = [sys.executable, "-u", "-m", "pipeline", "local", "up", "--port", "0", "--time-scale", "0.02"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        found = ""
-        while "ends it" not in (line := process.stdout.readline()):
-            assert line, "the local cloud has ended"
-            if line.startswith("endpoint URL"):
-                found = line.split()[-1]
-        yield found
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
 
 
 @pytest.fixture
