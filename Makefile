@@ -94,7 +94,7 @@ browser: $(VENV)/.ready ## install the browser that reads a report in the tests,
 JOBS ?= 2
 
 test: $(VENV)/.ready browser ## run all tests but the contract's
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --durations 20
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --durations 20
 
 contract: $(CONTRACT)/.ready ## serve archives with the prebuilt image's true serving stack (TorchServe, AWS's toolkit)
 	$(BIN)/python -m pytest tests/contract

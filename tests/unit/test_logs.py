@@ -65,8 +65,8 @@ def test_the_service_is_found_wherever_it_is_told(event: dict[str, Any], service
 def test_every_line_of_a_task_tells_where_it_belongs(written: list[logging.LogRecord]) -> None:
     """Also those of other modules' loggers; after the task nothing of it is left."""
     with logs.of("create_model", {"log": SENT}):
-        logging.getLogger("botocore").info("connecting")
-    logging.getLogger("botocore").info("afterwards")
+        logging.getLogger("another").info("connecting")
+    logging.getLogger("another").info("afterwards")
 
     fields = [{name: getattr(one, name, None) for name in logs.FIELDS} for one in written]
     assert fields[:3] == [{**SENT, "task": "create_model"}] * 3
