@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from pipeline import aws, containers, limits, occupancy, overview, resources
+from pipeline import stack as stacks
 from pipeline.errors import InvalidInput, SealiftError, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -80,13 +81,20 @@ def examine(clients: Clients, *, stack: str, region: str, today: date) -> Iterat
     yield from _quotas(clients)
     try:
         with aws.translated():
-            found: Mapping[str, Any] = clients.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+            found = stacks.ask(clients.cloudformation, stack)
     except SealiftError as error:
-        yield _no_stack(stack, error)
+        yield Check("stack", State.UNKNOWN, f"{stack} could not be looked at: {error}")
+        found = None
+    else:
+        if found is None:
+            fix = "deploy it, or name another one with --stack"
+            seen = f"there is no stack {stack!r} in this account and region"
+            yield Check("stack", State.BROKEN, seen, fix)
+    if found is None:
         yield _asked("image", lambda: _image(clients, containers.DEFAULT.name, "", region, today))
         return
     parameters = {one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", ())}
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())}
+    outputs = stacks.outputs_of(found)
     yield _stack(stack, found)
     yield _asked("workflow", lambda: _workflow(clients, outputs))
     container = parameters.get("Container") or containers.DEFAULT.name
@@ -138,13 +146,6 @@ def _quotas(clients: Clients) -> Iterator[Check]:
     for one in (limits.MEMORY_QUOTA_MB, limits.ENDPOINT_QUOTA):
         told = f"{one.value} {one.unit}: assumed, {one.source}; AWS tells it only when it refuses"
         yield Check("quota", State.UNKNOWN, told)
-
-
-def _no_stack(stack: str, error: SealiftError) -> Check:
-    if "does not exist" not in str(error):
-        return Check("stack", State.UNKNOWN, f"{stack} could not be looked at: {error}")
-    fix = "deploy it, or name another one with --stack"
-    return Check("stack", State.BROKEN, f"there is no stack {stack!r} in this account and region", fix)
 
 
 def _stack(stack: str, found: Mapping[str, Any]) -> Check:

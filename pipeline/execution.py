@@ -32,6 +32,8 @@ FAILURES = frozenset(
 _ATTEMPTS = frozenset({"TaskScheduled", "LambdaFunctionScheduled"})
 _ENDS = frozenset({"ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"})
 
+PAGE: Final = 1000
+"""Events in a page at most (service model)."""
 NEWEST: Final = 50
 """Events that one look at a running execution asks for; more only where more have happened."""
 _QUIET_LOOKS: Final = 12
@@ -162,9 +164,15 @@ def read(description: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) ->
 
 def fetch(client: SFNClient, arn: str) -> Execution:
     """Return the execution as it stands now."""
-    description = client.describe_execution(executionArn=arn)
-    pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
-    return read(description, [event for page in pages for event in page["events"]])
+    return read(client.describe_execution(executionArn=arn), history(client, arn))
+
+
+def history(client: SFNClient, arn: str) -> list[Mapping[str, Any]]:
+    """Return the whole history of an execution, oldest event first."""
+    pages = client.get_paginator("get_execution_history").paginate(
+        executionArn=arn, PaginationConfig={"PageSize": PAGE}
+    )
+    return [event for page in pages for event in page["events"]]
 
 
 class Reader:
@@ -182,8 +190,7 @@ class Reader:
         before = len(self._events)
         if self._description is None:
             self._description = self._client.describe_execution(executionArn=self._arn)
-            pages = self._client.get_paginator("get_execution_history").paginate(executionArn=self._arn)
-            self._events = [event for page in pages for event in page["events"]]
+            self._events = history(self._client, self._arn)
         else:
             self._events += self._new()
         news = len(self._events) > before

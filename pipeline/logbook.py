@@ -77,8 +77,7 @@ def gather(clients: Clients, arn: str, now: datetime) -> Logbook:
     """Return the log of an execution as far as it got."""
     client = clients.stepfunctions
     description = client.describe_execution(executionArn=arn)
-    pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
-    events = [event for page in pages for event in page["events"]]
+    events = execution.history(client, arn)
     found = execution.read(description, events)
     plan = found.results.get("plan_deployment") or {}
     endpoint = (plan.get("names") or {}).get("endpoint")

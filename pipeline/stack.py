@@ -10,7 +10,7 @@ import json
 import shutil
 import sys
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -133,16 +133,16 @@ def outputs(clients: Clients, name: str) -> dict[str, str]:
     Raises:
         InvalidInput: there is no such stack in this account and region.
     """
-    try:
-        found = clients.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-    except ClientError as error:
-        if aws.code(error) != "ValidationError" or "does not exist" not in aws.text(error):
-            raise
+    found = ask(clients.cloudformation, name)
+    if found is None:
         seen = f"no stack {name!r} in this account and region"
         fix = "make it with `sealift deploy`, or check --stack, --profile and --region"
-        raise InvalidInput(
-            "command line", [Problem("NoStack", seen, "a stack that is deployed", fix)]
-        ) from error
+        raise InvalidInput("command line", [Problem("NoStack", seen, "a stack that is deployed", fix)])
+    return outputs_of(found)
+
+
+def outputs_of(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return the outputs of a stack as DescribeStacks has it."""
     return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
 
@@ -257,7 +257,7 @@ def _settled(client: CloudFormationClient, staged: Staged, sleep: Callable[[floa
     if page["Status"] == "FAILED":
         discard(client, staged)
         if aws.says_no_changes(reason):
-            return _with(staged, change_set="")
+            return replace(staged, change_set="")
         fix = "correct what the message names"
         problem = Problem(
             "ChangeSetFailed", reason or page["Status"], "a template that CloudFormation takes", fix
@@ -266,14 +266,10 @@ def _settled(client: CloudFormationClient, staged: Staged, sleep: Callable[[floa
     while True:
         described += page.get("Changes", ())
         if not (token := page.get("NextToken")):
-            return _with(staged, changes=changes.read(described))
+            return replace(staged, changes=changes.read(described))
         page = client.describe_change_set(
             ChangeSetName=staged.change_set, StackName=staged.stack_id, NextToken=token
         )
-
-
-def _with(staged: Staged, **new: Any) -> Staged:
-    return Staged(**{**{name: getattr(staged, name) for name in Staged.__slots__}, **new})
 
 
 def discard(client: CloudFormationClient, staged: Staged) -> None:

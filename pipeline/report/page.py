@@ -281,7 +281,7 @@ def _smoke(talk: Transcript | None, document: Document) -> Markup:
     latency = el(
         "table",
         el("caption", "Latency, as the caller saw it"),
-        el("thead", el("tr", el("th", "Call", scope="col"), el("th", "Seconds", scope="col", class_="n"))),
+        _head("Call", ("Seconds", "n")),
         el(
             "tbody",
             _row("First answer, which may pay for the start of a container", _or_not(talk.first_seconds)),
@@ -373,16 +373,7 @@ def _fit(fit: Fit | None) -> Markup:
             el(
                 "table",
                 el("caption", "The same in figures"),
-                el(
-                    "thead",
-                    el(
-                        "tr",
-                        el("th", "Part", scope="col"),
-                        el("th", "MiB", scope="col", class_="n"),
-                        el("th", "Share", scope="col", class_="n"),
-                        el("th", "How it is known", scope="col", class_="wide"),
-                    ),
-                ),
+                _head("Part", ("MiB", "n"), ("Share", "n"), ("How it is known", "wide")),
                 el("tbody", rows),
                 el(
                     "tfoot",
@@ -422,15 +413,7 @@ def _budget(name: str, unit: str, budget: Budget, spell: Callable[[float], str])
     return el(
         "table",
         el("caption", name),
-        el(
-            "thead",
-            el(
-                "tr",
-                el("th", "Part", scope="col"),
-                el("th", unit, scope="col", class_="n"),
-                el("th", "How it is known", scope="col", class_="wide"),
-            ),
-        ),
+        _head("Part", (unit, "n"), ("How it is known", "wide")),
         el(
             "tbody",
             [
@@ -485,15 +468,7 @@ def _costs(document: Document) -> Markup:
                 el("summary", "Prices used, with date and source"),
                 el(
                     "table",
-                    el(
-                        "thead",
-                        el(
-                            "tr",
-                            el("th", "What", scope="col"),
-                            el("th", "USD", scope="col", class_="n"),
-                            el("th", "Source", scope="col"),
-                        ),
-                    ),
+                    _head("What", ("USD", "n"), "Source"),
                     el(
                         "tbody",
                         [
@@ -533,7 +508,7 @@ def _cost(title: str, lines: Sequence[Cost], total: float | None) -> Markup:
     return el(
         "table",
         el("caption", title),
-        el("thead", el("tr", el("th", "What", scope="col"), el("th", "Cost", scope="col", class_="n"))),
+        _head("What", ("Cost", "n")),
         el("tbody", rows),
         foot,
     )
@@ -649,15 +624,7 @@ def _timeline(timeline: Timeline) -> Markup:
             ),
             el(
                 "table",
-                el(
-                    "thead",
-                    el(
-                        "tr",
-                        el("th", "State", scope="col"),
-                        el("th", "After", scope="col", class_="n"),
-                        el("th", "Took", scope="col", class_="n"),
-                    ),
-                ),
+                _head("State", ("After", "n"), ("Took", "n")),
                 el(
                     "tbody",
                     [
@@ -775,7 +742,7 @@ def _rect(begin: float, end: float, whole: float, fill: str) -> Markup:
 def _archive(document: Document) -> Markup:
     return el(
         "table",
-        el("thead", el("tr", el("th", "Fact", scope="col"), el("th", "Value", scope="col"))),
+        _head("Fact", "Value"),
         el(
             "tbody",
             [
@@ -790,15 +757,7 @@ def _resources(document: Document) -> Markup:
     return el(
         "table",
         el("caption", f"Names lead to the AWS console of {document.region}"),
-        el(
-            "thead",
-            el(
-                "tr",
-                el("th", "Kind", scope="col"),
-                el("th", "Name", scope="col"),
-                el("th", "State", scope="col"),
-            ),
-        ),
+        _head("Kind", "Name", "State"),
         el(
             "tbody",
             [
@@ -839,6 +798,12 @@ def _moment(moment: datetime | None) -> str:
     return (
         "at an unknown time" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     )
+
+
+def _head(*columns: str | tuple[str, str]) -> Markup:
+    """Return the head of a table: each column's name, or its name and its class."""
+    named = ((one, None) if isinstance(one, str) else one for one in columns)
+    return el("thead", el("tr", [el("th", name, scope="col", class_=kind) for name, kind in named]))
 
 
 def _duration(seconds: float) -> str:

@@ -15,7 +15,6 @@ import tarfile
 import tempfile
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -360,18 +359,14 @@ class World:
         client = self.cloud.clients.stepfunctions
         deadline = time.monotonic() + STUCK_S
         backend = stepfunctions_parser_backends[self.cloud.account_id][self.cloud.region]
-        # Not by way of HTTP, which would be most of the calls, and a history a tenth of a run.
+        # Not by way of HTTP, which would be most of the calls.
         while backend.describe_execution(arn).exec_status in (None, "RUNNING"):
             if time.monotonic() > deadline:
                 last = execution.fetch(client, arn).states[-1].name
                 client.stop_execution(executionArn=arn)
                 return Outcome("STUCK", cause=f"in {last}")
             time.sleep(0.005)
-        events = [
-            {**event, "timestamp": datetime.fromisoformat(event["timestamp"])}
-            for event in backend.get_execution_history(arn)["events"]
-        ]
-        ended = execution.read(client.describe_execution(executionArn=arn), events)
+        ended = execution.fetch(client, arn)
         plan = ended.results.get("plan_deployment") or {}
         names = plan.get("names") or {}
         kinds = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import quotas as limits
 from . import texts
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .timing import Background, Timing
 
 _JOIN_S = 10.0
+
+C = TypeVar("C", Capacity, Instances)
 
 Ringing = Callable[[Sequence[str]], list[str]]
 """Returns those of the named alarms that are in ALARM."""
@@ -106,19 +108,9 @@ class Fleet:
     ) -> Endpoint:
         """Change the concurrency of what serves, for a moment in Updating."""
         with self._lock:
-            endpoint = self._shelf.get(name)
-            after(endpoint.status, Happening.RESCALE, endpoint.arn)
-            current = endpoint.current
-            if (
-                current is None
-                or current.variant_name != variant
-                or not isinstance(current.capacity, Capacity)
-            ):
-                raise invalid(texts.unknown_variant(variant, endpoint.arn))
+            current, now = self._rescalable(name, variant, Capacity)
             capacity = Capacity(
-                current.capacity.memory_mb,
-                max_concurrency or current.capacity.max_concurrency,
-                provisioned or current.capacity.provisioned,
+                now.memory_mb, max_concurrency or now.max_concurrency, provisioned or now.provisioned
             )
             if capacity.provisioned is not None and capacity.provisioned > capacity.max_concurrency:
                 raise invalid(texts.provisioned_above_maximum(capacity.provisioned, capacity.max_concurrency))
@@ -129,19 +121,20 @@ class Fleet:
     def recount(self, name: str, variant: str, count: int | None) -> Endpoint:
         """Change the number of instances, for a moment in Updating; one server stands for all of them."""
         with self._lock:
-            endpoint = self._shelf.get(name)
-            after(endpoint.status, Happening.RESCALE, endpoint.arn)
-            current = endpoint.current
-            if (
-                current is None
-                or current.variant_name != variant
-                or not isinstance(current.capacity, Instances)
-            ):
-                raise invalid(texts.unknown_variant(variant, endpoint.arn))
-            capacity = replace(current.capacity, count=current.capacity.count if count is None else count)
+            current, now = self._rescalable(name, variant, Instances)
+            capacity = replace(now, count=now.count if count is None else count)
             changed = self._change(name, Happening.RESCALE, replace(current, capacity=capacity))
             self._background.run(f"recounting of {name}", lambda: self._finish_rescaling(name, None))
             return changed
+
+    def _rescalable(self, name: str, variant: str, kind: type[C]) -> tuple[Deployment, C]:
+        """Return what serves and its capacity, where the variant is that one and of that kind."""
+        endpoint = self._shelf.get(name)
+        after(endpoint.status, Happening.RESCALE, endpoint.arn)
+        current = endpoint.current
+        if current is None or current.variant_name != variant or not isinstance(current.capacity, kind):
+            raise invalid(texts.unknown_variant(variant, endpoint.arn))
+        return current, current.capacity
 
     def delete(self, name: str) -> None:
         """Put an endpoint into Deleting; it is gone a little later."""
