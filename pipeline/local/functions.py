@@ -2,7 +2,8 @@
 
 moto keeps the functions and their configuration; it can run them only in Docker. Here the zip is extracted,
 and a Python process imports the handler with the function's environment and its role's credentials. A process
-serves one event at a time and is kept warm; the time-out and the memory limit kill it, as in Lambda.
+serves one event at a time and is kept warm; the time-out and the memory limit kill it, as in Lambda. All are
+forked by one process that has nothing of this one's in it: `runner.py`.
 
 Sources: errors and their shape, github.com/aws/aws-lambda-python-runtime-interface-client (bootstrap.py);
 time-out and exit texts, https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html
@@ -20,6 +21,8 @@ import queue
 import re
 import select
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -31,7 +34,7 @@ import zipfile
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -47,6 +50,12 @@ PAYLOAD_LIMIT = 6 * 1024 * 1024
 MOST_PROCESSES = 4
 """Of one function at a time. AWS runs an event beyond its limit later or not at all; here it waits for its turn."""
 MEMORY_LOOK_S = 0.05
+_BASE = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "LANG": "en_US.UTF-8",
+    "TZ": ":UTC",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,7 @@ class Functions:
         self._lock = threading.Lock()
         self._runtime = self._folder / "runtime"
         _link_runtime(self._runtime)
+        self._runner = _Runner(self._runtime)
 
     def invoke(self, function: Function, event: bytes) -> Invocation:
         """Run a function on an event, in a warm process if one is idle."""
@@ -149,6 +159,7 @@ class Functions:
             processes, self._all = self._all, {}
         for process in processes.values():
             process.end()
+        self._runner.end()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def caller(self, access_key: str) -> str:
@@ -174,8 +185,7 @@ class Functions:
         for old in outdated:
             self._forget(old)
         variables = self._variables(function)
-        scale = self._time_scale
-        process = _Process(function, root, self._runtime, variables, self._log, time_scale=scale)
+        process = _Process(function, root, self._runner, variables, self._log, time_scale=self._time_scale)
         with self._lock:
             self._all[process.access_key] = process
         return process
@@ -205,10 +215,7 @@ class Functions:
 
     def _variables(self, function: Function) -> dict[str, str]:
         return {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "LANG": "en_US.UTF-8",
-            "TZ": ":UTC",
-            "PYTHONDONTWRITEBYTECODE": "1",
+            **_BASE,
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_LAMBDA_FUNCTION_NAME": function.name,
             "AWS_LAMBDA_FUNCTION_VERSION": function.version,
@@ -230,6 +237,44 @@ class _Dead(Exception):
         self.document = {"errorType": error_type, "errorMessage": message}
 
 
+class _Runner:
+    """The process that forks those of the functions."""
+
+    def __init__(self, runtime: Path) -> None:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._lock = threading.Lock()
+        with theirs:
+            self._child = subprocess.Popen(
+                [sys.executable, "-S", "-I", str(RUNNER), str(theirs.fileno()), str(runtime)],
+                env=_BASE,
+                cwd=runtime,
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,  # an interrupt at the terminal is this process's to handle
+            )
+
+    def start(self, order: Mapping[str, Any], descriptors: tuple[int, int, int]) -> int:
+        """Fork a process with its requests, its replies and its output, and return its id."""
+        return self._ask(order, descriptors)
+
+    def wait(self, process: int) -> int:
+        """Wait for the end of a process; return its exit status, or the negative number of the signal."""
+        return self._ask({"wait": process})
+
+    def end(self) -> None:
+        """Let the process end, which it does when nobody can ask it any more."""
+        self._control.close()
+        self._child.wait()
+
+    def _ask(self, question: Mapping[str, Any], descriptors: tuple[int, ...] = ()) -> int:
+        with self._lock:
+            socket.send_fds(self._control, [json.dumps(question).encode()], descriptors)
+            answer = self._control.recv(64)
+        if not answer:
+            raise RuntimeError(f"the process that forks the functions' ended with {self._child.wait()}")
+        return int(answer)
+
+
 class _Process:
     """One process of a function."""
 
@@ -237,7 +282,7 @@ class _Process:
         self,
         function: Function,
         root: Path,
-        runtime: Path,
+        runner: _Runner,
         environment: dict[str, str],
         log: Callable[[str, str, int, str], None],
         *,
@@ -252,31 +297,22 @@ class _Process:
         self._group = function.journal.group
         self._stream = function.journal.stream(function.name, function.version)
         self._emit = log
-        form = function.journal.form
-        arguments = [
-            str(root),
-            str(runtime),
-            function.handler,
-            str(requests),
-            str(replies),
-            str(time_scale),
-            form,
-        ]
-        self._child = subprocess.Popen(
-            [sys.executable, "-S", "-I", str(RUNNER), *arguments],
-            env={**environment, "LAMBDA_TASK_ROOT": str(root)},
-            cwd=root,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=(requests, replies),
-            text=True,
-            errors="replace",
-        )
-        os.close(requests)
-        os.close(replies)
+        output, written = os.pipe()
+        order = {
+            "root": str(root),
+            "handler": function.handler,
+            "environment": {**environment, "LAMBDA_TASK_ROOT": str(root)},
+            "time_scale": time_scale,
+            "form": function.journal.form,
+        }
+        self._runner = runner
+        self._exit_code: int | None = None
+        self._ended = threading.Lock()
+        self._id = runner.start(order, (requests, replies, written))
+        for descriptor in (requests, replies, written):
+            os.close(descriptor)
         self._buffer = b""
-        self._reader = threading.Thread(target=self._drain, args=(self._child.stdout,), daemon=True)
+        self._reader = threading.Thread(target=self._drain, args=(output,), daemon=True)
         self._reader.start()
 
     def serve(self, function: Function, event: bytes, request_id: str) -> Invocation:
@@ -317,13 +353,12 @@ class _Process:
     def kill(self, *, timed_out: bool) -> None:
         """Kill the process in the middle of what it does; `serve` then tells of it."""
         self._timed_out = timed_out
-        self._child.kill()
+        self._signal()
 
     def end(self) -> None:
         """Kill the process, if it still runs, and free what belongs to it."""
-        if self._child.poll() is None:
-            self._child.kill()
-        self._child.wait()
+        self._signal()
+        self._wait()
         for descriptor in (self._requests, self._replies):
             try:
                 os.close(descriptor)
@@ -358,21 +393,33 @@ class _Process:
 
     def _resident_mb(self) -> float:
         try:
-            return float(psutil.Process(self._child.pid).memory_info().rss) / 2**20
+            return float(psutil.Process(self._id).memory_info().rss) / 2**20
         except psutil.Error:
             return 0.0
 
     def _exited(self, function: Function, request_id: str) -> _Dead:
-        code = self._child.wait()
+        code = self._wait()
         if self._timed_out:
             return _out_of_time(function, request_id)
         how = f"signal: {-code}" if code < 0 else f"exit status {code}"
         return _Dead("Runtime.ExitError", f"RequestId: {request_id} Error: Runtime exited with error: {how}")
 
-    def _drain(self, output: IO[str]) -> None:
-        for line in output:
-            self._write(line.rstrip("\n"))
-        output.close()
+    def _signal(self) -> None:
+        # Under the lock: an id that was waited for may be another process's by now.
+        with self._ended:
+            if self._exit_code is None:
+                os.kill(self._id, signal.SIGKILL)
+
+    def _wait(self) -> int:
+        with self._ended:
+            if self._exit_code is None:
+                self._exit_code = self._runner.wait(self._id)
+            return self._exit_code
+
+    def _drain(self, output: int) -> None:
+        with open(output, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                self._write(line.rstrip("\n"))
 
     def _write(self, line: str) -> None:
         self._emit(self._group, self._stream, int(time.time() * 1000), line)

@@ -1,24 +1,36 @@
-"""The Lambda runtime in a process of its own: imports one handler and serves events to it.
+"""The Lambda runtime: a process that imports one handler and serves events to it, and the one that forks them.
 
 Runs as a script under `python -S -I`, so that only the function's code and the packages that Lambda's own
 Python runtime has can be imported. Imports nothing of Sealift for the same reason.
 
-Protocol: one JSON object per line on the descriptor `requests`, one per line on `replies`. Errors are reported
-as Lambda's runtime reports them: errorMessage, errorType (the bare class name), requestId, stackTrace.
+boto3 and the service models are read once, before the first fork: that is most of the time that a cold function
+takes. So a function starts as one with Lambda's SnapStart does, from what an interpreter had in memory.
+
+Protocol of the forks: JSON messages on a socket. A start carries three descriptors and is answered with the
+process's id, a wait with the status that `os.waitstatus_to_exitcode` gives. Nothing is waited for unasked, so
+that an id is a process's own until its parent knows of its end.
+
+Protocol of a function: one JSON object per line on the descriptor `requests`, one per line on `replies`. Errors
+are reported as Lambda's runtime reports them: errorMessage, errorType (the bare class name), requestId, stackTrace.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import logging
 import os
+import socket
 import sys
 import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+MESSAGE_LIMIT = 1 << 16
+"""Of bytes; Lambda allows a function 4 KB of environment variables."""
 
 
 @dataclass(frozen=True)
@@ -166,28 +178,92 @@ def _scale_sleep(scale: float) -> None:
     time.sleep = scaled  # type: ignore[assignment] # noqa: TID251
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Start:
+    """What a function's process is started with."""
+
+    root: str
+    """The folder of the extracted zip."""
+    handler: str
+    environment: dict[str, str]
+    time_scale: float
+    form: str
+    """LogFormat: `Text` or `JSON`."""
+
+
+def _run(start: Start, requests: int, replies: int) -> None:
     """Serve until the parent closes the requests."""
-    task_root, runtime, handler_path, requests, replies, time_scale, form = sys.argv[1:]
-    _scale_sleep(float(time_scale))
-    sys.path[:0] = [task_root, runtime]
+    _scale_sleep(start.time_scale)
+    sys.path.insert(0, start.root)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    _log_as_lambda_does(form)
+    _log_as_lambda_does(start.form)
     try:
-        handler: Any = _load(handler_path)
+        handler: Any = _load(start.handler)
         broken = None
     except RuntimeError as error:
         handler, broken = None, {"errorType": error.args[0], "errorMessage": error.args[1], "stackTrace": []}
-        _log_failure(broken, form)
-    with os.fdopen(int(requests)) as incoming, os.fdopen(int(replies), "w") as outgoing:
+        _log_failure(broken, start.form)
+    with os.fdopen(requests) as incoming, os.fdopen(replies, "w") as outgoing:
         for line in incoming:
             request = json.loads(line)
             error_kind, payload = (
-                ("Unhandled", json.dumps(broken)) if broken else _serve(handler, request, form)
+                ("Unhandled", json.dumps(broken)) if broken else _serve(handler, request, start.form)
             )
             reply = {"error": error_kind, "payload": payload, "peak_kb": _peak_kb()}
             outgoing.write(json.dumps(reply) + "\n")
             outgoing.flush()
+
+
+def _become(start: Start, output: int, runtime: str) -> None:
+    """Make this forked process look like one that was started anew for the function."""
+    for standard in (1, 2):
+        os.dup2(output, standard)
+    os.close(output)
+    os.chdir(start.root)
+    os.environ.clear()  # noqa: TID251 this is where a function gets its environment
+    os.environ.update(start.environment)  # noqa: TID251
+    time.tzset()
+    brought = {entry.stem for entry in Path(runtime).iterdir()} - {"__pycache__"}
+    if brought.intersection(entry.stem for entry in Path(start.root).iterdir()):
+        # The zip has a boto3, or a part of one, of its own, which comes first in Lambda too.
+        for name in [name for name in sys.modules if name.partition(".")[0] in brought]:
+            del sys.modules[name]
+
+
+def _read_ahead() -> None:
+    """Import boto3 and let its default session read the greatest models, with nothing of a function's in it."""
+    boto3: Any = importlib.import_module("boto3")
+    nobody = {"region_name": "us-east-1", "aws_access_key_id": "none", "aws_secret_access_key": "none"}
+    for service in ("s3", "sagemaker"):
+        boto3.client(service, **nobody)
+    gc.freeze()
+
+
+def main() -> None:
+    """Fork a process for each function that is asked for, until the parent closes the socket."""
+    control, runtime = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
+    sys.path.insert(0, runtime)
+    _read_ahead()
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, MESSAGE_LIMIT, 3)
+        if not message:
+            return
+        asked = json.loads(message)
+        if "wait" in asked:
+            _, status = os.waitpid(asked["wait"], 0)
+            control.send(json.dumps(os.waitstatus_to_exitcode(status)).encode())
+            continue
+        child = os.fork()
+        if not child:
+            control.close()
+            requests, replies, output = descriptors
+            start = Start(**asked)
+            _become(start, output, runtime)
+            _run(start, requests, replies)
+            return
+        for descriptor in descriptors:
+            os.close(descriptor)
+        control.send(json.dumps(child).encode())
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import importlib.metadata
 import json
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from pipeline import package
@@ -89,3 +92,70 @@ def test_code_that_cannot_be_loaded_is_an_error_by_name(
 
     assert told["errorType"] == error
     assert message in told["errorMessage"]
+
+
+def test_a_boto3_of_the_zips_own_comes_first(functions: Functions) -> None:
+    """As in Lambda, though this process was forked from one that had imported the runtime's."""
+    source = "import boto3\n\ndef handler(event, context):\n    return boto3.__version__"
+    own = function("own", source)
+    code = package.code_of({"boto3.py": b"__version__ = 'own'", "handler.py": source.encode()}).body
+    vendored = dataclasses.replace(own, code=code, code_sha256=hashlib.sha256(code).hexdigest())
+
+    assert answered(functions, vendored) == "own"
+    assert answered(functions, own) == importlib.metadata.version("boto3")
+
+
+def test_a_function_has_its_own_environment_and_nothing_of_another(functions: Functions) -> None:
+    """Neither this process's, nor another function's, nor what boto3 was imported with."""
+    source = """
+import os
+
+import boto3
+
+
+def handler(event, context):
+    session = boto3.client("s3")
+    return [dict(os.environ), session.meta.region_name, session._request_signer._credentials.access_key]
+"""
+    for region in ("eu-west-1", "us-west-2"):
+        variables = {"AWS_DEFAULT_REGION": region, "AWS_SECRET_ACCESS_KEY": "x", f"ONLY_{region}": "1"}
+        asked = dataclasses.replace(function(region, source), environment=variables)
+        environment, found, access_key = answered(functions, asked)
+
+        assert (found, access_key) == (region, region)
+        assert {name for name in environment if name.startswith("ONLY_")} == {f"ONLY_{region}"}
+        assert "HOME" not in environment
+
+
+@pytest.mark.parametrize(
+    ("way", "message"),
+    [
+        pytest.param("os._exit(3)", "exit status 3", id="exit"),
+        pytest.param("os.kill(os.getpid(), 9)", "signal: 9", id="signal"),
+    ],
+)
+def test_a_process_that_ends_by_itself_is_an_exit_error(functions: Functions, way: str, message: str) -> None:
+    """It says how it ended, and the function runs again in a new one."""
+    source = f"import os\n\ndef handler(event, context):\n    return {way} if event['n'] == 1 else 'well'"
+    asked = function("ending", source)
+
+    told = answered(functions, asked)
+
+    assert told["errorType"] == "Runtime.ExitError"
+    assert told["errorMessage"].endswith(f"Runtime exited with error: {message}")
+    assert json.loads(functions.invoke(asked, b'{"n": 2}').payload) == "well"
+
+
+def test_nothing_runs_on_when_the_functions_are_closed() -> None:
+    """Neither a warm process nor the one that forked it."""
+    before = set(psutil.Process().children(recursive=True))
+    running = Functions(
+        environment={}, credentials=lambda _: {"AWS_ACCESS_KEY_ID": "k"}, log=lambda *_line: None
+    )
+    answered(running, function("warm", "def handler(event, context):\n    return 1"))
+    started = set(psutil.Process().children(recursive=True)) - before
+
+    running.close()
+
+    assert len(started) == 2
+    assert not any(process.is_running() for process in started)

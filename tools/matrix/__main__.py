@@ -9,10 +9,12 @@ Exits with 1 when a rule was broken. Runs that no time was left for are counted 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import multiprocessing
 import random
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,7 +24,7 @@ from tools.matrix.world import SCENARIOS, Result, leave_accounts_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from multiprocessing.pool import Pool
+    from concurrent.futures import Executor, Future
 
     from tools.matrix.cases import Case, Step
 
@@ -58,11 +60,7 @@ def _race(arguments: argparse.Namespace, begun: float) -> list[Raced]:
     jobs = 2 * arguments.jobs
     with _pool(jobs, workers.open_arena) as pool:
         print(f"{len(chosen)} races, {jobs} at a time", flush=True)
-        results = list(
-            _shown(pool.imap_unordered(workers.race, chosen), len(chosen), begun, arguments.seconds)
-        )
-        _end(pool, whole=len(results) == len(chosen))
-    return results
+        return list(_shown([pool.submit(workers.race, race) for race in chosen], begun, arguments.seconds))
 
 
 def _seeds(arguments: argparse.Namespace) -> range:
@@ -71,25 +69,23 @@ def _seeds(arguments: argparse.Namespace) -> range:
 
 def _run(arguments: argparse.Namespace, begun: float) -> tuple[dict[str, Sequence[Step]], list[Result], int]:
     with _pool(arguments.jobs, workers.open_world) as pool:
-        recordings = dict(pool.imap(workers.record, arguments.scenario or SCENARIOS, chunksize=1))
+        recordings = dict(pool.map(workers.record, arguments.scenario or SCENARIOS))
         chosen = _chosen(recordings, arguments)
         print(f"{len(chosen)} runs, {arguments.jobs} at a time", flush=True)
-        results = list(
-            _shown(pool.imap_unordered(workers.run, chosen), len(chosen), begun, arguments.seconds)
-        )
-        _end(pool, whole=len(results) == len(chosen))
+        runs = [pool.submit(workers.run, case) for case in chosen]
+        results = list(_shown(runs, begun, arguments.seconds))
     return recordings, results, len(chosen)
 
 
-def _pool(jobs: int, initializer: Callable[[], None]) -> Pool:
-    return multiprocessing.get_context("spawn").Pool(jobs, initializer=initializer)
-
-
-def _end(pool: Pool, *, whole: bool) -> None:
-    """Let the processes end by themselves, which ends their local clouds; not where runs are still queued."""
-    if whole:
-        pool.close()
-        pool.join()
+@contextlib.contextmanager
+def _pool(jobs: int, initializer: Callable[[], None]) -> Iterator[Executor]:
+    """Processes with a local cloud in each; what has not begun when it ends is left out."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=initializer)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _arguments() -> argparse.Namespace:
@@ -120,9 +116,11 @@ def _chosen(recordings: dict[str, Sequence[Step]], arguments: argparse.Namespace
     return random.Random(arguments.seed).sample(wanted, len(wanted))
 
 
-def _shown(results: Iterator[R], total: int, begun: float, seconds: float) -> Iterator[R]:
-    shown, broken = 0.0, 0
-    for count, result in enumerate(results, 1):
+def _shown(runs: Sequence[Future[R]], begun: float, seconds: float) -> Iterator[R]:
+    """Yield the results as they come, with a line of progress now and then, until the time is over."""
+    shown, broken, total = 0.0, 0, len(runs)
+    for count, run in enumerate(as_completed(runs), 1):
+        result = run.result()
         yield result
         now = time.monotonic() - begun
         if result.broken:
