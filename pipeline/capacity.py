@@ -439,10 +439,10 @@ def _down(
         said=str(refusal),
         did=f"ask for {to}" + "".join(f"; {told(one)}" for one in lowered),
     )
-    return Down(rung, memory_mb, concurrency, _together(ask.room, lowered), step)
+    return Down(rung, memory_mb, concurrency, together(ask.room, lowered), step)
 
 
-def _together(earlier: Iterable[Lowered], lowered: Iterable[Lowered]) -> tuple[Lowered, ...]:
+def together(earlier: Iterable[Lowered], lowered: Iterable[Lowered]) -> tuple[Lowered, ...]:
     """Return one lowering for each endpoint: what it had before the first is what it gets back, if nobody raised it."""
     found = {one["endpoint"]: one for one in earlier}
     for one in lowered:

@@ -177,6 +177,8 @@ class Facts:
     """What the account's endpoints hold."""
     serving: str | None = None
     """The endpoint that the consumer calls."""
+    earlier: Plan | None = None
+    """The execution's own plan that this one replaces: what was lowered for it is still to be given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +232,11 @@ def plan(facts: Facts) -> Plan:
         max_concurrency=hosted.max_concurrency,
         asked=hosted.asked,
         instances=hosted.instances,
-        room=list(hosted.start.room),
+        room=list(capacity.together(facts.earlier["room"] if facts.earlier else (), hosted.start.room)),
         updates=hosted.updates,
         serving=facts.serving,
         rungs=[],
-        steps=list(hosted.start.steps),
+        steps=[*(facts.earlier["steps"] if facts.earlier else ()), *hosted.start.steps],
         image_uri=image,
         fit=needed.to_json(),
         arithmetic=needed.arithmetic,

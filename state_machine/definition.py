@@ -207,7 +207,7 @@ def _forward() -> list[LambdaTask]:
             "PlanDeployment",
             "Choose names and sizes; show the arithmetic and the very requests that will be sent.",
             {
-                "check_archive.$": "$.check_archive",
+                "results.$": "$",
                 "execution.$": "$$.Execution.Id",
                 "started.$": "$$.Execution.StartTime",
                 "defaults": DEFAULTS,
@@ -268,6 +268,7 @@ def _forward() -> list[LambdaTask]:
             "Strategy in_place: bring the service's one endpoint to the new configuration. Quotas speak here too.",
             {
                 "request.$": "$.plan_deployment.requests.update_endpoint",
+                "updates.$": "$.plan_deployment.updates",
                 "service.$": "$.plan_deployment.service",
                 "execution.$": "$.plan_deployment.execution",
                 "uploaded_at.$": "$.check_archive.archive.last_modified",

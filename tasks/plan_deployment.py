@@ -26,7 +26,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         ModelDoesNotFit: when no allowed size holds the model.
         ConsumerNotFound: when a consumer is missing; better now than after the endpoint was made.
     """
-    checked = event["check_archive"]
+    checked = event["results"]["check_archive"]
     request = checked["request"]
     called = _see_consumers(request["consumers"], clients)
     facts = plan.Facts(
@@ -38,6 +38,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         region=event["defaults"]["region"],
         today=date.fromisoformat(event["started"][:10]),
         serving=next(filter(None, called), None),
+        earlier=event["results"].get("plan_deployment"),
     )
     plan.plan(facts)  # What fits nowhere is refused before the account is looked at.
     return dict(plan.plan(replace(facts, situation=occupancy.look(clients, request["service"]))))

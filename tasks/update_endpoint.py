@@ -24,7 +24,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     Raises:
         EndpointBusy: while another update is in progress, or another deployment is being tried.
         Superseded: when it has a newer upload in service.
-        EndpointMoved: when it is gone since this deployment's plan.
+        EndpointMoved: when it is gone since this deployment's plan, or has another configuration than it had then.
         NameConflict: when Sealift did not make the endpoint for this service.
     """
     name = event["request"]["EndpointName"]
@@ -48,13 +48,16 @@ def _updated(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         raise NameConflict(name, [Problem("NotOurs", seen, "an endpoint of the service", fix)])
     # A retry after a lost answer finds its own update in progress, or done.
     if wanted not in _configs(found):
-        if found["EndpointStatus"] != "InService":
-            raise EndpointBusy(f"endpoint {name!r} is {found['EndpointStatus']}; wanted it InService")
+        _see_settled(name, found)
         wait = registry.turn(
             clients, name, service=service, uploaded_at=event["uploaded_at"], execution=event["execution"]
         )
         if wait:
             raise EndpointBusy(f"{wait}; wanted it to be settled")
+        # What was waited for may have put another configuration back, and have deleted the one that was planned on.
+        found = clients.sagemaker.describe_endpoint(EndpointName=name)
+        _see_settled(name, found)
+        _see_unmoved(name, found, event["updates"]["endpoint_config"])
         clients.sagemaker.update_endpoint(**_guarded(request, clients))
         found = clients.sagemaker.describe_endpoint(EndpointName=name)
     return {
@@ -63,6 +66,21 @@ def _updated(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         "created": False,
         "deadline_at": moments.later(found["LastModifiedTime"], event["deadline_s"]),
     }
+
+
+def _see_settled(name: str, found: Mapping[str, Any]) -> None:
+    if found["EndpointStatus"] != "InService":
+        raise EndpointBusy(f"endpoint {name!r} is {found['EndpointStatus']}; wanted it InService")
+
+
+def _see_unmoved(name: str, found: Mapping[str, Any], planned_on: str) -> None:
+    """Raise EndpointMoved unless the endpoint has the configuration that this deployment would put back."""
+    config = found["EndpointConfigName"]
+    if config != planned_on:
+        raise EndpointMoved(
+            f"endpoint {name!r} is on configuration {config!r}; wanted {planned_on!r}, as when this deployment "
+            "was planned; it is planned anew"
+        )
 
 
 def _guarded(request: Mapping[str, Any], clients: Clients) -> dict[str, Any]:

@@ -312,6 +312,22 @@ def test_the_name_does_not_depend_on_what_is_in_use(facts_with: FactsMaker) -> N
     assert second["room"] == [{"endpoint": "harbour-1", "before": 10, "to": 5}]
 
 
+def test_what_was_lowered_for_a_plan_that_is_made_anew_is_still_to_be_given_back(
+    facts_with: FactsMaker,
+) -> None:
+    """As much as it had before the first lowering, though the second plan only saw the last; its steps are told too."""
+    first = plan.plan(
+        among(facts_with(), holder("harbour-1", "harbour-1"), holder("harbour-2", "harbour-2", 0))
+    )
+    lowered = among(facts_with(), holder("harbour-1", "harbour-1", 5), holder("other", "other", 5))
+    made = plan.plan(replace(lowered, earlier=first))
+
+    assert first["room"] == [{"endpoint": "harbour-1", "before": 10, "to": 5}]
+    assert plan.plan(lowered)["room"] == [{"endpoint": "harbour-1", "before": 5, "to": 1}]
+    assert made["room"] == [{"endpoint": "harbour-1", "before": 10, "to": 1}]
+    assert made["steps"] == [*first["steps"], *plan.plan(lowered)["steps"]]
+
+
 @pytest.mark.parametrize("status", ["InService", "Creating", "Updating"])
 def test_an_endpoint_that_is_there_is_taken_over_as_it_is(facts_with: FactsMaker, status: str) -> None:
     """An earlier run of the same deployment: its configuration is the plan's, and nobody is lowered for it."""

@@ -116,7 +116,7 @@ def planned(do: Task, clients: Any, checked: dict[str, Any]) -> dict[str, Any]:
     return do(
         "PlanDeployment",
         clients,
-        check_archive=checked,
+        results={"check_archive": checked},
         execution=EXECUTION,
         started=started,
         defaults=DEFAULTS,

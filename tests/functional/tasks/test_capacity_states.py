@@ -201,6 +201,7 @@ def update(do: Task, script: Script, **more: Any) -> dict[str, Any]:
         "UpdateEndpoint",
         script.clients,
         request={**REQUEST, **more},
+        updates={"endpoint_config": "harbour-1", "max_concurrency": 10},
         service=SERVICE,
         execution="arn:mine",
         uploaded_at="2026-01-02T03:04:05Z",
@@ -208,8 +209,10 @@ def update(do: Task, script: Script, **more: Any) -> dict[str, Any]:
     )
 
 
-def serves(script: Script, found: dict[str, Any], uploaded_at: str) -> None:
-    """Let the endpoint be there, and have a good deployment of an upload in service."""
+def serves(
+    script: Script, found: dict[str, Any], uploaded_at: str, *, then: str | None = "harbour-1"
+) -> None:
+    """Let the endpoint be there, and have a good deployment of an upload in service; then look at it once more."""
     script.endpoint(found).endpoint({**found, "service": None})
     arn = "arn:aws:sagemaker:us-east-1:123456789012:endpoint-config/harbour-1"
     config = {
@@ -227,6 +230,26 @@ def serves(script: Script, found: dict[str, Any], uploaded_at: str) -> None:
     }
     listed = [{"Key": key, "Value": value} for key, value in tags.items()]
     script.answers("sagemaker", "list_tags", {"Tags": listed}, {"ResourceArn": arn})
+    if then is not None:
+        script.endpoint({**found, "service": None, "EndpointConfigName": then})
+
+
+def test_an_endpoint_that_was_put_back_meanwhile_is_planned_anew(do: Task, script: Script) -> None:
+    """The plan was to put back what another deployment tried; that one undid it while its end was waited for."""
+    serves(script, ours("harbour", 10, config="harbour-1"), "2026-01-02T03:04:04Z", then="harbour-0")
+
+    with pytest.raises(EndpointMoved, match="on configuration 'harbour-0'; wanted 'harbour-1'"):
+        update(do, script)
+
+
+def test_an_endpoint_that_is_being_put_back_is_waited_for(do: Task, script: Script) -> None:
+    """The deployment that undoes it began after the first look."""
+    there = ours("harbour", 10, config="harbour-1")
+    serves(script, there, "2026-01-02T03:04:04Z", then=None)
+    script.endpoint({**there, "service": None, "EndpointStatus": "Updating"})
+
+    with pytest.raises(EndpointBusy, match="'harbour' is Updating"):
+        update(do, script)
 
 
 def test_an_endpoint_that_went_meanwhile_is_planned_without(do: Task, script: Script) -> None:
@@ -309,7 +332,7 @@ def test_a_repetition_finds_its_own_update(do: Task, script: Script, found: dict
 
 def test_an_endpoint_that_serves_a_newer_upload_is_not_updated(do: Task, script: Script) -> None:
     """In place, the update is the switch: an older upload stands down before it."""
-    serves(script, ours("harbour", 10, config="harbour-1"), "2026-01-02T03:04:06Z")
+    serves(script, ours("harbour", 10, config="harbour-1"), "2026-01-02T03:04:06Z", then=None)
 
     with pytest.raises(Superseded, match="which is newer than this one of 2026-01-02T03:04:05Z"):
         update(do, script)

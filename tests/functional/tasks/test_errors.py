@@ -72,11 +72,13 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "lambda_",
         "get_function_configuration",
         {
-            "check_archive": {
-                "request": {"consumers": [CONSUMER]},
-                "archive": {},
-                "model": {},
-                "assembly": {},
+            "results": {
+                "check_archive": {
+                    "request": {"consumers": [CONSUMER]},
+                    "archive": {},
+                    "model": {},
+                    "assembly": {},
+                },
             },
             "execution": "arn:e",
             "started": "2024-01-02T03:04:05.678Z",
@@ -143,6 +145,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "describe_endpoint",
         {
             "request": {"EndpointName": "harbour", "EndpointConfigName": "harbour-0"},
+            "updates": {"endpoint_config": "harbour-1", "max_concurrency": 10},
             "service": "harbour",
             "execution": "arn:e",
             "uploaded_at": "2024-01-02T03:04:05Z",

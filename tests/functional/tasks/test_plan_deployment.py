@@ -46,7 +46,7 @@ def planned(do: Task, clients: Any, checked: dict[str, Any]) -> dict[str, Any]:
     return do(
         "PlanDeployment",
         clients,
-        check_archive=checked,
+        results={"check_archive": checked},
         execution=EXECUTION,
         started="2024-01-02T03:04:05.678Z",
         defaults=DEFAULTS,
@@ -66,6 +66,26 @@ def test_a_checked_archive_gets_a_plan(do: Task, script: Script, checked: dict[s
     assert first["notes"] == ["n_ctx 2048 was asked for; the model was trained for 512"]
     script.account()
     assert planned(do, script.clients, checked) == first
+
+
+def test_a_plan_that_is_made_anew_keeps_what_the_first_lowered(
+    do: Task, script: Script, checked: dict[str, Any]
+) -> None:
+    """The service's one endpoint moved meanwhile; what gave room for it gets that back all the same."""
+    lowered = {"endpoint": "harbour-1", "before": 10, "to": 5}
+    script.account()
+    first = {**planned(do, script.clients, checked), "room": [lowered]}
+    script.account()
+    made = do(
+        "PlanDeployment",
+        script.clients,
+        results={"check_archive": checked, "plan_deployment": first},
+        execution=EXECUTION,
+        started="2024-01-02T03:04:05.678Z",
+        defaults=DEFAULTS,
+    )
+
+    assert made == first
 
 
 def with_consumer(checked: dict[str, Any], **consumer: Any) -> dict[str, Any]:

@@ -402,7 +402,7 @@ def test_all_missing_consumers_are_told_at_once(do: Task, two: Two) -> None:
         do(
             "PlanDeployment",
             two.clients,
-            check_archive=checked,
+            results={"check_archive": checked},
             execution="arn:mine",
             started="2026-01-02T03:04:05Z",
             defaults={},
