@@ -32,11 +32,15 @@ from moto.core.config import default_user_config
 from moto.core.exceptions import AWSError
 from moto.core.responses import ActionResult
 from moto.stepfunctions.parser.asl.component.common.path import result_path
+from moto.stepfunctions.parser.asl.component.common.string import string_expression
 from moto.stepfunctions.parser.asl.component.state.choice.comparison.operator.implementations.is_operator import (
     IsTimestamp,
 )
+from moto.stepfunctions.parser.asl.component.state.exec import execute_state
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 from moto.stepfunctions.parser.asl.eval import states
+from moto.stepfunctions.parser.asl.eval.event import event_manager
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramStopped
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
@@ -147,7 +151,8 @@ def install(*, port: int, time_scale: float, ended: Callable[[dict[str, Any]], N
     retrier.time = _ScaledTime(time_scale)
     ExecutionWorker._get_evaluation_entrypoint = _program  # noqa: SLF001
     StepFunctionResponse.stop_execution = _stop
-    states.copy = result_path.copy = _QuickCopies
+    for module in (states, result_path, string_expression, execute_state, state_task_service, event_manager):
+        module.copy = _QuickCopies
     json_path.parse = _parse
     result_path.parse = _parse_plain
     IsTimestamp.string_to_timestamp = staticmethod(_timestamp)
