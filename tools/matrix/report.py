@@ -18,8 +18,8 @@ INTRODUCTION = """\
 # The failure matrix
 
 Written by `make matrix`. Each run is a whole deployment on the local cloud in which one call of one task meets one kind
-of fault (or two do), and afterwards the same upload without it. The calls are recorded from runs without a fault; model
-servers are stubs that answer at once, and waits take next to no time. After each run these must hold:
+of fault (or two do). The calls are recorded from runs without a fault; model servers are stubs that answer at once, and
+waits take next to no time. After each run these must hold:
 
 | rule | what must hold |
 |---|---|
@@ -27,7 +27,7 @@ servers are stubs that answer at once, and waits take next to no time. After eac
 | consumer | the consumer calls an endpoint that is `InService` and answers, or is exactly as before |
 | tidy | what was made is in use or gone; what could not be deleted is named in the notification |
 | earlier | the earlier deployment is untouched unless a good one replaced it |
-| repeated | the same upload, repeated without the fault, ends well |
+| repeated | the same upload, told of again without the fault, ends well (after each that failed, and a fourth of the others) |
 """
 
 
