@@ -23,7 +23,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: help setup demo browser test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel bench-package
+.PHONY: help setup demo browser test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel bench-package bench-demo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -170,6 +170,9 @@ $(CACHE)/bench/.llama-server: | $(VENV)/.ready
 
 bench-package: $(VENV)/.ready ## sizes of the Lambdas' zips, how fast each starts, and how fast the command line does
 	$(BIN)/python benchmarks/bench_package.py
+
+bench-demo: $(DEMO)/model.tar.gz ## what the demo takes, part by part, and a deployment without waits
+	$(BIN)/python benchmarks/bench_demo.py $<
 
 bench-contract: $(CONTRACT)/.ready
 	$(BIN)/python benchmarks/bench_contract.py

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from botocore.exceptions import ClientError
 
 from pipeline import aws, documents, execution, prices
@@ -28,7 +30,33 @@ SLOWEST_S = 0.5
 EVENT_DEADLINE_S = 30
 OTHERWISE = f"no consumer was switched; the example is {CONSUMER}"
 
+
 sleep = time.sleep  # noqa: TID251 handed to `follow`; the command line is where time passes
+
+
+@dataclass(slots=True)
+class _Parts:
+    """How long each part of a run took, beginning with the start of this process."""
+
+    _last: float = field(default_factory=time.time)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.seconds["program"] = round(self._last - psutil.Process().create_time(), 3)
+
+    def end(self, part: str) -> None:
+        """Note the end of a part, and so the beginning of the next."""
+        now = time.time()
+        self.seconds[part] = round(now - self._last, 3)
+        self._last = now
+
+    @property
+    def total(self) -> float:
+        return round(sum(self.seconds.values()), 3)
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
+        return f"took {self.total:.1f} s: {told}"
 
 
 def run(arguments: Arguments) -> int:
@@ -41,22 +69,29 @@ def run(arguments: Arguments) -> int:
         raise InvalidInput("archive", [seen])
     deployment = _deployment(arguments)
     screen = Screen(sys.stderr if arguments.json else sys.stdout)
-    begun = time.monotonic()
+    parts = _Parts()
     screen.hint("starting the local cloud ...")
     with LocalCloud(_settings(arguments, port=0)) as cloud:
-        screen.say(f"local cloud up in {time.monotonic() - begun:.1f} s: {cloud.url}")
+        parts.end("local cloud")
+        screen.say(f"local cloud up in {parts.seconds['local cloud']:.1f} s: {cloud.url}")
         arn = _start(cloud, archive, deployment, arguments, screen)
+        parts.end("upload")
         ended = _follow(cloud, arn, screen, "Ctrl-C ends the local cloud, and the deployment with it")
+        parts.end("deployment")
         if arguments.report is not None:
             made = document.assemble(source.fetch(cloud.clients.stepfunctions, arn), prices.LISTED)
             reporting.write(arguments.report, page.render(made))
-        summary = {**execution.summary(ended), "total_seconds": round(time.monotonic() - begun, 3)}
-    if arguments.json:
-        print(json.dumps(summary, indent=2))
-    else:
-        following.conclude(ended, screen, otherwise=OTHERWISE)
+            parts.end("report")
+        if not arguments.json:
+            following.conclude(ended, screen, otherwise=OTHERWISE)
+    parts.end("shutting down")
     if arguments.report is not None:
         screen.say(f"report: {arguments.report}")
+    if arguments.json:
+        summary = {**execution.summary(ended), "total_seconds": parts.total, "parts": parts.seconds}
+        print(json.dumps(summary, indent=2))
+    else:
+        screen.say(str(parts))
     return 0 if ended.status == "SUCCEEDED" else 1
 
 

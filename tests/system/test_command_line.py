@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -165,6 +166,15 @@ def test_run_prints_one_document(deployed: dict[str, Any]) -> None:
     assert deployed["smoke_test"]["transcript"][0]["answer"]
     assert deployed["consumers"][0]["answer"]["endpoint_name"] == deployed["endpoint_name"]
     assert 0 < deployed["seconds"] < deployed["total_seconds"]
+    assert list(deployed["parts"]) == [
+        "program",
+        "local cloud",
+        "upload",
+        "deployment",
+        "report",
+        "shutting down",
+    ]
+    assert sum(deployed["parts"].values()) == pytest.approx(deployed["total_seconds"])
 
 
 def test_run_ticks_the_checklist_line_by_line(archive: Path) -> None:
@@ -177,6 +187,7 @@ def test_run_ticks_the_checklist_line_by_line(archive: Path) -> None:
     assert len([line for line in lines if line.startswith("  ✓")]) >= 13
     assert "endpoint  " in done.stdout
     assert "consumer  " in done.stdout
+    assert re.fullmatch(r"took [\d.]+ s: program [\d.]+ s, local cloud .*, shutting down [\d.]+ s", lines[-1])
 
 
 def test_a_failed_run_says_what_happened_why_and_what_to_do(archive: Path) -> None:
