@@ -2,8 +2,8 @@
 
     python benchmarks/bench_demo.py ARCHIVE [--rounds 5]
 
-Each round deploys the archive on a local cloud of its own twice, each time in a new process: with waits as long as in the
-demo, and with no waits at all, so that what is left is states, Lambda functions and the calls that they make. Medians.
+Each round deploys the archive on a local cloud of its own twice, each time in a new process: with the waits of the
+demo, and with none, so that what is left is states, Lambda functions and the calls that they make. Medians.
 """
 
 from __future__ import annotations
