@@ -66,6 +66,19 @@ def test_every_step_meets_every_kind_of_fault() -> None:
     assert {case.faults[0][0] for case in found if case.scenario == "wrong"} == {DELETE}
 
 
+def test_in_a_thinned_scenario_every_step_meets_one_kind_of_fault() -> None:
+    """Whatever was tried before; the kinds take turns, and who only reads is not killed after it."""
+    steps = [replace(CREATE, task=f"Task{n}") for n in range(15)] + [
+        replace(POLL, task=f"Task{n}") for n in range(5)
+    ]
+    found = cases.matrix({"first": steps, "thin": steps}, ["first"], ["thin"])
+    thin = [case.faults[0] for case in found if case.scenario == "thin"]
+
+    assert [step for step, _ in thin] == steps
+    assert {kind for _, kind in thin} == set(cases.KINDS)
+    assert not any(step.reads and kind == cases.KILLED_AFTER for step, kind in thin)
+
+
 def test_a_loop_is_not_tried_for_ever() -> None:
     """Only the first calls of one operation in one task."""
     polls = [replace(POLL, nth=nth) for nth in range(50)]

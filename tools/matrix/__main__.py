@@ -1,6 +1,6 @@
 """Run the failure matrix, show how far it is, and write down what came of it.
 
-    python -m tools.matrix [--jobs 2] [--seconds 1460] [--only TEXT] [--pairs 100] [--races 60]
+    python -m tools.matrix [--jobs 2] [--seconds 1460] [--only TEXT] [--pairs 40] [--races 60]
                            [--report docs/failure-matrix.md]
 
 Every call and every kind of fault comes first, then pairs of faults, then races: the greatest part of the time goes
@@ -101,7 +101,7 @@ def _arguments() -> argparse.Namespace:
         "--scenario", action="append", choices=[*SCENARIOS], help="only this one; may be repeated"
     )
     parser.add_argument("--only", default="", help="runs whose description contains this")
-    parser.add_argument("--pairs", type=int, default=100, help="further runs with two faults each")
+    parser.add_argument("--pairs", type=int, default=40, help="further runs with two faults each")
     parser.add_argument("--seed", type=int, default=0, help="of the order and of the pairs")
     parser.add_argument("--races", type=int, default=60, help="races of two uploads of a service")
     parser.add_argument("--report", type=Path, help="where to write the table")
@@ -109,7 +109,10 @@ def _arguments() -> argparse.Namespace:
 
 
 def _chosen(recordings: dict[str, Sequence[Step]], arguments: argparse.Namespace) -> list[Case]:
-    single = cases.matrix(recordings, [one.name for one in SCENARIOS.values() if one.whole])
+    whole, thinned = (
+        {one.name for one in SCENARIOS.values() if getattr(one, how)} for how in ("whole", "thinned")
+    )
+    single = cases.matrix(recordings, whole, thinned)
     if arguments.sample:
         return cases.sample(single, arguments.seed)
     pairs = cases.pairs(single, arguments.pairs, arguments.seed)

@@ -9,6 +9,7 @@ import random
 import zlib
 from collections import Counter
 from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from pipeline.local.faults import Accident, Fault
@@ -145,17 +146,25 @@ def steps(calls: Iterable[tuple[str, str, str]]) -> list[Step]:
     return found
 
 
-def matrix(recordings: dict[str, Sequence[Step]], whole: Iterable[str]) -> list[Case]:
+def matrix(
+    recordings: dict[str, Sequence[Step]], whole: Iterable[str], thinned: Iterable[str] = ()
+) -> list[Case]:
     """Return every case.
 
     Args:
         recordings: the steps of each scenario, in the order of the scenarios.
         whole: the scenarios in which each step is tried; in the others only what no earlier one had.
+        thinned: those in which each step is tried with one kind of fault, the kinds taking turns.
     """
     covered: set[Step] = set()
     found = []
     for scenario, everything in recordings.items():
         recorded = [step for step in everything if step.nth < (1 if step.reads else MOST)]
+        if scenario in thinned:
+            turns = cycle(KINDS)
+            kinds = (next(kind for kind in turns if _differs(step, kind)) for step in recorded)
+            found.extend(Case(scenario, (fault,)) for fault in zip(recorded, kinds, strict=True))
+            continue
         wanted = [step for step in recorded if scenario in whole or step not in covered]
         covered.update(recorded)
         found.extend(

@@ -86,6 +86,8 @@ class Scenario:
     """Whether a good deployment of the service is in place before."""
     whole: bool = False
     """Whether every step is tried; otherwise only those that no scenario before has."""
+    thinned: bool = False
+    """Whether every step is tried, each with one kind of fault: the tasks are the same, what they ask for is not."""
     alias: bool = False
     """Whether the consumer is called by its alias."""
     wrong: bool = False
@@ -105,7 +107,9 @@ SCENARIOS = {
         Scenario("canary", alias=True, canary=True),
         Scenario("retire", {"keep_previous": 0}),
         Scenario("in place", {"strategy": "in_place"}),
-        Scenario("on instances", {"hosting": "instance"}),
+        Scenario("on instances", {"hosting": "instance"}, thinned=True),
+        Scenario("on instances, in place", {"hosting": "instance", "strategy": "in_place"}, thinned=True),
+        Scenario("on instances, wrong answer", {"hosting": "instance"}, thinned=True, wrong=True),
         Scenario("step down", {"memory_mb": 4096}),
         Scenario("wrong answer", wrong=True),
         Scenario("wrong answer, alias", alias=True, wrong=True),
@@ -236,7 +240,13 @@ class World:
         """The archives whose models answer wrongly now."""
         self._earlier: dict[str, _Earlier] = {}
         hosting = HostingSettings(
-            creating_s=changing_s, rescaling_s=changing_s, deleting_s=0, ping_interval_s=0.01, stop_grace_s=0
+            creating_s=changing_s,
+            rescaling_s=changing_s,
+            deleting_s=0,
+            baking_scale=time_scale,
+            baking_interval_s=0.005,
+            ping_interval_s=0.01,
+            stop_grace_s=0,
         )
         self.cloud = LocalCloud(Settings(time_scale=time_scale, hosting=hosting, launch=self._launch))
         self._versions: dict[str, list[str]] = {}
