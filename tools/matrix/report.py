@@ -27,7 +27,7 @@ waits take next to no time. After each run these must hold:
 | consumer | the consumer calls an endpoint that is `InService` and answers, or is exactly as before |
 | tidy | what was made is in use or gone; what could not be deleted is named in the notification |
 | earlier | the earlier deployment is untouched unless a good one replaced it |
-| repeated | the same upload, told of again without the fault, ends well (after each that failed, and a fourth of the others) |
+| repeated | the same upload without the fault ends well: tried after all that failed and a fourth of the rest |
 """
 
 
