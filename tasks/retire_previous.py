@@ -1,7 +1,8 @@
 """RetirePrevious: marks the deployment as good, keeps the last good ones as ways back, and deletes older ones.
 
 Auto scaling where there is any, endpoint, its alarms, model, configuration, in this order: the configuration bears the
-tags, so a try that was cut short goes on where it ended. Refuses to delete what a consumer, an endpoint or another configuration still refers to.
+tags, so a try that was cut short goes on where it ended. Refuses to delete what a consumer, an endpoint or another
+configuration still refers to.
 """
 
 from __future__ import annotations

@@ -361,7 +361,8 @@ def _to_watch(*operations: str) -> Callable[[Asked, str], Iterable[Request]]:
     def needed(request: Asked, resource: str) -> Iterator[Request]:
         for name in operations:
             yield Request(
-                f"cloudwatch:{name}", request.arn("cloudwatch", f"alarm:TargetTracking-{resource}-AlarmHigh-0")
+                f"cloudwatch:{name}",
+                request.arn("cloudwatch", f"alarm:TargetTracking-{resource}-AlarmHigh-0"),
             )
         yield Request("cloudwatch:DescribeAlarms", request.arn("cloudwatch", f"alarm:{ANY}"))
 
