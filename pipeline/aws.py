@@ -88,6 +88,18 @@ if TYPE_CHECKING:
         def list_tags_for_resource(self, **request: Any) -> Mapping[str, Any]:
             """Return the tags of an alarm."""
 
+    class AutoScalingClient(Protocol):
+        """The calls of Application Auto Scaling that are made."""
+
+        def register_scalable_target(self, **request: Any) -> Mapping[str, Any]:
+            """Let something be scaled, or change its bounds."""
+
+        def put_scaling_policy(self, **request: Any) -> Mapping[str, Any]:
+            """Make a policy of a target, or change it."""
+
+        def deregister_scalable_target(self, **request: Any) -> Mapping[str, Any]:
+            """Delete a target with its policies."""
+
 
 _ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
 """One attempt: the state machine owns retries, and shows each of them in the execution's history."""
@@ -169,6 +181,12 @@ class Clients:
     def cloudwatch(self) -> CloudWatchClient:
         """CloudWatch: alarms."""
         client: CloudWatchClient = boto3.client("cloudwatch", config=_ONCE, **self._arguments)
+        return client
+
+    @cached_property
+    def autoscaling(self) -> AutoScalingClient:
+        """Application Auto Scaling: the instances of an endpoint."""
+        client: AutoScalingClient = boto3.client("application-autoscaling", config=_ONCE, **self._arguments)
         return client
 
     @cached_property
@@ -320,7 +338,8 @@ def translate(error: ClientError) -> SealiftError:
         return ConsumerChanged(told)
     if is_access_denied(error):
         return access_denied(operation, message)
-    if is_in_progress(error):
+    # The last is Application Auto Scaling's, of a target that somebody else changes.
+    if is_in_progress(error) or name == "ConcurrentUpdateException":
         return EndpointBusy(told)
     if is_already_existing(error):
         return NameConflict(
@@ -436,6 +455,14 @@ def is_missing(error: ClientError) -> bool:
     return code(error) in {"ResourceNotFoundException", "ResourceNotFound"} or (
         code(error) == "ValidationException" and text(error).startswith("Could not find")
     )
+
+
+def is_missing_target(error: ClientError) -> bool:
+    """Return whether Application Auto Scaling has no such target; its words are the same under either code.
+
+    ``No scalable target found for service namespace: sagemaker, resource ID: ..., scalable dimension: ...``
+    """
+    return code(error) == "ObjectNotFoundException" or text(error).startswith("No scalable target found")
 
 
 def is_missing_endpoint(error: ClientError) -> bool:

@@ -126,6 +126,8 @@ class Holder:
     """ISO 8601."""
     on_instances: bool = False
     """It holds nothing of what serverless endpoints share."""
+    scales: bool = False
+    """Whether its tags say that its instances are scaled; known only of `ours`."""
 
     @property
     def hosting(self) -> str:

@@ -82,7 +82,11 @@ def owner(client: SageMakerClient, arn: str) -> str | None:
 
 def is_of_service(client: SageMakerClient, arn: str, service: str) -> bool:
     """Return whether Sealift made a resource for this service."""
-    found = tags(client, arn)
+    return are_of_service(tags(client, arn), service)
+
+
+def are_of_service(found: Mapping[str, str], service: str) -> bool:
+    """Return whether tags are those of what Sealift made for this service."""
     return TAG_EXECUTION in found and found.get(TAG_SERVICE) == tag_value(service)
 
 

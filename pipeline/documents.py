@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
-from pipeline import alarms, capacity, consumer, containers, limits, naming, offers
+from pipeline import alarms, capacity, consumer, containers, limits, naming, offers, scaling
 from pipeline import plan as planned
 from pipeline.archive.rules import Rules
 from pipeline.errors import InvalidInput, Problem
@@ -152,6 +152,22 @@ INSTANCE_TYPE = Object(
 MOST_INSTANCES = 20
 """Of one endpoint: more than an ordinary account may have of any type."""
 
+AUTO_SCALING = Object(
+    {
+        "min": Field(
+            Integer(1, MOST_INSTANCES, why="SageMaker scales to none only what hosts inference components"),
+            "instances at least",
+            default=1,
+        ),
+        "max": Field(Integer(1, MOST_INSTANCES), "instances at most", required=True),
+        "invocations_per_instance": Field(
+            Number(0.1, 100_000),
+            "calls a minute of each instance: where there are more an instance is added, where fewer one goes",
+            required=True,
+        ),
+    }
+)
+
 MOST_CONSUMERS = 10
 """As many have a tag each on a deployment's record, and are switched and tried within one Lambda's 15 minutes."""
 
@@ -179,6 +195,10 @@ _TUNABLE: dict[str, Field] = {
     ),
     "instance_count": Field(
         Integer(1, MOST_INSTANCES), "instances of the endpoint; each has the whole model", default=1
+    ),
+    "auto_scaling": Field(
+        AUTO_SCALING,
+        "how instances are added and taken away after the switch; the endpoint begins with instance_count, or with min",
     ),
     "allow_instances": Field(
         Boolean(),
@@ -353,7 +373,8 @@ class Restored(TypedDict):
     max_concurrency: int | None
     """What the new endpoint has now; None on instances."""
     steps: list[str]
-    """In words, how that came about; empty when it is what was asked for and always was."""
+    """In words, how that came about, and between how many instances it scales; empty when it is what was asked for and
+    always was."""
 
 
 class Polled(TypedDict):
@@ -521,6 +542,7 @@ def request(document: Any, sidecar: Any, defaults: StackDefaults) -> dict[str, A
     problems.extend(_of_other_hosting(parsed["hosting"], asked))
     if parsed["hosting"] != planned.SERVERLESS:
         problems.extend(_bake(parsed, asked))
+        problems.extend(_scaled(parsed, asked))
     if parsed["hosting"] != planned.SERVERLESS:
         # Their defaults depend on where it comes to run, which the plan decides.
         parsed["keep_previous"] = asked.get("keep_previous")
@@ -532,7 +554,7 @@ def request(document: Any, sidecar: Any, defaults: StackDefaults) -> dict[str, A
 
 
 _ONLY = {
-    planned.SERVERLESS: ("instance_type", "instance_count", "bake_s"),
+    planned.SERVERLESS: ("instance_type", "instance_count", "auto_scaling", "bake_s"),
     planned.INSTANCE: ("memory_mb", "max_concurrency"),
     planned.AUTO: (),
 }
@@ -549,6 +571,35 @@ def _bake(parsed: dict[str, Any], asked: dict[str, Any]) -> list[Problem]:
             f"'bake_s' with strategy {parsed['strategy']!r}",
             "strategy 'in_place', where SageMaker moves the calls",
             "leave 'bake_s' out; a new endpoint is tried with 'consumer.canary'",
+        )
+    ]
+
+
+def _scaled(parsed: dict[str, Any], asked: dict[str, Any]) -> list[Problem]:
+    """Let what scales begin with its least, unless something else is asked for; return what is wrong with it."""
+    wanted = parsed["auto_scaling"]
+    if wanted is None:
+        return []
+    if asked.get("instance_count") is None:
+        parsed["instance_count"] = wanted["min"]
+    if parsed["strategy"] == capacity.IN_PLACE:
+        return [
+            Problem(
+                "ScalingInPlace",
+                "'auto_scaling' with strategy 'in_place'",
+                "strategy 'new_endpoint': SageMaker refuses an update to another instance type of what scales",
+                "leave 'auto_scaling' or 'strategy' out",
+            )
+        ]
+    seen = scaling.contradiction(wanted, parsed["instance_count"])
+    if not seen:
+        return []
+    return [
+        Problem(
+            "ScalingBounds",
+            seen,
+            "min <= instance_count <= max",
+            "change one of them; without an 'instance_count' the endpoint begins with min",
         )
     ]
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
-from pipeline import alarms, aws, callers, consumer, creation, releases
+from pipeline import alarms, aws, callers, consumer, creation, releases, targets
 from pipeline.archive.uploads import RETIRED, retired_at
-from pipeline.plan import TAG_ARCHIVE, TAG_CONSUMER, TAG_EXECUTION, TAG_SERVICE, tag_value
+from pipeline.plan import TAG_ARCHIVE, TAG_CONSUMER, TAG_EXECUTION, TAG_SCALING, TAG_SERVICE, tag_value
 from pipeline.sweep import Execution, Facts, Kind, Made, moment
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def delete(clients: Clients, made: Made) -> bool:
     sagemaker = clients.sagemaker
     try:
         if made.kind is Kind.ENDPOINT:
+            if made.scales:
+                targets.deregister(clients.autoscaling, made.name)
             sagemaker.delete_endpoint(EndpointName=made.name)
             return False
         if made.kind is Kind.CONFIG:
@@ -365,6 +367,7 @@ class _Look:
                 service=service,
                 execution=execution,
                 archive=archive,
+                scales=kind is Kind.ENDPOINT and TAG_SCALING in tags,
                 unreadable=why,
                 **more,
             )

@@ -14,6 +14,7 @@ from pipeline import aws, creation, limits
 from pipeline.capacity import Holder, Situation
 from pipeline.errors import SealiftError
 from pipeline.naming import is_named_after
+from pipeline.plan import TAG_SCALING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,9 +47,8 @@ def holder(client: SageMakerClient, name: str, service: str) -> Holder | None:
         on_instances = not configs and _has_instances(described)
         if not configs and not on_instances and described["EndpointStatus"] != "Failed":
             return None
-        ours = is_named_after(name, service) and creation.is_of_service(
-            client, described["EndpointArn"], service
-        )
+        tags = creation.tags(client, described["EndpointArn"]) if is_named_after(name, service) else {}
+        ours = creation.are_of_service(tags, service)
     except ClientError as error:
         if aws.is_missing(error):
             return None
@@ -64,6 +64,7 @@ def holder(client: SageMakerClient, name: str, service: str) -> Holder | None:
         provisioned=any(config.get("ProvisionedConcurrency") for config in configs),
         created=described["CreationTime"].isoformat(),
         on_instances=on_instances,
+        scales=ours and TAG_SCALING in tags,
     )
 
 

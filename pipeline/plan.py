@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pipeline import alarms, capacity, consumer, containers, fit, instances, limits, naming, offers
+from pipeline import alarms, capacity, consumer, containers, fit, instances, limits, naming, offers, scaling
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem
 from pipeline.footprint import Shape
 
@@ -28,6 +28,8 @@ TAG_CONSUMER = "sealift:consumer"
 next one, since all of them are too long for one tag."""
 TAG_CONSUMERS = "sealift:consumers"
 """How many there are: a record that is marked again with fewer has tags of those that were."""
+TAG_SCALING = "sealift:auto-scaling"
+"""Between how many instances it scales; only what scales has it."""
 
 MOST_TAG = 256
 """Characters of a tag's value (service model, TagValue)."""
@@ -104,6 +106,8 @@ class OnInstances(TypedDict):
     startup_s: int
     bake_s: int
     """How long SageMaker watches the alarms after an update in place."""
+    auto_scaling: scaling.Scaling | None
+    """None: as many instances as there are, until the next deployment."""
 
 
 class Previous(TypedDict):
@@ -220,7 +224,7 @@ def plan(facts: Facts) -> Plan:
     }
     hosted = (_on_instances if where == INSTANCE else _on_serverless)(facts, container, needed)
     names = hosted.names
-    tags = _tags(facts)
+    tags = _tags(facts, hosted.instances)
     return Plan(
         version=1,
         service=request["service"],
@@ -374,11 +378,14 @@ def _on_instances(facts: Facts, container: dict[str, Any], needed: fit.Fit) -> _
     table = instances.table(request["instance_types"])
     found = offers.choose(facts.model["path"], needed, table, request["instance_type"])
     asked = AskedInstances(type=found[0].name, count=request["instance_count"])
-    name = _name(facts, container, {"instances": asked})
+    scales = {"auto_scaling": request["auto_scaling"]} if request["auto_scaling"] else {}
+    # Another scaling is another deployment, as another number of instances is: tags and requests fit together then.
+    name = _name(facts, container, {"instances": asked, **scales})
     in_place = request["strategy"] == capacity.IN_PLACE
     situation = facts.situation
     target = _in_place_target(request["service"], situation, facts.serving) if in_place else None
     _see_same_hosting(target, INSTANCE)
+    _see_not_scaled(target)
     endpoint = (target.name if target else request["service"]) if in_place else name
     there = situation.holder(endpoint)
     left: Sequence[offers.Offer] = found
@@ -422,6 +429,7 @@ def _instances_plan(
         download_s=settings.download_s,
         startup_s=settings.startup_s,
         bake_s=request["bake_s"],
+        auto_scaling=request["auto_scaling"],
     )
 
 
@@ -463,6 +471,9 @@ def instance_notes(
             f"an answer of max_tokens {tokens} takes about {seconds:.0f} s there, and ends unfinished at {limit_s} s: "
             f"{instead}set max_tokens to {max(int(limit_s * offer.tokens_per_s), 1)} or less"
         )
+    if request["auto_scaling"]:
+        price = offer.usd_per_hour
+        told += scaling.notes(request["auto_scaling"], usd_per_hour=price, answer_s=seconds, tokens=tokens)
     if settings.download_s + settings.startup_s > request["deadline_s"]:
         told.append(
             f"SageMaker gives up after {settings.download_s} s of download and {settings.startup_s} s of start-up; "
@@ -483,6 +494,23 @@ def _see_same_hosting(target: capacity.Holder | None, wanted: str) -> None:
                 f"strategy is 'in_place', and endpoint {target.name!r} is {target.hosting}",
                 f"hosting {target.hosting!r}: an update from one to the other cannot be taken back",
                 'deploy once with "strategy": "new_endpoint"; the older endpoint is retired afterwards',
+            )
+        ],
+    )
+
+
+def _see_not_scaled(target: capacity.Holder | None) -> None:
+    """Refuse to update an endpoint that scales: SageMaker does, when the instance type changes."""
+    if target is None or not target.scales:
+        return
+    raise InvalidInput(
+        "execution input",
+        [
+            Problem(
+                "UpdateOfScaled",
+                f"strategy is 'in_place', and endpoint {target.name!r} has auto scaling",
+                "an endpoint without it: SageMaker refuses an update to another instance type meanwhile",
+                'deploy once with "strategy": "new_endpoint" and no auto_scaling',
             )
         ],
     )
@@ -739,6 +767,8 @@ def notes(request: dict[str, Any], model: dict[str, Any], today: date, where: st
             f"timeout_s {request['timeout_s']} was asked for; "
             f"SageMaker ends every {calls} at {limits.INVOCATION_S.value} s"
         )
+    if request["auto_scaling"] and where == SERVERLESS:
+        notes.append("auto_scaling was asked for; a serverless endpoint scales by itself, and has none")
     if inference["n_ctx"] < request["inference"]["n_ctx"]:
         notes.append(
             f"n_ctx {request['inference']['n_ctx']} was asked for; the model was trained for {inference['n_ctx']}"
@@ -747,7 +777,7 @@ def notes(request: dict[str, Any], model: dict[str, Any], today: date, where: st
     return [*notes, *containers.notes(profile, today, serverless=where == SERVERLESS)]
 
 
-def _tags(facts: Facts) -> list[dict[str, str]]:
+def _tags(facts: Facts, on: OnInstances | None) -> list[dict[str, str]]:
     archive = facts.archive
     tags = {
         TAG_SERVICE: facts.request["service"],
@@ -759,6 +789,9 @@ def _tags(facts: Facts) -> list[dict[str, str]]:
     if facts.request["consumers"]:
         # From the beginning, so that whoever looks at what a failed deployment left knows who may still call it.
         tags |= consumer_tags(facts.request["consumers"])
+    if on and on["auto_scaling"]:
+        # From the beginning too: whoever deletes the endpoint deletes its scalable target, and asks of no other.
+        tags[TAG_SCALING] = scaling.tag(on["auto_scaling"])
     return [{"Key": key, "Value": tag_value(value)} for key, value in tags.items()]
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 from pipeline.plan import (
     TAG_CONSUMERS,
     TAG_EXECUTION,
+    TAG_SCALING,
     TAG_SERVICE,
     TAG_UPLOADED,
     TAG_VERSION,
@@ -73,6 +74,8 @@ class Release:
     serves: bool = False
     """Whether the endpoint has this configuration now."""
     consumers: tuple[Consumer, ...] = ()
+    scales: bool = False
+    """Whether its instances are scaled: its endpoint has a scalable target, or had one."""
     keep_previous: int | None = None
     """How many good deployments before this one stay; None as long as it is not finished."""
 
@@ -123,6 +126,7 @@ def read(
         status=status,
         serves=has == config,
         consumers=_consumers(tags),
+        scales=TAG_SCALING in tags,
         keep_previous=_number(tags.get(TAG_KEEP)),
     )
 

@@ -58,17 +58,19 @@ class Boolean:
 
 @dataclass(frozen=True, slots=True)
 class Integer:
-    """A whole number from `low` to `high`, in steps of `step` from `low`."""
+    """A whole number from `low` to `high`, in steps of `step` from `low`; `why` tells of a bound that surprises."""
 
     low: int
     high: int
     step: int = 1
+    why: str = ""
 
     @property
     def wanted(self) -> str:
         """The range in words."""
         steps = f" in steps of {self.step}" if self.step != 1 else ""
-        return f"a whole number from {self.low} to {self.high}{steps}"
+        why = f" ({self.why})" if self.why else ""
+        return f"a whole number from {self.low} to {self.high}{steps}{why}"
 
     def parse(self, value: Any, path: str, problems: list[Problem]) -> int | None:
         """Return the number, or None with the reason in `problems`."""

@@ -85,6 +85,8 @@ class Made:
     """Whether an alias sends calls to a version."""
     marked: datetime | None = None
     """When an archive was marked."""
+    scales: bool = False
+    """Whether an endpoint's instances are scaled, as its tags say."""
     unreadable: str = ""
     """Why nobody can tell whose it is."""
 

@@ -364,7 +364,8 @@ def _forward() -> list[LambdaTask]:
         ),
         _task(
             "RestoreCapacity",
-            "Give the new endpoint what was asked for, as far as the quota reaches; the older ones keep one each.",
+            "Give the new endpoint what was asked for, as far as the quota reaches; the older ones keep one each. "
+            "On instances, set up auto scaling where it is asked for.",
             {"plan.$": "$.plan_deployment"},
             BUSY_ENDPOINT,
             result=documents.Restored,
@@ -445,10 +446,10 @@ def _wire_capacity(by_name: dict[str, LambdaTask], follow: Wait, done: Pass) -> 
 
     not_restored = Pass(
         "CapacityNotRestored",
-        comment="A good deployment is not undone because it has less concurrency than was asked for: say so instead.",
+        comment="A good deployment is not undone because it has less than was asked for: say so instead.",
         parameters={
             "max_concurrency.$": "$.plan_deployment.max_concurrency",
-            "steps.$": "States.Array(States.Format('the concurrency was left as it is, for {}: {}', "
+            "steps.$": "States.Array(States.Format('the capacity was left as it is, for {}: {}', "
             "$.restore_failure.Error, $.restore_failure.Cause))",
         },
         result_path="$.restore_capacity",

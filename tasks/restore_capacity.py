@@ -1,6 +1,7 @@
 """RestoreCapacity: after the consumer's switch, the new endpoint gets what was asked for, as far as the quota reaches.
 
-What the older endpoints need no more is taken from them first, down to one each: they are the way back.
+What the older endpoints need no more is taken from them first, down to one each: they are the way back. On instances it
+is auto scaling that is set up here, where it is asked for: what serves already need not be undone because of it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, capacity, concurrency, occupancy
+from pipeline import aws, capacity, concurrency, occupancy, scaling, targets
 from pipeline.errors import EndpointBusy
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """
     plan: Plan = event["plan"]
     if plan["asked"] is None:
-        return {"max_concurrency": None, "steps": _instances_told(plan)}
+        return {"max_concurrency": None, "steps": [*_instances_told(plan), *_scaled(plan, clients)]}
     name, asked = plan["names"]["endpoint"], plan["asked"]["max_concurrency"]
     begun = plan["max_concurrency"] or 0
     if begun >= asked and _has(asked, plan, clients):
@@ -55,6 +56,18 @@ def _instances_told(plan: Plan) -> list[str]:
     if on is None or (on["type"], on["count"]) == (on["asked"]["type"], on["asked"]["count"]):
         return []
     return [f"runs on {on['count']} x {on['type']} instead of {on['asked']['count']} x {on['asked']['type']}"]
+
+
+def _scaled(plan: Plan, clients: Clients) -> list[str]:
+    """Set up auto scaling where it is asked for; return it in words."""
+    on = plan["instances"]
+    # A plan that was made before there was any says nothing of it.
+    wanted = on.get("auto_scaling") if on else None
+    if on is None or wanted is None:
+        return []
+    granted = scaling.within(wanted, on["count"])
+    targets.register(clients.autoscaling, plan["names"]["endpoint"], granted)
+    return [scaling.told(granted)]
 
 
 def _has(asked: int, plan: Plan, clients: Clients) -> bool:

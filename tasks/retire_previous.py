@@ -1,7 +1,8 @@
 """RetirePrevious: marks the deployment as good, keeps the last good ones as ways back, and deletes older ones.
 
-Endpoint, its alarms, model, configuration, in this order: the configuration bears the tags, so a try that was cut short
-goes on where it ended. Refuses to delete what a consumer, an endpoint or another configuration still refers to.
+Auto scaling where there is any, endpoint, its alarms, model, configuration, in this order: the configuration bears the
+tags, so a try that was cut short goes on where it ended. Refuses to delete what a consumer, an endpoint or another
+configuration still refers to.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, callers, creation, monitoring, registry, releases
+from pipeline import aws, callers, creation, monitoring, registry, releases, targets
 from pipeline.errors import EndpointBusy
 from pipeline.plan import tag_value
 from pipeline.readiness import UNDELETABLE
@@ -52,7 +53,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     without_endpoint = []
     for one in chosen.going:
         with _denial_told(one, not_retired):
-            if wait := _delete_endpoint(one, clients.sagemaker):
+            if wait := _delete_endpoint(one, clients):
                 waiting.append(wait)
             else:
                 without_endpoint.append(one)
@@ -110,12 +111,15 @@ def _denial_told(one: Release, not_retired: list[str]) -> Iterator[None]:
         not_retired.append(f"{one.config}: {aws.text(error)}")
 
 
-def _delete_endpoint(one: Release, client: SageMakerClient) -> str:
+def _delete_endpoint(one: Release, clients: Clients) -> str:
     """Bring an endpoint nearer to its end; return what is to be waited for, empty when the release has none left."""
     if not one.serves or one.endpoint is None:
         return ""
+    if one.scales and one.status != "Deleting":
+        # While it scales it is Updating, and cannot be deleted.
+        targets.deregister(clients.autoscaling, one.endpoint)
     if one.status not in UNDELETABLE and one.status != "Deleting":
-        client.delete_endpoint(EndpointName=one.endpoint)
+        clients.sagemaker.delete_endpoint(EndpointName=one.endpoint)
     return f"endpoint {one.endpoint!r} is {one.status}; wanted it to be gone"
 
 

@@ -109,6 +109,7 @@ class Plan:
         return {
             "count": count,
             "usd_per_hour": round(count * self.offers[0].usd_per_hour, 6),
+            "auto_scaling": self.request["auto_scaling"],
             "offers": [offer.to_json() for offer in self.offers],
             **asdict(offers.settings(self.needed)),
         }

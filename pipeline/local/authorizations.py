@@ -319,6 +319,63 @@ _CLOUDWATCH: dict[str, Needs] = {
 }
 
 
+_SCALING_ROLE = (
+    "role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com/"
+    "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+)
+
+
+def _scaling(*also: Callable[[Asked, str], Iterable[Request]]) -> Needs:
+    """Return the needs of an operation on a scalable target, and of what it does in the caller's name.
+
+    AWS lists the latter for all operations together, so which operation needs which is read off what it does:
+    https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-scaling-prerequisites.html
+    """
+
+    def needs_(request: Asked) -> Iterator[Request]:
+        given = request.parameters
+        context = (
+            ("application-autoscaling:service-namespace", (str(given["ServiceNamespace"]),)),
+            ("application-autoscaling:scalable-dimension", (str(given["ScalableDimension"]),)),
+        )
+        # Its number is not known before AWS has given it.
+        arn = request.arn("application-autoscaling", "scalable-target/0")
+        yield Request(f"application-autoscaling:{request.call.operation}", arn, context)
+        for needed in also:
+            yield from needed(request, str(given["ResourceId"]))
+
+    return needs_
+
+
+def _to_scale(request: Asked, resource: str) -> Iterator[Request]:
+    endpoint = request.arn("sagemaker", "/".join(resource.split("/")[:2]).lower())
+    for name in ("DescribeEndpoint", "UpdateEndpointWeightsAndCapacities"):
+        yield Request(f"sagemaker:{name}", endpoint)
+    yield Request("sagemaker:DescribeEndpointConfig", request.arn("sagemaker", f"endpoint-config/{ANY}"))
+    context = (("iam:AWSServiceName", ("sagemaker.application-autoscaling.amazonaws.com",)),)
+    role = f"arn:aws:iam::{request.account_id}:{_SCALING_ROLE}"
+    yield Request("iam:CreateServiceLinkedRole", role, context)
+
+
+def _to_watch(*operations: str) -> Callable[[Asked, str], Iterable[Request]]:
+    def needed(request: Asked, resource: str) -> Iterator[Request]:
+        for name in operations:
+            yield Request(
+                f"cloudwatch:{name}",
+                request.arn("cloudwatch", f"alarm:TargetTracking-{resource}-AlarmHigh-0"),
+            )
+        yield Request("cloudwatch:DescribeAlarms", request.arn("cloudwatch", f"alarm:{ANY}"))
+
+    return needed
+
+
+_AUTO_SCALING: dict[str, Needs] = {
+    "RegisterScalableTarget": _scaling(_to_scale),
+    "PutScalingPolicy": _scaling(_to_watch("PutMetricAlarm", "DeleteAlarms")),
+    "DeregisterScalableTarget": _scaling(_to_watch("DeleteAlarms")),
+}
+
+
 def _log_stream(request: Asked) -> Iterator[Request]:
     given = request.parameters
     where = f"log-group:{given['logGroupName']}:log-stream:{given.get('logStreamName', '')}"
@@ -331,6 +388,7 @@ _SERVICES: Mapping[str, Mapping[str, Needs]] = {
     "lambda": _LAMBDA,
     "s3": _S3,
     "cloudwatch": _CLOUDWATCH,
+    "application-autoscaling": _AUTO_SCALING,
     "logs": dict.fromkeys(
         ("CreateLogGroup", "CreateLogStream", "PutLogEvents", "DescribeLogStreams", "GetLogEvents"),
         _log_stream,

@@ -75,6 +75,7 @@ def answered(
             RequestRejected,
             id="no model data",
         ),
+        pytest.param(answered("ConcurrentUpdateException"), EndpointBusy, id="scaling being changed"),
         pytest.param(answered("ModelNotReadyException", status=429), ModelNotReady, id="cold start"),
         pytest.param(answered("InternalFailure", status=500), ServiceUnavailable, id="500"),
         pytest.param(answered("SomethingNew", status=503), ServiceUnavailable, id="503 of any name"),
@@ -176,6 +177,14 @@ def test_a_denied_call_names_the_action_and_the_role(message: str, action: str, 
             aws.is_missing, answered("ValidationException", "1 validation error"), False, id="wrong request"
         ),
         pytest.param(aws.is_missing, answered("AccessDenied", "Could not find it"), False, id="other code"),
+        pytest.param(aws.is_missing_target, answered("ObjectNotFoundException"), True, id="target"),
+        pytest.param(
+            aws.is_missing_target,
+            answered("ValidationException", "No scalable target found for service namespace: sagemaker"),
+            True,
+            id="target, by the words",
+        ),
+        pytest.param(aws.is_missing_target, answered("AccessDeniedException"), False, id="denied target"),
         pytest.param(
             aws.is_missing_dependency,
             answered("ValidationException", 'Could not find endpoint configuration "x".'),

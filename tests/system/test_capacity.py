@@ -139,7 +139,7 @@ def test_a_deployment_is_not_undone_for_want_of_concurrency(deployments: Deploym
     assert repeated.status == "SUCCEEDED", repeated.cause
     assert repeated.state("CapacityNotRestored") is not None
     (step,) = repeated.results["restore_capacity"]["steps"]
-    assert "the concurrency was left as it is, for AccessDenied" in step
+    assert "the capacity was left as it is, for AccessDenied" in step
     assert concurrency(deployments, endpoint_of(second)) == 9
 
 

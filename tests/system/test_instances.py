@@ -86,14 +86,24 @@ def test_one_file_for_an_image_with_code_of_its_own_is_pinned(deployments: Deplo
 
 
 def test_an_archive_goes_to_an_instance_too(deployments: Deployments, archive: Path) -> None:
-    """As it goes to serverless; and the next deployment retires it at once, since it costs money."""
-    first = deployments.upload(archive, "pier", on_instances())
+    """As it goes to serverless; and the next deployment retires it at once, since it costs money, with its scaling."""
+    scaling: Any = deployments.cloud.clients.autoscaling
+    asked = {"max": 3, "invocations_per_instance": 20}
+    first = deployments.upload(archive, "pier", on_instances(auto_scaling=asked))
     assert first.status == "SUCCEEDED", first.cause
+    (target,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    endpoint = first.results["plan_deployment"]["names"]["endpoint"]
+    assert target["ResourceId"] == f"endpoint/{endpoint}/variant/AllTraffic"
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 3)
+    assert first.results["restore_capacity"]["steps"] == [
+        "scales between 1 and 3 instances, for 20 calls a minute of each"
+    ]
     second = deployments.upload(archive, "pier", on_instances(inference={"n_ctx": 256}))
 
     assert second.status == "SUCCEEDED", second.cause
     old, new = (one.results["plan_deployment"]["names"]["endpoint"] for one in (first, second))
     assert second.results["retire_previous"]["retired"] == [old]
+    assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
     assert deployments.resources() == {"endpoints": [new], "configs": [new], "models": [new]}
 
 

@@ -104,6 +104,8 @@ def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, f
     canary = {**consumer, "canary": {"weight": 0.1, "bake_s": 30, "alarms": [ALARM]}}
     unhappy = {**consumer, "expect": {"contains": "submarine"}}
     try:
+        # The first that is retired: its scalable target goes before it does.
+        _good(deployments.upload(archive, "proof", _scaled(consumer=consumer)))
         _good(deployments.upload(archive, "proof", ten(consumer=consumer)))
         _good(deployments.upload(archive, "proof", ten(consumer=canary)))
         _failed(deployments.upload(archive, "proof", ten(consumer=unhappy)), "ConsumerFailed")
@@ -148,12 +150,7 @@ def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, f
         "ArchiveNotFound",
     )
     # Whoever updates instances in place looks which of the alarms there are.
-    on_instances = {
-        **{name: value for name, value in settings().items() if name != "max_concurrency"},
-        "hosting": "instance",
-        "strategy": "in_place",
-        "bake_s": 1,
-    }
+    on_instances = {**_scaled(), "auto_scaling": None, "strategy": "in_place", "bake_s": 1}
     for n_ctx in (256, 512):
         asked = {**on_instances, "inference": {"n_ctx": n_ctx}}
         _good(deployments.upload(archive, "instances", asked))
@@ -174,6 +171,15 @@ def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, f
         )
 
 
+def _scaled(**more: Any) -> dict[str, Any]:
+    """Return the settings of a small deployment on instances that scale."""
+    return {
+        **{name: value for name, value in settings(**more).items() if name != "max_concurrency"},
+        "hosting": "instance",
+        "auto_scaling": {"max": 2, "invocations_per_instance": 20},
+    }
+
+
 def _sweep(deployments: Deployments, archive: Path, consumer: dict[str, Any]) -> None:
     """Leave whatever a failed deployment can leave, and let the sweeper take it away, its archive half a day later."""
     cloud = deployments.cloud
@@ -182,7 +188,7 @@ def _sweep(deployments: Deployments, archive: Path, consumer: dict[str, Any]) ->
     deployments.fail(
         "sagemaker.DeleteEndpoint=AccessDeniedException", "lambda.DeleteFunction=AccessDeniedException"
     )
-    _failed(deployments.upload(archive, "swept", settings(consumer=consumer)), "ConsumerFailed")
+    _failed(deployments.upload(archive, "swept", _scaled(consumer=consumer)), "ConsumerFailed")
     deployments.fail()
     live.remove()
     (name,) = deployments.resources()["endpoints"]

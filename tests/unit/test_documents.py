@@ -238,6 +238,44 @@ def test_what_no_source_gives_is_missing(defaults: StackDefaults) -> None:
             {"archive": ARCHIVE, "instance_count": 2}, "OtherHosting", "'auto'", id="count on serverless"
         ),
         pytest.param(
+            {"archive": ARCHIVE, "auto_scaling": {"max": 4, "invocations_per_instance": 70}},
+            "OtherHosting",
+            "'auto_scaling'",
+            id="auto scaling on serverless",
+        ),
+        pytest.param(
+            {
+                "archive": ARCHIVE,
+                "hosting": "auto",
+                "strategy": "in_place",
+                "auto_scaling": {"max": 4, "invocations_per_instance": 70},
+            },
+            "ScalingInPlace",
+            "another instance type",
+            id="auto scaling in place",
+        ),
+        pytest.param(
+            {
+                "archive": ARCHIVE,
+                "hosting": "instance",
+                "auto_scaling": {"min": 3, "max": 2, "invocations_per_instance": 70},
+            },
+            "ScalingBounds",
+            "auto_scaling.min is 3 and auto_scaling.max 2",
+            id="auto scaling upside down",
+        ),
+        pytest.param(
+            {
+                "archive": ARCHIVE,
+                "hosting": "instance",
+                "instance_count": 5,
+                "auto_scaling": {"max": 4, "invocations_per_instance": 70},
+            },
+            "ScalingBounds",
+            "instance_count is 5",
+            id="count beyond auto scaling",
+        ),
+        pytest.param(
             {"archive": ARCHIVE, "hosting": "instance", "memory_mb": 3072},
             "OtherHosting",
             "'memory_mb'",
@@ -421,6 +459,27 @@ def test_no_consumer_can_be_said(
     assert [one["function_name"] for one in request["consumers"]] == expected
 
 
+def test_scaling_to_none_is_refused_with_what_it_would_take(defaults: StackDefaults) -> None:
+    """One problem, which says why the least is one."""
+    asked = {"min": 0, "max": 4, "invocations_per_instance": 70}
+
+    with pytest.raises(InvalidInput) as refusal:
+        documents.request({"archive": ARCHIVE, "hosting": "instance", "auto_scaling": asked}, None, defaults)
+
+    (problem,) = refusal.value.problems
+    assert problem.seen == "auto_scaling.min is 0"
+    assert "inference components" in problem.wanted
+
+
+@pytest.mark.parametrize(("said", "count"), [({}, 2), ({"instance_count": 3}, 3)])
+def test_what_scales_begins_with_its_least(request_with: Requests, said: dict[str, Any], count: int) -> None:
+    """Unless it is said with how many."""
+    asked = {"min": 2, "max": 4, "invocations_per_instance": 70}
+    made = request_with(hosting="instance", auto_scaling=asked, **said)
+
+    assert (made["auto_scaling"], made["instance_count"]) == (asked, count)
+
+
 def test_requests_share_nothing(request_with: Requests) -> None:
     """Changing one request does not change the defaults of the next."""
     first = request_with()
@@ -444,6 +503,9 @@ def test_requests_share_nothing(request_with: Requests) -> None:
         pytest.param("hosting", "cluster", id="hosting that there is not"),
         pytest.param("instance_type", "r5.xlarge", id="instance type without ml"),
         pytest.param("instance_count", 0, id="no instance"),
+        pytest.param("auto_scaling", 4, id="auto scaling by a number alone"),
+        pytest.param("auto_scaling", {"max": 21, "invocations_per_instance": 1}, id="too many instances"),
+        pytest.param("auto_scaling", {"max": 2, "invocations_per_instance": 0}, id="scaling for no calls"),
         pytest.param("instance_types", "ml.r7i.xlarge", id="instance types by a name alone"),
         pytest.param("image_uri", "pytorch:latest", id="image that is not in ECR"),
         pytest.param("execution_role_arn", "sealift-endpoint", id="role without its ARN"),

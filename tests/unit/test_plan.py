@@ -568,6 +568,50 @@ def test_an_endpoint_on_instances_is_updated_in_place(facts_with: FactsMaker) ->
     assert made["updates"] == {"endpoint_config": "harbour-old", "max_concurrency": 0}
 
 
+SCALES = {"min": 1, "max": 4, "invocations_per_instance": 0.2}
+
+
+def test_what_scales_says_so(facts_with: FactsMaker) -> None:
+    """In the plan, in the tags of all that is made, and with its price; the requests are as without it."""
+    made = plan.plan(instance_facts(facts_with, auto_scaling=SCALES))
+    plain = plan.plan(instance_facts(facts_with))
+
+    assert made["instances"] is not None
+    assert plain["instances"] is not None
+    assert made["instances"] == {**plain["instances"], "auto_scaling": SCALES}
+    for name in ("create_model", "create_endpoint_config", "create_endpoint"):
+        tags = {one["Key"]: one["Value"] for one in made["requests"][name]["Tags"]}  # type: ignore[literal-required]
+        assert tags[plan.TAG_SCALING] == "1-4"
+    assert all(one["Key"] != plan.TAG_SCALING for one in plain["requests"]["create_endpoint"]["Tags"])
+    said = "scales between 1 and 4 instances, for 0.2 calls a minute of each: $0.302 to $1.208 an hour; never to none"
+    assert said in made["notes"]
+    assert made["names"]["endpoint"] != plain["names"]["endpoint"]
+    assert (
+        made["requests"]["create_endpoint_config"]["ProductionVariants"][0]["InitialInstanceCount"]
+        == plain["requests"]["create_endpoint_config"]["ProductionVariants"][0]["InitialInstanceCount"]
+    )
+
+
+def test_on_serverless_auto_scaling_is_noted_and_left_out(facts_with: FactsMaker) -> None:
+    """With `auto` nobody knew where it would run."""
+    made = plan.plan(facts_with(hosting="auto", auto_scaling=SCALES))
+
+    assert made["hosting"] == "serverless"
+    assert made["names"] == plan.plan(facts_with())["names"]
+    assert "auto_scaling was asked for; a serverless endpoint scales by itself, and has none" in made["notes"]
+    assert all(one["Key"] != plan.TAG_SCALING for one in made["requests"]["create_endpoint"]["Tags"])
+
+
+def test_what_scales_is_not_updated_in_place(facts_with: FactsMaker) -> None:
+    """SageMaker would refuse it half-way, when the type changes."""
+    facts = instance_facts(facts_with, strategy="in_place")
+    (there,) = instances_in_use("harbour", "harbour-old").holders
+    situation = capacity.Situation((replace(there, scales=True),))
+
+    with pytest.raises(InvalidInput, match="has auto scaling"):
+        plan.plan(replace(facts, situation=situation))
+
+
 @pytest.mark.parametrize("on_instances", [True, False])
 def test_an_update_does_not_change_the_hosting(facts_with: FactsMaker, on_instances: bool) -> None:
     """AWS takes one way, and not back: neither is begun."""

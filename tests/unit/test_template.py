@@ -146,7 +146,7 @@ def test_the_sweeper_may_delete_only_what_this_stack_made() -> None:
         for statement in properties("Sweep")["Policies"][0]["Statement"]
         if "Delete" in json.dumps(statement["Action"])
     ]
-    sagemaker, alarms, versions, archives = deleting
+    sagemaker, alarms, scaling, versions, archives = deleting
 
     assert sagemaker["Condition"] == {
         "StringLike": {
@@ -154,6 +154,7 @@ def test_the_sweeper_may_delete_only_what_this_stack_made() -> None:
         }
     }
     assert alarms["Resource"]["Fn::Sub"].endswith(":alarm:sealift-*")
+    assert scaling["Resource"]["Fn::Sub"].endswith(":alarm:TargetTracking-endpoint/*")
     assert versions["Resource"]["Fn::Sub"].endswith("${ConsumerFunctionPattern}:*")
     assert archives["Resource"]["Fn::Sub"] == "${ArtifactBucket.Arn}/archives/*"
     assert "s3:DeleteObject" not in archives["Action"]

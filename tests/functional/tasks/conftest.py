@@ -40,6 +40,7 @@ SERVICES = (
     "service_quotas",
     "stepfunctions",
     "cloudwatch",
+    "autoscaling",
 )
 
 

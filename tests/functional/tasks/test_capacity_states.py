@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.errors import (
+    AccessDenied,
     EndpointBusy,
     EndpointMoved,
     NameConflict,
@@ -425,6 +426,93 @@ def test_any_other_refusal_is_told(do: Task, script: Script) -> None:
 
     with pytest.raises(RequestRejected):
         do("RestoreCapacity", script.clients, plan=plan)
+
+
+SCALES = {"min": 2, "max": 4, "invocations_per_instance": 70}
+ON_INSTANCES: dict[str, Any] = {
+    **PLAN,
+    "memory_mb": None,
+    "max_concurrency": None,
+    "asked": None,
+    "instances": {
+        "type": "ml.r5.xlarge",
+        "count": 2,
+        "asked": {"type": "ml.r5.xlarge", "count": 2},
+        "auto_scaling": SCALES,
+    },
+}
+TARGET = {
+    "ServiceNamespace": "sagemaker",
+    "ResourceId": "endpoint/harbour-2/variant/AllTraffic",
+    "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+}
+POLICY = {
+    **TARGET,
+    "PolicyName": "sealift",
+    "PolicyType": "TargetTrackingScaling",
+    "TargetTrackingScalingPolicyConfiguration": {
+        "TargetValue": 70.0,
+        "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+    },
+}
+
+
+def registered(script: Script, least: int) -> Script:
+    """Let the next calls set up auto scaling."""
+    bounds = {**TARGET, "MinCapacity": least, "MaxCapacity": 4}
+    script.answers("autoscaling", "register_scalable_target", {}, bounds)
+    return script.answers("autoscaling", "put_scaling_policy", {"PolicyARN": "arn:policy"}, POLICY)
+
+
+def test_instances_are_scaled_where_that_is_asked_for(do: Task, script: Script) -> None:
+    """A second run asks for the same; the output says it in words."""
+    said = "scales between 2 and 4 instances, for 70 calls a minute of each"
+
+    for _ in range(2):
+        registered(script, 2)
+        assert do("RestoreCapacity", script.clients, plan=ON_INSTANCES) == {
+            "max_concurrency": None,
+            "steps": [said],
+        }
+
+
+def test_the_least_is_what_the_quota_gave(do: Task, script: Script) -> None:
+    """Of two instances it gave one; how it came to that is said first."""
+    registered(script, 1)
+    plan = {**ON_INSTANCES, "instances": {**ON_INSTANCES["instances"], "count": 1}}
+
+    assert do("RestoreCapacity", script.clients, plan=plan)["steps"] == [
+        "runs on 1 x ml.r5.xlarge instead of 2 x ml.r5.xlarge",
+        "scales between 1 and 4 instances, for 70 calls a minute of each",
+    ]
+
+
+@pytest.mark.parametrize("without", [{"auto_scaling": None}, {}])
+def test_nothing_is_asked_where_nothing_is_to_scale(
+    do: Task, script: Script, without: dict[str, Any]
+) -> None:
+    """A plan without it, and one of before there was any."""
+    on = {name: value for name, value in ON_INSTANCES["instances"].items() if name != "auto_scaling"}
+    plan = {**ON_INSTANCES, "instances": {**on, **without}}
+
+    assert do("RestoreCapacity", script.clients, plan=plan) == {"max_concurrency": None, "steps": []}
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        pytest.param("AccessDeniedException", AccessDenied, id="denied"),
+        pytest.param("ConcurrentUpdateException", EndpointBusy, id="being changed"),
+    ],
+)
+def test_auto_scaling_that_is_refused_is_told(
+    do: Task, script: Script, code: str, error: type[Exception]
+) -> None:
+    """What may pass is tried again; the rest the state machine says, and does not undo the deployment."""
+    script.refuses("autoscaling", "register_scalable_target", code)
+
+    with pytest.raises(error):
+        do("RestoreCapacity", script.clients, plan=ON_INSTANCES)
 
 
 # ----------------------------------------------------------------------- RollBack

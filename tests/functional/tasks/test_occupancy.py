@@ -115,6 +115,22 @@ def test_what_an_endpoint_holds(script: Script, changes: dict[str, Any], concurr
     assert (found.concurrency if found else None) == concurrency
 
 
+@pytest.mark.parametrize("service", [pytest.param("harbour", id="ours"), pytest.param(None, id="theirs")])
+def test_what_scales_is_known_by_its_tags(script: Script, service: str | None) -> None:
+    """Only of the service's own, whose tags are read anyway."""
+    one = serverless("harbour-1", 4)
+    one["ProductionVariants"] = [{"VariantName": "AllTraffic", "CurrentInstanceCount": 1}]
+    script.answers("sagemaker", "describe_endpoint", {name: one[name] for name in one if name != "service"})
+    tags = {"sealift:auto-scaling": "1-4"}
+    if service:
+        tags |= {"sealift:execution": "earlier", "sealift:service": service}
+    script.answers("sagemaker", "list_tags", {"Tags": [{"Key": k, "Value": v} for k, v in tags.items()]})
+
+    found = occupancy.holder(script.clients.sagemaker, "harbour-1", "harbour")
+
+    assert (found.scales if found else None) is (True if service else None)
+
+
 def test_one_that_went_away_holds_nothing(script: Script) -> None:
     """Between the list and the look."""
     script.missing("describe_endpoint")

@@ -28,6 +28,7 @@ class SageMaker:
         self.models: dict[str, dict[str, Any]] = {}
         self.tags: dict[str, dict[str, str]] = {}
         self.denied: set[str] = set()
+        self.deleted: list[str] = []
 
     def deploy(self, number: int, *, good: bool = True, model: str | None = None) -> str:
         """Make a deployment of the service, the number being its age; return its name."""
@@ -108,6 +109,7 @@ class SageMaker:
     def delete_endpoint(self, *, EndpointName: str) -> None:  # noqa: N803 boto3's name
         """Begin to delete."""
         self._allow("DeleteEndpoint")
+        self.deleted.append(f"endpoint {EndpointName}")
         self.endpoints[EndpointName]["EndpointStatus"] = "Deleting"
 
     def delete_endpoint_config(self, *, EndpointConfigName: str) -> None:  # noqa: N803 boto3's name
@@ -118,6 +120,28 @@ class SageMaker:
     def delete_model(self, *, ModelName: str) -> None:  # noqa: N803 boto3's name
         """Delete."""
         del self.models[ModelName]
+
+
+class AutoScaling:
+    """Scalable targets; what is deregistered is noted among what SageMaker deletes."""
+
+    def __init__(self, sagemaker: SageMaker) -> None:
+        self._sagemaker = sagemaker
+        self.there: set[str] = set()
+
+    def scale(self, name: str) -> None:
+        """Let an endpoint be scaled, and its deployment's tags say so."""
+        self.there.add(f"endpoint/{name}/variant/AllTraffic")
+        for kind in ("config", "endpoint"):
+            self._sagemaker.tags[f"arn:{kind}/{name}"]["sealift:auto-scaling"] = "1-4"
+
+    def deregister_scalable_target(self, **request: str) -> None:
+        """Deregister one that is there."""
+        self._sagemaker.deleted.append(f"target {request['ResourceId'].split('/')[1]}")
+        if request["ResourceId"] not in self.there:
+            told = {"Error": {"Code": "ObjectNotFoundException", "Message": "No scalable target found"}}
+            raise ClientError(told, "DeregisterScalableTarget")  # type: ignore[arg-type]
+        self.there.remove(request["ResourceId"])
 
 
 class Executions:
@@ -142,12 +166,14 @@ class Account:
     def __init__(self, do: Task, consumer: MotoConsumer) -> None:
         self.sagemaker, self.executions, self.consumer = SageMaker(), Executions(), consumer
         self.cloudwatch = consumer.clients.cloudwatch
+        self.scaling = AutoScaling(self.sagemaker)
         self._do = do
         self.clients: Any = SimpleNamespace(
             sagemaker=self.sagemaker,
             stepfunctions=self.executions,
             lambda_=consumer,
             cloudwatch=self.cloudwatch,
+            autoscaling=self.scaling,
         )
 
     def retire(self, own: str, keep: int = 1) -> dict[str, Any]:
@@ -197,6 +223,28 @@ def test_what_goes_goes_whole(account: Account) -> None:
     for rows in (account.sagemaker.endpoints, account.sagemaker.configs, account.sagemaker.models):
         assert sorted(rows) == [last, own]
     assert set(account.cloudwatch.alarms) == {one["name"] for one in alarms.told(last, 60)}
+
+
+def test_what_scales_is_deregistered_before_it_goes(account: Account) -> None:
+    """Even while it scales, when it cannot be deleted yet; nothing is asked for one that does not scale."""
+    plain, scaled, own = (account.sagemaker.deploy(n) for n in (1, 2, 3))
+    account.scaling.scale(scaled)
+    account.scaling.scale(own)
+    account.sagemaker.endpoints[scaled]["EndpointStatus"] = "Updating"
+
+    with pytest.raises(AssertionError, match="never done"):
+        account.retire(own, keep=0)
+    assert account.scaling.there == {f"endpoint/{own}/variant/AllTraffic"}
+    account.sagemaker.endpoints[scaled]["EndpointStatus"] = "InService"
+
+    assert account.retire(own, keep=0)["retired"] == [scaled, plain]
+    deleted = account.sagemaker.deleted
+    assert [one for one in deleted if one.startswith("endpoint")] == [
+        f"endpoint {plain}",
+        f"endpoint {scaled}",
+    ]
+    assert {one for one in deleted if one.startswith("target")} == {f"target {scaled}"}
+    assert deleted.index(f"target {scaled}") < deleted.index(f"endpoint {scaled}")
 
 
 def test_what_has_no_endpoint_is_told_after_a_wait_too(account: Account) -> None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline import alarms, aws, inventory
+from pipeline import alarms, aws, demolition, inventory
 from pipeline.archive.uploads import target_for
 from pipeline.cli import sweeping
 from pipeline.consumer import mark
+from pipeline.sweep import Kind
 from tasks import sweep
-from tests.functional.tasks.test_retire_previous import SageMaker
+from tests.functional.tasks.test_retire_previous import AutoScaling, SageMaker
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import MotoConsumer
@@ -123,11 +124,13 @@ class World:
         self.sagemaker, self.executions, self.consumer = Account(), Executions(), consumer
         self.published: list[str] = []
         self.cloudwatch = Alarms()
+        self.scaling = AutoScaling(self.sagemaker)
         self.clients: Any = SimpleNamespace(
             sagemaker=self.sagemaker,
             stepfunctions=self.executions,
             lambda_=consumer,
             cloudwatch=self.cloudwatch,
+            autoscaling=self.scaling,
             s3=s3,
             sns=SimpleNamespace(publish=lambda **request: self.published.append(request["Message"])),
         )
@@ -224,6 +227,30 @@ def test_two_runs_delete_the_leftover_and_a_third_finds_nothing(world: World) ->
     world.sweep()
 
     assert world.published == []
+
+
+def test_what_scales_is_deregistered_before_it_is_deleted(world: World) -> None:
+    """Once, by its endpoint's tags; nothing is asked for one that does not scale."""
+    other = world.sagemaker.make("harbour-00000000000c")
+    world.scaling.scale(LEFT)
+
+    world.sweep()
+    world.sweep()
+
+    assert world.sagemaker.deleted == [f"target {LEFT}", f"endpoint {LEFT}", f"endpoint {other}"]
+    assert world.scaling.there == set()
+
+
+def test_the_end_of_a_stack_is_the_end_of_its_scaling(world: World) -> None:
+    """`sealift destroy` deletes endpoints by the same call."""
+    world.scaling.scale(LEFT)
+    facts = inventory.look(world.clients, stack="sealift", bucket=None)
+
+    for one in demolition.ours(facts):
+        if one.kind is Kind.ENDPOINT:
+            inventory.delete(world.clients, one)
+
+    assert world.sagemaker.deleted == [f"target {LEFT}", f"endpoint {LEFT}", f"endpoint {SERVING}"]
 
 
 def test_the_command_line_waits_for_the_endpoint(world: World) -> None:

@@ -50,6 +50,16 @@ def requests(
 
 
 HERE = f"{REGION}:{ACCOUNT}"
+A_TARGET = f"application-autoscaling:{HERE}:scalable-target/0"
+SCALING_ROLE = (
+    "role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com/"
+    "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+)
+TARGET = {
+    "ServiceNamespace": "sagemaker",
+    "ResourceId": "endpoint/e/variant/v",
+    "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+}
 
 
 @pytest.mark.parametrize(
@@ -107,6 +117,28 @@ HERE = f"{REGION}:{ACCOUNT}"
             {"logGroupName": "/g", "logStreamName": "s"},
             [f"logs:GetLogEvents logs:{HERE}:log-group:/g:log-stream:s"],
             id="a log stream",
+        ),
+        pytest.param(
+            "application-autoscaling.RegisterScalableTarget",
+            TARGET,
+            [
+                f"application-autoscaling:RegisterScalableTarget {A_TARGET}",
+                f"sagemaker:DescribeEndpoint sagemaker:{HERE}:endpoint/e",
+                f"sagemaker:UpdateEndpointWeightsAndCapacities sagemaker:{HERE}:endpoint/e",
+                f"sagemaker:DescribeEndpointConfig sagemaker:{HERE}:endpoint-config/*",
+                f"iam:CreateServiceLinkedRole iam::{ACCOUNT}:{SCALING_ROLE}",
+            ],
+            id="an endpoint to scale, and the role that does",
+        ),
+        pytest.param(
+            "application-autoscaling.DeregisterScalableTarget",
+            TARGET,
+            [
+                f"application-autoscaling:DeregisterScalableTarget {A_TARGET}",
+                f"cloudwatch:DeleteAlarms cloudwatch:{HERE}:alarm:TargetTracking-endpoint/e/variant/v-AlarmHigh-0",
+                f"cloudwatch:DescribeAlarms cloudwatch:{HERE}:alarm:*",
+            ],
+            id="a target and its policy's alarms",
         ),
         pytest.param("service-quotas.GetServiceQuota", {}, ["servicequotas:GetServiceQuota *"], id="a quota"),
         pytest.param("sts.GetCallerIdentity", None, [], id="nothing"),
