@@ -73,8 +73,12 @@ class Line:
 def _archive(results: Mapping[str, Any]) -> str:
     checked = results["check_archive"]
     archive, evidence = checked["archive"], checked["evidence"]
+    size = f"{archive['format']}, {archive['size'] / MiB:,.1f} MiB"
+    if evidence["method"] == "inspect":
+        shards = f"{evidence['members']} shards, " if evidence["members"] > 1 else ""
+        return f"{size}, {shards}as it is: an instance needs no archive"
     how = {"verify": "every byte verified", "checksum": "vouched for by S3's checksum"}[evidence["method"]]
-    return f"{archive['format']}, {archive['size'] / MiB:,.1f} MiB, {evidence['members']} members, {how}"
+    return f"{size}, {evidence['members']} members, {how}"
 
 
 def _uploaded(results: Mapping[str, Any]) -> str:

@@ -165,14 +165,20 @@ def _deployment(arguments: Arguments) -> dict[str, Any]:
     return {**deployment, "smoke_test": smoke_test} if smoke_test else deployment
 
 
+def object_name(archive: Path) -> str:
+    """Return what an archive is called in the bucket; a bare GGUF keeps its name, by which it is known as one."""
+    if archive.suffix == ".gguf":
+        return archive.name
+    return "model.zip" if archive.suffix == ".zip" else "model.tar.gz"
+
+
 def _start(
     cloud: LocalCloud, archive: Path, deployment: dict[str, Any], arguments: Arguments, screen: Screen
 ) -> str:
     """Upload the archive and return the execution that deploys it."""
-    bucket, suffix = cloud.outputs["UploadBucketName"], "zip" if archive.suffix == ".zip" else "tar.gz"
-    by_hand = arguments.by == "hand"
+    bucket, by_hand = cloud.outputs["UploadBucketName"], arguments.by == "hand"
     # Outside models/, an upload starts nothing.
-    key = f"{'by-hand' if by_hand else 'models'}/{arguments.service}/model.{suffix}"
+    key = f"{'by-hand' if by_hand else 'models'}/{arguments.service}/{object_name(archive)}"
     if deployment and not by_hand:
         body = json.dumps(deployment).encode()
         cloud.clients.s3.put_object(Bucket=bucket, Key=documents.sidecar_key(key), Body=body)

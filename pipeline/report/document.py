@@ -344,7 +344,11 @@ def _archive(results: Mapping[str, Any]) -> list[Fact]:
     return facts
 
 
-_HOW: Final = {"verify": "reading every byte", "checksum": "S3's own checksum"}
+_HOW: Final = {
+    "verify": "reading every byte",
+    "checksum": "S3's own checksum",
+    "inspect": "reading its header, as an instance needs no archive",
+}
 
 
 def _mib(count: float) -> str:

@@ -508,3 +508,24 @@ def test_a_failed_deployment_says_how_its_undoing_stands(
 def test_a_deployment_that_goes_well_has_nothing_to_undo() -> None:
     """The line is not there."""
     assert checklist.undoing(at()) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        pytest.param(1, "gguf, 5.0 MiB, as it is: an instance needs no archive", id="one"),
+        pytest.param(3, "gguf, 5.0 MiB, 3 shards, as it is: an instance needs no archive", id="shards"),
+    ],
+)
+def test_a_bare_gguf_is_told_as_one(files: int, told: str) -> None:
+    """Its header was read, and nothing else: `inspect` is no way in which an archive is accepted."""
+    checked = RESULTS["check_archive"]
+    bare = {
+        **checked,
+        "archive": {**checked["archive"], "format": "gguf"},
+        "evidence": {"method": "inspect", "members": files, "bytes_read": 1 << 20},
+    }
+
+    lines = stands("CheckArchive", results={**RESULTS, "check_archive": bare})
+
+    assert lines[0].evidence == told
