@@ -207,7 +207,11 @@ def _destroy(commands: Commands) -> None:
 
 def _push(commands: Commands) -> None:
     push = commands.add_parser("push", help="check an archive, upload it, and follow the deployment")
-    push.add_argument("archive", metavar="ARCHIVE", help="a file, as `sealift pack` makes it")
+    push.add_argument(
+        "archive",
+        metavar="ARCHIVE",
+        help="a file, as `sealift pack` makes it; for instances a bare GGUF will do",
+    )
     push.add_argument("--service", required=True, metavar="NAME", help="the service that it is to serve")
     push.add_argument(
         "--input",

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, documents, executions, settings, stack
-from pipeline.archive import acceptance, transfer
+from pipeline import aws, documents, executions, naming, settings, stack
+from pipeline import plan as planned
+from pipeline.archive import acceptance, bare, transfer
 from pipeline.archive.inspect import inspect
 from pipeline.archive.sources import FileSource
 from pipeline.cli import following, watching
@@ -99,17 +100,21 @@ def push(arguments: Arguments) -> int:
     deployment = watching.read_json(arguments.input) if arguments.input is not None else None
     to = _Told(arguments)
     source = FileSource(Path(arguments.archive))
-    rules = _rules(deployment or {})
-    report = _checked(source, rules, to)
+    hosting = str((deployment or {}).get("hosting", planned.SERVERLESS))
+    rules = _rules(deployment or {}, hosting)
+    bare_model = hosting != planned.SERVERLESS and source.name.endswith(naming.MODEL_SUFFIX)
+    report = _checked(source, rules, to, bare_model=bare_model)
     if report.verdict != "accepted":
         return 1
-    key = f"models/{service}/model.{report.format}"
+    # A bare model is known as one by its name.
+    name = Path(arguments.archive).name if bare_model else f"model.{report.format}"
+    key = f"models/{service}/{name}"
     if deployment is not None:
         _judge(deployment, key)
     file = _File(
         source,
         transfer.cut(source, progress=Progress(to.screen, "summing")),
-        packed=acceptance.as_packed(inspect(source, rules=rules)) is not None,
+        packed=not bare_model and acceptance.as_packed(inspect(source, rules=rules)) is not None,
     )
     clients = aws.Clients(region=settings.region())
     with aws.translated():
@@ -138,16 +143,19 @@ def push(arguments: Arguments) -> int:
     return watching.followed(arguments, clients, arn)
 
 
-def _rules(deployment: dict[str, Any]) -> Rules:
+def _rules(deployment: dict[str, Any], hosting: str) -> Rules:
     """Return what the workflow's first state will judge by."""
     code = str(deployment.get("code", documents.OWN_CODE))
-    return documents.archive_rules(code, mend=deployment.get("mend") is True)
+    return documents.archive_rules(code, mend=deployment.get("mend") is True, hosting=hosting)
 
 
-def _checked(source: FileSource, rules: Rules, to: _Told) -> ArchiveReport:
+def _checked(source: FileSource, rules: Rules, to: _Told, *, bare_model: bool) -> ArchiveReport:
     """Return the report of `sealift check`, and tell of it; a refusal in the same words."""
     begun = time.monotonic()
-    report = acceptance.check(source, rules=rules, progress=Progress(to.screen, "verifying"))
+    if bare_model:
+        report = bare.check((source,), rules=rules)
+    else:
+        report = acceptance.check(source, rules=rules, progress=Progress(to.screen, "verifying"))
     seconds = time.monotonic() - begun
     to.emit("check", **report.to_json(), seconds=round(seconds, 3))
     if report.verdict != "accepted":

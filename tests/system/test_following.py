@@ -83,6 +83,23 @@ def test_push_checks_uploads_and_follows_to_the_end(
     assert "UploadPart" in deployments.calls("s3")
 
 
+def test_a_bare_model_is_pushed_as_it_is_and_followed_to_its_end(
+    model: Path, tmp_path: Path, deployments: Deployments
+) -> None:
+    """To instances, which need no archive; under its own name, by which the workflow knows it."""
+    settings = tmp_path / "deployment.json"
+    settings.write_text('{"hosting": "instance"}')
+    done = sealift("push", model, "--service", "bare", "--input", settings, "--json")
+    told = events(done)
+    lines = {one["line"]: one for one in told if one["type"] == "line" and one["mark"] == "done"}
+
+    assert done.returncode == 0, done.stderr
+    assert next(one["key"] for one in told if one["type"] == "uploaded") == f"models/bare/{model.name}"
+    assert "as it is: an instance needs no archive" in lines["model compressed as tar.gz or zip"]["evidence"]
+    assert told[-1]["status"] == "SUCCEEDED"
+    assert told[-1]["endpoint_name"] in deployments.resources()["endpoints"]
+
+
 def test_what_is_refused_is_refused_before_a_byte_is_sent(model: Path, deployments: Deployments) -> None:
     """In the words of `sealift check`; nothing was uploaded and nothing started."""
     known = deployments.executions()

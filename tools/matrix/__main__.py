@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import multiprocessing
 import random
+import signal
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -38,6 +39,8 @@ SHOWN_S = 10.0
 def main() -> int:
     """Run it; return the exit status."""
     arguments = _arguments()
+    # So that its processes and their local clouds end with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     leave_accounts_alone()
     begun = time.monotonic()
     recordings, results, planned = _run(arguments, begun)
