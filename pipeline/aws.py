@@ -338,8 +338,7 @@ def translate(error: ClientError) -> SealiftError:
         return ConsumerChanged(told)
     if is_access_denied(error):
         return access_denied(operation, message)
-    # The last is Application Auto Scaling's, of a target that somebody else changes.
-    if is_in_progress(error) or name == "ConcurrentUpdateException":
+    if is_in_progress(error):
         return EndpointBusy(told)
     if is_already_existing(error):
         return NameConflict(
@@ -491,7 +490,12 @@ def is_missing_dependency(error: ClientError) -> bool:
 
 
 def is_in_progress(error: ClientError) -> bool:
-    """Return whether an endpoint cannot be changed or deleted now: ``Cannot update in-progress endpoint "arn:..."``."""
+    """Return whether an endpoint, or its scalable target, cannot be changed or deleted now.
+
+    SageMaker's words: ``Cannot update in-progress endpoint "arn:..."``; Application Auto Scaling has a code for it.
+    """
+    if code(error) == "ConcurrentUpdateException":
+        return True
     return code(error) == "ValidationException" and "in-progress endpoint" in text(error)
 
 

@@ -483,6 +483,11 @@ def archive_rules(code: str, *, mend: bool = False, hosting: str = planned.SERVE
     return replace(rules, max_archive_bytes=offers.MOST_VOLUME_GB * limits.GB)
 
 
+def is_bare(name: str, hosting: str) -> bool:
+    """Return whether a file of this name is judged as a model that is no archive: only an instance takes one."""
+    return hosting != planned.SERVERLESS and name.endswith(naming.MODEL_SUFFIX)
+
+
 def archive_location(document: Any) -> ArchiveLocation:
     """Return where the archive of an execution input lies, before anything else of the input is known.
 
@@ -543,7 +548,6 @@ def request(document: Any, sidecar: Any, defaults: StackDefaults) -> dict[str, A
     if parsed["hosting"] != planned.SERVERLESS:
         problems.extend(_bake(parsed, asked))
         problems.extend(_scaled(parsed, asked))
-    if parsed["hosting"] != planned.SERVERLESS:
         # Their defaults depend on where it comes to run, which the plan decides.
         parsed["keep_previous"] = asked.get("keep_previous")
         parsed["inference"]["n_threads"] = (asked.get("inference") or {}).get("n_threads")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from botocore.exceptions import ClientError
 
-from pipeline import aws, documents, execution, prices
+from pipeline import aws, documents, execution, naming, prices
 from pipeline.cli import following, reporting
 from pipeline.cli.screen import Progress, Screen
 from pipeline.errors import InvalidInput, Problem, ServiceUnavailable
@@ -29,7 +29,6 @@ LOOK_S = 0.2
 SLOWEST_S = 0.5
 EVENT_DEADLINE_S = 30
 OTHERWISE = f"no consumer was switched; the example is {CONSUMER}"
-
 
 sleep = time.sleep  # noqa: TID251 handed to `follow`; the command line is where time passes
 
@@ -167,7 +166,7 @@ def _deployment(arguments: Arguments) -> dict[str, Any]:
 
 def object_name(archive: Path) -> str:
     """Return what an archive is called in the bucket; a bare GGUF keeps its name, by which it is known as one."""
-    if archive.suffix == ".gguf":
+    if archive.suffix == naming.MODEL_SUFFIX:
         return archive.name
     return "model.zip" if archive.suffix == ".zip" else "model.tar.gz"
 

@@ -163,7 +163,7 @@ def plan(arguments: Arguments) -> int:
 def judge(source: Source, request: dict[str, Any], today: date) -> Plan:
     """Return the plan for an archive, from its first megabytes."""
     rules = documents.archive_rules(request["code"], mend=request["mend"], hosting=request["hosting"])
-    if request["hosting"] != planned.SERVERLESS and source.name.endswith(naming.MODEL_SUFFIX):
+    if documents.is_bare(source.name, request["hosting"]):
         return _elsewhere(bare.check(_files(source), rules=rules), request, today)
     report = acceptance.misnamed(inspect(source, rules=rules))
     if request["hosting"] != planned.SERVERLESS:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, documents, executions, naming, settings, stack
+from pipeline import aws, documents, executions, settings, stack
 from pipeline import plan as planned
 from pipeline.archive import acceptance, bare, transfer
 from pipeline.archive.inspect import inspect
@@ -102,7 +102,7 @@ def push(arguments: Arguments) -> int:
     source = FileSource(Path(arguments.archive))
     hosting = str((deployment or {}).get("hosting", planned.SERVERLESS))
     rules = _rules(deployment or {}, hosting)
-    bare_model = hosting != planned.SERVERLESS and source.name.endswith(naming.MODEL_SUFFIX)
+    bare_model = documents.is_bare(source.name, hosting)
     report = _checked(source, rules, to, bare_model=bare_model)
     if report.verdict != "accepted":
         return 1

@@ -186,6 +186,9 @@ def test_a_denied_call_names_the_action_and_the_role(message: str, action: str, 
         ),
         pytest.param(aws.is_missing_target, answered("AccessDeniedException"), False, id="denied target"),
         pytest.param(
+            aws.is_in_progress, answered("ConcurrentUpdateException"), True, id="target in progress"
+        ),
+        pytest.param(
             aws.is_missing_dependency,
             answered("ValidationException", 'Could not find endpoint configuration "x".'),
             True,

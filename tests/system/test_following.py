@@ -58,17 +58,24 @@ def events(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(row) for row in done.stdout.splitlines()]
 
 
+def push(
+    file: Path, service: str, folder: Path, **settings: Any
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Push a file with settings, to a good end; return the events, and the lines of the checklist that are done."""
+    path = folder / "deployment.json"
+    path.write_text(json.dumps(settings))
+    done = sealift("push", file, "--service", service, "--input", path, "--json")
+    assert done.returncode == 0, done.stderr
+    told = events(done)
+    return told, {one["line"]: one for one in told if one["type"] == "line" and one["mark"] == "done"}
+
+
 def test_push_checks_uploads_and_follows_to_the_end(
     archive: Path, tmp_path: Path, deployments: Deployments
 ) -> None:
     """One command from a file to an endpoint that answers, told in events; S3's checksum spares a second reading."""
-    settings = tmp_path / "deployment.json"
-    settings.write_text('{"max_concurrency": 3}')
-    done = sealift("push", archive, "--service", "pushed", "--input", settings, "--json")
-    told = events(done)
-    lines = {one["line"]: one for one in told if one["type"] == "line" and one["mark"] == "done"}
+    told, lines = push(archive, "pushed", tmp_path, max_concurrency=3)
 
-    assert done.returncode == 0, done.stderr
     assert [one["type"] for one in told if one["type"] not in {"line", "upload"}] == [
         "check",
         "uploaded",
@@ -87,13 +94,8 @@ def test_a_bare_model_is_pushed_as_it_is_and_followed_to_its_end(
     model: Path, tmp_path: Path, deployments: Deployments
 ) -> None:
     """To instances, which need no archive; under its own name, by which the workflow knows it."""
-    settings = tmp_path / "deployment.json"
-    settings.write_text('{"hosting": "instance"}')
-    done = sealift("push", model, "--service", "bare", "--input", settings, "--json")
-    told = events(done)
-    lines = {one["line"]: one for one in told if one["type"] == "line" and one["mark"] == "done"}
+    told, lines = push(model, "bare", tmp_path, hosting="instance")
 
-    assert done.returncode == 0, done.stderr
     assert next(one["key"] for one in told if one["type"] == "uploaded") == f"models/bare/{model.name}"
     assert "as it is: an instance needs no archive" in lines["model compressed as tar.gz or zip"]["evidence"]
     assert told[-1]["status"] == "SUCCEEDED"
