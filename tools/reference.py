@@ -352,6 +352,43 @@ def _sure(item: price_list.Item) -> str:
     return "yes" if item.confidence == "sure" else "no: quoted by others"
 
 
+def transitions() -> str:
+    """Count the state transitions of a deployment that goes well, by how long its endpoint is Creating."""
+    states = json.loads(resources.definition().read_text())["States"]
+    price = price_list.LISTED.items["state_transition"].usd[price_list.HOME]
+    interval = documents.EXECUTION_INPUT.fields["poll_interval_s"].default
+    once, loop = straight(states), len(shortest(states, "WaitForEndpoint", "WaitForEndpoint"))
+    rows = (
+        (
+            f"{minutes} min",
+            looks := max(-(-minutes * 60 // interval), 1),
+            n := once + (looks - 1) * loop,
+            f"{n * price:.5f}",
+        )
+        for minutes in (0, 2, 5, 10, 30)
+    )
+    return _table(f"Creating for|looks, one every {interval} s|state transitions|USD", rows)
+
+
+def straight(states: Mapping[str, Any]) -> int:
+    """Return how many states a deployment enters that goes well, has a consumer, and looks at its endpoint once."""
+    start = next(iter(states))
+    (end,) = (name for name, state in states.items() if state["Type"] == "Succeed")
+    return 1 + len(shortest(states, start, "UpdateConsumer")) + len(shortest(states, "UpdateConsumer", end))
+
+
+def shortest(states: Mapping[str, Any], start: str, end: str) -> list[str]:
+    """Return the states entered on the shortest way from one state to another, errors aside; the first is left out."""
+    ways = [[start]]
+    for way in ways:
+        for target in _targets(states[way[-1]]):
+            if target == end:
+                return [*way[1:], target]
+            if target not in way:
+                ways.append([*way, target])
+    raise ValueError(f"no way from {start} to {end}")
+
+
 def thousand() -> str:
     """Reckon what a thousand answers cost, by memory size and by seconds of an answer."""
     price = price_list.LISTED.items["serverless_gb_second"].usd[price_list.HOME]
@@ -390,6 +427,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "checked": checked,
     "fits": fits,
     "prices": prices,
+    "transitions": transitions,
     "thousand": thousand,
     "instances": instances,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from math import prod
@@ -11,7 +12,7 @@ import gguf
 import pytest
 
 from benchmarks import shapes
-from pipeline import cli, diagnosis, documents, errors
+from pipeline import cli, diagnosis, documents, errors, resources
 from pipeline.schema import Integer
 from tools import docs, pages, reference
 
@@ -80,6 +81,25 @@ def test_every_part_stands_somewhere() -> None:
     text = "".join(path.read_text() for path in pages.pages())
 
     assert {name for name in docs.PARTS if f"<!-- begin {name} -->" not in text} == set()
+
+
+def test_transitions_are_counted_along_the_way_that_a_good_deployment_takes() -> None:
+    """A look at the endpoint is three states: the wait, the task and the decision."""
+    states = json.loads(resources.definition().read_text())["States"]
+
+    loop = reference.shortest(states, "WaitForEndpoint", "WaitForEndpoint")
+    switched = reference.shortest(states, "CheckArchive", "UpdateConsumer")
+
+    assert loop == ["PollEndpoint", "EndpointReady", "WaitForEndpoint"]
+    assert {"CreateEndpoint", *loop, "SmokeTest", "MonitorEndpoint", "ReadConsumer"} <= set(switched)
+    assert not {"StepDown", "ShiftConsumer", "UpdateEndpoint"} & set(switched)
+    assert "| 10 min | 40 |" in reference.transitions()
+
+
+def test_a_way_that_is_not_there_is_no_number() -> None:
+    """Better no table than a wrong one."""
+    with pytest.raises(ValueError, match="no way from A to B"):
+        reference.shortest({"A": {"Type": "Succeed"}, "B": {"Type": "Succeed"}}, "A", "B")
 
 
 def test_every_field_of_an_input_is_listed() -> None:
