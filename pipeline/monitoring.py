@@ -5,7 +5,7 @@ Each may be called again after any failure. Whoever deletes an endpoint deletes 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline import alarms
 
@@ -24,13 +24,26 @@ def put(client: CloudWatchClient, requests: Iterable[Mapping[str, Any]]) -> None
         client.put_metric_alarm(**request)
 
 
-def found(client: CloudWatchClient, names: Sequence[str]) -> list[Mapping[str, Any]]:
-    """Return those of the named alarms that exist, composite ones too, as DescribeAlarms has them."""
+def found(
+    client: CloudWatchClient, names: Sequence[str], *, composite: bool = False
+) -> list[Mapping[str, Any]]:
+    """Return those of the named alarms that exist, as DescribeAlarms has them.
+
+    Args:
+        client: of CloudWatch.
+        names: of alarms.
+        composite: whether some may be composite alarms. An endpoint's own never are, and who asks for composite ones
+            must be allowed to look at all alarms (`*`), whatever the names are
+            (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html).
+    """
+    types: list[Literal["MetricAlarm", "CompositeAlarm"]] = ["MetricAlarm"]
+    if composite:
+        types.append("CompositeAlarm")
     seen: list[Mapping[str, Any]] = []
     for n in range(0, len(names), AT_ONCE):
         response = client.describe_alarms(
             AlarmNames=list(names[n : n + AT_ONCE]),
-            AlarmTypes=["MetricAlarm", "CompositeAlarm"],
+            AlarmTypes=types,
             MaxRecords=AT_ONCE,
         )
         seen += [*response.get("MetricAlarms", ()), *response.get("CompositeAlarms", ())]

@@ -55,7 +55,7 @@ def _see_alarms(client: CloudWatchClient, names: list[str]) -> None:
     """Refuse a name that no alarm has: it would never ring."""
     if not names:
         return
-    there = {str(alarm["AlarmName"]) for alarm in monitoring.found(client, names)}
+    there = {str(alarm["AlarmName"]) for alarm in monitoring.found(client, names, composite=True)}
     missing = [name for name in names if name not in there]
     if missing:
         raise ConsumerFailed(

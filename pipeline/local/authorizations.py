@@ -57,6 +57,13 @@ class Asked:
             return found
         return dict(parse_qsl(self.body.decode()))
 
+    def listed(self, name: str) -> list[str]:
+        """Return a list among the parameters, empty for none; the query protocol numbers its members."""
+        given = self.parameters
+        if name in given:
+            return [str(one) for one in given[name]]
+        return [str(value) for key, value in given.items() if key.startswith(f"{name}.member.")]
+
     def arn(self, service: str, resource: str) -> str:
         """Return the ARN of a resource of the caller's account in the region that was called."""
         return f"arn:aws:{service}:{self.call.region}:{self.account_id}:{resource}"
@@ -293,10 +300,10 @@ _S3: dict[str, Needs] = {
 # ------------------------------------------------- CloudWatch, its logs, and the others
 
 
-def _alarms(names: Callable[[Mapping[str, Any]], Iterable[str]]) -> Needs:
+def _alarms(names: Callable[[Asked], Iterable[str]]) -> Needs:
     def needs_(request: Asked) -> Iterator[Request]:
         tags = _request_tags(request.parameters.get("Tags"))
-        for name in names(request.parameters):
+        for name in names(request):
             arn = request.arn("cloudwatch", f"alarm:{name}")
             yield Request(f"cloudwatch:{request.call.operation}", arn, tags)
             if tags:
@@ -305,11 +312,18 @@ def _alarms(names: Callable[[Mapping[str, Any]], Iterable[str]]) -> Needs:
     return needs_
 
 
+def _describe_alarms(request: Asked) -> Iterator[Request]:
+    # A listing is about all alarms, also when it asks for some by name; with composite ones among them only `*` allows
+    # it: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
+    composite = "CompositeAlarm" in request.listed("AlarmTypes")
+    where = ANY if composite else request.arn("cloudwatch", f"alarm:{ANY}")
+    yield Request("cloudwatch:DescribeAlarms", where)
+
+
 _CLOUDWATCH: dict[str, Needs] = {
-    "PutMetricAlarm": _alarms(lambda given: [given["AlarmName"]]),
-    "DeleteAlarms": _alarms(lambda given: given["AlarmNames"]),
-    # A listing is about all alarms, also when it asks for some by name.
-    "DescribeAlarms": _alarms(lambda _given: [ANY]),
+    "PutMetricAlarm": _alarms(lambda request: [request.parameters["AlarmName"]]),
+    "DeleteAlarms": _alarms(lambda request: request.listed("AlarmNames")),
+    "DescribeAlarms": _describe_alarms,
     "ListTagsForResource": _on_parameter("cloudwatch", "ResourceARN"),
     "PutMetricData": lambda request: [
         Request(

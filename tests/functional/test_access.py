@@ -110,6 +110,23 @@ def test_a_condition_on_tags_looks_at_the_resource(site: Site) -> None:
     assert site.refused("sagemaker.DeleteEndpoint", request) is None
 
 
+def test_composite_alarms_are_not_a_matter_of_alarms_by_name(site: Site) -> None:
+    """AWS allows a look at composite ones to nobody whose permission is narrower than all resources."""
+    site.allow("cloudwatch:DescribeAlarms", f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:*")
+    of_metrics = {"AlarmNames": ["a"], "AlarmTypes": ["MetricAlarm"]}
+    composite = {"AlarmNames": ["a"], "AlarmTypes": ["CompositeAlarm"]}
+    narrow = [
+        site.refused("cloudwatch.DescribeAlarms", one)
+        for one in ({"AlarmNames": ["a"]}, of_metrics, composite)
+    ]
+    site.allow("cloudwatch:DescribeAlarms", "*")
+
+    assert narrow[:2] == [None, None]
+    assert narrow[2] is not None
+    assert "is not authorized to perform: cloudwatch:DescribeAlarms because" in "".join(map(str, narrow[2]))
+    assert site.refused("cloudwatch.DescribeAlarms", composite) is None
+
+
 def test_an_explicit_denial_says_so(site: Site) -> None:
     """It is no use to add a permission then."""
     site.allow("sagemaker:DescribeEndpoint", "*", Effect="Deny")

@@ -547,7 +547,15 @@ def test_only_the_known_statements_have_no_resource() -> None:
     """The comments' statements are all that there are."""
     wide = sorted(name for name, one in statements() if one["Effect"] == "Allow" and one["Resource"] == "*")
 
-    looking = ["PlanDeployment", "RestoreCapacity", "RetirePrevious", "StepDown", "Sweep"]
+    looking = [
+        "PlanDeployment",
+        "RestoreCapacity",
+        "RetirePrevious",
+        "ShiftConsumer",
+        "StepDown",
+        "Sweep",
+        "WatchConsumer",
+    ]
     assert wide == ["Deployment", "Deployment", "EndpointRole", "EndpointRole", *looking]
 
 

@@ -77,6 +77,8 @@ class FakeCloudWatch:
         self.alarms: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
         self.denied: set[str] = set()
+        self.types: set[str] = set()
+        """The types of alarms that were asked for: composite ones must be allowed on `*`."""
 
     def put_metric_alarm(self, **request: Any) -> dict[str, Any]:
         """Make an alarm, or change one, which keeps its state."""
@@ -88,10 +90,15 @@ class FakeCloudWatch:
         return {}
 
     def describe_alarms(self, **request: Any) -> dict[str, Any]:
-        """Return those that exist of the named ones."""
+        """Return those of the named ones that are of the types asked for: metric ones unless told."""
         self._called("DescribeAlarms", request)
         there = [self.alarms[name] for name in request["AlarmNames"] if name in self.alarms]
-        return {"MetricAlarms": there, "CompositeAlarms": []}
+        types = request.get("AlarmTypes", ["MetricAlarm"])
+        self.types.update(types)
+        return {
+            "MetricAlarms": [one for one in there if "AlarmRule" not in one and "MetricAlarm" in types],
+            "CompositeAlarms": [one for one in there if "AlarmRule" in one and "CompositeAlarm" in types],
+        }
 
     def delete_alarms(self, **request: Any) -> dict[str, Any]:
         """Delete all that are named, or none when one of them is unknown."""

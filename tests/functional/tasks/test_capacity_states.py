@@ -309,6 +309,7 @@ def test_an_update_is_watched_by_the_alarms_that_exist(do: Task, script: Script,
     script.endpoint({**ours("harbour", 10, "Updating", config="harbour-1"), "service": None})
 
     assert update(do, script, DeploymentConfig=config)["created"] is False
+    assert script.cloudwatch.types == {"MetricAlarm"}
 
 
 @pytest.mark.parametrize(

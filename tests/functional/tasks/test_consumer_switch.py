@@ -569,12 +569,21 @@ def test_the_looks_are_counted_down_while_all_is_quiet(do: Task, script: Script)
 
     event = {"consumers": [IN_STEPS], "endpoint_name": "harbour-0", "left": 10}
     assert do("WatchConsumer", script.clients, **event) == {"left": 9}
+    # The endpoint's own are of metrics, all of them; a composite one would have to be allowed on all alarms.
+    assert script.cloudwatch.types == {"MetricAlarm"}
 
 
-@pytest.mark.parametrize("name", ["sealift-harbour-0-5xx", "mine"])
-def test_an_alarm_ends_it(do: Task, script: Script, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        pytest.param("sealift-harbour-0-5xx", {}, id="the endpoint's"),
+        pytest.param("mine", {}, id="the consumer's"),
+        pytest.param("mine", {"AlarmRule": "ALARM(a) AND ALARM(b)"}, id="a composite one of the consumer's"),
+    ],
+)
+def test_an_alarm_ends_it(do: Task, script: Script, name: str, more: dict[str, str]) -> None:
     """The endpoint's and the consumer's own; CloudWatch's reason is in the message."""
-    ringing = {"AlarmName": name, "StateValue": "ALARM", "StateReason": "3 errors"}
+    ringing = {"AlarmName": name, "StateValue": "ALARM", "StateReason": "3 errors", **more}
     script.cloudwatch.alarms[name] = ringing
     asked = {**IN_STEPS, "canary": {**CANARY, "alarms": ["mine"]}}
 

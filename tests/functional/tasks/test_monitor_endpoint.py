@@ -85,6 +85,7 @@ def test_some_of_the_alarms_are_deleted_too(script: Script) -> None:
 
     assert monitoring.delete(script.clients.cloudwatch, "harbour-0") == ["sealift-harbour-0-5xx"]
     assert script.cloudwatch.alarms == {}
+    assert script.cloudwatch.types == {"MetricAlarm"}
 
 
 def test_many_names_are_asked_for_in_parts(script: Script) -> None:

@@ -107,6 +107,12 @@ TARGET = {
             id="alarms are listed, also by name",
         ),
         pytest.param(
+            "cloudwatch.DescribeAlarms",
+            {"AlarmNames": ["a"], "AlarmTypes": ["MetricAlarm", "CompositeAlarm"]},
+            ["cloudwatch:DescribeAlarms *"],
+            id="composite alarms among them",
+        ),
+        pytest.param(
             "cloudwatch.DeleteAlarms",
             {"AlarmNames": ["a", "b"]},
             [f"cloudwatch:DeleteAlarms cloudwatch:{HERE}:alarm:{name}" for name in "ab"],
@@ -220,6 +226,25 @@ def test_a_version_and_an_alias_have_arns_of_their_own(name: str, path: str, que
     found = needs(name, path=f"/2015-03-31/functions/{path}", query=query)
 
     assert found == [f"lambda:{action} lambda:{HERE}:function:{function}"]
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [
+        pytest.param("AlarmTypes.member.1=MetricAlarm", f"cloudwatch:{HERE}:alarm:*", id="of metrics"),
+        pytest.param(
+            "AlarmTypes.member.1=MetricAlarm&AlarmTypes.member.2=CompositeAlarm", "*", id="composite ones too"
+        ),
+    ],
+)
+def test_a_form_says_the_same_as_json(body: str, wanted: str) -> None:
+    """A list is numbered in the query protocol, which older SDKs speak to CloudWatch."""
+    call = Call("cloudwatch", "DescribeAlarms", REGION)
+    asked = authorizations.asked(call, {}, f"Action=DescribeAlarms&{body}".encode(), ACCOUNT)
+
+    (found,) = authorizations.needs(asked)
+
+    assert found.resource.removeprefix("arn:aws:") == wanted
 
 
 def test_the_service_that_a_role_is_handed_to_can_be_judged() -> None:
