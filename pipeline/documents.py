@@ -456,6 +456,36 @@ class RolledBack(TypedDict):
     cause: str
 
 
+EXECUTION = "the execution's input"
+"""What the first source is called, unless whoever started the execution knows it by another name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the sources of a request are called, in the terms of whoever wrote them."""
+
+    document: str = EXECUTION
+    sidecar: str = SIDECAR
+    stack: str = "the stack's parameters"
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What each source says, by its name; the one that wins comes first."""
+
+    sources: tuple[tuple[str, Any], ...]
+
+    def where(self, *path: str) -> str:
+        """Return which source a field's value comes from; the first one where none says anything of it."""
+        return next((name for name, said in self.sources if _says(said, path)), self.sources[0][0])
+
+
+def _says(said: Any, path: tuple[str, ...]) -> bool:
+    for name in path:
+        said = said.get(name) if isinstance(said, dict) else None
+    return said is not None
+
+
 @dataclass(frozen=True, slots=True)
 class ArchiveLocation:
     """Where the archive lies; `version_id` is None for the newest version or an unversioned bucket."""
@@ -488,8 +518,12 @@ def is_bare(name: str, hosting: str) -> bool:
     return hosting != planned.SERVERLESS and name.endswith(naming.MODEL_SUFFIX)
 
 
-def archive_location(document: Any) -> ArchiveLocation:
+def archive_location(document: Any, name: str = EXECUTION) -> ArchiveLocation:
     """Return where the archive of an execution input lies, before anything else of the input is known.
+
+    Args:
+        document: the input.
+        name: what it is called in an error.
 
     Raises:
         InvalidInput: with every problem of the whole input when the archive's part is wrong.
@@ -498,7 +532,7 @@ def archive_location(document: Any) -> ArchiveLocation:
     parsed = EXECUTION_INPUT.parse(document, "", problems)
     archive = (parsed or {}).get("archive") or {}
     if not archive.get("bucket") or not archive.get("key"):
-        raise InvalidInput("execution input", problems)
+        raise InvalidInput(name, problems)
     return ArchiveLocation(archive["bucket"], archive["key"], archive.get("version_id"))
 
 
@@ -508,53 +542,71 @@ def sidecar_key(archive_key: str) -> str:
     return f"{folder}/{SIDECAR}" if folder else SIDECAR
 
 
-def request(document: Any, sidecar: Any, defaults: StackDefaults) -> dict[str, Any]:
+def request(
+    document: Any, sidecar: Any, defaults: StackDefaults, names: Names | None = None
+) -> dict[str, Any]:
     """Merge and check the three sources of a request.
 
     Args:
         document: the execution's input.
         sidecar: the parsed `deployment.json`, or None when there is none.
         defaults: what the stack gives.
+        names: what the sources are called in an error.
 
     Returns:
         A request with every field of `EXECUTION_INPUT` present; `memory_mb` and `image_uri` may be None. Instead of
         `consumer` it has `consumers`, a list, which may be empty.
 
     Raises:
-        InvalidInput: with every problem of the input and the sidecar in one message.
+        InvalidInput: with every problem of both in one message, each under the source that made it.
     """
-    problems: list[Problem] = []
-    EXECUTION_INPUT.parse(document, "", problems)
+    names = names or Names()
+    alone = [*_alone(EXECUTION_INPUT, document, names.document)]
     if sidecar is not None:
-        DEPLOYMENT_JSON.parse(sidecar, SIDECAR, problems)
-    said = [_opted_out(source) for source in (sidecar, document) if isinstance(source, dict)]
-    asked = _merge(*said)
+        alone += _alone(DEPLOYMENT_JSON, sidecar, names.sidecar)
+    opted = [_opted_out(source) for source in (sidecar, document) if isinstance(source, dict)]
+    asked = _merge(*opted)
     left: list[Problem] = []
     parsed = EXECUTION_INPUT.parse(_merge(_stack_part(defaults), asked), "", left)
     # A field that one source leaves out may stand in another: only the merged whole tells what is missing.
-    problems = [problem for problem in problems if problem.error != MISSING]
-    problems += [problem for problem in left if problem.error == MISSING]
+    problems = [problem for problem in alone if problem.error != MISSING]
+    problems += [_missed(problem, alone, names) for problem in left if problem.error == MISSING]
     if problems:
-        raise InvalidInput("execution input", problems)
+        raise InvalidInput(names.document, problems)
     if parsed is None or left:
-        raise InvalidInput("the stack's defaults", left)
+        raise InvalidInput(names.stack, left)
+    said = _Said(((names.document, document), (names.sidecar, sidecar), (names.stack, {**defaults})))
     for name, check in (("inference", INFERENCE), ("smoke_test", SMOKE_TEST)):
         parsed[name] = _filled(check, parsed[name])
     if parsed["container"] == defaults["container"]:
         parsed["image_uri"] = parsed["image_uri"] or defaults["image_uri"] or None
     parsed["service"] = parsed["service"] or naming.service_from_key(parsed["archive"]["key"])
     parsed["consumers"] = parsed.pop("consumer") or []
-    problems.extend(_of_other_hosting(parsed["hosting"], asked))
+    problems.extend(_of_other_hosting(parsed["hosting"], asked, said))
     if parsed["hosting"] != planned.SERVERLESS:
-        problems.extend(_bake(parsed, asked))
-        problems.extend(_scaled(parsed, asked))
+        problems.extend(_bake(parsed, asked, said))
+        problems.extend(_scaled(parsed, asked, said))
         # Their defaults depend on where it comes to run, which the plan decides.
         parsed["keep_previous"] = asked.get("keep_previous")
         parsed["inference"]["n_threads"] = (asked.get("inference") or {}).get("n_threads")
-    problems.extend(_whole(parsed, defaults))
+    problems.extend(_whole(parsed, defaults, said))
     if problems:
-        raise InvalidInput("execution input", problems)
+        raise InvalidInput(names.document, problems)
     return parsed
+
+
+def _alone(check: Check, source: Any, name: str) -> list[Problem]:
+    """Return what is wrong with one source by itself, under its name."""
+    problems: list[Problem] = []
+    check.parse(source, "", problems)
+    return [replace(problem, where=name) for problem in problems]
+
+
+def _missed(problem: Problem, alone: list[Problem], names: Names) -> Problem:
+    """Return a field that no source has under the source that begins the object it belongs to."""
+    return next(
+        (one for one in alone if replace(one, where="") == problem), replace(problem, where=names.document)
+    )
 
 
 _ONLY = {
@@ -565,7 +617,7 @@ _ONLY = {
 """What a request may not ask for with a hosting, since nothing would come of it."""
 
 
-def _bake(parsed: dict[str, Any], asked: dict[str, Any]) -> list[Problem]:
+def _bake(parsed: dict[str, Any], asked: dict[str, Any], said: _Said) -> list[Problem]:
     """Return what is wrong with a `bake_s` that nothing would come of: a new endpoint has the consumer's canary."""
     if asked.get("bake_s") is None or parsed["strategy"] == capacity.IN_PLACE:
         return []
@@ -575,11 +627,12 @@ def _bake(parsed: dict[str, Any], asked: dict[str, Any]) -> list[Problem]:
             f"'bake_s' with strategy {parsed['strategy']!r}",
             "strategy 'in_place', where SageMaker moves the calls",
             "leave 'bake_s' out; a new endpoint is tried with 'consumer.canary'",
+            said.where("bake_s"),
         )
     ]
 
 
-def _scaled(parsed: dict[str, Any], asked: dict[str, Any]) -> list[Problem]:
+def _scaled(parsed: dict[str, Any], asked: dict[str, Any], said: _Said) -> list[Problem]:
     """Let what scales begin with its least, unless something else is asked for; return what is wrong with it."""
     wanted = parsed["auto_scaling"]
     if wanted is None:
@@ -593,6 +646,7 @@ def _scaled(parsed: dict[str, Any], asked: dict[str, Any]) -> list[Problem]:
                 "'auto_scaling' with strategy 'in_place'",
                 "strategy 'new_endpoint': SageMaker refuses an update to another instance type of what scales",
                 "leave 'auto_scaling' or 'strategy' out",
+                said.where("auto_scaling"),
             )
         ]
     seen = scaling.contradiction(wanted, parsed["instance_count"])
@@ -604,11 +658,12 @@ def _scaled(parsed: dict[str, Any], asked: dict[str, Any]) -> list[Problem]:
             seen,
             "min <= instance_count <= max",
             "change one of them; without an 'instance_count' the endpoint begins with min",
+            said.where("auto_scaling"),
         )
     ]
 
 
-def _of_other_hosting(hosting: str, asked: dict[str, Any]) -> list[Problem]:
+def _of_other_hosting(hosting: str, asked: dict[str, Any], said: _Said) -> list[Problem]:
     other = planned.INSTANCE if hosting == planned.SERVERLESS else planned.SERVERLESS
     return [
         Problem(
@@ -616,6 +671,7 @@ def _of_other_hosting(hosting: str, asked: dict[str, Any]) -> list[Problem]:
             f"{name!r} with hosting {hosting!r}",
             f"hosting {other!r} or 'auto', the only ones that have it",
             f"change 'hosting', or leave {name!r} out",
+            said.where(name),
         )
         for name in _ONLY[hosting]
         if asked.get(name) is not None
@@ -729,11 +785,11 @@ def _of_key(key: str, parsed: dict[str, Any]) -> list[Problem]:
     ]
 
 
-def _whole(parsed: dict[str, Any], defaults: StackDefaults) -> list[Problem]:
+def _whole(parsed: dict[str, Any], defaults: StackDefaults, said: _Said) -> list[Problem]:
     """Return what is wrong with the request as a whole, after each field by itself was right."""
     problems: list[Problem] = []
     key = parsed["archive"]["key"]
-    problems.extend(_of_key(key, parsed))
+    problems.extend(replace(problem, where=said.where("archive", "key")) for problem in _of_key(key, parsed))
     if parsed["service"] is None:
         problems.append(
             Problem(
@@ -741,6 +797,7 @@ def _whole(parsed: dict[str, Any], defaults: StackDefaults) -> list[Problem]:
                 f"no 'service', and archive.key {key!r} names none",
                 "a key of the form models/<service>/model.tar.gz, or the field 'service'",
                 "add 'service'",
+                said.where("archive", "key"),
             )
         )
     if parsed["code"] == ARCHIVE_CODE and defaults["allow_archive_code"] != "true":
@@ -749,11 +806,12 @@ def _whole(parsed: dict[str, Any], defaults: StackDefaults) -> list[Problem]:
                 "ArchiveCodeNotAllowed",
                 "code is 'archive'",
                 "'sealift': this stack runs no code that archives bring",
-                "leave 'code' out, or deploy the stack with AllowArchiveCode=true",
+                "leave 'code' out, or run `sealift deploy --parameter AllowArchiveCode=true`",
+                said.where("code"),
             )
         )
-    problems.extend(_canary(parsed["consumers"]))
-    problems.extend(_twice(parsed["consumers"]))
+    of_consumers = [*_canary(parsed["consumers"]), *_twice(parsed["consumers"])]
+    problems.extend(replace(problem, where=said.where("consumer")) for problem in of_consumers)
     profile = containers.PROFILES[parsed["container"]]
     if parsed["code"] == ARCHIVE_CODE and not profile.runs_archive_code:
         problems.append(
@@ -763,6 +821,7 @@ def _whole(parsed: dict[str, Any], defaults: StackDefaults) -> list[Problem]:
                 "a container that does: "
                 + ", ".join(repr(one.name) for one in containers.PROFILES.values() if one.runs_archive_code),
                 "leave 'code' out, or change 'container'",
+                said.where("code"),
             )
         )
     image = parsed["image_uri"]
@@ -775,6 +834,7 @@ def _whole(parsed: dict[str, Any], defaults: StackDefaults) -> list[Problem]:
                 "the URI of your image",
                 "build inference/Dockerfile, push it to an ECR repository of this account, and name it in "
                 "'image_uri' or in the stack's parameter ImageUri",
+                said.where("container"),
             )
         )
     if image and not re.search(rf"\.ecr\.{re.escape(region)}\.", image):
@@ -784,6 +844,7 @@ def _whole(parsed: dict[str, Any], defaults: StackDefaults) -> list[Problem]:
                 f"image_uri is {image!r}",
                 f"an image in {region}, the endpoint's region",
                 f"push the image to an ECR repository in {region}",
+                said.where("image_uri"),
             )
         )
     return problems

@@ -53,13 +53,15 @@ class Problem:
     seen: str
     wanted: str
     fix: str
+    where: str = ""
+    """The file or option that it stands in, as its author calls it; empty where the refusal's subject says it."""
 
     def __str__(self) -> str:
         return f"{self.seen}; wanted {self.wanted}; {self.fix}"
 
     def to_json(self) -> dict[str, str]:
-        """Return the four parts as a JSON object."""
-        return asdict(self)
+        """Return the four parts as a JSON object, and the place where one is known."""
+        return {name: value for name, value in asdict(self).items() if value or name != "where"}
 
 
 class SealiftError(Exception):
@@ -198,7 +200,11 @@ def names(root: type[SealiftError] = SealiftError) -> list[str]:
 
 
 def _sentence(subject: str, problems: tuple[Problem, ...]) -> str:
+    places = {problem.where or subject for problem in problems}
+    if len(places) == 1:
+        (subject,) = places
     if len(problems) == 1:
         return f"{subject}: {problems[0]}"
-    listed = "; ".join(f"({n}) {problem}" for n, problem in enumerate(problems, 1))
+    apart = [f"{problem.where or subject}: " if len(places) > 1 else "" for problem in problems]
+    listed = "; ".join(f"({n}) {apart[n - 1]}{problem}" for n, problem in enumerate(problems, 1))
     return f"{subject}: {len(problems)} problems: {listed}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline import costs
 from pipeline.errors import ModelDoesNotFit, Problem
 from pipeline.limits import GB, GiB, MiB
+from pipeline.schema import meant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,7 +166,8 @@ def _asked_problem(needed: Fit, table: Sequence[Instance], asked: str) -> Proble
             "UnknownInstanceType",
             f"instance_type {asked!r}",
             "a type that is known: " + ", ".join(one.name for one in table),
-            "name one of these, or add it to 'instance_types' with its memory and its price",
+            meant(asked, [one.name for one in table], "name one of these")
+            + "; or add it to 'instance_types' with its memory and its price",
         )
     if not holds(needed, found):
         instead = offers(needed, table)

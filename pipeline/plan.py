@@ -487,7 +487,7 @@ def _see_same_hosting(target: capacity.Holder | None, wanted: str) -> None:
     if target is None or target.hosting == wanted:
         return
     raise InvalidInput(
-        "execution input",
+        "the deployment's settings",
         [
             Problem(
                 "HostingChanges",
@@ -504,7 +504,7 @@ def _see_not_scaled(target: capacity.Holder | None) -> None:
     if target is None or not target.scales:
         return
     raise InvalidInput(
-        "execution input",
+        "the deployment's settings",
         [
             Problem(
                 "UpdateOfScaled",

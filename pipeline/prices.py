@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pipeline.errors import InvalidInput, Problem
+from pipeline.schema import meant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,7 +185,8 @@ def changed(prices: Prices, text: str, name: str) -> Prices:
 
 def _faults(prices: Prices, item: str, usd: Any) -> list[Problem]:
     if item not in prices.items:
-        return [_wrong(f"an item {item!r}", "one of " + ", ".join(prices.items))]
+        fix = meant(item, prices.items, _EXAMPLE)
+        return [Problem("WrongPrices", f"unknown item {item!r}", "one of " + ", ".join(prices.items), fix)]
     if not isinstance(usd, dict):
         return [_wrong(f"{item!r} is {usd!r}", "an object of USD by region")]
     return [
@@ -194,5 +196,11 @@ def _faults(prices: Prices, item: str, usd: Any) -> list[Problem]:
     ]
 
 
+_EXAMPLE: Final = (
+    'write {"as_of": "2026-11-01", "source": "our contract", '
+    '"prices": {"serverless_gb_second": {"eu-central-1": 0.000021}}}'
+)
+
+
 def _wrong(seen: str, wanted: str) -> Problem:
-    return Problem("WrongPrices", seen, wanted, "see the example at the top of pipeline/prices.py")
+    return Problem("WrongPrices", seen, wanted, _EXAMPLE)

@@ -9,12 +9,32 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.errors import Problem
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 MISSING = "MissingField"
 """The name of the problem that a required field is not there."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return what somebody may have meant by a word that is not known; letter case, `-` and `_` count for nothing."""
+    spelled = {_plain(one): one for one in known}
+    close = difflib.get_close_matches(_plain(word), spelled, n=1)
+    return spelled[close[0]] if close else None
+
+
+def meant(word: str, known: Iterable[str], otherwise: str) -> str:
+    """Return the question whether the nearest known word was meant; something else where none is near."""
+    close = nearest(word, known)
+    return f"did you mean {close!r}?" if close else otherwise
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("-", "_")
 
 
 class Check(Protocol):
@@ -118,7 +138,8 @@ class OneOf:
     def parse(self, value: Any, path: str, problems: list[Problem]) -> str | None:
         """Return the value, or None with the reason in `problems`."""
         if value not in self.values:
-            return _refuse(self, value, path, problems)
+            fix = meant(value, self.values, "") if isinstance(value, str) else ""
+            return _refuse(self, value, path, problems, fix=fix)
         return str(value)
 
 
@@ -227,15 +248,24 @@ class Object:
 
     def _unknown(self, name: str, path: str) -> Problem:
         here = f"{path}.{name}" if path else name
-        close = difflib.get_close_matches(name, self.fields, n=1)
-        fix = f"did you mean {close[0]!r}?" if close else f"remove {here!r}"
+        close = nearest(name, self.fields) or self._below(name)
+        there = f"{path}.{close}" if path else close
+        fix = f"did you mean {there!r}?" if close else f"remove {here!r}"
         return Problem("UnknownField", f"unknown field {here!r}", "one of " + ", ".join(self.fields), fix)
 
+    def _below(self, name: str) -> str | None:
+        """Return the field of that very name in an object of this one."""
+        for outer, known in self.fields.items():
+            check = known.check.item if isinstance(known.check, OneOrMore) else known.check
+            if isinstance(check, Object) and name in check.fields:
+                return f"{outer}.{name}"
+        return None
 
-def _refuse(check: Check, value: Any, path: str, problems: list[Problem]) -> None:
+
+def _refuse(check: Check, value: Any, path: str, problems: list[Problem], *, fix: str = "") -> None:
     shown = repr(value)
     if len(shown) > 120:
         shown = shown[:117] + "..."
-    problems.append(
-        Problem("WrongValue", f"{path or 'the document'} is {shown}", check.wanted, f"change {path!r}")
-    )
+    seen = f"{path or 'the document'} is {shown}"
+    change = f"change {path!r}" if path else f"make it {check.wanted}"
+    problems.append(Problem("WrongValue", seen, check.wanted, fix or change))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import InvalidInput, Problem
+from pipeline.schema import meant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,9 +72,15 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _one_of(*values: Any) -> Callable[[Any], bool]:
-    # A boolean is a number to Python, and true no level of compression.
-    return lambda value: value in values and not isinstance(value, bool)
+@dataclass(frozen=True, slots=True)
+class _OneOf:
+    """Whether a value is one of a few."""
+
+    values: tuple[Any, ...]
+
+    def __call__(self, value: Any) -> bool:
+        # A boolean is a number to Python, and true no level of compression.
+        return value in self.values and not isinstance(value, bool)
 
 
 KINDS: Final = (
@@ -105,7 +112,7 @@ KINDS: Final = (
         "colour",
         "whether output has colours",
         "auto, always or never",
-        _one_of("auto", "always", "never"),
+        _OneOf(("auto", "always", "never")),
         ("SEALIFT_COLOUR",),
         default="auto",
     ),
@@ -113,7 +120,7 @@ KINDS: Final = (
         "container",
         "what `sealift plan` plans for",
         "pytorch, llama-cpp or custom",
-        _one_of("pytorch", "llama-cpp", "custom"),
+        _OneOf(("pytorch", "llama-cpp", "custom")),
         ("SEALIFT_CONTAINER",),
         default="pytorch",
     ),
@@ -121,7 +128,7 @@ KINDS: Final = (
         "compress",
         "the level that `sealift pack` compresses at",
         "a number from 0 to 9",
-        _one_of(*range(10)),
+        _OneOf(tuple(range(10))),
         ("SEALIFT_COMPRESS",),
         default=0,
         number=True,
@@ -189,14 +196,15 @@ def _first(
 
 
 def _unknown(name: str, path: str) -> Problem:
-    return Problem(
-        "UnknownSetting", f"{name!r} in {path}", f"one of {', '.join(NAMES)}", "correct the name or remove it"
-    )
+    fix = meant(name, NAMES, "correct the name or remove it")
+    return Problem("UnknownSetting", f"unknown setting {name!r}", f"one of {', '.join(NAMES)}", fix, path)
 
 
 def _wrong(kind: Kind, value: Any, source: str) -> Problem:
     where = {"flag": f"--{kind.name}"}.get(source, source)
-    return Problem("WrongValue", f"{kind.name} = {value!r} ({where})", kind.wanted, "correct it or remove it")
+    known = [str(one) for one in kind.valid.values] if isinstance(kind.valid, _OneOf) else []
+    fix = meant(str(value), known, "correct it or remove it")
+    return Problem("WrongValue", f"{kind.name} = {value!r}", kind.wanted, fix, where)
 
 
 def current() -> dict[str, Setting]:

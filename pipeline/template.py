@@ -14,6 +14,7 @@ import yaml
 
 from pipeline import package
 from pipeline.errors import InvalidInput, Problem
+from pipeline.schema import meant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -148,7 +149,7 @@ def _wrong(
 ) -> Problem | None:
     """Return what is wrong with a parameter's value; CloudFormation would say so too, but one at a time and late."""
     if rules is None:
-        fix = "correct its name"
+        fix = meant(name, known, "correct its name")
         return Problem("UnknownParameter", repr(name), f"one of {', '.join(sorted(known))}", fix)
     wanted = ""
     if "AllowedValues" in rules and value not in (allowed := [str(one) for one in rules["AllowedValues"]]):
@@ -162,6 +163,8 @@ def _wrong(
     if not wanted:
         return None
     fix = f"{name}: {' '.join(str(rules.get('Description', '')).split())}"
+    if "AllowedValues" in rules:
+        fix = meant(value, map(str, rules["AllowedValues"]), fix)
     return Problem("WrongParameter", f"{name}={value}", wanted, fix)
 
 

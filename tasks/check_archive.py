@@ -34,7 +34,10 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         InvalidArchive: with every problem of the archive.
     """
     location = documents.archive_location(event["input"])
-    request = documents.request(event["input"], _sidecar(location, clients), event["defaults"])
+    beside = f"s3://{location.bucket}/{documents.sidecar_key(location.key)}"
+    request = documents.request(
+        event["input"], _sidecar(location, clients), event["defaults"], documents.Names(sidecar=beside)
+    )
     source = S3Source(clients.s3, location.bucket, location.key, location.version_id)
     rules = documents.archive_rules(request["code"], mend=request["mend"], hosting=request["hosting"])
     if source.key.endswith(naming.MODEL_SUFFIX):

@@ -18,6 +18,7 @@ from botocore.exceptions import UnknownServiceError
 
 from pipeline.errors import InvalidInput, Problem
 from pipeline.local.calls import Call, service_model
+from pipeline.schema import meant
 
 MESSAGES = {
     "ResourceLimitExceeded": (
@@ -127,10 +128,10 @@ class Fault:
                 "fault", [Problem("WrongValue", repr(spec), form, f"write for instance {example}")]
             )
         try:
-            known = match["operation"] in service_model(match["service"]).operation_names
+            operations = service_model(match["service"]).operation_names
         except UnknownServiceError:
-            known = False
-        if not known:
+            operations = []
+        if match["operation"] not in operations:
             seen = f"{match['service']}.{match['operation']}"
             raise InvalidInput(
                 "fault",
@@ -139,7 +140,7 @@ class Fault:
                         "UnknownOperation",
                         repr(seen),
                         "an operation of an AWS service",
-                        f"write for instance {example}",
+                        meant(match["operation"], operations, f"write for instance {example}"),
                     )
                 ],
             )

@@ -470,7 +470,7 @@ def test_several_mistakes_in_the_input_are_told_at_once(deployments: Deployments
     )
 
     assert (ended.status, ended.error) == ("FAILED", "InvalidInput")
-    for part in ("archive.kee", "did you mean 'key'", "memory_mb is 3000", "hosting is 'gpu'"):
+    for part in ("archive.kee", "did you mean 'archive.key'", "memory_mb is 3000", "hosting is 'gpu'"):
         assert part in str(ended.cause)
 
 

@@ -166,18 +166,128 @@ def test_mistakes_of_all_sources_are_told_together(defaults: StackDefaults) -> N
             defaults,
         )
 
-    seen = " | ".join(problem.seen for problem in refusal.value.problems)
     for part in (
-        "no 'archive.key'",
-        "memory_mb is 3000",
-        "inference.n_ctx is True",
-        "unknown field 'memroy_mb'",
-        "deployment.json.max_concurrency is 0",
-        "unknown field 'deployment.json.archive'",
+        "the execution's input: no 'archive.key'",
+        "the execution's input: memory_mb is 3000",
+        "the execution's input: inference.n_ctx is True",
+        "the execution's input: unknown field 'memroy_mb'",
+        "deployment.json: max_concurrency is 0",
+        "deployment.json: unknown field 'archive'",
     ):
-        assert part in seen
         assert part in str(refusal.value)
     assert len(refusal.value.problems) == 6
+
+
+NAMES = documents.Names(document="my.json", sidecar="s3://uploads/models/harbour/deployment.json")
+
+
+@pytest.mark.parametrize(
+    ("document", "sidecar", "stack", "told"),
+    [
+        pytest.param({"memory_mb": 1}, {}, {}, [("my.json", "memory_mb is 1")], id="the input's value"),
+        pytest.param({}, {"memory_mb": 1}, {}, [(NAMES.sidecar, "memory_mb is 1")], id="the sidecar's value"),
+        pytest.param(
+            {"memory": 1},
+            {"memory": 1},
+            {},
+            [("my.json", "unknown field 'memory'"), (NAMES.sidecar, "unknown field 'memory'")],
+            id="one in each",
+        ),
+        pytest.param(
+            {"memory_mb": 2048},
+            {"hosting": "instance"},
+            {},
+            [("my.json", "'memory_mb' with hosting 'instance'")],
+            id="two that do not go together: what is to be left out",
+        ),
+        pytest.param(
+            {"hosting": "instance"},
+            {"memory_mb": 2048},
+            {},
+            [(NAMES.sidecar, "'memory_mb' with hosting 'instance'")],
+            id="the other way round",
+        ),
+        pytest.param(
+            {},
+            {"consumer": {"alias": "live"}},
+            {},
+            [(NAMES.sidecar, "no 'consumer.function_name'")],
+            id="what is missing in an object of the sidecar",
+        ),
+        pytest.param(
+            {"consumer": {"canary": {}}},
+            {"consumer": {"function_name": "f"}},
+            {},
+            [("my.json", "consumer.canary without consumer.alias for 'f'")],
+            id="an object of both",
+        ),
+        pytest.param(
+            {},
+            {"code": "archive"},
+            {"container": "llama-cpp"},
+            [
+                (NAMES.sidecar, "code is 'archive'"),
+                (
+                    NAMES.sidecar,
+                    "code is 'archive', container is 'llama-cpp', which runs no code from an archive",
+                ),
+            ],
+            id="the sidecar against the stack",
+        ),
+        pytest.param(
+            {},
+            None,
+            {"image_uri": IMAGE.format(region="eu-west-1")},
+            [("the stack's parameters", f"image_uri is {IMAGE.format(region='eu-west-1')!r}")],
+            id="the stack's own",
+        ),
+        pytest.param({}, [], {}, [(NAMES.sidecar, "the document is []")], id="no object"),
+    ],
+)
+def test_a_mistake_is_told_once_under_the_source_that_made_it(
+    defaults: StackDefaults,
+    document: dict[str, Any],
+    sidecar: Any,
+    stack: dict[str, str],
+    told: list[tuple[str, str]],
+) -> None:
+    """By the name that whoever wrote the source knows it by, whatever wins in the end."""
+    with pytest.raises(InvalidInput) as refusal:
+        documents.request(
+            {"archive": ARCHIVE, **document},
+            sidecar,
+            StackDefaults(**{**defaults, **stack}),  # type: ignore[typeddict-item]
+            NAMES,
+        )
+
+    assert [(one.where, one.seen) for one in refusal.value.problems] == told
+    assert all(f"{where}: " in str(refusal.value) for where, _ in told)
+
+
+@pytest.mark.parametrize(
+    ("document", "fix"),
+    [
+        pytest.param({"hosting": "serverles"}, "did you mean 'serverless'?", id="a value"),
+        pytest.param({"memory": 3072}, "did you mean 'memory_mb'?", id="a field"),
+        pytest.param({"Max-Concurrency": 3}, "did you mean 'max_concurrency'?", id="another spelling"),
+        pytest.param({"smoke_test": {"prompt": ["a"]}}, "did you mean 'smoke_test.prompts'?", id="below"),
+        pytest.param({"n_ctx": 512}, "did you mean 'inference.n_ctx'?", id="of another object"),
+        pytest.param({"function_name": "f"}, "did you mean 'consumer.function_name'?", id="of one or more"),
+        pytest.param(
+            {"consumer": [{"function_name": "f", "canary": {"wait": 1}, "alias": "a"}]},
+            "did you mean 'consumer[0].canary.weight'?",
+            id="in a list",
+        ),
+        pytest.param({"memory_mb": 3000}, "change 'memory_mb'", id="a number has no neighbour"),
+        pytest.param({"zzz": 1}, "remove 'zzz'", id="nothing near"),
+    ],
+)
+def test_the_nearest_known_name_is_told(defaults: StackDefaults, document: dict[str, Any], fix: str) -> None:
+    """Of fields at any depth, and of values that are names."""
+    with pytest.raises(InvalidInput) as refusal:
+        documents.request({"archive": ARCHIVE, **document}, None, defaults)
+
+    assert [one.fix for one in refusal.value.problems] == [fix]
 
 
 def test_what_no_source_gives_is_missing(defaults: StackDefaults) -> None:
@@ -349,7 +459,9 @@ def test_an_input_that_is_no_object_is_refused(defaults: StackDefaults, document
 
 def test_a_sidecar_that_is_no_object_is_refused(defaults: StackDefaults) -> None:
     """The file is named in the message."""
-    with pytest.raises(InvalidInput, match=r"deployment\.json is \['service'\]"):
+    with pytest.raises(
+        InvalidInput, match=r"deployment\.json: the document is \['service'\].*make it an object"
+    ):
         documents.request({"archive": ARCHIVE}, ["service"], defaults)
 
 

@@ -117,6 +117,8 @@ def test_what_cannot_be_is_refused_by_name(model: ModelShape, asked: str | None,
     (problem,) = refusal.value.problems
     assert problem.error == error
     assert "weights" in str(refusal.value)
+    if error == "UnknownInstanceType":
+        assert problem.fix.startswith("did you mean 'ml.")
     if error == "InstanceTooSmall":
         assert problem.fix == "set instance_type to 'ml.r5.xlarge'"
 

@@ -114,7 +114,7 @@ def test_an_item_of_a_list_is_named_by_its_place() -> None:
 @pytest.mark.parametrize(
     ("name", "fix"),
     [
-        pytest.param("memroy_mb", "did you mean 'memory_mb'?", id="near a known one"),
+        pytest.param("memroy_mb", "did you mean 'settings.memory_mb'?", id="near a known one"),
         pytest.param("colour", "remove 'settings.colour'", id="like none"),
     ],
 )

@@ -67,16 +67,17 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:
     """Unknown names and wrong values, each with where it stands and what is wanted."""
-    file = {"stak": "x", "compress": True, "region": 3}
+    file = {"stak": "x", "compress": True, "region": 3, "container": "lama-cpp"}
 
     with pytest.raises(InvalidInput) as refusal:
         settings.resolve({}, {"SEALIFT_COLOUR": "mauve"}, ("/x/sealift.toml", file))
 
-    assert [problem.seen for problem in refusal.value.problems] == [
-        "'stak' in /x/sealift.toml",
-        "region = 3 (/x/sealift.toml)",
-        "colour = 'mauve' (environment SEALIFT_COLOUR)",
-        "compress = True (/x/sealift.toml)",
+    assert [(one.where, one.seen, one.fix) for one in refusal.value.problems] == [
+        ("/x/sealift.toml", "unknown setting 'stak'", "did you mean 'stack'?"),
+        ("/x/sealift.toml", "region = 3", "correct it or remove it"),
+        ("environment SEALIFT_COLOUR", "colour = 'mauve'", "correct it or remove it"),
+        ("/x/sealift.toml", "container = 'lama-cpp'", "did you mean 'llama-cpp'?"),
+        ("/x/sealift.toml", "compress = True", "correct it or remove it"),
     ]
 
 

@@ -131,6 +131,23 @@ def test_a_parameter_that_cloudformation_would_refuse_is_refused_here(
     assert wanted in problem.wanted
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "fix"),
+    [
+        pytest.param("ConsumerFunction", "a", "did you mean 'ConsumerFunctionName'?", id="name"),
+        pytest.param("sweepdelete", "true", "did you mean 'SweepDelete'?", id="letter case"),
+        pytest.param("Container", "lama-cpp", "did you mean 'llama-cpp'?", id="value"),
+        pytest.param("Zzz", "a", "correct its name", id="like none"),
+    ],
+)
+def test_the_nearest_parameter_is_told(name: str, value: str, fix: str) -> None:
+    """By name and by value."""
+    with pytest.raises(InvalidInput) as refusal:
+        template.parameters(TEMPLATE, {name: value})
+
+    assert [one.fix for one in refusal.value.problems] == [fix]
+
+
 def test_a_good_parameter_of_each_kind_is_taken() -> None:
     """Numbers, choices, patterns and texts."""
     values = {

@@ -283,10 +283,12 @@ def test_a_denied_archive_names_the_permission(do: Task, script: Script) -> None
         pytest.param(b"{", "NotJson", "no JSON", id="not JSON"),
         pytest.param(b"\xff\xfe{", "NotJson", "no JSON", id="not text"),
         pytest.param(b"[" * 60_000, "NotJson", "no JSON", id="nothing but brackets"),
-        pytest.param(b"[]", "WrongValue", "deployment.json is []", id="no object"),
+        pytest.param(b"[]", "WrongValue", "deployment.json: the document is []", id="no object"),
         pytest.param(b" " * 65_537, "TooLarge", "more than 65536 bytes", id="too large"),
         pytest.param(b'{"memory": 1}', "UnknownField", "'memory_mb'", id="unknown field"),
-        pytest.param(b'{"archive": {}}', "UnknownField", "'deployment.json.archive'", id="an archive"),
+        pytest.param(
+            b'{"archive": {}}', "UnknownField", "deployment.json: unknown field 'archive'", id="an archive"
+        ),
     ],
 )
 def test_bad_settings_beside_the_archive_are_refused(
