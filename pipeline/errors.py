@@ -76,7 +76,7 @@ class Refused(SealiftError):
         self.problems = tuple(problems)
         if not self.problems:
             raise ValueError(f"{type(self).__name__} about {subject!r} needs at least one problem")
-        super().__init__(_sentence(subject, self.problems))
+        super().__init__(sentence(subject, self.problems))
 
 
 class InvalidInput(Refused):
@@ -199,12 +199,20 @@ def names(root: type[SealiftError] = SealiftError) -> list[str]:
     return [cls.__name__ for cls in walk(root) if not cls.__subclasses__()]
 
 
-def _sentence(subject: str, problems: tuple[Problem, ...]) -> str:
+def sentence(subject: str, problems: tuple[Problem, ...], count: int | None = None) -> str:
+    """Return problems as one message.
+
+    Args:
+        subject: what they are about.
+        problems: all of them, or the first.
+        count: how many there are; as many as are given when None.
+    """
+    count = len(problems) if count is None else count
     places = {problem.where or subject for problem in problems}
     if len(places) == 1:
         (subject,) = places
-    if len(problems) == 1:
+    if count == 1:
         return f"{subject}: {problems[0]}"
     apart = [f"{problem.where or subject}: " if len(places) > 1 else "" for problem in problems]
     listed = "; ".join(f"({n}) {apart[n - 1]}{problem}" for n, problem in enumerate(problems, 1))
-    return f"{subject}: {len(problems)} problems: {listed}"
+    return f"{subject}: {count} problems: {listed}"

@@ -54,3 +54,4 @@ NAME_LENGTH: Final = Limit(63, "characters of a model, endpoint configuration or
 EXECUTION_NAME_LENGTH: Final = Limit(80, "characters of a Step Functions execution name", "boto-model")
 ENVIRONMENT_ENTRIES: Final = Limit(100, "entries of a container's Environment", "boto-model")
 STATE_PAYLOAD: Final = Limit(256 * 1024, "bytes of a state's input or output", "Step Functions quotas")
+HISTORY_EVENTS: Final = Limit(25_000, "events of an execution's history", "Step Functions quotas")

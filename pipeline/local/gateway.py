@@ -20,7 +20,7 @@ import moto.backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from pipeline.local import allowances, calls, histories, objects, parts, simulations
+from pipeline.local import allowances, bounds, calls, histories, objects, parts, simulations
 from pipeline.local.faults import Accident, Faults, Response, render
 from pipeline.local.policies import Verdict
 
@@ -176,6 +176,8 @@ class Gateway:
     def _dispatch(self, call: Call, environ: dict[str, Any], body: bytes) -> Response:
         backends = self._running()
         refusal = backends.refuse(call, environ, body)
+        if refusal is None and call.operation == "StartExecution":
+            refusal = bounds.refusal(call, body)
         if refusal is not None:
             return refusal
         if call.service == "lambda":

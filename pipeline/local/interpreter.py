@@ -14,6 +14,8 @@ moto runs the Amazon States Language well; ten things are adjusted, all here:
 * An execution's data are copied at every step, a fifth. They are copied by pickling, which is several times as quick.
 * Nobody was told that an execution has ended. Whoever is given is told, however it ended.
 * Whoever stopped an execution could not say why. DescribeExecution and the history tell, as AWS's do.
+
+What an execution's data and its history may hold is `bounds`'.
 """
 
 from __future__ import annotations
@@ -49,6 +51,8 @@ from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommu
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from moto.stepfunctions.responses import StepFunctionResponse
+
+from pipeline.local import bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,6 +155,7 @@ def install(*, port: int, time_scale: float, ended: Callable[[dict[str, Any]], N
     retrier.time = _ScaledTime(time_scale)
     ExecutionWorker._get_evaluation_entrypoint = _program  # noqa: SLF001
     StepFunctionResponse.stop_execution = _stop
+    bounds.install()
     for module in (states, result_path, string_expression, execute_state, state_task_service, event_manager):
         module.copy = _QuickCopies
     json_path.parse = _parse

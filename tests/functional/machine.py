@@ -1,0 +1,109 @@
+"""A state machine run by the local cloud's interpreter in this process, with functions that are Python's."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from moto.stepfunctions.parser.asl.utils import boto_client
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+
+from pipeline.local import interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ACCOUNT, REGION = "123456789012", "eu-central-1"
+LONGEST_S = 120
+
+
+class Failure(Exception):
+    """A function's failure: its error's name, and its message."""
+
+    def __init__(self, error: str, message: str) -> None:
+        super().__init__(message)
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """An execution that has ended."""
+
+    status: str
+    error: str | None
+    cause: str | None
+    output: Any
+    events: list[dict[str, Any]] = field(repr=False)
+
+    @property
+    def states(self) -> list[str]:
+        """The states that were entered, in their order."""
+        return [
+            event["stateEnteredEventDetails"]["name"]
+            for event in self.events
+            if event["type"].endswith("StateEntered")
+        ]
+
+
+class _Functions:
+    """Stands in for boto3: the one client of the interpreter, which calls Python."""
+
+    def __init__(self, functions: Mapping[str, Callable[[Any], Any]]) -> None:
+        self._functions = functions
+
+    def client(self, **_arguments: Any) -> _Functions:
+        return self
+
+    def invoke(self, *, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803 boto3's names
+        told = {"StatusCode": 200, "ExecutedVersion": "$LATEST"}
+        try:
+            result = self._functions[FunctionName](json.loads(Payload))
+        except Failure as failure:
+            # As Lambda's runtime writes it.
+            result = {
+                "errorMessage": str(failure),
+                "errorType": failure.error,
+                "requestId": str(uuid.UUID(int=0)),
+                "stackTrace": ['  File "/var/task/pipeline/aws.py", line 246, in handler\n    return run()\n']
+                * 8,
+            }
+            told["FunctionError"] = "Unhandled"
+        return {**told, "Payload": BytesIO(json.dumps(result).encode())}
+
+    def publish(self, **message: Any) -> dict[str, Any]:
+        """Take a notification, of the size that SNS takes."""
+        assert len(message["Message"].encode()) <= 262_144
+        assert len(message["Subject"]) <= 100
+        return {"MessageId": str(uuid.UUID(int=0))}
+
+
+def run(definition: Mapping[str, Any], document: Any, functions: Mapping[str, Callable[[Any], Any]]) -> Run:
+    """Run a definition to its end.
+
+    Args:
+        definition: in the Amazon States Language.
+        document: the input.
+        functions: what each function does with its event, by the name that the definition calls it by.
+    """
+    ended: list[dict[str, Any]] = []
+    interpreter.install(port=0, time_scale=0.0, ended=ended.append)
+    boto_client.boto3 = _Functions(functions)
+    backend = stepfunctions_parser_backends[ACCOUNT][REGION]
+    role = f"arn:aws:iam::{ACCOUNT}:role/workflow"
+    name = f"machine-{uuid.uuid4()}"
+    machine = backend.create_state_machine(
+        name=name, definition=json.dumps(definition), roleArn=role, tags=[]
+    )
+    started = backend.start_execution(machine.arn, "run", json.dumps(document))
+    deadline = time.monotonic() + LONGEST_S
+    while not ended:
+        assert time.monotonic() < deadline, "the execution does not end"
+        time.sleep(0.005)
+    told = ended[0]
+    events = interpreter.history(ACCOUNT, REGION, started.exec_arn) or []
+    output = json.loads(told["output"]) if "output" in told else None
+    return Run(told["status"], told.get("error"), told.get("cause"), output, events)
