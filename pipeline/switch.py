@@ -151,14 +151,11 @@ def restore_alias(client: LambdaClient, before: consumer.Before, endpoint_name: 
     return True
 
 
-def delete_versions(client: LambdaClient, before: consumer.Before, endpoint_name: str) -> list[str]:
-    """Delete the versions that were published for an endpoint, unless an alias refers to them; return them."""
+def published(client: LambdaClient, before: consumer.Before, endpoint_name: str) -> list[str]:
+    """Return the versions that were published for an endpoint and that no alias refers to."""
     name = before["function_name"]
     versions, aliases = callers.versions(client, name), callers.aliases(client, name)
-    gone = consumer.deletable(versions, aliases, before["variable"], endpoint_name)
-    for version in gone:
-        client.delete_function(FunctionName=name, Qualifier=version)
-    return gone
+    return consumer.deletable(versions, aliases, before["variable"], endpoint_name)
 
 
 def routes(client: LambdaClient, function_name: str, alias: str) -> consumer.Alias:

@@ -10,6 +10,7 @@ EndpointBusy, and the state machine comes back until it is gone.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -34,6 +35,8 @@ class _Report:
         self.restored: list[str] = []
         self.kept: list[str] = []
         self.not_undone: list[str] = []
+        self.spare: list[str] = []
+        """What stays, and does no harm, with the command that removes it where there is one."""
         self.monitored = False
         """Whether MonitorEndpoint made its alarms."""
 
@@ -50,6 +53,22 @@ class _Report:
             self.not_undone.append(f"{what}: {refusal}")
             return False
         return True
+
+    def spare_if_refused(self, what: str, step: Callable[[], None], fix: str = "") -> None:
+        """Run a step that nothing depends on: one that is refused leaves something that does no harm."""
+        try:
+            step()
+        except ClientError as error:
+            if not _refused(error):
+                raise
+            told = f"{what}: {aws.text(error)}"
+            self.kept.append(told)
+            self.spare.append(f"{told} ({fix})" if fix else told)
+
+
+def _refused(error: ClientError) -> bool:
+    # A conflict is the word for a version that an alias has come to refer to; waiting changes nothing.
+    return aws.code(error) == "ResourceConflictException" or isinstance(aws.translate(error), Refused)
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
@@ -123,19 +142,37 @@ def _restore_consumer(before: consumer.Before, endpoint: str, clients: Clients, 
         else:
             report.restored.append(f"{variable} of {name}: {_shown(before['value'])} as before")
 
-    def versions() -> None:
-        # Only now, since until the alias was put back it referred to one of them.
-        gone = switch.delete_versions(clients.lambda_, before, endpoint) if before["alias"] else []
-        report.gone.extend(f"version {version} of {name}" for version in gone)
-
     steps = ((f"alias {before['alias']} of {name}", alias), (f"{variable} of {name}", value))
     # Both are tried even when one is denied: a generator in all() would stop at the first.
     outcomes = [report.attempt(what, _or_gone(step, what, report)) for what, step in steps]
-    if all(outcomes):
-        # A version that nobody calls keeps no endpoint alive.
-        what = f"versions of {name} that call {endpoint}"
-        report.attempt(what, _or_gone(versions, what, report))
+    if all(outcomes) and before["alias"]:
+        # Only now, since until the alias was put back it referred to one of them.
+        _delete_versions(before, endpoint, clients, report)
     return all(outcomes)
+
+
+def _delete_versions(before: consumer.Before, endpoint: str, clients: Clients, report: _Report) -> None:
+    """Delete the versions that were published for the endpoint; those that stay call an endpoint that is gone.
+
+    Nobody calls them, so one that cannot be deleted is told of and keeps nothing else from going.
+    """
+    name = before["function_name"]
+
+    def versions() -> None:
+        for version in switch.published(clients.lambda_, before, endpoint):
+            remove = f"aws lambda delete-function --function-name {name} --qualifier {version}"
+            report.spare_if_refused(
+                f"version {version} of {name}, which nobody calls",
+                partial(delete, version),
+                remove,
+            )
+
+    def delete(version: str) -> None:
+        clients.lambda_.delete_function(FunctionName=name, Qualifier=version)
+        report.gone.append(f"version {version} of {name}")
+
+    what = f"versions of {name} that were published for {endpoint}, if any"
+    report.spare_if_refused(what, _or_gone(versions, what, report))
 
 
 def _undo(plan: Plan, clients: Clients, report: _Report) -> None:
@@ -312,7 +349,8 @@ def _summary(report: _Report) -> str:
     if report.not_undone:
         kept = f"; kept: {'; '.join(report.kept)}" if report.kept else ""
         return f"NOT undone, remove by hand: {'; '.join(report.not_undone)}{kept}"
-    return "undone: everything that this execution made; what served before still serves"
+    spare = f"; stays, and does no harm: {'; '.join(report.spare)}" if report.spare else ""
+    return f"undone: everything that this execution made; what served before still serves{spare}"
 
 
 handler = aws.task(run)

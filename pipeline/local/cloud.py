@@ -28,7 +28,7 @@ from pipeline.local.events import EventBus, S3Events, execution_ended
 from pipeline.local.faults import Fault, Faults
 from pipeline.local.functions import Function, Functions, Invocation
 from pipeline.local.gateway import INTERPRETER_KEY, Backends, Gateway
-from pipeline.local.hosting import Hosting, HostingSettings, ObjectMissing, Quotas
+from pipeline.local.hosting import AlarmsUnseen, Hosting, HostingSettings, ObjectMissing, Quotas
 from pipeline.local.journals import Journal
 from pipeline.local.policies import Request
 
@@ -340,9 +340,14 @@ class LocalCloud:
                 )
             return self._acting[role_arn]
 
-    def _ringing(self, names: Sequence[str]) -> list[str]:
-        """Return which alarms are in ALARM; the AWS service looks by itself, in no role's name."""
-        found = self.clients.cloudwatch.describe_alarms(AlarmNames=list(names))["MetricAlarms"]
+    def _ringing(self, role_arn: str, names: Sequence[str]) -> list[str]:
+        """Return which alarms are in ALARM, as a role sees them."""
+        try:
+            found = self._as(role_arn).cloudwatch.describe_alarms(AlarmNames=list(names))["MetricAlarms"]
+        except ClientError as error:
+            if aws.is_access_denied(error):
+                raise AlarmsUnseen(aws.text(error)) from error
+            raise
         return [str(alarm["AlarmName"]) for alarm in found if alarm["StateValue"] == "ALARM"]
 
     def _fetch(self, role_arn: str, bucket: str, key: str, destination: Path) -> None:

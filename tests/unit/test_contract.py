@@ -523,6 +523,20 @@ def test_each_function_has_a_role_of_its_own(translated: dict[str, Any]) -> None
     assert "EndpointRole" not in roles
 
 
+def test_the_policies_that_sam_adds_are_named_in_the_documents(translated: dict[str, Any]) -> None:
+    """They stand in no template of ours."""
+    managed = {
+        arn["Fn::Sub"].rpartition("/")[2] if isinstance(arn, dict) else arn.rpartition("/")[2]
+        for one in translated["Resources"].values()
+        if one["Type"] == "AWS::IAM::Role"
+        for arn in one["Properties"].get("ManagedPolicyArns", ())
+    }
+    page = (resources.template().parent / "docs" / "iam.md").read_text(encoding="utf-8")
+
+    assert len(managed) == 2
+    assert [name for name in managed if f"`{name}`" not in page] == []
+
+
 def test_no_permission_is_for_every_action() -> None:
     """Each allowed action is named in full."""
     for name, statement in statements():

@@ -107,6 +107,48 @@ def test_a_reason_is_about_an_action_that_is_there() -> None:
     assert set(permissions.AWS_ONLY) <= there
 
 
+def conditions(role: str, action: str) -> list[policies.Condition]:
+    """Return the conditions of the one statement that allows a role an action."""
+    (statement,) = [
+        one
+        for name, one in permissions.statements()
+        if name == role and action in permissions.listed(one["Action"])
+    ]
+    return [
+        policies.Condition(operator, key, tuple(permissions.listed(values)))
+        for operator, block in statement["Condition"].items()
+        for key, values in block.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("namespace", "may"),
+    [
+        pytest.param("AWS/SageMaker", True, id="invocations"),
+        pytest.param("/aws/sagemaker/Endpoints", True, id="CPU, memory and disk of the containers"),
+        pytest.param("/aws/Sagemaker/Endpoints", True, id="AWS's third spelling"),
+        pytest.param("AWS/Lambda", False, id="another service's"),
+    ],
+)
+def test_an_endpoint_publishes_in_sagemakers_namespaces_alone(namespace: str, may: bool) -> None:
+    """StringLike minds the case of letters, and SageMaker's namespaces do not agree about it."""
+    (condition,) = conditions("EndpointRole", "cloudwatch:PutMetricData")
+
+    assert condition.holds((("cloudwatch:namespace", (namespace,)),)) is may
+
+
+def test_no_role_may_delete_a_function() -> None:
+    """Of a consumer only versions: the function's own ARN, with nothing behind its name, never matches."""
+    found = [
+        (role, resource["Fn::Sub"].rpartition(":function:")[2])
+        for role, statement in permissions.statements()
+        if "lambda:DeleteFunction" in permissions.listed(statement["Action"])
+        for resource in permissions.listed(statement["Resource"])
+    ]
+
+    assert found == [(role, "${ConsumerFunctionPattern}:*") for role in ("RollBackRole", "SweepRole")]
+
+
 # ------------------------------------------------------------------------- buckets
 
 

@@ -10,6 +10,7 @@ are pure.
 from __future__ import annotations
 
 from .containers import ObjectMissing
+from .fleet import AlarmsUnseen
 from .protocol import render_control_error, render_runtime_error
 from .quotas import Quotas
 from .refusals import AwsError
@@ -19,6 +20,7 @@ from .settings import HostingSettings
 from .timing import Timing
 
 __all__ = [
+    "AlarmsUnseen",
     "AwsError",
     "Hosting",
     "HostingSettings",

@@ -31,8 +31,12 @@ _JOIN_S = 10.0
 
 C = TypeVar("C", Capacity, Instances)
 
-Ringing = Callable[[Sequence[str]], list[str]]
-"""Returns those of the named alarms that are in ALARM."""
+Ringing = Callable[[str, Sequence[str]], list[str]]
+"""Returns, as a role (its ARN), those of the named alarms that are in ALARM; AlarmsUnseen when it may not look."""
+
+
+class AlarmsUnseen(Exception):
+    """A role may not look at alarms: what `Ringing` raises."""
 
 
 class Fleet:
@@ -260,14 +264,24 @@ class Fleet:
             self._shelf.put(replace(endpoint, stage="Baking", modified=self._timing.clock()))
         until = self._timing.monotonic() + wait_s
         while True:
-            rang = self._ringing(names) if names else []
-            if rang and old is not None:
+            against = self._against(endpoint, names) if names else None
+            if against and old is not None:
                 with self._lock:
                     self._serving[endpoint.arn] = self._outgoing.pop(endpoint.arn)
-                return texts.alarms_rang(rang)
+                return against
             left = until - self._timing.monotonic()
             if left <= 0 or self._timing.pause(min(left, self._settings.baking_interval_s)):
                 return None
+
+    def _against(self, endpoint: Endpoint, names: Sequence[str]) -> str | None:
+        """Return what alarms say against what is being launched, looked at in the name of its role."""
+        launched = endpoint.pending or endpoint.current
+        role = launched.role_arn if launched is not None else ""
+        try:
+            rang = self._ringing(role, names)
+        except AlarmsUnseen as denied:
+            return texts.alarms_unseen(role, str(denied))
+        return texts.alarms_rang(rang) if rang else None
 
     def _finish_rescaling(self, name: str, capacity: Capacity | None) -> None:
         self._timing.pause(self._settings.rescaling_s)

@@ -57,7 +57,7 @@ class Hosting:
             log: takes a container's log line: role, group, stream, milliseconds since 1970, text.
             exists: returns whether a role sees an object (bucket, key), and raises when access is denied;
                 without it CreateModel downloads the object to know.
-            ringing: returns those of the named alarms that are in ALARM; none when None.
+            ringing: returns, as a role, those of the named alarms that are in ALARM; none when None.
             objects: knows ETags and what lies below a prefix, for a ModelDataSource; nothing when None.
             quotas: the account's quotas.
             settings: limits and pace.
@@ -89,7 +89,7 @@ class Hosting:
             launch=launch,
             timing=timing,
             background=background or Threads(),
-            ringing=ringing or (lambda _names: []),
+            ringing=ringing or (lambda _role, _names: []),
         )
         self._fleet = fleet
         self._control = ControlPlane(

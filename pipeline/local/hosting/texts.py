@@ -103,6 +103,14 @@ def alarms_rang(names: Sequence[str]) -> str:
     return f"The deployment was rolled back because these alarms went into ALARM: {', '.join(names)}."
 
 
+def alarms_unseen(role: str, told: str) -> str:
+    """Return the reason when the role may not look at the alarms. OURS; that it must be allowed to is GUIDE's."""
+    return (
+        f"The deployment was rolled back because {role} could not look at its alarms: it needs "
+        f"cloudwatch:DescribeAlarms. {told}"
+    )
+
+
 def provisioned_above_maximum(provisioned: int, maximum: int) -> str:
     """Return the refusal of ProvisionedConcurrency above MaxConcurrency. OURS; the rule is MODEL's."""
     return f"ProvisionedConcurrency {provisioned} must be less than or equal to MaxConcurrency {maximum}."

@@ -306,6 +306,8 @@ class MotoConsumer:
         )
         self.answer: object = {"answer": "It carries cargo."}
         self.asked: list[str] = []
+        self.undeletable: str | None = None
+        """The error code that a version's deletion is refused with."""
         role = clients.iam.create_role(RoleName="consumer", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
         self._lambda.create_function(
             FunctionName=self.FUNCTION,
@@ -325,6 +327,14 @@ class MotoConsumer:
         """Answer as the consumer would."""
         self.asked.append(request["FunctionName"])
         return {"Payload": BytesIO(json.dumps(self.answer).encode())}
+
+    def delete_function(self, **request: Any) -> dict[str, Any]:
+        """Delete the function, or a version unless that is to be refused."""
+        if self.undeletable and "Qualifier" in request:
+            told = {"Code": self.undeletable, "Message": f"not {request['Qualifier']}"}
+            raise ClientError({"Error": told}, "DeleteFunction")  # type: ignore[typeddict-item]
+        deleted: dict[str, Any] = dict(self._lambda.delete_function(**request))
+        return deleted
 
     def set(self, variables: dict[str, str]) -> None:
         """Change the variables, as somebody else might."""

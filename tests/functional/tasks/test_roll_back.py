@@ -618,3 +618,73 @@ def test_a_version_that_another_alias_uses_stays(
     do("RollBack", moto_consumer.clients, results=results(read_consumer=read_of(before)))
 
     assert moto_consumer.versions() == ["$LATEST", "1", "2"]
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceConflictException"])
+@pytest.mark.parametrize("in_place", [False, True], ids=["an endpoint of its own", "in place"])
+def test_a_version_that_cannot_be_deleted_keeps_nothing_from_going(
+    do: Task, script: Script, moto_consumer: MotoConsumer, code: str, *, in_place: bool
+) -> None:
+    """Nobody calls it, so it does no harm: the rest is undone, and the cause says which stays, why, and how it goes."""
+    moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "harbour-0"})
+    for n in (2, 3):
+        moto_consumer.publish_version(FunctionName="assistant", Description="Sealift: harbour-0")
+        moto_consumer.set({"OTHER": f"kept {n}", "ENDPOINT_NAME": "harbour-0"})
+    moto_consumer.undeletable = code
+    before = {**BEFORE, "alias": "live", "alias_version": "1"}
+    plan: dict[str, Any] = dict(PLAN)
+    if in_place:
+        plan["updates"] = {"endpoint_config": "harbour-old", "max_concurrency": None}
+        script.answers(
+            "sagemaker",
+            "describe_endpoint",
+            {
+                "EndpointName": "harbour-0",
+                "EndpointArn": ARN.format("endpoint"),
+                "EndpointConfigName": "harbour-old",
+                "EndpointStatus": "InService",
+                "CreationTime": NOW,
+                "LastModifiedTime": NOW,
+            },
+        )
+        script.missing("describe_endpoint_config", "endpoint configuration").missing(
+            "describe_model", "model"
+        )
+    else:
+        nothing_there(script)
+
+    result = do(
+        "RollBack",
+        moto_consumer.clients,
+        results=results(plan_deployment=plan, read_consumer=read_of(before)),
+    )
+
+    assert moto_consumer.versions() == ["$LATEST", "1", "2", "3"]
+    assert result["gone"][-2:] == [CONFIG, MODEL]
+    assert result["not_undone"] == []
+    stay = [f"version {n} of assistant, which nobody calls: not {n}" for n in (2, 3)]
+    assert [one for one in result["kept"] if one.startswith("version")] == stay
+    assert UNDONE in result["cause"]
+    assert "NOT undone" not in result["cause"]
+    remove = "aws lambda delete-function --function-name assistant --qualifier"
+    assert f"stays, and does no harm: {stay[0]} ({remove} 2); {stay[1]} ({remove} 3)" in result["cause"]
+
+
+def test_versions_that_may_not_be_listed_keep_nothing_from_going(do: Task, script: Script) -> None:
+    """Whether any were published is then not known, and said."""
+    script.answers("lambda_", "get_alias", {"FunctionVersion": "1"})
+    for _ in range(2):
+        script.answers(
+            "lambda_",
+            "get_function_configuration",
+            {"FunctionName": "assistant", "Environment": {"Variables": {"ENDPOINT_NAME": "old-0"}}},
+        )
+    script.refuses("lambda_", "list_versions_by_function", "AccessDeniedException", "no list", status=403)
+    nothing_there(script)
+    before = {**BEFORE, "alias": "live", "alias_version": "1"}
+
+    result = do("RollBack", script.clients, results=results(read_consumer=read_of(before)))
+
+    assert result["not_undone"] == []
+    assert result["kept"] == ["versions of assistant that were published for harbour-0, if any: no list"]
+    assert result["gone"] == [ENDPOINT, CONFIG, MODEL]

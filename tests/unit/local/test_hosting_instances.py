@@ -329,7 +329,7 @@ def test_new_instances_are_watched_before_the_old_ones_go(
     update(world, **routing)
     seen = []
 
-    def look(_names: Any) -> list[str]:
+    def look(_role: str, _names: Any) -> list[str]:
         found = world.ask("DescribeEndpoint", EndpointName="e")
         (variant,) = found["PendingDeploymentSummary"]["ProductionVariants"]
         seen.append(
@@ -362,6 +362,18 @@ def test_an_alarm_takes_the_update_back(world: World) -> None:
     assert "sealift-e-5xx" in found["FailureReason"]
     assert world.invoke() == b"echo hello"
     assert [container.ended for container in world.containers] == [[], ["stop"]]
+
+
+def test_alarms_that_the_role_may_not_see_take_the_update_back(world: World) -> None:
+    """SageMaker looks in the name of the new model's role; an update that nobody can judge does not go through."""
+    update(world)
+    world.blind = {world.ask("DescribeModel", ModelName="m")["ExecutionRoleArn"]}
+    world.jobs.finish()
+
+    found = world.ask("DescribeEndpoint", EndpointName="e")
+    assert (found["EndpointStatus"], found["EndpointConfigName"]) == ("InService", "c")
+    assert "may not" in found["FailureReason"]
+    assert "cloudwatch:DescribeAlarms" in found["FailureReason"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.model import ListShape, MapShape, StructureShape
 
-from pipeline.local.hosting import AwsError, Hosting, HostingSettings, ObjectMissing, Quotas, Timing
+from pipeline.local.hosting import (
+    AlarmsUnseen,
+    AwsError,
+    Hosting,
+    HostingSettings,
+    ObjectMissing,
+    Quotas,
+    Timing,
+)
 from pipeline.local.hosting.containers import (
     Answer,
     AnswerTooLargeError,
@@ -21,7 +29,7 @@ from pipeline.local.hosting.lifecycle import Condition
 from pipeline.local.hosting.requests import OPERATIONS, service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from botocore.model import Shape
@@ -126,6 +134,8 @@ class World:
         self.jobs = Jobs()
         self.containers: list[FakeContainer] = []
         self.ringing: set[str] = set()
+        self.blind: set[str] = set()
+        """Roles that may not look at alarms."""
         self.prepare: Callable[[FakeContainer], None] = lambda _container: None
         self.objects = {"models/demo/model.tar.gz"} if objects is None else objects
         self.hosting = Hosting(
@@ -135,13 +145,19 @@ class World:
             log=lambda *_line: None,
             exists=lambda _role, bucket, key: f"{bucket}/{key}" in self.objects,
             objects=self,
-            ringing=lambda names: [name for name in names if name in self.ringing],
+            ringing=self.look_at_alarms,
             quotas=quotas,
             settings=HostingSettings(startup_deadline_s=180.0),
             timing=self.time.timing(),
             background=self.jobs,
             launch=self.launch,
         )
+
+    def look_at_alarms(self, role: str, names: Sequence[str]) -> list[str]:
+        """Return which of them ring, unless the role may not look."""
+        if role in self.blind:
+            raise AlarmsUnseen(f"{role} may not")
+        return [name for name in names if name in self.ringing]
 
     def etag(self, role: str, bucket: str, key: str) -> str | None:
         """Return an ETag made of the name."""
