@@ -83,7 +83,7 @@ from pathlib import Path
 import boto3
 from pipeline import resources
 from pipeline.archive import record
-from pipeline.archive.assembly import assemble
+from pipeline.archive.assembly import assemble, decide
 from pipeline.archive.sources import S3Source
 url, key, report, way = sys.argv[1:]
 client = boto3.client(
@@ -91,8 +91,10 @@ client = boto3.client(
 )
 report = record.read(json.loads(Path(report).read_text()))
 source = S3Source(client, "uploads", key)
-choice, written = assemble(client, source, report, resources.code_contents(), bucket="artifacts")
-assert choice.way == way, choice
+code = resources.code_contents()
+decision = decide(report, code, bucket="artifacts")
+assemble(client, source, report, code, decision)
+assert decision.choice.way == way, decision.choice
 """
 REPACK: Final = """
 import sys, types

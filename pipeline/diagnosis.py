@@ -233,6 +233,10 @@ FALLBACK: dict[str, tuple[str, str]] = {
         "a newer upload of the service serves already, and the newest wins",
         "nothing need be done; to deploy the older archive all the same, upload it again",
     ),
+    "StackChanged": (
+        "the stack was updated while the execution ran, or before it was redriven",
+        "start the deployment again, with `sealift start`: a redrive would meet the same",
+    ),
     "EndpointMoved": (
         "another deployment of the service made or deleted its one endpoint meanwhile",
         "start the execution again",

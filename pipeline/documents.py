@@ -303,8 +303,8 @@ class Checked(TypedDict):
     evidence: dict[str, Any]
     """How it was checked: method, bytes_read, members."""
     assembly: dict[str, Any]
-    """How it becomes what is deployed: way, reason, form, bucket and key of the result, record (a key in that bucket;
-    None for a bare GGUF)."""
+    """How it becomes what is deployed: way, reason, form, bucket, key and content (a digest) of the result, code_digest
+    of the inference code that it was decided for, record (a key in that bucket; None for a bare GGUF)."""
 
 
 class Assembled(TypedDict):
@@ -398,6 +398,9 @@ class Monitored(TypedDict):
 
     endpoint_name: str
     alarms: list[alarms.Alarm]
+    judging: list[str]
+    """The names of those that speak against the endpoint while a part of the calls goes there: WatchConsumer, which may
+    run another release's code, watches those that were made."""
 
 
 class ShiftedConsumer(TypedDict):

@@ -15,6 +15,7 @@ and a test fails when a class has no place there.
     │   ├── NameConflict              the name is taken by something that was not asked for
     │   ├── ConsumerNotFound          there is no such function, alias or variable to switch
     │   ├── Superseded                a newer upload of the service serves already; this one stood down
+    │   ├── StackChanged              the stack was updated while the execution ran, or before it was redriven
     │   └── RequestRejected           AWS called the request itself wrong
     ├── Failed                      it was tried, and the answer was no
     │   ├── EndpointFailed            SageMaker gave up on the endpoint
@@ -113,6 +114,10 @@ class ConsumerNotFound(Refused):
 
 class Superseded(Refused):
     """A newer upload of the service serves already; this deployment stood down and removed what it had made."""
+
+
+class StackChanged(Refused):
+    """The stack was updated between two states of the execution, and what one decided the other would do otherwise."""
 
 
 class RequestRejected(Refused):

@@ -9,7 +9,19 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pipeline import alarms, capacity, consumer, containers, fit, instances, limits, naming, offers, scaling
+from pipeline import (
+    alarms,
+    capacity,
+    consumer,
+    containers,
+    continuity,
+    fit,
+    instances,
+    limits,
+    naming,
+    offers,
+    scaling,
+)
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem
 from pipeline.footprint import Shape
 
@@ -207,6 +219,7 @@ def plan(facts: Facts) -> Plan:
     Raises:
         ModelDoesNotFit: when no allowed size holds the model, or only an instance does and none is allowed.
         InvalidInput: when an endpoint on instances would be updated to serverless, or the other way round.
+        StackChanged: when it is not the plan that replaces the execution's earlier one.
     """
     request = facts.request
     profile = containers.PROFILES[request["container"]]
@@ -224,6 +237,8 @@ def plan(facts: Facts) -> Plan:
     }
     hosted = (_on_instances if where == INSTANCE else _on_serverless)(facts, container, needed)
     names = hosted.names
+    if facts.earlier:
+        continuity.require_same_name(facts.archive, facts.earlier["names"]["model"], names["model"])
     tags = _tags(facts, hosted.instances)
     return Plan(
         version=1,
@@ -327,7 +342,12 @@ def model_data(assembly: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def pinned(request: Mapping[str, Any], assembled: Mapping[str, Any]) -> dict[str, Any]:
-    """Return CreateModel's parameters with the ETag of the one model file, which is known once it has been copied."""
+    """Return CreateModel's parameters with the ETag of the one model file, which is known once it has been copied.
+
+    Raises:
+        StackChanged: when they name something else than what was assembled.
+    """
+    continuity.require_assembled(request, assembled)
     container = request["PrimaryContainer"]
     source = container.get("ModelDataSource", {}).get("S3DataSource")
     if source is None or source["S3DataType"] != "S3Object" or not assembled.get("etag"):

@@ -338,6 +338,7 @@ def _forward() -> list[LambdaTask]:
             {
                 "consumers.$": "$.plan_deployment.consumers",
                 "endpoint_name.$": endpoint,
+                "alarms.$": "$.monitor_endpoint.judging",
                 "left.$": "$.watch_consumer.left",
             },
             result=documents.Watched,

@@ -10,7 +10,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, documents, plan, resources
+from pipeline import aws, continuity, documents, plan, resources
 from pipeline.archive import assembly, bare, record
 from pipeline.archive.sources import S3Source
 from pipeline.errors import InvalidArchive, Problem
@@ -30,26 +30,31 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
 
     Raises:
         InvalidArchive: the upload changed, or turned out to be damaged, since it was checked.
+        StackChanged: this function's code would make something else of it than CheckArchive decided.
     """
     archive, planned = event["archive"], event["assembly"]
     if planned["form"] != plan.ARCHIVE_FORM:
         return _place(archive, planned, clients)
     source = S3Source(clients.s3, archive["bucket"], archive["key"], archive["version_id"])
     body = clients.s3.get_object(Bucket=planned["bucket"], Key=planned["record"])["Body"].read()
-    report = record.read(json.loads(body))
-    choice, written = assembly.assemble(
+    document, code = json.loads(body), resources.code_for(planned["code"])
+    continuity.require_same_record(archive, document.get("version"), record.VERSION)
+    report = record.read(document)
+    decision = assembly.decide(report, code, bucket=planned["bucket"], mend=planned["mend"])
+    continuity.require_same_assembly(archive, planned, decision.to_json())
+    written = assembly.assemble(
         clients.s3,
         source,
         report,
-        resources.code_for(planned["code"]),
-        bucket=planned["bucket"],
+        code,
+        decision,
         rules=documents.archive_rules(planned["code"], mend=planned["mend"], hosting=event["hosting"]),
         mend=planned["mend"],
         progress=_logged(source.name),
     )
     return {
-        "way": choice.way,
-        "reason": choice.reason,
+        "way": decision.choice.way,
+        "reason": decision.choice.reason,
         "bucket": written.target.bucket,
         "key": written.target.key,
         "etag": None,
@@ -79,6 +84,7 @@ def _place(archive: dict[str, Any], planned: dict[str, Any], clients: Clients) -
     code = resources.code_for(planned["code"])
     identity = {part["key"].rpartition("/")[2]: part["etag"] for part in archive["parts"]}
     where = bare.place(identity, code, bucket=planned["bucket"])
+    continuity.require_same_assembly(archive, planned, where.to_json())
     written, etag = bare.put(clients.s3, files, code, where)
     return {
         "way": planned["way"],

@@ -101,11 +101,10 @@ def _bare(
         "assembly": {
             "way": "place",
             "reason": "an instance is given the files as they are",
+            **where.to_json(),
             "form": planned.OBJECT_FORM if where.single else planned.PREFIX_FORM,
             "code": kind,
             "mend": False,
-            "bucket": bucket,
-            "key": where.key,
             "record": None,
         },
     }
@@ -117,18 +116,14 @@ def _assembly(
     """Return how the archive becomes what is deployed, and write down what AssembleArchive needs for it."""
     kind = containers.PROFILES[request["container"]].code(request["code"])
     code = resources.code_for(kind)
-    choice = assembly.choose(report, code, mend=request["mend"])
-    target = assembly.destination(choice, report, code, bucket=bucket, mend=request["mend"])
+    decision = assembly.decide(report, code, bucket=bucket, mend=request["mend"])
     key = f"records/{naming.digest([report.name, report.identity], 40)}.json"
     clients.s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(record.write(report)).encode())
     return {
-        "way": choice.way,
-        "reason": choice.reason,
+        **decision.to_json(),
         "form": planned.ARCHIVE_FORM,
         "code": kind,
         "mend": request["mend"],
-        "bucket": bucket,
-        "key": target.key,
         "record": key,
     }
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Make the alarms; return the `endpoint_name` and its `alarms` (`pipeline.alarms.Alarm`)."""
+    """Make the alarms; return the `endpoint_name`, its `alarms`, and which are `judging` (`documents.Monitored`)."""
     plan = event["plan"]
     endpoint, timeout_s = plan["names"]["endpoint"], plan["smoke_test"]["timeout_s"]
     on = plan["instances"]
@@ -26,7 +26,11 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         tags=plan["requests"]["create_model"]["Tags"],
     )
     monitoring.put(clients.cloudwatch, wanted)
-    return {"endpoint_name": endpoint, "alarms": alarms.told(endpoint, timeout_s, cpus)}
+    return {
+        "endpoint_name": endpoint,
+        "alarms": alarms.told(endpoint, timeout_s, cpus),
+        "judging": alarms.judging(endpoint, plan["hosting"]),
+    }
 
 
 handler = aws.task(run)

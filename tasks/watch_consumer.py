@@ -19,7 +19,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """
     asked, endpoint = consumer.in_steps(event["consumers"]), event["endpoint_name"]
     named = [name for one in asked for name in one["canary"]["alarms"]]
-    watched = list(dict.fromkeys([*alarms.judging(endpoint), *named]))
+    watched = list(dict.fromkeys([*event["alarms"], *named]))
     # Only a consumer's own alarms may be composite.
     ringing = alarms.ringing(monitoring.found(clients.cloudwatch, watched, composite=bool(named)))
     if ringing:

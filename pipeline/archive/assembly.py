@@ -13,7 +13,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from pipeline.archive.parts import code_digest, code_part
+from pipeline.archive.parts import code_identity, code_part
 from pipeline.archive.splice import Written, obstacle, plan_splice, read_trailer, splice
 from pipeline.archive.transcode import kept, transcode
 from pipeline.archive.uploads import COPY_PART, MultipartUpload, copy_ranges, target_for
@@ -63,20 +63,47 @@ def choose(report: ArchiveReport, code: Mapping[str, bytes] | None, *, mend: boo
     return Choice("splice", "its older code is replaced" if there else "it holds no code")
 
 
-def destination(
-    choice: Choice,
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is made of an archive: how, where, and with whose code. Made once; whoever carries it out is handed it."""
+
+    choice: Choice
+    target: Target
+    code: str
+    """The identity of the inference code (`parts.code_identity`) that it was made for."""
+
+    def to_json(self) -> dict[str, str]:
+        """Return it as it is handed on: way, reason, bucket, key, content and code_digest."""
+        return {
+            "way": self.choice.way,
+            "reason": self.choice.reason,
+            **self.target.to_json(),
+            "code_digest": self.code,
+        }
+
+
+def decide(
     report: ArchiveReport,
     code: Mapping[str, bytes] | None,
     *,
     bucket: str,
     prefix: str = PREFIX,
     mend: bool = False,
-) -> Target:
-    """Return where the result of `assemble` lies, before anything is done."""
+) -> Decision:
+    """Return what is to be made of an archive, before anything is done.
+
+    Args:
+        report: of a whole pass that accepted it.
+        code: what ``code/`` must hold: path in the archive to content; None for what the archive brings.
+        bucket: the bucket of artifacts.
+        prefix: of the key, which is made of the content.
+        mend: whether a model in a directory is moved to the root.
+    """
+    choice, identity = choose(report, code, mend=mend), code_identity(code)
     origin = report.sha256 or repr(sorted(report.identity.items()))
     if choice.way == "transcode":
         origin = f"{origin} rewritten {mend}"
-    return target_for(bucket, prefix, origin, code_digest(code) if code is not None else "its own")
+    return Decision(choice, target_for(bucket, prefix, origin, identity), identity)
 
 
 def assemble(
@@ -84,22 +111,20 @@ def assemble(
     source: S3Source,
     report: ArchiveReport,
     code: Mapping[str, bytes] | None,
+    decision: Decision,
     *,
-    bucket: str,
-    prefix: str = PREFIX,
     rules: Rules | None = None,
     mend: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[Choice, Written]:
-    """Return the way taken, and what was written or was there already.
+) -> Written:
+    """Carry a decision out; return what was written or was there already.
 
     Args:
         client: for the bucket of artifacts and the archive's own.
         source: the archive, pinned to what `report` describes.
         report: of a whole pass that accepted it.
-        code: what ``code/`` must hold: path in the archive to content; None for what the archive brings.
-        bucket: the bucket of artifacts.
-        prefix: of the key, which is made of the content.
+        code: what the decision was made for.
+        decision: on this report and this code.
         rules: what the archive was judged by.
         mend: whether a model in a directory is moved to the root.
         progress: called with bytes done and in all while rewriting.
@@ -107,15 +132,14 @@ def assemble(
     Raises:
         InvalidArchive: the archive turned out to be damaged while it was rewritten.
     """
-    choice = choose(report, code, mend=mend)
-    target = destination(choice, report, code, bucket=bucket, prefix=prefix, mend=mend)
-    if choice.way == "copy":
-        return choice, copy(client, source, report, target)
-    if choice.way == "splice":
+    target = decision.target
+    if decision.choice.way == "copy":
+        return copy(client, source, report, target)
+    if decision.choice.way == "splice":
         plan = plan_splice(report, read_trailer(source), code_part(code or {}))
-        return choice, splice(client, source, plan, target)
+        return splice(client, source, plan, target)
     part = code_part(code) if code is not None else None
-    return choice, transcode(client, source, report, part, target, rules=rules, mend=mend, progress=progress)
+    return transcode(client, source, report, part, target, rules=rules, mend=mend, progress=progress)
 
 
 def copy(client: S3Client, source: S3Source, report: ArchiveReport, target: Target) -> Written:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.archive import assembly
 from pipeline.archive.census import Census
 from pipeline.archive.formats import described
-from pipeline.archive.parts import code_digest
+from pipeline.archive.parts import code_identity
 from pipeline.archive.report import ArchiveReport, Findings
 from pipeline.archive.sources import S3Source
 from pipeline.archive.splice import Written
@@ -133,11 +133,18 @@ class Place:
     content: str
     single: str | None
     """The one file's name where nothing else is handed over."""
+    code: str
+    """The identity of the inference code that it was made for."""
 
     @property
     def key(self) -> str:
         """Return the key of the one object, or the prefix of all."""
         return f"{self.folder}{self.single or ''}"
+
+    def to_json(self) -> dict[str, str]:
+        """Return it as it is handed on: bucket, key, content and code_digest."""
+        whole = Target(self.bucket, self.key, self.content)
+        return {**whole.to_json(), "code_digest": self.code}
 
     def target(self, name: str) -> Target:
         """Return the target of one file."""
@@ -160,10 +167,11 @@ def place(
         prefix: of the keys.
     """
     origin = hashlib.sha256(repr(sorted(identity.items())).encode()).hexdigest()
-    made = target_for(bucket, prefix, f"bare {origin}", code_digest(code or {}))
+    digest = code_identity(code or {})
+    made = target_for(bucket, prefix, f"bare {origin}", digest)
     folder = made.key.rpartition("/")[0] + "/"
     single = next(iter(identity)) if len(identity) == 1 and not code else None
-    return Place(bucket, folder, made.content, single)
+    return Place(bucket, folder, made.content, single, digest)
 
 
 def put(

@@ -50,6 +50,10 @@ class Target:
     content: str
     """A digest of what the archive is made of; also in the object's metadata."""
 
+    def to_json(self) -> dict[str, str]:
+        """Return it as one state hands it to another: bucket, key and content."""
+        return {"bucket": self.bucket, "key": self.key, "content": self.content}
+
     @property
     def metadata(self) -> dict[str, str]:
         """Return what the object says of itself."""

@@ -13,7 +13,7 @@ from moto import mock_aws
 
 from examples.tiny_gguf import ANSWER
 from pipeline import diagnosis, resources
-from pipeline.archive.assembly import assemble
+from pipeline.archive.assembly import assemble, decide
 from pipeline.archive.sources import S3Source
 from pipeline.archive.verify import verify
 from tasks import diagnose
@@ -89,15 +89,11 @@ def assembled(model: Path, folder: Path) -> Path:
         client.create_bucket(Bucket="models")
         client.upload_file(str(bare), "models", "model.tar.gz")
         source = S3Source(client, "models", "model.tar.gz")
-        choice, written = assemble(
-            client,
-            source,
-            verify(source),
-            resources.code_contents(),
-            bucket="models",
-        )
+        report, code = verify(source), resources.code_contents()
+        decision = decide(report, code, bucket="models")
+        written = assemble(client, source, report, code, decision)
         client.download_file("models", written.target.key, str(folder / "assembled.tar.gz"))
-    assert choice.way in ("splice", "transcode")
+    assert decision.choice.way in ("splice", "transcode")
     return folder / "assembled.tar.gz"
 
 

@@ -22,7 +22,7 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from pipeline.archive.acceptance import PACKED, as_packed, check, upload_arguments, vouched_for
-from pipeline.archive.assembly import assemble
+from pipeline.archive.assembly import assemble, decide
 from pipeline.archive.inspect import inspect
 from pipeline.archive.pack import pack
 from pipeline.archive.rules import Rules
@@ -340,7 +340,20 @@ def assembled(client: S3Client, source: S3Source, report: ArchiveReport) -> tupl
     """Put `CODE` into an archive."""
     if ARTIFACTS not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
         client.create_bucket(Bucket=ARTIFACTS)
-    return assemble(client, source, report, CODE, bucket=ARTIFACTS)
+    return carried_out(client, source, report, CODE)
+
+
+def carried_out(
+    client: S3Client,
+    source: S3Source,
+    report: ArchiveReport,
+    code: dict[str, bytes] | None,
+    *,
+    mend: bool = False,
+) -> tuple[Choice, Written]:
+    """Decide what becomes of an archive, and do it."""
+    decision = decide(report, code, bucket=ARTIFACTS, mend=mend)
+    return decision.choice, assemble(client, source, report, code, decision, mend=mend)
 
 
 def fetched(client: S3Client, written: Written | None) -> bytes:
@@ -438,7 +451,7 @@ def test_code_is_left_out_where_the_image_brings_its_own(
         "zip": lambda: zipped({"model.gguf": LARGE, "code/inference.py": b"theirs\n"}),
     }[make]()
 
-    choice, written = assemble(client, *uploaded(client, data, key), {}, bucket=ARTIFACTS)
+    choice, written = carried_out(client, *uploaded(client, data, key), {})
 
     new = fetched(client, written)
     assert (choice.way, contents(new)) == (way, {"model.gguf": LARGE})
@@ -453,7 +466,7 @@ def test_what_was_spliced_can_be_spliced_again(client: S3Client) -> None:
     _, first = assembled(client, *uploaded(client, archive({"model.gguf": LARGE, "LICENSE": b"free"})))
     source, report = uploaded(client, fetched(client, first))
 
-    choice, second = assemble(client, source, report, {"code/inference.py": b"newer\n"}, bucket=ARTIFACTS)
+    choice, second = carried_out(client, source, report, {"code/inference.py": b"newer\n"})
 
     assert choice.way == "splice"
     assert contents(fetched(client, second)) == {
@@ -536,7 +549,7 @@ def test_what_is_rewritten_keeps_its_own_code_when_that_is_to_run(
     client.create_bucket(Bucket=ARTIFACTS)
     source, report = uploaded(client, data, key)
 
-    choice, written = assemble(client, source, report, None, bucket=ARTIFACTS, mend=mend)
+    choice, written = carried_out(client, source, report, None, mend=mend)
 
     assert choice.way == "transcode"
     new = fetched(client, written)
@@ -549,7 +562,7 @@ def test_a_model_in_a_directory_is_moved_only_when_asked(client: S3Client) -> No
     client.create_bucket(Bucket=ARTIFACTS)
     source, report = uploaded(client, archive({"models/m.gguf": model(), "README": b"x"}))
 
-    choice, written = assemble(client, source, report, CODE, bucket=ARTIFACTS, mend=True)
+    choice, written = carried_out(client, source, report, CODE, mend=True)
 
     assert choice.way == "transcode"
     assert contents(fetched(client, written)) == {**CODE, "m.gguf": model(), "README": b"x"}
@@ -561,7 +574,7 @@ def test_two_models_are_not_mended_into_one(client: S3Client) -> None:
     source, report = uploaded(client, archive({"a/m.gguf": model(), "b/m.gguf": model()}))
 
     with pytest.raises(InvalidArchive, match=r"two models that would both become 'm\.gguf'"):
-        assemble(client, source, report, CODE, bucket=ARTIFACTS, mend=True)
+        carried_out(client, source, report, CODE, mend=True)
 
 
 def test_the_same_work_is_not_done_twice(client: S3Client) -> None:

@@ -482,8 +482,10 @@ def test_an_instance_request_is_one_that_the_service_model_takes(
     facts_with: FactsMaker, request_name: str, operation: str
 ) -> None:
     """As on serverless: the SDK's own validation finds nothing."""
-    request = plan.plan(instance_facts(facts_with))["requests"][request_name]  # type: ignore[literal-required]
-    request = plan.pinned(request, {"etag": "9b2c"}) if request_name == "create_model" else request
+    facts = instance_facts(facts_with)
+    request = plan.plan(facts)["requests"][request_name]  # type: ignore[literal-required]
+    assembled = {**facts.assembly, "etag": "9b2c"}
+    request = plan.pinned(request, assembled) if request_name == "create_model" else request
     report = ParamValidator().validate(request, SAGEMAKER.operation_model(operation).input_shape)
 
     assert report.generate_report() == ""
@@ -491,14 +493,16 @@ def test_an_instance_request_is_one_that_the_service_model_takes(
 
 def test_the_one_file_is_pinned_by_the_etag_of_the_copy(facts_with: FactsMaker) -> None:
     """Known only when it has been copied; an archive and a prefix have none, and nothing else changes."""
-    request = plan.plan(instance_facts(facts_with))["requests"]["create_model"]
-    pinned = plan.pinned(request, {"etag": "9b2c"})
+    facts = instance_facts(facts_with)
+    request = plan.plan(facts)["requests"]["create_model"]
+    pinned = plan.pinned(request, {**facts.assembly, "etag": "9b2c"})
 
     source = pinned["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]
     assert source.pop("ETag") == "9b2c"
     assert pinned == request
-    archive = plan.plan(facts_with())["requests"]["create_model"]
-    assert plan.pinned(archive, {"etag": None}) == archive
+    facts = facts_with()
+    archive = plan.plan(facts)["requests"]["create_model"]
+    assert plan.pinned(archive, {**facts.assembly, "etag": None}) == archive
 
 
 @pytest.mark.parametrize(

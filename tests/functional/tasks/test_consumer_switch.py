@@ -561,13 +561,17 @@ def test_an_alias_of_the_latest_cannot_be_divided(do: Task, moto_consumer: MotoC
         shifted(do, moto_consumer)
 
 
+JUDGING = ["sealift-harbour-0-5xx", "sealift-harbour-0-as-an-older-release-named-it"]
+"""As MonitorEndpoint hands them on."""
+
+
 def test_the_looks_are_counted_down_while_all_is_quiet(do: Task, script: Script) -> None:
     """Neither a busy endpoint nor an alarm without data speaks against it."""
     for suffix, state in (("5xx", "OK"), ("memory", "INSUFFICIENT_DATA"), ("concurrency", "ALARM")):
         name = f"sealift-harbour-0-{suffix}"
         script.cloudwatch.alarms[name] = {"AlarmName": name, "StateValue": state}
 
-    event = {"consumers": [IN_STEPS], "endpoint_name": "harbour-0", "left": 10}
+    event = {"consumers": [IN_STEPS], "endpoint_name": "harbour-0", "alarms": JUDGING, "left": 10}
     assert do("WatchConsumer", script.clients, **event) == {"left": 9}
     # The endpoint's own are of metrics, all of them; a composite one would have to be allowed on all alarms.
     assert script.cloudwatch.types == {"MetricAlarm"}
@@ -576,7 +580,8 @@ def test_the_looks_are_counted_down_while_all_is_quiet(do: Task, script: Script)
 @pytest.mark.parametrize(
     ("name", "more"),
     [
-        pytest.param("sealift-harbour-0-5xx", {}, id="the endpoint's"),
+        pytest.param(JUDGING[0], {}, id="the endpoint's"),
+        pytest.param(JUDGING[1], {}, id="the endpoint's, under a name that this code would not give it"),
         pytest.param("mine", {}, id="the consumer's"),
         pytest.param("mine", {"AlarmRule": "ALARM(a) AND ALARM(b)"}, id="a composite one of the consumer's"),
     ],
@@ -588,4 +593,11 @@ def test_an_alarm_ends_it(do: Task, script: Script, name: str, more: dict[str, s
     asked = {**IN_STEPS, "canary": {**CANARY, "alarms": ["mine"]}}
 
     with pytest.raises(ConsumerFailed, match=rf"with 10% of the calls of assistant:live .*{name}: 3 errors"):
-        do("WatchConsumer", script.clients, consumers=[asked], endpoint_name="harbour-0", left=10)
+        do(
+            "WatchConsumer",
+            script.clients,
+            consumers=[asked],
+            endpoint_name="harbour-0",
+            alarms=JUDGING,
+            left=10,
+        )

@@ -16,9 +16,10 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:{}/harbour-0"
 CONTAINER = {
     "Image": "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2",
-    "ModelDataUrl": "s3://uploads/models/harbour/model.tar.gz",
+    "ModelDataUrl": "s3://artifacts/archives/0/model.tar.gz",
     "Environment": {"SEALIFT_N_CTX": "2048"},
 }
+ASSEMBLED = {"bucket": "artifacts", "key": "archives/0/model.tar.gz", "etag": None}
 VARIANTS = [
     {
         "VariantName": "AllTraffic",
@@ -48,7 +49,7 @@ class Kind:
         self.arn = ARN.format(resource.replace("_", "-"))
         self.words = resource.replace("_config", " configuration")
         self.arn_field = arn_field
-        assembled = {"assembled": {"etag": None}} if resource == "model" else {}
+        assembled = {"assembled": ASSEMBLED} if resource == "model" else {}
         self.event = {"request": request, **assembled}
 
     def described(self, **changed: Any) -> dict[str, Any]:

@@ -108,9 +108,9 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
             "request": {
                 "ModelName": "harbour-0",
                 "ExecutionRoleArn": "arn:aws:iam::123456789012:role/endpoint",
-                "PrimaryContainer": {"Image": "i"},
+                "PrimaryContainer": {"Image": "i", "ModelDataUrl": "s3://artifacts/archives/0/model.tar.gz"},
             },
-            "assembled": {"etag": None},
+            "assembled": {"bucket": "artifacts", "key": "archives/0/model.tar.gz", "etag": None},
         },
     ),
     (
@@ -186,6 +186,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "put_metric_alarm",
         {
             "plan": {
+                "hosting": "serverless",
                 "instances": None,
                 **PLAN,
                 "smoke_test": {"timeout_s": 60},
@@ -213,6 +214,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         {
             "consumers": [{**CONSUMER, "alias": "live", "canary": CANARY}],
             "endpoint_name": "harbour-0",
+            "alarms": ["sealift-harbour-0-5xx"],
             "left": 2,
         },
     ),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 TOPIC = "arn:aws:sns:us-east-1:123456789012:sealift"
 TAGS = [{"Key": "sealift:service", "Value": "harbour"}]
 PLAN: dict[str, Any] = {
+    "hosting": "serverless",
     "instances": None,
     "names": {"endpoint": "harbour-0"},
     "smoke_test": {"timeout_s": 60},
@@ -37,6 +38,7 @@ def test_the_alarms_are_made(do: Task, moto_clients: Clients) -> None:
     assert first == second
     assert first["endpoint_name"] == "harbour-0"
     assert set(there) == {one["name"] for one in first["alarms"]} == names("harbour-0")
+    assert set(first["judging"]) == set(there) - {"sealift-harbour-0-concurrency"}
     latency = there["sealift-harbour-0-latency"]
     assert (latency["ExtendedStatistic"], latency["Threshold"]) == ("p90", 54_000_000)
     assert latency["AlarmActions"] == [TOPIC]
@@ -45,8 +47,9 @@ def test_the_alarms_are_made(do: Task, moto_clients: Clients) -> None:
 
 def test_an_endpoint_on_instances_has_alarms_of_its_own(do: Task, moto_clients: Clients) -> None:
     """CPU and disk, which serverless does not publish; the CPUs of an instance are added up."""
-    on_instances = {**PLAN, "instances": {"busy_cpus": 4}}
-    told = do("MonitorEndpoint", moto_clients, plan=on_instances, topic=TOPIC)["alarms"]
+    on_instances = {**PLAN, "hosting": "instance", "instances": {"busy_cpus": 4}}
+    made = do("MonitorEndpoint", moto_clients, plan=on_instances, topic=TOPIC)
+    told = made["alarms"]
 
     there = {
         one["AlarmName"]: one["Threshold"]
@@ -56,6 +59,7 @@ def test_an_endpoint_on_instances_has_alarms_of_its_own(do: Task, moto_clients: 
     assert there["sealift-harbour-0-cpu"] == 380
     assert "sealift-harbour-0-disk" in there
     assert "sealift-harbour-0-concurrency" not in there
+    assert set(made["judging"]) == set(there) - {"sealift-harbour-0-cpu"}
     assert set(monitoring.delete(moto_clients.cloudwatch, "harbour-0")) == set(there)
 
 

@@ -283,7 +283,14 @@ def test_canaries_are_watched_together(do: Task, script: Script) -> None:
     script.cloudwatch.alarms["late"] = {"AlarmName": "late", "StateValue": "ALARM", "StateReason": "slow"}
 
     with pytest.raises(ConsumerFailed, match="late: slow; wanted none for 600 s") as failure:
-        do("WatchConsumer", script.clients, consumers=[*STEPS, long], endpoint_name="harbour-0", left=1)
+        do(
+            "WatchConsumer",
+            script.clients,
+            consumers=[*STEPS, long],
+            endpoint_name="harbour-0",
+            alarms=[],
+            left=1,
+        )
 
     assert "with 10% of the calls of assistant:live, 50% of the calls of reports:stable" in str(failure.value)
 

@@ -1,0 +1,129 @@
+"""One execution, one release of the stack: what a state decided and another carries out, compared before it is done.
+
+Each state runs the code that its function has at that moment. A stack that is updated between two of them, or before a
+redrive, lets the second one decide otherwise than the first, and then a model would point at an archive that nobody
+wrote. So a decision is made once and handed on, and whoever carries it out looks here whether it would be its own.
+Pure: facts of both sides in, `StackChanged` or nothing out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import Problem, StackChanged
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PLACE = ("key", "content")
+_SHOWN = 12
+"""Characters of a digest that people need to tell two apart."""
+
+
+def require_same_assembly(
+    archive: Mapping[str, Any], planned: Mapping[str, Any], own: Mapping[str, Any]
+) -> None:
+    """Refuse to assemble what the check would not have decided.
+
+    Args:
+        archive: bucket and key of the upload.
+        planned: what CheckArchive decided: bucket, key, content and code_digest. An older release told less.
+        own: what this function's code decides for the same bucket.
+
+    Raises:
+        StackChanged: when the two differ.
+    """
+    if planned.get("code_digest") != own["code_digest"]:
+        raise changed(
+            archive,
+            f"this execution was planned with inference code {_short(planned.get('code_digest'))}, and the stack has "
+            f"{_short(own['code_digest'])} by now",
+        )
+    if any(planned.get(name) != own[name] for name in _PLACE):
+        raise changed(
+            archive,
+            f"this execution was planned for {_url(planned)}, and the stack's code would write {_url(own)} by now",
+        )
+
+
+def require_same_record(archive: Mapping[str, Any], version: Any, own: int) -> None:
+    """Refuse a record of the check that another release wrote.
+
+    Raises:
+        StackChanged: when its version is not the one that this code reads.
+    """
+    if version != own:
+        raise changed(
+            archive,
+            f"the record of this execution's check is of version {version!r}, and the stack reads version {own} by now",
+        )
+
+
+def require_assembled(request: Mapping[str, Any], assembled: Mapping[str, Any]) -> None:
+    """Refuse to make a model of anything but what was assembled.
+
+    Args:
+        request: CreateModel's parameters.
+        assembled: bucket and key of what AssembleArchive wrote, or found written.
+
+    Raises:
+        StackChanged: when the request names something else.
+    """
+    container = request["PrimaryContainer"]
+    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
+    named = container.get("ModelDataUrl") or source.get("S3Uri")
+    if named != _url(assembled):
+        raise StackChanged(
+            f"model {request['ModelName']}",
+            [
+                Problem(
+                    "StackChanged",
+                    f"the plan names {named}, and what was assembled is {_url(assembled)}",
+                    "one release of the stack for a whole execution",
+                    "start the deployment again: `sealift start --archive s3://BUCKET/KEY`",
+                )
+            ],
+        )
+
+
+def require_same_name(archive: Mapping[str, Any], earlier: str, own: str) -> None:
+    """Refuse to plan an execution anew under another name: what it has made under the first one would be left behind.
+
+    Args:
+        archive: bucket and key of the upload.
+        earlier: the model's name in the plan that is replaced.
+        own: the name that this function's code gives it.
+
+    Raises:
+        StackChanged: when the two differ: all that a name is made of was settled before the first plan.
+    """
+    if earlier != own:
+        raise changed(
+            archive,
+            f"this execution was planned as {earlier!r}, and the stack would plan it as {own!r} by now",
+        )
+
+
+def changed(archive: Mapping[str, Any], seen: str) -> StackChanged:
+    """Return the refusal."""
+    upload = f"s3://{archive['bucket']}/{archive['key']}"
+    return StackChanged(
+        upload,
+        [
+            Problem(
+                "StackChanged",
+                seen,
+                "one release of the stack for a whole execution",
+                f"start the deployment again: `sealift start --archive {upload}`, or `--input FILE` with the input "
+                "that it had",
+            )
+        ],
+    )
+
+
+def _url(place: Mapping[str, Any]) -> str:
+    return f"s3://{place.get('bucket')}/{place.get('key')}"
+
+
+def _short(digest: str | None) -> str:
+    return digest[:_SHOWN] if digest else "of an older release"
