@@ -87,6 +87,8 @@ class Target:
             CopySourceIfMatch=source.etag,
             MetadataDirective="REPLACE",
             Metadata=self.metadata,
+            # The default copies the upload's tags, which takes a permission to read them and one to write them.
+            TaggingDirective="REPLACE",
             ContentType=_CONTENT_TYPE,
         )
 

@@ -73,6 +73,7 @@ class Access:
         workflow_key: the access key that the state machine's interpreter calls with.
         tags: returns the tags of a SageMaker resource by its ARN, none for one that is not there.
         enforced: whether anything is refused.
+        tagged: tells whether an object (bucket, key, version) has tags; none has when None.
     """
 
     account_id: str
@@ -80,6 +81,7 @@ class Access:
     workflow_key: str
     tags: Callable[[str], Mapping[str, str]]
     enforced: bool = True
+    tagged: Callable[[str, str, str | None], bool] | None = None
     decided: deque[Decided] = field(default_factory=lambda: deque(maxlen=KEPT_DECISIONS))
     _buckets: dict[str, Policy] = field(default_factory=dict)
     _sessions: dict[str, Principal] = field(default_factory=dict)
@@ -106,7 +108,7 @@ class Access:
         if not self.enforced:
             return None
         principal = self._principal(call)
-        asked = authorizations.asked(call, environ, body, self.account_id)
+        asked = authorizations.asked(call, environ, body, self.account_id, self.tagged)
         if isinstance(principal, Response):
             return principal
         try:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Needs = Callable[["Asked"], Iterable[Request]]
     """Returns what a call needs."""
+    Tagged = Callable[[str, str, str | None], bool]
+    """Tells whether an object (bucket, key, version) has tags."""
 
 ANY = "*"
 """The resource of an action that knows none."""
@@ -48,6 +50,8 @@ class Asked:
     """By name in lower case."""
     body: bytes = b""
     """Empty for S3, whose bodies are no parameters."""
+    tagged: Tagged | None = None
+    """Knows which objects have tags; none has when None."""
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -73,8 +77,10 @@ class Asked:
         return (self.query or {}).get(name, "")
 
 
-def asked(call: Call, environ: Mapping[str, Any], body: bytes, account_id: str) -> Asked:
-    """Return a WSGI request as far as permissions depend on it."""
+def asked(
+    call: Call, environ: Mapping[str, Any], body: bytes, account_id: str, tagged: Tagged | None = None
+) -> Asked:
+    """Return a WSGI request as far as permissions depend on it; `tagged` knows which objects have tags."""
     query = parse_qs(str(environ.get("QUERY_STRING", "")), keep_blank_values=True)
     headers = {
         name.removeprefix("HTTP_").replace("_", "-").lower(): str(value)
@@ -82,7 +88,8 @@ def asked(call: Call, environ: Mapping[str, Any], body: bytes, account_id: str) 
         if name.startswith("HTTP_")
     }
     first = {name: values[0] for name, values in query.items()}
-    return Asked(call, account_id, str(environ.get("PATH_INFO", "/")), first, headers, body)
+    path = str(environ.get("PATH_INFO", "/"))
+    return Asked(call, account_id, path, first, headers, body, tagged)
 
 
 def needs(request: Asked) -> tuple[Request, ...]:
@@ -256,9 +263,22 @@ def _put(request: Asked) -> Iterator[Request]:
         yield from _object("PutObjectTagging")(request)
     source = headers.get("x-amz-copy-source")
     if source:
-        place, _, version = source.removeprefix("/").partition("?versionId=")
-        action = "GetObjectVersion" if version else "GetObject"
-        yield Request(f"s3:{action}", _bucket_arn(unquote(place)))
+        quoted, _, version = source.removeprefix("/").partition("?versionId=")
+        place, of = unquote(quoted), "Version" if version else ""
+        yield Request(f"s3:GetObject{of}", _bucket_arn(place))
+        bucket, _, key = place.partition("/")
+        if _copies_tags(request) and request.tagged and request.tagged(bucket, key, version or None):
+            yield Request(f"s3:GetObject{of}Tagging", _bucket_arn(place))
+            yield from _object("PutObjectTagging")(request)
+
+
+def _copies_tags(request: Asked) -> bool:
+    """Tell whether a copy takes the source's tags along.
+
+    Source: TaggingDirective, https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html; a part has no tags.
+    """
+    directive = (request.headers or {}).get("x-amz-tagging-directive", "COPY")
+    return request.call.operation == "CopyObject" and directive == "COPY"
 
 
 def _bucket(action: str) -> Needs:

@@ -20,7 +20,7 @@ from moto.core.model_instances import reset_model_data
 from moto.logs.models import logs_backends
 
 from pipeline import aws, package, resources, settings, stack, template
-from pipeline.local import buckets, destinations, images, interpreter, journals, stacks, versions
+from pipeline.local import buckets, destinations, images, interpreter, journals, objects, stacks, versions
 from pipeline.local import template as sam
 from pipeline.local.access import Access
 from pipeline.local.configurations import Configurations
@@ -113,6 +113,7 @@ class LocalCloud:
             workflow_key=INTERPRETER_KEY,
             tags=self.hosting.tags,
             enforced=self.settings.enforce_iam,
+            tagged=objects.tagged,
         )
         self._acting: dict[str, aws.Clients] = {}
         """Clients of the roles that SageMaker acts as."""

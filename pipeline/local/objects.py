@@ -1,4 +1,4 @@
-"""Ranged reads of S3 objects at the disk's speed.
+"""Ranged reads of S3 objects at the disk's speed, and whether an object has tags.
 
 moto answers every ranged GetObject by copying the whole object first; an archive is read in dozens of ranges, and a
 gigabyte took minutes. Here moto still decides, as for a HeadObject: whether the object is there, which version, whether
@@ -54,3 +54,12 @@ def ranged(environ: dict[str, Any], head: Callable[[dict[str, Any]], Response]) 
     }
     headers["Content-Range"] = f"bytes {start}-{last}/{found.size}"
     return Response(206, headers, body)
+
+
+def tagged(bucket: str, key: str, version: str | None) -> bool:
+    """Tell whether an object has tags; one that is not there has none."""
+    store = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    if bucket not in store.buckets:
+        return False
+    found = store.get_object(bucket, key, version)
+    return isinstance(found, FakeKey) and bool(store.get_object_tagging(found)["Tags"])

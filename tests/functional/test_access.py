@@ -10,6 +10,7 @@ import pytest
 from moto import mock_aws
 
 from pipeline import aws
+from pipeline.local import objects
 from pipeline.local.access import Access
 from pipeline.local.calls import Call
 from pipeline.local.policies import Verdict
@@ -38,9 +39,10 @@ class Site:
             workflow_key="workflow",
             tags=lambda arn: self.tags.get(arn, {}),
             enforced=enforced,
+            tagged=objects.tagged,
         )
 
-    def allow(self, action: str, resource: str, **more: Any) -> None:
+    def allow(self, action: str | list[str], resource: str, **more: Any) -> None:
         """Put a statement in force."""
         statement = {"Effect": "Allow", "Action": action, "Resource": resource, **more}
         document = {"Version": "2012-10-17", "Statement": [statement]}
@@ -135,6 +137,33 @@ def test_an_explicit_denial_says_so(site: Site) -> None:
 
     assert refusal is not None
     assert refusal[2].endswith("with an explicit deny in an identity-based policy")
+
+
+@pytest.mark.parametrize(
+    ("source", "directive", "may"),
+    [
+        pytest.param("bare", None, True, id="no tags"),
+        pytest.param("tagged", None, False, id="tags, which are copied unless it is said otherwise"),
+        pytest.param("tagged", "REPLACE", True, id="tags, which are left behind"),
+        pytest.param("none", None, True, id="nothing there"),
+    ],
+)
+def test_a_copy_of_a_tagged_object_takes_more(
+    site: Site, source: str, directive: str | None, *, may: bool
+) -> None:
+    """Of whoever may read and write and no more, S3 refuses a copy that takes tags along."""
+    site.clients.s3.create_bucket(Bucket="uploads")
+    site.clients.s3.put_object(Bucket="uploads", Key="bare", Body=b"x")
+    site.clients.s3.put_object(Bucket="uploads", Key="tagged", Body=b"x", Tagging="project=harbour")
+    site.allow(["s3:GetObject", "s3:PutObject"], "arn:aws:s3:::uploads/*")
+    environ = {"PATH_INFO": "/uploads/copy", "HTTP_X_AMZ_COPY_SOURCE": f"uploads/{source}"}
+    if directive:
+        environ["HTTP_X_AMZ_TAGGING_DIRECTIVE"] = directive
+
+    refusal = site.access.refuse(Call("s3", "CopyObject", REGION, site.key), environ, b"")
+
+    assert (refusal is None) is may
+    assert may or b"s3:GetObjectTagging" in refusal.body  # type: ignore[union-attr]
 
 
 def test_a_service_refuses_in_its_own_form(site: Site) -> None:

@@ -501,6 +501,26 @@ def test_a_large_archive_is_copied_in_parts(client: S3Client, monkeypatch: pytes
     assert (choice.way, written.parts >= 1, fetched(client, written)) == ("copy", True, data)
 
 
+@pytest.mark.parametrize("parts", [False, True], ids=["in one go", "in parts"])
+def test_the_tags_of_an_upload_are_not_copied(
+    client: S3Client, monkeypatch: pytest.MonkeyPatch, *, parts: bool
+) -> None:
+    """To read and to write them would take two more permissions, and the sweeper's tag on a copy would be its end."""
+    data = archive({"model.gguf": LARGE, **CODE})
+    if parts:
+        monkeypatch.setattr("pipeline.archive.assembly.COPY_PART", len(data) - 1)
+    source, report = uploaded(client, data)
+    client.put_object_tagging(
+        Bucket=BUCKET, Key=KEY, Tagging={"TagSet": [{"Key": "project", "Value": "harbour"}]}
+    )
+
+    _, written = assembled(client, source, report)
+
+    assert written is not None
+    target = written.target
+    assert client.get_object_tagging(Bucket=target.bucket, Key=target.key)["TagSet"] == []
+
+
 @pytest.mark.parametrize(
     ("key", "data"),
     [

@@ -199,6 +199,51 @@ def test_the_request_itself_names_what_s3_is_asked_for(
 
 
 @pytest.mark.parametrize(
+    ("operation", "source", "directive", "wanted"),
+    [
+        pytest.param(
+            "CopyObject",
+            "tagged/m",
+            "",
+            ["GetObjectTagging tagged/m", "PutObjectTagging b/k/m"],
+            id="as it is",
+        ),
+        pytest.param(
+            "CopyObject",
+            "tagged/m?versionId=v",
+            "COPY",
+            ["GetObjectVersionTagging tagged/m", "PutObjectTagging b/k/m"],
+            id="a version, and asked for by name",
+        ),
+        pytest.param("CopyObject", "tagged/m", "REPLACE", [], id="without them"),
+        pytest.param("CopyObject", "bare/m", "", [], id="none there"),
+        pytest.param("UploadPartCopy", "tagged/m", "", [], id="a part has none"),
+    ],
+)
+def test_tags_are_copied_unless_it_is_said_otherwise(
+    operation: str, source: str, directive: str, wanted: list[str]
+) -> None:
+    """CopyObject's default is to copy them, which needs to read those of the source and to write those of the copy."""
+    environ = {"PATH_INFO": "/b/k/m", "HTTP_X_AMZ_COPY_SOURCE": source}
+    if directive:
+        environ["HTTP_X_AMZ_TAGGING_DIRECTIVE"] = directive
+    asked = authorizations.asked(
+        Call("s3", operation, REGION),
+        environ,
+        b"",
+        ACCOUNT,
+        tagged=lambda bucket, _key, _version: bucket == "tagged",
+    )
+
+    found = [
+        f"{one.action.removeprefix('s3:')} {one.resource.removeprefix('arn:aws:s3:::')}"
+        for one in authorizations.needs(asked)
+    ]
+
+    assert [one for one in found if "Tagging" in one] == wanted
+
+
+@pytest.mark.parametrize(
     ("name", "path", "query", "wanted"),
     [
         pytest.param("lambda.Invoke", "f/invocations", "", "InvokeFunction f", id="a function"),
