@@ -146,6 +146,10 @@ INSTANCE_TYPE = Object(
         "memory_bandwidth_gb_s": Field(
             Number(0.1, 100_000), "GB that are read from its memory in a second", required=True
         ),
+        "local_disk_gb": Field(
+            Number(1, 1_000_000),
+            "GB of its own NVMe disk, where it has one; not known and assumed to do when absent",
+        ),
     }
 )
 

@@ -7,6 +7,8 @@ Prices are those of real-time inference in us-east-1, per instance and hour, as 
 could not be read when the table was made: each price is one that at least two published lists agree on. An instance
 is paid for from its creation to its deletion, whether anybody calls it or not.
 
+Some types have an NVMe disk of their own; SageMaker mounts that, and refuses a volume's size for them.
+
 Sources, by short name:
     boto-model   the service model that botocore ships (`sagemaker`, shape `ProductionVariantInstanceType`): the names
     ec2          https://aws.amazon.com/ec2/instance-types/: CPUs and memory
@@ -14,6 +16,9 @@ Sources, by short name:
                  github.com/s4nyam/MasterThesis
     socket       6 channels of DDR4-2666 are 127.9 GB/s for each processor, of 24 cores (m5, r5) or 18 (c5); a core is
                  two CPUs here (https://bateloved.github.io/Analyzing-DataCenter-Workloads/analysis.html)
+    sdk          what AWS's Python SDK knows to take no volume (`volume_size_supported`,
+                 https://github.com/aws/sagemaker-python-sdk/pull/4828), and a refusal that was seen
+                 (https://github.com/autogluon/autogluon-cloud/pull/50)
 """
 
 from __future__ import annotations
@@ -33,6 +38,9 @@ PER_SOCKET: Final[Mapping[str, int]] = {"m5": 48, "c5": 36, "r5": 48}
 """CPUs of one processor (socket)."""
 
 
+_OWN_DISK: Final = ("g5", "g6", "p5", "trn1")
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One instance type."""
@@ -45,6 +53,8 @@ class Instance:
     """GB (10^9 bytes) that are read from memory in a second: an estimate."""
     how: str = "the share of its CPUs in a processor's 127.9 GB/s, at most one processor's"
     """How the bandwidth is known."""
+    local_disk_gb: float | None = None
+    """GB of its own disk, where it has one; None: none, or its size is not known."""
     source: str = f"price of {PRICED_IN}, {AS_OF}: published lists agree"
 
 
@@ -92,9 +102,19 @@ def table(own: Iterable[Mapping[str, Any]] = ()) -> tuple[Instance, ...]:
             usd_per_hour=given["usd_per_hour"],
             bandwidth_gb_s=given["memory_bandwidth_gb_s"],
             how="as the request says",
+            local_disk_gb=given.get("local_disk_gb"),
             source="as the request says",
         )
     return tuple(sorted(known.values(), key=lambda one: (one.usd_per_hour, one.name)))
+
+
+def has_own_disk(name: str) -> bool:
+    """Tell by its name whether a type has an NVMe disk of its own, so that it takes no `VolumeSizeInGB` (sdk).
+
+    A `d` in the family says it (m5d, g4dn, p4de), and some families have one without saying so.
+    """
+    family = name.split(".")[1]
+    return "d" in family or family.startswith(_OWN_DISK)
 
 
 def find(name: str, of: Iterable[Instance] = TABLE) -> Instance | None:

@@ -11,7 +11,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import costs
+from pipeline import costs, instances
 from pipeline.errors import ModelDoesNotFit, Problem
 from pipeline.limits import GB, GiB, MiB
 from pipeline.schema import meant
@@ -53,6 +53,8 @@ class Offer:
     """The arithmetic of the memory."""
     speed: str
     """The arithmetic of the speed."""
+    disk: str
+    """Where the model lies: on a volume, or on a disk of the type's own."""
     price: str
     """Where the price is from."""
 
@@ -66,6 +68,7 @@ class Settings:
     """What an instance endpoint's variant asks for beside type and number."""
 
     volume_gb: int
+    """GB of disk; a type that has a disk of its own is given no volume."""
     download_s: int
     startup_s: int
 
@@ -88,8 +91,19 @@ def offers(needed: Fit, table: Sequence[Instance]) -> tuple[Offer, ...]:
 
 
 def holds(needed: Fit, instance: Instance) -> bool:
-    """Tell whether a type has the memory for a model, and something to spare."""
+    """Tell whether a type has the memory and the disk for a model, and something to spare."""
+    return _in_memory(needed, instance) and _volume_gb(needed) <= _disk_gb(instance)
+
+
+def _in_memory(needed: Fit, instance: Instance) -> bool:
     return needed.memory_bytes + HOST_RESERVE <= instance.memory_gib * GiB
+
+
+def _disk_gb(instance: Instance) -> float:
+    """Return the GB that a model may take on a type; of a disk whose size is not known, any: that is assumed."""
+    if not instances.has_own_disk(instance.name):
+        return MOST_VOLUME_GB
+    return math.inf if instance.local_disk_gb is None else instance.local_disk_gb
 
 
 def choose(subject: str, needed: Fit, table: Sequence[Instance], asked: str | None) -> tuple[Offer, ...]:
@@ -98,11 +112,7 @@ def choose(subject: str, needed: Fit, table: Sequence[Instance], asked: str | No
     Raises:
         ModelDoesNotFit: when no type holds the model, or the one that was asked for does not.
     """
-    problem = _asked_problem(needed, table, asked) if asked else None
-    if problem is None and asked is None:
-        problem = _none_problem(needed, table)
-    if problem is None:
-        problem = _disk_problem(needed)
+    problem = _asked_problem(needed, table, asked) if asked else _none_problem(needed, table)
     if problem is not None:
         raise ModelDoesNotFit(f"{subject} ({needed.arithmetic})", [problem])
     if asked:
@@ -147,6 +157,7 @@ def _offer(needed: Fit, instance: Instance) -> Offer:
         f"{_mib(round(instance.memory_gib * GiB))}",
         speed=f"{instance.bandwidth_gb_s:g} GB/s ({instance.how}) / {read / GB:.2f} GB read for each token: "
         "weights and a full context",
+        disk=_disk(needed, instance),
         price=instance.source,
     )
 
@@ -169,7 +180,7 @@ def _asked_problem(needed: Fit, table: Sequence[Instance], asked: str) -> Proble
             meant(asked, [one.name for one in table], "name one of these")
             + "; or add it to 'instance_types' with its memory and its price",
         )
-    if not holds(needed, found):
+    if not _in_memory(needed, found):
         instead = offers(needed, table)
         return Problem(
             "InstanceTooSmall",
@@ -178,12 +189,14 @@ def _asked_problem(needed: Fit, table: Sequence[Instance], asked: str) -> Proble
             "a type that holds the model",
             f"set instance_type to {instead[0].name!r}" if instead else "use a smaller model or quantisation",
         )
-    return None
+    return None if holds(needed, found) else _disk_problem(needed, found)
 
 
 def _none_problem(needed: Fit, table: Sequence[Instance]) -> Problem | None:
     if any(holds(needed, one) for one in table):
         return None
+    if large := [one for one in table if _in_memory(needed, one)]:
+        return _disk_problem(needed, max(large, key=_disk_gb))
     most = max(table, key=lambda one: one.memory_gib)
     return Problem(
         "TooMuchMemory",
@@ -193,15 +206,27 @@ def _none_problem(needed: Fit, table: Sequence[Instance]) -> Problem | None:
     )
 
 
-def _disk_problem(needed: Fit) -> Problem | None:
-    if _volume_gb(needed) <= MOST_VOLUME_GB:
-        return None
+def _disk_problem(needed: Fit, instance: Instance) -> Problem:
+    own = instances.has_own_disk(instance.name)
+    why = "what its own NVMe disk has; SageMaker gives such a type no volume" if own else "the largest volume"
     return Problem(
         "TooMuchDisk",
-        f"a volume of {_volume_gb(needed)} GB needed",
-        f"at most {MOST_VOLUME_GB} GB",
-        "use a smaller model or quantisation",
+        f"{_volume_gb(needed)} GB needed on the disk of {instance.name}",
+        f"at most {_disk_gb(instance):g} GB, {why}",
+        "use a smaller model or quantisation, or another 'instance_type'",
     )
+
+
+def _disk(needed: Fit, instance: Instance) -> str:
+    size = _volume_gb(needed)
+    if not instances.has_own_disk(instance.name):
+        return f"a volume of {size} GB"
+    if instance.local_disk_gb is None:
+        return (
+            f"{size} GB; assumed to fit on its own NVMe disk, whose size is not known; 'local_disk_gb' in "
+            "'instance_types' says it"
+        )
+    return f"{size} GB of the {instance.local_disk_gb:g} GB of its own NVMe disk"
 
 
 def _mib(size: int) -> str:

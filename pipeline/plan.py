@@ -114,6 +114,7 @@ class OnInstances(TypedDict):
     busy_cpus: int
     """CPUs of one instance that an answer keeps busy."""
     volume_gb: int
+    """GB of disk: of a volume, unless the type has a disk of its own."""
     download_s: int
     startup_s: int
     bake_s: int
@@ -454,10 +455,12 @@ def _instances_plan(
 
 
 def _instance_variant(on: OnInstances) -> dict[str, Any]:
+    # A type with a disk of its own is refused together with a volume's size.
+    volume = {} if instances.has_own_disk(on["type"]) else {"VolumeSizeInGB": on["volume_gb"]}
     return {
         "InstanceType": on["type"],
         "InitialInstanceCount": on["count"],
-        "VolumeSizeInGB": on["volume_gb"],
+        **volume,
         "ModelDataDownloadTimeoutInSeconds": on["download_s"],
         "ContainerStartupHealthCheckTimeoutInSeconds": on["startup_s"],
     }
@@ -481,6 +484,8 @@ def instance_notes(
         "it costs money from its creation to its deletion: "
         + offers.told(offer, request["instance_count"] if count is None else count)
     ]
+    if instances.has_own_disk(offer.name):
+        told.append(f"{offer.name} has no volume: {offer.disk}")
     tokens = request["inference"]["max_tokens"]
     limit_s = min(request["timeout_s"], limits.INVOCATION_S.value)
     seconds = offers.answer_s(offer, tokens)

@@ -344,8 +344,11 @@ def _instance_budgets(made: Plan, needed: fit.Fit, screen: Screen) -> None:
         screen.say(f"  {head}: {offers.told(offer, made.request['instance_count'])}")
         _say(screen, "memory", offer.memory)
         _say(screen, "speed", offer.speed)
+        if instances.has_own_disk(offer.name):
+            _say(screen, "disk", offer.disk)
     settings = offers.settings(needed)
-    screen.say(f"  volume: {settings.volume_gb} GB")
+    own = made.offers and instances.has_own_disk(made.offers[0].name)
+    screen.say(f"  {'disk' if own else 'volume'}: {settings.volume_gb} GB")
     for line in needed.disk:
         _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
     screen.say(

@@ -141,6 +141,68 @@ def test_the_volume_and_the_time_outs_follow_the_model() -> None:
     assert (small.volume_gb, small.download_s, small.startup_s) == (8, 600, 600)
 
 
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        pytest.param("ml.m5.xlarge", False, id="m5"),
+        pytest.param("ml.r7i.2xlarge", False, id="r7i"),
+        pytest.param("ml.g4dn.xlarge", True, id="g4dn"),
+        pytest.param("ml.g5.12xlarge", True, id="g5"),
+        pytest.param("ml.g6.xlarge", True, id="g6"),
+        pytest.param("ml.g6e.2xlarge", True, id="g6e"),
+        pytest.param("ml.m5d.large", True, id="m5d"),
+        pytest.param("ml.m6id.large", True, id="m6id"),
+        pytest.param("ml.r5dn.large", True, id="r5dn"),
+        pytest.param("ml.p4de.24xlarge", True, id="p4de"),
+        pytest.param("ml.p3.2xlarge", False, id="p3"),
+        pytest.param("ml.inf2.xlarge", False, id="inf2"),
+    ],
+)
+def test_a_type_with_a_disk_of_its_own_is_known_by_its_name(name: str, own: bool) -> None:
+    """SageMaker refuses a volume's size for it."""
+    assert instances.has_own_disk(name) is own
+
+
+OWN_DISK = {**OWN, "name": "ml.g5.xlarge", "memory_gib": 64}
+
+
+@pytest.mark.parametrize(
+    ("local_disk_gb", "taken", "told"),
+    [
+        pytest.param(19, True, "19 GB of the 19 GB of its own NVMe disk", id="just"),
+        pytest.param(18.9, False, "", id="too small"),
+        pytest.param(
+            None, True, "19 GB; assumed to fit on its own NVMe disk, whose size is not known", id="unknown"
+        ),
+    ],
+)
+def test_what_has_a_disk_of_its_own_must_hold_the_model_on_it(
+    local_disk_gb: float | None, taken: bool, told: str
+) -> None:
+    """There is no volume to ask for; what is not known is assumed, and said."""
+    own = {**OWN_DISK, "usd_per_hour": 0.01, "local_disk_gb": local_disk_gb}
+    offers_ = offers.offers(needs(shapes.GEMMA_27B), instances.table([own]))
+
+    assert (offers_[0].name == "ml.g5.xlarge") is taken
+    assert not taken or offers_[0].disk.startswith(told)
+    assert offers_[-1].disk == "a volume of 19 GB"
+
+
+def test_a_disk_that_is_too_small_refuses_what_is_asked_for() -> None:
+    """The message says how much is needed, and that no volume can be had."""
+    table = instances.table([{**OWN_DISK, "local_disk_gb": 18}])
+
+    with pytest.raises(ModelDoesNotFit) as refusal:
+        offers.choose("gemma.gguf", needs(shapes.GEMMA_27B), table, "ml.g5.xlarge")
+
+    (problem,) = refusal.value.problems
+    assert problem.error == "TooMuchDisk"
+    assert problem.seen == "19 GB needed on the disk of ml.g5.xlarge"
+    assert (
+        problem.wanted == "at most 18 GB, what its own NVMe disk has; SageMaker gives such a type no volume"
+    )
+
+
 def test_what_an_endpoint_costs_is_the_sum_of_its_instances() -> None:
     """How many run now is the endpoint's to say, of which type its configuration's."""
     described = [{"VariantName": "AllTraffic", "CurrentInstanceCount": 2}]

@@ -471,6 +471,32 @@ def test_an_instance_plan_asks_for_instances(facts_with: FactsMaker) -> None:
     assert any("ends unfinished at 60 s" in note for note in made["notes"])
 
 
+def _volume(made: plan.Plan) -> int | None:
+    """Return the volume that a plan's configuration asks for."""
+    (variant,) = made["requests"]["create_endpoint_config"]["ProductionVariants"]
+    return variant.get("VolumeSizeInGB")
+
+
+def test_a_type_with_a_disk_of_its_own_is_asked_for_without_a_volume(facts_with: FactsMaker) -> None:
+    """SageMaker refuses one for it; the type that a quota leads to has its volume again, and the other way round."""
+    sized = {"vcpus": 8, "memory_gib": 64, "memory_bandwidth_gb_s": 600}
+    types = [
+        {"name": "ml.g5.xlarge", "usd_per_hour": 0.01, **sized},
+        {"name": "ml.r7i.xlarge", "usd_per_hour": 0.02, **sized, "memory_bandwidth_gb_s": 700},
+        {"name": "ml.g6.xlarge", "usd_per_hour": 0.03, **sized, "memory_bandwidth_gb_s": 800},
+    ]
+    made = plan.plan(instance_facts(facts_with, instance_types=types))
+    step = capacity.Step(asked="1 x", said="no", did="another")
+    second = plan.step_instances(made, capacity.InstancesDown("ml.r7i.xlarge", 1, step))
+    third = plan.step_instances(second, capacity.InstancesDown("ml.g6.xlarge", 1, step))
+
+    assert [one["instances"]["type"] for one in (made, second, third) if one["instances"]] == [
+        one["name"] for one in types
+    ]
+    assert [_volume(one) for one in (made, second, third)] == [None, 19, None]
+    assert any("assumed to fit on its own NVMe disk" in note for note in made["notes"])
+
+
 @pytest.mark.parametrize(
     ("request_name", "operation"),
     [

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline import instances
+
 from . import texts
 from .refusals import invalid
 
@@ -144,6 +146,9 @@ def _check_instances_config(request: Mapping[str, Any]) -> None:
     _only(_ON_INSTANCES, variants[0])
     for member in ("ModelName", "InstanceType", "InitialInstanceCount"):
         _require(variants[0], member)
+    type_ = variants[0]["InstanceType"]
+    if "VolumeSizeInGB" in variants[0] and instances.has_own_disk(type_):
+        raise invalid(texts.volume_not_allowed(type_))
 
 
 def _require(variant: Mapping[str, Any], member: str) -> None:

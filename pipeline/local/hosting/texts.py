@@ -75,6 +75,11 @@ def unsupported_on_instances(feature: str) -> str:
     return f"{feature} is not supported for endpoints on instances."
 
 
+def volume_not_allowed(instance_type: str) -> str:
+    """Return the refusal of a volume's size for a type that has a disk of its own. SEEN (autogluon-cloud, pull 50)."""
+    return f"VolumeSize parameter is not allowed for the selected Instance type {instance_type}."
+
+
 def serverless_from_instances(arn: str) -> str:
     """Return the refusal to update an endpoint on instances to a serverless one. OURS; the rule is GUIDE's."""
     return f'Cannot update endpoint "{arn}" from instances to a serverless configuration.'

@@ -364,6 +364,19 @@ def test_an_alarm_takes_the_update_back(world: World) -> None:
     assert [container.ended for container in world.containers] == [[], ["stop"]]
 
 
+@pytest.mark.parametrize("type_", ["ml.g4dn.xlarge", "ml.g5.xlarge", "ml.g6e.xlarge", "ml.m5d.large"])
+def test_a_volume_is_refused_for_a_type_with_a_disk_of_its_own(world: World, type_: str) -> None:
+    """Without one the type is taken."""
+    world.model()
+    variant = on_instances(InstanceType=type_)
+
+    told = world.refused("CreateEndpointConfig", EndpointConfigName="c", ProductionVariants=[variant])
+
+    assert "VolumeSize parameter is not allowed for the selected Instance type" in str(told)
+    del variant["VolumeSizeInGB"]
+    world.ask("CreateEndpointConfig", EndpointConfigName="c", ProductionVariants=[variant])
+
+
 def test_alarms_that_the_role_may_not_see_take_the_update_back(world: World) -> None:
     """SageMaker looks in the name of the new model's role; an update that nobody can judge does not go through."""
     update(world)
