@@ -17,18 +17,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from boto3.exceptions import S3UploadFailedError
 from botocore.config import Config
-from botocore.exceptions import (
-    ClientError,
-    ConnectionError,  # noqa: A004 botocore's own name
-    HTTPClientError,
-    IncompleteReadError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    TokenRetrievalError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
-from pipeline import capacity, logs, settings
+from pipeline import capacity, logs, sdk, settings
 from pipeline.errors import (
     AccessDenied,
     ConsumerBusy,
@@ -47,8 +38,9 @@ from pipeline.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from typing import Protocol
+    from typing import Protocol, TypeVar
 
+    from botocore.client import BaseClient
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_iam import IAMClient
@@ -60,6 +52,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_stepfunctions import SFNClient
     from mypy_boto3_sts import STSClient
+
+    C = TypeVar("C", bound=BaseClient)
 
     class ServiceQuotasClient(Protocol):
         """The one call of Service Quotas that is made."""
@@ -141,83 +135,105 @@ class Clients:
     @cached_property
     def s3(self) -> S3Client:
         """S3, with retries of its own and path-style addresses, which every S3 understands."""
-        return boto3.client(
-            "s3", config=_BYTES.merge(Config(s3={"addressing_style": "path"})), **self._arguments
+        return _made(
+            lambda: boto3.client(
+                "s3", config=_BYTES.merge(Config(s3={"addressing_style": "path"})), **self._arguments
+            )
         )
 
     @cached_property
     def sagemaker(self) -> SageMakerClient:
         """SageMaker's control plane."""
-        return boto3.client("sagemaker", config=_ONCE, **self._arguments)
+        return _made(lambda: boto3.client("sagemaker", config=_ONCE, **self._arguments))
 
     @cached_property
     def sagemaker_runtime(self) -> SageMakerRuntimeClient:
         """InvokeEndpoint."""
-        return boto3.client("sagemaker-runtime", config=_INVOKE, **self._arguments)
+        return _made(lambda: boto3.client("sagemaker-runtime", config=_INVOKE, **self._arguments))
 
     @cached_property
     def service_quotas(self) -> ServiceQuotasClient:
         """Service Quotas, where the account's own figures are."""
-        client: ServiceQuotasClient = boto3.client("service-quotas", config=_ASIDE, **self._arguments)
+        client: ServiceQuotasClient = _made(
+            lambda: boto3.client("service-quotas", config=_ASIDE, **self._arguments)
+        )
         return client
 
     @cached_property
     def ecr(self) -> ECRClient:
         """ECR: whether an image is there."""
-        client: ECRClient = boto3.client("ecr", config=_ASIDE, **self._arguments)
+        client: ECRClient = _made(lambda: boto3.client("ecr", config=_ASIDE, **self._arguments))
         return client
 
     @cached_property
     def lambda_(self) -> LambdaClient:
         """Lambda; an invocation may take as long as a cold start and an answer."""
-        return boto3.client("lambda", config=_INVOKE, **self._arguments)
+        return _made(lambda: boto3.client("lambda", config=_INVOKE, **self._arguments))
 
     @cached_property
     def logs(self) -> CloudWatchLogsClient:
         """CloudWatch Logs."""
-        return boto3.client("logs", config=_ONCE, **self._arguments)
+        return _made(lambda: boto3.client("logs", config=_ONCE, **self._arguments))
 
     @cached_property
     def cloudwatch(self) -> CloudWatchClient:
         """CloudWatch: alarms."""
-        client: CloudWatchClient = boto3.client("cloudwatch", config=_ONCE, **self._arguments)
+        client: CloudWatchClient = _made(lambda: boto3.client("cloudwatch", config=_ONCE, **self._arguments))
         return client
 
     @cached_property
     def autoscaling(self) -> AutoScalingClient:
         """Application Auto Scaling: the instances of an endpoint."""
-        client: AutoScalingClient = boto3.client("application-autoscaling", config=_ONCE, **self._arguments)
+        client: AutoScalingClient = _made(
+            lambda: boto3.client("application-autoscaling", config=_ONCE, **self._arguments)
+        )
         return client
 
     @cached_property
     def stepfunctions(self) -> SFNClient:
         """Step Functions."""
-        return boto3.client("stepfunctions", config=_BYTES, **self._arguments)
+        return _made(lambda: boto3.client("stepfunctions", config=_BYTES, **self._arguments))
 
     @cached_property
     def sns(self) -> SNSClient:
         """SNS: the topic that is told."""
-        return boto3.client("sns", config=_BYTES, **self._arguments)
+        return _made(lambda: boto3.client("sns", config=_BYTES, **self._arguments))
 
     @cached_property
     def events(self) -> EventBridgeClient:
         """EventBridge."""
-        return boto3.client("events", config=_BYTES, **self._arguments)
+        return _made(lambda: boto3.client("events", config=_BYTES, **self._arguments))
 
     @cached_property
     def sts(self) -> STSClient:
         """Security Token Service."""
-        return boto3.client("sts", config=_BYTES, **self._arguments)
+        return _made(lambda: boto3.client("sts", config=_BYTES, **self._arguments))
 
     @cached_property
     def iam(self) -> IAMClient:
         """IAM."""
-        return boto3.client("iam", config=_BYTES, **self._arguments)
+        return _made(lambda: boto3.client("iam", config=_BYTES, **self._arguments))
 
     @cached_property
     def cloudformation(self) -> CloudFormationClient:
         """CloudFormation."""
-        return boto3.client("cloudformation", config=_BYTES, **self._arguments)
+        return _made(lambda: boto3.client("cloudformation", config=_BYTES, **self._arguments))
+
+
+def _made(make: Callable[[], C]) -> C:
+    """Return a client, which takes no answer for AWS's that is another's.
+
+    Raises:
+        SealiftError: the SDK's configuration allows none.
+    """
+    try:
+        client = make()
+    except BotoCoreError as error:
+        raise sdk.translate(error) or error from error
+    except ValueError as error:
+        raise sdk.unusable_endpoint(error) from error
+    client.meta.events.register("before-parse", sdk.see_aws)
+    return client
 
 
 def task(
@@ -289,18 +305,10 @@ def translated() -> Iterator[None]:
         if isinstance(error.__context__, ClientError):
             raise translate(error.__context__) from error
         raise ServiceUnavailable(f"{error}; wanted the upload to be complete; try again") from error
-    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound, TokenRetrievalError) as error:
-        raise _no_credentials(error) from error
-    except (HTTPClientError, ConnectionError, IncompleteReadError) as error:
-        raise ServiceUnavailable(
-            f"no answer from AWS: {error}; wanted an HTTP response; try again"
-        ) from error
-
-
-def _no_credentials(error: Exception) -> AccessDenied:
-    fix = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in again"
-    problem = Problem("NoCredentials", str(error).rstrip("."), "credentials of an AWS account", fix)
-    return AccessDenied("AWS", [problem])
+    except Exception as error:
+        if (known := sdk.translate(error)) is None:
+            raise
+        raise known from error
 
 
 @cache
@@ -309,7 +317,7 @@ def _act_as(profile: str) -> None:
     try:
         boto3.setup_default_session(profile_name=profile)
     except ProfileNotFound as error:
-        raise _no_credentials(error) from error
+        raise sdk.no_credentials(str(error)) from error
 
 
 def translation(error: Exception) -> Exception:
@@ -330,14 +338,14 @@ def translate(error: ClientError) -> SealiftError:
     if name == "ModelNotReadyException":
         return ModelNotReady(told)
     if name in _THROTTLES or status(error) == 429:
-        return Throttled(told)
+        return Throttled(f"{told}; wanted fewer calls at a time; try again in a moment")
     # Lambda's, of a function that somebody updates: the consumer is the only one that tasks touch.
     if name == "ResourceConflictException":
         return ConsumerBusy(told)
     if name == "PreconditionFailedException":
         return ConsumerChanged(told)
-    if is_access_denied(error):
-        return access_denied(operation, message)
+    if refusal := _not_let_in(error, told):
+        return refusal
     if is_in_progress(error):
         return EndpointBusy(told)
     if is_already_existing(error):
@@ -353,7 +361,7 @@ def translate(error: ClientError) -> SealiftError:
             ],
         )
     if status(error) >= 500 or name in _OUTAGES:
-        return ServiceUnavailable(told)
+        return ServiceUnavailable(f"{told}; wanted an answer of the service's; try again in a moment")
     return RequestRejected(
         operation,
         [
@@ -362,6 +370,24 @@ def translate(error: ClientError) -> SealiftError:
             )
         ],
     )
+
+
+def _not_let_in(error: ClientError, told: str) -> SealiftError | None:
+    """Return the error for a caller whom AWS does not let in, or not there; None for one whom it does."""
+    if is_access_denied(error):
+        return access_denied(error.operation_name, text(error))
+    if is_not_authenticated(error):
+        return sdk.no_credentials(told)
+    if is_wrong_clock(error):
+        fix = "set this machine's clock, then try again"
+        wanted = "a request that was signed at AWS's time"
+        return AccessDenied("AWS", [Problem("WrongClock", told, wanted, fix)])
+    if is_other_region(error):
+        fix = "name the region that it is in with --region, AWS_REGION or in sealift.toml"
+        return RequestRejected(
+            "AWS", [Problem("WrongRegion", told, "a call in the region of what it names", fix)]
+        )
+    return None
 
 
 def over_quota(told: str) -> SealiftError:
@@ -406,6 +432,26 @@ _THROTTLES = frozenset(
         "BandwidthLimitExceeded",
     }
 )
+_NOT_AUTHENTICATED = frozenset(
+    {
+        "AuthFailure",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+_WRONG_CLOCK = frozenset({"RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"})
+_OTHER_REGION = frozenset(
+    {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect", "301"}
+)
 _DENIALS = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Forbidden", "403"})
 _OUTAGES = frozenset(
     {"InternalFailure", "InternalError", "InternalServerException", "ServiceUnavailable", "RequestTimeout"}
@@ -430,6 +476,28 @@ def status(error: ClientError) -> int:
 def is_access_denied(error: ClientError) -> bool:
     """Return whether the caller lacks a permission."""
     return code(error) in _DENIALS
+
+
+def is_wrong_clock(error: ClientError) -> bool:
+    """Return whether a request was signed at another time than AWS's.
+
+    Services with signature errors of one code tell it in words: ``Signature expired: 2026... is now earlier than
+    2026...``, ``Signature not yet current: ...``.
+    """
+    return code(error) in _WRONG_CLOCK or (
+        code(error) in _NOT_AUTHENTICATED
+        and text(error).startswith(("Signature expired", "Signature not yet current"))
+    )
+
+
+def is_not_authenticated(error: ClientError) -> bool:
+    """Return whether AWS does not know the credentials, or not any more."""
+    return code(error) in _NOT_AUTHENTICATED and not is_wrong_clock(error)
+
+
+def is_other_region(error: ClientError) -> bool:
+    """Return whether what was named is in another region than the one that was called."""
+    return code(error) in _OTHER_REGION
 
 
 def is_over_quota(error: ClientError) -> bool:

@@ -543,6 +543,27 @@ def archive_location(document: Any, name: str = EXECUTION) -> ArchiveLocation:
     return ArchiveLocation(archive["bucket"], archive["key"], archive.get("version_id"))
 
 
+def mistakes(document: Any, name: str, check: Check = DEPLOYMENT_JSON) -> list[Problem]:
+    """Return what is wrong with a source by itself, whatever the others say: what it leaves out, they may have.
+
+    Args:
+        document: the source.
+        name: what its author calls it.
+        check: what it must be: settings of a deployment, or an execution's input.
+    """
+    return [one for one in _alone(check, document, name) if one.error != MISSING]
+
+
+def see_settings(settings: Any, name: str, check: Check = DEPLOYMENT_JSON) -> None:
+    """Refuse a source that is wrong by itself; takes what `mistakes` does.
+
+    Raises:
+        InvalidInput: with every mistake.
+    """
+    if problems := mistakes(settings, name, check):
+        raise InvalidInput(name, problems)
+
+
 def sidecar_key(archive_key: str) -> str:
     """Return the key of the `deployment.json` beside an archive."""
     folder, _, _ = archive_key.rpartition("/")

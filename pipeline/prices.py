@@ -11,7 +11,6 @@ Refuses to multiply: what something costs is `pipeline.report.costs`.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -140,23 +139,18 @@ LISTED: Final = Prices(MappingProxyType({item.name: item for item in _ITEMS}))
 """What is known without asking anybody."""
 
 
-def changed(prices: Prices, text: str, name: str) -> Prices:
-    """Return a price list with what a JSON document says in the place of what was listed.
+def changed(prices: Prices, said: Mapping[str, Any], name: str) -> Prices:
+    """Return a price list with what a JSON object says in the place of what was listed.
 
     Args:
         prices: the list to change.
-        text: the document.
+        said: the object.
         name: what to call it in an error.
 
     Raises:
-        InvalidInput: with every problem of the document.
+        InvalidInput: with every problem of the object.
     """
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise InvalidInput(name, [_wrong(f"no JSON: {error}", "a JSON object")]) from error
     problems: list[Problem] = []
-    said = document if isinstance(document, dict) else {}
     given = said.get("prices")
     if not isinstance(given, dict):
         given = {}
@@ -185,7 +179,7 @@ def changed(prices: Prices, text: str, name: str) -> Prices:
 
 def _faults(prices: Prices, item: str, usd: Any) -> list[Problem]:
     if item not in prices.items:
-        fix = meant(item, prices.items, _EXAMPLE)
+        fix = meant(item, prices.items, EXAMPLE)
         return [Problem("WrongPrices", f"unknown item {item!r}", "one of " + ", ".join(prices.items), fix)]
     if not isinstance(usd, dict):
         return [_wrong(f"{item!r} is {usd!r}", "an object of USD by region")]
@@ -196,11 +190,11 @@ def _faults(prices: Prices, item: str, usd: Any) -> list[Problem]:
     ]
 
 
-_EXAMPLE: Final = (
+EXAMPLE: Final = (
     'write {"as_of": "2026-11-01", "source": "our contract", '
     '"prices": {"serverless_gb_second": {"eu-central-1": 0.000021}}}'
 )
 
 
 def _wrong(seen: str, wanted: str) -> Problem:
-    return Problem("WrongPrices", seen, wanted, _EXAMPLE)
+    return Problem("WrongPrices", seen, wanted, EXAMPLE)

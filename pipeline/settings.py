@@ -213,7 +213,7 @@ def current() -> dict[str, Setting]:
     Raises:
         InvalidInput: with every name and value that is wrong.
     """
-    return resolve(_said, os.environ, _file(Path.cwd()), _configured_region())
+    return resolve(_said, os.environ, _file(_here()), _configured_region())
 
 
 def region() -> str:
@@ -247,6 +247,11 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sealift"
 
 
+def debug() -> bool:
+    """Return whether the traceback of an error is shown (SEALIFT_DEBUG); no setting that could itself be wrong."""
+    return bool(os.environ.get("SEALIFT_DEBUG"))
+
+
 def dumb_terminal() -> bool:
     """Return whether the terminal cannot move its cursor (TERM=dumb)."""
     return os.environ.get("TERM") == "dumb"
@@ -255,6 +260,14 @@ def dumb_terminal() -> bool:
 def process_environment() -> dict[str, str]:
     """Return a copy of the whole environment, for child processes."""
     return dict(os.environ)
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        # Somebody has deleted this folder; what is above it cannot be told.
+        return Path("/")
 
 
 def _file(folder: Path) -> tuple[str, Mapping[str, Any]] | None:
@@ -272,7 +285,7 @@ def _parsed(path: Path, _changed: int) -> Mapping[str, Any]:
 
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         problem = Problem("NotToml", str(error), "a TOML file of settings", "see `sealift settings --help`")
         raise InvalidInput(str(path), [problem]) from error
 
@@ -281,7 +294,8 @@ def _configured_region() -> str | None:
     """Return the region of AWS's configuration file, which `aws configure` writes, for the profile in use."""
     if os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
         return None
-    path = Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
+    # Unlike Path's own, it leaves the ~ where nobody has a home.
+    path = Path(os.path.expanduser(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"))  # noqa: PTH111
     whose = _said.get("profile") or os.environ.get("AWS_PROFILE") or "default"
     section = "default" if whose == "default" else f"profile {whose}"
     return _configured(path, path.stat().st_mtime_ns, section) if path.is_file() else None

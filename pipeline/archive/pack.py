@@ -7,6 +7,7 @@ would not deploy before it writes a byte, and never leaves a half-written file u
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -97,9 +98,13 @@ def pack(
         with temporary.open("xb", buffering=0) as file, _Output(file, digest=digest) as output:
             seam = _write(output, shards, code_part(contents), compress, progress)
         temporary.replace(destination)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename in {None, str(temporary)}:
+            # Nobody knows it by the name that it has meanwhile.
+            error.filename, error.filename2 = str(destination), None
         # Also when the user gives up: a part of an archive is of no use to anybody.
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
     return PackResult(
         path=destination,

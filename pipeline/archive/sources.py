@@ -82,14 +82,15 @@ class FileSource:
         self.bytes_read = 0
         self._lock = Lock()
         try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            # Of a pipe, which nobody may ever write to, it would wait for the other end.
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ArchiveNotFound(self.name, [_no_file(path)]) from error
         except PermissionError as error:
             raise AccessDenied(self.name, [_no_permission(path)]) from error
         self._close = weakref.finalize(self, os.close, self._descriptor)
         status = os.fstat(self._descriptor)
-        if stat.S_ISDIR(status.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             self.close()
             raise ArchiveNotFound(self.name, [_no_file(path)])
         self.size = status.st_size
@@ -286,8 +287,8 @@ class S3Source:
 
 
 def _no_file(path: Path) -> Problem:
-    what = "a directory" if path.is_dir() else "no such file"
-    return Problem("NoSuchFile", f"{what}: {str(path)!r}", "an archive", "check the path's spelling")
+    what = "a directory" if path.is_dir() else "not a regular file" if path.exists() else "no such file"
+    return Problem("NoSuchFile", f"{what}: {str(path)!r}", "a file", "check the path's spelling")
 
 
 def _no_permission(path: Path) -> Problem:

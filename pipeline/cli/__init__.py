@@ -3,28 +3,77 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import io
+import os
+import re
+import shlex
 import signal
 import sys
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from pipeline import __version__
+from pipeline.cli.endings import BUG, FAILED, INTERRUPTED, OK, STATUSES, TERMINATED, UNREAD, USAGE, ending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 it has no public name
+    Commands = argparse._SubParsersAction["Parser"]  # noqa: SLF001 it has no public name
 
-OK, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
-STATUSES = {
-    OK: "done, and all is well",
-    FAILED: "it was tried and failed, something was refused, or what was looked at is not well",
-    USAGE: "the command line is wrong",
-    INTERRUPTED: "interrupted, as by Ctrl-C",
-    TERMINATED: "terminated",
-}
-"""Exit statuses, with what they mean."""
+__all__ = (
+    "BUG",
+    "FAILED",
+    "INTERRUPTED",
+    "OK",
+    "STATUSES",
+    "TERMINATED",
+    "UNREAD",
+    "USAGE",
+    "Arguments",
+    "entry",
+    "main",
+    "parser",
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what may have been meant, and tells of an unknown option beside its command's own."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        # The usage tells of it once, before the command; behind one it may stand all the same.
+        meaning = "show where an error came from, as SEALIFT_DEBUG=1 does"
+        told = meaning if self.prog == "sealift" else argparse.SUPPRESS
+        self.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=told)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse, and refuse what is not known here: argparse would do so in the name of the whole program."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and what is wrong, with the nearest known word; end with the status for it."""
+        from pipeline.schema import nearest
+
+        word, known = self._meant(message)
+        close = nearest(word, known) if word else None
+        super().error(f"{message}; did you mean {close!r}?" if close else message)
+
+    def _meant(self, message: str) -> tuple[str, Iterable[str]]:
+        """Return the word that argparse does not know, and those that it would."""
+        if choice := re.search(r"invalid choice: '(?P<word>[^']*)'.*\(choose from (?P<known>.*)\)", message):
+            return choice["word"], re.findall(r"[^', ]+", choice["known"])
+        if option := re.search(r"unrecognized arguments: (?P<word>--?[^ =]+)", message):
+            known = (name for action in self._actions for name in action.option_strings)
+            return option["word"], known
+        return "", ()
 
 
 class Arguments(argparse.Namespace):
@@ -73,7 +122,7 @@ class Arguments(argparse.Namespace):
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="sealift",
         description="Deploy a GGUF model to Amazon SageMaker Serverless Inference.",
         epilog="Exit status: "
@@ -383,7 +432,7 @@ def _local(commands: Commands) -> None:
     _json_option(run)
     _colour_option(run)
     _cloud_options(run)
-    run.set_defaults(command=_later("machine", "run"))
+    run.set_defaults(command=_later("machine", "run", extra="local"))
 
     up = local_commands.add_parser(
         "up", help="start the local cloud, print its URL, and stay up until Ctrl-C"
@@ -391,13 +440,17 @@ def _local(commands: Commands) -> None:
     up.add_argument("--port", type=int, default=5055, help="default: 5055")
     _colour_option(up)
     _cloud_options(up)
-    up.set_defaults(command=_later("machine", "up"))
+    up.set_defaults(command=_later("machine", "up", extra="local"))
 
 
-def _later(module: str, function: str) -> Callable[[Arguments], int]:
-    """Return a command that is imported when it runs, so that `sealift --help` is quick."""
+def _later(module: str, function: str, *, extra: str = "") -> Callable[[Arguments], int]:
+    """Return a command that is imported when it runs, so that `sealift --help` is quick; not without its extra."""
 
     def command(arguments: Arguments) -> int:
+        if extra:
+            from pipeline.cli import extras
+
+            extras.see_installed(extra, f"`sealift {extra}`")
         status: int = getattr(importlib.import_module(f"pipeline.cli.{module}"), function)(arguments)
         return status
 
@@ -463,29 +516,48 @@ def _cloud_options(command: argparse.ArgumentParser) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status."""
-    from pipeline.errors import Refused, SealiftError
+    """Run one command and return its exit status; whatever comes out of it is told, and nothing else raised.
 
-    arguments = parser().parse_args(argv, namespace=Arguments())
+    Raises:
+        SystemExit: of argparse, for a wrong command line and for --help; of a signal to end.
+    """
     try:
+        arguments = parser().parse_args(argv, namespace=Arguments())
         _complete(arguments)
-        return arguments.command(arguments)
-    except Refused as refusal:
-        for problem in refusal.problems:
-            _complain(f"{refusal.subject}: {problem.seen}; wanted {problem.wanted}", problem.fix)
-        _add(refusal)
-        return FAILED
-    except SealiftError as error:
-        _complain(str(error))
-        _add(error)
-        return FAILED
-    except BrokenPipeError:
-        # The reader went away (`| head`); Python would complain again when it flushes at exit.
-        sys.stderr.close()
-        return FAILED
-    except KeyboardInterrupt:
-        _complain("interrupted")
-        return INTERRUPTED
+        status = arguments.command(arguments)
+        # What is not written now would fail when Python ends, where nobody can tell of it.
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 the one place that nothing passes
+        return _end(error, list(sys.argv[1:] if argv is None else argv))
+    return status
+
+
+def _end(error: BaseException, argv: Sequence[str]) -> int:
+    """Tell of an error, as far as anybody reads it, and return the exit status."""
+    from pipeline import settings
+
+    debug = "--debug" in argv or settings.debug()
+    try:
+        if debug and not isinstance(error, KeyboardInterrupt | BrokenPipeError):
+            traceback.print_exception(error)
+        ended = ending(error, again=shlex.join(["sealift", "--debug", *argv]))
+        for line in ended.lines:
+            print(line, file=sys.stderr, flush=True)
+    except OSError:
+        ended = ending(error)
+        _let_go(sys.stderr)
+    if isinstance(error, OSError):
+        _let_go(sys.stdout)
+    return ended.status
+
+
+def _let_go(stream: TextIO) -> None:
+    """Write what is left in a stream nowhere: Python would try again when it ends, and complain."""
+    with contextlib.suppress(OSError, ValueError):
+        stream.flush()
+        return
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _complete(arguments: Arguments) -> None:
@@ -501,21 +573,26 @@ def _complete(arguments: Arguments) -> None:
         arguments.stack = None
 
 
-def _complain(text: str, tip: str | None = None) -> None:
-    print(f"ERROR  {text}", file=sys.stderr)
-    if tip:
-        print(f"TIP    {tip}", file=sys.stderr)
-
-
-def _add(error: BaseException) -> None:
-    """Print what was noted on the way of an error."""
-    for note in getattr(error, "__notes__", ()):
-        print(f"NOTE   {note}", file=sys.stderr)
-
-
 def entry() -> NoReturn:
     """Run as a program; being asked to end is not an end in the middle: what was started is stopped first."""
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(TERMINATED))
     # A shell starts a job in the background with this signal ignored, and `kill -INT` would do nothing.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(main())
+    _make_streams_safe()
+    try:
+        status = main()
+    finally:
+        # Nothing is left to be stopped: from here on a signal ends the process without a word of Python's.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.exit(status)
+
+
+def _make_streams_safe() -> None:
+    """Let every text be written: to a terminal without its characters with escapes, to a closed stream nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 as long as the process
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape" if mode == "r" else "backslashreplace")

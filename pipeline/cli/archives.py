@@ -32,6 +32,7 @@ def pack(arguments: Arguments) -> int:
         result = _packed(arguments, Path(arguments.output), screen)
     else:
         bucket, key = place(arguments.output)
+        FileSource(arguments.model).close()
         with TemporaryDirectory(prefix=".sealift-", dir=arguments.model.parent) as folder:
             result = _packed(arguments, Path(folder) / "model.tar.gz", screen)
             _upload(result, bucket, key, screen)

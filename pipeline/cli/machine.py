@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import time
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import psutil
 from botocore.exceptions import ClientError
 
 from pipeline import aws, documents, execution, naming, prices
-from pipeline.cli import following, reporting
+from pipeline.cli import following, reading, reporting
 from pipeline.cli.screen import Progress, Screen
 from pipeline.errors import InvalidInput, Problem, ServiceUnavailable
 from pipeline.local.cloud import CONSUMER, LocalCloud, Settings, scaled
@@ -96,6 +97,7 @@ def run(arguments: Arguments) -> int:
 
 def up(arguments: Arguments) -> int:
     """Start a local cloud and follow whatever is deployed on it, until interrupted."""
+    _see_port(arguments.port)
     screen = Screen(sys.stdout)
     with LocalCloud(_settings(arguments, port=arguments.port)) as cloud:
         bucket = cloud.outputs["UploadBucketName"]
@@ -115,6 +117,24 @@ def up(arguments: Arguments) -> int:
         except KeyboardInterrupt:
             screen.say("ending the local cloud")
     return 0
+
+
+def _see_port(port: int) -> None:
+    """Refuse a port that nobody can listen on here.
+
+    Raises:
+        InvalidInput: with why not.
+    """
+    try:
+        with socket.socket() as tried:
+            # As the server has it: a port whose last user has just ended is free.
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        fix = "end what uses it, or name another with --port; 0 takes any that is free"
+        problem = Problem("PortNotFree", f"port {port}: {why}", "a port of 127.0.0.1 that is free", fix)
+        raise InvalidInput("--port", [problem]) from error
 
 
 def _watch_all(cloud: LocalCloud, screen: Screen) -> None:
@@ -149,13 +169,8 @@ def _deployment(arguments: Arguments) -> dict[str, Any]:
     """Return the settings of the deployment: the file's, and what the command line adds."""
     deployment: dict[str, Any] = {}
     if arguments.input is not None:
-        try:
-            deployment = json.loads(arguments.input.read_text())
-        except (OSError, ValueError) as error:
-            seen = Problem(
-                "NotJson", str(error), "a JSON object of settings", "see examples/execution_inputs"
-            )
-            raise InvalidInput(str(arguments.input), [seen]) from error
+        deployment = reading.read_object(arguments.input, most=documents.SIDECAR_LIMIT)
+        documents.see_settings(deployment, reading.name_of(arguments.input))
     smoke_test = dict(deployment.get("smoke_test") or {})
     if arguments.prompt is not None:
         smoke_test["prompts"] = [arguments.prompt]

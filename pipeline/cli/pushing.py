@@ -21,11 +21,11 @@ from pipeline import plan as planned
 from pipeline.archive import acceptance, bare, transfer
 from pipeline.archive.inspect import inspect
 from pipeline.archive.sources import FileSource
-from pipeline.cli import following, watching
+from pipeline.cli import following, reading, watching
 from pipeline.cli.archives import tell
 from pipeline.cli.following import Events
 from pipeline.cli.screen import Progress, Screen, rate_of, told
-from pipeline.errors import InvalidInput, Problem, SealiftError, ServiceUnavailable
+from pipeline.errors import SealiftError, ServiceUnavailable
 from pipeline.limits import MiB
 from pipeline.pauses import span
 
@@ -97,7 +97,9 @@ class _Told:
 def push(arguments: Arguments) -> int:
     """Check an archive, upload it, and follow the deployment that the upload starts."""
     service = watching.checked_service(arguments.service)
-    deployment = watching.read_json(arguments.input) if arguments.input is not None else None
+    deployment = reading.read_object(arguments.input) if arguments.input is not None else None
+    if arguments.input is not None:
+        documents.see_settings(deployment, reading.name_of(arguments.input))
     to = _Told(arguments)
     source = FileSource(Path(arguments.archive))
     hosting = str((deployment or {}).get("hosting", planned.SERVERLESS))
@@ -109,8 +111,6 @@ def push(arguments: Arguments) -> int:
     # A bare model is known as one by its name.
     name = Path(arguments.archive).name if bare_model else f"model.{report.format}"
     key = f"models/{service}/{name}"
-    if deployment is not None:
-        _judge(deployment, key)
     file = _File(
         source,
         transfer.cut(source, progress=Progress(to.screen, "summing")),
@@ -164,18 +164,6 @@ def _checked(source: FileSource, rules: Rules, to: _Told, *, bare_model: bool) -
     else:
         to.say(f"checked {source.name}: {report.format}, {source.size / MiB:,.1f} MiB, in {span(seconds)}")
     return report
-
-
-def _judge(deployment: dict[str, Any], key: str) -> None:
-    """Refuse settings that the workflow's first state would refuse, as far as they do not hang on the stack.
-
-    Raises:
-        InvalidInput: with every problem of them.
-    """
-    problems: list[Problem] = []
-    documents.DEPLOYMENT_JSON.parse(deployment, documents.sidecar_key(key), problems)
-    if problems:
-        raise InvalidInput("deployment settings", problems)
 
 
 def _sent(

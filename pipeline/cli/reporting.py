@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import aws, ledger, prices, settings
+from pipeline.cli import reading
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, Problem
 from pipeline.report import document, page, source
@@ -57,12 +58,8 @@ def write(target: Path, body: bytes) -> None:
 def _prices(path: Path | None) -> prices.Prices:
     if path is None:
         return prices.LISTED
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        seen = Problem("NotRead", str(error), "a JSON file of prices", "see pipeline/prices.py")
-        raise InvalidInput(str(path), [seen]) from error
-    return prices.changed(prices.LISTED, text, str(path))
+    said = reading.read_object(path, wanted="a JSON object of prices", fix=prices.EXAMPLE)
+    return prices.changed(prices.LISTED, said, reading.name_of(path))
 
 
 def _facts(said: str, stack: str | None) -> Facts:

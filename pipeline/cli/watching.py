@@ -13,15 +13,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import aws, documents, executions, ledger, naming, settings, stack
-from pipeline.cli import following
+from pipeline.cli import following, reading
 from pipeline.cli.archives import place
 from pipeline.cli.following import Events
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, NotNow, Problem
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pipeline.aws import Clients
     from pipeline.cli import Arguments
 
@@ -39,14 +37,16 @@ def watch(arguments: Arguments) -> int:
 def start(arguments: Arguments) -> int:
     """Start a deployment by hand, and follow it."""
     document = _document(arguments)
-    documents.archive_location(document)
+    name = reading.name_of(arguments.input) if arguments.input is not None else "command line"
+    documents.archive_location(document, name)
+    documents.see_settings(document, name, documents.EXECUTION_INPUT)
     service = naming.service_of(document) or "by-hand"
-    name = executions.by_hand_name(service, datetime.now(UTC))
+    execution = executions.by_hand_name(service, datetime.now(UTC))
     clients = aws.Clients(region=settings.region())
     with aws.translated():
         machine = stack.outputs(clients, arguments.stack or settings.STACK)["StateMachineArn"]
         arn = clients.stepfunctions.start_execution(
-            stateMachineArn=machine, name=name, input=json.dumps(document)
+            stateMachineArn=machine, name=execution, input=json.dumps(document)
         )["executionArn"]
     return left_alone(arguments, arn) if arguments.no_follow else followed(arguments, clients, arn)
 
@@ -104,7 +104,7 @@ def come_back(arguments: Arguments, name: str) -> str:
 
 def _document(arguments: Arguments) -> dict[str, Any]:
     """Return the execution's input: the file's, and what the command line adds."""
-    document = read_json(arguments.input) if arguments.input is not None else {}
+    document = reading.read_object(arguments.input) if arguments.input is not None else {}
     if arguments.place:
         bucket, key = place(arguments.place)
         document = {**document, "archive": {"bucket": bucket, "key": key}}
@@ -114,20 +114,6 @@ def _document(arguments: Arguments) -> dict[str, Any]:
         seen = "neither --input nor --archive"
         fix = "give --archive s3://bucket/key, or --input FILE with an execution's input"
         raise InvalidInput("command line", [Problem("NothingToStart", seen, "an archive to deploy", fix)])
-    return document
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object of a file, or of standard input for ``-``."""
-    name = "standard input" if str(path) == "-" else str(path)
-    wanted, fix = "a JSON object of settings", "see examples/execution_inputs"
-    try:
-        document = json.loads(sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InvalidInput(name, [Problem("NotJson", str(error), wanted, fix)]) from error
-    if not isinstance(document, dict):
-        seen = f"a JSON {type(document).__name__}"
-        raise InvalidInput(name, [Problem("NotAnObject", seen, wanted, fix)])
     return document
 
 

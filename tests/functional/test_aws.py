@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import (
     ClientError,
+    ConfigParseError,
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
+    FlexibleChecksumError,
     IncompleteReadError,
+    InvalidRegionError,
+    NoCredentialsError,
     ParamValidationError,
+    ProxyConnectionError,
     ReadTimeoutError,
+    SSLError,
+    UnauthorizedSSOTokenError,
 )
+from botocore.parsers import ResponseParserError
 from botocore.stub import Stubber
 
-from pipeline import aws, errors
+from pipeline import aws, errors, sdk
 from pipeline.aws import Clients
 from pipeline.errors import (
     AccessDenied,
     ConsumerBusy,
     ConsumerChanged,
     EndpointBusy,
+    InvalidInput,
     ModelNotReady,
     NameConflict,
     RequestRejected,
@@ -126,11 +138,95 @@ def test_no_answer_is_an_outage(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
+    ("error", "ours", "told"),
+    [
+        pytest.param(
+            ResponseParserError("no XML"), ServiceUnavailable, "what answered is not AWS", id="a page"
+        ),
+        pytest.param(
+            SSLError(endpoint_url="https://x", error="self-signed certificate"),
+            ServiceUnavailable,
+            "AWS_CA_BUNDLE",
+            id="a proxy that opens TLS",
+        ),
+        pytest.param(
+            ProxyConnectionError(proxy_url="http://x"), ServiceUnavailable, "HTTPS_PROXY", id="no proxy"
+        ),
+        pytest.param(
+            EndpointConnectionError(endpoint_url="https://x", error="Failed to resolve 'x'"),
+            ServiceUnavailable,
+            "its name is not known here",
+            id="no DNS",
+        ),
+        pytest.param(FlexibleChecksumError(error_msg="x"), ServiceUnavailable, "that is whole", id="damaged"),
+        pytest.param(NoCredentialsError(), AccessDenied, "log in again", id="no credentials"),
+        pytest.param(UnauthorizedSSOTokenError(), AccessDenied, "log in again", id="logged out"),
+        pytest.param(
+            CredentialRetrievalError(provider="a", error_msg="b"), AccessDenied, "log in again", id="no role"
+        ),
+        pytest.param(ConfigParseError(path="/x/config"), InvalidInput, "/x/config", id="configuration"),
+        pytest.param(InvalidRegionError(region_name="a b"), InvalidInput, "'a b'", id="region"),
+        pytest.param(ParamValidationError(report="Bad name"), RequestRejected, "Bad name", id="parameter"),
+        pytest.param(answered("ExpiredToken"), AccessDenied, "log in again", id="expired, by S3"),
+        pytest.param(answered("ExpiredTokenException"), AccessDenied, "log in again", id="expired"),
+        pytest.param(
+            answered("InvalidSignatureException", "The request signature we calculated does not match"),
+            AccessDenied,
+            "log in again",
+            id="wrong secret",
+        ),
+        pytest.param(
+            answered("InvalidSignatureException", "Signature expired: 1 is now earlier than 2"),
+            AccessDenied,
+            "set this machine's clock",
+            id="clock behind",
+        ),
+        pytest.param(
+            answered("RequestTimeTooSkewed"), AccessDenied, "set this machine's clock", id="clock, by S3"
+        ),
+        pytest.param(answered("PermanentRedirect"), RequestRejected, "--region", id="another region"),
+    ],
+)
+def test_what_is_wrong_on_the_way_to_aws_is_told_with_what_to_do(
+    error: Exception, ours: type[SealiftError], told: str
+) -> None:
+    """Each by the class that the state machine knows, and by what a person can change."""
+    with pytest.raises(ours, match=told) as found, aws.translated():
+        raise error
+
+    assert type(found.value) is ours
+    assert "wanted" in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "taken"),
+    [
+        pytest.param(200, {"x-amzn-requestid": "1"}, b"<html>", True, id="AWS's"),
+        pytest.param(200, {"x-amz-request-id": "1"}, b"", True, id="S3's"),
+        pytest.param(200, {"content-type": "text/html"}, b"<html>", False, id="a page"),
+        pytest.param(200, {}, b"", False, id="nothing"),
+        pytest.param(299, {}, b"{}", False, id="any success"),
+        pytest.param(300, {}, b"<Error/>", True, id="an error has its own words"),
+        pytest.param(403, {}, b" <!DOCTYPE html>", False, id="but not a page"),
+        pytest.param(503, {"x-amz-id-2": "1"}, b"<html>", True, id="a page of AWS's"),
+    ],
+)
+def test_an_answer_without_awss_mark_is_somebody_elses(
+    status: int, headers: dict[str, str], body: bytes, *, taken: bool
+) -> None:
+    """A proxy's page may be a success to HTTP."""
+    operation = SimpleNamespace(name="ListEndpoints")
+    answer = {"status_code": status, "headers": headers, "body": body}
+
+    with nullcontext() if taken else pytest.raises(ServiceUnavailable, match="ListEndpoints"):
+        sdk.see_aws(operation, answer)
+
+
+@pytest.mark.parametrize(
     "error",
     [
         pytest.param(errors.ConsumerBusy("busy"), id="ours"),
         pytest.param(KeyError("name"), id="Python's"),
-        pytest.param(ParamValidationError(report="x"), id="the SDK's own"),
     ],
 )
 def test_other_errors_pass_as_they_are(error: Exception) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import sysconfig
 import zipfile
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,48 @@ def test_it_carries_what_a_deployment_needs(wheel: Path) -> None:
         "inference/config.json",
     } <= names
     assert not [name for name in names if name.startswith(("tests/", "tools/", "benchmarks/"))]
+
+
+def test_without_its_extra_it_says_what_installs_it(installed: Path, tmp_path: Path) -> None:
+    """`sealift local` needs packages that a plain installation has not; the other commands do without."""
+    (site,) = installed.parent.glob("lib/python*/site-packages")
+    (plain := tmp_path / "plain").mkdir()
+    for one in needed("boto3", "isal", "PyYAML", "shtab"):
+        (plain / one.name).symlink_to(one)
+    everything = (site / "needs.pth").read_text()
+    (site / "needs.pth").write_text(f"{plain}\n")
+    try:
+        for arguments in (["local", "up", "--port", "0"], ["local", "run", "model.tar.gz"]):
+            done = subprocess.run(
+                [str(installed / "sealift"), *arguments],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+
+            assert done.returncode == 1
+            assert "aws-sam-translator, gguf, llama-cpp-python, moto, psutil, werkzeug" in done.stderr
+            assert "pip install 'sealift[local]'" in done.stderr
+            assert "Traceback" not in done.stderr
+        assert "stack" in run(installed / "sealift", "settings", folder=tmp_path)
+    finally:
+        (site / "needs.pth").write_text(everything)
+
+
+def needed(*names: str) -> set[Path]:
+    """Return what is installed of packages and of all that they need, as it lies in this environment."""
+    found: set[Path] = set()
+    asked = list(names)
+    for name in asked:
+        one = metadata.distribution(name)
+        wanted = [part for part in one.requires or () if "extra ==" not in part]
+        asked += [re.split(r"[^A-Za-z0-9._-]", part)[0] for part in wanted]
+        found |= {
+            Path(str(one.locate_file(path.parts[0]))) for path in one.files or () if path.parts[0] != ".."
+        }
+    return found
 
 
 def test_its_commands_run(installed: Path, tmp_path: Path) -> None:

@@ -64,7 +64,15 @@ def test_the_help_tells_every_exit_status() -> None:
     told = " ".join(cli.parser().format_help().split())
 
     assert all(f"{status} {meaning}" in told for status, meaning in cli.STATUSES.items())
-    assert set(cli.STATUSES) == {cli.OK, cli.FAILED, cli.USAGE, cli.INTERRUPTED, cli.TERMINATED}
+    assert set(cli.STATUSES) == {
+        cli.OK,
+        cli.FAILED,
+        cli.USAGE,
+        cli.BUG,
+        cli.INTERRUPTED,
+        cli.UNREAD,
+        cli.TERMINATED,
+    }
 
 
 @pytest.mark.parametrize(
@@ -114,7 +122,7 @@ def test_a_wrong_setting_is_one_message(
 
     assert cli.main(["status"]) == cli.FAILED
 
-    assert "ERROR  settings: 'stak' in " in capsys.readouterr().err
+    assert "sealift.toml: unknown setting 'stak'" in capsys.readouterr().err
 
 
 def test_the_settings_are_shown_with_their_sources(
