@@ -22,11 +22,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from stepfunctions.steps import Catch, Choice, ChoiceRule, Graph, Pass, SnsPublishStep, Succeed, Wait
+from stepfunctions.steps import Catch, Choice, ChoiceRule, Graph, Pass, Succeed, Wait
 
 from pipeline import consumer, diagnosis, documents, errors, plan
 from pipeline.readiness import Verdict
-from state_machine.language import Fail, LambdaTask, Retry
+from state_machine.language import Fail, LambdaTask, Retry, SnsPublish
 
 if TYPE_CHECKING:
     from pipeline.errors import SealiftError
@@ -374,7 +374,7 @@ def _forward() -> list[LambdaTask]:
     ]
 
 
-def _summary(done: SnsPublishStep) -> Pass:
+def _summary(done: SnsPublish) -> Pass:
     """Return what puts what a person wants to know at the top level of the output, beside the states' results."""
     summarise = Pass(
         "Summarise",
@@ -520,7 +520,7 @@ def _wire_canary(by_name: dict[str, LambdaTask]) -> None:
     by_name["WatchConsumer"].next(baked)
 
 
-def _wire_failed_rollback(notify_failure: SnsPublishStep) -> Choice:
+def _wire_failed_rollback(notify_failure: SnsPublish) -> Choice:
     """Return what follows on a rollback that failed for good: the notification names whatever may be left."""
     failed = "{} -- NOT undone, the rollback itself failed with {}"
     named = Pass(
@@ -563,7 +563,7 @@ def build() -> Graph:
         error_path="$.roll_back.error",
         cause_path="$.roll_back.cause",
     )
-    notify_failure = SnsPublishStep(
+    notify_failure = SnsPublish(
         "NotifyFailure",
         comment="Tell the topic; a notification that fails must not hide the failure itself.",
         parameters={
@@ -636,7 +636,7 @@ def build() -> Graph:
     succeeded = Succeed(
         "DeploymentSucceeded", comment="The new endpoint serves; the output begins with what it is."
     )
-    notify_success = SnsPublishStep(
+    notify_success = SnsPublish(
         "NotifySuccess",
         comment="Tell the topic; a notification that fails must not undo a good deployment.",
         parameters={

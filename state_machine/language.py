@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepfunctions.steps import states
+from stepfunctions.steps import SnsPublishStep, states
+
+INTEGRATIONS = "arn:${Partition}:states:::"
+"""What the Resource of a service integration begins with; the SDK would take the partition of this machine."""
 
 
 class Retry(states.Retry):
@@ -40,6 +43,15 @@ class Fail(states.Fail):
         return document | self._today
 
 
+class SnsPublish(SnsPublishStep):
+    """A publication to a topic, in whatever partition the stack is."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the state with the Resource of the stack's partition."""
+        document: dict[str, Any] = super().to_dict()
+        return document | {"Resource": f"{INTEGRATIONS}sns:publish"}
+
+
 class LambdaTask(states.Task):
     """A task by way of `lambda:invoke`, keeping only the named keys of what the function returned.
 
@@ -52,7 +64,7 @@ class LambdaTask(states.Task):
     ) -> None:
         super().__init__(
             state_id,
-            resource="arn:aws:states:::lambda:invoke",
+            resource=f"{INTEGRATIONS}lambda:invoke",
             parameters={"FunctionName": function, "Payload": payload},
             **fields,
         )

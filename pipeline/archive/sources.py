@@ -276,7 +276,7 @@ class S3Source:
 
     def _denied(self, version: str) -> Problem:
         action = "s3:GetObjectVersion" if version else "s3:GetObject"
-        resource = f"arn:aws:s3:::{self.bucket}/{self.key}"
+        resource = f"arn:{self._client.meta.partition}:s3:::{self.bucket}/{self.key}"
         return Problem(
             "ObjectDenied",
             f"S3 refused (403) to show object {self.key!r}{version} of bucket {self.bucket!r}",

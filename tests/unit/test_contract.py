@@ -477,6 +477,17 @@ def test_the_substitutions_are_those_that_the_workflow_has() -> None:
     assert set(TEMPLATE["Resources"]["Deployment"]["Properties"]["DefinitionSubstitutions"]) == used
 
 
+def test_no_partition_is_taken_for_granted() -> None:
+    """In China and in GovCloud an ARN begins otherwise; AWS fills in which."""
+    assert "arn:aws" not in RENDERED
+    integrations = {one["Resource"] for one in STATES.values() if one["Type"] == "Task"}
+    assert integrations == {
+        f"arn:${{Partition}}:states:::{name}" for name in ("lambda:invoke", "sns:publish")
+    }
+    substitutions = TEMPLATE["Resources"]["Deployment"]["Properties"]["DefinitionSubstitutions"]
+    assert substitutions["Partition"] == {"Ref": "AWS::Partition"}
+
+
 # ----------------------------------------------------------------------- template
 
 
