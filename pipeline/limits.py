@@ -48,6 +48,7 @@ TIMEOUT_S: Final = Limit(300, "seconds, the upper end of the checklist's time-ou
 PAYLOAD: Final = Limit(4 * MiB, "bytes of a request or a response", "invoke")
 
 BAKE_S: Final = Limit(3600, "seconds between two steps of a blue/green deployment", "boto-model")
+LEAST_DEPLOYMENT_S: Final = Limit(600, "seconds that a blue/green deployment must be given", "boto-model")
 DEPLOYMENT_S: Final = Limit(28_800, "seconds of a blue/green deployment", "boto-model")
 
 NAME_LENGTH: Final = Limit(63, "characters of a model, endpoint configuration or endpoint name", "boto-model")

@@ -267,7 +267,7 @@ def plan(facts: Facts) -> Plan:
                 "ExecutionRoleArn": request["execution_role_arn"],
                 "Tags": tags,
             },
-            **_sized(names, hosted.variant, tags, hosted.instances),
+            **_sized(names, hosted.variant, tags, hosted.instances, request["deadline_s"]),
         ),
         poll={"interval_s": request["poll_interval_s"], "deadline_s": request["deadline_s"]},
         smoke_test={
@@ -583,7 +583,7 @@ def step_instances(made: Plan, down: capacity.InstancesDown) -> Plan:
         "steps": [*made["steps"], down.step],
         "requests": {
             "create_model": made["requests"]["create_model"],
-            **_sized(names, _instance_variant(stepped), tags, stepped),
+            **_sized(names, _instance_variant(stepped), tags, stepped, made["poll"]["deadline_s"]),
         },
     }
 
@@ -712,7 +712,11 @@ class _Sized(TypedDict):
 
 
 def _sized(
-    names: Names, members: dict[str, Any], tags: list[dict[str, str]], on: OnInstances | None = None
+    names: Names,
+    members: dict[str, Any],
+    tags: list[dict[str, str]],
+    on: OnInstances | None = None,
+    deadline_s: int = 0,
 ) -> _Sized:
     config, endpoint = names["endpoint_config"], names["endpoint"]
     variant = {"VariantName": VARIANT, "ModelName": names["model"], **members}
@@ -726,15 +730,16 @@ def _sized(
         update_endpoint={
             "EndpointName": endpoint,
             "EndpointConfigName": config,
-            **({"DeploymentConfig": _guardrails(endpoint, on)} if on else {}),
+            **({"DeploymentConfig": _guardrails(endpoint, on, deadline_s)} if on else {}),
         },
     )
 
 
-def _guardrails(endpoint: str, on: OnInstances) -> dict[str, Any]:
+def _guardrails(endpoint: str, on: OnInstances, deadline_s: int) -> dict[str, Any]:
     """Return how SageMaker is to move the calls to the new instances, and which alarms take that back.
 
-    Of several instances one goes first; a canary may not be more than half of them (CapacitySize).
+    Of several instances one goes first; a canary may not be more than half of them (CapacitySize). What is not done at
+    the deployment's deadline SageMaker takes back by itself, so that the rollback has not to wait for more.
     """
     canary = {"Type": "CANARY", "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1}}
     routing: dict[str, Any] = canary if on["count"] > 1 else {"Type": "ALL_AT_ONCE"}
@@ -743,7 +748,9 @@ def _guardrails(endpoint: str, on: OnInstances) -> dict[str, Any]:
         "BlueGreenUpdatePolicy": {
             "TrafficRoutingConfiguration": {**routing, "WaitIntervalInSeconds": on["bake_s"]},
             "TerminationWaitInSeconds": 0,
-            "MaximumExecutionTimeoutInSeconds": min(longest, limits.DEPLOYMENT_S.value),
+            "MaximumExecutionTimeoutInSeconds": min(
+                longest, max(deadline_s, limits.LEAST_DEPLOYMENT_S.value), limits.DEPLOYMENT_S.value
+            ),
         },
         "AutoRollbackConfiguration": {
             "Alarms": [{"AlarmName": name} for name in alarms.judging(endpoint, INSTANCE)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pipeline.releases import Release
 
-SETTLED: Final = timedelta(hours=5)
+SETTLED: Final = timedelta(hours=8)
 """Longer than an execution may last: whoever found an archive unmarked has made its model, or ended, by then."""
 
 

@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 
 RENDERED = Path(__file__).with_name("deploy.asl.json")
 
-EXECUTION_TIMEOUT_S = 4 * 3600
-"""The outermost bound: longer than every deadline and all retries together."""
+EXECUTION_TIMEOUT_S = 7 * 3600
+"""The outermost bound: longer than the longest deadline, all that precedes it, and the longest rollback."""
+
+PROVISIONING_S = 1800
+"""How long SageMaker may take to find instances and to take them back, which no time-out bounds: assumed."""
 
 DEFAULTS = {
     "execution_role_arn": "${EndpointRoleArn}",
@@ -119,6 +122,17 @@ BUSY_ENDPOINT: Final = Retry(
     max_delay_seconds=15,
 )
 """An endpoint in Creating or Deleting: no jitter, since nobody competes; together about 20 minutes."""
+
+LEAVING_ENDPOINT: Final = Retry(
+    error_equals=_names(errors.EndpointBusy),
+    interval_seconds=5,
+    max_attempts=303,
+    backoff_rate=1.5,
+    max_delay_seconds=30,
+)
+"""An endpoint that is to go, or to go back: nobody can hurry it, and left alone its instances would cost money.
+
+Together two and a half hours: the two time-outs of a container at their longest, and PROVISIONING_S."""
 
 COLD_START: Final = Retry(
     error_equals=_names(errors.ModelNotReady),
@@ -584,7 +598,7 @@ def build() -> Graph:
         "RollBack",
         "Undo what this execution made, in reverse order; leave what served before.",
         {"results.$": "$"},
-        BUSY_ENDPOINT,
+        LEAVING_ENDPOINT,
         BUSY_CONSUMER,
         CAPACITY,
         CONSISTENCY,

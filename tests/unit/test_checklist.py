@@ -462,7 +462,7 @@ def test_the_first_failed_line_tells_cause_and_fix_once_they_are_known() -> None
             [State("RollBack", "running", BEGUN, began=BEGUN, refused=("EndpointBusy",), refused_at=BEGUN)],
             {},
             Mark.RUNNING,
-            "waiting for the endpoint to be at rest (EndpointBusy): attempt 2 of 85",
+            "waiting for the endpoint to be at rest (EndpointBusy): attempt 2 of 304",
             id="waiting",
         ),
         pytest.param(

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from statelint.linter import Linter
 
-from pipeline import diagnosis, errors, package, resources, template
+from pipeline import diagnosis, documents, errors, offers, package, resources, template
 from pipeline.local import template as sam
 from pipeline.readiness import Verdict
+from pipeline.schema import Integer
+from state_machine import definition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -306,8 +308,13 @@ def test_a_failure_always_ends_in_the_fail_state() -> None:
 
 
 def test_every_retrier_is_bounded_twice() -> None:
-    """By attempts and by time: no single wait is longer than five minutes, none goes on for over 25."""
+    """By attempts and by time: no single wait is longer than five minutes, none goes on for over 25.
+
+    But for a rollback's of an endpoint, which goes on for as long as SageMaker lets nobody delete it.
+    """
     for state, retrier in retriers():
+        if state == "RollBack" and "EndpointBusy" in retrier["ErrorEquals"]:
+            continue
         assert 0 < retrier["MaxAttempts"] < 100, state
         waits = [
             min(
@@ -449,8 +456,6 @@ def test_no_result_is_overwritten_on_the_way() -> None:
 @pytest.mark.filterwarnings("ignore:pkg_resources is deprecated:UserWarning")  # the SDK imports it
 def test_the_rendered_workflow_is_what_the_code_renders() -> None:
     """`make definition` was run; the checked-in file is what gets deployed."""
-    from state_machine import definition
-
     assert definition.render() == RENDERED
 
 
@@ -475,6 +480,45 @@ def test_the_substitutions_are_those_that_the_workflow_has() -> None:
     used = set(re.findall(r"\$\{(\w+)\}", RENDERED))
 
     assert set(TEMPLATE["Resources"]["Deployment"]["Properties"]["DefinitionSubstitutions"]) == used
+
+
+def waits_s(state: str, error: str) -> float:
+    """Return the seconds that a state's retries of an error last together at the most."""
+    (rule,) = [one for one in STATES[state]["Retry"] if error in one["ErrorEquals"]]
+    first, rate, longest = rule["IntervalSeconds"], rule["BackoffRate"], rule["MaxDelaySeconds"]
+    return sum(min(first * rate**n, longest) for n in range(rule["MaxAttempts"]))
+
+
+def test_a_rollback_waits_as_long_as_an_endpoint_may_be_creating() -> None:
+    """SageMaker deletes none before: on instances that is both of the container's time-outs, and finding them."""
+    own_s = 2 * offers.MOST_TIMEOUT_S + definition.PROVISIONING_S
+
+    assert own_s <= waits_s("RollBack", "EndpointBusy") < own_s + 60
+
+
+@pytest.mark.parametrize("asks", ["CreateEndpoint", "UpdateEndpoint"])
+def test_the_longest_way_through_a_rollback_ends_before_the_execution_does(asks: str) -> None:
+    """Out of time nothing is undone: each state's longest try, its waits for quota and endpoints, the deadline."""
+    before = [
+        "CheckArchive",
+        "PlanDeployment",
+        "AssembleArchive",
+        "CreateModel",
+        "CreateEndpointConfig",
+        "MakeRoom",
+        asks,
+    ]
+    seconds = sum(STATES[name]["TimeoutSeconds"] for name in [*before, "SmokeTest", "Diagnose", "RollBack"])
+    for name in before:
+        names = {error for rule in STATES[name]["Retry"] for error in rule["ErrorEquals"]}
+        seconds += sum(
+            waits_s(name, one) for one in ("ResourceLimitExceeded", "EndpointBusy") if one in names
+        )
+    deadline = documents.EXECUTION_INPUT.fields["deadline_s"].check
+    assert isinstance(deadline, Integer)
+    seconds += deadline.high + waits_s("SmokeTest", "ModelNotReady") + waits_s("RollBack", "EndpointBusy")
+
+    assert seconds <= json.loads(RENDERED)["TimeoutSeconds"]
 
 
 def test_no_partition_is_taken_for_granted() -> None:

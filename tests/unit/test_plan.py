@@ -710,3 +710,22 @@ def test_an_update_of_instances_has_guardrails(
     shape = SAGEMAKER.operation_model("UpdateEndpoint").input_shape
     assert ParamValidator().validate(request, shape).generate_report() == ""
     assert "DeploymentConfig" not in plan.plan(facts_with())["requests"]["update_endpoint"]
+
+
+@pytest.mark.parametrize(
+    ("deadline_s", "longest_s"),
+    [
+        pytest.param(1, 600, id="the least that SageMaker takes"),
+        pytest.param(1900, 1900, id="the deadline"),
+        pytest.param(7200, 621 + 600 + 2 * 60 + 600, id="what its time-outs and its waits come to"),
+    ],
+)
+def test_sagemaker_takes_an_update_back_itself_at_the_deadline(
+    facts_with: FactsMaker, deadline_s: int, longest_s: int
+) -> None:
+    """A rollback can change nothing before."""
+    facts = instance_facts(facts_with, strategy="in_place", bake_s=60, deadline_s=deadline_s)
+    made = plan.plan(replace(facts, situation=instances_in_use("harbour", "harbour-old")))
+
+    policy = made["requests"]["update_endpoint"]["DeploymentConfig"]["BlueGreenUpdatePolicy"]
+    assert policy["MaximumExecutionTimeoutInSeconds"] == longest_s

@@ -260,8 +260,8 @@ def test_a_version_that_an_alias_calls_stays() -> None:
         pytest.param(None, 24, Action.MARK, id="not marked"),
         pytest.param(23, 24, Action.KEEP, id="marked not long ago"),
         pytest.param(25, 24, Action.DELETE, id="marked long ago"),
-        pytest.param(4, 0, Action.KEEP, id="an execution may still be using it"),
-        pytest.param(6, 0, Action.DELETE, id="no execution lasts so long"),
+        pytest.param(7, 0, Action.KEEP, id="an execution may still be using it"),
+        pytest.param(9, 0, Action.DELETE, id="no execution lasts so long"),
     ],
 )
 def test_an_archive_is_marked_and_deleted_much_later(
