@@ -1,15 +1,23 @@
 """An OpenAI-style answer, and whether it is what was expected; shared by the smoke test and the consumer check.
 
+What was expected by default is an answer that is not degenerate: a model that is broken answers too, and at length.
+
 Pure: takes bytes or text, returns data. Who asked, and what a wrong answer means, is the caller's matter.
 """
 
 from __future__ import annotations
 
 import json
-import math
+import operator
 import re
+import string
+import unicodedata
+from collections import Counter
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
+
+from pipeline import payload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +33,10 @@ TIMINGS: Final = (
     "predicted_per_second",
 )
 """What a server tells of how long an answer took, by llama-server's names, as far as it is kept."""
+
+
+_MOST: Final = 10**12
+"""A figure beyond it, infinity and none that is a number among them, is none: it may have any number of digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +77,8 @@ def parse(body: bytes | str) -> Answer:
     tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
     return Answer(
         text,
-        tokens if isinstance(tokens, int) and not isinstance(tokens, bool) else None,
-        reason if isinstance(reason, str) else None,
+        tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens < _MOST else None,
+        payload.cut(reason, 100) if isinstance(reason, str) else None,
         _timings(document.get("timings")),
     )
 
@@ -79,17 +91,26 @@ def _timings(told: Any) -> dict[str, float]:
         if isinstance(told, dict)
         and isinstance(told.get(name), int | float)
         and not isinstance(told[name], bool)
-        and math.isfinite(told[name])
+        and abs(told[name]) < _MOST
     }
 
 
-def shortcomings(text: str, completion_tokens: int | None, expect: dict[str, Any]) -> list[str]:
+def shortcomings(
+    text: str,
+    completion_tokens: int | None,
+    expect: Mapping[str, Any],
+    *,
+    prompt: str | None = None,
+    field: str = "smoke_test.expect",
+) -> list[str]:
     """Return in what respects an answer is not what was expected; empty when it is.
 
     Args:
         text: the answer.
         completion_tokens: how many tokens it took, if known.
-        expect: `contains`, `matches` and `min_completion_tokens`, each of which may be absent or None.
+        expect: `contains`, `matches`, `min_completion_tokens` and `allow_degenerate`; each may be absent or None.
+        prompt: what was asked; None when that is not known.
+        field: the one that `expect` is.
     """
     found = []
     contains = expect.get("contains")
@@ -100,6 +121,119 @@ def shortcomings(text: str, completion_tokens: int | None, expect: dict[str, Any
         found.append(f"nothing in it matches {matches!r}")
     least = expect.get("min_completion_tokens") or 1
     tokens = completion_tokens if completion_tokens is not None else len(text.split())
-    if tokens < least or not text.strip():
-        found.append(f"it has {tokens} completion tokens, wanted at least {least} that are not blank")
+    if tokens < least:
+        found.append(f"it has {tokens} completion tokens, wanted at least {least}")
+    flaw = None if expect.get("allow_degenerate") else degenerate(text, prompt)
+    if flaw is not None:
+        found.append(f'it is {flaw}; say "allow_degenerate": true in {field!r} if it is meant to be so')
     return found
+
+
+# -- answers that no model gives that works
+
+
+class Rule(StrEnum):
+    """What gives an answer away as degenerate."""
+
+    BLANK = "blank"
+    """Nothing but white space and control characters."""
+    REPLACEMENT = "replacement characters"
+    """Bytes that are no text, shown as U+FFFD: a broken tokenizer or broken weights."""
+    REPETITION = "repetition"
+    """One character, word or phrase, again and again, for most of the answer."""
+    ECHO = "echo"
+    """The prompt, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Degenerate:
+    """That an answer is degenerate, by which rule, and what was seen of it."""
+
+    rule: Rule
+    evidence: str
+
+    def __str__(self) -> str:
+        return f"degenerate ({self.rule}: {self.evidence})"
+
+
+SAMPLE: Final = 2048
+"""Characters from the middle of an answer that are looked at: what is most of an answer is most of its middle."""
+MOST_OF_IT: Final = 0.6
+"""The part of an answer that must be repetition."""
+LEAST_RUN: Final = 30
+"""Characters of a repetition that counts: laughter, a row of zeros or a refrain is shorter."""
+LEAST_TIMES: Final = 4
+"""How often something is said one after the other before it counts: a refrain is sung twice or three times."""
+LEAST_WORDS: Final = 12
+"""Words of an answer that is judged by its most frequent one."""
+SAME_WORD: Final = 0.8
+"""The part of them that is one word."""
+LEAST_REPLACED: Final = 3
+"""A text may speak of U+FFFD, and an answer that was cut in the middle of a letter ends in up to three."""
+REPLACED: Final = 0.1
+"""The part of the visible characters."""
+LEAST_ECHO: Final = 20
+"""Characters of an echo that counts: "Hello." is a fair answer to "Hello."."""
+ECHOED: Final = 0.8
+"""The part of the prompt that it must be: to quote its first sentence may be what was asked for."""
+
+_FFFD: Final = "\ufffd"
+
+
+def degenerate(text: str, prompt: str | None = None) -> Degenerate | None:
+    """Return why an answer is one that no working model gives; None for any other, however short or odd.
+
+    Args:
+        text: the answer.
+        prompt: what was asked; None when that is not known.
+    """
+    seen = " ".join("".join(" " if _unseen(letter) else letter for letter in text).split())
+    if not seen:
+        return Degenerate(Rule.BLANK, f"{len(text)} characters, none of them visible")
+    return _replaced(seen) or _repeated(seen) or _echoed(seen, prompt)
+
+
+def _unseen(letter: str) -> bool:
+    # White space, control characters and those that only format; joiners of emoji and of scripts among the last.
+    return unicodedata.category(letter) in {"Cc", "Cf", "Zs", "Zl", "Zp"}
+
+
+def _replaced(seen: str) -> Degenerate | None:
+    whole = seen.rstrip(_FFFD)
+    cut = len(seen) - len(whole)
+    count = seen.count(_FFFD) - (cut if whole and cut <= LEAST_REPLACED else 0)
+    if whole and (count < LEAST_REPLACED or count < REPLACED * len(seen)):
+        return None
+    return Degenerate(Rule.REPLACEMENT, f"{seen.count(_FFFD)} of {len(seen)} characters are U+FFFD")
+
+
+def _repeated(seen: str) -> Degenerate | None:
+    first = max((len(seen) - SAMPLE) // 2, 0)
+    sample = seen[first : first + SAMPLE]
+    for period in range(1, (len(sample) + 1) // LEAST_TIMES + 1):
+        # 1 where a character is the one a period before; as many in a row, and the first period, are one run. The
+        # last one may lack the space after it.
+        same = bytes(map(operator.eq, sample[period:], sample)).split(b"\0")
+        longest = max(map(len, same))
+        run = longest + period
+        if run >= max(LEAST_RUN, LEAST_TIMES * period - 1, MOST_OF_IT * len(sample)):
+            at = bytes(map(operator.eq, sample[period:], sample)).index(b"\1" * longest)
+            return Degenerate(
+                Rule.REPETITION,
+                f"{payload.cut(sample[at : at + period], 80)!r} {round(run / period)} times in a row, "
+                f"{run / len(sample):.0%} of it",
+            )
+    words = [word.strip(string.punctuation) for word in sample.casefold().split()]
+    word, count = Counter(words).most_common(1)[0]
+    if len(words) >= LEAST_WORDS and count >= SAME_WORD * len(words):
+        return Degenerate(Rule.REPETITION, f"{payload.cut(word, 80)!r} is {count} of {len(words)} words")
+    return None
+
+
+def _echoed(seen: str, prompt: str | None) -> Degenerate | None:
+    asked = " ".join((prompt or "").split()).casefold()
+    said = seen.casefold()
+    # An answer that max_tokens ended may lack the prompt's end.
+    if len(said) < max(LEAST_ECHO, ECHOED * len(asked)) or not asked.startswith(said):
+        return None
+    return Degenerate(Rule.ECHO, f"{len(said)} of the prompt's {len(asked)} characters and nothing else")

@@ -19,7 +19,7 @@ from boto3.exceptions import S3UploadFailedError
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
-from pipeline import capacity, logs, sdk, settings
+from pipeline import capacity, logs, payload, sdk, settings
 from pipeline.errors import (
     AccessDenied,
     ConsumerBusy,
@@ -249,8 +249,14 @@ def task(
     def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         del context  # a task reads only its event
         _log_calls()
-        with logs.of(name, event), translated():
-            return run(event, kept())
+        with logs.of(name, event):
+            try:
+                with translated():
+                    return run(event, kept())
+            except SealiftError as error:
+                # The state machine's data hold the message; the problems themselves are all still there.
+                error.args = (payload.message(error),)
+                raise
 
     return handler
 

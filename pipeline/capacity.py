@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from pipeline import limits
+from pipeline import limits, payload
 from pipeline.errors import Problem
 
 if TYPE_CHECKING:
@@ -41,6 +41,15 @@ class Lowered(TypedDict):
     endpoint: str
     before: int
     to: int
+
+
+def _step(asked: str, said: str, did: str) -> Step:
+    """Return a step; who is in the way may be many."""
+    return Step(asked=asked, said=payload.cut(said, _SAID), did=payload.cut(did, _SAID))
+
+
+_SAID: Final = 512
+"""Bytes of each part of a step."""
 
 
 # -- what AWS said
@@ -257,7 +266,7 @@ def choose(
         did = f"ask for {begin} and wait for room"
     else:
         did = f"begin with {begin}" + "".join(f"; {told(one)}" for one in room.lowered)
-    step = Step(asked=f"{asked} concurrent invocations", said=str(situation), did=did)
+    step = _step(f"{asked} concurrent invocations", str(situation), did)
     return Start(begin, room.lowered, (step,))
 
 
@@ -436,10 +445,10 @@ def _down(
 ) -> Down:
     memory_mb, concurrency = memory_mb or ask.memory_mb, concurrency or ask.concurrency
     to = f"{memory_mb} MB" if rung is Rung.MEMORY else f"{concurrency} concurrent invocations"
-    step = Step(
-        asked=asked or f"{ask.concurrency} concurrent invocations",
-        said=str(refusal),
-        did=f"ask for {to}" + "".join(f"; {told(one)}" for one in lowered),
+    step = _step(
+        asked or f"{ask.concurrency} concurrent invocations",
+        str(refusal),
+        f"ask for {to}" + "".join(f"; {told(one)}" for one in lowered),
     )
     return Down(rung, memory_mb, concurrency, together(ask.room, lowered), step)
 
@@ -503,7 +512,7 @@ def step_instances(refusal: Refusal, ask: InstancesAsk, situation: Situation) ->
 
 
 def _instances_step(refusal: Refusal, ask: InstancesAsk, did: str) -> Step:
-    return Step(asked=f"{ask.count} x {ask.type}", said=str(refusal), did=did)
+    return _step(f"{ask.count} x {ask.type}", str(refusal), did)
 
 
 _MORE: Final = "wait until somebody's endpoint is deleted, or ask AWS for a higher quota"

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from pipeline import payload
+from pipeline.errors import Problem
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -167,6 +170,22 @@ def next_step(now: Configuration, variable: str, *, wanted: str | None, expected
     return Step.UPDATE if value == expected else Step.FOREIGN
 
 
+MOST_VALUE = 256
+"""Bytes of a variable's value that is written down: an endpoint's name has 63 characters."""
+
+
+def unfit(variable: str, function: str, value: str | None) -> Problem | None:
+    """Return what is wrong with a variable whose value is too long to be an endpoint's name, and to be put back."""
+    if value is None or payload.size(value) <= MOST_VALUE:
+        return None
+    return Problem(
+        "NotAnEndpointsName",
+        f"{variable} of {function} has {len(value):,} characters: {payload.cut(value, 100)}",
+        f"an endpoint's name, or at most {MOST_VALUE} bytes to put back",
+        "name the variable that holds the endpoint's name in 'consumer.variable'",
+    )
+
+
 def merged(variables: dict[str, str], variable: str, value: str | None) -> dict[str, str]:
     """Return the whole map with one variable set, or removed for None."""
     others = {name: kept for name, kept in variables.items() if name != variable}
@@ -182,6 +201,17 @@ def said(answer: Any) -> str:
             if isinstance(answer.get(name), str):
                 return str(answer[name])
     return json.dumps(answer)
+
+
+def is_text(answer: Any) -> bool:
+    """Return whether what a consumer said is a text, rather than JSON with whatever in it."""
+    text = said(answer)
+    if not isinstance(answer, str) and text not in (answer.values() if isinstance(answer, dict) else ()):
+        return False
+    try:
+        return not isinstance(json.loads(text), dict | list)
+    except (ValueError, RecursionError):
+        return True
 
 
 def refusal(answer: Any) -> str | None:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pipeline import errors
+from pipeline import errors, payload
 from pipeline.plan import IN_STEPS
 
 if TYPE_CHECKING:
@@ -39,10 +39,6 @@ CANARY = frozenset({"shift_consumer", "watch_consumer"})
 """Those that only a switch in two steps comes to."""
 
 
-MOST_TOLD = 8000
-"""Characters of a message."""
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One known cause: where its text was seen is said beside it."""
@@ -56,6 +52,15 @@ class Rule:
 
 
 RULES = (
+    # Our own words, which go before whatever the answer that they quote may say.
+    Rule(
+        "DegenerateAnswer",
+        r"it is degenerate \((?:blank|replacement characters|repetition|echo): ",
+        "the model answers without saying anything, as one with damaged weights, a wrong tokenizer or a wrong chat "
+        "template does",
+        "ask the same of the GGUF on your own machine, and export it again if it answers likewise; if it is meant to "
+        'answer so, say "allow_degenerate": true in the "expect" that the message names',
+    ),
     # Failure reasons of serverless endpoints, and what the container logs beside them.
     Rule(
         "NoLlamaCpp",
@@ -283,9 +288,17 @@ FALLBACK: dict[str, tuple[str, str]] = {
     ),
     "Throttled": ("AWS kept asking for fewer requests", "start the execution again later"),
     "ServiceUnavailable": ("AWS kept failing", "start the execution again later"),
+    "StatesDataLimitExceeded": (
+        "a state's result is larger than what Step Functions holds of an execution's data",
+        "shorten smoke_test.prompts and consumer.test_event, and let the consumer answer less",
+    ),
     "StatesTimeout": ("a state took longer than it may", "read the state's log, then start again"),
     "Lambda.Unknown": ("a task's function ended without an answer", "read the function's log"),
 }
+
+
+_MOST_NAME = 70
+"""Bytes of an error's name; our own have 30 at most, and anybody's exception may have another."""
 
 
 class Diagnosed(TypedDict):
@@ -393,7 +406,9 @@ def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[s
         results: the execution's data, by result path.
         evidence: further texts, for instance the endpoint's FailureReason and its container's log lines.
     """
-    error, told = re.sub(r"^States\.", "States", failure.get("Error", "")), message(failure.get("Cause", ""))
+    # The notification's subject has it too, which may have 100 characters.
+    error = payload.cut(re.sub(r"^States\.", "States", failure.get("Error", "")), _MOST_NAME)
+    told = message(failure.get("Cause", ""))
     state = failed_state(results)
     # One line, whatever the message is: a traceback among the three would hide the next two.
     what = f"{state.replace('_', ' ')} failed with {error}: {_one_line(told)}"
@@ -427,9 +442,9 @@ def _known(told: str, evidence: tuple[str, ...], error: str) -> tuple[Rule, str]
 
 def _why(why: str, found: str, told: str) -> str:
     """Return the reason, with the line that gave it away unless the message itself did."""
-    return why if found == told else f"{why} ({_one_line(found)[:300]})"
+    return why if found == told else f"{why} ({payload.cut(_one_line(found), 300)})"
 
 
 def _one_line(text: str) -> str:
     """Return a text in one line, within what a Cause, which has 32,768 characters, may carry of it."""
-    return " ".join(text.split())[:MOST_TOLD]
+    return payload.cut(" ".join(text.split()), payload.MESSAGE)

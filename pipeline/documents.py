@@ -6,17 +6,19 @@ A request comes from three places, the first that says something wins: the execu
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
-from pipeline import alarms, capacity, consumer, containers, limits, naming, offers, scaling
+from pipeline import alarms, capacity, consumer, containers, limits, naming, offers, payload, scaling
 from pipeline import plan as planned
 from pipeline.archive.rules import Rules
 from pipeline.errors import InvalidInput, Problem
 from pipeline.gguf import SHARD_NAME
 from pipeline.schema import (
     MISSING,
+    TOO_DEEP,
     AnyObject,
     Boolean,
     Check,
@@ -52,6 +54,12 @@ EXPECT = Object(
         "matches": Field(Pattern(), "a regular expression that must be found in the answer"),
         "min_completion_tokens": Field(
             Integer(1, 100_000), "tokens that the answer must have at least", default=1
+        ),
+        "allow_degenerate": Field(
+            Boolean(),
+            "whether an answer may be blank, one thing again and again, the prompt's echo or full of replacement "
+            "characters",
+            default=False,
         ),
     }
 )
@@ -89,7 +97,7 @@ CONSUMER = Object(
             required=True,
         ),
         "variable": Field(
-            Text("the name of an environment variable", r"[A-Za-z][A-Za-z0-9_]*"),
+            Text("the name of an environment variable", r"[A-Za-z][A-Za-z0-9_]{0,255}"),
             "the environment variable that holds the endpoint's name",
             default="ENDPOINT_NAME",
         ),
@@ -131,11 +139,11 @@ ARCHIVE = Object(
         "key": Field(
             Text("a key of 1 to 1024 characters", max_length=1024), "the key of the archive", required=True
         ),
-        "version_id": Field(Text("a version id"), "the version; the newest when absent"),
+        "version_id": Field(Text("a version id", max_length=1024), "the version; the newest when absent"),
     }
 )
 
-_INSTANCE_NAME = Text("an instance type such as 'ml.r5.xlarge'", r"ml\.[a-z0-9-]+\.[a-z0-9]+")
+_INSTANCE_NAME = Text("an instance type such as 'ml.r5.xlarge'", r"ml\.[a-z0-9-]{1,32}\.[a-z0-9]{1,32}")
 
 INSTANCE_TYPE = Object(
     {
@@ -239,6 +247,7 @@ _TUNABLE: dict[str, Field] = {
         Text(
             "an ECR image URI with a tag or digest",
             r"[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+[:@].+",
+            max_length=255,
         ),
         "the container image; the container's own image of the region when absent",
     ),
@@ -351,13 +360,6 @@ class MadeRoom(TypedDict):
     """In words, one per endpoint."""
 
 
-class SteppedDown(TypedDict):
-    """The result of StepDown."""
-
-    plan: dict[str, Any]
-    """The plan with other sizes (`pipeline.plan.Plan`)."""
-
-
 class Retired(TypedDict):
     """The result of RetirePrevious."""
 
@@ -392,7 +394,8 @@ class Tested(TypedDict):
     """The result of SmokeTest."""
 
     transcript: list[dict[str, Any]]
-    """prompt, answer, completion_tokens, finish_reason, seconds, bytes_in, bytes_out, and the server's own timings."""
+    """prompt, answer, completion_tokens, finish_reason, seconds, bytes_in, bytes_out, and the server's own timings; of
+    a long prompt or answer the beginning (`pipeline.payload`)."""
     warm: dict[str, Any] | None
     """seconds and timings of the first prompt asked once more for one token; None when that failed."""
 
@@ -443,6 +446,7 @@ class SwitchedConsumer(TypedDict):
     previous: str | None
     version: str | None
     answer: Any
+    """As it is, or the beginning of its text when it is long (`pipeline.payload`)."""
 
 
 class Switched(TypedDict):
@@ -592,6 +596,9 @@ def request(
     alone = [*_alone(EXECUTION_INPUT, document, names.document)]
     if sidecar is not None:
         alone += _alone(DEPLOYMENT_JSON, sidecar, names.sidecar)
+    if any(problem.error == TOO_DEEP for problem in alone):
+        # Nothing that nests so deep is merged.
+        raise InvalidInput(names.document, alone)
     opted = [_opted_out(source) for source in (sidecar, document) if isinstance(source, dict)]
     asked = _merge(*opted)
     left: list[Problem] = []
@@ -618,9 +625,63 @@ def request(
         parsed["keep_previous"] = asked.get("keep_previous")
         parsed["inference"]["n_threads"] = (asked.get("inference") or {}).get("n_threads")
     problems.extend(_whole(parsed, defaults, said))
+    # Last, and by itself: what is wrong otherwise may be what makes it so large.
+    problems = problems or [*_too_large(parsed, said), *_too_many_looks(parsed, said)]
     if problems:
         raise InvalidInput(names.document, problems)
     return parsed
+
+
+def _too_large(parsed: dict[str, Any], said: _Said) -> list[Problem]:
+    """Return what is wrong with the size of a request: the execution's data hold it three times."""
+    size = payload.size(parsed)
+    if size <= payload.REQUEST:
+        return []
+    test = parsed["smoke_test"]
+    fields = {
+        "smoke_test.prompts": test["prompts"],
+        "smoke_test.expect": test["expect"],
+        "consumer": [{**one, "test_event": None} for one in parsed["consumers"]],
+        "consumer.test_event": [one["test_event"] for one in parsed["consumers"]],
+        "instance_types": parsed["instance_types"],
+    }
+    name, most = payload.largest(fields.items())
+    return [
+        Problem(
+            "RequestTooLarge",
+            f"a request of {size:,} bytes of JSON, {most:,} of them in {name!r}",
+            f"at most {payload.REQUEST:,} with all defaults: Step Functions holds {limits.STATE_PAYLOAD.value:,} "
+            "bytes of an execution's data, and the request is in them three times",
+            f"shorten {name!r}",
+            said.where(*name.split(".")),
+        )
+    ]
+
+
+EVENTS_OF_A_LOOK = 9
+"""Of WaitForEndpoint (2), PollEndpoint (5) and EndpointReady (2) in the execution's history."""
+EVENTS_ASIDE = 6_000
+"""Kept for all other states, once each with every retry that they may have, and for the looks' own retries. A test
+compares both figures with the definition."""
+
+
+def _too_many_looks(parsed: dict[str, Any], said: _Said) -> list[Problem]:
+    """Return what is wrong with how often the endpoint is looked at: a history has an end, and so has its execution."""
+    deadline_s, interval_s = parsed["deadline_s"], parsed["poll_interval_s"]
+    looks = (limits.HISTORY_EVENTS.value - EVENTS_ASIDE) // EVENTS_OF_A_LOOK
+    if deadline_s <= looks * interval_s:
+        return []
+    least = math.ceil(deadline_s / looks)
+    return [
+        Problem(
+            "TooManyLooks",
+            f"poll_interval_s {interval_s} with deadline_s {deadline_s}",
+            f"at most {looks:,} looks: Step Functions ends an execution at {limits.HISTORY_EVENTS.value:,} events, "
+            f"and a look takes {EVENTS_OF_A_LOOK}",
+            f"set poll_interval_s to {least} or more, or deadline_s to {looks * interval_s} or less",
+            said.where("poll_interval_s"),
+        )
+    ]
 
 
 def _alone(check: Check, source: Any, name: str) -> list[Problem]:

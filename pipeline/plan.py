@@ -20,6 +20,7 @@ from pipeline import (
     limits,
     naming,
     offers,
+    payload,
     scaling,
 )
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem
@@ -68,6 +69,10 @@ NO_SWITCH = "none"
 AT_ONCE = "at_once"
 IN_STEPS = "in_steps"
 """How the consumers are switched."""
+
+
+MOST_STEPS = 10
+"""Of a plan: the ladder has fewer rungs."""
 
 
 class Names(TypedDict):
@@ -256,7 +261,8 @@ def plan(facts: Facts) -> Plan:
         updates=hosted.updates,
         serving=facts.serving,
         rungs=[],
-        steps=[*(facts.earlier["steps"] if facts.earlier else ()), *hosted.start.steps],
+        # One that is planned again and again has the newest; each plan has a few.
+        steps=[*(facts.earlier["steps"] if facts.earlier else ()), *hosted.start.steps][-MOST_STEPS:],
         image_uri=image,
         fit=needed.to_json(),
         arithmetic=needed.arithmetic,
@@ -278,11 +284,13 @@ def plan(facts: Facts) -> Plan:
         switch=_switch(request["consumers"]),
         callers=_callers(request["consumers"]),
         keep_previous=KEPT[where] if request["keep_previous"] is None else request["keep_previous"],
-        notes=[
-            *notes(request, facts.model, facts.today, where),
-            *hosted.notes,
-            *(needed.warnings if where == SERVERLESS else ()),
-        ],
+        notes=payload.cut_all(
+            [
+                *notes(request, facts.model, facts.today, where),
+                *hosted.notes,
+                *(needed.warnings if where == SERVERLESS else ()),
+            ]
+        ),
     )
 
 
@@ -580,7 +588,7 @@ def step_instances(made: Plan, down: capacity.InstancesDown) -> Plan:
         **made,
         "names": names,
         "instances": stepped,
-        "steps": [*made["steps"], down.step],
+        "steps": [*made["steps"], down.step][-MOST_STEPS:],
         "requests": {
             "create_model": made["requests"]["create_model"],
             **_sized(names, _instance_variant(stepped), tags, stepped, made["poll"]["deadline_s"]),
@@ -599,7 +607,7 @@ def _callers(consumers: list[dict[str, Any]]) -> str:
         f"{one['variable']} of {one['function_name']}{':' if one['alias'] else ''}{one['alias'] or ''}"
         for one in consumers
     )
-    return ", ".join(named) or "no consumer"
+    return payload.cut(", ".join(named) or "no consumer")
 
 
 def lower(made: Plan, down: capacity.Down) -> Plan:
@@ -618,7 +626,7 @@ def lower(made: Plan, down: capacity.Down) -> Plan:
         "max_concurrency": down.concurrency,
         "room": list(down.room),
         "rungs": [*made["rungs"], down.rung.value],
-        "steps": [*made["steps"], down.step],
+        "steps": [*made["steps"], down.step][-MOST_STEPS:],
         "requests": {"create_model": made["requests"]["create_model"], **sized},
     }
 

@@ -20,6 +20,12 @@ MISSING = "MissingField"
 """The name of the problem that a required field is not there."""
 
 
+TOO_DEEP = "TooDeep"
+"""The name of the problem that an object nests deeper than `DEEPEST`."""
+DEEPEST = 64
+"""Levels of a free object: what reads JSON by recursion, Python's own among it, gives up at some hundreds."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return what somebody may have meant by a word that is not known; letter case, `-` and `_` count for nothing."""
     spelled = {_plain(one): one for one in known}
@@ -207,7 +213,18 @@ class AnyObject:
 
     def parse(self, value: Any, path: str, problems: list[Problem]) -> dict[str, Any] | None:
         """Return the object, or None with the reason in `problems`."""
-        return value if isinstance(value, dict) else _refuse(self, value, path, problems)
+        if not isinstance(value, dict):
+            return _refuse(self, value, path, problems)
+        level: list[Any] = [value]
+        for _ in range(DEEPEST):
+            level = [inner for one in level for inner in _within(one)]
+        if level:
+            fix = f"flatten {path!r}"
+            problems.append(
+                Problem(TOO_DEEP, f"{path} nests more than {DEEPEST} levels", f"at most {DEEPEST}", fix)
+            )
+            return None
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +277,13 @@ class Object:
             if isinstance(check, Object) and name in check.fields:
                 return f"{outer}.{name}"
         return None
+
+
+def _within(value: Any) -> Iterable[Any]:
+    """Return what a JSON value holds; nothing of one that is no object and no list."""
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _refuse(check: Check, value: Any, path: str, problems: list[Problem], *, fix: str = "") -> None:

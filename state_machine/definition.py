@@ -12,13 +12,14 @@ The order of the states, with the places of those that are still to come in pare
 
 A switch in two steps has ShiftConsumer, BeginBake, BakeConsumer, WatchConsumer and ConsumerBaked after HasCanary.
 And from any failure: Diagnose, RollBack, NotifyFailure, DeploymentFailed. A quota that refuses a configuration or an
-endpoint leads to StepDown, PlanAgain and back to CreateEndpointConfig: the capacity ladder, which has an end.
+endpoint leads to StepDown and back to CreateEndpointConfig: the capacity ladder, which has an end.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,8 @@ from pipeline.readiness import Verdict
 from state_machine.language import Fail, LambdaTask, Retry, SnsPublish
 
 if TYPE_CHECKING:
+    from stepfunctions.steps.states import State
+
     from pipeline.errors import SealiftError
 
 RENDERED = Path(__file__).with_name("deploy.asl.json")
@@ -168,7 +171,20 @@ SNS_TROUBLE: Final = Retry(
 """A notification is tried again a little, and then done without."""
 
 
+DATA_LIMIT: Final = "States.DataLimitExceeded"
+"""A result that the execution's data have no room for. `States.ALL` does not match it; a catcher that names it does,
+so what was made is undone. An output has no such catcher, and `pipeline.payload` keeps all of them far from it."""
+
+
+def _catch_all(result_path: str, next_step: State) -> tuple[Catch, Catch]:
+    """Return what catches whatever may be caught."""
+    catch = partial(Catch, result_path=result_path, next_step=next_step)
+    return catch(error_equals=[DATA_LIMIT]), catch(error_equals=["States.ALL"])
+
+
 def _result_path(state: str) -> str:
+    """Return where a state's result goes: a place of its own name, but for StepDown's, which is another plan."""
+    state = "PlanDeployment" if state == "StepDown" else state
     return "$." + re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower()
 
 
@@ -298,7 +314,7 @@ def _forward() -> list[LambdaTask]:
             "The next rung of the capacity ladder: less of what a quota limits, another instance type, or the end.",
             {"plan.$": "$.plan_deployment", "refusal.$": "$.refusal"},
             BUSY_ENDPOINT,
-            result=documents.SteppedDown,
+            result=plan.Plan,
         ),
         _task(
             "PollEndpoint",
@@ -396,7 +412,10 @@ def _summary(done: SnsPublish) -> Pass:
         parameters={
             "service.$": "$.plan_deployment.service",
             "endpoint_name.$": "$.plan_deployment.names.endpoint",
-            "archive.$": "$.check_archive.archive",
+            "archive": {
+                f"{name}.$": f"$.check_archive.archive.{name}"
+                for name in ("bucket", "key", "version_id", "etag", "size", "last_modified")
+            },
             "model.$": "$.check_archive.model.path",
             "memory_mb.$": "$.plan_deployment.memory_mb",
             "max_concurrency.$": "$.restore_capacity.max_concurrency",
@@ -432,18 +451,11 @@ def _wire_capacity(by_name: dict[str, LambdaTask], follow: Wait, done: Pass) -> 
         input_path="$.update_endpoint",
         result_path="$.create_endpoint",
     )
-    plan_again = Pass(
-        "PlanAgain",
-        comment="The lowered plan takes the place of the first; its steps say what was asked for.",
-        input_path="$.step_down.plan",
-        result_path="$.plan_deployment",
-    )
     by_name["MakeRoom"].next(in_place)
     by_name["CreateEndpoint"].next(follow)
     by_name["UpdateEndpoint"].next(updated)
     updated.next(follow)
-    by_name["StepDown"].next(plan_again)
-    plan_again.next(by_name["CreateEndpointConfig"])
+    by_name["StepDown"].next(by_name["CreateEndpointConfig"])
     for name in ("CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"):
         by_name[name].add_catch(
             Catch(error_equals=LADDER, result_path="$.refusal", next_step=by_name["StepDown"])
@@ -454,7 +466,7 @@ def _wire_capacity(by_name: dict[str, LambdaTask], follow: Wait, done: Pass) -> 
         by_name[name].add_catch(
             Catch(
                 error_equals=_names(errors.EndpointMoved),
-                result_path="$.endpoint_moved",
+                result_path="$.moved",
                 next_step=by_name["PlanDeployment"],
             )
         )
@@ -469,9 +481,8 @@ def _wire_capacity(by_name: dict[str, LambdaTask], follow: Wait, done: Pass) -> 
         },
         result_path="$.restore_capacity",
     )
-    by_name["RestoreCapacity"].add_catch(
-        Catch(error_equals=["States.ALL"], result_path="$.restore_failure", next_step=not_restored)
-    )
+    for catch in _catch_all("$.restore_failure", not_restored):
+        by_name["RestoreCapacity"].add_catch(catch)
     by_name["RestoreCapacity"].next(done)
     not_restored.next(done)
 
@@ -491,9 +502,8 @@ def _wire_retiring(by_name: dict[str, LambdaTask]) -> None:
         },
         result_path="$.retire_previous",
     )
-    by_name["RetirePrevious"].add_catch(
-        Catch(error_equals=["States.ALL"], result_path="$.retire_failure", next_step=not_retired)
-    )
+    for catch in _catch_all("$.retire_failure", not_retired):
+        by_name["RetirePrevious"].add_catch(catch)
     by_name["RetirePrevious"].next(by_name["RestoreCapacity"])
     not_retired.next(by_name["RestoreCapacity"])
     for name in ("ShiftConsumer", "UpdateConsumer"):
@@ -605,9 +615,8 @@ def build() -> Graph:
         result=documents.RolledBack,
         timeout=300,
     )
-    roll_back.add_catch(
-        Catch(error_equals=["States.ALL"], result_path="$.roll_back_failure", next_step=not_rolled_back)
-    )
+    for catch in _catch_all("$.roll_back_failure", not_rolled_back):
+        roll_back.add_catch(catch)
     roll_back.next(notify_failure)
 
     undiagnosed = Pass(
@@ -630,9 +639,8 @@ def build() -> Graph:
         {"results.$": "$"},
         result=diagnosis.Diagnosed,
     )
-    diagnose.add_catch(
-        Catch(error_equals=["States.ALL"], result_path="$.diagnose_failure", next_step=undiagnosed)
-    )
+    for catch in _catch_all("$.diagnose_failure", undiagnosed):
+        diagnose.add_catch(catch)
     diagnose.next(roll_back)
 
     timed_out = Pass(
@@ -696,7 +704,8 @@ def build() -> Graph:
     _wire_canary(by_name)
     for task in forward:
         if task.state_id not in {"RetirePrevious", "RestoreCapacity"}:
-            task.add_catch(Catch(error_equals=["States.ALL"], result_path="$.failure", next_step=diagnose))
+            for catch in _catch_all("$.failure", diagnose):
+                task.add_catch(catch)
 
     by_name["CheckArchive"].next(by_name["PlanDeployment"])
     by_name["PlanDeployment"].next(by_name["AssembleArchive"])

@@ -7,16 +7,19 @@ vouches for what `sealift pack` wrote. Nothing has been created when this state 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, containers, documents, naming, resources
+from pipeline import aws, containers, documents, naming, payload, resources
 from pipeline import plan as planned
 from pipeline.archive import assembly, bare, record
 from pipeline.archive.acceptance import check
 from pipeline.archive.sources import S3Source
-from pipeline.errors import InvalidInput, Problem
+from pipeline.errors import InvalidArchive, InvalidInput, Problem
+
+_MOST_NAME: Final = 512
+"""Bytes of a text of the header, whose author may write what they like."""
 
 if TYPE_CHECKING:
     from pipeline.archive.report import ArchiveReport
@@ -44,27 +47,53 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         return _bare(source, rules, request, event["defaults"]["artifact_bucket"], clients)
     report = check(source, rules=rules)
     report.require()
-    return {
-        "request": request,
-        "archive": {
-            "bucket": source.bucket,
-            "key": source.key,
-            "version_id": source.version_id,
-            "etag": source.etag.strip('"'),
-            "size": source.size,
-            "extracted_bytes": report.extracted_bytes,
-            "sha256": report.sha256,
-            "format": report.format,
-            "last_modified": source.last_modified.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    return _bounded(
+        source.name,
+        {
+            "request": request,
+            "archive": {
+                "bucket": source.bucket,
+                "key": source.key,
+                "version_id": source.version_id,
+                "etag": source.etag.strip('"'),
+                "size": source.size,
+                "extracted_bytes": report.extracted_bytes,
+                "sha256": report.sha256,
+                "format": report.format,
+                "last_modified": source.last_modified.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            },
+            "model": _model(report),
+            "evidence": {
+                "method": report.method,
+                "bytes_read": source.bytes_read,
+                "members": len(report.members),
+            },
+            "assembly": _assembly(report, request, event["defaults"]["artifact_bucket"], clients),
         },
-        "model": _model(report),
-        "evidence": {
-            "method": report.method,
-            "bytes_read": source.bytes_read,
-            "members": len(report.members),
-        },
-        "assembly": _assembly(report, request, event["defaults"]["artifact_bucket"], clients),
-    }
+    )
+
+
+def _bounded(name: str, checked: dict[str, Any]) -> dict[str, Any]:
+    """Return what was found, or refuse more of it than an execution's data hold."""
+    facts = {part: checked[part] for part in ("archive", "model")}
+    found = payload.size(facts)
+    if found <= payload.FACTS:
+        return checked
+    files = len(checked["archive"].get("parts", ()))
+    seen = (
+        f"a model of {files} files, whose versions and ETags"
+        if files > 1
+        else "a model whose header's figures"
+    )
+    fix = (
+        "merge some of them: llama-gguf-split --merge, then --split --split-max-size 20G"
+        if files > 1
+        else "convert the model again with llama.cpp's current convert_hf_to_gguf.py"
+    )
+    raise InvalidArchive(
+        name,
+        [Problem("TooManyFacts", f"{seen} take {found:,} bytes", f"at most {payload.FACTS:,}", fix)],
+    )
 
 
 def _bare(
@@ -77,37 +106,40 @@ def _bare(
     kind = containers.PROFILES[request["container"]].code(request["code"])
     where = bare.place(report.identity, resources.code_for(kind), bucket=bucket)
     newest = max(one.last_modified for one in files)
-    return {
-        "request": request,
-        "archive": {
-            "bucket": source.bucket,
-            "key": source.key,
-            # A split model is all of its files: another version of any of them is another model.
-            "version_id": source.version_id if len(files) == 1 else None,
-            "etag": source.etag.strip('"') if len(files) == 1 else naming.digest(report.identity, 32),
-            "size": report.size,
-            "extracted_bytes": report.size,
-            "sha256": None,
-            "format": report.format,
-            "last_modified": newest.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "parts": bare.described_parts(files),
+    return _bounded(
+        source.name,
+        {
+            "request": request,
+            "archive": {
+                "bucket": source.bucket,
+                "key": source.key,
+                # A split model is all of its files: another version of any of them is another model.
+                "version_id": source.version_id if len(files) == 1 else None,
+                "etag": source.etag.strip('"') if len(files) == 1 else naming.digest(report.identity, 32),
+                "size": report.size,
+                "extracted_bytes": report.size,
+                "sha256": None,
+                "format": report.format,
+                "last_modified": newest.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "parts": bare.described_parts(files),
+            },
+            "model": _model(report),
+            "evidence": {
+                "method": report.method,
+                "bytes_read": report.bytes_read,
+                "members": len(report.members),
+            },
+            "assembly": {
+                "way": "place",
+                "reason": "an instance is given the files as they are",
+                **where.to_json(),
+                "form": planned.OBJECT_FORM if where.single else planned.PREFIX_FORM,
+                "code": kind,
+                "mend": False,
+                "record": None,
+            },
         },
-        "model": _model(report),
-        "evidence": {
-            "method": report.method,
-            "bytes_read": report.bytes_read,
-            "members": len(report.members),
-        },
-        "assembly": {
-            "way": "place",
-            "reason": "an instance is given the files as they are",
-            **where.to_json(),
-            "form": planned.OBJECT_FORM if where.single else planned.PREFIX_FORM,
-            "code": kind,
-            "mend": False,
-            "record": None,
-        },
-    }
+    )
 
 
 def _assembly(
@@ -133,7 +165,11 @@ def _model(report: ArchiveReport) -> dict[str, Any]:
         report.model is None
     ):  # an accepted report has a model; this is for the type checker and the impossible
         raise AssertionError(f"{report.name}: accepted without a model")
-    return report.model.to_json()
+    facts = report.model.to_json()
+    # Nobody needs the names of a split model's files once it was accepted.
+    facts.pop("shards", None)
+    texts = {name: payload.cut(value, _MOST_NAME) for name, value in facts.items() if isinstance(value, str)}
+    return {**facts, **texts, "path": report.model.path}
 
 
 def _sidecar(location: ArchiveLocation, clients: Clients) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, diagnosis
+from pipeline import aws, diagnosis, payload
 
 if TYPE_CHECKING:
     from pipeline.aws import Clients
@@ -33,7 +33,7 @@ def _failure_reason(clients: Clients, endpoint: str) -> tuple[str, ...]:
         reason = clients.sagemaker.describe_endpoint(EndpointName=endpoint).get("FailureReason")
     except ClientError as error:
         return (f"the endpoint could not be described: {aws.text(error)}",)
-    return (reason,) if reason else ()
+    return (payload.cut(reason),) if reason else ()
 
 
 def _container_log(clients: Clients, endpoint: str) -> tuple[str, ...]:
@@ -55,8 +55,7 @@ def _container_log(clients: Clients, endpoint: str) -> tuple[str, ...]:
         if aws.is_missing(error):
             return ()
         return (f"the container's log could not be read: {aws.text(error)}",)
-    newest = diagnosis.telling([event["message"] for event in events], LOG_LINES)
-    return tuple(line[:500] for line in newest)
+    return payload.newest(diagnosis.telling([event["message"] for event in events], LOG_LINES))
 
 
 handler = aws.task(run)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, capacity, concurrency
+from pipeline import aws, capacity, concurrency, payload
 from pipeline.errors import EndpointBusy
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         lowered.append(capacity.told(one))
     if waiting:
         raise EndpointBusy("; ".join(waiting))
-    return {"lowered": lowered}
+    return {"lowered": payload.cut_all(lowered)}
 
 
 handler = aws.task(run)

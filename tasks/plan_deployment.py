@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline import aws, occupancy, plan
-from pipeline.consumer import Configuration
+from pipeline.consumer import Configuration, unfit
 from pipeline.errors import ConsumerNotFound, Problem
 
 if TYPE_CHECKING:
@@ -66,7 +66,10 @@ def _called(consumer: dict[str, Any], clients: Clients, problems: list[Problem])
         wanted, fix = "the Lambda that calls the endpoint", "correct consumer in the input"
         problems.append(Problem("ConsumerNotFound", seen, wanted, fix))
         return None
-    return Configuration.from_response(found).variables.get(consumer["variable"])
+    value = Configuration.from_response(found).variables.get(consumer["variable"])
+    problem = unfit(consumer["variable"], name, value)
+    problems.extend([problem] if problem else [])
+    return value
 
 
 handler = aws.task(run)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import aws, consumer, naming, registry, switch
-from pipeline.errors import ConsumerBusy, ConsumerChanged
+from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerNotFound
 
 if TYPE_CHECKING:
     from pipeline.aws import Clients
@@ -22,6 +22,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
 
     Raises:
         Superseded: when one calls a newer upload of the service.
+        ConsumerNotFound: when a variable holds what is no endpoint's name.
         ConsumerBusy: while the deployment that one calls is still being tried.
         ConsumerChanged: when somebody changed a variable during the switch who is no deployment of the service.
     """
@@ -49,7 +50,12 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
 
 def _value(asked: dict[str, Any], clients: Clients) -> str | None:
     now = clients.lambda_.get_function_configuration(FunctionName=asked["function_name"])
-    return consumer.Configuration.from_response(now).variables.get(asked["variable"])
+    value = consumer.Configuration.from_response(now).variables.get(asked["variable"])
+    # Somebody may have changed it since the plan.
+    problem = consumer.unfit(asked["variable"], asked["function_name"], value)
+    if problem:
+        raise ConsumerNotFound("consumer", [problem])
+    return value
 
 
 def _before(asked: dict[str, Any], value: str | None, clients: Clients) -> consumer.Before:

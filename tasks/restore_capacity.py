@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, capacity, concurrency, occupancy, scaling, targets
+from pipeline import aws, capacity, concurrency, occupancy, payload, scaling, targets
 from pipeline.errors import EndpointBusy
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """
     plan: Plan = event["plan"]
     if plan["asked"] is None:
-        return {"max_concurrency": None, "steps": [*_instances_told(plan), *_scaled(plan, clients)]}
+        steps = [*_instances_told(plan), *_scaled(plan, clients)]
+        return {"max_concurrency": None, "steps": payload.cut_all(steps)}
     name, asked = plan["names"]["endpoint"], plan["asked"]["max_concurrency"]
     begun = plan["max_concurrency"] or 0
     if begun >= asked and _has(asked, plan, clients):
@@ -47,7 +48,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             _apply(plan["service"], changes, clients)
     mine = situation.holder(name)
     now = mine.concurrency if mine else begun
-    return {"max_concurrency": now, "steps": _told(plan, asked, begun, now, situation)}
+    return {"max_concurrency": now, "steps": payload.cut_all(_told(plan, asked, begun, now, situation))}
 
 
 def _instances_told(plan: Plan) -> list[str]:

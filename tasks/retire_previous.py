@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, callers, creation, monitoring, registry, releases, targets
+from pipeline import aws, callers, creation, monitoring, payload, registry, releases, targets
 from pipeline.errors import EndpointBusy
 from pipeline.plan import tag_value
 from pipeline.readiness import UNDELETABLE
@@ -63,12 +63,15 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         with _denial_told(one, not_retired):
             _delete_rest(one, plan["service"], account, clients)
             retired.append(one.config)
-    kept = [one.config for one in chosen.kept]
+    return _result(retired, [one.config for one in chosen.kept], not_retired)
+
+
+def _result(retired: list[str], kept: list[str], not_retired: list[str]) -> dict[str, Any]:
     return {
-        "retired": retired,
-        "kept": kept,
-        "not_retired": not_retired,
-        "told": _told(retired, kept, not_retired),
+        "retired": payload.cut_all(retired),
+        "kept": payload.cut_all(kept),
+        "not_retired": payload.cut_all(not_retired),
+        "told": payload.cut(_told(retired, kept, not_retired)),
     }
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, concurrency, consumer, creation, diagnosis, monitoring, switch
+from pipeline import aws, concurrency, consumer, creation, diagnosis, monitoring, payload, switch
 from pipeline.errors import ConsumerBusy, EndpointBusy, Refused
 from pipeline.plan import tag_value
 from pipeline.readiness import UNDELETABLE
@@ -97,12 +97,12 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     found = results["diagnose"]
     told = diagnosis.lines(found["what"], found["why"], found["fix"])
     return {
-        "gone": report.gone,
-        "restored": report.restored,
-        "kept": report.kept,
-        "not_undone": report.not_undone,
+        "gone": payload.cut_all(report.gone),
+        "restored": payload.cut_all(report.restored),
+        "kept": payload.cut_all(report.kept),
+        "not_undone": payload.cut_all(report.not_undone),
         "error": found["error"],
-        "cause": f"{told}\n{_summary(report)}",
+        "cause": f"{told}\n{payload.cut(_summary(report), payload.LIST)}",
     }
 
 

@@ -10,15 +10,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline import answers, aws
+from pipeline import answers, aws, payload
 from pipeline.errors import NotYetVisible, SealiftError, SmokeTestFailed
 
 if TYPE_CHECKING:
     from pipeline.aws import Clients
+
+
+_SHOWN: Final = 500
+"""Bytes of a prompt or an answer in a failure's message, which has to hold the reason too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +42,23 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         SmokeTestFailed: when the container fails, or an answer is not what was expected.
     """
     test, endpoint = event["smoke_test"], event["endpoint_name"]
+    most = payload.share(len(test["prompts"]))
     transcript: list[dict[str, Any]] = []
     for prompt in test["prompts"]:
         call = _ask(clients, endpoint, prompt, test["max_tokens"])
         answer, seconds = call.answer, call.seconds
-        wrong = answers.shortcomings(answer.text, answer.completion_tokens, test["expect"])
+        wrong = answers.shortcomings(answer.text, answer.completion_tokens, test["expect"], prompt=prompt)
         # The first answer may pay for a cold start; the limit on an answer is judged from the second on.
         if transcript and seconds > test["timeout_s"]:
             wrong.append(f"it took {seconds:.1f} s, wanted at most {test['timeout_s']} s")
         if wrong:
             raise SmokeTestFailed(
-                f"endpoint {endpoint!r} answered {prompt!r} with {answer.text[:500]!r}: {'; '.join(wrong)}"
+                f"endpoint {endpoint!r} answered {_brief(prompt)} with {_brief(answer.text)}: {'; '.join(wrong)}"
             )
         transcript.append(
             {
-                "prompt": prompt,
-                "answer": answer.text,
+                "prompt": payload.cut(prompt, most),
+                "answer": payload.cut(answer.text, most),
                 "completion_tokens": answer.completion_tokens,
                 "finish_reason": answer.finish_reason,
                 "seconds": seconds,
@@ -63,6 +68,10 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             }
         )
     return {"transcript": transcript, "warm": _warm(clients, endpoint, test["prompts"][0])}
+
+
+def _brief(text: str) -> str:
+    return repr(payload.cut(text, _SHOWN))
 
 
 def _warm(clients: Clients, endpoint: str, prompt: str) -> dict[str, Any] | None:
@@ -91,10 +100,11 @@ def _ask(clients: Clients, endpoint: str, prompt: str, max_tokens: int) -> _Call
             raise NotYetVisible(f"endpoint {endpoint!r} cannot be invoked yet: {aws.text(error)}") from error
         if aws.code(error) != "ModelError":
             raise
-        told = error.response.get("OriginalMessage") or aws.text(error)
+        told = str(error.response.get("OriginalMessage") or aws.text(error))
         status = error.response.get("OriginalStatusCode", "no")
         raise SmokeTestFailed(
-            f"endpoint {endpoint!r} answered {prompt!r} with status {status}: {told}; {aws.text(error)}"
+            f"endpoint {endpoint!r} answered {_brief(prompt)} with status {status}: {payload.cut(told)}; "
+            f"{payload.cut(aws.text(error))}"
         ) from error
     said = response["Body"].read()
     seconds = round(perf_counter() - begun, 3)

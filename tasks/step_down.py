@@ -1,7 +1,7 @@
 """StepDown: the next rung of the capacity ladder, after a quota refused what was asked for.
 
-The decision is `pipeline.capacity`'s. The result is the whole plan with other sizes; the workflow goes back to
-CreateEndpointConfig with it, since a configuration cannot be changed.
+The decision is `pipeline.capacity`'s. The result is the whole plan with other sizes, which takes the first one's place;
+the workflow goes back to CreateEndpointConfig with it, since a configuration cannot be changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return the lowered `plan`.
+    """Return the lowered plan (`pipeline.plan.Plan`).
 
     Raises:
         EndpointBusy: while an endpoint of the service is being changed that may give room then.
@@ -62,7 +62,7 @@ def _stopped(made: Plan, stop: capacity.Stop) -> Exception:
 def _stepped(made: Plan, lowered: Plan, clients: Clients) -> dict[str, Any]:
     if lowered["names"]["endpoint_config"] != made["names"]["endpoint_config"]:
         _delete_config(made, clients)
-    return {"plan": lowered}
+    return dict(lowered)
 
 
 def _delete_config(made: Plan, clients: Clients) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, switch, trial
+from pipeline import aws, payload, switch, trial
 
 if TYPE_CHECKING:
     from pipeline import consumer
@@ -25,28 +25,33 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """
     asked, befores, endpoint = event["consumers"], event["before"]["consumers"], event["endpoint_name"]
     switch.set_all(clients.lambda_, befores, endpoint)
-    return {
-        "consumers": [
-            _move(one, before, endpoint, event["prompt"], clients)
-            for one, before in zip(asked, befores, strict=True)
-        ]
-    }
+    moved = [
+        _move(one, before, endpoint, event["prompt"], clients)
+        for one, before in zip(asked, befores, strict=True)
+    ]
+    most = payload.share(len(moved))
+    return {"consumers": [{**one, "answer": payload.shown(one["answer"], most)} for one in moved]}
 
 
 def _move(
-    asked: dict[str, Any], before: consumer.Before, endpoint: str, prompt: str, clients: Clients
+    asked: dict[str, Any],
+    before: consumer.Before,
+    endpoint: str,
+    prompt: str,
+    clients: Clients,
 ) -> SwitchedConsumer:
     name, alias = asked["function_name"], asked["alias"]
     version = switch.publish(clients.lambda_, name, endpoint) if alias else None
     if alias and version:
         switch.move(clients.lambda_, name, alias, version)
+    answer = trial.ask(clients.lambda_, asked, endpoint, prompt, qualifier=alias)
     return {
         "function_name": name,
         "variable": asked["variable"],
         "endpoint_name": endpoint,
         "previous": before["value"],
         "version": version,
-        "answer": trial.ask(clients.lambda_, asked, endpoint, prompt, qualifier=alias),
+        "answer": answer,
     }
 
 

@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -56,9 +57,11 @@ class _Functions:
         self._functions = functions
 
     def client(self, **_arguments: Any) -> _Functions:
+        """Return itself, whatever service it is for."""
         return self
 
     def invoke(self, *, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803 boto3's names
+        """Call a function, and answer as Lambda does."""
         told = {"StatusCode": 200, "ExecutedVersion": "$LATEST"}
         try:
             result = self._functions[FunctionName](json.loads(Payload))
@@ -81,6 +84,15 @@ class _Functions:
         return {"MessageId": str(uuid.UUID(int=0))}
 
 
+@cache
+def _machine(definition: str) -> str:
+    """Return the ARN of a state machine; to parse its definition takes longer than to run it."""
+    backend = stepfunctions_parser_backends[ACCOUNT][REGION]
+    role, name = f"arn:aws:iam::{ACCOUNT}:role/workflow", f"machine-{uuid.uuid4()}"
+    arn: str = backend.create_state_machine(name=name, definition=definition, roleArn=role, tags=[]).arn
+    return arn
+
+
 def run(definition: Mapping[str, Any], document: Any, functions: Mapping[str, Callable[[Any], Any]]) -> Run:
     """Run a definition to its end.
 
@@ -93,12 +105,8 @@ def run(definition: Mapping[str, Any], document: Any, functions: Mapping[str, Ca
     interpreter.install(port=0, time_scale=0.0, ended=ended.append)
     boto_client.boto3 = _Functions(functions)
     backend = stepfunctions_parser_backends[ACCOUNT][REGION]
-    role = f"arn:aws:iam::{ACCOUNT}:role/workflow"
-    name = f"machine-{uuid.uuid4()}"
-    machine = backend.create_state_machine(
-        name=name, definition=json.dumps(definition), roleArn=role, tags=[]
-    )
-    started = backend.start_execution(machine.arn, "run", json.dumps(document))
+    machine = _machine(json.dumps(definition))
+    started = backend.start_execution(machine, str(uuid.uuid4()), json.dumps(document))
     deadline = time.monotonic() + LONGEST_S
     while not ended:
         assert time.monotonic() < deadline, "the execution does not end"

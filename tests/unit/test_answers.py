@@ -140,7 +140,7 @@ def test_a_count_that_is_no_number_is_not_told(count: object) -> None:
         pytest.param("Heavy cargo.", None, {"min_completion_tokens": 2}, None, id="words counted for tokens"),
         pytest.param("Heavy cargo.", None, {"min_completion_tokens": 3}, "it has 2", id="too few words"),
         pytest.param("", None, {}, "it has 0 completion tokens", id="empty"),
-        pytest.param(" \n", 5, {}, "not blank", id="blank, whatever it cost"),
+        pytest.param(" \n", 5, {}, "it is degenerate (blank", id="blank, whatever it cost"),
         pytest.param(
             "", 0, {"min_completion_tokens": None}, "wanted at least 1", id="null expects the default"
         ),

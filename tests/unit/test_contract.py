@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from statelint.linter import Linter
 
-from pipeline import diagnosis, documents, errors, offers, package, resources, template
+from pipeline import capacity, consumer, diagnosis, documents, errors, offers, package, resources, template
 from pipeline.local import template as sam
 from pipeline.readiness import Verdict
 from pipeline.schema import Integer
 from state_machine import definition
+from tasks.read_consumer import MOST_READS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,9 +146,11 @@ def test_states_files_and_functions_have_the_same_names() -> None:
 
 @pytest.mark.parametrize("name", ids(TASKS))
 def test_a_state_invokes_its_function_and_writes_to_its_own_place(name: str) -> None:
-    """Function and result path are derived from the state's name."""
+    """Function and result path are derived from the state's name; what StepDown returns is another plan."""
+    place = "PlanDeployment" if name == "StepDown" else name
+
     assert TASKS[name]["Parameters"]["FunctionName"] == f"${{{name}Arn}}"
-    assert TASKS[name]["ResultPath"] == f"$.{snake(name)}"
+    assert TASKS[name]["ResultPath"] == f"$.{snake(place)}"
 
 
 @pytest.mark.parametrize("name", ids(FUNCTIONS))
@@ -225,6 +228,9 @@ def test_a_state_retries_what_its_task_says_may_pass(name: str) -> None:
 def test_every_failure_is_caught_and_comes_to_an_end(name: str) -> None:
     """A deployment's failures go to Diagnose; those of the undoing and the telling go on without it."""
     *special, catcher = STATES[name]["Catch"]
+    if name in TASKS:
+        # States.ALL does not match it, and what was made must be undone.
+        assert special.pop() == {**catcher, "ErrorEquals": ["States.DataLimitExceeded"]}
     expected = {
         "RetirePrevious": "NotRetired",
         "RestoreCapacity": "CapacityNotRestored",
@@ -259,10 +265,9 @@ def test_a_quota_leads_to_the_ladder_and_back(name: str) -> None:
 
     assert set(catcher["ErrorEquals"]) == {"QuotaTooSmall", "ResourceLimitExceeded"}
     assert catcher["Next"] == "StepDown"
-    assert STATES["StepDown"]["Next"] == "PlanAgain"
-    again = STATES["PlanAgain"]
-    assert (again["InputPath"], again["ResultPath"]) == ("$.step_down.plan", "$.plan_deployment")
-    assert again["Next"] == "CreateEndpointConfig"
+    assert STATES["StepDown"]["ResultPath"] == "$.plan_deployment"
+    assert STATES["StepDown"]["ResultSelector"] == STATES["PlanDeployment"]["ResultSelector"]
+    assert STATES["StepDown"]["Next"] == "CreateEndpointConfig"
 
 
 @pytest.mark.parametrize("name", ["CreateEndpoint", "UpdateEndpoint", "PollEndpoint"])
@@ -444,10 +449,47 @@ def test_what_a_state_refers_to_is_there_on_every_way_to_it(name: str) -> None:
 
 
 def test_no_result_is_overwritten_on_the_way() -> None:
-    """Each task has a place of its own in the data, so that a later state finds all of it."""
-    places = [state["ResultPath"] for state in TASKS.values()]
+    """Each task has a place of its own in the data, so that a later state finds all of it; but for another plan."""
+    places = [state["ResultPath"] for name, state in TASKS.items() if name != "StepDown"]
 
     assert len(places) == len(set(places))
+
+
+def events(name: str, *, retried: bool = False) -> int:
+    """Return the events that a visit of a state adds to a history, with every retry that it may have if asked."""
+    state = STATES[name]
+    if state["Type"] != "Task":
+        # Entered and exited; a Fail state is never exited.
+        return 1 if state["Type"] == "Fail" else 2
+    # Entered, scheduled, started, succeeded, exited; a retry has failed, scheduled and started once more.
+    retries = sum(retrier["MaxAttempts"] for retrier in state.get("Retry", ())) if retried else 0
+    return 5 + 3 * retries
+
+
+def test_a_look_at_the_endpoint_takes_as_many_events_as_requests_are_judged_by() -> None:
+    """An interval and a deadline that a history has no room for are refused by this figure."""
+    loop = ["WaitForEndpoint", "PollEndpoint", "EndpointReady"]
+
+    assert STATES["EndpointReady"]["Choices"][-1]["Next"] == loop[0]
+    assert [STATES[name]["Next"] for name in loop[:2]] == loop[1:]
+    assert sum(events(name) for name in loop) == documents.EVENTS_OF_A_LOOK
+
+
+def test_a_history_has_room_for_all_but_the_looks() -> None:
+    """Each state once with every retry, each way back as often as it may be taken, and the looks at a canary."""
+    ladder = ["StepDown", "CreateEndpointConfig", "MakeRoom", "InPlace", "CreateEndpoint"]
+    bake = ["BakeConsumer", "WatchConsumer", "ConsumerBaked"]
+    again = ["ReadConsumer", "HasCanary", "UpdateConsumer"]
+    bake_s = documents.CANARY.fields["bake_s"].check
+    assert isinstance(bake_s, Integer)
+    looks, _ = consumer.bake(bake_s.high)
+
+    aside = 2 + sum(events(name, retried=True) for name in STATES)
+    aside += (len(capacity.Rung) + capacity.MOST_ROOM) * sum(map(events, ladder))
+    aside += MOST_READS * sum(map(events, again))
+    aside += looks * sum(map(events, bake))
+
+    assert aside <= documents.EVENTS_ASIDE, aside
 
 
 # ---------------------------------------------------------------------- rendering

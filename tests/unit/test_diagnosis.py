@@ -19,6 +19,12 @@ QUOTA = (
 # What the console, the API and container logs were seen to say, and the cause that a person would name.
 SAID = (
     pytest.param(
+        "endpoint 'x' answered 'Hello.' with 't0t0': it is degenerate (repetition: 't0' 32 times in a row, "
+        "100% of it); say ...",
+        "DegenerateAnswer",
+        id="an answer without an end",
+    ),
+    pytest.param(
         "Could not find model data at s3://b/model.tar.gz.", "RoleCannotReadModel", id="no model data"
     ),
     pytest.param(

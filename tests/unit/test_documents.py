@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import documents
+from pipeline import documents, payload
 from pipeline.documents import ArchiveLocation, StackDefaults
-from pipeline.errors import InvalidInput
+from pipeline.errors import InvalidInput, Problem
+from tests.unit.conftest import DEFAULTS
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Requests
@@ -647,3 +648,95 @@ def test_a_field_out_of_its_range_is_refused(defaults: StackDefaults, field: str
 
     assert len(refusal.value.problems) == 1
     assert field in refusal.value.problems[0].seen
+
+
+# ------------------------------------------- what an execution's data and its history have room for
+
+
+def input_with(**fields: Any) -> dict[str, Any]:
+    """Return an input with some fields beside the archive."""
+    return {"archive": {"bucket": "uploads", "key": "models/harbour/model.tar.gz"}, **fields}
+
+
+def refused(document: dict[str, Any]) -> list[Problem]:
+    """Return the problems of an input."""
+    with pytest.raises(InvalidInput) as refusal:
+        documents.request(document, None, DEFAULTS)
+    return list(refusal.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("fields", "largest"),
+    [
+        pytest.param({"smoke_test": {"prompts": ["x" * 19_000] * 2}}, "smoke_test.prompts", id="prompts"),
+        pytest.param(
+            {"consumer": {"function_name": "f", "test_event": {"text": "é" * 20_000}}},
+            "consumer.test_event",
+            id="a test event",
+        ),
+        pytest.param(
+            {"smoke_test": {"expect": {"contains": "\x01" * 5000}}}, "smoke_test.expect", id="escapes"
+        ),
+        pytest.param(
+            {"consumer": {"function_name": "f", "canary": {"alarms": ["a" * 255] * 50}, "alias": "live"}}
+            | {"smoke_test": {"prompts": ["x" * 11_000]}},
+            "consumer",
+            id="alarms, and the rest elsewhere",
+        ),
+    ],
+)
+def test_a_request_that_an_executions_data_have_no_room_for_is_refused(
+    fields: dict[str, Any], largest: str
+) -> None:
+    """With its size, the bound, and the field that has the most."""
+    (problem,) = refused(input_with(**fields))
+
+    assert problem.error == "RequestTooLarge"
+    assert repr(largest) in problem.fix
+    assert repr(largest) in problem.seen
+    assert f"{payload.REQUEST:,}" in problem.wanted
+
+
+def test_the_longest_prompt_is_accepted() -> None:
+    """20,000 letters of one byte, as its own bound says."""
+    request = documents.request(input_with(smoke_test={"prompts": ["x" * 20_000]}), None, DEFAULTS)
+
+    assert payload.size(request) <= payload.REQUEST
+
+
+def test_an_object_that_nests_without_an_end_is_refused() -> None:
+    """What reads it by recursion would end in a crash."""
+    event: dict[str, Any] = {}
+    for _ in range(5000):
+        event = {"in": event}
+
+    (problem,) = refused(input_with(consumer={"function_name": "f", "test_event": event}))
+
+    assert (problem.error, problem.fix) == ("TooDeep", "flatten 'consumer.test_event'")
+
+
+@pytest.mark.parametrize(
+    ("deadline_s", "interval_s", "least"),
+    [
+        pytest.param(7200, 1, 4, id="two hours, every second"),
+        pytest.param(7200, 3, 4, id="just too often"),
+        pytest.param(7200, 4, None, id="seldom enough"),
+        pytest.param(2111, 1, None, id="as many looks as there is room for"),
+        pytest.param(2112, 1, 2, id="one more"),
+        pytest.param(1800, 1, None, id="the default deadline, every second"),
+    ],
+)
+def test_looks_that_a_history_has_no_room_for_are_refused(
+    deadline_s: int, interval_s: int, least: int | None
+) -> None:
+    """With the smallest interval that will do for that deadline."""
+    document = input_with(deadline_s=deadline_s, poll_interval_s=interval_s)
+    if least is None:
+        documents.request(document, None, DEFAULTS)
+        return
+
+    (problem,) = refused(document)
+
+    assert problem.error == "TooManyLooks"
+    assert f"set poll_interval_s to {least} or more" in problem.fix
+    documents.request({**document, "poll_interval_s": least}, None, DEFAULTS)

@@ -427,9 +427,9 @@ def test_a_quota_leads_to_fewer_and_then_to_the_next_type(
     script.tags(tag_value(EXECUTION))
     script.answers("sagemaker", "delete_endpoint_config", {}, {"EndpointConfigName": gone})
 
-    fewer = do("StepDown", script.clients, plan=two, refusal=refused(1))["plan"]
+    fewer = do("StepDown", script.clients, plan=two, refusal=refused(1))
     script.account().missing("describe_endpoint_config", "endpoint configuration")
-    other = do("StepDown", script.clients, plan=fewer, refusal=refused(0))["plan"]
+    other = do("StepDown", script.clients, plan=fewer, refusal=refused(0))
 
     assert (fewer["instances"]["type"], fewer["instances"]["count"]) == ("ml.r5.xlarge", 1)
     assert (other["instances"]["type"], other["instances"]["count"]) == ("ml.m5.2xlarge", 2)

@@ -17,6 +17,7 @@ from pipeline.errors import (
     ResourceLimitExceeded,
     Superseded,
 )
+from pipeline.plan import Plan
 from tests.functional.tasks.conftest import serverless
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ BUSY = (
     "{delta}. Please use AWS Service Quotas to request an increase for this quota."
 )
 PLAN: dict[str, Any] = {
+    **dict.fromkeys(Plan.__annotations__),
     "service": SERVICE,
     "execution": EXECUTION,
     "names": {"model": "harbour-2", "endpoint_config": "harbour-2", "endpoint": "harbour-2"},
@@ -153,7 +155,7 @@ def test_room_comes_before_less(do: Task, script: Script) -> None:
     script.account(ours("harbour-1", 10))
     config(script, EXECUTION).answers("sagemaker", "delete_endpoint_config", {})
 
-    made = do("StepDown", script.clients, plan=PLAN, refusal=refused("ResourceLimitExceeded", 10, 10))["plan"]
+    made = do("StepDown", script.clients, plan=PLAN, refusal=refused("ResourceLimitExceeded", 10, 10))
 
     assert made["room"] == ROOM
     assert made["names"] == {**PLAN["names"], "endpoint_config": "harbour-2-1024-5"}
@@ -175,7 +177,7 @@ def test_a_configuration_that_is_gone_or_anothers_does_not_matter(do: Task, scri
     config(script, "somebody")
 
     assert do("StepDown", script.clients, **event) == first
-    assert first["plan"]["max_concurrency"] == 3
+    assert first["max_concurrency"] == 3
 
 
 def test_the_end_of_the_ladder_has_the_name_of_its_kind(do: Task, script: Script) -> None:

@@ -98,7 +98,7 @@ def test_every_prompt_is_asked_until_one_fails(do: Task, script: Script, streame
             completion("Cargo.", 1), {"min_completion_tokens": 5}, "1 completion tokens", id="short"
         ),
         pytest.param(completion("", 0), {}, "0 completion tokens", id="nothing"),
-        pytest.param(completion("   ", 9), {}, "not blank", id="blank"),
+        pytest.param(completion("   ", 9), {}, r"it is degenerate \(blank: 3 characters", id="blank"),
         pytest.param(completion("", None), {}, "0 completion tokens", id="nothing, no count"),
         pytest.param(b"pong", {}, "is no OpenAI-style completion", id="not JSON"),
         pytest.param(b'{"error": "x"}', {}, "is no OpenAI-style completion", id="another document"),
