@@ -573,6 +573,11 @@ def is_in_progress(error: ClientError) -> bool:
     return code(error) == "ValidationException" and "in-progress endpoint" in text(error)
 
 
+def is_refused_as_invalid(error: ClientError) -> bool:
+    """Return whether SageMaker refuses the request itself: not what it names, nor the moment."""
+    return code(error) == "ValidationException" and not (is_missing(error) or is_in_progress(error))
+
+
 def is_unknown_to_runtime(error: ClientError) -> bool:
     """Return whether the runtime does not know an endpoint.
 

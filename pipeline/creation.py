@@ -28,6 +28,7 @@ def create(
     *,
     name_field: str,
     compared: tuple[str, ...],
+    alike: Callable[[Any, Any], bool] | None = None,
 ) -> tuple[Mapping[str, Any], bool]:
     """Create what `request` asks for, or find that it exists already.
 
@@ -37,6 +38,7 @@ def create(
         request: the parameters of `make`.
         name_field: the parameter that holds the name.
         compared: the fields in which an existing resource must equal the request.
+        alike: of what such a field is and what is wanted, whether they are equal; as far as was asked for when None.
 
     Returns:
         The describe response, and whether this call created it.
@@ -65,7 +67,7 @@ def create(
             raise NotYetVisible(f"{name}: created and not described yet: {aws.text(error)}") from error
         raise
     if not created:
-        _same(name, request, found, compared)
+        _same(name, request, found, compared, alike or _includes)
     return found, created
 
 
@@ -101,7 +103,13 @@ def _see_whether_it_is_there(
         raise
 
 
-def _same(name: str, request: Mapping[str, Any], found: Mapping[str, Any], compared: tuple[str, ...]) -> None:
+def _same(
+    name: str,
+    request: Mapping[str, Any],
+    found: Mapping[str, Any],
+    compared: tuple[str, ...],
+    alike: Callable[[Any, Any], bool],
+) -> None:
     problems = [
         Problem(
             "NameConflict",
@@ -110,7 +118,7 @@ def _same(name: str, request: Mapping[str, Any], found: Mapping[str, Any], compa
             f"delete {name!r} if nobody needs it, or give the service another name",
         )
         for field in compared
-        if not _includes(found.get(field), request[field])
+        if not alike(found.get(field), request[field])
     ]
     if problems:
         raise NameConflict(name, problems)

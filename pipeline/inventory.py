@@ -121,7 +121,7 @@ class _Look:
         executions, running = self._look_at_executions()
         return Facts(
             made=tuple(self._made),
-            releases={service: tuple(found) for service, found in self._releases.items()},
+            releases={service: releases.together(found) for service, found in self._releases.items()},
             endpoints={name: config for name, (_, config) in self._statuses.items()},
             configs=self._configs,
             models=frozenset(self._models),

@@ -59,6 +59,14 @@ def is_named_after(name: str, service: str) -> bool:
     return name == service or name.startswith(f"{service}-")
 
 
+def deployment_of(config: str) -> str:
+    """Return the name of the deployment that an endpoint configuration is of.
+
+    A configuration of other sizes than were asked for has them at its name's end (`plan.sized_name`).
+    """
+    return re.sub(r"-[0-9]{4}-[0-9]{1,3}$", "", config)
+
+
 def execution_name(bucket: str, key: str, version_id: str, sequencer: str) -> str:
     """Return the execution's name for one upload; the same event gives the same name.
 

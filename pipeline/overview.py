@@ -202,7 +202,7 @@ def _service(name: str, facts: Facts) -> Service:
 
 
 def _newest_of(found: tuple[Release, ...], endpoint: Endpoint) -> Release | None:
-    return next((one for one in found if one.config == endpoint.config), None)
+    return next((one for one in found if endpoint.config in one.configs), None)
 
 
 def _role(
@@ -334,7 +334,7 @@ class _Look:
             if one is not None:
                 found.setdefault(tags[TAG_SERVICE], []).append(one)
                 archives[name] = Archive(tags.get(TAG_ARCHIVE, ""), one.version)
-        return {service: tuple(ones) for service, ones in found.items()}
+        return {service: releases.together(ones) for service, ones in found.items()}
 
     def _running(self) -> tuple[Running, ...]:
         client = self._clients.stepfunctions

@@ -652,6 +652,11 @@ def config_name(name: str, asked: Asked, memory_mb: int, concurrency: int) -> st
     """
     if (memory_mb, concurrency) == (asked["memory_mb"], asked["max_concurrency"]):
         return name
+    return sized_name(name, memory_mb, concurrency)
+
+
+def sized_name(name: str, memory_mb: int, concurrency: int) -> str:
+    """Return the name of a deployment's configuration of these sizes (`naming.deployment_of` takes them off again)."""
     return f"{name}-{memory_mb}-{concurrency}"
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from pipeline.naming import deployment_of
+
 
 class Verdict(StrEnum):
     """What the workflow does next; `EndpointReady` in the state machine chooses by these words."""
@@ -36,12 +38,13 @@ UNDELETABLE = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"
 def verdict(status: str, config_name: str, wanted_config_name: str) -> Verdict:
     """Return what an endpoint's status means for the deployment that wants `wanted_config_name` in service.
 
-    InService on another configuration is a failure: that is how an update that did not take looks.
+    InService on another deployment's configuration is a failure: that is how an update that did not take looks. One
+    of the same deployment has another concurrency, which somebody has given it meanwhile.
 
     Raises:
         KeyError: for a status that the table does not know.
     """
     meaning = VERDICTS[status]
-    if meaning is Verdict.READY and config_name != wanted_config_name:
+    if meaning is Verdict.READY and deployment_of(config_name) != deployment_of(wanted_config_name):
         return Verdict.FAILED
     return meaning

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import aws, creation, releases
 from pipeline.errors import Problem, Superseded
-from pipeline.naming import is_named_after
+from pipeline.naming import deployment_of, is_named_after
 from pipeline.plan import TAG_SERVICE, tag_value
 from pipeline.releases import Release, Turn
 
@@ -63,7 +63,7 @@ def look(client: SageMakerClient, service: str) -> Account:
     )
     return Account(
         endpoints,
-        tuple(one for one in found_releases if one is not None),
+        releases.together(one for one in found_releases if one is not None),
         complete and all_configs and len(names) <= MOST,
     )
 
@@ -135,7 +135,7 @@ def is_running(client: SFNClient, execution: str) -> bool:
 
 def used(account: Account, of: Iterable[Release]) -> dict[str, str]:
     """Return why configurations are needed though nobody serves them as their own: another endpoint has them."""
-    mine = {one.config: one.endpoint for one in of}
+    mine = {config: one.endpoint for one in of for config in one.configs}
     if not account.complete:
         return dict.fromkeys(mine, "there are endpoints that were not looked at, and one may have it")
     return {
@@ -145,18 +145,31 @@ def used(account: Account, of: Iterable[Release]) -> dict[str, str]:
     }
 
 
-def models_in_use(client: SageMakerClient, account: Account, *, without: str) -> set[str]:
-    """Return the models that endpoints and the service's configurations name, one configuration left out."""
-    configs = {config for _, config in account.endpoints.values()} | {one.config for one in account.releases}
+def models_in_use(client: SageMakerClient, account: Account, *, without: Release) -> set[str]:
+    """Return the models that endpoints and the service's configurations name, those of one release left out."""
+    configs = {config for _, config in account.endpoints.values()}
+    configs |= {config for one in account.releases for config in one.configs}
     found = (
-        aws.or_none(client.describe_endpoint_config, EndpointConfigName=name) for name in configs - {without}
+        aws.or_none(client.describe_endpoint_config, EndpointConfigName=name)
+        for name in configs - set(without.configs)
     )
     return {variant["ModelName"] for one in found if one for variant in one["ProductionVariants"]}
 
 
+def configs_of(client: SageMakerClient, deployment: str) -> list[str]:
+    """Return the configurations of a deployment, whatever their sizes."""
+    rows, _ = _rows(
+        lambda **page: client.list_endpoint_configs(MaxResults=PAGE, NameContains=deployment, **page),
+        "EndpointConfigs",
+    )
+    names = (str(row["EndpointConfigName"]) for row in rows)
+    return sorted(name for name in names if deployment_of(name) == deployment)
+
+
 def mark(client: SageMakerClient, arn: str, tags: Mapping[str, str]) -> None:
-    """Add tags to a configuration."""
-    client.add_tags(ResourceArn=arn, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
+    """Add tags to a configuration; those of AWS itself nobody else may give."""
+    given = {key: value for key, value in tags.items() if not key.startswith("aws:")}
+    client.add_tags(ResourceArn=arn, Tags=[{"Key": key, "Value": value} for key, value in given.items()])
 
 
 def _release(

@@ -4,15 +4,17 @@ Owns the tags that a deployment gets when it has turned out good, the order of u
 decisions out. Refuses to make a call (`pipeline.registry` looks, the tasks act), and to let go whatever is referred to.
 
 A deployment's record is its endpoint configuration: that one cannot be changed, belongs to one deployment alone also
-where an endpoint is updated in place, and is deleted last.
+where an endpoint is updated in place, and is deleted last. A deployment that was given another concurrency may have
+several, which differ in nothing else: they are one record (`together`), and go together.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+from pipeline.naming import deployment_of
 from pipeline.plan import (
     TAG_CONSUMERS,
     TAG_EXECUTION,
@@ -56,9 +58,10 @@ class Release:
     """One deployment of a service, by its endpoint configuration."""
 
     config: str
+    """The one that its endpoint has, else the newest."""
     config_arn: str
     created: str
-    """Of the configuration; ISO 8601."""
+    """Of its first configuration; ISO 8601."""
     execution: str
     """The execution that made it, as a tag's value."""
     uploaded_at: str = ""
@@ -78,6 +81,13 @@ class Release:
     """Whether its instances are scaled: its endpoint has a scalable target, or had one."""
     keep_previous: int | None = None
     """How many good deployments before this one stay; None as long as it is not finished."""
+    others: tuple[str, ...] = ()
+    """Its other configurations, of other sizes."""
+
+    @property
+    def configs(self) -> tuple[str, ...]:
+        """Return all of its configurations."""
+        return (self.config, *self.others)
 
     @property
     def age(self) -> tuple[str, str, str]:
@@ -128,6 +138,36 @@ def read(
         consumers=_consumers(tags),
         scales=TAG_SCALING in tags,
         keep_previous=_number(tags.get(TAG_KEEP)),
+    )
+
+
+def together(found: Iterable[Release]) -> tuple[Release, ...]:
+    """Return one release for each deployment, whatever number of configurations it has.
+
+    Each of them may have been the one that was marked: what counts is the last thing that was said of any.
+    """
+    groups: dict[str, list[Release]] = {}
+    for one in found:
+        groups.setdefault(deployment_of(one.config), []).append(one)
+    return tuple(_one_of(group) for group in groups.values())
+
+
+def _one_of(group: Sequence[Release]) -> Release:
+    if len(group) == 1:
+        return group[0]
+    now = max(group, key=lambda one: (one.serves, one.created, one.config))
+    marked = max(group, key=lambda one: (one.deployed_at or "", one is now))
+    where = now if now.endpoint else next((one for one in group if one.endpoint), now)
+    return replace(
+        now,
+        created=min(one.created for one in group),
+        deployed_at=marked.deployed_at,
+        withdrawn_at=max((one.withdrawn_at for one in group if one.withdrawn_at), default=None),
+        endpoint=where.endpoint,
+        status=where.status,
+        consumers=marked.consumers,
+        keep_previous=marked.keep_previous,
+        others=tuple(sorted(one.config for one in group if one is not now)),
     )
 
 
@@ -232,7 +272,7 @@ def retire(
     """
     referred, needed = referred or {}, needed or {}
     ordered = sorted(releases, key=lambda one: one.age, reverse=True)
-    mine = next((one for one in ordered if one.config == own), None)
+    mine = next((one for one in ordered if own in one.configs), None)
     if mine is None:
         return Retirement()
     earlier = [one for one in ordered if one.deployed_at and one is not mine and one.age < mine.age]
@@ -242,7 +282,9 @@ def retire(
         if one in kept:
             continue
         # An endpoint that has another configuration by now is called for that one's sake.
-        why = (_endpoint_is_needed(one, referred) if one.serves else None) or needed.get(one.config)
+        why = (_endpoint_is_needed(one, referred) if one.serves else None) or next(
+            (needed[config] for config in one.configs if config in needed), None
+        )
         if why:
             spared.append((one, why))
         else:

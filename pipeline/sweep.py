@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.readiness import UNDELETABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pipeline.releases import Release
 
@@ -344,8 +344,14 @@ class _Judge:
         return f"changed, or its execution ended, {_span(age)} ago; grace is {_span(self._grace)}"
 
 
-def _ways(found: Iterable[Release]) -> dict[str, str]:
-    """Return why configurations of a service stay: the newest good one, those before it that its tag says, and doubt.
+def _ways(found: Sequence[Release]) -> dict[str, str]:
+    """Return why configurations of a service stay: those of a deployment stay and go together."""
+    stay = _staying(found)
+    return {config: stay[one.config] for one in found if one.config in stay for config in one.configs}
+
+
+def _staying(found: Iterable[Release]) -> dict[str, str]:
+    """Return which deployments of a service stay: the newest good one, those before it that its tag says, and doubt.
 
     The same ones that RetirePrevious keeps. As there, what somebody went back from stays until the next good one.
     """
@@ -379,7 +385,10 @@ def _outdone(facts: Facts) -> dict[str, datetime]:
             continue
         for one in found:
             if one.deployed_at and one is not newest:
-                keys = [f"{Kind.CONFIG} {one.config}", f"{Kind.ENDPOINT} {one.endpoint}"]
+                keys = [
+                    *(f"{Kind.CONFIG} {config}" for config in one.configs),
+                    f"{Kind.ENDPOINT} {one.endpoint}",
+                ]
                 keys += [f"{Kind.MODEL} {name}" for name in facts.configs.get(one.config, ())]
                 since |= dict.fromkeys(keys, moment(newest.deployed_at))
     return since

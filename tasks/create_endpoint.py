@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import aws, creation, moments
 from pipeline.errors import EndpointBusy, EndpointMoved, NameConflict, Problem
+from pipeline.naming import deployment_of
 from pipeline.plan import TAG_SERVICE
 from pipeline.readiness import Verdict, verdict
 
@@ -39,6 +40,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             request,
             name_field="EndpointName",
             compared=("EndpointConfigName",),
+            # One of another concurrency is what another deployment of the service has lowered it to.
+            alike=lambda found, wanted: deployment_of(found) == deployment_of(wanted),
         )
     except NameConflict as conflict:
         _see_whose(clients, request, conflict)

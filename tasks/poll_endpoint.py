@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import aws
 from pipeline.errors import EndpointFailed, EndpointMoved, NotYetVisible
+from pipeline.naming import deployment_of
 from pipeline.readiness import Verdict, verdict
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     if (
         updates
         and status == "InService"
-        and found["EndpointConfigName"] not in (config, updates["endpoint_config"])
+        and deployment_of(found["EndpointConfigName"])
+        not in {deployment_of(config), deployment_of(updates["endpoint_config"])}
     ):
         raise EndpointMoved(
             f"endpoint {name!r} is InService on configuration {found['EndpointConfigName']!r}, which another "

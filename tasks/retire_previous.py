@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import aws, callers, creation, monitoring, payload, registry, releases, targets
 from pipeline.errors import EndpointBusy
+from pipeline.naming import deployment_of
 from pipeline.plan import tag_value
 from pipeline.readiness import UNDELETABLE
 
@@ -48,7 +49,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             needed=_needed(plan, account, chosen.going, clients),
         )
     not_retired = [f"{one.config}: {why}" for one, why in chosen.spared]
-    retired, waiting = [], []
+    retired: list[str] = []
+    waiting = []
     # Every endpoint goes before any configuration does: a try after a wait tells of what still has its record.
     without_endpoint = []
     for one in chosen.going:
@@ -62,7 +64,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     for one in without_endpoint:
         with _denial_told(one, not_retired):
             _delete_rest(one, plan["service"], account, clients)
-            retired.append(one.config)
+            retired.extend(one.configs)
     return _result(retired, [one.config for one in chosen.kept], not_retired)
 
 
@@ -76,9 +78,21 @@ def _result(retired: list[str], kept: list[str], not_retired: list[str]) -> dict
 
 
 def _mark(plan: Plan, now: str, client: SageMakerClient) -> None:
-    found = client.describe_endpoint_config(EndpointConfigName=plan["names"]["endpoint_config"])
-    tags = releases.marks(plan["names"]["endpoint"], plan["consumers"], now, plan["keep_previous"])
-    registry.mark(client, found["EndpointConfigArn"], tags)
+    """Mark the deployment's configuration, and the one that its endpoint has where that is another one of its own."""
+    names = plan["names"]
+
+    def mark(config: str) -> None:
+        found = client.describe_endpoint_config(EndpointConfigName=config)
+        tags = releases.marks(names["endpoint"], plan["consumers"], now, plan["keep_previous"])
+        registry.mark(client, found["EndpointConfigArn"], tags)
+
+    planned = names["endpoint_config"]
+    mark(planned)
+    # Another deployment of the service may have lowered it while it was tried, which can take another configuration.
+    endpoint = aws.or_none(client.describe_endpoint, EndpointName=names["endpoint"])
+    present = endpoint["EndpointConfigName"] if endpoint else planned
+    if present != planned and deployment_of(present) == deployment_of(planned):
+        mark(present)
 
 
 def _consumers(plan: Plan, found: Iterable[Release]) -> set[str]:
@@ -134,9 +148,11 @@ def _delete_rest(one: Release, service: str, account: Account, clients: Clients)
     found = client.describe_endpoint_config(EndpointConfigName=one.config)
     for variant in found["ProductionVariants"]:
         name = variant["ModelName"]
-        if name not in registry.models_in_use(client, account, without=one.config):
+        if name not in registry.models_in_use(client, account, without=one):
             _delete_model(name, service, client)
-    client.delete_endpoint_config(EndpointConfigName=one.config)
+    # The one that is looked at first goes last, so that a try that is cut short goes on where it ended.
+    for config in reversed(one.configs):
+        client.delete_endpoint_config(EndpointConfigName=config)
 
 
 def _delete_model(name: str, service: str, client: SageMakerClient) -> None:

@@ -15,8 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, concurrency, consumer, creation, diagnosis, monitoring, payload, switch
+from pipeline import (
+    aws,
+    concurrency,
+    consumer,
+    creation,
+    diagnosis,
+    monitoring,
+    payload,
+    registry,
+    switch,
+)
 from pipeline.errors import ConsumerBusy, EndpointBusy, Refused
+from pipeline.naming import deployment_of
 from pipeline.plan import tag_value
 from pipeline.readiness import UNDELETABLE
 
@@ -206,7 +217,9 @@ def _put_back(plan: Plan, clients: Clients, report: _Report) -> bool:
     def step() -> None:
         found = sagemaker.describe_endpoint(EndpointName=name)
         status, config = found["EndpointStatus"], found["EndpointConfigName"]
-        if config == new and status == "InService":
+        # Of either deployment the endpoint may have a configuration of another concurrency.
+        mine, theirs = (deployment_of(config) == deployment_of(one) for one in (new, old))
+        if mine and status == "InService":
             sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=old)
             status = "Updating"
         if status in UNDELETABLE:
@@ -214,9 +227,9 @@ def _put_back(plan: Plan, clients: Clients, report: _Report) -> bool:
         if status != "InService":
             told = f"endpoint {name}: {status}, and AWS can then only delete it; its configuration was {old}"
             report.not_undone.append(told)
-        elif config == old and not had:
+        elif theirs and not had:
             report.restored.append(f"endpoint {name}: configuration {old} as before")
-        elif config == old:
+        elif theirs:
             come = concurrency.bring(sagemaker, plan["service"], name, to=had)
             if come.waiting:
                 raise EndpointBusy(come.waiting)
@@ -262,8 +275,7 @@ def _delete_all(plan: Plan, clients: Clients, report: _Report) -> bool:
     """Delete what this execution made; return whether the endpoint's capacity is free."""
     names, execution, sagemaker = plan["names"], plan["execution"], clients.sagemaker
 
-    def config() -> None:
-        name = names["endpoint_config"]
+    def config(name: str) -> None:
         found = sagemaker.describe_endpoint_config(EndpointConfigName=name)
         if _ours(found["EndpointConfigArn"], execution, clients, report):
             sagemaker.delete_endpoint_config(EndpointConfigName=name)
@@ -283,11 +295,22 @@ def _delete_all(plan: Plan, clients: Clients, report: _Report) -> bool:
             f"endpoint configuration {names['endpoint_config']} and model {names['model']}: in use"
         )
         return False
-    for what, step in (
-        (f"endpoint configuration {names['endpoint_config']}", config),
-        (f"model {names['model']}", model),
-    ):
+    more: list[str] = []
+
+    def look_for_more() -> None:
+        # Those of another concurrency: what was planned first, or what somebody has lowered it to.
+        more.extend(registry.configs_of(sagemaker, names["model"]))
+
+    def attempt(what: str, step: Callable[[], None]) -> None:
         report.attempt(what, _or_gone(step, what, report))
+
+    planned = names["endpoint_config"]
+    attempt(f"endpoint configuration {planned}", partial(config, planned))
+    report.attempt(f"other endpoint configurations of {names['model']}", look_for_more)
+    for name in more:
+        if name != planned:
+            attempt(f"endpoint configuration {name}", partial(config, name))
+    attempt(f"model {names['model']}", model)
     return True
 
 

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import aws, creation, moments, monitoring, registry
 from pipeline.errors import EndpointBusy, EndpointMoved, NameConflict, Problem
+from pipeline.naming import deployment_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,7 @@ def _updated(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         fix = "deploy without strategy in_place, or give the service another name"
         raise NameConflict(name, [Problem("NotOurs", seen, "an endpoint of the service", fix)])
     # A retry after a lost answer finds its own update in progress, or done.
-    if wanted not in _configs(found):
+    if deployment_of(wanted) not in {deployment_of(one) for one in _configs(found)}:
         _see_settled(name, found)
         wait = registry.turn(
             clients, name, service=service, uploaded_at=event["uploaded_at"], execution=event["execution"]

@@ -33,6 +33,14 @@ def account(deployments: Deployments) -> Iterator[Callable[..., None]]:
     deployments.cloud.hosting.quotas = Quotas()
 
 
+@pytest.fixture
+def short_way_refused(deployments: Deployments) -> Iterator[None]:
+    """Let the account refuse UpdateEndpointWeightsAndCapacities for one test."""
+    deployments.cloud.hosting.rescaling = False
+    yield
+    deployments.cloud.hosting.rescaling = True
+
+
 def ten(**more: Any) -> dict[str, Any]:
     """Return the settings of a deployment with the default concurrency, which is all that the account has."""
     return settings(max_concurrency=10, **more)
@@ -173,6 +181,34 @@ def test_a_failure_after_the_switch_gives_back_too(deployments: Deployments, arc
     assert second.error == "ConsumerFailed"
     assert concurrency(deployments, endpoint_of(first)) == 10
     assert deployments.consumer_variables()["ENDPOINT_NAME"] == endpoint_of(first)
+
+
+def test_where_aws_refuses_to_change_a_concurrency_the_endpoint_gets_another_configuration(
+    deployments: Deployments, archive: Path, short_way_refused: None
+) -> None:
+    """Lowered, raised, put back after a failure and retired: all as where it takes it, and nothing is left."""
+    del short_way_refused
+    first = deployments.upload(archive, "long-way", ten())
+    second = deployments.upload(archive, "long-way", ten())
+
+    assert second.status == "SUCCEEDED", second.cause
+    assert concurrency(deployments, endpoint_of(first)) == 1
+    assert concurrency(deployments, endpoint_of(second)) == 9
+    third = deployments.upload(archive, "long-way", ten(smoke_test=WRONG))
+
+    assert third.error == "SmokeTestFailed"
+    assert third.results["plan_deployment"]["room"]
+    assert concurrency(deployments, endpoint_of(second)) == 9
+    assert "NOT undone" not in str(third.cause)
+    fourth = deployments.upload(archive, "long-way", ten(keep_previous=0))
+
+    assert fourth.status == "SUCCEEDED", fourth.cause
+    left = deployments.resources()
+    assert left["endpoints"] == left["models"] == [endpoint_of(fourth)]
+    assert {name.rsplit("-", 2)[0] for name in left["configs"] if name != endpoint_of(fourth)} <= {
+        endpoint_of(fourth)
+    }
+    assert concurrency(deployments, endpoint_of(fourth)) == 10
 
 
 def test_memory_over_the_quota_steps_down_where_the_model_fits(

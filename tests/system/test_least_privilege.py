@@ -57,12 +57,15 @@ def used(
     """Deploy in every way that there is, and return what was asked for."""
     cloud = running_cloud
     cloud.access.decided.clear()
+    # Then both ways of changing a concurrency are gone.
+    cloud.hosting.rescaling = False
     folder = tmp_path_factory.mktemp("least-privilege")
     try:
         _deploy_in_every_way(Deployments(cloud), archive, model, folder)
         decided = tuple(cloud.access.decided)
     finally:
         cloud.faults.replace([])
+        cloud.hosting.rescaling = True
         _empty(cloud)
     roles = _roles(cloud)
     names = {name: logical for logical, name in roles.items()}

@@ -292,3 +292,59 @@ def test_there_is_no_way_back_from_the_first() -> None:
     former = release(0, serves=False)
 
     assert releases.previous([former, release(1)], release(1)) is None
+
+
+# ---------------------------------------------------- a deployment of several sizes
+
+
+def test_configurations_of_one_deployment_are_one_release() -> None:
+    """Where its endpoint is, as old as the first of them, and marked when any is; another deployment is another one."""
+    first = release(
+        1, config="harbour-0123456789ab", serves=False, deployed_at=None, endpoint=None, status=None
+    )
+    second = release(
+        2, config="harbour-0123456789ab-1024-5", serves=True, withdrawn_at="2026-01-03", keep_previous=3
+    )
+    third = release(3, config="harbour-0123456789ab-1024-1", serves=False, deployed_at="2026-01-01")
+    other = release(4)
+
+    one, left = releases.together([third, first, other, second])
+
+    assert left is other
+    assert (one.config, one.serves, one.endpoint) == (second.config, True, "harbour-2")
+    assert set(one.configs) == {first.config, second.config, third.config}
+    assert (one.created, one.deployed_at, one.withdrawn_at) == (
+        first.created,
+        second.deployed_at,
+        "2026-01-03",
+    )
+    assert one.keep_previous == 3
+
+
+def test_without_an_endpoint_the_newest_configuration_stands_for_all() -> None:
+    """Its endpoint is another deployment's by now, or gone."""
+    names_ = ["harbour-0123456789ab", "harbour-0123456789ab-1024-1"]
+    made = [release(n, config=name, serves=False) for n, name in enumerate(names_)]
+
+    (one,) = releases.together(made)
+
+    assert one.config == names_[1]
+    assert one.deployed_at == made[1].deployed_at
+
+
+def test_a_deployment_of_several_sizes_goes_as_a_whole() -> None:
+    """Whichever of them is needed keeps all of them."""
+    sizes = [f"harbour-0123456789ab{end}" for end in ("", "-1024-5")]
+    old = releases.together(release(1, config=name, serves=name == sizes[1]) for name in sizes)
+    new = release(2)
+
+    gone = releases.retire([*old, new], own=new.config, keep=0)
+    spared = releases.retire(
+        [*old, new], own=new.config, keep=0, needed={sizes[0]: "another endpoint has it"}
+    )
+
+    assert names(gone.going) == [sizes[1]]
+    assert spared.going == ()
+    assert spared.spared[0][1] == "another endpoint has it"
+    mine = releases.retire([*old, release(0)], own=sizes[0], keep=0)
+    assert names(mine.going) == ["harbour-0"]

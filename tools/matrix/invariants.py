@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipeline import errors
+from pipeline import errors, naming
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,10 +45,13 @@ class Snapshot:
 
     @property
     def names(self) -> frozenset[str]:
-        """Everything in SageMaker, each with its kind: an endpoint, its configuration and its model share a name."""
+        """Everything in SageMaker, each with its kind: an endpoint, its configuration and its model share a name.
+
+        A deployment's configurations of other sizes are one with its first: they are there as long as it is.
+        """
         kinds = (
             ("endpoint", self.endpoints),
-            ("configuration", self.configs),
+            ("configuration", {naming.deployment_of(name) for name in self.configs}),
             ("model", self.models),
             ("alarms", self.alarmed),
         )

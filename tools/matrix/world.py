@@ -27,6 +27,7 @@ from pipeline.local.gateway import WORKFLOW
 from pipeline.local.hosting import HostingSettings
 from pipeline.local.hosting.containers import Answer, Call
 from pipeline.local.hosting.lifecycle import Condition
+from pipeline.naming import deployment_of
 from tools.matrix import cases, invariants
 from tools.matrix.invariants import Broken, Endpoint, Outcome, Snapshot
 
@@ -96,6 +97,8 @@ class Scenario:
     """Whether the consumer is switched in two steps; needs `alias`."""
     alarm: bool = False
     """Whether, instead of a wrong answer, an alarm rings in the canary; needs `canary` and `wrong`."""
+    refuses_lowering: bool = False
+    """Whether AWS refuses to change a serving endpoint's concurrency but by another configuration."""
 
 
 SCENARIOS = {
@@ -115,6 +118,8 @@ SCENARIOS = {
         Scenario("wrong answer, alias", alias=True, wrong=True),
         Scenario("alarm in the canary", alias=True, wrong=True, canary=True, alarm=True),
         Scenario("wrong answer in place", {"strategy": "in_place"}, wrong=True),
+        Scenario("lowering refused", refuses_lowering=True),
+        Scenario("lowering refused, wrong answer", refuses_lowering=True, wrong=True),
     )
 }
 
@@ -317,6 +322,7 @@ class World:
     def _start_from(self, scenario: Scenario, *, earlier: bool | None = None) -> Snapshot:
         self.cloud.faults.replace([])
         self._wrong, self._wrong_urls = False, set()
+        self.cloud.hosting.rescaling = not scenario.refuses_lowering
         known = self._earlier.get(scenario.name)
         self._reset()
         if not (scenario.earlier if earlier is None else earlier):
@@ -392,7 +398,9 @@ class World:
             ended.error,
             ended.cause or "",
             "\n".join(self._published()),
-            frozenset(f"{kind} {names[field_]}" for kind, field_ in kinds) if names else frozenset(),
+            frozenset(f"{kind} {deployment_of(names[field_])}" for kind, field_ in kinds)
+            if names
+            else frozenset(),
             names.get("endpoint"),
             plan,
         )
@@ -587,6 +595,8 @@ def key_of(scenario: Scenario) -> str:
 def _settings(scenario: Scenario) -> dict[str, Any]:
     return {
         "container": "llama-cpp",
+        # All that the account has, so that room has to be made.
+        **({} if scenario.settings.get("hosting") == "instance" else {"max_concurrency": 10}),
         "smoke_test": {"prompts": ["What?"], "expect": EXPECT},
         "consumer": {
             "function_name": CONSUMER,

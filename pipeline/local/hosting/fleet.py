@@ -55,6 +55,7 @@ class Fleet:
     ) -> None:
         self._account = account
         self.quotas = quotas
+        self.rescaling = settings.rescaling
         self._settings = settings
         self._launch = launch
         self._timing = timing
@@ -113,6 +114,8 @@ class Fleet:
         """Change the concurrency of what serves, for a moment in Updating."""
         with self._lock:
             current, now = self._rescalable(name, variant, Capacity)
+            if not self.rescaling:
+                raise invalid(texts.rescaling_refused(self._shelf.get(name).arn))
             capacity = Capacity(
                 now.memory_mb, max_concurrency or now.max_concurrency, provisioned or now.provisioned
             )

@@ -110,6 +110,15 @@ class Hosting:
     def quotas(self, quotas: Quotas) -> None:
         self._fleet.quotas = quotas
 
+    @property
+    def rescaling(self) -> bool:
+        """Whether a serverless endpoint's concurrency may be changed without a new configuration, from now on."""
+        return self._fleet.rescaling
+
+    @rescaling.setter
+    def rescaling(self, taken: bool) -> None:
+        self._fleet.rescaling = taken
+
     def handle(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer of a control-plane operation, ready for JSON; raise AwsError."""
         return self._control.handle(operation, parameters)

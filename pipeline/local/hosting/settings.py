@@ -53,6 +53,9 @@ class HostingSettings:
     """How long the waits of a blue/green deployment take, against what it asks for."""
     baking_interval_s: float = 0.2
     """Pause between two looks at the alarms while it lasts."""
+    rescaling: bool = True
+    """Whether UpdateEndpointWeightsAndCapacities changes a serverless endpoint's concurrency. The service model says
+    so; that an account takes it was seen nowhere, so a cloud can be told to refuse it."""
     rescaling_s: float = 0.5
     """Time in Updating when only the concurrency changes."""
     deleting_s: float = 0.5

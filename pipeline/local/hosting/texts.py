@@ -126,6 +126,14 @@ def unknown_variant(name: str, arn: str) -> str:
     return f'Variant "{name}" does not exist in endpoint "{arn}".'
 
 
+def rescaling_refused(arn: str) -> str:
+    """Return the refusal to change a serverless endpoint's concurrency without a new configuration. OURS.
+
+    The refusal itself is assumed: no source says that AWS refuses it, and none shows that it does not.
+    """
+    return f'ServerlessUpdateConfig is not supported for the variants of endpoint "{arn}".'
+
+
 def bad_token() -> str:
     """Return the refusal of a NextToken that no listing gave out. OURS."""
     return "The NextToken is not valid."

@@ -174,6 +174,10 @@ class Script:
         tags = [] if execution is None else [{"Key": "sealift:execution", "Value": execution}]
         return self.answers("sagemaker", "list_tags", {"Tags": tags})
 
+    def no_more_configs(self) -> Script:
+        """Let the next call find no other configuration of the deployment that is undone."""
+        return self.answers("sagemaker", "list_endpoint_configs", {"EndpointConfigs": []})
+
     def account(self, *endpoints: dict[str, Any], quota: int | None = 10) -> Script:
         """Let the next calls look at the account: the quota (None: denied), and endpoints as `serverless` has them."""
         if quota is None:

@@ -13,7 +13,6 @@ from pipeline.errors import (
     EndpointMoved,
     NameConflict,
     QuotaTooSmall,
-    RequestRejected,
     ResourceLimitExceeded,
     Superseded,
 )
@@ -425,9 +424,9 @@ def test_any_other_refusal_is_told(do: Task, script: Script) -> None:
     """The state machine says so, and does not undo the deployment."""
     plan = {**PLAN, "max_concurrency": 5}
     script.account(ours("harbour-2", 5)).endpoint(ours("harbour-2", 5))
-    script.refuses("sagemaker", "update_endpoint_weights_and_capacities", "ValidationException", "no")
+    script.refuses("sagemaker", "update_endpoint_weights_and_capacities", "AccessDeniedException", "no")
 
-    with pytest.raises(RequestRejected):
+    with pytest.raises(AccessDenied):
         do("RestoreCapacity", script.clients, plan=plan)
 
 
@@ -533,7 +532,7 @@ def gone(script: Script, *, endpoint: bool = True) -> Script:
     """Let nothing of this execution be there any more."""
     if endpoint:
         script.missing("describe_endpoint")
-    script.missing("describe_endpoint_config", "endpoint configuration")
+    script.missing("describe_endpoint_config", "endpoint configuration").no_more_configs()
     return script.missing("describe_model", "model")
 
 

@@ -90,8 +90,8 @@ def config(script: Script, made_by: str | None = OURS) -> Script:
 
 
 def model(script: Script, made_by: str | None = OURS) -> Script:
-    """Let the model be there."""
-    script.answers(
+    """Let the model be there, and no more configurations of it."""
+    script.no_more_configs().answers(
         "sagemaker",
         "describe_model",
         {
@@ -113,7 +113,7 @@ def deleted(script: Script, operation: str, name_field: str) -> Script:
 def nothing_there(script: Script) -> Script:
     """Let SageMaker have none of the three."""
     script.missing("describe_endpoint").missing("describe_endpoint_config", "endpoint configuration")
-    return script.missing("describe_model", "model")
+    return script.no_more_configs().missing("describe_model", "model")
 
 
 def test_before_there_was_a_plan_there_is_nothing_to_undo(do: Task, script: Script) -> None:
