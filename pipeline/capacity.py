@@ -160,6 +160,8 @@ class Situation:
     how: str = "assumed, as on an ordinary account"
     complete: bool = True
     """Whether every endpoint was looked at."""
+    names: tuple[str, ...] = ()
+    """Of all endpoints that were listed."""
 
     @property
     def used(self) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from pipeline import pauses, resources
+from pipeline import diagnosis, errors, pauses, plan, resources
 from pipeline.limits import MiB
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class Item:
     """Why a deployment that went well may never have come here."""
     instead: tuple[str, ...] = ()
     """The states that do it when the workflow goes the other way."""
+    refusals: frozenset[str] = frozenset()
+    """The errors, and causes of a denial, by which an earlier state already refuses this and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,19 @@ def _answer(switched: Mapping[str, Any]) -> str:
     return str(answer.get("answer", answer) if isinstance(answer, dict) else answer)
 
 
+NO_CONSUMER = "no consumer was named"
+
+CONSUMER_REFUSALS = frozenset(
+    {
+        errors.ConsumerNotAllowed.__name__,
+        errors.ConsumerNotFound.__name__,
+        errors.ConsumerTaken.__name__,
+        errors.ConsumerUnreadable.__name__,
+        diagnosis.CONSUMER_DENIED,
+    }
+)
+"""What PlanDeployment refuses a deployment for on account of its consumers."""
+
 ITEMS: tuple[Item, ...] = (
     Item("before", "model compressed as tar.gz or zip", ("CheckArchive",), _archive),
     Item("before", "model uploaded to S3", ("CheckArchive",), _uploaded),
@@ -242,11 +257,10 @@ ITEMS: tuple[Item, ...] = (
         "consumer Lambda updated",
         ("ReadConsumer", "ShiftConsumer", "BakeConsumer", "WatchConsumer", "UpdateConsumer"),
         _switched,
-        "no consumer was named",
+        NO_CONSUMER,
+        refusals=CONSUMER_REFUSALS,
     ),
-    Item(
-        "after", "end-to-end functionality tested", ("UpdateConsumer",), _end_to_end, "no consumer was named"
-    ),
+    Item("after", "end-to-end functionality tested", ("UpdateConsumer",), _end_to_end, NO_CONSUMER),
     Item("after", "earlier deployments retired", ("RetirePrevious",), _retired),
     Item("after", "concurrency given to the endpoint", ("RestoreCapacity",), _restored),
 )
@@ -271,7 +285,7 @@ def lines(execution: Execution, clock: Clock | None = None) -> list[Line]:
     reached = max((n for n, line in enumerate(drawn) if line.mark is not Mark.PENDING), default=-1)
     drawn = [
         # The workflow went past it: it has no part in this deployment.
-        replace(line, mark=Mark.SKIPPED, evidence=item.otherwise)
+        replace(line, mark=Mark.SKIPPED, evidence=_otherwise(item, execution))
         if line.mark is Mark.PENDING and n < reached
         else line
         for n, (item, line) in enumerate(zip(ITEMS, drawn, strict=True))
@@ -327,6 +341,14 @@ def _definition() -> dict[str, Any]:
 def _line(item: Item, execution: Execution, clock: Clock | None) -> Line:
     names = item.instead if any(execution.state(name) for name in item.instead) else item.states
     visited = [state for name in names if (state := execution.state(name)) is not None]
+    if early := _refused_early(execution):
+        state, refused = early
+        if refused is item:
+            return Line(
+                item.group, item.text, Mark.FAILED, state.seconds or None, _failure([state], execution)
+            )
+        if state in visited:
+            return Line(item.group, item.text, Mark.SKIPPED)
     seconds = sum(state.seconds for state in visited) or None
     if _complete(names[-1], execution):
         return Line(item.group, item.text, Mark.DONE, seconds, item.evidence(execution.results))
@@ -341,9 +363,27 @@ def _line(item: Item, execution: Execution, clock: Clock | None) -> Line:
         running = clock.since(visited[0].began) if clock else None
         return Line(item.group, item.text, Mark.RUNNING, running, wait.reason, wait.measure)
     if over:
-        why = item.otherwise if execution.status == "SUCCEEDED" else ""
+        why = _otherwise(item, execution) if execution.status == "SUCCEEDED" else ""
         return Line(item.group, item.text, Mark.SKIPPED, evidence=why)
     return Line(item.group, item.text, Mark.PENDING)
+
+
+def _otherwise(item: Item, execution: Execution) -> str:
+    """Return why a deployment never came to a line; a consumer that stays with another service is named."""
+    callers = str((execution.results.get("plan_deployment") or {}).get("callers", ""))
+    left = item.otherwise == NO_CONSUMER and callers.startswith(f"{plan.NOBODY} (")
+    return callers if left else item.otherwise
+
+
+def _refused_early(execution: Execution) -> tuple[State, Item] | None:
+    """Return the state that refused what a later line is about, and that line's item; None for any other failure."""
+    state = next((one for one in execution.states if one.status == "failed"), None)
+    if state is None:
+        return None
+    names = {*state.errors[-1:], (execution.results.get("diagnose") or {}).get("cause_name")}
+    of_another = (item for item in ITEMS if names & item.refusals and state.name not in item.states)
+    item = next(of_another, None)
+    return (state, item) if item else None
 
 
 def _complete(name: str, execution: Execution) -> bool:

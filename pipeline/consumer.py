@@ -10,10 +10,11 @@ import json
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from pipeline import payload
-from pipeline.errors import Problem
+from pipeline import functions, payload
+from pipeline.errors import ConsumerUnreadable, Problem
+from pipeline.settings import STACK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,13 +32,24 @@ class Before(TypedDict):
     alias_routing: dict[str, float] | None
 
 
+class Instead(TypedDict):
+    """What of a plan is otherwise when its consumer stays with the service that has it."""
+
+    consumers: list[dict[str, Any]]
+    switch: str
+    callers: str
+    notes: list[str]
+
+
 class Read(TypedDict):
     """The result of ReadConsumer."""
 
     consumers: list[Before]
-    """In the plan's order."""
+    """In the plan's order; empty when none is to be switched after all."""
     reads: int
     """How often they were read: again each time that another deployment came first."""
+    instead: Instead | None
+    """None: the plan stands."""
 
 
 class Step(StrEnum):
@@ -51,6 +63,9 @@ class Step(StrEnum):
     FOREIGN = "foreign"
     """The variable holds a value that neither this execution nor its snapshot knows."""
 
+
+VARIABLE: Final = "ENDPOINT_NAME"
+"""The variable that holds the endpoint's name unless a request says otherwise."""
 
 LOOK_S = 30
 """Seconds between two looks at alarms: an alarm's state lasts at least a minute, so no state is missed."""
@@ -72,14 +87,9 @@ def in_steps(consumers: Sequence[Any]) -> list[Any]:
     return [one for one in consumers if one["canary"] is not None]
 
 
-def function_of(name: str) -> str:
-    """Return a function's bare name, whether it was given by that, by its ARN or by a part of it."""
-    return name.rpartition("function:")[2]
-
-
 def known_as(asked: Any) -> tuple[str, str]:
     """Return what a consumer is: a function and the variable of it that names the endpoint."""
-    return function_of(asked["function_name"]), asked["variable"]
+    return functions.name_of(asked["function_name"]), asked["variable"]
 
 
 def mark(endpoint: str) -> str:
@@ -146,14 +156,61 @@ class Configuration:
 
     @classmethod
     def from_response(cls, response: Any) -> Configuration:
-        """Read a GetFunctionConfiguration response."""
+        """Read a GetFunctionConfiguration response, or a version of ListVersionsByFunction.
+
+        Raises:
+            ConsumerUnreadable: when Lambda could not decrypt the variables for the caller: AWS leaves them out then,
+                and they look like none.
+        """
+        environment = response.get("Environment") or {}
+        if environment.get("Error"):
+            raise _unreadable(response, environment["Error"])
         return cls(
             function_name=response["FunctionName"],
-            variables=dict((response.get("Environment") or {}).get("Variables") or {}),
+            variables=dict(environment.get("Variables") or {}),
             revision_id=response.get("RevisionId"),
             updating=response.get("LastUpdateStatus") == "InProgress" or response.get("State") == "Pending",
             version=response.get("Version", "$LATEST"),
         )
+
+
+READERS: Final = (
+    "PlanDeployment",
+    "ReadConsumer",
+    "ShiftConsumer",
+    "UpdateConsumer",
+    "RetirePrevious",
+    "RollBack",
+    "Sweep",
+)
+"""The tasks that read a consumer's variables: they need kms:Decrypt where a key of the account's own encrypts them."""
+WRITERS: Final = ("ShiftConsumer", "UpdateConsumer", "RollBack")
+"""Those that write them, and so need kms:Encrypt and kms:CreateGrant too."""
+KEYS: Final = "ConsumerKmsKeyArns"
+"""The stack's parameter for the keys."""
+
+
+def _unreadable(response: Any, error: Any) -> ConsumerUnreadable:
+    name, key = response["FunctionName"], response.get("KMSKeyArn")
+    told = f"{error.get('ErrorCode', '')}: {error.get('Message', '')}".strip(": ")
+    seen = f"the environment variables of {name!r} cannot be read" + (
+        f" with the KMS key {key}" if key else ""
+    )
+    command = functions.deploy(KEYS, str(key), STACK)
+    way = (
+        f"run `{command}` (with the keys that it names already, between commas, and the stack's --stack), which allows "
+        f"the key to the roles of {', '.join(READERS)}: kms:Decrypt, and kms:Encrypt and kms:CreateGrant to those that "
+        "write; the key's policy must let the account's IAM policies allow it, and a person who runs a command needs "
+        "kms:Decrypt too"
+    )
+    fix = way if key else "look at the function's configuration in the Lambda console"
+    problem = Problem(
+        ConsumerUnreadable.__name__,
+        f"{seen}: {told}" if told else seen,
+        "to read all of them, since a change of one writes them all",
+        fix,
+    )
+    return ConsumerUnreadable(f"consumer {name}", [problem])
 
 
 def next_step(now: Configuration, variable: str, *, wanted: str | None, expected: str | None) -> Step:

@@ -119,7 +119,7 @@ def look(clients: Clients, name: str, *, archives: bool) -> Plan:
         code=_code(clients.s3, here, name),
         archives=archives,
         unseen=(
-            *sorted(set(facts.unseen.values())),
+            *sorted({*facts.unseen.values(), *facts.unclear.values()}),
             *(f"{one.kind} {one.name}: {one.unreadable}" for one in facts.made if one.unreadable),
         ),
     )

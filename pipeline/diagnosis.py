@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pipeline import errors, payload
+from pipeline import consumer, errors, functions, payload
 from pipeline.plan import IN_STEPS
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ ORDER = (
 
 CANARY = frozenset({"shift_consumer", "watch_consumer"})
 """Those that only a switch in two steps comes to."""
+
+
+CONSUMER_DENIED = "ConsumerDenied"
+"""The cause's name where a role was denied a call about a consumer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +211,23 @@ RULES = (
         "AWS called a field of the request wrong",
         "correct the field of the execution input that the message names",
     ),
+    # The words of a task's own refusal; the workflow's calls of tasks are Lambda's too, and have others.
+    Rule(
+        CONSUMER_DENIED,
+        r"; add lambda:\w+ to the policies of",
+        "AWS denied a call about the consumer Lambda, though its name is one that the stack may switch",
+        "look for a permissions boundary, an organization's policy (SCP) or a changed role that denies the action that "
+        "the message names; `sealift deploy` puts the stack's own roles right, and its parameter "
+        f"{functions.PARAMETER} names the functions that they may switch",
+    ),
+    # What Lambda does with the consumer's key in the task's name.
+    Rule(
+        CONSUMER_DENIED,
+        r"; add kms:\w+ to the policies of",
+        "the consumer's environment variables are encrypted with a key that the stack's roles may not use",
+        f"give the stack the key in its parameter {consumer.KEYS}, and let the key's policy allow what the account's "
+        "IAM policies allow",
+    ),
     Rule(
         "AccessDenied",
         r"AccessDenied|[Aa]ccess [Dd]enied|not authorized to perform",
@@ -249,6 +270,18 @@ FALLBACK: dict[str, tuple[str, str]] = {
     "ConsumerMoved": (
         "another deployment of the service switched the consumer meanwhile",
         "start the execution again",
+    ),
+    "ConsumerNotAllowed": (
+        "the consumer is not a function that the stack may switch",
+        "do what the message says: widen the stack's pattern, or name another function",
+    ),
+    "ConsumerUnreadable": (
+        "the consumer's environment variables are encrypted with a key that the stack's roles may not use",
+        f"give the stack the key in its parameter {consumer.KEYS}, as the message says, and start again",
+    ),
+    "ConsumerTaken": (
+        "another service of Sealift serves the consumer",
+        'say "take_over": true in its entry to take it over, name another one, or say "consumer": null',
     ),
     "ConsumerNotFound": ("there is no such consumer", "check consumer.function_name and consumer.alias"),
     "RequestRejected": (

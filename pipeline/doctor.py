@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, containers, limits, occupancy, overview, resources
+from pipeline import aws, candidates, consumer, containers, functions, limits, occupancy, overview, resources
 from pipeline import stack as stacks
 from pipeline.errors import InvalidInput, SealiftError, ServiceUnavailable
 
@@ -101,7 +101,9 @@ def examine(clients: Clients, *, stack: str, region: str, today: date) -> Iterat
     yield _asked("image", lambda: _image(clients, container, parameters.get("ImageUri", ""), region, today))
     yield _asked("role", lambda: _role(clients, outputs))
     endpoints = f"arn:{partition}:sagemaker:{region}:{account}:endpoint/"
-    yield from _consumers(clients, stack, parameters, endpoints)
+    pattern = parameters.get(functions.PARAMETER) or candidates.ANY
+    within = functions.Reach(pattern, account, region, stack)
+    yield from _consumers(clients, within, parameters, endpoints)
 
 
 def _asked(name: str, look: Callable[[], Check]) -> Check:
@@ -235,12 +237,12 @@ def _role(clients: Clients, outputs: Mapping[str, str]) -> Check:
 
 
 def _consumers(
-    clients: Clients, stack: str, parameters: Mapping[str, str], endpoints: str
+    clients: Clients, within: functions.Reach, parameters: Mapping[str, str], endpoints: str
 ) -> Iterator[Check]:
-    """Yield whether everybody who calls a service, or is to call the next one, exists and may."""
+    """Yield whether everybody who calls a service, or is to call the next one, exists, may, and can be switched."""
     try:
         with aws.translated():
-            services = overview.arrange(overview.look(clients, stack=stack, service=None))
+            services = overview.arrange(overview.look(clients, stack=within.stack, service=None))
     except SealiftError as error:
         yield Check("consumer", State.UNKNOWN, f"could not be looked at: {error}")
         return
@@ -257,8 +259,29 @@ def _consumers(
             "consumer",
             lambda function=function, endpoint=endpoint: _may_call(clients, function, endpoints + endpoint),  # type: ignore[misc]
         )
+    known = [one for one in parameters.get(consumer.KEYS, "").split(",") if one]
+    for function in sorted({default, *(function for function, _ in asked)} - {""}):
+        yield from _switchable(clients, function, within, known)
     if not asked and not default:
         yield Check("consumer", State.OK, "no service has one, and the stack names none")
+
+
+def _switchable(
+    clients: Clients, function: str, within: functions.Reach, known: list[str]
+) -> Iterator[Check]:
+    """Yield why the stack's roles could not switch a function, where they could not."""
+    if problem := within.problem(function):
+        yield Check("consumer", State.BROKEN, problem.seen, problem.fix)
+        return
+    try:
+        found = aws.or_none(clients.lambda_.get_function_configuration, FunctionName=function)
+    except ClientError:
+        return  # Said by whoever looked before.
+    key = (found or {}).get("KMSKeyArn")
+    if key and key not in known:
+        seen = f"the variables of {function} are encrypted with {key}, which the stack may not use"
+        command = functions.deploy(consumer.KEYS, ",".join([*known, key]), within.stack)
+        yield Check("consumer", State.BROKEN, seen, f"run `{command}`")
 
 
 def _exists(clients: Clients, function: str) -> Check:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from pipeline import alarms, capacity, consumer, containers, limits, naming, offers, payload, scaling
 from pipeline import plan as planned
@@ -32,6 +32,9 @@ from pipeline.schema import (
     Pattern,
     Text,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 VERSION = 1
 """Version of the documents between states; raised when a field changes its meaning."""
@@ -99,7 +102,7 @@ CONSUMER = Object(
         "variable": Field(
             Text("the name of an environment variable", r"[A-Za-z][A-Za-z0-9_]{0,255}"),
             "the environment variable that holds the endpoint's name",
-            default="ENDPOINT_NAME",
+            default=consumer.VARIABLE,
         ),
         "alias": Field(
             Text("the name of an alias of the function", r"(?!^[0-9]+$)[A-Za-z0-9-_]{1,128}"),
@@ -109,6 +112,11 @@ CONSUMER = Object(
         "test_event": Field(AnyObject(), "the event to invoke the consumer with after the switch"),
         "expect": Field(
             EXPECT, "what the consumer's answer must be like", default={"min_completion_tokens": 1}
+        ),
+        "take_over": Field(
+            Boolean(),
+            "whether it may be taken from another service of Sealift that has it; refused otherwise",
+            default=False,
         ),
     }
 )
@@ -182,6 +190,7 @@ AUTO_SCALING = Object(
 
 MOST_CONSUMERS = 10
 """As many have a tag each on a deployment's record, and are switched and tried within one Lambda's 15 minutes."""
+_CONSUMERS = OneOrMore(CONSUMER, MOST_CONSUMERS)
 
 _TUNABLE: dict[str, Field] = {
     "service": Field(
@@ -268,7 +277,7 @@ _TUNABLE: dict[str, Field] = {
     "inference": Field(INFERENCE, "settings of the model server", default={}),
     "smoke_test": Field(SMOKE_TEST, "how the new endpoint is tried", default={}),
     "consumer": Field(
-        OneOrMore(CONSUMER, MOST_CONSUMERS),
+        _CONSUMERS,
         "the Lambda to switch over, or several; none when absent, and null or [] takes the stack's own away",
     ),
     "keep_previous": Field(
@@ -298,6 +307,8 @@ class StackDefaults(TypedDict):
     """Empty: the container's own image of the region. It belongs to `container`, and to no other profile."""
     consumer_function_name: str
     """Empty: no consumer unless the request names one."""
+    consumer_function_pattern: str
+    """Names of the functions that the stack's roles may switch; `*` stands for any characters."""
     artifact_bucket: str
     allow_archive_code: str
     """"true" when deployments may run the code that an archive brings."""
@@ -587,7 +598,8 @@ def request(
 
     Returns:
         A request with every field of `EXECUTION_INPUT` present; `memory_mb` and `image_uri` may be None. Instead of
-        `consumer` it has `consumers`, a list, which may be empty.
+        `consumer` it has `consumers`, a list, which may be empty, and `default_consumer`: whether the one in it is the
+        stack's own, which nobody named.
 
     Raises:
         InvalidInput: with every problem of both in one message, each under the source that made it.
@@ -617,6 +629,7 @@ def request(
         parsed["image_uri"] = parsed["image_uri"] or defaults["image_uri"] or None
     parsed["service"] = parsed["service"] or naming.service_from_key(parsed["archive"]["key"])
     parsed["consumers"] = parsed.pop("consumer") or []
+    parsed["default_consumer"] = _is_default(asked.get("consumer"), parsed["consumers"])
     problems.extend(_of_other_hosting(parsed["hosting"], asked, said))
     if parsed["hosting"] != planned.SERVERLESS:
         problems.extend(_bake(parsed, asked, said))
@@ -775,6 +788,31 @@ def _stack_part(defaults: StackDefaults) -> dict[str, Any]:
     if defaults["consumer_function_name"]:
         part["consumer"] = {"function_name": defaults["consumer_function_name"]}
     return part
+
+
+def consumers(sources: Iterable[Any], of_the_stack: str) -> tuple[list[dict[str, Any]], bool]:
+    """Return the consumers of a request before it is checked as a whole, and whether that is the stack's own.
+
+    Args:
+        sources: settings, later ones winning; what is no object says nothing.
+        of_the_stack: the stack's ConsumerFunctionName; empty for none.
+
+    Returns:
+        None of them where the field is wrong: whoever checks the whole says so.
+    """
+    said = [_opted_out(source) for source in sources if isinstance(source, dict)]
+    asked = _merge(*({"consumer": one.get("consumer")} for one in said)).get("consumer")
+    usual = {"consumer": {"function_name": of_the_stack}} if of_the_stack else {}
+    wanted = _merge(usual, {"consumer": asked}).get("consumer")
+    problems: list[Problem] = []
+    parsed = _CONSUMERS.parse(wanted, "consumer", problems) if wanted is not None else None
+    found = [] if problems else parsed or []
+    return found, _is_default(asked, found)
+
+
+def _is_default(asked: Any, consumers: list[dict[str, Any]]) -> bool:
+    """Return whether the consumer is the stack's own: whoever only says how it is switched has not named it."""
+    return bool(consumers) and (asked is None or (isinstance(asked, dict) and "function_name" not in asked))
 
 
 def _opted_out(source: dict[str, Any]) -> dict[str, Any]:

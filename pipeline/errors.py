@@ -14,6 +14,9 @@ and a test fails when a class has no place there.
     │   ├── QuotaTooSmall             what was asked for alone exceeds an account quota
     │   ├── NameConflict              the name is taken by something that was not asked for
     │   ├── ConsumerNotFound          there is no such function, alias or variable to switch
+    │   ├── ConsumerNotAllowed        the stack may not switch that function
+    │   ├── ConsumerUnreadable        its environment variables cannot be decrypted
+    │   ├── ConsumerTaken             another service of Sealift serves it
     │   ├── Superseded                a newer upload of the service serves already; this one stood down
     │   ├── StackChanged              the stack was updated while the execution ran, or before it was redriven
     │   └── RequestRejected           AWS called the request itself wrong
@@ -110,6 +113,18 @@ class NameConflict(Refused):
 
 class ConsumerNotFound(Refused):
     """There is no such consumer function or alias."""
+
+
+class ConsumerNotAllowed(Refused):
+    """The consumer is a function that the stack may not switch: outside its pattern, its account or its region."""
+
+
+class ConsumerUnreadable(Refused):
+    """The consumer's environment variables cannot be read, so a change of one would write away the others."""
+
+
+class ConsumerTaken(Refused):
+    """The consumer calls another service of Sealift, and nobody said that it is to be taken over."""
 
 
 class Superseded(Refused):

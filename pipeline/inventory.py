@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import alarms, aws, callers, consumer, creation, releases, targets
 from pipeline.archive.uploads import RETIRED, retired_at
+from pipeline.errors import ConsumerUnreadable
 from pipeline.plan import TAG_ARCHIVE, TAG_CONSUMER, TAG_EXECUTION, TAG_SCALING, TAG_SERVICE, tag_value
 from pipeline.sweep import Execution, Facts, Kind, Made, moment
 
@@ -251,10 +252,11 @@ class _Look:
             try:
                 named |= callers.referred(self._clients.lambda_, [function])
                 self._look_at_versions(function, served[0])
-            except ClientError as error:
-                if not aws.is_access_denied(error):
+            except (ClientError, ConsumerUnreadable) as error:
+                if isinstance(error, ClientError) and not aws.is_access_denied(error):
                     raise
-                why = f"{function}, which may call it, could not be read: {aws.text(error)}"
+                told = aws.text(error) if isinstance(error, ClientError) else str(error)
+                why = f"{function}, which may call it, could not be read: {told}"
                 self._unclear |= dict.fromkeys(served, why)
         return named
 
@@ -273,8 +275,9 @@ class _Look:
             raise
         for one in versions[:MOST]:
             endpoint = consumer.marked(one.get("Description"))
-            values = consumer.Configuration.from_response(one).variables.values()
-            if endpoint and one["Version"].isdigit() and endpoint in values:
+            if endpoint is None or not one["Version"].isdigit():
+                continue
+            if endpoint in consumer.Configuration.from_response(one).variables.values():
                 self._made.append(
                     Made(
                         kind=Kind.VERSION,

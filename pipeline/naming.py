@@ -5,15 +5,22 @@ Pure functions of their arguments; nothing here is random and nothing looks at a
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import limits
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 SERVICE_PATTERN = r"(?!.{41})[a-z0-9](-?[a-z0-9])*"
 """At most 40 characters, so that `<service>-<digest>` always fits a SageMaker name; single hyphens only."""
+
+NEAR = 0.75
+"""How alike two names must be (`difflib`) for one to be taken for a slip of the other: a letter of four may differ."""
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".zip")
 MODEL_SUFFIX = ".gguf"
@@ -65,6 +72,24 @@ def deployment_of(config: str) -> str:
     A configuration of other sizes than were asked for has them at its name's end (`plan.sized_name`).
     """
     return re.sub(r"-[0-9]{4}-[0-9]{1,3}$", "", config)
+
+
+def introduction(service: str, endpoints: Iterable[str]) -> str:
+    """Return what is said of a service that has no endpoint yet, with the names that it may be a slip of.
+
+    Args:
+        service: the one that is deployed.
+        endpoints: the names of the endpoints that there are; what is one of Sealift's is taken for a service's.
+
+    Returns:
+        A sentence; empty for a service that has one.
+    """
+    known = {re.sub(r"-[0-9a-f]{12}$", "", name) for name in endpoints}
+    if service in known:
+        return ""
+    near = difflib.get_close_matches(service, sorted(known), n=3, cutoff=NEAR)
+    meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return f"service {service!r} is new: it has no endpoint yet{meant}"
 
 
 def execution_name(bucket: str, key: str, version_id: str, sequencer: str) -> str:

@@ -32,11 +32,13 @@ MOST_ENDPOINTS: Final = 50
 
 def look(clients: Clients, service: str) -> Situation:
     """Return what is in use and the quota, read where it can be; the service's own endpoints are looked at first."""
-    names, complete = _names(clients.sagemaker, service)
+    every, complete = listed(clients.sagemaker)
+    names = sorted(every, key=lambda name: not is_named_after(name, service))[:MOST_ENDPOINTS]
+    complete = complete and len(every) <= MOST_ENDPOINTS
     found = (holder(clients.sagemaker, name, service) for name in names)
     holders = tuple(one for one in found if one is not None)
     quota, read, how = _quota(clients)
-    return Situation(holders, quota, read, how, complete)
+    return Situation(holders, quota, read, how, complete, tuple(every))
 
 
 def holder(client: SageMakerClient, name: str, service: str) -> Holder | None:
@@ -86,7 +88,8 @@ def _serverless_configs(described: Mapping[str, Any]) -> list[Mapping[str, Any]]
     return [variant[name] for variant in variants for name in both if variant.get(name)]
 
 
-def _names(client: SageMakerClient, service: str) -> tuple[list[str], bool]:
+def listed(client: SageMakerClient) -> tuple[list[str], bool]:
+    """Return the names of the account's endpoints, and whether that is all of them."""
     names: list[str] = []
     token: dict[str, Any] = {}
     for _ in range(PAGES):
@@ -95,8 +98,7 @@ def _names(client: SageMakerClient, service: str) -> tuple[list[str], bool]:
         token = {"NextToken": page["NextToken"]} if page.get("NextToken") else {}
         if not token:
             break
-    names.sort(key=lambda name: not is_named_after(name, service))
-    return names[:MOST_ENDPOINTS], not token and len(names) <= MOST_ENDPOINTS
+    return names, not token
 
 
 def _quota(clients: Clients) -> tuple[int, bool, str]:

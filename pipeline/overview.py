@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
-from pipeline import alarms, aws, consumer, costs, creation, execution, ledger, monitoring, releases
+from pipeline import alarms, aws, consumer, costs, creation, execution, ledger, monitoring, registry, releases
 from pipeline.costs import Cost
+from pipeline.errors import ConsumerUnreadable
 from pipeline.naming import is_named_after
 from pipeline.plan import TAG_ARCHIVE, TAG_EXECUTION, TAG_SERVICE
 
@@ -99,6 +100,8 @@ class Call:
     endpoint: str | None
     """None: the variable is not set, or could not be read."""
     unread: str = ""
+    other: str = ""
+    """The service that has the endpoint, where it is another one."""
 
     @property
     def name(self) -> str:
@@ -185,7 +188,7 @@ def arrange(facts: Facts) -> list[Service]:
 def _service(name: str, facts: Facts) -> Service:
     found, calls = facts.releases.get(name, ()), facts.calls.get(name, ())
     under_way = frozenset(one.entry.arn for one in facts.running)
-    called = {call.endpoint for call in calls if call.endpoint}
+    called = {call.endpoint for call in calls if call.endpoint and not call.other}
     newest = max((one for one in found if one.way_back), key=lambda one: one.age, default=None)
     deployments = []
     for endpoint in facts.endpoints:
@@ -254,7 +257,7 @@ class _Look:
         archives: dict[str, Archive] = {}
         found = self._seen("endpoint configurations", lambda: self._releases(statuses, archives)) or {}
         running = self._seen("executions", self._running) or ()
-        calls = {name: self._calls(ones) for name, ones in found.items()}
+        calls = {name: self._calls(name, ones) for name, ones in found.items()}
         facts = Facts(endpoints, found, archives, calls, running=running)
         shown = [one for each in arrange(facts) for one in each.deployments]
         alarmed = self._seen("alarms", lambda: self._alarms([one.endpoint.name for one in shown])) or {}
@@ -348,11 +351,23 @@ class _Look:
                 found.append(Running(entry, now.name if now else "", now.entered if now else None))
         return tuple(found)
 
-    def _calls(self, found: tuple[Release, ...]) -> tuple[Call, ...]:
-        """Return what the consumers of the newest deployment that has any call now."""
+    def _calls(self, service: str, found: tuple[Release, ...]) -> tuple[Call, ...]:
+        """Return what the consumers of the newest deployment that has any call now, and whose that is."""
         with_consumers = (one for one in found if one.consumers)
         newest = max(with_consumers, key=lambda one: (one.deployed_at or "", one.age), default=None)
-        return tuple(self._call(who) for who in newest.consumers) if newest else ()
+        calls = [self._call(who) for who in newest.consumers] if newest else []
+        own = {one.endpoint for one in found}
+        return tuple(
+            replace(call, other=self._other(call.endpoint, service))
+            if call.endpoint and call.endpoint not in own
+            else call
+            for call in calls
+        )
+
+    def _other(self, endpoint: str, service: str) -> str:
+        """Return the other service that has an endpoint; empty when none has."""
+        found = self._seen(f"endpoint {endpoint}", lambda: registry.owner(self._clients.sagemaker, endpoint))
+        return found if found and found != service else ""
 
     def _call(self, who: Consumer) -> Call:
         qualifier = {"Qualifier": who["alias"]} if who["alias"] else {}
@@ -366,7 +381,11 @@ class _Look:
             if aws.is_access_denied(error):
                 return Call(who, None, aws.text(error) or "access denied")
             raise
-        return Call(who, consumer.Configuration.from_response(now).variables.get(who["variable"]) or None)
+        try:
+            variables = consumer.Configuration.from_response(now).variables
+        except ConsumerUnreadable as refusal:
+            return Call(who, None, str(refusal))
+        return Call(who, variables.get(who["variable"]) or None)
 
     def _alarms(self, endpoints: list[str]) -> dict[str, tuple[Alarm, ...]]:
         names = [name for endpoint in endpoints for name in alarms.names(endpoint)]

@@ -65,6 +65,9 @@ OBJECT_FORM = "object"
 PREFIX_FORM = "prefix"
 """What is handed over: a tar.gz, one model file as it is, or all files below a prefix."""
 
+NOBODY = "no consumer"
+"""Who calls a deployment that switches none."""
+
 NO_SWITCH = "none"
 AT_ONCE = "at_once"
 IN_STEPS = "in_steps"
@@ -173,6 +176,8 @@ class Plan(TypedDict):
     """How: `none`, `at_once`, or `in_steps` when at least one consumer has a canary."""
     callers: str
     """The consumers in words, for the notification."""
+    taken_from: str | None
+    """The endpoint of another service that a consumer is taken from, as the request says."""
     keep_previous: int
     """Earlier good deployments of the service that are not retired."""
     notes: list[str]
@@ -201,6 +206,10 @@ class Facts:
     """The endpoint that the consumer calls."""
     earlier: Plan | None = None
     """The execution's own plan that this one replaces: what was lowered for it is still to be given back."""
+    taken_from: str | None = None
+    """The endpoint of another service that a consumer calls, and that the request says to take it from."""
+    remarks: tuple[str, ...] = ()
+    """Notes of what was seen in the account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,9 +292,11 @@ def plan(facts: Facts) -> Plan:
         consumers=request["consumers"],
         switch=_switch(request["consumers"]),
         callers=_callers(request["consumers"]),
+        taken_from=facts.taken_from,
         keep_previous=KEPT[where] if request["keep_previous"] is None else request["keep_previous"],
         notes=payload.cut_all(
             [
+                *facts.remarks,
                 *notes(request, facts.model, facts.today, where),
                 *hosted.notes,
                 *(needed.warnings if where == SERVERLESS else ()),
@@ -607,7 +618,7 @@ def _callers(consumers: list[dict[str, Any]]) -> str:
         f"{one['variable']} of {one['function_name']}{':' if one['alias'] else ''}{one['alias'] or ''}"
         for one in consumers
     )
-    return payload.cut(", ".join(named) or "no consumer")
+    return payload.cut(", ".join(named) or NOBODY)
 
 
 def lower(made: Plan, down: capacity.Down) -> Plan:

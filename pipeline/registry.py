@@ -6,6 +6,7 @@ change anything but the tags of one configuration.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,7 @@ from botocore.exceptions import ClientError
 from pipeline import aws, creation, releases
 from pipeline.errors import Problem, Superseded
 from pipeline.naming import deployment_of, is_named_after
-from pipeline.plan import TAG_SERVICE, tag_value
+from pipeline.plan import TAG_EXECUTION, TAG_SERVICE, tag_value
 from pipeline.releases import Release, Turn
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ PAGE: Final = 100
 """Rows in a page at most (service model)."""
 MOST: Final = 100
 """Endpoints that are looked into, those of the service first."""
+
+
+_NAME: Final = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
+"""SageMaker's EndpointName (service model); a variable may hold anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +87,41 @@ def at(client: SageMakerClient, endpoint: str, service: str) -> Release | None:
     return _release(client, config, row, service, {endpoint: (found["EndpointStatus"], config)})
 
 
+def owner(client: SageMakerClient, endpoint: str) -> str | None:
+    """Return the service of Sealift that an endpoint is of, by its tags; None when it is nobody's that is known.
+
+    Of an endpoint that is gone the configuration may be left, which has its name and the same tags.
+    """
+    if not re.fullmatch(_NAME, endpoint):
+        return None
+    found = aws.or_none(client.describe_endpoint, EndpointName=endpoint)
+    record = found or aws.or_none(client.describe_endpoint_config, EndpointConfigName=endpoint)
+    if record is None:
+        return None
+    try:
+        tags = creation.tags(client, record["EndpointArn" if found else "EndpointConfigArn"])
+    except ClientError as error:
+        if aws.is_missing(error):
+            return None
+        raise
+    return tags.get(TAG_SERVICE) if TAG_EXECUTION in tags else None
+
+
+def being_tried(clients: Clients, endpoint: str, service: str) -> str:
+    """Return the execution that tries what an endpoint of a service has; empty when that is settled."""
+    there = at(clients.sagemaker, endpoint, service)
+    return there.execution if there is not None and _being_tried(clients, there) else ""
+
+
 def turn(
-    clients: Clients, endpoint: str, *, service: str, uploaded_at: str, execution: str, holding: bool = False
+    clients: Clients,
+    endpoint: str,
+    *,
+    service: str,
+    uploaded_at: str,
+    execution: str,
+    holding: bool = False,
+    seen: Release | None = None,
 ) -> str:
     """Return what is to be waited for before the place of `endpoint` may be taken; empty when it may be taken now.
 
@@ -94,11 +132,12 @@ def turn(
         uploaded_at: when the archive of the deployment was uploaded.
         execution: the one that asks.
         holding: whether it has switched another consumer already.
+        seen: what the endpoint serves, where that was looked at a moment ago.
 
     Raises:
         Superseded: when a newer upload of the service is served there.
     """
-    there = at(clients.sagemaker, endpoint, service)
+    there = seen or at(clients.sagemaker, endpoint, service)
     running = _being_tried(clients, there)
     if there is not None and there.deployed_at is None and not running:
         # Its execution may have ended between the two looks, and have undone what the first one saw.
@@ -109,12 +148,12 @@ def turn(
         return ""
     if whose is Turn.WAIT:
         return f"endpoint {endpoint!r} is being tried by execution {there.execution!r}"
-    seen = (
+    serves = (
         f"endpoint {endpoint!r} serves the upload of {there.uploaded_at} (version {there.version}), "
         f"which is newer than this one of {uploaded_at}"
     )
     fix = "nothing need be done; to deploy this archive all the same, upload it again"
-    raise Superseded(f"service {service}", [Problem("Superseded", seen, "the newest upload to serve", fix)])
+    raise Superseded(f"service {service}", [Problem("Superseded", serves, "the newest upload to serve", fix)])
 
 
 def _being_tried(clients: Clients, there: Release | None) -> bool:

@@ -38,6 +38,9 @@ TAG_ENDPOINT: Final = "sealift:endpoint"
 TAG_KEEP: Final = "sealift:keep-previous"
 """How many good deployments before it stay as ways back."""
 
+TAG_TAKEN: Final = "sealift:taken-from"
+"""The endpoint of another service that a consumer was taken from."""
+
 MOST_TAGS: Final = 50
 """Tags of one resource."""
 
@@ -81,6 +84,8 @@ class Release:
     """Whether its instances are scaled: its endpoint has a scalable target, or had one."""
     keep_previous: int | None = None
     """How many good deployments before this one stay; None as long as it is not finished."""
+    taken_from: str | None = None
+    """The endpoint of another service that its consumer called before."""
     others: tuple[str, ...] = ()
     """Its other configurations, of other sizes."""
 
@@ -138,6 +143,7 @@ def read(
         consumers=_consumers(tags),
         scales=TAG_SCALING in tags,
         keep_previous=_number(tags.get(TAG_KEEP)),
+        taken_from=tags.get(TAG_TAKEN),
     )
 
 
@@ -167,13 +173,21 @@ def _one_of(group: Sequence[Release]) -> Release:
         status=where.status,
         consumers=marked.consumers,
         keep_previous=marked.keep_previous,
+        taken_from=marked.taken_from,
         others=tuple(sorted(one.config for one in group if one is not now)),
     )
 
 
-def marks(endpoint: str, consumers: Sequence[Mapping[str, Any]], now: str, keep: int) -> dict[str, str]:
+def marks(
+    endpoint: str,
+    consumers: Sequence[Mapping[str, Any]],
+    now: str,
+    keep: int,
+    taken_from: str | None = None,
+) -> dict[str, str]:
     """Return the tags of a deployment that has turned out good."""
     return {
+        **({TAG_TAKEN: tag_value(taken_from)} if taken_from else {}),
         TAG_DEPLOYED: tag_value(now),
         TAG_ENDPOINT: endpoint,
         TAG_KEEP: str(keep),

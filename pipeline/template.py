@@ -158,7 +158,9 @@ def _wrong(
         least = float(rules.get("MinValue", "-inf"))
         if not re.fullmatch(r"-?\d+(\.\d+)?", value) or float(value) < least:
             wanted = f"a number of at least {rules['MinValue']}" if "MinValue" in rules else "a number"
-    elif "AllowedPattern" in rules and not re.fullmatch(rules["AllowedPattern"], value):
+    elif "AllowedPattern" in rules and not all(
+        re.fullmatch(rules["AllowedPattern"], one) for one in _values(value, rules)
+    ):
         wanted = f"what {rules['AllowedPattern']} matches"
     if not wanted:
         return None
@@ -166,6 +168,11 @@ def _wrong(
     if "AllowedValues" in rules:
         fix = meant(value, map(str, rules["AllowedValues"]), fix)
     return Problem("WrongParameter", f"{name}={value}", wanted, fix)
+
+
+def _values(value: str, rules: Mapping[str, Any]) -> list[str]:
+    """Return the values that a pattern is for: each one of a list."""
+    return value.split(",") if rules["Type"] == "CommaDelimitedList" else [value]
 
 
 def _either(values: Sequence[str]) -> str:

@@ -7,9 +7,10 @@ The order of the states, with the places of those that are still to come in pare
 
     CheckArchive, PlanDeployment, AssembleArchive, CreateModel, CreateEndpointConfig, MakeRoom, InPlace,
     CreateEndpoint or UpdateEndpoint, WaitForEndpoint, PollEndpoint, EndpointReady, SmokeTest, MonitorEndpoint,
-    HasConsumer, ReadConsumer, HasCanary, UpdateConsumer, RetirePrevious, RestoreCapacity, Summarise, ShowSummary,
-    NotifySuccess, DeploymentSucceeded
+    HasConsumer, ReadConsumer, WhoseConsumer, HasCanary, UpdateConsumer, RetirePrevious, RestoreCapacity, Summarise,
+    ShowSummary, NotifySuccess, DeploymentSucceeded
 
+A consumer that another service took since the plan is left to it: LeaveConsumer, ConsumerLeft, RetirePrevious.
 A switch in two steps has ShiftConsumer, BeginBake, BakeConsumer, WatchConsumer and ConsumerBaked after HasCanary.
 And from any failure: Diagnose, RollBack, NotifyFailure, DeploymentFailed. A quota that refuses a configuration or an
 endpoint leads to StepDown and back to CreateEndpointConfig: the capacity ladder, which has an end.
@@ -49,6 +50,7 @@ DEFAULTS = {
     "container": "${Container}",
     "image_uri": "${ImageUri}",
     "consumer_function_name": "${ConsumerFunctionName}",
+    "consumer_function_pattern": "${ConsumerFunctionPattern}",
     "artifact_bucket": "${ArtifactBucketName}",
     "allow_archive_code": "${AllowArchiveCode}",
 }
@@ -537,11 +539,39 @@ def _wire_canary(by_name: dict[str, LambdaTask]) -> None:
     baked = Choice("ConsumerBaked", comment="Quiet for as long as was asked for, or look again.")
     baked.add_choice(ChoiceRule.NumericGreaterThan("$.watch_consumer.left", 0), wait)
     baked.default_choice(by_name["UpdateConsumer"])
-    by_name["ReadConsumer"].next(has_canary)
+    by_name["ReadConsumer"].next(_whose_consumer(has_canary, by_name["RetirePrevious"]))
     by_name["ShiftConsumer"].next(begin)
     begin.next(wait)
     wait.next(by_name["WatchConsumer"])
     by_name["WatchConsumer"].next(baked)
+
+
+def _whose_consumer(switch: Choice, go_on: LambdaTask) -> Choice:
+    """Return what follows the reading: the switch, or going on without the stack's consumer, which another has."""
+    leave = Pass(
+        "LeaveConsumer",
+        comment="Another service took the stack's consumer since the plan; nobody named it, so it stays there.",
+        parameters={
+            "plan_deployment.$": "States.JsonMerge($.plan_deployment, $.read_consumer.instead, false)",
+            # Two plans would be a good part of what an execution's data may hold.
+            "leave_consumer": {},
+        },
+        result_path="$.leave_consumer",
+    )
+    left = Pass(
+        "ConsumerLeft",
+        comment="From here on the plan is one without a consumer.",
+        parameters={"output.$": "States.JsonMerge($, $.leave_consumer, false)"},
+        output_path="$.output",
+    )
+    whose = Choice(
+        "WhoseConsumer", comment="Consumers of the service's own, or the stack's that another has by now."
+    )
+    whose.add_choice(ChoiceRule.IsNull("$.read_consumer.instead", True), switch)
+    whose.default_choice(leave)
+    leave.next(left)
+    left.next(go_on)
+    return whose
 
 
 def _wire_failed_rollback(notify_failure: SnsPublish) -> Choice:

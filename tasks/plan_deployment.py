@@ -9,11 +9,7 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from pipeline import aws, occupancy, plan
-from pipeline.consumer import Configuration, unfit
-from pipeline.errors import ConsumerNotFound, Problem
+from pipeline import aws, candidates, claims, naming, occupancy, plan
 
 if TYPE_CHECKING:
     from pipeline.aws import Clients
@@ -24,11 +20,20 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
 
     Raises:
         ModelDoesNotFit: when no allowed size holds the model.
-        ConsumerNotFound: when a consumer is missing; better now than after the endpoint was made.
+        ConsumerNotAllowed: when the stack may not switch a consumer; better now than after the endpoint was made.
+        ConsumerNotFound: when a consumer is missing.
+        ConsumerUnreadable: when the variables of one cannot be read.
+        ConsumerTaken: when another service has one, and the request does not say to take it over.
     """
     checked = event["results"]["check_archive"]
     request = checked["request"]
-    called = _see_consumers(request["consumers"], clients)
+    candidates.see_allowed(request["consumers"], candidates.reach(event["defaults"], event["execution"]))
+    called = candidates.called(clients, request["consumers"])
+    others = candidates.of_others(clients, request, called)
+    stay = claims.left(others, request)
+    if stay:
+        # Nobody named it: the deployment goes on without it.
+        request, called = {**request, "consumers": []}, []
     facts = plan.Facts(
         request=request,
         archive=checked["archive"],
@@ -38,38 +43,14 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         region=event["defaults"]["region"],
         today=date.fromisoformat(event["started"][:10]),
         serving=next(filter(None, called), None),
+        taken_from=next((one.endpoint for one in others if not stay), None),
         earlier=event["results"].get("plan_deployment"),
     )
     plan.plan(facts)  # What fits nowhere is refused before the account is looked at.
-    return dict(plan.plan(replace(facts, situation=occupancy.look(clients, request["service"]))))
-
-
-def _see_consumers(consumers: list[dict[str, Any]], clients: Clients) -> list[str | None]:
-    """Return the endpoint that each consumer calls now; refuse with all that are missing."""
-    problems: list[Problem] = []
-    called = [_called(one, clients, problems) for one in consumers]
-    if problems:
-        raise ConsumerNotFound("consumer", problems)
-    return called
-
-
-def _called(consumer: dict[str, Any], clients: Clients, problems: list[Problem]) -> str | None:
-    name, alias = consumer["function_name"], consumer["alias"]
-    try:
-        found = clients.lambda_.get_function_configuration(
-            FunctionName=name, **({"Qualifier": alias} if alias else {})
-        )
-    except ClientError as error:
-        if not aws.is_missing(error):
-            raise
-        seen = f"no function {name!r}" + (f" with an alias {alias!r}" if alias else "")
-        wanted, fix = "the Lambda that calls the endpoint", "correct consumer in the input"
-        problems.append(Problem("ConsumerNotFound", seen, wanted, fix))
-        return None
-    value = Configuration.from_response(found).variables.get(consumer["variable"])
-    problem = unfit(consumer["variable"], name, value)
-    problems.extend([problem] if problem else [])
-    return value
+    situation = occupancy.look(clients, request["service"])
+    new = naming.introduction(request["service"], situation.names)
+    made = plan.plan(replace(facts, situation=situation, remarks=(new,) if new else ()))
+    return {**made, **claims.without(stay, made["notes"])} if stay else dict(made)
 
 
 handler = aws.task(run)

@@ -1,17 +1,20 @@
-"""ReadConsumer: how the consumers are before the switch, and whose turn it is.
+"""ReadConsumer: how the consumers are before the switch, whose they are, and whose turn it is.
 
 They are read again when somebody else switched one between the reading and the switch. Nothing is changed here.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from pipeline import aws, consumer, naming, registry, switch
+from pipeline import aws, claims, consumer, naming, registry, switch
 from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerNotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pipeline.aws import Clients
+    from pipeline.releases import Release
 
 MOST_READS: Final = 5
 """A switch that comes too late so often is given up; each time another deployment has come first."""
@@ -21,19 +24,35 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """Return how the consumers are now, and how often they were read (`pipeline.consumer.Read`).
 
     Raises:
+        ConsumerTaken: when another service has one since the plan, and the request does not say to take it over.
         Superseded: when one calls a newer upload of the service.
         ConsumerNotFound: when a variable holds what is no endpoint's name.
         ConsumerBusy: while the deployment that one calls is still being tried.
-        ConsumerChanged: when somebody changed a variable during the switch who is no deployment of the service.
+        ConsumerChanged: when somebody changed a variable during the switch who is no deployment.
+        ConsumerUnreadable: when the variables of one cannot be read.
     """
     asked, results = event["consumers"], event["results"]
     earlier: consumer.Read | None = results.get("read_consumer")
+    reads = earlier["reads"] if earlier is not None else 0
     values = [_value(one, clients) for one in asked]
+    plan = results["plan_deployment"]
+    if earlier is not None and earlier["reads"] >= MOST_READS:
+        _refuse_again(values, earlier)
+    own, others = _served(values, plan, clients)
+    # The stack's own consumer, which nobody named, is left to a service that was faster.
+    stay = claims.left(
+        claims.of_others(asked, values, others, plan["service"]),
+        {**results["check_archive"].get("request", {}), "consumers": asked},
+    )
+    if stay:
+        instead = claims.without(stay, plan["notes"])
+        return dict(consumer.Read(consumers=[], reads=reads + 1, instead=instead))
     if earlier is not None:
         for value, before in zip(values, earlier["consumers"], strict=True):
-            _see_whose(value, before, results, earlier["reads"])
-    _turns(values, results, clients)
-    endpoint = results["plan_deployment"]["names"]["endpoint"]
+            if value not in others:
+                _see_whose(value, before, plan["service"])
+    endpoint = plan["names"]["endpoint"]
+    _turns(own, results, clients, holding=endpoint in values)
     return dict(
         consumer.Read(
             consumers=[
@@ -43,7 +62,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
                 else _before(one, value, clients)
                 for n, (one, value) in enumerate(zip(asked, values, strict=True))
             ],
-            reads=earlier["reads"] + 1 if earlier is not None else 1,
+            reads=reads + 1,
+            instead=None,
         )
     )
 
@@ -71,35 +91,71 @@ def _before(asked: dict[str, Any], value: str | None, clients: Clients) -> consu
     )
 
 
-def _see_whose(value: str | None, before: consumer.Before, results: dict[str, Any], reads: int) -> None:
-    """Refuse what a person set during the switch, and to read for ever."""
-    what = f"{before['variable']} of {before['function_name']}"
-    ours = value is not None and naming.is_named_after(value, results["plan_deployment"]["service"])
+def _served(
+    values: Sequence[str | None], plan: Mapping[str, Any], clients: Clients
+) -> tuple[dict[str, Release], dict[str, str]]:
+    """Return what of the called endpoints is the service's own, with its release, and another's, with its service.
+
+    Raises:
+        ConsumerBusy: while another's is being tried: it may yet be undone. Whoever holds another consumer does not
+            wait: two that do would wait for each other.
+    """
+    service = plan["service"]
+    own: dict[str, Release] = {}
+    others: dict[str, str] = {}
+    waits = []
+    for value in dict.fromkeys(filter(None, values)):
+        there = registry.at(clients.sagemaker, value, service)
+        if there is not None:
+            own[value] = there
+            continue
+        other = None if value == plan["names"]["endpoint"] else registry.owner(clients.sagemaker, value)
+        if other is None or other == service:
+            continue
+        others[value] = other
+        execution = registry.being_tried(clients, value, other)
+        if execution and plan["names"]["endpoint"] not in values:
+            waits.append(f"endpoint {value!r} of service {other!r} is being tried by execution {execution!r}")
+    if waits:
+        raise ConsumerBusy(f"{'; '.join(waits)}; wanted it to be settled")
+    return own, others
+
+
+def _see_whose(value: str | None, before: consumer.Before, service: str) -> None:
+    """Refuse what a person set during the switch."""
+    ours = value is not None and naming.is_named_after(value, service)
     if value != before["value"] and not ours:
         raise ConsumerChanged(
-            f"{what} is {value!r} and was {before['value']!r} when it was read; "
-            "wanted nobody else to change it during the switch; start the execution again"
-        )
-    if reads >= MOST_READS:
-        raise ConsumerChanged(
-            f"{what} was changed by others {MOST_READS} times during the switch, the last time to {value!r}; "
-            "wanted it to stay as it was read; start the execution again"
+            f"{before['variable']} of {before['function_name']} is {value!r} and was {before['value']!r} when it was "
+            "read; wanted nobody else to change it during the switch; start the execution again"
         )
 
 
-def _turns(values: list[str | None], results: dict[str, Any], clients: Clients) -> None:
+def _refuse_again(values: Sequence[str | None], earlier: consumer.Read) -> NoReturn:
+    """Refuse to read for ever."""
+    now = ", ".join(
+        f"{before['variable']} of {before['function_name']} is {value!r}"
+        for value, before in zip(values, earlier["consumers"], strict=True)
+    )
+    raise ConsumerChanged(
+        f"{now}: changed by others {MOST_READS} times during the switch; wanted it to stay as it was read; start the "
+        "execution again"
+    )
+
+
+def _turns(own: Mapping[str, Release], results: dict[str, Any], clients: Clients, *, holding: bool) -> None:
     """Look at every endpoint that is called: one newer upload is enough to stand down, before any waiting."""
     plan = results["plan_deployment"]
-    called = [value for value in dict.fromkeys(values) if value]
     waits = []
-    for value in called:
+    for value, there in own.items():
         wait = registry.turn(
             clients,
             value,
+            seen=there,
             service=plan["service"],
             uploaded_at=results["check_archive"]["archive"]["last_modified"],
             execution=plan["execution"],
-            holding=plan["names"]["endpoint"] in called,
+            holding=holding,
         )
         if wait:
             waits.append(wait)

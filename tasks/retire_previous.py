@@ -83,7 +83,9 @@ def _mark(plan: Plan, now: str, client: SageMakerClient) -> None:
 
     def mark(config: str) -> None:
         found = client.describe_endpoint_config(EndpointConfigName=config)
-        tags = releases.marks(names["endpoint"], plan["consumers"], now, plan["keep_previous"])
+        tags = releases.marks(
+            names["endpoint"], plan["consumers"], now, plan["keep_previous"], plan.get("taken_from")
+        )
         registry.mark(client, found["EndpointConfigArn"], tags)
 
     planned = names["endpoint_config"]

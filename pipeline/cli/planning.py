@@ -49,6 +49,7 @@ _NO_STACK: Final[StackDefaults] = {
     "container": containers.DEFAULT.name,
     "image_uri": "",
     "consumer_function_name": "",
+    "consumer_function_pattern": "*",
     "artifact_bucket": "artifacts",
     "allow_archive_code": "true",
 }

@@ -21,7 +21,7 @@ from pipeline import plan as planned
 from pipeline.archive import acceptance, bare, transfer
 from pipeline.archive.inspect import inspect
 from pipeline.archive.sources import FileSource
-from pipeline.cli import following, reading, watching
+from pipeline.cli import following, prospects, reading, watching
 from pipeline.cli.archives import tell
 from pipeline.cli.following import Events
 from pipeline.cli.screen import Progress, Screen, rate_of, told
@@ -120,6 +120,16 @@ def push(arguments: Arguments) -> int:
     with aws.translated():
         outputs = stack.outputs(clients, arguments.stack or settings.STACK)
     bucket = outputs["UploadBucketName"]
+    with aws.translated():
+        for note in prospects.told(
+            clients,
+            service=service,
+            document=deployment or {},
+            place=(bucket, key),
+            stack=arguments.stack or settings.STACK,
+        ):
+            to.say(note)
+            to.emit("note", text=note)
     try:
         with aws.translated():
             sent = _sent(file, (bucket, key), deployment, clients, to)

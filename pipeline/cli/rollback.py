@@ -16,9 +16,17 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, consumer, occupancy, registry, releases, settings, switch
+from pipeline import aws, claims, consumer, occupancy, registry, releases, settings, switch
 from pipeline.cli.screen import Screen
-from pipeline.errors import ConsumerBusy, ConsumerMoved, InvalidInput, ModelNotReady, Problem, SealiftError
+from pipeline.errors import (
+    ConsumerBusy,
+    ConsumerMoved,
+    ConsumerUnreadable,
+    InvalidInput,
+    ModelNotReady,
+    Problem,
+    SealiftError,
+)
 from tasks import smoke_test
 
 if TYPE_CHECKING:
@@ -85,7 +93,7 @@ def rollback(arguments: Arguments) -> int:
         ends = [_moved(one, way, clients) for one in way.consumers]
         switched = time.monotonic()
         stuck = [one for one in ends if one.failure is not None]
-        if len(stuck) < len(ends):
+        if not ends or len(stuck) < len(ends):
             now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
             registry.mark(clients.sagemaker, way.now.config_arn, {releases.TAG_WITHDRAWN: now})
         elif len(stuck) == 1 and stuck[0].failure is not None:
@@ -113,6 +121,10 @@ def rollback(arguments: Arguments) -> int:
             screen.say(f"switched  {one.name}: {way.now.endpoint} -> {target}")
         else:
             screen.say(f"NOT moved {one.name}: {_why(one)}")
+    if not ends:
+        screen.say(
+            f"nobody    is switched by Sealift: whoever calls {way.now.endpoint} calls {target} by its name"
+        )
     screen.say(f"took      {asked - begun:.1f} s to look and ask, {switched - asked:.1f} s to switch")
     if held and not held.on_instances:
         screen.say(f"it has    {held.concurrency} concurrent invocations; {way.now.endpoint} keeps its own")
@@ -131,13 +143,16 @@ def _way(service: str, stack: str | None, clients: Clients) -> Way:
         whose = f" of the stack {stack!r}" if stack else ""
         seen = f"no deployment of {service!r}{whose}"
         _refuse(service, "NoDeployment", seen, "a service that was deployed", _LOOK)
-    called = _called(service, found, clients)
+    called = _called(found, clients)
     served = [releases.serving(found, endpoint) for _, endpoint in called]
+    newest = max((one for one in found if one.way_back), key=lambda one: one.age, default=None)
+    if not any(served) and newest is not None and not newest.consumers:
+        # It switched none, and nobody can tell who calls it: then the newest good one counts as the one that serves.
+        called, served = [], [newest]
     # Where an earlier way back was taken by some of them only, the others are still on the newest.
     now = max(filter(None, served), key=lambda one: one.age, default=None)
     if now is None:
-        seen = ", ".join(f"{who['function_name']} calls {endpoint!r}" for who, endpoint in called)
-        _refuse(service, "NotOurs", seen, "one of the service's own deployments", _LOOK)
+        _refuse_not_ours(service, called, clients)
     if now.deployed_at is None and registry.is_running(clients.stepfunctions, now.execution):
         seen = f"{now.endpoint!r} is being tried by execution {now.execution}"
         fix = "wait until it has ended: it goes back by itself if the deployment is not good"
@@ -146,22 +161,54 @@ def _way(service: str, stack: str | None, clients: Clients) -> Way:
     if before is None:
         seen = f"no good deployment before {now.endpoint!r} has an endpoint of its own in service"
         fix = "upload the earlier archive again; keep_previous says how many earlier deployments stay"
-        _refuse(service, "NoWayBack", seen, "one that can answer", fix)
+        _refuse(service, "NoWayBack", seen, "one that can answer", _given_back(now, clients) or fix)
     return Way(tuple(who for who, _ in called), now, before)
 
 
 _LOOK: Final = "check the service's name, AWS_PROFILE and AWS_REGION"
 
 
-def _called(service: str, found: Sequence[Release], clients: Clients) -> list[tuple[Consumer, str]]:
-    """Return the service's consumers, as the newest good deployment names them, each with what it calls."""
+def _refuse_not_ours(service: str, called: Sequence[tuple[Consumer, str]], clients: Clients) -> NoReturn:
+    """Say who has the consumers instead, and how they come back from another service of Sealift's."""
+    seen, ways = [], []
+    for who, endpoint in called:
+        other = registry.owner(clients.sagemaker, endpoint)
+        whose = f" of service {other!r}" if other and other != service else ""
+        seen.append(f"{who['function_name']} calls {endpoint!r}{whose}")
+        if whose:
+            ways.append(_take_back(service, who))
+    _refuse(
+        service,
+        "NotOurs",
+        ", ".join(seen) or "nothing of it is in service",
+        "one of the service's own deployments",
+        "; ".join(ways) or _LOOK,
+    )
+
+
+def _take_back(service: str, who: Consumer) -> str:
+    entry = claims.entry(who["function_name"], who["variable"])
+    return f"to give it back to service {service!r}, deploy an archive of that service with {entry}"
+
+
+def _given_back(now: Release, clients: Clients) -> str:
+    """Return how a consumer goes back to the service that it was taken from; empty for one that was not."""
+    if not now.taken_from or not now.consumers:
+        return ""
+    who = now.consumers[0]
+    other = registry.owner(clients.sagemaker, now.taken_from)
+    if other is None:
+        return ""
+    was = f"{who['function_name']} was service {other}'s before (endpoint {now.taken_from})"
+    return f"{was}; {_take_back(other, who)}"
+
+
+def _called(found: Sequence[Release], clients: Clients) -> list[tuple[Consumer, str]]:
+    """Return the service's consumers, as the newest good deployment with any names them, each with what it calls."""
     marked = (one for one in found if one.consumers and one.deployed_at)
     newest = max(marked, key=lambda one: str(one.deployed_at), default=None)
     if newest is None:
-        seen = f"no deployment of {service!r} switched a consumer"
-        _refuse(
-            service, "NoConsumer", seen, "a consumer to move back", "call the earlier endpoint by its name"
-        )
+        return []
     return [(who, _value(who, clients, alone=len(newest.consumers) == 1)) for who in newest.consumers]
 
 
@@ -173,7 +220,12 @@ def _value(who: Consumer, clients: Clients, *, alone: bool) -> str:
         if alone or not (aws.is_missing(error) or aws.is_access_denied(error)):
             raise
         return ""
-    return consumer.Configuration.from_response(now).variables.get(who["variable"]) or ""
+    try:
+        return consumer.Configuration.from_response(now).variables.get(who["variable"]) or ""
+    except ConsumerUnreadable:
+        if alone:
+            raise
+        return ""
 
 
 def _test(before: Release, clients: Clients) -> tuple[dict[str, Any], str]:

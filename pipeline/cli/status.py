@@ -75,7 +75,10 @@ def lines(services: list[Service], now: datetime) -> Iterator[str]:
         for one in service.deployments:
             yield from _deployment(one, now)
         for call in service.calls:
-            came = call.endpoint or (f"could not be read: {call.unread}" if call.unread else "not set")
+            whose = f" (of service {call.other})" if call.other else ""
+            came = (call.endpoint and call.endpoint + whose) or (
+                f"could not be read: {call.unread}" if call.unread else "not set"
+            )
             yield f"  {'called by':<11}{call.name} -> {came}"
         for running in service.running:
             begun = span((now - running.entry.started).total_seconds())
@@ -150,7 +153,13 @@ def document(service: Service, now: datetime) -> dict[str, Any]:
             for one in service.deployments
         ],
         "consumers": [
-            {**call.consumer, "calls": call.endpoint, "unread": call.unread or None} for call in service.calls
+            {
+                **call.consumer,
+                "calls": call.endpoint,
+                "of_service": call.other or None,
+                "unread": call.unread or None,
+            }
+            for call in service.calls
         ],
         "running": [
             {

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import aws, documents, executions, ledger, naming, settings, stack
-from pipeline.cli import following, reading
+from pipeline.cli import following, prospects, reading
 from pipeline.cli.archives import place
 from pipeline.cli.following import Events
 from pipeline.cli.screen import Screen
@@ -38,13 +38,23 @@ def start(arguments: Arguments) -> int:
     """Start a deployment by hand, and follow it."""
     document = _document(arguments)
     name = reading.name_of(arguments.input) if arguments.input is not None else "command line"
-    documents.archive_location(document, name)
+    where = documents.archive_location(document, name)
     documents.see_settings(document, name, documents.EXECUTION_INPUT)
     service = naming.service_of(document) or "by-hand"
     execution = executions.by_hand_name(service, datetime.now(UTC))
     clients = aws.Clients(region=settings.region())
+    of_stack = arguments.stack or settings.STACK
     with aws.translated():
-        machine = stack.outputs(clients, arguments.stack or settings.STACK)["StateMachineArn"]
+        machine = stack.outputs(clients, of_stack)["StateMachineArn"]
+        for note in prospects.told(
+            clients,
+            service=naming.service_of(document) or "",
+            document=document,
+            place=(where.bucket, where.key),
+            stack=of_stack,
+        ):
+            if not arguments.json:
+                print(note)
         arn = clients.stepfunctions.start_execution(
             stateMachineArn=machine, name=execution, input=json.dumps(document)
         )["executionArn"]

@@ -20,7 +20,7 @@ from moto.iam.models import iam_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from moto.sts.models import sts_backends
 
-from pipeline.local import authorizations, policies
+from pipeline.local import authorizations, keys, policies
 from pipeline.local.authorizations import UnknownNeedsError
 from pipeline.local.faults import Response, render
 from pipeline.local.policies import Policy, Request, Verdict
@@ -72,6 +72,7 @@ class Access:
         region: of the state machine.
         workflow_key: the access key that the state machine's interpreter calls with.
         tags: returns the tags of a SageMaker resource by its ARN, none for one that is not there.
+        key_of: returns the KMS key of a function by its name, None when it has none of its own.
         enforced: whether anything is refused.
         tagged: tells whether an object (bucket, key, version) has tags; none has when None.
     """
@@ -80,6 +81,7 @@ class Access:
     region: str
     workflow_key: str
     tags: Callable[[str], Mapping[str, str]]
+    key_of: Callable[[str], str | None] = lambda _name: None
     enforced: bool = True
     tagged: Callable[[str, str, str | None], bool] | None = None
     decided: deque[Decided] = field(default_factory=lambda: deque(maxlen=KEPT_DECISIONS))
@@ -120,11 +122,26 @@ class Access:
             told = self._judge(principal, request)
             if told:
                 return _denial(call, told)
+        for request in keys.to_write(asked, self.key_of) if call.service == "lambda" else ():
+            told = self._judge(principal, request)
+            if told:
+                return _denial(call, keys.UNWRITABLE.format(told))
         return None
 
     def veil(self, call: Call, environ: Mapping[str, Any], response: Response) -> Response:
-        """Return S3's answer as its caller may see it: without s3:ListBucket nobody learns that a key is missing."""
-        if not self.enforced or response.status != 404:
+        """Return an answer as its caller may see it.
+
+        Without s3:ListBucket nobody learns that a key is missing; without kms:Decrypt nobody sees variables that a
+        customer's own key encrypts.
+        """
+        if not self.enforced:
+            return response
+        if call.service == "lambda":
+            caller = self._principal(call)
+            if isinstance(caller, Response):
+                return response
+            return keys.veiled(response, lambda request: self._judge(caller, request))
+        if response.status != 404:
             return response
         asked = authorizations.asked(call, environ, b"", self.account_id)
         request, principal = authorizations.to_see_that_it_is_missing(asked), self._principal(call)

@@ -20,7 +20,17 @@ from moto.core.model_instances import reset_model_data
 from moto.logs.models import logs_backends
 
 from pipeline import aws, package, resources, settings, stack, template
-from pipeline.local import buckets, destinations, images, interpreter, journals, objects, stacks, versions
+from pipeline.local import (
+    buckets,
+    destinations,
+    images,
+    interpreter,
+    journals,
+    keys,
+    objects,
+    stacks,
+    versions,
+)
 from pipeline.local import template as sam
 from pipeline.local.access import Access
 from pipeline.local.configurations import Configurations
@@ -112,6 +122,7 @@ class LocalCloud:
             region=self.region,
             workflow_key=INTERPRETER_KEY,
             tags=self.hosting.tags,
+            key_of=self._key_of,
             enforced=self.settings.enforce_iam,
             tagged=objects.tagged,
         )
@@ -147,6 +158,7 @@ class LocalCloud:
     def start(self) -> None:
         """Start the gateway and deploy Sealift's stack through it; faults strike only after that."""
         versions.install()
+        keys.install()
         stacks.install(
             translate=lambda source, values: sam.buildable(source, values, self.region), made=self._made
         )
@@ -301,6 +313,13 @@ class LocalCloud:
             ),
         )
         return self._functions.invoke(function, event)
+
+    def _key_of(self, name: str) -> str | None:
+        try:
+            found = lambda_backends[self.account_id][self.region].get_function(name)
+        except UnknownFunctionException:
+            return None
+        return found.kms_key_arn or None
 
     def _execution_ended(self, description: dict[str, Any]) -> None:
         self._bus.send(execution_ended(description, account_id=self.account_id, region=self.region))

@@ -43,7 +43,7 @@ class Configurations:
         """Return AWS's refusal of a change that is not allowed now, else None."""
         if call.operation not in _GUARDED:
             return None
-        name = _function_name(path)
+        name = function_name(path)
         wanted = (json.loads(body or b"{}")).get("RevisionId")
         with self._lock:
             busy = time.monotonic() < self._busy_until.get(name, 0)
@@ -90,7 +90,8 @@ class Configurations:
         return self._revisions.setdefault(name, str(uuid.uuid4()))
 
 
-def _function_name(path: str) -> str:
+def function_name(path: str) -> str:
+    """Return the bare name of the function that a request's path is about; empty for none."""
     match = re.search(r"/functions/([^/]+)", path)
     return match[1].rpartition(":function:")[2].partition(":")[0] if match else ""
 

@@ -86,7 +86,7 @@ class Backends:
     simulate: Callable[[str, PolicyRequest], Verdict] = lambda _role, _request: Verdict.NOT_ALLOWED
     """Returns what the policies of a role say of a request."""
     veil: Callable[[Call, dict[str, Any], Response], Response] = lambda _call, _environ, response: response
-    """Returns S3's answer as its caller may see it."""
+    """Returns an answer of S3 or Lambda as its caller may see it."""
     history: Callable[[str], list[Any] | None] = lambda _arn: None
     """Returns the events of an execution, None for one that there is not."""
     protect: Callable[[str, str], None] = lambda _bucket, _document: None
@@ -220,7 +220,8 @@ class Gateway:
             response = backends.configurations.refuse(call, path, body)
         if response is not None:
             return response
-        return backends.configurations.complete(call, query, self._ask_moto(environ))
+        response = backends.configurations.complete(call, query, self._ask_moto(environ))
+        return backends.veil(call, environ, response)
 
     def _ask_moto(self, environ: dict[str, Any]) -> Response:
         return _collect(self._moto, environ)

@@ -103,7 +103,10 @@ def settled(template: dict[str, Any], given: Mapping[str, str]) -> dict[str, Any
 
 
 def _typed(value: Any, rule: Mapping[str, Any]) -> Any:
-    return int(value) if rule.get("Type") == "Number" else value
+    kind = rule.get("Type")
+    if kind == "CommaDelimitedList":
+        return [one.strip() for one in value.split(",")]
+    return int(value) if kind == "Number" else value
 
 
 def _holds(condition: Mapping[str, Any]) -> bool:
@@ -116,7 +119,15 @@ def _holds(condition: Mapping[str, Any]) -> bool:
     if kind == "Fn::Not":
         return not _holds(arguments[0])
     first, second = {"Fn::Equals": arguments}[kind]
-    return bool(first == second)
+    return bool(_joined(first) == _joined(second))
+
+
+def _joined(value: Any) -> Any:
+    """Return what a list is joined to; anything else as it is."""
+    if not isinstance(value, dict):
+        return value
+    separator, parts = value["Fn::Join"]
+    return separator.join(parts)
 
 
 def _spelt_out(value: Any, values: Mapping[str, Any], conditions: Mapping[str, bool]) -> Any:

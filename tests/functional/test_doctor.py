@@ -14,6 +14,7 @@ from moto import mock_aws
 from pipeline import cli, doctor
 from pipeline.aws import Clients
 from pipeline.doctor import Check, State
+from pipeline.functions import Reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,3 +201,39 @@ def test_a_workflow_is_this_versions_when_only_names_were_filled_in(
 ) -> None:
     """Every other difference is another version's."""
     assert doctor.same(ours, deployed) is same
+
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "told", "fix"),
+    [
+        pytest.param("sealift-consumer", [KEY], None, None, id="all is well"),
+        pytest.param(
+            "sealift-consumer",
+            ["arn:other"],
+            f"encrypted with {KEY}",
+            f"run `sealift deploy --parameter ConsumerKmsKeyArns=arn:other,{KEY}`",
+            id="a key that the stack may not use",
+        ),
+        pytest.param(
+            "sealift-prod",
+            [KEY],
+            "outside the pattern",
+            "run `sealift deploy --parameter 'ConsumerFunctionPattern=sealift-*'`, which allows both",
+            id="outside the pattern",
+        ),
+    ],
+)
+def test_a_consumer_that_the_stack_could_not_switch_is_found_beforehand(
+    name: str, known: list[str], told: str | None, fix: str | None
+) -> None:
+    """By the stack's own parameters; the fix keeps what they have."""
+    within = Reach("sealift-consumer*", "123456789012", "us-east-1", "sealift")
+    found = clients(lambda_=Answering({"FunctionName": name, "KMSKeyArn": KEY}))
+
+    checks = list(doctor._switchable(found, name, within, known))
+
+    assert [check.fix for check in checks] == ([fix] if fix else [])
+    assert all(check.state is State.BROKEN and str(told) in check.told for check in checks)

@@ -226,6 +226,7 @@ def test_an_object_is_planned_as_the_workflow_plans_it(
         "container": "pytorch",
         "image_uri": "",
         "consumer_function_name": "",
+        "consumer_function_pattern": "*",
         "artifact_bucket": "artifacts",
         "allow_archive_code": "false",
     }

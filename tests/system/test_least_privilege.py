@@ -130,13 +130,15 @@ def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, f
     broken = folder / "broken.tar.gz"
     pack(model, broken, code={"code/inference.py": b"import os\nos._exit(3)\n"})
     deployments.fail("sagemaker.DeleteEndpoint=AccessDeniedException")
-    first = deployments.upload(broken, "broken", settings(code="archive"))
+    first = deployments.upload(broken, "broken", settings(code="archive", consumer=None))
     _failed(first, "EndpointFailed")
     deployments.fail()
     where = {
         name: first.results["check_archive"]["archive"][name] for name in ("bucket", "key", "version_id")
     }
-    again = deployments.start({**settings(code="archive"), "archive": where, "service": "broken"})
+    again = deployments.start(
+        {**settings(code="archive", consumer=None), "archive": where, "service": "broken"}
+    )
     _failed(again, "EndpointFailed")
     # A rewritten archive whose upload breaks off is aborted.
     bundle = BytesIO()
@@ -146,14 +148,18 @@ def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, f
     deployments.fail("s3.UploadPart=AccessDenied")
     by_hand = {"bucket": deployments.bucket, "key": "by-hand/bundle/model.zip"}
     cloud.clients.s3.put_object(Bucket=by_hand["bucket"], Key=by_hand["key"], Body=bundle.getvalue())
-    _failed(deployments.start({**settings(), "archive": by_hand, "service": "bundle"}), "AccessDenied")
+    _failed(
+        deployments.start({**settings(consumer=None), "archive": by_hand, "service": "bundle"}),
+        "AccessDenied",
+    )
     deployments.fail()
     _failed(
         deployments.start({"archive": {"bucket": deployments.bucket, "key": "models/none/model.tar.gz"}}),
         "ArchiveNotFound",
     )
     # Whoever updates instances in place looks which of the alarms there are.
-    on_instances = {**_scaled(), "auto_scaling": None, "strategy": "in_place", "bake_s": 1}
+    taken_over = {**settings()["consumer"], "take_over": True}
+    on_instances = {**_scaled(consumer=taken_over), "auto_scaling": None, "strategy": "in_place", "bake_s": 1}
     for n_ctx in (256, 512):
         asked = {**on_instances, "inference": {"n_ctx": n_ctx}}
         _good(deployments.upload(archive, "instances", asked))
@@ -161,6 +167,7 @@ def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, f
     cloud.clients.s3.put_object(
         Bucket=deployments.bucket, Key="models/split/model-00001-of-00002.gguf", Body=b"GGUF"
     )
+    _inherit(deployments, archive)
     _sweep(deployments, archive, unhappy)
     # SageMaker looks, as the endpoint's role, for an archive that is not there.
     with pytest.raises(ClientError, match="Could not find model data"):
@@ -197,13 +204,27 @@ def _sweep(deployments: Deployments, archive: Path, consumer: dict[str, Any]) ->
     (name,) = deployments.resources()["endpoints"]
     first = _swept(cloud, timedelta(minutes=1))
     assert ("endpoint", name) in first, first
+    _await_none(deployments)
+    second = _swept(cloud, timedelta(minutes=2))
+    assert {kind for kind, _ in second} >= {"endpoint configuration", "model", "alarm", "version"}, second
+    assert "archive" in {kind for kind, _ in _swept(cloud, timedelta(hours=12))}
+
+
+def _inherit(deployments: Deployments, archive: Path) -> None:
+    """Let a consumer call an endpoint that is gone: whose it is, its configuration tells."""
+    _empty(deployments.cloud)
+    _good(deployments.upload(archive, "gone", settings()))
+    for name in deployments.resources()["endpoints"]:
+        deployments.cloud.clients.sagemaker.delete_endpoint(EndpointName=name)
+    _await_none(deployments)
+    _failed(deployments.upload(archive, "heir", settings()), "ConsumerTaken")
+
+
+def _await_none(deployments: Deployments) -> None:
     deadline = time.monotonic() + WAIT_S
     while deployments.resources()["endpoints"]:
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    second = _swept(cloud, timedelta(minutes=2))
-    assert {kind for kind, _ in second} >= {"endpoint configuration", "model", "alarm", "version"}, second
-    assert "archive" in {kind for kind, _ in _swept(cloud, timedelta(hours=12))}
 
 
 def _swept(cloud: LocalCloud, later: timedelta) -> set[tuple[str, str]]:

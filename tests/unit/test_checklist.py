@@ -529,3 +529,55 @@ def test_a_bare_gguf_is_told_as_one(files: int, told: str) -> None:
     lines = stands("CheckArchive", results={**RESULTS, "check_archive": bare})
 
     assert lines[0].evidence == told
+
+
+@pytest.mark.parametrize(
+    ("error", "cause_name"),
+    [
+        pytest.param("ConsumerNotAllowed", "ConsumerNotAllowed", id="outside the pattern"),
+        pytest.param("ConsumerNotFound", "ConsumerNotFound", id="not there"),
+        pytest.param("AccessDenied", "ConsumerDenied", id="a call about it that AWS denied"),
+    ],
+)
+def test_a_consumer_that_is_refused_early_is_a_fault_of_its_own_line(error: str, cause_name: str) -> None:
+    """PlanDeployment looks at it before anything is made; whether the model fits was not asked by then."""
+    diagnosed = {"error": error, "cause_name": cause_name, "why": "why", "fix": "fix"}
+    found = stands(
+        "CheckArchive",
+        failed="PlanDeployment",
+        errors=(error,),
+        after=("Diagnose", "RollBack"),
+        results={"check_archive": RESULTS["check_archive"], "diagnose": diagnosed},
+        status="FAILED",
+    )
+
+    failed = [line for line in found if line.mark is Mark.FAILED]
+    assert [(line.text, line.evidence) for line in failed] == [
+        ("consumer Lambda updated", f"{error}: why; fix")
+    ]
+    assert marks(found)["model fits the endpoint"] is Mark.SKIPPED
+
+
+def test_any_other_failure_of_the_plan_is_one_of_the_fit() -> None:
+    """The line of the state that failed."""
+    found = stands("CheckArchive", failed="PlanDeployment", errors=("ModelDoesNotFit",), status="FAILED")
+
+    assert [line.text for line in found if line.mark is Mark.FAILED] == ["model fits the endpoint"]
+
+
+def test_a_consumer_that_is_refused_late_is_a_fault_of_the_same_line() -> None:
+    """Also when the rollback was denied the same."""
+    done = PATH[: PATH.index("ReadConsumer")]
+    found = stands(
+        *done,
+        failed="ReadConsumer",
+        errors=("AccessDenied",),
+        status="FAILED",
+        results={
+            **RESULTS,
+            "diagnose": {"error": "AccessDenied", "cause_name": "ConsumerDenied", "why": "", "fix": ""},
+        },
+    )
+
+    assert [line.text for line in found if line.mark is Mark.FAILED] == ["consumer Lambda updated"]
+    assert marks(found)["model fits the endpoint"] is Mark.DONE

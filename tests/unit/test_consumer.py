@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline import consumer
 from pipeline.consumer import Configuration, Step
+from pipeline.errors import ConsumerUnreadable
 
 NAMES = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=8)
 VARIABLES = st.dictionaries(NAMES, st.text(), max_size=8)
@@ -172,3 +173,46 @@ def test_only_our_own_versions_that_nobody_refers_to_are_deletable() -> None:
     ]
 
     assert consumer.deletable(versions, aliases, "ENDPOINT_NAME", "new-0") == ["3"]
+
+
+DENIED: dict[str, Any] = {
+    "FunctionName": "assistant",
+    "KMSKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1234abcd",
+    "Environment": {"Error": {"ErrorCode": "AccessDeniedException", "Message": "the KMS access was denied"}},
+}
+
+
+def test_variables_that_could_not_be_decrypted_are_no_empty_map() -> None:
+    """Lambda leaves them out; a switch would write away all of them. Who needs which permission is said."""
+    with pytest.raises(ConsumerUnreadable) as refusal:
+        Configuration.from_response(DENIED)
+
+    told = str(refusal.value)
+    assert (
+        "'assistant' cannot be read with the KMS key arn:aws:kms:us-east-1:123456789012:key/1234abcd" in told
+    )
+    assert "AccessDeniedException: the KMS access was denied" in told
+    assert (
+        "`sealift deploy --parameter "
+        "ConsumerKmsKeyArns=arn:aws:kms:us-east-1:123456789012:key/1234abcd`" in told
+    )
+    assert all(task in told for task in consumer.READERS)
+    assert all(action in told for action in ("kms:Decrypt", "kms:Encrypt", "kms:CreateGrant"))
+
+
+def test_variables_that_cannot_be_read_for_another_reason_name_no_parameter() -> None:
+    """Without a key of the account's own there is none to give."""
+    with pytest.raises(ConsumerUnreadable, match="look at the function's configuration") as refusal:
+        Configuration.from_response({**DENIED, "KMSKeyArn": None})
+
+    assert consumer.KEYS not in str(refusal.value)
+
+
+def test_versions_of_others_need_not_be_readable() -> None:
+    """Only what was published for the endpoint is looked into, and that must be."""
+    theirs = {**DENIED, "Version": "1", "Description": "theirs"}
+    ours = {**DENIED, "Version": "2", "Description": consumer.mark("harbour-0")}
+
+    assert consumer.deletable([theirs], [], "ENDPOINT_NAME", "harbour-0") == []
+    with pytest.raises(ConsumerUnreadable):
+        consumer.deletable([theirs, ours], [], "ENDPOINT_NAME", "harbour-0")

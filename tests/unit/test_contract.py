@@ -181,6 +181,7 @@ def walk(name: str) -> list[str]:
         "InPlace": "CreateEndpoint",
         "EndpointReady": "SmokeTest",
         "HasConsumer": "ReadConsumer",
+        "WhoseConsumer": "HasCanary",
         "HasCanary": "ShiftConsumer",
         "ConsumerBaked": "UpdateConsumer",
     }

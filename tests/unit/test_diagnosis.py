@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import diagnosis, errors
+from pipeline import aws, diagnosis, errors
 from pipeline.diagnosis import ORDER, RULES, Diagnosis, diagnose, telling
 
 QUOTA = (
@@ -23,6 +23,12 @@ SAID = (
         "100% of it); say ...",
         "DegenerateAnswer",
         id="an answer without an end",
+    ),
+    pytest.param(
+        "GetFunctionConfiguration: no; wanted lambda:GetFunctionConfiguration to be allowed; "
+        "add lambda:GetFunctionConfiguration to the policies of arn:aws:sts::1:assumed-role/plan/x",
+        "ConsumerDenied",
+        id="consumer denied",
     ),
     pytest.param(
         "Could not find model data at s3://b/model.tar.gz.", "RoleCannotReadModel", id="no model data"
@@ -392,3 +398,28 @@ def test_an_unknown_failure_says_that_it_is_unknown() -> None:
 def test_evidence_is_kept() -> None:
     """The lines that were gathered travel with the diagnosis, whether they explain anything or not."""
     assert diagnose({"Error": "X", "Cause": "y"}, {}, ("one", "two")).to_json()["evidence"] == ["one", "two"]
+
+
+def test_a_denied_call_about_the_consumer_is_not_one_role_among_many() -> None:
+    """The function's name matched the pattern, so the advice is what can still deny it."""
+    denied = aws.access_denied(
+        "GetFunctionConfiguration",
+        "User: arn:aws:sts::1:assumed-role/plan/x is not authorized to perform: lambda:GetFunctionConfiguration on "
+        "resource: arn:aws:lambda:us-east-1:1:function:sealift-consumer",
+    )
+    found = diagnosis.diagnose({"Error": "AccessDenied", "Cause": str(denied)}, {"check_archive": {}})
+
+    assert found.cause_name == "ConsumerDenied"
+    assert "ConsumerFunctionPattern" in found.fix
+    assert "permissions boundary" in found.fix
+
+
+def test_a_workflow_that_may_not_invoke_a_task_is_no_denied_consumer() -> None:
+    """Lambda's words are the same; nobody's consumer is meant."""
+    told = (
+        "User: arn:aws:sts::1:assumed-role/workflow/x is not authorized to perform: lambda:InvokeFunction on resource: "
+        "arn:aws:lambda:us-east-1:1:function:sealift-SmokeTest"
+    )
+    found = diagnosis.diagnose({"Error": "Lambda.AccessDeniedException", "Cause": told}, {})
+
+    assert found.cause_name == "AccessDenied"

@@ -30,7 +30,7 @@ def test_one_field_is_enough(defaults: StackDefaults) -> None:
     """The archive alone gives a whole request; the checklist's figures are the defaults."""
     request = documents.request({"archive": ARCHIVE}, None, defaults)
 
-    assert set(request) == {*documents.EXECUTION_INPUT.fields, "consumers"} - {"consumer"}
+    assert set(request) == {*documents.EXECUTION_INPUT.fields, "consumers", "default_consumer"} - {"consumer"}
     assert request["service"] == "harbour"
     assert request["max_concurrency"] == 10
     assert request["timeout_s"] == 60
@@ -740,3 +740,26 @@ def test_looks_that_a_history_has_no_room_for_are_refused(
     assert problem.error == "TooManyLooks"
     assert f"set poll_interval_s to {least} or more" in problem.fix
     documents.request({**document, "poll_interval_s": least}, None, DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    ("document", "sidecar", "default"),
+    [
+        pytest.param({}, None, True, id="nobody names one"),
+        pytest.param({"consumer": {"take_over": True}}, None, True, id="only how"),
+        pytest.param({}, {"consumer": {"alias": "live"}}, True, id="only how, beside the archive"),
+        pytest.param({"consumer": {"function_name": "of-the-stack"}}, None, False, id="the same by its name"),
+        pytest.param({}, {"consumer": {"function_name": "mine"}}, False, id="another, beside the archive"),
+        pytest.param({"consumer": [{"function_name": "mine"}]}, None, False, id="a list"),
+        pytest.param({"consumer": None}, None, False, id="none"),
+    ],
+)
+def test_whether_the_consumer_is_the_stacks_own_is_told(
+    document: dict[str, Any], sidecar: Any, defaults: StackDefaults, *, default: bool
+) -> None:
+    """Whoever does not name a function cannot mean to take it; both ways of reading the field agree."""
+    defaults["consumer_function_name"] = "of-the-stack"
+    request = documents.request({"archive": ARCHIVE, **document}, sidecar, defaults)
+
+    assert request["default_consumer"] is default
+    assert documents.consumers([sidecar, document], "of-the-stack") == (request["consumers"], default)

@@ -144,3 +144,26 @@ def test_a_name_that_would_be_too_long_is_no_name() -> None:
 def test_an_input_tells_its_service(document: object, service: str | None) -> None:
     """Its own field wins over the key; nobody need have checked it yet."""
     assert naming.service_of(document) == service
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "told"),
+    [
+        pytest.param([], "service 'harbour' is new: it has no endpoint yet", id="the first of all"),
+        pytest.param(["harbour-0123456789ab"], "", id="one that is there"),
+        pytest.param(["harbour"], "", id="one that is updated in place"),
+        pytest.param(
+            ["harbuor-0123456789ab", "harbuor-ba9876543210", "chat-0123456789ab"],
+            "service 'harbour' is new: it has no endpoint yet; did you mean 'harbuor'?",
+            id="a slip",
+        ),
+        pytest.param(
+            ["harbour-2-0123456789ab"],
+            "service 'harbour' is new: it has no endpoint yet; did you mean 'harbour-2'?",
+            id="the beginning of another name",
+        ),
+    ],
+)
+def test_a_service_that_did_not_exist_is_introduced(endpoints: list[str], told: str) -> None:
+    """With the names that are nearly the same."""
+    assert naming.introduction("harbour", endpoints) == told

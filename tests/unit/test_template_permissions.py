@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import resources, template
+from pipeline import consumer, resources, template
 from pipeline.local import buckets, policies
 from pipeline.local.policies import Context, Request, Verdict
 from tools import permissions
@@ -250,7 +250,7 @@ def test_without_a_key_nothing_names_one() -> None:
     named = [
         name
         for name, one in found.items()
-        if "KmsKeyArn" in json.dumps(resolved(one, key=False)) and one.get("Condition") != "HasKey"
+        if '"KmsKeyArn"' in json.dumps(resolved(one, key=False)) and one.get("Condition") != "HasKey"
     ]
 
     assert named == []
@@ -266,7 +266,7 @@ def test_whoever_reads_writes_or_publishes_may_use_the_key() -> None:
     may: dict[str, set[str]] = {}
     for role, statement in permissions.statements():
         actions = set(permissions.listed(statement["Action"]))
-        if {one for one in actions if one.startswith("kms:")}:
+        if statement["Resource"] == KEY:
             for one in role.split(", "):
                 may.setdefault(one, set()).update(actions)
         if actions & {"s3:GetObject", "s3:GetObjectVersion"}:
@@ -276,3 +276,24 @@ def test_whoever_reads_writes_or_publishes_may_use_the_key() -> None:
 
     both = {"kms:Decrypt", "kms:GenerateDataKey"}
     assert may == {role: both if role in writes else {"kms:Decrypt"} for role in reads | writes}
+
+
+def test_whoever_reads_or_writes_a_consumer_may_use_its_key() -> None:
+    """For those functions alone, and by way of Lambda; the message that names the tasks is held to the template."""
+    reads, writes = set(), set()
+    may: dict[str, set[str]] = {}
+    for role, statement in permissions.statements():
+        actions = set(permissions.listed(statement["Action"]))
+        if statement["Resource"] == {"Ref": consumer.KEYS}:
+            conditions = statement["Condition"]["StringLike"]
+            assert set(conditions) == {"kms:ViaService", "kms:EncryptionContext:aws:lambda:FunctionArn"}
+            for one in role.split(", "):
+                may.setdefault(one.removesuffix("Role"), set()).update(actions)
+        if "lambda:GetFunctionConfiguration" in actions:
+            reads.add(role.removesuffix("Role"))
+        if "lambda:UpdateFunctionConfiguration" in actions:
+            writes.add(role.removesuffix("Role"))
+
+    assert (reads, writes) == (set(consumer.READERS), set(consumer.WRITERS))
+    decrypt, all_three = {"kms:Decrypt"}, {"kms:Decrypt", "kms:Encrypt", "kms:CreateGrant"}
+    assert may == {task: all_three if task in writes else decrypt for task in reads}

@@ -51,6 +51,7 @@ BEFORE = {"OWNER": "example"}
 ALIAS = "live"
 ALARM = "consumers-own"
 TRIGGER = "StartDeployment"
+KEY = "arn:aws:kms:us-east-1:123456789012:key/0123abcd-01ab-23cd-45ef-0123456789ab"
 ATTEMPTS = 3
 """Of an asynchronous invocation: EventBridge hands the event over, Lambda tries it twice more."""
 
@@ -99,6 +100,11 @@ class Scenario:
     """Whether, instead of a wrong answer, an alarm rings in the canary; needs `canary` and `wrong`."""
     refuses_lowering: bool = False
     """Whether AWS refuses to change a serving endpoint's concurrency but by another configuration."""
+    locked: bool = False
+    """Whether, instead of a wrong answer, a key encrypts the consumer's variables that the stack may not use; needs
+    `wrong`."""
+    other: str = ""
+    """The scenario whose earlier deployment, of another service, has the consumer, which is taken over."""
 
 
 SCENARIOS = {
@@ -120,6 +126,15 @@ SCENARIOS = {
         Scenario("wrong answer in place", {"strategy": "in_place"}, wrong=True),
         Scenario("lowering refused", refuses_lowering=True),
         Scenario("lowering refused, wrong answer", refuses_lowering=True, wrong=True),
+        Scenario("unreadable variables", thinned=True, wrong=True, locked=True),
+        Scenario("taken over", {"hosting": "instance"}, thinned=True, other="on instances"),
+        Scenario(
+            "taken over, wrong answer",
+            {"hosting": "instance"},
+            thinned=True,
+            wrong=True,
+            other="on instances",
+        ),
     )
 }
 
@@ -334,14 +349,16 @@ class World:
         return self.look(scenario)
 
     def _deploy_earlier(self, scenario: Scenario) -> _Earlier:
-        outcome = self._deploy(scenario, self._versions[scenario.name][0], wrong=False)
+        whose = self._scenarios[scenario.other] if scenario.other else scenario
+        outcome = self._deploy(whose, self._versions[whose.name][0], wrong=False)
         if not outcome.good:
             raise RuntimeError(f"the earlier deployment of {scenario.name} ended with {outcome}")
         return _Earlier.see(self.cloud, outcome.plan["requests"])
 
     def _deploy(self, scenario: Scenario, version: str, *, wrong: bool = False) -> Outcome:
         """Hand the event of an upload to the trigger, and wait for what comes of it."""
-        self._wrong = wrong and not scenario.alarm
+        self._wrong = wrong and not scenario.alarm and not scenario.locked
+        self._lock(KEY if wrong and scenario.locked else "")
         self._ring(ringing=wrong and scenario.alarm)
         self._published().clear()
         arn = self._hand_over(self._item(key_of(scenario), version))
@@ -353,6 +370,13 @@ class World:
         self.cloud.clients.cloudwatch.set_alarm_state(
             AlarmName=ALARM, StateValue="ALARM" if ringing else "OK", StateReason="set by hand"
         )
+
+    def _lock(self, key: str) -> None:
+        """Let a key encrypt the consumer's variables, or none any more."""
+        client = self.cloud.clients.lambda_
+        if (client.get_function_configuration(FunctionName=CONSUMER).get("KMSKeyArn") or "") != key:
+            client.update_function_configuration(FunctionName=CONSUMER, KMSKeyArn=key)
+            self._idle_consumer()
 
     def _item(self, key: str, version: str) -> dict[str, str]:
         """Return a new event's object: S3 gives each of them a number of its own."""
@@ -523,6 +547,7 @@ class World:
         self._delete_alarms()
         client = self.cloud.clients.lambda_
         self._idle_consumer()
+        self._lock("")
         if client.get_function_configuration(FunctionName=CONSUMER)["Environment"]["Variables"] != BEFORE:
             client.update_function_configuration(FunctionName=CONSUMER, Environment={"Variables": BEFORE})
         client.update_alias(
@@ -603,6 +628,7 @@ def _settings(scenario: Scenario) -> dict[str, Any]:
             "test_event": {"prompt": "What?"},
             "expect": EXPECT,
             **({"alias": ALIAS} if scenario.alias else {}),
+            **({"take_over": True} if scenario.other else {}),
             **({"canary": {"weight": 0.5, "bake_s": 60, "alarms": [ALARM]}} if scenario.canary else {}),
         },
         **scenario.settings,

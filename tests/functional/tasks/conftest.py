@@ -319,7 +319,7 @@ class MotoConsumer:
             Role=role,
             Handler="consumer.handler",
             Code={"ZipFile": code_of({"consumer.py": b""}).body},
-            Environment={"Variables": {"OTHER": "kept", "ENDPOINT_NAME": "old-0"}},
+            Environment={"Variables": {"OTHER": "kept", "ENDPOINT_NAME": "old_0"}},
             Publish=True,
         )
         self._lambda.create_alias(FunctionName=self.FUNCTION, Name="live", FunctionVersion="1")

@@ -30,6 +30,7 @@ DEFAULTS: documents.StackDefaults = {
     "container": "pytorch",
     "image_uri": "",
     "consumer_function_name": "",
+    "consumer_function_pattern": "*",
     "artifact_bucket": "artifacts",
     "allow_archive_code": "false",
 }

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerFailed, ConsumerMoved, Superseded
+from pipeline.errors import (
+    ConsumerBusy,
+    ConsumerChanged,
+    ConsumerFailed,
+    ConsumerMoved,
+    ConsumerTaken,
+    ConsumerUnreadable,
+    Superseded,
+)
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Bodies, MotoConsumer, Script, Task
@@ -24,12 +32,12 @@ CONSUMER: dict[str, Any] = {
 BEFORE: dict[str, Any] = {
     "function_name": "assistant",
     "variable": "ENDPOINT_NAME",
-    "value": "old-0",
+    "value": "old_0",
     "alias": None,
     "alias_version": None,
     "alias_routing": None,
 }
-READ: dict[str, Any] = {"consumers": [BEFORE], "reads": 1}
+READ: dict[str, Any] = {"consumers": [BEFORE], "reads": 1, "instead": None}
 RESULTS: dict[str, Any] = {
     "plan_deployment": {"service": "harbour", "execution": "arn:mine", "names": {"endpoint": "harbour-0"}},
     "check_archive": {"archive": {"last_modified": "2026-01-02T03:04:05Z"}},
@@ -65,7 +73,7 @@ def configured(endpoint: str | None, *, status: str = "Successful", **changed: A
 
 def switched(script: Script) -> Script:
     """Let the variable be as it was read, then be changed with success."""
-    script.answers("lambda_", "get_function_configuration", configured("old-0"))
+    script.answers("lambda_", "get_function_configuration", configured("old_0"))
     script.answers("lambda_", "update_function_configuration", {})
     return script.answers("lambda_", "get_function_configuration", configured("harbour-0"))
 
@@ -76,7 +84,7 @@ def switched(script: Script) -> Script:
 @pytest.mark.parametrize(
     ("response", "value"),
     [
-        pytest.param(configured("old-0"), "old-0", id="set"),
+        pytest.param(configured("old_0"), "old_0", id="set"),
         pytest.param(configured(None), None, id="not set"),
         pytest.param(configured(""), "", id="empty"),
         pytest.param({"FunctionName": "assistant"}, None, id="no environment at all"),
@@ -91,6 +99,7 @@ def test_the_consumer_is_written_down_as_it_is(
     assert do("ReadConsumer", script.clients, consumers=[CONSUMER], results=RESULTS) == {
         "consumers": [{**BEFORE, "value": value}],
         "reads": 1,
+        "instead": None,
     }
 
 
@@ -106,7 +115,7 @@ def test_an_alias_is_written_down_with_its_weights(
     do: Task, script: Script, routing: dict[str, Any], expected: dict[str, float] | None
 ) -> None:
     """Version and routing of the alias are part of how the consumer was."""
-    script.answers("lambda_", "get_function_configuration", configured("old-0"))
+    script.answers("lambda_", "get_function_configuration", configured("old_0"))
     script.answers(
         "lambda_",
         "get_alias",
@@ -125,7 +134,7 @@ def test_an_alias_is_written_down_with_its_weights(
 
 def test_one_variable_changes_and_the_consumer_is_asked(do: Task, script: Script, streamed: Bodies) -> None:
     """The whole map goes back with one change, guarded by the revision that was read."""
-    script.answers("lambda_", "get_function_configuration", configured("old-0"))
+    script.answers("lambda_", "get_function_configuration", configured("old_0"))
     script.answers(
         "lambda_",
         "update_function_configuration",
@@ -148,7 +157,7 @@ def test_one_variable_changes_and_the_consumer_is_asked(do: Task, script: Script
         "function_name": "assistant",
         "variable": "ENDPOINT_NAME",
         "endpoint_name": "harbour-0",
-        "previous": "old-0",
+        "previous": "old_0",
         "version": None,
         "answer": GOOD,
     }
@@ -174,7 +183,7 @@ def test_a_second_run_changes_nothing_and_asks_again(do: Task, script: Script, s
 
     result = do("UpdateConsumer", script.clients, **EVENT)
 
-    assert (only(result)["previous"], only(result)["endpoint_name"]) == ("old-0", "harbour-0")
+    assert (only(result)["previous"], only(result)["endpoint_name"]) == ("old_0", "harbour-0")
 
 
 @pytest.mark.parametrize(
@@ -184,17 +193,17 @@ def test_what_somebody_else_set_is_not_overwritten(do: Task, script: Script, val
     """The message names the value that was read and the one that was wanted."""
     script.answers("lambda_", "get_function_configuration", configured(value))
 
-    with pytest.raises(ConsumerMoved, match="neither 'old-0', as it was read, nor 'harbour-0'"):
+    with pytest.raises(ConsumerMoved, match="neither 'old_0', as it was read, nor 'harbour-0'"):
         do("UpdateConsumer", script.clients, **EVENT)
 
 
 @pytest.mark.parametrize(
     "looks",
     [
-        pytest.param([configured("old-0", status="InProgress")], id="somebody's update"),
-        pytest.param([configured("old-0"), configured("harbour-0", status="InProgress")], id="our update"),
-        pytest.param([configured("old-0"), configured("old-0")], id="our update, not to be seen yet"),
-        pytest.param([configured("old-0", State="Pending")], id="a function in the making"),
+        pytest.param([configured("old_0", status="InProgress")], id="somebody's update"),
+        pytest.param([configured("old_0"), configured("harbour-0", status="InProgress")], id="our update"),
+        pytest.param([configured("old_0"), configured("old_0")], id="our update, not to be seen yet"),
+        pytest.param([configured("old_0", State="Pending")], id="a function in the making"),
     ],
 )
 def test_an_update_in_progress_is_waited_for(do: Task, script: Script, looks: list[dict[str, Any]]) -> None:
@@ -219,7 +228,7 @@ def test_a_collision_with_another_update_is_tried_again(
     do: Task, script: Script, code: str, error: type[Exception]
 ) -> None:
     """Between reading and writing somebody else wrote: read again, merge anew."""
-    script.answers("lambda_", "get_function_configuration", configured("old-0"))
+    script.answers("lambda_", "get_function_configuration", configured("old_0"))
     script.refuses("lambda_", "update_function_configuration", code, "told by Lambda")
 
     with pytest.raises(error, match="told by Lambda"):
@@ -230,8 +239,8 @@ def test_a_collision_with_another_update_is_tried_again(
     ("payload", "told"),
     [
         pytest.param(
-            json.dumps({"endpoint_name": "old-0", "answer": "Cargo."}).encode(),
-            "called endpoint 'old-0', wanted 'harbour-0'",
+            json.dumps({"endpoint_name": "old_0", "answer": "Cargo."}).encode(),
+            "called endpoint 'old_0', wanted 'harbour-0'",
             id="another endpoint",
         ),
         pytest.param(b'{"statusCode": 500, "body": "it broke"}', "its statusCode is 500", id="HTTP 500"),
@@ -326,7 +335,7 @@ def test_an_alias_that_shared_its_calls_moves_whole(do: Task, moto_consumer: Mot
     moto_consumer.set({"OTHER": "changed"})
     moto_consumer.publish_version(FunctionName="assistant")
     moto_consumer.weigh({"2": 0.1})
-    moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "old-0"})
+    moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "old_0"})
     before = do(
         "ReadConsumer", moto_consumer.clients, consumers=[{**CONSUMER, "alias": "live"}], results=RESULTS
     )
@@ -455,7 +464,8 @@ def test_a_newer_upload_whose_endpoint_failed_stops_nobody(do: Task, script: Scr
 def test_an_endpoint_that_is_gone_stops_nobody(do: Task, script: Script) -> None:
     """The variable names what somebody deleted."""
     script.answers("lambda_", "get_function_configuration", configured("harbour-1"))
-    script.missing("describe_endpoint")
+    script.missing("describe_endpoint").missing("describe_endpoint")
+    script.missing("describe_endpoint_config", "endpoint configuration")
 
     assert only(read(do, script))["value"] == "harbour-1"
 
@@ -467,14 +477,16 @@ def test_a_second_reading_is_counted_and_takes_what_a_deployment_set(do: Task, s
     assert read(do, script, read_consumer=READ) == {
         "consumers": [{**BEFORE, "value": "harbour-1"}],
         "reads": 2,
+        "instead": None,
     }
 
 
 def test_a_second_reading_refuses_what_no_deployment_set(do: Task, script: Script) -> None:
     """A person's hand is not overruled."""
     script.answers("lambda_", "get_function_configuration", configured("theirs-0"))
+    script.missing("describe_endpoint").missing("describe_endpoint_config", "endpoint configuration")
 
-    with pytest.raises(ConsumerChanged, match="is 'theirs-0' and was 'old-0' when it was read"):
+    with pytest.raises(ConsumerChanged, match="is 'theirs-0' and was 'old_0' when it was read"):
         read(do, script, read_consumer=READ)
 
 
@@ -550,7 +562,7 @@ def test_an_alarm_that_does_not_exist_is_refused_before_anything_changes(
     with pytest.raises(ConsumerFailed, match="no alarm 'mine'; wanted every one"):
         shifted(do, moto_consumer, alarms=["mine"])
 
-    assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "old-0"}
+    assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "old_0"}
 
 
 def test_an_alias_of_the_latest_cannot_be_divided(do: Task, moto_consumer: MotoConsumer) -> None:
@@ -601,3 +613,118 @@ def test_an_alarm_ends_it(do: Task, script: Script, name: str, more: dict[str, s
             alarms=JUDGING,
             left=10,
         )
+
+
+# ---------------------------------------------------------------- another service's consumer
+
+TAKEN: dict[str, Any] = {**CONSUMER, "take_over": False}
+
+
+def calls_another_service(script: Script, *, good: bool = True, gone: bool = False) -> Script:
+    """Let the consumer call an endpoint of the service `alpha`, or one that has left its configuration."""
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    arns = {
+        kind: f"arn:aws:sagemaker:us-east-1:123456789012:{kind}/alpha-1"
+        for kind in ("endpoint", "endpoint-config")
+    }
+    endpoint = {
+        "EndpointName": "alpha-1",
+        "EndpointArn": arns["endpoint"],
+        "EndpointConfigName": "alpha-1",
+        "EndpointStatus": "InService",
+        "CreationTime": moment,
+        "LastModifiedTime": moment,
+    }
+    config = {
+        "EndpointConfigName": "alpha-1",
+        "EndpointConfigArn": arns["endpoint-config"],
+        "ProductionVariants": [{"VariantName": "AllTraffic", "ModelName": "alpha-1"}],
+        "CreationTime": moment,
+    }
+    tags = {"sealift:service": "alpha", "sealift:execution": "arn:theirs"}
+    tags |= {"sealift:deployed-at": OLDER} if good else {}
+    listed = {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+    script.answers("lambda_", "get_function_configuration", configured("alpha-1"))
+    if gone:
+        script.missing("describe_endpoint").answers("sagemaker", "describe_endpoint_config", config)
+        script.answers("sagemaker", "list_tags", listed, {"ResourceArn": arns["endpoint-config"]})
+        return script.missing("describe_endpoint")
+    script.answers("sagemaker", "describe_endpoint", endpoint)
+    script.answers("sagemaker", "list_tags", listed, {"ResourceArn": arns["endpoint"]})
+    # Whether it is settled.
+    script.answers("sagemaker", "describe_endpoint", endpoint)
+    script.answers("sagemaker", "describe_endpoint_config", config)
+    return script.answers("sagemaker", "list_tags", listed, {"ResourceArn": arns["endpoint-config"]})
+
+
+def read_as(
+    do: Task, script: Script, asked: dict[str, Any], *, default: bool, **results: Any
+) -> dict[str, Any]:
+    """Run ReadConsumer for a consumer that the request names, or that is the stack's own."""
+    checked = {**RESULTS["check_archive"], "request": {"default_consumer": default}}
+    plan = {**RESULTS["plan_deployment"], "notes": ["a note"]}
+    return do(
+        "ReadConsumer",
+        script.clients,
+        consumers=[asked],
+        results={**RESULTS, "check_archive": checked, "plan_deployment": plan, **results},
+    )
+
+
+@pytest.mark.parametrize("gone", [pytest.param(False, id="there"), pytest.param(True, id="gone")])
+def test_a_named_consumer_that_another_service_took_since_the_plan_is_refused(
+    do: Task, script: Script, *, gone: bool
+) -> None:
+    """Two services may start at the same moment; what was made is undone."""
+    calls_another_service(script, gone=gone)
+
+    with pytest.raises(ConsumerTaken, match="names endpoint 'alpha-1' of the service 'alpha'"):
+        read_as(do, script, TAKEN, default=False)
+
+
+def test_the_stacks_consumer_that_another_service_took_since_the_plan_is_left_to_it(
+    do: Task, script: Script
+) -> None:
+    """The deployment goes on without it, and says so; also after it was found moved at the switch."""
+    calls_another_service(script)
+    first = read_as(do, script, TAKEN, default=True)
+
+    assert (first["consumers"], first["reads"]) == ([], 1)
+    assert first["instead"]["switch"] == "none"
+    assert first["instead"]["notes"][1:] == ["a note"]
+    calls_another_service(script)
+    assert read_as(do, script, TAKEN, default=True, read_consumer=READ) == {**first, "reads": 2}
+
+
+def test_what_another_service_is_trying_is_waited_for(do: Task, script: Script) -> None:
+    """It may yet be undone, and then nobody has the consumer."""
+    executes(calls_another_service(script, good=False), "RUNNING")
+
+    with pytest.raises(
+        ConsumerBusy, match="'alpha-1' of service 'alpha' is being tried by execution 'arn:theirs'"
+    ):
+        read_as(do, script, TAKEN, default=True)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_consumer_is_taken_over_where_the_request_says_so(do: Task, script: Script, *, again: bool) -> None:
+    """What it called is written down, so that it goes back there when the deployment fails."""
+    calls_another_service(script)
+    earlier = {"read_consumer": READ} if again else {}
+    result = read_as(do, script, {**TAKEN, "take_over": True}, default=False, **earlier)
+
+    assert only(result)["value"] == "alpha-1"
+    assert result["instead"] is None
+
+
+def test_variables_that_cannot_be_read_end_the_switch(do: Task, script: Script) -> None:
+    """Neither "not set" nor "somebody else's": nothing is written."""
+    response = configured("old_0", KMSKeyArn="arn:aws:kms:us-east-1:123456789012:key/1")
+    response["Environment"] = {"Error": {"ErrorCode": "AccessDeniedException", "Message": "KMS denied"}}
+    script.answers("lambda_", "get_function_configuration", response)
+
+    with pytest.raises(ConsumerUnreadable, match="KMS denied"):
+        do("ReadConsumer", script.clients, consumers=[CONSUMER], results=RESULTS)
+    script.answers("lambda_", "get_function_configuration", response)
+    with pytest.raises(ConsumerUnreadable, match="KMS denied"):
+        do("UpdateConsumer", script.clients, **EVENT)

@@ -41,6 +41,7 @@ DEFAULTS = {
     "container": "pytorch",
     "image_uri": "",
     "consumer_function_name": "",
+    "consumer_function_pattern": "*",
     "artifact_bucket": "artifacts",
     "allow_archive_code": "false",
 }
@@ -202,7 +203,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "get_function_configuration",
         {
             "consumers": [{**CONSUMER, "alias": "live", "canary": CANARY}],
-            "before": {"consumers": [BEFORE], "reads": 1},
+            "before": {"consumers": [BEFORE], "reads": 1, "instead": None},
             "endpoint_name": "harbour-0",
             "prompt": "What?",
         },
@@ -224,7 +225,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "get_function_configuration",
         {
             "consumers": [CONSUMER],
-            "before": {"consumers": [BEFORE], "reads": 1},
+            "before": {"consumers": [BEFORE], "reads": 1, "instead": None},
             "endpoint_name": "harbour-0",
             "prompt": "What?",
         },

@@ -11,7 +11,13 @@ import pytest
 from pipeline import plan, resources
 from pipeline.archive.sources import BytesSource
 from pipeline.archive.verify import verify
-from pipeline.errors import AccessDenied, ArchiveNotFound, ConsumerNotFound, ModelDoesNotFit
+from pipeline.errors import (
+    AccessDenied,
+    ArchiveNotFound,
+    ConsumerNotAllowed,
+    ConsumerNotFound,
+    ModelDoesNotFit,
+)
 
 if TYPE_CHECKING:
     from pipeline.aws import Clients
@@ -26,6 +32,7 @@ DEFAULTS = {
     "container": "pytorch",
     "image_uri": "",
     "consumer_function_name": "",
+    "consumer_function_pattern": "*",
     "artifact_bucket": "artifacts",
     "allow_archive_code": "false",
 }
@@ -63,7 +70,10 @@ def test_a_checked_archive_gets_a_plan(do: Task, script: Script, checked: dict[s
     assert first["requests"]["create_model"]["PrimaryContainer"]["ModelDataUrl"] == (
         f"s3://artifacts/{checked['assembly']['key']}"
     )
-    assert first["notes"] == ["n_ctx 2048 was asked for; the model was trained for 512"]
+    assert first["notes"] == [
+        "service 'harbour' is new: it has no endpoint yet",
+        "n_ctx 2048 was asked for; the model was trained for 512",
+    ]
     script.account()
     assert planned(do, script.clients, checked) == first
 
@@ -102,7 +112,7 @@ def test_a_consumer_that_exists_is_planned_for(
     made = planned(do, moto_consumer.clients, with_consumer(checked, alias=alias))
 
     assert made["consumers"][0]["function_name"] == "assistant"
-    assert made["serving"] == "old-0"
+    assert made["serving"] == "old_0"
 
 
 @pytest.mark.parametrize(
@@ -118,6 +128,47 @@ def test_a_consumer_that_does_not_exist_is_refused_before_anything_is_made(
     """Better now than after the endpoint was made."""
     with pytest.raises(ConsumerNotFound, match=seen):
         planned(do, moto_consumer.clients, with_consumer(checked, **consumer))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        pytest.param("billing", r"outside the pattern 'assist\*' of the Lambdas", id="outside the pattern"),
+        pytest.param("assistant:live", "names a version or an alias", id="an alias in the name"),
+        pytest.param("999999999999:function:assistant", "in account 999999999999", id="another account"),
+    ],
+)
+def test_a_consumer_that_the_stack_may_not_switch_is_refused_before_any_call(
+    do: Task, script: Script, checked: dict[str, Any], name: str, told: str
+) -> None:
+    """The pattern stands in the event; AWS would only say that access is denied."""
+    with pytest.raises(ConsumerNotAllowed, match=told):
+        do(
+            "PlanDeployment",
+            script.clients,
+            results={"check_archive": with_consumer(checked, function_name=name)},
+            execution=EXECUTION,
+            started="2024-01-02T03:04:05.678Z",
+            defaults={**DEFAULTS, "consumer_function_pattern": "assist*"},
+        )
+
+
+def test_an_execution_of_a_stack_that_handed_on_no_pattern_is_planned(
+    do: Task, moto_consumer: MotoConsumer, script: Script, checked: dict[str, Any]
+) -> None:
+    """It was started before the stack was updated, and is entered again: IAM judges, as it did then."""
+    script.account()
+    older = {name: value for name, value in DEFAULTS.items() if name != "consumer_function_pattern"}
+    made = do(
+        "PlanDeployment",
+        moto_consumer.clients,
+        results={"check_archive": with_consumer(checked)},
+        execution=EXECUTION,
+        started="2024-01-02T03:04:05.678Z",
+        defaults=older,
+    )
+
+    assert made["consumers"][0]["function_name"] == "assistant"
 
 
 def test_a_consumer_that_may_not_be_read_is_no_missing_one(

@@ -31,7 +31,7 @@ PLAN = {
 BEFORE: dict[str, Any] = {
     "function_name": "assistant",
     "variable": "ENDPOINT_NAME",
-    "value": "old-0",
+    "value": "old_0",
     "alias": None,
     "alias_version": None,
     "alias_routing": None,
@@ -47,7 +47,7 @@ UNDONE = "undone: everything that this execution made; what served before still 
 
 def read_of(*befores: dict[str, Any]) -> dict[str, Any]:
     """Return ReadConsumer's result."""
-    return {"consumers": list(befores), "reads": 1}
+    return {"consumers": list(befores), "reads": 1, "instead": None}
 
 
 def results(**more: Any) -> dict[str, Any]:
@@ -290,7 +290,7 @@ def test_trouble_of_another_kind_ends_the_task_to_be_tried_again(do: Task, scrip
 @pytest.mark.parametrize(
     ("value", "told", "after"),
     [
-        pytest.param("old-0", "'old-0'", {"OTHER": "kept", "ENDPOINT_NAME": "old-0"}, id="a value"),
+        pytest.param("old_0", "'old_0'", {"OTHER": "kept", "ENDPOINT_NAME": "old_0"}, id="a value"),
         pytest.param("", "''", {"OTHER": "kept", "ENDPOINT_NAME": ""}, id="an empty value"),
         pytest.param(None, "not set", {"OTHER": "kept"}, id="no variable"),
     ],
@@ -328,7 +328,7 @@ def test_putting_back_twice_is_putting_back_once(
         reports.append(do("RollBack", moto_consumer.clients, results=results(read_consumer=read_of(BEFORE))))
 
     assert reports[0] == reports[1]
-    assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "old-0"}
+    assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "old_0"}
 
 
 def test_an_alias_goes_back_with_its_weights(do: Task, script: Script, moto_consumer: MotoConsumer) -> None:
@@ -336,7 +336,7 @@ def test_an_alias_goes_back_with_its_weights(do: Task, script: Script, moto_cons
     moto_consumer.set({"OTHER": "changed"})
     moto_consumer.publish_version(FunctionName="assistant")
     moto_consumer.weigh({"2": 0.1})
-    moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "old-0"})
+    moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "old_0"})
     consumer = {**{name: BEFORE[name] for name in ("function_name", "variable")}, "alias": "live"}
     consumer |= {"test_event": None, "expect": {}}
     there = moto_consumer.alias()
@@ -355,10 +355,10 @@ def test_an_alias_goes_back_with_its_weights(do: Task, script: Script, moto_cons
     result = do("RollBack", moto_consumer.clients, results=results(read_consumer=before))
 
     assert moto_consumer.alias() == there
-    assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "old-0"}
+    assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "old_0"}
     assert result["restored"] == [
         "alias live of assistant: back to version 1",
-        "ENDPOINT_NAME of assistant: 'old-0' as before",
+        "ENDPOINT_NAME of assistant: 'old_0' as before",
     ]
 
 
@@ -418,19 +418,19 @@ def test_a_denied_alias_does_not_keep_the_variable_from_going_back(do: Task, scr
         "lambda_",
         "update_function_configuration",
         {},
-        {"FunctionName": "assistant", "Environment": {"Variables": {"ENDPOINT_NAME": "old-0"}}},
+        {"FunctionName": "assistant", "Environment": {"Variables": {"ENDPOINT_NAME": "old_0"}}},
     )
     script.answers(
         "lambda_",
         "get_function_configuration",
-        {"FunctionName": "assistant", "Environment": {"Variables": {"ENDPOINT_NAME": "old-0"}}},
+        {"FunctionName": "assistant", "Environment": {"Variables": {"ENDPOINT_NAME": "old_0"}}},
     )
     before = {**BEFORE, "alias": "live", "alias_version": "1"}
 
     result = do("RollBack", script.clients, results=results(read_consumer=read_of(before)))
 
     assert result["not_undone"] == ["alias live of assistant: no alias"]
-    assert result["restored"] == ["ENDPOINT_NAME of assistant: 'old-0' as before"]
+    assert result["restored"] == ["ENDPOINT_NAME of assistant: 'old_0' as before"]
     whole = "endpoint harbour-0, with configuration harbour-0 and model harbour-0"
     assert result["kept"] == [f"{whole}: consumer assistant may still call it"]
 
@@ -495,7 +495,7 @@ def test_an_alias_that_was_deleted_does_not_keep_the_variable(
 
     result = do("RollBack", moto_consumer.clients, results=results(read_consumer=read_of(before)))
 
-    assert moto_consumer.variables()["ENDPOINT_NAME"] == "old-0"
+    assert moto_consumer.variables()["ENDPOINT_NAME"] == "old_0"
     assert result["gone"] == ["alias gone of assistant", ENDPOINT, CONFIG, MODEL]
 
 
@@ -569,7 +569,7 @@ def test_a_canary_goes_back_exactly_and_leaves_no_version(
     """Weights, description and variable are as they were; the published version is deleted, others stay."""
     moto_consumer.set({"OTHER": "changed"})
     moto_consumer.publish_version(FunctionName="assistant")
-    moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "old-0"})
+    moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "old_0"})
     moto_consumer.weigh({"2": 0.25})
     moto_consumer.update_alias(FunctionName="assistant", Name="live", Description="what callers use")
     asked = {
@@ -594,7 +594,7 @@ def test_a_canary_goes_back_exactly_and_leaves_no_version(
     result = do("RollBack", moto_consumer.clients, results=results(read_consumer=before))
 
     assert moto_consumer.alias() == there
-    assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "old-0"}
+    assert moto_consumer.variables() == {"OTHER": "kept", "ENDPOINT_NAME": "old_0"}
     assert moto_consumer.versions() == ["$LATEST", "1", "2"]
     assert "version 3 of assistant" in result["gone"]
     alias = moto_consumer.get_alias(FunctionName="assistant", Name="live")
@@ -677,7 +677,7 @@ def test_versions_that_may_not_be_listed_keep_nothing_from_going(do: Task, scrip
         script.answers(
             "lambda_",
             "get_function_configuration",
-            {"FunctionName": "assistant", "Environment": {"Variables": {"ENDPOINT_NAME": "old-0"}}},
+            {"FunctionName": "assistant", "Environment": {"Variables": {"ENDPOINT_NAME": "old_0"}}},
         )
     script.refuses("lambda_", "list_versions_by_function", "AccessDeniedException", "no list", status=403)
     nothing_there(script)

@@ -33,6 +33,7 @@ from tests.functional.tasks.test_consumer_switch import (
     executes,
     serves_another,
 )
+from tests.functional.tasks.test_plan_deployment import DEFAULTS, EXECUTION
 from tests.functional.tasks.test_roll_back import nothing_there, results
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ ASSISTANT: dict[str, Any] = {**CONSUMER, "alias": "live"}
 REPORTS: dict[str, Any] = {**CONSUMER, "function_name": "reports"}
 BOTH = [ASSISTANT, REPORTS]
 STEPS = [{**ASSISTANT, "canary": CANARY}, REPORTS]
-OLD, NEW = {"OTHER": "kept", "ENDPOINT_NAME": "old-0"}, {"OTHER": "kept", "ENDPOINT_NAME": "harbour-0"}
+OLD, NEW = {"OTHER": "kept", "ENDPOINT_NAME": "old_0"}, {"OTHER": "kept", "ENDPOINT_NAME": "harbour-0"}
 
 
 class Two(MotoConsumer):
@@ -172,8 +173,8 @@ def test_when_one_fails_all_are_put_back(
     assert two.all_variables() == (OLD, OLD)
     assert (two.route(), two.versions()) == (there, versions)
     assert {
-        "ENDPOINT_NAME of assistant: 'old-0' as before",
-        "ENDPOINT_NAME of reports: 'old-0' as before",
+        "ENDPOINT_NAME of assistant: 'old_0' as before",
+        "ENDPOINT_NAME of reports: 'old_0' as before",
     } <= {*result["restored"]}
     assert result["not_undone"] == []
 
@@ -232,10 +233,10 @@ def test_after_any_call_that_was_the_last_of_a_try_a_retry_ends_well_and_an_undo
 
 def test_an_update_in_progress_does_not_hold_up_the_next(do: Task, script: Script) -> None:
     """Lambda applies both updates at the same time, and the state machine waits once."""
-    before = {"consumers": [BEFORE, {**BEFORE, "function_name": "reports"}], "reads": 1}
-    script.answers("lambda_", "get_function_configuration", configured("old-0"))
+    before = {"consumers": [BEFORE, {**BEFORE, "function_name": "reports"}], "reads": 1, "instead": None}
+    script.answers("lambda_", "get_function_configuration", configured("old_0"))
     for _ in before["consumers"]:
-        script.answers("lambda_", "get_function_configuration", configured("old-0"))
+        script.answers("lambda_", "get_function_configuration", configured("old_0"))
         script.answers("lambda_", "update_function_configuration", {})
         script.answers("lambda_", "get_function_configuration", configured("harbour-0", status="InProgress"))
     event = {"consumers": [CONSUMER, REPORTS], "before": before, "endpoint_name": "harbour-0", "prompt": "?"}
@@ -304,7 +305,7 @@ def test_one_that_was_moved_keeps_all_from_being_changed(do: Task, two: Two, nam
     before = read(do, two, STEPS)
     two.change("theirs-0")
 
-    with pytest.raises(ConsumerMoved, match="of reports is neither 'old-0'"):
+    with pytest.raises(ConsumerMoved, match="of reports is neither 'old_0'"):
         step(do, name, two, STEPS, before)
 
     assert two.variables() == OLD
@@ -317,8 +318,8 @@ def test_what_was_switched_is_still_put_back_to_what_was_read_first(
     before = read(do, two, BOTH)
     step(do, "UpdateConsumer", two, [ASSISTANT], {**before, "consumers": before["consumers"][:1]})
     two.change("harbour-9")
-    script.missing("describe_endpoint")
-    script.missing("describe_endpoint")
+    script.missing("describe_endpoint").missing("describe_endpoint").missing("describe_endpoint")
+    script.missing("describe_endpoint_config", "endpoint configuration")
 
     again = read(do, two, BOTH, read_consumer=before)
 
@@ -352,7 +353,7 @@ def test_who_holds_one_consumer_lets_go_for_a_newer_upload_alone(
     script.answers("lambda_", "get_function_configuration", configured("harbour-1"))
     script.missing("describe_endpoint")
     executes(serves_another(script, uploaded_at), "RUNNING")
-    read_before = {"consumers": [BEFORE, {**BEFORE, "function_name": "reports"}], "reads": 1}
+    read_before = {"consumers": [BEFORE, {**BEFORE, "function_name": "reports"}], "reads": 1, "instead": None}
 
     with pytest.raises(expected):
         do(
@@ -410,9 +411,9 @@ def test_all_missing_consumers_are_told_at_once(do: Task, two: Two) -> None:
             "PlanDeployment",
             two.clients,
             results={"check_archive": checked},
-            execution="arn:mine",
+            execution=EXECUTION,
             started="2026-01-02T03:04:05Z",
-            defaults={},
+            defaults=DEFAULTS,
         )
 
     assert [problem.seen for problem in refusal.value.problems] == [

@@ -22,6 +22,7 @@ DEFAULTS: documents.StackDefaults = {
     "container": "pytorch",
     "image_uri": "",
     "consumer_function_name": "",
+    "consumer_function_pattern": "*",
 }
 
 
