@@ -663,6 +663,7 @@ def test_only_the_known_statements_have_no_resource() -> None:
         "PlanDeployment",
         "RestoreCapacity",
         "RetirePrevious",
+        "RollBack",
         "ShiftConsumer",
         "StepDown",
         "Sweep",
