@@ -26,7 +26,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from botocore.stub import Stubber
 
-from pipeline import aws, errors, sdk
+from pipeline import aws, errors, payload, sdk
 from pipeline.aws import Clients
 from pipeline.errors import (
     AccessDenied,
@@ -36,6 +36,7 @@ from pipeline.errors import (
     InvalidInput,
     ModelNotReady,
     NameConflict,
+    Problem,
     RequestRejected,
     ResourceLimitExceeded,
     SealiftError,
@@ -320,6 +321,22 @@ def test_a_handler_translates() -> None:
 
     with pytest.raises(Throttled, match="CreateEndpoint: ThrottlingException: Rate exceeded"):
         aws.task(run)({"name": "harbour-0"}, None)
+
+
+def test_a_handler_reports_no_longer_a_message_than_a_cause_holds() -> None:
+    """Of hundreds of problems the first, and how many there are; the error is the same."""
+
+    def run(_event: dict[str, Any], _clients: Clients) -> dict[str, Any]:
+        problem = Problem("UnknownField", "unknown field 'x'", "one of those that there are", "remove 'x'")
+        raise InvalidInput("execution input", [problem] * 500)
+
+    with pytest.raises(
+        InvalidInput, match=r"^execution input: 500 problems: \(1\) .*; and \d+ more$"
+    ) as refusal:
+        aws.task(run)({}, None)
+
+    assert payload.size_in_cause(str(refusal.value)) <= payload.MESSAGE
+    assert len(refusal.value.problems) == 500
 
 
 def test_a_handler_returns_what_its_task_does() -> None:

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import documents
+from examples.tiny_gguf import write_tiny_gguf
+from pipeline import documents, resources
+from pipeline.archive.pack import pack
 from pipeline.errors import AccessDenied, ArchiveNotFound, InvalidArchive, InvalidInput, Refused
+from tasks import check_archive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,6 +78,35 @@ def test_a_good_archive_is_described(do: Task, buckets: Clients, good_archive: b
     assert checked["evidence"]["bytes_read"] > 0
     assert checked["assembly"]["bucket"] == "artifacts"
     assert made(buckets) == [checked["assembly"]["record"]]
+
+
+def test_the_header_of_a_hostile_model_is_refused_before_it_fills_the_data(
+    do: Task, buckets: Clients, tmp_path: Path
+) -> None:
+    """Long texts are cut, since nothing depends on them; figures by the thousand are refused."""
+    path = tmp_path / "named.gguf"
+    write_tiny_gguf(path, name="n" * 60_000)
+    packed = tmp_path / "model.tar.gz"
+    pack(path, packed, code=resources.code())
+    buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=packed.read_bytes())
+
+    model = check(do, buckets)["model"]
+
+    assert model["name"].endswith("(60,000 characters in all)")
+    with pytest.raises(InvalidArchive, match="a model whose header's figures take") as refusal:
+        check_archive._bounded("s3://b/k", {"archive": {}, "model": {**model, "head_counts": [64] * 4096}})
+    assert names(refusal) == ["TooManyFacts"]
+
+
+def test_a_model_of_hundreds_of_files_is_refused_before_it_fills_the_data() -> None:
+    """Each file is pinned by its version and its ETag."""
+    part = {"key": "k" * 80, "version_id": "v" * 32, "etag": "e" * 32, "size": 2**31}
+    checked = {"archive": {"parts": [part] * 40}, "model": {}}
+
+    assert check_archive._bounded("s3://b/k", checked) == checked
+    with pytest.raises(InvalidArchive, match="a model of 90 files") as refusal:
+        check_archive._bounded("s3://b/k", {"archive": {"parts": [part] * 90}, "model": {}})
+    assert "merge some of them" in str(refusal.value)
 
 
 def test_checking_twice_is_checking_once(do: Task, buckets: Clients, good_archive: bytes) -> None:

@@ -13,10 +13,12 @@ from pipeline.errors import (
     ConsumerChanged,
     ConsumerFailed,
     ConsumerMoved,
+    ConsumerNotFound,
     ConsumerTaken,
     ConsumerUnreadable,
     Superseded,
 )
+from pipeline.payload import size as payload_size
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Bodies, MotoConsumer, Script, Task
@@ -284,6 +286,64 @@ def test_an_answer_that_is_no_json_is_text(do: Task, script: Script, streamed: B
     switched(script).answers("lambda_", "invoke", {"Payload": streamed(b"\xff plain")})
 
     assert only(do("UpdateConsumer", script.clients, **EVENT))["answer"] == "\N{REPLACEMENT CHARACTER} plain"
+
+
+def test_all_of_a_long_answer_is_judged_and_its_beginning_kept(
+    do: Task, script: Script, streamed: Bodies
+) -> None:
+    """An execution's data have no room for six megabytes of it."""
+    long = " ".join(map(str, range(20_000))) + " cargo"
+    switched(script).answers(
+        "lambda_", "invoke", {"Payload": streamed(json.dumps({"answer": long}).encode())}
+    )
+    event = {**EVENT, "consumers": [{**CONSUMER, "expect": {"contains": "cargo"}}]}
+
+    answer = only(do("UpdateConsumer", script.clients, **event))["answer"]
+
+    assert answer.startswith('{"answer": "0 1 2 3')
+    assert answer.endswith("characters in all)")
+    assert payload_size(answer) <= 2048
+
+
+@pytest.mark.parametrize(
+    ("said", "event", "rule"),
+    [
+        pytest.param({"answer": "t0" * 32}, None, "repetition", id="an answer"),
+        pytest.param({"body": "t0" * 32}, None, "repetition", id="a body"),
+        pytest.param("t0" * 32, None, "repetition", id="a text"),
+        pytest.param({"answer": EVENT["prompt"]}, None, "echo", id="the prompt"),
+        pytest.param({"answer": EVENT["prompt"]}, {"question": "?"}, None, id="not what was asked"),
+        pytest.param({"vector": [0.0] * 100}, None, None, id="JSON"),
+        pytest.param({"body": json.dumps({"vector": [0.0] * 100})}, None, None, id="a body of JSON"),
+        pytest.param([0.0] * 100, None, None, id="a list"),
+    ],
+)
+def test_a_degenerate_answer_of_the_consumers_is_refused_unless_allowed(
+    *, do: Task, script: Script, streamed: Bodies, said: Any, event: Any, rule: str | None
+) -> None:
+    """Only what it said in words; a list of zeros may be just right."""
+    asked = {**CONSUMER, "test_event": event}
+    for allowed in (False, True):
+        expect = {"min_completion_tokens": 1, "allow_degenerate": allowed}
+        body = streamed(json.dumps(said).encode())
+        switched(script).answers("lambda_", "invoke", {"Payload": body})
+        given = {**EVENT, "consumers": [{**asked, "expect": expect}]}
+        if allowed or rule is None:
+            assert only(do("UpdateConsumer", script.clients, **given))["answer"] == said
+            continue
+
+        with pytest.raises(ConsumerFailed, match=rf"it is degenerate \({rule}: .*'consumer\.expect'"):
+            do("UpdateConsumer", script.clients, **given)
+
+
+def test_a_variable_that_holds_no_endpoints_name_is_refused(do: Task, script: Script) -> None:
+    """It would have to be put back, and an execution's data have no room for whatever it is."""
+    script.answers("lambda_", "get_function_configuration", configured("{" + "x" * 3000 + "}"))
+
+    with pytest.raises(ConsumerNotFound, match="ENDPOINT_NAME of assistant has 3,002 characters") as refusal:
+        do("ReadConsumer", script.clients, consumers=[CONSUMER], results=RESULTS)
+
+    assert "name the variable that holds the endpoint's name" in str(refusal.value)
 
 
 # ------------------------------------------------------------------------- alias

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline import payload
 from pipeline.errors import ModelNotReady, NotYetVisible, SealiftError, SmokeTestFailed
 
 if TYPE_CHECKING:
@@ -115,6 +116,67 @@ def test_an_answer_that_is_not_as_expected_fails(
         ask(do, script, expect=expect)
 
     assert "'harbour-0'" in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "rule"),
+    [
+        pytest.param("t0" * 32, "repetition: 't0' 32 times", id="one token"),
+        pytest.param("What is it that a sealift does?", "echo: 31 of the prompt's", id="the prompt"),
+        pytest.param("\ufffd" * 9, "replacement characters: 9 of 9", id="no text"),
+        pytest.param("\x01\x02", "blank: 2 characters", id="control characters"),
+    ],
+)
+def test_a_degenerate_answer_is_no_proof_unless_it_is_allowed(
+    do: Task, script: Script, streamed: Bodies, said: str, rule: str
+) -> None:
+    """By default, whatever was expected; the message names the rule and the field."""
+    prompt = "What is it that a sealift does?"
+    script.answers("sagemaker_runtime", "invoke_endpoint", {"Body": streamed(completion(said))})
+    with pytest.raises(SmokeTestFailed, match=f"it is degenerate .{rule}") as failure:
+        ask(do, script, prompts=[prompt], expect={"min_completion_tokens": 1})
+    assert "\"allow_degenerate\": true in 'smoke_test.expect'" in str(failure.value)
+    for _ in range(2):
+        script.answers("sagemaker_runtime", "invoke_endpoint", {"Body": streamed(completion(said))})
+
+    tested = ask(do, script, prompts=[prompt], expect={"allow_degenerate": True})
+
+    assert tested["transcript"][0]["answer"] == said
+
+
+def test_a_long_answer_is_judged_whole_and_written_down_in_part(
+    do: Task, script: Script, streamed: Bodies
+) -> None:
+    """What was expected may stand at its end; the prompt is cut likewise."""
+    long = " ".join(map(str, range(20_000)))
+    for _ in range(2):
+        script.answers(
+            "sagemaker_runtime", "invoke_endpoint", {"Body": streamed(completion(f"{long} cargo"))}
+        )
+
+    (line,) = ask(do, script, prompts=[long])["transcript"]
+
+    assert line["answer"].endswith(f"... ({len(long) + 6:,} characters in all)")
+    assert line["prompt"].endswith(f"... ({len(long):,} characters in all)")
+    assert payload.size(line) < 3 * payload.TEXT
+
+
+def test_figures_that_nobody_can_mean_are_not_written_down(
+    do: Task, script: Script, streamed: Bodies
+) -> None:
+    """A number of JSON may have any number of digits."""
+    document = json.loads(completion("Heavy cargo.")) | {"usage": {"completion_tokens": 10**4000}}
+    document["timings"] = {"prompt_n": 10**4000, "predicted_n": 3}
+    document["choices"][0]["finish_reason"] = "x" * 5000
+    for _ in range(2):
+        script.answers(
+            "sagemaker_runtime", "invoke_endpoint", {"Body": streamed(json.dumps(document).encode())}
+        )
+
+    (line,) = ask(do, script)["transcript"]
+
+    assert (line["completion_tokens"], line["timings"]) == (None, {"predicted_n": 3})
+    assert payload.size(line["finish_reason"]) <= 100
 
 
 def test_a_model_that_fails_says_so_in_its_own_words(do: Task, script: Script) -> None:
