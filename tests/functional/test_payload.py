@@ -436,3 +436,21 @@ def test_a_look_takes_as_many_events_as_requests_are_judged_by() -> None:
         counts.append(len(ended.events))
 
     assert counts[1] - counts[0] == 10 * documents.EVENTS_OF_A_LOOK
+
+
+@pytest.mark.parametrize("state", ["AssembleArchive", "CreateEndpoint", "UpdateConsumer"])
+def test_a_result_that_is_too_large_all_the_same_is_undone(state: str) -> None:
+    """States.ALL does not match it, so each task has a catcher that names it: the consumer is put back."""
+
+    class Careless(Workflow):
+        def _function(self, name: str) -> Callable[[Any], Any]:
+            return super()._function(name) if name != state else lambda _event: {"all": "x" * 300_000}
+
+    workflow = Careless(largest("a", 1, 1, "prompts"), "Heavy cargo.")
+
+    ended = run(DEFINITION, workflow.document, workflow.functions())
+
+    assert (ended.status, ended.error) == ("FAILED", "StatesDataLimitExceeded")
+    assert ended.states[-4:] == ["Diagnose", "RollBack", "NotifyFailure", "DeploymentFailed"]
+    assert ended.states[-5] == state
+    assert "shorten smoke_test.prompts" in str(ended.cause)
