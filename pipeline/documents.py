@@ -262,7 +262,7 @@ _TUNABLE: dict[str, Field] = {
     ),
     "execution_role_arn": Field(
         Text("the ARN of an IAM role", _ARN + r"iam::[0-9]{12}:role/.+"),
-        "the role that the endpoint runs with; the stack's own when absent",
+        "the role that the endpoint runs with: the stack's own, also when absent, or one of its EndpointRoleArns",
     ),
     "code": Field(
         OneOf((OWN_CODE, ARCHIVE_CODE)),
@@ -299,6 +299,8 @@ class StackDefaults(TypedDict):
     """What the stack puts into the definition, so that a task needs only its event."""
 
     execution_role_arn: str
+    endpoint_role_arns: str
+    """Further roles that a deployment may name, with commas between; empty for none."""
     account_id: str
     region: str
     container: str
@@ -912,6 +914,24 @@ def _of_key(key: str, parsed: dict[str, Any]) -> list[Problem]:
     ]
 
 
+def _role(asked: str, defaults: StackDefaults, said: _Said) -> list[Problem]:
+    """Return what is wrong with a role: the tasks may hand on those alone that the stack names."""
+    others = [one for text in defaults["endpoint_role_arns"].split(",") if (one := text.strip())]
+    if asked in {defaults["execution_role_arn"], *others}:
+        return []
+    return [
+        Problem(
+            "RoleNotAllowed",
+            f"execution_role_arn is {asked!r}",
+            "the stack's own role"
+            + (f", or one of its EndpointRoleArns: {', '.join(others)}" if others else ""),
+            "leave 'execution_role_arn' out, or let the stack hand that role on: "
+            f"`sealift deploy --parameter EndpointRoleArns={','.join([*others, asked])}`",
+            said.where("execution_role_arn"),
+        )
+    ]
+
+
 def _whole(parsed: dict[str, Any], defaults: StackDefaults, said: _Said) -> list[Problem]:
     """Return what is wrong with the request as a whole, after each field by itself was right."""
     problems: list[Problem] = []
@@ -937,6 +957,7 @@ def _whole(parsed: dict[str, Any], defaults: StackDefaults, said: _Said) -> list
                 said.where("code"),
             )
         )
+    problems.extend(_role(parsed["execution_role_arn"], defaults, said))
     of_consumers = [*_canary(parsed["consumers"]), *_twice(parsed["consumers"])]
     problems.extend(replace(problem, where=said.where("consumer")) for problem in of_consumers)
     profile = containers.PROFILES[parsed["container"]]

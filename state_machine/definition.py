@@ -45,6 +45,7 @@ PROVISIONING_S = 1800
 
 DEFAULTS = {
     "execution_role_arn": "${EndpointRoleArn}",
+    "endpoint_role_arns": "${EndpointRoleArns}",
     "account_id": "${AccountId}",
     "region": "${Region}",
     "container": "${Container}",

@@ -162,7 +162,8 @@ def _accepted(parameter: Mapping[str, Any]) -> str:
     if "AllowedValues" in parameter:
         return ", ".join(f"`{one}`" for one in parameter["AllowedValues"])
     if "AllowedPattern" in parameter:
-        return f"`{parameter['AllowedPattern']}`"
+        each = "each " if parameter["Type"] == "CommaDelimitedList" else ""
+        return f"{each}`{parameter['AllowedPattern']}`"
     kind = {"Number": "a number", "String": "a text"}[parameter["Type"]]
     bounds = [
         f"{word} {parameter[key]}"

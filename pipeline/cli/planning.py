@@ -44,6 +44,7 @@ BARE: Final = "BareGGUF"
 
 _NO_STACK: Final[StackDefaults] = {
     "execution_role_arn": "arn:aws:iam::000000000000:role/sealift-endpoint",
+    "endpoint_role_arns": "",
     "account_id": "000000000000",
     "region": "us-east-1",
     "container": containers.DEFAULT.name,
@@ -150,9 +151,13 @@ def plan(arguments: Arguments) -> int:
             "hosting": arguments.hosting,
             "instance_type": arguments.instance_type,
         }
+        beside = _sidecar(source)
         stack: StackDefaults = {**_NO_STACK, "container": arguments.container, "image_uri": _OWN_IMAGE}
+        if isinstance(beside, dict) and isinstance(role := beside.get("execution_role_arn"), str):
+            # Which roles a stack may hand on is the stack's to say.
+            stack["endpoint_role_arns"] = role
         today = datetime.now(UTC).date()
-        made = judge(source, documents.request(document, _sidecar(source), stack), today)
+        made = judge(source, documents.request(document, beside, stack), today)
     seconds = monotonic() - begun
     if arguments.json:
         print(json.dumps({**made.to_json(), "seconds": round(seconds, 3)}, indent=2))

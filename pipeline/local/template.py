@@ -119,15 +119,7 @@ def _holds(condition: Mapping[str, Any]) -> bool:
     if kind == "Fn::Not":
         return not _holds(arguments[0])
     first, second = {"Fn::Equals": arguments}[kind]
-    return bool(_joined(first) == _joined(second))
-
-
-def _joined(value: Any) -> Any:
-    """Return what a list is joined to; anything else as it is."""
-    if not isinstance(value, dict):
-        return value
-    separator, parts = value["Fn::Join"]
-    return separator.join(parts)
+    return bool(first == second)
 
 
 def _spelt_out(value: Any, values: Mapping[str, Any], conditions: Mapping[str, bool]) -> Any:
@@ -141,6 +133,10 @@ def _spelt_out(value: Any, values: Mapping[str, Any], conditions: Mapping[str, b
             return values[argument]
         if key == "Fn::If" and argument[0] in conditions:
             return _spelt_out(argument[1 if conditions[argument[0]] else 2], values, conditions)
+        if key == "Fn::Join":
+            separator, parts = argument[0], _spelt_out(argument[1], values, conditions)
+            settled_ = isinstance(parts, list) and all(isinstance(one, str) for one in parts)
+            return separator.join(parts) if settled_ else {key: [separator, parts]}
         if key == "Fn::Sub" and isinstance(argument, str):
             named = "|".join(map(re.escape, values)) or "$."
             return {key: re.sub(rf"\$\{{({named})\}}", lambda match: str(values[match[1]]), argument)}

@@ -221,6 +221,7 @@ def test_an_object_is_planned_as_the_workflow_plans_it(
     location = {"bucket": "uploads", "key": "models/harbour/model.tar.gz"}
     defaults: documents.StackDefaults = {
         "execution_role_arn": "arn:aws:iam::123456789012:role/sealift-endpoint",
+        "endpoint_role_arns": "",
         "account_id": "123456789012",
         "region": "us-east-1",
         "container": "pytorch",

@@ -117,6 +117,30 @@ def test_a_parameter_is_changed_and_then_kept(person: Person) -> None:
     assert (str(values["SweepGraceHours"]), values["ConsumerFunctionName"]) == ("48", "sealift-consumer")
 
 
+def test_roles_of_endpoints_are_named_and_taken_back(person: Person) -> None:
+    """The workflow knows those that may be asked for, and the one task that hands a role on may hand them on."""
+    roles = "arn:aws:iam::123456789012:role/a,arn:aws:iam::123456789012:role/b"
+    rows = person.clients.cloudformation.describe_stack_resources(StackName="sealift")["StackResources"]
+    task = next(one["PhysicalResourceId"] for one in rows if one["LogicalResourceId"] == "CreateModelRole")
+    machine = next(one["PhysicalResourceId"] for one in rows if one["LogicalResourceId"] == "Deployment")
+
+    def known() -> tuple[bool, bool]:
+        definition = person.clients.stepfunctions.describe_state_machine(stateMachineArn=machine)[
+            "definition"
+        ]
+        given = person.clients.iam.list_role_policies(RoleName=task)["PolicyNames"]
+        return roles in definition, "EndpointRoles" in given
+
+    before = known()
+    status, changed = person.document("deploy", "--yes", "--parameter", f"EndpointRoleArns={roles}")
+    named = known()
+    person.runs("deploy", "--yes", "--parameter", "EndpointRoleArns=")
+
+    assert status == 0
+    assert {one["resource"] for one in changed["changes"]} == {"Deployment", "EndpointRolesUse"}
+    assert (before, named, known()) == ((False, False), (True, True), (False, False))
+
+
 def test_what_is_not_agreed_to_is_not_done(person: Person) -> None:
     """Where nobody can be asked, --yes is wanted before anything is looked at."""
     for words in (("deploy",), ("destroy",), ("destroy", "--json")):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DEFAULTS: StackDefaults = {
     "execution_role_arn": "arn:aws:iam::123456789012:role/sealift-endpoint",
+    "endpoint_role_arns": "arn:aws:iam::123456789012:role/other",
     "account_id": "123456789012",
     "region": "us-east-1",
     "container": "pytorch",

@@ -621,6 +621,30 @@ def test_each_function_has_a_role_of_its_own(translated: dict[str, Any]) -> None
     assert "EndpointRole" not in roles
 
 
+ROLES = "arn:aws:iam::123456789012:role/a,arn:aws:iam::123456789012:role/b"
+
+
+@pytest.mark.parametrize("roles", ["", ROLES], ids=["none", "two"])
+def test_the_roles_that_may_be_asked_for_are_those_that_may_be_handed_on(roles: str) -> None:
+    """One parameter says both, so that a request is refused before SageMaker would refuse it."""
+    keys = dict.fromkeys(package.functions(TEMPLATE), "lambda/1.zip")
+    whole = template.resolve(TEMPLATE, bucket="code", keys=keys, definition=json.loads(RENDERED))
+    made = sam.buildable(whole, {"EndpointRoleArns": roles}, "us-east-1")["Resources"]
+
+    _, pieces = made["Deployment"]["Properties"]["DefinitionString"]["Fn::Join"]
+    text = "".join(piece if isinstance(piece, str) else "?" for piece in pieces)
+    assert (
+        json.loads(text)["States"]["CheckArchive"]["Parameters"]["Payload"]["defaults"]["endpoint_role_arns"]
+        == roles
+    )
+    assert ("EndpointRolesUse" in made) is bool(roles)
+    if roles:
+        (statement,) = made["EndpointRolesUse"]["Properties"]["PolicyDocument"]["Statement"]
+        assert (statement["Action"], statement["Resource"]) == ("iam:PassRole", roles.split(","))
+        assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+        assert made["EndpointRolesUse"]["Properties"]["Roles"] == [{"Ref": "CreateModelRole"}]
+
+
 def test_the_policies_that_sam_adds_are_named_in_the_documents(translated: dict[str, Any]) -> None:
     """They stand in no template of ours."""
     managed = {

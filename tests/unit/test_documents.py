@@ -120,7 +120,10 @@ def test_nested_fields_are_merged_one_by_one(defaults: StackDefaults) -> None:
             id="the stack's function, called as others say",
         ),
         pytest.param(
-            {"execution_role_arn": "arn:aws:iam::123456789012:role/stack"},
+            {
+                "execution_role_arn": "arn:aws:iam::123456789012:role/stack",
+                "endpoint_role_arns": "arn:aws:iam::123456789012:role/own",
+            },
             {"execution_role_arn": "arn:aws:iam::123456789012:role/own"},
             {},
             ("execution_role_arn", "arn:aws:iam::123456789012:role/own"),
@@ -763,3 +766,42 @@ def test_whether_the_consumer_is_the_stacks_own_is_told(
 
     assert request["default_consumer"] is default
     assert documents.consumers([sidecar, document], "of-the-stack") == (request["consumers"], default)
+
+
+# ------------------------------------------------------------------------- roles
+
+ROLE = "arn:aws:iam::123456789012:role/{}"
+
+
+@pytest.mark.parametrize(
+    ("others", "asked", "may"),
+    [
+        pytest.param("", None, True, id="none named"),
+        pytest.param("", ROLE.format("sealift-endpoint"), True, id="the stack's own"),
+        pytest.param("", ROLE.format("b"), False, id="another one"),
+        pytest.param(ROLE.format("a"), ROLE.format("b"), False, id="one that the stack may not hand on"),
+        pytest.param(f"{ROLE.format('a')},{ROLE.format('b')}", ROLE.format("b"), True, id="one that it may"),
+        pytest.param(
+            f"{ROLE.format('a')}, {ROLE.format('b')}", ROLE.format("b"), True, id="with a space between"
+        ),
+        pytest.param(ROLE.format("bb"), ROLE.format("b"), False, id="a part of another's name"),
+    ],
+)
+def test_a_role_is_one_that_the_stack_may_hand_on(
+    defaults: StackDefaults, others: str, asked: str | None, *, may: bool
+) -> None:
+    """SageMaker would refuse any other, much later: the refusal has the command, with what the parameter is now."""
+    stack: StackDefaults = {**defaults, "endpoint_role_arns": others}
+    document = {"archive": ARCHIVE, **({"execution_role_arn": asked} if asked else {})}
+    if may:
+        found = documents.request(document, None, stack)["execution_role_arn"]
+        assert found == (asked or defaults["execution_role_arn"])
+        return
+
+    with pytest.raises(InvalidInput) as refusal:
+        documents.request(document, None, stack)
+
+    (problem,) = refusal.value.problems
+    whole = ",".join([*filter(None, [others]), str(asked)])
+    assert (problem.error, problem.seen) == ("RoleNotAllowed", f"execution_role_arn is {asked!r}")
+    assert f"`sealift deploy --parameter EndpointRoleArns={whole}`" in problem.fix

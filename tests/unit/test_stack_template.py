@@ -117,6 +117,7 @@ def test_what_is_not_given_keeps_what_it_has() -> None:
         pytest.param("SweepGraceHours", "0", "a number of at least 1", id="too small"),
         pytest.param("SweepGraceHours", "many", "a number of at least 1", id="no number"),
         pytest.param("ConsumerFunctionPattern", "a b", "matches", id="pattern"),
+        pytest.param("EndpointRoleArns", "arn:aws:iam::123456789012:role/a,b", "matches", id="one of a list"),
     ],
 )
 def test_a_parameter_that_cloudformation_would_refuse_is_refused_here(
@@ -155,6 +156,7 @@ def test_a_good_parameter_of_each_kind_is_taken() -> None:
         "LogRetentionDays": "5",
         "KmsKeyArn": "",
         "ConsumerFunctionPattern": "harbour-*",
+        "EndpointRoleArns": "arn:aws:iam::123456789012:role/a,arn:aws-cn:iam::123456789012:role/path/b",
         "NotificationEmail": "a@example.com",
     }
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 KEY = "models/harbour/model.tar.gz"
 DEFAULTS: documents.StackDefaults = {
     "execution_role_arn": "arn:aws:iam::123456789012:role/endpoint",
+    "endpoint_role_arns": "",
     "account_id": "123456789012",
     "region": "us-east-1",
     "container": "pytorch",

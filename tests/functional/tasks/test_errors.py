@@ -36,6 +36,7 @@ BEFORE = {
 }
 DEFAULTS = {
     "execution_role_arn": "arn:aws:iam::123456789012:role/endpoint",
+    "endpoint_role_arns": "",
     "account_id": "123456789012",
     "region": "us-east-1",
     "container": "pytorch",

@@ -26,6 +26,7 @@ KEY = "models/harbour/model.tar.gz"
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour-0123"
 DEFAULTS = {
     "execution_role_arn": "arn:aws:iam::123456789012:role/endpoint",
+    "endpoint_role_arns": "",
     "account_id": "123456789012",
     "region": "us-east-1",
     "container": "pytorch",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 INPUTS = Path(handler.__file__).parents[1] / "execution_inputs"
 DEFAULTS: documents.StackDefaults = {
     "execution_role_arn": "arn:aws:iam::123456789012:role/sealift-endpoint",
+    "endpoint_role_arns": "",
     "account_id": "123456789012",
     "region": "us-east-1",
     "container": "pytorch",
