@@ -647,9 +647,8 @@ def test_a_version_that_cannot_be_deleted_keeps_nothing_from_going(
                 "LastModifiedTime": NOW,
             },
         )
-        script.missing("describe_endpoint_config", "endpoint configuration").missing(
-            "describe_model", "model"
-        )
+        script.missing("describe_endpoint_config", "endpoint configuration").no_more_configs()
+        script.missing("describe_model", "model")
     else:
         nothing_there(script)
 
