@@ -29,6 +29,7 @@ from pipeline.errors import (
     NameConflict,
     Problem,
     QuotaTooSmall,
+    QuotaUsedUp,
     RequestRejected,
     ResourceLimitExceeded,
     SealiftError,
@@ -405,6 +406,14 @@ def over_quota(told: str) -> SealiftError:
     return QuotaTooSmall(
         "quota", [Problem("QuotaTooSmall", told, f"a request delta of at most {refusal.limit}", fix)]
     )
+
+
+def see_not_waited_for(error: ClientError, *, adapts: bool) -> None:
+    """Raise QuotaUsedUp for a quota that others hold, where whoever asked waits for nobody; AWS's own text is in it."""
+    told = f"{error.operation_name}: {code(error)}: {text(error)}"
+    if adapts and is_over_quota(error) and not capacity.read_refusal(told).never_fits:
+        fix = "the capacity ladder goes on with what is free"
+        raise QuotaUsedUp("quota", [Problem("QuotaUsedUp", told, "room in the quota", fix)]) from error
 
 
 def access_denied(operation: str, message: str) -> AccessDenied:

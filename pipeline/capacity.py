@@ -25,6 +25,11 @@ STRATEGIES: Final = (NEW_ENDPOINT, IN_PLACE)
 LEAST: Final = 1
 """Concurrent invocations of an endpoint at least (service model, ServerlessMaxConcurrency)."""
 
+SHARED_BY: Final = 3
+"""Services that fit side by side on an account whatever its quota is, when none of them asks for a concurrency."""
+MOST_UNASKED: Final = 10
+"""Concurrent invocations of an endpoint at most whose request asks for none."""
+
 
 class Step(TypedDict):
     """One step away from what was asked for, as the execution's output shows it."""
@@ -137,6 +142,8 @@ class Holder:
     """It holds nothing of what serverless endpoints share."""
     scales: bool = False
     """Whether its tags say that its instances are scaled; known only of `ours`."""
+    service: str | None = None
+    """Whose its tags say it is, where that was looked at (`occupancy.name_owners`); empty for none of Sealift's."""
 
     @property
     def hosting(self) -> str:
@@ -206,7 +213,9 @@ class Room:
     lowered: tuple[Lowered, ...] = ()
 
 
-def make_room(asked: int, free: int, own: Sequence[Holder], serving: str | None) -> Room:
+def make_room(
+    asked: int, free: int, own: Sequence[Holder], serving: str | None, *, equal: bool = True
+) -> Room:
     """Share out the concurrency between a new endpoint and the service's own older ones.
 
     Endpoints that do not serve give all but one. The one that serves gives no more than makes both equal: the
@@ -217,13 +226,15 @@ def make_room(asked: int, free: int, own: Sequence[Holder], serving: str | None)
         free: what nobody holds.
         own: the service's endpoints that can be lowered, oldest first.
         serving: the one that the consumer calls; the newest when it is none of them.
+        equal: whether the one that serves keeps half; else it gives all but one too.
     """
     names = [one.name for one in own]
     called = serving if serving in names else next(reversed(names), None)
     start = min(asked, max(free, 0))
     lowered = []
     for one in sorted(own, key=lambda one: one.name == called):
-        spare = one.concurrency - LEAST if one.name != called else max(one.concurrency - start, 0) // 2
+        half = equal and one.name == called
+        spare = max(one.concurrency - start, 0) // 2 if half else one.concurrency - LEAST
         given = min(spare, asked - start)
         if given > 0:
             lowered.append(Lowered(endpoint=one.name, before=one.concurrency, to=one.concurrency - given))
@@ -240,19 +251,32 @@ class Start:
     steps: tuple[Step, ...] = ()
 
 
+def target(quota: int) -> int:
+    """Return how many concurrent invocations an endpoint is to have whose request asks for none."""
+    return max(min(quota // SHARED_BY, MOST_UNASKED), LEAST)
+
+
+UNASKED: Final = (
+    f"max_concurrency was not requested: it is a third of the account's quota, {MOST_UNASKED} at most, as far as "
+    "that is free"
+)
+
+
 def choose(
-    asked: int, situation: Situation, *, serving: str | None = None, replaced: Holder | None = None
-) -> Start:
-    """Return the concurrency to begin with, from what is seen to be in use.
+    asked: int | None, situation: Situation, *, serving: str | None = None, replaced: Holder | None = None
+) -> Start | Stop:
+    """Return the concurrency to begin with, from what is seen to be in use; why there is none when none is asked for.
 
     An assumed quota never cuts what was asked for: AWS refuses at once what can never fit, with the true figures.
 
     Args:
-        asked: max_concurrency of the request.
+        asked: max_concurrency of the request; None adapts to what there is.
         situation: the endpoints and the quota.
         serving: the endpoint that the consumer calls.
         replaced: the endpoint that is updated in place; what it holds is the new one's.
     """
+    if asked is None:
+        return adapt(situation, serving=serving, replaced=replaced)
     guessed = not situation.read and asked > situation.quota
     if situation.free is None or situation.quota < LEAST or guessed:
         return Start(asked)
@@ -272,6 +296,49 @@ def choose(
     return Start(begin, room.lowered, (step,))
 
 
+def adapt(
+    situation: Situation, *, serving: str | None = None, replaced: Holder | None = None
+) -> Start | Stop:
+    """Return the concurrency to begin with when none was asked for, or why there is none to be had.
+
+    Nothing is waited for but what is being deleted or changed: an endpoint that serves does not go away by itself.
+    """
+    wanted = target(situation.quota)
+    if situation.free is None:
+        return Start(wanted)
+    held = replaced.concurrency if replaced else 0
+    own = situation.own(without=replaced.name if replaced else None)
+    room = borrow(wanted, situation.free + held, own, None if replaced else serving)
+    if room.start == wanted and not room.lowered:
+        return Start(wanted)
+    # What is assumed of the quota is no reason to refuse: AWS tells its figures when it does.
+    if not room.start and situation.read and not leaving(situation, replaced):
+        return Stop(_used_up(str(situation), situation), final=True)
+    begin = room.start or wanted
+    did = f"{'begin with' if room.start else 'ask for'} {begin}"
+    did += "".join(f"; {told(one)}" for one in room.lowered)
+    asked = f"{wanted} concurrent invocations, a third of the account's {situation.quota},"
+    return Start(begin, room.lowered, (Step(asked=asked, said=str(situation), did=did),))
+
+
+def borrow(wanted: int, free: int, own: Sequence[Holder], serving: str | None) -> Room:
+    """Return what is free of what is wanted; where nothing is, what the service's own endpoints have beyond one."""
+    if free >= LEAST:
+        return Room(min(wanted, free))
+    return make_room(wanted, 0, own, serving, equal=False)
+
+
+def leaving(situation: Situation, replaced: Holder | None = None) -> list[Holder]:
+    """Return the endpoints that may give room in a moment: any being deleted, and the service's being changed."""
+    return [
+        one
+        for one in situation.holders
+        if one is not replaced
+        and not one.on_instances
+        and (one.status == "Deleting" or (one.ours and one.status in MOVING))
+    ]
+
+
 def told(lowered: Lowered) -> str:
     """Return one lowering in words."""
     return f"lower {lowered['endpoint']} from {lowered['before']} to {lowered['to']}"
@@ -285,8 +352,13 @@ MOST_ROOM: Final = 3
 given what it asked for after its switch; then it is done."""
 
 
+MOST_FREE: Final = 5
+"""How often what is free is taken where no concurrency was asked for: several deployments that begin at the same moment
+take it from one another, and each then has less to ask for."""
+
+
 class Rung(StrEnum):
-    """The ways down; each is taken once at most, but for room, so the ladder ends."""
+    """The ways down; each is taken once at most, but for what others may take meanwhile, so the ladder ends."""
 
     MEMORY = "memory"
     """The largest memory size that the quota allows and that holds the model."""
@@ -313,6 +385,13 @@ class Ask:
     room: tuple[Lowered, ...] = ()
     taken: tuple[str, ...] = ()
     """The rungs so far."""
+    adapts: bool = False
+    """Whether no concurrency was asked for: what is free is taken at once, and nobody is waited for."""
+
+    @property
+    def may_take_free(self) -> bool:
+        """Whether others were not quicker too often yet."""
+        return self.taken.count(Rung.FREE) < MOST_FREE
 
     @property
     def may_make_room(self) -> bool:
@@ -367,7 +446,8 @@ def step_down(
     if refusal.quota is Quota.MEMORY:
         return _less_memory(refusal, ask)
     if refusal.quota is Quota.ENDPOINTS:
-        return _no_endpoint(refusal, situation)
+        gone = [one for one in leaving(situation, replaced) if one.status == "Deleting"]
+        return _pause(refusal, gone) if ask.adapts and gone else _no_endpoint(refusal, situation)
     known = refusal.quota is Quota.CONCURRENCY
     free = refusal.limit - refusal.used if known else situation.free
     held = replaced.concurrency if replaced else 0
@@ -375,6 +455,14 @@ def step_down(
     if free is None or (not known and (refusal.name or free + held >= ask.concurrency)):
         return Stop(_problem("Quota", refusal, situation, _MORE), final=refusal.never_fits)
     own = situation.own(without=replaced.name if replaced else None)
+    if ask.adapts:
+        limit = refusal.limit if known else situation.quota
+        if free + held < LEAST and situation.complete:
+            # Since it was refused, or while it was waited for, somebody may have left.
+            free = limit - situation.used
+        return _adapt(
+            refusal, ask, situation, free + held, limit, own, None if replaced else serving, replaced
+        )
     # Room that was made and is gone went to another deployment of the service, so the consumer may call that one by
     # now: the newest is spared then.
     called = None if replaced or ask.room else serving
@@ -387,9 +475,35 @@ def step_down(
         return down
     moving = [one for one in situation.holders if one.ours and one is not replaced and one.status in MOVING]
     if moving and ask.may_make_room and not refusal.never_fits:
-        told = ", ".join(f"endpoint {one.name!r} is {one.status}" for one in moving)
-        return Pause(f"{refusal}; {told}; wanted to know what room it leaves")
-    return Stop(_problem("ConcurrencyQuota", refusal, situation, _MORE_CONCURRENCY), final=refusal.never_fits)
+        return _pause(refusal, moving)
+    return Stop(_used_up(str(refusal), situation), final=refusal.never_fits)
+
+
+def _pause(refusal: Refusal, moving: Iterable[Holder]) -> Pause:
+    told = ", ".join(f"endpoint {one.name!r} is {one.status}" for one in moving)
+    return Pause(f"{refusal}; {told}; wanted to know what room it leaves")
+
+
+def _adapt(  # noqa: PLR0917 the facts of one decision
+    refusal: Refusal,
+    ask: Ask,
+    situation: Situation,
+    free: int,
+    limit: int,
+    own: Sequence[Holder],
+    serving: str | None,
+    replaced: Holder | None,
+) -> Down | Pause | Stop:
+    """Return what is free now, what the service's own endpoints give, what is on its way, or who holds it all."""
+    room = borrow(target(limit), free, own, serving)
+    if room.lowered and ask.may_make_room:
+        return _down(refusal, ask, Rung.ROOM, concurrency=room.start, lowered=room.lowered)
+    if room.start and not room.lowered and ask.may_take_free:
+        return _down(refusal, ask, Rung.FREE, concurrency=room.start)
+    moving = leaving(situation, replaced)
+    if moving:
+        return _pause(refusal, moving)
+    return Stop(_used_up(str(refusal), situation, limit), final=refusal.never_fits)
 
 
 def _less_memory(refusal: Refusal, ask: Ask) -> Down | Stop:
@@ -410,8 +524,11 @@ def _less_memory(refusal: Refusal, ask: Ask) -> Down | Stop:
 
 def _no_endpoint(refusal: Refusal, situation: Situation) -> Stop:
     ours = ", ".join(one.name for one in situation.holders if one.ours)
+    named, left = _named(situation)
     fix = (
-        'delete an endpoint that is no longer used, or deploy with "strategy": "in_place"'
+        "make room, by one of: "
+        + "; ".join([*(f"{_whose(one)}: {_delete(one)}" for one in named), *left])
+        + '; or deploy with "strategy": "in_place"'
         + (f", which updates one of this service's ({ours})" if ours else "")
         + f"; or open a support case with AWS to raise '{refusal.name}': it has no known code in Service Quotas"
     )
@@ -518,15 +635,62 @@ def _instances_step(refusal: Refusal, ask: InstancesAsk, did: str) -> Step:
 
 
 _MORE: Final = "wait until somebody's endpoint is deleted, or ask AWS for a higher quota"
-_MORE_CONCURRENCY: Final = (
-    "lower max_concurrency, delete an endpoint that is no longer used, or deploy with "
-    '"strategy": "in_place"; or ask for more in Service Quotas: SageMaker, quota code '
-    f"{limits.CONCURRENCY_QUOTA_CODE}"
-)
+
+ROOM: Final = "room in the quota"
+"""What a refusal by a quota that others hold wanted; what follows on it are the ways out."""
+MOST_NAMED: Final = 6
+"""Holders that a refusal names, each with what makes room; the message is read by a person."""
+
+
+def _used_up(seen: str, situation: Situation, limit: int | None = None) -> Problem:
+    """Return that nothing is left, with who holds it and the very commands that make room."""
+    quota = situation.quota if limit is None else limit
+    named, left = _named(situation)
+    ways = [f"{_whose(one)} holds {one.concurrency}: {_give(one)}" for one in named] + left
+    if any(one.ours for one in situation.holders):
+        ways.append('"strategy": "in_place" updates the endpoint that this service has')
+    more = quota + MOST_UNASKED
+    ways.append(
+        "more for the account: `aws service-quotas request-service-quota-increase --service-code sagemaker "
+        f"--quota-code {limits.CONCURRENCY_QUOTA_CODE} --desired-value {more}`"
+    )
+    used = f"{seen} (in use: {in_use(situation.holders)})"
+    return Problem("ConcurrencyQuota", used, ROOM, "make room, by one of: " + "; ".join(ways))
+
+
+def _named(situation: Situation) -> tuple[list[Holder], list[str]]:
+    """Return the serverless endpoints that are named, those that hold most first, and words for the others."""
+    holders = [one for one in situation.holders if not one.on_instances]
+    holders.sort(key=lambda one: (-one.concurrency, one.name))
+    left = len(holders) - MOST_NAMED
+    return holders[:MOST_NAMED], [f"{left} more: `aws sagemaker list-endpoints`"] if left > 0 else []
+
+
+def _whose(one: Holder) -> str:
+    if one.ours:
+        return f"{one.name} (this service's)"
+    if one.service is None:
+        return one.name
+    return f"{one.name} (service {one.service!r})" if one.service else f"{one.name} (not Sealift's)"
+
+
+def _give(one: Holder) -> str:
+    """Return the command that lets an endpoint hold less, or nothing."""
+    if one.concurrency == LEAST or not one.service:
+        return _delete(one)
+    return (
+        f'`sealift push ARCHIVE --service {one.service} --input FILE` with "max_concurrency": {LEAST} in FILE'
+    )
+
+
+def _delete(one: Holder) -> str:
+    delete = f"`aws sagemaker delete-endpoint --endpoint-name {one.name}`"
+    seen = f"`sealift status {one.service}` shows that nobody calls it" if one.service else "nobody calls it"
+    return f"{delete} if {seen}"
 
 
 def _problem(error: str, refusal: Refusal, situation: Situation, fix: str) -> Problem:
-    return Problem(error, f"{refusal} (in use: {in_use(situation.holders)})", "room in the quota", fix)
+    return Problem(error, f"{refusal} (in use: {in_use(situation.holders)})", ROOM, fix)
 
 
 # -- after the switch
@@ -543,7 +707,13 @@ class Changes:
 
 
 def give_back(
-    asked: int, endpoint: str, situation: Situation, *, limit: int | None, switched: bool
+    asked: int,
+    endpoint: str,
+    situation: Situation,
+    *,
+    limit: int | None,
+    switched: bool,
+    spare: bool = False,
 ) -> Changes:
     """Return what brings the endpoint to what was asked for, as far as the quota reaches.
 
@@ -555,15 +725,19 @@ def give_back(
         situation: what is in use now.
         limit: the concurrency of the account; None while AWS has not told it, and then AWS is asked.
         switched: whether the consumer calls the new endpoint, so that the others need no more than one each.
+        spare: whether the others have no more than one each, whoever needs it: other services do.
     """
     mine = situation.holder(endpoint)
     moving = tuple(
         one.name for one in situation.holders if one.status in MOVING and (one.ours or one is mine)
     )
-    if mine is None or mine.concurrency >= asked:
+    others = situation.own(without=endpoint) if spare else ()
+    if mine is None or (mine.concurrency >= asked and not others):
         return Changes()
     if moving:
         return Changes(wait_for=moving)
+    if others:
+        return Changes(concurrency=tuple((one.name, LEAST) for one in others))
     if limit is None:
         return Changes(concurrency=((endpoint, asked),))
     # Below zero where more is in use than the quota allows by now: that has to be freed first.
@@ -581,11 +755,33 @@ def give_back(
     return Changes(concurrency=((endpoint, min(asked, mine.concurrency + free)),)) if free > 0 else Changes()
 
 
+def has(requested: int | None, wanted: int, now: int, situation: Situation) -> str:
+    """Return what an endpoint has at the end and why, in one sentence.
+
+    Args:
+        requested: max_concurrency of the request.
+        wanted: that, or the share of one that asks for none.
+        now: what it has.
+        situation: what was in use.
+    """
+    if requested is not None:
+        return f"{now} concurrent invocations, {'as' if now == requested else f'of {requested} that were'} requested"
+    if now >= wanted:
+        return f"{now} of the account's {situation.quota} concurrent invocations, its share as none were requested"
+    return (
+        f"{now} concurrent invocations, which were free; its share of the account's {situation.quota} would be "
+        f"{wanted}, as none were requested"
+    )
+
+
 # -- before anything is asked of an account
 
 
-def forecast(memory_mb: int, concurrency: int, sizes_mb: Sequence[int]) -> tuple[Step, ...]:
-    """Return the steps that a deployment will take on an ordinary account that has no other endpoint."""
+def forecast(memory_mb: int, concurrency: int | None, sizes_mb: Sequence[int]) -> tuple[Step, ...]:
+    """Return the steps that a deployment will take on an ordinary account that has no other endpoint.
+
+    A concurrency of None adapts, and is no step.
+    """
     steps = []
     quota = limits.MEMORY_QUOTA_MB.value
     if memory_mb > quota:
@@ -593,7 +789,7 @@ def forecast(memory_mb: int, concurrency: int, sizes_mb: Sequence[int]) -> tuple
         did = f"step down to {max(allowed)} MB" if allowed else "fail: the model needs more"
         steps.append(Step(asked=f"{memory_mb} MB", said=f"an ordinary account allows {quota} MB", did=did))
     most = limits.CONCURRENCY_QUOTA.value
-    if concurrency > most:
+    if concurrency is not None and concurrency > most:
         said = f"an ordinary account allows {most} in all"
         asked = f"{concurrency} concurrent invocations"
         steps.append(Step(asked=asked, said=said, did=f"step down to {most}, or to what is free of it"))

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from pipeline import diagnosis, errors, pauses, plan, resources
+from pipeline import diagnosis, errors, pauses, resources
+from pipeline import plan as planned
 from pipeline.limits import MiB
 
 if TYPE_CHECKING:
@@ -131,12 +132,16 @@ def _made(path: str) -> Callable[[Mapping[str, Any]], str]:
     return evidence
 
 
+_SHARE = "its share as none were requested"
+
+
 def _room(results: Mapping[str, Any]) -> str:
     plan = results["plan_deployment"]
     if not plan["steps"]:
         if plan.get("instances"):
             return f"{plan['instances']['count']} x {plan['instances']['type']}, as planned"
-        return f"{plan['memory_mb']} MB and {plan['max_concurrency']} concurrent invocations, as asked for"
+        sizes = f"{plan['memory_mb']} MB and {plan['max_concurrency']} concurrent invocations"
+        return f"{sizes}, {_SHARE if planned.adapts(plan.get('asked')) else 'as asked for'}"
     return "; then ".join(
         f"{step['asked']} asked for: {step['said']}: {step['did']}" for step in plan["steps"]
     )
@@ -157,7 +162,7 @@ def _restored(results: Mapping[str, Any]) -> str:
         return "; ".join(restored["steps"])
     if restored["max_concurrency"] is None:
         return "the instances that were asked for"
-    return f"{restored['max_concurrency']} concurrent invocations, as asked for"
+    return str(restored.get("told") or f"{restored['max_concurrency']} concurrent invocations, as asked for")
 
 
 def _retired(results: Mapping[str, Any]) -> str:
@@ -371,7 +376,7 @@ def _line(item: Item, execution: Execution, clock: Clock | None) -> Line:
 def _otherwise(item: Item, execution: Execution) -> str:
     """Return why a deployment never came to a line; a consumer that stays with another service is named."""
     callers = str((execution.results.get("plan_deployment") or {}).get("callers", ""))
-    left = item.otherwise == NO_CONSUMER and callers.startswith(f"{plan.NOBODY} (")
+    left = item.otherwise == NO_CONSUMER and callers.startswith(f"{planned.NOBODY} (")
     return callers if left else item.otherwise
 
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pipeline import consumer, errors, functions, payload
+from pipeline import capacity, consumer, errors, functions, payload
 from pipeline.plan import IN_STEPS
 
 if TYPE_CHECKING:
@@ -251,6 +251,10 @@ FALLBACK: dict[str, tuple[str, str]] = {
         "an account quota is smaller than what the deployment needs",
         "lower n_ctx or max_concurrency, use a smaller quantisation, or ask AWS for the quota that the message names",
     ),
+    "QuotaUsedUp": (
+        "others hold all that the account may have, and a deployment that asks for no number waits for nobody",
+        "make room by one of the commands in the message, or say max_concurrency, which is waited for",
+    ),
     "NameConflict": (
         "the name is taken by something else",
         "delete what has the name, or change the service's name",
@@ -453,6 +457,13 @@ def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[s
     why, fix = FALLBACK.get(
         error, ("the cause is not one that Sealift knows", "read the log of the state's function")
     )
+    seen, wanted, ways = told.partition(f"; wanted {capacity.ROOM}; ")
+    if error == errors.QuotaUsedUp.__name__ and ways:
+        # The commands are what is to be done, so they stand there, and once.
+        what, fix = (
+            f"{state.replace('_', ' ')} failed with {error}: {_one_line(seen + wanted[:-2])}",
+            _one_line(ways),
+        )
     return Diagnosis(error, state, error, what, why, fix, evidence)
 
 

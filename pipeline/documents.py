@@ -208,8 +208,8 @@ _TUNABLE: dict[str, Field] = {
     ),
     "max_concurrency": Field(
         Integer(1, limits.MAX_CONCURRENCY.value),
-        "concurrent invocations of the endpoint on serverless",
-        default=10,
+        "concurrent invocations of the endpoint on serverless, which are then waited for; when absent, what the "
+        "account has free of a third of its quota, of 10 at most",
     ),
     "instance_type": Field(
         _INSTANCE_NAME, "the instance type; the cheapest one that holds the model when absent"
@@ -394,6 +394,8 @@ class Restored(TypedDict):
     steps: list[str]
     """In words, how that came about, and between how many instances it scales; empty when it is what was asked for and
     always was."""
+    told: str
+    """What it has, and why, in one sentence for the notification."""
 
 
 class Polled(TypedDict):

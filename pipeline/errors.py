@@ -12,6 +12,7 @@ and a test fails when a class has no place there.
     │   ├── AccessDenied              a role lacks a permission
     │   ├── ModelDoesNotFit           memory, disk or start-up time
     │   ├── QuotaTooSmall             what was asked for alone exceeds an account quota
+    │   ├── QuotaUsedUp               others hold all of an account quota, and nobody waits for them
     │   ├── NameConflict              the name is taken by something that was not asked for
     │   ├── ConsumerNotFound          there is no such function, alias or variable to switch
     │   ├── ConsumerNotAllowed        the stack may not switch that function
@@ -105,6 +106,10 @@ class ModelDoesNotFit(Refused):
 
 class QuotaTooSmall(Refused):
     """What was asked for alone exceeds an account quota, and nothing less will do."""
+
+
+class QuotaUsedUp(Refused):
+    """Others hold all of an account quota; a request that asks for no number of its own waits for nobody."""
 
 
 class NameConflict(Refused):

@@ -6,6 +6,7 @@ whose name begins as the service's do, to read its tags. Refuses to change anyth
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
@@ -14,7 +15,7 @@ from pipeline import aws, creation, limits
 from pipeline.capacity import Holder, Situation
 from pipeline.errors import SealiftError
 from pipeline.naming import is_named_after
-from pipeline.plan import TAG_SCALING
+from pipeline.plan import TAG_EXECUTION, TAG_SCALING, TAG_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,27 @@ def look(clients: Clients, service: str) -> Situation:
     holders = tuple(one for one in found if one is not None)
     quota, read, how = _quota(clients)
     return Situation(holders, quota, read, how, complete, tuple(every))
+
+
+def name_owners(client: SageMakerClient, situation: Situation) -> Situation:
+    """Return the situation with the service of each endpoint that holds some of what all share, as its tags tell.
+
+    Another call for each, so only where somebody is to be told who holds it.
+    """
+    return replace(situation, holders=tuple(_owned(client, one) for one in situation.holders))
+
+
+def _owned(client: SageMakerClient, one: Holder) -> Holder:
+    if one.on_instances:
+        return one
+    try:
+        arn = client.describe_endpoint(EndpointName=one.name)["EndpointArn"]
+        tags = creation.tags(client, arn)
+    except ClientError as error:
+        if aws.is_missing(error) or aws.is_access_denied(error):
+            return one
+        raise
+    return replace(one, service=tags.get(TAG_SERVICE, "") if TAG_EXECUTION in tags else "")
 
 
 def holder(client: SageMakerClient, name: str, service: str) -> Holder | None:

@@ -23,7 +23,7 @@ from pipeline import (
     payload,
     scaling,
 )
-from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem
+from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem, QuotaUsedUp
 from pipeline.footprint import Shape
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ class Asked(TypedDict):
     """The sizes before any quota was met; names are made of them, so that a repetition finds its own work."""
 
     memory_mb: int
-    max_concurrency: int
+    max_concurrency: int | None
+    """None: none was asked for, and it adapts to what the account has (`capacity.adapt`)."""
 
 
 class AskedInstances(TypedDict):
@@ -234,6 +235,7 @@ def plan(facts: Facts) -> Plan:
     Raises:
         ModelDoesNotFit: when no allowed size holds the model, or only an instance does and none is allowed.
         InvalidInput: when an endpoint on instances would be updated to serverless, or the other way round.
+        QuotaUsedUp: when no concurrency is asked for and others hold all that the account has.
         StackChanged: when it is not the plan that replaces the execution's earlier one.
     """
     request = facts.request
@@ -401,7 +403,7 @@ def _on_serverless(facts: Facts, container: dict[str, Any], needed: fit.Fit) -> 
     asked = Asked(memory_mb=memory_mb, max_concurrency=request["max_concurrency"])
     name = _name(facts, container, {"serverless": _serverless(memory_mb, request["max_concurrency"])})
     chosen = _choose(name, asked, request, facts)
-    config = config_name(name, asked, chosen.memory_mb, chosen.start.concurrency)
+    config = chosen.config or config_name(name, asked, chosen.memory_mb, chosen.start.concurrency)
     return _Hosted(
         names=Names(model=name, endpoint_config=config, endpoint=chosen.endpoint),
         variant={"ServerlessConfig": _serverless(chosen.memory_mb, chosen.start.concurrency)},
@@ -653,13 +655,20 @@ def ask(made: Plan) -> capacity.Ask:
         arithmetic=made["arithmetic"],
         room=tuple(made["room"]),
         taken=tuple(made["rungs"]),
+        adapts=adapts(made["asked"]),
     )
+
+
+def adapts(asked: Mapping[str, Any] | None) -> bool:
+    """Return whether a plan's `asked` has no concurrency, so that it takes what there is and waits for none."""
+    return asked is not None and asked["max_concurrency"] is None
 
 
 def config_name(name: str, asked: Asked, memory_mb: int, concurrency: int) -> str:
     """Return the endpoint configuration's name: the deployment's own, with the sizes when they are not those asked for.
 
-    A configuration cannot be changed, so each size has one of its own; and the sizes in use can be read off it.
+    A configuration cannot be changed, so each size has one of its own; and the sizes in use can be read off it. Where
+    no concurrency was asked for, the name always has the sizes.
     """
     if (memory_mb, concurrency) == (asked["memory_mb"], asked["max_concurrency"]):
         return name
@@ -673,7 +682,7 @@ def sized_name(name: str, memory_mb: int, concurrency: int) -> str:
 
 def sizes_of(config: str, name: str, asked: Asked) -> tuple[int, int] | None:
     """Return memory and concurrency of a configuration by its name; None when it is of another deployment."""
-    if config == name:
+    if config == name and asked["max_concurrency"] is not None:
         return asked["memory_mb"], asked["max_concurrency"]
     found = re.fullmatch(re.escape(name) + r"-(\d{4})-(\d{1,3})", config)
     return (int(found[1]), int(found[2])) if found else None
@@ -685,6 +694,8 @@ class _Chosen:
     memory_mb: int
     start: capacity.Start
     updates: Previous | None = None
+    config: str | None = None
+    """The configuration that is taken over; None for one of our own."""
 
 
 def _choose(name: str, asked: Asked, request: dict[str, Any], facts: Facts) -> _Chosen:
@@ -699,10 +710,10 @@ def _choose(name: str, asked: Asked, request: dict[str, Any], facts: Facts) -> _
     if there and sizes:
         # An earlier run of the very same deployment: what exists is taken over, whatever sizes it came to.
         memory_mb, concurrency = sizes
-        return _Chosen(endpoint, memory_mb, capacity.Start(concurrency))
-    start = capacity.choose(
-        asked["max_concurrency"], situation, serving=facts.serving, replaced=target if in_place else None
-    )
+        return _Chosen(endpoint, memory_mb, capacity.Start(concurrency), config=there.config)
+    start = capacity.choose(asked["max_concurrency"], situation, serving=facts.serving, replaced=target)
+    if isinstance(start, capacity.Stop):
+        raise QuotaUsedUp(f"service {request['service']}", [start.problem])
     updates = Previous(endpoint_config=target.config, max_concurrency=target.concurrency) if target else None
     return _Chosen(endpoint, asked["memory_mb"], start, updates)
 
@@ -723,8 +734,8 @@ def _in_place_target(
     return next(reversed(ranked), None)
 
 
-def _serverless(memory_mb: int, concurrency: int) -> dict[str, int]:
-    return {"MemorySizeInMB": memory_mb, "MaxConcurrency": concurrency}
+def _serverless(memory_mb: int, concurrency: int | None) -> dict[str, int]:
+    return {"MemorySizeInMB": memory_mb, **({"MaxConcurrency": concurrency} if concurrency else {})}
 
 
 class _Sized(TypedDict):
@@ -823,6 +834,8 @@ def notes(request: dict[str, Any], model: dict[str, Any], today: date, where: st
             f"timeout_s {request['timeout_s']} was asked for; "
             f"SageMaker ends every {calls} at {limits.INVOCATION_S.value} s"
         )
+    if request["max_concurrency"] is None and where == SERVERLESS:
+        notes.append(capacity.UNASKED)
     if request["auto_scaling"] and where == SERVERLESS:
         notes.append("auto_scaling was asked for; a serverless endpoint scales by itself, and has none")
     if inference["n_ctx"] < request["inference"]["n_ctx"]:

@@ -107,8 +107,8 @@ CAPACITY: Final = Retry(
 )
 """A quota that is used up: somebody else's deployment may end meanwhile. Full jitter, so that two don't race."""
 
-LADDER: Final = _names(errors.QuotaTooSmall, errors.ResourceLimitExceeded)
-"""What StepDown is for: a quota that waiting cannot help, and one that it did not help."""
+LADDER: Final = _names(errors.QuotaTooSmall, errors.QuotaUsedUp, errors.ResourceLimitExceeded)
+"""What StepDown is for: a quota that waiting cannot help, one that is not waited for, and one that it did not help."""
 
 CONSISTENCY: Final = Retry(
     error_equals=_names(errors.NotYetVisible),
@@ -289,6 +289,7 @@ def _forward() -> list[LambdaTask]:
             "Ask for the endpoint. Quotas speak here: ResourceLimitExceeded backs off with full jitter.",
             {
                 "request.$": "$.plan_deployment.requests.create_endpoint",
+                "asked.$": "$.plan_deployment.asked",
                 "deadline_s.$": "$.plan_deployment.poll.deadline_s",
             },
             CAPACITY,
@@ -301,6 +302,7 @@ def _forward() -> list[LambdaTask]:
             "Strategy in_place: bring the service's one endpoint to the new configuration. Quotas speak here too.",
             {
                 "request.$": "$.plan_deployment.requests.update_endpoint",
+                "asked.$": "$.plan_deployment.asked",
                 "updates.$": "$.plan_deployment.updates",
                 "service.$": "$.plan_deployment.service",
                 "execution.$": "$.plan_deployment.execution",
@@ -422,6 +424,7 @@ def _summary(done: SnsPublish) -> Pass:
             "model.$": "$.check_archive.model.path",
             "memory_mb.$": "$.plan_deployment.memory_mb",
             "max_concurrency.$": "$.restore_capacity.max_concurrency",
+            "capacity.$": "$.restore_capacity.told",
             "asked.$": "$.smoke_test.transcript[0].prompt",
             "answer.$": "$.smoke_test.transcript[0].answer",
             "answer_seconds.$": "$.smoke_test.transcript[0].seconds",
@@ -479,6 +482,7 @@ def _wire_capacity(by_name: dict[str, LambdaTask], follow: Wait, done: Pass) -> 
         comment="A good deployment is not undone because it has less than was asked for: say so instead.",
         parameters={
             "max_concurrency.$": "$.plan_deployment.max_concurrency",
+            "told.$": "States.Format('the capacity was left as it is, for {}', $.restore_failure.Error)",
             "steps.$": "States.Array(States.Format('the capacity was left as it is, for {}: {}', "
             "$.restore_failure.Error, $.restore_failure.Cause))",
         },
@@ -695,9 +699,9 @@ def build() -> Graph:
         parameters={
             "TopicArn": "${TopicArn}",
             "Subject": "Sealift: deployment succeeded",
-            "Message.$": "States.Format('service {} is served by endpoint {} (execution {}); called by {}; {}', "
+            "Message.$": "States.Format('service {} is served by endpoint {} (execution {}); {}; called by {}; {}', "
             "$.plan_deployment.service, $.plan_deployment.names.endpoint, $$.Execution.Id, "
-            "$.plan_deployment.callers, $.retire_previous.told)",
+            "$.restore_capacity.told, $.plan_deployment.callers, $.retire_previous.told)",
         },
         result_path="$.notify_success",
         retry=[SNS_TROUBLE],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, creation, moments
+from pipeline import aws, creation, moments, plan
 from pipeline.errors import EndpointBusy, EndpointMoved, NameConflict, Problem
 from pipeline.naming import deployment_of
 from pipeline.plan import TAG_SERVICE
@@ -29,6 +29,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             of an earlier deployment is deleted first, since nothing else can be done with it.
         EndpointMoved: when it is the service's one endpoint, which another deployment made since this one's plan, even
             if it took it back again.
+        QuotaUsedUp: when a quota refuses what asks for no concurrency of its own.
         NameConflict: when it belongs to one that is not as asked for, or that Sealift did not make.
     """
     request = event["request"]
@@ -45,6 +46,9 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         )
     except NameConflict as conflict:
         _see_whose(clients, request, conflict)
+        raise
+    except ClientError as error:
+        aws.see_not_waited_for(error, adapts=plan.adapts(event["asked"]))
         raise
     status = found["EndpointStatus"]
     if (

@@ -10,6 +10,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from pipeline import aws, candidates, claims, naming, occupancy, plan
+from pipeline.errors import QuotaUsedUp
 
 if TYPE_CHECKING:
     from pipeline.aws import Clients
@@ -49,8 +50,17 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     plan.plan(facts)  # What fits nowhere is refused before the account is looked at.
     situation = occupancy.look(clients, request["service"])
     new = naming.introduction(request["service"], situation.names)
-    made = plan.plan(replace(facts, situation=situation, remarks=(new,) if new else ()))
+    made = _planned(replace(facts, situation=situation, remarks=(new,) if new else ()), clients)
     return {**made, **claims.without(stay, made["notes"])} if stay else dict(made)
+
+
+def _planned(facts: plan.Facts, clients: Clients) -> plan.Plan:
+    try:
+        return plan.plan(facts)
+    except QuotaUsedUp:
+        # Whose endpoints hold it is looked at only when it is to be said.
+        named = occupancy.name_owners(clients.sagemaker, facts.situation)
+        return plan.plan(replace(facts, situation=named))
 
 
 handler = aws.task(run)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline import aws, capacity, concurrency, occupancy, payload, scaling, targets
+from pipeline import plan as plan_of
 from pipeline.errors import EndpointBusy
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Bring the endpoint to what was asked for; return its `max_concurrency` now, and the `steps` in words.
+    """Bring the endpoint to what was asked for; return its `max_concurrency` now, the `steps` in words, and all `told`.
+
+    Where no concurrency was asked for it is brought to its share, and the older endpoints have one each at any rate.
 
     Raises:
         EndpointBusy: while an endpoint is being changed.
@@ -27,15 +30,18 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     plan: Plan = event["plan"]
     if plan["asked"] is None:
         steps = [*_instances_told(plan), *_scaled(plan, clients)]
-        return {"max_concurrency": None, "steps": payload.cut_all(steps)}
-    name, asked = plan["names"]["endpoint"], plan["asked"]["max_concurrency"]
+        told = payload.cut("; ".join([_instances(plan), *steps[-1:]]))
+        return {"max_concurrency": None, "steps": payload.cut_all(steps), "told": told}
+    name, requested = plan["names"]["endpoint"], plan["asked"]["max_concurrency"]
     begun = plan["max_concurrency"] or 0
-    if begun >= asked and _has(asked, plan, clients):
-        return {"max_concurrency": asked, "steps": []}
+    if requested is not None and begun >= requested and _has(requested, plan, clients):
+        told = f"{requested} concurrent invocations, as requested"
+        return {"max_concurrency": requested, "steps": [], "told": told}
     situation = occupancy.look(clients, plan["service"])
-    switched = bool(plan["consumers"])
     limit = situation.quota if situation.read else None
-    changes = capacity.give_back(asked, name, situation, limit=limit, switched=switched)
+    asked = capacity.target(situation.quota) if requested is None else requested
+    spare, switched = requested is None, bool(plan["consumers"])
+    changes = capacity.give_back(asked, name, situation, limit=limit, switched=switched, spare=spare)
     try:
         _apply(plan["service"], changes, clients)
     except ClientError as error:
@@ -44,11 +50,21 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         # The quota was not known, or somebody was quicker: AWS's own figure is the truth.
         refusal = capacity.read_refusal(aws.text(error))
         if refusal.quota is capacity.Quota.CONCURRENCY and limit != refusal.limit:
-            changes = capacity.give_back(asked, name, situation, limit=refusal.limit, switched=switched)
+            asked = capacity.target(refusal.limit) if requested is None else asked
+            changes = capacity.give_back(
+                asked, name, situation, limit=refusal.limit, switched=switched, spare=spare
+            )
             _apply(plan["service"], changes, clients)
     mine = situation.holder(name)
     now = mine.concurrency if mine else begun
-    return {"max_concurrency": now, "steps": payload.cut_all(_told(plan, asked, begun, now, situation))}
+    steps = payload.cut_all(_steps(plan, asked, begun, now, situation))
+    told = payload.cut(capacity.has(requested, asked, now, situation))
+    return {"max_concurrency": now, "steps": steps, "told": told}
+
+
+def _instances(plan: Plan) -> str:
+    on = plan["instances"]
+    return f"{on['count']} x {on['type']}" if on else ""
 
 
 def _instances_told(plan: Plan) -> list[str]:
@@ -87,13 +103,13 @@ def _apply(service: str, changes: capacity.Changes, clients: Clients) -> None:
         raise EndpointBusy("; ".join(waiting))
 
 
-def _told(plan: Plan, asked: int, begun: int, now: int, situation: capacity.Situation) -> list[str]:
+def _steps(plan: Plan, asked: int, begun: int, now: int, situation: capacity.Situation) -> list[str]:
     if now == begun == asked:
         return []
     others = capacity.in_use(one for one in situation.holders if one.name != plan["names"]["endpoint"])
-    return [
-        f"began with {begun} and has {now} of the {asked} concurrent invocations asked for; others: {others}"
-    ]
+    of = "its share of" if plan_of.adapts(plan["asked"]) else "the"
+    wanted = f"{of} {asked} concurrent invocations" + ("" if of != "the" else " asked for")
+    return [f"began with {begun} and has {now} of {wanted}; others: {others}"]
 
 
 handler = aws.task(run)

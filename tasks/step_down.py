@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline import aws, capacity, creation, diagnosis, occupancy, plan
-from pipeline.errors import EndpointBusy, QuotaTooSmall, ResourceLimitExceeded
+from pipeline.errors import EndpointBusy, QuotaTooSmall, QuotaUsedUp, ResourceLimitExceeded
 
 if TYPE_CHECKING:
     from pipeline.aws import Clients
@@ -24,6 +24,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     Raises:
         EndpointBusy: while an endpoint of the service is being changed that may give room then.
         QuotaTooSmall: when nothing less will do, ever.
+        QuotaUsedUp: when no concurrency was asked for, and there is none.
         ResourceLimitExceeded: when nothing less will do as long as others hold what they hold.
     """
     made: Plan = event["plan"]
@@ -34,18 +35,26 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         if isinstance(stepped, capacity.Stop):
             raise _stopped(made, stepped)
         return _stepped(made, plan.step_instances(made, stepped), clients)
-    decision = capacity.step_down(
+    decision = _decide(made, refusal, situation)
+    if isinstance(decision, capacity.Pause):
+        raise EndpointBusy(decision.told)
+    if isinstance(decision, capacity.Stop):
+        # Whose endpoints hold it is looked at only now that it is to be said.
+        named = _decide(made, refusal, occupancy.name_owners(clients.sagemaker, situation))
+        raise _stopped(made, named if isinstance(named, capacity.Stop) else decision)
+    return _stepped(made, plan.lower(made, decision), clients)
+
+
+def _decide(
+    made: Plan, refusal: capacity.Refusal, situation: capacity.Situation
+) -> capacity.Down | capacity.Pause | capacity.Stop:
+    return capacity.step_down(
         refusal,
         plan.ask(made),
         situation,
         serving=made["serving"],
         replaced=situation.holder(made["names"]["endpoint"]) if made["updates"] else None,
     )
-    if isinstance(decision, capacity.Pause):
-        raise EndpointBusy(decision.told)
-    if isinstance(decision, capacity.Stop):
-        raise _stopped(made, decision)
-    return _stepped(made, plan.lower(made, decision), clients)
 
 
 def _instances_ask(on: plan.OnInstances) -> capacity.InstancesAsk:
@@ -56,6 +65,8 @@ def _instances_ask(on: plan.OnInstances) -> capacity.InstancesAsk:
 def _stopped(made: Plan, stop: capacity.Stop) -> Exception:
     if stop.final:
         return QuotaTooSmall(f"service {made['service']}", [stop.problem])
+    if plan.adapts(made["asked"]):
+        return QuotaUsedUp(f"service {made['service']}", [stop.problem])
     return ResourceLimitExceeded(f"service {made['service']}: {stop.problem}")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, creation, moments, monitoring, registry
+from pipeline import aws, creation, moments, monitoring, plan, registry
 from pipeline.errors import EndpointBusy, EndpointMoved, NameConflict, Problem
 from pipeline.naming import deployment_of
 
@@ -26,12 +26,14 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         EndpointBusy: while another update is in progress, or another deployment is being tried.
         Superseded: when it has a newer upload in service.
         EndpointMoved: when it is gone since this deployment's plan, or has another configuration than it had then.
+        QuotaUsedUp: when a quota refuses what asks for no concurrency of its own.
         NameConflict: when Sealift did not make the endpoint for this service.
     """
     name = event["request"]["EndpointName"]
     try:
         return _updated(event, clients)
     except ClientError as error:
+        aws.see_not_waited_for(error, adapts=plan.adapts(event["asked"]))
         if not aws.is_missing_endpoint(error):
             raise
         raise EndpointMoved(

@@ -321,7 +321,8 @@ def _created(made: Plan, screen: Screen) -> None:
         offer = made.offers[0]
         _say(screen, "size", costs.price(offer.name, made.request["instance_count"], offer.usd_per_hour))
     else:
-        concurrency = made.request["max_concurrency"]
+        ordinary = capacity.target(limits.CONCURRENCY_QUOTA.value)
+        concurrency = made.request["max_concurrency"] or f"{ordinary} on an ordinary account"
         _say(screen, "size", f"MemorySizeInMB {made.decision.memory_mb}, MaxConcurrency {concurrency}")
 
 

@@ -76,7 +76,7 @@ class FactsMaker(Protocol):
     def __call__(
         self, *, archive: dict[str, Any] | None = None, model: dict[str, Any] | None = None, **fields: Any
     ) -> plan.Facts:
-        """Return them, the given parts changed; `fields` go into the request."""
+        """Return them, the given parts changed; `fields` go into the request, which asks for ten on serverless."""
 
 
 @pytest.fixture(scope="session")
@@ -115,8 +115,9 @@ def facts_with(request_with: Requests) -> FactsMaker:
     def make(
         *, archive: dict[str, Any] | None = None, model: dict[str, Any] | None = None, **fields: Any
     ) -> plan.Facts:
+        ten = {"max_concurrency": 10} if fields.get("hosting") != "instance" else {}
         return plan.Facts(
-            request=request_with(**fields),
+            request=request_with(**{**ten, **fields}),
             archive={**ARCHIVE, **(archive or {})},
             model={**LLAMA_1B, **(model or {})},
             assembly={"bucket": "artifacts", "key": "archives/0a1b/model.tar.gz"},

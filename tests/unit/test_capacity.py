@@ -235,6 +235,178 @@ def test_in_place_what_is_replaced_is_free() -> None:
     assert (start.concurrency, start.room, start.steps) == (10, (), ())
 
 
+# ------------------------------------------------------- where none is asked for
+
+
+@pytest.mark.parametrize(
+    ("quota", "share"),
+    [(0, 1), (1, 1), (2, 1), (3, 1), (5, 1), (6, 2), (10, 3), (29, 9), (30, 10), (33, 10), (1000, 10)],
+)
+def test_the_share_lets_three_services_fit(quota: int, share: int) -> None:
+    """A third, rounded down, ten at most and one at least."""
+    assert capacity.target(quota) == share
+
+
+@pytest.mark.parametrize(
+    ("situation", "start", "lowered"),
+    [
+        pytest.param(account(), 3, {}, id="alone"),
+        pytest.param(account(quota=1000), 10, {}, id="a large account"),
+        pytest.param(account(theirs("x", 7)), 3, {}, id="just free"),
+        pytest.param(account(theirs("x", 8)), 2, {}, id="what is free"),
+        pytest.param(account(theirs("x", 7), ours("a", 2)), 1, {}, id="free goes first"),
+        pytest.param(
+            account(theirs("x", 7), ours("a", 3)), 2, {"a": 1}, id="the one that serves, but for one"
+        ),
+        pytest.param(account(ours("a", 10)), 3, {"a": 7}, id="no more than its share"),
+        pytest.param(
+            account(theirs("x", 5), ours("a", 2, "1"), ours("b", 3, "2")),
+            3,
+            {"a": 1, "b": 1},
+            id="the ways back first",
+        ),
+        pytest.param(account(theirs("x", 11), read=False), 3, {}, id="refuted assumption: AWS is asked"),
+        pytest.param(account(theirs("x", 10), read=False), 3, {}, id="assumed to be full: AWS is asked"),
+        pytest.param(
+            account(replace(theirs("x", 10), status="Deleting")), 3, {}, id="on its way out: it is asked for"
+        ),
+        pytest.param(
+            account(replace(ours("a", 10), status="Updating")),
+            3,
+            {},
+            id="ours, being changed: it is asked for",
+        ),
+    ],
+)
+def test_what_one_that_asks_for_none_begins_with(
+    situation: Situation, start: int, lowered: dict[str, int]
+) -> None:
+    """Its share, what is free of it, and where nothing is what the service's own have beyond one."""
+    found = capacity.choose(None, situation)
+
+    assert isinstance(found, capacity.Start)
+    assert found.concurrency == start
+    assert {one["endpoint"]: one["to"] for one in found.room} == lowered
+    if start < capacity.target(situation.quota) or lowered:
+        (step,) = found.steps
+        assert step["did"].startswith(f"begin with {start}")
+
+
+def test_in_place_it_keeps_what_it_has() -> None:
+    """What is replaced is its own."""
+    old = ours("harbour", 2)
+
+    found = capacity.choose(None, account(theirs("x", 8), old), replaced=old)
+
+    assert isinstance(found, capacity.Start)
+    assert (found.concurrency, found.room) == (2, ())
+
+
+def test_what_nobody_will_ever_free_is_refused_at_once_with_the_commands() -> None:
+    """Who holds how much, whose it is, and what makes room: all that a person can run as it stands."""
+    situation = account(
+        replace(ours("a-1", 1), service="a"),
+        replace(theirs("b-1", 8), service="b"),
+        replace(theirs("by-hand", 1), service=""),
+    )
+
+    found = capacity.choose(None, situation)
+
+    assert isinstance(found, Stop)
+    assert found.final
+    assert "a-1 1, b-1 8, by-hand 1" in found.problem.seen
+    fix = found.problem.fix
+    assert (
+        "b-1 (service 'b') holds 8: `sealift push ARCHIVE --service b --input FILE` with \"max_concurrency\": 1 in FILE"
+        in fix
+    )
+    assert (
+        "a-1 (this service's) holds 1: `aws sagemaker delete-endpoint --endpoint-name a-1` "
+        "if `sealift status a` shows that nobody calls it" in fix
+    )
+    assert "by-hand (not Sealift's) holds 1: `aws sagemaker delete-endpoint --endpoint-name by-hand`" in fix
+    assert '"strategy": "in_place"' in fix
+    assert f"--service-code sagemaker --quota-code {limits.CONCURRENCY_QUOTA_CODE} --desired-value 20`" in fix
+
+
+def test_of_many_holders_the_largest_are_named() -> None:
+    """The message is for a person."""
+    many = tuple(theirs(f"x-{n}", 1 + (n == 8)) for n in range(9))
+
+    found = capacity.choose(None, account(*many))
+
+    assert isinstance(found, Stop)
+    assert found.problem.fix.count("delete-endpoint") == capacity.MOST_NAMED
+    assert "x-8 holds 2" in found.problem.fix
+    assert "3 more: `aws sagemaker list-endpoints`" in found.problem.fix
+
+
+ADAPTS = replace(ASK, concurrency=3, adapts=True)
+
+
+@pytest.mark.parametrize(
+    ("told", "situation", "rung", "concurrency"),
+    [
+        pytest.param(refusal(used=9, delta=3), account(theirs("x", 9)), Rung.FREE, 1, id="others were first"),
+        pytest.param(refusal(used=8, delta=3), account(theirs("x", 8)), Rung.FREE, 2, id="what they left"),
+        pytest.param(
+            refusal(limit=2, used=0, delta=3), account(), Rung.FREE, 1, id="never: the share of less"
+        ),
+        pytest.param(refusal(delta=3), account(theirs("x", 6)), Rung.FREE, 3, id="somebody left since"),
+        pytest.param(
+            refusal(delta=3), account(theirs("x", 7), ours("a", 3)), Rung.ROOM, 2, id="our own, but for one"
+        ),
+    ],
+)
+def test_one_that_asks_for_none_takes_what_is_left(
+    told: Refusal, situation: Situation, rung: Rung, concurrency: int
+) -> None:
+    """At once, be it one."""
+    down = capacity.step_down(told, ADAPTS, situation)
+
+    assert isinstance(down, Down)
+    assert (down.rung, down.concurrency) == (rung, concurrency)
+
+
+def test_what_is_being_deleted_is_waited_for_and_nothing_else() -> None:
+    """Whosever it is: it goes in a moment. What serves does not."""
+    going = replace(theirs("x", 10), status="Deleting")
+
+    assert isinstance(capacity.step_down(refusal(delta=3), ADAPTS, account(going)), Pause)
+    assert isinstance(capacity.step_down(refusal(delta=3), ASK, account(going)), Stop)
+    found = capacity.step_down(refusal(delta=3), ADAPTS, account(theirs("x", 10)))
+    assert isinstance(found, Stop)
+    assert "x holds 10" in found.problem.fix
+
+
+def test_the_endpoint_quota_names_who_has_them_and_the_commands() -> None:
+    """Five endpoints are taken; one that is being deleted is waited for where nothing else is."""
+    told = refusal(COUNT, 5, 5, 1)
+    situation = account(*(replace(theirs(f"x-{n}", 1), service="x") for n in range(5)))
+
+    found = capacity.step_down(told, ADAPTS, situation)
+
+    assert isinstance(found, Stop)
+    for n in range(5):
+        assert (
+            f"x-{n} (service 'x'): `aws sagemaker delete-endpoint --endpoint-name x-{n}`" in found.problem.fix
+        )
+    going = account(replace(theirs("x", 1), status="Deleting"))
+    assert isinstance(capacity.step_down(told, ADAPTS, going), Pause)
+    assert isinstance(capacity.step_down(told, ASK, going), Stop)
+
+
+def test_others_may_be_quicker_a_few_times() -> None:
+    """Then it is refused, however much seems to be free."""
+    free = account(theirs("x", 8))
+    taken = ("free",) * capacity.MOST_FREE
+
+    assert isinstance(
+        capacity.step_down(refusal(used=8, delta=3), replace(ADAPTS, taken=taken[1:]), free), Down
+    )
+    assert isinstance(capacity.step_down(refusal(used=8, delta=3), replace(ADAPTS, taken=taken), free), Stop)
+
+
 # --------------------------------------------------------------------- the ladder
 
 
@@ -376,7 +548,11 @@ def test_an_endpoint_that_is_lowered_twice_gets_back_what_it_had(now: int, befor
             ASK,
             account(theirs("x", 10)),
             False,
-            ("10 in use", "x 10", limits.CONCURRENCY_QUOTA_CODE, "in_place"),
+            (
+                "10 in use",
+                "x holds 10: `aws sagemaker delete-endpoint --endpoint-name x` if nobody calls it",
+                f"--quota-code {limits.CONCURRENCY_QUOTA_CODE} --desired-value 20`",
+            ),
             id="nothing free",
         ),
         pytest.param(
@@ -465,6 +641,38 @@ def test_the_ladder_ends_and_stays_within_bounds(  # noqa: PLR0917 hypothesis pa
     pytest.fail("the ladder has more rungs than there are")
 
 
+@given(
+    answers=st.lists(refusals, min_size=MOST_STEPS * 2, max_size=MOST_STEPS * 2),
+    seen=st.lists(situations, min_size=MOST_STEPS * 2, max_size=MOST_STEPS * 2),
+    in_place=st.booleans(),
+)
+def test_the_ladder_of_one_that_asks_for_none_ends_too(
+    answers: list[Refusal], seen: list[Situation], *, in_place: bool
+) -> None:
+    """Never more than ten, never less than one; only what is on its way is waited for, and only ours is lowered."""
+    ask = ADAPTS
+    for told, situation in zip(answers, seen, strict=True):
+        replaced = situation.holder("a") if in_place else None
+        down = capacity.step_down(told, ask, situation, serving="b", replaced=replaced)
+        if isinstance(down, Stop):
+            return
+        if isinstance(down, Pause):
+            assert capacity.leaving(situation, replaced)
+            continue
+        assert 1 <= down.concurrency <= capacity.MOST_UNASKED
+        for one in down.room:
+            if one not in ask.room:
+                assert situation.holder(one["endpoint"]) in situation.own()
+        ask = replace(
+            ask,
+            memory_mb=down.memory_mb,
+            concurrency=down.concurrency,
+            room=down.room,
+            taken=(*ask.taken, down.rung.value),
+        )
+    pytest.fail("the ladder has more rungs than there are")
+
+
 # --------------------------------------------------------------- after the switch
 
 
@@ -512,19 +720,53 @@ def test_giving_back(*, situation: Situation, limit: int | None, switched: bool,
     assert capacity.give_back(10, "new", situation, limit=limit, switched=switched) == changes
 
 
-@given(situation=situations, asked=st.integers(1, 200), limit=st.integers(1, 60), switched=st.booleans())
+@pytest.mark.parametrize(
+    ("situation", "limit", "changes"),
+    [
+        pytest.param(
+            account(ours("a", 3), ours("new", 3)), 10, Changes((("a", 1),)), id="lower, though it has it"
+        ),
+        pytest.param(
+            account(ours("a", 3), ours("new", 1)), None, Changes((("a", 1),)), id="before AWS is asked"
+        ),
+        pytest.param(
+            account(ours("a", 1), ours("new", 1)), 10, Changes((("new", 3),)), id="no more than its share"
+        ),
+        pytest.param(account(ours("a", 1), ours("new", 3)), 10, Changes(), id="has it"),
+        pytest.param(
+            account(theirs("x", 7), ours("new", 1)), 10, Changes((("new", 3),)), id="all that is free"
+        ),
+        pytest.param(account(theirs("x", 9), ours("new", 1)), 10, Changes(), id="nothing is free"),
+    ],
+)
+def test_where_none_was_asked_for_the_older_ones_keep_one_each(
+    situation: Situation, limit: int | None, changes: Changes
+) -> None:
+    """Whether the new one needs it or not: another service does."""
+    assert capacity.give_back(3, "new", situation, limit=limit, switched=False, spare=True) == changes
+
+
+@given(
+    situation=situations,
+    asked=st.integers(1, 200),
+    limit=st.integers(1, 60),
+    switched=st.booleans(),
+    spare=st.booleans(),
+)
 def test_giving_back_comes_to_an_end(
+    *,
     situation: Situation,
     asked: int,
     limit: int,
     switched: bool,
+    spare: bool,
 ) -> None:
     """Applied again and again, it settles, within the quota and never above what was asked for."""
     mine = ours("new", 1)
     state = replace(situation, holders=(*situation.holders, mine))
     start = state.used
     for _ in range(4):
-        changes = capacity.give_back(asked, "new", state, limit=limit, switched=switched)
+        changes = capacity.give_back(asked, "new", state, limit=limit, switched=switched, spare=spare)
         if changes.wait_for or not changes.concurrency:
             break
         wanted = dict(changes.concurrency)

@@ -261,10 +261,12 @@ def test_a_rollback_that_failed_names_what_may_be_left() -> None:
 
 @pytest.mark.parametrize("name", ["CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"])
 def test_a_quota_leads_to_the_ladder_and_back(name: str) -> None:
-    """One that is too small at once, one that is used up after retries; the lowered plan takes the first's place."""
+    """One that is too small or not waited for at once, one that is used up after retries; then another plan."""
     catcher = STATES[name]["Catch"][0]
+    retried = {error for rule in STATES[name]["Retry"] for error in rule["ErrorEquals"]}
 
-    assert set(catcher["ErrorEquals"]) == {"QuotaTooSmall", "ResourceLimitExceeded"}
+    assert set(catcher["ErrorEquals"]) == {"QuotaTooSmall", "QuotaUsedUp", "ResourceLimitExceeded"}
+    assert set(catcher["ErrorEquals"]) & retried == {"ResourceLimitExceeded"}
     assert catcher["Next"] == "StepDown"
     assert STATES["StepDown"]["ResultPath"] == "$.plan_deployment"
     assert STATES["StepDown"]["ResultSelector"] == STATES["PlanDeployment"]["ResultSelector"]

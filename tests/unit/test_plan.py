@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import capacity, limits, plan
-from pipeline.errors import InvalidInput, ModelDoesNotFit
+from pipeline.errors import InvalidInput, ModelDoesNotFit, QuotaUsedUp
 
 if TYPE_CHECKING:
     from tests.unit.conftest import FactsMaker
@@ -729,3 +729,53 @@ def test_sagemaker_takes_an_update_back_itself_at_the_deadline(
 
     policy = made["requests"]["update_endpoint"]["DeploymentConfig"]["BlueGreenUpdatePolicy"]
     assert policy["MaximumExecutionTimeoutInSeconds"] == longest_s
+
+
+# -------------------------------------------------------- no concurrency asked for
+
+
+def of_others(concurrency: int, **more: Any) -> capacity.Holder:
+    """Return an endpoint of another service."""
+    return capacity.Holder("other", "InService", "other", concurrency, **more)
+
+
+def situated(*holders: capacity.Holder, quota: int = 10) -> capacity.Situation:
+    """Return an account whose quota is known."""
+    return capacity.Situation(holders, quota, read=True)
+
+
+def test_without_a_concurrency_the_name_is_the_same_whatever_is_free(facts_with: FactsMaker) -> None:
+    """A repetition on a fuller account finds the endpoint; how large it came out is in the configuration's name."""
+    facts = facts_with(max_concurrency=None)
+    made = [
+        plan.plan(replace(facts, situation=situation))
+        for situation in (situated(), situated(quota=1000), situated(of_others(9)))
+    ]
+
+    assert len({one["names"]["endpoint"] for one in made}) == 1
+    assert [one["max_concurrency"] for one in made] == [3, 10, 1]
+    name = made[0]["names"]["endpoint"]
+    assert [one["names"]["endpoint_config"] for one in made] == [f"{name}-2048-{n}" for n in (3, 10, 1)]
+    assert name != name_of(facts_with(max_concurrency=3))
+    assert all(capacity.UNASKED in one["notes"] for one in made)
+    assert capacity.UNASKED not in plan.plan(facts_with(max_concurrency=3))["notes"]
+
+
+def test_what_exists_is_taken_over_with_the_size_that_it_came_to(facts_with: FactsMaker) -> None:
+    """And with its very configuration."""
+    facts = facts_with(max_concurrency=None)
+    name = name_of(facts)
+    there = capacity.Holder(name, "InService", f"{name}-2048-1", 1, ours=True)
+
+    made = plan.plan(replace(facts, situation=situated(there, of_others(9))))
+
+    assert (made["max_concurrency"], made["names"]["endpoint_config"]) == (1, f"{name}-2048-1")
+
+
+def test_without_any_room_nothing_is_planned(facts_with: FactsMaker) -> None:
+    """Nobody will ever free it, so nobody waits; a concurrency that was asked for is waited for."""
+    full = situated(of_others(10))
+
+    with pytest.raises(QuotaUsedUp, match="other holds 10"):
+        plan.plan(replace(facts_with(max_concurrency=None), situation=full))
+    assert plan.plan(replace(facts_with(max_concurrency=3), situation=full))["max_concurrency"] == 3

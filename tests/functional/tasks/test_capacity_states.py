@@ -13,6 +13,7 @@ from pipeline.errors import (
     EndpointMoved,
     NameConflict,
     QuotaTooSmall,
+    QuotaUsedUp,
     ResourceLimitExceeded,
     Superseded,
 )
@@ -180,15 +181,60 @@ def test_a_configuration_that_is_gone_or_anothers_does_not_matter(do: Task, scri
 
 
 def test_the_end_of_the_ladder_has_the_name_of_its_kind(do: Task, script: Script) -> None:
-    """In use: ResourceLimitExceeded; too small: QuotaTooSmall. Both say who holds what."""
-    script.account(serverless("x", 10))
-    with pytest.raises(ResourceLimitExceeded, match=r"x 10.*L-96300102"):
+    """In use: ResourceLimitExceeded; too small: QuotaTooSmall; not waited for: QuotaUsedUp. All say who holds what."""
+    script.account(serverless("x", 10)).endpoint(serverless("x", 10, service="other"))
+    with pytest.raises(ResourceLimitExceeded, match=r"x 10.*x \(service 'other'\) holds 10.*L-96300102"):
         do("StepDown", script.clients, plan=PLAN, refusal=refused("ResourceLimitExceeded", 10, 10))
 
-    script.account(serverless("x", 10))
+    script.account(serverless("x", 10)).missing("describe_endpoint")
     spent = {**PLAN, "rungs": ["limit"]}
     with pytest.raises(QuotaTooSmall, match="L-96300102"):
         do("StepDown", script.clients, plan=spent, refusal=refused("QuotaTooSmall", 10, 11))
+
+    script.account(serverless("x", 10))
+    script.refuses("sagemaker", "describe_endpoint", "AccessDeniedException", status=403)
+    with pytest.raises(QuotaUsedUp, match="x holds 10"):
+        do("StepDown", script.clients, plan=UNASKED, refusal=refused("QuotaUsedUp", 10, 3))
+
+
+UNASKED = {**PLAN, "max_concurrency": 3, "asked": {"memory_mb": 1024, "max_concurrency": None}}
+
+
+def test_what_asks_for_none_is_given_what_is_left(do: Task, script: Script) -> None:
+    """At once, and its configuration is named after it."""
+    script.account(serverless("x", 9)).missing("describe_endpoint_config", "endpoint configuration")
+
+    made = do("StepDown", script.clients, plan=UNASKED, refusal=refused("QuotaUsedUp", 9, 3))["plan"]
+
+    assert (made["max_concurrency"], made["rungs"]) == (1, ["free"])
+    assert made["names"]["endpoint_config"] == "harbour-2-1024-1"
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        pytest.param(UNASKED["asked"], QuotaUsedUp, id="none asked for"),
+        pytest.param(PLAN["asked"], ResourceLimitExceeded, id="ten asked for"),
+        pytest.param(None, ResourceLimitExceeded, id="instances"),
+    ],
+)
+def test_a_refusal_of_what_asks_for_none_is_not_waited_with(
+    do: Task, script: Script, asked: Any, error: type[Exception]
+) -> None:
+    """The state machine sees it by the class, and AWS's figures are in it for StepDown to read."""
+    told = BUSY.format(used=9, delta=3)
+    script.refuses("sagemaker", "create_endpoint", "ResourceLimitExceeded", told).missing("describe_endpoint")
+    request = {"EndpointName": "harbour-2", "EndpointConfigName": "harbour-2-1024-3", "Tags": []}
+
+    with pytest.raises(error) as refusal:
+        do("CreateEndpoint", script.clients, request=request, asked=asked, deadline_s=90)
+
+    assert type(refusal.value) is error
+    assert told in str(refusal.value)
+    serves(script, ours("harbour", 3, config="harbour-1"), "2026-01-02T03:04:04Z")
+    script.refuses("sagemaker", "update_endpoint", "ResourceLimitExceeded", told)
+    with pytest.raises(error):
+        update(do, script, asked=asked)
 
 
 # ----------------------------------------------------------------- UpdateEndpoint
@@ -197,7 +243,7 @@ def test_the_end_of_the_ladder_has_the_name_of_its_kind(do: Task, script: Script
 REQUEST = {"EndpointName": "harbour", "EndpointConfigName": "harbour-2"}
 
 
-def update(do: Task, script: Script, **more: Any) -> dict[str, Any]:
+def update(do: Task, script: Script, *, asked: Any = None, **more: Any) -> dict[str, Any]:
     """Run the task."""
     return do(
         "UpdateEndpoint",
@@ -207,6 +253,7 @@ def update(do: Task, script: Script, **more: Any) -> dict[str, Any]:
         service=SERVICE,
         execution="arn:mine",
         uploaded_at="2026-01-02T03:04:05Z",
+        asked=asked,
         deadline_s=90,
     )
 
@@ -383,7 +430,8 @@ def test_the_new_endpoint_gets_what_the_old_one_needs_no_more(do: Task, script: 
     result = do("RestoreCapacity", script.clients, plan=plan)
 
     said = "began with 5 and has 9 of the 10 concurrent invocations asked for; others: harbour-1 1"
-    assert result == {"max_concurrency": 9, "steps": [said]}
+    told = "9 concurrent invocations, of 10 that were requested"
+    assert result == {"max_concurrency": 9, "steps": [said], "told": told}
 
 
 def test_nothing_is_done_where_nothing_was_lowered(do: Task, script: Script) -> None:
@@ -392,7 +440,8 @@ def test_nothing_is_done_where_nothing_was_lowered(do: Task, script: Script) -> 
 
     result = do("RestoreCapacity", script.clients, plan=PLAN)
 
-    assert result == {"max_concurrency": 10, "steps": []}
+    told = "10 concurrent invocations, as requested"
+    assert result == {"max_concurrency": 10, "steps": [], "told": told}
 
 
 def test_an_endpoint_that_was_taken_over_with_less_gets_more(do: Task, script: Script) -> None:
@@ -428,6 +477,47 @@ def test_any_other_refusal_is_told(do: Task, script: Script) -> None:
 
     with pytest.raises(AccessDenied):
         do("RestoreCapacity", script.clients, plan=plan)
+
+
+def test_what_asks_for_none_gets_its_share_and_leaves_the_older_ones_one_each(
+    do: Task, script: Script
+) -> None:
+    """The older one is lowered though the new one needs nothing of it: the next service does."""
+    scaled(
+        script.account(ours("harbour-1", 3), ours("harbour-2", 1)).endpoint(ours("harbour-1", 3)),
+        "harbour-1",
+        1,
+    )
+    scaled(
+        script.account(ours("harbour-1", 1), ours("harbour-2", 1)).endpoint(ours("harbour-2", 1)),
+        "harbour-2",
+        3,
+    )
+    script.account(ours("harbour-1", 1), ours("harbour-2", 3))
+
+    plan = {**UNASKED, "max_concurrency": 1}
+    for _ in range(2):
+        with pytest.raises(EndpointBusy):
+            do("RestoreCapacity", script.clients, plan=plan)
+    result = do("RestoreCapacity", script.clients, plan=plan)
+
+    assert result["max_concurrency"] == 3
+    assert result["told"] == "3 of the account's 10 concurrent invocations, its share as none were requested"
+    assert result["steps"] == [
+        "began with 1 and has 3 of its share of 3 concurrent invocations; others: harbour-1 1"
+    ]
+
+
+def test_an_unread_quota_makes_the_share_of_what_aws_says(do: Task, script: Script) -> None:
+    """Assumed to be ten it was three; it is two, and so one."""
+    plan = {**UNASKED, "max_concurrency": 1}
+    script.account(ours("harbour-2", 1), quota=None).endpoint(ours("harbour-2", 1))
+    told = f"The account-level service limit '{TOTAL}' is 2, with current utilization of 1 and a request delta of 2."
+    script.refuses("sagemaker", "update_endpoint_weights_and_capacities", "ResourceLimitExceeded", told)
+
+    result = do("RestoreCapacity", script.clients, plan=plan)
+
+    assert result["max_concurrency"] == 1
 
 
 SCALES = {"min": 2, "max": 4, "invocations_per_instance": 70}
@@ -475,6 +565,7 @@ def test_instances_are_scaled_where_that_is_asked_for(do: Task, script: Script) 
         assert do("RestoreCapacity", script.clients, plan=ON_INSTANCES) == {
             "max_concurrency": None,
             "steps": [said],
+            "told": f"2 x ml.r5.xlarge; {said}",
         }
 
 
@@ -497,7 +588,11 @@ def test_nothing_is_asked_where_nothing_is_to_scale(
     on = {name: value for name, value in ON_INSTANCES["instances"].items() if name != "auto_scaling"}
     plan = {**ON_INSTANCES, "instances": {**on, **without}}
 
-    assert do("RestoreCapacity", script.clients, plan=plan) == {"max_concurrency": None, "steps": []}
+    assert do("RestoreCapacity", script.clients, plan=plan) == {
+        "max_concurrency": None,
+        "steps": [],
+        "told": "2 x ml.r5.xlarge",
+    }
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/harbour-0"
 TAGS = [{"Key": "sealift:service", "Value": "harbour"}]
 REQUEST: dict[str, Any] = {"EndpointName": "harbour-0", "EndpointConfigName": "harbour-0", "Tags": TAGS}
-EVENT: dict[str, Any] = {"request": REQUEST, "deadline_s": 90}
+ASKED = {"memory_mb": 1024, "max_concurrency": 10}
+EVENT: dict[str, Any] = {"request": REQUEST, "asked": ASKED, "deadline_s": 90}
 EXISTS = f'Cannot create already existing endpoint "{ARN}".'
 QUOTA = (
     "The account-level service limit 'Memory size in MB per serverless endpoint' is 3072 MBs, with current "

@@ -132,6 +132,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "create_endpoint",
         {
             "request": {"EndpointName": "harbour-0", "EndpointConfigName": "harbour-0"},
+            "asked": None,
             "deadline_s": 60,
         },
     ),
@@ -151,6 +152,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
             "service": "harbour",
             "execution": "arn:e",
             "uploaded_at": "2024-01-02T03:04:05Z",
+            "asked": None,
             "deadline_s": 60,
         },
     ),

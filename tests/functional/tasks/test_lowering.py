@@ -257,7 +257,7 @@ def test_a_deployment_that_was_lowered_while_it_was_tried_is_in_service(
 
     assert found == {"status": "InService", "verdict": "ready"}
     request = {"EndpointName": NAME, "EndpointConfigName": NAME, "Tags": _tagged(TAGS)}
-    assert do("CreateEndpoint", clients, request=request, deadline_s=60)["created"] is False
+    assert do("CreateEndpoint", clients, request=request, asked=None, deadline_s=60)["created"] is False
 
 
 def test_room_is_made_the_long_way(do: Task, refusing: SageMaker) -> None:
