@@ -57,7 +57,12 @@ _Loader.add_multi_constructor("!", _short_form)
 
 def load(path: Path) -> dict[str, Any]:
     """Return a template with CloudFormation's short forms (`!Ref`, `!Sub`) spelt out."""
-    document: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 a safe loader's child
+    return parsed(path.read_text(encoding="utf-8"))
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """Return what a template's text says, CloudFormation's short forms spelt out."""
+    document: dict[str, Any] = yaml.load(text, _Loader)  # noqa: S506 a safe loader's child
     return document
 
 

@@ -222,15 +222,18 @@ def _start(
 
 
 def _executions(cloud: LocalCloud) -> list[str]:
-    arn = cloud.outputs["StateMachineArn"]
-    try:
-        listed = cloud.clients.stepfunctions.list_executions(stateMachineArn=arn)["executions"]
-    except ClientError as error:
-        # `sealift destroy` may have taken it away; `sealift deploy` brings another.
-        if aws.code(error) != "StateMachineDoesNotExist":
-            raise
-        return []
-    return [one["executionArn"] for one in listed]
+    """Return the executions of all workflows, whichever stack they are of, newest first."""
+    listed: list[Any] = []
+    for machine in cloud.clients.stepfunctions.list_state_machines()["stateMachines"]:
+        try:
+            page = cloud.clients.stepfunctions.list_executions(stateMachineArn=machine["stateMachineArn"])
+        except ClientError as error:
+            # `sealift destroy` may just have taken it away.
+            if aws.code(error) != "StateMachineDoesNotExist":
+                raise
+            continue
+        listed += page["executions"]
+    return [one["executionArn"] for one in sorted(listed, key=lambda one: one["startDate"], reverse=True)]
 
 
 def _follow(cloud: LocalCloud, arn: str, screen: Screen, leaving: str) -> Execution:

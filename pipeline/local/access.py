@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from moto.iam.models import iam_backends
-from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from moto.sts.models import sts_backends
 
 from pipeline.local import authorizations, keys, policies
@@ -65,12 +64,10 @@ class Decided:
 
 @dataclass(slots=True)
 class Access:
-    """The decisions of one account in one region.
+    """The decisions of one account.
 
     Args:
         account_id: of the account.
-        region: of the state machine.
-        workflow_key: the access key that the state machine's interpreter calls with.
         tags: returns the tags of a SageMaker resource by its ARN, none for one that is not there.
         key_of: returns the KMS key of a function by its name, None when it has none of its own.
         enforced: whether anything is refused.
@@ -78,8 +75,6 @@ class Access:
     """
 
     account_id: str
-    region: str
-    workflow_key: str
     tags: Callable[[str], Mapping[str, str]]
     key_of: Callable[[str], str | None] = lambda _name: None
     enforced: bool = True
@@ -95,6 +90,10 @@ class Access:
         moto's own evaluation would ignore its conditions, and so refuse everything; it never sees it.
         """
         self._buckets[bucket] = policies.parse(document)
+
+    def unprotect(self, bucket: str) -> None:
+        """Take a bucket's policy away."""
+        self._buckets.pop(bucket, None)
 
     def policy(self, role: str) -> Policy:
         """Return the statements of a role's policies, inline and attached; none for a role that is not there."""
@@ -198,8 +197,6 @@ class Access:
 
     def _principal(self, call: Call) -> Principal | Response | None:
         """Return whose role's session it is, None for the administrator's own; a refusal for credentials of nobody."""
-        if call.access_key == self.workflow_key:
-            return self._workflow()
         with self._lock:
             known = self._sessions.get(call.access_key)
             if known is not None:
@@ -216,14 +213,6 @@ class Access:
                 call, "The security token included in the request is invalid.", "UnrecognizedClientException"
             )
         return None
-
-    def _workflow(self) -> Principal | Response:
-        machines = stepfunctions_parser_backends[self.account_id][self.region].state_machines
-        roles = {one.roleArn for one in machines}
-        if len(roles) != 1:
-            # The interpreter does not say for which of them it calls.
-            raise RuntimeError(f"state machines with {len(roles)} roles; wanted all to have the same")
-        return Principal(roles.pop().rpartition("/")[2], "workflow", self.account_id)
 
     def _roles(self) -> list[Any]:
         return list(iam_backends[self.account_id]["aws"].roles.values())

@@ -21,13 +21,12 @@ from moto.logs.models import logs_backends
 
 from pipeline import aws, package, resources, settings, stack, template
 from pipeline.local import (
-    buckets,
     destinations,
     images,
     interpreter,
-    journals,
     keys,
     objects,
+    resource_types,
     stacks,
     versions,
 )
@@ -37,10 +36,11 @@ from pipeline.local.configurations import Configurations
 from pipeline.local.events import EventBus, S3Events, execution_ended
 from pipeline.local.faults import Fault, Faults
 from pipeline.local.functions import Function, Functions, Invocation
-from pipeline.local.gateway import INTERPRETER_KEY, Backends, Gateway
+from pipeline.local.gateway import WORKFLOW, Backends, Gateway
 from pipeline.local.hosting import AlarmsUnseen, Hosting, HostingSettings, ObjectMissing, Quotas
 from pipeline.local.journals import Journal
 from pipeline.local.policies import Request
+from pipeline.local.resource_types import Effects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,12 +88,15 @@ class LocalCloud:
         self.region = REGION
         self.faults = Faults(list(self.settings.faults))
         self.outputs: dict[str, str] = {}
+        """Of Sealift's own stack, whatever other stacks there are."""
         self._gateway = Gateway(faults=Faults(), port=self.settings.port)
         self.url = self._gateway.url
         self.clients = aws.Clients(endpoint_url=self.url, region=self.region, credentials=CREDENTIALS)
         self._logs_lock = threading.Lock()
-        self._destinations: dict[str, str] = {}
+        self._destinations: dict[str, str | None] = {}
+        """The queue for what a function failed on, by the function's name."""
         self._journals: dict[str, Journal] = {}
+        """By the function's name."""
         self._roles_lock = threading.Lock()
         self._functions = Functions(
             environment={
@@ -119,13 +122,13 @@ class LocalCloud:
         )
         self.access = Access(
             account_id=self.account_id,
-            region=self.region,
-            workflow_key=INTERPRETER_KEY,
             tags=self.hosting.tags,
             key_of=self._key_of,
             enforced=self.settings.enforce_iam,
             tagged=objects.tagged,
         )
+        self._workflow_keys: set[str] = set()
+        """The access keys that state machines call with."""
         self._acting: dict[str, aws.Clients] = {}
         """Clients of the roles that SageMaker acts as."""
         self._bus = EventBus(clients=self.clients, invoke=self._invoke_asynchronously)
@@ -159,11 +162,23 @@ class LocalCloud:
         """Start the gateway and deploy Sealift's stack through it; faults strike only after that."""
         versions.install()
         keys.install()
+        resource_types.install(
+            Effects(
+                protect=self.access.protect,
+                unprotect=self.access.unprotect,
+                send_events=self._events.enable,
+                log=self._journals.__setitem__,
+                hand_on=self._destinations.__setitem__,
+            )
+        )
         stacks.install(
-            translate=lambda source, values: sam.buildable(source, values, self.region), made=self._made
+            process=lambda source, values: sam.processed(source, values, self.region), made=self._made
         )
         interpreter.install(
-            port=self._gateway.port, time_scale=self.settings.time_scale, ended=self._execution_ended
+            url=self.url,
+            credentials=self._workflow_credentials,
+            time_scale=self.settings.time_scale,
+            ended=self._execution_ended,
         )
         self._gateway.start(
             Backends(
@@ -172,7 +187,7 @@ class LocalCloud:
                 configurations=Configurations(update_s=self.settings.time_scale),
                 quotas=lambda: self.hosting.quotas,
                 object_created=self._events.created,
-                caller=self._functions.caller,
+                caller=self._caller,
                 kill=self._functions.kill,
                 refuse=self.access.refuse,
                 simulate=self.access.simulate,
@@ -227,27 +242,9 @@ class LocalCloud:
         if not ended.good:
             raise RuntimeError(f"the local cloud's stack is {ended.status}: {'; '.join(ended.reasons)}")
 
-    def _made(self, name: str, source: dict[str, Any]) -> None:
-        """Do for a stack what moto's CloudFormation leaves undone."""
-        physical_ids = self._physical_ids(name)
-        buckets.complete(
-            source,
-            clients=self.clients,
-            name_of=physical_ids.__getitem__,
-            account_id=self.account_id,
-            send_events=self._events.enable,
-            protect=self.access.protect,
-        )
-        backend = lambda_backends[self.account_id][self.region]
-
-        def arn_of(logical_id: str) -> str:
-            return str(backend.get_function(physical_ids[logical_id]).function_arn)
-
-        self._destinations |= destinations.of(
-            source, arn_of=arn_of, queue_of=lambda logical_id: physical_ids[logical_id].rpartition("/")[2]
-        )
-        self._journals |= journals.of(source, arn_of=arn_of, group_of=physical_ids.__getitem__)
-        self.outputs = stack.outputs(self.clients, name)
+    def _made(self, name: str) -> None:
+        if name == STACK:
+            self.outputs = stack.outputs(self.clients, name)
 
     def _deploy_consumer(self) -> None:
         trust = {
@@ -307,10 +304,7 @@ class LocalCloud:
             role_arn=found.role,
             timeout_s=float(found.timeout),
             memory_mb=int(found.memory_size),
-            # A version's ARN is the function's with its number behind.
-            journal=self._journals.get(
-                ":".join(found.function_arn.split(":")[:7]), Journal.usual(found.function_name)
-            ),
+            journal=self._journals.get(found.function_name, Journal.usual(found.function_name)),
         )
         return self._functions.invoke(function, event)
 
@@ -332,7 +326,7 @@ class LocalCloud:
             if invocation is None or invocation.error is None:
                 return
             answer = invocation.payload
-        if queue := self._destinations.get(arn):
+        if queue := self._destinations.get(arn.split(":")[6]):
             told = destinations.record(arn, event, json.loads(answer), _ATTEMPTS)
             destinations.send(self.account_id, self.region, queue, told)
 
@@ -340,6 +334,14 @@ class LocalCloud:
         # As in AWS, the session bears the function's name.
         given = self._assume(function.role_arn, function.name)
         return {name.upper(): value for name, value in given.items()}
+
+    def _workflow_credentials(self, role_arn: str) -> dict[str, str]:
+        given = self._assume(role_arn, WORKFLOW)
+        self._workflow_keys.add(given["aws_access_key_id"])
+        return given
+
+    def _caller(self, access_key: str) -> str:
+        return WORKFLOW if access_key in self._workflow_keys else self._functions.caller(access_key)
 
     def _assume(self, role_arn: str, session: str) -> dict[str, str]:
         given = self.clients.sts.assume_role(RoleArn=role_arn, RoleSessionName=session)["Credentials"]

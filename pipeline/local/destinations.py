@@ -1,6 +1,6 @@
 """Where the events go that a function failed on each time it was tried: the queue of its OnFailure destination.
 
-moto's CloudFormation does not know EventInvokeConfig, and its Lambda sends nothing. The record's shape is AWS's:
+moto's Lambda sends nothing. The record's shape is AWS's:
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html. All go to queues here.
 """
 
@@ -8,31 +8,9 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.sqs.models import sqs_backends
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def of(
-    template: dict[str, Any], *, arn_of: Callable[[str], str], queue_of: Callable[[str], str]
-) -> dict[str, str]:
-    """Return the name of the queue that takes what a function failed on, by the function's ARN.
-
-    Args:
-        template: as loaded.
-        arn_of: returns a function's ARN by its logical id.
-        queue_of: returns a queue's name by its logical id.
-    """
-    found = {}
-    for logical_id, resource in template["Resources"].items():
-        config = resource.get("Properties", {}).get("EventInvokeConfig", {})
-        failure = config.get("DestinationConfig", {}).get("OnFailure")
-        if failure and failure["Type"] == "SQS":
-            found[arn_of(logical_id)] = queue_of(failure["Destination"]["Fn::GetAtt"][0])
-    return found
 
 
 def record(arn: str, event: dict[str, Any], answer: Any, attempts: int) -> dict[str, Any]:

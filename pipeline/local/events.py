@@ -111,7 +111,8 @@ class EventBus:
 
     def deliver(self, event: dict[str, Any]) -> None:
         """Hand an event to the Lambda targets of every enabled rule that matches it."""
-        for rule in self._clients.events.list_rules()["Rules"]:
+        pages = self._clients.events.get_paginator("list_rules").paginate()
+        for rule in (one for page in pages for one in page["Rules"]):
             if rule.get("State") != "ENABLED" or not rule.get("EventPattern"):
                 continue
             if matches(json.loads(rule["EventPattern"]), event):

@@ -21,7 +21,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from pipeline.local import allowances, bounds, calls, histories, objects, parts, simulations
-from pipeline.local.faults import Accident, Faults, Response, render
+from pipeline.local.faults import REQUEST_ID, Accident, Faults, Response, render
 from pipeline.local.policies import Verdict
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ KEPT_CALLS = 100_000
 
 WORKFLOW = "workflow"
 """The caller of what the state machine itself calls, as against its tasks."""
-INTERPRETER_KEY = "ak"
-"""The access key of moto's interpreter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ class Backends:
     object_created: Callable[[str, str, str], None]
     """Told of every object that was created: operation, bucket, key."""
     caller: Callable[[str], str] = lambda _access_key: ""
-    """Returns the name of the function that has an access key, empty when none has."""
+    """Returns the name of the function that has an access key, WORKFLOW for a state machine, empty for anybody else."""
     kill: Callable[[str, bool], None] = lambda _access_key, _timed_out: None
     """Ends the process that has an access key; whether as one that ran out of time."""
     refuse: Callable[[Call, dict[str, Any], bytes], Response | None] = lambda _call, _environ, _body: None
@@ -158,8 +156,6 @@ class Gateway:
         return _send(response, start_response)
 
     def _caller(self, call: Call) -> str:
-        if call.access_key == INTERPRETER_KEY:
-            return WORKFLOW
         return self._running().caller(call.access_key)
 
     def _befall(self, accident: Accident, call: Call, environ: dict[str, Any], body: bytes) -> None:
@@ -317,9 +313,14 @@ def _send(response: Response, start_response: Any) -> Iterable[bytes]:
     headers["Content-Length"] = (
         stated if stated is not None and not response.body else str(len(response.body))
     )
+    if not _MARKS & {name.lower() for name in headers}:
+        # Each answer of AWS has one; what has none came from somebody else, to `sdk.see_aws`.
+        headers["x-amzn-RequestId"] = REQUEST_ID
     start_response(f"{response.status} {_REASONS.get(response.status, 'Status')}", list(headers.items()))
     return [response.body]
 
+
+_MARKS = frozenset({"x-amzn-requestid", "x-amz-request-id"})
 
 _REASONS = {
     200: "OK",

@@ -7,7 +7,8 @@ moto runs the Amazon States Language well; ten things are adjusted, all here:
 * `Wait` and the intervals of Retry really sleep. They sleep for `scale` times as long.
 * Choice takes a timestamp only in whole seconds and finds any other, its own `$$.State.EnteredTime` among
   them, silently unequal. It takes what the language specifies, which is RFC 3339.
-* Every task's call made a client of its own, which costs more than the call. Clients are kept.
+* Every task's call made a client of its own, which costs more than the call, and had credentials of nobody. Clients
+  are kept, and call as the role of their state machine.
 * Every execution parsed its definition anew, a third of all that an execution costs. Programs are kept, pickled:
   each execution gets one of its own, since a program may keep what it has seen.
 * Every use of a path parsed it anew, another seventh. Parsed paths are kept: they keep nothing of what they find.
@@ -23,6 +24,7 @@ from __future__ import annotations
 import functools
 import logging
 import pickle
+import sys
 import threading
 import time
 from datetime import UTC, datetime
@@ -30,11 +32,13 @@ from typing import TYPE_CHECKING, Any
 
 import moto.stepfunctions.models as plain
 import moto.stepfunctions.parser.asl.component.common.retry.retrier_decl as retrier
+from botocore.config import Config
 from moto.core.config import default_user_config
 from moto.core.exceptions import AWSError
 from moto.core.responses import ActionResult
 from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.component.common.string import string_expression
+from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import TimeoutSeconds
 from moto.stepfunctions.parser.asl.component.state.choice.comparison.operator.implementations.is_operator import (
     IsTimestamp,
 )
@@ -55,11 +59,17 @@ from moto.stepfunctions.responses import StepFunctionResponse
 from pipeline.local import bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
 
 _make_client = boto_client.boto3.client
+_CALLERS = tuple(
+    module
+    for name, module in sys.modules.items()
+    if name.startswith("moto.stepfunctions.") and hasattr(module, "boto_client_for")
+)
+"""The modules of the interpreter that call AWS; each has the name of what makes their clients."""
 _parse = functools.cache(json_path.parse)
 _parse_plain = functools.cache(result_path.parse)
 _note_the_end = BaseExecutionWorkerCommunication.terminated
@@ -76,18 +86,35 @@ class _ScaledTime:
 
 
 class _KeptClients:
-    """Stands in for the `boto3` module where the interpreter makes its clients, which differ in nothing else."""
+    """Stands in for `boto_client_for`: one client for each service and role, which calls the gateway as that role."""
 
-    def __init__(self) -> None:
-        self._made: dict[tuple[str, str], Any] = {}
+    def __init__(self, url: str, credentials: Callable[[str], Mapping[str, str]]) -> None:
+        self._url = url
+        self._credentials = credentials
+        self._made: dict[tuple[str, str, str], Any] = {}
         self._lock = threading.Lock()
 
-    def client(self, *, service_name: str, region_name: str, **arguments: Any) -> Any:
+    def __call__(self, region: str, service: str, state_credentials: Any) -> Any:
+        role = state_credentials.role_arn
         with self._lock:
-            key = (service_name, region_name)
+            key = (service, region, role)
             if key not in self._made:
-                self._made[key] = _make_client(service_name, region_name=region_name, **arguments)
+                self._made[key] = _make_client(
+                    service,
+                    region_name=region,
+                    endpoint_url=self._url,
+                    config=_AS_MOTO_DOES,
+                    **self._credentials(role),
+                )
             return self._made[key]
+
+
+_AS_MOTO_DOES = Config(
+    parameter_validation=False,
+    retries={"total_max_attempts": 1},
+    connect_timeout=TimeoutSeconds.DEFAULT_TIMEOUT_SECONDS,
+    read_timeout=TimeoutSeconds.DEFAULT_TIMEOUT_SECONDS,
+)
 
 
 class _QuickCopies:
@@ -138,11 +165,18 @@ def _stop(response: StepFunctionResponse) -> ActionResult:
     return ActionResult({"stopDate": now})
 
 
-def install(*, port: int, time_scale: float, ended: Callable[[dict[str, Any]], None]) -> None:
+def install(
+    *,
+    url: str,
+    credentials: Callable[[str], Mapping[str, str]],
+    time_scale: float,
+    ended: Callable[[dict[str, Any]], None],
+) -> None:
     """Let the interpreter execute, call the gateway, wait for as long as asked times a factor, and tell of every end.
 
     Args:
-        port: of the gateway.
+        url: of the gateway.
+        credentials: returns a boto3 client's arguments for a session of a role, by the role's ARN.
         time_scale: the factor.
         ended: takes what DescribeExecution says of an execution that has just ended.
     """
@@ -150,8 +184,9 @@ def install(*, port: int, time_scale: float, ended: Callable[[dict[str, Any]], N
     logging.getLogger("moto").setLevel(logging.CRITICAL)
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     plain.stepfunctions_backends = stepfunctions_parser_backends
-    boto_client.moto_server_port = lambda: str(port)
-    boto_client.boto3 = _KeptClients()
+    clients = _KeptClients(url, credentials)
+    for module in _CALLERS:
+        module.boto_client_for = clients  # type: ignore[attr-defined]
     retrier.time = _ScaledTime(time_scale)
     ExecutionWorker._get_evaluation_entrypoint = _program  # noqa: SLF001
     StepFunctionResponse.stop_execution = _stop

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,13 @@ class Journal:
     def usual(cls, function: str) -> Journal:
         """Return the log of a function that says nothing about it."""
         return cls(f"/aws/lambda/{function}")
+
+    @classmethod
+    def configured(cls, function: str, config: Mapping[str, str]) -> Journal:
+        """Return the log of a function by its LoggingConfig."""
+        form = config.get("LogFormat", "Text")
+        group = config.get("LogGroup")
+        return cls(group, shared=True, form=form) if group else cls(cls.usual(function).group, form=form)
 
     def stream(self, function: str, version: str) -> str:
         """Return the name of a new stream."""
@@ -62,28 +69,6 @@ class Journal:
             return _platform("report", {"requestId": request, "metrics": metrics, "status": status})
         used = "" if peak_mb is None else f" Max Memory Used: {peak_mb} MB"
         return f"REPORT RequestId: {request} Duration: {took_ms:.2f} ms Memory Size: {memory_mb} MB{used}"
-
-
-def of(
-    template: dict[str, Any], *, arn_of: Callable[[str], str], group_of: Callable[[str], str]
-) -> dict[str, Journal]:
-    """Return the logs of a template's functions, by the functions' ARNs.
-
-    Args:
-        template: as loaded.
-        arn_of: returns a function's ARN by its logical id.
-        group_of: returns a log group's name by its logical id.
-    """
-    common = template.get("Globals", {}).get("Function", {}).get("LoggingConfig", {})
-    found = {}
-    for logical_id, resource in template["Resources"].items():
-        if resource["Type"] != "AWS::Serverless::Function":
-            continue
-        config = {**common, **resource.get("Properties", {}).get("LoggingConfig", {})}
-        if group := config.get("LogGroup"):
-            form = config.get("LogFormat", "Text")
-            found[arn_of(logical_id)] = Journal(group_of(group["Ref"]), shared=True, form=form)
-    return found
 
 
 def _platform(kind: str, record: dict[str, Any]) -> str:

@@ -149,14 +149,21 @@ def parse(document: str) -> Policy:
         UnsupportedPolicyError: when it holds anything that `judge` would not take into account.
     """
     statements = json.loads(document)["Statement"]
-    return tuple(_statement(one) for one in (statements if isinstance(statements, list) else [statements]))
+    listed = statements if isinstance(statements, list) else [statements]
+    return tuple(_statement(one) for one in listed if not _is_for_services(one))
+
+
+def _is_for_services(document: Mapping[str, Any]) -> bool:
+    """Return whether a statement is about services of AWS alone, none of which calls anything here."""
+    principal = document.get("Principal")
+    return isinstance(principal, dict) and set(principal) == {"Service"}
 
 
 def _statement(document: Mapping[str, Any]) -> Statement:
     strange = set(document) - {"Sid", "Effect", "Action", "Resource", "Condition", "Principal"}
     if strange:
         raise UnsupportedPolicyError(f"{', '.join(sorted(strange))} in a statement; wanted none: {document}")
-    if document.get("Principal", "*") != "*":
+    if document.get("Principal", "*") not in ("*", {"AWS": "*"}):
         raise UnsupportedPolicyError(f"Principal is {document['Principal']!r}; wanted '*': {document}")
     if document["Effect"] not in {"Allow", "Deny"}:
         raise UnsupportedPolicyError(f"Effect is {document['Effect']!r}; wanted Allow or Deny: {document}")

@@ -1,7 +1,8 @@
-"""The SAM template, translated to CloudFormation by AWS's own translator, since moto knows no transforms.
+"""What CloudFormation makes of a template before it makes anything of it.
 
-Its parameters and conditions are spelt out, so that a change of a parameter is a change of what it appears in; moto
-sees that only for a `Ref`, and stumbles over a resource whose condition is false.
+SAM's transform is AWS's own translator, since moto knows no transforms. Parameters and conditions are spelt out, so
+that a change of a parameter is a change of what it appears in; moto sees that only for a `Ref`, and stumbles over a
+resource whose condition is false.
 """
 
 from __future__ import annotations
@@ -25,57 +26,46 @@ MANAGED_POLICIES = {
 }
 """The managed policies that SAM refers to; the translator would otherwise ask IAM for all of them."""
 
-
-UNSUPPORTED = frozenset(
-    {
-        "AWS::S3::BucketPolicy",
-        "AWS::SQS::QueuePolicy",
-        "AWS::CloudWatch::Alarm",
-        "AWS::Lambda::EventInvokeConfig",
-        "AWS::SNS::Subscription",
-    }
-)
-"""The policies of buckets and queues refuse plain HTTP, which is all that the local cloud speaks; alarms need metrics,
-which nothing publishes here; what becomes of an event that a function failed on is `destinations`' business; no mail is
-sent from here."""
+SAM = "AWS::Serverless"
+"""How SAM's transform and the types that it knows begin."""
 
 # It publishes figures of its own to CloudWatch, and complains when nobody lets it.
 logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
 
 
-def buildable(template: dict[str, Any], parameters: Mapping[str, str], region: str) -> dict[str, Any]:
-    """Return the CloudFormation template of a SAM template that moto can make."""
-    translated = json.loads(translate(template, parameters, region))
-    return without_unsupported(settled(translated, parameters))
+class UnknownTypes(ValueError):
+    """A template has types of SAM's and does not ask for its transform."""
 
 
-def translate(template: dict[str, Any], parameters: Mapping[str, str], region: str) -> str:
-    """Return the CloudFormation template of a SAM template, as JSON."""
+def processed(template: dict[str, Any], parameters: Mapping[str, str], region: str) -> dict[str, Any]:
+    """Return what CloudFormation makes of a template: its transform carried out, values in their place.
+
+    Args:
+        template: as it was sent; the translator works on it.
+        parameters: those that do not have their default.
+        region: where the stack is to be.
+
+    Raises:
+        UnknownTypes: it needs SAM's transform, and does not name it.
+    """
+    named = template.get("Transform", ())
+    if any(one.startswith(SAM) for one in ([named] if isinstance(named, str) else named)):
+        template = translate(template, parameters, region)
+    elif types := sorted(
+        {one["Type"] for one in template["Resources"].values() if one["Type"].startswith(SAM)}
+    ):
+        raise UnknownTypes(f"Template format error: Unrecognized resource types: [{', '.join(types)}]")
+    return settled(template, parameters)
+
+
+def translate(template: dict[str, Any], parameters: Mapping[str, str], region: str) -> dict[str, Any]:
+    """Return the CloudFormation template of a SAM template."""
     # The translator wants a boto3 session, of which it uses the region.
     translator = Translator(MANAGED_POLICIES, Parser(), boto_session=SimpleNamespace(region_name=region))
-    return json.dumps(_with_substitutions(translator.translate(template, dict(parameters))))
-
-
-def _with_substitutions(template: dict[str, Any]) -> dict[str, Any]:
-    """Return the template with DefinitionSubstitutions, which moto ignores, spelt out.
-
-    As `Fn::Join`, since moto's `Fn::Sub` makes `$` of the `$$` that the context object begins with.
-    """
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::StepFunctions::StateMachine":
-            properties = resource["Properties"]
-            separator, lines = properties["DefinitionString"]["Fn::Join"]
-            substitutions = properties.pop("DefinitionSubstitutions")
-            pieces = re.split(r"\$\{(\w+)\}", separator.join(lines))
-            joined = [substitutions[piece] if n % 2 else piece for n, piece in enumerate(pieces)]
-            properties["DefinitionString"] = {"Fn::Join": ["", joined]}
-    return template
-
-
-def without_unsupported(template: dict[str, Any]) -> dict[str, Any]:
-    """Return the template without the resources that moto's CloudFormation cannot make, and stumbles over."""
-    kept = {name: one for name, one in template["Resources"].items() if one["Type"] not in UNSUPPORTED}
-    return {**template, "Resources": kept}
+    translated = translator.translate(template, dict(parameters))
+    # It puts objects of its own in, which are dictionaries and lists.
+    document: dict[str, Any] = json.loads(json.dumps(translated))
+    return document
 
 
 def settled(template: dict[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
@@ -87,9 +77,8 @@ def settled(template: dict[str, Any], given: Mapping[str, str]) -> dict[str, Any
     """
     rules = template.get("Parameters", {})
     values = {name: _typed(given.get(name, rule.get("Default", "")), rule) for name, rule in rules.items()}
-    conditions = {
-        name: _holds(_spelt_out(one, values, {})) for name, one in template.get("Conditions", {}).items()
-    }
+    rules_of = _spelt_out(template.get("Conditions", {}), values, {})
+    conditions = {name: _holds(one, rules_of) for name, one in rules_of.items()}
     found = {
         name: {key: value for key, value in resource.items() if key != "Condition"}
         for name, resource in template["Resources"].items()
@@ -109,17 +98,23 @@ def _typed(value: Any, rule: Mapping[str, Any]) -> Any:
     return int(value) if kind == "Number" else value
 
 
-def _holds(condition: Mapping[str, Any]) -> bool:
-    """Return whether a condition holds, its parameters spelt out; the kinds that the template has.
-
-    Raises:
-        KeyError: for any other.
-    """
+def _holds(condition: Any, all_of_them: Mapping[str, Any]) -> bool:
+    """Return whether a condition holds, its parameters spelt out."""
     ((kind, arguments),) = condition.items()
-    if kind == "Fn::Not":
-        return not _holds(arguments[0])
-    first, second = {"Fn::Equals": arguments}[kind]
-    return bool(first == second)
+    if kind == "Condition":
+        return _holds(all_of_them[arguments], all_of_them)
+    if kind == "Fn::Equals":
+        return bool(_joined(arguments[0]) == _joined(arguments[1]))
+    found = [_holds(one, all_of_them) for one in arguments]
+    return {"Fn::Not": not found[0], "Fn::And": all(found), "Fn::Or": any(found)}[kind]
+
+
+def _joined(value: Any) -> str:
+    """Return what is compared: what a list is joined to, and anything else as a text."""
+    if not isinstance(value, dict) or "Fn::Join" not in value:
+        return str(value)
+    separator, parts = value["Fn::Join"]
+    return str(separator.join(parts))
 
 
 def _spelt_out(value: Any, values: Mapping[str, Any], conditions: Mapping[str, bool]) -> Any:

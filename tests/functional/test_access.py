@@ -35,8 +35,6 @@ class Site:
         self.tags: dict[str, dict[str, str]] = {}
         self.access = Access(
             account_id=ACCOUNT,
-            region=REGION,
-            workflow_key="workflow",
             tags=lambda arn: self.tags.get(arn, {}),
             enforced=enforced,
             tagged=objects.tagged,

@@ -87,7 +87,7 @@ def url() -> Iterator[str]:
         yield found
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
 
 
 @pytest.fixture

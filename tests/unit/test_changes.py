@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -142,7 +141,7 @@ def test_every_type_of_the_template_has_a_noun() -> None:
             resource["Properties"].pop("CodeUri")
     source["Globals"]["Function"]["CodeUri"] = "s3://b/k"
     source["Resources"]["Deployment"]["Properties"]["Definition"] = {"StartAt": "A"}
-    translated = json.loads(sam.translate(source, {}, "us-east-1"))["Resources"]
+    translated = sam.translate(source, {}, "us-east-1")["Resources"]
 
     assert {one["Type"] for one in translated.values()} <= set(changes.NOUNS)
 

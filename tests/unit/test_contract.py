@@ -603,7 +603,7 @@ def translated() -> dict[str, Any]:
     """The template as CloudFormation gets it."""
     keys = dict.fromkeys(package.functions(TEMPLATE), "lambda/1.zip")
     resolved = template.resolve(TEMPLATE, bucket="code", keys=keys, definition=json.loads(RENDERED))
-    document: dict[str, Any] = json.loads(sam.translate(resolved, {}, "us-east-1"))
+    document: dict[str, Any] = sam.translate(resolved, {}, "us-east-1")
     return document
 
 

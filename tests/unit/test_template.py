@@ -35,7 +35,7 @@ def translated() -> dict[str, dict[str, Any]]:
     keys = dict.fromkeys(package.functions(TEMPLATE), "lambda/1.zip")
     definition = json.loads(resources.definition().read_text(encoding="utf-8"))
     resolved = template.resolve(TEMPLATE, bucket="code", keys=keys, definition=definition)
-    found: dict[str, dict[str, Any]] = json.loads(sam.translate(resolved, {}, "us-east-1"))["Resources"]
+    found: dict[str, dict[str, Any]] = sam.translate(resolved, {}, "us-east-1")["Resources"]
     return found
 
 

@@ -28,10 +28,11 @@ PATTERN = {"source": ["aws.states"], "detail": {"status": ["FAILED", "ABORTED"]}
 
 
 def bus(invoke: Any, target: dict[str, Any]) -> EventBus:
-    """Return a bus with one rule and one target."""
+    """Return a bus with one rule, which is on the second page of all rules, and one target."""
     rules = [{"Name": "ended", "State": "ENABLED", "EventPattern": json.dumps(PATTERN)}]
+    paginators = {"list_rules": SimpleNamespace(paginate=lambda: [{"Rules": []}, {"Rules": rules}])}
     fake = SimpleNamespace(
-        list_rules=lambda: {"Rules": rules},
+        get_paginator=paginators.__getitem__,
         list_targets_by_rule=lambda Rule: {"Targets": [{"Arn": "function", **target}]},  # noqa: N803 boto3's
     )
     return EventBus(clients=cast("Clients", SimpleNamespace(events=fake)), invoke=invoke)

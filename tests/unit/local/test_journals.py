@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-from pipeline import resources, template
-from pipeline.local import journals
+import pytest
+
 from pipeline.local.journals import Journal
 
 
@@ -38,13 +38,17 @@ def test_json_is_told_as_the_platform_tells_it() -> None:
     )
 
 
-def test_all_tasks_share_one_group_in_json() -> None:
-    """As the template says, for each of its functions."""
-    source = template.load(resources.template())
-
-    found = journals.of(source, arn_of=lambda name: f"arn:{name}", group_of=lambda name: f"group {name}")
-
-    functions = [
-        name for name, one in source["Resources"].items() if one["Type"] == "AWS::Serverless::Function"
-    ]
-    assert found == {f"arn:{name}": Journal("group TaskLogs", shared=True, form="JSON") for name in functions}
+@pytest.mark.parametrize(
+    ("config", "journal"),
+    [
+        pytest.param({}, Journal("/aws/lambda/sweep"), id="nothing"),
+        pytest.param({"LogFormat": "JSON"}, Journal("/aws/lambda/sweep", form="JSON"), id="a form"),
+        pytest.param({"LogGroup": "/own"}, Journal("/own", shared=True), id="a group"),
+        pytest.param(
+            {"LogGroup": "/own", "LogFormat": "JSON"}, Journal("/own", shared=True, form="JSON"), id="both"
+        ),
+    ],
+)
+def test_a_function_logs_as_its_logging_config_says(config: dict[str, str], journal: Journal) -> None:
+    """What it does not say is Lambda's default."""
+    assert Journal.configured("sweep", config) == journal

@@ -215,6 +215,15 @@ def test_what_is_not_understood_is_refused_when_it_is_read(change: dict[str, Any
         policies.parse(json.dumps({"Statement": statement(**change)}))
 
 
+def test_what_is_said_of_services_alone_is_nobodys_here() -> None:
+    """A bucket's policy may let a service of AWS in: none of them calls, and for all others nothing is said."""
+    services = statement(Effect="Deny", Principal={"Service": "serverlessrepo.amazonaws.com"})
+    everybody = statement(Effect="Deny", Principal={"AWS": "*"})
+
+    assert policies.parse(json.dumps({"Statement": [services]})) == ()
+    assert len(policies.parse(json.dumps({"Statement": [services, everybody]}))) == 1
+
+
 # ------------------------------------------------------------------------ removals
 
 

@@ -93,3 +93,115 @@ def test_values_of_parameters_and_conditions_stand_in_their_place(value: Any, se
         "One": {"Type": "T", "Properties": {"P": settled}},
         "Two": {"Type": "T"},
     }
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        pytest.param({"Fn::Equals": [{"Ref": "Days"}, "5"]}, True, id="a number and a text"),
+        pytest.param({"Fn::And": [{"Condition": "Five"}, {"Condition": "Mail"}]}, False, id="and"),
+        pytest.param({"Fn::Or": [{"Condition": "Five"}, {"Condition": "Mail"}]}, True, id="or"),
+        pytest.param({"Fn::Not": [{"Condition": "Mail"}]}, True, id="not another"),
+    ],
+)
+def test_conditions_are_decided_as_cloudformation_decides_them(condition: Any, holds: bool) -> None:
+    """Each kind of them, and those that name others."""
+    template = {
+        "Parameters": PARAMETERS,
+        "Conditions": {
+            "Five": {"Fn::Equals": [{"Ref": "Days"}, 5]},
+            "Mail": {"Fn::Not": [{"Fn::Equals": [{"Ref": "Email"}, ""]}]},
+            "It": condition,
+        },
+        "Resources": {"One": {"Type": "T", "Condition": "It"}},
+    }
+
+    assert bool(sam.settled(template, {})["Resources"]) is holds
+
+
+def test_sams_types_need_sams_transform() -> None:
+    """A template that does not name it is refused by CloudFormation; one without such types needs none."""
+    function = {
+        "Type": "AWS::Serverless::Function",
+        "Properties": {"Handler": "a.b", "Runtime": "python3.13"},
+    }
+    topic = {"Type": "AWS::SNS::Topic"}
+
+    with pytest.raises(sam.UnknownTypes, match=r"Unrecognized resource types: \[AWS::Serverless::Function\]"):
+        sam.processed({"Resources": {"F": function}}, {}, "us-east-1")
+
+    assert sam.processed({"Resources": {"T": topic}}, {}, "us-east-1")["Resources"] == {"T": topic}
+    for transform in ("AWS::Serverless-2016-10-31", ["AWS::Serverless-2016-10-31"]):
+        code = {"CodeUri": {"Bucket": "b", "Key": "k"}, **function["Properties"]}  # type: ignore[dict-item]
+        source = {"Transform": transform, "Resources": {"F": {**function, "Properties": code}}}
+        found = sam.processed(source, {}, "us-east-1")["Resources"]
+        assert {one["Type"] for one in found.values()} == {"AWS::Lambda::Function", "AWS::IAM::Role"}
+
+
+# ------------------------------------------------------------------------- what is refused
+
+
+RULES = {
+    "Needed": {"Type": "String"},
+    "State": {"Type": "String", "Default": "ENABLED", "AllowedValues": ["ENABLED", "DISABLED"]},
+    "Key": {"Type": "String", "Default": "", "AllowedPattern": "(arn:.*)?"},
+    "Hours": {"Type": "Number", "Default": 24, "MinValue": 1},
+    "Keys": {"Type": "CommaDelimitedList", "Default": "", "AllowedPattern": "(arn:[a-z]+)?"},
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        pytest.param({"Needed": "x"}, "", id="all that is needed"),
+        pytest.param({}, "Parameters: [Needed] must have values", id="missing"),
+        pytest.param(
+            {"Needed": "x", "No": "1"}, "Parameters: [No] do not exist in the template", id="unknown"
+        ),
+        pytest.param({"Needed": "x", "State": "DISABLED"}, "", id="an allowed value"),
+        pytest.param(
+            {"Needed": "x", "State": "OFF"},
+            "Parameter 'State' must be one of AllowedValues",
+            id="no such value",
+        ),
+        pytest.param({"Needed": "x", "Key": "arn:a"}, "", id="the pattern"),
+        pytest.param(
+            {"Needed": "x", "Key": "an arn:"},
+            "Parameter 'Key' must match pattern (arn:.*)?",
+            id="another form",
+        ),
+        pytest.param({"Needed": "x", "Keys": "arn:a, arn:b"}, "", id="each of a list"),
+        pytest.param({"Needed": "x", "Keys": ["arn:a", "arn:b"]}, "", id="a list that was kept"),
+        pytest.param(
+            {"Needed": "x", "Keys": "arn:a,no"},
+            "Parameter 'Keys' must match pattern (arn:[a-z]+)?",
+            id="one of a list",
+        ),
+        pytest.param({"Needed": "x", "Hours": 1}, "", id="the least"),
+        pytest.param(
+            {"Needed": "x", "Hours": "0"}, "Parameter 'Hours' must be a number not less than 1", id="less"
+        ),
+        pytest.param({"Needed": "x", "Hours": "soon"}, "Parameter 'Hours' must be a number", id="no number"),
+    ],
+)
+def test_parameters_are_compared_with_their_rules(given: dict[str, Any], said: str) -> None:
+    """In AWS's words, before a change set is made."""
+    assert stacks.wrong_parameters(RULES, given) == said
+
+
+@pytest.mark.parametrize(
+    ("resources", "needed"),
+    [
+        pytest.param([{"Type": "AWS::SNS::Topic"}], "", id="none"),
+        pytest.param([{"Type": "AWS::IAM::Role"}], stacks.IAM, id="a role"),
+        pytest.param(
+            [{"Type": "AWS::IAM::Role", "Properties": {"RoleName": "mine"}}], stacks.NAMED, id="with a name"
+        ),
+        pytest.param(
+            [{"Type": "AWS::IAM::Policy", "Properties": {"PolicyName": "p"}}], stacks.IAM, id="a policy"
+        ),
+    ],
+)
+def test_roles_have_to_be_acknowledged(resources: list[dict[str, Any]], needed: str) -> None:
+    """Those with a name of their own by another capability than the rest."""
+    assert stacks.capability({"Resources": dict(enumerate(resources))}) == needed
