@@ -27,11 +27,6 @@ if TYPE_CHECKING:
 SAGEMAKER: Final = "sagemaker.amazonaws.com"
 INVOKE: Final = "sagemaker:InvokeEndpoint"
 
-READY: Final = frozenset(
-    {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
-)
-"""Statuses of a stack that stands."""
-
 
 class State(StrEnum):
     """How a check came out."""
@@ -152,7 +147,7 @@ def _quotas(clients: Clients) -> Iterator[Check]:
 
 def _stack(stack: str, found: Mapping[str, Any]) -> Check:
     status = found["StackStatus"]
-    if status in READY:
+    if status in stacks.READY:
         return Check("stack", State.OK, f"{stack}: {status}")
     why = found.get("StackStatusReason") or ""
     fix = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 from pipeline import alarms, capacity, consumer, containers, limits, naming, offers, payload, scaling
 from pipeline import plan as planned
@@ -32,9 +32,6 @@ from pipeline.schema import (
     Pattern,
     Text,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 VERSION = 1
 """Version of the documents between states; raised when a field changes its meaning."""
@@ -190,7 +187,6 @@ AUTO_SCALING = Object(
 
 MOST_CONSUMERS = 10
 """As many have a tag each on a deployment's record, and are switched and tried within one Lambda's 15 minutes."""
-_CONSUMERS = OneOrMore(CONSUMER, MOST_CONSUMERS)
 
 _TUNABLE: dict[str, Field] = {
     "service": Field(
@@ -277,7 +273,7 @@ _TUNABLE: dict[str, Field] = {
     "inference": Field(INFERENCE, "settings of the model server", default={}),
     "smoke_test": Field(SMOKE_TEST, "how the new endpoint is tried", default={}),
     "consumer": Field(
-        _CONSUMERS,
+        OneOrMore(CONSUMER, MOST_CONSUMERS),
         "the Lambda to switch over, or several; none when absent, and null or [] takes the stack's own away",
     ),
     "keep_previous": Field(
@@ -792,26 +788,6 @@ def _stack_part(defaults: StackDefaults) -> dict[str, Any]:
     if defaults["consumer_function_name"]:
         part["consumer"] = {"function_name": defaults["consumer_function_name"]}
     return part
-
-
-def consumers(sources: Iterable[Any], of_the_stack: str) -> tuple[list[dict[str, Any]], bool]:
-    """Return the consumers of a request before it is checked as a whole, and whether that is the stack's own.
-
-    Args:
-        sources: settings, later ones winning; what is no object says nothing.
-        of_the_stack: the stack's ConsumerFunctionName; empty for none.
-
-    Returns:
-        None of them where the field is wrong: whoever checks the whole says so.
-    """
-    said = [_opted_out(source) for source in sources if isinstance(source, dict)]
-    asked = _merge(*({"consumer": one.get("consumer")} for one in said)).get("consumer")
-    usual = {"consumer": {"function_name": of_the_stack}} if of_the_stack else {}
-    wanted = _merge(usual, {"consumer": asked}).get("consumer")
-    problems: list[Problem] = []
-    parsed = _CONSUMERS.parse(wanted, "consumer", problems) if wanted is not None else None
-    found = [] if problems else parsed or []
-    return found, _is_default(asked, found)
 
 
 def _is_default(asked: Any, consumers: list[dict[str, Any]]) -> bool:

@@ -34,6 +34,18 @@ CAPABILITIES: Final = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUT
 """It makes roles, and SAM's transform makes the stack of the template."""
 LOOK_S: Final = 2.0
 """How long to wait between two looks at CloudFormation."""
+READY: Final = frozenset(
+    {
+        "CREATE_COMPLETE",
+        "UPDATE_COMPLETE",
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_ROLLBACK_COMPLETE",
+        "IMPORT_COMPLETE",
+    }
+)
+"""Statuses of a stack that stands."""
+OUTPUTS: Final = frozenset({"ArtifactBucketName", "EndpointRoleArn", "StateMachineArn", "UploadBucketName"})
+"""Outputs that every stack of Sealift's has, and that commands go by."""
 UNUSED_CODE: Final = timedelta(days=1)
 """How long code stays that is deployed no more: somebody may be about to deploy it."""
 
@@ -128,17 +140,41 @@ def ask(client: CloudFormationClient, name: str) -> Mapping[str, Any] | None:
 
 
 def outputs(clients: Clients, name: str) -> dict[str, str]:
-    """Return the outputs of a stack by name.
+    """Return the outputs of a stack of Sealift's by name.
 
     Raises:
         InvalidInput: there is no such stack in this account and region.
     """
-    found = ask(clients.cloudformation, name)
-    if found is None:
+    return outputs_of(_ours(ask(clients.cloudformation, name), name))
+
+
+def deployed(client: CloudFormationClient, name: str) -> Mapping[str, Any]:
+    """Return a stack of Sealift's that stands, so that deployments can be made with it, as DescribeStacks has it.
+
+    Raises:
+        InvalidInput: there is no such stack in this account and region, or CloudFormation has not made it whole.
+    """
+    found = _ours(ask(client, name), name)
+    status = found["StackStatus"]
+    if status not in READY:
+        under_way = status.endswith("_IN_PROGRESS")
+        fix = (
+            "wait until that has ended" if under_way else "`sealift deploy` puts it right, or says what does"
+        )
+        _refuse(name, "StackBusy" if under_way else "StackBroken", status, "a stack that stands", fix)
+    return found
+
+
+def _ours(found: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
+    if found is None or found["StackStatus"] == "REVIEW_IN_PROGRESS":
         seen = f"no stack {name!r} in this account and region"
         fix = "make it with `sealift deploy`, or check --stack, --profile and --region"
         raise InvalidInput("command line", [Problem("NoStack", seen, "a stack that is deployed", fix)])
-    return outputs_of(found)
+    if found["StackStatus"] in READY and (lacking := sorted(OUTPUTS - outputs_of(found).keys())):
+        seen = f"the stack {name!r} has no output {', '.join(lacking)}"
+        fix = "name Sealift's own with --stack, or bring it to this version with `sealift deploy`"
+        raise InvalidInput("command line", [Problem("NotSealifts", seen, "a stack that Sealift made", fix)])
+    return found
 
 
 def outputs_of(found: Mapping[str, Any]) -> dict[str, str]:

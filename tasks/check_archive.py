@@ -9,14 +9,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
-from pipeline import aws, containers, documents, naming, payload, resources
+from pipeline import aws, containers, documents, naming, payload, resources, sidecars
 from pipeline import plan as planned
 from pipeline.archive import assembly, bare, record
 from pipeline.archive.acceptance import check
 from pipeline.archive.sources import S3Source
-from pipeline.errors import InvalidArchive, InvalidInput, Problem
+from pipeline.errors import InvalidArchive, Problem
 
 _MOST_NAME: Final = 512
 """Bytes of a text of the header, whose author may write what they like."""
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from pipeline.archive.report import ArchiveReport
     from pipeline.archive.rules import Rules
     from pipeline.aws import Clients
-    from pipeline.documents import ArchiveLocation
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
@@ -37,10 +34,9 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         InvalidArchive: with every problem of the archive.
     """
     location = documents.archive_location(event["input"])
-    beside = f"s3://{location.bucket}/{documents.sidecar_key(location.key)}"
-    request = documents.request(
-        event["input"], _sidecar(location, clients), event["defaults"], documents.Names(sidecar=beside)
-    )
+    settings = sidecars.read(clients.s3, location.bucket, location.key)
+    names = documents.Names(sidecar=sidecars.place(location.bucket, location.key))
+    request = documents.request(event["input"], settings, event["defaults"], names)
     source = S3Source(clients.s3, location.bucket, location.key, location.version_id)
     rules = documents.archive_rules(request["code"], mend=request["mend"], hosting=request["hosting"])
     if source.key.endswith(naming.MODEL_SUFFIX):
@@ -170,30 +166,6 @@ def _model(report: ArchiveReport) -> dict[str, Any]:
     facts.pop("shards", None)
     texts = {name: payload.cut(value, _MOST_NAME) for name, value in facts.items() if isinstance(value, str)}
     return {**facts, **texts, "path": report.model.path}
-
-
-def _sidecar(location: ArchiveLocation, clients: Clients) -> Any:
-    """Return the deployment.json beside the archive, or None when there is none."""
-    key = documents.sidecar_key(location.key)
-    try:
-        body = clients.s3.get_object(Bucket=location.bucket, Key=key)["Body"].read(
-            documents.SIDECAR_LIMIT + 1
-        )
-    except ClientError as error:
-        if aws.is_no_such_key(error):
-            return None
-        raise
-    where = f"s3://{location.bucket}/{key}"
-    if len(body) > documents.SIDECAR_LIMIT:
-        seen, wanted = f"more than {documents.SIDECAR_LIMIT} bytes", f"at most {documents.SIDECAR_LIMIT}"
-        raise InvalidInput(where, [Problem("TooLarge", seen, wanted, "keep only settings in it")])
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(
-            where,
-            [Problem("NotJson", f"no JSON ({error})", "a JSON object of settings", "correct or delete it")],
-        ) from error
 
 
 handler = aws.task(run)

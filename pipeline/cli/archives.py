@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pipeline import documents, resources
+from pipeline import documents, resources, settings
 from pipeline.archive import acceptance
 from pipeline.archive import pack as packing
 from pipeline.archive.sources import FileSource, S3Source
@@ -73,7 +73,9 @@ def _upload(result: PackResult, bucket: str, key: str, screen: Screen) -> None:
 
     extra: dict[str, Any] = dict(acceptance.upload_arguments(result))
     with translated():
-        Clients().s3.upload_file(str(result.path), bucket, key, ExtraArgs=extra, Callback=uploaded)
+        Clients(region=settings.region()).s3.upload_file(
+            str(result.path), bucket, key, ExtraArgs=extra, Callback=uploaded
+        )
 
 
 def check(arguments: Arguments) -> int:
@@ -98,7 +100,7 @@ def source_of(archive: str) -> FileSource | S3Source:
     """Return the archive that a command line names: a file, or s3://bucket/key."""
     if not archive.startswith("s3://"):
         return FileSource(Path(archive))
-    return S3Source(Clients().s3, *place(archive))
+    return S3Source(Clients(region=settings.region()).s3, *place(archive))
 
 
 def place(url: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ what the stack adds.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import textwrap
@@ -17,15 +18,28 @@ from pathlib import Path, PurePosixPath
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import capacity, containers, costs, documents, fit, instances, limits, naming, offers
+from pipeline import (
+    capacity,
+    containers,
+    costs,
+    documents,
+    fit,
+    instances,
+    limits,
+    naming,
+    offers,
+    settings,
+    sidecars,
+)
 from pipeline import plan as planned
 from pipeline.archive import acceptance, bare
 from pipeline.archive.inspect import inspect
 from pipeline.archive.sources import S3Source
-from pipeline.aws import translated
+from pipeline.aws import Clients, translated
+from pipeline.cli import reading
 from pipeline.cli.archives import source_of
 from pipeline.cli.screen import Screen
-from pipeline.errors import ArchiveNotFound, InvalidInput, ModelDoesNotFit, Problem
+from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem
 from pipeline.limits import MiB
 
 if TYPE_CHECKING:
@@ -93,6 +107,11 @@ class Plan:
         return capacity.forecast(self.decision.memory_mb, concurrency, self.needed.sizes_mb)
 
     @property
+    def size(self) -> str:
+        """What it would run on, in words."""
+        return self.offers[0].name if self.offers else f"{self.decision.memory_mb} MB"
+
+    @property
     def name(self) -> str:
         """The name of the model, its endpoint configuration and its endpoint."""
         return f"{self.request['service']}-{DIGEST}"
@@ -151,13 +170,9 @@ def plan(arguments: Arguments) -> int:
             "hosting": arguments.hosting,
             "instance_type": arguments.instance_type,
         }
-        beside = _sidecar(source)
         stack: StackDefaults = {**_NO_STACK, "container": arguments.container, "image_uri": _OWN_IMAGE}
-        if isinstance(beside, dict) and isinstance(role := beside.get("execution_role_arn"), str):
-            # Which roles a stack may hand on is the stack's to say.
-            stack["endpoint_role_arns"] = role
         today = datetime.now(UTC).date()
-        made = judge(source, documents.request(document, beside, stack), today)
+        made = judge(source, _request(document, source, stack), today)
     seconds = monotonic() - begun
     if arguments.json:
         print(json.dumps({**made.to_json(), "seconds": round(seconds, 3)}, indent=2))
@@ -168,10 +183,19 @@ def plan(arguments: Arguments) -> int:
 
 def judge(source: Source, request: dict[str, Any], today: date) -> Plan:
     """Return the plan for an archive, from its first megabytes."""
+    return decide(first_look(source, request), request, today)
+
+
+def first_look(source: Source, request: dict[str, Any]) -> ArchiveReport:
+    """Return what the first megabytes of an archive tell, or the headers of a model that is none."""
     rules = documents.archive_rules(request["code"], mend=request["mend"], hosting=request["hosting"])
     if documents.is_bare(source.name, request["hosting"]):
-        return _elsewhere(bare.check(_files(source), rules=rules), request, today)
-    report = acceptance.misnamed(inspect(source, rules=rules))
+        return bare.check(_files(source), rules=rules)
+    return acceptance.misnamed(inspect(source, rules=rules))
+
+
+def decide(report: ArchiveReport, request: dict[str, Any], today: date) -> Plan:
+    """Return the plan for what a first look has found."""
     if request["hosting"] != planned.SERVERLESS:
         return _elsewhere(report, request, today)
     if report.model is None or report.model.header is None:
@@ -259,20 +283,55 @@ def _document(source: Source, n_ctx: int | None, memory_mb: int | None) -> dict[
     return {"archive": archive, "memory_mb": memory_mb, "inference": inference}
 
 
-def _sidecar(source: Source) -> Any:
-    """Return the deployment.json beside the archive, which the workflow heeds as well; None when there is none."""
-    where = (
-        f"{source.name.rpartition('/')[0]}/{documents.SIDECAR}" if "/" in source.name else documents.SIDECAR
-    )
+_OPTIONS: Final = {
+    "memory_mb": "--memory-mb",
+    "inference.n_ctx": "--n-ctx",
+    "instance_type": "--instance-type",
+    "hosting": "--hosting",
+    "archive.key": "ARCHIVE",
+}
+"""What the command line calls the fields that it has options for."""
+_COMMAND: Final = "command line"
+
+
+def _request(document: dict[str, Any], source: Source, stack: StackDefaults) -> dict[str, Any]:
+    """Return the request that the command line and the settings beside the archive make.
+
+    Raises:
+        InvalidInput: with every mistake, by the option or the file that it stands in.
+    """
+    where, beside = _beside(source)
+    if isinstance(beside, dict) and isinstance(role := beside.get("execution_role_arn"), str):
+        # Which roles a stack may hand on is the stack's to say.
+        stack = {**stack, "endpoint_role_arns": role}
     try:
-        beside = source_of(where)
-    except ArchiveNotFound:
-        return None
-    try:
-        return json.loads(beside.read(0, min(beside.size, documents.SIDECAR_LIMIT)))
-    except ValueError as error:
-        seen = Problem("NotJson", f"no JSON ({error})", "a JSON object of settings", "correct or delete it")
-        raise InvalidInput(where, [seen]) from error
+        return documents.request(document, beside, stack, documents.Names(_COMMAND, where))
+    except InvalidInput as refusal:
+        raise InvalidInput(_COMMAND, map(_by_option, refusal.problems)) from refusal
+
+
+def _by_option(problem: Problem) -> Problem:
+    """Return a problem of the command line in its own words."""
+    if problem.where != _COMMAND:
+        return problem
+    field = "|".join(map(re.escape, _OPTIONS))
+
+    def spelt(text: str) -> str:
+        return re.sub(rf"'({field})'|\b({field})\b", lambda found: _OPTIONS[found[1] or found[2]], text)
+
+    return replace(problem, seen=spelt(problem.seen), fix=spelt(problem.fix))
+
+
+def _beside(source: Source) -> tuple[str, Any]:
+    """Return the settings beside the archive, which the workflow heeds as well, with their name; None without any."""
+    if isinstance(source, S3Source):
+        return sidecars.place(source.bucket, source.key), sidecars.read(
+            Clients(region=settings.region()).s3, source.bucket, source.key
+        )
+    path = Path(source.name).with_name(documents.SIDECAR)
+    if not path.exists():
+        return str(path), None
+    return str(path), reading.read_object(path, most=documents.SIDECAR_LIMIT)
 
 
 # -- on a terminal
@@ -281,8 +340,7 @@ def _sidecar(source: Source) -> Any:
 def tell(made: Plan, seconds: float, screen: Screen) -> None:
     """Show a plan, line by line."""
     report, needed, decision = made.report, made.needed, made.decision
-    size = made.offers[0].name if made.offers else f"{decision.memory_mb} MB"
-    verdict = f"fits {size}" if made.fits else "refused"
+    verdict = f"fits {made.size}" if made.fits else "refused"
     read = f"{report.bytes_read / MiB:,.1f} of {report.size / MiB:,.1f} MiB read in {seconds:.1f} s"
     screen.say(f"{PurePosixPath(report.name).name}: {verdict} ({read})")
     if report.model and report.model.header and needed:

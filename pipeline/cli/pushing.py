@@ -1,8 +1,9 @@
 """`sealift push`: an archive from this machine to a running endpoint, checked before a byte of it is sent.
 
-The check is the one of `sealift check` and of the workflow's first state. The upload carries the checksum by which
-that state can do without reading the archive again, goes in several parts at a time, and one that was cut off is
-gone on with by the same command.
+Arguments and settings, credentials, the stack, the consumers, the plan by the model's header, then the whole archive,
+and only then the upload: each by the rules of the workflow's own states. The upload carries the checksum by which the
+first state can do without reading the archive again, goes in several parts at a time, and one that was cut off is gone
+on with by the same command.
 """
 
 from __future__ import annotations
@@ -10,22 +11,22 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, documents, executions, settings, stack
+from pipeline import aws, documents, executions, settings, sidecars
 from pipeline import plan as planned
 from pipeline.archive import acceptance, bare, transfer
-from pipeline.archive.inspect import inspect
 from pipeline.archive.sources import FileSource
-from pipeline.cli import following, prospects, reading, watching
+from pipeline.cli import following, planning, preflight, prospects, reading, watching
 from pipeline.cli.archives import tell
 from pipeline.cli.following import Events
 from pipeline.cli.screen import Progress, Screen, rate_of, told
-from pipeline.errors import SealiftError, ServiceUnavailable
+from pipeline.errors import InvalidInput, Problem, Refused, SealiftError, ServiceUnavailable
 from pipeline.limits import MiB
 from pipeline.pauses import span
 
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.archive.report import ArchiveReport
-    from pipeline.archive.rules import Rules
     from pipeline.archive.transfer import Begun, Cut, Sent
     from pipeline.aws import Clients
     from pipeline.cli import Arguments
+
+T = TypeVar("T")
 
 EVENT_DEADLINE_S: Final = 120
 """S3's event takes seconds; then the trigger's cold start."""
@@ -73,6 +75,21 @@ class _Told:
         if self.json:
             self._events.emit(kind, **fields)
 
+    def working(self, verb: str) -> Callable[[int, int], None]:
+        """Return what is called with the bytes that are done of a slow part, and how many there are."""
+        begun = said = time.monotonic()
+        draw = Progress(self.screen, verb)
+
+        def progress(done: int, total: int) -> None:
+            nonlocal said
+            draw(done, total)
+            now = time.monotonic()
+            if not self.json and not self.screen.live and now - said >= SAID_S:
+                said = now
+                self.say(f"{verb}: {told(done, total, 0, now - begun)}")
+
+        return progress
+
     def uploading(self, already: int, total: int) -> Callable[[int], None]:
         """Return what is called with the bytes that are there."""
         begun = said = time.monotonic()
@@ -94,45 +111,53 @@ class _Told:
         return progress
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the command line and the file of settings ask for, right by themselves."""
+
+    service: str
+    source: FileSource
+    deployment: dict[str, Any] | None
+    """The settings that the person hands over; None to leave those that lie beside the archive."""
+    name: str
+    """What the person calls them."""
+
+    @property
+    def hosting(self) -> str:
+        return str((self.deployment or {}).get("hosting") or planned.SERVERLESS)
+
+
 def push(arguments: Arguments) -> int:
     """Check an archive, upload it, and follow the deployment that the upload starts."""
-    service = watching.checked_service(arguments.service)
-    deployment = reading.read_object(arguments.input) if arguments.input is not None else None
-    if arguments.input is not None:
-        documents.see_settings(deployment, reading.name_of(arguments.input))
+    return run(arguments, aws.Clients(region=settings.region()))
+
+
+def run(arguments: Arguments, clients: Clients) -> int:
+    """Push with the clients of an account.
+
+    What costs nothing to look at comes first, and what takes long last: whoever is refused has not waited for it.
+    """
+    asked = _asked(arguments)
     to = _Told(arguments)
-    source = FileSource(Path(arguments.archive))
-    hosting = str((deployment or {}).get("hosting", planned.SERVERLESS))
-    rules = _rules(deployment or {}, hosting)
-    bare_model = documents.is_bare(source.name, hosting)
-    report = _checked(source, rules, to, bare_model=bare_model)
-    if report.verdict != "accepted":
-        return 1
-    # A bare model is known as one by its name.
-    name = Path(arguments.archive).name if bare_model else f"model.{report.format}"
-    key = f"models/{service}/{name}"
-    file = _File(
-        source,
-        transfer.cut(source, progress=Progress(to.screen, "summing")),
-        packed=not bare_model and acceptance.as_packed(inspect(source, rules=rules)) is not None,
-    )
-    clients = aws.Clients(region=settings.region())
     with aws.translated():
-        outputs = stack.outputs(clients, arguments.stack or settings.STACK)
-    bucket = outputs["UploadBucketName"]
-    with aws.translated():
-        for note in prospects.told(
-            clients,
-            service=service,
-            document=deployment or {},
-            place=(bucket, key),
-            stack=arguments.stack or settings.STACK,
-        ):
+        to.screen.hint("looking at the stack ...")
+        found = preflight.look(clients, arguments.stack or settings.STACK)
+        request, key = _request(asked, found, clients, to)
+        for note in prospects.told(clients, request, found.reach):
             to.say(note)
             to.emit("note", text=note)
+    bucket = found.outputs["UploadBucketName"]
+    seen = planning.first_look(asked.source, request)
+    if not (_fits(seen, request, to) and _whole(asked.source, seen, request, to)):
+        return 1
+    file = _File(
+        asked.source,
+        transfer.cut(asked.source, progress=to.working("summing")),
+        packed=seen.format != "gguf" and acceptance.as_packed(seen) is not None,
+    )
     try:
         with aws.translated():
-            sent = _sent(file, (bucket, key), deployment, clients, to)
+            sent = _sent(file, (bucket, key), asked.deployment, clients, to)
     except KeyboardInterrupt:
         to.screen.say()
         to.screen.say("the upload is not complete; the same command goes on with it for two days")
@@ -142,38 +167,128 @@ def push(arguments: Arguments) -> int:
         raise
     try:
         with aws.translated():
-            arn = _started(clients, outputs["StateMachineArn"], sent, to)
+            arn = _started(clients, found.outputs["StateMachineArn"], sent, to)
     except KeyboardInterrupt:
         to.screen.say()
         to.screen.say("the archive is uploaded; follow its deployment with")
-        to.screen.say(f"  {watching.come_back(arguments, service)}")
+        to.screen.say(f"  {watching.come_back(arguments, asked.service)}")
         return watching.INTERRUPTED
     if arguments.no_follow:
         return watching.left_alone(arguments, arn)
     return watching.followed(arguments, clients, arn)
 
 
-def _rules(deployment: dict[str, Any], hosting: str) -> Rules:
-    """Return what the workflow's first state will judge by."""
-    code = str(deployment.get("code", documents.OWN_CODE))
-    return documents.archive_rules(code, mend=deployment.get("mend") is True, hosting=hosting)
+def _asked(arguments: Arguments) -> _Asked:
+    """Return what is asked for, before anybody is asked anything.
+
+    Raises:
+        InvalidInput: with everything that is wrong with the command line and the file of settings.
+    """
+    problems: list[Problem] = []
+
+    def tried(step: Callable[[], T]) -> T | None:
+        try:
+            return step()
+        except Refused as refusal:
+            problems.extend(replace(one, where=one.where or refusal.subject) for one in refusal.problems)
+            return None
+
+    service = tried(lambda: watching.checked_service(arguments.service))
+    source = tried(lambda: FileSource(Path(arguments.archive)))
+    deployment, path = None, arguments.input
+    if path is not None:
+        deployment = tried(lambda: reading.read_object(path, most=documents.SIDECAR_LIMIT))
+        name = reading.name_of(path)
+        problems.extend([] if deployment is None else documents.mistakes(deployment, name))
+        problems.extend(_two_services(service, deployment, name))
+    if problems or service is None or source is None:
+        raise InvalidInput("command line", problems)
+    return _Asked(service, source, deployment, reading.name_of(path) if path is not None else "")
 
 
-def _checked(source: FileSource, rules: Rules, to: _Told, *, bare_model: bool) -> ArchiveReport:
-    """Return the report of `sealift check`, and tell of it; a refusal in the same words."""
-    begun = time.monotonic()
-    if bare_model:
-        report = bare.check((source,), rules=rules)
-    else:
-        report = acceptance.check(source, rules=rules, progress=Progress(to.screen, "verifying"))
-    seconds = time.monotonic() - begun
-    to.emit("check", **report.to_json(), seconds=round(seconds, 3))
-    if report.verdict != "accepted":
+def _two_services(service: str | None, deployment: dict[str, Any] | None, name: str) -> list[Problem]:
+    """Return that the settings name another service than the command line: one of the two was a mistake."""
+    other = (deployment or {}).get("service")
+    if not isinstance(other, str) or service in {None, other}:
+        return []
+    seen, fix = f"service is {other!r}, and --service {service!r}", "leave 'service' out of the file"
+    return [Problem("TwoServices", seen, "one service", fix, name)]
+
+
+def _request(
+    asked: _Asked, found: preflight.Stack, clients: Clients, to: _Told
+) -> tuple[dict[str, Any], str]:
+    """Return the deployment's request as the workflow will have it, and the archive's key."""
+    bucket = found.outputs["UploadBucketName"]
+    folder = f"models/{asked.service}"
+    beside, name = asked.deployment, asked.name
+    if beside is None:
+        archive = {"bucket": bucket, "key": f"{folder}/{_name(asked, asked.hosting)}"}
+        beside = preflight.beside(clients, archive, to.say)
+        name = sidecars.place(bucket, archive["key"])
+    hosting = str(beside.get("hosting") or planned.SERVERLESS) if isinstance(beside, dict) else asked.hosting
+    key = f"{folder}/{_name(asked, hosting)}"
+    # Of a split model the first file stands for all.
+    document = {"archive": {"bucket": bucket, "key": bare.shard_names(key)[0]}}
+    names = documents.Names("command line", name)
+    return preflight.request(document, beside, found, names), key
+
+
+def _name(asked: _Asked, hosting: str) -> str:
+    """Return the archive's name in the bucket; a bare model is known as one by its own."""
+    path = Path(asked.source.name)
+    if documents.is_bare(path.name, hosting):
+        return path.name
+    return "model.zip" if path.suffix == ".zip" else "model.tar.gz"
+
+
+def _fits(report: ArchiveReport, request: dict[str, Any], to: _Told) -> bool:
+    """Tell of the plan; return whether the workflow will go on with it, as far as the first megabytes tell."""
+    made = planning.decide(report, request, datetime.now(UTC).date())
+    if report.problems and (made.needed is None or made.fits):
+        # Of the plan's own there is nothing to add: it cannot be made, or is about a model that is yet to be packed.
+        _refused(report, to)
+        return False
+    if made.needed is None:
+        to.say("the model's header is not among the first megabytes: it is planned when it is uploaded")
+        return True
+    to.emit("plan", **made.to_json())
+    if not made.fits:
         if not to.json:
-            tell(report, seconds, to.screen)
-    else:
-        to.say(f"checked {source.name}: {report.format}, {source.size / MiB:,.1f} MiB, in {span(seconds)}")
-    return report
+            planning.tell(made, 0.0, to.screen)
+        return False
+    to.say(f"fits {made.size} by its header")
+    return True
+
+
+def _whole(source: FileSource, seen: ArchiveReport, request: dict[str, Any], to: _Told) -> bool:
+    """Return whether the whole archive is accepted, as `sealift check` says; a bare model's header is all of it.
+
+    Args:
+        source: the file.
+        seen: the first look at it.
+        request: the deployment's.
+        to: who is told; of a refusal in the words of `sealift check`.
+    """
+    begun = time.monotonic()
+    report = seen
+    if seen.format != "gguf":
+        rules = documents.archive_rules(request["code"], mend=request["mend"], hosting=request["hosting"])
+        report = acceptance.check(source, rules=rules, progress=to.working("verifying"))
+    seconds = time.monotonic() - begun
+    if report.problems:
+        _refused(report, to, seconds)
+        return False
+    to.emit("check", **report.to_json(), seconds=round(seconds, 3))
+    to.say(f"checked {source.name}: {report.format}, {source.size / MiB:,.1f} MiB, in {span(seconds)}")
+    return True
+
+
+def _refused(report: ArchiveReport, to: _Told, seconds: float = 0.0) -> None:
+    """Tell of an archive that is refused, in the words of `sealift check`."""
+    to.emit("check", **report.to_json(), seconds=round(seconds, 3))
+    if not to.json:
+        tell(report, seconds, to.screen)
 
 
 def _sent(

@@ -1,7 +1,7 @@
 """`sealift watch` and `sealift start`: follow a deployment that is under way, or one that is started here by hand.
 
-Refuses an execution that does not exist and an input that names no archive; everything else of the input is judged by
-the workflow's first state, which knows the stack's defaults.
+Refuses an execution that does not exist, and an input that the workflow's first state would refuse, by the same rules
+and in the names that the person gave.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import aws, documents, executions, ledger, naming, settings, stack
-from pipeline.cli import following, prospects, reading
+from pipeline import aws, documents, executions, ledger, naming, settings, sidecars
+from pipeline.cli import following, preflight, prospects, reading
 from pipeline.cli.archives import place
 from pipeline.cli.following import Events
 from pipeline.cli.screen import Screen
@@ -38,25 +38,23 @@ def start(arguments: Arguments) -> int:
     """Start a deployment by hand, and follow it."""
     document = _document(arguments)
     name = reading.name_of(arguments.input) if arguments.input is not None else "command line"
-    where = documents.archive_location(document, name)
+    documents.archive_location(document, name)
     documents.see_settings(document, name, documents.EXECUTION_INPUT)
+    screen = Screen(sys.stderr)
     service = naming.service_of(document) or "by-hand"
     execution = executions.by_hand_name(service, datetime.now(UTC))
     clients = aws.Clients(region=settings.region())
-    of_stack = arguments.stack or settings.STACK
     with aws.translated():
-        machine = stack.outputs(clients, of_stack)["StateMachineArn"]
-        for note in prospects.told(
-            clients,
-            service=naming.service_of(document) or "",
-            document=document,
-            place=(where.bucket, where.key),
-            stack=of_stack,
-        ):
-            if not arguments.json:
-                print(note)
+        screen.hint("looking at the stack ...")
+        found = preflight.look(clients, arguments.stack or settings.STACK)
+        archive = document["archive"]
+        names = documents.Names(name, sidecars.place(archive["bucket"], archive["key"]))
+        asked = preflight.request(document, preflight.beside(clients, archive, screen.say), found, names)
+        for note in prospects.told(clients, asked, found.reach):
+            screen.say(note)
+        screen.clear()
         arn = clients.stepfunctions.start_execution(
-            stateMachineArn=machine, name=execution, input=json.dumps(document)
+            stateMachineArn=found.outputs["StateMachineArn"], name=execution, input=json.dumps(document)
         )["executionArn"]
     return left_alone(arguments, arn) if arguments.no_follow else followed(arguments, clients, arn)
 
@@ -135,6 +133,7 @@ def checked_service(service: str) -> str:
             f"service {service!r}",
             "at most 40 lower-case letters, digits and single hyphens",
             "choose a name like harbour-assistant",
+            "--service",
         )
         raise InvalidInput("command line", [problem])
     return service

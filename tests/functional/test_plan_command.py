@@ -201,7 +201,7 @@ def test_the_settings_beside_the_archive_count(tmp_path: Path, capsys: pytest.Ca
 def test_a_wrong_setting_is_told(llama_1b: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By the request's own parser."""
     assert cli.main(["plan", str(llama_1b), "--memory-mb", "1000"]) == 1
-    assert "memory_mb is 1000" in capsys.readouterr().err
+    assert "command line: --memory-mb is 1000" in capsys.readouterr().err
 
 
 @mock_aws

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.cli import prospects
+from pipeline import documents, stack
+from pipeline.cli import preflight, prospects
 from pipeline.errors import ConsumerNotAllowed, ConsumerNotFound, ConsumerTaken
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
@@ -36,8 +37,14 @@ class Account:
     @property
     def clients(self) -> Any:
         """All of them."""
-        names = ("cloudformation", "lambda_", "s3", "sagemaker")
+        names = ("cloudformation", "lambda_", "s3", "sagemaker", "sts")
         return SimpleNamespace(**dict.fromkeys(names, self))
+
+    meta = SimpleNamespace(region_name="us-east-1")
+
+    def get_caller_identity(self) -> dict[str, Any]:
+        """Return the account."""
+        return {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/a"}
 
     def describe_stacks(self, **_request: Any) -> dict[str, Any]:
         """Return the stack."""
@@ -47,6 +54,10 @@ class Account:
                 {
                     "StackStatus": "CREATE_COMPLETE",
                     "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/two/1",
+                    "Outputs": [
+                        {"OutputKey": name, "OutputValue": "arn:aws:iam::123456789012:role/a"}
+                        for name in stack.OUTPUTS
+                    ],
                     "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()],
                 }
             ]
@@ -83,8 +94,15 @@ class Account:
 
 def said(account: Account, service: str = "beta", **document: Any) -> list[str]:
     """Return what a person is told."""
-    told = prospects.told(account.clients, service=service, document=document, place=PLACE, stack="two")
-    return list(told)
+    bucket, key = PLACE
+    found = preflight.look(account.clients, "two")
+    archive = {"bucket": bucket, "key": key}
+    beside = preflight.beside(account.clients, archive, pytest.fail)
+    asked = {"archive": archive, "service": service, **document}
+    if beside and "service" in beside:
+        del asked["service"]
+    request = preflight.request(asked, beside, found, documents.Names())
+    return list(prospects.told(account.clients, request, found.reach))
 
 
 def test_a_new_service_hears_that_the_stacks_consumer_stays_where_it_is() -> None:

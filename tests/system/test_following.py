@@ -77,6 +77,7 @@ def test_push_checks_uploads_and_follows_to_the_end(
     told, lines = push(archive, "pushed", tmp_path, max_concurrency=3)
 
     assert [one["type"] for one in told if one["type"] not in {"line", "upload"}] == [
+        "plan",
         "check",
         "uploaded",
         "execution",

@@ -1,0 +1,91 @@
+"""What is looked at before anything is uploaded or started: credentials, the stack, the settings.
+
+Owns the order in which a person is refused: what costs nothing to look at comes first. What may not be looked at is
+left to the workflow, whose roles may, and is told. Refuses what the workflow would refuse, in the person's own names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline import aws, candidates, containers, documents, functions, sidecars, stack
+from pipeline.documents import Names, StackDefaults
+from pipeline.errors import AccessDenied
+from pipeline.functions import Reach
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pipeline.aws import Clients
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A stack that deployments can be made with."""
+
+    name: str
+    outputs: Mapping[str, str]
+    defaults: StackDefaults
+    """What its definition gives to each deployment."""
+
+    @property
+    def reach(self) -> Reach:
+        """Which functions it may switch."""
+        pattern = self.defaults["consumer_function_pattern"]
+        return Reach(pattern, self.defaults["account_id"], self.defaults["region"], self.name)
+
+
+def look(clients: Clients, name: str) -> Stack:
+    """Return the stack, by credentials that are good.
+
+    Raises:
+        AccessDenied: there are no credentials, or no good ones.
+        InvalidInput: there is no such stack, or none that stands.
+    """
+    here = stack.place(clients)
+    found = stack.deployed(clients.cloudformation, name)
+    outputs = stack.outputs_of(found)
+    parameters = {one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", ())}
+    return Stack(
+        name,
+        outputs,
+        StackDefaults(
+            execution_role_arn=outputs["EndpointRoleArn"],
+            endpoint_role_arns=parameters.get("EndpointRoleArns", ""),
+            account_id=here.account_id,
+            region=here.region,
+            container=parameters.get("Container") or containers.DEFAULT.name,
+            image_uri=parameters.get("ImageUri", ""),
+            consumer_function_name=parameters.get("ConsumerFunctionName", ""),
+            consumer_function_pattern=parameters.get(functions.PARAMETER) or candidates.ANY,
+            artifact_bucket=outputs["ArtifactBucketName"],
+            allow_archive_code=parameters.get("AllowArchiveCode", "false"),
+        ),
+    )
+
+
+def beside(clients: Clients, archive: Mapping[str, str], say: Callable[[str], None]) -> Any:
+    """Return the settings beside an archive in its bucket; None where there are none, or they may not be read."""
+    try:
+        with aws.translated():
+            return sidecars.read(clients.s3, archive["bucket"], archive["key"])
+    except AccessDenied:
+        where = sidecars.place(archive["bucket"], archive["key"])
+        say(f"{where} could not be looked at (s3:GetObject is not allowed); the workflow looks")
+        return None
+
+
+def request(document: dict[str, Any], sidecar: Any, found: Stack, names: Names) -> dict[str, Any]:
+    """Return the deployment's request as the workflow will have it.
+
+    Args:
+        document: the execution's input.
+        sidecar: the settings beside the archive, or None.
+        found: the stack.
+        names: what the person calls both.
+
+    Raises:
+        InvalidInput: with every mistake, each under the source that made it.
+    """
+    return documents.request(document, sidecar, found.defaults, names)
