@@ -197,9 +197,15 @@ class Situation:
         return f"{held}: {in_use(self.holders)}{unseen}"
 
 
+MOST_IN_USE: Final = 8
+"""Endpoints that are named where it is said who holds how much."""
+
+
 def in_use(holders: Iterable[Holder]) -> str:
-    """Return who holds how much, for people."""
-    return ", ".join(f"{one.name} {one.concurrency}" for one in holders if not one.on_instances) or "none"
+    """Return who holds how much, for people; of many, how many more there are."""
+    found = [f"{one.name} {one.concurrency}" for one in holders if not one.on_instances]
+    left = len(found) - MOST_IN_USE
+    return ", ".join([*found[:MOST_IN_USE], *([f"{left} more"] if left > 0 else [])]) or "none"
 
 
 # -- room
@@ -476,7 +482,7 @@ def step_down(
     moving = [one for one in situation.holders if one.ours and one is not replaced and one.status in MOVING]
     if moving and ask.may_make_room and not refusal.never_fits:
         return _pause(refusal, moving)
-    return Stop(_used_up(str(refusal), situation), final=refusal.never_fits)
+    return Stop(_used_up(_seen(refusal, situation), situation), final=refusal.never_fits)
 
 
 def _pause(refusal: Refusal, moving: Iterable[Holder]) -> Pause:
@@ -503,7 +509,7 @@ def _adapt(  # noqa: PLR0917 the facts of one decision
     moving = leaving(situation, replaced)
     if moving:
         return _pause(refusal, moving)
-    return Stop(_used_up(str(refusal), situation, limit), final=refusal.never_fits)
+    return Stop(_used_up(_seen(refusal, situation), situation, limit), final=refusal.never_fits)
 
 
 def _less_memory(refusal: Refusal, ask: Ask) -> Down | Stop:
@@ -638,8 +644,8 @@ _MORE: Final = "wait until somebody's endpoint is deleted, or ask AWS for a high
 
 ROOM: Final = "room in the quota"
 """What a refusal by a quota that others hold wanted; what follows on it are the ways out."""
-MOST_NAMED: Final = 6
-"""Holders that a refusal names, each with what makes room; the message is read by a person."""
+MOST_NAMED: Final = 5
+"""Holders that a refusal names, each with what makes room: all of them fit into a Cause (`payload.MESSAGE`)."""
 
 
 def _used_up(seen: str, situation: Situation, limit: int | None = None) -> Problem:
@@ -654,8 +660,7 @@ def _used_up(seen: str, situation: Situation, limit: int | None = None) -> Probl
         "more for the account: `aws service-quotas request-service-quota-increase --service-code sagemaker "
         f"--quota-code {limits.CONCURRENCY_QUOTA_CODE} --desired-value {more}`"
     )
-    used = f"{seen} (in use: {in_use(situation.holders)})"
-    return Problem("ConcurrencyQuota", used, ROOM, "make room, by one of: " + "; ".join(ways))
+    return Problem("ConcurrencyQuota", seen, ROOM, "make room, by one of: " + "; ".join(ways))
 
 
 def _named(situation: Situation) -> tuple[list[Holder], list[str]]:
@@ -690,7 +695,11 @@ def _delete(one: Holder) -> str:
 
 
 def _problem(error: str, refusal: Refusal, situation: Situation, fix: str) -> Problem:
-    return Problem(error, f"{refusal} (in use: {in_use(situation.holders)})", ROOM, fix)
+    return Problem(error, _seen(refusal, situation), ROOM, fix)
+
+
+def _seen(refusal: Refusal, situation: Situation) -> str:
+    return f"{refusal} (in use: {in_use(situation.holders)})"
 
 
 # -- after the switch

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from pipeline import diagnosis, errors, pauses, resources
-from pipeline import plan as planned
+from pipeline import diagnosis, errors, pauses, plan, resources
 from pipeline.limits import MiB
+from pipeline.plan import adapts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -141,7 +141,7 @@ def _room(results: Mapping[str, Any]) -> str:
         if plan.get("instances"):
             return f"{plan['instances']['count']} x {plan['instances']['type']}, as planned"
         sizes = f"{plan['memory_mb']} MB and {plan['max_concurrency']} concurrent invocations"
-        return f"{sizes}, {_SHARE if planned.adapts(plan.get('asked')) else 'as asked for'}"
+        return f"{sizes}, {_SHARE if adapts(plan.get('asked')) else 'as asked for'}"
     return "; then ".join(
         f"{step['asked']} asked for: {step['said']}: {step['did']}" for step in plan["steps"]
     )
@@ -241,7 +241,13 @@ ITEMS: tuple[Item, ...] = (
     Item(
         "during", "endpoint configuration created", ("CreateEndpointConfig",), _made("create_endpoint_config")
     ),
-    Item("during", "room within the account's quotas", ("MakeRoom",), _room),
+    Item(
+        "during",
+        "room within the account's quotas",
+        ("MakeRoom",),
+        _room,
+        refusals=frozenset({errors.QuotaUsedUp.__name__}),
+    ),
     Item(
         "during",
         "serverless endpoint deployed",
@@ -376,7 +382,7 @@ def _line(item: Item, execution: Execution, clock: Clock | None) -> Line:
 def _otherwise(item: Item, execution: Execution) -> str:
     """Return why a deployment never came to a line; a consumer that stays with another service is named."""
     callers = str((execution.results.get("plan_deployment") or {}).get("callers", ""))
-    left = item.otherwise == NO_CONSUMER and callers.startswith(f"{planned.NOBODY} (")
+    left = item.otherwise == NO_CONSUMER and callers.startswith(f"{plan.NOBODY} (")
     return callers if left else item.otherwise
 
 

@@ -30,8 +30,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     plan: Plan = event["plan"]
     if plan["asked"] is None:
         steps = [*_instances_told(plan), *_scaled(plan, clients)]
-        told = payload.cut("; ".join([_instances(plan), *steps[-1:]]))
-        return {"max_concurrency": None, "steps": payload.cut_all(steps), "told": told}
+        told = "; ".join([_instances(plan), *steps[-1:]])
+        return {"max_concurrency": None, "steps": payload.cut_all(steps), "told": payload.cut(told)}
     name, requested = plan["names"]["endpoint"], plan["asked"]["max_concurrency"]
     begun = plan["max_concurrency"] or 0
     if requested is not None and begun >= requested and _has(requested, plan, clients):
@@ -58,8 +58,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     mine = situation.holder(name)
     now = mine.concurrency if mine else begun
     steps = payload.cut_all(_steps(plan, asked, begun, now, situation))
-    told = payload.cut(capacity.has(requested, asked, now, situation))
-    return {"max_concurrency": now, "steps": steps, "told": told}
+    return {"max_concurrency": now, "steps": steps, "told": capacity.has(requested, asked, now, situation)}
 
 
 def _instances(plan: Plan) -> str:

@@ -338,7 +338,8 @@ def test_of_many_holders_the_largest_are_named() -> None:
     assert isinstance(found, Stop)
     assert found.problem.fix.count("delete-endpoint") == capacity.MOST_NAMED
     assert "x-8 holds 2" in found.problem.fix
-    assert "3 more: `aws sagemaker list-endpoints`" in found.problem.fix
+    assert "4 more: `aws sagemaker list-endpoints`" in found.problem.fix
+    assert found.problem.seen.endswith("x-7 1, 1 more")
 
 
 ADAPTS = replace(ASK, concurrency=3, adapts=True)

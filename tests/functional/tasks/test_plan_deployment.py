@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import plan, resources
+from pipeline import capacity, plan, resources
 from pipeline.archive.sources import BytesSource
 from pipeline.archive.verify import verify
 from pipeline.errors import (
@@ -17,7 +17,9 @@ from pipeline.errors import (
     ConsumerNotAllowed,
     ConsumerNotFound,
     ModelDoesNotFit,
+    QuotaUsedUp,
 )
+from tests.functional.tasks.conftest import serverless
 
 if TYPE_CHECKING:
     from pipeline.aws import Clients
@@ -27,7 +29,6 @@ KEY = "models/harbour/model.tar.gz"
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour-0123"
 DEFAULTS = {
     "execution_role_arn": "arn:aws:iam::123456789012:role/endpoint",
-    "endpoint_role_arns": "",
     "account_id": "123456789012",
     "region": "us-east-1",
     "container": "pytorch",
@@ -73,10 +74,25 @@ def test_a_checked_archive_gets_a_plan(do: Task, script: Script, checked: dict[s
     )
     assert first["notes"] == [
         "service 'harbour' is new: it has no endpoint yet",
+        capacity.UNASKED,
         "n_ctx 2048 was asked for; the model was trained for 512",
     ]
     script.account()
     assert planned(do, script.clients, checked) == first
+
+
+def test_where_nothing_is_left_whose_it_is_is_looked_at_and_said(
+    do: Task, script: Script, checked: dict[str, Any]
+) -> None:
+    """Nothing is made, and nobody waits."""
+    there = [serverless("b-1", 9), serverless("by-hand", 1)]
+    script.account(*there).endpoint({**there[0], "service": "b"})
+    script.endpoint({**there[1], "service": None}).tags(None)
+
+    with pytest.raises(
+        QuotaUsedUp, match=r"b-1 \(service 'b'\) holds 9: .*by-hand \(not Sealift's\) holds 1"
+    ):
+        planned(do, script.clients, checked)
 
 
 def test_a_plan_that_is_made_anew_keeps_what_the_first_lowered(
