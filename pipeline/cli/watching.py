@@ -51,7 +51,10 @@ def start(arguments: Arguments) -> int:
         names = documents.Names(name, sidecars.place(archive["bucket"], archive["key"]))
         asked = preflight.request(document, preflight.beside(clients, archive, screen.say), found, names)
         for note in prospects.told(clients, asked, found.reach):
-            screen.say(note)
+            if arguments.json:
+                Events(sys.stdout).emit("note", text=note)
+            else:
+                screen.say(note)
         screen.clear()
         arn = clients.stepfunctions.start_execution(
             stateMachineArn=found.outputs["StateMachineArn"], name=execution, input=json.dumps(document)

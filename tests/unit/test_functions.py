@@ -110,6 +110,21 @@ def test_a_function_outside_the_pattern_is_refused_with_the_command_that_lets_it
     assert "`sealift deploy --parameter 'ConsumerFunctionPattern=sealift-*' --stack two`" in there.fix
 
 
+@pytest.mark.parametrize(
+    ("name", "ways"),
+    [
+        pytest.param("sea", 1, id="three letters in common"),
+        pytest.param("se-prod", 2, id="two letters"),
+    ],
+)
+def test_a_pattern_that_means_next_to_nothing_is_not_the_only_way(name: str, ways: int) -> None:
+    """What begins with two letters may be anybody's."""
+    problem = reach("sea*").problem(name) if ways == 2 else reach("seal*").problem(name)
+
+    assert problem is not None
+    assert problem.fix.count("sealift deploy") == ways
+
+
 def test_names_that_share_nothing_get_the_narrow_command_first() -> None:
     """A pattern for both would allow every function of the account: that is said, and not the only way."""
     problem = reach().problem("billing")
