@@ -81,8 +81,8 @@ def left(claims: Sequence[Claim], request: Mapping[str, Any]) -> list[Claim]:
     Raises:
         ConsumerTaken: with every consumer that the request names and does not say to take over.
     """
-    taken = [one["function_name"] for one in request["consumers"] if one.get("take_over")]
-    unasked = [one for one in claims if one.function_name not in taken]
+    taken = [(one["function_name"], one["variable"]) for one in request["consumers"] if one.get("take_over")]
+    unasked = [one for one in claims if (one.function_name, one.variable) not in taken]
     # An execution that was started before the stack was updated does not tell.
     if not request.get("default_consumer"):
         _refuse(unasked)

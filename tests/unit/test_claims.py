@@ -60,6 +60,14 @@ def test_every_consumer_that_is_taken_is_named() -> None:
     assert ["'reports'" in one.seen for one in refusal.value.problems] == [True]
 
 
+def test_one_variable_is_taken_over_and_not_the_other() -> None:
+    """A function may have two, each with an entry of its own."""
+    second = Claim("assistant", "FALLBACK", "alpha", "alpha-1")
+
+    with pytest.raises(ConsumerTaken, match="FALLBACK of 'assistant'"):
+        claims.left([THEIRS, second], request(who(take_over=True), who(variable="FALLBACK")))
+
+
 @pytest.mark.parametrize("default", [True, False])
 def test_take_over_takes_it(*, default: bool) -> None:
     """Whether the request names the function or only says so of the stack's own."""
