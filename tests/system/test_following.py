@@ -76,7 +76,9 @@ def test_push_checks_uploads_and_follows_to_the_end(
     """One command from a file to an endpoint that answers, told in events; S3's checksum spares a second reading."""
     told, lines = push(archive, "pushed", tmp_path, max_concurrency=3)
 
-    assert [one["type"] for one in told if one["type"] not in {"line", "upload"}] == [
+    notes = [one["text"] for one in told if one["type"] == "note"]
+    assert notes == ["service 'pushed' is new: it has no endpoint yet"]
+    assert [one["type"] for one in told if one["type"] not in {"line", "upload", "note"}] == [
         "plan",
         "check",
         "uploaded",
