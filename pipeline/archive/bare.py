@@ -16,7 +16,7 @@ from pipeline.archive import assembly
 from pipeline.archive.census import Census
 from pipeline.archive.formats import described
 from pipeline.archive.parts import code_identity
-from pipeline.archive.report import ArchiveReport, Findings
+from pipeline.archive.report import ArchiveReport, Findings, Unreadable
 from pipeline.archive.sources import S3Source
 from pipeline.archive.splice import Written
 from pipeline.archive.uploads import Target, target_for
@@ -68,7 +68,10 @@ def check(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
     findings = Findings()
     census = Census(rules, findings)
     for source in files:
-        _look(source, census, findings, rules)
+        try:
+            _look(source, census, findings, rules)
+        except Unreadable as stop:
+            findings.add(stop.problem)
     model = census.settle(complete=True)
     size = sum(source.size for source in files)
     if size > rules.max_archive_bytes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pipeline.archive.report import Findings, Kind, Member, Model, Shard, Unreadable
 from pipeline.archive.rules import ENTRY_POINT, JUNK_NAMES, Rules
+from pipeline.archive.zips import sizes_wrapped
 from pipeline.errors import Problem
 from pipeline.gguf import SHARD_NAME, GGUFHeader, GGUFParser, GGUFProblem
 
@@ -301,12 +302,17 @@ class _HeaderReader:
                 self._add(error.problem)
 
     def _compare(self, header: GGUFHeader) -> None:
-        if self.member.size < header.expected_size:
+        stated, needed = self.member.size, header.expected_size
+        # A file ends with its last tensor, or with that one's padding.
+        if stated < needed and (stated - needed) % (1 << 32) < header.alignment:
+            whole = needed + (stated - needed) % (1 << 32)
+            raise sizes_wrapped(repr(self.member.path), stated, whole)
+        if stated < needed:
             self._add(
                 Problem(
                     "ModelCutShort",
-                    f"{self.member.size} bytes",
-                    f"at least {header.expected_size}, as its {len(header.tensors)} tensors need",
+                    f"{stated} bytes",
+                    f"at least {needed}, as its {len(header.tensors)} tensors need",
                     "copy or download the GGUF again and compare its checksum with the publisher's",
                 )
             )

@@ -86,7 +86,7 @@ def _look_into_entry(survey: Survey, entry: zips.Entry, sink: Sink) -> None:
     source, rules = survey.source, survey.rules
     at = zips.data_start(source.read(entry.offset, zips.local_bytes(entry)), entry)
     end = at + entry.compressed
-    decoder = zips.EntryDecoder(entry)
+    decoder = zips.EntryDecoder(entry, rules)
     while at < end and survey.census.reading():
         piece = source.read(at, min(_STEP, end - at, rules.inspect_bytes - survey.bytes_read))
         if not piece:

@@ -133,7 +133,7 @@ def _stream_zip(source: S3Source, relay: _Relay, rules: Rules, progress: Progres
     for entry in zips.read_directory(source, rules).entries:
         zips.check_entry(entry, rules)
         start = zips.data_start(source.read(entry.offset, zips.local_bytes(entry)), entry)
-        decoder = zips.EntryDecoder(entry)
+        decoder = zips.EntryDecoder(entry, rules)
         sink = relay.enter(entry.utf8_name, entry.size, entry.kind)
         for piece in read_ahead(source, start=start, end=start + entry.compressed):
             for plain in decoder.feed(piece):

@@ -68,13 +68,13 @@ def _pass_over_zip(survey: Survey, passage: _Passage) -> None:
     _, sinks = survey.open_zip()
     for entry, sink in sinks.items():
         passage.skip_to(entry.offset)
-        survey.attempt(partial(_pass_over_entry, passage, entry, sink))
+        survey.attempt(partial(_pass_over_entry, passage, survey.rules, entry, sink))
     passage.skip_to(survey.source.size)
 
 
-def _pass_over_entry(passage: _Passage, entry: zips.Entry, sink: Sink | None) -> None:
+def _pass_over_entry(passage: _Passage, rules: Rules, entry: zips.Entry, sink: Sink | None) -> None:
     passage.skip_to(zips.data_start(passage.take(zips.local_bytes(entry)), entry))
-    decoder = zips.EntryDecoder(entry)
+    decoder = zips.EntryDecoder(entry, rules)
     for piece in passage.through(entry.compressed):
         for plain in decoder.feed(piece):
             if sink is not None:

@@ -1,8 +1,8 @@
 """A zip being read: its directory first, then its entries in the order they lie in.
 
-Owns the zip format as far as archives need it: stored and deflated entries, zip64, UTF-8 names. It refuses
-what readers disagree about (overlaps, local headers that contradict the directory, bytes outside of it),
-encryption and other compression methods.
+Owns the zip format as far as archives need it: stored and deflated entries, zip64, names in UTF-8, whether the entry
+says so or not. It refuses what readers disagree about (overlaps, local headers that contradict the directory, bytes
+outside of it), encryption and other compression methods.
 """
 
 from __future__ import annotations
@@ -44,8 +44,16 @@ _NEWEST: Final = 63
 """APPNOTE 6.3: readers refuse entries that say they need more."""
 _ZIP64_FIELD: Final = 0x0001
 _UNICODE_PATH_FIELD: Final = 0x7075
+"""Info-ZIP's, which WinRAR and others write too."""
+_UNICODE_PATH: Final = struct.Struct("<BI")
+_SATURATED: Final = (0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
+"""What stands in an end record's fields where the zip64 record has the number."""
+_WRAP: Final = 1 << 32
 _UNIX: Final = 3
 _ZIP_AGAIN: Final = "zip again with plain deflate, or better: sealift pack MODEL.gguf --output model.tar.gz"
+_PACK_OR_ZIP: Final = (
+    "sealift pack MODEL.gguf --output model.tar.gz, or in a terminal: zip -r model.zip FOLDER"
+)
 _UPLOAD_AGAIN: Final = "compare its checksum with the original's, and upload it again"
 
 
@@ -64,11 +72,19 @@ class Entry:
     """Where its local header begins."""
     limit: int = 0
     """Where the next entry, or the directory, begins."""
+    unicode_name: bytes | None = None
+    """The same name in UTF-8, where the entry has it in a field of its own."""
+    wide: bool = False
+    """Whether it has a zip64 field: its sizes are those of 64 bits."""
 
     @property
     def utf8_name(self) -> bytes:
-        """Return the name as the census takes it: what is in some code page must not pass for UTF-8."""
-        return self.name if self.flags & _UTF8 or self.name.isascii() else b"\xff" + self.name
+        """Return the name as it is unpacked.
+
+        Info-ZIP on Unix and macOS's Finder write UTF-8 without saying so. Other bytes are in a code page that the zip
+        does not name: the census refuses them.
+        """
+        return self.name if self.unicode_name is None else self.unicode_name
 
     @property
     def shown(self) -> str:
@@ -98,15 +114,17 @@ def read_directory(source: Source, rules: Rules) -> Directory:
         )
     _, disk, start_disk, here, total, length, offset, comment = _END.unpack_from(tail, at)
     end = source.size - tail_length + at
-    if end + _END.size + comment != source.size:
+    # bsdtar fills what it writes into a pipe up to 10 KiB: zeros after the end say nothing, to other readers neither.
+    if at + _END.size + comment > len(tail) or tail[at + _END.size + comment :].strip(b"\0"):
         raise Unreadable(
             "TrailingGarbage",
             f"{source.size - end - _END.size} bytes after the zip's end, {comment} announced",
             "nothing after the end-of-directory record and its comment",
             f"something was appended: {_UPLOAD_AGAIN}",
         )
-    if 0xFFFFFFFF in (length, offset) or 0xFFFF in (here, total, disk, start_disk):
-        end, disk, start_disk, here, total, length, offset = _read_end64(source, end)
+    narrow = (disk, start_disk, here, total, length, offset)
+    end, wide = _read_end64(source, end, narrow)
+    disk, start_disk, here, total, length, offset = wide or narrow
     if disk or start_disk or here != total:
         raise _damaged("a zip in several parts", "one file")
     if total > rules.max_members or length > rules.max_directory_bytes:
@@ -115,6 +133,14 @@ def read_directory(source: Source, rules: Rules) -> Directory:
             f"{total} members in a directory of {length} bytes",
             f"at most {rules.max_members} members and {rules.max_directory_bytes} bytes",
             _ZIP_AGAIN,
+        )
+    if wide is None and offset + length < end and not (end - offset - length) % _WRAP:
+        raise Unreadable(
+            "ZipSizesWrapped",
+            f"a directory at {end - length} that its end record places at {offset}, {end - offset - length} bytes "
+            "before: a zip of more than 4 GiB whose sizes are kept modulo 2^32, as macOS's Finder writes it",
+            "zip64 records, which 4 GiB and more need",
+            f"the zip is as it was made, and no tool reads it: {_PACK_OR_ZIP}",
         )
     if offset + length != end:
         raise _damaged(
@@ -159,12 +185,16 @@ def data_start(header: bytes, entry: Entry) -> int:
 class EntryDecoder:
     """Turns one entry's compressed pieces into plain ones; feed it in order, then call `finish`."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, rules: Rules) -> None:
         self._entry = entry
         self._inflater = None if entry.method == _STORED else deflate.inflater()
         self._ended = False
         self._crc = 0
         self._length = 0
+        self._most = entry.size
+        if not entry.wide:
+            # What was counted in 32 bits may be longer: to tell that from damage, all of it has to be decoded.
+            self._most = max(entry.size, rules.ratio_from, rules.max_ratio * entry.compressed)
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Yield the plain bytes of the next piece."""
@@ -186,7 +216,7 @@ class EntryDecoder:
             except deflate.CodecError as error:
                 raise self._wrong(f"damaged compressed data ({error})") from error
             self._count(plain)
-            if plain:
+            if plain and self._length <= self._entry.size:
                 yield plain
             self._ended = inflater.eof
             data = inflater.unused_data if self._ended else inflater.unconsumed_tail
@@ -196,6 +226,8 @@ class EntryDecoder:
         """Raise Unreadable when the entry is not what the directory says."""
         if self._inflater is not None and not self._ended:
             raise self._wrong("compressed data without an end")
+        if self._length > self._entry.size:
+            raise self._too_long()
         if self._length != self._entry.size:
             raise self._wrong(f"{self._length} plain bytes, {self._entry.size} in the directory")
         if self._crc != self._entry.crc:
@@ -204,8 +236,14 @@ class EntryDecoder:
     def _count(self, plain: bytes) -> None:
         self._crc = deflate.crc32(plain, self._crc)
         self._length += len(plain)
-        if self._length > self._entry.size:
-            raise self._wrong(f"more than the {self._entry.size} plain bytes of the directory")
+        if self._length > self._most:
+            raise self._too_long()
+
+    def _too_long(self) -> Unreadable:
+        wrapped = self._length > self._entry.size and not (self._length - self._entry.size) % _WRAP
+        if wrapped and self._crc == self._entry.crc:
+            return sizes_wrapped(f"entry {self._entry.shown}", self._entry.size, self._length)
+        return self._wrong(f"more than the {self._entry.size} plain bytes of the directory")
 
     def _wrong(self, seen: str) -> Unreadable:
         return Unreadable(
@@ -214,6 +252,17 @@ class EntryDecoder:
             "data that agrees with the directory",
             f"the archive was damaged on its way: {_UPLOAD_AGAIN}",
         )
+
+
+def sizes_wrapped(what: str, stated: int, size: int) -> Unreadable:
+    """Return the refusal of a member whose stated size is `size` modulo 2^32."""
+    return Unreadable(
+        "ZipSizesWrapped",
+        f"{what} says that it has {stated} bytes and has {size}: the sizes were kept modulo 2^32, as macOS's Finder "
+        "does it in a zip",
+        "sizes of 64 bits (zip64), which 4 GiB and more need",
+        f"the archive is as it was made, and tools disagree about it: {_PACK_OR_ZIP}",
+    )
 
 
 def check_entry(entry: Entry, rules: Rules) -> None:
@@ -241,16 +290,29 @@ def check_entry(entry: Entry, rules: Rules) -> None:
         )
 
 
-def _read_end64(source: Source, end: int) -> tuple[int, int, int, int, int, int, int]:
+def _read_end64(
+    source: Source, end: int, narrow: tuple[int, ...]
+) -> tuple[int, tuple[int, int, int, int, int, int] | None]:
+    """Return where the directory ends, and the zip64 record's fields; None where there is no such record.
+
+    Info-ZIP writes one for a file of more than 4 GiB, also where the end record itself could hold every number.
+    """
     start = end - _END64_LOCATOR.size - _END64.size
     block = source.read(start, end - start) if start >= 0 else b""
-    if len(block) == _END64.size + _END64_LOCATOR.size:
-        magic, size, _, _, disk, start_disk, here, total, length, offset = _END64.unpack_from(block)
-        locator, _, at, disks = _END64_LOCATOR.unpack_from(block, _END64.size)
-        wanted = (_END64_MAGIC, _END64.size - 12, _END64_LOCATOR_MAGIC, start)
-        if (magic, size, locator, at) == wanted and disks <= 1:
-            return start, disk, start_disk, here, total, length, offset
-    raise _damaged("no zip64 record before the end record that refers to it", "one right before it")
+    if block[_END64.size : _END64.size + 4] == _END64_LOCATOR_MAGIC:
+        magic, size, _, _, *fields = _END64.unpack_from(block)
+        _, _, at, disks = _END64_LOCATOR.unpack_from(block, _END64.size)
+        disk, start_disk, here, total, length, offset = fields
+        wide = (disk, start_disk, here, total, length, offset)
+        agree = all(
+            mine in {theirs, most} for mine, theirs, most in zip(narrow, wide, _SATURATED, strict=True)
+        )
+        if (magic, size, at) == (_END64_MAGIC, _END64.size - 12, start) and disks <= 1 and agree:
+            return start, wide
+        raise _damaged("a zip64 record that the end record after it contradicts", "two records that agree")
+    if any(mine == most for mine, most in zip(narrow, _SATURATED, strict=True)):
+        raise _damaged("no zip64 record before the end record that refers to it", "one right before it")
+    return end, None
 
 
 def _entries(directory: bytes, total: int) -> tuple[Entry, ...]:
@@ -280,17 +342,38 @@ def _entry(fields: tuple[int, ...], name: bytes, extra: bytes) -> Entry:
         raise _damaged(f"entry {shown} needs version {needed & 0xFF} of the format", f"at most {_NEWEST}")
     if flags & ~_KNOWN_FLAGS:
         raise _damaged(f"entry {shown} has flags {flags:#06x}", "those of plain entries")
-    wide = None
+    wide = unicode_name = None
     for tag, values in _extra_fields(shown, extra):
         if tag == _ZIP64_FIELD and wide is None:
             wide = values
-        elif tag == _UNICODE_PATH_FIELD and values[5:] != name:
-            # Info-ZIP unpacks to the name in there, others to the entry's own.
-            raise _damaged(f"entry {shown} has a second name, {values[5:][:200]!r}", "one name")
+        elif tag == _UNICODE_PATH_FIELD and unicode_name is None:
+            unicode_name = _unicode_name(name, values)
+    if unicode_name is not None and flags & _UTF8 and unicode_name != name:
+        raise _damaged(f"entry {shown} has a second name, {unicode_name[:200]!r}", "one name")
     if 0xFFFFFFFF in (size, compressed, offset):
         size, compressed, offset = _wide(shown, wide or b"", (size, compressed, offset))
     mode = fields[15] >> 16 if made_by >> 8 == _UNIX else 0
-    return Entry(name, _kind(name, mode), flags, method, crc, compressed, size, offset)
+    return Entry(
+        name=name,
+        kind=_kind(unicode_name or name, mode),
+        flags=flags,
+        method=method,
+        crc=crc,
+        compressed=compressed,
+        size=size,
+        offset=offset,
+        unicode_name=unicode_name,
+        wide=wide is not None,
+    )
+
+
+def _unicode_name(name: bytes, values: bytes) -> bytes | None:
+    # APPNOTE 4.6.9: version 1, the CRC-32 of the name in the header, then the name in UTF-8. Where the sum does not
+    # fit, the entry was renamed by a tool that does not know the field, which is then to be ignored.
+    if len(values) <= _UNICODE_PATH.size:
+        return None
+    version, crc = _UNICODE_PATH.unpack_from(values)
+    return values[_UNICODE_PATH.size :] if (version, crc) == (1, deflate.crc32(name)) else None
 
 
 def _extra_fields(shown: str, extra: bytes) -> Iterator[tuple[int, bytes]]:
