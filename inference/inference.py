@@ -21,7 +21,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import sys
 import threading
 import time
@@ -37,14 +36,13 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from sealift_cpus import usable_cpus
 from sealift_engine import Ask, Engine, Generation, Limits, Sampling
+from sealift_models import is_model, models, shard_names
 from sealift_native import CHATML_END, load
 from sealift_request import JSON, SEED, BadRequest, Request, parse_body
 from sealift_settings import LoadError, Settings, settings_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.gguf")
 
 MARGIN_S = 3.0
 """Seconds that are left of a call's time when an answer is ended: for what it still takes to send it."""
@@ -86,31 +84,29 @@ def find_model(model_dir: Path) -> Path:
     Raises:
         LoadError: when there is none, more than one, or a shard is missing.
     """
-    names = sorted(
-        path.name for path in model_dir.glob("*.gguf") if path.is_file() and not path.name.startswith(".")
-    )
+    names = [path.name for path in model_dir.glob("*") if is_model(path.name) and path.is_file()]
     if not names:
         nested = sorted(str(path.relative_to(model_dir)) for path in model_dir.glob("*/**/*.gguf"))
+        hidden = sorted(path.name for path in model_dir.glob(".*.gguf"))
         seen = f"only {', '.join(nested[:5])} below it" if nested else "none"
+        seen = f"only {', '.join(hidden[:5])}, hidden by the dot" if hidden else seen
         raise LoadError(
             f"no model in {str(model_dir)!r}: {seen}; wanted one .gguf file at its root; put it at the root "
             "of the archive"
         )
-    shards = [match for match in map(_SHARD.fullmatch, names) if match]
-    if len(names) == 1 and not shards:
-        return model_dir / names[0]
-    if len(shards) < len(names) or len({(shard["stem"], shard["total"]) for shard in shards}) > 1:
+    found, *others = models(names)
+    if others:
         raise LoadError(
-            f"{len(names)} models in {str(model_dir)!r}: {', '.join(names[:5])}; wanted one .gguf file, or "
+            f"{len(names)} models in {str(model_dir)!r}: {', '.join(sorted(names)[:5])}; wanted one .gguf file, or "
             "all shards of one model; leave one"
         )
-    stem, total = shards[0]["stem"], shards[0]["total"]
-    wanted = [f"{stem}-{number:05}-of-{total}.gguf" for number in range(1, int(total) + 1)]
-    missing = [name for name in wanted if name not in names]
-    if missing:
+    wanted = shard_names(found[0])
+    missing = sorted(set(wanted).difference(found))
+    extra = sorted(set(found).difference(wanted))
+    if missing or extra:
         raise LoadError(
-            f"{len(missing)} of {int(total)} shards are missing in {str(model_dir)!r}: "
-            f"{', '.join(missing[:5])}; put all of them into the archive"
+            f"{len(missing)} of {len(wanted)} shards are missing in {str(model_dir)!r}: "
+            f"{', '.join(missing[:5] or extra[:5])}; put all of them into the archive"
         )
     return model_dir / wanted[0]
 

@@ -11,13 +11,13 @@ The checks follow those of llama.cpp (ggml/src/gguf.cpp), so that what is accept
 from __future__ import annotations
 
 import math
-import re
 import struct
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from inference import sealift_models
 from pipeline.errors import Problem
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ MAX_DIMENSIONS: Final = 4
 MAX_TENSOR_NAME: Final = 63
 """GGML_MAX_NAME without its NUL, in bytes."""
 
-SHARD_NAME: Final = re.compile(r"^(?P<prefix>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
-"""How llama.cpp names the files of a split model (llama_split_path)."""
+SHARD_NAME: Final = sealift_models.SHARD_NAME
 
 
 class TensorType(NamedTuple):

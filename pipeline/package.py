@@ -22,7 +22,7 @@ from pipeline.errors import InvalidInput, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-OURS: Final = ("pipeline", "tasks")
+OURS: Final = ("pipeline", "tasks", "inference")
 """Our packages of which functions are made."""
 IN_LAMBDA: Final = frozenset({"boto3", "botocore"})
 """What Lambda's Python has beside the standard library."""
@@ -128,6 +128,7 @@ def packages(
     """
     imports = Imports(resources.tasks().parent)
     carried: Code | None = None
+    data: dict[str, bytes] = {}
     made = {}
     for name, properties in functions(template).items():
         needs = imports.needs(properties["Handler"].rpartition(".")[0])
@@ -137,7 +138,11 @@ def packages(
         }
         carries = properties["CodeUri"] == WITH_CODE
         if carries and carried is None:
-            carried = code_of(carried_files(), level=level)
+            data = carried_files()
+            carried = code_of(data, level=level)
+        if carries:
+            # What it imports of the inference code is there already, as what it puts into archives.
+            files = {file: content for file, content in files.items() if file not in data}
         made[name] = code_of(files, level=level, carried=carried if carries else None)
     return made
 

@@ -20,6 +20,7 @@ CODE = (
     "inference.py",
     "sealift_cpus.py",
     "sealift_engine.py",
+    "sealift_models.py",
     "sealift_native.py",
     "sealift_request.py",
     "sealift_schema.py",

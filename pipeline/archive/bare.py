@@ -12,6 +12,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from inference import sealift_models as models
 from pipeline.archive import assembly
 from pipeline.archive.census import Census
 from pipeline.archive.formats import described
@@ -21,7 +22,7 @@ from pipeline.archive.sources import S3Source
 from pipeline.archive.splice import Written
 from pipeline.archive.uploads import Target, target_for
 from pipeline.errors import ArchiveNotFound, Problem
-from pipeline.gguf import MAGIC, SHARD_NAME
+from pipeline.gguf import MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,11 +39,7 @@ MOST_SHARDS: Final = 1000
 
 def shard_names(key: str) -> tuple[str, ...]:
     """Return the keys of all files of a model, in their order, by the key of one of them."""
-    match = SHARD_NAME.match(key)
-    if match is None:
-        return (key,)
-    count = min(int(match["count"]), MOST_SHARDS)
-    return tuple(f"{match['prefix']}-{n:05}-of-{match['count']}.gguf" for n in range(1, count + 1))
+    return models.shard_names(key)[:MOST_SHARDS]
 
 
 def sources(client: S3Client, first: S3Source) -> tuple[S3Source, ...]:

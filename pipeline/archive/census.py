@@ -11,6 +11,7 @@ import unicodedata
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
+from inference import sealift_models as models
 from pipeline.archive.report import Findings, Kind, Member, Model, Shard, Unreadable
 from pipeline.archive.rules import ENTRY_POINT, JUNK_NAMES, Rules
 from pipeline.archive.zips import sizes_wrapped
@@ -124,7 +125,7 @@ class Census:
 
     def _is_model(self, member: Member) -> bool:
         """Tell whether a member counts as the model, or as a shard of it."""
-        if member.kind != "file" or not member.path.endswith(".gguf"):
+        if member.kind != "file" or not models.is_model(member.path):
             return False
         return "/" not in member.path or (self._rules.mend and is_mendable(member.path))
 
@@ -181,9 +182,7 @@ class Census:
     def _chosen(self, shards: list[Shard], *, complete: bool) -> Model | None:
         if not shards:
             return None
-        names = {shard.path: SHARD_NAME.match(shard.path) for shard in shards}
-        sets = {(match["prefix"], match["count"]) if match else (path, "") for path, match in names.items()}
-        if len(sets) > 1:
+        if len(models.models(shard.path for shard in shards)) > 1:
             self.findings.add(
                 Problem(
                     "SeveralModels",
@@ -195,22 +194,21 @@ class Census:
             )
             return None
         ordered = sorted(shards, key=lambda shard: shard.path)
-        (_, count) = sets.pop()
-        if count and complete:
-            self._missing_shards(ordered, int(count))
-        if count and not ordered[0].path.endswith(f"-00001-of-{count}.gguf"):
+        # The count is a claim in a name: five digits, so at most 99,999 names.
+        wanted = models.shard_names(ordered[0].path)
+        if complete:
+            self._missing_shards(ordered, wanted)
+        if not wanted or ordered[0].path != wanted[0]:
             # The first shard describes the model; without it (yet) there is none to report.
             return None
         return Model(tuple(ordered))
 
-    def _missing_shards(self, shards: list[Shard], count: int) -> None:
-        prefix = shards[0].path[: -len("-00001-of-00002.gguf")]
+    def _missing_shards(self, shards: list[Shard], wanted: tuple[str, ...]) -> None:
         there = {shard.path for shard in shards}
-        # The count is a claim in a name: five digits, so at most 99,999 names.
-        wanted = [f"{prefix}-{number:05}-of-{count:05}.gguf" for number in range(1, count + 1)]
         missing = [path for path in wanted if path not in there]
         extra = sorted(there.difference(wanted))
         if missing or extra:
+            prefix, count = shards[0].path[: -len("-00001-of-00002.gguf")], len(wanted)
             what = f"missing: {_listed(missing)}" if missing else f"not of this set: {_listed(extra)}"
             self.findings.add(
                 Problem(
@@ -258,11 +256,16 @@ class Census:
     def _no_model(self) -> None:
         paths = [member.path for member in self.members if member.kind == "file"]
         nested = [path for path in paths if path.lower().endswith(_ARCHIVE_ENDINGS)]
-        cased = [path for path in paths if "/" not in path and path.lower().endswith(".gguf")]
+        at_root = [path for path in paths if "/" not in path and path.lower().endswith(models.SUFFIX)]
+        hidden = [path for path in at_root if path.startswith(".")]
+        cased = [path for path in at_root if not path.endswith(models.SUFFIX)]
         if self.findings.has("ModelNotAtRoot"):
             return
         if cased:
             seen, fix = f"{cased[0]!r}, which does not end in lower case", "rename it to end in '.gguf'"
+        elif hidden:
+            seen = f"{hidden[0]!r}, a hidden file: the endpoint passes over names that begin with a dot"
+            fix = "rename it to model.gguf"
         elif nested:
             seen, fix = f"an archive inside the archive: {nested[0]!r}", f"unpack that one, then {PACK}"
         else:
@@ -339,7 +342,7 @@ class _Hasher:
 
 def is_mendable(path: str) -> bool:
     """Tell whether a file is a model that only lies in the wrong place: in a directory, but not among the code."""
-    return "/" in path and path.endswith(".gguf") and not path.startswith("code/")
+    return "/" in path and models.is_model(path) and not path.startswith("code/")
 
 
 def placed(name: bytes, rules: Rules) -> tuple[str, Problem | None]:

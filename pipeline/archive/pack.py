@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
+from inference import sealift_models as models
 from pipeline.archive import deflate
 from pipeline.archive.census import Census
 from pipeline.archive.deflate import STORED_HEADER_BYTES, STORED_MAX
@@ -26,7 +27,6 @@ from pipeline.archive.rules import MIB, Rules
 from pipeline.archive.seams import EXTRA_BYTES, Seam
 from pipeline.archive.sources import FileSource
 from pipeline.errors import InvalidArchive, Problem
-from pipeline.gguf import SHARD_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -123,12 +123,8 @@ def pack(
 
 
 def _shards_of(model: Path) -> list[Path]:
-    match = SHARD_NAME.match(model.name)
-    if match is None:
-        return [model]
-    names = (f"{match['prefix']}-{n:05}-of-{match['count']}.gguf" for n in range(1, int(match["count"]) + 1))
     # What is missing is named by the census, together with everything else that is wrong.
-    beside = [model.with_name(name) for name in names]
+    beside = [model.with_name(name) for name in models.shard_names(model.name)]
     return [path for path in beside if path.is_file()] or [model]
 
 

@@ -110,7 +110,7 @@ for folder, handler in zip(sys.argv[1::2], sys.argv[2::2]):
     module = importlib.import_module(handler.rpartition(".")[0])
     assert callable(module.handler) and module.__file__.startswith(folder), handler
     for name in set(sys.modules) - known:
-        if name.partition(".")[0] in ("pipeline", "tasks", "isal"):
+        if name.partition(".")[0] in ("pipeline", "tasks", "inference", "isal"):
             assert sys.modules.pop(name).__file__.startswith(folder), name
 """
     arguments = [part for name, one in FUNCTIONS.items() for part in (str(tmp_path / name), one["Handler"])]
@@ -172,6 +172,10 @@ def test_the_code_of_archives_travels_with_the_tasks_that_put_it_there(
             for path, body in content.items()
             if path.startswith(("inference/", package.RUNTIME))
         }
+        # A package has this file, and the tasks import the rule which files are models.
+        data.pop("__init__.py", None)
+        if name not in CARRYING:
+            data.pop("sealift_models.py", None)
 
         expected = resources.code_contents() if name in CARRYING else {}
         assert {f"code/{path}": body for path, body in data.items()} == expected
