@@ -13,6 +13,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from pipeline.archive.census import is_junk
 from pipeline.archive.parts import code_identity, code_part
 from pipeline.archive.splice import Written, obstacle, plan_splice, read_trailer, splice
 from pipeline.archive.transcode import kept, transcode
@@ -49,17 +50,24 @@ def choose(report: ArchiveReport, code: Mapping[str, bytes] | None, *, mend: boo
         return Choice("transcode", f"{moved[0]!r} moves to the root")
     if code is None and report.format != "tar.gz":
         return Choice("transcode", f"it is a {report.format}, not a tar.gz")
+    junk = next((member.path for member in report.members if is_junk(member.path)), None)
+    if junk is not None:
+        return Choice("transcode", f"{junk!r} is left out: a desktop left it")
+    if code is None and report.padding:
+        return Choice("transcode", "zeros follow its gzip stream")
     if code is None:
         return Choice("copy", "the code that it brings is to run")
     there = {m.path: m.sha256 for m in report.members if m.kind == "file" and m.path.split("/")[0] == "code"}
     wanted = {path: hashlib.sha256(content).hexdigest() for path, content in code.items()}
-    if report.format == "tar.gz" and there == wanted:
+    if report.format == "tar.gz" and there == wanted and not report.padding:
         return Choice("copy", "it holds this code already" if wanted else "the container needs no code in it")
     reason = obstacle(report)
     if reason is not None:
         return Choice("transcode", reason)
     if not wanted:
         return Choice("splice", "its code is left out: the container brings its own")
+    if there == wanted:
+        return Choice("splice", "the zeros after its gzip stream are left out")
     return Choice("splice", "its older code is replaced" if there else "it holds no code")
 
 
@@ -136,7 +144,7 @@ def assemble(
     if decision.choice.way == "copy":
         return copy(client, source, report, target)
     if decision.choice.way == "splice":
-        plan = plan_splice(report, read_trailer(source), code_part(code or {}))
+        plan = plan_splice(report, read_trailer(source, report.padding), code_part(code or {}))
         return splice(client, source, plan, target)
     part = code_part(code) if code is not None else None
     return transcode(client, source, report, part, target, rules=rules, mend=mend, progress=progress)

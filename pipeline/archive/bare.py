@@ -92,6 +92,7 @@ def check(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
         complete=True,
         problems=findings.all(),
         bytes_read=sum(source.bytes_read for source in files),
+        notes=census.notes(),
         identity={_name(source.name): source.identity.get("etag", "") for source in files},
     )
 

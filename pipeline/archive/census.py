@@ -25,6 +25,8 @@ PACK: Final = "pack again: sealift pack MODEL.gguf --output model.tar.gz"
 _ARCHIVE_ENDINGS: Final = (".tar.gz", ".tgz", ".tar", ".zip", ".gz", ".7z", ".xz", ".bz2", ".zst")
 _UNPRINTABLE: Final = frozenset({"Cc", "Zl", "Zp"})
 """Unicode's control characters, line and paragraph separators."""
+_NEEDED: Final[dict[Kind, int]] = {"file": 0o004, "directory": 0o005}
+"""The permissions that somebody who is neither owner nor group needs."""
 _KIND_PROBLEMS: Final[dict[Kind, tuple[str, str]]] = {
     "symlink": ("MemberIsSymlink", "a symbolic link"),
     "hardlink": ("MemberIsHardlink", "a hard link"),
@@ -48,7 +50,9 @@ class Sink(Protocol):
 class Register(Protocol):
     """Is told of every member as it begins."""
 
-    def enter(self, name: bytes, size: int, kind: Kind, at: int | None = None) -> Sink | None:
+    def enter(
+        self, name: bytes, size: int, kind: Kind, at: int | None = None, mode: int | None = None
+    ) -> Sink | None:
         """Take note of a member; return a sink when its data is wanted."""
 
 
@@ -62,9 +66,21 @@ class Census:
         self._kinds: dict[str, Kind] = {}
         self._parents: set[str] = set()
         self._readers: dict[str, _HeaderReader] = {}
+        self._junk: list[str] = []
+        self._closed: list[str] = []
 
-    def enter(self, name: bytes, size: int, kind: Kind, at: int | None = None) -> Sink | None:
-        """Take note of a member; return a sink when its data is wanted."""
+    def enter(
+        self, name: bytes, size: int, kind: Kind, at: int | None = None, mode: int | None = None
+    ) -> Sink | None:
+        """Take note of a member; return a sink when its data is wanted.
+
+        Args:
+            name: as it stands in the archive.
+            size: bytes of its data.
+            kind: what it is.
+            at: where its header ends in the plain bytes of a tar.
+            mode: its permissions, where it will be unpacked with them.
+        """
         if len(self.members) >= self._rules.max_members:
             raise Unreadable(
                 "TooManyMembers",
@@ -75,6 +91,9 @@ class Census:
         path, problem = placed(name, self._rules)
         member = Member(path, size, kind, at=at)
         self.members.append(member)
+        if is_junk(path):
+            self._junk.append(path)
+            return None
         if problem is None and path == "." and kind != "directory":
             problem = Problem("MemberWithoutName", f"a {kind} called {path!r}", "a name", PACK)
         if problem is None:
@@ -82,6 +101,8 @@ class Census:
         if problem is not None:
             self.findings.add(problem)
             return None
+        if mode is not None and kind in _NEEDED and mode & _NEEDED[kind] != _NEEDED[kind]:
+            self._closed.append(f"{path!r} (mode {mode & 0o7777:04o})")
         if self._is_model(member):
             self._readers[path] = _HeaderReader(member, self.findings)
             return self._readers[path]
@@ -117,6 +138,21 @@ class Census:
             )
         return model
 
+    def notes(self) -> tuple[str, ...]:
+        """Return what is not wrong and worth knowing: what is left out, and what others may not read."""
+        notes = []
+        if self._junk:
+            notes.append(f"left out, since desktops leave it in folders: {_listed(self._junk)}")
+        if self._closed:
+            shown = ", ".join(self._closed[:3]) + (
+                f" and {len(self._closed) - 3} more" * (len(self._closed) > 3)
+            )
+            notes.append(
+                f"not readable by all: {shown}; a container that serves as another user than root cannot read it, "
+                "unless the archive is written anew: chmod -R a+rX before tar, or sealift pack"
+            )
+        return tuple(notes)
+
     def has_code(self) -> bool:
         """Tell whether the entry point was seen as a file."""
         return self._kinds.get(ENTRY_POINT) == "file"
@@ -143,14 +179,6 @@ class Census:
     def _of_place(self, member: Member) -> Problem | None:
         path = member.path
         parts = path.split("/")
-        junk = next((part for part in parts if part in JUNK_NAMES or part.startswith("._")), None)
-        if junk is not None:
-            return Problem(
-                "JunkMember",
-                f"member {path!r} was left by a desktop ({junk!r})",
-                "only what the endpoint needs",
-                f"{PACK}; on macOS: COPYFILE_DISABLE=1 tar czf ..., or zip -d archive.zip '__MACOSX/*'",
-            )
         known = self._kinds.get(path)
         if known is not None and not (known == member.kind == "directory"):
             return Problem("DuplicateMember", f"member {path!r} twice", "each path once", PACK)
@@ -338,6 +366,11 @@ class _Hasher:
 
     def close(self) -> None:
         self._members[self._index] = replace(self._members[self._index], sha256=self._hash.hexdigest())
+
+
+def is_junk(path: str) -> bool:
+    """Tell whether a member is what a desktop left, or lies in a folder of its: never a model, never needed."""
+    return any(part in JUNK_NAMES or part.startswith("._") for part in path.split("/"))
 
 
 def is_mendable(path: str) -> bool:

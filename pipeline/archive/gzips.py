@@ -31,6 +31,7 @@ class _Expecting(Enum):
     BODY = auto()
     TRAILER = auto()
     END = auto()
+    PADDING = auto()
 
 
 class GzipDecoder:
@@ -41,6 +42,8 @@ class GzipDecoder:
         """gzip members begun so far."""
         self.plain_bytes = 0
         self.compressed_bytes = 0
+        self.padding = 0
+        """Zeros after the last member, which gzip and Python pass over."""
         self.header_bytes = 0
         """Bytes of the first member's header: its deflate data begins there."""
         self.seam: Seam | None = None
@@ -60,7 +63,7 @@ class GzipDecoder:
     @property
     def ended(self) -> bool:
         """Tell whether the stream may end here."""
-        return self._expecting is _Expecting.END and not self._held
+        return self._expecting in {_Expecting.END, _Expecting.PADDING} and not self._held
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Yield the plain bytes of the next piece; raise Unreadable where the stream is damaged."""
@@ -79,6 +82,8 @@ class GzipDecoder:
                 data = self._read_header(data)
             elif self._expecting is _Expecting.TRAILER:
                 data = self._read_trailer(data)
+            elif self._expecting is _Expecting.PADDING:
+                data = self._read_padding(data)
             else:
                 data = self._read_next(data)
 
@@ -217,7 +222,19 @@ class GzipDecoder:
             raise self._wrong_seam(seam)
         return data[missing:]
 
+    def _read_padding(self, data: Buffer) -> Buffer:
+        # Python would read another member after the zeros, gzip would not: nothing may follow them.
+        rest = bytes(data).lstrip(b"\0")
+        if rest:
+            self._held = rest[:4]
+            raise self._garbage()
+        self.padding += len(data)
+        return b""
+
     def _read_next(self, data: Buffer) -> Buffer:
+        if not self._held and not data[0]:
+            self._expecting = _Expecting.PADDING
+            return data
         self._held += data[: len(deflate.GZIP_MAGIC)]
         rest = data[len(deflate.GZIP_MAGIC) :]
         if not deflate.GZIP_MAGIC.startswith(self._held[:2]):
@@ -232,6 +249,6 @@ class GzipDecoder:
         return Unreadable(
             "TrailingGarbage",
             f"bytes after the end of the gzip stream, beginning with {self._held[:4].hex(' ')!r}",
-            "nothing after the last gzip member",
+            "nothing but zeros after the last gzip member",
             f"something was appended: {_UPLOAD_AGAIN}",
         )

@@ -61,6 +61,7 @@ def _look_into_tar(survey: Survey, head: bytes) -> None:
         reader.finish()
         survey.complete = True
         survey.plain_bytes = decoder.plain_bytes
+        survey.padding = decoder.padding
     else:
         _check_left(reader.data_left, source.size - at)
 

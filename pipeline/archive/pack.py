@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from inference import sealift_models as models
 from pipeline.archive import deflate
-from pipeline.archive.census import Census
+from pipeline.archive.census import Census, is_junk
 from pipeline.archive.deflate import STORED_HEADER_BYTES, STORED_MAX
 from pipeline.archive.parts import END_OF_TAR, CodePart, code_part, padding, tar_header
 from pipeline.archive.report import Findings, Model, Unreadable
@@ -91,7 +91,7 @@ def pack(
     """
     rules = rules or Rules()
     shards = _shards_of(model)
-    contents = {path: _content(code[path]) for path in sorted(code)}
+    contents = {path: _content(code[path]) for path in sorted(code) if not is_junk(path)}
     found = _judged(shards, contents, destination, rules)
     temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.part")
     try:

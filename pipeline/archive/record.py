@@ -12,7 +12,8 @@ from typing import Any, Final
 from pipeline.archive.report import ArchiveReport, Member
 from pipeline.archive.seams import Seam
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""2 has `padding`. A record of version 1 is read as well: an execution may have begun before an update of the stack."""
 _PLAIN: Final = (
     "name",
     "size",
@@ -26,6 +27,7 @@ _PLAIN: Final = (
     "gzip_members",
     "plain_bytes",
     "header_bytes",
+    "padding",
     "identity",
 )
 
@@ -52,10 +54,11 @@ def read(document: Any) -> ArchiveReport:
     Raises:
         ValueError: the record is of another version.
     """
-    if document.get("version") != VERSION:
+    if document.get("version") not in {1, VERSION}:
         raise ValueError(f"record of version {document.get('version')!r}; wanted {VERSION}")
+    known = {"padding": 0, **document} if document["version"] == 1 else document
     return ArchiveReport(
-        **{name: document[name] for name in _PLAIN},
+        **{name: known[name] for name in _PLAIN},
         members=tuple(Member(**member) for member in document["members"]),
         seam=Seam(**document["seam"]) if document["seam"] else None,
         model=None,
@@ -65,4 +68,4 @@ def read(document: Any) -> ArchiveReport:
 
 def without_model(report: ArchiveReport) -> ArchiveReport:
     """Return the report as its record gives it back."""
-    return replace(report, model=None)
+    return replace(report, model=None, notes=())

@@ -161,7 +161,11 @@ class ArchiveReport:
     """The bytes of the gzip header of a tar.gz."""
     seam: Seam | None = None
     """Where the model's part begins in an archive of ours, as far as the archive was decoded: by itself."""
+    padding: int = 0
+    """The zeros that follow the gzip stream, when all of it was decoded."""
     identity: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What is not wrong and worth knowing."""
 
     @property
     def verdict(self) -> Literal["accepted", "refused"]:
@@ -191,4 +195,5 @@ class ArchiveReport:
             "method": self.method,
             "sha256": self.sha256,
             "gzip_members": self.gzip_members,
+            "notes": list(self.notes),
         }

@@ -16,8 +16,20 @@ MODEL_DIRECTORY: Final = "/opt/ml/model"
 """Where SageMaker unpacks the archive (Adapting Your Own Inference Container, "How SageMaker Loads...")."""
 ENTRY_POINT: Final = "code/inference.py"
 """What the prebuilt PyTorch containers load (sagemaker-inference: SAGEMAKER_PROGRAM's default, in code/)."""
-JUNK_NAMES: Final = frozenset({".DS_Store", "__MACOSX", "Thumbs.db", "desktop.ini"})
-"""What desktops leave in folders; together with AppleDouble's ``._*`` it has broken endpoints."""
+JUNK_NAMES: Final = frozenset(
+    {
+        *(".DS_Store", "__MACOSX", ".AppleDouble", ".Spotlight-V100", ".Trashes", ".fseventsd", "Icon\r"),
+        *(
+            ".TemporaryItems",
+            "Thumbs.db",
+            "desktop.ini",
+            "$RECYCLE.BIN",
+            "System Volume Information",
+            "@eaDir",
+        ),
+    }
+)
+"""What desktops leave in folders, wherever they are; AppleDouble's ``._*`` besides."""
 
 
 @dataclass(frozen=True, slots=True)

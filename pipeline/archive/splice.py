@@ -75,7 +75,7 @@ def obstacle(report: ArchiveReport) -> str | None:
 
 
 def plan_splice(report: ArchiveReport, trailer: bytes, code: CodePart) -> Splice:
-    """Return how to give a verified archive this code; `trailer` is its last eight bytes.
+    """Return how to give a verified archive this code; `trailer` ends its gzip stream.
 
     Raises:
         ValueError: the archive cannot be spliced (see `obstacle`).
@@ -94,15 +94,15 @@ def plan_splice(report: ArchiveReport, trailer: bytes, code: CodePart) -> Splice
     return Splice(
         head=deflate.gzip_header(seam.to_extra()) + code.deflated,
         start=start,
-        end=report.size - deflate.TRAILER_BYTES,
+        end=report.size - report.padding - deflate.TRAILER_BYTES,
         tail=deflate.gzip_trailer(crc, code.plain_length + rest_length),
         seam=seam,
     )
 
 
-def read_trailer(source: Source) -> bytes:
-    """Return the last eight bytes of an archive."""
-    return source.read(source.size - deflate.TRAILER_BYTES, deflate.TRAILER_BYTES)
+def read_trailer(source: Source, padding: int) -> bytes:
+    """Return the last eight bytes of an archive's gzip stream, which `padding` zeros follow."""
+    return source.read(source.size - padding - deflate.TRAILER_BYTES, deflate.TRAILER_BYTES)
 
 
 def splice(client: S3Client, source: S3Source, plan: Splice, target: Target) -> Written:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from pipeline.archive import deflate, zips
-from pipeline.archive.census import PACK, Census, Sink
+from pipeline.archive.census import PACK, Census, Sink, is_junk
 from pipeline.archive.formats import described
 from pipeline.archive.report import ArchiveReport, Findings, Format, Method, Unreadable
 from pipeline.archive.rules import ENTRY_POINT
@@ -43,6 +43,7 @@ class Survey:
         self.plain_bytes: int | None = None
         self.header_bytes: int | None = None
         self.seam: Seam | None = None
+        self.padding = 0
         self._method: Method = method
         self._read_before = source.bytes_read
 
@@ -136,7 +137,11 @@ class Survey:
             members=tuple(self.census.members),
             model=model,
             code=self.census.has_code(),
-            extracted_bytes=sum(member.size for member in self.census.members if member.kind == "file"),
+            extracted_bytes=sum(
+                member.size
+                for member in self.census.members
+                if member.kind == "file" and not is_junk(member.path)
+            ),
             complete=self.complete,
             problems=self.findings.all(),
             bytes_read=self.bytes_read,
@@ -145,7 +150,9 @@ class Survey:
             plain_bytes=self.plain_bytes,
             header_bytes=self.header_bytes,
             seam=self.seam,
+            padding=self.padding,
             identity=self.source.identity,
+            notes=self.census.notes(),
         )
 
     def _judge_zip(self, *, named_zip: bool) -> None:

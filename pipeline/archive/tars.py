@@ -44,6 +44,12 @@ class _Expecting(Enum):
     ZEROS = auto()
 
 
+def _mode(field: bytes) -> int | None:
+    """Return the permissions in a header; None where they are no octal number."""
+    digits = field.split(b"\0", 1)[0].strip(b" ")
+    return None if not digits or digits.strip(b"01234567") else int(digits, 8)
+
+
 class TarReader:
     """Reads plain pieces of any size; feed it in order, then call `finish`."""
 
@@ -246,7 +252,7 @@ class TarReader:
         if kind in {"symlink", "hardlink", "device", "fifo"}:
             # Their size says nothing about data: there is none.
             size = 0
-        self._sink = self._census.enter(name, size, kind, self._position)
+        self._sink = self._census.enter(name, size, kind, self._position, _mode(block[100:108]))
         self._path = name[:99].decode("utf-8", "backslashreplace")
         if typeflag == b"S":
             raise self._damaged("a sparse file in GNU's old format, whose length is not where others have it")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pipeline.archive import deflate, zips
-from pipeline.archive.census import is_mendable, placed
+from pipeline.archive.census import is_junk, is_mendable, placed
 from pipeline.archive.gzips import GzipDecoder
 from pipeline.archive.parts import END_OF_TAR, CodePart, code_part, padding, tar_header
 from pipeline.archive.readahead import read_ahead
@@ -42,20 +42,22 @@ _UNDER_WAY: Final = 3
 def kept(report: ArchiveReport, *, mend: bool = False, code: bool = False) -> dict[str, str]:
     """Return which files the new archive takes over: path in the old one to path in the new one.
 
-    Directories need no entries, ``code/`` only stays when `code` says so; with `mend` a model in a directory moves
-    to the root.
+    Directories need no entries, what a desktop left is left out, ``code/`` only stays when `code` says so; with `mend`
+    a model in a directory moves to the root.
 
     Raises:
         InvalidArchive: two files would come to lie in one place.
     """
     paths: dict[str, str] = {}
+    taken: set[str] = set()
     for member in report.members:
         in_code = member.path.split("/")[0] == "code"
-        if member.kind != "file" or (in_code and not code):
+        if member.kind != "file" or (in_code and not code) or is_junk(member.path):
             continue
         path = member.path.rsplit("/", 1)[-1] if mend and is_mendable(member.path) else member.path
-        if path in paths.values():
+        if path in taken:
             raise InvalidArchive(report.name, [_collision(path)])
+        taken.add(path)
         paths[member.path] = path
     return paths
 
@@ -154,8 +156,10 @@ class _Relay:
         self._paths = paths
         self._rules = rules
 
-    def enter(self, name: bytes, size: int, kind: Kind, at: int | None = None) -> _Copy | None:
-        del at  # a place in the old tar means nothing in the new one
+    def enter(
+        self, name: bytes, size: int, kind: Kind, at: int | None = None, mode: int | None = None
+    ) -> _Copy | None:
+        del at, mode  # its place in the old tar means nothing in the new one, where all may read it
         path, _ = placed(name, self._rules)
         if kind != "file" or path not in self._paths:
             return None

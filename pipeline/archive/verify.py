@@ -60,6 +60,7 @@ def _pass_over_tar(survey: Survey, passage: _Passage) -> None:
     reader.finish()
     survey.complete = True
     survey.plain_bytes = decoder.plain_bytes
+    survey.padding = decoder.padding
     survey.header_bytes = decoder.header_bytes
     survey.seam = decoder.seam
 

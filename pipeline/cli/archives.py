@@ -123,6 +123,8 @@ def tell(report: ArchiveReport, seconds: float, screen: Screen) -> None:
         )
         screen.say(f"  parameters    {header.parameter_count:,} in {len(header.tensors)} tensors")
         screen.say(f"  context       {header.context_length} tokens")
+    for note in report.notes:
+        screen.say(f"  note          {note}")
     for problem in report.problems:
         screen.say(f"  {problem.error}")
         screen.say(f"    seen        {problem.seen}")

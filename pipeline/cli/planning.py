@@ -265,9 +265,13 @@ def _whole(report: ArchiveReport, header: GGUFHeader) -> tuple[dict[str, Any], i
     facts: dict[str, Any] = dict(report.model.to_json()) if report.model else {}
     read = facts.get("shards_read", 1)
     if read >= header.shard_count:
-        return facts, report.extracted_bytes, ()
+        return facts, report.extracted_bytes, report.notes
     note = f"{read} of {header.shard_count} shards were read; the archive's size is taken for the weights'"
-    return {**facts, "tensor_bytes": report.size}, max(report.extracted_bytes, report.size), (note,)
+    return (
+        {**facts, "tensor_bytes": report.size},
+        max(report.extracted_bytes, report.size),
+        (*report.notes, note),
+    )
 
 
 def _document(source: Source, n_ctx: int | None, memory_mb: int | None) -> dict[str, Any]:

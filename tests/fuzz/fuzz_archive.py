@@ -248,7 +248,8 @@ def spliced(name: str, data: bytes, report: ArchiveReport) -> str | None:
     """Return what is wrong with an accepted archive once code has been spliced into it."""
     if obstacle(report) is not None:
         return None
-    plan = plan_splice(report, data[-deflate.TRAILER_BYTES :], code_part(CODE))
+    end = len(data) - report.padding
+    plan = plan_splice(report, data[end - deflate.TRAILER_BYTES : end], code_part(CODE))
     result = verify(BytesSource(plan.head + data[plan.start : plan.end] + plan.tail, name), rules=RULES)
     if result.problems or result.seam != plan.seam:
         return (

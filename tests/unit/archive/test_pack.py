@@ -179,13 +179,6 @@ def test_the_digest_can_be_left_out(model: Path, tmp_path: Path, forge: Forge) -
             ["MemberEscapes"],
             id="an escape",
         ),
-        pytest.param(
-            None,
-            {"code/inference.py": b"", "code/._x": b""},
-            "model.tar.gz",
-            ["JunkMember"],
-            id="AppleDouble",
-        ),
     ],
 )
 def test_what_would_not_deploy_is_refused_before_a_byte_is_written(
@@ -202,6 +195,13 @@ def test_what_would_not_deploy_is_refused_before_a_byte_is_written(
 
     assert [problem.error for problem in refusal.value.problems] == expected
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_a_desktop_left_among_the_code_is_not_packed(model: Path, tmp_path: Path, forge: Forge) -> None:
+    """It is no code, and the folder of the code may have been looked at with a desktop."""
+    pack(model, tmp_path / "model.tar.gz", code={**forge.code, "code/._x.py": b"", "code/lib/.DS_Store": b""})
+
+    assert set(unpacked(tmp_path / "model.tar.gz")) == {"code", "code/inference.py", "tiny.gguf"}
 
 
 def test_missing_shards_are_named(tmp_path: Path, forge: Forge) -> None:

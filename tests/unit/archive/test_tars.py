@@ -35,8 +35,10 @@ class Listing:
         self.data: dict[bytes, bytearray] = {}
         self.census.enter = self._enter  # type: ignore[method-assign]
 
-    def _enter(self, name: bytes, size: int, kind: str, at: int | None = None) -> _Kept:
-        Census.enter(self.census, name, size, kind, at)  # type: ignore[arg-type]
+    def _enter(
+        self, name: bytes, size: int, kind: str, at: int | None = None, mode: int | None = None
+    ) -> _Kept:
+        Census.enter(self.census, name, size, kind, at, mode)  # type: ignore[arg-type]
         self.data[name] = bytearray()
         return _Kept(self.data[name])
 
