@@ -79,6 +79,8 @@ def load(path: Path, settings: Settings, threads: int) -> Native:
                 verbose=True,
             )
     except Exception as error:  # whatever the library raises, the reason is in llama.cpp's own lines
+        if type(error).__module__.partition(".")[0] == "jinja2":
+            raise LoadError(f"model file {path.name!r}: {template_failure(error)}") from error
         said = "; ".join(log.errors) or str(error) or type(error).__name__
         runtime = f"llama-cpp-python {llama_cpp.__version__}"
         raise LoadError(
@@ -86,6 +88,14 @@ def load(path: Path, settings: Settings, threads: int) -> Native:
         ) from error
     llama.verbose = False
     return Native(llama, llama_cpp.llama_cpp, llama_chat_format.Jinja2ChatFormatter, log)
+
+
+def template_failure(error: Exception) -> str:
+    """Return what is wrong with a model's chat template: the file itself is whole, and copying it does not help."""
+    return (
+        f"its chat template (tokenizer.chat_template) is not a valid one: {error}; write one that is: "
+        "gguf-new-metadata --chat-template-file FILE OLD.gguf NEW.gguf, or use another GGUF of the model"
+    )
 
 
 def load_failure(said: str, runtime: str) -> str:

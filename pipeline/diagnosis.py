@@ -109,6 +109,12 @@ RULES = (
         "export the model again with the converter of that llama.cpp release, or use a newer llama-cpp-python",
     ),
     Rule(
+        "ChatTemplateBroken",
+        r"its chat template \(tokenizer\.chat_template\) is not a valid one",
+        "the model's chat template is no valid Jinja; its weights are whole",
+        "write one that is: gguf-new-metadata --chat-template-file FILE OLD.gguf NEW.gguf, or use another GGUF",
+    ),
+    Rule(
         "ModelNotLoaded",
         r"failed to load model|cannot be loaded",
         "llama.cpp could not load the model file",

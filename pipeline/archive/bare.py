@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from inference import sealift_models as models
 from pipeline.archive import assembly
 from pipeline.archive.census import Census
-from pipeline.archive.formats import described
+from pipeline.archive.lookalikes import HEAD_BYTES, recognize
 from pipeline.archive.parts import code_identity
 from pipeline.archive.report import ArchiveReport, Findings, Unreadable
 from pipeline.archive.sources import S3Source
@@ -69,7 +69,8 @@ def check(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
             _look(source, census, findings, rules)
         except Unreadable as stop:
             findings.add(stop.problem)
-    model = census.settle(complete=True)
+    # What is there and no GGUF is not missing as well.
+    model = census.settle(complete=not findings.has("NotGGUF"))
     size = sum(source.size for source in files)
     if size > rules.max_archive_bytes:
         findings.add(
@@ -100,11 +101,12 @@ def check(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
 def _look(source: Source, census: Census, findings: Findings, rules: Rules) -> None:
     piece, at = source.read(0, _STEP), 0
     if not piece.startswith(MAGIC):
+        content = recognize(piece[:HEAD_BYTES], _name(source.name))
         problem = Problem(
             "NotGGUF",
-            f"{_name(source.name)!r} is {described(piece)}",
+            f"{_name(source.name)!r} is {content.what}",
             "a GGUF, as its name says",
-            "upload the model itself, or give what it is its own suffix",
+            content.fix or "upload the model itself, or give what it is its own suffix",
         )
         findings.add(problem)
         return

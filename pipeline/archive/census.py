@@ -12,11 +12,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from inference import sealift_models as models
+from pipeline.archive.lookalikes import HEAD_BYTES, named_like, recognize
 from pipeline.archive.report import Findings, Kind, Member, Model, Shard, Unreadable
 from pipeline.archive.rules import ENTRY_POINT, JUNK_NAMES, Rules
 from pipeline.archive.zips import sizes_wrapped
 from pipeline.errors import Problem
-from pipeline.gguf import SHARD_NAME, GGUFHeader, GGUFParser, GGUFProblem
+from pipeline.gguf import MAGIC, SHARD_NAME, GGUFHeader, GGUFParser, GGUFProblem
 
 if TYPE_CHECKING:
     from pipeline.archive.deflate import Buffer
@@ -68,6 +69,8 @@ class Census:
         self._readers: dict[str, _HeaderReader] = {}
         self._junk: list[str] = []
         self._closed: list[str] = []
+        self._refused: list[str] = []
+        self._nested: list[str] = []
 
     def enter(
         self, name: bytes, size: int, kind: Kind, at: int | None = None, mode: int | None = None
@@ -100,6 +103,7 @@ class Census:
             problem = self._of_kind(member) or self._of_place(member)
         if problem is not None:
             self.findings.add(problem)
+            self._refused.append(path)
             return None
         if mode is not None and kind in _NEEDED and mode & _NEEDED[kind] != _NEEDED[kind]:
             self._closed.append(f"{path!r} (mode {mode & 0o7777:04o})")
@@ -121,13 +125,18 @@ class Census:
 
     def settle(self, *, complete: bool) -> Model | None:
         """Judge the whole; `complete` tells that no further member can come."""
-        shards = [Shard(r.member.path, r.member.size, r.header) for r in self._readers.values()]
+        shards = [Shard(r.member.path, r.member.size, r.header) for r in self._serving()]
         model = self._chosen(shards, complete=complete)
         if model is not None and model.header is not None:
             self._judge_header(model, model.header)
+        if not shards:
+            for path in self._nested:
+                self.findings.add(_not_at_root(path))
         if complete and not shards:
             self._no_model()
-        if complete and self._rules.code_required and not self.has_code():
+        # A member that was refused under its own name is not missing as well.
+        refused = any(path.endswith(ENTRY_POINT.rpartition("/")[2]) for path in self._refused)
+        if complete and self._rules.code_required and not self.has_code() and not refused:
             self.findings.add(
                 Problem(
                     "NoInferenceCode",
@@ -157,6 +166,11 @@ class Census:
         """Tell whether the entry point was seen as a file."""
         return self._kinds.get(ENTRY_POINT) == "file"
 
+    def _serving(self) -> list[_HeaderReader]:
+        """Return the readers of what may be the model: a projector beside it has been told as what it is."""
+        readers = list(self._readers.values())
+        return [reader for reader in readers if not reader.of_another_kind] or readers
+
     # -- one member
 
     def _is_model(self, member: Member) -> bool:
@@ -168,12 +182,14 @@ class Census:
     def _of_kind(self, member: Member) -> Problem | None:
         if member.kind in _KIND_PROBLEMS:
             error, what = _KIND_PROBLEMS[member.kind]
-            return Problem(
-                error,
-                f"member {member.path!r} is {what}",
-                "plain files and directories",
-                f"{PACK}, or tar -h",
-            )
+            fix = {
+                "symlink": "leave it out if what it names is in the archive too; else tar -h writes the file itself",
+                # GNU tar -h writes the second name of a file as a link of this kind.
+                "hardlink": "leave it out: it is a second name of a file that is in the archive already",
+            }.get(member.kind, f"leave it out, or {PACK}")
+            if member.kind == "hardlink" and not models.is_model(member.path):
+                fix += "; where both are needed, GNU tar writes them with --hard-dereference"
+            return Problem(error, f"member {member.path!r} is {what}", "plain files and directories", fix)
         return None
 
     def _of_place(self, member: Member) -> Problem | None:
@@ -193,16 +209,10 @@ class Census:
             )
         self._kinds[path] = member.kind
         self._parents |= parents
-        if member.kind == "file" and len(parts) > 1 and path.lower().endswith(".gguf"):
-            if self._is_model(member):
-                return None
-            mending = ', or deploy it with "mend": true' if is_mendable(path) else ""
-            return Problem(
-                "ModelNotAtRoot",
-                f"{path!r} lies in the directory {'/'.join(parts[:-1])!r}",
-                f"{parts[-1]!r} at the root of the archive",
-                f"put it at the root: tar czf model.tar.gz -C DIRECTORY {parts[-1]} code, or {PACK}{mending}",
-            )
+        nested = member.kind == "file" and len(parts) > 1 and path.lower().endswith(models.SUFFIX)
+        if nested and not self._is_model(member):
+            # What that means depends on whether there is a model at the root.
+            self._nested.append(path)
         return None
 
     # -- the whole
@@ -210,14 +220,17 @@ class Census:
     def _chosen(self, shards: list[Shard], *, complete: bool) -> Model | None:
         if not shards:
             return None
-        if len(models.models(shard.path for shard in shards)) > 1:
+        paths = [shard.path for shard in shards]
+        if self._nested or len(models.models(paths)) > 1:
+            projectors = [path for path in (*paths, *self._nested) if "mmproj" in path.lower()]
+            fix = f"leave {projectors[0]!r} out: nothing here reads a projector" if projectors else ""
             self.findings.add(
                 Problem(
                     "SeveralModels",
-                    f"{len(shards)} GGUF files that are not shards of one model: "
-                    f"{_listed([shard.path for shard in shards])}",
+                    f"{len(paths) + len(self._nested)} GGUF files that are not shards of one model: "
+                    f"{_listed(paths + self._nested)}",
                     "one GGUF file, or the complete shards of one",
-                    "keep the one that is to be served",
+                    fix or "keep the one that is to be served, and leave the others out",
                 )
             )
             return None
@@ -268,7 +281,7 @@ class Census:
                     "give the files back the names that llama-gguf-split gave them",
                 )
             )
-        elif named > 1 and model.complete:
+        elif named > 1 and model.complete and len(model.shards) == named:
             total = header.integer("split.tensors.count")
             there = sum(len(shard.header.tensors) for shard in model.shards if shard.header)
             if total is not None and total != there:
@@ -287,13 +300,16 @@ class Census:
         at_root = [path for path in paths if "/" not in path and path.lower().endswith(models.SUFFIX)]
         hidden = [path for path in at_root if path.startswith(".")]
         cased = [path for path in at_root if not path.endswith(models.SUFFIX)]
-        if self.findings.has("ModelNotAtRoot"):
+        if self._nested or any(path.lower().endswith(models.SUFFIX) for path in self._refused):
             return
+        like = named_like(paths)
         if cased:
             seen, fix = f"{cased[0]!r}, which does not end in lower case", "rename it to end in '.gguf'"
         elif hidden:
             seen = f"{hidden[0]!r}, a hidden file: the endpoint passes over names that begin with a dot"
             fix = "rename it to model.gguf"
+        elif like:
+            seen, fix = like
         elif nested:
             seen, fix = f"an archive inside the archive: {nested[0]!r}", f"unpack that one, then {PACK}"
         else:
@@ -307,8 +323,11 @@ class _HeaderReader:
     def __init__(self, member: Member, findings: Findings) -> None:
         self.member = member
         self.open = True
+        self.of_another_kind = False
+        """Whether it is a GGUF and no model: a projector, an adapter."""
         self._findings = findings
         self._parser = GGUFParser()
+        self._head: bytes | None = b""
 
     @property
     def header(self) -> GGUFHeader | None:
@@ -317,15 +336,37 @@ class _HeaderReader:
     def write(self, data: Buffer) -> None:
         if not self.open:
             return
+        if self._head is None:
+            self._feed(data)
+            return
+        self._head += data
+        if len(self._head) >= HEAD_BYTES:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Feed the first bytes; what is no GGUF is told by more of them than the four that tell it."""
+        head, self._head = self._head or b"", None
+        if head[: len(MAGIC)] == MAGIC[: len(head)]:
+            self._feed(head)
+            return
+        content = recognize(head, self.member.path)
+        self._add(
+            Problem("GGUFMagic", content.what, f"a GGUF, which begins with {MAGIC!r}", content.fix or PACK)
+        )
+
+    def _feed(self, data: Buffer) -> None:
         try:
             self._parser.feed(data)
         except GGUFProblem as error:
+            self.of_another_kind = error.problem.error == "GGUFNotALanguageModel"
             self._add(error.problem)
         if self._parser.header is not None:
             self.open = False
             self._compare(self._parser.header)
 
     def close(self) -> None:
+        if self.open and self._head is not None:
+            self._begin()
         if self.open:
             try:
                 self._parser.finish()
@@ -368,6 +409,17 @@ class _Hasher:
         self._members[self._index] = replace(self._members[self._index], sha256=self._hash.hexdigest())
 
 
+def _not_at_root(path: str) -> Problem:
+    folder, _, name = path.rpartition("/")
+    mending = ', or deploy it with "mend": true' if is_mendable(path) else ""
+    return Problem(
+        "ModelNotAtRoot",
+        f"{path!r} lies in the directory {folder!r}",
+        f"{name!r} at the root of the archive",
+        f"put it at the root: tar czf model.tar.gz -C DIRECTORY {name} code, or {PACK}{mending}",
+    )
+
+
 def is_junk(path: str) -> bool:
     """Tell whether a member is what a desktop left, or lies in a folder of its: never a model, never needed."""
     return any(part in JUNK_NAMES or part.startswith("._") for part in path.split("/"))
@@ -397,7 +449,12 @@ def placed(name: bytes, rules: Rules) -> tuple[str, Problem | None]:
 def _of_name(name: bytes, text: str, rules: Rules) -> Problem | None:
     parts = text.split("/")
     if not _is_utf8(name):
-        return Problem("MemberNameEncoding", f"member {text!r}", "a name in UTF-8", "rename it")
+        return Problem(
+            "MemberNameEncoding",
+            f"member {repr(name[:200])[1:]}, in a code page that the archive does not name",
+            "a name in UTF-8",
+            "give it a name of plain letters, and archive it again",
+        )
     if not name:
         return Problem("MemberWithoutName", "a member without a name", "a name", PACK)
     if any(unicodedata.category(character) in _UNPRINTABLE for character in text):

@@ -20,10 +20,6 @@ _MAGICS: Final = (
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (b"Rar!\x1a\x07", "a rar archive"),
     (b"\x04\x22\x4d\x18", "an lz4 stream"),
-    (b"<!DOCTYPE", "an HTML page"),
-    (b"<html", "an HTML page"),
-    (b"<?xml", "an XML document"),
-    (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
 )
 
 

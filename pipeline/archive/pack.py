@@ -21,6 +21,7 @@ from inference import sealift_models as models
 from pipeline.archive import deflate
 from pipeline.archive.census import Census, is_junk
 from pipeline.archive.deflate import STORED_HEADER_BYTES, STORED_MAX
+from pipeline.archive.lookalikes import HEAD_BYTES, misnamed
 from pipeline.archive.parts import END_OF_TAR, CodePart, code_part, padding, tar_header
 from pipeline.archive.report import Findings, Model, Unreadable
 from pipeline.archive.rules import MIB, Rules
@@ -90,6 +91,7 @@ def pack(
         InvalidArchive: the archive would not deploy.
     """
     rules = rules or Rules()
+    _require_model_name(model)
     shards = _shards_of(model)
     contents = {path: _content(code[path]) for path in sorted(code) if not is_junk(path)}
     found = _judged(shards, contents, destination, rules)
@@ -120,6 +122,15 @@ def pack(
 
 
 # -- gather and judge
+
+
+def _require_model_name(model: Path) -> None:
+    """Raise InvalidArchive with what a file is that is not called like a model."""
+    if models.is_model(model.name) and not model.with_name(f"{model.name}.aria2").exists():
+        return
+    with FileSource(model) as source:
+        name = model.name if not models.is_model(model.name) else f"{model.name}.aria2"
+        raise InvalidArchive(str(model), [misnamed(name, source.read(0, HEAD_BYTES), source.size)])
 
 
 def _shards_of(model: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 
+from pipeline.archive.lookalikes import folder
 from pipeline.errors import AccessDenied, ArchiveNotFound, InvalidArchive, Problem
 
 if TYPE_CHECKING:
@@ -287,6 +288,8 @@ class S3Source:
 
 
 def _no_file(path: Path) -> Problem:
+    if path.is_dir() and os.access(path, os.R_OK | os.X_OK):
+        return folder(path)
     what = "a directory" if path.is_dir() else "not a regular file" if path.exists() else "no such file"
     return Problem("NoSuchFile", f"{what}: {str(path)!r}", "a file", "check the path's spelling")
 

@@ -10,9 +10,11 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
+from inference.sealift_models import is_model
 from pipeline.archive import deflate, zips
 from pipeline.archive.census import PACK, Census, Sink, is_junk
-from pipeline.archive.formats import described
+from pipeline.archive.lookalikes import HEAD_BYTES as HEAD
+from pipeline.archive.lookalikes import misnamed, recognize
 from pipeline.archive.report import ArchiveReport, Findings, Format, Method, Unreadable
 from pipeline.archive.rules import ENTRY_POINT
 from pipeline.errors import Problem
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 HEAD_BYTES: Final = 256 << 10
 """Enough to name the format, and for most refusals: one small request."""
+
+_ARCHIVES: Final = (".tar.gz", ".tgz", ".tar", ".gz", ".zip")
+"""What a bare GGUF may be called by somebody who takes an archive for a name."""
 
 
 class Survey:
@@ -70,6 +75,7 @@ class Survey:
                 f"at most {self.rules.max_archive_bytes} bytes",
                 "use a smaller model or a stronger quantisation",
             )
+        base = PurePosixPath(self.source.name).name
         name = self.source.name.lower()
         if head.startswith(deflate.GZIP_MAGIC):
             self.format = "tar.gz"
@@ -83,6 +89,9 @@ class Survey:
         elif head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
             self.format = "zip"
             self._judge_zip(named_zip=name.endswith(".zip"))
+        elif head.startswith(MAGIC) and not is_model(base) and not name.endswith(_ARCHIVES):
+            self.format = "gguf"
+            self.findings.add(misnamed(base, head, self.source.size))
         elif head.startswith(MAGIC):
             self.format = "gguf"
             self._add(
@@ -92,7 +101,8 @@ class Survey:
                 "pack it: sealift pack MODEL.gguf --output model.tar.gz",
             )
         else:
-            self._add("NotAnArchive", described(head), "a tar.gz", PACK)
+            content = recognize(head[:HEAD], base)
+            self._add("NotAnArchive", content.what, "a tar.gz", content.fix or PACK)
         return head
 
     def attempt(self, work: Callable[[], None]) -> bool:
@@ -117,6 +127,8 @@ class Survey:
 
     def look_into_gguf(self, head: bytes) -> None:
         """Read the header of a bare GGUF, so that a plan can be made of it all the same."""
+        if not self.findings.has("BareGGUF"):
+            return
         sink = self.census.enter(PurePosixPath(self.source.name).name.encode(), self.source.size, "file")
         piece, at = head, 0
         while sink is not None and piece and self.census.reading():
@@ -143,7 +155,7 @@ class Survey:
                 if member.kind == "file" and not is_junk(member.path)
             ),
             complete=self.complete,
-            problems=self.findings.all(),
+            problems=_true_ones(self.findings.all()),
             bytes_read=self.bytes_read,
             sha256=sha256,
             gzip_members=self.gzip_members,
@@ -173,3 +185,13 @@ class Survey:
 
     def _add(self, error: str, seen: str, wanted: str, fix: str) -> None:
         self.findings.add(Problem(error, seen, wanted, fix))
+
+
+def _true_ones(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    """Return the problems without those that another one explains: whose advice would not help, or only later."""
+    errors = {problem.error for problem in problems}
+    # Other bytes do not become an archive by another name, and a model that is wrong should not be packed.
+    idle = {"ArchiveMisnamed"} if "NotATar" in errors else set()
+    if errors - {"BareGGUF"}:
+        idle.add("BareGGUF")
+    return tuple(problem for problem in problems if problem.error not in idle)

@@ -10,8 +10,10 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
-from pipeline.archive.formats import BLOCK, described, tar_checksum_fits
+from pipeline.archive.formats import BLOCK, tar_checksum_fits
+from pipeline.archive.lookalikes import recognize
 from pipeline.archive.report import Kind, Unreadable
+from pipeline.gguf import MAGIC
 
 if TYPE_CHECKING:
     from pipeline.archive.census import Register, Sink
@@ -310,9 +312,15 @@ class TarReader:
         )
 
     def _not_a_tar(self, block: bytes) -> Unreadable:
+        content = recognize(block, "model.gguf")
+        fix = content.fix
+        if block.startswith(MAGIC):
+            fix = (
+                "unpack it, then pack it: gunzip MODEL.gguf.gz, sealift pack MODEL.gguf --output model.tar.gz"
+            )
         return Unreadable(
             "NotATar",
-            f"inside the gzip stream: {described(block)}",
+            f"inside the gzip stream: {content.what}",
             "a tar archive",
-            f"{_PACK}; gzip alone makes no archive",
+            fix or f"{_PACK}; gzip alone makes no archive",
         )

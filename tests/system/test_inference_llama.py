@@ -487,6 +487,12 @@ _ARCHITECTURE = b"\x05\0\0\0\0\0\0\0llama"
             "TensorsUnexpected",
             id="tensor",
         ),
+        pytest.param(
+            lambda whole: whole.replace(b"{% endfor %}", b"{% endfro %}", 1),
+            "its chat template (tokenizer.chat_template) is not a valid one: Encountered unknown tag 'endfro'",
+            "ChatTemplateBroken",
+            id="chat-template",
+        ),
     ],
 )
 def test_load_error_says_what_llama_cpp_said(
@@ -498,6 +504,6 @@ def test_load_error_says_what_llama_cpp_said(
     with pytest.raises(LoadError) as caught:
         inference.model_fn(str(tmp_path))
 
-    assert "model file 'm.gguf' cannot be loaded: " in str(caught.value)
+    assert "model file 'm.gguf'" in str(caught.value)
     assert words in str(caught.value)
     assert diagnosis.diagnose({"Error": "EndpointFailed", "Cause": str(caught.value)}, {}).cause_name == cause

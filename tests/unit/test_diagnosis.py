@@ -135,6 +135,11 @@ SAID = (
         id="tensor missing",
     ),
     pytest.param("llama_model_load_from_file_impl: failed to load model", "ModelNotLoaded", id="not loaded"),
+    pytest.param(
+        "model file 'm.gguf': its chat template (tokenizer.chat_template) is not a valid one: unexpected '}'",
+        "ChatTemplateBroken",
+        id="chat template",
+    ),
     pytest.param("Memory size exceeds limit", "MemoryQuota", id="memory size"),
     pytest.param("Unable to locate at least 1 object", "RoleCannotReadModel", id="no object"),
     pytest.param(

@@ -145,8 +145,8 @@ def test_require_raises_every_problem_at_once(forge: Forge) -> None:
         report.require()
 
     assert [p.error for p in refusal.value.problems] == [
-        "ModelNotAtRoot",
         "MemberIsAbsolute",
+        "ModelNotAtRoot",
         "NoInferenceCode",
     ]
     assert "'models/a.gguf' lies in the directory 'models'" in str(refusal.value)
