@@ -7,7 +7,7 @@ tar and zip. It refuses to decode archives: `tars` and `zips` announce the membe
 from __future__ import annotations
 
 import hashlib
-import unicodedata
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 PACK: Final = "pack again: sealift pack MODEL.gguf --output model.tar.gz"
 _ARCHIVE_ENDINGS: Final = (".tar.gz", ".tgz", ".tar", ".zip", ".gz", ".7z", ".xz", ".bz2", ".zst")
-_UNPRINTABLE: Final = frozenset({"Cc", "Zl", "Zp"})
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Unicode's control characters, line and paragraph separators."""
 _NEEDED: Final[dict[Kind, int]] = {"file": 0o004, "directory": 0o005}
 """The permissions that somebody who is neither owner nor group needs."""
+_JUNK: Final = re.compile(rf"(?:^|/)(?:\._|(?:{'|'.join(map(re.escape, sorted(JUNK_NAMES)))})(?:/|\Z))")
 _KIND_PROBLEMS: Final[dict[Kind, tuple[str, str]]] = {
     "symlink": ("MemberIsSymlink", "a symbolic link"),
     "hardlink": ("MemberIsHardlink", "a hard link"),
@@ -65,7 +66,11 @@ class Census:
         self.findings = findings
         self._rules = rules
         self._kinds: dict[str, Kind] = {}
-        self._parents: set[str] = set()
+        # A folder is a number, and known by its parent's number and its name: whole paths would take memory and time
+        # that grow with their depth times their length.
+        self._folders: dict[tuple[int, str], int] = {}
+        self._files: set[tuple[int, str]] = set()
+        self._open: set[_HeaderReader] = set()
         self._readers: dict[str, _HeaderReader] = {}
         self._junk: list[str] = []
         self._closed: list[str] = []
@@ -108,15 +113,20 @@ class Census:
         if mode is not None and kind in _NEEDED and mode & _NEEDED[kind] != _NEEDED[kind]:
             self._closed.append(f"{path!r} (mode {mode & 0o7777:04o})")
         if self._is_model(member):
-            self._readers[path] = _HeaderReader(member, self.findings)
-            return self._readers[path]
+            reader = self._readers[path] = _HeaderReader(member, self.findings, self._open)
+            self._open.add(reader)
+            return reader
         if kind == "file" and path.startswith("code/"):
             return _Hasher(self.members, len(self.members) - 1)
         return None
 
     def reading(self) -> bool:
         """Tell whether a model was met whose header has not been read yet."""
-        return any(reader.open for reader in self._readers.values())
+        return bool(self._open)
+
+    def awaits(self, sink: Sink) -> bool:
+        """Tell whether a sink is a model's whose header has not been read yet."""
+        return sink in self._open
 
     @property
     def headers(self) -> int:
@@ -198,21 +208,33 @@ class Census:
         known = self._kinds.get(path)
         if known is not None and not (known == member.kind == "directory"):
             return Problem("DuplicateMember", f"member {path!r} twice", "each path once", PACK)
-        parents = {"/".join(parts[:depth]) for depth in range(1, len(parts))}
-        under = next((parent for parent in parents if self._kinds.get(parent, "directory") == "file"), None)
-        if under is not None or (member.kind == "file" and path in self._parents):
+        clash = self._clash(parts, member.kind)
+        if clash is not None:
             return Problem(
                 "MemberUnderFile",
-                f"{under or path!r} is a file, and a directory with members too",
+                f"{clash!r} is a file, and a directory with members too",
                 "one of both",
                 PACK,
             )
         self._kinds[path] = member.kind
-        self._parents |= parents
         nested = member.kind == "file" and len(parts) > 1 and path.lower().endswith(models.SUFFIX)
         if nested and not self._is_model(member):
             # What that means depends on whether there is a model at the root.
             self._nested.append(path)
+        return None
+
+    def _clash(self, parts: list[str], kind: Kind) -> str | None:
+        """Take note of a member's place; return the path that would be a file and a folder."""
+        *folders, name = parts
+        here = 0
+        for depth, folder in enumerate(folders, 1):
+            if (here, folder) in self._files:
+                return "/".join(parts[:depth])
+            here = self._folders.setdefault((here, folder), len(self._folders) + 1)
+        if kind == "file":
+            if (here, name) in self._folders:
+                return "/".join(parts)
+            self._files.add((here, name))
         return None
 
     # -- the whole
@@ -320,14 +342,19 @@ class Census:
 class _HeaderReader:
     """Reads the GGUF header of one member as its data passes by."""
 
-    def __init__(self, member: Member, findings: Findings) -> None:
+    def __init__(self, member: Member, findings: Findings, waiting: set[_HeaderReader]) -> None:
         self.member = member
-        self.open = True
+        self._waiting = waiting
         self.of_another_kind = False
         """Whether it is a GGUF and no model: a projector, an adapter."""
         self._findings = findings
         self._parser = GGUFParser()
         self._head: bytes | None = b""
+
+    @property
+    def open(self) -> bool:
+        """Tell whether more bytes are wanted."""
+        return self in self._waiting
 
     @property
     def header(self) -> GGUFHeader | None:
@@ -361,7 +388,7 @@ class _HeaderReader:
             self.of_another_kind = error.problem.error == "GGUFNotALanguageModel"
             self._add(error.problem)
         if self._parser.header is not None:
-            self.open = False
+            self._waiting.discard(self)
             self._compare(self._parser.header)
 
     def close(self) -> None:
@@ -390,7 +417,7 @@ class _HeaderReader:
             )
 
     def _add(self, problem: Problem) -> None:
-        self.open = False
+        self._waiting.discard(self)
         self._findings.add(replace(problem, seen=f"{self.member.path!r}: {problem.seen}"))
 
 
@@ -422,7 +449,7 @@ def _not_at_root(path: str) -> Problem:
 
 def is_junk(path: str) -> bool:
     """Tell whether a member is what a desktop left, or lies in a folder of its: never a model, never needed."""
-    return any(part in JUNK_NAMES or part.startswith("._") for part in path.split("/"))
+    return _JUNK.search(path) is not None
 
 
 def is_mendable(path: str) -> bool:
@@ -433,8 +460,15 @@ def is_mendable(path: str) -> bool:
 def placed(name: bytes, rules: Rules) -> tuple[str, Problem | None]:
     """Return the path under the model directory, and what is wrong with the name, if anything."""
     text = name.decode("utf-8", "backslashreplace")
+    shown = f"{text[:40]}...{text[-20:]}"
+    if name.count(b"/") > rules.max_depth and len(name) <= rules.max_path_bytes:
+        return shown, Problem(
+            "MemberTooDeep",
+            f"member {shown!r} with {name.count(b'/')} slashes",
+            f"at most {rules.max_depth} folders in each other",
+            PACK,
+        )
     if len(name) > rules.max_path_bytes:
-        shown = f"{text[:40]}...{text[-20:]}"
         return shown, Problem(
             "MemberPathTooLong",
             f"a path of {len(name)} bytes: {shown!r}",
@@ -457,7 +491,7 @@ def _of_name(name: bytes, text: str, rules: Rules) -> Problem | None:
         )
     if not name:
         return Problem("MemberWithoutName", "a member without a name", "a name", PACK)
-    if any(unicodedata.category(character) in _UNPRINTABLE for character in text):
+    if _UNPRINTABLE.search(text):
         return Problem(
             "MemberNameUnprintable", f"member {text!r}", "a name without control characters", "rename it"
         )
@@ -479,11 +513,12 @@ def _of_name(name: bytes, text: str, rules: Rules) -> Problem | None:
             "'/' between directories",
             f"{PACK}; some Windows tools write '\\' into archives",
         )
-    longest = max(parts, key=lambda part: len(part.encode("utf-8", "replace")))
-    if len(longest.encode("utf-8", "replace")) > rules.max_name_bytes:
+    longest = max(name.split(b"/"), key=len)
+    if len(longest) > rules.max_name_bytes:
+        shown = longest[:40].decode("utf-8", "ignore")
         return Problem(
             "MemberNameTooLong",
-            f"a name of {len(longest)} characters: {longest[:40] + '...'!r}",
+            f"a name of {len(longest)} bytes: {shown + '...'!r}",
             f"at most {rules.max_name_bytes} bytes between slashes",
             "shorten it",
         )

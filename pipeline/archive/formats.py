@@ -9,6 +9,7 @@ from typing import Final
 
 BLOCK: Final = 512
 """POSIX: the unit of a tar."""
+_LOW: Final = bytes(range(128))
 _MAGICS: Final = (
     (b"\x1f\x8b", "a gzip stream"),
     (b"PK\x03\x04", "a zip archive"),
@@ -32,7 +33,7 @@ def tar_checksum_fits(block: bytes) -> bool:
     # The checksum counts its own field as eight spaces. Some old writers summed signed bytes.
     rest = block[:148] + b" " * 8 + block[156:]
     unsigned = sum(rest)
-    return said in {unsigned, unsigned - 256 * sum(byte > 127 for byte in rest)}
+    return said == unsigned or said == unsigned - 256 * len(rest.translate(None, _LOW))
 
 
 def described(head: bytes) -> str:

@@ -16,10 +16,14 @@ from pipeline.archive.seams import find_seam
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.archive.deflate import Buffer
     from pipeline.archive.rules import Rules
     from pipeline.archive.seams import Seam
 
+_HEADER_BYTES: Final = 64
+_FIRST_STRIDE: Final = 2048
+_FREE_MEMBERS: Final = 4096
+_MEMBER_BYTES: Final = 512
+"""Each member costs a decoder of its own, whatever it holds: more of them than this are there to cost time."""
 PIECE_BYTES: Final = 1 << 20
 """Plain bytes handed on at a time: what a hostile stream can make us hold."""
 
@@ -56,6 +60,7 @@ class GzipDecoder:
         self._probe: deflate.CopyableInflater | None = None
         """The decoder, as long as the seam lies ahead."""
         self._full = False
+        self._stride = _FIRST_STRIDE
         self._crc = 0
         self._length = 0
         self._consumed = 0
@@ -71,7 +76,7 @@ class GzipDecoder:
         for step in deflate.steps(piece):
             yield from self._decode(step)
 
-    def _decode(self, data: Buffer) -> Iterator[bytes]:
+    def _decode(self, data: memoryview) -> Iterator[bytes]:
         # When the output was full, the decoder may hold more of it, and even the stream's end.
         while data or self._full:
             if self._expecting is _Expecting.BODY:
@@ -105,8 +110,11 @@ class GzipDecoder:
             f"the archive was cut short: {_UPLOAD_AGAIN}",
         )
 
-    def _read_header(self, data: Buffer) -> Buffer:
-        self._held += data
+    def _read_header(self, data: memoryview) -> memoryview:
+        before = len(self._held)
+        # As much again as is held: a header of any length is read in linear time, and one that is short copies little.
+        taken = data[: max(before, _HEADER_BYTES)]
+        self._held += taken
         try:
             header = deflate.read_gzip_header(self._held)
         except deflate.CodecError as error:
@@ -119,11 +127,12 @@ class GzipDecoder:
                     "a name and a comment of ordinary length",
                     "pack it again: gzip --no-name",
                 )
-            return b""
-        rest = self._held[header.length :]
+            return data[len(taken) :]
         self._held = b""
         self.members += 1
         self._consumed += header.length
+        self._check_members()
+        self._stride = _FIRST_STRIDE
         if self.members == 1:
             self.header_bytes = header.length
             self.seam = find_seam(header.extra)
@@ -131,16 +140,19 @@ class GzipDecoder:
         self._inflater = self._probe or deflate.inflater()
         self._crc = self._length = 0
         self._expecting = _Expecting.BODY
-        return rest
+        return data[header.length - before :]
 
-    def _inflate(self, data: Buffer) -> tuple[bytes, Buffer]:
-        later: Buffer = b""
+    def _inflate(self, data: memoryview) -> tuple[bytes, memoryview]:
+        # What a member does not use of a piece is copied: a short member must not be given a long piece.
+        window = data[: self._stride]
+        self._stride = min(2 * self._stride, deflate.STEP_BYTES)
         if self.seam is not None and self._probe is not None:
-            before = self.seam.offset - self._consumed
-            data, later = data[: max(before, 0)], data[max(before, 0) :]
+            window = window[: max(self.seam.offset - self._consumed, 0)]
+        elif self._full:
+            window = data[:0]
         inflater = self._inflater
         try:
-            plain = deflate.inflate(inflater, data, PIECE_BYTES)
+            plain = deflate.inflate(inflater, window, PIECE_BYTES)
         except deflate.CodecError as error:
             raise Unreadable(
                 "GzipDamaged",
@@ -153,15 +165,21 @@ class GzipDecoder:
         self.plain_bytes += len(plain)
         self._full = len(plain) == PIECE_BYTES and not inflater.eof
         rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-        self._consumed += len(data) - len(rest)
+        used = len(window) - len(rest)
+        self._consumed += used
+        # ISA-L keeps what it has not decoded when its output is full; at the stream's end it may give some of it back.
+        data = data[used:] if used >= 0 else memoryview(rest + bytes(data))
         self._check_ratio()
         if inflater.eof:
             if self.seam is not None and self._probe is not None:
                 raise self._wrong_seam(self.seam)
             self._expecting = _Expecting.TRAILER
-        elif self.seam is not None and self._probe is not None and later and not rest and not self._full:
+        elif self._probe is not None and self.seam is not None and self._at_seam(data):
             self._cross(self.seam, self._probe)
-        return plain, rest + later
+        return plain, data
+
+    def _at_seam(self, data: memoryview) -> bool:
+        return bool(data) and not self._full and self.seam is not None and self._consumed >= self.seam.offset
 
     def _cross(self, seam: Seam, probe: deflate.CopyableInflater) -> None:
         # From here on a new decoder, which knows nothing of what came before: if the checksum at the end fits,
@@ -183,6 +201,16 @@ class GzipDecoder:
             "the archive was changed after it was packed: pack it again",
         )
 
+    def _check_members(self) -> None:
+        if self.members <= _FREE_MEMBERS + self._consumed // _MEMBER_BYTES:
+            return
+        raise Unreadable(
+            "GzipTooManyMembers",
+            f"{self.members} gzip members in {self._consumed} bytes",
+            f"members of {_MEMBER_BYTES} bytes and more, as pigz and bgzip write them",
+            "pack it again: gunzip, then gzip",
+        )
+
     def _check_ratio(self) -> None:
         limit = self._rules.max_ratio
         if self.plain_bytes <= max(self._rules.ratio_from, limit * self._consumed):
@@ -194,11 +222,11 @@ class GzipDecoder:
             "pack a model with real weights",
         )
 
-    def _read_trailer(self, data: Buffer) -> Buffer:
+    def _read_trailer(self, data: memoryview) -> memoryview:
         missing = deflate.TRAILER_BYTES - len(self._held)
         self._held += data[:missing]
         if len(self._held) < deflate.TRAILER_BYTES:
-            return b""
+            return data[len(data) :]
         trailer, self._held = self._held, b""
         self._expecting = _Expecting.END
         crc = int.from_bytes(trailer[:4], "little")
@@ -222,28 +250,27 @@ class GzipDecoder:
             raise self._wrong_seam(seam)
         return data[missing:]
 
-    def _read_padding(self, data: Buffer) -> Buffer:
+    def _read_padding(self, data: memoryview) -> memoryview:
         # Python would read another member after the zeros, gzip would not: nothing may follow them.
         rest = bytes(data).lstrip(b"\0")
         if rest:
             self._held = rest[:4]
             raise self._garbage()
         self.padding += len(data)
-        return b""
+        return data[len(data) :]
 
-    def _read_next(self, data: Buffer) -> Buffer:
+    def _read_next(self, data: memoryview) -> memoryview:
         if not self._held and not data[0]:
             self._expecting = _Expecting.PADDING
             return data
-        self._held += data[: len(deflate.GZIP_MAGIC)]
-        rest = data[len(deflate.GZIP_MAGIC) :]
-        if not deflate.GZIP_MAGIC.startswith(self._held[:2]):
+        missing = len(deflate.GZIP_MAGIC) - len(self._held)
+        self._held += data[:missing]
+        if not deflate.GZIP_MAGIC.startswith(self._held):
             raise self._garbage()
-        if len(self._held) >= len(deflate.GZIP_MAGIC):
-            again, self._held = self._held + rest, b""
+        if len(self._held) == len(deflate.GZIP_MAGIC):
+            # The magic stays held: the header begins with it.
             self._expecting = _Expecting.HEADER
-            return again
-        return b""
+        return data[missing:]
 
     def _garbage(self) -> Unreadable:
         return Unreadable(

@@ -79,7 +79,7 @@ def _check_left(plain: int, compressed: int) -> None:
 def _look_into_zip(survey: Survey) -> None:
     _, sinks = survey.open_zip()
     for entry, sink in sinks.items():
-        if sink is not None:
+        if sink is not None and survey.census.awaits(sink):
             survey.attempt(partial(_look_into_entry, survey, entry, sink))
 
 
@@ -88,7 +88,7 @@ def _look_into_entry(survey: Survey, entry: zips.Entry, sink: Sink) -> None:
     at = zips.data_start(source.read(entry.offset, zips.local_bytes(entry)), entry)
     end = at + entry.compressed
     decoder = zips.EntryDecoder(entry, rules)
-    while at < end and survey.census.reading():
+    while at < end and survey.census.awaits(sink):
         piece = source.read(at, min(_STEP, end - at, rules.inspect_bytes - survey.bytes_read))
         if not piece:
             return

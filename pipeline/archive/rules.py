@@ -50,6 +50,8 @@ class Rules:
     """A model, its code and its runtime are a few hundred files."""
     max_path_bytes: int = 4096 - len(MODEL_DIRECTORY) - 2
     """Linux: PATH_MAX, less the directory, a slash and the NUL."""
+    max_depth: int = 32
+    """Folders in folders; Python's packages nest eight deep. Every folder of a path is kept in mind."""
     max_name_bytes: int = 255
     """Linux: NAME_MAX, for one component of a path."""
     max_header_bytes: int = 64 * KIB
@@ -68,6 +70,7 @@ class Rules:
             "max_archive_bytes",
             "max_members",
             "max_path_bytes",
+            "max_depth",
             "max_name_bytes",
             "max_header_bytes",
             "max_directory_bytes",

@@ -154,7 +154,7 @@ class TarReader:
     def _check_zeros(self, view: memoryview) -> None:
         # The first zero block ends the archive for GNU tar and Python; what follows would be unpacked only by
         # readers told to ignore zeros, so a second archive behind it is not what it seems.
-        if view != bytes(len(view)):
+        if bytes(view).count(0) != len(view):
             raise Unreadable(
                 "DataAfterEnd",
                 f"data after the end of the tar (before byte {self.plain_bytes})",
