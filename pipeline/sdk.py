@@ -8,6 +8,7 @@ have given. Errors that AWS itself answers with are `pipeline.aws`'s.
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import (
@@ -68,7 +69,7 @@ _DAMAGED: Final = (ChecksumError, FlexibleChecksumError, IncompleteReadError)
 _UNKNOWN_NAME: Final = re.compile(r"resolve|getaddrinfo|Name or service not known|nodename", re.IGNORECASE)
 _SHOWN: Final = 120
 """Characters that are shown of an answer that is not AWS's."""
-_MARKS: Final = ("x-amzn-requestid", "x-amz-request-id", "x-amz-id-2")
+MARKS: Final = frozenset({"x-amzn-requestid", "x-amz-request-id", "x-amz-id-2"})
 """Headers of which every answer of AWS has one."""
 
 
@@ -161,7 +162,7 @@ def see_aws(operation_model: Any, response_dict: Mapping[str, Any], **_more: Any
         ServiceUnavailable: with what answered.
     """
     headers, status = response_dict["headers"], response_dict["status_code"]
-    if any(map(headers.get, _MARKS)):
+    if any(map(headers.get, MARKS)) or status == HTTPStatus.NO_CONTENT:
         return
     body = response_dict.get("body")
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else ""

@@ -20,6 +20,7 @@ import moto.backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from pipeline import sdk
 from pipeline.local import allowances, bounds, calls, histories, objects, parts, simulations
 from pipeline.local.faults import REQUEST_ID, Accident, Faults, Response, render
 from pipeline.local.policies import Verdict
@@ -313,14 +314,12 @@ def _send(response: Response, start_response: Any) -> Iterable[bytes]:
     headers["Content-Length"] = (
         stated if stated is not None and not response.body else str(len(response.body))
     )
-    if not _MARKS & {name.lower() for name in headers}:
+    if not sdk.MARKS & {name.lower() for name in headers}:
         # Each answer of AWS has one; what has none came from somebody else, to `sdk.see_aws`.
         headers["x-amzn-RequestId"] = REQUEST_ID
     start_response(f"{response.status} {_REASONS.get(response.status, 'Status')}", list(headers.items()))
     return [response.body]
 
-
-_MARKS = frozenset({"x-amzn-requestid", "x-amz-request-id"})
 
 _REASONS = {
     200: "OK",

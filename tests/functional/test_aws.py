@@ -207,6 +207,7 @@ def test_what_is_wrong_on_the_way_to_aws_is_told_with_what_to_do(
         pytest.param(200, {"content-type": "text/html"}, b"<html>", False, id="a page"),
         pytest.param(200, {}, b"", False, id="nothing"),
         pytest.param(299, {}, b"{}", False, id="any success"),
+        pytest.param(204, {}, b"", True, id="nothing, which was said to be nothing"),
         pytest.param(300, {}, b"<Error/>", True, id="an error has its own words"),
         pytest.param(403, {}, b" <!DOCTYPE html>", False, id="but not a page"),
         pytest.param(503, {"x-amz-id-2": "1"}, b"<html>", True, id="a page of AWS's"),
