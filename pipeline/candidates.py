@@ -99,7 +99,7 @@ def _called(clients: Clients, one: Mapping[str, Any], missing: list[Problem]) ->
         if not aws.is_missing(error):
             raise
         seen = f"no function {name!r}" + (f" with an alias {alias!r}" if alias else "")
-        wanted, fix = "the Lambda that calls the endpoint", "correct consumer in the input"
+        wanted, fix = "the Lambda that calls the endpoint", "correct consumer.function_name"
         missing.append(Problem("ConsumerNotFound", seen, wanted, fix))
         return None
     value = Configuration.from_response(found).variables.get(one["variable"])

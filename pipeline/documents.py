@@ -492,10 +492,16 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class Said:
     """What each source says, by its name; the one that wins comes first."""
 
     sources: tuple[tuple[str, Any], ...]
+
+    @classmethod
+    def of(cls, document: Any, sidecar: Any, defaults: StackDefaults, names: Names) -> Said:
+        """Return what the three sources of a request say."""
+        stack = {**defaults, "consumer": defaults["consumer_function_name"] or None}
+        return cls(((names.document, document), (names.sidecar, sidecar), (names.stack, stack)))
 
     def where(self, *path: str) -> str:
         """Return which source a field's value comes from; the first one where none says anything of it."""
@@ -622,7 +628,7 @@ def request(
         raise InvalidInput(names.document, problems)
     if parsed is None or left:
         raise InvalidInput(names.stack, left)
-    said = _Said(((names.document, document), (names.sidecar, sidecar), (names.stack, {**defaults})))
+    said = Said.of(document, sidecar, defaults, names)
     for name, check in (("inference", INFERENCE), ("smoke_test", SMOKE_TEST)):
         parsed[name] = _filled(check, parsed[name])
     if parsed["container"] == defaults["container"]:
@@ -645,7 +651,7 @@ def request(
     return parsed
 
 
-def _too_large(parsed: dict[str, Any], said: _Said) -> list[Problem]:
+def _too_large(parsed: dict[str, Any], said: Said) -> list[Problem]:
     """Return what is wrong with the size of a request: the execution's data hold it three times."""
     size = payload.size(parsed)
     if size <= payload.REQUEST:
@@ -678,7 +684,7 @@ EVENTS_ASIDE = 6_000
 compares both figures with the definition."""
 
 
-def _too_many_looks(parsed: dict[str, Any], said: _Said) -> list[Problem]:
+def _too_many_looks(parsed: dict[str, Any], said: Said) -> list[Problem]:
     """Return what is wrong with how often the endpoint is looked at: a history has an end, and so has its execution."""
     deadline_s, interval_s = parsed["deadline_s"], parsed["poll_interval_s"]
     looks = (limits.HISTORY_EVENTS.value - EVENTS_ASIDE) // EVENTS_OF_A_LOOK
@@ -719,7 +725,7 @@ _ONLY = {
 """What a request may not ask for with a hosting, since nothing would come of it."""
 
 
-def _bake(parsed: dict[str, Any], asked: dict[str, Any], said: _Said) -> list[Problem]:
+def _bake(parsed: dict[str, Any], asked: dict[str, Any], said: Said) -> list[Problem]:
     """Return what is wrong with a `bake_s` that nothing would come of: a new endpoint has the consumer's canary."""
     if asked.get("bake_s") is None or parsed["strategy"] == capacity.IN_PLACE:
         return []
@@ -734,7 +740,7 @@ def _bake(parsed: dict[str, Any], asked: dict[str, Any], said: _Said) -> list[Pr
     ]
 
 
-def _scaled(parsed: dict[str, Any], asked: dict[str, Any], said: _Said) -> list[Problem]:
+def _scaled(parsed: dict[str, Any], asked: dict[str, Any], said: Said) -> list[Problem]:
     """Let what scales begin with its least, unless something else is asked for; return what is wrong with it."""
     wanted = parsed["auto_scaling"]
     if wanted is None:
@@ -765,7 +771,7 @@ def _scaled(parsed: dict[str, Any], asked: dict[str, Any], said: _Said) -> list[
     ]
 
 
-def _of_other_hosting(hosting: str, asked: dict[str, Any], said: _Said) -> list[Problem]:
+def _of_other_hosting(hosting: str, asked: dict[str, Any], said: Said) -> list[Problem]:
     other = planned.INSTANCE if hosting == planned.SERVERLESS else planned.SERVERLESS
     return [
         Problem(
@@ -892,7 +898,7 @@ def _of_key(key: str, parsed: dict[str, Any]) -> list[Problem]:
     ]
 
 
-def _role(asked: str, defaults: StackDefaults, said: _Said) -> list[Problem]:
+def _role(asked: str, defaults: StackDefaults, said: Said) -> list[Problem]:
     """Return what is wrong with a role: the tasks may hand on those alone that the stack names."""
     others = [one for text in defaults["endpoint_role_arns"].split(",") if (one := text.strip())]
     if asked in {defaults["execution_role_arn"], *others}:
@@ -910,7 +916,7 @@ def _role(asked: str, defaults: StackDefaults, said: _Said) -> list[Problem]:
     ]
 
 
-def _whole(parsed: dict[str, Any], defaults: StackDefaults, said: _Said) -> list[Problem]:
+def _whole(parsed: dict[str, Any], defaults: StackDefaults, said: Said) -> list[Problem]:
     """Return what is wrong with the request as a whole, after each field by itself was right."""
     problems: list[Problem] = []
     key = parsed["archive"]["key"]

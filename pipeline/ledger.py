@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from botocore.exceptions import ClientError
 
 from pipeline import aws, naming
-from pipeline.errors import InvalidInput, Problem
+from pipeline.errors import InvalidInput, Problem, SealiftError
 from pipeline.executions import named_service
 
 if TYPE_CHECKING:
@@ -179,7 +179,25 @@ def find(client: SFNClient, said: str, stack: str | None) -> str:
     seen = f"no execution {said!r}" + (f" of the stack {stack!r}" if stack else "")
     wanted = "the name or ARN of an execution, or a service that was deployed; AWS forgets executions after 90 days"
     fix = "`sealift history` lists them; check --stack, AWS_PROFILE and AWS_REGION"
+    if not said.startswith("arn:"):
+        fix += slip(client, said, stack)
     raise InvalidInput("execution", [Problem("NoSuchExecution", seen, wanted, fix)])
+
+
+def slip(client: SFNClient, service: str, stack: str | None) -> str:
+    """Return the question whether a service that nothing is known of is a slip of another; empty where none is near.
+
+    Args:
+        client: of Step Functions.
+        service: as it was said.
+        stack: whose executions tell of services, by their names; None for any.
+    """
+    try:
+        with aws.translated():
+            rows = [row for machine in machines(client, stack) for row in _rows(client, machine, pages=1)]
+    except SealiftError:
+        return ""  # Nothing hangs on it.
+    return naming.slip(service, {name for row in rows if (name := named_service(row["name"]))})
 
 
 def read(description: Mapping[str, Any]) -> Entry:
@@ -208,10 +226,12 @@ def read(description: Mapping[str, Any]) -> Entry:
     )
 
 
-def _rows(client: SFNClient, machine: str, status: str | None = None) -> Iterator[Mapping[str, Any]]:
+def _rows(
+    client: SFNClient, machine: str, status: str | None = None, *, pages: int = PAGES
+) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of ListExecutions, newest first, as far as the bound."""
     token: dict[str, Any] = {"statusFilter": status} if status else {}
-    for _ in range(PAGES):
+    for _ in range(pages):
         page = client.list_executions(stateMachineArn=machine, maxResults=PAGE, **token)
         yield from page["executions"]
         if not page.get("nextToken"):

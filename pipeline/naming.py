@@ -87,9 +87,13 @@ def introduction(service: str, endpoints: Iterable[str]) -> str:
     known = {re.sub(r"-[0-9a-f]{12}$", "", name) for name in endpoints}
     if service in known:
         return ""
-    near = difflib.get_close_matches(service, sorted(known), n=3, cutoff=NEAR)
-    meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return f"service {service!r} is new: it has no endpoint yet{meant}"
+    return f"service {service!r} is new: it has no endpoint yet{slip(service, known)}"
+
+
+def slip(service: str, known: Iterable[str]) -> str:
+    """Return the question whether a name is a slip of known ones, to follow a sentence; empty where none is near."""
+    near = difflib.get_close_matches(service, sorted({*known} - {service}), n=3, cutoff=NEAR)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def execution_name(bucket: str, key: str, version_id: str, sequencer: str) -> str:

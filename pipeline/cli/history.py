@@ -44,7 +44,9 @@ def history(arguments: Arguments) -> int:
     for line in lines(found.entries, datetime.now(UTC), width):
         screen.say(line)
     if not found.entries:
-        screen.say(f"no deployment{f' of {arguments.only!r}' if arguments.only else ''} in the last 90 days")
+        whose = f" of {arguments.only!r}" if arguments.only else ""
+        near = ledger.slip(clients.stepfunctions, arguments.only, arguments.stack) if arguments.only else ""
+        screen.say(f"no deployment{whose} in the last 90 days{near}")
     if not found.complete:
         screen.say(f"only the newest {ledger.LOOKED} executions were looked at")
     return 0

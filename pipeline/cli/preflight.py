@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline import aws, candidates, containers, documents, functions, sidecars, stack
-from pipeline.documents import Names, StackDefaults
+from pipeline.documents import Names, Said, StackDefaults
 from pipeline.errors import AccessDenied
 from pipeline.functions import Reach
 
@@ -76,7 +76,16 @@ def beside(clients: Clients, archive: Mapping[str, str], say: Callable[[str], No
         return None
 
 
-def request(document: dict[str, Any], sidecar: Any, found: Stack, names: Names) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A deployment's request, and what its sources say."""
+
+    request: dict[str, Any]
+    """As `documents.request` returns it."""
+    said: Said
+
+
+def request(document: dict[str, Any], sidecar: Any, found: Stack, names: Names) -> Asked:
     """Return the deployment's request as the workflow will have it.
 
     Args:
@@ -88,4 +97,7 @@ def request(document: dict[str, Any], sidecar: Any, found: Stack, names: Names) 
     Raises:
         InvalidInput: with every mistake, each under the source that made it.
     """
-    return documents.request(document, sidecar, found.defaults, names)
+    return Asked(
+        documents.request(document, sidecar, found.defaults, names),
+        Said.of(document, sidecar, found.defaults, names),
+    )

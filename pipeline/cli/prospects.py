@@ -5,33 +5,45 @@ The rules are PlanDeployment's own. What the person may not look at is said, and
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline import aws, candidates, claims, naming, occupancy
-from pipeline.errors import AccessDenied, ConsumerUnreadable, SealiftError
+from pipeline.errors import AccessDenied, ConsumerUnreadable, Refused, SealiftError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pipeline.aws import Clients
+    from pipeline.cli.preflight import Asked
     from pipeline.functions import Reach
 
 
-def told(clients: Clients, request: Mapping[str, Any], within: Reach) -> Iterator[str]:
+def told(clients: Clients, asked: Asked, within: Reach) -> Iterator[str]:
     """Yield what a person should know before a deployment is started.
 
     Args:
         clients: of the account.
-        request: as `documents.request` returns it.
+        asked: the deployment's request.
         within: which functions the stack may switch.
 
-    Raises:
+    Raises, each under the source that names the consumer:
         ConsumerNotAllowed: when the stack may not switch a consumer.
         ConsumerNotFound: when one is missing.
         ConsumerTaken: when another service has one, and nobody says to take it over.
     """
-    if new := _introduction(clients, request["service"]):
+    if new := _introduction(clients, asked.request["service"]):
         yield new
+    where = asked.said.where("consumer")
+    try:
+        yield from _of_consumers(clients, asked.request, within)
+    except Refused as refusal:
+        raise type(refusal)(
+            where, [replace(one, where=f"{where}: consumer") for one in refusal.problems]
+        ) from refusal
+
+
+def _of_consumers(clients: Clients, request: Mapping[str, Any], within: Reach) -> Iterator[str]:
     candidates.see_allowed(request["consumers"], within)
     try:
         with aws.translated():

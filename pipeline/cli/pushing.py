@@ -142,8 +142,9 @@ def run(arguments: Arguments, clients: Clients) -> int:
     with aws.translated():
         to.screen.hint("looking at the stack ...")
         found = preflight.look(clients, arguments.stack or settings.STACK)
-        request, key = _request(asked, found, clients, to)
-        for note in prospects.told(clients, request, found.reach):
+        wanted, key = _request(asked, found, clients, to)
+        request = wanted.request
+        for note in prospects.told(clients, wanted, found.reach):
             to.say(note)
             to.emit("note", text=note)
     bucket = found.outputs["UploadBucketName"]
@@ -217,7 +218,7 @@ def _two_services(service: str | None, deployment: dict[str, Any] | None, name: 
 
 def _request(
     asked: _Asked, found: preflight.Stack, clients: Clients, to: _Told
-) -> tuple[dict[str, Any], str]:
+) -> tuple[preflight.Asked, str]:
     """Return the deployment's request as the workflow will have it, and the archive's key."""
     bucket = found.outputs["UploadBucketName"]
     folder = f"models/{asked.service}"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, claims, consumer, occupancy, registry, releases, settings, switch
+from pipeline import aws, claims, consumer, ledger, occupancy, registry, releases, settings, switch
 from pipeline.cli.screen import Screen
 from pipeline.errors import (
     ConsumerBusy,
@@ -142,7 +142,8 @@ def _way(service: str, stack: str | None, clients: Clients) -> Way:
     if not found:
         whose = f" of the stack {stack!r}" if stack else ""
         seen = f"no deployment of {service!r}{whose}"
-        _refuse(service, "NoDeployment", seen, "a service that was deployed", _LOOK)
+        fix = f"{_LOOK}{ledger.slip(clients.stepfunctions, service, stack)}"
+        _refuse(service, "NoDeployment", seen, "a service that was deployed", fix)
     called = _called(found, clients)
     served = [releases.serving(found, endpoint) for _, endpoint in called]
     newest = max((one for one in found if one.way_back), key=lambda one: one.age, default=None)

@@ -11,7 +11,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pipeline import alarms, aws, overview, settings
+from pipeline import alarms, aws, ledger, overview, settings
 from pipeline.cli.screen import Screen
 from pipeline.limits import MiB
 from pipeline.moments import span
@@ -47,7 +47,10 @@ def status(arguments: Arguments) -> int:
         for line in lines(services, now):
             screen.say(line)
         if not services:
-            screen.say(nothing(arguments.only, arguments.stack))
+            near = (
+                ledger.slip(clients.stepfunctions, arguments.only, arguments.stack) if arguments.only else ""
+            )
+            screen.say(nothing(arguments.only, arguments.stack) + near)
         for why in facts.unseen:
             screen.say(f"unseen     {why}")
     return 0 if all(is_well(one) for one in services) else 1

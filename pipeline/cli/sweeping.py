@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import aws, settings, stack
+from pipeline import aws, ledger, settings, stack
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, Problem
 from tasks import sweep as task
@@ -57,6 +57,9 @@ def sweep(arguments: Arguments) -> int:
         print(json.dumps(result, indent=2))
     else:
         _show(result, screen, arguments)
+        if arguments.only and not result["found"]:
+            near = ledger.slip(clients.stepfunctions, arguments.only, arguments.stack)
+            screen.say(f"nothing was made for the service {arguments.only!r}{near}")
     return 1 if result["counts"].get("failed") or result["counts"].get("waiting") else 0
 
 

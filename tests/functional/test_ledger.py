@@ -100,6 +100,29 @@ def test_an_empty_account_is_told_as_such(clients: Clients, capsys: pytest.Captu
     assert "nothing of the service 'harbour' in this account and region" in told
 
 
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        pytest.param(["status", "harbuor"], cli.OK, id="status"),
+        pytest.param(["history", "harbuor"], cli.OK, id="history"),
+        pytest.param(["watch", "harbuor"], cli.FAILED, id="watch"),
+        pytest.param(["logs", "harbuor"], cli.FAILED, id="logs"),
+        pytest.param(["rollback", "harbuor"], cli.FAILED, id="rollback"),
+        pytest.param(["sweep", "--service", "harbuor"], cli.OK, id="sweep"),
+    ],
+)
+def test_the_service_that_was_meant_is_told(
+    clients: Clients, capsys: pytest.CaptureFixture[str], command: list[str], status: int
+) -> None:
+    """By the executions' names, wherever a command finds nothing of the one that was named."""
+    start(clients, "sealift-deployment", "harbour-0123456789abcdef", "harbour")
+    start(clients, "sealift-deployment", "quay-0123456789abcdef", "quay")
+
+    assert cli.main(command) == status
+    printed = capsys.readouterr()
+    assert "did you mean 'harbour'?" in printed.out + printed.err
+
+
 @pytest.mark.parametrize("limit", ["0", "301"])
 def test_a_limit_that_is_none_is_refused(limit: str, capsys: pytest.CaptureFixture[str]) -> None:
     """From 1 to as many as are looked at."""

@@ -101,8 +101,8 @@ def said(account: Account, service: str = "beta", **document: Any) -> list[str]:
     asked = {"archive": archive, "service": service, **document}
     if beside and "service" in beside:
         del asked["service"]
-    request = preflight.request(asked, beside, found, documents.Names())
-    return list(prospects.told(account.clients, request, found.reach))
+    wanted = preflight.request(asked, beside, found, documents.Names())
+    return list(prospects.told(account.clients, wanted, found.reach))
 
 
 def test_a_new_service_hears_that_the_stacks_consumer_stays_where_it_is() -> None:
@@ -150,8 +150,14 @@ def test_a_consumer_outside_the_pattern_is_refused_with_the_stack_in_the_command
 
 def test_a_consumer_that_does_not_exist_is_refused() -> None:
     """As the workflow would."""
-    with pytest.raises(ConsumerNotFound, match="'assistant-2'"):
+    with pytest.raises(ConsumerNotFound, match="the execution's input: consumer: no function 'assistant-2'"):
         said(Account(), consumer={"function_name": "assistant-2"})
+
+
+def test_the_stacks_own_consumer_is_told_of_as_the_stacks() -> None:
+    """Nobody who pushes has named it."""
+    with pytest.raises(ConsumerNotFound, match="the stack's parameters: consumer: no function 'assistant-2'"):
+        said(Account(default="assistant-2"))
 
 
 def test_what_the_person_may_not_look_at_is_left_to_the_workflow() -> None:

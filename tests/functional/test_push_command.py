@@ -168,7 +168,7 @@ SERVICES, CONSUMER = "sagemaker.list_endpoints", "lambda.get_function_configurat
                 "s3__get_object": settings_beside(consumer={"function_name": "f"}),
                 "lambda__get_function_configuration": refused("ResourceNotFoundException", status=404),
             },
-            "no function 'f'",
+            f"{SIDECAR}: consumer: no function 'f'",
             [IDENTITY, DESCRIBED, BESIDE, SERVICES, CONSUMER],
             id="no consumer",
         ),
