@@ -77,7 +77,7 @@ def parse(body: bytes | str) -> Answer:
     tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
     return Answer(
         text,
-        tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens < _MOST else None,
+        tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and abs(tokens) < _MOST else None,
         payload.cut(reason, 100) if isinstance(reason, str) else None,
         _timings(document.get("timings")),
     )

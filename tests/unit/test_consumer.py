@@ -216,3 +216,23 @@ def test_versions_of_others_need_not_be_readable() -> None:
     assert consumer.deletable([theirs], [], "ENDPOINT_NAME", "harbour-0") == []
     with pytest.raises(ConsumerUnreadable):
         consumer.deletable([theirs, ours], [], "ENDPOINT_NAME", "harbour-0")
+
+
+@pytest.mark.parametrize(
+    ("value", "refused"),
+    [
+        pytest.param(None, False, id="not set"),
+        pytest.param("", False, id="empty"),
+        pytest.param("h" * 63, False, id="an endpoint's name"),
+        pytest.param("h" * (consumer.MOST_VALUE - 2), False, id="as much as is put back"),
+        pytest.param("h" * (consumer.MOST_VALUE - 1), True, id="one more"),
+        pytest.param("\x01" * 50, True, id="escapes"),
+    ],
+)
+def test_a_value_that_is_no_endpoints_name_is_refused(value: str | None, refused: bool) -> None:
+    """It would be written down, to be put back."""
+    problem = consumer.unfit("ENDPOINT_NAME", "assistant", value)
+
+    assert (problem is not None) is refused
+    if problem is not None:
+        assert f"{len(value or ''):,} characters" in problem.seen

@@ -29,6 +29,8 @@ def sub(a, b):
 def mul(a, b):
     return a * b
 """
+MARKED = [f"the{mark}" for mark in (".", "!", "?", ",", ";", ":", "", "-", "...", "?!", "!!", ".,")]
+"""One word, with something else after it each time."""
 TABLE = """\
 | name | tonnes |
 | --- | --- |
@@ -66,10 +68,14 @@ TABLE = """\
         "\U0001f6a2\U0001f6a2\U0001f6a2",
         "\U0001f468\u200d\U0001f469\u200d\U0001f467",
         "U+FFFD looks like this: \ufffd",
-        "Here is a ship: \ufffd\ufffd",
+        "Here is a ship: \ufffd\ufffd\ufffd",
+        "a\ufffdb\ufffdc",
+        "Three \ufffd of \ufffd many \ufffd letters, and all the others are as they should be.",
         "What is the capital of France? Paris, which is known for its tower.",
         '{"city": "Paris", "known_for": ["the tower", "the river"]}',
         "A" * 20,
+        " ".join(MARKED[:11]),
+        f"{' '.join(MARKED[:11])} a cat sat",
         "The answer is a row of dots: " + "." * 25,
         "Heavy cargo goes down to the keel.\n\n" * 3,
     ],
@@ -98,10 +104,10 @@ def test_an_honest_answer_passes(text: str) -> None:
         ),
         pytest.param("the the, the; the. " * 4, Rule.REPETITION, "", id="one word with marks between"),
         pytest.param(
-            " ".join(["the"] * 12 + ["a", "cat", "sat"]).replace("the the", "the, the") * 1,
+            f"{' '.join(MARKED[:12])} a cat sat",
             Rule.REPETITION,
-            "",
-            id="one word, most of the time",
+            "'the' is 12 of 15 words",
+            id="one word, mostly",
         ),
         pytest.param("\ufffd\ufffd\ufffd", Rule.REPLACEMENT, "3 of 3", id="replacement characters only"),
         pytest.param("\ufffd", Rule.REPLACEMENT, "1 of 1", id="one, and nothing else"),
@@ -131,6 +137,19 @@ def test_a_short_prompt_may_be_given_back() -> None:
         degenerate("The sky is blue today.", "The sky is blue today. Which is the first sentence of this?")
         is None
     )
+
+
+def test_an_echo_is_most_of_the_prompt() -> None:
+    """Four fifths of it, and twenty characters."""
+    prompt = "abcde fghij klmno pqrst u"
+
+    found = degenerate(prompt[:20], prompt)
+
+    assert found is not None
+    assert found.rule is Rule.ECHO
+    assert degenerate(prompt[:19], prompt) is None
+    assert degenerate(prompt[:20], f"{prompt}vw") is None
+    assert degenerate("a" + prompt, prompt) is None
 
 
 def test_what_is_said_of_a_long_answer_is_short() -> None:

@@ -700,6 +700,17 @@ def test_a_request_that_an_executions_data_have_no_room_for_is_refused(
     assert f"{payload.REQUEST:,}" in problem.wanted
 
 
+def test_a_request_may_have_all_the_bytes_that_there_are() -> None:
+    """And not one more."""
+    one = documents.request(input_with(smoke_test={"expect": {"contains": "x"}}), None, DEFAULTS)
+    most = 1 + payload.REQUEST - payload.size(one)
+
+    request = documents.request(input_with(smoke_test={"expect": {"contains": "x" * most}}), None, DEFAULTS)
+
+    assert payload.size(request) == payload.REQUEST
+    assert refused(input_with(smoke_test={"expect": {"contains": "x" * (most + 1)}}))
+
+
 def test_the_longest_prompt_is_accepted() -> None:
     """20,000 letters of one byte, as its own bound says."""
     request = documents.request(input_with(smoke_test={"prompts": ["x" * 20_000]}), None, DEFAULTS)

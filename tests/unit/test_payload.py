@@ -76,6 +76,7 @@ def test_the_first_line_and_the_newest_are_kept(lines: list[str], most: int) -> 
     ("answer", "shown"),
     [
         pytest.param({"answer": "Cargo."}, {"answer": "Cargo."}, id="short"),
+        pytest.param("x" * 90, "x" * 90, id="just as long as may be"),
         pytest.param("x" * 200, "x" * 63 + "... (200 characters in all)", id="a long text"),
         pytest.param(["x" * 200], '["' + "x" * 60 + "... (204 characters in all)", id="long JSON"),
     ],
