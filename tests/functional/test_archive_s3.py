@@ -589,6 +589,27 @@ def test_a_model_in_a_directory_is_moved_only_when_asked(client: S3Client) -> No
     assert [problem.error for problem in report.problems] == ["ModelNotAtRoot"]
 
 
+@pytest.mark.parametrize(
+    ("data", "way"),
+    [
+        pytest.param(archive({"._model.gguf": b"\0\5\x16\7", **GOOD}), "transcode", id="what a desktop left"),
+        pytest.param(
+            archive({"model.gguf": GOOD["model.gguf"]}) + bytes(9000), "splice", id="zeros at the end"
+        ),
+    ],
+)
+def test_what_says_nothing_is_not_deployed(client: S3Client, data: bytes, way: str) -> None:
+    """Neither another system's notes about a file nor the zeros after the stream reach the endpoint."""
+    source, report = uploaded(client, data)
+
+    choice, written = assembled(client, source, report)
+
+    new = fetched(client, written)
+    assert choice.way == way
+    assert contents(new) == {**CODE, "model.gguf": GOOD["model.gguf"]}
+    assert verify(BytesSource(new)).padding == 0
+
+
 def test_two_models_are_not_mended_into_one(client: S3Client) -> None:
     """What would overwrite something is refused by name."""
     source, report = uploaded(client, archive({"a/m.gguf": model(), "b/m.gguf": model()}))
