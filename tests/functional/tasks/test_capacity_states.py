@@ -204,7 +204,7 @@ def test_what_asks_for_none_is_given_what_is_left(do: Task, script: Script) -> N
     """At once, and its configuration is named after it."""
     script.account(serverless("x", 9)).missing("describe_endpoint_config", "endpoint configuration")
 
-    made = do("StepDown", script.clients, plan=UNASKED, refusal=refused("QuotaUsedUp", 9, 3))["plan"]
+    made = do("StepDown", script.clients, plan=UNASKED, refusal=refused("QuotaUsedUp", 9, 3))
 
     assert (made["max_concurrency"], made["rungs"]) == (1, ["free"])
     assert made["names"]["endpoint_config"] == "harbour-2-1024-1"
