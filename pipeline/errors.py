@@ -45,6 +45,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.plain import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -60,6 +62,11 @@ class Problem:
     fix: str
     where: str = ""
     """The file or option that it stands in, as its author calls it; empty where the refusal's subject says it."""
+
+    def __post_init__(self) -> None:
+        # What was seen is whatever somebody wrote into a file or called an object.
+        for name in ("seen", "wanted", "fix", "where"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
 
     def __str__(self) -> str:
         return f"{self.seen}; wanted {self.wanted}; {self.fix}"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from inference import sealift_models
 from pipeline.errors import Problem
+from pipeline.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -447,8 +448,8 @@ class GGUFHeader:
         """Return the facts that a plan is made of, without metadata and tensors."""
         return {
             "gguf_version": self.version,
-            "architecture": self.architecture,
-            "name": self.name,
+            "architecture": plain(self.architecture),
+            "name": plain(self.name) if self.name else None,
             "quantization": self.quantization,
             "parameter_count": self.parameter_count,
             "n_tensors": len(self.tensors),

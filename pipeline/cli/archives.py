@@ -17,6 +17,7 @@ from pipeline.aws import Clients, translated
 from pipeline.cli.screen import Progress, Screen
 from pipeline.errors import InvalidInput, Problem
 from pipeline.limits import MiB
+from pipeline.plain import plain
 
 if TYPE_CHECKING:
     from pipeline.archive.pack import PackResult
@@ -115,12 +116,11 @@ def place(url: str) -> tuple[str, str]:
 def tell(report: ArchiveReport, seconds: float, screen: Screen) -> None:
     """Say what was found of an archive, each problem in its four parts."""
     read = f"{report.bytes_read / MiB:,.1f} of {report.size / MiB:,.1f} MiB read in {seconds:.1f} s"
-    screen.say(f"{report.name}: {report.verdict} ({report.format}, {report.method}, {read})")
+    screen.say(f"{plain(report.name)}: {report.verdict} ({report.format}, {report.method}, {read})")
     if report.model is not None and report.model.header is not None:
         header = report.model.header
-        screen.say(
-            f"  model         {report.model.path}: {header.architecture}, {header.quantization}, GGUF v{header.version}"
-        )
+        kind = f"{plain(header.architecture)}, {header.quantization}, GGUF v{header.version}"
+        screen.say(f"  model         {plain(report.model.path)}: {kind}")
         screen.say(f"  parameters    {header.parameter_count:,} in {len(header.tensors)} tensors")
         screen.say(f"  context       {header.context_length} tokens")
     for note in report.notes:
