@@ -324,7 +324,7 @@ def adapt(
     did = f"{'begin with' if room.start else 'ask for'} {begin}"
     did += "".join(f"; {told(one)}" for one in room.lowered)
     asked = f"{wanted} concurrent invocations, a third of the account's {situation.quota},"
-    return Start(begin, room.lowered, (Step(asked=asked, said=str(situation), did=did),))
+    return Start(begin, room.lowered, (_step(asked, str(situation), did),))
 
 
 def borrow(wanted: int, free: int, own: Sequence[Holder], serving: str | None) -> Room:

@@ -10,7 +10,6 @@ from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from moto.stepfunctions.parser.asl.utils import boto_client
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from pipeline.local import interpreter
@@ -51,14 +50,10 @@ class Run:
 
 
 class _Functions:
-    """Stands in for boto3: the one client of the interpreter, which calls Python."""
+    """Stands in for the interpreter's clients: its functions are Python's."""
 
     def __init__(self, functions: Mapping[str, Callable[[Any], Any]]) -> None:
         self._functions = functions
-
-    def client(self, **_arguments: Any) -> _Functions:
-        """Return itself, whatever service it is for."""
-        return self
 
     def invoke(self, *, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803 boto3's names
         """Call a function, and answer as Lambda does."""
@@ -102,8 +97,11 @@ def run(definition: Mapping[str, Any], document: Any, functions: Mapping[str, Ca
         functions: what each function does with its event, by the name that the definition calls it by.
     """
     ended: list[dict[str, Any]] = []
-    interpreter.install(port=0, time_scale=0.0, ended=ended.append)
-    boto_client.boto3 = _Functions(functions)
+    interpreter.install(
+        url="http://127.0.0.1:1", credentials=lambda _role: {}, time_scale=0.0, ended=ended.append
+    )
+    for module in interpreter._CALLERS:
+        module.boto_client_for = lambda **_arguments: _Functions(functions)  # type: ignore[attr-defined]
     backend = stepfunctions_parser_backends[ACCOUNT][REGION]
     machine = _machine(json.dumps(definition))
     started = backend.start_execution(machine, str(uuid.uuid4()), json.dumps(document))

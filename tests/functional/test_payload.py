@@ -37,7 +37,7 @@ from tests.unit.conftest import ARCHIVE, DEFAULTS, LLAMA_1B
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-DEFINITION = json.loads(resources.definition().read_text(encoding="utf-8"))
+DEFINITION = json.loads(resources.definition().read_text(encoding="utf-8").replace("${Partition}", "aws"))
 NAME = "n" * 63
 """Of a resource of SageMaker's."""
 ARN = "arn:aws:sagemaker:eu-central-1:123456789012:endpoint-config/" + NAME
@@ -318,7 +318,11 @@ class Workflow:
         return retire_previous._result(names, names, [f"{name}: {self.said}" for name in names])
 
     def RestoreCapacity(self, _event: Any) -> Any:
-        return {"max_concurrency": 10, "steps": payload.cut_all([self.said] * 10)}
+        return {
+            "max_concurrency": 10,
+            "steps": payload.cut_all([self.said] * 10),
+            "told": payload.cut(self.said),
+        }
 
     def Diagnose(self, event: Any) -> Any:
         return diagnose.run(event, self.clients)
