@@ -23,7 +23,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: help setup demo browser test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel bench-package bench-demo
+.PHONY: help setup demo browser test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel bench-package bench-demo bench-local-cloud
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -174,6 +174,9 @@ bench-package: $(VENV)/.ready ## sizes of the Lambdas' zips, how fast each start
 
 bench-demo: $(DEMO)/model.tar.gz ## what the demo takes, part by part, and a deployment without waits
 	$(BIN)/python benchmarks/bench_demo.py $<
+
+bench-local-cloud: $(VENV)/.ready ## memory of the local cloud while 5 GB go through it (20 GB of disk, half an hour)
+	$(BIN)/python benchmarks/bench_local_cloud.py $(CACHE)/bench/local-cloud
 
 bench-contract: $(CONTRACT)/.ready
 	$(BIN)/python benchmarks/bench_contract.py

@@ -12,12 +12,16 @@ import re
 import threading
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from botocore.exceptions import UnknownServiceError
 
 from pipeline.errors import InvalidInput, Problem
 from pipeline.local.calls import Call, service_model
+
+if TYPE_CHECKING:
+    from pipeline.local.contents import Content
 from pipeline.schema import meant
 
 MESSAGES = {
@@ -159,6 +163,8 @@ class Response:
     status: int
     headers: dict[str, str]
     body: bytes
+    stream: Content | None = None
+    """What the body is when it is too much for the memory."""
 
 
 @dataclass(slots=True)

@@ -21,7 +21,8 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from pipeline import sdk
-from pipeline.local import allowances, bounds, calls, histories, objects, parts, simulations
+from pipeline.local import allowances, arrivals, bounds, calls, histories, objects, parts, simulations
+from pipeline.local.contents import Disk
 from pipeline.local.faults import REQUEST_ID, Accident, Faults, Response, render
 from pipeline.local.policies import Verdict
 
@@ -107,6 +108,8 @@ class Gateway:
         """Told of every call, and of who makes it, before anything comes of it; what it takes time for waits."""
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._backends: Backends | None = None
+        self._disk = Disk()
+        objects.install()
         self._server: BaseWSGIServer = make_server(
             "127.0.0.1", port, self, threaded=True, request_handler=_QuietRequestHandler
         )
@@ -195,8 +198,10 @@ class Gateway:
         return response
 
     def _s3(self, backends: Backends, call: Call, environ: dict[str, Any]) -> Response:
-        if call.operation == "GetObject":
-            response = objects.ranged(environ, self._ask_moto) or self._ask_moto(environ)
+        if call.operation in arrivals.OPERATIONS:
+            response = self._write(call, environ)
+        elif call.operation == "GetObject":
+            response = objects.answered(call, environ, self._ask_moto)
         elif call.operation == "PutBucketPolicy":
             response = _protect(backends, environ)
         elif call.operation in parts.OPERATIONS:
@@ -208,6 +213,10 @@ class Gateway:
             bucket, _, key = str(environ["PATH_INFO"]).lstrip("/").partition("/")
             backends.object_created(call.operation, bucket, key)
         return response
+
+    def _write(self, call: Call, environ: dict[str, Any]) -> Response:
+        seen = arrivals.received(call, environ, self._disk)
+        return seen if isinstance(seen, Response) else self._ask_moto(seen)
 
     def _lambda(self, backends: Backends, call: Call, environ: dict[str, Any], body: bytes) -> Response:
         path, query = str(environ["PATH_INFO"]), str(environ.get("QUERY_STRING", ""))
@@ -311,6 +320,8 @@ def _send(response: Response, start_response: Any) -> Iterable[bytes]:
     stated = next(
         (value for name, value in response.headers.items() if name.lower() == "content-length"), None
     )
+    if response.stream is not None:
+        stated = str(response.stream.size)
     headers["Content-Length"] = (
         stated if stated is not None and not response.body else str(len(response.body))
     )
@@ -318,7 +329,7 @@ def _send(response: Response, start_response: Any) -> Iterable[bytes]:
         # Each answer of AWS has one; what has none came from somebody else, to `sdk.see_aws`.
         headers["x-amzn-RequestId"] = REQUEST_ID
     start_response(f"{response.status} {_REASONS.get(response.status, 'Status')}", list(headers.items()))
-    return [response.body]
+    return [response.body] if response.stream is None else response.stream.stream()
 
 
 _REASONS = {
