@@ -11,6 +11,7 @@ CACHE := .cache
 DEMO := $(CACHE)/demo
 CONTRACT := $(CACHE)/contract
 CONTRACT_PYTHON ?=
+CLIENTS := $(CACHE)/clients
 
 RUNTIME := .build/runtime
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
@@ -23,7 +24,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: help setup demo browser test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel bench-package bench-demo bench-local-cloud
+.PHONY: help setup demo browser test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel bench-package bench-demo bench-local-cloud
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -109,13 +110,23 @@ $(CONTRACT)/.ready: requirements/contract-build.lock requirements/contract.lock 
 
 CONTRACT_INSTALL = $(CONTRACT)/bin/python -m pip install --require-hashes --no-build-isolation -r requirements/$(1).lock
 
+clients: $(CLIENTS)/.ready package ## deploy on the local cloud with AWS's own commands, `sam` and `aws`
+	$(BIN)/python -m pytest tests/clients
+
+# Theirs are other versions than ours. The lock has all that they need: pip would look for the extras of what is in it.
+$(CLIENTS)/.ready: requirements/clients.lock | $(VENV)/.ready
+	@rm -rf $(@D)
+	@$(BIN)/python -m venv $(@D)
+	@$(call shown,$(CLIENTS)/bin/python -m pip install --no-deps --require-hashes --only-binary :all: -r $<,clients,sam and aws)
+	@touch $@
+
 matrix: $(VENV)/.ready ## break every AWS call of every task in ten ways (25 minutes); docs/failure-matrix.md
 	$(BIN)/python -m tools.matrix --report docs/failure-matrix.md
 
 load: $(VENV)/.ready ## deploy fifty services at once on the local cloud, with stub model servers, and count
 	$(BIN)/python -m tools.load
 
-check: lint types linters runtime-check docs-check package test contract ## everything that must hold; what CI runs
+check: lint types linters runtime-check docs-check package test contract clients ## everything that must hold; what CI runs
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -236,6 +247,7 @@ lock: $(VENV)/.python ## resolve the dependencies again and lock them with hashe
 	$(BIN)/uv pip compile $(LOCK) requirements/build.in --output-file requirements/build.lock
 	$(BIN)/uv pip compile $(LOCK) requirements/lambda.in --output-file requirements/lambda.lock
 	$(BIN)/uv pip compile $(IMAGE_LOCK) inference/requirements.txt --output-file requirements/image.lock
+	$(BIN)/uv pip compile $(LOCK) requirements/clients.in --output-file requirements/clients.lock
 	for name in contract-build contract contract-java; do \
 	  $(BIN)/uv pip compile $(LOCK) --python-version 3.10 requirements/$$name.in --output-file requirements/$$name.lock; \
 	done

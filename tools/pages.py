@@ -15,10 +15,13 @@ from typing import Final
 TOP: Final = Path(__file__).resolve().parents[1]
 RUN: Final = "<!-- run -->"
 """Stands on the line before a block that the tests run."""
+RUN_WITH_CLIENTS: Final = "<!-- run with sam and aws -->"
+"""Stands before one that `make clients` runs."""
 PROGRAMS: Final = ("sealift", ".venv/bin/sealift")
 
 _FENCE: Final = re.compile(
-    r"(?P<run>^<!-- run -->\n)?^(?P<indent> *)```(?P<language>\w*)\n(?P<body>.*?)^(?P=indent)```$",
+    rf"(?P<run>^{RUN}\n)?(?P<clients>^{RUN_WITH_CLIENTS}\n)?"
+    r"^(?P<indent> *)```(?P<language>\w*)\n(?P<body>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 _LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -33,6 +36,8 @@ class Block:
     body: str
     run: bool
     """Whether the tests run it."""
+    with_clients: bool = False
+    """Whether those run it that have AWS's own commands."""
 
 
 def pages() -> list[Path]:
@@ -51,7 +56,12 @@ def pages() -> list[Path]:
 def blocks(text: str) -> Iterator[Block]:
     """Yield the fenced blocks of a document."""
     for found in _FENCE.finditer(text):
-        yield Block(found["language"], found["body"], run=found["run"] is not None)
+        yield Block(
+            found["language"],
+            found["body"],
+            run=found["run"] is not None,
+            with_clients=found["clients"] is not None,
+        )
 
 
 def command_lines(text: str) -> Iterator[str]:
