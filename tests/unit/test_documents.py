@@ -32,7 +32,7 @@ def test_one_field_is_enough(defaults: StackDefaults) -> None:
 
     assert set(request) == {*documents.EXECUTION_INPUT.fields, "consumers", "default_consumer"} - {"consumer"}
     assert request["service"] == "harbour"
-    assert request["max_concurrency"] == 10
+    assert request["max_concurrency"] is None
     assert request["timeout_s"] == 60
     assert request["inference"] == {
         "n_ctx": 2048,
@@ -52,7 +52,7 @@ def test_one_field_is_enough(defaults: StackDefaults) -> None:
 @pytest.mark.parametrize(
     ("document", "sidecar", "service", "concurrency"),
     [
-        pytest.param({}, None, "harbour", 10, id="default"),
+        pytest.param({}, None, "harbour", None, id="default"),
         pytest.param({}, {"service": "pier", "max_concurrency": 2}, "pier", 2, id="deployment.json"),
         pytest.param(
             {"service": "quay"},
@@ -71,7 +71,7 @@ def test_the_first_source_that_says_something_wins(
     document: dict[str, Any],
     sidecar: dict[str, Any] | None,
     service: str,
-    concurrency: int,
+    concurrency: int | None,
 ) -> None:
     """The input goes before deployment.json, which goes before the stack; each field by itself."""
     request = documents.request({"archive": ARCHIVE, **document}, sidecar, defaults)
