@@ -104,17 +104,9 @@ def _holds(condition: Any, all_of_them: Mapping[str, Any]) -> bool:
     if kind == "Condition":
         return _holds(all_of_them[arguments], all_of_them)
     if kind == "Fn::Equals":
-        return bool(_joined(arguments[0]) == _joined(arguments[1]))
+        return str(arguments[0]) == str(arguments[1])
     found = [_holds(one, all_of_them) for one in arguments]
     return {"Fn::Not": not found[0], "Fn::And": all(found), "Fn::Or": any(found)}[kind]
-
-
-def _joined(value: Any) -> str:
-    """Return what is compared: what a list is joined to, and anything else as a text."""
-    if not isinstance(value, dict) or "Fn::Join" not in value:
-        return str(value)
-    separator, parts = value["Fn::Join"]
-    return str(separator.join(parts))
 
 
 def _spelt_out(value: Any, values: Mapping[str, Any], conditions: Mapping[str, bool]) -> Any:

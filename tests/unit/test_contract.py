@@ -631,14 +631,12 @@ def test_the_roles_that_may_be_asked_for_are_those_that_may_be_handed_on(roles: 
     """One parameter says both, so that a request is refused before SageMaker would refuse it."""
     keys = dict.fromkeys(package.functions(TEMPLATE), "lambda/1.zip")
     whole = template.resolve(TEMPLATE, bucket="code", keys=keys, definition=json.loads(RENDERED))
-    made = sam.buildable(whole, {"EndpointRoleArns": roles}, "us-east-1")["Resources"]
+    made = sam.processed(whole, {"EndpointRoleArns": roles}, "us-east-1")["Resources"]
+    deployment = made["Deployment"]["Properties"]
+    defaults = json.loads(deployment["DefinitionString"])["States"]["CheckArchive"]["Parameters"]["Payload"]
 
-    _, pieces = made["Deployment"]["Properties"]["DefinitionString"]["Fn::Join"]
-    text = "".join(piece if isinstance(piece, str) else "?" for piece in pieces)
-    assert (
-        json.loads(text)["States"]["CheckArchive"]["Parameters"]["Payload"]["defaults"]["endpoint_role_arns"]
-        == roles
-    )
+    assert defaults["defaults"]["endpoint_role_arns"] == "${EndpointRoleArns}"
+    assert deployment["DefinitionSubstitutions"]["EndpointRoleArns"] == roles
     assert ("EndpointRolesUse" in made) is bool(roles)
     if roles:
         (statement,) = made["EndpointRolesUse"]["Properties"]["PolicyDocument"]["Statement"]

@@ -28,7 +28,7 @@ def noted(error: BaseException, note: str) -> BaseException:
             [
                 "ERROR  my.json: a is 3; wanted a to be 4",
                 "TIP    write 4",
-                "ERROR  --b: b is [31m 3; wanted 4",
+                "ERROR  --b: b\\nis\\x1b[31m 3; wanted 4",
             ],
             id="refused, each problem where it is",
         ),
