@@ -186,7 +186,7 @@ def fails(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Fails:
 
 TOLERATED = {("status", "denied"), ("sweep", "denied")}
 """What is no failure: these tell what they were not allowed to see."""
-SLOW = {"pack": {"a login page", "expired", "no answer"}}
+SLOW = {"pack": ("a login page", "expired", "no answer")}
 """Of a command that has much to do before it meets the network, what it is to meet."""
 
 

@@ -56,6 +56,8 @@ ATTEMPTS = 3
 """Of an asynchronous invocation: EventBridge hands the event over, Lambda tries it twice more."""
 
 GOOD = "A sealift carries cargo."
+LONG = f"{GOOD} " + " ".join(f"Crate {n} is loaded." for n in range(50_000))
+"""A good answer of a megabyte: several of them are more than an execution's data may hold."""
 WRONG = "Ping ping."
 EXPECT = {"contains": "cargo"}
 
@@ -103,6 +105,8 @@ class Scenario:
     locked: bool = False
     """Whether, instead of a wrong answer, a key encrypts the consumer's variables that the stack may not use; needs
     `wrong`."""
+    lengthy: bool = False
+    """Whether models and the consumer answer with a megabyte each."""
     other: str = ""
     """The scenario whose earlier deployment, of another service, has the consumer, which is taken over."""
 
@@ -126,6 +130,12 @@ SCENARIOS = {
         Scenario("wrong answer in place", {"strategy": "in_place"}, wrong=True),
         Scenario("lowering refused", refuses_lowering=True),
         Scenario("lowering refused, wrong answer", refuses_lowering=True, wrong=True),
+        Scenario(
+            "long answers",
+            {"smoke_test": {"prompts": [f"{n}. {'Why? ' * 150}" for n in range(10)], "expect": EXPECT}},
+            thinned=True,
+            lengthy=True,
+        ),
         Scenario("unreadable variables", thinned=True, wrong=True, locked=True),
         Scenario("taken over", {"hosting": "instance"}, thinned=True, other="on instances"),
         Scenario(
@@ -254,6 +264,8 @@ class World:
         changing_s: float = 0.0,
     ) -> None:
         self._scenarios, self._contents = scenarios, contents
+        self._good = GOOD
+        """What models answer that answer rightly."""
         self._wrong = False
         """Whether models other than the earlier ones answer wrongly now."""
         self._wrong_urls: set[str] = set()
@@ -337,6 +349,7 @@ class World:
     def _start_from(self, scenario: Scenario, *, earlier: bool | None = None) -> Snapshot:
         self.cloud.faults.replace([])
         self._wrong, self._wrong_urls = False, set()
+        self._good = LONG if scenario.lengthy else GOOD
         self.cloud.hosting.rescaling = not scenario.refuses_lowering
         known = self._earlier.get(scenario.name)
         self._reset()
@@ -488,7 +501,7 @@ class World:
             # Asked at each call: a model may be called wrong, and right again, while it runs.
             earlier = url in {known.url for known in self._earlier.values()}
             wrong = url in self._wrong_urls or (self._wrong and not earlier)
-            return WRONG if wrong else GOOD
+            return WRONG if wrong else self._good
 
         return Stub(answer)
 
