@@ -900,7 +900,9 @@ def _of_key(key: str, parsed: dict[str, Any]) -> list[Problem]:
 
 def _role(asked: str, defaults: StackDefaults, said: Said) -> list[Problem]:
     """Return what is wrong with a role: the tasks may hand on those alone that the stack names."""
-    others = [one for text in defaults["endpoint_role_arns"].split(",") if (one := text.strip())]
+    # An execution that began before the stack was updated tells of none.
+    named = defaults.get("endpoint_role_arns", "")
+    others = [one for text in named.split(",") if (one := text.strip())]
     if asked in {defaults["execution_role_arn"], *others}:
         return []
     return [

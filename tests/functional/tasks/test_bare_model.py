@@ -442,6 +442,7 @@ def test_a_quota_leads_to_fewer_and_then_to_the_next_type(
     assert told == {
         "max_concurrency": None,
         "steps": ["runs on 2 x ml.m5.2xlarge instead of 2 x ml.r5.xlarge"],
+        "told": "2 x ml.m5.2xlarge; runs on 2 x ml.m5.2xlarge instead of 2 x ml.r5.xlarge",
     }
 
 
