@@ -741,8 +741,11 @@ def give_back(
         one.name for one in situation.holders if one.status in MOVING and (one.ours or one is mine)
     )
     others = situation.own(without=endpoint) if spare else ()
-    if mine is None or (mine.concurrency >= asked and not others):
+    if mine is None:
         return Changes()
+    if mine.concurrency >= asked and not others:
+        # While it is changed it counts with the larger of both; it has that only when the change is done.
+        return Changes(wait_for=(endpoint,) if mine.status in MOVING else ())
     if moving:
         return Changes(wait_for=moving)
     if others:

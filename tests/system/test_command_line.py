@@ -202,14 +202,14 @@ def test_a_failed_run_says_what_happened_why_and_what_to_do(archive: Path) -> No
 
 def test_a_fault_is_seen_in_the_retries(archive: Path) -> None:
     """`--fault ...:2` makes the call fail twice, and the document counts two retries."""
-    fault = "sagemaker.CreateEndpoint=ResourceLimitExceeded:2"
+    fault = "sagemaker.CreateModel=ThrottlingException:2"
 
     done = sealift("local", "run", archive, *FAST, "--json", "--fault", fault)
 
     states = {state["name"]: state for state in json.loads(done.stdout)["states"]}
     assert done.returncode == 0
-    assert states["CreateEndpoint"]["retries"] == 2
-    assert states["CreateEndpoint"]["errors"] == ["ResourceLimitExceeded"] * 2
+    assert states["CreateModel"]["retries"] == 2
+    assert states["CreateModel"]["errors"] == ["Throttled"] * 2
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,8 @@ def _stopped(deployments: Deployments, archive: Path) -> Execution:
     client, key = deployments.cloud.clients.stepfunctions, "by-hand/halted/model.tar.gz"
     deployments.cloud.clients.s3.put_object(Bucket=deployments.bucket, Key=key, Body=archive.read_bytes())
     place = {"archive": {"bucket": deployments.bucket, "key": key}, "service": "halted"}
-    given = {**settings(), "poll_interval_s": 300, **place}
+    # The consumer is the other service's by now.
+    given = {**settings(), "consumer": None, "poll_interval_s": 300, **place}
     machine = deployments.cloud.outputs["StateMachineArn"]
     arn = client.start_execution(stateMachineArn=machine, name="halted-by-hand", input=json.dumps(given))[
         "executionArn"

@@ -12,6 +12,7 @@ import pytest
 from pipeline import aws, package, resources, template
 from pipeline.cli import Arguments, deploying, destroying, parser
 from pipeline.errors import InvalidInput
+from pipeline.naming import deployment_of
 
 UPLOADED = "models/harbour/model.tar.gz"
 WAIT_S = 60
@@ -160,7 +161,7 @@ def test_a_stack_is_taken_away_with_its_endpoints_and_made_again(person: Person,
     status, gone = person.document("destroy", "--yes")
 
     assert planned["status"] == "planned"
-    assert {one["name"] for one in planned["made"]} == {endpoint}
+    assert {deployment_of(one["name"]) for one in planned["made"]} == {endpoint}
     assert [one["kind"] for one in planned["made"]] == ["endpoint", "model", "endpoint configuration"]
     assert any("sealift-consumer" in caller for caller in planned["callers"])
     assert (status, gone["status"]) == (0, "destroyed")

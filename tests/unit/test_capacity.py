@@ -713,6 +713,13 @@ def test_the_ladder_of_one_that_asks_for_none_ends_too(
             Changes(wait_for=("new",)),
             id="wait for itself",
         ),
+        pytest.param(
+            account(replace(ours("new", 10), status="Updating")),
+            10,
+            True,
+            Changes(wait_for=("new",)),
+            id="what it is being given it has only when that is done",
+        ),
         pytest.param(account(), 10, True, Changes(), id="gone"),
     ],
 )
