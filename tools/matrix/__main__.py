@@ -1,6 +1,6 @@
 """Run the failure matrix, show how far it is, and write down what came of it.
 
-    python -m tools.matrix [--jobs 2] [--seconds 1460] [--only TEXT] [--pairs 40] [--races 60]
+    python -m tools.matrix [--jobs 2] [--seconds 2400] [--only TEXT] [--pairs 40] [--races 60]
                            [--report docs/failure-matrix.md]
 
 Every call and every kind of fault comes first, then pairs of faults, then races: the greatest part of the time goes
@@ -97,7 +97,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.matrix")
     parser.add_argument("--jobs", type=int, default=2, help="local clouds at a time")
     parser.add_argument(
-        "--seconds", type=float, default=1460, help="after which no further run is waited for"
+        "--seconds", type=float, default=2400, help="after which no further run is waited for"
     )
     parser.add_argument("--sample", action="store_true", help="only a few runs, with some of everything")
     parser.add_argument(

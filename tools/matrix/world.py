@@ -109,6 +109,8 @@ class Scenario:
     """Whether models and the consumer answer with a megabyte each."""
     other: str = ""
     """The scenario whose earlier deployment, of another service, has the consumer, which is taken over."""
+    occupied: int = 0
+    """Concurrent invocations that somebody else's endpoint holds, of the account's ten; nothing is asked for here."""
 
 
 SCENARIOS = {
@@ -145,6 +147,9 @@ SCENARIOS = {
             wrong=True,
             other="on instances",
         ),
+        Scenario("takes what is free", earlier=False, thinned=True, occupied=8),
+        Scenario("full account", thinned=True, occupied=7),
+        Scenario("full account, wrong answer", thinned=True, wrong=True, occupied=7),
     )
 }
 
@@ -353,13 +358,30 @@ class World:
         self.cloud.hosting.rescaling = not scenario.refuses_lowering
         known = self._earlier.get(scenario.name)
         self._reset()
-        if not (scenario.earlier if earlier is None else earlier):
-            return self.look(scenario)
-        if known is None:
-            self._earlier[scenario.name] = self._deploy_earlier(scenario)
-        else:
-            known.put_back(self.cloud)
+        if scenario.earlier if earlier is None else earlier:
+            if known is None:
+                self._earlier[scenario.name] = self._deploy_earlier(scenario)
+            else:
+                known.put_back(self.cloud)
+        if scenario.occupied:
+            self._occupy(scenario.occupied)
         return self.look(scenario)
+
+    def _occupy(self, max_concurrency: int) -> None:
+        """Let somebody else have an endpoint of so many concurrent invocations; it is none of the stack's."""
+        ask = self.cloud.hosting.handle
+        name = "somebodys"
+        role = self.cloud.outputs["EndpointRoleArn"]
+        # No data: the container has its model in its image, and the stub serves it.
+        container = {"Image": "image"}
+        ask("CreateModel", {"ModelName": name, "ExecutionRoleArn": role, "PrimaryContainer": container})
+        variant = {
+            "VariantName": "AllTraffic",
+            "ModelName": name,
+            "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": max_concurrency},
+        }
+        ask("CreateEndpointConfig", {"EndpointConfigName": name, "ProductionVariants": [variant]})
+        ask("CreateEndpoint", {"EndpointName": name, "EndpointConfigName": name})
 
     def _deploy_earlier(self, scenario: Scenario) -> _Earlier:
         whose = self._scenarios[scenario.other] if scenario.other else scenario
@@ -634,7 +656,11 @@ def _settings(scenario: Scenario) -> dict[str, Any]:
     return {
         "container": "llama-cpp",
         # All that the account has, so that room has to be made.
-        **({} if scenario.settings.get("hosting") == "instance" else {"max_concurrency": 10}),
+        **(
+            {}
+            if scenario.settings.get("hosting") == "instance" or scenario.occupied
+            else {"max_concurrency": 10}
+        ),
         "smoke_test": {"prompts": ["What?"], "expect": EXPECT},
         "consumer": {
             "function_name": CONSUMER,
