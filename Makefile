@@ -120,7 +120,7 @@ $(CLIENTS)/.ready: requirements/clients.lock | $(VENV)/.ready
 	@$(call shown,$(CLIENTS)/bin/python -m pip install --no-deps --require-hashes --only-binary :all: -r $<,clients,sam and aws)
 	@touch $@
 
-matrix: $(VENV)/.ready ## break every AWS call of every task in ten ways (25 minutes); docs/failure-matrix.md
+matrix: $(VENV)/.ready ## break every AWS call of every task in ten ways (half an hour); docs/failure-matrix.md
 	$(BIN)/python -m tools.matrix --report docs/failure-matrix.md
 
 load: $(VENV)/.ready ## deploy fifty services at once on the local cloud, with stub model servers, and count

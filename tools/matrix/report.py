@@ -85,8 +85,8 @@ def render(
         "Calls recorded without a fault: "
         + ", ".join(f"{name} {len(steps)}" for name, steps in recordings.items())
         + f". Of one operation in one task the first {cases.MOST} calls are tried, the first of those that only read; "
-        "killed before or after it only read is one case. On instances the same tasks ask for other things: there each "
-        "call meets one kind of fault, and the kinds take turns.",
+        "killed before or after it only read is one case. On instances, beside other services and in the other "
+        "scenarios that repeat the same calls, each call meets one kind of fault, and the kinds take turns.",
         *(_races(raced) if raced else ()),
     ]
     bad = sorted((result for result in results if result.broken), key=lambda result: result.case)
