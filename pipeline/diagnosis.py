@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from pipeline import capacity, consumer, errors, functions, payload
+from pipeline.plain import one_line
 from pipeline.plan import IN_STEPS
 
 if TYPE_CHECKING:
@@ -391,8 +392,8 @@ class Diagnosis:
 
 
 def lines(what: str, why: str, fix: str) -> str:
-    """Return the three lines in which every failure is told, everywhere."""
-    return f"what happened: {what}\nwhy: {why}\nwhat to do: {fix}"
+    """Return the three lines in which every failure is told, everywhere; they are plain, and there are no more."""
+    return f"what happened: {one_line(what)}\nwhy: {one_line(why)}\nwhat to do: {one_line(fix)}"
 
 
 _NOISE = re.compile(r"\b(?:ACCESS_LOG|TS_METRICS|MODEL_METRICS) - |^\s+at [\w.$]+\(")
@@ -450,7 +451,7 @@ def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[s
         evidence: further texts, for instance the endpoint's FailureReason and its container's log lines.
     """
     # The notification's subject has it too, which may have 100 characters.
-    error = payload.cut(re.sub(r"^States\.", "States", failure.get("Error", "")), _MOST_NAME)
+    error = payload.cut(one_line(re.sub(r"^States\.", "States", failure.get("Error", ""))), _MOST_NAME)
     told = message(failure.get("Cause", ""))
     state = failed_state(results)
     # One line, whatever the message is: a traceback among the three would hide the next two.
@@ -496,5 +497,5 @@ def _why(why: str, found: str, told: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Return a text in one line, within what a Cause, which has 32,768 characters, may carry of it."""
-    return payload.cut(" ".join(text.split()), payload.MESSAGE)
+    """Return a text in one line, plain, within what a Cause, which has 32,768 characters, may carry of it."""
+    return payload.cut(one_line(text), payload.MESSAGE)

@@ -45,7 +45,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.plain import plain
+from pipeline.plain import one_line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -77,18 +77,21 @@ class Problem:
 
 
 class SealiftError(Exception):
-    """Base of all deliberate failures; ``str()`` is one message written for a person."""
+    """Base of all deliberate failures; ``str()`` is one message written for a person, in one line and plain."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class Refused(SealiftError):
     """Somebody must change something: carries every problem that was found, not just the first."""
 
     def __init__(self, subject: str, problems: Iterable[Problem]) -> None:
-        self.subject = subject
+        self.subject = plain(subject)
         self.problems = tuple(problems)
         if not self.problems:
             raise ValueError(f"{type(self).__name__} about {subject!r} needs at least one problem")
-        super().__init__(sentence(subject, self.problems))
+        super().__init__(sentence(self.subject, self.problems))
 
 
 class InvalidInput(Refused):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import naming
 from pipeline.errors import SealiftError
+from pipeline.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,6 +41,8 @@ def of(task: str, event: Mapping[str, Any]) -> Iterator[None]:
     def record(*arguments: Any, **more: Any) -> logging.LogRecord:
         made = before(*arguments, **more)
         made.__dict__.update(fields)
+        # In JSON a line break is no harm, but what reads it may show a text as it is.
+        made.msg, made.args = plain(made.getMessage()), None
         return made
 
     logging.setLogRecordFactory(record)
@@ -80,7 +83,7 @@ def called(service: str, operation: str, *, status: int, code: str, request: str
         service,
         operation,
         came,
-        extra=extra | ({"aws_request": request} if request else {}),
+        extra=extra | ({"aws_request": plain(request)} if request else {}),
     )
 
 
@@ -96,7 +99,7 @@ def belongs(task: str, event: Mapping[str, Any]) -> dict[str, str]:
         "state": sent.get("state"),
         "task": task,
     }
-    return {name: str(value) for name, value in found.items() if value}
+    return {name: plain(str(value)) for name, value in found.items() if value}
 
 
 def _service(event: Mapping[str, Any]) -> str | None:

@@ -41,6 +41,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from pipeline.errors import AccessDenied, InvalidInput, Problem, RequestRejected, ServiceUnavailable
+from pipeline.plain import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -178,6 +179,6 @@ def _sentence(error: Exception) -> str:
 
 
 def _shown(text: str, most: int = _SHOWN) -> str:
-    """Return a text of somebody else's in one line, without what would move a terminal's cursor."""
-    line = " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    """Return a text of somebody else's in one line, plain, and not too long of it."""
+    line = one_line(text)
     return line if len(line) <= most else line[: most - 3] + "..."

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from pipeline import aws, callers, creation, monitoring, payload, registry, releases, targets
 from pipeline.errors import EndpointBusy
 from pipeline.naming import deployment_of
+from pipeline.plain import one_line
 from pipeline.plan import tag_value
 from pipeline.readiness import UNDELETABLE
 
@@ -174,7 +175,7 @@ def _told(retired: list[str], kept: list[str], not_retired: list[str]) -> str:
         f"kept {', '.join(kept)} as a way back" if kept else "",
         f"NOT retired: {'; '.join(not_retired)}" if not_retired else "",
     ]
-    return "; ".join(part for part in parts if part)
+    return one_line("; ".join(part for part in parts if part))
 
 
 handler = aws.task(run)

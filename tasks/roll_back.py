@@ -28,6 +28,7 @@ from pipeline import (
 )
 from pipeline.errors import ConsumerBusy, EndpointBusy, Refused
 from pipeline.naming import deployment_of
+from pipeline.plain import one_line
 from pipeline.plan import tag_value
 from pipeline.readiness import UNDELETABLE
 
@@ -371,9 +372,9 @@ def _shown(value: str | None) -> str:
 def _summary(report: _Report) -> str:
     if report.not_undone:
         kept = f"; kept: {'; '.join(report.kept)}" if report.kept else ""
-        return f"NOT undone, remove by hand: {'; '.join(report.not_undone)}{kept}"
+        return one_line(f"NOT undone, remove by hand: {'; '.join(report.not_undone)}{kept}")
     spare = f"; stays, and does no harm: {'; '.join(report.spare)}" if report.spare else ""
-    return f"undone: everything that this execution made; what served before still serves{spare}"
+    return one_line(f"undone: everything that this execution made; what served before still serves{spare}")
 
 
 handler = aws.task(run)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import aws, inventory, sweep
 from pipeline.errors import NotNow, SealiftError
+from pipeline.plain import one_line
 from pipeline.sweep import Action
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _line(one: Decision, outcome: str, more: str = "") -> dict[str, Any]:
 def _told(found: list[dict[str, Any]], *, act: bool) -> str:
     """Return the notification; empty when there is nothing to tell."""
     lines = [
-        f"{one['outcome']}: {one['kind']} {one['name']}: {one['reason']}"
+        one_line(f"{one['outcome']}: {one['kind']} {one['name']}: {one['reason']}")
         for one in found
         if one["outcome"] != "kept"
     ]

@@ -60,11 +60,12 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and what is wrong, with the nearest known word; end with the status for it."""
+        from pipeline.plain import plain
         from pipeline.schema import nearest
 
         word, known = self._meant(message)
         close = nearest(word, known) if word else None
-        super().error(f"{message}; did you mean {close!r}?" if close else message)
+        super().error(plain(f"{message}; did you mean {close!r}?" if close else message))
 
     def _meant(self, message: str) -> tuple[str, Iterable[str]]:
         """Return the word that argparse does not know, and those that it would."""
@@ -535,11 +536,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _end(error: BaseException, argv: Sequence[str]) -> int:
     """Tell of an error, as far as anybody reads it, and return the exit status."""
     from pipeline import settings
+    from pipeline.plain import lines
 
     debug = "--debug" in argv or settings.debug()
     try:
         if debug and not isinstance(error, KeyboardInterrupt | BrokenPipeError):
-            traceback.print_exception(error)
+            for line in lines("".join(traceback.format_exception(error)).rstrip("\n")):
+                print(line, file=sys.stderr)
         ended = ending(error, again=shlex.join(["sealift", "--debug", *argv]))
         for line in ended.lines:
             print(line, file=sys.stderr, flush=True)

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pipeline.errors import InvalidInput, Problem
+from pipeline.plain import plain
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -28,5 +29,5 @@ def agreed(question: str, *, yes: bool, stdin: TextIO | None = None) -> bool:
     """Ask, unless the answer was given already; return whether it is yes. The end of the input is a no."""
     if yes:
         return True
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    print(f"{plain(question)} [y/N] ", end="", file=sys.stderr, flush=True)
     return (stdin or sys.stdin).readline().strip().lower() in {"y", "yes"}

@@ -17,6 +17,7 @@ from pipeline.cli import asking
 from pipeline.cli.deploying import Told
 from pipeline.cli.screen import Screen
 from pipeline.limits import MiB
+from pipeline.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,7 +105,9 @@ def show(plan: Plan, screen: Screen) -> None:
 def _line(verb: str, text: str, screen: Screen) -> None:
     head = f"  {verb:<9}"
     width = max(shutil.get_terminal_size((100, 24)).columns, 60)
-    screen.say(textwrap.fill(head + text, width, subsequent_indent=" " * len(head), break_long_words=False))
+    indent = " " * len(head)
+    for row in textwrap.wrap(head + plain(text), width, subsequent_indent=indent, break_long_words=False):
+        screen.say(row)
 
 
 def _by_noun(plan: Plan) -> list[tuple[str, list[str]]]:

@@ -45,6 +45,6 @@ def examine(arguments: Arguments) -> int:
 
 def show(check: Check, screen: Screen) -> None:
     """Write a check, and below it what to do."""
-    screen.say(f"{screen.tick(MARKS[check.state])} {check.name:<12}{check.told}")
+    screen.say(f"{check.name:<12}{check.told}", mark=MARKS[check.state])
     if check.fix:
         screen.say(f"  {'':<12}to do: {check.fix}")

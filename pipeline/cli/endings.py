@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import Refused, SealiftError
+from pipeline.plain import one_line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +79,7 @@ def ending(error: BaseException, *, again: str = "sealift --debug ...") -> Endin
     if isinstance(known, Refused):
         return Ending(FAILED, (*_refused(known), *_notes(known)))
     if isinstance(known, SealiftError):
-        return Ending(FAILED, (f"ERROR  {_line(str(known))}", *_notes(known)))
+        return Ending(FAILED, (f"ERROR  {one_line(str(known))}", *_notes(known)))
     if told := _of_the_system(known) or _of_the_installation(known):
         return Ending(FAILED, (*_error(*told), *_notes(known)))
     return Ending(BUG, (*_bug(known, again), *_notes(known)))
@@ -118,29 +119,24 @@ def _of_the_installation(error: BaseException) -> tuple[str, str, str, str] | No
     if not isinstance(error, ImportError) or (error.name or "").partition(".")[0] in OURS:
         return None
     fix = f"run `{LOCAL_EXTRA}` for `sealift local`, else `pip install --force-reinstall sealift`"
-    return "this installation", _line(str(error)), "the packages that Sealift needs", fix
+    return "this installation", one_line(str(error)), "the packages that Sealift needs", fix
 
 
 def _bug(error: BaseException, again: str) -> Iterator[str]:
     frames = traceback.extract_tb(error.__traceback__)
     ours = [one for one in frames if one.filename.startswith(_FOLDERS)] or frames
     place = f" ({Path(ours[-1].filename).name}:{ours[-1].lineno})" if ours else ""
-    told = _line(f"{type(error).__name__}: {error}".rstrip(": "))
+    told = one_line(f"{type(error).__name__}: {error}".rstrip(": "))
     yield f"ERROR  a mistake of Sealift's own: {told}{place}; wanted an end that it has words for"
-    yield f"TIP    `{again}` shows it whole: report that, with what `sealift --version` says"
+    yield f"TIP    `{plain(again)}` shows it whole: report that, with what `sealift --version` says"
 
 
 def _error(where: str, seen: str, wanted: str, fix: str) -> Iterator[str]:
-    yield f"ERROR  {_line(where)}: {_line(seen)}; wanted {_line(wanted)}"
+    yield f"ERROR  {one_line(where)}: {one_line(seen)}; wanted {one_line(wanted)}"
     if fix:
-        yield f"TIP    {_line(fix)}"
+        yield f"TIP    {one_line(fix)}"
 
 
 def _notes(error: BaseException) -> Iterator[str]:
     for note in getattr(error, "__notes__", ()):
-        yield f"NOTE   {_line(note)}"
-
-
-def _line(text: str) -> str:
-    """Return a text in one line, without what would move a terminal's cursor."""
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
+        yield f"NOTE   {one_line(note)}"

@@ -16,6 +16,7 @@ from pipeline.checklist import Mark
 from pipeline.cli import frame
 from pipeline.errors import NotNow
 from pipeline.pauses import Clock, span
+from pipeline.plain import lines, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -235,7 +236,7 @@ def conclude(ended: Execution, screen: Screen, *, otherwise: str = "no consumer 
     if ended.status != "SUCCEEDED":
         error = f": {ended.error}" if ended.error else ""
         screen.say(f"{ended.status.lower().replace('_', ' ')} after {ended.seconds or 0:.1f} s{error}")
-        for line in (ended.cause or "no cause was given").splitlines():
+        for line in lines(ended.cause or "no cause was given"):
             for row in _pieces(screen, line, 2):
                 screen.say(f"  {row}")
         return
@@ -263,5 +264,5 @@ def _tell(screen: Screen, who: str, said: str) -> None:
 
 
 def _pieces(screen: Screen, said: str, indent: int) -> list[str]:
-    said = frame.printable(said)
+    said = one_line(said)
     return (frame.wrapped(said, max(screen.size[0] - indent, 12)) or [""]) if screen.live else [said]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.checklist import ITEMS, Mark
 from pipeline.pauses import span
+from pipeline.plain import one_line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,6 +44,12 @@ _BELOW: Final = 6
 """Columns that evidence below its line is indented by."""
 
 
+class Painted(str):
+    """A row for a screen: all that is foreign in it is plain already, and colors are ours."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Style:
     """What the stream can show."""
@@ -50,9 +57,10 @@ class Style:
     coloured: bool = False
     unicode: bool = True
 
-    def paint(self, text: str, colour: str) -> str:
-        """Return the text in a colour, or as it is."""
-        return f"\033[{colour}m{text}\033[0m" if self.coloured and text else text
+    def paint(self, text: str, colour: str) -> Painted:
+        """Return the text, plain, in a colour or without."""
+        shown = plain(text)
+        return Painted(f"\033[{colour}m{shown}\033[0m" if self.coloured and shown else shown)
 
     def tick(self, mark: Mark) -> str:
         """Return the mark of a line, without colour."""
@@ -64,7 +72,7 @@ class Style:
         return "…" if self.unicode else "..."
 
 
-def rows(line: Line, *, width: int, style: Style, most: int | None = None) -> list[str]:
+def rows(line: Line, *, width: int, style: Style, most: int | None = None) -> list[Painted]:
     """Return one line of the checklist as rows, at most `most` of them.
 
     The evidence stands beside the line where there is room, else below it; what does not fit into `most` rows is
@@ -74,7 +82,7 @@ def rows(line: Line, *, width: int, style: Style, most: int | None = None) -> li
     tick = style.tick(line.mark)
     seconds = _seconds(line)
     indent = columns(tick) + 3 + TEXT_WIDTH + _TIME_WIDTH
-    told = printable(line.told)
+    told = one_line(line.told)
     if width - indent >= _BESIDE:
         pieces = wrapped(told, width - indent)
         head = f"{line.text:<{TEXT_WIDTH}}{seconds:>9}  {pieces[0] if pieces else ''}".rstrip()
@@ -104,7 +112,7 @@ def whole(
         yield from rows(line, width=width, style=style, most=most)
 
 
-def fitted(lines: Sequence[Line], *, width: int, height: int, style: Style) -> list[str]:
+def fitted(lines: Sequence[Line], *, width: int, height: int, style: Style) -> Sequence[str]:
     """Return the whole checklist in at most `height` rows: first evidence is left out, then what is settled or to come.
 
     A terminal cannot take back what has left it at the top.
@@ -148,14 +156,6 @@ def wrapped(text: str, width: int) -> list[str]:
     return [*pieces, piece] if piece else pieces
 
 
-def printable(text: str) -> str:
-    """Return a text without what would move a terminal's cursor or change its colours."""
-    return "".join(
-        " " if character.isspace() else character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
-        for character in text
-    )
-
-
 def _broken(word: str, width: int) -> Iterator[str]:
     """Yield a word in parts of at most `width` columns."""
     part, taken = "", 0
@@ -181,13 +181,13 @@ def _seconds(line: Line) -> str:
     return span(line.seconds) if line.mark is Mark.RUNNING else f"{line.seconds:.1f} s"
 
 
-def _coloured(start: str, text: str, mark: Mark, style: Style, *, first: bool) -> str:
+def _coloured(start: str, text: str, mark: Mark, style: Style, *, first: bool) -> Painted:
     if mark in {Mark.PENDING, Mark.SKIPPED}:
         return style.paint(f"{start}{text}".rstrip(), DIM)
     if not first:
-        return f"{start}{text}".rstrip()
+        return Painted(plain(f"{start}{text}".rstrip()))
     tick = start.strip()
-    return f"  {style.paint(tick, COLOURS[mark])} {text}".rstrip()
+    return Painted(f"  {style.paint(tick, COLOURS[mark])} {plain(text)}".rstrip())
 
 
 def _around(lines: Sequence[Line], *, width: int, height: int, style: Style) -> list[str]:

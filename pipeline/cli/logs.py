@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline import aws, ledger, logbook, settings
 from pipeline.cli.screen import Screen
+from pipeline.plain import lines as lines_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -74,7 +75,7 @@ def told(lines: Iterable[Line]) -> Iterator[str]:
         took = line.fields.get("seconds")
         after = f" ({took:g} s)" if isinstance(took, int | float) else ""
         time_of_day = line.time.astimezone().strftime("%H:%M:%S.%f")[:-3]
-        first, *rest = (line.message.splitlines() or [""]) + list(line.trace)
+        first, *rest = *lines_in(line.message), *line.trace
         yield f"{time_of_day}  {line.source:<20}  {level}{first}{after}"
         for more in rest:
             yield f"{'':<36}{more}"

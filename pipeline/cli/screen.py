@@ -1,6 +1,7 @@
 """Drawing: lines that stay, hints that go, a block that is redrawn in place; plain lines where there is no terminal.
 
 Writes to the stream it is given and asks the environment nothing but whether colour is wanted and what the terminal is.
+Whatever it is given to write is a line of its own and plain (`pipeline.plain`): nothing foreign moves the terminal.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, TextIO
 
 from pipeline import settings
-from pipeline.cli.frame import COLOURS, Style, clipped, columns
+from pipeline.cli.frame import COLOURS, Painted, Style, clipped, columns
 from pipeline.limits import MiB
 from pipeline.pauses import span
+from pipeline.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,20 +60,21 @@ class Screen:
         width, height = shutil.get_terminal_size((_PIPE_COLUMNS, 24))
         return (width - 1, height - 1) if self.live else (width, height)
 
-    def say(self, text: str = "") -> None:
-        """Write one line that stays."""
+    def say(self, text: str = "", *, mark: Mark | None = None) -> None:
+        """Write one line that stays, behind the sign of a mark where there is one."""
         self.clear()
-        print(text, file=self.stream, flush=True)
+        sign = f"{self._tick(mark)} " if mark else ""
+        print(f"{sign}{_shown(text)}", file=self.stream, flush=True)
 
     def hint(self, text: str) -> None:
         """Write a line that the next one replaces; nothing where there is no terminal."""
         if self.live:
             self.clear()
-            self.stream.write(clipped(text, self.size[0], self.style.more))
+            self.stream.write(clipped(plain(text), self.size[0], self.style.more))
             self.stream.flush()
             self._transient = True
 
-    def tick(self, mark: Mark) -> str:
+    def _tick(self, mark: Mark) -> str:
         """Return the sign of a mark, as far as the stream can show it."""
         style = self.style
         return style.paint(style.tick(mark), COLOURS[mark])
@@ -85,7 +88,8 @@ class Screen:
     def redraw(self, rows: Sequence[str]) -> None:
         """Write a block of rows in the place of the one before; only a terminal can do that."""
         self.clear()
-        if self._block == list(rows):
+        rows = [_shown(row) for row in rows]
+        if self._block == rows:
             return
         # The terminal may have become narrower, and have broken rows in two.
         width = shutil.get_terminal_size().columns
@@ -93,11 +97,15 @@ class Screen:
         there = f"\033[{up}A" if up else ""
         self.stream.write(f"{there}\r" + "".join(f"{row}\033[K\n" for row in rows) + "\033[J")
         self.stream.flush()
-        self._block = list(rows)
+        self._block = rows
 
     def keep(self) -> None:
         """Let the block stand; what is written next comes below it."""
         self._block = []
+
+
+def _shown(text: str) -> str:
+    return text if isinstance(text, Painted) else plain(text)
 
 
 class Progress:

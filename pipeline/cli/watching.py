@@ -103,7 +103,10 @@ def left_alone(arguments: Arguments, arn: str) -> int:
     if arguments.json:
         Events(sys.stdout).emit("execution", execution_arn=arn, status="RUNNING")
     else:
-        print(f"execution {arn}\nfollow it with\n  {come_back(arguments, name)}")
+        screen = Screen(sys.stdout)
+        screen.say(f"execution {arn}")
+        screen.say("follow it with")
+        screen.say(f"  {come_back(arguments, name)}")
     return 0
 
 

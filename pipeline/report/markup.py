@@ -1,15 +1,15 @@
 """HTML, built so that no text can become markup: whatever is not `Markup` is escaped, and there is no other way in.
 
-Names of archives, answers of models and error texts are whatever somebody wrote. Control characters, which HTML
-cannot hold, and halves of surrogate pairs, which UTF-8 cannot, become U+FFFD; so do characters that turn the
-direction of what follows them.
+Names of archives, answers of models and error texts are whatever somebody wrote: each of their lines is plain
+(`pipeline.plain`), with escapes for what HTML or UTF-8 cannot hold and for what is not seen.
 """
 
 from __future__ import annotations
 
 import html
-import re
 from typing import TYPE_CHECKING, Final
+
+from pipeline.plain import lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 VOID: Final = frozenset({"meta", "link", "br", "rect", "path", "circle", "line"})
 """Elements that are written without an end tag; SVG's are closed in themselves."""
 
-_UNFIT: Final = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
-)
 _SVG: Final = frozenset({"rect", "path", "circle", "line"})
 
 
@@ -35,8 +32,7 @@ class Markup(str):
 
 def text(value: object) -> Markup:
     """Return any text as HTML."""
-    plain = _UNFIT.sub("\ufffd", str(value).replace("\r\n", "\n").replace("\r", "\n"))
-    return Markup(html.escape(plain, quote=True))
+    return Markup(html.escape("\n".join(lines(str(value))), quote=True))
 
 
 def el(name: str, /, *children: Child, **attributes: str | int | None) -> Markup:
