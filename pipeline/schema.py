@@ -68,7 +68,26 @@ class Text:
             return _refuse(self, value, path, problems)
         if self.max_length is not None and len(value) > self.max_length:
             return _refuse(self, value, path, problems)
+        if not is_whole(value):
+            problems.append(half(value, path))
+            return None
         return value
+
+
+def is_whole(text: str) -> bool:
+    """Return whether a text has no half of a surrogate pair, which UTF-8, and so AWS, cannot write."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def half(text: str, where: str) -> Problem:
+    """Return what is wrong with a text that is not whole."""
+    fix = "write it in UTF-8; in JSON, a character beyond U+FFFF is a pair of escapes"
+    seen = f"{_seen(where, text)}, which has half of a character"
+    return Problem("WrongValue", seen, "text that UTF-8 can write", fix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,9 +306,10 @@ def _within(value: Any) -> Iterable[Any]:
 
 
 def _refuse(check: Check, value: Any, path: str, problems: list[Problem], *, fix: str = "") -> None:
-    shown = repr(value)
-    if len(shown) > 120:
-        shown = shown[:117] + "..."
-    seen = f"{path or 'the document'} is {shown}"
     change = f"change {path!r}" if path else f"make it {check.wanted}"
-    problems.append(Problem("WrongValue", seen, check.wanted, fix or change))
+    problems.append(Problem("WrongValue", _seen(path or "the document", value), check.wanted, fix or change))
+
+
+def _seen(what: str, value: Any) -> str:
+    shown = repr(value)
+    return f"{what} is {shown}" if len(shown) <= 120 else f"{what} is {shown[:117]}..."

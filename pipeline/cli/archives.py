@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pipeline import documents, resources, settings
+from pipeline import documents, resources, schema, settings
 from pipeline.archive import acceptance
 from pipeline.archive import pack as packing
 from pipeline.archive.sources import FileSource, S3Source
@@ -17,7 +17,6 @@ from pipeline.aws import Clients, translated
 from pipeline.cli.screen import Progress, Screen
 from pipeline.errors import InvalidInput, Problem
 from pipeline.limits import MiB
-from pipeline.plain import plain
 
 if TYPE_CHECKING:
     from pipeline.archive.pack import PackResult
@@ -110,17 +109,19 @@ def place(url: str) -> tuple[str, str]:
     if not bucket or not key:
         seen = Problem("WrongValue", repr(url), "s3://bucket/key", "name the bucket and the key")
         raise InvalidInput("archive", [seen])
+    if not schema.is_whole(url):
+        raise InvalidInput("archive", [schema.half(url, "the place")])
     return bucket, key
 
 
 def tell(report: ArchiveReport, seconds: float, screen: Screen) -> None:
     """Say what was found of an archive, each problem in its four parts."""
     read = f"{report.bytes_read / MiB:,.1f} of {report.size / MiB:,.1f} MiB read in {seconds:.1f} s"
-    screen.say(f"{plain(report.name)}: {report.verdict} ({report.format}, {report.method}, {read})")
+    screen.say(f"{report.name}: {report.verdict} ({report.format}, {report.method}, {read})")
     if report.model is not None and report.model.header is not None:
         header = report.model.header
-        kind = f"{plain(header.architecture)}, {header.quantization}, GGUF v{header.version}"
-        screen.say(f"  model         {plain(report.model.path)}: {kind}")
+        kind = f"{header.architecture}, {header.quantization}, GGUF v{header.version}"
+        screen.say(f"  model         {report.model.path}: {kind}")
         screen.say(f"  parameters    {header.parameter_count:,} in {len(header.tensors)} tensors")
         screen.say(f"  context       {header.context_length} tokens")
     for note in report.notes:

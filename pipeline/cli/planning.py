@@ -41,7 +41,6 @@ from pipeline.cli.archives import source_of
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem
 from pipeline.limits import MiB
-from pipeline.plain import plain
 
 if TYPE_CHECKING:
     from datetime import date
@@ -347,11 +346,11 @@ def tell(made: Plan, seconds: float, screen: Screen) -> None:
     report, needed, decision = made.report, made.needed, made.decision
     verdict = f"fits {made.size}" if made.fits else "refused"
     read = f"{report.bytes_read / MiB:,.1f} of {report.size / MiB:,.1f} MiB read in {seconds:.1f} s"
-    screen.say(f"{plain(PurePosixPath(report.name).name)}: {verdict} ({read})")
+    screen.say(f"{PurePosixPath(report.name).name}: {verdict} ({read})")
     if report.model and report.model.header and needed:
         header = report.model.header
-        kind = f"{plain(header.architecture)}, {header.quantization}, {header.parameter_count:,} parameters"
-        screen.say(f"  model {plain(report.model.path)}: {kind}")
+        kind = f"{header.architecture}, {header.quantization}, {header.parameter_count:,} parameters"
+        screen.say(f"  model {report.model.path}: {kind}")
         screen.say(f"  n_ctx {needed.demand.n_ctx}, n_batch {needed.demand.n_batch}")
         if made.hosting == planned.INSTANCE:
             _instance_budgets(made, needed, screen)

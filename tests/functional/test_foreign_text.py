@@ -375,3 +375,24 @@ def test_a_cause_is_three_lines_whatever_failed(error: str, told: str, seen: str
     assert len(made.cause.split("\n")) == 3
     assert unfit(made.error) == set()
     assert "\n" not in made.error
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["check", "s3://bucket/models/\udce9.tar.gz"], id="check"),
+        pytest.param(["plan", "s3://bucket/\udce9.gguf"], id="plan"),
+        pytest.param(["start", "--archive", "s3://bucket/models/\udce9.tar.gz"], id="start"),
+        pytest.param(["start", "--input", "INPUT"], id="an input"),
+    ],
+)
+def test_half_of_a_character_is_refused_where_it_is_said(
+    arguments: list[str], tmp_path: Path, told: Callable[..., str]
+) -> None:
+    """A command line that is no UTF-8 has them, and JSON can: no bucket has such a key."""
+    (tmp_path / "INPUT").write_text('{"archive": {"bucket": "uploads", "key": "a\\ud800.tar.gz"}}')
+
+    written = told(*(str(tmp_path / one) if one == "INPUT" else one for one in arguments))
+
+    assert "half of a character; wanted text that UTF-8 can write" in written
+    assert "mistake of Sealift" not in written

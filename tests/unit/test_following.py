@@ -191,7 +191,7 @@ def test_a_failure_ends_with_what_happened_why_and_what_to_do() -> None:
         "timed out after 0.0 s: E",
         "  what happened: w",
         "  why: y",
-        "  what to do: f�[2J",
+        "  what to do: f\\x1b[2J",
     ]
 
 

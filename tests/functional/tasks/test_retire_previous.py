@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import alarms, monitoring
 from pipeline.errors import EndpointBusy
+from tests.foreign import HOSTILE, unfit
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import MotoConsumer, Task
@@ -28,6 +29,8 @@ class SageMaker:
         self.models: dict[str, dict[str, Any]] = {}
         self.tags: dict[str, dict[str, str]] = {}
         self.denied: set[str] = set()
+        self.words = ""
+        """Behind what is said of a denial."""
         self.deleted: list[str] = []
 
     def deploy(self, number: int, *, good: bool = True, model: str | None = None) -> str:
@@ -66,7 +69,7 @@ class SageMaker:
 
     def _allow(self, operation: str) -> None:
         if operation in self.denied:
-            told = {"Error": {"Code": "AccessDeniedException", "Message": f"no {operation}"}}
+            told = {"Error": {"Code": "AccessDeniedException", "Message": f"no {operation}{self.words}"}}
             raise ClientError(told, operation)  # type: ignore[arg-type]
 
     def list_endpoints(self, **_: Any) -> dict[str, Any]:
@@ -336,3 +339,16 @@ def test_another_services_deployment_is_not_looked_at_twice(account: Account) ->
 
     assert account.retire(own, keep=0)["retired"] == []
     assert other in account.sagemaker.endpoints
+
+
+def test_what_a_notification_says_of_it_is_plain(account: Account) -> None:
+    """AWS's words are whatever they are; the notification of a success ends with them."""
+    for number in (1, 2, 3):
+        own = account.sagemaker.deploy(number)
+    account.sagemaker.denied, account.sagemaker.words = {"DeleteEndpoint"}, HOSTILE
+
+    told = account.retire(own)["told"]
+
+    assert "no DeleteEndpointa\\x1b" in told
+    assert unfit(told) == set()
+    assert "\n" not in told

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import alarms
 from pipeline.errors import ConsumerBusy, EndpointBusy, Throttled
+from tests.foreign import HOSTILE, unfit
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import MotoConsumer, Script, Task
@@ -687,3 +688,18 @@ def test_versions_that_may_not_be_listed_keep_nothing_from_going(do: Task, scrip
     assert result["not_undone"] == []
     assert result["kept"] == ["versions of assistant that were published for harbour-0, if any: no list"]
     assert result["gone"] == [ENDPOINT, CONFIG, MODEL]
+
+
+def test_the_cause_is_four_plain_lines(do: Task, script: Script) -> None:
+    """What happened, why, what to do, and what became of it: whatever AWS says, and whatever was handed on."""
+    script.missing("describe_endpoint")
+    config(script).refuses(
+        "sagemaker", "delete_endpoint_config", "AccessDeniedException", HOSTILE, status=403
+    )
+    deleted(model(script), "delete_model", "ModelName")
+    found = {"error": "EndpointFailed", "what": HOSTILE, "why": HOSTILE, "fix": HOSTILE}
+
+    cause = do("RollBack", script.clients, results=results(diagnose=found))["cause"]
+
+    assert unfit(cause) == set()
+    assert len(cause.split("\n")) == 4

@@ -15,6 +15,7 @@ from pipeline.cli import sweeping
 from pipeline.consumer import mark
 from pipeline.sweep import Kind
 from tasks import sweep
+from tests.foreign import HOSTILE, unfit
 from tests.functional.tasks.test_retire_previous import AutoScaling, SageMaker
 
 if TYPE_CHECKING:
@@ -451,3 +452,15 @@ def test_an_archive_that_is_marked_is_written_again(world: World) -> None:
     inventory.delete(world.clients, seen)
 
     assert target.holds(world.clients.s3, 7)
+
+
+def test_what_a_notification_says_is_plain(world: World) -> None:
+    """A line for each thing, whatever AWS's words are."""
+    world.sagemaker.denied, world.sagemaker.words = {"DeleteEndpoint"}, HOSTILE
+
+    world.sweep()
+
+    (told,) = world.published
+    assert "no DeleteEndpointa\\x1b" in told
+    assert unfit(told) == set()
+    assert len(told.split("\n")) == 3
