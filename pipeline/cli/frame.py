@@ -190,7 +190,7 @@ def _coloured(start: str, text: str, mark: Mark, style: Style, *, first: bool) -
     return Painted(f"  {style.paint(tick, COLOURS[mark])} {plain(text)}".rstrip())
 
 
-def _around(lines: Sequence[Line], *, width: int, height: int, style: Style) -> list[str]:
+def _around(lines: Sequence[Line], *, width: int, height: int, style: Style) -> Sequence[str]:
     """Return the rows around what is happening; how many lines are above and below stands where they would be."""
     now = next((n for n, line in enumerate(lines) if not line.settled), len(lines) - 1)
     room = max(height - 2, 1)
