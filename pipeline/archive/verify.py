@@ -74,13 +74,16 @@ def _pass_over_zip(survey: Survey, passage: _Passage) -> None:
 
 
 def _pass_over_entry(passage: _Passage, rules: Rules, entry: zips.Entry, sink: Sink | None) -> None:
-    passage.skip_to(zips.data_start(passage.take(zips.local_bytes(entry)), entry))
+    header = passage.take(zips.local_bytes(entry))
+    start = zips.data_start(header, entry)
+    zips.check_local_extra(header, passage.take(start - entry.offset - len(header)), entry)
     decoder = zips.EntryDecoder(entry, rules)
     for piece in passage.through(entry.compressed):
         for plain in decoder.feed(piece):
             if sink is not None:
                 sink.write(plain)
     decoder.finish()
+    zips.check_rest(passage.take(zips.rest_bytes(start, entry)), entry)
     if sink is not None:
         sink.close()
 

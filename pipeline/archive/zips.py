@@ -38,10 +38,11 @@ _METHODS: Final = {1: "shrink", 6: "implode", 9: "deflate64", 12: "bzip2", 14: "
 _ENCRYPTED: Final = 0x1
 _IN_DESCRIPTOR: Final = 0x8
 _UTF8: Final = 0x800
-_KNOWN_FLAGS: Final = _ENCRYPTED | 0x6 | _IN_DESCRIPTOR | _UTF8
+_DEFLATE_OPTIONS: Final = 0x6
+_KNOWN_FLAGS: Final = _ENCRYPTED | _DEFLATE_OPTIONS | _IN_DESCRIPTOR | _UTF8
 """Deflate's own two option bits say nothing to a reader; others mean patches, strong encryption, masked headers."""
-_NEWEST: Final = 63
-"""APPNOTE 6.3: readers refuse entries that say they need more."""
+_NEWEST: Final = 46
+"""APPNOTE 4.4.3.2: stored and deflated entries need 45 at most, with zip64; unzip refuses what says more than this."""
 _ZIP64_FIELD: Final = 0x0001
 _UNICODE_PATH_FIELD: Final = 0x7075
 """Info-ZIP's, which WinRAR and others write too."""
@@ -49,7 +50,20 @@ _UNICODE_PATH: Final = struct.Struct("<BI")
 _SATURATED: Final = (0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
 """What stands in an end record's fields where the zip64 record has the number."""
 _WRAP: Final = 1 << 32
-_UNIX: Final = 3
+_UNIX: Final = frozenset({3, 19})
+"""Hosts that have no volume labels: Unix, and macOS."""
+_DOS: Final = frozenset({0, 3, 6, 10, 11, 14, 19})
+"""Hosts whose attributes end with those of MS-DOS, which Unix tools write beside the mode."""
+_DOS_LABEL: Final = 0x08
+_DOS_FOLDER: Final = 0x10
+_DESCRIPTOR_MAGIC: Final = b"PK\x07\x08"
+_DESCRIPTORS: Final = (
+    struct.Struct("<3I"),
+    struct.Struct("<4s3I"),
+    struct.Struct("<I2Q"),
+    struct.Struct("<4sI2Q"),
+)
+"""APPNOTE 4.3.9: CRC-32 and sizes, of 32 or 64 bits, behind a signature or not; each form has another length."""
 _ZIP_AGAIN: Final = "zip again with plain deflate, or better: sealift pack MODEL.gguf --output model.tar.gz"
 _PACK_OR_ZIP: Final = (
     "sealift pack MODEL.gguf --output model.tar.gz, or in a terminal: zip -r model.zip FOLDER"
@@ -168,18 +182,74 @@ def data_start(header: bytes, entry: Entry) -> int:
         mine in {theirs, 0xFFFFFFFF} or (mine == 0 and flags & _IN_DESCRIPTOR)
         for mine, theirs in zip(local, stated, strict=True)
     )
-    if (flags ^ entry.flags) & (_ENCRYPTED | _UTF8) or method != entry.method or not agree:
+    says_nothing = _DEFLATE_OPTIONS if method == deflate.DEFLATED else 0
+    if (flags ^ entry.flags) & ~says_nothing or method != entry.method or not agree:
         raise _damaged(
-            f"the local header of {entry.shown} contradicts the directory: method {method} and "
-            f"{entry.method}, CRC, compressed and plain size {local} and {stated}",
+            f"the local header of {entry.shown} contradicts the directory: flags {flags:#06x} and "
+            f"{entry.flags:#06x}, method {method} and {entry.method}, CRC, compressed and plain size {local} and "
+            f"{stated}",
             "two descriptions that agree",
         )
     if header[_LOCAL.size : _LOCAL.size + name] != entry.name:
         raise _damaged(f"the local header of {entry.shown} has another name", "two names that agree")
     start = entry.offset + _LOCAL.size + int(name) + int(extra)
-    if start + entry.compressed > entry.limit:
+    rest = entry.limit - start - entry.compressed
+    if rest < 0:
         raise _overlap(entry)
+    lengths = {one.size for one in _DESCRIPTORS} if flags & _IN_DESCRIPTOR else {0}
+    if rest not in lengths:
+        raise _damaged(
+            f"{rest} bytes between entry {entry.shown} and what comes after it",
+            "a data descriptor of 12 to 24 bytes" if flags & _IN_DESCRIPTOR else "nothing between entries",
+        )
     return start
+
+
+def check_local_extra(header: bytes, extra: bytes, entry: Entry) -> None:
+    """Raise Unreadable when the extra fields of a local header, which some readers go by, contradict the directory.
+
+    Args:
+        header: the `local_bytes` that `data_start` was given.
+        extra: what follows them, up to where the data begins.
+        entry: as the directory has it.
+    """
+    fields = _LOCAL.unpack_from(header)
+    flags, compressed, size = fields[2], fields[7], fields[8]
+    wide, unicode_name = _known_fields(entry.shown, entry.name, extra)
+    if 0xFFFFFFFF in (compressed, size):
+        size, compressed, _ = _wide(entry.shown, wide or b"", (size, compressed, 0))
+        later = flags & _IN_DESCRIPTOR and (size, compressed) == (0, 0)
+        if (size, compressed) != (entry.size, entry.compressed) and not later:
+            raise _damaged(
+                f"the local header of {entry.shown} has sizes {compressed} and {size}, the directory "
+                f"{entry.compressed} and {entry.size}",
+                "two descriptions that agree",
+            )
+    # A name that no reader can take as it is has but one meaning, wherever that stands.
+    one_meaning = unicode_name is None and not _is_utf8(entry.name)
+    if (unicode_name or entry.name) != entry.utf8_name and not one_meaning:
+        shown = (unicode_name or entry.name)[:200].decode("utf-8", "backslashreplace")
+        raise _damaged(f"entry {entry.shown} is {shown!r} in its local header", "two names that agree")
+
+
+def rest_bytes(start: int, entry: Entry) -> int:
+    """Return how many bytes there are between an entry's data, which begins at `start`, and the next entry."""
+    return entry.limit - start - entry.compressed
+
+
+def check_rest(rest: bytes, entry: Entry) -> None:
+    """Raise Unreadable when what comes after an entry's data, a descriptor or nothing, contradicts the directory."""
+    form = next((one for one in _DESCRIPTORS if one.size == len(rest)), None)
+    if form is None:
+        return
+    *magic, crc, compressed, size = form.unpack(rest)
+    stated, found = (entry.crc, entry.compressed, entry.size), (crc, compressed, size)
+    if magic not in ([], [_DESCRIPTOR_MAGIC]) or found != stated:
+        raise _damaged(
+            f"the data descriptor of {entry.shown} contradicts the directory: CRC, compressed and plain size {found} "
+            f"and {stated}",
+            "two descriptions that agree",
+        )
 
 
 class EntryDecoder:
@@ -342,20 +412,16 @@ def _entry(fields: tuple[int, ...], name: bytes, extra: bytes) -> Entry:
         raise _damaged(f"entry {shown} needs version {needed & 0xFF} of the format", f"at most {_NEWEST}")
     if flags & ~_KNOWN_FLAGS:
         raise _damaged(f"entry {shown} has flags {flags:#06x}", "those of plain entries")
-    wide = unicode_name = None
-    for tag, values in _extra_fields(shown, extra):
-        if tag == _ZIP64_FIELD and wide is None:
-            wide = values
-        elif tag == _UNICODE_PATH_FIELD and unicode_name is None:
-            unicode_name = _unicode_name(name, values)
+    if fields[13]:
+        raise _damaged(f"entry {shown} begins on disk {fields[13]}", "one file")
+    wide, unicode_name = _known_fields(shown, name, extra)
     if unicode_name is not None and flags & _UTF8 and unicode_name != name:
         raise _damaged(f"entry {shown} has a second name, {unicode_name[:200]!r}", "one name")
     if 0xFFFFFFFF in (size, compressed, offset):
         size, compressed, offset = _wide(shown, wide or b"", (size, compressed, offset))
-    mode = fields[15] >> 16 if made_by >> 8 == _UNIX else 0
     return Entry(
         name=name,
-        kind=_kind(unicode_name or name, mode),
+        kind=_kind(shown, unicode_name or name, made_by >> 8, fields[15]),
         flags=flags,
         method=method,
         crc=crc,
@@ -365,6 +431,25 @@ def _entry(fields: tuple[int, ...], name: bytes, extra: bytes) -> Entry:
         unicode_name=unicode_name,
         wide=wide is not None,
     )
+
+
+def _known_fields(shown: str, name: bytes, extra: bytes) -> tuple[bytes | None, bytes | None]:
+    """Return an entry's zip64 field, and its name in UTF-8 by the field for it."""
+    wide = unicode_name = None
+    for tag, values in _extra_fields(shown, extra):
+        if tag == _ZIP64_FIELD and wide is None:
+            wide = values
+        elif tag == _UNICODE_PATH_FIELD and unicode_name is None:
+            unicode_name = _unicode_name(name, values)
+    return wide, unicode_name
+
+
+def _is_utf8(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _unicode_name(name: bytes, values: bytes) -> bytes | None:
@@ -384,6 +469,11 @@ def _extra_fields(shown: str, extra: bytes) -> Iterator[tuple[int, bytes]]:
         if at > len(extra):
             raise _damaged(f"entry {shown} has an extra field longer than all of them", "fields that fit")
         yield tag, extra[at - length : at]
+    # Zeros fill up to a boundary; what else is left over bsdtar refuses.
+    if extra[at:].strip(b"\0"):
+        raise _damaged(
+            f"entry {shown} has {len(extra) - at} bytes after its last extra field", "fields that fit"
+        )
 
 
 def _wide(shown: str, values: bytes, narrow: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -401,15 +491,27 @@ def _wide(shown: str, values: bytes, narrow: tuple[int, int, int]) -> tuple[int,
     return size, compressed, offset
 
 
-def _kind(name: bytes, mode: int) -> Kind:
+def _kind(shown: str, name: bytes, host: int, attributes: int) -> Kind:
+    by_name: Kind = "directory" if name.endswith(b"/") else "file"
     kinds: dict[int, Kind] = {
+        0: by_name,
+        stat.S_IFREG: by_name,
+        stat.S_IFDIR: "directory",
         stat.S_IFLNK: "symlink",
         stat.S_IFCHR: "device",
         stat.S_IFBLK: "device",
         stat.S_IFIFO: "fifo",
         stat.S_IFSOCK: "special",
     }
-    return kinds.get(stat.S_IFMT(mode), "directory" if name.endswith(b"/") else "file")
+    # Whatever the host, some reader goes by the mode: unzip and 7-Zip make symbolic links for hosts that have
+    # none. Of a type that there is not, bsdtar makes a file of zeros; a volume's label unzip leaves out.
+    kind = kinds.get(stat.S_IFMT(attributes >> 16), "special")
+    is_folder = kind == "directory" or (host in _DOS and attributes & _DOS_FOLDER)
+    if is_folder and by_name == "file":
+        raise _damaged(
+            f"entry {shown} is a directory by its attributes, a file by its name", "one of the two"
+        )
+    return "special" if host not in _UNIX and attributes & _DOS_LABEL else kind
 
 
 def _side_by_side(entries: tuple[Entry, ...], end: int) -> tuple[Entry, ...]:
