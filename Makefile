@@ -208,7 +208,7 @@ FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 0
 
 fuzz: $(VENV)/.ready ## throw changed archives at the archive engine (FUZZ_SECONDS=600 FUZZ_SEED=0)
-	$(BIN)/python tests/fuzz/fuzz_archive.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --keep tests/fuzz/corpus
+	$(BIN)/python -m tests.fuzz.fuzz_archive --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --keep tests/fuzz/corpus
 
 # ------------------------------------------------------------------------------ making things
 

@@ -36,6 +36,17 @@ _KINDS: Final[dict[bytes, Kind]] = {
 # What a global pax header must not say: it would rename or resize every member after it.
 _MEMBER_KEYWORDS: Final = frozenset({b"path", b"size", b"linkpath", b"hdrcharset"})
 _MAX_SIZE: Final = 2**63 - 1
+_NUMBERS: Final = (
+    ("mode", slice(100, 108)),
+    ("user", slice(108, 116)),
+    ("group", slice(116, 124)),
+    ("time", slice(136, 148)),
+    ("device", slice(329, 337)),
+    ("device", slice(337, 345)),
+)
+"""Where numbers stand besides the size: of no interest here, and where they are none, GNU tar fails."""
+_BINARY: Final = {"user": False, "group": False, "time": True}
+"""Which of them may be in base-256, and whether with a sign; of any other 7-Zip stops there, and says nothing."""
 
 
 class _Expecting(Enum):
@@ -50,6 +61,22 @@ def _mode(field: bytes) -> int | None:
     """Return the permissions in a header; None where they are no octal number."""
     digits = field.split(b"\0", 1)[0].strip(b" ")
     return None if not digits or digits.strip(b"01234567") else int(digits, 8)
+
+
+def _is_octal(field: bytes) -> bool:
+    """Return whether all readers take a field of a header for the same octal number, or for none."""
+    digits, _, rest = field.partition(b"\0")
+    if not digits:
+        return not rest.strip(b"\0")  # GNU tar passes over a zero before digits.
+    number = digits.strip(b" ")
+    return bool(number) and not number.strip(b"01234567")
+
+
+def _is_binary(field: bytes, *, signed: bool) -> bool:
+    """Return whether a field is a number in GNU's base-256, of what an owner (32 bits) or a time (64) can be."""
+    if field[0] == 0x80:
+        return int.from_bytes(field[1:], "big") < (1 << 63 if signed else 1 << 32)
+    return signed and field[0] == 0xFF and int.from_bytes(field, "big", signed=True) >= -(1 << 63)
 
 
 class TarReader:
@@ -179,6 +206,7 @@ class TarReader:
         self._headers += 1
         if self._headers > 4 * self._rules.max_members:
             raise self._damaged(f"more than {4 * self._rules.max_members} headers")
+        self._check_numbers(block)
         kind = block[156:157]
         size = self._number(block[124:136], "size")
         if kind in {b"x", b"g", b"L", b"K"}:
@@ -229,6 +257,7 @@ class TarReader:
                 not space < end <= len(content)
                 or content[end - 1 : end] != b"\n"
                 or not keyword
+                or b"\0" in keyword
                 or not equals
             ):
                 raise self._damaged("a pax record that is not 'length keyword=value'")
@@ -292,10 +321,17 @@ class TarReader:
             if value > _MAX_SIZE:
                 raise self._damaged(f"a {what} beyond 2^63")
             return value
-        digits = field.split(b"\0", 1)[0].strip(b" ")
-        if digits.strip(b"01234567"):
-            raise self._damaged(f"a {what} of {digits!r}")
-        return int(digits or b"0", 8)
+        if not _is_octal(field):
+            raise self._damaged(f"a {what} of {field!r}")
+        return int(field.split(b"\0", 1)[0].strip(b" ") or b"0", 8)
+
+    def _check_numbers(self, block: bytes) -> None:
+        for what, place in _NUMBERS:
+            field = block[place]
+            if what == "device" and not field.strip(b" "):
+                continue  # None: only of a device would it be missed.
+            if not _is_octal(field) and not (what in _BINARY and _is_binary(field, signed=_BINARY[what])):
+                raise self._damaged(f"a {what} of {field!r} in a header")
 
     def _pending(self) -> bool:
         return self._name is not None or self._link is not None or self._pax is not None

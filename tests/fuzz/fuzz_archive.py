@@ -1,11 +1,12 @@
 """Throws changed archives at the archive engine, for as long as it is told to.
 
-    python tests/fuzz/fuzz_archive.py --seconds 600 --seed 1 [--keep tests/fuzz/corpus]
+    python -m tests.fuzz.fuzz_archive --seconds 600 --seed 1 [--keep tests/fuzz/corpus]
 
 Each case is a good archive or model, changed somewhere: in its bytes, in its plain tar (header checksums made to
 fit again), in the GGUF inside. What must hold: no exception, also not in the report's JSON, no slow case, bounded
-memory; and what is accepted, GNU tar and ggml read as well: same files, same sizes, a header that ggml's own reader
-takes. Where code can be spliced into it, the result is accepted too, with the same other files.
+memory; and what is accepted, every referee that is installed (`referees.py`) reads as well: same files, same sizes,
+same content, and a header that ggml's own reader takes. Where code can be spliced into it, the result is accepted
+too, with the same other files.
 With --keep, the first small case of every name of problem is kept as corpus.
 """
 
@@ -20,12 +21,10 @@ import json
 import random
 import resource
 import struct
-import subprocess
 import sys
 import tarfile
 import tempfile
 import time
-import zipfile
 import zlib
 from collections import Counter
 from dataclasses import dataclass, field
@@ -40,6 +39,7 @@ from pipeline.archive.seams import EXTRA_BYTES, Seam
 from pipeline.archive.sources import BytesSource
 from pipeline.archive.splice import obstacle, plan_splice
 from pipeline.archive.verify import verify
+from tests.fuzz import fields, referees
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +99,9 @@ def tar(form: int, gguf: bytes) -> bytes:
             info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
-    return out.getvalue()[: -8 * 1024]
+    # With two blocks of zeros at its end, and no more.
+    data = out.getvalue().rstrip(b"\0")
+    return data + bytes(-len(data) % 512 + 1024)
 
 
 def ours(gguf: bytes) -> bytes:
@@ -111,15 +113,6 @@ def ours(gguf: bytes) -> bytes:
     body = b"".join(deflate.stored(rest, final=True))
     trailer = deflate.gzip_trailer(crc, part.plain_length + len(rest))
     return deflate.gzip_header(seam.to_extra()) + part.deflated + body + trailer
-
-
-def zipped(gguf: bytes) -> bytes:
-    """Return a zip with a stored and a deflated entry."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("model.gguf", gguf)
-        archive.writestr("code/inference.py", b"pass\n", zipfile.ZIP_STORED)
-    return out.getvalue()
 
 
 def changed(data: bytes, chance: random.Random) -> bytes:
@@ -169,7 +162,7 @@ def case(chance: random.Random) -> tuple[str, bytes]:
     """Return the name and the bytes of one case."""
     gguf = changed(model(), chance) if chance.random() < 0.3 else model()
     form = chance.choice((tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT))
-    way = chance.randrange(8)
+    way = chance.randrange(10)
     if way < 3:
         plain = changed(tar(form, gguf), chance)
         return "m.tar.gz", gzip.compress(refitted(plain) if way else plain, 1, mtime=0)
@@ -178,8 +171,11 @@ def case(chance: random.Random) -> tuple[str, bytes]:
     if way == 4:
         return "m.tar.gz", changed(ours(gguf), chance)
     if way == 5:
-        return "m.tar.gz", gzip.compress(tar(form, gguf), 1, mtime=0)
-    return "m.zip", changed(zipped(gguf), chance) if way == 6 else zipped(gguf)
+        return "m.tar.gz", gzip.compress(tar(form, gguf), 1, mtime=0) + bytes(chance.choice((0, 0, 0, 512)))
+    if way == 6:
+        return "m.tar.gz", gzip.compress(refitted(fields.tar_changed(tar(form, gguf), chance)), 1, mtime=0)
+    data = fields.zipped({"model.gguf": gguf, **CODE}, chance)
+    return "m.zip", changed(data, chance) if way == 7 else fields.zip_changed(data, chance)
 
 
 class Ggml:
@@ -209,26 +205,16 @@ class Ggml:
 
 def disagreement(name: str, data: bytes, members: dict[str, int], ggml: Ggml) -> str | None:
     """Return what other tools see otherwise in an accepted archive."""
+    mine = {path: size for path, (size, _) in referees.ours(name, data, RULES).items()}
+    if mine != members:
+        return f"files: {mine} are written anew, {members} are in the report"
+    found = referees.disagreements(name, data, RULES)
+    if found:
+        return "; ".join(f"{referee}: {told}" for referee, told in found.items())
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
-        if name.endswith(".zip"):
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                archive.extractall(out)  # noqa: S202 - accepted: that is the claim under test
-        else:
-            done = subprocess.run(
-                ["tar", "-xzf", "-", "-C", folder, "--no-same-owner"],  # noqa: S607 - GNU tar is the referee
-                input=data,
-                capture_output=True,
-                check=False,
-            )
-            if done.returncode:
-                return f"tar: {done.stderr.decode('utf-8', 'replace')}"
-        theirs = {
-            path.relative_to(out).as_posix(): path.stat().st_size for path in out.rglob("*") if path.is_file()
-        }
-        if theirs != members:
-            return f"files: {theirs}, ours {members}"
-        if not all(ggml.takes(path) for path in out.glob("*.gguf")):
+        reference = referees.ZIPS["Python"] if name.endswith(".zip") else referees.TARS["GNU tar"]
+        referees.theirs(name, data, reference, keep=Path(folder))
+        if not all(ggml.takes(path) for path in Path(folder).glob("*.gguf")):
             return "ggml does not take the header"
     return None
 
@@ -318,6 +304,7 @@ def main() -> int:
     tally = run(arguments.seconds, arguments.seed, arguments.keep, time.monotonic)
     summary = {
         "seed": arguments.seed,
+        "referees": sorted({*referees.TARS, *referees.ZIPS}),
         "cases": tally.cases,
         "accepted": tally.accepted,
         "slowest_ms": round(tally.slowest * 1000),

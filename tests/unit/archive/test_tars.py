@@ -273,3 +273,50 @@ def test_a_damaged_header_becomes_a_member_or_a_named_problem(at: int, value: by
 
     with suppress(Unreadable):
         Listing().read(patched(at, value[: 512 - at])(tar))
+
+
+NUMBERS = {
+    "mode": (100, 8),
+    "user": (108, 8),
+    "group": (116, 8),
+    "size": (124, 12),
+    "time": (136, 12),
+    "device": (329, 8),
+}
+BINARY = {"user", "group", "time"}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [
+        pytest.param("0000644\0", set(NUMBERS), id="octal"),
+        pytest.param("  644 \0", set(NUMBERS), id="spaces around it"),
+        pytest.param("\0", set(NUMBERS), id="nothing"),
+        pytest.param(" ", {"device"}, id="spaces alone"),
+        pytest.param("\0" + "7", set(), id="digits behind a zero"),
+        pytest.param("0000648\0", set(), id="no octal digit"),
+        pytest.param("+1\0", set(), id="a sign"),
+        pytest.param("\x80", {*BINARY, "size"}, id="base-256"),
+        pytest.param("\xff", {"time"}, id="base-256, below zero"),
+        pytest.param("\x81", set(), id="more than anything can be"),
+    ],
+)
+def test_numbers_in_a_header_are_numbers_to_all_readers(name: str, value: str, taken: set[str]) -> None:
+    """GNU tar fails where there is none, bsdtar sees no tar, and 7-Zip ends in silence at base-256 in a mode."""
+    at, width = NUMBERS[name]
+    raw = value.encode("latin-1")
+    filled = raw.ljust(width, b"\xff" if raw == b"\xff" else b" " if raw == b" " else b"\0")
+    info = tarfile.TarInfo("model.gguf")
+    header = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    header[at : at + width] = filled
+    # 420 bytes, if the size says so, are there.
+    tar = patched(0, b"")(bytes(header)) + bytes(2048)
+
+    if name in taken:
+        assert [member.path for member in Listing().read(tar)] == ["model.gguf"]
+        return
+    with pytest.raises(Unreadable) as refusal:
+        Listing().read(tar)
+
+    assert refusal.value.problem.error == "TarDamaged"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import zipfile
 import zlib
 from typing import TYPE_CHECKING
 
@@ -219,3 +221,193 @@ def test_a_name_that_cannot_be_known_is_refused(
     data = renamed(forge.zip({"model.gguf": forge.model()}, extra=extra), name, flag=flag)
 
     assert findings(data)[0] == error
+
+
+# -- what readers take out differently
+
+
+def edited(data: bytes, magic: bytes, *fields: tuple[int, bytes]) -> bytes:
+    """Return a zip with other bytes in the first record of a kind, each at its place in the record."""
+    out = bytearray(data)
+    start = data.index(magic)
+    for at, value in fields:
+        out[start + at : start + at + len(value)] = value
+    return bytes(out)
+
+
+def attributes(host: int, mode: int, low: int = 0) -> tuple[tuple[int, bytes], ...]:
+    """Return the fields of a directory's entry that say of which kind it is."""
+    return (5, bytes([host])), (38, struct.pack("<I", mode << 16 | low))
+
+
+def thorough(data: bytes) -> list[str]:
+    """Return the names of the problems of the whole pass, which alone sees what lies beside the model."""
+    report = verify(BytesSource(data, "m.zip"), rules=RULES)
+    return [problem.error for problem in report.problems]
+
+
+LOCAL, CENTRAL = b"PK\3\4", b"PK\1\2"
+
+
+@pytest.mark.parametrize(
+    ("magic", "fields", "error"),
+    [
+        pytest.param(CENTRAL, [(34, b"\1\0")], "ZipDamaged", id="an entry on another disk"),
+        pytest.param(CENTRAL, [(6, b"\x2f\0")], "ZipDamaged", id="a version that unzip does not know"),
+        pytest.param(
+            LOCAL, [(6, b"\x08\0")], "ZipDamaged", id="a descriptor that the directory knows nothing of"
+        ),
+        pytest.param(LOCAL, [(6, b"\0\x20")], "ZipDamaged", id="a flag for masked headers"),
+        pytest.param(CENTRAL, attributes(3, 0o40755), "ZipDamaged", id="a directory without a slash"),
+        pytest.param(CENTRAL, attributes(0, 0, 0x10), "ZipDamaged", id="MS-DOS's directory without a slash"),
+        pytest.param(CENTRAL, attributes(3, 0o70644), "MemberIsSpecial", id="a type that there is not"),
+        pytest.param(CENTRAL, attributes(19, 0o120777), "MemberIsSymlink", id="a link of macOS's"),
+        pytest.param(
+            CENTRAL, attributes(0, 0o120777), "MemberIsSymlink", id="a link of a host that has none"
+        ),
+        pytest.param(CENTRAL, attributes(11, 0, 0x08), "MemberIsSpecial", id="a volume's label"),
+    ],
+)
+def test_what_readers_take_out_differently_is_refused(
+    forge: Forge, magic: bytes, fields: Sequence[tuple[int, bytes]], error: str
+) -> None:
+    """By bsdtar, 7-Zip and unzip, with which `make fuzz` compares: some leave it out, some make another thing of it."""
+    data = forge.zip({"model.gguf": forge.model(), **forge.code})
+
+    assert thorough(data) == []
+    assert error in thorough(edited(data, magic, *fields))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param(attributes(0, 0, 0x20), id="MS-DOS"),
+        pytest.param(attributes(3, 0o100644), id="Unix"),
+        pytest.param(attributes(3, 0o100644, 0x08), id="Unix, and a bit that only others have"),
+        pytest.param(attributes(7, 0, 0x10), id="an old Macintosh, whose bits mean something else"),
+        pytest.param(attributes(19, 0o100600), id="macOS"),
+        pytest.param([(6, b"\x2e\0")], id="the newest version that all know"),
+    ],
+)
+def test_what_all_readers_take_out_is_accepted(forge: Forge, fields: Sequence[tuple[int, bytes]]) -> None:
+    """Whoever wrote it."""
+    assert thorough(edited(forge.zip({"model.gguf": forge.model(), **forge.code}), CENTRAL, *fields)) == []
+
+
+@pytest.mark.parametrize("gap", [b"\0", b"\0\0\0\0", b"hidden bytes", bytes(12), bytes(16), bytes(24)])
+def test_nothing_lies_between_two_entries(forge: Forge, gap: bytes) -> None:
+    """Readers that go by local headers would meet it."""
+    data = forge.zip({"model.gguf": forge.model(), **forge.code})
+    second = data.index(LOCAL, 4)
+    moved = bytearray(data)
+    directory = data.index(CENTRAL)
+    entry = data.index(CENTRAL, directory + 4)
+    moved[entry + 42 : entry + 46] = struct.pack("<I", second + len(gap))
+    end = data.rindex(b"PK\5\6")
+    moved[end + 16 : end + 20] = struct.pack("<I", directory + len(gap))
+    moved[second:second] = gap
+
+    assert thorough(bytes(moved)) == ["ZipDamaged"]
+
+
+class Pipe:
+    """A stream that cannot go back."""
+
+    def __init__(self) -> None:
+        self.data = io.BytesIO()
+
+    def write(self, data: bytes) -> int:
+        """Take the next bytes."""
+        return self.data.write(data)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_data_descriptor_says_what_the_directory_says(forge: Forge, wide: bool) -> None:
+    """As a zip that was written into a pipe has it, of 32 or 64 bits; a bit that is off in any field is refused."""
+    pipe = Pipe()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[arg-type]
+        for name, content in forge.good().items():
+            with archive.open(name, "w", force_zip64=wide) as entry:
+                entry.write(content)
+    data = pipe.data.getvalue()
+    at = data.index(b"PK\7\x08")
+
+    assert thorough(data) == []
+    for place in (0, 4, 8, 16 if wide else 12):
+        spoilt = bytearray(data)
+        spoilt[at + place] ^= 1
+        assert thorough(bytes(spoilt)) == ["ZipDamaged"], place
+
+
+def with_extra(data: bytes, magic: bytes, extra: bytes) -> bytes:
+    """Return a zip whose first entry has this extra field in one of its two headers, and nothing else changed."""
+    length, fixed = (26, 30) if magic == LOCAL else (28, 46)
+    start = data.index(magic)
+    names, extras = struct.unpack_from("<HH", data, start + length)
+    out = bytearray(data)
+    struct.pack_into("<H", out, start + length + 2, extras + len(extra))
+    directory, end = data.index(CENTRAL), data.rindex(b"PK\5\6")
+    if magic == LOCAL:
+        entry = data.index(CENTRAL, directory + 4)
+        (offset,) = struct.unpack_from("<I", data, entry + 42)
+        struct.pack_into("<I", out, entry + 42, offset + len(extra))
+        struct.pack_into("<I", out, end + 16, directory + len(extra))
+    else:
+        struct.pack_into("<I", out, end + 12, end - directory + len(extra))
+    at = start + fixed + names + extras
+    out[at:at] = extra
+    return bytes(out)
+
+
+NAME = b"model.gguf"
+
+
+@pytest.mark.parametrize(
+    ("local", "central", "errors"),
+    [
+        pytest.param(b"", b"", [], id="none"),
+        pytest.param(field(NAME, "\u0e01.gguf"), field(NAME, "\u0e01.gguf"), [], id="one name"),
+        pytest.param(field(NAME, "\u0e01.gguf"), b"", ["ZipDamaged"], id="a name in the local header alone"),
+        pytest.param(b"", field(NAME, "\u0e01.gguf"), ["ZipDamaged"], id="a name in the directory alone"),
+        pytest.param(field(NAME, "x.gguf"), field(NAME, "y.gguf"), ["ZipDamaged"], id="two names"),
+        pytest.param(field(NAME, "model.gguf"), b"", [], id="the same name"),
+        pytest.param(field(b"x", "y.gguf"), b"", [], id="of another name"),
+        pytest.param(b"\0\0\0", b"\0", [], id="zeros that fill up"),
+        pytest.param(b"\1", b"", ["ZipDamaged"], id="half a field, locally"),
+        pytest.param(b"", b"\0\1", ["ZipDamaged"], id="half a field, in the directory"),
+        pytest.param(b"\x55\x54\xff\0abc", b"", ["ZipDamaged"], id="a field longer than all of them"),
+    ],
+)
+def test_extra_fields_of_both_headers_agree(
+    forge: Forge, local: bytes, central: bytes, errors: list[str]
+) -> None:
+    """Bsdtar goes by the local ones, most others by the directory's."""
+    data = forge.zip({NAME.decode(): forge.model(), **forge.code})
+
+    assert thorough(with_extra(with_extra(data, LOCAL, local), CENTRAL, central)) == errors
+
+
+def test_a_name_in_a_code_page_may_be_known_by_the_directory_alone(forge: Forge) -> None:
+    """Without the field it is no name at all, so nobody reads another one."""
+    data = renamed(forge.zip({NAME.decode(): forge.model(), **forge.code}), LATIN)
+
+    assert thorough(with_extra(data, CENTRAL, field(LATIN, "mod\u00e8l.gguf"))) == []
+
+
+@pytest.mark.parametrize("place", [4, 12])
+def test_sizes_in_a_local_zip64_field_agree(forge: Forge, place: int) -> None:
+    """A reader of a stream has no others."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in forge.good().items():
+            with archive.open(name, "w", force_zip64=True) as entry:
+                entry.write(content)
+    data = out.getvalue()
+    at = data.index(struct.pack("<HH", 1, 16))
+    spoilt = data[: at + place] + bytes([data[at + place] ^ 1]) + data[at + place + 1 :]
+
+    assert thorough(data) == []
+    assert thorough(spoilt) == ["ZipDamaged"]
