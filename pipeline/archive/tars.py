@@ -328,8 +328,6 @@ class TarReader:
     def _check_numbers(self, block: bytes) -> None:
         for what, place in _NUMBERS:
             field = block[place]
-            if what == "device" and not field.strip(b" "):
-                continue  # None: only of a device would it be missed.
             if not _is_octal(field) and not (what in _BINARY and _is_binary(field, signed=_BINARY[what])):
                 raise self._damaged(f"a {what} of {field!r} in a header")
 
