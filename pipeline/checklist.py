@@ -81,7 +81,7 @@ def _archive(results: Mapping[str, Any]) -> str:
         shards = f"{evidence['members']} shards, " if evidence["members"] > 1 else ""
         return f"{size}, {shards}as it is: an instance needs no archive"
     how = {"verify": "every byte verified", "checksum": "vouched for by S3's checksum"}[evidence["method"]]
-    return f"{size}, {evidence['members']} members, {how}"
+    return "; ".join([f"{size}, {evidence['members']} members, {how}", *evidence.get("notes", ())])
 
 
 def _uploaded(results: Mapping[str, Any]) -> str:

@@ -323,7 +323,7 @@ class Checked(TypedDict):
     model: dict[str, Any]
     """The model part of the archive report."""
     evidence: dict[str, Any]
-    """How it was checked: method, bytes_read, members."""
+    """How it was checked: method, bytes_read, members; and the `notes`, what is not wrong and worth knowing."""
     assembly: dict[str, Any]
     """How it becomes what is deployed: way, reason, form, bucket, key and content (a digest) of the result, code_digest
     of the inference code that it was decided for, record (a key in that bucket; None for a bare GGUF)."""

@@ -15,9 +15,13 @@ from pipeline.archive import assembly, bare, record
 from pipeline.archive.acceptance import check
 from pipeline.archive.sources import S3Source
 from pipeline.errors import InvalidArchive, Problem
+from pipeline.plain import plain
 
 _MOST_NAME: Final = 512
 """Bytes of a text of the header, whose author may write what they like."""
+
+_MOST_NOTE: Final = 512
+"""Bytes of a note, of which there are a few."""
 
 if TYPE_CHECKING:
     from pipeline.archive.report import ArchiveReport
@@ -59,11 +63,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
                 "last_modified": source.last_modified.strftime("%Y-%m-%dT%H:%M:%SZ"),
             },
             "model": _model(report),
-            "evidence": {
-                "method": report.method,
-                "bytes_read": source.bytes_read,
-                "members": len(report.members),
-            },
+            "evidence": _evidence(report, source.bytes_read),
             "assembly": _assembly(report, request, event["defaults"]["artifact_bucket"], clients),
         },
     )
@@ -120,11 +120,7 @@ def _bare(
                 "parts": bare.described_parts(files),
             },
             "model": _model(report),
-            "evidence": {
-                "method": report.method,
-                "bytes_read": report.bytes_read,
-                "members": len(report.members),
-            },
+            "evidence": _evidence(report, report.bytes_read),
             "assembly": {
                 "way": "place",
                 "reason": "an instance is given the files as they are",
@@ -153,6 +149,15 @@ def _assembly(
         "code": kind,
         "mend": request["mend"],
         "record": key,
+    }
+
+
+def _evidence(report: ArchiveReport, bytes_read: int) -> dict[str, Any]:
+    return {
+        "method": report.method,
+        "bytes_read": bytes_read,
+        "members": len(report.members),
+        "notes": [payload.cut(plain(note), _MOST_NOTE) for note in report.notes],
     }
 
 

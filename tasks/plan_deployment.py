@@ -50,7 +50,9 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     plan.plan(facts)  # What fits nowhere is refused before the account is looked at.
     situation = occupancy.look(clients, request["service"])
     new = naming.introduction(request["service"], situation.names)
-    made = _planned(replace(facts, situation=situation, remarks=(new,) if new else ()), clients)
+    # One that was checked before the stack's update has none.
+    remarks = (*checked["evidence"].get("notes", ()), *((new,) if new else ()))
+    made = _planned(replace(facts, situation=situation, remarks=remarks), clients)
     return {**made, **claims.without(stay, made["notes"])} if stay else dict(made)
 
 

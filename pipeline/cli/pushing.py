@@ -282,6 +282,8 @@ def _whole(source: FileSource, seen: ArchiveReport, request: dict[str, Any], to:
         return False
     to.emit("check", **report.to_json(), seconds=round(seconds, 3))
     to.say(f"checked {source.name}: {report.format}, {source.size / MiB:,.1f} MiB, in {span(seconds)}")
+    for note in report.notes:
+        to.say(f"  note {note}")
     return True
 
 

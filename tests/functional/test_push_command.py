@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from benchmarks import shapes
+from examples.tiny_gguf import write_tiny_gguf
 from pipeline import cli, errors
 from pipeline.cli import Arguments, pushing, watching
 from pipeline.errors import SealiftError
@@ -64,7 +66,7 @@ class _Client:
         if operation == "meta":
             return SimpleNamespace(region_name="us-east-1")
 
-        def call(**_request: Any) -> Any:
+        def call(*_arguments: Any, **_request: Any) -> Any:
             name = f"{self._service}.{operation}"
             self._account.calls.append(name)
             answer = self._account.answers.get(name, AssertionError(f"{name} was called"))
@@ -301,3 +303,18 @@ def test_what_may_not_be_looked_at_is_left_to_the_workflow(
     assert "the consumer could not be looked at from here" in printed
     assert "TooMuchMemory" in printed
     assert to.calls == [IDENTITY, DESCRIBED, BESIDE, SERVICES, CONSUMER]
+
+
+def test_what_is_left_out_of_an_archive_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `sealift check` says it, before anything is sent."""
+    write_tiny_gguf(tmp_path / "model.gguf")
+    (tmp_path / "._model.gguf").write_bytes(b"")
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+        for name in ("model.gguf", "._model.gguf"):
+            archive.add(tmp_path / name, name)
+
+    # What is sent then is another matter: this account takes nothing.
+    with pytest.raises(AssertionError, match="was called"):
+        push(tmp_path / "model.tar.gz", account())
+
+    assert "  note left out, since desktops leave it in folders: '._model.gguf'" in capsys.readouterr().out

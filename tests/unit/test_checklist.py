@@ -581,3 +581,12 @@ def test_a_consumer_that_is_refused_late_is_a_fault_of_the_same_line() -> None:
 
     assert [line.text for line in found if line.mark is Mark.FAILED] == ["consumer Lambda updated"]
     assert marks(found)["model fits the endpoint"] is Mark.DONE
+
+
+def test_what_the_check_noted_stands_beside_the_archive() -> None:
+    """What is left out of it, and who may not read it."""
+    checked = RESULTS["check_archive"]
+    noted = {**checked, "evidence": {**checked["evidence"], "notes": ["left out: '.DS_Store'"]}}
+    first, *_ = stands("CheckArchive", results={**RESULTS, "check_archive": noted})
+
+    assert first.evidence.endswith("every byte verified; left out: '.DS_Store'")

@@ -81,6 +81,26 @@ def test_a_good_archive_is_described(do: Task, buckets: Clients, good_archive: b
     assert made(buckets) == [checked["assembly"]["record"]]
 
 
+def test_what_is_left_out_and_changed_is_noted(do: Task, buckets: Clients, tiny_model: Path) -> None:
+    """As `sealift check` says it, within bounds and plain."""
+    private = tarfile.TarInfo("model.gguf")
+    private.mode = 0o600
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        content = tiny_model.read_bytes()
+        private.size = len(content)
+        archive.addfile(private, io.BytesIO(content))
+        junk = tarfile.TarInfo("._model.gguf")
+        archive.addfile(junk)
+    buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=out.getvalue())
+
+    left_out, mode = check(do, buckets)["evidence"]["notes"]
+
+    assert "left out" in left_out
+    assert "._model.gguf" in left_out
+    assert mode.startswith("not readable by all: ")
+
+
 def test_the_header_of_a_hostile_model_is_refused_before_it_fills_the_data(
     do: Task, buckets: Clients, tmp_path: Path
 ) -> None:

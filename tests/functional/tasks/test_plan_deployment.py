@@ -292,3 +292,11 @@ def test_a_newer_upload_does_not_get_into_the_archive(
 
     assert result["key"] == checked["assembly"]["key"]
     assert result["size"] > 1000
+
+
+def test_what_the_check_noted_is_in_the_plan(do: Task, script: Script, checked: dict[str, Any]) -> None:
+    """So it is in the output of the execution, in its summary, and in the report."""
+    script.account()
+    noted = {**checked, "evidence": {**checked["evidence"], "notes": ["left out: '.DS_Store'"]}}
+
+    assert "left out: '.DS_Store'" in planned(do, script.clients, noted)["notes"]
