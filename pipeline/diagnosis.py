@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from pipeline import capacity, consumer, errors, functions, payload
 from pipeline.plain import one_line
@@ -413,8 +413,20 @@ def telling(lines: Sequence[str], most: int) -> tuple[str, ...]:
     return tuple(newest) if last is None or last in newest else (last, *newest[1:])
 
 
-def failed_state(results: dict[str, Any]) -> str:
-    """Return which state failed: the first of the order that left no result, or an unfinished one."""
+_TASK: Final = re.compile(r"[/\\]tasks[/\\](\w+)\.py\"")
+"""A task's file in a stack trace."""
+
+
+def failed_state(results: dict[str, Any], cause: str = "") -> str:
+    """Return which state failed: by the trace in the cause, else the first of the order without a (finished) result.
+
+    A state that is come to again, since an endpoint or a consumer moved, has the result of its first time; so a trace
+    goes before. What has none, as a time-out, is told by the results.
+    """
+    trace = _document(cause).get("stackTrace")
+    raised = _TASK.search("\n".join(map(str, trace))) if isinstance(trace, list) else None
+    if raised and raised[1] in {*ORDER, "update_endpoint"}:
+        return raised[1]
     updates = (results.get("plan_deployment") or {}).get("updates") is not None
     canary = (results.get("plan_deployment") or {}).get("switch") == IN_STEPS
     for name in ORDER:
@@ -435,11 +447,15 @@ def _unfinished(name: str, result: dict[str, Any]) -> bool:
 
 def message(cause: str) -> str:
     """Return the exception's message in a state machine's Cause, which for a Lambda is a JSON object."""
+    return str(_document(cause).get("errorMessage", cause))
+
+
+def _document(cause: str) -> dict[str, Any]:
     try:
         document = json.loads(cause)
-        return str(document["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        return cause
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[str, ...] = ()) -> Diagnosis:
@@ -453,7 +469,7 @@ def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[s
     # The notification's subject has it too, which may have 100 characters.
     error = payload.cut(one_line(re.sub(r"^States\.", "States", failure.get("Error", ""))), _MOST_NAME)
     told = message(failure.get("Cause", ""))
-    state = failed_state(results)
+    state = failed_state(results, failure.get("Cause", ""))
     # One line, whatever the message is: a traceback among the three would hide the next two.
     what = f"{state.replace('_', ' ')} failed with {error}: {_one_line(told)}"
     own_words = error in errors.names(errors.Refused) and error not in {"AccessDenied", "RequestRejected"}

@@ -183,7 +183,9 @@ def _task_line(event: Mapping[str, Any], document: Mapping[str, Any], state: str
         # One that was foreseen the line before tells of; where it was raised is of no interest.
         if document.get("errorType") in errors.names():
             return None
-    trace = tuple(line for part in document.get("stackTrace", ()) for line in str(part).rstrip().splitlines())
+    raised = document.get("stackTrace")
+    parts = raised if isinstance(raised, list) else ()
+    trace = tuple(line for part in parts for line in str(part).rstrip().splitlines())
     more = {name: value for name, value in document.items() if name not in _KNOWN}
     return Line(time, state, str(message), str(document.get("level", "")), trace, more)
 

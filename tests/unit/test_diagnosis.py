@@ -259,6 +259,70 @@ def test_the_state_that_failed_is_the_first_without_a_result(results: dict[str, 
     assert diagnosis.failed_state(results) == state
 
 
+def raised_in(*files: str) -> dict[str, str]:
+    """Return a failure as Lambda tells of an exception that passed through these files."""
+    trace = [f'  File "/var/task/{file}", line 7, in run\n    return it()\n' for file in files]
+    cause = {"errorMessage": "no", "errorType": "ModelDoesNotFit", "requestId": "r", "stackTrace": trace}
+    return {"Error": "ModelDoesNotFit", "Cause": json.dumps(cause)}
+
+
+@pytest.mark.parametrize(
+    ("files", "results", "state"),
+    [
+        pytest.param(
+            ("pipeline/aws.py", "tasks/plan_deployment.py", "pipeline/plan.py"),
+            {**{name: {} for name in ORDER[:6]}, "moved": {"Error": "EndpointMoved"}},
+            "plan_deployment",
+            id="planned anew, since the endpoint moved",
+        ),
+        pytest.param(
+            ("pipeline/aws.py", "tasks/create_model.py", "pipeline/creation.py"),
+            {**{name: {} for name in ORDER[:6]}, "moved": {"Error": "EndpointMoved"}},
+            "create_model",
+            id="made anew",
+        ),
+        pytest.param(
+            ("pipeline/aws.py", "tasks/read_consumer.py"),
+            {**GOOD, "moved": {"Error": "ConsumerMoved"}},
+            "read_consumer",
+            id="read again, since the consumer moved",
+        ),
+        pytest.param(
+            ("tasks/update_endpoint.py",),
+            {name: {"updates": {}} for name in ORDER[:6]},
+            "update_endpoint",
+            id="an update",
+        ),
+        pytest.param(
+            ("tasks/step_down.py",),
+            {name: {} for name in ORDER[:6]},
+            "create_endpoint",
+            id="a state that only makes another one possible",
+        ),
+        pytest.param((), {name: {} for name in ORDER[:6]}, "create_endpoint", id="no trace"),
+    ],
+)
+def test_a_state_that_is_come_to_again_is_known_by_where_it_raised(
+    files: tuple[str, ...], results: dict[str, Any], state: str
+) -> None:
+    """Its result of the first time is still in the data."""
+    found = diagnose(raised_in(*files), results)
+
+    assert found.state == state
+    assert found.what.startswith(f"{state.replace('_', ' ')} failed with ModelDoesNotFit: no")
+
+
+@pytest.mark.parametrize(
+    "cause", ["", "no JSON", "[]", '{"stackTrace": null}', '{"stackTrace": [1, {}]}', "[" * 5000]
+)
+def test_a_cause_of_another_form_tells_no_state(cause: str) -> None:
+    """Step Functions' own errors, and Lambda's."""
+    assert (
+        diagnose({"Error": "States.Timeout", "Cause": cause}, {"check_archive": {}}).state
+        == "plan_deployment"
+    )
+
+
 def test_a_message_of_many_lines_is_one_of_the_three() -> None:
     """A traceback in the message, or in the line that gave the cause away, does not push out what to do."""
     told = "status 500: Traceback:\n  File x\n\nValueError: y"
