@@ -12,7 +12,7 @@ import re
 from contextlib import contextmanager
 from functools import cache, cached_property
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from boto3.exceptions import S3UploadFailedError
@@ -39,7 +39,7 @@ from pipeline.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from typing import Protocol, TypeVar
+    from typing import Protocol
 
     from botocore.client import BaseClient
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -53,8 +53,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_stepfunctions import SFNClient
     from mypy_boto3_sts import STSClient
-
-    C = TypeVar("C", bound=BaseClient)
 
     class ServiceQuotasClient(Protocol):
         """The one call of Service Quotas that is made."""
@@ -109,6 +107,31 @@ _INVOKE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_
 """A cold start (180 s) and an answer (60 s) fit; a second attempt would generate the answer twice."""
 
 
+_CONFIGURATION: Final[dict[str, Config]] = {
+    "s3": _BYTES.merge(Config(s3={"addressing_style": "path"})),
+    "sagemaker": _ONCE,
+    "sagemaker-runtime": _INVOKE,
+    "service-quotas": _ASIDE,
+    "ecr": _ASIDE,
+    "lambda": _INVOKE,
+    "logs": _ONCE,
+    "cloudwatch": _ONCE,
+    "application-autoscaling": _ONCE,
+    "stepfunctions": _BYTES,
+    "sns": _BYTES,
+    "events": _BYTES,
+    "sts": _BYTES,
+    "iam": _BYTES,
+    "cloudformation": _BYTES,
+}
+"""How patient the client of each service is; S3 with path-style addresses, which every S3 understands."""
+
+
+def _client(service: str) -> Any:
+    """Return an attribute of `Clients`: the client of a service, made when it is first asked for."""
+    return cached_property(lambda self: _made(service, self._arguments))
+
+
 class Clients:
     """The clients of one session, each made when it is first used.
 
@@ -116,7 +139,24 @@ class Clients:
         endpoint_url: one URL for every service; None for AWS, or what the environment says
             (AWS_ENDPOINT_URL and its per-service forms are read by the SDK itself).
         region: the region; None for the session's own.
+        credentials: the session's own when None.
     """
+
+    s3: S3Client = _client("s3")
+    sagemaker: SageMakerClient = _client("sagemaker")
+    sagemaker_runtime: SageMakerRuntimeClient = _client("sagemaker-runtime")
+    service_quotas: ServiceQuotasClient = _client("service-quotas")
+    ecr: ECRClient = _client("ecr")
+    lambda_: LambdaClient = _client("lambda")
+    logs: CloudWatchLogsClient = _client("logs")
+    cloudwatch: CloudWatchClient = _client("cloudwatch")
+    autoscaling: AutoScalingClient = _client("application-autoscaling")
+    stepfunctions: SFNClient = _client("stepfunctions")
+    sns: SNSClient = _client("sns")
+    events: EventBridgeClient = _client("events")
+    sts: STSClient = _client("sts")
+    iam: IAMClient = _client("iam")
+    cloudformation: CloudFormationClient = _client("cloudformation")
 
     def __init__(
         self,
@@ -133,102 +173,16 @@ class Clients:
             **(credentials or {}),
         }
 
-    @cached_property
-    def s3(self) -> S3Client:
-        """S3, with retries of its own and path-style addresses, which every S3 understands."""
-        return _made(
-            lambda: boto3.client(
-                "s3", config=_BYTES.merge(Config(s3={"addressing_style": "path"})), **self._arguments
-            )
-        )
 
-    @cached_property
-    def sagemaker(self) -> SageMakerClient:
-        """SageMaker's control plane."""
-        return _made(lambda: boto3.client("sagemaker", config=_ONCE, **self._arguments))
-
-    @cached_property
-    def sagemaker_runtime(self) -> SageMakerRuntimeClient:
-        """InvokeEndpoint."""
-        return _made(lambda: boto3.client("sagemaker-runtime", config=_INVOKE, **self._arguments))
-
-    @cached_property
-    def service_quotas(self) -> ServiceQuotasClient:
-        """Service Quotas, where the account's own figures are."""
-        client: ServiceQuotasClient = _made(
-            lambda: boto3.client("service-quotas", config=_ASIDE, **self._arguments)
-        )
-        return client
-
-    @cached_property
-    def ecr(self) -> ECRClient:
-        """ECR: whether an image is there."""
-        client: ECRClient = _made(lambda: boto3.client("ecr", config=_ASIDE, **self._arguments))
-        return client
-
-    @cached_property
-    def lambda_(self) -> LambdaClient:
-        """Lambda; an invocation may take as long as a cold start and an answer."""
-        return _made(lambda: boto3.client("lambda", config=_INVOKE, **self._arguments))
-
-    @cached_property
-    def logs(self) -> CloudWatchLogsClient:
-        """CloudWatch Logs."""
-        return _made(lambda: boto3.client("logs", config=_ONCE, **self._arguments))
-
-    @cached_property
-    def cloudwatch(self) -> CloudWatchClient:
-        """CloudWatch: alarms."""
-        client: CloudWatchClient = _made(lambda: boto3.client("cloudwatch", config=_ONCE, **self._arguments))
-        return client
-
-    @cached_property
-    def autoscaling(self) -> AutoScalingClient:
-        """Application Auto Scaling: the instances of an endpoint."""
-        client: AutoScalingClient = _made(
-            lambda: boto3.client("application-autoscaling", config=_ONCE, **self._arguments)
-        )
-        return client
-
-    @cached_property
-    def stepfunctions(self) -> SFNClient:
-        """Step Functions."""
-        return _made(lambda: boto3.client("stepfunctions", config=_BYTES, **self._arguments))
-
-    @cached_property
-    def sns(self) -> SNSClient:
-        """SNS: the topic that is told."""
-        return _made(lambda: boto3.client("sns", config=_BYTES, **self._arguments))
-
-    @cached_property
-    def events(self) -> EventBridgeClient:
-        """EventBridge."""
-        return _made(lambda: boto3.client("events", config=_BYTES, **self._arguments))
-
-    @cached_property
-    def sts(self) -> STSClient:
-        """Security Token Service."""
-        return _made(lambda: boto3.client("sts", config=_BYTES, **self._arguments))
-
-    @cached_property
-    def iam(self) -> IAMClient:
-        """IAM."""
-        return _made(lambda: boto3.client("iam", config=_BYTES, **self._arguments))
-
-    @cached_property
-    def cloudformation(self) -> CloudFormationClient:
-        """CloudFormation."""
-        return _made(lambda: boto3.client("cloudformation", config=_BYTES, **self._arguments))
-
-
-def _made(make: Callable[[], C]) -> C:
+def _made(service: str, arguments: dict[str, Any]) -> BaseClient:
     """Return a client, which takes no answer for AWS's that is another's.
 
     Raises:
         SealiftError: the SDK's configuration allows none.
     """
+    make: Callable[..., BaseClient] = boto3.client
     try:
-        client = make()
+        client = make(service, config=_CONFIGURATION[service], **arguments)
     except BotoCoreError as error:
         raise sdk.translate(error) or error from error
     except ValueError as error:

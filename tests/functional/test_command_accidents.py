@@ -141,8 +141,8 @@ def somewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     def go(url: str) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
 
-    for name in ("_BYTES", "_INVOKE"):
-        monkeypatch.setattr(aws, name, getattr(aws, name).merge(aws._ONCE))
+    for service, configuration in aws._CONFIGURATION.items():
+        monkeypatch.setitem(aws._CONFIGURATION, service, configuration.merge(aws._ONCE))
     return go
 
 

@@ -129,8 +129,8 @@ def told(
 ) -> Callable[..., str]:
     """Return what runs a command against the account, and returns all that it wrote."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", account.url)
-    for name in ("_BYTES", "_INVOKE"):
-        monkeypatch.setattr(aws, name, getattr(aws, name).merge(aws._ONCE))
+    for service, configuration in aws._CONFIGURATION.items():
+        monkeypatch.setitem(aws._CONFIGURATION, service, configuration.merge(aws._ONCE))
 
     def run(*arguments: str) -> str:
         settings.say({})
