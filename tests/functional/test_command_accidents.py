@@ -17,7 +17,8 @@ from typing import Any
 import boto3
 import pytest
 
-from pipeline import aws, cli, settings
+from pipeline import cli, settings
+from tests.functional.serving import serving, try_once, url_of
 
 COMMANDS = {
     "check": ["check", "s3://bucket/models/a/model.tar.gz"],
@@ -103,7 +104,7 @@ class Somebody(socketserver.ThreadingTCPServer):
     @property
     def url(self) -> str:
         """Return what AWS_ENDPOINT_URL is to be."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return url_of(self)
 
 
 class _Connection(socketserver.BaseRequestHandler):
@@ -126,12 +127,8 @@ class _Connection(socketserver.BaseRequestHandler):
 @pytest.fixture(scope="module")
 def somebody() -> Iterator[Somebody]:
     """Run a server that is not AWS."""
-    with Somebody(("127.0.0.1", 0), _Connection) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+    with serving(Somebody(("127.0.0.1", 0), _Connection)) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -141,8 +138,7 @@ def somewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     def go(url: str) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
 
-    for service, configuration in aws._CONFIGURATION.items():
-        monkeypatch.setitem(aws._CONFIGURATION, service, configuration.merge(aws._ONCE))
+    try_once(monkeypatch)
     return go
 
 

@@ -11,7 +11,6 @@ import json
 import logging
 import re
 import tarfile
-import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,6 +29,7 @@ from pipeline.execution import read
 from pipeline.prices import LISTED
 from pipeline.report import document, page
 from tests.foreign import HOSTILE, TEXTS, unfit
+from tests.functional.serving import serving, try_once, url_of
 from tests.unit.conftest import facts_with, request_with  # noqa: F401 fixtures
 from tests.unit.report.conftest import (  # noqa: F401 fixtures
     ARN,
@@ -72,11 +72,6 @@ class Account(ThreadingHTTPServer):
     daemon_threads = True
     answers: ClassVar[dict[str, Any]] = {}
 
-    @property
-    def url(self) -> str:
-        """Return what AWS_ENDPOINT_URL is to be."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
 
 class _Operation(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
@@ -115,12 +110,8 @@ def _seconds(moment: datetime) -> float:
 @pytest.fixture(scope="module")
 def account() -> Iterator[Account]:
     """An AWS of this machine's."""
-    with Account(("127.0.0.1", 0), _Operation) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+    with serving(Account(("127.0.0.1", 0), _Operation)) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -128,9 +119,8 @@ def told(
     account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
     """Return what runs a command against the account, and returns all that it wrote."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", account.url)
-    for service, configuration in aws._CONFIGURATION.items():
-        monkeypatch.setitem(aws._CONFIGURATION, service, configuration.merge(aws._ONCE))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url_of(account))
+    try_once(monkeypatch)
 
     def run(*arguments: str) -> str:
         settings.say({})

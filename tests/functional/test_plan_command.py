@@ -20,6 +20,7 @@ from pipeline import cli, documents, plan, resources
 from pipeline.archive.inspect import inspect
 from pipeline.archive.pack import pack
 from pipeline.archive.sources import FileSource
+from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -219,18 +220,6 @@ def test_an_object_is_planned_as_the_workflow_plans_it(
     status, document = planned(capsys, "s3://uploads/models/harbour/model.tar.gz", "--n-ctx", "4096")
 
     location = {"bucket": "uploads", "key": "models/harbour/model.tar.gz"}
-    defaults: documents.StackDefaults = {
-        "execution_role_arn": "arn:aws:iam::123456789012:role/sealift-endpoint",
-        "endpoint_role_arns": "",
-        "account_id": "123456789012",
-        "region": "us-east-1",
-        "container": "pytorch",
-        "image_uri": "",
-        "consumer_function_name": "",
-        "consumer_function_pattern": "*",
-        "artifact_bucket": "artifacts",
-        "allow_archive_code": "false",
-    }
     report = inspect(FileSource(packed.path))
     assert report.model is not None
     figures = {
@@ -241,7 +230,7 @@ def test_an_object_is_planned_as_the_workflow_plans_it(
     }
     made = plan.plan(
         plan.Facts(
-            request=documents.request({"archive": location, "inference": {"n_ctx": 4096}}, None, defaults),
+            request=documents.request({"archive": location, "inference": {"n_ctx": 4096}}, None, DEFAULTS),
             archive={**location, **figures, "last_modified": "2026-01-02T03:04:05Z"},
             model=report.model.to_json(),
             assembly={"bucket": "artifacts", "key": "archives/0a1b/model.tar.gz"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,26 @@ def settle(deployments: Deployments, name: str) -> None:
     while sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] != "InService":
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@contextmanager
+def meanwhile(deployments: Deployments, operation: str, act: Callable[[], object]) -> Iterator[None]:
+    """Let somebody act as soon as SageMaker has been asked for an operation, while the block deploys."""
+    seen = len(deployments.calls("sagemaker"))
+
+    def wait_and_act() -> None:
+        deadline = time.monotonic() + WAIT_S
+        while operation not in deployments.calls("sagemaker")[seen:]:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        act()
+
+    thread = threading.Thread(target=wait_and_act)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def test_two_deployments_in_a_row_share_an_ordinary_account(deployments: Deployments, archive: Path) -> None:
@@ -275,17 +296,10 @@ def test_a_quota_that_frees_while_it_is_waited_for(deployments: Deployments, arc
     occupy(deployments, other, "somebodys", 9)
 
     def leave() -> None:
-        deadline = time.monotonic() + WAIT_S
-        while "CreateEndpoint" not in deployments.calls("sagemaker")[seen:]:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
         sagemaker.delete_endpoint(EndpointName="somebodys")
 
-    seen = len(deployments.calls("sagemaker"))
-    thread = threading.Thread(target=leave)
-    thread.start()
-    ended = deployments.upload(archive, "patient", settings(max_concurrency=9))
-    thread.join()
+    with meanwhile(deployments, "CreateEndpoint", leave):
+        ended = deployments.upload(archive, "patient", settings(max_concurrency=9))
 
     assert ended.status == "SUCCEEDED", ended.cause
     create = ended.state("CreateEndpoint")
@@ -300,19 +314,9 @@ def test_what_is_taken_after_the_plan_was_made_is_waited_for_and_then_made_room_
 ) -> None:
     """Busy: the retries first, then a share of what the service's own endpoint holds; the consumer keeps its part."""
     first = deployments.upload(archive, "late", settings(max_concurrency=5))
-    seen = len(deployments.calls("sagemaker"))
 
-    def take() -> None:
-        deadline = time.monotonic() + WAIT_S
-        while "CreateModel" not in deployments.calls("sagemaker")[seen:]:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        occupy(deployments, first, "quicker", 5)
-
-    thread = threading.Thread(target=take)
-    thread.start()
-    ended = deployments.upload(archive, "late", settings(max_concurrency=5, timeout_s=59, memory_mb=2048))
-    thread.join()
+    with meanwhile(deployments, "CreateModel", lambda: occupy(deployments, first, "quicker", 5)):
+        ended = deployments.upload(archive, "late", settings(max_concurrency=5, timeout_s=59, memory_mb=2048))
 
     assert ended.status == "SUCCEEDED", ended.cause
     create = ended.state("CreateEndpoint")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +12,7 @@ from moto.sns.models import sns_backends
 
 from pipeline.execution import Execution
 from tests.system.conftest import NOTHING, Deployments
-from tests.system.test_capacity import WAIT_S, account, concurrency, endpoint_of, occupy
+from tests.system.test_capacity import account, concurrency, endpoint_of, meanwhile, occupy
 from tests.system.test_deployment import settings
 
 __all__ = ["account"]
@@ -87,19 +85,9 @@ def test_three_services_come_at_the_same_moment(deployments: Deployments, archiv
 def test_who_finds_less_than_it_planned_takes_that_at_once(deployments: Deployments, archive: Path) -> None:
     """Others were first: not one try is waited with, and what is given is said."""
     other = deployments.upload(archive, "other", settings(consumer=None))
-    seen = len(deployments.calls("sagemaker"))
 
-    def take() -> None:
-        deadline = time.monotonic() + WAIT_S
-        while "CreateModel" not in deployments.calls("sagemaker")[seen:]:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        occupy(deployments, other, "quicker", 8)
-
-    thread = threading.Thread(target=take)
-    thread.start()
-    ended = deployments.upload(archive, "slower", unasked())
-    thread.join()
+    with meanwhile(deployments, "CreateModel", lambda: occupy(deployments, other, "quicker", 8)):
+        ended = deployments.upload(archive, "slower", unasked())
 
     assert ended.status == "SUCCEEDED", ended.cause
     create = ended.state("CreateEndpoint")

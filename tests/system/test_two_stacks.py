@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import aws, cli, package, resources, template
-from pipeline.cli import Arguments, deploying, parser
+from pipeline import cli
+from tests.system.test_stack_commands import Person
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,24 +21,14 @@ STATE_MACHINE = "StateMachineArn"
 PATIENCE_S = 240
 
 
-class Account:
+class Account(Person):
     """The account, and what a person does to it at the command line."""
-
-    def __init__(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
-        keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
-        self.clients = aws.Clients(endpoint_url=url, region="us-east-1", credentials=keys)
-        self._capsys = capsys
 
     def deploys(self, *words: str) -> dict[str, Any]:
         """Return what `sealift deploy` says of itself."""
-        arguments = parser().parse_args(["deploy", "--yes", "--json", *words], namespace=Arguments())
-        self._capsys.readouterr()
-        source = template.load(resources.template())
-        deploying.run(arguments, self.clients, source, package.libraries_here, level=package.QUICKEST)
-        document: dict[str, Any] = json.loads(self._capsys.readouterr().out)
-        return document
+        return self.document("deploy", "--yes", *words)[1]
 
-    def runs(self, *words: str) -> tuple[int, dict[str, Any]]:
+    def asks(self, *words: str) -> tuple[int, dict[str, Any]]:
         """Return the exit status of another command, and its document."""
         self._capsys.readouterr()
         status = cli.main([*words, "--json"])
@@ -120,7 +110,7 @@ def test_two_stacks_stand_side_by_side(account: Account, archive: Path) -> None:
         is_its_own(account, stack, service, ours[stack])
     looks_at_its_own(account, ours)
 
-    status, gone = account.runs("destroy", "--stack", SECOND, "--yes")
+    status, gone = account.asks("destroy", "--stack", SECOND, "--yes")
 
     assert (status, gone["status"]) == (0, "destroyed")
     assert [one["name"] for one in gone["made"] if one["kind"] == "endpoint"] == [
@@ -159,12 +149,12 @@ def is_its_own(account: Account, stack: str, service: str, output: dict[str, Any
 def looks_at_its_own(account: Account, ours: dict[str, dict[str, Any]]) -> None:
     """Assert that each command shows the stack that is named, and no other."""
     for stack, service in SERVICES.items():
-        _, seen = account.runs("status", "--stack", stack)
+        _, seen = account.asks("status", "--stack", stack)
         assert [one["service"] for one in seen["services"]] == [service]
-        _, listed = account.runs("history", "--stack", stack)
+        _, listed = account.asks("history", "--stack", stack)
         assert {one["service"] for one in listed["executions"]} == {service}
-        _, checked = account.runs("doctor", "--stack", stack)
+        _, checked = account.asks("doctor", "--stack", stack)
         states = {one["name"]: one["state"] for one in checked["checks"]}
         assert (states["stack"], states["workflow"]) == ("ok", "ok")
-        said = account.runs("logs", service, "--stack", stack)[1]
+        said = account.asks("logs", service, "--stack", stack)[1]
         assert ours[stack]["endpoint_name"] in json.dumps(said)

@@ -10,21 +10,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from pipeline import documents, plan
+from tests.stack_defaults import DEFAULTS as STACK_DEFAULTS
 
 if TYPE_CHECKING:
     from pipeline.documents import StackDefaults
 
 DEFAULTS: StackDefaults = {
-    "execution_role_arn": "arn:aws:iam::123456789012:role/sealift-endpoint",
+    **STACK_DEFAULTS,
     "endpoint_role_arns": "arn:aws:iam::123456789012:role/other",
-    "account_id": "123456789012",
-    "region": "us-east-1",
-    "container": "pytorch",
-    "image_uri": "",
-    "consumer_function_name": "",
-    "consumer_function_pattern": "*",
-    "artifact_bucket": "artifacts",
-    "allow_archive_code": "false",
 }
 
 # The header of Llama-3.2-1B in Q4_K_M: figures of its model card and configuration.

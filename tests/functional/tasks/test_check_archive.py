@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from examples.tiny_gguf import write_tiny_gguf
-from pipeline import documents, resources
+from pipeline import resources
 from pipeline.archive.pack import pack
 from pipeline.errors import AccessDenied, ArchiveNotFound, InvalidArchive, InvalidInput, Refused
 from tasks import check_archive
+from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,18 +27,6 @@ if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Script, Task
 
 KEY = "models/harbour/model.tar.gz"
-DEFAULTS: documents.StackDefaults = {
-    "execution_role_arn": "arn:aws:iam::123456789012:role/endpoint",
-    "endpoint_role_arns": "",
-    "account_id": "123456789012",
-    "region": "us-east-1",
-    "container": "pytorch",
-    "image_uri": "",
-    "consumer_function_name": "",
-    "consumer_function_pattern": "*",
-    "artifact_bucket": "artifacts",
-    "allow_archive_code": "false",
-}
 
 
 def check(do: Task, clients: Clients, key: str = KEY, **fields: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from pipeline import resources
 from pipeline.errors import AccessDenied, RequestRejected, SealiftError, ServiceUnavailable, Throttled
+from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel
@@ -33,18 +34,6 @@ BEFORE = {
     "alias": None,
     "alias_version": None,
     "alias_routing": None,
-}
-DEFAULTS = {
-    "execution_role_arn": "arn:aws:iam::123456789012:role/endpoint",
-    "endpoint_role_arns": "",
-    "account_id": "123456789012",
-    "region": "us-east-1",
-    "container": "pytorch",
-    "image_uri": "",
-    "consumer_function_name": "",
-    "consumer_function_pattern": "*",
-    "artifact_bucket": "artifacts",
-    "allow_archive_code": "false",
 }
 NAMES = {"model": "harbour-0", "endpoint_config": "harbour-0", "endpoint": "harbour-0"}
 PLAN = {"names": NAMES, "execution": "arn:e"}

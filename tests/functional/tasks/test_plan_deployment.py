@@ -20,6 +20,7 @@ from pipeline.errors import (
     QuotaUsedUp,
 )
 from tests.functional.tasks.conftest import serverless
+from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
     from pipeline.aws import Clients
@@ -27,17 +28,6 @@ if TYPE_CHECKING:
 
 KEY = "models/harbour/model.tar.gz"
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour-0123"
-DEFAULTS = {
-    "execution_role_arn": "arn:aws:iam::123456789012:role/endpoint",
-    "account_id": "123456789012",
-    "region": "us-east-1",
-    "container": "pytorch",
-    "image_uri": "",
-    "consumer_function_name": "",
-    "consumer_function_pattern": "*",
-    "artifact_bucket": "artifacts",
-    "allow_archive_code": "false",
-}
 CONSUMER = {"function_name": "assistant", "variable": "ENDPOINT_NAME", "alias": None, "canary": None}
 
 

@@ -15,6 +15,7 @@ import pytest
 from pipeline import resources
 from pipeline.archive import assembly, bare, record
 from pipeline.errors import StackChanged
+from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,17 +25,6 @@ if TYPE_CHECKING:
 
 KEY = "models/harbour/model.tar.gz"
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour-0123"
-DEFAULTS = {
-    "execution_role_arn": "arn:aws:iam::123456789012:role/endpoint",
-    "endpoint_role_arns": "",
-    "account_id": "123456789012",
-    "region": "us-east-1",
-    "container": "pytorch",
-    "image_uri": "",
-    "consumer_function_name": "",
-    "artifact_bucket": "artifacts",
-    "allow_archive_code": "false",
-}
 
 
 def check(do: Task, clients: Clients, body: bytes, key: str = KEY, **asked: Any) -> dict[str, Any]:

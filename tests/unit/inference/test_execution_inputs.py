@@ -10,21 +10,12 @@ import pytest
 
 from examples.consumer import handler
 from pipeline import documents
+from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
     from pipeline.errors import Problem
 
 INPUTS = Path(handler.__file__).parents[1] / "execution_inputs"
-DEFAULTS: documents.StackDefaults = {
-    "execution_role_arn": "arn:aws:iam::123456789012:role/sealift-endpoint",
-    "endpoint_role_arns": "",
-    "account_id": "123456789012",
-    "region": "us-east-1",
-    "container": "pytorch",
-    "image_uri": "",
-    "consumer_function_name": "",
-    "consumer_function_pattern": "*",
-}
 
 
 def _read(name: str) -> Any:
