@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import unicodedata
 
 import pytest
@@ -15,22 +16,60 @@ from pipeline.archive.sources import BytesSource
 from pipeline.cli.archives import tell
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidArchive, Problem
-from pipeline.plain import plain
+from pipeline.plain import lines, one_line, plain
+from tests.foreign import TEXTS, unfit
 
 from .archive.conftest import Forge
 
-TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
+TEXT = TEXTS
+JOINERS = st.text("a\u0915\u0937\u200c\u200d\u061c\u202e\U0001f469\ufe0f ", max_size=8)
 
 
-@given(TEXT)
+@given(TEXT | JOINERS)
 def test_nothing_that_moves_a_cursor_is_left(text: str) -> None:
     """No control character, no line's end, no turned direction, no half of a pair; and once is enough."""
     shown = plain(text)
 
     shown.encode()
-    assert not any(unicodedata.category(one) in {"Cc", "Zl", "Zp", "Cs"} for one in shown)
-    assert not any(unicodedata.bidirectional(one) in {"LRE", "RLE", "LRO", "RLO", "PDF"} for one in shown)
+    assert unfit(shown) == set()
+    assert "\n" not in shown
     assert plain(shown) == shown
+    assert not re.search("[\u200c\u200d]([\u200c\u200d]|[ -~]|$)|(^|[ -~])[\u200c\u200d]", shown)
+
+
+def test_every_character_that_formats_is_known() -> None:
+    """Of those that Unicode has, what is left has a shape of its own, or is a joiner within a script."""
+    left = {
+        one for one in map(chr, range(0x110000)) if unicodedata.category(one) == "Cf" and plain(one) == one
+    }
+
+    assert all(re.search("ARABIC|SYRIAC|KAITHI|EGYPTIAN", unicodedata.name(one)) for one in left)
+    assert not any(plain(chr(one)) == chr(one) for one in (0x200C, 0x200D, 0x180E, 0xFFFE, 0x1FFFF, 0xFDD0))
+
+
+@given(TEXT)
+def test_prose_is_one_line_and_a_log_is_its_lines(text: str) -> None:
+    """A line's end within prose says nothing; in a log each line is one, and no more of them come of it."""
+    assert unfit(one_line(text)) == set()
+    assert "\n" not in one_line(text)
+    assert one_line(one_line(text)) == one_line(text)
+    assert len(lines(text)) == len(re.findall("\r\n|\r|\n", text)) + 1
+    assert all(unfit(line) == set() and "\n" not in line for line in lines(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a\n\n  b\tc", "a b c"),
+        (" a  b \r\n", "a  b"),
+        ("\n", ""),
+        ("a\x0b\x0cb", "a b"),
+        ("a\x1cb\x85c", "a\\x1cb\\x85c"),
+    ],
+)
+def test_only_what_ends_a_line_is_folded(text: str, line: str) -> None:
+    """A name with two spaces keeps them."""
+    assert one_line(text) == line
 
 
 @pytest.mark.parametrize("text", ["model.gguf", "แบบจำลอง.gguf", "größe", "a\\b 'c' \"d\"", "🚢", "क्‍ष"])

@@ -300,6 +300,8 @@ BINARY = {"user", "group", "time"}
         pytest.param("\x80", {*BINARY, "size"}, id="base-256"),
         pytest.param("\xff", {"time"}, id="base-256, below zero"),
         pytest.param("\x81", set(), id="more than anything can be"),
+        pytest.param("\x80\0\0\0\xff\xff\xff\xff", {"user", "group"}, id="the largest owner"),
+        pytest.param("\x80\0\0\1", set(), id="one more than that"),
     ],
 )
 def test_numbers_in_a_header_are_numbers_to_all_readers(name: str, value: str, taken: set[str]) -> None:
