@@ -1,17 +1,15 @@
-"""Write pipeline/architectures.py: which architectures the runtime loads, read off the runtime's own source.
+"""Write what the runtime's own source says of models: pipeline/architectures.py and pipeline/hyperparameters.py.
 
-    python tools/architectures.py              rewrite it
-    python tools/architectures.py --check      exit with 1 when it is not what the source says
+    python tools/architectures.py              rewrite them
+    python tools/architectures.py --check      exit with 1 when they are not what the source says
 
 The source is llama-cpp-python's, as inference/requirements.txt pins it; pip downloads it and compares its hash. Owns
-how llama.cpp's C++ is read: tables and switches that name architectures. Refuses to guess: a source that is laid out in
-another way ends this with an error, never with a shorter list.
+how the modules look; `llama_source` owns how C++ is read.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import subprocess
 import sys
 import tarfile
@@ -21,98 +19,62 @@ from pathlib import Path
 from typing import Final
 
 TOP: Final = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TOP / "tools"), str(TOP / "tools" / "runtime")]
+
+import llama_source  # noqa: E402
+import recipe  # noqa: E402
+
 REQUIREMENTS: Final = TOP / "inference" / "requirements.txt"
-OUTPUT: Final = TOP / "pipeline" / "architectures.py"
 PACKAGE: Final = "llama-cpp-python"
 
 SETS: Final = {
     "RECURRENT": (
         "llama-arch.cpp",
         "bool llm_arch_is_recurrent(",
+        "return true",
         "Which keep a state in place of a KV cache.",
     ),
     "HYBRID": (
         "llama-arch.cpp",
         "bool llm_arch_is_hybrid(",
+        "return true",
         "Which keep a state in some layers, a KV cache in others.",
     ),
     "DIFFUSION": (
         "llama-arch.cpp",
         "bool llm_arch_is_diffusion(",
+        "return true",
         "Which fill in masked text; nothing here asks them so.",
     ),
     "ENCODERS": (
         "llama-model.cpp",
         "bool llama_model_has_encoder(",
+        "return true",
         "Which have an encoder that must run before the decoder does, or have nothing else.",
     ),
+    "WITHOUT_CACHE": (
+        "llama-model.cpp",
+        "llama_model::create_memory(",
+        "res = nullptr",
+        "That never remember what they read: encoders, diffusion, a vocoder (create_memory).",
+    ),
 }
-"""Functions that answer for the architectures that they name: the name here, the file, how it begins, what it tells."""
+"""By name: the file, the function that answers, the answer, and what it tells."""
 
 
-class SourceError(Exception):
-    """What was looked for in the source and not found."""
-
-
-# ------------------------------------------------------------------------------ reading C++
-
-
-def body(source: str, beginning: str) -> str:
-    """Return what stands between the braces of the function that begins with this text."""
-    start = source.find(beginning)
-    opening = source.find("{", start)
-    if start < 0 or opening < 0:
-        raise SourceError(f"no {beginning!r}; wanted llama.cpp's function of that name")
-    depth = 0
-    for at in range(opening, len(source)):
-        depth += {"{": 1, "}": -1}.get(source[at], 0)
-        if not depth:
-            return source[opening + 1 : at]
-    raise SourceError(f"{beginning!r} does not end")
-
-
-def names(source: str) -> dict[str, str]:
-    """Return the name in a GGUF of each `LLM_ARCH_...` of llama-arch.cpp, "(unknown)" aside."""
-    table = body(source, "LLM_ARCH_NAMES = {")
-    found = dict(re.findall(r'\{\s*(LLM_ARCH_\w+)\s*,\s*"([^"]*)"\s*\}', table))
-    if found.pop("LLM_ARCH_UNKNOWN", None) is None or len(found) != table.count("LLM_ARCH_") - 1:
-        raise SourceError('LLM_ARCH_NAMES has lines that are not read; wanted { LLM_ARCH_X, "x" } alone')
-    return found
-
-
-def cases(text: str) -> list[str]:
-    """Return each `LLM_ARCH_...` that a case of this text is for."""
-    return re.findall(r"case\s+(LLM_ARCH_\w+)\s*:", text)
-
-
-def answered(text: str, answer: str) -> list[str]:
-    """Return the architectures for which a switch gives this answer: the cases that fall to it."""
-    found: list[str] = []
-    waiting: list[str] = []
-    for piece in re.split(r"(return\s+\w+\s*;|\bbreak\s*;)", text):
-        waiting += cases(piece)
-        if re.match(r"return|break", piece) or answer in piece:
-            if answer in piece:
-                found += waiting
-            waiting = []
-    if not found:
-        raise SourceError(f"no case gives {answer!r}; wanted at least one")
-    return found
-
-
-# ------------------------------------------------------------------------------ the module
-
-
-def render(files: Mapping[str, str], runtime: str) -> str:
-    """Return the module's text, of the sources by name and the runtime's version."""
-    called = names(files["llama-arch.cpp"])
-    model = files["llama-model.cpp"]
-    mapped = cases(body(model, "llama_model * llama_model_mapping("))
-    without_cache = answered(body(model, "llama_model::create_memory("), "res = nullptr")
-    sets = {
-        name: (told, answered(body(files[file], beginning), "return true"))
-        for name, (file, beginning, told) in SETS.items()
+def modules(files: Mapping[str, str], runtime: str) -> dict[str, str]:
+    """Return the text of each module by its path, of the sources by name and the runtime's version."""
+    model = llama_source.read(files)
+    return {
+        "pipeline/architectures.py": _architectures(files, model, runtime),
+        "pipeline/hyperparameters.py": _hyperparameters(model),
     }
+
+
+# ------------------------------------------------------------------------------ architectures
+
+
+def _architectures(files: Mapping[str, str], model: llama_source.Model, runtime: str) -> str:
     pieces = [
         f'''\
 """The architectures that the runtime loads. Generated from llama.cpp's source by tools/architectures.py: do not edit.
@@ -130,45 +92,109 @@ RUNTIME: Final = "llama-cpp-python {runtime}"
         _set(
             "KNOWN",
             "That the runtime has a model for (llama_model_mapping; clip goes with another); others are refused.",
-            mapped,
-            called,
+            (model.names[each] for each in model.mapped),
         ),
         _set(
             "NAMED_ONLY",
             "That it has a name and no model for: refused as well.",
-            set(called) - set(mapped),
-            called,
+            (name for each, name in model.names.items() if each not in model.mapped),
         ),
-        *(_set(name, told, members, called) for name, (told, members) in sets.items()),
-        _set(
-            "WITHOUT_CACHE",
-            "That never remember what they read: encoders, diffusion, a vocoder (create_memory).",
-            without_cache,
-            called,
+    ]
+    for name, (file, beginning, answer, told) in SETS.items():
+        answered = llama_source.answered(llama_source.body(files[file], beginning), answer)
+        pieces.append(_set(name, told, (model.names[each] for each in answered)))
+    return "\n".join(pieces)
+
+
+def _set(name: str, told: str, members: Iterable[str]) -> str:
+    lines = [f"{name}: Final = frozenset("]
+    lines += ["    {", *(f'        "{each}",' for each in sorted(set(members))), "    }", ")"]
+    return "\n".join([*lines, f'"""{told}"""', ""])
+
+
+# ------------------------------------------------------------------------------ hyperparameters
+
+
+def _hyperparameters(model: llama_source.Model) -> str:
+    pieces = [
+        '''\
+"""The metadata that the runtime loads a model by. Generated by tools/architectures.py from llama.cpp: do not edit.
+
+Owns which keys there are, their types, and which must be there. What follows from it is said in `pipeline.loading`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Key(NamedTuple):
+    """One key that a model is loaded by."""
+
+    name: str
+    """With %s where the architecture stands."""
+    kind: str
+    """The type of a single value, as GGUF names it; "any"; empty where an array is wanted."""
+    items: tuple[str, ...] = ()
+    """The types that an array's items may have, or "any"; empty where no array is taken."""
+    count: str = ""
+    """How many items: "block_count", "layers" (those that predict nothing), a number, "at most" one; empty: any."""
+    required: bool = False
+
+''',
+        _keys("COMMON", "Of every architecture (llama_model_base::load_hparams).", model.common),
+        "BY_ARCHITECTURE: Final[Mapping[str, tuple[Key, ...]]] = {",
+        *(
+            f'    "{name}": (\n' + "".join(f"        {_key(key)},\n" for key in keys) + "    ),"
+            for name, keys in sorted(model.by_architecture.items())
         ),
+        '}\n"""Beyond those (load_arch_hparams)."""\n',
+        _keys(
+            "VOCABULARY",
+            "Of the vocabulary (llama_vocab::impl::load), beside tokens and ids.",
+            model.vocabulary,
+        ),
+        _strings("TOKEN_IDS", "Keys of special tokens, each a uint32.", model.token_ids),
+        _strings("TOKENIZERS", "What `tokenizer.ggml.model` may be.", sorted(set(model.tokenizers))),
+        _strings(
+            "PRE_TOKENIZERS", "What `tokenizer.ggml.pre` may be for BPE.", sorted(set(model.pre_tokenizers))
+        ),
+        _strings("ROPE_SCALINGS", "What `%s.rope.scaling.type` may be.", model.rope_scalings),
     ]
     return "\n".join(pieces)
 
 
-def _set(name: str, told: str, members: Iterable[str], called: Mapping[str, str]) -> str:
-    lines = [f"{name}: Final = frozenset("]
-    lines += [
-        "    {",
-        *(f'        "{each}",' for each in sorted(called[member] for member in members)),
-        "    }",
-        ")",
-    ]
-    return "\n".join([*lines, f'"""{told}"""', ""])
+def _keys(name: str, told: str, keys: Iterable[llama_source.Key]) -> str:
+    rows = "".join(f"    {_key(key)},\n" for key in keys)
+    return f'{name}: Final[tuple[Key, ...]] = (\n{rows})\n"""{told}"""\n'
+
+
+def _key(key: llama_source.Key) -> str:
+    given = [f'"{key.name}"', f'"{key.kind}"']
+    if key.items:
+        given.append(
+            "(" + ", ".join(f'"{each}"' for each in key.items) + ("," if len(key.items) == 1 else "") + ")"
+        )
+    if key.count:
+        given.append(f'"{key.count}"')
+    if key.required:
+        given.append("required=True")
+    return f"Key({', '.join(given)})"
+
+
+def _strings(name: str, told: str, texts: Iterable[str]) -> str:
+    rows = "".join(f'    "{each}",\n' for each in texts)
+    return f'{name}: Final = (\n{rows})\n"""{told}"""\n'
 
 
 # ------------------------------------------------------------------------------ the source
 
 
 def sources(folder: Path) -> tuple[dict[str, str], str]:
-    """Return the text of llama.cpp's files by name, downloaded into this folder, and the release's version."""
-    sys.path.insert(0, str(TOP / "tools" / "runtime"))
-    import recipe
-
+    """Return the text of llama.cpp's src/ by name, downloaded into this folder, and the release's version."""
     pin = recipe.pins(REQUIREMENTS.read_text(encoding="utf-8"))[PACKAGE]
     wanted = folder / "wanted.txt"
     wanted.write_text(pin.line + "\n", encoding="utf-8")
@@ -194,23 +220,32 @@ def sources(folder: Path) -> tuple[dict[str, str], str]:
     return files, pin.version
 
 
+def _formatted(path: str, text: str) -> str:
+    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", path, "-"]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=True, cwd=TOP).stdout
+
+
 def main() -> int:
-    """Write the module, or compare it."""
+    """Write the modules, or compare them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit with 1 when it would change"
     )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        text = render(*sources(Path(folder)))
-    if not given.check:
-        OUTPUT.write_text(text, encoding="utf-8")
-    elif OUTPUT.read_text(encoding="utf-8") != text:
+        made = modules(*sources(Path(folder)))
+    stale = []
+    for path, text in made.items():
+        formatted = _formatted(path, text)
+        if not given.check:
+            (TOP / path).write_text(formatted, encoding="utf-8")
+        elif (TOP / path).read_text(encoding="utf-8") != formatted:
+            stale.append(path)
+    for path in stale:
         print(
-            f"ERROR {OUTPUT.relative_to(TOP)} is not what the runtime's source says: run `make architectures`"
+            f"ERROR {path} is not what the runtime's source says; wanted the two alike; run `make architectures`"
         )
-        return 1
-    return 0
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ TOP = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "tools"), str(TOP / "tools" / "runtime")]
 
 import architectures as generator  # noqa: E402
+import llama_source  # noqa: E402
 import recipe  # noqa: E402
 
 ARCH = """\
