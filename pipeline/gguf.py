@@ -594,7 +594,7 @@ class GGUFParser:
                 "GGUFName",
                 f"{self._doing} is named {str(name, 'utf-8', 'replace')!r}",
                 "a name without NUL, at which llama.cpp would end it",
-                _CONVERT_AGAIN,
+                f"the header is damaged, or was written wrongly: {_COPY_AGAIN}",
             )
         return name
 

@@ -20,7 +20,7 @@ class Key(NamedTuple):
     """The type of a single value, as GGUF names it; "any"; empty where an array is wanted."""
     items: tuple[str, ...] = ()
     """The types that an array's items may have, or "any"; empty where no array is taken."""
-    count: str = ""
+    length: str = ""
     """How many items: "block_count", "layers" (those that predict nothing), a number, "at most" one; empty: any."""
     required: bool = False
 

@@ -212,20 +212,20 @@ def _miscounted(header: GGUFHeader, key: Key) -> Iterator[Problem]:
             "GGUFKeyType",
             f"{name} has {length} items",
             f"{'at most ' if at_most else ''}{bound}"
-            + (", one for each layer" if key.count == "block_count" else ""),
+            + (", one for each layer" if key.length == "block_count" else ""),
             _CONVERT_AGAIN,
         )
 
 
 def _count(header: GGUFHeader, key: Key) -> tuple[int | None, bool]:
     """Return how many items an array of this key must have, None when any will do, and whether fewer will do too."""
-    at_most, _, number = key.count.rpartition(" ")
+    at_most, _, number = key.length.rpartition(" ")
     if number.isdecimal():
         return int(number), bool(at_most)
     layers = header.block_count or 0
-    if key.count == "layers":
+    if key.length == "layers":
         layers -= header.integer(f"{header.architecture}.nextn_predict_layers") or 0
-    return (layers if key.count else None), False
+    return (layers if key.length else None), False
 
 
 def _name(header: GGUFHeader, key: Key) -> str:

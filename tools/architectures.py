@@ -140,7 +140,7 @@ class Key(NamedTuple):
     """The type of a single value, as GGUF names it; "any"; empty where an array is wanted."""
     items: tuple[str, ...] = ()
     """The types that an array's items may have, or "any"; empty where no array is taken."""
-    count: str = ""
+    length: str = ""
     """How many items: "block_count", "layers" (those that predict nothing), a number, "at most" one; empty: any."""
     required: bool = False
 
@@ -178,8 +178,8 @@ def _key(key: llama_source.Key) -> str:
         given.append(
             "(" + ", ".join(f'"{each}"' for each in key.items) + ("," if len(key.items) == 1 else "") + ")"
         )
-    if key.count:
-        given.append(f'"{key.count}"')
+    if key.length:
+        given.append(f'"{key.length}"')
     if key.required:
         given.append("required=True")
     return f"Key({', '.join(given)})"

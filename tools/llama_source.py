@@ -148,7 +148,7 @@ class Key:
     name: str
     kind: str
     items: tuple[str, ...]
-    count: str
+    length: str
     required: bool
 
 

@@ -142,7 +142,7 @@ def entry(key: Key, kind: str | None = None) -> Entry:
     if kind is not None and not kind.startswith("array of "):
         return Entry(kind, _of(kind, number))
     items = kind.removeprefix("array of ") if kind else key.items[0] if key.items[0] != "any" else "uint32"
-    count = int(key.count) if key.count.isdecimal() else LAYERS
+    count = int(key.length) if key.length.isdecimal() else LAYERS
     return Entry(items, [_of(items, number)] * count)
 
 
