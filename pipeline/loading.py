@@ -105,18 +105,14 @@ _CHARACTER_MAP: Final = Key("tokenizer.ggml.precompiled_charsmap", "", ("int8", 
 
 
 def problems(header: GGUFHeader) -> tuple[Problem, ...]:
-    """Return why llama.cpp would not load a model with this metadata; nothing of an unknown architecture.
+    """Return why llama.cpp would not load a model with this metadata; hardly anything of an unknown architecture.
 
     The header is a whole model's or a first shard's: later ones have no metadata of a model.
     """
+    loader = [*_LOADER, *(_SHARD if header.shard_count > 1 else ())]
     if header.architecture not in BY_ARCHITECTURE:
-        return ()
-    keys = [
-        *_LOADER,
-        *(_SHARD if header.shard_count > 1 else ()),
-        *_hyperparameters(header),
-        *_vocabulary(header),
-    ]
+        return tuple(_mistyped(header, loader))
+    keys = [*loader, *_hyperparameters(header), *_vocabulary(header)]
     found = [*_missing(header, keys), *_mistyped(header, keys)]
     # Values are looked at when their types are what they should be.
     return tuple(found or (*_values(header), *_vocabulary_values(header)))
@@ -299,7 +295,7 @@ def _expert_values(header: GGUFHeader, experts: int, groups: int, groups_used: i
         yield from _unless(
             groups < experts, header, "expert_group_count", groups, f"fewer than the {experts} experts"
         )
-        if groups > 1:
+        if 1 < groups < experts:
             yield from _unless(
                 experts % groups == 0,
                 header,

@@ -84,19 +84,19 @@ class Header:
     """Offsets of tensors that are not where they belong."""
 
     def pack(self) -> bytes:
-        """Return the header and zeros for its data."""
+        """Return the header and zeros for its data, where that is little."""
         infos, offset = [], 0
         for tensor in self.tensors:
             infos.append(
                 string(tensor.name)
                 + struct.pack(f"<I{len(tensor.shape)}Q", len(tensor.shape), *tensor.shape)
-                + struct.pack("<IQ", tensor.kind, self.placed.get(tensor.name, offset))
+                + struct.pack("<IQ", tensor.kind, self.placed.get(tensor.name, offset) % (1 << 64))
             )
             offset += -(-tensor.bytes // self.alignment) * self.alignment
         packed = [string(key) + entry.pack() for key, entry in self.entries.items()]
         head = b"GGUF" + struct.pack("<IQQ", self.version, len(infos), len(packed))
         head += b"".join(packed) + b"".join(infos)
-        return head + bytes(-len(head) % self.alignment) + bytes(offset)
+        return head + bytes(-len(head) % self.alignment) + bytes(offset if offset < 1 << 23 else 0)
 
     def having(self, key: str, entry: Entry | None) -> Header:
         """Return this header with another value of a key, or without the key."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import architectures, resources
+from pipeline import architectures, hyperparameters, resources
 
 TOP = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "tools"), str(TOP / "tools" / "runtime")]
@@ -23,6 +23,18 @@ static const std::map<llm_arch, const char *> LLM_ARCH_NAMES = {
     { LLM_ARCH_BERT,    "bert-2"      },
     { LLM_ARCH_GPTJ,    "gptj"        },
     { LLM_ARCH_UNKNOWN, "(unknown)"   },
+};
+static const std::map<llm_kv, const char *> LLM_KV_NAMES = {
+    { LLM_KV_BLOCK_COUNT,  "%s.block_count" },
+    { LLM_KV_HEADS,        "%s.heads" },
+    { LLM_KV_EPS,          "%s.eps" }, // never { LLM_KV_EPS, "this" }
+    { LLM_KV_SECTIONS,     "%s.sections" },
+    { LLM_KV_NAMED,        "general.named" },
+    { LLM_KV_FLAG,         "%s.flag" },
+    { LLM_KV_LAYERS,       "%s.layers" },
+    { LLM_KV_ATTENTION_SLIDING_WINDOW_PATTERN, "%s.pattern" },
+    { LLM_KV_TOKENIZER_MODEL, "tokenizer.model" },
+    { LLM_KV_TOKENIZER_BOS_ID, "tokenizer.bos" },
 };
 bool llm_arch_is_recurrent(const llm_arch & arch) {
     switch (arch) {
@@ -61,20 +73,78 @@ bool llama_model_has_encoder(const llama_model * model) {
         default:            return false;
     }
 }
+static const std::map<llama_rope_scaling_type, const char *> LLAMA_ROPE_SCALING_TYPES = { { A, "yarn" } };
+void llama_model_base::load_hparams(llama_model_loader & ml) {
+    if (hparams.vocab_only) { return; }
+    ml.get_key(LLM_KV_BLOCK_COUNT, hparams.n_layer_all);
+    std::string named("x");
+    ml.get_key(LLM_KV_NAMED, named, false);
+}
 """
-FILES = {"llama-arch.cpp": ARCH, "llama-model.cpp": MODEL}
+CLASSES = """\
+struct llama_model_clip : public llama_model_base { };
+struct llama_model_bert : public llama_model_llama { };
+"""
+LLAMA = """\
+void llama_model_clip::load_arch_hparams(llama_model_loader &) { }
+void llama_model_llama::load_arch_hparams(llama_model_loader & ml) {
+    auto lambda = [&](int il) { ml.get_key(LLM_KV_FLAG, hparams.flag); };
+    ml.get_key(LLM_KV_EPS, hparams.eps); // ml.get_key(LLM_KV_FLAG, hparams.flag);
+    { ml.get_key_or_arr(LLM_KV_HEADS, hparams.n_head_arr, hparams.n_layer_all, /* required */ false); }
+    if (ml.get_key_or_arr(LLM_KV_SECTIONS, hparams.sections, 4, true)) {
+        ml.get_key(LLM_KV_FLAG, hparams.flag);
+    } else if (x) ml.get_key(LLM_KV_FLAG, hparams.flag);
+    else { ml.get_key(LLM_KV_FLAG, hparams.flag); }
+    for (int i = 0; i < 3; ++i) ml.get_key(LLM_KV_FLAG, hparams.flag);
+    ml.get_key(LLM_KV_BLOCK_COUNT, n_vocab, false) || ml.get_key(LLM_KV_FLAG, hparams.flag);
+    std::vector<llama_token> layers;
+    ml.get_arr(LLM_KV_LAYERS, layers);
+    uint32_t n_vocab = 0;
+    load_swa_pattern(ml, 4);
+}
+"""
+VOCABULARY = """\
+struct llama_vocab::impl {
+    std::string tokenizer_model;
+};
+void llama_vocab::impl::load(llama_model_loader & ml, const LLM_KV & kv) {
+    {
+        ml.get_key(LLM_KV_TOKENIZER_MODEL, tokenizer_model);
+        if (tokenizer_model == "none") { return; }
+        if (tokenizer_pre == "odd") { }
+    }
+    { const pairs special_token_types = { { LLM_KV_TOKENIZER_BOS_ID, special_bos_id }, }; }
+}
+"""
+HYPERPARAMETERS = """\
+    uint32_t n_layer_all;
+    float eps = 1e-5f;
+    bool flag = false;
+    std::array<uint32_t, LLAMA_MAX_LAYERS> n_head_arr;
+    std::array<int, 4> sections;
+"""
+FILES = {
+    "llama-arch.cpp": ARCH,
+    "llama-model.cpp": MODEL,
+    "llama-model.h": "",
+    "llama-hparams.h": HYPERPARAMETERS,
+    "llama-vocab.cpp": VOCABULARY,
+    "llama-vocab.h": "struct normalizer_options { bool lowercase = true; };",
+    "models/models.h": CLASSES,
+    "models/llama.cpp": LLAMA,
+}
 
 
-def rendered(files: dict[str, str]) -> dict[str, object]:
-    """Return what the module of these sources has."""
-    module: dict[str, object] = {}
-    exec(generator.render(files, "1.2.3"), module)  # noqa: S102 what was rendered is a module
+def rendered(name: str) -> dict[str, object]:
+    """Return what the module of this name has, of these sources."""
+    module: dict[str, object] = {"__name__": name}
+    exec(generator.modules(FILES, "1.2.3")[f"pipeline/{name}.py"], module)  # noqa: S102 what was rendered is a module
     return module
 
 
 def test_each_set_has_the_names_that_its_function_answers_for() -> None:
     """Cases that fall to one answer share it, and those of another answer are not among them."""
-    module = rendered(FILES)
+    module = rendered("architectures")
 
     assert module["RUNTIME"] == "llama-cpp-python 1.2.3"
     assert module["KNOWN"] == {"clip", "llama", "bert-2"}
@@ -84,19 +154,54 @@ def test_each_set_has_the_names_that_its_function_answers_for() -> None:
     assert module["DIFFUSION"] == module["ENCODERS"] == module["WITHOUT_CACHE"] == {"bert-2"}
 
 
+def test_keys_are_those_that_are_always_loaded() -> None:
+    """Not what stands in a comment, a lambda, a branch, a loop or behind an ||; a class may have its base's."""
+    module = rendered("hyperparameters")
+
+    assert module["COMMON"] == (
+        ("%s.block_count", "uint32", (), "", True),
+        ("general.named", "string", (), "", False),
+    )
+    integers = ("bool", "int32", "uint32")
+    ours = (
+        ("%s.eps", "float32", (), "", True),
+        ("%s.heads", "uint32", integers, "block_count", False),
+        ("%s.sections", "int32", integers, "4", True),
+        ("%s.block_count", "uint32", (), "", False),
+        ("%s.layers", "", ("int32", "uint32"), "", True),
+        ("%s.pattern", "uint32", integers, "at most 512", False),
+    )
+    assert module["BY_ARCHITECTURE"] == {"clip": (), "llama": ours, "bert-2": ours}
+    assert module["VOCABULARY"] == (("tokenizer.model", "string", (), "", True),)
+    assert module["TOKEN_IDS"] == ("tokenizer.bos",)
+    assert (module["TOKENIZERS"], module["PRE_TOKENIZERS"]) == (("none",), ("odd",))
+    assert module["ROPE_SCALINGS"] == ("yarn",)
+
+
 @pytest.mark.parametrize(
     ("file", "before", "after"),
     [
         pytest.param("llama-arch.cpp", '"llama" ', "NAME_OF_LLAMA ", id="a name that is no literal"),
+        pytest.param("llama-arch.cpp", '"%s.eps" ', "NAME_OF_EPS ", id="a key that is no literal"),
         pytest.param("llama-arch.cpp", "LLM_ARCH_UNKNOWN", "LLM_ARCH_NONE", id="no end of the table"),
         pytest.param("llama-arch.cpp", "llm_arch_is_hybrid", "is_hybrid", id="a function by another name"),
         pytest.param("llama-model.cpp", "res = nullptr", "return {}", id="another way to have no memory"),
+        pytest.param("llama-hparams.h", "float eps", "half eps", id="a type that GGUF has not"),
+        pytest.param(
+            "models/llama.cpp", "hparams.eps", "hparams.other", id="a variable that nobody declares"
+        ),
+        pytest.param("models/llama.cpp", "LLM_KV_EPS", "LLM_KV_OTHER", id="a key without a name"),
+        pytest.param(
+            "models/llama.cpp", "llama_model_llama::", "llama_model_x::", id="a class without its function"
+        ),
+        pytest.param("llama-vocab.cpp", 'tokenizer_pre == "odd"', "pre(odd)", id="no pre-tokenizers"),
     ],
 )
 def test_a_source_laid_out_otherwise_is_an_error(file: str, before: str, after: str) -> None:
     """Never a shorter list."""
-    with pytest.raises(generator.SourceError):
-        generator.render({**FILES, file: FILES[file].replace(before, after)}, "1")
+    assert before in FILES[file]
+    with pytest.raises(llama_source.SourceError):
+        generator.modules({**FILES, file: FILES[file].replace(before, after)}, "1")
 
 
 def test_the_module_is_of_the_pinned_runtime() -> None:
@@ -126,5 +231,6 @@ def test_what_is_told_of_architectures_is_told_of_known_ones() -> None:
     )
 
     assert all(each <= architectures.KNOWN for each in sets)
+    assert set(hyperparameters.BY_ARCHITECTURE) == architectures.KNOWN
     assert not architectures.NAMED_ONLY & architectures.KNOWN
     assert not architectures.RECURRENT & (architectures.HYBRID | architectures.WITHOUT_CACHE)
