@@ -231,7 +231,7 @@ def _name(header: GGUFHeader, key: Key) -> str:
 def _is_taken(kind: str, key: Key) -> bool:
     items = kind.removeprefix("array of ")
     if items != kind:
-        return items in key.items or "any" in key.items or (key.kind == "any" and not key.items)
+        return items in key.items or "any" in key.items
     return key.kind in (kind, "any")
 
 

@@ -47,7 +47,7 @@ THEIRS_ALONE: Final = {
     r"unknown model architecture|unsupported model architecture": "told elsewhere: another runtime may know it",
     r"split": "whether a shard has its name and the others beside it is judged by the archive, not by the header",
     r"id_to_token\.size\(\) == token_to_id\.size\(\)": "a token that stands twice: vocabularies are not held",
-    r"Byte token for|^basic_string|^stoi|llama-vocab\.cpp:\d+: fatal error": "what single tokens are: vocabularies are not held",
+    r"Byte token for|^basic_string|^stoi|llama-vocab\.cpp:\d+: fatal error": "what single tokens are: not held",
     r"precompiled.charsmap": "what the bytes of a character map mean: they are not held",
     r"models/[\w-]+\.cpp:\d+: GGML_ASSERT": "a value that one architecture asserts, beyond types and counts",
     r"DFlash hidden activation|adapter token id|deepstack index|bad indexer|ple\.layers|PLE": "the same, with words",

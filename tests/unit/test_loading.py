@@ -78,11 +78,13 @@ def test_many_missing_keys_are_one_problem() -> None:
     bare: dict[str, Typed] = {"general.architecture": ("string", "mamba")}
 
     ((error, seen, _),) = told({}, bare)
+    ((_, six, _),) = told({}, {"general.architecture": ("string", "llama")})
 
     assert error == "GGUFKeyMissing"
     assert seen.startswith("no mamba.context_length, mamba.embedding_length, mamba.block_count, ")
     assert seen.endswith(" and 4 more in the metadata")
-    assert seen.count(",") == 5
+    assert seen.count(",") == six.count(",") == 5
+    assert six.endswith("tokenizer.ggml.tokens in the metadata")
 
 
 @pytest.mark.parametrize(
@@ -155,6 +157,23 @@ def test_an_array_has_an_item_for_each_layer(key: str, count: int, wanted: str) 
     value = Unread("uint32", count) if count > 4096 else (2,) * count
 
     assert told({key: (NUMBERS, value)}) == [("GGUFKeyType", f"{key} has {count} items", wanted)]
+
+
+@pytest.mark.parametrize(("count", "held"), [(2, False), (3, True), (4, False), (5, False)])
+def test_an_array_of_layers_that_do_not_predict_leaves_out_those_that_do(count: int, held: bool) -> None:
+    """Four layers, of which one predicts."""
+    entries = of("apertus", block_count=("uint32", 4), nextn_predict_layers=("uint32", 1))
+    entries |= {f"xielu.{name}": (FLOATS, (1.0,) * count) for name in ("alpha_n", "alpha_p", "beta", "eps")}
+
+    assert (told({}, entries) == []) is held
+
+
+def test_of_layers_that_do_not_predict_all_are_meant_where_none_does() -> None:
+    """As in every model but a few."""
+    entries = of("apertus", block_count=("uint32", 3))
+    entries |= {f"xielu.{name}": (FLOATS, (1.0,) * 3) for name in ("alpha_n", "alpha_p", "beta", "eps")}
+
+    assert told({}, entries) == []
 
 
 @pytest.mark.parametrize(("count", "held"), [(0, True), (1, True), (512, True), (513, False)])
