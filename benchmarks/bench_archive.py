@@ -190,9 +190,20 @@ HEADINGS: Final = ("work", "ours", "peer", "faster", "target", "", "peak MiB", "
 def write_model(path: Path, size: int) -> None:
     """Write a GGUF of about `size` bytes: Q8_0 blocks of normally distributed weights."""
     blocks = size // 34 // 1024 * 1024
-    key = b"general.architecture"
-    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + struct.pack("<Q", len(key)) + key
-    head += struct.pack("<IQ", 8, 5) + b"llama"
+
+    def text(value: str) -> bytes:
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    # The least metadata that llama.cpp loads a llama by.
+    entries = [text("general.architecture") + struct.pack("<I", 8) + text("llama")]
+    entries += [
+        text(f"llama.{name}") + struct.pack("<II", 4, 1)
+        for name in ("block_count", "context_length", "embedding_length")
+    ]
+    entries += [text("llama.attention.layer_norm_rms_epsilon") + struct.pack("<If", 6, 1.0)]
+    entries += [text("tokenizer.ggml.model") + struct.pack("<I", 8) + text("llama")]
+    entries += [text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 1) + text("a")]
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, len(entries)) + b"".join(entries)
     head += struct.pack("<Q", 1) + b"w" + struct.pack("<IQQIQ", 2, 32 * 1024, blocks // 1024, 8, 0)
     chance = random.Random(0)
     # Drawn from many distinct blocks: within the 32 KiB that deflate looks back, hardly one comes twice.

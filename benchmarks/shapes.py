@@ -148,6 +148,7 @@ def _header(shape: ModelShape, path: Path) -> gguf.GGUFWriter:
     if shape.shards > 1:
         writer.add_uint16("split.count", shape.shards)
         writer.add_uint16("split.no", 0)
+        writer.add_int32("split.tensors.count", len(list(shape.tensors())))
     if shape.window:
         writer.add_sliding_window(shape.window)
     (_add_bpe if shape.merges else _add_sentencepiece)(writer, shape)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import struct
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -170,6 +170,7 @@ _VALUE_TYPES: Final[Mapping[int, str]] = {
 _U32: Final = struct.Struct("<I")
 _U64: Final = struct.Struct("<Q")
 _I64_MAX: Final = 2**63 - 1
+_U64_MAX: Final = 2**64 - 1
 
 _CONVERT_AGAIN: Final = "convert the model again with llama.cpp's current convert_hf_to_gguf.py"
 _COPY_AGAIN: Final = "copy or download the GGUF again and compare its checksum with the publisher's"
@@ -252,6 +253,8 @@ class GGUFHeader:
     alignment: int
     data_offset: int
     """Where the data section begins, in bytes from the start of the file."""
+    types: Mapping[str, str] = field(default_factory=dict)
+    """Of each metadata value, as the GGUF specification names it: "uint32", or "array of uint32"."""
 
     # -- what the metadata says
 
@@ -266,9 +269,12 @@ class GGUFHeader:
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     def text(self, key: str) -> str | None:
-        """Return the metadata string `key`; None when absent, of another type or too long to be held."""
+        """Return the metadata string `key`; None when absent, of another type or too long to be held.
+
+        It ends at a NUL, as it does for llama.cpp.
+        """
         value = self.metadata.get(key)
-        return value if isinstance(value, str) else None
+        return value.partition("\0")[0] if isinstance(value, str) else None
 
     def integers(self, key: str) -> tuple[int, ...] | None:
         """Return the metadata integer or array of integers `key` as a tuple; None when it is neither."""
@@ -579,10 +585,18 @@ class GGUFParser:
         value: int = _U64.unpack((yield from self._take(8)))[0]
         return value
 
-    def _short_string(self, limit: int) -> Generator[None, None, str]:
+    def _name(self, limit: int) -> Generator[None, None, bytes]:
         length = yield from self._u64()
         self._check("bytes", length, limit)
-        return str((yield from self._take(length)), "utf-8", "replace")
+        name = yield from self._take(length)
+        if b"\0" in name:
+            raise _problem(
+                "GGUFName",
+                f"{self._doing} is named {str(name, 'utf-8', 'replace')!r}",
+                "a name without NUL, at which llama.cpp would end it",
+                f"the header is damaged, or was written wrongly: {_COPY_AGAIN}",
+            )
+        return name
 
     def _check(self, what: str, count: int, limit: int) -> None:
         if count > limit:
@@ -606,11 +620,13 @@ class GGUFParser:
         n_metadata = yield from self._u64()
         self._check("metadata entries", n_metadata, self._bounds.metadata)
         metadata: dict[str, Value] = {}
+        types: dict[str, str] = {}
+        seen: set[bytes] = set()
         for number in range(1, n_metadata + 1):
             self._doing = f"metadata entry {number} of {n_metadata}"
-            yield from self._read_entry(metadata)
-        alignment = _alignment(metadata)
-        tensors: dict[str, TensorInfo] = {}
+            yield from self._read_entry(metadata, types, seen)
+        alignment = _alignment(metadata, types)
+        tensors: dict[bytes, TensorInfo] = {}
         expected = 0
         for number in range(1, n_tensors + 1):
             self._doing = f"tensor info {number} of {n_tensors}"
@@ -622,25 +638,33 @@ class GGUFParser:
             tensors=tuple(tensors.values()),
             alignment=alignment,
             data_offset=_padded(end, alignment),
+            types=types,
         )
         _check_meaning(header)
         return header
 
-    def _read_entry(self, metadata: dict[str, Value]) -> Generator[None, None, None]:
-        key = yield from self._short_string(self._bounds.key_bytes)
+    def _read_entry(
+        self, metadata: dict[str, Value], types: dict[str, str], seen: set[bytes]
+    ) -> Generator[None, None, None]:
+        name = yield from self._name(self._bounds.key_bytes)
+        if not name:
+            raise _problem("GGUFName", f"{self._doing} has an empty key", "a key", _CONVERT_AGAIN)
+        # Keys that are no UTF-8 may look alike once they are text, and are not the same to llama.cpp.
+        key = str(name, "utf-8", "replace")
         self._doing = f"metadata {key!r}"
-        if key in metadata:
+        if name in seen:
             raise _problem("GGUFDuplicateKey", f"metadata {key!r} twice", "each key once", _CONVERT_AGAIN)
+        seen.add(name)
         kind = yield from self._u32()
-        metadata[key] = yield from self._read_value(kind)
+        metadata[key], types[key] = yield from self._read_value(kind)
 
-    def _read_value(self, kind: int) -> Generator[None, None, Value]:
+    def _read_value(self, kind: int) -> Generator[None, None, tuple[Value, str]]:
         scalar = _SCALARS.get(kind)
         if scalar is not None:
             value: Scalar = scalar.unpack((yield from self._take(scalar.size)))[0]
-            return value
+            return value, _VALUE_TYPES[kind]
         if kind == _STRING:
-            return (yield from self._read_text())
+            return (yield from self._read_text()), _VALUE_TYPES[kind]
         if kind == _ARRAY:
             return (yield from self._read_array())
         raise _problem(
@@ -658,26 +682,27 @@ class GGUFParser:
             return Unread("string", length)
         return str((yield from self._take(length)), "utf-8", "replace")
 
-    def _read_array(self) -> Generator[None, None, tuple[Scalar, ...] | Unread]:
+    def _read_array(self) -> Generator[None, None, tuple[tuple[Scalar, ...] | Unread, str]]:
         kind = yield from self._u32()
         count = yield from self._u64()
         self._check("items", count, self._bounds.array_items)
+        named = f"array of {_VALUE_TYPES.get(kind, f'type {kind}')}"
         scalar = _SCALARS.get(kind)
         if scalar is not None:
             if count > self._bounds.held_array_items:
                 yield from self._skip(count * scalar.size)
-                return Unread(_VALUE_TYPES[kind], count)
+                return Unread(_VALUE_TYPES[kind], count), named
             piece = yield from self._take(count * scalar.size)
-            return tuple(item for (item,) in scalar.iter_unpack(piece))
+            return tuple(item for (item,) in scalar.iter_unpack(piece)), named
         if kind == _STRING:
             if count > self._bounds.held_strings:
                 yield from self._skip_strings(count)
-                return Unread("string", count)
-            return (yield from self._read_strings(count))
+                return Unread("string", count), named
+            return (yield from self._read_strings(count)), named
         # llama.cpp refuses arrays of arrays as well.
         raise _problem(
             "GGUFArrayType",
-            f"{self._doing} is an array of {_VALUE_TYPES.get(kind, f'type {kind}')}",
+            f"{self._doing} is an {named}",
             "an array of numbers, booleans or strings",
             _CONVERT_AGAIN,
         )
@@ -710,9 +735,10 @@ class GGUFParser:
             count -= 1
 
     def _read_tensor(
-        self, tensors: dict[str, TensorInfo], expected: int, alignment: int
+        self, tensors: dict[bytes, TensorInfo], expected: int, alignment: int
     ) -> Generator[None, None, int]:
-        name = yield from self._short_string(MAX_TENSOR_NAME)
+        raw = yield from self._name(MAX_TENSOR_NAME)
+        name = str(raw, "utf-8", "replace")
         self._doing = f"tensor info {name!r}"
         dimensions = yield from self._u32()
         self._check("dimensions", dimensions, MAX_DIMENSIONS)
@@ -721,12 +747,20 @@ class GGUFParser:
         offset = yield from self._u64()
         tensor = TensorInfo(name, shape, _tensor_type(name, kind), offset)
         _check_tensor(tensor, expected)
-        if name in tensors:
+        if raw in tensors:
             raise _problem(
                 "GGUFDuplicateTensor", f"tensor {name!r} twice", "each tensor once", _CONVERT_AGAIN
             )
-        tensors[name] = tensor
-        return _padded(offset + tensor.bytes, alignment)
+        tensors[raw] = tensor
+        after = _padded(offset + tensor.bytes, alignment)
+        if after > _U64_MAX:
+            raise _problem(
+                "GGUFTensorShape",
+                f"{tensor.bytes} bytes of tensor {name!r} at {offset} in the data",
+                "fewer than 2^64 bytes of tensors",
+                _COPY_AGAIN,
+            )
+        return after
 
 
 def _problem(error: str, seen: str, wanted: str, fix: str) -> GGUFProblem:
@@ -762,13 +796,24 @@ def _check_version(version: int) -> None:
     )
 
 
-def _alignment(metadata: Mapping[str, Value]) -> int:
-    value = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0 and value & (value - 1) == 0:
+def _alignment(metadata: Mapping[str, Value], types: Mapping[str, str]) -> int:
+    key = "general.alignment"
+    value = metadata.get(key, DEFAULT_ALIGNMENT)
+    kind = types.get(key, "uint32")
+    if kind == "uint32" and isinstance(value, int) and value > 0 and value & (value - 1) == 0:
         return value
     raise _problem(
-        "GGUFAlignment", f"general.alignment is {value!r}", "a power of two, usually 32", _CONVERT_AGAIN
+        "GGUFAlignment",
+        f"{key} is {_described(value)}" + ("" if kind == "uint32" else f", of type {kind}"),
+        "a power of two of type uint32, usually 32",
+        _CONVERT_AGAIN,
     )
+
+
+def _described(value: Value) -> str:
+    if isinstance(value, Unread | tuple):
+        return f"{value.length if isinstance(value, Unread) else len(value)} items"
+    return repr(value)
 
 
 def _tensor_type(name: str, kind: int) -> TensorType:
@@ -787,7 +832,7 @@ def _tensor_type(name: str, kind: int) -> TensorType:
 
 
 def _check_tensor(tensor: TensorInfo, expected: int) -> None:
-    if tensor.elements > _I64_MAX or any(size > _I64_MAX for size in tensor.shape):
+    if not _is_countable(tensor.shape):
         raise _problem(
             "GGUFTensorShape",
             f"tensor {tensor.name!r} has shape {list(tensor.shape)}",
@@ -810,6 +855,16 @@ def _check_tensor(tensor: TensorInfo, expected: int) -> None:
             f"{expected}, right after the tensor before it",
             _CONVERT_AGAIN,
         )
+
+
+def _is_countable(shape: tuple[int, ...]) -> bool:
+    """Tell whether gguf.cpp can count the elements, one dimension after the other: a later 0 does not help it."""
+    elements = 1
+    for size in shape:
+        elements *= size
+        if max(elements, size) > _I64_MAX:
+            return False
+    return True
 
 
 def _check_meaning(header: GGUFHeader) -> None:

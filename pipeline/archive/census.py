@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from inference import sealift_models as models
+from pipeline import loading
 from pipeline.archive.lookalikes import HEAD_BYTES, named_like, recognize
 from pipeline.archive.report import Findings, Kind, Member, Model, Shard, Unreadable
 from pipeline.archive.rules import ENTRY_POINT, JUNK_NAMES, Rules
@@ -139,6 +140,12 @@ class Census:
         model = self._chosen(shards, complete=complete)
         if model is not None and model.header is not None:
             self._judge_header(model, model.header)
+            unloadable = loading.problems(model.header)
+            for problem in unloadable:
+                self.findings.add(replace(problem, seen=f"{model.path!r}: {problem.seen}"))
+            if unloadable:
+                # Nothing follows from such metadata: no fit is worked out from what is missing.
+                model = None
         if not shards:
             for path in self._nested:
                 self.findings.add(_not_at_root(path))

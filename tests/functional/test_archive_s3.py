@@ -47,10 +47,20 @@ KEY = "models/demo/model.tar.gz"
 
 
 def model(weights: int = 1 << 18) -> bytes:
-    """Return a GGUF with one tensor of random weights."""
-    key = b"general.architecture"
-    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + struct.pack("<Q", len(key)) + key
-    head += struct.pack("<IQ", 8, 5) + b"llama"
+    """Return a GGUF with one tensor of random weights, and the least metadata that llama.cpp wants."""
+
+    def text(value: str) -> bytes:
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    entries = [text("general.architecture") + struct.pack("<I", 8) + text("llama")]
+    entries += [
+        text(f"llama.{name}") + struct.pack("<II", 4, 1)
+        for name in ("block_count", "context_length", "embedding_length")
+    ]
+    entries += [text("llama.attention.layer_norm_rms_epsilon") + struct.pack("<If", 6, 1.0)]
+    entries += [text("tokenizer.ggml.model") + struct.pack("<I", 8) + text("llama")]
+    entries += [text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 1) + text("a")]
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, len(entries)) + b"".join(entries)
     head += struct.pack("<Q", 1) + b"w" + struct.pack("<IQIQ", 1, weights, 0, 0)
     return head + bytes(-len(head) % 32) + random.Random(1).randbytes(4 * weights)
 

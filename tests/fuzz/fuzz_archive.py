@@ -77,6 +77,10 @@ def model() -> bytes:
     entries = [
         text("general.architecture") + struct.pack("<I", 8) + text("llama"),
         text("llama.block_count") + struct.pack("<II", 4, 2),
+        text("llama.context_length") + struct.pack("<II", 4, 64),
+        text("llama.embedding_length") + struct.pack("<II", 4, 32),
+        text("llama.attention.layer_norm_rms_epsilon") + struct.pack("<If", 6, 1.0),
+        text("tokenizer.ggml.model") + struct.pack("<I", 8) + text("llama"),
         text("llama.attention.head_count") + struct.pack("<IIQII", 9, 4, 2, 4, 4),
         text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 70) + text("ab") * 70,
         text("general.quantized") + struct.pack("<I?", 7, True),

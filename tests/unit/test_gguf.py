@@ -356,6 +356,52 @@ HUGE = struct.pack("<Q", 2**63)
             "GGUFAlignment",
             id="0",
         ),
+        *(
+            pytest.param(
+                header(ARCHITECTURE, entry("general.alignment", kind, value)),
+                "GGUFAlignment",
+                id=f"alignment of type {kind}",
+            )
+            for kind, value in (
+                (0, b"\x40"),
+                (1, b"\x40"),
+                (2, b"\x40\0"),
+                (5, b"\x40\0\0\0"),
+                (BOOL, b"\1"),
+                (10, struct.pack("<Q", 64)),
+                (11, struct.pack("<Q", 64)),
+                (STRING, string("64")),
+                (ARRAY, array(U32, 1, struct.pack("<I", 64))),
+                (ARRAY, array(STRING, 100, string("") * 100)),
+            )
+        ),
+        pytest.param(header(entry("", U32, bytes(4))), "GGUFName", id="an empty key"),
+        pytest.param(header(entry("a\0b", U32, bytes(4))), "GGUFName", id="a key with a NUL"),
+        pytest.param(
+            header(ARCHITECTURE, tensors=(tensor("w\0v", (32,), 0, 0),)),
+            "GGUFName",
+            id="a tensor's name with a NUL",
+        ),
+        pytest.param(
+            header(ARCHITECTURE, tensors=(tensor("w", (2**62, 2**62, 0), 0, 0),)),
+            "GGUFTensorShape",
+            id="2^124 elements, and then none",
+        ),
+        pytest.param(
+            header(ARCHITECTURE, tensors=(tensor("w", (2**63, 0), 0, 0),)),
+            "GGUFTensorShape",
+            id="rows of 2^63",
+        ),
+        pytest.param(
+            header(ARCHITECTURE, tensors=(tensor("w", (2**62,), 0, 0),)),
+            "GGUFTensorShape",
+            id="2^64 bytes",
+        ),
+        pytest.param(
+            header(ARCHITECTURE, tensors=(tensor("w", (2**61,), 0, 0), tensor("v", (2**61,), 0, 2**63))),
+            "GGUFTensorShape",
+            id="2^64 bytes in two tensors",
+        ),
         pytest.param(
             header(ARCHITECTURE, tensors=(tensor("w", (32,) * 5, 0, 0),)),
             "GGUFCountTooLarge",
@@ -462,3 +508,35 @@ def test_a_damaged_header_becomes_a_header_or_a_named_problem(at: int, patch: by
         return
     assert read.to_json()["n_tensors"] == 1
     assert read.expected_size >= 0
+
+
+def test_names_that_are_no_utf8_are_told_apart() -> None:
+    """They are bytes to llama.cpp, and two that look alike as text are two."""
+    entries = [
+        ARCHITECTURE,
+        *(struct.pack("<Q", 1) + name + struct.pack("<II", U32, 1) for name in (b"\xfe", b"\xff")),
+    ]
+    infos = [tensor("@", (32,), 0, 128 * n).replace(b"@", name) for n, name in enumerate((b"\xfe", b"\xff"))]
+
+    assert len(parse(header(*entries, tensors=tuple(infos))).tensors) == 2
+
+
+def test_a_text_ends_at_a_nul_as_it_does_for_llama_cpp() -> None:
+    """Otherwise "llama" and what llama.cpp loads as "llama" would be two architectures."""
+    assert parse(header(entry("general.architecture", STRING, string("llama\0x")))).architecture == "llama"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "named"),
+    [
+        pytest.param(U32, bytes(4), "uint32", id="a number"),
+        pytest.param(STRING, string("x"), "string", id="a string"),
+        pytest.param(ARRAY, array(F32, 1, bytes(4)), "array of float32", id="an array"),
+        pytest.param(ARRAY, array(U32, 5000, bytes(20_000)), "array of uint32", id="an array walked over"),
+        pytest.param(ARRAY, array(STRING, 2, string("x") * 2), "array of string", id="strings"),
+        pytest.param(ARRAY, array(STRING, 70, string("x") * 70), "array of string", id="strings walked over"),
+    ],
+)
+def test_the_type_of_a_value_is_kept(kind: int, value: bytes, named: str) -> None:
+    """llama.cpp looks at it, so a check has to."""
+    assert parse(header(ARCHITECTURE, entry("k", kind, value))).types["k"] == named

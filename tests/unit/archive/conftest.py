@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.archive.report import Findings
 from pipeline.gguf import TENSOR_TYPES
+from pipeline.hyperparameters import BY_ARCHITECTURE, COMMON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,10 +32,27 @@ class Forge:
         return struct.pack("<Q", len(raw)) + raw
 
     def entry(self, key: str, value: object) -> bytes:
-        """Return one metadata entry; integers become uint32."""
+        """Return one metadata entry; integers become uint32, but where llama.cpp wants another type."""
         if isinstance(value, str):
             return self.string(key) + struct.pack("<I", 8) + self.string(value)
-        return self.string(key) + struct.pack("<II", 4, value)
+        if isinstance(value, list):
+            return (
+                self.string(key) + struct.pack("<IIQ", 9, 8, len(value)) + b"".join(map(self.string, value))
+            )
+        kind, code = (
+            (6, "f") if isinstance(value, float) else (7, "?") if isinstance(value, bool) else (4, "I")
+        )
+        kind, code = {"split.count": (2, "H"), "split.no": (2, "H"), "split.tensors.count": (5, "i")}.get(
+            key, (kind, code)
+        )
+        return self.string(key) + struct.pack("<I" + code, kind, value)
+
+    def needed(self, architecture: str) -> dict[str, object]:
+        """Return the least metadata that llama.cpp loads a model of this architecture by."""
+        values = {"uint32": 1, "float32": 1.0, "bool": True, "string": "none"}
+        keys = [key for key in (*COMMON, *BY_ARCHITECTURE.get(architecture, ())) if key.required and key.kind]
+        found = {key.name.replace("%s", architecture): values[key.kind] for key in keys}
+        return {**found, "tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": ["a", "b", "c", "d"]}
 
     def model(
         self,
@@ -44,9 +62,19 @@ class Forge:
         version: int = 3,
         cut: int = 0,
         fill: bytes = b"\x01",
+        whole: bool = True,
     ) -> bytes:
-        """Return a GGUF whose tensors are (name, shape, ggml type); `cut` bytes are missing at its end."""
+        """Return a GGUF whose tensors are (name, shape, ggml type); `cut` bytes are missing at its end.
+
+        What llama.cpp loads its architecture by is put beside the metadata given, unless it is not to be whole.
+        """
         entries = {"general.architecture": "llama", "llama.block_count": 1} if metadata is None else metadata
+        if whole and entries.get("general.architecture") in BY_ARCHITECTURE:
+            entries = {**self.needed(str(entries["general.architecture"])), **entries}
+        if whole and "split.count" in entries:
+            # As many tensors in each of the shards, unless said.
+            count = len(list(tensors)) * int(str(entries["split.count"]))
+            entries = {"split.no": 0, "split.tensors.count": count, **entries}
         infos = []
         offset = 0
         for name, shape, kind in tensors:

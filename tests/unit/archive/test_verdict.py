@@ -579,3 +579,39 @@ def test_a_damaged_archive_gets_a_verdict(forge: Forge, data: st.DataObject) -> 
     if report.verdict == "accepted":
         members = [(member.path, member.size) for member in report.members]
         assert members == [(path, len(content)) for path, content in forge.good().items()]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "error", "seen"),
+    [
+        pytest.param(
+            {"general.architecture": "llama", "llama.block_count": 1},
+            "GGUFKeyMissing",
+            "no llama.context_length",
+            id="keys that are missing",
+        ),
+        pytest.param(
+            {"llama.context_length": "64"}, "GGUFKeyType", "llama.context_length of type string", id="a type"
+        ),
+        pytest.param({"llama.block_count": 0}, "GGUFKeyValue", "llama.block_count is 0", id="no layers"),
+        pytest.param(
+            {"tokenizer.ggml.model": "spm"}, "GGUFKeyValue", "tokenizer.ggml.model is 'spm'", id="a tokenizer"
+        ),
+    ],
+)
+def test_a_model_that_llama_cpp_would_not_load_is_refused(
+    forge: Forge, metadata: dict[str, object], error: str, seen: str
+) -> None:
+    """By the one thing that is wrong, and nothing is worked out from what is missing."""
+    whole = "general.architecture" not in metadata
+    model = forge.model(metadata={"general.architecture": "llama", **metadata}, whole=whole)
+    data = forge.tar_gz({**forge.code, "model.gguf": model})
+
+    for report in (
+        inspect(BytesSource(data, "m.tar.gz"), rules=Rules()),
+        verify(BytesSource(data, "m.tar.gz"), rules=Rules()),
+    ):
+        (problem,) = report.problems
+        assert problem.error == error
+        assert problem.seen.startswith(f"'model.gguf': {seen}")
+        assert report.model is None
