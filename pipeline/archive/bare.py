@@ -17,6 +17,7 @@ from pipeline.archive import assembly
 from pipeline.archive.census import Census
 from pipeline.archive.lookalikes import HEAD_BYTES, recognize
 from pipeline.archive.parts import code_identity
+from pipeline.archive.reach import Reach
 from pipeline.archive.report import ArchiveReport, Findings, Unreadable
 from pipeline.archive.sources import S3Source
 from pipeline.archive.splice import Written
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from pipeline.archive.rules import Rules
     from pipeline.archive.sources import Source
 
-_STEP: Final = 1 << 20
 MOST_SHARDS: Final = 1000
 """A count is a claim in a name; a model of 1000 files is larger than any volume."""
 
@@ -99,7 +99,9 @@ def check(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
 
 
 def _look(source: Source, census: Census, findings: Findings, rules: Rules) -> None:
-    piece, at = source.read(0, _STEP), 0
+    before = source.bytes_read
+    reach = Reach(rules, lambda: source.bytes_read - before)
+    piece = source.read(0, reach.next(wanted=True))
     if not piece.startswith(MAGIC):
         content = recognize(piece[:HEAD_BYTES], _name(source.name))
         problem = Problem(
@@ -111,12 +113,8 @@ def _look(source: Source, census: Census, findings: Findings, rules: Rules) -> N
         findings.add(problem)
         return
     sink = census.enter(_name(source.name).encode(), source.size, "file")
-    while sink is not None and piece and census.reading():
-        sink.write(piece)
-        at += len(piece)
-        piece = source.read(at, min(_STEP, max(rules.inspect_bytes - at, 0)))
-    if sink is not None and census.reading():
-        sink.close()
+    if sink is not None:
+        census.read_header(sink, source, piece, reach)
 
 
 def _name(path: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, Protocol
 
 from inference import sealift_models as models
@@ -21,6 +22,8 @@ from pipeline.gguf import MAGIC, SHARD_NAME, GGUFHeader, GGUFParser, GGUFProblem
 
 if TYPE_CHECKING:
     from pipeline.archive.deflate import Buffer
+    from pipeline.archive.reach import Reach
+    from pipeline.archive.sources import Source
 
 PACK: Final = "pack again: sealift pack MODEL.gguf --output model.tar.gz"
 _ARCHIVE_ENDINGS: Final = (".tar.gz", ".tgz", ".tar", ".zip", ".gz", ".7z", ".xz", ".bz2", ".zst")
@@ -127,6 +130,38 @@ class Census:
     def awaits(self, sink: Sink) -> bool:
         """Tell whether a sink is a model's whose header has not been read yet."""
         return sink in self._open
+
+    @property
+    def described(self) -> bool:
+        """Tell whether a header was read that describes a whole model: a later shard's does not."""
+        return any(
+            reader.header is not None and reader.header.architecture for reader in self._readers.values()
+        )
+
+    def read_header(self, sink: Sink, source: Source, head: bytes, reach: Reach) -> None:
+        """Read a file as far as its header goes, within reach; nothing is said of what lies behind that.
+
+        Args:
+            sink: the file's, as `enter` returned it.
+            source: the file.
+            head: its first bytes.
+            reach: how far may be read.
+        """
+        piece, at = head, 0
+        while piece and self.awaits(sink):
+            sink.write(piece)
+            at += len(piece)
+            piece = source.read(at, reach.next(wanted=True)) if self.awaits(sink) else b""
+        if not reach.spent:
+            sink.close()
+        else:
+            self.findings.add(
+                reach.exceeded(
+                    f"{PurePosixPath(source.name).name!r}: its header had not ended",
+                    "try again where it is read faster, or convert the model again with llama.cpp's current "
+                    "convert_hf_to_gguf.py",
+                )
+            )
 
     @property
     def headers(self) -> int:

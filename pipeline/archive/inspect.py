@@ -1,7 +1,8 @@
 """A verdict from the first megabytes: format, layout and the model's header.
 
-Owns the quick look. It reads at most `Rules.inspect_bytes` of an archive of any size, so it cannot see what
-comes after a large member, nor the checksum at the end: `verify` does. What it refuses, `verify` refuses too.
+Owns the quick look. It reads `Rules.inspect_bytes` of an archive of any size, and more only as far as a model's header
+goes (`reach`), so it cannot see what comes after the weights, nor the checksum at the end: `verify` does. What it
+refuses, `verify` refuses too.
 """
 
 from __future__ import annotations
@@ -21,17 +22,22 @@ if TYPE_CHECKING:
     from pipeline.archive.census import Sink
     from pipeline.archive.sources import Source
 
-_STEP: Final = MIB
 _FAR: Final = 64 * MIB
 """Plain bytes of one member's data that are not worth passing in the hope of another member."""
 
 
-def inspect(source: Source, *, rules: Rules | None = None) -> ArchiveReport:
-    """Return what the first megabytes of an archive tell."""
+def inspect(source: Source, *, rules: Rules | None = None, seek: bool = False) -> ArchiveReport:
+    """Return what the first megabytes of an archive tell, and what follows them as far as a header goes.
+
+    Args:
+        source: the archive.
+        rules: what it is judged by, and how much is read of it.
+        seek: whether to read on for a model that is not among the first megabytes; else one is that has begun there.
+    """
     survey = Survey(source, rules or Rules(), "inspect")
     head = survey.begin()
     if survey.format == "tar.gz":
-        survey.attempt(partial(_look_into_tar, survey, head))
+        survey.attempt(partial(_look_into_tar, survey, head, seek=seek))
     elif survey.format == "zip":
         survey.attempt(partial(_look_into_zip, survey))
     elif survey.format == "gguf":
@@ -39,12 +45,13 @@ def inspect(source: Source, *, rules: Rules | None = None) -> ArchiveReport:
     return survey.report()
 
 
-def _look_into_tar(survey: Survey, head: bytes) -> None:
+def _look_into_tar(survey: Survey, head: bytes, *, seek: bool) -> None:
     source, rules = survey.source, survey.rules
     decoder = GzipDecoder(rules)
     reader = TarReader(survey.census, rules)
     piece = head
     at = 0
+    wanted = seek
     while piece:
         at += len(piece)
         for plain in decoder.feed(piece):
@@ -52,10 +59,11 @@ def _look_into_tar(survey: Survey, head: bytes) -> None:
             survey.header_bytes = decoder.header_bytes
             survey.seam = decoder.seam if decoder.seam_checked else None
             reader.feed(plain)
-            if reader.data_left > _FAR and not survey.census.reading():
+            wanted = survey.census.reading() or (seek and survey.seeking)
+            if reader.data_left > _FAR and not wanted:
                 _check_left(reader.data_left, source.size - at)
                 return
-        piece = source.read(at, min(_STEP, rules.inspect_bytes - survey.bytes_read))
+        piece = source.read(at, survey.reach.next(wanted=wanted)) if at < source.size else b""
     if at >= source.size:
         decoder.finish()
         reader.finish()
@@ -67,7 +75,7 @@ def _look_into_tar(survey: Survey, head: bytes) -> None:
 
 
 def _check_left(plain: int, compressed: int) -> None:
-    if plain > compressed * DEFLATE_MAX_RATIO + _STEP * DEFLATE_MAX_RATIO:
+    if plain > compressed * DEFLATE_MAX_RATIO + MIB * DEFLATE_MAX_RATIO:
         raise Unreadable(
             "TarCutShort",
             f"a member needs {plain} more bytes, and only {compressed} compressed ones follow",
@@ -89,7 +97,7 @@ def _look_into_entry(survey: Survey, entry: zips.Entry, sink: Sink) -> None:
     end = at + entry.compressed
     decoder = zips.EntryDecoder(entry, rules)
     while at < end and survey.census.awaits(sink):
-        piece = source.read(at, min(_STEP, end - at, rules.inspect_bytes - survey.bytes_read))
+        piece = source.read(at, min(survey.reach.next(wanted=True), end - at))
         if not piece:
             return
         at += len(piece)

@@ -166,6 +166,8 @@ class ArchiveReport:
     identity: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """What is not wrong and worth knowing."""
+    unreached: Problem | None = None
+    """Why a model's header was not read where the reading stopped before it ended; a whole pass may find it."""
 
     @property
     def verdict(self) -> Literal["accepted", "refused"]:

@@ -1,8 +1,8 @@
 """`sealift plan`: what PlanDeployment will decide, before anything is uploaded.
 
-Reads the first megabytes of the archive and nothing else, takes the same request, the same fit and the same decision
-as the workflow, and shows the arithmetic. Refuses to create anything, and to know the digest in the names: that covers
-what the stack adds.
+Reads the archive as far as its model's header goes, within a bound, and nothing else, takes the same request, the same
+fit and the same decision as the workflow, and shows the arithmetic. Refuses to create anything, and to know the digest
+in the names: that covers what the stack adds.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ class Plan:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """The archive's problems first, then the fit's."""
-        return self.report.problems + self.decision.problems
+        found = self.report.problems + self.decision.problems
+        unread = self.report.unreached if self.needed is None and not found else None
+        return (unread,) if unread else found
 
     @property
     def fits(self) -> bool:
@@ -183,16 +185,16 @@ def plan(arguments: Arguments) -> int:
 
 
 def judge(source: Source, request: dict[str, Any], today: date) -> Plan:
-    """Return the plan for an archive, from its first megabytes."""
+    """Return the plan for an archive, from its model's header."""
     return decide(first_look(source, request), request, today)
 
 
 def first_look(source: Source, request: dict[str, Any]) -> ArchiveReport:
-    """Return what the first megabytes of an archive tell, or the headers of a model that is none."""
+    """Return what an archive tells as far as its model's header, or the headers of a model that is none."""
     rules = documents.archive_rules(request["code"], mend=request["mend"], hosting=request["hosting"])
     if documents.is_bare(source.name, request["hosting"]):
         return bare.check(_files(source), rules=rules)
-    return acceptance.misnamed(inspect(source, rules=rules))
+    return acceptance.misnamed(inspect(source, rules=rules, seek=True))
 
 
 def decide(report: ArchiveReport, request: dict[str, Any], today: date) -> Plan:

@@ -149,7 +149,10 @@ def run(arguments: Arguments, clients: Clients) -> int:
             to.emit("note", text=note)
     bucket = found.outputs["UploadBucketName"]
     seen = planning.first_look(asked.source, request)
-    if not (_fits(seen, request, to) and _whole(asked.source, seen, request, to)):
+    if not _fits(seen, request, to):
+        return 1
+    whole = _whole(asked.source, seen, request, to)
+    if whole is None or not (_described(seen) or _fits(whole, request, to)):
         return 1
     file = _File(
         asked.source,
@@ -244,14 +247,14 @@ def _name(asked: _Asked, hosting: str) -> str:
 
 
 def _fits(report: ArchiveReport, request: dict[str, Any], to: _Told) -> bool:
-    """Tell of the plan; return whether the workflow will go on with it, as far as the first megabytes tell."""
+    """Tell of the plan; return whether the workflow will go on with it, as far as was read of it."""
     made = planning.decide(report, request, datetime.now(UTC).date())
     if report.problems and (made.needed is None or made.fits):
         # Of the plan's own there is nothing to add: it cannot be made, or is about a model that is yet to be packed.
         _refused(report, to)
         return False
     if made.needed is None:
-        to.say("the model's header is not among the first megabytes: it is planned when it is uploaded")
+        to.say("the model's header was not reached: it is planned when all of the archive was read")
         return True
     to.emit("plan", **made.to_json())
     if not made.fits:
@@ -262,8 +265,17 @@ def _fits(report: ArchiveReport, request: dict[str, Any], to: _Told) -> bool:
     return True
 
 
-def _whole(source: FileSource, seen: ArchiveReport, request: dict[str, Any], to: _Told) -> bool:
-    """Return whether the whole archive is accepted, as `sealift check` says; a bare model's header is all of it.
+def _described(report: ArchiveReport) -> bool:
+    """Return whether the model's header was read."""
+    return report.model is not None and report.model.header is not None
+
+
+def _whole(
+    source: FileSource, seen: ArchiveReport, request: dict[str, Any], to: _Told
+) -> ArchiveReport | None:
+    """Return the report of the whole archive, None of one that `sealift check` would refuse.
+
+    A bare model's header is all of it.
 
     Args:
         source: the file.
@@ -279,10 +291,10 @@ def _whole(source: FileSource, seen: ArchiveReport, request: dict[str, Any], to:
     seconds = time.monotonic() - begun
     if report.problems:
         _refused(report, to, seconds)
-        return False
+        return None
     to.emit("check", **report.to_json(), seconds=round(seconds, 3))
     to.say(f"checked {source.name}: {report.format}, {source.size / MiB:,.1f} MiB, in {span(seconds)}")
-    return True
+    return report
 
 
 def _refused(report: ArchiveReport, to: _Told, seconds: float = 0.0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import struct
 import tarfile
 from dataclasses import replace
@@ -19,7 +20,10 @@ from benchmarks.shapes import ModelShape
 from pipeline import cli, documents, plan, resources
 from pipeline.archive.inspect import inspect
 from pipeline.archive.pack import pack
+from pipeline.archive.rules import Rules
 from pipeline.archive.sources import FileSource
+from pipeline.cli import planning
+from tests.functional.tasks.test_plan_deployment import DEFAULTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +49,21 @@ def archive_of(model: ModelShape, folder: Path, name: str = "model.gguf") -> Pat
         archive.truncate(10 + whole + 5 * -(-whole // STORED) + 8)
     gguf.unlink()
     return path
+
+
+def lengthened(gguf: Path, size: int = 20 << 20) -> Path:
+    """Return the same model, its header longer by a metadata entry that is walked over as a vocabulary is."""
+    whole = gguf.stat().st_size
+    with gguf.open("rb") as file:
+        head = file.read(12 << 20)
+    version, n_tensors, n_metadata = struct.unpack_from("<IQQ", head, 4)
+    key = b"long".ljust(40, b"x")
+    entry = struct.pack("<Q", len(key)) + key + struct.pack("<IIQ", 9, 0, size) + bytes(size)
+    assert len(entry) % 32 == 0  # the data section stays aligned
+    with gguf.open("wb") as file:
+        file.write(b"GGUF" + struct.pack("<IQQ", version, n_tensors, n_metadata + 1) + entry + head[24:])
+        file.truncate(whole + len(entry))
+    return gguf
 
 
 def planned(
@@ -160,6 +179,54 @@ def test_a_bare_gguf_can_be_planned_with(tmp_path: Path, capsys: pytest.CaptureF
 
     assert (status, document["memory_mb"]) == (0, 2048)
     assert "sealift pack" in document["notes"][0]
+
+
+def test_a_header_longer_than_the_first_megabytes_is_planned_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As far as it goes: Gemma 4's has more than 15 MiB."""
+    model = lengthened(shapes.sparse(shapes.LLAMA_1B, tmp_path / "model.gguf"))
+
+    for hosting in ("serverless", "instance"):
+        status, document = planned(capsys, model, "--hosting", hosting)
+        assert status == 0
+        assert document["model"]["architecture"] == "llama"
+        assert document["bytes_read"] < 40 << 20
+
+
+def test_a_model_behind_a_large_member_is_planned_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In whatever order somebody packed it."""
+    shape = replace(shapes.LLAMA_1B, vocabulary=1000, embedding=256, feed_forward=256)
+    gguf = shapes.sparse(shape, tmp_path / "model.gguf")
+    noise = tmp_path / "noise"
+    noise.write_bytes(random.Random(0).randbytes(20 << 20))
+    code = tmp_path / "code" / "inference.py"
+    code.parent.mkdir()
+    code.write_bytes(b"")
+    path = tmp_path / "model.tar.gz"
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+        for file in (noise, code, gguf):
+            archive.add(file, file.relative_to(tmp_path))
+
+    status, document = planned(capsys, path)
+
+    assert (status, document["model"]["architecture"]) == (0, "llama")
+
+
+def test_a_search_that_ended_early_is_the_reason(llama_1b: Path) -> None:
+    """A plan that cannot be made says why, in a problem of its own."""
+    archive = {"bucket": "uploads", "key": "models/harbour/model.tar.gz"}
+    request = documents.request({"archive": archive}, None, DEFAULTS)
+    report = inspect(
+        FileSource(llama_1b), rules=Rules(inspect_bytes=1 << 20, header_bytes=1 << 20), seek=True
+    )
+
+    made = planning.decide(report, request, date(2026, 1, 2))
+
+    assert not made.fits
+    assert [problem.error for problem in made.problems] == ["HeaderNotReached"]
 
 
 def test_what_was_not_read_of_a_split_model_counts(
