@@ -9,7 +9,8 @@ itself. Refuses to look into anything but a GGUF.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from inference import sealift_models as models
@@ -58,6 +59,31 @@ def sources(client: S3Client, first: S3Source) -> tuple[S3Source, ...]:
     if problems:
         raise ArchiveNotFound(first.name, problems)
     return tuple(found)
+
+
+def is_shard(name: str) -> bool:
+    """Tell whether a file is one of a split model's, by its name."""
+    return models.SHARD_NAME.match(name) is not None
+
+
+def unpacked(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
+    """Return the report of a split model where an archive is wanted: what is wrong with it, or that it is none yet.
+
+    Args:
+        files: those of its shards that are there.
+        rules: what the archive will be judged by.
+    """
+    report = check(files, rules=replace(rules, code_required=False))
+    if report.problems:
+        return report
+    first = shlex.quote(report.model.path if report.model else _name(report.name))
+    problem = Problem(
+        "BareGGUF",
+        f"a bare GGUF in {len(files)} shards, not packed into an archive",
+        "a tar.gz that holds all of them",
+        f"pack them by the first: sealift pack {first} --output model.tar.gz",
+    )
+    return replace(report, problems=(problem,))
 
 
 def check(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:

@@ -338,18 +338,15 @@ class Census:
                     "give the files back the names that llama-gguf-split gave them",
                 )
             )
-        elif named > 1 and model.complete and len(model.shards) == named:
-            total = header.integer("split.tensors.count")
-            there = sum(len(shard.header.tensors) for shard in model.shards if shard.header)
-            if total is not None and total != there:
-                self.findings.add(
-                    Problem(
-                        "ShardsDisagree",
-                        f"{there} tensors in the shards, {total} announced by the first",
-                        "the shards of one model",
-                        "copy the shards again, all from one place",
-                    )
+        elif named > 1 and (seen := _disagreement(model, named)):
+            self.findings.add(
+                Problem(
+                    "ShardsDisagree",
+                    seen,
+                    "the shards of one model, each under the name that llama-gguf-split gave it",
+                    "copy the shards again, all from one place",
                 )
+            )
 
     def _no_model(self) -> None:
         paths = [member.path for member in self.members if member.kind == "file"]
@@ -480,6 +477,33 @@ def _not_at_root(path: str) -> Problem:
         f"{name!r} at the root of the archive",
         f"put it at the root: tar czf model.tar.gz -C DIRECTORY {name} code, or {PACK}{mending}",
     )
+
+
+def _disagreement(model: Model, count: int) -> str | None:
+    """Return why llama.cpp would not take these for the shards of one model (llama-model-loader.cpp); None if it would.
+
+    It opens the files by their names, and compares what each says of its place.
+    """
+    names: set[str] = set()
+    for shard in model.shards:
+        match = SHARD_NAME.match(shard.path)
+        if shard.header is None or match is None:
+            continue
+        said = shard.header.integer("split.no")
+        if said != int(match["number"]) - 1:
+            says = "does not say which shard it is" if said is None else f"says that it is shard {said + 1}"
+            return f"{shard.path!r} {says} (split.no)"
+        if shard.header.shard_count != count:
+            return f"{shard.path!r} says that it is one of {shard.header.shard_count}, its name says {count}"
+        there = names.intersection(tensor.name for tensor in shard.header.tensors)
+        if there:
+            return f"tensor {min(there)!r} in {shard.path!r} and in a shard before it"
+        names.update(tensor.name for tensor in shard.header.tensors)
+    total = model.header.integer("split.tensors.count") if model.header else None
+    if model.complete and len(model.shards) == count and total != len(names):
+        announced = "no number" if total is None else total
+        return f"{len(names)} tensors in the shards, {announced} announced by the first (split.tensors.count)"
+    return None
 
 
 def is_junk(path: str) -> bool:

@@ -148,7 +148,7 @@ def run(arguments: Arguments, clients: Clients) -> int:
             to.say(note)
             to.emit("note", text=note)
     bucket = found.outputs["UploadBucketName"]
-    seen = planning.first_look(asked.source, request)
+    seen = planning.first_look((asked.source,), request)
     if not _fits(seen, request, to):
         return 1
     whole = _whole(asked.source, seen, request, to)

@@ -119,15 +119,13 @@ def test_stored_costs_a_few_bytes_in_65535(model: Path, tmp_path: Path, forge: F
     assert result.size < result.plain_size * 1.001
 
 
-def test_shards_are_packed_together(tmp_path: Path, forge: Forge) -> None:
-    """The first shard is named, the others are found beside it."""
-    for number, metadata in (
-        (1, {"general.architecture": "llama", "split.count": 2}),
-        (2, {"split.count": 2}),
-    ):
-        (tmp_path / f"m-{number:05}-of-00002.gguf").write_bytes(forge.model(metadata=metadata))
+@pytest.mark.parametrize("number", [1, 2])
+def test_shards_are_packed_together(number: int, tmp_path: Path, forge: Forge) -> None:
+    """Any shard is named, the others are found beside it."""
+    for name, body in forge.shards(2).items():
+        (tmp_path / name).write_bytes(body)
 
-    result = pack(tmp_path / "m-00001-of-00002.gguf", tmp_path / "model.tar.gz", code=forge.code)
+    result = pack(tmp_path / f"m-{number:05}-of-00002.gguf", tmp_path / "model.tar.gz", code=forge.code)
 
     assert [shard.path for shard in result.model.shards] == ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"]
     assert verify(FileSource(tmp_path / "model.tar.gz")).verdict == "accepted"
@@ -207,7 +205,7 @@ def test_what_a_desktop_left_among_the_code_is_not_packed(model: Path, tmp_path:
 def test_missing_shards_are_named(tmp_path: Path, forge: Forge) -> None:
     """An incomplete set is refused with the names of what is missing."""
     path = tmp_path / "m-00001-of-00002.gguf"
-    path.write_bytes(forge.model(metadata={"general.architecture": "llama", "split.count": 2}))
+    path.write_bytes(forge.shards(2)[path.name])
 
     with pytest.raises(InvalidArchive, match=r"missing: 'm-00002-of-00002\.gguf'"):
         pack(path, tmp_path / "model.tar.gz", code=forge.code)

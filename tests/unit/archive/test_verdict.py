@@ -120,11 +120,7 @@ def test_several_gzip_members_are_one_archive(forge: Forge) -> None:
 
 def test_a_model_in_complete_shards_is_accepted(forge: Forge) -> None:
     """The shards of one split model count as one model, its numbers added up."""
-    first = {"general.architecture": "llama", "split.count": 2, "split.tensors.count": 2}
-    shards = {
-        "m-00001-of-00002.gguf": forge.model(metadata=first),
-        "m-00002-of-00002.gguf": forge.model(metadata={"split.count": 2}),
-    }
+    shards = forge.shards(2)
 
     report = verify(BytesSource(forge.tar_gz({**forge.code, **shards})))
 
@@ -135,6 +131,43 @@ def test_a_model_in_complete_shards_is_accepted(forge: Forge) -> None:
     assert facts["shards"] == list(shards)
     assert facts["n_tensors"] == 2
     assert facts["size"] == sum(map(len, shards.values()))
+
+
+def renamed(shards: dict[str, bytes]) -> dict[str, bytes]:
+    """Return two shards, each under the other one's name."""
+    first, second = shards
+    return {first: shards[second], second: shards[first]}
+
+
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        pytest.param({"split.no": 0}, "shard 1", id="another place"),
+        pytest.param({"split.no": None}, "does not say", id="no place"),
+        pytest.param({"split.count": 3}, "one of 3", id="of a larger set"),
+        pytest.param({"tensor": "blk.0.weight"}, "'blk.0.weight'", id="a tensor of another shard"),
+        pytest.param({"split.tensors.count": 3}, "2 tensors in the shards, 3", id="a tensor too few"),
+        pytest.param({"split.tensors.count": 1}, "2 tensors in the shards, 1", id="a tensor too many"),
+        pytest.param({"split.tensors.count": None}, "no number announced", id="no number of tensors"),
+    ],
+)
+def test_shards_that_are_not_of_one_model_are_refused(
+    change: dict[str, object], seen: str, forge: Forge
+) -> None:
+    """By what llama.cpp compares when it opens them."""
+    data = forge.tar_gz({**forge.code, **forge.shards(2, change)})
+
+    (problem,) = verify(BytesSource(data)).problems
+
+    assert problem.error == "ShardsDisagree"
+    assert seen in problem.seen
+
+
+def test_shards_under_each_others_names_are_refused(forge: Forge) -> None:
+    """The first must be the one that says what the model is."""
+    data = forge.tar_gz({**forge.code, **renamed(forge.shards(2))})
+
+    assert [problem.error for problem in verify(BytesSource(data)).problems] == ["GGUFNoArchitecture"]
 
 
 def test_require_raises_every_problem_at_once(forge: Forge) -> None:
