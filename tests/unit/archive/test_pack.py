@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import random
 import tarfile
 import zlib
 from typing import TYPE_CHECKING
@@ -90,10 +91,10 @@ def test_members_belong_to_nobody_and_are_readable_by_all(model: Path, tmp_path:
 
 
 @pytest.mark.parametrize("compress", [0, 6])
-def test_the_model_begins_where_the_seam_says(
+def test_the_code_begins_where_the_seam_says(
     model: Path, tmp_path: Path, forge: Forge, compress: int
 ) -> None:
-    """The model's part inflates by itself, and is the tar from the model's header on."""
+    """The code's part inflates by itself, and is the tar from behind the model on."""
     archive = tmp_path / "model.tar.gz"
 
     result = pack(model, archive, code=forge.code, compress=compress)
@@ -101,15 +102,43 @@ def test_the_model_begins_where_the_seam_says(
     data = archive.read_bytes()
     header = deflate.read_gzip_header(data[:100])
     assert header is not None
+    assert result.seam.code_last
     assert find_seam(header.extra) == result.seam
     inflater = zlib.decompressobj(-15)
     part = inflater.decompress(data[result.seam.offset :])
     plain = gzip.decompress(data)
     assert plain[result.seam.plain_length :] == part
     assert len(part) == result.seam.rest_length
-    assert zlib.crc32(plain[: result.seam.plain_length]) == result.seam.crc
+    assert zlib.crc32(part) == result.seam.crc
     with tarfile.open(fileobj=io.BytesIO(part)) as rest:
-        assert rest.getnames() == ["tiny.gguf"]
+        assert rest.getnames() == ["code", "code/inference.py"]
+
+
+@pytest.mark.parametrize("compress", [0, 6])
+@pytest.mark.parametrize("digest", [True, False])
+def test_the_checksums_are_those_of_the_file(
+    model: Path, tmp_path: Path, forge: Forge, compress: int, digest: bool
+) -> None:
+    """Also where its first bytes were written last, since they tell how long the model became."""
+    archive = tmp_path / "model.tar.gz"
+
+    result = pack(model, archive, code=forge.code, compress=compress, digest=digest)
+
+    data = archive.read_bytes()
+    assert result.size == len(data)
+    assert result.file_crc32 == zlib.crc32(data)
+    assert result.sha256 == (hashlib.sha256(data).hexdigest() if digest else None)
+    assert result.crc32 == zlib.crc32(gzip.decompress(data))
+    assert verify(FileSource(archive)).seam == result.seam
+
+
+def test_the_models_header_is_among_the_first_bytes(model: Path, tmp_path: Path) -> None:
+    """However much code there is: whoever looks at the archive reads no more than he must."""
+    code = {"code/inference.py": b"", "code/library.so": random.Random(0).randbytes(1 << 20)}
+
+    pack(model, tmp_path / "model.tar.gz", code=code)
+
+    assert (tmp_path / "model.tar.gz").read_bytes().index(b"GGUF") < 1024
 
 
 def test_stored_costs_a_few_bytes_in_65535(model: Path, tmp_path: Path, forge: Forge) -> None:
