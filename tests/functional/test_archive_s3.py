@@ -905,6 +905,8 @@ def test_members_must_fill_what_the_seam_announces() -> None:
         pytest.param(lambda seam: replace(seam, crc=seam.crc ^ 1), id="another checksum"),
         pytest.param(lambda seam: replace(seam, rest_length=seam.rest_length - 1), id="a shorter rest"),
         pytest.param(lambda seam: replace(seam, rest_length=seam.rest_length + 1), id="a longer rest"),
+        pytest.param(lambda seam: replace(seam, rest_length=2**64 - 1), id="a rest beyond all"),
+        pytest.param(lambda seam: replace(seam, plain_length=2**64 - 1), id="a length beyond all"),
     ],
 )
 def test_a_note_that_does_not_fit_is_left_to_the_whole_pass(

@@ -76,6 +76,8 @@ def test_an_honest_seam_is_reported(code_last: bool, forge: Forge) -> None:
         pytest.param(lambda seam: replace(seam, plain_length=seam.plain_length + 1), id="another length"),
         pytest.param(lambda seam: replace(seam, crc=seam.crc ^ 1), id="another checksum"),
         pytest.param(lambda seam: replace(seam, rest_length=seam.rest_length + 1), id="another rest"),
+        pytest.param(lambda seam: replace(seam, rest_length=2**64 - 1), id="a rest beyond all"),
+        pytest.param(lambda seam: replace(seam, plain_length=2**64 - 1), id="a length beyond all"),
     ],
 )
 @ORDERS
