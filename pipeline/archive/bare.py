@@ -80,8 +80,8 @@ def unpacked(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
     problem = Problem(
         "BareGGUF",
         f"a bare GGUF in {len(files)} shards, not packed into an archive",
-        "a tar.gz that holds all of them",
-        f"pack them by the first: sealift pack {first} --output model.tar.gz",
+        "a tar.gz that holds the model",
+        f"pack it, which takes all shards: sealift pack {first} --output model.tar.gz",
     )
     return replace(report, problems=(problem,))
 
