@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from inference import sealift_models as models
+from pipeline import naming
 from pipeline.archive import assembly
 from pipeline.archive.census import Census
 from pipeline.archive.lookalikes import HEAD_BYTES, recognize
@@ -59,6 +60,30 @@ def sources(client: S3Client, first: S3Source) -> tuple[S3Source, ...]:
     if problems:
         raise ArchiveNotFound(first.name, problems)
     return tuple(found)
+
+
+def uploaded(client: S3Client, bucket: str, shards: Sequence[str]) -> dict[str, str]:
+    """Return the ETag and the time of each shard that is in a bucket, by its key."""
+    prefix = shards[0].removesuffix(f"-00001-of-{len(shards):05}.gguf")
+    wanted = set(shards)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}-")
+    return {
+        one["Key"]: f"{one['ETag']} {one['LastModified'].isoformat()}"
+        for page in pages
+        for one in page.get("Contents", ())
+        if one["Key"] in wanted
+    }
+
+
+def execution_name(bucket: str, first: str, there: Mapping[str, str]) -> str:
+    """Return the name of the one execution for a whole set of shards, whichever event finds it whole.
+
+    Args:
+        bucket: where they are.
+        first: the first one's key.
+        there: all of them, as `uploaded` returns them.
+    """
+    return naming.execution_name(bucket, first, "", naming.digest(there))
 
 
 def is_shard(name: str) -> bool:
