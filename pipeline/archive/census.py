@@ -307,7 +307,7 @@ class Census:
         extra = sorted(there.difference(wanted))
         if missing or extra:
             prefix, count = shards[0].path[: -len("-00001-of-00002.gguf")], len(wanted)
-            what = f"missing: {_listed(missing)}" if missing else f"not of this set: {_listed(extra)}"
+            what = f"missing: {_numbered(missing)}" if missing else f"not of this set: {_listed(extra)}"
             self.findings.add(
                 Problem(
                     "ShardsIncomplete",
@@ -590,6 +590,21 @@ def _is_utf8(name: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _numbered(shards: list[str], most: int = 5) -> str:
+    """Return which shards these are, all of them: by name, or many by their numbers."""
+    if len(shards) <= most:
+        return _listed(shards)
+    numbers = [int(match["number"]) for path in shards if (match := SHARD_NAME.match(path))]
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    told = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    return f"numbers {', '.join(told)}"
 
 
 def _listed(paths: list[str], most: int = 5) -> str:

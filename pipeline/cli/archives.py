@@ -17,6 +17,7 @@ from pipeline.archive.sources import FileSource, S3Source
 from pipeline.aws import Clients, translated
 from pipeline.cli.screen import Progress, Screen
 from pipeline.errors import ArchiveNotFound, InvalidInput, Problem
+from pipeline.gguf import MAGIC
 from pipeline.limits import MiB
 from pipeline.plain import plain
 
@@ -145,7 +146,11 @@ def _in_folder(name: str) -> str:
         return name
     paths = [str(one) for one in sorted(Path(name).iterdir()) if models.is_model(one.name) and one.is_file()]
     groups = models.models(paths)
-    return groups[0][0] if len(groups) == 1 else name
+    if len(groups) != 1:
+        return name
+    with FileSource(Path(groups[0][0])) as source:
+        # What only stands for a model is told as what it is, with the folder that it lies in.
+        return source.name if source.read(0, len(MAGIC)) == MAGIC else name
 
 
 def place(url: str) -> tuple[str, str]:

@@ -957,6 +957,9 @@ def member(name: str, data: bytes) -> bytes:
     [
         pytest.param(member("m.gguf", model()), CODE, None, id="as packed"),
         pytest.param(
+            member("m.gguf", model()) + member("empty", b""), CODE, None, id="an empty file at its end"
+        ),
+        pytest.param(
             member("m.gguf", model()) + END_OF_TAR, {}, "no member ends at its seam", id="the end of the tar"
         ),
         pytest.param(

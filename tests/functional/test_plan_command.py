@@ -531,6 +531,27 @@ def test_several_files_are_one_model(
         assert "run the command once for each" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["plan", "check"])
+def test_a_folder_stands_for_the_one_model_in_it(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two models, or a pointer in the model's place, are told with the folder; nothing else is looked into."""
+    folder = tmp_path / "harbour"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("x")
+    (folder / "a.gguf").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    assert cli.main([command, str(folder)]) == 1
+    assert "Git LFS pointer" in capsys.readouterr().err
+
+    write_tiny_gguf(folder / "a.gguf", layers=1, ctx=512)
+    cli.main([command, str(folder), "--json"])
+    assert json.loads(capsys.readouterr().out)["model"]["path"] == "a.gguf"
+
+    write_tiny_gguf(folder / "b.gguf", layers=1, ctx=512)
+    assert cli.main([command, str(folder)]) == 1
+    assert "with 2 models" in capsys.readouterr().err
+
+
 def test_a_shard_that_is_named_must_be_there(shards: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     """It is a mistake of the command line, not of the model."""
     shards[1].unlink()

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import random
+import re
 import tarfile
 import zipfile
 import zlib
@@ -16,7 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.archive import deflate
+from pipeline.archive.census import Census
 from pipeline.archive.inspect import inspect
+from pipeline.archive.report import Findings
 from pipeline.archive.rules import Rules
 from pipeline.archive.sources import BytesSource
 from pipeline.archive.verify import verify
@@ -131,6 +134,32 @@ def test_a_model_in_complete_shards_is_accepted(forge: Forge) -> None:
     assert facts["shards"] == list(shards)
     assert facts["n_tensors"] == 2
     assert facts["size"] == sum(map(len, shards.values()))
+
+
+def numbers_told(seen: str) -> set[int]:
+    """Return the numbers of shards that a message tells, by their names or as ranges."""
+    told = seen.rpartition("missing: ")[2]
+    if names := re.findall(r"m-(\d{5})-of-", told):
+        return {int(name) for name in names}
+    ranges = re.findall(r"(\d+)(?: to (\d+))?", told.rpartition("numbers ")[2])
+    return {number for first, last in ranges for number in range(int(first), int(last or first) + 1)}
+
+
+@given(st.integers(1, 40).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(1, n)))))
+def test_exactly_the_missing_shards_are_named(case: tuple[int, set[int]]) -> None:
+    """However many there are."""
+    count, missing = case
+    census = Census(Rules(code_required=False), Findings())
+    for number in set(range(1, count + 1)) - missing:
+        census.enter(f"m-{number:05}-of-{count:05}.gguf".encode(), 5, "file")
+
+    census.settle(complete=True)
+
+    problems = [one for one in census.findings.all() if one.error == "ShardsIncomplete"]
+    assert bool(problems) == (0 < len(missing) < count)
+    for problem in problems:
+        assert numbers_told(problem.seen) == missing
+        assert f"{count - len(missing)} of {count} shards" in problem.seen
 
 
 def renamed(shards: dict[str, bytes]) -> dict[str, bytes]:
