@@ -57,6 +57,16 @@ def of_upload(client: SFNClient, machine_arn: str, archive: Mapping[str, str], s
     return None
 
 
+def named(client: SFNClient, machine_arn: str, name: str) -> str | None:
+    """Return the ARN of the execution of that name; None while there is none."""
+    arn = f"{machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
+    try:
+        client.describe_execution(executionArn=arn)
+    except client.exceptions.ExecutionDoesNotExist:
+        return None
+    return arn
+
+
 def _listed(client: SFNClient, machine_arn: str, most: int) -> Iterable[ExecutionListItemTypeDef]:
     """Return the newest executions, newest first, as ListExecutions orders them."""
     pages = client.get_paginator("list_executions").paginate(

@@ -8,6 +8,7 @@ Sources, by short name:
     invoke       https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints-invoke.html
     observed     the text of ResourceLimitExceeded on ordinary accounts; AWS does not document these figures
     asked        the deployment checklist that Sealift executes
+    ours         chosen here, so that nothing is read without end
 """
 
 from __future__ import annotations
@@ -55,4 +56,7 @@ NAME_LENGTH: Final = Limit(63, "characters of a model, endpoint configuration or
 EXECUTION_NAME_LENGTH: Final = Limit(80, "characters of a Step Functions execution name", "boto-model")
 ENVIRONMENT_ENTRIES: Final = Limit(100, "entries of a container's Environment", "boto-model")
 STATE_PAYLOAD: Final = Limit(256 * 1024, "bytes of a state's input or output", "Step Functions quotas")
+HEADER_READ: Final = Limit(4 * GiB, "bytes that are read of a file for a model's header", "ours")
+HEADER_READ_S: Final = Limit(60, "seconds that a model's header is looked for in a file", "ours")
+"""Together the bound of a first look; Gemma 4's header alone is longer than 15 MiB, and anything may lie before it."""
 HISTORY_EVENTS: Final = Limit(25_000, "events of an execution's history", "Step Functions quotas")

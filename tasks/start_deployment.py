@@ -30,12 +30,12 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     bucket, item = detail["bucket"]["name"], detail["object"]
     shards = bare.shard_names(item["key"])
     if len(shards) > 1:
-        there = _there(clients, bucket, shards)
+        there = bare.uploaded(clients.s3, bucket, shards)
         if missing := [key for key in shards if key not in there]:
             return {"waiting_for": missing, "duplicate": False}
         # Whichever event comes last: the same set gives the same name.
         archive = {"bucket": bucket, "key": shards[0]}
-        name = naming.execution_name(bucket, shards[0], "", naming.digest(there))
+        name = bare.execution_name(bucket, shards[0], there)
     else:
         version = item.get("version-id")
         archive = {"bucket": bucket, "key": item["key"], **({"version_id": version} if version else {})}
@@ -49,19 +49,6 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             raise
         return {"name": name, "duplicate": True}
     return {"name": name, "execution_arn": started["executionArn"], "duplicate": False}
-
-
-def _there(clients: Clients, bucket: str, shards: tuple[str, ...]) -> dict[str, str]:
-    """Return the ETag and the time of each shard that is there, by its key."""
-    prefix = shards[0].removesuffix(f"-00001-of-{len(shards):05}.gguf")
-    wanted = set(shards)
-    pages = clients.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}-")
-    return {
-        one["Key"]: f"{one['ETag']} {one['LastModified'].isoformat()}"
-        for page in pages
-        for one in page.get("Contents", ())
-        if one["Key"] in wanted
-    }
 
 
 handler = aws.task(run)

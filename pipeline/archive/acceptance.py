@@ -78,16 +78,19 @@ def misnamed(report: ArchiveReport) -> ArchiveReport:
 def as_packed(report: ArchiveReport) -> ArchiveReport | None:
     """Return the report as it is if the unread rest is what `pack` writes; None when it need not be.
 
-    The seam announces how long the rest of the tar is: when the members seen fill it, no other can follow.
+    Where the code lies behind the model, every member was seen when the first look was complete. Where it lies before
+    it, the seam announces how long the rest of the tar is: when the members seen fill it, no other can follow.
     """
     seam, model = report.seam, report.model
     if seam is None or model is None or not model.complete or report.gzip_members != 1:
         return None
+    whole = seam.plain_length + seam.rest_length
+    if seam.code_last:
+        return replace(report, method="checksum", plain_bytes=whole) if report.complete else None
     rest = [member for member in report.members if (member.at or 0) > seam.plain_length]
     filled = sum(len(tar_header(m.path, m.size)) + m.size + len(padding(m.size)) for m in rest)
     if filled + len(END_OF_TAR) != seam.rest_length:
         return None
-    whole = seam.plain_length + seam.rest_length
     return replace(report, method="checksum", complete=True, plain_bytes=whole)
 
 

@@ -9,14 +9,17 @@ itself. Refuses to look into anything but a GGUF.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from inference import sealift_models as models
+from pipeline import naming
 from pipeline.archive import assembly
 from pipeline.archive.census import Census
 from pipeline.archive.lookalikes import HEAD_BYTES, recognize
 from pipeline.archive.parts import code_identity
+from pipeline.archive.reach import Reach
 from pipeline.archive.report import ArchiveReport, Findings, Unreadable
 from pipeline.archive.sources import S3Source
 from pipeline.archive.splice import Written
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     from pipeline.archive.rules import Rules
     from pipeline.archive.sources import Source
 
-_STEP: Final = 1 << 20
 MOST_SHARDS: Final = 1000
 """A count is a claim in a name; a model of 1000 files is larger than any volume."""
 
@@ -58,6 +60,55 @@ def sources(client: S3Client, first: S3Source) -> tuple[S3Source, ...]:
     if problems:
         raise ArchiveNotFound(first.name, problems)
     return tuple(found)
+
+
+def uploaded(client: S3Client, bucket: str, shards: Sequence[str]) -> dict[str, str]:
+    """Return the ETag and the time of each shard that is in a bucket, by its key."""
+    prefix = shards[0].removesuffix(f"-00001-of-{len(shards):05}.gguf")
+    wanted = set(shards)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}-")
+    return {
+        one["Key"]: f"{one['ETag']} {one['LastModified'].isoformat()}"
+        for page in pages
+        for one in page.get("Contents", ())
+        if one["Key"] in wanted
+    }
+
+
+def execution_name(bucket: str, first: str, there: Mapping[str, str]) -> str:
+    """Return the name of the one execution for a whole set of shards, whichever event finds it whole.
+
+    Args:
+        bucket: where they are.
+        first: the first one's key.
+        there: all of them, as `uploaded` returns them.
+    """
+    return naming.execution_name(bucket, first, "", naming.digest(there))
+
+
+def is_shard(name: str) -> bool:
+    """Tell whether a file is one of a split model's, by its name."""
+    return models.SHARD_NAME.match(name) is not None
+
+
+def unpacked(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
+    """Return the report of a split model where an archive is wanted: what is wrong with it, or that it is none yet.
+
+    Args:
+        files: those of its shards that are there.
+        rules: what the archive will be judged by.
+    """
+    report = check(files, rules=replace(rules, code_required=False))
+    if report.problems:
+        return report
+    first = shlex.quote(report.model.path if report.model else _name(report.name))
+    problem = Problem(
+        "BareGGUF",
+        f"a bare GGUF in {len(files)} shards, not packed into an archive",
+        "a tar.gz that holds the model",
+        f"pack it, which takes all shards: sealift pack {first} --output model.tar.gz",
+    )
+    return replace(report, problems=(problem,))
 
 
 def check(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
@@ -99,7 +150,9 @@ def check(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
 
 
 def _look(source: Source, census: Census, findings: Findings, rules: Rules) -> None:
-    piece, at = source.read(0, _STEP), 0
+    before = source.bytes_read
+    reach = Reach(rules, lambda: source.bytes_read - before)
+    piece = source.read(0, reach.next(wanted=True))
     if not piece.startswith(MAGIC):
         content = recognize(piece[:HEAD_BYTES], _name(source.name))
         problem = Problem(
@@ -111,12 +164,8 @@ def _look(source: Source, census: Census, findings: Findings, rules: Rules) -> N
         findings.add(problem)
         return
     sink = census.enter(_name(source.name).encode(), source.size, "file")
-    while sink is not None and piece and census.reading():
-        sink.write(piece)
-        at += len(piece)
-        piece = source.read(at, min(_STEP, max(rules.inspect_bytes - at, 0)))
-    if sink is not None and census.reading():
-        sink.close()
+    if sink is not None:
+        census.read_header(sink, source, piece, reach)
 
 
 def _name(path: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, Protocol
 
 from inference import sealift_models as models
@@ -22,6 +23,8 @@ from pipeline.gguf import MAGIC, SHARD_NAME, GGUFHeader, GGUFParser, GGUFProblem
 
 if TYPE_CHECKING:
     from pipeline.archive.deflate import Buffer
+    from pipeline.archive.reach import Reach
+    from pipeline.archive.sources import Source
 
 PACK: Final = "pack again: sealift pack MODEL.gguf --output model.tar.gz"
 _ARCHIVE_ENDINGS: Final = (".tar.gz", ".tgz", ".tar", ".zip", ".gz", ".7z", ".xz", ".bz2", ".zst")
@@ -128,6 +131,38 @@ class Census:
     def awaits(self, sink: Sink) -> bool:
         """Tell whether a sink is a model's whose header has not been read yet."""
         return sink in self._open
+
+    @property
+    def described(self) -> bool:
+        """Tell whether a header was read that describes a whole model: a later shard's does not."""
+        return any(
+            reader.header is not None and reader.header.architecture for reader in self._readers.values()
+        )
+
+    def read_header(self, sink: Sink, source: Source, head: bytes, reach: Reach) -> None:
+        """Read a file as far as its header goes, within reach; nothing is said of what lies behind that.
+
+        Args:
+            sink: the file's, as `enter` returned it.
+            source: the file.
+            head: its first bytes.
+            reach: how far may be read.
+        """
+        piece, at = head, 0
+        while piece and self.awaits(sink):
+            sink.write(piece)
+            at += len(piece)
+            piece = source.read(at, reach.next(wanted=True)) if self.awaits(sink) else b""
+        if not reach.spent:
+            sink.close()
+        else:
+            self.findings.add(
+                reach.exceeded(
+                    f"{PurePosixPath(source.name).name!r}: its header had not ended",
+                    "try again where it is read faster, or convert the model again with llama.cpp's current "
+                    "convert_hf_to_gguf.py",
+                )
+            )
 
     @property
     def headers(self) -> int:
@@ -279,7 +314,7 @@ class Census:
         extra = sorted(there.difference(wanted))
         if missing or extra:
             prefix, count = shards[0].path[: -len("-00001-of-00002.gguf")], len(wanted)
-            what = f"missing: {_listed(missing)}" if missing else f"not of this set: {_listed(extra)}"
+            what = f"missing: {_numbered(missing)}" if missing else f"not of this set: {_listed(extra)}"
             self.findings.add(
                 Problem(
                     "ShardsIncomplete",
@@ -310,18 +345,15 @@ class Census:
                     "give the files back the names that llama-gguf-split gave them",
                 )
             )
-        elif named > 1 and model.complete and len(model.shards) == named:
-            total = header.integer("split.tensors.count")
-            there = sum(len(shard.header.tensors) for shard in model.shards if shard.header)
-            if total is not None and total != there:
-                self.findings.add(
-                    Problem(
-                        "ShardsDisagree",
-                        f"{there} tensors in the shards, {total} announced by the first",
-                        "the shards of one model",
-                        "copy the shards again, all from one place",
-                    )
+        elif named > 1 and (seen := _disagreement(model, named)):
+            self.findings.add(
+                Problem(
+                    "ShardsDisagree",
+                    seen,
+                    "the shards of one model, each under the name that llama-gguf-split gave it",
+                    "copy the shards again, all from one place",
                 )
+            )
 
     def _no_model(self) -> None:
         paths = [member.path for member in self.members if member.kind == "file"]
@@ -454,6 +486,33 @@ def _not_at_root(path: str) -> Problem:
     )
 
 
+def _disagreement(model: Model, count: int) -> str | None:
+    """Return why llama.cpp would not take these for the shards of one model (llama-model-loader.cpp); None if it would.
+
+    It opens the files by their names, and compares what each says of its place.
+    """
+    names: set[str] = set()
+    for shard in model.shards:
+        match = SHARD_NAME.match(shard.path)
+        if shard.header is None or match is None:
+            continue
+        said = shard.header.integer("split.no")
+        if said != int(match["number"]) - 1:
+            says = "does not say which shard it is" if said is None else f"says that it is shard {said + 1}"
+            return f"{shard.path!r} {says} (split.no)"
+        if shard.header.shard_count != count:
+            return f"{shard.path!r} says that it is one of {shard.header.shard_count}, its name says {count}"
+        there = names.intersection(tensor.name for tensor in shard.header.tensors)
+        if there:
+            return f"tensor {min(there)!r} in {shard.path!r} and in a shard before it"
+        names.update(tensor.name for tensor in shard.header.tensors)
+    total = model.header.integer("split.tensors.count") if model.header else None
+    if model.complete and len(model.shards) == count and total != len(names):
+        announced = "no number" if total is None else total
+        return f"{len(names)} tensors in the shards, {announced} announced by the first (split.tensors.count)"
+    return None
+
+
 def is_junk(path: str) -> bool:
     """Tell whether a member is what a desktop left, or lies in a folder of its: never a model, never needed."""
     return _JUNK.search(path) is not None
@@ -538,6 +597,21 @@ def _is_utf8(name: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _numbered(shards: list[str], most: int = 5) -> str:
+    """Return which shards these are, all of them: by name, or many by their numbers."""
+    if len(shards) <= most:
+        return _listed(shards)
+    numbers = [int(match["number"]) for path in shards if (match := SHARD_NAME.match(path))]
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    told = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    return f"numbers {', '.join(told)}"
 
 
 def _listed(paths: list[str], most: int = 5) -> str:

@@ -163,6 +163,13 @@ def crc32_rest(whole: int, first: int, rest_length: int) -> int:
     return crc32_combine(first, whole, rest_length)
 
 
+def crc32_first(whole: int, rest: int, rest_length: int) -> int:
+    """Return the CRC-32 of A from that of A followed by B, that of B, and the length of B."""
+    # To append n zeros is to multiply by a power of x, whose order is 2^32 - 1 (the polynomial is primitive): as many
+    # zeros as lack to a multiple of that take the multiplication back.
+    return crc32_combine(whole ^ rest, 0, -rest_length % 0xFFFFFFFF)
+
+
 def stored_header(length: int, *, final: bool = False) -> bytes:
     """Return the five bytes before a stored block that begins at a byte boundary."""
     return struct.pack("<BHH", final, length, length ^ STORED_MAX)

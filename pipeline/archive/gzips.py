@@ -53,6 +53,7 @@ class GzipDecoder:
         self.seam: Seam | None = None
         """The first member's seam, as noted; borne out once `seam_checked`."""
         self.seam_checked = False
+        """Whether it was come by, and the stream stood there as it says."""
         self._rules = rules
         self._expecting = _Expecting.HEADER
         self._held = b""
@@ -62,6 +63,8 @@ class GzipDecoder:
         self._full = False
         self._stride = _FIRST_STRIDE
         self._crc = 0
+        self._crc_before = 0
+        """Of the plain bytes before the seam."""
         self._length = 0
         self._consumed = 0
 
@@ -183,19 +186,21 @@ class GzipDecoder:
 
     def _cross(self, seam: Seam, probe: deflate.CopyableInflater) -> None:
         # From here on a new decoder, which knows nothing of what came before: if the checksum at the end fits,
-        # the model's part stands by itself, as the note says. The old decoder must be between two blocks at a
+        # the second part stands by itself, as the note says. The old decoder must be between two blocks at a
         # byte's end, or it would read on otherwise than the new one.
-        there = (self._consumed, self._length, self._crc)
-        if there != (seam.offset, seam.plain_length, seam.crc) or not deflate.between_blocks(probe):
+        there = (self._consumed, self._length)
+        fits = there == (seam.offset, seam.plain_length) and (seam.code_last or self._crc == seam.crc)
+        if not fits or not deflate.between_blocks(probe):
             raise self._wrong_seam(seam)
         self.seam_checked = True
+        self._crc_before = self._crc
         self._probe = None
         self._inflater = deflate.inflater()
 
     def _wrong_seam(self, seam: Seam) -> Unreadable:
         return Unreadable(
             "SeamWrong",
-            f"the archive's own note of where its model begins does not fit: {seam}",
+            f"the archive's own note of where its code and its model meet does not fit: {seam}",
             f"a block's end there; seen {self._length} plain bytes with CRC-32 {self._crc:08x} "
             f"in the first {self._consumed}",
             "the archive was changed after it was packed: pack it again",
@@ -246,8 +251,13 @@ class GzipDecoder:
                 f"the archive was damaged on its way: {_UPLOAD_AGAIN}",
             )
         seam = self.seam if self.members == 1 else None
-        if seam is not None and self._length != seam.plain_length + seam.rest_length:
-            raise self._wrong_seam(seam)
+        if seam is not None:
+            fits = self._length == seam.plain_length + seam.rest_length
+            if fits and seam.code_last:
+                # The length first: one that is a mere claim may be any number.
+                fits = deflate.crc32_rest(self._crc, self._crc_before, seam.rest_length) == seam.crc
+            if not fits:
+                raise self._wrong_seam(seam)
         return data[missing:]
 
     def _read_padding(self, data: memoryview) -> memoryview:

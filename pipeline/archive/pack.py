@@ -1,7 +1,8 @@
 """A model and its code, packed into the tar.gz that an endpoint unpacks.
 
-Owns the bytes of our own archives: one gzip member, ``code/`` first and deflated, then the GGUF files at the
-root in stored blocks (quantised weights do not compress), equal bytes for equal content. It refuses what
+Owns the bytes of our own archives: one gzip member, first the GGUF files at the root in stored blocks (quantised
+weights do not compress), so that the model's header is among the first bytes, then ``code/``, deflated; equal bytes for
+equal content. It refuses what
 would not deploy before it writes a byte, and never leaves a half-written file under the final name.
 """
 
@@ -13,7 +14,7 @@ import os
 import secrets
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
@@ -22,7 +23,7 @@ from pipeline.archive import deflate
 from pipeline.archive.census import Census, is_junk
 from pipeline.archive.deflate import STORED_HEADER_BYTES, STORED_MAX
 from pipeline.archive.lookalikes import HEAD_BYTES, misnamed
-from pipeline.archive.parts import END_OF_TAR, CodePart, code_part, padding, tar_header
+from pipeline.archive.parts import CodePart, code_part, ending, padding, tar_header
 from pipeline.archive.report import Findings, Model, Unreadable
 from pipeline.archive.rules import MIB, Rules
 from pipeline.archive.seams import EXTRA_BYTES, Seam
@@ -97,7 +98,7 @@ def pack(
     found = _judged(shards, contents, destination, rules)
     temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.part")
     try:
-        with temporary.open("xb", buffering=0) as file, _Output(file, digest=digest) as output:
+        with temporary.open("x+b", buffering=0) as file, _Output(file, digest=digest) as output:
             seam = _write(output, shards, code_part(contents), compress, progress)
         temporary.replace(destination)
     except BaseException as error:
@@ -208,12 +209,17 @@ def _write(
     progress: Progress | None,
 ) -> Seam:
     files = [(shard, shard.stat().st_size) for shard in shards]
-    rest = sum(len(tar_header(shard.name, size)) + size + len(padding(size)) for shard, size in files)
+    pieces = [
+        length
+        for shard, size in files
+        for length in (len(tar_header(shard.name, size)), size, len(padding(size)))
+    ]
+    behind = ending(code)
     header_bytes = len(deflate.gzip_header(bytes(EXTRA_BYTES)))
-    seam = Seam(header_bytes + len(code.deflated), code.plain_length, code.crc, rest + len(END_OF_TAR))
+    # As `_Stored` cuts it; how long it is when it is deflated shows afterwards.
+    offset = header_bytes + sum(deflate.stored_length(length) for length in pieces if length)
+    seam = Seam(offset, sum(pieces), behind.crc, behind.plain_length, code_last=True)
     output.write(deflate.gzip_header(seam.to_extra()))
-    output.write(code.deflated)
-    output.begin_plain(code.plain_length, code.crc)
     body: _Body = _Deflated(output, compress) if compress else _Stored(output)
     ticker = _Ticker(sum(size for _, size in files), progress)
     for shard, size in files:
@@ -226,8 +232,13 @@ def _write(
             if left:
                 raise InvalidArchive(str(shard), [_changed(shard, size - left, size)])
             body.add(padding(size))
-    body.end(END_OF_TAR)
+    body.end()
+    seam = replace(seam, offset=output.size)
+    output.write(behind.deflated)
+    output.add_plain(behind.plain_length, behind.crc)
     output.write(deflate.gzip_trailer(output.crc, output.plain_size))
+    if seam.offset != offset:
+        output.replace_head(deflate.gzip_header(seam.to_extra()))
     return seam
 
 
@@ -274,9 +285,28 @@ class _Output:
         if self._hash is not None:
             self.sha256 = self._hash.hexdigest()
 
-    def begin_plain(self, length: int, crc: int) -> None:
-        """Take over the facts of the plain bytes whose compressed form was written first."""
-        self.plain_size, self.crc = length, crc
+    def add_plain(self, length: int, crc: int) -> None:
+        """Take over the facts of plain bytes whose compressed form was there already."""
+        self.crc = deflate.crc32_combine(self.crc, crc, length)
+        self.plain_size += length
+
+    def replace_head(self, head: bytes) -> None:
+        """Write other bytes over the first ones, when all have been written."""
+        self._file.seek(0)
+        length = self.size - len(head)
+        old = self._file.read(len(head))
+        rest = deflate.crc32_rest(self.file_crc, deflate.crc32(old), length)
+        self.file_crc = deflate.crc32_combine(deflate.crc32(head), rest, length)
+        self._file.seek(0)
+        self._file.write(head)
+        if self._hash is not None:
+            # What was hashed on its way is another file.
+            while self._hashing:
+                self._hashing.popleft().result()
+            self._file.seek(0)
+            self._hash = hashlib.sha256()
+            while piece := self._file.read(_READ_BYTES):
+                self._hash.update(piece)
 
     def count_plain(self, data: Buffer) -> None:
         """Take note of plain bytes whose compressed form is being written."""
@@ -322,8 +352,8 @@ class _Body(Protocol):
     def copy(self, file: BinaryIO, size: int) -> Iterator[int]:
         """Append `size` bytes of a file, yielding how many were taken at each step."""
 
-    def end(self, data: bytes) -> None:
-        """Append the last plain bytes and close the stream."""
+    def end(self) -> None:
+        """Close the last block, at a byte boundary, so that another stream may follow."""
 
 
 class _Deflated:
@@ -346,9 +376,8 @@ class _Deflated:
             size -= len(piece)
             yield len(piece)
 
-    def end(self, data: bytes) -> None:
-        self.add(data)
-        self._output.write(self._encoder.flush())
+    def end(self) -> None:
+        self._output.write(self._encoder.flush(deflate.FULL_FLUSH))
 
 
 class _Stored:
@@ -385,9 +414,8 @@ class _Stored:
         self.add(rest)
         yield len(rest)
 
-    def end(self, data: bytes) -> None:
-        self._output.count_plain(data)
-        self._output.write(b"".join(deflate.stored(data, final=True)))
+    def end(self) -> None:
+        pass  # every block is closed when it is written
 
 
 def _fill(file: BinaryIO, slots: list[memoryview]) -> bool:

@@ -44,6 +44,21 @@ def code_part(code: Mapping[str, bytes]) -> CodePart:
     return CodePart(len(plain), deflate.crc32(plain), hashlib.sha256(plain).hexdigest(), deflated)
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """``code/`` as the end of a tar: plain facts, and the end of a deflate stream whose blocks are all closed."""
+
+    plain_length: int
+    crc: int
+    deflated: bytes
+
+
+def ending(code: CodePart) -> Ending:
+    """Return the same part with the end of the tar behind it."""
+    deflated = code.deflated + b"".join(deflate.stored(END_OF_TAR, final=True))
+    return Ending(code.plain_length + len(END_OF_TAR), deflate.crc32(END_OF_TAR, code.crc), deflated)
+
+
 def code_digest(code: Mapping[str, bytes]) -> str:
     """Return the SHA-256 of the same part, without deflating it."""
     digest = hashlib.sha256()

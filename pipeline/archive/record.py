@@ -12,8 +12,8 @@ from typing import Any, Final
 from pipeline.archive.report import ArchiveReport, Member
 from pipeline.archive.seams import Seam
 
-VERSION: Final = 2
-"""2 has `padding`. A record of version 1 is read as well: an execution may have begun before an update of the stack."""
+VERSION: Final = 3
+"""2 has `padding`, 3 a seam with `code_last`. Older records are read as well."""
 _PLAIN: Final = (
     "name",
     "size",
@@ -54,7 +54,7 @@ def read(document: Any) -> ArchiveReport:
     Raises:
         ValueError: the record is of another version.
     """
-    if document.get("version") not in {1, VERSION}:
+    if document.get("version") not in {1, 2, VERSION}:
         raise ValueError(f"record of version {document.get('version')!r}; wanted {VERSION}")
     known = {"padding": 0, **document} if document["version"] == 1 else document
     return ArchiveReport(

@@ -72,6 +72,25 @@ class Model:
         return self.shards[0].header
 
     @property
+    def parameter_count(self) -> int:
+        """Return the number of weights, of the files whose headers were read."""
+        return sum(shard.header.parameter_count for shard in self.shards if shard.header)
+
+    @property
+    def tensor_count(self) -> int:
+        """Return the number of tensors, of the same files."""
+        return sum(len(shard.header.tensors) for shard in self.shards if shard.header)
+
+    @property
+    def pieces(self) -> str:
+        """Return in words how many files it is made of, and were read; empty for a whole one."""
+        count = self.header.shard_count if self.header else 1
+        read = sum(shard.header is not None for shard in self.shards)
+        if count == 1:
+            return ""
+        return f", {count} shards" if read == count else f", {read} of {count} shards read"
+
+    @property
     def complete(self) -> bool:
         """Tell whether every file's header was read, so that totals are totals."""
         return all(shard.header is not None for shard in self.shards)
@@ -87,8 +106,8 @@ class Model:
             for header in headers:
                 by_type.update(header.bytes_by_type)
             facts |= {
-                "parameter_count": sum(header.parameter_count for header in headers),
-                "n_tensors": sum(len(header.tensors) for header in headers),
+                "parameter_count": self.parameter_count,
+                "n_tensors": self.tensor_count,
                 "tensor_bytes": sum(header.tensor_bytes for header in headers),
                 "bytes_by_type": dict(by_type.most_common()),
                 "shards": [shard.path for shard in self.shards],
@@ -166,6 +185,8 @@ class ArchiveReport:
     identity: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """What is not wrong and worth knowing."""
+    unreached: Problem | None = None
+    """Why a model's header was not read where the reading stopped before it ended; a whole pass may find it."""
 
     @property
     def verdict(self) -> Literal["accepted", "refused"]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from pipeline.limits import HEADER_READ, HEADER_READ_S
+
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
@@ -63,7 +65,11 @@ class Rules:
     ratio_from: int = 64 * MIB
     """Plain bytes from which the ratio counts; less does no harm."""
     inspect_bytes: int = 15 * MIB
-    """What `inspect` reads at most, for a verdict in about a second."""
+    """What `inspect` reads in any case, for a verdict in about a second."""
+    header_bytes: int = HEADER_READ.value
+    """What it reads at most, where the model's header has not ended by then."""
+    header_s: float = HEADER_READ_S.value
+    """How many seconds that may take."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -76,6 +82,7 @@ class Rules:
             "max_directory_bytes",
             "max_ratio",
             "inspect_bytes",
+            "header_bytes",
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)!r}")

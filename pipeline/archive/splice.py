@@ -1,8 +1,10 @@
 """``code/`` put into an archive that lies in S3, without moving the model.
 
-Owns the arithmetic of joining deflate streams (RFC 1951): our ``code/``, ended at a byte boundary with no final
-block, then the original's stream as it is, then a trailer with the combined checksum. The weights are copied by
-S3 itself. It refuses archives whose stream cannot be taken over whole: `transcode` rewrites those.
+Owns the arithmetic of joining deflate streams (RFC 1951): the model's part of an archive of ours as it is, then our
+``code/`` and the end of the tar, then a trailer with the combined checksum. Somebody else's tar ends where it ends, so
+there our ``code/`` comes first, ended at a byte boundary with no final block, and the original's stream as it is after
+it. The weights are copied by S3 itself. It refuses archives whose stream cannot be taken over whole: `transcode`
+rewrites those.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.archive import deflate
+from pipeline.archive.parts import ending, padding
 from pipeline.archive.rules import MIB
 from pipeline.archive.seams import EXTRA_BYTES, Seam
 from pipeline.archive.uploads import MIN_PART, MultipartUpload, copy_ranges
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from pipeline.archive.parts import CodePart
-    from pipeline.archive.report import ArchiveReport
+    from pipeline.archive.report import ArchiveReport, Member
     from pipeline.archive.sources import S3Source, Source
     from pipeline.archive.uploads import Target
 
@@ -64,14 +67,43 @@ def obstacle(report: ArchiveReport) -> str | None:
         return f"it has {report.gzip_members} gzip members"
     if report.plain_bytes is None or report.header_bytes is None:
         return "it was not decoded to its end"
+    return (
+        _of_code_last(report, report.seam)
+        if report.seam and report.seam.code_last
+        else _of_code_first(report)
+    )
+
+
+def _of_code_first(report: ArchiveReport) -> str | None:
+    """Return why what lies behind the seam, or all where there is none, cannot be taken over; None when it can."""
     taken_over = report.seam.plain_length if report.seam else 0
-    code = [m.path for m in report.members if m.path.split("/")[0] == "code" and (m.at or 0) > taken_over]
+    code = [m.path for m in report.members if _is_code(m) and (m.at or 0) > taken_over]
     if code:
         return f"it holds code of its own: {code[0]!r}"
-    dropped = [m.path for m in report.members if m.path.split("/")[0] != "code" and (m.at or 0) <= taken_over]
+    dropped = [m.path for m in report.members if not _is_code(m) and (m.at or 0) <= taken_over]
     if dropped:
         return f"{dropped[0]!r} lies before its seam"
     return None
+
+
+def _of_code_last(report: ArchiveReport, seam: Seam) -> str | None:
+    """Return why what lies before the seam cannot be taken over; None when it can."""
+    before = [m for m in report.members if (m.at or 0) <= seam.plain_length]
+    code = [m.path for m in before if _is_code(m)]
+    if code:
+        return f"it holds code of its own: {code[0]!r}"
+    dropped = [m.path for m in report.members if not _is_code(m) and (m.at or 0) > seam.plain_length]
+    if dropped:
+        return f"{dropped[0]!r} lies behind its seam"
+    # The tar must go on there: no end of it, and no header of which only the member is missing.
+    ends = [(m.at or 0) + m.size + len(padding(m.size)) for m in before]
+    if not ends or max(ends) != seam.plain_length:
+        return "no member ends at its seam"
+    return None
+
+
+def _is_code(member: Member) -> bool:
+    return member.path.split("/")[0] == "code"
 
 
 def plan_splice(report: ArchiveReport, trailer: bytes, code: CodePart) -> Splice:
@@ -83,18 +115,30 @@ def plan_splice(report: ArchiveReport, trailer: bytes, code: CodePart) -> Splice
     reason = obstacle(report)
     if reason is not None or report.plain_bytes is None or report.header_bytes is None:
         raise ValueError(f"{report.name} cannot be spliced: {reason}")
-    old = report.seam
-    start = old.offset if old else report.header_bytes
-    rest_length = report.plain_bytes - (old.plain_length if old else 0)
     whole = int.from_bytes(trailer[:4], "little")
-    rest_crc = deflate.crc32_rest(whole, old.crc, rest_length) if old else whole
     header_bytes = len(deflate.gzip_header(bytes(EXTRA_BYTES)))
+    old, end = report.seam, report.size - report.padding - deflate.TRAILER_BYTES
+    if old and old.code_last:
+        rest = ending(code)
+        kept = old.offset - report.header_bytes
+        seam = Seam(header_bytes + kept, old.plain_length, rest.crc, rest.plain_length, code_last=True)
+        model_crc = deflate.crc32_first(whole, old.crc, old.rest_length)
+        crc = deflate.crc32_combine(model_crc, rest.crc, rest.plain_length)
+        return Splice(
+            head=deflate.gzip_header(seam.to_extra()),
+            start=report.header_bytes,
+            end=old.offset,
+            tail=rest.deflated + deflate.gzip_trailer(crc, old.plain_length + rest.plain_length),
+            seam=seam,
+        )
+    rest_length = report.plain_bytes - (old.plain_length if old else 0)
+    rest_crc = deflate.crc32_rest(whole, old.crc, rest_length) if old else whole
     seam = Seam(header_bytes + len(code.deflated), code.plain_length, code.crc, rest_length)
     crc = deflate.crc32_combine(code.crc, rest_crc, rest_length)
     return Splice(
         head=deflate.gzip_header(seam.to_extra()) + code.deflated,
-        start=start,
-        end=report.size - report.padding - deflate.TRAILER_BYTES,
+        start=old.offset if old else report.header_bytes,
+        end=end,
         tail=deflate.gzip_trailer(crc, code.plain_length + rest_length),
         seam=seam,
     )

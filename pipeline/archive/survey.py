@@ -15,6 +15,7 @@ from pipeline.archive import deflate, zips
 from pipeline.archive.census import PACK, Census, Sink, is_junk
 from pipeline.archive.lookalikes import HEAD_BYTES as HEAD
 from pipeline.archive.lookalikes import misnamed, recognize
+from pipeline.archive.reach import Reach
 from pipeline.archive.report import ArchiveReport, Findings, Format, Method, Unreadable
 from pipeline.archive.rules import ENTRY_POINT
 from pipeline.errors import Problem
@@ -23,6 +24,7 @@ from pipeline.gguf import MAGIC
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pipeline.archive.report import Model
     from pipeline.archive.rules import Rules
     from pipeline.archive.seams import Seam
     from pipeline.archive.sources import Source
@@ -49,8 +51,14 @@ class Survey:
         self.header_bytes: int | None = None
         self.seam: Seam | None = None
         self.padding = 0
+        self.reach = Reach(rules, lambda: self.bytes_read)
         self._method: Method = method
         self._read_before = source.bytes_read
+
+    @property
+    def seeking(self) -> bool:
+        """Tell whether what describes the model has yet to be read, and may still be: nothing is wrong so far."""
+        return self.census.reading() or not (self.census.described or self.findings.all())
 
     @property
     def bytes_read(self) -> int:
@@ -130,13 +138,8 @@ class Survey:
         if not self.findings.has("BareGGUF"):
             return
         sink = self.census.enter(PurePosixPath(self.source.name).name.encode(), self.source.size, "file")
-        piece, at = head, 0
-        while sink is not None and piece and self.census.reading():
-            sink.write(piece)
-            at += len(piece)
-            piece = self.source.read(at, min(1 << 20, self.rules.inspect_bytes - at))
-        if sink is not None and at >= self.source.size:
-            sink.close()
+        if sink is not None:
+            self.census.read_header(sink, self.source, head, self.reach)
 
     def report(self, *, sha256: str | None = None) -> ArchiveReport:
         """Settle the members and return everything that was found."""
@@ -165,6 +168,18 @@ class Survey:
             padding=self.padding,
             identity=self.source.identity,
             notes=self.census.notes(),
+            unreached=self._unreached(model) if self.reach.spent else None,
+        )
+
+    def _unreached(self, model: Model | None) -> Problem:
+        """Return that the bound came before the model's header, as far as it was read."""
+        what = (
+            f"inside the header of {model.path!r}"
+            if model
+            else f"no model among {len(self.census.members)} members"
+        )
+        return self.reach.exceeded(
+            what, "`sealift check` reads all of it; `sealift pack` puts the model first"
         )
 
     def _judge_zip(self, *, named_zip: bool) -> None:

@@ -125,6 +125,15 @@ class TarReader:
             else:
                 view = self._take_block(view)
 
+    def pass_over(self, place: int) -> bool:
+        """Go on at that plain byte as if the rest of a member had come; return False where it does not end there."""
+        if self._expecting is not _Expecting.DATA or self.plain_bytes + self._left + self._padding != place:
+            return False
+        self.plain_bytes, self._left, self._padding = place, 0, 0
+        self._sink = None
+        self._expecting = _Expecting.HEADER
+        return True
+
     def finish(self) -> None:
         """Raise Unreadable when the tar ended too early."""
         if self._expecting is _Expecting.ZEROS:

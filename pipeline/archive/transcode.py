@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.archive import deflate, zips
 from pipeline.archive.census import is_junk, is_mendable, placed
 from pipeline.archive.gzips import GzipDecoder
-from pipeline.archive.parts import END_OF_TAR, CodePart, code_part, padding, tar_header
+from pipeline.archive.parts import CodePart, Ending, code_part, ending, padding, tar_header
 from pipeline.archive.readahead import read_ahead
 from pipeline.archive.report import ArchiveReport, Kind, Unreadable
 from pipeline.archive.rules import MIB, Rules
@@ -81,13 +81,14 @@ def transcode(
     paths = kept(report, mend=mend, code=code is None)
     code = code or code_part({})
     sizes = {member.path: member.size for member in report.members if member.path in paths}
-    seam = _seam(code, paths, sizes)
-    size = seam.offset + deflate.stored_length(seam.rest_length) + deflate.TRAILER_BYTES
+    rest = ending(code)
+    seam = _seam(rest, paths, sizes)
+    size = seam.offset + len(rest.deflated) + deflate.TRAILER_BYTES
     if target.holds(client, size):
         return Written(target, size, seam, 0, 0)
     before = source.bytes_read
     with MultipartUpload(client, target) as upload:
-        writer = _Writer(upload, seam, code)
+        writer = _Writer(upload, seam, rest)
         relay = _Relay(writer, paths, rules or Rules())
         try:
             (_stream_zip if report.format == "zip" else _stream_tar)(
@@ -109,12 +110,13 @@ def _collision(path: str) -> Problem:
     )
 
 
-def _seam(code: CodePart, paths: Mapping[str, str], sizes: Mapping[str, int]) -> Seam:
+def _seam(code: Ending, paths: Mapping[str, str], sizes: Mapping[str, int]) -> Seam:
     header_bytes = len(deflate.gzip_header(bytes(EXTRA_BYTES)))
-    rest = sum(
+    before = sum(
         len(tar_header(new, sizes[old])) + sizes[old] + len(padding(sizes[old])) for old, new in paths.items()
     )
-    return Seam(header_bytes + len(code.deflated), code.plain_length, code.crc, rest + len(END_OF_TAR))
+    offset = header_bytes + deflate.stored_length(before)
+    return Seam(offset, before, code.crc, code.plain_length, code_last=True)
 
 
 def _stream_tar(source: S3Source, relay: _Relay, rules: Rules, progress: Progress | None) -> None:
@@ -182,16 +184,17 @@ class _Copy:
 
 
 class _Writer:
-    """Plain bytes in, parts of a gzip stream out: ``code/`` as it was deflated, the rest in stored blocks."""
+    """Plain bytes in, parts of a gzip stream out: them in stored blocks, then ``code/`` as it was deflated."""
 
-    def __init__(self, upload: MultipartUpload, seam: Seam, code: CodePart) -> None:
+    def __init__(self, upload: MultipartUpload, seam: Seam, code: Ending) -> None:
         self.parts = 0
         self._upload = upload
-        self._part = bytearray(deflate.gzip_header(seam.to_extra()) + code.deflated)
+        self._code = code
+        self._part = bytearray(deflate.gzip_header(seam.to_extra()))
         self._block = bytearray()
-        self._crc = code.crc
-        self._plain = code.plain_length
-        self._left = seam.rest_length
+        self._crc = 0
+        self._plain = 0
+        self._left = seam.plain_length
         self._size = 0
 
     def add(self, data: Buffer) -> None:
@@ -205,21 +208,23 @@ class _Writer:
             self._block += taken
             view = view[len(taken) :]
             if len(self._block) == deflate.STORED_MAX:
-                self._close_block(final=not self._left and not view)
+                self._close_block()
 
     def end(self) -> int:
         """Close the stream and return its length."""
-        self.add(END_OF_TAR)
         if self._left:
             raise ValueError(f"{self._left} plain bytes missing from what the seam announces")
         if self._block:
-            self._close_block(final=True)
-        self._part += deflate.gzip_trailer(self._crc, self._plain)
+            self._close_block()
+        code = self._code
+        self._part += code.deflated
+        crc = deflate.crc32_combine(self._crc, code.crc, code.plain_length)
+        self._part += deflate.gzip_trailer(crc, self._plain + code.plain_length)
         self._send(len(self._part))
         return self._size
 
-    def _close_block(self, *, final: bool) -> None:
-        self._part += deflate.stored_header(len(self._block), final=final)
+    def _close_block(self) -> None:
+        self._part += deflate.stored_header(len(self._block))
         self._part += self._block
         self._block.clear()
         # What stays behind must not become a last part that is not the last.

@@ -123,6 +123,19 @@ def kept(pieces: Cut, listed: Iterable[Mapping[str, Any]]) -> dict[int, str] | N
     return found
 
 
+def is_there(client: S3Client, bucket: str, key: str, pieces: Cut) -> bool:
+    """Tell whether a bucket has this very file, by the checksum that S3 compared when it was uploaded."""
+    try:
+        head = client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+    except ClientError as error:
+        # Without s3:ListBucket a missing key reads as 403.
+        if error.response.get("Error", {}).get("Code") in {"404", "NoSuchKey", "403"}:
+            return False
+        raise
+    sums = (head.get("ChecksumType"), head.get("ChecksumCRC32"))
+    return head["ContentLength"] == pieces.size and sums == ("FULL_OBJECT", spelled(pieces.whole))
+
+
 def unfinished(client: S3Client, bucket: str, key: str, pieces: Cut) -> Begun | None:
     """Return the unfinished upload that has most of this file; None when none has any of it."""
     best: Begun | None = None

@@ -37,7 +37,7 @@ CONTENT: Final = "sealift-content"
 RETIRED: Final = "sealift:retired-at"
 """The tag of an archive that no model reads any more; it may be deleted at any time from a while later on."""
 _CONTENT_TYPE: Final = "application/gzip"
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 """Goes up when equal content would give other bytes."""
 
 

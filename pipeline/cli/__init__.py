@@ -82,6 +82,7 @@ class Arguments(argparse.Namespace):
 
     command: Callable[[Arguments], int]
     archive: str
+    files: list[str]
     model: Path
     output: str
     compress: int
@@ -181,7 +182,7 @@ def _check(commands: Commands) -> None:
     check = commands.add_parser(
         "check", help="say whether an archive can become an endpoint, and if not, why"
     )
-    check.add_argument("archive", metavar="ARCHIVE", help="a file or s3://bucket/key")
+    _archives_argument(check, "a file, s3://bucket/key, or any shard of a split model")
     check.add_argument(
         "--mend",
         action="store_true",
@@ -196,7 +197,9 @@ def _plan(commands: Commands) -> None:
     plan = commands.add_parser(
         "plan", help="say whether a model fits an endpoint, of which size, and if not, what would"
     )
-    plan.add_argument("archive", metavar="ARCHIVE", help="a file or s3://bucket/key; a bare GGUF will do")
+    _archives_argument(
+        plan, "a file or s3://bucket/key; a bare GGUF will do, any shard of a split one, or its folder"
+    )
     plan.add_argument(
         "--container",
         choices=("pytorch", "llama-cpp", "custom"),
@@ -456,6 +459,10 @@ def _later(module: str, function: str, *, extra: str = "") -> Callable[[Argument
         return status
 
     return command
+
+
+def _archives_argument(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument("files", nargs="+", metavar="ARCHIVE", help=what)
 
 
 def _json_option(command: argparse.ArgumentParser) -> None:

@@ -9,16 +9,20 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from inference import sealift_models as models
 from pipeline import documents, resources, schema, settings
-from pipeline.archive import acceptance
+from pipeline.archive import acceptance, bare
 from pipeline.archive import pack as packing
 from pipeline.archive.sources import FileSource, S3Source
 from pipeline.aws import Clients, translated
 from pipeline.cli.screen import Progress, Screen
-from pipeline.errors import InvalidInput, Problem
+from pipeline.errors import ArchiveNotFound, InvalidInput, Problem
+from pipeline.gguf import MAGIC
 from pipeline.limits import MiB
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.archive.pack import PackResult
     from pipeline.archive.report import ArchiveReport
     from pipeline.cli import Arguments
@@ -83,11 +87,12 @@ def check(arguments: Arguments) -> int:
     screen = Screen(sys.stderr)
     begun = monotonic()
     with translated():
-        report = acceptance.check(
-            source_of(arguments.archive),
-            rules=documents.archive_rules(documents.OWN_CODE, mend=arguments.mend),
-            progress=Progress(screen, "verifying"),
-        )
+        files = named(arguments.files)
+        rules = documents.archive_rules(documents.OWN_CODE, mend=arguments.mend)
+        if bare.is_shard(files[0].name):
+            report = bare.unpacked(files, rules=rules)
+        else:
+            report = acceptance.check(files[0], rules=rules, progress=Progress(screen, "verifying"))
     seconds = monotonic() - begun
     if arguments.json:
         print(json.dumps({**report.to_json(), "seconds": round(seconds, 3)}, indent=2))
@@ -101,6 +106,50 @@ def source_of(archive: str) -> FileSource | S3Source:
     if not archive.startswith("s3://"):
         return FileSource(Path(archive))
     return S3Source(Clients(region=settings.region()).s3, *place(archive))
+
+
+def named(archives: Sequence[str]) -> tuple[FileSource | S3Source, ...]:
+    """Return the files that a command line names: an archive or a model, with all shards that lie beside a split one.
+
+    Args:
+        archives: one name; or several, all of which are shards of one model; or a folder that holds one model.
+
+    Raises:
+        ArchiveNotFound, AccessDenied: there is no such file, none of the shards is there, or it may not be read.
+        InvalidInput: they are not one model.
+    """
+    first, *others = [_in_folder(one) for one in archives]
+    wanted = bare.shard_names(first)
+    if strangers := [one for one in others if one not in wanted]:
+        seen = f"{len(archives)} files, {strangers[0]!r} among them, which is no shard of {first!r}'s model"
+        fix = "run the command once for each"
+        raise InvalidInput(
+            "command line", [Problem("SeveralArchives", seen, "one archive or one model", fix)]
+        )
+    if not bare.is_shard(first):
+        return (source_of(first),)
+    found: list[FileSource | S3Source] = []
+    for one in wanted:
+        # One that was named must be there; the others are missing then, which is told of the model as a whole.
+        try:
+            found.append(source_of(one))
+        except ArchiveNotFound:
+            if one in {first, *others}:
+                raise
+    return tuple(found)
+
+
+def _in_folder(name: str) -> str:
+    """Return the one model at the root of a folder; any other name as it is."""
+    if name.startswith("s3://") or not Path(name).is_dir():
+        return name
+    paths = [str(one) for one in sorted(Path(name).iterdir()) if models.is_model(one.name) and one.is_file()]
+    groups = models.models(paths)
+    if len(groups) != 1:
+        return name
+    with FileSource(Path(groups[0][0])) as source:
+        # What only stands for a model is told as what it is, with the folder that it lies in.
+        return source.name if source.read(0, len(MAGIC)) == MAGIC else name
 
 
 def place(url: str) -> tuple[str, str]:
@@ -122,7 +171,8 @@ def tell(report: ArchiveReport, seconds: float, screen: Screen) -> None:
         header = report.model.header
         kind = f"{header.architecture}, {header.quantization}, GGUF v{header.version}"
         screen.say(f"  model         {report.model.path}: {kind}")
-        screen.say(f"  parameters    {header.parameter_count:,} in {len(header.tensors)} tensors")
+        model = report.model
+        screen.say(f"  parameters    {model.parameter_count:,} in {model.tensor_count} tensors{model.pieces}")
         screen.say(f"  context       {header.context_length} tokens")
     for note in report.notes:
         screen.say(f"  note          {note}")

@@ -1,8 +1,8 @@
 """`sealift plan`: what PlanDeployment will decide, before anything is uploaded.
 
-Reads the first megabytes of the archive and nothing else, takes the same request, the same fit and the same decision
-as the workflow, and shows the arithmetic. Refuses to create anything, and to know the digest in the names: that covers
-what the stack adds.
+Reads the archive as far as its model's header goes, within a bound, and nothing else, takes the same request, the same
+fit and the same decision as the workflow, and shows the arithmetic. Refuses to create anything, and to know the digest
+in the names: that covers what the stack adds.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ from pipeline.archive.inspect import inspect
 from pipeline.archive.sources import S3Source
 from pipeline.aws import Clients, translated
 from pipeline.cli import reading
-from pipeline.cli.archives import source_of
+from pipeline.cli.archives import named
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem
 from pipeline.limits import MiB
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
 
     from pipeline.archive.report import ArchiveReport
@@ -91,7 +92,9 @@ class Plan:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """The archive's problems first, then the fit's."""
-        return self.report.problems + self.decision.problems
+        found = self.report.problems + self.decision.problems
+        unread = self.report.unreached if self.needed is None and not found else None
+        return (unread,) if unread else found
 
     @property
     def fits(self) -> bool:
@@ -164,7 +167,8 @@ def plan(arguments: Arguments) -> int:
     """Say whether the model in an archive fits a serverless endpoint."""
     begun = monotonic()
     with translated():
-        source = source_of(arguments.archive)
+        files = named(arguments.files)
+        source = files[0]
         document = {
             **_document(source, arguments.n_ctx, arguments.memory_mb),
             "hosting": arguments.hosting,
@@ -172,7 +176,7 @@ def plan(arguments: Arguments) -> int:
         }
         stack: StackDefaults = {**_NO_STACK, "container": arguments.container, "image_uri": _OWN_IMAGE}
         today = datetime.now(UTC).date()
-        made = judge(source, _request(document, source, stack), today)
+        made = judge(files, _request(document, source, stack), today)
     seconds = monotonic() - begun
     if arguments.json:
         print(json.dumps({**made.to_json(), "seconds": round(seconds, 3)}, indent=2))
@@ -181,25 +185,28 @@ def plan(arguments: Arguments) -> int:
     return 0 if made.fits else 1
 
 
-def judge(source: Source, request: dict[str, Any], today: date) -> Plan:
-    """Return the plan for an archive, from its first megabytes."""
-    return decide(first_look(source, request), request, today)
+def judge(files: Sequence[Source], request: dict[str, Any], today: date) -> Plan:
+    """Return the plan for an archive or a model's files, from the model's header."""
+    return decide(first_look(files, request), request, today)
 
 
-def first_look(source: Source, request: dict[str, Any]) -> ArchiveReport:
-    """Return what the first megabytes of an archive tell, or the headers of a model that is none."""
+def first_look(files: Sequence[Source], request: dict[str, Any]) -> ArchiveReport:
+    """Return what an archive tells as far as its model's header, or the headers of a model that is none."""
+    source = files[0]
     rules = documents.archive_rules(request["code"], mend=request["mend"], hosting=request["hosting"])
     if documents.is_bare(source.name, request["hosting"]):
-        return bare.check(_files(source), rules=rules)
-    return acceptance.misnamed(inspect(source, rules=rules))
+        return bare.check(files, rules=rules)
+    if bare.is_shard(source.name):
+        return bare.unpacked(files, rules=rules)
+    return acceptance.misnamed(inspect(source, rules=rules, seek=True))
 
 
 def decide(report: ArchiveReport, request: dict[str, Any], today: date) -> Plan:
     """Return the plan for what a first look has found."""
-    if request["hosting"] != planned.SERVERLESS:
-        return _elsewhere(report, request, today)
-    if report.model is None or report.model.header is None:
+    if report.model is None or report.model.header is None or _in_part(report):
         return Plan(report, request, None, fit.Decision(None), ())
+    if request["hosting"] != planned.SERVERLESS:
+        return _elsewhere(report, report.model.header, request, today)
     model, extracted, notes = _whole(report, report.model.header)
     if report.format == "gguf":
         # Whether it fits is worth knowing before it is packed.
@@ -215,11 +222,14 @@ def decide(report: ArchiveReport, request: dict[str, Any], today: date) -> Plan:
     )
 
 
-def _elsewhere(report: ArchiveReport, request: dict[str, Any], today: date) -> Plan:
+def _in_part(report: ArchiveReport) -> bool:
+    """Return whether shards of the model are missing: what is there says nothing about the size of the whole."""
+    return any(problem.error == "ShardsIncomplete" for problem in report.problems)
+
+
+def _elsewhere(report: ArchiveReport, header: GGUFHeader, request: dict[str, Any], today: date) -> Plan:
     """Return the plan for an instance, or for wherever `auto` comes to."""
-    if report.model is None or report.model.header is None:
-        return Plan(report, request, None, fit.Decision(None), ())
-    model, extracted, notes = _whole(report, report.model.header)
+    model, extracted, notes = _whole(report, header)
     archive = {"size": report.size, "extracted_bytes": extracted, "parts": report.format == "gguf"}
     needed = planned.needs(request, archive, model)
     table = instances.table(request["instance_types"])
@@ -252,14 +262,6 @@ def _elsewhere(report: ArchiveReport, request: dict[str, Any], today: date) -> P
     )
 
 
-def _files(source: Source) -> tuple[Source, ...]:
-    """Return the files of a model that is no archive, by the first of them."""
-    if isinstance(source, S3Source):
-        prefix = source.name.removesuffix(source.key)
-        return (source, *(source_of(f"{prefix}{key}") for key in bare.shard_names(source.key)[1:]))
-    return (source, *(source_of(name) for name in bare.shard_names(source.name)[1:]))
-
-
 def _whole(report: ArchiveReport, header: GGUFHeader) -> tuple[dict[str, Any], int, tuple[str, ...]]:
     """Return the model's facts and extracted bytes; what was not read of a split model counts as weights."""
     facts: dict[str, Any] = dict(report.model.to_json()) if report.model else {}
@@ -277,7 +279,8 @@ def _whole(report: ArchiveReport, header: GGUFHeader) -> tuple[dict[str, Any], i
 def _document(source: Source, n_ctx: int | None, memory_mb: int | None) -> dict[str, Any]:
     """Return the execution input that the command line stands for."""
     if isinstance(source, S3Source):
-        archive = {"bucket": source.bucket, "key": source.key}
+        # Of a split model the first file stands for all.
+        archive = {"bucket": source.bucket, "key": bare.shard_names(source.key)[0]}
     else:
         # As it would be uploaded: the folder gives the service, as the key's second part does in S3.
         path = Path(source.name).resolve()
@@ -349,8 +352,8 @@ def tell(made: Plan, seconds: float, screen: Screen) -> None:
     screen.say(f"{PurePosixPath(report.name).name}: {verdict} ({read})")
     if report.model and report.model.header and needed:
         header = report.model.header
-        kind = f"{header.architecture}, {header.quantization}, {header.parameter_count:,} parameters"
-        screen.say(f"  model {report.model.path}: {kind}")
+        kind = f"{header.architecture}, {header.quantization}, {report.model.parameter_count:,} parameters"
+        screen.say(f"  model {report.model.path}: {kind}{report.model.pieces}")
         screen.say(f"  n_ctx {needed.demand.n_ctx}, n_batch {needed.demand.n_batch}")
         if made.hosting == planned.INSTANCE:
             _instance_budgets(made, needed, screen)

@@ -23,7 +23,7 @@ from pipeline import plan as planned
 from pipeline.archive import acceptance, bare, transfer
 from pipeline.archive.sources import FileSource
 from pipeline.cli import following, planning, preflight, prospects, reading, watching
-from pipeline.cli.archives import tell
+from pipeline.cli.archives import named, tell
 from pipeline.cli.following import Events
 from pipeline.cli.screen import Progress, Screen, rate_of, told
 from pipeline.errors import InvalidInput, Problem, Refused, SealiftError, ServiceUnavailable
@@ -116,11 +116,17 @@ class _Asked:
     """What the command line and the file of settings ask for, right by themselves."""
 
     service: str
-    source: FileSource
+    files: tuple[FileSource, ...]
+    """The archive or the model; all shards of a split one, in their order."""
     deployment: dict[str, Any] | None
     """The settings that the person hands over; None to leave those that lie beside the archive."""
     name: str
     """What the person calls them."""
+
+    @property
+    def source(self) -> FileSource:
+        """The file, or the first of the shards, which stands for all."""
+        return self.files[0]
 
     @property
     def hosting(self) -> str:
@@ -148,17 +154,24 @@ def run(arguments: Arguments, clients: Clients) -> int:
             to.say(note)
             to.emit("note", text=note)
     bucket = found.outputs["UploadBucketName"]
-    seen = planning.first_look(asked.source, request)
-    if not (_fits(seen, request, to) and _whole(asked.source, seen, request, to)):
+    seen = planning.first_look(asked.files, request)
+    if not _fits(seen, request, to):
         return 1
-    file = _File(
-        asked.source,
-        transfer.cut(asked.source, progress=to.working("summing")),
-        packed=seen.format != "gguf" and acceptance.as_packed(seen) is not None,
-    )
+    whole = _whole(asked.source, seen, request, to)
+    if whole is None or not (_described(seen) or _fits(whole, request, to)):
+        return 1
+    packed = seen.format != "gguf" and acceptance.as_packed(seen) is not None
     try:
         with aws.translated():
-            sent = _sent(file, (bucket, key), asked.deployment, clients, to)
+            if asked.deployment is not None:
+                # First: the archive's event starts the deployment, which reads them.
+                beside = json.dumps(asked.deployment, indent=2).encode()
+                clients.s3.put_object(Bucket=bucket, Key=documents.sidecar_key(key), Body=beside)
+            for source in asked.files:
+                pieces = transfer.cut(source, progress=to.working("summing"))
+                place = (bucket, _beside(key, source))
+                last = source is asked.files[-1]
+                sent = _sent(_File(source, pieces, packed), place, clients, to, anew=last)
     except KeyboardInterrupt:
         to.screen.say()
         to.screen.say("the upload is not complete; the same command goes on with it for two days")
@@ -195,16 +208,23 @@ def _asked(arguments: Arguments) -> _Asked:
             return None
 
     service = tried(lambda: watching.checked_service(arguments.service))
-    source = tried(lambda: FileSource(Path(arguments.archive)))
+    files = tried(lambda: _files(arguments.archive))
     deployment, path = None, arguments.input
     if path is not None:
         deployment = tried(lambda: reading.read_object(path, most=documents.SIDECAR_LIMIT))
         name = reading.name_of(path)
         problems.extend([] if deployment is None else documents.mistakes(deployment, name))
         problems.extend(_two_services(service, deployment, name))
-    if problems or service is None or source is None:
+    if problems or service is None or files is None:
         raise InvalidInput("command line", problems)
-    return _Asked(service, source, deployment, reading.name_of(path) if path is not None else "")
+    return _Asked(service, files, deployment, reading.name_of(path) if path is not None else "")
+
+
+def _files(archive: str) -> tuple[FileSource, ...]:
+    """Return the file that is to be pushed, and the shards that lie beside one."""
+    if archive.startswith("s3://"):
+        return (FileSource(Path(archive)),)
+    return tuple(one for one in named([archive]) if isinstance(one, FileSource))
 
 
 def _two_services(service: str | None, deployment: dict[str, Any] | None, name: str) -> list[Problem]:
@@ -244,14 +264,14 @@ def _name(asked: _Asked, hosting: str) -> str:
 
 
 def _fits(report: ArchiveReport, request: dict[str, Any], to: _Told) -> bool:
-    """Tell of the plan; return whether the workflow will go on with it, as far as the first megabytes tell."""
+    """Tell of the plan; return whether the workflow will go on with it, as far as was read of it."""
     made = planning.decide(report, request, datetime.now(UTC).date())
     if report.problems and (made.needed is None or made.fits):
         # Of the plan's own there is nothing to add: it cannot be made, or is about a model that is yet to be packed.
         _refused(report, to)
         return False
     if made.needed is None:
-        to.say("the model's header is not among the first megabytes: it is planned when it is uploaded")
+        to.say("the model's header was not reached: it is planned when all of the archive was read")
         return True
     to.emit("plan", **made.to_json())
     if not made.fits:
@@ -262,8 +282,22 @@ def _fits(report: ArchiveReport, request: dict[str, Any], to: _Told) -> bool:
     return True
 
 
-def _whole(source: FileSource, seen: ArchiveReport, request: dict[str, Any], to: _Told) -> bool:
-    """Return whether the whole archive is accepted, as `sealift check` says; a bare model's header is all of it.
+def _beside(key: str, source: FileSource) -> str:
+    """Return the key of a shard by the first one's; of an archive, its own."""
+    return f"{key.rpartition('/')[0]}/{Path(source.name).name}" if bare.is_shard(key) else key
+
+
+def _described(report: ArchiveReport) -> bool:
+    """Return whether the model's header was read."""
+    return report.model is not None and report.model.header is not None
+
+
+def _whole(
+    source: FileSource, seen: ArchiveReport, request: dict[str, Any], to: _Told
+) -> ArchiveReport | None:
+    """Return the report of the whole archive, None of one that `sealift check` would refuse.
+
+    A bare model's header is all of it.
 
     Args:
         source: the file.
@@ -279,12 +313,12 @@ def _whole(source: FileSource, seen: ArchiveReport, request: dict[str, Any], to:
     seconds = time.monotonic() - begun
     if report.problems:
         _refused(report, to, seconds)
-        return False
+        return None
     to.emit("check", **report.to_json(), seconds=round(seconds, 3))
-    to.say(f"checked {source.name}: {report.format}, {source.size / MiB:,.1f} MiB, in {span(seconds)}")
+    to.say(f"checked {source.name}: {report.format}, {report.size / MiB:,.1f} MiB, in {span(seconds)}")
     for note in report.notes:
         to.say(f"  note {note}")
-    return True
+    return report
 
 
 def _refused(report: ArchiveReport, to: _Told, seconds: float = 0.0) -> None:
@@ -294,20 +328,20 @@ def _refused(report: ArchiveReport, to: _Told, seconds: float = 0.0) -> None:
         tell(report, seconds, to.screen)
 
 
-def _sent(
-    file: _File,
-    place: tuple[str, str],
-    deployment: dict[str, Any] | None,
-    clients: Clients,
-    to: _Told,
-) -> Sent:
-    """Upload the settings and the archive; return the object."""
+def _sent(file: _File, place: tuple[str, str], clients: Clients, to: _Told, *, anew: bool) -> Sent:
+    """Upload a file; return the object.
+
+    Args:
+        file: the archive, the model, or one of its shards.
+        place: bucket and key.
+        clients: of the account.
+        to: who is told.
+        anew: whether to upload it also where it is there already; of a split model, the last one starts the deployment.
+    """
     source, (bucket, key) = file.source, place
-    if deployment is not None:
-        # First: the archive's event starts the deployment, which reads them.
-        clients.s3.put_object(
-            Bucket=bucket, Key=documents.sidecar_key(key), Body=json.dumps(deployment, indent=2).encode()
-        )
+    if not anew and transfer.is_there(clients.s3, bucket, key, file.pieces):
+        to.say(f"{source.name} is at s3://{bucket}/{key} already, its checksum is right")
+        return transfer.Sent(bucket, key, None, file.pieces.size, file.pieces.size)
     begun = _begun(file, place, clients, to)
     one = transfer.Transfer(clients.s3, place, source, file.pieces, begun)
     started = time.monotonic()
@@ -352,14 +386,23 @@ def _begun(file: _File, place: tuple[str, str], clients: Clients, to: _Told) -> 
 def _started(clients: Clients, machine: str, sent: Sent, to: _Told) -> str:
     """Return the execution that the upload's event has started."""
     to.screen.hint("waiting for the upload's event to start the deployment ...")
+    shards = bare.shard_names(sent.key)
     archive = {"bucket": sent.bucket, "key": sent.key}
     if sent.version_id:
         archive["version_id"] = sent.version_id
     seen: set[str] = set()
+
+    def look() -> str | None:
+        if len(shards) == 1:
+            return executions.of_upload(clients.stepfunctions, machine, archive, seen)
+        there = bare.uploaded(clients.s3, sent.bucket, shards)
+        name = bare.execution_name(sent.bucket, shards[0], there)
+        return executions.named(clients.stepfunctions, machine, name)
+
     deadline = time.monotonic() + EVENT_DEADLINE_S
     pause = 0.25
     while time.monotonic() < deadline:
-        if arn := executions.of_upload(clients.stepfunctions, machine, archive, seen):
+        if arn := look():
             to.screen.clear()
             return arn
         following.sleep(pause)

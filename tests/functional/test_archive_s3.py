@@ -10,6 +10,7 @@ import struct
 import subprocess
 import tarfile
 import zipfile
+import zlib
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,12 +22,16 @@ from botocore.exceptions import ClientError, ResponseStreamingError
 from botocore.stub import Stubber
 from moto import mock_aws
 
+from pipeline.archive import deflate
 from pipeline.archive.acceptance import PACKED, as_packed, check, upload_arguments, vouched_for
 from pipeline.archive.assembly import assemble, decide
 from pipeline.archive.inspect import inspect
 from pipeline.archive.pack import pack
+from pipeline.archive.parts import END_OF_TAR, code_part, ending, padding, tar_header
 from pipeline.archive.rules import Rules
+from pipeline.archive.seams import EXTRA_BYTES, Seam, find_seam
 from pipeline.archive.sources import BytesSource, S3Source
+from pipeline.archive.splice import obstacle
 from pipeline.archive.verify import verify
 from pipeline.errors import AccessDenied, ArchiveNotFound, InvalidArchive
 
@@ -387,6 +392,10 @@ def zipped(members: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
+SHORT = Rules(inspect_bytes=300 << 10)
+"""A first look that ends within a small model."""
+
+
 def halves(data: bytes) -> tuple[bytes, bytes]:
     """Return two pieces that do not end where a block of the tar does."""
     return data[:99999], data[99999:]
@@ -397,6 +406,18 @@ def packed(tmp_path: Path, weights: bytes, code: dict[str, bytes]) -> bytes:
     (tmp_path / "model.gguf").write_bytes(weights)
     rules = Rules(code_required=False)
     return pack(tmp_path / "model.gguf", tmp_path / "o.tar.gz", code=code, rules=rules).path.read_bytes()
+
+
+def packed_before(weights: bytes, code: dict[str, bytes]) -> bytes:
+    """Return an archive as older releases packed it: the code first."""
+    part = code_part(code)
+    rest = tar_header("model.gguf", len(weights)) + weights + padding(len(weights)) + END_OF_TAR
+    offset = len(deflate.gzip_header(bytes(EXTRA_BYTES))) + len(part.deflated)
+    seam = Seam(offset, part.plain_length, part.crc, len(rest))
+    crc = deflate.crc32_combine(part.crc, zlib.crc32(rest), len(rest))
+    trailer = deflate.gzip_trailer(crc, part.plain_length + len(rest))
+    body = b"".join(deflate.stored(rest, final=True))
+    return deflate.gzip_header(seam.to_extra()) + part.deflated + body + trailer
 
 
 @pytest.mark.parametrize("weights", [pytest.param(LARGE, id="16 MiB"), pytest.param(model(), id="1 MiB")])
@@ -428,9 +449,11 @@ def test_the_weights_are_copied_by_s3_itself(client: S3Client) -> None:
     assert written.parts >= 3
 
 
-def test_older_code_of_ours_is_replaced(client: S3Client, tmp_path: Path) -> None:
-    """The model's part is taken over from the seam on, again and again."""
-    old = packed(tmp_path, LARGE, {"code/inference.py": b"old\n", "code/gone.py": b""})
+@pytest.mark.parametrize("code_last", [True, False])
+def test_older_code_of_ours_is_replaced(client: S3Client, tmp_path: Path, code_last: bool) -> None:
+    """The model's part is taken over as far as the seam, or from it on, again and again."""
+    older = {"code/inference.py": b"old\n", "code/gone.py": b""}
+    old = packed(tmp_path, LARGE, older) if code_last else packed_before(LARGE, older)
     for _ in range(2):
         choice, written = assembled(client, *uploaded(client, old))
 
@@ -444,6 +467,7 @@ def test_older_code_of_ours_is_replaced(client: S3Client, tmp_path: Path) -> Non
     ("key", "make", "way"),
     [
         pytest.param(KEY, "packed", "splice", id="an archive of ours"),
+        pytest.param(KEY, "older", "splice", id="an older archive of ours"),
         pytest.param(KEY, "foreign", "transcode", id="foreign code"),
         pytest.param(KEY, "bare", "copy", id="just a model"),
         pytest.param("m.zip", "zip", "transcode", id="zip"),
@@ -456,6 +480,7 @@ def test_code_is_left_out_where_the_image_brings_its_own(
     client.create_bucket(Bucket=ARTIFACTS)
     data = {
         "packed": lambda: packed(tmp_path, LARGE, {"code/inference.py": b"old\n"}),
+        "older": lambda: packed_before(LARGE, {"code/inference.py": b"old\n"}),
         "foreign": lambda: archive({"model.gguf": LARGE, "code/inference.py": b"theirs\n"}),
         "bare": lambda: archive({"model.gguf": LARGE}),
         "zip": lambda: zipped({"model.gguf": LARGE, "code/inference.py": b"theirs\n"}),
@@ -742,13 +767,18 @@ if shutil.which("javac"):
     READERS["Java"] = by_java
 
 
-@pytest.mark.parametrize("ours", [True, False], ids=["older code replaced", "code added"])
+@pytest.mark.parametrize(
+    "ours", ["packed", "older", ""], ids=["code replaced", "code before it", "code added"]
+)
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
 def test_other_tools_read_a_spliced_archive(
-    client: S3Client, tmp_path: Path, ours: bool, reader: Callable[[Path], dict[str, bytes]]
+    client: S3Client, tmp_path: Path, ours: str, reader: Callable[[Path], dict[str, bytes]]
 ) -> None:
     """Each takes it for one archive and gives code and model back byte for byte."""
-    old = packed(tmp_path, LARGE, {"code/inference.py": b"old\n"}) if ours else archive({"model.gguf": LARGE})
+    code = {"code/inference.py": b"old\n"}
+    old = archive({"model.gguf": LARGE})
+    if ours:
+        old = packed(tmp_path, LARGE, code) if ours == "packed" else packed_before(LARGE, code)
     _, written = assembled(client, *uploaded(client, old))
     path = tmp_path / "spliced.tar.gz"
     path.write_bytes(fetched(client, written))
@@ -843,10 +873,27 @@ def test_a_refusal_needs_no_whole_pass(client: S3Client) -> None:
     assert (report.verdict, report.method) == ("refused", "inspect")
 
 
-def test_members_must_fill_what_the_seam_announces(client: S3Client, tmp_path: Path) -> None:
+@pytest.mark.parametrize("code_last", [True, False])
+def test_an_archive_of_ours_is_complete_at_first_sight(tmp_path: Path, code_last: bool) -> None:
+    """Its header, and the code wherever that lies, are all that there is to see."""
+    weights = model()
+    data = packed(tmp_path, weights, CODE) if code_last else packed_before(weights, CODE)
+
+    seen = as_packed(inspect(BytesSource(data), rules=SHORT))
+
+    assert seen is not None
+    whole = verify(BytesSource(data))
+    assert {member.path: member.sha256 for member in seen.members} == {
+        member.path: member.sha256 for member in whole.members
+    }
+    assert (seen.seam, seen.plain_bytes, seen.code) == (whole.seam, whole.plain_bytes, True)
+    assert seen.extracted_bytes == whole.extracted_bytes
+    assert seen.bytes_read < len(data) / 2
+
+
+def test_members_must_fill_what_the_seam_announces() -> None:
     """Where another member could follow unseen, such as a later shard, the first megabytes are no proof."""
-    source, _ = pushed(client, tmp_path)
-    report = inspect(source)
+    report = inspect(BytesSource(packed_before(model(), CODE)), rules=SHORT)
 
     assert report.seam is not None
     assert as_packed(report) is not None
@@ -855,3 +902,101 @@ def test_members_must_fill_what_the_seam_announces(client: S3Client, tmp_path: P
         is None
     )
     assert as_packed(replace(report, gzip_members=2)) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda seam: replace(seam, offset=seam.offset - 1), id="a byte early"),
+        pytest.param(lambda seam: replace(seam, offset=seam.offset + 1), id="a byte late"),
+        pytest.param(lambda seam: replace(seam, offset=2**63), id="behind the end"),
+        pytest.param(lambda seam: replace(seam, plain_length=seam.plain_length - 512), id="a block early"),
+        pytest.param(lambda seam: replace(seam, plain_length=seam.plain_length + 512), id="a block late"),
+        pytest.param(lambda seam: replace(seam, crc=seam.crc ^ 1), id="another checksum"),
+        pytest.param(lambda seam: replace(seam, rest_length=seam.rest_length - 1), id="a shorter rest"),
+        pytest.param(lambda seam: replace(seam, rest_length=seam.rest_length + 1), id="a longer rest"),
+        pytest.param(lambda seam: replace(seam, rest_length=2**64 - 1), id="a rest beyond all"),
+        pytest.param(lambda seam: replace(seam, plain_length=2**64 - 1), id="a length beyond all"),
+    ],
+)
+def test_a_note_that_does_not_fit_is_left_to_the_whole_pass(
+    change: Callable[[Seam], Seam], tmp_path: Path
+) -> None:
+    """Nothing behind the weights is believed at first sight, and the whole pass tells what is wrong."""
+    data = packed(tmp_path, model(), CODE)
+    header = deflate.read_gzip_header(data[:100])
+    assert header is not None
+    seam = find_seam(header.extra)
+    assert seam is not None
+    data = deflate.gzip_header(change(seam).to_extra()) + data[header.length :]
+
+    report = inspect(BytesSource(data), rules=SHORT)
+
+    assert (report.complete, report.seam, report.problems) == (False, None, ())
+    assert [member.path for member in report.members] == ["model.gguf"]
+    assert as_packed(report) is None
+    assert [problem.error for problem in verify(BytesSource(data)).problems] == ["SeamWrong"]
+
+
+@pytest.mark.parametrize("end", [b"x", bytes(8), bytes(512)], ids=["a byte", "zeros", "a block"])
+def test_what_follows_the_code_is_left_to_the_whole_pass(end: bytes, tmp_path: Path) -> None:
+    """The archive must end where the note says."""
+    report = inspect(BytesSource(packed(tmp_path, model(), CODE) + end), rules=SHORT)
+
+    assert (report.complete, report.seam) == (False, None)
+
+
+def with_seam(first: bytes, code: dict[str, bytes]) -> bytes:
+    """Return an archive whose first part is this tar, and whose second one is the code."""
+    rest = ending(code_part(code))
+    body = b"".join(deflate.stored(first))
+    offset = len(deflate.gzip_header(bytes(EXTRA_BYTES))) + len(body)
+    seam = Seam(offset, len(first), rest.crc, rest.plain_length, code_last=True)
+    crc = deflate.crc32_combine(zlib.crc32(first), rest.crc, rest.plain_length)
+    trailer = deflate.gzip_trailer(crc, len(first) + rest.plain_length)
+    return deflate.gzip_header(seam.to_extra()) + body + rest.deflated + trailer
+
+
+def member(name: str, data: bytes) -> bytes:
+    """Return one member of a tar."""
+    return tar_header(name, len(data)) + data + padding(len(data))
+
+
+@pytest.mark.parametrize(
+    ("first", "code", "reason"),
+    [
+        pytest.param(member("m.gguf", model()), CODE, None, id="as packed"),
+        pytest.param(
+            member("m.gguf", model()) + member("empty", b""), CODE, None, id="an empty file at its end"
+        ),
+        pytest.param(
+            member("m.gguf", model()) + END_OF_TAR, {}, "no member ends at its seam", id="the end of the tar"
+        ),
+        pytest.param(
+            member("code/inference.py", b"theirs") + member("m.gguf", model()),
+            {"code/other.py": b""},
+            "it holds code of its own: 'code/inference.py'",
+            id="code among the model",
+        ),
+        pytest.param(
+            member("m.gguf", model()),
+            {**CODE, "other/file": b""},
+            "'other' lies behind its seam",
+            id="something among the code",
+        ),
+        pytest.param(
+            member("m.gguf", model()) + tar_header("code/" + "x" * 200, 0)[:1024],
+            CODE,
+            "no member ends at its seam",
+            id="a header without its member",
+        ),
+    ],
+)
+def test_only_a_part_that_ends_with_a_member_is_taken_over(
+    first: bytes, code: dict[str, bytes], reason: str | None
+) -> None:
+    """Other code behind it must be what the container gets, and nothing else must be lost."""
+    report = verify(BytesSource(with_seam(first, code)), rules=Rules(code_required=False))
+
+    assert report.seam is not None
+    assert obstacle(report) == reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import struct
 import tarfile
 from dataclasses import replace
@@ -16,10 +17,13 @@ from moto import mock_aws
 
 from benchmarks import shapes
 from benchmarks.shapes import ModelShape
+from examples.tiny_gguf import write_tiny_gguf
 from pipeline import cli, documents, plan, resources
 from pipeline.archive.inspect import inspect
 from pipeline.archive.pack import pack
+from pipeline.archive.rules import Rules
 from pipeline.archive.sources import FileSource
+from pipeline.cli import planning
 from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
@@ -46,6 +50,21 @@ def archive_of(model: ModelShape, folder: Path, name: str = "model.gguf") -> Pat
         archive.truncate(10 + whole + 5 * -(-whole // STORED) + 8)
     gguf.unlink()
     return path
+
+
+def lengthened(gguf: Path, size: int = 20 << 20) -> Path:
+    """Return the same model, its header longer by a metadata entry that is walked over as a vocabulary is."""
+    whole = gguf.stat().st_size
+    with gguf.open("rb") as file:
+        head = file.read(12 << 20)
+    version, n_tensors, n_metadata = struct.unpack_from("<IQQ", head, 4)
+    key = b"long".ljust(40, b"x")
+    entry = struct.pack("<Q", len(key)) + key + struct.pack("<IIQ", 9, 0, size) + bytes(size)
+    assert len(entry) % 32 == 0  # the data section stays aligned
+    with gguf.open("wb") as file:
+        file.write(b"GGUF" + struct.pack("<IQQ", version, n_tensors, n_metadata + 1) + entry + head[24:])
+        file.truncate(whole + len(entry))
+    return gguf
 
 
 def planned(
@@ -161,6 +180,54 @@ def test_a_bare_gguf_can_be_planned_with(tmp_path: Path, capsys: pytest.CaptureF
 
     assert (status, document["memory_mb"]) == (0, 2048)
     assert "sealift pack" in document["notes"][0]
+
+
+def test_a_header_longer_than_the_first_megabytes_is_planned_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As far as it goes: Gemma 4's has more than 15 MiB."""
+    model = lengthened(shapes.sparse(shapes.LLAMA_1B, tmp_path / "model.gguf"))
+
+    for hosting in ("serverless", "instance"):
+        status, document = planned(capsys, model, "--hosting", hosting)
+        assert status == 0
+        assert document["model"]["architecture"] == "llama"
+        assert document["bytes_read"] < 40 << 20
+
+
+def test_a_model_behind_a_large_member_is_planned_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In whatever order somebody packed it."""
+    shape = replace(shapes.LLAMA_1B, vocabulary=1000, embedding=256, feed_forward=256)
+    gguf = shapes.sparse(shape, tmp_path / "model.gguf")
+    noise = tmp_path / "noise"
+    noise.write_bytes(random.Random(0).randbytes(20 << 20))
+    code = tmp_path / "code" / "inference.py"
+    code.parent.mkdir()
+    code.write_bytes(b"")
+    path = tmp_path / "model.tar.gz"
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+        for file in (noise, code, gguf):
+            archive.add(file, file.relative_to(tmp_path))
+
+    status, document = planned(capsys, path)
+
+    assert (status, document["model"]["architecture"]) == (0, "llama")
+
+
+def test_a_search_that_ended_early_is_the_reason(llama_1b: Path) -> None:
+    """A plan that cannot be made says why, in a problem of its own."""
+    archive = {"bucket": "uploads", "key": "models/harbour/model.tar.gz"}
+    request = documents.request({"archive": archive}, None, DEFAULTS)
+    report = inspect(
+        FileSource(llama_1b), rules=Rules(inspect_bytes=1 << 20, header_bytes=1 << 20), seek=True
+    )
+
+    made = planning.decide(report, request, date(2026, 1, 2))
+
+    assert not made.fits
+    assert [problem.error for problem in made.problems] == ["HeaderNotReached"]
 
 
 def test_what_was_not_read_of_a_split_model_counts(
@@ -345,10 +412,137 @@ def test_an_instance_that_is_too_small_is_refused(
     assert document["problems"][0]["fix"] == "set instance_type to 'ml.r5.xlarge'"
 
 
-def test_a_missing_shard_is_named(gemma_27b: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Next to the first one, where all of them have to be."""
-    first = gemma_27b.with_name("split-00001-of-00002.gguf")
-    first.symlink_to(gemma_27b)
+# ------------------------------------------------------------------ split models
 
-    assert cli.main(["plan", str(first), "--hosting", "instance"]) == 1
-    assert "split-00002-of-00002.gguf" in capsys.readouterr().err
+COUNT = 3
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> list[Path]:
+    """A model split in three, its description in the first."""
+    folder = tmp_path / "harbour"
+    folder.mkdir()
+    write_tiny_gguf(folder / "m.gguf", layers=1, ctx=512, shard_tensors=5)
+    (folder / "m.gguf").unlink(missing_ok=True)
+    found = sorted(folder.glob("*.gguf"))
+    assert len(found) == COUNT
+    return found
+
+
+@pytest.mark.parametrize("hosting", ["serverless", "instance"])
+@pytest.mark.parametrize("named", [[0], [1], [2], [0, 1, 2], [2, 0], "folder"], ids=str)
+def test_a_split_model_is_planned_by_any_of_its_shards(
+    named: list[int] | str, hosting: str, shards: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One of them, all of them, or their folder: the sum of all is what counts."""
+    files = [str(shards[0].parent)] if isinstance(named, str) else [str(shards[number]) for number in named]
+
+    status = cli.main(["plan", *files, "--json", "--hosting", hosting])
+    document = json.loads(capsys.readouterr().out)
+
+    assert status == 0
+    model = document["model"]
+    assert (model["shards_read"], model["path"]) == (COUNT, shards[0].name)
+    assert document["size"] == sum(path.stat().st_size for path in shards)
+    assert document["fit"]["lines"][0]["bytes"] == model["tensor_bytes"]
+    assert not [note for note in document["notes"] if "shards were read" in note]
+
+
+@pytest.mark.parametrize("hosting", ["serverless", "instance", "auto"])
+@pytest.mark.parametrize("gone", range(COUNT))
+@pytest.mark.parametrize("command", ["plan", "check"])
+def test_the_shards_that_are_missing_are_named(
+    command: str, gone: int, hosting: str, shards: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exactly those, whichever is asked about."""
+    shards[gone].unlink()
+    options = ["--hosting", hosting] if command == "plan" else []
+
+    for path in shards:
+        if path == shards[gone]:
+            continue
+        assert cli.main([command, str(path), "--json", *options]) == 1
+        (problem,) = json.loads(capsys.readouterr().out)["problems"]
+        assert problem["error"] == "ShardsIncomplete"
+        assert f"2 of 3 shards of 'm'; missing: '{shards[gone].name}'" in problem["seen"]
+
+
+@mock_aws
+@pytest.mark.parametrize("gone", [None, 0, 2])
+def test_a_split_model_in_a_bucket_is_planned_by_any_of_its_shards(
+    gone: int | None, shards: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are looked for below the same prefix; those that are not there are named."""
+    s3 = boto3.client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket="uploads")
+    for number, path in enumerate(shards):
+        if number != gone:
+            s3.upload_file(str(path), "uploads", f"models/harbour/{path.name}")
+
+    status, document = planned(
+        capsys, f"s3://uploads/models/harbour/{shards[1].name}", "--hosting", "instance"
+    )
+
+    assert status == (0 if gone is None else 1)
+    missing = [problem["seen"].rpartition("missing: ")[2] for problem in document["problems"]]
+    assert missing == ([] if gone is None else [repr(shards[gone].name)])
+
+
+def test_a_split_model_is_checked_as_a_whole(shards: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """Serverless takes an archive: the command that makes one of all shards is told."""
+    assert cli.main(["check", str(shards[1])]) == 1
+    told = capsys.readouterr().out
+
+    assert "3 shards" in told
+    assert "sealift pack m-00001-of-00003.gguf" in told
+
+
+def test_an_archive_of_all_shards_is_accepted(
+    shards: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `pack` makes it of any of them."""
+    packed = tmp_path / "model.tar.gz"
+    assert cli.main(["pack", str(shards[2]), "--output", str(packed)]) == 0
+
+    for command in ("plan", "check"):
+        capsys.readouterr()
+        assert cli.main([command, str(packed), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["model"]["shards_read"] == COUNT
+
+
+def test_several_files_are_one_model(
+    shards: list[Path], llama_1b: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two archives are two plans."""
+    for files in ([shards[0], llama_1b], [llama_1b, shards[0]]):
+        assert cli.main(["plan", *map(str, files)]) == 1
+        assert "run the command once for each" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["plan", "check"])
+def test_a_folder_stands_for_the_one_model_in_it(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two models, or a pointer in the model's place, are told with the folder; nothing else is looked into."""
+    folder = tmp_path / "harbour"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("x")
+    (folder / "a.gguf").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    assert cli.main([command, str(folder)]) == 1
+    assert "Git LFS pointer" in capsys.readouterr().err
+
+    write_tiny_gguf(folder / "a.gguf", layers=1, ctx=512)
+    cli.main([command, str(folder), "--json"])
+    assert json.loads(capsys.readouterr().out)["model"]["path"] == "a.gguf"
+
+    write_tiny_gguf(folder / "b.gguf", layers=1, ctx=512)
+    assert cli.main([command, str(folder)]) == 1
+    assert "with 2 models" in capsys.readouterr().err
+
+
+def test_a_shard_that_is_named_must_be_there(shards: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """It is a mistake of the command line, not of the model."""
+    shards[1].unlink()
+
+    assert cli.main(["plan", str(shards[1])]) != 0
+    assert "no such file" in capsys.readouterr().err

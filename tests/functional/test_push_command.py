@@ -9,12 +9,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
+from moto import mock_aws
 
 from benchmarks import shapes
 from examples.tiny_gguf import write_tiny_gguf
 from pipeline import cli, errors
+from pipeline.archive import bare
 from pipeline.cli import Arguments, pushing, watching
 from pipeline.errors import SealiftError
 from tests.functional.test_plan_command import archive_of
@@ -318,3 +321,83 @@ def test_what_is_left_out_of_an_archive_is_noted(tmp_path: Path, capsys: pytest.
         push(tmp_path / "model.tar.gz", account())
 
     assert "  note left out, since desktops leave it in folders: '._model.gguf'" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------ split models
+
+
+class Executions:
+    """Step Functions, which has one execution, of the name that the trigger makes of what is in the bucket."""
+
+    class exceptions:  # noqa: N801 -- boto3's name
+        """What is raised of an execution that there is not."""
+
+        class ExecutionDoesNotExist(Exception):
+            """There is none."""
+
+    def __init__(self, s3: Any, shards: list[str]) -> None:
+        self._s3, self._shards = s3, shards
+
+    def describe_execution(self, executionArn: str) -> dict[str, Any]:  # noqa: N803 -- boto3's name
+        """Know the one execution."""
+        there = bare.uploaded(self._s3, "uploads", self._shards)
+        name = bare.execution_name("uploads", self._shards[0], there)
+        if executionArn != f"arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:{name}":
+            raise self.exceptions.ExecutionDoesNotExist
+        return {}
+
+
+@mock_aws
+def test_all_shards_are_pushed_by_any_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In their order, the last one always: its event starts the deployment. What is there already is not sent again."""
+    write_tiny_gguf(tmp_path / "m.gguf", layers=1, ctx=512, shard_tensors=5)
+    files = sorted(tmp_path.glob("m-*.gguf"))
+    keys = [f"models/harbour/{path.name}" for path in files]
+    options = tmp_path / "options.json"
+    options.write_text(json.dumps({"hosting": "instance", "container": "llama-cpp"}))
+    to = account()
+    s3 = boto3.client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket="uploads")
+    sent: list[str] = []
+    s3.meta.events.register(
+        "before-call.s3.CompleteMultipartUpload", lambda params, **_: sent.append(params["url"])
+    )
+    to.s3, to.stepfunctions = s3, Executions(s3, keys)
+
+    for pushed in (keys, keys[-1:]):
+        sent.clear()
+        assert push(files[1], to, "--input", str(options), "--no-follow") == 0
+        assert [f"models/{url.partition('/models/')[2].partition('?')[0]}" for url in sent] == pushed
+
+    assert [s3.get_object(Bucket="uploads", Key=key)["Body"].read() for key in keys] == [
+        path.read_bytes() for path in files
+    ]
+    told = capsys.readouterr().out
+    assert "m-00001-of-00003.gguf is at s3://uploads/models/harbour/m-00001-of-00003.gguf already" in told
+
+
+def test_a_set_that_lacks_a_shard_is_not_pushed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing would ever start."""
+    write_tiny_gguf(tmp_path / "m.gguf", layers=1, ctx=512, shard_tensors=5)
+    (tmp_path / "m-00002-of-00003.gguf").unlink()
+    options = tmp_path / "options.json"
+    options.write_text(json.dumps({"hosting": "instance", "container": "llama-cpp"}))
+    to = account()
+
+    assert push(tmp_path / "m-00001-of-00003.gguf", to, "--input", str(options)) == 1
+
+    assert "missing: 'm-00002-of-00003.gguf'" in capsys.readouterr().out
+    assert not [call for call in to.calls if "upload" in call]
+
+
+@pytest.mark.parametrize("named", [1, 3])
+def test_a_split_model_for_serverless_is_to_be_packed(
+    named: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Serverless takes an archive; which command makes it is told."""
+    write_tiny_gguf(tmp_path / "m.gguf", layers=1, ctx=512, shard_tensors=5)
+    to = account()
+
+    assert push(tmp_path / f"m-{named:05}-of-00003.gguf", to) == 1
+
+    assert "sealift pack m-00001-of-00003.gguf" in capsys.readouterr().out

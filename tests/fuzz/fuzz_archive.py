@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.archive import deflate
 from pipeline.archive.inspect import inspect
-from pipeline.archive.parts import END_OF_TAR, code_part, padding, tar_header
+from pipeline.archive.parts import END_OF_TAR, code_part, ending, padding, tar_header
 from pipeline.archive.rules import Rules
 from pipeline.archive.seams import EXTRA_BYTES, Seam
 from pipeline.archive.sources import BytesSource
@@ -110,6 +110,17 @@ def tar(form: int, gguf: bytes) -> bytes:
 
 def ours(gguf: bytes) -> bytes:
     """Return an archive as `pack` makes it."""
+    rest = ending(code_part(CODE))
+    first = tar_header("model.gguf", len(gguf)) + gguf + padding(len(gguf))
+    body = b"".join(deflate.stored(first))
+    seam = Seam(12 + EXTRA_BYTES + len(body), len(first), rest.crc, rest.plain_length, code_last=True)
+    crc = deflate.crc32_combine(zlib.crc32(first), rest.crc, rest.plain_length)
+    trailer = deflate.gzip_trailer(crc, len(first) + rest.plain_length)
+    return deflate.gzip_header(seam.to_extra()) + body + rest.deflated + trailer
+
+
+def ours_before(gguf: bytes) -> bytes:
+    """Return an archive as `pack` made it when the code came first."""
     part = code_part(CODE)
     rest = tar_header("model.gguf", len(gguf)) + gguf + padding(len(gguf)) + END_OF_TAR
     seam = Seam(12 + EXTRA_BYTES + len(part.deflated), part.plain_length, part.crc, len(rest))
@@ -173,7 +184,7 @@ def case(chance: random.Random) -> tuple[str, bytes]:
     if way == 3:
         return "m.tar.gz", changed(gzip.compress(tar(form, gguf), 1, mtime=0), chance)
     if way == 4:
-        return "m.tar.gz", changed(ours(gguf), chance)
+        return "m.tar.gz", changed(chance.choice((ours, ours_before))(gguf), chance)
     if way == 5:
         return "m.tar.gz", gzip.compress(tar(form, gguf), 1, mtime=0) + bytes(chance.choice((0, 0, 0, 512)))
     if way == 6:

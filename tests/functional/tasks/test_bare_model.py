@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from pipeline import resources
 from pipeline.errors import ArchiveNotFound, InvalidArchive, InvalidInput, QuotaTooSmall
 from pipeline.plan import tag_value
 from tests.functional.tasks.test_plan_deployment import DEFAULTS, EXECUTION
+from tests.functional.test_plan_command import lengthened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -214,6 +216,17 @@ def test_the_customers_model_goes_to_an_instance(do: Task, script: Script, gemma
     configured = do("CreateEndpointConfig", script.clients, request=requests["create_endpoint_config"])
 
     assert (made["name"], configured["name"]) == (name, name)
+
+
+def test_a_long_header_is_read_as_far_as_it_goes(do: Task, tmp_path: Path) -> None:
+    """Also beyond the first 15 MiB, where Gemma 4's ends."""
+    shape = replace(shapes.LLAMA_1B, vocabulary=1000, embedding=256, feed_forward=256)
+    s3 = SparseS3(lengthened(shapes.sparse(shape, tmp_path / "gemma.gguf")))
+
+    checked = do("CheckArchive", SimpleNamespace(s3=s3), input=document(**INSTANCE), defaults=DEFAULTS)
+
+    assert checked["model"]["architecture"] == "llama"
+    assert 20 << 20 < s3.read < 28 << 20
 
 
 def test_what_is_there_already_is_not_copied_again(do: Task, gemma: Path) -> None:

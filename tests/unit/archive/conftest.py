@@ -92,6 +92,26 @@ class Forge:
         whole = head + fill * offset
         return whole[: len(whole) - cut]
 
+    def shards(self, count: int, change: Mapping[str, object] | None = None) -> dict[str, bytes]:
+        """Return a model of a tensor for each of its shards; `change` is made to the metadata, None taking a key out.
+
+        The places and the count are changed in the last shard, the number of tensors in the first; `tensor` names the
+        last shard's.
+        """
+        change = dict(change or {})
+        files = {}
+        for number in range(count):
+            first, last = number == 0, number == count - 1
+            metadata: dict[str, object] = {"general.architecture": "llama"} if first else {}
+            metadata |= {"split.no": number, "split.count": count, "split.tensors.count": count}
+            for key in ("split.no", "split.count") if last else ("split.tensors.count",) if first else ():
+                metadata[key] = change.get(key, metadata[key])
+            kept = {key: value for key, value in metadata.items() if value is not None}
+            name = str(change.get("tensor", f"blk.{number}.weight")) if last else f"blk.{number}.weight"
+            tensors = ((name, (32, 4), 0),)
+            files[f"m-{number + 1:05}-of-{count:05}.gguf"] = self.model(metadata=kept, tensors=tensors)
+        return files
+
     def tar(
         self,
         members: Mapping[str, bytes] | Iterable[tuple[tarfile.TarInfo, bytes]],

@@ -25,6 +25,16 @@ def test_checksums_of_parts_give_that_of_the_whole_and_back(first: bytes, second
 
     assert deflate.crc32_combine(a, b, len(second)) == whole
     assert deflate.crc32_rest(whole, a, len(second)) == b
+    assert deflate.crc32_first(whole, b, len(second)) == a
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**40))
+def test_a_checksum_is_taken_out_whatever_the_length(a: int, b: int, length: int) -> None:
+    """Archives are longer than 4 GiB, where a length has passed the order of x."""
+    whole = deflate.crc32_combine(a, b, length)
+
+    assert deflate.crc32_first(whole, b, length) == a
+    assert deflate.crc32_rest(whole, a, length) == b
 
 
 @pytest.mark.parametrize("length", [0, 1, 65534, 65535, 65536, 200_000])

@@ -343,8 +343,7 @@ def test_a_projector_beside_the_model_is_to_be_left_out(forge: Forge, name: str,
 @pytest.mark.parametrize("count", [1, 2])
 def test_an_incomplete_set_of_shards_does_not_disagree(forge: Forge, count: int) -> None:
     """What is missing is missing; what is there has nothing wrong."""
-    first = {"general.architecture": "llama", "split.count": 3, "split.tensors.count": 3}
-    shards = {f"m-{n:05}-of-00003.gguf": forge.model(metadata=first) for n in range(1, count + 1)}
+    shards = dict(list(forge.shards(3).items())[:count])
 
     report = verify(BytesSource(forge.tar_gz({**forge.code, **shards})))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import random
 import tarfile
 import zlib
 from typing import TYPE_CHECKING
@@ -90,10 +91,10 @@ def test_members_belong_to_nobody_and_are_readable_by_all(model: Path, tmp_path:
 
 
 @pytest.mark.parametrize("compress", [0, 6])
-def test_the_model_begins_where_the_seam_says(
+def test_the_code_begins_where_the_seam_says(
     model: Path, tmp_path: Path, forge: Forge, compress: int
 ) -> None:
-    """The model's part inflates by itself, and is the tar from the model's header on."""
+    """The code's part inflates by itself, and is the tar from behind the model on."""
     archive = tmp_path / "model.tar.gz"
 
     result = pack(model, archive, code=forge.code, compress=compress)
@@ -101,15 +102,43 @@ def test_the_model_begins_where_the_seam_says(
     data = archive.read_bytes()
     header = deflate.read_gzip_header(data[:100])
     assert header is not None
+    assert result.seam.code_last
     assert find_seam(header.extra) == result.seam
     inflater = zlib.decompressobj(-15)
     part = inflater.decompress(data[result.seam.offset :])
     plain = gzip.decompress(data)
     assert plain[result.seam.plain_length :] == part
     assert len(part) == result.seam.rest_length
-    assert zlib.crc32(plain[: result.seam.plain_length]) == result.seam.crc
+    assert zlib.crc32(part) == result.seam.crc
     with tarfile.open(fileobj=io.BytesIO(part)) as rest:
-        assert rest.getnames() == ["tiny.gguf"]
+        assert rest.getnames() == ["code", "code/inference.py"]
+
+
+@pytest.mark.parametrize("compress", [0, 6])
+@pytest.mark.parametrize("digest", [True, False])
+def test_the_checksums_are_those_of_the_file(
+    model: Path, tmp_path: Path, forge: Forge, compress: int, digest: bool
+) -> None:
+    """Also where its first bytes were written last, since they tell how long the model became."""
+    archive = tmp_path / "model.tar.gz"
+
+    result = pack(model, archive, code=forge.code, compress=compress, digest=digest)
+
+    data = archive.read_bytes()
+    assert result.size == len(data)
+    assert result.file_crc32 == zlib.crc32(data)
+    assert result.sha256 == (hashlib.sha256(data).hexdigest() if digest else None)
+    assert result.crc32 == zlib.crc32(gzip.decompress(data))
+    assert verify(FileSource(archive)).seam == result.seam
+
+
+def test_the_models_header_is_among_the_first_bytes(model: Path, tmp_path: Path) -> None:
+    """However much code there is: whoever looks at the archive reads no more than he must."""
+    code = {"code/inference.py": b"", "code/library.so": random.Random(0).randbytes(1 << 20)}
+
+    pack(model, tmp_path / "model.tar.gz", code=code)
+
+    assert (tmp_path / "model.tar.gz").read_bytes().index(b"GGUF") < 1024
 
 
 def test_stored_costs_a_few_bytes_in_65535(model: Path, tmp_path: Path, forge: Forge) -> None:
@@ -119,15 +148,13 @@ def test_stored_costs_a_few_bytes_in_65535(model: Path, tmp_path: Path, forge: F
     assert result.size < result.plain_size * 1.001
 
 
-def test_shards_are_packed_together(tmp_path: Path, forge: Forge) -> None:
-    """The first shard is named, the others are found beside it."""
-    for number, metadata in (
-        (1, {"general.architecture": "llama", "split.count": 2}),
-        (2, {"split.count": 2}),
-    ):
-        (tmp_path / f"m-{number:05}-of-00002.gguf").write_bytes(forge.model(metadata=metadata))
+@pytest.mark.parametrize("number", [1, 2])
+def test_shards_are_packed_together(number: int, tmp_path: Path, forge: Forge) -> None:
+    """Any shard is named, the others are found beside it."""
+    for name, body in forge.shards(2).items():
+        (tmp_path / name).write_bytes(body)
 
-    result = pack(tmp_path / "m-00001-of-00002.gguf", tmp_path / "model.tar.gz", code=forge.code)
+    result = pack(tmp_path / f"m-{number:05}-of-00002.gguf", tmp_path / "model.tar.gz", code=forge.code)
 
     assert [shard.path for shard in result.model.shards] == ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"]
     assert verify(FileSource(tmp_path / "model.tar.gz")).verdict == "accepted"
@@ -207,7 +234,7 @@ def test_what_a_desktop_left_among_the_code_is_not_packed(model: Path, tmp_path:
 def test_missing_shards_are_named(tmp_path: Path, forge: Forge) -> None:
     """An incomplete set is refused with the names of what is missing."""
     path = tmp_path / "m-00001-of-00002.gguf"
-    path.write_bytes(forge.model(metadata={"general.architecture": "llama", "split.count": 2}))
+    path.write_bytes(forge.shards(2)[path.name])
 
     with pytest.raises(InvalidArchive, match=r"missing: 'm-00002-of-00002\.gguf'"):
         pack(path, tmp_path / "model.tar.gz", code=forge.code)

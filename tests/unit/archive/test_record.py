@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from pipeline.archive import record
 from pipeline.archive.pack import pack
 from pipeline.archive.report import ArchiveReport
 from pipeline.archive.rules import Rules
+from pipeline.archive.seams import Seam
 from pipeline.archive.sources import BytesSource, FileSource
 from pipeline.archive.verify import verify
 
@@ -45,6 +46,14 @@ def test_a_record_from_before_an_update_is_read(accepted: ArchiveReport) -> None
     assert record.read(document) == record.without_model(accepted)
 
 
+def test_a_record_from_before_code_lay_last_is_read(accepted: ArchiveReport) -> None:
+    """Its seam says nothing of the order, and the code came first."""
+    document = {**record.write(accepted), "version": 2, "seam": asdict(Seam(60, 1024, 5, 4096))}
+    del document["seam"]["code_last"]
+
+    assert record.read(document).seam == Seam(60, 1024, 5, 4096)
+
+
 def test_what_was_refused_is_not_recorded() -> None:
     """Nobody works on a refused archive."""
     report = verify(BytesSource(b"no archive"), rules=Rules())
@@ -53,10 +62,10 @@ def test_what_was_refused_is_not_recorded() -> None:
         record.write(report)
 
 
-@pytest.mark.parametrize("version", [None, 0, 3])
+@pytest.mark.parametrize("version", [None, 0, 4])
 def test_a_record_of_another_version_is_refused(accepted: ArchiveReport, version: int | None) -> None:
     """A report that is misread would splice an archive wrongly."""
     document = {**record.write(accepted), "version": version}
 
-    with pytest.raises(ValueError, match=r"record of version .*; wanted 2"):
+    with pytest.raises(ValueError, match=r"record of version .*; wanted 3"):
         record.read(document)

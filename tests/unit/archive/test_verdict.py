@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import random
+import re
 import tarfile
 import zipfile
 import zlib
@@ -16,7 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.archive import deflate
+from pipeline.archive.census import Census
 from pipeline.archive.inspect import inspect
+from pipeline.archive.report import Findings
 from pipeline.archive.rules import Rules
 from pipeline.archive.sources import BytesSource
 from pipeline.archive.verify import verify
@@ -120,11 +123,7 @@ def test_several_gzip_members_are_one_archive(forge: Forge) -> None:
 
 def test_a_model_in_complete_shards_is_accepted(forge: Forge) -> None:
     """The shards of one split model count as one model, its numbers added up."""
-    first = {"general.architecture": "llama", "split.count": 2, "split.tensors.count": 2}
-    shards = {
-        "m-00001-of-00002.gguf": forge.model(metadata=first),
-        "m-00002-of-00002.gguf": forge.model(metadata={"split.count": 2}),
-    }
+    shards = forge.shards(2)
 
     report = verify(BytesSource(forge.tar_gz({**forge.code, **shards})))
 
@@ -135,6 +134,69 @@ def test_a_model_in_complete_shards_is_accepted(forge: Forge) -> None:
     assert facts["shards"] == list(shards)
     assert facts["n_tensors"] == 2
     assert facts["size"] == sum(map(len, shards.values()))
+
+
+def numbers_told(seen: str) -> set[int]:
+    """Return the numbers of shards that a message tells, by their names or as ranges."""
+    told = seen.rpartition("missing: ")[2]
+    if names := re.findall(r"m-(\d{5})-of-", told):
+        return {int(name) for name in names}
+    ranges = re.findall(r"(\d+)(?: to (\d+))?", told.rpartition("numbers ")[2])
+    return {number for first, last in ranges for number in range(int(first), int(last or first) + 1)}
+
+
+@given(st.integers(1, 40).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(1, n)))))
+def test_exactly_the_missing_shards_are_named(case: tuple[int, set[int]]) -> None:
+    """However many there are."""
+    count, missing = case
+    census = Census(Rules(code_required=False), Findings())
+    for number in set(range(1, count + 1)) - missing:
+        census.enter(f"m-{number:05}-of-{count:05}.gguf".encode(), 5, "file")
+
+    census.settle(complete=True)
+
+    problems = [one for one in census.findings.all() if one.error == "ShardsIncomplete"]
+    assert bool(problems) == (0 < len(missing) < count)
+    for problem in problems:
+        assert numbers_told(problem.seen) == missing
+        assert f"{count - len(missing)} of {count} shards" in problem.seen
+
+
+def renamed(shards: dict[str, bytes]) -> dict[str, bytes]:
+    """Return two shards, each under the other one's name."""
+    first, second = shards
+    return {first: shards[second], second: shards[first]}
+
+
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        pytest.param({"split.no": 0}, "shard 1", id="another place"),
+        pytest.param({"split.no": None}, "does not say", id="no place"),
+        pytest.param({"split.count": 3}, "one of 3", id="of a larger set"),
+        pytest.param({"tensor": "blk.0.weight"}, "'blk.0.weight'", id="a tensor of another shard"),
+        pytest.param({"split.tensors.count": 3}, "2 tensors in the shards, 3", id="a tensor too few"),
+        pytest.param({"split.tensors.count": 1}, "2 tensors in the shards, 1", id="a tensor too many"),
+        pytest.param({"split.tensors.count": None}, "no number announced", id="no number of tensors"),
+    ],
+)
+def test_shards_that_are_not_of_one_model_are_refused(
+    change: dict[str, object], seen: str, forge: Forge
+) -> None:
+    """By what llama.cpp compares when it opens them."""
+    data = forge.tar_gz({**forge.code, **forge.shards(2, change)})
+
+    (problem,) = verify(BytesSource(data)).problems
+
+    assert problem.error == "ShardsDisagree"
+    assert seen in problem.seen
+
+
+def test_shards_under_each_others_names_are_refused(forge: Forge) -> None:
+    """The first must be the one that says what the model is."""
+    data = forge.tar_gz({**forge.code, **renamed(forge.shards(2))})
+
+    assert [problem.error for problem in verify(BytesSource(data)).problems] == ["GGUFNoArchitecture"]
 
 
 def test_require_raises_every_problem_at_once(forge: Forge) -> None:
