@@ -24,7 +24,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: help setup demo browser test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel bench-package bench-demo bench-local-cloud
+.PHONY: architectures help setup demo browser test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel bench-package bench-demo bench-local-cloud
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -224,6 +224,9 @@ package: $(VENV)/.ready ## lay out the Lambdas' code in .build, where `sam deplo
 	    -r requirements/lambda.lock; \
 	  rm -rf $$folder/bin $$folder/*.dist-info; \
 	done
+
+architectures: $(VENV)/.ready ## read pipeline/architectures.py anew off the pinned runtime's source
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/architectures.py
 
 demo-model: $(CACHE)/demo-model/.ready ## train the demo's model anew from examples/demo_model/corpus.txt (several minutes)
 	$(CACHE)/demo-model/venv/bin/python -m examples.demo_model.train
