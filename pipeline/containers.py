@@ -73,7 +73,7 @@ class Profile:
     settings: Mapping[str, str | None]
     """The inference settings, each with the image's environment variable for it; None where it has none."""
     requests: tuple[str, ...]
-    """The fields that a request may ask with; all of them answer in OpenAI's form."""
+    """The fields that a request may ask with; all of them answer in OpenAI's form. `input` asks for embeddings."""
     serving: fit.Serving
     """What the server occupies beside the model, and how long it takes to start."""
     all_threads: int | None = None
@@ -95,6 +95,11 @@ class Profile:
         account = _ACCOUNTS.get(region, _ACCOUNT)
         return f"{account}.dkr.ecr.{region}.{suffix}/{self.repository}:{self.tag}"
 
+    @property
+    def embeds(self) -> bool:
+        """Tell whether it answers requests for embeddings."""
+        return _EMBEDDING_FORM in self.requests
+
     def code(self, whose: str) -> Code:
         """Return what goes into `code/` when a request asks for whose inference code it wants."""
         if whose == "archive":
@@ -115,7 +120,8 @@ _OURS: Final[Mapping[str, str | None]] = {
         "timeout_s",
     )
 }
-_ANY_FORM: Final = ("messages", "prompt", "inputs")
+_EMBEDDING_FORM: Final = "input"
+_ANY_FORM: Final = ("messages", "prompt", "inputs", _EMBEDDING_FORM)
 
 PYTORCH: Final = Profile(
     name="pytorch",

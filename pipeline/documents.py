@@ -11,7 +11,18 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
-from pipeline import alarms, capacity, consumer, containers, limits, naming, offers, payload, scaling
+from pipeline import (
+    alarms,
+    architectures,
+    capacity,
+    consumer,
+    containers,
+    limits,
+    naming,
+    offers,
+    payload,
+    scaling,
+)
 from pipeline import plan as planned
 from pipeline.archive.rules import Rules
 from pipeline.errors import InvalidInput, Problem
@@ -527,18 +538,28 @@ class ArchiveLocation:
         return f"s3://{self.bucket}/{self.key}{version}"
 
 
-def archive_rules(code: str, *, mend: bool = False, hosting: str = planned.SERVERLESS) -> Rules:
+def archive_rules(
+    code: str, *, mend: bool = False, hosting: str = planned.SERVERLESS, container: str | None = None
+) -> Rules:
     """Return what an archive must be like: only one that runs its own code must bring any.
 
     Args:
         code: whose code the endpoint runs, as in a request, or what `code/` will hold.
         mend: whether a model in a directory is moved to the root.
         hosting: where the endpoint runs; what may go to an instance may be larger.
+        container: what serves the model; None when it has been judged for that, or need not be.
     """
     rules = Rules(code_required=code == ARCHIVE_CODE, zip_deployable=True, mend=mend)
-    if hosting == planned.SERVERLESS:
+    if hosting != planned.SERVERLESS:
+        rules = replace(rules, max_archive_bytes=offers.MOST_VOLUME_GB * limits.GB)
+    # What an archive's own code can do is for it to say.
+    if container is None or code == ARCHIVE_CODE:
         return rules
-    return replace(rules, max_archive_bytes=offers.MOST_VOLUME_GB * limits.GB)
+    profile = containers.PROFILES[container]
+    # The runtime that travels in the archive is the one that is known; an image has its own.
+    return replace(
+        rules, embeddings=profile.embeds, runtime=architectures.KNOWN if profile.carries_code else None
+    )
 
 
 def is_bare(name: str, hosting: str) -> bool:

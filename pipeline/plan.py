@@ -21,6 +21,7 @@ from pipeline import (
     naming,
     offers,
     payload,
+    purpose,
     scaling,
 )
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem, QuotaUsedUp
@@ -843,7 +844,11 @@ def notes(request: dict[str, Any], model: dict[str, Any], today: date, where: st
             f"n_ctx {request['inference']['n_ctx']} was asked for; the model was trained for {inference['n_ctx']}"
         )
     profile = containers.PROFILES[request["container"]]
-    return [*notes, *containers.notes(profile, today, serverless=where == SERVERLESS)]
+    return [
+        *notes,
+        *purpose.notes(model, messages_only=profile.requests == ("messages",)),
+        *containers.notes(profile, today, serverless=where == SERVERLESS),
+    ]
 
 
 def _tags(facts: Facts, on: OnInstances | None) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pipeline import documents, resources, settings
+from pipeline import containers, documents, resources, settings
 from pipeline.archive import acceptance
 from pipeline.archive import pack as packing
 from pipeline.archive.sources import FileSource, S3Source
@@ -86,7 +86,9 @@ def check(arguments: Arguments) -> int:
     with translated():
         report = acceptance.check(
             source_of(arguments.archive),
-            rules=documents.archive_rules(documents.OWN_CODE, mend=arguments.mend),
+            rules=documents.archive_rules(
+                documents.OWN_CODE, mend=arguments.mend, container=containers.DEFAULT.name
+            ),
             progress=Progress(screen, "verifying"),
         )
     seconds = monotonic() - begun

@@ -189,7 +189,12 @@ def judge(source: Source, request: dict[str, Any], today: date) -> Plan:
 
 def first_look(source: Source, request: dict[str, Any]) -> ArchiveReport:
     """Return what the first megabytes of an archive tell, or the headers of a model that is none."""
-    rules = documents.archive_rules(request["code"], mend=request["mend"], hosting=request["hosting"])
+    rules = documents.archive_rules(
+        request["code"],
+        mend=request["mend"],
+        hosting=request["hosting"],
+        container=request["container"],
+    )
     if documents.is_bare(source.name, request["hosting"]):
         return bare.check(_files(source), rules=rules)
     return acceptance.misnamed(inspect(source, rules=rules))
