@@ -32,6 +32,8 @@ class Forge:
 
     def entry(self, key: str, value: object) -> bytes:
         """Return one metadata entry; integers become uint32."""
+        if isinstance(value, bool):
+            return self.string(key) + struct.pack("<I?", 7, value)
         if isinstance(value, str):
             return self.string(key) + struct.pack("<I", 8) + self.string(value)
         return self.string(key) + struct.pack("<II", 4, value)
