@@ -20,7 +20,7 @@ from sealift_embeddings import EmbeddingModel
 if TYPE_CHECKING:
     from pathlib import Path
 
-TEXTS = ["hello harbour", "crane tide ship night . ?", "hello " * 600, "The harbour opens early. " * 60]
+TEXTS = ["hello harbour", "crane tide ship night . ?", "hello " * 511, "The harbour opens early. " * 60]
 POOLINGS = [gguf.PoolingType.MEAN, gguf.PoolingType.CLS, gguf.PoolingType.LAST]
 
 
