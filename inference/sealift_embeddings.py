@@ -100,6 +100,8 @@ def embeddings(
             "prompt_n": count,
             "prompt_ms": round(seconds * 1e3, 3),
             "prompt_per_second": round(count / seconds, 3) if seconds > 0 else 0.0,
+            "predicted_n": 0,
+            "predicted_ms": 0.0,
         },
     }
 
@@ -144,7 +146,8 @@ def _see_lengths(tokens: list[list[int]], encoder: Encoder) -> None:
 
 def _unit(vector: Any) -> Any:
     """Return a vector of length 1 in the same direction; one of zeros as it is."""
-    length = float(np.linalg.norm(vector.astype(np.float64)))
+    wide = vector.astype(np.float64)
+    length = float(np.linalg.norm(wide))
     if not np.isfinite(length):
         raise BadRequest(
             HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -152,7 +155,7 @@ def _unit(vector: Any) -> Any:
             "this runtime",
             code="broken_model",
         )
-    return (vector / length).astype(np.float32) if length else vector
+    return (wide / length).astype(np.float32) if length else vector
 
 
 def _written(vector: Any, encoding: str) -> Any:

@@ -22,13 +22,16 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pipeline import fit
+from pipeline import fit, questions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Code = Literal["sealift", "archive", "none"]
 """What `code/` of the deployed archive holds: Sealift's inference code, what the upload brings, or nothing."""
+OWN_CODE: Final = "sealift"
+ARCHIVE_CODE: Final = "archive"
+"""Whose inference code the endpoint runs, where the container is one that takes code from the archive."""
 
 _ACCOUNT: Final = "763104351884"
 _ACCOUNTS: Final[Mapping[str, str]] = {
@@ -98,7 +101,7 @@ class Profile:
     @property
     def embeds(self) -> bool:
         """Tell whether it answers requests for embeddings."""
-        return _EMBEDDING_FORM in self.requests
+        return questions.INPUT in self.requests
 
     def code(self, whose: str) -> Code:
         """Return what goes into `code/` when a request asks for whose inference code it wants."""
@@ -120,8 +123,7 @@ _OURS: Final[Mapping[str, str | None]] = {
         "timeout_s",
     )
 }
-_EMBEDDING_FORM: Final = "input"
-_ANY_FORM: Final = ("messages", "prompt", "inputs", _EMBEDDING_FORM)
+_ANY_FORM: Final = (questions.MESSAGES, questions.PROMPT, "inputs", questions.INPUT)
 
 PYTORCH: Final = Profile(
     name="pytorch",
@@ -165,7 +167,7 @@ LLAMA_CPP: Final = Profile(
         # llama-server ends no answer early; SageMaker gives the call up instead.
         "timeout_s": None,
     },
-    requests=("messages",),
+    requests=(questions.MESSAGES,),
     serving=fit.LLAMA_SERVER,
     environment={
         # One request at a time: by default llama-server keeps room for four.

@@ -21,6 +21,7 @@ from pipeline import (
     naming,
     offers,
     payload,
+    questions,
     scaling,
 )
 from pipeline import plan as planned
@@ -53,9 +54,7 @@ SIDECAR_LIMIT = 64 * 1024
 SIDECAR = "deployment.json"
 """The optional file beside an archive that gives a service its own settings."""
 
-OWN_CODE = "sealift"
-ARCHIVE_CODE = "archive"
-"""Whose inference code the endpoint runs, where the container is one that takes code from the archive."""
+OWN_CODE, ARCHIVE_CODE = containers.OWN_CODE, containers.ARCHIVE_CODE
 
 _ARN = r"arn:aws[a-z-]*:"
 
@@ -79,8 +78,22 @@ PROMPT = Text("a prompt of 1 to 20000 characters", max_length=20_000)
 
 SMOKE_TEST = Object(
     {
-        "prompts": Field(ListOf(PROMPT, 1, 20), "what to ask the new endpoint", default=["Hello."]),
-        "expect": Field(EXPECT, "what every answer must be like", default={"min_completion_tokens": 1}),
+        "prompts": Field(
+            ListOf(PROMPT, 1, 20),
+            "what to ask the new endpoint; of a base model, texts to go on with, and when absent the beginning of one; "
+            "of a model for embeddings, texts to embed",
+            default=[questions.DEFAULT],
+        ),
+        "ask_with": Field(
+            OneOf(questions.FORMS),
+            "the field to ask with; when absent, what suits the model: messages where it has a chat template, prompt "
+            "where it has none, input where it is for embeddings",
+        ),
+        "expect": Field(
+            EXPECT,
+            "what every answer must be like; embeddings are only judged by what they cannot be",
+            default={"min_completion_tokens": 1},
+        ),
         "max_tokens": Field(Integer(1, 4096), "tokens to generate per answer at most", default=32),
     }
 )

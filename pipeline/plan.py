@@ -22,6 +22,7 @@ from pipeline import (
     offers,
     payload,
     purpose,
+    questions,
     scaling,
 )
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem, QuotaUsedUp
@@ -288,10 +289,7 @@ def plan(facts: Facts) -> Plan:
             **_sized(names, hosted.variant, tags, hosted.instances, request["deadline_s"]),
         ),
         poll={"interval_s": request["poll_interval_s"], "deadline_s": request["deadline_s"]},
-        smoke_test={
-            **request["smoke_test"],
-            "timeout_s": timeout_s,
-        },
+        smoke_test={**_smoke_test(request, facts.model), "timeout_s": timeout_s},
         consumers=request["consumers"],
         switch=_switch(request["consumers"]),
         callers=_callers(request["consumers"]),
@@ -846,9 +844,24 @@ def notes(request: dict[str, Any], model: dict[str, Any], today: date, where: st
     profile = containers.PROFILES[request["container"]]
     return [
         *notes,
-        *purpose.notes(model, messages_only=profile.requests == ("messages",)),
+        *purpose.notes(model, messages_only=_form(request, model) == questions.MESSAGES),
         *containers.notes(profile, today, serverless=where == SERVERLESS),
     ]
+
+
+def _smoke_test(request: dict[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the smoke test that suits what the model is for."""
+    test, form = request["smoke_test"], _form(request, model)
+    size = {"embedding_size": model.get("embedding_size")} if form == questions.INPUT else {}
+    return {**test, "prompts": questions.prompts(test["prompts"], form), "ask_with": form, **size}
+
+
+def _form(request: dict[str, Any], model: Mapping[str, Any]) -> str:
+    """Return the field that the smoke test asks with."""
+    # What an archive's own code takes is for it to say; messages are what every one was asked with so far.
+    own = request["code"] == containers.ARCHIVE_CODE
+    offered = () if own else containers.PROFILES[request["container"]].requests
+    return request["smoke_test"]["ask_with"] or questions.form(str(model.get("purpose")), offered)
 
 
 def _tags(facts: Facts, on: OnInstances | None) -> list[dict[str, str]]:

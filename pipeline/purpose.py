@@ -273,7 +273,7 @@ def notes(model: Mapping[str, Any], *, messages_only: bool = False) -> list[str]
 
     Args:
         model: the model part of an archive report.
-        messages_only: whether its container takes nothing but messages.
+        messages_only: whether it is asked with messages, whatever it is for.
     """
     told = []
     purpose, architecture = model.get("purpose", Purpose.CHAT), model.get("architecture")
@@ -281,7 +281,12 @@ def notes(model: Mapping[str, Any], *, messages_only: bool = False) -> list[str]
         size = model.get("embedding_size")
         told.append(
             f'an embedding model: it answers {{"input": ...}} with {size or "its"} numbers for each text, and neither '
-            "prompts nor messages; the smoke test asks for embeddings"
+            "prompts nor messages"
+            + (
+                ""
+                if messages_only
+                else "; the smoke test asks for embeddings, and smoke_test.expect is not for them"
+            )
         )
     elif architecture in architectures.DIFFUSION:
         told.append(
@@ -290,7 +295,7 @@ def notes(model: Mapping[str, Any], *, messages_only: bool = False) -> list[str]
         )
     elif purpose == Purpose.COMPLETION:
         asked = (
-            "this container takes only messages and sets them in ChatML, which the model has not learned"
+            "it is asked with messages all the same, which are set in ChatML, and that it may not have learned"
             if messages_only
             else 'ask with {"prompt": ...}, as the smoke test does'
         )
