@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SAME: Final = 1e-4
-"""The part of an embedding's length by which two must differ; those of unlike texts differ by a tenth and more."""
+"""The part of an embedding's length by which two must differ: more than float32 rounds, and next to nothing."""
 _SHOWN: Final = 4
 """Numbers of an embedding that are shown."""
 

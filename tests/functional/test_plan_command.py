@@ -16,12 +16,15 @@ from moto import mock_aws
 
 from benchmarks import shapes
 from benchmarks.shapes import ModelShape
+from examples.tiny_encoder import write_tiny_encoder
+from examples.tiny_gguf import write_tiny_gguf
 from pipeline import cli, documents, plan, resources
 from pipeline.archive.inspect import inspect
 from pipeline.archive.pack import pack
 from pipeline.archive.sources import FileSource
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 STORED = 0xFFFF
@@ -363,3 +366,35 @@ def test_a_missing_shard_is_named(gemma_27b: Path, capsys: pytest.CaptureFixture
 
     assert cli.main(["plan", str(first), "--hosting", "instance"]) == 1
     assert "split-00002-of-00002.gguf" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        pytest.param(
+            lambda path: write_tiny_gguf(path, template=False), "a base model: it completes", id="base"
+        ),
+        pytest.param(write_tiny_encoder, 'an embedding model: it answers {"input": ...}', id="embedding"),
+    ],
+)
+def test_how_a_model_is_asked_is_a_note(
+    write: Callable[[Path], Path], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It fits, and whoever has its plan knows that it does not chat."""
+    status, document = planned(capsys, write(tmp_path / "model.gguf"))
+
+    assert (status, document["verdict"]) == (0, "fits")
+    assert any(words in note for note in document["notes"])
+
+
+def test_a_container_that_has_no_embeddings_is_told_in_the_plan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the ones that have."""
+    path = write_tiny_encoder(tmp_path / "model.gguf")
+
+    status, document = planned(capsys, path, "--container", "llama-cpp")
+
+    (problem,) = document["problems"]
+    assert (status, problem["error"]) == (1, "EmbeddingsNotServed")
+    assert '"pytorch"' in problem["fix"]

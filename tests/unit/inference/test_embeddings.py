@@ -66,7 +66,7 @@ def test_the_answer_is_openais_list() -> None:
         "object": "list",
         "data": [
             {"object": "embedding", "index": 0, "embedding": [0.8, 0.6]},
-            {"object": "embedding", "index": 1, "embedding": [0.31622776, 0.94868326]},
+            {"object": "embedding", "index": 1, "embedding": [0.31622776, 0.9486833]},
         ],
         "model": "harbour",
         "usage": {"prompt_tokens": 5, "total_tokens": 5},
