@@ -355,11 +355,8 @@ def _model(folder: Path) -> Model | EmbeddingModel:
     path = find_model(folder)
     native = load(path, settings, threads)
     loaded = time.monotonic()
-    if native.ranks:
-        raise LoadError(
-            f"model file {path.name!r} is a reranker (pooling_type 4), and nothing here asks for scores; serve it with "
-            "llama-server --rerank, or deploy an embedding model"
-        )
+    if native.unserved:
+        raise LoadError(f"model file {path.name!r} is {native.unserved}")
     if native.embeds:
         return _embedding_model(native, settings, path, begun, loaded)
     engine = Engine(native, settings.prefix_cache_mb << 20 if native.forgets_in_part else 0)

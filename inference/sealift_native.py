@@ -229,9 +229,17 @@ class Native:
         )
 
     @property
-    def ranks(self) -> bool:
-        """Tell whether the model scores documents, which nothing here asks for."""
-        return bool(self.api.llama_pooling_type(self._ctx) == RANK)
+    def unserved(self) -> str | None:
+        """Return what the model is, when nothing here asks it for what it does; None for any other."""
+        if self.api.llama_model_has_encoder(self.llama.model):
+            # llama.cpp ends the process when only the decoder is run.
+            return "an encoder-decoder, or one part of it; deploy a decoder-only model"
+        if self.api.llama_pooling_type(self._ctx) == RANK:
+            return (
+                "a reranker (pooling_type 4), and nothing here asks for scores; serve it with llama-server --rerank, "
+                "or deploy an embedding model"
+            )
+        return None
 
     def encoder(self, n_ctx: int) -> Encoder:
         """Open the model for embeddings, in the place of the context that it was loaded with.

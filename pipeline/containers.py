@@ -209,11 +209,22 @@ def environment(profile: Profile, inference: Mapping[str, Any]) -> dict[str, str
     return {**profile.environment, **settings}
 
 
-def notes(profile: Profile, today: date, *, serverless: bool = True) -> list[str]:
-    """Return what a person who takes this profile should know: an ended support first, then what is against it."""
+def notes(profile: Profile, today: date, *, serverless: bool = True, embeddings: bool = False) -> list[str]:
+    """Return what a person who takes this profile should know: an ended support first, then what is against it.
+
+    Args:
+        profile: the profile.
+        today: what its support is compared with.
+        serverless: whether the endpoint is.
+        embeddings: whether the model is for those, so that only what answers them is an alternative.
+    """
     told = []
     if profile.end_of_support is not None and profile.end_of_support < today:
-        instead = f"; 'container': {profile.alternative!r} is supported" if _supported(profile, today) else ""
+        instead = (
+            f"; 'container': {profile.alternative!r} is supported"
+            if _supported(profile, today, embeddings=embeddings)
+            else ""
+        )
         told.append(
             f"AWS's support of the {profile.name!r} image ended on {profile.end_of_support}: it still runs, and gets "
             f"no fixes{instead}"
@@ -222,9 +233,9 @@ def notes(profile: Profile, today: date, *, serverless: bool = True) -> list[str
     return [*told, *(f"container {profile.name!r}: {limit}" for limit in limits)]
 
 
-def _supported(profile: Profile, today: date) -> bool:
-    """Tell whether the alternative's own support still runs."""
-    if profile.alternative is None:
+def _supported(profile: Profile, today: date, *, embeddings: bool) -> bool:
+    """Tell whether there is an alternative for the model whose own support still runs."""
+    if profile.alternative is None or (embeddings and not PROFILES[profile.alternative].embeds):
         return False
     until = PROFILES[profile.alternative].end_of_support
     return until is None or until >= today

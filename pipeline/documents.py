@@ -130,7 +130,11 @@ CONSUMER = Object(
             "the alias to move to a newly published version",
         ),
         "canary": Field(CANARY, "how the alias moves in two steps; at once when absent"),
-        "test_event": Field(AnyObject(), "the event to invoke the consumer with after the switch"),
+        "test_event": Field(
+            AnyObject(),
+            "the event to invoke the consumer with after the switch; when absent, `prompt` with the smoke test's "
+            "first, or `input` with it where the model is for embeddings",
+        ),
         "expect": Field(
             EXPECT, "what the consumer's answer must be like", default={"min_completion_tokens": 1}
         ),

@@ -290,7 +290,7 @@ def plan(facts: Facts) -> Plan:
         ),
         poll={"interval_s": request["poll_interval_s"], "deadline_s": request["deadline_s"]},
         smoke_test={**_smoke_test(request, facts.model), "timeout_s": timeout_s},
-        consumers=request["consumers"],
+        consumers=_consumers(request, facts.model),
         switch=_switch(request["consumers"]),
         callers=_callers(request["consumers"]),
         taken_from=facts.taken_from,
@@ -845,7 +845,12 @@ def notes(request: dict[str, Any], model: dict[str, Any], today: date, where: st
     return [
         *notes,
         *purpose.notes(model, messages_only=_form(request, model) == questions.MESSAGES),
-        *containers.notes(profile, today, serverless=where == SERVERLESS),
+        *containers.notes(
+            profile,
+            today,
+            serverless=where == SERVERLESS,
+            embeddings=model.get("purpose") == purpose.Purpose.EMBEDDING,
+        ),
     ]
 
 
@@ -854,6 +859,15 @@ def _smoke_test(request: dict[str, Any], model: Mapping[str, Any]) -> dict[str, 
     test, form = request["smoke_test"], _form(request, model)
     size = {"embedding_size": model.get("embedding_size")} if form == questions.INPUT else {}
     return {**test, "prompts": questions.prompts(test["prompts"], form), "ask_with": form, **size}
+
+
+def _consumers(request: dict[str, Any], model: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the consumers, each with the event to try it with where a prompt would not do."""
+    test = _smoke_test(request, model)
+    if test["ask_with"] != questions.INPUT:
+        return list(request["consumers"])
+    event = {questions.INPUT: test["prompts"][0]}
+    return [{**one, "test_event": one["test_event"] or event} for one in request["consumers"]]
 
 
 def _form(request: dict[str, Any], model: Mapping[str, Any]) -> str:

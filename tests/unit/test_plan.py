@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -263,6 +264,42 @@ def test_the_smoke_test_suits_the_model(
     test = plan.plan(facts_with(model=model, **request_))["smoke_test"]
 
     assert (test["ask_with"], test["prompts"], test.get("embedding_size")) == (form, prompts, size)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "own", "wanted"),
+    [
+        ("chat", None, None),
+        ("completion", None, None),
+        ("embedding", None, {"input": "Hello."}),
+        ("embedding", {"q": 1}, {"q": 1}),
+        ("chat", {"q": 1}, {"q": 1}),
+    ],
+)
+def test_a_consumer_is_tried_with_what_the_model_takes(
+    facts_with: FactsMaker, purpose: str, own: dict[str, Any] | None, wanted: dict[str, Any] | None
+) -> None:
+    """A prompt would be refused by a model for embeddings; an event of its own goes before."""
+    facts = facts_with(
+        model={"purpose": purpose}, consumer=[{"function_name": "harbour-api", "test_event": own}]
+    )
+
+    (one,) = plan.plan(facts)["consumers"]
+
+    assert one["test_event"] == wanted
+
+
+@pytest.mark.parametrize(("purpose", "offered"), [("chat", True), ("embedding", False)])
+def test_no_container_is_proposed_that_does_not_serve_the_model(
+    facts_with: FactsMaker, purpose: str, *, offered: bool
+) -> None:
+    """The prebuilt image's support has ended; AWS's other image has no embeddings."""
+    facts = replace(facts_with(model={"purpose": purpose}), today=date(2026, 1, 1))
+
+    notes = " ".join(plan.plan(facts)["notes"])
+
+    assert "ended on 2024-03-15" in notes
+    assert ("'llama-cpp' is supported" in notes) == offered
 
 
 @pytest.mark.parametrize("purpose", ["completion", "embedding"])
