@@ -254,8 +254,8 @@ def unserved(header: GGUFHeader, *, embeddings: bool, runtime: Iterable[str] | N
             "ArchitectureUnknown",
             f"architecture {header.architecture!r}, which the runtime ({architectures.RUNTIME}) does not load",
             "a model of an architecture that it loads",
-            "check the model's card for the llama.cpp that it needs: it is newer, or another program. A newer one "
-            'serves it: "container": "llama-cpp" or "custom" with your own image_uri',
+            "look at the model's card for the program that it needs; where that is a newer llama.cpp, set "
+            '"container" to "llama-cpp" or "custom", with the image_uri of one that has it',
         )
     if not embeddings and of(header) is Purpose.EMBEDDING:
         return Problem(
