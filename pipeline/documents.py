@@ -133,7 +133,7 @@ CONSUMER = Object(
         "test_event": Field(
             AnyObject(),
             "the event to invoke the consumer with after the switch; when absent, `prompt` with the smoke test's "
-            "first, or `input` with it where the model is for embeddings",
+            "first, with `complete` for a base model; or `input` in its place where the model is for embeddings",
         ),
         "expect": Field(
             EXPECT, "what the consumer's answer must be like", default={"min_completion_tokens": 1}

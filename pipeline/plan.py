@@ -864,9 +864,7 @@ def _smoke_test(request: dict[str, Any], model: Mapping[str, Any]) -> dict[str, 
 def _consumers(request: dict[str, Any], model: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the consumers, each with the event to try it with where a prompt would not do."""
     test = _smoke_test(request, model)
-    if test["ask_with"] != questions.INPUT:
-        return list(request["consumers"])
-    event = {questions.INPUT: test["prompts"][0]}
+    event = questions.event(test["ask_with"], test["prompts"][0])
     return [{**one, "test_event": one["test_event"] or event} for one in request["consumers"]]
 
 

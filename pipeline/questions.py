@@ -68,6 +68,14 @@ def body(form: str, prompt: str, max_tokens: int) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens, "temperature": 0}
 
 
+def event(form: str, prompt: str) -> dict[str, Any] | None:
+    """Return the event to try a consumer with that has none of its own; None for the usual one, a prompt alone."""
+    if form == INPUT:
+        return {"input": prompt}
+    # Whoever knows no "complete" finds the prompt where it always is.
+    return {"prompt": prompt, "complete": True} if form == PROMPT else None
+
+
 def judge(
     form: str, said: bytes, expect: Mapping[str, Any], *, prompt: str, size: int | None
 ) -> tuple[answers.Answer, list[str]]:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
 
 ASKS = ("prompt", "messages", "input")
-"""Fields of an event that ask something; `input` is a text or several to embed."""
+"""Fields of an event that ask something: `input` is a text or several to embed, and a `prompt` with `"complete": true`
+the beginning of a text, which a base model goes on with."""
 OPTIONS = ("max_tokens", "temperature", "top_p", "stop", "seed")
 """Fields of an event that go to the endpoint as they are."""
 
@@ -63,9 +64,12 @@ def ask(client: SageMakerRuntimeClient, endpoint_name: str, event: dict[str, Any
     if given == ["input"]:
         answer = _invoke(client, endpoint_name, {"input": event["input"]}, "list of embeddings", _vectors)
         return {"endpoint_name": endpoint_name, "embeddings": answer[1], "usage": answer[0].get("usage")}
-    # A prompt is sent as a message too: that is the one form that every container answers.
-    messages = event.get("messages") or [{"role": "user", "content": event["prompt"]}]
-    request: dict[str, Any] = {"messages": messages}
+    request: dict[str, Any]
+    if event.get("complete") and given == ["prompt"]:
+        request = {"prompt": event["prompt"]}
+    else:
+        # A prompt is sent as a message too: that is the one form that every container answers.
+        request = {"messages": event.get("messages") or [{"role": "user", "content": event["prompt"]}]}
     request |= {name: event[name] for name in OPTIONS if event.get(name) is not None}
     answer = _invoke(client, endpoint_name, request, "completion", _text)
     return {"endpoint_name": endpoint_name, "answer": answer[1], "usage": answer[0].get("usage")}

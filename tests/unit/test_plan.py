@@ -270,7 +270,8 @@ def test_the_smoke_test_suits_the_model(
     ("purpose", "own", "wanted"),
     [
         ("chat", None, None),
-        ("completion", None, None),
+        ("completion", None, {"prompt": questions.BEGINNING, "complete": True}),
+        ("completion", {"q": 1}, {"q": 1}),
         ("embedding", None, {"input": "Hello."}),
         ("embedding", {"q": 1}, {"q": 1}),
         ("chat", {"q": 1}, {"q": 1}),

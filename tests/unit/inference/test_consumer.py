@@ -63,6 +63,24 @@ def test_messages_are_asked_and_the_message_returned() -> None:
     assert answer == {"endpoint_name": "harbour-1", "answer": "Cargo.", "usage": None}
 
 
+def test_the_beginning_of_a_text_goes_to_a_base_model() -> None:
+    """Which would take a message for something to go on with."""
+    event = {"prompt": "Once", "complete": True, "max_tokens": 5}
+
+    answer = _asked(event, {"prompt": "Once", "max_tokens": 5}, json.dumps(COMPLETION).encode())
+
+    assert answer["answer"] == " cargo"
+
+
+def test_messages_are_messages_whatever_else_an_event_says() -> None:
+    """Only a prompt can be completed."""
+    answer = _asked(
+        {"messages": QUESTION, "complete": True}, {"messages": QUESTION}, json.dumps(CHAT).encode()
+    )
+
+    assert answer["answer"] == "Cargo."
+
+
 def test_texts_are_embedded() -> None:
     """Where the model is for that: the vectors in the order of the texts."""
     listed = {"data": [{"embedding": [0.6, 0.8]}, {"embedding": [1, 0]}], "usage": {"prompt_tokens": 2}}
