@@ -91,6 +91,12 @@ KINDS = [
         "--imatrix",
         id="old imatrix",
     ),
+    pytest.param(
+        struct.pack("<ii", 100_001, 22) + b"blk.0.attn_norm.weight" + bytes(60),
+        ["data that begins"],
+        "",
+        id="no imatrix",
+    ),
     pytest.param(MANIFEST, ["Ollama manifest"], f"blobs/sha256-{'ab' * 32}", id="ollama-manifest"),
     pytest.param(bytes(4096), ["zeros"], "same download again", id="reserved"),
     pytest.param(b"\0\5\x16\7\0\2\0\0Mac OS X", ["AppleDouble"], "without '._'", id="apple-double"),

@@ -207,6 +207,14 @@ def test_a_vocabulary_only_is_said_to_be_one(forge: Forge) -> None:
     assert refusal.value.problem.error == "GGUFNoTensors"
 
 
+@pytest.mark.parametrize("odd", ["blk.0.attn_q.weight.lora_a", "blk.0.w.counts", "direction.1"])
+def test_one_odd_tensor_makes_no_stranger(odd: str) -> None:
+    """All of an adapter's tensors are an adapter's."""
+    read = header(model({"general.architecture": "llama"}, "blk.0.attn_q.weight", odd))
+
+    assert purpose.refusal(read) is None
+
+
 def test_a_first_shard_is_judged_by_what_it_says_alone() -> None:
     """The token embedding may lie in another file; that it is an image model's is said in the first."""
     split = {"split.count": 2, "split.no": 0}

@@ -23,6 +23,7 @@ USER = {"role": "user", "content": "Hi."}
         pytest.param({"inputs": "Hi."}, Request("inputs", prompt="Hi."), id="inputs"),
         pytest.param({"messages": [USER]}, Request("messages", messages=(USER,)), id="messages"),
         pytest.param({"input": "Hi."}, Request("input", texts=("Hi.",)), id="input"),
+        pytest.param({"input": ["a"] * 2048}, Request("input", texts=("a",) * 2048), id="as-many-as-can-be"),
         pytest.param(
             {
                 "input": ["Hi.", "Ho."],
