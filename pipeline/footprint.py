@@ -21,7 +21,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.architectures import WITHOUT_CACHE
 from pipeline.limits import MiB
 from pipeline.purpose import Purpose
 
@@ -231,7 +230,6 @@ def _layers(model: Mapping[str, Any]) -> tuple[int, tuple[Layer, ...]]:
     own = count - _count(model.get("shared_kv_layers"))
     if model.get("architecture") == "gemma3n":
         own = _GEMMA3N_KV_LAYERS
-    keeps = model.get("architecture") not in WITHOUT_CACHE
     window, slides = _slides(model, count)
     key, value = _count(model["key_length"]), _count(model["value_length"])
     if model.get("key_length_mla"):
@@ -241,7 +239,7 @@ def _layers(model: Mapping[str, Any]) -> tuple[int, tuple[Layer, ...]]:
     return window, tuple(
         Layer(
             heads=heads[n],
-            kv_heads=kv_heads[n] if n < own and keeps else 0,
+            kv_heads=kv_heads[n] if n < own else 0,
             key=sliding_key if slides[n] else key,
             value=sliding_value if slides[n] else value,
             slides=slides[n],

@@ -252,9 +252,3 @@ def test_a_model_for_embeddings_evaluates_a_text_at_once() -> None:
     assert embeds == line("compute", model(purpose="embedding"), n_ctx=2048)
     fixed = footprint.SAMPLING_BYTES * 1000 + footprint.DECODING_BYTES
     assert embeds - fixed == 4 * (chats - fixed)
-
-
-def test_an_architecture_without_a_cache_has_none() -> None:
-    """An encoder remembers nothing of what it has read."""
-    assert line("kv cache", model(architecture="bert")) == 0
-    assert line("kv cache", model(architecture="llama")) > 0

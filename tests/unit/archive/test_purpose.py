@@ -304,7 +304,7 @@ def test_an_embeddings_width_is_the_headers() -> None:
     """A model may put out another width than it computes with."""
     assert purpose.width(of("bert", embedding_length=384)) == 384
     assert purpose.width(of("lfm2", embedding_length=1024, embedding_length_out=128)) == 128
-    assert purpose.width(of("bert")) is None
+    assert purpose.width(of("somebodys")) is None
 
 
 @pytest.mark.parametrize(
