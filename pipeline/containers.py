@@ -3,6 +3,7 @@
 Owns what is particular to each family of images: where the image lies, what goes into the archive for it, its
 environment, what it answers, what it occupies beside the model, how long it is supported, and what is known against it
 on serverless. Whichever it is, it answers OpenAI-style chat requests, so nobody who asks an endpoint needs to know.
+Embeddings, and texts to go on with, are for those that say so in `requests`.
 Refuses to decide: a request names a profile, `pipeline.plan` works with it.
 
     pytorch     AWS's prebuilt PyTorch image: TorchServe runs the four functions of the archive's code/inference.py

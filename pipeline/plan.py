@@ -865,6 +865,8 @@ def _consumers(request: dict[str, Any], model: Mapping[str, Any]) -> list[dict[s
     """Return the consumers, each with the event to try it with where a prompt would not do."""
     test = _smoke_test(request, model)
     event = questions.event(test["ask_with"], test["prompts"][0])
+    if event is None:
+        return list(request["consumers"])
     return [{**one, "test_event": one["test_event"] or event} for one in request["consumers"]]
 
 
