@@ -110,6 +110,22 @@ def test_a_text_is_embedded_alike_whatever_came_before_it(tmp_path: Path) -> Non
     assert _ask(model, input=TEXTS[0])["data"] == first
 
 
+@pytest.mark.parametrize("kind", ["bert", "llama"])
+def test_an_embedding_can_be_interrupted(tmp_path: Path, kind: str) -> None:
+    """By the watch over the call's time; the next text is embedded as if nothing had been."""
+    _written(tmp_path, kind, gguf.PoolingType.MEAN)
+    model = inference.model_fn(str(tmp_path))
+    assert isinstance(model, EmbeddingModel)
+    tokens = model.encoder.tokenize(TEXTS[3])
+    whole = model.encoder.embed(tokens)
+
+    model.encoder.interrupt()
+    assert model.encoder.embed(tokens) is None
+    model.encoder.resume()
+
+    assert (model.encoder.embed(tokens) == whole).all()
+
+
 def test_a_model_that_ranks_is_refused(tmp_path: Path) -> None:
     """Its scores would pass for embeddings of one number."""
     write_tiny_gguf(tmp_path / "m.gguf", pooling=gguf.PoolingType.RANK)
