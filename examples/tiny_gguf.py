@@ -99,6 +99,8 @@ def write_tiny_gguf(
     tensor_type: str = "f16",
     seed: int = 0,
     shard_tensors: int = 0,
+    template: bool = True,
+    pooling: gguf.PoolingType | None = None,
 ) -> Path:
     """Write a small llama GGUF whose weights encode the chain over `CORPUS`: same arguments, same bytes.
 
@@ -113,6 +115,8 @@ def write_tiny_gguf(
         seed: of the embeddings, and of the weights that have no effect on the answer.
         shard_tensors: tensors of one file at most; the model is then split as llama-gguf-split does, into files beside
             `path` that are named after it. 0 for one file.
+        template: whether it has a chat template; a base model has none.
+        pooling: what makes an embedding model of it: how the vectors of a text's tokens become one.
 
     Returns:
         The path.
@@ -135,6 +139,10 @@ def write_tiny_gguf(
     writer = gguf.GGUFWriter(path, "llama", split_max_tensors=shard_tensors)
     _add_metadata(writer, name=name, layers=layers, embd=embd, ctx=ctx, file_type=file_type)
     _add_tokenizer(writer, vocabulary)
+    if template:
+        writer.add_chat_template(CHAT_TEMPLATE)
+    if pooling is not None:
+        writer.add_pooling_type(pooling)
 
     def add(tensor: str, values: Matrix) -> None:
         kind = ggml_type if values.ndim > 1 else gguf.GGMLQuantizationType.F32
@@ -276,7 +284,6 @@ def _add_tokenizer(writer: gguf.GGUFWriter, vocabulary: _Vocabulary) -> None:
     writer.add_add_bos_token(True)
     writer.add_add_eos_token(False)
     writer.add_add_space_prefix(True)
-    writer.add_chat_template(CHAT_TEMPLATE)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

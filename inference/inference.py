@@ -35,9 +35,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 sys.path.append(str(Path(__file__).resolve().parent))
 
 from sealift_cpus import usable_cpus
+from sealift_embeddings import EmbeddingModel, embeddings
 from sealift_engine import Ask, Engine, Generation, Limits, Sampling
 from sealift_models import is_model, models, shard_names
-from sealift_native import CHATML_END, load
+from sealift_native import CHATML_END, Native, load
 from sealift_request import JSON, SEED, BadRequest, Request, parse_body
 from sealift_settings import LoadError, Settings, settings_from
 
@@ -321,8 +322,10 @@ class Unloaded:
     reason: str
 
 
-def model_fn(model_dir: str, context: Any = None) -> Model | Unloaded:
+def model_fn(model_dir: str, context: Any = None) -> Model | EmbeddingModel | Unloaded:
     """Load the model in a folder with the settings of `code/config.json` and the environment; generate one token.
+
+    A model that is for embeddings embeds one text.
 
     With the toolkit's context a failure becomes an `Unloaded`, which answers every request with the reason. Raised,
     it would end TorchServe's worker, which starts over for ever: every request would wait until its client gives up,
@@ -341,7 +344,7 @@ def model_fn(model_dir: str, context: Any = None) -> Model | Unloaded:
         return Unloaded(reason)
 
 
-def _model(folder: Path) -> Model:
+def _model(folder: Path) -> Model | EmbeddingModel:
     begun = time.monotonic()
     config = read_config([folder / "code", Path(__file__).parent])
     # The toolkit hands over nothing but the folder, so the endpoint's Environment is read here.
@@ -352,6 +355,10 @@ def _model(folder: Path) -> Model:
     path = find_model(folder)
     native = load(path, settings, threads)
     loaded = time.monotonic()
+    if native.unserved:
+        raise LoadError(f"model file {path.name!r} is {native.unserved}")
+    if native.embeds:
+        return _embedding_model(native, settings, path, begun, loaded)
     engine = Engine(native, settings.prefix_cache_mb << 20 if native.forgets_in_part else 0)
     try:
         engine.warm_up(native.tokenize("Hello") or [0])
@@ -384,6 +391,29 @@ def _model(folder: Path) -> Model:
     return model
 
 
+def _embedding_model(
+    native: Native, settings: Settings, path: Path, begun: float, loaded: float
+) -> EmbeddingModel:
+    encoder = native.encoder(settings.n_ctx)
+    try:
+        encoder.embed(encoder.tokenize("Hello") or [0])
+    except RuntimeError as error:
+        raise LoadError(f"model file {path.name!r} is loaded, and embeds nothing: {error}") from error
+    name = settings.model_name or native.name or path.stem
+    model = EmbeddingModel(encoder, name, settings.timeout_s, log_line)
+    model.log(
+        "model_loaded",
+        model=name,
+        file=path.name,
+        seconds=round(loaded - begun, 3),
+        first_embedding_seconds=round(time.monotonic() - loaded, 3),
+        n_ctx=encoder.most,
+        width=encoder.width,
+        use_mmap=settings.use_mmap,
+    )
+    return model
+
+
 def input_fn(
     body: bytes | bytearray | str, content_type: str | None, context: Any = None
 ) -> Request | BadRequest:
@@ -400,7 +430,7 @@ def input_fn(
 
 
 def predict_fn(
-    data: Request | BadRequest, model: Model | Unloaded, context: Any = None
+    data: Request | BadRequest, model: Model | EmbeddingModel | Unloaded, context: Any = None
 ) -> dict[str, Any] | BadRequest:
     """Return the answer to a request, or what is wrong with it or with the model.
 
@@ -412,7 +442,33 @@ def predict_fn(
     if isinstance(model, Unloaded):
         return _refused(BadRequest(500, model.reason, code="load_failed"), context)
     arrived = _or(getattr(context, "arrived", None), _or(data.arrived, time.monotonic()))
-    limits = _limits(model.settings, arrived, context)
+    try:
+        _see_suits(data, model)
+        answer_of = _embedded if isinstance(model, EmbeddingModel) else _generated
+        return answer_of(model, data, arrived, context)
+    except BadRequest as error:
+        return _refused(error, context)
+
+
+def _see_suits(request: Request, model: Model | EmbeddingModel) -> None:
+    """Refuse to ask a model for what it does not do."""
+    if isinstance(model, EmbeddingModel) == (request.source == "input"):
+        return
+    does, ask = (
+        ("embeds texts, and generates none", "'input'")
+        if isinstance(model, EmbeddingModel)
+        else ("generates text, and embeds none", "'messages' or 'prompt'")
+    )
+    raise BadRequest(
+        400,
+        f"the request has {request.source!r}, and model {model.name!r} {does}; ask with {ask}",
+        param=request.source,
+        code="wrong_task",
+    )
+
+
+def _generated(model: Model, data: Request, arrived: float, context: Any) -> dict[str, Any]:
+    limits = _limits(model.settings.timeout_s, arrived, context)
     identity = uuid.uuid4().hex
     with model.lock:
         begun = time.monotonic()
@@ -427,7 +483,7 @@ def predict_fn(
             )
         except BadRequest as error:
             model.log("refused", id=identity, source=data.source, seconds=_seconds(begun), code=error.code)
-            return _refused(error, context)
+            raise
     model.log(
         "answered",
         id=answer["id"],
@@ -440,6 +496,20 @@ def predict_fn(
     return answer
 
 
+def _embedded(model: EmbeddingModel, data: Request, arrived: float, context: Any) -> dict[str, Any]:
+    limits = _limits(model.timeout_s, arrived, context)
+    told = {"id": uuid.uuid4().hex, "source": data.source, "texts": len(data.texts)}
+    with model.lock:
+        begun = time.monotonic()
+        try:
+            answer = embeddings(model, data, limits, queued_s=begun - arrived)
+        except BadRequest as error:
+            model.log("refused", **told, seconds=_seconds(begun), code=error.code)
+            raise
+    model.log("answered", **told, seconds=_seconds(begun), **answer["timings"])
+    return answer
+
+
 def output_fn(prediction: dict[str, Any] | BadRequest, accept: str | None) -> tuple[str, str]:  # noqa: ARG001 the contract's signature
     """Return the answer's body and its content type, which is JSON whatever was asked for."""
     if isinstance(prediction, BadRequest):
@@ -447,9 +517,9 @@ def output_fn(prediction: dict[str, Any] | BadRequest, accept: str | None) -> tu
     return json.dumps(prediction, ensure_ascii=False), JSON
 
 
-def _limits(settings: Settings, arrived: float, context: Any) -> Limits:
+def _limits(timeout_s: float, arrived: float, context: Any) -> Limits:
     """Return when an answer has to end: what the settings leave of its call's time, or the server's own word."""
-    own = arrived + settings.timeout_s - min(MARGIN_S, settings.timeout_s / 4)
+    own = arrived + timeout_s - min(MARGIN_S, timeout_s / 4)
     told = getattr(context, "deadline", None)
     gone = getattr(context, "gone", None)
     return Limits(

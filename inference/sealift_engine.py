@@ -32,7 +32,17 @@ class Sampling:
     seed: int
 
 
-class Native(Protocol):
+class Interruptible(Protocol):
+    """What can be told to end soon."""
+
+    def interrupt(self) -> None:
+        """Let evaluations end soon; for another thread."""
+
+    def resume(self) -> None:
+        """Let evaluations run again."""
+
+
+class Native(Interruptible, Protocol):
     """What is used of llama.cpp."""
 
     batch: int
@@ -48,12 +58,6 @@ class Native(Protocol):
 
     def decode(self, tokens: Sequence[int]) -> bool:
         """Evaluate tokens behind those that are there; return False when that was interrupted."""
-
-    def interrupt(self) -> None:
-        """Let evaluations end soon; for another thread."""
-
-    def resume(self) -> None:
-        """Let evaluations run again."""
 
     def keep(self, count: int) -> bool:
         """Forget all but the first tokens; return False when that cannot be done."""
@@ -106,7 +110,7 @@ class Limits:
         return self._reason
 
     @contextlib.contextmanager
-    def watched(self, native: Native) -> Iterator[None]:
+    def watched(self, native: Interruptible) -> Iterator[None]:
         """Interrupt the evaluation in the block when there is a reason to end."""
         done = threading.Event()
 

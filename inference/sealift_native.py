@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from sealift_purpose import MEAN, RANK, embeds
 from sealift_settings import LoadError
 
 if TYPE_CHECKING:
@@ -215,6 +216,75 @@ class Native:
         raw: bytes = self.api.llama_vocab_get_text(self._vocabulary, token) if token != -1 else b""
         return raw.decode("utf-8", errors="replace")
 
+    @property
+    def embeds(self) -> bool:
+        """Tell whether the model is for embeddings: `encoder` opens it as one."""
+        architecture = self.llama.metadata.get("general.architecture", "")
+        return embeds(
+            architecture,
+            self.api.llama_pooling_type(self._ctx),
+            causal=self.llama.metadata.get(f"{architecture}.attention.causal") != "false",
+            remembers=bool(self._memory),
+            diffuses=bool(self.api.llama_model_is_diffusion(self.llama.model)),
+        )
+
+    @property
+    def unserved(self) -> str | None:
+        """Return what the model is, when nothing here asks it for what it does; None for any other."""
+        if self.api.llama_model_has_encoder(self.llama.model):
+            # llama.cpp ends the process when only the decoder is run.
+            return "an encoder-decoder, or one part of it; deploy a decoder-only model"
+        if self.api.llama_pooling_type(self._ctx) == RANK:
+            return (
+                "a reranker (pooling_type 4), and nothing here asks for scores; serve it with llama-server --rerank, "
+                "or deploy an embedding model"
+            )
+        return None
+
+    def encoder(self, n_ctx: int) -> Encoder:
+        """Open the model for embeddings, in the place of the context that it was loaded with.
+
+        Args:
+            n_ctx: tokens of a text; fewer where the model was trained for fewer.
+
+        Raises:
+            LoadError: when llama.cpp cannot open it so.
+        """
+        api, llama = self.api, self.llama
+        params = type(llama.context_params).from_buffer_copy(llama.context_params)
+        trained = int(api.llama_model_n_ctx_train(llama.model))
+        most = min(n_ctx, trained) if trained > 0 else n_ctx
+        # All tokens of a text see each other: llama.cpp ends the process where they are not evaluated at once.
+        params.n_ctx = params.n_batch = params.n_ubatch = most
+        params.embeddings = True
+        if not api.llama_pooling_type(self._ctx):
+            # The header tells of no pooling; the mean is what sentence-transformers takes then.
+            params.pooling_type = MEAN
+        self._log.errors.clear()
+        llama._ctx.close()  # noqa: SLF001 two contexts would take the memory of both
+        self._ctx = api.llama_init_from_model(llama.model, params)
+        if not self._ctx:
+            said = "; ".join(self._log.errors) or "llama.cpp gave no context"
+            raise LoadError(
+                f"the model cannot be opened for embeddings of {most} tokens: {said}; lower n_ctx"
+            )
+        llama._stack.callback(api.llama_free, self._ctx)  # noqa: SLF001 before the model goes
+        self._memory = api.llama_get_memory(self._ctx)
+        flag = ctypes.cast(self._interrupted, ctypes.c_void_p)
+        api.llama_set_abort_callback(self._ctx, self._callback, flag)
+        return Encoder(self, most, int(api.llama_model_n_embd_out(llama.model)))
+
+    def embed(self, tokens: Sequence[int], width: int) -> Any:
+        """Return the embedding of a text that `encoder` leaves room for; None when that was interrupted."""
+        if self._memory:
+            self.clear()
+        if not self.decode(tokens):
+            return None
+        vector = self.api.llama_get_embeddings_seq(self._ctx, 0)
+        if not vector:
+            raise RuntimeError("llama.cpp has no embedding of a text that it has evaluated")
+        return np.ctypeslib.as_array(vector, shape=(width,)).copy()
+
     def chat_prompt(self, messages: list[dict[str, str]]) -> str:
         """Render messages by the chat template, with what begins an answer."""
         return str(self._formatter(messages=messages).prompt)
@@ -225,8 +295,12 @@ class Native:
             return self._tokenized(text.encode(), begins=True)
         ends = [match.end() for match in _LONG_RUN.finditer(text)]
         parts = [text[begin:end] for begin, end in zip([0, *ends], [*ends, len(text)], strict=True)]
-        tokens = [self._tokenized(part.encode(), begins=not n) for n, part in enumerate(parts) if part]
-        return [token for part in tokens for token in part]
+        first, *others = [
+            self._tokenized(part.encode(), begins=not n) for n, part in enumerate(parts) if part
+        ]
+        # What ends a text, where the vocabulary adds that, llama.cpp has put behind the first part.
+        end = [first.pop()] if self.api.llama_vocab_get_add_eos(self._vocabulary) and others else []
+        return [token for part in (first, *others, end) for token in part]
 
     def _tokenized(self, text: bytes, *, begins: bool) -> list[int]:
         room = len(text) + 8
@@ -411,6 +485,22 @@ class _Constrained:
 
 
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+
+
+class Encoder:
+    """A loaded model that turns texts into embeddings. Not thread-safe, but for `interrupt`."""
+
+    def __init__(self, native: Native, most: int, width: int) -> None:
+        self._native = native
+        self.most = most
+        self.width = width
+        self.tokenize = native.tokenize
+        self.interrupt = native.interrupt
+        self.resume = native.resume
+
+    def embed(self, tokens: list[int]) -> Any:
+        """Return a text's embedding, as long as the model made it; None when that was interrupted."""
+        return self._native.embed(tokens, self.width)
 
 
 def _bytes_at(buffer: Any) -> Any:

@@ -10,10 +10,13 @@ import json
 import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sealift_schema import ANY_OBJECT, SchemaError, grammar_of
 from sealift_settings import RANGES, Range, listed, shown, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 try:
     from sagemaker_inference.errors import (  # type: ignore[import-not-found]
@@ -60,7 +63,14 @@ _OPTIONS = (
     "logprobs",
     "top_logprobs",
 )
-_SOURCES = ("prompt", "inputs", "messages")
+_EMBEDS = "input"
+_SOURCES = ("prompt", "inputs", "messages", _EMBEDS)
+_EMBEDDING_OPTIONS = ("encoding_format", "dimensions")
+"""What goes with `input`, and with it alone; of the others only those that change nothing do."""
+_ENCODINGS = ("float", "base64")
+_DIMENSIONS = Range(1, 1_000_000)
+MOST_TEXTS = 2048
+"""OpenAI's bound of an embeddings request's inputs."""
 # What OpenAI clients send that changes nothing here: accepted with these values (None: with any text).
 _HARMLESS: dict[str, Any] = {"model": None, "user": None, "stream": False, "n": 1}
 _ROLES = ("system", "user", "assistant")
@@ -74,7 +84,7 @@ class Request:
     """A request that was found right; None stands for "as the settings say"."""
 
     source: str
-    """The field that holds what to answer: prompt, inputs or messages."""
+    """The field that holds what to answer: prompt, inputs, messages, or input for embeddings."""
     prompt: str = ""
     messages: tuple[dict[str, str], ...] | None = None
     max_tokens: int | None = None
@@ -86,6 +96,12 @@ class Request:
     """What the answer has to be, as llama.cpp's grammar; of a response_format, never of a client's text."""
     logprobs: int | None = None
     """How many of the likeliest tokens to tell at each place, beside the chosen one's log-probability."""
+    texts: tuple[str, ...] = ()
+    """What to embed."""
+    encoding: str = "float"
+    """How an embedding is written: float or base64."""
+    dimensions: int | None = None
+    """How many numbers an embedding is to have."""
     arrived: float | None = field(default=None, compare=False)
     """When it did, by time.monotonic."""
 
@@ -140,6 +156,8 @@ def _no_constant(name: str) -> Any:
 def parse_request(document: Any) -> Request:
     """Return the request that a JSON document makes; a null field counts as absent.
 
+    With `input` it asks for embeddings, and has none of the fields that are about generating.
+
     Raises:
         BadRequest: with every problem of it.
     """
@@ -150,15 +168,18 @@ def parse_request(document: Any) -> Request:
     sources = [name for name in _SOURCES if name in given]
     if len(sources) != 1:
         seen = f"the body has {' and '.join(map(repr, sources))}" if sources else "the body asks nothing"
-        problems.add(None, f"{seen}; wanted one of 'prompt', 'inputs' and 'messages'", "missing_field")
+        problems.add(None, f"{seen}; wanted one of {_named(_SOURCES)}", "missing_field")
     options = {name: value for name, value in given.items() if name not in (*_SOURCES, "parameters")}
     nested = given.get("parameters")
     if nested is not None:
         options = _with_parameters(options, nested, sources, problems)
-    values = _options(options, problems)
+    values = _embedding_options(options, sources, problems)
+    values |= _options(options, problems)
     _ask_logprobs(values, sources, problems)
     for name in sources:
-        if name == "messages":
+        if name == _EMBEDS:
+            values["texts"] = _texts(given[name], problems)
+        elif name == "messages":
             values["messages"] = _messages(given[name], problems)
         else:
             values["prompt"] = _prompt(name, given[name], problems)
@@ -186,6 +207,54 @@ def _with_parameters(
     return options
 
 
+def _named(names: Sequence[str]) -> str:
+    return f"{', '.join(map(repr, names[:-1]))} and {names[-1]!r}"
+
+
+def _embedding_options(options: dict[str, Any], sources: list[str], problems: _Problems) -> dict[str, Any]:
+    """Take out of the options those of embeddings, by `Request`'s names; with `input` the others are wrong."""
+    values: dict[str, Any] = {}
+    own = {name: options.pop(name) for name in _EMBEDDING_OPTIONS if name in options}
+    if sources != [_EMBEDS]:
+        for name in own:
+            problems.add(name, f"{name!r} goes with 'input' only", "unknown_parameter")
+        return values
+    for name in [name for name in options if _ALIASES.get(name, name) in _OPTIONS]:
+        problems.add(
+            name, f"{name!r} does not go with 'input', which asks for embeddings", "unknown_parameter"
+        )
+        del options[name]
+    if (encoding := own.get("encoding_format")) is not None:
+        values["encoding"] = encoding
+        if encoding not in _ENCODINGS:
+            problems.add(
+                "encoding_format", f"'encoding_format' is {shown(encoding)}; wanted {_named(_ENCODINGS)}"
+            )
+    if (dimensions := own.get("dimensions")) is not None:
+        values["dimensions"] = dimensions
+        if not _DIMENSIONS.accepts(dimensions):
+            problems.add("dimensions", f"'dimensions' is {shown(dimensions)}; wanted {_DIMENSIONS}")
+    return values
+
+
+def _texts(value: Any, problems: _Problems) -> tuple[str, ...]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not 0 < len(texts) <= MOST_TEXTS:
+        problems.add(
+            _EMBEDS, f"'input' is {shown(value)}; wanted a text, or a list of 1 to {MOST_TEXTS} texts"
+        )
+        return ()
+    if all(isinstance(one, int) or (isinstance(one, list) and one) for one in texts):
+        problems.add(
+            _EMBEDS,
+            f"'input' is {shown(value)}, numbers of tokens; wanted texts: this model has a vocabulary of its own",
+        )
+        return ()
+    return tuple(
+        _prompt(f"input[{n}]" if texts is value else _EMBEDS, one, problems) for n, one in enumerate(texts)
+    )
+
+
 def _options(options: dict[str, Any], problems: _Problems) -> dict[str, Any]:
     """Return the options that `Request` has, by its names."""
     values: dict[str, Any] = {}
@@ -197,7 +266,7 @@ def _options(options: dict[str, Any], problems: _Problems) -> dict[str, Any]:
                 wanted = "a text" if only is None else json.dumps(only)
                 problems.add(given, f"{given!r} is {shown(value)}; wanted {wanted}")
         elif name not in _OPTIONS:
-            known = [*_SOURCES, *_OPTIONS, *_ALIASES, *_HARMLESS, "parameters"]
+            known = [*_SOURCES, *_OPTIONS, *_EMBEDDING_OPTIONS, *_ALIASES, *_HARMLESS, "parameters"]
             problems.add(given, unknown(given, known), "unknown_parameter")
         elif name in values or (name == "response_format" and "grammar" in values):
             problems.add(given, f"{given!r} and another name of {name!r} are both there; give one")

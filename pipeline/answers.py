@@ -79,11 +79,11 @@ def parse(body: bytes | str) -> Answer:
         text,
         tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and abs(tokens) < _MOST else None,
         payload.cut(reason, 100) if isinstance(reason, str) else None,
-        _timings(document.get("timings")),
+        timings(document.get("timings")),
     )
 
 
-def _timings(told: Any) -> dict[str, float]:
+def timings(told: Any) -> dict[str, float]:
     """Return the figures among a server's timings; what is no number counts as not told."""
     return {
         name: told[name]

@@ -3,6 +3,7 @@
 Owns what is particular to each family of images: where the image lies, what goes into the archive for it, its
 environment, what it answers, what it occupies beside the model, how long it is supported, and what is known against it
 on serverless. Whichever it is, it answers OpenAI-style chat requests, so nobody who asks an endpoint needs to know.
+Embeddings, and texts to go on with, are for those that say so in `requests`.
 Refuses to decide: a request names a profile, `pipeline.plan` works with it.
 
     pytorch     AWS's prebuilt PyTorch image: TorchServe runs the four functions of the archive's code/inference.py
@@ -22,13 +23,16 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pipeline import fit
+from pipeline import fit, questions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Code = Literal["sealift", "archive", "none"]
 """What `code/` of the deployed archive holds: Sealift's inference code, what the upload brings, or nothing."""
+OWN_CODE: Final = "sealift"
+ARCHIVE_CODE: Final = "archive"
+"""Whose inference code the endpoint runs, where the container is one that takes code from the archive."""
 
 _ACCOUNT: Final = "763104351884"
 _ACCOUNTS: Final[Mapping[str, str]] = {
@@ -73,7 +77,7 @@ class Profile:
     settings: Mapping[str, str | None]
     """The inference settings, each with the image's environment variable for it; None where it has none."""
     requests: tuple[str, ...]
-    """The fields that a request may ask with; all of them answer in OpenAI's form."""
+    """The fields that a request may ask with; all of them answer in OpenAI's form. `input` asks for embeddings."""
     serving: fit.Serving
     """What the server occupies beside the model, and how long it takes to start."""
     all_threads: int | None = None
@@ -95,6 +99,11 @@ class Profile:
         account = _ACCOUNTS.get(region, _ACCOUNT)
         return f"{account}.dkr.ecr.{region}.{suffix}/{self.repository}:{self.tag}"
 
+    @property
+    def embeds(self) -> bool:
+        """Tell whether it answers requests for embeddings."""
+        return questions.INPUT in self.requests
+
     def code(self, whose: str) -> Code:
         """Return what goes into `code/` when a request asks for whose inference code it wants."""
         if whose == "archive":
@@ -115,7 +124,7 @@ _OURS: Final[Mapping[str, str | None]] = {
         "timeout_s",
     )
 }
-_ANY_FORM: Final = ("messages", "prompt", "inputs")
+_ANY_FORM: Final = (questions.MESSAGES, questions.PROMPT, "inputs", questions.INPUT)
 
 PYTORCH: Final = Profile(
     name="pytorch",
@@ -159,7 +168,7 @@ LLAMA_CPP: Final = Profile(
         # llama-server ends no answer early; SageMaker gives the call up instead.
         "timeout_s": None,
     },
-    requests=("messages",),
+    requests=(questions.MESSAGES,),
     serving=fit.LLAMA_SERVER,
     environment={
         # One request at a time: by default llama-server keeps room for four.
@@ -201,11 +210,22 @@ def environment(profile: Profile, inference: Mapping[str, Any]) -> dict[str, str
     return {**profile.environment, **settings}
 
 
-def notes(profile: Profile, today: date, *, serverless: bool = True) -> list[str]:
-    """Return what a person who takes this profile should know: an ended support first, then what is against it."""
+def notes(profile: Profile, today: date, *, serverless: bool = True, embeddings: bool = False) -> list[str]:
+    """Return what a person who takes this profile should know: an ended support first, then what is against it.
+
+    Args:
+        profile: the profile.
+        today: what its support is compared with.
+        serverless: whether the endpoint is.
+        embeddings: whether the model is for those, so that only what answers them is an alternative.
+    """
     told = []
     if profile.end_of_support is not None and profile.end_of_support < today:
-        instead = f"; 'container': {profile.alternative!r} is supported" if _supported(profile, today) else ""
+        instead = (
+            f"; 'container': {profile.alternative!r} is supported"
+            if _supported(profile, today, embeddings=embeddings)
+            else ""
+        )
         told.append(
             f"AWS's support of the {profile.name!r} image ended on {profile.end_of_support}: it still runs, and gets "
             f"no fixes{instead}"
@@ -214,9 +234,9 @@ def notes(profile: Profile, today: date, *, serverless: bool = True) -> list[str
     return [*told, *(f"container {profile.name!r}: {limit}" for limit in limits)]
 
 
-def _supported(profile: Profile, today: date) -> bool:
-    """Tell whether the alternative's own support still runs."""
-    if profile.alternative is None:
+def _supported(profile: Profile, today: date, *, embeddings: bool) -> bool:
+    """Tell whether there is an alternative for the model whose own support still runs."""
+    if profile.alternative is None or (embeddings and not PROFILES[profile.alternative].embeds):
         return False
     until = PROFILES[profile.alternative].end_of_support
     return until is None or until >= today

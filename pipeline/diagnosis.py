@@ -66,6 +66,20 @@ RULES = (
         "ask the same of the GGUF on your own machine, and export it again if it answers likewise; if it is meant to "
         'answer so, say "allow_degenerate": true in the "expect" that the message names',
     ),
+    Rule(
+        "EmbeddingBroken",
+        r"an embedding of nothing but zeros|an embedding with infinity|the model's embedding holds infinity"
+        r"|the same embedding for texts|embeddings of [0-9 and]+ numbers, wanted",
+        "the model's embeddings are not such as a working one makes",
+        "embed the same texts with the GGUF on your own machine, llama-server --embeddings, and export it again if it "
+        "does likewise",
+    ),
+    Rule(
+        "AskedOtherwise",
+        r"embeds texts, and generates none; ask with|generates text, and embeds none; ask with",
+        "the model was asked for what it is not for",
+        "leave smoke_test.ask_with out; give a consumer of embeddings a test_event that embeds",
+    ),
     # Failure reasons of serverless endpoints, and what the container logs beside them.
     Rule(
         "NoLlamaCpp",

@@ -11,7 +11,19 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
-from pipeline import alarms, capacity, consumer, containers, limits, naming, offers, payload, scaling
+from pipeline import (
+    alarms,
+    architectures,
+    capacity,
+    consumer,
+    containers,
+    limits,
+    naming,
+    offers,
+    payload,
+    questions,
+    scaling,
+)
 from pipeline import plan as planned
 from pipeline.archive.rules import Rules
 from pipeline.errors import InvalidInput, Problem
@@ -42,9 +54,7 @@ SIDECAR_LIMIT = 64 * 1024
 SIDECAR = "deployment.json"
 """The optional file beside an archive that gives a service its own settings."""
 
-OWN_CODE = "sealift"
-ARCHIVE_CODE = "archive"
-"""Whose inference code the endpoint runs, where the container is one that takes code from the archive."""
+OWN_CODE, ARCHIVE_CODE = containers.OWN_CODE, containers.ARCHIVE_CODE
 
 _ARN = r"arn:aws[a-z-]*:"
 
@@ -68,8 +78,22 @@ PROMPT = Text("a prompt of 1 to 20000 characters", max_length=20_000)
 
 SMOKE_TEST = Object(
     {
-        "prompts": Field(ListOf(PROMPT, 1, 20), "what to ask the new endpoint", default=["Hello."]),
-        "expect": Field(EXPECT, "what every answer must be like", default={"min_completion_tokens": 1}),
+        "prompts": Field(
+            ListOf(PROMPT, 1, 20),
+            "what to ask the new endpoint; of a base model, texts to go on with, and when absent the beginning of one; "
+            "of a model for embeddings, texts to embed",
+            default=[questions.DEFAULT],
+        ),
+        "ask_with": Field(
+            OneOf(questions.FORMS),
+            "the field to ask with; when absent, what suits the model: messages where it has a chat template, prompt "
+            "where it has none, input where it is for embeddings",
+        ),
+        "expect": Field(
+            EXPECT,
+            "what every answer must be like; embeddings are only judged by what they cannot be",
+            default={"min_completion_tokens": 1},
+        ),
         "max_tokens": Field(Integer(1, 4096), "tokens to generate per answer at most", default=32),
     }
 )
@@ -106,7 +130,11 @@ CONSUMER = Object(
             "the alias to move to a newly published version",
         ),
         "canary": Field(CANARY, "how the alias moves in two steps; at once when absent"),
-        "test_event": Field(AnyObject(), "the event to invoke the consumer with after the switch"),
+        "test_event": Field(
+            AnyObject(),
+            "the event to invoke the consumer with after the switch; when absent, `prompt` with the smoke test's "
+            "first, with `complete` for a base model; or `input` in its place where the model is for embeddings",
+        ),
         "expect": Field(
             EXPECT, "what the consumer's answer must be like", default={"min_completion_tokens": 1}
         ),
@@ -527,18 +555,28 @@ class ArchiveLocation:
         return f"s3://{self.bucket}/{self.key}{version}"
 
 
-def archive_rules(code: str, *, mend: bool = False, hosting: str = planned.SERVERLESS) -> Rules:
+def archive_rules(
+    code: str, *, mend: bool = False, hosting: str = planned.SERVERLESS, container: str | None = None
+) -> Rules:
     """Return what an archive must be like: only one that runs its own code must bring any.
 
     Args:
         code: whose code the endpoint runs, as in a request, or what `code/` will hold.
         mend: whether a model in a directory is moved to the root.
         hosting: where the endpoint runs; what may go to an instance may be larger.
+        container: what serves the model; None when it has been judged for that, or need not be.
     """
     rules = Rules(code_required=code == ARCHIVE_CODE, zip_deployable=True, mend=mend)
-    if hosting == planned.SERVERLESS:
+    if hosting != planned.SERVERLESS:
+        rules = replace(rules, max_archive_bytes=offers.MOST_VOLUME_GB * limits.GB)
+    # What an archive's own code can do is for it to say.
+    if container is None or code == ARCHIVE_CODE:
         return rules
-    return replace(rules, max_archive_bytes=offers.MOST_VOLUME_GB * limits.GB)
+    profile = containers.PROFILES[container]
+    # The runtime that travels in the archive is the one that is known; an image has its own.
+    return replace(
+        rules, embeddings=profile.embeds, runtime=architectures.KNOWN if profile.carries_code else None
+    )
 
 
 def is_bare(name: str, hosting: str) -> bool:

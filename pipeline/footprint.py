@@ -7,7 +7,8 @@ Owns llama.cpp's own rules, as llama-cpp-python 0.3.36 ships it, for a CPU. They
     swa_full=False      a sliding-window layer keeps its window and one batch, not the whole context.
     flash_attn=False    llama-cpp-python's default. With it the attention matrix goes, and the decoding of long
                         contexts takes half as long again.
-    n_ubatch=512        llama-cpp-python's default: a larger n_batch does not need more.
+    n_ubatch=512        llama-cpp-python's default: a larger n_batch does not need more. A model for embeddings
+                        evaluates a text at once, so there it is n_ctx.
 
 What counts is memory that is touched. llama.cpp reserves logits for every token of a batch, which a large vocabulary
 turns into half a gigabyte of addresses; one row of it is ever written. `benchmarks/bench_fit.py` measures all of this.
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.limits import MiB
+from pipeline.purpose import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,6 +111,8 @@ class Shape:
     """Of the largest matrix that is repacked when it is read."""
     parameter_count: int = 0
     quantization: str = ""
+    embeds: bool = False
+    """Whether it is loaded for embeddings."""
 
     @classmethod
     def from_json(cls, model: Mapping[str, Any]) -> Shape:
@@ -131,6 +135,7 @@ class Shape:
             staging_bytes=_staged(model.get("largest_matrices") or {}),
             parameter_count=_count(model.get("parameter_count")),
             quantization=model.get("quantization") or "",
+            embeds=model.get("purpose") == Purpose.EMBEDDING,
         )
 
 
@@ -161,7 +166,7 @@ class Cells:
     @classmethod
     def of(cls, shape: Shape, n_ctx: int, n_batch: int) -> Cells:
         """Return what llama.cpp makes of the settings."""
-        batch = min(n_batch, n_ctx, UBATCH)
+        batch = n_ctx if shape.embeds else min(n_batch, n_ctx, UBATCH)
         whole = _padded(n_ctx)
         return cls(whole, _padded(min(whole, shape.window + batch)), batch)
 

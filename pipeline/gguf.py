@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from inference import sealift_models
+from pipeline import purpose
 from pipeline.errors import Problem
 from pipeline.plain import plain
 
@@ -483,6 +484,8 @@ class GGUFHeader:
             "merge_count": self.merge_count,
             "vocabulary_size": self.vocabulary_size,
             "chat_template": self.has_chat_template,
+            "purpose": purpose.of(self).value,
+            "embedding_size": purpose.width(self),
         }
 
     def _head_width(self) -> int | None:
@@ -868,6 +871,10 @@ def _is_countable(shape: tuple[int, ...]) -> bool:
 
 
 def _check_meaning(header: GGUFHeader) -> None:
+    # Before all else: what is no model lacks what every model has, and that it lacks it says little.
+    stranger = purpose.refusal(header)
+    if stranger is not None:
+        raise GGUFProblem(stranger)
     # Later shards carry tensors and split.* only; the first shard may carry no tensors.
     if header.shard_count > 1:
         return
@@ -880,14 +887,10 @@ def _check_meaning(header: GGUFHeader) -> None:
         )
     if not header.tensors:
         raise _problem(
-            "GGUFNoTensors", "a header without tensors (a vocabulary only)", "a whole model", _CONVERT_AGAIN
-        )
-    if header.kind not in {"model", "finetune"} or header.architecture == "clip":
-        raise _problem(
-            "GGUFNotALanguageModel",
-            f"a GGUF of type {header.kind!r}, architecture {header.architecture!r}",
-            "a language model that generates text by itself",
-            "pack the language model's own GGUF, not its adapter or its vision projector",
+            "GGUFNoTensors",
+            "a header without tensors: a vocabulary only, which is for trying tokenizers",
+            "a whole model",
+            "deploy the model's own GGUF; convert_hf_to_gguf.py without --vocab-only makes it",
         )
 
 

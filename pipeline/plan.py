@@ -21,6 +21,8 @@ from pipeline import (
     naming,
     offers,
     payload,
+    purpose,
+    questions,
     scaling,
 )
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem, QuotaUsedUp
@@ -287,11 +289,8 @@ def plan(facts: Facts) -> Plan:
             **_sized(names, hosted.variant, tags, hosted.instances, request["deadline_s"]),
         ),
         poll={"interval_s": request["poll_interval_s"], "deadline_s": request["deadline_s"]},
-        smoke_test={
-            **request["smoke_test"],
-            "timeout_s": timeout_s,
-        },
-        consumers=request["consumers"],
+        smoke_test={**_smoke_test(request, facts.model), "timeout_s": timeout_s},
+        consumers=_consumers(request, facts.model),
         switch=_switch(request["consumers"]),
         callers=_callers(request["consumers"]),
         taken_from=facts.taken_from,
@@ -843,7 +842,40 @@ def notes(request: dict[str, Any], model: dict[str, Any], today: date, where: st
             f"n_ctx {request['inference']['n_ctx']} was asked for; the model was trained for {inference['n_ctx']}"
         )
     profile = containers.PROFILES[request["container"]]
-    return [*notes, *containers.notes(profile, today, serverless=where == SERVERLESS)]
+    return [
+        *notes,
+        *purpose.notes(model, messages_only=_form(request, model) == questions.MESSAGES),
+        *containers.notes(
+            profile,
+            today,
+            serverless=where == SERVERLESS,
+            embeddings=model.get("purpose") == purpose.Purpose.EMBEDDING,
+        ),
+    ]
+
+
+def _smoke_test(request: dict[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the smoke test that suits what the model is for."""
+    test, form = request["smoke_test"], _form(request, model)
+    size = {"embedding_size": model.get("embedding_size")} if form == questions.INPUT else {}
+    return {**test, "prompts": questions.prompts(test["prompts"], form), "ask_with": form, **size}
+
+
+def _consumers(request: dict[str, Any], model: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the consumers, each with the event to try it with where a prompt would not do."""
+    test = _smoke_test(request, model)
+    event = questions.event(test["ask_with"], test["prompts"][0])
+    if event is None:
+        return list(request["consumers"])
+    return [{**one, "test_event": one["test_event"] or event} for one in request["consumers"]]
+
+
+def _form(request: dict[str, Any], model: Mapping[str, Any]) -> str:
+    """Return the field that the smoke test asks with."""
+    # What an archive's own code takes is for it to say; messages are what every one was asked with so far.
+    own = request["code"] == containers.ARCHIVE_CODE
+    offered = () if own else containers.PROFILES[request["container"]].requests
+    return request["smoke_test"]["ask_with"] or questions.form(str(model.get("purpose")), offered)
 
 
 def _tags(facts: Facts, on: OnInstances | None) -> list[dict[str, str]]:

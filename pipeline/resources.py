@@ -19,9 +19,11 @@ _TOP = _HERE.parent
 CODE = (
     "inference.py",
     "sealift_cpus.py",
+    "sealift_embeddings.py",
     "sealift_engine.py",
     "sealift_models.py",
     "sealift_native.py",
+    "sealift_purpose.py",
     "sealift_request.py",
     "sealift_schema.py",
     "sealift_settings.py",

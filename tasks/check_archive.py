@@ -42,7 +42,12 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     names = documents.Names(sidecar=sidecars.place(location.bucket, location.key))
     request = documents.request(event["input"], settings, event["defaults"], names)
     source = S3Source(clients.s3, location.bucket, location.key, location.version_id)
-    rules = documents.archive_rules(request["code"], mend=request["mend"], hosting=request["hosting"])
+    rules = documents.archive_rules(
+        request["code"],
+        mend=request["mend"],
+        hosting=request["hosting"],
+        container=request["container"],
+    )
     if source.key.endswith(naming.MODEL_SUFFIX):
         return _bare(source, rules, request, event["defaults"]["artifact_bucket"], clients)
     report = check(source, rules=rules)

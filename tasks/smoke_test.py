@@ -1,5 +1,7 @@
 """SmokeTest: ask the new endpoint and look at its answers. InService alone proves nothing.
 
+A model that chats is asked with messages, a base model with the beginning of a text, and one for embeddings for those.
+
 The prebuilt image's /ping says 200 even when the model could not be loaded; an answer is the first proof. When all is
 as expected, the first question is asked once more for one token: how long a warm endpoint takes. That is only a
 measurement, and one that fails is no failure.
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline import answers, aws, payload
+from pipeline import answers, aws, payload, questions
 from pipeline.errors import NotYetVisible, SealiftError, SmokeTestFailed
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ class _Call:
     """One question that was answered."""
 
     answer: answers.Answer
+    wrong: list[str]
+    """In what it is not as expected."""
     seconds: float
     bytes_in: int
     bytes_out: int
@@ -45,9 +49,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     most = payload.share(len(test["prompts"]))
     transcript: list[dict[str, Any]] = []
     for prompt in test["prompts"]:
-        call = _ask(clients, endpoint, prompt, test["max_tokens"])
-        answer, seconds = call.answer, call.seconds
-        wrong = answers.shortcomings(answer.text, answer.completion_tokens, test["expect"], prompt=prompt)
+        call = _ask(clients, endpoint, test, prompt)
+        answer, seconds, wrong = call.answer, call.seconds, call.wrong
         # The first answer may pay for a cold start; the limit on an answer is judged from the second on.
         if transcript and seconds > test["timeout_s"]:
             wrong.append(f"it took {seconds:.1f} s, wanted at most {test['timeout_s']} s")
@@ -67,26 +70,27 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
                 "timings": dict(answer.timings),
             }
         )
-    return {"transcript": transcript, "warm": _warm(clients, endpoint, test["prompts"][0])}
+    return {"transcript": transcript, "warm": _warm(clients, endpoint, test)}
 
 
 def _brief(text: str) -> str:
     return repr(payload.cut(text, _SHOWN))
 
 
-def _warm(clients: Clients, endpoint: str, prompt: str) -> dict[str, Any] | None:
+def _warm(clients: Clients, endpoint: str, test: dict[str, Any]) -> dict[str, Any] | None:
     """Return what a call takes while the container is up and knows the prompt; None when it could not be measured."""
     try:
         with aws.translated():
-            call = _ask(clients, endpoint, prompt, 1)
+            call = _ask(clients, endpoint, {**test, "max_tokens": 1}, test["prompts"][0])
     except SealiftError:
         return None
     return {"seconds": call.seconds, "timings": dict(call.answer.timings)}
 
 
-def _ask(clients: Clients, endpoint: str, prompt: str, max_tokens: int) -> _Call:
-    message = {"messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens, "temperature": 0}
-    body = json.dumps(message).encode()
+def _ask(clients: Clients, endpoint: str, test: dict[str, Any], prompt: str) -> _Call:
+    # A plan that was made before there was a choice has none.
+    form = test.get("ask_with") or questions.MESSAGES
+    body = json.dumps(questions.body(form, prompt, test["max_tokens"])).encode()
     begun = perf_counter()
     try:
         response = clients.sagemaker_runtime.invoke_endpoint(
@@ -109,9 +113,12 @@ def _ask(clients: Clients, endpoint: str, prompt: str, max_tokens: int) -> _Call
     said = response["Body"].read()
     seconds = round(perf_counter() - begun, 3)
     try:
-        return _Call(answers.parse(said), seconds, len(body), len(said))
+        answer, wrong = questions.judge(
+            form, said, test["expect"], prompt=prompt, size=test.get("embedding_size")
+        )
     except answers.NotAnAnswer as error:
         raise SmokeTestFailed(f"endpoint {endpoint!r}: {error}") from error
+    return _Call(answer, wrong, seconds, len(body), len(said))
 
 
 handler = aws.task(run)

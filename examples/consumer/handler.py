@@ -15,8 +15,13 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
 
+ASKS = ("prompt", "messages", "input")
+"""Fields of an event that ask something: `input` is a text or several to embed, and a `prompt` with `"complete": true`
+the beginning of a text, which a base model goes on with."""
 OPTIONS = ("max_tokens", "temperature", "top_p", "stop", "seed")
 """Fields of an event that go to the endpoint as they are."""
 
@@ -35,7 +40,7 @@ class ConsumerError(Exception):
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Answer an event with `prompt` or `messages`, as the endpoint in ENDPOINT_NAME does."""
+    """Answer an event with `prompt` or `messages`, or embed its `input`, as the endpoint in ENDPOINT_NAME does."""
     endpoint_name = os.environ.get("ENDPOINT_NAME")
     if not endpoint_name:
         raise ConsumerError(
@@ -46,19 +51,47 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
 
 def ask(client: SageMakerRuntimeClient, endpoint_name: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Return the endpoint's answer with its name and what it cost in tokens.
+    """Return the endpoint's answer, or its embeddings, with its name and what it cost in tokens.
 
     Raises:
         ConsumerError: when the event asks nothing, or the model refuses the request or fails.
     """
-    prompt, messages = event.get("prompt"), event.get("messages")
-    if (prompt is None) == (messages is None):
+    given = [name for name in ASKS if event.get(name) is not None]
+    if len(given) != 1:
         raise ConsumerError(
-            f"the event has the fields {sorted(event)}; wanted either 'prompt' or 'messages' among them"
+            f"the event has the fields {sorted(event)}; wanted one of 'prompt', 'messages' and 'input' among them"
         )
-    # A prompt is sent as a message too: that is the one form that every container answers.
-    request: dict[str, Any] = {"messages": messages or [{"role": "user", "content": prompt}]}
+    if given == ["input"]:
+        answer = _invoke(client, endpoint_name, {"input": event["input"]}, "list of embeddings", _vectors)
+        return {"endpoint_name": endpoint_name, "embeddings": answer[1], "usage": answer[0].get("usage")}
+    request: dict[str, Any]
+    if event.get("complete") and given == ["prompt"]:
+        request = {"prompt": event["prompt"]}
+    else:
+        # A prompt is sent as a message too: that is the one form that every container answers.
+        request = {"messages": event.get("messages") or [{"role": "user", "content": event["prompt"]}]}
     request |= {name: event[name] for name in OPTIONS if event.get(name) is not None}
+    answer = _invoke(client, endpoint_name, request, "completion", _text)
+    return {"endpoint_name": endpoint_name, "answer": answer[1], "usage": answer[0].get("usage")}
+
+
+def _text(answer: dict[str, Any]) -> Any:
+    choice = answer["choices"][0]
+    return choice["message"]["content"] if "message" in choice else choice["text"]
+
+
+def _vectors(answer: dict[str, Any]) -> Any:
+    return [one["embedding"] for one in answer["data"]]
+
+
+def _invoke(
+    client: SageMakerRuntimeClient,
+    endpoint_name: str,
+    request: dict[str, Any],
+    wanted: str,
+    part: Callable[[dict[str, Any]], Any],
+) -> tuple[dict[str, Any], Any]:
+    """Return the endpoint's answer to a request, and the part of it that is wanted."""
     try:
         response = client.invoke_endpoint(
             EndpointName=endpoint_name,
@@ -71,13 +104,11 @@ def ask(client: SageMakerRuntimeClient, endpoint_name: str, event: dict[str, Any
     body = response["Body"].read()
     try:
         answer = json.loads(body)
-        choice = answer["choices"][0]
-        text = choice["message"]["content"] if "message" in choice else choice["text"]
+        return answer, part(answer)
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise ConsumerError(
-            f"endpoint {endpoint_name!r} answered {body[:200]!r}; wanted an OpenAI-style completion"
+            f"endpoint {endpoint_name!r} answered {body[:200]!r}; wanted an OpenAI-style {wanted}"
         ) from error
-    return {"endpoint_name": endpoint_name, "answer": text, "usage": answer.get("usage")}
 
 
 def _reason(error: ClientError) -> str:

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, Protocol
 
 from inference import sealift_models as models
-from pipeline import loading
+from pipeline import loading, purpose
 from pipeline.archive.lookalikes import HEAD_BYTES, named_like, recognize
 from pipeline.archive.report import Findings, Kind, Member, Model, Shard, Unreadable
 from pipeline.archive.rules import ENTRY_POINT, JUNK_NAMES, Rules
@@ -325,6 +325,10 @@ class Census:
             )
 
     def _judge_header(self, model: Model, header: GGUFHeader) -> None:
+        rules = self._rules
+        unserved = purpose.unserved(header, embeddings=rules.embeddings, runtime=rules.runtime)
+        if unserved is not None and header.architecture:
+            self.findings.add(replace(unserved, seen=f"{model.path!r}: {unserved.seen}"))
         match = SHARD_NAME.match(model.path)
         named = int(match["count"]) if match else 1
         if header.shard_count != named:
@@ -424,7 +428,7 @@ class _HeaderReader:
         try:
             self._parser.feed(data)
         except GGUFProblem as error:
-            self.of_another_kind = error.problem.error == "GGUFNotALanguageModel"
+            self.of_another_kind = error.problem.error == purpose.NOT_A_LANGUAGE_MODEL
             self._add(error.problem)
         if self._parser.header is not None:
             self._waiting.discard(self)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from inference import sealift_models as models
 from pipeline.archive.formats import described
 from pipeline.errors import Problem
-from pipeline.gguf import MAGIC
+from pipeline.gguf import MAGIC, MAX_TENSOR_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,15 @@ _UNFINISHED: Final = (
 """How browsers, curl's and wget's front ends, the Hub's client, Ollama and others name what is still coming."""
 _ENDINGS: Final = (models.SUFFIX, ".bin", ".ggml", ".model", ".dat", ".txt")
 """What a model's own ending takes the place of."""
-_OLD_GGML: Final = (b"lmgg", b"fmgg", b"tjgg", b"algg", b"GGML")
+_OLD_GGML: Final = (b"lmgg", b"fmgg", b"tjgg", b"GGML")
+_OLD_ADAPTER: Final = b"algg"
+_SESSIONS: Final = (b"nsgg", b"qsgg")
+"""llama.h: LLAMA_FILE_MAGIC_GGLA, LLAMA_FILE_MAGIC_GGSN and _GGSQ, little endian."""
+_WHISPER_VOCABULARIES: Final = range(51_864, 51_867)
+"""whisper.cpp: the figure after the magic, of English-only, multilingual and large-v3 models."""
+_OLD_IMATRIX: Final = re.compile(rb"(?:blk\.\d{1,4}\.[a-z_]{1,40}|output|token_embd)\.weight")
+_MOST_MATRICES: Final = 100_000
+"""Entries of an importance matrix: a tensor of a model each."""
 _MOST_HEADER: Final = 100_000_000
 """safetensors: the longest header that its reader takes."""
 
@@ -109,6 +117,30 @@ def _of_programs(head: bytes, name: str) -> Content | None:
         return Content("a PyTorch checkpoint, whose weights llama.cpp does not read", _CONVERT)
     if head[:1] == b"\x80" and head[1:2] in {b"\2", b"\3", b"\4", b"\5"}:
         return Content("a Python pickle (a PyTorch checkpoint?), which llama.cpp does not read", _CONVERT)
+    return _of_ggml(head) or _of_others(head, name)
+
+
+def _of_ggml(head: bytes) -> Content | None:
+    """Return what the programs around ggml wrote before they wrote GGUF."""
+    begins, follows = (int.from_bytes(head[at : at + 4], "little") for at in (0, 4))
+    if head.startswith(_OLD_ADAPTER):
+        fix = "make it anew with convert_lora_to_gguf.py of llama.cpp, and merge it: llama-export-lora"
+        return Content("an adapter (LoRA) in the format before GGUF, which changes another model", fix)
+    if head.startswith(_SESSIONS):
+        fix = "deploy the model's own GGUF"
+        return Content("what llama.cpp has kept of a conversation (a prompt cache), not a model", fix)
+    if head.startswith(b"lmgg") and follows in _WHISPER_VOCABULARIES:
+        fix = "serve it with whisper.cpp, or deploy a language model: nothing here takes sound"
+        return Content("a speech recognition model of whisper.cpp", fix)
+    # Of an importance matrix: how many entries, and the first one's name with its length.
+    name = head[8 : 8 + follows] if follows <= MAX_TENSOR_NAME else b""
+    if 0 < begins <= _MOST_MATRICES and _OLD_IMATRIX.fullmatch(name):
+        fix = "deploy the model itself; llama-quantize --imatrix uses the matrix when it makes one"
+        return Content("an importance matrix: it is for quantizing, and answers nothing", fix)
+    return None
+
+
+def _of_others(head: bytes, name: str) -> Content | None:
     if head.startswith(_OLD_GGML):
         fix = "look for a GGUF of the same model, or convert it: convert_llama_ggml_to_gguf.py of llama.cpp"
         return Content("a GGML file, the format before GGUF", fix)

@@ -46,6 +46,11 @@ class Rules:
     mend: bool = False
     """Whether a model in a directory counts as one at the root, because the assembly will move it there."""
 
+    embeddings: bool = True
+    """Whether the container answers requests for embeddings."""
+    runtime: frozenset[str] | None = None
+    """The architectures that the container's llama.cpp loads; None when its release is not known."""
+
     max_archive_bytes: int = 10 * GIB
     """What serverless is said to take. Its 5 GB of disk bite earlier; that is for the fit to say."""
     max_members: int = 10_000

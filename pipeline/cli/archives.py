@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from inference import sealift_models as models
-from pipeline import documents, resources, schema, settings
+from pipeline import containers, documents, resources, schema, settings
 from pipeline.archive import acceptance, bare
 from pipeline.archive import pack as packing
 from pipeline.archive.sources import FileSource, S3Source
@@ -88,7 +88,9 @@ def check(arguments: Arguments) -> int:
     begun = monotonic()
     with translated():
         files = named(arguments.files)
-        rules = documents.archive_rules(documents.OWN_CODE, mend=arguments.mend)
+        rules = documents.archive_rules(
+            documents.OWN_CODE, mend=arguments.mend, container=containers.DEFAULT.name
+        )
         if bare.is_shard(files[0].name):
             report = bare.unpacked(files, rules=rules)
         else:

@@ -193,7 +193,12 @@ def judge(files: Sequence[Source], request: dict[str, Any], today: date) -> Plan
 def first_look(files: Sequence[Source], request: dict[str, Any]) -> ArchiveReport:
     """Return what an archive tells as far as its model's header, or the headers of a model that is none."""
     source = files[0]
-    rules = documents.archive_rules(request["code"], mend=request["mend"], hosting=request["hosting"])
+    rules = documents.archive_rules(
+        request["code"],
+        mend=request["mend"],
+        hosting=request["hosting"],
+        container=request["container"],
+    )
     if documents.is_bare(source.name, request["hosting"]):
         return bare.check(files, rules=rules)
     if bare.is_shard(source.name):

@@ -308,7 +308,12 @@ def _whole(
     begun = time.monotonic()
     report = seen
     if seen.format != "gguf":
-        rules = documents.archive_rules(request["code"], mend=request["mend"], hosting=request["hosting"])
+        rules = documents.archive_rules(
+            request["code"],
+            mend=request["mend"],
+            hosting=request["hosting"],
+            container=request["container"],
+        )
         report = acceptance.check(source, rules=rules, progress=to.working("verifying"))
     seconds = time.monotonic() - begun
     if report.problems:

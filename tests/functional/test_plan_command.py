@@ -17,6 +17,7 @@ from moto import mock_aws
 
 from benchmarks import shapes
 from benchmarks.shapes import ModelShape
+from examples.tiny_encoder import write_tiny_encoder
 from examples.tiny_gguf import write_tiny_gguf
 from pipeline import cli, documents, plan, resources
 from pipeline.archive.inspect import inspect
@@ -27,6 +28,7 @@ from pipeline.cli import planning
 from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 STORED = 0xFFFF
@@ -546,3 +548,35 @@ def test_a_shard_that_is_named_must_be_there(shards: list[Path], capsys: pytest.
 
     assert cli.main(["plan", str(shards[1])]) != 0
     assert "no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        pytest.param(
+            lambda path: write_tiny_gguf(path, template=False), "a base model: it completes", id="base"
+        ),
+        pytest.param(write_tiny_encoder, 'an embedding model: it answers {"input": ...}', id="embedding"),
+    ],
+)
+def test_how_a_model_is_asked_is_a_note(
+    write: Callable[[Path], Path], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It fits, and whoever has its plan knows that it does not chat."""
+    status, document = planned(capsys, write(tmp_path / "model.gguf"))
+
+    assert (status, document["verdict"]) == (0, "fits")
+    assert any(words in note for note in document["notes"])
+
+
+def test_a_container_that_has_no_embeddings_is_told_in_the_plan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the ones that have."""
+    path = write_tiny_encoder(tmp_path / "model.gguf")
+
+    status, document = planned(capsys, path, "--container", "llama-cpp")
+
+    (problem,) = document["problems"]
+    assert (status, problem["error"]) == (1, "EmbeddingsNotServed")
+    assert '"pytorch"' in problem["fix"]

@@ -15,9 +15,12 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from moto import mock_aws
 
 from benchmarks import shapes
+from examples.tiny_encoder import write_tiny_encoder
 from examples.tiny_gguf import write_tiny_gguf
 from pipeline import cli, errors
 from pipeline.archive import bare
+from pipeline.archive.pack import pack
+from pipeline.archive.rules import Rules
 from pipeline.cli import Arguments, pushing, watching
 from pipeline.errors import SealiftError
 from tests.functional.test_plan_command import archive_of
@@ -252,6 +255,22 @@ def test_the_plan_is_made_with_the_settings_that_will_count(
     event = next(one for one in events if one["type"] == "plan")
 
     assert [one["error"] for one in event["problems"]] == ([refused_by] if refused_by else [])
+
+
+def test_what_the_container_does_not_serve_is_not_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The container is the one that the deployment will have, by its settings."""
+    packed, settings, to = tmp_path / "model.tar.gz", tmp_path / "my.json", account()
+    pack(write_tiny_encoder(tmp_path / "model.gguf"), packed, code={}, rules=Rules(code_required=False))
+    settings.write_text(json.dumps({"container": "llama-cpp"}))
+
+    status = push(packed, to, "--json", "--input", str(settings))
+
+    events = list(map(json.loads, capsys.readouterr().out.splitlines()))
+    assert status == 1
+    assert [one["error"] for one in events[-1]["problems"]] == ["EmbeddingsNotServed"]
+    assert not any(call.startswith(("s3.create", "s3.put")) for call in to.calls)
 
 
 def test_a_damaged_archive_is_refused_before_a_byte_is_sent(

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
 import pytest
 
-from pipeline import aws, diagnosis, errors
+from pipeline import aws, diagnosis, embeddings, errors
 from pipeline.diagnosis import ORDER, RULES, Diagnosis, diagnose, telling
+from pipeline.embeddings import Embeddings
 
 QUOTA = (
     "CreateEndpoint: ResourceLimitExceeded: The account-level service limit '{}' is {}, with current utilization "
     "of {} and a request delta of {}. Please use AWS Service Quotas to request an increase for this quota."
 )
+
+BROKEN = [
+    [[0.0, 0.0], [0.6, 0.8]],
+    [[0.6, 0.8], [0.6, 0.8]],
+    [[0.6, math.inf], [0.6, 0.8]],
+    [[0.6], [0.8]],
+    [[0.6], [0.6, 0.8]],
+]
+"""Embeddings of two texts that no working model makes."""
 
 # What the console, the API and container logs were seen to say, and the cause that a person would name.
 SAID = (
@@ -23,6 +34,17 @@ SAID = (
         "100% of it); say ...",
         "DegenerateAnswer",
         id="an answer without an end",
+    ),
+    pytest.param(
+        "endpoint 'x': the model answered 400: the request has 'messages', and model 'm' embeds texts, and generates "
+        "none; ask with 'input'",
+        "AskedOtherwise",
+        id="a consumer that chats with a model for embeddings",
+    ),
+    pytest.param(
+        "endpoint 'x' answered 'Hello.' with status 500: the model's embedding holds infinity or what is no number",
+        "EmbeddingBroken",
+        id="an embedding that is none",
     ),
     pytest.param(
         "GetFunctionConfiguration: no; wanted lambda:GetFunctionConfiguration to be allowed; "
@@ -492,3 +514,12 @@ def test_a_workflow_that_may_not_invoke_a_task_is_no_denied_consumer() -> None:
     found = diagnosis.diagnose({"Error": "Lambda.AccessDeniedException", "Cause": told}, {})
 
     assert found.cause_name == "AccessDenied"
+
+
+@pytest.mark.parametrize("vectors", BROKEN)
+def test_a_broken_embedding_is_told_as_that(vectors: list[list[float]]) -> None:
+    """By the smoke test's own words, whichever they are."""
+    (wrong,) = embeddings.shortcomings(Embeddings(tuple(map(tuple, vectors))), 2, 2)
+
+    told = f"endpoint 'x' answered 'Hello.' with '2 numbers: 0, 0': {wrong}"
+    assert diagnose({"Error": "SmokeTestFailed", "Cause": told}, {}).cause_name == "EmbeddingBroken"

@@ -242,3 +242,13 @@ def test_more_never_needs_less(shape: Shape, n_ctx: int, n_batch: int) -> None:
         needed(replace(shape, window=shape.window + 64), n_ctx, n_batch),
     ):
         assert all(less <= greater for less, greater in zip(here, more, strict=True))
+
+
+def test_a_model_for_embeddings_evaluates_a_text_at_once() -> None:
+    """However small n_batch is: all tokens of a text see each other."""
+    embeds = line("compute", model(purpose="embedding"), n_ctx=2048, n_batch=128)
+    chats = line("compute", model(purpose="chat"), n_ctx=2048, n_batch=512)
+
+    assert embeds == line("compute", model(purpose="embedding"), n_ctx=2048)
+    fixed = footprint.SAMPLING_BYTES * 1000 + footprint.DECODING_BYTES
+    assert embeds - fixed == 4 * (chats - fixed)

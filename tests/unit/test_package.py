@@ -172,10 +172,11 @@ def test_the_code_of_archives_travels_with_the_tasks_that_put_it_there(
             for path, body in content.items()
             if path.startswith(("inference/", package.RUNTIME))
         }
-        # A package has this file, and the tasks import the rule which files are models.
+        # A package has this file, and the tasks import the rules which files are models, and which embed.
         data.pop("__init__.py", None)
         if name not in CARRYING:
-            data.pop("sealift_models.py", None)
+            for rule in ("sealift_models.py", "sealift_purpose.py"):
+                data.pop(rule, None)
 
         expected = resources.code_contents() if name in CARRYING else {}
         assert {f"code/{path}": body for path, body in data.items()} == expected

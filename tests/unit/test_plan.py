@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -14,7 +15,7 @@ from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import capacity, limits, plan
+from pipeline import capacity, limits, plan, questions
 from pipeline.errors import InvalidInput, ModelDoesNotFit, QuotaUsedUp
 
 if TYPE_CHECKING:
@@ -213,6 +214,131 @@ def test_a_context_that_the_model_can_do_is_kept(facts_with: FactsMaker, trained
 
     assert made["requests"]["create_model"]["PrimaryContainer"]["Environment"]["SEALIFT_N_CTX"] == "2048"
     assert made["notes"] == []
+
+
+@pytest.mark.parametrize(
+    ("model", "request_", "form", "prompts", "size"),
+    [
+        pytest.param({}, {}, "messages", ["Hello."], None, id="an older report"),
+        pytest.param({"purpose": "chat"}, {}, "messages", ["Hello."], None, id="chat"),
+        pytest.param({"purpose": "completion"}, {}, "prompt", [questions.BEGINNING], None, id="base"),
+        pytest.param(
+            {"purpose": "completion"},
+            {"smoke_test": {"prompts": ["The crane"]}},
+            "prompt",
+            ["The crane"],
+            None,
+            id="base, with a beginning",
+        ),
+        pytest.param(
+            {"purpose": "completion"},
+            {"smoke_test": {"ask_with": "messages"}},
+            "messages",
+            ["Hello."],
+            None,
+            id="base, to be asked otherwise",
+        ),
+        pytest.param(
+            {"purpose": "completion"},
+            {"container": "llama-cpp"},
+            "messages",
+            ["Hello."],
+            None,
+            id="base, AWS's",
+        ),
+        pytest.param(
+            {"purpose": "embedding", "embedding_size": 384}, {}, "input", ["Hello."], 384, id="embedding"
+        ),
+    ],
+)
+def test_the_smoke_test_suits_the_model(
+    *,
+    facts_with: FactsMaker,
+    model: dict[str, Any],
+    request_: dict[str, Any],
+    form: str,
+    prompts: list[str],
+    size: int | None,
+) -> None:
+    """As far as the container takes it, and unless the request says otherwise."""
+    test = plan.plan(facts_with(model=model, **request_))["smoke_test"]
+
+    assert (test["ask_with"], test["prompts"], test.get("embedding_size")) == (form, prompts, size)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "own", "wanted"),
+    [
+        ("chat", None, None),
+        ("completion", None, {"prompt": questions.BEGINNING, "complete": True}),
+        ("completion", {"q": 1}, {"q": 1}),
+        ("embedding", None, {"input": "Hello."}),
+        ("embedding", {"q": 1}, {"q": 1}),
+        ("chat", {"q": 1}, {"q": 1}),
+    ],
+)
+def test_a_consumer_is_tried_with_what_the_model_takes(
+    facts_with: FactsMaker, purpose: str, own: dict[str, Any] | None, wanted: dict[str, Any] | None
+) -> None:
+    """A prompt would be refused by a model for embeddings; an event of its own goes before."""
+    facts = facts_with(
+        model={"purpose": purpose}, consumer=[{"function_name": "harbour-api", "test_event": own}]
+    )
+
+    (one,) = plan.plan(facts)["consumers"]
+
+    assert one["test_event"] == wanted
+
+
+@pytest.mark.parametrize(("purpose", "offered"), [("chat", True), ("embedding", False)])
+def test_no_container_is_proposed_that_does_not_serve_the_model(
+    facts_with: FactsMaker, purpose: str, *, offered: bool
+) -> None:
+    """The prebuilt image's support has ended; AWS's other image has no embeddings."""
+    facts = replace(facts_with(model={"purpose": purpose}), today=date(2026, 1, 1))
+
+    notes = " ".join(plan.plan(facts)["notes"])
+
+    assert "ended on 2024-03-15" in notes
+    assert ("'llama-cpp' is supported" in notes) == offered
+
+
+@pytest.mark.parametrize("purpose", ["completion", "embedding"])
+def test_an_archives_own_code_is_asked_with_messages(facts_with: FactsMaker, purpose: str) -> None:
+    """What else it takes nobody knows; the request may say it."""
+    facts = facts_with(model={"purpose": purpose})
+
+    own = replace(facts, request={**facts.request, "code": "archive"})
+
+    assert plan.plan(own)["smoke_test"]["ask_with"] == "messages"
+
+
+@pytest.mark.parametrize(
+    ("model", "request_", "words", "not_words"),
+    [
+        pytest.param({"purpose": "completion"}, {}, "it completes, it does not chat", "ChatML", id="base"),
+        pytest.param(
+            {"purpose": "completion"}, {"container": "llama-cpp"}, "ChatML", '"prompt"', id="base, AWS's"
+        ),
+        pytest.param(
+            {"purpose": "embedding", "embedding_size": 384}, {}, "with 384 numbers", "base", id="embedding"
+        ),
+        pytest.param({"architecture": "dream"}, {}, "diffusion language model", "base", id="diffusion"),
+        pytest.param({"architecture": "newer"}, {}, "'newer' is not known to", "base", id="unknown"),
+    ],
+)
+def test_what_is_not_asked_as_a_chat_has_a_note(
+    facts_with: FactsMaker,
+    model: dict[str, Any],
+    request_: dict[str, Any],
+    words: str,
+    not_words: str,
+) -> None:
+    """In the plan, before anything is made."""
+    notes = " ".join(plan.plan(facts_with(model=model, **request_))["notes"])
+
+    assert words in notes
+    assert not_words not in notes
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,11 @@ import tarfile
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+import gguf
+import numpy as np
 import pytest
 
+from examples.tiny_encoder import write_tiny_encoder
 from examples.tiny_gguf import write_tiny_gguf
 from pipeline import resources
 from pipeline.archive.pack import pack
@@ -106,6 +109,64 @@ def test_the_header_of_a_hostile_model_is_refused_before_it_fills_the_data(
     with pytest.raises(InvalidArchive, match="a model whose header's figures take") as refusal:
         check_archive._bounded("s3://b/k", {"archive": {}, "model": {**model, "head_counts": [64] * 4096}})
     assert names(refusal) == ["TooManyFacts"]
+
+
+def test_what_a_model_is_for_is_in_its_facts(do: Task, buckets: Clients, tmp_path: Path) -> None:
+    """A base model and one for embeddings are accepted, and asked otherwise later."""
+    base = write_tiny_gguf(tmp_path / "base.gguf", template=False)
+    encoder = write_tiny_encoder(tmp_path / "encoder.gguf", embd=32)
+    facts = []
+    for path in (base, encoder):
+        pack(path, tmp_path / "model.tar.gz", code=resources.code())
+        buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=(tmp_path / "model.tar.gz").read_bytes())
+        facts.append(check(do, buckets)["model"])
+
+    assert [one["purpose"] for one in facts] == ["completion", "embedding"]
+    assert facts[1]["embedding_size"] == 32
+
+
+@pytest.mark.parametrize(
+    ("container", "error"), [("llama-cpp", "EmbeddingsNotServed"), ("pytorch", None), ("custom", None)]
+)
+def test_embeddings_are_refused_where_the_container_has_none(
+    do: Task, buckets: Clients, tmp_path: Path, container: str, error: str | None
+) -> None:
+    """AWS's llama.cpp image sends every call to its chat; this is said before anything is made."""
+    encoder = write_tiny_encoder(tmp_path / "encoder.gguf")
+    pack(encoder, tmp_path / "model.tar.gz", code=resources.code())
+    buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=(tmp_path / "model.tar.gz").read_bytes())
+    image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/image:tag" if container == "custom" else None
+
+    if error is None:
+        assert check(do, buckets, container=container, image_uri=image)["model"]["purpose"] == "embedding"
+        return
+    with pytest.raises(InvalidArchive, match="container") as refusal:
+        check(do, buckets, container=container)
+    assert names(refusal) == [error]
+    assert made(buckets) == []
+
+
+def test_what_is_no_model_is_refused_by_its_name(do: Task, buckets: Clients, tmp_path: Path) -> None:
+    """In an archive, and bare for an instance."""
+    path = tmp_path / "imatrix.gguf"
+    writer = gguf.GGUFWriter(path, "")
+    writer.add_type("imatrix")
+    writer.add_tensor("blk.0.attn_q.weight.in_sum2", np.zeros((1, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        archive.add(path, "model.gguf")
+    bare = "models/harbour/imatrix.gguf"
+    buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=out.getvalue())
+    buckets.s3.put_object(Bucket="uploads", Key=bare, Body=path.read_bytes())
+
+    for key, fields in ((KEY, {}), (bare, {"hosting": "instance"})):
+        with pytest.raises(InvalidArchive, match="an importance matrix: it is for quantizing") as refusal:
+            check(do, buckets, key, **fields)
+        assert names(refusal) == ["GGUFNotALanguageModel"]
 
 
 def test_a_model_of_hundreds_of_files_is_refused_before_it_fills_the_data() -> None:

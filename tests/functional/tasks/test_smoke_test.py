@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import payload
+from pipeline import payload, questions
 from pipeline.errors import ModelNotReady, NotYetVisible, SealiftError, SmokeTestFailed
 
 if TYPE_CHECKING:
@@ -68,6 +68,84 @@ def test_a_good_answer_is_written_down(do: Task, script: Script, streamed: Bodie
         "timings": {"predicted_per_second": 20.5},
     }
     assert tested["warm"]["seconds"] >= 0
+
+
+def listed(*vectors: list[float]) -> bytes:
+    """Return an OpenAI-style list of embeddings."""
+    return json.dumps({"data": [{"index": n, "embedding": one} for n, one in enumerate(vectors)]}).encode()
+
+
+def test_a_base_model_is_asked_to_go_on_with_a_text(do: Task, script: Script, streamed: Bodies) -> None:
+    """Sampled, since the likeliest words of a base model run in circles; its answer is a text, not a message."""
+    said = json.dumps({"choices": [{"text": " cargo of tin."}], "usage": {"completion_tokens": 4}}).encode()
+    question = {"prompt": "What?", "max_tokens": 8, "temperature": 0.8, "top_p": 0.95, "seed": 1}
+    for tokens in (8, 1):
+        script.answers(
+            "sagemaker_runtime",
+            "invoke_endpoint",
+            {"Body": streamed(said)},
+            {
+                "EndpointName": "harbour-0",
+                "ContentType": "application/json",
+                "Accept": "application/json",
+                "Body": json.dumps({**question, "max_tokens": tokens}).encode(),
+            },
+        )
+
+    tested = ask(do, script, ask_with="prompt")
+
+    assert [line["answer"] for line in tested["transcript"]] == [" cargo of tin."]
+    assert tested["warm"] is not None
+
+
+def test_a_base_model_that_says_nothing_fails(do: Task, script: Script, streamed: Bodies) -> None:
+    """It is held to the same as a model that chats."""
+    said = json.dumps({"choices": [{"text": "  "}], "usage": {"completion_tokens": 2}}).encode()
+    script.answers("sagemaker_runtime", "invoke_endpoint", {"Body": streamed(said)})
+
+    with pytest.raises(SmokeTestFailed, match="degenerate"):
+        ask(do, script, ask_with="prompt", expect={})
+
+
+def test_a_model_for_embeddings_is_asked_for_them(do: Task, script: Script, streamed: Bodies) -> None:
+    """The text beside one that has nothing to do with it; what stands in the transcript is readable."""
+    said = listed([0.6, 0.8], [0.8, 0.6])
+    for _ in range(2):
+        script.answers(
+            "sagemaker_runtime",
+            "invoke_endpoint",
+            {"Body": streamed(said)},
+            {
+                "EndpointName": "harbour-0",
+                "ContentType": "application/json",
+                "Accept": "application/json",
+                "Body": json.dumps({"input": ["What?", questions.OTHER]}).encode(),
+            },
+        )
+
+    (line,) = ask(do, script, ask_with="input", embedding_size=2)["transcript"]
+
+    assert (line["prompt"], line["answer"]) == ("What?", "2 numbers: 0.6, 0.8")
+    assert line["completion_tokens"] is None
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        pytest.param(listed([0.6, 0.8], [0.6, 0.8]), "the same embedding", id="one for all"),
+        pytest.param(listed([0.0, 0.0], [0.6, 0.8]), "nothing but zeros", id="zeros"),
+        pytest.param(listed([1.0], [2.0]), "of 1 numbers, wanted 2", id="another width"),
+        pytest.param(completion("Cargo."), "no OpenAI-style list of embeddings", id="a chat"),
+    ],
+)
+def test_embeddings_of_a_broken_model_fail(
+    *, do: Task, script: Script, streamed: Bodies, said: bytes, told: str
+) -> None:
+    """A 200 is not enough here either."""
+    script.answers("sagemaker_runtime", "invoke_endpoint", {"Body": streamed(said)})
+
+    with pytest.raises(SmokeTestFailed, match=told):
+        ask(do, script, ask_with="input", embedding_size=2)
 
 
 def test_a_warm_call_that_fails_is_no_failure(do: Task, script: Script, streamed: Bodies) -> None:

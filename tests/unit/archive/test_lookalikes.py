@@ -70,6 +70,33 @@ KINDS = [
     pytest.param(SAFETENSORS, ["safetensors"], "convert_hf_to_gguf.py", id="safetensors"),
     pytest.param(b"\x80\x02}q\x00.", ["pickle"], "convert_hf_to_gguf.py", id="pickle"),
     pytest.param(b"tjgg" + bytes(60), ["before GGUF"], "GGUF of the same model", id="ggml"),
+    pytest.param(b"algg\1\0\0\0" + bytes(60), ["adapter (LoRA)"], "llama-export-lora", id="old adapter"),
+    pytest.param(b"nsgg\t\0\0\0" + bytes(60), ["prompt cache"], "own GGUF", id="session"),
+    pytest.param(b"qsgg\2\0\0\0" + bytes(60), ["prompt cache"], "own GGUF", id="sequence"),
+    *(
+        pytest.param(
+            b"lmgg" + struct.pack("<ii", size, 1500) + bytes(60),
+            ["speech"],
+            "whisper.cpp",
+            id=f"whisper {size}",
+        )
+        for size in (51864, 51865, 51866)
+    ),
+    pytest.param(
+        b"lmgg" + struct.pack("<ii", 51867, 1500) + bytes(60), ["before GGUF"], "same model", id="no whisper"
+    ),
+    pytest.param(
+        struct.pack("<ii", 291, 22) + b"blk.0.attn_norm.weight" + bytes(60),
+        ["importance matrix"],
+        "--imatrix",
+        id="old imatrix",
+    ),
+    pytest.param(
+        struct.pack("<ii", 100_001, 22) + b"blk.0.attn_norm.weight" + bytes(60),
+        ["data that begins"],
+        "",
+        id="no imatrix",
+    ),
     pytest.param(MANIFEST, ["Ollama manifest"], f"blobs/sha256-{'ab' * 32}", id="ollama-manifest"),
     pytest.param(bytes(4096), ["zeros"], "same download again", id="reserved"),
     pytest.param(b"\0\5\x16\7\0\2\0\0Mac OS X", ["AppleDouble"], "without '._'", id="apple-double"),

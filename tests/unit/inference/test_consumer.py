@@ -63,6 +63,43 @@ def test_messages_are_asked_and_the_message_returned() -> None:
     assert answer == {"endpoint_name": "harbour-1", "answer": "Cargo.", "usage": None}
 
 
+def test_the_beginning_of_a_text_goes_to_a_base_model() -> None:
+    """Which would take a message for something to go on with."""
+    event = {"prompt": "Once", "complete": True, "max_tokens": 5}
+
+    answer = _asked(event, {"prompt": "Once", "max_tokens": 5}, json.dumps(COMPLETION).encode())
+
+    assert answer["answer"] == " cargo"
+
+
+def test_messages_are_messages_whatever_else_an_event_says() -> None:
+    """Only a prompt can be completed."""
+    answer = _asked(
+        {"messages": QUESTION, "complete": True}, {"messages": QUESTION}, json.dumps(CHAT).encode()
+    )
+
+    assert answer["answer"] == "Cargo."
+
+
+def test_texts_are_embedded() -> None:
+    """Where the model is for that: the vectors in the order of the texts."""
+    listed = {"data": [{"embedding": [0.6, 0.8]}, {"embedding": [1, 0]}], "usage": {"prompt_tokens": 2}}
+
+    answer = _asked({"input": ["a", "b"]}, {"input": ["a", "b"]}, json.dumps(listed).encode())
+
+    assert answer == {
+        "endpoint_name": "harbour-1",
+        "embeddings": [[0.6, 0.8], [1, 0]],
+        "usage": {"prompt_tokens": 2},
+    }
+
+
+def test_what_is_no_list_of_embeddings_is_told() -> None:
+    """A chat's answer to a request for embeddings, say."""
+    with pytest.raises(ConsumerError, match="wanted an OpenAI-style list of embeddings"):
+        _asked({"input": "a"}, {"input": "a"}, json.dumps(CHAT).encode())
+
+
 @pytest.mark.parametrize(
     "event",
     [
@@ -70,11 +107,12 @@ def test_messages_are_asked_and_the_message_returned() -> None:
         pytest.param({"question": "What?"}, id="other-field"),
         pytest.param({"prompt": None}, id="null"),
         pytest.param({"prompt": "a", "messages": []}, id="both"),
+        pytest.param({"prompt": "a", "input": "a"}, id="both kinds"),
     ],
 )
 def test_event_that_asks_nothing_is_refused(event: dict[str, Any]) -> None:
     """Nothing is sent when it is unclear what to ask."""
-    with pytest.raises(ConsumerError, match="wanted either 'prompt' or 'messages'"):
+    with pytest.raises(ConsumerError, match="wanted one of 'prompt', 'messages' and 'input'"):
         ask(_client(), "harbour-1", event)
 
 

@@ -22,6 +22,19 @@ USER = {"role": "user", "content": "Hi."}
         pytest.param({"prompt": "Hi."}, Request("prompt", prompt="Hi."), id="prompt"),
         pytest.param({"inputs": "Hi."}, Request("inputs", prompt="Hi."), id="inputs"),
         pytest.param({"messages": [USER]}, Request("messages", messages=(USER,)), id="messages"),
+        pytest.param({"input": "Hi."}, Request("input", texts=("Hi.",)), id="input"),
+        pytest.param({"input": ["a"] * 2048}, Request("input", texts=("a",) * 2048), id="as-many-as-can-be"),
+        pytest.param(
+            {
+                "input": ["Hi.", "Ho."],
+                "model": "m",
+                "encoding_format": "base64",
+                "dimensions": 64,
+                "user": "u",
+            },
+            Request("input", texts=("Hi.", "Ho."), encoding="base64", dimensions=64),
+            id="all-options-of-input",
+        ),
         pytest.param(
             {"prompt": "Hi.", "max_tokens": 9, "temperature": 0, "top_p": 0.5, "stop": "\n", "seed": 0},
             Request("prompt", prompt="Hi.", max_tokens=9, temperature=0, top_p=0.5, stop=("\n",), seed=0),
@@ -70,7 +83,9 @@ def test_right_request_is_taken(document: dict[str, Any], expected: Request) -> 
     ("document", "param", "code", "words"),
     [
         pytest.param([], None, "invalid_json", "[]; wanted a JSON object", id="list"),
-        pytest.param({}, None, "missing_field", "'prompt', 'inputs' and 'messages'", id="nothing-asked"),
+        pytest.param(
+            {}, None, "missing_field", "'prompt', 'inputs', 'messages' and 'input'", id="nothing-asked"
+        ),
         pytest.param(
             {"prompt": "a", "messages": [USER]},
             None,
@@ -180,6 +195,38 @@ def test_right_request_is_taken(document: dict[str, Any], expected: Request) -> 
             "unknown field",
             id="tools",
         ),
+        pytest.param({"input": []}, "input", "invalid_value", "1 to 2048 texts", id="no-inputs"),
+        pytest.param({"input": ["a"] * 2049}, "input", "invalid_value", "1 to 2048", id="many-inputs"),
+        pytest.param({"input": ["a", ""]}, "input[1]", "invalid_value", "not empty", id="empty-input"),
+        pytest.param({"input": ""}, "input", "invalid_value", "not empty", id="empty-text"),
+        pytest.param({"input": {"a": 1}}, "input", "invalid_value", "wanted a text", id="input-object"),
+        pytest.param({"input": [1, 2]}, "input", "invalid_value", "numbers of tokens", id="tokens"),
+        pytest.param({"input": [[1], [2]]}, "input", "invalid_value", "numbers of tokens", id="token-lists"),
+        pytest.param(
+            {"input": "a", "encoding_format": "int8"},
+            "encoding_format",
+            "invalid_value",
+            "'float' and 'base64'",
+            id="encoding",
+        ),
+        pytest.param(
+            {"input": "a", "dimensions": 0}, "dimensions", "invalid_value", "from 1", id="dimensions"
+        ),
+        pytest.param(
+            {"input": "a", "max_completion_tokens": 3},
+            "max_completion_tokens",
+            "unknown_parameter",
+            "does not go with 'input'",
+            id="generating-with-input",
+        ),
+        pytest.param(
+            {"prompt": "a", "dimensions": 64},
+            "dimensions",
+            "unknown_parameter",
+            "'input' only",
+            id="embedding-with-prompt",
+        ),
+        pytest.param({"input": "a", "prompt": "b"}, None, "missing_field", "'prompt' and 'input'", id="both"),
     ],
 )
 def test_wrong_request_is_told_why(document: Any, param: str | None, code: str, words: str) -> None:

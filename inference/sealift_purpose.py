@@ -1,0 +1,27 @@
+"""What a model is for, by what llama.cpp knows of it: the one rule, for the endpoint and for the check before it.
+
+Owns the line between models that generate text and those that embed it. Refuses to read a model: who asks has its
+facts, from a header or from llama.cpp itself.
+"""
+
+from __future__ import annotations
+
+MEAN, CLS, LAST, RANK = 1, 2, 3, 4
+"""llama.h, enum llama_pooling_type: how the vectors of a text's tokens become one."""
+
+
+def embeds(
+    architecture: str, pooling: int | None, *, causal: bool, remembers: bool, diffuses: bool = False
+) -> bool:
+    """Tell whether a model is for embeddings: what it would generate is of no use.
+
+    Args:
+        architecture: ``general.architecture``.
+        pooling: the header's ``pooling_type``, or None. A generator has none.
+        causal: whether a token sees only those before it (``attention.causal``; true unless the header says otherwise).
+        remembers: whether llama.cpp keeps a cache or a state for this architecture.
+        diffuses: whether it fills in masked text: such models look at all of it, and generate all the same.
+    """
+    if architecture == "llama-embed" or pooling in (MEAN, CLS, LAST):
+        return True
+    return not diffuses and not (causal and remembers)
