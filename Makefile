@@ -24,7 +24,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: help setup demo browser test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel bench-package bench-demo bench-local-cloud
+.PHONY: help setup demo browser test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel release bench-package bench-demo bench-local-cloud
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -79,6 +79,11 @@ destroy: $(VENV)/.ready ## delete the stack and its endpoints from your AWS acco
 
 wheel: $(VENV)/.ready ## build the wheel that pipx and uv tool install, with all that a deployment needs
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir .build/dist .
+
+release: $(VENV)/.ready ## check that this version may be released, build its wheel, write its notes; tags and pushes nothing
+	@$(BIN)/python tools/release.py --check
+	@$(MAKE) --no-print-directory wheel
+	@$(BIN)/python tools/release.py
 
 # ------------------------------------------------------------------------------ checks
 
