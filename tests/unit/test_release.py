@@ -54,6 +54,7 @@ def test_a_tree_that_may_be_released_has_no_problem() -> None:
         ),
         pytest.param(replace(TREE, version="1.2.0.dev1"), "is not of the form", id="no release"),
         pytest.param(replace(TREE, changed=[" M a"]), "has 1 changes (M a); commit or", id="not committed"),
+        pytest.param(replace(TREE, changed=list("abc")), "3 changes (a, b, c);", id="as much as is told"),
         pytest.param(
             replace(TREE, changed=list("abcd")), "4 changes (a, b, c, ...)", id="much is not committed"
         ),
