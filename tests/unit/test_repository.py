@@ -36,6 +36,37 @@ def prerequisites(target: str) -> set[str]:
     return set(re.sub(r"\$\(wildcard ([^)]*)\)", r"\1", found[1].partition("##")[0]).split())
 
 
+def recipe(target: str) -> str:
+    """Return the commands of a rule of the Makefile."""
+    found = re.search(rf"^{re.escape(target)}:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+# ------------------------------------------------------------------------------ tests
+
+
+def test_every_tier_is_run() -> None:
+    """Those that are measured and those that are not are all that pytest finds by itself."""
+    measured, others = (re.findall(r"\btests/\w+", recipe(target)) for target in ("coverage", "test"))
+
+    assert sorted([*measured, *others]) == sorted(PROJECT["tool"]["pytest"]["ini_options"]["testpaths"])
+    assert "coverage" in prerequisites("test")
+    assert "test" in prerequisites("check")
+
+
+def test_coverage_has_a_floor_that_is_held() -> None:
+    """Of the branches of all that runs for people; the report's exit status is the rule's."""
+    settings = PROJECT["tool"]["coverage"]
+    sources = {path.partition("/")[0] for path in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]}
+
+    assert settings["run"]["branch"]
+    assert set(settings["run"]["source"]) == sources
+    assert settings["report"]["fail_under"] > 50
+    assert "coverage report" in recipe("coverage")
+    assert "-o pipefail" in MAKEFILE
+
+
 # ------------------------------------------------------------------------------ hooks
 
 
