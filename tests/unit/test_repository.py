@@ -55,14 +55,15 @@ def test_every_tier_is_run() -> None:
     assert "test" in prerequisites("check")
 
 
-def test_coverage_has_a_floor_that_is_held() -> None:
-    """Of the branches of all that runs for people; the report's exit status is the rule's."""
+def test_coverage_is_measured_of_all_that_is_shipped() -> None:
+    """Of its branches too; the exit status of the report is the rule's."""
     settings = PROJECT["tool"]["coverage"]
-    sources = {path.partition("/")[0] for path in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]}
+    sources = {
+        path.partition("/")[0] for path in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    }
 
     assert settings["run"]["branch"]
     assert set(settings["run"]["source"]) == sources
-    assert settings["report"]["fail_under"] > 50
     assert "coverage report" in recipe("coverage")
     assert "-o pipefail" in MAKEFILE
 
