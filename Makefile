@@ -24,7 +24,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: architectures help setup demo browser test check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel bench-package bench-demo bench-local-cloud
+.PHONY: architectures help setup demo browser test coverage check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel release bench-package bench-demo bench-local-cloud
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -80,6 +80,11 @@ destroy: $(VENV)/.ready ## delete the stack and its endpoints from your AWS acco
 wheel: $(VENV)/.ready ## build the wheel that pipx and uv tool install, with all that a deployment needs
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir .build/dist .
 
+release: $(VENV)/.ready ## check that this version may be released, build its wheel, write its notes; tags and pushes nothing
+	@$(BIN)/python tools/release.py --check
+	@$(MAKE) --no-print-directory wheel
+	@$(BIN)/python tools/release.py
+
 # ------------------------------------------------------------------------------ checks
 
 # The tests that read a report in a browser take Debian's; where none can be had they are skipped and say why.
@@ -93,9 +98,17 @@ browser: $(VENV)/.ready ## install the browser that reads a report in the tests,
 
 # Two at a time, file by file: most system tests share one local cloud in their file.
 JOBS ?= 2
+TOGETHER = --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --durations 20
 
-test: $(VENV)/.ready browser ## run all tests but the contract's
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --durations 20
+test: coverage browser ## run all tests but the contract's; of the unit and the functional ones their coverage is measured
+	$(BIN)/python -m pytest tests/system tests/fuzz $(TOGETHER)
+
+# The system tests are not measured: it would slow the many processes of a local cloud, whose waits they are made of.
+coverage: $(VENV)/.ready ## run the unit and the functional tests; what they run of the code may not fall below pyproject's floor
+	@rm -rf $(CACHE)/coverage && mkdir -p $(CACHE)/log
+	$(BIN)/coverage run -m pytest tests/unit tests/functional $(TOGETHER)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report | tee $(CACHE)/log/coverage.txt | tail -n 2
 
 contract: $(CONTRACT)/.ready ## serve archives with the prebuilt image's true serving stack (TorchServe, AWS's toolkit)
 	$(BIN)/python -m pytest tests/contract

@@ -12,8 +12,9 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 from pipeline import cli, containers, diagnosis, errors, limits, resources, settings
 
@@ -36,42 +37,81 @@ WIDTH = {"COLUMNS": "120"}
 
 
 def workflow() -> str:
-    """Draw the state machine as Mermaid."""
+    """Draw the state machine as Mermaid: every state, and every way out of one, those after a failure too.
+
+    Most tasks go to Diagnose after any failure that has no arrow of its own. One arrow for each would hide all others,
+    so those are listed in a note there.
+    """
     definition = json.loads(resources.definition().read_text())
+    drawn, failing = arrows(definition["States"])
     lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {definition['StartAt']}"]
-    for name, state in definition["States"].items():
-        if state["Type"] == "Choice":
-            targets = [(choice["Next"], _condition(choice)) for choice in state["Choices"]]
-            targets.append((state["Default"], "otherwise"))
-        else:
-            targets = [(state["Next"], "")] if "Next" in state else [("[*]", "")]
-        lines += [
-            f"    {name} --> {target}{f': {label}' if label else ''}"
-            for target, label in dict(targets).items()
-        ]
-        lines += [
-            f"    {name} --> {catch['Next']}: quota"
-            for catch in state.get("Catch", ())
-            if errors.QuotaTooSmall.__name__ in catch["ErrorEquals"]
-        ]
-    caught = [name for name, state in definition["States"].items() if _goes_to_diagnose(state)]
-    lines.append(f"    note right of Diagnose: any failure of {', '.join(caught)}")
-    return "\n".join([*lines, "```"])
+    lines += [
+        f"    {name} --> {target}{f': {label}' if label else ''}" for (name, target), label in drawn.items()
+    ]
+    lines += [f"    note right of {NOTED}", "        any failure that has no arrow, of"]
+    lines += [
+        f"        {', '.join(row)}" for row in (failing[at : at + 4] for at in range(0, len(failing), 4))
+    ]
+    return "\n".join([*lines, "    end note", "```"])
 
 
-def _condition(choice: dict[str, object]) -> str:
-    if "StringEquals" in choice:
-        return str(choice["StringEquals"])
-    if any(key.startswith("Numeric") for key in choice):
-        return "look again"
-    if "IsPresent" in choice:
-        return str(choice["Variable"]).removeprefix("$.")
-    return "deadline" if any(key.startswith("Timestamp") for key in choice) else "none"
+NOTED: Final = "Diagnose"
+"""The state to which failures lead without an arrow."""
+ANY_FAILURE: Final = "any failure"
 
 
-def _goes_to_diagnose(state: dict[str, object]) -> bool:
-    catches = state.get("Catch", [])
-    return isinstance(catches, list) and any(catch["Next"] == "Diagnose" for catch in catches)
+def arrows(states: Mapping[str, Mapping[str, Any]]) -> tuple[dict[tuple[str, str], str], list[str]]:
+    """Return the label of each arrow by its two ends, and the states whose failures lead to `NOTED` without one.
+
+    Two ways with the same ends are one arrow with both labels. `[*]` is Mermaid's word for the end.
+    """
+    drawn: dict[tuple[str, str], list[str]] = {}
+    failing = []
+    for name, state in states.items():
+        for target, label in _ways(state):
+            if (target, label) == (NOTED, ANY_FAILURE):
+                failing.append(name)
+            else:
+                drawn.setdefault((name, target), []).append(label)
+    return {ends: _joined(labels) for ends, labels in drawn.items()}, failing
+
+
+def _joined(labels: list[str]) -> str:
+    return labels[0] if len(labels) == 1 else ", or ".join(label or "done" for label in labels)
+
+
+def _ways(state: Mapping[str, Any]) -> dict[tuple[str, str], None]:
+    """Return target and label of each way out of a state, once."""
+    if state["Type"] == "Choice":
+        ways = [(choice["Next"], _condition(choice)) for choice in state["Choices"]]
+        ways.append((state["Default"], "otherwise"))
+    else:
+        ways = [(state.get("Next", "[*]"), "")]
+    ways += [(catch["Next"], _caught(catch["ErrorEquals"])) for catch in state.get("Catch", ())]
+    return dict.fromkeys(ways)
+
+
+def _condition(choice: Mapping[str, Any]) -> str:
+    """Return in words what a choice asks; raise KeyError for a comparison that has none here."""
+    (comparison,) = choice.keys() - {"Variable", "Next"}
+    field = choice["Variable"].rpartition(".")[2]
+    words = {
+        "StringEquals": f"{field} is {choice[comparison]}",
+        "IsNull": f"{field} is empty" if choice[comparison] else f"{field} is given",
+        "IsPresent": f"{field} is there" if choice[comparison] else f"{field} is not there",
+        "NumericGreaterThan": f"{field} above {choice[comparison]}",
+        "TimestampGreaterThanEqualsPath": "the deadline is over",
+    }
+    return words[comparison]
+
+
+def _caught(names: Sequence[str]) -> str:
+    """Return in words what a catcher takes."""
+    if errors.QuotaTooSmall.__name__ in names:
+        return "quota"
+    # What is caught by the second name is a failure that the first one leaves out.
+    everything = {"States.ALL", "States.DataLimitExceeded"}
+    return ANY_FAILURE if set(names) <= everything else ", ".join(names)
 
 
 def failures() -> str:

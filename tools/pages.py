@@ -47,6 +47,7 @@ def pages() -> list[Path]:
             TOP / "README.md",
             TOP / "DESIGN.md",
             TOP / "CONTRIBUTING.md",
+            TOP / "SECURITY.md",
             TOP / "pipeline" / "local" / "README.md",
             *(TOP / "docs").glob("*.md"),
         ]

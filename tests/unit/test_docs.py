@@ -136,6 +136,69 @@ def test_problems_are_read_off_the_code() -> None:
     )
 
 
+STATES = json.loads(resources.definition().read_text())["States"]
+
+
+def followers(part: object) -> set[str]:
+    """Return every state that a state, or a part of one, names as what follows."""
+    if isinstance(part, dict):
+        named = {part[key] for key in ("Next", "Default") if isinstance(part.get(key), str)}
+        return named.union(*map(followers, part.values()))
+    return set().union(*map(followers, part)) if isinstance(part, list) else set()
+
+
+def test_every_way_out_of_every_state_is_drawn_and_no_other() -> None:
+    """Catches and loops too; those that a note lists instead have no arrow."""
+    drawn, failing = docs.arrows(STATES)
+    wanted = {(name, target) for name, state in STATES.items() for target in followers(state)}
+    ends = {(name, "[*]") for name, state in STATES.items() if not followers(state)}
+
+    assert drawn.keys() | {(name, docs.NOTED) for name in failing} == wanted | ends
+    assert ends == {("DeploymentFailed", "[*]"), ("DeploymentSucceeded", "[*]")}
+
+
+@pytest.mark.parametrize(
+    ("ends", "label"),
+    [
+        pytest.param(("CreateEndpoint", "PlanDeployment"), "EndpointMoved", id="planned anew"),
+        pytest.param(("UpdateConsumer", "ReadConsumer"), "ConsumerMoved", id="read anew"),
+        pytest.param(("CreateEndpoint", "StepDown"), "quota", id="stepped down"),
+        pytest.param(("EndpointReady", "WaitForEndpoint"), "verdict is wait", id="looked at again"),
+        pytest.param(("ConsumerBaked", "BakeConsumer"), "left above 0", id="watched again"),
+        pytest.param(("RollBack", "RollBackFailed"), "any failure", id="not undone"),
+        pytest.param(("NotifyFailure", "DeploymentFailed"), "done, or any failure", id="one arrow, two ways"),
+        pytest.param(("EndpointReady", "EndpointTimedOut"), "the deadline is over, or otherwise", id="late"),
+        pytest.param(("CheckArchive", "PlanDeployment"), "", id="simply next"),
+        pytest.param(("EndpointTimedOut", "Diagnose"), "", id="no failure, so no note"),
+    ],
+)
+def test_an_arrow_says_when_it_is_taken(ends: tuple[str, str], label: str) -> None:
+    """In the words of the errors and of the fields that are compared."""
+    name, target = ends
+
+    assert docs.arrows(STATES)[0][ends] == label
+    assert f"    {name} --> {target}{': ' if label else ''}{label}\n" in docs.workflow()
+
+
+def test_a_failure_that_has_no_arrow_is_noted() -> None:
+    """Each task is either there or has an arrow of its own for any failure."""
+    drawn, failing = docs.arrows(STATES)
+    note = docs.workflow().partition(f"note right of {docs.NOTED}\n")[2].partition("end note")[0]
+    noted = set(re.findall(r"\b[A-Z]\w+", note))
+    tasks = {name for name, state in STATES.items() if state["Type"] == "Task"}
+
+    assert noted == set(failing)
+    assert tasks - noted == {name for (name, _), label in drawn.items() if docs.ANY_FAILURE in label}
+
+
+def test_a_comparison_without_words_is_no_empty_label() -> None:
+    """Whoever adds one to the definition is told by the documents' check."""
+    choice = {"Variable": "$.a.b", "StringMatches": "*", "Next": "There"}
+
+    with pytest.raises(KeyError, match="StringMatches"):
+        docs.arrows({"Here": {"Type": "Choice", "Choices": [choice], "Default": "There"}})
+
+
 def test_the_picture_has_every_task_and_nothing_else() -> None:
     """Waits and choices are ways between tasks; both strategies and both ends are there."""
     drawn = set(re.findall(r"\b[A-Z]\w+", reference.path()))
