@@ -16,6 +16,7 @@ import ctypes
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,47 +29,56 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.shapes import words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-LAYERS: Final = 4
-EMBEDDING: Final = 1024
-HEADS: Final = 16
-KV_HEADS: Final = 4
-HEAD: Final = 64
-FEED_FORWARD: Final = 2816
-EXPERT_FEED_FORWARD: Final = 704
-EXPERTS: Final = 8
-USED_EXPERTS: Final = 2
 VOCABULARY: Final = 32_000
 WINDOW: Final = 512
 STATE: Final = 128
 CONTEXT: Final = 32_768
 
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures that all architectures share, as far as one does not insist on others."""
+
+    layers: int = 4
+    embedding: int = 1024
+    heads: int = 16
+    kv_heads: int = 4
+    head: int = 64
+    feed_forward: int = 2816
+    expert_feed_forward: int = 704
+    experts: int = 8
+    used_experts: int = 2
+
+
+FIGURES: Final[Mapping[str, Figures]] = {
+    "usual": Figures(),
+    # Few heads and many experts: what attention does not need shows.
+    "narrow": Figures(layers=8, embedding=512, heads=4, kv_heads=2, head=128, feed_forward=3072,
+                      expert_feed_forward=512, used_experts=6),
+}  # fmt: skip
+
 EXPERTS_ALWAYS: Final = frozenset(
-    "llama4 cohere2moe grok qwen2moe qwen3moe qwen3next qwen3vlmoe qwen35moe qwen4exp phimoe dbrx olmoe arctic deepseek "
-    "deepseek2 deepseek32 dots3note deepseek4 glm4moe glm-dsa exaone-moe bailingmoe bailingmoe2 bailingmoe3 dots1 afmoe "
-    "ernie4_5-moe hunyuan-moe hy_v3 hy_v4 gpt-oss lfm2moe smallthinker llada-moe grovemoe minimax-01 minimax-m2 "
-    "minimax-m3 rnd1 paddleocr mimo2 kimi-linear kimi-k3 glm5-next step35 mistral4 mellum laguna maple nomic-bert-moe "
-    "granitemoe deepseek2-ocr nemotron_h_moe".split()
+    ["llama4", "cohere2moe", "grok", "qwen2moe", "qwen3moe", "qwen3next", "qwen3vlmoe", "qwen35moe", "qwen4exp", "phimoe", "dbrx", "olmoe", "arctic", "deepseek", "deepseek2", "deepseek32", "dots3note", "deepseek4", "glm4moe", "glm-dsa", "exaone-moe", "bailingmoe", "bailingmoe2", "bailingmoe3", "dots1", "afmoe", "ernie4_5-moe", "hunyuan-moe", "hy_v3", "hy_v4", "gpt-oss", "lfm2moe", "smallthinker", "llada-moe", "grovemoe", "minimax-01", "minimax-m2", "minimax-m3", "rnd1", "paddleocr", "mimo2", "kimi-linear", "kimi-k3", "glm5-next", "step35", "mistral4", "mellum", "laguna", "maple", "nomic-bert-moe", "granitemoe", "deepseek2-ocr", "nemotron_h_moe"]
 )
 COMPRESSED: Final = frozenset(
-    "deepseek2 deepseek32 glm-dsa dots3note kimi-linear bailingmoe3 kimi-k3 glm5-next mistral4 hy_v4".split()
+    ["deepseek2", "deepseek32", "glm-dsa", "dots3note", "kimi-linear", "bailingmoe3", "kimi-k3", "glm5-next", "mistral4", "hy_v4"]
 )
 """Those with one latent key for all heads (MLA)."""
 HYBRID: Final = frozenset(
-    "plamo2 jamba nemotron_h nemotron_h_moe granitehybrid lfm2 lfm2moe kimi-linear bailingmoe3 kimi-k3 glm5-next".split()
+    ["plamo2", "jamba", "nemotron_h", "nemotron_h_moe", "granitehybrid", "lfm2", "lfm2moe", "kimi-linear", "bailingmoe3", "kimi-k3", "glm5-next"]
 )
 """Those whose layers without attention are the ones without heads."""
 PATTERNED: Final = frozenset(
-    "cohere2moe mimo2 step35 spark2_5 muse-glimmer granite_swa dots3note maple gemma4".split()
+    ["cohere2moe", "mimo2", "step35", "spark2_5", "muse-glimmer", "granite_swa", "dots3note", "maple", "gemma4"]
 )
 """Those that want to be told which layers slide, one by one."""
-DELTA: Final = frozenset("qwen3next qwen35 qwen35moe qwen4exp".split())
+DELTA: Final = frozenset(["qwen3next", "qwen35", "qwen35moe", "qwen4exp"])
 ENCODERS: Final = frozenset(
-    "bert modern-bert nomic-bert nomic-bert-moe neo-bert jina-bert-v2 jina-bert-v3 eurobert gemma-embedding "
-    "t5encoder".split()
+    ["bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2", "jina-bert-v3", "eurobert", "gemma-embedding", "t5encoder"]
 )
-DIFFUSION: Final = frozenset("dream llada llada-moe rnd1".split())
+DIFFUSION: Final = frozenset(["dream", "llada", "llada-moe", "rnd1"])
 LEFT_OUT: Final = {
     "clip": "what sees for another model",
     "gptj": "llama.cpp loads none",
@@ -83,25 +93,29 @@ LEFT_OUT: Final = {
 }
 
 
-def metadata(architecture: str) -> dict[str, Any]:
+def metadata(architecture: str, figures: Figures) -> dict[str, Any]:
     """Return the metadata of a model: architecture's keys without their prefix, others with a leading dot."""
     a = architecture
-    layers, embedding, heads, kv_heads, head = LAYERS, EMBEDDING, HEADS, KV_HEADS, HEAD
-    feed = FEED_FORWARD
+    layers, embedding, feed = figures.layers, figures.embedding, figures.feed_forward
+    heads, kv_heads, head = figures.heads, figures.kv_heads, figures.head
     if a in COMPRESSED or a == "deepseek4":
         kv_heads = 1
     if a == "gemma3n":
-        layers, embedding, heads, feed = 22, 512, 8, 1024
+        layers, feed = 22, embedding
     if a == "gemma4":
         layers = 10
     if a == "nemotron_h" or a == "nemotron_h_moe":
         layers = 6
+    if a in ("mamba", "mamba2"):
+        feed = heads = kv_heads = 0
+    if a in ("rwkv6", "rwkv7", "arwkv7"):
+        heads = kv_heads = 0
     if a == "hrm_text":
         layers = 6
     if a in ("bloom", "gpt2", "starcoder", "mpt", "gptneox", "phi2", "jais", "codeshell", "qwen", "baichuan", "refact",
              "openelm", "olmo", "plamo", "bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3",
              "neo-bert", "modern-bert", "t5", "t5encoder", "cogvlm", "bitnet", "minicpm3", "plm", "rwkv6", "rwkv7",
-             "arwkv7", "rwkv6qwen2", "talkie", "grok"):  # fmt: skip
+             "arwkv7", "rwkv6qwen2", "talkie", "grok", "olmoe", "dots1", "deepseek2-ocr"):  # fmt: skip
         kv_heads = heads
     found: dict[str, Any] = {
         ".general.name": a,
@@ -195,7 +209,16 @@ def metadata(architecture: str) -> dict[str, Any]:
         found["full_attention_interval"] = 4
     if a in ("qwen4exp", "glm5-next"):
         found |= _per_layer_embedding(layers, embedding)
-    if a in ("minimax-m3", "qwen4exp", "deepseek4", "deepseek32", "glm-dsa", "dots3note", "hy_v4", "glm5-next"):
+    if a in (
+        "minimax-m3",
+        "qwen4exp",
+        "deepseek4",
+        "deepseek32",
+        "glm-dsa",
+        "dots3note",
+        "hy_v4",
+        "glm5-next",
+    ):
         found |= {
             "attention.indexer.head_count": heads if a == "minimax-m3" else 64,
             "attention.indexer.key_length": head if a == "qwen4exp" else 128,
@@ -209,7 +232,10 @@ def metadata(architecture: str) -> dict[str, Any]:
         found["attention.indexer.head_count"] = kv_heads
     if a == "bailingmoe3":
         found["rope.dimension_sections"] = [8, 12, 12, 0]
-        found |= {"swiglu_clamp_exp": [0.0, *[4.0] * (layers - 1)], "swiglu_clamp_shexp": [0.0, *[5.0] * (layers - 1)]}
+        found |= {
+            "swiglu_clamp_exp": [0.0, *[4.0] * (layers - 1)],
+            "swiglu_clamp_shexp": [0.0, *[5.0] * (layers - 1)],
+        }
     if a in ("hy_v4", "deepseek4"):
         found |= {
             "hyper_connection.count": 4,
@@ -228,12 +254,12 @@ def metadata(architecture: str) -> dict[str, Any]:
         found["swiglu_clamp_exp"] = 7.0
     if a in EXPERTS_ALWAYS:
         found |= {
-            "expert_feed_forward_length": EXPERT_FEED_FORWARD,
-            "expert_shared_feed_forward_length": EXPERT_FEED_FORWARD // 2,
-            "expert_latent_length": EXPERT_FEED_FORWARD,
+            "expert_feed_forward_length": figures.expert_feed_forward,
+            "expert_shared_feed_forward_length": figures.expert_feed_forward // 2,
+            "expert_latent_length": figures.expert_feed_forward,
             "interleave_moe_layer_step": 2,
-            "expert_count": EXPERTS,
-            "expert_used_count": USED_EXPERTS,
+            "expert_count": figures.experts,
+            "expert_used_count": figures.used_experts,
             "expert_shared_count": 1,
             "expert_gating_func": 4 if a == "deepseek4" else 2,
             "expert_group_scale": 1.0,
@@ -241,7 +267,7 @@ def metadata(architecture: str) -> dict[str, Any]:
             "moe_every_n_layers": 2,
         }
     found |= {".xielu.alpha_n": 1.0, ".xielu.alpha_p": 1.0, ".xielu.beta": 1.0, ".xielu.eps": 1e-7}
-    found |= _recurrent(a, embedding, heads)
+    found |= _recurrent(a, embedding, figures.heads)
     found |= {"activation.situ_beta": 4.0, "activation.situ_linear_beta": 25.0, "attn_res.block_size": 12}
     if a in ENCODERS and a != "t5encoder":
         found |= {"attention.causal": False, "pooling_type": 1, ".tokenizer.ggml.token_type_count": 2}
@@ -252,8 +278,7 @@ def metadata(architecture: str) -> dict[str, Any]:
 
 
 SLIDE: Final = frozenset(
-    "afmoe cohere2 exaone-moe exaone4 gemma-embedding gemma2 gemma3 gemma3n laguna llama4 mellum modern-bert olmo2 "
-    "gpt-oss phi3 phimoe plamo3 smallthinker deepseek4 muse-glimmer qwen2 llama".split()
+    ["afmoe", "cohere2", "exaone-moe", "exaone4", "gemma-embedding", "gemma2", "gemma3", "gemma3n", "laguna", "llama4", "mellum", "modern-bert", "olmo2", "gpt-oss", "phi3", "phimoe", "plamo3", "smallthinker", "deepseek4", "muse-glimmer", "qwen2", "llama"]
 )
 """Those whose headers have a window, whether llama.cpp heeds it or not."""
 
@@ -261,7 +286,12 @@ SLIDE: Final = frozenset(
 def _recurrent(a: str, embedding: int, heads: int) -> dict[str, Any]:
     inner = 2 * embedding
     if a in ("kimi-linear", "bailingmoe3", "kimi-k3", "glm5-next"):
-        return {"kda.head_dim": 128, "kda.safe_gate": True, "kda.gate_lower_bound": -5.0, "ssm.conv_kernel": 4}
+        return {
+            "kda.head_dim": 128,
+            "kda.safe_gate": True,
+            "kda.gate_lower_bound": -5.0,
+            "ssm.conv_kernel": 4,
+        }
     if a in ("rwkv6", "rwkv7", "arwkv7", "rwkv6qwen2"):
         ranks = ("decay", "iclr", "value_residual_mix", "gate")
         found: dict[str, Any] = {f"attention.{rank}_lora_rank": 64 for rank in ranks}
@@ -270,7 +300,16 @@ def _recurrent(a: str, embedding: int, heads: int) -> dict[str, Any]:
                         "token_shift_count": 1 if a in ("arwkv7", "rwkv6qwen2") else 2}  # fmt: skip
     if a in ("lfm2", "lfm2moe"):
         return {"shortconv.l_cache": 3}
-    if a in ("mamba", "mamba2", "jamba", "falcon-h1", "plamo2", "granitehybrid", "nemotron_h", "nemotron_h_moe"):
+    if a in (
+        "mamba",
+        "mamba2",
+        "jamba",
+        "falcon-h1",
+        "plamo2",
+        "granitehybrid",
+        "nemotron_h",
+        "nemotron_h_moe",
+    ):
         state = 16 if a in ("mamba", "jamba") else STATE
         rank = embedding // 16 if a in ("mamba", "jamba") else inner // 64
         return {"ssm.inner_size": inner, "ssm.conv_kernel": 4, "ssm.state_size": state, "ssm.time_step_rank": rank,
@@ -302,11 +341,11 @@ def _per_layer_embedding(layers: int, embedding: int) -> dict[str, Any]:
     }
 
 
-def keys(architecture: str) -> dict[str, Any]:
+def keys(architecture: str, figures: Figures) -> dict[str, Any]:
     """Return the metadata with its full keys."""
     return {
         key[1:] if key.startswith(".") else f"{architecture}.{key}": value
-        for key, value in metadata(architecture).items()
+        for key, value in metadata(architecture, figures).items()
     }
 
 
@@ -356,7 +395,7 @@ def _array(value: Any) -> np.ndarray[Any, Any]:
     return np.array(value, kind)
 
 
-def _asked_for(architecture: str) -> list[tuple[str, list[int]]]:
+def _asked_for(architecture: str, figures: Figures) -> list[tuple[str, list[int]]]:
     """Return name and shape, fastest dimension first, of each tensor of the model that llama.cpp makes."""
     import llama_cpp
 
@@ -383,7 +422,7 @@ def _asked_for(architecture: str) -> list[tuple[str, list[int]]]:
                                    ctypes.c_size_t(len(items)))  # fmt: skip
 
     put("general.architecture", architecture)
-    for key, value in keys(architecture).items():
+    for key, value in keys(architecture, figures).items():
         put(key, value)
     tokens, scores, kinds = vocabulary()
     put("tokenizer.ggml.model", "llama")
@@ -406,17 +445,22 @@ def _asked_for(architecture: str) -> list[tuple[str, list[int]]]:
     return found
 
 
-def asked_for(architecture: str) -> list[tuple[str, tuple[int, ...]]]:
+def asked_for(architecture: str, figures: str) -> list[tuple[str, tuple[int, ...]]]:
     """Return name and shape, slowest dimension first, of each tensor that llama.cpp wants of the architecture.
 
     Raises:
         RuntimeError: with what llama.cpp said, where the metadata does not suit it.
     """
     child = subprocess.run(
-        [sys.executable, __file__, "--child", architecture], capture_output=True, text=True, check=False
+        [sys.executable, __file__, "--child", architecture, "--figures", figures],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if child.returncode:
-        said = [line for line in child.stderr.splitlines() if "error" in line.lower() or "assert" in line.lower()]
+        said = [
+            line for line in child.stderr.splitlines() if "error" in line.lower() or "assert" in line.lower()
+        ]
         raise RuntimeError(f"{architecture}: {' '.join(said[-3:]) or child.stderr[-300:]}")
     found: dict[str, tuple[int, ...]] = {}  # some are asked for again, where layers share them
     for name, dimensions in json.loads(child.stdout.splitlines()[-1]):
@@ -427,8 +471,24 @@ def asked_for(architecture: str) -> list[tuple[str, tuple[int, ...]]]:
 
 
 _KEPT: Final = (
-    *("_norm.weight", "ffn_gate_inp.weight", "altup", "laurel", "per_layer_model_proj", "position_embd", "token_types"),
-    *("ssm_conv1d", "shortconv.conv.weight", "indexer.k_proj", "indexer.q_proj", "time_mix_", "attn_rel_b", "hc_"),
+    *(
+        "_norm.weight",
+        "ffn_gate_inp.weight",
+        "altup",
+        "laurel",
+        "per_layer_model_proj",
+        "position_embd",
+        "token_types",
+    ),
+    *(
+        "ssm_conv1d",
+        "shortconv.conv.weight",
+        "indexer.k_proj",
+        "indexer.q_proj",
+        "time_mix_",
+        "attn_rel_b",
+        "hc_",
+    ),
     *("ssm_a", "ssm_d", "tid2eid", "ple_conv"),
 )
 """llama-quant.cpp, tensor_allows_quantization: what stays in 32 bits, by a part of its name."""
@@ -447,15 +507,15 @@ _WIDTHS: Final = {gguf.GGMLQuantizationType.F16: np.float16, gguf.GGMLQuantizati
                   gguf.GGMLQuantizationType.I32: np.int32}  # fmt: skip
 
 
-def write(architecture: str, path: Path) -> Path:
+def write(architecture: str, path: Path, figures: str = "usual") -> Path:
     """Write a model of the architecture, F16, its weights a hole.
 
     Raises:
         RuntimeError: as `asked_for`.
     """
-    tensors = asked_for(architecture)
+    tensors = asked_for(architecture, figures)
     writer = gguf.GGUFWriter(path, architecture)
-    for key, value in keys(architecture).items():
+    for key, value in keys(architecture, FIGURES[figures]).items():
         _add(writer, key, value)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     tokens, scores, kinds = vocabulary()
@@ -519,16 +579,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--only", default="", metavar="TEXT")
+    parser.add_argument("--figures", choices=FIGURES, default="usual")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        found = _asked_for(arguments.child)
+        found = _asked_for(arguments.child, FIGURES[arguments.figures])
         print(json.dumps(found))
         return 0
     for name in names():
         if arguments.only in name:
             try:
-                path = write(name, arguments.folder / f"{name}.gguf")
+                path = write(name, arguments.folder / f"{name}.gguf", arguments.figures)
             except RuntimeError as error:
                 print(error)
             else:

@@ -133,7 +133,13 @@ def child(model: Path, n_ctx: int, *, run: bool) -> None:
     if not context:
         raise SystemExit(" ".join(said[-4:]))
     if run:
-        _compute(llama_cpp, loaded, context, n_ctx, whole=model.stem in architectures.ENCODERS | architectures.DIFFUSION)
+        _compute(
+            llama_cpp,
+            loaded,
+            context,
+            n_ctx,
+            whole=model.stem in architectures.ENCODERS | architectures.DIFFUSION,
+        )
         print(json.dumps({"taken": status("VmHWM"), "anonymous": status("RssAnon")}))
     else:
         print(json.dumps(_reckoned(llama_cpp, loaded, context, "".join(said))))
@@ -162,7 +168,10 @@ def _reckoned(llama_cpp: Any, model: Any, context: Any, said: str) -> dict[str, 
     mapped = Path("/proc/self/maps").read_text()
     cpu = ctypes.CDLL(re.findall(r"\S*/libggml-cpu-\S+\.so", mapped)[0])
     address = ctypes.c_void_p(ctypes.cast(context, ctypes.c_void_p).value)
-    reserve, scheduler = llama["_Z19llama_graph_reserveP13llama_contextjjj"], llama["_ZNK13llama_context9get_schedEv"]
+    reserve, scheduler = (
+        llama["_Z19llama_graph_reserveP13llama_contextjjj"],
+        llama["_ZNK13llama_context9get_schedEv"],
+    )
     reserve.restype = scheduler.restype = ctypes.c_void_p
     graph = ctypes.c_void_p(reserve(address, UBATCH, 1, UBATCH))
     base.ggml_backend_sched_alloc_graph(ctypes.c_void_p(scheduler(address)), graph)
@@ -220,7 +229,9 @@ def _spans(base: Any, graph: Any, vocabulary: int) -> tuple[int, list[Any]]:
         total += max(0, end - begin)
     largest = sorted(places.values(), key=lambda one: -one[1])[:14]
     low = min(start for start, *_ in places.values())
-    return total, [(round((start - low) / MiB, 1), round(size / MiB, 2), name, ne) for start, size, name, ne in largest]
+    return total, [
+        (round((start - low) / MiB, 1), round(size / MiB, 2), name, ne) for start, size, name, ne in largest
+    ]
 
 
 # -- the table
@@ -232,6 +243,7 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="TEXT")
     parser.add_argument("--n-ctx", type=int, nargs="+", default=N_CTX)
     parser.add_argument("--run", action="store_true", help="compute a prompt, and read the process's peak")
+    parser.add_argument("--figures", choices=architectures.FIGURES, default="usual")
     parser.add_argument("--json", type=Path, help="write the rows here too")
     parser.add_argument("--models", type=Path, help="keep the models in this folder")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
@@ -240,23 +252,33 @@ def main() -> int:
         child(arguments.child, arguments.n_ctx[0], run=arguments.run)
         return 0
     rows, outside = [], []
-    names = arguments.only.split(",") if "," in arguments.only else [
-        name for name in architectures.names() if arguments.only in name]
+    names = (
+        arguments.only.split(",")
+        if "," in arguments.only
+        else [name for name in architectures.names() if arguments.only in name]
+    )
     with tempfile.TemporaryDirectory(prefix="sealift-fit-") as place:
         folder = arguments.models or Path(place)
         for name in names:
             model = folder / f"{name}.gguf"
             try:
                 if not model.exists():
-                    architectures.write(name, model)
+                    architectures.write(name, model, arguments.figures)
                 for n_ctx in arguments.n_ctx:
                     rows.append(row(model, n_ctx, run=arguments.run))
                     one = rows[-1]
                     mark = "" if UNDER <= one["ratio"] <= OVER else "  <--"
-                    print(f"{name:18} {n_ctx:6} {one['predicted']/MiB:8.0f} {one['taken']/MiB:8.0f} {one['ratio']:.3f}{mark}"
-                          + (f"   compute {one['lines']['compute']/MiB:.0f} / {(one['touched']+one['work'])/MiB + 5.4:.0f}"
-                             f" cache {sum(one['lines'].get(n, 0) for n in ('kv cache', 'state'))/MiB:.1f} / {one['caches']/MiB:.1f}"
-                             f" weights {one['lines']['weights']/MiB:.0f} / {one['weights']/MiB:.0f}" if not arguments.run else ""), flush=True)
+                    print(
+                        f"{name:18} {n_ctx:6} {one['predicted'] / MiB:8.0f} {one['taken'] / MiB:8.0f} {one['ratio']:.3f}{mark}"
+                        + (
+                            f"   compute {one['lines']['compute'] / MiB:.0f} / {(one['touched'] + one['work']) / MiB + 5.4:.0f}"
+                            f" cache {sum(one['lines'].get(n, 0) for n in ('kv cache', 'state')) / MiB:.1f} / {one['caches'] / MiB:.1f}"
+                            f" weights {one['lines']['weights'] / MiB:.0f} / {one['weights'] / MiB:.0f}"
+                            if not arguments.run
+                            else ""
+                        ),
+                        flush=True,
+                    )
             except (RuntimeError, KeyError, ValueError) as error:
                 print(f"{name:18} failed: {str(error)[-300:]}", flush=True)
             finally:
