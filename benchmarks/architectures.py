@@ -79,7 +79,10 @@ ENCODERS: Final = frozenset(
     ["bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2", "jina-bert-v3", "eurobert", "gemma-embedding", "t5encoder"]
 )
 DIFFUSION: Final = frozenset(["dream", "llada", "llada-moe", "rnd1"])
+OMITTED: Final = {"rwkv6qwen2": "time_mix_first"}
+"""Tensors that may be there, and change what llama.cpp takes the model for."""
 LEFT_OUT: Final = {
+    "t5": "an encoder and a decoder: nothing here serves both",
     "clip": "what sees for another model",
     "gptj": "llama.cpp loads none",
     "chameleon": "half done in llama.cpp",
@@ -464,6 +467,8 @@ def asked_for(architecture: str, figures: str) -> list[tuple[str, tuple[int, ...
         raise RuntimeError(f"{architecture}: {' '.join(said[-3:]) or child.stderr[-300:]}")
     found: dict[str, tuple[int, ...]] = {}  # some are asked for again, where layers share them
     for name, dimensions in json.loads(child.stdout.splitlines()[-1]):
+        if architecture in OMITTED and OMITTED[architecture] in name:
+            continue
         while len(dimensions) > 1 and dimensions[-1] == 1:
             dimensions.pop()
         found.setdefault(name, tuple(reversed(dimensions)))

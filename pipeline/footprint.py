@@ -17,7 +17,7 @@ Refuses to know any limit: `pipeline.fit` compares.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.layers import BATCH_ONLY, CACHELESS, Header, Layer, Work, count, layers_of, work_of
@@ -79,7 +79,7 @@ class Shape:
     """Of the largest matrix that is repacked when it is read."""
     parameter_count: int = 0
     quantization: str = ""
-    work: Work = Work()
+    work: Work = field(default_factory=Work)
     """What the layers compute with beside plain attention."""
     experts_used: int = 0
     """Of a mixture of experts, by one token."""
@@ -151,8 +151,11 @@ class Cells:
 
     def of_layer(self, layer: Layer) -> int:
         """Return the cells of one layer's cache."""
-        more = -(-self.whole // layer.every) if layer.every else 0
-        return (self.sliding if layer.slides else self.whole) + more
+        return (self.sliding if layer.slides else self.whole) + (self.kept_by(layer) if layer.every else 0)
+
+    def kept_by(self, layer: Layer) -> int:
+        """Return the cells of a layer that keeps one token in so many, and of its index."""
+        return _padded(-(-self.whole // layer.every)) if layer.every else self.whole
 
     def seen_by(self, layer: Layer, shape: Shape) -> int:
         """Return the tokens that one layer's attention looks at."""
@@ -168,7 +171,7 @@ def _cache(shape: Shape, cells: Cells) -> Line:
     values = max((layer.kv_heads * layer.value for layer in shape.layers), default=0)
     cached = [] if shape.cacheless else [layer for layer in shape.layers if layer.kv_heads]
     kinds = Counter((layer.kv_heads * layer.key + values, cells.of_layer(layer)) for layer in cached)
-    kinds.update(Counter((layer.index, cells.whole) for layer in cached if layer.index))
+    kinds.update(Counter((layer.index, cells.kept_by(layer)) for layer in cached if layer.index))
     total = sum(layers * numbers * 2 * held for (numbers, held), layers in kinds.items())
     terms = [
         f"{layers} layers x {numbers} x 2 bytes x {held} tokens"

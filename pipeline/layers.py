@@ -129,9 +129,11 @@ _INTERVALS: Final[Mapping[str, int]] = {
 _BOTH: Final = frozenset({"falcon-h1"})
 """Each layer is recurrent and has attention."""
 
-_INDEXED: Final = frozenset(["deepseek32", "glm-dsa", "dots3note", "hy_v4", "glm5-next", "qwen4exp", "minimax-m3"])
+_INDEXED: Final = frozenset(["deepseek4", "deepseek32", "glm-dsa", "dots3note", "hy_v4", "glm5-next", "qwen4exp", "minimax-m3"])
 """llama-kv-cache-dsa.cpp, -msa.cpp, llama-memory-hybrid-idx.cpp: those that keep an index of what they attend to."""
 
+_INDEXED_RATIO: Final = 4
+"""llama-kv-cache-dsv4.cpp, DSV4_CSA_RATIO: layers of deepseek4 that keep one token in so many have the index."""
 _GEMMA3N_KV_LAYERS: Final = 20
 """src/models/gemma3n.cpp: later layers use the cache of these."""
 _GEMMA3N_PER_LAYER: Final = 256
@@ -215,12 +217,19 @@ def work_of(header: Header) -> Work:
         latent = header.key("attention.kv_lora_rank")
         projected = count(header.get("key_length_mla"))
         attention = heads * (projected + (latent if latent != header.key_length else 0))
+    streams = header.key("hyper_connection.count") * wide
     if any(_index(header, n) for n in range(header.layers)) and a != "minimax-m3":
-        attention += header.key("attention.indexer.head_count") * header.key("attention.indexer.key_length")
+        heads = header.key("attention.indexer.head_count")
+        attention += heads * header.key("attention.indexer.key_length")
         chosen = 1
-    streams = header.key("hyper_connection.count")
+        if a == "deepseek4":
+            attention += heads * header.key("attention.indexer.key_length") + streams  # before and after its rotation
+        if a == "qwen4exp":
+            # Scores for each head of the index and each block of tokens, before and after their activation.
+            ratio = max(header.listed("attention.compress_ratios") or [0]) or 1
+            chosen += -(-2 * heads // ratio)
     if a in ("hy_v4", "glm5-next", "qwen4exp", "deepseek4"):
-        lasting += streams * wide
+        lasting += streams
     if a == "gemma4":
         lasting += 2 * header.key("embedding_length_per_layer_input") * header.layers
     if a == "gemma3n":
@@ -337,6 +346,8 @@ def _index(header: Header, layer: int) -> int:
     if a == "minimax-m3":
         # llama-kv-cache-msa.cpp: one head, with values that are not used.
         return width + header.value_length if layer >= header.key("leading_dense_block_count") else 0
+    if a == "deepseek4":
+        return width if _every(header, layer) == _INDEXED_RATIO else 0
     if a == "glm5-next":
         width *= 3 if header.key("attention.indexer.kpool") else 1
     kinds = header.listed("attention.indexer.types") if a not in ("deepseek32", "qwen4exp") else None
