@@ -179,7 +179,7 @@ def metadata(architecture: str, figures: Figures) -> dict[str, Any]:
             "rope.dimension_count": head // 2,
             "attention.output_group_count": 8,
             "attention.output_lora_rank": 32,
-            "attention.compress_ratios": [0, 0, 4, 128],
+            "attention.compress_ratios": [0, 0, 4, 128] * (layers // 4),
             "attention.compress_rope_freq_base": 160_000.0,
             "hash_layer_count": 0,
             "swiglu_clamp_exp": 10.0,

@@ -460,6 +460,15 @@ class GGUFHeader:
         return found
 
     @cached_property
+    def expert_width(self) -> int | None:
+        """Return the width of an expert's network, as its tensors have it; None for a model without experts.
+
+        The keys do not tell: some architectures have it in feed_forward_length, others ignore what stands there.
+        """
+        widths = (tensor.shape[0] for tensor in self.tensors if tensor.name.endswith("ffn_down_exps.weight"))
+        return max(widths, default=None)
+
+    @cached_property
     def unloaded_bytes(self) -> int:
         """Return the bytes of layers that draft tokens ahead: llama.cpp leaves them in the file (TENSOR_SKIP)."""
         layers, drafting = self.block_count or 0, self.integer(self._of("nextn_predict_layers")) or 0
@@ -513,6 +522,7 @@ class GGUFHeader:
             "feed_forward_length": _unrepeated(self.feed_forward_length),
             "expert_feed_forward_length": _unrepeated(self.integers(self._of("expert_feed_forward_length"))),
             "expert_used_count": _unrepeated(self.integers(self._of("expert_used_count"))),
+            "expert_width": self.expert_width,
             "memory_keys": self.memory_keys,
             "unloaded_bytes": self.unloaded_bytes,
             "largest_matrices": self.largest_matrices,

@@ -220,10 +220,9 @@ def work_of(header: Header) -> Work:
     streams = header.key("hyper_connection.count") * wide
     if any(_index(header, n) for n in range(header.layers)) and a != "minimax-m3":
         heads = header.key("attention.indexer.head_count")
-        attention += heads * header.key("attention.indexer.key_length")
-        chosen = 1
-        if a == "deepseek4":
-            attention += heads * header.key("attention.indexer.key_length") + streams  # before and after its rotation
+        # Its queries as projected, with their rotation, and transformed; its scores, and those that are chosen.
+        attention += 3 * heads * header.key("attention.indexer.key_length")
+        chosen = 2
         if a == "qwen4exp":
             # Scores for each head of the index and each block of tokens, before and after their activation.
             ratio = max(header.listed("attention.compress_ratios") or [0]) or 1
