@@ -59,25 +59,34 @@ FIGURES: Final[Mapping[str, Figures]] = {
                       expert_feed_forward=512, used_experts=6),
 }  # fmt: skip
 
-EXPERTS_ALWAYS: Final = frozenset(
-    ["llama4", "cohere2moe", "grok", "qwen2moe", "qwen3moe", "qwen3next", "qwen3vlmoe", "qwen35moe", "qwen4exp", "phimoe", "dbrx", "olmoe", "arctic", "deepseek", "deepseek2", "deepseek32", "dots3note", "deepseek4", "glm4moe", "glm-dsa", "exaone-moe", "bailingmoe", "bailingmoe2", "bailingmoe3", "dots1", "afmoe", "ernie4_5-moe", "hunyuan-moe", "hy_v3", "hy_v4", "gpt-oss", "lfm2moe", "smallthinker", "llada-moe", "grovemoe", "minimax-01", "minimax-m2", "minimax-m3", "rnd1", "paddleocr", "mimo2", "kimi-linear", "kimi-k3", "glm5-next", "step35", "mistral4", "mellum", "laguna", "maple", "nomic-bert-moe", "granitemoe", "deepseek2-ocr", "nemotron_h_moe"]
-)
-COMPRESSED: Final = frozenset(
-    ["deepseek2", "deepseek32", "glm-dsa", "dots3note", "kimi-linear", "bailingmoe3", "kimi-k3", "glm5-next", "mistral4", "hy_v4"]
-)
+EXPERTS_ALWAYS: Final = frozenset((
+    "llama4", "cohere2moe", "grok", "qwen2moe", "qwen3moe", "qwen3next", "qwen3vlmoe", "qwen35moe", "qwen4exp",
+    "phimoe", "dbrx", "olmoe", "arctic", "deepseek", "deepseek2", "deepseek32", "dots3note", "deepseek4",
+    "glm4moe", "glm-dsa", "exaone-moe", "bailingmoe", "bailingmoe2", "bailingmoe3", "dots1", "afmoe",
+    "ernie4_5-moe", "hunyuan-moe", "hy_v3", "hy_v4", "gpt-oss", "lfm2moe", "smallthinker", "llada-moe",
+    "grovemoe", "minimax-01", "minimax-m2", "minimax-m3", "rnd1", "paddleocr", "mimo2", "kimi-linear",
+    "kimi-k3", "glm5-next", "step35", "mistral4", "mellum", "laguna", "maple", "nomic-bert-moe", "granitemoe",
+    "deepseek2-ocr", "nemotron_h_moe",
+))  # fmt: skip
+COMPRESSED: Final = frozenset((
+    "deepseek2", "deepseek32", "glm-dsa", "dots3note", "kimi-linear", "bailingmoe3", "kimi-k3", "glm5-next",
+    "mistral4", "hy_v4",
+))  # fmt: skip
 """Those with one latent key for all heads (MLA)."""
-HYBRID: Final = frozenset(
-    ["plamo2", "jamba", "nemotron_h", "nemotron_h_moe", "granitehybrid", "lfm2", "lfm2moe", "kimi-linear", "bailingmoe3", "kimi-k3", "glm5-next"]
-)
+HYBRID: Final = frozenset((
+    "plamo2", "jamba", "nemotron_h", "nemotron_h_moe", "granitehybrid", "lfm2", "lfm2moe", "kimi-linear",
+    "bailingmoe3", "kimi-k3", "glm5-next",
+))  # fmt: skip
 """Those whose layers without attention are the ones without heads."""
-PATTERNED: Final = frozenset(
-    ["cohere2moe", "mimo2", "step35", "spark2_5", "muse-glimmer", "granite_swa", "dots3note", "maple", "gemma4"]
-)
+PATTERNED: Final = frozenset((
+    "cohere2moe", "mimo2", "step35", "spark2_5", "muse-glimmer", "granite_swa", "dots3note", "maple", "gemma4",
+))  # fmt: skip
 """Those that want to be told which layers slide, one by one."""
 DELTA: Final = frozenset(["qwen3next", "qwen35", "qwen35moe", "qwen4exp"])
-ENCODERS: Final = frozenset(
-    ["bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2", "jina-bert-v3", "eurobert", "gemma-embedding", "t5encoder"]
-)
+ENCODERS: Final = frozenset((
+    "bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2", "jina-bert-v3",
+    "eurobert", "gemma-embedding", "t5encoder",
+))  # fmt: skip
 DIFFUSION: Final = frozenset(["dream", "llada", "llada-moe", "rnd1"])
 OMITTED: Final = {"rwkv6qwen2": "time_mix_first"}
 """Tensors that may be there, and change what llama.cpp takes the model for."""
@@ -280,9 +289,11 @@ def metadata(architecture: str, figures: Figures) -> dict[str, Any]:
     return found
 
 
-SLIDE: Final = frozenset(
-    ["afmoe", "cohere2", "exaone-moe", "exaone4", "gemma-embedding", "gemma2", "gemma3", "gemma3n", "laguna", "llama4", "mellum", "modern-bert", "olmo2", "gpt-oss", "phi3", "phimoe", "plamo3", "smallthinker", "deepseek4", "muse-glimmer", "qwen2", "llama"]
-)
+SLIDE: Final = frozenset((
+    "afmoe", "cohere2", "exaone-moe", "exaone4", "gemma-embedding", "gemma2", "gemma3", "gemma3n", "laguna",
+    "llama4", "mellum", "modern-bert", "olmo2", "gpt-oss", "phi3", "phimoe", "plamo3", "smallthinker",
+    "deepseek4", "muse-glimmer", "qwen2", "llama",
+))  # fmt: skip
 """Those whose headers have a window, whether llama.cpp heeds it or not."""
 
 

@@ -95,7 +95,9 @@ class Shape:
         A header that leaves a figure out counts as 0 there: the model server will say what it misses.
         """
         used = _widest(model.get("expert_used_count"))
-        experts = used * (count(model.get("expert_width")) or _widest(model.get("expert_feed_forward_length")))
+        experts = used * (
+            count(model.get("expert_width")) or _widest(model.get("expert_feed_forward_length"))
+        )
         header = Header(model)
         window, layers = layers_of(header)
         return cls(

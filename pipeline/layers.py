@@ -107,18 +107,20 @@ _SLIDING: Final[Mapping[str, _Sliding]] = {
 _EXAONE4_SLIDES_AT: Final = 64
 """src/models/exaone4.cpp: only the model of so many layers has windows."""
 
-CACHELESS: Final = frozenset(
-    ["bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2", "jina-bert-v3", "eurobert", "gemma-embedding", "dream", "llada", "llada-moe", "rnd1"]
-)
+CACHELESS: Final = frozenset((
+    "bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2", "jina-bert-v3",
+    "eurobert", "gemma-embedding", "dream", "llada", "llada-moe", "rnd1",
+))  # fmt: skip
 """llama-model.cpp, create_memory: those that see a text whole and keep nothing of it."""
 BATCH_ONLY: Final = CACHELESS | {"llama-embed", "t5encoder"}
 """Those whose attention looks at no more than one batch; the last two have a cache that is not read."""
 
 _RECURRENT: Final = frozenset(["mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"])
 """llama-arch.cpp, llm_arch_is_recurrent: no layer has attention."""
-_WITHOUT_KV_HEADS: Final = frozenset(
-    ["jamba", "plamo2", "granitehybrid", "lfm2", "lfm2moe", "kimi-linear", "bailingmoe3", "kimi-k3", "glm5-next"]
-)
+_WITHOUT_KV_HEADS: Final = frozenset((
+    "jamba", "plamo2", "granitehybrid", "lfm2", "lfm2moe", "kimi-linear", "bailingmoe3", "kimi-k3",
+    "glm5-next",
+))  # fmt: skip
 """src/models/*.cpp: a layer is recurrent where the header gives it no key/value heads."""
 _NEMOTRON: Final = frozenset({"nemotron_h", "nemotron_h_moe"})
 """The same, where it has no feed-forward network either; a layer that has one has nothing else."""
@@ -129,7 +131,9 @@ _INTERVALS: Final[Mapping[str, int]] = {
 _BOTH: Final = frozenset({"falcon-h1"})
 """Each layer is recurrent and has attention."""
 
-_INDEXED: Final = frozenset(["deepseek4", "deepseek32", "glm-dsa", "dots3note", "hy_v4", "glm5-next", "qwen4exp", "minimax-m3"])
+_INDEXED: Final = frozenset((
+    "deepseek4", "deepseek32", "glm-dsa", "dots3note", "hy_v4", "glm5-next", "qwen4exp", "minimax-m3",
+))  # fmt: skip
 """llama-kv-cache-dsa.cpp, -msa.cpp, llama-memory-hybrid-idx.cpp: those that keep an index of what they attend to."""
 
 _INDEXED_RATIO: Final = 4

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline import footprint
-from pipeline.footprint import Layer, Shape
+from pipeline import footprint, layers
+from pipeline.footprint import Shape
+from pipeline.layers import Layer
 from pipeline.limits import MiB
 
 KiB = 1024
@@ -198,7 +199,7 @@ def test_a_header_without_figures_leaves_only_what_every_model_needs() -> None:
 
 def test_a_claimed_number_of_layers_costs_nothing() -> None:
     """2^31 layers do not become a tuple."""
-    assert len(Shape.from_json(model(block_count=2**31)).layers) == footprint.MOST_LAYERS
+    assert len(Shape.from_json(model(block_count=2**31)).layers) == layers.MOST_LAYERS
 
 
 @example(
