@@ -16,7 +16,7 @@ import ctypes
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -105,44 +105,63 @@ LEFT_OUT: Final = {
 }
 
 
+ALIKE: Final = frozenset((
+    "bloom", "gpt2", "starcoder", "mpt", "gptneox", "phi2", "jais", "codeshell", "qwen", "baichuan", "refact",
+    "openelm", "olmo", "plamo", "bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3", "neo-bert",
+    "modern-bert", "t5encoder", "cogvlm", "bitnet", "minicpm3", "plm", "rwkv6qwen2", "talkie", "grok", "olmoe",
+    "dots1", "deepseek2-ocr",
+))  # fmt: skip
+"""Those that have as many key/value heads as heads."""
+SLIDE: Final = frozenset((
+    "afmoe", "cohere2", "exaone-moe", "exaone4", "gemma-embedding", "gemma2", "gemma3", "gemma3n", "laguna",
+    "llama4", "mellum", "modern-bert", "olmo2", "gpt-oss", "phi3", "phimoe", "plamo3", "smallthinker",
+    "deepseek4", "muse-glimmer", "qwen2", "llama",
+))  # fmt: skip
+"""Those whose headers have a window, whether llama.cpp heeds it or not."""
+INDEXED: Final = frozenset((
+    "minimax-m3", "qwen4exp", "deepseek4", "deepseek32", "glm-dsa", "dots3note", "hy_v4", "glm5-next",
+))  # fmt: skip
+"""Those that choose the tokens that they attend to by an index."""
+LOW_RANK: Final = COMPRESSED | {"minicpm3", "plm", "deepseek4", "deepseek2-ocr"}
+CHANGED: Final[Mapping[str, Mapping[str, Any]]] = {
+    "gemma3n": {"layers": 22},
+    "gemma4": {"layers": 10},
+    "hrm_text": {"layers": 6},
+    "mamba": {"heads": 0, "kv_heads": 0, "feed_forward": 0},
+    "mamba2": {"heads": 0, "kv_heads": 0, "feed_forward": 0},
+    "nemotron_h": {"layers": 6},
+    "nemotron_h_moe": {"layers": 6},
+    "rwkv6": {"heads": 0, "kv_heads": 0},
+    "rwkv7": {"heads": 0, "kv_heads": 0},
+    "arwkv7": {"heads": 0, "kv_heads": 0},
+}
+"""Figures that an architecture insists on, or has in every file."""
+
+
 def metadata(architecture: str, figures: Figures) -> dict[str, Any]:
     """Return the metadata of a model: architecture's keys without their prefix, others with a leading dot."""
-    a = architecture
-    layers, embedding, feed = figures.layers, figures.embedding, figures.feed_forward
-    heads, kv_heads, head = figures.heads, figures.kv_heads, figures.head
+    a, wide = architecture, figures.embedding
+    f = replace(figures, **CHANGED.get(a, {}))
     if a in COMPRESSED or a == "deepseek4":
-        kv_heads = 1
-    if a == "gemma3n":
-        layers, feed = 22, embedding
-    if a == "gemma4":
-        layers = 10
-    if a == "nemotron_h" or a == "nemotron_h_moe":
-        layers = 6
-    if a in ("mamba", "mamba2"):
-        feed = heads = kv_heads = 0
-    if a in ("rwkv6", "rwkv7", "arwkv7"):
-        heads = kv_heads = 0
-    if a == "hrm_text":
-        layers = 6
-    if a in ("bloom", "gpt2", "starcoder", "mpt", "gptneox", "phi2", "jais", "codeshell", "qwen", "baichuan", "refact",
-             "openelm", "olmo", "plamo", "bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3",
-             "neo-bert", "modern-bert", "t5", "t5encoder", "cogvlm", "bitnet", "minicpm3", "plm", "rwkv6", "rwkv7",
-             "arwkv7", "rwkv6qwen2", "talkie", "grok", "olmoe", "dots1", "deepseek2-ocr"):  # fmt: skip
-        kv_heads = heads
-    found: dict[str, Any] = {
+        f = replace(f, kv_heads=1)
+    elif a in ALIKE:
+        f = replace(f, kv_heads=f.heads)
+    elif a == "gemma3n":
+        f = replace(f, feed_forward=wide)
+    return {
         ".general.name": a,
         ".general.type": "model",
         "vocab_size": VOCABULARY,
         "context_length": CONTEXT,
-        "embedding_length": embedding,
-        "features_length": embedding,
-        "block_count": layers,
+        "embedding_length": wide,
+        "features_length": wide,
+        "block_count": f.layers,
         "leading_dense_block_count": 1,
-        "feed_forward_length": feed,
+        "feed_forward_length": f.feed_forward,
         "use_parallel_residual": False,
         "logit_scale": 1.0,
-        "attention.head_count": heads,
-        "attention.head_count_kv": kv_heads,
+        "attention.head_count": f.heads,
+        "attention.head_count_kv": f.kv_heads,
         "attention.max_alibi_bias": 8.0,
         "attention.clamp_kqv": 1.0,
         "attention.layer_norm_epsilon": 1e-5,
@@ -150,19 +169,46 @@ def metadata(architecture: str, figures: Figures) -> dict[str, Any]:
         "attention.group_norm_epsilon": 1e-5,
         "attention.group_norm_groups": 8,
         "attention.relative_buckets_count": 8,
-        "rope.dimension_sections": [head // 4] * 4,
+        "rope.dimension_sections": [f.head // 4] * 4,
         "residual_scale": 3.5,
+        "activation.situ_beta": 4.0,
+        "activation.situ_linear_beta": 25.0,
+        "attn_res.block_size": 12,
+        ".xielu.alpha_n": 1.0,
+        ".xielu.alpha_p": 1.0,
+        ".xielu.beta": 1.0,
+        ".xielu.eps": 1e-7,
+        **_layered(a, f),
+        **_latent(a),
+        **_windows(a, f),
+        **_index(a, f),
+        **_experts(a, f),
+        **_recurrent(a, wide, figures.heads),
+        **_streams(a, f),
+        **_own(a, f),
     }
-    if a in COMPRESSED or a in ("minicpm3", "plm", "deepseek4", "deepseek2-ocr"):
+
+
+def _layered(a: str, f: Figures) -> dict[str, Any]:
+    """Return what differs from layer to layer: which have attention, which a feed-forward network."""
+    if a not in HYBRID:
+        return {}
+    nemotron = a.startswith("nemotron")
+    attends = [n % (3 if nemotron else 2) == 0 for n in range(f.layers)]
+    found: dict[str, Any] = {"attention.head_count_kv": [f.kv_heads * one for one in attends]}
+    if a != "glm5-next":
+        found["attention.head_count"] = [f.heads * one for one in attends]
+    if nemotron:
+        found["feed_forward_length"] = [f.feed_forward * (n % 3 == 2) for n in range(f.layers)]
+    return found
+
+
+def _latent(a: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if a in LOW_RANK:
         found |= {"attention.q_lora_rank": 512, "attention.kv_lora_rank": 512}
-    if a in HYBRID:
-        each = [0 if n % 2 else heads for n in range(layers)]
-        if a.startswith("nemotron"):
-            each = [heads if n % 3 == 0 else 0 for n in range(layers)]
-            found["feed_forward_length"] = [feed if n % 3 == 2 else 0 for n in range(layers)]
-        if a != "glm5-next":
-            found["attention.head_count"] = each
-        found["attention.head_count_kv"] = [min(one, kv_heads) for one in each]
+    if a in ("plm", "minicpm3"):
+        found |= {"attention.key_length": 96, "attention.value_length": 64, "rope.dimension_count": 32}
     if a in COMPRESSED:
         found |= {
             "attention.key_length": 512 if a == "glm5-next" else 576,
@@ -179,122 +225,108 @@ def metadata(architecture: str, figures: Figures) -> dict[str, Any]:
             "attention.key_length_mla_swa": 192,
             "attention.value_length_mla_swa": 128,
             "rope.freq_base_swa": 10_000.0,
-            "attention.indexer.types": [int(n % 2 == 0) for n in range(layers)],
         }
-    if a == "deepseek4":
-        found |= {
-            "attention.key_length": head,
-            "attention.value_length": head,
-            "rope.dimension_count": head // 2,
-            "attention.output_group_count": 8,
-            "attention.output_lora_rank": 32,
-            "attention.compress_ratios": [0, 0, 4, 128] * (layers // 4),
-            "attention.compress_rope_freq_base": 160_000.0,
-            "hash_layer_count": 0,
-            "swiglu_clamp_exp": 10.0,
-            "expert_weights_scale": 1.0,
-            "expert_weights_norm": True,
-        }
-    if a == "minimax-m3":
-        found["rope.dimension_count"] = 64
-    if a in ("plm", "minicpm3"):
-        found |= {"attention.key_length": 96, "attention.value_length": 64, "rope.dimension_count": 32}
-    found["attention.sliding_window"] = WINDOW
-    if a == "gemma4":
-        found |= {
-            "embedding_length_per_layer_input": 256,
-            "attention.shared_kv_layers": 0,
-            "attention.key_length": 2 * head,
-            "attention.value_length": 2 * head,
-            "attention.key_length_swa": head,
-            "attention.value_length_swa": head,
-            "rope.freq_base_swa": 10_000.0,
-            "attention.sliding_window_pattern": [n % 5 != 4 for n in range(layers)],
-        }
-    elif a in PATTERNED:
-        found["attention.sliding_window_pattern"] = [bool(n % 2) for n in range(layers)]
-    else:
-        del found["attention.sliding_window"]
-        if a in SLIDE:
-            found["attention.sliding_window"] = WINDOW
-    if a in DELTA or a == "minimax-01":
-        found["full_attention_interval"] = 4
-    if a in ("qwen4exp", "glm5-next"):
-        found |= _per_layer_embedding(layers, embedding)
-    if a in (
-        "minimax-m3",
-        "qwen4exp",
-        "deepseek4",
-        "deepseek32",
-        "glm-dsa",
-        "dots3note",
-        "hy_v4",
-        "glm5-next",
-    ):
-        found |= {
-            "attention.indexer.head_count": heads if a == "minimax-m3" else 64,
-            "attention.indexer.key_length": head if a == "qwen4exp" else 128,
-            "attention.indexer.top_k": 2048,
-            "attention.indexer.block_size": 4,
-            "attention.indexer.kpool": 4,
-            "attention.indexer.kpool_select_tail": True,
-            "attention.indexer.local_blocks": 1,
-        }
-    if a == "minimax-m3":
-        found["attention.indexer.head_count"] = kv_heads
-    if a == "bailingmoe3":
-        found["rope.dimension_sections"] = [8, 12, 12, 0]
-        found |= {
-            "swiglu_clamp_exp": [0.0, *[4.0] * (layers - 1)],
-            "swiglu_clamp_shexp": [0.0, *[5.0] * (layers - 1)],
-        }
-    if a in ("hy_v4", "deepseek4"):
-        found |= {
-            "hyper_connection.count": 4,
-            "hyper_connection.sinkhorn_iterations": 2,
-            "hyper_connection.epsilon": 1e-6,
-            "hyper_connection.magnitude": 2.0,
-            "swiglu_clamp_exp": 10.0,
-            "expert_weights_scale": 1.0,
-            "expert_weights_norm": True,
-        }
-    if a == "hy_v4":
-        found["attention.indexer.types"] = [int(n % 2 == 0) for n in range(layers)]
-    if a == "hrm_text":
-        found |= {"hrm.layers_per_stack": 1, "hrm.h_cycles": 2, "hrm.l_cycles": 2}
-    if a == "maple":
-        found["swiglu_clamp_exp"] = 7.0
-    if a in EXPERTS_ALWAYS:
-        found |= {
-            "expert_feed_forward_length": figures.expert_feed_forward,
-            "expert_shared_feed_forward_length": figures.expert_feed_forward // 2,
-            "expert_latent_length": figures.expert_feed_forward,
-            "interleave_moe_layer_step": 2,
-            "expert_count": figures.experts,
-            "expert_used_count": figures.used_experts,
-            "expert_shared_count": 1,
-            "expert_gating_func": 4 if a == "deepseek4" else 2,
-            "expert_group_scale": 1.0,
-            "experts_per_group": 1,
-            "moe_every_n_layers": 2,
-        }
-    found |= {".xielu.alpha_n": 1.0, ".xielu.alpha_p": 1.0, ".xielu.beta": 1.0, ".xielu.eps": 1e-7}
-    found |= _recurrent(a, embedding, figures.heads)
-    found |= {"activation.situ_beta": 4.0, "activation.situ_linear_beta": 25.0, "attn_res.block_size": 12}
-    if a in ENCODERS and a != "t5encoder":
-        found |= {"attention.causal": False, "pooling_type": 1, ".tokenizer.ggml.token_type_count": 2}
-        found["hidden_activation"] = "gelu"
-    if a in ("t5", "t5encoder"):
-        found["decoder_start_token_id"] = 0
     return found
 
 
-SLIDE: Final = frozenset((
-    "afmoe", "cohere2", "exaone-moe", "exaone4", "gemma-embedding", "gemma2", "gemma3", "gemma3n", "laguna",
-    "llama4", "mellum", "modern-bert", "olmo2", "gpt-oss", "phi3", "phimoe", "plamo3", "smallthinker",
-    "deepseek4", "muse-glimmer", "qwen2", "llama",
-))  # fmt: skip
-"""Those whose headers have a window, whether llama.cpp heeds it or not."""
+def _windows(a: str, f: Figures) -> dict[str, Any]:
+    found: dict[str, Any] = {"attention.sliding_window": WINDOW} if a in SLIDE | PATTERNED else {}
+    if a in PATTERNED:
+        period = 5 if a == "gemma4" else 2
+        slides = [n % period != period - 1 if a == "gemma4" else n % 2 == 1 for n in range(f.layers)]
+        found["attention.sliding_window_pattern"] = slides
+    if a in DELTA or a == "minimax-01":
+        found["full_attention_interval"] = 4
+    return found
+
+
+def _index(a: str, f: Figures) -> dict[str, Any]:
+    if a not in INDEXED:
+        return {}
+    found = {
+        "attention.indexer.head_count": f.kv_heads if a == "minimax-m3" else 64,
+        "attention.indexer.key_length": f.head if a == "qwen4exp" else 128,
+        "attention.indexer.top_k": 2048,
+        "attention.indexer.block_size": 4,
+        "attention.indexer.kpool": 4,
+        "attention.indexer.kpool_select_tail": True,
+        "attention.indexer.local_blocks": 1,
+    }
+    if a in ("dots3note", "hy_v4"):
+        found["attention.indexer.types"] = [int(n % 2 == 0) for n in range(f.layers)]
+    return found
+
+
+def _experts(a: str, f: Figures) -> dict[str, Any]:
+    if a not in EXPERTS_ALWAYS:
+        return {}
+    return {
+        "expert_feed_forward_length": f.expert_feed_forward,
+        "expert_shared_feed_forward_length": f.expert_feed_forward // 2,
+        "expert_latent_length": f.expert_feed_forward,
+        "interleave_moe_layer_step": 2,
+        "expert_count": f.experts,
+        "expert_used_count": f.used_experts,
+        "expert_shared_count": 1,
+        "expert_gating_func": 4 if a == "deepseek4" else 2,
+        "expert_group_scale": 1.0,
+        "experts_per_group": 1,
+        "moe_every_n_layers": 2,
+    }
+
+
+def _streams(a: str, f: Figures) -> dict[str, Any]:
+    if a in ("qwen4exp", "glm5-next"):
+        return _per_layer_embedding(f.layers, f.embedding)
+    if a not in ("hy_v4", "deepseek4"):
+        return {}
+    return {
+        "hyper_connection.count": 4,
+        "hyper_connection.sinkhorn_iterations": 2,
+        "hyper_connection.epsilon": 1e-6,
+        "hyper_connection.magnitude": 2.0,
+        "swiglu_clamp_exp": 10.0,
+        "expert_weights_scale": 1.0,
+        "expert_weights_norm": True,
+    }
+
+
+def _own(a: str, f: Figures) -> dict[str, Any]:
+    """Return what one architecture has and no other."""
+    if a in ENCODERS and a != "t5encoder":
+        return {"attention.causal": False, "pooling_type": 1, ".tokenizer.ggml.token_type_count": 2,
+                "hidden_activation": "gelu"}  # fmt: skip
+    own: Mapping[str, Mapping[str, Any]] = {
+        "bailingmoe3": {
+            "rope.dimension_sections": [8, 12, 12, 0],
+            "swiglu_clamp_exp": [0.0, *[4.0] * (f.layers - 1)],
+            "swiglu_clamp_shexp": [0.0, *[5.0] * (f.layers - 1)],
+        },
+        "deepseek4": {
+            "attention.key_length": f.head,
+            "attention.value_length": f.head,
+            "rope.dimension_count": f.head // 2,
+            "attention.output_group_count": 4,
+            "attention.output_lora_rank": 32,
+            "attention.compress_ratios": [0, 0, 4, 128] * (f.layers // 4),
+            "attention.compress_rope_freq_base": 160_000.0,
+            "hash_layer_count": 0,
+        },
+        "gemma4": {
+            "embedding_length_per_layer_input": 256,
+            "attention.shared_kv_layers": 0,
+            "attention.key_length": 2 * f.head,
+            "attention.value_length": 2 * f.head,
+            "attention.key_length_swa": f.head,
+            "attention.value_length_swa": f.head,
+            "rope.freq_base_swa": 10_000.0,
+        },
+        "hrm_text": {"hrm.layers_per_stack": 1, "hrm.h_cycles": 2, "hrm.l_cycles": 2},
+        "maple": {"swiglu_clamp_exp": 7.0},
+        "minimax-m3": {"rope.dimension_count": 64},
+        "t5encoder": {"decoder_start_token_id": 0},
+    }
+    return dict(own.get(a, {}))
 
 
 def _recurrent(a: str, embedding: int, heads: int) -> dict[str, Any]:
@@ -363,6 +395,9 @@ def keys(architecture: str, figures: Figures) -> dict[str, Any]:
     }
 
 
+SPECIAL: Final = {"bos": 1, "eos": 2, "unknown": 0, "padding": 0}
+
+
 def vocabulary() -> tuple[list[str], list[float], list[int]]:
     """Return the tokens of a SentencePiece vocabulary, their scores and types."""
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581"]
@@ -409,6 +444,26 @@ def _array(value: Any) -> np.ndarray[Any, Any]:
     return np.array(value, kind)
 
 
+def _put(base: ctypes.CDLL, meta: ctypes.c_void_p, key: str, value: Any) -> None:
+    """Set one metadata value by ggml's own functions."""
+    name = key.encode()
+    if isinstance(value, bool):
+        base.gguf_set_val_bool(meta, name, ctypes.c_bool(value))
+    elif isinstance(value, int):
+        base.gguf_set_val_u32(meta, name, ctypes.c_uint32(value))
+    elif isinstance(value, float):
+        base.gguf_set_val_f32(meta, name, ctypes.c_float(value))
+    elif isinstance(value, str):
+        base.gguf_set_val_str(meta, name, value.encode())
+    elif isinstance(value, list) and isinstance(value[0], str):
+        texts = (ctypes.c_char_p * len(value))(*(text.encode() for text in value))
+        base.gguf_set_arr_str(meta, name, texts, ctypes.c_size_t(len(value)))
+    else:
+        items = _array(value)
+        base.gguf_set_arr_data(meta, name, _ARRAYS[items.dtype], ctypes.c_void_p(items.ctypes.data),
+                               ctypes.c_size_t(len(items)))  # fmt: skip
+
+
 def _asked_for(architecture: str, figures: Figures) -> list[tuple[str, list[int]]]:
     """Return name and shape, fastest dimension first, of each tensor of the model that llama.cpp makes."""
     import llama_cpp
@@ -417,34 +472,18 @@ def _asked_for(architecture: str, figures: Figures) -> list[tuple[str, list[int]
     base.gguf_init_empty.restype = ctypes.c_void_p
     meta = ctypes.c_void_p(base.gguf_init_empty())
 
-    def put(key: str, value: Any) -> None:
-        name = key.encode()
-        if isinstance(value, bool):
-            base.gguf_set_val_bool(meta, name, ctypes.c_bool(value))
-        elif isinstance(value, int):
-            base.gguf_set_val_u32(meta, name, ctypes.c_uint32(value))
-        elif isinstance(value, float):
-            base.gguf_set_val_f32(meta, name, ctypes.c_float(value))
-        elif isinstance(value, str):
-            base.gguf_set_val_str(meta, name, value.encode())
-        elif isinstance(value, list) and isinstance(value[0], str):
-            texts = (ctypes.c_char_p * len(value))(*(text.encode() for text in value))
-            base.gguf_set_arr_str(meta, name, texts, ctypes.c_size_t(len(value)))
-        else:
-            items = _array(value)
-            base.gguf_set_arr_data(meta, name, _ARRAYS[items.dtype], ctypes.c_void_p(items.ctypes.data),
-                                   ctypes.c_size_t(len(items)))  # fmt: skip
-
-    put("general.architecture", architecture)
-    for key, value in keys(architecture, figures).items():
-        put(key, value)
     tokens, scores, kinds = vocabulary()
-    put("tokenizer.ggml.model", "llama")
-    put("tokenizer.ggml.tokens", tokens)
-    put("tokenizer.ggml.scores", scores)
-    put("tokenizer.ggml.token_type", np.array(kinds, np.int32))
-    for key, value in {"bos": 1, "eos": 2, "unknown": 0, "padding": 0}.items():
-        put(f"tokenizer.ggml.{key}_token_id", value)
+    everything = {
+        "general.architecture": architecture,
+        **keys(architecture, figures),
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": scores,
+        "tokenizer.ggml.token_type": np.array(kinds, np.int32),
+        **{f"tokenizer.ggml.{name}_token_id": number for name, number in SPECIAL.items()},
+    }
+    for key, value in everything.items():
+        _put(base, meta, key, value)
     found: list[tuple[str, list[int]]] = []
 
     def set_data(tensor: int, _: int) -> None:
@@ -539,10 +578,8 @@ def write(architecture: str, path: Path, figures: str = "usual") -> Path:
     writer.add_token_list(tokens)
     writer.add_token_scores(scores)
     writer.add_token_types(kinds)
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_unk_token_id(0)
-    writer.add_pad_token_id(0)
+    for name, number in SPECIAL.items():
+        writer.add_uint32(f"tokenizer.ggml.{name}_token_id", number)
     size = 0
     for name, shape in tensors:
         width = np.dtype(_WIDTHS[kind_of(name, shape)])

@@ -46,6 +46,8 @@ from pipeline.gguf import GGUFHeader, read_header
 from pipeline.limits import MiB
 
 N_CTX: Final = (2048, 8192)
+LARGEST: Final = 12
+"""Tensors of the compute buffer that a row of --json tells: place, bytes, name, shape."""
 
 
 def header_of(model: Path) -> GGUFHeader:
@@ -227,67 +229,86 @@ def _spans(base: Any, graph: Any, vocabulary: int) -> tuple[int, list[Any]]:
         begin = max(start, end)
         end = max(end, start + size)
         total += max(0, end - begin)
-    largest = sorted(places.values(), key=lambda one: -one[1])[:14]
     low = min(start for start, *_ in places.values())
-    return total, [
-        (round((start - low) / MiB, 1), round(size / MiB, 2), name, ne) for start, size, name, ne in largest
-    ]
+    largest = sorted(places.values(), key=lambda one: -one[1])[:LARGEST]
+    return total, [(start - low, *rest) for start, *rest in largest]
 
 
 # -- the table
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as Markdown: a line for each architecture, sizes in MiB."""
+    found: dict[str, dict[tuple[int, str], dict[str, Any]]] = {}
+    for one in rows:
+        found.setdefault(one["architecture"], {})[one["n_ctx"], one["how"]] = one
+    columns = sorted({(one["n_ctx"], one["how"]) for one in rows}, key=lambda key: (key[1] == "run", key))
+    heads = ["architecture", "weights"]
+    for n_ctx, how in columns:
+        heads += [f"predicted, {n_ctx}", how, "ratio"]
+    lines = [heads, ["---"] * len(heads)]
+    for name, cells in sorted(found.items()):
+        any_row = next(iter(cells.values()))
+        line = [name, f"{any_row['lines']['weights'] / MiB:,.0f}"]
+        for column in columns:
+            one = cells.get(column)
+            line += (
+                [f"{one['predicted'] / MiB:,.0f}", f"{one['taken'] / MiB:,.0f}", f"{one['ratio']:.3f}"]
+                if one
+                else [""] * 3
+            )
+        lines.append(line)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def measure(names: list[str], folder: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return the rows, telling each as it comes; an architecture that cannot be written or loaded has none."""
+    rows = []
+    for name in names:
+        model = folder / f"{name}.gguf"
+        try:
+            if not model.exists():
+                architectures.write(name, model, arguments.figures)
+            for n_ctx in arguments.n_ctx:
+                rows.append(row(model, n_ctx, run=arguments.run))
+                print(f"{name}, {n_ctx}: {rows[-1]['ratio']:.3f}", file=sys.stderr, flush=True)
+        except RuntimeError as error:
+            print(f"{name}: {str(error)[-300:]}", file=sys.stderr, flush=True)
+        finally:
+            if not arguments.models:
+                model.unlink(missing_ok=True)
+    return rows
+
+
 def main() -> int:
     """Reckon or run, print the table, and say whether every row is within bounds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--only", default="", metavar="TEXT")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="these architectures (default: all)"
+    )
     parser.add_argument("--n-ctx", type=int, nargs="+", default=N_CTX)
     parser.add_argument("--run", action="store_true", help="compute a prompt, and read the process's peak")
     parser.add_argument("--figures", choices=architectures.FIGURES, default="usual")
     parser.add_argument("--json", type=Path, help="write the rows here too")
-    parser.add_argument("--models", type=Path, help="keep the models in this folder")
+    parser.add_argument(
+        "--models", type=Path, help="keep the models in this folder, and take those that are there"
+    )
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         child(arguments.child, arguments.n_ctx[0], run=arguments.run)
         return 0
-    rows, outside = [], []
-    names = (
-        arguments.only.split(",")
-        if "," in arguments.only
-        else [name for name in architectures.names() if arguments.only in name]
-    )
     with tempfile.TemporaryDirectory(prefix="sealift-fit-") as place:
-        folder = arguments.models or Path(place)
-        for name in names:
-            model = folder / f"{name}.gguf"
-            try:
-                if not model.exists():
-                    architectures.write(name, model, arguments.figures)
-                for n_ctx in arguments.n_ctx:
-                    rows.append(row(model, n_ctx, run=arguments.run))
-                    one = rows[-1]
-                    mark = "" if UNDER <= one["ratio"] <= OVER else "  <--"
-                    print(
-                        f"{name:18} {n_ctx:6} {one['predicted'] / MiB:8.0f} {one['taken'] / MiB:8.0f} {one['ratio']:.3f}{mark}"
-                        + (
-                            f"   compute {one['lines']['compute'] / MiB:.0f} / {(one['touched'] + one['work']) / MiB + 5.4:.0f}"
-                            f" cache {sum(one['lines'].get(n, 0) for n in ('kv cache', 'state')) / MiB:.1f} / {one['caches'] / MiB:.1f}"
-                            f" weights {one['lines']['weights'] / MiB:.0f} / {one['weights'] / MiB:.0f}"
-                            if not arguments.run
-                            else ""
-                        ),
-                        flush=True,
-                    )
-            except (RuntimeError, KeyError, ValueError) as error:
-                print(f"{name:18} failed: {str(error)[-300:]}", flush=True)
-            finally:
-                if not arguments.models:
-                    model.unlink(missing_ok=True)
+        names = arguments.only or list(architectures.names())
+        rows = measure(names, arguments.models or Path(place), arguments)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows))
-    outside = [one for one in rows if not UNDER <= one["ratio"] <= OVER]
-    print(f"{len(rows)} rows, {len(outside)} outside")
+    print(table(rows))
+    outside = [
+        f"{one['architecture']} at {one['n_ctx']}" for one in rows if not UNDER <= one["ratio"] <= OVER
+    ]
+    if outside:
+        print(f"outside {UNDER} to {OVER}: {', '.join(outside)}", file=sys.stderr)
     return 1 if outside else 0
 
 

@@ -151,6 +151,7 @@ def child(folder: Path) -> None:
 
 
 def status(field: str) -> int:
+    """Return a size of this process as the kernel tells it, in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == field:

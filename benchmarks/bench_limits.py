@@ -1,4 +1,4 @@
-"""What the prebuilt image's serving stack needs of a memory limit: a control group that charges its processes and files.
+"""What the prebuilt image's serving stack needs of a memory limit that charges its processes and files.
 
     python benchmarks/bench_limits.py [--requests 2000] [--limits 448 480 ...] [--weights-mb 250] [--json]
 
