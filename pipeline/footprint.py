@@ -81,6 +81,8 @@ class Shape:
     quantization: str = ""
     work: Work = field(default_factory=Work)
     """What the layers compute with beside plain attention."""
+    gated: bool = True
+    """Whether a feed-forward network has a gate."""
     experts_used: int = 0
     """Of a mixture of experts, by one token."""
     cacheless: bool = False
@@ -113,6 +115,7 @@ class Shape:
             parameter_count=count(model.get("parameter_count")),
             quantization=model.get("quantization") or "",
             work=work_of(header),
+            gated=model.get("gated") is not False,
             experts_used=used,
             cacheless=header.architecture in CACHELESS,
             batch_only=header.architecture in BATCH_ONLY,
@@ -204,10 +207,11 @@ def _compute(shape: Shape, cells: Cells) -> Line:
     keys = max((layer.kv_heads * (layer.key + layer.value) for layer in looking), default=0)
     wide, work = shape.embedding_length, shape.work
     chosen = work.chosen * max((held for layer, held in seen.items() if layer.index), default=0)
+    networks = 3 if shape.gated else 2  # what goes up, its gate, and their product
     # The tallest of what is there at once in each kind of block, for each token of the batch.
     blocks = {
         "attention": work.scores * scores + 3 * wide + queries + keys + work.attention + chosen,
-        "feeding": max(3 * shape.feed_forward_length, 2 * wide * shape.experts_used) + 3 * wide,
+        "feeding": max(networks * shape.feed_forward_length, 2 * wide * shape.experts_used) + 3 * wide,
         "mixing": work.mixing + work.mixing_squares * cells.batch,
     }
     # What a product's right side is converted to: scores to f16 for the values, activations for ffn_down.
@@ -218,7 +222,7 @@ def _compute(shape: Shape, cells: Cells) -> Line:
     total += SAMPLING_BYTES * shape.vocabulary_size + DECODING_BYTES
     widest = {
         "attention": f"scores of {heads} heads x {cells.batch if shape.batch_only else cells.whole} tokens",
-        "feeding": f"3 x {shape.feed_forward_length} activations",
+        "feeding": f"{networks} x {shape.feed_forward_length} activations",
         "mixing": f"{work.mixing} activations of a recurrent layer",
     }[max(blocks, key=lambda name: blocks[name])]
     return Line("compute", total, f"{cells.batch} tokens at a time: {widest}, masks, conversions, logits")

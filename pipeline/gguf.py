@@ -469,6 +469,17 @@ class GGUFHeader:
         return max(widths, default=None)
 
     @cached_property
+    def gated(self) -> bool:
+        """Tell whether feed-forward networks have a gate beside what goes up, in a matrix of its own or in the same."""
+        shapes = {tensor.name.split(".", 2)[-1]: tensor.shape for tensor in self.tensors}
+        if any(name.startswith("ffn_gate") and not name.startswith("ffn_gate_inp") for name in shapes):
+            return True
+        up, down = shapes.get("ffn_up.weight", ()), shapes.get("ffn_down.weight", ())
+        if len(up) > 1 and down:
+            return up[1] > down[0]
+        return "ffn_up_exps.weight" not in shapes
+
+    @cached_property
     def unloaded_bytes(self) -> int:
         """Return the bytes of layers that draft tokens ahead: llama.cpp leaves them in the file (TENSOR_SKIP)."""
         layers, drafting = self.block_count or 0, self.integer(self._of("nextn_predict_layers")) or 0
@@ -523,6 +534,7 @@ class GGUFHeader:
             "expert_feed_forward_length": _unrepeated(self.integers(self._of("expert_feed_forward_length"))),
             "expert_used_count": _unrepeated(self.integers(self._of("expert_used_count"))),
             "expert_width": self.expert_width,
+            "gated": self.gated,
             "memory_keys": self.memory_keys,
             "unloaded_bytes": self.unloaded_bytes,
             "largest_matrices": self.largest_matrices,
