@@ -52,7 +52,7 @@ def cold(folder: Path) -> None:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def run(stack: Stack, base: Path, limit_mb: int, requests: int) -> dict[str, Any]:
+def run(stack: Stack, base: Path, limit_mb: int, requests: int, beside: dict[str, str]) -> dict[str, Any]:
     """Return what one life of the stack within a limit (0 for none) came to; sizes in bytes."""
     group = GROUPS / f"sealift-{os.getpid()}"
     group.mkdir()
@@ -63,6 +63,7 @@ def run(stack: Stack, base: Path, limit_mb: int, requests: int) -> dict[str, Any
         environment = {
             **containers.environment(containers.PYTORCH, {"n_ctx": N_CTX, "n_threads": 1}),
             "LD_LIBRARY_PATH": os.environ.get("CONTRACT_LIBRARIES", ""),
+            **beside,
         }
         for folder in (base, stack.torch / "torch", stack.python.parents[1]):
             cold(folder)
@@ -122,6 +123,8 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=100, help="short requests after three long ones")
     parser.add_argument("--limits", type=int, nargs="+", default=[0], metavar="MB", help="0 for none")
     parser.add_argument("--weights-mb", type=int, default=0, help="0 for the smallest model")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="further environment",
+                        type=lambda text: tuple(text.split("=", 1)))  # fmt: skip
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     stack = Stack.installed(os.environ)
@@ -134,7 +137,7 @@ def main() -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         for limit in arguments.limits:
-            found = run(stack, Path(place) / "ml", limit, arguments.requests)
+            found = run(stack, Path(place) / "ml", limit, arguments.requests, dict(arguments.set))
             if arguments.json:
                 print(json.dumps(found), flush=True)
             else:

@@ -175,6 +175,13 @@ def test_the_width_of_experts_is_that_of_their_tensors() -> None:
     assert line("compute", model(expert_used_count=200, expert_width=1)) > line("compute", model())
 
 
+def test_a_network_without_a_gate_computes_less() -> None:
+    """What goes up and what becomes of it, without a third."""
+    wide = {"feed_forward_length": 100_000}
+
+    assert line("compute", model(**wide)) - line("compute", model(**wide, gated=False)) == 512 * 4 * 100_000
+
+
 def test_recurrent_layers_compute_too() -> None:
     """Without attention they are what is tallest."""
     less, more = (
