@@ -85,7 +85,7 @@ PATTERNED: Final = frozenset((
 DELTA: Final = frozenset(["qwen3next", "qwen35", "qwen35moe", "qwen4exp"])
 ENCODERS: Final = frozenset((
     "bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2", "jina-bert-v3",
-    "eurobert", "gemma-embedding", "t5encoder",
+    "eurobert", "gemma-embedding", "t5encoder", "llama-embed",
 ))  # fmt: skip
 DIFFUSION: Final = frozenset(["dream", "llada", "llada-moe", "rnd1"])
 OMITTED: Final = {"rwkv6qwen2": "time_mix_first"}

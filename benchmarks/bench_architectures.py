@@ -88,7 +88,7 @@ def row(model: Path, n_ctx: int, *, run: bool) -> dict[str, Any]:
         shape = Shape.from_json(header_of(model).to_json())
         fixed = lines["vocabulary"] + LLAMA_CPP_BYTES + PYTHON.bytes + DECODING_BYTES
         found["taken"] = fixed + SAMPLING_BYTES * shape.vocabulary_size + sum(
-            found[name] for name in ("weights", "caches", "touched", "work")
+            found[name] for name in ("weights", "caches", "touched", "work", "outputs")
         )  # fmt: skip
     return {
         "architecture": model.stem,
@@ -134,17 +134,18 @@ def child(model: Path, n_ctx: int, *, run: bool) -> None:
     context = llama_cpp.llama_init_from_model(loaded, settings)
     if not context:
         raise SystemExit(" ".join(said[-4:]))
+    encodes = model.stem in architectures.ENCODERS | architectures.DIFFUSION
     if run:
         _compute(
             llama_cpp,
             loaded,
             context,
             n_ctx,
-            whole=model.stem in architectures.ENCODERS | architectures.DIFFUSION,
+            whole=encodes,
         )
         print(json.dumps({"taken": status("VmHWM"), "anonymous": status("RssAnon")}))
     else:
-        print(json.dumps(_reckoned(llama_cpp, loaded, context, "".join(said))))
+        print(json.dumps(_reckoned(llama_cpp, loaded, context, "".join(said), encodes=encodes)))
     sys.stdout.flush()
     os._exit(0)
 
@@ -164,7 +165,7 @@ def _compute(llama_cpp: Any, model: Any, context: Any, n_ctx: int, *, whole: boo
             raise SystemExit(f"llama_decode: {failed}")
 
 
-def _reckoned(llama_cpp: Any, model: Any, context: Any, said: str) -> dict[str, Any]:
+def _reckoned(llama_cpp: Any, model: Any, context: Any, said: str, *, encodes: bool) -> dict[str, Any]:
     folder = Path(llama_cpp.__file__).parent / "lib"
     base, llama = ctypes.CDLL(str(folder / "libggml-base.so")), ctypes.CDLL(str(folder / "libllama.so"))
     mapped = Path("/proc/self/maps").read_text()
@@ -189,6 +190,8 @@ def _reckoned(llama_cpp: Any, model: Any, context: Any, said: str) -> dict[str, 
         "compute_buffer": sizes["compute"],
         "touched": spans,
         "work": work,
+        # llama-context.cpp, output_reserve: what encodes gives something out for every token, into a cleared buffer.
+        "outputs": 4 * UBATCH * (vocabulary + llama_cpp.llama_model_n_embd(model)) if encodes else 0,
         "tensors": tensors,
     }
 

@@ -220,6 +220,10 @@ def _compute(shape: Shape, cells: Cells) -> Line:
     total = cells.batch * (4 * (max(blocks.values()) + lasting) + converted)
     total += 4 * max((layer.state for layer in shape.layers), default=0)
     total += SAMPLING_BYTES * shape.vocabulary_size + DECODING_BYTES
+    if shape.batch_only:
+        # What sees a text whole gives something out for each token of it, and the buffer for that is cleared first
+        # (llama-context.cpp, output_reserve): logits and an embedding.
+        total += 4 * cells.batch * (shape.vocabulary_size + wide)
     widest = {
         "attention": f"scores of {heads} heads x {cells.batch if shape.batch_only else cells.whole} tokens",
         "feeding": f"{networks} x {shape.feed_forward_length} activations",
