@@ -88,7 +88,7 @@ def row(model: Path, n_ctx: int, *, run: bool) -> dict[str, Any]:
         shape = Shape.from_json(header_of(model).to_json())
         fixed = lines["vocabulary"] + LLAMA_CPP_BYTES + PYTHON.bytes + DECODING_BYTES
         found["taken"] = fixed + SAMPLING_BYTES * shape.vocabulary_size + sum(
-            found[name] for name in ("weights", "caches", "touched", "work", "outputs")
+            found[name] for name in ("weights", "caches", "touched", "work", "outputs", "graphs")
         )  # fmt: skip
     return {
         "architecture": model.stem,
@@ -190,10 +190,19 @@ def _reckoned(llama_cpp: Any, model: Any, context: Any, said: str, *, encodes: b
         "compute_buffer": sizes["compute"],
         "touched": spans,
         "work": work,
+        "graphs": _graphs(base, said),
         # llama-context.cpp, output_reserve: what encodes gives something out for every token, into a cleared buffer.
         "outputs": 4 * UBATCH * (vocabulary + llama_cpp.llama_model_n_embd(model)) if encodes else 0,
         "tensors": tensors,
     }
+
+
+def _graphs(base: ctypes.CDLL, said: str) -> int:
+    """Return what the descriptions of two graphs take, the reserved one's and the last one's."""
+    (nodes,) = map(int, re.findall(r"max_nodes = (\d+)", said)[-1:])
+    base.ggml_tensor_overhead.restype = base.ggml_graph_overhead_custom.restype = ctypes.c_size_t
+    overhead = base.ggml_graph_overhead_custom(ctypes.c_size_t(nodes), ctypes.c_bool(False))
+    return 2 * (nodes * int(base.ggml_tensor_overhead()) + int(overhead))
 
 
 def _work(cpu: Any, graph: Any) -> int:

@@ -39,8 +39,14 @@ MERGE_BYTES: Final = 112
 """A merge of a BPE vocabulary: measured."""
 SAMPLING_BYTES: Final = 45
 """For each token of the vocabulary, once an answer is generated: logits and candidates; measured."""
-DECODING_BYTES: Final = 4 * MiB
-"""Inputs, graph and heap of a call, beside its tensors: measured 2 to 5 MiB."""
+DECODING_BYTES: Final = 3 * MiB
+"""Inputs and heap of a call, beside its tensors and their graph: measured 1 to 4 MiB."""
+NODE_BYTES: Final = 2 * 424
+"""Of a graph, for each node that it may have: a tensor's description and places in its tables (ggml.c,
+ggml_tensor_overhead and ggml_graph_overhead_custom). They are cleared, so all of them are there, and there are two
+graphs: the one reserved for, and the last one computed (llama-context.cpp: gf_res_reserve, gf_res_prev)."""
+LEAST_NODES: Final = 1024
+"""llama-context.cpp, graph_max_nodes."""
 
 REPACKED: Final = frozenset({"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"})
 """Types that x86 CPUs with AVX2 get in another layout, which the token embedding cannot be read from
@@ -77,6 +83,7 @@ class Shape:
     """Of a token embedding that is needed in two layouts: as table of rows and, repacked, as output matrix."""
     staging_bytes: int = 0
     """Of the largest matrix that is repacked when it is read."""
+    tensor_count: int = 0
     parameter_count: int = 0
     quantization: str = ""
     work: Work = field(default_factory=Work)
@@ -112,6 +119,7 @@ class Shape:
             merge_count=count(model.get("merge_count")),
             embedding_copy_bytes=_copied(model.get("token_embedding") or {}),
             staging_bytes=_staged(model.get("largest_matrices") or {}),
+            tensor_count=count(model.get("n_tensors")),
             parameter_count=count(model.get("parameter_count")),
             quantization=model.get("quantization") or "",
             work=work_of(header),
@@ -220,6 +228,9 @@ def _compute(shape: Shape, cells: Cells) -> Line:
     total = cells.batch * (4 * (max(blocks.values()) + lasting) + converted)
     total += 4 * max((layer.state for layer in shape.layers), default=0)
     total += SAMPLING_BYTES * shape.vocabulary_size + DECODING_BYTES
+    total += NODE_BYTES * max(
+        LEAST_NODES, work.nodes_per_token * cells.batch, work.nodes_per_tensor * shape.tensor_count
+    )
     if shape.batch_only:
         # What sees a text whole gives something out for each token of it, and the buffer for that is cleared first
         # (llama-context.cpp, output_reserve): logits and an embedding.
@@ -229,7 +240,9 @@ def _compute(shape: Shape, cells: Cells) -> Line:
         "feeding": f"{networks} x {shape.feed_forward_length} activations",
         "mixing": f"{work.mixing} activations of a recurrent layer",
     }[max(blocks, key=lambda name: blocks[name])]
-    return Line("compute", total, f"{cells.batch} tokens at a time: {widest}, masks, conversions, logits")
+    return Line(
+        "compute", total, f"{cells.batch} tokens at a time: {widest}, masks, conversions, logits, graphs"
+    )
 
 
 def _vocabulary(shape: Shape) -> Line:

@@ -58,6 +58,9 @@ class Work:
     """In a recurrent layer, for each other token of the batch."""
     scores: int = 1
     """How many matrices of scores there are at once."""
+    nodes_per_token: int = 0
+    nodes_per_tensor: int = 8
+    """What bounds the nodes of a graph, whichever is more: the tokens of a batch, or the model's tensors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,17 @@ _GEMMA3N_STREAMS: Final = 4
 """llama-hparams.h: n_embd_altup and n_altup, which no header sets."""
 
 
+_NODES: Final[Mapping[str, tuple[int, int]]] = {
+    **dict.fromkeys(("kimi-k3", "glm5-next"), (160, 64)),
+    "hrm_text": (80, 64),
+    **dict.fromkeys(
+        ("qwen3next", "kimi-linear", "bailingmoe3", "qwen35", "qwen35moe", "qwen4exp", "deepseek4", "nanbeige",
+         "minimax-01", "minimax-m3", "hy_v4"), (40, 32)
+    ),
+}  # fmt: skip
+"""llama-context.cpp, graph_max_nodes: for each token of a batch, for each tensor of the model."""
+
+
 class Header:
     """The figures of a model that the rules ask for: those of an archive report, absent ones 0."""
 
@@ -221,6 +235,7 @@ def work_of(header: Header) -> Work:
         latent = header.key("attention.kv_lora_rank")
         projected = count(header.get("key_length_mla"))
         attention = heads * (projected + (latent if latent != header.key_length else 0))
+    per_token, per_tensor = _NODES.get(a, (0, 8))
     streams = header.key("hyper_connection.count") * wide
     if any(_index(header, n) for n in range(header.layers)) and a != "minimax-m3":
         heads = header.key("attention.indexer.head_count")
@@ -245,6 +260,8 @@ def work_of(header: Header) -> Work:
         lasting_squares=max(header.heads, default=0) if a == "minimax-01" else 0,
         mixing_squares=2 * max(header.heads, default=0) if a == "minimax-01" else 0,
         scores=3 if a in ("t5", "t5encoder") else 1,
+        nodes_per_token=per_token,
+        nodes_per_tensor=per_tensor,
     )
 
 

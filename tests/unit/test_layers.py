@@ -182,6 +182,29 @@ def test_a_network_without_a_gate_computes_less() -> None:
     assert line("compute", model(**wide)) - line("compute", model(**wide, gated=False)) == 512 * 4 * 100_000
 
 
+@pytest.mark.parametrize(
+    ("facts", "batch", "nodes"),
+    [
+        pytest.param({"n_tensors": 100}, 512, 1024, id="at least"),
+        pytest.param({"n_tensors": 500}, 512, 4000, id="eight for each tensor"),
+        pytest.param(
+            {"n_tensors": 500, "architecture": "qwen35"}, 512, 20_480, id="qwen35: 40 for each token"
+        ),
+        pytest.param({"n_tensors": 500, "architecture": "qwen35"}, 32, 16_000, id="or 32 for each tensor"),
+        pytest.param(
+            {"n_tensors": 100, "architecture": "kimi-k3"}, 512, 81_920, id="kimi-k3: 160 for each token"
+        ),
+    ],
+)
+def test_graphs_are_described_node_by_node(facts: dict[str, Any], batch: int, nodes: int) -> None:
+    """Some architectures make room for many: two graphs of 40 nodes for each of 512 tokens take 17 MiB."""
+    few = line("compute", model(**{**facts, "n_tensors": 0, "architecture": "llama"}), n_batch=batch)
+
+    found = line("compute", model(**facts), n_batch=batch)
+
+    assert found - few == footprint.NODE_BYTES * (nodes - footprint.LEAST_NODES)
+
+
 def test_recurrent_layers_compute_too() -> None:
     """Without attention they are what is tallest."""
     less, more = (
