@@ -126,6 +126,7 @@ LOW_RANK: Final = COMPRESSED | {"minicpm3", "plm", "deepseek4", "deepseek2-ocr"}
 CHANGED: Final[Mapping[str, Mapping[str, Any]]] = {
     "gemma3n": {"layers": 22},
     "gemma4": {"layers": 10},
+    "gemma-embedding": {"layers": 6},
     "hrm_text": {"layers": 6},
     "mamba": {"heads": 0, "kv_heads": 0, "feed_forward": 0},
     "mamba2": {"heads": 0, "kv_heads": 0, "feed_forward": 0},
@@ -319,6 +320,7 @@ def _own(a: str, f: Figures) -> dict[str, Any]:
             "attention.value_length": 2 * f.head,
             "attention.key_length_swa": f.head,
             "attention.value_length_swa": f.head,
+            "rope.dimension_count_swa": f.head,
             "rope.freq_base_swa": 10_000.0,
         },
         "hrm_text": {"hrm.layers_per_stack": 1, "hrm.h_cycles": 2, "hrm.l_cycles": 2},
@@ -544,7 +546,7 @@ _KEPT: Final = (
         "attn_rel_b",
         "hc_",
     ),
-    *("ssm_a", "ssm_d", "tid2eid", "ple_conv"),
+    *("ssm_a", "ssm_d", "tid2eid", "ple_conv", "ple_norm", "indexer_compressor"),
 )
 """llama-quant.cpp, tensor_allows_quantization: what stays in 32 bits, by a part of its name."""
 
