@@ -2,11 +2,12 @@
 
     python benchmarks/bench_limits.py [--requests 2000] [--limits 448 480 ...] [--weights-mb 250] [--json]
 
-As root, with `make contract` installed and CONTRACT_TORCH naming a folder with a true PyTorch. Each run starts the stack
-in a control group of its own (cgroup v1, controller memory), its files dropped from the page cache before, so that they
-are charged to it; then prompts that fill the context are answered, and short requests. Without a limit the group says
-what is anonymous, which nothing but an end of the process takes back, and what is files, which the kernel drops when it
-must. With limits it says within which the stack answers everything.
+As root, with `make contract` installed; CONTRACT_TORCH names a folder with a true PyTorch, CONTRACT_LIBRARIES where its
+libraries lie (LD_LIBRARY_PATH). Each run starts the stack in a control group of its own (cgroup v1, controller memory),
+its files dropped from the page cache before, so that they are charged to it; then prompts that fill the context are
+answered, and short requests. Without a limit the group says what is anonymous, which nothing but an end of the process
+takes back, and what is files, which the kernel drops when it must. With limits it says within which the stack answers
+everything.
 """
 
 from __future__ import annotations
