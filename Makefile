@@ -24,7 +24,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: architectures help setup demo browser test coverage check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel release bench-package bench-demo bench-local-cloud
+.PHONY: architectures help setup demo browser test coverage check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel release bench-package bench-demo bench-local-cloud bench-limits
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -174,6 +174,11 @@ bench-archive: $(VENV)/.ready $(CACHE)/bench/.sagemaker
 
 bench-fit: $(VENV)/.ready
 	$(BIN)/python benchmarks/bench_fit.py
+	$(BIN)/python benchmarks/bench_architectures.py
+
+# As root, with CONTRACT_TORCH: it makes control groups.
+bench-limits: $(CONTRACT)/.ready
+	$(BIN)/python benchmarks/bench_limits.py --requests 6000 --limits 0 576 544 512 480
 
 bench-inference: $(VENV)/.ready $(CACHE)/bench/.llama-server
 	$(BIN)/python benchmarks/bench_inference.py --server-python $(CACHE)/bench/llama-server/bin/python \

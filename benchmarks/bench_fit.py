@@ -135,22 +135,23 @@ def child(folder: Path) -> None:
     from inference import inference
 
     model = inference.model_fn(str(folder))
-    loaded = _status("VmRSS")
+    loaded = status("VmRSS")
     prompt = shapes.CHARACTER * (model.settings.n_ctx - SPARE)
     request = {"prompt": prompt, "max_tokens": 4, "temperature": 0}
     answer = inference.predict_fn(inference.input_fn(json.dumps(request), "application/json"), model)
     if isinstance(answer, inference.BadRequest):
         raise answer
     document = {
-        "peak": _status("VmHWM"),
-        "anonymous": _status("RssAnon"),
+        "peak": status("VmHWM"),
+        "anonymous": status("RssAnon"),
         "loaded": loaded,
         "prompt_tokens": answer["usage"]["prompt_tokens"],
     }
     print(json.dumps(document))
 
 
-def _status(field: str) -> int:
+def status(field: str) -> int:
+    """Return a size of this process as the kernel tells it, in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == field:

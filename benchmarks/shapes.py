@@ -165,7 +165,7 @@ def _header(shape: ModelShape, path: Path) -> gguf.GGUFWriter:
     return writer
 
 
-def _words() -> Iterator[str]:
+def words() -> Iterator[str]:
     """Yield words of the lengths that vocabularies have: two letters to seven, and some with sixteen."""
     for count in range(2, 8):
         for n, letters in enumerate(product(_ALPHABET, repeat=count)):
@@ -177,8 +177,8 @@ def _add_bpe(writer: gguf.GGUFWriter, shape: ModelShape) -> None:
     # Only ASCII: a lead byte of UTF-8, generated at random, would make llama-cpp-python wait for the rest of it.
     tokens = ["<s>", "</s>", *map(chr, range(33, 127)), "\u0120", "\u010a"]
     kinds = [gguf.TokenType.CONTROL] * 2 + [gguf.TokenType.NORMAL] * (shape.vocabulary - 2)
-    words = _words()
-    tokens += ["\u0120" + next(words) for _ in range(shape.vocabulary - len(tokens))]
+    more = words()
+    tokens += ["\u0120" + next(more) for _ in range(shape.vocabulary - len(tokens))]
     # Each word is merged from two halves, and some in several ways, as in vocabularies of the same size.
     merges = []
     for n in range(shape.merges):
@@ -199,9 +199,9 @@ def _add_sentencepiece(writer: gguf.GGUFWriter, shape: ModelShape) -> None:
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(128))]
     kinds = [gguf.TokenType.UNKNOWN] + [gguf.TokenType.CONTROL] * 2 + [gguf.TokenType.BYTE] * 128
     kinds += [gguf.TokenType.NORMAL] * (shape.vocabulary - len(kinds))
-    words = _words()
+    more = words()
     tokens += [CHARACTER, "\u2581"]
-    tokens += ["\u2581" + next(words) for _ in range(shape.vocabulary - len(tokens))]
+    tokens += ["\u2581" + next(more) for _ in range(shape.vocabulary - len(tokens))]
     writer.add_tokenizer_model("llama")
     writer.add_tokenizer_pre("default")
     writer.add_token_list(tokens)

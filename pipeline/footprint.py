@@ -18,9 +18,11 @@ Refuses to know any limit: `pipeline.fit` compares.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.architectures import WITHOUT_CACHE
+from pipeline.layers import BATCH_ONLY, Header, Layer, Work, count, layers_of, work_of
 from pipeline.limits import MiB
 from pipeline.purpose import Purpose
 
@@ -31,8 +33,6 @@ UBATCH: Final = 512
 """Tokens computed at a time (llama.h: n_ubatch)."""
 CELL_PADDING: Final = 256
 """A cache has a multiple of so many cells (llama-context.cpp, llama-kv-cache-iswa.cpp)."""
-MOST_LAYERS: Final = 4096
-"""A header's layer count is a claim; llama.cpp itself has 512 at most (LLAMA_MAX_LAYERS)."""
 
 LLAMA_CPP_BYTES: Final = 24 * MiB
 """The libraries, the Python package without numpy, and llama.cpp's own tables: measured."""
@@ -42,8 +42,14 @@ MERGE_BYTES: Final = 112
 """A merge of a BPE vocabulary: measured."""
 SAMPLING_BYTES: Final = 45
 """For each token of the vocabulary, once an answer is generated: logits and candidates; measured."""
-DECODING_BYTES: Final = 4 * MiB
-"""Inputs, graph and heap of a call, beside its tensors: measured 2 to 5 MiB."""
+DECODING_BYTES: Final = 3 * MiB
+"""Inputs and heap of a call, beside its tensors and their graph: measured 1 to 4 MiB."""
+NODE_BYTES: Final = 2 * 424
+"""Of a graph, for each node that it may have: a tensor's description and places in its tables (ggml.c,
+ggml_tensor_overhead and ggml_graph_overhead_custom). They are cleared, so all of them are there, and there are two
+graphs: the one reserved for, and the last one computed (llama-context.cpp: gf_res_reserve, gf_res_prev)."""
+LEAST_NODES: Final = 1024
+"""llama-context.cpp, graph_max_nodes."""
 
 REPACKED: Final = frozenset({"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"})
 """Types that x86 CPUs with AVX2 get in another layout, which the token embedding cannot be read from
@@ -53,21 +59,6 @@ STAGING_MOST: Final = 32 * MiB
 """A matrix is read into a buffer of its own before it is repacked. Above this size glibc returns the buffer at once
 (DEFAULT_MMAP_THRESHOLD_MAX); below, the heap keeps one."""
 
-# Every n-th layer looks at everything, the others slide; and the window where the header gives none.
-# src/models/*.cpp, load_swa_pattern(). Architectures that are not here keep the whole context in every layer, which is
-# never too little: llama.cpp ignores a window in the header of some (qwen2, phi3, mistral's "llama").
-_SLIDING: Final[Mapping[str, tuple[int, int]]] = {
-    "gemma2": (2, 4096),
-    "gemma3": (6, 0),
-    "gemma3n": (5, 0),
-    "gemma4": (0, 0),  # only by the pattern in the header
-    "cohere2": (4, 0),
-    "olmo2": (4, 0),
-    "gpt-oss": (2, 0),
-}
-_GEMMA3N_KV_LAYERS: Final = 20
-"""src/models/gemma3n.cpp: later layers use the cache of these."""
-
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -76,20 +67,6 @@ class Line:
     name: str
     bytes: int
     how: str
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """What the cache and the attention of one layer depend on."""
-
-    heads: int
-    kv_heads: int
-    """0 for a layer that has no cache of its own."""
-    key: int
-    """Width of one key."""
-    value: int
-    """Width of one value; 0 where values are computed from the keys."""
-    slides: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +86,21 @@ class Shape:
     """Of a token embedding that is needed in two layouts: as table of rows and, repacked, as output matrix."""
     staging_bytes: int = 0
     """Of the largest matrix that is repacked when it is read."""
+    tensor_count: int = 0
     parameter_count: int = 0
     quantization: str = ""
     embeds: bool = False
     """Whether it is loaded for embeddings."""
+    work: Work = field(default_factory=Work)
+    """What the layers compute with beside plain attention."""
+    gated: bool = True
+    """Whether a feed-forward network has a gate."""
+    experts_used: int = 0
+    """Of a mixture of experts, by one token."""
+    cacheless: bool = False
+    """Whether nothing is kept between batches."""
+    batch_only: bool = False
+    """Whether attention looks at one batch and no further."""
 
     @classmethod
     def from_json(cls, model: Mapping[str, Any]) -> Shape:
@@ -120,22 +108,31 @@ class Shape:
 
         A header that leaves a figure out counts as 0 there: the model server will say what it misses.
         """
-        used = _count(model.get("expert_used_count"))
-        experts = used * _count(model.get("expert_feed_forward_length")) if used else 0
-        window, layers = _layers(model)
+        used = _widest(model.get("expert_used_count"))
+        experts = used * (
+            count(model.get("expert_width")) or _widest(model.get("expert_feed_forward_length"))
+        )
+        header = Header(model)
+        window, layers = layers_of(header)
         return cls(
-            tensor_bytes=_count(model["tensor_bytes"]),
+            tensor_bytes=count(model["tensor_bytes"]) - count(model.get("unloaded_bytes")),
             layers=layers,
             window=window,
-            embedding_length=_count(model["embedding_length"]),
+            embedding_length=count(model["embedding_length"]),
             feed_forward_length=max(_widest(model.get("feed_forward_length")), experts),
-            vocabulary_size=_count(model["vocabulary_size"]),
-            merge_count=_count(model.get("merge_count")),
+            vocabulary_size=count(model["vocabulary_size"]),
+            merge_count=count(model.get("merge_count")),
             embedding_copy_bytes=_copied(model.get("token_embedding") or {}),
             staging_bytes=_staged(model.get("largest_matrices") or {}),
-            parameter_count=_count(model.get("parameter_count")),
+            tensor_count=count(model.get("n_tensors")),
+            parameter_count=count(model.get("parameter_count")),
             quantization=model.get("quantization") or "",
             embeds=model.get("purpose") == Purpose.EMBEDDING,
+            work=work_of(header),
+            gated=model.get("gated") is not False,
+            experts_used=used,
+            cacheless=header.architecture in WITHOUT_CACHE,
+            batch_only=header.architecture in BATCH_ONLY,
         )
 
 
@@ -148,6 +145,7 @@ def footprint(shape: Shape, *, n_ctx: int, n_batch: int) -> tuple[Line, ...]:
         Line("weights", shape.tensor_bytes, "bytes of all tensors, read into memory once"),
         *_unless_empty(Line("output matrix", shape.embedding_copy_bytes, copy)),
         _cache(shape, cells),
+        *_unless_empty(_state(shape)),
         _compute(shape, cells),
         *_unless_empty(Line("repacking", shape.staging_bytes, staging)),
         _vocabulary(shape),
@@ -172,7 +170,15 @@ class Cells:
 
     def of_layer(self, layer: Layer) -> int:
         """Return the cells of one layer's cache."""
-        return self.sliding if layer.slides else self.whole
+        return (self.sliding if layer.slides else self.whole) + (self.kept_by(layer) if layer.every else 0)
+
+    def kept_by(self, layer: Layer) -> int:
+        """Return the cells of a layer that keeps one token in so many, and of its index."""
+        return _padded(-(-self.whole // layer.every)) if layer.every else self.whole
+
+    def seen_by(self, layer: Layer, shape: Shape) -> int:
+        """Return the tokens that one layer's attention looks at."""
+        return self.batch if shape.batch_only else self.of_layer(layer)
 
 
 def _unless_empty(line: Line) -> tuple[Line, ...]:
@@ -182,39 +188,67 @@ def _unless_empty(line: Line) -> tuple[Line, ...]:
 def _cache(shape: Shape, cells: Cells) -> Line:
     # Without flash attention values lie transposed, and all layers get the widest one's (TAG_V_CACHE_VARIABLE).
     values = max((layer.kv_heads * layer.value for layer in shape.layers), default=0)
-    kinds = Counter(
-        (layer.kv_heads * layer.key, cells.of_layer(layer)) for layer in shape.layers if layer.kv_heads
-    )
-    total = sum(count * (keys + values) * 2 * held for (keys, held), count in kinds.items())
+    cached = [] if shape.cacheless else [layer for layer in shape.layers if layer.kv_heads]
+    kinds = Counter((layer.kv_heads * layer.key + values, cells.of_layer(layer)) for layer in cached)
+    kinds.update(Counter((layer.index, cells.kept_by(layer)) for layer in cached if layer.index))
+    total = sum(layers * numbers * 2 * held for (numbers, held), layers in kinds.items())
     terms = [
-        f"{count} layers x ({keys} + {values}) x 2 bytes x {held} tokens"
-        for (keys, held), count in sorted(kinds.items(), key=lambda kind: -kind[0][1])
+        f"{layers} layers x {numbers} x 2 bytes x {held} tokens"
+        for (numbers, held), layers in sorted(kinds.items(), key=lambda kind: -kind[0][1])
     ]
     return Line(
         "kv cache", total, " + ".join(terms[:3]) + (" + ..." if terms[3:] else "") or "no attention layers"
     )
 
 
+def _state(shape: Shape) -> Line:
+    kinds = Counter(layer.state for layer in shape.layers if layer.state)
+    terms = [
+        f"{layers} layers x {numbers} x 4 bytes, whatever the context" for numbers, layers in kinds.items()
+    ]
+    return Line("state", sum(4 * numbers * layers for numbers, layers in kinds.items()), " + ".join(terms))
+
+
 def _compute(shape: Shape, cells: Cells) -> Line:
     """Return llama.cpp's scratch memory while it computes one batch of a prompt at the context's end."""
+    looking = [layer for layer in shape.layers if layer.heads]
+    seen = {layer: cells.seen_by(layer, shape) for layer in looking}
     # A mask for each kind of layer, also where both kinds hold as much (llama-graph.cpp, build_attn_inp_kv_iswa).
-    held = {layer.slides: cells.of_layer(layer) for layer in shape.layers}
-    heads = max((layer.heads for layer in shape.layers), default=0)
-    scores = max((layer.heads * cells.of_layer(layer) for layer in shape.layers), default=0)
-    queries = max((layer.heads * layer.key for layer in shape.layers), default=0)
-    keys = max((layer.kv_heads * (layer.key + layer.value) for layer in shape.layers), default=0)
-    attention = 4 * (scores + 3 * shape.embedding_length + queries + keys)
-    feeding = 4 * (3 * shape.feed_forward_length + 3 * shape.embedding_length)
+    masks = sum({layer.slides: held for layer, held in seen.items()}.values())
+    heads = max((layer.heads for layer in looking), default=0)
+    scores = max((layer.heads * held for layer, held in seen.items()), default=0)
+    queries = max((layer.heads * layer.key for layer in looking), default=0)
+    keys = max((layer.kv_heads * (layer.key + layer.value) for layer in looking), default=0)
+    wide, work = shape.embedding_length, shape.work
+    chosen = work.chosen * max((held for layer, held in seen.items() if layer.index), default=0)
+    networks = 3 if shape.gated else 2  # what goes up, its gate, and their product
+    # The tallest of what is there at once in each kind of block, for each token of the batch.
+    blocks = {
+        "attention": work.scores * scores + 3 * wide + queries + keys + work.attention + chosen,
+        "feeding": max(networks * shape.feed_forward_length, 2 * wide * shape.experts_used) + 3 * wide,
+        "mixing": work.mixing + work.mixing_squares * cells.batch,
+    }
     # What a product's right side is converted to: scores to f16 for the values, activations for ffn_down.
-    converted = 2 * max(scores, shape.feed_forward_length)
-    total = cells.batch * (max(attention, feeding) + converted + 4 * sum(held.values()))
+    converted = 2 * max(scores, shape.feed_forward_length, queries, wide)
+    lasting = work.lasting + work.lasting_squares * cells.batch + masks
+    total = cells.batch * (4 * (max(blocks.values()) + lasting) + converted)
+    total += 4 * max((layer.state for layer in shape.layers), default=0)
     total += SAMPLING_BYTES * shape.vocabulary_size + DECODING_BYTES
-    widest = (
-        f"scores of {heads} heads x {cells.whole} tokens"
-        if attention > feeding
-        else f"3 x {shape.feed_forward_length} activations"
+    total += NODE_BYTES * max(
+        LEAST_NODES, work.nodes_per_token * cells.batch, work.nodes_per_tensor * shape.tensor_count
     )
-    return Line("compute", total, f"{cells.batch} tokens at a time: {widest}, masks, conversions, logits")
+    if shape.batch_only:
+        # What sees a text whole gives something out for each token of it, and the buffer for that is cleared first
+        # (llama-context.cpp, output_reserve): logits and an embedding.
+        total += 4 * cells.batch * (shape.vocabulary_size + wide)
+    widest = {
+        "attention": f"scores of {heads} heads x {cells.batch if shape.batch_only else cells.whole} tokens",
+        "feeding": f"{networks} x {shape.feed_forward_length} activations",
+        "mixing": f"{work.mixing} activations of a recurrent layer",
+    }[max(blocks, key=lambda name: blocks[name])]
+    return Line(
+        "compute", total, f"{cells.batch} tokens at a time: {widest}, masks, conversions, logits, graphs"
+    )
 
 
 def _vocabulary(shape: Shape) -> Line:
@@ -223,68 +257,19 @@ def _vocabulary(shape: Shape) -> Line:
     return Line("vocabulary", size, f"{shape.vocabulary_size} tokens x {TOKEN_BYTES} bytes{merges}")
 
 
-def _layers(model: Mapping[str, Any]) -> tuple[int, tuple[Layer, ...]]:
-    count = min(_count(model["block_count"]), MOST_LAYERS)
-    heads = _each(model["head_counts"], count)
-    kv_heads = _each(model["head_counts_kv"] or model["head_counts"], count)
-    own = count - _count(model.get("shared_kv_layers"))
-    if model.get("architecture") == "gemma3n":
-        own = _GEMMA3N_KV_LAYERS
-    window, slides = _slides(model, count)
-    key, value = _count(model["key_length"]), _count(model["value_length"])
-    if model.get("key_length_mla"):
-        value = 0  # llama-kv-cache.cpp: a compressed cache holds no values
-    sliding_key = _count(model.get("key_length_swa")) or key
-    sliding_value = _count(model.get("value_length_swa")) or value
-    return window, tuple(
-        Layer(
-            heads=heads[n],
-            kv_heads=kv_heads[n] if n < own else 0,
-            key=sliding_key if slides[n] else key,
-            value=sliding_value if slides[n] else value,
-            slides=slides[n],
-        )
-        for n in range(count)
-    )
-
-
-def _slides(model: Mapping[str, Any], count: int) -> tuple[int, list[bool]]:
-    """Return the window and, for each layer, whether it has one."""
-    period, usual = _SLIDING.get(model.get("architecture") or "", (0, 0))
-    window = _count(model.get("sliding_window")) or usual
-    pattern = model.get("sliding_window_pattern")
-    if model.get("architecture") not in _SLIDING or not window:
-        return 0, [False] * count
-    if isinstance(pattern, list):
-        return window, [n < len(pattern) and bool(pattern[n]) for n in range(count)]
-    period = _count(pattern) or period
-    return window, [bool(period) and n % period < period - 1 for n in range(count)]
-
-
 def _copied(embedding: Mapping[str, Any]) -> int:
-    repacked = embedding.get("type") in REPACKED and not _count(embedding.get("rows")) % REPACKED_ROWS
-    return _count(embedding.get("bytes")) if embedding.get("tied") and repacked else 0
+    repacked = embedding.get("type") in REPACKED and not count(embedding.get("rows")) % REPACKED_ROWS
+    return count(embedding.get("bytes")) if embedding.get("tied") and repacked else 0
 
 
 def _staged(largest: Mapping[str, Any]) -> int:
     return min(
-        max((_count(size) for name, size in largest.items() if name in REPACKED), default=0), STAGING_MOST
+        max((count(size) for name, size in largest.items() if name in REPACKED), default=0), STAGING_MOST
     )
 
 
-def _each(value: Any, count: int) -> list[int]:
-    """Return one number for each layer, of a number for all or a list."""
-    if isinstance(value, list):
-        return [_count(one) for one in value[:count]] + [0] * (count - len(value))
-    return [_count(value)] * count
-
-
 def _widest(value: Any) -> int:
-    return max((_count(one) for one in value), default=0) if isinstance(value, list) else _count(value)
-
-
-def _count(value: Any) -> int:
-    return int(value or 0)
+    return max((count(one) for one in value), default=0) if isinstance(value, list) else count(value)
 
 
 def _padded(cells: int) -> int:

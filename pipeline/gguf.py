@@ -138,6 +138,21 @@ FILE_TYPES: Final[Mapping[int, tuple[str, tuple[str, ...]]]] = {
 FILE_TYPE_GUESSED: Final = 1024
 """LLAMA_FTYPE_GUESSED: a flag beside the type, not a type."""
 
+MEMORY_KEYS: Final = (
+    *("ssm.conv_kernel", "ssm.inner_size", "ssm.state_size", "ssm.time_step_rank", "ssm.group_count"),
+    *("wkv.head_size", "token_shift_count", "shortconv.l_cache", "kda.head_dim"),
+    *(
+        "full_attention_interval",
+        "attention.recurrent_layers",
+        "nextn_predict_layers",
+        "leading_dense_block_count",
+    ),
+    *("attention.kv_lora_rank", "attention.compress_ratios", "hyper_connection.count"),
+    *("attention.indexer.head_count", "attention.indexer.key_length", "attention.indexer.top_k"),
+    *("attention.indexer.kpool", "attention.indexer.types", "embedding_length_per_layer_input"),
+)
+"""An architecture's own keys on which its memory depends, besides those that most have (`pipeline.layers`)."""
+
 _SCALARS: Final[Mapping[int, struct.Struct]] = {
     0: struct.Struct("<B"),
     1: struct.Struct("<b"),
@@ -441,6 +456,52 @@ class GGUFHeader:
         return self.data_offset + max((tensor.offset + tensor.bytes for tensor in self.tensors), default=0)
 
     @property
+    def memory_keys(self) -> dict[str, int | list[int]]:
+        """Return those of `MEMORY_KEYS` that the architecture has here: a number, or one for each layer."""
+        found: dict[str, int | list[int]] = {}
+        for key in MEMORY_KEYS:
+            numbers = self.flags(self._of(key)) or self.integers(self._of(key))
+            if numbers:
+                listed = isinstance(self.metadata.get(self._of(key)), tuple)
+                found[key] = [int(one) for one in numbers] if listed else int(numbers[0])
+        return found
+
+    @cached_property
+    def expert_width(self) -> int | None:
+        """Return the width of an expert's network, as its tensors have it; None for a model without experts.
+
+        The keys do not tell: some architectures have it in feed_forward_length, others ignore what stands there.
+        """
+        widths = (tensor.shape[0] for tensor in self.tensors if tensor.name.endswith("ffn_down_exps.weight"))
+        return max(widths, default=None)
+
+    @cached_property
+    def gated(self) -> bool:
+        """Tell whether feed-forward networks have a gate beside what goes up, in a matrix of its own or in the same."""
+        shapes = {tensor.name.split(".", 2)[-1]: tensor.shape for tensor in self.tensors}
+        if any(name.startswith("ffn_gate") and not name.startswith("ffn_gate_inp") for name in shapes):
+            return True
+        up, down = shapes.get("ffn_up.weight", ()), shapes.get("ffn_down.weight", ())
+        if len(up) > 1 and down:
+            return up[1] > down[0]
+        return "ffn_up_exps.weight" not in shapes
+
+    @cached_property
+    def unloaded_bytes(self) -> int:
+        """Return the bytes of layers that draft tokens ahead: llama.cpp leaves them in the file (TENSOR_SKIP)."""
+        layers, drafting = self.block_count or 0, self.integer(self._of("nextn_predict_layers")) or 0
+        if not 0 < drafting < layers:
+            return 0
+        first = layers - drafting
+        total = 0
+        for tensor in self.tensors:
+            prefix, _, rest = tensor.name.partition(".")
+            number = rest.partition(".")[0]
+            if prefix == "blk" and number.isdecimal() and first <= int(number) < layers:
+                total += tensor.bytes
+        return total
+
+    @property
     def quantization(self) -> str:
         """Return the quantisation's usual name: the file's own word if its tensors bear it out."""
         types = self.bytes_by_type
@@ -477,8 +538,12 @@ class GGUFHeader:
             "key_length_mla": self.integer(self._of("attention.key_length_mla")),
             "shared_kv_layers": self.integer(self._of("attention.shared_kv_layers")),
             "feed_forward_length": _unrepeated(self.feed_forward_length),
-            "expert_feed_forward_length": self.integer(self._of("expert_feed_forward_length")),
-            "expert_used_count": self.integer(self._of("expert_used_count")),
+            "expert_feed_forward_length": _unrepeated(self.integers(self._of("expert_feed_forward_length"))),
+            "expert_used_count": _unrepeated(self.integers(self._of("expert_used_count"))),
+            "expert_width": self.expert_width,
+            "gated": self.gated,
+            "memory_keys": self.memory_keys,
+            "unloaded_bytes": self.unloaded_bytes,
             "largest_matrices": self.largest_matrices,
             "token_embedding": self.token_embedding,
             "merge_count": self.merge_count,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp
 import pytest
 
-from benchmarks import bench_fit, shapes
+from benchmarks import architectures, bench_architectures, bench_fit, shapes
 from benchmarks.bench_fit import Case
 from benchmarks.shapes import ModelShape
 from inference import inference
@@ -56,6 +56,32 @@ def test_memory_is_what_was_predicted(case: Case) -> None:
 
     assert row["prompt_tokens"] > case.n_ctx - 2 * bench_fit.SPARE
     assert 0.9 < row["ratio"] < 1.1, row
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        "llama",
+        "gemma4",
+        "qwen35",
+        "mamba2",
+        "rwkv7",
+        "lfm2",
+        "falcon-h1",
+        "deepseek2",
+        "olmoe",
+        "cohere2moe",
+        "bert",
+    ],
+)
+def test_what_llama_cpp_lays_out_is_what_was_predicted(architecture: str, tmp_path: Path) -> None:
+    """One architecture of each kind, by the buffers and the graph of llama.cpp itself; the benchmark has them all."""
+    model = architectures.write(architecture, tmp_path / f"{architecture}.gguf", "narrow")
+
+    for n_ctx in bench_architectures.N_CTX:
+        row = bench_architectures.row(model, n_ctx, run=False)
+
+        assert bench_fit.UNDER <= row["ratio"] <= bench_fit.OVER, row
 
 
 def test_the_model_is_loaded_with_the_settings_that_the_footprint_assumes(

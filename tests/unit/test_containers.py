@@ -79,6 +79,14 @@ def test_one_worker_and_time_to_load() -> None:
     assert int(environment["SAGEMAKER_MODEL_SERVER_TIMEOUT"]) >= limits.STARTUP_S.value
 
 
+def test_java_does_not_take_what_the_host_has() -> None:
+    """Its heap is planned with: it begins with a size of its own, and collects what requests leave."""
+    options = containers.environment(PYTORCH, {})["JAVA_TOOL_OPTIONS"].split()
+
+    assert any(option.startswith("-Xms") for option in options)
+    assert any(option.startswith("-Xmn") for option in options)
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

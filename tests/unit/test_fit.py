@@ -65,7 +65,8 @@ def alternative(decision: Decision, kind: str) -> Alternative | None:
     [
         pytest.param(shapes.LLAMA_1B, 2048, id="Llama 3.2 1B, Q4_K_M"),
         pytest.param(replace(shapes.LLAMA_1B, quantization="Q8_0"), 3072, id="Llama 3.2 1B, Q8_0"),
-        pytest.param(shapes.LLAMA_3B, 4096, id="Llama 3.2 3B, Q4_K_M"),
+        pytest.param(shapes.LLAMA_3B, 3072, id="Llama 3.2 3B, Q4_K_M"),
+        pytest.param(shapes.GEMMA_4B, 4096, id="Gemma 3 4B, Q4_K_M"),
     ],
 )
 def test_the_smallest_size_that_holds_the_model(model: shapes.ModelShape, smallest: int) -> None:
@@ -94,7 +95,7 @@ def test_the_serving_stack_and_a_reserve_are_counted() -> None:
     lines = {line.name: line.bytes for line in needs(shapes.LLAMA_1B).lines}
     reserve = lines.pop("reserve")
 
-    assert lines["server"] == 682 * MiB
+    assert lines["server"] == 464 * MiB
     assert reserve == pytest.approx(0.03 * sum(lines.values()), abs=1)
 
 
@@ -196,7 +197,7 @@ def test_a_size_is_chosen(asked: int | None, quota: int, expected: int) -> None:
             shapes.LLAMA_1B, 1024, "MemoryTooSmall", "set memory_mb to 2048", id="less than is needed"
         ),
         pytest.param(
-            shapes.LLAMA_3B, None, "AboveQuota", "set memory_mb to 4096", id="more than accounts have"
+            shapes.GEMMA_4B, None, "AboveQuota", "set memory_mb to 4096", id="more than accounts have"
         ),
     ],
 )
@@ -228,12 +229,12 @@ def test_a_shorter_context_is_computed() -> None:
 
 def test_a_smaller_batch_is_computed() -> None:
     """The largest half, quarter, ... that fits."""
-    decision = decide(needs(shapes.LLAMA_3B))
+    decision = decide(needs(shapes.LLAMA_3B, n_ctx=3072))
     found = alternative(decision, "n_batch")
 
     assert found is not None
-    assert decide(needs(shapes.LLAMA_3B, n_batch=int(found.value))).memory_mb == QUOTA_MB
-    assert decide(needs(shapes.LLAMA_3B, n_batch=2 * int(found.value))).memory_mb is None
+    assert decide(needs(shapes.LLAMA_3B, n_ctx=3072, n_batch=int(found.value))).memory_mb == QUOTA_MB
+    assert decide(needs(shapes.LLAMA_3B, n_ctx=3072, n_batch=2 * int(found.value))).memory_mb is None
 
 
 @pytest.mark.parametrize(
@@ -259,19 +260,19 @@ def test_the_finest_quantisation_that_fits_is_offered() -> None:
     none = alternative(decide(needs(shapes.LLAMA_1B, n_ctx=131_072)), "quantization")
 
     assert offered is not None
-    assert offered.value == "Q3_K_M"
+    assert offered.value == "Q4_K_M"
     assert none is None
 
 
 def test_a_larger_quota_is_offered_only_where_it_helps() -> None:
     """A model that needs 4096 MB, not one that no size holds."""
-    offered = alternative(decide(needs(shapes.LLAMA_3B)), "quota")
+    offered = alternative(decide(needs(shapes.GEMMA_4B)), "quota")
 
     assert offered is not None
     assert offered.value == 4096
     assert "AWS Support" in offered.text
     assert alternative(decide(needs(shapes.GEMMA_27B)), "quota") is None
-    assert decide(needs(shapes.LLAMA_3B), quota_mb=4096).memory_mb == 4096
+    assert decide(needs(shapes.GEMMA_4B), quota_mb=4096).memory_mb == 4096
 
 
 def test_the_quantisations_are_ones_that_the_header_names() -> None:

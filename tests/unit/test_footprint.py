@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline import footprint
-from pipeline.footprint import Layer, Shape
+from pipeline import footprint, layers
+from pipeline.footprint import Shape
+from pipeline.layers import Layer
 from pipeline.limits import MiB
 
 KiB = 1024
@@ -193,12 +194,13 @@ def test_a_header_without_figures_leaves_only_what_every_model_needs() -> None:
     """The planner does not fail where the model server will say what it misses."""
     lines = footprint.footprint(Shape.from_json(dict.fromkeys(model())), n_ctx=2048, n_batch=512)
 
-    assert sum(one.bytes for one in lines) == footprint.LLAMA_CPP_BYTES + footprint.DECODING_BYTES
+    graphs = footprint.NODE_BYTES * footprint.LEAST_NODES
+    assert sum(one.bytes for one in lines) == footprint.LLAMA_CPP_BYTES + footprint.DECODING_BYTES + graphs
 
 
 def test_a_claimed_number_of_layers_costs_nothing() -> None:
     """2^31 layers do not become a tuple."""
-    assert len(Shape.from_json(model(block_count=2**31)).layers) == footprint.MOST_LAYERS
+    assert len(Shape.from_json(model(block_count=2**31)).layers) == layers.MOST_LAYERS
 
 
 @example(
@@ -250,5 +252,6 @@ def test_a_model_for_embeddings_evaluates_a_text_at_once() -> None:
     chats = line("compute", model(purpose="chat"), n_ctx=2048, n_batch=512)
 
     assert embeds == line("compute", model(purpose="embedding"), n_ctx=2048)
-    fixed = footprint.SAMPLING_BYTES * 1000 + footprint.DECODING_BYTES
+    graphs = footprint.NODE_BYTES * footprint.LEAST_NODES
+    fixed = footprint.SAMPLING_BYTES * 1000 + footprint.DECODING_BYTES + graphs
     assert embeds - fixed == 4 * (chats - fixed)

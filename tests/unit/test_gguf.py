@@ -281,6 +281,75 @@ def test_the_token_embedding_and_the_largest_matrices_are_told(output: str, tied
     assert parse(header(ARCHITECTURE)).to_json()["token_embedding"] is None
 
 
+def matrices(*names: tuple[str, tuple[int, ...]]) -> tuple[bytes, ...]:
+    """Return tensor infos of these names and shapes in 32 bits, one behind the other."""
+    infos, offset = [], 0
+    for name, shape in names:
+        infos.append(tensor(name, shape, 0, offset))
+        offset += -(-4 * int(np.prod(shape)) // 32) * 32
+    return tuple(infos)
+
+
+def test_keys_that_memory_depends_on_are_told_as_a_number_or_one_for_each_layer() -> None:
+    """Only those that are there and are whole numbers; flags count as 0 and 1."""
+    read = parse(
+        header(
+            ARCHITECTURE,
+            entry("llama.ssm.inner_size", U32, struct.pack("<I", 1024)),
+            entry("llama.attention.compress_ratios", ARRAY, array(U32, 2, struct.pack("<II", 0, 4))),
+            entry("llama.attention.recurrent_layers", ARRAY, array(BOOL, 2, b"\0\1")),
+            entry("llama.ssm.state_size", STRING, string("many")),
+            entry("mamba.ssm.conv_kernel", U32, struct.pack("<I", 4)),
+        )
+    )
+
+    assert read.to_json()["memory_keys"] == {
+        "ssm.inner_size": 1024,
+        "attention.compress_ratios": [0, 4],
+        "attention.recurrent_layers": [0, 1],
+    }
+
+
+@pytest.mark.parametrize(
+    ("drafting", "expected"),
+    [pytest.param(None, 0, id="not said"), pytest.param(1, 256, id="the last layer"),
+     pytest.param(2, 0, id="a file of nothing else"), pytest.param(3, 0, id="more than there are")],
+)  # fmt: skip
+def test_layers_that_draft_are_told_from_those_that_are_loaded(drafting: int | None, expected: int) -> None:
+    """Tensors of the last layers count as not loaded, those whose name only begins alike do not."""
+    keys = [entry("llama.block_count", U32, struct.pack("<I", 2))]
+    if drafting is not None:
+        keys.append(entry("llama.nextn_predict_layers", U32, struct.pack("<I", drafting)))
+    tensors = matrices(("blk.0.w", (32, 2)), ("blk.1.w", (32, 2)), ("blk.11.w", (32, 2)), ("blk.x", (32, 2)))
+
+    assert parse(header(ARCHITECTURE, *keys, tensors=tensors)).unloaded_bytes == expected
+
+
+@pytest.mark.parametrize(
+    ("tensors", "gated", "width"),
+    [
+        pytest.param((("blk.0.ffn_up.weight", (32, 64)), ("blk.0.ffn_down.weight", (64, 32))), False, None,
+                     id="up and down"),
+        pytest.param((("blk.0.ffn_up.weight", (32, 128)), ("blk.0.ffn_down.weight", (64, 32))), True, None,
+                     id="a gate in the same matrix"),
+        pytest.param((("blk.0.ffn_gate.weight", (32, 64)), ("blk.0.ffn_up.weight", (32, 64))), True, None,
+                     id="a gate of its own"),
+        pytest.param((("blk.0.ffn_gate_inp.weight", (32, 4)), ("blk.0.ffn_up_exps.weight", (32, 64, 4)),
+                      ("blk.0.ffn_down_exps.weight", (64, 32, 4))), False, 64, id="experts without, and a router"),
+        pytest.param((("blk.0.ffn_gate_up_exps.weight", (32, 128, 4)), ("blk.0.ffn_down_exps.weight", (64, 32, 4)),
+                      ("blk.1.ffn_down_exps.weight", (96, 32, 4))), True, 96, id="experts of several widths"),
+        pytest.param((("w", (32, 2)),), True, None, id="not seen"),
+    ],
+)  # fmt: skip
+def test_a_network_s_gate_and_an_expert_s_width_are_seen_in_its_tensors(
+    tensors: tuple[tuple[str, tuple[int, ...]], ...], gated: bool, width: int | None
+) -> None:
+    """Architectures have them under different keys, or in none."""
+    read = parse(header(ARCHITECTURE, tensors=matrices(*tensors)))
+
+    assert (read.gated, read.expert_width) == (gated, width)
+
+
 def test_a_large_vocabulary_is_walked_over_and_not_held() -> None:
     """Half a million strings cost bytes at hand, not objects."""
     count = 500_000
