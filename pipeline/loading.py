@@ -42,7 +42,8 @@ _LOADER: Final = (
     Key("general.file_type", "uint32"),
     Key("split.count", "uint16"),
 )
-_SHARD: Final = (Key("split.no", "uint16", required=True), Key("split.tensors.count", "int32", required=True))
+_SHARD: Final = (Key("split.no", "uint16"), Key("split.tensors.count", "int32"))
+"""Whether they are there is judged with the other shards (`pipeline.archive.census`)."""
 _BY_HEADS: Final = (
     Key("%s.attention.key_length", "uint32"),
     Key("%s.attention.value_length", "uint32"),

@@ -609,3 +609,51 @@ def test_a_text_ends_at_a_nul_as_it_does_for_llama_cpp() -> None:
 def test_the_type_of_a_value_is_kept(kind: int, value: bytes, named: str) -> None:
     """llama.cpp looks at it, so a check has to."""
     assert parse(header(ARCHITECTURE, entry("k", kind, value))).types["k"] == named
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "seen"),
+    [
+        pytest.param(U32, struct.pack("<I", 24), "general.alignment is 24", id="a value"),
+        pytest.param(10, struct.pack("<Q", 64), "general.alignment is 64, of type uint64", id="a type"),
+        pytest.param(
+            ARRAY,
+            array(U32, 1, struct.pack("<I", 64)),
+            "general.alignment is 1 items, of type array of uint32",
+            id="an array",
+        ),
+    ],
+)
+def test_an_alignment_is_told_with_its_type_where_that_is_wrong(kind: int, value: bytes, seen: str) -> None:
+    """A power of two may be wrong for its type alone."""
+    with pytest.raises(GGUFProblem) as refusal:
+        parse(header(ARCHITECTURE, entry("general.alignment", kind, value)))
+
+    assert refusal.value.problem.seen == seen
+
+
+ALIGNED_TO_BYTES = entry("general.alignment", U32, struct.pack("<I", 1))
+MOST = 2**63 - 1
+I8 = 24
+
+
+@pytest.mark.parametrize("shape", [(MOST,), (7, MOST // 7), (MOST // 49, 7, 7), (0, MOST), (MOST, 0)])
+def test_as_many_elements_as_gguf_cpp_counts_are_taken(shape: tuple[int, ...]) -> None:
+    """2^63 - 1, whatever their shape, or none."""
+    read = parse(header(ARCHITECTURE, ALIGNED_TO_BYTES, tensors=(tensor("w", shape, I8, 0),)))
+
+    assert read.tensors[0].elements in (MOST, 0)
+
+
+@pytest.mark.parametrize(("last", "held"), [(1, True), (2, False)])
+def test_as_many_bytes_as_gguf_cpp_adds_up_are_taken(last: int, held: bool) -> None:
+    """2^64 - 1 in all."""
+    shapes = ((MOST,), (MOST,), (last,))
+    infos = tuple(tensor(f"w{n}", shape, I8, n * MOST) for n, shape in enumerate(shapes))
+    data = header(ARCHITECTURE, ALIGNED_TO_BYTES, tensors=infos)
+
+    if held:
+        assert len(parse(data).tensors) == 3
+    else:
+        with pytest.raises(GGUFProblem, match=r"2\^64"):
+            parse(data)

@@ -446,8 +446,8 @@ def test_of_an_unknown_architecture_only_what_the_loader_reads_is_judged() -> No
     assert told({"general.file_type": ("string", "x")}, bare) != []
 
 
-def test_a_first_shard_has_its_number_and_how_many_tensors_there_are() -> None:
-    """In the types that llama.cpp reads them by."""
+def test_what_a_first_shard_says_of_itself_has_the_types_that_llama_cpp_reads() -> None:
+    """Whether it says so is judged where the other shards are."""
     split: dict[str, Typed | None] = {
         "split.count": ("uint16", 2),
         "split.no": ("uint16", 0),
@@ -455,7 +455,9 @@ def test_a_first_shard_has_its_number_and_how_many_tensors_there_are() -> None:
     }
 
     assert told(split) == []
-    assert told({**split, "split.no": None})[0][1] == "no split.no in the metadata"
+    assert told({**split, "split.no": None, "split.tensors.count": None}) == []
+    for key in ("split.no", "split.tensors.count"):
+        assert told({**split, key: ("uint32", 0)})[0][:2] == ("GGUFKeyType", f"{key} of type uint32")
     assert told({**split, "split.count": ("uint32", 2)})[0][:2] == (
         "GGUFKeyType",
         "split.count of type uint32",

@@ -71,10 +71,6 @@ class Forge:
         entries = {"general.architecture": "llama", "llama.block_count": 1} if metadata is None else metadata
         if whole and entries.get("general.architecture") in BY_ARCHITECTURE:
             entries = {**self.needed(str(entries["general.architecture"])), **entries}
-        if whole and "split.count" in entries:
-            # As many tensors in each of the shards, unless said.
-            count = len(list(tensors)) * int(str(entries["split.count"]))
-            entries = {"split.no": 0, "split.tensors.count": count, **entries}
         infos = []
         offset = 0
         for name, shape, kind in tensors:
