@@ -21,6 +21,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.architectures import WITHOUT_CACHE
 from pipeline.limits import MiB
 from pipeline.purpose import Purpose
 
@@ -113,6 +114,10 @@ class Shape:
     quantization: str = ""
     embeds: bool = False
     """Whether it is loaded for embeddings."""
+    whole: bool = False
+    """Whether a text to embed is evaluated at once."""
+    output_matrix: bool = True
+    """Whether its graph ends in logits."""
 
     @classmethod
     def from_json(cls, model: Mapping[str, Any]) -> Shape:
@@ -136,6 +141,8 @@ class Shape:
             parameter_count=_count(model.get("parameter_count")),
             quantization=model.get("quantization") or "",
             embeds=model.get("purpose") == Purpose.EMBEDDING,
+            whole=model.get("purpose") == Purpose.EMBEDDING and model.get("evaluated_whole") is not False,
+            output_matrix=model.get("architecture") not in {*WITHOUT_CACHE, "llama-embed"},
         )
 
 
@@ -166,7 +173,7 @@ class Cells:
     @classmethod
     def of(cls, shape: Shape, n_ctx: int, n_batch: int) -> Cells:
         """Return what llama.cpp makes of the settings."""
-        batch = n_ctx if shape.embeds else min(n_batch, n_ctx, UBATCH)
+        batch = n_ctx if shape.whole else min(n_batch, n_ctx, UBATCH)
         whole = _padded(n_ctx)
         return cls(whole, _padded(min(whole, shape.window + batch)), batch)
 
@@ -209,6 +216,11 @@ def _compute(shape: Shape, cells: Cells) -> Line:
     converted = 2 * max(scores, shape.feed_forward_length)
     total = cells.batch * (max(attention, feeding) + converted + 4 * sum(held.values()))
     total += SAMPLING_BYTES * shape.vocabulary_size + DECODING_BYTES
+    if shape.embeds:
+        # llama-context.cpp, output_reserve: room for an embedding and for logits of every token, cleared first; and the
+        # logits themselves are computed for every token where the graph has them.
+        logits = (2 if shape.output_matrix else 1) * shape.vocabulary_size
+        total += 4 * cells.batch * (logits + shape.embedding_length)
     widest = (
         f"scores of {heads} heads x {cells.whole} tokens"
         if attention > feeding
