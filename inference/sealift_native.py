@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from sealift_purpose import MEAN, RANK, embeds
+from sealift_purpose import MEAN, RANK, embeds, whole
 from sealift_settings import LoadError
 
 if TYPE_CHECKING:
@@ -223,10 +223,15 @@ class Native:
         return embeds(
             architecture,
             self.api.llama_pooling_type(self._ctx),
-            causal=self.llama.metadata.get(f"{architecture}.attention.causal") != "false",
+            causal=self._causal,
             remembers=bool(self._memory),
             diffuses=bool(self.api.llama_model_is_diffusion(self.llama.model)),
         )
+
+    @property
+    def _causal(self) -> bool:
+        architecture = self.llama.metadata.get("general.architecture", "")
+        return bool(self.llama.metadata.get(f"{architecture}.attention.causal") != "false")
 
     @property
     def unserved(self) -> str | None:
@@ -254,10 +259,16 @@ class Native:
         params = type(llama.context_params).from_buffer_copy(llama.context_params)
         trained = int(api.llama_model_n_ctx_train(llama.model))
         most = min(n_ctx, trained) if trained > 0 else n_ctx
-        # All tokens of a text see each other: llama.cpp ends the process where they are not evaluated at once.
-        params.n_ctx = params.n_batch = params.n_ubatch = most
+        params.n_ctx = most
+        pooling = api.llama_pooling_type(self._ctx)
+        if whole(pooling, causal=self._causal, remembers=bool(self._memory)):
+            # All tokens of a text see each other: llama.cpp ends the process where they are not evaluated at once.
+            params.n_batch = params.n_ubatch = most
+        else:
+            params.n_batch = params.n_ubatch = min(params.n_batch, params.n_ubatch, most)
+        self.batch = int(params.n_batch)
         params.embeddings = True
-        if not api.llama_pooling_type(self._ctx):
+        if not pooling:
             # The header tells of no pooling; the mean is what sentence-transformers takes then.
             params.pooling_type = MEAN
         self._log.errors.clear()
@@ -278,8 +289,9 @@ class Native:
         """Return the embedding of a text that `encoder` leaves room for; None when that was interrupted."""
         if self._memory:
             self.clear()
-        if not self.decode(tokens):
-            return None
+        for begin in range(0, len(tokens), self.batch):
+            if not self.decode(tokens[begin : begin + self.batch]):
+                return None
         vector = self.api.llama_get_embeddings_seq(self._ctx, 0)
         if not vector:
             raise RuntimeError("llama.cpp has no embedding of a text that it has evaluated")

@@ -25,3 +25,12 @@ def embeds(
     if architecture == "llama-embed" or pooling in (MEAN, CLS, LAST):
         return True
     return not diffuses and not (causal and remembers)
+
+
+def whole(pooling: int | None, *, causal: bool, remembers: bool) -> bool:
+    """Tell whether a model for embeddings must evaluate a text at once, or may in parts.
+
+    Where a token sees only those before it, which are remembered, and the last one's vector is taken, earlier parts
+    give nothing. llama.cpp keeps logits for every token that it evaluates at once, also where nobody wants any.
+    """
+    return not (pooling == LAST and causal and remembers)

@@ -101,6 +101,10 @@ class Shape:
     """Whether nothing is kept between batches."""
     batch_only: bool = False
     """Whether attention looks at one batch and no further."""
+    whole: bool = False
+    """Whether a text to embed is evaluated at once."""
+    output_matrix: bool = True
+    """Whether its graph ends in logits."""
 
     @classmethod
     def from_json(cls, model: Mapping[str, Any]) -> Shape:
@@ -133,6 +137,8 @@ class Shape:
             experts_used=used,
             cacheless=header.architecture in WITHOUT_CACHE,
             batch_only=header.architecture in BATCH_ONLY,
+            whole=model.get("purpose") == Purpose.EMBEDDING and model.get("evaluated_whole") is not False,
+            output_matrix=model.get("architecture") not in {*WITHOUT_CACHE, "llama-embed"},
         )
 
 
@@ -164,7 +170,7 @@ class Cells:
     @classmethod
     def of(cls, shape: Shape, n_ctx: int, n_batch: int) -> Cells:
         """Return what llama.cpp makes of the settings."""
-        batch = n_ctx if shape.embeds else min(n_batch, n_ctx, UBATCH)
+        batch = n_ctx if shape.whole else min(n_batch, n_ctx, UBATCH)
         whole = _padded(n_ctx)
         return cls(whole, _padded(min(whole, shape.window + batch)), batch)
 
@@ -237,10 +243,11 @@ def _compute(shape: Shape, cells: Cells) -> Line:
     total += NODE_BYTES * max(
         LEAST_NODES, work.nodes_per_token * cells.batch, work.nodes_per_tensor * shape.tensor_count
     )
-    if shape.batch_only:
-        # What sees a text whole gives something out for each token of it, and the buffer for that is cleared first
-        # (llama-context.cpp, output_reserve): logits and an embedding.
-        total += 4 * cells.batch * (shape.vocabulary_size + wide)
+    if shape.embeds or shape.batch_only:
+        # llama-context.cpp, output_reserve: room for an embedding and for logits of every token, cleared first; and the
+        # logits themselves are computed for every token where it embeds and the graph has them.
+        logits = (2 if shape.embeds and shape.output_matrix else 1) * shape.vocabulary_size
+        total += 4 * cells.batch * (logits + wide)
     widest = {
         "attention": f"scores of {heads} heads x {cells.batch if shape.batch_only else cells.whole} tokens",
         "feeding": f"{networks} x {shape.feed_forward_length} activations",

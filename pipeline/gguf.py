@@ -551,6 +551,7 @@ class GGUFHeader:
             "chat_template": self.has_chat_template,
             "purpose": purpose.of(self).value,
             "embedding_size": purpose.width(self),
+            "evaluated_whole": purpose.whole(self),
         }
 
     def _head_width(self) -> int | None:

@@ -223,17 +223,30 @@ def _by_tensors(header: GGUFHeader) -> Stranger | None:
 def of(header: GGUFHeader) -> Purpose:
     """Return what a model that `refusal` does not name is asked for."""
     architecture = header.architecture
-    causal = header.metadata.get(f"{architecture}.attention.causal")
     if sealift_purpose.embeds(
         architecture,
-        header.integer(f"{architecture}.pooling_type"),
-        causal=causal is not False,
+        _pooling(header),
+        causal=_causal(header),
         remembers=architecture not in architectures.WITHOUT_CACHE,
         diffuses=architecture in architectures.DIFFUSION,
     ):
         return Purpose.EMBEDDING
     # A template that is too long to be held is there all the same; an empty one is none to llama.cpp.
     return Purpose.CHAT if header.metadata.get("tokenizer.chat_template", "") != "" else Purpose.COMPLETION
+
+
+def whole(header: GGUFHeader) -> bool:
+    """Tell whether a model for embeddings evaluates a text at once."""
+    remembers = header.architecture not in architectures.WITHOUT_CACHE
+    return sealift_purpose.whole(_pooling(header), causal=_causal(header), remembers=remembers)
+
+
+def _pooling(header: GGUFHeader) -> int | None:
+    return header.integer(f"{header.architecture}.pooling_type")
+
+
+def _causal(header: GGUFHeader) -> bool:
+    return header.metadata.get(f"{header.architecture}.attention.causal") is not False
 
 
 def width(header: GGUFHeader) -> int | None:

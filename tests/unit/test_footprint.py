@@ -247,11 +247,22 @@ def test_more_never_needs_less(shape: Shape, n_ctx: int, n_batch: int) -> None:
 
 
 def test_a_model_for_embeddings_evaluates_a_text_at_once() -> None:
-    """However small n_batch is: all tokens of a text see each other."""
-    embeds = line("compute", model(purpose="embedding"), n_ctx=2048, n_batch=128)
+    """However small n_batch is: all tokens of a text see each other. Each has room for its logits and its embedding."""
+    embeds = line("compute", model(purpose="embedding", architecture="bert"), n_ctx=2048, n_batch=128)
     chats = line("compute", model(purpose="chat"), n_ctx=2048, n_batch=512)
 
-    assert embeds == line("compute", model(purpose="embedding"), n_ctx=2048)
+    assert embeds == line("compute", model(purpose="embedding", architecture="bert"), n_ctx=2048)
     graphs = footprint.NODE_BYTES * footprint.LEAST_NODES
     fixed = footprint.SAMPLING_BYTES * 1000 + footprint.DECODING_BYTES + graphs
-    assert embeds - fixed == 4 * (chats - fixed)
+    assert embeds - fixed == 4 * (chats - fixed) + 4 * 2048 * (1000 + 512)
+
+
+def test_a_generators_body_computes_the_logits_that_nobody_asks_for() -> None:
+    """In the graph, and in what it hands out; in parts where the last token is all that counts."""
+    bert = line("compute", model(purpose="embedding", architecture="bert"))
+    at_once = line("compute", model(purpose="embedding"))
+    in_parts = line("compute", model(purpose="embedding", evaluated_whole=False), n_batch=128)
+
+    assert at_once - bert == 4 * 2048 * 1000
+    assert in_parts == line("compute", model(), n_batch=128) + 4 * 128 * (2 * 1000 + 512)
+    assert line("compute", model(purpose="embedding", architecture="llama-embed")) == bert

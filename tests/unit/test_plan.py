@@ -247,7 +247,12 @@ def test_a_context_that_the_model_can_do_is_kept(facts_with: FactsMaker, trained
             id="base, AWS's",
         ),
         pytest.param(
-            {"purpose": "embedding", "embedding_size": 384}, {}, "input", ["Hello."], 384, id="embedding"
+            {"purpose": "embedding", "evaluated_whole": False, "embedding_size": 384},
+            {},
+            "input",
+            ["Hello."],
+            384,
+            id="embedding",
         ),
     ],
 )
@@ -282,7 +287,8 @@ def test_a_consumer_is_tried_with_what_the_model_takes(
 ) -> None:
     """A prompt would be refused by a model for embeddings; an event of its own goes before."""
     facts = facts_with(
-        model={"purpose": purpose}, consumer=[{"function_name": "harbour-api", "test_event": own}]
+        model={"purpose": purpose, "evaluated_whole": False},
+        consumer=[{"function_name": "harbour-api", "test_event": own}],
     )
 
     (one,) = plan.plan(facts)["consumers"]
@@ -295,7 +301,7 @@ def test_no_container_is_proposed_that_does_not_serve_the_model(
     facts_with: FactsMaker, purpose: str, *, offered: bool
 ) -> None:
     """The prebuilt image's support has ended; AWS's other image has no embeddings."""
-    facts = replace(facts_with(model={"purpose": purpose}), today=date(2026, 1, 1))
+    facts = replace(facts_with(model={"purpose": purpose, "evaluated_whole": False}), today=date(2026, 1, 1))
 
     notes = " ".join(plan.plan(facts)["notes"])
 
@@ -306,7 +312,7 @@ def test_no_container_is_proposed_that_does_not_serve_the_model(
 @pytest.mark.parametrize("purpose", ["completion", "embedding"])
 def test_an_archives_own_code_is_asked_with_messages(facts_with: FactsMaker, purpose: str) -> None:
     """What else it takes nobody knows; the request may say it."""
-    facts = facts_with(model={"purpose": purpose})
+    facts = facts_with(model={"purpose": purpose, "evaluated_whole": False})
 
     own = replace(facts, request={**facts.request, "code": "archive"})
 
@@ -321,7 +327,11 @@ def test_an_archives_own_code_is_asked_with_messages(facts_with: FactsMaker, pur
             {"purpose": "completion"}, {"container": "llama-cpp"}, "ChatML", '"prompt"', id="base, AWS's"
         ),
         pytest.param(
-            {"purpose": "embedding", "embedding_size": 384}, {}, "with 384 numbers", "base", id="embedding"
+            {"purpose": "embedding", "evaluated_whole": False, "embedding_size": 384},
+            {},
+            "with 384 numbers",
+            "base",
+            id="embedding",
         ),
         pytest.param({"architecture": "dream"}, {}, "diffusion language model", "base", id="diffusion"),
         pytest.param({"architecture": "newer"}, {}, "'newer' is not known to", "base", id="unknown"),

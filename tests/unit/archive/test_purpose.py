@@ -306,6 +306,21 @@ def test_what_serves_is_asked_as_suits_it(read: GGUFHeader, wanted: str) -> None
     assert read.to_json()["purpose"] == wanted
 
 
+@pytest.mark.parametrize(
+    ("read", "wanted"),
+    [
+        pytest.param(of("qwen3", pooling_type=3), False, id="the last token of a generator's body"),
+        pytest.param(of("qwen3", pooling_type=1), True, id="the mean"),
+        pytest.param(of("qwen3", pooling_type=3, attention__causal=False), True, id="bidirectional"),
+        pytest.param(of("bert", pooling_type=3), True, id="without a cache"),
+    ],
+)
+def test_a_text_is_evaluated_in_parts_where_that_is_the_same(read: GGUFHeader, *, wanted: bool) -> None:
+    """Where each token sees only those before it, they are remembered, and the last one is taken."""
+    assert purpose.whole(read) == wanted
+    assert read.to_json()["evaluated_whole"] == wanted
+
+
 def test_an_embeddings_width_is_the_headers() -> None:
     """A model may put out another width than it computes with."""
     assert purpose.width(of("bert", embedding_length=384)) == 384
