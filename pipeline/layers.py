@@ -115,6 +115,8 @@ CACHELESS: Final = frozenset((
     "eurobert", "gemma-embedding", "dream", "llada", "llada-moe", "rnd1",
 ))  # fmt: skip
 """llama-model.cpp, create_memory: those that see a text whole and keep nothing of it."""
+DIFFUSION: Final = frozenset(("dream", "llada", "llada-moe", "rnd1"))
+"""llama-arch.cpp, llm_arch_is_diffusion: those that compute logits for every token of a batch."""
 BATCH_ONLY: Final = CACHELESS | {"llama-embed", "t5encoder"}
 """Those whose attention looks at no more than one batch; the last two have a cache that is not read."""
 

@@ -326,6 +326,15 @@ def test_what_encodes_gives_logits_and_an_embedding_for_each_token() -> None:
     assert many - few == 1000 * (footprint.SAMPLING_BYTES + 4 * 512)
 
 
+def test_diffusion_computes_logits_for_each_token() -> None:
+    """Where they are more than all that is computed before."""
+    few, many = (
+        line("compute", model(architecture="dream", vocabulary_size=size)) for size in (100_000, 200_000)
+    )
+
+    assert many - few == 100_000 * (footprint.SAMPLING_BYTES + 2 * 4 * 512)
+
+
 def test_t5_adds_a_matrix_to_its_scores() -> None:
     """Where tokens stand is a matrix of its own, and it is laid out anew."""
     plain, biased = (line("compute", model(architecture=name)) for name in ("llama-embed", "t5encoder"))
