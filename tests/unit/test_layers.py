@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline import footprint
+from pipeline import footprint, layers
 from pipeline.footprint import Shape
 from pipeline.gguf import MEMORY_KEYS
 from pipeline.layers import Header, layers_of
@@ -20,8 +22,8 @@ MIXED = {"head_counts": [8, 0, 8, 0], "head_counts_kv": [2, 0, 2, 0]}
 def kinds(facts: dict[str, Any]) -> str:
     """Return a letter for each layer: A attends, S keeps a state, B does both, - neither."""
     letters = {(True, False): "A", (False, True): "S", (True, True): "B", (False, False): "-"}
-    _, layers = layers_of(Header(facts))
-    return "".join(letters[layer.kv_heads > 0, layer.state > 0] for layer in layers)
+    _, found = layers_of(Header(facts))
+    return "".join(letters[layer.kv_heads > 0, layer.state > 0] for layer in found)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +104,9 @@ def test_what_reads_a_text_whole_keeps_nothing_of_it() -> None:
 def test_which_layers_slide(architecture: str, said: Any, sliding: str) -> None:
     """By llama.cpp's rule for the architecture."""
     facts = model(architecture=architecture, block_count=6, sliding_window=128, sliding_window_pattern=said)
-    _, layers = layers_of(Header(facts))
+    _, found = layers_of(Header(facts))
 
-    assert "".join("s" if layer.slides else "w" for layer in layers) == sliding
+    assert "".join("s" if layer.slides else "w" for layer in found) == sliding
 
 
 @pytest.mark.parametrize(
@@ -213,6 +215,25 @@ def test_recurrent_layers_compute_too() -> None:
     )  # fmt: skip
 
     assert more - less == 512 * 4 * 5 * 4096 + 4 * (3 + 16) * 4096
+
+
+@given(
+    architecture=st.sampled_from(sorted({*layers._SLIDING, *layers.BATCH_ONLY, *layers._RECURRENT, *layers._INDEXED,
+                                         *layers._WITHOUT_KV_HEADS, *layers._INTERVALS, *layers._NODES, "falcon-h1",
+                                         "nemotron_h", "llama"})),
+    keys=st.dictionaries(st.sampled_from(MEMORY_KEYS), st.integers(-(2**31), 2**32 - 1)
+                         | st.lists(st.integers(-(2**31), 2**32 - 1), max_size=6)),
+    block_count=st.integers(0, 8),
+)  # fmt: skip
+def test_no_claim_of_a_header_breaks_the_arithmetic(
+    architecture: str, keys: dict[str, Any], block_count: int
+) -> None:
+    """Whatever stands in the keys, there are as many layers as the header says at most, and a number for each line."""
+    facts = model(architecture=architecture, block_count=block_count, memory_keys=keys, sliding_window=64)
+    lines = footprint.footprint(Shape.from_json(facts), n_ctx=2048, n_batch=512)
+
+    assert len(layers_of(Header(facts))[1]) <= block_count
+    assert all(isinstance(one.bytes, int) for one in lines)
 
 
 def test_every_key_that_the_rules_ask_for_is_read() -> None:
