@@ -145,7 +145,18 @@ def child(model: Path, n_ctx: int, *, run: bool) -> None:
         )
         print(json.dumps({"taken": status("VmHWM"), "anonymous": status("RssAnon")}))
     else:
-        print(json.dumps(_reckoned(llama_cpp, loaded, context, "".join(said), encodes=encodes)))
+        print(
+            json.dumps(
+                _reckoned(
+                    llama_cpp,
+                    loaded,
+                    context,
+                    "".join(said),
+                    encodes=encodes,
+                    whole=model.stem in architectures.DIFFUSION,
+                )
+            )
+        )
     sys.stdout.flush()
     os._exit(0)
 
@@ -165,7 +176,9 @@ def _compute(llama_cpp: Any, model: Any, context: Any, n_ctx: int, *, whole: boo
             raise SystemExit(f"llama_decode: {failed}")
 
 
-def _reckoned(llama_cpp: Any, model: Any, context: Any, said: str, *, encodes: bool) -> dict[str, Any]:
+def _reckoned(
+    llama_cpp: Any, model: Any, context: Any, said: str, *, encodes: bool, whole: bool
+) -> dict[str, Any]:
     folder = Path(llama_cpp.__file__).parent / "lib"
     base, llama = ctypes.CDLL(str(folder / "libggml-base.so")), ctypes.CDLL(str(folder / "libllama.so"))
     mapped = Path("/proc/self/maps").read_text()
@@ -180,7 +193,7 @@ def _reckoned(llama_cpp: Any, model: Any, context: Any, said: str, *, encodes: b
     base.ggml_backend_sched_alloc_graph(ctypes.c_void_p(scheduler(address)), graph)
     base.ggml_graph_node.restype = ctypes.c_void_p
     vocabulary = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
-    spans, tensors = _spans(base, graph, vocabulary)
+    spans, tensors = _spans(base, graph, vocabulary, whole=whole)
     work = _work(cpu, graph)
     sizes = {kind: sum(map(float, re.findall(rf"{kind} buffer size = *([\d.]+) MiB", said))) * MiB
              for kind in ("model", "KV", "RS", "compute")}  # fmt: skip
@@ -213,7 +226,7 @@ def _work(cpu: Any, graph: Any) -> int:
     return int.from_bytes(bytes(room[:8]), "little")
 
 
-def _spans(base: Any, graph: Any, vocabulary: int) -> tuple[int, list[Any]]:
+def _spans(base: Any, graph: Any, vocabulary: int, *, whole: bool) -> tuple[int, list[Any]]:
     """Return the bytes of the compute buffer that are written to, and the largest tensors in it."""
     places: dict[int, tuple[int, int, str, list[int]]] = {}
     nodes = [base.ggml_graph_node(graph, n) for n in range(base.ggml_graph_n_nodes(graph))]
@@ -233,7 +246,7 @@ def _spans(base: Any, graph: Any, vocabulary: int) -> tuple[int, list[Any]]:
         if one.view_src or one.buffer != mine or not one.data:
             continue
         size = base.ggml_nbytes(ctypes.c_void_p(at))
-        if one.ne[0] == vocabulary and one.ne[1] == UBATCH:
+        if one.ne[0] == vocabulary and one.ne[1] == UBATCH and not whole:
             size //= UBATCH
         places[at] = (one.data, size, one.name.decode(errors="replace"), list(one.ne))
     total = end = 0

@@ -37,7 +37,7 @@ SAVED_MB: Final = 32
 """MiB for evaluated prompts, unless a deployment says otherwise (prefix_cache_mb of inference/config.json)."""
 # What a memory limit charges and cannot take back. The sum of what is resident in each process is 710 MiB: there
 # PyTorch's pages count twice, and so do files' pages that the kernel drops when it must. 448 MiB were too little. The
-# small model that was served is in this figure and has lines of its own besides, a margin of some 45 MiB
+# small model that was served is in this figure and has lines of its own besides: a margin of some 45 MiB
 # (benchmarks/bench_limits.py).
 PREBUILT: Final = Serving(
     Line(

@@ -21,7 +21,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.architectures import WITHOUT_CACHE
+from pipeline.architectures import DIFFUSION, WITHOUT_CACHE
 from pipeline.layers import BATCH_ONLY, Header, Layer, Work, count, layers_of, work_of
 from pipeline.limits import MiB
 from pipeline.purpose import Purpose
@@ -99,6 +99,8 @@ class Shape:
     """Of a mixture of experts, by one token."""
     cacheless: bool = False
     """Whether nothing is kept between batches."""
+    all_logits: bool = False
+    """Whether logits are computed for every token of a batch, not for the last one."""
     batch_only: bool = False
     """Whether attention looks at one batch and no further."""
     whole: bool = False
@@ -136,6 +138,7 @@ class Shape:
             gated=model.get("gated") is not False,
             experts_used=used,
             cacheless=header.architecture in WITHOUT_CACHE,
+            all_logits=header.architecture in DIFFUSION,
             batch_only=header.architecture in BATCH_ONLY,
             whole=model.get("purpose") == Purpose.EMBEDDING and model.get("evaluated_whole") is not False,
             output_matrix=model.get("architecture") not in {*WITHOUT_CACHE, "llama-embed"},
@@ -233,6 +236,7 @@ def _compute(shape: Shape, cells: Cells) -> Line:
         "attention": work.scores * scores + 3 * wide + queries + keys + work.attention + chosen,
         "feeding": max(networks * shape.feed_forward_length, 2 * wide * shape.experts_used) + 3 * wide,
         "mixing": work.mixing + work.mixing_squares * cells.batch,
+        "giving out": shape.vocabulary_size + 2 * wide if shape.all_logits else 0,
     }
     # What a product's right side is converted to: scores to f16 for the values, activations for ffn_down.
     converted = 2 * max(scores, shape.feed_forward_length, queries, wide)
@@ -252,6 +256,7 @@ def _compute(shape: Shape, cells: Cells) -> Line:
         "attention": f"scores of {heads} heads x {cells.batch if shape.batch_only else cells.whole} tokens",
         "feeding": f"{networks} x {shape.feed_forward_length} activations",
         "mixing": f"{work.mixing} activations of a recurrent layer",
+        "giving out": f"logits of {shape.vocabulary_size} tokens",
     }[max(blocks, key=lambda name: blocks[name])]
     return Line(
         "compute", total, f"{cells.batch} tokens at a time: {widest}, masks, conversions, logits, graphs"

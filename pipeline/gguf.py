@@ -153,6 +153,10 @@ MEMORY_KEYS: Final = (
 )
 """An architecture's own keys on which its memory depends, besides those that most have (`pipeline.layers`)."""
 
+MOST_LISTED: Final = 512
+"""LLAMA_MAX_LAYERS: llama.cpp refuses a model of more layers, and an execution's data, reports among them, are
+bounded."""
+
 _SCALARS: Final[Mapping[int, struct.Struct]] = {
     0: struct.Struct("<B"),
     1: struct.Struct("<b"),
@@ -463,7 +467,7 @@ class GGUFHeader:
             numbers = self.flags(self._of(key)) or self.integers(self._of(key))
             if numbers:
                 listed = isinstance(self.metadata.get(self._of(key)), tuple)
-                found[key] = [int(one) for one in numbers] if listed else int(numbers[0])
+                found[key] = [int(one) for one in numbers[:MOST_LISTED]] if listed else int(numbers[0])
         return found
 
     @cached_property

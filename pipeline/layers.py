@@ -164,7 +164,7 @@ class Header:
         self.all_layers = min(count(model["block_count"]), MOST_LAYERS)
         drafting = self.key("nextn_predict_layers")
         # llama-model.cpp: a file of nothing but layers that draft is loaded as one of layers that do not.
-        self.layers = self.all_layers - drafting if drafting < self.all_layers else self.all_layers
+        self.layers = self.all_layers - drafting if 0 < drafting < self.all_layers else self.all_layers
         """Without those that draft tokens ahead: llama.cpp does not load them."""
         self.embedding = count(model["embedding_length"])
         self.heads = each(model["head_counts"], self.layers)

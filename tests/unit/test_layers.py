@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline import footprint
+from pipeline import footprint, layers
 from pipeline.footprint import Shape
 from pipeline.gguf import MEMORY_KEYS
 from pipeline.layers import Header, layers_of
@@ -20,8 +22,8 @@ MIXED = {"head_counts": [8, 0, 8, 0], "head_counts_kv": [2, 0, 2, 0]}
 def kinds(facts: dict[str, Any]) -> str:
     """Return a letter for each layer: A attends, S keeps a state, B does both, - neither."""
     letters = {(True, False): "A", (False, True): "S", (True, True): "B", (False, False): "-"}
-    _, layers = layers_of(Header(facts))
-    return "".join(letters[layer.kv_heads > 0, layer.state > 0] for layer in layers)
+    _, found = layers_of(Header(facts))
+    return "".join(letters[layer.kv_heads > 0, layer.state > 0] for layer in found)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +104,9 @@ def test_what_reads_a_text_whole_keeps_nothing_of_it() -> None:
 def test_which_layers_slide(architecture: str, said: Any, sliding: str) -> None:
     """By llama.cpp's rule for the architecture."""
     facts = model(architecture=architecture, block_count=6, sliding_window=128, sliding_window_pattern=said)
-    _, layers = layers_of(Header(facts))
+    _, found = layers_of(Header(facts))
 
-    assert "".join("s" if layer.slides else "w" for layer in layers) == sliding
+    assert "".join("s" if layer.slides else "w" for layer in found) == sliding
 
 
 @pytest.mark.parametrize(
@@ -215,6 +217,25 @@ def test_recurrent_layers_compute_too() -> None:
     assert more - less == 512 * 4 * 5 * 4096 + 4 * (3 + 16) * 4096
 
 
+@given(
+    architecture=st.sampled_from(sorted({*layers._SLIDING, *layers.BATCH_ONLY, *layers._RECURRENT, *layers._INDEXED,
+                                         *layers._WITHOUT_KV_HEADS, *layers._INTERVALS, *layers._NODES, "falcon-h1",
+                                         "nemotron_h", "llama"})),
+    keys=st.dictionaries(st.sampled_from(MEMORY_KEYS), st.integers(-(2**31), 2**32 - 1)
+                         | st.lists(st.integers(-(2**31), 2**32 - 1), max_size=6)),
+    block_count=st.integers(0, 8),
+)  # fmt: skip
+def test_no_claim_of_a_header_breaks_the_arithmetic(
+    architecture: str, keys: dict[str, Any], block_count: int
+) -> None:
+    """Whatever stands in the keys, there are as many layers as the header says at most, and a number for each line."""
+    facts = model(architecture=architecture, block_count=block_count, memory_keys=keys, sliding_window=64)
+    lines = footprint.footprint(Shape.from_json(facts), n_ctx=2048, n_batch=512)
+
+    assert len(layers_of(Header(facts))[1]) <= block_count
+    assert all(isinstance(one.bytes, int) for one in lines)
+
+
 def test_every_key_that_the_rules_ask_for_is_read() -> None:
     """One list, in the reader of headers; the rules name no key that it has not."""
     asked: set[str] = set()
@@ -233,3 +254,110 @@ def test_every_key_that_the_rules_ask_for_is_read() -> None:
 
     assert asked <= set(MEMORY_KEYS)
     assert asked == set(MEMORY_KEYS), "a key that nothing asks for"
+
+
+def test_a_layer_that_feeds_has_no_cache() -> None:
+    """nemotron_h's feed-forward layers keep nothing, whatever heads the header gives them."""
+    facts = model(
+        architecture="nemotron_h", memory_keys=MAMBA2, feed_forward_length=[0, 9, 0, 9], head_counts_kv=2
+    )
+
+    assert kinds(facts) == "A-A-"
+
+
+def test_gemma3n_s_later_layers_use_the_cache_of_its_first_twenty() -> None:
+    """And it computes 256 numbers for each layer, and four streams, from the first to the last."""
+    deep = model(architecture="gemma3n", block_count=22)
+
+    assert kinds(deep) == "A" * 20 + "--"
+    more = line("compute", deep) - line("compute", model(architecture="llama", block_count=22))
+    assert more == 512 * 4 * (2 * 256 * 22 + 4 * 512)
+
+
+def deepseek4(**keys: Any) -> dict[str, Any]:
+    """Return a model whose layers slide, and two of which keep one token in 4 and one in 128 besides."""
+    return model(
+        architecture="deepseek4",
+        sliding_window=128,
+        head_counts_kv=1,
+        memory_keys={"attention.compress_ratios": [0, 0, 4, 128], **keys},
+    )
+
+
+def test_tokens_before_the_window_are_kept_one_in_so_many() -> None:
+    """In whole steps of 256; where it is one in four, an index of as many besides. There are no values."""
+    cells = 4 * 768 + 2048 + 256  # 128 + 512 in steps of 256
+
+    assert line("kv cache", deepseek4(), n_ctx=8192) == 2 * 64 * cells
+    indexed = deepseek4(**{"attention.indexer.key_length": 128})
+    assert line("kv cache", indexed, n_ctx=8192) == 2 * (64 * cells + 128 * 2048)
+
+
+def test_choosing_tokens_computes_with_their_queries_and_scores() -> None:
+    """Queries in three forms, and two numbers for each token of the context."""
+    keys = {"attention.indexer.head_count": 64, "attention.indexer.key_length": 128}
+    plain, choosing = model(architecture="deepseek32"), model(architecture="deepseek32", memory_keys=keys)
+
+    for n_ctx in (2048, 8192):
+        more = line("compute", choosing, n_ctx=n_ctx) - line("compute", plain, n_ctx=n_ctx)
+        assert more == 512 * 4 * (3 * 64 * 128 + 2 * n_ctx)
+
+
+def test_qwen4exp_scores_blocks_of_tokens_for_each_head_of_its_index() -> None:
+    """Before and after their activation: 2 x 64 heads for each 4 tokens."""
+    keys = {
+        "attention.indexer.head_count": 64,
+        "attention.indexer.key_length": 128,
+        "full_attention_interval": 1,
+    }
+    blocks = {**keys, "attention.compress_ratios": [4] * 4}
+    few, many = (
+        line("compute", model(architecture="qwen4exp", memory_keys=one), n_ctx=8192)
+        for one in ({**blocks, "attention.indexer.head_count": 0}, blocks)
+    )
+
+    assert many - few == 512 * 4 * (3 * 64 * 128 + 32 * 8192)
+
+
+def test_what_experts_give_out_is_as_wide_as_the_model_for_each_of_them() -> None:
+    """Twice: as it is, and weighted."""
+    one, two = (
+        line("compute", model(expert_used_count=used, expert_width=1)) for used in (200, 201)
+    )  # fmt: skip
+
+    assert two - one == 512 * 4 * 2 * 512
+
+
+def test_minimax_01_s_linear_attention_computes_with_every_two_tokens_of_a_batch() -> None:
+    """A decay for each pair and head lasts; two more are there in a recurrent layer."""
+    facts = model(architecture="minimax-01", head_counts=64, memory_keys={"full_attention_interval": 100})
+    small, large = (line("compute", facts, n_batch=batch) for batch in (256, 512))
+
+    mixing = 3 * 512 + 4 * 64 * 64
+    converted = 2 * 1024  # activations of the feed-forward network
+    assert large - small == 4 * (mixing * 256 + 3 * 64 * (512**2 - 256**2)) + converted * 256 + (
+        footprint.NODE_BYTES * 40 * 256
+    )
+
+
+def test_what_encodes_gives_logits_and_an_embedding_for_each_token() -> None:
+    """The buffer for them is cleared, so all of it is there."""
+    few, many = (line("compute", model(architecture="bert", vocabulary_size=size)) for size in (1000, 2000))
+
+    assert many - few == 1000 * (footprint.SAMPLING_BYTES + 4 * 512)
+
+
+def test_diffusion_computes_logits_for_each_token() -> None:
+    """Where they are more than all that is computed before."""
+    few, many = (
+        line("compute", model(architecture="dream", vocabulary_size=size)) for size in (100_000, 200_000)
+    )
+
+    assert many - few == 100_000 * (footprint.SAMPLING_BYTES + 2 * 4 * 512)
+
+
+def test_t5_adds_a_matrix_to_its_scores() -> None:
+    """Where tokens stand is a matrix of its own, and it is laid out anew."""
+    plain, biased = (line("compute", model(architecture=name)) for name in ("llama-embed", "t5encoder"))
+
+    assert biased - plain == 512 * 4 * 2 * 8 * 512
