@@ -1,7 +1,8 @@
 """The Lambdas' zips: for each function the modules of ours that its handler imports, however indirectly, and no others.
 
-Owns what is in a zip, and its key. Imports are followed without importing anything, by the text alone; TYPE_CHECKING
-blocks are left out, since no Lambda has what they name. Refuses an import that a Lambda could not satisfy.
+Owns what is in a zip, and its key; what a module reads, and what a library imports, stand in tables here. Imports are
+followed without importing anything, by the text alone; TYPE_CHECKING blocks are left out, since no Lambda has what they
+name. Refuses an import that a Lambda could not satisfy.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import zipfile
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import resources
@@ -26,8 +28,13 @@ OURS: Final = ("pipeline", "tasks", "inference")
 """Our packages of which functions are made."""
 IN_LAMBDA: Final = frozenset({"boto3", "botocore"})
 """What Lambda's Python has beside the standard library."""
-LIBRARIES: Final = ("isal",)
-"""Packages that tasks import and Lambda's Python has not; requirements/lambda.lock has their hashes."""
+LIBRARIES: Final = MappingProxyType({"isal": (), "jinja2": ("markupsafe",), "markupsafe": ()})
+"""Packages that tasks import and Lambda's Python has not, with those that each imports itself; requirements/lambda.lock
+has their hashes."""
+BESIDE: Final = MappingProxyType({"pipeline/report/page.py": "pipeline/report/templates"})
+"""Folders that a module of ours reads from when it runs, by the module: they go wherever it goes."""
+READ: Final = frozenset({".css", ".j2"})
+"""Endings of what it reads there."""
 
 FUNCTION: Final = "AWS::Serverless::Function"
 PLAIN, WITH_CODE = ".build/lambda", ".build/lambda-archive"
@@ -68,7 +75,7 @@ class Needs:
     """What a function needs beside Lambda's Python."""
 
     modules: frozenset[str]
-    """Files of ours, by their path from the folder in which our packages are."""
+    """Files of ours, by their path from the folder in which our packages are; what modules read is among them."""
     libraries: frozenset[str]
     """Names of packages."""
 
@@ -98,9 +105,14 @@ def libraries_here() -> dict[str, bytes]:
     files = {}
     for name in LIBRARIES:
         for file in importlib.metadata.files(name) or []:
-            if file.parts[0] == name and "__pycache__" not in file.parts:
+            if file.parts[0] == name and "__pycache__" not in file.parts and travels(file.name):
                 files[file.as_posix()] = Path(str(file.locate())).read_bytes()
     return files
+
+
+def travels(name: str) -> bool:
+    """Return whether a library's file is of use where it runs: no C, and nothing for the type checker."""
+    return not name.endswith((".c", ".pyi", "py.typed"))
 
 
 def functions(template: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -210,11 +222,14 @@ class Imports:
             package = name.partition(".")[0]
             if package not in OURS:
                 self._check(package, handler)
-                libraries.update({package} & set(LIBRARIES))
+                if package in LIBRARIES:
+                    libraries.add(package)
+                    waiting.extend(LIBRARIES[package])
                 continue
             for file in self._files(name):
                 if file not in modules:
                     modules.add(file)
+                    modules.update(self._beside(file))
                     waiting.extend(self._imports(file))
         return Needs(frozenset(modules), frozenset(libraries))
 
@@ -231,6 +246,13 @@ class Imports:
         if file not in self._named:
             self._named[file] = tuple(imported(self.read(file).decode()))
         return self._named[file]
+
+    def _beside(self, file: str) -> Iterator[str]:
+        """Yield the files that a module reads when it runs; what an editor left there has another ending."""
+        if file in BESIDE:
+            for path in (self._top / BESIDE[file]).rglob("*"):
+                if path.suffix in READ:
+                    yield path.relative_to(self._top).as_posix()
 
     def _check(self, package: str, handler: str) -> None:
         if package in sys.stdlib_module_names or package in IN_LAMBDA or package in LIBRARIES:

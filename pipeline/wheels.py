@@ -112,8 +112,8 @@ def libraries(lock: Path, target: Platform, cache: Path, *, run: Run | None = No
 
 
 def _travels(name: str) -> bool:
-    """Return whether a wheel's file is of any use where it runs: no metadata, and nothing for the type checker."""
-    return not (".dist-info/" in name or ".data/" in name or name.endswith(("/", ".pyi", "py.typed")))
+    """Return whether a wheel's file is of any use where it runs: metadata is none."""
+    return package.travels(name) and not (".dist-info/" in name or ".data/" in name or name.endswith("/"))
 
 
 def _kept(wanted: Mapping[str, frozenset[str]], target: Platform, cache: Path) -> dict[str, Path]:

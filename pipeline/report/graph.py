@@ -3,7 +3,7 @@
 Pure: takes a state machine's definition and the names that were visited, returns places in points. The layout is a
 layered one in which every chain of states keeps a column of its own, as histories of revisions are drawn: the chain
 of a deployment that goes well is the first column, and whatever leaves it stands further right. Arrows run in the
-gaps between rows and columns, so they cross no state. Refuses to draw: colours and text are `page`'s.
+gaps between rows and columns, so they cross no state. Refuses to draw: that is the templates'.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,6 +49,9 @@ class Node:
     first_visit: int | None = None
     """The number of the first visit."""
 
+    width: ClassVar[int] = WIDTH
+    height: ClassVar[int] = HEIGHT
+
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
@@ -61,6 +64,27 @@ class Arrow:
     """Whether it is what follows a failure."""
     taken: int
     """How often."""
+
+    @property
+    def line(self) -> tuple[tuple[int, int], ...]:
+        """The corners of its line, which ends where the head begins."""
+        (x, y), (dx, dy) = self.points[-1], self._towards
+        return (*self.points[:-1], (x - 6 * dx, y - 6 * dy))
+
+    @property
+    def head(self) -> tuple[tuple[int, int], ...]:
+        """The three corners of its head, the tip first."""
+        (x, y), (dx, dy) = self.points[-1], self._towards
+        return (
+            (x, y),
+            (x - 7 * dx - 4 * dy, y - 7 * dy - 4 * dx),
+            (x - 7 * dx + 4 * dy, y - 7 * dy + 4 * dx),
+        )
+
+    @property
+    def _towards(self) -> tuple[int, int]:
+        (x1, y1), (x2, y2) = self.points[-2:]
+        return (x2 > x1) - (x2 < x1), (y2 > y1) - (y2 < y1)
 
 
 @dataclass(frozen=True, slots=True)

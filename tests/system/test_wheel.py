@@ -63,7 +63,7 @@ def run(program: Path, *arguments: str, folder: Path) -> str:
 
 
 def test_it_carries_what_a_deployment_needs(wheel: Path) -> None:
-    """Template, definition, tasks, inference code, runtime, the lock, the example consumer; and no tests."""
+    """Template, definition, tasks, inference code, runtime, lock, the report's page, the example consumer; no tests."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
 
@@ -72,6 +72,8 @@ def test_it_carries_what_a_deployment_needs(wheel: Path) -> None:
         "pipeline/data/lambda.lock",
         "pipeline/data/consumer/handler.py",
         "pipeline/data/runtime/llama_cpp/__init__.py",
+        "pipeline/report/templates/report.html.j2",
+        "pipeline/report/templates/style.css",
         "state_machine/deploy.asl.json",
         "tasks/check_archive.py",
         "inference/inference.py",
@@ -84,7 +86,7 @@ def test_without_its_extra_it_says_what_installs_it(installed: Path, tmp_path: P
     """`sealift local` needs packages that a plain installation has not; the other commands do without."""
     (site,) = installed.parent.glob("lib/python*/site-packages")
     (plain := tmp_path / "plain").mkdir()
-    for one in needed("boto3", "isal", "PyYAML", "shtab"):
+    for one in needed("boto3", "isal", "Jinja2", "PyYAML", "shtab"):
         (plain / one.name).symlink_to(one)
     everything = (site / "needs.pth").read_text()
     (site / "needs.pth").write_text(f"{plain}\n")

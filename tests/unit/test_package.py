@@ -6,7 +6,9 @@ import ast
 import re
 import subprocess
 import sys
+import sysconfig
 import zipfile
+from importlib import metadata
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +112,7 @@ for folder, handler in zip(sys.argv[1::2], sys.argv[2::2]):
     module = importlib.import_module(handler.rpartition(".")[0])
     assert callable(module.handler) and module.__file__.startswith(folder), handler
     for name in set(sys.modules) - known:
-        if name.partition(".")[0] in ("pipeline", "tasks", "inference", "isal"):
+        if name.partition(".")[0] in ("pipeline", "tasks", "inference", "isal", "jinja2", "markupsafe"):
             assert sys.modules.pop(name).__file__.startswith(folder), name
 """
     arguments = [part for name, one in FUNCTIONS.items() for part in (str(tmp_path / name), one["Handler"])]
@@ -128,12 +130,85 @@ def test_a_zip_holds_no_module_that_its_handler_does_not_import(
     poll = set(files["PollEndpoint"])
 
     assert {"tasks/poll_endpoint.py", "pipeline/errors.py", "pipeline/aws.py"} <= poll
-    assert not [name for name in poll if name.startswith(("pipeline/archive", "isal"))]
+    assert not [name for name in poll if name.startswith(("pipeline/archive", *package.LIBRARIES))]
     assert sorted(name for name in poll if name.startswith("tasks/")) == [
         "tasks/__init__.py",
         "tasks/poll_endpoint.py",
     ]
     assert "isal/__init__.py" in files["CheckArchive"]
+
+
+def test_only_the_task_that_writes_the_page_has_its_templates_and_what_reads_them(
+    files: dict[str, dict[str, bytes]], top: Path
+) -> None:
+    """No other function gets bigger by it; what an editor leaves beside a template stays here."""
+    folder = top / "pipeline" / "report" / "templates"
+    lying = {path.relative_to(top).as_posix() for path in folder.rglob("*") if path.is_file()}
+    page = re.compile(r"jinja2/|markupsafe/|pipeline/report/templates/")
+
+    having = {name: {path for path in content if page.match(path)} for name, content in files.items()}
+
+    assert {name for name, paths in having.items() if paths} == {"WriteReport"}
+    assert {path for path in having["WriteReport"] if path.startswith("pipeline")} == lying
+    assert {"jinja2/__init__.py", "markupsafe/__init__.py"} <= having["WriteReport"]
+
+
+def test_what_a_module_reads_goes_with_it(tmp_path: Path) -> None:
+    """Into each zip that has the module, and its backups do not."""
+    (folder := tmp_path / "pipeline" / "report" / "templates" / "sections").mkdir(parents=True)
+    (tmp_path / "pipeline" / "report" / "page.py").write_text("")
+    (tmp_path / "one.py").write_text("")
+    for name in ("one.html.j2", "style.css", "one.html.j2~", ".one.html.j2.swp"):
+        (folder / name).write_text("")
+    found = package.Imports(tmp_path)
+
+    assert found.needs("pipeline.report.page").modules == {
+        "pipeline/report/page.py",
+        "pipeline/report/templates/sections/one.html.j2",
+        "pipeline/report/templates/sections/style.css",
+    }
+    assert found.needs("pipeline.report").modules == set()
+
+
+def test_a_library_brings_those_that_it_imports() -> None:
+    """As its own metadata says; and each module that reads files is there, as the folder is."""
+    for name, brought in package.LIBRARIES.items():
+        required = [
+            re.match(r"[\w.-]+", one) for one in metadata.requires(name) or () if "extra ==" not in one
+        ]
+        assert {one[0].lower() for one in required if one} == set(brought)
+        assert set(brought) <= set(package.LIBRARIES)
+    for module, folder in package.BESIDE.items():
+        assert (resources.tasks().parent / module).is_file()
+        assert (resources.tasks().parent / folder).is_dir()
+
+
+def test_the_page_that_the_zip_draws_is_the_one_that_is_drawn_here(
+    packages: dict[str, package.Code], tmp_path: Path, top: Path
+) -> None:
+    """Templates, sheet and libraries are those of the zip, and nothing else is on the path."""
+    with zipfile.ZipFile(BytesIO(packages["WriteReport"].body)) as archive:
+        archive.extractall(tmp_path)
+    script = """
+import datetime, sys
+sys.path[:0] = sys.argv[1:]
+from pipeline import prices
+from pipeline.report import document, page
+began = datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)
+told = {"executionArn": "arn:aws:states:eu-west-1:123456789012:execution:a:b", "status": "RUNNING", "startDate": began}
+sys.stdout.buffer.write(page.render(document.assemble(document.Facts(told, [], None), prices.LISTED)))
+import jinja2, markupsafe
+assert jinja2.__file__.startswith(sys.argv[-1]) and markupsafe.__file__.startswith(sys.argv[-1])
+"""
+
+    def drawn(*path: Path | str) -> bytes:
+        command = [sys.executable, "-S", "-I", "-c", script, *map(str, path)]
+        done = subprocess.run(command, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    assert b"is being deployed" in drawn(tmp_path)
+    assert drawn(tmp_path) == drawn(top, sysconfig.get_path("purelib"))
 
 
 @pytest.mark.parametrize("part", ["pipeline/local/", "pipeline/cli/", "state_machine/", "tests/"])
@@ -217,7 +292,9 @@ def test_what_sam_zips_holds_all_that_its_functions_need(
 
     for name, content in files.items():
         folder = tmp_path / FUNCTIONS[name]["CodeUri"]
-        wanted = {path: body for path, body in content.items() if not path.startswith("isal/")}
+        wanted = {
+            path: body for path, body in content.items() if path.partition("/")[0] not in package.LIBRARIES
+        }
         assert {path: (folder / path).read_bytes() for path in wanted} == wanted
 
 

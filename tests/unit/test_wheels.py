@@ -25,6 +25,7 @@ FILES = {
     "isal/zlib.cpython-313-x86_64-linux-gnu.so": b"\x7fELF",
     "isal/zlib.pyi": b"",
     "isal/py.typed": b"",
+    "isal/_speedups.c": b"",
     "isal-1.9.1.dist-info/RECORD": b"",
 }
 
@@ -66,7 +67,7 @@ def lock(tmp_path: Path) -> Path:
 
 
 def test_only_what_is_of_use_where_it_runs_travels(lock: Path, tmp_path: Path) -> None:
-    """No metadata, nothing for type checkers; and pip is told Lambda's platform, the hashes and nothing of ours."""
+    """No metadata, no C, no types; and pip is told Lambda's platform, the hashes and nothing of ours."""
     pip = Pip(wheel())
 
     files = wheels.libraries(lock, LAMBDA, tmp_path / "cache", run=pip)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hashlib
 import json
 import re
+from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -12,17 +15,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from jinja2 import UndefinedError, meta
 
 from pipeline import prices
+from pipeline.limits import MiB
+from pipeline.plain import lines
 from pipeline.plain import plain as escaped
 from pipeline.report import document, page
 from pipeline.report.document import Facts
 from pipeline.report.links import Console
-from pipeline.report.markup import VOID, el
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+VOID = frozenset({"meta", "link", "br"})
+"""Elements without an end; those of SVG are closed in themselves."""
 ANY = st.characters(exclude_categories=())
 """Halves of surrogate pairs among them: JSON can hold them, UTF-8 cannot."""
 HARD = (
@@ -228,13 +236,151 @@ def test_no_text_becomes_markup(name: str, request: pytest.FixtureRequest) -> No
     spoil()
 
 
-@given(st.text(ANY, max_size=40), st.text(ANY, max_size=40))
-def test_an_element_holds_its_text_and_its_attributes(inside: str, attribute: str) -> None:
-    """What is read back is what was written, but for what HTML cannot hold."""
-    read = Reader(el("p", inside, title=attribute or None).encode())
+TEMPLATES = sorted(page.TEMPLATES.rglob("*.j2"), key=str)
+every_template = pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name.partition(".")[0])
 
-    assert len(read.elements) == 1
+
+def shown(source: str, **values: object) -> str:
+    """Return what a template of one line makes of values."""
+    return page.environment().from_string(source).render(**values)
+
+
+@pytest.mark.parametrize(
+    ("source", "whole"),
+    [
+        pytest.param("{{ text }}", "TEXT", id="a value"),
+        pytest.param("{{ 'said: ' ~ text }}", "said: TEXT", id="with other text"),
+        pytest.param("{{ [text, text] | join('; ') }}", "TEXT; TEXT", id="joined"),
+        pytest.param("{% macro one(a) %}{{ a }}{% endmacro %}{{ one(text) }}", "TEXT", id="through a macro"),
+        pytest.param("{% set one %}{{ text }}{% endset %}{{ one }}", "TEXT", id="set"),
+    ],
+)
+@given(text=st.text(ANY, max_size=40))
+@example("</p><script>")
+@example('" onload="')
+@settings(deadline=None)
+def test_a_value_is_one_text_wherever_it_stands(source: str, whole: str, text: str) -> None:
+    """In an element and in an attribute: what is read back is what was written, but for what HTML cannot hold."""
+    read = Reader(shown(f'<p title="{source}">{source}</p>', text=text).encode())
+
     assert read.open == []
+    assert [(tag, list(attributes)) for tag, attributes in read.elements] == [("p", ["title"])]
+    assert "".join(read.text) == "\n".join(lines(whole.replace("TEXT", text)))
+    assert (read.elements[0][1]["title"] or "") == "".join(read.text)
+
+
+@every_template
+def test_no_template_goes_around_the_escaping(template: Path) -> None:
+    """No value is called safe, each attribute that has one is quoted, and there is nothing that runs or is loaded."""
+    text = template.read_text(encoding="utf-8")
+
+    assert not re.search(r"\|\s*(safe|escape|e|forceescape|xmlattr|urlize)\b|autoescape|Markup", text)
+    assert not re.search(r"=\s*\{[{%]", re.sub(r"\{%.*?%\}", "", text, flags=re.DOTALL))
+    assert not re.search(r"<script|<img|<iframe|<object|<form|javascript:|\s(on\w+|style|src)=", text)
+
+
+@every_template
+def test_a_template_asks_for_nothing_that_is_not_there(template: Path) -> None:
+    """Its names are the document, what the page is told, what its own file sets, and the graph of the one around it."""
+    environment = page.environment()
+    asked = meta.find_undeclared_variables(environment.parse(template.read_text(encoding="utf-8")))
+
+    assert asked <= {
+        "document",
+        *environment.globals,
+        *({"graph"} if template.name == "graph.svg.j2" else ()),
+    }
+
+
+def test_a_misspelt_name_is_an_error_and_no_gap() -> None:
+    """A page that leaves out what went wrong would be worse than none, and a test that draws it sees it."""
+    with pytest.raises(UndefinedError, match="erorr"):
+        shown("{{ document.erorr }}", document=document.Fact("name", "value"))
+
+
+def test_what_is_none_is_nothing() -> None:
+    """Nobody reads None on a page."""
+    assert shown("<p>{{ one }}{{ 0 }}</p>", one=None) == "<p>0</p>"
+
+
+@every
+def test_the_policy_allows_the_one_sheet_by_its_hash(facts: Facts) -> None:
+    """As a browser reckons it: of all that stands between the tags."""
+    body = drawn(facts).decode()
+    (sheet,) = re.findall(r"<style>(.*?)</style>", body, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
+    (policy,) = [one["content"] for one in Reader(body.encode()).all("meta") if one.get("http-equiv")]
+
+    assert f"style-src 'sha256-{digest}';" in str(policy)
+    assert sheet == (page.TEMPLATES / "style.css").read_text(encoding="utf-8")
+
+
+@every
+def test_the_sheet_knows_each_class_of_the_page(facts: Facts) -> None:
+    """One that it does not know is a slip of whoever wrote the template, or of the sheet."""
+    sheet = re.sub(
+        r"/\*.*?\*/", "", (page.TEMPLATES / "style.css").read_text(encoding="utf-8"), flags=re.DOTALL
+    )
+    known = set(re.findall(r"\.([a-z][\w-]*)", sheet)) | {"unvisited", "mark-succeeded"}
+    used = {name for _, one in Reader(drawn(facts)).elements for name in str(one.get("class", "")).split()}
+
+    assert used <= known
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (None, ""),
+        (0.0, "0.00 s"),
+        (9.994, "9.99 s"),
+        (10.0, "10.0 s"),
+        (59.94, "59.9 s"),
+        (60.0, "1 min 0 s"),
+        (3599.4, "59 min 59 s"),
+        (3600.0, "1 h 0 min"),
+        (7260.0, "2 h 1 min"),
+    ],
+)
+def test_a_duration_has_the_digits_that_matter(seconds: float | None, said: str) -> None:
+    """Hundredths below ten seconds, no seconds from an hour on."""
+    assert page.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        (None, ""),
+        (0, "0 USD"),
+        (0.0000123, "0.000012 USD"),
+        (0.0999, "0.100 USD"),
+        (0.1, "0.10 USD"),
+        (1234.5, "1,234.50 USD"),
+    ],
+)
+def test_an_amount_has_two_digits_that_say_something(amount: float | None, said: str) -> None:
+    """Never fewer than cents."""
+    assert page.usd(amount) == said
+
+
+def test_amounts_and_counts_are_spelled_as_they_are_read() -> None:
+    """Bytes, shares, numbers of things, prices and moments."""
+    assert [page.mib(count) for count in (0, 10 * MiB - 1, 10 * MiB, 2048 * MiB)] == [
+        "0.0",
+        "10.0",
+        "10",
+        "2,048",
+    ]
+    assert [page.percent(1, 8), page.percent(1, 8, 0), page.percent(1, 0)] == ["12.5%", "12%", ""]
+    assert [page.counted(number, "retry", "retries") for number in (0, 1, 2)] == [
+        "0 retries",
+        "1 retry",
+        "2 retries",
+    ]
+    assert page.counted(2, "line") == "2 lines"
+    assert [page.decimal(number) for number in (0.0, 10.0, 0.000020, 1e-11)] == ["0", "10", "0.00002", "0"]
+    east = timezone(timedelta(hours=2))
+    assert page.moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=east)) == "2026-01-02 01:04:05 UTC"
+    assert page.moment(None) == ""
 
 
 @pytest.mark.parametrize(
