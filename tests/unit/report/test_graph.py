@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.report import graph, timeline
-from pipeline.report.graph import HEIGHT, WIDTH, Graph
+from pipeline.report.graph import HEIGHT, WIDTH, Arrow, Graph
 from tests.unit.report.conftest import DEFINITION
 
 if TYPE_CHECKING:
@@ -55,6 +56,26 @@ def test_no_arrow_of_the_workflow_runs_through_a_state(failed: Facts) -> None:
     """They run in the gaps: whoever follows one comes to the state that it means."""
     assert crossings(graph.layout(DEFINITION, NOTHING)) == []
     assert crossings(drawn(failed)) == []
+
+
+@pytest.mark.parametrize(
+    ("towards", "base"),
+    [
+        pytest.param((50, 90), {(46, 83), (54, 83)}, id="down"),
+        pytest.param((50, 10), {(46, 17), (54, 17)}, id="up"),
+        pytest.param((90, 50), {(83, 46), (83, 54)}, id="right"),
+        pytest.param((10, 50), {(17, 46), (17, 54)}, id="left"),
+    ],
+)
+def test_a_head_points_where_its_arrow_leads(towards: tuple[int, int], base: set[tuple[int, int]]) -> None:
+    """Its tip is the arrow's end, its base behind it; the line goes as far as into the head."""
+    arrow = Arrow("a", "b", ((50, 50), towards), caught=False, taken=0)
+    (start, end), (tip, *others) = arrow.line, arrow.head
+
+    assert (start, tip) == ((50, 50), towards)
+    assert set(others) == base
+    assert abs(end[0] - tip[0]) + abs(end[1] - tip[1]) == 6
+    assert min(tip, others[0]) < end < max(tip, others[0])
 
 
 def test_the_states_of_a_good_deployment_stand_in_the_first_column() -> None:

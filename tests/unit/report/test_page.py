@@ -7,6 +7,8 @@ import dataclasses
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -24,6 +26,7 @@ from pipeline.plain import plain as escaped
 from pipeline.report import document, page
 from pipeline.report.document import Facts
 from pipeline.report.links import Console
+from pipeline.report.memory import Budget, Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -279,6 +282,16 @@ def test_no_template_goes_around_the_escaping(template: Path) -> None:
     assert not re.search(r"<script|<img|<iframe|<object|<form|javascript:|\s(on\w+|style|src)=", text)
 
 
+def test_the_library_is_loaded_when_a_page_is_drawn_and_not_before() -> None:
+    """`sealift --help` and the start of the Lambda wait for none of it."""
+    loaded = "'jinja2' in sys.modules"
+    script = f"import sys, pipeline.cli.reporting, tasks.write_report; print({loaded}); "
+    script += f"from pipeline.report import page; page.environment(); print({loaded})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["False", "True"]
+
+
 @every_template
 def test_a_template_asks_for_nothing_that_is_not_there(template: Path) -> None:
     """Its names are the document, what the page is told, what its own file sets, and the graph of the one around it."""
@@ -325,6 +338,70 @@ def test_the_sheet_knows_each_class_of_the_page(facts: Facts) -> None:
     used = {name for _, one in Reader(drawn(facts)).elements for name in str(one.get("class", "")).split()}
 
     assert used <= known
+
+
+def picture(body: bytes, after: str, kind: str) -> list[dict[str, str | None]]:
+    """Return the pieces of the first bar of a kind behind a text."""
+    text = body.decode()
+    found = re.compile(rf'<svg class="{kind}".*?</svg>', re.DOTALL).search(text, text.index(after))
+    assert found is not None
+    return Reader(found[0].encode()).all("rect")
+
+
+def test_a_states_bar_tells_work_failures_and_waiting(failed: Facts) -> None:
+    """Each attempt has its color and its time, and so has each pause; the whole is a thousand units wide."""
+    body = drawn(failed)
+    fills = {
+        name: [one["class"] for one in picture(body, f"<span>{name}</span>", "bar thin")]
+        for name in ("CheckArchive", "CreateEndpoint", "SmokeTest", "DeploymentFailed")
+    }
+    rounds = picture(body, "5 rounds of WaitForEndpoint", "bar thin")
+
+    assert fills == {
+        "CheckArchive": ["ok"],
+        "CreateEndpoint": ["no", "no", "ok", "idle", "idle"],
+        "SmokeTest": ["no"],
+        "DeploymentFailed": ["no"],
+    }
+    assert [one["class"] for one in rounds] == ["idle", "ok", "ok"] * 5
+    (first,) = picture(body, "<span>CheckArchive</span>", "bar thin")
+    seconds = document.assemble(failed, prices.LISTED).timeline.seconds
+    assert (first["x"], first["width"]) == ("0.0", f"{4000 / seconds:.1f}")
+    (last,) = picture(body, "<span>DeploymentFailed</span>", "bar thin")
+    assert (last["x"], last["width"]) == ("997.0", "3.0")
+
+
+def test_what_runs_yet_has_a_color_of_its_own(failed: Facts) -> None:
+    """An attempt that has not ended fills no time that is not over."""
+    cut = next(n for n, one in enumerate(failed.events) if one["type"] == "TaskScheduled")
+    told = {**failed.description, "status": "RUNNING"}
+    body = drawn(Facts(told, failed.events[: cut + 1], None))
+
+    assert [one["class"] for one in picture(body, "<span>CheckArchive</span>", "bar thin")] == ["now"]
+    assert '<strong class="mark-running"> running</strong>' in body.decode()
+
+
+@pytest.mark.parametrize(("limit", "word"), [(400 * MiB, "free"), (100 * MiB, "missing")])
+def test_the_memory_bar_is_filled_part_by_part(succeeded: Facts, limit: float, word: str) -> None:
+    """One after the other, to scale; parts that are more than there is fill it all, and it says what is missing."""
+    made = document.assemble(succeeded, prices.LISTED)
+    assert made.fit is not None
+    parts = tuple(Part(f"part {number}", 20 * MiB, "measured") for number in range(10))
+    budget = Budget(parts, limit)
+    whole = max(limit, 200 * MiB)
+    body = page.render(dataclasses.replace(made, fit=dataclasses.replace(made.fit, memory=budget)))
+
+    drawn_parts = picture(body, 'id="fit"', "bar")
+
+    assert [one["class"] for one in drawn_parts] == [f"p{number % 8}" for number in range(10)]
+    widths = [float(str(one["width"])) for one in drawn_parts]
+    assert widths == [pytest.approx(1000 * 20 * MiB / whole, abs=0.01)] * 10
+    assert [float(str(one["x"])) for one in drawn_parts] == [
+        pytest.approx(number * widths[0], abs=0.05) for number in range(10)
+    ]
+    missing = abs(limit - 200 * MiB) / MiB
+    assert f"part 9 20, {word} {missing:.0f}</title>" in body.decode()
+    assert f"{missing:.0f} MiB {word}." in body.decode()
 
 
 @pytest.mark.parametrize(
