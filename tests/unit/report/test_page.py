@@ -404,6 +404,110 @@ def test_the_memory_bar_is_filled_part_by_part(succeeded: Facts, limit: float, w
     assert f"{missing:.0f} MiB {word}." in body.decode()
 
 
+def words(body: bytes, section: str) -> str:
+    """Return what a section says, in one line."""
+    found = re.search(rf'<section id="{section}".*?(?=</section>)', body.decode(), re.DOTALL)
+    assert found is not None
+    return " ".join(" ".join(Reader(found[0].encode()).text).split())
+
+
+def test_a_failure_is_told_whole(failed: Facts) -> None:
+    """What, why, what to do, what is left and what is gone, each under its name; what there is none of has no name."""
+    said = Reader(drawn(failed))
+    terms = re.findall(r"<dt>(.*?)</dt>", drawn(failed).decode())
+
+    assert terms[:5] == ["What happened", "Why", "What to do", "Not undone, remove by hand", "Undone"]
+    assert terms[5] == "Took"
+    assert {"class": "badge bad"} in said.all("span")
+    assert "Evidence, 2 lines" in said.text
+    assert "MemoryError\nworker died" in said.text
+
+
+def test_a_good_end_has_a_good_badge(succeeded: Facts, stopped: Facts) -> None:
+    """Words for the status, and its color."""
+    assert '<span class="badge good">succeeded</span>' in drawn(succeeded).decode()
+    assert '<span class="badge bad">aborted</span>' in drawn(stopped).decode()
+    running = Facts({**stopped.description, "status": "RUNNING"}, stopped.events[:-1], None)
+    assert '<span class="badge wait">running</span>' in drawn(running).decode()
+
+
+@pytest.mark.parametrize(
+    ("facts", "until", "cards"),
+    [
+        (
+            "succeeded",
+            None,
+            ["Took", "Memory", "Concurrency", "First answer", "Tokens per second", "1000 requests"],
+        ),
+        ("failed", None, ["Took", "Memory", "Concurrency", "1000 requests"]),
+        ("failed", 3, ["Took"]),
+    ],
+    indirect=["facts"],
+)
+def test_the_glance_has_the_figures_that_there_are(facts: Facts, until: int | None, cards: list[str]) -> None:
+    """Of a plan without answers, those of the plan."""
+    body = drawn(Facts(facts.description, facts.events[:until], None)).decode()
+
+    assert re.findall(r"<div><dt>(.*?)</dt>", body) == cards
+
+
+def test_the_checklist_marks_what_was_done_and_what_failed(failed: Facts) -> None:
+    """By a sign that is told aloud as a word."""
+    marks = set(
+        re.findall(
+            r'<span class="mark-(\w+)" role="img" aria-label="(\w+)">(.)</span>', drawn(failed).decode()
+        )
+    )
+
+    assert {("done", "done", "\u2713"), ("failed", "failed", "\u2717")} <= marks
+    assert all(kind == label for kind, label, _ in marks)
+
+
+def test_costs_have_a_sum_where_there_is_one_and_stand_ins_are_named(succeeded: Facts) -> None:
+    """A price that is not the region's is told to be none, and no other."""
+    costs = document.assemble(succeeded, prices.LISTED).costs
+    said = words(drawn(succeeded), "costs")
+
+    assert costs.per_thousand is not None
+    assert f"together {page.usd(costs.per_thousand)}" in said
+    assert said.count("together") == 1
+    stand_in = re.findall(r"stands in: (.*?)\. Without", said)
+    assert stand_in == ["; ".join(one.item.meaning for one in costs.prices if not one.exact)]
+
+
+def test_an_answer_has_its_figures(succeeded: Facts) -> None:
+    """As they were measured, in one sentence."""
+    said = words(drawn(succeeded), "answers")
+
+    assert (
+        "answered in 12.5 s; tokens 40; tokens per second 20.0; prompt tokens evaluated 12; ended by stop"
+        in said
+    )
+    assert "Warm: the same question once more, for one token 0.07 s" in said
+
+
+def test_the_graph_draws_the_path_over_the_rest_and_counts(failed: Facts) -> None:
+    """A taken arrow lies over one that was not; a state tells its visits and its retries, and leads to its line."""
+    read = Reader(drawn(failed))
+    graph = document.assemble(failed, prices.LISTED).graph
+    assert graph is not None
+    heads = [str(one["class"]) for one in read.all("path") if str(one.get("class")).startswith("head")]
+    taken = ["taken" in one for one in heads]
+    tags = re.findall(r'class="tag">(.*?)</text>', drawn(failed).decode())
+
+    assert len(heads) == len(graph.arrows)
+    assert taken == sorted(taken)
+    assert {True, False} == set(taken)
+    assert sorted(tags) == ["\u00d75", "\u00d75", "\u00d75", "\u21bb2"]
+    assert (
+        f"{sum(1 for node in graph.nodes if node.visits)} of {len(graph.nodes)} states were visited"
+        in words(drawn(failed), "workflow")
+    )
+    labels = [str(one["aria-label"]) for one in read.all("a") if "aria-label" in one]
+    assert any(re.fullmatch(r"CreateEndpoint: succeeded, [\d.]+ s, 2 retries", one) for one in labels)
+    assert any(re.fullmatch(r"PollEndpoint: succeeded, [\d.]+ s, visited 5 times", one) for one in labels)
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
