@@ -240,7 +240,7 @@ package: $(VENV)/.ready ## lay out the Lambdas' code in .build, where `sam deplo
 	for folder in .build/lambda .build/lambda-archive; do \
 	  $(BIN)/python -m pip install --quiet --require-hashes --no-deps --target $$folder \
 	    --platform manylinux2014_x86_64 --implementation cp --python-version 3.13 --only-binary :all: \
-	    -r requirements/lambda.lock; \
+	    -r $$folder.lock; \
 	  rm -rf $$folder/bin $$folder/*.dist-info; \
 	done
 

@@ -174,7 +174,8 @@ def carried_files() -> dict[str, bytes]:
 def folders(template: Mapping[str, Any]) -> dict[str, dict[str, bytes]]:
     """Return the files of each CodeUri of the template, which `sam deploy` zips: all that its functions need.
 
-    The libraries come beside them, for Lambda's Python and not for this one: `make package` installs them.
+    The libraries come beside them (`libraries_of`), for Lambda's Python and not for this one: `make package` installs
+    them.
     """
     imports = Imports(resources.tasks().parent)
     made: dict[str, dict[str, bytes]] = {}
@@ -183,6 +184,16 @@ def folders(template: Mapping[str, Any]) -> dict[str, dict[str, bytes]]:
         files = made.setdefault(properties["CodeUri"], {})
         files |= {module: imports.read(module) for module in needs.modules}
     made[WITH_CODE] |= carried_files()
+    return made
+
+
+def libraries_of(template: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """Return the names of the libraries that the functions of each CodeUri of the template need."""
+    imports = Imports(resources.tasks().parent)
+    made: dict[str, frozenset[str]] = {}
+    for properties in functions(template).values():
+        needs = imports.needs(properties["Handler"].rpartition(".")[0])
+        made[properties["CodeUri"]] = made.get(properties["CodeUri"], frozenset()) | needs.libraries
     return made
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, changes, code_bucket, package, resources, template
+from pipeline import aws, changes, code_bucket, package, resources, template, wheels
 from pipeline.errors import InvalidInput, Problem, RequestRejected
 
 if TYPE_CHECKING:
@@ -394,14 +394,20 @@ def _newest(client: CloudFormationClient, stack_id: str) -> str:
 
 
 def _lay_out(top: Path) -> None:
-    """Write the Lambdas' own code as files, where the template's CodeUris point for `sam deploy`."""
-    for folder, files in package.folders(template.load(resources.template())).items():
+    """Write the Lambdas' own code as files, where the template's CodeUris point for `sam deploy`.
+
+    Beside each folder stands the lock of the libraries that belong into it, ``.build/lambda.lock``.
+    """
+    source, lock = template.load(resources.template()), resources.lock().read_text(encoding="utf-8")
+    needed = package.libraries_of(source)
+    for folder, files in package.folders(source).items():
         if (top / folder).exists():
             shutil.rmtree(top / folder)
         for name, content in files.items():
             path = top / folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+        (top / f"{folder}.lock").write_text(wheels.part(lock, needed[folder]), encoding="utf-8")
 
 
 if __name__ == "__main__":

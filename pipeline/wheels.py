@@ -20,13 +20,15 @@ from pipeline import package
 from pipeline.errors import InvalidInput, Problem, ServiceUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     Run = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 
 MACHINES: Final = {"x86_64": "manylinux2014_x86_64", "arm64": "manylinux2014_aarch64"}
 """The wheels' tag by Lambda's name of the machine; the C library of all its Pythons that are supported is newer."""
+_PROJECT: Final = r"([A-Za-z0-9._-]+)=="
+"""How the lines of a project begin in a lock file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,22 @@ def locked(lock: str) -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
     name = ""
     for line in lock.splitlines():
-        if match := re.match(r"([A-Za-z0-9._-]+)==", line):
-            name = re.sub(r"[-_.]+", "_", match[1]).lower()
+        if match := re.match(_PROJECT, line):
+            name = _spelled(match[1])
         if name:
             found.setdefault(name, set()).update(re.findall(r"--hash=sha256:([0-9a-f]{64})", line))
     return {project: frozenset(hashes) for project, hashes in found.items()}
+
+
+def part(lock: str, projects: Collection[str]) -> str:
+    """Return the part of a lock file that is for some projects, which are named as wheels spell them."""
+    kept, name = [], ""
+    for line in lock.splitlines(keepends=True):
+        if match := re.match(_PROJECT, line):
+            name = _spelled(match[1])
+        if name in projects:
+            kept.append(line)
+    return "".join(kept)
 
 
 def libraries(lock: Path, target: Platform, cache: Path, *, run: Run | None = None) -> dict[str, bytes]:
@@ -109,6 +122,10 @@ def libraries(lock: Path, target: Platform, cache: Path, *, run: Run | None = No
         with zipfile.ZipFile(wheel) as archive:
             files |= {name: archive.read(name) for name in archive.namelist() if _travels(name)}
     return files
+
+
+def _spelled(project: str) -> str:
+    return re.sub(r"[-_.]+", "_", project).lower()
 
 
 def _travels(name: str) -> bool:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import package, resources, stack, template
+from pipeline import package, resources, stack, template, wheels
 from pipeline.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -296,6 +296,17 @@ def test_what_sam_zips_holds_all_that_its_functions_need(
             path: body for path, body in content.items() if path.partition("/")[0] not in package.LIBRARIES
         }
         assert {path: (folder / path).read_bytes() for path in wanted} == wanted
+    for folder in {one["CodeUri"] for one in FUNCTIONS.values()}:
+        needed = {
+            path.partition("/")[0]
+            for name, content in files.items()
+            for path in content
+            if FUNCTIONS[name]["CodeUri"] == folder and path.partition("/")[0] in package.LIBRARIES
+        }
+        lock = wheels.locked((tmp_path / f"{folder}.lock").read_text())
+        assert set(lock) == needed
+        assert all(lock[one] == wheels.locked(resources.lock().read_text())[one] for one in needed)
+    assert (tmp_path / ".build/lambda-archive.lock").read_text().count("==") == 1
 
 
 def test_the_same_code_gives_the_same_zip(packages: dict[str, package.Code]) -> None:

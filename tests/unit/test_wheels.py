@@ -170,6 +170,8 @@ def test_the_lock_is_read_project_by_project() -> None:
     )
 
     assert wheels.locked(text) == {"foo_bar": {"a" * 64, "b" * 64}, "baz": {"c" * 64}}
+    assert wheels.part(text, {"baz"}) == text[text.index("baz") :]
+    assert wheels.part(text, {"foo_bar"}) == text[text.index("foo-bar") : text.index("baz")]
     assert len(wheels.locked(resources.lock().read_text())["isal"]) > 10
 
 
