@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import footprint, layers
+from pipeline import architectures, footprint, layers
 from pipeline.footprint import Shape
 from pipeline.gguf import MEMORY_KEYS
 from pipeline.layers import Header, layers_of
@@ -218,9 +218,9 @@ def test_recurrent_layers_compute_too() -> None:
 
 
 @given(
-    architecture=st.sampled_from(sorted({*layers._SLIDING, *layers.BATCH_ONLY, *layers._RECURRENT, *layers._INDEXED,
-                                         *layers._WITHOUT_KV_HEADS, *layers._INTERVALS, *layers._NODES, "falcon-h1",
-                                         "nemotron_h", "llama"})),
+    architecture=st.sampled_from(sorted({*layers._SLIDING, *layers.BATCH_ONLY, *architectures.RECURRENT,
+                                         *layers._INDEXED, *layers._WITHOUT_KV_HEADS, *layers._INTERVALS,
+                                         *layers._NODES, "falcon-h1", "nemotron_h", "llama"})),
     keys=st.dictionaries(st.sampled_from(MEMORY_KEYS), st.integers(-(2**31), 2**32 - 1)
                          | st.lists(st.integers(-(2**31), 2**32 - 1), max_size=6)),
     block_count=st.integers(0, 8),
