@@ -144,9 +144,9 @@ PYTORCH: Final = Profile(
         "TS_DEFAULT_WORKERS_PER_MODEL": "1",
         # This bounds the loading of the model too; at the default of 60 s a slow load starts over for ever.
         "SAGEMAKER_MODEL_SERVER_TIMEOUT": "300",
-        # The toolkit tells Java to look at the host's memory, not the container's (-XX:-UseContainerSupport): its heap
-        # starts with 1/64 of that, and requests fill all of it before anything is collected. A young generation of this
-        # size is collected every few thousand requests; what lives long may still take what it needs.
+        # The toolkit tells Java to look at the host's memory, not the container's (-XX:-UseContainerSupport), so its
+        # heap takes a share of that: 100 MiB more after 6,000 requests on a host of 23 GiB, and 30 MiB with a young
+        # generation of this size (benchmarks/bench_limits.py). What lives long may still take what it needs.
         "JAVA_TOOL_OPTIONS": "-Xms32m -Xmn12m -XX:+UseSerialGC",
     },
     honest_ping=False,

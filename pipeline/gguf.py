@@ -153,6 +153,8 @@ MEMORY_KEYS: Final = (
 )
 """An architecture's own keys on which its memory depends, besides those that most have (`pipeline.layers`)."""
 
+LOOKED_UP: Final = ("token_embd.weight", "per_layer_token_embd.weight")
+"""Tables whose rows are looked up by token: llama.cpp gives them no other layout."""
 MOST_LISTED: Final = 512
 """LLAMA_MAX_LAYERS: llama.cpp refuses a model of more layers, and an execution's data, reports among them, are
 bounded."""
@@ -393,10 +395,10 @@ class GGUFHeader:
 
     @cached_property
     def largest_matrices(self) -> dict[str, int]:
-        """Return the bytes of the largest tensor of each type, the token embedding aside."""
+        """Return the bytes of the largest tensor of each type, tables aside whose rows are looked up."""
         largest: dict[str, int] = {}
         for tensor in self.tensors:
-            if tensor.name != "token_embd.weight" and len(tensor.shape) > 1:
+            if tensor.name not in LOOKED_UP and len(tensor.shape) > 1:
                 largest[tensor.type.name] = max(tensor.bytes, largest.get(tensor.type.name, 0))
         return largest
 

@@ -350,6 +350,15 @@ def test_a_network_s_gate_and_an_expert_s_width_are_seen_in_its_tensors(
     assert (read.gated, read.expert_width) == (gated, width)
 
 
+def test_tables_that_are_looked_up_are_no_matrices() -> None:
+    """The embeddings of tokens, those of each layer among them, get no other layout."""
+    tensors = matrices(
+        ("token_embd.weight", (32, 9)), ("per_layer_token_embd.weight", (32, 8)), ("blk.0.w", (32, 2))
+    )
+
+    assert parse(header(ARCHITECTURE, tensors=tensors)).largest_matrices == {"F32": 256}
+
+
 def test_a_large_vocabulary_is_walked_over_and_not_held() -> None:
     """Half a million strings cost bytes at hand, not objects."""
     count = 500_000
