@@ -933,12 +933,19 @@ def _check_tensor(tensor: TensorInfo, expected: int) -> None:
 
 
 def _is_countable(shape: tuple[int, ...]) -> bool:
-    """Tell whether gguf.cpp can count the elements, one dimension after the other: a later 0 does not help it."""
-    elements = 1
-    for size in shape:
-        elements *= size
-        if max(elements, size) > _I64_MAX:
-            return False
+    """Tell whether ggml can count the elements.
+
+    gguf.cpp refuses what does not fit 63 bits, whatever comes after; ggml.c (ggml_new_tensor_impl) is stricter, and
+    aborts: a dimension of 0 does not help the others, and the product must stay below the last that would fit.
+    """
+    if max(shape, default=0) > _I64_MAX:
+        return False
+    elements = shape[0] if shape else 1
+    for size in shape[1:]:
+        if size > 1:
+            if _I64_MAX // size <= elements:
+                return False
+            elements *= size
     return True
 
 

@@ -174,8 +174,10 @@ class Census:
         shards = [Shard(r.member.path, r.member.size, r.header) for r in self._serving()]
         model = self._chosen(shards, complete=complete)
         if model is not None and model.header is not None:
+            before = self.findings.all()
             self._judge_header(model, model.header)
-            unloadable = loading.problems(model.header)
+            # One reason is enough: what is told as something else lacks what a model has.
+            unloadable = loading.problems(model.header) if self.findings.all() == before else ()
             for problem in unloadable:
                 self.findings.add(replace(problem, seen=f"{model.path!r}: {problem.seen}"))
             if unloadable:

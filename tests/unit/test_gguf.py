@@ -646,12 +646,30 @@ MOST = 2**63 - 1
 I8 = 24
 
 
-@pytest.mark.parametrize("shape", [(MOST,), (7, MOST // 7), (MOST // 49, 7, 7), (0, MOST), (MOST, 0)])
-def test_as_many_elements_as_gguf_cpp_counts_are_taken(shape: tuple[int, ...]) -> None:
-    """2^63 - 1, whatever their shape, or none."""
-    read = parse(header(ARCHITECTURE, ALIGNED_TO_BYTES, tensors=(tensor("w", shape, I8, 0),)))
+@pytest.mark.parametrize(
+    ("shape", "held"),
+    [
+        pytest.param((MOST,), True, id="2^63 - 1"),
+        pytest.param((MOST, 1, 1, 1), True, id="2^63 - 1 in four dimensions"),
+        pytest.param((MOST + 1,), False, id="2^63"),
+        pytest.param((MOST // 7 - 1, 7), True, id="seven rows"),
+        pytest.param((MOST // 7, 7), False, id="seven rows of one more"),
+        pytest.param((0, MOST), True, id="none"),
+        pytest.param((MOST, 0), True, id="none in the end"),
+        pytest.param((MOST + 1, 0), False, id="none of 2^63"),
+        pytest.param((2**40, 0, 2**22), True, id="none in between"),
+        pytest.param((2**40, 0, 2**23), False, id="none in between, and too many without"),
+    ],
+)
+def test_as_many_elements_as_ggml_counts_are_taken(shape: tuple[int, ...], held: bool) -> None:
+    """It aborts at the border already, and where a dimension of 0 would make them none."""
+    data = header(ARCHITECTURE, ALIGNED_TO_BYTES, tensors=(tensor("w", shape, I8, 0),))
 
-    assert read.tensors[0].elements in (MOST, 0)
+    if held:
+        assert parse(data).tensors[0].elements <= MOST
+    else:
+        with pytest.raises(GGUFProblem, match=r"2\^63"):
+            parse(data)
 
 
 @pytest.mark.parametrize(("last", "held"), [(1, True), (2, False)])

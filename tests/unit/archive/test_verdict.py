@@ -677,3 +677,10 @@ def test_a_model_that_llama_cpp_would_not_load_is_refused(
         assert problem.error == error
         assert problem.seen.startswith(f"'model.gguf': {seen}")
         assert report.model is None
+
+
+def test_a_model_that_is_told_as_something_else_gets_no_second_reason(forge: Forge) -> None:
+    """What a shard alone lacks follows from that."""
+    model = forge.model(metadata={"general.architecture": "llama", "split.count": 3}, whole=False)
+
+    assert errors(forge.tar_gz({**forge.code, "model.gguf": model})) == ["ShardCount"]
