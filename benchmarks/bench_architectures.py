@@ -42,7 +42,7 @@ from pipeline.footprint import (
     Shape,
     footprint,
 )
-from pipeline.gguf import GGUFHeader, read_header
+from pipeline.gguf import GGUFHeader, GGUFProblem, read_header
 from pipeline.limits import MiB
 
 N_CTX: Final = (2048, 8192)
@@ -61,14 +61,25 @@ def predicted(model: Path, n_ctx: int) -> tuple[Line, ...]:
     return (*footprint(Shape.from_json(header_of(model).to_json()), n_ctx=n_ctx, n_batch=UBATCH), PYTHON)
 
 
-def measured(model: Path, n_ctx: int, *, run: bool) -> dict[str, Any]:
+def ubatch(shape: Shape, n_ctx: int) -> int:
+    """Return the tokens that are computed at a time: the server gives a text that is embedded whole one batch."""
+    return n_ctx if shape.whole else UBATCH
+
+
+def measured(model: Path, n_ctx: int, shape: Shape, *, run: bool) -> dict[str, Any]:
     """Return what a fresh process says of the model's memory.
 
     Raises:
         RuntimeError: with the end of what it said, when it failed.
     """
     child = subprocess.run(
-        [sys.executable, __file__, "--child", str(model), "--n-ctx", str(n_ctx), *(["--run"] if run else [])],
+        [
+            *(sys.executable, __file__, "--child", str(model), "--n-ctx", str(n_ctx)),
+            *("--ubatch", str(ubatch(shape, n_ctx))),
+            *(["--embeds"] if shape.embeds else []),
+            *(["--all-logits"] if shape.all_logits else []),
+            *(["--run"] if run else []),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -82,10 +93,10 @@ def measured(model: Path, n_ctx: int, *, run: bool) -> dict[str, Any]:
 def row(model: Path, n_ctx: int, *, run: bool) -> dict[str, Any]:
     """Return one row of the table; sizes in bytes."""
     lines = {line.name: line.bytes for line in predicted(model, n_ctx)}
-    found = measured(model, n_ctx, run=run)
+    shape = Shape.from_json(header_of(model).to_json())
+    found = measured(model, n_ctx, shape, run=run)
     total = sum(lines.values())
     if not run:
-        shape = Shape.from_json(header_of(model).to_json())
         fixed = lines["vocabulary"] + LLAMA_CPP_BYTES + PYTHON.bytes + DECODING_BYTES
         found["taken"] = fixed + SAMPLING_BYTES * shape.vocabulary_size + sum(
             found[name] for name in ("weights", "caches", "touched", "work", "outputs", "graphs")
@@ -104,8 +115,8 @@ def row(model: Path, n_ctx: int, *, run: bool) -> dict[str, Any]:
 # -- the process that is measured
 
 
-def child(model: Path, n_ctx: int, *, run: bool) -> None:
-    """Load the model and print what it takes."""
+def child(model: Path, n_ctx: int, ubatch: int, *, embeds: bool, all_logits: bool, run: bool) -> None:
+    """Load the model as the server does, and print what it takes."""
     import llama_cpp
 
     from benchmarks.amx import renounce_amx
@@ -126,21 +137,23 @@ def child(model: Path, n_ctx: int, *, run: bool) -> None:
     if not loaded:
         raise SystemExit(" ".join(said[-4:]))
     settings = llama_cpp.llama_context_default_params()
-    settings.n_ctx, settings.n_batch, settings.n_ubatch = n_ctx, UBATCH, UBATCH
+    settings.n_ctx, settings.n_batch, settings.n_ubatch = n_ctx, ubatch, ubatch
     settings.n_threads = settings.n_threads_batch = 1
     settings.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
     settings.swa_full = False
-    settings.embeddings = model.stem in architectures.ENCODERS
+    settings.embeddings = embeds
     context = llama_cpp.llama_init_from_model(loaded, settings)
     if not context:
         raise SystemExit(" ".join(said[-4:]))
-    encodes = model.stem in architectures.ENCODERS | architectures.DIFFUSION
+    # What sees a text whole gives something out for every token of it.
+    encodes = embeds or model.stem in architectures.DIFFUSION
     if run:
         _compute(
             llama_cpp,
             loaded,
             context,
             n_ctx,
+            ubatch,
             whole=encodes,
         )
         print(json.dumps({"taken": status("VmHWM"), "anonymous": status("RssAnon")}))
@@ -152,8 +165,9 @@ def child(model: Path, n_ctx: int, *, run: bool) -> None:
                     loaded,
                     context,
                     "".join(said),
+                    ubatch,
                     encodes=encodes,
-                    whole=model.stem in architectures.DIFFUSION,
+                    all_logits=all_logits,
                 )
             )
         )
@@ -161,23 +175,23 @@ def child(model: Path, n_ctx: int, *, run: bool) -> None:
     os._exit(0)
 
 
-def _compute(llama_cpp: Any, model: Any, context: Any, n_ctx: int, *, whole: bool) -> None:
+def _compute(llama_cpp: Any, model: Any, context: Any, n_ctx: int, ubatch: int, *, whole: bool) -> None:
     """Compute a prompt that fills the context; of models that see a text whole, one batch."""
-    tokens = (ctypes.c_int32 * UBATCH)(*[300 + n for n in range(UBATCH)])
-    batch = llama_cpp.llama_batch_get_one(tokens, UBATCH)
+    tokens = (ctypes.c_int32 * ubatch)(*[300 + n for n in range(ubatch)])
+    batch = llama_cpp.llama_batch_get_one(tokens, ubatch)
     if llama_cpp.llama_model_has_encoder(model):
         if llama_cpp.llama_encode(context, batch):
             raise SystemExit("llama_encode failed")
         if not llama_cpp.llama_model_has_decoder(model):
             return
-    for _ in range(1 if whole else n_ctx // UBATCH):
-        failed = llama_cpp.llama_decode(context, llama_cpp.llama_batch_get_one(tokens, UBATCH))
+    for _ in range(1 if whole else n_ctx // ubatch):
+        failed = llama_cpp.llama_decode(context, llama_cpp.llama_batch_get_one(tokens, ubatch))
         if failed:
             raise SystemExit(f"llama_decode: {failed}")
 
 
 def _reckoned(
-    llama_cpp: Any, model: Any, context: Any, said: str, *, encodes: bool, whole: bool
+    llama_cpp: Any, model: Any, context: Any, said: str, ubatch: int, *, encodes: bool, all_logits: bool
 ) -> dict[str, Any]:
     folder = Path(llama_cpp.__file__).parent / "lib"
     base, llama = ctypes.CDLL(str(folder / "libggml-base.so")), ctypes.CDLL(str(folder / "libllama.so"))
@@ -189,11 +203,11 @@ def _reckoned(
         llama["_ZNK13llama_context9get_schedEv"],
     )
     reserve.restype = scheduler.restype = ctypes.c_void_p
-    graph = ctypes.c_void_p(reserve(address, UBATCH, 1, UBATCH))
+    graph = ctypes.c_void_p(reserve(address, ubatch, 1, ubatch))
     base.ggml_backend_sched_alloc_graph(ctypes.c_void_p(scheduler(address)), graph)
     base.ggml_graph_node.restype = ctypes.c_void_p
     vocabulary = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
-    spans, tensors = _spans(base, graph, vocabulary, whole=whole)
+    spans, tensors = _spans(base, graph, vocabulary, 1 if all_logits else ubatch)
     work = _work(cpu, graph)
     sizes = {kind: sum(map(float, re.findall(rf"{kind} buffer size = *([\d.]+) MiB", said))) * MiB
              for kind in ("model", "KV", "RS", "compute")}  # fmt: skip
@@ -205,7 +219,7 @@ def _reckoned(
         "work": work,
         "graphs": _graphs(base, said),
         # llama-context.cpp, output_reserve: what encodes gives something out for every token, into a cleared buffer.
-        "outputs": 4 * UBATCH * (vocabulary + llama_cpp.llama_model_n_embd(model)) if encodes else 0,
+        "outputs": 4 * ubatch * (vocabulary + llama_cpp.llama_model_n_embd(model)) if encodes else 0,
         "tensors": tensors,
     }
 
@@ -226,8 +240,11 @@ def _work(cpu: Any, graph: Any) -> int:
     return int.from_bytes(bytes(room[:8]), "little")
 
 
-def _spans(base: Any, graph: Any, vocabulary: int, *, whole: bool) -> tuple[int, list[Any]]:
-    """Return the bytes of the compute buffer that are written to, and the largest tensors in it."""
+def _spans(base: Any, graph: Any, vocabulary: int, unasked: int) -> tuple[int, list[Any]]:
+    """Return the bytes of the compute buffer that are written to, and the largest tensors in it.
+
+    Of as many tokens as `unasked` are the logits, in the graph that is reserved, of which one is asked for.
+    """
     places: dict[int, tuple[int, int, str, list[int]]] = {}
     nodes = [base.ggml_graph_node(graph, n) for n in range(base.ggml_graph_n_nodes(graph))]
     buffers: dict[int, int] = {}
@@ -246,8 +263,8 @@ def _spans(base: Any, graph: Any, vocabulary: int, *, whole: bool) -> tuple[int,
         if one.view_src or one.buffer != mine or not one.data:
             continue
         size = base.ggml_nbytes(ctypes.c_void_p(at))
-        if one.ne[0] == vocabulary and one.ne[1] == UBATCH and not whole:
-            size //= UBATCH
+        if one.ne[0] == vocabulary and one.ne[1] == unasked:
+            size //= unasked
         places[at] = (one.data, size, one.name.decode(errors="replace"), list(one.ne))
     total = end = 0
     for start, size, *_ in sorted(places.values()):
@@ -297,7 +314,7 @@ def measure(names: list[str], folder: Path, arguments: argparse.Namespace) -> li
             for n_ctx in arguments.n_ctx:
                 rows.append(row(model, n_ctx, run=arguments.run))
                 print(f"{name}, {n_ctx}: {rows[-1]['ratio']:.3f}", file=sys.stderr, flush=True)
-        except RuntimeError as error:
+        except (RuntimeError, GGUFProblem) as error:
             print(f"{name}: {str(error)[-300:]}", file=sys.stderr, flush=True)
         finally:
             if not arguments.models:
@@ -319,9 +336,19 @@ def main() -> int:
         "--models", type=Path, help="keep the models in this folder, and take those that are there"
     )
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--ubatch", type=int, default=UBATCH, help=argparse.SUPPRESS)
+    parser.add_argument("--embeds", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--all-logits", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        child(arguments.child, arguments.n_ctx[0], run=arguments.run)
+        child(
+            arguments.child,
+            arguments.n_ctx[0],
+            arguments.ubatch,
+            embeds=arguments.embeds,
+            all_logits=arguments.all_logits,
+            run=arguments.run,
+        )
         return 0
     with tempfile.TemporaryDirectory(prefix="sealift-fit-") as place:
         names = arguments.only or list(architectures.names())

@@ -8,7 +8,8 @@ Owns llama.cpp's own rules, as llama-cpp-python 0.3.36 ships it, for a CPU. They
     flash_attn=False    llama-cpp-python's default. With it the attention matrix goes, and the decoding of long
                         contexts takes half as long again.
     n_ubatch=512        llama-cpp-python's default: a larger n_batch does not need more. A model for embeddings
-                        evaluates a text at once, so there it is n_ctx.
+                        evaluates a text at once, so there it is n_ctx, unless parts give the same
+                        (`purpose.whole`).
 
 What counts is memory that is touched. llama.cpp reserves logits for every token of a batch, which a large vocabulary
 turns into half a gigabyte of addresses; one row of it is ever written. `benchmarks/bench_fit.py` measures all of this.
@@ -91,6 +92,8 @@ class Shape:
     quantization: str = ""
     embeds: bool = False
     """Whether it is loaded for embeddings."""
+    whole: bool = False
+    """Whether a text to embed is evaluated at once."""
     work: Work = field(default_factory=Work)
     """What the layers compute with beside plain attention."""
     gated: bool = True
@@ -103,10 +106,6 @@ class Shape:
     """Whether logits are computed for every token of a batch, not for the last one."""
     batch_only: bool = False
     """Whether attention looks at one batch and no further."""
-    whole: bool = False
-    """Whether a text to embed is evaluated at once."""
-    output_matrix: bool = True
-    """Whether its graph ends in logits."""
 
     @classmethod
     def from_json(cls, model: Mapping[str, Any]) -> Shape:
@@ -119,6 +118,7 @@ class Shape:
             count(model.get("expert_width")) or _widest(model.get("expert_feed_forward_length"))
         )
         header = Header(model)
+        embeds = model.get("purpose") == Purpose.EMBEDDING
         window, layers = layers_of(header)
         return cls(
             tensor_bytes=count(model["tensor_bytes"]) - count(model.get("unloaded_bytes")),
@@ -133,15 +133,14 @@ class Shape:
             tensor_count=count(model.get("n_tensors")),
             parameter_count=count(model.get("parameter_count")),
             quantization=model.get("quantization") or "",
-            embeds=model.get("purpose") == Purpose.EMBEDDING,
             work=work_of(header),
             gated=model.get("gated") is not False,
             experts_used=used,
             cacheless=header.architecture in WITHOUT_CACHE,
-            all_logits=header.architecture in DIFFUSION,
+            embeds=embeds,
+            whole=embeds and model.get("evaluated_whole") is not False,
+            all_logits=header.architecture in DIFFUSION or (embeds and header.architecture not in BATCH_ONLY),
             batch_only=header.architecture in BATCH_ONLY,
-            whole=model.get("purpose") == Purpose.EMBEDDING and model.get("evaluated_whole") is not False,
-            output_matrix=model.get("architecture") not in {*WITHOUT_CACHE, "llama-embed"},
         )
 
 
@@ -238,8 +237,9 @@ def _compute(shape: Shape, cells: Cells) -> Line:
         "mixing": work.mixing + work.mixing_squares * cells.batch,
         "giving out": shape.vocabulary_size + 2 * wide if shape.all_logits else 0,
     }
-    # What a product's right side is converted to: scores to f16 for the values, activations for ffn_down.
-    converted = 2 * max(scores, shape.feed_forward_length, queries, wide)
+    # What a product's right side is converted to: scores to f16 for the values, which lie in f16 in a cache and in f32
+    # where there is none; activations for ffn_down.
+    converted = 2 * max(0 if shape.batch_only else scores, shape.feed_forward_length, queries, wide)
     lasting = work.lasting + work.lasting_squares * cells.batch + masks
     total = cells.batch * (4 * (max(blocks.values()) + lasting) + converted)
     total += 4 * max((layer.state for layer in shape.layers), default=0)
@@ -247,11 +247,10 @@ def _compute(shape: Shape, cells: Cells) -> Line:
     total += NODE_BYTES * max(
         LEAST_NODES, work.nodes_per_token * cells.batch, work.nodes_per_tensor * shape.tensor_count
     )
-    if shape.embeds or shape.batch_only:
-        # llama-context.cpp, output_reserve: room for an embedding and for logits of every token, cleared first; and the
-        # logits themselves are computed for every token where it embeds and the graph has them.
-        logits = (2 if shape.embeds and shape.output_matrix else 1) * shape.vocabulary_size
-        total += 4 * cells.batch * (logits + wide)
+    if shape.batch_only or shape.embeds:
+        # What sees a text whole gives something out for each token of it, and the buffer for that is cleared first
+        # (llama-context.cpp, output_reserve): logits and an embedding.
+        total += 4 * cells.batch * (shape.vocabulary_size + wide)
     widest = {
         "attention": f"scores of {heads} heads x {cells.batch if shape.batch_only else cells.whole} tokens",
         "feeding": f"{networks} x {shape.feed_forward_length} activations",

@@ -248,21 +248,26 @@ def test_more_never_needs_less(shape: Shape, n_ctx: int, n_batch: int) -> None:
 
 def test_a_model_for_embeddings_evaluates_a_text_at_once() -> None:
     """However small n_batch is: all tokens of a text see each other. Each has room for its logits and its embedding."""
-    embeds = line("compute", model(purpose="embedding", architecture="bert"), n_ctx=2048, n_batch=128)
-    chats = line("compute", model(purpose="chat"), n_ctx=2048, n_batch=512)
-
-    assert embeds == line("compute", model(purpose="embedding", architecture="bert"), n_ctx=2048)
+    bert = model(purpose="embedding", architecture="bert")
+    short, long = line("compute", bert, n_ctx=1024, n_batch=128), line("compute", bert, n_ctx=2048)
     graphs = footprint.NODE_BYTES * footprint.LEAST_NODES
     fixed = footprint.SAMPLING_BYTES * 1000 + footprint.DECODING_BYTES + graphs
-    assert embeds - fixed == 4 * (chats - fixed) + 4 * 2048 * (1000 + 512)
+
+    assert short == line("compute", bert, n_ctx=1024)
+    # What each token takes for each other one: 8 heads' scores and a mask; and what it takes whatever the others are.
+    each_other = 4 * (8 + 1)
+    assert long - fixed - 2 * (short - fixed) == 2 * 1024 * 1024 * each_other
+    assert (short - fixed) // 1024 - 1024 * each_other >= 4 * (1000 + 512)
 
 
 def test_a_generators_body_computes_the_logits_that_nobody_asks_for() -> None:
-    """In the graph, and in what it hands out; in parts where the last token is all that counts."""
-    bert = line("compute", model(purpose="embedding", architecture="bert"))
-    at_once = line("compute", model(purpose="embedding"))
-    in_parts = line("compute", model(purpose="embedding", evaluated_whole=False), n_batch=128)
+    """They are in the graph beside what it hands out; in parts where the last token is all that counts."""
+    few, many = (
+        line("compute", model(purpose="embedding", vocabulary_size=size), n_ctx=512)
+        for size in (100_000, 200_000)
+    )
+    at_once = line("compute", model(purpose="embedding"), n_ctx=2048, n_batch=128)
+    in_parts = line("compute", model(purpose="embedding", evaluated_whole=False), n_ctx=2048, n_batch=128)
 
-    assert at_once - bert == 4 * 2048 * 1000
-    assert in_parts == line("compute", model(), n_batch=128) + 4 * 128 * (2 * 1000 + 512)
-    assert line("compute", model(purpose="embedding", architecture="llama-embed")) == bert
+    assert many - few == 100_000 * (2 * 4 * 512 + footprint.SAMPLING_BYTES)
+    assert in_parts < at_once / 4
