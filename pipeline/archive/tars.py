@@ -180,9 +180,10 @@ class TarReader:
             block = bytes(self._held)
             self._held.clear()
             if self._expecting is _Expecting.EXTENSION:
-                self._left = 0
-                self._expecting = _Expecting.PADDING if self._padding else _Expecting.HEADER
-                self._read_extension(block)
+                size, self._left = self._left - self._padding, 0
+                self._padding = 0
+                self._expecting = _Expecting.HEADER
+                self._read_extension(block[:size], block[size:])
             else:
                 self._read_header(block)
         return view[len(taken) :]
@@ -235,11 +236,14 @@ class TarReader:
         if known is not None:
             raise self._damaged("two extended headers of one type for one member")
         self._extension = kind
-        self._left = size
         self._padding = -size % BLOCK
+        self._left = size + self._padding
         self._expecting = _Expecting.EXTENSION
 
-    def _read_extension(self, content: bytes) -> None:
+    def _read_extension(self, content: bytes, padding: bytes) -> None:
+        if self._extension in {b"L", b"K"} and b"\0" not in content and not padding.startswith(b"\0"):
+            # GNU tar and Python read on to the next zero, others do not.
+            raise self._damaged(f"a long name that does not end where its size says: {content[:99]!r}")
         if self._extension == b"L":
             self._name = content.split(b"\0", 1)[0]
         elif self._extension == b"K":

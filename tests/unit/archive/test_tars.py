@@ -322,3 +322,35 @@ def test_numbers_in_a_header_are_numbers_to_all_readers(name: str, value: str, t
         Listing().read(tar)
 
     assert refusal.value.problem.error == "TarDamaged"
+
+
+LONGEST = b"code/" + b"/".join([b"d" * 100] * 5) + b"ee"
+"""With the zero behind it, a whole block."""
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "taken"),
+    [
+        pytest.param(b"code/long.py", 13, True, id="an end that is counted"),
+        pytest.param(b"code/long.py", 12, True, id="an end that is not counted"),
+        pytest.param(b"code/long.py", 4, False, id="an end further on"),
+        pytest.param(LONGEST, 512, True, id="an end in the last byte"),
+        pytest.param(LONGEST, 511, True, id="an end in the last byte, not counted"),
+        pytest.param(LONGEST + b"e", 512, False, id="no end in a whole block"),
+    ],
+)
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+@pytest.mark.parametrize("step", [1, 1 << 20])
+def test_a_long_name_ends_where_all_readers_end_it(
+    *, name: bytes, size: int, taken: bool, kind: bytes, step: int, forge: Forge
+) -> None:
+    """GNU tar and Python read on to a zero, whatever the size says; others stop at the size."""
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = kind, size
+    tar = header.tobuf(tarfile.GNU_FORMAT) + name.ljust(512, b"\0") + forge.tar({"x": b"1"})
+    if taken:
+        wanted = name.decode() if kind == tarfile.GNUTYPE_LONGNAME else "x"
+        assert [member.path for member in Listing().read(tar, step)] == [wanted]
+        return
+    with pytest.raises(Unreadable, match="a long name that does not end where its size says"):
+        Listing().read(tar, step)
