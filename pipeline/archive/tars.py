@@ -217,6 +217,9 @@ class TarReader:
         if self._headers > 4 * self._rules.max_members:
             raise self._damaged(f"more than {4 * self._rules.max_members} headers")
         self._check_numbers(block)
+        if block[257:263] == b"ustar " and block[156:157] != b"S" and any(block[386:495]):
+            # The map of a sparse file's holes: bsdtar goes by it whatever the type is.
+            raise self._damaged("a header that GNU tar and others read differently (a map of holes)")
         kind = block[156:157]
         size = self._number(block[124:136], "size")
         if kind in {b"x", b"g", b"L", b"K"}:

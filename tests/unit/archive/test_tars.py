@@ -354,3 +354,15 @@ def test_a_long_name_ends_where_all_readers_end_it(
         return
     with pytest.raises(Unreadable, match="a long name that does not end where its size says"):
         Listing().read(tar, step)
+
+
+@pytest.mark.parametrize("at", [386, 398, 482, 494])
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_a_map_of_holes_in_the_header_of_a_plain_file_is_refused(at: int, form: int, forge: Forge) -> None:
+    """Bsdtar goes by it whatever the type is, where the header is GNU's; in others a directory's name may be there."""
+    tar = patched(at, b"7")(forge.tar({"model.gguf": b"x" * 300}, form=form))
+    if form == tarfile.GNU_FORMAT:
+        with pytest.raises(Unreadable, match="GNU tar and others read differently"):
+            Listing().read(tar)
+        return
+    assert [member.path for member in Listing().read(tar)] == ["model.gguf"]
