@@ -108,7 +108,7 @@ coverage: $(VENV)/.ready ## run the unit and the functional tests; what they run
 	@rm -rf $(CACHE)/coverage && mkdir -p $(CACHE)/log
 	$(BIN)/coverage run -m pytest tests/unit tests/functional $(TOGETHER)
 	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report | tee $(CACHE)/log/coverage.txt | tail -n 2
+	@$(BIN)/coverage report | tee $(CACHE)/log/coverage.txt | grep -E '^(TOTAL|Coverage)'
 
 contract: $(CONTRACT)/.ready ## serve archives with the prebuilt image's true serving stack (TorchServe, AWS's toolkit)
 	$(BIN)/python -m pytest tests/contract
