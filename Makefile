@@ -17,7 +17,7 @@ RUNTIME := .build/runtime
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-SOURCES := pipeline tasks state_machine
+SOURCES := pipeline tasks state_machine local_cloud
 PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --require-hashes
 
 # $(call shown,COMMAND,LOG,TITLE): run it with one line of progress; its log is shown only when it fails.
@@ -236,7 +236,7 @@ definition: $(VENV)/.ready ## render state_machine/definition.py to deploy.asl.j
 
 package: $(VENV)/.ready ## lay out the Lambdas' code in .build, where `sam deploy` looks for it
 	$(BIN)/python tools/runtime check --machine x86_64
-	$(BIN)/python -m pipeline.stack .
+	$(BIN)/python -m pipeline.stack.change_sets .
 	for folder in .build/lambda .build/lambda-archive; do \
 	  $(BIN)/python -m pip install --quiet --require-hashes --no-deps --target $$folder \
 	    --platform manylinux2014_x86_64 --implementation cp --python-version 3.13 --only-binary :all: \
@@ -244,7 +244,7 @@ package: $(VENV)/.ready ## lay out the Lambdas' code in .build, where `sam deplo
 	  rm -rf $$folder/bin $$folder/*.dist-info; \
 	done
 
-architectures: $(VENV)/.ready ## read pipeline/architectures.py anew off the pinned runtime's source
+architectures: $(VENV)/.ready ## read pipeline/gguf/architectures.py anew off the pinned runtime's source
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/architectures.py
 
 demo-model: $(CACHE)/demo-model/.ready ## train the demo's model anew from examples/demo_model/corpus.txt (several minutes)

@@ -1,4 +1,4 @@
-"""Predicted against taken memory for every architecture of the runtime: `pipeline.footprint` and llama.cpp's buffers.
+"""Predicted against taken memory for every architecture of the runtime: `llama_memory` and llama.cpp's buffers.
 
     python benchmarks/bench_architectures.py [--only TEXT] [--n-ctx 2048 8192] [--run] [--json FILE]
 
@@ -33,7 +33,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import architectures
 from benchmarks.architectures import Tensor
 from benchmarks.bench_fit import OVER, PYTHON, UNDER, status
-from pipeline.footprint import (
+from pipeline.gguf.header import GGUFHeader, GGUFProblem, read_header
+from pipeline.limits import MiB
+from pipeline.sizing.llama_memory import (
     DECODING_BYTES,
     LLAMA_CPP_BYTES,
     SAMPLING_BYTES,
@@ -42,8 +44,6 @@ from pipeline.footprint import (
     Shape,
     footprint,
 )
-from pipeline.gguf import GGUFHeader, GGUFProblem, read_header
-from pipeline.limits import MiB
 
 N_CTX: Final = (2048, 8192)
 LARGEST: Final = 12

@@ -40,14 +40,14 @@ OLD_CODE: Final = {"code/inference.py": b"pass\n"}
 PACK: Final = """
 import sys
 from pathlib import Path
-from pipeline.archive.pack import pack
+from pipeline.archive.build.pack import pack
 pack(Path(sys.argv[1]), Path(sys.argv[2]), code={"code/inference.py": b"pass\\n"}, digest=len(sys.argv) > 3)
 """
 VERIFY: Final = """
 import sys
 from pathlib import Path
-from pipeline.archive.sources import FileSource
-from pipeline.archive.verify import verify
+from pipeline.archive.s3.sources import FileSource
+from pipeline.archive.checks.verify import verify
 assert verify(FileSource(Path(sys.argv[1]))).verdict == "accepted"
 """
 INFLATE: Final = """
@@ -62,8 +62,8 @@ assert decoder.eof
 REFUSE: Final = """
 import sys
 from pathlib import Path
-from pipeline.archive.inspect import inspect
-from pipeline.archive.sources import FileSource
+from pipeline.archive.checks.inspect import inspect
+from pipeline.archive.s3.sources import FileSource
 report = inspect(FileSource(Path(sys.argv[1])))
 assert [problem.error for problem in report.problems] == ["ModelNotAtRoot"]
 """
@@ -71,9 +71,9 @@ RECORD: Final = """
 import json, sys
 from pathlib import Path
 from pipeline.archive import record
-from pipeline.archive.rules import Rules
-from pipeline.archive.sources import FileSource
-from pipeline.archive.verify import verify
+from pipeline.archive.checks.rules import Rules
+from pipeline.archive.s3.sources import FileSource
+from pipeline.archive.checks.verify import verify
 report = verify(FileSource(Path(sys.argv[1])), rules=Rules(zip_deployable=True))
 Path(sys.argv[2]).write_text(json.dumps(record.write(report)))
 """
@@ -83,8 +83,8 @@ from pathlib import Path
 import boto3
 from pipeline import resources
 from pipeline.archive import record
-from pipeline.archive.assembly import assemble, decide
-from pipeline.archive.sources import S3Source
+from pipeline.archive.build.assembly import assemble, decide
+from pipeline.archive.s3.sources import S3Source
 url, key, report, way = sys.argv[1:]
 client = boto3.client(
     "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="local", aws_secret_access_key="local"

@@ -32,16 +32,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import psutil
 
 from examples.tiny_gguf import write_tiny_gguf
-from pipeline import containers, resources
-from pipeline.archive.pack import pack
+from local_cloud.hosting.unpacking import unpack
+from pipeline import package_files
+from pipeline.archive.build.pack import pack
 from pipeline.limits import MiB
-from pipeline.local.hosting.unpacking import unpack
+from pipeline.sizing import images
 from tools.contract.container import Container, Resident, Stack, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ENVIRONMENT: Final = containers.environment(containers.PYTORCH, {"n_ctx": 512, "n_threads": 1})
+ENVIRONMENT: Final = images.environment(images.PYTORCH, {"n_ctx": 512, "n_threads": 1})
 BODY: Final = json.dumps({"prompt": "What does a sealift do?", "max_tokens": 1, "temperature": 0})
 JSON: Final = {"Content-Type": "application/json"}
 PATIENCE_S: Final = 120.0
@@ -95,7 +96,7 @@ def own_server(stack: Stack, base: Path) -> Iterator[tuple[subprocess.Popen[byte
     }
     begun = time.monotonic()
     process = subprocess.Popen(
-        [stack.python, resources.inference() / "server.py"],
+        [stack.python, package_files.inference() / "server.py"],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -207,7 +208,7 @@ def main() -> int:
         if not arguments.model:
             write_tiny_gguf(model)
         archive, base = Path(place) / "model.tar.gz", Path(place) / "ml"
-        pack(model, archive, code=resources.code())
+        pack(model, archive, code=package_files.code())
         (base / "model").mkdir(parents=True)
         unpack(archive, base / "model", disk_bytes=1 << 40, cancelled=lambda: False)
         archive.unlink()

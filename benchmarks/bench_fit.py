@@ -1,4 +1,4 @@
-"""Predicted against measured memory: `pipeline.footprint` and what llama.cpp really takes, over eight shapes.
+"""Predicted against measured memory: `pipeline.sizing.llama_memory` and what llama.cpp really takes, over eight shapes.
 
     python benchmarks/bench_fit.py [--rounds 3] [--only NAME] [--json]
 
@@ -30,9 +30,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import shapes
 from benchmarks.amx import renounce_amx
 from benchmarks.shapes import ModelShape
-from pipeline.footprint import Line, Shape, footprint
-from pipeline.gguf import read_header
+from pipeline.gguf.header import read_header
 from pipeline.limits import MiB
+from pipeline.sizing.llama_memory import Line, Shape, footprint
 
 PYTHON: Final = Line("python", 27 * MiB, "measured: the interpreter with numpy, in the serving stack's place")
 SPARE: Final = 12

@@ -13,7 +13,7 @@ what takes long: they do not depend on who else computes.
     prefix reuse         the time to the first token behind a system prompt of 500 tokens: evaluated before, evaluated
                          and pushed out by another, and never seen
     memory               resident memory of the server with the model at rest and after prompts that fill the
-                         context, against `pipeline.fit`'s lines
+                         context, against `pipeline.sizing.fit`'s lines
 
 The models have random weights and are written to a temporary folder, 0.8 GB, and deleted.
 """
@@ -43,10 +43,10 @@ import psutil
 
 from benchmarks import shapes
 from examples.tiny_gguf import write_tiny_gguf
-from pipeline import fit
-from pipeline.footprint import Shape, footprint
-from pipeline.gguf import read_header
+from pipeline.gguf.header import read_header
 from pipeline.limits import MiB
+from pipeline.sizing import fit
+from pipeline.sizing.llama_memory import Shape, footprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

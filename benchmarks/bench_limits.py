@@ -25,8 +25,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import shapes
 from benchmarks.shapes import ModelShape
-from pipeline import containers, resources
+from pipeline import package_files
 from pipeline.limits import MiB
+from pipeline.sizing import images
 from tools.contract.container import Container, ContractError, Stack
 
 GROUPS: Final = Path("/sys/fs/cgroup/memory")
@@ -62,7 +63,7 @@ def run(stack: Stack, base: Path, limit_mb: int, requests: int, beside: dict[str
         if limit_mb:
             (group / "memory.limit_in_bytes").write_text(str(limit_mb * MiB))
         environment = {
-            **containers.environment(containers.PYTORCH, {"n_ctx": N_CTX, "n_threads": 1}),
+            **images.environment(images.PYTORCH, {"n_ctx": N_CTX, "n_threads": 1}),
             "LD_LIBRARY_PATH": os.environ.get("CONTRACT_LIBRARIES", ""),
             **beside,
         }
@@ -133,7 +134,7 @@ def main() -> int:
         model = Path(place) / "ml" / "model"
         (model / "code").mkdir(parents=True)
         shapes.write(model_of(arguments.weights_mb), model / "model.gguf")
-        for name, data in resources.code_contents().items():
+        for name, data in package_files.code_contents().items():
             path = model / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)

@@ -16,8 +16,9 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
-from pipeline import package, resources, template
-from pipeline.local.functions import _link_runtime
+from local_cloud.functions import _link_runtime
+from pipeline import package_files
+from pipeline.stack import bundles, template
 
 BOTO3 = "import boto3, boto3.exceptions, botocore.config, botocore.exceptions"
 
@@ -40,11 +41,11 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=7)
     runs = parser.parse_args().runs
-    source = template.load(resources.template())
+    source = template.load(package_files.template())
     begun = time.perf_counter()
-    smallest = package.packages(source, package.libraries_here(), level=package.SMALLEST)
+    smallest = bundles.packages(source, bundles.libraries_here(), level=bundles.SMALLEST)
     taken = time.perf_counter() - begun
-    handlers = {name: one["Handler"].rpartition(".")[0] for name, one in package.functions(source).items()}
+    handlers = {name: one["Handler"].rpartition(".")[0] for name, one in bundles.functions(source).items()}
     with tempfile.TemporaryDirectory() as folder:
         runtime = Path(folder) / "runtime"
         _link_runtime(runtime)

@@ -27,8 +27,8 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import shapes
-from pipeline import resources
-from pipeline.archive.pack import pack
+from pipeline import package_files
+from pipeline.archive.build.pack import pack
 
 TOP: Final = Path(__file__).resolve().parents[1]
 CHILD: Final = TOP / "benchmarks" / "speed.py"
@@ -101,7 +101,7 @@ def measure(folder: Path, rounds: int) -> tuple[list[dict[str, Any]], dict[str, 
             for number in range(rounds):
                 # In turn, and each of them first as often: what else the machine does strikes both.
                 for build in ("portable", "native") if number % 2 else ("native", "portable"):
-                    place = resources.runtime() if build == "portable" else NATIVE
+                    place = package_files.runtime() if build == "portable" else NATIVE
                     found[build].append(run(build, model, threads, place))
             for work in ("prompt", "answer"):
                 ours, theirs = (median(one[work] for one in found[b]) for b in ("portable", "native"))
@@ -121,7 +121,7 @@ def measure(folder: Path, rounds: int) -> tuple[list[dict[str, Any]], dict[str, 
 
 def cold_starts(model: Path, folder: Path, rounds: int) -> dict[str, list[float]]:
     """Return the seconds to the first token: from the archive for ours, from installed packages for the other."""
-    archive = pack(model, folder / "model.tar.gz", code=resources.code(), digest=False).path
+    archive = pack(model, folder / "model.tar.gz", code=package_files.code(), digest=False).path
     found: dict[str, list[float]] = {"portable": [], "native": []}
     for _ in range(rounds):
         with tempfile.TemporaryDirectory(dir=folder) as place:

@@ -1,6 +1,6 @@
 """What the platform allows, as data with its source; no other module holds such a figure.
 
-Refuses to decide anything: `pipeline.fit` and `pipeline.documents` compare, this file only knows.
+Refuses to decide anything: `fit` and `deployment_request` compare, this file only knows.
 
 Sources, by short name:
     boto-model   the service model that botocore ships (`sagemaker`, shape `ProductionVariantServerlessConfig`)

@@ -2,7 +2,7 @@
 
 Step Functions gives up an execution whose data exceed 256 KiB (`limits.STATE_PAYLOAD`), and no catcher of `States.ALL`
 sees it: nothing would be undone. So whatever enters the data has a bound here, and all bounds together stay within
-`OURS`; tests/functional/test_payload.py runs the workflow with the largest of everything. What that comes to, in JSON:
+`OURS`; tests/functional/planning/test_payload.py runs the workflow with the largest of everything. As JSON:
 
     72 KiB   the request, three times: the execution's input, CheckArchive's request, the plan
     14 KiB   what CheckArchive says of the archive and its model

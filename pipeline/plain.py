@@ -4,7 +4,7 @@ Whoever wrote a name, a model's metadata, an answer or a log line decides what i
 character as itself or as an escape. Owns which characters are shown as escapes: those that move a terminal's cursor,
 change its colors or end a line, those that turn the direction of what follows, those that are not seen at all, and
 halves of surrogate pairs, which no encoding can write. The boundaries call it, so that nobody else need remember to:
-`pipeline.cli.screen` (and the endings, for stderr), `pipeline.errors`, `pipeline.logs`, `pipeline.report.page`, and
+`pipeline.cli.screen` (and the endings, for stderr), `pipeline.errors`, `task_log`, `pipeline.report.page`, and
 what makes the texts of notifications. JSON is data, and has escapes of its own. It refuses to judge: a name with a
 line break in it may be shown, and is shown as what it is.
 """

@@ -26,8 +26,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stepfunctions.steps import Catch, Choice, ChoiceRule, Graph, Pass, Succeed, Wait
 
-from pipeline import consumer, diagnosis, documents, errors, plan
-from pipeline.readiness import Verdict
+from pipeline import errors
+from pipeline.operations import diagnosis
+from pipeline.planning import consumer, deployment_request, plan
+from pipeline.rollout.endpoint_status import Verdict
 from state_machine.language import Fail, LambdaTask, Retry, SnsPublish
 
 if TYPE_CHECKING:
@@ -197,7 +199,7 @@ SERVICE: Final = {
     "Diagnose": None,
     "RollBack": None,
 }
-"""Where the service's name is; where it may not be yet, the task looks for it itself (`pipeline.logs`)."""
+"""Where the service's name is; where it may not be yet, the task looks for it itself (`pipeline.aws.task_log`)."""
 
 
 def _task(
@@ -233,7 +235,7 @@ def _forward() -> list[LambdaTask]:
             "CheckArchive",
             "Refuse at once what cannot become an endpoint: the input, the archive's format and layout, the GGUF.",
             {"input.$": "$$.Execution.Input", "defaults": DEFAULTS},
-            result=documents.Checked,
+            result=deployment_request.Checked,
             timeout=900,
         ),
         _task(
@@ -255,7 +257,7 @@ def _forward() -> list[LambdaTask]:
                 "assembly.$": "$.check_archive.assembly",
                 "hosting.$": "$.check_archive.request.hosting",
             },
-            result=documents.Assembled,
+            result=deployment_request.Assembled,
             timeout=900,
         ),
         _task(
@@ -267,7 +269,7 @@ def _forward() -> list[LambdaTask]:
             },
             CAPACITY,
             CONSISTENCY,
-            result=documents.Created,
+            result=deployment_request.Created,
         ),
         _task(
             "CreateEndpointConfig",
@@ -275,14 +277,14 @@ def _forward() -> list[LambdaTask]:
             {"request.$": "$.plan_deployment.requests.create_endpoint_config"},
             CAPACITY,
             CONSISTENCY,
-            result=documents.Created,
+            result=deployment_request.Created,
         ),
         _task(
             "MakeRoom",
             "Lower the service's own older endpoints where the plan says so, so that the new one has room.",
             {"room.$": "$.plan_deployment.room", "service.$": "$.plan_deployment.service"},
             BUSY_ENDPOINT,
-            result=documents.MadeRoom,
+            result=deployment_request.MadeRoom,
         ),
         _task(
             "CreateEndpoint",
@@ -295,7 +297,7 @@ def _forward() -> list[LambdaTask]:
             CAPACITY,
             CONSISTENCY,
             BUSY_ENDPOINT,
-            result=documents.CreatedEndpoint,
+            result=deployment_request.CreatedEndpoint,
         ),
         _task(
             "UpdateEndpoint",
@@ -312,7 +314,7 @@ def _forward() -> list[LambdaTask]:
             CAPACITY,
             CONSISTENCY,
             BUSY_ENDPOINT,
-            result=documents.CreatedEndpoint,
+            result=deployment_request.CreatedEndpoint,
         ),
         _task(
             "StepDown",
@@ -330,7 +332,7 @@ def _forward() -> list[LambdaTask]:
                 "updates.$": "$.plan_deployment.updates",
             },
             CONSISTENCY,
-            result=documents.Polled,
+            result=deployment_request.Polled,
         ),
         _task(
             "SmokeTest",
@@ -338,14 +340,14 @@ def _forward() -> list[LambdaTask]:
             {"endpoint_name.$": endpoint, "smoke_test.$": "$.plan_deployment.smoke_test"},
             COLD_START,
             CONSISTENCY,
-            result=documents.Tested,
+            result=deployment_request.Tested,
             timeout=900,
         ),
         _task(
             "MonitorEndpoint",
             "Alarms on the new endpoint, before anybody depends on it.",
             {"plan.$": "$.plan_deployment", "topic": "${TopicArn}"},
-            result=documents.Monitored,
+            result=deployment_request.Monitored,
         ),
         _task(
             "ReadConsumer",
@@ -364,7 +366,7 @@ def _forward() -> list[LambdaTask]:
                 "prompt.$": "$.plan_deployment.smoke_test.prompts[0]",
             },
             BUSY_CONSUMER,
-            result=documents.Shifted,
+            result=deployment_request.Shifted,
             timeout=900,
         ),
         _task(
@@ -376,7 +378,7 @@ def _forward() -> list[LambdaTask]:
                 "alarms.$": "$.monitor_endpoint.judging",
                 "left.$": "$.watch_consumer.left",
             },
-            result=documents.Watched,
+            result=deployment_request.Watched,
         ),
         _task(
             "UpdateConsumer",
@@ -388,7 +390,7 @@ def _forward() -> list[LambdaTask]:
                 "prompt.$": "$.plan_deployment.smoke_test.prompts[0]",
             },
             BUSY_CONSUMER,
-            result=documents.Switched,
+            result=deployment_request.Switched,
             timeout=900,
         ),
         _task(
@@ -396,7 +398,7 @@ def _forward() -> list[LambdaTask]:
             "Mark the deployment as good; keep the last good ones as ways back and delete older ones that nobody uses.",
             {"plan.$": "$.plan_deployment", "now.$": "$$.State.EnteredTime"},
             BUSY_ENDPOINT,
-            result=documents.Retired,
+            result=deployment_request.Retired,
         ),
         _task(
             "RestoreCapacity",
@@ -404,7 +406,7 @@ def _forward() -> list[LambdaTask]:
             "On instances, set up auto scaling where it is asked for.",
             {"plan.$": "$.plan_deployment"},
             BUSY_ENDPOINT,
-            result=documents.Restored,
+            result=deployment_request.Restored,
         ),
     ]
 
@@ -647,7 +649,7 @@ def build() -> Graph:
         BUSY_CONSUMER,
         CAPACITY,
         CONSISTENCY,
-        result=documents.RolledBack,
+        result=deployment_request.RolledBack,
         timeout=300,
     )
     for catch in _catch_all("$.roll_back_failure", not_rolled_back):

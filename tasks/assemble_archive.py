@@ -10,15 +10,18 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, continuity, documents, plan, resources
-from pipeline.archive import assembly, bare, record
-from pipeline.archive.sources import S3Source
+from pipeline import package_files
+from pipeline.archive.build import assembly, record
+from pipeline.archive.s3 import bare
+from pipeline.archive.s3.sources import S3Source
+from pipeline.aws import lambda_handler
 from pipeline.errors import InvalidArchive, Problem
+from pipeline.planning import continuity, deployment_request, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
 
 _LOGGER = logging.getLogger(__name__)
 _STEPS = 10
@@ -26,7 +29,7 @@ _STEPS = 10
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Assemble the archive; return the way taken and what was written (`pipeline.documents.Assembled`).
+    """Assemble the archive; return the way taken and what was written (`deployment_request.Assembled`).
 
     Raises:
         InvalidArchive: the upload changed, or turned out to be damaged, since it was checked.
@@ -37,7 +40,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         return _place(archive, planned, clients)
     source = S3Source(clients.s3, archive["bucket"], archive["key"], archive["version_id"])
     body = clients.s3.get_object(Bucket=planned["bucket"], Key=planned["record"])["Body"].read()
-    document, code = json.loads(body), resources.code_for(planned["code"])
+    document, code = json.loads(body), package_files.code_for(planned["code"])
     continuity.require_same_record(archive, document.get("version"), record.VERSION)
     report = record.read(document)
     decision = assembly.decide(report, code, bucket=planned["bucket"], mend=planned["mend"])
@@ -48,7 +51,9 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         report,
         code,
         decision,
-        rules=documents.archive_rules(planned["code"], mend=planned["mend"], hosting=event["hosting"]),
+        rules=deployment_request.archive_rules(
+            planned["code"], mend=planned["mend"], hosting=event["hosting"]
+        ),
         mend=planned["mend"],
         progress=_logged(source.name),
     )
@@ -81,7 +86,7 @@ def _place(archive: dict[str, Any], planned: dict[str, Any], clients: Clients) -
     ]
     if problems:
         raise InvalidArchive(files[0].name, problems)
-    code = resources.code_for(planned["code"])
+    code = package_files.code_for(planned["code"])
     identity = {part["key"].rpartition("/")[2]: part["etag"] for part in archive["parts"]}
     where = bare.place(identity, code, bucket=planned["bucket"])
     continuity.require_same_assembly(archive, planned, where.to_json())
@@ -112,4 +117,4 @@ def _logged(name: str) -> Callable[[int, int], None]:
     return progress
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

@@ -9,13 +9,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import aws, containers, documents, naming, payload, resources, sidecars
-from pipeline import plan as planned
-from pipeline.archive import assembly, bare, record
-from pipeline.archive.acceptance import check
-from pipeline.archive.sources import S3Source
+from pipeline import naming, package_files, payload
+from pipeline.archive.build import assembly, record
+from pipeline.archive.checks.checksum import check
+from pipeline.archive.s3 import bare
+from pipeline.archive.s3.sources import S3Source
+from pipeline.aws import lambda_handler
 from pipeline.errors import InvalidArchive, Problem
 from pipeline.plain import plain
+from pipeline.planning import deployment_request
+from pipeline.planning import plan as planned
+from pipeline.rollout import sidecars
+from pipeline.sizing import images
 
 _MOST_NAME: Final = 512
 """Bytes of a text of the header, whose author may write what they like."""
@@ -24,25 +29,25 @@ _MOST_NOTE: Final = 512
 """Bytes of a note, of which there are a few."""
 
 if TYPE_CHECKING:
-    from pipeline.archive.report import ArchiveReport
-    from pipeline.archive.rules import Rules
-    from pipeline.aws import Clients
+    from pipeline.archive.checks.report import ArchiveReport
+    from pipeline.archive.checks.rules import Rules
+    from pipeline.aws.clients import Clients
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return the request with all its defaults, and what is known of the archive (`pipeline.documents.Checked`).
+    """Return the request with all its defaults, and what is known of the archive (`deployment_request.Checked`).
 
     Raises:
         InvalidInput: with every problem of the input and of the deployment.json beside the archive.
         ArchiveNotFound, AccessDenied: when the archive cannot be read.
         InvalidArchive: with every problem of the archive.
     """
-    location = documents.archive_location(event["input"])
+    location = deployment_request.archive_location(event["input"])
     settings = sidecars.read(clients.s3, location.bucket, location.key)
-    names = documents.Names(sidecar=sidecars.place(location.bucket, location.key))
-    request = documents.request(event["input"], settings, event["defaults"], names)
+    names = deployment_request.Names(sidecar=sidecars.place(location.bucket, location.key))
+    request = deployment_request.request(event["input"], settings, event["defaults"], names)
     source = S3Source(clients.s3, location.bucket, location.key, location.version_id)
-    rules = documents.archive_rules(
+    rules = deployment_request.archive_rules(
         request["code"],
         mend=request["mend"],
         hosting=request["hosting"],
@@ -104,8 +109,8 @@ def _bare(
     files = bare.sources(clients.s3, source)
     report = bare.check(files, rules=rules)
     report.require()
-    kind = containers.PROFILES[request["container"]].code(request["code"])
-    where = bare.place(report.identity, resources.code_for(kind), bucket=bucket)
+    kind = images.PROFILES[request["container"]].code(request["code"])
+    where = bare.place(report.identity, package_files.code_for(kind), bucket=bucket)
     newest = max(one.last_modified for one in files)
     return _bounded(
         source.name,
@@ -143,8 +148,8 @@ def _assembly(
     report: ArchiveReport, request: dict[str, Any], bucket: str, clients: Clients
 ) -> dict[str, Any]:
     """Return how the archive becomes what is deployed, and write down what AssembleArchive needs for it."""
-    kind = containers.PROFILES[request["container"]].code(request["code"])
-    code = resources.code_for(kind)
+    kind = images.PROFILES[request["container"]].code(request["code"])
+    code = package_files.code_for(kind)
     decision = assembly.decide(report, code, bucket=bucket, mend=request["mend"])
     key = f"records/{naming.digest([report.name, report.identity], 40)}.json"
     clients.s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(record.write(report)).encode())
@@ -178,4 +183,4 @@ def _model(report: ArchiveReport) -> dict[str, Any]:
     return {**facts, **texts, "path": report.model.path}
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, creation, moments, plan
+from pipeline import time_format
+from pipeline.aws import lambda_handler, resource_tags, service_errors
+from pipeline.aws.resource_tags import TAG_SERVICE
 from pipeline.errors import EndpointBusy, EndpointMoved, NameConflict, Problem
 from pipeline.naming import deployment_of
-from pipeline.plan import TAG_SERVICE
-from pipeline.readiness import Verdict, verdict
+from pipeline.planning import plan
+from pipeline.rollout import idempotent_create
+from pipeline.rollout.endpoint_status import Verdict, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
@@ -35,7 +38,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     request = event["request"]
     name = request["EndpointName"]
     try:
-        found, created = creation.create(
+        found, created = idempotent_create.create(
             clients.sagemaker.create_endpoint,
             clients.sagemaker.describe_endpoint,
             request,
@@ -48,7 +51,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         _see_whose(clients, request, conflict)
         raise
     except ClientError as error:
-        aws.see_not_waited_for(error, adapts=plan.adapts(event["asked"]))
+        service_errors.see_not_waited_for(error, adapts=plan.adapts(event["asked"]))
         raise
     status = found["EndpointStatus"]
     if (
@@ -65,7 +68,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         "arn": found["EndpointArn"],
         "created": created,
         # From the endpoint's own beginning: what quotas and leftovers cost before it is not its time.
-        "deadline_at": moments.later(found["CreationTime"], event["deadline_s"]),
+        "deadline_at": time_format.later(found["CreationTime"], event["deadline_s"]),
     }
 
 
@@ -77,9 +80,9 @@ def _see_whose(clients: Clients, request: Mapping[str, Any], conflict: NameConfl
         return
     try:
         found = clients.sagemaker.describe_endpoint(EndpointName=name)
-        ours = creation.is_of_service(clients.sagemaker, found["EndpointArn"], service)
+        ours = resource_tags.is_of_service(clients.sagemaker, found["EndpointArn"], service)
     except ClientError as error:
-        if aws.is_missing(error):
+        if service_errors.is_missing(error):
             raise EndpointMoved(f"{conflict}; it is gone by now") from error
         raise
     if ours:
@@ -89,14 +92,14 @@ def _see_whose(clients: Clients, request: Mapping[str, Any], conflict: NameConfl
 def _delete_leftover(clients: Clients, name: str, found: Mapping[str, Any]) -> None:
     """Delete a failed endpoint that Sealift made; it may be gone by now, which is as good."""
     try:
-        if creation.owner(clients.sagemaker, found["EndpointArn"]) is None:
+        if resource_tags.owner(clients.sagemaker, found["EndpointArn"]) is None:
             seen = f"the existing endpoint {name!r} is {found['EndpointStatus']}, and Sealift did not make it"
             fix = f"delete {name!r} if nobody needs it, or give the service another name"
             raise NameConflict(name, [Problem("NameConflict", seen, "a name that is free", fix)])
         clients.sagemaker.delete_endpoint(EndpointName=name)
     except ClientError as error:
-        if not aws.is_missing(error):
+        if not service_errors.is_missing(error):
             raise
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

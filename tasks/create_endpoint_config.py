@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, creation
+from pipeline.aws import lambda_handler
+from pipeline.rollout import idempotent_create
 
 if TYPE_CHECKING:
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """Create the endpoint configuration; return `name`, `arn` and whether it was `created` now."""
     request = event["request"]
-    found, created = creation.create(
+    found, created = idempotent_create.create(
         clients.sagemaker.create_endpoint_config,
         clients.sagemaker.describe_endpoint_config,
         request,
@@ -23,4 +24,4 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     return {"name": request["EndpointConfigName"], "arn": found["EndpointConfigArn"], "created": created}
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

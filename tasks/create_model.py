@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, creation, plan
+from pipeline.aws import lambda_handler
+from pipeline.planning import plan
+from pipeline.rollout import idempotent_create
 
 if TYPE_CHECKING:
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """Create the model; return `name`, `arn` and whether it was `created` now."""
     request = plan.pinned(event["request"], event["assembled"])
-    found, created = creation.create(
+    found, created = idempotent_create.create(
         clients.sagemaker.create_model,
         clients.sagemaker.describe_model,
         request,
@@ -23,4 +25,4 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     return {"name": request["ModelName"], "arn": found["ModelArn"], "created": created}
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, diagnosis, payload
+from pipeline import payload
+from pipeline.aws import lambda_handler, service_errors
+from pipeline.operations import diagnosis
 
 if TYPE_CHECKING:
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
 
 LOG_LINES = 50
 """Of a log that go into the evidence, which has to fit into a state's output."""
@@ -18,7 +20,7 @@ LOOKED_AT = 2000
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return the diagnosis (`pipeline.diagnosis.Diagnosis`) of the failure in the execution's data."""
+    """Return the diagnosis (`pipeline.operations.diagnosis.Diagnosis`) of the failure in the execution's data."""
     results = event["results"]
     plan = results.get("plan_deployment")
     evidence: tuple[str, ...] = ()
@@ -32,7 +34,7 @@ def _failure_reason(clients: Clients, endpoint: str) -> tuple[str, ...]:
     try:
         reason = clients.sagemaker.describe_endpoint(EndpointName=endpoint).get("FailureReason")
     except ClientError as error:
-        return (f"the endpoint could not be described: {aws.text(error)}",)
+        return (f"the endpoint could not be described: {service_errors.text(error)}",)
     return (payload.cut(reason),) if reason else ()
 
 
@@ -52,10 +54,10 @@ def _container_log(clients: Clients, endpoint: str) -> tuple[str, ...]:
             startFromHead=False,
         )["events"]
     except ClientError as error:
-        if aws.is_missing(error):
+        if service_errors.is_missing(error):
             return ()
-        return (f"the container's log could not be read: {aws.text(error)}",)
+        return (f"the container's log could not be read: {service_errors.text(error)}",)
     return payload.newest(diagnosis.telling([event["message"] for event in events], LOG_LINES))
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

@@ -8,11 +8,14 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, capacity, concurrency, payload
+from pipeline import payload
+from pipeline.aws import lambda_handler
 from pipeline.errors import EndpointBusy
+from pipeline.planning import quotas
+from pipeline.rollout import endpoint_concurrency
 
 if TYPE_CHECKING:
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
@@ -25,15 +28,15 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     waiting = []
     for one in event["room"]:
         # One that is gone has made all the room it could; one that somebody lowered further has made enough.
-        come = concurrency.bring(
+        come = endpoint_concurrency.bring(
             clients.sagemaker, event["service"], one["endpoint"], to=one["to"], unless=operator.le
         )
         if come.waiting:
             waiting.append(come.waiting)
-        lowered.append(capacity.told(one))
+        lowered.append(quotas.told(one))
     if waiting:
         raise EndpointBusy("; ".join(waiting))
     return {"lowered": payload.cut_all(lowered)}
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

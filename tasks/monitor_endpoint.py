@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import alarms, aws, monitoring
-from pipeline.plan import VARIANT
+from pipeline.aws import lambda_handler
+from pipeline.planning import alarms
+from pipeline.planning.plan import VARIANT
+from pipeline.rollout import alarms_api
 
 if TYPE_CHECKING:
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Make the alarms; return the `endpoint_name`, its `alarms`, and which are `judging` (`documents.Monitored`)."""
+    """Make the alarms; return the `endpoint_name`, its `alarms`, and which are `judging` (`Monitored`)."""
     plan = event["plan"]
     endpoint, timeout_s = plan["names"]["endpoint"], plan["smoke_test"]["timeout_s"]
     on = plan["instances"]
@@ -25,7 +27,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         topic=event["topic"],
         tags=plan["requests"]["create_model"]["Tags"],
     )
-    monitoring.put(clients.cloudwatch, wanted)
+    alarms_api.put(clients.cloudwatch, wanted)
     return {
         "endpoint_name": endpoint,
         "alarms": alarms.told(endpoint, timeout_s, cpus),
@@ -33,4 +35,4 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     }
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

@@ -9,15 +9,19 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, candidates, claims, naming, occupancy, plan
+from pipeline import naming
+from pipeline.aws import lambda_handler
 from pipeline.errors import QuotaUsedUp
+from pipeline.operations import consumer_candidates
+from pipeline.planning import consumer_claims, plan
+from pipeline.rollout import endpoint_usage
 
 if TYPE_CHECKING:
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return the plan (`pipeline.plan.Plan`).
+    """Return the plan (`pipeline.planning.plan.Plan`).
 
     Raises:
         ModelDoesNotFit: when no allowed size holds the model.
@@ -28,10 +32,12 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """
     checked = event["results"]["check_archive"]
     request = checked["request"]
-    candidates.see_allowed(request["consumers"], candidates.reach(event["defaults"], event["execution"]))
-    called = candidates.called(clients, request["consumers"])
-    others = candidates.of_others(clients, request, called)
-    stay = claims.left(others, request)
+    consumer_candidates.see_allowed(
+        request["consumers"], consumer_candidates.reach(event["defaults"], event["execution"])
+    )
+    called = consumer_candidates.called(clients, request["consumers"])
+    others = consumer_candidates.of_others(clients, request, called)
+    stay = consumer_claims.left(others, request)
     if stay:
         # Nobody named it: the deployment goes on without it.
         request, called = {**request, "consumers": []}, []
@@ -48,12 +54,12 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         earlier=event["results"].get("plan_deployment"),
     )
     plan.plan(facts)  # What fits nowhere is refused before the account is looked at.
-    situation = occupancy.look(clients, request["service"])
+    situation = endpoint_usage.look(clients, request["service"])
     new = naming.introduction(request["service"], situation.names)
     # One that was checked before the stack's update has none.
     remarks = (*checked["evidence"].get("notes", ()), *((new,) if new else ()))
     made = _planned(replace(facts, situation=situation, remarks=remarks), clients)
-    return {**made, **claims.without(stay, made["notes"])} if stay else dict(made)
+    return {**made, **consumer_claims.without(stay, made["notes"])} if stay else dict(made)
 
 
 def _planned(facts: plan.Facts, clients: Clients) -> plan.Plan:
@@ -61,8 +67,8 @@ def _planned(facts: plan.Facts, clients: Clients) -> plan.Plan:
         return plan.plan(facts)
     except QuotaUsedUp:
         # Whose endpoints hold it is looked at only when it is to be said.
-        named = occupancy.name_owners(clients.sagemaker, facts.situation)
+        named = endpoint_usage.name_owners(clients.sagemaker, facts.situation)
         return plan.plan(replace(facts, situation=named))
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws
+from pipeline.aws import lambda_handler, service_errors
 from pipeline.errors import EndpointFailed, EndpointMoved, NotYetVisible
 from pipeline.naming import deployment_of
-from pipeline.readiness import Verdict, verdict
+from pipeline.rollout.endpoint_status import Verdict, verdict
 
 if TYPE_CHECKING:
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
@@ -27,8 +27,10 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     try:
         found = clients.sagemaker.describe_endpoint(EndpointName=name)
     except ClientError as error:
-        if aws.is_missing(error):
-            raise NotYetVisible(f"endpoint {name!r} cannot be described yet: {aws.text(error)}") from error
+        if service_errors.is_missing(error):
+            raise NotYetVisible(
+                f"endpoint {name!r} cannot be described yet: {service_errors.text(error)}"
+            ) from error
         raise
     status = found["EndpointStatus"]
     meaning = verdict(status, found["EndpointConfigName"], config)
@@ -53,4 +55,4 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     return {"status": status, "verdict": meaning.value}
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

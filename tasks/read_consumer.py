@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from pipeline import aws, claims, consumer, naming, registry, switch
+from pipeline import naming
+from pipeline.aws import lambda_handler
 from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerNotFound
+from pipeline.planning import consumer, consumer_claims
+from pipeline.rollout import consumer_switch, release_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pipeline.aws import Clients
-    from pipeline.releases import Release
+    from pipeline.aws.clients import Clients
+    from pipeline.rollout.releases import Release
 
 MOST_READS: Final = 5
 """A switch that comes too late so often is given up; each time another deployment has come first."""
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return how the consumers are now, and how often they were read (`pipeline.consumer.Read`).
+    """Return how the consumers are now, and how often they were read (`pipeline.planning.consumer.Read`).
 
     Raises:
         ConsumerTaken: when another service has one since the plan, and the request does not say to take it over.
@@ -40,12 +43,12 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         _refuse_again(values, earlier)
     own, others = _served(values, plan, clients)
     # The stack's own consumer, which nobody named, is left to a service that was faster.
-    stay = claims.left(
-        claims.of_others(asked, values, others, plan["service"]),
+    stay = consumer_claims.left(
+        consumer_claims.of_others(asked, values, others, plan["service"]),
         {**results["check_archive"].get("request", {}), "consumers": asked},
     )
     if stay:
-        instead = claims.without(stay, plan["notes"])
+        instead = consumer_claims.without(stay, plan["notes"])
         return dict(consumer.Read(consumers=[], reads=reads + 1, instead=instead))
     if earlier is not None:
         for value, before in zip(values, earlier["consumers"], strict=True):
@@ -80,7 +83,7 @@ def _value(asked: dict[str, Any], clients: Clients) -> str | None:
 
 def _before(asked: dict[str, Any], value: str | None, clients: Clients) -> consumer.Before:
     name, alias_name = asked["function_name"], asked["alias"]
-    routes = switch.routes(clients.lambda_, name, alias_name) if alias_name else None
+    routes = consumer_switch.routes(clients.lambda_, name, alias_name) if alias_name else None
     return consumer.Before(
         function_name=name,
         variable=asked["variable"],
@@ -105,15 +108,15 @@ def _served(
     others: dict[str, str] = {}
     waits = []
     for value in dict.fromkeys(filter(None, values)):
-        there = registry.at(clients.sagemaker, value, service)
+        there = release_store.at(clients.sagemaker, value, service)
         if there is not None:
             own[value] = there
             continue
-        other = None if value == plan["names"]["endpoint"] else registry.owner(clients.sagemaker, value)
+        other = None if value == plan["names"]["endpoint"] else release_store.owner(clients.sagemaker, value)
         if other is None or other == service:
             continue
         others[value] = other
-        execution = registry.being_tried(clients, value, other)
+        execution = release_store.being_tried(clients, value, other)
         if execution and plan["names"]["endpoint"] not in values:
             waits.append(f"endpoint {value!r} of service {other!r} is being tried by execution {execution!r}")
     if waits:
@@ -148,7 +151,7 @@ def _turns(own: Mapping[str, Release], results: dict[str, Any], clients: Clients
     plan = results["plan_deployment"]
     waits = []
     for value, there in own.items():
-        wait = registry.turn(
+        wait = release_store.turn(
             clients,
             value,
             seen=there,
@@ -163,4 +166,4 @@ def _turns(own: Mapping[str, Release], results: dict[str, Any], clients: Clients
         raise ConsumerBusy(f"{'; '.join(waits)}; wanted it to be settled")
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

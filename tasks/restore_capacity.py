@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, capacity, concurrency, occupancy, payload, scaling, targets
-from pipeline import plan as plan_of
+from pipeline import payload
+from pipeline.aws import lambda_handler, quota_errors, service_errors
 from pipeline.errors import EndpointBusy
+from pipeline.planning import autoscaling, quotas
+from pipeline.planning import plan as plan_of
+from pipeline.rollout import autoscaling_api, endpoint_concurrency, endpoint_usage
 
 if TYPE_CHECKING:
-    from pipeline.aws import Clients
-    from pipeline.plan import Plan
+    from pipeline.aws.clients import Clients
+    from pipeline.planning.plan import Plan
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
@@ -37,28 +40,28 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     if requested is not None and begun >= requested and _has(requested, plan, clients):
         told = f"{requested} concurrent invocations, as requested"
         return {"max_concurrency": requested, "steps": [], "told": told}
-    situation = occupancy.look(clients, plan["service"])
+    situation = endpoint_usage.look(clients, plan["service"])
     limit = situation.quota if situation.read else None
-    asked = capacity.target(situation.quota) if requested is None else requested
+    asked = quotas.target(situation.quota) if requested is None else requested
     spare, switched = requested is None, bool(plan["consumers"])
-    changes = capacity.give_back(asked, name, situation, limit=limit, switched=switched, spare=spare)
+    changes = quotas.give_back(asked, name, situation, limit=limit, switched=switched, spare=spare)
     try:
         _apply(plan["service"], changes, clients)
     except ClientError as error:
-        if not aws.is_over_quota(error):
+        if not service_errors.is_over_quota(error):
             raise
         # The quota was not known, or somebody was quicker: AWS's own figure is the truth.
-        refusal = capacity.read_refusal(aws.text(error))
-        if refusal.quota is capacity.Quota.CONCURRENCY and limit != refusal.limit:
-            asked = capacity.target(refusal.limit) if requested is None else asked
-            changes = capacity.give_back(
+        refusal = quota_errors.read_refusal(service_errors.text(error))
+        if refusal.quota is quota_errors.Quota.CONCURRENCY and limit != refusal.limit:
+            asked = quotas.target(refusal.limit) if requested is None else asked
+            changes = quotas.give_back(
                 asked, name, situation, limit=refusal.limit, switched=switched, spare=spare
             )
             _apply(plan["service"], changes, clients)
     mine = situation.holder(name)
     now = mine.concurrency if mine else begun
     steps = payload.cut_all(_steps(plan, asked, begun, now, situation))
-    return {"max_concurrency": now, "steps": steps, "told": capacity.has(requested, asked, now, situation)}
+    return {"max_concurrency": now, "steps": steps, "told": quotas.has(requested, asked, now, situation)}
 
 
 def _instances(plan: Plan) -> str:
@@ -81,34 +84,34 @@ def _scaled(plan: Plan, clients: Clients) -> list[str]:
     wanted = on.get("auto_scaling") if on else None
     if on is None or wanted is None:
         return []
-    granted = scaling.within(wanted, on["count"])
-    targets.register(clients.autoscaling, plan["names"]["endpoint"], granted)
-    return [scaling.told(granted)]
+    granted = autoscaling.within(wanted, on["count"])
+    autoscaling_api.register(clients.autoscaling, plan["names"]["endpoint"], granted)
+    return [autoscaling.told(granted)]
 
 
 def _has(asked: int, plan: Plan, clients: Clients) -> bool:
     """Return whether the endpoint has all that was asked for, so that nobody else need be looked at."""
-    mine = occupancy.holder(clients.sagemaker, plan["names"]["endpoint"], plan["service"])
+    mine = endpoint_usage.holder(clients.sagemaker, plan["names"]["endpoint"], plan["service"])
     return mine is not None and mine.status == "InService" and mine.concurrency == asked
 
 
-def _apply(service: str, changes: capacity.Changes, clients: Clients) -> None:
+def _apply(service: str, changes: quotas.Changes, clients: Clients) -> None:
     waiting = [f"endpoint {name!r} is being changed" for name in changes.wait_for]
     for name, to in changes.concurrency:
-        come = concurrency.bring(clients.sagemaker, service, name, to=to)
+        come = endpoint_concurrency.bring(clients.sagemaker, service, name, to=to)
         if come.waiting:
             waiting.append(come.waiting)
     if waiting:
         raise EndpointBusy("; ".join(waiting))
 
 
-def _steps(plan: Plan, asked: int, begun: int, now: int, situation: capacity.Situation) -> list[str]:
+def _steps(plan: Plan, asked: int, begun: int, now: int, situation: quotas.Situation) -> list[str]:
     if now == begun == asked:
         return []
-    others = capacity.in_use(one for one in situation.holders if one.name != plan["names"]["endpoint"])
+    others = quotas.in_use(one for one in situation.holders if one.name != plan["names"]["endpoint"])
     of = "its share of" if plan_of.adapts(plan["asked"]) else "the"
     wanted = f"{of} {asked} concurrent invocations" + ("" if of != "the" else " asked for")
     return [f"began with {begun} and has {now} of {wanted}; others: {others}"]
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

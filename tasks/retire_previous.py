@@ -12,22 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, callers, creation, monitoring, payload, registry, releases, targets
+from pipeline import payload
+from pipeline.aws import lambda_handler, resource_tags, service_errors
+from pipeline.aws.resource_tags import tag_value
 from pipeline.errors import EndpointBusy
 from pipeline.naming import deployment_of
 from pipeline.plain import one_line
-from pipeline.plan import tag_value
-from pipeline.readiness import UNDELETABLE
+from pipeline.rollout import alarms_api, autoscaling_api, consumer_references, release_store, releases
+from pipeline.rollout.endpoint_status import UNDELETABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mypy_boto3_sagemaker import SageMakerClient
 
-    from pipeline.aws import Clients
-    from pipeline.plan import Plan
-    from pipeline.registry import Account
-    from pipeline.releases import Release
+    from pipeline.aws.clients import Clients
+    from pipeline.planning.plan import Plan
+    from pipeline.rollout.release_store import Account
+    from pipeline.rollout.releases import Release
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """
     plan: Plan = event["plan"]
     _mark(plan, event["now"], clients.sagemaker)
-    account = registry.look(clients.sagemaker, plan["service"])
+    account = release_store.look(clients.sagemaker, plan["service"])
     own, keep = plan["names"]["endpoint_config"], plan["keep_previous"]
     chosen = releases.retire(account.releases, own=own, keep=keep)
     if chosen.going:
@@ -46,7 +48,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             account.releases,
             own=own,
             keep=keep,
-            referred=callers.referred(clients.lambda_, _consumers(plan, account.releases)),
+            referred=consumer_references.referred(clients.lambda_, _consumers(plan, account.releases)),
             needed=_needed(plan, account, chosen.going, clients),
         )
     not_retired = [f"{one.config}: {why}" for one, why in chosen.spared]
@@ -87,12 +89,12 @@ def _mark(plan: Plan, now: str, client: SageMakerClient) -> None:
         tags = releases.marks(
             names["endpoint"], plan["consumers"], now, plan["keep_previous"], plan.get("taken_from")
         )
-        registry.mark(client, found["EndpointConfigArn"], tags)
+        release_store.mark(client, found["EndpointConfigArn"], tags)
 
     planned = names["endpoint_config"]
     mark(planned)
     # Another deployment of the service may have lowered it while it was tried, which can take another configuration.
-    endpoint = aws.or_none(client.describe_endpoint, EndpointName=names["endpoint"])
+    endpoint = service_errors.or_none(client.describe_endpoint, EndpointName=names["endpoint"])
     present = endpoint["EndpointConfigName"] if endpoint else planned
     if present != planned and deployment_of(present) == deployment_of(planned):
         mark(present)
@@ -106,17 +108,19 @@ def _consumers(plan: Plan, found: Iterable[Release]) -> set[str]:
 
 def _needed(plan: Plan, account: Account, going: Iterable[Release], clients: Clients) -> dict[str, str]:
     """Return why configurations are needed, by their names: another endpoint has one, or its execution is running."""
-    found = registry.used(account, going)
+    found = release_store.used(account, going)
     for one in going:
         if one.execution == tag_value(plan["execution"]):
             continue
         try:
-            if registry.is_running(clients.stepfunctions, one.execution):
+            if release_store.is_running(clients.stepfunctions, one.execution):
                 found[one.config] = f"execution {one.execution} is still running"
         except ClientError as error:
-            if not aws.is_access_denied(error):
+            if not service_errors.is_access_denied(error):
                 raise
-            found[one.config] = f"execution {one.execution} could not be looked at: {aws.text(error)}"
+            found[one.config] = (
+                f"execution {one.execution} could not be looked at: {service_errors.text(error)}"
+            )
     return found
 
 
@@ -126,9 +130,9 @@ def _denial_told(one: Release, not_retired: list[str]) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        if not aws.is_access_denied(error):
+        if not service_errors.is_access_denied(error):
             raise
-        not_retired.append(f"{one.config}: {aws.text(error)}")
+        not_retired.append(f"{one.config}: {service_errors.text(error)}")
 
 
 def _delete_endpoint(one: Release, clients: Clients) -> str:
@@ -137,7 +141,7 @@ def _delete_endpoint(one: Release, clients: Clients) -> str:
         return ""
     if one.scales and one.status != "Deleting":
         # While it scales it is Updating, and cannot be deleted.
-        targets.deregister(clients.autoscaling, one.endpoint)
+        autoscaling_api.deregister(clients.autoscaling, one.endpoint)
     if one.status not in UNDELETABLE and one.status != "Deleting":
         clients.sagemaker.delete_endpoint(EndpointName=one.endpoint)
     return f"endpoint {one.endpoint!r} is {one.status}; wanted it to be gone"
@@ -147,11 +151,11 @@ def _delete_rest(one: Release, service: str, account: Account, clients: Clients)
     """Delete what a release without an endpoint leaves."""
     client = clients.sagemaker
     if one.endpoint is not None and one.status is None:
-        monitoring.delete(clients.cloudwatch, one.endpoint)
+        alarms_api.delete(clients.cloudwatch, one.endpoint)
     found = client.describe_endpoint_config(EndpointConfigName=one.config)
     for variant in found["ProductionVariants"]:
         name = variant["ModelName"]
-        if name not in registry.models_in_use(client, account, without=one):
+        if name not in release_store.models_in_use(client, account, without=one):
             _delete_model(name, service, client)
     # The one that is looked at first goes last, so that a try that is cut short goes on where it ended.
     for config in reversed(one.configs):
@@ -162,10 +166,10 @@ def _delete_model(name: str, service: str, client: SageMakerClient) -> None:
     """Delete a model that Sealift made for the service; it may be gone by now, which is as good."""
     try:
         arn = client.describe_model(ModelName=name)["ModelArn"]
-        if creation.is_of_service(client, arn, service):
+        if resource_tags.is_of_service(client, arn, service):
             client.delete_model(ModelName=name)
     except ClientError as error:
-        if not aws.is_missing(error):
+        if not service_errors.is_missing(error):
             raise
 
 
@@ -178,4 +182,4 @@ def _told(retired: list[str], kept: list[str], not_retired: list[str]) -> str:
     return one_line("; ".join(part for part in parts if part))
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

@@ -15,28 +15,22 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import (
-    aws,
-    concurrency,
-    consumer,
-    creation,
-    diagnosis,
-    monitoring,
-    payload,
-    registry,
-    switch,
-)
+from pipeline import payload
+from pipeline.aws import lambda_handler, resource_tags, service_errors
+from pipeline.aws.resource_tags import tag_value
 from pipeline.errors import ConsumerBusy, EndpointBusy, Refused
 from pipeline.naming import deployment_of
+from pipeline.operations import diagnosis
 from pipeline.plain import one_line
-from pipeline.plan import tag_value
-from pipeline.readiness import UNDELETABLE
+from pipeline.planning import consumer
+from pipeline.rollout import alarms_api, consumer_switch, endpoint_concurrency, release_store
+from pipeline.rollout.endpoint_status import UNDELETABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.aws import Clients
-    from pipeline.plan import Plan
+    from pipeline.aws.clients import Clients
+    from pipeline.planning.plan import Plan
 
 
 class _Report:
@@ -57,9 +51,9 @@ class _Report:
         try:
             step()
         except ClientError as error:
-            if not isinstance(aws.translate(error), Refused):
+            if not isinstance(service_errors.translate(error), Refused):
                 raise
-            self.not_undone.append(f"{what}: {aws.text(error)}")
+            self.not_undone.append(f"{what}: {service_errors.text(error)}")
             return False
         except Refused as refusal:
             self.not_undone.append(f"{what}: {refusal}")
@@ -73,14 +67,16 @@ class _Report:
         except ClientError as error:
             if not _refused(error):
                 raise
-            told = f"{what}: {aws.text(error)}"
+            told = f"{what}: {service_errors.text(error)}"
             self.kept.append(told)
             self.spare.append(f"{told} ({fix})" if fix else told)
 
 
 def _refused(error: ClientError) -> bool:
     # A conflict is the word for a version that an alias has come to refer to; waiting changes nothing.
-    return aws.code(error) == "ResourceConflictException" or isinstance(aws.translate(error), Refused)
+    return service_errors.code(error) == "ResourceConflictException" or isinstance(
+        service_errors.translate(error), Refused
+    )
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
@@ -140,7 +136,7 @@ def _restore_consumer(before: consumer.Before, endpoint: str, clients: Clients, 
     name, variable = before["function_name"], before["variable"]
 
     def alias() -> None:
-        if switch.restore_alias(clients.lambda_, before, endpoint):
+        if consumer_switch.restore_alias(clients.lambda_, before, endpoint):
             report.restored.append(
                 f"alias {before['alias']} of {name}: back to version {before['alias_version']}"
             )
@@ -148,7 +144,9 @@ def _restore_consumer(before: consumer.Before, endpoint: str, clients: Clients, 
     def value() -> None:
         now = clients.lambda_.get_function_configuration(FunctionName=name)
         was = consumer.Configuration.from_response(now).variables.get(variable)
-        step = switch.set_variable(clients.lambda_, name, variable, wanted=before["value"], expected=endpoint)
+        step = consumer_switch.set_variable(
+            clients.lambda_, name, variable, wanted=before["value"], expected=endpoint
+        )
         if step is consumer.Step.FOREIGN:
             report.kept.append(f"{variable} of {name}: set to {was!r} by somebody else meanwhile")
         else:
@@ -171,7 +169,7 @@ def _delete_versions(before: consumer.Before, endpoint: str, clients: Clients, r
     name = before["function_name"]
 
     def versions() -> None:
-        for version in switch.published(clients.lambda_, before, endpoint):
+        for version in consumer_switch.published(clients.lambda_, before, endpoint):
             remove = f"aws lambda delete-function --function-name {name} --qualifier {version}"
             report.spare_if_refused(
                 f"version {version} of {name}, which nobody calls",
@@ -231,7 +229,7 @@ def _put_back(plan: Plan, clients: Clients, report: _Report) -> bool:
         elif theirs and not had:
             report.restored.append(f"endpoint {name}: configuration {old} as before")
         elif theirs:
-            come = concurrency.bring(sagemaker, plan["service"], name, to=had)
+            come = endpoint_concurrency.bring(sagemaker, plan["service"], name, to=had)
             if come.waiting:
                 raise EndpointBusy(come.waiting)
             report.restored.append(
@@ -252,7 +250,7 @@ def _restore_room(plan: Plan, clients: Clients, report: _Report) -> None:
         name, before, lowered = one["endpoint"], one["before"], one["to"]
 
         def step(name: str = name, before: int = before, lowered: int = lowered) -> None:
-            come = concurrency.bring(
+            come = endpoint_concurrency.bring(
                 clients.sagemaker,
                 plan["service"],
                 name,
@@ -300,7 +298,7 @@ def _delete_all(plan: Plan, clients: Clients, report: _Report) -> bool:
 
     def look_for_more() -> None:
         # Those of another concurrency: what was planned first, or what somebody has lowered it to.
-        more.extend(registry.configs_of(sagemaker, names["model"]))
+        more.extend(release_store.configs_of(sagemaker, names["model"]))
 
     def attempt(what: str, step: Callable[[], None]) -> None:
         report.attempt(what, _or_gone(step, what, report))
@@ -332,7 +330,7 @@ def _delete_endpoint(plan: Plan, clients: Clients, report: _Report) -> bool:
         raise EndpointBusy(f"endpoint {name!r} is {status}; wanted it to be gone")
 
     def alarms() -> None:
-        if monitoring.delete(clients.cloudwatch, name) or report.monitored:
+        if alarms_api.delete(clients.cloudwatch, name) or report.monitored:
             report.gone.append(f"alarms of endpoint {name}")
 
     what = f"endpoint {name}"
@@ -350,7 +348,7 @@ def _or_gone(step: Callable[[], None], what: str, report: _Report) -> Callable[[
         try:
             step()
         except ClientError as error:
-            if not aws.is_missing(error):
+            if not service_errors.is_missing(error):
                 raise
             report.gone.append(what)
 
@@ -358,7 +356,7 @@ def _or_gone(step: Callable[[], None], what: str, report: _Report) -> Callable[[
 
 
 def _ours(arn: str, execution: str, clients: Clients, report: _Report) -> bool:
-    made_by = creation.owner(clients.sagemaker, arn)
+    made_by = resource_tags.owner(clients.sagemaker, arn)
     if made_by == tag_value(execution):
         return True
     report.kept.append(f"{arn}: made by {made_by or 'somebody else'}")
@@ -377,4 +375,4 @@ def _summary(report: _Report) -> str:
     return one_line(f"undone: everything that this execution made; what served before still serves{spare}")
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

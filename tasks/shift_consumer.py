@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, consumer, monitoring, switch, trial
+from pipeline.aws import lambda_handler
 from pipeline.errors import ConsumerFailed
+from pipeline.planning import consumer
+from pipeline.rollout import alarms_api, consumer_switch, consumer_test
 
 if TYPE_CHECKING:
-    from pipeline.aws import Clients, CloudWatchClient
+    from pipeline.aws.clients import Clients, CloudWatchClient
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return each `version`, its `weight`, and how they are watched together (`pipeline.documents.Shifted`).
+    """Return each `version`, its `weight`, and how they are watched together (`deployment_request.Shifted`).
 
     Raises:
         ConsumerBusy: while Lambda applies an update.
@@ -27,14 +29,14 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     for one in shifting:
         _see_alarms(clients.cloudwatch, one["canary"]["alarms"])
     at_once = [one["canary"] is None for one in asked]
-    switch.set_all(clients.lambda_, event["before"]["consumers"], endpoint, but=at_once)
-    versions = [switch.publish(clients.lambda_, one["function_name"], endpoint) for one in shifting]
+    consumer_switch.set_all(clients.lambda_, event["before"]["consumers"], endpoint, but=at_once)
+    versions = [consumer_switch.publish(clients.lambda_, one["function_name"], endpoint) for one in shifting]
     # All of them before anybody's call goes there.
     for one, version in zip(shifting, versions, strict=True):
-        trial.ask(clients.lambda_, one, endpoint, event["prompt"], qualifier=version)
+        consumer_test.ask(clients.lambda_, one, endpoint, event["prompt"], qualifier=version)
     for one, version in zip(shifting, versions, strict=True):
         name, alias, weight = one["function_name"], one["alias"], one["canary"]["weight"]
-        switch.shift(clients.lambda_, name, alias, version, weight)
+        consumer_switch.shift(clients.lambda_, name, alias, version, weight)
     looks, interval_s = consumer.bake(consumer.longest_bake(asked))
     return {
         "consumers": [
@@ -55,7 +57,7 @@ def _see_alarms(client: CloudWatchClient, names: list[str]) -> None:
     """Refuse a name that no alarm has: it would never ring."""
     if not names:
         return
-    there = {str(alarm["AlarmName"]) for alarm in monitoring.found(client, names, composite=True)}
+    there = {str(alarm["AlarmName"]) for alarm in alarms_api.found(client, names, composite=True)}
     missing = [name for name in names if name not in there]
     if missing:
         raise ConsumerFailed(
@@ -64,4 +66,4 @@ def _see_alarms(client: CloudWatchClient, names: list[str]) -> None:
         )
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

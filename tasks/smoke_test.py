@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline import answers, aws, payload, questions
+from pipeline import payload
+from pipeline.aws import lambda_handler, service_errors
 from pipeline.errors import NotYetVisible, SealiftError, SmokeTestFailed
+from pipeline.rollout import answers, questions
 
 if TYPE_CHECKING:
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
 
 
 _SHOWN: Final = 500
@@ -80,7 +82,7 @@ def _brief(text: str) -> str:
 def _warm(clients: Clients, endpoint: str, test: dict[str, Any]) -> dict[str, Any] | None:
     """Return what a call takes while the container is up and knows the prompt; None when it could not be measured."""
     try:
-        with aws.translated():
+        with service_errors.translated():
             call = _ask(clients, endpoint, {**test, "max_tokens": 1}, test["prompts"][0])
     except SealiftError:
         return None
@@ -100,15 +102,17 @@ def _ask(clients: Clients, endpoint: str, test: dict[str, Any], prompt: str) -> 
             Body=body,
         )
     except ClientError as error:
-        if aws.is_unknown_to_runtime(error):
-            raise NotYetVisible(f"endpoint {endpoint!r} cannot be invoked yet: {aws.text(error)}") from error
-        if aws.code(error) != "ModelError":
+        if service_errors.is_unknown_to_runtime(error):
+            raise NotYetVisible(
+                f"endpoint {endpoint!r} cannot be invoked yet: {service_errors.text(error)}"
+            ) from error
+        if service_errors.code(error) != "ModelError":
             raise
-        told = str(error.response.get("OriginalMessage") or aws.text(error))
+        told = str(error.response.get("OriginalMessage") or service_errors.text(error))
         status = error.response.get("OriginalStatusCode", "no")
         raise SmokeTestFailed(
             f"endpoint {endpoint!r} answered {_brief(prompt)} with status {status}: {payload.cut(told)}; "
-            f"{payload.cut(aws.text(error))}"
+            f"{payload.cut(service_errors.text(error))}"
         ) from error
     said = response["Body"].read()
     seconds = round(perf_counter() - begun, 3)
@@ -121,4 +125,4 @@ def _ask(clients: Clients, endpoint: str, test: dict[str, Any], prompt: str) -> 
     return _Call(answer, wrong, seconds, len(body), len(said))
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

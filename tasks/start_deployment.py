@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, naming, settings
-from pipeline.archive import bare
+from pipeline import naming, settings
+from pipeline.archive.s3 import bare
+from pipeline.aws import lambda_handler, service_errors
 
 if TYPE_CHECKING:
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
@@ -45,10 +46,10 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             stateMachineArn=arn, name=name, input=json.dumps({"archive": archive})
         )
     except ClientError as error:
-        if aws.code(error) != "ExecutionAlreadyExists":
+        if service_errors.code(error) != "ExecutionAlreadyExists":
             raise
         return {"name": name, "duplicate": True}
     return {"name": name, "execution_arn": started["executionArn"], "duplicate": False}
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

@@ -1,6 +1,6 @@
 """StepDown: the next rung of the capacity ladder, after a quota refused what was asked for.
 
-The decision is `pipeline.capacity`'s. The result is the whole plan with other sizes, which takes the first one's place;
+The decision is `quotas`'s. The result is the whole plan with other sizes, which takes the first one's place;
 the workflow goes back to CreateEndpointConfig with it, since a configuration cannot be changed.
 """
 
@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, capacity, creation, diagnosis, occupancy, plan
+from pipeline.aws import lambda_handler, quota_errors, resource_tags, service_errors
 from pipeline.errors import EndpointBusy, QuotaTooSmall, QuotaUsedUp, ResourceLimitExceeded
+from pipeline.operations import diagnosis
+from pipeline.planning import plan, quotas
+from pipeline.rollout import endpoint_usage
 
 if TYPE_CHECKING:
-    from pipeline.aws import Clients
-    from pipeline.plan import Plan
+    from pipeline.aws.clients import Clients
+    from pipeline.planning.plan import Plan
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return the lowered plan (`pipeline.plan.Plan`).
+    """Return the lowered plan (`pipeline.planning.plan.Plan`).
 
     Raises:
         EndpointBusy: while an endpoint of the service is being changed that may give room then.
@@ -28,27 +31,27 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         ResourceLimitExceeded: when nothing less will do as long as others hold what they hold.
     """
     made: Plan = event["plan"]
-    refusal = capacity.read_refusal(diagnosis.message(event["refusal"]["Cause"]))
-    situation = occupancy.look(clients, made["service"])
+    refusal = quota_errors.read_refusal(diagnosis.message(event["refusal"]["Cause"]))
+    situation = endpoint_usage.look(clients, made["service"])
     if made["instances"]:
-        stepped = capacity.step_instances(refusal, _instances_ask(made["instances"]), situation)
-        if isinstance(stepped, capacity.Stop):
+        stepped = quotas.step_instances(refusal, _instances_ask(made["instances"]), situation)
+        if isinstance(stepped, quotas.Stop):
             raise _stopped(made, stepped)
         return _stepped(made, plan.step_instances(made, stepped), clients)
     decision = _decide(made, refusal, situation)
-    if isinstance(decision, capacity.Pause):
+    if isinstance(decision, quotas.Pause):
         raise EndpointBusy(decision.told)
-    if isinstance(decision, capacity.Stop):
+    if isinstance(decision, quotas.Stop):
         # Whose endpoints hold it is looked at only now that it is to be said.
-        named = _decide(made, refusal, occupancy.name_owners(clients.sagemaker, situation))
-        raise _stopped(made, named if isinstance(named, capacity.Stop) else decision)
+        named = _decide(made, refusal, endpoint_usage.name_owners(clients.sagemaker, situation))
+        raise _stopped(made, named if isinstance(named, quotas.Stop) else decision)
     return _stepped(made, plan.lower(made, decision), clients)
 
 
 def _decide(
-    made: Plan, refusal: capacity.Refusal, situation: capacity.Situation
-) -> capacity.Down | capacity.Pause | capacity.Stop:
-    return capacity.step_down(
+    made: Plan, refusal: quota_errors.Refusal, situation: quotas.Situation
+) -> quotas.Down | quotas.Pause | quotas.Stop:
+    return quotas.step_down(
         refusal,
         plan.ask(made),
         situation,
@@ -57,12 +60,12 @@ def _decide(
     )
 
 
-def _instances_ask(on: plan.OnInstances) -> capacity.InstancesAsk:
+def _instances_ask(on: plan.OnInstances) -> quotas.InstancesAsk:
     others = tuple((one["name"], one["usd_per_hour"]) for one in on["offers"][1:])
-    return capacity.InstancesAsk(on["type"], on["count"], on["asked"]["count"], others)
+    return quotas.InstancesAsk(on["type"], on["count"], on["asked"]["count"], others)
 
 
-def _stopped(made: Plan, stop: capacity.Stop) -> Exception:
+def _stopped(made: Plan, stop: quotas.Stop) -> Exception:
     if stop.final:
         return QuotaTooSmall(f"service {made['service']}", [stop.problem])
     if plan.adapts(made["asked"]):
@@ -81,12 +84,12 @@ def _delete_config(made: Plan, clients: Clients) -> None:
     name = made["names"]["endpoint_config"]
     try:
         found = clients.sagemaker.describe_endpoint_config(EndpointConfigName=name)
-        owner = creation.owner(clients.sagemaker, found["EndpointConfigArn"])
-        if owner == plan.tag_value(made["execution"]):
+        owner = resource_tags.owner(clients.sagemaker, found["EndpointConfigArn"])
+        if owner == resource_tags.tag_value(made["execution"]):
             clients.sagemaker.delete_endpoint_config(EndpointConfigName=name)
     except ClientError as error:
-        if not aws.is_missing(error):
+        if not service_errors.is_missing(error):
             raise
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

@@ -9,16 +9,17 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, inventory, sweep
+from pipeline.aws import lambda_handler, service_errors
 from pipeline.errors import NotNow, SealiftError
+from pipeline.operations import account_scan, sweep
+from pipeline.operations.sweep import Action
 from pipeline.plain import one_line
-from pipeline.sweep import Action
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pipeline.aws import Clients
-    from pipeline.sweep import Decision
+    from pipeline.aws.clients import Clients
+    from pipeline.operations.sweep import Decision
 
 MOST_TOLD = 100
 """Lines of a notification, which may have 256 KB."""
@@ -30,7 +31,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     `outcome` of each is kept, found (a dry run), deleted, deleting, marked, waiting or failed.
     """
     now = sweep.moment(event["now"])
-    facts = inventory.look(clients, stack=event["stack"], bucket=event["artifact_bucket"])
+    facts = account_scan.look(clients, stack=event["stack"], bucket=event["artifact_bucket"])
     grace = timedelta(hours=float(event["grace_hours"]))
     decisions = sweep.decide(facts, now=now, grace=grace, service=event.get("service"))
     # A flag that CloudFormation writes is a word.
@@ -61,7 +62,7 @@ def _apply(decisions: tuple[Decision, ...], now: datetime, clients: Clients) -> 
             lines.append(_line(one, "waiting", f"{waits[0]} goes first"))
             continue
         try:
-            with aws.translated():
+            with service_errors.translated():
                 outcome = _carry_out(one, now, clients)
         except NotNow as error:
             lines.append(_line(one, "failed", f"{error}; the next run tries again"))
@@ -77,9 +78,9 @@ def _apply(decisions: tuple[Decision, ...], now: datetime, clients: Clients) -> 
 
 def _carry_out(one: Decision, now: datetime, clients: Clients) -> str:
     if one.action is Action.MARK:
-        inventory.mark(clients, one.made, now)
+        account_scan.mark(clients, one.made, now)
         return "marked"
-    return "deleted" if inventory.delete(clients, one.made) else "deleting"
+    return "deleted" if account_scan.delete(clients, one.made) else "deleting"
 
 
 def _line(one: Decision, outcome: str, more: str = "") -> dict[str, Any]:
@@ -113,4 +114,4 @@ def _told(found: list[dict[str, Any]], *, act: bool) -> str:
     return "\n".join(shown) + how
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

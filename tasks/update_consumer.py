@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, payload, switch, trial
+from pipeline import payload
+from pipeline.aws import lambda_handler
+from pipeline.rollout import consumer_switch, consumer_test
 
 if TYPE_CHECKING:
-    from pipeline import consumer
-    from pipeline.aws import Clients
-    from pipeline.documents import SwitchedConsumer
+    from pipeline.aws.clients import Clients
+    from pipeline.planning import consumer
+    from pipeline.planning.deployment_request import SwitchedConsumer
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
@@ -24,7 +26,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         ConsumerFailed: when a consumer does not work with the new endpoint.
     """
     asked, befores, endpoint = event["consumers"], event["before"]["consumers"], event["endpoint_name"]
-    switch.set_all(clients.lambda_, befores, endpoint)
+    consumer_switch.set_all(clients.lambda_, befores, endpoint)
     moved = [
         _move(one, before, endpoint, event["prompt"], clients)
         for one, before in zip(asked, befores, strict=True)
@@ -41,10 +43,10 @@ def _move(
     clients: Clients,
 ) -> SwitchedConsumer:
     name, alias = asked["function_name"], asked["alias"]
-    version = switch.publish(clients.lambda_, name, endpoint) if alias else None
+    version = consumer_switch.publish(clients.lambda_, name, endpoint) if alias else None
     if alias and version:
-        switch.move(clients.lambda_, name, alias, version)
-    answer = trial.ask(clients.lambda_, asked, endpoint, prompt, qualifier=alias)
+        consumer_switch.move(clients.lambda_, name, alias, version)
+    answer = consumer_test.ask(clients.lambda_, asked, endpoint, prompt, qualifier=alias)
     return {
         "function_name": name,
         "variable": asked["variable"],
@@ -55,4 +57,4 @@ def _move(
     }
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws, creation, moments, monitoring, plan, registry
+from pipeline import time_format
+from pipeline.aws import lambda_handler, resource_tags, service_errors
 from pipeline.errors import EndpointBusy, EndpointMoved, NameConflict, Problem
 from pipeline.naming import deployment_of
+from pipeline.planning import plan
+from pipeline.rollout import alarms_api, release_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
@@ -33,8 +36,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     try:
         return _updated(event, clients)
     except ClientError as error:
-        aws.see_not_waited_for(error, adapts=plan.adapts(event["asked"]))
-        if not aws.is_missing_endpoint(error):
+        service_errors.see_not_waited_for(error, adapts=plan.adapts(event["asked"]))
+        if not service_errors.is_missing_endpoint(error):
             raise
         raise EndpointMoved(
             f"endpoint {name!r} is gone; wanted it to be updated; it is planned anew"
@@ -45,14 +48,14 @@ def _updated(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     request, service = event["request"], event["service"]
     name, wanted = request["EndpointName"], request["EndpointConfigName"]
     found: Mapping[str, Any] = clients.sagemaker.describe_endpoint(EndpointName=name)
-    if not creation.is_of_service(clients.sagemaker, found["EndpointArn"], service):
+    if not resource_tags.is_of_service(clients.sagemaker, found["EndpointArn"], service):
         seen = f"endpoint {name!r} does not bear Sealift's tags of service {service!r}"
         fix = "deploy without strategy in_place, or give the service another name"
         raise NameConflict(name, [Problem("NotOurs", seen, "an endpoint of the service", fix)])
     # A retry after a lost answer finds its own update in progress, or done.
     if deployment_of(wanted) not in {deployment_of(one) for one in _configs(found)}:
         _see_settled(name, found)
-        wait = registry.turn(
+        wait = release_store.turn(
             clients, name, service=service, uploaded_at=event["uploaded_at"], execution=event["execution"]
         )
         if wait:
@@ -67,7 +70,7 @@ def _updated(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         "name": name,
         "arn": found["EndpointArn"],
         "created": False,
-        "deadline_at": moments.later(found["LastModifiedTime"], event["deadline_s"]),
+        "deadline_at": time_format.later(found["LastModifiedTime"], event["deadline_s"]),
     }
 
 
@@ -92,7 +95,7 @@ def _guarded(request: Mapping[str, Any], clients: Clients) -> dict[str, Any]:
     if config is None:
         return dict(request)
     names = [one["AlarmName"] for one in config["AutoRollbackConfiguration"]["Alarms"]]
-    there = {str(alarm["AlarmName"]) for alarm in monitoring.found(clients.cloudwatch, names)}
+    there = {str(alarm["AlarmName"]) for alarm in alarms_api.found(clients.cloudwatch, names)}
     kept = {name: value for name, value in config.items() if name != "AutoRollbackConfiguration"}
     if there:
         kept["AutoRollbackConfiguration"] = {
@@ -107,4 +110,4 @@ def _configs(found: Mapping[str, Any]) -> set[str]:
     return {found["EndpointConfigName"], *([pending] if pending else [])}
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import alarms, aws, consumer, monitoring
+from pipeline.aws import lambda_handler
 from pipeline.errors import ConsumerFailed
+from pipeline.planning import alarms, consumer
+from pipeline.rollout import alarms_api
 
 if TYPE_CHECKING:
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     named = [name for one in asked for name in one["canary"]["alarms"]]
     watched = list(dict.fromkeys([*event["alarms"], *named]))
     # Only a consumer's own alarms may be composite.
-    ringing = alarms.ringing(monitoring.found(clients.cloudwatch, watched, composite=bool(named)))
+    ringing = alarms.ringing(alarms_api.found(clients.cloudwatch, watched, composite=bool(named)))
     if ringing:
         parts = [
             f"{one['canary']['weight']:.0%} of the calls of {one['function_name']}:{one['alias']}"
@@ -34,4 +36,4 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     return {"left": event["left"] - 1}
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, prices
+from pipeline.aws import lambda_handler
 from pipeline.report import document, page, source
+from pipeline.sizing import pricing
 
 if TYPE_CHECKING:
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """Write the report of the `execution` into the `artifact_bucket`; return its `bucket`, `key` and `bytes`."""
-    made = document.assemble(source.fetch(clients.stepfunctions, event["execution"]), prices.LISTED)
+    made = document.assemble(source.fetch(clients.stepfunctions, event["execution"]), pricing.LISTED)
     body, key = page.render(made), document.key(made.name, made.service)
     clients.s3.put_object(
         Bucket=event["artifact_bucket"], Key=key, Body=body, ContentType="text/html; charset=utf-8"
@@ -26,4 +27,4 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     return {"bucket": event["artifact_bucket"], "key": key, "bytes": len(body)}
 
 
-handler = aws.task(run)
+handler = lambda_handler.task(run)

@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline import cli, containers, diagnosis, errors, limits, resources, settings
+from pipeline import cli, errors, limits, package_files, settings
+from pipeline.operations import diagnosis
+from pipeline.sizing import images
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tools import permissions, reference
@@ -42,7 +44,7 @@ def workflow() -> str:
     Most tasks go to Diagnose after any failure that has no arrow of its own. One arrow for each would hide all others,
     so those are listed in a note there.
     """
-    definition = json.loads(resources.definition().read_text())
+    definition = json.loads(package_files.definition().read_text())
     drawn, failing = arrows(definition["States"])
     lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {definition['StartAt']}"]
     lines += [
@@ -135,7 +137,7 @@ def profiles() -> str:
         "| `container` | image | the archive holds | `/ping` | beside the model | support |",
         "|---|---|---|---|---|---|",
     ]
-    for profile in containers.PROFILES.values():
+    for profile in images.PROFILES.values():
         image = f"`{profile.repository}:{profile.tag}`" if profile.repository else "yours: `image_uri`"
         holds = "the model and `code/`" if profile.carries_code else "the model"
         ping = "honest" if profile.honest_ping else "200 even without a model"

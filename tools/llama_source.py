@@ -143,7 +143,7 @@ def answered(text: str, answer: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Key:
-    """One key that a model is loaded by, as `pipeline.hyperparameters.Key` has it."""
+    """One key that a model is loaded by, as `pipeline.gguf.hyperparameters.Key` has it."""
 
     name: str
     kind: str

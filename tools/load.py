@@ -17,15 +17,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import execution, prices
-from pipeline.local.cloud import LocalCloud, Settings
-from pipeline.local.hosting import HostingSettings, Quotas
+from local_cloud.cloud import LocalCloud, Settings
+from local_cloud.hosting import HostingSettings, Quotas
+from pipeline.operations import execution_history
+from pipeline.sizing import pricing
 from tools.matrix.world import GOOD, Stub, leave_accounts_alone, tiny_archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.execution import Execution
+    from pipeline.operations.execution_history import Execution
 
 TIME_SCALE: Final = 0.01
 UPLOADERS: Final = 8
@@ -146,7 +147,7 @@ def run(cloud: LocalCloud, services: int) -> Report:
     arns = _ended(cloud, services, begun + DEADLINE_S)
     took = time.monotonic() - begun
     calls = _calls(cloud, services)
-    ended = [execution.fetch(cloud.clients.stepfunctions, arn) for arn in arns]
+    ended = [execution_history.fetch(cloud.clients.stepfunctions, arn) for arn in arns]
     bad = tuple(
         f"{one.arn.split(':')[-1]} {one.status} {one.error}: {one.cause}"
         for one in ended
@@ -163,7 +164,7 @@ def run(cloud: LocalCloud, services: int) -> Report:
         executions=len(arns),
         calls=calls,
         transitions=transitions,
-        transitions_usd=transitions * prices.LISTED.items["state_transition"].usd[prices.HOME],
+        transitions_usd=transitions * pricing.LISTED.items["state_transition"].usd[pricing.HOME],
         polls=max((_visits(one, "PollEndpoint") for one in ended), default=0),
         memory_mb=_memory(cloud),
     )

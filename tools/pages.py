@@ -48,7 +48,7 @@ def pages() -> list[Path]:
             TOP / "DESIGN.md",
             TOP / "CONTRIBUTING.md",
             TOP / "SECURITY.md",
-            TOP / "pipeline" / "local" / "README.md",
+            TOP / "local_cloud" / "README.md",
             *(TOP / "docs").glob("*.md"),
         ]
     )

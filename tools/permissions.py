@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline import resources, template
+from pipeline import package_files
+from pipeline.stack import template
 
 _IMAGE = "the endpoint's image is pulled from ECR; here no image is pulled"
 _DELIVERY = "Step Functions sets up the delivery of its log to WorkflowLogs; here there is no log delivery"
@@ -49,7 +50,7 @@ AWS_ONLY: Mapping[tuple[str, str], str] = {
 
 def statements() -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield every statement of every role, with the logical id of the role, or of those that share it."""
-    for name, resource in template.load(resources.template())["Resources"].items():
+    for name, resource in template.load(package_files.template())["Resources"].items():
         properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::IAM::Role":
             documents = [policy["PolicyDocument"] for policy in properties.get("Policies", ())]
@@ -69,7 +70,7 @@ def statements() -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def bucket_statements() -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield every statement of every bucket's policy, with the logical id of the bucket."""
-    for resource in template.load(resources.template())["Resources"].values():
+    for resource in template.load(package_files.template())["Resources"].values():
         if resource["Type"] == "AWS::S3::BucketPolicy":
             for statement in resource["Properties"]["PolicyDocument"]["Statement"]:
                 yield resource["Properties"]["Bucket"]["Ref"], statement

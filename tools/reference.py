@@ -14,23 +14,15 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from benchmarks import shapes
-from pipeline import (
-    checklist,
-    containers,
-    diagnosis,
-    documents,
-    errors,
-    fit,
-    limits,
-    resources,
-    schema,
-    template,
-)
-from pipeline import instances as instance_types
-from pipeline import prices as price_list
-from pipeline.footprint import Shape
-from pipeline.gguf import read_header
+from pipeline import errors, limits, package_files, schema
+from pipeline.gguf.header import read_header
 from pipeline.limits import GB, MiB
+from pipeline.operations import checklist, diagnosis
+from pipeline.planning import deployment_request
+from pipeline.sizing import fit, images, instance_types
+from pipeline.sizing import pricing as price_list
+from pipeline.sizing.llama_memory import Shape
+from pipeline.stack import template
 
 TOP = Path(__file__).resolve().parents[1]
 N_CTX, N_BATCH = 2048, 512
@@ -66,7 +58,7 @@ def _cell(value: object) -> str:
 
 def path() -> str:
     """Draw the tasks of the state machine and the ways between them; what only waits or chooses is left out."""
-    states = json.loads(resources.definition().read_text())["States"]
+    states = json.loads(package_files.definition().read_text())["States"]
     lines = ["```mermaid", "flowchart TD"]
     for name in filter(lambda one: _works(states[one]), states):
         # A task that looks again is one box.
@@ -114,7 +106,9 @@ def _catches_quota(states: Mapping[str, Any]) -> bool:
 
 def inputs() -> str:
     """List every field of an execution's input, those of objects by their path."""
-    return _table("field|what it is|what is accepted|default", _fields(documents.EXECUTION_INPUT, ""))
+    return _table(
+        "field|what it is|what is accepted|default", _fields(deployment_request.EXECUTION_INPUT, "")
+    )
 
 
 def _fields(where: schema.Object, path: str) -> Iterator[tuple[object, ...]]:
@@ -143,7 +137,7 @@ def _default(known: schema.Field) -> str:
 
 def parameters() -> str:
     """List the parameters of the template."""
-    found = template.load(resources.template())["Parameters"]
+    found = template.load(package_files.template())["Parameters"]
     return _table("parameter|what it is|what is accepted|default", _parameters(found))
 
 
@@ -175,7 +169,7 @@ def _accepted(parameter: Mapping[str, Any]) -> str:
 
 def outputs() -> str:
     """List the outputs of the stack."""
-    found = template.load(resources.template())["Outputs"]
+    found = template.load(package_files.template())["Outputs"]
     return _table("output|what it is", ((f"`{name}`", one["Description"]) for name, one in found.items()))
 
 
@@ -282,7 +276,7 @@ def checked() -> str:
 
 
 def fits() -> str:
-    """List well-known models with what they need and the smallest size that holds them, by `pipeline.fit`."""
+    """List well-known models with what they need and the smallest size that holds them, by `pipeline.sizing.fit`."""
     rows = (
         (name, quantization, *_fit(replace(shape, quantization=quantization)))
         for name, shape, quantizations in MODELS
@@ -295,7 +289,7 @@ def _fit(model: shapes.ModelShape) -> tuple[str, ...]:
     shape = _shape(model)
     size = shape.tensor_bytes + CODE_BYTES
     row = [f"{shape.tensor_bytes / GB:.2f} GB"]
-    for profile in (containers.PYTORCH, containers.CUSTOM):
+    for profile in (images.PYTORCH, images.CUSTOM):
         needed = fit.fit(
             shape,
             archive_bytes=size,
@@ -355,9 +349,9 @@ def _sure(item: price_list.Item) -> str:
 
 def transitions() -> str:
     """Count the state transitions of a deployment that goes well, by how long its endpoint is Creating."""
-    states = json.loads(resources.definition().read_text())["States"]
+    states = json.loads(package_files.definition().read_text())["States"]
     price = price_list.LISTED.items["state_transition"].usd[price_list.HOME]
-    interval = documents.EXECUTION_INPUT.fields["poll_interval_s"].default
+    interval = deployment_request.EXECUTION_INPUT.fields["poll_interval_s"].default
     once, loop = straight(states), len(shortest(states, "WaitForEndpoint", "WaitForEndpoint"))
     rows = (
         (

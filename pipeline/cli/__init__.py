@@ -222,7 +222,7 @@ def _plan(commands: Commands) -> None:
     )
     _account_options(plan)
     _json_option(plan)
-    plan.set_defaults(command=_later("planning", "plan"))
+    plan.set_defaults(command=_later("plan", "plan"))
 
 
 def _deploy(commands: Commands) -> None:
@@ -241,7 +241,7 @@ def _deploy(commands: Commands) -> None:
     deploy.add_argument("--yes", action="store_true", help="do not ask")
     deploy.add_argument("--dry-run", action="store_true", help="only say what it would change")
     _json_option(deploy)
-    deploy.set_defaults(command=_later("deploying", "deploy"))
+    deploy.set_defaults(command=_later("deploy", "deploy"))
 
 
 def _destroy(commands: Commands) -> None:
@@ -255,7 +255,7 @@ def _destroy(commands: Commands) -> None:
     destroy.add_argument("--yes", action="store_true", help="do not ask")
     destroy.add_argument("--dry-run", action="store_true", help="only say what would go")
     _json_option(destroy)
-    destroy.set_defaults(command=_later("destroying", "destroy"))
+    destroy.set_defaults(command=_later("destroy", "destroy"))
 
 
 def _push(commands: Commands) -> None:
@@ -274,7 +274,7 @@ def _push(commands: Commands) -> None:
     )
     _stack_option(push, "the stack to deploy with (default: sealift)")
     _following_options(push)
-    push.set_defaults(command=_later("pushing", "push"))
+    push.set_defaults(command=_later("push", "push"))
 
 
 def _start(commands: Commands) -> None:
@@ -286,7 +286,7 @@ def _start(commands: Commands) -> None:
     start.add_argument("--service", metavar="NAME", help="the service (default: as the archive's key says)")
     _stack_option(start, "the stack to deploy with (default: sealift)")
     _following_options(start)
-    start.set_defaults(command=_later("watching", "start"))
+    start.set_defaults(command=_later("watch", "start"))
 
 
 def _watch(commands: Commands) -> None:
@@ -297,7 +297,7 @@ def _watch(commands: Commands) -> None:
     _stack_option(watch, "the stack that it is of (default: sealift)")
     _json_lines_option(watch)
     _colour_option(watch)
-    watch.set_defaults(command=_later("watching", "watch"))
+    watch.set_defaults(command=_later("watch", "watch"))
 
 
 def _status(commands: Commands) -> None:
@@ -366,7 +366,7 @@ def _sweep(commands: Commands) -> None:
         sweep, "only what this stack made, and its archives too (default: of any stack, without archives)"
     )
     _json_option(sweep)
-    sweep.set_defaults(command=_later("sweeping", "sweep"))
+    sweep.set_defaults(command=_later("sweep", "sweep"))
 
 
 def _report(commands: Commands) -> None:
@@ -380,7 +380,7 @@ def _report(commands: Commands) -> None:
     )
     _stack_option(report, "the stack whose execution has that name (default: sealift)")
     _json_option(report)
-    report.set_defaults(command=_later("reporting", "report"))
+    report.set_defaults(command=_later("report", "report"))
 
 
 def _doctor(commands: Commands) -> None:
@@ -436,7 +436,7 @@ def _local(commands: Commands) -> None:
     _json_option(run)
     _colour_option(run)
     _cloud_options(run)
-    run.set_defaults(command=_later("machine", "run", extra="local"))
+    run.set_defaults(command=_later("local", "run", extra="local"))
 
     up = local_commands.add_parser(
         "up", help="start the local cloud, print its URL, and stay up until Ctrl-C"
@@ -444,7 +444,7 @@ def _local(commands: Commands) -> None:
     up.add_argument("--port", type=int, default=5055, help="default: 5055")
     _colour_option(up)
     _cloud_options(up)
-    up.set_defaults(command=_later("machine", "up", extra="local"))
+    up.set_defaults(command=_later("local", "up", extra="local"))
 
 
 def _later(module: str, function: str, *, extra: str = "") -> Callable[[Arguments], int]:
@@ -455,7 +455,7 @@ def _later(module: str, function: str, *, extra: str = "") -> Callable[[Argument
             from pipeline.cli import extras
 
             extras.see_installed(extra, f"`sealift {extra}`")
-        status: int = getattr(importlib.import_module(f"pipeline.cli.{module}"), function)(arguments)
+        status: int = getattr(importlib.import_module(f"pipeline.cli.commands.{module}"), function)(arguments)
         return status
 
     return command

@@ -89,10 +89,10 @@ def _known(error: BaseException) -> BaseException:
     """Return an error of ours where the SDK's can be told in its words."""
     # Without the SDK there is none of its errors; `sealift --help` has not imported it.
     if "botocore" in sys.modules and isinstance(error, Exception):
-        from pipeline import aws
+        from pipeline.aws import service_errors
 
         raised = error.__traceback__
-        found = aws.translation(error)
+        found = service_errors.translation(error)
         return found if found is not error else error.with_traceback(raised)
     return error
 

@@ -1,6 +1,6 @@
 """Following a deployment: the checklist while it is being ticked, on a terminal, in a pipe, or as JSON lines.
 
-`pipeline.checklist` decides how each line stands and why it waits; here it is drawn, at the times that are due. A
+`checklist` decides how each line stands and why it waits; here it is drawn, at the times that are due. A
 person who leaves with Ctrl-C is told how to come back: the deployment goes on without anybody looking.
 """
 
@@ -11,12 +11,14 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pipeline import aws, checklist, consumer, execution
-from pipeline.checklist import Mark
+from pipeline.aws import service_errors
 from pipeline.cli import frame
 from pipeline.errors import NotNow
-from pipeline.pauses import Clock, span
+from pipeline.operations import checklist, execution_history
+from pipeline.operations.checklist import Mark
+from pipeline.operations.waits import Clock, span
 from pipeline.plain import lines, one_line
+from pipeline.planning import consumer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
 
     from mypy_boto3_stepfunctions import SFNClient
 
-    from pipeline.checklist import Line
     from pipeline.cli.screen import Screen
-    from pipeline.execution import Execution
+    from pipeline.operations.checklist import Line
+    from pipeline.operations.execution_history import Execution
 
 sleep = time.sleep  # noqa: TID251 handed to `follow`; the command line is where time passes
 
@@ -67,9 +69,9 @@ def follow(
     def passes(error: Exception) -> bool:
         nonlocal in_vain
         in_vain += 1
-        return in_vain < PATIENCE and isinstance(aws.translation(error), NotNow)
+        return in_vain < PATIENCE and isinstance(service_errors.translation(error), NotNow)
 
-    looks = execution.follow(
+    looks = execution_history.follow(
         client, arn, sleep=view.rest, interval_s=interval_s, slowest_s=slowest_s, passes=passes
     )
     for followed in looks:
@@ -210,7 +212,7 @@ class Events:
                     seconds=seconds,
                 )
         if not followed.running:
-            self.emit("summary", **execution.summary(followed))
+            self.emit("summary", **execution_history.summary(followed))
 
     def rest(self, seconds: float) -> None:
         """Let time pass."""

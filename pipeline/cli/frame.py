@@ -10,14 +10,14 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pipeline.checklist import ITEMS, Mark
-from pipeline.pauses import span
+from pipeline.operations.checklist import ITEMS, Mark
+from pipeline.operations.waits import span
 from pipeline.plain import one_line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pipeline.checklist import Line
+    from pipeline.operations.checklist import Line
 
 TICKS: Final = {Mark.DONE: "✓", Mark.FAILED: "✗", Mark.SKIPPED: "-", Mark.RUNNING: "…", Mark.PENDING: "·"}
 PLAIN_TICKS: Final = {

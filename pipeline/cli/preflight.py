@@ -9,15 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, candidates, containers, documents, functions, sidecars, stack
-from pipeline.documents import Names, Said, StackDefaults
+from pipeline.aws import service_errors
 from pipeline.errors import AccessDenied
-from pipeline.functions import Reach
+from pipeline.operations import consumer_candidates
+from pipeline.planning import deployment_request, function_names
+from pipeline.planning.deployment_request import Names, Said, StackDefaults
+from pipeline.planning.function_names import Reach
+from pipeline.rollout import sidecars
+from pipeline.sizing import images
+from pipeline.stack import change_sets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +48,9 @@ def look(clients: Clients, name: str) -> Stack:
         AccessDenied: there are no credentials, or no good ones.
         InvalidInput: there is no such stack, or none that stands.
     """
-    here = stack.place(clients)
-    found = stack.deployed(clients.cloudformation, name)
-    outputs = stack.outputs_of(found)
+    here = change_sets.place(clients)
+    found = change_sets.deployed(clients.cloudformation, name)
+    outputs = change_sets.outputs_of(found)
     parameters = {one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", ())}
     return Stack(
         name,
@@ -55,10 +60,10 @@ def look(clients: Clients, name: str) -> Stack:
             endpoint_role_arns=parameters.get("EndpointRoleArns", ""),
             account_id=here.account_id,
             region=here.region,
-            container=parameters.get("Container") or containers.DEFAULT.name,
+            container=parameters.get("Container") or images.DEFAULT.name,
             image_uri=parameters.get("ImageUri", ""),
             consumer_function_name=parameters.get("ConsumerFunctionName", ""),
-            consumer_function_pattern=parameters.get(functions.PARAMETER) or candidates.ANY,
+            consumer_function_pattern=parameters.get(function_names.PARAMETER) or consumer_candidates.ANY,
             artifact_bucket=outputs["ArtifactBucketName"],
             allow_archive_code=parameters.get("AllowArchiveCode", "false"),
         ),
@@ -68,7 +73,7 @@ def look(clients: Clients, name: str) -> Stack:
 def beside(clients: Clients, archive: Mapping[str, str], say: Callable[[str], None]) -> Any:
     """Return the settings beside an archive in its bucket; None where there are none, or they may not be read."""
     try:
-        with aws.translated():
+        with service_errors.translated():
             return sidecars.read(clients.s3, archive["bucket"], archive["key"])
     except AccessDenied:
         where = sidecars.place(archive["bucket"], archive["key"])
@@ -81,7 +86,7 @@ class Asked:
     """A deployment's request, and what its sources say."""
 
     request: dict[str, Any]
-    """As `documents.request` returns it."""
+    """As `deployment_request.request` returns it."""
     said: Said
 
 
@@ -98,6 +103,6 @@ def request(document: dict[str, Any], sidecar: Any, found: Stack, names: Names) 
         InvalidInput: with every mistake, each under the source that made it.
     """
     return Asked(
-        documents.request(document, sidecar, found.defaults, names),
+        deployment_request.request(document, sidecar, found.defaults, names),
         Said.of(document, sidecar, found.defaults, names),
     )

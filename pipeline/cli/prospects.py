@@ -8,15 +8,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline import aws, candidates, claims, naming, occupancy
+from pipeline import naming
+from pipeline.aws import service_errors
 from pipeline.errors import AccessDenied, ConsumerUnreadable, Refused, SealiftError
+from pipeline.operations import consumer_candidates
+from pipeline.planning import consumer_claims
+from pipeline.rollout import endpoint_usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
     from pipeline.cli.preflight import Asked
-    from pipeline.functions import Reach
+    from pipeline.planning.function_names import Reach
 
 
 def told(clients: Clients, asked: Asked, within: Reach) -> Iterator[str]:
@@ -44,21 +48,21 @@ def told(clients: Clients, asked: Asked, within: Reach) -> Iterator[str]:
 
 
 def _of_consumers(clients: Clients, request: Mapping[str, Any], within: Reach) -> Iterator[str]:
-    candidates.see_allowed(request["consumers"], within)
+    consumer_candidates.see_allowed(request["consumers"], within)
     try:
-        with aws.translated():
-            values = candidates.called(clients, request["consumers"])
-            others = candidates.of_others(clients, request, values)
+        with service_errors.translated():
+            values = consumer_candidates.called(clients, request["consumers"])
+            others = consumer_candidates.of_others(clients, request, values)
     except (AccessDenied, ConsumerUnreadable) as error:
         yield f"the consumer could not be looked at from here, and the workflow will: {error}"
         return
-    yield from (one.note for one in claims.left(others, request))
+    yield from (one.note for one in consumer_claims.left(others, request))
 
 
 def _introduction(clients: Clients, service: str) -> str:
     try:
-        with aws.translated():
-            names, _ = occupancy.listed(clients.sagemaker)
+        with service_errors.translated():
+            names, _ = endpoint_usage.listed(clients.sagemaker)
     except SealiftError:
         return ""  # Nothing hangs on it.
     return naming.introduction(service, names)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, TextIO
 from pipeline import settings
 from pipeline.cli.frame import COLOURS, Painted, Style, clipped, columns
 from pipeline.limits import MiB
-from pipeline.pauses import span
+from pipeline.operations.waits import span
 from pipeline.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.checklist import Mark
+    from pipeline.operations.checklist import Mark
 
 _COLOUR = re.compile(r"\033\[[0-9;]*m")
 _PIPE_COLUMNS = 100

@@ -1,7 +1,7 @@
 """What an endpoint costs: a thousand requests, an idle month, and the deployment itself.
 
 Pure: measured durations times listed prices, each line with its reckoning. What was not measured, or has no price,
-has no sum either. Refuses to know a price: those are `pipeline.prices`'.
+has no sum either. Refuses to know a price: those are `pipeline.sizing.pricing`'.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from pipeline.limits import GB
 
 if TYPE_CHECKING:
-    from pipeline.prices import Price, Prices
     from pipeline.report.transcript import Transcript
+    from pipeline.sizing.pricing import Price, Prices
 
 REQUESTS: Final = 1000
 

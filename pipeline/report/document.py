@@ -13,22 +13,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from pipeline import checklist, execution, naming
+from pipeline import naming
 from pipeline.limits import MiB
-from pipeline.report import costs, graph, memory, timeline, transcript
+from pipeline.operations import checklist, execution_history
+from pipeline.report import costs, memory, state_graph, timeline, transcript
 from pipeline.report.links import Console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pipeline.checklist import Line
-    from pipeline.execution import Execution
-    from pipeline.prices import Prices
+    from pipeline.operations.checklist import Line
+    from pipeline.operations.execution_history import Execution
     from pipeline.report.costs import Costs
-    from pipeline.report.graph import Graph
     from pipeline.report.memory import Fit
+    from pipeline.report.state_graph import Graph
     from pipeline.report.timeline import Timeline
     from pipeline.report.transcript import Transcript
+    from pipeline.sizing.pricing import Prices
 
     R = TypeVar("R")
 
@@ -139,7 +140,7 @@ class Document:
 
 def assemble(facts: Facts, prices: Prices) -> Document:
     """Return the report of an execution."""
-    ran = _with_last_words(execution.read(facts.description, facts.events), facts.events)
+    ran = _with_last_words(execution_history.read(facts.description, facts.events), facts.events)
     results = ran.results
     line = timeline.read(facts.events, ended=not ran.running)
     arn = ran.arn
@@ -159,7 +160,7 @@ def assemble(facts: Facts, prices: Prices) -> Document:
     plan = _object(results, "plan_deployment")
     definition = facts.definition
     drawn = (
-        part("the state graph", lambda: graph.layout(definition, line), None)
+        part("the state graph", lambda: state_graph.layout(definition, line), None)
         if definition is not None
         else None
     )

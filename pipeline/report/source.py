@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import execution
+from pipeline.operations import execution_history
 from pipeline.report.document import Facts
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def fetch(client: SFNClient, arn: str) -> Facts:
     """Return the facts of an execution: its description, its history, and the definition that it ran by."""
     description: Any = client.describe_execution(executionArn=arn)
-    return Facts(description, execution.history(client, arn), _definition(client, arn))
+    return Facts(description, execution_history.history(client, arn), _definition(client, arn))
 
 
 def _definition(client: SFNClient, arn: str) -> dict[str, Any] | None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import resources, template
+from pipeline import package_files
+from pipeline.stack import template
 from tools import pages
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ until [ "$(aws stepfunctions list-executions --state-machine-arn "$(output State
   --query 'length(executions)')" != 0 ]; do sleep 1; done
 """
 """What a reader does between two blocks: wait for a moment."""
-PARAMETERS = len(template.load(resources.template())["Parameters"])
+PARAMETERS = len(template.load(package_files.template())["Parameters"])
 MINE = "s3://my-code"
 
 

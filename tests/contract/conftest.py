@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from examples.tiny_gguf import write_tiny_gguf
-from pipeline import containers, resources
-from pipeline.archive.pack import pack
-from pipeline.local.hosting.unpacking import unpack
+from local_cloud.hosting.unpacking import unpack
+from pipeline import package_files
+from pipeline.archive.build.pack import pack
+from pipeline.sizing import images
 from tools.contract.container import Container, Stack
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     Start = Callable[..., Container]
 
-ENVIRONMENT = containers.environment(containers.PYTORCH, {"n_ctx": 512, "n_threads": 1})
+ENVIRONMENT = images.environment(images.PYTORCH, {"n_ctx": 512, "n_threads": 1})
 """Of the container, as the plan gives it to CreateModel."""
 
 DISK_BYTES = 5_000_000_000
@@ -46,7 +47,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def archive(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return what `sealift pack` makes of it."""
     path = tmp_path_factory.mktemp("archive") / "model.tar.gz"
-    pack(model, path, code=resources.code())
+    pack(model, path, code=package_files.code())
     return path
 
 

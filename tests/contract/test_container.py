@@ -12,10 +12,11 @@ import pytest
 from moto import mock_aws
 
 from examples.tiny_gguf import ANSWER
-from pipeline import diagnosis, resources
-from pipeline.archive.assembly import assemble, decide
-from pipeline.archive.sources import S3Source
-from pipeline.archive.verify import verify
+from pipeline import package_files
+from pipeline.archive.build.assembly import assemble, decide
+from pipeline.archive.checks.verify import verify
+from pipeline.archive.s3.sources import S3Source
+from pipeline.operations import diagnosis
 from tasks import diagnose
 from tests.contract.conftest import ENVIRONMENT, extracted
 
@@ -89,7 +90,7 @@ def assembled(model: Path, folder: Path) -> Path:
         client.create_bucket(Bucket="models")
         client.upload_file(str(bare), "models", "model.tar.gz")
         source = S3Source(client, "models", "model.tar.gz")
-        report, code = verify(source), resources.code_contents()
+        report, code = verify(source), package_files.code_contents()
         decision = decide(report, code, bucket="models")
         written = assemble(client, source, report, code, decision)
         client.download_file("models", written.target.key, str(folder / "assembled.tar.gz"))

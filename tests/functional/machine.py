@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
-from pipeline.local import interpreter
+from local_cloud import interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,7 +66,9 @@ class _Functions:
                 "errorMessage": str(failure),
                 "errorType": failure.error,
                 "requestId": str(uuid.UUID(int=0)),
-                "stackTrace": ['  File "/var/task/pipeline/aws.py", line 246, in handler\n    return run()\n']
+                "stackTrace": [
+                    '  File "/var/task/pipeline/aws/clients.py", line 246, in handler\n    return run()\n'
+                ]
                 * 8,
             }
             told["FunctionError"] = "Unhandled"

@@ -6,7 +6,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from pipeline import aws
+from pipeline.aws import clients
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,5 +37,5 @@ def url_of(server: TCPServer) -> str:
 
 def try_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the SDK repeat nothing."""
-    for service, configuration in aws._CONFIGURATION.items():
-        monkeypatch.setitem(aws._CONFIGURATION, service, configuration.merge(aws._ONCE))
+    for service, configuration in clients._CONFIGURATION.items():
+        monkeypatch.setitem(clients._CONFIGURATION, service, configuration.merge(clients._ONCE))

@@ -31,20 +31,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pipeline.archive import deflate
-from pipeline.archive.inspect import inspect
-from pipeline.archive.parts import END_OF_TAR, code_part, ending, padding, tar_header
-from pipeline.archive.rules import Rules
-from pipeline.archive.seams import EXTRA_BYTES, Seam
-from pipeline.archive.sources import BytesSource
-from pipeline.archive.splice import obstacle, plan_splice
-from pipeline.archive.verify import verify
+from pipeline.archive.build.parts import END_OF_TAR, code_part, ending, padding, tar_header
+from pipeline.archive.build.seams import EXTRA_BYTES, Seam
+from pipeline.archive.build.splice import obstacle, plan_splice
+from pipeline.archive.checks.inspect import inspect
+from pipeline.archive.checks.rules import Rules
+from pipeline.archive.checks.verify import verify
+from pipeline.archive.formats import deflate
+from pipeline.archive.s3.sources import BytesSource
 from tests.fuzz import fields, referees
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.archive.report import ArchiveReport
+    from pipeline.archive.checks.report import ArchiveReport
 
 RULES: Final = Rules(zip_deployable=True)
 SLOW_S: Final = 2.0

@@ -3,7 +3,7 @@
     python tests/fuzz/fuzz_headers.py --seconds 600 --seed 1
 
 Each case is a good header of an architecture that the runtime knows, changed in a value, a type, a name, a place or a
-byte. What must hold: our reader and `pipeline.loading` take it when llama.cpp reads header, hyperparameters and
+byte. What must hold: our reader and `pipeline.gguf.loading` take it when llama.cpp reads header, hyperparameters and
 vocabulary of it, and refuse it when llama.cpp does not, but for what is listed here with its reason.
 """
 
@@ -28,9 +28,9 @@ from fuzz_archive import INTERESTING, changed
 from headers import Entry, Header, Tensor, good
 from referee import Outcome, Referee
 
-from pipeline import loading
-from pipeline.gguf import GGUFProblem, read_header
-from pipeline.hyperparameters import BY_ARCHITECTURE, COMMON, PRE_TOKENIZERS, TOKENIZERS, VOCABULARY
+from pipeline.gguf import loading
+from pipeline.gguf.header import GGUFProblem, read_header
+from pipeline.gguf.hyperparameters import BY_ARCHITECTURE, COMMON, PRE_TOKENIZERS, TOKENIZERS, VOCABULARY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

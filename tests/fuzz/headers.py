@@ -10,8 +10,8 @@ import struct
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from pipeline.gguf import TENSOR_TYPES
-from pipeline.hyperparameters import BY_ARCHITECTURE, COMMON, Key
+from pipeline.gguf.header import TENSOR_TYPES
+from pipeline.gguf.hyperparameters import BY_ARCHITECTURE, COMMON, Key
 
 KINDS: Final = {
     "uint8": 0,

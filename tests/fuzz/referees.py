@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pipeline.archive import transcode
-from pipeline.archive.census import placed
-from pipeline.archive.sources import BytesSource
+from pipeline.archive.build import transcode
+from pipeline.archive.checks.members import placed
+from pipeline.archive.s3.sources import BytesSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pipeline.archive.deflate import Buffer
-    from pipeline.archive.report import Kind
-    from pipeline.archive.rules import Rules
+    from pipeline.archive.checks.report import Kind
+    from pipeline.archive.checks.rules import Rules
+    from pipeline.archive.formats.deflate import Buffer
 
 Files = dict[str, tuple[int, str]]
 """Size and SHA-256 by path; what is no regular file has size -1."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.archive.inspect import inspect
-from pipeline.archive.rules import Rules
-from pipeline.archive.sources import BytesSource
-from pipeline.archive.verify import verify
+from pipeline.archive.checks.inspect import inspect
+from pipeline.archive.checks.rules import Rules
+from pipeline.archive.checks.verify import verify
+from pipeline.archive.s3.sources import BytesSource
 
 RULES = Rules(zip_deployable=True)
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())

@@ -16,7 +16,7 @@ import fuzz_headers
 from headers import Entry, good
 from referee import Outcome, Referee, outcome
 
-from pipeline import architectures
+from pipeline.gguf import architectures
 
 LOADABLE = sorted(architectures.KNOWN - {"clip"})
 

@@ -10,8 +10,8 @@ import zipfile
 
 import pytest
 
-from pipeline.archive.sources import BytesSource
-from pipeline.archive.verify import verify
+from pipeline.archive.checks.verify import verify
+from pipeline.archive.s3.sources import BytesSource
 from tests.fuzz import fields, referees
 from tests.fuzz.fuzz_archive import CODE, RULES, model, refitted, tar
 

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from pipeline import execution, resources
-from pipeline.archive.pack import pack
-from pipeline.execution import Execution
-from pipeline.local.cloud import CONSUMER, LocalCloud, Settings, scaled
-from pipeline.local.faults import Fault
-from pipeline.local.hosting import HostingSettings
+from local_cloud.cloud import CONSUMER, LocalCloud, Settings, scaled
+from local_cloud.faults import Fault
+from local_cloud.hosting import HostingSettings
+from pipeline import package_files
+from pipeline.archive.build.pack import pack
+from pipeline.operations import execution_history
+from pipeline.operations.execution_history import Execution
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 
@@ -43,7 +44,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def archive(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a good archive."""
     path = tmp_path_factory.mktemp("archive") / "model.tar.gz"
-    pack(model, path, code=resources.code())
+    pack(model, path, code=package_files.code())
     return path
 
 
@@ -182,7 +183,9 @@ class Deployments:
             assert time.monotonic() < deadline, f"{arn} has not ended after {WAIT_S} s"
             time.sleep(seconds)
 
-        return list(execution.follow(self.cloud.clients.stepfunctions, arn, sleep=wait, interval_s=0.1))[-1]
+        return list(
+            execution_history.follow(self.cloud.clients.stepfunctions, arn, sleep=wait, interval_s=0.1)
+        )[-1]
 
     def resources(self) -> dict[str, list[str]]:
         """Return the names of everything in SageMaker."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from pipeline import documents, plan
+from pipeline.planning import deployment_request, plan
 from tests.stack_defaults import DEFAULTS as STACK_DEFAULTS
 
 if TYPE_CHECKING:
-    from pipeline.documents import StackDefaults
+    from pipeline.planning.deployment_request import StackDefaults
 
 DEFAULTS: StackDefaults = {
     **STACK_DEFAULTS,
@@ -96,7 +96,7 @@ def request_with() -> Requests:
 
     def make(**fields: Any) -> dict[str, Any]:
         document = {"archive": {name: ARCHIVE[name] for name in ("bucket", "key", "version_id")}, **fields}
-        return documents.request(document, None, DEFAULTS)
+        return deployment_request.request(document, None, DEFAULTS)
 
     return make
 

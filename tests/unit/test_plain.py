@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.archive.inspect import inspect
-from pipeline.archive.rules import Rules
-from pipeline.archive.sources import BytesSource
-from pipeline.cli.archives import tell
+from pipeline.archive.checks.inspect import inspect
+from pipeline.archive.checks.rules import Rules
+from pipeline.archive.s3.sources import BytesSource
+from pipeline.cli.commands.archives import tell
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidArchive, Problem
 from pipeline.plain import lines, one_line, plain

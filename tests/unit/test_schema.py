@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.documents import DEPLOYMENT_JSON, EXECUTION_INPUT
 from pipeline.errors import Problem
+from pipeline.planning.deployment_request import DEPLOYMENT_JSON, EXECUTION_INPUT
 from pipeline.schema import AnyObject, Check, Field, Integer, ListOf, Number, Object, OneOf, Pattern, Text
 
 JSON = st.recursive(

@@ -16,7 +16,7 @@ from tools.matrix.races import NEW, OLD, UPLOADS, Race, Raced
 from tools.matrix.world import Scenario, World, key_of
 
 if TYPE_CHECKING:
-    from pipeline.local.calls import Call
+    from local_cloud.calls import Call
     from tools.matrix.invariants import Outcome
 
 TIME_SCALE = 0.004

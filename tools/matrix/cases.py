@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from pipeline.local.faults import Accident, Fault
+from local_cloud.faults import Accident, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

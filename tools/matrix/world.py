@@ -21,21 +21,23 @@ from typing import TYPE_CHECKING, Any, Self
 from moto.sns.models import sns_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
-from pipeline import alarms, execution, package
-from pipeline.local.cloud import CONSUMER, LocalCloud, Settings
-from pipeline.local.gateway import WORKFLOW
-from pipeline.local.hosting import HostingSettings
-from pipeline.local.hosting.containers import Answer, Call
-from pipeline.local.hosting.lifecycle import Condition
+from local_cloud.cloud import CONSUMER, LocalCloud, Settings
+from local_cloud.gateway import WORKFLOW
+from local_cloud.hosting import HostingSettings
+from local_cloud.hosting.containers import Answer, Call
+from local_cloud.hosting.lifecycle import Condition
 from pipeline.naming import deployment_of
+from pipeline.operations import execution_history
+from pipeline.planning import alarms
+from pipeline.stack import bundles
 from tools.matrix import cases, invariants
 from tools.matrix.invariants import Broken, Endpoint, Outcome, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pipeline.local.faults import Fault
-    from pipeline.local.hosting.resources import Deployment
+    from local_cloud.faults import Fault
+    from local_cloud.hosting.resources import Deployment
     from tools.matrix.cases import Case, Step
 
 TOP = Path(__file__).resolve().parents[2]
@@ -439,11 +441,11 @@ class World:
         running = backend.describe_execution(arn)
         while running.exec_status in (None, "RUNNING"):
             if time.monotonic() > deadline:
-                last = execution.fetch(client, arn).states[-1].name
+                last = execution_history.fetch(client, arn).states[-1].name
                 client.stop_execution(executionArn=arn)
                 return Outcome("STUCK", cause=f"in {last}")
             time.sleep(0.005)
-        ended = execution.fetch(client, arn)
+        ended = execution_history.fetch(client, arn)
         plan = ended.results.get("plan_deployment") or {}
         names = plan.get("names") or {}
         kinds = (
@@ -534,7 +536,7 @@ class World:
         self._tasks = {name: task for task, name in self._functions.items()}
         client = cloud.clients.lambda_
         client.update_function_code(
-            FunctionName=CONSUMER, ZipFile=package.code_of({"handler.py": HANDLER.encode()}).body
+            FunctionName=CONSUMER, ZipFile=bundles.code_of({"handler.py": HANDLER.encode()}).body
         )
         self._idle_consumer()
         version = client.publish_version(FunctionName=CONSUMER)["Version"]
@@ -637,9 +639,9 @@ class _Messages(list[str]):
 
 def _tasks() -> list[str]:
     """Return the logical names of the tasks, which are the files of tasks/."""
-    from pipeline import resources
+    from pipeline import package_files
 
-    stems = sorted(path.stem for path in resources.tasks().glob("*.py") if not path.stem.startswith("_"))
+    stems = sorted(path.stem for path in package_files.tasks().glob("*.py") if not path.stem.startswith("_"))
     return ["".join(part.capitalize() for part in stem.split("_")) for stem in stems]
 
 

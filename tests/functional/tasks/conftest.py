@@ -20,17 +20,20 @@ from botocore.validate import ParamValidator
 from moto import mock_aws
 
 from examples.tiny_gguf import write_tiny_gguf
-from pipeline import aws, resources
-from pipeline.archive.pack import pack
-from pipeline.aws import Clients
-from pipeline.local.calls import service_model
-from pipeline.package import code_of
+from local_cloud.calls import service_model
+from pipeline import package_files
+from pipeline.archive.build.pack import pack
+from pipeline.aws import service_errors
+from pipeline.aws.clients import Clients
+from pipeline.stack.bundles import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-STATES: dict[str, dict[str, Any]] = json.loads(resources.definition().read_text(encoding="utf-8"))["States"]
+STATES: dict[str, dict[str, Any]] = json.loads(package_files.definition().read_text(encoding="utf-8"))[
+    "States"
+]
 SERVICES = (
     "sagemaker",
     "sagemaker_runtime",
@@ -60,7 +63,7 @@ def do() -> Task:
         asked = {name.removesuffix(".$") for name in STATES[state]["Parameters"]["Payload"]} - {"log"}
         assert set(event) == asked, "the event is not what the definition sends"
         module = importlib.import_module("tasks." + re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower())
-        with aws.translated():
+        with service_errors.translated():
             result = module.run(json.loads(json.dumps(event)), clients)
         promised = {name.removesuffix(".$") for name in STATES[state]["ResultSelector"]}
         assert promised <= set(result), "the result lacks what the definition selects"
@@ -270,7 +273,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def good_archive(tiny_model: Path) -> bytes:
     """An archive that deploys as it is."""
     path = tiny_model.with_name("model.tar.gz")
-    pack(tiny_model, path, code=resources.code())
+    pack(tiny_model, path, code=package_files.code())
     return path.read_bytes()
 
 

@@ -17,16 +17,16 @@ import pytest
 from botocore.exceptions import ClientError
 
 from benchmarks import shapes
-from pipeline import resources
+from pipeline import package_files
+from pipeline.aws.resource_tags import tag_value
 from pipeline.errors import ArchiveNotFound, InvalidArchive, InvalidInput, QuotaTooSmall
-from pipeline.plan import tag_value
+from tests.functional.cli.test_plan_command import lengthened
 from tests.functional.tasks.test_plan_deployment import DEFAULTS, EXECUTION
-from tests.functional.test_plan_command import lengthened
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
     from tests.functional.tasks.conftest import Script, Task
 
 KEY = "models/harbour/gemma.gguf"
@@ -272,7 +272,7 @@ def test_the_prebuilt_image_gets_its_code_beside_the_model(
     plan = planned(do, script.clients, checked)
     put = assembled(do, buckets, checked)
 
-    assert contents(buckets) == {"gemma.gguf": body, **resources.code_contents()}
+    assert contents(buckets) == {"gemma.gguf": body, **package_files.code_contents()}
     assert put["etag"] is None
     source = plan["requests"]["create_model"]["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]
     assert source == {

@@ -16,8 +16,8 @@ import pytest
 
 from examples.tiny_encoder import write_tiny_encoder
 from examples.tiny_gguf import write_tiny_gguf
-from pipeline import resources
-from pipeline.archive.pack import pack
+from pipeline import package_files
+from pipeline.archive.build.pack import pack
 from pipeline.errors import AccessDenied, ArchiveNotFound, InvalidArchive, InvalidInput, Refused
 from tasks import check_archive
 from tests.stack_defaults import DEFAULTS
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
     from tests.functional.tasks.conftest import Script, Task
 
 KEY = "models/harbour/model.tar.gz"
@@ -100,7 +100,7 @@ def test_the_header_of_a_hostile_model_is_refused_before_it_fills_the_data(
     path = tmp_path / "named.gguf"
     write_tiny_gguf(path, name="n" * 60_000)
     packed = tmp_path / "model.tar.gz"
-    pack(path, packed, code=resources.code())
+    pack(path, packed, code=package_files.code())
     buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=packed.read_bytes())
 
     model = check(do, buckets)["model"]
@@ -117,7 +117,7 @@ def test_what_a_model_is_for_is_in_its_facts(do: Task, buckets: Clients, tmp_pat
     encoder = write_tiny_encoder(tmp_path / "encoder.gguf", embd=32)
     facts = []
     for path in (base, encoder):
-        pack(path, tmp_path / "model.tar.gz", code=resources.code())
+        pack(path, tmp_path / "model.tar.gz", code=package_files.code())
         buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=(tmp_path / "model.tar.gz").read_bytes())
         facts.append(check(do, buckets)["model"])
 
@@ -133,7 +133,7 @@ def test_embeddings_are_refused_where_the_container_has_none(
 ) -> None:
     """AWS's llama.cpp image sends every call to its chat; this is said before anything is made."""
     encoder = write_tiny_encoder(tmp_path / "encoder.gguf")
-    pack(encoder, tmp_path / "model.tar.gz", code=resources.code())
+    pack(encoder, tmp_path / "model.tar.gz", code=package_files.code())
     buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=(tmp_path / "model.tar.gz").read_bytes())
     image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/image:tag" if container == "custom" else None
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
-from pipeline import resources
+from pipeline import package_files
 from pipeline.errors import AccessDenied, RequestRejected, SealiftError, ServiceUnavailable, Throttled
 from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel
 
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
     from tests.functional.tasks.conftest import Script, Task
 
 CONSUMER = {
@@ -330,7 +330,7 @@ def test_no_answer_may_pass_later(
 
 def test_the_table_has_every_task_that_can_fail() -> None:
     """Diagnose is missing on purpose: it survives every refusal, and tells of it."""
-    document = json.loads(resources.definition().read_text(encoding="utf-8"))
+    document = json.loads(package_files.definition().read_text(encoding="utf-8"))
     tasks = {
         name for name, state in document["States"].items() if "FunctionName" in state.get("Parameters", {})
     }

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline import aws, concurrency, registry, releases
+from local_cloud.hosting import AwsError, Hosting, HostingSettings, Quotas, Timing
+from local_cloud.hosting.lifecycle import Condition
+from pipeline.aws import service_errors
 from pipeline.errors import EndpointBusy, RequestRejected
-from pipeline.local.hosting import AwsError, Hosting, HostingSettings, Quotas, Timing
-from pipeline.local.hosting.lifecycle import Condition
+from pipeline.rollout import endpoint_concurrency, release_store, releases
 from tests.functional.tasks.conftest import serverless
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def deploy(client: SageMaker, name: str = NAME, tags: dict[str, str] = TAGS, *, 
 def bring(client: Any, to: int) -> int | None:
     """Bring the endpoint there, as a state does that is tried again; return what it has then."""
     for _ in range(5):
-        come = concurrency.bring(client, SERVICE, NAME, to=to)
+        come = endpoint_concurrency.bring(client, SERVICE, NAME, to=to)
         if not come.waiting:
             return come.concurrency
     pytest.fail(come.waiting)
@@ -231,16 +232,16 @@ def test_the_deployment_stays_one_record(refusing: SageMaker) -> None:
     deploy(refusing)
     bring(refusing, 5)
     now = refusing.describe_endpoint_config(EndpointConfigName=config_of(refusing))["EndpointConfigArn"]
-    registry.mark(refusing, now, {releases.TAG_WITHDRAWN: "2026-01-02T03:20:00.000Z"})  # type: ignore[arg-type]
+    release_store.mark(refusing, now, {releases.TAG_WITHDRAWN: "2026-01-02T03:20:00.000Z"})  # type: ignore[arg-type]
 
     for to, config in ((5, f"{NAME}-1024-5"), (10, NAME)):
         bring(refusing, to)
-        (release,) = registry.look(refusing, SERVICE).releases  # type: ignore[arg-type]
+        (release,) = release_store.look(refusing, SERVICE).releases  # type: ignore[arg-type]
         assert (release.config, release.serves, release.good) == (config, True, False)
         assert set(release.configs) == {NAME, f"{NAME}-1024-5"}
         first = refusing.describe_endpoint_config(EndpointConfigName=NAME)["CreationTime"]
         assert release.created == first.isoformat()
-        there = registry.at(refusing, NAME, SERVICE)  # type: ignore[arg-type]
+        there = release_store.at(refusing, NAME, SERVICE)  # type: ignore[arg-type]
         assert there is not None
         assert there.withdrawn_at == "2026-01-02T03:20:00.000Z"
 
@@ -329,8 +330,11 @@ def test_a_configuration_that_sealift_did_not_make_is_not_copied(refusing: SageM
     refusing.create_endpoint_config(EndpointConfigName="by-hand", ProductionVariants=[variant])
     refusing.update_endpoint(EndpointName=NAME, EndpointConfigName="by-hand")
 
-    with pytest.raises(RequestRejected, match="ServerlessUpdateConfig is not supported"), aws.translated():
-        concurrency.bring(refusing, SERVICE, NAME, to=1)  # type: ignore[arg-type]
+    with (
+        pytest.raises(RequestRejected, match="ServerlessUpdateConfig is not supported"),
+        service_errors.translated(),
+    ):
+        endpoint_concurrency.bring(refusing, SERVICE, NAME, to=1)  # type: ignore[arg-type]
     assert config_of(refusing) == "by-hand"
 
 
@@ -355,7 +359,7 @@ def test_a_new_configuration_that_is_not_seen_yet_is_waited_for(script: Script) 
     script.answers("sagemaker", "describe_endpoint_config", {**found, "ProductionVariants": [lowered]})
     script.missing("update_endpoint", "endpoint configuration")
 
-    come = concurrency.bring(script.clients.sagemaker, SERVICE, NAME, to=5)
+    come = endpoint_concurrency.bring(script.clients.sagemaker, SERVICE, NAME, to=5)
 
     assert come.concurrency == 10
     assert "goes from a concurrency of 10 to 5" in come.waiting

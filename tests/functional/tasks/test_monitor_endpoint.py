@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import alarms, monitoring
 from pipeline.errors import AccessDenied
+from pipeline.planning import alarms
+from pipeline.rollout import alarms_api
 
 if TYPE_CHECKING:
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
     from tests.functional.tasks.conftest import Script, Task
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:sealift"
@@ -60,7 +61,7 @@ def test_an_endpoint_on_instances_has_alarms_of_its_own(do: Task, moto_clients: 
     assert "sealift-harbour-0-disk" in there
     assert "sealift-harbour-0-concurrency" not in there
     assert set(made["judging"]) == set(there) - {"sealift-harbour-0-cpu"}
-    assert set(monitoring.delete(moto_clients.cloudwatch, "harbour-0")) == set(there)
+    assert set(alarms_api.delete(moto_clients.cloudwatch, "harbour-0")) == set(there)
 
 
 def test_they_are_tagged_like_the_endpoint(do: Task, moto_clients: Clients) -> None:
@@ -77,8 +78,8 @@ def test_what_is_deleted_is_the_endpoints_own(do: Task, moto_clients: Clients) -
     for name in ("harbour-0", "harbour-1"):
         do("MonitorEndpoint", moto_clients, plan={**PLAN, "names": {"endpoint": name}}, topic=TOPIC)
 
-    assert set(monitoring.delete(moto_clients.cloudwatch, "harbour-0")) == names("harbour-0")
-    assert monitoring.delete(moto_clients.cloudwatch, "harbour-0") == []
+    assert set(alarms_api.delete(moto_clients.cloudwatch, "harbour-0")) == names("harbour-0")
+    assert alarms_api.delete(moto_clients.cloudwatch, "harbour-0") == []
     left = moto_clients.cloudwatch.describe_alarms()["MetricAlarms"]
     assert {one["AlarmName"] for one in left} == names("harbour-1")
 
@@ -87,7 +88,7 @@ def test_some_of_the_alarms_are_deleted_too(script: Script) -> None:
     """DeleteAlarms deletes none when one name is unknown, so only those that exist are named."""
     script.cloudwatch.alarms["sealift-harbour-0-5xx"] = {"AlarmName": "sealift-harbour-0-5xx"}
 
-    assert monitoring.delete(script.clients.cloudwatch, "harbour-0") == ["sealift-harbour-0-5xx"]
+    assert alarms_api.delete(script.clients.cloudwatch, "harbour-0") == ["sealift-harbour-0-5xx"]
     assert script.cloudwatch.alarms == {}
     assert script.cloudwatch.types == {"MetricAlarm"}
 
@@ -97,7 +98,7 @@ def test_many_names_are_asked_for_in_parts(script: Script) -> None:
     names = [f"alarm-{n}" for n in range(150)]
     script.cloudwatch.alarms |= {name: {"AlarmName": name} for name in names}
 
-    assert [one["AlarmName"] for one in monitoring.found(script.clients.cloudwatch, names)] == names
+    assert [one["AlarmName"] for one in alarms_api.found(script.clients.cloudwatch, names)] == names
     assert script.cloudwatch.calls == ["DescribeAlarms"] * 2
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import occupancy
+from pipeline.rollout import endpoint_usage
 from tests.functional.tasks.conftest import serverless
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def test_the_services_own_endpoints_are_known_by_their_tags(script: Script) -> N
     )
     script.account(named, tagged, other, quota=20)
 
-    found = occupancy.look(script.clients, "harbour")
+    found = endpoint_usage.look(script.clients, "harbour")
 
     assert [(one.name, one.concurrency, one.ours) for one in found.holders] == [
         ("harbour-9", 3, False),
@@ -39,13 +39,13 @@ def test_our_own_are_looked_at_first(script: Script) -> None:
     fields = ("EndpointName", "EndpointArn", "EndpointStatus", "CreationTime", "LastModifiedTime")
     rows = [{name: one[name] for name in fields} for one in (*others, own)]
     script.answers("sagemaker", "list_endpoints", {"Endpoints": rows})
-    for one in (own, *others[: occupancy.MOST_ENDPOINTS - 1]):
+    for one in (own, *others[: endpoint_usage.MOST_ENDPOINTS - 1]):
         script.endpoint(one)
     script.refuses("service_quotas", "get_service_quota", "NoSuchResourceException")
 
-    found = occupancy.look(script.clients, "harbour")
+    found = endpoint_usage.look(script.clients, "harbour")
 
-    assert len(found.holders) == occupancy.MOST_ENDPOINTS
+    assert len(found.holders) == endpoint_usage.MOST_ENDPOINTS
     assert found.holders[0].name == "harbour-1"
     assert not found.complete
     assert "not looked at" in str(found)
@@ -53,12 +53,12 @@ def test_our_own_are_looked_at_first(script: Script) -> None:
 
 def test_pages_are_bounded(script: Script) -> None:
     """An account with thousands of endpoints costs no more calls."""
-    for page in range(occupancy.PAGES):
+    for page in range(endpoint_usage.PAGES):
         expected = {"MaxResults": 100} | ({"NextToken": "more"} if page else {})
         script.answers("sagemaker", "list_endpoints", {"Endpoints": [], "NextToken": "more"}, expected)
     script.refuses("service_quotas", "get_service_quota", "NoSuchResourceException")
 
-    assert not occupancy.look(script.clients, "harbour").complete
+    assert not endpoint_usage.look(script.clients, "harbour").complete
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_quota_that_cannot_be_read_is_assumed_and_said_so(script: Script, code
     script.answers("sagemaker", "list_endpoints", {"Endpoints": []})
     script.refuses("service_quotas", "get_service_quota", code, status=status)
 
-    found = occupancy.look(script.clients, "harbour")
+    found = endpoint_usage.look(script.clients, "harbour")
 
     assert (found.quota, found.read) == (10, False)
     assert "assumed" in str(found)
@@ -110,7 +110,7 @@ def test_what_an_endpoint_holds(script: Script, changes: dict[str, Any], concurr
     one = {**serverless("a-1", 4), **changes}
     script.endpoint({name: value for name, value in one.items() if name == "service" or value is not None})
 
-    found = occupancy.holder(script.clients.sagemaker, "a-1", "harbour")
+    found = endpoint_usage.holder(script.clients.sagemaker, "a-1", "harbour")
 
     assert (found.concurrency if found else None) == concurrency
 
@@ -126,7 +126,7 @@ def test_what_scales_is_known_by_its_tags(script: Script, service: str | None) -
         tags |= {"sealift:execution": "earlier", "sealift:service": service}
     script.answers("sagemaker", "list_tags", {"Tags": [{"Key": k, "Value": v} for k, v in tags.items()]})
 
-    found = occupancy.holder(script.clients.sagemaker, "harbour-1", "harbour")
+    found = endpoint_usage.holder(script.clients.sagemaker, "harbour-1", "harbour")
 
     assert (found.scales if found else None) is (True if service else None)
 
@@ -135,4 +135,4 @@ def test_one_that_went_away_holds_nothing(script: Script) -> None:
     """Between the list and the look."""
     script.missing("describe_endpoint")
 
-    assert occupancy.holder(script.clients.sagemaker, "a-1", "harbour") is None
+    assert endpoint_usage.holder(script.clients.sagemaker, "a-1", "harbour") is None

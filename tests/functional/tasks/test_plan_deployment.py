@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import capacity, plan, resources
-from pipeline.archive.sources import BytesSource
-from pipeline.archive.verify import verify
+from pipeline import package_files
+from pipeline.archive.checks.verify import verify
+from pipeline.archive.s3.sources import BytesSource
 from pipeline.errors import (
     AccessDenied,
     ArchiveNotFound,
@@ -19,11 +19,12 @@ from pipeline.errors import (
     ModelDoesNotFit,
     QuotaUsedUp,
 )
+from pipeline.planning import plan, quotas
 from tests.functional.tasks.conftest import serverless
 from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
     from tests.functional.tasks.conftest import MotoConsumer, Script, Task
 
 KEY = "models/harbour/model.tar.gz"
@@ -64,7 +65,7 @@ def test_a_checked_archive_gets_a_plan(do: Task, script: Script, checked: dict[s
     )
     assert first["notes"] == [
         "service 'harbour' is new: it has no endpoint yet",
-        capacity.UNASKED,
+        quotas.UNASKED,
         "n_ctx 2048 was asked for; the model was trained for 512",
     ]
     script.account()
@@ -221,7 +222,7 @@ def test_what_is_assembled_lies_where_the_plan_says(
     body = buckets.s3.get_object(Bucket=result["bucket"], Key=result["key"])["Body"].read()
     with tarfile.open(fileobj=io.BytesIO(body), mode="r:gz") as archive:
         files = {member.name for member in archive if member.isfile()}
-    assert files == {"harbour.gguf", *resources.code()}
+    assert files == {"harbour.gguf", *package_files.code()}
     assert result["size"] == len(body)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.errors import EndpointFailed, EndpointMoved, NotYetVisible
-from pipeline.readiness import VERDICTS, Verdict
+from pipeline.rollout.endpoint_status import VERDICTS, Verdict
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Script, Task

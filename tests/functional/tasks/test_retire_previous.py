@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline import alarms, monitoring
 from pipeline.errors import EndpointBusy
+from pipeline.planning import alarms
+from pipeline.rollout import alarms_api
 from tests.foreign import HOSTILE, unfit
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def test_what_goes_goes_whole(account: Account) -> None:
     oldest, last, own = (account.sagemaker.deploy(n) for n in (1, 2, 3))
     for name in (oldest, last):
         requests = alarms.requests(name, "AllTraffic", timeout_s=60, topic="arn:aws:sns:t", tags=[])
-        monitoring.put(account.cloudwatch, requests)
+        alarms_api.put(account.cloudwatch, requests)
 
     result = account.retire(own)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import alarms
 from pipeline.errors import ConsumerBusy, EndpointBusy, Throttled
+from pipeline.planning import alarms
 from tests.foreign import HOSTILE, unfit
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline import consumer
 from pipeline.errors import (
     ConsumerBusy,
     ConsumerFailed,
@@ -19,7 +18,8 @@ from pipeline.errors import (
     Superseded,
     Throttled,
 )
-from pipeline.package import code_of
+from pipeline.planning import consumer
+from pipeline.stack.bundles import code_of
 from tests.functional.tasks.conftest import MotoConsumer
 from tests.functional.tasks.test_consumer_switch import (
     BEFORE,
@@ -37,7 +37,7 @@ from tests.functional.tasks.test_plan_deployment import DEFAULTS, EXECUTION
 from tests.functional.tasks.test_roll_back import nothing_there, results
 
 if TYPE_CHECKING:
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
     from tests.functional.tasks.conftest import Script, Task
 
 ASSISTANT: dict[str, Any] = {**CONSUMER, "alias": "live"}

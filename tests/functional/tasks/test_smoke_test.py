@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import payload, questions
+from pipeline import payload
 from pipeline.errors import ModelNotReady, NotYetVisible, SealiftError, SmokeTestFailed
+from pipeline.rollout import questions
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Bodies, Script, Task

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import resources
-from pipeline.archive import assembly, bare, record
+from pipeline import package_files
+from pipeline.archive.build import assembly, record
+from pipeline.archive.s3 import bare
 from pipeline.errors import StackChanged
 from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.aws import Clients
+    from pipeline.aws.clients import Clients
     from tests.functional.tasks.conftest import Script, Task
 
 KEY = "models/harbour/model.tar.gz"
@@ -48,7 +49,7 @@ def assemble(do: Task, clients: Clients, checked: dict[str, Any]) -> dict[str, A
 
 def by_older_code(clients: Clients, checked: dict[str, Any]) -> dict[str, Any]:
     """Return the same as CheckArchive would have said it with an older inference code in its zip."""
-    older = {**resources.code_contents(), "code/inference.py": b"# older\n"}
+    older = {**package_files.code_contents(), "code/inference.py": b"# older\n"}
     told = checked["assembly"]
     if told["record"] is None:
         parts = checked["archive"]["parts"]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.stub import ANY
 
-from pipeline import aws, naming, settings
+from pipeline import naming, settings
+from pipeline.aws import service_errors
 from tasks import start_deployment
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def uploaded(key: str = "models/harbour/model.tar.gz", **changed: Any) -> dict[s
 
 def start(script: Script, event: dict[str, Any]) -> dict[str, Any]:
     """Run the task."""
-    with aws.translated():
+    with service_errors.translated():
         return start_deployment.run(event, script.clients)
 
 

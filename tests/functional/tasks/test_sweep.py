@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline import alarms, aws, demolition, inventory
-from pipeline.archive.uploads import target_for
-from pipeline.cli import sweeping
-from pipeline.consumer import mark
-from pipeline.sweep import Kind
+from pipeline.archive.s3.multipart import target_for
+from pipeline.aws import service_errors
+from pipeline.cli.commands import sweep as sweep_command
+from pipeline.operations import account_scan, teardown
+from pipeline.operations.sweep import Kind
+from pipeline.planning import alarms
+from pipeline.planning.consumer import mark
 from tasks import sweep
 from tests.foreign import HOSTILE, unfit
 from tests.functional.tasks.test_retire_previous import AutoScaling, SageMaker
@@ -146,7 +148,7 @@ class World:
             "artifact_bucket": None,
             "topic": "arn:topic",
         }
-        with aws.translated():
+        with service_errors.translated():
             return sweep.run({**event, **changed}, self.clients)
 
     def names(self) -> dict[str, set[str]]:
@@ -245,11 +247,11 @@ def test_what_scales_is_deregistered_before_it_is_deleted(world: World) -> None:
 def test_the_end_of_a_stack_is_the_end_of_its_scaling(world: World) -> None:
     """`sealift destroy` deletes endpoints by the same call."""
     world.scaling.scale(LEFT)
-    facts = inventory.look(world.clients, stack="sealift", bucket=None)
+    facts = account_scan.look(world.clients, stack="sealift", bucket=None)
 
-    for one in demolition.ours(facts):
+    for one in teardown.ours(facts):
         if one.kind is Kind.ENDPOINT:
-            inventory.delete(world.clients, one)
+            account_scan.delete(world.clients, one)
 
     assert world.sagemaker.deleted == [f"target {LEFT}", f"endpoint {LEFT}", f"endpoint {SERVING}"]
 
@@ -259,7 +261,7 @@ def test_the_command_line_waits_for_the_endpoint(world: World) -> None:
     slept: list[float] = []
     event = {"delete": True, "grace_hours": 24, "stack": None, "artifact_bucket": None}
 
-    result = sweeping.until_gone(event, world.clients, sleep=slept.append, clock=lambda: 0.0)
+    result = sweep_command.until_gone(event, world.clients, sleep=slept.append, clock=lambda: 0.0)
 
     assert set(outcomes(result, LEFT).values()) == {"deleted"}
     assert result["counts"] == {"deleted": 3, "kept": 3}
@@ -272,7 +274,9 @@ def test_the_command_line_ends_though_the_endpoint_does_not(world: World) -> Non
     times = iter(range(0, 10_000, 100))
     event = {"delete": True, "grace_hours": 24, "stack": None, "artifact_bucket": None}
 
-    result = sweeping.until_gone(event, world.clients, sleep=lambda _: None, clock=lambda: float(next(times)))
+    result = sweep_command.until_gone(
+        event, world.clients, sleep=lambda _: None, clock=lambda: float(next(times))
+    )
 
     assert outcomes(result, LEFT) == ALL_LEFT
 
@@ -443,13 +447,13 @@ def test_an_archive_that_is_marked_is_written_again(world: World) -> None:
     begin = datetime.now(UTC) + timedelta(days=2)
     world.sweep(artifact_bucket="artifacts", now=begin.isoformat())
     assert not target.holds(world.clients.s3, 7)
-    facts = inventory.look(world.clients, stack=None, bucket="artifacts")
+    facts = account_scan.look(world.clients, stack=None, bucket="artifacts")
     (seen,) = [one for one in facts.made if one.name == target.key]
     assert seen.marked is not None
 
     target.put(world.clients.s3, b"archive")
     assert target.holds(world.clients.s3, 7)
-    inventory.delete(world.clients, seen)
+    account_scan.delete(world.clients, seen)
 
     assert target.holds(world.clients.s3, 7)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import aws, resources
+from pipeline import package_files
+from pipeline.aws import service_errors
 from pipeline.errors import AccessDenied
 from pipeline.report import source
 from tasks import write_report
@@ -54,7 +55,7 @@ def told(script: Script, *, definition: bool = True) -> None:
         {
             "stateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:sealift-deployment",
             "name": "sealift-deployment",
-            "definition": resources.definition().read_text(encoding="utf-8"),
+            "definition": package_files.definition().read_text(encoding="utf-8"),
             "roleArn": "arn:aws:iam::123456789012:role/workflow",
             "updateDate": START,
         },
@@ -96,5 +97,8 @@ def test_what_may_not_be_read_is_told(script: Script) -> None:
         "User: x is not authorized to perform: states:DescribeStateMachineForExecution",
     )
 
-    with pytest.raises(AccessDenied, match="states:DescribeStateMachineForExecution"), aws.translated():
+    with (
+        pytest.raises(AccessDenied, match="states:DescribeStateMachineForExecution"),
+        service_errors.translated(),
+    ):
         write_report.run(EVENT, script.clients)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.archive.report import Findings
-from pipeline.gguf import TENSOR_TYPES
-from pipeline.hyperparameters import BY_ARCHITECTURE, COMMON
+from pipeline.archive.checks.report import Findings
+from pipeline.gguf.header import TENSOR_TYPES
+from pipeline.gguf.hyperparameters import BY_ARCHITECTURE, COMMON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

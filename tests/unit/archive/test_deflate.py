@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.archive import deflate
-from pipeline.archive.gzips import PIECE_BYTES, GzipDecoder
-from pipeline.archive.rules import Rules
-from pipeline.archive.seams import EXTRA_BYTES, Seam, find_seam
+from pipeline.archive.build.seams import EXTRA_BYTES, Seam, find_seam
+from pipeline.archive.checks.rules import Rules
+from pipeline.archive.formats import deflate
+from pipeline.archive.formats.gzips import PIECE_BYTES, GzipDecoder
 
 
 @given(st.binary(max_size=3000), st.binary(max_size=3000))

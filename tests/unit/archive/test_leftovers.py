@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.archive.assembly import choose
-from pipeline.archive.inspect import inspect
-from pipeline.archive.parts import code_part
-from pipeline.archive.rules import JUNK_NAMES, Rules
-from pipeline.archive.sources import BytesSource
-from pipeline.archive.splice import plan_splice, read_trailer
-from pipeline.archive.transcode import kept
-from pipeline.archive.verify import verify
+from pipeline.archive.build.assembly import choose
+from pipeline.archive.build.parts import code_part
+from pipeline.archive.build.splice import plan_splice, read_trailer
+from pipeline.archive.build.transcode import kept
+from pipeline.archive.checks.inspect import inspect
+from pipeline.archive.checks.rules import JUNK_NAMES, Rules
+from pipeline.archive.checks.verify import verify
+from pipeline.archive.s3.sources import BytesSource
 
 if TYPE_CHECKING:
     from .conftest import Forge

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.archive import bare
-from pipeline.archive.inspect import inspect
-from pipeline.archive.lookalikes import HEAD_BYTES, folder, misnamed, recognize
-from pipeline.archive.pack import pack
-from pipeline.archive.rules import Rules
-from pipeline.archive.sources import BytesSource
-from pipeline.archive.verify import verify
+from pipeline.archive.build.pack import pack
+from pipeline.archive.checks.inspect import inspect
+from pipeline.archive.checks.lookalikes import HEAD_BYTES, folder, misnamed, recognize
+from pipeline.archive.checks.rules import Rules
+from pipeline.archive.checks.verify import verify
+from pipeline.archive.s3 import bare
+from pipeline.archive.s3.sources import BytesSource
 from pipeline.errors import ArchiveNotFound, InvalidArchive
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def test_a_folder_with_a_model_gets_the_command_that_packs_it(forge: Forge, tmp_
 
 def bare_source(path: Path) -> object:
     """Open a path as an archive."""
-    from pipeline.archive.sources import FileSource
+    from pipeline.archive.s3.sources import FileSource
 
     return FileSource(path)
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.archive import deflate
-from pipeline.archive.inspect import inspect
-from pipeline.archive.pack import pack
-from pipeline.archive.rules import Rules
-from pipeline.archive.seams import find_seam
-from pipeline.archive.sources import FileSource
-from pipeline.archive.verify import verify
+from pipeline.archive.build.pack import pack
+from pipeline.archive.build.seams import find_seam
+from pipeline.archive.checks.inspect import inspect
+from pipeline.archive.checks.rules import Rules
+from pipeline.archive.checks.verify import verify
+from pipeline.archive.formats import deflate
+from pipeline.archive.s3.sources import FileSource
 from pipeline.errors import ArchiveNotFound, InvalidArchive
 
 if TYPE_CHECKING:

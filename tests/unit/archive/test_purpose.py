@@ -9,15 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference import sealift_purpose
-from pipeline import architectures, containers, documents, purpose
-from pipeline.archive import bare
-from pipeline.archive.inspect import inspect
-from pipeline.archive.pack import pack
-from pipeline.archive.rules import Rules
-from pipeline.archive.sources import BytesSource
-from pipeline.archive.verify import verify
+from pipeline.archive.build.pack import pack
+from pipeline.archive.checks.inspect import inspect
+from pipeline.archive.checks.rules import Rules
+from pipeline.archive.checks.verify import verify
+from pipeline.archive.s3 import bare
+from pipeline.archive.s3.sources import BytesSource
 from pipeline.errors import InvalidArchive
-from pipeline.gguf import TENSOR_TYPES, GGUFHeader, GGUFParser, GGUFProblem, TensorInfo, Value
+from pipeline.gguf import architectures, purpose
+from pipeline.gguf.header import TENSOR_TYPES, GGUFHeader, GGUFParser, GGUFProblem, TensorInfo, Value
+from pipeline.planning import deployment_request
+from pipeline.sizing import images
 
 from .conftest import Forge
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from pipeline.archive.report import ArchiveReport
+    from pipeline.archive.checks.report import ArchiveReport
 
 RULES = Rules(zip_deployable=True, code_required=False)
 WEIGHT = ("token_embd.weight", (32, 4), 0)
@@ -372,7 +374,7 @@ def test_what_a_container_does_not_serve_is_refused_for_that_container(
     container: str, code: str, architecture: str, error: str | None, forge: Forge
 ) -> None:
     """Its own runtime is known; another image may have a newer one. AWS's llama.cpp image only chats."""
-    rules = documents.archive_rules(code, container=container)
+    rules = deployment_request.archive_rules(code, container=container)
     data = forge.tar_gz({**forge.code, "m.gguf": model({"general.architecture": architecture})})
 
     found = [problem.error for problem in verify(BytesSource(data, "model.tar.gz"), rules=rules).problems]
@@ -407,4 +409,4 @@ def test_a_base_model_in_an_image_that_only_chats_is_not_said_to_take_prompts() 
 
     assert '"prompt"' in purpose.notes(facts)[0]
     assert '"prompt"' not in purpose.notes(facts, messages_only=True)[0]
-    assert containers.LLAMA_CPP.requests == ("messages",)
+    assert images.LLAMA_CPP.requests == ("messages",)

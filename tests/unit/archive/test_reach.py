@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline import limits
-from pipeline.archive import bare
-from pipeline.archive.inspect import inspect
-from pipeline.archive.reach import Reach
-from pipeline.archive.rules import KIB, MIB, Rules
-from pipeline.archive.sources import BytesSource
-from pipeline.archive.verify import verify
+from pipeline.archive.checks.inspect import inspect
+from pipeline.archive.checks.reach import Reach
+from pipeline.archive.checks.rules import KIB, MIB, Rules
+from pipeline.archive.checks.verify import verify
+from pipeline.archive.s3 import bare
+from pipeline.archive.s3.sources import BytesSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.archive.report import ArchiveReport
+    from pipeline.archive.checks.report import ArchiveReport
     from tests.unit.archive.conftest import Forge
 
 LOW = Rules(zip_deployable=True, inspect_bytes=512 * KIB)

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from pipeline.archive.readahead import AHEAD, read_ahead
-from pipeline.archive.sources import BytesSource
+from pipeline.archive.s3.readahead import AHEAD, read_ahead
+from pipeline.archive.s3.sources import BytesSource
 
 
 class Watched(BytesSource):

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.archive import record
-from pipeline.archive.pack import pack
-from pipeline.archive.report import ArchiveReport
-from pipeline.archive.rules import Rules
-from pipeline.archive.seams import Seam
-from pipeline.archive.sources import BytesSource, FileSource
-from pipeline.archive.verify import verify
+from pipeline.archive.build import record
+from pipeline.archive.build.pack import pack
+from pipeline.archive.build.seams import Seam
+from pipeline.archive.checks.report import ArchiveReport
+from pipeline.archive.checks.rules import Rules
+from pipeline.archive.checks.verify import verify
+from pipeline.archive.s3.sources import BytesSource, FileSource
 
 from .conftest import CODE, Forge
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.archive import deflate
-from pipeline.archive.seams import EXTRA_BYTES, Seam
-from pipeline.archive.sources import BytesSource
-from pipeline.archive.verify import verify
+from pipeline.archive.build.seams import EXTRA_BYTES, Seam
+from pipeline.archive.checks.verify import verify
+from pipeline.archive.formats import deflate
+from pipeline.archive.s3.sources import BytesSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable

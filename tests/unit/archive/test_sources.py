@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.archive.sources import BytesSource, FileSource
+from pipeline.archive.s3.sources import BytesSource, FileSource
 from pipeline.errors import ArchiveNotFound
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.archive.sources import Source
+    from pipeline.archive.s3.sources import Source
 
 
 @pytest.fixture(params=["bytes", "file"])

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.archive.census import Census
-from pipeline.archive.report import Findings, Unreadable
-from pipeline.archive.rules import Rules
-from pipeline.archive.tars import TarReader
+from pipeline.archive.checks.members import Census
+from pipeline.archive.checks.report import Findings, Unreadable
+from pipeline.archive.checks.rules import Rules
+from pipeline.archive.formats.tars import TarReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.archive.report import Member
+    from pipeline.archive.checks.report import Member
 
     from .conftest import Forge
 

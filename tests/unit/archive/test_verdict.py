@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.archive import deflate
-from pipeline.archive.census import Census
-from pipeline.archive.inspect import inspect
-from pipeline.archive.report import Findings
-from pipeline.archive.rules import Rules
-from pipeline.archive.sources import BytesSource
-from pipeline.archive.verify import verify
+from pipeline.archive.checks.inspect import inspect
+from pipeline.archive.checks.members import Census
+from pipeline.archive.checks.report import Findings
+from pipeline.archive.checks.rules import Rules
+from pipeline.archive.checks.verify import verify
+from pipeline.archive.formats import deflate
+from pipeline.archive.s3.sources import BytesSource
 from pipeline.errors import InvalidArchive
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.archive import deflate
-from pipeline.archive.inspect import inspect
-from pipeline.archive.report import Unreadable
-from pipeline.archive.rules import Rules
-from pipeline.archive.sources import BytesSource
-from pipeline.archive.verify import verify
-from pipeline.archive.zips import Entry, EntryDecoder, read_directory
+from pipeline.archive.checks.inspect import inspect
+from pipeline.archive.checks.report import Unreadable
+from pipeline.archive.checks.rules import Rules
+from pipeline.archive.checks.verify import verify
+from pipeline.archive.formats import deflate
+from pipeline.archive.formats.zips import Entry, EntryDecoder, read_directory
+from pipeline.archive.s3.sources import BytesSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

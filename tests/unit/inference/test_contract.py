@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from inference import inference
-from pipeline import resources
+from pipeline import package_files
 
 HERE = Path(inference.__file__).parent
 SOURCES = sorted(HERE.glob("*.py"))
 ALLOWED = {"llama_cpp", "numpy", "sagemaker_inference"}
-NEIGHBOURS = {name.removesuffix(".py") for name in resources.CODE if name.startswith("sealift_")}
+NEIGHBOURS = {name.removesuffix(".py") for name in package_files.CODE if name.startswith("sealift_")}
 
 
 def _module(name: str) -> Any:
@@ -64,7 +64,9 @@ def test_all_sources_are_looked_at() -> None:
     """The two tests above see the files that travel, and every module travels but the server."""
     names = {path.name for path in SOURCES}
 
-    assert names - {"server.py", "__init__.py"} == {name for name in resources.CODE if name.endswith(".py")}
+    assert names - {"server.py", "__init__.py"} == {
+        name for name in package_files.CODE if name.endswith(".py")
+    }
     assert {"inference.py", "server.py"} <= names
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.diagnosis import diagnose
+from pipeline.operations.diagnosis import diagnose
 from sealift_native import _FAILURES, load_failure
 
 CAUSES = ("OutOfMemory", "UnknownArchitecture", "ModelCutShort", "TensorsUnexpected")

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.inference import LoadError, find_model
-from pipeline.archive.census import Census
-from pipeline.archive.report import Findings
-from pipeline.archive.rules import Rules
+from pipeline.archive.checks.members import Census
+from pipeline.archive.checks.report import Findings
+from pipeline.archive.checks.rules import Rules
 
 
 def _folder(root: Path, names: list[str]) -> Path:

@@ -11,7 +11,8 @@ import pytest
 
 from inference import inference
 from inference.inference import read_config
-from pipeline import documents, fit
+from pipeline.planning import deployment_request
+from pipeline.sizing import fit
 from sealift_settings import LoadError, Settings, settings_from
 
 
@@ -44,7 +45,11 @@ def test_shipped_config_says_the_defaults() -> None:
 
 def test_fit_knows_what_is_kept_of_prompts() -> None:
     """The memory that evaluated prompts may take is part of the deployment's arithmetic."""
-    assert fit.SAVED_MB == Settings().prefix_cache_mb == documents.INFERENCE.fields["prefix_cache_mb"].default
+    assert (
+        fit.SAVED_MB
+        == Settings().prefix_cache_mb
+        == deployment_request.INFERENCE.fields["prefix_cache_mb"].default
+    )
 
 
 def test_environment_wins_over_the_file() -> None:

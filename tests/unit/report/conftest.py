@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from pipeline import diagnosis, plan, resources
+from pipeline import package_files
+from pipeline.operations import diagnosis
+from pipeline.planning import plan
 from pipeline.report.document import Facts
 from tests.unit.conftest import ARCHIVE, LLAMA_1B, FactsMaker
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ARN = "arn:aws:states:eu-central-1:123456789012:execution:sealift-deployment:harbour-0123456789abcdef"
-DEFINITION: dict[str, Any] = json.loads(resources.definition().read_text(encoding="utf-8"))
+DEFINITION: dict[str, Any] = json.loads(package_files.definition().read_text(encoding="utf-8"))
 
 
 class Story:

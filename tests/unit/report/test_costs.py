@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pipeline import prices
 from pipeline.errors import InvalidInput
 from pipeline.report import costs, transcript
 from pipeline.report.costs import Costs
+from pipeline.sizing import pricing
 
 
 def talk(*exchanges: dict[str, Any]) -> transcript.Transcript | None:
@@ -21,7 +21,7 @@ def talk(*exchanges: dict[str, Any]) -> transcript.Transcript | None:
 def reckon(found: transcript.Transcript | None, *, region: str = "us-east-1", **changed: Any) -> Costs:
     """Return the costs of a 3072 MB endpoint."""
     given: dict[str, Any] = {"memory_mb": 3072, "transitions": 40, "archive_bytes": 10**9, "alarms": 4}
-    return costs.reckon(prices.LISTED, region, transcript=found, **{**given, **changed})
+    return costs.reckon(pricing.LISTED, region, transcript=found, **{**given, **changed})
 
 
 TIMED = {
@@ -100,22 +100,22 @@ def test_a_region_without_a_price_has_that_of_us_east_1_and_says_so() -> None:
 
 def test_every_price_has_a_date_and_a_source() -> None:
     """And one for us-east-1, which stands in for regions that are not listed."""
-    for item in prices.LISTED.items.values():
+    for item in pricing.LISTED.items.values():
         assert item.source
         assert item.as_of[:2] == "20"
-        assert item.usd[prices.HOME] > 0
+        assert item.usd[pricing.HOME] > 0
 
 
 def test_a_file_replaces_prices() -> None:
     """With its own date and source; what it does not name stays."""
     text = {"as_of": "2026-11-01", "source": "our contract", "prices": {"data_gb": {"eu-central-1": 0.5}}}
-    changed = prices.changed(prices.LISTED, text, "prices.json")
+    changed = pricing.changed(pricing.LISTED, text, "prices.json")
 
     price = changed.of("data_gb", "eu-central-1")
     assert price is not None
     assert (price.usd, price.exact, price.item.source) == (0.5, True, "our contract")
     assert changed.of("data_gb", "us-east-1") is None
-    assert changed.of("alarm_month", "us-east-1") == prices.LISTED.of("alarm_month", "us-east-1")
+    assert changed.of("alarm_month", "us-east-1") == pricing.LISTED.of("alarm_month", "us-east-1")
 
 
 @pytest.mark.parametrize(
@@ -143,6 +143,6 @@ def test_a_file_replaces_prices() -> None:
 def test_prices_that_are_none_are_refused(text: str, told: str) -> None:
     """With what was seen and what is wanted, every problem at once."""
     with pytest.raises(InvalidInput) as refusal:
-        prices.changed(prices.LISTED, json.loads(text), "prices.json")
+        pricing.changed(pricing.LISTED, json.loads(text), "prices.json")
 
     assert told in " ".join(str(one) for one in refusal.value.problems)

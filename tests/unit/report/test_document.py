@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import prices
 from pipeline.limits import MiB
 from pipeline.report import document
 from pipeline.report.document import Document, Facts
+from pipeline.sizing import pricing
 from tests.unit.report.conftest import ARN
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def made(facts: Facts) -> Document:
     """Return the report of an execution, of which every part could be read."""
-    report = document.assemble(facts, prices.LISTED)
+    report = document.assemble(facts, pricing.LISTED)
     assert report.unread == ()
     return report
 
@@ -118,7 +118,7 @@ def test_what_has_another_shape_is_left_out_and_said_to_be(succeeded: Facts) -> 
         succeeded, description={**succeeded.description, "output": json.dumps(output)}
     )
 
-    report = document.assemble(changed, prices.LISTED)
+    report = document.assemble(changed, pricing.LISTED)
 
     assert {"the fit", "the smoke test"} <= set(report.unread)
     assert report.fit is None

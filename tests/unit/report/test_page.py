@@ -19,7 +19,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jinja2 import UndefinedError, meta
 
-from pipeline import prices
 from pipeline.limits import MiB
 from pipeline.plain import lines
 from pipeline.plain import plain as escaped
@@ -27,6 +26,7 @@ from pipeline.report import document, page
 from pipeline.report.document import Facts
 from pipeline.report.links import Console
 from pipeline.report.memory import Budget, Part
+from pipeline.sizing import pricing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ class Reader(HTMLParser):
 
 def drawn(facts: Facts) -> bytes:
     """Return the page of an execution."""
-    return page.render(document.assemble(facts, prices.LISTED))
+    return page.render(document.assemble(facts, pricing.LISTED))
 
 
 KEPT = frozenset({"method", "service", "verdict", "hosting", "input", "name", "gone", "not_undone"})
@@ -285,7 +285,7 @@ def test_no_template_goes_around_the_escaping(template: Path) -> None:
 def test_the_library_is_loaded_when_a_page_is_drawn_and_not_before() -> None:
     """`sealift --help` and the start of the Lambda wait for none of it."""
     loaded = "'jinja2' in sys.modules"
-    script = f"import sys, pipeline.cli.reporting, tasks.write_report; print({loaded}); "
+    script = f"import sys, pipeline.cli.commands.report, tasks.write_report; print({loaded}); "
     script += f"from pipeline.report import page; page.environment(); print({loaded})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
@@ -365,7 +365,7 @@ def test_a_states_bar_tells_work_failures_and_waiting(failed: Facts) -> None:
     }
     assert [one["class"] for one in rounds] == ["idle", "ok", "ok"] * 5
     (first,) = picture(body, "<span>CheckArchive</span>", "bar thin")
-    seconds = document.assemble(failed, prices.LISTED).timeline.seconds
+    seconds = document.assemble(failed, pricing.LISTED).timeline.seconds
     assert (first["x"], first["width"]) == ("0.0", f"{4000 / seconds:.1f}")
     (last,) = picture(body, "<span>DeploymentFailed</span>", "bar thin")
     assert (last["x"], last["width"]) == ("997.0", "3.0")
@@ -384,7 +384,7 @@ def test_what_runs_yet_has_a_color_of_its_own(failed: Facts) -> None:
 @pytest.mark.parametrize(("limit", "word"), [(400 * MiB, "free"), (100 * MiB, "missing")])
 def test_the_memory_bar_is_filled_part_by_part(succeeded: Facts, limit: float, word: str) -> None:
     """One after the other, to scale; parts that are more than there is fill it all, and it says what is missing."""
-    made = document.assemble(succeeded, prices.LISTED)
+    made = document.assemble(succeeded, pricing.LISTED)
     assert made.fit is not None
     parts = tuple(Part(f"part {number}", 20 * MiB, "measured") for number in range(10))
     budget = Budget(parts, limit)
@@ -465,7 +465,7 @@ def test_the_checklist_marks_what_was_done_and_what_failed(failed: Facts) -> Non
 
 def test_costs_have_a_sum_where_there_is_one_and_stand_ins_are_named(succeeded: Facts) -> None:
     """A price that is not the region's is told to be none, and no other."""
-    costs = document.assemble(succeeded, prices.LISTED).costs
+    costs = document.assemble(succeeded, pricing.LISTED).costs
     said = words(drawn(succeeded), "costs")
 
     assert costs.per_thousand is not None
@@ -489,7 +489,7 @@ def test_an_answer_has_its_figures(succeeded: Facts) -> None:
 def test_the_graph_draws_the_path_over_the_rest_and_counts(failed: Facts) -> None:
     """A taken arrow lies over one that was not; a state tells its visits and its retries, and leads to its line."""
     read = Reader(drawn(failed))
-    graph = document.assemble(failed, prices.LISTED).graph
+    graph = document.assemble(failed, pricing.LISTED).graph
     assert graph is not None
     heads = [str(one["class"]) for one in read.all("path") if str(one.get("class")).startswith("head")]
     taken = ["taken" in one for one in heads]

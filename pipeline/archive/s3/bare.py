@@ -1,0 +1,265 @@
+"""A model that is no archive: one GGUF, or the shards of a split one, each an object of its own.
+
+Owns how they are found, judged and placed. Only headers are read: S3 compares a checksum when an object is uploaded,
+and a GGUF has none of its own. What is deployed lies below a prefix made of the content, as an archive does, and holds
+what an extracted archive would: the model's files at its root and the inference code in `code/`. S3 copies the weights
+itself. Refuses to look into anything but a GGUF.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from inference import sealift_models as models
+from pipeline import naming
+from pipeline.archive.build import assembly
+from pipeline.archive.build.parts import code_identity
+from pipeline.archive.build.splice import Written
+from pipeline.archive.checks.lookalikes import HEAD_BYTES, recognize
+from pipeline.archive.checks.members import Census
+from pipeline.archive.checks.reach import Reach
+from pipeline.archive.checks.report import ArchiveReport, Findings, Unreadable
+from pipeline.archive.s3.multipart import Target, target_for
+from pipeline.archive.s3.sources import S3Source
+from pipeline.errors import ArchiveNotFound, Problem
+from pipeline.gguf.header import MAGIC
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mypy_boto3_s3 import S3Client
+
+    from pipeline.archive.checks.rules import Rules
+    from pipeline.archive.s3.sources import Source
+
+MOST_SHARDS: Final = 1000
+"""A count is a claim in a name; a model of 1000 files is larger than any volume."""
+
+
+def shard_names(key: str) -> tuple[str, ...]:
+    """Return the keys of all files of a model, in their order, by the key of one of them."""
+    return models.shard_names(key)[:MOST_SHARDS]
+
+
+def sources(client: S3Client, first: S3Source) -> tuple[S3Source, ...]:
+    """Return the objects of a model by its first one.
+
+    Raises:
+        ArchiveNotFound: with every shard that is not there.
+    """
+    found = [first]
+    problems: list[Problem] = []
+    for key in shard_names(first.key)[1:]:
+        try:
+            found.append(S3Source(client, first.bucket, key))
+        except ArchiveNotFound as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ArchiveNotFound(first.name, problems)
+    return tuple(found)
+
+
+def uploaded(client: S3Client, bucket: str, shards: Sequence[str]) -> dict[str, str]:
+    """Return the ETag and the time of each shard that is in a bucket, by its key."""
+    prefix = shards[0].removesuffix(f"-00001-of-{len(shards):05}.gguf")
+    wanted = set(shards)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}-")
+    return {
+        one["Key"]: f"{one['ETag']} {one['LastModified'].isoformat()}"
+        for page in pages
+        for one in page.get("Contents", ())
+        if one["Key"] in wanted
+    }
+
+
+def execution_name(bucket: str, first: str, there: Mapping[str, str]) -> str:
+    """Return the name of the one execution for a whole set of shards, whichever event finds it whole.
+
+    Args:
+        bucket: where they are.
+        first: the first one's key.
+        there: all of them, as `uploaded` returns them.
+    """
+    return naming.execution_name(bucket, first, "", naming.digest(there))
+
+
+def is_shard(name: str) -> bool:
+    """Tell whether a file is one of a split model's, by its name."""
+    return models.SHARD_NAME.match(name) is not None
+
+
+def unpacked(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
+    """Return the report of a split model where an archive is wanted: what is wrong with it, or that it is none yet.
+
+    Args:
+        files: those of its shards that are there.
+        rules: what the archive will be judged by.
+    """
+    report = check(files, rules=replace(rules, code_required=False))
+    if report.problems:
+        return report
+    first = shlex.quote(report.model.path if report.model else _name(report.name))
+    problem = Problem(
+        "BareGGUF",
+        f"a bare GGUF in {len(files)} shards, not packed into an archive",
+        "a tar.gz that holds the model",
+        f"pack it, which takes all shards: sealift pack {first} --output model.tar.gz",
+    )
+    return replace(report, problems=(problem,))
+
+
+def check(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
+    """Return what the headers of a model's files tell."""
+    findings = Findings()
+    census = Census(rules, findings)
+    for source in files:
+        try:
+            _look(source, census, findings, rules)
+        except Unreadable as stop:
+            findings.add(stop.problem)
+    # What is there and no GGUF is not missing as well.
+    model = census.settle(complete=not findings.has("NotGGUF"))
+    size = sum(source.size for source in files)
+    if size > rules.max_archive_bytes:
+        findings.add(
+            Problem(
+                "ArchiveTooLarge",
+                f"{size} bytes",
+                f"at most {rules.max_archive_bytes} bytes",
+                "use a smaller model or a stronger quantisation",
+            )
+        )
+    return ArchiveReport(
+        name=files[0].name,
+        size=size,
+        format="gguf",
+        method="inspect",
+        members=tuple(census.members),
+        model=model,
+        code=False,
+        extracted_bytes=size,
+        complete=True,
+        problems=findings.all(),
+        bytes_read=sum(source.bytes_read for source in files),
+        notes=census.notes(),
+        identity={_name(source.name): source.identity.get("etag", "") for source in files},
+    )
+
+
+def _look(source: Source, census: Census, findings: Findings, rules: Rules) -> None:
+    before = source.bytes_read
+    reach = Reach(rules, lambda: source.bytes_read - before)
+    piece = source.read(0, reach.next(wanted=True))
+    if not piece.startswith(MAGIC):
+        content = recognize(piece[:HEAD_BYTES], _name(source.name))
+        problem = Problem(
+            "NotGGUF",
+            f"{_name(source.name)!r} is {content.what}",
+            "a GGUF, as its name says",
+            content.fix or "upload the model itself, or give what it is its own suffix",
+        )
+        findings.add(problem)
+        return
+    sink = census.enter(_name(source.name).encode(), source.size, "file")
+    if sink is not None:
+        census.read_header(sink, source, piece, reach)
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+# -- placing it
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model's files go."""
+
+    bucket: str
+    folder: str
+    """A prefix made of the content, with its slash."""
+    content: str
+    single: str | None
+    """The one file's name where nothing else is handed over."""
+    code: str
+    """The identity of the inference code that it was made for."""
+
+    @property
+    def key(self) -> str:
+        """Return the key of the one object, or the prefix of all."""
+        return f"{self.folder}{self.single or ''}"
+
+    def to_json(self) -> dict[str, str]:
+        """Return it as it is handed on: bucket, key, content and code_digest."""
+        whole = Target(self.bucket, self.key, self.content)
+        return {**whole.to_json(), "code_digest": self.code}
+
+    def target(self, name: str) -> Target:
+        """Return the target of one file."""
+        return Target(self.bucket, f"{self.folder}{name}", self.content)
+
+
+def place(
+    identity: Mapping[str, str],
+    code: Mapping[str, bytes] | None,
+    *,
+    bucket: str,
+    prefix: str = assembly.PREFIX,
+) -> Place:
+    """Return where a model and its code will lie, before anything is done.
+
+    Args:
+        identity: the ETag of each of its files, by name.
+        code: what `code/` must hold, by path; empty when the container brings its own.
+        bucket: the bucket of artifacts.
+        prefix: of the keys.
+    """
+    origin = hashlib.sha256(repr(sorted(identity.items())).encode()).hexdigest()
+    digest = code_identity(code or {})
+    made = target_for(bucket, prefix, f"bare {origin}", digest)
+    folder = made.key.rpartition("/")[0] + "/"
+    single = next(iter(identity)) if len(identity) == 1 and not code else None
+    return Place(bucket, folder, made.content, single, digest)
+
+
+def put(
+    client: S3Client, files: Sequence[S3Source], code: Mapping[str, bytes] | None, where: Place
+) -> tuple[Written, str | None]:
+    """Copy a model's files and write its code; return what was done, and the ETag of the one object if it is one.
+
+    What is there already, from an earlier try or another deployment, is not written again.
+    """
+    parts = moved = 0
+    for path, body in sorted((code or {}).items()):
+        target = where.target(path)
+        if not target.holds(client, len(body)):
+            target.put(client, body)
+            moved += len(body)
+            parts += 1
+    for source in files:
+        target = where.target(_name(source.key))
+        parts += assembly.copy_object(client, source, target)
+    etag = None
+    if where.single:
+        etag = client.head_object(Bucket=where.bucket, Key=where.key)["ETag"].strip('"')
+    written = Written(
+        where.target(where.single or ""), sum(source.size for source in files), None, moved, parts
+    )
+    return written, etag
+
+
+def described_parts(files: Sequence[S3Source]) -> list[dict[str, Any]]:
+    """Return what pins each file, as the check hands it to the assembly."""
+    return [
+        {
+            "key": source.key,
+            "version_id": source.version_id,
+            "etag": source.etag.strip('"'),
+            "size": source.size,
+        }
+        for source in files
+    ]

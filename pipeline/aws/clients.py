@@ -1,0 +1,215 @@
+"""The only door to boto3: the clients, their retries and time-outs, and the log of their calls."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache, cached_property
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ProfileNotFound
+
+from pipeline import settings
+from pipeline.aws import sdk_errors, task_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Protocol
+
+    from botocore.client import BaseClient
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_stepfunctions import SFNClient
+    from mypy_boto3_sts import STSClient
+
+    class ServiceQuotasClient(Protocol):
+        """The one call of Service Quotas that is made."""
+
+        def get_service_quota(self, **request: str) -> Mapping[str, Any]:
+            """Return the applied value of a quota."""
+
+    class ECRClient(Protocol):
+        """The one call of ECR that is made."""
+
+        def describe_images(self, **request: Any) -> Mapping[str, Any]:
+            """Return the images of a repository."""
+
+    class CloudWatchClient(Protocol):
+        """The calls of CloudWatch that are made."""
+
+        def put_metric_alarm(self, **request: Any) -> Mapping[str, Any]:
+            """Make an alarm, or change one."""
+
+        def describe_alarms(self, **request: Any) -> Mapping[str, Any]:
+            """Return the alarms that exist."""
+
+        def delete_alarms(self, **request: Any) -> Mapping[str, Any]:
+            """Delete alarms."""
+
+        def list_tags_for_resource(self, **request: Any) -> Mapping[str, Any]:
+            """Return the tags of an alarm."""
+
+    class AutoScalingClient(Protocol):
+        """The calls of Application Auto Scaling that are made."""
+
+        def register_scalable_target(self, **request: Any) -> Mapping[str, Any]:
+            """Let something be scaled, or change its bounds."""
+
+        def put_scaling_policy(self, **request: Any) -> Mapping[str, Any]:
+            """Make a policy of a target, or change it."""
+
+        def deregister_scalable_target(self, **request: Any) -> Mapping[str, Any]:
+            """Delete a target with its policies."""
+
+
+_ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
+"""One attempt: the state machine owns retries, and shows each of them in the execution's history."""
+
+_ASIDE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=3, read_timeout=10)
+"""For what is good to know and can be done without: a function must not time out over it."""
+
+_BYTES = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=5, read_timeout=60)
+"""Ranged reads are cheap to repeat and many; a retry of a whole state for one of them is not."""
+
+_INVOKE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=250)
+"""A cold start (180 s) and an answer (60 s) fit; a second attempt would generate the answer twice."""
+
+
+_CONFIGURATION: Final[dict[str, Config]] = {
+    "s3": _BYTES.merge(Config(s3={"addressing_style": "path"})),
+    "sagemaker": _ONCE,
+    "sagemaker-runtime": _INVOKE,
+    "service-quotas": _ASIDE,
+    "ecr": _ASIDE,
+    "lambda": _INVOKE,
+    "logs": _ONCE,
+    "cloudwatch": _ONCE,
+    "application-autoscaling": _ONCE,
+    "stepfunctions": _BYTES,
+    "sns": _BYTES,
+    "events": _BYTES,
+    "sts": _BYTES,
+    "iam": _BYTES,
+    "cloudformation": _BYTES,
+}
+"""How patient the client of each service is; S3 with path-style addresses, which every S3 understands."""
+
+
+def _client(service: str) -> Any:
+    """Return an attribute of `Clients`: the client of a service, made when it is first asked for."""
+    return cached_property(lambda self: _made(service, self._arguments))
+
+
+class Clients:
+    """The clients of one session, each made when it is first used.
+
+    Args:
+        endpoint_url: one URL for every service; None for AWS, or what the environment says
+            (AWS_ENDPOINT_URL and its per-service forms are read by the SDK itself).
+        region: the region; None for the session's own.
+        credentials: the session's own when None.
+    """
+
+    s3: S3Client = _client("s3")
+    sagemaker: SageMakerClient = _client("sagemaker")
+    sagemaker_runtime: SageMakerRuntimeClient = _client("sagemaker-runtime")
+    service_quotas: ServiceQuotasClient = _client("service-quotas")
+    ecr: ECRClient = _client("ecr")
+    lambda_: LambdaClient = _client("lambda")
+    logs: CloudWatchLogsClient = _client("logs")
+    cloudwatch: CloudWatchClient = _client("cloudwatch")
+    autoscaling: AutoScalingClient = _client("application-autoscaling")
+    stepfunctions: SFNClient = _client("stepfunctions")
+    sns: SNSClient = _client("sns")
+    events: EventBridgeClient = _client("events")
+    sts: STSClient = _client("sts")
+    iam: IAMClient = _client("iam")
+    cloudformation: CloudFormationClient = _client("cloudformation")
+
+    def __init__(
+        self,
+        *,
+        endpoint_url: str | None = None,
+        region: str | None = None,
+        credentials: dict[str, str] | None = None,
+    ) -> None:
+        if not credentials and (profile := settings.profile()):
+            _act_as(profile)
+        self._arguments: dict[str, Any] = {
+            "endpoint_url": endpoint_url,
+            "region_name": region,
+            **(credentials or {}),
+        }
+
+
+def _made(service: str, arguments: dict[str, Any]) -> BaseClient:
+    """Return a client, which takes no answer for AWS's that is another's.
+
+    Raises:
+        SealiftError: the SDK's configuration allows none.
+    """
+    make: Callable[..., BaseClient] = boto3.client
+    try:
+        client = make(service, config=_CONFIGURATION[service], **arguments)
+    except BotoCoreError as error:
+        raise sdk_errors.translate(error) or error from error
+    except ValueError as error:
+        raise sdk_errors.unusable_endpoint(error) from error
+    client.meta.events.register("before-parse", sdk_errors.see_aws)
+    return client
+
+
+@cache
+def log_calls() -> None:
+    """Let every client that is made from now on write its calls into the log, whether they succeed or not."""
+    # Where the SDK found credentials and URLs is of no interest, and twice as many lines.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    boto3.setup_default_session()
+    events = boto3.DEFAULT_SESSION.events  # type: ignore[union-attr]
+    events.register("before-call", _begin)
+    events.register("after-call", _ended)
+    events.register("after-call-error", _unanswered)
+
+
+_BEGUN = "sealift_begun"
+
+
+def _begin(context: dict[str, Any], **_more: Any) -> None:
+    context[_BEGUN] = monotonic()
+
+
+def _ended(
+    http_response: Any, parsed: Mapping[str, Any], model: Any, context: dict[str, Any], **_more: Any
+) -> None:
+    task_log.called(
+        model.service_model.service_name,
+        model.name,
+        status=http_response.status_code,
+        code=str(parsed.get("Error", {}).get("Code", "")) if http_response.status_code >= 300 else "",
+        request=str(parsed.get("ResponseMetadata", {}).get("RequestId", "")),
+        seconds=monotonic() - context.get(_BEGUN, monotonic()),
+    )
+
+
+def _unanswered(exception: Exception, context: dict[str, Any], event_name: str, **_more: Any) -> None:
+    _, service, operation = event_name.split(".", 2)
+    seconds = monotonic() - context.get(_BEGUN, monotonic())
+    task_log.called(service, operation, status=0, code=type(exception).__name__, request="", seconds=seconds)
+
+
+@cache
+def _act_as(profile: str) -> None:
+    """Let all clients that are made from now on have a profile's credentials."""
+    try:
+        boto3.setup_default_session(profile_name=profile)
+    except ProfileNotFound as error:
+        raise sdk_errors.no_credentials(str(error)) from error

@@ -1,0 +1,189 @@
+"""`sealift pack` and `sealift check`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from inference import sealift_models as models
+from pipeline import package_files, schema, settings
+from pipeline.archive.build import pack as packing
+from pipeline.archive.checks import checksum
+from pipeline.archive.s3 import bare
+from pipeline.archive.s3.sources import FileSource, S3Source
+from pipeline.aws.clients import Clients
+from pipeline.aws.service_errors import translated
+from pipeline.cli.screen import Progress, Screen
+from pipeline.errors import ArchiveNotFound, InvalidInput, Problem
+from pipeline.gguf.header import MAGIC
+from pipeline.limits import MiB
+from pipeline.planning import deployment_request
+from pipeline.sizing import images
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.archive.build.pack import PackResult
+    from pipeline.archive.checks.report import ArchiveReport
+    from pipeline.cli import Arguments
+
+
+def pack(arguments: Arguments) -> int:
+    """Make an archive from a model and the inference code; for `s3://`, pack beside the model and upload it."""
+    screen = Screen(sys.stderr)
+    begun = monotonic()
+    if not arguments.output.startswith("s3://"):
+        result = _packed(arguments, Path(arguments.output), screen)
+    else:
+        bucket, key = place(arguments.output)
+        FileSource(arguments.model).close()
+        with TemporaryDirectory(prefix=".sealift-", dir=arguments.model.parent) as folder:
+            result = _packed(arguments, Path(folder) / "model.tar.gz", screen)
+            _upload(result, bucket, key, screen)
+    seconds = monotonic() - begun
+    if arguments.json:
+        document = {
+            "path": arguments.output,
+            "size": result.size,
+            "sha256": result.sha256,
+            "model": result.model.to_json(),
+            "seconds": round(seconds, 3),
+        }
+        print(json.dumps(document, indent=2))
+        return 0
+    size = f"{result.size / MiB:,.1f} MiB"
+    screen.say(f"{arguments.output}: {size}, {result.model.path} and code/, in {seconds:.1f} s")
+    return 0
+
+
+def _packed(arguments: Arguments, destination: Path, screen: Screen) -> PackResult:
+    return packing.pack(
+        arguments.model,
+        destination,
+        code=package_files.code(),
+        compress=arguments.compress,
+        progress=Progress(screen, f"packing {arguments.model.name}"),
+    )
+
+
+def _upload(result: PackResult, bucket: str, key: str, screen: Screen) -> None:
+    """Upload with the checksum by which CheckArchive can do without reading the archive again."""
+    progress, sent = Progress(screen, "uploading"), 0
+
+    def uploaded(count: int) -> None:
+        nonlocal sent
+        sent += count
+        progress(sent, result.size)
+
+    extra: dict[str, Any] = dict(checksum.upload_arguments(result))
+    with translated():
+        Clients(region=settings.region()).s3.upload_file(
+            str(result.path), bucket, key, ExtraArgs=extra, Callback=uploaded
+        )
+
+
+def check(arguments: Arguments) -> int:
+    """Say whether an archive can become an endpoint."""
+    screen = Screen(sys.stderr)
+    begun = monotonic()
+    with translated():
+        files = named(arguments.files)
+        rules = deployment_request.archive_rules(
+            deployment_request.OWN_CODE, mend=arguments.mend, container=images.DEFAULT.name
+        )
+        if bare.is_shard(files[0].name):
+            report = bare.unpacked(files, rules=rules)
+        else:
+            report = checksum.check(files[0], rules=rules, progress=Progress(screen, "verifying"))
+    seconds = monotonic() - begun
+    if arguments.json:
+        print(json.dumps({**report.to_json(), "seconds": round(seconds, 3)}, indent=2))
+    else:
+        tell(report, seconds, Screen(sys.stdout))
+    return 0 if report.verdict == "accepted" else 1
+
+
+def source_of(archive: str) -> FileSource | S3Source:
+    """Return the archive that a command line names: a file, or s3://bucket/key."""
+    if not archive.startswith("s3://"):
+        return FileSource(Path(archive))
+    return S3Source(Clients(region=settings.region()).s3, *place(archive))
+
+
+def named(archives: Sequence[str]) -> tuple[FileSource | S3Source, ...]:
+    """Return the files that a command line names: an archive or a model, with all shards that lie beside a split one.
+
+    Args:
+        archives: one name; or several, all of which are shards of one model; or a folder that holds one model.
+
+    Raises:
+        ArchiveNotFound, AccessDenied: there is no such file, none of the shards is there, or it may not be read.
+        InvalidInput: they are not one model.
+    """
+    first, *others = [_in_folder(one) for one in archives]
+    wanted = bare.shard_names(first)
+    if strangers := [one for one in others if one not in wanted]:
+        seen = f"{len(archives)} files, {strangers[0]!r} among them, which is no shard of {first!r}'s model"
+        fix = "run the command once for each"
+        raise InvalidInput(
+            "command line", [Problem("SeveralArchives", seen, "one archive or one model", fix)]
+        )
+    if not bare.is_shard(first):
+        return (source_of(first),)
+    found: list[FileSource | S3Source] = []
+    for one in wanted:
+        # One that was named must be there; the others are missing then, which is told of the model as a whole.
+        try:
+            found.append(source_of(one))
+        except ArchiveNotFound:
+            if one in {first, *others}:
+                raise
+    return tuple(found)
+
+
+def _in_folder(name: str) -> str:
+    """Return the one model at the root of a folder; any other name as it is."""
+    if name.startswith("s3://") or not Path(name).is_dir():
+        return name
+    paths = [str(one) for one in sorted(Path(name).iterdir()) if models.is_model(one.name) and one.is_file()]
+    groups = models.models(paths)
+    if len(groups) != 1:
+        return name
+    with FileSource(Path(groups[0][0])) as source:
+        # What only stands for a model is told as what it is, with the folder that it lies in.
+        return source.name if source.read(0, len(MAGIC)) == MAGIC else name
+
+
+def place(url: str) -> tuple[str, str]:
+    """Return bucket and key of an s3:// URL."""
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    if not bucket or not key:
+        seen = Problem("WrongValue", repr(url), "s3://bucket/key", "name the bucket and the key")
+        raise InvalidInput("archive", [seen])
+    if not schema.is_whole(url):
+        raise InvalidInput("archive", [schema.half(url, "the place")])
+    return bucket, key
+
+
+def tell(report: ArchiveReport, seconds: float, screen: Screen) -> None:
+    """Say what was found of an archive, each problem in its four parts."""
+    read = f"{report.bytes_read / MiB:,.1f} of {report.size / MiB:,.1f} MiB read in {seconds:.1f} s"
+    screen.say(f"{report.name}: {report.verdict} ({report.format}, {report.method}, {read})")
+    if report.model is not None and report.model.header is not None:
+        header = report.model.header
+        kind = f"{header.architecture}, {header.quantization}, GGUF v{header.version}"
+        screen.say(f"  model         {report.model.path}: {kind}")
+        model = report.model
+        screen.say(f"  parameters    {model.parameter_count:,} in {model.tensor_count} tensors{model.pieces}")
+        screen.say(f"  context       {header.context_length} tokens")
+    for note in report.notes:
+        screen.say(f"  note          {note}")
+    for problem in report.problems:
+        screen.say(f"  {problem.error}")
+        screen.say(f"    seen        {problem.seen}")
+        screen.say(f"    wanted      {problem.wanted}")
+        screen.say(f"    fix         {problem.fix}")

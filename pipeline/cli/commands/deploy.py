@@ -1,0 +1,197 @@
+"""`sealift deploy`: makes the stack what this version of Sealift has as its template, after saying what that changes.
+
+Owns the order: look, package, upload, show, ask, carry out, follow. Refuses to ask where nobody can answer. A dry run
+uploads the code, since CloudFormation looks at it, and leaves the stack as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import textwrap
+import time
+from typing import TYPE_CHECKING, Any
+
+from pipeline import package_files, settings
+from pipeline.aws import service_errors
+from pipeline.aws.clients import Clients
+from pipeline.cli import asking
+from pipeline.cli.screen import Progress, Screen
+from pipeline.stack import bundles, change_sets, changes, template, wheels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pipeline.cli import Arguments
+    from pipeline.stack.change_sets import Event, Staged
+
+sleep = time.sleep  # noqa: TID251 the command line is where time passes
+
+VERB_WIDTH = 9
+
+
+def deploy(arguments: Arguments) -> int:
+    """Deploy the stack, and print its outputs."""
+    source = template.load(package_files.template())
+
+    def libraries() -> dict[str, bytes]:
+        cache = settings.cache() / "wheels"
+        return wheels.libraries(package_files.lock(), wheels.platform(source), cache)
+
+    return run(arguments, Clients(region=settings.region()), source, libraries)
+
+
+def run(
+    arguments: Arguments,
+    clients: Clients,
+    source: dict[str, Any],
+    libraries: Callable[[], Mapping[str, bytes]],
+    *,
+    level: int = bundles.SMALLEST,
+) -> int:
+    """Deploy with the clients of an account.
+
+    Args:
+        arguments: of the command line.
+        clients: of the account.
+        source: the template as loaded.
+        libraries: returns what travels with the tasks.
+        level: of deflate.
+    """
+    name = arguments.stack or settings.STACK
+    values = template.given(arguments.parameter)
+    if not arguments.dry_run:
+        asking.must_be_asked("deploy", yes=arguments.yes, json=arguments.json)
+    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    with service_errors.translated():
+        screen.hint("packaging the functions ...")
+        staged = change_sets.stage(
+            clients,
+            name=name,
+            source=source,
+            libraries=libraries,
+            values=values,
+            told=Progress(screen, "uploading code"),
+            sleep=sleep,
+            level=level,
+        )
+        if staged.empty:
+            screen.say(f"{name} in {staged.place}: unchanged")
+            return _concluded("unchanged", staged, change_sets.outputs(clients, name), arguments, screen)
+        show(staged, screen)
+        if arguments.dry_run:
+            change_sets.discard(clients.cloudformation, staged)
+            screen.say("nothing was deployed: this was a dry run")
+            return _concluded("planned", staged, {}, arguments, screen)
+        if not _agreed(staged, clients, arguments):
+            screen.say("nothing was deployed")
+            return 1
+        return _execute(staged, clients, arguments, screen)
+
+
+def _agreed(staged: Staged, clients: Clients, arguments: Arguments) -> bool:
+    """Ask; whatever is no yes, an interruption among it, leaves nothing behind."""
+    lost = [one for one in staged.changes if one.lost]
+    question = "Deploy this, AND LOSE WHAT IT SAYS?" if lost else "Deploy this?"
+    answer = False
+    try:
+        answer = asking.agreed(question, yes=arguments.yes)
+    finally:
+        if not answer:
+            change_sets.discard(clients.cloudformation, staged)
+    return answer
+
+
+def _execute(staged: Staged, clients: Clients, arguments: Arguments, screen: Screen) -> int:
+    begun = time.monotonic()
+    try:
+        ended = change_sets.execute(clients, staged, told=Told(screen, len(staged.changes)), sleep=sleep)
+    except KeyboardInterrupt:
+        screen.say(f"CloudFormation goes on with {staged.name}; `sealift deploy` again shows what is left")
+        raise
+    screen.say()
+    if not ended.good:
+        screen.say(f"{staged.name} in {staged.place}: {ended.status}")
+        for reason in ended.reasons:
+            screen.say(f"  {reason}")
+        if staged.kind == "CREATE":
+            screen.say(f"correct that, then `sealift destroy --stack {staged.name}` and deploy again")
+        else:
+            screen.say("everything is as it was before; correct that, then deploy again")
+        return _concluded("failed", staged, {}, arguments, screen, reasons=ended.reasons)
+    screen.say(f"{staged.name} in {staged.place}: deployed in {time.monotonic() - begun:.0f} s")
+    return _concluded("deployed", staged, change_sets.outputs(clients, staged.name), arguments, screen)
+
+
+def show(staged: Staged, screen: Screen) -> None:
+    """Say in plain words what would change."""
+    what = "a new stack" if staged.kind == "CREATE" else "the stack is there"
+    screen.say(f"{staged.name} in {staged.place}: {what}, {changes.counts(staged.changes) or 'new settings'}")
+    width = max(shutil.get_terminal_size((100, 24)).columns, 60)
+    for verb, line in changes.lines(staged.changes):
+        head = f"  {verb:<{VERB_WIDTH}}"
+        screen.say(
+            textwrap.fill(head + line, width, subsequent_indent=" " * len(head), break_long_words=False)
+        )
+
+
+class Told:
+    """Draws the events of a stack: a line for each resource that is done, and a passing one for what is at work.
+
+    Args:
+        screen: where to draw.
+        total: how many resources there are to do.
+    """
+
+    def __init__(self, screen: Screen, total: int) -> None:
+        self._screen = screen
+        self._total = total
+        self._done: set[str] = set()
+
+    def __call__(self, event: Event) -> None:
+        """Draw one event."""
+        if event.of_stack:
+            return
+        noun = changes.NOUNS.get(event.type, event.type)
+        if event.status.endswith("_COMPLETE"):
+            self._done.add(event.name)
+            verb = {"CREATE_COMPLETE": "made", "UPDATE_COMPLETE": "changed", "DELETE_COMPLETE": "deleted"}
+            self._screen.say(
+                f"  {verb.get(event.status, event.status.lower()):<{VERB_WIDTH}}{noun} {event.name}"
+            )
+        elif event.status.endswith("_FAILED"):
+            self._screen.say(f"  {'FAILED':<{VERB_WIDTH}}{noun} {event.name}: {event.reason}")
+        elif event.status == "DELETE_SKIPPED":
+            self._screen.say(f"  {'kept':<{VERB_WIDTH}}{noun} {event.name}")
+        else:
+            self._screen.hint(f"  {len(self._done)} of {self._total}: {noun} {event.name} ...")
+
+
+def _concluded(
+    status: str,
+    staged: Staged,
+    outputs: Mapping[str, str],
+    arguments: Arguments,
+    screen: Screen,
+    *,
+    reasons: Sequence[str] = (),
+) -> int:
+    if arguments.json:
+        document = {
+            "stack": staged.name,
+            "account_id": staged.place.account_id,
+            "region": staged.place.region,
+            "status": status,
+            "changes": [one.to_json() for one in staged.changes],
+            "outputs": dict(outputs),
+            "reasons": list(reasons),
+        }
+        print(json.dumps(document, indent=2))
+        return 1 if status == "failed" else 0
+    width = max(map(len, outputs), default=0)
+    for name, value in outputs.items():
+        screen.say(f"  {name:<{width}}  {value}")
+    if bucket := outputs.get("UploadBucketName"):
+        screen.say(f"deploy a model: upload it as s3://{bucket}/models/SERVICE/model.tar.gz")
+    return 1 if status == "failed" else 0

@@ -1,0 +1,151 @@
+"""`sealift destroy`: takes the stack away, and every endpoint that its deployments made, after saying what goes.
+
+Uploads and archives stay unless `--archives` says otherwise. Refuses while a deployment runs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import textwrap
+import time
+from typing import TYPE_CHECKING, Any
+
+from pipeline import settings
+from pipeline.aws import service_errors
+from pipeline.aws.clients import Clients
+from pipeline.cli import asking
+from pipeline.cli.commands.deploy import Told
+from pipeline.cli.screen import Screen
+from pipeline.limits import MiB
+from pipeline.operations import teardown
+from pipeline.plain import plain
+from pipeline.stack import changes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pipeline.cli import Arguments
+    from pipeline.operations.teardown import Holding, Plan
+
+sleep = time.sleep  # noqa: TID251 the command line is where time passes
+
+
+def destroy(arguments: Arguments) -> int:
+    """Destroy the stack, and say what is left."""
+    return run(arguments, Clients(region=settings.region()))
+
+
+def run(arguments: Arguments, clients: Clients) -> int:
+    """Destroy with the clients of an account."""
+    name = arguments.stack or settings.STACK
+    if not arguments.dry_run:
+        asking.must_be_asked("destroy", yes=arguments.yes, json=arguments.json)
+    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    deleted: list[str] = []
+
+    def told(line: str) -> None:
+        deleted.append(line)
+        screen.say(f"  deleted  {line}")
+
+    with service_errors.translated():
+        screen.hint("looking ...")
+        plan = teardown.look(clients, name, archives=arguments.archives)
+        if plan.nothing:
+            screen.say(f"{name} in {plan.place}: nothing to delete")
+            return _concluded("nothing", plan, deleted, arguments, screen)
+        show(plan, screen)
+        if arguments.dry_run:
+            screen.say("nothing was deleted: this was a dry run")
+            return _concluded("planned", plan, deleted, arguments, screen)
+        if not asking.agreed(_question(plan), yes=arguments.yes):
+            screen.say("nothing was deleted")
+            return 1
+        ended = teardown.carry_out(
+            clients,
+            plan,
+            told=told,
+            event=Told(screen, len(plan.inside)),
+            sleep=sleep,
+            clock=time.monotonic,
+        )
+    if ended.good:
+        screen.say(f"{name} in {plan.place}: gone")
+        return _concluded("destroyed", plan, deleted, arguments, screen)
+    screen.say(f"{name} in {plan.place}: {ended.status}")
+    for reason in ended.reasons:
+        screen.say(f"  {reason}")
+    screen.say("correct that, then run this again")
+    return _concluded("failed", plan, deleted, arguments, screen)
+
+
+def _question(plan: Plan) -> str:
+    if plan.archives and any(one.objects for one in plan.buckets):
+        return "Delete all of this, THE UPLOADS AND ARCHIVES FOR GOOD?"
+    return "Delete all of this?"
+
+
+def show(plan: Plan, screen: Screen) -> None:
+    """Say what would go, and what would stay."""
+    screen.say(f"{plan.name} in {plan.place}")
+    for kind in teardown.GONE:
+        if names := [one.name for one in plan.made if one.kind is kind]:
+            _line("delete", f"{changes.counted(str(kind), len(names))} {', '.join(names)}", screen)
+    for caller in plan.callers:
+        _line("", f"STILL CALLED: {caller}, which fails from then on", screen)
+    for noun, names in _by_noun(plan):
+        _line("delete", f"{changes.counted(noun, len(names))} {changes.listed(names)}", screen)
+    objects, size = plan.code
+    if objects:
+        _line("delete", f"{changes.counted('object', objects)} of code, {size / MiB:,.1f} MiB", screen)
+    for one in plan.buckets:
+        _line("DELETE" if plan.archives else "keep", _held(one), screen)
+    for why in plan.unseen:
+        _line("unseen", why, screen)
+
+
+def _line(verb: str, text: str, screen: Screen) -> None:
+    head = f"  {verb:<9}"
+    width = max(shutil.get_terminal_size((100, 24)).columns, 60)
+    indent = " " * len(head)
+    for row in textwrap.wrap(head + plain(text), width, subsequent_indent=indent, break_long_words=False):
+        screen.say(row)
+
+
+def _by_noun(plan: Plan) -> list[tuple[str, list[str]]]:
+    found: dict[str, list[str]] = {}
+    for one in plan.inside:
+        found.setdefault(changes.NOUNS.get(one.type, one.type), []).append(one.name)
+    return sorted(found.items())
+
+
+def _held(one: Holding) -> str:
+    if not one.objects:
+        return f"bucket {one.bucket}: empty"
+    versions = f"{one.objects} {'version' if one.objects == 1 else 'versions'} of objects"
+    return f"bucket {one.bucket}: {versions}, {one.bytes / MiB:,.1f} MiB"
+
+
+def _concluded(status: str, plan: Plan, deleted: Iterable[str], arguments: Arguments, screen: Screen) -> int:
+    kept = () if plan.archives and status == "destroyed" else plan.buckets
+    if status == "destroyed" and kept:
+        screen.say("kept:")
+        for one in kept:
+            screen.say(f"  {_held(one)}")
+        screen.say(f"to delete these too: sealift destroy --stack {plan.name} --archives")
+    if arguments.json:
+        document: dict[str, Any] = {
+            "stack": plan.name,
+            "account_id": plan.place.account_id,
+            "region": plan.place.region,
+            "status": status,
+            "resources": [one.name for one in plan.inside],
+            "made": [{"kind": str(one.kind), "name": one.name} for one in plan.made],
+            "callers": list(plan.callers),
+            "deleted": list(deleted),
+            "kept": [{"bucket": one.bucket, "versions": one.objects, "bytes": one.bytes} for one in kept],
+            "unseen": list(plan.unseen),
+        }
+        print(json.dumps(document, indent=2))
+    return 1 if status == "failed" else 0

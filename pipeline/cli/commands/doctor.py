@@ -1,0 +1,52 @@
+"""`sealift doctor`: looks whether everything is ready, line by line; ends with 1 when something is broken."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from pipeline import settings
+from pipeline.aws.clients import Clients
+from pipeline.cli.screen import Screen
+from pipeline.operations import doctor
+from pipeline.operations.checklist import Mark
+from pipeline.operations.doctor import State
+
+if TYPE_CHECKING:
+    from pipeline.cli import Arguments
+    from pipeline.operations.doctor import Check
+
+MARKS: Final = {State.OK: Mark.DONE, State.BROKEN: Mark.FAILED, State.UNKNOWN: Mark.SKIPPED}
+
+
+def examine(arguments: Arguments) -> int:
+    """Examine, and say what to do; return 1 when something is broken."""
+    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    clients = Clients(region=settings.region())
+    checks: list[Check] = []
+    for check in doctor.examine(
+        clients,
+        stack=arguments.stack or settings.STACK,
+        region=settings.region(),
+        today=datetime.now(UTC).date(),
+    ):
+        checks.append(check)
+        if not arguments.json:
+            show(check, screen)
+        screen.hint("looking ...")
+    broken = [check for check in checks if check.state is State.BROKEN]
+    if arguments.json:
+        print(json.dumps({"ok": not broken, "checks": [check.to_json() for check in checks]}, indent=2))
+    else:
+        screen.say()
+        screen.say(f"{len(broken)} to put right" if broken else "ready")
+    return 1 if broken else 0
+
+
+def show(check: Check, screen: Screen) -> None:
+    """Write a check, and below it what to do."""
+    screen.say(f"{check.name:<12}{check.told}", mark=MARKS[check.state])
+    if check.fix:
+        screen.say(f"  {'':<12}to do: {check.fix}")

@@ -1,0 +1,248 @@
+"""`sealift local run` and `sealift local up`: the whole product on this machine."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from botocore.exceptions import ClientError
+
+from local_cloud.cloud import CONSUMER, LocalCloud, Settings, scaled
+from local_cloud.faults import Fault
+from local_cloud.hosting import HostingSettings
+from pipeline import naming
+from pipeline.aws import service_errors
+from pipeline.cli import following, reading
+from pipeline.cli.commands import report
+from pipeline.cli.screen import Progress, Screen
+from pipeline.errors import InvalidInput, Problem, ServiceUnavailable
+from pipeline.operations import execution_history
+from pipeline.planning import deployment_request
+from pipeline.report import document, page, source
+from pipeline.sizing import pricing
+
+if TYPE_CHECKING:
+    from pipeline.cli import Arguments
+    from pipeline.operations.execution_history import Execution
+
+LOOK_S = 0.2
+SLOWEST_S = 0.5
+EVENT_DEADLINE_S = 30
+OTHERWISE = f"no consumer was switched; the example is {CONSUMER}"
+
+sleep = time.sleep  # noqa: TID251 handed to `follow`; the command line is where time passes
+
+
+@dataclass(slots=True)
+class _Parts:
+    """How long each part of a run took, beginning with the start of this process."""
+
+    _last: float = field(default_factory=time.time)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.seconds["program"] = round(self._last - psutil.Process().create_time(), 3)
+
+    def end(self, part: str) -> None:
+        """Note the end of a part, and so the beginning of the next."""
+        now = time.time()
+        self.seconds[part] = round(now - self._last, 3)
+        self._last = now
+
+    @property
+    def total(self) -> float:
+        return round(sum(self.seconds.values()), 3)
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
+        return f"took {self.total:.1f} s: {told}"
+
+
+def run(arguments: Arguments) -> int:
+    """Deploy an archive on a local cloud of its own, show the checklist, and take the cloud down again."""
+    archive = Path(arguments.archive)
+    if not archive.is_file():
+        seen = Problem(
+            "NoSuchFile", f"no file {arguments.archive!r}", "an archive", "make one with `sealift pack`"
+        )
+        raise InvalidInput("archive", [seen])
+    deployment = _deployment(arguments)
+    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    parts = _Parts()
+    screen.hint("starting the local cloud ...")
+    with LocalCloud(_settings(arguments, port=0)) as cloud:
+        parts.end("local cloud")
+        screen.say(f"local cloud up in {parts.seconds['local cloud']:.1f} s: {cloud.url}")
+        arn = _start(cloud, archive, deployment, arguments, screen)
+        parts.end("upload")
+        ended = _follow(cloud, arn, screen, "Ctrl-C ends the local cloud, and the deployment with it")
+        parts.end("deployment")
+        if arguments.report is not None:
+            made = document.assemble(source.fetch(cloud.clients.stepfunctions, arn), pricing.LISTED)
+            report.write(arguments.report, page.render(made))
+            parts.end("report")
+        if not arguments.json:
+            following.conclude(ended, screen, otherwise=OTHERWISE)
+    parts.end("shutting down")
+    if arguments.report is not None:
+        screen.say(f"report: {arguments.report}")
+    if arguments.json:
+        summary = {**execution_history.summary(ended), "total_seconds": parts.total, "parts": parts.seconds}
+        print(json.dumps(summary, indent=2))
+    else:
+        screen.say(str(parts))
+    return 0 if ended.status == "SUCCEEDED" else 1
+
+
+def up(arguments: Arguments) -> int:
+    """Start a local cloud and follow whatever is deployed on it, until interrupted."""
+    _see_port(arguments.port)
+    screen = Screen(sys.stdout)
+    with LocalCloud(_settings(arguments, port=arguments.port)) as cloud:
+        bucket = cloud.outputs["UploadBucketName"]
+        screen.say(f"endpoint URL   {cloud.url}")
+        screen.say(
+            f"region         {cloud.region}; any credentials will do, for instance AWS_ACCESS_KEY_ID=local"
+        )
+        screen.say(f"upload bucket  {bucket}")
+        screen.say(f"state machine  {cloud.outputs['StateMachineArn']}")
+        screen.say("deploy a model with")
+        screen.say(
+            f"  aws --endpoint-url {cloud.url} s3 cp model.tar.gz s3://{bucket}/models/demo/model.tar.gz"
+        )
+        screen.say("Ctrl-C ends it")
+        try:
+            _watch_all(cloud, screen)
+        except KeyboardInterrupt:
+            screen.say("ending the local cloud")
+    return 0
+
+
+def _see_port(port: int) -> None:
+    """Refuse a port that nobody can listen on here.
+
+    Raises:
+        InvalidInput: with why not.
+    """
+    try:
+        with socket.socket() as tried:
+            # As the server has it: a port whose last user has just ended is free.
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        fix = "end what uses it, or name another with --port; 0 takes any that is free"
+        problem = Problem("PortNotFree", f"port {port}: {why}", "a port of 127.0.0.1 that is free", fix)
+        raise InvalidInput("--port", [problem]) from error
+
+
+def _watch_all(cloud: LocalCloud, screen: Screen) -> None:
+    """Follow executions, one after the other, as they come."""
+    seen: set[str] = set()
+    while True:
+        for arn in reversed(_executions(cloud)):
+            if arn not in seen:
+                seen.add(arn)
+                screen.say(f"execution {arn.rpartition(':')[2]}")
+                following.conclude(
+                    _follow(cloud, arn, screen, "Ctrl-C ends the local cloud"), screen, otherwise=OTHERWISE
+                )
+        sleep(LOOK_S)
+
+
+def _settings(arguments: Arguments, *, port: int) -> Settings:
+    if not 0 <= arguments.time_scale <= 10:
+        seen = Problem(
+            "WrongValue", f"--time-scale {arguments.time_scale:g}", "a factor from 0 to 10", "use 0.1"
+        )
+        raise InvalidInput("command line", [seen])
+    return Settings(
+        port=port,
+        time_scale=arguments.time_scale,
+        faults=tuple(Fault.parse(spec) for spec in arguments.fault),
+        hosting=scaled(HostingSettings(), arguments.time_scale),
+    )
+
+
+def _deployment(arguments: Arguments) -> dict[str, Any]:
+    """Return the settings of the deployment: the file's, and what the command line adds."""
+    deployment: dict[str, Any] = {}
+    if arguments.input is not None:
+        deployment = reading.read_object(arguments.input, most=deployment_request.SIDECAR_LIMIT)
+        deployment_request.see_settings(deployment, reading.name_of(arguments.input))
+    smoke_test = dict(deployment.get("smoke_test") or {})
+    if arguments.prompt is not None:
+        smoke_test["prompts"] = [arguments.prompt]
+    if arguments.expect is not None:
+        smoke_test["expect"] = {**(smoke_test.get("expect") or {}), "contains": arguments.expect}
+    return {**deployment, "smoke_test": smoke_test} if smoke_test else deployment
+
+
+def object_name(archive: Path) -> str:
+    """Return what an archive is called in the bucket; a bare GGUF keeps its name, by which it is known as one."""
+    if archive.suffix == naming.MODEL_SUFFIX:
+        return archive.name
+    return "model.zip" if archive.suffix == ".zip" else "model.tar.gz"
+
+
+def _start(
+    cloud: LocalCloud, archive: Path, deployment: dict[str, Any], arguments: Arguments, screen: Screen
+) -> str:
+    """Upload the archive and return the execution that deploys it."""
+    bucket, by_hand = cloud.outputs["UploadBucketName"], arguments.by == "hand"
+    # Outside models/, an upload starts nothing.
+    key = f"{'by-hand' if by_hand else 'models'}/{arguments.service}/{object_name(archive)}"
+    if deployment and not by_hand:
+        body = json.dumps(deployment).encode()
+        cloud.clients.s3.put_object(Bucket=bucket, Key=deployment_request.sidecar_key(key), Body=body)
+    size, progress, sent = archive.stat().st_size, Progress(screen, "uploading"), 0
+
+    def uploaded(count: int) -> None:
+        nonlocal sent
+        sent += count
+        progress(sent, size)
+
+    cloud.clients.s3.upload_file(str(archive), bucket, key, Callback=uploaded)
+    screen.say(f"uploaded {archive} to s3://{bucket}/{key}")
+    if by_hand:
+        document = {**deployment, "archive": {"bucket": bucket, "key": key}, "service": arguments.service}
+        return cloud.clients.stepfunctions.start_execution(
+            stateMachineArn=cloud.outputs["StateMachineArn"], input=json.dumps(document)
+        )["executionArn"]
+    screen.hint("waiting for the upload's event to start the execution ...")
+    deadline = time.monotonic() + EVENT_DEADLINE_S
+    while time.monotonic() < deadline:
+        if found := _executions(cloud):
+            return found[0]
+        sleep(LOOK_S)
+    raise ServiceUnavailable(
+        f"no execution started within {EVENT_DEADLINE_S} s of the upload; wanted one; see the log"
+    )
+
+
+def _executions(cloud: LocalCloud) -> list[str]:
+    """Return the executions of all workflows, whichever stack they are of, newest first."""
+    listed: list[Any] = []
+    for machine in cloud.clients.stepfunctions.list_state_machines()["stateMachines"]:
+        try:
+            page = cloud.clients.stepfunctions.list_executions(stateMachineArn=machine["stateMachineArn"])
+        except ClientError as error:
+            # `sealift destroy` may just have taken it away.
+            if service_errors.code(error) != "StateMachineDoesNotExist":
+                raise
+            continue
+        listed += page["executions"]
+    return [one["executionArn"] for one in sorted(listed, key=lambda one: one["startDate"], reverse=True)]
+
+
+def _follow(cloud: LocalCloud, arn: str, screen: Screen, leaving: str) -> Execution:
+    """Draw the checklist until the execution has ended; return it."""
+    screen.say(f"execution {arn}")
+    view = following.view_on(screen, scale=cloud.settings.time_scale, leaving=leaving)
+    return following.follow(cloud.clients.stepfunctions, arn, view, interval_s=LOOK_S, slowest_s=SLOWEST_S)

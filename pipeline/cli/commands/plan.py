@@ -1,0 +1,435 @@
+"""`sealift plan`: what PlanDeployment will decide, before anything is uploaded.
+
+Reads the archive as far as its model's header goes, within a bound, and nothing else, takes the same request, the same
+fit and the same decision as the workflow, and shows the arithmetic. Refuses to create anything, and to know the digest
+in the names: that covers what the stack adds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import textwrap
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline import limits, naming, settings
+from pipeline.archive.checks import checksum
+from pipeline.archive.checks.inspect import inspect
+from pipeline.archive.s3 import bare
+from pipeline.archive.s3.sources import S3Source
+from pipeline.aws.clients import Clients
+from pipeline.aws.service_errors import translated
+from pipeline.cli import reading
+from pipeline.cli.commands.archives import named
+from pipeline.cli.screen import Screen
+from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem
+from pipeline.limits import MiB
+from pipeline.planning import deployment_request, quotas
+from pipeline.planning import plan as planned
+from pipeline.rollout import sidecars
+from pipeline.sizing import costs, fit, images, instance_choice, instance_types
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from pipeline.archive.checks.report import ArchiveReport
+    from pipeline.archive.s3.sources import Source
+    from pipeline.cli import Arguments
+    from pipeline.gguf.header import GGUFHeader
+    from pipeline.planning.deployment_request import StackDefaults
+
+DIGEST: Final = "<digest>"
+"""Stands for twelve digits that the archive's version and the stack's settings give."""
+
+BARE: Final = "BareGGUF"
+
+_NO_STACK: Final[StackDefaults] = {
+    "execution_role_arn": "arn:aws:iam::000000000000:role/sealift-endpoint",
+    "endpoint_role_arns": "",
+    "account_id": "000000000000",
+    "region": "us-east-1",
+    "container": images.DEFAULT.name,
+    "image_uri": "",
+    "consumer_function_name": "",
+    "consumer_function_pattern": "*",
+    "artifact_bucket": "artifacts",
+    "allow_archive_code": "true",
+}
+"""What the sizes do not depend on."""
+_OWN_IMAGE: Final = "000000000000.dkr.ecr.us-east-1.amazonaws.com/image:tag"
+"""Stands for the image of the stack, which the sizes do not depend on either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer to "does it fit?", with its evidence."""
+
+    report: ArchiveReport
+    request: dict[str, Any]
+    needed: fit.Fit | None
+    """None when the archive does not show its model's header."""
+    decision: fit.Decision
+    notes: tuple[str, ...]
+    hosting: str = planned.SERVERLESS
+    """Where it would run."""
+    offers: tuple[instance_choice.Offer, ...] = ()
+    """On instances: the type that would be taken, and those to step to."""
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """The archive's problems first, then the fit's."""
+        found = self.report.problems + self.decision.problems
+        unread = self.report.unreached if self.needed is None and not found else None
+        return (unread,) if unread else found
+
+    @property
+    def fits(self) -> bool:
+        """Whether the archive can be deployed as it is."""
+        return not self.problems and (self.decision.memory_mb is not None or bool(self.offers))
+
+    @property
+    def steps(self) -> tuple[quotas.Step, ...]:
+        """What an ordinary account's quotas will make of the sizes."""
+        if self.decision.memory_mb is None or self.needed is None:
+            return ()
+        concurrency = self.request["max_concurrency"]
+        return quotas.forecast(self.decision.memory_mb, concurrency, self.needed.sizes_mb)
+
+    @property
+    def size(self) -> str:
+        """What it would run on, in words."""
+        return self.offers[0].name if self.offers else f"{self.decision.memory_mb} MB"
+
+    @property
+    def name(self) -> str:
+        """The name of the model, its endpoint configuration and its endpoint."""
+        return f"{self.request['service']}-{DIGEST}"
+
+    @property
+    def endpoint(self) -> str:
+        """The name of the endpoint; with `in_place`, of a service's first one."""
+        return self.request["service"] if self.request["strategy"] == quotas.IN_PLACE else self.name
+
+    @property
+    def instances(self) -> dict[str, Any] | None:
+        """What an instance endpoint would run on; None on serverless."""
+        if not self.offers or self.needed is None:
+            return None
+        count = self.request["instance_count"]
+        return {
+            "count": count,
+            "usd_per_hour": round(count * self.offers[0].usd_per_hour, 6),
+            "auto_scaling": self.request["auto_scaling"],
+            "offers": [offer.to_json() for offer in self.offers],
+            **asdict(instance_choice.settings(self.needed)),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as a JSON object."""
+        return {
+            "verdict": "fits" if self.fits else "refused",
+            "name": self.report.name,
+            "size": self.report.size,
+            "format": self.report.format,
+            "model": self.report.model.to_json() if self.report.model else None,
+            "hosting": self.hosting,
+            "memory_mb": self.decision.memory_mb,
+            "max_concurrency": self.request["max_concurrency"]
+            if self.hosting == planned.SERVERLESS
+            else None,
+            "instances": self.instances,
+            "names": {"model": self.name, "endpoint_config": self.name, "endpoint": self.endpoint},
+            "fit": self.needed.to_json() if self.needed else None,
+            "arithmetic": self.needed.arithmetic if self.needed else None,
+            "problems": [problem.to_json() for problem in self.problems],
+            "alternatives": [asdict(alternative) for alternative in self.decision.alternatives],
+            "steps": list(self.steps),
+            "notes": list(self.notes),
+            "bytes_read": self.report.bytes_read,
+        }
+
+
+def plan(arguments: Arguments) -> int:
+    """Say whether the model in an archive fits a serverless endpoint."""
+    begun = monotonic()
+    with translated():
+        files = named(arguments.files)
+        source = files[0]
+        document = {
+            **_document(source, arguments.n_ctx, arguments.memory_mb),
+            "hosting": arguments.hosting,
+            "instance_type": arguments.instance_type,
+        }
+        stack: StackDefaults = {**_NO_STACK, "container": arguments.container, "image_uri": _OWN_IMAGE}
+        today = datetime.now(UTC).date()
+        made = judge(files, _request(document, source, stack), today)
+    seconds = monotonic() - begun
+    if arguments.json:
+        print(json.dumps({**made.to_json(), "seconds": round(seconds, 3)}, indent=2))
+    else:
+        tell(made, seconds, Screen(sys.stdout))
+    return 0 if made.fits else 1
+
+
+def judge(files: Sequence[Source], request: dict[str, Any], today: date) -> Plan:
+    """Return the plan for an archive or a model's files, from the model's header."""
+    return decide(first_look(files, request), request, today)
+
+
+def first_look(files: Sequence[Source], request: dict[str, Any]) -> ArchiveReport:
+    """Return what an archive tells as far as its model's header, or the headers of a model that is none."""
+    source = files[0]
+    rules = deployment_request.archive_rules(
+        request["code"],
+        mend=request["mend"],
+        hosting=request["hosting"],
+        container=request["container"],
+    )
+    if deployment_request.is_bare(source.name, request["hosting"]):
+        return bare.check(files, rules=rules)
+    if bare.is_shard(source.name):
+        return bare.unpacked(files, rules=rules)
+    return checksum.misnamed(inspect(source, rules=rules, seek=True))
+
+
+def decide(report: ArchiveReport, request: dict[str, Any], today: date) -> Plan:
+    """Return the plan for what a first look has found."""
+    if report.model is None or report.model.header is None or _in_part(report):
+        return Plan(report, request, None, fit.Decision(None), ())
+    if request["hosting"] != planned.SERVERLESS:
+        return _elsewhere(report, report.model.header, request, today)
+    model, extracted, notes = _whole(report, report.model.header)
+    if report.format == "gguf":
+        # Whether it fits is worth knowing before it is packed.
+        notes += tuple(
+            f"{problem.seen}: {problem.fix}" for problem in report.problems if problem.error == BARE
+        )
+        report = replace(report, problems=tuple(one for one in report.problems if one.error != BARE))
+    archive = {"size": report.size, "extracted_bytes": extracted}
+    needed = planned.needs(request, archive, model)
+    decision = fit.decide(needed, asked_mb=request["memory_mb"], quota_mb=limits.MEMORY_QUOTA_MB.value)
+    return Plan(
+        report, request, needed, decision, (*notes, *planned.notes(request, model, today), *needed.warnings)
+    )
+
+
+def _in_part(report: ArchiveReport) -> bool:
+    """Return whether shards of the model are missing: what is there says nothing about the size of the whole."""
+    return any(problem.error == "ShardsIncomplete" for problem in report.problems)
+
+
+def _elsewhere(report: ArchiveReport, header: GGUFHeader, request: dict[str, Any], today: date) -> Plan:
+    """Return the plan for an instance, or for wherever `auto` comes to."""
+    model, extracted, notes = _whole(report, header)
+    archive = {"size": report.size, "extracted_bytes": extracted, "parts": report.format == "gguf"}
+    needed = planned.needs(request, archive, model)
+    table = instance_types.table(request["instance_types"])
+    decision = fit.Decision(None)
+    found: tuple[instance_choice.Offer, ...] = ()
+    where = request["hosting"]
+    try:
+        # Shown, whether it is allowed or not.
+        where = planned.hosting({**request, "allow_instances": True}, archive, model, needed)
+        if where == planned.SERVERLESS:
+            quota = limits.MEMORY_QUOTA_MB.value
+            decision = fit.decide(needed, asked_mb=request["memory_mb"], quota_mb=quota, table=table)
+        else:
+            found = instance_choice.choose(model["path"], needed, table, request["instance_type"])
+            planned.hosting(request, archive, model, needed)
+    except ModelDoesNotFit as refusal:
+        decision = fit.Decision(None, refusal.problems)
+    return Plan(
+        report,
+        request,
+        needed,
+        decision,
+        (
+            *notes,
+            *planned.notes(request, model, today, where),
+            *planned.instance_notes(request, needed, found),
+        ),
+        where,
+        found,
+    )
+
+
+def _whole(report: ArchiveReport, header: GGUFHeader) -> tuple[dict[str, Any], int, tuple[str, ...]]:
+    """Return the model's facts and extracted bytes; what was not read of a split model counts as weights."""
+    facts: dict[str, Any] = dict(report.model.to_json()) if report.model else {}
+    read = facts.get("shards_read", 1)
+    if read >= header.shard_count:
+        return facts, report.extracted_bytes, report.notes
+    note = f"{read} of {header.shard_count} shards were read; the archive's size is taken for the weights'"
+    return (
+        {**facts, "tensor_bytes": report.size},
+        max(report.extracted_bytes, report.size),
+        (*report.notes, note),
+    )
+
+
+def _document(source: Source, n_ctx: int | None, memory_mb: int | None) -> dict[str, Any]:
+    """Return the execution input that the command line stands for."""
+    if isinstance(source, S3Source):
+        # Of a split model the first file stands for all.
+        archive = {"bucket": source.bucket, "key": bare.shard_names(source.key)[0]}
+    else:
+        # As it would be uploaded: the folder gives the service, as the key's second part does in S3.
+        path = Path(source.name).resolve()
+        service = naming.service_from_key(f"models/{path.parent.name}/{path.name}") or "model"
+        archive = {"bucket": "uploads", "key": f"models/{service}/model.tar.gz"}
+    inference = {} if n_ctx is None else {"n_ctx": n_ctx}
+    return {"archive": archive, "memory_mb": memory_mb, "inference": inference}
+
+
+_OPTIONS: Final = {
+    "memory_mb": "--memory-mb",
+    "inference.n_ctx": "--n-ctx",
+    "instance_type": "--instance-type",
+    "hosting": "--hosting",
+    "archive.key": "ARCHIVE",
+}
+"""What the command line calls the fields that it has options for."""
+_COMMAND: Final = "command line"
+
+
+def _request(document: dict[str, Any], source: Source, stack: StackDefaults) -> dict[str, Any]:
+    """Return the request that the command line and the settings beside the archive make.
+
+    Raises:
+        InvalidInput: with every mistake, by the option or the file that it stands in.
+    """
+    where, beside = _beside(source)
+    if isinstance(beside, dict) and isinstance(role := beside.get("execution_role_arn"), str):
+        # Which roles a stack may hand on is the stack's to say.
+        stack = {**stack, "endpoint_role_arns": role}
+    try:
+        return deployment_request.request(document, beside, stack, deployment_request.Names(_COMMAND, where))
+    except InvalidInput as refusal:
+        raise InvalidInput(_COMMAND, map(_by_option, refusal.problems)) from refusal
+
+
+def _by_option(problem: Problem) -> Problem:
+    """Return a problem of the command line in its own words."""
+    if problem.where != _COMMAND:
+        return problem
+    field = "|".join(map(re.escape, _OPTIONS))
+
+    def spelt(text: str) -> str:
+        return re.sub(rf"'({field})'|\b({field})\b", lambda found: _OPTIONS[found[1] or found[2]], text)
+
+    return replace(problem, seen=spelt(problem.seen), fix=spelt(problem.fix))
+
+
+def _beside(source: Source) -> tuple[str, Any]:
+    """Return the settings beside the archive, which the workflow heeds as well, with their name; None without any."""
+    if isinstance(source, S3Source):
+        return sidecars.place(source.bucket, source.key), sidecars.read(
+            Clients(region=settings.region()).s3, source.bucket, source.key
+        )
+    path = Path(source.name).with_name(deployment_request.SIDECAR)
+    if not path.exists():
+        return str(path), None
+    return str(path), reading.read_object(path, most=deployment_request.SIDECAR_LIMIT)
+
+
+# -- on a terminal
+
+
+def tell(made: Plan, seconds: float, screen: Screen) -> None:
+    """Show a plan, line by line."""
+    report, needed, decision = made.report, made.needed, made.decision
+    verdict = f"fits {made.size}" if made.fits else "refused"
+    read = f"{report.bytes_read / MiB:,.1f} of {report.size / MiB:,.1f} MiB read in {seconds:.1f} s"
+    screen.say(f"{PurePosixPath(report.name).name}: {verdict} ({read})")
+    if report.model and report.model.header and needed:
+        header = report.model.header
+        kind = f"{header.architecture}, {header.quantization}, {report.model.parameter_count:,} parameters"
+        screen.say(f"  model {report.model.path}: {kind}{report.model.pieces}")
+        screen.say(f"  n_ctx {needed.demand.n_ctx}, n_batch {needed.demand.n_batch}")
+        if made.hosting == planned.INSTANCE:
+            _instance_budgets(made, needed, screen)
+        else:
+            _budgets(needed, decision.memory_mb, screen)
+    for problem in made.problems:
+        screen.say(f"  {problem.error}")
+        _say(screen, "seen", problem.seen)
+        _say(screen, "wanted", problem.wanted)
+        if problem in report.problems or made.hosting == planned.INSTANCE:
+            _say(screen, "fix", problem.fix)
+    if decision.alternatives:
+        screen.say("  what would fit")
+        for alternative in decision.alternatives:
+            _say(screen, alternative.kind, alternative.text)
+    for note in made.notes:
+        _say(screen, "note", note)
+    for step in made.steps:
+        _say(screen, "step", f"{step['asked']} asked for; {step['said']}: {step['did']}")
+    if made.fits:
+        _created(made, screen)
+
+
+def _created(made: Plan, screen: Screen) -> None:
+    screen.say("  would be created")
+    one = f"model, endpoint configuration and endpoint {made.name}"
+    in_place = f"model and endpoint configuration {made.name}; endpoint {made.endpoint}, or the one there is"
+    _say(screen, "names", one if made.endpoint == made.name else in_place)
+    if made.offers:
+        offer = made.offers[0]
+        _say(screen, "size", costs.price(offer.name, made.request["instance_count"], offer.usd_per_hour))
+    else:
+        ordinary = quotas.target(limits.CONCURRENCY_QUOTA.value)
+        concurrency = made.request["max_concurrency"] or f"{ordinary} on an ordinary account"
+        _say(screen, "size", f"MemorySizeInMB {made.decision.memory_mb}, MaxConcurrency {concurrency}")
+
+
+def _budgets(needed: fit.Fit, memory_mb: int | None, screen: Screen) -> None:
+    of = f" of {memory_mb:,}" if memory_mb else ""
+    screen.say(f"  memory: {needed.memory_bytes / MiB:,.0f} MiB{of}")
+    for line in needed.lines:
+        _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
+    disk = limits.DISK.value / MiB
+    screen.say(
+        f"  disk: {needed.certain_disk_bytes / MiB:,.0f} to {needed.disk_bytes / MiB:,.0f} MiB of {disk:,.0f}"
+    )
+    for line in needed.disk:
+        _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
+    screen.say(f"  start-up: {needed.startup_s:.0f} s of {limits.STARTUP_S.value}")
+    for stage in needed.startup:
+        _say(screen, stage.name, stage.how, f"{stage.seconds:.0f} s")
+
+
+def _instance_budgets(made: Plan, needed: fit.Fit, screen: Screen) -> None:
+    screen.say(f"  memory: {needed.memory_bytes / MiB:,.0f} MiB")
+    for line in needed.lines:
+        _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
+    for offer in made.offers:
+        head = "instance" if offer is made.offers[0] else "or"
+        screen.say(f"  {head}: {instance_choice.told(offer, made.request['instance_count'])}")
+        _say(screen, "memory", offer.memory)
+        _say(screen, "speed", offer.speed)
+        if instance_types.has_own_disk(offer.name):
+            _say(screen, "disk", offer.disk)
+    settings = instance_choice.settings(needed)
+    own = made.offers and instance_types.has_own_disk(made.offers[0].name)
+    screen.say(f"  {'disk' if own else 'volume'}: {settings.volume_gb} GB")
+    for line in needed.disk:
+        _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
+    screen.say(
+        f"  start-up: {needed.startup_s:.0f} s; given up after {settings.download_s} + {settings.startup_s} s"
+    )
+    for stage in needed.startup:
+        _say(screen, stage.name, stage.how, f"{stage.seconds:.0f} s")
+
+
+def _say(screen: Screen, name: str, text: str, figure: str | None = None) -> None:
+    head = f"    {name:<16}" + (f"{figure:>8}  " if figure is not None else "")
+    width = max(shutil.get_terminal_size((100, 24)).columns, 60)
+    for n, piece in enumerate(textwrap.wrap(text, width - len(head), break_on_hyphens=False) or [""]):
+        screen.say((head if n == 0 else " " * len(head)) + piece)

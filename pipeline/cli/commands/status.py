@@ -1,0 +1,179 @@
+"""`sealift status`: every service of the account as it stands, by what AWS has of it.
+
+Lists only what Sealift's tags are on, and says what it was not allowed to see. Refuses to change anything; ends with 1
+when something that serves is not in service, or an alarm of it rings.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pipeline import settings
+from pipeline.aws import service_errors
+from pipeline.aws.clients import Clients
+from pipeline.cli.screen import Screen
+from pipeline.limits import MiB
+from pipeline.operations import ledger, service_status
+from pipeline.operations.service_status import Role
+from pipeline.planning import alarms
+from pipeline.time_format import span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.cli import Arguments
+    from pipeline.operations.service_status import Deployment, Service
+
+FULL = frozenset({Role.SERVES, Role.TRIED})
+"""Those that are told of in full; of the others a line says that they are there."""
+
+
+def status(arguments: Arguments) -> int:
+    """Show the services; return 1 when one is not well."""
+    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    clients = Clients(region=settings.region())
+    screen.hint("looking ...")
+    with service_errors.translated():
+        facts = service_status.look(clients, stack=arguments.stack, service=arguments.only)
+    services, now = service_status.arrange(facts), datetime.now(UTC)
+    if arguments.json:
+        paid = service_status.cost(services)
+        told = {
+            "services": [document(one, now) for one in services],
+            "usd_per_hour": paid.usd_per_hour if paid else 0.0,
+            "unseen": list(facts.unseen),
+        }
+        print(json.dumps(told, indent=2))
+    else:
+        for line in lines(services, now):
+            screen.say(line)
+        if not services:
+            near = (
+                ledger.slip(clients.stepfunctions, arguments.only, arguments.stack) if arguments.only else ""
+            )
+            screen.say(nothing(arguments.only, arguments.stack) + near)
+        for why in facts.unseen:
+            screen.say(f"unseen     {why}")
+    return 0 if all(is_well(one) for one in services) else 1
+
+
+def nothing(service: str | None, stack: str | None) -> str:
+    """Return what is said where there is no service to show."""
+    whose = f" of the stack {stack!r}" if stack else " in this account and region"
+    if service:
+        return f"nothing of the service {service!r}{whose}; `sealift history` lists what was tried"
+    return f"nothing is deployed{whose}; upload an archive as models/<service>/model.tar.gz"
+
+
+def is_well(service: Service) -> bool:
+    """Return whether everything that serves is in service, and nothing of it rings."""
+    serving = [one for one in service.deployments if one.role is Role.SERVES]
+    rings = any(alarm.state == alarms.ALARM for one in serving for alarm in one.alarms)
+    return not rings and all(one.endpoint.status == "InService" for one in serving)
+
+
+def lines(services: list[Service], now: datetime) -> Iterator[str]:
+    """Yield what a person reads."""
+    for service in services:
+        yield service.name
+        for one in service.deployments:
+            yield from _deployment(one, now)
+        for call in service.calls:
+            whose = f" (of service {call.other})" if call.other else ""
+            came = (call.endpoint and call.endpoint + whose) or (
+                f"could not be read: {call.unread}" if call.unread else "not set"
+            )
+            yield f"  {'called by':<11}{call.name} -> {came}"
+        for running in service.running:
+            begun = span((now - running.entry.started).total_seconds())
+            since = f" for {span((now - running.since).total_seconds())}" if running.since else ""
+            where = f"in {running.state}{since}, " if running.state else ""
+            yield f"  {'running':<11}{running.entry.name}: {where}begun {begun} ago"
+        if not service.deployments and not service.running:
+            yield "  no endpoint is left; `sealift history` lists its deployments"
+    paid = service_status.cost(services)
+    if paid is not None:
+        how_much = "unknown in all" if paid.usd_per_hour is None else f"${paid.usd_per_hour:g} an hour"
+        yield f"costs now  {how_much}, called or not: {paid.how}"
+
+
+def _deployment(one: Deployment, now: datetime) -> Iterator[str]:
+    endpoint, release = one.endpoint, one.release
+    sizes = f", {endpoint.memory_mb} MB, {endpoint.max_concurrency} concurrent" if endpoint.memory_mb else ""
+    if endpoint.cost is not None and endpoint.cost.usd_per_hour != 0:
+        sizes = f", {endpoint.cost.how} an hour"
+    age = span((now - datetime.fromisoformat(one.since)).total_seconds())
+    verb = "deployed" if release and release.deployed_at else "made"
+    yield f"  {one.role.value:<11}{endpoint.name}: {endpoint.status}{sizes}, {verb} {age} ago"
+    if endpoint.failure:
+        yield f"  {'':<11}failed: {endpoint.failure}"
+    if one.role not in FULL:
+        return
+    if one.archive:
+        version = f", version {one.archive.version[:8]}" if one.archive.version else ""
+        size = f"{one.archive.size / MiB:,.1f} MiB" if one.archive.size is not None else one.archive.unread
+        uploaded = ""
+        if release and release.uploaded_at:
+            ago = span((now - datetime.fromisoformat(release.uploaded_at)).total_seconds())
+            uploaded = f", uploaded {ago} ago"
+        yield f"  {'':<11}archive s3://{one.archive.place}{version}, {size}{uploaded}"
+    quiet = sum(alarm.state != alarms.ALARM for alarm in one.alarms)
+    yield f"  {'':<11}alarms: {quiet} quiet" if one.alarms else f"  {'':<11}alarms: none"
+    for alarm in one.alarms:
+        if alarm.state == alarms.ALARM:
+            yield f"  {'':<11}ALARM {alarm.name}: {alarm.reason or 'no reason told'}"
+
+
+def document(service: Service, now: datetime) -> dict[str, Any]:
+    """Return a service for machines."""
+    return {
+        "service": service.name,
+        "well": is_well(service),
+        "deployments": [
+            {
+                "role": one.role.value,
+                "endpoint_name": one.endpoint.name,
+                "status": one.endpoint.status,
+                "failure": one.endpoint.failure,
+                "memory_mb": one.endpoint.memory_mb,
+                "max_concurrency": one.endpoint.max_concurrency,
+                "usd_per_hour": one.endpoint.cost.usd_per_hour if one.endpoint.cost else None,
+                "endpoint_config_name": one.endpoint.config,
+                "execution": one.release.execution if one.release else one.endpoint.execution,
+                "uploaded_at": (one.release.uploaded_at or None) if one.release else None,
+                "deployed_at": one.release.deployed_at if one.release else None,
+                "age_s": round((now - datetime.fromisoformat(one.since)).total_seconds()),
+                "archive": {
+                    "place": one.archive.place,
+                    "version_id": one.archive.version or None,
+                    "size": one.archive.size,
+                }
+                if one.archive
+                else None,
+                "alarms": [
+                    {"name": alarm.name, "state": alarm.state, "reason": alarm.reason} for alarm in one.alarms
+                ],
+            }
+            for one in service.deployments
+        ],
+        "consumers": [
+            {
+                **call.consumer,
+                "calls": call.endpoint,
+                "of_service": call.other or None,
+                "unread": call.unread or None,
+            }
+            for call in service.calls
+        ],
+        "running": [
+            {
+                "execution": one.entry.arn,
+                "started": one.entry.started.isoformat(),
+                "state": one.state or None,
+            }
+            for one in service.running
+        ],
+    }

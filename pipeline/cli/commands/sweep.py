@@ -1,0 +1,117 @@
+"""`sealift sweep`: shows what Sealift made and nobody refers to any more, and deletes it when asked to.
+
+The same look and the same rules as those of the stack's schedule (`tasks/sweep.py`). Only here somebody waits: an
+endpoint takes a while to go, and what it used goes after it. Refuses a grace that is no number of hours.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline import settings
+from pipeline.aws import service_errors
+from pipeline.aws.clients import Clients
+from pipeline.cli.screen import Screen
+from pipeline.errors import InvalidInput, Problem
+from pipeline.operations import ledger
+from pipeline.stack import change_sets
+from tasks import sweep as task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.cli import Arguments
+
+sleep = time.sleep  # noqa: TID251 the command line is where time passes
+
+PATIENCE_S: Final = 300
+"""An endpoint is gone within a minute or two."""
+LOOK_S: Final = 5.0
+
+
+def sweep(arguments: Arguments) -> int:
+    """Sweep, and say what was found; return 1 when something could not be deleted."""
+    if not (math.isfinite(arguments.grace) and arguments.grace >= 0):
+        seen = Problem(
+            "WrongValue", f"--grace {arguments.grace:g}", "hours, 0 or more", "leave it out for 24"
+        )
+        raise InvalidInput("command line", [seen])
+    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    clients = Clients(region=settings.region())
+    with service_errors.translated():
+        bucket = (
+            change_sets.outputs(clients, arguments.stack).get("ArtifactBucketName")
+            if arguments.stack
+            else None
+        )
+        screen.hint("looking ...")
+        event = {
+            "delete": arguments.delete,
+            "grace_hours": arguments.grace,
+            "service": arguments.only,
+            "stack": arguments.stack,
+            "artifact_bucket": bucket,
+        }
+        result = until_gone(event, clients, sleep=sleep, clock=time.monotonic)
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+    else:
+        _show(result, screen, arguments)
+        if arguments.only and not result["found"]:
+            near = ledger.slip(clients.stepfunctions, arguments.only, arguments.stack)
+            screen.say(f"nothing was made for the service {arguments.only!r}{near}")
+    return 1 if result["counts"].get("failed") or result["counts"].get("waiting") else 0
+
+
+def until_gone(
+    event: dict[str, Any],
+    clients: Clients,
+    *,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+) -> dict[str, Any]:
+    """Sweep again while endpoints are going, within a bound; return all that was done, each thing once, as it ended."""
+    deadline = clock() + PATIENCE_S
+    lines: dict[tuple[str, str], dict[str, Any]] = {}
+    while True:
+        now = datetime.now(UTC).isoformat()
+        result = task.run({**event, "now": now}, clients)
+        there = {(one["kind"], one["name"]): one for one in result["found"]}
+        for key, one in lines.items():
+            if one["outcome"] == "deleting" and key not in there:
+                one["outcome"] = "deleted"
+        # What is kept now because it is going already is still going.
+        lines |= {
+            key: one
+            for key, one in there.items()
+            if not (one["outcome"] == "kept" and lines.get(key, one)["outcome"] == "deleting")
+        }
+        if clock() > deadline or not any(one["outcome"] == "deleting" for one in lines.values()):
+            break
+        sleep(LOOK_S)
+    counts: dict[str, int] = {}
+    for one in lines.values():
+        counts[one["outcome"]] = counts.get(one["outcome"], 0) + 1
+    return {**result, "found": list(lines.values()), "counts": counts}
+
+
+def _show(result: dict[str, Any], screen: Screen, arguments: Arguments) -> None:
+    for one in result["found"]:
+        screen.say(f"{one['outcome']:<9} {one['kind']} {one['name']}")
+        screen.say(f"          {one['reason']}")
+    for why in result["unseen"]:
+        screen.say(f"unseen    {why}")
+    counts = result["counts"]
+    found = counts.get("found", 0)
+    screen.say(
+        ", ".join(f"{number} {name}" for name, number in sorted(counts.items())) or "nothing of Sealift's"
+    )
+    if found:
+        screen.say(f"nothing was deleted; `sealift sweep --delete` deletes the {found} that were found")
+    if not arguments.stack:
+        screen.say("archives were not looked at: name their stack with --stack")

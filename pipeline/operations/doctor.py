@@ -1,0 +1,309 @@
+"""Whether account, stack and this machine are ready for a deployment: one check each, with what to do where not.
+
+Each check looks at one thing and tells what it saw; what may not be looked at is told as not known, and is no fault.
+Refuses to change anything, and to guess: what is assumed is called so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from pipeline import limits, package_files
+from pipeline.aws import service_errors
+from pipeline.errors import InvalidInput, SealiftError, ServiceUnavailable
+from pipeline.operations import consumer_candidates, service_status
+from pipeline.planning import consumer, function_names
+from pipeline.rollout import endpoint_usage
+from pipeline.sizing import images
+from pipeline.stack import change_sets as stacks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import date
+
+    from pipeline.aws.clients import Clients
+
+SAGEMAKER: Final = "sagemaker.amazonaws.com"
+INVOKE: Final = "sagemaker:InvokeEndpoint"
+
+
+class State(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    BROKEN = "broken"
+    UNKNOWN = "unknown"
+    """Nobody could look, or a figure is assumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    state: State
+    told: str
+    fix: str = ""
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return it as a JSON object."""
+        return {"name": self.name, "state": self.state.value, "told": self.told, "fix": self.fix or None}
+
+
+def examine(clients: Clients, *, stack: str, region: str, today: date) -> Iterator[Check]:
+    """Yield every check as it is done; those that need AWS only where there are credentials for it.
+
+    Args:
+        clients: of the account.
+        stack: the name of the stack that is looked at.
+        region: the region of the session.
+        today: what the support of images is compared with.
+    """
+    yield runtime()
+    try:
+        with service_errors.translated():
+            identity = clients.sts.get_caller_identity()
+    except SealiftError as error:
+        fix = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in again"
+        if isinstance(error, ServiceUnavailable):
+            fix = "look at the network, at AWS_ENDPOINT_URL and at the region (`sealift settings`)"
+        yield Check("credentials", State.BROKEN, str(error), fix)
+        return
+    account, partition = identity["Account"], identity["Arn"].split(":")[1]
+    yield Check("credentials", State.OK, f"account {account}, as {identity['Arn']}")
+    yield _asked("region", lambda: _region(clients, region))
+    yield from _quotas(clients)
+    try:
+        with service_errors.translated():
+            found = stacks.ask(clients.cloudformation, stack)
+    except SealiftError as error:
+        yield Check("stack", State.UNKNOWN, f"{stack} could not be looked at: {error}")
+        found = None
+    else:
+        if found is None:
+            fix = "deploy it, or name another one with --stack"
+            seen = f"there is no stack {stack!r} in this account and region"
+            yield Check("stack", State.BROKEN, seen, fix)
+    if found is None:
+        yield _asked("image", lambda: _image(clients, images.DEFAULT.name, "", region, today))
+        return
+    parameters = {one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", ())}
+    outputs = stacks.outputs_of(found)
+    yield _stack(stack, found)
+    yield _asked("workflow", lambda: _workflow(clients, outputs))
+    container = parameters.get("Container") or images.DEFAULT.name
+    yield _asked("image", lambda: _image(clients, container, parameters.get("ImageUri", ""), region, today))
+    yield _asked("role", lambda: _role(clients, outputs))
+    endpoints = f"arn:{partition}:sagemaker:{region}:{account}:endpoint/"
+    pattern = parameters.get(function_names.PARAMETER) or consumer_candidates.ANY
+    within = function_names.Reach(pattern, account, region, stack)
+    yield from _consumers(clients, within, parameters, endpoints)
+
+
+def _asked(name: str, look: Callable[[], Check]) -> Check:
+    """Return a check; one that AWS does not let be done is not known."""
+    try:
+        with service_errors.translated():
+            return look()
+    except SealiftError as error:
+        return Check(name, State.UNKNOWN, f"could not be looked at: {error}")
+
+
+def runtime() -> Check:
+    """Return whether the runtime is there that archives carry."""
+    try:
+        folder = package_files.runtime()
+    except InvalidInput as error:
+        return Check("runtime", State.BROKEN, error.problems[0].seen, error.problems[0].fix)
+    text = (folder / "llama_cpp" / "__init__.py").read_text(encoding="utf-8")
+    version = re.search(r"__version__ = \"([^\"]+)\"", text)
+    return Check("runtime", State.OK, f"llama-cpp-python {version[1] if version else ''} in {folder}")
+
+
+def _region(clients: Clients, region: str) -> Check:
+    clients.sagemaker.list_endpoints(MaxResults=1)
+    return Check("region", State.OK, f"{region}: SageMaker answers")
+
+
+def _quotas(clients: Clients) -> Iterator[Check]:
+    try:
+        with service_errors.translated():
+            now = endpoint_usage.look(clients, "")
+    except SealiftError as error:
+        yield Check("quota", State.UNKNOWN, f"could not be looked at: {error}")
+    else:
+        held = f"{len(now.holders)} endpoints hold {now.used}"
+        told = f"{now.quota} {limits.CONCURRENCY_QUOTA.unit} ({now.how}); {held}"
+        if now.read and now.quota == 0:
+            fix = f"ask AWS, in Service Quotas, to raise {limits.CONCURRENCY_QUOTA_CODE} of SageMaker"
+            yield Check("quota", State.BROKEN, told, fix)
+        else:
+            yield Check("quota", State.OK if now.read else State.UNKNOWN, told)
+    for one in (limits.MEMORY_QUOTA_MB, limits.ENDPOINT_QUOTA):
+        told = f"{one.value} {one.unit}: assumed, {one.source}; AWS tells it only when it refuses"
+        yield Check("quota", State.UNKNOWN, told)
+
+
+def _stack(stack: str, found: Mapping[str, Any]) -> Check:
+    status = found["StackStatus"]
+    if status in stacks.READY:
+        return Check("stack", State.OK, f"{stack}: {status}")
+    why = found.get("StackStatusReason") or ""
+    fix = (
+        "wait until it is done"
+        if status.endswith("_IN_PROGRESS")
+        else "read the stack's events and deploy it again"
+    )
+    return Check("stack", State.BROKEN, f"{stack}: {status} {why}".rstrip(), fix)
+
+
+def _workflow(clients: Clients, outputs: Mapping[str, str]) -> Check:
+    arn = outputs.get("StateMachineArn")
+    if arn is None:
+        fix = "name Sealift's own stack with --stack"
+        return Check("workflow", State.BROKEN, "the stack has no output StateMachineArn", fix)
+    deployed = json.loads(clients.stepfunctions.describe_state_machine(stateMachineArn=arn)["definition"])
+    if same(json.loads(package_files.definition().read_text(encoding="utf-8")), deployed):
+        return Check("workflow", State.OK, "the deployed workflow is this version's")
+    fix = "deploy the stack again with this version"
+    return Check("workflow", State.BROKEN, "the deployed workflow is another version's", fix)
+
+
+def same(ours: Any, deployed: Any) -> bool:
+    """Return whether a definition is what ours became: equal, but for what was filled in where ours has `${Name}`."""
+    if isinstance(ours, dict) and isinstance(deployed, dict):
+        return ours.keys() == deployed.keys() and all(same(ours[key], deployed[key]) for key in ours)
+    if isinstance(ours, list) and isinstance(deployed, list):
+        return len(ours) == len(deployed) and all(map(same, ours, deployed))
+    if isinstance(ours, str) and isinstance(deployed, str):
+        pattern = ".*".join(re.escape(piece) for piece in re.split(r"\$\{\w+\}", ours))
+        return re.fullmatch(pattern, deployed, re.DOTALL) is not None
+    return bool(ours == deployed)
+
+
+def _image(clients: Clients, container: str, own: str, region: str, today: date) -> Check:
+    profile = images.PROFILES[container]
+    uri = own or profile.image_uri(region)
+    if uri is None:
+        fix = "set the stack's parameter ImageUri"
+        return Check("image", State.BROKEN, f"the container {container!r} needs an image of your own", fix)
+    registry, _, rest = uri.partition("/")
+    repository, _, tag = rest.partition(":")
+    notes = "".join(f"; {note}" for note in images.notes(profile, today)[:1])
+    request = {
+        "registryId": registry.split(".")[0],
+        "repositoryName": repository,
+        "imageIds": [{"imageTag": tag or "latest"}],
+    }
+    try:
+        clients.ecr.describe_images(**request)
+    except ClientError as error:
+        if service_errors.code(error) in {"RepositoryNotFoundException", "ImageNotFoundException"}:
+            fix = "correct the stack's parameters Container and ImageUri, or take a region that has the image"
+            return Check("image", State.BROKEN, f"{uri}: {service_errors.text(error)}", fix)
+        if service_errors.is_access_denied(error):
+            return Check(
+                "image",
+                State.UNKNOWN,
+                f"{uri}: its registry does not let you look whether it is there{notes}",
+            )
+        raise
+    return Check("image", State.OK, f"{uri} is there{notes}")
+
+
+def _role(clients: Clients, outputs: Mapping[str, str]) -> Check:
+    name = outputs.get("EndpointRoleArn", "").rpartition("/")[2]
+    if not name:
+        return Check(
+            "role", State.BROKEN, "the stack has no output EndpointRoleArn", "deploy the stack again"
+        )
+    try:
+        trust = clients.iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+    except ClientError as error:
+        if service_errors.code(error) == "NoSuchEntity":
+            fix = "deploy the stack again"
+            return Check("role", State.BROKEN, f"the endpoints' role {name} is gone", fix)
+        raise
+    if SAGEMAKER in json.dumps(trust):
+        return Check("role", State.OK, f"{name} is there, and SageMaker may assume it")
+    fix = f"let {SAGEMAKER} assume it: deploy the stack again"
+    return Check("role", State.BROKEN, f"{name} does not trust {SAGEMAKER}", fix)
+
+
+def _consumers(
+    clients: Clients, within: function_names.Reach, parameters: Mapping[str, str], endpoints: str
+) -> Iterator[Check]:
+    """Yield whether everybody who calls a service, or is to call the next one, exists, may, and can be switched."""
+    try:
+        with service_errors.translated():
+            services = service_status.arrange(service_status.look(clients, stack=within.stack, service=None))
+    except SealiftError as error:
+        yield Check("consumer", State.UNKNOWN, f"could not be looked at: {error}")
+        return
+    asked = {
+        (call.consumer["function_name"], call.endpoint or f"{service.name}-{'0' * 12}")
+        for service in services
+        for call in service.calls
+    }
+    default = parameters.get("ConsumerFunctionName", "")
+    if default and default not in {function for function, _ in asked}:
+        yield _asked("consumer", lambda: _exists(clients, default))
+    for function, endpoint in sorted(asked):
+        yield _asked(
+            "consumer",
+            lambda function=function, endpoint=endpoint: _may_call(clients, function, endpoints + endpoint),  # type: ignore[misc]
+        )
+    known = [one for one in parameters.get(consumer.KEYS, "").split(",") if one]
+    for function in sorted({default, *(function for function, _ in asked)} - {""}):
+        yield from _switchable(clients, function, within, known)
+    if not asked and not default:
+        yield Check("consumer", State.OK, "no service has one, and the stack names none")
+
+
+def _switchable(
+    clients: Clients, function: str, within: function_names.Reach, known: list[str]
+) -> Iterator[Check]:
+    """Yield why the stack's roles could not switch a function, where they could not."""
+    if problem := within.problem(function):
+        yield Check("consumer", State.BROKEN, problem.seen, problem.fix)
+        return
+    try:
+        found = service_errors.or_none(clients.lambda_.get_function_configuration, FunctionName=function)
+    except ClientError:
+        return  # Said by whoever looked before.
+    key = (found or {}).get("KMSKeyArn")
+    if key and key not in known:
+        seen = f"the variables of {function} are encrypted with {key}, which the stack may not use"
+        command = function_names.deploy(consumer.KEYS, ",".join([*known, key]), within.stack)
+        yield Check("consumer", State.BROKEN, seen, f"run `{command}`")
+
+
+def _exists(clients: Clients, function: str) -> Check:
+    if service_errors.or_none(clients.lambda_.get_function_configuration, FunctionName=function):
+        return Check(
+            "consumer", State.OK, f"{function}, the stack's own, is there; it calls nothing of Sealift's yet"
+        )
+    fix = "make the function, or correct the stack's parameter ConsumerFunctionName"
+    return Check("consumer", State.BROKEN, f"there is no function {function!r}", fix)
+
+
+def _may_call(clients: Clients, function: str, endpoint: str) -> Check:
+    found = service_errors.or_none(clients.lambda_.get_function_configuration, FunctionName=function)
+    if found is None:
+        return Check("consumer", State.BROKEN, f"there is no function {function!r}", "make it again")
+    role = found["Role"]
+    answer = clients.iam.simulate_principal_policy(
+        PolicySourceArn=role, ActionNames=[INVOKE], ResourceArns=[endpoint]
+    )
+    name = endpoint.rpartition("/")[2]
+    if all(one["EvalDecision"] == "allowed" for one in answer["EvaluationResults"]):
+        return Check("consumer", State.OK, f"{function} may call {name}")
+    service = name.rpartition("-")[0]
+    fix = f"allow {role.rpartition('/')[2]} {INVOKE} on endpoint/{service}-*"
+    return Check("consumer", State.BROKEN, f"{function} may not call {name}", fix)

@@ -1,0 +1,248 @@
+"""The executions of Sealift's state machines: where they are, which there are, and what each deployed or tried to.
+
+Owns how an execution is named by a person, and what is told of one in a line. Bounded: `MACHINES` state machines,
+`PAGES` pages of executions of each. Refuses to start or to stop anything.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from botocore.exceptions import ClientError
+
+from pipeline import naming
+from pipeline.aws import service_errors
+from pipeline.errors import InvalidInput, Problem, SealiftError
+from pipeline.operations.executions import named_service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from mypy_boto3_stepfunctions import SFNClient
+
+MACHINES: Final = 10
+PAGES: Final = 10
+PAGE: Final = 100
+"""Rows in a page (service model: 1000 at most)."""
+LOOKED: Final = 300
+"""Executions that are looked into for one answer."""
+
+SUFFIX: Final = "-deployment"
+"""What the name of a stack's state machine ends with (template.yaml)."""
+
+_NO_SUCH: Final = frozenset({"ExecutionDoesNotExist", "InvalidArn", "StateMachineDoesNotExist"})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One execution, in a line."""
+
+    name: str
+    arn: str
+    stack: str
+    status: str
+    started: datetime
+    ended: datetime | None
+    service: str | None
+    archive: str | None
+    """Bucket and key."""
+    version: str | None
+    endpoint: str | None
+    """None as long as nothing is known of one: before it has ended well."""
+    error: str | None
+    cause: str | None
+    """The first of its lines."""
+
+    @property
+    def outcome(self) -> str:
+        """The error's name, or the status where there is none."""
+        return self.error or self.status.lower().replace("_", " ")
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None as long as it runs."""
+        return (self.ended - self.started).total_seconds() if self.ended else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {
+            **asdict(self),
+            "started": self.started.isoformat(),
+            "ended": self.ended.isoformat() if self.ended else None,
+            "outcome": self.outcome,
+            "seconds": self.seconds,
+        }
+
+
+class Listed(NamedTuple):
+    """What was found, newest first."""
+
+    entries: list[Entry]
+    complete: bool
+    """Whether no bound was met before `limit` was."""
+
+
+def machines(client: SFNClient, stack: str | None) -> list[str]:
+    """Return the ARNs of the state machines: of a stack, or of all that are named as Sealift names its own.
+
+    Raises:
+        InvalidInput: when the stack has none.
+    """
+    found: list[str] = []
+    token: dict[str, Any] = {}
+    for _ in range(PAGES):
+        page = client.list_state_machines(maxResults=PAGE, **token)
+        found += [
+            row["stateMachineArn"]
+            for row in page["stateMachines"]
+            if (row["name"] == f"{stack}{SUFFIX}" if stack else row["name"].endswith(SUFFIX))
+        ]
+        token = {"nextToken": page["nextToken"]} if page.get("nextToken") else {}
+        if not token:
+            break
+    if stack and not found:
+        seen = f"no state machine '{stack}{SUFFIX}'"
+        fix = "check --stack, AWS_PROFILE and AWS_REGION (`sealift settings` shows them)"
+        raise InvalidInput(f"stack {stack}", [Problem("NoStack", seen, "a stack that is deployed", fix)])
+    return found[:MACHINES]
+
+
+def stack_of(arn: str) -> str:
+    """Return the stack whose state machine an execution's, or the machine's own, ARN names."""
+    return arn.split(":")[6].removesuffix(SUFFIX)
+
+
+def listed(client: SFNClient, *, stack: str | None, service: str | None, limit: int) -> Listed:
+    """Return the newest executions.
+
+    Args:
+        client: of Step Functions.
+        stack: whose; None for any.
+        service: of which; None for any.
+        limit: how many at most.
+    """
+    rows = heapq.merge(
+        *(_rows(client, machine) for machine in machines(client, stack)),
+        key=lambda row: row["startDate"],
+        reverse=True,
+    )
+    entries: list[Entry] = []
+    # Most names tell the service, so another one's need not be looked into.
+    wanted = (row for row in rows if service is None or named_service(row["name"]) in {None, service})
+    for looked, row in enumerate(wanted):
+        if len(entries) == limit:
+            return Listed(entries, complete=True)
+        if looked == LOOKED:
+            return Listed(entries, complete=False)
+        entry = look(client, row["executionArn"])
+        if entry is not None and service in {None, entry.service}:
+            entries.append(entry)
+    return Listed(entries, complete=True)
+
+
+def running(client: SFNClient, machine: str) -> list[Entry]:
+    """Return the executions of a state machine that run, newest first."""
+    found = (look(client, row["executionArn"]) for row in _rows(client, machine, "RUNNING"))
+    return [one for one in found if one is not None]
+
+
+def look(client: SFNClient, arn: str) -> Entry | None:
+    """Return an execution; None when AWS does not know it (any more)."""
+    try:
+        return read(client.describe_execution(executionArn=arn))
+    except ClientError as error:
+        if service_errors.code(error) in _NO_SUCH:
+            return None
+        raise
+
+
+def find(client: SFNClient, said: str, stack: str | None) -> str:
+    """Return the ARN of the execution that a person names: by ARN, by name, or by the service that it is the newest of.
+
+    Raises:
+        InvalidInput: when there is none.
+    """
+    if said.startswith("arn:"):
+        if look(client, said) is not None:
+            return said
+    else:
+        for machine in machines(client, stack):
+            arn = f"{machine.replace(':stateMachine:', ':execution:')}:{said}"
+            if look(client, arn) is not None:
+                return arn
+        newest = listed(client, stack=stack, service=said, limit=1).entries
+        if newest:
+            return newest[0].arn
+    seen = f"no execution {said!r}" + (f" of the stack {stack!r}" if stack else "")
+    wanted = "the name or ARN of an execution, or a service that was deployed; AWS forgets executions after 90 days"
+    fix = "`sealift history` lists them; check --stack, AWS_PROFILE and AWS_REGION"
+    if not said.startswith("arn:"):
+        fix += slip(client, said, stack)
+    raise InvalidInput("execution", [Problem("NoSuchExecution", seen, wanted, fix)])
+
+
+def slip(client: SFNClient, service: str, stack: str | None) -> str:
+    """Return the question whether a service that nothing is known of is a slip of another; empty where none is near.
+
+    Args:
+        client: of Step Functions.
+        service: as it was said.
+        stack: whose executions tell of services, by their names; None for any.
+    """
+    try:
+        with service_errors.translated():
+            rows = [row for machine in machines(client, stack) for row in _rows(client, machine, pages=1)]
+    except SealiftError:
+        return ""  # Nothing hangs on it.
+    return naming.slip(service, {name for row in rows if (name := named_service(row["name"]))})
+
+
+def read(description: Mapping[str, Any]) -> Entry:
+    """Return what a DescribeExecution response tells."""
+    asked, came = _document(description.get("input")), _document(description.get("output"))
+    plan = came.get("plan_deployment") or {}
+    archive = (came.get("check_archive") or {}).get("archive") or asked.get("archive")
+    if not isinstance(archive, dict):
+        archive = {}
+    place = f"{archive['bucket']}/{archive['key']}" if {"bucket", "key"} <= archive.keys() else None
+    cause = str(description.get("cause") or "").splitlines()
+    arn = description["executionArn"]
+    return Entry(
+        name=description["name"],
+        arn=arn,
+        stack=stack_of(arn),
+        status=description["status"],
+        started=description["startDate"],
+        ended=description.get("stopDate"),
+        service=plan.get("service") or naming.service_of(asked),
+        archive=place,
+        version=archive.get("version_id"),
+        endpoint=(plan.get("names") or {}).get("endpoint"),
+        error=description.get("error"),
+        cause=cause[0] if cause else None,
+    )
+
+
+def _rows(
+    client: SFNClient, machine: str, status: str | None = None, *, pages: int = PAGES
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of ListExecutions, newest first, as far as the bound."""
+    token: dict[str, Any] = {"statusFilter": status} if status else {}
+    for _ in range(pages):
+        page = client.list_executions(stateMachineArn=machine, maxResults=PAGE, **token)
+        yield from page["executions"]
+        if not page.get("nextToken"):
+            return
+        token["nextToken"] = page["nextToken"]
+
+
+def _document(text: str | None) -> dict[str, Any]:
+    try:
+        document = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,413 @@
+"""What of all that Sealift made nobody refers to any more: facts in, one decision with its reason for each thing out.
+
+Owns the rules of the sweeper. Refuses to make a call (`account_scan` looks and deletes), to read a clock, and to
+let go what could not be looked at: what is not known to be unused stays, and the reason says so.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from pipeline.rollout.endpoint_status import UNDELETABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pipeline.rollout.releases import Release
+
+SETTLED: Final = timedelta(hours=8)
+"""Longer than an execution may last: whoever found an archive unmarked has made its model, or ended, by then."""
+
+
+_WORD: Final = re.compile(r"[A-Za-z0-9-]+")
+"""What SageMaker takes as a name."""
+
+
+class Kind(StrEnum):
+    """What Sealift makes, in the order in which it is deleted."""
+
+    ENDPOINT = "endpoint"
+    CONFIG = "endpoint configuration"
+    MODEL = "model"
+    ALARM = "alarm"
+    VERSION = "version"
+    ARCHIVE = "archive"
+
+
+class Action(StrEnum):
+    """What to do with it."""
+
+    KEEP = "keep"
+    DELETE = "delete"
+    MARK = "mark"
+    """An archive is marked first, and deleted when it is still unused a good while later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What is known of an execution that made something."""
+
+    running: bool = False
+    ended: datetime | None = None
+    """None when it is running, or not known any more."""
+    unreadable: str = ""
+    """Why it could not be looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One thing that Sealift made, or may have made."""
+
+    kind: Kind
+    name: str
+    changed: datetime
+    """When it was made, or changed since."""
+    service: str = ""
+    execution: str = ""
+    """The one that made it, as a tag's value; empty where nothing tells."""
+    archive: str = ""
+    """The upload that it was made of, as a tag's value."""
+    arn: str = ""
+    uses: tuple[str, ...] = ()
+    """An endpoint's configuration, a configuration's models, the endpoint of an alarm or a version, an archive's
+    URL."""
+    status: str = ""
+    """An endpoint's."""
+    function: str = ""
+    """A version's."""
+    version: str = ""
+    """A version's number; which one of an archive's object."""
+    aliased: bool = False
+    """Whether an alias sends calls to a version."""
+    marked: datetime | None = None
+    """When an archive was marked."""
+    scales: bool = False
+    """Whether an endpoint's instances are scaled, as its tags say."""
+    unreadable: str = ""
+    """Why nobody can tell whose it is."""
+
+    @property
+    def key(self) -> str:
+        """Its kind and its name: an endpoint, its configuration and its model may share a name."""
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that the decisions depend on."""
+
+    made: tuple[Made, ...]
+    releases: Mapping[str, tuple[Release, ...]] = field(default_factory=dict)
+    """The deployments of each service."""
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    """Every endpoint of the account, and the configuration that it has."""
+    configs: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Every configuration of the account, and the models that it names."""
+    models: frozenset[str] = frozenset()
+    """Every model of the account."""
+    archives: Mapping[str, str] = field(default_factory=dict)
+    """Which model reads an archive, by the archive's URL."""
+    named: Mapping[str, str] = field(default_factory=dict)
+    """Who names what, by the value of a consumer's variable."""
+    executions: Mapping[str, Execution] = field(default_factory=dict)
+    """Those that made something."""
+    running: Mapping[str, str] = field(default_factory=dict)
+    """The archive, as a tag's value, that each running execution is at work on."""
+    unclear: Mapping[str, str] = field(default_factory=dict)
+    """Why it is not known who calls a service, by the service."""
+    unseen: Mapping[Kind, str] = field(default_factory=dict)
+    """Why not everything of a kind could be looked at; ENDPOINT stands for running executions too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do with one thing, and why."""
+
+    made: Made
+    action: Action
+    reason: str
+    after: tuple[str, ...] = ()
+    """Keys of what has to be gone first."""
+
+
+def decide(
+    facts: Facts, *, now: datetime, grace: timedelta, service: str | None = None
+) -> tuple[Decision, ...]:
+    """Return one decision for each thing, in the order in which they are carried out.
+
+    Args:
+        facts: what was found.
+        now: the time.
+        grace: how long a thing stays after it was made or changed, and after its execution ended.
+        service: only what was made for this one; archives, which belong to none, are left out then.
+    """
+    judge = _Judge(facts, now, grace)
+    chosen = [one for one in facts.made if service is None or one.service == service]
+    order = list(Kind)
+    return tuple(judge(one) for one in sorted(chosen, key=lambda one: (order.index(one.kind), one.name)))
+
+
+class _Judge:
+    """Judges one thing at a time; what refers to it has been judged before."""
+
+    def __init__(self, facts: Facts, now: datetime, grace: timedelta) -> None:
+        self._facts = facts
+        self._now = now
+        self._grace = grace
+        self._made = {one.key: one for one in facts.made}
+        running = {
+            one.service: one.execution
+            for one in facts.made
+            if facts.executions.get(one.execution, Execution()).running
+        }
+        self._busy = {service: execution for service, execution in running.items() if service}
+        self._ways = {service: _ways(found) for service, found in facts.releases.items()}
+        self._outdone = _outdone(facts)
+        # A variable may hold a name, or a URL or a document with the name in it.
+        self._named = {word: who for value, who in facts.named.items() for word in _WORD.findall(value)}
+
+    def __call__(self, made: Made) -> Decision:
+        why = made.unreadable or self._needed(made)
+        if why:
+            return Decision(made, Action.KEEP, why)
+        if made.kind is Kind.ARCHIVE:
+            return self._archive(made)
+        if young := self._young(made):
+            return Decision(made, Action.KEEP, young)
+        whose = "its execution has ended, " if made.execution else ""
+        reason = f"{whose}nothing refers to it, and it has been so for {_span(self._age(made))}"
+        return Decision(made, Action.DELETE, reason, self._first(made))
+
+    # -- who refers to it
+
+    def _needed(self, made: Made) -> str:
+        """Return who needs a thing, or why nobody can tell; empty when nobody does."""
+        if made.kind is Kind.ARCHIVE:
+            return self._read(made)
+        if made.kind is Kind.ENDPOINT:
+            return self._owed(made) or self._endpoint(made)
+        if made.kind is Kind.CONFIG:
+            return self._owed(made) or self._way(made) or self._users(made)
+        if made.kind is Kind.MODEL:
+            return self._owed(made) or self._users(made)
+        return self._owed(made) or self._watched(made)
+
+    def _owed(self, made: Made) -> str:
+        """Return what speaks for any thing: executions, and consumers."""
+        facts = self._facts
+        if Kind.ENDPOINT in facts.unseen:
+            return facts.unseen[Kind.ENDPOINT]
+        if why := self._worked_on(made):
+            return why
+        if made.service in facts.unclear:
+            return facts.unclear[made.service]
+        names = made.uses if made.kind in {Kind.ALARM, Kind.VERSION} else (made.name,)
+        return next((self._named[name] for name in names if name in self._named), "")
+
+    def _worked_on(self, made: Made) -> str:
+        """Return which execution is, or may be, at work on a thing."""
+        facts = self._facts
+        if made.execution:
+            known = facts.executions.get(made.execution)
+            if known is None:
+                return f"execution {made.execution} was not looked at"
+            if known.unreadable:
+                return f"execution {made.execution} could not be looked at: {known.unreadable}"
+            if known.running:
+                return f"execution {made.execution} is running"
+        elif made.kind is Kind.VERSION and facts.running:
+            return f"execution {min(facts.running)} is running"
+        if made.service in self._busy:
+            return f"execution {self._busy[made.service]} of its service is running"
+        # A deployment that is started again takes over what an earlier execution made of the same archive.
+        for execution, archive in facts.running.items():
+            if archive == made.archive and archive:
+                return f"execution {execution} is at work on its archive"
+        return ""
+
+    def _endpoint(self, made: Made) -> str:
+        """Return why an endpoint stays: for what it serves, or because AWS would not delete it now."""
+        if made.status == "Deleting":
+            return "it is being deleted already"
+        if Kind.CONFIG in self._facts.unseen:
+            return self._facts.unseen[Kind.CONFIG]
+        for config in made.uses:
+            serves = self._made.get(f"{Kind.CONFIG} {config}")
+            if serves is None:
+                return f"it has configuration {config}, which Sealift did not make"
+            why = serves.unreadable or self._owed(serves) or self._way(serves) or self._young(serves)
+            if why:
+                return f"{why} (its configuration {config})"
+        if made.status in UNDELETABLE:
+            return f"it is {made.status}, and AWS deletes it only after that"
+        return ""
+
+    def _way(self, made: Made) -> str:
+        """Return whether a configuration is of a good deployment that stays."""
+        return self._ways.get(made.service, {}).get(made.name, "")
+
+    def _users(self, made: Made) -> str:
+        """Return who uses a configuration or a model and stays."""
+        above = Kind.ENDPOINT if made.kind is Kind.CONFIG else Kind.CONFIG
+        if above in self._facts.unseen:
+            return self._facts.unseen[above]
+        for name in self._used_by(made):
+            user = self._made.get(f"{above} {name}")
+            deleting = user is not None and (user.status == "Deleting" or self(user).action is Action.DELETE)
+            if not deleting:
+                return f"{above} {name} has it"
+        return ""
+
+    def _used_by(self, made: Made) -> list[str]:
+        if made.kind is Kind.CONFIG:
+            return sorted(name for name, config in self._facts.endpoints.items() if config == made.name)
+        return sorted(name for name, models in self._facts.configs.items() if made.name in models)
+
+    def _watched(self, made: Made) -> str:
+        """Return why an alarm or a version stays: the endpoint that it is about is there and stays."""
+        if made.aliased:
+            return "an alias sends calls to it"
+        for name in made.uses:
+            about = self._made.get(f"{Kind.ENDPOINT} {name}")
+            there = name in self._facts.endpoints
+            if there and (
+                about is None or (about.status != "Deleting" and self(about).action is not Action.DELETE)
+            ):
+                return f"endpoint {name} is there"
+        return ""
+
+    def _first(self, made: Made) -> tuple[str, ...]:
+        """Return what has to be gone before a thing is deleted."""
+        if made.kind is Kind.CONFIG:
+            return tuple(f"{Kind.ENDPOINT} {name}" for name in self._used_by(made))
+        if made.kind is Kind.MODEL:
+            return tuple(f"{Kind.CONFIG} {name}" for name in self._used_by(made))
+        if made.kind in {Kind.ALARM, Kind.VERSION}:
+            there = self._facts.endpoints
+            return tuple(f"{Kind.ENDPOINT} {name}" for name in made.uses if name in there)
+        return ()
+
+    # -- archives
+
+    def _read(self, made: Made) -> str:
+        """Return which model reads an archive, or why nobody can tell."""
+        facts = self._facts
+        for kind in (Kind.ENDPOINT, Kind.CONFIG, Kind.MODEL):
+            if kind in facts.unseen:
+                return facts.unseen[kind]
+        for url in made.uses:
+            if url in facts.archives:
+                return f"model {facts.archives[url]} reads it"
+        for endpoint, config in facts.endpoints.items():
+            if config not in facts.configs:
+                return (
+                    f"configuration {config} of endpoint {endpoint} is gone, so nobody can tell what it reads"
+                )
+            if lost := facts.configs[config] - facts.models:
+                return f"model {min(lost)} of endpoint {endpoint} is gone, so nobody can tell what it reads"
+        return ""
+
+    def _archive(self, made: Made) -> Decision:
+        """Decide on an archive that no model reads: marked now, deleted when it has been marked for long enough.
+
+        Between the two lies more than an execution may last. One that found the archive unmarked has made its model by
+        then, or ended; one that finds it marked writes another version, and only the marked version is deleted.
+        """
+        if made.marked is None:
+            if young := self._young(made):
+                return Decision(made, Action.KEEP, young)
+            reason = f"no model reads it, and it was written {_span(self._age(made))} ago"
+            return Decision(made, Action.MARK, reason)
+        wait = max(self._grace, SETTLED)
+        since = self._now - made.marked
+        if since < wait:
+            reason = f"no model reads it; marked {_span(since)} ago, deleted after {_span(wait)}"
+            return Decision(made, Action.KEEP, reason)
+        return Decision(made, Action.DELETE, f"no model reads it; marked {_span(since)} ago")
+
+    # -- time
+
+    def _age(self, made: Made) -> timedelta:
+        """Return for how long a thing has been as it is."""
+        known = self._facts.executions.get(made.execution, Execution())
+        moments = [made.changed, known.ended, self._outdone.get(made.key)]
+        return self._now - max(moment for moment in moments if moment is not None)
+
+    def _young(self, made: Made) -> str:
+        age = self._age(made)
+        if age >= self._grace:
+            return ""
+        return f"changed, or its execution ended, {_span(age)} ago; grace is {_span(self._grace)}"
+
+
+def _ways(found: Sequence[Release]) -> dict[str, str]:
+    """Return why configurations of a service stay: those of a deployment stay and go together."""
+    stay = _staying(found)
+    return {config: stay[one.config] for one in found if one.config in stay for config in one.configs}
+
+
+def _staying(found: Iterable[Release]) -> dict[str, str]:
+    """Return which deployments of a service stay: the newest good one, those before it that its tag says, and doubt.
+
+    The same ones that RetirePrevious keeps. As there, what somebody went back from stays until the next good one.
+    """
+    ordered = sorted(found, key=lambda one: one.age, reverse=True)
+    good = [one for one in ordered if one.way_back]
+    if not good:
+        return {
+            one.config: "somebody went back from it, and no good deployment has come since"
+            for one in ordered
+            if one.withdrawn_at and one.status is not None
+        }
+    newest, *earlier = good
+    stay = {newest.config: "it is the newest good deployment of its service"}
+    if newest.keep_previous is None:
+        doubt = "it is a good deployment, and how many its service keeps is not known"
+        stay |= dict.fromkeys([one.config for one in earlier], doubt)
+    else:
+        stay |= dict.fromkeys([one.config for one in earlier[: newest.keep_previous]], "it is a way back")
+    for one in ordered:
+        if one.withdrawn_at and not one.good and one.age > newest.age and one.status is not None:
+            stay[one.config] = "somebody went back from it; the next good deployment retires it"
+    return stay
+
+
+def _outdone(facts: Facts) -> dict[str, datetime]:
+    """Return since when what was good once has been outdone by the newest good deployment of its service, by key."""
+    since: dict[str, datetime] = {}
+    for found in facts.releases.values():
+        newest = max((one for one in found if one.way_back), key=lambda one: one.age, default=None)
+        if newest is None or newest.deployed_at is None:
+            continue
+        for one in found:
+            if one.deployed_at and one is not newest:
+                keys = [
+                    *(f"{Kind.CONFIG} {config}" for config in one.configs),
+                    f"{Kind.ENDPOINT} {one.endpoint}",
+                ]
+                keys += [f"{Kind.MODEL} {name}" for name in facts.configs.get(one.config, ())]
+                since |= dict.fromkeys(keys, moment(newest.deployed_at))
+    return since
+
+
+def moment(text: str) -> datetime:
+    """Return the time that a tag tells, which is the earliest there is when it tells none."""
+    try:
+        told = datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return told if told.tzinfo else told.replace(tzinfo=UTC)
+
+
+def _span(span: timedelta) -> str:
+    """Return a span of time in words, rounded down."""
+    seconds = int(span.total_seconds())
+    if seconds < 120:
+        return f"{seconds} s"
+    if seconds < 2 * 3600:
+        return f"{seconds // 60} min"
+    return f"{seconds // 3600} h" if seconds < 3 * 86400 else f"{seconds // 86400} days"

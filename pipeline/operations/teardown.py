@@ -1,0 +1,388 @@
+"""Taking a stack away again, and what its executions made outside of it: looked at, decided, carried out.
+
+Owns what goes and what stays: endpoints with their alarms, models and configurations go, then the stack and its code;
+uploads and archives stay unless they are asked for. Refuses while a deployment runs, and to delete what does not bear
+the stack's tags. Each step may be repeated, so what was cut short goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from pipeline.aws import service_errors
+from pipeline.errors import InvalidInput, Problem
+from pipeline.operations import account_scan
+from pipeline.operations.sweep import Kind
+from pipeline.rollout import alarms_api
+from pipeline.stack import change_sets, code_bucket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+
+    from pipeline.aws.clients import Clients
+    from pipeline.operations.sweep import Facts, Made
+    from pipeline.stack.change_sets import Ended, Event, Place
+
+BUCKET, MACHINE = "AWS::S3::Bucket", "AWS::StepFunctions::StateMachine"
+KEPT: Final = "kept.json"
+"""The object, beside the stack's code, that names the buckets of a stack that is gone."""
+GONE: Final = (Kind.ENDPOINT, Kind.ALARM, Kind.MODEL, Kind.CONFIG)
+"""What goes, in this order: a configuration's tags are what finds the rest again."""
+LOOK_S: Final = 2.0
+PATIENCE_S: Final = 900
+"""An endpoint that is being made has to be waited for before it can be deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource of the stack."""
+
+    name: str
+    """Its logical id."""
+    type: str
+    physical: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A bucket of the stack's, and what is in it."""
+
+    bucket: str
+    objects: int
+    """Versions of objects, delete markers too."""
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would go, and what would stay."""
+
+    name: str
+    place: Place
+    found: Mapping[str, Any] | None
+    """The stack as DescribeStacks has it; None when it is gone already."""
+    resources: tuple[Resource, ...]
+    made: tuple[Made, ...]
+    """What its executions made, in the order in which it goes."""
+    callers: tuple[str, ...]
+    """Who calls an endpoint that goes, in words."""
+    buckets: tuple[Holding, ...]
+    code: tuple[int, int]
+    """Objects of code, and their bytes."""
+    archives: bool
+    """Whether the buckets go too."""
+    unseen: tuple[str, ...]
+    """What could not be looked at, in words."""
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing to delete."""
+        return (
+            self.found is None and not self.made and not self.code[0] and not (self.archives and self.buckets)
+        )
+
+    @property
+    def inside(self) -> tuple[Resource, ...]:
+        """The resources that go with the stack."""
+        return tuple(one for one in self.resources if one.type != BUCKET)
+
+
+def look(clients: Clients, name: str, *, archives: bool) -> Plan:
+    """Return what would go.
+
+    Raises:
+        InvalidInput: a deployment runs, or the stack is being changed.
+    """
+    here = change_sets.place(clients)
+    found = change_sets.ask(clients.cloudformation, name)
+    if found is not None:
+        refuse_while_changing(name, found["StackStatus"])
+    resources = tuple(_resources(clients, found["StackId"])) if found else ()
+    refuse_while_running(name, running(clients, resources))
+    facts = account_scan.look(clients, stack=name, bucket=None)
+    made = ours(facts)
+    names = [one.physical for one in resources if one.type == BUCKET and one.physical] or _kept(
+        clients.s3, here.bucket, name
+    )
+    return Plan(
+        name=name,
+        place=here,
+        found=found,
+        resources=resources,
+        made=made,
+        callers=tuple(_callers(made, facts.named)),
+        buckets=tuple(one for bucket in names if (one := _holding(clients.s3, here, bucket)) is not None),
+        code=_code(clients.s3, here, name),
+        archives=archives,
+        unseen=(
+            *sorted({*facts.unseen.values(), *facts.unclear.values()}),
+            *(f"{one.kind} {one.name}: {one.unreadable}" for one in facts.made if one.unreadable),
+        ),
+    )
+
+
+def ours(facts: Facts) -> tuple[Made, ...]:
+    """Return what goes: what bears the tags of the stack's executions, in the order in which it goes."""
+    found = [one for one in facts.made if one.kind in GONE and not one.unreadable]
+    return tuple(sorted(found, key=lambda one: (GONE.index(one.kind), one.name)))
+
+
+def refuse_while_changing(name: str, status: str) -> None:
+    """Refuse a stack that somebody is changing; one that is being deleted already may go on.
+
+    Raises:
+        InvalidInput: it is being changed.
+    """
+    if status.endswith("_IN_PROGRESS") and status not in {"DELETE_IN_PROGRESS", "REVIEW_IN_PROGRESS"}:
+        fix = "wait until that has ended, then run this again"
+        seen = Problem("StackBusy", f"it is {status}", "a stack that nobody is changing", fix)
+        raise InvalidInput(f"stack {name}", [seen])
+
+
+def refuse_while_running(name: str, executions: Iterable[str]) -> None:
+    """Refuse while deployments run: they would make what nobody deletes any more.
+
+    Raises:
+        InvalidInput: some run.
+    """
+    problems = [
+        Problem(
+            "DeploymentRunning",
+            f"deployment {arn.rpartition(':')[2]} is running",
+            "none that runs",
+            f"wait until it has ended, or `aws stepfunctions stop-execution --execution-arn {arn}`",
+        )
+        for arn in executions
+    ]
+    if problems:
+        raise InvalidInput(f"stack {name}", problems)
+
+
+def running(clients: Clients, resources: Iterable[Resource]) -> list[str]:
+    """Return the executions of the stack's state machine that run."""
+    found = []
+    for machine in [one.physical for one in resources if one.type == MACHINE and one.physical]:
+        pages = clients.stepfunctions.get_paginator("list_executions").paginate(
+            stateMachineArn=machine, statusFilter="RUNNING"
+        )
+        try:
+            found += [row["executionArn"] for page in pages for row in page["executions"]]
+        except ClientError as error:
+            if service_errors.code(error) != "StateMachineDoesNotExist":
+                raise
+    return found
+
+
+# ---------------------------------------------------------------------------- carrying out
+
+
+def carry_out(
+    clients: Clients,
+    plan: Plan,
+    *,
+    told: Callable[[str], None],
+    event: Callable[[Event], None],
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+) -> Ended:
+    """Delete what the plan says; return how it ended.
+
+    Args:
+        clients: of the account.
+        plan: what is to go.
+        told: takes a line about what was deleted.
+        event: takes what happens to the stack.
+        sleep: waits between two looks.
+        clock: returns seconds.
+
+    Raises:
+        InvalidInput: a deployment has begun meanwhile.
+    """
+    _clear(clients, plan.made, told=told, sleep=sleep, deadline=clock() + PATIENCE_S, clock=clock)
+    ended = change_sets.Ended("DELETE_COMPLETE")
+    if plan.found is not None:
+        refuse_while_running(plan.name, running(clients, plan.resources))
+        _keep(clients.s3, plan)
+        ended = change_sets.delete(clients.cloudformation, plan.found, told=event, sleep=sleep)
+        if not ended.good:
+            return ended
+    if plan.archives:
+        for one in plan.buckets:
+            empty(clients.s3, one.bucket, plan.place.account_id)
+            clients.s3.delete_bucket(Bucket=one.bucket, ExpectedBucketOwner=plan.place.account_id)
+            told(f"bucket {one.bucket}")
+    _clear_code(clients.s3, plan)
+    return ended
+
+
+def _clear(
+    clients: Clients,
+    made: Iterable[Made],
+    *,
+    told: Callable[[str], None],
+    sleep: Callable[[float], None],
+    deadline: float,
+    clock: Callable[[], float],
+) -> None:
+    """Delete what executions made: endpoints first, and what they use when they are gone."""
+    things = list(made)
+    going = [one for one in things if one.kind is Kind.ENDPOINT]
+    asked: set[str] = set()
+    while going:
+        for one in going:
+            if one.name not in asked and _deleted(clients, one):
+                asked.add(one.name)
+        left = [
+            one
+            for one in going
+            if service_errors.or_none(clients.sagemaker.describe_endpoint, EndpointName=one.name) is not None
+        ]
+        for one in [one for one in going if one not in left]:
+            alarms_api.delete(clients.cloudwatch, one.name)
+            told(f"endpoint {one.name} and its alarms")
+        going = left
+        if going and clock() > deadline:
+            fix = "look at it in the SageMaker console, then run this again"
+            raise InvalidInput(
+                f"endpoint {going[0].name}",
+                [Problem("EndpointStays", f"it is still there after {PATIENCE_S} s", "it to go", fix)],
+            )
+        if going:
+            sleep(LOOK_S)
+    for one in things:
+        if one.kind is not Kind.ENDPOINT:
+            account_scan.delete(clients, one)
+            told(f"{one.kind} {one.name}")
+
+
+def _deleted(clients: Clients, endpoint: Made) -> bool:
+    """Ask for an endpoint's deletion; return whether that was taken: one that is being made cannot go yet."""
+    try:
+        account_scan.delete(clients, endpoint)
+    except ClientError as error:
+        if service_errors.is_in_progress(error):
+            return False
+        raise
+    return True
+
+
+def empty(client: S3Client, bucket: str, owner: str) -> None:
+    """Delete every version of every object of a bucket, and what uploads that never ended have left."""
+    unfinished = client.get_paginator("list_multipart_uploads").paginate(
+        Bucket=bucket, ExpectedBucketOwner=owner
+    )
+    for uploads in unfinished:
+        for one in uploads.get("Uploads", ()):
+            client.abort_multipart_upload(
+                Bucket=bucket, Key=one["Key"], UploadId=one["UploadId"], ExpectedBucketOwner=owner
+            )
+    for page in client.get_paginator("list_object_versions").paginate(
+        Bucket=bucket, ExpectedBucketOwner=owner
+    ):
+        # A page has a thousand, which is what DeleteObjects takes.
+        versions: list[ObjectIdentifierTypeDef] = [
+            {"Key": one["Key"], "VersionId": one["VersionId"]}
+            for rows in (page.get("Versions", []), page.get("DeleteMarkers", []))
+            for one in rows
+        ]
+        if versions:
+            answer = client.delete_objects(
+                Bucket=bucket, Delete={"Objects": versions, "Quiet": True}, ExpectedBucketOwner=owner
+            )
+            if errors := answer.get("Errors"):
+                seen = f"{errors[0].get('Key')}: {errors[0].get('Message')} (and {len(errors) - 1} more)"
+                fix = "allow s3:DeleteObjectVersion, or lift the retention that keeps it"
+                raise InvalidInput(
+                    f"s3://{bucket}", [Problem("NotEmpty", seen, "a bucket that can be emptied", fix)]
+                )
+
+
+def _clear_code(client: S3Client, plan: Plan) -> None:
+    """Delete the stack's code, and the bucket with it when nothing else is in it."""
+    bucket = plan.place.bucket
+    kept = f"{code_bucket.prefix(plan.name)}{KEPT}"
+    stays = frozenset({kept}) if plan.buckets and not plan.archives else frozenset()
+    code_bucket.prune(client, bucket, plan.name, keep=stays)
+    try:
+        if not client.list_objects_v2(
+            Bucket=bucket.name, MaxKeys=1, ExpectedBucketOwner=bucket.account_id
+        ).get("KeyCount"):
+            client.delete_bucket(Bucket=bucket.name, ExpectedBucketOwner=bucket.account_id)
+    except ClientError as error:
+        # Another stack's deployment has just put something there.
+        if not (service_errors.is_no_such_key(error) or service_errors.code(error) == "BucketNotEmpty"):
+            raise
+
+
+# ----------------------------------------------------------------------------- looking
+
+
+def _resources(clients: Clients, stack_id: str) -> Iterator[Resource]:
+    for page in clients.cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id):
+        for row in page["StackResourceSummaries"]:
+            if row["ResourceStatus"] != "DELETE_COMPLETE":
+                yield Resource(
+                    row["LogicalResourceId"], row["ResourceType"], row.get("PhysicalResourceId", "")
+                )
+
+
+def _callers(made: Iterable[Made], named: Mapping[str, str]) -> Iterator[str]:
+    for one in made:
+        if one.kind is Kind.ENDPOINT and one.name in named:
+            yield f"{one.name}: {named[one.name]}"
+
+
+def _holding(client: S3Client, here: Place, bucket: str) -> Holding | None:
+    """Return what is in a bucket; None when it is gone."""
+    objects = size = 0
+    pages = client.get_paginator("list_object_versions").paginate(
+        Bucket=bucket, ExpectedBucketOwner=here.account_id
+    )
+    try:
+        for page in pages:
+            versions = page.get("Versions", ())
+            objects += len(versions) + len(page.get("DeleteMarkers", ()))
+            size += sum(one["Size"] for one in versions)
+    except ClientError as error:
+        if service_errors.is_no_such_key(error):
+            return None
+        raise
+    return Holding(bucket, objects, size)
+
+
+def _code(client: S3Client, here: Place, name: str) -> tuple[int, int]:
+    objects, size = code_bucket.sizes(client, here.bucket, name)
+    # The note of what was kept is no code.
+    note = 1 if _kept(client, here.bucket, name) else 0
+    return max(objects - note, 0), size if objects > note else 0
+
+
+def _keep(client: S3Client, plan: Plan) -> None:
+    """Write down which buckets stay: when the stack is gone, nothing else tells whose they were."""
+    if plan.buckets:
+        bucket = plan.place.bucket
+        code_bucket.ensure(client, bucket)
+        body = json.dumps({"buckets": [one.bucket for one in plan.buckets]}).encode()
+        code_bucket.put(client, bucket, f"{code_bucket.prefix(plan.name)}{KEPT}", body)
+
+
+def _kept(client: S3Client, bucket: code_bucket.Bucket, name: str) -> list[str]:
+    try:
+        found = client.get_object(
+            Bucket=bucket.name,
+            Key=f"{code_bucket.prefix(name)}{KEPT}",
+            ExpectedBucketOwner=bucket.account_id,
+        )
+    except ClientError as error:
+        if service_errors.is_no_such_key(error):
+            return []
+        raise
+    listed: list[str] = json.loads(found["Body"].read())["buckets"]
+    return listed

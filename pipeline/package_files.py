@@ -1,0 +1,118 @@
+"""The files that travel with Sealift beside its modules: template, definition, inference code, runtime, consumer.
+
+In a checkout they lie at the top; in an installed wheel and in a Lambda, below `pipeline/data`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import InvalidInput, Problem
+
+if TYPE_CHECKING:
+    from pipeline.sizing.images import Code
+
+_HERE = Path(__file__).resolve().parent
+_TOP = _HERE.parent
+
+CODE = (
+    "inference.py",
+    "sealift_cpus.py",
+    "sealift_embeddings.py",
+    "sealift_engine.py",
+    "sealift_models.py",
+    "sealift_native.py",
+    "sealift_purpose.py",
+    "sealift_request.py",
+    "sealift_schema.py",
+    "sealift_settings.py",
+    "config.json",
+)
+"""What of `inference/` an archive carries in `code/`.
+
+requirements.txt stays behind: the prebuilt image would install it, which compiles, at every cold start.
+"""
+
+
+def template() -> Path:
+    """Return the path of the stack's SAM template."""
+    return _either(_TOP / "template.yaml", _HERE / "data" / "template.yaml")
+
+
+def definition() -> Path:
+    """Return the path of the rendered state machine."""
+    return _TOP / "state_machine" / "deploy.asl.json"
+
+
+def lock() -> Path:
+    """Return the path of the list of what travels with the tasks, with hashes."""
+    return _either(_TOP / "requirements" / "lambda.lock", _HERE / "data" / "lambda.lock")
+
+
+def inference() -> Path:
+    """Return the folder of the code that runs in an endpoint."""
+    return _TOP / "inference"
+
+
+def tasks() -> Path:
+    """Return the folder of the Lambda tasks."""
+    return _TOP / "tasks"
+
+
+def consumer() -> Path:
+    """Return the folder of the example consumer Lambda."""
+    return _either(_TOP / "examples" / "consumer", _HERE / "data" / "consumer")
+
+
+def runtime() -> Path:
+    """Return the folder of the portable llama-cpp-python that travels in archives.
+
+    Raises:
+        InvalidInput: it has not been built.
+    """
+    return require_runtime(_either(_TOP / ".build" / "runtime", _HERE / "data" / "runtime"))
+
+
+def require_runtime(folder: Path) -> Path:
+    """Return the folder; raise InvalidInput when no runtime is in it."""
+    if not (folder / "llama_cpp" / "__init__.py").is_file():
+        seen, wanted = (
+            f"no llama_cpp in {str(folder)!r}",
+            "the runtime, without which no endpoint can load a model",
+        )
+        raise InvalidInput("code/", [Problem("RuntimeMissing", seen, wanted, "run `make runtime`")])
+    return folder
+
+
+def code() -> dict[str, Path]:
+    """Return what an archive carries in `code/`, by archive path: the inference code, its settings, its runtime.
+
+    Raises:
+        InvalidInput: the runtime has not been built.
+    """
+    own = {f"code/{name}": inference() / name for name in CODE}
+    return own | {f"code/{name}": path for name, path in runtime_files(runtime()).items()}
+
+
+def runtime_files(folder: Path) -> dict[str, Path]:
+    """Return the files of a runtime, by their path in it."""
+    # Python may have been run from there and have left its bytecode.
+    found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path for path in sorted(found)}
+
+
+def code_contents() -> dict[str, bytes]:
+    """Return the same with the files' contents."""
+    return {name: path.read_bytes() for name, path in code().items()}
+
+
+def code_for(kind: Code) -> dict[str, bytes] | None:
+    """Return what `code/` must hold, by archive path; None for the code that the archive brings."""
+    if kind == "archive":
+        return None
+    return code_contents() if kind == "sealift" else {}
+
+
+def _either(checkout: Path, installed: Path) -> Path:
+    return checkout if checkout.exists() else installed

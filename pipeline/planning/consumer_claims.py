@@ -1,0 +1,120 @@
+"""Whose a consumer is: what one service may not take from another by accident.
+
+Pure: decides on what the variables hold now, and whose the endpoints there are. A consumer that the request names is
+refused when another service has it, unless the entry says `take_over`; the stack's own consumer, which nobody named,
+stays with the service that had it first, and the deployment goes on without it. What no service of Sealift serves is
+a person's, and is switched as it was asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline import payload
+from pipeline.errors import ConsumerTaken, Problem
+from pipeline.planning import consumer, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A consumer that another service has."""
+
+    function_name: str
+    variable: str
+    service: str
+    """The one that has it."""
+    endpoint: str
+    """Of that service, which the variable names."""
+
+    @property
+    def stays(self) -> str:
+        """Who keeps it, in a few words."""
+        return f"{self.variable} of {self.function_name} stays with service {self.service!r}"
+
+    @property
+    def note(self) -> str:
+        """Why a deployment goes on without it, and how it would be taken over."""
+        return (
+            f"{self.stays} (endpoint {self.endpoint!r}), which had the stack's consumer first: this deployment "
+            f"switches none; to take it over, name it: {entry(self.function_name, self.variable)}"
+        )
+
+
+def entry(function_name: str, variable: str) -> str:
+    """Return the part of a request that takes a consumer over, as JSON."""
+    where = "" if variable == consumer.VARIABLE else f', "variable": "{variable}"'
+    return f'"consumer": {{"function_name": "{function_name}"{where}, "take_over": true}}'
+
+
+def of_others(
+    consumers: Sequence[Mapping[str, Any]],
+    values: Sequence[str | None],
+    owners: Mapping[str, str],
+    service: str,
+) -> list[Claim]:
+    """Return the consumers that other services have.
+
+    Args:
+        consumers: as the request names them.
+        values: what the variable of each holds.
+        owners: the service of each endpoint that is one of Sealift's, by its name.
+        service: the one that asks.
+    """
+    found = []
+    for one, value in zip(consumers, values, strict=True):
+        other = owners.get(value or "")
+        if value and other and other != service:
+            found.append(Claim(one["function_name"], one["variable"], other, value))
+    return found
+
+
+def left(claims: Sequence[Claim], request: Mapping[str, Any]) -> list[Claim]:
+    """Return the claims for whose sake a deployment goes on without its consumer; none where it may be taken over.
+
+    Args:
+        claims: of other services, on the request's consumers.
+        request: as `deployment_request.request` returns it.
+
+    Raises:
+        ConsumerTaken: with every consumer that the request names and does not say to take over.
+    """
+    taken = [(one["function_name"], one["variable"]) for one in request["consumers"] if one.get("take_over")]
+    unasked = [one for one in claims if (one.function_name, one.variable) not in taken]
+    # An execution that was started before the stack was updated does not tell.
+    if not request.get("default_consumer"):
+        _refuse(unasked)
+    return unasked
+
+
+def _refuse(claims: Sequence[Claim]) -> None:
+    problems = [
+        Problem(
+            ConsumerTaken.__name__,
+            f"{one.variable} of {one.function_name!r} names endpoint {one.endpoint!r} of the service {one.service!r}",
+            "a consumer that no other service of Sealift serves",
+            "add \"take_over\": true to its entry in 'consumer' to take it from that service, name another function or "
+            'variable, or say "consumer": null to deploy without one',
+        )
+        for one in claims
+    ]
+    if problems:
+        raise ConsumerTaken("consumer", problems)
+
+
+def without(claims: Sequence[Claim], notes: Sequence[str]) -> consumer.Instead:
+    """Return what of a plan is otherwise when its consumers stay with others.
+
+    Args:
+        claims: of the others.
+        notes: the plan's.
+    """
+    return consumer.Instead(
+        consumers=[],
+        switch=plan.NO_SWITCH,
+        callers=payload.cut(f"{plan.NOBODY} ({', '.join(one.stays for one in claims)})"),
+        notes=payload.cut_all([*(one.note for one in claims), *notes]),
+    )

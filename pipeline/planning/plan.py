@@ -1,0 +1,871 @@
+"""The deployment plan: names, sizes, and the very requests that will be sent; a pure function of facts.
+
+A plan is data, so that the console shows it before anything is created, and so that a retry sends the same.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from pipeline import limits, naming, payload
+from pipeline.aws import resource_tags
+from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem, QuotaUsedUp
+from pipeline.gguf import purpose
+from pipeline.planning import alarms, autoscaling, consumer, continuity, quotas
+from pipeline.rollout import questions
+from pipeline.sizing import fit, images, instance_choice, instance_types
+from pipeline.sizing.llama_memory import Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import date
+
+VARIANT = "AllTraffic"
+
+SERVERLESS = "serverless"
+INSTANCE = "instance"
+AUTO = "auto"
+"""Where an endpoint runs; AUTO is a request's, and a plan has come to one of the other two."""
+HOSTINGS = (SERVERLESS, INSTANCE, AUTO)
+
+KEPT = {SERVERLESS: 1, INSTANCE: 0}
+"""Earlier good deployments that stay unless a request says otherwise: an instance that nobody calls costs money."""
+THREADS = 4
+"""Of a serverless endpoint unless a request says otherwise; on instances, all that there are."""
+
+ARCHIVE_FORM = "archive"
+OBJECT_FORM = "object"
+PREFIX_FORM = "prefix"
+"""What is handed over: a tar.gz, one model file as it is, or all files below a prefix."""
+
+NOBODY = "no consumer"
+"""Who calls a deployment that switches none."""
+
+NO_SWITCH = "none"
+AT_ONCE = "at_once"
+IN_STEPS = "in_steps"
+"""How the consumers are switched."""
+
+
+MOST_STEPS = 10
+"""Of a plan: the ladder has fewer rungs."""
+
+
+class Names(TypedDict):
+    """The SageMaker resources of one deployment; they share one name until a quota or an update in place parts them."""
+
+    model: str
+    endpoint_config: str
+    endpoint: str
+
+
+class Requests(TypedDict):
+    """The parameters of the calls that make an endpoint, as boto3 takes them; the last two are alternatives."""
+
+    create_model: dict[str, Any]
+    create_endpoint_config: dict[str, Any]
+    create_endpoint: dict[str, Any]
+    update_endpoint: dict[str, Any]
+
+
+class Asked(TypedDict):
+    """The sizes before any quota was met; names are made of them, so that a repetition finds its own work."""
+
+    memory_mb: int
+    max_concurrency: int | None
+    """None: none was asked for, and it adapts to what the account has (`quotas.adapt`)."""
+
+
+class AskedInstances(TypedDict):
+    """The same on instances."""
+
+    type: str
+    count: int
+
+
+class OnInstances(TypedDict):
+    """What an instance endpoint runs on."""
+
+    type: str
+    count: int
+    asked: AskedInstances
+    offers: list[dict[str, Any]]
+    """The type itself, then those to step to when the account may have none of it; each with its arithmetic."""
+    usd_per_hour: float
+    """Of all instances together, whether anybody calls or not."""
+    busy_cpus: int
+    """CPUs of one instance that an answer keeps busy."""
+    volume_gb: int
+    """GB of disk: of a volume, unless the type has a disk of its own."""
+    download_s: int
+    startup_s: int
+    bake_s: int
+    """How long SageMaker watches the alarms after an update in place."""
+    auto_scaling: autoscaling.Scaling | None
+    """None: as many instances as there are, until the next deployment."""
+
+
+class Previous(TypedDict):
+    """How the endpoint was that is updated in place: enough to put it back."""
+
+    endpoint_config: str
+    max_concurrency: int
+    """0 on instances."""
+
+
+class Plan(TypedDict):
+    """The output of PlanDeployment; every later state works from it."""
+
+    version: int
+    service: str
+    execution: str
+    hosting: str
+    names: Names
+    strategy: str
+    memory_mb: int | None
+    """None on instances, as the next two."""
+    max_concurrency: int | None
+    asked: Asked | None
+    instances: OnInstances | None
+    """None on serverless."""
+    room: list[quotas.Lowered]
+    """Which endpoints of the service are lowered until the new one has answered."""
+    updates: Previous | None
+    """None: an endpoint is created."""
+    serving: str | None
+    """The endpoint that the first consumer which calls any calls when the plan is made."""
+    rungs: list[str]
+    """The rungs of the capacity ladder that were taken."""
+    steps: list[quotas.Step]
+    """Every step away from what was asked for."""
+    image_uri: str
+    fit: dict[str, Any]
+    arithmetic: str
+    requests: Requests
+    poll: dict[str, int]
+    smoke_test: dict[str, Any]
+    consumers: list[dict[str, Any]]
+    """Whom to switch over, each as the request's `consumer`; empty when there is nobody."""
+    switch: str
+    """How: `none`, `at_once`, or `in_steps` when at least one consumer has a canary."""
+    callers: str
+    """The consumers in words, for the notification."""
+    taken_from: str | None
+    """The endpoint of another service that a consumer is taken from, as the request says."""
+    keep_previous: int
+    """Earlier good deployments of the service that are not retired."""
+    notes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a plan depends on."""
+
+    request: dict[str, Any]
+    """As `deployment_request.request` returns it."""
+    archive: dict[str, Any]
+    """bucket, key, version_id, etag, size (bytes), extracted_bytes, last_modified (ISO 8601)."""
+    model: dict[str, Any]
+    """The model part of the archive report."""
+    assembly: dict[str, Any]
+    """bucket and key of what is deployed: the archive with its inference code."""
+    execution: str
+    """The execution's ARN; what it makes is tagged with it."""
+    region: str
+    today: date
+    """What the support of images is compared with."""
+    situation: quotas.Situation = field(default_factory=quotas.Situation)
+    """What the account's endpoints hold."""
+    serving: str | None = None
+    """The endpoint that the consumer calls."""
+    earlier: Plan | None = None
+    """The execution's own plan that this one replaces: what was lowered for it is still to be given back."""
+    taken_from: str | None = None
+    """The endpoint of another service that a consumer calls, and that the request says to take it from."""
+    remarks: tuple[str, ...] = ()
+    """Notes of what was seen in the account."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Hosted:
+    """What depends on where the endpoint runs."""
+
+    names: Names
+    variant: dict[str, Any]
+    """What the configuration's variant asks for beside name and model."""
+    memory_mb: int | None = None
+    max_concurrency: int | None = None
+    asked: Asked | None = None
+    instances: OnInstances | None = None
+    start: quotas.Start = field(default_factory=lambda: quotas.Start(0))
+    updates: Previous | None = None
+    notes: tuple[str, ...] = ()
+
+
+def plan(facts: Facts) -> Plan:
+    """Return the plan for one archive.
+
+    Raises:
+        ModelDoesNotFit: when no allowed size holds the model, or only an instance does and none is allowed.
+        InvalidInput: when an endpoint on instances would be updated to serverless, or the other way round.
+        QuotaUsedUp: when no concurrency is asked for and others hold all that the account has.
+        StackChanged: when it is not the plan that replaces the execution's earlier one.
+    """
+    request = facts.request
+    profile = images.PROFILES[request["container"]]
+    image = request["image_uri"] or profile.image_uri(facts.region)
+    if (
+        image is None
+    ):  # deployment_request.request refuses it; this is for the type checker and the impossible
+        raise AssertionError(f"{profile.name}: no image")
+    needed = needs(request, facts.archive, facts.model)
+    where = hosting(request, facts.archive, facts.model, needed)
+    inference = _inference(request, facts.model, where)
+    timeout_s = min(request["timeout_s"], limits.INVOCATION_S.value)
+    container = {
+        "Image": image,
+        **model_data(facts.assembly),
+        "Environment": images.environment(profile, {**inference, "timeout_s": timeout_s}),
+    }
+    hosted = (_on_instances if where == INSTANCE else _on_serverless)(facts, container, needed)
+    names = hosted.names
+    if facts.earlier:
+        continuity.require_same_name(facts.archive, facts.earlier["names"]["model"], names["model"])
+    tags = _tags(facts, hosted.instances)
+    return Plan(
+        version=1,
+        service=request["service"],
+        execution=facts.execution,
+        hosting=where,
+        names=names,
+        strategy=request["strategy"],
+        memory_mb=hosted.memory_mb,
+        max_concurrency=hosted.max_concurrency,
+        asked=hosted.asked,
+        instances=hosted.instances,
+        room=list(quotas.together(facts.earlier["room"] if facts.earlier else (), hosted.start.room)),
+        updates=hosted.updates,
+        serving=facts.serving,
+        rungs=[],
+        # One that is planned again and again has the newest; each plan has a few.
+        steps=[*(facts.earlier["steps"] if facts.earlier else ()), *hosted.start.steps][-MOST_STEPS:],
+        image_uri=image,
+        fit=needed.to_json(),
+        arithmetic=needed.arithmetic,
+        requests=Requests(
+            create_model={
+                "ModelName": names["model"],
+                "PrimaryContainer": container,
+                "ExecutionRoleArn": request["execution_role_arn"],
+                "Tags": tags,
+            },
+            **_sized(names, hosted.variant, tags, hosted.instances, request["deadline_s"]),
+        ),
+        poll={"interval_s": request["poll_interval_s"], "deadline_s": request["deadline_s"]},
+        smoke_test={**_smoke_test(request, facts.model), "timeout_s": timeout_s},
+        consumers=_consumers(request, facts.model),
+        switch=_switch(request["consumers"]),
+        callers=_callers(request["consumers"]),
+        taken_from=facts.taken_from,
+        keep_previous=KEPT[where] if request["keep_previous"] is None else request["keep_previous"],
+        notes=payload.cut_all(
+            [
+                *facts.remarks,
+                *notes(request, facts.model, facts.today, where),
+                *hosted.notes,
+                *(needed.warnings if where == SERVERLESS else ()),
+            ]
+        ),
+    )
+
+
+def hosting(
+    request: dict[str, Any], archive: Mapping[str, Any], model: Mapping[str, Any], needed: fit.Fit
+) -> str:
+    """Return where the endpoint runs; with `auto`, serverless where the model fits, and an instance where allowed.
+
+    Raises:
+        ModelDoesNotFit: with the instance and its price, when only an instance will do and none is allowed.
+    """
+    asked: str = request["hosting"]
+    if asked != AUTO:
+        return asked
+    table = instance_types.table(request["instance_types"])
+    if archive.get("parts"):
+        why = "it is a bare GGUF, and serverless takes only a tar.gz"
+    else:
+        decision = fit.decide(
+            needed, asked_mb=request["memory_mb"], quota_mb=limits.MEMORY_QUOTA_MB.value, table=table
+        )
+        if decision.memory_mb is not None:
+            return SERVERLESS
+        why = "; ".join(f"{problem.seen}, wanted {problem.wanted}" for problem in decision.problems)
+    if request["allow_instances"]:
+        return INSTANCE
+    found = instance_choice.choose(str(model["path"]), needed, table, request["instance_type"])
+    proposed = instance_choice.told(found[0], request["instance_count"])
+    raise ModelDoesNotFit(
+        f"{model['path']} ({needed.arithmetic})",
+        [
+            Problem(
+                "InstanceNotAllowed",
+                f"serverless will not do: {why}",
+                '"allow_instances": true, since an instance costs money whether anybody calls it or not',
+                f"set allow_instances to true for {proposed}",
+            )
+        ],
+    )
+
+
+def model_data(assembly: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where a container's model lies: an archive, one file as it is, or all files below a prefix.
+
+    Args:
+        assembly: bucket and key of what is deployed, and its `form`.
+    """
+    url = f"s3://{assembly['bucket']}/{assembly['key']}"
+    form = assembly.get("form", ARCHIVE_FORM)
+    if form == ARCHIVE_FORM:
+        return {"ModelDataUrl": url}
+    source = {
+        "S3Uri": url,
+        "S3DataType": "S3Prefix" if form == PREFIX_FORM else "S3Object",
+        "CompressionType": "None",
+    }
+    return {"ModelDataSource": {"S3DataSource": source}}
+
+
+def pinned(request: Mapping[str, Any], assembled: Mapping[str, Any]) -> dict[str, Any]:
+    """Return CreateModel's parameters with the ETag of the one model file, which is known once it has been copied.
+
+    Raises:
+        StackChanged: when they name something else than what was assembled.
+    """
+    continuity.require_assembled(request, assembled)
+    container = request["PrimaryContainer"]
+    source = container.get("ModelDataSource", {}).get("S3DataSource")
+    if source is None or source["S3DataType"] != "S3Object" or not assembled.get("etag"):
+        return dict(request)
+    source = {**source, "ETag": assembled["etag"]}
+    return {**request, "PrimaryContainer": {**container, "ModelDataSource": {"S3DataSource": source}}}
+
+
+def _name(facts: Facts, container: Mapping[str, Any], sized: Mapping[str, Any]) -> str:
+    archive, request = facts.archive, facts.request
+    identity = naming.digest(
+        {
+            "archive": [archive["bucket"], archive["key"], archive["version_id"] or archive["etag"]],
+            "container": container,
+            "role": request["execution_role_arn"],
+            **sized,
+        }
+    )
+    return naming.resource_name(request["service"], identity)
+
+
+def _on_serverless(facts: Facts, container: dict[str, Any], needed: fit.Fit) -> _Hosted:
+    request = facts.request
+    memory_mb = fit.choose_memory(
+        facts.model["path"],
+        needed,
+        asked_mb=request["memory_mb"],
+        quota_mb=limits.MEMORY_QUOTA_MB.value,
+        table=instance_types.table(request["instance_types"]),
+    )
+    asked = Asked(memory_mb=memory_mb, max_concurrency=request["max_concurrency"])
+    name = _name(facts, container, {"serverless": _serverless(memory_mb, request["max_concurrency"])})
+    chosen = _choose(name, asked, request, facts)
+    config = chosen.config or config_name(name, asked, chosen.memory_mb, chosen.start.concurrency)
+    return _Hosted(
+        names=Names(model=name, endpoint_config=config, endpoint=chosen.endpoint),
+        variant={"ServerlessConfig": _serverless(chosen.memory_mb, chosen.start.concurrency)},
+        memory_mb=chosen.memory_mb,
+        max_concurrency=chosen.start.concurrency,
+        asked=asked,
+        start=chosen.start,
+        updates=chosen.updates,
+    )
+
+
+def _on_instances(facts: Facts, container: dict[str, Any], needed: fit.Fit) -> _Hosted:
+    request = facts.request
+    table = instance_types.table(request["instance_types"])
+    found = instance_choice.choose(facts.model["path"], needed, table, request["instance_type"])
+    asked = AskedInstances(type=found[0].name, count=request["instance_count"])
+    scales = {"auto_scaling": request["auto_scaling"]} if request["auto_scaling"] else {}
+    # Another scaling is another deployment, as another number of instances is: tags and requests fit together then.
+    name = _name(facts, container, {"instances": asked, **scales})
+    in_place = request["strategy"] == quotas.IN_PLACE
+    situation = facts.situation
+    target = _in_place_target(request["service"], situation, facts.serving) if in_place else None
+    _see_same_hosting(target, INSTANCE)
+    _see_not_scaled(target)
+    endpoint = (target.name if target else request["service"]) if in_place else name
+    there = situation.holder(endpoint)
+    left: Sequence[instance_choice.Offer] = found
+    count, updates = asked["count"], None
+    taken_over = _instances_of(there.config, name, asked, found) if there and _lives(there) else None
+    if taken_over:
+        # An earlier run of the very same deployment: what exists is taken over, whatever it came to.
+        left, count = taken_over
+    elif target:
+        updates = Previous(endpoint_config=target.config, max_concurrency=0)
+    on = _instances_plan(needed, request, asked, left, count)
+    names = Names(
+        model=name, endpoint_config=instances_config_name(name, asked, on["type"], count), endpoint=endpoint
+    )
+    return _Hosted(
+        names=names,
+        variant=_instance_variant(on),
+        instances=on,
+        updates=updates,
+        notes=instance_notes(request, needed, left, count),
+    )
+
+
+def _instances_plan(
+    needed: fit.Fit,
+    request: dict[str, Any],
+    asked: AskedInstances,
+    left: Sequence[instance_choice.Offer],
+    count: int,
+) -> OnInstances:
+    chosen, settings = left[0], instance_choice.settings(needed)
+    threads = request["inference"]["n_threads"]
+    return OnInstances(
+        type=chosen.name,
+        count=count,
+        asked=asked,
+        offers=[offer.to_json() for offer in left],
+        usd_per_hour=round(count * chosen.usd_per_hour, 6),
+        busy_cpus=min(threads or chosen.vcpus, chosen.vcpus),
+        volume_gb=settings.volume_gb,
+        download_s=settings.download_s,
+        startup_s=settings.startup_s,
+        bake_s=request["bake_s"],
+        auto_scaling=request["auto_scaling"],
+    )
+
+
+def _instance_variant(on: OnInstances) -> dict[str, Any]:
+    # A type with a disk of its own is refused together with a volume's size.
+    volume = {} if instance_types.has_own_disk(on["type"]) else {"VolumeSizeInGB": on["volume_gb"]}
+    return {
+        "InstanceType": on["type"],
+        "InitialInstanceCount": on["count"],
+        **volume,
+        "ModelDataDownloadTimeoutInSeconds": on["download_s"],
+        "ContainerStartupHealthCheckTimeoutInSeconds": on["startup_s"],
+    }
+
+
+def instance_notes(
+    request: dict[str, Any], needed: fit.Fit, found: Sequence[instance_choice.Offer], count: int | None = None
+) -> tuple[str, ...]:
+    """Return what a person should know of the instances that a plan comes to; nothing when it comes to none.
+
+    Args:
+        request: as `deployment_request.request` returns it.
+        needed: what the model needs.
+        found: the type that is taken, and those to step to.
+        count: how many; as many as were asked for when None.
+    """
+    if not found:
+        return ()
+    offer, settings = found[0], instance_choice.settings(needed)
+    told = [
+        "it costs money from its creation to its deletion: "
+        + instance_choice.told(offer, request["instance_count"] if count is None else count)
+    ]
+    if instance_types.has_own_disk(offer.name):
+        told.append(f"{offer.name} has no volume: {offer.disk}")
+    tokens = request["inference"]["max_tokens"]
+    limit_s = min(request["timeout_s"], limits.INVOCATION_S.value)
+    seconds = instance_choice.answer_s(offer, tokens)
+    if seconds > limit_s:
+        faster = next((one for one in found[1:] if instance_choice.answer_s(one, tokens) <= limit_s), None)
+        instead = f"{faster.name} at ${faster.usd_per_hour:g} an hour answers in time; or " if faster else ""
+        told.append(
+            f"an answer of max_tokens {tokens} takes about {seconds:.0f} s there, and ends unfinished at {limit_s} s: "
+            f"{instead}set max_tokens to {max(int(limit_s * offer.tokens_per_s), 1)} or less"
+        )
+    if request["auto_scaling"]:
+        price = offer.usd_per_hour
+        told += autoscaling.notes(
+            request["auto_scaling"], usd_per_hour=price, answer_s=seconds, tokens=tokens
+        )
+    if settings.download_s + settings.startup_s > request["deadline_s"]:
+        told.append(
+            f"SageMaker gives up after {settings.download_s} s of download and {settings.startup_s} s of start-up; "
+            f"deadline_s is {request['deadline_s']}"
+        )
+    return tuple(told)
+
+
+def _see_same_hosting(target: quotas.Holder | None, wanted: str) -> None:
+    """Refuse to update an endpoint from one hosting to the other: SageMaker takes only one way, and not back."""
+    if target is None or target.hosting == wanted:
+        return
+    raise InvalidInput(
+        "the deployment's settings",
+        [
+            Problem(
+                "HostingChanges",
+                f"strategy is 'in_place', and endpoint {target.name!r} is {target.hosting}",
+                f"hosting {target.hosting!r}: an update from one to the other cannot be taken back",
+                'deploy once with "strategy": "new_endpoint"; the older endpoint is retired afterwards',
+            )
+        ],
+    )
+
+
+def _see_not_scaled(target: quotas.Holder | None) -> None:
+    """Refuse to update an endpoint that scales: SageMaker does, when the instance type changes."""
+    if target is None or not target.scales:
+        return
+    raise InvalidInput(
+        "the deployment's settings",
+        [
+            Problem(
+                "UpdateOfScaled",
+                f"strategy is 'in_place', and endpoint {target.name!r} has auto scaling",
+                "an endpoint without it: SageMaker refuses an update to another instance type meanwhile",
+                'deploy once with "strategy": "new_endpoint" and no auto_scaling',
+            )
+        ],
+    )
+
+
+def instances_config_name(name: str, asked: AskedInstances, instance_type: str, count: int) -> str:
+    """Return the endpoint configuration's name: the deployment's own, or that of other instances than asked for."""
+    if (instance_type, count) == (asked["type"], asked["count"]):
+        return name
+    return f"{name}-{naming.digest([instance_type, count], 6)}"
+
+
+def _instances_of(
+    config: str, name: str, asked: AskedInstances, found: Sequence[instance_choice.Offer]
+) -> tuple[Sequence[instance_choice.Offer], int] | None:
+    """Return the offers from the one in use on, and the count, of a configuration; None when it is of another one."""
+    for at, offer in enumerate(found):
+        for count in range(asked["count"], 0, -1):
+            if config == instances_config_name(name, asked, offer.name, count):
+                return found[at:], count
+    return None
+
+
+def step_instances(made: Plan, down: quotas.InstancesDown) -> Plan:
+    """Return the plan after a step to fewer instances, or to another type."""
+    on = made["instances"]
+    if on is None:
+        raise AssertionError(f"{made['service']}: not on instances")
+    left = on["offers"] if down.type == on["type"] else on["offers"][1:]
+    stepped: OnInstances = {
+        **on,
+        "type": down.type,
+        "count": down.count,
+        "offers": left,
+        "usd_per_hour": round(down.count * left[0]["usd_per_hour"], 6),
+        "busy_cpus": left[0]["vcpus"] if on["busy_cpus"] == on["offers"][0]["vcpus"] else on["busy_cpus"],
+    }
+    name = instances_config_name(made["names"]["model"], on["asked"], down.type, down.count)
+    names: Names = {**made["names"], "endpoint_config": name}
+    tags = made["requests"]["create_model"]["Tags"]
+    return {
+        **made,
+        "names": names,
+        "instances": stepped,
+        "steps": [*made["steps"], down.step][-MOST_STEPS:],
+        "requests": {
+            "create_model": made["requests"]["create_model"],
+            **_sized(names, _instance_variant(stepped), tags, stepped, made["poll"]["deadline_s"]),
+        },
+    }
+
+
+def _switch(consumers: list[dict[str, Any]]) -> str:
+    if not consumers:
+        return NO_SWITCH
+    return IN_STEPS if consumer.in_steps(consumers) else AT_ONCE
+
+
+def _callers(consumers: list[dict[str, Any]]) -> str:
+    named = (
+        f"{one['variable']} of {one['function_name']}{':' if one['alias'] else ''}{one['alias'] or ''}"
+        for one in consumers
+    )
+    return payload.cut(", ".join(named) or NOBODY)
+
+
+def lower(made: Plan, down: quotas.Down) -> Plan:
+    """Return the plan after a step down: another endpoint configuration, all else as it was."""
+    asked = made["asked"]
+    if asked is None:
+        raise AssertionError(f"{made['service']}: not serverless")
+    config = config_name(made["names"]["model"], asked, down.memory_mb, down.concurrency)
+    names: Names = {**made["names"], "endpoint_config": config}
+    tags = made["requests"]["create_model"]["Tags"]
+    sized = _sized(names, {"ServerlessConfig": _serverless(down.memory_mb, down.concurrency)}, tags)
+    return {
+        **made,
+        "names": names,
+        "memory_mb": down.memory_mb,
+        "max_concurrency": down.concurrency,
+        "room": list(down.room),
+        "rungs": [*made["rungs"], down.rung.value],
+        "steps": [*made["steps"], down.step][-MOST_STEPS:],
+        "requests": {"create_model": made["requests"]["create_model"], **sized},
+    }
+
+
+def ask(made: Plan) -> quotas.Ask:
+    """Return what a serverless plan asks of the account's quotas."""
+    if made["memory_mb"] is None or made["max_concurrency"] is None:
+        raise AssertionError(f"{made['service']}: not serverless")
+    return quotas.Ask(
+        memory_mb=made["memory_mb"],
+        concurrency=made["max_concurrency"],
+        sizes_mb=tuple(made["fit"]["sizes_mb"]),
+        arithmetic=made["arithmetic"],
+        room=tuple(made["room"]),
+        taken=tuple(made["rungs"]),
+        adapts=adapts(made["asked"]),
+    )
+
+
+def adapts(asked: Mapping[str, Any] | None) -> bool:
+    """Return whether a plan's `asked` has no concurrency, so that it takes what there is and waits for none."""
+    return asked is not None and asked["max_concurrency"] is None
+
+
+def config_name(name: str, asked: Asked, memory_mb: int, concurrency: int) -> str:
+    """Return the endpoint configuration's name: the deployment's own, with the sizes when they are not those asked for.
+
+    A configuration cannot be changed, so each size has one of its own; and the sizes in use can be read off it. Where
+    no concurrency was asked for, the name always has the sizes.
+    """
+    if (memory_mb, concurrency) == (asked["memory_mb"], asked["max_concurrency"]):
+        return name
+    return sized_name(name, memory_mb, concurrency)
+
+
+def sized_name(name: str, memory_mb: int, concurrency: int) -> str:
+    """Return the name of a deployment's configuration of these sizes (`naming.deployment_of` takes them off again)."""
+    return f"{name}-{memory_mb}-{concurrency}"
+
+
+def sizes_of(config: str, name: str, asked: Asked) -> tuple[int, int] | None:
+    """Return memory and concurrency of a configuration by its name; None when it is of another deployment."""
+    if config == name and asked["max_concurrency"] is not None:
+        return asked["memory_mb"], asked["max_concurrency"]
+    found = re.fullmatch(re.escape(name) + r"-(\d{4})-(\d{1,3})", config)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    endpoint: str
+    memory_mb: int
+    start: quotas.Start
+    updates: Previous | None = None
+    config: str | None = None
+    """The configuration that is taken over; None for one of our own."""
+
+
+def _choose(name: str, asked: Asked, request: dict[str, Any], facts: Facts) -> _Chosen:
+    """Choose the endpoint and the concurrency that it begins with."""
+    situation = facts.situation
+    in_place = request["strategy"] == quotas.IN_PLACE
+    target = _in_place_target(request["service"], situation, facts.serving) if in_place else None
+    _see_same_hosting(target, SERVERLESS)
+    endpoint = (target.name if target else request["service"]) if in_place else name
+    there = situation.holder(endpoint)
+    sizes = sizes_of(there.config, name, asked) if there and _lives(there) else None
+    if there and sizes:
+        # An earlier run of the very same deployment: what exists is taken over, whatever sizes it came to.
+        memory_mb, concurrency = sizes
+        return _Chosen(endpoint, memory_mb, quotas.Start(concurrency), config=there.config)
+    start = quotas.choose(asked["max_concurrency"], situation, serving=facts.serving, replaced=target)
+    if isinstance(start, quotas.Stop):
+        raise QuotaUsedUp(f"service {request['service']}", [start.problem])
+    updates = Previous(endpoint_config=target.config, max_concurrency=target.concurrency) if target else None
+    return _Chosen(endpoint, asked["memory_mb"], start, updates)
+
+
+_ALIVE = frozenset({"Creating", "Updating", "SystemUpdating", "InService"})
+
+
+def _lives(there: quotas.Holder) -> bool:
+    return there.ours and there.status in _ALIVE
+
+
+def _in_place_target(service: str, situation: quotas.Situation, serving: str | None) -> quotas.Holder | None:
+    """Return the service's endpoint to update: the one with its bare name, the consumer's, the newest; else None."""
+    own = [one for one in situation.holders if one.ours and one.status in _ALIVE]
+    ranked = sorted(own, key=lambda one: (one.name == service, one.name == serving, one.created))
+    return next(reversed(ranked), None)
+
+
+def _serverless(memory_mb: int, concurrency: int | None) -> dict[str, int]:
+    return {"MemorySizeInMB": memory_mb, **({"MaxConcurrency": concurrency} if concurrency else {})}
+
+
+class _Sized(TypedDict):
+    """The requests that depend on the sizes."""
+
+    create_endpoint_config: dict[str, Any]
+    create_endpoint: dict[str, Any]
+    update_endpoint: dict[str, Any]
+
+
+def _sized(
+    names: Names,
+    members: dict[str, Any],
+    tags: list[dict[str, str]],
+    on: OnInstances | None = None,
+    deadline_s: int = 0,
+) -> _Sized:
+    config, endpoint = names["endpoint_config"], names["endpoint"]
+    variant = {"VariantName": VARIANT, "ModelName": names["model"], **members}
+    return _Sized(
+        create_endpoint_config={
+            "EndpointConfigName": config,
+            "ProductionVariants": [variant],
+            "Tags": tags,
+        },
+        create_endpoint={"EndpointName": endpoint, "EndpointConfigName": config, "Tags": tags},
+        update_endpoint={
+            "EndpointName": endpoint,
+            "EndpointConfigName": config,
+            **({"DeploymentConfig": _guardrails(endpoint, on, deadline_s)} if on else {}),
+        },
+    )
+
+
+def _guardrails(endpoint: str, on: OnInstances, deadline_s: int) -> dict[str, Any]:
+    """Return how SageMaker is to move the calls to the new instances, and which alarms take that back.
+
+    Of several instances one goes first; a canary may not be more than half of them (CapacitySize). What is not done at
+    the deployment's deadline SageMaker takes back by itself, so that the rollback has not to wait for more.
+    """
+    canary = {"Type": "CANARY", "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1}}
+    routing: dict[str, Any] = canary if on["count"] > 1 else {"Type": "ALL_AT_ONCE"}
+    longest = on["download_s"] + on["startup_s"] + 2 * on["bake_s"] + instance_choice.LEAST_TIMEOUT_S
+    return {
+        "BlueGreenUpdatePolicy": {
+            "TrafficRoutingConfiguration": {**routing, "WaitIntervalInSeconds": on["bake_s"]},
+            "TerminationWaitInSeconds": 0,
+            "MaximumExecutionTimeoutInSeconds": min(
+                longest, max(deadline_s, limits.LEAST_DEPLOYMENT_S.value), limits.DEPLOYMENT_S.value
+            ),
+        },
+        "AutoRollbackConfiguration": {
+            "Alarms": [{"AlarmName": name} for name in alarms.judging(endpoint, INSTANCE)]
+        },
+    }
+
+
+def needs(request: dict[str, Any], archive: dict[str, Any], model: dict[str, Any]) -> fit.Fit:
+    """Return what the model needs with the request's settings.
+
+    Args:
+        request: as `deployment_request.request` returns it.
+        archive: its size and extracted_bytes.
+        model: the model part of the archive report.
+    """
+    inference = _inference(request, model, SERVERLESS)
+    return fit.fit(
+        Shape.from_json(model),
+        archive_bytes=archive["size"],
+        extracted_bytes=archive["extracted_bytes"],
+        n_ctx=inference["n_ctx"],
+        n_batch=inference["n_batch"],
+        serving=images.PROFILES[request["container"]].serving,
+        prefix_cache_mb=inference["prefix_cache_mb"],
+        bare=bool(archive.get("parts")),
+    )
+
+
+def _inference(request: dict[str, Any], model: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the inference settings, the context length never above what the model was trained for."""
+    asked, trained = request["inference"], model.get("context_length")
+    threads = asked["n_threads"]
+    if threads is None:
+        threads = THREADS if where == SERVERLESS else images.PROFILES[request["container"]].all_threads
+    n_ctx = min(asked["n_ctx"], trained) if trained else asked["n_ctx"]
+    return {**asked, "n_ctx": n_ctx, "n_threads": threads}
+
+
+def notes(request: dict[str, Any], model: dict[str, Any], today: date, where: str = SERVERLESS) -> list[str]:
+    """Return what of the request will be otherwise than asked for, and why, and what its container lacks."""
+    inference = _inference(request, model, where)
+    notes = []
+    if request["timeout_s"] > limits.INVOCATION_S.value:
+        calls = "serverless call" if where == SERVERLESS else "call"
+        notes.append(
+            f"timeout_s {request['timeout_s']} was asked for; "
+            f"SageMaker ends every {calls} at {limits.INVOCATION_S.value} s"
+        )
+    if request["max_concurrency"] is None and where == SERVERLESS:
+        notes.append(quotas.UNASKED)
+    if request["auto_scaling"] and where == SERVERLESS:
+        notes.append("auto_scaling was asked for; a serverless endpoint scales by itself, and has none")
+    if inference["n_ctx"] < request["inference"]["n_ctx"]:
+        notes.append(
+            f"n_ctx {request['inference']['n_ctx']} was asked for; the model was trained for {inference['n_ctx']}"
+        )
+    profile = images.PROFILES[request["container"]]
+    return [
+        *notes,
+        *purpose.notes(model, messages_only=_form(request, model) == questions.MESSAGES),
+        *images.notes(
+            profile,
+            today,
+            serverless=where == SERVERLESS,
+            embeddings=model.get("purpose") == purpose.Purpose.EMBEDDING,
+        ),
+    ]
+
+
+def _smoke_test(request: dict[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the smoke test that suits what the model is for."""
+    test, form = request["smoke_test"], _form(request, model)
+    size = {"embedding_size": model.get("embedding_size")} if form == questions.INPUT else {}
+    return {**test, "prompts": questions.prompts(test["prompts"], form), "ask_with": form, **size}
+
+
+def _consumers(request: dict[str, Any], model: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the consumers, each with the event to try it with where a prompt would not do."""
+    test = _smoke_test(request, model)
+    event = questions.event(test["ask_with"], test["prompts"][0])
+    if event is None:
+        return list(request["consumers"])
+    return [{**one, "test_event": one["test_event"] or event} for one in request["consumers"]]
+
+
+def _form(request: dict[str, Any], model: Mapping[str, Any]) -> str:
+    """Return the field that the smoke test asks with."""
+    # What an archive's own code takes is for it to say; messages are what every one was asked with so far.
+    own = request["code"] == images.ARCHIVE_CODE
+    offered = () if own else images.PROFILES[request["container"]].requests
+    return request["smoke_test"]["ask_with"] or questions.form(str(model.get("purpose")), offered)
+
+
+def _tags(facts: Facts, on: OnInstances | None) -> list[dict[str, str]]:
+    archive = facts.archive
+    tags = {
+        resource_tags.TAG_SERVICE: facts.request["service"],
+        resource_tags.TAG_EXECUTION: facts.execution,
+        resource_tags.TAG_ARCHIVE: f"{archive['bucket']}/{archive['key']}",
+        resource_tags.TAG_VERSION: archive["version_id"] or archive["etag"],
+        resource_tags.TAG_UPLOADED: archive["last_modified"],
+    }
+    if facts.request["consumers"]:
+        # From the beginning, so that whoever looks at what a failed deployment left knows who may still call it.
+        tags |= resource_tags.consumer_tags(facts.request["consumers"])
+    if on and on["auto_scaling"]:
+        # From the beginning too: whoever deletes the endpoint deletes its scalable target, and asks of no other.
+        tags[resource_tags.TAG_SCALING] = autoscaling.tag(on["auto_scaling"])
+    return [{"Key": key, "Value": resource_tags.tag_value(value)} for key, value in tags.items()]

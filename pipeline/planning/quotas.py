@@ -1,0 +1,749 @@
+"""What the account's quotas leave for an endpoint, and what to do when they leave too little.
+
+Owns the meaning of ResourceLimitExceeded, the capacity ladder, and who gives room to whom: facts in, decisions out.
+Refuses to make a call (`endpoint_usage` looks, the tasks act), to touch an endpoint that is not the service's own,
+to go below what the model needs or above what was asked for, and to take a rung of the ladder again, but for room.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, TypedDict
+
+from pipeline import limits, payload
+from pipeline.aws import quota_errors
+from pipeline.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+NEW_ENDPOINT: Final = "new_endpoint"
+IN_PLACE: Final = "in_place"
+STRATEGIES: Final = (NEW_ENDPOINT, IN_PLACE)
+
+LEAST: Final = 1
+"""Concurrent invocations of an endpoint at least (service model, ServerlessMaxConcurrency)."""
+
+SHARED_BY: Final = 3
+"""Services that fit side by side on an account whatever its quota is, when none of them asks for a concurrency."""
+MOST_UNASKED: Final = 10
+"""Concurrent invocations of an endpoint at most whose request asks for none."""
+
+
+class Step(TypedDict):
+    """One step away from what was asked for, as the execution's output shows it."""
+
+    asked: str
+    said: str
+    """What AWS said, or what was seen to be in use."""
+    did: str
+
+
+class Lowered(TypedDict):
+    """An endpoint of the service whose concurrency is lowered while the new one is tried."""
+
+    endpoint: str
+    before: int
+    to: int
+
+
+def _step(asked: str, said: str, did: str) -> Step:
+    """Return a step; who is in the way may be many."""
+    return Step(asked=asked, said=payload.cut(said, _SAID), did=payload.cut(did, _SAID))
+
+
+_SAID: Final = 512
+"""Bytes of each part of a step."""
+
+
+# -- what is in use
+
+MOVING: Final = frozenset({"Updating", "SystemUpdating", "RollingBack", "Deleting"})
+"""Statuses in which an endpoint holds concurrency that it may soon give back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """An endpoint of the account, and what it holds of the quotas: of serverless ones, or of instances."""
+
+    name: str
+    status: str
+    config: str
+    concurrency: int
+    """While it is updated, the larger of the old and the new."""
+    ours: bool = False
+    """Whether Sealift's tags name it as one of this service's."""
+    provisioned: bool = False
+    created: str = ""
+    """ISO 8601."""
+    on_instances: bool = False
+    """It holds nothing of what serverless endpoints share."""
+    scales: bool = False
+    """Whether its tags say that its instances are scaled; known only of `ours`."""
+    service: str | None = None
+    """Whose its tags say it is, where that was looked at (`endpoint_usage.name_owners`); empty: not Sealift's."""
+
+    @property
+    def hosting(self) -> str:
+        """Return where it runs, as a request spells it."""
+        return "instance" if self.on_instances else "serverless"
+
+    @property
+    def lowerable(self) -> bool:
+        """Whether its concurrency may be lowered now: nobody else's endpoint, nor one with provisioned concurrency."""
+        return self.ours and self.status == "InService" and not self.provisioned and self.concurrency > LEAST
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What serverless endpoints there are, and how much concurrency the account allows in all."""
+
+    holders: tuple[Holder, ...] = ()
+    quota: int = limits.CONCURRENCY_QUOTA.value
+    read: bool = False
+    """Whether Service Quotas told the quota; else it is what an ordinary account has."""
+    how: str = "assumed, as on an ordinary account"
+    complete: bool = True
+    """Whether every endpoint was looked at."""
+    names: tuple[str, ...] = ()
+    """Of all endpoints that were listed."""
+
+    @property
+    def used(self) -> int:
+        """Return the concurrency in use."""
+        return sum(holder.concurrency for holder in self.holders)
+
+    @property
+    def free(self) -> int | None:
+        """Return the concurrency that is left; None when more is in use than was assumed to be allowed."""
+        if not self.read and self.used > self.quota:
+            return None
+        return max(self.quota - self.used, 0)
+
+    def holder(self, name: str | None) -> Holder | None:
+        """Return an endpoint by name."""
+        return next((holder for holder in self.holders if holder.name == name), None)
+
+    def own(self, *, without: str | None = None) -> tuple[Holder, ...]:
+        """Return the service's endpoints that can give room, oldest first."""
+        able = (one for one in self.holders if one.lowerable and one.name != without)
+        return tuple(sorted(able, key=lambda one: (one.created, one.name)))
+
+    def __str__(self) -> str:
+        unseen = "" if self.complete else ", and there are endpoints that were not looked at"
+        held = f"{self.used} of {self.quota} ({self.how}) concurrent invocations are in use"
+        return f"{held}: {in_use(self.holders)}{unseen}"
+
+
+MOST_IN_USE: Final = 8
+"""Endpoints that are named where it is said who holds how much."""
+
+
+def in_use(holders: Iterable[Holder]) -> str:
+    """Return who holds how much, for people; of many, how many more there are."""
+    found = [f"{one.name} {one.concurrency}" for one in holders if not one.on_instances]
+    left = len(found) - MOST_IN_USE
+    return ", ".join([*found[:MOST_IN_USE], *([f"{left} more"] if left > 0 else [])]) or "none"
+
+
+# -- room
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """With how much concurrency a new endpoint begins, and who is lowered for it; 0 when there is no room at all."""
+
+    start: int
+    lowered: tuple[Lowered, ...] = ()
+
+
+def make_room(
+    asked: int, free: int, own: Sequence[Holder], serving: str | None, *, equal: bool = True
+) -> Room:
+    """Share out the concurrency between a new endpoint and the service's own older ones.
+
+    Endpoints that do not serve give all but one. The one that serves gives no more than makes both equal: the
+    consumer finds at least half at every moment, before its switch and just after.
+
+    Args:
+        asked: what the new endpoint is to have.
+        free: what nobody holds.
+        own: the service's endpoints that can be lowered, oldest first.
+        serving: the one that the consumer calls; the newest when it is none of them.
+        equal: whether the one that serves keeps half; else it gives all but one too.
+    """
+    names = [one.name for one in own]
+    called = serving if serving in names else next(reversed(names), None)
+    start = min(asked, max(free, 0))
+    lowered = []
+    for one in sorted(own, key=lambda one: one.name == called):
+        half = equal and one.name == called
+        spare = max(one.concurrency - start, 0) // 2 if half else one.concurrency - LEAST
+        given = min(spare, asked - start)
+        if given > 0:
+            lowered.append(Lowered(endpoint=one.name, before=one.concurrency, to=one.concurrency - given))
+            start += given
+    return Room(start, tuple(lowered))
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What PlanDeployment begins with."""
+
+    concurrency: int
+    room: tuple[Lowered, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+
+def target(quota: int) -> int:
+    """Return how many concurrent invocations an endpoint is to have whose request asks for none."""
+    return max(min(quota // SHARED_BY, MOST_UNASKED), LEAST)
+
+
+UNASKED: Final = (
+    f"max_concurrency was not requested: it is a third of the account's quota, {MOST_UNASKED} at most, as far as "
+    "that is free"
+)
+
+
+def choose(
+    asked: int | None, situation: Situation, *, serving: str | None = None, replaced: Holder | None = None
+) -> Start | Stop:
+    """Return the concurrency to begin with, from what is seen to be in use; why there is none when none is asked for.
+
+    An assumed quota never cuts what was asked for: AWS refuses at once what can never fit, with the true figures.
+
+    Args:
+        asked: max_concurrency of the request; None adapts to what there is.
+        situation: the endpoints and the quota.
+        serving: the endpoint that the consumer calls.
+        replaced: the endpoint that is updated in place; what it holds is the new one's.
+    """
+    if asked is None:
+        return adapt(situation, serving=serving, replaced=replaced)
+    guessed = not situation.read and asked > situation.quota
+    if situation.free is None or situation.quota < LEAST or guessed:
+        return Start(asked)
+    wanted = min(asked, situation.quota)
+    held = replaced.concurrency if replaced else 0
+    own = situation.own(without=replaced.name if replaced else None)
+    room = make_room(wanted, situation.free + held, own, None if replaced else serving)
+    # With no room at all it is asked for all the same: somebody else's deployment may end meanwhile.
+    begin = room.start or wanted
+    if begin == asked and not room.lowered and room.start:
+        return Start(asked)
+    if not room.start:
+        did = f"ask for {begin} and wait for room"
+    else:
+        did = f"begin with {begin}" + "".join(f"; {told(one)}" for one in room.lowered)
+    step = _step(f"{asked} concurrent invocations", str(situation), did)
+    return Start(begin, room.lowered, (step,))
+
+
+def adapt(
+    situation: Situation, *, serving: str | None = None, replaced: Holder | None = None
+) -> Start | Stop:
+    """Return the concurrency to begin with when none was asked for, or why there is none to be had.
+
+    Nothing is waited for but what is being deleted or changed: an endpoint that serves does not go away by itself.
+    """
+    wanted = target(situation.quota)
+    if situation.free is None:
+        return Start(wanted)
+    held = replaced.concurrency if replaced else 0
+    own = situation.own(without=replaced.name if replaced else None)
+    room = borrow(wanted, situation.free + held, own, None if replaced else serving)
+    if room.start == wanted and not room.lowered:
+        return Start(wanted)
+    # What is assumed of the quota is no reason to refuse: AWS tells its figures when it does.
+    if not room.start and situation.read and not leaving(situation, replaced):
+        return Stop(_used_up(str(situation), situation), final=True)
+    begin = room.start or wanted
+    did = f"{'begin with' if room.start else 'ask for'} {begin}"
+    did += "".join(f"; {told(one)}" for one in room.lowered)
+    asked = f"{wanted} concurrent invocations, a third of the account's {situation.quota},"
+    return Start(begin, room.lowered, (_step(asked, str(situation), did),))
+
+
+def borrow(wanted: int, free: int, own: Sequence[Holder], serving: str | None) -> Room:
+    """Return what is free of what is wanted; where nothing is, what the service's own endpoints have beyond one."""
+    if free >= LEAST:
+        return Room(min(wanted, free))
+    return make_room(wanted, 0, own, serving, equal=False)
+
+
+def leaving(situation: Situation, replaced: Holder | None = None) -> list[Holder]:
+    """Return the endpoints that may give room in a moment: any being deleted, and the service's being changed."""
+    return [
+        one
+        for one in situation.holders
+        if one is not replaced
+        and not one.on_instances
+        and (one.status == "Deleting" or (one.ours and one.status in MOVING))
+    ]
+
+
+def told(lowered: Lowered) -> str:
+    """Return one lowering in words."""
+    return f"lower {lowered['endpoint']} from {lowered['before']} to {lowered['to']}"
+
+
+# -- the ladder
+
+
+MOST_ROOM: Final = 3
+"""How often room is made on the ladder: another deployment of the service takes it when it begins, and again when it is
+given what it asked for after its switch; then it is done."""
+
+
+MOST_FREE: Final = 5
+"""How often what is free is taken where no concurrency was asked for: several deployments that begin at the same moment
+take it from one another, and each then has less to ask for."""
+
+
+class Rung(StrEnum):
+    """The ways down; each is taken once at most, but for what others may take meanwhile, so the ladder ends."""
+
+    MEMORY = "memory"
+    """The largest memory size that the quota allows and that holds the model."""
+    LIMIT = "limit"
+    """The whole quota, since more can never be had."""
+    ROOM = "room"
+    """A share of what the service's own endpoints hold."""
+    FREE = "free"
+    """What nobody holds."""
+    LEAST = "least"
+    """One at a time, to be given more after the switch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What AWS refused."""
+
+    memory_mb: int
+    concurrency: int
+    sizes_mb: tuple[int, ...]
+    """The memory sizes that hold the model."""
+    arithmetic: str
+    """What the model needs, line by line."""
+    room: tuple[Lowered, ...] = ()
+    taken: tuple[str, ...] = ()
+    """The rungs so far."""
+    adapts: bool = False
+    """Whether no concurrency was asked for: what is free is taken at once, and nobody is waited for."""
+
+    @property
+    def may_take_free(self) -> bool:
+        """Whether others were not quicker too often yet."""
+        return self.taken.count(Rung.FREE) < MOST_FREE
+
+    @property
+    def may_make_room(self) -> bool:
+        """Whether room was not made too often yet."""
+        return self.taken.count(Rung.ROOM) < MOST_ROOM
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """The next thing to ask for."""
+
+    rung: Rung
+    memory_mb: int
+    concurrency: int
+    room: tuple[Lowered, ...]
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """There may be room once the service's own endpoints are done with a change."""
+
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The end of the ladder."""
+
+    problem: Problem
+    final: bool
+    """Whether a later try cannot succeed either."""
+
+
+def step_down(
+    refusal: quota_errors.Refusal,
+    ask: Ask,
+    situation: Situation,
+    *,
+    serving: str | None = None,
+    replaced: Holder | None = None,
+) -> Down | Pause | Stop:
+    """Return what to ask for after a refusal, what to wait for first, or why there is nothing less to ask for.
+
+    Args:
+        refusal: what AWS said; its figures go before ours.
+        ask: what it refused.
+        situation: what is in use now.
+        serving: the endpoint that the consumer calls.
+        replaced: the endpoint that is updated in place.
+    """
+    if refusal.quota is quota_errors.Quota.MEMORY:
+        return _less_memory(refusal, ask)
+    if refusal.quota is quota_errors.Quota.ENDPOINTS:
+        gone = [one for one in leaving(situation, replaced) if one.status == "Deleting"]
+        return _pause(refusal, gone) if ask.adapts and gone else _no_endpoint(refusal, situation)
+    known = refusal.quota is quota_errors.Quota.CONCURRENCY
+    free = refusal.limit - refusal.used if known else situation.free
+    held = replaced.concurrency if replaced else 0
+    # A text without figures may mean the concurrency: only what is seen to be in use can tell.
+    if free is None or (not known and (refusal.name or free + held >= ask.concurrency)):
+        return Stop(_problem("Quota", refusal, situation, _MORE), final=refusal.never_fits)
+    own = situation.own(without=replaced.name if replaced else None)
+    if ask.adapts:
+        limit = refusal.limit if known else situation.quota
+        if free + held < LEAST and situation.complete:
+            # Since it was refused, or while it was waited for, somebody may have left.
+            free = limit - situation.used
+        return _adapt(
+            refusal, ask, situation, free + held, limit, own, None if replaced else serving, replaced
+        )
+    # Room that was made and is gone went to another deployment of the service, so the consumer may call that one by
+    # now: the newest is spared then.
+    called = None if replaced or ask.room else serving
+    down = (
+        _to_limit(refusal, ask, make_room(refusal.limit, free + held, own, called))
+        if refusal.never_fits
+        else _to_room(refusal, ask, free + held, make_room(ask.concurrency, free + held, own, called))
+    )
+    if down is not None:
+        return down
+    moving = [one for one in situation.holders if one.ours and one is not replaced and one.status in MOVING]
+    if moving and ask.may_make_room and not refusal.never_fits:
+        return _pause(refusal, moving)
+    return Stop(_used_up(_seen(refusal, situation), situation), final=refusal.never_fits)
+
+
+def _pause(refusal: quota_errors.Refusal, moving: Iterable[Holder]) -> Pause:
+    told = ", ".join(f"endpoint {one.name!r} is {one.status}" for one in moving)
+    return Pause(f"{refusal}; {told}; wanted to know what room it leaves")
+
+
+def _adapt(  # noqa: PLR0917 the facts of one decision
+    refusal: quota_errors.Refusal,
+    ask: Ask,
+    situation: Situation,
+    free: int,
+    limit: int,
+    own: Sequence[Holder],
+    serving: str | None,
+    replaced: Holder | None,
+) -> Down | Pause | Stop:
+    """Return what is free now, what the service's own endpoints give, what is on its way, or who holds it all."""
+    room = borrow(target(limit), free, own, serving)
+    if room.lowered and ask.may_make_room:
+        return _down(refusal, ask, Rung.ROOM, concurrency=room.start, lowered=room.lowered)
+    if room.start and not room.lowered and ask.may_take_free:
+        return _down(refusal, ask, Rung.FREE, concurrency=room.start)
+    moving = leaving(situation, replaced)
+    if moving:
+        return _pause(refusal, moving)
+    return Stop(_used_up(_seen(refusal, situation), situation, limit), final=refusal.never_fits)
+
+
+def _less_memory(refusal: quota_errors.Refusal, ask: Ask) -> Down | Stop:
+    allowed = [size for size in ask.sizes_mb if size <= refusal.limit and size < ask.memory_mb]
+    if allowed and Rung.MEMORY not in ask.taken:
+        return _down(refusal, ask, Rung.MEMORY, memory_mb=max(allowed), asked=f"{ask.memory_mb} MB")
+    least = min(ask.sizes_mb, default=ask.memory_mb)
+    problem = Problem(
+        "MemoryQuota",
+        f"'{refusal.name}' is {refusal.limit} MB, {ask.memory_mb} MB were asked for, and the model needs "
+        f"{ask.arithmetic}, so {least} MB",
+        f"a size of at most {refusal.limit} MB that holds the model",
+        "lower n_ctx, or use a smaller quantisation (`sealift plan` computes both); or open a support case with AWS to "
+        f"raise '{refusal.name}' to {least}: it has no known code in Service Quotas",
+    )
+    return Stop(problem, final=True)
+
+
+def _no_endpoint(refusal: quota_errors.Refusal, situation: Situation) -> Stop:
+    ours = ", ".join(one.name for one in situation.holders if one.ours)
+    named, left = _named(situation)
+    fix = (
+        "make room, by one of: "
+        + "; ".join([*(f"{_whose(one)}: {_delete(one)}" for one in named), *left])
+        + '; or deploy with "strategy": "in_place"'
+        + (f", which updates one of this service's ({ours})" if ours else "")
+        + f"; or open a support case with AWS to raise '{refusal.name}': it has no known code in Service Quotas"
+    )
+    return Stop(_problem("EndpointQuota", refusal, situation, fix), final=refusal.never_fits)
+
+
+def _to_limit(refusal: quota_errors.Refusal, ask: Ask, room: Room) -> Down | None:
+    start = room.start or refusal.limit
+    if Rung.LIMIT in ask.taken or not LEAST <= start < ask.concurrency:
+        return None
+    return _down(refusal, ask, Rung.LIMIT, concurrency=start, lowered=room.lowered)
+
+
+def _to_room(refusal: quota_errors.Refusal, ask: Ask, free: int, room: Room) -> Down | None:
+    if room.lowered and ask.may_make_room:
+        return _down(refusal, ask, Rung.ROOM, concurrency=room.start, lowered=room.lowered)
+    if LEAST <= free < ask.concurrency and Rung.FREE not in ask.taken:
+        return _down(refusal, ask, Rung.FREE, concurrency=free)
+    if free >= LEAST and ask.concurrency > LEAST and Rung.LEAST not in ask.taken:
+        return _down(refusal, ask, Rung.LEAST, concurrency=LEAST)
+    return None
+
+
+def _down(
+    refusal: quota_errors.Refusal,
+    ask: Ask,
+    rung: Rung,
+    *,
+    memory_mb: int | None = None,
+    concurrency: int | None = None,
+    lowered: tuple[Lowered, ...] = (),
+    asked: str | None = None,
+) -> Down:
+    memory_mb, concurrency = memory_mb or ask.memory_mb, concurrency or ask.concurrency
+    to = f"{memory_mb} MB" if rung is Rung.MEMORY else f"{concurrency} concurrent invocations"
+    step = _step(
+        asked or f"{ask.concurrency} concurrent invocations",
+        str(refusal),
+        f"ask for {to}" + "".join(f"; {told(one)}" for one in lowered),
+    )
+    return Down(rung, memory_mb, concurrency, together(ask.room, lowered), step)
+
+
+def together(earlier: Iterable[Lowered], lowered: Iterable[Lowered]) -> tuple[Lowered, ...]:
+    """Return one lowering for each endpoint: what it had before the first is what it gets back, if nobody raised it."""
+    found = {one["endpoint"]: one for one in earlier}
+    for one in lowered:
+        first = found.get(one["endpoint"])
+        before = first["before"] if first is not None and first["to"] == one["before"] else one["before"]
+        found[one["endpoint"]] = Lowered(endpoint=one["endpoint"], before=before, to=one["to"])
+    return tuple(found.values())
+
+
+# -- the ladder of instances
+
+
+@dataclass(frozen=True, slots=True)
+class InstancesAsk:
+    """What AWS refused of instances."""
+
+    type: str
+    count: int
+    asked: int
+    """How many the request asked for."""
+    others: tuple[tuple[str, float], ...]
+    """Types to step to, each with what one of it costs an hour, in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstancesDown:
+    """The next thing to ask for."""
+
+    type: str
+    count: int
+    step: Step
+
+
+def step_instances(
+    refusal: quota_errors.Refusal, ask: InstancesAsk, situation: Situation
+) -> InstancesDown | Stop:
+    """Return fewer instances of the type, else as many of the next one, or why there is nothing left to ask for.
+
+    Each step leaves fewer instances or fewer types, so the ladder ends.
+    """
+    if refusal.quota is quota_errors.Quota.ENDPOINTS:
+        return _no_endpoint(refusal, situation)
+    if refusal.quota is not quota_errors.Quota.INSTANCES:
+        return Stop(_problem("Quota", refusal, situation, _MORE), final=refusal.never_fits)
+    free = refusal.limit - refusal.used
+    if LEAST <= free < ask.count:
+        return InstancesDown(ask.type, free, _instances_step(refusal, ask, f"ask for {free} x {ask.type}"))
+    if ask.others:
+        (name, price), *_ = ask.others
+        did = f"ask for {ask.asked} x {name}, at ${price:g} an hour each"
+        return InstancesDown(name, ask.asked, _instances_step(refusal, ask, did))
+    ours = ", ".join(one.name for one in situation.holders if one.ours and one.on_instances)
+    fix = f"ask for more in Service Quotas: SageMaker, '{refusal.name}'; or name another 'instance_type'" + (
+        f"; or delete an endpoint of this service ({ours})" if ours else ""
+    )
+    problem = Problem("InstanceQuota", str(refusal), f"room for {ask.count} x {ask.type}", fix)
+    return Stop(problem, final=refusal.never_fits)
+
+
+def _instances_step(refusal: quota_errors.Refusal, ask: InstancesAsk, did: str) -> Step:
+    return _step(f"{ask.count} x {ask.type}", str(refusal), did)
+
+
+_MORE: Final = "wait until somebody's endpoint is deleted, or ask AWS for a higher quota"
+
+ROOM: Final = "room in the quota"
+"""What a refusal by a quota that others hold wanted; what follows on it are the ways out."""
+MOST_NAMED: Final = 5
+"""Holders that a refusal names, each with what makes room: all of them fit into a Cause (`payload.MESSAGE`)."""
+
+
+def _used_up(seen: str, situation: Situation, limit: int | None = None) -> Problem:
+    """Return that nothing is left, with who holds it and the very commands that make room."""
+    quota = situation.quota if limit is None else limit
+    named, left = _named(situation)
+    ways = [f"{_whose(one)} holds {one.concurrency}: {_give(one)}" for one in named] + left
+    if any(one.ours for one in situation.holders):
+        ways.append('"strategy": "in_place" updates the endpoint that this service has')
+    more = quota + MOST_UNASKED
+    ways.append(
+        "more for the account: `aws service-quotas request-service-quota-increase --service-code sagemaker "
+        f"--quota-code {limits.CONCURRENCY_QUOTA_CODE} --desired-value {more}`"
+    )
+    return Problem("ConcurrencyQuota", seen, ROOM, "make room, by one of: " + "; ".join(ways))
+
+
+def _named(situation: Situation) -> tuple[list[Holder], list[str]]:
+    """Return the serverless endpoints that are named, those that hold most first, and words for the others."""
+    holders = [one for one in situation.holders if not one.on_instances]
+    holders.sort(key=lambda one: (-one.concurrency, one.name))
+    left = len(holders) - MOST_NAMED
+    return holders[:MOST_NAMED], [f"{left} more: `aws sagemaker list-endpoints`"] if left > 0 else []
+
+
+def _whose(one: Holder) -> str:
+    if one.ours:
+        return f"{one.name} (this service's)"
+    if one.service is None:
+        return one.name
+    return f"{one.name} (service {one.service!r})" if one.service else f"{one.name} (not Sealift's)"
+
+
+def _give(one: Holder) -> str:
+    """Return the command that lets an endpoint hold less, or nothing."""
+    if one.concurrency == LEAST or not one.service:
+        return _delete(one)
+    return (
+        f'`sealift push ARCHIVE --service {one.service} --input FILE` with "max_concurrency": {LEAST} in FILE'
+    )
+
+
+def _delete(one: Holder) -> str:
+    delete = f"`aws sagemaker delete-endpoint --endpoint-name {one.name}`"
+    seen = f"`sealift status {one.service}` shows that nobody calls it" if one.service else "nobody calls it"
+    return f"{delete} if {seen}"
+
+
+def _problem(error: str, refusal: quota_errors.Refusal, situation: Situation, fix: str) -> Problem:
+    return Problem(error, _seen(refusal, situation), ROOM, fix)
+
+
+def _seen(refusal: quota_errors.Refusal, situation: Situation) -> str:
+    return f"{refusal} (in use: {in_use(situation.holders)})"
+
+
+# -- after the switch
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What to do next so that an endpoint has what was asked for; nothing at all when that is all that can be done."""
+
+    concurrency: tuple[tuple[str, int], ...] = ()
+    """Endpoint and its new concurrency."""
+    wait_for: tuple[str, ...] = ()
+    """Endpoints that are being changed; before they are done nobody knows what is free."""
+
+
+def give_back(
+    asked: int,
+    endpoint: str,
+    situation: Situation,
+    *,
+    limit: int | None,
+    switched: bool,
+    spare: bool = False,
+) -> Changes:
+    """Return what brings the endpoint to what was asked for, as far as the quota reaches.
+
+    Computed from how things are, so a repetition goes on where the last one ended.
+
+    Args:
+        asked: max_concurrency of the request.
+        endpoint: the new endpoint.
+        situation: what is in use now.
+        limit: the concurrency of the account; None while AWS has not told it, and then AWS is asked.
+        switched: whether the consumer calls the new endpoint, so that the others need no more than one each.
+        spare: whether the others have no more than one each, whoever needs it: other services do.
+    """
+    mine = situation.holder(endpoint)
+    moving = tuple(
+        one.name for one in situation.holders if one.status in MOVING and (one.ours or one is mine)
+    )
+    others = situation.own(without=endpoint) if spare else ()
+    if mine is None:
+        return Changes()
+    if mine.concurrency >= asked and not others:
+        # While it is changed it counts with the larger of both; it has that only when the change is done.
+        return Changes(wait_for=(endpoint,) if mine.status in MOVING else ())
+    if moving:
+        return Changes(wait_for=moving)
+    if others:
+        return Changes(concurrency=tuple((one.name, LEAST) for one in others))
+    if limit is None:
+        return Changes(concurrency=((endpoint, asked),))
+    # Below zero where more is in use than the quota allows by now: that has to be freed first.
+    free = limit - situation.used
+    missing = asked - mine.concurrency - free
+    if missing > 0 and switched:
+        lowered = []
+        for one in situation.own(without=endpoint):
+            given = min(one.concurrency - LEAST, missing)
+            missing -= given
+            if given:
+                lowered.append((one.name, one.concurrency - given))
+        if lowered:
+            return Changes(concurrency=tuple(lowered))
+    return Changes(concurrency=((endpoint, min(asked, mine.concurrency + free)),)) if free > 0 else Changes()
+
+
+def has(requested: int | None, wanted: int, now: int, situation: Situation) -> str:
+    """Return what an endpoint has at the end and why, in one sentence.
+
+    Args:
+        requested: max_concurrency of the request.
+        wanted: that, or the share of one that asks for none.
+        now: what it has.
+        situation: what was in use.
+    """
+    if requested is not None:
+        return f"{now} concurrent invocations, {'as' if now == requested else f'of {requested} that were'} requested"
+    if now >= wanted:
+        return f"{now} of the account's {situation.quota} concurrent invocations, its share as none were requested"
+    return (
+        f"{now} concurrent invocations, which were free; its share of the account's {situation.quota} would be "
+        f"{wanted}, as none were requested"
+    )
+
+
+# -- before anything is asked of an account
+
+
+def forecast(memory_mb: int, concurrency: int | None, sizes_mb: Sequence[int]) -> tuple[Step, ...]:
+    """Return the steps that a deployment will take on an ordinary account that has no other endpoint.
+
+    A concurrency of None adapts, and is no step.
+    """
+    steps = []
+    quota = limits.MEMORY_QUOTA_MB.value
+    if memory_mb > quota:
+        allowed = [size for size in sizes_mb if size <= quota]
+        did = f"step down to {max(allowed)} MB" if allowed else "fail: the model needs more"
+        steps.append(Step(asked=f"{memory_mb} MB", said=f"an ordinary account allows {quota} MB", did=did))
+    most = limits.CONCURRENCY_QUOTA.value
+    if concurrency is not None and concurrency > most:
+        said = f"an ordinary account allows {most} in all"
+        asked = f"{concurrency} concurrent invocations"
+        steps.append(Step(asked=asked, said=said, did=f"step down to {most}, or to what is free of it"))
+    return tuple(steps)

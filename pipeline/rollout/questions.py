@@ -1,0 +1,98 @@
+"""What the smoke test asks a model, in the form that suits what it is for, and what it makes of the answer.
+
+Owns the bodies of its requests. Refuses to send them: `tasks/smoke_test.py` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.gguf.purpose import Purpose
+from pipeline.rollout import answers, embeddings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MESSAGES: Final = "messages"
+PROMPT: Final = "prompt"
+INPUT: Final = "input"
+FORMS: Final = (MESSAGES, PROMPT, INPUT)
+"""The fields to ask with."""
+
+_SUITS: Final[Mapping[str, str]] = {
+    Purpose.CHAT: MESSAGES,
+    Purpose.COMPLETION: PROMPT,
+    Purpose.EMBEDDING: INPUT,
+}
+
+DEFAULT: Final = "Hello."
+"""What is asked unless a request says otherwise."""
+BEGINNING: Final = "Once upon a time, there was a"
+"""The same of a base model, which is given the beginning of a text: a greeting is a whole one."""
+OTHER: Final = "Interest rates rose by a quarter of a percent."
+"""Embedded beside each text, which it has nothing to do with."""
+_ANOTHER: Final = "A whale sleeps upright in warm water."
+
+_SAMPLED: Final = {"temperature": 0.8, "top_p": 0.95, "seed": 1}
+"""A base model that always takes the likeliest word soon says one thing again and again, and is whole all the same."""
+
+
+def form(purpose: str, offered: Sequence[str]) -> str:
+    """Return the field to ask a model with.
+
+    Args:
+        purpose: what it is for.
+        offered: the fields that its container takes.
+    """
+    suits = _SUITS.get(purpose, MESSAGES)
+    return suits if suits in offered else MESSAGES
+
+
+def prompts(asked: Sequence[str], form: str) -> list[str]:
+    """Return what to ask: what the request says, or what suits the form where it says nothing."""
+    return [BEGINNING] if form == PROMPT and list(asked) == [DEFAULT] else list(asked)
+
+
+def body(form: str, prompt: str, max_tokens: int) -> dict[str, Any]:
+    """Return the request that asks one thing.
+
+    Args:
+        form: the field to ask with.
+        prompt: what to ask; a text to go on with, or to embed.
+        max_tokens: of the answer at most.
+    """
+    if form == INPUT:
+        return {"input": [prompt, _ANOTHER if prompt == OTHER else OTHER]}
+    if form == PROMPT:
+        return {"prompt": prompt, "max_tokens": max_tokens, **_SAMPLED}
+    return {"messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens, "temperature": 0}
+
+
+def event(form: str, prompt: str) -> dict[str, Any] | None:
+    """Return the event to try a consumer with that has none of its own; None for the usual one, a prompt alone."""
+    if form == INPUT:
+        return {"input": prompt}
+    # Whoever knows no "complete" finds the prompt where it always is.
+    return {"prompt": prompt, "complete": True} if form == PROMPT else None
+
+
+def judge(
+    form: str, said: bytes, expect: Mapping[str, Any], *, prompt: str, size: int | None
+) -> tuple[answers.Answer, list[str]]:
+    """Return the answer in a response, and what is wrong with it.
+
+    Args:
+        form: the field that was asked with.
+        said: the response's body.
+        expect: the request's `smoke_test.expect`; it is about text, so embeddings are not held to it.
+        prompt: what was asked.
+        size: numbers of an embedding; None when that is not known.
+
+    Raises:
+        NotAnAnswer: when it is none.
+    """
+    if form == INPUT:
+        found = embeddings.parse(said)
+        return answers.Answer(found.text, None, None, found.timings), embeddings.shortcomings(found, 2, size)
+    answer = answers.parse(said)
+    return answer, answers.shortcomings(answer.text, answer.completion_tokens, expect, prompt=prompt)

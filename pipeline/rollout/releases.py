@@ -1,0 +1,326 @@
+"""The good deployments of a service, as tags tell of them: which one is newer, which is the way back, which may go.
+
+Owns the tags that a deployment gets when it has turned out good, the order of uploads, and who is retired; facts in,
+decisions out. Refuses to make a call (`release_store` looks, the tasks act), and to let go whatever is referred to.
+
+A deployment's record is its endpoint configuration: that one cannot be changed, belongs to one deployment alone also
+where an endpoint is updated in place, and is deleted last. A deployment that was given another concurrency may have
+several, which differ in nothing else: they are one record (`together`), and go together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+from pipeline.aws.resource_tags import (
+    TAG_CONSUMERS,
+    TAG_EXECUTION,
+    TAG_SCALING,
+    TAG_SERVICE,
+    TAG_UPLOADED,
+    TAG_VERSION,
+    consumer_tag,
+    consumer_tags,
+    tag_value,
+)
+from pipeline.naming import deployment_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+TAG_DEPLOYED: Final = "sealift:deployed-at"
+"""When it was found good and, where there is a consumer, switched to; ISO 8601."""
+TAG_WITHDRAWN: Final = "sealift:withdrawn-at"
+"""When somebody went back from it."""
+TAG_ENDPOINT: Final = "sealift:endpoint"
+TAG_KEEP: Final = "sealift:keep-previous"
+"""How many good deployments before it stay as ways back."""
+
+TAG_TAKEN: Final = "sealift:taken-from"
+"""The endpoint of another service that a consumer was taken from."""
+
+MOST_TAGS: Final = 50
+"""Tags of one resource."""
+
+ALIVE: Final = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "InService"})
+"""Statuses of an endpoint that serves, or may serve again by itself."""
+
+
+class Consumer(TypedDict):
+    """Who calls a deployment."""
+
+    function_name: str
+    variable: str
+    alias: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One deployment of a service, by its endpoint configuration."""
+
+    config: str
+    """The one that its endpoint has, else the newest."""
+    config_arn: str
+    created: str
+    """Of its first configuration; ISO 8601."""
+    execution: str
+    """The execution that made it, as a tag's value."""
+    uploaded_at: str = ""
+    """When its archive was uploaded; ISO 8601 in whole seconds, which is all that S3 tells."""
+    version: str = ""
+    deployed_at: str | None = None
+    """None: not finished yet, or failed."""
+    withdrawn_at: str | None = None
+    endpoint: str | None = None
+    """Where it was deployed; None as long as it is not finished."""
+    status: str | None = None
+    """The endpoint's; None when the endpoint is gone."""
+    serves: bool = False
+    """Whether the endpoint has this configuration now."""
+    consumers: tuple[Consumer, ...] = ()
+    scales: bool = False
+    """Whether its instances are scaled: its endpoint has a scalable target, or had one."""
+    keep_previous: int | None = None
+    """How many good deployments before this one stay; None as long as it is not finished."""
+    taken_from: str | None = None
+    """The endpoint of another service that its consumer called before."""
+    others: tuple[str, ...] = ()
+    """Its other configurations, of other sizes."""
+
+    @property
+    def configs(self) -> tuple[str, ...]:
+        """Return all of its configurations."""
+        return (self.config, *self.others)
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        """What releases are ordered by: the upload, and only within the same second what came after it."""
+        return (self.uploaded_at, self.created, self.config)
+
+    @property
+    def good(self) -> bool:
+        """Whether it was finished, and nobody went back from it since."""
+        return self.deployed_at is not None and (self.withdrawn_at or "") < self.deployed_at
+
+    @property
+    def way_back(self) -> bool:
+        """Whether it can serve again: its endpoint is there, with its configuration or one that came after it."""
+        return self.good and self.status in ALIVE
+
+
+def read(
+    config: str, arn: str, created: str, tags: Mapping[str, str], endpoints: Mapping[str, tuple[str, str]]
+) -> Release | None:
+    """Return the release that a configuration's tags tell of; None when Sealift did not make it.
+
+    Args:
+        config: the configuration's name.
+        arn: its ARN.
+        created: when it was made.
+        tags: its tags.
+        endpoints: status and configuration of each endpoint, by name.
+    """
+    if TAG_EXECUTION not in tags or TAG_SERVICE not in tags:
+        return None
+    endpoint = tags.get(TAG_ENDPOINT)
+    if endpoint is None:
+        endpoint = next((name for name, (_, has) in endpoints.items() if has == config), None)
+    status, has = endpoints.get(endpoint or "", (None, None))
+    return Release(
+        config=config,
+        config_arn=arn,
+        created=created,
+        execution=tags[TAG_EXECUTION],
+        uploaded_at=tags.get(TAG_UPLOADED, ""),
+        version=tags.get(TAG_VERSION, ""),
+        deployed_at=tags.get(TAG_DEPLOYED),
+        withdrawn_at=tags.get(TAG_WITHDRAWN),
+        endpoint=endpoint,
+        status=status,
+        serves=has == config,
+        consumers=_consumers(tags),
+        scales=TAG_SCALING in tags,
+        keep_previous=_number(tags.get(TAG_KEEP)),
+        taken_from=tags.get(TAG_TAKEN),
+    )
+
+
+def together(found: Iterable[Release]) -> tuple[Release, ...]:
+    """Return one release for each deployment, whatever number of configurations it has.
+
+    Each of them may have been the one that was marked: what counts is the last thing that was said of any.
+    """
+    groups: dict[str, list[Release]] = {}
+    for one in found:
+        groups.setdefault(deployment_of(one.config), []).append(one)
+    return tuple(_one_of(group) for group in groups.values())
+
+
+def _one_of(group: Sequence[Release]) -> Release:
+    if len(group) == 1:
+        return group[0]
+    now = max(group, key=lambda one: (one.serves, one.created, one.config))
+    marked = max(group, key=lambda one: (one.deployed_at or "", one is now))
+    where = now if now.endpoint else next((one for one in group if one.endpoint), now)
+    return replace(
+        now,
+        created=min(one.created for one in group),
+        deployed_at=marked.deployed_at,
+        withdrawn_at=max((one.withdrawn_at for one in group if one.withdrawn_at), default=None),
+        endpoint=where.endpoint,
+        status=where.status,
+        consumers=marked.consumers,
+        keep_previous=marked.keep_previous,
+        taken_from=marked.taken_from,
+        others=tuple(sorted(one.config for one in group if one is not now)),
+    )
+
+
+def marks(
+    endpoint: str,
+    consumers: Sequence[Mapping[str, Any]],
+    now: str,
+    keep: int,
+    taken_from: str | None = None,
+) -> dict[str, str]:
+    """Return the tags of a deployment that has turned out good."""
+    return {
+        **({TAG_TAKEN: tag_value(taken_from)} if taken_from else {}),
+        TAG_DEPLOYED: tag_value(now),
+        TAG_ENDPOINT: endpoint,
+        TAG_KEEP: str(keep),
+        **consumer_tags(consumers),
+    }
+
+
+def _number(tag: str | None) -> int | None:
+    return int(tag) if tag is not None and tag.isdecimal() else None
+
+
+def _consumers(tags: Mapping[str, str]) -> tuple[Consumer, ...]:
+    told = _number(tags.get(TAG_CONSUMERS))
+    count = 1 if told is None else told
+    found = (_consumer(tags.get(consumer_tag(number))) for number in range(1, min(count, MOST_TAGS) + 1))
+    return tuple(one for one in found if one is not None)
+
+
+def _consumer(tag: str | None) -> Consumer | None:
+    words = (tag or "").split(" ")
+    if len(words) not in {2, 3}:
+        return None
+    return Consumer(function_name=words[0], variable=words[1], alias=words[2] if len(words) == 3 else None)
+
+
+# -- the order of uploads
+
+
+class Turn(StrEnum):
+    """What a deployment does that finds another one in its place."""
+
+    GO = "go"
+    WAIT = "wait"
+    """The other one is being tried, and may yet be undone."""
+    STAND_DOWN = "stand down"
+    """The other one is of a newer upload."""
+
+
+def turn(
+    uploaded_at: str, execution: str, there: Release | None, *, running: bool, holding: bool = False
+) -> Turn:
+    """Return whether a deployment may take the place of the one that serves.
+
+    What is being tried is not judged before it is settled: so what a switch is undone to is always a deployment that
+    has turned out good, and of two at the same moment the newer good one serves in the end, whoever came first. Two
+    that each hold a consumer of the other would wait for ever: there the older one lets go at once.
+
+    Args:
+        uploaded_at: when the archive of the deployment was uploaded.
+        execution: its execution.
+        there: what serves now; None when that is nothing of the service's.
+        running: whether the execution that made `there` is running.
+        holding: whether the deployment has switched another consumer already.
+    """
+    if there is None or there.execution == tag_value(execution):
+        return Turn.GO
+    if there.deployed_at is None and running:
+        older = (uploaded_at, tag_value(execution)) < (there.uploaded_at, there.execution)
+        return Turn.STAND_DOWN if holding and older else Turn.WAIT
+    newer = there.uploaded_at > uploaded_at and there.status in ALIVE
+    return Turn.STAND_DOWN if newer else Turn.GO
+
+
+# -- retiring
+
+
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """Who stays and who goes, newest first."""
+
+    kept: tuple[Release, ...] = ()
+    """The ways back."""
+    going: tuple[Release, ...] = ()
+    spared: tuple[tuple[Release, str], ...] = ()
+    """Who would go if it were not for this reason."""
+
+
+def retire(
+    releases: Iterable[Release],
+    *,
+    own: str,
+    keep: int,
+    referred: Mapping[str, str] | None = None,
+    needed: Mapping[str, str] | None = None,
+) -> Retirement:
+    """Return who goes once a deployment has turned out good.
+
+    Only what was finished once can go: what never was belongs to an execution that runs, or to the undoing of one.
+
+    Args:
+        releases: of the service.
+        own: the configuration of the new deployment.
+        keep: how many earlier good deployments stay as ways back.
+        referred: who refers to an endpoint, by its name.
+        needed: why a configuration is needed, by its name.
+    """
+    referred, needed = referred or {}, needed or {}
+    ordered = sorted(releases, key=lambda one: one.age, reverse=True)
+    mine = next((one for one in ordered if own in one.configs), None)
+    if mine is None:
+        return Retirement()
+    earlier = [one for one in ordered if one.deployed_at and one is not mine and one.age < mine.age]
+    kept = tuple([one for one in earlier if one.way_back][:keep])
+    going, spared = [], []
+    for one in earlier:
+        if one in kept:
+            continue
+        # An endpoint that has another configuration by now is called for that one's sake.
+        why = (_endpoint_is_needed(one, referred) if one.serves else None) or next(
+            (needed[config] for config in one.configs if config in needed), None
+        )
+        if why:
+            spared.append((one, why))
+        else:
+            going.append(one)
+    return Retirement(kept, tuple(going), tuple(spared))
+
+
+def _endpoint_is_needed(one: Release, referred: Mapping[str, str]) -> str | None:
+    if one.status == "Creating":
+        return f"somebody is making endpoint {one.endpoint} anew"
+    return referred.get(one.endpoint or "")
+
+
+# -- the way back
+
+
+def serving(releases: Iterable[Release], endpoint: str) -> Release | None:
+    """Return the release that an endpoint serves."""
+    return next((one for one in releases if one.endpoint == endpoint and one.serves), None)
+
+
+def previous(releases: Iterable[Release], now: Release) -> Release | None:
+    """Return the newest good release before `now` that has an endpoint of its own in service; None if there is none."""
+    able = (one for one in releases if one.way_back and one.serves and one.status == "InService")
+    return max((one for one in able if one.age < now.age), key=lambda one: one.age, default=None)

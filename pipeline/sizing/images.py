@@ -1,0 +1,247 @@
+"""The container images that an endpoint can run in, as data.
+
+Owns what is particular to each family of images: where the image lies, what goes into the archive for it, its
+environment, what it answers, what it occupies beside the model, how long it is supported, and what is known against it
+on serverless. Whichever it is, it answers OpenAI-style chat requests, so nobody who asks an endpoint needs to know.
+Embeddings, and texts to go on with, are for those that say so in `requests`.
+Refuses to decide: a request names a profile, `pipeline.planning.plan` works with it.
+
+    pytorch     AWS's prebuilt PyTorch image: TorchServe runs the four functions of the archive's code/inference.py
+    llama-cpp   AWS's own llama.cpp image: llama-server behind nginx; the archive holds nothing but the model
+    custom      an image built from inference/Dockerfile: inference/server.py; the archive holds nothing but the model
+
+Sources, by short name:
+    dlc         github.com/aws/deep-learning-containers: available images, support policy, the images' own scripts
+    sdk         PyPI sagemaker 2.257.7, image_uri_config/pytorch.json: the registry accounts
+    toolkit     github.com/aws/sagemaker-pytorch-inference-toolkit v2.0.14 and PyPI sagemaker-inference 1.9.2
+    llama.cpp   common/arg.cpp: every option has an environment variable; one that is not known is ignored
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from pipeline.rollout import questions
+from pipeline.sizing import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Code = Literal["sealift", "archive", "none"]
+"""What `code/` of the deployed archive holds: Sealift's inference code, what the upload brings, or nothing."""
+OWN_CODE: Final = "sealift"
+ARCHIVE_CODE: Final = "archive"
+"""Whose inference code the endpoint runs, where the container is one that takes code from the archive."""
+
+_ACCOUNT: Final = "763104351884"
+_ACCOUNTS: Final[Mapping[str, str]] = {
+    "af-south-1": "626614931356",
+    "ap-east-1": "871362719292",
+    "ap-east-2": "975050140332",
+    "ap-northeast-3": "364406365360",
+    "ap-south-2": "772153158452",
+    "ap-southeast-3": "907027046896",
+    "ap-southeast-4": "457447274322",
+    "ap-southeast-5": "550225433462",
+    "ap-southeast-6": "633930458069",
+    "ap-southeast-7": "590183813437",
+    "ca-west-1": "204538143572",
+    "cn-north-1": "727897471807",
+    "cn-northwest-1": "727897471807",
+    "eu-central-2": "380420809688",
+    "eu-south-1": "692866216735",
+    "eu-south-2": "503227376785",
+    "il-central-1": "780543022126",
+    "me-central-1": "914824155844",
+    "me-south-1": "217643126080",
+    "mx-central-1": "637423239942",
+    "us-gov-east-1": "446045086412",
+    "us-gov-west-1": "442386744353",
+}
+"""Regions whose images lie in a registry of their own (sdk)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What is particular to one family of images."""
+
+    name: str
+    repository: str | None
+    """AWS's repository; None where the image is the user's own and has to be named."""
+    tag: str
+    carries_code: bool
+    """Whether the archive carries `code/` with the inference code and its runtime."""
+    runs_archive_code: bool
+    """Whether the image runs the code that an archive brings, where the stack allows that."""
+    settings: Mapping[str, str | None]
+    """The inference settings, each with the image's environment variable for it; None where it has none."""
+    requests: tuple[str, ...]
+    """The fields that a request may ask with; all of them answer in OpenAI's form. `input` asks for embeddings."""
+    serving: fit.Serving
+    """What the server occupies beside the model, and how long it takes to start."""
+    all_threads: int | None = None
+    """The setting n_threads that means "as many as there are CPUs"; None where that is the image's own default."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    honest_ping: bool = True
+    """Whether /ping says 200 only when the model answers; otherwise only the smoke test tells."""
+    end_of_support: date | None = None
+    alternative: str | None = None
+    """The profile to take instead when the support has ended."""
+    limits: tuple[str, ...] = ()
+    """What is known against it on serverless."""
+
+    def image_uri(self, region: str) -> str | None:
+        """Return the image's URI in a region; None when only the user knows it."""
+        if self.repository is None:
+            return None
+        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+        account = _ACCOUNTS.get(region, _ACCOUNT)
+        return f"{account}.dkr.ecr.{region}.{suffix}/{self.repository}:{self.tag}"
+
+    @property
+    def embeds(self) -> bool:
+        """Tell whether it answers requests for embeddings."""
+        return questions.INPUT in self.requests
+
+    def code(self, whose: str) -> Code:
+        """Return what goes into `code/` when a request asks for whose inference code it wants."""
+        if whose == "archive":
+            return "archive"
+        return "sealift" if self.carries_code else "none"
+
+
+_OURS: Final[Mapping[str, str | None]] = {
+    name: f"SEALIFT_{name.upper()}"
+    for name in (
+        "n_ctx",
+        "n_batch",
+        "n_threads",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "prefix_cache_mb",
+        "timeout_s",
+    )
+}
+_ANY_FORM: Final = (questions.MESSAGES, questions.PROMPT, "inputs", questions.INPUT)
+
+PYTORCH: Final = Profile(
+    name="pytorch",
+    repository="pytorch-inference",
+    tag="2.0.0-cpu-py310-ubuntu20.04-sagemaker",
+    carries_code=True,
+    runs_archive_code=True,
+    settings=_OURS,
+    requests=_ANY_FORM,
+    serving=fit.PREBUILT,
+    all_threads=64,
+    environment={
+        "SAGEMAKER_PROGRAM": "inference.py",
+        # TorchServe starts one worker, and so one copy of the model, per CPU unless both of these say one:
+        # the second wins where an image's entry point forces the first.
+        "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
+        "TS_DEFAULT_WORKERS_PER_MODEL": "1",
+        # This bounds the loading of the model too; at the default of 60 s a slow load starts over for ever.
+        "SAGEMAKER_MODEL_SERVER_TIMEOUT": "300",
+        # The toolkit tells Java to look at the host's memory, not the container's (-XX:-UseContainerSupport), so its
+        # heap takes a share of that: 100 MiB more after 6,000 requests on a host of 23 GiB, and 30 MiB with a young
+        # generation of this size (benchmarks/bench_limits.py). What lives long may still take what it needs.
+        "JAVA_TOOL_OPTIONS": "-Xms32m -Xmn12m -XX:+UseSerialGC",
+    },
+    honest_ping=False,
+    end_of_support=date(2024, 3, 15),
+    alternative="llama-cpp",
+)
+
+LLAMA_CPP: Final = Profile(
+    name="llama-cpp",
+    repository="llama-cpp",
+    tag="server-sagemaker-cpu-v1",
+    carries_code=False,
+    runs_archive_code=False,
+    # SM_LLAMA_CPP_X_Y becomes the option --x-y (dlc: sagemaker_entrypoint.sh).
+    settings={
+        "n_ctx": "SM_LLAMA_CPP_CTX_SIZE",
+        "n_batch": "SM_LLAMA_CPP_BATCH_SIZE",
+        "n_threads": "SM_LLAMA_CPP_THREADS",
+        "max_tokens": "SM_LLAMA_CPP_N_PREDICT",
+        "temperature": "SM_LLAMA_CPP_TEMP",
+        "top_p": "SM_LLAMA_CPP_TOP_P",
+        "prefix_cache_mb": "SM_LLAMA_CPP_CACHE_RAM",
+        # llama-server ends no answer early; SageMaker gives the call up instead.
+        "timeout_s": None,
+    },
+    requests=(questions.MESSAGES,),
+    serving=fit.LLAMA_SERVER,
+    environment={
+        # One request at a time: by default llama-server keeps room for four.
+        "SM_LLAMA_CPP_PARALLEL": "1",
+        # Read, not mapped, as the fit assumes. A variable, because an option that an image does not know ends it.
+        "LLAMA_ARG_LOAD_MODE": "none",
+    },
+    end_of_support=date(2027, 8, 21),
+    limits=(
+        "AWS documents it for instances only; on serverless it has not been tried",
+        "its entry point writes /etc/nginx/conf.d, which serverless may refuse: derive an image that may write there",
+    ),
+)
+
+CUSTOM: Final = Profile(
+    name="custom",
+    repository=None,
+    tag="",
+    carries_code=False,
+    runs_archive_code=True,
+    settings=_OURS,
+    requests=_ANY_FORM,
+    serving=fit.OWN_SERVER,
+    all_threads=64,
+    limits=("the image must lie in a registry of the endpoint's own account and region",),
+)
+
+PROFILES: Final[Mapping[str, Profile]] = {profile.name: profile for profile in (PYTORCH, LLAMA_CPP, CUSTOM)}
+DEFAULT: Final = PYTORCH
+
+
+def environment(profile: Profile, inference: Mapping[str, Any]) -> dict[str, str]:
+    """Return the container's Environment: the profile's own, and the inference settings under its names for them."""
+    settings = {
+        variable: format(value, "g") if isinstance(value, float) else str(value)
+        for name, value in sorted(inference.items())
+        if value is not None and (variable := profile.settings[name]) is not None
+    }
+    return {**profile.environment, **settings}
+
+
+def notes(profile: Profile, today: date, *, serverless: bool = True, embeddings: bool = False) -> list[str]:
+    """Return what a person who takes this profile should know: an ended support first, then what is against it.
+
+    Args:
+        profile: the profile.
+        today: what its support is compared with.
+        serverless: whether the endpoint is.
+        embeddings: whether the model is for those, so that only what answers them is an alternative.
+    """
+    told = []
+    if profile.end_of_support is not None and profile.end_of_support < today:
+        instead = (
+            f"; 'container': {profile.alternative!r} is supported"
+            if _supported(profile, today, embeddings=embeddings)
+            else ""
+        )
+        told.append(
+            f"AWS's support of the {profile.name!r} image ended on {profile.end_of_support}: it still runs, and gets "
+            f"no fixes{instead}"
+        )
+    limits = profile.limits if serverless else ()
+    return [*told, *(f"container {profile.name!r}: {limit}" for limit in limits)]
+
+
+def _supported(profile: Profile, today: date, *, embeddings: bool) -> bool:
+    """Tell whether there is an alternative for the model whose own support still runs."""
+    if profile.alternative is None or (embeddings and not PROFILES[profile.alternative].embeds):
+        return False
+    until = PROFILES[profile.alternative].end_of_support
+    return until is None or until >= today

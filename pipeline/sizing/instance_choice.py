@@ -1,0 +1,233 @@
+"""Which instance types hold a model: the cheapest one and faster ones, each with its arithmetic.
+
+Owns the choice of an instance type, its time-outs and the size of its volume. Memory is the same sum as on serverless
+(`fit`); how fast answers come is computed from how fast the weights are read. Refuses to ask an account: how
+many instances it may have is `pipeline.planning.quotas`'s.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.errors import ModelDoesNotFit, Problem
+from pipeline.limits import GB, GiB, MiB
+from pipeline.schema import meant
+from pipeline.sizing import costs, instance_types
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.sizing.fit import Fit
+    from pipeline.sizing.instance_types import Instance
+
+HOST_RESERVE: Final = 2 * GiB
+"""Kept free for the host's own processes: assumed, AWS does not say how much they take."""
+MOST_OFFERS: Final = 3
+
+VOLUME_SLACK: Final = 1.1
+"""A volume loses some of its size to its file system, and should not be full."""
+MOST_VOLUME_GB: Final = 512
+"""VolumeSizeInGB at most (service model)."""
+LEAST_VOLUME_GB: Final = 8
+
+LEAST_TIMEOUT_S: Final = 600
+MOST_TIMEOUT_S: Final = 3600
+"""The two time-outs at least, so that a slow hour is no failure, and at most (service model)."""
+MARGIN: Final = 3
+"""How many times longer than computed a start may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One instance type that holds a model."""
+
+    name: str
+    vcpus: int
+    memory_gib: float
+    usd_per_hour: float
+    tokens_per_s: float
+    """Expected of one instance, for one answer at a time."""
+    memory: str
+    """The arithmetic of the memory."""
+    speed: str
+    """The arithmetic of the speed."""
+    disk: str
+    """Where the model lies: on a volume, or on a disk of the type's own."""
+    price: str
+    """Where the price is from."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the offer as a JSON object."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an instance endpoint's variant asks for beside type and number."""
+
+    volume_gb: int
+    """GB of disk; a type that has a disk of its own is given no volume."""
+    download_s: int
+    startup_s: int
+
+
+def offers(needed: Fit, table: Sequence[Instance]) -> tuple[Offer, ...]:
+    """Return the cheapest type that holds the model, and up to two dearer ones, each faster than the one before.
+
+    Args:
+        needed: what the model needs.
+        table: the types, cheapest first.
+    """
+    found: list[Offer] = []
+    for instance in table:
+        if not holds(needed, instance):
+            continue
+        offer = _offer(needed, instance)
+        if not found or offer.tokens_per_s > found[-1].tokens_per_s:
+            found.append(offer)
+    return tuple(found[:MOST_OFFERS])
+
+
+def holds(needed: Fit, instance: Instance) -> bool:
+    """Tell whether a type has the memory and the disk for a model, and something to spare."""
+    return _in_memory(needed, instance) and _volume_gb(needed) <= _disk_gb(instance)
+
+
+def _in_memory(needed: Fit, instance: Instance) -> bool:
+    return needed.memory_bytes + HOST_RESERVE <= instance.memory_gib * GiB
+
+
+def _disk_gb(instance: Instance) -> float:
+    """Return the GB that a model may take on a type; of a disk whose size is not known, any: that is assumed."""
+    if not instance_types.has_own_disk(instance.name):
+        return MOST_VOLUME_GB
+    return math.inf if instance.local_disk_gb is None else instance.local_disk_gb
+
+
+def choose(subject: str, needed: Fit, table: Sequence[Instance], asked: str | None) -> tuple[Offer, ...]:
+    """Return the type to take, and those to step to when the account has none of it; only one that was asked for.
+
+    Raises:
+        ModelDoesNotFit: when no type holds the model, or the one that was asked for does not.
+    """
+    problem = _asked_problem(needed, table, asked) if asked else _none_problem(needed, table)
+    if problem is not None:
+        raise ModelDoesNotFit(f"{subject} ({needed.arithmetic})", [problem])
+    if asked:
+        return tuple(_offer(needed, one) for one in table if one.name == asked)
+    return offers(needed, table)
+
+
+def settings(needed: Fit) -> Settings:
+    """Return the volume and the time-outs for a model."""
+    seconds = {stage.name: stage.seconds for stage in needed.startup}
+    download = seconds["download"] + seconds.get("extraction", 0)
+    return Settings(
+        volume_gb=_volume_gb(needed),
+        download_s=_timeout(download),
+        startup_s=_timeout(seconds["server"] + seconds["load"]),
+    )
+
+
+def answer_s(offer: Offer, tokens: int) -> float:
+    """Return the seconds that an answer of so many tokens takes, without the reading of the prompt."""
+    return tokens / offer.tokens_per_s
+
+
+def told(offer: Offer, count: int) -> str:
+    """Return an offer in one line."""
+    price = costs.price(offer.name, count, offer.usd_per_hour)
+    return f"{price} ({offer.price}); about {offer.tokens_per_s:g} tokens/s"
+
+
+def _offer(needed: Fit, instance: Instance) -> Offer:
+    shape = needed.demand.shape
+    cache = sum(line.bytes for line in needed.lines if line.name == "kv cache")
+    read = shape.tensor_bytes + cache
+    per_s = instance.bandwidth_gb_s * GB / max(read, 1)
+    return Offer(
+        name=instance.name,
+        vcpus=instance.vcpus,
+        memory_gib=instance.memory_gib,
+        usd_per_hour=instance.usd_per_hour,
+        tokens_per_s=float(f"{per_s:.2g}"),
+        memory=f"{_mib(needed.memory_bytes)} needed + {_mib(HOST_RESERVE)} for the host of "
+        f"{_mib(round(instance.memory_gib * GiB))}",
+        speed=f"{instance.bandwidth_gb_s:g} GB/s ({instance.how}) / {read / GB:.2f} GB read for each token: "
+        "weights and a full context",
+        disk=_disk(needed, instance),
+        price=instance.source,
+    )
+
+
+def _volume_gb(needed: Fit) -> int:
+    return max(LEAST_VOLUME_GB, math.ceil(needed.disk_bytes * VOLUME_SLACK / GB))
+
+
+def _timeout(seconds: float) -> int:
+    return min(max(math.ceil(seconds * MARGIN), LEAST_TIMEOUT_S), MOST_TIMEOUT_S)
+
+
+def _asked_problem(needed: Fit, table: Sequence[Instance], asked: str) -> Problem | None:
+    found = next((one for one in table if one.name == asked), None)
+    if found is None:
+        return Problem(
+            "UnknownInstanceType",
+            f"instance_type {asked!r}",
+            "a type that is known: " + ", ".join(one.name for one in table),
+            meant(asked, [one.name for one in table], "name one of these")
+            + "; or add it to 'instance_types' with its memory and its price",
+        )
+    if not _in_memory(needed, found):
+        instead = offers(needed, table)
+        return Problem(
+            "InstanceTooSmall",
+            f"instance_type {asked!r} with {found.memory_gib:g} GiB for {_mib(needed.memory_bytes)} and "
+            f"{_mib(HOST_RESERVE)} for the host",
+            "a type that holds the model",
+            f"set instance_type to {instead[0].name!r}" if instead else "use a smaller model or quantisation",
+        )
+    return None if holds(needed, found) else _disk_problem(needed, found)
+
+
+def _none_problem(needed: Fit, table: Sequence[Instance]) -> Problem | None:
+    if any(holds(needed, one) for one in table):
+        return None
+    if large := [one for one in table if _in_memory(needed, one)]:
+        return _disk_problem(needed, max(large, key=_disk_gb))
+    most = max(table, key=lambda one: one.memory_gib)
+    return Problem(
+        "TooMuchMemory",
+        f"{_mib(needed.memory_bytes)} of memory needed",
+        f"at most {most.memory_gib:g} GiB, what {most.name} has, less {_mib(HOST_RESERVE)} for the host",
+        "use a smaller model, quantisation or n_ctx, or add a larger type to 'instance_types'",
+    )
+
+
+def _disk_problem(needed: Fit, instance: Instance) -> Problem:
+    own = instance_types.has_own_disk(instance.name)
+    why = "what its own NVMe disk has; SageMaker gives such a type no volume" if own else "the largest volume"
+    return Problem(
+        "TooMuchDisk",
+        f"{_volume_gb(needed)} GB needed on the disk of {instance.name}",
+        f"at most {_disk_gb(instance):g} GB, {why}",
+        "use a smaller model or quantisation, or another 'instance_type'",
+    )
+
+
+def _disk(needed: Fit, instance: Instance) -> str:
+    size = _volume_gb(needed)
+    if not instance_types.has_own_disk(instance.name):
+        return f"a volume of {size} GB"
+    if instance.local_disk_gb is None:
+        return (
+            f"{size} GB; assumed to fit on its own NVMe disk, whose size is not known; 'local_disk_gb' in "
+            "'instance_types' says it"
+        )
+    return f"{size} GB of the {instance.local_disk_gb:g} GB of its own NVMe disk"
+
+
+def _mib(size: int) -> str:
+    return f"{size / MiB:,.0f} MiB"

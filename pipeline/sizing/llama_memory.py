@@ -1,0 +1,287 @@
+"""What a model occupies inside llama.cpp, computed from its header: weights, cache, buffers, vocabulary.
+
+Owns llama.cpp's own rules, as llama-cpp-python 0.3.36 ships it, for a CPU. They hold for the settings that
+`inference/inference.py` loads with, and for no others:
+
+    use_mmap=False      weights are read into memory once. Mapped, those that are repacked would count twice.
+    swa_full=False      a sliding-window layer keeps its window and one batch, not the whole context.
+    flash_attn=False    llama-cpp-python's default. With it the attention matrix goes, and the decoding of long
+                        contexts takes half as long again.
+    n_ubatch=512        llama-cpp-python's default: a larger n_batch does not need more. A model for embeddings
+                        evaluates a text at once, so there it is n_ctx, unless parts give the same
+                        (`purpose.whole`).
+
+What counts is memory that is touched. llama.cpp reserves logits for every token of a batch, which a large vocabulary
+turns into half a gigabyte of addresses; one row of it is ever written. `benchmarks/bench_fit.py` measures all of this.
+Refuses to know any limit: `pipeline.sizing.fit` compares.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.gguf.architectures import DIFFUSION, WITHOUT_CACHE
+from pipeline.gguf.purpose import Purpose
+from pipeline.limits import MiB
+from pipeline.sizing.layers import BATCH_ONLY, Header, Layer, Work, count, layers_of, work_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+UBATCH: Final = 512
+"""Tokens computed at a time (llama.h: n_ubatch)."""
+CELL_PADDING: Final = 256
+"""A cache has a multiple of so many cells (llama-context.cpp, llama-kv-cache-iswa.cpp)."""
+
+LLAMA_CPP_BYTES: Final = 24 * MiB
+"""The libraries, the Python package without numpy, and llama.cpp's own tables: measured."""
+TOKEN_BYTES: Final = 170
+"""A token in both directions, its piece, score and type: measured 126 to 168, by the length of the tokens."""
+MERGE_BYTES: Final = 112
+"""A merge of a BPE vocabulary: measured."""
+SAMPLING_BYTES: Final = 45
+"""For each token of the vocabulary, once an answer is generated: logits and candidates; measured."""
+DECODING_BYTES: Final = 3 * MiB
+"""Inputs and heap of a call, beside its tensors and their graph: measured 1 to 4 MiB."""
+NODE_BYTES: Final = 2 * 424
+"""Of a graph, for each node that it may have: a tensor's description and places in its tables (ggml.c,
+ggml_tensor_overhead and ggml_graph_overhead_custom). They are cleared, so all of them are there, and there are two
+graphs: the one reserved for, and the last one computed (llama-context.cpp: gf_res_reserve, gf_res_prev)."""
+LEAST_NODES: Final = 1024
+"""llama-context.cpp, graph_max_nodes."""
+
+REPACKED: Final = frozenset({"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"})
+"""Types that x86 CPUs with AVX2 get in another layout, which the token embedding cannot be read from
+(ggml-cpu/repack.cpp); Q2_K joins them with AVX-512."""
+REPACKED_ROWS: Final = 8
+STAGING_MOST: Final = 32 * MiB
+"""A matrix is read into a buffer of its own before it is repacked. Above this size glibc returns the buffer at once
+(DEFAULT_MMAP_THRESHOLD_MAX); below, the heap keeps one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the arithmetic."""
+
+    name: str
+    bytes: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The figures of a GGUF header that memory depends on."""
+
+    tensor_bytes: int
+    layers: tuple[Layer, ...] = ()
+    window: int = 0
+    """Tokens that a sliding layer looks back."""
+    embedding_length: int = 0
+    feed_forward_length: int = 0
+    """The widest layer's; for a mixture of experts, of all that one token uses."""
+    vocabulary_size: int = 0
+    merge_count: int = 0
+    embedding_copy_bytes: int = 0
+    """Of a token embedding that is needed in two layouts: as table of rows and, repacked, as output matrix."""
+    staging_bytes: int = 0
+    """Of the largest matrix that is repacked when it is read."""
+    tensor_count: int = 0
+    parameter_count: int = 0
+    quantization: str = ""
+    embeds: bool = False
+    """Whether it is loaded for embeddings."""
+    whole: bool = False
+    """Whether a text to embed is evaluated at once."""
+    work: Work = field(default_factory=Work)
+    """What the layers compute with beside plain attention."""
+    gated: bool = True
+    """Whether a feed-forward network has a gate."""
+    experts_used: int = 0
+    """Of a mixture of experts, by one token."""
+    cacheless: bool = False
+    """Whether nothing is kept between batches."""
+    all_logits: bool = False
+    """Whether logits are computed for every token of a batch, not for the last one."""
+    batch_only: bool = False
+    """Whether attention looks at one batch and no further."""
+
+    @classmethod
+    def from_json(cls, model: Mapping[str, Any]) -> Shape:
+        """Read the shape from the model part of an archive report.
+
+        A header that leaves a figure out counts as 0 there: the model server will say what it misses.
+        """
+        used = _widest(model.get("expert_used_count"))
+        experts = used * (
+            count(model.get("expert_width")) or _widest(model.get("expert_feed_forward_length"))
+        )
+        header = Header(model)
+        embeds = model.get("purpose") == Purpose.EMBEDDING
+        window, layers = layers_of(header)
+        return cls(
+            tensor_bytes=count(model["tensor_bytes"]) - count(model.get("unloaded_bytes")),
+            layers=layers,
+            window=window,
+            embedding_length=count(model["embedding_length"]),
+            feed_forward_length=max(_widest(model.get("feed_forward_length")), experts),
+            vocabulary_size=count(model["vocabulary_size"]),
+            merge_count=count(model.get("merge_count")),
+            embedding_copy_bytes=_copied(model.get("token_embedding") or {}),
+            staging_bytes=_staged(model.get("largest_matrices") or {}),
+            tensor_count=count(model.get("n_tensors")),
+            parameter_count=count(model.get("parameter_count")),
+            quantization=model.get("quantization") or "",
+            work=work_of(header),
+            gated=model.get("gated") is not False,
+            experts_used=used,
+            cacheless=header.architecture in WITHOUT_CACHE,
+            embeds=embeds,
+            whole=embeds and model.get("evaluated_whole") is not False,
+            all_logits=header.architecture in DIFFUSION or (embeds and header.architecture not in BATCH_ONLY),
+            batch_only=header.architecture in BATCH_ONLY,
+        )
+
+
+def footprint(shape: Shape, *, n_ctx: int, n_batch: int) -> tuple[Line, ...]:
+    """Return what llama.cpp takes at most, line by line: a prompt and its answer fill the context."""
+    cells = Cells.of(shape, n_ctx, n_batch)
+    copy = "the token embedding once more: as output matrix it is repacked for the CPU"
+    staging = "the heap's buffer for the largest matrix that is repacked"
+    return (
+        Line("weights", shape.tensor_bytes, "bytes of all tensors, read into memory once"),
+        *_unless_empty(Line("output matrix", shape.embedding_copy_bytes, copy)),
+        _cache(shape, cells),
+        *_unless_empty(_state(shape)),
+        _compute(shape, cells),
+        *_unless_empty(Line("repacking", shape.staging_bytes, staging)),
+        _vocabulary(shape),
+        Line("llama.cpp", LLAMA_CPP_BYTES, "measured: its libraries and tables"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """How many tokens the caches hold, and how many are computed at a time."""
+
+    whole: int
+    sliding: int
+    batch: int
+
+    @classmethod
+    def of(cls, shape: Shape, n_ctx: int, n_batch: int) -> Cells:
+        """Return what llama.cpp makes of the settings."""
+        batch = n_ctx if shape.whole else min(n_batch, n_ctx, UBATCH)
+        whole = _padded(n_ctx)
+        return cls(whole, _padded(min(whole, shape.window + batch)), batch)
+
+    def of_layer(self, layer: Layer) -> int:
+        """Return the cells of one layer's cache."""
+        return (self.sliding if layer.slides else self.whole) + (self.kept_by(layer) if layer.every else 0)
+
+    def kept_by(self, layer: Layer) -> int:
+        """Return the cells of a layer that keeps one token in so many, and of its index."""
+        return _padded(-(-self.whole // layer.every)) if layer.every else self.whole
+
+    def seen_by(self, layer: Layer, shape: Shape) -> int:
+        """Return the tokens that one layer's attention looks at."""
+        return self.batch if shape.batch_only else self.of_layer(layer)
+
+
+def _unless_empty(line: Line) -> tuple[Line, ...]:
+    return (line,) if line.bytes else ()
+
+
+def _cache(shape: Shape, cells: Cells) -> Line:
+    # Without flash attention values lie transposed, and all layers get the widest one's (TAG_V_CACHE_VARIABLE).
+    values = max((layer.kv_heads * layer.value for layer in shape.layers), default=0)
+    cached = [] if shape.cacheless else [layer for layer in shape.layers if layer.kv_heads]
+    kinds = Counter((layer.kv_heads * layer.key + values, cells.of_layer(layer)) for layer in cached)
+    kinds.update(Counter((layer.index, cells.kept_by(layer)) for layer in cached if layer.index))
+    total = sum(layers * numbers * 2 * held for (numbers, held), layers in kinds.items())
+    terms = [
+        f"{layers} layers x {numbers} x 2 bytes x {held} tokens"
+        for (numbers, held), layers in sorted(kinds.items(), key=lambda kind: -kind[0][1])
+    ]
+    return Line(
+        "kv cache", total, " + ".join(terms[:3]) + (" + ..." if terms[3:] else "") or "no attention layers"
+    )
+
+
+def _state(shape: Shape) -> Line:
+    kinds = Counter(layer.state for layer in shape.layers if layer.state)
+    terms = [
+        f"{layers} layers x {numbers} x 4 bytes, whatever the context" for numbers, layers in kinds.items()
+    ]
+    return Line("state", sum(4 * numbers * layers for numbers, layers in kinds.items()), " + ".join(terms))
+
+
+def _compute(shape: Shape, cells: Cells) -> Line:
+    """Return llama.cpp's scratch memory while it computes one batch of a prompt at the context's end."""
+    looking = [layer for layer in shape.layers if layer.heads]
+    seen = {layer: cells.seen_by(layer, shape) for layer in looking}
+    # A mask for each kind of layer, also where both kinds hold as much (llama-graph.cpp, build_attn_inp_kv_iswa).
+    masks = sum({layer.slides: held for layer, held in seen.items()}.values())
+    heads = max((layer.heads for layer in looking), default=0)
+    scores = max((layer.heads * held for layer, held in seen.items()), default=0)
+    queries = max((layer.heads * layer.key for layer in looking), default=0)
+    keys = max((layer.kv_heads * (layer.key + layer.value) for layer in looking), default=0)
+    wide, work = shape.embedding_length, shape.work
+    chosen = work.chosen * max((held for layer, held in seen.items() if layer.index), default=0)
+    networks = 3 if shape.gated else 2  # what goes up, its gate, and their product
+    # The tallest of what is there at once in each kind of block, for each token of the batch.
+    blocks = {
+        "attention": work.scores * scores + 3 * wide + queries + keys + work.attention + chosen,
+        "feeding": max(networks * shape.feed_forward_length, 2 * wide * shape.experts_used) + 3 * wide,
+        "mixing": work.mixing + work.mixing_squares * cells.batch,
+        "giving out": shape.vocabulary_size + 2 * wide if shape.all_logits else 0,
+    }
+    # What a product's right side is converted to: scores to f16 for the values, which lie in f16 in a cache and in f32
+    # where there is none; activations for ffn_down.
+    converted = 2 * max(0 if shape.batch_only else scores, shape.feed_forward_length, queries, wide)
+    lasting = work.lasting + work.lasting_squares * cells.batch + masks
+    total = cells.batch * (4 * (max(blocks.values()) + lasting) + converted)
+    total += 4 * max((layer.state for layer in shape.layers), default=0)
+    total += SAMPLING_BYTES * shape.vocabulary_size + DECODING_BYTES
+    total += NODE_BYTES * max(
+        LEAST_NODES, work.nodes_per_token * cells.batch, work.nodes_per_tensor * shape.tensor_count
+    )
+    if shape.batch_only or shape.embeds:
+        # What sees a text whole gives something out for each token of it, and the buffer for that is cleared first
+        # (llama-context.cpp, output_reserve): logits and an embedding.
+        total += 4 * cells.batch * (shape.vocabulary_size + wide)
+    widest = {
+        "attention": f"scores of {heads} heads x {cells.batch if shape.batch_only else cells.whole} tokens",
+        "feeding": f"{networks} x {shape.feed_forward_length} activations",
+        "mixing": f"{work.mixing} activations of a recurrent layer",
+        "giving out": f"logits of {shape.vocabulary_size} tokens",
+    }[max(blocks, key=lambda name: blocks[name])]
+    return Line(
+        "compute", total, f"{cells.batch} tokens at a time: {widest}, masks, conversions, logits, graphs"
+    )
+
+
+def _vocabulary(shape: Shape) -> Line:
+    size = TOKEN_BYTES * shape.vocabulary_size + MERGE_BYTES * shape.merge_count
+    merges = f" + {shape.merge_count} merges x {MERGE_BYTES} bytes" if shape.merge_count else ""
+    return Line("vocabulary", size, f"{shape.vocabulary_size} tokens x {TOKEN_BYTES} bytes{merges}")
+
+
+def _copied(embedding: Mapping[str, Any]) -> int:
+    repacked = embedding.get("type") in REPACKED and not count(embedding.get("rows")) % REPACKED_ROWS
+    return count(embedding.get("bytes")) if embedding.get("tied") and repacked else 0
+
+
+def _staged(largest: Mapping[str, Any]) -> int:
+    return min(
+        max((count(size) for name, size in largest.items() if name in REPACKED), default=0), STAGING_MOST
+    )
+
+
+def _widest(value: Any) -> int:
+    return max((count(one) for one in value), default=0) if isinstance(value, list) else count(value)
+
+
+def _padded(cells: int) -> int:
+    return -(-cells // CELL_PADDING) * CELL_PADDING

@@ -1,0 +1,240 @@
+"""The doctor's checks against a moto in this process, and what it says where AWS does not let it look."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from pipeline import cli
+from pipeline.aws.clients import Clients
+from pipeline.operations import doctor
+from pipeline.operations.doctor import Check, State
+from pipeline.planning.function_names import Reach
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TODAY = date(2026, 1, 2)
+
+
+@pytest.fixture(autouse=True)
+def account() -> Iterator[None]:
+    """An account in this process."""
+    with mock_aws():
+        yield
+
+
+class Raising:
+    """A client whose every call ends in one error."""
+
+    def __init__(self, code: str, message: str = "because") -> None:
+        self._response: Any = {"Error": {"Code": code, "Message": message}}
+
+    def __getattr__(self, name: str) -> Any:
+        def call(**_request: Any) -> None:
+            raise ClientError(self._response, name)
+
+        return call
+
+
+class Answering:
+    """A client whose every call has one answer."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def __getattr__(self, _name: str) -> Any:
+        return lambda **_request: self._answer
+
+
+def clients(**services: Any) -> Any:
+    """Return clients of which only these services are there."""
+    return SimpleNamespace(**services)
+
+
+def test_an_account_without_the_stack_is_not_ready(capsys: pytest.CaptureFixture[str]) -> None:
+    """The missing stack is named with what to do, and the exit status says it."""
+    assert cli.main(["doctor", "--stack", "harbour", "--json"]) == cli.FAILED
+
+    document = json.loads(capsys.readouterr().out)
+    found = {one["name"]: one for one in document["checks"]}
+    assert not document["ok"]
+    assert found["credentials"]["state"] == "ok"
+    assert found["stack"]["told"] == "there is no stack 'harbour' in this account and region"
+    assert "--stack" in found["stack"]["fix"]
+
+
+def test_without_credentials_nothing_of_aws_is_looked_at() -> None:
+    """One check says so; the machine's own are done all the same."""
+    refused = clients(sts=Raising("InvalidClientTokenId", "The security token is invalid"))
+
+    checks = list(doctor.examine(refused, stack="sealift", region="us-east-1", today=TODAY))
+
+    assert [check.name for check in checks] == ["runtime", "credentials"]
+    assert checks[-1].state is State.BROKEN
+
+
+def test_a_quota_of_nothing_is_something_to_put_right() -> None:
+    """An account that may have no serverless endpoint at all must ask for it."""
+    told: Any = clients(
+        sagemaker=Answering({"Endpoints": []}), service_quotas=Answering({"Quota": {"Value": 0.0}})
+    )
+
+    concurrency, memory, endpoints = doctor._quotas(told)
+
+    assert (concurrency.state, "L-96300102" in concurrency.fix) == (State.BROKEN, True)
+    assert {memory.state, endpoints.state} == {State.UNKNOWN}
+    assert "assumed" in memory.told
+
+
+def test_a_quota_that_may_not_be_read_is_told_as_assumed() -> None:
+    """It is no fault, and no tick either."""
+    told: Any = clients(
+        sagemaker=Answering({"Endpoints": []}), service_quotas=Raising("AccessDeniedException")
+    )
+
+    concurrency = next(doctor._quotas(told))
+
+    assert concurrency.state is State.UNKNOWN
+    assert "assumed: Service Quotas could not be read, AccessDenied" in concurrency.told
+
+
+@pytest.mark.parametrize(
+    ("ecr", "state"),
+    [
+        pytest.param(Answering({"imageDetails": []}), State.OK, id="there"),
+        pytest.param(Raising("ImageNotFoundException"), State.BROKEN, id="no such image"),
+        pytest.param(Raising("RepositoryNotFoundException"), State.BROKEN, id="no such repository"),
+        pytest.param(Raising("AccessDeniedException"), State.UNKNOWN, id="may not look"),
+    ],
+)
+def test_an_image_is_there_or_not_or_nobody_can_tell(ecr: Any, state: State) -> None:
+    """Its URI is told in each case; AWS's ended support too."""
+    check = doctor._image(clients(ecr=ecr), "pytorch", "", "eu-west-1", TODAY)
+
+    assert check.state is state
+    assert "dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:" in check.told
+
+
+def test_a_custom_container_needs_an_image() -> None:
+    """The stack's parameter says which."""
+    check = doctor._image(clients(), "custom", "", "eu-west-1", TODAY)
+
+    assert (check.state, check.fix) == (State.BROKEN, "set the stack's parameter ImageUri")
+
+
+@pytest.mark.parametrize(
+    ("service", "state"),
+    [
+        pytest.param("sagemaker.amazonaws.com", State.OK, id="SageMaker"),
+        pytest.param("ec2.amazonaws.com", State.BROKEN, id="somebody else"),
+    ],
+)
+def test_the_endpoints_role_must_trust_sagemaker(service: str, state: State) -> None:
+    """Its trust policy is read."""
+    own = Clients(region="us-east-1")
+    trust = {
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}]
+    }
+    role = own.iam.create_role(RoleName="endpoint", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+
+    assert doctor._role(own, {"EndpointRoleArn": role["Arn"]}).state is state
+
+
+def test_a_role_that_is_gone_is_told() -> None:
+    """As is a stack without that output."""
+    own = Clients(region="us-east-1")
+
+    gone = doctor._role(own, {"EndpointRoleArn": "arn:aws:iam::123456789012:role/none"})
+
+    assert gone.told == "the endpoints' role none is gone"
+    assert doctor._role(own, {}).state is State.BROKEN
+
+
+@pytest.mark.parametrize(
+    ("decision", "state"),
+    [pytest.param("allowed", State.OK, id="may"), pytest.param("implicitDeny", State.BROKEN, id="may not")],
+)
+def test_a_consumer_must_be_allowed_to_call(decision: str, state: State) -> None:
+    """By IAM's own simulation; the fix names role, action and resource."""
+    function = {"Role": "arn:aws:iam::123456789012:role/assistant"}
+    told: Any = clients(
+        lambda_=Answering(function), iam=Answering({"EvaluationResults": [{"EvalDecision": decision}]})
+    )
+
+    check = doctor._may_call(told, "assistant", "arn:aws:sagemaker:x:1:endpoint/harbour-000000000000")
+
+    fix = "allow assistant sagemaker:InvokeEndpoint on endpoint/harbour-*"
+    assert check == Check("consumer", state, check.told, "" if state is State.OK else fix)
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        pytest.param("UPDATE_COMPLETE", State.OK, id="stands"),
+        pytest.param("UPDATE_IN_PROGRESS", State.BROKEN, id="is being changed"),
+        pytest.param("ROLLBACK_COMPLETE", State.BROKEN, id="never came about"),
+    ],
+)
+def test_a_stack_stands_or_does_not(status: str, state: State) -> None:
+    """What is to be done differs with what is going on."""
+    assert doctor._stack("sealift", {"StackStatus": status}).state is state
+
+
+@pytest.mark.parametrize(
+    ("ours", "deployed", "same"),
+    [
+        pytest.param({"a": ["${X}:1"]}, {"a": ["arn:b:1"]}, True, id="filled in"),
+        pytest.param({"a": ["${X}:1"]}, {"a": ["arn:b:2"]}, False, id="another text"),
+        pytest.param({"a": 1}, {"a": 1, "b": 2}, False, id="one state more"),
+        pytest.param({"a": [1]}, {"a": [1, 2]}, False, id="one choice more"),
+        pytest.param({"a": True}, {"a": False}, False, id="another value"),
+    ],
+)
+def test_a_workflow_is_this_versions_when_only_names_were_filled_in(
+    ours: dict[str, Any], deployed: dict[str, Any], *, same: bool
+) -> None:
+    """Every other difference is another version's."""
+    assert doctor.same(ours, deployed) is same
+
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "told", "fix"),
+    [
+        pytest.param("sealift-consumer", [KEY], None, None, id="all is well"),
+        pytest.param(
+            "sealift-consumer",
+            ["arn:other"],
+            f"encrypted with {KEY}",
+            f"run `sealift deploy --parameter ConsumerKmsKeyArns=arn:other,{KEY}`",
+            id="a key that the stack may not use",
+        ),
+        pytest.param(
+            "sealift-prod",
+            [KEY],
+            "outside the pattern",
+            "run `sealift deploy --parameter 'ConsumerFunctionPattern=sealift-*'`, which allows both",
+            id="outside the pattern",
+        ),
+    ],
+)
+def test_a_consumer_that_the_stack_could_not_switch_is_found_beforehand(
+    name: str, known: list[str], told: str | None, fix: str | None
+) -> None:
+    """By the stack's own parameters; the fix keeps what they have."""
+    within = Reach("sealift-consumer*", "123456789012", "us-east-1", "sealift")
+    found = clients(lambda_=Answering({"FunctionName": name, "KMSKeyArn": KEY}))
+
+    checks = list(doctor._switchable(found, name, within, known))
+
+    assert [check.fix for check in checks] == ([fix] if fix else [])
+    assert all(check.state is State.BROKEN and str(told) in check.told for check in checks)

@@ -1,0 +1,171 @@
+"""The wheel, installed into an environment of its own that knows nothing of the repository."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from pipeline import __version__, package_files
+from pipeline.stack import bundles, template
+
+TOP = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel, as `make wheel` does."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--wheel-dir", str(folder), str(TOP)], check=True, timeout=120)
+    (path,) = folder.glob("sealift-*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Install it beside the packages that it needs, which are this environment's; return the folder of programs."""
+    environment = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True, timeout=60)
+    python = environment / "bin" / "python"
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+    ]
+    subprocess.run([*pip, str(wheel)], check=True, timeout=60)
+    (site,) = environment.glob("lib/python*/site-packages")
+    # A path only: what makes the repository importable there is a .pth file of its own, which is not read.
+    (site / "needs.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return environment / "bin"
+
+
+def run(program: Path, *arguments: str, folder: Path) -> str:
+    """Return what a program prints, run somewhere else."""
+    done = subprocess.run(
+        [str(program), *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_it_carries_what_a_deployment_needs(wheel: Path) -> None:
+    """Template, definition, tasks, inference code, runtime, lock, the report's page, the example consumer; no tests."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+
+    assert {
+        "pipeline/data/template.yaml",
+        "pipeline/data/lambda.lock",
+        "pipeline/data/consumer/handler.py",
+        "pipeline/data/runtime/llama_cpp/__init__.py",
+        "pipeline/report/templates/report.html.j2",
+        "pipeline/report/templates/style.css",
+        "state_machine/deploy.asl.json",
+        "tasks/check_archive.py",
+        "inference/inference.py",
+        "inference/config.json",
+    } <= names
+    assert not [name for name in names if name.startswith(("tests/", "tools/", "benchmarks/"))]
+
+
+def test_without_its_extra_it_says_what_installs_it(installed: Path, tmp_path: Path) -> None:
+    """`sealift local` needs packages that a plain installation has not; the other commands do without."""
+    (site,) = installed.parent.glob("lib/python*/site-packages")
+    (plain := tmp_path / "plain").mkdir()
+    for one in needed("boto3", "isal", "Jinja2", "PyYAML", "shtab"):
+        (plain / one.name).symlink_to(one)
+    everything = (site / "needs.pth").read_text()
+    (site / "needs.pth").write_text(f"{plain}\n")
+    try:
+        for arguments in (["local", "up", "--port", "0"], ["local", "run", "model.tar.gz"]):
+            done = subprocess.run(
+                [str(installed / "sealift"), *arguments],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+
+            assert done.returncode == 1
+            assert "aws-sam-translator, gguf, llama-cpp-python, moto, psutil, werkzeug" in done.stderr
+            assert "pip install 'sealift[local]'" in done.stderr
+            assert "Traceback" not in done.stderr
+        assert "stack" in run(installed / "sealift", "settings", folder=tmp_path)
+    finally:
+        (site / "needs.pth").write_text(everything)
+
+
+def needed(*names: str) -> set[Path]:
+    """Return what is installed of packages and of all that they need, as it lies in this environment."""
+    found: set[Path] = set()
+    asked = list(names)
+    for name in asked:
+        one = metadata.distribution(name)
+        wanted = [part for part in one.requires or () if "extra ==" not in part]
+        asked += [re.split(r"[^A-Za-z0-9._-]", part)[0] for part in wanted]
+        found |= {
+            Path(str(one.locate_file(path.parts[0]))) for path in one.files or () if path.parts[0] != ".."
+        }
+    return found
+
+
+def test_its_commands_run(installed: Path, tmp_path: Path) -> None:
+    """As `sealift` and as `python -m pipeline`, and it is the wheel's code that runs."""
+    assert run(installed / "sealift", "--version", folder=tmp_path) == f"sealift {__version__}\n"
+    assert (
+        run(installed / "python", "-m", "pipeline", "--version", folder=tmp_path)
+        == f"sealift {__version__}\n"
+    )
+    where = run(installed / "python", "-c", "import pipeline; print(pipeline.__file__)", folder=tmp_path)
+    assert where.startswith(str(installed.parent))
+
+
+def test_it_packages_the_functions_as_the_repository_does(installed: Path, tmp_path: Path) -> None:
+    """Byte for byte the same content, so that a stack is unchanged whoever deploys it."""
+    script = (
+        "import json; from pipeline import package_files; from pipeline.stack import bundles, template, wheels; "
+        "source = template.load(package_files.template()); assert wheels.locked(package_files.lock().read_text()); "
+        "json.loads(package_files.definition().read_text()); "
+        "made = bundles.packages(source, bundles.libraries_here()); "
+        "print(json.dumps({name: code.key for name, code in made.items()}))"
+    )
+    keys = json.loads(run(installed / "python", "-c", script, folder=tmp_path))
+
+    here = bundles.packages(template.load(package_files.template()), bundles.libraries_here())
+    assert keys == {name: code.key for name, code in here.items()}
+
+
+def test_a_deployment_from_it_fails_only_for_want_of_an_account(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sealift deploy --dry-run` gets as far as AWS, and ends in one message where there is none."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    done = subprocess.run(
+        [str(installed / "sealift"), "deploy", "--dry-run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "no answer from AWS" in done.stderr
+    assert "Traceback" not in done.stderr

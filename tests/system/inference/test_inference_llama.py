@@ -1,0 +1,509 @@
+"""The four functions with the real llama.cpp and a small real model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import shapes
+from benchmarks.shapes import ModelShape
+from examples.tiny_gguf import ANSWER, write_tiny_gguf
+from inference import inference
+from inference.inference import BadRequest, LoadError, Model
+from pipeline.operations import diagnosis
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two llama.cpp threads on contended cores wait for each other in loops."""
+    for name in ("N_CTX", "N_BATCH", "MAX_TOKENS", "TEMPERATURE", "TOP_P", "MODEL_NAME"):
+        monkeypatch.delenv(f"SEALIFT_{name}", raising=False)
+    monkeypatch.setenv("SEALIFT_N_THREADS", "1")
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a model once."""
+    return write_tiny_gguf(tmp_path_factory.mktemp("model") / "demo.gguf")
+
+
+@pytest.fixture
+def model(model_file: Path) -> Model:
+    """Load that model."""
+    return inference.model_fn(str(model_file.parent))
+
+
+def _ask(model: Model, **request: Any) -> dict[str, Any]:
+    data = inference.input_fn(json.dumps(request), "application/json")
+    body, _ = inference.output_fn(inference.predict_fn(data, model), "application/json")
+    answer: dict[str, Any] = json.loads(body)
+    return answer
+
+
+def test_chat_answers_with_the_models_sentence(model: Model) -> None:
+    """The GGUF's own chat template leads to the sentence's beginning, its end-of-text token ends it."""
+    answer = _ask(model, messages=[{"role": "user", "content": "What does a sealift do?"}], temperature=0)
+
+    assert answer["object"] == "chat.completion"
+    assert answer["model"] == "demo"
+    assert answer["choices"][0]["message"] == {"role": "assistant", "content": ANSWER}
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    usage = answer["usage"]
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text"),
+    [
+        pytest.param("Hello.", ANSWER, id="punctuation"),
+        pytest.param("Grüße 🚢", ANSWER, id="bytes"),
+        pytest.param("Where does our convoy", " waits for high water.", id="last-word-leads"),
+        pytest.param("The harbour", " opens early each morning.", id="two-words"),
+    ],
+)
+def test_prompt_is_continued(model: Model, prompt: str, text: str) -> None:
+    """A bare prompt is continued from its last token."""
+    for source in ("prompt", "inputs"):
+        answer = _ask(model, **{source: prompt}, temperature=0)
+
+        assert answer["object"] == "text_completion"
+        assert answer["choices"][0]["text"] == text
+
+
+@pytest.mark.parametrize("tensor_type", ["f32", "q8_0"])
+def test_other_tensor_types_answer_alike(tmp_path: Path, tensor_type: str) -> None:
+    """Quantised weights say the same, also on CPUs where llama.cpp's AMX kernels would end the process."""
+    write_tiny_gguf(tmp_path / "demo.gguf", tensor_type=tensor_type)
+
+    answer = _ask(inference.model_fn(str(tmp_path)), prompt="Hello.", temperature=0)
+
+    assert answer["choices"][0]["text"] == ANSWER
+
+
+def test_length_and_stop_end_an_answer(model: Model) -> None:
+    """The token limit says "length"; a stop sequence ends the text before itself and says "stop"."""
+    limited = _ask(model, prompt="Hello.", temperature=0, max_tokens=2)
+    stopped = _ask(model, prompt="Hello.", temperature=0, stop=["sail", "the sea"])
+
+    assert limited["choices"][0] == {
+        "index": 0,
+        "text": "Sealift carries",
+        "logprobs": None,
+        "finish_reason": "length",
+    }
+    assert limited["usage"]["completion_tokens"] == 2
+    assert stopped["choices"][0]["text"] == "Sealift carries heavy cargo across "
+    assert stopped["choices"][0]["finish_reason"] == "stop"
+
+
+def test_log_probabilities_are_the_models_own(model: Model) -> None:
+    """At temperature 0 each chosen token is the likeliest, and its log-probability that of the corpus it learnt."""
+    text = _ask(model, prompt="Hello.", temperature=0, max_tokens=3, logprobs=3)["choices"][0]["logprobs"]
+    message = [{"role": "user", "content": "Hi."}]
+    chat = _ask(model, messages=message, temperature=1, seed=1, max_tokens=1, logprobs=True, top_logprobs=2)
+    (first,) = chat["choices"][0]["logprobs"]["content"]
+
+    assert text["tokens"] == ["Sealift", " carries", " heavy"]
+    for token, logprob, top in zip(text["tokens"], text["token_logprobs"], text["top_logprobs"], strict=True):
+        assert top[token] == logprob == max(top.values())
+        assert len(top) == 3
+    # Several sentences may begin; what follows "Sealift" is sure.
+    assert -1 < text["token_logprobs"][0] < -0.1
+    assert -0.01 < text["token_logprobs"][1] < 0
+    assert text["text_offset"] == [6, 13, 21]
+    assert bytes(first["bytes"]).decode() == first["token"]
+    assert len(first["top_logprobs"]) == 2
+
+
+PERSON = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 8},
+        "age": {"type": "integer"},
+        "tags": {"type": "array", "items": {"enum": ['a"b', "c\\d", "\n", "\u00e4"]}, "maxItems": 2},
+    },
+    "required": ["name", "tags"],
+}
+
+
+@pytest.mark.parametrize("temperature", [0, 1, 2])
+def test_answer_keeps_to_a_schema(model: Model, temperature: float) -> None:
+    """A model that never saw JSON writes what the schema asks, whatever the sampling."""
+    asked = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON}}
+    for seed in range(5):
+        answer = _ask(
+            model, prompt="Hello.", temperature=temperature, seed=seed, max_tokens=400, response_format=asked
+        )
+        person = json.loads(answer["choices"][0]["text"])
+
+        assert answer["choices"][0]["finish_reason"] == "stop"
+        assert set(person) <= set(PERSON["properties"])
+        assert set(person["tags"]) <= {'a"b', "c\\d", "\n", "\u00e4"}
+        assert len(person["name"]) <= 8
+
+
+def test_answer_is_any_object(model: Model) -> None:
+    """What json_object asks: an answer that ended is one object."""
+    answers = [
+        _ask(
+            model,
+            prompt="Hello.",
+            temperature=1,
+            seed=seed,
+            max_tokens=300,
+            response_format={"type": "json_object"},
+        )["choices"][0]
+        for seed in range(5)
+    ]
+    ended = [json.loads(answer["text"]) for answer in answers if answer["finish_reason"] == "stop"]
+
+    assert all(answer["text"].startswith("{") for answer in answers)
+    assert all(isinstance(one, dict) for one in ended)
+
+
+HOSTILE = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import inference
+model = inference.model_fn(sys.argv[2])
+for line in sys.stdin:
+    schema = json.loads(line)
+    asked = {"type": "json_schema", "json_schema": {"schema": schema}}
+    body = json.dumps({"prompt": "Hello.", "max_tokens": 24, "temperature": 1, "response_format": asked})
+    try:
+        reason = inference.predict_fn(inference.input_fn(body, None), model)["choices"][0]["finish_reason"]
+    except inference.BadRequest as error:
+        reason = error.code
+    print("said", reason, flush=True)
+"""
+
+
+def _nest(schema: Any, depth: int) -> Any:
+    for _ in range(depth):
+        schema = {
+            "anyOf": [{"type": "array", "items": schema}, {"type": "array", "items": schema, "maxItems": 9}]
+        }
+    return schema
+
+
+HOSTILE_SCHEMAS: list[Any] = [
+    {"enum": ['"', '\\"', "\\", '" | root', "]", "\x00", "\ud800"]},
+    {"const": '"\\n"\nroot ::= root'},
+    {"type": "object", "properties": {'a" ::= "b': {"type": "string"}, "": {"type": "null"}}},
+    {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(400)}},
+    {"enum": ["x" * n for n in range(1, 250)]},
+    {"type": "string", "maxLength": 10**9},
+    {"type": "string", "pattern": "((a+)+)+$"},
+    {
+        "type": "array",
+        "items": {"type": "array", "items": {"type": "string", "maxLength": 40}, "maxItems": 40},
+    },
+    {"anyOf": [{"type": "string", "maxLength": n} for n in range(1, 60)]},
+    {"anyOf": [{"type": "array", "items": {"type": "string"}, "minItems": n} for n in range(200)]},
+    _nest({"type": "integer"}, 5),
+    _nest({"type": "integer"}, 12),
+    {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, {"type": "null"}]}}},
+    {"$ref": "#/properties/x", "properties": {"x": {"$ref": "#/properties/x"}}},
+    {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": {}}},
+    {"type": ["string", "object", "array", "number", "integer", "boolean", "null"]},
+    {"prefixItems": [{"type": "string", "format": "date-time"}] * 60},
+]
+
+
+def test_no_schema_ends_the_process(model_file: Path) -> None:
+    """Each is held to or refused; a process that llama.cpp would abort could not say which."""
+    folder = Path(inference.__file__).parent
+    lines = "".join(json.dumps(schema) + "\n" for schema in HOSTILE_SCHEMAS)
+
+    child = subprocess.run(
+        [sys.executable, "-c", HOSTILE, str(folder), str(model_file.parent)],
+        input=lines,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    said = [line.split()[1] for line in child.stdout.splitlines() if line.startswith("said ")]
+
+    assert child.returncode == 0, child.stderr[-2000:]
+    assert len(said) == len(HOSTILE_SCHEMAS)
+    assert set(said) <= {"stop", "length", "invalid_schema"}
+
+
+LONG = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import inference
+model = inference.model_fn(sys.argv[2])
+for text in ("a" * 200_000, " " * 200_000, "a1 " * 60_000, "=" * 100_000):
+    alone = model.tokenize("b")
+    print("said", len(model.tokenize(text)), model.tokenize("b") == alone)
+"""
+
+
+def test_no_prompt_ends_the_process(tmp_path: Path) -> None:
+    """A word of any length becomes tokens, where llama.cpp's own splitting of words would overflow the stack."""
+    shape = ModelShape("llama", 1, 64, 2, 2, 32, 128, 1000, 50, quantization="F16", pre_tokenizer="tekken")
+    shapes.write(shape, tmp_path / "model.gguf")
+
+    child = subprocess.run(
+        [sys.executable, "-c", LONG, str(Path(inference.__file__).parent), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    said = [line.split() for line in child.stdout.splitlines() if line.startswith("said ")]
+
+    assert child.returncode == 0, child.returncode
+    assert [int(count) >= 1000 for _, count, _ in said] == [True] * 4
+    assert [same for _, _, same in said] == ["True"] * 4
+
+
+def test_text_may_have_more_tokens_than_bytes(tmp_path: Path, model_file: Path) -> None:
+    """A vocabulary without a token for the space writes each one in three bytes."""
+    space = "\N{LOWER ONE EIGHTH BLOCK}".encode()
+    alone = len(space).to_bytes(8, "little") + space
+    whole = model_file.read_bytes()
+    assert whole.count(alone) == 1
+    (tmp_path / "m.gguf").write_bytes(whole.replace(alone, len(space).to_bytes(8, "little") + b"q~q"))
+
+    answer = _ask(inference.model_fn(str(tmp_path)), prompt=" " * 50, temperature=0, max_tokens=1)
+
+    assert answer["usage"]["prompt_tokens"] > 100
+
+
+class _Call:
+    """A server's context whose client hangs up while its prompt is evaluated: after the looks before that."""
+
+    arrived = None
+    deadline = None
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    def gone(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+
+def test_evaluation_of_a_prompt_is_interrupted_and_the_model_stays_whole(tmp_path: Path) -> None:
+    """llama.cpp is told to stop in the middle of a batch; the next answers are those of a model that never was."""
+    write_tiny_gguf(tmp_path / "demo.gguf", embd=1024, layers=8)
+    model = inference.model_fn(str(tmp_path))
+    prompt = "ping " * 900 + "ping"
+    request = inference.input_fn(json.dumps({"prompt": prompt, "temperature": 0, "max_tokens": 3}), None)
+    alone = _ask(model, prompt="Hello.", temperature=0)["choices"]
+
+    interrupted: Any = inference.predict_fn(request, model, _Call(looks=2))
+    after = _ask(model, prompt="Hello.", temperature=0)["choices"]
+    again = _ask(model, prompt=prompt, temperature=0, max_tokens=3)
+
+    assert interrupted["choices"][0]["finish_reason"] == "cancelled"
+    assert interrupted["usage"]["completion_tokens"] == 0
+    assert after == alone
+    assert again["choices"][0]["text"] == " ping ping ping"
+
+
+def test_time_that_is_up_is_told(model: Model) -> None:
+    """An answer that may not go on ends with what there is; here nothing."""
+    request = inference.input_fn('{"prompt": "Hello."}', None)
+    assert not isinstance(request, BadRequest)
+
+    answer: Any = inference.predict_fn(replace(request, arrived=float("-inf")), model)
+
+    assert answer["choices"][0]["finish_reason"] == "timeout"
+    assert answer["choices"][0]["text"] == ""
+
+
+def test_prompts_that_alternate_are_fetched_back(model: Model) -> None:
+    """The state that llama.cpp is given back answers as the one that was evaluated."""
+    systems = [f"Hello there, {word} " + "ping " * 60 for word in ("one", "two", "six")]
+    questions = [(system, f"{system} our convoy {n}") for n in range(3) for system in systems]
+    alone = [_ask_alone(model, question) for _, question in questions]
+
+    answers = [_ask(model, prompt=question, temperature=0, max_tokens=8) for _, question in questions]
+
+    assert [answer["choices"][0]["text"] for answer in answers] == alone
+    assert all(answer["timings"]["cache_n"] > 60 for answer in answers[3:])
+
+
+def _ask_alone(model: Model, prompt: str) -> str:
+    engine: Any = model.engine
+    engine._clear()
+    text: str = _ask(model, prompt=prompt, temperature=0, max_tokens=8)["choices"][0]["text"]
+    engine._clear()
+    engine._prefixes._saved.clear()
+    return text
+
+
+def test_every_request_is_a_line_of_the_log(model: Model, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also without a server of ours: figures, and nothing of what was said."""
+    capsys.readouterr()
+    _ask(model, prompt="A secret harbour", max_tokens=2)
+
+    (line,) = capsys.readouterr().out.splitlines()
+    figures = json.loads(line)
+    assert figures["event"] == "answered"
+    assert figures["predicted_n"] == 2
+    assert "secret" not in line
+
+
+def test_memory_that_does_not_suffice_is_told(tmp_path: Path) -> None:
+    """llama.cpp says in many words that memory is short; ours come first."""
+    write_tiny_gguf(tmp_path / "demo.gguf", embd=1024, layers=4)
+    limited = (
+        "import resource, sys; sys.path.insert(0, sys.argv[1]); import inference, llama_cpp\n"
+        "pages = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (pages + (40 << 20),) * 2)\n"
+        "inference.model_fn(sys.argv[2])\n"
+    )
+
+    child = subprocess.run(
+        [sys.executable, "-c", limited, str(Path(inference.__file__).parent), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert "there is not enough memory" in child.stderr
+    assert (
+        diagnosis.diagnose({"Error": "EndpointFailed", "Cause": child.stderr}, {}).cause_name == "OutOfMemory"
+    )
+
+
+def test_seed_repeats_an_answer(model: Model) -> None:
+    """The same seed gives the same sampling, and the seeds differ among themselves."""
+
+    def texts() -> list[str]:
+        answers = (_ask(model, prompt="Hello.", temperature=1, top_p=1, seed=seed) for seed in range(8))
+        return [answer["choices"][0]["text"] for answer in answers]
+
+    first = texts()
+
+    assert texts() == first
+    assert len(set(first)) > 1
+
+
+def test_prompt_and_answer_fill_the_context_exactly(
+    model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A context that llama.cpp rounds up is kept as asked for: no token more, and no crash at the edge."""
+    monkeypatch.setenv("SEALIFT_N_CTX", "100")
+    model = inference.model_fn(str(model_file.parent))
+
+    full = _ask(model, prompt="ping", temperature=0, max_tokens=32_768)
+    nearly = _ask(model, prompt="ping " * 97 + "ping", temperature=0)
+    with pytest.raises(BadRequest, match="101 tokens and the context holds 100"):
+        _ask(model, prompt="ping " * 99 + "ping")
+
+    assert full["usage"]["total_tokens"] == 100
+    assert full["choices"][0]["finish_reason"] == "length"
+    assert nearly["usage"]["completion_tokens"] == 1
+
+
+def test_answers_do_not_depend_on_what_was_asked_before(model: Model) -> None:
+    """What llama.cpp keeps of the last prompt never changes the next answer."""
+    alone = _ask(model, prompt="Hello there, our convoy", temperature=0)["choices"][0]["text"]
+    _ask(model, prompt="Hello there, The harbour", temperature=0)
+    with pytest.raises(BadRequest):
+        _ask(model, prompt="ping " * 3000)
+
+    assert _ask(model, prompt="Hello there, our convoy", temperature=0)["choices"][0]["text"] == alone
+
+
+def test_settings_of_the_archive_are_used(tmp_path: Path, model_file: Path) -> None:
+    """The config.json in the archive's code/ names the model and bounds its answers."""
+    shutil.copy(model_file, tmp_path / "m.gguf")
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "config.json").write_text(
+        '{"model_type": "gguf", "model_name": "harbour", "max_tokens": 1, "temperature": 0}', encoding="utf-8"
+    )
+
+    answer = _ask(inference.model_fn(str(tmp_path)), prompt="Hello.")
+
+    assert answer["model"] == "harbour"
+    assert answer["choices"][0]["text"] == "Sealift"
+
+
+def test_model_without_a_template_gets_chatml(
+    tmp_path: Path, model_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A GGUF without a chat template takes messages all the same, and the log says what was put in its place."""
+    whole = model_file.read_bytes()
+    (tmp_path / "m.gguf").write_bytes(whole.replace(b"tokenizer.chat_template", b"tokenizer.xxxx_template"))
+    model = inference.model_fn(str(tmp_path))
+
+    chat = _ask(model, messages=[{"role": "user", "content": "Hi."}], temperature=0)
+    written = "<|im_start|>user\nHi.<|im_end|>\n<|im_start|>assistant\n"
+    bare = _ask(model, prompt=written, temperature=0)
+
+    loaded = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert loaded["chat_template"] == "ChatML: the GGUF has none"
+    assert model.chat_stops == ("<|im_end|>",)
+    assert chat["choices"][0]["message"]["content"] == bare["choices"][0]["text"]
+    assert chat["usage"]["prompt_tokens"] == bare["usage"]["prompt_tokens"]
+
+
+_ARCHITECTURE = b"\x05\0\0\0\0\0\0\0llama"
+
+
+@pytest.mark.parametrize(
+    ("damage", "words", "cause"),
+    [
+        pytest.param(
+            lambda whole: whole[: len(whole) // 2],
+            "not within the file bounds",
+            "ModelCutShort",
+            id="cut-in-the-data",
+        ),
+        pytest.param(
+            lambda whole: whole[:2000],
+            "failed to read key-value pairs",
+            "ModelCutShort",
+            id="cut-in-the-header",
+        ),
+        pytest.param(lambda whole: whole[:0], "failed to read magic", "ModelCutShort", id="empty"),
+        pytest.param(
+            lambda whole: b"XXXX" + whole[4:], "invalid magic characters: 'XXXX'", "ModelCutShort", id="magic"
+        ),
+        pytest.param(
+            lambda whole: whole.replace(_ARCHITECTURE, b"\x05\0\0\0\0\0\0\0mamma", 1),
+            "unknown model architecture: 'mamma'",
+            "UnknownArchitecture",
+            id="architecture",
+        ),
+        pytest.param(
+            lambda whole: whole.replace(b"blk.1.ffn_up.weight", b"blk.1.ffn_xx.weight", 1),
+            "expects of its architecture",
+            "TensorsUnexpected",
+            id="tensor",
+        ),
+        pytest.param(
+            lambda whole: whole.replace(b"{% endfor %}", b"{% endfro %}", 1),
+            "its chat template (tokenizer.chat_template) is not a valid one: Encountered unknown tag 'endfro'",
+            "ChatTemplateBroken",
+            id="chat-template",
+        ),
+    ],
+)
+def test_load_error_says_what_llama_cpp_said(
+    tmp_path: Path, model_file: Path, damage: Any, words: str, cause: str
+) -> None:
+    """The exception carries the reason, which llama.cpp only writes to its log; the deployment knows its cause."""
+    (tmp_path / "m.gguf").write_bytes(damage(model_file.read_bytes()))
+
+    with pytest.raises(LoadError) as caught:
+        inference.model_fn(str(tmp_path))
+
+    assert "model file 'm.gguf'" in str(caught.value)
+    assert words in str(caught.value)
+    assert diagnosis.diagnose({"Error": "EndpointFailed", "Cause": str(caught.value)}, {}).cause_name == cause

@@ -1,0 +1,76 @@
+"""The three containers on the local cloud: the same upload, the same smoke test, the same consumer."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from pipeline.sizing.images import PROFILES
+from tests.system.conftest import Deployments
+from tests.system.workflow.test_deployment import settings
+
+OWN_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sealift:1"
+FIELDS = {
+    "pytorch": {},
+    "llama-cpp": {"container": "llama-cpp"},
+    "custom": {"container": "custom", "image_uri": OWN_IMAGE},
+}
+
+
+def deployed(deployments: Deployments, archive: Path, container: str) -> tuple[str, set[str]]:
+    """Deploy with a container; return the endpoint's name and the top folders and files of what it got."""
+    ended = deployments.upload(archive, "harbour", settings(**FIELDS[container]))
+    assert ended.status == "SUCCEEDED", ended.cause
+    assembled = ended.results["assemble_archive"]
+    body = deployments.cloud.clients.s3.get_object(Bucket=assembled["bucket"], Key=assembled["key"])
+    with tarfile.open(fileobj=io.BytesIO(body["Body"].read())) as tar:
+        names = {name.partition("/")[0] for name in tar.getnames()}
+    return ended.results["plan_deployment"]["names"]["endpoint"], names
+
+
+def refusal(deployments: Deployments, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the error that a container answers."""
+    with pytest.raises(ClientError) as error:
+        deployments.cloud.clients.sagemaker_runtime.invoke_endpoint(
+            EndpointName=endpoint, ContentType="application/json", Body=json.dumps(body).encode()
+        )
+    told: dict[str, Any] = json.loads(error.value.response["OriginalMessage"])["error"]  # type: ignore[typeddict-item]
+    return told
+
+
+@pytest.mark.parametrize("container", FIELDS)
+def test_each_container_serves_the_same_upload(
+    deployments: Deployments, archive: Path, container: str
+) -> None:
+    """The smoke test and the consumer ask all of them alike; only the prebuilt image gets code in its archive."""
+    _, names = deployed(deployments, archive, container)
+
+    code = {"code"} if PROFILES[container].carries_code else set()
+    assert names == {"harbour.gguf", *code}
+
+
+def test_the_llama_cpp_image_takes_messages_only(deployments: Deployments, archive: Path) -> None:
+    """As llama-server does, which stands behind it."""
+    endpoint, _ = deployed(deployments, archive, "llama-cpp")
+
+    told = refusal(deployments, endpoint, {"prompt": "What?"})
+    assert told == {"code": 400, "message": "'messages' is required", "type": "invalid_request_error"}
+
+
+def test_the_llama_cpp_image_tells_both_numbers_of_a_prompt_that_is_too_long(
+    deployments: Deployments, archive: Path
+) -> None:
+    """In llama-server's own fields; the context is the one that was asked for, so its option has arrived."""
+    endpoint, _ = deployed(deployments, archive, "llama-cpp")
+
+    message = {"role": "user", "content": "sail " * 3000}
+    told = refusal(deployments, endpoint, {"messages": [message], "grammar": "unknown here"})
+    assert told["type"] == "exceed_context_size_error"
+    assert told["n_ctx"] == 2048
+    assert told["n_prompt_tokens"] > told["n_ctx"]

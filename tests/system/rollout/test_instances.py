@@ -1,0 +1,237 @@
+"""Endpoints on instances, on the local cloud: from an upload to an endpoint that answers, and what is left when not."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_cloud.cloud import LocalCloud
+from pipeline.sizing import costs, instance_types
+from tests.system.conftest import BEFORE, NOTHING, WAIT_S, Deployments
+from tests.system.workflow.test_deployment import settings
+
+CHEAPEST = "ml.c5.large"
+"""It holds the small model."""
+
+
+def on_instances(**more: Any) -> dict[str, Any]:
+    """Return the settings of a small deployment on an instance."""
+    return {name: value for name, value in settings().items() if name != "max_concurrency"} | {
+        "hosting": "instance",
+        **more,
+    }
+
+
+@pytest.fixture
+def allowed(cloud: LocalCloud) -> Iterator[Callable[[dict[str, int]], None]]:
+    """Return a function that says how many instances of which type the account may have."""
+    before = cloud.hosting.quotas
+
+    def allow(of_types: dict[str, int]) -> None:
+        cloud.hosting.quotas = replace(before, instances=of_types)
+
+    yield allow
+    cloud.hosting.quotas = before
+
+
+def test_a_bare_model_becomes_an_endpoint_that_answers(deployments: Deployments, model: Path) -> None:
+    """The GGUF as it is, code and runtime beside it: nothing is packed, extracted or copied by a Lambda."""
+    ended = deployments.upload(model, "mole", on_instances(), name="harbour.gguf")
+
+    assert ended.status == "SUCCEEDED", ended.cause
+    plan = ended.results["plan_deployment"]
+    name = plan["names"]["endpoint"]
+    assert deployments.resources() == {"endpoints": [name], "configs": [name], "models": [name]}
+    assert deployments.consumer_variables() == {**BEFORE, "ENDPOINT_NAME": name}
+    assert "cargo" in ended.results["smoke_test"]["transcript"][0]["answer"].lower()
+    assert plan["instances"]["type"] == CHEAPEST
+    sagemaker = deployments.cloud.clients.sagemaker
+    container: Any = sagemaker.describe_model(ModelName=name)["PrimaryContainer"]
+    source = container["ModelDataSource"]["S3DataSource"]
+    assert (source["S3DataType"], source["CompressionType"]) == ("S3Prefix", "None")
+    configured = sagemaker.describe_endpoint_config(EndpointConfigName=name)["ProductionVariants"]
+    described = sagemaker.describe_endpoint(EndpointName=name)["ProductionVariants"]
+    cost = costs.per_hour(described, configured)
+    found = instance_types.find(CHEAPEST)
+    assert found is not None
+    assert cost.usd_per_hour == found.usd_per_hour
+    alarms = deployments.cloud.clients.cloudwatch.describe_alarms()["MetricAlarms"]
+    assert {one["AlarmName"].removeprefix(f"sealift-{name}-") for one in alarms} == {
+        "5xx",
+        "latency",
+        "memory",
+        "cpu",
+        "disk",
+    }
+
+
+def test_one_file_for_an_image_with_code_of_its_own_is_pinned(deployments: Deployments, model: Path) -> None:
+    """The model names the ETag of the copy, and the server finds the file by its name."""
+    asked = on_instances(container="llama-cpp")
+    ended = deployments.upload(model, "pinned", asked, name="harbour.gguf")
+
+    assert ended.status == "SUCCEEDED", ended.cause
+    name = ended.results["plan_deployment"]["names"]["model"]
+    container: Any = deployments.cloud.clients.sagemaker.describe_model(ModelName=name)["PrimaryContainer"]
+    source = container["ModelDataSource"]["S3DataSource"]
+    assert source["S3DataType"] == "S3Object"
+    assert source["ETag"] == ended.results["assemble_archive"]["etag"]
+    assert source["S3Uri"].endswith("/harbour.gguf")
+
+
+def test_an_archive_goes_to_an_instance_too(deployments: Deployments, archive: Path) -> None:
+    """As it goes to serverless; and the next deployment retires it at once, since it costs money, with its scaling."""
+    scaling: Any = deployments.cloud.clients.autoscaling
+    asked = {"max": 3, "invocations_per_instance": 20}
+    first = deployments.upload(archive, "pier", on_instances(auto_scaling=asked))
+    assert first.status == "SUCCEEDED", first.cause
+    (target,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    endpoint = first.results["plan_deployment"]["names"]["endpoint"]
+    assert target["ResourceId"] == f"endpoint/{endpoint}/variant/AllTraffic"
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 3)
+    assert first.results["restore_capacity"]["steps"] == [
+        "scales between 1 and 3 instances, for 20 calls a minute of each"
+    ]
+    second = deployments.upload(archive, "pier", on_instances(inference={"n_ctx": 256}))
+
+    assert second.status == "SUCCEEDED", second.cause
+    old, new = (one.results["plan_deployment"]["names"]["endpoint"] for one in (first, second))
+    assert second.results["retire_previous"]["retired"] == [old]
+    assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
+    assert deployments.resources() == {"endpoints": [new], "configs": [new], "models": [new]}
+
+
+def test_the_shards_of_a_model_make_one_deployment(deployments: Deployments, shards: list[Path]) -> None:
+    """In whatever order they come; the last one starts it, and the first one is what the server is given."""
+    cloud = deployments.cloud
+    body = json.dumps(on_instances()).encode()
+    cloud.clients.s3.put_object(Bucket=deployments.bucket, Key="models/split/deployment.json", Body=body)
+    known = set(deployments.executions())
+    for path in reversed(shards):
+        assert set(deployments.executions()) == known
+        key = f"models/split/{path.name}"
+        cloud.clients.s3.put_object(Bucket=deployments.bucket, Key=key, Body=path.read_bytes())
+    deadline = time.monotonic() + WAIT_S
+    while not (new := [arn for arn in deployments.executions() if arn not in known]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    (only,) = new
+    ended = deployments.ended(only)
+    assert ended.status == "SUCCEEDED", ended.cause
+    assert ended.results["check_archive"]["model"]["shards_read"] == len(shards)
+    assert "cargo" in ended.results["smoke_test"]["transcript"][0]["answer"].lower()
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The small model, split by its tensors."""
+    from tiny_gguf import write_tiny_gguf
+
+    folder = tmp_path_factory.mktemp("shards")
+    write_tiny_gguf(folder / "harbour.gguf", shard_tensors=8)
+    return sorted(folder.glob("*-of-*.gguf"))
+
+
+def test_auto_refuses_an_instance_that_is_not_allowed(deployments: Deployments, model: Path) -> None:
+    """With its price; nothing is made."""
+    asked = on_instances(hosting="auto")
+    ended = deployments.upload(model, "careful", asked, name="harbour.gguf")
+
+    assert (ended.status, ended.error) == ("FAILED", "ModelDoesNotFit")
+    assert f"set allow_instances to true for 1 x {CHEAPEST}, $0.102 an hour" in str(ended.cause)
+    assert deployments.resources() == NOTHING
+
+
+def test_auto_is_serverless_where_the_model_fits(deployments: Deployments, archive: Path) -> None:
+    """An instance is allowed, and not taken."""
+    ended = deployments.upload(archive, "auto", settings(hosting="auto", allow_instances=True))
+
+    assert ended.status == "SUCCEEDED", ended.cause
+    assert ended.results["plan_deployment"]["hosting"] == "serverless"
+
+
+def test_a_quota_leads_to_the_next_type(
+    deployments: Deployments, model: Path, allowed: Callable[[dict[str, int]], None]
+) -> None:
+    """AWS's own text is read, the next type is taken, and the output says so."""
+    allowed({CHEAPEST: 0})
+
+    ended = deployments.upload(model, "ladder", on_instances(), name="harbour.gguf")
+
+    assert ended.status == "SUCCEEDED", ended.cause
+    plan = ended.results["plan_deployment"]
+    assert plan["instances"]["type"] != CHEAPEST
+    (step,) = plan["steps"]
+    assert f"'{CHEAPEST} for endpoint usage' is 0" in step["said"]
+    names = plan["names"]
+    assert deployments.resources()["configs"] == [names["endpoint_config"]]
+    assert names["endpoint_config"] != names["endpoint"]
+
+
+def test_the_end_of_the_ladder_leaves_nothing(
+    deployments: Deployments, model: Path, allowed: Callable[[dict[str, int]], None]
+) -> None:
+    """A type that was asked for is not changed for another."""
+    allowed({CHEAPEST: 0})
+
+    ended = deployments.upload(model, "none", on_instances(instance_type=CHEAPEST), name="harbour.gguf")
+
+    assert (ended.status, ended.error) == ("FAILED", "QuotaTooSmall")
+    assert f"'{CHEAPEST} for endpoint usage'" in str(ended.cause)
+    assert deployments.resources() == NOTHING
+
+
+def test_a_model_that_cannot_be_loaded_leaves_nothing(
+    deployments: Deployments, with_code: Callable[[str], Path]
+) -> None:
+    """The endpoint fails with SageMaker's reason for instances, and everything is undone."""
+    own = with_code("import os\nos._exit(3)\n")
+    ended = deployments.upload(own, "wreck", on_instances(code="archive"))
+
+    assert (ended.status, ended.error) == ("FAILED", "EndpointFailed")
+    assert "did not pass the ping health check" in str(ended.cause)
+    assert deployments.resources() == NOTHING
+    assert deployments.consumer_variables() == BEFORE
+
+
+def test_an_alarm_takes_an_update_in_place_back(deployments: Deployments, archive: Path) -> None:
+    """SageMaker says so only by the old configuration's being in service; the deployment fails with its reason."""
+    cloudwatch: Any = deployments.cloud.clients.cloudwatch
+    first = deployments.upload(archive, "watched", on_instances(strategy="in_place", bake_s=1))
+    assert first.status == "SUCCEEDED", first.cause
+    cloudwatch.set_alarm_state(AlarmName="sealift-watched-5xx", StateValue="ALARM", StateReason="a test")
+    again = on_instances(strategy="in_place", bake_s=60, inference={"n_ctx": 256})
+    second = deployments.upload(archive, "watched", again)
+
+    assert (second.status, second.error) == ("FAILED", "EndpointFailed")
+    assert "sealift-watched-5xx" in str(second.cause)
+    found = deployments.cloud.clients.sagemaker.describe_endpoint(EndpointName="watched")
+    before = first.results["plan_deployment"]["names"]["endpoint_config"]
+    assert (found["EndpointStatus"], found["EndpointConfigName"]) == ("InService", before)
+    assert deployments.resources()["configs"] == [before]
+
+
+def test_an_update_in_place_that_fails_comes_back(deployments: Deployments, archive: Path) -> None:
+    """A wrong answer puts the old configuration back into service."""
+    first = deployments.upload(archive, "steady", on_instances(strategy="in_place", bake_s=1))
+    assert first.status == "SUCCEEDED", first.cause
+    wrong = on_instances(
+        strategy="in_place",
+        bake_s=1,
+        inference={"n_ctx": 256},
+        smoke_test={"prompts": ["What?"], "expect": {"contains": "submarine"}},
+    )
+    second = deployments.upload(archive, "steady", wrong)
+
+    assert (second.status, second.error) == ("FAILED", "SmokeTestFailed"), second.cause
+    found = deployments.cloud.clients.sagemaker.describe_endpoint(EndpointName="steady")
+    before = first.results["plan_deployment"]["names"]["endpoint_config"]
+    assert (found["EndpointStatus"], found["EndpointConfigName"]) == ("InService", before)
+    assert deployments.resources()["configs"] == [before]

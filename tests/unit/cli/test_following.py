@@ -1,0 +1,213 @@
+"""What is shown of a deployment that is followed: in a pipe, on a terminal, as events."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pipeline import settings
+from pipeline.cli import following
+from pipeline.cli.following import Events, Live, Plain
+from pipeline.cli.screen import Progress, Screen, told
+from pipeline.operations import checklist
+from pipeline.operations.checklist import Mark
+from pipeline.operations.execution_history import Execution, State
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+CHECKED: dict[str, Any] = {
+    "archive": {
+        "bucket": "uploads",
+        "key": "models/harbour/model.tar.gz",
+        "format": "tar.gz",
+        "size": 5 << 20,
+    },
+    "model": {"path": "m.gguf", "architecture": "llama", "quantization": "Q8_0", "gguf_version": 3},
+    "evidence": {"method": "checksum", "members": 4},
+}
+
+
+class Pipe(io.StringIO):
+    """A stream that can write anything."""
+
+    encoding = "utf-8"
+
+
+class Terminal(Pipe):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+def ago(name: str, seconds: float, **fields: Any) -> State:
+    """Return a state that has run for so long."""
+    begun = NOW - timedelta(seconds=seconds)
+    return State(name, "running", begun, began=begun, **fields)
+
+
+def standing(*states: State, status: str = "RUNNING", **results: Any) -> Execution:
+    """Return an execution as it stands."""
+    return Execution(
+        "a:b:harbour-0", status, states, results, error="E", cause="what happened: w", started=NOW
+    )
+
+
+CHECKING = standing(ago("CheckArchive", 3))
+DONE = State("CheckArchive", "succeeded", NOW, 2.0, began=NOW)
+PLANNING = standing(DONE, ago("PlanDeployment", 2), check_archive=CHECKED)
+
+
+def test_a_pipe_has_each_line_once_when_it_has_settled() -> None:
+    """In order, under the name of its group; nothing that may still change."""
+    stream = Pipe()
+    view = Plain(Screen(stream), now=lambda: NOW)
+    for followed in (CHECKING, CHECKING, PLANNING, PLANNING):
+        view.show(followed)
+    rows = stream.getvalue().splitlines()
+
+    assert rows[0] == "before"
+    assert [row[4:29].strip() for row in rows if row.startswith("  ✓")] == [
+        "model compressed as tar.g",
+        "model uploaded to S3",
+        "model is a GGUF at the ro",
+    ]
+    assert not any("fits" in row for row in rows)
+
+
+def test_a_pipe_is_told_now_and_then_of_a_line_that_takes_long() -> None:
+    """After a quarter of a minute, and again a minute later, with the reason."""
+    stream = Pipe()
+    view = Plain(Screen(stream), now=lambda: NOW)
+    refused = {"refused": ("Throttled",), "refused_at": NOW}
+    for seconds in (5, 20, 40, 70, 85):
+        view.show(standing(ago("CheckArchive", seconds, **refused)))
+    rows = stream.getvalue().splitlines()
+
+    assert [row for row in rows if " 20 s  AWS" in row]
+    assert len([row for row in rows if "AWS asks for fewer requests" in row]) == 2
+
+
+def test_a_failed_line_waits_in_a_pipe_for_its_cause() -> None:
+    """What is written once must be complete: the diagnosis comes a moment after the failure."""
+    stream = Pipe()
+    view = Plain(Screen(stream), now=lambda: NOW)
+    failed = State("CheckArchive", "failed", NOW, 2.0, began=NOW, errors=("InvalidArchive",))
+    diagnosed = {"error": "InvalidArchive", "what": "w", "why": "no model", "fix": "pack it"}
+    view.show(standing(failed, ago("Diagnose", 1)))
+    before = stream.getvalue()
+    view.show(standing(failed, DONE, ago("RollBack", 1), diagnose=diagnosed))
+
+    assert before == ""
+    assert "✗ model compressed" in stream.getvalue()
+    assert "InvalidArchive: no model; pack it" in " ".join(stream.getvalue().split())
+
+
+def test_a_terminal_has_the_whole_list_redrawn_in_place() -> None:
+    """What is to come is there from the beginning; each drawing begins where the last one began."""
+    stream = Terminal()
+    view = Live(Screen(stream), leaving="Ctrl-C leaves it running", now=lambda: NOW)
+    view.show(CHECKING)
+    first = stream.getvalue()
+    view.show(PLANNING)
+    second = stream.getvalue()[len(first) :]
+
+    assert "concurrency given" in first
+    assert "Ctrl-C leaves it running" in first
+    assert second.startswith(f"\033[{first.count(chr(10))}A\r")
+
+
+def test_what_has_not_changed_is_not_drawn_again() -> None:
+    """A terminal over a slow line gets nothing for nothing."""
+    stream = Terminal()
+    screen = Screen(stream)
+    screen.redraw(["a", "b"])
+    drawn = stream.getvalue()
+    screen.redraw(["a", "b"])
+
+    assert stream.getvalue() == drawn
+
+
+@pytest.mark.parametrize(
+    ("terminal", "colour", "no_color", "expected"),
+    [
+        pytest.param(True, True, "", True, id="a terminal"),
+        pytest.param(True, False, "", False, id="--no-color"),
+        pytest.param(True, True, "1", False, id="NO_COLOR"),
+        pytest.param(False, True, "", False, id="a pipe"),
+    ],
+)
+def test_colour_is_for_terminals_whose_people_want_it(
+    monkeypatch: pytest.MonkeyPatch, *, terminal: bool, colour: bool, no_color: str, expected: bool
+) -> None:
+    """None in a pipe, none where none is asked for."""
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TERM", "xterm")
+    settings.say({} if colour else {"colour": "never"})
+    try:
+        assert Screen(Terminal() if terminal else io.StringIO()).coloured is expected
+    finally:
+        settings.say({})
+
+
+def test_a_dumb_terminal_is_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot move its cursor."""
+    monkeypatch.setenv("TERM", "dumb")
+
+    assert isinstance(following.view_on(Screen(Terminal())), Plain)
+
+
+def test_a_machine_gets_one_object_per_change_and_the_summary_last() -> None:
+    """Time that passes is no change; a line is told of when its mark or its reason is another."""
+    stream = Pipe()
+    view = Events(stream, now=lambda: NOW)
+    ended = standing(DONE, status="FAILED", check_archive=CHECKED)
+    for followed in (CHECKING, standing(ago("CheckArchive", 9)), PLANNING, ended):
+        view.show(followed)
+    events = [json.loads(row) for row in stream.getvalue().splitlines()]
+
+    assert events[0]["type"] == "execution"
+    assert events[-1]["type"] == "summary"
+    assert (events[-1]["status"], events[-1]["error"]) == ("FAILED", "E")
+    first = [(one["line"], one["mark"]) for one in events if one["type"] == "line"][:6]
+    text = [item.text for item in checklist.ITEMS[:3]]
+    assert first == [(one, "running") for one in text] + [(one, "done") for one in text]
+    for one in events:
+        if one["type"] == "line":
+            assert set(one) == {"type", "time", "group", "line", "mark", "evidence", "measure", "seconds"}
+            assert one["mark"] in set(Mark)
+
+
+def test_a_failure_ends_with_what_happened_why_and_what_to_do() -> None:
+    """The three lines of the diagnosis, which are the execution's cause."""
+    stream = Pipe()
+    cause = "what happened: w\nwhy: y\nwhat to do: f\033[2J"
+    following.conclude(Execution("arn", "TIMED_OUT", (), {}, error="E", cause=cause), Screen(stream))
+
+    assert stream.getvalue().splitlines()[1:] == [
+        "timed out after 0.0 s: E",
+        "  what happened: w",
+        "  why: y",
+        "  what to do: f\\x1b[2J",
+    ]
+
+
+def test_the_rate_of_a_resumed_upload_leaves_out_what_was_there() -> None:
+    """Rate and time left are of this transfer."""
+    mib = 1 << 20
+
+    assert told(60 * mib, 100 * mib, 40 * mib, 10.0) == " 60 %, 60 of 100 MiB, 2.0 MiB/s, 20 s left"
+    assert told(40 * mib, 100 * mib, 40 * mib, 10.0).endswith("0.0 MiB/s, ? left")
+
+
+def test_progress_is_drawn_on_a_terminal_alone() -> None:
+    """A pipe is not filled with it."""
+    for stream, expected in ((Terminal(), "uploading: 100 %"), (io.StringIO(), "")):
+        Progress(Screen(stream), "uploading")(5, 5)
+
+        assert expected in stream.getvalue()
+        assert bool(stream.getvalue()) is bool(expected)

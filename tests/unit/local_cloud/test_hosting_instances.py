@@ -1,0 +1,420 @@
+"""Hosting on instances: what is otherwise than on serverless."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from local_cloud.hosting import HostingSettings, Quotas
+from local_cloud.hosting.lifecycle import Condition
+from tests.unit.local_cloud.test_hosting_service import ARN, World, capacity, config_request, model_request
+
+if TYPE_CHECKING:
+    from tests.unit.local_cloud.test_hosting_service import FakeContainer
+
+TYPE = "ml.r5.xlarge"
+OBJECT = {
+    "S3Uri": "s3://models/demo/m.gguf",
+    "S3DataType": "S3Object",
+    "CompressionType": "None",
+    "ETag": "etag-demo/m.gguf",
+}
+
+
+def on_instances(**changed: Any) -> dict[str, Any]:
+    """Return a variant on instances."""
+    return {
+        "VariantName": "AllTraffic",
+        "ModelName": "m",
+        "InstanceType": TYPE,
+        "InitialInstanceCount": 1,
+        "VolumeSizeInGB": 20,
+        "ModelDataDownloadTimeoutInSeconds": 600,
+        "ContainerStartupHealthCheckTimeoutInSeconds": 900,
+        **changed,
+    }
+
+
+def config(world: World, name: str = "c", **changed: Any) -> None:
+    """Create a configuration on instances."""
+    variants = [on_instances(**changed)]
+    world.ask("CreateEndpointConfig", EndpointConfigName=name, ProductionVariants=variants)
+
+
+def source(**changed: Any) -> dict[str, Any]:
+    """Return a CreateModel request whose model is no archive."""
+    data = {"S3DataSource": {**OBJECT, **changed}}
+    return {**model_request(), "PrimaryContainer": {"Image": "image:1", "ModelDataSource": data}}
+
+
+def serve(world: World, **changed: Any) -> FakeContainer:
+    """Bring endpoint `e` into service on instances."""
+    world.model()
+    config(world, **changed)
+    world.endpoint()
+    world.jobs.finish()
+    assert world.status() == "InService"
+    return world.containers[-1]
+
+
+@pytest.fixture
+def world() -> World:
+    """Return an account that may have two instances of each type."""
+    return World(
+        quotas=Quotas(instances_of_a_type=2), objects={"models/demo/model.tar.gz", "models/demo/m.gguf"}
+    )
+
+
+def test_it_serves_and_tells_its_instances(world: World) -> None:
+    """No concurrency is counted, and the number of instances is shown where serverless shows its sizes."""
+    serve(world, InitialInstanceCount=2)
+
+    (variant,) = world.ask("DescribeEndpoint", EndpointName="e")["ProductionVariants"]
+    assert (variant["CurrentInstanceCount"], variant["DesiredInstanceCount"]) == (2, 2)
+    assert "CurrentServerlessConfig" not in variant
+    assert world.invoke() == b"echo hello"
+
+
+def test_the_quota_is_that_of_the_type(world: World) -> None:
+    """Each type has its own; the text is AWS's, and it speaks when the endpoint is created."""
+    serve(world, InitialInstanceCount=2)
+
+    error = world.refused("CreateEndpoint", EndpointName="f", EndpointConfigName="c")
+
+    assert error.code == "ResourceLimitExceeded"
+    assert (error.message or "").startswith(
+        "The account-level service limit 'ml.r5.xlarge for endpoint usage' is 2 Instances, with current "
+        "utilization of 2 Instances and a request delta of 2 Instances."
+    )
+    config(world, "other", InstanceType="ml.m5.2xlarge")
+    world.endpoint("f", "other")
+
+
+def test_what_is_deleted_gives_its_instances_back(world: World) -> None:
+    """When it is gone, not before."""
+    serve(world, InitialInstanceCount=2)
+    world.ask("DeleteEndpoint", EndpointName="e")
+    assert world.refused("CreateEndpoint", EndpointName="f", EndpointConfigName="c").code == (
+        "ResourceLimitExceeded"
+    )
+
+    world.jobs.finish()
+
+    world.endpoint("f")
+
+
+def test_serverless_quotas_do_not_count_instances() -> None:
+    """And the other way round."""
+    world = World(quotas=Quotas(endpoints=1, total_concurrency=5))
+    serve(world)
+    world.ask("CreateEndpointConfig", **config_request("s", ServerlessConfig=capacity(2048, 5)))
+
+    world.endpoint("serverless", "s")
+
+
+def test_an_update_runs_both_until_the_new_ones_serve(world: World) -> None:
+    """SageMaker brings the new instances up beside the old ones, and the quota counts both."""
+    serve(world)
+    config(world, "d")
+    world.ask("UpdateEndpoint", EndpointName="e", EndpointConfigName="d")
+    assert world.refused("CreateEndpoint", EndpointName="f", EndpointConfigName="c").code == (
+        "ResourceLimitExceeded"
+    )
+
+    world.jobs.finish()
+
+    assert world.ask("DescribeEndpoint", EndpointName="e")["EndpointConfigName"] == "d"
+    world.endpoint("f")
+
+
+def test_an_update_that_fails_leaves_the_old_ones(world: World) -> None:
+    """Back in service on the old configuration, with the reason: nothing else tells."""
+    serve(world)
+    config(world, "d")
+
+    def broken(container: FakeContainer) -> None:
+        container.state = Condition.EXITED
+
+    world.prepare = broken
+    world.ask("UpdateEndpoint", EndpointName="e", EndpointConfigName="d")
+    world.jobs.finish()
+
+    found = world.ask("DescribeEndpoint", EndpointName="e")
+    assert (found["EndpointStatus"], found["EndpointConfigName"]) == ("InService", "c")
+    assert found["FailureReason"] == (
+        "The primary container for production variant AllTraffic did not pass the ping health check. "
+        "Please check CloudWatch logs for this endpoint."
+    )
+
+
+def test_an_endpoint_does_not_become_serverless_again(world: World) -> None:
+    """AWS takes an update from serverless to instances, and none back."""
+    serve(world)
+    world.ask("CreateEndpointConfig", **config_request("s"))
+
+    error = world.refused("UpdateEndpoint", EndpointName="e", EndpointConfigName="s")
+
+    assert error.code == "ValidationException"
+    assert f"{ARN}endpoint/e" in (error.message or "")
+
+
+def test_the_number_of_instances_is_changed_in_place(world: World) -> None:
+    """Only what is added needs the quota; a serverless change means nothing there."""
+    serve(world)
+    change = {"VariantName": "AllTraffic", "DesiredInstanceCount": 2}
+    world.ask("UpdateEndpointWeightsAndCapacities", EndpointName="e", DesiredWeightsAndCapacities=[change])
+    world.jobs.finish()
+
+    (variant,) = world.ask("DescribeEndpoint", EndpointName="e")["ProductionVariants"]
+    assert variant["CurrentInstanceCount"] == 2
+    more = {**change, "DesiredInstanceCount": 3}
+    refused = {"EndpointName": "e", "DesiredWeightsAndCapacities": [more]}
+    assert world.refused("UpdateEndpointWeightsAndCapacities", **refused).code == "ResourceLimitExceeded"
+    serverless = {"VariantName": "AllTraffic", "ServerlessUpdateConfig": {"MaxConcurrency": 2}}
+    refused = {"EndpointName": "e", "DesiredWeightsAndCapacities": [serverless]}
+    assert "on instances" in (world.refused("UpdateEndpointWeightsAndCapacities", **refused).message or "")
+
+
+def test_a_lost_container_is_started_again_by_itself(world: World) -> None:
+    """The call that finds it gone fails, as do those until it is back; there is no ModelNotReady on instances."""
+    container = serve(world)
+    container.state = Condition.EXITED
+
+    assert world.fails().code == "ModelError"
+    assert world.fails().code == "ModelError"
+    world.jobs.finish()
+
+    assert world.invoke() == b"echo hello"
+
+
+def test_the_time_outs_are_those_of_the_variant(world: World) -> None:
+    """The 180 s of serverless do not hold: download and start-up have what the variant asks for, together."""
+
+    def slow(container: FakeContainer) -> None:
+        container.healthy_after_pings = float("inf")
+
+    world.prepare = slow
+    world.model()
+    config(world)
+    world.endpoint()
+    began = world.time.now
+    world.jobs.finish()
+
+    assert world.status() == "Failed"
+    assert 1500 < world.time.now - began < 1510
+
+
+def test_memory_and_disk_are_those_of_the_instance(world: World) -> None:
+    """And without bound for a type that is not known, which is no reason to refuse it."""
+    settings = HostingSettings()
+    deployment = serve(world).deployment
+    assert settings.memory_bytes(deployment) == 32 * 1024**3
+    assert settings.disk_bytes_of(deployment) == 20 * 10**9
+
+    config(world, "d", InstanceType="ml.m7i.large")
+    world.endpoint("f", "d")
+    world.jobs.finish()
+    assert settings.memory_bytes(world.containers[-1].deployment) > 10**15
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        pytest.param({"S3Uri": "s3://models/demo/other.gguf"}, "Could not find model data at", id="missing"),
+        pytest.param({"ETag": "another"}, "does not have the ETag another", id="another ETag"),
+        pytest.param(
+            {"S3Uri": "s3://models/demo", "S3DataType": "S3Prefix"}, "end with a forward slash", id="no slash"
+        ),
+        pytest.param(
+            {"S3Uri": "s3://models/none/", "S3DataType": "S3Prefix", "ETag": None},
+            "Could not find model data at",
+            id="empty prefix",
+        ),
+        pytest.param(
+            {"S3Uri": "s3://models/demo/", "S3DataType": "S3Prefix", "CompressionType": "Gzip"},
+            "needs S3DataType S3Object",
+            id="archives below a prefix",
+        ),
+        pytest.param(
+            {"S3Uri": "s3://models/demo/", "S3DataType": "S3Prefix"},
+            "does not emulate",
+            id="ETag of a prefix",
+        ),
+    ],
+)
+def test_model_data_that_is_no_archive_is_looked_at(world: World, changed: dict[str, Any], text: str) -> None:
+    """CreateModel refuses what is not there, or is another object than the one that was checked."""
+    request = source(**changed)
+    data = request["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]
+    request["PrimaryContainer"]["ModelDataSource"]["S3DataSource"] = {
+        name: value for name, value in data.items() if value is not None
+    }
+
+    error = world.refused("CreateModel", **request)
+
+    assert error.code == "ValidationException"
+    assert text in (error.message or "")
+
+
+def test_model_data_that_is_no_archive_serves_on_instances_only(world: World) -> None:
+    """The service model says so: a serverless configuration refuses it."""
+    world.ask("CreateModel", **source())
+
+    assert "not supported for serverless" in (
+        world.refused("CreateEndpointConfig", **config_request()).message or ""
+    )
+    config(world)
+
+
+@pytest.mark.parametrize("member", ["InstanceType", "InitialInstanceCount"])
+def test_type_and_number_belong_together(world: World, member: str) -> None:
+    """Neither is guessed."""
+    world.model()
+    variant = {name: value for name, value in on_instances().items() if name != member}
+
+    error = world.refused("CreateEndpointConfig", EndpointConfigName="c", ProductionVariants=[variant])
+
+    assert f"{member[0].lower()}{member[1:]}" in (error.message or "")
+
+
+def test_an_unknown_type_is_no_type(world: World) -> None:
+    """The service model lists them."""
+    world.model()
+
+    error = world.refused(
+        "CreateEndpointConfig", EndpointConfigName="c", ProductionVariants=[on_instances(InstanceType="ml.x")]
+    )
+
+    assert "enum value set" in (error.message or "")
+
+
+# ------------------------------------------------------------------ guardrails
+
+
+def guardrails(**routing: Any) -> dict[str, Any]:
+    """Return a DeploymentConfig that watches one alarm for five minutes."""
+    return {
+        "BlueGreenUpdatePolicy": {
+            "TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 300, **routing},
+            "TerminationWaitInSeconds": 0,
+            "MaximumExecutionTimeoutInSeconds": 3600,
+        },
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "sealift-e-5xx"}]},
+    }
+
+
+def update(world: World, **routing: Any) -> None:
+    """Bring `e` to another configuration, guarded."""
+    serve(world)
+    config(world, "d")
+    world.ask(
+        "UpdateEndpoint", EndpointName="e", EndpointConfigName="d", DeploymentConfig=guardrails(**routing)
+    )
+
+
+@pytest.mark.parametrize(
+    ("routing", "seconds"),
+    [
+        pytest.param({}, 300, id="all at once"),
+        pytest.param(
+            {"Type": "CANARY", "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1}}, 600, id="one first"
+        ),
+    ],
+)
+def test_new_instances_are_watched_before_the_old_ones_go(
+    world: World, routing: dict[str, Any], seconds: int
+) -> None:
+    """They answer already, DescribeEndpoint says Baking, and the old configuration is shown until it is over."""
+    update(world, **routing)
+    seen = []
+
+    def look(_role: str, _names: Any) -> list[str]:
+        found = world.ask("DescribeEndpoint", EndpointName="e")
+        (variant,) = found["PendingDeploymentSummary"]["ProductionVariants"]
+        seen.append(
+            (found["EndpointStatus"], found["EndpointConfigName"], variant["VariantStatus"][0]["Status"])
+        )
+        assert world.invoke() == b"echo hello"
+        assert world.containers[0].ended == []
+        return []
+
+    world.hosting._fleet._ringing = look
+    began = world.time.now
+    world.jobs.finish()
+
+    assert set(seen) == {("Updating", "c", "Baking")}
+    assert world.time.now - began >= seconds
+    found = world.ask("DescribeEndpoint", EndpointName="e")
+    assert (found["EndpointStatus"], found["EndpointConfigName"]) == ("InService", "d")
+    assert found["LastDeploymentConfig"] == guardrails(**routing)
+    assert world.containers[0].ended == ["stop"]
+
+
+def test_an_alarm_takes_the_update_back(world: World) -> None:
+    """Silently: InService on the old configuration, which the old instances go on serving; the reason tells why."""
+    update(world)
+    world.ringing = {"sealift-e-5xx"}
+    world.jobs.finish()
+
+    found = world.ask("DescribeEndpoint", EndpointName="e")
+    assert (found["EndpointStatus"], found["EndpointConfigName"]) == ("InService", "c")
+    assert "sealift-e-5xx" in found["FailureReason"]
+    assert world.invoke() == b"echo hello"
+    assert [container.ended for container in world.containers] == [[], ["stop"]]
+
+
+@pytest.mark.parametrize("type_", ["ml.g4dn.xlarge", "ml.g5.xlarge", "ml.g6e.xlarge", "ml.m5d.large"])
+def test_a_volume_is_refused_for_a_type_with_a_disk_of_its_own(world: World, type_: str) -> None:
+    """Without one the type is taken."""
+    world.model()
+    variant = on_instances(InstanceType=type_)
+
+    told = world.refused("CreateEndpointConfig", EndpointConfigName="c", ProductionVariants=[variant])
+
+    assert "VolumeSize parameter is not allowed for the selected Instance type" in str(told)
+    del variant["VolumeSizeInGB"]
+    world.ask("CreateEndpointConfig", EndpointConfigName="c", ProductionVariants=[variant])
+
+
+def test_alarms_that_the_role_may_not_see_take_the_update_back(world: World) -> None:
+    """SageMaker looks in the name of the new model's role; an update that nobody can judge does not go through."""
+    update(world)
+    world.blind = {world.ask("DescribeModel", ModelName="m")["ExecutionRoleArn"]}
+    world.jobs.finish()
+
+    found = world.ask("DescribeEndpoint", EndpointName="e")
+    assert (found["EndpointStatus"], found["EndpointConfigName"]) == ("InService", "c")
+    assert "may not" in found["FailureReason"]
+    assert "cloudwatch:DescribeAlarms" in found["FailureReason"]
+
+
+@pytest.mark.parametrize(
+    ("routing", "text"),
+    [
+        pytest.param({"Type": "LINEAR"}, "does not emulate", id="linear"),
+        pytest.param({"Type": "CANARY"}, "CanarySize is required", id="canary without a size"),
+    ],
+)
+def test_other_guardrails_are_refused(world: World, routing: dict[str, Any], text: str) -> None:
+    """What is not emulated is never ignored."""
+    serve(world)
+    config(world, "d")
+
+    error = world.refused(
+        "UpdateEndpoint", EndpointName="e", EndpointConfigName="d", DeploymentConfig=guardrails(**routing)
+    )
+
+    assert text in (error.message or "")
+
+
+def test_serverless_endpoints_have_no_guardrails(world: World) -> None:
+    """Nothing says that they do."""
+    world.serve()
+    world.ask("CreateEndpointConfig", **config_request("s"))
+
+    error = world.refused(
+        "UpdateEndpoint", EndpointName="e", EndpointConfigName="s", DeploymentConfig=guardrails()
+    )
+
+    assert "not supported for serverless" in (error.message or "")

@@ -1,0 +1,528 @@
+"""Diagnosis: from the texts that AWS and containers really say to a named cause with a fix."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+import pytest
+
+from pipeline import errors
+from pipeline.aws import service_errors
+from pipeline.operations import diagnosis
+from pipeline.operations.diagnosis import ORDER, RULES, Diagnosis, diagnose, telling
+from pipeline.rollout import embeddings
+from pipeline.rollout.embeddings import Embeddings
+
+QUOTA = (
+    "CreateEndpoint: ResourceLimitExceeded: The account-level service limit '{}' is {}, with current utilization "
+    "of {} and a request delta of {}. Please use AWS Service Quotas to request an increase for this quota."
+)
+
+BROKEN = [
+    [[0.0, 0.0], [0.6, 0.8]],
+    [[0.6, 0.8], [0.6, 0.8]],
+    [[0.6, math.inf], [0.6, 0.8]],
+    [[0.6], [0.8]],
+    [[0.6], [0.6, 0.8]],
+]
+"""Embeddings of two texts that no working model makes."""
+
+# What the console, the API and container logs were seen to say, and the cause that a person would name.
+SAID = (
+    pytest.param(
+        "endpoint 'x' answered 'Hello.' with 't0t0': it is degenerate (repetition: 't0' 32 times in a row, "
+        "100% of it); say ...",
+        "DegenerateAnswer",
+        id="an answer without an end",
+    ),
+    pytest.param(
+        "endpoint 'x': the model answered 400: the request has 'messages', and model 'm' embeds texts, and generates "
+        "none; ask with 'input'",
+        "AskedOtherwise",
+        id="a consumer that chats with a model for embeddings",
+    ),
+    pytest.param(
+        "endpoint 'x' answered 'Hello.' with status 500: the model's embedding holds infinity or what is no number",
+        "EmbeddingBroken",
+        id="an embedding that is none",
+    ),
+    pytest.param(
+        "GetFunctionConfiguration: no; wanted lambda:GetFunctionConfiguration to be allowed; "
+        "add lambda:GetFunctionConfiguration to the policies of arn:aws:sts::1:assumed-role/plan/x",
+        "ConsumerDenied",
+        id="consumer denied",
+    ),
+    pytest.param(
+        "Could not find model data at s3://b/model.tar.gz.", "RoleCannotReadModel", id="no model data"
+    ),
+    pytest.param(
+        "Could not access model data at s3://b/model.tar.gz. Please ensure that the role can access it",
+        "RoleCannotReadModel",
+        id="model data denied",
+    ),
+    pytest.param(
+        "The role cannot pull 1.dkr.ecr.us-east-1.amazonaws.com/x:1. Ensure that the role exists and the image "
+        "was granted pull permission.",
+        "RoleCannotPullImage",
+        id="image denied",
+    ),
+    pytest.param(
+        "The repository policy does not grant ecr:GetDownloadUrlForLayer to the role",
+        "RoleCannotPullImage",
+        id="layer denied",
+    ),
+    pytest.param(
+        'Failed to extract model data archive from URL "s3://b/m.tar.gz". Please ensure that the object located '
+        "at the URL is a valid tar.gz archive.",
+        "ArchiveNotExtractable",
+        id="extraction",
+    ),
+    pytest.param(
+        'Failed to extract model data archive for container "container_1" from URL "s3://b/m.tar.gz".',
+        "ArchiveNotExtractable",
+        id="extraction for a container",
+    ),
+    pytest.param(
+        'Failed to extract model data archive from URL "s3://b/m.tar.gz". The model data archive is too large. '
+        "Please reduce the size of the model data archive or move to an instance type with more memory.",
+        "DiskFull",
+        id="extraction of too much",
+    ),
+    pytest.param("Invalid archive cannot be uncompressed", "ArchiveNotExtractable", id="checklist: archive"),
+    pytest.param(
+        "Image size 13494688833 is greater than supported size 10737418240", "ImageTooLarge", id="image size"
+    ),
+    pytest.param(
+        "Unable to successfully stand up your model within the allotted 180 second timeout",
+        "TooSlowToStart",
+        id="start-up",
+    ),
+    pytest.param("Ping failed due to insufficient memory.", "OutOfMemory", id="memory"),
+    pytest.param("worker pid 81 was terminated by signal 9", "OutOfMemory", id="killed"),
+    pytest.param(
+        'Received server error (0) from model with message "An error occurred while handling request as the model '
+        'process exited.". See https://console for more information.',
+        "ProcessDied",
+        id="process exited",
+    ),
+    pytest.param(
+        "Amazon SageMaker could not get a response from the harbour-0 endpoint. This can occur when CPU or memory "
+        "utilization is high.",
+        "ProcessDied",
+        id="no response",
+    ),
+    pytest.param(
+        'Received server error (0) from primary with message "Your invocation timed out while waiting for a '
+        'response from container primary. Review the latency metrics"',
+        "AnswerTooSlow",
+        id="invocation time-out",
+    ),
+    pytest.param("OSError: [Errno 28] No space left on device", "DiskFull", id="disk"),
+    pytest.param(
+        "python: can't open file '/usr/local/bin/deep_learning_container.py': [Errno 13] Permission denied",
+        "NotWritable",
+        id="permission of a file",
+    ),
+    pytest.param("OSError: [Errno 30] Read-only file system: '/opt/x'", "NotWritable", id="read-only"),
+    pytest.param(
+        QUOTA.format("Memory size in MB per serverless endpoint", "3072 MBs", "0 MBs", "4096 MBs"),
+        "MemoryQuota",
+        id="memory quota",
+    ),
+    pytest.param(
+        QUOTA.format("ml.r5.xlarge for endpoint usage", "0 Instances", "0 Instances", "1 Instances"),
+        "InstanceQuota",
+        id="instance quota",
+    ),
+    pytest.param(
+        "The object at s3://b/m.gguf does not have the ETag 9b2c.", "ModelDataChanged", id="another object"
+    ),
+    pytest.param(
+        QUOTA.format("Maximum total concurrency", "10 Units", "10 Units", "10 Units"),
+        "Quota",
+        id="other quota",
+    ),
+    pytest.param("ModuleNotFoundError: No module named 'llama_cpp'", "NoLlamaCpp", id="no llama_cpp"),
+    pytest.param("Module not found", "ModuleNotFound", id="checklist: module"),
+    pytest.param("ModuleNotFoundError: No module named 'requests'", "ModuleNotFound", id="no module"),
+    pytest.param("unknown model architecture: 'gemma3'", "UnknownArchitecture", id="architecture"),
+    pytest.param(
+        "tensor 'blk.1.ffn_up.weight' data is not within the file bounds, model is corrupted or incomplete",
+        "ModelCutShort",
+        id="model cut short",
+    ),
+    pytest.param(
+        "llama_model_load: error loading model: check_tensor_dims: tensor 'output.weight' not found",
+        "TensorsUnexpected",
+        id="tensor missing",
+    ),
+    pytest.param("llama_model_load_from_file_impl: failed to load model", "ModelNotLoaded", id="not loaded"),
+    pytest.param(
+        "model file 'm.gguf': its chat template (tokenizer.chat_template) is not a valid one: unexpected '}'",
+        "ChatTemplateBroken",
+        id="chat template",
+    ),
+    pytest.param("Memory size exceeds limit", "MemoryQuota", id="memory size"),
+    pytest.param("Unable to locate at least 1 object", "RoleCannotReadModel", id="no object"),
+    pytest.param(
+        "does not grant ecr:GetDownloadUrlForLayer, ecr:BatchGetImage", "RoleCannotPullImage", id="no grant"
+    ),
+    pytest.param("ResourceLimitExceeded", "Quota", id="checklist: quota"),
+    pytest.param(
+        "CreateModel: User: arn:aws:sts::1:assumed-role/x/y is not authorized to perform: sagemaker:CreateModel",
+        "AccessDenied",
+        id="not authorized",
+    ),
+    pytest.param("Access denied", "AccessDenied", id="checklist: access"),
+    pytest.param(
+        "The primary container for production variant AllTraffic did not pass the ping health check. Please check "
+        "CloudWatch logs for this endpoint.",
+        "PingFailed",
+        id="ping",
+    ),
+    pytest.param(
+        "CreateModel: ValidationException: 1 validation error detected: Value 'codeqwen1.5-7b' at 'modelName' "
+        "failed to satisfy constraint: Member must satisfy regular expression pattern: ^[a-zA-Z0-9]",
+        "RequestInvalid",
+        id="constraint",
+    ),
+)
+
+GOOD: dict[str, Any] = {name: {} for name in ORDER} | {
+    "plan_deployment": {"switch": "in_steps"},
+    "poll_endpoint": {"verdict": "ready"},
+    "watch_consumer": {"left": 0},
+}
+
+
+def failed_with(said: str, error: str = "EndpointFailed") -> Diagnosis:
+    """Return the diagnosis of a failure that said this and no more."""
+    return diagnose({"Error": error, "Cause": said}, {})
+
+
+@pytest.mark.parametrize(("said", "cause"), SAID)
+def test_a_text_that_was_seen_has_a_named_cause(said: str, cause: str) -> None:
+    """Each known text leads to its cause, in the message as in the evidence."""
+    assert failed_with(said).cause_name == cause
+
+    found = diagnose({"Error": "EndpointFailed", "Cause": "it failed"}, {}, ("harmless line", said))
+    assert found.cause_name == cause
+    assert said[:100] in found.why
+
+
+@pytest.mark.parametrize("rule", [pytest.param(rule, id=rule.cause) for rule in RULES])
+def test_every_rule_is_reached_by_a_text_that_was_seen(rule: diagnosis.Rule) -> None:
+    """A rule that no known text reaches is dead, or hidden behind another."""
+    assert rule.cause in {str(param.values[1]) for param in SAID}
+    assert rule.why
+    assert rule.fix
+
+
+def test_an_account_quota_is_known_by_its_error_alone() -> None:
+    """The name of the error is evidence too."""
+    assert failed_with("", "ResourceLimitExceeded").cause_name == "Quota"
+
+
+def test_the_message_of_a_lambda_is_unpacked() -> None:
+    """A Lambda's Cause is JSON; the exception's message is what a person needs."""
+    cause = json.dumps({"errorMessage": "endpoint 'x' is Failed", "errorType": "EndpointFailed", "trace": []})
+
+    assert "endpoint 'x' is Failed" in failed_with(cause).what
+    assert "errorType" not in failed_with(cause).cause
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        pytest.param("plain text", id="text"),
+        pytest.param("[1, 2]", id="list"),
+        pytest.param("5", id="number"),
+        pytest.param('{"other": 1}', id="object of another kind"),
+        pytest.param("", id="empty"),
+    ],
+)
+def test_a_cause_of_another_form_is_taken_as_it_is(cause: str) -> None:
+    """Step Functions itself writes plain sentences."""
+    assert diagnosis.message(cause) == cause
+
+
+@pytest.mark.parametrize(
+    ("results", "state"),
+    [
+        pytest.param({}, "check_archive", id="nothing done"),
+        *(
+            pytest.param({name: GOOD[name] for name in ORDER[:n]}, ORDER[n], id=f"after {ORDER[n - 1]}")
+            for n in range(1, len(ORDER))
+        ),
+        pytest.param(
+            {**{name: {} for name in ORDER[:7]}, "poll_endpoint": {"verdict": "wait"}},
+            "poll_endpoint",
+            id="still waiting",
+        ),
+        pytest.param(
+            {"check_archive": {}, "plan_deployment": {}, "failure": {}, "other": {}},
+            "assemble_archive",
+            id="other data beside",
+        ),
+        pytest.param(
+            {name: {"updates": {}} for name in ORDER[:6]}, "update_endpoint", id="an endpoint that is updated"
+        ),
+        pytest.param(GOOD, "update_consumer", id="everything done"),
+        pytest.param(
+            {name: GOOD[name] for name in ORDER[: ORDER.index("shift_consumer")]} | {"plan_deployment": {}},
+            "update_consumer",
+            id="a consumer that is switched at once",
+        ),
+        pytest.param({**GOOD, "watch_consumer": {"left": 3}}, "watch_consumer", id="still being watched"),
+    ],
+)
+def test_the_state_that_failed_is_the_first_without_a_result(results: dict[str, Any], state: str) -> None:
+    """The execution's data tells it: what succeeded left a result."""
+    assert diagnosis.failed_state(results) == state
+
+
+def raised_in(*files: str) -> dict[str, str]:
+    """Return a failure as Lambda tells of an exception that passed through these files."""
+    trace = [f'  File "/var/task/{file}", line 7, in run\n    return it()\n' for file in files]
+    cause = {"errorMessage": "no", "errorType": "ModelDoesNotFit", "requestId": "r", "stackTrace": trace}
+    return {"Error": "ModelDoesNotFit", "Cause": json.dumps(cause)}
+
+
+@pytest.mark.parametrize(
+    ("files", "results", "state"),
+    [
+        pytest.param(
+            ("pipeline/aws/clients.py", "tasks/plan_deployment.py", "pipeline/planning/plan.py"),
+            {**{name: {} for name in ORDER[:6]}, "moved": {"Error": "EndpointMoved"}},
+            "plan_deployment",
+            id="planned anew, since the endpoint moved",
+        ),
+        pytest.param(
+            ("pipeline/aws/clients.py", "tasks/create_model.py", "pipeline/rollout/idempotent_create.py"),
+            {**{name: {} for name in ORDER[:6]}, "moved": {"Error": "EndpointMoved"}},
+            "create_model",
+            id="made anew",
+        ),
+        pytest.param(
+            ("pipeline/aws/clients.py", "tasks/read_consumer.py"),
+            {**GOOD, "moved": {"Error": "ConsumerMoved"}},
+            "read_consumer",
+            id="read again, since the consumer moved",
+        ),
+        pytest.param(
+            ("tasks/update_endpoint.py",),
+            {name: {"updates": {}} for name in ORDER[:6]},
+            "update_endpoint",
+            id="an update",
+        ),
+        pytest.param(
+            ("tasks/step_down.py",),
+            {name: {} for name in ORDER[:6]},
+            "create_endpoint",
+            id="a state that only makes another one possible",
+        ),
+        pytest.param((), {name: {} for name in ORDER[:6]}, "create_endpoint", id="no trace"),
+    ],
+)
+def test_a_state_that_is_come_to_again_is_known_by_where_it_raised(
+    files: tuple[str, ...], results: dict[str, Any], state: str
+) -> None:
+    """Its result of the first time is still in the data."""
+    found = diagnose(raised_in(*files), results)
+
+    assert found.state == state
+    assert found.what.startswith(f"{state.replace('_', ' ')} failed with ModelDoesNotFit: no")
+
+
+@pytest.mark.parametrize(
+    "cause", ["", "no JSON", "[]", '{"stackTrace": null}', '{"stackTrace": [1, {}]}', "[" * 5000]
+)
+def test_a_cause_of_another_form_tells_no_state(cause: str) -> None:
+    """Step Functions' own errors, and Lambda's."""
+    assert (
+        diagnose({"Error": "States.Timeout", "Cause": cause}, {"check_archive": {}}).state
+        == "plan_deployment"
+    )
+
+
+def test_a_message_of_many_lines_is_one_of_the_three() -> None:
+    """A traceback in the message, or in the line that gave the cause away, does not push out what to do."""
+    told = "status 500: Traceback:\n  File x\n\nValueError: y"
+    found = diagnose({"Error": "SmokeTestFailed", "Cause": told}, {}, ("bad\nNo module named 'llama_cpp'\n",))
+
+    assert len(found.cause.splitlines()) == 3
+    assert "Traceback: File x ValueError: y" in found.what
+    assert found.cause_name == "NoLlamaCpp"
+
+
+def test_a_message_without_end_is_cut() -> None:
+    """A Fail state's Cause has 32,768 characters."""
+    assert len(failed_with("x" * 200_000).cause) < 10_000
+
+
+def test_a_diagnosis_is_three_lines() -> None:
+    """What happened, why, what to do; the same three everywhere."""
+    found = failed_with("Ping failed due to insufficient memory.")
+
+    assert [line.split(": ")[0] for line in found.cause.splitlines()] == [
+        "what happened",
+        "why",
+        "what to do",
+    ]
+    assert found.to_json()["cause"] == found.cause
+    assert set(found.to_json()) == set(diagnosis.Diagnosed.__annotations__)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        pytest.param("States.Timeout", "StatesTimeout", id="time-out"),
+        pytest.param("States.TaskFailed", "StatesTaskFailed", id="task failed"),
+        pytest.param("Lambda.Unknown", "Lambda.Unknown", id="Lambda's own"),
+        pytest.param("EndpointFailed", "EndpointFailed", id="ours"),
+    ],
+)
+def test_a_fail_state_may_carry_the_name(error: str, expected: str) -> None:
+    """The language reserves names that begin with "States."; such a name loses its dot."""
+    assert failed_with("x", error).error == expected
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(name, id=name)
+        for name in errors.names(errors.Refused)
+        if name not in {"AccessDenied", "RequestRejected"}
+    ],
+)
+def test_a_refusal_speaks_for_itself(error: str) -> None:
+    """What Sealift refused it has explained: no text inside the message may lead elsewhere."""
+    found = failed_with(
+        "models/a.gguf: the member 'No module named x' is 9 bytes; wanted 5; access denied", error
+    )
+
+    assert found.cause_name == error
+    assert not re.search("not one that Sealift knows", found.why)
+
+
+@pytest.mark.parametrize("error", [pytest.param(name, id=name) for name in errors.names()])
+def test_no_error_of_ours_is_unknown(error: str) -> None:
+    """Every deliberate failure has a reason and a next step, even when its message says nothing more."""
+    found = failed_with("it went wrong", error)
+
+    assert found.why != "the cause is not one that Sealift knows"
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        pytest.param(
+            "the worker's metrics were not collected: No module named 'pynvml'", id="no GPU metrics"
+        ),
+        pytest.param("Permission denied: '/home/model-server/.cache'", id="no cache"),
+    ],
+)
+def test_what_the_message_says_goes_before_the_log(harmless: str) -> None:
+    """A line that happens to be in the log does not hide the reason that AWS gave."""
+    found = diagnose(
+        {"Error": "EndpointFailed", "Cause": "Ping failed due to insufficient memory."}, {}, (harmless,)
+    )
+
+    assert found.cause_name == "OutOfMemory"
+
+
+def test_the_log_goes_before_a_message_that_only_points_to_it() -> None:
+    """That the process exited is true, and useless when the log says why."""
+    told = 'message "An error occurred while handling request as the model process exited."'
+    found = diagnose({"Error": "EndpointFailed", "Cause": told}, {}, ("No module named 'llama_cpp'",))
+
+    assert found.cause_name == "NoLlamaCpp"
+
+
+def test_the_log_goes_before_a_request_that_was_not_answered_in_time() -> None:
+    """The prebuilt image leaves requests unanswered when its worker cannot start: a smaller model would not help."""
+    told = (
+        "status 0: Your invocation timed out while waiting for a response from container primary. Review the "
+        "latency metrics for each container"
+    )
+    found = diagnose({"Error": "SmokeTestFailed", "Cause": told}, {}, ("No module named 'llama_cpp'",))
+
+    assert found.cause_name == "NoLlamaCpp"
+
+
+def test_what_torchserve_says_of_itself_is_no_evidence() -> None:
+    """Its access log, its metrics and its own stack frames fill a log within minutes, and tell nothing."""
+    told = "2026-11-25T08:37:18,388 [INFO ] W-9000-model_1.0-stdout MODEL_LOG - inference.LoadError: no model"
+    lines = [
+        "2026-11-25T08:33:02,153 [INFO ] W-9000-model_1.0 TS_METRICS - QueueTime.ms:0|#Level:Host|#hostname:vm",
+        '2026-11-25T08:33:02,153 [INFO ] W-9000-model_1.0 ACCESS_LOG - /127.0.0.1:5 "GET /ping HTTP/1.1" 200 3',
+        "2026-11-25T08:33:02,160 [INFO ] W-9000-model_1.0-stdout MODEL_METRICS - PredictionTime.Milliseconds:0.19",
+        told,
+        "\tat org.pytorch.serve.wlm.WorkerThread.run(WorkerThread.java:181) [model-server.jar:?]",
+    ]
+
+    assert telling(lines, 50) == (told,)
+
+
+def test_the_newest_telling_lines_are_kept() -> None:
+    """A state's output holds only so much."""
+    assert telling(["one", "two", "three"], 2) == ("two", "three")
+
+
+def test_a_cause_is_kept_though_many_lines_came_after_it() -> None:
+    """TorchServe starts its worker over and over, and tells at length of each time; the newest cause is the one."""
+    told = "ModuleNotFoundError: No module named 'b'"
+    lines = ["ModuleNotFoundError: No module named 'a'", told, *(f"Retry worker {n}" for n in range(60))]
+
+    assert telling(lines, 50) == (told, *lines[-49:])
+
+
+def test_an_unknown_failure_says_that_it_is_unknown() -> None:
+    """No guess is made; the next step is the log."""
+    found = failed_with("KeyError: 'x'", "KeyError")
+
+    assert (found.error, found.cause_name) == ("KeyError", "KeyError")
+    assert "not one that Sealift knows" in found.why
+    assert "log" in found.fix
+
+
+def test_evidence_is_kept() -> None:
+    """The lines that were gathered travel with the diagnosis, whether they explain anything or not."""
+    assert diagnose({"Error": "X", "Cause": "y"}, {}, ("one", "two")).to_json()["evidence"] == ["one", "two"]
+
+
+def test_a_denied_call_about_the_consumer_is_not_one_role_among_many() -> None:
+    """The function's name matched the pattern, so the advice is what can still deny it."""
+    denied = service_errors.access_denied(
+        "GetFunctionConfiguration",
+        "User: arn:aws:sts::1:assumed-role/plan/x is not authorized to perform: lambda:GetFunctionConfiguration on "
+        "resource: arn:aws:lambda:us-east-1:1:function:sealift-consumer",
+    )
+    found = diagnosis.diagnose({"Error": "AccessDenied", "Cause": str(denied)}, {"check_archive": {}})
+
+    assert found.cause_name == "ConsumerDenied"
+    assert "ConsumerFunctionPattern" in found.fix
+    assert "permissions boundary" in found.fix
+
+
+def test_a_workflow_that_may_not_invoke_a_task_is_no_denied_consumer() -> None:
+    """Lambda's words are the same; nobody's consumer is meant."""
+    told = (
+        "User: arn:aws:sts::1:assumed-role/workflow/x is not authorized to perform: lambda:InvokeFunction on resource: "
+        "arn:aws:lambda:us-east-1:1:function:sealift-SmokeTest"
+    )
+    found = diagnosis.diagnose({"Error": "Lambda.AccessDeniedException", "Cause": told}, {})
+
+    assert found.cause_name == "AccessDenied"
+
+
+@pytest.mark.parametrize("vectors", BROKEN)
+def test_a_broken_embedding_is_told_as_that(vectors: list[list[float]]) -> None:
+    """By the smoke test's own words, whichever they are."""
+    (wrong,) = embeddings.shortcomings(Embeddings(tuple(map(tuple, vectors))), 2, 2)
+
+    told = f"endpoint 'x' answered 'Hello.' with '2 numbers: 0, 0': {wrong}"
+    assert diagnose({"Error": "SmokeTestFailed", "Cause": told}, {}).cause_name == "EmbeddingBroken"

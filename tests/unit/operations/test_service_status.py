@@ -1,0 +1,202 @@
+"""What is deployed, decided from facts: roles, order, and what a person reads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pipeline.cli.commands import history, status
+from pipeline.operations import service_status
+from pipeline.operations.ledger import Entry
+from pipeline.operations.service_status import Alarm, Archive, Call, Endpoint, Facts, Role, Running
+from pipeline.rollout.releases import Consumer, Release
+from pipeline.sizing.costs import Cost
+from pipeline.time_format import span
+
+NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+MACHINE = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment"
+WHO = Consumer(function_name="assistant", variable="ENDPOINT_NAME", alias="live")
+
+
+def endpoint(name: str, state: str = "InService") -> Endpoint:
+    """Return an endpoint of the service `harbour`."""
+    return Endpoint(name, state, name, "harbour", f"{MACHINE}:{name}", NOW - timedelta(hours=3), 1024, 10)
+
+
+def release(name: str, uploaded: str, *, good: bool = True, withdrawn: bool = False) -> Release:
+    """Return the record of an endpoint."""
+    return Release(
+        config=name,
+        config_arn=f"arn:{name}",
+        created=uploaded,
+        execution=f"{MACHINE}:{name}",
+        uploaded_at=uploaded,
+        version="v1234567890",
+        deployed_at="2026-01-02T10:00:00Z" if good else None,
+        withdrawn_at="2026-01-02T11:00:00Z" if withdrawn else None,
+        endpoint=name,
+        status="InService",
+        serves=True,
+        consumers=(WHO,),
+    )
+
+
+def running(name: str, service: str = "harbour") -> Running:
+    """Return an execution that runs."""
+    entry = Entry(
+        name=name,
+        arn=f"{MACHINE}:{name}",
+        stack="sealift",
+        status="RUNNING",
+        started=NOW - timedelta(seconds=40),
+        ended=None,
+        service=service,
+        archive=None,
+        version=None,
+        endpoint=None,
+        error=None,
+        cause=None,
+    )
+    return Running(entry, "WaitForEndpoint", NOW - timedelta(seconds=12))
+
+
+OLD, NEW = release("harbour-1", "2026-01-01T00:00:00Z"), release("harbour-2", "2026-01-02T00:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("releases", "called", "under_way", "roles"),
+    [
+        pytest.param((OLD, NEW), "harbour-2", (), ["serves", "way back"], id="the newest is called"),
+        pytest.param((OLD, NEW), "harbour-1", (), ["way back", "serves"], id="an older one is called"),
+        pytest.param((OLD, NEW), None, (), ["serves", "way back"], id="nobody tells: the newest good"),
+        pytest.param(
+            (OLD, replace(NEW, deployed_at=None)),
+            "harbour-1",
+            ("harbour-2",),
+            ["being tried", "serves"],
+            id="the newest is tried",
+        ),
+        pytest.param(
+            (OLD, replace(NEW, deployed_at=None)), "harbour-1", (), ["left over", "serves"], id="left over"
+        ),
+        pytest.param(
+            (OLD, replace(NEW, withdrawn_at="2026-01-02T11:00:00Z")),
+            "harbour-1",
+            (),
+            ["withdrawn", "serves"],
+            id="gone back from",
+        ),
+    ],
+)
+def test_each_endpoint_has_its_role(
+    releases: tuple[Release, ...], called: str | None, under_way: tuple[str, ...], roles: list[str]
+) -> None:
+    """By who calls it, whether it turned out good, and whether its execution runs."""
+    facts = Facts(
+        endpoints=(endpoint("harbour-2"), endpoint("harbour-1")),
+        releases={"harbour": releases},
+        calls={"harbour": (Call(WHO, called),)},
+        running=tuple(running(name) for name in under_way),
+    )
+
+    (service,) = service_status.arrange(facts)
+
+    found = {one.endpoint.name: one.role.value for one in service.deployments}
+    assert [found["harbour-2"], found["harbour-1"]] == roles
+    assert service.deployments[0].role is Role.SERVES
+
+
+def test_a_service_without_an_endpoint_is_shown_while_it_is_deployed() -> None:
+    """The first deployment of a service has nothing but its execution."""
+    (service,) = service_status.arrange(Facts(running=(running("quay-1", "quay"),)))
+
+    assert list(status.lines([service], NOW)) == [
+        "quay",
+        "  running    quay-1: in WaitForEndpoint for 12 s, begun 40 s ago",
+    ]
+
+
+def test_a_service_is_told_in_full() -> None:
+    """Endpoint, sizes, age, archive, alarms with those that ring by name, who calls it, what could not be read."""
+    alarms = (Alarm("sealift-harbour-2-5xx", "ALARM", "1 error"), Alarm("sealift-harbour-2-memory", "OK", ""))
+    facts = Facts(
+        endpoints=(endpoint("harbour-2"), endpoint("harbour-1")),
+        releases={"harbour": (OLD, NEW)},
+        archives={"harbour-2": Archive("uploads/models/harbour/model.tar.gz", "v1234567890", 3 * 1024**2)},
+        calls={"harbour": (Call(WHO, "harbour-2"), Call({**WHO, "alias": None}, None, "not authorised"))},
+        alarms={"harbour-2": alarms},
+    )
+
+    services = service_status.arrange(facts)
+
+    assert list(status.lines(services, NOW)) == [
+        "harbour",
+        "  serves     harbour-2: InService, 1024 MB, 10 concurrent, deployed 2 h ago",
+        "             archive s3://uploads/models/harbour/model.tar.gz, version v1234567, 3.0 MiB, uploaded 12 h ago",
+        "             alarms: 1 quiet",
+        "             ALARM sealift-harbour-2-5xx: 1 error",
+        "  way back   harbour-1: InService, 1024 MB, 10 concurrent, deployed 2 h ago",
+        "  called by  ENDPOINT_NAME of assistant:live -> harbour-2",
+        "  called by  ENDPOINT_NAME of assistant -> could not be read: not authorised",
+    ]
+    assert not status.is_well(services[0])
+    document = status.document(services[0], NOW)
+    assert document["deployments"][0]["archive"]["size"] == 3 * 1024**2
+    assert document["deployments"][0]["age_s"] == 7200
+    assert document["consumers"][0]["calls"] == "harbour-2"
+
+
+def test_the_history_is_a_line_for_each_with_the_cause_below() -> None:
+    """Columns as wide as they need be; a cause no wider than the screen."""
+    ended = replace(
+        running("harbour-1").entry,
+        status="FAILED",
+        ended=NOW,
+        error="InvalidArchive",
+        cause="what happened: " + "x" * 200,
+        archive="uploads/models/harbour/model.tar.gz",
+        version="v1234567890",
+    )
+
+    head, where, cause = history.lines([ended], NOW, 80)
+
+    assert head.split()[2:] == ["harbour", "InvalidArchive", "40", "s", "-"]
+    assert where == "  harbour-1  s3://uploads/models/harbour/model.tar.gz version v1234567"
+    assert len(cause) == 79
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0, "0 s"), (12.4, "12 s"), (185, "3 min 5 s"), (7200, "2 h"), (90_061, "1 d 1 h"), (-3, "0 s")],
+)
+def test_a_span_is_told_in_its_two_largest_units(seconds: float, told: str) -> None:
+    """And never below nothing: two clocks need not agree."""
+    assert span(seconds) == told
+
+
+def test_what_costs_money_is_told_with_its_sum() -> None:
+    """Serverless endpoints cost nothing while nobody calls them, and are not listed."""
+    cost = Cost(0.302, "1 x ml.r5.xlarge at $0.302")
+    paid = replace(endpoint("harbour-1"), cost=cost, memory_mb=None, max_concurrency=None)
+    free = replace(endpoint("harbour-0"), cost=Cost(0.0, "serverless"))
+    services = service_status.arrange(Facts(endpoints=(paid, free)))
+    told = "\n".join(status.lines(services, NOW))
+
+    assert service_status.cost(services) == Cost(0.302, "harbour-1: 1 x ml.r5.xlarge at $0.302")
+    assert "costs now  $0.302 an hour, called or not: harbour-1: 1 x ml.r5.xlarge at $0.302" in told
+    assert service_status.cost(service_status.arrange(Facts(endpoints=(free,)))) is None
+
+
+def test_a_sum_with_an_unknown_price_is_unknown() -> None:
+    """Half a sum would be too good to be true."""
+    known, unknown = (
+        replace(endpoint(f"harbour-{n}"), cost=cost)
+        for n, cost in enumerate((Cost(1.0, "a"), Cost(None, "2 x ml.x9.large, price not known")))
+    )
+    found = service_status.cost(service_status.arrange(Facts(endpoints=(known, unknown))))
+
+    assert found is not None
+    assert found.usd_per_hour is None
+    assert "price not known" in found.how

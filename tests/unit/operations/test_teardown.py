@@ -1,0 +1,166 @@
+"""What goes with a stack, and when nothing may."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pipeline.cli import asking
+from pipeline.errors import InvalidInput
+from pipeline.operations import teardown
+from pipeline.operations.sweep import Facts, Kind, Made
+from pipeline.operations.teardown import Holding, Plan, Resource
+from pipeline.stack.change_sets import Place
+
+THEN = datetime(2026, 1, 1, tzinfo=UTC)
+EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:one"
+
+
+def made(kind: Kind, name: str, **more: Any) -> Made:
+    """Return a thing that an execution of the stack made."""
+    return Made(kind=kind, name=name, changed=THEN, **{"execution": EXECUTION, **more})
+
+
+def plan(**more: Any) -> Plan:
+    """Return a plan with nothing in it but what is given."""
+    empty: dict[str, Any] = {
+        "name": "sealift",
+        "place": Place("123456789012", "us-east-1"),
+        "found": None,
+        "resources": (),
+        "made": (),
+        "callers": (),
+        "buckets": (),
+        "code": (0, 0),
+        "archives": False,
+        "unseen": (),
+    }
+    return Plan(**{**empty, **more})
+
+
+def test_endpoints_go_first_and_configurations_last() -> None:
+    """The tags of a configuration are what finds the rest after a run that was cut short."""
+    things = [made(Kind.CONFIG, "c"), made(Kind.MODEL, "m"), made(Kind.ALARM, "a"), made(Kind.ENDPOINT, "e")]
+
+    assert [one.name for one in teardown.ours(Facts(made=tuple(things)))] == ["e", "a", "m", "c"]
+
+
+def test_what_nobody_can_tell_whose_it_is_stays() -> None:
+    """A thing whose tags could not be read may be anybody's; versions are of somebody's function."""
+    things = (
+        made(Kind.ENDPOINT, "e", unreadable="its tags could not be read", execution=""),
+        made(Kind.VERSION, "3 of f"),
+        made(Kind.ARCHIVE, "archives/1"),
+    )
+
+    assert teardown.ours(Facts(made=things)) == ()
+
+
+@pytest.mark.parametrize("status", ["CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"])
+def test_a_stack_that_is_being_changed_is_left_alone(status: str) -> None:
+    """Whoever changes it comes first."""
+    with pytest.raises(InvalidInput, match=f"stack sealift: it is {status}; .*wait until"):
+        teardown.refuse_while_changing("sealift", status)
+
+
+@pytest.mark.parametrize(
+    "status",
+    ["CREATE_COMPLETE", "ROLLBACK_COMPLETE", "DELETE_FAILED", "DELETE_IN_PROGRESS", "REVIEW_IN_PROGRESS"],
+)
+def test_a_stack_at_rest_may_go(status: str) -> None:
+    """One that is half deleted goes on, one of which there is only a change set goes at once."""
+    teardown.refuse_while_changing("sealift", status)
+
+
+def test_a_deployment_that_runs_is_named_with_what_to_do() -> None:
+    """Each of them."""
+    other = EXECUTION.replace(":one", ":two")
+
+    with pytest.raises(InvalidInput) as refusal:
+        teardown.refuse_while_running("sealift", [EXECUTION, other])
+
+    assert [one.seen for one in refusal.value.problems] == [
+        "deployment one is running",
+        "deployment two is running",
+    ]
+    assert f"stop-execution --execution-arn {other}" in refusal.value.problems[1].fix
+    teardown.refuse_while_running("sealift", [])
+
+
+@pytest.mark.parametrize(
+    ("there", "nothing"),
+    [
+        pytest.param({}, True, id="nothing at all"),
+        pytest.param({"buckets": (Holding("b", 1, 1),)}, True, id="archives that are to stay"),
+        pytest.param({"buckets": (Holding("b", 0, 0),), "archives": True}, False, id="archives that go"),
+        pytest.param({"made": (made(Kind.MODEL, "m"),)}, False, id="a leftover"),
+        pytest.param({"code": (1, 1)}, False, id="code"),
+        pytest.param({"found": {"StackStatus": "CREATE_COMPLETE"}}, False, id="a stack"),
+    ],
+)
+def test_there_is_nothing_to_do_only_when_nothing_would_go(there: dict[str, Any], nothing: bool) -> None:
+    """A second run after a complete one."""
+    assert plan(**there).nothing is nothing
+
+
+def test_buckets_do_not_go_with_the_stack() -> None:
+    """They are retained, whoever deletes it."""
+    inside = Resource("Sweep", "AWS::Lambda::Function", "sealift-Sweep")
+    bucket = Resource("UploadBucket", teardown.BUCKET, "uploads")
+
+    assert plan(resources=(inside, bucket)).inside == (inside,)
+
+
+class Line:
+    """A terminal, or none, at which one line is typed."""
+
+    def __init__(self, line: str, *, terminal: bool = True) -> None:
+        self._line, self._terminal = line, terminal
+
+    def isatty(self) -> bool:
+        """Return whether a person is there."""
+        return self._terminal
+
+    def readline(self) -> str:
+        """Return the line."""
+        return self._line
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        pytest.param("y\n", True, id="y"),
+        pytest.param(" YES \n", True, id="yes"),
+        pytest.param("\n", False, id="just Enter"),
+        pytest.param("no\n", False, id="no"),
+        pytest.param("", False, id="the end of the input"),
+    ],
+)
+def test_only_yes_is_yes(line: str, answer: bool) -> None:
+    """Anything else changes nothing."""
+    stdin: Any = Line(line)
+
+    assert asking.agreed("Delete?", yes=False, stdin=stdin) is answer
+    assert asking.agreed("Delete?", yes=True, stdin=stdin)
+
+
+@pytest.mark.parametrize(
+    ("yes", "as_json", "terminal", "may"),
+    [
+        pytest.param(False, False, True, True, id="somebody is there"),
+        pytest.param(False, False, False, False, id="a pipe"),
+        pytest.param(False, True, True, False, id="a program reads the answer"),
+        pytest.param(True, True, False, True, id="it was said before"),
+    ],
+)
+def test_who_cannot_be_asked_must_have_said_yes(yes: bool, as_json: bool, terminal: bool, may: bool) -> None:
+    """Before anything is looked at, and with the flag that says it."""
+    stdin: Any = Line("", terminal=terminal)
+    if may:
+        asking.must_be_asked("destroy", yes=yes, json=as_json, stdin=stdin)
+        return
+
+    with pytest.raises(InvalidInput, match=r"destroy: .*; wanted a yes .*--yes"):
+        asking.must_be_asked("destroy", yes=yes, json=as_json, stdin=stdin)

@@ -1,0 +1,81 @@
+"""Auto scaling of instances: the requests, whole, and what they are made of."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.validate import ParamValidator
+
+from local_cloud.calls import service_model
+from pipeline.planning import autoscaling
+from pipeline.planning.autoscaling import Scaling
+
+WANTED: Scaling = {"min": 2, "max": 4, "invocations_per_instance": 70}
+TARGET = {
+    "ServiceNamespace": "sagemaker",
+    "ResourceId": "endpoint/harbour-0a1b/variant/AllTraffic",
+    "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+}
+
+
+def test_the_requests_are_whole() -> None:
+    """A target with its bounds, and one policy that keeps the calls of each instance at what was asked for."""
+    assert autoscaling.target("harbour-0a1b", "AllTraffic") == TARGET
+    assert autoscaling.registration("harbour-0a1b", "AllTraffic", WANTED) == {
+        **TARGET,
+        "MinCapacity": 2,
+        "MaxCapacity": 4,
+    }
+    assert autoscaling.policy("harbour-0a1b", "AllTraffic", WANTED) == {
+        **TARGET,
+        "PolicyName": "sealift",
+        "PolicyType": "TargetTrackingScaling",
+        "TargetTrackingScalingPolicyConfiguration": {
+            "TargetValue": 70.0,
+            "PredefinedMetricSpecification": {
+                "PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"
+            },
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_"),
+    [
+        pytest.param(
+            "RegisterScalableTarget", autoscaling.registration("e", "AllTraffic", WANTED), id="target"
+        ),
+        pytest.param("PutScalingPolicy", autoscaling.policy("e", "AllTraffic", WANTED), id="policy"),
+        pytest.param("DeregisterScalableTarget", autoscaling.target("e", "AllTraffic"), id="its end"),
+    ],
+)
+def test_a_request_is_one_that_the_service_model_takes(operation: str, request_: dict[str, object]) -> None:
+    """Names and types, the closed sets of words too."""
+    model = service_model("application-autoscaling")
+    shape = model.operation_model(operation).input_shape
+
+    assert not ParamValidator().validate(request_, shape).generate_report()
+    assert autoscaling.NAMESPACE in model.shape_for("ServiceNamespace").metadata["enum"]
+    assert autoscaling.DIMENSION in model.shape_for("ScalableDimension").metadata["enum"]
+    assert autoscaling.METRIC in model.shape_for("MetricType").metadata["enum"]
+
+
+@pytest.mark.parametrize(("count", "least"), [(1, 1), (2, 2), (3, 2)])
+def test_the_least_is_never_more_than_a_quota_gave(count: int, least: int) -> None:
+    """Else the first thing that is asked for is what was refused."""
+    assert autoscaling.within(WANTED, count) == {**WANTED, "min": least}
+
+
+@pytest.mark.parametrize(
+    ("answer_s", "warned"), [pytest.param(0.5, False, id="in time"), pytest.param(2.0, True, id="too slow")]
+)
+def test_a_measure_that_an_instance_cannot_reach_is_noted(answer_s: float, *, warned: bool) -> None:
+    """The bounds have their price; 30 answers a minute are fewer than the 70 calls at which an instance is added."""
+    first, *more = autoscaling.notes(WANTED, usd_per_hour=0.302, answer_s=answer_s, tokens=150)
+
+    assert first == (
+        "scales between 2 and 4 instances, for 70 calls a minute of each: $0.604 to $1.208 an hour; never to none"
+    )
+    assert bool(more) is warned
+    if warned:
+        assert "about 30 a minute" in more[0]
+        assert more[0].endswith("set it to 30 or less")

@@ -1,0 +1,922 @@
+"""The plan: a pure function of facts, whose requests are ones that AWS takes."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import limits
+from pipeline.aws import resource_tags
+from pipeline.errors import InvalidInput, ModelDoesNotFit, QuotaUsedUp
+from pipeline.planning import plan, quotas
+from pipeline.rollout import questions
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import FactsMaker
+
+SAGEMAKER = botocore.session.get_session().get_service_model("sagemaker")
+
+
+def name_of(facts: plan.Facts) -> str:
+    """Return the endpoint's name in the plan of these facts."""
+    return plan.plan(facts)["names"]["endpoint"]
+
+
+def test_the_same_facts_give_the_same_plan(facts_with: FactsMaker) -> None:
+    """Nothing random, no clock: a retry sends what the first try sent."""
+    assert plan.plan(facts_with()) == plan.plan(facts_with())
+
+
+@pytest.mark.parametrize(
+    ("consumer", "switch", "callers"),
+    [
+        pytest.param([], "none", "no consumer", id="none"),
+        pytest.param({"function_name": "f"}, "at_once", "ENDPOINT_NAME of f", id="one"),
+        pytest.param(
+            [{"function_name": "f"}, {"function_name": "g", "alias": "live", "canary": {}}],
+            "in_steps",
+            "ENDPOINT_NAME of f, ENDPOINT_NAME of g:live",
+            id="one of two in steps",
+        ),
+    ],
+)
+def test_the_switch_is_planned(facts_with: FactsMaker, consumer: Any, switch: str, callers: str) -> None:
+    """One canary is enough for two steps; the notification names every consumer."""
+    made = plan.plan(facts_with(consumer=consumer))
+
+    assert (made["switch"], made["callers"]) == (switch, callers)
+
+
+def test_all_that_is_made_names_every_consumer(facts_with: FactsMaker) -> None:
+    """From the beginning, since a deployment that fails may leave what one of them still calls."""
+    both = [{"function_name": "f"}, {"function_name": "g", "alias": "live"}]
+    requests = plan.plan(facts_with(consumer=both))["requests"]
+    for request in (
+        requests["create_model"],
+        requests["create_endpoint_config"],
+        requests["create_endpoint"],
+    ):
+        tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+
+        assert tags["sealift:consumer"] == "f ENDPOINT_NAME"
+        assert tags["sealift:consumer-2"] == "g ENDPOINT_NAME live"
+        assert tags["sealift:consumers"] == "2"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"archive": {"version_id": "v2"}}, id="another version of the archive"),
+        pytest.param({"archive": {"key": "models/harbour/other.tar.gz"}}, id="another key"),
+        pytest.param({"memory_mb": 3072}, id="another memory size"),
+        pytest.param({"max_concurrency": 2}, id="another concurrency"),
+        pytest.param({"inference": {"n_ctx": 1024}}, id="another setting of the container"),
+        pytest.param({"execution_role_arn": "arn:aws:iam::123456789012:role/other"}, id="another role"),
+        pytest.param({"image_uri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/own:1"}, id="another image"),
+        pytest.param({"service": "pier"}, id="another service"),
+    ],
+)
+def test_what_makes_another_endpoint_makes_another_name(
+    facts_with: FactsMaker, change: dict[str, Any]
+) -> None:
+    """A name stands for the archive and for everything that the requests ask for."""
+    assert name_of(facts_with(**change)) != name_of(facts_with())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"smoke_test": {"prompts": ["Why?"]}}, id="another smoke test"),
+        pytest.param({"consumer": {"function_name": "other"}}, id="another consumer"),
+        pytest.param({"deadline_s": 60}, id="another deadline"),
+        pytest.param({"timeout_s": 300}, id="another time-out"),
+    ],
+)
+def test_what_does_not_change_the_endpoint_keeps_its_name(
+    facts_with: FactsMaker, change: dict[str, Any]
+) -> None:
+    """Asking for the same endpoint again finds the one that is there."""
+    assert name_of(facts_with(**change)) == name_of(facts_with())
+
+
+def test_without_versions_the_etag_tells_archives_apart(facts_with: FactsMaker) -> None:
+    """An unversioned bucket gives no version, and an upload over the old one is another archive."""
+    first, second = (
+        facts_with(archive={"version_id": None, "etag": etag}) for etag in ("9b2cf535f277", "0cc175b9c0f1")
+    )
+
+    assert name_of(first) != name_of(second)
+
+
+@pytest.mark.parametrize(
+    ("request_name", "operation"),
+    [
+        pytest.param("create_model", "CreateModel", id="CreateModel"),
+        pytest.param("create_endpoint_config", "CreateEndpointConfig", id="CreateEndpointConfig"),
+        pytest.param("create_endpoint", "CreateEndpoint", id="CreateEndpoint"),
+        pytest.param("update_endpoint", "UpdateEndpoint", id="UpdateEndpoint"),
+    ],
+)
+def test_a_request_is_one_that_the_service_model_takes(
+    facts_with: FactsMaker, request_name: str, operation: str
+) -> None:
+    """The SDK's own validation finds nothing: no unknown field, no wrong type, no figure out of range."""
+    request = plan.plan(facts_with())["requests"][request_name]  # type: ignore[literal-required]
+    report = ParamValidator().validate(request, SAGEMAKER.operation_model(operation).input_shape)
+
+    assert report.generate_report() == ""
+
+
+def test_the_requests_refer_to_each_other(facts_with: FactsMaker) -> None:
+    """The endpoint is of the configuration, which is of the model, which is of the archive."""
+    made = plan.plan(facts_with())
+    model, config, endpoint = (
+        made["requests"]["create_model"],
+        made["requests"]["create_endpoint_config"],
+        made["requests"]["create_endpoint"],
+    )
+
+    assert model["PrimaryContainer"]["ModelDataUrl"] == "s3://artifacts/archives/0a1b/model.tar.gz"
+    assert config["ProductionVariants"][0]["ModelName"] == model["ModelName"] == made["names"]["model"]
+    assert endpoint["EndpointConfigName"] == config["EndpointConfigName"] == made["names"]["endpoint_config"]
+    assert endpoint["EndpointName"] == made["names"]["endpoint"]
+    assert config["ProductionVariants"][0]["ServerlessConfig"] == {
+        "MemorySizeInMB": 2048,
+        "MaxConcurrency": 10,
+    }
+
+
+def test_a_plan_is_json(facts_with: FactsMaker) -> None:
+    """It travels between states, with room to spare for what else does."""
+    text = json.dumps(plan.plan(facts_with(consumer={"function_name": "f"})))
+
+    assert len(text) < limits.STATE_PAYLOAD.value / 10
+    assert set(json.loads(text)) == set(plan.Plan.__annotations__)
+
+
+def test_everything_made_is_tagged(facts_with: FactsMaker) -> None:
+    """Who made it, for which service, from which archive: all three creates carry the same tags."""
+    facts = facts_with()
+    requests = plan.plan(facts)["requests"]
+    tags = {tag["Key"]: tag["Value"] for tag in requests["create_model"]["Tags"]}
+
+    assert tags == {
+        resource_tags.TAG_SERVICE: "harbour",
+        resource_tags.TAG_EXECUTION: facts.execution,
+        resource_tags.TAG_ARCHIVE: "uploads/models/harbour/model.tar.gz",
+        resource_tags.TAG_VERSION: "v1",
+        resource_tags.TAG_UPLOADED: "2026-01-02T03:04:05Z",
+    }
+    assert requests["create_model"]["Tags"] == requests["create_endpoint"]["Tags"]
+    assert requests["create_model"]["Tags"] == requests["create_endpoint_config"]["Tags"]
+
+
+@given(key=st.text(min_size=1, max_size=1024))
+def test_a_tag_is_one_that_sagemaker_takes(key: str) -> None:
+    """Whatever the key holds, its tag keeps to 256 letters, digits, separators and `_.:/=+-@`."""
+    value = resource_tags.tag_value(key)
+
+    assert len(value) <= 256
+    assert all(unicodedata.category(one)[0] in "LNZ" or one in "_.:/=+-@" for one in value)
+
+
+def test_a_plain_tag_stays_as_it_is() -> None:
+    """ARNs, versions and times need no change."""
+    plain = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour_1.2 =+@"
+
+    assert resource_tags.tag_value(plain) == plain
+    assert re.fullmatch("a_+b", resource_tags.tag_value("a*?b"))
+
+
+def test_the_context_is_not_longer_than_the_model_was_trained_for(facts_with: FactsMaker) -> None:
+    """The cap is in the container's environment, in the arithmetic, and in a note."""
+    made = plan.plan(facts_with(model={"context_length": 512}, inference={"n_ctx": 4096}))
+
+    assert made["requests"]["create_model"]["PrimaryContainer"]["Environment"]["SEALIFT_N_CTX"] == "512"
+    assert "x 512 tokens" in made["fit"]["lines"][1]["how"]
+    assert made["notes"] == ["n_ctx 4096 was asked for; the model was trained for 512"]
+
+
+@pytest.mark.parametrize(
+    "trained",
+    [pytest.param(None, id="not said"), pytest.param(131_072, id="longer"), pytest.param(2048, id="same")],
+)
+def test_a_context_that_the_model_can_do_is_kept(facts_with: FactsMaker, trained: int | None) -> None:
+    """No cap, no note."""
+    made = plan.plan(facts_with(model={"context_length": trained}))
+
+    assert made["requests"]["create_model"]["PrimaryContainer"]["Environment"]["SEALIFT_N_CTX"] == "2048"
+    assert made["notes"] == []
+
+
+@pytest.mark.parametrize(
+    ("model", "request_", "form", "prompts", "size"),
+    [
+        pytest.param({}, {}, "messages", ["Hello."], None, id="an older report"),
+        pytest.param({"purpose": "chat"}, {}, "messages", ["Hello."], None, id="chat"),
+        pytest.param({"purpose": "completion"}, {}, "prompt", [questions.BEGINNING], None, id="base"),
+        pytest.param(
+            {"purpose": "completion"},
+            {"smoke_test": {"prompts": ["The crane"]}},
+            "prompt",
+            ["The crane"],
+            None,
+            id="base, with a beginning",
+        ),
+        pytest.param(
+            {"purpose": "completion"},
+            {"smoke_test": {"ask_with": "messages"}},
+            "messages",
+            ["Hello."],
+            None,
+            id="base, to be asked otherwise",
+        ),
+        pytest.param(
+            {"purpose": "completion"},
+            {"container": "llama-cpp"},
+            "messages",
+            ["Hello."],
+            None,
+            id="base, AWS's",
+        ),
+        pytest.param(
+            {"purpose": "embedding", "evaluated_whole": False, "embedding_size": 384},
+            {},
+            "input",
+            ["Hello."],
+            384,
+            id="embedding",
+        ),
+    ],
+)
+def test_the_smoke_test_suits_the_model(
+    *,
+    facts_with: FactsMaker,
+    model: dict[str, Any],
+    request_: dict[str, Any],
+    form: str,
+    prompts: list[str],
+    size: int | None,
+) -> None:
+    """As far as the container takes it, and unless the request says otherwise."""
+    test = plan.plan(facts_with(model=model, **request_))["smoke_test"]
+
+    assert (test["ask_with"], test["prompts"], test.get("embedding_size")) == (form, prompts, size)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "own", "wanted"),
+    [
+        ("chat", None, None),
+        ("completion", None, {"prompt": questions.BEGINNING, "complete": True}),
+        ("completion", {"q": 1}, {"q": 1}),
+        ("embedding", None, {"input": "Hello."}),
+        ("embedding", {"q": 1}, {"q": 1}),
+        ("chat", {"q": 1}, {"q": 1}),
+    ],
+)
+def test_a_consumer_is_tried_with_what_the_model_takes(
+    facts_with: FactsMaker, purpose: str, own: dict[str, Any] | None, wanted: dict[str, Any] | None
+) -> None:
+    """A prompt would be refused by a model for embeddings; an event of its own goes before."""
+    facts = facts_with(
+        model={"purpose": purpose, "evaluated_whole": False},
+        consumer=[{"function_name": "harbour-api", "test_event": own}],
+    )
+
+    (one,) = plan.plan(facts)["consumers"]
+
+    assert one["test_event"] == wanted
+
+
+@pytest.mark.parametrize(("purpose", "offered"), [("chat", True), ("embedding", False)])
+def test_no_container_is_proposed_that_does_not_serve_the_model(
+    facts_with: FactsMaker, purpose: str, *, offered: bool
+) -> None:
+    """The prebuilt image's support has ended; AWS's other image has no embeddings."""
+    facts = replace(facts_with(model={"purpose": purpose, "evaluated_whole": False}), today=date(2026, 1, 1))
+
+    notes = " ".join(plan.plan(facts)["notes"])
+
+    assert "ended on 2024-03-15" in notes
+    assert ("'llama-cpp' is supported" in notes) == offered
+
+
+@pytest.mark.parametrize("purpose", ["completion", "embedding"])
+def test_an_archives_own_code_is_asked_with_messages(facts_with: FactsMaker, purpose: str) -> None:
+    """What else it takes nobody knows; the request may say it."""
+    facts = facts_with(model={"purpose": purpose, "evaluated_whole": False})
+
+    own = replace(facts, request={**facts.request, "code": "archive"})
+
+    assert plan.plan(own)["smoke_test"]["ask_with"] == "messages"
+
+
+@pytest.mark.parametrize(
+    ("model", "request_", "words", "not_words"),
+    [
+        pytest.param({"purpose": "completion"}, {}, "it completes, it does not chat", "ChatML", id="base"),
+        pytest.param(
+            {"purpose": "completion"}, {"container": "llama-cpp"}, "ChatML", '"prompt"', id="base, AWS's"
+        ),
+        pytest.param(
+            {"purpose": "embedding", "evaluated_whole": False, "embedding_size": 384},
+            {},
+            "with 384 numbers",
+            "base",
+            id="embedding",
+        ),
+        pytest.param({"architecture": "dream"}, {}, "diffusion language model", "base", id="diffusion"),
+        pytest.param({"architecture": "newer"}, {}, "'newer' is not known to", "base", id="unknown"),
+    ],
+)
+def test_what_is_not_asked_as_a_chat_has_a_note(
+    facts_with: FactsMaker,
+    model: dict[str, Any],
+    request_: dict[str, Any],
+    words: str,
+    not_words: str,
+) -> None:
+    """In the plan, before anything is made."""
+    notes = " ".join(plan.plan(facts_with(model=model, **request_))["notes"])
+
+    assert words in notes
+    assert not_words not in notes
+
+
+@pytest.mark.parametrize(
+    ("asked", "used", "notes"),
+    [
+        pytest.param(300, 60, 1, id="above"),
+        pytest.param(60, 60, 0, id="at"),
+        pytest.param(5, 5, 0, id="below"),
+    ],
+)
+def test_a_timeout_above_the_platforms_is_noted(
+    facts_with: FactsMaker, asked: int, used: int, notes: int
+) -> None:
+    """SageMaker ends every serverless call at 60 s; the plan says so instead of promising more."""
+    made = plan.plan(facts_with(timeout_s=asked))
+
+    assert made["smoke_test"]["timeout_s"] == used
+    assert len(made["notes"]) == notes
+    assert all("60 s" in note for note in made["notes"])
+
+
+def test_a_model_that_fits_nowhere_has_no_plan(facts_with: FactsMaker) -> None:
+    """The refusal names the file and shows the sum."""
+    with pytest.raises(ModelDoesNotFit, match=r"llama-3\.2-1b-q4_k_m\.gguf \(weights"):
+        plan.plan(facts_with(model={"tensor_bytes": 7 * limits.GB}))
+
+
+# ------------------------------------------------------------------- other sizes
+
+
+def down(memory_mb: int, concurrency: int, *room: quotas.Lowered) -> quotas.Down:
+    """Return a step of the ladder."""
+    step = quotas.Step(asked="much", said="no", did="less")
+    return quotas.Down(quotas.Rung.ROOM, memory_mb, concurrency, room, step)
+
+
+def holder(name: str, config: str, concurrency: int = 10, **more: Any) -> quotas.Holder:
+    """Return an endpoint of the service."""
+    return quotas.Holder(name, more.pop("status", "InService"), config, concurrency, ours=True, **more)
+
+
+def among(facts: plan.Facts, *holders: quotas.Holder, serving: str | None = None) -> plan.Facts:
+    """Return the facts of an account with these endpoints."""
+    situation = quotas.Situation(holders, 10, read=True)
+    return replace(facts, situation=situation, serving=serving)
+
+
+def test_a_step_down_is_another_configuration_and_nothing_else(facts_with: FactsMaker) -> None:
+    """Model and endpoint keep their names, since nothing else has changed; the requests fit together."""
+    first = plan.plan(facts_with())
+    lowered = quotas.Lowered(endpoint="harbour-1", before=10, to=5)
+    made = plan.lower(first, down(1024, 5, lowered))
+    name = first["names"]["model"]
+
+    assert made["names"] == {"model": name, "endpoint_config": f"{name}-1024-5", "endpoint": name}
+    config = made["requests"]["create_endpoint_config"]
+    assert config["EndpointConfigName"] == f"{name}-1024-5"
+    assert config["ProductionVariants"][0]["ServerlessConfig"] == {
+        "MemorySizeInMB": 1024,
+        "MaxConcurrency": 5,
+    }
+    assert made["requests"]["create_endpoint"] == {
+        **first["requests"]["create_endpoint"],
+        "EndpointConfigName": f"{name}-1024-5",
+    }
+    assert made["requests"]["create_model"] == first["requests"]["create_model"]
+    assert (made["room"], made["rungs"], len(made["steps"])) == ([lowered], ["room"], 1)
+    assert plan.ask(made).taken == ("room",)
+    assert plan.lower(made, down(2048, 10))["names"] == first["names"]
+
+
+@given(
+    memory_mb=st.sampled_from(limits.MEMORY_SIZES_MB),
+    concurrency=st.integers(1, 200),
+    asked=st.tuples(st.sampled_from(limits.MEMORY_SIZES_MB), st.integers(1, 200)),
+)
+def test_a_configurations_name_tells_its_sizes(
+    memory_mb: int, concurrency: int, asked: tuple[int, int]
+) -> None:
+    """Whatever was asked for, and the longest name is one that SageMaker takes."""
+    name = f"{'s' * 40}-{'0' * 12}"
+    wanted = plan.Asked(memory_mb=asked[0], max_concurrency=asked[1])
+    config = plan.config_name(name, wanted, memory_mb, concurrency)
+
+    assert len(config) <= limits.NAME_LENGTH.value
+    assert plan.sizes_of(config, name, wanted) == (memory_mb, concurrency)
+    assert plan.sizes_of(config, "other-0", wanted) is None
+
+
+def test_the_name_does_not_depend_on_what_is_in_use(facts_with: FactsMaker) -> None:
+    """A repetition on a fuller account finds the endpoint that it made."""
+    first = plan.plan(facts_with())
+    second = plan.plan(among(facts_with(), holder("harbour-1", "harbour-1")))
+
+    assert second["names"]["endpoint"] == first["names"]["endpoint"]
+    assert second["names"]["endpoint_config"] == f"{first['names']['endpoint']}-2048-5"
+    assert second["room"] == [{"endpoint": "harbour-1", "before": 10, "to": 5}]
+
+
+def test_what_was_lowered_for_a_plan_that_is_made_anew_is_still_to_be_given_back(
+    facts_with: FactsMaker,
+) -> None:
+    """As much as it had before the first lowering, though the second plan only saw the last; its steps are told too."""
+    first = plan.plan(
+        among(facts_with(), holder("harbour-1", "harbour-1"), holder("harbour-2", "harbour-2", 0))
+    )
+    lowered = among(facts_with(), holder("harbour-1", "harbour-1", 5), holder("other", "other", 5))
+    made = plan.plan(replace(lowered, earlier=first))
+
+    assert first["room"] == [{"endpoint": "harbour-1", "before": 10, "to": 5}]
+    assert plan.plan(lowered)["room"] == [{"endpoint": "harbour-1", "before": 5, "to": 1}]
+    assert made["room"] == [{"endpoint": "harbour-1", "before": 10, "to": 1}]
+    assert made["steps"] == [*first["steps"], *plan.plan(lowered)["steps"]]
+
+
+@pytest.mark.parametrize("status", ["InService", "Creating", "Updating"])
+def test_an_endpoint_that_is_there_is_taken_over_as_it_is(facts_with: FactsMaker, status: str) -> None:
+    """An earlier run of the same deployment: its configuration is the plan's, and nobody is lowered for it."""
+    name = name_of(facts_with())
+    there = holder(name, f"{name}-2048-4", 9, status=status)
+    made = plan.plan(among(facts_with(), holder("harbour-1", "harbour-1", 1), there))
+
+    assert made["names"]["endpoint_config"] == f"{name}-2048-4"
+    assert (made["max_concurrency"], made["asked"]["max_concurrency"]) == (4, 10)
+    assert (made["room"], made["steps"]) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("holders", "serving", "endpoint", "updates"),
+    [
+        pytest.param((), None, "harbour", None, id="the first creates"),
+        pytest.param(
+            (holder("harbour", "harbour-0", 9),),
+            None,
+            "harbour",
+            {"endpoint_config": "harbour-0", "max_concurrency": 9},
+            id="the next updates",
+        ),
+        pytest.param(
+            (
+                holder("harbour-1", "harbour-1", 4, created="1"),
+                holder("harbour-2", "harbour-2", 5, created="2"),
+            ),
+            "harbour-1",
+            "harbour-1",
+            {"endpoint_config": "harbour-1", "max_concurrency": 4},
+            id="what the consumer calls",
+        ),
+        pytest.param(
+            (
+                holder("harbour-1", "harbour-1", 4, created="1"),
+                holder("harbour-2", "harbour-2", 5, created="2"),
+            ),
+            "elsewhere",
+            "harbour-2",
+            {"endpoint_config": "harbour-2", "max_concurrency": 5},
+            id="the newest",
+        ),
+        pytest.param(
+            (
+                holder("harbour-1", "harbour-1", 4, created="1"),
+                holder("harbour", "harbour-2", 5, created="0"),
+            ),
+            "harbour-1",
+            "harbour",
+            {"endpoint_config": "harbour-2", "max_concurrency": 5},
+            id="the bare name first",
+        ),
+        pytest.param((holder("harbour", "x", status="Failed"),), None, "harbour", None, id="a failed one"),
+    ],
+)
+def test_in_place_has_one_endpoint(
+    *,
+    facts_with: FactsMaker,
+    holders: tuple[quotas.Holder, ...],
+    serving: str | None,
+    endpoint: str,
+    updates: dict[str, Any] | None,
+) -> None:
+    """Its name stays; how it was is in the plan, so that it can be put back."""
+    made = plan.plan(among(facts_with(strategy="in_place"), *holders, serving=serving))
+
+    assert (made["names"]["endpoint"], made["updates"]) == (endpoint, updates)
+    assert made["requests"]["update_endpoint"] == {
+        "EndpointName": endpoint,
+        "EndpointConfigName": made["names"]["endpoint_config"],
+    }
+    assert made["requests"]["create_endpoint"]["EndpointName"] == endpoint
+
+
+def test_in_place_a_repetition_updates_nothing(facts_with: FactsMaker) -> None:
+    """The endpoint is on the very configuration already."""
+    facts = facts_with(strategy="in_place")
+    config = plan.plan(facts)["names"]["endpoint_config"]
+    made = plan.plan(among(facts, holder("harbour", config)))
+
+    assert (made["updates"], made["names"]["endpoint_config"]) == (None, config)
+
+
+# ------------------------------------------------------------------- on instances
+
+GIANT = {"tensor_bytes": 16_500_000_000, "size": 16_546_000_000, "block_count": 62, "embedding_length": 5376}
+"""Weights of a 27B model in Q4_K_M, which fit no serverless endpoint."""
+BARE = {
+    "size": 16_546_000_000,
+    "extracted_bytes": 16_546_000_000,
+    "parts": [{"key": "models/harbour/gemma.gguf", "version_id": "v1", "etag": "e", "size": 16_546_000_000}],
+}
+
+
+def instance_facts(facts_with: FactsMaker, **fields: Any) -> plan.Facts:
+    """Return facts of a bare GGUF that goes to an instance."""
+    made = facts_with(
+        archive=BARE, model=GIANT, **{"hosting": "instance", "container": "llama-cpp", **fields}
+    )
+    return replace(
+        made,
+        assembly={"bucket": "artifacts", "key": "archives/0a1b/gemma.gguf", "form": plan.OBJECT_FORM},
+    )
+
+
+def test_an_instance_plan_asks_for_instances(facts_with: FactsMaker) -> None:
+    """The cheapest type, a volume, raised time-outs, and the file as it is; nothing of serverless."""
+    made = plan.plan(instance_facts(facts_with))
+    name = made["names"]["endpoint"]
+
+    assert made["hosting"] == "instance"
+    assert (made["memory_mb"], made["max_concurrency"], made["asked"]) == (None, None, None)
+    assert made["requests"]["create_endpoint_config"]["ProductionVariants"] == [
+        {
+            "VariantName": "AllTraffic",
+            "ModelName": name,
+            "InstanceType": "ml.r5.xlarge",
+            "InitialInstanceCount": 1,
+            "VolumeSizeInGB": 19,
+            "ModelDataDownloadTimeoutInSeconds": 621,
+            "ContainerStartupHealthCheckTimeoutInSeconds": 600,
+        }
+    ]
+    assert made["requests"]["create_model"]["PrimaryContainer"]["ModelDataSource"] == {
+        "S3DataSource": {
+            "S3Uri": "s3://artifacts/archives/0a1b/gemma.gguf",
+            "S3DataType": "S3Object",
+            "CompressionType": "None",
+        }
+    }
+    assert made["instances"] is not None
+    assert made["instances"]["usd_per_hour"] == 0.302
+    assert [one["name"] for one in made["instances"]["offers"]] == [
+        "ml.r5.xlarge",
+        "ml.m5.2xlarge",
+        "ml.c5.4xlarge",
+    ]
+    assert made["keep_previous"] == 0
+    assert any("$0.302 an hour" in note for note in made["notes"])
+    assert any("ends unfinished at 60 s" in note for note in made["notes"])
+
+
+def _volume(made: plan.Plan) -> int | None:
+    """Return the volume that a plan's configuration asks for."""
+    (variant,) = made["requests"]["create_endpoint_config"]["ProductionVariants"]
+    return variant.get("VolumeSizeInGB")
+
+
+def test_a_type_with_a_disk_of_its_own_is_asked_for_without_a_volume(facts_with: FactsMaker) -> None:
+    """SageMaker refuses one for it; the type that a quota leads to has its volume again, and the other way round."""
+    sized = {"vcpus": 8, "memory_gib": 64, "memory_bandwidth_gb_s": 600}
+    types = [
+        {"name": "ml.g5.xlarge", "usd_per_hour": 0.01, **sized},
+        {"name": "ml.r7i.xlarge", "usd_per_hour": 0.02, **sized, "memory_bandwidth_gb_s": 700},
+        {"name": "ml.g6.xlarge", "usd_per_hour": 0.03, **sized, "memory_bandwidth_gb_s": 800},
+    ]
+    made = plan.plan(instance_facts(facts_with, instance_types=types))
+    step = quotas.Step(asked="1 x", said="no", did="another")
+    second = plan.step_instances(made, quotas.InstancesDown("ml.r7i.xlarge", 1, step))
+    third = plan.step_instances(second, quotas.InstancesDown("ml.g6.xlarge", 1, step))
+
+    assert [one["instances"]["type"] for one in (made, second, third) if one["instances"]] == [
+        one["name"] for one in types
+    ]
+    assert [_volume(one) for one in (made, second, third)] == [None, 19, None]
+    assert any("assumed to fit on its own NVMe disk" in note for note in made["notes"])
+
+
+@pytest.mark.parametrize(
+    ("request_name", "operation"),
+    [
+        pytest.param("create_model", "CreateModel", id="CreateModel"),
+        pytest.param("create_endpoint_config", "CreateEndpointConfig", id="CreateEndpointConfig"),
+    ],
+)
+def test_an_instance_request_is_one_that_the_service_model_takes(
+    facts_with: FactsMaker, request_name: str, operation: str
+) -> None:
+    """As on serverless: the SDK's own validation finds nothing."""
+    facts = instance_facts(facts_with)
+    request = plan.plan(facts)["requests"][request_name]  # type: ignore[literal-required]
+    assembled = {**facts.assembly, "etag": "9b2c"}
+    request = plan.pinned(request, assembled) if request_name == "create_model" else request
+    report = ParamValidator().validate(request, SAGEMAKER.operation_model(operation).input_shape)
+
+    assert report.generate_report() == ""
+
+
+def test_the_one_file_is_pinned_by_the_etag_of_the_copy(facts_with: FactsMaker) -> None:
+    """Known only when it has been copied; an archive and a prefix have none, and nothing else changes."""
+    facts = instance_facts(facts_with)
+    request = plan.plan(facts)["requests"]["create_model"]
+    pinned = plan.pinned(request, {**facts.assembly, "etag": "9b2c"})
+
+    source = pinned["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]
+    assert source.pop("ETag") == "9b2c"
+    assert pinned == request
+    facts = facts_with()
+    archive = plan.plan(facts)["requests"]["create_model"]
+    assert plan.pinned(archive, {**facts.assembly, "etag": None}) == archive
+
+
+@pytest.mark.parametrize(
+    ("fields", "variable"),
+    [
+        pytest.param({}, None, id="all that there are, which is llama-server's own default"),
+        pytest.param({"inference": {"n_threads": 2}}, "2", id="as asked for"),
+    ],
+)
+def test_all_cpus_of_an_instance_are_used(
+    facts_with: FactsMaker, fields: dict[str, Any], variable: str | None
+) -> None:
+    """Four threads are a serverless figure."""
+    made = plan.plan(instance_facts(facts_with, **fields))
+    environment = made["requests"]["create_model"]["PrimaryContainer"]["Environment"]
+
+    assert environment.get("SM_LLAMA_CPP_THREADS") == variable
+    assert made["instances"] is not None
+    assert made["instances"]["busy_cpus"] == int(variable or 4)
+    own = plan.plan(instance_facts(facts_with, container="pytorch"))["requests"]["create_model"]
+    assert own["PrimaryContainer"]["Environment"]["SEALIFT_N_THREADS"] == "64"
+
+
+def test_auto_is_serverless_where_the_model_fits(facts_with: FactsMaker) -> None:
+    """The very plan that serverless makes, its name too, whether an instance is allowed or not."""
+    plain = plan.plan(facts_with())
+
+    for allowed in (False, True):
+        assert plan.plan(facts_with(hosting="auto", allow_instances=allowed)) == plain
+
+
+def test_auto_takes_an_instance_only_when_it_is_allowed(facts_with: FactsMaker) -> None:
+    """Never silently: the refusal has the type and its price."""
+    with pytest.raises(ModelDoesNotFit) as refusal:
+        plan.plan(instance_facts(facts_with, hosting="auto"))
+
+    (problem,) = refusal.value.problems
+    assert problem.error == "InstanceNotAllowed"
+    assert "1 x ml.r5.xlarge, $0.302 an hour" in problem.fix
+    assert (
+        plan.plan(instance_facts(facts_with, hosting="auto", allow_instances=True))["hosting"] == "instance"
+    )
+
+
+def test_a_model_in_an_archive_that_does_not_fit_says_why(facts_with: FactsMaker) -> None:
+    """The reasons of serverless are in the refusal of auto."""
+    with pytest.raises(
+        ModelDoesNotFit, match=r"at most 6144 MB.*set allow_instances to true for 2 x ml\.r5\.xlarge"
+    ):
+        plan.plan(facts_with(model=GIANT, hosting="auto", instance_count=2))
+
+
+def instances_in_use(name: str, config: str, *, on_instances: bool = True) -> quotas.Situation:
+    """Return an account with one endpoint of the service."""
+    holder = quotas.Holder(
+        name, "InService", config, 0 if on_instances else 5, ours=True, on_instances=on_instances
+    )
+    return quotas.Situation((holder,))
+
+
+def test_an_endpoint_on_instances_is_updated_in_place(facts_with: FactsMaker) -> None:
+    """Its name stays, and what it had is written down for the way back."""
+    facts = instance_facts(facts_with, strategy="in_place")
+    made = plan.plan(replace(facts, situation=instances_in_use("harbour", "harbour-old")))
+
+    assert made["names"]["endpoint"] == "harbour"
+    assert made["updates"] == {"endpoint_config": "harbour-old", "max_concurrency": 0}
+
+
+SCALES = {"min": 1, "max": 4, "invocations_per_instance": 0.2}
+
+
+def test_what_scales_says_so(facts_with: FactsMaker) -> None:
+    """In the plan, in the tags of all that is made, and with its price; the requests are as without it."""
+    made = plan.plan(instance_facts(facts_with, auto_scaling=SCALES))
+    plain = plan.plan(instance_facts(facts_with))
+
+    assert made["instances"] is not None
+    assert plain["instances"] is not None
+    assert made["instances"] == {**plain["instances"], "auto_scaling": SCALES}
+    for name in ("create_model", "create_endpoint_config", "create_endpoint"):
+        tags = {one["Key"]: one["Value"] for one in made["requests"][name]["Tags"]}  # type: ignore[literal-required]
+        assert tags[resource_tags.TAG_SCALING] == "1-4"
+    assert all(
+        one["Key"] != resource_tags.TAG_SCALING for one in plain["requests"]["create_endpoint"]["Tags"]
+    )
+    said = "scales between 1 and 4 instances, for 0.2 calls a minute of each: $0.302 to $1.208 an hour; never to none"
+    assert said in made["notes"]
+    assert made["names"]["endpoint"] != plain["names"]["endpoint"]
+    assert (
+        made["requests"]["create_endpoint_config"]["ProductionVariants"][0]["InitialInstanceCount"]
+        == plain["requests"]["create_endpoint_config"]["ProductionVariants"][0]["InitialInstanceCount"]
+    )
+
+
+def test_on_serverless_auto_scaling_is_noted_and_left_out(facts_with: FactsMaker) -> None:
+    """With `auto` nobody knew where it would run."""
+    made = plan.plan(facts_with(hosting="auto", auto_scaling=SCALES))
+
+    assert made["hosting"] == "serverless"
+    assert made["names"] == plan.plan(facts_with())["names"]
+    assert "auto_scaling was asked for; a serverless endpoint scales by itself, and has none" in made["notes"]
+    assert all(one["Key"] != resource_tags.TAG_SCALING for one in made["requests"]["create_endpoint"]["Tags"])
+
+
+def test_what_scales_is_not_updated_in_place(facts_with: FactsMaker) -> None:
+    """SageMaker would refuse it half-way, when the type changes."""
+    facts = instance_facts(facts_with, strategy="in_place")
+    (there,) = instances_in_use("harbour", "harbour-old").holders
+    situation = quotas.Situation((replace(there, scales=True),))
+
+    with pytest.raises(InvalidInput, match="has auto scaling"):
+        plan.plan(replace(facts, situation=situation))
+
+
+@pytest.mark.parametrize("on_instances", [True, False])
+def test_an_update_does_not_change_the_hosting(facts_with: FactsMaker, on_instances: bool) -> None:
+    """AWS takes one way, and not back: neither is begun."""
+    facts = (
+        facts_with(strategy="in_place") if on_instances else instance_facts(facts_with, strategy="in_place")
+    )
+    situation = instances_in_use("harbour", "harbour-old", on_instances=on_instances)
+
+    with pytest.raises(InvalidInput, match="cannot be taken back"):
+        plan.plan(replace(facts, situation=situation))
+
+
+def test_a_step_to_another_type_changes_the_configuration_alone(facts_with: FactsMaker) -> None:
+    """The model and the endpoint keep their names; the configuration has one of its own, within AWS's length."""
+    made = plan.plan(instance_facts(facts_with, service="a" * 40))
+    step = quotas.Step(asked="1 x ml.r5.xlarge", said="no", did="ask for another")
+    stepped = plan.step_instances(made, quotas.InstancesDown("ml.m5.2xlarge", 1, step))
+
+    assert stepped["instances"] is not None
+    assert (stepped["instances"]["type"], stepped["instances"]["usd_per_hour"]) == ("ml.m5.2xlarge", 0.461)
+    assert stepped["instances"]["busy_cpus"] == 8
+    assert stepped["steps"] == [step]
+    (variant,) = stepped["requests"]["create_endpoint_config"]["ProductionVariants"]
+    assert variant["InstanceType"] == "ml.m5.2xlarge"
+    name = stepped["names"]["endpoint_config"]
+    assert stepped["names"] == {**made["names"], "endpoint_config": name}
+    assert name.startswith(f"{made['names']['model']}-")
+    assert len(name) <= limits.NAME_LENGTH.value
+
+
+def test_what_an_earlier_run_came_to_is_taken_over(facts_with: FactsMaker) -> None:
+    """A repetition finds its own endpoint, on whatever instances it runs by then."""
+    facts = instance_facts(facts_with, instance_count=2)
+    made = plan.plan(facts)
+    for kind, count in (("ml.m5.2xlarge", 2), ("ml.r5.xlarge", 1), ("ml.r5.xlarge", 2)):
+        asked = plan.AskedInstances(type="ml.r5.xlarge", count=2)
+        config = plan.instances_config_name(made["names"]["model"], asked, kind, count)
+        again = plan.plan(replace(facts, situation=instances_in_use(made["names"]["endpoint"], config)))
+
+        assert again["instances"] is not None
+        assert (again["instances"]["type"], again["instances"]["count"]) == (kind, count)
+        assert again["names"]["endpoint_config"] == config
+
+
+@pytest.mark.parametrize(
+    ("count", "routing"),
+    [
+        pytest.param(1, {"Type": "ALL_AT_ONCE"}, id="one instance"),
+        pytest.param(
+            2, {"Type": "CANARY", "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1}}, id="one of two first"
+        ),
+    ],
+)
+def test_an_update_of_instances_has_guardrails(
+    facts_with: FactsMaker, count: int, routing: dict[str, Any]
+) -> None:
+    """SageMaker moves the calls, watches the endpoint's own alarms, and takes the update back; a request it takes."""
+    facts = instance_facts(facts_with, strategy="in_place", instance_count=count, bake_s=60)
+    made = plan.plan(replace(facts, situation=instances_in_use("harbour", "harbour-old")))
+    request = made["requests"]["update_endpoint"]
+
+    policy = request["DeploymentConfig"]["BlueGreenUpdatePolicy"]
+    assert policy["TrafficRoutingConfiguration"] == {**routing, "WaitIntervalInSeconds": 60}
+    alarms = [one["AlarmName"] for one in request["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]]
+    assert alarms == [f"sealift-harbour-{suffix}" for suffix in ("5xx", "latency", "memory", "disk")]
+    shape = SAGEMAKER.operation_model("UpdateEndpoint").input_shape
+    assert ParamValidator().validate(request, shape).generate_report() == ""
+    assert "DeploymentConfig" not in plan.plan(facts_with())["requests"]["update_endpoint"]
+
+
+@pytest.mark.parametrize(
+    ("deadline_s", "longest_s"),
+    [
+        pytest.param(1, 600, id="the least that SageMaker takes"),
+        pytest.param(1900, 1900, id="the deadline"),
+        pytest.param(7200, 621 + 600 + 2 * 60 + 600, id="what its time-outs and its waits come to"),
+    ],
+)
+def test_sagemaker_takes_an_update_back_itself_at_the_deadline(
+    facts_with: FactsMaker, deadline_s: int, longest_s: int
+) -> None:
+    """A rollback can change nothing before."""
+    facts = instance_facts(facts_with, strategy="in_place", bake_s=60, deadline_s=deadline_s)
+    made = plan.plan(replace(facts, situation=instances_in_use("harbour", "harbour-old")))
+
+    policy = made["requests"]["update_endpoint"]["DeploymentConfig"]["BlueGreenUpdatePolicy"]
+    assert policy["MaximumExecutionTimeoutInSeconds"] == longest_s
+
+
+# -------------------------------------------------------- no concurrency asked for
+
+
+def of_others(concurrency: int, **more: Any) -> quotas.Holder:
+    """Return an endpoint of another service."""
+    return quotas.Holder("other", "InService", "other", concurrency, **more)
+
+
+def situated(*holders: quotas.Holder, quota: int = 10) -> quotas.Situation:
+    """Return an account whose quota is known."""
+    return quotas.Situation(holders, quota, read=True)
+
+
+def test_without_a_concurrency_the_name_is_the_same_whatever_is_free(facts_with: FactsMaker) -> None:
+    """A repetition on a fuller account finds the endpoint; how large it came out is in the configuration's name."""
+    facts = facts_with(max_concurrency=None)
+    made = [
+        plan.plan(replace(facts, situation=situation))
+        for situation in (situated(), situated(quota=1000), situated(of_others(9)))
+    ]
+
+    assert len({one["names"]["endpoint"] for one in made}) == 1
+    assert [one["max_concurrency"] for one in made] == [3, 10, 1]
+    name = made[0]["names"]["endpoint"]
+    assert [one["names"]["endpoint_config"] for one in made] == [f"{name}-2048-{n}" for n in (3, 10, 1)]
+    assert name != name_of(facts_with(max_concurrency=3))
+    assert all(quotas.UNASKED in one["notes"] for one in made)
+    assert quotas.UNASKED not in plan.plan(facts_with(max_concurrency=3))["notes"]
+
+
+def test_what_exists_is_taken_over_with_the_size_that_it_came_to(facts_with: FactsMaker) -> None:
+    """And with its very configuration."""
+    facts = facts_with(max_concurrency=None)
+    name = name_of(facts)
+    there = quotas.Holder(name, "InService", f"{name}-2048-1", 1, ours=True)
+
+    made = plan.plan(replace(facts, situation=situated(there, of_others(9))))
+
+    assert (made["max_concurrency"], made["names"]["endpoint_config"]) == (1, f"{name}-2048-1")
+
+
+def test_without_any_room_nothing_is_planned(facts_with: FactsMaker) -> None:
+    """Nobody will ever free it, so nobody waits; a concurrency that was asked for is waited for."""
+    full = situated(of_others(10))
+
+    with pytest.raises(QuotaUsedUp, match="other holds 10"):
+        plan.plan(replace(facts_with(max_concurrency=None), situation=full))
+    assert plan.plan(replace(facts_with(max_concurrency=3), situation=full))["max_concurrency"] == 3

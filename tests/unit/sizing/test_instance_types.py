@@ -1,0 +1,249 @@
+"""The table of instance types, what is offered of it, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import botocore.session
+import pytest
+
+from benchmarks import shapes
+from benchmarks.shapes import ModelShape
+from pipeline.errors import ModelDoesNotFit
+from pipeline.limits import GB, GiB
+from pipeline.sizing import costs, fit, instance_choice, instance_types
+from tests.unit.sizing.test_fit import shape_of
+
+OWN = {
+    "name": "ml.r7i.xlarge",
+    "vcpus": 4,
+    "memory_gib": 32,
+    "usd_per_hour": 0.25,
+    "memory_bandwidth_gb_s": 30.0,
+}
+
+HUGE = replace(shapes.GEMMA_27B, feed_forward=21_504 * 64, embedding=5376)
+"""More weights than any instance of the table has memory."""
+
+
+def needs(model: ModelShape, *, bare: bool = True) -> fit.Fit:
+    """Return what a model needs."""
+    shape = shape_of(model)
+    size = shape.tensor_bytes
+    return fit.fit(shape, archive_bytes=size, extracted_bytes=size, n_ctx=2048, n_batch=512, bare=bare)
+
+
+def test_the_types_are_ones_that_sagemaker_has() -> None:
+    """The service model names them; each once, cheapest first, with figures that make sense."""
+    service = botocore.session.get_session().get_service_model("sagemaker")
+    known = service.shape_for("ProductionVariantInstanceType").metadata["enum"]
+    names = [one.name for one in instance_types.TABLE]
+
+    assert set(names) <= set(known)
+    assert len(set(names)) == len(names)
+    assert [one.usd_per_hour for one in instance_types.TABLE] == sorted(
+        one.usd_per_hour for one in instance_types.TABLE
+    )
+    for one in instance_types.TABLE:
+        assert 0 < one.bandwidth_gb_s <= instance_types.SOCKET_GB_S
+        assert one.memory_gib >= one.vcpus * 2
+        assert one.source
+        assert one.how
+
+
+def test_a_type_may_be_added_or_corrected() -> None:
+    """Another region's price takes the place of the known one; a new type is sorted in."""
+    dearer = {**OWN, "name": "ml.r5.xlarge", "usd_per_hour": 0.4}
+
+    table = instance_types.table([OWN, dearer])
+
+    assert [one.usd_per_hour for one in table] == sorted(one.usd_per_hour for one in table)
+    assert len(table) == len(instance_types.TABLE) + 1
+    corrected = instance_types.find("ml.r5.xlarge", table)
+    assert corrected is not None
+    assert (corrected.usd_per_hour, corrected.source) == (0.4, "as the request says")
+    assert instance_types.find("ml.r7i.xlarge") is None
+
+
+def test_the_cheapest_that_holds_comes_first_and_then_faster_ones() -> None:
+    """Two alternatives, each dearer and faster than the one before; a dearer one that is not faster is no offer."""
+    found = instance_choice.offers(needs(shapes.GEMMA_27B), instance_types.TABLE)
+
+    assert [one.name for one in found] == ["ml.r5.xlarge", "ml.m5.2xlarge", "ml.c5.4xlarge"]
+    assert [one.usd_per_hour for one in found] == sorted(one.usd_per_hour for one in found)
+    assert [one.tokens_per_s for one in found] == sorted({one.tokens_per_s for one in found})
+
+
+def test_every_offer_shows_its_arithmetic() -> None:
+    """Memory against the instance's own less the host's; bandwidth over what is read for each token."""
+    needed = needs(shapes.GEMMA_27B)
+    (first, *_) = instance_choice.offers(needed, instance_types.TABLE)
+    cache = next(line.bytes for line in needed.lines if line.name == "kv cache")
+    read = needed.demand.shape.tensor_bytes + cache
+
+    assert (
+        first.memory
+        == f"{needed.memory_bytes / 2**20:,.0f} MiB needed + 2,048 MiB for the host of 32,768 MiB"
+    )
+    assert "10.7 GB/s (the share of its CPUs" in first.speed
+    assert f"/ {read / GB:.2f} GB read for each token" in first.speed
+    assert first.tokens_per_s == pytest.approx(10.7 * GB / read, rel=0.05)
+
+
+def test_the_host_needs_memory_too() -> None:
+    """A type that has just what the model needs does not hold it."""
+    needed = needs(shapes.LLAMA_1B)
+    exact = replace(
+        instance_types.TABLE[0],
+        memory_gib=(needed.memory_bytes + instance_choice.HOST_RESERVE) / GiB,
+        name="ml.c5.exact",
+    )
+
+    assert instance_choice.holds(needed, exact)
+    assert not instance_choice.holds(needed, replace(exact, memory_gib=exact.memory_gib - 0.001))
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "error"),
+    [
+        pytest.param(shapes.GEMMA_27B, "ml.m5.large", "InstanceTooSmall", id="too small"),
+        pytest.param(shapes.GEMMA_27B, "ml.r7i.xlarge", "UnknownInstanceType", id="not known"),
+        pytest.param(HUGE, None, "TooMuchMemory", id="held by none"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(model: ModelShape, asked: str | None, error: str) -> None:
+    """With the arithmetic, and what would do."""
+    with pytest.raises(ModelDoesNotFit) as refusal:
+        instance_choice.choose("gemma.gguf", needs(model), instance_types.TABLE, asked)
+
+    (problem,) = refusal.value.problems
+    assert problem.error == error
+    assert "weights" in str(refusal.value)
+    if error == "UnknownInstanceType":
+        assert problem.fix.startswith("did you mean 'ml.")
+    if error == "InstanceTooSmall":
+        assert problem.fix == "set instance_type to 'ml.r5.xlarge'"
+
+
+def test_a_type_that_is_asked_for_is_the_only_offer() -> None:
+    """Nothing else is stepped to."""
+    found = instance_choice.choose(
+        "gemma.gguf", needs(shapes.GEMMA_27B), instance_types.TABLE, "ml.m5.4xlarge"
+    )
+
+    assert [one.name for one in found] == ["ml.m5.4xlarge"]
+
+
+def test_the_volume_and_the_time_outs_follow_the_model() -> None:
+    """An archive lies beside what is extracted, and is extracted within the time-out of the download."""
+    bare, packed = (instance_choice.settings(needs(shapes.GEMMA_27B, bare=bare)) for bare in (True, False))
+    small = instance_choice.settings(needs(shapes.LLAMA_1B))
+
+    assert bare.volume_gb == 19
+    assert packed.volume_gb == 37
+    assert packed.download_s > bare.download_s
+    assert (small.volume_gb, small.download_s, small.startup_s) == (8, 600, 600)
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        pytest.param("ml.m5.xlarge", False, id="m5"),
+        pytest.param("ml.r7i.2xlarge", False, id="r7i"),
+        pytest.param("ml.g4dn.xlarge", True, id="g4dn"),
+        pytest.param("ml.g5.12xlarge", True, id="g5"),
+        pytest.param("ml.g6.xlarge", True, id="g6"),
+        pytest.param("ml.g6e.2xlarge", True, id="g6e"),
+        pytest.param("ml.m5d.large", True, id="m5d"),
+        pytest.param("ml.m6id.large", True, id="m6id"),
+        pytest.param("ml.r5dn.large", True, id="r5dn"),
+        pytest.param("ml.p4de.24xlarge", True, id="p4de"),
+        pytest.param("ml.p3.2xlarge", False, id="p3"),
+        pytest.param("ml.inf2.xlarge", False, id="inf2"),
+    ],
+)
+def test_a_type_with_a_disk_of_its_own_is_known_by_its_name(name: str, own: bool) -> None:
+    """SageMaker refuses a volume's size for it."""
+    assert instance_types.has_own_disk(name) is own
+
+
+OWN_DISK = {**OWN, "name": "ml.g5.xlarge", "memory_gib": 64}
+
+
+@pytest.mark.parametrize(
+    ("local_disk_gb", "taken", "told"),
+    [
+        pytest.param(19, True, "19 GB of the 19 GB of its own NVMe disk", id="just"),
+        pytest.param(18.9, False, "", id="too small"),
+        pytest.param(
+            None, True, "19 GB; assumed to fit on its own NVMe disk, whose size is not known", id="unknown"
+        ),
+    ],
+)
+def test_what_has_a_disk_of_its_own_must_hold_the_model_on_it(
+    local_disk_gb: float | None, taken: bool, told: str
+) -> None:
+    """There is no volume to ask for; what is not known is assumed, and said."""
+    own = {**OWN_DISK, "usd_per_hour": 0.01, "local_disk_gb": local_disk_gb}
+    offers_ = instance_choice.offers(needs(shapes.GEMMA_27B), instance_types.table([own]))
+
+    assert (offers_[0].name == "ml.g5.xlarge") is taken
+    assert not taken or offers_[0].disk.startswith(told)
+    assert offers_[-1].disk == "a volume of 19 GB"
+
+
+def test_a_disk_that_is_too_small_refuses_what_is_asked_for() -> None:
+    """The message says how much is needed, and that no volume can be had."""
+    table = instance_types.table([{**OWN_DISK, "local_disk_gb": 18}])
+
+    with pytest.raises(ModelDoesNotFit) as refusal:
+        instance_choice.choose("gemma.gguf", needs(shapes.GEMMA_27B), table, "ml.g5.xlarge")
+
+    (problem,) = refusal.value.problems
+    assert problem.error == "TooMuchDisk"
+    assert problem.seen == "19 GB needed on the disk of ml.g5.xlarge"
+    assert (
+        problem.wanted == "at most 18 GB, what its own NVMe disk has; SageMaker gives such a type no volume"
+    )
+
+
+def test_what_an_endpoint_costs_is_the_sum_of_its_instances() -> None:
+    """How many run now is the endpoint's to say, of which type its configuration's."""
+    described = [{"VariantName": "AllTraffic", "CurrentInstanceCount": 2}]
+    configured = [{"VariantName": "AllTraffic", "InstanceType": "ml.r5.xlarge", "InitialInstanceCount": 1}]
+
+    assert costs.per_hour(described, configured) == costs.Cost(0.604, "2 x ml.r5.xlarge at $0.302")
+    assert costs.per_hour(configured).usd_per_hour == 0.302
+
+
+@pytest.mark.parametrize(
+    ("variant", "usd", "told"),
+    [
+        pytest.param(
+            {"CurrentServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 10}},
+            0,
+            "serverless, nothing while nobody calls",
+            id="serverless",
+        ),
+        pytest.param(
+            {"ServerlessConfig": {"MaxConcurrency": 10, "ProvisionedConcurrency": 2}},
+            None,
+            "2 provisioned invocations, price not known",
+            id="provisioned",
+        ),
+        pytest.param(
+            {"InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 3},
+            None,
+            "3 x ml.g5.xlarge, price not known",
+            id="a type that is not known",
+        ),
+    ],
+)
+def test_a_price_that_is_not_known_is_none(variant: dict[str, object], usd: float | None, told: str) -> None:
+    """Never a guess."""
+    assert costs.per_hour([{"VariantName": "AllTraffic", **variant}]) == costs.Cost(usd, told)
+
+
+def test_nothing_costs_nothing() -> None:
+    """An endpoint that is Creating has no variants yet."""
+    assert costs.per_hour([]) == costs.Cost(0, "nothing runs yet")

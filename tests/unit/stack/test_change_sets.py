@@ -1,0 +1,173 @@
+"""The stack on its way: which way it may go, what is told of it, and how it ends; against a CloudFormation of lists."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from pipeline.aws import service_errors
+from pipeline.errors import InvalidInput
+from pipeline.stack import change_sets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/sealift/1"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        pytest.param(None, "CREATE", id="none"),
+        pytest.param("REVIEW_IN_PROGRESS", "CREATE", id="only a change set"),
+        pytest.param("CREATE_COMPLETE", "UPDATE", id="made"),
+        pytest.param("UPDATE_COMPLETE", "UPDATE", id="changed"),
+        pytest.param("UPDATE_ROLLBACK_COMPLETE", "UPDATE", id="as it was"),
+        pytest.param("IMPORT_COMPLETE", "UPDATE", id="imported"),
+    ],
+)
+def test_a_stack_is_made_or_changed_by_what_there_is(status: str | None, kind: str) -> None:
+    """A stack of which there is only a change set has nothing yet."""
+    assert change_sets.road("sealift", {"StackStatus": status} if status else None) == kind
+
+
+@pytest.mark.parametrize(
+    ("status", "fix"),
+    [
+        pytest.param("CREATE_IN_PROGRESS", "wait until that has ended", id="being made"),
+        pytest.param("UPDATE_ROLLBACK_IN_PROGRESS", "wait until that has ended", id="going back"),
+        pytest.param("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "wait until that has ended", id="tidying up"),
+        pytest.param("DELETE_IN_PROGRESS", "wait until that has ended", id="being deleted"),
+        pytest.param("ROLLBACK_COMPLETE", "sealift destroy --stack harbour", id="never made"),
+        pytest.param("CREATE_FAILED", "sealift destroy --stack harbour", id="half made"),
+        pytest.param("DELETE_FAILED", "sealift destroy --stack harbour", id="half deleted"),
+        pytest.param("UPDATE_ROLLBACK_FAILED", "continue-update-rollback --stack-name harbour", id="stuck"),
+        pytest.param("UPDATE_FAILED", "rollback-stack --stack-name harbour", id="half changed"),
+    ],
+)
+def test_a_stack_that_cannot_be_changed_is_refused_with_the_way_out(status: str, fix: str) -> None:
+    """What it is, and the command to run next."""
+    with pytest.raises(InvalidInput) as refusal:
+        change_sets.road("harbour", {"StackStatus": status})
+
+    (problem,) = refusal.value.problems
+    assert problem.seen == f"it is {status}"
+    assert fix in problem.fix
+
+
+class CloudFormation:
+    """Tells the events that have come so far; each look brings the next batch."""
+
+    def __init__(self, *batches: list[dict[str, Any]]) -> None:
+        self.events: list[dict[str, Any]] = []
+        self._batches = list(batches)
+
+    def get_paginator(self, name: str) -> CloudFormation:
+        """Return itself."""
+        assert name == "describe_stack_events"
+        return self
+
+    def paginate(self, **request: str) -> Iterator[dict[str, Any]]:
+        """Yield the events, the newest first, one in each page."""
+        assert request == {"StackName": STACK_ID}
+        if self._batches:
+            self.events += self._batches.pop(0)
+        yield from ({"StackEvents": [one]} for one in reversed(self.events))
+
+
+def event(number: int, name: str, status: str, reason: str | None = None) -> dict[str, Any]:
+    """Return an event as DescribeStackEvents has it; the stack's own bears its name."""
+    return {
+        "EventId": str(number),
+        "LogicalResourceId": name,
+        "PhysicalResourceId": STACK_ID if name == "sealift" else name.lower(),
+        "ResourceType": "AWS::IAM::Role",
+        "ResourceStatus": status,
+        **({"ResourceStatusReason": reason} if reason else {}),
+    }
+
+
+def watched(
+    *batches: list[dict[str, Any]], after: str = "0"
+) -> tuple[change_sets.Ended, list[str], list[float]]:
+    """Return how a stack ended, the events that were told, and how long was waited each time."""
+    client: Any = CloudFormation([event(0, "sealift", "CREATE_COMPLETE")], *batches)
+    list(client.paginate(StackName=STACK_ID))
+    told: list[change_sets.Event] = []
+    slept: list[float] = []
+    ended = change_sets.watch(client, STACK_ID, after=after, told=told.append, sleep=slept.append)
+    return ended, [f"{one.name} {one.status}" for one in told], slept
+
+
+def test_every_event_is_told_once_in_order_until_the_stack_is_at_rest() -> None:
+    """What was before is not; between two looks it waits; an intermediate end of the stack's is none."""
+    ended, told, slept = watched(
+        [event(1, "sealift", "UPDATE_IN_PROGRESS"), event(2, "Role", "UPDATE_IN_PROGRESS")],
+        [],
+        [event(3, "Role", "UPDATE_COMPLETE"), event(4, "sealift", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")],
+        [event(5, "sealift", "UPDATE_COMPLETE")],
+    )
+
+    assert (ended.status, ended.good, ended.reasons) == ("UPDATE_COMPLETE", True, ())
+    assert told == [
+        "sealift UPDATE_IN_PROGRESS",
+        "Role UPDATE_IN_PROGRESS",
+        "Role UPDATE_COMPLETE",
+        "sealift UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        "sealift UPDATE_COMPLETE",
+    ]
+    assert slept == [change_sets.LOOK_S] * 3
+
+
+def test_a_failure_tells_its_cause_and_not_what_was_cancelled_for_it() -> None:
+    """The first resource that failed comes first."""
+    ended, _, _ = watched(
+        [
+            event(1, "Bucket", "CREATE_FAILED", "the name is taken"),
+            event(2, "Role", "CREATE_FAILED", "Resource creation cancelled"),
+            event(3, "sealift", "ROLLBACK_IN_PROGRESS", "The following resource(s) failed: [Bucket, Role]"),
+            event(4, "sealift", "ROLLBACK_COMPLETE"),
+        ]
+    )
+
+    assert not ended.good
+    assert ended.reasons == ("Bucket: the name is taken",)
+
+
+def test_a_failure_of_no_resource_tells_the_stacks_own_reason() -> None:
+    """A stack may be refused as a whole."""
+    ended, _, _ = watched([event(1, "sealift", "ROLLBACK_FAILED", "the role is gone")])
+
+    assert ended.reasons == ("the role is gone",)
+
+
+@pytest.mark.parametrize(
+    ("reason", "nothing"),
+    [
+        pytest.param(
+            "The submitted information didn't contain changes. Submit different information to create a "
+            "change set.",
+            True,
+            id="CloudFormation's text",
+        ),
+        pytest.param("No updates are to be performed.", True, id="and its other one"),
+        pytest.param(
+            "Template error: instance of Fn::GetAtt references undefined resource", False, id="error"
+        ),
+    ],
+)
+def test_a_change_set_without_changes_is_known_by_its_text(reason: str, nothing: bool) -> None:
+    """There is no other sign of it than the prose of StatusReason."""
+    assert service_errors.says_no_changes(reason) is nothing
+
+
+def test_a_stack_that_is_not_there_is_known_by_its_text() -> None:
+    """DescribeStacks answers with a ValidationError for it, as for much else."""
+
+    def error(text: str) -> ClientError:
+        return ClientError({"Error": {"Code": "ValidationError", "Message": text}}, "DescribeStacks")
+
+    assert service_errors.is_no_such_stack(error("Stack with id sealift does not exist"))
+    assert not service_errors.is_no_such_stack(error("1 validation error detected"))

@@ -1,0 +1,264 @@
+"""The documents: what they link to exists, what they call parses, what is generated can be generated."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+
+import gguf
+import pytest
+
+from benchmarks import shapes
+from pipeline import cli, errors, package_files
+from pipeline.operations import diagnosis
+from pipeline.planning import deployment_request
+from pipeline.schema import Integer
+from tools import docs, pages, reference
+
+PAGES = [pytest.param(path, id=str(path.relative_to(pages.TOP))) for path in pages.pages()]
+
+
+def lines() -> list[str]:
+    """Return every command line of every document."""
+    return [line for path in pages.pages() for line in pages.command_lines(path.read_text())]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_what_a_page_links_to_exists(path: Path) -> None:
+    """Every link to a file here leads to one, and to a heading in it."""
+    broken = []
+    for name, anchor in pages.links(path.read_text()):
+        target = (path.parent / name).resolve() if name else path
+        if not target.exists():
+            broken.append(name)
+        elif anchor and anchor not in pages.anchors(target.read_text()):
+            broken.append(f"{name}#{anchor}")
+
+    assert broken == []
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    """Nobody has to know that a page is there."""
+    linked = {name for name, _ in pages.links((pages.TOP / "README.md").read_text())}
+
+    assert {f"docs/{path.name}" for path in (pages.TOP / "docs").glob("*.md")} <= linked
+
+
+@pytest.mark.parametrize(
+    "line",
+    [pytest.param(line, id=line) for line in dict.fromkeys(lines()) if not pages.is_synopsis(line)],
+)
+def test_a_command_line_parses(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever types what is written there is not told that it is wrong."""
+    words = pages.words(line)
+    ended = 0
+    try:
+        cli.parser().parse_args(words)
+    except SystemExit as end:  # --help and --version end with 0
+        ended = int(end.code or 0)
+
+    assert ended == 0, capsys.readouterr().err
+
+
+def test_most_command_lines_are_no_synopses() -> None:
+    """The test before this one looks at something."""
+    assert sum(not pages.is_synopsis(line) for line in lines()) > 30
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_generated_part_has_something_that_makes_it(path: Path) -> None:
+    """A misspelt part would never be written, and never be missed."""
+    text = path.read_text()
+    begun, ended = (re.findall(rf"<!-- {word} (\w+) -->", text) for word in ("begin", "end"))
+
+    assert begun == ended
+    assert set(begun) <= docs.PARTS.keys()
+
+
+def test_every_part_stands_somewhere() -> None:
+    """What nobody reads need not be made."""
+    text = "".join(path.read_text() for path in pages.pages())
+
+    assert {name for name in docs.PARTS if f"<!-- begin {name} -->" not in text} == set()
+
+
+def test_transitions_are_counted_along_the_way_that_a_good_deployment_takes() -> None:
+    """A look at the endpoint is three states: the wait, the task and the decision."""
+    states = json.loads(package_files.definition().read_text())["States"]
+
+    loop = reference.shortest(states, "WaitForEndpoint", "WaitForEndpoint")
+    switched = reference.shortest(states, "CheckArchive", "UpdateConsumer")
+
+    assert loop == ["PollEndpoint", "EndpointReady", "WaitForEndpoint"]
+    assert {"CreateEndpoint", *loop, "SmokeTest", "MonitorEndpoint", "ReadConsumer"} <= set(switched)
+    assert not {"StepDown", "ShiftConsumer", "UpdateEndpoint"} & set(switched)
+    assert "| 10 min | 40 |" in reference.transitions()
+
+
+def test_a_way_that_is_not_there_is_no_number() -> None:
+    """Better no table than a wrong one."""
+    with pytest.raises(ValueError, match="no way from A to B"):
+        reference.shortest({"A": {"Type": "Succeed"}, "B": {"Type": "Succeed"}}, "A", "B")
+
+
+def test_every_field_of_an_input_is_listed() -> None:
+    """Also those of objects in lists, by their path, with bounds and default."""
+    listed = reference.inputs()
+
+    for name in deployment_request.EXECUTION_INPUT.fields:
+        assert f"| `{name}` |" in listed
+    assert "| `consumer.canary.weight` |" in listed
+    context = deployment_request.INFERENCE.fields["n_ctx"]
+    assert isinstance(context.check, Integer)
+    assert f"| {context.check.wanted} | `{context.default}` |" in listed
+
+
+def test_every_error_and_every_cause_is_listed() -> None:
+    """A name that a person sees is found in the document."""
+    listed = docs.failures() + reference.causes() + reference.fallbacks()
+
+    for name in (*errors.names(), *diagnosis.FALLBACK, *(rule.cause for rule in diagnosis.RULES)):
+        assert f"| `{name}` |" in listed
+
+
+def test_problems_are_read_off_the_code() -> None:
+    """The words are the code's; what it fills in is left open, and a text that has a name is the function's own."""
+    listed = reference.problems()
+
+    assert (
+        "| `NoService` | a key of the form models/<service>/model.tar.gz, or the field 'service' |" in listed
+    )
+    assert "| `MemoryTooSmall` | at least … | set memory_mb to … |" in listed
+    assert (
+        "| `QuotaTooSmall` | a request delta of at most … | ask for at most …, or ask AWS to raise '…' |"
+        in listed
+    )
+
+
+STATES = json.loads(package_files.definition().read_text())["States"]
+
+
+def followers(part: object) -> set[str]:
+    """Return every state that a state, or a part of one, names as what follows."""
+    if isinstance(part, dict):
+        named = {part[key] for key in ("Next", "Default") if isinstance(part.get(key), str)}
+        return named.union(*map(followers, part.values()))
+    return set().union(*map(followers, part)) if isinstance(part, list) else set()
+
+
+def test_every_way_out_of_every_state_is_drawn_and_no_other() -> None:
+    """Catches and loops too; those that a note lists instead have no arrow."""
+    drawn, failing = docs.arrows(STATES)
+    wanted = {(name, target) for name, state in STATES.items() for target in followers(state)}
+    ends = {(name, "[*]") for name, state in STATES.items() if not followers(state)}
+
+    assert drawn.keys() | {(name, docs.NOTED) for name in failing} == wanted | ends
+    assert ends == {("DeploymentFailed", "[*]"), ("DeploymentSucceeded", "[*]")}
+
+
+@pytest.mark.parametrize(
+    ("ends", "label"),
+    [
+        pytest.param(("CreateEndpoint", "PlanDeployment"), "EndpointMoved", id="planned anew"),
+        pytest.param(("UpdateConsumer", "ReadConsumer"), "ConsumerMoved", id="read anew"),
+        pytest.param(("CreateEndpoint", "StepDown"), "quota", id="stepped down"),
+        pytest.param(("EndpointReady", "WaitForEndpoint"), "verdict is wait", id="looked at again"),
+        pytest.param(("ConsumerBaked", "BakeConsumer"), "left above 0", id="watched again"),
+        pytest.param(("RollBack", "RollBackFailed"), "any failure", id="not undone"),
+        pytest.param(("NotifyFailure", "DeploymentFailed"), "done, or any failure", id="one arrow, two ways"),
+        pytest.param(("EndpointReady", "EndpointTimedOut"), "the deadline is over, or otherwise", id="late"),
+        pytest.param(("CheckArchive", "PlanDeployment"), "", id="simply next"),
+        pytest.param(("EndpointTimedOut", "Diagnose"), "", id="no failure, so no note"),
+    ],
+)
+def test_an_arrow_says_when_it_is_taken(ends: tuple[str, str], label: str) -> None:
+    """In the words of the errors and of the fields that are compared."""
+    name, target = ends
+
+    assert docs.arrows(STATES)[0][ends] == label
+    assert f"    {name} --> {target}{': ' if label else ''}{label}\n" in docs.workflow()
+
+
+def test_a_failure_that_has_no_arrow_is_noted() -> None:
+    """Each task is either there or has an arrow of its own for any failure."""
+    drawn, failing = docs.arrows(STATES)
+    note = docs.workflow().partition(f"note right of {docs.NOTED}\n")[2].partition("end note")[0]
+    noted = set(re.findall(r"\b[A-Z]\w+", note))
+    tasks = {name for name, state in STATES.items() if state["Type"] == "Task"}
+
+    assert noted == set(failing)
+    assert tasks - noted == {name for (name, _), label in drawn.items() if docs.ANY_FAILURE in label}
+
+
+def test_a_comparison_without_words_is_no_empty_label() -> None:
+    """Whoever adds one to the definition is told by the documents' check."""
+    choice = {"Variable": "$.a.b", "StringMatches": "*", "Next": "There"}
+
+    with pytest.raises(KeyError, match="StringMatches"):
+        docs.arrows({"Here": {"Type": "Choice", "Choices": [choice], "Default": "There"}})
+
+
+def test_the_picture_has_every_task_and_nothing_else() -> None:
+    """Waits and choices are ways between tasks; both strategies and both ends are there."""
+    drawn = set(re.findall(r"\b[A-Z]\w+", reference.path()))
+
+    assert {"CheckArchive", "CreateEndpoint", "UpdateEndpoint", "StepDown", "RollBack"} <= drawn
+    assert not {"WaitForEndpoint", "EndpointReady", "DeploymentSucceeded"} & drawn
+    assert "MakeRoom --> UpdateEndpoint" in reference.path()
+    assert "PollEndpoint --> PollEndpoint" not in reference.path()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        pytest.param("sealift sweep  # look", ["sweep"], id="comment"),
+        pytest.param("sealift sweep --json | head", ["sweep", "--json"], id="pipe"),
+        pytest.param("sealift sweep || true", ["sweep"], id="or"),
+        pytest.param("sealift completion zsh > file", ["completion", "zsh"], id="redirection"),
+        pytest.param('.venv/bin/sealift x --prompt "a b"', ["x", "--prompt", "a b"], id="quotes"),
+    ],
+)
+def test_words_are_what_a_shell_passes(line: str, words: list[str]) -> None:
+    """Up to the first thing that is the shell's own."""
+    assert pages.words(line) == words
+
+
+def test_anchors_are_githubs() -> None:
+    """Lower case, hyphens for spaces, no punctuation, a number when it is there already."""
+    text = "# A title, with `code`\n## Same\n## Same\n```\n# no heading\n```\n"
+
+    assert pages.anchors(text) == {"a-title-with-code", "same", "same-1"}
+
+
+def test_only_a_block_right_after_the_mark_is_run() -> None:
+    """The mark is for one block."""
+    text = f"{pages.RUN}\n```\none\n```\n\n```\ntwo\n```\n"
+
+    assert [(block.body, block.run) for block in pages.blocks(text)] == [("one\n", True), ("two\n", False)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "quantization", "published"),
+    [
+        pytest.param(shapes.LLAMA_1B, "Q4_K_M", 0.81e9, id="Llama 3.2 1B"),
+        pytest.param(shapes.LLAMA_3B, "Q4_K_M", 2_019_377_696, id="Llama 3.2 3B"),
+        pytest.param(shapes.GEMMA_4B, "Q4_K_M", 2.49e9, id="Gemma 3 4B"),
+        pytest.param(shapes.LLAMA_8B, "Q4_K_M", 4.9e9, id="Llama 3.1 8B"),
+        pytest.param(shapes.GEMMA_27B, "Q4_K_M", 16.5e9, id="Gemma 3 27B"),
+        pytest.param(shapes.GEMMA_27B, "Q8_0", 28.7e9, id="Gemma 3 27B, Q8_0"),
+    ],
+)
+def test_the_models_that_are_listed_are_as_large_as_the_published_ones(
+    shape: shapes.ModelShape, quantization: str, published: float
+) -> None:
+    """A wrong figure of a shape would be a wrong memory size in the document."""
+    blocks = (
+        (prod(dimensions), *gguf.GGML_QUANT_SIZES[kind])
+        for _, kind, dimensions in replace(shape, quantization=quantization).tensors()
+    )
+    size = sum(count // block * each for count, block, each in blocks)
+
+    assert size == pytest.approx(published, rel=0.02)

@@ -1,0 +1,705 @@
+"""What must line up: states, tasks, functions, result paths, error names, the rendered workflow, the template."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from statelint.linter import Linter
+
+from local_cloud import template as sam
+from pipeline import errors, package_files
+from pipeline.operations import diagnosis
+from pipeline.planning import consumer, deployment_request, quotas
+from pipeline.rollout.endpoint_status import Verdict
+from pipeline.schema import Integer
+from pipeline.sizing import instance_choice
+from pipeline.stack import bundles, template
+from state_machine import definition
+from tasks.read_consumer import MOST_READS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RENDERED = package_files.definition().read_text(encoding="utf-8")
+STATES: dict[str, dict[str, Any]] = json.loads(RENDERED)["States"]
+TASKS = {
+    name: state for name, state in STATES.items() if state.get("Resource", "").endswith(":lambda:invoke")
+}
+FORWARD = [
+    "CheckArchive",
+    "PlanDeployment",
+    "AssembleArchive",
+    "CreateModel",
+    "CreateEndpointConfig",
+    "MakeRoom",
+    "CreateEndpoint",
+    "PollEndpoint",
+    "SmokeTest",
+    "MonitorEndpoint",
+    "ReadConsumer",
+    "ShiftConsumer",
+    "WatchConsumer",
+    "UpdateConsumer",
+]
+TEMPLATE = template.load(package_files.template())
+FUNCTIONS = {
+    name: resource["Properties"]
+    for name, resource in TEMPLATE["Resources"].items()
+    if resource["Type"] == "AWS::Serverless::Function"
+}
+ASIDE = {"StartDeployment", "Sweep", "WriteReport"}
+"""The functions that are no states: the trigger, the sweeper, and what writes reports."""
+
+AWS_ERRORS = {
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+    "Lambda.Unknown",
+    "Sandbox.Timedout",
+    "Runtime.ExitError",
+}
+"""Error names that Lambda's service and runtime have, all of which another try may not see again."""
+
+RETRIED = {
+    "CheckArchive": set(),
+    "PlanDeployment": set(),
+    "AssembleArchive": set(),
+    "CreateModel": {"ResourceLimitExceeded", "NotYetVisible"},
+    "CreateEndpointConfig": {"ResourceLimitExceeded", "NotYetVisible"},
+    "MakeRoom": {"EndpointBusy"},
+    "CreateEndpoint": {"ResourceLimitExceeded", "NotYetVisible", "EndpointBusy"},
+    "UpdateEndpoint": {"ResourceLimitExceeded", "NotYetVisible", "EndpointBusy"},
+    "StepDown": {"EndpointBusy"},
+    "PollEndpoint": {"NotYetVisible"},
+    "SmokeTest": {"ModelNotReady", "NotYetVisible"},
+    "MonitorEndpoint": set(),
+    "ReadConsumer": {"ConsumerBusy"},
+    "ShiftConsumer": {"ConsumerBusy", "ConsumerChanged"},
+    "WatchConsumer": set(),
+    "UpdateConsumer": {"ConsumerBusy", "ConsumerChanged"},
+    "RetirePrevious": {"EndpointBusy"},
+    "RestoreCapacity": {"EndpointBusy"},
+    "Diagnose": set(),
+    "RollBack": {
+        "EndpointBusy",
+        "ConsumerBusy",
+        "ConsumerChanged",
+        "NotYetVisible",
+        "ResourceLimitExceeded",
+    },
+}
+"""What each task may raise that passes by itself, beside Throttled and ServiceUnavailable."""
+
+
+LADDER = {"CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"}
+"""The states at which a quota speaks, and another size may help."""
+
+
+def snake(name: str) -> str:
+    """Return CamelCase as snake_case."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def ids(names: Any) -> list[Any]:
+    """Return the names as parameters with themselves for ids."""
+    return [pytest.param(name, id=name) for name in names]
+
+
+def after(state: dict[str, Any]) -> set[str]:
+    """Return the states that may follow a state, failures included."""
+    found = {state.get("Next"), state.get("Default")}
+    found |= {one["Next"] for one in (*state.get("Choices", ()), *state.get("Catch", ()))}
+    return found - {None}
+
+
+def retriers() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every retrier with its state's name."""
+    for name, state in STATES.items():
+        for retrier in state.get("Retry", ()):
+            yield name, retrier
+
+
+def statements() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every policy statement of the template with its resource's name."""
+    for name, resource in TEMPLATE["Resources"].items():
+        properties = resource.get("Properties", {})
+        for policy in properties.get("Policies", ()):
+            for statement in policy.get("PolicyDocument", policy)["Statement"]:
+                yield name, statement
+        for statement in properties.get("PolicyDocument", {}).get("Statement", ()):
+            yield name, statement
+
+
+# ------------------------------------------------------------------------ names
+
+
+def test_states_files_and_functions_have_the_same_names() -> None:
+    """State, tasks/<state>.py and logical id are one name; only those of `ASIDE` are no states."""
+    files = {path.stem for path in package_files.tasks().glob("*.py")} - {"__init__"}
+
+    assert {snake(name) for name in (*TASKS, *ASIDE)} == files
+    assert {*TASKS, *ASIDE} == set(FUNCTIONS)
+    assert not ASIDE & set(TASKS)
+
+
+@pytest.mark.parametrize("name", ids(TASKS))
+def test_a_state_invokes_its_function_and_writes_to_its_own_place(name: str) -> None:
+    """Function and result path are derived from the state's name; what StepDown returns is another plan."""
+    place = "PlanDeployment" if name == "StepDown" else name
+
+    assert TASKS[name]["Parameters"]["FunctionName"] == f"${{{name}Arn}}"
+    assert TASKS[name]["ResultPath"] == f"$.{snake(place)}"
+
+
+@pytest.mark.parametrize("name", ids(FUNCTIONS))
+def test_a_functions_handler_exists(name: str) -> None:
+    """The handler is in the task's own module, and can be called."""
+    module, _, function = FUNCTIONS[name]["Handler"].rpartition(".")
+
+    assert module == f"tasks.{snake(name)}"
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_the_order_of_the_diagnosis_is_the_workflows() -> None:
+    """The first state without a result is the one that failed, so the order must be the true one."""
+    diagnosed = [
+        name
+        for name in walk("CheckArchive")
+        if any(one["Next"] == "Diagnose" for one in STATES[name].get("Catch", ()))
+    ]
+
+    assert diagnosed == FORWARD
+    assert list(diagnosis.ORDER) == [snake(name) for name in FORWARD]
+
+
+def walk(name: str) -> list[str]:
+    """Return the states of a deployment that goes well, in order."""
+    seen: list[str] = []
+    turn = {
+        "InPlace": "CreateEndpoint",
+        "EndpointReady": "SmokeTest",
+        "HasConsumer": "ReadConsumer",
+        "WhoseConsumer": "HasCanary",
+        "HasCanary": "ShiftConsumer",
+        "ConsumerBaked": "UpdateConsumer",
+    }
+    while name and name not in seen:
+        seen.append(name)
+        name = turn.get(name) or STATES[name].get("Next", "")
+    return seen
+
+
+# ----------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    "name",
+    ids(sorted({error for state, one in retriers() if state in TASKS for error in one["ErrorEquals"]})),
+)
+def test_a_retried_error_is_one_that_can_happen(name: str) -> None:
+    """A name that nobody raises is a retry that never happens."""
+    assert name in errors.names() or name in AWS_ERRORS
+
+
+@pytest.mark.parametrize("name", ids(errors.names(errors.NotNow)))
+def test_what_may_pass_later_is_retried(name: str) -> None:
+    """Every leaf of NotNow stands in some state's Retry."""
+    assert any(name in retrier["ErrorEquals"] for _, retrier in retriers())
+
+
+@pytest.mark.parametrize(
+    "name", ids([*errors.names(errors.Refused), *errors.names(errors.Failed), "States.ALL", "States.Timeout"])
+)
+def test_what_cannot_pass_later_is_never_retried(name: str) -> None:
+    """Nor is "everything", which would have it among it."""
+    assert not [state for state, retrier in retriers() if name in retrier["ErrorEquals"]]
+
+
+@pytest.mark.parametrize("name", ids(TASKS))
+def test_a_state_retries_what_its_task_says_may_pass(name: str) -> None:
+    """Each task's own transient errors, and everywhere throttling, outages and Lambda's own trouble."""
+    caught = {error for state, retrier in retriers() if state == name for error in retrier["ErrorEquals"]}
+
+    assert caught == RETRIED[name] | {"Throttled", "ServiceUnavailable"} | AWS_ERRORS
+
+
+@pytest.mark.parametrize("name", ids(name for name, state in STATES.items() if state["Type"] == "Task"))
+def test_every_failure_is_caught_and_comes_to_an_end(name: str) -> None:
+    """A deployment's failures go to Diagnose; those of the undoing and the telling go on without it."""
+    *special, catcher = STATES[name]["Catch"]
+    if name in TASKS:
+        # States.ALL does not match it, and what was made must be undone.
+        assert special.pop() == {**catcher, "ErrorEquals": ["States.DataLimitExceeded"]}
+    expected = {
+        "RetirePrevious": "NotRetired",
+        "RestoreCapacity": "CapacityNotRestored",
+        "Diagnose": "Undiagnosed",
+        "RollBack": "RollBackFailed",
+        "NotifyFailure": "DeploymentFailed",
+        "NotifySuccess": "DeploymentSucceeded",
+    }
+
+    assert catcher["ErrorEquals"] == ["States.ALL"]
+    assert catcher["Next"] == expected.get(name, "Diagnose")
+    assert catcher["ResultPath"] not in {None, "$"}
+    assert bool(special) is (name in LADDER | {"PollEndpoint", "ShiftConsumer", "UpdateConsumer"})
+
+
+def test_a_rollback_that_failed_names_what_may_be_left() -> None:
+    """Whatever it was that failed; before there was a plan, nothing can be left."""
+    choice = STATES["RollBackFailed"]
+    (planned,) = choice["Choices"]
+
+    assert (planned["Variable"], planned["IsPresent"]) == ("$.plan_deployment", True)
+    told = STATES[planned["Next"]]["Parameters"]["cause.$"]
+    assert "$.plan_deployment.names" in told
+    assert "$.plan_deployment.room" in told
+    assert "plan_deployment" not in STATES[choice["Default"]]["Parameters"]["cause.$"]
+
+
+@pytest.mark.parametrize("name", ["CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"])
+def test_a_quota_leads_to_the_ladder_and_back(name: str) -> None:
+    """One that is too small or not waited for at once, one that is used up after retries; then another plan."""
+    catcher = STATES[name]["Catch"][0]
+    retried = {error for rule in STATES[name]["Retry"] for error in rule["ErrorEquals"]}
+
+    assert set(catcher["ErrorEquals"]) == {"QuotaTooSmall", "QuotaUsedUp", "ResourceLimitExceeded"}
+    assert set(catcher["ErrorEquals"]) & retried == {"ResourceLimitExceeded"}
+    assert catcher["Next"] == "StepDown"
+    assert STATES["StepDown"]["ResultPath"] == "$.plan_deployment"
+    assert STATES["StepDown"]["ResultSelector"] == STATES["PlanDeployment"]["ResultSelector"]
+    assert STATES["StepDown"]["Next"] == "CreateEndpointConfig"
+
+
+@pytest.mark.parametrize("name", ["CreateEndpoint", "UpdateEndpoint", "PollEndpoint"])
+def test_an_endpoint_that_came_or_went_is_planned_with(name: str) -> None:
+    """The strategy in_place has one endpoint, and another deployment may have made or deleted it meanwhile."""
+    catchers = {tuple(one["ErrorEquals"]): one["Next"] for one in STATES[name]["Catch"]}
+
+    assert catchers["EndpointMoved",] == "PlanDeployment"
+
+
+@pytest.mark.parametrize("name", ["ShiftConsumer", "UpdateConsumer"])
+def test_a_consumer_that_somebody_else_switched_is_read_again(name: str) -> None:
+    """What is written down for the undoing must be what the switch replaces; ReadConsumer counts, so it ends."""
+    catcher = STATES[name]["Catch"][0]
+
+    assert (catcher["ErrorEquals"], catcher["Next"]) == (["ConsumerMoved"], "ReadConsumer")
+    assert STATES["ReadConsumer"]["Parameters"]["Payload"]["results.$"] == "$"
+
+
+def test_every_failure_is_told_in_the_same_three_parts() -> None:
+    """Whatever goes to RollBack, diagnosed or not, has what RollBack makes the three lines of."""
+    parts = {"what", "why", "fix", "error", "cause"}
+
+    assert parts <= {name.removesuffix(".$") for name in STATES["Undiagnosed"]["Parameters"]}
+    assert parts <= set(diagnosis.Diagnosed.__annotations__)
+    told = STATES["NotifyFailure"]["Parameters"]["Message.$"]
+    assert told.startswith("States.Format('{} (execution {})', $.roll_back.cause")
+    assert STATES["DeploymentFailed"]["CausePath"] == "$.roll_back.cause"
+
+
+def test_a_failure_always_ends_in_the_fail_state() -> None:
+    """From Diagnose on there is one way, and it ends in DeploymentFailed, rolled back or not."""
+    waiting, reached = ["Diagnose"], set()
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        waiting.extend(after(STATES[name]) - reached)
+
+    ends = {name for name in reached if not after(STATES[name])}
+    assert ends == {"DeploymentFailed"}
+    assert "RollBack" in reached
+    assert not reached & set(FORWARD)
+
+
+def test_every_retrier_is_bounded_twice() -> None:
+    """By attempts and by time: no single wait is longer than five minutes, none goes on for over 25.
+
+    But for a rollback's of an endpoint, which goes on for as long as SageMaker lets nobody delete it.
+    """
+    for state, retrier in retriers():
+        if state == "RollBack" and "EndpointBusy" in retrier["ErrorEquals"]:
+            continue
+        assert 0 < retrier["MaxAttempts"] < 100, state
+        waits = [
+            min(
+                retrier["IntervalSeconds"] * retrier["BackoffRate"] ** n,
+                retrier.get("MaxDelaySeconds", float("inf")),
+            )
+            for n in range(retrier["MaxAttempts"])
+        ]
+        assert max(waits) <= 300, state
+        assert sum(waits) <= 25 * 60, state
+
+
+@pytest.mark.parametrize("name", ["CreateModel", "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"])
+def test_a_quota_is_tried_again_with_full_jitter_and_a_ceiling(name: str) -> None:
+    """Two deployments that wait for the same quota must not race each other."""
+    (retrier,) = [
+        one for state, one in retriers() if state == name and "ResourceLimitExceeded" in one["ErrorEquals"]
+    ]
+
+    assert retrier["JitterStrategy"] == "FULL"
+    assert retrier["MaxDelaySeconds"] > retrier["IntervalSeconds"]
+    assert retrier["BackoffRate"] > 1
+    assert retrier["ErrorEquals"] == ["ResourceLimitExceeded"]
+
+
+# ------------------------------------------------------------------ the poll loop
+
+
+def test_the_poll_loop_chooses_by_the_words_of_the_poll() -> None:
+    """The words in EndpointReady are the verdicts that a poll returns; FAILED is raised instead."""
+    chosen = {
+        rule["StringEquals"]: rule["Next"]
+        for rule in STATES["EndpointReady"]["Choices"]
+        if rule["Variable"] == "$.poll_endpoint.verdict"
+    }
+
+    assert chosen == {Verdict.READY.value: "SmokeTest", Verdict.WAIT.value: "WaitForEndpoint"}
+    assert set(chosen) | {Verdict.FAILED.value} == {verdict.value for verdict in Verdict}
+
+
+def test_the_poll_loop_has_a_deadline_that_comes_before_waiting() -> None:
+    """Ready wins over late, late wins over waiting, and a word that nobody knows ends it too."""
+    choices = STATES["EndpointReady"]["Choices"]
+
+    assert [rule["Next"] for rule in choices] == ["SmokeTest", "EndpointTimedOut", "WaitForEndpoint"]
+    assert choices[1]["Variable"] == "$$.State.EnteredTime"
+    assert choices[1]["TimestampGreaterThanEqualsPath"] == "$.create_endpoint.deadline_at"
+    assert STATES["EndpointReady"]["Default"] == "EndpointTimedOut"
+    assert STATES["EndpointTimedOut"]["Parameters"]["Error"] == errors.EndpointTimedOut.__name__
+    assert STATES["Undiagnosed"]["Parameters"]["error"] == errors.Undiagnosed.__name__
+
+
+# ------------------------------------------------------- what flows between states
+
+PATH = re.compile(r"(?<!\$)\$\.([a-z_]+)(?:\.(\w+))?")
+Known = dict[str, frozenset[str] | None]
+"""Result path to its keys; None where they are not known."""
+
+
+def references(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the first two segments of every path that a piece of a state refers to."""
+    if isinstance(value, dict):
+        if "IsPresent" in value:
+            return  # It asks whether it is there.
+        for key, inner in value.items():
+            # OutputPath is of what the state itself made.
+            if key not in {"ResultPath", "ResultSelector", "OutputPath", "Retry", "Catch", "Comment"}:
+                yield from references(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from references(inner, name)
+    elif isinstance(value, str) and (name.endswith((".$", "Path")) or name == "Variable"):
+        yield from ((found[1], found[2] or "") for found in PATH.finditer(value))
+
+
+def keys(state: dict[str, Any]) -> frozenset[str] | None:
+    """Return the keys that a state's result has."""
+    made = state.get("ResultSelector") or (state.get("Parameters") if state["Type"] == "Pass" else None)
+    return frozenset(name.removesuffix(".$") for name in made) if made else None
+
+
+def known() -> dict[str, Known]:
+    """Return what is in the execution's data when a state is entered, by whatever way it was reached."""
+    entered: dict[str, Known] = {"CheckArchive": {}}
+    waiting = ["CheckArchive"]
+    while waiting:
+        name = waiting.pop()
+        state, before = STATES[name], entered[name]
+        path = state.get("ResultPath", "$.").removeprefix("$.")
+        done = {**before, path: keys(state)} if path else before
+        # Chosen because it is there, with keys that are not known here.
+        present = {
+            rule["Next"]: {rule["Variable"].removeprefix("$."): None}
+            for rule in state.get("Choices", ())
+            if rule.get("IsPresent")
+        }
+        targets = after(state) - {one["Next"] for one in state.get("Catch", ())}
+        ways = [(target, {**done, **present.get(target, {})}) for target in targets]
+        ways += [
+            (one["Next"], {**before, one["ResultPath"].removeprefix("$."): frozenset({"Error", "Cause"})})
+            for one in state.get("Catch", ())
+        ]
+        for target, data in ways:
+            old = entered.get(target)
+            new = (
+                data if old is None else {key: both(old[key], data[key]) for key in old.keys() & data.keys()}
+            )
+            if new != old:
+                entered[target] = new
+                waiting.append(target)
+    return entered
+
+
+def both(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:
+    """Return the keys that both ways give."""
+    return other if one is None else one if other is None else one & other
+
+
+@pytest.mark.parametrize("name", ids(STATES))
+def test_what_a_state_refers_to_is_there_on_every_way_to_it(name: str) -> None:
+    """Each `$.result.key` was produced before, whichever states came before; a typing error fails here."""
+    there = known()[name]
+
+    for path, key in references(STATES[name]):
+        assert path in there, f"$.{path} is not there on every way to {name}"
+        assert not key or there[path] is None or key in (there[path] or ()), f"$.{path}.{key} in {name}"
+
+
+def test_no_result_is_overwritten_on_the_way() -> None:
+    """Each task has a place of its own in the data, so that a later state finds all of it; but for another plan."""
+    places = [state["ResultPath"] for name, state in TASKS.items() if name != "StepDown"]
+
+    assert len(places) == len(set(places))
+
+
+def events(name: str, *, retried: bool = False) -> int:
+    """Return the events that a visit of a state adds to a history, with every retry that it may have if asked."""
+    state = STATES[name]
+    if state["Type"] != "Task":
+        # Entered and exited; a Fail state is never exited.
+        return 1 if state["Type"] == "Fail" else 2
+    # Entered, scheduled, started, succeeded, exited; a retry has failed, scheduled and started once more.
+    retries = sum(retrier["MaxAttempts"] for retrier in state.get("Retry", ())) if retried else 0
+    return 5 + 3 * retries
+
+
+def test_a_look_at_the_endpoint_takes_as_many_events_as_requests_are_judged_by() -> None:
+    """An interval and a deadline that a history has no room for are refused by this figure."""
+    loop = ["WaitForEndpoint", "PollEndpoint", "EndpointReady"]
+
+    assert STATES["EndpointReady"]["Choices"][-1]["Next"] == loop[0]
+    assert [STATES[name]["Next"] for name in loop[:2]] == loop[1:]
+    assert sum(events(name) for name in loop) == deployment_request.EVENTS_OF_A_LOOK
+
+
+def test_a_history_has_room_for_all_but_the_looks() -> None:
+    """Each state once with every retry, each way back as often as it may be taken, and the looks at a canary."""
+    ladder = ["StepDown", "CreateEndpointConfig", "MakeRoom", "InPlace", "CreateEndpoint"]
+    bake = ["BakeConsumer", "WatchConsumer", "ConsumerBaked"]
+    again = ["ReadConsumer", "HasCanary", "UpdateConsumer"]
+    bake_s = deployment_request.CANARY.fields["bake_s"].check
+    assert isinstance(bake_s, Integer)
+    looks, _ = consumer.bake(bake_s.high)
+
+    aside = 2 + sum(events(name, retried=True) for name in STATES)
+    aside += (len(quotas.Rung) + quotas.MOST_ROOM) * sum(map(events, ladder))
+    aside += MOST_READS * sum(map(events, again))
+    aside += looks * sum(map(events, bake))
+
+    assert aside <= deployment_request.EVENTS_ASIDE, aside
+
+
+# ---------------------------------------------------------------------- rendering
+
+
+@pytest.mark.filterwarnings("ignore:pkg_resources is deprecated:UserWarning")  # the SDK imports it
+def test_the_rendered_workflow_is_what_the_code_renders() -> None:
+    """`make definition` was run; the checked-in file is what gets deployed."""
+    assert definition.render() == RENDERED
+
+
+def test_the_workflow_passes_statelint() -> None:
+    """The specification's own linter finds nothing."""
+    assert Linter.validate(RENDERED) == []
+
+
+def test_every_state_is_reached() -> None:
+    """Nothing in the file is dead."""
+    reached, waiting = set(), ["CheckArchive"]
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        waiting.extend(after(STATES[name]) - reached)
+
+    assert reached == set(STATES)
+
+
+def test_the_substitutions_are_those_that_the_workflow_has() -> None:
+    """Every ${Name} is filled in by the template, and nothing is filled in for nobody."""
+    used = set(re.findall(r"\$\{(\w+)\}", RENDERED))
+
+    assert set(TEMPLATE["Resources"]["Deployment"]["Properties"]["DefinitionSubstitutions"]) == used
+
+
+def waits_s(state: str, error: str) -> float:
+    """Return the seconds that a state's retries of an error last together at the most."""
+    (rule,) = [one for one in STATES[state]["Retry"] if error in one["ErrorEquals"]]
+    first, rate, longest = rule["IntervalSeconds"], rule["BackoffRate"], rule["MaxDelaySeconds"]
+    return sum(min(first * rate**n, longest) for n in range(rule["MaxAttempts"]))
+
+
+def test_a_rollback_waits_as_long_as_an_endpoint_may_be_creating() -> None:
+    """SageMaker deletes none before: on instances that is both of the container's time-outs, and finding them."""
+    own_s = 2 * instance_choice.MOST_TIMEOUT_S + definition.PROVISIONING_S
+
+    assert own_s <= waits_s("RollBack", "EndpointBusy") < own_s + 60
+
+
+@pytest.mark.parametrize("asks", ["CreateEndpoint", "UpdateEndpoint"])
+def test_the_longest_way_through_a_rollback_ends_before_the_execution_does(asks: str) -> None:
+    """Out of time nothing is undone: each state's longest try, its waits for quota and endpoints, the deadline."""
+    before = [
+        "CheckArchive",
+        "PlanDeployment",
+        "AssembleArchive",
+        "CreateModel",
+        "CreateEndpointConfig",
+        "MakeRoom",
+        asks,
+    ]
+    seconds = sum(STATES[name]["TimeoutSeconds"] for name in [*before, "SmokeTest", "Diagnose", "RollBack"])
+    for name in before:
+        names = {error for rule in STATES[name]["Retry"] for error in rule["ErrorEquals"]}
+        seconds += sum(
+            waits_s(name, one) for one in ("ResourceLimitExceeded", "EndpointBusy") if one in names
+        )
+    deadline = deployment_request.EXECUTION_INPUT.fields["deadline_s"].check
+    assert isinstance(deadline, Integer)
+    seconds += deadline.high + waits_s("SmokeTest", "ModelNotReady") + waits_s("RollBack", "EndpointBusy")
+
+    assert seconds <= json.loads(RENDERED)["TimeoutSeconds"]
+
+
+def test_no_partition_is_taken_for_granted() -> None:
+    """In China and in GovCloud an ARN begins otherwise; AWS fills in which."""
+    assert "arn:aws" not in RENDERED
+    integrations = {one["Resource"] for one in STATES.values() if one["Type"] == "Task"}
+    assert integrations == {
+        f"arn:${{Partition}}:states:::{name}" for name in ("lambda:invoke", "sns:publish")
+    }
+    substitutions = TEMPLATE["Resources"]["Deployment"]["Properties"]["DefinitionSubstitutions"]
+    assert substitutions["Partition"] == {"Ref": "AWS::Partition"}
+
+
+# ----------------------------------------------------------------------- template
+
+
+@pytest.mark.parametrize("name", ids(TASKS))
+def test_a_function_ends_no_later_than_its_state(name: str) -> None:
+    """A state that gives up first would leave its function working unseen."""
+    timeout = FUNCTIONS[name].get("Timeout", TEMPLATE["Globals"]["Function"]["Timeout"])
+
+    assert timeout <= TASKS[name]["TimeoutSeconds"]
+    assert timeout <= 900
+
+
+def test_the_state_machine_may_invoke_its_functions_and_no_others() -> None:
+    """The policy lists what the definition invokes."""
+    (statement,) = [
+        one for name, one in statements() if name == "Deployment" and one["Action"] == "lambda:InvokeFunction"
+    ]
+
+    assert {target["Fn::GetAtt"][0] for target in statement["Resource"]} == set(TASKS)
+
+
+@pytest.fixture(scope="module")
+def translated() -> dict[str, Any]:
+    """The template as CloudFormation gets it."""
+    keys = dict.fromkeys(bundles.functions(TEMPLATE), "lambda/1.zip")
+    resolved = template.resolve(TEMPLATE, bucket="code", keys=keys, definition=json.loads(RENDERED))
+    document: dict[str, Any] = sam.translate(resolved, {}, "us-east-1")
+    return document
+
+
+def test_the_template_translates(translated: dict[str, Any]) -> None:
+    """AWS's own translator takes it, and every function and the state machine are there."""
+    types = {name: resource["Type"] for name, resource in translated["Resources"].items()}
+
+    assert {name for name, kind in types.items() if kind == "AWS::Lambda::Function"} == set(FUNCTIONS)
+    assert types["Deployment"] == "AWS::StepFunctions::StateMachine"
+
+
+def test_each_function_has_a_role_of_its_own(translated: dict[str, Any]) -> None:
+    """No function has another's permissions."""
+    roles = [translated["Resources"][name]["Properties"]["Role"]["Fn::GetAtt"][0] for name in FUNCTIONS]
+
+    assert len(set(roles)) == len(FUNCTIONS)
+    assert "EndpointRole" not in roles
+
+
+ROLES = "arn:aws:iam::123456789012:role/a,arn:aws:iam::123456789012:role/b"
+
+
+@pytest.mark.parametrize("roles", ["", ROLES], ids=["none", "two"])
+def test_the_roles_that_may_be_asked_for_are_those_that_may_be_handed_on(roles: str) -> None:
+    """One parameter says both, so that a request is refused before SageMaker would refuse it."""
+    keys = dict.fromkeys(bundles.functions(TEMPLATE), "lambda/1.zip")
+    whole = template.resolve(TEMPLATE, bucket="code", keys=keys, definition=json.loads(RENDERED))
+    made = sam.processed(whole, {"EndpointRoleArns": roles}, "us-east-1")["Resources"]
+    deployment = made["Deployment"]["Properties"]
+    defaults = json.loads(deployment["DefinitionString"])["States"]["CheckArchive"]["Parameters"]["Payload"]
+
+    assert defaults["defaults"]["endpoint_role_arns"] == "${EndpointRoleArns}"
+    assert deployment["DefinitionSubstitutions"]["EndpointRoleArns"] == roles
+    assert ("EndpointRolesUse" in made) is bool(roles)
+    if roles:
+        (statement,) = made["EndpointRolesUse"]["Properties"]["PolicyDocument"]["Statement"]
+        assert (statement["Action"], statement["Resource"]) == ("iam:PassRole", roles.split(","))
+        assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+        assert made["EndpointRolesUse"]["Properties"]["Roles"] == [{"Ref": "CreateModelRole"}]
+
+
+def test_the_policies_that_sam_adds_are_named_in_the_documents(translated: dict[str, Any]) -> None:
+    """They stand in no template of ours."""
+    managed = {
+        arn["Fn::Sub"].rpartition("/")[2] if isinstance(arn, dict) else arn.rpartition("/")[2]
+        for one in translated["Resources"].values()
+        if one["Type"] == "AWS::IAM::Role"
+        for arn in one["Properties"].get("ManagedPolicyArns", ())
+    }
+    page = (package_files.template().parent / "docs" / "iam.md").read_text(encoding="utf-8")
+
+    assert len(managed) == 2
+    assert [name for name in managed if f"`{name}`" not in page] == []
+
+
+def test_no_permission_is_for_every_action() -> None:
+    """Each allowed action is named in full."""
+    for name, statement in statements():
+        if statement["Effect"] == "Allow":
+            actions = statement["Action"]
+            listed = [actions] if isinstance(actions, str) else actions
+            assert not [action for action in listed if "*" in action], name
+
+
+def test_a_permission_on_everything_says_why() -> None:
+    """Above each statement that names no resource stands a comment."""
+    lines = package_files.template().read_text(encoding="utf-8").splitlines()
+    everything = [n for n, line in enumerate(lines) if line.strip() == 'Resource: "*"']
+
+    assert everything
+    for n in everything:
+        begin = next(m for m in range(n, 0, -1) if lines[m].strip().startswith("- Effect:"))
+        assert lines[begin - 1].strip().startswith("#"), f"line {n + 1}: {lines[n]}"
+
+
+def test_only_the_known_statements_have_no_resource() -> None:
+    """The comments' statements are all that there are."""
+    wide = sorted(name for name, one in statements() if one["Effect"] == "Allow" and one["Resource"] == "*")
+
+    looking = [
+        "PlanDeployment",
+        "RestoreCapacity",
+        "RetirePrevious",
+        "RollBack",
+        "ShiftConsumer",
+        "StepDown",
+        "Sweep",
+        "WatchConsumer",
+    ]
+    assert wide == ["Deployment", "Deployment", "EndpointRole", "EndpointRole", *looking]
+
+
+def test_the_stack_needs_no_parameter() -> None:
+    """Stack and go: every parameter has a default."""
+    assert all("Default" in parameter for parameter in TEMPLATE["Parameters"].values())
