@@ -40,7 +40,7 @@ from pipeline.sizing.llama_memory import (
     LLAMA_CPP_BYTES,
     SAMPLING_BYTES,
     UBATCH,
-    Line,
+    MemoryLine,
     Shape,
     footprint,
 )
@@ -56,7 +56,7 @@ def header_of(model: Path) -> GGUFHeader:
         return read_header(lambda start, length: os.pread(file.fileno(), length, start))
 
 
-def predicted(model: Path, n_ctx: int) -> tuple[Line, ...]:
+def predicted(model: Path, n_ctx: int) -> tuple[MemoryLine, ...]:
     """Return the footprint of a model file, from its header."""
     return (*footprint(Shape.from_json(header_of(model).to_json()), n_ctx=n_ctx, n_batch=UBATCH), PYTHON)
 

@@ -32,9 +32,11 @@ from benchmarks.amx import renounce_amx
 from benchmarks.shapes import ModelShape
 from pipeline.gguf.header import read_header
 from pipeline.limits import MiB
-from pipeline.sizing.llama_memory import Line, Shape, footprint
+from pipeline.sizing.llama_memory import MemoryLine, Shape, footprint
 
-PYTHON: Final = Line("python", 27 * MiB, "measured: the interpreter with numpy, in the serving stack's place")
+PYTHON: Final = MemoryLine(
+    "python", 27 * MiB, "measured: the interpreter with numpy, in the serving stack's place"
+)
 SPARE: Final = 12
 """Tokens of the context that the prompt leaves for the answer."""
 UNDER: Final = 0.97
@@ -71,7 +73,7 @@ CASES: Final = (
 """Sizes of 50 to 1500 MB, and few layers: what a layer adds is weights and cache, and computing it takes time."""
 
 
-def predicted(model: Path, case: Case) -> tuple[Line, ...]:
+def predicted(model: Path, case: Case) -> tuple[MemoryLine, ...]:
     """Return the footprint of a model file, from its header."""
     with model.open("rb") as file:
         header = read_header(lambda start, length: os.pread(file.fileno(), length, start))

@@ -21,7 +21,7 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import FakeKey, S3Backend, s3_backends
 
 from local_cloud.configurations import Configurations
-from local_cloud.contents import Content
+from local_cloud.contents import ObjectContent
 from local_cloud.faults import Faults
 from local_cloud.gateway import Backends, Gateway
 from local_cloud.hosting import Quotas
@@ -92,7 +92,7 @@ def main() -> None:
         if bucket not in backend.buckets:
             backend.create_bucket(bucket, "us-east-1")
         # S3's ETags need not be MD5 sums.
-        backend.put_object(bucket, name, Content.of_file(Path(path)), etag=uuid.uuid4().hex)
+        backend.put_object(bucket, name, ObjectContent.of_file(Path(path)), etag=uuid.uuid4().hex)
     backend.create_bucket("artifacts", "us-east-1")
     print(gateway.url, flush=True)
     sys.stdin.read()

@@ -22,12 +22,12 @@ from moto.sts.models import sts_backends
 from local_cloud import authorizations, keys, policies
 from local_cloud.authorizations import UnknownNeedsError
 from local_cloud.faults import Response, render
-from local_cloud.policies import Policy, Request, Verdict
+from local_cloud.policies import Policy, PolicyVerdict, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from local_cloud.calls import Call
+    from local_cloud.calls import AwsCall
 
 KEPT_DECISIONS = 100_000
 _TEMPORARY = "ASIA"
@@ -59,7 +59,7 @@ class Decided:
 
     role: str
     request: Request
-    verdict: Verdict
+    verdict: PolicyVerdict
 
 
 @dataclass(slots=True)
@@ -104,7 +104,7 @@ class Access:
         documents = (*found.policies.values(), *attached)
         return tuple(one for document in documents for one in policies.parse(_text(document)))
 
-    def refuse(self, call: Call, environ: Mapping[str, Any], body: bytes) -> Response | None:
+    def refuse(self, call: AwsCall, environ: Mapping[str, Any], body: bytes) -> Response | None:
         """Return AWS's refusal of a call that its caller may not make, else None."""
         if not self.enforced:
             return None
@@ -127,7 +127,7 @@ class Access:
                 return _denial(call, keys.UNWRITABLE.format(told))
         return None
 
-    def veil(self, call: Call, environ: Mapping[str, Any], response: Response) -> Response:
+    def veil(self, call: AwsCall, environ: Mapping[str, Any], response: Response) -> Response:
         """Return an answer as its caller may see it.
 
         Without s3:ListBucket nobody learns that a key is missing; without kms:Decrypt nobody sees variables that a
@@ -157,7 +157,7 @@ class Access:
         told = [self._judge(principal, request) for request in requests]
         return not any(told)
 
-    def simulate(self, role: str, request: Request) -> Verdict:
+    def simulate(self, role: str, request: Request) -> PolicyVerdict:
         """Return what a role's policies say of a request that nobody makes."""
         return policies.judge(self.policy(role), self._with_context(None, request))
 
@@ -165,15 +165,15 @@ class Access:
         """Return the words of a refusal; empty when the request is allowed."""
         request = self._with_context(principal, request)
         bucket = request.resource.removeprefix("arn:aws:s3:::").partition("/")[0]
-        if policies.judge(self._buckets.get(bucket, ()), request) is Verdict.FORBIDDEN:
+        if policies.judge(self._buckets.get(bucket, ()), request) is PolicyVerdict.FORBIDDEN:
             return _words(principal, request, "with an explicit deny in a resource-based policy")
         if principal is None:
             return ""
         verdict = policies.judge(self.policy(principal.role), request)
         self.decided.append(Decided(principal.role, request, verdict))
-        if verdict is Verdict.ALLOWED:
+        if verdict is PolicyVerdict.ALLOWED:
             return ""
-        if verdict is Verdict.FORBIDDEN:
+        if verdict is PolicyVerdict.FORBIDDEN:
             return _words(principal, request, "with an explicit deny in an identity-based policy")
         return _words(
             principal,
@@ -195,7 +195,7 @@ class Access:
             context += [(f"aws:ResourceTag/{key}", (value,)) for key, value in tags.items()]
         return replace(request, context=tuple(context))
 
-    def _principal(self, call: Call) -> Principal | Response | None:
+    def _principal(self, call: AwsCall) -> Principal | Response | None:
         """Return whose role's session it is, None for the administrator's own; a refusal for credentials of nobody."""
         with self._lock:
             known = self._sessions.get(call.access_key)
@@ -235,7 +235,7 @@ def _words(principal: Principal | None, request: Request, why: str) -> str:
     return f"User: {who} is not authorized to perform: {_spoken(request.action)}{on} {why}"
 
 
-def _denial(call: Call, told: str, code: str | None = None) -> Response:
+def _denial(call: AwsCall, told: str, code: str | None = None) -> Response:
     response = render(call, code or _CODES.get(call.service, "AccessDeniedException"), told)
     status = 403 if call.service in {*_REST, *_CODES} else 400
     return Response(status, response.headers, response.body)

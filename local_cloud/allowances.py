@@ -14,13 +14,13 @@ from pipeline import limits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from local_cloud.calls import Call
+    from local_cloud.calls import AwsCall
     from local_cloud.hosting import Quotas
 
 NAME = "Maximum total concurrency that can be allocated across all serverless endpoints"
 
 
-def answer(call: Call, body: bytes, quotas: Callable[[], Quotas]) -> Response:
+def answer(call: AwsCall, body: bytes, quotas: Callable[[], Quotas]) -> Response:
     """Return the answer to GetServiceQuota; NoSuchResourceException for what is not known."""
     asked = json.loads(body or b"{}")
     wanted = (asked.get("ServiceCode"), asked.get("QuotaCode"))

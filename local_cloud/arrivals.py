@@ -13,13 +13,13 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 from local_cloud import objects
-from local_cloud.contents import STEP, Content, Disk, DiskFull
+from local_cloud.contents import STEP, Disk, DiskFull, ObjectContent
 from local_cloud.faults import Response, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from local_cloud.calls import Call
+    from local_cloud.calls import AwsCall
 
 OPERATIONS: Final = frozenset({"PutObject", "UploadPart"})
 LITTLE: Final = STEP
@@ -41,7 +41,7 @@ class _CutShort(Exception):
     """The body ended before it should."""
 
 
-def received(call: Call, environ: dict[str, Any], disk: Disk) -> dict[str, Any] | Response:
+def received(call: AwsCall, environ: dict[str, Any], disk: Disk) -> dict[str, Any] | Response:
     """Read the body of one of `OPERATIONS`; return the request as moto is to see it, or S3's refusal."""
     chunked = environ.get("HTTP_X_AMZ_CONTENT_SHA256", "").startswith("STREAMING-")
     stated = environ.get("HTTP_X_AMZ_DECODED_CONTENT_LENGTH" if chunked else "CONTENT_LENGTH")
@@ -78,21 +78,21 @@ def received(call: Call, environ: dict[str, Any], disk: Disk) -> dict[str, Any] 
     return _for_moto(environ, content, sums, chunked=chunked)
 
 
-def checksum(content: Content, algorithm: str) -> str:
+def checksum(content: ObjectContent, algorithm: str) -> str:
     """Return one of the checksums that are computed here, as S3 spells it."""
     if algorithm == "CRC32":
         return base64.b64encode(content.crc32().to_bytes(4, "big")).decode()
     return base64.b64encode(content.digest(algorithm.lower())).decode()
 
 
-def _kept(pieces: Iterator[bytes], size: int | None, disk: Disk) -> Content:
+def _kept(pieces: Iterator[bytes], size: int | None, disk: Disk) -> ObjectContent:
     """Keep a little in memory, and more on the disk."""
     little = bytearray()
     for piece in pieces:
         little += piece
         if len(little) > LITTLE:
             return disk.write(_then(bytes(little), pieces), size)
-    return Content.of(bytes(little))
+    return ObjectContent.of(bytes(little))
 
 
 def _then(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -147,7 +147,7 @@ def _stated(environ: dict[str, Any], trailers: dict[str, str]) -> dict[str, str]
 
 
 def _for_moto(
-    environ: dict[str, Any], content: Content, sums: dict[str, str], *, chunked: bool
+    environ: dict[str, Any], content: ObjectContent, sums: dict[str, str], *, chunked: bool
 ) -> dict[str, Any]:
     asked = str(environ.get("HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM", "")).upper()
     if asked in _COMPUTED and asked not in sums:

@@ -22,10 +22,10 @@ from local_cloud.policies import Request
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from local_cloud.calls import Call
+    from local_cloud.calls import AwsCall
     from local_cloud.policies import Context
 
-    Needs = Callable[["Asked"], Iterable[Request]]
+    Needs = Callable[["NeededPermission"], Iterable[Request]]
     """Returns what a call needs."""
     Tagged = Callable[[str, str, str | None], bool]
     """Tells whether an object (bucket, key, version) has tags."""
@@ -39,10 +39,10 @@ class UnknownNeedsError(LookupError):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class NeededPermission:
     """An API call with the parts of its HTTP request that permissions depend on."""
 
-    call: Call
+    call: AwsCall
     account_id: str
     path: str = "/"
     query: Mapping[str, str] | None = None
@@ -78,8 +78,8 @@ class Asked:
 
 
 def asked(
-    call: Call, environ: Mapping[str, Any], body: bytes, account_id: str, tagged: Tagged | None = None
-) -> Asked:
+    call: AwsCall, environ: Mapping[str, Any], body: bytes, account_id: str, tagged: Tagged | None = None
+) -> NeededPermission:
     """Return a WSGI request as far as permissions depend on it; `tagged` knows which objects have tags."""
     query = parse_qs(str(environ.get("QUERY_STRING", "")), keep_blank_values=True)
     headers = {
@@ -89,10 +89,10 @@ def asked(
     }
     first = {name: values[0] for name, values in query.items()}
     path = str(environ.get("PATH_INFO", "/"))
-    return Asked(call, account_id, path, first, headers, body, tagged)
+    return NeededPermission(call, account_id, path, first, headers, body, tagged)
 
 
-def needs(request: Asked) -> tuple[Request, ...]:
+def needs(request: NeededPermission) -> tuple[Request, ...]:
     """Return the permissions that a call needs, all of them.
 
     Raises:
@@ -107,7 +107,7 @@ def needs(request: Asked) -> tuple[Request, ...]:
     return tuple(entry(request))
 
 
-def to_see_that_it_is_missing(request: Asked) -> Request | None:
+def to_see_that_it_is_missing(request: NeededPermission) -> Request | None:
     """Return what it takes to be told that an object is missing, rather than that access to it is denied.
 
     Source: GetObject and HeadObject of the S3 API reference: 404 with s3:ListBucket, 403 without.
@@ -122,7 +122,7 @@ def to_see_that_it_is_missing(request: Asked) -> Request | None:
 _KINDS = {"Model": "model", "EndpointConfig": "endpoint-config", "Endpoint": "endpoint"}
 
 
-def _sagemaker_arn(request: Asked, kind: str) -> str:
+def _sagemaker_arn(request: NeededPermission, kind: str) -> str:
     # SageMaker's ARNs are in lower case, whatever the name was given as.
     name = str(request.parameters[f"{kind}Name"]).lower()
     return request.arn("sagemaker", f"{_KINDS[kind]}/{name}")
@@ -131,7 +131,7 @@ def _sagemaker_arn(request: Asked, kind: str) -> str:
 def _on(*kinds: str) -> Needs:
     """Return the needs of an operation on the resources of these kinds that its parameters name."""
 
-    def needs_(request: Asked) -> Iterator[Request]:
+    def needs_(request: NeededPermission) -> Iterator[Request]:
         tags = _request_tags(request.parameters.get("Tags"))
         for kind in kinds:
             yield Request(f"sagemaker:{request.call.operation}", _sagemaker_arn(request, kind), tags)
@@ -141,13 +141,13 @@ def _on(*kinds: str) -> Needs:
     return needs_
 
 
-def _create_model(request: Asked) -> Iterator[Request]:
+def _create_model(request: NeededPermission) -> Iterator[Request]:
     yield from _on("Model")(request)
     passed = (("iam:PassedToService", ("sagemaker.amazonaws.com",)),)
     yield Request("iam:PassRole", request.parameters["ExecutionRoleArn"], passed)
 
 
-def _on_tags(request: Asked) -> Iterator[Request]:
+def _on_tags(request: NeededPermission) -> Iterator[Request]:
     parameters = request.parameters
     context = _request_tags(parameters.get("Tags"))
     if "TagKeys" in parameters:
@@ -155,7 +155,7 @@ def _on_tags(request: Asked) -> Iterator[Request]:
     yield Request(f"sagemaker:{request.call.operation}", parameters["ResourceArn"], context)
 
 
-def _invoke_endpoint(request: Asked) -> Iterator[Request]:
+def _invoke_endpoint(request: NeededPermission) -> Iterator[Request]:
     name = request.path.split("/")[2].lower()
     yield Request("sagemaker:InvokeEndpoint", request.arn("sagemaker", f"endpoint/{name}"))
 
@@ -177,7 +177,7 @@ def _on_parameter(prefix: str, name: str) -> Needs:
     return lambda request: [Request(f"{prefix}:{request.call.operation}", str(request.parameters[name]))]
 
 
-def _nothing(_request: Asked) -> Iterable[Request]:
+def _nothing(_request: NeededPermission) -> Iterable[Request]:
     return ()
 
 
@@ -199,7 +199,7 @@ _SAGEMAKER: dict[str, Needs] = {
 def _function(*, qualified: bool) -> Needs:
     """Return the needs of an operation on a function, or on the version or alias that a qualifier names."""
 
-    def needs_(request: Asked) -> Iterator[Request]:
+    def needs_(request: NeededPermission) -> Iterator[Request]:
         operation = request.call.operation
         match = re.search(r"/functions/([^/]+)", request.path)
         if match is None:
@@ -240,7 +240,7 @@ def _bucket_arn(bucket: str) -> str:
     return f"arn:aws:s3:::{bucket}"
 
 
-def _bucket_and_key(request: Asked) -> tuple[str, str]:
+def _bucket_and_key(request: NeededPermission) -> tuple[str, str]:
     bucket, _, key = request.path.removeprefix("/").partition("/")
     return bucket, key
 
@@ -248,7 +248,7 @@ def _bucket_and_key(request: Asked) -> tuple[str, str]:
 def _object(action: str, versioned: str = "") -> Needs:
     """Return the needs of an operation on an object; `versioned` is its action when a version is named."""
 
-    def needs_(request: Asked) -> Iterator[Request]:
+    def needs_(request: NeededPermission) -> Iterator[Request]:
         bucket, key = _bucket_and_key(request)
         name = versioned if versioned and request.argument("versionId") else action
         yield Request(f"s3:{name}", f"{_bucket_arn(bucket)}/{key}")
@@ -256,7 +256,7 @@ def _object(action: str, versioned: str = "") -> Needs:
     return needs_
 
 
-def _put(request: Asked) -> Iterator[Request]:
+def _put(request: NeededPermission) -> Iterator[Request]:
     yield from _object("PutObject")(request)
     headers = request.headers or {}
     if "x-amz-tagging" in headers:
@@ -272,7 +272,7 @@ def _put(request: Asked) -> Iterator[Request]:
             yield from _object("PutObjectTagging")(request)
 
 
-def _copies_tags(request: Asked) -> bool:
+def _copies_tags(request: NeededPermission) -> bool:
     """Tell whether a copy takes the source's tags along.
 
     Source: TaggingDirective, https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html; a part has no tags.
@@ -282,7 +282,7 @@ def _copies_tags(request: Asked) -> bool:
 
 
 def _bucket(action: str) -> Needs:
-    def needs_(request: Asked) -> Iterator[Request]:
+    def needs_(request: NeededPermission) -> Iterator[Request]:
         context = tuple(
             (f"s3:{name}", (request.argument(name),))
             for name in ("prefix", "delimiter")
@@ -320,8 +320,8 @@ _S3: dict[str, Needs] = {
 # ------------------------------------------------- CloudWatch, its logs, and the others
 
 
-def _alarms(names: Callable[[Asked], Iterable[str]]) -> Needs:
-    def needs_(request: Asked) -> Iterator[Request]:
+def _alarms(names: Callable[[NeededPermission], Iterable[str]]) -> Needs:
+    def needs_(request: NeededPermission) -> Iterator[Request]:
         tags = _request_tags(request.parameters.get("Tags"))
         for name in names(request):
             arn = request.arn("cloudwatch", f"alarm:{name}")
@@ -332,7 +332,7 @@ def _alarms(names: Callable[[Asked], Iterable[str]]) -> Needs:
     return needs_
 
 
-def _describe_alarms(request: Asked) -> Iterator[Request]:
+def _describe_alarms(request: NeededPermission) -> Iterator[Request]:
     # A listing is about all alarms, also when it asks for some by name; with composite ones among them only `*` allows
     # it: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
     composite = "CompositeAlarm" in request.listed("AlarmTypes")
@@ -359,14 +359,14 @@ _SCALING_ROLE = (
 )
 
 
-def _scaling(*also: Callable[[Asked, str], Iterable[Request]]) -> Needs:
+def _scaling(*also: Callable[[NeededPermission, str], Iterable[Request]]) -> Needs:
     """Return the needs of an operation on a scalable target, and of what it does in the caller's name.
 
     AWS lists the latter for all operations together, so which operation needs which is read off what it does:
     https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-scaling-prerequisites.html
     """
 
-    def needs_(request: Asked) -> Iterator[Request]:
+    def needs_(request: NeededPermission) -> Iterator[Request]:
         given = request.parameters
         context = (
             ("application-autoscaling:service-namespace", (str(given["ServiceNamespace"]),)),
@@ -381,7 +381,7 @@ def _scaling(*also: Callable[[Asked, str], Iterable[Request]]) -> Needs:
     return needs_
 
 
-def _to_scale(request: Asked, resource: str) -> Iterator[Request]:
+def _to_scale(request: NeededPermission, resource: str) -> Iterator[Request]:
     endpoint = request.arn("sagemaker", "/".join(resource.split("/")[:2]).lower())
     for name in ("DescribeEndpoint", "UpdateEndpointWeightsAndCapacities"):
         yield Request(f"sagemaker:{name}", endpoint)
@@ -391,8 +391,8 @@ def _to_scale(request: Asked, resource: str) -> Iterator[Request]:
     yield Request("iam:CreateServiceLinkedRole", role, context)
 
 
-def _to_watch(*operations: str) -> Callable[[Asked, str], Iterable[Request]]:
-    def needed(request: Asked, resource: str) -> Iterator[Request]:
+def _to_watch(*operations: str) -> Callable[[NeededPermission, str], Iterable[Request]]:
+    def needed(request: NeededPermission, resource: str) -> Iterator[Request]:
         for name in operations:
             yield Request(
                 f"cloudwatch:{name}",
@@ -410,7 +410,7 @@ _AUTO_SCALING: dict[str, Needs] = {
 }
 
 
-def _log_stream(request: Asked) -> Iterator[Request]:
+def _log_stream(request: NeededPermission) -> Iterator[Request]:
     given = request.parameters
     where = f"log-group:{given['logGroupName']}:log-stream:{given.get('logStreamName', '')}"
     yield Request(f"logs:{request.call.operation}", request.arn("logs", where))

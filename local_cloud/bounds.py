@@ -48,7 +48,7 @@ from local_cloud.faults import Response, render
 from pipeline import limits, payload
 
 if TYPE_CHECKING:
-    from local_cloud.calls import Call
+    from local_cloud.calls import AwsCall
 
 ENDS: Final = frozenset({"ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"})
 """What may be the last event of all."""
@@ -78,7 +78,7 @@ class _HistoryFull(FailureEventException):  # type: ignore[misc]  # moto tells n
         return dict(self._details)
 
 
-def refusal(call: Call, body: bytes) -> Response | None:
+def refusal(call: AwsCall, body: bytes) -> Response | None:
     """Return what StartExecution answers to an input that is too long; None to any other.
 
     Args:

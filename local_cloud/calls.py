@@ -28,7 +28,7 @@ _UNSIGNED = "s3"
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class AwsCall:
     """One API call."""
 
     service: str
@@ -50,7 +50,7 @@ class _Route:
     headers: frozenset[str]
 
 
-def identify(environ: dict[str, Any], body: bytes) -> Call:
+def identify(environ: dict[str, Any], body: bytes) -> AwsCall:
     """Return the call that a WSGI request makes; the operation is "Unknown" when no model has it."""
     scope = re.search(
         r"Credential=([^/]+)/\d+/([^/]*)/([^/]*)/aws4_request", environ.get("HTTP_AUTHORIZATION", "")
@@ -62,11 +62,11 @@ def identify(environ: dict[str, Any], body: bytes) -> Call:
         service = "sagemaker-runtime"
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     if target:
-        return Call(service, target.rpartition(".")[2], region, key)
+        return AwsCall(service, target.rpartition(".")[2], region, key)
     action = parse_qs(body.decode("latin-1")).get("Action") if _is_form(environ) else None
     if action:
-        return Call(service, action[0], region, key)
-    return Call(service, _rest_operation(service, environ, path), region, key)
+        return AwsCall(service, action[0], region, key)
+    return AwsCall(service, _rest_operation(service, environ, path), region, key)
 
 
 @cache

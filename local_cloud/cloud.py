@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from local_cloud.calls import Call
+    from local_cloud.calls import AwsCall
     from local_cloud.hosting.containers import Launch
 
 STACK = settings.STACK
@@ -53,7 +53,7 @@ CREDENTIALS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class CloudSettings:
     """How the local cloud is to be."""
 
     port: int = 0
@@ -76,8 +76,8 @@ class Settings:
 class LocalCloud:
     """A running local cloud with Sealift deployed in it; a context manager."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings or Settings()
+    def __init__(self, settings: CloudSettings | None = None) -> None:
+        self.settings = settings or CloudSettings()
         self.account_id = DEFAULT_ACCOUNT_ID
         self.region = REGION
         self.faults = Faults(list(self.settings.faults))
@@ -135,7 +135,7 @@ class LocalCloud:
         """The calls that were made, oldest first."""
         return self._gateway.recorded
 
-    def before_call(self, told: Callable[[str, Call], None] | None) -> None:
+    def before_call(self, told: Callable[[str, AwsCall], None] | None) -> None:
         """Let a function be told of every call and its caller before anything comes of it, or nobody any more."""
         self._gateway.before_call = told
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from local_cloud.faults import Response, render
 
 if TYPE_CHECKING:
-    from local_cloud.calls import Call
+    from local_cloud.calls import AwsCall
 
 _WRITES = frozenset({"UpdateFunctionConfiguration", "UpdateFunctionCode"})
 _GUARDED = _WRITES | {"PublishVersion"}
@@ -39,7 +39,7 @@ class Configurations:
     _busy_until: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def refuse(self, call: Call, path: str, body: bytes) -> Response | None:
+    def refuse(self, call: AwsCall, path: str, body: bytes) -> Response | None:
         """Return AWS's refusal of a change that is not allowed now, else None."""
         if call.operation not in _GUARDED:
             return None
@@ -62,7 +62,7 @@ class Configurations:
             return _status(render(call, "PreconditionFailedException", message), 412)
         return None
 
-    def complete(self, call: Call, query: str, response: Response) -> Response:
+    def complete(self, call: AwsCall, query: str, response: Response) -> Response:
         """Return moto's response with what AWS says beyond it."""
         if response.status >= 300 or call.operation not in _READS | _WRITES | {
             "PublishVersion",

@@ -83,7 +83,7 @@ class _Memory:
 _Piece = _Region | _Memory
 
 
-class Content:
+class ObjectContent:
     """The bytes of an object or of a part. They never change, so its sums are made once."""
 
     __slots__ = ("__weakref__", "_md5", "known_crc", "pieces", "size")
@@ -107,7 +107,7 @@ class Content:
         return cls([_Region(_Volume(descriptor, size), 0, size)])
 
     @classmethod
-    def joined(cls, contents: Iterable[Content]) -> Self:
+    def joined(cls, contents: Iterable[ObjectContent]) -> Self:
         """Return contents one after the other; nothing is copied."""
         pieces: list[_Piece] = []
         crc: int | None = 0
@@ -121,10 +121,10 @@ class Content:
             )
         return cls(pieces, crc=crc)
 
-    def __deepcopy__(self, _memo: object) -> Content:
+    def __deepcopy__(self, _memo: object) -> ObjectContent:
         return self
 
-    def part(self, start: int, end: int) -> Content:
+    def part(self, start: int, end: int) -> ObjectContent:
         """Return the bytes from `start` to before `end`; nothing is copied."""
         found: list[_Piece] = []
         at = 0
@@ -133,7 +133,7 @@ class Content:
             if first < last:
                 found.append(piece.cut(first, last))
             at += piece.size
-        return Content(found)
+        return ObjectContent(found)
 
     def stream(self) -> Iterator[bytes]:
         """Yield the bytes, a little at a time."""
@@ -178,7 +178,7 @@ class Disk:
     _volume: _Volume | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def write(self, pieces: Iterable[bytes], size: int | None = None) -> Content:
+    def write(self, pieces: Iterable[bytes], size: int | None = None) -> ObjectContent:
         """Write pieces as they come; return their content.
 
         Args:
@@ -206,7 +206,7 @@ class Disk:
                 view, room = view[done:], room - done
         if room:
             regions[-1] = regions[-1].cut(0, regions[-1].size - room)
-        return Content(regions, md5=md5.hexdigest(), crc=crc)
+        return ObjectContent(regions, md5=md5.hexdigest(), crc=crc)
 
     def _reserve(self, size: int) -> _Region:
         if self.free(self.folder) < size + _LEFT:

@@ -17,11 +17,11 @@ from xml.sax.saxutils import escape
 
 from botocore.exceptions import UnknownServiceError
 
-from local_cloud.calls import Call, service_model
+from local_cloud.calls import AwsCall, service_model
 from pipeline.errors import InvalidInput, Problem
 
 if TYPE_CHECKING:
-    from local_cloud.contents import Content
+    from local_cloud.contents import ObjectContent
 from pipeline.schema import meant
 
 MESSAGES = {
@@ -112,7 +112,7 @@ class Fault:
         """The accident that the code names, if it does."""
         return _ACCIDENTS.get(self.code)
 
-    def fits(self, call: Call, caller: str) -> bool:
+    def fits(self, call: AwsCall, caller: str) -> bool:
         """Return whether it is about such calls."""
         same = (self.service, self.operation) == (call.service, call.operation)
         return same and self.caller in (None, caller)
@@ -163,7 +163,7 @@ class Response:
     status: int
     headers: dict[str, str]
     body: bytes
-    stream: Content | None = None
+    stream: ObjectContent | None = None
     """What the body is when it is too much for the memory."""
 
 
@@ -175,7 +175,7 @@ class Faults:
     _seen: dict[Fault, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def strike(self, call: Call, caller: str = "") -> Fault | None:
+    def strike(self, call: AwsCall, caller: str = "") -> Fault | None:
         """Return the fault that a call meets now, and count the call; None when nothing happens to it."""
         with self._lock:
             for fault in self.faults:
@@ -199,7 +199,7 @@ class Faults:
             self._seen.clear()
 
 
-def render(call: Call, code: str, message: str | None = None) -> Response:
+def render(call: AwsCall, code: str, message: str | None = None) -> Response:
     """Return an error as the service's protocol gives it, so that an SDK makes the right exception of it."""
     model = service_model(call.service)
     action = f"{IAM_PREFIXES.get(model.signing_name, model.signing_name)}:{call.operation}"

@@ -23,13 +23,13 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from local_cloud import allowances, arrivals, bounds, calls, histories, objects, parts, simulations
 from local_cloud.contents import Disk
 from local_cloud.faults import REQUEST_ID, Accident, Faults, Response, render
-from local_cloud.policies import Verdict
+from local_cloud.policies import PolicyVerdict
 from pipeline.aws import sdk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from local_cloud.calls import Call
+    from local_cloud.calls import AwsCall
     from local_cloud.configurations import Configurations
     from local_cloud.functions import Invocation
     from local_cloud.hosting import Quotas
@@ -50,7 +50,7 @@ class Recorded:
     """One call that was made."""
 
     time: float
-    call: Call
+    call: AwsCall
     status: int
     """Of its answer; 0 when there was none."""
     caller: str = ""
@@ -81,11 +81,13 @@ class Backends:
     """Returns the name of the function that has an access key, WORKFLOW for a state machine, empty for anybody else."""
     kill: Callable[[str, bool], None] = lambda _access_key, _timed_out: None
     """Ends the process that has an access key; whether as one that ran out of time."""
-    refuse: Callable[[Call, dict[str, Any], bytes], Response | None] = lambda _call, _environ, _body: None
+    refuse: Callable[[AwsCall, dict[str, Any], bytes], Response | None] = lambda _call, _environ, _body: None
     """Returns IAM's refusal of a call, None for one that is allowed."""
-    simulate: Callable[[str, PolicyRequest], Verdict] = lambda _role, _request: Verdict.NOT_ALLOWED
+    simulate: Callable[[str, PolicyRequest], PolicyVerdict] = lambda _role, _request: (
+        PolicyVerdict.NOT_ALLOWED
+    )
     """Returns what the policies of a role say of a request."""
-    veil: Callable[[Call, dict[str, Any], Response], Response] = lambda _call, _environ, response: response
+    veil: Callable[[AwsCall, dict[str, Any], Response], Response] = lambda _call, _environ, response: response
     """Returns an answer of S3 or Lambda as its caller may see it."""
     history: Callable[[str], list[Any] | None] = lambda _arn: None
     """Returns the events of an execution, None for one that there is not."""
@@ -104,7 +106,7 @@ class Gateway:
     def __init__(self, *, faults: Faults, port: int = 0) -> None:
         self.faults = faults
         self.recorded: deque[Recorded] = deque(maxlen=KEPT_CALLS)
-        self.before_call: Callable[[str, Call], None] | None = None
+        self.before_call: Callable[[str, AwsCall], None] | None = None
         """Told of every call, and of who makes it, before anything comes of it; what it takes time for waits."""
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._backends: Backends | None = None
@@ -159,10 +161,10 @@ class Gateway:
         self._record(call, response.status, caller)
         return _send(response, start_response)
 
-    def _caller(self, call: Call) -> str:
+    def _caller(self, call: AwsCall) -> str:
         return self._running().caller(call.access_key)
 
-    def _befall(self, accident: Accident, call: Call, environ: dict[str, Any], body: bytes) -> None:
+    def _befall(self, accident: Accident, call: AwsCall, environ: dict[str, Any], body: bytes) -> None:
         if accident.takes_effect:
             self._dispatch(call, environ, body)
         if accident.ends_function:
@@ -173,7 +175,7 @@ class Gateway:
             raise RuntimeError("the gateway was not started")
         return self._backends
 
-    def _dispatch(self, call: Call, environ: dict[str, Any], body: bytes) -> Response:
+    def _dispatch(self, call: AwsCall, environ: dict[str, Any], body: bytes) -> Response:
         backends = self._running()
         refusal = backends.refuse(call, environ, body)
         if refusal is None and call.operation == "StartExecution":
@@ -197,7 +199,7 @@ class Gateway:
             response = self._ask_moto(environ)
         return response
 
-    def _s3(self, backends: Backends, call: Call, environ: dict[str, Any]) -> Response:
+    def _s3(self, backends: Backends, call: AwsCall, environ: dict[str, Any]) -> Response:
         if call.operation in arrivals.OPERATIONS:
             response = self._write(call, environ)
         elif call.operation == "GetObject":
@@ -214,11 +216,11 @@ class Gateway:
             backends.object_created(call.operation, bucket, key)
         return response
 
-    def _write(self, call: Call, environ: dict[str, Any]) -> Response:
+    def _write(self, call: AwsCall, environ: dict[str, Any]) -> Response:
         seen = arrivals.received(call, environ, self._disk)
         return seen if isinstance(seen, Response) else self._ask_moto(seen)
 
-    def _lambda(self, backends: Backends, call: Call, environ: dict[str, Any], body: bytes) -> Response:
+    def _lambda(self, backends: Backends, call: AwsCall, environ: dict[str, Any], body: bytes) -> Response:
         path, query = str(environ["PATH_INFO"]), str(environ.get("QUERY_STRING", ""))
         if call.operation == "Invoke":
             response = _invoke(backends, call, environ, body)
@@ -232,7 +234,7 @@ class Gateway:
     def _ask_moto(self, environ: dict[str, Any]) -> Response:
         return _collect(self._moto, environ)
 
-    def _record(self, call: Call, status: int, caller: str) -> None:
+    def _record(self, call: AwsCall, status: int, caller: str) -> None:
         self.recorded.append(Recorded(time.time(), call, status, caller))
 
 
@@ -247,7 +249,7 @@ class _QuietRequestHandler(MotoRequestHandler):
         self.close_connection = True
 
 
-def _invoke(backends: Backends, call: Call, environ: dict[str, Any], body: bytes) -> Response | None:
+def _invoke(backends: Backends, call: AwsCall, environ: dict[str, Any], body: bytes) -> Response | None:
     """Return the answer to Invoke; None when moto should say that there is no such function."""
     name = str(environ["PATH_INFO"]).split("/functions/", 1)[1].removesuffix("/invocations")
     qualifier = next(iter(parse_qs(str(environ.get("QUERY_STRING", ""))).get("Qualifier", ())), None)

@@ -21,7 +21,7 @@ from local_cloud.policies import Request
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from local_cloud.authorizations import Asked
+    from local_cloud.authorizations import NeededPermission
 
 UNREADABLE: Final = (
     "Lambda was unable to decrypt your environment variables because the KMS access was denied. Please check your KMS "
@@ -47,7 +47,7 @@ def _updated(function: LambdaFunction, updates: dict[str, Any]) -> dict[str, Any
     return updated
 
 
-def to_write(asked: Asked, key_of: Callable[[str], str | None]) -> Iterator[Request]:
+def to_write(asked: NeededPermission, key_of: Callable[[str], str | None]) -> Iterator[Request]:
     """Yield what a caller needs of a function's key to write its variables.
 
     Args:

@@ -36,7 +36,7 @@ FIELDS = ("messages", "max_tokens", "temperature", "top_p", "stop", "seed")
 _FIGURES = re.compile(r"the prompt has (\d+) tokens and the context holds (\d+)")
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that llama-server answers with an error: `message` is the body, as server.py wants it."""
 
     def __init__(self, status: int, message: str, kind: str, **details: int) -> None:
@@ -62,13 +62,13 @@ def input_fn(body: bytes, content_type: str | None) -> Any:
     try:
         document = json.loads(body)
     except ValueError as error:
-        raise Refused(400, str(error), "invalid_request_error") from error
+        raise RequestRefused(400, str(error), "invalid_request_error") from error
     if not isinstance(document, dict) or "messages" not in document:
-        raise Refused(400, "'messages' is required", "invalid_request_error")
+        raise RequestRefused(400, "'messages' is required", "invalid_request_error")
     try:
         return sealift_request.parse_request({name: document[name] for name in FIELDS if name in document})
     except sealift_request.BadRequest as error:
-        raise Refused(400, str(error), "invalid_request_error") from error
+        raise RequestRefused(400, str(error), "invalid_request_error") from error
 
 
 def predict_fn(data: Any, model: Any) -> Any:
@@ -82,11 +82,11 @@ def predict_fn(data: Any, model: Any) -> Any:
     except sealift_request.BadRequest as error:
         figures = _FIGURES.search(str(error))
         if figures is None:
-            raise Refused(400, str(error), "invalid_request_error") from error
+            raise RequestRefused(400, str(error), "invalid_request_error") from error
         tokens, context = int(figures[1]), int(figures[2])
         message = f"request ({tokens} tokens) exceeds the available context size ({context} tokens), try increasing it"
         kind = "exceed_context_size_error"
-        raise Refused(400, message, kind, n_prompt_tokens=tokens, n_ctx=context) from error
+        raise RequestRefused(400, message, kind, n_prompt_tokens=tokens, n_ctx=context) from error
 
 
 def output_fn(prediction: Any, accept: str | None) -> Any:

@@ -19,13 +19,13 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.exceptions import EntityTooSmall, InvalidPart, MalformedXML, S3ClientError
 from moto.s3.models import S3_UPLOAD_PART_MIN_SIZE, FakeKey, FakeMultipart, S3Backend, s3_backends
 
-from local_cloud.contents import Content
+from local_cloud.contents import ObjectContent
 from local_cloud.faults import Response, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from local_cloud.calls import Call
+    from local_cloud.calls import AwsCall
 
 _TICKET: Final = b"sealift-content:"
 _HELD: Final = "sealift_content"
@@ -33,23 +33,25 @@ _HELD: Final = "sealift_content"
 _LARGEST_COPY: Final = 5 << 30
 _SUM: Final = "x-amz-checksum-"
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/")
-_tickets: WeakValueDictionary[bytes, Content] = WeakValueDictionary()
+_tickets: WeakValueDictionary[bytes, ObjectContent] = WeakValueDictionary()
 
 
-def ticket(content: Content) -> bytes:
+def ticket(content: ObjectContent) -> bytes:
     """Return what moto is handed as a body, for whose object this content is then taken, if somebody still has it."""
     made = _TICKET + secrets.token_hex(16).encode()
     _tickets[made] = content
     return made
 
 
-def content_of(key: FakeKey) -> Content:
+def content_of(key: FakeKey) -> ObjectContent:
     """Return what an object or a part holds."""
-    held: Content | None = vars(key).get(_HELD)
-    return Content.of(_value_of(key)) if held is None else held
+    held: ObjectContent | None = vars(key).get(_HELD)
+    return ObjectContent.of(_value_of(key)) if held is None else held
 
 
-def answered(call: Call, environ: dict[str, Any], ask_moto: Callable[[dict[str, Any]], Response]) -> Response:
+def answered(
+    call: AwsCall, environ: dict[str, Any], ask_moto: Callable[[dict[str, Any]], Response]
+) -> Response:
     """Return the answer to a GetObject.
 
     Args:
@@ -107,13 +109,13 @@ _MOTOS_COPY: Final[Any] = S3Backend.copy_object
 
 
 def _value_of(key: FakeKey) -> bytes:
-    held: Content | None = vars(key).get(_HELD)
+    held: ObjectContent | None = vars(key).get(_HELD)
     value: bytes = _MOTOS_VALUE.fget(key) if held is None else held.read()
     return value
 
 
-def _set_value(key: FakeKey, value: bytes | Content) -> None:
-    held = value if isinstance(value, Content) else _tickets.pop(value, None)
+def _set_value(key: FakeKey, value: bytes | ObjectContent) -> None:
+    held = value if isinstance(value, ObjectContent) else _tickets.pop(value, None)
     if held is None:
         vars(key).pop(_HELD, None)
         _MOTOS_VALUE.fset(key, value)
@@ -127,7 +129,7 @@ _VALUE: Final = property(_value_of, _set_value)
 
 
 def _etag(key: FakeKey) -> str:
-    held: Content | None = vars(key).get(_HELD)
+    held: ObjectContent | None = vars(key).get(_HELD)
     if held is not None and key._etag is None:  # noqa: SLF001 moto has no other way in
         key._etag = held.md5()  # noqa: SLF001
     etag: str = _MOTOS_ETAG.fget(key)
@@ -136,7 +138,7 @@ def _etag(key: FakeKey) -> str:
 
 def _state(key: FakeKey) -> dict[str, Any]:
     """Return what a copy of a key is made of: ListObjectVersions copies every one of them, and throws them away."""
-    held: Content | None = vars(key).get(_HELD)
+    held: ObjectContent | None = vars(key).get(_HELD)
     if held is None:
         return {**_MOTOS_STATE(key), "disposed": True}
     left = {name: value for name, value in vars(key).items() if name not in ("_value_buffer", "lock", _HELD)}
@@ -158,7 +160,7 @@ class _Forgetful(list[object]):
 
 def _complete(
     upload: FakeMultipart, body: Iterator[tuple[int, str]]
-) -> tuple[Content, str, tuple[str, str, int] | None]:
+) -> tuple[ObjectContent, str, tuple[str, str, int] | None]:
     """Put an upload together as moto does: the same refusals, the same ETag, and nothing is copied."""
     parts: list[FakeKey] = []
     for number, etag in body:
@@ -171,13 +173,15 @@ def _complete(
     if not parts:
         raise MalformedXML
     contents = [content_of(part) for part in parts]
-    joined = Content.joined(contents)
+    joined = ObjectContent.joined(contents)
     sums = b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)
     etag = f"{hashlib.md5(sums, usedforsecurity=False).hexdigest()}-{len(parts)}"
     return joined, etag, _checksum(upload, contents, joined)
 
 
-def _checksum(upload: FakeMultipart, contents: list[Content], joined: Content) -> tuple[str, str, int] | None:
+def _checksum(
+    upload: FakeMultipart, contents: list[ObjectContent], joined: ObjectContent
+) -> tuple[str, str, int] | None:
     """Return type, value and number of parts of an upload's checksum; None of one that is not computed here."""
     algorithm = upload.metadata.get("x-amz-checksum-algorithm")
     if algorithm not in ("CRC32", "SHA1", "SHA256"):
@@ -185,10 +189,10 @@ def _checksum(upload: FakeMultipart, contents: list[Content], joined: Content) -
     if algorithm == "CRC32" and upload.metadata.get("x-amz-checksum-type") == "FULL_OBJECT":
         return "FULL_OBJECT", base64.b64encode(joined.crc32().to_bytes(4, "big")).decode(), 1
     if algorithm == "CRC32":
-        whole = Content.of(b"".join(one.crc32().to_bytes(4, "big") for one in contents))
+        whole = ObjectContent.of(b"".join(one.crc32().to_bytes(4, "big") for one in contents))
         made = whole.crc32().to_bytes(4, "big")
     else:
-        made = Content.of(b"".join(one.digest(algorithm) for one in contents)).digest(algorithm)
+        made = ObjectContent.of(b"".join(one.digest(algorithm) for one in contents)).digest(algorithm)
     return "COMPOSITE", base64.b64encode(made).decode(), len(contents)
 
 
@@ -230,7 +234,7 @@ class _Source:
         self._key = key
 
     @property
-    def value(self) -> Content:
+    def value(self) -> ObjectContent:
         return content_of(self._key)
 
     def __getattr__(self, name: str) -> Any:

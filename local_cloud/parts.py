@@ -16,25 +16,27 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
 from local_cloud.arrivals import checksum
-from local_cloud.contents import Content
+from local_cloud.contents import ObjectContent
 from local_cloud.faults import Response, render
 from local_cloud.objects import content_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from local_cloud.calls import Call
+    from local_cloud.calls import AwsCall
 
 OPERATIONS = frozenset({"ListParts", "CompleteMultipartUpload"})
 
 
-def answer(call: Call, environ: dict[str, Any], ask_moto: Callable[[dict[str, Any]], Response]) -> Response:
+def answer(
+    call: AwsCall, environ: dict[str, Any], ask_moto: Callable[[dict[str, Any]], Response]
+) -> Response:
     """Return the answer to one of `OPERATIONS`."""
     upload = _upload(*_named(environ))
     if call.operation == "CompleteMultipartUpload":
         given = environ.get("HTTP_X_AMZ_CHECKSUM_CRC32")
         if given and upload is not None:
-            whole = Content.joined(content_of(upload.parts[number]) for number in upload.partlist)
+            whole = ObjectContent.joined(content_of(upload.parts[number]) for number in upload.partlist)
             if given != checksum(whole, "CRC32"):
                 return render(call, "BadDigest")
         return ask_moto(environ)

@@ -29,7 +29,7 @@ class UnsupportedPolicyError(ValueError):
     """The policy says something that is not understood here."""
 
 
-class Verdict(Enum):
+class PolicyVerdict(Enum):
     """What policies say to a request."""
 
     ALLOWED = "allowed"
@@ -111,12 +111,12 @@ class Removal:
     rest: Policy = field(repr=False)
 
 
-def judge(policy: Iterable[Statement], request: Request) -> Verdict:
+def judge(policy: Iterable[Statement], request: Request) -> PolicyVerdict:
     """Return what statements say to a request."""
     applying = [one.allows for one in policy if one.applies(request)]
     if not all(applying):
-        return Verdict.FORBIDDEN
-    return Verdict.ALLOWED if applying else Verdict.NOT_ALLOWED
+        return PolicyVerdict.FORBIDDEN
+    return PolicyVerdict.ALLOWED if applying else PolicyVerdict.NOT_ALLOWED
 
 
 def removals(policy: Policy) -> Iterator[Removal]:
@@ -132,7 +132,7 @@ def removals(policy: Policy) -> Iterator[Removal]:
 
 def needed(removal: Removal, requests: Iterable[Request]) -> bool:
     """Return whether one of the requests, all of which were allowed, is not without what was left out."""
-    return any(judge(removal.rest, request) is not Verdict.ALLOWED for request in requests)
+    return any(judge(removal.rest, request) is not PolicyVerdict.ALLOWED for request in requests)
 
 
 def matches(pattern: str, text: str) -> bool:

@@ -235,7 +235,7 @@ class EventInvokeConfig(_Held, CloudFormationModel):
         return str(self.properties["FunctionName"]).rpartition("function:")[2].partition(":")[0]
 
 
-class Alarm(_Held, CloudFormationModel):
+class AlarmResource(_Held, CloudFormationModel):
     """An alarm of the stack's: nothing here publishes what it looks at."""
 
     kind = "AWS::CloudWatch::Alarm"

@@ -10,16 +10,16 @@ from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from local_cloud.faults import Response
-from local_cloud.policies import Request, Verdict
+from local_cloud.policies import PolicyVerdict, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_DECISIONS: Final = {Verdict.ALLOWED: "allowed", Verdict.FORBIDDEN: "explicitDeny"}
+_DECISIONS: Final = {PolicyVerdict.ALLOWED: "allowed", PolicyVerdict.FORBIDDEN: "explicitDeny"}
 _XMLNS: Final = "https://iam.amazonaws.com/doc/2010-05-08/"
 
 
-def answer(body: bytes, judge: Callable[[str, Request], Verdict]) -> Response:
+def answer(body: bytes, judge: Callable[[str, Request], PolicyVerdict]) -> Response:
     """Return the decision about every action on every resource that is asked about.
 
     Args:

@@ -32,7 +32,7 @@ class MissingSetting(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class SettingKind:
     """One setting that a person may make."""
 
     name: str
@@ -53,7 +53,7 @@ class Kind:
 class Setting:
     """What a setting is, and where that comes from."""
 
-    kind: Kind
+    kind: SettingKind
     value: Any
     source: str
     """`flag`, `environment NAME`, the file's path, or `default`."""
@@ -84,7 +84,7 @@ class _OneOf:
 
 
 KINDS: Final = (
-    Kind(
+    SettingKind(
         "stack",
         "the stack that commands look at",
         "the name of a CloudFormation stack; empty for any",
@@ -92,7 +92,7 @@ KINDS: Final = (
         ("SEALIFT_STACK",),
         default_told=f"any stack of the account; {STACK!r} where one is needed",
     ),
-    Kind(
+    SettingKind(
         "region",
         "AWS's region",
         "the name of a region, as us-east-1",
@@ -100,7 +100,7 @@ KINDS: Final = (
         ("AWS_REGION", "AWS_DEFAULT_REGION"),
         default="us-east-1",
     ),
-    Kind(
+    SettingKind(
         "profile",
         "whose credentials are used",
         "the name of a profile of AWS's configuration",
@@ -108,7 +108,7 @@ KINDS: Final = (
         ("AWS_PROFILE",),
         default_told="the SDK's own choice of credentials",
     ),
-    Kind(
+    SettingKind(
         "colour",
         "whether output has colours",
         "auto, always or never",
@@ -116,7 +116,7 @@ KINDS: Final = (
         ("SEALIFT_COLOUR",),
         default="auto",
     ),
-    Kind(
+    SettingKind(
         "container",
         "what `sealift plan` plans for",
         "pytorch, llama-cpp or custom",
@@ -124,7 +124,7 @@ KINDS: Final = (
         ("SEALIFT_CONTAINER",),
         default="pytorch",
     ),
-    Kind(
+    SettingKind(
         "compress",
         "the level that `sealift pack` compresses at",
         "a number from 0 to 9",
@@ -179,7 +179,11 @@ def resolve(
 
 
 def _first(
-    kind: Kind, flags: Mapping[str, Any], environment: Mapping[str, str], path: str, said: Mapping[str, Any]
+    kind: SettingKind,
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+    path: str,
+    said: Mapping[str, Any],
 ) -> tuple[Any, str]:
     if kind.name in flags:
         return flags[kind.name], "flag"
@@ -200,7 +204,7 @@ def _unknown(name: str, path: str) -> Problem:
     return Problem("UnknownSetting", f"unknown setting {name!r}", f"one of {', '.join(NAMES)}", fix, path)
 
 
-def _wrong(kind: Kind, value: Any, source: str) -> Problem:
+def _wrong(kind: SettingKind, value: Any, source: str) -> Problem:
     where = {"flag": f"--{kind.name}"}.get(source, source)
     known = [str(one) for one in kind.valid.values] if isinstance(kind.valid, _OneOf) else []
     fix = meant(str(value), known, "correct it or remove it")

@@ -29,7 +29,7 @@ from stepfunctions.steps import Catch, Choice, ChoiceRule, Graph, Pass, Succeed,
 from pipeline import errors
 from pipeline.operations import diagnosis
 from pipeline.planning import consumer, deployment_request, plan
-from pipeline.rollout.endpoint_status import Verdict
+from pipeline.rollout.endpoint_status import EndpointVerdict
 from state_machine.language import Fail, LambdaTask, Retry, SnsPublish
 
 if TYPE_CHECKING:
@@ -720,13 +720,13 @@ def build() -> Graph:
     )
     ready = Choice("EndpointReady", comment="Ready, out of time, or look again.")
     ready.add_choice(
-        ChoiceRule.StringEquals("$.poll_endpoint.verdict", Verdict.READY.value), by_name["SmokeTest"]
+        ChoiceRule.StringEquals("$.poll_endpoint.verdict", EndpointVerdict.READY.value), by_name["SmokeTest"]
     )
     ready.add_choice(
         ChoiceRule.TimestampGreaterThanEqualsPath("$$.State.EnteredTime", "$.create_endpoint.deadline_at"),
         timed_out,
     )
-    ready.add_choice(ChoiceRule.StringEquals("$.poll_endpoint.verdict", Verdict.WAIT.value), wait)
+    ready.add_choice(ChoiceRule.StringEquals("$.poll_endpoint.verdict", EndpointVerdict.WAIT.value), wait)
     ready.default_choice(timed_out)
 
     has_consumer = Choice("HasConsumer", comment="A deployment without a consumer has nothing to switch.")

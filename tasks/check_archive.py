@@ -44,7 +44,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """
     location = deployment_request.archive_location(event["input"])
     settings = sidecars.read(clients.s3, location.bucket, location.key)
-    names = deployment_request.Names(sidecar=sidecars.place(location.bucket, location.key))
+    names = deployment_request.PlannedNames(sidecar=sidecars.place(location.bucket, location.key))
     request = deployment_request.request(event["input"], settings, event["defaults"], names)
     source = S3Source(clients.s3, location.bucket, location.key, location.version_id)
     rules = deployment_request.archive_rules(

@@ -16,7 +16,7 @@ from pipeline.errors import EndpointBusy, EndpointMoved, NameConflict, Problem
 from pipeline.naming import deployment_of
 from pipeline.planning import plan
 from pipeline.rollout import idempotent_create
-from pipeline.rollout.endpoint_status import Verdict, verdict
+from pipeline.rollout.endpoint_status import EndpointVerdict, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     status = found["EndpointStatus"]
     if (
         not created
-        and verdict(status, found["EndpointConfigName"], request["EndpointConfigName"]) is Verdict.FAILED
+        and verdict(status, found["EndpointConfigName"], request["EndpointConfigName"])
+        is EndpointVerdict.FAILED
     ):
         if status != "Deleting":
             _delete_leftover(clients, name, found)

@@ -41,7 +41,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     if stay:
         # Nobody named it: the deployment goes on without it.
         request, called = {**request, "consumers": []}, []
-    facts = plan.Facts(
+    facts = plan.PlanFacts(
         request=request,
         archive=checked["archive"],
         model=checked["model"],
@@ -62,7 +62,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     return {**made, **consumer_claims.without(stay, made["notes"])} if stay else dict(made)
 
 
-def _planned(facts: plan.Facts, clients: Clients) -> plan.Plan:
+def _planned(facts: plan.PlanFacts, clients: Clients) -> plan.Plan:
     try:
         return plan.plan(facts)
     except QuotaUsedUp:

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from pipeline.aws import lambda_handler, service_errors
 from pipeline.errors import EndpointFailed, EndpointMoved, NotYetVisible
 from pipeline.naming import deployment_of
-from pipeline.rollout.endpoint_status import Verdict, verdict
+from pipeline.rollout.endpoint_status import EndpointVerdict, verdict
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
@@ -46,7 +46,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             f"endpoint {name!r} is InService on configuration {found['EndpointConfigName']!r}, which another "
             f"deployment gave it meanwhile; wanted {config!r}; it is planned again"
         )
-    if meaning is Verdict.FAILED:
+    if meaning is EndpointVerdict.FAILED:
         reason = found.get("FailureReason", "SageMaker gave no reason")
         raise EndpointFailed(
             f"endpoint {name!r} is {status} on configuration {found['EndpointConfigName']!r}, "

@@ -147,7 +147,7 @@ def _restore_consumer(before: consumer.Before, endpoint: str, clients: Clients, 
         step = consumer_switch.set_variable(
             clients.lambda_, name, variable, wanted=before["value"], expected=endpoint
         )
-        if step is consumer.Step.FOREIGN:
+        if step is consumer.SwitchStep.FOREIGN:
             report.kept.append(f"{variable} of {name}: set to {was!r} by somebody else meanwhile")
         else:
             report.restored.append(f"{variable} of {name}: {_shown(before['value'])} as before")

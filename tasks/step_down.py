@@ -39,7 +39,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
             raise _stopped(made, stepped)
         return _stepped(made, plan.step_instances(made, stepped), clients)
     decision = _decide(made, refusal, situation)
-    if isinstance(decision, quotas.Pause):
+    if isinstance(decision, quotas.RetryPause):
         raise EndpointBusy(decision.told)
     if isinstance(decision, quotas.Stop):
         # Whose endpoints hold it is looked at only now that it is to be said.
@@ -49,8 +49,8 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
 
 
 def _decide(
-    made: Plan, refusal: quota_errors.Refusal, situation: quotas.Situation
-) -> quotas.Down | quotas.Pause | quotas.Stop:
+    made: Plan, refusal: quota_errors.QuotaRefusal, situation: quotas.Situation
+) -> quotas.Down | quotas.RetryPause | quotas.Stop:
     return quotas.step_down(
         refusal,
         plan.ask(made),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pipeline.aws.clients import Clients
-    from pipeline.operations.sweep import Decision
+    from pipeline.operations.sweep import SweepDecision
 
 MOST_TOLD = 100
 """Lines of a notification, which may have 256 KB."""
@@ -46,11 +46,11 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     return {"delete": act, "found": found, "counts": counts, "unseen": sorted(set(facts.unseen.values()))}
 
 
-def _dry(one: Decision) -> str:
+def _dry(one: SweepDecision) -> str:
     return "kept" if one.action is Action.KEEP else "found"
 
 
-def _apply(decisions: tuple[Decision, ...], now: datetime, clients: Clients) -> list[dict[str, Any]]:
+def _apply(decisions: tuple[SweepDecision, ...], now: datetime, clients: Clients) -> list[dict[str, Any]]:
     """Carry the decisions out, in their order; what is refused is told, and keeps what would go after it."""
     gone: set[str] = set()
     lines = []
@@ -76,14 +76,14 @@ def _apply(decisions: tuple[Decision, ...], now: datetime, clients: Clients) -> 
     return lines
 
 
-def _carry_out(one: Decision, now: datetime, clients: Clients) -> str:
+def _carry_out(one: SweepDecision, now: datetime, clients: Clients) -> str:
     if one.action is Action.MARK:
         account_scan.mark(clients, one.made, now)
         return "marked"
     return "deleted" if account_scan.delete(clients, one.made) else "deleting"
 
 
-def _line(one: Decision, outcome: str, more: str = "") -> dict[str, Any]:
+def _line(one: SweepDecision, outcome: str, more: str = "") -> dict[str, Any]:
     made = one.made
     return {
         "kind": made.kind.value,

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from local_cloud.cloud import LocalCloud, Settings
+from local_cloud.cloud import CloudSettings, LocalCloud
 from local_cloud.hosting import HostingSettings, Quotas
 from pipeline.operations import execution_history
 from pipeline.sizing import pricing
@@ -115,7 +115,7 @@ def main() -> int:
         creating_s=0.2, rescaling_s=0, deleting_s=0, ping_interval_s=0.05, stop_grace_s=0
     )
     quotas = Quotas(total_concurrency=10 * arguments.services, endpoints=arguments.services)
-    settings = Settings(
+    settings = CloudSettings(
         time_scale=TIME_SCALE,
         hosting=hosting,
         quotas=quotas,

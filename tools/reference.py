@@ -343,7 +343,7 @@ def prices() -> str:
     return _table(f"what|USD in {price_list.HOME}|for each|as of|confirmed|source", known)
 
 
-def _sure(item: price_list.Item) -> str:
+def _sure(item: price_list.PricedItem) -> str:
     return "yes" if item.confidence == "sure" else "no: quoted by others"
 
 

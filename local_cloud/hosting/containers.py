@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from . import texts
-from .lifecycle import Condition
+from .lifecycle import ContainerCondition
 from .unpacking import ArchiveTooLargeError, UnpackingCancelledError, UnreadableArchiveError, unpack
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class ObjectMissing(KeyError):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ContainerCall:
     """One invocation, as far as the container sees it: other headers are stripped on the platform."""
 
     body: bytes
@@ -90,7 +90,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ContainerAnswer:
     """What the container answered."""
 
     status: int
@@ -121,10 +121,10 @@ class Container(Protocol):
     def ping(self) -> bool:
         """Return whether /ping answered 200 in time."""
 
-    def condition(self) -> Condition:
+    def condition(self) -> ContainerCondition:
         """Return how the process is."""
 
-    def call(self, call: Call, timeout_s: float) -> Answer:
+    def call(self, call: ContainerCall, timeout_s: float) -> ContainerAnswer:
         """Return the answer; raise CallTimedOutError, CallBrokenError or AnswerTooLargeError."""
 
     def stop(self) -> None:
@@ -325,13 +325,13 @@ class ProcessContainer:
             return False
         return answer.status == http.client.OK
 
-    def condition(self) -> Condition:
+    def condition(self) -> ContainerCondition:
         """Return how the process is."""
         if self._over_memory.is_set():
-            return Condition.OUT_OF_MEMORY
-        return Condition.RUNNING if self._process.poll() is None else Condition.EXITED
+            return ContainerCondition.OUT_OF_MEMORY
+        return ContainerCondition.RUNNING if self._process.poll() is None else ContainerCondition.EXITED
 
-    def call(self, call: Call, timeout_s: float) -> Answer:
+    def call(self, call: ContainerCall, timeout_s: float) -> ContainerAnswer:
         """Return the answer; raise CallTimedOutError, CallBrokenError or AnswerTooLargeError."""
         offered = {
             "Content-Type": call.content_type,
@@ -412,7 +412,7 @@ class ProcessContainer:
 
     def _exchange(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
-    ) -> Answer:
+    ) -> ContainerAnswer:
         deadline = time.monotonic() + timeout_s
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout_s)
         try:
@@ -428,7 +428,7 @@ class ProcessContainer:
             raise CallBrokenError(str(error)) from error
         finally:
             connection.close()
-        return Answer(
+        return ContainerAnswer(
             status=response.status,
             body=content,
             content_type=response.getheader("Content-Type"),

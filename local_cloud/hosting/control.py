@@ -16,14 +16,14 @@ from . import descriptions, requests, rules, texts
 from .containers import ObjectMissing, split_url
 from .listings import cut, page
 from .refusals import AwsError, invalid
-from .resources import Capacity, Deployment, EndpointConfig, Kind, Model, Shelf
+from .resources import Capacity, Deployment, EndpointConfig, Model, ResourceKind, Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .containers import Fetch, Objects
     from .fleet import Fleet
-    from .resources import Account
+    from .resources import AwsAccount
 
 _LOGGER = logging.getLogger(__name__)
 _TAGS_PAGE = 50
@@ -36,7 +36,7 @@ class ControlPlane:
     def __init__(
         self,
         *,
-        account: Account,
+        account: AwsAccount,
         fleet: Fleet,
         fetch: Fetch,
         exists: Callable[[str, str, str], bool] | None,
@@ -50,8 +50,8 @@ class ControlPlane:
         self._objects = objects
         self._clock = clock
         self._lock = threading.RLock()
-        self._models: Shelf[Model] = Shelf(Kind.MODEL, account)
-        self._configs: Shelf[EndpointConfig] = Shelf(Kind.ENDPOINT_CONFIG, account)
+        self._models: Shelf[Model] = Shelf(ResourceKind.MODEL, account)
+        self._configs: Shelf[EndpointConfig] = Shelf(ResourceKind.ENDPOINT_CONFIG, account)
         self._tags: dict[str, dict[str, str]] = {}
         self._handlers: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "AddTags": self._add_tags,
@@ -99,7 +99,7 @@ class ControlPlane:
         name = request["ModelName"]
         with self._lock:
             self._models.require_free(name)
-        model = Model(name, self._account.arn(Kind.MODEL, name), self._clock(), request)
+        model = Model(name, self._account.arn(ResourceKind.MODEL, name), self._clock(), request)
         self._check_model_data(model)
         with self._lock:
             # Again: looking at S3 took a while, and did not hold the lock.
@@ -282,12 +282,12 @@ class ControlPlane:
     def _tags_of(self, arn: str) -> dict[str, str]:
         resource = arn.lower()
         kind_in_arn, _, name = resource.rpartition(":")[2].partition("/")
-        kind = next((kind for kind in Kind if kind.in_arn == kind_in_arn), None)
+        kind = next((kind for kind in ResourceKind if kind.in_arn == kind_in_arn), None)
         if kind is None or resource != self._account.arn(kind, name):
             raise invalid(texts.not_emulated(f"The resource {arn}"))
-        if kind is Kind.MODEL:
+        if kind is ResourceKind.MODEL:
             self._models.get(name)
-        elif kind is Kind.ENDPOINT_CONFIG:
+        elif kind is ResourceKind.ENDPOINT_CONFIG:
             self._configs.get(name)
         else:
             self._fleet.get(name)

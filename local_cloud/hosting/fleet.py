@@ -15,7 +15,7 @@ from . import quotas as limits
 from . import texts
 from .lifecycle import SERVING, Happening, Status, after, not_serving
 from .refusals import invalid
-from .resources import Capacity, Endpoint, Instances, Kind, Shelf
+from .resources import Capacity, Endpoint, Instances, ResourceKind, Shelf
 from .workers import Worker
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .containers import Launch
     from .quotas import Quotas
-    from .resources import Account, Deployment
+    from .resources import AwsAccount, Deployment
     from .settings import HostingSettings
     from .timing import Background, Timing
 
@@ -45,7 +45,7 @@ class Fleet:
     def __init__(
         self,
         *,
-        account: Account,
+        account: AwsAccount,
         quotas: Quotas,
         settings: HostingSettings,
         launch: Launch,
@@ -61,7 +61,7 @@ class Fleet:
         self._timing = timing
         self._background = background
         self._lock = threading.RLock()
-        self._shelf: Shelf[Endpoint] = Shelf(Kind.ENDPOINT, account)
+        self._shelf: Shelf[Endpoint] = Shelf(ResourceKind.ENDPOINT, account)
         self._serving: dict[str, Worker] = {}
         self._starting: dict[str, Worker] = {}
         self._outgoing: dict[str, Worker] = {}
@@ -154,7 +154,7 @@ class Fleet:
     def serving(self, name: str) -> tuple[Endpoint, Worker]:
         """Return an endpoint that answers, by its name in the right case; raise ValidationError."""
         with self._lock:
-            arn = self._account.arn(Kind.ENDPOINT, name)
+            arn = self._account.arn(ResourceKind.ENDPOINT, name)
             worker = self._serving.get(arn)
             endpoint = self._shelf.get(name) if arn in self._shelf else None
             if worker is None or endpoint is None or endpoint.name != name or endpoint.status not in SERVING:
@@ -198,7 +198,7 @@ class Fleet:
             used = sum(endpoint.instances(capacity.type) for endpoint in self._shelf)
             limits.check_instances(self.quotas, capacity.type, used, capacity.count - held)
             return
-        demand = limits.Demand(
+        demand = limits.QuotaDemand(
             memory_mb=capacity.memory_mb,
             used_concurrency=sum(endpoint.concurrency for endpoint in self._shelf),
             concurrency_delta=capacity.max_concurrency - held,

@@ -124,7 +124,7 @@ ModelNotReadyException, as does every further one until the container answers it
 """
 
 
-class Condition(Enum):
+class ContainerCondition(Enum):
     """How a container's process is."""
 
     RUNNING = auto()
@@ -142,11 +142,11 @@ class Verdict(Enum):
     TOO_LATE = auto()
 
 
-def judge(condition: Condition, *, pinged: bool, elapsed_s: float, deadline_s: float) -> Verdict:
+def judge(condition: ContainerCondition, *, pinged: bool, elapsed_s: float, deadline_s: float) -> Verdict:
     """Return the verdict on a starting container; a dead process outweighs an answered ping."""
-    if condition is Condition.OUT_OF_MEMORY:
+    if condition is ContainerCondition.OUT_OF_MEMORY:
         return Verdict.OUT_OF_MEMORY
-    if condition is Condition.EXITED:
+    if condition is ContainerCondition.EXITED:
         return Verdict.EXITED
     if elapsed_s > deadline_s:
         return Verdict.TOO_LATE

@@ -34,7 +34,7 @@ class Quotas:
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class QuotaDemand:
     """What a request would add to what the account already uses."""
 
     memory_mb: int
@@ -52,7 +52,7 @@ def check_instances(quotas: Quotas, of_type: str, used: int, delta: int) -> None
         raise AwsError("ResourceLimitExceeded", texts.quota_exceeded(quota, "Instances", limit, used, delta))
 
 
-def check(quotas: Quotas, demand: Demand) -> None:
+def check(quotas: Quotas, demand: QuotaDemand) -> None:
     """Raise ResourceLimitExceeded for the first quota that `demand` exceeds."""
     # A quota per endpoint has nothing in use yet: the real message says "utilization of 0 MBs".
     rows = (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .lifecycle import Status
 
 
-class Kind(Enum):
+class ResourceKind(Enum):
     """The three kinds of resource: the word in their ARN, and the word in messages."""
 
     MODEL = ("model", "model")
@@ -32,13 +32,13 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AwsAccount:
     """Where the resources are: one account in one region."""
 
     region: str
     account_id: str
 
-    def arn(self, kind: Kind, name: str) -> str:
+    def arn(self, kind: ResourceKind, name: str) -> str:
         """Return the ARN; SageMaker writes names in lower case there, which makes them case-insensitive."""
         return f"arn:aws:sagemaker:{self.region}:{self.account_id}:{kind.in_arn}/{name.lower()}"
 
@@ -245,7 +245,7 @@ R = TypeVar("R", bound=Resource)
 class Shelf(Generic[R]):
     """The resources of one kind, by ARN: duplicates and unknown names are refused in AWS' words."""
 
-    def __init__(self, kind: Kind, account: Account) -> None:
+    def __init__(self, kind: ResourceKind, account: AwsAccount) -> None:
         self._kind = kind
         self._account = account
         self._records: dict[str, R] = {}

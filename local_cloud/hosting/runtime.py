@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import texts
-from .containers import Call
+from .containers import ContainerCall
 from .refusals import AwsError
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ class Runtime:
         target = given.get(f"{_PREFIX}target-variant", variant)
         if target != variant:
             raise AwsError("ValidationError", texts.unknown_target_variant(target))
-        answer = worker.invoke(Call(body, content_type, accept, given.get(f"{_PREFIX}custom-attributes")))
+        answer = worker.invoke(
+            ContainerCall(body, content_type, accept, given.get(f"{_PREFIX}custom-attributes"))
+        )
         answered = {
             "Content-Type": answer.content_type or "application/octet-stream",
             "x-Amzn-Invoked-Production-Variant": variant,

@@ -14,7 +14,7 @@ from .control import ControlPlane
 from .fleet import Fleet
 from .protocol import Protocol
 from .quotas import Quotas
-from .resources import Account
+from .resources import AwsAccount
 from .runtime import Runtime
 from .settings import HostingSettings
 from .timing import Threads, Timing
@@ -67,7 +67,7 @@ class Hosting:
         """
         self._closing = threading.Event()
         self._settings = settings or HostingSettings()
-        account = Account(region, account_id)
+        account = AwsAccount(region, account_id)
         objects = objects or NoObjects()
         timing = timing or Timing.real(self._closing)
         self._root: Path | None = None

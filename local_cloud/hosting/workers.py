@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from . import texts
 from .containers import AnswerTooLargeError, CallBrokenError, CallTimedOutError, LaunchFailedError
-from .lifecycle import CONTAINER, Condition, Occurrence, Step, Verdict, Warmth, judge
+from .lifecycle import CONTAINER, ContainerCondition, Occurrence, Step, Verdict, Warmth, judge
 from .refusals import AwsError
 from .resources import Capacity
 
 if TYPE_CHECKING:
-    from .containers import Answer, Call, Container, Launch
-    from .resources import Account, Deployment
+    from .containers import Container, ContainerAnswer, ContainerCall, Launch
+    from .resources import AwsAccount, Deployment
     from .settings import HostingSettings
     from .timing import Background, Timing
 
@@ -35,7 +35,7 @@ class Worker:
         endpoint_name: str,
         deployment: Deployment,
         *,
-        account: Account,
+        account: AwsAccount,
         launch: Launch,
         settings: HostingSettings,
         timing: Timing,
@@ -76,7 +76,7 @@ class Worker:
         self._happened(Occurrence.START_FAILED, failure=failure)
         return failure
 
-    def invoke(self, call: Call) -> Answer:
+    def invoke(self, call: ContainerCall) -> ContainerAnswer:
         """Return the container's answer, if it is a success; raise the runtime's error otherwise."""
         container = self._admit()
         try:
@@ -201,9 +201,9 @@ class Worker:
 
     def _broken(self, container: Container) -> AwsError:
         condition = container.condition()
-        if condition is not Condition.RUNNING:
+        if condition is not ContainerCondition.RUNNING:
             self._lost(container)
-        if condition is Condition.EXITED:
+        if condition is ContainerCondition.EXITED:
             return self._model_error("server", 0, "model", texts.EXITED)
         return self._model_error("server", 0, "primary", texts.no_response(self._name))
 

@@ -35,7 +35,7 @@ _FIGURES: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class QuotaRefusal:
     """A ResourceLimitExceeded, read."""
 
     text: str
@@ -57,12 +57,12 @@ class Refusal:
         return f"'{self.name}' is {self.limit}: {self.used} in use, {self.delta} more asked for"
 
 
-def read_refusal(text: str) -> Refusal:
+def read_refusal(text: str) -> QuotaRefusal:
     """Return what AWS's message says; one without figures is a quota that is used up, as far as anybody knows."""
     found = _FIGURES.search(text)
     if found is None:
-        return Refusal(text)
+        return QuotaRefusal(text)
     name = found["quota"]
     kind = next((kind for kind, pattern in _KINDS if pattern.search(name)), Quota.UNKNOWN)
     limit, used, delta = (int(float(found[group].rstrip("."))) for group in ("limit", "used", "delta"))
-    return Refusal(text, kind, name, limit, used, delta)
+    return QuotaRefusal(text, kind, name, limit, used, delta)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
     from pipeline.cli.screen import Screen
-    from pipeline.operations.checklist import Line
+    from pipeline.operations.checklist import ChecklistLine
     from pipeline.operations.execution_history import Execution
 
 sleep = time.sleep  # noqa: TID251 handed to `follow`; the command line is where time passes
@@ -80,7 +80,7 @@ def follow(
     return followed
 
 
-def lines_of(followed: Execution, clock: Clock) -> list[Line]:
+def lines_of(followed: Execution, clock: Clock) -> list[ChecklistLine]:
     """Return the checklist, and the undoing of a deployment that failed."""
     undoing = checklist.undoing(followed, clock)
     return [*checklist.lines(followed, clock), *([undoing] if undoing else [])]
@@ -164,13 +164,13 @@ class Plain:
         """Let time pass."""
         sleep(seconds)
 
-    def _still(self, line: Line) -> None:
+    def _still(self, line: ChecklistLine) -> None:
         due = self._said.get(line.text, SAID_S[0])
         if line.mark is Mark.RUNNING and line.seconds is not None and line.seconds >= due:
             self._said[line.text] = line.seconds + SAID_S[1]
             self._say(line)
 
-    def _say(self, line: Line) -> None:
+    def _say(self, line: ChecklistLine) -> None:
         width, _ = self._screen.size
         for row in frame.whole([line], width=width, style=self._screen.style, group=self._group):
             self._screen.say(row)

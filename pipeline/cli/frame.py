@@ -17,7 +17,7 @@ from pipeline.plain import one_line, plain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pipeline.operations.checklist import Line
+    from pipeline.operations.checklist import ChecklistLine
 
 TICKS: Final = {Mark.DONE: "✓", Mark.FAILED: "✗", Mark.SKIPPED: "-", Mark.RUNNING: "…", Mark.PENDING: "·"}
 PLAIN_TICKS: Final = {
@@ -72,7 +72,7 @@ class Style:
         return "…" if self.unicode else "..."
 
 
-def rows(line: Line, *, width: int, style: Style, most: int | None = None) -> list[Painted]:
+def rows(line: ChecklistLine, *, width: int, style: Style, most: int | None = None) -> list[Painted]:
     """Return one line of the checklist as rows, at most `most` of them.
 
     The evidence stands beside the line where there is room, else below it; what does not fit into `most` rows is
@@ -102,7 +102,7 @@ def rows(line: Line, *, width: int, style: Style, most: int | None = None) -> li
 
 
 def whole(
-    lines: Sequence[Line], *, width: int, style: Style, group: str = "", most: int | None = None
+    lines: Sequence[ChecklistLine], *, width: int, style: Style, group: str = "", most: int | None = None
 ) -> Iterator[str]:
     """Yield lines as rows, each group under its name; `group` is the one that was named last."""
     for line in lines:
@@ -112,7 +112,7 @@ def whole(
         yield from rows(line, width=width, style=style, most=most)
 
 
-def fitted(lines: Sequence[Line], *, width: int, height: int, style: Style) -> Sequence[str]:
+def fitted(lines: Sequence[ChecklistLine], *, width: int, height: int, style: Style) -> Sequence[str]:
     """Return the whole checklist in at most `height` rows: first evidence is left out, then what is settled or to come.
 
     A terminal cannot take back what has left it at the top.
@@ -174,7 +174,7 @@ def _columns(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def _seconds(line: Line) -> str:
+def _seconds(line: ChecklistLine) -> str:
     if line.seconds is None:
         return ""
     # What goes on is told in whole seconds, so that it counts and does not flicker.
@@ -190,7 +190,7 @@ def _coloured(start: str, text: str, mark: Mark, style: Style, *, first: bool) -
     return Painted(f"  {style.paint(tick, COLOURS[mark])} {plain(text)}".rstrip())
 
 
-def _around(lines: Sequence[Line], *, width: int, height: int, style: Style) -> Sequence[str]:
+def _around(lines: Sequence[ChecklistLine], *, width: int, height: int, style: Style) -> Sequence[str]:
     """Return the rows around what is happening; how many lines are above and below stands where they would be."""
     now = next((n for n, line in enumerate(lines) if not line.settled), len(lines) - 1)
     room = max(height - 2, 1)

@@ -13,7 +13,7 @@ from pipeline.aws import service_errors
 from pipeline.errors import AccessDenied
 from pipeline.operations import consumer_candidates
 from pipeline.planning import deployment_request, function_names
-from pipeline.planning.deployment_request import Names, Said, StackDefaults
+from pipeline.planning.deployment_request import PlannedNames, Said, StackDefaults
 from pipeline.planning.function_names import Reach
 from pipeline.rollout import sidecars
 from pipeline.sizing import images
@@ -82,7 +82,7 @@ def beside(clients: Clients, archive: Mapping[str, str], say: Callable[[str], No
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Preflight:
     """A deployment's request, and what its sources say."""
 
     request: dict[str, Any]
@@ -90,7 +90,7 @@ class Asked:
     said: Said
 
 
-def request(document: dict[str, Any], sidecar: Any, found: Stack, names: Names) -> Asked:
+def request(document: dict[str, Any], sidecar: Any, found: Stack, names: PlannedNames) -> Preflight:
     """Return the deployment's request as the workflow will have it.
 
     Args:
@@ -102,7 +102,7 @@ def request(document: dict[str, Any], sidecar: Any, found: Stack, names: Names) 
     Raises:
         InvalidInput: with every mistake, each under the source that made it.
     """
-    return Asked(
+    return Preflight(
         deployment_request.request(document, sidecar, found.defaults, names),
         Said.of(document, sidecar, found.defaults, names),
     )

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pipeline.aws.clients import Clients
-    from pipeline.cli.preflight import Asked
+    from pipeline.cli.preflight import Preflight
     from pipeline.planning.function_names import Reach
 
 
-def told(clients: Clients, asked: Asked, within: Reach) -> Iterator[str]:
+def told(clients: Clients, asked: Preflight, within: Reach) -> Iterator[str]:
     """Yield what a person should know before a deployment is started.
 
     Args:

@@ -24,7 +24,7 @@ from pipeline.aws.resource_tags import (
     tag_value,
 )
 from pipeline.errors import ConsumerUnreadable
-from pipeline.operations.sweep import Execution, Facts, Kind, Made, moment
+from pipeline.operations.sweep import ExecutionEnd, Made, MadeKind, SweepFacts, moment
 from pipeline.planning import alarms, consumer
 from pipeline.rollout import autoscaling_api, consumer_references, releases
 
@@ -47,7 +47,7 @@ _OURS = re.compile(r".-[0-9a-f]{12}(-\d{4}-\d{1,3})?")
 """How the names of models and configurations end (`pipeline.naming`): others' are not looked into."""
 
 
-def look(clients: Clients, *, stack: str | None, bucket: str | None) -> Facts:
+def look(clients: Clients, *, stack: str | None, bucket: str | None) -> SweepFacts:
     """Return what there is.
 
     Args:
@@ -62,18 +62,18 @@ def delete(clients: Clients, made: Made) -> bool:
     """Delete a thing; return whether it is gone now. An endpoint takes a while, and is gone in a later run."""
     sagemaker = clients.sagemaker
     try:
-        if made.kind is Kind.ENDPOINT:
+        if made.kind is MadeKind.ENDPOINT:
             if made.scales:
                 autoscaling_api.deregister(clients.autoscaling, made.name)
             sagemaker.delete_endpoint(EndpointName=made.name)
             return False
-        if made.kind is Kind.CONFIG:
+        if made.kind is MadeKind.CONFIG:
             sagemaker.delete_endpoint_config(EndpointConfigName=made.name)
-        elif made.kind is Kind.MODEL:
+        elif made.kind is MadeKind.MODEL:
             sagemaker.delete_model(ModelName=made.name)
-        elif made.kind is Kind.ALARM:
+        elif made.kind is MadeKind.ALARM:
             clients.cloudwatch.delete_alarms(AlarmNames=[made.name])
-        elif made.kind is Kind.VERSION:
+        elif made.kind is MadeKind.VERSION:
             clients.lambda_.delete_function(FunctionName=made.function, Qualifier=made.version)
         else:
             place, key = _place(made)
@@ -110,7 +110,7 @@ class _Look:
         self._stack = stack
         self._bucket = bucket
         self._made: list[Made] = []
-        self._unseen: dict[Kind, str] = {}
+        self._unseen: dict[MadeKind, str] = {}
         self._unclear: dict[str, str] = {}
         self._statuses: dict[str, tuple[str, str]] = {}
         self._configs: dict[str, frozenset[str]] = {}
@@ -120,16 +120,16 @@ class _Look:
         self._consumers: dict[str, set[str]] = {}
         """The functions that may call a service, by the service."""
 
-    def facts(self) -> Facts:
-        self._see(Kind.ENDPOINT, self._look_at_endpoints)
-        self._see(Kind.CONFIG, self._look_at_configs)
-        self._see(Kind.MODEL, self._look_at_models)
-        self._see(Kind.ALARM, self._look_at_alarms)
-        self._see(Kind.ARCHIVE, self._look_at_archives)
+    def facts(self) -> SweepFacts:
+        self._see(MadeKind.ENDPOINT, self._look_at_endpoints)
+        self._see(MadeKind.CONFIG, self._look_at_configs)
+        self._see(MadeKind.MODEL, self._look_at_models)
+        self._see(MadeKind.ALARM, self._look_at_alarms)
+        self._see(MadeKind.ARCHIVE, self._look_at_archives)
         named = self._look_at_consumers()
         # Last, so that little time is left for an execution to begin after it and before the deleting.
         executions, running = self._look_at_executions()
-        return Facts(
+        return SweepFacts(
             made=tuple(self._made),
             releases={service: releases.together(found) for service, found in self._releases.items()},
             endpoints={name: config for name, (_, config) in self._statuses.items()},
@@ -145,7 +145,7 @@ class _Look:
 
     # -- what there is
 
-    def _see(self, kind: Kind, piece: Callable[[], None]) -> None:
+    def _see(self, kind: MadeKind, piece: Callable[[], None]) -> None:
         try:
             piece()
         except ClientError as error:
@@ -155,7 +155,7 @@ class _Look:
 
     def _look_at_endpoints(self) -> None:
         client = self._clients.sagemaker
-        for row in self._rows(Kind.ENDPOINT, client.list_endpoints, "Endpoints"):
+        for row in self._rows(MadeKind.ENDPOINT, client.list_endpoints, "Endpoints"):
             name = row["EndpointName"]
             found = service_errors.or_none(client.describe_endpoint, EndpointName=name)
             if found is None:
@@ -163,11 +163,11 @@ class _Look:
             status, config = found["EndpointStatus"], found["EndpointConfigName"]
             self._statuses[name] = (status, config)
             made = max(row["CreationTime"], row["LastModifiedTime"])
-            self._take(Kind.ENDPOINT, name, found["EndpointArn"], made, uses=(config,), status=status)
+            self._take(MadeKind.ENDPOINT, name, found["EndpointArn"], made, uses=(config,), status=status)
 
     def _look_at_configs(self) -> None:
         client = self._clients.sagemaker
-        for row in self._rows(Kind.CONFIG, client.list_endpoint_configs, "EndpointConfigs"):
+        for row in self._rows(MadeKind.CONFIG, client.list_endpoint_configs, "EndpointConfigs"):
             name, arn, created = row["EndpointConfigName"], row["EndpointConfigArn"], row["CreationTime"]
             found = service_errors.or_none(client.describe_endpoint_config, EndpointConfigName=name)
             if found is None:
@@ -176,14 +176,14 @@ class _Look:
             self._configs[name] = models
             if not _OURS.search(name):
                 continue
-            tags = self._take(Kind.CONFIG, name, arn, created, uses=tuple(sorted(models)))
+            tags = self._take(MadeKind.CONFIG, name, arn, created, uses=tuple(sorted(models)))
             one = releases.read(name, arn, created.isoformat(), tags, self._statuses) if tags else None
             if one is not None:
                 self._releases.setdefault(tags[TAG_SERVICE], []).append(one)
 
     def _look_at_models(self) -> None:
         client = self._clients.sagemaker
-        for row in self._rows(Kind.MODEL, client.list_models, "Models"):
+        for row in self._rows(MadeKind.MODEL, client.list_models, "Models"):
             name = row["ModelName"]
             found = service_errors.or_none(client.describe_model, ModelName=name)
             if found is None:
@@ -191,7 +191,7 @@ class _Look:
             self._models.add(name)
             self._archives |= dict.fromkeys(_urls(found), name)
             if _OURS.search(name):
-                self._take(Kind.MODEL, name, row["ModelArn"], row["CreationTime"])
+                self._take(MadeKind.MODEL, name, row["ModelArn"], row["CreationTime"])
 
     def _look_at_alarms(self) -> None:
         client = self._clients.cloudwatch
@@ -209,7 +209,7 @@ class _Look:
                     }
                 )
                 changed = row["AlarmConfigurationUpdatedTimestamp"]
-                self._add(Kind.ALARM, row["AlarmName"], changed, tags, why, uses=(endpoint,))
+                self._add(MadeKind.ALARM, row["AlarmName"], changed, tags, why, uses=(endpoint,))
             token = {"NextToken": page["NextToken"]} if page.get("NextToken") else {}
             if not token:
                 return
@@ -236,7 +236,7 @@ class _Look:
                     marked = moment(told) if told else None
                 self._made.append(
                     Made(
-                        kind=Kind.ARCHIVE,
+                        kind=MadeKind.ARCHIVE,
                         name=row["Key"],
                         changed=row["LastModified"],
                         uses=urls,
@@ -289,7 +289,7 @@ class _Look:
             if endpoint in consumer.Configuration.from_response(one).variables.values():
                 self._made.append(
                     Made(
-                        kind=Kind.VERSION,
+                        kind=MadeKind.VERSION,
                         name=f"{one['Version']} of {function}",
                         changed=moment(one["LastModified"]),
                         service=service,
@@ -300,7 +300,7 @@ class _Look:
                     )
                 )
 
-    def _look_at_executions(self) -> tuple[dict[str, Execution], dict[str, str]]:
+    def _look_at_executions(self) -> tuple[dict[str, ExecutionEnd], dict[str, str]]:
         """Return the executions that made something, and of those that are running what they work on."""
         client = self._clients.stepfunctions
         made_by = sorted({one.execution for one in self._made if one.execution})
@@ -316,7 +316,7 @@ class _Look:
                     raise
                 # Which of them would take over what lies about here cannot be told.
                 why = f"the executions of {machine} could not be looked at: {service_errors.text(error)}"
-                self._unseen[Kind.ENDPOINT] = why
+                self._unseen[MadeKind.ENDPOINT] = why
         return {arn: self._execution(arn) for arn in made_by}, running
 
     def _running(self, machine: str) -> Iterator[str]:
@@ -330,24 +330,24 @@ class _Look:
             token = {"nextToken": page["nextToken"]} if page.get("nextToken") else {}
             if not token:
                 return
-        self._unseen[Kind.ENDPOINT] = f"more than {PAGES * PAGE} executions of {machine} are running"
+        self._unseen[MadeKind.ENDPOINT] = f"more than {PAGES * PAGE} executions of {machine} are running"
 
-    def _execution(self, arn: str) -> Execution:
+    def _execution(self, arn: str) -> ExecutionEnd:
         try:
             found = self._clients.stepfunctions.describe_execution(executionArn=arn)
         except ClientError as error:
             if service_errors.code(error) in {"ExecutionDoesNotExist", "InvalidArn"}:
-                return Execution()
+                return ExecutionEnd()
             if service_errors.is_access_denied(error):
-                return Execution(unreadable=service_errors.text(error))
+                return ExecutionEnd(unreadable=service_errors.text(error))
             raise
-        return Execution(running=found["status"] == "RUNNING", ended=found.get("stopDate"))
+        return ExecutionEnd(running=found["status"] == "RUNNING", ended=found.get("stopDate"))
 
     # -- rows and tags
 
     def _take(
         self,
-        kind: Kind,
+        kind: MadeKind,
         name: str,
         arn: str,
         changed: datetime,
@@ -360,7 +360,7 @@ class _Look:
         return self._add(kind, name, changed, tags, why, arn=arn, uses=uses, status=status)
 
     def _add(
-        self, kind: Kind, name: str, changed: datetime, tags: dict[str, str], why: str, **more: Any
+        self, kind: MadeKind, name: str, changed: datetime, tags: dict[str, str], why: str, **more: Any
     ) -> dict[str, str]:
         execution, service = tags.get(TAG_EXECUTION, ""), tags.get(TAG_SERVICE, "")
         foreign = not why and not (execution and service)
@@ -379,7 +379,7 @@ class _Look:
                 service=service,
                 execution=execution,
                 archive=archive,
-                scales=kind is Kind.ENDPOINT and TAG_SCALING in tags,
+                scales=kind is MadeKind.ENDPOINT and TAG_SCALING in tags,
                 unreadable=why,
                 **more,
             )
@@ -396,7 +396,7 @@ class _Look:
                 return {}, f"its tags could not be read: {service_errors.text(error)}"
             raise
 
-    def _rows(self, kind: Kind, ask: Callable[..., Any], member: str) -> Iterator[Mapping[str, Any]]:
+    def _rows(self, kind: MadeKind, ask: Callable[..., Any], member: str) -> Iterator[Mapping[str, Any]]:
         """Yield the rows of a list, the oldest first, as far as the bound."""
         token: dict[str, Any] = {}
         for _ in range(PAGES):

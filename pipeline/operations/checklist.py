@@ -35,7 +35,7 @@ class Mark(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ChecklistItem:
     """One line of the checklist as it is written down."""
 
     group: str
@@ -52,7 +52,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChecklistLine:
     """One line of the checklist as it stands."""
 
     group: str
@@ -231,41 +231,41 @@ CONSUMER_REFUSALS = frozenset(
 )
 """What PlanDeployment refuses a deployment for on account of its consumers."""
 
-ITEMS: tuple[Item, ...] = (
-    Item("before", "model compressed as tar.gz or zip", ("CheckArchive",), _archive),
-    Item("before", "model uploaded to S3", ("CheckArchive",), _uploaded),
-    Item("before", "model is a GGUF at the root", ("CheckArchive",), _model),
-    Item("before", "model fits the endpoint", ("PlanDeployment",), _plan),
-    Item("before", "inference code uploaded to S3", ("AssembleArchive",), _code),
-    Item("before", "execution role created", ("CreateModel",), _role),
-    Item("before", "policies attached", ("CreateModel",), _policies),
-    Item("during", "model created", ("CreateModel",), _made("create_model")),
-    Item(
+ITEMS: tuple[ChecklistItem, ...] = (
+    ChecklistItem("before", "model compressed as tar.gz or zip", ("CheckArchive",), _archive),
+    ChecklistItem("before", "model uploaded to S3", ("CheckArchive",), _uploaded),
+    ChecklistItem("before", "model is a GGUF at the root", ("CheckArchive",), _model),
+    ChecklistItem("before", "model fits the endpoint", ("PlanDeployment",), _plan),
+    ChecklistItem("before", "inference code uploaded to S3", ("AssembleArchive",), _code),
+    ChecklistItem("before", "execution role created", ("CreateModel",), _role),
+    ChecklistItem("before", "policies attached", ("CreateModel",), _policies),
+    ChecklistItem("during", "model created", ("CreateModel",), _made("create_model")),
+    ChecklistItem(
         "during", "endpoint configuration created", ("CreateEndpointConfig",), _made("create_endpoint_config")
     ),
-    Item(
+    ChecklistItem(
         "during",
         "room within the account's quotas",
         ("MakeRoom",),
         _room,
         refusals=frozenset({errors.QuotaUsedUp.__name__}),
     ),
-    Item(
+    ChecklistItem(
         "during",
         "serverless endpoint deployed",
         ("CreateEndpoint",),
         _deployed,
         instead=("UpdateEndpoint",),
     ),
-    Item(
+    ChecklistItem(
         "during",
         "endpoint status InService",
         ("WaitForEndpoint", "PollEndpoint", "EndpointReady"),
         lambda results: str(results["poll_endpoint"]["status"]),
     ),
-    Item("after", "inference tested with a request", ("SmokeTest",), _tested),
-    Item("after", "endpoint metrics monitored", ("MonitorEndpoint",), _monitored),
-    Item(
+    ChecklistItem("after", "inference tested with a request", ("SmokeTest",), _tested),
+    ChecklistItem("after", "endpoint metrics monitored", ("MonitorEndpoint",), _monitored),
+    ChecklistItem(
         "after",
         "consumer Lambda updated",
         ("ReadConsumer", "ShiftConsumer", "BakeConsumer", "WatchConsumer", "UpdateConsumer"),
@@ -273,9 +273,9 @@ ITEMS: tuple[Item, ...] = (
         NO_CONSUMER,
         refusals=CONSUMER_REFUSALS,
     ),
-    Item("after", "end-to-end functionality tested", ("UpdateConsumer",), _end_to_end, NO_CONSUMER),
-    Item("after", "earlier deployments retired", ("RetirePrevious",), _retired),
-    Item("after", "concurrency given to the endpoint", ("RestoreCapacity",), _restored),
+    ChecklistItem("after", "end-to-end functionality tested", ("UpdateConsumer",), _end_to_end, NO_CONSUMER),
+    ChecklistItem("after", "earlier deployments retired", ("RetirePrevious",), _retired),
+    ChecklistItem("after", "concurrency given to the endpoint", ("RestoreCapacity",), _restored),
 )
 """The deployment checklist; the lines on the GGUF's place, on the fit and on the quotas are Sealift's own."""
 
@@ -287,7 +287,7 @@ UNDONE = "what was made is undone"
 """The line that a failed deployment has besides; it belongs to no group of the checklist."""
 
 
-def lines(execution: Execution, clock: Clock | None = None) -> list[Line]:
+def lines(execution: Execution, clock: Clock | None = None) -> list[ChecklistLine]:
     """Return the checklist as the execution stands.
 
     Args:
@@ -306,7 +306,7 @@ def lines(execution: Execution, clock: Clock | None = None) -> list[Line]:
     return _explained(drawn, execution.results.get("diagnose"))
 
 
-def undoing(execution: Execution, clock: Clock | None = None) -> Line | None:
+def undoing(execution: Execution, clock: Clock | None = None) -> ChecklistLine | None:
     """Return the line of a failed deployment's undoing; None for one that has not failed."""
     diagnosing, rolling = execution.state("Diagnose"), execution.state("RollBack")
     first = diagnosing or rolling
@@ -320,7 +320,7 @@ def undoing(execution: Execution, clock: Clock | None = None) -> Line | None:
         told = [f"gone: {', '.join(gone)}"] if gone else []
         told += [f"restored: {'; '.join(restored)}"] if restored else []
         told = [f"NOT undone: {'; '.join(left)}", *told] if left else told
-        return Line(
+        return ChecklistLine(
             "after",
             UNDONE,
             Mark.FAILED if left else Mark.DONE,
@@ -328,14 +328,16 @@ def undoing(execution: Execution, clock: Clock | None = None) -> Line | None:
             "; ".join(told) or "nothing had been made",
         )
     if (rolling is not None and rolling.status == "failed") or not execution.running:
-        return Line("after", UNDONE, Mark.FAILED, seconds or None, str(undone.get("cause") or "not finished"))
+        return ChecklistLine(
+            "after", UNDONE, Mark.FAILED, seconds or None, str(undone.get("cause") or "not finished")
+        )
     wait = waits.waiting(rolling, execution, _definition(), clock) if rolling else None
     what = wait or waits.Wait("undoing" if rolling else "looking for the cause")
     running = clock.since(first.began) if clock else None
-    return Line("after", UNDONE, Mark.RUNNING, running, what.reason, what.measure)
+    return ChecklistLine("after", UNDONE, Mark.RUNNING, running, what.reason, what.measure)
 
 
-def _explained(drawn: list[Line], diagnosed: Mapping[str, Any] | None) -> list[Line]:
+def _explained(drawn: list[ChecklistLine], diagnosed: Mapping[str, Any] | None) -> list[ChecklistLine]:
     """Let the first line that failed tell cause and fix, as soon as they are known."""
     first = next((n for n, line in enumerate(drawn) if line.mark is Mark.FAILED), None)
     if first is None or not diagnosed:
@@ -351,44 +353,44 @@ def _definition() -> dict[str, Any]:
     return definition
 
 
-def _line(item: Item, execution: Execution, clock: Clock | None) -> Line:
+def _line(item: ChecklistItem, execution: Execution, clock: Clock | None) -> ChecklistLine:
     names = item.instead if any(execution.state(name) for name in item.instead) else item.states
     visited = [state for name in names if (state := execution.state(name)) is not None]
     if early := _refused_early(execution):
         state, refused = early
         if refused is item:
-            return Line(
+            return ChecklistLine(
                 item.group, item.text, Mark.FAILED, state.seconds or None, _failure([state], execution)
             )
         if state in visited:
-            return Line(item.group, item.text, Mark.SKIPPED)
+            return ChecklistLine(item.group, item.text, Mark.SKIPPED)
     seconds = sum(state.seconds for state in visited) or None
     if _complete(names[-1], execution):
-        return Line(item.group, item.text, Mark.DONE, seconds, item.evidence(execution.results))
+        return ChecklistLine(item.group, item.text, Mark.DONE, seconds, item.evidence(execution.results))
     # From Diagnose on, the workflow only undoes: what is not done by then is not done any more.
     over = not execution.running or execution.state("Diagnose") is not None
     ladder = execution.state(LADDER)
     climbing = not over and ladder is not None and ladder.status != "failed"
     if (not climbing and any(state.status == "failed" for state in visited)) or (visited and over):
-        return Line(item.group, item.text, Mark.FAILED, seconds, _failure(visited, execution))
+        return ChecklistLine(item.group, item.text, Mark.FAILED, seconds, _failure(visited, execution))
     if visited:
         wait = _waiting(visited, execution, clock) or waits.Wait("")
         running = clock.since(visited[0].began) if clock else None
-        return Line(item.group, item.text, Mark.RUNNING, running, wait.reason, wait.measure)
+        return ChecklistLine(item.group, item.text, Mark.RUNNING, running, wait.reason, wait.measure)
     if over:
         why = _otherwise(item, execution) if execution.status == "SUCCEEDED" else ""
-        return Line(item.group, item.text, Mark.SKIPPED, evidence=why)
-    return Line(item.group, item.text, Mark.PENDING)
+        return ChecklistLine(item.group, item.text, Mark.SKIPPED, evidence=why)
+    return ChecklistLine(item.group, item.text, Mark.PENDING)
 
 
-def _otherwise(item: Item, execution: Execution) -> str:
+def _otherwise(item: ChecklistItem, execution: Execution) -> str:
     """Return why a deployment never came to a line; a consumer that stays with another service is named."""
     callers = str((execution.results.get("plan_deployment") or {}).get("callers", ""))
     left = item.otherwise == NO_CONSUMER and callers.startswith(f"{plan.NOBODY} (")
     return callers if left else item.otherwise
 
 
-def _refused_early(execution: Execution) -> tuple[State, Item] | None:
+def _refused_early(execution: Execution) -> tuple[State, ChecklistItem] | None:
     """Return the state that refused what a later line is about, and that line's item; None for any other failure."""
     state = next((one for one in execution.states if one.status == "failed"), None)
     if state is None:

@@ -46,7 +46,7 @@ CONSUMER_DENIED = "ConsumerDenied"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class DiagnosisRule:
     """One known cause: where its text was seen is said beside it."""
 
     cause: str
@@ -59,7 +59,7 @@ class Rule:
 
 RULES = (
     # Our own words, which go before whatever the answer that they quote may say.
-    Rule(
+    DiagnosisRule(
         "DegenerateAnswer",
         r"it is degenerate \((?:blank|replacement characters|repetition|echo): ",
         "the model answers without saying anything, as one with damaged weights, a wrong tokenizer or a wrong chat "
@@ -67,7 +67,7 @@ RULES = (
         "ask the same of the GGUF on your own machine, and export it again if it answers likewise; if it is meant to "
         'answer so, say "allow_degenerate": true in the "expect" that the message names',
     ),
-    Rule(
+    DiagnosisRule(
         "EmbeddingBroken",
         r"an embedding of nothing but zeros|an embedding with infinity|the model's embedding holds infinity"
         r"|the same embedding for texts|embeddings of [0-9 and]+ numbers, wanted",
@@ -75,27 +75,27 @@ RULES = (
         "embed the same texts with the GGUF on your own machine, llama-server --embeddings, and export it again if it "
         "does likewise",
     ),
-    Rule(
+    DiagnosisRule(
         "AskedOtherwise",
         r"embeds texts, and generates none; ask with|generates text, and embeds none; ask with",
         "the model was asked for what it is not for",
         "leave smoke_test.ask_with out; give a consumer of embeddings a test_event that embeds",
     ),
     # Failure reasons of serverless endpoints, and what the container logs beside them.
-    Rule(
+    DiagnosisRule(
         "NoLlamaCpp",
         r"No module named '?llama_cpp",
         "the container has no llama-cpp-python",
         "use an archive whose code/ carries the runtime, or an image that has llama-cpp-python installed",
     ),
-    Rule(
+    DiagnosisRule(
         "ModuleNotFound",
         r"ModuleNotFoundError|[Mm]odule not found|No module named|ImportError",
         "the inference code imports a module that the container does not have",
         "put the module into the archive's code/, or use an image that has it; llama-cpp-python must be 0.3.8 or "
         "newer for Gemma 3",
     ),
-    Rule(
+    DiagnosisRule(
         "UnknownArchitecture",
         r"unknown model architecture|unknown pre-tokenizer|invalid ggml type|newer than this runtime|"
         r"only supports up to version",
@@ -103,138 +103,138 @@ RULES = (
         "use a newer llama-cpp-python in the container (0.3.8 or newer for Gemma 3)",
     ),
     # Before the next: llama.cpp ends all of its reasons with "failed to load model".
-    Rule(
+    DiagnosisRule(
         "OutOfMemory",
         r"insufficient memory|not enough memory|[Cc]annot allocate memory|signal 9|MemoryError|out of memory|bad_alloc|"
         r"failed to allocate|[Uu]nable to allocate",
         "the model and its server need more memory than memory_mb gives",
         "raise memory_mb (the account's quota permitting), lower n_ctx, or use a smaller quantisation",
     ),
-    Rule(
+    DiagnosisRule(
         "ModelCutShort",
         r"not within the file bounds|corrupted|cut short or damaged|invalid magic|unexpectedly reached end of file|"
         r"gguf\w*: failed to read",
         "the model file is cut short or damaged",
         "run `sealift check` on the archive, and export the model again if it is refused",
     ),
-    Rule(
+    DiagnosisRule(
         "TensorsUnexpected",
         r"tensor .* not found|missing tensor|wrong number of tensors|wrong shape|key not found in model|"
         r"file's tensors are not those",
         "the model's tensors are not those that the container's llama.cpp expects of its architecture",
         "export the model again with the converter of that llama.cpp release, or use a newer llama-cpp-python",
     ),
-    Rule(
+    DiagnosisRule(
         "ChatTemplateBroken",
         r"its chat template \(tokenizer\.chat_template\) is not a valid one",
         "the model's chat template is no valid Jinja; its weights are whole",
         "write one that is: gguf-new-metadata --chat-template-file FILE OLD.gguf NEW.gguf, or use another GGUF",
     ),
-    Rule(
+    DiagnosisRule(
         "ModelNotLoaded",
         r"failed to load model|cannot be loaded",
         "llama.cpp could not load the model file",
         "run `sealift check` on the archive, and export the model again if it is refused",
     ),
-    Rule(
+    DiagnosisRule(
         "DiskFull",
         r"No space left on device|archive is too large",
         "the endpoint's 5 GB of disk are full",
         "use a smaller quantisation, and install nothing when the container starts",
     ),
-    Rule(
+    DiagnosisRule(
         "ArchiveNotExtractable",
         r"Failed to extract model data archive|[Ii]nvalid archive|cannot be uncompressed",
         "SageMaker could not extract the archive",
         "make the archive with `sealift pack`: one gzip-compressed tar, the model at its root",
     ),
-    Rule(
+    DiagnosisRule(
         "TooSlowToStart",
         r"within the allotted [\d.]+ second",
         "downloading, extracting and loading the model took longer than the 180 s that serverless allows",
         "use a smaller quantisation, or an instance endpoint",
         vague=True,
     ),
-    Rule(
+    DiagnosisRule(
         "ImageTooLarge",
         r"Image size \d+ is greater than supported size",
         "the container image is larger than the 10 GB that serverless allows",
         "use a CPU image",
     ),
-    Rule(
+    DiagnosisRule(
         "AnswerTooSlow",
         r"timed out while waiting for a response",
         "the container did not answer within the 60 s that serverless allows",
         "lower max_tokens, or use a smaller model",
         vague=True,  # TorchServe also leaves a request unanswered while its worker cannot load the model
     ),
-    Rule(
+    DiagnosisRule(
         "ProcessDied",
         r"model process exited|Worker died|could not get a response from the .* endpoint",
         "the model's process ended while it was needed",
         "read the container's log; if it says nothing, suspect memory and raise memory_mb",
         vague=True,
     ),
-    Rule(
+    DiagnosisRule(
         "PingFailed",
         r"did not pass the ping health check",
         "the container started and never answered its health check",
         "read the container's log; if it says nothing, suspect memory and raise memory_mb",
         vague=True,
     ),
-    Rule(
+    DiagnosisRule(
         "NotWritable",
         r"Permission denied|Read-only file system",
         "the container writes, or reads, where the serverless user may not",
         "make the image's files readable by everybody (chmod o+rX) and write only below /tmp",
     ),
     # Answers of the API.
-    Rule(
+    DiagnosisRule(
         "MemoryQuota",
         r"'Memory size in MB per serverless endpoint' is|Memory size exceeds limit",
         "the account allows less memory per serverless endpoint than was asked for",
         "set memory_mb to 3072 or less, or ask AWS Support to raise the quota that the message names",
     ),
-    Rule(
+    DiagnosisRule(
         "InstanceQuota",
         r"'ml\.[\w.-]+ for endpoint usage' is",
         "the account may have no more instances of that type",
         "ask for more in Service Quotas (SageMaker, by the name in the message), name another instance_type, or delete "
         "an endpoint that is no longer used",
     ),
-    Rule(
+    DiagnosisRule(
         "ModelDataChanged",
         r"does not have the ETag",
         "the model's file in the artifact bucket is no longer the one that was checked",
         "start the execution again: it is copied anew",
     ),
-    Rule(
+    DiagnosisRule(
         "Quota",
         r"ResourceLimitExceeded|account-level service limit",
         "an account quota is used up",
         "lower max_concurrency or delete endpoints that are no longer used, or ask for a higher quota",
     ),
-    Rule(
+    DiagnosisRule(
         "RoleCannotReadModel",
         r"Could not access model data|Could not find model data|Unable to locate at least 1 object",
         "the endpoint's execution role cannot read the archive, or the archive is gone or in another region",
         "allow the role s3:GetObject and s3:ListBucket on the bucket, which must be in the endpoint's region",
     ),
-    Rule(
+    DiagnosisRule(
         "RoleCannotPullImage",
         r"cannot pull|ecr:\w+",
         "the endpoint's execution role cannot pull the image",
         "allow the role ecr:BatchGetImage, ecr:GetDownloadUrlForLayer and ecr:BatchCheckLayerAvailability on the "
         "repository, and ecr:GetAuthorizationToken",
     ),
-    Rule(
+    DiagnosisRule(
         "RequestInvalid",
         r"validation errors? detected|failed to satisfy constraint",
         "AWS called a field of the request wrong",
         "correct the field of the execution input that the message names",
     ),
     # The words of a task's own refusal; the workflow's calls of tasks are Lambda's too, and have others.
-    Rule(
+    DiagnosisRule(
         CONSUMER_DENIED,
         r"; add lambda:\w+ to the policies of",
         "AWS denied a call about the consumer Lambda, though its name is one that the stack may switch",
@@ -243,14 +243,14 @@ RULES = (
         f"{function_names.PARAMETER} names the functions that they may switch",
     ),
     # What Lambda does with the consumer's key in the task's name.
-    Rule(
+    DiagnosisRule(
         CONSUMER_DENIED,
         r"; add kms:\w+ to the policies of",
         "the consumer's environment variables are encrypted with a key that the stack's roles may not use",
         f"give the stack the key in its parameter {consumer.KEYS}, and let the key's policy allow what the account's "
         "IAM policies allow",
     ),
-    Rule(
+    DiagnosisRule(
         "AccessDenied",
         r"AccessDenied|[Aa]ccess [Dd]enied|not authorized to perform",
         "a role lacks a permission",
@@ -505,7 +505,7 @@ def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[s
     return Diagnosis(error, state, error, what, why, fix, evidence)
 
 
-def _known(told: str, evidence: tuple[str, ...], error: str) -> tuple[Rule, str] | None:
+def _known(told: str, evidence: tuple[str, ...], error: str) -> tuple[DiagnosisRule, str] | None:
     """Return the rule that explains a failure, and the text that it was found in.
 
     The message goes first, since a log always has some harmless line that looks like a cause; but a log goes

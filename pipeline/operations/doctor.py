@@ -33,7 +33,7 @@ SAGEMAKER: Final = "sagemaker.amazonaws.com"
 INVOKE: Final = "sagemaker:InvokeEndpoint"
 
 
-class State(StrEnum):
+class CheckState(StrEnum):
     """How a check came out."""
 
     OK = "ok"
@@ -43,11 +43,11 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ReadinessCheck:
     """One thing that was looked at."""
 
     name: str
-    state: State
+    state: CheckState
     told: str
     fix: str = ""
 
@@ -56,7 +56,7 @@ class Check:
         return {"name": self.name, "state": self.state.value, "told": self.told, "fix": self.fix or None}
 
 
-def examine(clients: Clients, *, stack: str, region: str, today: date) -> Iterator[Check]:
+def examine(clients: Clients, *, stack: str, region: str, today: date) -> Iterator[ReadinessCheck]:
     """Yield every check as it is done; those that need AWS only where there are credentials for it.
 
     Args:
@@ -73,23 +73,23 @@ def examine(clients: Clients, *, stack: str, region: str, today: date) -> Iterat
         fix = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in again"
         if isinstance(error, ServiceUnavailable):
             fix = "look at the network, at AWS_ENDPOINT_URL and at the region (`sealift settings`)"
-        yield Check("credentials", State.BROKEN, str(error), fix)
+        yield ReadinessCheck("credentials", CheckState.BROKEN, str(error), fix)
         return
     account, partition = identity["Account"], identity["Arn"].split(":")[1]
-    yield Check("credentials", State.OK, f"account {account}, as {identity['Arn']}")
+    yield ReadinessCheck("credentials", CheckState.OK, f"account {account}, as {identity['Arn']}")
     yield _asked("region", lambda: _region(clients, region))
     yield from _quotas(clients)
     try:
         with service_errors.translated():
             found = stacks.ask(clients.cloudformation, stack)
     except SealiftError as error:
-        yield Check("stack", State.UNKNOWN, f"{stack} could not be looked at: {error}")
+        yield ReadinessCheck("stack", CheckState.UNKNOWN, f"{stack} could not be looked at: {error}")
         found = None
     else:
         if found is None:
             fix = "deploy it, or name another one with --stack"
             seen = f"there is no stack {stack!r} in this account and region"
-            yield Check("stack", State.BROKEN, seen, fix)
+            yield ReadinessCheck("stack", CheckState.BROKEN, seen, fix)
     if found is None:
         yield _asked("image", lambda: _image(clients, images.DEFAULT.name, "", region, today))
         return
@@ -106,73 +106,75 @@ def examine(clients: Clients, *, stack: str, region: str, today: date) -> Iterat
     yield from _consumers(clients, within, parameters, endpoints)
 
 
-def _asked(name: str, look: Callable[[], Check]) -> Check:
+def _asked(name: str, look: Callable[[], ReadinessCheck]) -> ReadinessCheck:
     """Return a check; one that AWS does not let be done is not known."""
     try:
         with service_errors.translated():
             return look()
     except SealiftError as error:
-        return Check(name, State.UNKNOWN, f"could not be looked at: {error}")
+        return ReadinessCheck(name, CheckState.UNKNOWN, f"could not be looked at: {error}")
 
 
-def runtime() -> Check:
+def runtime() -> ReadinessCheck:
     """Return whether the runtime is there that archives carry."""
     try:
         folder = package_files.runtime()
     except InvalidInput as error:
-        return Check("runtime", State.BROKEN, error.problems[0].seen, error.problems[0].fix)
+        return ReadinessCheck("runtime", CheckState.BROKEN, error.problems[0].seen, error.problems[0].fix)
     text = (folder / "llama_cpp" / "__init__.py").read_text(encoding="utf-8")
     version = re.search(r"__version__ = \"([^\"]+)\"", text)
-    return Check("runtime", State.OK, f"llama-cpp-python {version[1] if version else ''} in {folder}")
+    return ReadinessCheck(
+        "runtime", CheckState.OK, f"llama-cpp-python {version[1] if version else ''} in {folder}"
+    )
 
 
-def _region(clients: Clients, region: str) -> Check:
+def _region(clients: Clients, region: str) -> ReadinessCheck:
     clients.sagemaker.list_endpoints(MaxResults=1)
-    return Check("region", State.OK, f"{region}: SageMaker answers")
+    return ReadinessCheck("region", CheckState.OK, f"{region}: SageMaker answers")
 
 
-def _quotas(clients: Clients) -> Iterator[Check]:
+def _quotas(clients: Clients) -> Iterator[ReadinessCheck]:
     try:
         with service_errors.translated():
             now = endpoint_usage.look(clients, "")
     except SealiftError as error:
-        yield Check("quota", State.UNKNOWN, f"could not be looked at: {error}")
+        yield ReadinessCheck("quota", CheckState.UNKNOWN, f"could not be looked at: {error}")
     else:
         held = f"{len(now.holders)} endpoints hold {now.used}"
         told = f"{now.quota} {limits.CONCURRENCY_QUOTA.unit} ({now.how}); {held}"
         if now.read and now.quota == 0:
             fix = f"ask AWS, in Service Quotas, to raise {limits.CONCURRENCY_QUOTA_CODE} of SageMaker"
-            yield Check("quota", State.BROKEN, told, fix)
+            yield ReadinessCheck("quota", CheckState.BROKEN, told, fix)
         else:
-            yield Check("quota", State.OK if now.read else State.UNKNOWN, told)
+            yield ReadinessCheck("quota", CheckState.OK if now.read else CheckState.UNKNOWN, told)
     for one in (limits.MEMORY_QUOTA_MB, limits.ENDPOINT_QUOTA):
         told = f"{one.value} {one.unit}: assumed, {one.source}; AWS tells it only when it refuses"
-        yield Check("quota", State.UNKNOWN, told)
+        yield ReadinessCheck("quota", CheckState.UNKNOWN, told)
 
 
-def _stack(stack: str, found: Mapping[str, Any]) -> Check:
+def _stack(stack: str, found: Mapping[str, Any]) -> ReadinessCheck:
     status = found["StackStatus"]
     if status in stacks.READY:
-        return Check("stack", State.OK, f"{stack}: {status}")
+        return ReadinessCheck("stack", CheckState.OK, f"{stack}: {status}")
     why = found.get("StackStatusReason") or ""
     fix = (
         "wait until it is done"
         if status.endswith("_IN_PROGRESS")
         else "read the stack's events and deploy it again"
     )
-    return Check("stack", State.BROKEN, f"{stack}: {status} {why}".rstrip(), fix)
+    return ReadinessCheck("stack", CheckState.BROKEN, f"{stack}: {status} {why}".rstrip(), fix)
 
 
-def _workflow(clients: Clients, outputs: Mapping[str, str]) -> Check:
+def _workflow(clients: Clients, outputs: Mapping[str, str]) -> ReadinessCheck:
     arn = outputs.get("StateMachineArn")
     if arn is None:
         fix = "name Sealift's own stack with --stack"
-        return Check("workflow", State.BROKEN, "the stack has no output StateMachineArn", fix)
+        return ReadinessCheck("workflow", CheckState.BROKEN, "the stack has no output StateMachineArn", fix)
     deployed = json.loads(clients.stepfunctions.describe_state_machine(stateMachineArn=arn)["definition"])
     if same(json.loads(package_files.definition().read_text(encoding="utf-8")), deployed):
-        return Check("workflow", State.OK, "the deployed workflow is this version's")
+        return ReadinessCheck("workflow", CheckState.OK, "the deployed workflow is this version's")
     fix = "deploy the stack again with this version"
-    return Check("workflow", State.BROKEN, "the deployed workflow is another version's", fix)
+    return ReadinessCheck("workflow", CheckState.BROKEN, "the deployed workflow is another version's", fix)
 
 
 def same(ours: Any, deployed: Any) -> bool:
@@ -187,12 +189,14 @@ def same(ours: Any, deployed: Any) -> bool:
     return bool(ours == deployed)
 
 
-def _image(clients: Clients, container: str, own: str, region: str, today: date) -> Check:
+def _image(clients: Clients, container: str, own: str, region: str, today: date) -> ReadinessCheck:
     profile = images.PROFILES[container]
     uri = own or profile.image_uri(region)
     if uri is None:
         fix = "set the stack's parameter ImageUri"
-        return Check("image", State.BROKEN, f"the container {container!r} needs an image of your own", fix)
+        return ReadinessCheck(
+            "image", CheckState.BROKEN, f"the container {container!r} needs an image of your own", fix
+        )
     registry, _, rest = uri.partition("/")
     repository, _, tag = rest.partition(":")
     notes = "".join(f"; {note}" for note in images.notes(profile, today)[:1])
@@ -206,45 +210,45 @@ def _image(clients: Clients, container: str, own: str, region: str, today: date)
     except ClientError as error:
         if service_errors.code(error) in {"RepositoryNotFoundException", "ImageNotFoundException"}:
             fix = "correct the stack's parameters Container and ImageUri, or take a region that has the image"
-            return Check("image", State.BROKEN, f"{uri}: {service_errors.text(error)}", fix)
+            return ReadinessCheck("image", CheckState.BROKEN, f"{uri}: {service_errors.text(error)}", fix)
         if service_errors.is_access_denied(error):
-            return Check(
+            return ReadinessCheck(
                 "image",
-                State.UNKNOWN,
+                CheckState.UNKNOWN,
                 f"{uri}: its registry does not let you look whether it is there{notes}",
             )
         raise
-    return Check("image", State.OK, f"{uri} is there{notes}")
+    return ReadinessCheck("image", CheckState.OK, f"{uri} is there{notes}")
 
 
-def _role(clients: Clients, outputs: Mapping[str, str]) -> Check:
+def _role(clients: Clients, outputs: Mapping[str, str]) -> ReadinessCheck:
     name = outputs.get("EndpointRoleArn", "").rpartition("/")[2]
     if not name:
-        return Check(
-            "role", State.BROKEN, "the stack has no output EndpointRoleArn", "deploy the stack again"
+        return ReadinessCheck(
+            "role", CheckState.BROKEN, "the stack has no output EndpointRoleArn", "deploy the stack again"
         )
     try:
         trust = clients.iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
     except ClientError as error:
         if service_errors.code(error) == "NoSuchEntity":
             fix = "deploy the stack again"
-            return Check("role", State.BROKEN, f"the endpoints' role {name} is gone", fix)
+            return ReadinessCheck("role", CheckState.BROKEN, f"the endpoints' role {name} is gone", fix)
         raise
     if SAGEMAKER in json.dumps(trust):
-        return Check("role", State.OK, f"{name} is there, and SageMaker may assume it")
+        return ReadinessCheck("role", CheckState.OK, f"{name} is there, and SageMaker may assume it")
     fix = f"let {SAGEMAKER} assume it: deploy the stack again"
-    return Check("role", State.BROKEN, f"{name} does not trust {SAGEMAKER}", fix)
+    return ReadinessCheck("role", CheckState.BROKEN, f"{name} does not trust {SAGEMAKER}", fix)
 
 
 def _consumers(
     clients: Clients, within: function_names.Reach, parameters: Mapping[str, str], endpoints: str
-) -> Iterator[Check]:
+) -> Iterator[ReadinessCheck]:
     """Yield whether everybody who calls a service, or is to call the next one, exists, may, and can be switched."""
     try:
         with service_errors.translated():
             services = service_status.arrange(service_status.look(clients, stack=within.stack, service=None))
     except SealiftError as error:
-        yield Check("consumer", State.UNKNOWN, f"could not be looked at: {error}")
+        yield ReadinessCheck("consumer", CheckState.UNKNOWN, f"could not be looked at: {error}")
         return
     asked = {
         (call.consumer["function_name"], call.endpoint or f"{service.name}-{'0' * 12}")
@@ -263,15 +267,15 @@ def _consumers(
     for function in sorted({default, *(function for function, _ in asked)} - {""}):
         yield from _switchable(clients, function, within, known)
     if not asked and not default:
-        yield Check("consumer", State.OK, "no service has one, and the stack names none")
+        yield ReadinessCheck("consumer", CheckState.OK, "no service has one, and the stack names none")
 
 
 def _switchable(
     clients: Clients, function: str, within: function_names.Reach, known: list[str]
-) -> Iterator[Check]:
+) -> Iterator[ReadinessCheck]:
     """Yield why the stack's roles could not switch a function, where they could not."""
     if problem := within.problem(function):
-        yield Check("consumer", State.BROKEN, problem.seen, problem.fix)
+        yield ReadinessCheck("consumer", CheckState.BROKEN, problem.seen, problem.fix)
         return
     try:
         found = service_errors.or_none(clients.lambda_.get_function_configuration, FunctionName=function)
@@ -281,29 +285,33 @@ def _switchable(
     if key and key not in known:
         seen = f"the variables of {function} are encrypted with {key}, which the stack may not use"
         command = function_names.deploy(consumer.KEYS, ",".join([*known, key]), within.stack)
-        yield Check("consumer", State.BROKEN, seen, f"run `{command}`")
+        yield ReadinessCheck("consumer", CheckState.BROKEN, seen, f"run `{command}`")
 
 
-def _exists(clients: Clients, function: str) -> Check:
+def _exists(clients: Clients, function: str) -> ReadinessCheck:
     if service_errors.or_none(clients.lambda_.get_function_configuration, FunctionName=function):
-        return Check(
-            "consumer", State.OK, f"{function}, the stack's own, is there; it calls nothing of Sealift's yet"
+        return ReadinessCheck(
+            "consumer",
+            CheckState.OK,
+            f"{function}, the stack's own, is there; it calls nothing of Sealift's yet",
         )
     fix = "make the function, or correct the stack's parameter ConsumerFunctionName"
-    return Check("consumer", State.BROKEN, f"there is no function {function!r}", fix)
+    return ReadinessCheck("consumer", CheckState.BROKEN, f"there is no function {function!r}", fix)
 
 
-def _may_call(clients: Clients, function: str, endpoint: str) -> Check:
+def _may_call(clients: Clients, function: str, endpoint: str) -> ReadinessCheck:
     found = service_errors.or_none(clients.lambda_.get_function_configuration, FunctionName=function)
     if found is None:
-        return Check("consumer", State.BROKEN, f"there is no function {function!r}", "make it again")
+        return ReadinessCheck(
+            "consumer", CheckState.BROKEN, f"there is no function {function!r}", "make it again"
+        )
     role = found["Role"]
     answer = clients.iam.simulate_principal_policy(
         PolicySourceArn=role, ActionNames=[INVOKE], ResourceArns=[endpoint]
     )
     name = endpoint.rpartition("/")[2]
     if all(one["EvalDecision"] == "allowed" for one in answer["EvaluationResults"]):
-        return Check("consumer", State.OK, f"{function} may call {name}")
+        return ReadinessCheck("consumer", CheckState.OK, f"{function} may call {name}")
     service = name.rpartition("-")[0]
     fix = f"allow {role.rpartition('/')[2]} {INVOKE} on endpoint/{service}-*"
-    return Check("consumer", State.BROKEN, f"{function} may not call {name}", fix)
+    return ReadinessCheck("consumer", CheckState.BROKEN, f"{function} may not call {name}", fix)

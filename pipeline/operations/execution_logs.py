@@ -38,7 +38,7 @@ _KNOWN: Final = frozenset({"timestamp", "level", "message", "logger", "requestId
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """One line."""
 
     time: datetime
@@ -69,7 +69,7 @@ class Logbook:
 
     execution: Execution
     endpoint: str | None
-    lines: tuple[Line, ...]
+    lines: tuple[LogLine, ...]
     """In order of time."""
     unseen: tuple[str, ...]
     """What is missing, and why."""
@@ -99,7 +99,7 @@ class _Look:
         self._span: dict[str, Any] = {"startTime": _milliseconds(begun), "endTime": _milliseconds(until)}
         self.unseen: list[str] = []
 
-    def tasks(self, arn: str) -> list[Line]:
+    def tasks(self, arn: str) -> list[LogLine]:
         group = f"/aws/lambda/{ledger.stack_of(arn)}"
         named = list(self._events(group, "the tasks", filterPattern=json.dumps(arn)))
         streams = sorted({event["logStreamName"] for event in named})
@@ -110,9 +110,11 @@ class _Look:
         ]
         return of_tasks(arn, events)
 
-    def containers(self, endpoint: str) -> list[Line]:
+    def containers(self, endpoint: str) -> list[LogLine]:
         events = self._events(f"/aws/sagemaker/Endpoints/{endpoint}", f"the containers of {endpoint}")
-        return [Line(_time(event["timestamp"]), CONTAINER, event["message"].rstrip("\n")) for event in events]
+        return [
+            LogLine(_time(event["timestamp"]), CONTAINER, event["message"].rstrip("\n")) for event in events
+        ]
 
     def _events(self, group: str, whose: str, **which: Any) -> Iterator[Mapping[str, Any]]:
         token: dict[str, Any] = {}
@@ -140,7 +142,7 @@ class _Look:
             self.unseen.append(why)
 
 
-def of_tasks(arn: str, events: Iterable[Mapping[str, Any]]) -> list[Line]:
+def of_tasks(arn: str, events: Iterable[Mapping[str, Any]]) -> list[LogLine]:
     """Return the lines of an execution among those of the streams that have some.
 
     Args:
@@ -153,7 +155,7 @@ def of_tasks(arn: str, events: Iterable[Mapping[str, Any]]) -> list[Line]:
         for _, document in parsed
         if document.get("execution") == arn and document.get("requestId")
     }
-    lines: list[Line] = []
+    lines: list[LogLine] = []
     now: dict[str, str] = {}
     """The request that each stream is at."""
     for event, document in parsed:
@@ -170,17 +172,17 @@ def of_tasks(arn: str, events: Iterable[Mapping[str, Any]]) -> list[Line]:
     return lines
 
 
-def _task_line(event: Mapping[str, Any], document: Mapping[str, Any], state: str) -> Line | None:
+def _task_line(event: Mapping[str, Any], document: Mapping[str, Any], state: str) -> LogLine | None:
     time = _time(event["timestamp"])
     if not document:
-        return Line(time, state, event["message"].rstrip("\n"))
+        return LogLine(time, state, event["message"].rstrip("\n"))
     if "type" in document and isinstance(document.get("record"), dict):
         record = document["record"]
         # That a function began, and ended well, its own lines say.
         if document["type"] != "platform.report" or record.get("status", "success") in {"success", "error"}:
             return None
         took = record.get("metrics", {}).get("durationMs", 0) / 1000
-        return Line(time, state, f"the function ended with {record['status']} after {took:.1f} s", "ERROR")
+        return LogLine(time, state, f"the function ended with {record['status']} after {took:.1f} s", "ERROR")
     message = document.get("message")
     if message is None:
         message = f"{document.get('errorType', 'error')}: {document.get('errorMessage', '')}"
@@ -191,10 +193,10 @@ def _task_line(event: Mapping[str, Any], document: Mapping[str, Any], state: str
     parts = raised if isinstance(raised, list) else ()
     trace = tuple(line for part in parts for line in str(part).rstrip().splitlines())
     more = {name: value for name, value in document.items() if name not in _KNOWN}
-    return Line(time, state, str(message), str(document.get("level", "")), trace, more)
+    return LogLine(time, state, str(message), str(document.get("level", "")), trace, more)
 
 
-def failures(events: Iterable[Mapping[str, Any]]) -> list[Line]:
+def failures(events: Iterable[Mapping[str, Any]]) -> list[LogLine]:
     """Return what went wrong where no function could write a line of it: crashes, time-outs, Lambda's own trouble."""
     lines, state = [], HISTORY
     known = set(errors.names())
@@ -209,7 +211,7 @@ def failures(events: Iterable[Mapping[str, Any]]) -> list[Line]:
             error = details.get("error") or kind
             if error not in known:
                 cause = " ".join(str(details.get("cause") or "").split())[:500]
-                lines.append(Line(event["timestamp"], state, f"{error}: {cause}".rstrip(": "), "ERROR"))
+                lines.append(LogLine(event["timestamp"], state, f"{error}: {cause}".rstrip(": "), "ERROR"))
     return lines
 
 

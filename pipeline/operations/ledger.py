@@ -38,7 +38,7 @@ _NO_SUCH: Final = frozenset({"ExecutionDoesNotExist", "InvalidArn", "StateMachin
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LedgerEntry:
     """One execution, in a line."""
 
     name: str
@@ -81,7 +81,7 @@ class Entry:
 class Listed(NamedTuple):
     """What was found, newest first."""
 
-    entries: list[Entry]
+    entries: list[LedgerEntry]
     complete: bool
     """Whether no bound was met before `limit` was."""
 
@@ -130,7 +130,7 @@ def listed(client: SFNClient, *, stack: str | None, service: str | None, limit: 
         key=lambda row: row["startDate"],
         reverse=True,
     )
-    entries: list[Entry] = []
+    entries: list[LedgerEntry] = []
     # Most names tell the service, so another one's need not be looked into.
     wanted = (row for row in rows if service is None or named_service(row["name"]) in {None, service})
     for looked, row in enumerate(wanted):
@@ -144,13 +144,13 @@ def listed(client: SFNClient, *, stack: str | None, service: str | None, limit: 
     return Listed(entries, complete=True)
 
 
-def running(client: SFNClient, machine: str) -> list[Entry]:
+def running(client: SFNClient, machine: str) -> list[LedgerEntry]:
     """Return the executions of a state machine that run, newest first."""
     found = (look(client, row["executionArn"]) for row in _rows(client, machine, "RUNNING"))
     return [one for one in found if one is not None]
 
 
-def look(client: SFNClient, arn: str) -> Entry | None:
+def look(client: SFNClient, arn: str) -> LedgerEntry | None:
     """Return an execution; None when AWS does not know it (any more)."""
     try:
         return read(client.describe_execution(executionArn=arn))
@@ -201,7 +201,7 @@ def slip(client: SFNClient, service: str, stack: str | None) -> str:
     return naming.slip(service, {name for row in rows if (name := named_service(row["name"]))})
 
 
-def read(description: Mapping[str, Any]) -> Entry:
+def read(description: Mapping[str, Any]) -> LedgerEntry:
     """Return what a DescribeExecution response tells."""
     asked, came = _document(description.get("input")), _document(description.get("output"))
     plan = came.get("plan_deployment") or {}
@@ -211,7 +211,7 @@ def read(description: Mapping[str, Any]) -> Entry:
     place = f"{archive['bucket']}/{archive['key']}" if {"bucket", "key"} <= archive.keys() else None
     cause = str(description.get("cause") or "").splitlines()
     arn = description["executionArn"]
-    return Entry(
+    return LedgerEntry(
         name=description["name"],
         arn=arn,
         stack=stack_of(arn),

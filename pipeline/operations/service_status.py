@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pipeline.aws.clients import Clients
-    from pipeline.operations.ledger import Entry
+    from pipeline.operations.ledger import LedgerEntry
     from pipeline.rollout.releases import Consumer, Release
 
     R = TypeVar("R")
@@ -59,7 +59,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class EndpointSummary:
     """An endpoint that Sealift made."""
 
     name: str
@@ -88,7 +88,7 @@ class Archive:
 
 
 @dataclass(frozen=True, slots=True)
-class Alarm:
+class AlarmState:
     """One alarm of an endpoint."""
 
     name: str
@@ -97,7 +97,7 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ConsumerCall:
     """What a consumer calls now."""
 
     consumer: Consumer
@@ -118,37 +118,37 @@ class Call:
 class Running:
     """An execution that has not ended."""
 
-    entry: Entry
+    entry: LedgerEntry
     state: str
     since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class StatusFacts:
     """What was seen."""
 
-    endpoints: tuple[Endpoint, ...] = ()
+    endpoints: tuple[EndpointSummary, ...] = ()
     releases: Mapping[str, tuple[Release, ...]] = field(default_factory=dict)
     """By service."""
     archives: Mapping[str, Archive] = field(default_factory=dict)
     """By configuration."""
-    calls: Mapping[str, tuple[Call, ...]] = field(default_factory=dict)
+    calls: Mapping[str, tuple[ConsumerCall, ...]] = field(default_factory=dict)
     """By service."""
-    alarms: Mapping[str, tuple[Alarm, ...]] = field(default_factory=dict)
+    alarms: Mapping[str, tuple[AlarmState, ...]] = field(default_factory=dict)
     """By endpoint."""
     running: tuple[Running, ...] = ()
     unseen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
+class DeploymentStatus:
     """One deployment of a service that has an endpoint."""
 
     role: Role
-    endpoint: Endpoint
+    endpoint: EndpointSummary
     release: Release | None
     archive: Archive | None
-    alarms: tuple[Alarm, ...] = ()
+    alarms: tuple[AlarmState, ...] = ()
 
     @property
     def since(self) -> str:
@@ -162,9 +162,9 @@ class Service:
     """One service as it stands."""
 
     name: str
-    deployments: tuple[Deployment, ...]
+    deployments: tuple[DeploymentStatus, ...]
     """What serves first, then the newest first."""
-    calls: tuple[Call, ...]
+    calls: tuple[ConsumerCall, ...]
     running: tuple[Running, ...]
 
 
@@ -182,14 +182,14 @@ def cost(services: Iterable[Service]) -> Cost | None:
     return Cost(total, "; ".join(f"{name}: {each.how}" for name, each in paid))
 
 
-def arrange(facts: Facts) -> list[Service]:
+def arrange(facts: StatusFacts) -> list[Service]:
     """Return the services by name: every one that has an endpoint, a record or a running execution."""
     names = {one.service for one in facts.endpoints} | facts.releases.keys()
     names |= {one.entry.service for one in facts.running if one.entry.service}
     return [_service(name, facts) for name in sorted(names)]
 
 
-def _service(name: str, facts: Facts) -> Service:
+def _service(name: str, facts: StatusFacts) -> Service:
     found, calls = facts.releases.get(name, ()), facts.calls.get(name, ())
     under_way = frozenset(one.entry.arn for one in facts.running)
     called = {call.endpoint for call in calls if call.endpoint and not call.other}
@@ -201,19 +201,21 @@ def _service(name: str, facts: Facts) -> Service:
         release = releases.serving(found, endpoint.name) or _newest_of(found, endpoint)
         role = _role(endpoint, release, called, newest, under_way)
         archive = facts.archives.get(release.config) if release else None
-        deployments.append(Deployment(role, endpoint, release, archive, facts.alarms.get(endpoint.name, ())))
+        deployments.append(
+            DeploymentStatus(role, endpoint, release, archive, facts.alarms.get(endpoint.name, ()))
+        )
     deployments.sort(key=lambda one: one.since, reverse=True)
     deployments.sort(key=lambda one: one.role is not Role.SERVES)
     running = tuple(one for one in facts.running if one.entry.service == name)
     return Service(name, tuple(deployments), calls, running)
 
 
-def _newest_of(found: tuple[Release, ...], endpoint: Endpoint) -> Release | None:
+def _newest_of(found: tuple[Release, ...], endpoint: EndpointSummary) -> Release | None:
     return next((one for one in found if endpoint.config in one.configs), None)
 
 
 def _role(
-    endpoint: Endpoint,
+    endpoint: EndpointSummary,
     release: Release | None,
     called: set[str],
     newest: Release | None,
@@ -235,7 +237,7 @@ def _role(
 # -- looking
 
 
-def look(clients: Clients, *, stack: str | None, service: str | None) -> Facts:
+def look(clients: Clients, *, stack: str | None, service: str | None) -> StatusFacts:
     """Return what there is.
 
     Args:
@@ -255,14 +257,14 @@ class _Look:
         self._only = service
         self._unseen: list[str] = []
 
-    def facts(self) -> Facts:
+    def facts(self) -> StatusFacts:
         statuses: dict[str, tuple[str, str]] = {}
         endpoints = tuple(self._seen("endpoints", lambda: list(self._endpoints(statuses))) or ())
         archives: dict[str, Archive] = {}
         found = self._seen("endpoint configurations", lambda: self._releases(statuses, archives)) or {}
         running = self._seen("executions", self._running) or ()
         calls = {name: self._calls(name, ones) for name, ones in found.items()}
-        facts = Facts(endpoints, found, archives, calls, running=running)
+        facts = StatusFacts(endpoints, found, archives, calls, running=running)
         shown = [one for each in arrange(facts) for one in each.deployments]
         alarmed = self._seen("alarms", lambda: self._alarms([one.endpoint.name for one in shown])) or {}
         for one in shown:
@@ -281,7 +283,7 @@ class _Look:
             )
             return None
 
-    def _endpoints(self, statuses: dict[str, tuple[str, str]]) -> Iterator[Endpoint]:
+    def _endpoints(self, statuses: dict[str, tuple[str, str]]) -> Iterator[EndpointSummary]:
         client = self._clients.sagemaker
         named = {"NameContains": self._only} if self._only else {}
         for row in self._rows("endpoints", client.list_endpoints, "Endpoints", **named):
@@ -300,7 +302,7 @@ class _Look:
             sizes = (
                 variants[0].get("CurrentServerlessConfig") or variants[0].get("DesiredServerlessConfig") or {}
             )
-            yield Endpoint(
+            yield EndpointSummary(
                 name=name,
                 status=found["EndpointStatus"],
                 config=found.get("EndpointConfigName", ""),
@@ -357,7 +359,7 @@ class _Look:
                 found.append(Running(entry, now.name if now else "", now.entered if now else None))
         return tuple(found)
 
-    def _calls(self, service: str, found: tuple[Release, ...]) -> tuple[Call, ...]:
+    def _calls(self, service: str, found: tuple[Release, ...]) -> tuple[ConsumerCall, ...]:
         """Return what the consumers of the newest deployment that has any call now, and whose that is."""
         with_consumers = (one for one in found if one.consumers)
         newest = max(with_consumers, key=lambda one: (one.deployed_at or "", one.age), default=None)
@@ -377,7 +379,7 @@ class _Look:
         )
         return found if found and found != service else ""
 
-    def _call(self, who: Consumer) -> Call:
+    def _call(self, who: Consumer) -> ConsumerCall:
         qualifier = {"Qualifier": who["alias"]} if who["alias"] else {}
         try:
             now = self._clients.lambda_.get_function_configuration(
@@ -385,21 +387,23 @@ class _Look:
             )
         except ClientError as error:
             if service_errors.is_missing(error):
-                return Call(who, None, "there is no such function, or no such alias")
+                return ConsumerCall(who, None, "there is no such function, or no such alias")
             if service_errors.is_access_denied(error):
-                return Call(who, None, service_errors.text(error) or "access denied")
+                return ConsumerCall(who, None, service_errors.text(error) or "access denied")
             raise
         try:
             variables = consumer.Configuration.from_response(now).variables
         except ConsumerUnreadable as refusal:
-            return Call(who, None, str(refusal))
-        return Call(who, variables.get(who["variable"]) or None)
+            return ConsumerCall(who, None, str(refusal))
+        return ConsumerCall(who, variables.get(who["variable"]) or None)
 
-    def _alarms(self, endpoints: list[str]) -> dict[str, tuple[Alarm, ...]]:
+    def _alarms(self, endpoints: list[str]) -> dict[str, tuple[AlarmState, ...]]:
         names = [name for endpoint in endpoints for name in alarms.names(endpoint)]
-        found: dict[str, list[Alarm]] = {}
+        found: dict[str, list[AlarmState]] = {}
         for one in alarms_api.found(self._clients.cloudwatch, names) if names else ():
-            alarm = Alarm(str(one["AlarmName"]), str(one["StateValue"]), str(one.get("StateReason") or ""))
+            alarm = AlarmState(
+                str(one["AlarmName"]), str(one["StateValue"]), str(one.get("StateReason") or "")
+            )
             found.setdefault(alarms.endpoint_of(alarm.name) or "", []).append(alarm)
         return {endpoint: tuple(ones) for endpoint, ones in found.items()}
 

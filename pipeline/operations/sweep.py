@@ -27,7 +27,7 @@ _WORD: Final = re.compile(r"[A-Za-z0-9-]+")
 """What SageMaker takes as a name."""
 
 
-class Kind(StrEnum):
+class MadeKind(StrEnum):
     """What Sealift makes, in the order in which it is deleted."""
 
     ENDPOINT = "endpoint"
@@ -48,7 +48,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Execution:
+class ExecutionEnd:
     """What is known of an execution that made something."""
 
     running: bool = False
@@ -62,7 +62,7 @@ class Execution:
 class Made:
     """One thing that Sealift made, or may have made."""
 
-    kind: Kind
+    kind: MadeKind
     name: str
     changed: datetime
     """When it was made, or changed since."""
@@ -97,7 +97,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class SweepFacts:
     """All that the decisions depend on."""
 
     made: tuple[Made, ...]
@@ -113,18 +113,18 @@ class Facts:
     """Which model reads an archive, by the archive's URL."""
     named: Mapping[str, str] = field(default_factory=dict)
     """Who names what, by the value of a consumer's variable."""
-    executions: Mapping[str, Execution] = field(default_factory=dict)
+    executions: Mapping[str, ExecutionEnd] = field(default_factory=dict)
     """Those that made something."""
     running: Mapping[str, str] = field(default_factory=dict)
     """The archive, as a tag's value, that each running execution is at work on."""
     unclear: Mapping[str, str] = field(default_factory=dict)
     """Why it is not known who calls a service, by the service."""
-    unseen: Mapping[Kind, str] = field(default_factory=dict)
+    unseen: Mapping[MadeKind, str] = field(default_factory=dict)
     """Why not everything of a kind could be looked at; ENDPOINT stands for running executions too."""
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class SweepDecision:
     """What to do with one thing, and why."""
 
     made: Made
@@ -135,8 +135,8 @@ class Decision:
 
 
 def decide(
-    facts: Facts, *, now: datetime, grace: timedelta, service: str | None = None
-) -> tuple[Decision, ...]:
+    facts: SweepFacts, *, now: datetime, grace: timedelta, service: str | None = None
+) -> tuple[SweepDecision, ...]:
     """Return one decision for each thing, in the order in which they are carried out.
 
     Args:
@@ -147,14 +147,14 @@ def decide(
     """
     judge = _Judge(facts, now, grace)
     chosen = [one for one in facts.made if service is None or one.service == service]
-    order = list(Kind)
+    order = list(MadeKind)
     return tuple(judge(one) for one in sorted(chosen, key=lambda one: (order.index(one.kind), one.name)))
 
 
 class _Judge:
     """Judges one thing at a time; what refers to it has been judged before."""
 
-    def __init__(self, facts: Facts, now: datetime, grace: timedelta) -> None:
+    def __init__(self, facts: SweepFacts, now: datetime, grace: timedelta) -> None:
         self._facts = facts
         self._now = now
         self._grace = grace
@@ -162,7 +162,7 @@ class _Judge:
         running = {
             one.service: one.execution
             for one in facts.made
-            if facts.executions.get(one.execution, Execution()).running
+            if facts.executions.get(one.execution, ExecutionEnd()).running
         }
         self._busy = {service: execution for service, execution in running.items() if service}
         self._ways = {service: _ways(found) for service, found in facts.releases.items()}
@@ -170,42 +170,42 @@ class _Judge:
         # A variable may hold a name, or a URL or a document with the name in it.
         self._named = {word: who for value, who in facts.named.items() for word in _WORD.findall(value)}
 
-    def __call__(self, made: Made) -> Decision:
+    def __call__(self, made: Made) -> SweepDecision:
         why = made.unreadable or self._needed(made)
         if why:
-            return Decision(made, Action.KEEP, why)
-        if made.kind is Kind.ARCHIVE:
+            return SweepDecision(made, Action.KEEP, why)
+        if made.kind is MadeKind.ARCHIVE:
             return self._archive(made)
         if young := self._young(made):
-            return Decision(made, Action.KEEP, young)
+            return SweepDecision(made, Action.KEEP, young)
         whose = "its execution has ended, " if made.execution else ""
         reason = f"{whose}nothing refers to it, and it has been so for {_span(self._age(made))}"
-        return Decision(made, Action.DELETE, reason, self._first(made))
+        return SweepDecision(made, Action.DELETE, reason, self._first(made))
 
     # -- who refers to it
 
     def _needed(self, made: Made) -> str:
         """Return who needs a thing, or why nobody can tell; empty when nobody does."""
-        if made.kind is Kind.ARCHIVE:
+        if made.kind is MadeKind.ARCHIVE:
             return self._read(made)
-        if made.kind is Kind.ENDPOINT:
+        if made.kind is MadeKind.ENDPOINT:
             return self._owed(made) or self._endpoint(made)
-        if made.kind is Kind.CONFIG:
+        if made.kind is MadeKind.CONFIG:
             return self._owed(made) or self._way(made) or self._users(made)
-        if made.kind is Kind.MODEL:
+        if made.kind is MadeKind.MODEL:
             return self._owed(made) or self._users(made)
         return self._owed(made) or self._watched(made)
 
     def _owed(self, made: Made) -> str:
         """Return what speaks for any thing: executions, and consumers."""
         facts = self._facts
-        if Kind.ENDPOINT in facts.unseen:
-            return facts.unseen[Kind.ENDPOINT]
+        if MadeKind.ENDPOINT in facts.unseen:
+            return facts.unseen[MadeKind.ENDPOINT]
         if why := self._worked_on(made):
             return why
         if made.service in facts.unclear:
             return facts.unclear[made.service]
-        names = made.uses if made.kind in {Kind.ALARM, Kind.VERSION} else (made.name,)
+        names = made.uses if made.kind in {MadeKind.ALARM, MadeKind.VERSION} else (made.name,)
         return next((self._named[name] for name in names if name in self._named), "")
 
     def _worked_on(self, made: Made) -> str:
@@ -219,7 +219,7 @@ class _Judge:
                 return f"execution {made.execution} could not be looked at: {known.unreadable}"
             if known.running:
                 return f"execution {made.execution} is running"
-        elif made.kind is Kind.VERSION and facts.running:
+        elif made.kind is MadeKind.VERSION and facts.running:
             return f"execution {min(facts.running)} is running"
         if made.service in self._busy:
             return f"execution {self._busy[made.service]} of its service is running"
@@ -233,10 +233,10 @@ class _Judge:
         """Return why an endpoint stays: for what it serves, or because AWS would not delete it now."""
         if made.status == "Deleting":
             return "it is being deleted already"
-        if Kind.CONFIG in self._facts.unseen:
-            return self._facts.unseen[Kind.CONFIG]
+        if MadeKind.CONFIG in self._facts.unseen:
+            return self._facts.unseen[MadeKind.CONFIG]
         for config in made.uses:
-            serves = self._made.get(f"{Kind.CONFIG} {config}")
+            serves = self._made.get(f"{MadeKind.CONFIG} {config}")
             if serves is None:
                 return f"it has configuration {config}, which Sealift did not make"
             why = serves.unreadable or self._owed(serves) or self._way(serves) or self._young(serves)
@@ -252,7 +252,7 @@ class _Judge:
 
     def _users(self, made: Made) -> str:
         """Return who uses a configuration or a model and stays."""
-        above = Kind.ENDPOINT if made.kind is Kind.CONFIG else Kind.CONFIG
+        above = MadeKind.ENDPOINT if made.kind is MadeKind.CONFIG else MadeKind.CONFIG
         if above in self._facts.unseen:
             return self._facts.unseen[above]
         for name in self._used_by(made):
@@ -263,7 +263,7 @@ class _Judge:
         return ""
 
     def _used_by(self, made: Made) -> list[str]:
-        if made.kind is Kind.CONFIG:
+        if made.kind is MadeKind.CONFIG:
             return sorted(name for name, config in self._facts.endpoints.items() if config == made.name)
         return sorted(name for name, models in self._facts.configs.items() if made.name in models)
 
@@ -272,7 +272,7 @@ class _Judge:
         if made.aliased:
             return "an alias sends calls to it"
         for name in made.uses:
-            about = self._made.get(f"{Kind.ENDPOINT} {name}")
+            about = self._made.get(f"{MadeKind.ENDPOINT} {name}")
             there = name in self._facts.endpoints
             if there and (
                 about is None or (about.status != "Deleting" and self(about).action is not Action.DELETE)
@@ -282,13 +282,13 @@ class _Judge:
 
     def _first(self, made: Made) -> tuple[str, ...]:
         """Return what has to be gone before a thing is deleted."""
-        if made.kind is Kind.CONFIG:
-            return tuple(f"{Kind.ENDPOINT} {name}" for name in self._used_by(made))
-        if made.kind is Kind.MODEL:
-            return tuple(f"{Kind.CONFIG} {name}" for name in self._used_by(made))
-        if made.kind in {Kind.ALARM, Kind.VERSION}:
+        if made.kind is MadeKind.CONFIG:
+            return tuple(f"{MadeKind.ENDPOINT} {name}" for name in self._used_by(made))
+        if made.kind is MadeKind.MODEL:
+            return tuple(f"{MadeKind.CONFIG} {name}" for name in self._used_by(made))
+        if made.kind in {MadeKind.ALARM, MadeKind.VERSION}:
             there = self._facts.endpoints
-            return tuple(f"{Kind.ENDPOINT} {name}" for name in made.uses if name in there)
+            return tuple(f"{MadeKind.ENDPOINT} {name}" for name in made.uses if name in there)
         return ()
 
     # -- archives
@@ -296,7 +296,7 @@ class _Judge:
     def _read(self, made: Made) -> str:
         """Return which model reads an archive, or why nobody can tell."""
         facts = self._facts
-        for kind in (Kind.ENDPOINT, Kind.CONFIG, Kind.MODEL):
+        for kind in (MadeKind.ENDPOINT, MadeKind.CONFIG, MadeKind.MODEL):
             if kind in facts.unseen:
                 return facts.unseen[kind]
         for url in made.uses:
@@ -311,7 +311,7 @@ class _Judge:
                 return f"model {min(lost)} of endpoint {endpoint} is gone, so nobody can tell what it reads"
         return ""
 
-    def _archive(self, made: Made) -> Decision:
+    def _archive(self, made: Made) -> SweepDecision:
         """Decide on an archive that no model reads: marked now, deleted when it has been marked for long enough.
 
         Between the two lies more than an execution may last. One that found the archive unmarked has made its model by
@@ -319,21 +319,21 @@ class _Judge:
         """
         if made.marked is None:
             if young := self._young(made):
-                return Decision(made, Action.KEEP, young)
+                return SweepDecision(made, Action.KEEP, young)
             reason = f"no model reads it, and it was written {_span(self._age(made))} ago"
-            return Decision(made, Action.MARK, reason)
+            return SweepDecision(made, Action.MARK, reason)
         wait = max(self._grace, SETTLED)
         since = self._now - made.marked
         if since < wait:
             reason = f"no model reads it; marked {_span(since)} ago, deleted after {_span(wait)}"
-            return Decision(made, Action.KEEP, reason)
-        return Decision(made, Action.DELETE, f"no model reads it; marked {_span(since)} ago")
+            return SweepDecision(made, Action.KEEP, reason)
+        return SweepDecision(made, Action.DELETE, f"no model reads it; marked {_span(since)} ago")
 
     # -- time
 
     def _age(self, made: Made) -> timedelta:
         """Return for how long a thing has been as it is."""
-        known = self._facts.executions.get(made.execution, Execution())
+        known = self._facts.executions.get(made.execution, ExecutionEnd())
         moments = [made.changed, known.ended, self._outdone.get(made.key)]
         return self._now - max(moment for moment in moments if moment is not None)
 
@@ -376,7 +376,7 @@ def _staying(found: Iterable[Release]) -> dict[str, str]:
     return stay
 
 
-def _outdone(facts: Facts) -> dict[str, datetime]:
+def _outdone(facts: SweepFacts) -> dict[str, datetime]:
     """Return since when what was good once has been outdone by the newest good deployment of its service, by key."""
     since: dict[str, datetime] = {}
     for found in facts.releases.values():
@@ -386,10 +386,10 @@ def _outdone(facts: Facts) -> dict[str, datetime]:
         for one in found:
             if one.deployed_at and one is not newest:
                 keys = [
-                    *(f"{Kind.CONFIG} {config}" for config in one.configs),
-                    f"{Kind.ENDPOINT} {one.endpoint}",
+                    *(f"{MadeKind.CONFIG} {config}" for config in one.configs),
+                    f"{MadeKind.ENDPOINT} {one.endpoint}",
                 ]
-                keys += [f"{Kind.MODEL} {name}" for name in facts.configs.get(one.config, ())]
+                keys += [f"{MadeKind.MODEL} {name}" for name in facts.configs.get(one.config, ())]
                 since |= dict.fromkeys(keys, moment(newest.deployed_at))
     return since
 

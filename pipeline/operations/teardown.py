@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from pipeline.aws import service_errors
 from pipeline.errors import InvalidInput, Problem
 from pipeline.operations import account_scan
-from pipeline.operations.sweep import Kind
+from pipeline.operations.sweep import MadeKind
 from pipeline.rollout import alarms_api
 from pipeline.stack import change_sets, code_bucket
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
     from pipeline.aws.clients import Clients
-    from pipeline.operations.sweep import Facts, Made
-    from pipeline.stack.change_sets import Ended, Event, Place
+    from pipeline.operations.sweep import Made, SweepFacts
+    from pipeline.stack.change_sets import Ended, Event, StackPlace
 
 BUCKET, MACHINE = "AWS::S3::Bucket", "AWS::StepFunctions::StateMachine"
 KEPT: Final = "kept.json"
 """The object, beside the stack's code, that names the buckets of a stack that is gone."""
-GONE: Final = (Kind.ENDPOINT, Kind.ALARM, Kind.MODEL, Kind.CONFIG)
+GONE: Final = (MadeKind.ENDPOINT, MadeKind.ALARM, MadeKind.MODEL, MadeKind.CONFIG)
 """What goes, in this order: a configuration's tags are what finds the rest again."""
 LOOK_S: Final = 2.0
 PATIENCE_S: Final = 900
@@ -41,7 +41,7 @@ PATIENCE_S: Final = 900
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
+class TeardownResource:
     """A resource of the stack."""
 
     name: str
@@ -61,14 +61,14 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TeardownPlan:
     """What would go, and what would stay."""
 
     name: str
-    place: Place
+    place: StackPlace
     found: Mapping[str, Any] | None
     """The stack as DescribeStacks has it; None when it is gone already."""
-    resources: tuple[Resource, ...]
+    resources: tuple[TeardownResource, ...]
     made: tuple[Made, ...]
     """What its executions made, in the order in which it goes."""
     callers: tuple[str, ...]
@@ -89,12 +89,12 @@ class Plan:
         )
 
     @property
-    def inside(self) -> tuple[Resource, ...]:
+    def inside(self) -> tuple[TeardownResource, ...]:
         """The resources that go with the stack."""
         return tuple(one for one in self.resources if one.type != BUCKET)
 
 
-def look(clients: Clients, name: str, *, archives: bool) -> Plan:
+def look(clients: Clients, name: str, *, archives: bool) -> TeardownPlan:
     """Return what would go.
 
     Raises:
@@ -111,7 +111,7 @@ def look(clients: Clients, name: str, *, archives: bool) -> Plan:
     names = [one.physical for one in resources if one.type == BUCKET and one.physical] or _kept(
         clients.s3, here.bucket, name
     )
-    return Plan(
+    return TeardownPlan(
         name=name,
         place=here,
         found=found,
@@ -128,7 +128,7 @@ def look(clients: Clients, name: str, *, archives: bool) -> Plan:
     )
 
 
-def ours(facts: Facts) -> tuple[Made, ...]:
+def ours(facts: SweepFacts) -> tuple[Made, ...]:
     """Return what goes: what bears the tags of the stack's executions, in the order in which it goes."""
     found = [one for one in facts.made if one.kind in GONE and not one.unreadable]
     return tuple(sorted(found, key=lambda one: (GONE.index(one.kind), one.name)))
@@ -165,7 +165,7 @@ def refuse_while_running(name: str, executions: Iterable[str]) -> None:
         raise InvalidInput(f"stack {name}", problems)
 
 
-def running(clients: Clients, resources: Iterable[Resource]) -> list[str]:
+def running(clients: Clients, resources: Iterable[TeardownResource]) -> list[str]:
     """Return the executions of the stack's state machine that run."""
     found = []
     for machine in [one.physical for one in resources if one.type == MACHINE and one.physical]:
@@ -185,7 +185,7 @@ def running(clients: Clients, resources: Iterable[Resource]) -> list[str]:
 
 def carry_out(
     clients: Clients,
-    plan: Plan,
+    plan: TeardownPlan,
     *,
     told: Callable[[str], None],
     event: Callable[[Event], None],
@@ -233,7 +233,7 @@ def _clear(
 ) -> None:
     """Delete what executions made: endpoints first, and what they use when they are gone."""
     things = list(made)
-    going = [one for one in things if one.kind is Kind.ENDPOINT]
+    going = [one for one in things if one.kind is MadeKind.ENDPOINT]
     asked: set[str] = set()
     while going:
         for one in going:
@@ -257,7 +257,7 @@ def _clear(
         if going:
             sleep(LOOK_S)
     for one in things:
-        if one.kind is not Kind.ENDPOINT:
+        if one.kind is not MadeKind.ENDPOINT:
             account_scan.delete(clients, one)
             told(f"{one.kind} {one.name}")
 
@@ -304,7 +304,7 @@ def empty(client: S3Client, bucket: str, owner: str) -> None:
                 )
 
 
-def _clear_code(client: S3Client, plan: Plan) -> None:
+def _clear_code(client: S3Client, plan: TeardownPlan) -> None:
     """Delete the stack's code, and the bucket with it when nothing else is in it."""
     bucket = plan.place.bucket
     kept = f"{code_bucket.prefix(plan.name)}{KEPT}"
@@ -324,22 +324,22 @@ def _clear_code(client: S3Client, plan: Plan) -> None:
 # ----------------------------------------------------------------------------- looking
 
 
-def _resources(clients: Clients, stack_id: str) -> Iterator[Resource]:
+def _resources(clients: Clients, stack_id: str) -> Iterator[TeardownResource]:
     for page in clients.cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id):
         for row in page["StackResourceSummaries"]:
             if row["ResourceStatus"] != "DELETE_COMPLETE":
-                yield Resource(
+                yield TeardownResource(
                     row["LogicalResourceId"], row["ResourceType"], row.get("PhysicalResourceId", "")
                 )
 
 
 def _callers(made: Iterable[Made], named: Mapping[str, str]) -> Iterator[str]:
     for one in made:
-        if one.kind is Kind.ENDPOINT and one.name in named:
+        if one.kind is MadeKind.ENDPOINT and one.name in named:
             yield f"{one.name}: {named[one.name]}"
 
 
-def _holding(client: S3Client, here: Place, bucket: str) -> Holding | None:
+def _holding(client: S3Client, here: StackPlace, bucket: str) -> Holding | None:
     """Return what is in a bucket; None when it is gone."""
     objects = size = 0
     pages = client.get_paginator("list_object_versions").paginate(
@@ -357,14 +357,14 @@ def _holding(client: S3Client, here: Place, bucket: str) -> Holding | None:
     return Holding(bucket, objects, size)
 
 
-def _code(client: S3Client, here: Place, name: str) -> tuple[int, int]:
+def _code(client: S3Client, here: StackPlace, name: str) -> tuple[int, int]:
     objects, size = code_bucket.sizes(client, here.bucket, name)
     # The note of what was kept is no code.
     note = 1 if _kept(client, here.bucket, name) else 0
     return max(objects - note, 0), size if objects > note else 0
 
 
-def _keep(client: S3Client, plan: Plan) -> None:
+def _keep(client: S3Client, plan: TeardownPlan) -> None:
     """Write down which buckets stay: when the stack is gone, nothing else tells whose they were."""
     if plan.buckets:
         bucket = plan.place.bucket

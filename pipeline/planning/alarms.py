@@ -30,7 +30,7 @@ ALARM = "ALARM"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class AlarmRule:
     """One alarm that every endpoint gets."""
 
     suffix: str
@@ -63,8 +63,8 @@ class Rule:
         return self.threshold * timeout_s * MICROSECONDS if self.of_timeout else self.threshold
 
 
-RULES: tuple[Rule, ...] = (
-    Rule(
+RULES: tuple[AlarmRule, ...] = (
+    AlarmRule(
         "5xx",
         INVOCATIONS,
         "Invocation5XXErrors",
@@ -76,7 +76,7 @@ RULES: tuple[Rule, ...] = (
         "the model, or SageMaker for it, answered 5xx",
         "a request that cannot be answered gets 4xx, so there is no number of 5xx that is usual",
     ),
-    Rule(
+    AlarmRule(
         "latency",
         INVOCATIONS,
         "ModelLatency",
@@ -89,7 +89,7 @@ RULES: tuple[Rule, ...] = (
         "an answer that reaches timeout_s ends unfinished; the start of a container is not in this metric",
         of_timeout=True,
     ),
-    Rule(
+    AlarmRule(
         "memory",
         RESOURCES,
         "MemoryUtilization",
@@ -101,7 +101,7 @@ RULES: tuple[Rule, ...] = (
         "the container is about to be killed for want of memory",
         "a size is chosen so that 3 % of what is needed stay in reserve, so a full one may rightly stand at 97",
     ),
-    Rule(
+    AlarmRule(
         "concurrency",
         INVOCATIONS,
         "ServerlessConcurrentExecutionsUtilization",
@@ -116,7 +116,7 @@ RULES: tuple[Rule, ...] = (
         # It says that there is much to do, and the new endpoint may have half until the switch is over.
         judges=False,
     ),
-    Rule(
+    AlarmRule(
         "cpu",
         RESOURCES,
         "CPUUtilization",
@@ -131,7 +131,7 @@ RULES: tuple[Rule, ...] = (
         on=("instance",),
         judges=False,
     ),
-    Rule(
+    AlarmRule(
         "disk",
         RESOURCES,
         "DiskUtilization",
@@ -156,7 +156,7 @@ class Alarm(TypedDict):
     unit: str
 
 
-def name_of(endpoint: str, rule: Rule) -> str:
+def name_of(endpoint: str, rule: AlarmRule) -> str:
     """Return the name of one alarm of an endpoint."""
     return f"{PREFIX}{endpoint}-{rule.suffix}"
 
@@ -225,7 +225,7 @@ def requests(
     ]
 
 
-def _rules(cpus: int | None) -> tuple[Rule, ...]:
+def _rules(cpus: int | None) -> tuple[AlarmRule, ...]:
     """Return the rules of an endpoint: those of instances when it has CPUs."""
     hosting = "serverless" if cpus is None else "instance"
     return tuple(rule for rule in RULES if hosting in rule.on)

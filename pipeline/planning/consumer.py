@@ -53,7 +53,7 @@ class Read(TypedDict):
     """None: the plan stands."""
 
 
-class Step(StrEnum):
+class SwitchStep(StrEnum):
     """What to do next with a consumer that was read."""
 
     WAIT = "wait"
@@ -214,18 +214,18 @@ def _unreadable(response: Any, error: Any) -> ConsumerUnreadable:
     return ConsumerUnreadable(f"consumer {name}", [problem])
 
 
-def next_step(now: Configuration, variable: str, *, wanted: str | None, expected: str | None) -> Step:
+def next_step(now: Configuration, variable: str, *, wanted: str | None, expected: str | None) -> SwitchStep:
     """Return what brings `variable` from `expected` to `wanted`; None stands for "not there".
 
     A retry after a crash finds the wanted value in place and has nothing to do; a value that is neither the
     expected nor the wanted one belongs to somebody else, and is not overwritten.
     """
     if now.updating:
-        return Step.WAIT
+        return SwitchStep.WAIT
     value = now.variables.get(variable)
     if value == wanted:
-        return Step.DONE
-    return Step.UPDATE if value == expected else Step.FOREIGN
+        return SwitchStep.DONE
+    return SwitchStep.UPDATE if value == expected else SwitchStep.FOREIGN
 
 
 MOST_VALUE = 256

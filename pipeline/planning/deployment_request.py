@@ -503,7 +503,7 @@ EXECUTION = "the execution's input"
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class PlannedNames:
     """What the sources of a request are called, in the terms of whoever wrote them."""
 
     document: str = EXECUTION
@@ -518,7 +518,7 @@ class Said:
     sources: tuple[tuple[str, Any], ...]
 
     @classmethod
-    def of(cls, document: Any, sidecar: Any, defaults: StackDefaults, names: Names) -> Said:
+    def of(cls, document: Any, sidecar: Any, defaults: StackDefaults, names: PlannedNames) -> Said:
         """Return what the three sources of a request say."""
         stack = {**defaults, "consumer": defaults["consumer_function_name"] or None}
         return cls(((names.document, document), (names.sidecar, sidecar), (names.stack, stack)))
@@ -622,7 +622,7 @@ def sidecar_key(archive_key: str) -> str:
 
 
 def request(
-    document: Any, sidecar: Any, defaults: StackDefaults, names: Names | None = None
+    document: Any, sidecar: Any, defaults: StackDefaults, names: PlannedNames | None = None
 ) -> dict[str, Any]:
     """Merge and check the three sources of a request.
 
@@ -640,7 +640,7 @@ def request(
     Raises:
         InvalidInput: with every problem of both in one message, each under the source that made it.
     """
-    names = names or Names()
+    names = names or PlannedNames()
     alone = [*_alone(EXECUTION_INPUT, document, names.document)]
     if sidecar is not None:
         alone += _alone(DEPLOYMENT_JSON, sidecar, names.sidecar)
@@ -740,7 +740,7 @@ def _alone(check: Check, source: Any, name: str) -> list[Problem]:
     return [replace(problem, where=name) for problem in problems]
 
 
-def _missed(problem: Problem, alone: list[Problem], names: Names) -> Problem:
+def _missed(problem: Problem, alone: list[Problem], names: PlannedNames) -> Problem:
     """Return a field that no source has under the source that begins the object it belongs to."""
     return next(
         (one for one in alone if replace(one, where="") == problem), replace(problem, where=names.document)

@@ -32,7 +32,7 @@ _TELLING: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
+class FunctionName:
     """What a text names; None for what it leaves out."""
 
     name: str
@@ -41,10 +41,10 @@ class Function:
     qualifier: str | None = None
 
 
-def parse(text: str) -> Function | None:
+def parse(text: str) -> FunctionName | None:
     """Return the function that a text names; None when it is none of Lambda's forms."""
     found = _FORM.fullmatch(text)
-    return Function(**found.groupdict()) if found else None
+    return FunctionName(**found.groupdict()) if found else None
 
 
 def name_of(text: str) -> str:
@@ -101,7 +101,7 @@ class Reach:
             seen = f"consumer.function_name {text!r} names a version or an alias"
             fix = f'write "function_name": "{found.name}"{also}'
             return Problem("ConsumerQualified", seen, "the function itself, whose variable is changed", fix)
-        here = Function(found.name, found.region or self.region, found.account or self.account_id)
+        here = FunctionName(found.name, found.region or self.region, found.account or self.account_id)
         if (here.region, here.account) != (self.region, self.account_id):
             return Problem(
                 "ConsumerElsewhere",

@@ -138,7 +138,7 @@ class Plan(TypedDict):
     """The endpoint that the first consumer which calls any calls when the plan is made."""
     rungs: list[str]
     """The rungs of the capacity ladder that were taken."""
-    steps: list[quotas.Step]
+    steps: list[quotas.CapacityStep]
     """Every step away from what was asked for."""
     image_uri: str
     fit: dict[str, Any]
@@ -160,7 +160,7 @@ class Plan(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PlanFacts:
     """All that a plan depends on."""
 
     request: dict[str, Any]
@@ -199,12 +199,12 @@ class _Hosted:
     max_concurrency: int | None = None
     asked: Asked | None = None
     instances: OnInstances | None = None
-    start: quotas.Start = field(default_factory=lambda: quotas.Start(0))
+    start: quotas.CapacityStart = field(default_factory=lambda: quotas.CapacityStart(0))
     updates: Previous | None = None
     notes: tuple[str, ...] = ()
 
 
-def plan(facts: Facts) -> Plan:
+def plan(facts: PlanFacts) -> Plan:
     """Return the plan for one archive.
 
     Raises:
@@ -352,7 +352,7 @@ def pinned(request: Mapping[str, Any], assembled: Mapping[str, Any]) -> dict[str
     return {**request, "PrimaryContainer": {**container, "ModelDataSource": {"S3DataSource": source}}}
 
 
-def _name(facts: Facts, container: Mapping[str, Any], sized: Mapping[str, Any]) -> str:
+def _name(facts: PlanFacts, container: Mapping[str, Any], sized: Mapping[str, Any]) -> str:
     archive, request = facts.archive, facts.request
     identity = naming.digest(
         {
@@ -365,7 +365,7 @@ def _name(facts: Facts, container: Mapping[str, Any], sized: Mapping[str, Any]) 
     return naming.resource_name(request["service"], identity)
 
 
-def _on_serverless(facts: Facts, container: dict[str, Any], needed: fit.Fit) -> _Hosted:
+def _on_serverless(facts: PlanFacts, container: dict[str, Any], needed: fit.Fit) -> _Hosted:
     request = facts.request
     memory_mb = fit.choose_memory(
         facts.model["path"],
@@ -389,7 +389,7 @@ def _on_serverless(facts: Facts, container: dict[str, Any], needed: fit.Fit) -> 
     )
 
 
-def _on_instances(facts: Facts, container: dict[str, Any], needed: fit.Fit) -> _Hosted:
+def _on_instances(facts: PlanFacts, container: dict[str, Any], needed: fit.Fit) -> _Hosted:
     request = facts.request
     table = instance_types.table(request["instance_types"])
     found = instance_choice.choose(facts.model["path"], needed, table, request["instance_type"])
@@ -668,13 +668,13 @@ def sizes_of(config: str, name: str, asked: Asked) -> tuple[int, int] | None:
 class _Chosen:
     endpoint: str
     memory_mb: int
-    start: quotas.Start
+    start: quotas.CapacityStart
     updates: Previous | None = None
     config: str | None = None
     """The configuration that is taken over; None for one of our own."""
 
 
-def _choose(name: str, asked: Asked, request: dict[str, Any], facts: Facts) -> _Chosen:
+def _choose(name: str, asked: Asked, request: dict[str, Any], facts: PlanFacts) -> _Chosen:
     """Choose the endpoint and the concurrency that it begins with."""
     situation = facts.situation
     in_place = request["strategy"] == quotas.IN_PLACE
@@ -686,7 +686,7 @@ def _choose(name: str, asked: Asked, request: dict[str, Any], facts: Facts) -> _
     if there and sizes:
         # An earlier run of the very same deployment: what exists is taken over, whatever sizes it came to.
         memory_mb, concurrency = sizes
-        return _Chosen(endpoint, memory_mb, quotas.Start(concurrency), config=there.config)
+        return _Chosen(endpoint, memory_mb, quotas.CapacityStart(concurrency), config=there.config)
     start = quotas.choose(asked["max_concurrency"], situation, serving=facts.serving, replaced=target)
     if isinstance(start, quotas.Stop):
         raise QuotaUsedUp(f"service {request['service']}", [start.problem])
@@ -853,7 +853,7 @@ def _form(request: dict[str, Any], model: Mapping[str, Any]) -> str:
     return request["smoke_test"]["ask_with"] or questions.form(str(model.get("purpose")), offered)
 
 
-def _tags(facts: Facts, on: OnInstances | None) -> list[dict[str, str]]:
+def _tags(facts: PlanFacts, on: OnInstances | None) -> list[dict[str, str]]:
     archive = facts.archive
     tags = {
         resource_tags.TAG_SERVICE: facts.request["service"],

@@ -31,7 +31,7 @@ MOST_UNASKED: Final = 10
 """Concurrent invocations of an endpoint at most whose request asks for none."""
 
 
-class Step(TypedDict):
+class CapacityStep(TypedDict):
     """One step away from what was asked for, as the execution's output shows it."""
 
     asked: str
@@ -48,9 +48,9 @@ class Lowered(TypedDict):
     to: int
 
 
-def _step(asked: str, said: str, did: str) -> Step:
+def _step(asked: str, said: str, did: str) -> CapacityStep:
     """Return a step; who is in the way may be many."""
-    return Step(asked=asked, said=payload.cut(said, _SAID), did=payload.cut(did, _SAID))
+    return CapacityStep(asked=asked, said=payload.cut(said, _SAID), did=payload.cut(did, _SAID))
 
 
 _SAID: Final = 512
@@ -188,12 +188,12 @@ def make_room(
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class CapacityStart:
     """What PlanDeployment begins with."""
 
     concurrency: int
     room: tuple[Lowered, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[CapacityStep, ...] = ()
 
 
 def target(quota: int) -> int:
@@ -209,7 +209,7 @@ UNASKED: Final = (
 
 def choose(
     asked: int | None, situation: Situation, *, serving: str | None = None, replaced: Holder | None = None
-) -> Start | Stop:
+) -> CapacityStart | Stop:
     """Return the concurrency to begin with, from what is seen to be in use; why there is none when none is asked for.
 
     An assumed quota never cuts what was asked for: AWS refuses at once what can never fit, with the true figures.
@@ -224,7 +224,7 @@ def choose(
         return adapt(situation, serving=serving, replaced=replaced)
     guessed = not situation.read and asked > situation.quota
     if situation.free is None or situation.quota < LEAST or guessed:
-        return Start(asked)
+        return CapacityStart(asked)
     wanted = min(asked, situation.quota)
     held = replaced.concurrency if replaced else 0
     own = situation.own(without=replaced.name if replaced else None)
@@ -232,30 +232,30 @@ def choose(
     # With no room at all it is asked for all the same: somebody else's deployment may end meanwhile.
     begin = room.start or wanted
     if begin == asked and not room.lowered and room.start:
-        return Start(asked)
+        return CapacityStart(asked)
     if not room.start:
         did = f"ask for {begin} and wait for room"
     else:
         did = f"begin with {begin}" + "".join(f"; {told(one)}" for one in room.lowered)
     step = _step(f"{asked} concurrent invocations", str(situation), did)
-    return Start(begin, room.lowered, (step,))
+    return CapacityStart(begin, room.lowered, (step,))
 
 
 def adapt(
     situation: Situation, *, serving: str | None = None, replaced: Holder | None = None
-) -> Start | Stop:
+) -> CapacityStart | Stop:
     """Return the concurrency to begin with when none was asked for, or why there is none to be had.
 
     Nothing is waited for but what is being deleted or changed: an endpoint that serves does not go away by itself.
     """
     wanted = target(situation.quota)
     if situation.free is None:
-        return Start(wanted)
+        return CapacityStart(wanted)
     held = replaced.concurrency if replaced else 0
     own = situation.own(without=replaced.name if replaced else None)
     room = borrow(wanted, situation.free + held, own, None if replaced else serving)
     if room.start == wanted and not room.lowered:
-        return Start(wanted)
+        return CapacityStart(wanted)
     # What is assumed of the quota is no reason to refuse: AWS tells its figures when it does.
     if not room.start and situation.read and not leaving(situation, replaced):
         return Stop(_used_up(str(situation), situation), final=True)
@@ -263,7 +263,7 @@ def adapt(
     did = f"{'begin with' if room.start else 'ask for'} {begin}"
     did += "".join(f"; {told(one)}" for one in room.lowered)
     asked = f"{wanted} concurrent invocations, a third of the account's {situation.quota},"
-    return Start(begin, room.lowered, (_step(asked, str(situation), did),))
+    return CapacityStart(begin, room.lowered, (_step(asked, str(situation), did),))
 
 
 def borrow(wanted: int, free: int, own: Sequence[Holder], serving: str | None) -> Room:
@@ -352,11 +352,11 @@ class Down:
     memory_mb: int
     concurrency: int
     room: tuple[Lowered, ...]
-    step: Step
+    step: CapacityStep
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class RetryPause:
     """There may be room once the service's own endpoints are done with a change."""
 
     told: str
@@ -372,13 +372,13 @@ class Stop:
 
 
 def step_down(
-    refusal: quota_errors.Refusal,
+    refusal: quota_errors.QuotaRefusal,
     ask: Ask,
     situation: Situation,
     *,
     serving: str | None = None,
     replaced: Holder | None = None,
-) -> Down | Pause | Stop:
+) -> Down | RetryPause | Stop:
     """Return what to ask for after a refusal, what to wait for first, or why there is nothing less to ask for.
 
     Args:
@@ -424,13 +424,13 @@ def step_down(
     return Stop(_used_up(_seen(refusal, situation), situation), final=refusal.never_fits)
 
 
-def _pause(refusal: quota_errors.Refusal, moving: Iterable[Holder]) -> Pause:
+def _pause(refusal: quota_errors.QuotaRefusal, moving: Iterable[Holder]) -> RetryPause:
     told = ", ".join(f"endpoint {one.name!r} is {one.status}" for one in moving)
-    return Pause(f"{refusal}; {told}; wanted to know what room it leaves")
+    return RetryPause(f"{refusal}; {told}; wanted to know what room it leaves")
 
 
 def _adapt(  # noqa: PLR0917 the facts of one decision
-    refusal: quota_errors.Refusal,
+    refusal: quota_errors.QuotaRefusal,
     ask: Ask,
     situation: Situation,
     free: int,
@@ -438,7 +438,7 @@ def _adapt(  # noqa: PLR0917 the facts of one decision
     own: Sequence[Holder],
     serving: str | None,
     replaced: Holder | None,
-) -> Down | Pause | Stop:
+) -> Down | RetryPause | Stop:
     """Return what is free now, what the service's own endpoints give, what is on its way, or who holds it all."""
     room = borrow(target(limit), free, own, serving)
     if room.lowered and ask.may_make_room:
@@ -451,7 +451,7 @@ def _adapt(  # noqa: PLR0917 the facts of one decision
     return Stop(_used_up(_seen(refusal, situation), situation, limit), final=refusal.never_fits)
 
 
-def _less_memory(refusal: quota_errors.Refusal, ask: Ask) -> Down | Stop:
+def _less_memory(refusal: quota_errors.QuotaRefusal, ask: Ask) -> Down | Stop:
     allowed = [size for size in ask.sizes_mb if size <= refusal.limit and size < ask.memory_mb]
     if allowed and Rung.MEMORY not in ask.taken:
         return _down(refusal, ask, Rung.MEMORY, memory_mb=max(allowed), asked=f"{ask.memory_mb} MB")
@@ -467,7 +467,7 @@ def _less_memory(refusal: quota_errors.Refusal, ask: Ask) -> Down | Stop:
     return Stop(problem, final=True)
 
 
-def _no_endpoint(refusal: quota_errors.Refusal, situation: Situation) -> Stop:
+def _no_endpoint(refusal: quota_errors.QuotaRefusal, situation: Situation) -> Stop:
     ours = ", ".join(one.name for one in situation.holders if one.ours)
     named, left = _named(situation)
     fix = (
@@ -480,14 +480,14 @@ def _no_endpoint(refusal: quota_errors.Refusal, situation: Situation) -> Stop:
     return Stop(_problem("EndpointQuota", refusal, situation, fix), final=refusal.never_fits)
 
 
-def _to_limit(refusal: quota_errors.Refusal, ask: Ask, room: Room) -> Down | None:
+def _to_limit(refusal: quota_errors.QuotaRefusal, ask: Ask, room: Room) -> Down | None:
     start = room.start or refusal.limit
     if Rung.LIMIT in ask.taken or not LEAST <= start < ask.concurrency:
         return None
     return _down(refusal, ask, Rung.LIMIT, concurrency=start, lowered=room.lowered)
 
 
-def _to_room(refusal: quota_errors.Refusal, ask: Ask, free: int, room: Room) -> Down | None:
+def _to_room(refusal: quota_errors.QuotaRefusal, ask: Ask, free: int, room: Room) -> Down | None:
     if room.lowered and ask.may_make_room:
         return _down(refusal, ask, Rung.ROOM, concurrency=room.start, lowered=room.lowered)
     if LEAST <= free < ask.concurrency and Rung.FREE not in ask.taken:
@@ -498,7 +498,7 @@ def _to_room(refusal: quota_errors.Refusal, ask: Ask, free: int, room: Room) -> 
 
 
 def _down(
-    refusal: quota_errors.Refusal,
+    refusal: quota_errors.QuotaRefusal,
     ask: Ask,
     rung: Rung,
     *,
@@ -548,11 +548,11 @@ class InstancesDown:
 
     type: str
     count: int
-    step: Step
+    step: CapacityStep
 
 
 def step_instances(
-    refusal: quota_errors.Refusal, ask: InstancesAsk, situation: Situation
+    refusal: quota_errors.QuotaRefusal, ask: InstancesAsk, situation: Situation
 ) -> InstancesDown | Stop:
     """Return fewer instances of the type, else as many of the next one, or why there is nothing left to ask for.
 
@@ -577,7 +577,7 @@ def step_instances(
     return Stop(problem, final=refusal.never_fits)
 
 
-def _instances_step(refusal: quota_errors.Refusal, ask: InstancesAsk, did: str) -> Step:
+def _instances_step(refusal: quota_errors.QuotaRefusal, ask: InstancesAsk, did: str) -> CapacityStep:
     return _step(f"{ask.count} x {ask.type}", str(refusal), did)
 
 
@@ -635,11 +635,11 @@ def _delete(one: Holder) -> str:
     return f"{delete} if {seen}"
 
 
-def _problem(error: str, refusal: quota_errors.Refusal, situation: Situation, fix: str) -> Problem:
+def _problem(error: str, refusal: quota_errors.QuotaRefusal, situation: Situation, fix: str) -> Problem:
     return Problem(error, _seen(refusal, situation), ROOM, fix)
 
 
-def _seen(refusal: quota_errors.Refusal, situation: Situation) -> str:
+def _seen(refusal: quota_errors.QuotaRefusal, situation: Situation) -> str:
     return f"{refusal} (in use: {in_use(situation.holders)})"
 
 
@@ -730,7 +730,7 @@ def has(requested: int | None, wanted: int, now: int, situation: Situation) -> s
 # -- before anything is asked of an account
 
 
-def forecast(memory_mb: int, concurrency: int | None, sizes_mb: Sequence[int]) -> tuple[Step, ...]:
+def forecast(memory_mb: int, concurrency: int | None, sizes_mb: Sequence[int]) -> tuple[CapacityStep, ...]:
     """Return the steps that a deployment will take on an ordinary account that has no other endpoint.
 
     A concurrency of None adapts, and is no step.
@@ -740,10 +740,14 @@ def forecast(memory_mb: int, concurrency: int | None, sizes_mb: Sequence[int]) -
     if memory_mb > quota:
         allowed = [size for size in sizes_mb if size <= quota]
         did = f"step down to {max(allowed)} MB" if allowed else "fail: the model needs more"
-        steps.append(Step(asked=f"{memory_mb} MB", said=f"an ordinary account allows {quota} MB", did=did))
+        steps.append(
+            CapacityStep(asked=f"{memory_mb} MB", said=f"an ordinary account allows {quota} MB", did=did)
+        )
     most = limits.CONCURRENCY_QUOTA.value
     if concurrency is not None and concurrency > most:
         said = f"an ordinary account allows {most} in all"
         asked = f"{concurrency} concurrent invocations"
-        steps.append(Step(asked=asked, said=said, did=f"step down to {most}, or to what is free of it"))
+        steps.append(
+            CapacityStep(asked=asked, said=said, did=f"step down to {most}, or to what is free of it")
+        )
     return tuple(steps)

@@ -19,7 +19,7 @@ REQUESTS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CostLine:
     """One thing that costs something."""
 
     what: str
@@ -33,11 +33,11 @@ class Line:
 class Costs:
     """The three reckonings."""
 
-    requests: tuple[Line, ...]
+    requests: tuple[CostLine, ...]
     """Of a thousand requests like those of the smoke test."""
-    idle: tuple[Line, ...]
+    idle: tuple[CostLine, ...]
     """Of a month without a request."""
-    deployment: tuple[Line, ...]
+    deployment: tuple[CostLine, ...]
     """Of the execution, once."""
     prices: tuple[Price, ...]
     """The prices that were used."""
@@ -84,7 +84,9 @@ def reckon(
         else _requests(memory_mb, transcript, price("serverless_gb_second"), price("data_gb"))
     )
     idle = [
-        Line("the endpoint", 0.0, "serverless, without provisioned concurrency: nothing while nobody asks")
+        CostLine(
+            "the endpoint", 0.0, "serverless, without provisioned concurrency: nothing while nobody asks"
+        )
     ]
     if memory_mb is None:
         idle = []
@@ -100,17 +102,17 @@ def reckon(
 
 def _requests(
     memory_mb: int, transcript: Transcript | None, second: Price | None, data: Price | None
-) -> tuple[Line, ...]:
+) -> tuple[CostLine, ...]:
     what, bytes_what = "the endpoint's time", "data in and out"
     gb = memory_mb / 1024
     billed = transcript.billed if transcript else None
     if billed is None:
-        compute = Line(what, None, "not measured: no answer was timed")
+        compute = CostLine(what, None, "not measured: no answer was timed")
     elif second is None:
-        compute = Line(what, None, "no price is listed")
+        compute = CostLine(what, None, "no price is listed")
     else:
         seconds, how = billed
-        compute = Line(
+        compute = CostLine(
             what,
             REQUESTS * seconds * gb * second.usd,
             f"{REQUESTS} x {seconds:.3f} s ({how}) x {gb:g} GB x {second.usd:.7f} USD",
@@ -121,12 +123,12 @@ def _requests(
         if one.bytes_in is not None and one.bytes_out is not None
     ]
     if not sizes:
-        moved = Line(bytes_what, None, "not measured")
+        moved = CostLine(bytes_what, None, "not measured")
     elif data is None:
-        moved = Line(bytes_what, None, "no price is listed")
+        moved = CostLine(bytes_what, None, "no price is listed")
     else:
         size = sum(sizes) / len(sizes)
-        moved = Line(
+        moved = CostLine(
             bytes_what,
             REQUESTS * size / GB * data.usd,
             f"{REQUESTS} x {size:.0f} bytes x {data.usd:g} USD per GB",
@@ -134,10 +136,10 @@ def _requests(
     return compute, moved
 
 
-def _times(what: str, count: float, unit: str, price: Price | None, *, digits: int = 0) -> Line:
+def _times(what: str, count: float, unit: str, price: Price | None, *, digits: int = 0) -> CostLine:
     if price is None:
-        return Line(what, None, "no price is listed")
-    return Line(
+        return CostLine(what, None, "no price is listed")
+    return CostLine(
         what,
         count * price.usd,
         f"{count:.{digits}f} {unit} x {price.usd:.10f}".rstrip("0").rstrip(".") + " USD",

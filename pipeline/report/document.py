@@ -22,10 +22,10 @@ from pipeline.report.links import Console
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pipeline.operations.checklist import Line
+    from pipeline.operations.checklist import ChecklistLine
     from pipeline.operations.execution_history import Execution
     from pipeline.report.costs import Costs
-    from pipeline.report.memory import Fit
+    from pipeline.report.memory import MemoryPicture
     from pipeline.report.state_graph import Graph
     from pipeline.report.timeline import Timeline
     from pipeline.report.transcript import Transcript
@@ -43,7 +43,7 @@ MOST_EVIDENCE: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ReportFacts:
     """What AWS tells of an execution."""
 
     description: Mapping[str, Any]
@@ -78,7 +78,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
+class ResourceRow:
     """One thing that the deployment made or used."""
 
     kind: str
@@ -89,7 +89,7 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
-class Switched:
+class SwitchedRow:
     """One consumer that calls the new endpoint."""
 
     function: str
@@ -117,14 +117,14 @@ class Document:
     failure: Failure | None
     steps: tuple[str, ...]
     """What differs from what was asked for."""
-    checklist: tuple[Line, ...]
+    checklist: tuple[ChecklistLine, ...]
     graph: Graph | None
     timeline: Timeline
-    fit: Fit | None
+    fit: MemoryPicture | None
     archive: tuple[Fact, ...]
     transcript: Transcript | None
-    switched: tuple[Switched, ...]
-    resources: tuple[Resource, ...]
+    switched: tuple[SwitchedRow, ...]
+    resources: tuple[ResourceRow, ...]
     costs: Costs
     unread: tuple[str, ...]
     """The parts that are missing because their data has another shape than this version knows."""
@@ -138,7 +138,7 @@ class Document:
         return plain
 
 
-def assemble(facts: Facts, prices: Prices) -> Document:
+def assemble(facts: ReportFacts, prices: Prices) -> Document:
     """Return the report of an execution."""
     ran = _with_last_words(execution_history.read(facts.description, facts.events), facts.events)
     results = ran.results
@@ -356,9 +356,9 @@ def _mib(count: float) -> str:
     return f"{count / MiB:,.1f} MiB ({count:,} bytes)"
 
 
-def _switched(results: Mapping[str, Any]) -> list[Switched]:
+def _switched(results: Mapping[str, Any]) -> list[SwitchedRow]:
     return [
-        Switched(
+        SwitchedRow(
             function=str(one["function_name"]),
             variable=str(one["variable"]),
             before=str(one["previous"] or "not set"),
@@ -378,14 +378,14 @@ def _alarms(results: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(one["name"]) for one in _object(results, "monitor_endpoint").get("alarms") or ())
 
 
-def _resources(ran: Execution, console: Console, alarms: Sequence[str]) -> list[Resource]:
+def _resources(ran: Execution, console: Console, alarms: Sequence[str]) -> list[ResourceRow]:
     results = ran.results
     plan = _object(results, "plan_deployment")
     names = _object(plan, "names")
     gone = set(_texts(_object(results, "roll_back"), "gone"))
     left = " ".join(_texts(_object(results, "roll_back"), "not_undone", "kept"))
     found = [
-        Resource("execution", ran.arn.rpartition(":")[2], console.execution(ran.arn), ran.status.lower())
+        ResourceRow("execution", ran.arn.rpartition(":")[2], console.execution(ran.arn), ran.status.lower())
     ]
 
     def add(kind: str, name: Any, url: str, result: str) -> None:
@@ -397,7 +397,7 @@ def _resources(ran: Execution, console: Console, alarms: Sequence[str]) -> list[
             state = "removed again"
         elif name in left:
             state = "still there: see above"
-        found.append(Resource(kind, name, url, state))
+        found.append(ResourceRow(kind, name, url, state))
 
     endpoint = str(names.get("endpoint", ""))
     add("endpoint", names.get("endpoint"), console.endpoint(endpoint), "create_endpoint")
@@ -406,10 +406,11 @@ def _resources(ran: Execution, console: Console, alarms: Sequence[str]) -> list[
     add("model", names.get("model"), console.model(str(names.get("model"))), "create_model")
     if _object(results, "create_endpoint"):
         group = f"/aws/sagemaker/Endpoints/{endpoint}"
-        found.append(Resource("container log", group, console.log_group(group), "stays"))
+        found.append(ResourceRow("container log", group, console.log_group(group), "stays"))
     swept = f"alarms of endpoint {endpoint}" in gone
     found += [
-        Resource("alarm", name, console.alarm(name), "removed again" if swept else "made") for name in alarms
+        ResourceRow("alarm", name, console.alarm(name), "removed again" if swept else "made")
+        for name in alarms
     ]
     for kind, where, field in (("upload", "check_archive", "archive"), ("archive", "assemble_archive", "")):
         made = _object(results, where)
@@ -417,14 +418,14 @@ def _resources(ran: Execution, console: Console, alarms: Sequence[str]) -> list[
         if place.get("bucket") and place.get("key"):
             bucket, name = str(place["bucket"]), str(place["key"])
             state = "was there already" if place.get("written") is False else ""
-            found.append(Resource(kind, f"s3://{bucket}/{name}", console.object(bucket, name), state))
+            found.append(ResourceRow(kind, f"s3://{bucket}/{name}", console.object(bucket, name), state))
     role = str(_object(_object(plan, "requests"), "create_model").get("ExecutionRoleArn", ""))
     if role:
         name = role.rpartition("/")[2]
-        found.append(Resource("the endpoint's role", name, console.role(name), "of the stack"))
+        found.append(ResourceRow("the endpoint's role", name, console.role(name), "of the stack"))
     for one in _object(results, "update_consumer").get("consumers") or ():
         name = str(one["function_name"])
-        found.append(Resource("consumer", name, console.function(name), "switched"))
+        found.append(ResourceRow("consumer", name, console.function(name), "switched"))
     return found
 
 

@@ -44,7 +44,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class MemoryPicture:
     """The three budgets of a plan."""
 
     memory_mb: int
@@ -57,12 +57,12 @@ class Fit:
     notes: tuple[str, ...]
 
 
-def read(plan: Mapping[str, Any]) -> Fit | None:
+def read(plan: Mapping[str, Any]) -> MemoryPicture | None:
     """Return the budgets of a plan; None for one that was not made for a memory size."""
     needed, size = plan.get("fit"), plan.get("memory_mb")
     if not isinstance(needed, dict) or not isinstance(size, int):
         return None
-    return Fit(
+    return MemoryPicture(
         memory_mb=size,
         max_concurrency=int(plan.get("max_concurrency") or 0),
         memory=Budget(_parts(needed.get("lines"), "bytes"), size * MiB),

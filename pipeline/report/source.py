@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline.operations import execution_history
-from pipeline.report.document import Facts
+from pipeline.report.document import ReportFacts
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 
-def fetch(client: SFNClient, arn: str) -> Facts:
+def fetch(client: SFNClient, arn: str) -> ReportFacts:
     """Return the facts of an execution: its description, its history, and the definition that it ran by."""
     description: Any = client.describe_execution(executionArn=arn)
-    return Facts(description, execution_history.history(client, arn), _definition(client, arn))
+    return ReportFacts(description, execution_history.history(client, arn), _definition(client, arn))
 
 
 def _definition(client: SFNClient, arn: str) -> dict[str, Any] | None:

@@ -132,7 +132,7 @@ def shortcomings(
 # -- answers that no model gives that works
 
 
-class Rule(StrEnum):
+class AnswerRule(StrEnum):
     """What gives an answer away as degenerate."""
 
     BLANK = "blank"
@@ -149,7 +149,7 @@ class Rule(StrEnum):
 class Degenerate:
     """That an answer is degenerate, by which rule, and what was seen of it."""
 
-    rule: Rule
+    rule: AnswerRule
     evidence: str
 
     def __str__(self) -> str:
@@ -189,7 +189,7 @@ def degenerate(text: str, prompt: str | None = None) -> Degenerate | None:
     """
     seen = " ".join("".join(" " if _unseen(letter) else letter for letter in text).split())
     if not seen:
-        return Degenerate(Rule.BLANK, f"{len(text)} characters, none of them visible")
+        return Degenerate(AnswerRule.BLANK, f"{len(text)} characters, none of them visible")
     return _replaced(seen) or _repeated(seen) or _echoed(seen, prompt)
 
 
@@ -204,7 +204,7 @@ def _replaced(seen: str) -> Degenerate | None:
     count = seen.count(_FFFD) - (cut if whole and cut <= LEAST_REPLACED else 0)
     if whole and (count < LEAST_REPLACED or count < REPLACED * len(seen)):
         return None
-    return Degenerate(Rule.REPLACEMENT, f"{seen.count(_FFFD)} of {len(seen)} characters are U+FFFD")
+    return Degenerate(AnswerRule.REPLACEMENT, f"{seen.count(_FFFD)} of {len(seen)} characters are U+FFFD")
 
 
 def _repeated(seen: str) -> Degenerate | None:
@@ -219,14 +219,16 @@ def _repeated(seen: str) -> Degenerate | None:
         if run >= max(LEAST_RUN, LEAST_TIMES * period - 1, MOST_OF_IT * len(sample)):
             at = bytes(map(operator.eq, sample[period:], sample)).index(b"\1" * longest)
             return Degenerate(
-                Rule.REPETITION,
+                AnswerRule.REPETITION,
                 f"{payload.cut(sample[at : at + period], 80)!r} {round(run / period)} times in a row, "
                 f"{run / len(sample):.0%} of it",
             )
     words = [word.strip(string.punctuation) for word in sample.casefold().split()]
     word, count = Counter(words).most_common(1)[0]
     if len(words) >= LEAST_WORDS and count >= SAME_WORD * len(words):
-        return Degenerate(Rule.REPETITION, f"{payload.cut(word, 80)!r} is {count} of {len(words)} words")
+        return Degenerate(
+            AnswerRule.REPETITION, f"{payload.cut(word, 80)!r} is {count} of {len(words)} words"
+        )
     return None
 
 
@@ -236,4 +238,6 @@ def _echoed(seen: str, prompt: str | None) -> Degenerate | None:
     # An answer that max_tokens ended may lack the prompt's end.
     if len(said) < max(LEAST_ECHO, ECHOED * len(asked)) or not asked.startswith(said):
         return None
-    return Degenerate(Rule.ECHO, f"{len(said)} of the prompt's {len(asked)} characters and nothing else")
+    return Degenerate(
+        AnswerRule.ECHO, f"{len(said)} of the prompt's {len(asked)} characters and nothing else"
+    )

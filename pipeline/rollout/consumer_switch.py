@@ -57,7 +57,7 @@ def set_all(
         except ConsumerBusy as still:
             busy = still
         else:
-            if step is consumer.Step.FOREIGN:
+            if step is consumer.SwitchStep.FOREIGN:
                 raise _moved(before, endpoint_name)
     if busy is not None:
         raise busy
@@ -78,7 +78,7 @@ def _moved(before: consumer.Before, endpoint_name: str) -> ConsumerMoved:
 
 def set_variable(
     client: LambdaClient, function_name: str, variable: str, *, wanted: str | None, expected: str | None
-) -> consumer.Step:
+) -> consumer.SwitchStep:
     """Bring one environment variable from `expected` to `wanted`; return DONE, or FOREIGN with nothing changed.
 
     Raises:
@@ -88,11 +88,11 @@ def set_variable(
     """
     now = _read(client, function_name)
     step = consumer.next_step(now, variable, wanted=wanted, expected=expected)
-    if step is consumer.Step.UPDATE:
+    if step is consumer.SwitchStep.UPDATE:
         _write(client, now, consumer.merged(now.variables, variable, wanted))
         now = _read(client, function_name)
         step = consumer.next_step(now, variable, wanted=wanted, expected=expected)
-    if step in (consumer.Step.WAIT, consumer.Step.UPDATE):
+    if step in (consumer.SwitchStep.WAIT, consumer.SwitchStep.UPDATE):
         raise ConsumerBusy(f"{function_name}: an update is in progress; wanted none")
     return step
 

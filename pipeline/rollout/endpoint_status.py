@@ -11,7 +11,7 @@ from enum import StrEnum
 from pipeline.naming import deployment_of
 
 
-class Verdict(StrEnum):
+class EndpointVerdict(StrEnum):
     """What the workflow does next; `EndpointReady` in the state machine chooses by these words."""
 
     READY = "ready"
@@ -19,23 +19,23 @@ class Verdict(StrEnum):
     FAILED = "failed"
 
 
-VERDICTS: dict[str, Verdict] = {
-    "Creating": Verdict.WAIT,
-    "Updating": Verdict.WAIT,
-    "SystemUpdating": Verdict.WAIT,
-    "RollingBack": Verdict.WAIT,
-    "InService": Verdict.READY,
-    "OutOfService": Verdict.FAILED,
-    "Deleting": Verdict.FAILED,
-    "Failed": Verdict.FAILED,
-    "UpdateRollbackFailed": Verdict.FAILED,
+VERDICTS: dict[str, EndpointVerdict] = {
+    "Creating": EndpointVerdict.WAIT,
+    "Updating": EndpointVerdict.WAIT,
+    "SystemUpdating": EndpointVerdict.WAIT,
+    "RollingBack": EndpointVerdict.WAIT,
+    "InService": EndpointVerdict.READY,
+    "OutOfService": EndpointVerdict.FAILED,
+    "Deleting": EndpointVerdict.FAILED,
+    "Failed": EndpointVerdict.FAILED,
+    "UpdateRollbackFailed": EndpointVerdict.FAILED,
 }
 
 UNDELETABLE = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"})
 """DeleteEndpoint is refused with "Cannot update in-progress endpoint" while these last."""
 
 
-def verdict(status: str, config_name: str, wanted_config_name: str) -> Verdict:
+def verdict(status: str, config_name: str, wanted_config_name: str) -> EndpointVerdict:
     """Return what an endpoint's status means for the deployment that wants `wanted_config_name` in service.
 
     InService on another deployment's configuration is a failure: that is how an update that did not take looks. One
@@ -45,6 +45,6 @@ def verdict(status: str, config_name: str, wanted_config_name: str) -> Verdict:
         KeyError: for a status that the table does not know.
     """
     meaning = VERDICTS[status]
-    if meaning is Verdict.READY and deployment_of(config_name) != deployment_of(wanted_config_name):
-        return Verdict.FAILED
+    if meaning is EndpointVerdict.READY and deployment_of(config_name) != deployment_of(wanted_config_name):
+        return EndpointVerdict.FAILED
     return meaning

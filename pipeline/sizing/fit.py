@@ -15,7 +15,7 @@ from pipeline import limits
 from pipeline.errors import ModelDoesNotFit, Problem
 from pipeline.limits import MiB
 from pipeline.sizing import instance_choice, instance_types
-from pipeline.sizing.llama_memory import CELL_PADDING, STAGING_MOST, UBATCH, Line, Shape, footprint
+from pipeline.sizing.llama_memory import CELL_PADDING, STAGING_MOST, UBATCH, MemoryLine, Shape, footprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Serving:
     """What serves the model, as far as a fit depends on it."""
 
-    memory: Line
+    memory: MemoryLine
     """Resident beside what llama.cpp occupies."""
     startup_s: float
     """Seconds from its start to its first answer, without the loading of a model."""
@@ -41,7 +41,7 @@ SAVED_MB: Final = 32
 # small model that was served is in this figure and has lines of its own besides: a margin of some 45 MiB
 # (benchmarks/bench_limits.py).
 PREBUILT: Final = Serving(
-    Line(
+    MemoryLine(
         "server",
         464 * MiB,
         "measured: the least memory limit in which entry point, Java and Python worker outlast 6,000 requests",
@@ -50,14 +50,14 @@ PREBUILT: Final = Serving(
     "measured: 4.4 to 6.2 s in the prebuilt image",
 )
 OWN_SERVER: Final = Serving(
-    Line(
+    MemoryLine(
         "server", 44 * MiB, "measured: Python with numpy and inference/server.py 37 MiB, and a request's body"
     ),
     1.5,
     "measured: inference/server.py answers within 1.5 s",
 )
 LLAMA_SERVER: Final = Serving(
-    Line(
+    MemoryLine(
         "server",
         32 * MiB,
         "assumed for nginx; llama-server alone was measured at 374 MiB where the lines above say 419",
@@ -68,7 +68,7 @@ LLAMA_SERVER: Final = Serving(
 RESERVE: Final = 0.03
 """Of the sum of the lines: what benchmarks/bench_fit.py lets a measured model exceed its prediction by."""
 
-DISK_SLACK: Final = Line("temporary files", 512 * MiB, "kept free for the runtime")
+DISK_SLACK: Final = MemoryLine("temporary files", 512 * MiB, "kept free for the runtime")
 
 STORED_FROM: Final = 0.995
 """Archive over contents from which an archive is stored, not deflated: quantised weights deflate by 2 to 4 %."""
@@ -164,9 +164,9 @@ class Fit:
     """What a model needs, and the sizes that hold it."""
 
     demand: Demand
-    lines: tuple[Line, ...]
+    lines: tuple[MemoryLine, ...]
     """The arithmetic of memory."""
-    disk: tuple[Line, ...]
+    disk: tuple[MemoryLine, ...]
     startup: tuple[Stage, ...]
 
     @property
@@ -260,7 +260,7 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class FitDecision:
     """The memory size to ask for, or why there is none and what would fit instead."""
 
     memory_mb: int | None
@@ -285,7 +285,7 @@ def fit(
 
 def decide(
     needed: Fit, *, asked_mb: int | None, quota_mb: int, table: Sequence[Instance] = instance_types.TABLE
-) -> Decision:
+) -> FitDecision:
     """Return the memory size: what was asked for if it holds the model, else the smallest that does.
 
     A size that is asked for may exceed `quota_mb`, which is only what an ordinary account has. Of the instance types in
@@ -295,13 +295,13 @@ def decide(
     smallest = next(iter(needed.sizes_mb), None)
     allowed = quota_mb if asked_mb is None else asked_mb
     if smallest is not None and smallest <= allowed:
-        return Decision(smallest if asked_mb is None else asked_mb)
+        return FitDecision(smallest if asked_mb is None else asked_mb)
     if smallest is not None:
         problems = (_over(needed, smallest, asked_mb, quota_mb),)
     alternatives = (*_alternatives(needed, allowed), *_on_instances(needed, table))
     choice = "; or ".join(alternative.text for alternative in alternatives)
     told = (replace(problems[0], fix=choice), *(replace(one, fix="as for the first") for one in problems[1:]))
-    return Decision(None, told, alternatives)
+    return FitDecision(None, told, alternatives)
 
 
 def choose_memory(
@@ -330,25 +330,25 @@ def _fit(demand: Demand) -> Fit:
     return Fit(demand, _memory(demand), _disk(demand), _startup(demand))
 
 
-def _memory(demand: Demand) -> tuple[Line, ...]:
+def _memory(demand: Demand) -> tuple[MemoryLine, ...]:
     lines = (
         *footprint(demand.shape, n_ctx=demand.n_ctx, n_batch=demand.n_batch),
         demand.serving.memory,
-        Line("saved prompts", demand.prefix_cache_mb * MiB, "at most: prefix_cache_mb"),
+        MemoryLine("saved prompts", demand.prefix_cache_mb * MiB, "at most: prefix_cache_mb"),
     )
     reserve = round(RESERVE * sum(line.bytes for line in lines))
     return (
         *lines,
-        Line("reserve", reserve, f"{RESERVE:.0%}, what a model may take beyond what is predicted"),
+        MemoryLine("reserve", reserve, f"{RESERVE:.0%}, what a model may take beyond what is predicted"),
     )
 
 
-def _disk(demand: Demand) -> tuple[Line, ...]:
+def _disk(demand: Demand) -> tuple[MemoryLine, ...]:
     if demand.bare:
-        return (Line("model files", demand.extracted_bytes, "handed over as they are"), DISK_SLACK)
+        return (MemoryLine("model files", demand.extracted_bytes, "handed over as they are"), DISK_SLACK)
     return (
-        Line("archive", demand.archive_bytes, "may lie beside what is extracted: AWS does not say"),
-        Line("extracted files", demand.extracted_bytes, "the archive's contents"),
+        MemoryLine("archive", demand.archive_bytes, "may lie beside what is extracted: AWS does not say"),
+        MemoryLine("extracted files", demand.extracted_bytes, "the archive's contents"),
         DISK_SLACK,
     )
 

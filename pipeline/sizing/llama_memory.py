@@ -62,7 +62,7 @@ STAGING_MOST: Final = 32 * MiB
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class MemoryLine:
     """One line of the arithmetic."""
 
     name: str
@@ -144,20 +144,20 @@ class Shape:
         )
 
 
-def footprint(shape: Shape, *, n_ctx: int, n_batch: int) -> tuple[Line, ...]:
+def footprint(shape: Shape, *, n_ctx: int, n_batch: int) -> tuple[MemoryLine, ...]:
     """Return what llama.cpp takes at most, line by line: a prompt and its answer fill the context."""
     cells = Cells.of(shape, n_ctx, n_batch)
     copy = "the token embedding once more: as output matrix it is repacked for the CPU"
     staging = "the heap's buffer for the largest matrix that is repacked"
     return (
-        Line("weights", shape.tensor_bytes, "bytes of all tensors, read into memory once"),
-        *_unless_empty(Line("output matrix", shape.embedding_copy_bytes, copy)),
+        MemoryLine("weights", shape.tensor_bytes, "bytes of all tensors, read into memory once"),
+        *_unless_empty(MemoryLine("output matrix", shape.embedding_copy_bytes, copy)),
         _cache(shape, cells),
         *_unless_empty(_state(shape)),
         _compute(shape, cells),
-        *_unless_empty(Line("repacking", shape.staging_bytes, staging)),
+        *_unless_empty(MemoryLine("repacking", shape.staging_bytes, staging)),
         _vocabulary(shape),
-        Line("llama.cpp", LLAMA_CPP_BYTES, "measured: its libraries and tables"),
+        MemoryLine("llama.cpp", LLAMA_CPP_BYTES, "measured: its libraries and tables"),
     )
 
 
@@ -189,11 +189,11 @@ class Cells:
         return self.batch if shape.batch_only else self.of_layer(layer)
 
 
-def _unless_empty(line: Line) -> tuple[Line, ...]:
+def _unless_empty(line: MemoryLine) -> tuple[MemoryLine, ...]:
     return (line,) if line.bytes else ()
 
 
-def _cache(shape: Shape, cells: Cells) -> Line:
+def _cache(shape: Shape, cells: Cells) -> MemoryLine:
     # Without flash attention values lie transposed, and all layers get the widest one's (TAG_V_CACHE_VARIABLE).
     values = max((layer.kv_heads * layer.value for layer in shape.layers), default=0)
     cached = [] if shape.cacheless else [layer for layer in shape.layers if layer.kv_heads]
@@ -204,20 +204,22 @@ def _cache(shape: Shape, cells: Cells) -> Line:
         f"{layers} layers x {numbers} x 2 bytes x {held} tokens"
         for (numbers, held), layers in sorted(kinds.items(), key=lambda kind: -kind[0][1])
     ]
-    return Line(
+    return MemoryLine(
         "kv cache", total, " + ".join(terms[:3]) + (" + ..." if terms[3:] else "") or "no attention layers"
     )
 
 
-def _state(shape: Shape) -> Line:
+def _state(shape: Shape) -> MemoryLine:
     kinds = Counter(layer.state for layer in shape.layers if layer.state)
     terms = [
         f"{layers} layers x {numbers} x 4 bytes, whatever the context" for numbers, layers in kinds.items()
     ]
-    return Line("state", sum(4 * numbers * layers for numbers, layers in kinds.items()), " + ".join(terms))
+    return MemoryLine(
+        "state", sum(4 * numbers * layers for numbers, layers in kinds.items()), " + ".join(terms)
+    )
 
 
-def _compute(shape: Shape, cells: Cells) -> Line:
+def _compute(shape: Shape, cells: Cells) -> MemoryLine:
     """Return llama.cpp's scratch memory while it computes one batch of a prompt at the context's end."""
     looking = [layer for layer in shape.layers if layer.heads]
     seen = {layer: cells.seen_by(layer, shape) for layer in looking}
@@ -257,15 +259,15 @@ def _compute(shape: Shape, cells: Cells) -> Line:
         "mixing": f"{work.mixing} activations of a recurrent layer",
         "giving out": f"logits of {shape.vocabulary_size} tokens",
     }[max(blocks, key=lambda name: blocks[name])]
-    return Line(
+    return MemoryLine(
         "compute", total, f"{cells.batch} tokens at a time: {widest}, masks, conversions, logits, graphs"
     )
 
 
-def _vocabulary(shape: Shape) -> Line:
+def _vocabulary(shape: Shape) -> MemoryLine:
     size = TOKEN_BYTES * shape.vocabulary_size + MERGE_BYTES * shape.merge_count
     merges = f" + {shape.merge_count} merges x {MERGE_BYTES} bytes" if shape.merge_count else ""
-    return Line("vocabulary", size, f"{shape.vocabulary_size} tokens x {TOKEN_BYTES} bytes{merges}")
+    return MemoryLine("vocabulary", size, f"{shape.vocabulary_size} tokens x {TOKEN_BYTES} bytes{merges}")
 
 
 def _copied(embedding: Mapping[str, Any]) -> int:

@@ -30,7 +30,7 @@ HOME: Final = "us-east-1"
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class PricedItem:
     """One thing that AWS charges for."""
 
     name: str
@@ -47,7 +47,7 @@ class Item:
 class Price:
     """What one thing costs in one region."""
 
-    item: Item
+    item: PricedItem
     region: str
     """The region that was asked for."""
     usd: float
@@ -59,7 +59,7 @@ class Price:
 class Prices:
     """A price list."""
 
-    items: Mapping[str, Item]
+    items: Mapping[str, PricedItem]
 
     def of(self, name: str, region: str) -> Price | None:
         """Return the price of an item in a region; None when neither that region nor us-east-1 has one."""
@@ -73,7 +73,7 @@ def _same(regions: str, usd: float) -> dict[str, float]:
 
 
 _ITEMS: Final = (
-    Item(
+    PricedItem(
         "serverless_gb_second",
         "a serverless endpoint's memory while it answers",
         "GB of memory and second",
@@ -83,7 +83,7 @@ _ITEMS: Final = (
         "all sizes at the same price for a GB",
         "likely",
     ),
-    Item(
+    PricedItem(
         "data_gb",
         "data into and out of an endpoint",
         "GB",
@@ -93,7 +93,7 @@ _ITEMS: Final = (
         "Sample_Costs.md)",
         "likely",
     ),
-    Item(
+    PricedItem(
         "state_transition",
         "a state transition of a standard workflow; a retry counts as one",
         "transition",
@@ -115,7 +115,7 @@ _ITEMS: Final = (
         "https://aws.amazon.com/step-functions/pricing/, an archived copy; the price of us-east-1 was the same in 2026",
         "sure",
     ),
-    Item(
+    PricedItem(
         "storage_gb_month",
         "an archive in S3 Standard",
         "GB and month",
@@ -124,7 +124,7 @@ _ITEMS: Final = (
         "https://aws.amazon.com/s3/pricing/, first 50 TB, as others quote it",
         "likely",
     ),
-    Item(
+    PricedItem(
         "alarm_month",
         "an alarm on one metric; the first ten of an account are free",
         "alarm and month",

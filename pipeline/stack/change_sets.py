@@ -53,7 +53,7 @@ UNUSED_CODE: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StackPlace:
     """Where a stack is or is to be."""
 
     account_id: str
@@ -100,7 +100,7 @@ class Staged:
     """Whether the stack is there only because of this."""
     after: str
     """The newest event of the stack before it."""
-    place: Place
+    place: StackPlace
     keys: frozenset[str]
     """What of the bucket for code it uses."""
 
@@ -124,10 +124,10 @@ class Ended:
         return self.status in {"CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE"}
 
 
-def place(clients: Clients) -> Place:
+def place(clients: Clients) -> StackPlace:
     """Return the account and the region of the clients."""
     caller = clients.sts.get_caller_identity()
-    return Place(caller["Account"], clients.cloudformation.meta.region_name, caller["Arn"].split(":")[1])
+    return StackPlace(caller["Account"], clients.cloudformation.meta.region_name, caller["Arn"].split(":")[1])
 
 
 def ask(client: CloudFormationClient, name: str) -> Mapping[str, Any] | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from local_cloud.cloud import CONSUMER, LocalCloud, Settings, scaled
+from local_cloud.cloud import CONSUMER, CloudSettings, LocalCloud, scaled
 from local_cloud.faults import Fault
 from local_cloud.hosting import HostingSettings
 from pipeline import package_files
@@ -63,7 +63,7 @@ def with_code(model: Path, tmp_path: Path) -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def running_cloud() -> Iterator[LocalCloud]:
     """Run one local cloud for the whole session."""
-    settings = Settings(
+    settings = CloudSettings(
         time_scale=TIME_SCALE,
         hosting=scaled(HostingSettings(startup_deadline_s=STARTUP_DEADLINE_S), 0.1),
         consumer=True,

@@ -68,7 +68,7 @@ class FactsMaker(Protocol):
 
     def __call__(
         self, *, archive: dict[str, Any] | None = None, model: dict[str, Any] | None = None, **fields: Any
-    ) -> plan.Facts:
+    ) -> plan.PlanFacts:
         """Return them, the given parts changed; `fields` go into the request, which asks for ten on serverless."""
 
 
@@ -107,9 +107,9 @@ def facts_with(request_with: Requests) -> FactsMaker:
 
     def make(
         *, archive: dict[str, Any] | None = None, model: dict[str, Any] | None = None, **fields: Any
-    ) -> plan.Facts:
+    ) -> plan.PlanFacts:
         ten = {"max_concurrency": 10} if fields.get("hosting") != "instance" else {}
-        return plan.Facts(
+        return plan.PlanFacts(
             request=request_with(**{**ten, **fields}),
             archive={**ARCHIVE, **(archive or {})},
             model={**LLAMA_1B, **(model or {})},

@@ -16,7 +16,7 @@ from tools.matrix.races import NEW, OLD, UPLOADS, Race, Raced
 from tools.matrix.world import Scenario, World, key_of
 
 if TYPE_CHECKING:
-    from local_cloud.calls import Call
+    from local_cloud.calls import AwsCall
     from tools.matrix.invariants import Outcome
 
 TIME_SCALE = 0.004
@@ -79,7 +79,7 @@ class Arena(World):
         counted: Counter[tuple[str, str]] = Counter()
         lock = threading.Lock()
 
-        def hold_up(caller: str, call: Call) -> None:
+        def hold_up(caller: str, call: AwsCall) -> None:
             if caller not in self._tasks:
                 return
             with lock:

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Self
 from moto.sns.models import sns_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
-from local_cloud.cloud import CONSUMER, LocalCloud, Settings
+from local_cloud.cloud import CONSUMER, CloudSettings, LocalCloud
 from local_cloud.gateway import WORKFLOW
 from local_cloud.hosting import HostingSettings
-from local_cloud.hosting.containers import Answer, Call
-from local_cloud.hosting.lifecycle import Condition
+from local_cloud.hosting.containers import ContainerAnswer, ContainerCall
+from local_cloud.hosting.lifecycle import ContainerCondition
 from pipeline.naming import deployment_of
 from pipeline.operations import execution_history
 from pipeline.planning import alarms
@@ -232,11 +232,11 @@ class Stub:
         """Say that all is well."""
         return True
 
-    def condition(self) -> Condition:
+    def condition(self) -> ContainerCondition:
         """Say that it runs."""
-        return Condition.RUNNING
+        return ContainerCondition.RUNNING
 
-    def call(self, call: Call, timeout_s: float) -> Answer:
+    def call(self, call: ContainerCall, timeout_s: float) -> ContainerAnswer:
         """Answer in OpenAI's form."""
         del call, timeout_s
         choice = {
@@ -246,7 +246,7 @@ class Stub:
         }
         usage = {"prompt_tokens": 3, "completion_tokens": 6, "total_tokens": 9}
         body = {"object": "chat.completion", "choices": [choice], "usage": usage}
-        return Answer(200, json.dumps(body).encode(), "application/json")
+        return ContainerAnswer(200, json.dumps(body).encode(), "application/json")
 
     def stop(self) -> None:
         """End: there is nothing to end."""
@@ -287,7 +287,7 @@ class World:
             ping_interval_s=0.01,
             stop_grace_s=0,
         )
-        self.cloud = LocalCloud(Settings(time_scale=time_scale, hosting=hosting, launch=self._launch))
+        self.cloud = LocalCloud(CloudSettings(time_scale=time_scale, hosting=hosting, launch=self._launch))
         self._versions: dict[str, list[str]] = {}
         """Of each scenario's key, oldest first: the earlier deployment's, and what is deployed."""
         self._event_count = 0

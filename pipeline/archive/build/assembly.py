@@ -72,7 +72,7 @@ def choose(report: ArchiveReport, code: Mapping[str, bytes] | None, *, mend: boo
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class AssemblyDecision:
     """What is made of an archive: how, where, and with whose code. Made once; whoever carries it out is handed it."""
 
     choice: Choice
@@ -97,7 +97,7 @@ def decide(
     bucket: str,
     prefix: str = PREFIX,
     mend: bool = False,
-) -> Decision:
+) -> AssemblyDecision:
     """Return what is to be made of an archive, before anything is done.
 
     Args:
@@ -111,7 +111,7 @@ def decide(
     origin = report.sha256 or repr(sorted(report.identity.items()))
     if choice.way == "transcode":
         origin = f"{origin} rewritten {mend}"
-    return Decision(choice, target_for(bucket, prefix, origin, identity), identity)
+    return AssemblyDecision(choice, target_for(bucket, prefix, origin, identity), identity)
 
 
 def assemble(
@@ -119,7 +119,7 @@ def assemble(
     source: S3Source,
     report: ArchiveReport,
     code: Mapping[str, bytes] | None,
-    decision: Decision,
+    decision: AssemblyDecision,
     *,
     rules: Rules | None = None,
     mend: bool = False,

@@ -23,7 +23,7 @@ from pipeline.archive.build.parts import CodePart, code_part, ending, padding, t
 from pipeline.archive.build.seams import EXTRA_BYTES, Seam
 from pipeline.archive.checks.lookalikes import HEAD_BYTES, misnamed
 from pipeline.archive.checks.members import Census, is_junk
-from pipeline.archive.checks.report import Findings, Model, Unreadable
+from pipeline.archive.checks.report import Findings, FoundModel, Unreadable
 from pipeline.archive.checks.rules import MIB, Rules
 from pipeline.archive.formats import deflate
 from pipeline.archive.formats.deflate import STORED_HEADER_BYTES, STORED_MAX
@@ -63,7 +63,7 @@ class PackResult:
     """Bytes of the tar."""
     extracted_bytes: int
     """Bytes of all files in it."""
-    model: Model
+    model: FoundModel
     seam: Seam
 
 
@@ -144,7 +144,7 @@ def _content(content: bytes | Path) -> bytes:
     return content.read_bytes() if isinstance(content, Path) else content
 
 
-def _judged(shards: list[Path], code: Mapping[str, bytes], destination: Path, rules: Rules) -> Model:
+def _judged(shards: list[Path], code: Mapping[str, bytes], destination: Path, rules: Rules) -> FoundModel:
     findings = Findings()
     census = Census(rules, findings)
     if not destination.name.endswith(".tar.gz"):

@@ -156,7 +156,7 @@ def _look_into_zip(survey: Survey) -> None:
             survey.attempt(partial(_look_into_entry, survey, entry, sink))
 
 
-def _look_into_entry(survey: Survey, entry: zips.Entry, sink: Sink) -> None:
+def _look_into_entry(survey: Survey, entry: zips.ZipEntry, sink: Sink) -> None:
     source, rules = survey.source, survey.rules
     at = zips.data_start(source.read(entry.offset, zips.local_bytes(entry)), entry)
     end = at + entry.compressed

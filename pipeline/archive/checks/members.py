@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from inference import sealift_models as models
 from pipeline.archive.checks.lookalikes import HEAD_BYTES, named_like, recognize
-from pipeline.archive.checks.report import Findings, Kind, Member, Model, Shard, Unreadable
+from pipeline.archive.checks.report import Findings, FoundModel, Kind, Member, Shard, Unreadable
 from pipeline.archive.checks.rules import ENTRY_POINT, JUNK_NAMES, Rules
 from pipeline.archive.formats.zips import sizes_wrapped
 from pipeline.errors import Problem
@@ -169,7 +169,7 @@ class Census:
         """Return how many GGUF headers were read."""
         return sum(reader.header is not None for reader in self._readers.values())
 
-    def settle(self, *, complete: bool) -> Model | None:
+    def settle(self, *, complete: bool) -> FoundModel | None:
         """Judge the whole; `complete` tells that no further member can come."""
         shards = [Shard(r.member.path, r.member.size, r.header) for r in self._serving()]
         model = self._chosen(shards, complete=complete)
@@ -283,7 +283,7 @@ class Census:
 
     # -- the whole
 
-    def _chosen(self, shards: list[Shard], *, complete: bool) -> Model | None:
+    def _chosen(self, shards: list[Shard], *, complete: bool) -> FoundModel | None:
         if not shards:
             return None
         paths = [shard.path for shard in shards]
@@ -308,7 +308,7 @@ class Census:
         if not wanted or ordered[0].path != wanted[0]:
             # The first shard describes the model; without it (yet) there is none to report.
             return None
-        return Model(tuple(ordered))
+        return FoundModel(tuple(ordered))
 
     def _missing_shards(self, shards: list[Shard], wanted: tuple[str, ...]) -> None:
         there = {shard.path for shard in shards}
@@ -326,7 +326,7 @@ class Census:
                 )
             )
 
-    def _judge_header(self, model: Model, header: GGUFHeader) -> None:
+    def _judge_header(self, model: FoundModel, header: GGUFHeader) -> None:
         rules = self._rules
         unserved = purpose.unserved(header, embeddings=rules.embeddings, runtime=rules.runtime)
         if unserved is not None and header.architecture:
@@ -492,7 +492,7 @@ def _not_at_root(path: str) -> Problem:
     )
 
 
-def _disagreement(model: Model, count: int) -> str | None:
+def _disagreement(model: FoundModel, count: int) -> str | None:
     """Return why llama.cpp would not take these for the shards of one model (llama-model-loader.cpp); None if it would.
 
     It opens the files by their names, and compares what each says of its place.

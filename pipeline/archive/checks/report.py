@@ -51,7 +51,7 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class FoundModel:
     """The model in the archive: one GGUF, or the shards of one in their order."""
 
     shards: tuple[Shard, ...]
@@ -161,7 +161,7 @@ class ArchiveReport:
     format: Format
     method: Method
     members: tuple[Member, ...]
-    model: Model | None
+    model: FoundModel | None
     code: bool
     """Whether ``code/inference.py`` was seen."""
     extracted_bytes: int

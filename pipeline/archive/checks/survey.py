@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.archive.build.seams import Seam
-    from pipeline.archive.checks.report import Model
+    from pipeline.archive.checks.report import FoundModel
     from pipeline.archive.checks.rules import Rules
     from pipeline.archive.s3.sources import Source
 
@@ -122,10 +122,10 @@ class Survey:
             return False
         return True
 
-    def open_zip(self) -> tuple[zips.Directory, dict[zips.Entry, Sink | None]]:
+    def open_zip(self) -> tuple[zips.Directory, dict[zips.ZipEntry, Sink | None]]:
         """Read a zip's directory and announce every entry; an entry that cannot be decoded gets no sink."""
         directory = zips.read_directory(self.source, self.rules)
-        sinks: dict[zips.Entry, Sink | None] = {}
+        sinks: dict[zips.ZipEntry, Sink | None] = {}
         for entry in directory.entries:
             sink = self.census.enter(entry.utf8_name, entry.size, entry.kind)
             if self.attempt(partial(zips.check_entry, entry, self.rules)):
@@ -171,7 +171,7 @@ class Survey:
             unreached=self._unreached(model) if self.reach.spent else None,
         )
 
-    def _unreached(self, model: Model | None) -> Problem:
+    def _unreached(self, model: FoundModel | None) -> Problem:
         """Return that the bound came before the model's header, as far as it was read."""
         what = (
             f"inside the header of {model.path!r}"

@@ -73,7 +73,7 @@ def _pass_over_zip(survey: Survey, passage: _Passage) -> None:
     passage.skip_to(survey.source.size)
 
 
-def _pass_over_entry(passage: _Passage, rules: Rules, entry: zips.Entry, sink: Sink | None) -> None:
+def _pass_over_entry(passage: _Passage, rules: Rules, entry: zips.ZipEntry, sink: Sink | None) -> None:
     header = passage.take(zips.local_bytes(entry))
     start = zips.data_start(header, entry)
     zips.check_local_extra(header, passage.take(start - entry.offset - len(header)), entry)

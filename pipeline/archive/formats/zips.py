@@ -72,7 +72,7 @@ _UPLOAD_AGAIN: Final = "compare its checksum with the original's, and upload it 
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ZipEntry:
     """One entry as the central directory describes it."""
 
     name: bytes
@@ -110,7 +110,7 @@ class Entry:
 class Directory:
     """A zip's central directory: entries in the order of their data, and where the data ends."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ZipEntry, ...]
     offset: int
 
 
@@ -165,12 +165,12 @@ def read_directory(source: Source, rules: Rules) -> Directory:
     return Directory(_side_by_side(entries, offset), offset)
 
 
-def local_bytes(entry: Entry) -> int:
+def local_bytes(entry: ZipEntry) -> int:
     """Return how many bytes of an entry's local header `data_start` needs."""
     return _LOCAL.size + len(entry.name)
 
 
-def data_start(header: bytes, entry: Entry) -> int:
+def data_start(header: bytes, entry: ZipEntry) -> int:
     """Return where an entry's data begins, from the first `local_bytes` of its local header."""
     if len(header) < local_bytes(entry) or header[:4] != _LOCAL_MAGIC:
         raise _damaged(f"no local header of {entry.shown} at {entry.offset}", "one where the directory says")
@@ -205,7 +205,7 @@ def data_start(header: bytes, entry: Entry) -> int:
     return start
 
 
-def check_local_extra(header: bytes, extra: bytes, entry: Entry) -> None:
+def check_local_extra(header: bytes, extra: bytes, entry: ZipEntry) -> None:
     """Raise Unreadable when the extra fields of a local header, which some readers go by, contradict the directory.
 
     Args:
@@ -232,12 +232,12 @@ def check_local_extra(header: bytes, extra: bytes, entry: Entry) -> None:
         raise _damaged(f"entry {entry.shown} is {shown!r} in its local header", "two names that agree")
 
 
-def rest_bytes(start: int, entry: Entry) -> int:
+def rest_bytes(start: int, entry: ZipEntry) -> int:
     """Return how many bytes there are between an entry's data, which begins at `start`, and the next entry."""
     return entry.limit - start - entry.compressed
 
 
-def check_rest(rest: bytes, entry: Entry) -> None:
+def check_rest(rest: bytes, entry: ZipEntry) -> None:
     """Raise Unreadable when what comes after an entry's data, a descriptor or nothing, contradicts the directory."""
     form = next((one for one in _DESCRIPTORS if one.size == len(rest)), None)
     if form is None:
@@ -255,7 +255,7 @@ def check_rest(rest: bytes, entry: Entry) -> None:
 class EntryDecoder:
     """Turns one entry's compressed pieces into plain ones; feed it in order, then call `finish`."""
 
-    def __init__(self, entry: Entry, rules: Rules) -> None:
+    def __init__(self, entry: ZipEntry, rules: Rules) -> None:
         self._entry = entry
         self._inflater = None if entry.method == _STORED else deflate.inflater()
         self._ended = False
@@ -335,7 +335,7 @@ def sizes_wrapped(what: str, stated: int, size: int) -> Unreadable:
     )
 
 
-def check_entry(entry: Entry, rules: Rules) -> None:
+def check_entry(entry: ZipEntry, rules: Rules) -> None:
     """Raise Unreadable when the entry cannot be decoded, or would expand too much."""
     if entry.flags & _ENCRYPTED:
         raise Unreadable("ZipEncrypted", f"entry {entry.shown} is encrypted", "plain entries", _ZIP_AGAIN)
@@ -385,8 +385,8 @@ def _read_end64(
     return end, None
 
 
-def _entries(directory: bytes, total: int) -> tuple[Entry, ...]:
-    entries: list[Entry] = []
+def _entries(directory: bytes, total: int) -> tuple[ZipEntry, ...]:
+    entries: list[ZipEntry] = []
     at = 0
     for _ in range(total):
         if at + _CENTRAL.size > len(directory) or directory[at : at + 4] != _CENTRAL_MAGIC:
@@ -404,7 +404,7 @@ def _entries(directory: bytes, total: int) -> tuple[Entry, ...]:
     return tuple(sorted(entries, key=lambda entry: entry.offset))
 
 
-def _entry(fields: tuple[int, ...], name: bytes, extra: bytes) -> Entry:
+def _entry(fields: tuple[int, ...], name: bytes, extra: bytes) -> ZipEntry:
     made_by, needed, flags, method, crc = fields[1], fields[2], fields[3], fields[4], fields[7]
     size, compressed, offset = fields[9], fields[8], fields[16]
     shown = repr(name[:200].decode("utf-8", "backslashreplace"))
@@ -419,7 +419,7 @@ def _entry(fields: tuple[int, ...], name: bytes, extra: bytes) -> Entry:
         raise _damaged(f"entry {shown} has a second name, {unicode_name[:200]!r}", "one name")
     if 0xFFFFFFFF in (size, compressed, offset):
         size, compressed, offset = _wide(shown, wide or b"", (size, compressed, offset))
-    return Entry(
+    return ZipEntry(
         name=name,
         kind=_kind(shown, unicode_name or name, made_by >> 8, fields[15]),
         flags=flags,
@@ -514,7 +514,7 @@ def _kind(shown: str, name: bytes, host: int, attributes: int) -> Kind:
     return "special" if host not in _UNIX and attributes & _DOS_LABEL else kind
 
 
-def _side_by_side(entries: tuple[Entry, ...], end: int) -> tuple[Entry, ...]:
+def _side_by_side(entries: tuple[ZipEntry, ...], end: int) -> tuple[ZipEntry, ...]:
     limits = [entry.offset for entry in entries[1:]] + [end]
     placed = tuple(replace(entry, limit=limit) for entry, limit in zip(entries, limits, strict=False))
     for entry in placed:
@@ -523,7 +523,7 @@ def _side_by_side(entries: tuple[Entry, ...], end: int) -> tuple[Entry, ...]:
     return placed
 
 
-def _overlap(entry: Entry) -> Unreadable:
+def _overlap(entry: ZipEntry) -> Unreadable:
     return Unreadable(
         "ZipOverlap",
         f"entry {entry.shown} at {entry.offset} reaches beyond {entry.limit}, where something else begins",

@@ -176,7 +176,7 @@ def _name(path: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ModelPlace:
     """Where a model's files go."""
 
     bucket: str
@@ -209,7 +209,7 @@ def place(
     *,
     bucket: str,
     prefix: str = assembly.PREFIX,
-) -> Place:
+) -> ModelPlace:
     """Return where a model and its code will lie, before anything is done.
 
     Args:
@@ -223,11 +223,11 @@ def place(
     made = target_for(bucket, prefix, f"bare {origin}", digest)
     folder = made.key.rpartition("/")[0] + "/"
     single = next(iter(identity)) if len(identity) == 1 and not code else None
-    return Place(bucket, folder, made.content, single, digest)
+    return ModelPlace(bucket, folder, made.content, single, digest)
 
 
 def put(
-    client: S3Client, files: Sequence[S3Source], code: Mapping[str, bytes] | None, where: Place
+    client: S3Client, files: Sequence[S3Source], code: Mapping[str, bytes] | None, where: ModelPlace
 ) -> tuple[Written, str | None]:
     """Copy a model's files and write its code; return what was done, and the ETag of the one object if it is one.
 

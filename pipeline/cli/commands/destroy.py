@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pipeline.cli import Arguments
-    from pipeline.operations.teardown import Holding, Plan
+    from pipeline.operations.teardown import Holding, TeardownPlan
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
@@ -80,13 +80,13 @@ def run(arguments: Arguments, clients: Clients) -> int:
     return _concluded("failed", plan, deleted, arguments, screen)
 
 
-def _question(plan: Plan) -> str:
+def _question(plan: TeardownPlan) -> str:
     if plan.archives and any(one.objects for one in plan.buckets):
         return "Delete all of this, THE UPLOADS AND ARCHIVES FOR GOOD?"
     return "Delete all of this?"
 
 
-def show(plan: Plan, screen: Screen) -> None:
+def show(plan: TeardownPlan, screen: Screen) -> None:
     """Say what would go, and what would stay."""
     screen.say(f"{plan.name} in {plan.place}")
     for kind in teardown.GONE:
@@ -113,7 +113,7 @@ def _line(verb: str, text: str, screen: Screen) -> None:
         screen.say(row)
 
 
-def _by_noun(plan: Plan) -> list[tuple[str, list[str]]]:
+def _by_noun(plan: TeardownPlan) -> list[tuple[str, list[str]]]:
     found: dict[str, list[str]] = {}
     for one in plan.inside:
         found.setdefault(changes.NOUNS.get(one.type, one.type), []).append(one.name)
@@ -127,7 +127,9 @@ def _held(one: Holding) -> str:
     return f"bucket {one.bucket}: {versions}, {one.bytes / MiB:,.1f} MiB"
 
 
-def _concluded(status: str, plan: Plan, deleted: Iterable[str], arguments: Arguments, screen: Screen) -> int:
+def _concluded(
+    status: str, plan: TeardownPlan, deleted: Iterable[str], arguments: Arguments, screen: Screen
+) -> int:
     kept = () if plan.archives and status == "destroyed" else plan.buckets
     if status == "destroyed" and kept:
         screen.say("kept:")

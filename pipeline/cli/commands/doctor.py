@@ -12,20 +12,20 @@ from pipeline.aws.clients import Clients
 from pipeline.cli.screen import Screen
 from pipeline.operations import doctor
 from pipeline.operations.checklist import Mark
-from pipeline.operations.doctor import State
+from pipeline.operations.doctor import CheckState
 
 if TYPE_CHECKING:
     from pipeline.cli import Arguments
-    from pipeline.operations.doctor import Check
+    from pipeline.operations.doctor import ReadinessCheck
 
-MARKS: Final = {State.OK: Mark.DONE, State.BROKEN: Mark.FAILED, State.UNKNOWN: Mark.SKIPPED}
+MARKS: Final = {CheckState.OK: Mark.DONE, CheckState.BROKEN: Mark.FAILED, CheckState.UNKNOWN: Mark.SKIPPED}
 
 
 def examine(arguments: Arguments) -> int:
     """Examine, and say what to do; return 1 when something is broken."""
     screen = Screen(sys.stderr if arguments.json else sys.stdout)
     clients = Clients(region=settings.region())
-    checks: list[Check] = []
+    checks: list[ReadinessCheck] = []
     for check in doctor.examine(
         clients,
         stack=arguments.stack or settings.STACK,
@@ -36,7 +36,7 @@ def examine(arguments: Arguments) -> int:
         if not arguments.json:
             show(check, screen)
         screen.hint("looking ...")
-    broken = [check for check in checks if check.state is State.BROKEN]
+    broken = [check for check in checks if check.state is CheckState.BROKEN]
     if arguments.json:
         print(json.dumps({"ok": not broken, "checks": [check.to_json() for check in checks]}, indent=2))
     else:
@@ -45,7 +45,7 @@ def examine(arguments: Arguments) -> int:
     return 1 if broken else 0
 
 
-def show(check: Check, screen: Screen) -> None:
+def show(check: ReadinessCheck, screen: Screen) -> None:
     """Write a check, and below it what to do."""
     screen.say(f"{check.name:<12}{check.told}", mark=MARKS[check.state])
     if check.fix:

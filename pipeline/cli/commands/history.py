@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pipeline.cli import Arguments
-    from pipeline.operations.ledger import Entry
+    from pipeline.operations.ledger import LedgerEntry
 
 
 def history(arguments: Arguments) -> int:
@@ -55,7 +55,7 @@ def history(arguments: Arguments) -> int:
     return 0
 
 
-def lines(entries: Sequence[Entry], now: datetime, width: int) -> Iterator[str]:
+def lines(entries: Sequence[LedgerEntry], now: datetime, width: int) -> Iterator[str]:
     """Yield a line for each deployment, and its cause below it when it failed.
 
     Args:
@@ -75,7 +75,7 @@ def lines(entries: Sequence[Entry], now: datetime, width: int) -> Iterator[str]:
             yield f"  {one.cause}"[: max(width, 60) - 1]
 
 
-def _archive(one: Entry) -> str:
+def _archive(one: LedgerEntry) -> str:
     if one.archive is None:
         return ""
     return f"s3://{one.archive}" + (f" version {one.version[:8]}" if one.version else "")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from botocore.exceptions import ClientError
 
-from local_cloud.cloud import CONSUMER, LocalCloud, Settings, scaled
+from local_cloud.cloud import CONSUMER, CloudSettings, LocalCloud, scaled
 from local_cloud.faults import Fault
 from local_cloud.hosting import HostingSettings
 from pipeline import naming
@@ -156,13 +156,13 @@ def _watch_all(cloud: LocalCloud, screen: Screen) -> None:
         sleep(LOOK_S)
 
 
-def _settings(arguments: Arguments, *, port: int) -> Settings:
+def _settings(arguments: Arguments, *, port: int) -> CloudSettings:
     if not 0 <= arguments.time_scale <= 10:
         seen = Problem(
             "WrongValue", f"--time-scale {arguments.time_scale:g}", "a factor from 0 to 10", "use 0.1"
         )
         raise InvalidInput("command line", [seen])
-    return Settings(
+    return CloudSettings(
         port=port,
         time_scale=arguments.time_scale,
         faults=tuple(Fault.parse(spec) for spec in arguments.fault),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from pipeline.cli import Arguments
-    from pipeline.operations.execution_logs import Line, Logbook
+    from pipeline.operations.execution_logs import Logbook, LogLine
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
@@ -38,7 +38,7 @@ def logs(arguments: Arguments) -> int:
         arn = ledger.find(clients.stepfunctions, arguments.execution, arguments.stack)
         screen.hint("reading ...")
         books = followed(clients, arn, sleep=sleep) if arguments.follow else _once(clients, arn)
-        shown: set[Line] = set()
+        shown: set[LogLine] = set()
         for book in books:
             # What was late, and belongs before what is shown already, comes when it comes.
             new = [line for line in book.lines if line not in shown]
@@ -70,7 +70,7 @@ def followed(clients: Clients, arn: str, *, sleep: Callable[[float], None]) -> I
         sleep(LOOK_S)
 
 
-def told(lines: Iterable[Line]) -> Iterator[str]:
+def told(lines: Iterable[LogLine]) -> Iterator[str]:
     """Yield the lines for people: time, state or container, message."""
     for line in lines:
         level = f"{line.level} " if line.level in {"WARNING", "ERROR", "CRITICAL"} else ""

@@ -68,14 +68,14 @@ _OWN_IMAGE: Final = "000000000000.dkr.ecr.us-east-1.amazonaws.com/image:tag"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PlanShown:
     """The answer to "does it fit?", with its evidence."""
 
     report: ArchiveReport
     request: dict[str, Any]
     needed: fit.Fit | None
     """None when the archive does not show its model's header."""
-    decision: fit.Decision
+    decision: fit.FitDecision
     notes: tuple[str, ...]
     hosting: str = planned.SERVERLESS
     """Where it would run."""
@@ -95,7 +95,7 @@ class Plan:
         return not self.problems and (self.decision.memory_mb is not None or bool(self.offers))
 
     @property
-    def steps(self) -> tuple[quotas.Step, ...]:
+    def steps(self) -> tuple[quotas.CapacityStep, ...]:
         """What an ordinary account's quotas will make of the sizes."""
         if self.decision.memory_mb is None or self.needed is None:
             return ()
@@ -178,7 +178,7 @@ def plan(arguments: Arguments) -> int:
     return 0 if made.fits else 1
 
 
-def judge(files: Sequence[Source], request: dict[str, Any], today: date) -> Plan:
+def judge(files: Sequence[Source], request: dict[str, Any], today: date) -> PlanShown:
     """Return the plan for an archive or a model's files, from the model's header."""
     return decide(first_look(files, request), request, today)
 
@@ -199,10 +199,10 @@ def first_look(files: Sequence[Source], request: dict[str, Any]) -> ArchiveRepor
     return checksum.misnamed(inspect(source, rules=rules, seek=True))
 
 
-def decide(report: ArchiveReport, request: dict[str, Any], today: date) -> Plan:
+def decide(report: ArchiveReport, request: dict[str, Any], today: date) -> PlanShown:
     """Return the plan for what a first look has found."""
     if report.model is None or report.model.header is None or _in_part(report):
-        return Plan(report, request, None, fit.Decision(None), ())
+        return PlanShown(report, request, None, fit.FitDecision(None), ())
     if request["hosting"] != planned.SERVERLESS:
         return _elsewhere(report, report.model.header, request, today)
     model, extracted, notes = _whole(report, report.model.header)
@@ -215,7 +215,7 @@ def decide(report: ArchiveReport, request: dict[str, Any], today: date) -> Plan:
     archive = {"size": report.size, "extracted_bytes": extracted}
     needed = planned.needs(request, archive, model)
     decision = fit.decide(needed, asked_mb=request["memory_mb"], quota_mb=limits.MEMORY_QUOTA_MB.value)
-    return Plan(
+    return PlanShown(
         report, request, needed, decision, (*notes, *planned.notes(request, model, today), *needed.warnings)
     )
 
@@ -225,13 +225,13 @@ def _in_part(report: ArchiveReport) -> bool:
     return any(problem.error == "ShardsIncomplete" for problem in report.problems)
 
 
-def _elsewhere(report: ArchiveReport, header: GGUFHeader, request: dict[str, Any], today: date) -> Plan:
+def _elsewhere(report: ArchiveReport, header: GGUFHeader, request: dict[str, Any], today: date) -> PlanShown:
     """Return the plan for an instance, or for wherever `auto` comes to."""
     model, extracted, notes = _whole(report, header)
     archive = {"size": report.size, "extracted_bytes": extracted, "parts": report.format == "gguf"}
     needed = planned.needs(request, archive, model)
     table = instance_types.table(request["instance_types"])
-    decision = fit.Decision(None)
+    decision = fit.FitDecision(None)
     found: tuple[instance_choice.Offer, ...] = ()
     where = request["hosting"]
     try:
@@ -244,8 +244,8 @@ def _elsewhere(report: ArchiveReport, header: GGUFHeader, request: dict[str, Any
             found = instance_choice.choose(model["path"], needed, table, request["instance_type"])
             planned.hosting(request, archive, model, needed)
     except ModelDoesNotFit as refusal:
-        decision = fit.Decision(None, refusal.problems)
-    return Plan(
+        decision = fit.FitDecision(None, refusal.problems)
+    return PlanShown(
         report,
         request,
         needed,
@@ -310,7 +310,9 @@ def _request(document: dict[str, Any], source: Source, stack: StackDefaults) -> 
         # Which roles a stack may hand on is the stack's to say.
         stack = {**stack, "endpoint_role_arns": role}
     try:
-        return deployment_request.request(document, beside, stack, deployment_request.Names(_COMMAND, where))
+        return deployment_request.request(
+            document, beside, stack, deployment_request.PlannedNames(_COMMAND, where)
+        )
     except InvalidInput as refusal:
         raise InvalidInput(_COMMAND, map(_by_option, refusal.problems)) from refusal
 
@@ -342,7 +344,7 @@ def _beside(source: Source) -> tuple[str, Any]:
 # -- on a terminal
 
 
-def tell(made: Plan, seconds: float, screen: Screen) -> None:
+def tell(made: PlanShown, seconds: float, screen: Screen) -> None:
     """Show a plan, line by line."""
     report, needed, decision = made.report, made.needed, made.decision
     verdict = f"fits {made.size}" if made.fits else "refused"
@@ -375,7 +377,7 @@ def tell(made: Plan, seconds: float, screen: Screen) -> None:
         _created(made, screen)
 
 
-def _created(made: Plan, screen: Screen) -> None:
+def _created(made: PlanShown, screen: Screen) -> None:
     screen.say("  would be created")
     one = f"model, endpoint configuration and endpoint {made.name}"
     in_place = f"model and endpoint configuration {made.name}; endpoint {made.endpoint}, or the one there is"
@@ -405,7 +407,7 @@ def _budgets(needed: fit.Fit, memory_mb: int | None, screen: Screen) -> None:
         _say(screen, stage.name, stage.how, f"{stage.seconds:.0f} s")
 
 
-def _instance_budgets(made: Plan, needed: fit.Fit, screen: Screen) -> None:
+def _instance_budgets(made: PlanShown, needed: fit.Fit, screen: Screen) -> None:
     screen.say(f"  memory: {needed.memory_bytes / MiB:,.0f} MiB")
     for line in needed.lines:
         _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")

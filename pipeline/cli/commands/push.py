@@ -244,7 +244,7 @@ def _two_services(service: str | None, deployment: dict[str, Any] | None, name: 
 
 def _request(
     asked: _Asked, found: preflight.Stack, clients: Clients, to: _Told
-) -> tuple[preflight.Asked, str]:
+) -> tuple[preflight.Preflight, str]:
     """Return the deployment's request as the workflow will have it, and the archive's key."""
     bucket = found.outputs["UploadBucketName"]
     folder = f"models/{asked.service}"
@@ -257,7 +257,7 @@ def _request(
     key = f"{folder}/{_name(asked, hosting)}"
     # Of a split model the first file stands for all.
     document = {"archive": {"bucket": bucket, "key": bare.shard_names(key)[0]}}
-    names = deployment_request.Names("command line", name)
+    names = deployment_request.PlannedNames("command line", name)
     return preflight.request(document, beside, found, names), key
 
 

@@ -20,7 +20,7 @@ from pipeline.sizing import pricing
 
 if TYPE_CHECKING:
     from pipeline.cli import Arguments
-    from pipeline.report.document import Facts
+    from pipeline.report.document import ReportFacts
 
 _ARN = r"arn:aws[a-z-]*:states:[a-z0-9-]+:[0-9]{12}:execution:[^:]+:[^:]+"
 
@@ -65,7 +65,7 @@ def _prices(path: Path | None) -> pricing.Prices:
     return pricing.changed(pricing.LISTED, said, reading.name_of(path))
 
 
-def _facts(said: str, stack: str | None) -> Facts:
+def _facts(said: str, stack: str | None) -> ReportFacts:
     """Return what AWS knows of an execution.
 
     Raises:

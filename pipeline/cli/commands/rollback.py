@@ -262,7 +262,7 @@ def _switch(who: Consumer, way: Way, clients: Clients) -> None:
     step = consumer_switch.set_variable(
         clients.lambda_, who["function_name"], who["variable"], wanted=target, expected=way.now.endpoint
     )
-    if step is consumer.Step.FOREIGN:
+    if step is consumer.SwitchStep.FOREIGN:
         raise ConsumerMoved(
             f"{who['variable']} of {who['function_name']} is not {way.now.endpoint!r} any more; "
             "wanted nobody else to change it meanwhile; try again"

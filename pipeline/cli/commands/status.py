@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.cli import Arguments
-    from pipeline.operations.service_status import Deployment, Service
+    from pipeline.operations.service_status import DeploymentStatus, Service
 
 FULL = frozenset({Role.SERVES, Role.TRIED})
 """Those that are told of in full; of the others a line says that they are there."""
@@ -100,7 +100,7 @@ def lines(services: list[Service], now: datetime) -> Iterator[str]:
         yield f"costs now  {how_much}, called or not: {paid.how}"
 
 
-def _deployment(one: Deployment, now: datetime) -> Iterator[str]:
+def _deployment(one: DeploymentStatus, now: datetime) -> Iterator[str]:
     endpoint, release = one.endpoint, one.release
     sizes = f", {endpoint.memory_mb} MB, {endpoint.max_concurrency} concurrent" if endpoint.memory_mb else ""
     if endpoint.cost is not None and endpoint.cost.usd_per_hour != 0:

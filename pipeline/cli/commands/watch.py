@@ -52,7 +52,7 @@ def start(arguments: Arguments) -> int:
         screen.hint("looking at the stack ...")
         found = preflight.look(clients, arguments.stack or settings.STACK)
         archive = document["archive"]
-        names = deployment_request.Names(name, sidecars.place(archive["bucket"], archive["key"]))
+        names = deployment_request.PlannedNames(name, sidecars.place(archive["bucket"], archive["key"]))
         asked = preflight.request(document, preflight.beside(clients, archive, screen.say), found, names)
         for note in prospects.told(clients, asked, found.reach):
             if arguments.json:

@@ -45,7 +45,7 @@ from tests.unit.report.conftest import (  # noqa: F401 fixtures
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pipeline.report.document import Facts
+    from pipeline.report.document import ReportFacts
 
 MACHINE = "arn:aws:states:eu-central-1:123456789012:stateMachine:sealift-deployment"
 KEPT = re.compile(
@@ -134,7 +134,7 @@ def told(
     return run
 
 
-def answers(facts: Facts, text: str) -> dict[str, Any]:
+def answers(facts: ReportFacts, text: str) -> dict[str, Any]:
     """Return what AWS answers of an account with one execution, all of whose texts end in a hostile one."""
     description = {**facts.description, "name": ARN.rpartition(":")[2], "stateMachineArn": MACHINE}
     row = {
@@ -286,7 +286,7 @@ OUR_OWN = re.compile(r"\033\[\d*(?:[AKJ]|[;\d]*m)|\r")
 @pytest.mark.parametrize("how", ["succeeded", "failed"])
 def test_a_terminal_is_moved_by_nobody_else(how: str, request: pytest.FixtureRequest) -> None:
     """The same sequences as for a deployment in which nothing is hostile, in the same order."""
-    facts: Facts = request.getfixturevalue(how)
+    facts: ReportFacts = request.getfixturevalue(how)
 
     def drawn(text: str) -> tuple[str, list[str]]:
         description, events = spoiled(facts.description, text), spoiled(list(facts.events), text, HISTORY)
@@ -313,7 +313,7 @@ def test_a_terminal_is_moved_by_nobody_else(how: str, request: pytest.FixtureReq
 def test_the_page_of_a_report_holds_nothing_hostile(text: str, request: pytest.FixtureRequest) -> None:
     """Whatever anybody wrote into anything that a report is made of."""
     for how in ("failed", "succeeded"):
-        facts: Facts = request.getfixturevalue(how)
+        facts: ReportFacts = request.getfixturevalue(how)
         hostile = replace(
             facts,
             description=spoiled(facts.description, text),

@@ -299,7 +299,7 @@ def test_an_object_is_planned_as_the_workflow_plans_it(
         "etag": "0",
     }
     made = plan.plan(
-        plan.Facts(
+        plan.PlanFacts(
             request=deployment_request.request(
                 {"archive": location, "inference": {"n_ctx": 4096}}, None, DEFAULTS
             ),

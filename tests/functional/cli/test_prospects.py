@@ -102,7 +102,7 @@ def said(account: Account, service: str = "beta", **document: Any) -> list[str]:
     asked = {"archive": archive, "service": service, **document}
     if beside and "service" in beside:
         del asked["service"]
-    wanted = preflight.request(asked, beside, found, deployment_request.Names())
+    wanted = preflight.request(asked, beside, found, deployment_request.PlannedNames())
     return list(prospects.told(account.clients, wanted, found.reach))
 
 

@@ -11,8 +11,8 @@ from moto import mock_aws
 
 from local_cloud import objects
 from local_cloud.access import Access
-from local_cloud.calls import Call
-from local_cloud.policies import Verdict
+from local_cloud.calls import AwsCall
+from local_cloud.policies import PolicyVerdict
 from pipeline.aws.clients import Clients
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
@@ -51,7 +51,7 @@ class Site:
     ) -> tuple[int, str, str] | None:
         """Return status, code and message of the refusal of a call of the session, or of another key."""
         service, _, operation = name.partition(".")
-        call = Call(service, operation, REGION, self.key if key is None else key)
+        call = AwsCall(service, operation, REGION, self.key if key is None else key)
         response = self.access.refuse(call, {"PATH_INFO": "/"}, json.dumps(parameters).encode())
         if response is None:
             return None
@@ -92,8 +92,8 @@ def test_what_a_policy_allows_goes_through(site: Site) -> None:
     assert allowed is None
     assert refused is not None
     assert [(one.role, one.verdict) for one in site.access.decided] == [
-        ("task", Verdict.ALLOWED),
-        ("task", Verdict.NOT_ALLOWED),
+        ("task", PolicyVerdict.ALLOWED),
+        ("task", PolicyVerdict.NOT_ALLOWED),
     ]
 
 
@@ -158,7 +158,7 @@ def test_a_copy_of_a_tagged_object_takes_more(
     if directive:
         environ["HTTP_X_AMZ_TAGGING_DIRECTIVE"] = directive
 
-    refusal = site.access.refuse(Call("s3", "CopyObject", REGION, site.key), environ, b"")
+    refusal = site.access.refuse(AwsCall("s3", "CopyObject", REGION, site.key), environ, b"")
 
     assert (refusal is None) is may
     assert may or b"s3:GetObjectTagging" in refusal.body  # type: ignore[union-attr]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local_cloud import bounds
-from local_cloud.calls import Call
+from local_cloud.calls import AwsCall
 from tests.functional.machine import Run, run
 
 MOST = 256 * 1024
@@ -141,7 +141,7 @@ def test_an_input_that_is_too_long_starts_nothing(text: str, refused: bool) -> N
     """StartExecution refuses it by its length, as AWS's model has it."""
     body = json.dumps({"input": json.dumps(text, ensure_ascii=False)}).encode()
 
-    answer = bounds.refusal(Call("stepfunctions", "StartExecution", ""), body)
+    answer = bounds.refusal(AwsCall("stepfunctions", "StartExecution", ""), body)
 
     assert (answer is not None) is refused
     if answer is not None:

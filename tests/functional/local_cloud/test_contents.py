@@ -22,11 +22,11 @@ from moto.s3.models import S3Backend, s3_backends
 
 from local_cloud import objects
 from local_cloud.arrivals import LITTLE, received
-from local_cloud.calls import Call
-from local_cloud.contents import Content, Disk, DiskFull
+from local_cloud.calls import AwsCall
+from local_cloud.contents import Disk, DiskFull, ObjectContent
 from local_cloud.faults import Response
 
-PUT = Call("s3", "PutObject", "us-east-1")
+PUT = AwsCall("s3", "PutObject", "us-east-1")
 LARGE = bytes(range(256)) * 8192
 """Twice what stays in memory."""
 
@@ -49,11 +49,11 @@ def md5(body: bytes) -> str:
 def test_a_content_is_its_bytes_however_they_are_cut(pieces: list[bytes], data: st.DataObject) -> None:
     """Joined, cut, cut again and read: what the bytes themselves would give, and their sums with it."""
     whole = b"".join(pieces)
-    content = Content.joined(Content.of(piece) for piece in pieces)
+    content = ObjectContent.joined(ObjectContent.of(piece) for piece in pieces)
     start = data.draw(st.integers(0, len(whole)))
     end = data.draw(st.integers(start, len(whole) + 3))
     part = content.part(start, end)
-    again = Content.joined([content.part(0, start), part, content.part(end, len(whole))])
+    again = ObjectContent.joined([content.part(0, start), part, content.part(end, len(whole))])
 
     assert (content.read(), content.size) == (whole, len(whole))
     assert (part.read(), part.size) == (whole[start:end], len(whole[start:end]))
@@ -63,9 +63,9 @@ def test_a_content_is_its_bytes_however_they_are_cut(pieces: list[bytes], data: 
 
 def test_the_sums_of_joined_contents_are_those_of_the_whole(disk: Disk) -> None:
     """What is known of the parts is combined, and nothing is read for it."""
-    parts = [disk.write([LARGE]), disk.write([b"x", LARGE]), Content.of(b"end")]
+    parts = [disk.write([LARGE]), disk.write([b"x", LARGE]), ObjectContent.of(b"end")]
     parts[-1].crc32()
-    joined = Content.joined(parts)
+    joined = ObjectContent.joined(parts)
 
     assert joined.known_crc == zlib.crc32(LARGE + b"x" + LARGE + b"end")
 
@@ -111,20 +111,20 @@ def backend() -> Iterator[S3Backend]:
         yield made
 
 
-def replaced(backend: S3Backend, content: Content) -> None:
+def replaced(backend: S3Backend, content: ObjectContent) -> None:
     """Put an object where there are no versions, and another one in its place."""
     backend.put_object("plain", "a", content)
     backend.put_object("plain", "a", b"newer")
 
 
-def deleted(backend: S3Backend, content: Content) -> None:
+def deleted(backend: S3Backend, content: ObjectContent) -> None:
     """Delete a version, after its bucket was listed."""
     key = backend.put_object("versions", "a", content)
     backend.list_object_versions("versions")
     backend.delete_object("versions", "a", key.version_id)
 
 
-def put_together(backend: S3Backend, content: Content) -> None:
+def put_together(backend: S3Backend, content: ObjectContent) -> None:
     """Delete what was put together of a part and copied, and the copy."""
     upload = backend.create_multipart_upload("versions", "a", {}, "STANDARD", {}, None, "", "")
     part = upload.set_part(1, content)
@@ -134,7 +134,7 @@ def put_together(backend: S3Backend, content: Content) -> None:
     backend.delete_object("versions", "a", key.version_id)
 
 
-def aborted(backend: S3Backend, content: Content) -> None:
+def aborted(backend: S3Backend, content: ObjectContent) -> None:
     """Abort an upload that has a part."""
     upload = backend.create_multipart_upload("plain", "a", {}, "STANDARD", {}, None, "", "")
     upload.set_part(1, content)
@@ -143,7 +143,7 @@ def aborted(backend: S3Backend, content: Content) -> None:
 
 @pytest.mark.parametrize("way", [replaced, deleted, put_together, aborted])
 def test_what_no_object_holds_any_more_is_gone(
-    backend: S3Backend, disk: Disk, way: Callable[[S3Backend, Content], None]
+    backend: S3Backend, disk: Disk, way: Callable[[S3Backend, ObjectContent], None]
 ) -> None:
     """Moto remembers every object that there ever was; the disk would fill up with them."""
     content = disk.write([LARGE])

@@ -14,7 +14,7 @@ from moto import mock_aws
 from pipeline import cli
 from pipeline.aws.clients import Clients
 from pipeline.operations import doctor
-from pipeline.operations.doctor import Check, State
+from pipeline.operations.doctor import CheckState, ReadinessCheck
 from pipeline.planning.function_names import Reach
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def test_without_credentials_nothing_of_aws_is_looked_at() -> None:
     checks = list(doctor.examine(refused, stack="sealift", region="us-east-1", today=TODAY))
 
     assert [check.name for check in checks] == ["runtime", "credentials"]
-    assert checks[-1].state is State.BROKEN
+    assert checks[-1].state is CheckState.BROKEN
 
 
 def test_a_quota_of_nothing_is_something_to_put_right() -> None:
@@ -88,8 +88,8 @@ def test_a_quota_of_nothing_is_something_to_put_right() -> None:
 
     concurrency, memory, endpoints = doctor._quotas(told)
 
-    assert (concurrency.state, "L-96300102" in concurrency.fix) == (State.BROKEN, True)
-    assert {memory.state, endpoints.state} == {State.UNKNOWN}
+    assert (concurrency.state, "L-96300102" in concurrency.fix) == (CheckState.BROKEN, True)
+    assert {memory.state, endpoints.state} == {CheckState.UNKNOWN}
     assert "assumed" in memory.told
 
 
@@ -101,20 +101,20 @@ def test_a_quota_that_may_not_be_read_is_told_as_assumed() -> None:
 
     concurrency = next(doctor._quotas(told))
 
-    assert concurrency.state is State.UNKNOWN
+    assert concurrency.state is CheckState.UNKNOWN
     assert "assumed: Service Quotas could not be read, AccessDenied" in concurrency.told
 
 
 @pytest.mark.parametrize(
     ("ecr", "state"),
     [
-        pytest.param(Answering({"imageDetails": []}), State.OK, id="there"),
-        pytest.param(Raising("ImageNotFoundException"), State.BROKEN, id="no such image"),
-        pytest.param(Raising("RepositoryNotFoundException"), State.BROKEN, id="no such repository"),
-        pytest.param(Raising("AccessDeniedException"), State.UNKNOWN, id="may not look"),
+        pytest.param(Answering({"imageDetails": []}), CheckState.OK, id="there"),
+        pytest.param(Raising("ImageNotFoundException"), CheckState.BROKEN, id="no such image"),
+        pytest.param(Raising("RepositoryNotFoundException"), CheckState.BROKEN, id="no such repository"),
+        pytest.param(Raising("AccessDeniedException"), CheckState.UNKNOWN, id="may not look"),
     ],
 )
-def test_an_image_is_there_or_not_or_nobody_can_tell(ecr: Any, state: State) -> None:
+def test_an_image_is_there_or_not_or_nobody_can_tell(ecr: Any, state: CheckState) -> None:
     """Its URI is told in each case; AWS's ended support too."""
     check = doctor._image(clients(ecr=ecr), "pytorch", "", "eu-west-1", TODAY)
 
@@ -126,17 +126,17 @@ def test_a_custom_container_needs_an_image() -> None:
     """The stack's parameter says which."""
     check = doctor._image(clients(), "custom", "", "eu-west-1", TODAY)
 
-    assert (check.state, check.fix) == (State.BROKEN, "set the stack's parameter ImageUri")
+    assert (check.state, check.fix) == (CheckState.BROKEN, "set the stack's parameter ImageUri")
 
 
 @pytest.mark.parametrize(
     ("service", "state"),
     [
-        pytest.param("sagemaker.amazonaws.com", State.OK, id="SageMaker"),
-        pytest.param("ec2.amazonaws.com", State.BROKEN, id="somebody else"),
+        pytest.param("sagemaker.amazonaws.com", CheckState.OK, id="SageMaker"),
+        pytest.param("ec2.amazonaws.com", CheckState.BROKEN, id="somebody else"),
     ],
 )
-def test_the_endpoints_role_must_trust_sagemaker(service: str, state: State) -> None:
+def test_the_endpoints_role_must_trust_sagemaker(service: str, state: CheckState) -> None:
     """Its trust policy is read."""
     own = Clients(region="us-east-1")
     trust = {
@@ -154,14 +154,17 @@ def test_a_role_that_is_gone_is_told() -> None:
     gone = doctor._role(own, {"EndpointRoleArn": "arn:aws:iam::123456789012:role/none"})
 
     assert gone.told == "the endpoints' role none is gone"
-    assert doctor._role(own, {}).state is State.BROKEN
+    assert doctor._role(own, {}).state is CheckState.BROKEN
 
 
 @pytest.mark.parametrize(
     ("decision", "state"),
-    [pytest.param("allowed", State.OK, id="may"), pytest.param("implicitDeny", State.BROKEN, id="may not")],
+    [
+        pytest.param("allowed", CheckState.OK, id="may"),
+        pytest.param("implicitDeny", CheckState.BROKEN, id="may not"),
+    ],
 )
-def test_a_consumer_must_be_allowed_to_call(decision: str, state: State) -> None:
+def test_a_consumer_must_be_allowed_to_call(decision: str, state: CheckState) -> None:
     """By IAM's own simulation; the fix names role, action and resource."""
     function = {"Role": "arn:aws:iam::123456789012:role/assistant"}
     told: Any = clients(
@@ -171,18 +174,18 @@ def test_a_consumer_must_be_allowed_to_call(decision: str, state: State) -> None
     check = doctor._may_call(told, "assistant", "arn:aws:sagemaker:x:1:endpoint/harbour-000000000000")
 
     fix = "allow assistant sagemaker:InvokeEndpoint on endpoint/harbour-*"
-    assert check == Check("consumer", state, check.told, "" if state is State.OK else fix)
+    assert check == ReadinessCheck("consumer", state, check.told, "" if state is CheckState.OK else fix)
 
 
 @pytest.mark.parametrize(
     ("status", "state"),
     [
-        pytest.param("UPDATE_COMPLETE", State.OK, id="stands"),
-        pytest.param("UPDATE_IN_PROGRESS", State.BROKEN, id="is being changed"),
-        pytest.param("ROLLBACK_COMPLETE", State.BROKEN, id="never came about"),
+        pytest.param("UPDATE_COMPLETE", CheckState.OK, id="stands"),
+        pytest.param("UPDATE_IN_PROGRESS", CheckState.BROKEN, id="is being changed"),
+        pytest.param("ROLLBACK_COMPLETE", CheckState.BROKEN, id="never came about"),
     ],
 )
-def test_a_stack_stands_or_does_not(status: str, state: State) -> None:
+def test_a_stack_stands_or_does_not(status: str, state: CheckState) -> None:
     """What is to be done differs with what is going on."""
     assert doctor._stack("sealift", {"StackStatus": status}).state is state
 
@@ -237,4 +240,4 @@ def test_a_consumer_that_the_stack_could_not_switch_is_found_beforehand(
     checks = list(doctor._switchable(found, name, within, known))
 
     assert [check.fix for check in checks] == ([fix] if fix else [])
-    assert all(check.state is State.BROKEN and str(told) in check.told for check in checks)
+    assert all(check.state is CheckState.BROKEN and str(told) in check.told for check in checks)

@@ -241,7 +241,7 @@ class Workflow:
             for n in range(51)
         ]
         others = [quotas.Holder(f"other-{n:03}" + "o" * 54, "InService", NAME, 1) for n in range(100)]
-        facts = plan.Facts(
+        facts = plan.PlanFacts(
             request=checked["request"],
             archive=checked["archive"],
             model={**checked["model"], "head_counts": 32},

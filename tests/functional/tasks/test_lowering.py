@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_cloud.hosting import AwsError, Hosting, HostingSettings, Quotas, Timing
-from local_cloud.hosting.lifecycle import Condition
+from local_cloud.hosting.lifecycle import ContainerCondition
 from pipeline.aws import service_errors
 from pipeline.errors import EndpointBusy, RequestRejected
 from pipeline.rollout import endpoint_concurrency, release_store, releases
@@ -46,9 +46,9 @@ class Stub:
         """Say that all is well."""
         return True
 
-    def condition(self) -> Condition:
+    def condition(self) -> ContainerCondition:
         """Say that it runs."""
-        return Condition.RUNNING
+        return ContainerCondition.RUNNING
 
     def call(self, call: Any, timeout_s: float) -> Any:
         """Is not called here."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.errors import EndpointFailed, EndpointMoved, NotYetVisible
-from pipeline.rollout.endpoint_status import VERDICTS, Verdict
+from pipeline.rollout.endpoint_status import VERDICTS, EndpointVerdict
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Script, Task
@@ -34,11 +34,11 @@ def described(status: str, config: str = "harbour-0", reason: str | None = None)
     ("status", "verdict"),
     [pytest.param(status, meaning, id=status) for status, meaning in VERDICTS.items()],
 )
-def test_each_status_has_its_outcome(do: Task, script: Script, status: str, verdict: Verdict) -> None:
+def test_each_status_has_its_outcome(do: Task, script: Script, status: str, verdict: EndpointVerdict) -> None:
     """Ready and wait are words for the state machine; failed is an error."""
     script.answers("sagemaker", "describe_endpoint", described(status), {"EndpointName": "harbour-0"})
 
-    if verdict is Verdict.FAILED:
+    if verdict is EndpointVerdict.FAILED:
         with pytest.raises(EndpointFailed, match=f"'harbour-0' is {status} .* SageMaker gave no reason"):
             do("PollEndpoint", script.clients, **EVENT)
     else:

@@ -13,7 +13,7 @@ from pipeline.archive.s3.multipart import target_for
 from pipeline.aws import service_errors
 from pipeline.cli.commands import sweep as sweep_command
 from pipeline.operations import account_scan, teardown
-from pipeline.operations.sweep import Kind
+from pipeline.operations.sweep import MadeKind
 from pipeline.planning import alarms
 from pipeline.planning.consumer import mark
 from tasks import sweep
@@ -250,7 +250,7 @@ def test_the_end_of_a_stack_is_the_end_of_its_scaling(world: World) -> None:
     facts = account_scan.look(world.clients, stack="sealift", bucket=None)
 
     for one in teardown.ours(facts):
-        if one.kind is Kind.ENDPOINT:
+        if one.kind is MadeKind.ENDPOINT:
             account_scan.delete(world.clients, one)
 
     assert world.sagemaker.deleted == [f"target {LEFT}", f"endpoint {LEFT}", f"endpoint {SERVING}"]

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from local_cloud.calls import Call
+from local_cloud.calls import AwsCall
 from local_cloud.cloud import LocalCloud
 from local_cloud.faults import Fault
 from pipeline.cli import frame
@@ -166,9 +166,9 @@ def test_an_upload_that_was_cut_off_is_gone_on_with(
     bucket = deployments.bucket
     place = {"Bucket": bucket, "Key": "models/resumed/model.tar.gz"}
     first = threading.Lock()
-    sent: list[Call] = []
+    sent: list[AwsCall] = []
 
-    def one_part_arrives(_caller: str, call: Call) -> None:
+    def one_part_arrives(_caller: str, call: AwsCall) -> None:
         if call.operation != "UploadPart":
             return
         with first:

@@ -23,7 +23,7 @@ from moto.iam.models import iam_backends
 
 from local_cloud import policies
 from local_cloud.cloud import CONSUMER, STACK, LocalCloud
-from local_cloud.policies import Policy, Request, Verdict
+from local_cloud.policies import Policy, PolicyVerdict, Request
 from pipeline.archive.build.pack import pack
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
@@ -77,7 +77,7 @@ def used(
     return Used(
         {logical: cloud.access.policy(name) for logical, name in roles.items()},
         {logical: list(dict.fromkeys(found)) for logical, found in requests.items()},
-        [f"{one.role}: {one.request}" for one in decided if one.verdict is not Verdict.ALLOWED],
+        [f"{one.role}: {one.request}" for one in decided if one.verdict is not PolicyVerdict.ALLOWED],
     )
 
 
@@ -280,7 +280,7 @@ def test_the_consumers_pattern_may_be_one_name(used: Used) -> None:
         (role, request.action, request.resource)
         for role, requests in used.requests.items()
         for request in requests
-        if policies.judge(_exact(used.policies[role]), request) is not Verdict.ALLOWED
+        if policies.judge(_exact(used.policies[role]), request) is not PolicyVerdict.ALLOWED
     }
 
     assert denied == set()

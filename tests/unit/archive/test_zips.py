@@ -17,7 +17,7 @@ from pipeline.archive.checks.report import Unreadable
 from pipeline.archive.checks.rules import Rules
 from pipeline.archive.checks.verify import verify
 from pipeline.archive.formats import deflate
-from pipeline.archive.formats.zips import Entry, EntryDecoder, read_directory
+from pipeline.archive.formats.zips import EntryDecoder, ZipEntry, read_directory
 from pipeline.archive.s3.sources import BytesSource
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def test_any_other_file_whose_size_is_kept_modulo_4_gib_is_named_once_it_is_deco
     one, whole = deflate.crc32(bytes(1 << 20)), 0
     for _ in range(count):
         whole = deflate.crc32_combine(whole, one, 1 << 20)
-    entry = Entry(b"notes", "file", 0, 8, whole, len(data), 1 << 20, 0)
+    entry = ZipEntry(b"notes", "file", 0, 8, whole, len(data), 1 << 20, 0)
 
     decoder = EntryDecoder(entry, Rules(max_ratio=2000))
     handed_on = sum(map(len, decoder.feed(data)))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.cli import frame
 from pipeline.cli.frame import Style
-from pipeline.operations.checklist import ITEMS, Line, Mark
+from pipeline.operations.checklist import ITEMS, ChecklistLine, Mark
 from pipeline.plain import one_line
 from tests.foreign import unfit
 
@@ -19,7 +19,7 @@ COLOUR = re.compile(r"\033\[[0-9;]*m")
 
 texts = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=200)
 lines_of = st.builds(
-    Line,
+    ChecklistLine,
     group=st.sampled_from(["before", "during", "after"]),
     text=st.sampled_from([item.text for item in ITEMS]),
     mark=st.sampled_from(list(Mark)),
@@ -31,12 +31,12 @@ lines_of = st.builds(
 
 def checklist(
     done: int, *, evidence: str = "some evidence that is not very short", now: bool = True
-) -> list[Line]:
+) -> list[ChecklistLine]:
     """Return the whole checklist, of which so many lines are done."""
     marks = [Mark.DONE] * done + [Mark.RUNNING if now else Mark.PENDING]
     marks += [Mark.PENDING] * len(ITEMS)
     return [
-        Line(
+        ChecklistLine(
             item.group,
             item.text,
             mark,
@@ -48,7 +48,7 @@ def checklist(
 
 
 @given(line=lines_of, width=st.integers(frame.NARROWEST, 200), unicode=st.booleans())
-def test_no_row_is_wider_than_the_terminal(line: Line, width: int, *, unicode: bool) -> None:
+def test_no_row_is_wider_than_the_terminal(line: ChecklistLine, width: int, *, unicode: bool) -> None:
     """Whatever the evidence holds, in columns as a terminal counts them; nothing moves its cursor."""
     for row in frame.rows(line, width=width, style=Style(unicode=unicode)):
         assert frame.columns(row) <= width
@@ -56,7 +56,7 @@ def test_no_row_is_wider_than_the_terminal(line: Line, width: int, *, unicode: b
 
 
 @given(line=lines_of, width=st.integers(frame.NARROWEST, 200))
-def test_no_word_of_the_evidence_is_lost(line: Line, width: int) -> None:
+def test_no_word_of_the_evidence_is_lost(line: ChecklistLine, width: int) -> None:
     """Wrapping moves, and leaves nothing out."""
     drawn = "".join("".join(frame.rows(line, width=width, style=PLAIN)).split())
 
@@ -64,7 +64,7 @@ def test_no_word_of_the_evidence_is_lost(line: Line, width: int) -> None:
 
 
 @given(line=lines_of, width=st.integers(frame.NARROWEST, 120), most=st.integers(1, 3))
-def test_what_does_not_fit_into_the_rows_is_left_out(line: Line, width: int, most: int) -> None:
+def test_what_does_not_fit_into_the_rows_is_left_out(line: ChecklistLine, width: int, most: int) -> None:
     """At most so many rows, still no wider."""
     drawn = frame.rows(line, width=width, style=PLAIN, most=most)
 
@@ -77,7 +77,7 @@ def test_what_does_not_fit_into_the_rows_is_left_out(line: Line, width: int, mos
     width=st.integers(frame.NARROWEST, 120),
     height=st.integers(3, 60),
 )
-def test_the_list_never_outgrows_the_terminal(lines: list[Line], width: int, height: int) -> None:
+def test_the_list_never_outgrows_the_terminal(lines: list[ChecklistLine], width: int, height: int) -> None:
     """What has left a terminal at the top cannot be taken back."""
     drawn = frame.fitted(lines, width=width, height=height, style=PLAIN)
 
@@ -107,7 +107,7 @@ def test_evidence_is_cut_before_lines_are() -> None:
 
 def test_a_wide_terminal_has_the_evidence_beside_its_line() -> None:
     """Time and evidence stand in columns, and what is wrapped stands under the evidence."""
-    line = Line(
+    line = ChecklistLine(
         "before", "model uploaded to S3", Mark.DONE, 0.6, "s3://uploads/models/demo/model.tar.gz, version 1"
     )
 
@@ -119,7 +119,7 @@ def test_a_wide_terminal_has_the_evidence_beside_its_line() -> None:
 
 def test_a_narrow_terminal_has_the_evidence_below_its_line() -> None:
     """At 40 columns it is still a list that can be read."""
-    line = Line("during", "endpoint status InService", Mark.RUNNING, 42.7, "Creating", "for 42 s")
+    line = ChecklistLine("during", "endpoint status InService", Mark.RUNNING, 42.7, "Creating", "for 42 s")
 
     assert frame.rows(line, width=40, style=PLAIN) == [
         "  … endpoint status InService",
@@ -129,7 +129,7 @@ def test_a_narrow_terminal_has_the_evidence_below_its_line() -> None:
 
 def test_a_stream_without_unicode_has_words() -> None:
     """Marks that any encoding can write."""
-    line = Line("during", "model created", Mark.FAILED, 1.0, "AccessDenied")
+    line = ChecklistLine("during", "model created", Mark.FAILED, 1.0, "AccessDenied")
     (row,) = frame.rows(line, width=100, style=Style(unicode=False))
 
     assert row.startswith("  FAILED model created")
@@ -163,7 +163,7 @@ def test_columns_are_the_terminals(text: str, width: int) -> None:
 
 def test_an_answer_cannot_take_over_the_terminal() -> None:
     """A model's answer may hold anything, escape sequences too."""
-    line = Line("before", "a", Mark.DONE, None, "a\033[2Jb\rc\x07\n d")
+    line = ChecklistLine("before", "a", Mark.DONE, None, "a\033[2Jb\rc\x07\n d")
 
     (row,) = frame.rows(line, width=100, style=PLAIN)
 

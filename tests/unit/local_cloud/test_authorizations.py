@@ -9,7 +9,7 @@ import pytest
 
 from local_cloud import authorizations
 from local_cloud.authorizations import UnknownNeedsError
-from local_cloud.calls import Call
+from local_cloud.calls import AwsCall
 from local_cloud.policies import Request
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
@@ -45,7 +45,7 @@ def requests(
     environ = {"PATH_INFO": path, "QUERY_STRING": query, **(headers or {})}
     body = b"" if parameters is None else json.dumps(parameters).encode()
     return authorizations.needs(
-        authorizations.asked(Call(service, operation, REGION), environ, body, ACCOUNT)
+        authorizations.asked(AwsCall(service, operation, REGION), environ, body, ACCOUNT)
     )
 
 
@@ -228,7 +228,7 @@ def test_tags_are_copied_unless_it_is_said_otherwise(
     if directive:
         environ["HTTP_X_AMZ_TAGGING_DIRECTIVE"] = directive
     asked = authorizations.asked(
-        Call("s3", operation, REGION),
+        AwsCall("s3", operation, REGION),
         environ,
         b"",
         ACCOUNT,
@@ -284,7 +284,7 @@ def test_a_version_and_an_alias_have_arns_of_their_own(name: str, path: str, que
 )
 def test_a_form_says_the_same_as_json(body: str, wanted: str) -> None:
     """A list is numbered in the query protocol, which older SDKs speak to CloudWatch."""
-    call = Call("cloudwatch", "DescribeAlarms", REGION)
+    call = AwsCall("cloudwatch", "DescribeAlarms", REGION)
     asked = authorizations.asked(call, {}, f"Action=DescribeAlarms&{body}".encode(), ACCOUNT)
 
     (found,) = authorizations.needs(asked)

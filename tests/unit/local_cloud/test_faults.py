@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from local_cloud.calls import Call
+from local_cloud.calls import AwsCall
 from local_cloud.faults import Accident, Fault, Faults
 from pipeline.errors import InvalidInput
 
-CREATE = Call("sagemaker", "CreateEndpoint", "us-east-1")
-DESCRIBE = Call("sagemaker", "DescribeEndpoint", "us-east-1")
+CREATE = AwsCall("sagemaker", "CreateEndpoint", "us-east-1")
+DESCRIBE = AwsCall("sagemaker", "DescribeEndpoint", "us-east-1")
 
 
 def strikes(fault: Fault, calls: int, *, caller: str = "") -> list[bool]:

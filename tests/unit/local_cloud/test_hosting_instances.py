@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local_cloud.hosting import HostingSettings, Quotas
-from local_cloud.hosting.lifecycle import Condition
+from local_cloud.hosting.lifecycle import ContainerCondition
 from tests.unit.local_cloud.test_hosting_service import ARN, World, capacity, config_request, model_request
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def test_an_update_that_fails_leaves_the_old_ones(world: World) -> None:
     config(world, "d")
 
     def broken(container: FakeContainer) -> None:
-        container.state = Condition.EXITED
+        container.state = ContainerCondition.EXITED
 
     world.prepare = broken
     world.ask("UpdateEndpoint", EndpointName="e", EndpointConfigName="d")
@@ -179,7 +179,7 @@ def test_the_number_of_instances_is_changed_in_place(world: World) -> None:
 def test_a_lost_container_is_started_again_by_itself(world: World) -> None:
     """The call that finds it gone fails, as do those until it is back; there is no ModelNotReady on instances."""
     container = serve(world)
-    container.state = Condition.EXITED
+    container.state = ContainerCondition.EXITED
 
     assert world.fails().code == "ModelError"
     assert world.fails().code == "ModelError"

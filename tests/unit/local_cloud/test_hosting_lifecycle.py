@@ -11,7 +11,7 @@ from local_cloud.hosting.lifecycle import (
     CONTAINER,
     ENDPOINT,
     SERVING,
-    Condition,
+    ContainerCondition,
     Happening,
     Occurrence,
     Status,
@@ -118,19 +118,23 @@ def test_a_lost_container_is_started_by_the_next_call() -> None:
 @pytest.mark.parametrize(
     ("condition", "pinged", "elapsed_s", "verdict"),
     [
-        pytest.param(Condition.RUNNING, False, 0.0, Verdict.WAIT, id="still loading"),
-        pytest.param(Condition.RUNNING, True, 179.9, Verdict.READY, id="in time"),
-        pytest.param(Condition.RUNNING, True, 180.0, Verdict.READY, id="at the deadline"),
-        pytest.param(Condition.RUNNING, True, 180.1, Verdict.TOO_LATE, id="a ping after the deadline"),
-        pytest.param(Condition.RUNNING, False, 180.1, Verdict.TOO_LATE, id="no ping before the deadline"),
-        pytest.param(Condition.EXITED, False, 1.0, Verdict.EXITED, id="exited"),
-        pytest.param(Condition.EXITED, True, 1.0, Verdict.EXITED, id="answered and exited"),
-        pytest.param(Condition.OUT_OF_MEMORY, False, 1.0, Verdict.OUT_OF_MEMORY, id="over memory"),
-        pytest.param(Condition.EXITED, False, 999.0, Verdict.EXITED, id="exited, noticed late"),
+        pytest.param(ContainerCondition.RUNNING, False, 0.0, Verdict.WAIT, id="still loading"),
+        pytest.param(ContainerCondition.RUNNING, True, 179.9, Verdict.READY, id="in time"),
+        pytest.param(ContainerCondition.RUNNING, True, 180.0, Verdict.READY, id="at the deadline"),
+        pytest.param(
+            ContainerCondition.RUNNING, True, 180.1, Verdict.TOO_LATE, id="a ping after the deadline"
+        ),
+        pytest.param(
+            ContainerCondition.RUNNING, False, 180.1, Verdict.TOO_LATE, id="no ping before the deadline"
+        ),
+        pytest.param(ContainerCondition.EXITED, False, 1.0, Verdict.EXITED, id="exited"),
+        pytest.param(ContainerCondition.EXITED, True, 1.0, Verdict.EXITED, id="answered and exited"),
+        pytest.param(ContainerCondition.OUT_OF_MEMORY, False, 1.0, Verdict.OUT_OF_MEMORY, id="over memory"),
+        pytest.param(ContainerCondition.EXITED, False, 999.0, Verdict.EXITED, id="exited, noticed late"),
     ],
 )
 def test_a_starting_container_is_judged(
-    condition: Condition, pinged: bool, elapsed_s: float, verdict: Verdict
+    condition: ContainerCondition, pinged: bool, elapsed_s: float, verdict: Verdict
 ) -> None:
     """A dead process outweighs the clock, and the clock outweighs a ping."""
     assert judge(condition, pinged=pinged, elapsed_s=elapsed_s, deadline_s=180.0) is verdict

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from local_cloud.hosting import AwsError, HostingSettings, Quotas
 from local_cloud.hosting.listings import cut, page
-from local_cloud.hosting.quotas import Demand, check
+from local_cloud.hosting.quotas import QuotaDemand, check
 
 ORDINARY = Quotas()
 
@@ -23,9 +23,9 @@ def demand(
     concurrency_delta: int = 10,
     used_endpoints: int = 0,
     endpoints_delta: int = 1,
-) -> Demand:
+) -> QuotaDemand:
     """Return what the first endpoint of an ordinary account may ask for, but for the arguments."""
-    return Demand(memory_mb, used_concurrency, concurrency_delta, used_endpoints, endpoints_delta)
+    return QuotaDemand(memory_mb, used_concurrency, concurrency_delta, used_endpoints, endpoints_delta)
 
 
 def test_the_memory_quota_speaks_word_for_word() -> None:
@@ -66,7 +66,7 @@ def test_the_memory_quota_speaks_word_for_word() -> None:
     ],
 )
 def test_the_first_exceeded_quota_gives_limit_use_and_delta(
-    asked: Demand, quota: str, numbers: tuple[str, str, str]
+    asked: QuotaDemand, quota: str, numbers: tuple[str, str, str]
 ) -> None:
     """A client can read the three numbers from the message, as the capacity ladder does."""
     with pytest.raises(AwsError) as caught:
@@ -93,7 +93,7 @@ def test_the_first_exceeded_quota_gives_limit_use_and_delta(
         ),
     ],
 )
-def test_what_adds_nothing_beyond_the_quota_passes(asked: Demand) -> None:
+def test_what_adds_nothing_beyond_the_quota_passes(asked: QuotaDemand) -> None:
     """A quota stops growth, not what exists."""
     check(ORDINARY, asked)
 

@@ -18,14 +18,14 @@ from local_cloud.hosting import (
     Timing,
 )
 from local_cloud.hosting.containers import (
-    Answer,
     AnswerTooLargeError,
-    Call,
     CallBrokenError,
     CallTimedOutError,
+    ContainerAnswer,
+    ContainerCall,
     LaunchFailedError,
 )
-from local_cloud.hosting.lifecycle import Condition
+from local_cloud.hosting.lifecycle import ContainerCondition
 from local_cloud.hosting.requests import OPERATIONS, service
 
 if TYPE_CHECKING:
@@ -91,8 +91,10 @@ class FakeContainer:
 
     deployment: Deployment
     healthy_after_pings: float = 0
-    state: Condition = Condition.RUNNING
-    behaviour: Callable[[Call], Answer] = lambda call: Answer(200, b"echo " + call.body, "text/plain")
+    state: ContainerCondition = ContainerCondition.RUNNING
+    behaviour: Callable[[ContainerCall], ContainerAnswer] = lambda call: ContainerAnswer(
+        200, b"echo " + call.body, "text/plain"
+    )
     pings: int = 0
     ended: list[str] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
@@ -100,16 +102,16 @@ class FakeContainer:
     def ping(self) -> bool:
         """Answer from the n-th ping on."""
         self.pings += 1
-        return self.state is Condition.RUNNING and self.pings > self.healthy_after_pings
+        return self.state is ContainerCondition.RUNNING and self.pings > self.healthy_after_pings
 
-    def condition(self) -> Condition:
+    def condition(self) -> ContainerCondition:
         """Return the state that the test set."""
         return self.state
 
-    def call(self, call: Call, timeout_s: float) -> Answer:
+    def call(self, call: ContainerCall, timeout_s: float) -> ContainerAnswer:
         """Behave, or fail as a dead process does."""
         self.timeouts.append(timeout_s)
-        if self.state is not Condition.RUNNING:
+        if self.state is not ContainerCondition.RUNNING:
             raise CallBrokenError
         return self.behaviour(call)
 
@@ -621,12 +623,12 @@ def silent(container: FakeContainer) -> None:
 
 def exited(container: FakeContainer) -> None:
     """Make a container whose process ends at once."""
-    container.state = Condition.EXITED
+    container.state = ContainerCondition.EXITED
 
 
 def greedy(container: FakeContainer) -> None:
     """Make a container that takes more memory than it has."""
-    container.state = Condition.OUT_OF_MEMORY
+    container.state = ContainerCondition.OUT_OF_MEMORY
 
 
 def undeployable(_container: FakeContainer) -> None:
@@ -754,7 +756,7 @@ def test_an_endpoint_outlives_its_model_and_configuration(world: World) -> None:
     world.ask("DeleteEndpointConfig", EndpointConfigName="c")
 
     assert world.invoke() == b"echo hello"
-    container.state = Condition.EXITED
+    container.state = ContainerCondition.EXITED
     world.fails()
     world.fails()
     world.jobs.finish()
@@ -764,7 +766,7 @@ def test_an_endpoint_outlives_its_model_and_configuration(world: World) -> None:
 def test_an_update_swaps_when_the_new_container_is_healthy(world: World) -> None:
     """The old one serves until then, and the description shows the old configuration until then."""
     old = world.serve()
-    old.behaviour = lambda _call: Answer(200, b"old")
+    old.behaviour = lambda _call: ContainerAnswer(200, b"old")
     world.config("c2", ServerlessConfig=capacity(3072, 8))
 
     world.ask("UpdateEndpoint", EndpointName="e", EndpointConfigName="c2")
@@ -973,11 +975,11 @@ def test_a_quota_may_change_while_the_account_is_used(world: World) -> None:
 def test_an_invocation_reaches_the_container(world: World) -> None:
     """Body, type and custom attributes go in; the answer, its type and the variant come out."""
     container = world.serve()
-    seen: list[Call] = []
+    seen: list[ContainerCall] = []
 
-    def answer(call: Call) -> Answer:
+    def answer(call: ContainerCall) -> ContainerAnswer:
         seen.append(call)
-        return Answer(201, b"{}", "application/json", "trace=1")
+        return ContainerAnswer(201, b"{}", "application/json", "trace=1")
 
     container.behaviour = answer
 
@@ -989,7 +991,7 @@ def test_an_invocation_reaches_the_container(world: World) -> None:
         {"X-Amzn-SageMaker-Custom-Attributes": "a=b", "X-Other": "no"},
     )
 
-    assert seen == [Call(b"in", "text/csv", "application/json", "a=b")]
+    assert seen == [ContainerCall(b"in", "text/csv", "application/json", "a=b")]
     assert container.timeouts == [60.0]
     assert (response.status, response.body) == (200, b"{}")
     assert response.headers == {
@@ -1014,7 +1016,7 @@ def test_only_the_exact_name_answers(world: World, name: str) -> None:
 def test_the_body_has_a_limit(world: World) -> None:
     """4 MiB pass, one byte more does not, and the container never sees it."""
     container = world.serve()
-    container.behaviour = lambda call: Answer(200, str(len(call.body)).encode())
+    container.behaviour = lambda call: ContainerAnswer(200, str(len(call.body)).encode())
 
     assert world.invoke(bytes(4 * 1024 * 1024)) == b"4194304"
     error = world.fails(bytes(4 * 1024 * 1024 + 1))
@@ -1030,7 +1032,7 @@ def test_the_body_has_a_limit(world: World) -> None:
 def test_an_error_of_the_container_is_a_model_error(world: World, status: int, side: str) -> None:
     """Status and body come through in the fields, and in AWS' sentence."""
     container = world.serve()
-    container.behaviour = lambda _call: Answer(status, b'{"error": "no"}')
+    container.behaviour = lambda _call: ContainerAnswer(status, b'{"error": "no"}')
 
     error = world.fails()
 
@@ -1068,12 +1070,12 @@ def test_a_container_that_fails_to_answer_stays(world: World, failure: Exception
     """One call fails with status 0; the process is alive, so the next call goes to it."""
     container = world.serve()
 
-    def fail(_call: Call) -> Answer:
+    def fail(_call: ContainerCall) -> ContainerAnswer:
         raise failure
 
     container.behaviour = fail
     error = world.fails()
-    container.behaviour = lambda _call: Answer(200, b"fine")
+    container.behaviour = lambda _call: ContainerAnswer(200, b"fine")
 
     assert (error.code, error.fields["OriginalStatusCode"]) == ("ModelError", 0)
     assert text in (error.message or "")
@@ -1085,13 +1087,13 @@ def test_a_container_that_fails_to_answer_stays(world: World, failure: Exception
     ("state", "text"),
     [
         pytest.param(
-            Condition.EXITED,
+            ContainerCondition.EXITED,
             'Received server error (0) from model with message "An error occurred while handling request as '
             f'the model process exited.". {HINT}',
             id="exited",
         ),
         pytest.param(
-            Condition.OUT_OF_MEMORY,
+            ContainerCondition.OUT_OF_MEMORY,
             'Received server error (0) from primary with message "Amazon SageMaker could not get a response '
             f'from the e endpoint. This can occur when CPU or memory utilization is high.". {HINT}',
             id="out of memory",
@@ -1099,7 +1101,7 @@ def test_a_container_that_fails_to_answer_stays(world: World, failure: Exception
     ],
 )
 def test_a_killed_container_fails_one_call_and_is_started_by_the_next(
-    world: World, state: Condition, text: str
+    world: World, state: ContainerCondition, text: str
 ) -> None:
     """ModelError, then ModelNotReadyException while a new one starts, then answers; InService throughout."""
     dead = world.serve()
@@ -1126,8 +1128,8 @@ def test_calls_that_are_cut_off_together_lose_one_container(world: World) -> Non
     container = world.serve()
     inner: list[AwsError] = []
 
-    def die(_call: Call) -> Answer:
-        container.state = Condition.EXITED
+    def die(_call: ContainerCall) -> ContainerAnswer:
+        container.state = ContainerCondition.EXITED
         inner.append(world.fails())
         raise CallBrokenError
 
@@ -1141,7 +1143,7 @@ def test_calls_that_are_cut_off_together_lose_one_container(world: World) -> Non
 
 def test_a_cold_start_that_fails_is_reported_and_tried_again(world: World) -> None:
     """The call after a failed start says why; the one after that starts anew."""
-    world.serve().state = Condition.EXITED
+    world.serve().state = ContainerCondition.EXITED
     world.fails()
     world.prepare = greedy
     world.fails()
@@ -1163,12 +1165,12 @@ def test_more_calls_than_the_concurrency_are_throttled(world: World) -> None:
     container = world.serve(concurrency=2)
     refused: list[AwsError] = []
 
-    def nested(call: Call) -> Answer:
+    def nested(call: ContainerCall) -> ContainerAnswer:
         depth = int(call.body)
         if depth < 2:
-            return Answer(200, world.invoke(str(depth + 1).encode()))
+            return ContainerAnswer(200, world.invoke(str(depth + 1).encode()))
         refused.append(world.fails(b"3"))
-        return Answer(200, b"done")
+        return ContainerAnswer(200, b"done")
 
     container.behaviour = nested
 
@@ -1182,7 +1184,7 @@ def test_more_calls_than_the_concurrency_are_throttled(world: World) -> None:
 def test_failed_calls_free_their_place(world: World) -> None:
     """An error of any kind ends a call as an answer does."""
     container = world.serve(concurrency=1)
-    container.behaviour = lambda _call: Answer(500, b"")
+    container.behaviour = lambda _call: ContainerAnswer(500, b"")
 
     assert [world.fails().code for _ in range(3)] == ["ModelError"] * 3
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from local_cloud import keys
-from local_cloud.authorizations import Asked
-from local_cloud.calls import Call
+from local_cloud.authorizations import NeededPermission
+from local_cloud.calls import AwsCall
 from local_cloud.faults import Response
 from local_cloud.policies import Request
 
@@ -115,9 +115,9 @@ def test_writing_variables_takes_the_key(
     operation: str, body: dict[str, Any], key: str | None, actions: list[str]
 ) -> None:
     """To encrypt them, and to let the function's own role decrypt them."""
-    call = Call("lambda", operation, "us-east-1", "key")
+    call = AwsCall("lambda", operation, "us-east-1", "key")
     path = "/2015-03-31/functions/assistant/configuration"
-    asked = Asked(call, "123456789012", path, body=json.dumps(body).encode())
+    asked = NeededPermission(call, "123456789012", path, body=json.dumps(body).encode())
 
     found = list(keys.to_write(asked, lambda name: key if name == "assistant" else None))
 

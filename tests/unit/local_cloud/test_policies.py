@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local_cloud import policies
-from local_cloud.policies import Context, Request, UnsupportedPolicyError, Verdict
+from local_cloud.policies import Context, PolicyVerdict, Request, UnsupportedPolicyError
 
 MODEL = "arn:aws:sagemaker:us-east-1:123456789012:model/harbour"
 TEXT = st.text("ab:/*?[].", max_size=12)
@@ -28,7 +28,7 @@ def statement(**more: Any) -> dict[str, Any]:
     }
 
 
-def judged(*statements: dict[str, Any], context: Context = (), **request: str) -> Verdict:
+def judged(*statements: dict[str, Any], context: Context = (), **request: str) -> PolicyVerdict:
     """Return what a policy of these statements says to DescribeModel, or to another request."""
     policy = policies.parse(json.dumps({"Version": "2012-10-17", "Statement": statements}))
     asked = Request(**{"action": "sagemaker:DescribeModel", "resource": MODEL, **request}, context=context)
@@ -37,7 +37,7 @@ def judged(*statements: dict[str, Any], context: Context = (), **request: str) -
 
 def holds(operator: str, values: Any, context: Context) -> bool:
     """Return whether a condition on the key `k` holds."""
-    return judged(statement(Condition={operator: {"k": values}}), context=context) is Verdict.ALLOWED
+    return judged(statement(Condition={operator: {"k": values}}), context=context) is PolicyVerdict.ALLOWED
 
 
 # ------------------------------------------------------------------------ wildcards
@@ -82,30 +82,34 @@ def test_a_wider_pattern_never_matches_less(pattern: str, text: str, at: int) ->
 @pytest.mark.parametrize(
     ("request_", "verdict"),
     [
-        pytest.param({}, Verdict.ALLOWED, id="as written"),
-        pytest.param({"action": "SageMaker:describemodel"}, Verdict.ALLOWED, id="actions have no case"),
-        pytest.param({"action": "sagemaker:DeleteModel"}, Verdict.NOT_ALLOWED, id="another action"),
+        pytest.param({}, PolicyVerdict.ALLOWED, id="as written"),
+        pytest.param({"action": "SageMaker:describemodel"}, PolicyVerdict.ALLOWED, id="actions have no case"),
+        pytest.param({"action": "sagemaker:DeleteModel"}, PolicyVerdict.NOT_ALLOWED, id="another action"),
         pytest.param(
-            {"resource": MODEL.replace("model/", "endpoint/")}, Verdict.NOT_ALLOWED, id="another kind"
+            {"resource": MODEL.replace("model/", "endpoint/")}, PolicyVerdict.NOT_ALLOWED, id="another kind"
         ),
         pytest.param(
-            {"resource": MODEL.replace("model/", "Model/")}, Verdict.NOT_ALLOWED, id="ARNs have case"
+            {"resource": MODEL.replace("model/", "Model/")}, PolicyVerdict.NOT_ALLOWED, id="ARNs have case"
         ),
-        pytest.param({"resource": MODEL.replace("us-east-1", "eu-west-1")}, Verdict.NOT_ALLOWED, id="region"),
         pytest.param(
-            {"resource": MODEL.replace("123456789012", "999999999999")}, Verdict.NOT_ALLOWED, id="account"
+            {"resource": MODEL.replace("us-east-1", "eu-west-1")}, PolicyVerdict.NOT_ALLOWED, id="region"
         ),
-        pytest.param({"resource": "*"}, Verdict.NOT_ALLOWED, id="all is more than some"),
+        pytest.param(
+            {"resource": MODEL.replace("123456789012", "999999999999")},
+            PolicyVerdict.NOT_ALLOWED,
+            id="account",
+        ),
+        pytest.param({"resource": "*"}, PolicyVerdict.NOT_ALLOWED, id="all is more than some"),
     ],
 )
-def test_a_statement_allows_what_it_names(request_: dict[str, str], verdict: Verdict) -> None:
+def test_a_statement_allows_what_it_names(request_: dict[str, str], verdict: PolicyVerdict) -> None:
     """And nothing beside it."""
     assert judged(statement(), **request_) is verdict
 
 
 def test_nothing_is_allowed_without_a_statement() -> None:
     """The default is no."""
-    assert judged() is Verdict.NOT_ALLOWED
+    assert judged() is PolicyVerdict.NOT_ALLOWED
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -114,14 +118,14 @@ def test_a_denial_wins_wherever_it_stands(first: bool) -> None:
     deny = statement(Effect="Deny", Action="sagemaker:*")
     order = (deny, statement()) if first else (statement(), deny)
 
-    assert judged(*order) is Verdict.FORBIDDEN
+    assert judged(*order) is PolicyVerdict.FORBIDDEN
 
 
 def test_a_denial_whose_condition_does_not_hold_is_none() -> None:
     """As if it were not there."""
     deny = statement(Effect="Deny", Condition={"StringEquals": {"k": "a"}})
 
-    assert judged(statement(), deny, context=(("k", ("b",)),)) is Verdict.ALLOWED
+    assert judged(statement(), deny, context=(("k", ("b",)),)) is PolicyVerdict.ALLOWED
 
 
 # ------------------------------------------------------------------------ conditions
@@ -168,9 +172,9 @@ def test_all_conditions_must_hold() -> None:
     """Of one operator and of several."""
     both = statement(Condition={"StringEquals": {"k": "a", "l": "b"}, "Null": {"m": "true"}})
 
-    assert judged(both, context=(("k", ("a",)), ("l", ("b",)))) is Verdict.ALLOWED
-    assert judged(both, context=(("k", ("a",)), ("l", ("x",)))) is Verdict.NOT_ALLOWED
-    assert judged(both, context=(("k", ("a",)), ("l", ("b",)), ("m", ("c",)))) is Verdict.NOT_ALLOWED
+    assert judged(both, context=(("k", ("a",)), ("l", ("b",)))) is PolicyVerdict.ALLOWED
+    assert judged(both, context=(("k", ("a",)), ("l", ("x",)))) is PolicyVerdict.NOT_ALLOWED
+    assert judged(both, context=(("k", ("a",)), ("l", ("b",)), ("m", ("c",)))) is PolicyVerdict.NOT_ALLOWED
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.operations import checklist
-from pipeline.operations.checklist import ITEMS, Line, Mark
+from pipeline.operations.checklist import ITEMS, ChecklistLine, Mark
 from pipeline.operations.execution_history import Execution, State, StateStatus
 from pipeline.operations.waits import Clock
 
@@ -106,7 +106,7 @@ def stands(
     after: tuple[str, ...] = (),
     status: str = "RUNNING",
     results: dict[str, Any] | None = None,
-) -> list[Line]:
+) -> list[ChecklistLine]:
     """Return the checklist of an execution whose states went as told, in that order."""
     states = [State(name, "succeeded", START, 1.0, attempts=1) for name in done]
     for name, state in ((failed, "failed"), (now, "running")):
@@ -119,7 +119,7 @@ def stands(
     return checklist.lines(Execution("arn", status, tuple(states), data, error="E"))
 
 
-def marks(found: list[Line]) -> dict[str, Mark]:
+def marks(found: list[ChecklistLine]) -> dict[str, Mark]:
     """Return how each line stands."""
     return {line.text: line.mark for line in found}
 
@@ -385,7 +385,7 @@ def at(*states: State, results: dict[str, Any] | None = None, status: str = "RUN
     return Execution("arn", status, (*before, *states), results or RESULTS, error="E")
 
 
-def running(followed: Execution) -> Line:
+def running(followed: Execution) -> ChecklistLine:
     """Return the line that runs, 42 s later."""
     return next(line for line in checklist.lines(followed, LATER) if line.mark is Mark.RUNNING)
 

@@ -214,7 +214,7 @@ def test_a_text_that_was_seen_has_a_named_cause(said: str, cause: str) -> None:
 
 
 @pytest.mark.parametrize("rule", [pytest.param(rule, id=rule.cause) for rule in RULES])
-def test_every_rule_is_reached_by_a_text_that_was_seen(rule: diagnosis.Rule) -> None:
+def test_every_rule_is_reached_by_a_text_that_was_seen(rule: diagnosis.DiagnosisRule) -> None:
     """A rule that no known text reaches is dead, or hidden behind another."""
     assert rule.cause in {str(param.values[1]) for param in SAID}
     assert rule.why

@@ -9,8 +9,16 @@ import pytest
 
 from pipeline.cli.commands import history, status
 from pipeline.operations import service_status
-from pipeline.operations.ledger import Entry
-from pipeline.operations.service_status import Alarm, Archive, Call, Endpoint, Facts, Role, Running
+from pipeline.operations.ledger import LedgerEntry
+from pipeline.operations.service_status import (
+    AlarmState,
+    Archive,
+    ConsumerCall,
+    EndpointSummary,
+    Role,
+    Running,
+    StatusFacts,
+)
 from pipeline.rollout.releases import Consumer, Release
 from pipeline.sizing.costs import Cost
 from pipeline.time_format import span
@@ -20,9 +28,11 @@ MACHINE = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment"
 WHO = Consumer(function_name="assistant", variable="ENDPOINT_NAME", alias="live")
 
 
-def endpoint(name: str, state: str = "InService") -> Endpoint:
+def endpoint(name: str, state: str = "InService") -> EndpointSummary:
     """Return an endpoint of the service `harbour`."""
-    return Endpoint(name, state, name, "harbour", f"{MACHINE}:{name}", NOW - timedelta(hours=3), 1024, 10)
+    return EndpointSummary(
+        name, state, name, "harbour", f"{MACHINE}:{name}", NOW - timedelta(hours=3), 1024, 10
+    )
 
 
 def release(name: str, uploaded: str, *, good: bool = True, withdrawn: bool = False) -> Release:
@@ -45,7 +55,7 @@ def release(name: str, uploaded: str, *, good: bool = True, withdrawn: bool = Fa
 
 def running(name: str, service: str = "harbour") -> Running:
     """Return an execution that runs."""
-    entry = Entry(
+    entry = LedgerEntry(
         name=name,
         arn=f"{MACHINE}:{name}",
         stack="sealift",
@@ -94,10 +104,10 @@ def test_each_endpoint_has_its_role(
     releases: tuple[Release, ...], called: str | None, under_way: tuple[str, ...], roles: list[str]
 ) -> None:
     """By who calls it, whether it turned out good, and whether its execution runs."""
-    facts = Facts(
+    facts = StatusFacts(
         endpoints=(endpoint("harbour-2"), endpoint("harbour-1")),
         releases={"harbour": releases},
-        calls={"harbour": (Call(WHO, called),)},
+        calls={"harbour": (ConsumerCall(WHO, called),)},
         running=tuple(running(name) for name in under_way),
     )
 
@@ -110,7 +120,7 @@ def test_each_endpoint_has_its_role(
 
 def test_a_service_without_an_endpoint_is_shown_while_it_is_deployed() -> None:
     """The first deployment of a service has nothing but its execution."""
-    (service,) = service_status.arrange(Facts(running=(running("quay-1", "quay"),)))
+    (service,) = service_status.arrange(StatusFacts(running=(running("quay-1", "quay"),)))
 
     assert list(status.lines([service], NOW)) == [
         "quay",
@@ -120,12 +130,20 @@ def test_a_service_without_an_endpoint_is_shown_while_it_is_deployed() -> None:
 
 def test_a_service_is_told_in_full() -> None:
     """Endpoint, sizes, age, archive, alarms with those that ring by name, who calls it, what could not be read."""
-    alarms = (Alarm("sealift-harbour-2-5xx", "ALARM", "1 error"), Alarm("sealift-harbour-2-memory", "OK", ""))
-    facts = Facts(
+    alarms = (
+        AlarmState("sealift-harbour-2-5xx", "ALARM", "1 error"),
+        AlarmState("sealift-harbour-2-memory", "OK", ""),
+    )
+    facts = StatusFacts(
         endpoints=(endpoint("harbour-2"), endpoint("harbour-1")),
         releases={"harbour": (OLD, NEW)},
         archives={"harbour-2": Archive("uploads/models/harbour/model.tar.gz", "v1234567890", 3 * 1024**2)},
-        calls={"harbour": (Call(WHO, "harbour-2"), Call({**WHO, "alias": None}, None, "not authorised"))},
+        calls={
+            "harbour": (
+                ConsumerCall(WHO, "harbour-2"),
+                ConsumerCall({**WHO, "alias": None}, None, "not authorised"),
+            )
+        },
         alarms={"harbour-2": alarms},
     )
 
@@ -181,12 +199,12 @@ def test_what_costs_money_is_told_with_its_sum() -> None:
     cost = Cost(0.302, "1 x ml.r5.xlarge at $0.302")
     paid = replace(endpoint("harbour-1"), cost=cost, memory_mb=None, max_concurrency=None)
     free = replace(endpoint("harbour-0"), cost=Cost(0.0, "serverless"))
-    services = service_status.arrange(Facts(endpoints=(paid, free)))
+    services = service_status.arrange(StatusFacts(endpoints=(paid, free)))
     told = "\n".join(status.lines(services, NOW))
 
     assert service_status.cost(services) == Cost(0.302, "harbour-1: 1 x ml.r5.xlarge at $0.302")
     assert "costs now  $0.302 an hour, called or not: harbour-1: 1 x ml.r5.xlarge at $0.302" in told
-    assert service_status.cost(service_status.arrange(Facts(endpoints=(free,)))) is None
+    assert service_status.cost(service_status.arrange(StatusFacts(endpoints=(free,)))) is None
 
 
 def test_a_sum_with_an_unknown_price_is_unknown() -> None:
@@ -195,7 +213,7 @@ def test_a_sum_with_an_unknown_price_is_unknown() -> None:
         replace(endpoint(f"harbour-{n}"), cost=cost)
         for n, cost in enumerate((Cost(1.0, "a"), Cost(None, "2 x ml.x9.large, price not known")))
     )
-    found = service_status.cost(service_status.arrange(Facts(endpoints=(known, unknown))))
+    found = service_status.cost(service_status.arrange(StatusFacts(endpoints=(known, unknown))))
 
     assert found is not None
     assert found.usd_per_hour is None

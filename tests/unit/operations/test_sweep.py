@@ -11,16 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.operations import sweep
-from pipeline.operations.sweep import Action, Decision, Execution, Facts, Kind, Made, decide
+from pipeline.operations.sweep import Action, ExecutionEnd, Made, MadeKind, SweepDecision, SweepFacts, decide
 from pipeline.rollout.releases import Release
 
 NOW = datetime(2026, 1, 10, 12, 0, 0, tzinfo=UTC)
 GRACE = timedelta(hours=24)
 LONG_AGO = NOW - timedelta(days=5)
-ARCHIVE = Made(Kind.ARCHIVE, "archives/a/model.tar.gz", LONG_AGO, uses=("s3://b/archives/a/model.tar.gz",))
+ARCHIVE = Made(
+    MadeKind.ARCHIVE, "archives/a/model.tar.gz", LONG_AGO, uses=("s3://b/archives/a/model.tar.gz",)
+)
 
 
-def deployment(number: int, *, good: bool = False, keep: int | None = 1, **release: Any) -> Facts:
+def deployment(number: int, *, good: bool = False, keep: int | None = 1, **release: Any) -> SweepFacts:
     """Return the facts of one deployment of `harbour`: endpoint, configuration, model; the number is its age."""
     name, execution = f"harbour-{number}", f"arn:{number}"
     common = {"service": "harbour", "execution": execution, "archive": f"b/upload-{number}"}
@@ -37,24 +39,24 @@ def deployment(number: int, *, good: bool = False, keep: int | None = 1, **relea
         serves=True,
         keep_previous=keep if good else None,
     )
-    return Facts(
+    return SweepFacts(
         made=(
-            Made(Kind.ENDPOINT, name, LONG_AGO, uses=(name,), status="InService", **common),
-            Made(Kind.CONFIG, name, LONG_AGO, uses=(name,), **common),
-            Made(Kind.MODEL, name, LONG_AGO, **common),
+            Made(MadeKind.ENDPOINT, name, LONG_AGO, uses=(name,), status="InService", **common),
+            Made(MadeKind.CONFIG, name, LONG_AGO, uses=(name,), **common),
+            Made(MadeKind.MODEL, name, LONG_AGO, **common),
         ),
         releases={"harbour": (replace(one, **release),)},
         endpoints={name: name},
         configs={name: frozenset({name})},
         models=frozenset({name}),
-        executions={execution: Execution(ended=LONG_AGO)},
+        executions={execution: ExecutionEnd(ended=LONG_AGO)},
     )
 
 
-def together(*facts: Facts, **changed: Any) -> Facts:
+def together(*facts: SweepFacts, **changed: Any) -> SweepFacts:
     """Return the facts of several deployments, some of them changed."""
     return replace(
-        Facts(
+        SweepFacts(
             made=tuple(one for each in facts for one in each.made),
             releases={"harbour": tuple(one for each in facts for one in each.releases["harbour"])},
             endpoints={name: config for each in facts for name, config in each.endpoints.items()},
@@ -66,12 +68,12 @@ def together(*facts: Facts, **changed: Any) -> Facts:
     )
 
 
-def judged(facts: Facts, **changed: Any) -> dict[str, Decision]:
+def judged(facts: SweepFacts, **changed: Any) -> dict[str, SweepDecision]:
     """Return the decisions by the things' keys."""
     return {one.made.key: one for one in decide(facts, **{"now": NOW, "grace": GRACE, **changed})}
 
 
-def going(facts: Facts, **changed: Any) -> set[str]:
+def going(facts: SweepFacts, **changed: Any) -> set[str]:
     """Return the names of what does not stay."""
     return {one.made.name for one in judged(facts, **changed).values() if one.action is not Action.KEEP}
 
@@ -91,10 +93,10 @@ def test_a_leftover_goes_whole_and_in_order() -> None:
 
 
 KEPT = (
-    pytest.param({"executions": {"arn:1": Execution(running=True)}}, "arn:1 is running", id="running"),
+    pytest.param({"executions": {"arn:1": ExecutionEnd(running=True)}}, "arn:1 is running", id="running"),
     pytest.param({"executions": {}}, "was not looked at", id="unknown execution"),
     pytest.param(
-        {"executions": {"arn:1": Execution(unreadable="denied")}},
+        {"executions": {"arn:1": ExecutionEnd(unreadable="denied")}},
         "could not be looked at: denied",
         id="denied",
     ),
@@ -107,10 +109,10 @@ KEPT = (
     ),
     pytest.param({"unclear": {"harbour": "assistant could not be read"}}, "could not be read", id="unclear"),
     pytest.param(
-        {"unseen": {Kind.ENDPOINT: "not every one seen"}}, "not every one seen", id="unseen endpoints"
+        {"unseen": {MadeKind.ENDPOINT: "not every one seen"}}, "not every one seen", id="unseen endpoints"
     ),
     pytest.param(
-        {"executions": {"arn:1": Execution(ended=NOW - timedelta(hours=3))}},
+        {"executions": {"arn:1": ExecutionEnd(ended=NOW - timedelta(hours=3))}},
         "3 h ago; grace is 24 h",
         id="young",
     ),
@@ -130,7 +132,7 @@ def test_what_anything_speaks_for_stays(changed: dict[str, Any], why: str) -> No
 
 def test_while_an_execution_of_a_service_runs_nothing_of_the_service_goes() -> None:
     """It may yet take over, lower, or go back to, what lies about."""
-    running = replace(deployment(2), executions={"arn:2": Execution(running=True)})
+    running = replace(deployment(2), executions={"arn:2": ExecutionEnd(running=True)})
 
     assert going(together(deployment(1), running)) == set()
 
@@ -171,9 +173,9 @@ def test_an_endpoint_that_cannot_be_deleted_now_waits_for_the_next_run(status: s
 
 def test_what_bears_tags_that_cannot_be_read_stays() -> None:
     """It may be anybody's."""
-    hidden = Made(Kind.MODEL, "harbour-1", LONG_AGO, unreadable="its tags could not be read: denied")
+    hidden = Made(MadeKind.MODEL, "harbour-1", LONG_AGO, unreadable="its tags could not be read: denied")
 
-    assert judged(Facts((hidden,)))["model harbour-1"].reason == "its tags could not be read: denied"
+    assert judged(SweepFacts((hidden,)))["model harbour-1"].reason == "its tags could not be read: denied"
 
 
 # --------------------------------------------------------------- good deployments
@@ -221,34 +223,35 @@ def test_what_is_left_of_a_good_one_without_its_endpoint_goes() -> None:
     facts = replace(gone, made=gone.made[1:], endpoints={})
 
     assert {one.made.kind for one in judged(facts).values() if one.action is Action.DELETE} == {
-        Kind.CONFIG,
-        Kind.MODEL,
+        MadeKind.CONFIG,
+        MadeKind.MODEL,
     }
 
 
 # ------------------------------------------------------------- alarms and versions
 
 
-@pytest.mark.parametrize("kind", [Kind.ALARM, Kind.VERSION])
-def test_what_is_about_an_endpoint_goes_after_it(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [MadeKind.ALARM, MadeKind.VERSION])
+def test_what_is_about_an_endpoint_goes_after_it(kind: MadeKind) -> None:
     """With the endpoint, or when it is gone; never while it stays."""
     about = Made(kind, "one", LONG_AGO, service="harbour", uses=("harbour-1",))
     mine = deployment(1)
 
-    assert judged(Facts((about,)))[about.key].action is Action.DELETE
+    assert judged(SweepFacts((about,)))[about.key].action is Action.DELETE
     assert judged(replace(mine, made=(*mine.made, about)))[about.key].after == ("endpoint harbour-1",)
     assert judged(replace(mine, made=(about,)))[about.key].reason == "endpoint harbour-1 is there"
 
 
 def test_a_version_that_an_alias_calls_stays() -> None:
     """And any, as long as an execution runs: it may have published it."""
-    version = Made(Kind.VERSION, "7 of assistant", LONG_AGO, uses=("gone",))
+    version = Made(MadeKind.VERSION, "7 of assistant", LONG_AGO, uses=("gone",))
 
     assert (
-        judged(Facts((replace(version, aliased=True),)))[version.key].reason == "an alias sends calls to it"
+        judged(SweepFacts((replace(version, aliased=True),)))[version.key].reason
+        == "an alias sends calls to it"
     )
-    assert "is running" in judged(Facts((version,), running={"arn:9": ""}))[version.key].reason
-    assert judged(Facts((version,)))[version.key].action is Action.DELETE
+    assert "is running" in judged(SweepFacts((version,), running={"arn:9": ""}))[version.key].reason
+    assert judged(SweepFacts((version,)))[version.key].action is Action.DELETE
 
 
 # ----------------------------------------------------------------------- archives
@@ -269,7 +272,7 @@ def test_an_archive_is_marked_and_deleted_much_later(
 ) -> None:
     """Between the two lies more than an execution may last, whatever the grace is."""
     marked = None if marked_h is None else NOW - timedelta(hours=marked_h)
-    facts = Facts((replace(ARCHIVE, marked=marked),))
+    facts = SweepFacts((replace(ARCHIVE, marked=marked),))
 
     assert judged(facts, grace=timedelta(hours=grace_h))[ARCHIVE.key].action is action
 
@@ -284,19 +287,21 @@ def test_the_wait_of_an_archive_is_longer_than_an_execution() -> None:
 @pytest.mark.parametrize(
     "facts",
     [
-        pytest.param(Facts((ARCHIVE,), archives={ARCHIVE.uses[0]: "m"}), id="a model reads it"),
-        pytest.param(Facts((ARCHIVE,), unseen={Kind.MODEL: "denied"}), id="models not seen"),
-        pytest.param(Facts((ARCHIVE,), unseen={Kind.CONFIG: "denied"}), id="configurations not seen"),
-        pytest.param(Facts((ARCHIVE,), unseen={Kind.ENDPOINT: "denied"}), id="endpoints not seen"),
-        pytest.param(Facts((ARCHIVE,), endpoints={"e": "c"}), id="an endpoint's configuration is gone"),
+        pytest.param(SweepFacts((ARCHIVE,), archives={ARCHIVE.uses[0]: "m"}), id="a model reads it"),
+        pytest.param(SweepFacts((ARCHIVE,), unseen={MadeKind.MODEL: "denied"}), id="models not seen"),
         pytest.param(
-            Facts((ARCHIVE,), endpoints={"e": "c"}, configs={"c": frozenset({"m"})}),
+            SweepFacts((ARCHIVE,), unseen={MadeKind.CONFIG: "denied"}), id="configurations not seen"
+        ),
+        pytest.param(SweepFacts((ARCHIVE,), unseen={MadeKind.ENDPOINT: "denied"}), id="endpoints not seen"),
+        pytest.param(SweepFacts((ARCHIVE,), endpoints={"e": "c"}), id="an endpoint's configuration is gone"),
+        pytest.param(
+            SweepFacts((ARCHIVE,), endpoints={"e": "c"}, configs={"c": frozenset({"m"})}),
             id="an endpoint's model is gone",
         ),
     ],
 )
 @pytest.mark.parametrize("marked", [None, LONG_AGO])
-def test_an_archive_that_an_endpoint_may_read_stays(facts: Facts, marked: datetime | None) -> None:
+def test_an_archive_that_an_endpoint_may_read_stays(facts: SweepFacts, marked: datetime | None) -> None:
     """A serverless endpoint downloads it at every cold start, whoever deleted its model."""
     told = replace(facts, made=(replace(ARCHIVE, marked=marked),))
 
@@ -309,7 +314,7 @@ AGES = st.integers(min_value=0, max_value=100).map(lambda hours: NOW - timedelta
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> Facts:
+def worlds(draw: st.DrawFn) -> SweepFacts:
     """Draw several deployments with any mixture of ages, executions, marks and references."""
     facts = []
     for number in draw(st.lists(st.integers(1, 9), unique=True, min_size=1, max_size=5)):
@@ -322,9 +327,9 @@ def worlds(draw: st.DrawFn) -> Facts:
         made = tuple(replace(thing, changed=draw(AGES)) for thing in one.made)
         known = draw(
             st.one_of(
-                st.just(Execution(running=True)),
-                st.just(Execution(unreadable="denied")),
-                AGES.map(lambda ended: Execution(ended=ended)),
+                st.just(ExecutionEnd(running=True)),
+                st.just(ExecutionEnd(unreadable="denied")),
+                AGES.map(lambda ended: ExecutionEnd(ended=ended)),
             )
         )
         facts.append(replace(one, made=made, executions={f"arn:{number}": known}))
@@ -336,7 +341,7 @@ def worlds(draw: st.DrawFn) -> Facts:
 
 
 @given(facts=worlds())
-def test_nothing_goes_that_is_referred_to_or_young(facts: Facts) -> None:
+def test_nothing_goes_that_is_referred_to_or_young(facts: SweepFacts) -> None:
     """For each thing that goes: nobody names it, its execution has ended, it is old, and its users go before it."""
     found = judged(facts)
     gone = {key for key, one in found.items() if one.action is Action.DELETE}
@@ -348,16 +353,16 @@ def test_nothing_goes_that_is_referred_to_or_young(facts: Facts) -> None:
         assert not known.running
         assert not known.unreadable
         assert NOW - max(made.changed, known.ended or made.changed) >= GRACE
-        if made.kind is Kind.CONFIG:
+        if made.kind is MadeKind.CONFIG:
             users = {f"endpoint {name}" for name, config in facts.endpoints.items() if config == made.name}
             assert users <= gone
             assert set(found[key].after) == users
-        if made.kind is Kind.MODEL:
+        if made.kind is MadeKind.MODEL:
             assert {f"endpoint configuration {made.name}"} <= gone
 
 
 @given(facts=worlds())
-def test_the_newest_good_deployment_in_service_stays(facts: Facts) -> None:
+def test_the_newest_good_deployment_in_service_stays(facts: SweepFacts) -> None:
     """Whatever else goes, a service that served goes on."""
     good = [one for one in facts.releases["harbour"] if one.way_back]
     if good:
@@ -368,7 +373,7 @@ def test_the_newest_good_deployment_in_service_stays(facts: Facts) -> None:
 def test_a_service_that_is_asked_for_is_all_that_is_judged() -> None:
     """What another one's things refer to counts all the same."""
     mine = deployment(1)
-    other = Made(Kind.CONFIG, "other-1", NOW, service="other", uses=("harbour-1",))
+    other = Made(MadeKind.CONFIG, "other-1", NOW, service="other", uses=("harbour-1",))
     facts = replace(
         mine, made=(*mine.made, other), configs={**mine.configs, "other-1": frozenset({"harbour-1"})}
     )

@@ -10,24 +10,24 @@ import pytest
 from pipeline.cli import asking
 from pipeline.errors import InvalidInput
 from pipeline.operations import teardown
-from pipeline.operations.sweep import Facts, Kind, Made
-from pipeline.operations.teardown import Holding, Plan, Resource
-from pipeline.stack.change_sets import Place
+from pipeline.operations.sweep import Made, MadeKind, SweepFacts
+from pipeline.operations.teardown import Holding, TeardownPlan, TeardownResource
+from pipeline.stack.change_sets import StackPlace
 
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:one"
 
 
-def made(kind: Kind, name: str, **more: Any) -> Made:
+def made(kind: MadeKind, name: str, **more: Any) -> Made:
     """Return a thing that an execution of the stack made."""
     return Made(kind=kind, name=name, changed=THEN, **{"execution": EXECUTION, **more})
 
 
-def plan(**more: Any) -> Plan:
+def plan(**more: Any) -> TeardownPlan:
     """Return a plan with nothing in it but what is given."""
     empty: dict[str, Any] = {
         "name": "sealift",
-        "place": Place("123456789012", "us-east-1"),
+        "place": StackPlace("123456789012", "us-east-1"),
         "found": None,
         "resources": (),
         "made": (),
@@ -37,25 +37,30 @@ def plan(**more: Any) -> Plan:
         "archives": False,
         "unseen": (),
     }
-    return Plan(**{**empty, **more})
+    return TeardownPlan(**{**empty, **more})
 
 
 def test_endpoints_go_first_and_configurations_last() -> None:
     """The tags of a configuration are what finds the rest after a run that was cut short."""
-    things = [made(Kind.CONFIG, "c"), made(Kind.MODEL, "m"), made(Kind.ALARM, "a"), made(Kind.ENDPOINT, "e")]
+    things = [
+        made(MadeKind.CONFIG, "c"),
+        made(MadeKind.MODEL, "m"),
+        made(MadeKind.ALARM, "a"),
+        made(MadeKind.ENDPOINT, "e"),
+    ]
 
-    assert [one.name for one in teardown.ours(Facts(made=tuple(things)))] == ["e", "a", "m", "c"]
+    assert [one.name for one in teardown.ours(SweepFacts(made=tuple(things)))] == ["e", "a", "m", "c"]
 
 
 def test_what_nobody_can_tell_whose_it_is_stays() -> None:
     """A thing whose tags could not be read may be anybody's; versions are of somebody's function."""
     things = (
-        made(Kind.ENDPOINT, "e", unreadable="its tags could not be read", execution=""),
-        made(Kind.VERSION, "3 of f"),
-        made(Kind.ARCHIVE, "archives/1"),
+        made(MadeKind.ENDPOINT, "e", unreadable="its tags could not be read", execution=""),
+        made(MadeKind.VERSION, "3 of f"),
+        made(MadeKind.ARCHIVE, "archives/1"),
     )
 
-    assert teardown.ours(Facts(made=things)) == ()
+    assert teardown.ours(SweepFacts(made=things)) == ()
 
 
 @pytest.mark.parametrize("status", ["CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"])
@@ -95,7 +100,7 @@ def test_a_deployment_that_runs_is_named_with_what_to_do() -> None:
         pytest.param({}, True, id="nothing at all"),
         pytest.param({"buckets": (Holding("b", 1, 1),)}, True, id="archives that are to stay"),
         pytest.param({"buckets": (Holding("b", 0, 0),), "archives": True}, False, id="archives that go"),
-        pytest.param({"made": (made(Kind.MODEL, "m"),)}, False, id="a leftover"),
+        pytest.param({"made": (made(MadeKind.MODEL, "m"),)}, False, id="a leftover"),
         pytest.param({"code": (1, 1)}, False, id="code"),
         pytest.param({"found": {"StackStatus": "CREATE_COMPLETE"}}, False, id="a stack"),
     ],
@@ -107,8 +112,8 @@ def test_there_is_nothing_to_do_only_when_nothing_would_go(there: dict[str, Any]
 
 def test_buckets_do_not_go_with_the_stack() -> None:
     """They are retained, whoever deletes it."""
-    inside = Resource("Sweep", "AWS::Lambda::Function", "sealift-Sweep")
-    bucket = Resource("UploadBucket", teardown.BUCKET, "uploads")
+    inside = TeardownResource("Sweep", "AWS::Lambda::Function", "sealift-Sweep")
+    bucket = TeardownResource("UploadBucket", teardown.BUCKET, "uploads")
 
     assert plan(resources=(inside, bucket)).inside == (inside,)
 

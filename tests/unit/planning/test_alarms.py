@@ -45,7 +45,7 @@ def made(timeout_s: float = 60, cpus: int | None = None) -> dict[str, dict[str, 
 
 
 @pytest.mark.parametrize("rule", [pytest.param(rule, id=rule.suffix) for rule in alarms.RULES])
-def test_aws_takes_the_request(rule: alarms.Rule) -> None:
+def test_aws_takes_the_request(rule: alarms.AlarmRule) -> None:
     """Every parameter is one that botocore's own model of PutMetricAlarm has, with its type and its length."""
     shape = service_model("cloudwatch").operation_model("PutMetricAlarm").input_shape
     request = {**made(), **made(cpus=4)}[rule.suffix]

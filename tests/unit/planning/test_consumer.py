@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConsumerUnreadable
 from pipeline.planning import consumer
-from pipeline.planning.consumer import Configuration, Step
+from pipeline.planning.consumer import Configuration, SwitchStep
 
 NAMES = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=8)
 VARIABLES = st.dictionaries(NAMES, st.text(), max_size=8)
@@ -25,22 +25,30 @@ def configured(value: str | None, *, updating: bool = False) -> Configuration:
 @pytest.mark.parametrize(
     ("now", "expected", "wanted", "step"),
     [
-        pytest.param(configured("old"), "old", "new", Step.UPDATE, id="as it was read"),
-        pytest.param(configured(None), None, "new", Step.UPDATE, id="not there, as it was read"),
-        pytest.param(configured("new"), "old", "new", Step.DONE, id="switched by an earlier try"),
-        pytest.param(configured("new"), "new", "new", Step.DONE, id="nothing to switch"),
-        pytest.param(configured("theirs"), "old", "new", Step.FOREIGN, id="changed by somebody"),
-        pytest.param(configured(None), "old", "new", Step.FOREIGN, id="removed by somebody"),
-        pytest.param(configured("theirs"), None, "new", Step.FOREIGN, id="set by somebody"),
-        pytest.param(configured(""), None, "new", Step.FOREIGN, id="empty is not the same as not there"),
-        pytest.param(configured("new"), "new", "old", Step.UPDATE, id="back"),
-        pytest.param(configured("new"), "new", None, Step.UPDATE, id="back to not there"),
-        pytest.param(configured(None), "new", None, Step.DONE, id="back to not there already"),
-        pytest.param(configured("old", updating=True), "old", "new", Step.WAIT, id="somebody is updating"),
-        pytest.param(configured("new", updating=True), "old", "new", Step.WAIT, id="our update is under way"),
+        pytest.param(configured("old"), "old", "new", SwitchStep.UPDATE, id="as it was read"),
+        pytest.param(configured(None), None, "new", SwitchStep.UPDATE, id="not there, as it was read"),
+        pytest.param(configured("new"), "old", "new", SwitchStep.DONE, id="switched by an earlier try"),
+        pytest.param(configured("new"), "new", "new", SwitchStep.DONE, id="nothing to switch"),
+        pytest.param(configured("theirs"), "old", "new", SwitchStep.FOREIGN, id="changed by somebody"),
+        pytest.param(configured(None), "old", "new", SwitchStep.FOREIGN, id="removed by somebody"),
+        pytest.param(configured("theirs"), None, "new", SwitchStep.FOREIGN, id="set by somebody"),
+        pytest.param(
+            configured(""), None, "new", SwitchStep.FOREIGN, id="empty is not the same as not there"
+        ),
+        pytest.param(configured("new"), "new", "old", SwitchStep.UPDATE, id="back"),
+        pytest.param(configured("new"), "new", None, SwitchStep.UPDATE, id="back to not there"),
+        pytest.param(configured(None), "new", None, SwitchStep.DONE, id="back to not there already"),
+        pytest.param(
+            configured("old", updating=True), "old", "new", SwitchStep.WAIT, id="somebody is updating"
+        ),
+        pytest.param(
+            configured("new", updating=True), "old", "new", SwitchStep.WAIT, id="our update is under way"
+        ),
     ],
 )
-def test_what_comes_next(now: Configuration, expected: str | None, wanted: str | None, step: Step) -> None:
+def test_what_comes_next(
+    now: Configuration, expected: str | None, wanted: str | None, step: SwitchStep
+) -> None:
     """A retry finds its work done, and what belongs to somebody else is not overwritten."""
     assert consumer.next_step(now, "ENDPOINT_NAME", wanted=wanted, expected=expected) is step
 

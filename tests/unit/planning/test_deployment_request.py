@@ -185,7 +185,9 @@ def test_mistakes_of_all_sources_are_told_together(defaults: StackDefaults) -> N
     assert len(refusal.value.problems) == 6
 
 
-NAMES = deployment_request.Names(document="my.json", sidecar="s3://uploads/models/harbour/deployment.json")
+NAMES = deployment_request.PlannedNames(
+    document="my.json", sidecar="s3://uploads/models/harbour/deployment.json"
+)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.planning import function_names
-from pipeline.planning.function_names import Function, Reach
+from pipeline.planning.function_names import FunctionName, Reach
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 NAMES = st.text("abc-_A1", min_size=1, max_size=12)
@@ -22,25 +22,25 @@ def reach(pattern: str = "sealift-consumer*", stack: str = "sealift") -> Reach:
 @pytest.mark.parametrize(
     ("text", "function"),
     [
-        pytest.param("billing", Function("billing"), id="name"),
-        pytest.param("billing:live", Function("billing", qualifier="live"), id="name with alias"),
-        pytest.param("function:billing", Function("billing"), id="end of an ARN"),
-        pytest.param(f"{ACCOUNT}:function:billing", Function("billing", None, ACCOUNT), id="partial ARN"),
+        pytest.param("billing", FunctionName("billing"), id="name"),
+        pytest.param("billing:live", FunctionName("billing", qualifier="live"), id="name with alias"),
+        pytest.param("function:billing", FunctionName("billing"), id="end of an ARN"),
+        pytest.param(f"{ACCOUNT}:function:billing", FunctionName("billing", None, ACCOUNT), id="partial ARN"),
         pytest.param(
             f"arn:aws:lambda:eu-west-1:{ACCOUNT}:function:billing",
-            Function("billing", "eu-west-1", ACCOUNT),
+            FunctionName("billing", "eu-west-1", ACCOUNT),
             id="ARN",
         ),
         pytest.param(
             f"arn:aws-us-gov:lambda:us-gov-west-1:{ACCOUNT}:function:billing:7",
-            Function("billing", "us-gov-west-1", ACCOUNT, "7"),
+            FunctionName("billing", "us-gov-west-1", ACCOUNT, "7"),
             id="ARN with version, another partition",
         ),
         pytest.param("a:b:c:d", None, id="nothing"),
         pytest.param("", None, id="empty"),
     ],
 )
-def test_every_form_of_a_function_is_read(text: str, function: Function | None) -> None:
+def test_every_form_of_a_function_is_read(text: str, function: FunctionName | None) -> None:
     """Lambda takes a name, an ARN or the end of one, each with or without a qualifier."""
     assert function_names.parse(text) == function
     assert function_names.name_of(text) == (function.name if function else text)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SAGEMAKER = botocore.session.get_session().get_service_model("sagemaker")
 
 
-def name_of(facts: plan.Facts) -> str:
+def name_of(facts: plan.PlanFacts) -> str:
     """Return the endpoint's name in the plan of these facts."""
     return plan.plan(facts)["names"]["endpoint"]
 
@@ -384,7 +384,7 @@ def test_a_model_that_fits_nowhere_has_no_plan(facts_with: FactsMaker) -> None:
 
 def down(memory_mb: int, concurrency: int, *room: quotas.Lowered) -> quotas.Down:
     """Return a step of the ladder."""
-    step = quotas.Step(asked="much", said="no", did="less")
+    step = quotas.CapacityStep(asked="much", said="no", did="less")
     return quotas.Down(quotas.Rung.ROOM, memory_mb, concurrency, room, step)
 
 
@@ -393,7 +393,7 @@ def holder(name: str, config: str, concurrency: int = 10, **more: Any) -> quotas
     return quotas.Holder(name, more.pop("status", "InService"), config, concurrency, ours=True, **more)
 
 
-def among(facts: plan.Facts, *holders: quotas.Holder, serving: str | None = None) -> plan.Facts:
+def among(facts: plan.PlanFacts, *holders: quotas.Holder, serving: str | None = None) -> plan.PlanFacts:
     """Return the facts of an account with these endpoints."""
     situation = quotas.Situation(holders, 10, read=True)
     return replace(facts, situation=situation, serving=serving)
@@ -562,7 +562,7 @@ BARE = {
 }
 
 
-def instance_facts(facts_with: FactsMaker, **fields: Any) -> plan.Facts:
+def instance_facts(facts_with: FactsMaker, **fields: Any) -> plan.PlanFacts:
     """Return facts of a bare GGUF that goes to an instance."""
     made = facts_with(
         archive=BARE, model=GIANT, **{"hosting": "instance", "container": "llama-cpp", **fields}
@@ -625,7 +625,7 @@ def test_a_type_with_a_disk_of_its_own_is_asked_for_without_a_volume(facts_with:
         {"name": "ml.g6.xlarge", "usd_per_hour": 0.03, **sized, "memory_bandwidth_gb_s": 800},
     ]
     made = plan.plan(instance_facts(facts_with, instance_types=types))
-    step = quotas.Step(asked="1 x", said="no", did="another")
+    step = quotas.CapacityStep(asked="1 x", said="no", did="another")
     second = plan.step_instances(made, quotas.InstancesDown("ml.r7i.xlarge", 1, step))
     third = plan.step_instances(second, quotas.InstancesDown("ml.g6.xlarge", 1, step))
 
@@ -798,7 +798,7 @@ def test_an_update_does_not_change_the_hosting(facts_with: FactsMaker, on_instan
 def test_a_step_to_another_type_changes_the_configuration_alone(facts_with: FactsMaker) -> None:
     """The model and the endpoint keep their names; the configuration has one of its own, within AWS's length."""
     made = plan.plan(instance_facts(facts_with, service="a" * 40))
-    step = quotas.Step(asked="1 x ml.r5.xlarge", said="no", did="ask for another")
+    step = quotas.CapacityStep(asked="1 x ml.r5.xlarge", said="no", did="ask for another")
     stepped = plan.step_instances(made, quotas.InstancesDown("ml.m5.2xlarge", 1, step))
 
     assert stepped["instances"] is not None

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from pipeline import limits
 from pipeline.aws import quota_errors, service_errors
-from pipeline.aws.quota_errors import Quota, Refusal
+from pipeline.aws.quota_errors import Quota, QuotaRefusal
 from pipeline.errors import QuotaTooSmall, ResourceLimitExceeded
 from pipeline.planning import quotas
-from pipeline.planning.quotas import Ask, Changes, Down, Holder, Lowered, Pause, Rung, Situation, Stop
+from pipeline.planning.quotas import Ask, Changes, Down, Holder, Lowered, RetryPause, Rung, Situation, Stop
 
 # Verbatim, as boto3 raised it on an ordinary account.
 MEMORY = (
@@ -39,7 +39,7 @@ def said(quota: str, limit: int, used: int, delta: int, unit: str = "") -> str:
     )
 
 
-def refusal(quota: str = TOTAL, limit: int = 10, used: int = 10, delta: int = 10) -> Refusal:
+def refusal(quota: str = TOTAL, limit: int = 10, used: int = 10, delta: int = 10) -> QuotaRefusal:
     """Return a refusal, read."""
     return quota_errors.read_refusal(said(quota, limit, used, delta))
 
@@ -275,7 +275,7 @@ def test_what_one_that_asks_for_none_begins_with(
     """Its share, what is free of it, and where nothing is what the service's own have beyond one."""
     found = quotas.choose(None, situation)
 
-    assert isinstance(found, quotas.Start)
+    assert isinstance(found, quotas.CapacityStart)
     assert found.concurrency == start
     assert {one["endpoint"]: one["to"] for one in found.room} == lowered
     if start < quotas.target(situation.quota) or lowered:
@@ -289,7 +289,7 @@ def test_in_place_it_keeps_what_it_has() -> None:
 
     found = quotas.choose(None, account(theirs("x", 8), old), replaced=old)
 
-    assert isinstance(found, quotas.Start)
+    assert isinstance(found, quotas.CapacityStart)
     assert (found.concurrency, found.room) == (2, ())
 
 
@@ -351,7 +351,7 @@ ADAPTS = replace(ASK, concurrency=3, adapts=True)
     ],
 )
 def test_one_that_asks_for_none_takes_what_is_left(
-    told: Refusal, situation: Situation, rung: Rung, concurrency: int
+    told: QuotaRefusal, situation: Situation, rung: Rung, concurrency: int
 ) -> None:
     """At once, be it one."""
     down = quotas.step_down(told, ADAPTS, situation)
@@ -364,7 +364,7 @@ def test_what_is_being_deleted_is_waited_for_and_nothing_else() -> None:
     """Whosever it is: it goes in a moment. What serves does not."""
     going = replace(theirs("x", 10), status="Deleting")
 
-    assert isinstance(quotas.step_down(refusal(delta=3), ADAPTS, account(going)), Pause)
+    assert isinstance(quotas.step_down(refusal(delta=3), ADAPTS, account(going)), RetryPause)
     assert isinstance(quotas.step_down(refusal(delta=3), ASK, account(going)), Stop)
     found = quotas.step_down(refusal(delta=3), ADAPTS, account(theirs("x", 10)))
     assert isinstance(found, Stop)
@@ -384,7 +384,7 @@ def test_the_endpoint_quota_names_who_has_them_and_the_commands() -> None:
             f"x-{n} (service 'x'): `aws sagemaker delete-endpoint --endpoint-name x-{n}`" in found.problem.fix
         )
     going = account(replace(theirs("x", 1), status="Deleting"))
-    assert isinstance(quotas.step_down(told, ADAPTS, going), Pause)
+    assert isinstance(quotas.step_down(told, ADAPTS, going), RetryPause)
     assert isinstance(quotas.step_down(told, ASK, going), Stop)
 
 
@@ -468,7 +468,7 @@ def test_others_may_be_quicker_a_few_times() -> None:
     ],
 )
 def test_the_next_rung(
-    *, told: Refusal, ask: Ask, situation: Situation, rung: Rung, sizes: tuple[int, int]
+    *, told: QuotaRefusal, ask: Ask, situation: Situation, rung: Rung, sizes: tuple[int, int]
 ) -> None:
     """AWS's figures go before ours, room goes before less, and each step says why."""
     down = quotas.step_down(told, ask, situation)
@@ -507,7 +507,7 @@ def test_an_endpoint_that_is_being_changed_may_give_room_then() -> None:
 
     found = quotas.step_down(refusal(delta=5), replace(ASK, concurrency=5), account(busy, theirs("x", 1)))
 
-    assert isinstance(found, Pause)
+    assert isinstance(found, RetryPause)
     assert "endpoint 'a' is Updating" in found.told
 
 
@@ -574,7 +574,7 @@ def test_an_endpoint_that_is_lowered_twice_gets_back_what_it_had(now: int, befor
     ],
 )
 def test_the_end_of_the_ladder(
-    *, told: Refusal, ask: Ask, situation: Situation, final: bool, parts: tuple[str, ...]
+    *, told: QuotaRefusal, ask: Ask, situation: Situation, final: bool, parts: tuple[str, ...]
 ) -> None:
     """Which quota, who holds it, what was needed, and how to ask for more."""
     stop = quotas.step_down(told, ask, situation)
@@ -592,7 +592,7 @@ refusals = st.one_of(
         st.integers(0, 60),
         st.sampled_from([1, 5, 10, 50, 200, 4096, 6144]),
     ),
-    st.just(Refusal("no figures")),
+    st.just(QuotaRefusal("no figures")),
 )
 
 
@@ -608,7 +608,7 @@ MOST_STEPS = len(Rung) - 1 + quotas.MOST_ROOM
     in_place=st.booleans(),
 )
 def test_the_ladder_ends_and_stays_within_bounds(  # noqa: PLR0917 hypothesis passes by name
-    answers: list[Refusal],
+    answers: list[QuotaRefusal],
     seen: list[Situation],
     asked: int,
     memory_mb: int,
@@ -623,7 +623,7 @@ def test_the_ladder_ends_and_stays_within_bounds(  # noqa: PLR0917 hypothesis pa
         down = quotas.step_down(told, ask, situation, serving="b", replaced=replaced)
         if isinstance(down, Stop):
             return
-        if isinstance(down, Pause):
+        if isinstance(down, RetryPause):
             assert any(one.status in quotas.MOVING for one in situation.holders)
             continue
         assert down.rung.value not in ask.taken or down.rung is Rung.ROOM
@@ -649,7 +649,7 @@ def test_the_ladder_ends_and_stays_within_bounds(  # noqa: PLR0917 hypothesis pa
     in_place=st.booleans(),
 )
 def test_the_ladder_of_one_that_asks_for_none_ends_too(
-    answers: list[Refusal], seen: list[Situation], *, in_place: bool
+    answers: list[QuotaRefusal], seen: list[Situation], *, in_place: bool
 ) -> None:
     """Never more than ten, never less than one; only what is on its way is waited for, and only ours is lowered."""
     ask = ADAPTS
@@ -658,7 +658,7 @@ def test_the_ladder_of_one_that_asks_for_none_ends_too(
         down = quotas.step_down(told, ask, situation, serving="b", replaced=replaced)
         if isinstance(down, Stop):
             return
-        if isinstance(down, Pause):
+        if isinstance(down, RetryPause):
             assert quotas.leaving(situation, replaced)
             continue
         assert 1 <= down.concurrency <= quotas.MOST_UNASKED
@@ -821,7 +821,7 @@ def test_a_model_that_needs_more_than_the_quota_is_foretold() -> None:
 # ------------------------------------------------------------------- instances
 
 
-def instances_refused(used: int, limit: int, delta: int = 2) -> quota_errors.Refusal:
+def instances_refused(used: int, limit: int, delta: int = 2) -> quota_errors.QuotaRefusal:
     """Return a refusal of instances."""
     return quota_errors.read_refusal(said("ml.r5.xlarge for endpoint usage", limit, used, delta, "Instances"))
 

@@ -12,7 +12,7 @@ import pytest
 from pipeline import package_files
 from pipeline.operations import diagnosis
 from pipeline.planning import plan
-from pipeline.report.document import Facts
+from pipeline.report.document import ReportFacts
 from tests.unit.conftest import ARCHIVE, LLAMA_1B, FactsMaker
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -80,7 +80,7 @@ class Story:
             self.state(name, took=0.0 if DEFINITION["States"][name]["Type"] in ("Choice", "Pass") else 0.5)
         return self
 
-    def ended(self, status: str, **description: Any) -> Facts:
+    def ended(self, status: str, **description: Any) -> ReportFacts:
         """Return the facts of the execution."""
         kinds = {
             "SUCCEEDED": "ExecutionSucceeded",
@@ -98,7 +98,7 @@ class Story:
         stop = {} if status == "RUNNING" else {"stopDate": START + timedelta(seconds=self.at)}
         told = {"executionArn": ARN, "status": status, "startDate": START, **stop, **output, **description}
         first = {"archive": {"bucket": "uploads", "key": ARCHIVE["key"]}}
-        return Facts({**told, "input": json.dumps(first)}, self.events, DEFINITION)
+        return ReportFacts({**told, "input": json.dumps(first)}, self.events, DEFINITION)
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def story(results: dict[str, Any]) -> Story:
 
 
 @pytest.fixture
-def succeeded(story: Story) -> Facts:
+def succeeded(story: Story) -> ReportFacts:
     """A deployment that went well, after two retries and five looks."""
     story.state("SmokeTest", took=13.0)
     story.states("MonitorEndpoint", "HasConsumer", "ReadConsumer", "HasCanary", "UpdateConsumer")
@@ -234,7 +234,7 @@ def succeeded(story: Story) -> Facts:
 
 
 @pytest.fixture
-def failed(story: Story) -> Facts:
+def failed(story: Story) -> ReportFacts:
     """A deployment whose model did not answer, and which was undone but for one thing."""
     story.state("SmokeTest", took=20.0, failing=("SmokeTestFailed",), caught=True)
     story.states("Diagnose", "RollBack", "NotifyFailure").state("DeploymentFailed", took=0.0)
@@ -243,7 +243,7 @@ def failed(story: Story) -> Facts:
 
 
 @pytest.fixture
-def stopped(results: dict[str, Any]) -> Facts:
+def stopped(results: dict[str, Any]) -> ReportFacts:
     """A deployment that somebody stopped while its endpoint was being created."""
     story = _begun(results)
     story.state("WaitForEndpoint", took=3.0)

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.limits import MiB
 from pipeline.report import document
-from pipeline.report.document import Document, Facts
+from pipeline.report.document import Document, ReportFacts
 from pipeline.sizing import pricing
 from tests.unit.report.conftest import ARN
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from tests.unit.report.conftest import Story
 
 
-def made(facts: Facts) -> Document:
+def made(facts: ReportFacts) -> Document:
     """Return the report of an execution, of which every part could be read."""
     report = document.assemble(facts, pricing.LISTED)
     assert report.unread == ()
     return report
 
 
-def test_a_good_deployment_has_every_part(succeeded: Facts) -> None:
+def test_a_good_deployment_has_every_part(succeeded: ReportFacts) -> None:
     """Fit, archive, transcript, resources, costs; and no failure."""
     report = made(succeeded)
 
@@ -48,12 +48,12 @@ def test_a_good_deployment_has_every_part(succeeded: Facts) -> None:
     assert all(line.mark.value in ("done", "skipped") for line in report.checklist)
 
 
-def test_the_same_execution_gives_the_same_report(succeeded: Facts) -> None:
+def test_the_same_execution_gives_the_same_report(succeeded: ReportFacts) -> None:
     """No clock and no chance: writing it twice is writing it once."""
     assert made(succeeded) == made(succeeded)
 
 
-def test_a_failure_has_its_diagnosis_and_what_became_of_what_was_made(failed: Facts) -> None:
+def test_a_failure_has_its_diagnosis_and_what_became_of_what_was_made(failed: ReportFacts) -> None:
     """What happened, why, what to do; what is gone again and what is left."""
     report = made(failed)
     states = {one.kind: one.state for one in report.resources}
@@ -68,7 +68,7 @@ def test_a_failure_has_its_diagnosis_and_what_became_of_what_was_made(failed: Fa
     assert report.costs.per_thousand is None
 
 
-def test_a_stopped_execution_says_that_nothing_was_undone(stopped: Facts) -> None:
+def test_a_stopped_execution_says_that_nothing_was_undone(stopped: ReportFacts) -> None:
     """Nobody diagnosed it, and what it made is still there: the report says so, and what finds it."""
     report = made(stopped)
 
@@ -101,7 +101,7 @@ def test_a_refused_input_has_a_report_too() -> None:
     """An execution may fail in its first state, with an input of any shape: all that is known is why."""
     for given in ({}, {"archive": None}, {"archive": {"key": 5}, "service": ["x"]}, {"service": "../../etc"}):
         description = {"executionArn": ARN, "status": "FAILED", "error": "InvalidInput", "cause": "a\nb\nc"}
-        report = made(Facts({**description, "input": json.dumps(given)}, [], None))
+        report = made(ReportFacts({**description, "input": json.dumps(given)}, [], None))
 
         assert report.service == "unknown"
         assert report.failure is not None
@@ -109,7 +109,7 @@ def test_a_refused_input_has_a_report_too() -> None:
         assert document.key(report.name, report.service) == f"reports/unknown/{report.name}.html"
 
 
-def test_what_has_another_shape_is_left_out_and_said_to_be(succeeded: Facts) -> None:
+def test_what_has_another_shape_is_left_out_and_said_to_be(succeeded: ReportFacts) -> None:
     """An execution that another version ran: the rest of its report is worth having all the same."""
     output: dict[str, Any] = json.loads(str(succeeded.description["output"]))
     output["smoke_test"] = {"transcript": [7]}
@@ -125,7 +125,7 @@ def test_what_has_another_shape_is_left_out_and_said_to_be(succeeded: Facts) -> 
     assert report.archive != ()
 
 
-def test_the_document_is_json(failed: Facts) -> None:
+def test_the_document_is_json(failed: ReportFacts) -> None:
     """`--json` prints it: every part but the places of the graph."""
     plain = json.loads(json.dumps(made(failed).to_json()))
 

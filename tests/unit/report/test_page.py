@@ -23,7 +23,7 @@ from pipeline.limits import MiB
 from pipeline.plain import lines
 from pipeline.plain import plain as escaped
 from pipeline.report import document, page
-from pipeline.report.document import Facts
+from pipeline.report.document import ReportFacts
 from pipeline.report.links import Console
 from pipeline.report.memory import Budget, Part
 from pipeline.sizing import pricing
@@ -83,7 +83,7 @@ class Reader(HTMLParser):
         return [(tag, tuple(attributes)) for tag, attributes in self.elements]
 
 
-def drawn(facts: Facts) -> bytes:
+def drawn(facts: ReportFacts) -> bytes:
     """Return the page of an execution."""
     return page.render(document.assemble(facts, pricing.LISTED))
 
@@ -101,7 +101,7 @@ def spoilt(value: Any, text: str, name: str = "") -> Any:
     return text if isinstance(value, str) and name not in KEPT else value
 
 
-def with_text(facts: Facts, text: str) -> Facts:
+def with_text(facts: ReportFacts, text: str) -> ReportFacts:
     """Return an execution in which whatever anybody may have written is this text."""
     events = []
     for event in facts.events:
@@ -116,13 +116,13 @@ def with_text(facts: Facts, text: str) -> Facts:
     told = {key: text if key in ("error", "cause") else one for key, one in facts.description.items()}
     if "output" in told:
         told["output"] = json.dumps(spoilt(json.loads(told["output"]), text))
-    return Facts(told, events, facts.definition)
+    return ReportFacts(told, events, facts.definition)
 
 
 @pytest.fixture
-def facts(request: pytest.FixtureRequest) -> Facts:
+def facts(request: pytest.FixtureRequest) -> ReportFacts:
     """One of the executions, by the name of its fixture."""
-    found: Facts = request.getfixturevalue(request.param)
+    found: ReportFacts = request.getfixturevalue(request.param)
     return found
 
 
@@ -130,7 +130,7 @@ every = pytest.mark.parametrize("facts", ["succeeded", "failed", "stopped"], ind
 
 
 @every
-def test_the_page_is_well_formed_and_says_what_language_it_is_in(facts: Facts) -> None:
+def test_the_page_is_well_formed_and_says_what_language_it_is_in(facts: ReportFacts) -> None:
     """Every element is closed in order; one title, one main, one h1, a language, a viewport."""
     read = Reader(drawn(facts))
 
@@ -141,7 +141,7 @@ def test_the_page_is_well_formed_and_says_what_language_it_is_in(facts: Facts) -
 
 
 @every
-def test_the_page_refers_to_nothing_outside_itself(facts: Facts) -> None:
+def test_the_page_refers_to_nothing_outside_itself(facts: ReportFacts) -> None:
     """No script, no image, no font, no sheet; the policy in it forbids them, the links lead to the console only."""
     body = drawn(facts)
     read = Reader(body)
@@ -158,7 +158,7 @@ def test_the_page_refers_to_nothing_outside_itself(facts: Facts) -> None:
 
 
 @every
-def test_every_anchor_leads_somewhere_and_every_id_is_one(facts: Facts) -> None:
+def test_every_anchor_leads_somewhere_and_every_id_is_one(facts: ReportFacts) -> None:
     """The contents, the graph's states and the labels refer to what is there."""
     read = Reader(drawn(facts))
     ids = [str(one["id"]) for _, one in read.elements if "id" in one]
@@ -170,7 +170,7 @@ def test_every_anchor_leads_somewhere_and_every_id_is_one(facts: Facts) -> None:
 
 
 @every
-def test_tables_and_pictures_can_be_read_aloud(facts: Facts) -> None:
+def test_tables_and_pictures_can_be_read_aloud(facts: ReportFacts) -> None:
     """Header cells say what they head; a picture has a title or is told beside; headings skip no level."""
     read = Reader(drawn(facts))
 
@@ -183,12 +183,12 @@ def test_tables_and_pictures_can_be_read_aloud(facts: Facts) -> None:
 
 
 @every
-def test_the_same_execution_gives_the_same_bytes(facts: Facts) -> None:
+def test_the_same_execution_gives_the_same_bytes(facts: ReportFacts) -> None:
     """So an event that comes twice changes nothing."""
     assert drawn(facts) == drawn(facts)
 
 
-def test_the_diagnosis_stands_before_everything_else(failed: Facts) -> None:
+def test_the_diagnosis_stands_before_everything_else(failed: ReportFacts) -> None:
     """Whoever opens the page of a failure reads first what to do."""
     text = drawn(failed).decode()
 
@@ -196,7 +196,7 @@ def test_the_diagnosis_stands_before_everything_else(failed: Facts) -> None:
     assert text.index("Not undone, remove by hand") < text.index('id="glance"')
 
 
-def test_what_was_not_measured_says_so(succeeded: Facts) -> None:
+def test_what_was_not_measured_says_so(succeeded: ReportFacts) -> None:
     """An endpoint that tells no timings: no figure is made up for it."""
     output = json.loads(str(succeeded.description["output"]))
     for one in output["smoke_test"]["transcript"]:
@@ -213,7 +213,7 @@ def test_what_was_not_measured_says_so(succeeded: Facts) -> None:
 
 @every
 @pytest.mark.parametrize("text", HARD)
-def test_hostile_text_stays_text(facts: Facts, text: str) -> None:
+def test_hostile_text_stays_text(facts: ReportFacts, text: str) -> None:
     """It changes not one element of the page, and can be read on it as it was written."""
     spoilt, plain = Reader(drawn(with_text(facts, text))), Reader(drawn(with_text(facts, "harmless")))
 
@@ -317,7 +317,7 @@ def test_what_is_none_is_nothing() -> None:
 
 
 @every
-def test_the_policy_allows_the_one_sheet_by_its_hash(facts: Facts) -> None:
+def test_the_policy_allows_the_one_sheet_by_its_hash(facts: ReportFacts) -> None:
     """As a browser reckons it: of all that stands between the tags."""
     body = drawn(facts).decode()
     (sheet,) = re.findall(r"<style>(.*?)</style>", body, re.DOTALL)
@@ -329,7 +329,7 @@ def test_the_policy_allows_the_one_sheet_by_its_hash(facts: Facts) -> None:
 
 
 @every
-def test_the_sheet_knows_each_class_of_the_page(facts: Facts) -> None:
+def test_the_sheet_knows_each_class_of_the_page(facts: ReportFacts) -> None:
     """One that it does not know is a slip of whoever wrote the template, or of the sheet."""
     sheet = re.sub(
         r"/\*.*?\*/", "", (page.TEMPLATES / "style.css").read_text(encoding="utf-8"), flags=re.DOTALL
@@ -348,7 +348,7 @@ def picture(body: bytes, after: str, kind: str) -> list[dict[str, str | None]]:
     return Reader(found[0].encode()).all("rect")
 
 
-def test_a_states_bar_tells_work_failures_and_waiting(failed: Facts) -> None:
+def test_a_states_bar_tells_work_failures_and_waiting(failed: ReportFacts) -> None:
     """Each attempt has its color and its time, and so has each pause; the whole is a thousand units wide."""
     body = drawn(failed)
     fills = {
@@ -371,18 +371,18 @@ def test_a_states_bar_tells_work_failures_and_waiting(failed: Facts) -> None:
     assert (last["x"], last["width"]) == ("997.0", "3.0")
 
 
-def test_what_runs_yet_has_a_color_of_its_own(failed: Facts) -> None:
+def test_what_runs_yet_has_a_color_of_its_own(failed: ReportFacts) -> None:
     """An attempt that has not ended fills no time that is not over."""
     cut = next(n for n, one in enumerate(failed.events) if one["type"] == "TaskScheduled")
     told = {**failed.description, "status": "RUNNING"}
-    body = drawn(Facts(told, failed.events[: cut + 1], None))
+    body = drawn(ReportFacts(told, failed.events[: cut + 1], None))
 
     assert [one["class"] for one in picture(body, "<span>CheckArchive</span>", "bar thin")] == ["now"]
     assert '<strong class="mark-running"> running</strong>' in body.decode()
 
 
 @pytest.mark.parametrize(("limit", "word"), [(400 * MiB, "free"), (100 * MiB, "missing")])
-def test_the_memory_bar_is_filled_part_by_part(succeeded: Facts, limit: float, word: str) -> None:
+def test_the_memory_bar_is_filled_part_by_part(succeeded: ReportFacts, limit: float, word: str) -> None:
     """One after the other, to scale; parts that are more than there is fill it all, and it says what is missing."""
     made = document.assemble(succeeded, pricing.LISTED)
     assert made.fit is not None
@@ -411,7 +411,7 @@ def words(body: bytes, section: str) -> str:
     return " ".join(" ".join(Reader(found[0].encode()).text).split())
 
 
-def test_a_failure_is_told_whole(failed: Facts) -> None:
+def test_a_failure_is_told_whole(failed: ReportFacts) -> None:
     """What, why, what to do, what is left and what is gone, each under its name; what there is none of has no name."""
     said = Reader(drawn(failed))
     terms = re.findall(r"<dt>(.*?)</dt>", drawn(failed).decode())
@@ -423,11 +423,11 @@ def test_a_failure_is_told_whole(failed: Facts) -> None:
     assert "MemoryError\nworker died" in said.text
 
 
-def test_a_good_end_has_a_good_badge(succeeded: Facts, stopped: Facts) -> None:
+def test_a_good_end_has_a_good_badge(succeeded: ReportFacts, stopped: ReportFacts) -> None:
     """Words for the status, and its color."""
     assert '<span class="badge good">succeeded</span>' in drawn(succeeded).decode()
     assert '<span class="badge bad">aborted</span>' in drawn(stopped).decode()
-    running = Facts({**stopped.description, "status": "RUNNING"}, stopped.events[:-1], None)
+    running = ReportFacts({**stopped.description, "status": "RUNNING"}, stopped.events[:-1], None)
     assert '<span class="badge wait">running</span>' in drawn(running).decode()
 
 
@@ -444,14 +444,16 @@ def test_a_good_end_has_a_good_badge(succeeded: Facts, stopped: Facts) -> None:
     ],
     indirect=["facts"],
 )
-def test_the_glance_has_the_figures_that_there_are(facts: Facts, until: int | None, cards: list[str]) -> None:
+def test_the_glance_has_the_figures_that_there_are(
+    facts: ReportFacts, until: int | None, cards: list[str]
+) -> None:
     """Of a plan without answers, those of the plan."""
-    body = drawn(Facts(facts.description, facts.events[:until], None)).decode()
+    body = drawn(ReportFacts(facts.description, facts.events[:until], None)).decode()
 
     assert re.findall(r"<div><dt>(.*?)</dt>", body) == cards
 
 
-def test_the_checklist_marks_what_was_done_and_what_failed(failed: Facts) -> None:
+def test_the_checklist_marks_what_was_done_and_what_failed(failed: ReportFacts) -> None:
     """By a sign that is told aloud as a word."""
     marks = set(
         re.findall(
@@ -463,7 +465,7 @@ def test_the_checklist_marks_what_was_done_and_what_failed(failed: Facts) -> Non
     assert all(kind == label for kind, label, _ in marks)
 
 
-def test_costs_have_a_sum_where_there_is_one_and_stand_ins_are_named(succeeded: Facts) -> None:
+def test_costs_have_a_sum_where_there_is_one_and_stand_ins_are_named(succeeded: ReportFacts) -> None:
     """A price that is not the region's is told to be none, and no other."""
     costs = document.assemble(succeeded, pricing.LISTED).costs
     said = words(drawn(succeeded), "costs")
@@ -475,7 +477,7 @@ def test_costs_have_a_sum_where_there_is_one_and_stand_ins_are_named(succeeded: 
     assert stand_in == ["; ".join(one.item.meaning for one in costs.prices if not one.exact)]
 
 
-def test_an_answer_has_its_figures(succeeded: Facts) -> None:
+def test_an_answer_has_its_figures(succeeded: ReportFacts) -> None:
     """As they were measured, in one sentence."""
     said = words(drawn(succeeded), "answers")
 
@@ -486,7 +488,7 @@ def test_an_answer_has_its_figures(succeeded: Facts) -> None:
     assert "Warm: the same question once more, for one token 0.07 s" in said
 
 
-def test_the_graph_draws_the_path_over_the_rest_and_counts(failed: Facts) -> None:
+def test_the_graph_draws_the_path_over_the_rest_and_counts(failed: ReportFacts) -> None:
     """A taken arrow lies over one that was not; a state tells its visits and its retries, and leads to its line."""
     read = Reader(drawn(failed))
     graph = document.assemble(failed, pricing.LISTED).graph

@@ -14,12 +14,12 @@ from pipeline.report.state_graph import HEIGHT, WIDTH, Arrow, Graph
 from tests.unit.report.conftest import DEFINITION
 
 if TYPE_CHECKING:
-    from pipeline.report.document import Facts
+    from pipeline.report.document import ReportFacts
 
 NOTHING = timeline.Timeline((), 0.0)
 
 
-def drawn(facts: Facts) -> Graph:
+def drawn(facts: ReportFacts) -> Graph:
     """Return the graph of an execution."""
     return state_graph.layout(DEFINITION, timeline.read(facts.events, ended=True))
 
@@ -52,7 +52,7 @@ def test_every_state_has_a_place_of_its_own_inside_the_picture() -> None:
     assert all(0 <= x <= laid.width and 0 <= y <= laid.height for one in laid.arrows for x, y in one.points)
 
 
-def test_no_arrow_of_the_workflow_runs_through_a_state(failed: Facts) -> None:
+def test_no_arrow_of_the_workflow_runs_through_a_state(failed: ReportFacts) -> None:
     """They run in the gaps: whoever follows one comes to the state that it means."""
     assert crossings(state_graph.layout(DEFINITION, NOTHING)) == []
     assert crossings(drawn(failed)) == []
@@ -88,7 +88,7 @@ def test_the_states_of_a_good_deployment_stand_in_the_first_column() -> None:
     assert not {"Diagnose", "DeploymentFailed", "StepDown"} & column
 
 
-def test_the_path_taken_is_counted(succeeded: Facts) -> None:
+def test_the_path_taken_is_counted(succeeded: ReportFacts) -> None:
     """An arrow knows how often it was taken, a state how often it was visited and tried again."""
     laid = drawn(succeeded)
     taken = {(arrow.source, arrow.target): arrow.taken for arrow in laid.arrows}
@@ -102,7 +102,7 @@ def test_the_path_taken_is_counted(succeeded: Facts) -> None:
     assert nodes["Diagnose"].look == "unvisited"
 
 
-def test_the_way_of_a_failure_is_drawn_where_it_was_taken(failed: Facts) -> None:
+def test_the_way_of_a_failure_is_drawn_where_it_was_taken(failed: ReportFacts) -> None:
     """Sixteen arrows to Diagnose would hide the graph: only the one that was taken is there, the others are counted."""
     laid = drawn(failed)
     to_diagnose = {arrow.source: arrow.taken for arrow in laid.arrows if arrow.target == "Diagnose"}

@@ -10,16 +10,16 @@ from pipeline.report import timeline
 from pipeline.report.timeline import Loop, Visit
 
 if TYPE_CHECKING:
-    from pipeline.report.document import Facts
+    from pipeline.report.document import ReportFacts
 
 
-def visit(facts: Facts, state: str) -> Visit:
+def visit(facts: ReportFacts, state: str) -> Visit:
     """Return the first visit to a state."""
     line = timeline.read(facts.events, ended=True)
     return next(one for one in line.visits if one.state == state)
 
 
-def test_every_attempt_and_the_wait_before_the_next_is_there(succeeded: Facts) -> None:
+def test_every_attempt_and_the_wait_before_the_next_is_there(succeeded: ReportFacts) -> None:
     """Two attempts failed with a second between: what was work and what was waiting can be told apart."""
     created = visit(succeeded, "CreateEndpoint")
 
@@ -34,12 +34,12 @@ def test_every_attempt_and_the_wait_before_the_next_is_there(succeeded: Facts) -
     assert created.seconds == pytest.approx(3.5)
 
 
-def test_a_functions_cause_is_its_message(succeeded: Facts) -> None:
+def test_a_functions_cause_is_its_message(succeeded: ReportFacts) -> None:
     """Not the JSON document with the stack that Lambda makes of it."""
     assert visit(succeeded, "CreateEndpoint").attempts[0].cause == "CreateEndpoint: Throttled: not now"
 
 
-def test_a_loop_is_folded_with_its_rounds(succeeded: Facts) -> None:
+def test_a_loop_is_folded_with_its_rounds(succeeded: ReportFacts) -> None:
     """Five looks at the endpoint are one row; each visit is still in it."""
     line = timeline.read(succeeded.events, ended=True)
     (loop,) = [row for row in line.rows if isinstance(row, Loop)]
@@ -51,14 +51,14 @@ def test_a_loop_is_folded_with_its_rounds(succeeded: Facts) -> None:
     assert tuple(unfolded) == line.visits
 
 
-def test_transitions_are_visits_and_retries(succeeded: Facts) -> None:
+def test_transitions_are_visits_and_retries(succeeded: ReportFacts) -> None:
     """As AWS counts them for the bill: entering a state is one, and so is trying it again."""
     line = timeline.read(succeeded.events, ended=True)
 
     assert line.transitions == len(line.visits) + 2
 
 
-def test_what_an_end_cut_short_has_failed(stopped: Facts) -> None:
+def test_what_an_end_cut_short_has_failed(stopped: ReportFacts) -> None:
     """The state that an execution was stopped in is never left; in the report it is the one that failed."""
     line = timeline.read(stopped.events, ended=True)
 
@@ -67,7 +67,7 @@ def test_what_an_end_cut_short_has_failed(stopped: Facts) -> None:
     assert line.visits[-1].ended == line.seconds
 
 
-def test_a_running_state_is_running(stopped: Facts) -> None:
+def test_a_running_state_is_running(stopped: ReportFacts) -> None:
     """A report of an execution that still runs calls nothing failed."""
     line = timeline.read(stopped.events[:-1], ended=False)
 

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.rollout import answers
-from pipeline.rollout.answers import Rule, degenerate
+from pipeline.rollout.answers import AnswerRule, degenerate
 
 PROMPT = "What is the capital of France, and what is it known for?"
 
@@ -88,39 +88,54 @@ def test_an_honest_answer_passes(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "rule", "evidence"),
     [
-        pytest.param("", Rule.BLANK, "0 characters", id="nothing"),
-        pytest.param(" \n\t\u00a0\u2003", Rule.BLANK, "5 characters", id="white space"),
-        pytest.param("\x00\x01\x1b\u200b", Rule.BLANK, "4 characters", id="control characters"),
-        pytest.param("t0" * 32, Rule.REPETITION, "'t0' 32 times in a row, 100% of it", id="one token"),
-        pytest.param("the " * 12, Rule.REPETITION, "'the ' 12 times", id="one word"),
-        pytest.param("!" * 30, Rule.REPETITION, "'!' 30 times", id="one character, just as often as counts"),
-        pytest.param("的" * 40, Rule.REPETITION, "'的' 40 times", id="one character of another script"),
-        pytest.param("\n\nthe\n" * 12, Rule.REPETITION, "'the ' 12 times", id="one word, line by line"),
+        pytest.param("", AnswerRule.BLANK, "0 characters", id="nothing"),
+        pytest.param(" \n\t\u00a0\u2003", AnswerRule.BLANK, "5 characters", id="white space"),
+        pytest.param("\x00\x01\x1b\u200b", AnswerRule.BLANK, "4 characters", id="control characters"),
+        pytest.param("t0" * 32, AnswerRule.REPETITION, "'t0' 32 times in a row, 100% of it", id="one token"),
+        pytest.param("the " * 12, AnswerRule.REPETITION, "'the ' 12 times", id="one word"),
         pytest.param(
-            "Heavy cargo goes down to the keel. " * 4, Rule.REPETITION, "4 times in a row", id="a sentence"
+            "!" * 30, AnswerRule.REPETITION, "'!' 30 times", id="one character, just as often as counts"
+        ),
+        pytest.param("的" * 40, AnswerRule.REPETITION, "'的' 40 times", id="one character of another script"),
+        pytest.param("\n\nthe\n" * 12, AnswerRule.REPETITION, "'the ' 12 times", id="one word, line by line"),
+        pytest.param(
+            "Heavy cargo goes down to the keel. " * 4,
+            AnswerRule.REPETITION,
+            "4 times in a row",
+            id="a sentence",
         ),
         pytest.param(
-            "The capital is Paris." + " Paris." * 8, Rule.REPETITION, "% of it", id="well begun, and stuck"
+            "The capital is Paris." + " Paris." * 8,
+            AnswerRule.REPETITION,
+            "% of it",
+            id="well begun, and stuck",
         ),
-        pytest.param("the the, the; the. " * 4, Rule.REPETITION, "", id="one word with marks between"),
+        pytest.param("the the, the; the. " * 4, AnswerRule.REPETITION, "", id="one word with marks between"),
         pytest.param(
             f"{' '.join(MARKED[:12])} a cat sat",
-            Rule.REPETITION,
+            AnswerRule.REPETITION,
             "'the' is 12 of 15 words",
             id="one word, mostly",
         ),
-        pytest.param("\ufffd\ufffd\ufffd", Rule.REPLACEMENT, "3 of 3", id="replacement characters only"),
-        pytest.param("\ufffd", Rule.REPLACEMENT, "1 of 1", id="one, and nothing else"),
         pytest.param(
-            "a\ufffdb\ufffdc\ufffdd", Rule.REPLACEMENT, "3 of 7", id="replacement characters among others"
+            "\ufffd\ufffd\ufffd", AnswerRule.REPLACEMENT, "3 of 3", id="replacement characters only"
         ),
-        pytest.param("ship" + "\ufffd" * 9, Rule.REPLACEMENT, "9 of 13", id="more than a letter cut"),
-        pytest.param(PROMPT, Rule.ECHO, f"{len(PROMPT)} of", id="the prompt"),
-        pytest.param(f"\n{PROMPT.upper()} ", Rule.ECHO, "and nothing else", id="the prompt, in capitals"),
-        pytest.param(PROMPT[:50], Rule.ECHO, "50 of the prompt's", id="the prompt, cut by max_tokens"),
+        pytest.param("\ufffd", AnswerRule.REPLACEMENT, "1 of 1", id="one, and nothing else"),
+        pytest.param(
+            "a\ufffdb\ufffdc\ufffdd",
+            AnswerRule.REPLACEMENT,
+            "3 of 7",
+            id="replacement characters among others",
+        ),
+        pytest.param("ship" + "\ufffd" * 9, AnswerRule.REPLACEMENT, "9 of 13", id="more than a letter cut"),
+        pytest.param(PROMPT, AnswerRule.ECHO, f"{len(PROMPT)} of", id="the prompt"),
+        pytest.param(
+            f"\n{PROMPT.upper()} ", AnswerRule.ECHO, "and nothing else", id="the prompt, in capitals"
+        ),
+        pytest.param(PROMPT[:50], AnswerRule.ECHO, "50 of the prompt's", id="the prompt, cut by max_tokens"),
     ],
 )
-def test_a_degenerate_answer_is_told_by_its_rule(text: str, rule: Rule, evidence: str) -> None:
+def test_a_degenerate_answer_is_told_by_its_rule(text: str, rule: AnswerRule, evidence: str) -> None:
     """With what was seen of it."""
     found = degenerate(text, PROMPT)
 
@@ -146,7 +161,7 @@ def test_an_echo_is_most_of_the_prompt() -> None:
     found = degenerate(prompt[:20], prompt)
 
     assert found is not None
-    assert found.rule is Rule.ECHO
+    assert found.rule is AnswerRule.ECHO
     assert degenerate(prompt[:19], prompt) is None
     assert degenerate(prompt[:20], f"{prompt}vw") is None
     assert degenerate("a" + prompt, prompt) is None
@@ -192,7 +207,7 @@ def test_whatever_is_said_again_and_again_is_found(unit: str, times: int, start:
     found = degenerate(f"{start} {unit * times}")
 
     assert found is not None
-    assert found.rule in {Rule.REPETITION, Rule.REPLACEMENT}
+    assert found.rule in {AnswerRule.REPETITION, AnswerRule.REPLACEMENT}
 
 
 WORDS = st.sampled_from(
@@ -232,7 +247,9 @@ def test_no_short_answer_is_a_repetition(text: str, prompt: str) -> None:
     """Whatever it is: there is too little of it to tell."""
     found = degenerate(text, prompt)
 
-    assert found is None or found.rule is not Rule.REPETITION or len(text.split()) >= answers.LEAST_WORDS
+    assert (
+        found is None or found.rule is not AnswerRule.REPETITION or len(text.split()) >= answers.LEAST_WORDS
+    )
 
 
 @given(st.text(), st.text())

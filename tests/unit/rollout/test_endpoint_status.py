@@ -6,7 +6,7 @@ import botocore.session
 import pytest
 
 from pipeline.rollout import endpoint_status
-from pipeline.rollout.endpoint_status import VERDICTS, Verdict, verdict
+from pipeline.rollout.endpoint_status import VERDICTS, EndpointVerdict, verdict
 
 
 def test_the_table_knows_every_status_that_sagemaker_has() -> None:
@@ -19,18 +19,18 @@ def test_the_table_knows_every_status_that_sagemaker_has() -> None:
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        pytest.param("InService", Verdict.READY, id="InService"),
-        pytest.param("Creating", Verdict.WAIT, id="Creating"),
-        pytest.param("Updating", Verdict.WAIT, id="Updating"),
-        pytest.param("SystemUpdating", Verdict.WAIT, id="SystemUpdating"),
-        pytest.param("RollingBack", Verdict.WAIT, id="RollingBack"),
-        pytest.param("Failed", Verdict.FAILED, id="Failed"),
-        pytest.param("Deleting", Verdict.FAILED, id="Deleting"),
-        pytest.param("OutOfService", Verdict.FAILED, id="OutOfService"),
-        pytest.param("UpdateRollbackFailed", Verdict.FAILED, id="UpdateRollbackFailed"),
+        pytest.param("InService", EndpointVerdict.READY, id="InService"),
+        pytest.param("Creating", EndpointVerdict.WAIT, id="Creating"),
+        pytest.param("Updating", EndpointVerdict.WAIT, id="Updating"),
+        pytest.param("SystemUpdating", EndpointVerdict.WAIT, id="SystemUpdating"),
+        pytest.param("RollingBack", EndpointVerdict.WAIT, id="RollingBack"),
+        pytest.param("Failed", EndpointVerdict.FAILED, id="Failed"),
+        pytest.param("Deleting", EndpointVerdict.FAILED, id="Deleting"),
+        pytest.param("OutOfService", EndpointVerdict.FAILED, id="OutOfService"),
+        pytest.param("UpdateRollbackFailed", EndpointVerdict.FAILED, id="UpdateRollbackFailed"),
     ],
 )
-def test_a_status_says_what_comes_next(status: str, expected: Verdict) -> None:
+def test_a_status_says_what_comes_next(status: str, expected: EndpointVerdict) -> None:
     """Only InService is ready; what passes by itself waits; all else has failed."""
     assert verdict(status, "wanted", "wanted") is expected
 
@@ -40,8 +40,8 @@ def test_no_status_is_ready_on_another_configuration(status: str) -> None:
     """InService on the old configuration is how an update that did not take looks."""
     found = verdict(status, "old", "wanted")
 
-    assert found is not Verdict.READY
-    assert (found is Verdict.FAILED) == (VERDICTS[status] is not Verdict.WAIT)
+    assert found is not EndpointVerdict.READY
+    assert (found is EndpointVerdict.FAILED) == (VERDICTS[status] is not EndpointVerdict.WAIT)
 
 
 def test_an_unknown_status_is_an_error() -> None:
@@ -52,6 +52,6 @@ def test_an_unknown_status_is_an_error() -> None:
 
 def test_what_cannot_be_deleted_is_what_passes_by_itself() -> None:
     """DeleteEndpoint is refused exactly while SageMaker works on the endpoint."""
-    waiting = {status for status, meaning in VERDICTS.items() if meaning is Verdict.WAIT}
+    waiting = {status for status, meaning in VERDICTS.items() if meaning is EndpointVerdict.WAIT}
 
     assert waiting == endpoint_status.UNDELETABLE

@@ -18,7 +18,7 @@ from pipeline.errors import ModelDoesNotFit
 from pipeline.gguf.header import FILE_TYPES, read_header
 from pipeline.limits import MiB
 from pipeline.sizing import fit
-from pipeline.sizing.fit import Alternative, Decision, Fit
+from pipeline.sizing.fit import Alternative, Fit, FitDecision
 from pipeline.sizing.llama_memory import Shape
 
 QUOTA_MB = limits.MEMORY_QUOTA_MB.value
@@ -51,12 +51,12 @@ def needs(
     )
 
 
-def decide(needed: Fit, *, asked_mb: int | None = None, quota_mb: int = QUOTA_MB) -> Decision:
+def decide(needed: Fit, *, asked_mb: int | None = None, quota_mb: int = QUOTA_MB) -> FitDecision:
     """Return the decision, on an ordinary account."""
     return fit.decide(needed, asked_mb=asked_mb, quota_mb=quota_mb)
 
 
-def alternative(decision: Decision, kind: str) -> Alternative | None:
+def alternative(decision: FitDecision, kind: str) -> Alternative | None:
     """Return the alternative of one kind, if there is one."""
     return next((one for one in decision.alternatives if one.kind == kind), None)
 

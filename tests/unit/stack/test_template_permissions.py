@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from local_cloud import policies
-from local_cloud.policies import Context, Request, Verdict
+from local_cloud.policies import Context, PolicyVerdict, Request
 from pipeline import package_files
 from pipeline.planning import consumer
 from pipeline.stack import template
@@ -169,7 +169,7 @@ def spelt_out(value: Any) -> Any:
     return {key: spelt_out(one) for key, one in value.items()}
 
 
-def judged(bucket: str, context: Context, action: str = "s3:GetObject") -> Verdict:
+def judged(bucket: str, context: Context, action: str = "s3:GetObject") -> PolicyVerdict:
     """Return what a bucket's policy says to a request for one of its objects."""
     document = {
         "Statement": spelt_out([one for name, one in permissions.bucket_statements() if name == bucket])
@@ -183,21 +183,25 @@ def judged(bucket: str, context: Context, action: str = "s3:GetObject") -> Verdi
 @pytest.mark.parametrize(
     ("context", "verdict"),
     [
-        pytest.param((*OURS, *SECURE), Verdict.NOT_ALLOWED, id="the account's own, for its role to allow"),
-        pytest.param((*OURS, ("aws:SecureTransport", ("false",))), Verdict.FORBIDDEN, id="plain HTTP"),
+        pytest.param(
+            (*OURS, *SECURE), PolicyVerdict.NOT_ALLOWED, id="the account's own, for its role to allow"
+        ),
+        pytest.param((*OURS, ("aws:SecureTransport", ("false",))), PolicyVerdict.FORBIDDEN, id="plain HTTP"),
         pytest.param(
             (("aws:PrincipalAccount", ("999999999999",)), OURS[1], *SECURE),
-            Verdict.FORBIDDEN,
+            PolicyVerdict.FORBIDDEN,
             id="another account",
         ),
-        pytest.param(SECURE, Verdict.FORBIDDEN, id="anonymous"),
+        pytest.param(SECURE, PolicyVerdict.FORBIDDEN, id="anonymous"),
         pytest.param(
-            (("aws:PrincipalIsAWSService", ("true",)), *SECURE), Verdict.NOT_ALLOWED, id="a service of AWS"
+            (("aws:PrincipalIsAWSService", ("true",)), *SECURE),
+            PolicyVerdict.NOT_ALLOWED,
+            id="a service of AWS",
         ),
     ],
 )
 def test_a_bucket_refuses_plain_http_and_foreign_accounts(
-    bucket: str, action: str, context: Context, verdict: Verdict
+    bucket: str, action: str, context: Context, verdict: PolicyVerdict
 ) -> None:
     """Whatever another policy allows; it allows nothing itself."""
     assert judged(bucket, context, action) is verdict

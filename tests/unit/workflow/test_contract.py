@@ -14,7 +14,7 @@ from local_cloud import template as sam
 from pipeline import errors, package_files
 from pipeline.operations import diagnosis
 from pipeline.planning import consumer, deployment_request, quotas
-from pipeline.rollout.endpoint_status import Verdict
+from pipeline.rollout.endpoint_status import EndpointVerdict
 from pipeline.schema import Integer
 from pipeline.sizing import instance_choice
 from pipeline.stack import bundles, template
@@ -363,8 +363,8 @@ def test_the_poll_loop_chooses_by_the_words_of_the_poll() -> None:
         if rule["Variable"] == "$.poll_endpoint.verdict"
     }
 
-    assert chosen == {Verdict.READY.value: "SmokeTest", Verdict.WAIT.value: "WaitForEndpoint"}
-    assert set(chosen) | {Verdict.FAILED.value} == {verdict.value for verdict in Verdict}
+    assert chosen == {EndpointVerdict.READY.value: "SmokeTest", EndpointVerdict.WAIT.value: "WaitForEndpoint"}
+    assert set(chosen) | {EndpointVerdict.FAILED.value} == {verdict.value for verdict in EndpointVerdict}
 
 
 def test_the_poll_loop_has_a_deadline_that_comes_before_waiting() -> None:
