@@ -13,8 +13,7 @@ from pipeline.operations import account_scan, sweep
 from pipeline.operations.sweep import Action
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from pipeline.aws.clients import Clients
     from pipeline.operations.sweep import SweepDecision
