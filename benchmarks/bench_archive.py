@@ -81,7 +81,7 @@ ASSEMBLE: Final = """
 import json, sys
 from pathlib import Path
 import boto3
-from pipeline import resources
+from pipeline import package_files
 from pipeline.archive import record
 from pipeline.archive.build.assembly import assemble, decide
 from pipeline.archive.s3.sources import S3Source

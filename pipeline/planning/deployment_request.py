@@ -14,11 +14,10 @@ from typing import Any, TypedDict
 from pipeline import limits, naming, payload
 from pipeline.archive.checks.rules import Rules
 from pipeline.errors import InvalidInput, Problem
-from pipeline.gguf import architectures
+from pipeline.gguf import architectures, questions
 from pipeline.gguf.header import SHARD_NAME
 from pipeline.planning import alarms, autoscaling, consumer, quotas
 from pipeline.planning import plan as planned
-from pipeline.rollout import questions
 from pipeline.schema import (
     MISSING,
     TOO_DEEP,

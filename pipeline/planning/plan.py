@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from pipeline import limits, naming, payload
 from pipeline.aws import resource_tags
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem, QuotaUsedUp
-from pipeline.gguf import purpose
+from pipeline.gguf import purpose, questions
 from pipeline.planning import alarms, autoscaling, consumer, continuity, quotas
-from pipeline.rollout import questions
 from pipeline.sizing import fit, images, instance_choice, instance_types
 from pipeline.sizing.llama_memory import Shape
 

@@ -193,11 +193,11 @@ def test_the_page_that_the_zip_draws_is_the_one_that_is_drawn_here(
     script = """
 import datetime, sys
 sys.path[:0] = sys.argv[1:]
-from pipeline import prices
 from pipeline.report import document, page
+from pipeline.sizing import pricing
 began = datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)
 told = {"executionArn": "arn:aws:states:eu-west-1:123456789012:execution:a:b", "status": "RUNNING", "startDate": began}
-sys.stdout.buffer.write(page.render(document.assemble(document.Facts(told, [], None), prices.LISTED)))
+sys.stdout.buffer.write(page.render(document.assemble(document.ReportFacts(told, [], None), pricing.LISTED)))
 import jinja2, markupsafe
 assert jinja2.__file__.startswith(sys.argv[-1]) and markupsafe.__file__.startswith(sys.argv[-1])
 """
