@@ -21,7 +21,7 @@ from pipeline.operations import diagnosis
 from pipeline.sizing import images
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tools import permissions, reference
+from tools import permissions, reference, rooms
 
 TOP = Path(__file__).resolve().parents[1]
 DEMO = [
@@ -237,6 +237,7 @@ def normal(text: str) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "workflow": workflow,
+    "rooms": rooms.picture,
     "failures": failures,
     "containers": profiles,
     "commands": commands,
