@@ -1,11 +1,12 @@
 """The rooms of the code and who imports whom, for the drawing in DESIGN.md.
 
-Owns the drawing. Refuses to say which arrows are allowed: `[tool.importlinter]` in pyproject.toml does, for `make lint`.
+Owns the drawing. Refuses to say which arrows are allowed: `[tool.importlinter]` in pyproject.toml does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,9 @@ def picture() -> str:
     arrows = reduced(imports(TOP))
     lines = [f"    {room} --> {other}" for room, others in arrows.items() for other in sorted(others)]
     modules = sorted(path.stem for path in (TOP / PACKAGE).glob("*.py") if not path.stem.startswith("__"))
-    return "\n".join(["```mermaid", "flowchart TD", f'    {ROOT}["{", ".join(modules)}"]', *sorted(lines), "```"])
+    return "\n".join(
+        ["```mermaid", "flowchart TD", f'    {ROOT}["{", ".join(modules)}"]', *sorted(lines), "```"]
+    )
 
 
 def imports(top: Path) -> dict[str, set[str]]:
@@ -53,7 +56,7 @@ def room_of(parts: tuple[str, ...], top: Path) -> str | None:
     return parts[1] if (top / PACKAGE / parts[1]).is_dir() else ROOT
 
 
-def reduced(arrows: Mapping[str, Set[str]]) -> dict[str, set[str]]:
+def reduced(arrows: Mapping[str, AbstractSet[str]]) -> dict[str, set[str]]:
     """Return the arrows without those to what is reached by a longer way too.
 
     Raises:
@@ -61,16 +64,20 @@ def reduced(arrows: Mapping[str, Set[str]]) -> dict[str, set[str]]:
     """
     far = {room: _reached(arrows, others) for room, others in arrows.items()}
     if turning := sorted(room for room, reached in far.items() if room in reached):
-        raise ValueError(f"rooms that import each other: {', '.join(turning)}; wanted arrows in one direction")
+        raise ValueError(
+            f"rooms that import each other: {', '.join(turning)}; wanted arrows in one direction"
+        )
     return {
         room: {
-            other for other in others if not any(other in far.get(between, ()) for between in set(others) - {other})
+            other
+            for other in others
+            if not any(other in far.get(between, ()) for between in set(others) - {other})
         }
         for room, others in arrows.items()
     }
 
 
-def _reached(arrows: Mapping[str, Set[str]], beginnings: Iterable[str]) -> set[str]:
+def _reached(arrows: Mapping[str, AbstractSet[str]], beginnings: Iterable[str]) -> set[str]:
     reached: set[str] = set()
     left = list(beginnings)
     while left:
