@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import textwrap
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -102,6 +104,40 @@ def test_a_place_in_the_code_that_a_page_names_exists(path: Path) -> None:
     named = set(_PLACE.findall(path.read_text())) - INVENTED
 
     assert {name for name in named if not (pages.TOP / name).exists()} == set()
+
+
+def unknown(code: str) -> set[str]:
+    """Return the names of Sealift's that an example uses and the code has not: classes, and what modules have."""
+    modules = {path.stem: path for path in (pages.TOP / "pipeline").rglob("*.py") if path.stem != "__init__"}
+    classes = {
+        name
+        for path in modules.values()
+        for name in re.findall(r"^class (\w+)", path.read_text(), re.MULTILINE)
+    }
+    missing = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id[0].isupper():
+            missing |= {node.func.id} - classes
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module = modules.get(node.value.id)
+            if module is None or not re.search(
+                rf"^(def |class )?{node.attr}\b", module.read_text(), re.MULTILINE
+            ):
+                missing.add(f"{node.value.id}.{node.attr}")
+    return missing
+
+
+def test_examples_use_names_that_the_code_has() -> None:
+    """Whoever pastes one, and changes what is particular, has something that runs."""
+    examples = [
+        textwrap.dedent(block.body)
+        for block in pages.blocks((pages.TOP / "docs" / "extending.md").read_text())
+        if block.language == "python"
+    ]
+
+    assert len(examples) == 5
+    assert set().union(*map(unknown, examples)) == set()
+    assert unknown("DiagnosisRule(Rule())\naws.task\nfit.LLAMA_SERVER\nfit.SERVER") == {"Rule", "aws.task", "fit.SERVER"}
 
 
 def test_pages_name_places_in_the_code() -> None:
