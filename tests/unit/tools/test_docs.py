@@ -137,7 +137,11 @@ def test_examples_use_names_that_the_code_has() -> None:
 
     assert len(examples) == 5
     assert set().union(*map(unknown, examples)) == set()
-    assert unknown("DiagnosisRule(Rule())\naws.task\nfit.LLAMA_SERVER\nfit.SERVER") == {"Rule", "aws.task", "fit.SERVER"}
+    assert unknown("DiagnosisRule(Rule())\naws.task\nfit.LLAMA_SERVER\nfit.SERVER") == {
+        "Rule",
+        "aws.task",
+        "fit.SERVER",
+    }
 
 
 def test_pages_name_places_in_the_code() -> None:
