@@ -18,6 +18,7 @@ endpoint leads to StepDown and back to CreateEndpointConfig: the capacity ladder
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from functools import partial
@@ -27,8 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stepfunctions.steps import Catch, Choice, ChoiceRule, Graph, Pass, Succeed, Wait
 
 from pipeline import errors
-from pipeline.operations import diagnosis
-from pipeline.planning import consumer, deployment_request, plan
+from pipeline.planning import plan
 from pipeline.rollout.endpoint_status import EndpointVerdict
 from state_machine.language import Fail, LambdaTask, Retry, SnsPublish
 
@@ -187,10 +187,27 @@ def _catch_all(result_path: str, next_step: State) -> tuple[Catch, Catch]:
     return catch(error_equals=[DATA_LIMIT]), catch(error_equals=["States.ALL"])
 
 
+def _snake(state: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower()
+
+
 def _result_path(state: str) -> str:
     """Return where a state's result goes: a place of its own name, but for StepDown's, which is another plan."""
-    state = "PlanDeployment" if state == "StepDown" else state
-    return "$." + re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower()
+    return "$." + _snake("PlanDeployment" if state == "StepDown" else state)
+
+
+def _see_payload(state: str, payload: dict[str, Any], event: type) -> None:
+    """Refuse a payload that is not the task's Event.
+
+    Raises:
+        ValueError: with what is missing and what nobody reads.
+    """
+    sent, read = {name.removesuffix(".$") for name in payload}, set(event.__annotations__)
+    if sent != read:
+        raise ValueError(
+            f"the payload of {state} lacks {sorted(read - sent)}, and nobody reads its {sorted(sent - read)}; wanted "
+            f"the keys of Event in tasks/{_snake(state)}.py; change one of the two"
+        )
 
 
 SERVICE: Final = {
@@ -202,10 +219,13 @@ SERVICE: Final = {
 """Where the service's name is; where it may not be yet, the task looks for it itself (`pipeline.aws.task_log`)."""
 
 
-def _task(
-    state: str, comment: str, payload: dict[str, Any], *extra: Retry, result: type, timeout: int = 120
-) -> LambdaTask:
-    """Return one task's state. State, Lambda, file and result path all have the same name."""
+def _task(state: str, comment: str, payload: dict[str, Any], *extra: Retry, timeout: int = 120) -> LambdaTask:
+    """Return one task's state. State, Lambda, file and result path all have the same name.
+
+    What it gets and what is kept of its answer are the task's own Event and Result.
+    """
+    task = importlib.import_module(f"tasks.{_snake(state)}")
+    _see_payload(state, payload, task.Event)
     service = SERVICE.get(state, "$.plan_deployment.service")
     return LambdaTask(
         state,
@@ -220,7 +240,7 @@ def _task(
                 **({"service.$": service} if service else {}),
             },
         },
-        result=result,
+        result=task.Result,
         result_path=_result_path(state),
         timeout_seconds=timeout,
         retry=[LAMBDA_TRANSIENT, CRASH, OVERLOAD, *extra],
@@ -235,7 +255,6 @@ def _forward() -> list[LambdaTask]:
             "CheckArchive",
             "Refuse at once what cannot become an endpoint: the input, the archive's format and layout, the GGUF.",
             {"input.$": "$$.Execution.Input", "defaults": DEFAULTS},
-            result=deployment_request.Checked,
             timeout=900,
         ),
         _task(
@@ -247,7 +266,6 @@ def _forward() -> list[LambdaTask]:
                 "started.$": "$$.Execution.StartTime",
                 "defaults": DEFAULTS,
             },
-            result=plan.Plan,
         ),
         _task(
             "AssembleArchive",
@@ -257,7 +275,6 @@ def _forward() -> list[LambdaTask]:
                 "assembly.$": "$.check_archive.assembly",
                 "hosting.$": "$.check_archive.request.hosting",
             },
-            result=deployment_request.Assembled,
             timeout=900,
         ),
         _task(
@@ -269,7 +286,6 @@ def _forward() -> list[LambdaTask]:
             },
             CAPACITY,
             CONSISTENCY,
-            result=deployment_request.Created,
         ),
         _task(
             "CreateEndpointConfig",
@@ -277,14 +293,12 @@ def _forward() -> list[LambdaTask]:
             {"request.$": "$.plan_deployment.requests.create_endpoint_config"},
             CAPACITY,
             CONSISTENCY,
-            result=deployment_request.Created,
         ),
         _task(
             "MakeRoom",
             "Lower the service's own older endpoints where the plan says so, so that the new one has room.",
             {"room.$": "$.plan_deployment.room", "service.$": "$.plan_deployment.service"},
             BUSY_ENDPOINT,
-            result=deployment_request.MadeRoom,
         ),
         _task(
             "CreateEndpoint",
@@ -297,7 +311,6 @@ def _forward() -> list[LambdaTask]:
             CAPACITY,
             CONSISTENCY,
             BUSY_ENDPOINT,
-            result=deployment_request.CreatedEndpoint,
         ),
         _task(
             "UpdateEndpoint",
@@ -314,14 +327,12 @@ def _forward() -> list[LambdaTask]:
             CAPACITY,
             CONSISTENCY,
             BUSY_ENDPOINT,
-            result=deployment_request.CreatedEndpoint,
         ),
         _task(
             "StepDown",
             "The next rung of the capacity ladder: less of what a quota limits, another instance type, or the end.",
             {"plan.$": "$.plan_deployment", "refusal.$": "$.refusal"},
             BUSY_ENDPOINT,
-            result=plan.Plan,
         ),
         _task(
             "PollEndpoint",
@@ -332,7 +343,6 @@ def _forward() -> list[LambdaTask]:
                 "updates.$": "$.plan_deployment.updates",
             },
             CONSISTENCY,
-            result=deployment_request.Polled,
         ),
         _task(
             "SmokeTest",
@@ -340,21 +350,18 @@ def _forward() -> list[LambdaTask]:
             {"endpoint_name.$": endpoint, "smoke_test.$": "$.plan_deployment.smoke_test"},
             COLD_START,
             CONSISTENCY,
-            result=deployment_request.Tested,
             timeout=900,
         ),
         _task(
             "MonitorEndpoint",
             "Alarms on the new endpoint, before anybody depends on it.",
             {"plan.$": "$.plan_deployment", "topic": "${TopicArn}"},
-            result=deployment_request.Monitored,
         ),
         _task(
             "ReadConsumer",
             "Whose turn it is, and how the consumers are, so that the switch can be undone exactly.",
             {"consumers.$": "$.plan_deployment.consumers", "results.$": "$"},
             OTHERS_TURN,
-            result=consumer.Read,
         ),
         _task(
             "ShiftConsumer",
@@ -366,7 +373,6 @@ def _forward() -> list[LambdaTask]:
                 "prompt.$": "$.plan_deployment.smoke_test.prompts[0]",
             },
             BUSY_CONSUMER,
-            result=deployment_request.Shifted,
             timeout=900,
         ),
         _task(
@@ -378,7 +384,6 @@ def _forward() -> list[LambdaTask]:
                 "alarms.$": "$.monitor_endpoint.judging",
                 "left.$": "$.watch_consumer.left",
             },
-            result=deployment_request.Watched,
         ),
         _task(
             "UpdateConsumer",
@@ -390,7 +395,6 @@ def _forward() -> list[LambdaTask]:
                 "prompt.$": "$.plan_deployment.smoke_test.prompts[0]",
             },
             BUSY_CONSUMER,
-            result=deployment_request.Switched,
             timeout=900,
         ),
         _task(
@@ -398,7 +402,6 @@ def _forward() -> list[LambdaTask]:
             "Mark the deployment as good; keep the last good ones as ways back and delete older ones that nobody uses.",
             {"plan.$": "$.plan_deployment", "now.$": "$$.State.EnteredTime"},
             BUSY_ENDPOINT,
-            result=deployment_request.Retired,
         ),
         _task(
             "RestoreCapacity",
@@ -406,7 +409,6 @@ def _forward() -> list[LambdaTask]:
             "On instances, set up auto scaling where it is asked for.",
             {"plan.$": "$.plan_deployment"},
             BUSY_ENDPOINT,
-            result=deployment_request.Restored,
         ),
     ]
 
@@ -649,7 +651,6 @@ def build() -> Graph:
         BUSY_CONSUMER,
         CAPACITY,
         CONSISTENCY,
-        result=deployment_request.RolledBack,
         timeout=300,
     )
     for catch in _catch_all("$.roll_back_failure", not_rolled_back):
@@ -674,7 +675,6 @@ def build() -> Graph:
         "Diagnose",
         "What happened, why, what to do: from the error, the endpoint and its logs.",
         {"results.$": "$"},
-        result=diagnosis.Diagnosed,
     )
     for catch in _catch_all("$.diagnose_failure", undiagnosed):
         diagnose.add_catch(catch)
