@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from pipeline import package_files
 from pipeline.archive.build import assembly, record
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.aws.clients import Clients
+    from tasks.check_archive import CheckedAssembly
 
 _LOGGER = logging.getLogger(__name__)
 _STEPS = 10
@@ -31,8 +32,8 @@ _STEPS = 10
 class Event(TypedDict):
     """What CheckArchive found and decided."""
 
-    archive: dict[str, Any]
-    assembly: dict[str, Any]
+    archive: plan.UploadedArchive
+    assembly: CheckedAssembly
     hosting: str
 
 
@@ -63,6 +64,10 @@ def run(event: Event, clients: Clients) -> Result:
     archive, planned = event["archive"], event["assembly"]
     if planned["form"] != plan.ARCHIVE_FORM:
         return _place(archive, planned, clients)
+    if (
+        planned["record"] is None
+    ):  # the check of an archive writes one; this is for the type checker and the impossible
+        raise AssertionError(f"{archive['key']}: an archive without a record")
     source = S3Source(clients.s3, archive["bucket"], archive["key"], archive["version_id"])
     body = clients.s3.get_object(Bucket=planned["bucket"], Key=planned["record"])["Body"].read()
     document, code = json.loads(body), package_files.code_for(planned["code"])
@@ -94,7 +99,7 @@ def run(event: Event, clients: Clients) -> Result:
     }
 
 
-def _place(archive: dict[str, Any], planned: dict[str, Any], clients: Clients) -> Result:
+def _place(archive: plan.UploadedArchive, planned: CheckedAssembly, clients: Clients) -> Result:
     """Let S3 copy a model that is no archive, and put the inference code beside it where the container needs any."""
     files = [
         S3Source(clients.s3, archive["bucket"], part["key"], part["version_id"]) for part in archive["parts"]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pipeline.archive.checks.rules import Rules
     from pipeline.aws.clients import Clients
     from pipeline.planning.deployment_request import StackDefaults
+    from pipeline.sizing.images import Code
 
 
 class Event(TypedDict):
@@ -53,20 +54,28 @@ class CheckEvidence(TypedDict):
     """What is not wrong and worth knowing."""
 
 
+class CheckedAssembly(assembly.DecidedFacts):
+    """How the archive becomes what is deployed."""
+
+    form: str
+    """What is handed over: `plan.ARCHIVE_FORM`, `OBJECT_FORM` or `PREFIX_FORM`."""
+    code: Code
+    """Whose inference code goes with it."""
+    mend: bool
+    record: str | None
+    """The key of the check's record in that bucket; None for a bare GGUF."""
+
+
 class Result(TypedDict):
     """The request, and what is known of the archive."""
 
     request: dict[str, Any]
     """As `deployment_request.request` returns it."""
-    archive: dict[str, Any]
-    """bucket, key, version_id, etag, size and extracted_bytes (bytes), last_modified (ISO 8601), format; of a bare GGUF
-    the `parts` too: key, version_id, etag and size of each of its files."""
+    archive: planned.UploadedArchive
     model: dict[str, Any]
     """The model part of the archive report."""
     evidence: CheckEvidence
-    assembly: dict[str, Any]
-    """How it becomes what is deployed: way, reason, form, bucket, key and content (a digest) of the result, code_digest
-    of the inference code that it was decided for, record (a key in that bucket; None for a bare GGUF)."""
+    assembly: CheckedAssembly
 
 
 def run(event: Event, clients: Clients) -> Result:
@@ -179,7 +188,7 @@ def _bare(source: S3Source, rules: Rules, request: dict[str, Any], bucket: str, 
 
 def _assembly(
     report: ArchiveReport, request: dict[str, Any], bucket: str, clients: Clients
-) -> dict[str, Any]:
+) -> CheckedAssembly:
     """Return how the archive becomes what is deployed, and write down what AssembleArchive needs for it."""
     kind = images.PROFILES[request["container"]].code(request["code"])
     code = package_files.code_for(kind)
