@@ -18,7 +18,6 @@ endpoint leads to StepDown and back to CreateEndpointConfig: the capacity ladder
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from functools import partial
@@ -31,8 +30,32 @@ from pipeline import errors
 from pipeline.planning import plan
 from pipeline.rollout.endpoint_status import EndpointVerdict
 from state_machine.language import Fail, LambdaTask, Retry, SnsPublish
+from tasks import (
+    assemble_archive,
+    check_archive,
+    create_endpoint,
+    create_endpoint_config,
+    create_model,
+    diagnose,
+    make_room,
+    monitor_endpoint,
+    plan_deployment,
+    poll_endpoint,
+    read_consumer,
+    restore_capacity,
+    retire_previous,
+    roll_back,
+    shift_consumer,
+    smoke_test,
+    step_down,
+    update_consumer,
+    update_endpoint,
+    watch_consumer,
+)
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from stepfunctions.steps.states import State
 
     from pipeline.errors import SealiftError
@@ -187,26 +210,23 @@ def _catch_all(result_path: str, next_step: State) -> tuple[Catch, Catch]:
     return catch(error_equals=[DATA_LIMIT]), catch(error_equals=["States.ALL"])
 
 
-def _snake(state: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower()
-
-
 def _result_path(state: str) -> str:
     """Return where a state's result goes: a place of its own name, but for StepDown's, which is another plan."""
-    return "$." + _snake("PlanDeployment" if state == "StepDown" else state)
+    state = "PlanDeployment" if state == "StepDown" else state
+    return "$." + re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower()
 
 
-def _see_payload(state: str, payload: dict[str, Any], event: type) -> None:
-    """Refuse a payload that is not the task's Event.
+def _see_payload(task: ModuleType, payload: dict[str, Any]) -> None:
+    """Refuse a payload that is not a task's Event.
 
     Raises:
         ValueError: with what is missing and what nobody reads.
     """
-    sent, read = {name.removesuffix(".$") for name in payload}, set(event.__annotations__)
+    sent, read = {name.removesuffix(".$") for name in payload}, set(task.Event.__annotations__)
     if sent != read:
         raise ValueError(
-            f"the payload of {state} lacks {sorted(read - sent)}, and nobody reads its {sorted(sent - read)}; wanted "
-            f"the keys of Event in tasks/{_snake(state)}.py; change one of the two"
+            f"the payload of {task.__name__} lacks {sorted(read - sent)}, and nobody reads its {sorted(sent - read)}; "
+            "wanted the keys of the task's Event; change one of the two"
         )
 
 
@@ -219,13 +239,15 @@ SERVICE: Final = {
 """Where the service's name is; where it may not be yet, the task looks for it itself (`pipeline.aws.task_log`)."""
 
 
-def _task(state: str, comment: str, payload: dict[str, Any], *extra: Retry, timeout: int = 120) -> LambdaTask:
+def _task(
+    task: ModuleType, comment: str, payload: dict[str, Any], *extra: Retry, timeout: int = 120
+) -> LambdaTask:
     """Return one task's state. State, Lambda, file and result path all have the same name.
 
     What it gets and what is kept of its answer are the task's own Event and Result.
     """
-    task = importlib.import_module(f"tasks.{_snake(state)}")
-    _see_payload(state, payload, task.Event)
+    _see_payload(task, payload)
+    state = "".join(word.capitalize() for word in task.__name__.removeprefix("tasks.").split("_"))
     service = SERVICE.get(state, "$.plan_deployment.service")
     return LambdaTask(
         state,
@@ -252,13 +274,13 @@ def _forward() -> list[LambdaTask]:
     endpoint = "$.plan_deployment.names.endpoint"
     return [
         _task(
-            "CheckArchive",
+            check_archive,
             "Refuse at once what cannot become an endpoint: the input, the archive's format and layout, the GGUF.",
             {"input.$": "$$.Execution.Input", "defaults": DEFAULTS},
             timeout=900,
         ),
         _task(
-            "PlanDeployment",
+            plan_deployment,
             "Choose names and sizes; show the arithmetic and the very requests that will be sent.",
             {
                 "results.$": "$",
@@ -268,7 +290,7 @@ def _forward() -> list[LambdaTask]:
             },
         ),
         _task(
-            "AssembleArchive",
+            assemble_archive,
             "Put the inference code into the archive, under a key made of its content; S3 copies the weights itself.",
             {
                 "archive.$": "$.check_archive.archive",
@@ -278,7 +300,7 @@ def _forward() -> list[LambdaTask]:
             timeout=900,
         ),
         _task(
-            "CreateModel",
+            create_model,
             "Archive, image and environment under one name.",
             {
                 "request.$": "$.plan_deployment.requests.create_model",
@@ -288,20 +310,20 @@ def _forward() -> list[LambdaTask]:
             CONSISTENCY,
         ),
         _task(
-            "CreateEndpointConfig",
+            create_endpoint_config,
             "Memory and concurrency, or instances.",
             {"request.$": "$.plan_deployment.requests.create_endpoint_config"},
             CAPACITY,
             CONSISTENCY,
         ),
         _task(
-            "MakeRoom",
+            make_room,
             "Lower the service's own older endpoints where the plan says so, so that the new one has room.",
             {"room.$": "$.plan_deployment.room", "service.$": "$.plan_deployment.service"},
             BUSY_ENDPOINT,
         ),
         _task(
-            "CreateEndpoint",
+            create_endpoint,
             "Ask for the endpoint. Quotas speak here: ResourceLimitExceeded backs off with full jitter.",
             {
                 "request.$": "$.plan_deployment.requests.create_endpoint",
@@ -313,7 +335,7 @@ def _forward() -> list[LambdaTask]:
             BUSY_ENDPOINT,
         ),
         _task(
-            "UpdateEndpoint",
+            update_endpoint,
             "Strategy in_place: bring the service's one endpoint to the new configuration. Quotas speak here too.",
             {
                 "request.$": "$.plan_deployment.requests.update_endpoint",
@@ -329,13 +351,13 @@ def _forward() -> list[LambdaTask]:
             BUSY_ENDPOINT,
         ),
         _task(
-            "StepDown",
+            step_down,
             "The next rung of the capacity ladder: less of what a quota limits, another instance type, or the end.",
             {"plan.$": "$.plan_deployment", "refusal.$": "$.refusal"},
             BUSY_ENDPOINT,
         ),
         _task(
-            "PollEndpoint",
+            poll_endpoint,
             "One look at the endpoint.",
             {
                 "endpoint_name.$": endpoint,
@@ -345,7 +367,7 @@ def _forward() -> list[LambdaTask]:
             CONSISTENCY,
         ),
         _task(
-            "SmokeTest",
+            smoke_test,
             "InService is no proof; an answer is.",
             {"endpoint_name.$": endpoint, "smoke_test.$": "$.plan_deployment.smoke_test"},
             COLD_START,
@@ -353,18 +375,18 @@ def _forward() -> list[LambdaTask]:
             timeout=900,
         ),
         _task(
-            "MonitorEndpoint",
+            monitor_endpoint,
             "Alarms on the new endpoint, before anybody depends on it.",
             {"plan.$": "$.plan_deployment", "topic": "${TopicArn}"},
         ),
         _task(
-            "ReadConsumer",
+            read_consumer,
             "Whose turn it is, and how the consumers are, so that the switch can be undone exactly.",
             {"consumers.$": "$.plan_deployment.consumers", "results.$": "$"},
             OTHERS_TURN,
         ),
         _task(
-            "ShiftConsumer",
+            shift_consumer,
             "The first step of a switch in two: try the new version, then give it a part of the alias' calls.",
             {
                 "consumers.$": "$.plan_deployment.consumers",
@@ -376,7 +398,7 @@ def _forward() -> list[LambdaTask]:
             timeout=900,
         ),
         _task(
-            "WatchConsumer",
+            watch_consumer,
             "One look at the alarms of the endpoint and of the consumers; one that rings puts everything back.",
             {
                 "consumers.$": "$.plan_deployment.consumers",
@@ -386,7 +408,7 @@ def _forward() -> list[LambdaTask]:
             },
         ),
         _task(
-            "UpdateConsumer",
+            update_consumer,
             "The cut-over: switch the consumers to the new endpoint, then try each end to end.",
             {
                 "consumers.$": "$.plan_deployment.consumers",
@@ -398,13 +420,13 @@ def _forward() -> list[LambdaTask]:
             timeout=900,
         ),
         _task(
-            "RetirePrevious",
+            retire_previous,
             "Mark the deployment as good; keep the last good ones as ways back and delete older ones that nobody uses.",
             {"plan.$": "$.plan_deployment", "now.$": "$$.State.EnteredTime"},
             BUSY_ENDPOINT,
         ),
         _task(
-            "RestoreCapacity",
+            restore_capacity,
             "Give the new endpoint what was asked for, as far as the quota reaches; the older ones keep one each. "
             "On instances, set up auto scaling where it is asked for.",
             {"plan.$": "$.plan_deployment"},
@@ -643,8 +665,8 @@ def build() -> Graph:
     notify_failure.next(failed)
 
     not_rolled_back = _wire_failed_rollback(notify_failure)
-    roll_back = _task(
-        "RollBack",
+    undo = _task(
+        roll_back,
         "Undo what this execution made, in reverse order; leave what served before.",
         {"results.$": "$"},
         LEAVING_ENDPOINT,
@@ -654,8 +676,8 @@ def build() -> Graph:
         timeout=300,
     )
     for catch in _catch_all("$.roll_back_failure", not_rolled_back):
-        roll_back.add_catch(catch)
-    roll_back.next(notify_failure)
+        undo.add_catch(catch)
+    undo.next(notify_failure)
 
     undiagnosed = Pass(
         "Undiagnosed",
@@ -670,15 +692,15 @@ def build() -> Graph:
         },
         result_path="$.diagnose",
     )
-    undiagnosed.next(roll_back)
-    diagnose = _task(
-        "Diagnose",
+    undiagnosed.next(undo)
+    look_into = _task(
+        diagnose,
         "What happened, why, what to do: from the error, the endpoint and its logs.",
         {"results.$": "$"},
     )
     for catch in _catch_all("$.diagnose_failure", undiagnosed):
-        diagnose.add_catch(catch)
-    diagnose.next(roll_back)
+        look_into.add_catch(catch)
+    look_into.next(undo)
 
     timed_out = Pass(
         "EndpointTimedOut",
@@ -690,7 +712,7 @@ def build() -> Graph:
         },
         result_path="$.failure",
     )
-    timed_out.next(diagnose)
+    timed_out.next(look_into)
 
     succeeded = Succeed(
         "DeploymentSucceeded", comment="The new endpoint serves; the output begins with what it is."
@@ -741,7 +763,7 @@ def build() -> Graph:
     _wire_canary(by_name)
     for task in forward:
         if task.state_id not in {"RetirePrevious", "RestoreCapacity"}:
-            for catch in _catch_all("$.failure", diagnose):
+            for catch in _catch_all("$.failure", look_into):
                 task.add_catch(catch)
 
     by_name["CheckArchive"].next(by_name["PlanDeployment"])

@@ -19,7 +19,7 @@ from pipeline.schema import Integer
 from pipeline.sizing import instance_choice
 from pipeline.stack import bundles, template
 from state_machine import definition
-from tasks import create_endpoint, update_endpoint
+from tasks import create_endpoint, create_model, update_endpoint
 from tasks.read_consumer import MOST_READS
 from tasks.roll_back import ToldFailure
 
@@ -256,8 +256,8 @@ def test_what_a_rule_hands_over_is_what_its_task_reads() -> None:
 )
 def test_a_payload_that_is_not_the_tasks_event_is_refused(payload: dict[str, Any], seen: str) -> None:
     """While the workflow is rendered, with both sides named."""
-    with pytest.raises(ValueError, match=rf"{seen}; wanted the keys of Event in tasks/create_model.py"):
-        definition._task("CreateModel", "", payload)
+    with pytest.raises(ValueError, match=rf"tasks.create_model {seen}; wanted the keys of the task's Event"):
+        definition._task(create_model, "", payload)
 
 
 def test_an_updated_endpoint_is_followed_like_a_new_one() -> None:
