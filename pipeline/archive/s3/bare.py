@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from inference import sealift_models as models
 from pipeline import naming
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from pipeline.archive.checks.rules import Rules
+    from pipeline.archive.s3.multipart import PlacedFacts
     from pipeline.archive.s3.sources import Source
 
 MOST_SHARDS: Final = 1000
@@ -193,8 +194,8 @@ class ModelPlace:
         """Return the key of the one object, or the prefix of all."""
         return f"{self.folder}{self.single or ''}"
 
-    def to_json(self) -> dict[str, str]:
-        """Return it as it is handed on: bucket, key, content and code_digest."""
+    def to_json(self) -> PlacedFacts:
+        """Return it as it is handed on."""
         whole = Target(self.bucket, self.key, self.content)
         return {**whole.to_json(), "code_digest": self.code}
 
@@ -252,7 +253,17 @@ def put(
     return written, etag
 
 
-def described_parts(files: Sequence[S3Source]) -> list[dict[str, Any]]:
+class PinnedPart(TypedDict):
+    """One file of a model, as it was when it was checked."""
+
+    key: str
+    version_id: str | None
+    etag: str
+    size: int
+    """Bytes."""
+
+
+def described_parts(files: Sequence[S3Source]) -> list[PinnedPart]:
     """Return what pins each file, as the check hands it to the assembly."""
     return [
         {
