@@ -10,13 +10,13 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from pipeline import package_files
+from pipeline import model_source, package_files
 from pipeline.archive.build import assembly, record
 from pipeline.archive.s3 import bare
 from pipeline.archive.s3.sources import S3Source
 from pipeline.aws import lambda_handler
 from pipeline.errors import InvalidArchive, Problem
-from pipeline.planning import continuity, deployment_request, plan
+from pipeline.planning import continuity, deployment_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         StackChanged: this function's code would make something else of it than CheckArchive decided.
     """
     archive, planned = event["archive"], event["assembly"]
-    if planned["form"] != plan.ARCHIVE_FORM:
+    if planned["form"] != model_source.ARCHIVE_FORM:
         return _place(archive, planned, clients)
     source = S3Source(clients.s3, archive["bucket"], archive["key"], archive["version_id"])
     body = clients.s3.get_object(Bucket=planned["bucket"], Key=planned["record"])["Body"].read()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline import model_source
 from pipeline.aws import lambda_handler
-from pipeline.planning import plan
 from pipeline.rollout import idempotent_create
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     """Create the model; return `name`, `arn` and whether it was `created` now."""
-    request = plan.pinned(event["request"], event["assembled"])
+    request = model_source.pinned(event["request"], event["assembled"])
     found, created = idempotent_create.create(
         clients.sagemaker.create_model,
         clients.sagemaker.describe_model,

@@ -8,10 +8,9 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any
 
-from pipeline import payload
+from pipeline import payload, quota_usage
 from pipeline.aws import lambda_handler
 from pipeline.errors import EndpointBusy
-from pipeline.planning import quotas
 from pipeline.rollout import endpoint_concurrency
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         )
         if come.waiting:
             waiting.append(come.waiting)
-        lowered.append(quotas.told(one))
+        lowered.append(quota_usage.told(one))
     if waiting:
         raise EndpointBusy("; ".join(waiting))
     return {"lowered": payload.cut_all(lowered)}

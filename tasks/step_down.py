@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from pipeline.aws import lambda_handler, quota_errors, resource_tags, service_errors
 from pipeline.errors import EndpointBusy, QuotaTooSmall, QuotaUsedUp, ResourceLimitExceeded
+from pipeline.hosting import adapts
 from pipeline.operations import diagnosis
 from pipeline.planning import plan, quotas
 from pipeline.rollout import endpoint_usage
@@ -19,6 +20,7 @@ from pipeline.rollout import endpoint_usage
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
     from pipeline.planning.plan import Plan
+    from pipeline.quota_usage import Situation
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
@@ -49,7 +51,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
 
 
 def _decide(
-    made: Plan, refusal: quota_errors.QuotaRefusal, situation: quotas.Situation
+    made: Plan, refusal: quota_errors.QuotaRefusal, situation: Situation
 ) -> quotas.Down | quotas.RetryPause | quotas.Stop:
     return quotas.step_down(
         refusal,
@@ -68,7 +70,7 @@ def _instances_ask(on: plan.OnInstances) -> quotas.InstancesAsk:
 def _stopped(made: Plan, stop: quotas.Stop) -> Exception:
     if stop.final:
         return QuotaTooSmall(f"service {made['service']}", [stop.problem])
-    if plan.adapts(made["asked"]):
+    if adapts(made["asked"]):
         return QuotaUsedUp(f"service {made['service']}", [stop.problem])
     return ResourceLimitExceeded(f"service {made['service']}: {stop.problem}")
 

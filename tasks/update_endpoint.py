@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 from pipeline import time_format
 from pipeline.aws import lambda_handler, resource_tags, service_errors
 from pipeline.errors import EndpointBusy, EndpointMoved, NameConflict, Problem
+from pipeline.hosting import adapts
 from pipeline.naming import deployment_of
-from pipeline.planning import plan
 from pipeline.rollout import alarms_api, release_store
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     try:
         return _updated(event, clients)
     except ClientError as error:
-        service_errors.see_not_waited_for(error, adapts=plan.adapts(event["asked"]))
+        service_errors.see_not_waited_for(error, adapts=adapts(event["asked"]))
         if not service_errors.is_missing_endpoint(error):
             raise
         raise EndpointMoved(

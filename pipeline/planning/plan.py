@@ -5,14 +5,25 @@ A plan is data, so that the console shows it before anything is created, and so 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pipeline import limits, naming, payload
+from pipeline import limits, model_source, naming, payload, quota_usage
 from pipeline.aws import resource_tags
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem, QuotaUsedUp
 from pipeline.gguf import purpose
+from pipeline.hosting import (
+    AT_ONCE,
+    AUTO,
+    IN_PLACE,
+    IN_STEPS,
+    INSTANCE,
+    KEPT,
+    NO_SWITCH,
+    NOBODY,
+    SERVERLESS,
+    adapts,
+)
 from pipeline.planning import alarms, autoscaling, consumer, continuity, quotas
 from pipeline.rollout import questions
 from pipeline.sizing import fit, images, instance_choice, instance_types
@@ -22,32 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
 
-VARIANT = "AllTraffic"
-
-SERVERLESS = "serverless"
-INSTANCE = "instance"
-AUTO = "auto"
-"""Where an endpoint runs; AUTO is a request's, and a plan has come to one of the other two."""
-HOSTINGS = (SERVERLESS, INSTANCE, AUTO)
-
-KEPT = {SERVERLESS: 1, INSTANCE: 0}
-"""Earlier good deployments that stay unless a request says otherwise: an instance that nobody calls costs money."""
 THREADS = 4
 """Of a serverless endpoint unless a request says otherwise; on instances, all that there are."""
-
-ARCHIVE_FORM = "archive"
-OBJECT_FORM = "object"
-PREFIX_FORM = "prefix"
-"""What is handed over: a tar.gz, one model file as it is, or all files below a prefix."""
-
-NOBODY = "no consumer"
-"""Who calls a deployment that switches none."""
-
-NO_SWITCH = "none"
-AT_ONCE = "at_once"
-IN_STEPS = "in_steps"
-"""How the consumers are switched."""
-
 
 MOST_STEPS = 10
 """Of a plan: the ladder has fewer rungs."""
@@ -130,7 +117,7 @@ class Plan(TypedDict):
     asked: Asked | None
     instances: OnInstances | None
     """None on serverless."""
-    room: list[quotas.Lowered]
+    room: list[quota_usage.Lowered]
     """Which endpoints of the service are lowered until the new one has answered."""
     updates: Previous | None
     """None: an endpoint is created."""
@@ -176,7 +163,7 @@ class PlanFacts:
     region: str
     today: date
     """What the support of images is compared with."""
-    situation: quotas.Situation = field(default_factory=quotas.Situation)
+    situation: quota_usage.Situation = field(default_factory=quota_usage.Situation)
     """What the account's endpoints hold."""
     serving: str | None = None
     """The endpoint that the consumer calls."""
@@ -226,7 +213,7 @@ def plan(facts: PlanFacts) -> Plan:
     timeout_s = min(request["timeout_s"], limits.INVOCATION_S.value)
     container = {
         "Image": image,
-        **model_data(facts.assembly),
+        **model_source.model_data(facts.assembly),
         "Environment": images.environment(profile, {**inference, "timeout_s": timeout_s}),
     }
     hosted = (_on_instances if where == INSTANCE else _on_serverless)(facts, container, needed)
@@ -319,39 +306,6 @@ def hosting(
     )
 
 
-def model_data(assembly: Mapping[str, Any]) -> dict[str, Any]:
-    """Return where a container's model lies: an archive, one file as it is, or all files below a prefix.
-
-    Args:
-        assembly: bucket and key of what is deployed, and its `form`.
-    """
-    url = f"s3://{assembly['bucket']}/{assembly['key']}"
-    form = assembly.get("form", ARCHIVE_FORM)
-    if form == ARCHIVE_FORM:
-        return {"ModelDataUrl": url}
-    source = {
-        "S3Uri": url,
-        "S3DataType": "S3Prefix" if form == PREFIX_FORM else "S3Object",
-        "CompressionType": "None",
-    }
-    return {"ModelDataSource": {"S3DataSource": source}}
-
-
-def pinned(request: Mapping[str, Any], assembled: Mapping[str, Any]) -> dict[str, Any]:
-    """Return CreateModel's parameters with the ETag of the one model file, which is known once it has been copied.
-
-    Raises:
-        StackChanged: when they name something else than what was assembled.
-    """
-    continuity.require_assembled(request, assembled)
-    container = request["PrimaryContainer"]
-    source = container.get("ModelDataSource", {}).get("S3DataSource")
-    if source is None or source["S3DataType"] != "S3Object" or not assembled.get("etag"):
-        return dict(request)
-    source = {**source, "ETag": assembled["etag"]}
-    return {**request, "PrimaryContainer": {**container, "ModelDataSource": {"S3DataSource": source}}}
-
-
 def _name(facts: PlanFacts, container: Mapping[str, Any], sized: Mapping[str, Any]) -> str:
     archive, request = facts.archive, facts.request
     identity = naming.digest(
@@ -397,7 +351,7 @@ def _on_instances(facts: PlanFacts, container: dict[str, Any], needed: fit.Fit) 
     scales = {"auto_scaling": request["auto_scaling"]} if request["auto_scaling"] else {}
     # Another scaling is another deployment, as another number of instances is: tags and requests fit together then.
     name = _name(facts, container, {"instances": asked, **scales})
-    in_place = request["strategy"] == quotas.IN_PLACE
+    in_place = request["strategy"] == IN_PLACE
     situation = facts.situation
     target = _in_place_target(request["service"], situation, facts.serving) if in_place else None
     _see_same_hosting(target, INSTANCE)
@@ -504,7 +458,7 @@ def instance_notes(
     return tuple(told)
 
 
-def _see_same_hosting(target: quotas.Holder | None, wanted: str) -> None:
+def _see_same_hosting(target: quota_usage.Holder | None, wanted: str) -> None:
     """Refuse to update an endpoint from one hosting to the other: SageMaker takes only one way, and not back."""
     if target is None or target.hosting == wanted:
         return
@@ -521,7 +475,7 @@ def _see_same_hosting(target: quotas.Holder | None, wanted: str) -> None:
     )
 
 
-def _see_not_scaled(target: quotas.Holder | None) -> None:
+def _see_not_scaled(target: quota_usage.Holder | None) -> None:
     """Refuse to update an endpoint that scales: SageMaker does, when the instance type changes."""
     if target is None or not target.scales:
         return
@@ -635,11 +589,6 @@ def ask(made: Plan) -> quotas.Ask:
     )
 
 
-def adapts(asked: Mapping[str, Any] | None) -> bool:
-    """Return whether a plan's `asked` has no concurrency, so that it takes what there is and waits for none."""
-    return asked is not None and asked["max_concurrency"] is None
-
-
 def config_name(name: str, asked: Asked, memory_mb: int, concurrency: int) -> str:
     """Return the endpoint configuration's name: the deployment's own, with the sizes when they are not those asked for.
 
@@ -648,20 +597,14 @@ def config_name(name: str, asked: Asked, memory_mb: int, concurrency: int) -> st
     """
     if (memory_mb, concurrency) == (asked["memory_mb"], asked["max_concurrency"]):
         return name
-    return sized_name(name, memory_mb, concurrency)
-
-
-def sized_name(name: str, memory_mb: int, concurrency: int) -> str:
-    """Return the name of a deployment's configuration of these sizes (`naming.deployment_of` takes them off again)."""
-    return f"{name}-{memory_mb}-{concurrency}"
+    return naming.sized_name(name, memory_mb, concurrency)
 
 
 def sizes_of(config: str, name: str, asked: Asked) -> tuple[int, int] | None:
     """Return memory and concurrency of a configuration by its name; None when it is of another deployment."""
     if config == name and asked["max_concurrency"] is not None:
         return asked["memory_mb"], asked["max_concurrency"]
-    found = re.fullmatch(re.escape(name) + r"-(\d{4})-(\d{1,3})", config)
-    return (int(found[1]), int(found[2])) if found else None
+    return naming.sizes_of(config) if naming.deployment_of(config) == name else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -677,7 +620,7 @@ class _Chosen:
 def _choose(name: str, asked: Asked, request: dict[str, Any], facts: PlanFacts) -> _Chosen:
     """Choose the endpoint and the concurrency that it begins with."""
     situation = facts.situation
-    in_place = request["strategy"] == quotas.IN_PLACE
+    in_place = request["strategy"] == IN_PLACE
     target = _in_place_target(request["service"], situation, facts.serving) if in_place else None
     _see_same_hosting(target, SERVERLESS)
     endpoint = (target.name if target else request["service"]) if in_place else name
@@ -697,11 +640,13 @@ def _choose(name: str, asked: Asked, request: dict[str, Any], facts: PlanFacts) 
 _ALIVE = frozenset({"Creating", "Updating", "SystemUpdating", "InService"})
 
 
-def _lives(there: quotas.Holder) -> bool:
+def _lives(there: quota_usage.Holder) -> bool:
     return there.ours and there.status in _ALIVE
 
 
-def _in_place_target(service: str, situation: quotas.Situation, serving: str | None) -> quotas.Holder | None:
+def _in_place_target(
+    service: str, situation: quota_usage.Situation, serving: str | None
+) -> quota_usage.Holder | None:
     """Return the service's endpoint to update: the one with its bare name, the consumer's, the newest; else None."""
     own = [one for one in situation.holders if one.ours and one.status in _ALIVE]
     ranked = sorted(own, key=lambda one: (one.name == service, one.name == serving, one.created))
@@ -728,7 +673,7 @@ def _sized(
     deadline_s: int = 0,
 ) -> _Sized:
     config, endpoint = names["endpoint_config"], names["endpoint"]
-    variant = {"VariantName": VARIANT, "ModelName": names["model"], **members}
+    variant = {"VariantName": naming.VARIANT, "ModelName": names["model"], **members}
     return _Sized(
         create_endpoint_config={
             "EndpointConfigName": config,

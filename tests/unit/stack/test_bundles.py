@@ -139,6 +139,53 @@ def test_a_zip_holds_no_module_that_its_handler_does_not_import(
     assert "isal/__init__.py" in files["CheckArchive"]
 
 
+WITHOUT_PLANNING = (
+    *("CreateModel", "CreateEndpointConfig", "CreateEndpoint", "MakeRoom", "PollEndpoint", "SmokeTest"),
+    *("StartDeployment", "Diagnose"),
+)
+"""The functions that carry out what was planned, look at it, or come before any plan."""
+PLANNING_WITHOUT_SIZING = (
+    *(
+        "UpdateEndpoint",
+        "MonitorEndpoint",
+        "ReadConsumer",
+        "ShiftConsumer",
+        "WatchConsumer",
+        "UpdateConsumer",
+    ),
+    *("RetirePrevious", "RestoreCapacity", "RollBack", "Sweep"),
+)
+"""Those that need a few modules of planning, none of which needs to know how large a model is."""
+
+
+@pytest.mark.parametrize("name", WITHOUT_PLANNING)
+def test_what_carries_out_a_plan_does_not_ship_what_makes_one(
+    files: dict[str, dict[str, bytes]], name: str
+) -> None:
+    """A name, a type or a word that both need stands in a room below planning."""
+    rooms = ("pipeline/planning/", "pipeline/sizing/")
+
+    assert not [path for path in files[name] if path.startswith(rooms)]
+
+
+@pytest.mark.parametrize("name", PLANNING_WITHOUT_SIZING)
+def test_what_only_looks_at_a_plan_does_not_ship_the_arithmetic(
+    files: dict[str, dict[str, bytes]], name: str
+) -> None:
+    """The plan itself, and what a model needs of memory, are for the states before an endpoint is made."""
+    mistaken = [path for path in files[name] if path.startswith("pipeline/sizing/")]
+
+    assert not mistaken
+    assert "pipeline/planning/plan.py" not in files[name]
+
+
+def test_only_what_reads_archives_has_their_decoders(files: dict[str, dict[str, bytes]]) -> None:
+    """ISA-L is most of a zip: the event that starts a deployment is answered by names alone."""
+    reading = {"CheckArchive", "AssembleArchive"}
+
+    assert {name for name, content in files.items() if "isal/__init__.py" in content} == reading
+
+
 def test_only_the_task_that_writes_the_page_has_its_templates_and_what_reads_them(
     files: dict[str, dict[str, bytes]], top: Path
 ) -> None:
@@ -193,11 +240,11 @@ def test_the_page_that_the_zip_draws_is_the_one_that_is_drawn_here(
     script = """
 import datetime, sys
 sys.path[:0] = sys.argv[1:]
-from pipeline import prices
 from pipeline.report import document, page
+from pipeline.sizing import pricing
 began = datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)
 told = {"executionArn": "arn:aws:states:eu-west-1:123456789012:execution:a:b", "status": "RUNNING", "startDate": began}
-sys.stdout.buffer.write(page.render(document.assemble(document.Facts(told, [], None), prices.LISTED)))
+sys.stdout.buffer.write(page.render(document.assemble(document.ReportFacts(told, [], None), pricing.LISTED)))
 import jinja2, markupsafe
 assert jinja2.__file__.startswith(sys.argv[-1]) and markupsafe.__file__.startswith(sys.argv[-1])
 """
