@@ -141,9 +141,10 @@ load: $(VENV)/.ready ## deploy fifty services at once on the local cloud, with s
 
 check: lint types linters runtime-check docs-check package test contract clients ## everything that must hold; what CI runs
 
-lint: $(VENV)/.ready
+lint: $(VENV)/.ready ## check style, and which room knows which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache --no-logo
 
 runtime-check: $(VENV)/.ready ## judge the runtime: glibc, libraries, Python 3.10, the CPU features in use
 	$(BIN)/python tools/runtime check

@@ -70,7 +70,7 @@ assert [problem.error for problem in report.problems] == ["ModelNotAtRoot"]
 RECORD: Final = """
 import json, sys
 from pathlib import Path
-from pipeline.archive import record
+from pipeline.archive.build import record
 from pipeline.archive.checks.rules import Rules
 from pipeline.archive.s3.sources import FileSource
 from pipeline.archive.checks.verify import verify
@@ -81,8 +81,8 @@ ASSEMBLE: Final = """
 import json, sys
 from pathlib import Path
 import boto3
-from pipeline import resources
-from pipeline.archive import record
+from pipeline import package_files
+from pipeline.archive.build import record
 from pipeline.archive.build.assembly import assemble, decide
 from pipeline.archive.s3.sources import S3Source
 url, key, report, way = sys.argv[1:]
@@ -91,7 +91,7 @@ client = boto3.client(
 )
 report = record.read(json.loads(Path(report).read_text()))
 source = S3Source(client, "uploads", key)
-code = resources.code_contents()
+code = package_files.code_contents()
 decision = decide(report, code, bucket="artifacts")
 assemble(client, source, report, code, decision)
 assert decision.choice.way == way, decision.choice

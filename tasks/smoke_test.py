@@ -1,44 +1,17 @@
 """SmokeTest: ask the new endpoint and look at its answers. InService alone proves nothing.
 
 A model that chats is asked with messages, a base model with the beginning of a text, and one for embeddings for those.
-
-The prebuilt image's /ping says 200 even when the model could not be loaded; an answer is the first proof. When all is
-as expected, the first question is asked once more for one token: how long a warm endpoint takes. That is only a
-measurement, and one that fails is no failure.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from pipeline import payload
-from pipeline.aws import lambda_handler, service_errors
-from pipeline.errors import NotYetVisible, SealiftError, SmokeTestFailed
-from pipeline.rollout import answers, questions
+from pipeline.aws import lambda_handler
+from pipeline.rollout import smoke_test
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
-
-
-_SHOWN: Final = 500
-"""Bytes of a prompt or an answer in a failure's message, which has to hold the reason too."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One question that was answered."""
-
-    answer: answers.Answer
-    wrong: list[str]
-    """In what it is not as expected."""
-    seconds: float
-    bytes_in: int
-    bytes_out: int
 
 
 def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
@@ -47,82 +20,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     Raises:
         SmokeTestFailed: when the container fails, or an answer is not what was expected.
     """
-    test, endpoint = event["smoke_test"], event["endpoint_name"]
-    most = payload.share(len(test["prompts"]))
-    transcript: list[dict[str, Any]] = []
-    for prompt in test["prompts"]:
-        call = _ask(clients, endpoint, test, prompt)
-        answer, seconds, wrong = call.answer, call.seconds, call.wrong
-        # The first answer may pay for a cold start; the limit on an answer is judged from the second on.
-        if transcript and seconds > test["timeout_s"]:
-            wrong.append(f"it took {seconds:.1f} s, wanted at most {test['timeout_s']} s")
-        if wrong:
-            raise SmokeTestFailed(
-                f"endpoint {endpoint!r} answered {_brief(prompt)} with {_brief(answer.text)}: {'; '.join(wrong)}"
-            )
-        transcript.append(
-            {
-                "prompt": payload.cut(prompt, most),
-                "answer": payload.cut(answer.text, most),
-                "completion_tokens": answer.completion_tokens,
-                "finish_reason": answer.finish_reason,
-                "seconds": seconds,
-                "bytes_in": call.bytes_in,
-                "bytes_out": call.bytes_out,
-                "timings": dict(answer.timings),
-            }
-        )
-    return {"transcript": transcript, "warm": _warm(clients, endpoint, test)}
-
-
-def _brief(text: str) -> str:
-    return repr(payload.cut(text, _SHOWN))
-
-
-def _warm(clients: Clients, endpoint: str, test: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what a call takes while the container is up and knows the prompt; None when it could not be measured."""
-    try:
-        with service_errors.translated():
-            call = _ask(clients, endpoint, {**test, "max_tokens": 1}, test["prompts"][0])
-    except SealiftError:
-        return None
-    return {"seconds": call.seconds, "timings": dict(call.answer.timings)}
-
-
-def _ask(clients: Clients, endpoint: str, test: dict[str, Any], prompt: str) -> _Call:
-    # A plan that was made before there was a choice has none.
-    form = test.get("ask_with") or questions.MESSAGES
-    body = json.dumps(questions.body(form, prompt, test["max_tokens"])).encode()
-    begun = perf_counter()
-    try:
-        response = clients.sagemaker_runtime.invoke_endpoint(
-            EndpointName=endpoint,
-            ContentType="application/json",
-            Accept="application/json",
-            Body=body,
-        )
-    except ClientError as error:
-        if service_errors.is_unknown_to_runtime(error):
-            raise NotYetVisible(
-                f"endpoint {endpoint!r} cannot be invoked yet: {service_errors.text(error)}"
-            ) from error
-        if service_errors.code(error) != "ModelError":
-            raise
-        told = str(error.response.get("OriginalMessage") or service_errors.text(error))
-        status = error.response.get("OriginalStatusCode", "no")
-        raise SmokeTestFailed(
-            f"endpoint {endpoint!r} answered {_brief(prompt)} with status {status}: {payload.cut(told)}; "
-            f"{payload.cut(service_errors.text(error))}"
-        ) from error
-    said = response["Body"].read()
-    seconds = round(perf_counter() - begun, 3)
-    try:
-        answer, wrong = questions.judge(
-            form, said, test["expect"], prompt=prompt, size=test.get("embedding_size")
-        )
-    except answers.NotAnAnswer as error:
-        raise SmokeTestFailed(f"endpoint {endpoint!r}: {error}") from error
-    return _Call(answer, wrong, seconds, len(body), len(said))
+    return smoke_test.ask(clients, event["endpoint_name"], event["smoke_test"])
 
 
 handler = lambda_handler.task(run)

@@ -42,7 +42,7 @@ def of(task: str, event: Mapping[str, Any]) -> Iterator[None]:
         made = before(*arguments, **more)
         made.__dict__.update(fields)
         # In JSON a line break is no harm, but what reads it may show a text as it is.
-        made.msg, made.args = plain(made.getMessage()), None
+        made.msg, made.args = plain(_message(made)), None
         return made
 
     logging.setLogRecordFactory(record)
@@ -59,6 +59,14 @@ def of(task: str, event: Mapping[str, Any]) -> Iterator[None]:
         raise
     finally:
         logging.setLogRecordFactory(before)
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return a line's text; of one whose values do not fit it, both: a task does not fail over somebody's log line."""
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        return f"{record.msg} {record.args!r}"
 
 
 def called(service: str, operation: str, *, status: int, code: str, request: str, seconds: float) -> None:

@@ -14,11 +14,10 @@ from typing import Any, TypedDict
 from pipeline import limits, naming, payload
 from pipeline.archive.checks.rules import Rules
 from pipeline.errors import InvalidInput, Problem
-from pipeline.gguf import architectures
+from pipeline.gguf import architectures, questions
 from pipeline.gguf.header import SHARD_NAME
 from pipeline.hosting import AUTO, HOSTINGS, IN_PLACE, INSTANCE, KEPT, NEW_ENDPOINT, SERVERLESS, STRATEGIES
 from pipeline.planning import alarms, autoscaling, consumer
-from pipeline.rollout import questions
 from pipeline.schema import (
     MISSING,
     TOO_DEEP,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from pipeline import limits, model_source, naming, payload, quota_usage
 from pipeline.aws import resource_tags
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem, QuotaUsedUp
-from pipeline.gguf import purpose
+from pipeline.gguf import purpose, questions
 from pipeline.hosting import (
     AT_ONCE,
     AUTO,
@@ -25,7 +25,6 @@ from pipeline.hosting import (
     adapts,
 )
 from pipeline.planning import alarms, autoscaling, consumer, continuity, quotas
-from pipeline.rollout import questions
 from pipeline.sizing import fit, images, instance_choice, instance_types
 from pipeline.sizing.llama_memory import Shape
 

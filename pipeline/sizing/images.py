@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pipeline.rollout import questions
+from pipeline.gguf import questions
 from pipeline.sizing import fit
 
 if TYPE_CHECKING:

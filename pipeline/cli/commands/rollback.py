@@ -31,8 +31,7 @@ from pipeline.errors import (
 )
 from pipeline.operations import ledger
 from pipeline.planning import consumer, consumer_claims
-from pipeline.rollout import consumer_switch, endpoint_usage, release_store, releases
-from tasks import smoke_test
+from pipeline.rollout import consumer_switch, endpoint_usage, release_store, releases, smoke_test
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,7 +89,7 @@ def rollback(arguments: Arguments) -> int:
         screen.hint(f"asking {target} ...")
         test, whose = _test(way.before, clients)
         transcript = _patiently(
-            lambda: smoke_test.run({"smoke_test": test, "endpoint_name": target}, clients)["transcript"],
+            lambda: smoke_test.ask(clients, target, test)["transcript"],
             ModelNotReady,
         )
         asked = time.monotonic()

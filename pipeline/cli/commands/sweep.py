@@ -10,7 +10,8 @@ import json
 import math
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import settings
@@ -18,9 +19,8 @@ from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, Problem
-from pipeline.operations import ledger
+from pipeline.operations import ledger, sweeping
 from pipeline.stack import change_sets
-from tasks import sweep as task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,14 +50,16 @@ def sweep(arguments: Arguments) -> int:
             else None
         )
         screen.hint("looking ...")
-        event = {
-            "delete": arguments.delete,
-            "grace_hours": arguments.grace,
-            "service": arguments.only,
-            "stack": arguments.stack,
-            "artifact_bucket": bucket,
-        }
-        result = until_gone(event, clients, sleep=sleep, clock=time.monotonic)
+        once = partial(
+            sweeping.once,
+            clients,
+            grace=timedelta(hours=arguments.grace),
+            delete=arguments.delete,
+            stack=arguments.stack,
+            bucket=bucket,
+            service=arguments.only,
+        )
+        result = until_gone(once, sleep=sleep, clock=time.monotonic)
     if arguments.json:
         print(json.dumps(result, indent=2))
     else:
@@ -69,8 +71,7 @@ def sweep(arguments: Arguments) -> int:
 
 
 def until_gone(
-    event: dict[str, Any],
-    clients: Clients,
+    once: Callable[..., dict[str, Any]],
     *,
     sleep: Callable[[float], None],
     clock: Callable[[], float],
@@ -79,8 +80,7 @@ def until_gone(
     deadline = clock() + PATIENCE_S
     lines: dict[tuple[str, str], dict[str, Any]] = {}
     while True:
-        now = datetime.now(UTC).isoformat()
-        result = task.run({**event, "now": now}, clients)
+        result = once(now=datetime.now(UTC))
         there = {(one["kind"], one["name"]): one for one in result["found"]}
         for key, one in lines.items():
             if one["outcome"] == "deleting" and key not in there:

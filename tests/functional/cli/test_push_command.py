@@ -21,9 +21,9 @@ from pipeline import cli, errors
 from pipeline.archive.build.pack import pack
 from pipeline.archive.checks.rules import Rules
 from pipeline.archive.s3 import split_models
+from pipeline.aws import service_errors
 from pipeline.cli import Arguments
 from pipeline.cli.commands import push as push_command
-from pipeline.cli.commands import watch
 from pipeline.errors import SealiftError
 from tests.functional.cli.test_plan_command import archive_of
 
@@ -201,7 +201,7 @@ def test_a_refusal_comes_before_the_file_is_read(
 
     with pytest.raises((SealiftError, ClientError, NoCredentialsError)) as found:
         push(huge, to)
-    error = watch.aws.translation(found.value)
+    error = service_errors.translation(found.value)
 
     assert isinstance(error, SealiftError)
     assert told in str(error)

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import payload
 from pipeline.errors import ModelNotReady, NotYetVisible, SealiftError, SmokeTestFailed
-from pipeline.rollout import questions
+from pipeline.gguf import questions
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Bodies, Script, Task

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from pipeline.archive.s3.multipart import target_for
 from pipeline.aws import service_errors
 from pipeline.cli.commands import sweep as sweep_command
-from pipeline.operations import account_scan, teardown
+from pipeline.operations import account_scan, sweeping, teardown
 from pipeline.operations.sweep import MadeKind
 from pipeline.planning import alarms
 from pipeline.planning.consumer import mark
@@ -151,6 +151,11 @@ class World:
         with service_errors.translated():
             return sweep.run({**event, **changed}, self.clients)
 
+    def once(self, *, now: datetime) -> dict[str, Any]:
+        """Sweep once, as the command line does."""
+        grace = timedelta(hours=24)
+        return sweeping.once(self.clients, now=now, grace=grace, delete=True, stack=None, bucket=None)
+
     def names(self) -> dict[str, set[str]]:
         """Return what there is in SageMaker."""
         rows = {"endpoints": self.sagemaker.endpoints, "configs": self.sagemaker.configs}
@@ -259,9 +264,8 @@ def test_the_end_of_a_stack_is_the_end_of_its_scaling(world: World) -> None:
 def test_the_command_line_waits_for_the_endpoint(world: World) -> None:
     """It sweeps again until everything has gone, and tells each thing once, as it ended."""
     slept: list[float] = []
-    event = {"delete": True, "grace_hours": 24, "stack": None, "artifact_bucket": None}
 
-    result = sweep_command.until_gone(event, world.clients, sleep=slept.append, clock=lambda: 0.0)
+    result = sweep_command.until_gone(world.once, sleep=slept.append, clock=lambda: 0.0)
 
     assert set(outcomes(result, LEFT).values()) == {"deleted"}
     assert result["counts"] == {"deleted": 3, "kept": 3}
@@ -272,11 +276,8 @@ def test_the_command_line_ends_though_the_endpoint_does_not(world: World) -> Non
     """Its patience is bounded; what is not gone is told."""
     world.sagemaker.list_endpoints = lambda **_: {"Endpoints": list(world.sagemaker.endpoints.values())}  # type: ignore[method-assign]
     times = iter(range(0, 10_000, 100))
-    event = {"delete": True, "grace_hours": 24, "stack": None, "artifact_bucket": None}
 
-    result = sweep_command.until_gone(
-        event, world.clients, sleep=lambda _: None, clock=lambda: float(next(times))
-    )
+    result = sweep_command.until_gone(world.once, sleep=lambda _: None, clock=lambda: float(next(times)))
 
     assert outcomes(result, LEFT) == ALL_LEFT
 

@@ -132,3 +132,11 @@ def test_the_definition_tells_every_task_its_execution_and_state(name: str) -> N
     assert sent["execution.$"] == "$$.Execution.Id"
     assert sent["state.$"] == "$$.State.Name"
     assert ("service.$" in sent) == (name not in {"CheckArchive", "Diagnose", "RollBack"})
+
+
+def test_a_line_whose_values_do_not_fit_it_fails_no_task(written: list[logging.LogRecord]) -> None:
+    """Logging itself leaves such a mistake to its handlers, and so does this: the text stands there as it was."""
+    with task_log.of("create_model", {"log": SENT}):
+        logging.getLogger("another").info("%d of %s\x1b[2J", "three")  # noqa: PLE1206 that is the point
+
+    assert written[1].getMessage() == "%d of %s\\x1b[2J ('three',)"

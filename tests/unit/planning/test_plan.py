@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from pipeline import limits, model_source, quota_usage
 from pipeline.aws import resource_tags
 from pipeline.errors import InvalidInput, ModelDoesNotFit, QuotaUsedUp
+from pipeline.gguf import questions
 from pipeline.planning import plan, quotas
-from pipeline.rollout import questions
 
 if TYPE_CHECKING:
     from tests.unit.conftest import FactsMaker

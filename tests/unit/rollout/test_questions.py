@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.gguf import questions
 from pipeline.gguf.purpose import Purpose
-from pipeline.rollout import answers, embeddings, questions
+from pipeline.rollout import answers, embeddings, smoke_test
 from pipeline.rollout.embeddings import Embeddings
 from pipeline.sizing import images
 
@@ -108,7 +109,7 @@ def test_embeddings_are_judged_by_what_they_cannot_be(
     vectors: list[Any], size: int | None, words: str | None
 ) -> None:
     """Every way in which a broken model shows itself."""
-    answer, wrong = questions.judge(
+    answer, wrong = smoke_test.judge(
         "input", listed(*vectors), {"contains": "never in numbers"}, prompt="a", size=size
     )
 
@@ -158,7 +159,7 @@ def test_a_text_is_judged_as_before() -> None:
     """By what the request expects, and by what no working model says."""
     said = json.dumps({"choices": [{"text": "Fish."}]}).encode()
 
-    answer, wrong = questions.judge("prompt", said, {"contains": "cargo"}, prompt="a", size=None)
+    answer, wrong = smoke_test.judge("prompt", said, {"contains": "cargo"}, prompt="a", size=None)
 
     assert answer.text == "Fish."
     assert wrong == ["it does not contain 'cargo'"]

@@ -1,6 +1,6 @@
-"""What the smoke test asks a model, in the form that suits what it is for, and what it makes of the answer.
+"""How a model is asked, in the form that suits what it is for: with messages, with the beginning of a text, to embed.
 
-Owns the bodies of its requests. Refuses to send them: `tasks/smoke_test.py` does.
+Owns the bodies of such requests. Refuses to send them, and to judge an answer: `rollout.smoke_test` does.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.gguf.purpose import Purpose
-from pipeline.rollout import answers, embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,25 +73,3 @@ def event(form: str, prompt: str) -> dict[str, Any] | None:
         return {"input": prompt}
     # Whoever knows no "complete" finds the prompt where it always is.
     return {"prompt": prompt, "complete": True} if form == PROMPT else None
-
-
-def judge(
-    form: str, said: bytes, expect: Mapping[str, Any], *, prompt: str, size: int | None
-) -> tuple[answers.Answer, list[str]]:
-    """Return the answer in a response, and what is wrong with it.
-
-    Args:
-        form: the field that was asked with.
-        said: the response's body.
-        expect: the request's `smoke_test.expect`; it is about text, so embeddings are not held to it.
-        prompt: what was asked.
-        size: numbers of an embedding; None when that is not known.
-
-    Raises:
-        NotAnAnswer: when it is none.
-    """
-    if form == INPUT:
-        found = embeddings.parse(said)
-        return answers.Answer(found.text, None, None, found.timings), embeddings.shortcomings(found, 2, size)
-    answer = answers.parse(said)
-    return answer, answers.shortcomings(answer.text, answer.completion_tokens, expect, prompt=prompt)

@@ -1,0 +1,100 @@
+"""One sweep: look at all that Sealift made, decide, and carry it out where that is asked for.
+
+Owns the order of the calls and what is told of each thing. Refuses to wait: whoever calls comes again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.aws import service_errors
+from pipeline.errors import NotNow, SealiftError
+from pipeline.operations import account_scan, sweep
+from pipeline.operations.sweep import Action
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from pipeline.aws.clients import Clients
+    from pipeline.operations.sweep import SweepDecision
+
+
+def once(
+    clients: Clients,
+    *,
+    now: datetime,
+    grace: timedelta,
+    delete: bool,
+    stack: str | None,
+    bucket: str | None,
+    service: str | None = None,
+) -> dict[str, Any]:
+    """Sweep once; return what was `found` with a reason each, the `counts`, and what was `unseen`.
+
+    `outcome` of each is kept, found (nothing is deleted), deleted, deleting, marked, waiting or failed.
+
+    Args:
+        clients: AWS's.
+        now: with its time zone.
+        grace: for which nothing is deleted that somebody may still be making.
+        delete: whether what nobody refers to is deleted; else it is only found.
+        stack: the one whose executions are looked at; None for all.
+        bucket: where the stack's archives are; None where that is not known.
+        service: the only one whose things are looked at; None for all.
+    """
+    facts = account_scan.look(clients, stack=stack, bucket=bucket)
+    decisions = sweep.decide(facts, now=now, grace=grace, service=service)
+    found = _apply(decisions, now, clients) if delete else [_line(one, _dry(one)) for one in decisions]
+    counts: dict[str, int] = {}
+    for one in found:
+        counts[one["outcome"]] = counts.get(one["outcome"], 0) + 1
+    return {"delete": delete, "found": found, "counts": counts, "unseen": sorted(set(facts.unseen.values()))}
+
+
+def _dry(one: SweepDecision) -> str:
+    return "kept" if one.action is Action.KEEP else "found"
+
+
+def _apply(decisions: tuple[SweepDecision, ...], now: datetime, clients: Clients) -> list[dict[str, Any]]:
+    """Carry the decisions out, in their order; what is refused is told, and keeps what would go after it."""
+    gone: set[str] = set()
+    lines = []
+    for one in decisions:
+        if one.action is Action.KEEP:
+            lines.append(_line(one, "kept"))
+            continue
+        if waits := [key for key in one.after if key not in gone]:
+            lines.append(_line(one, "waiting", f"{waits[0]} goes first"))
+            continue
+        try:
+            with service_errors.translated():
+                outcome = _carry_out(one, now, clients)
+        except NotNow as error:
+            lines.append(_line(one, "failed", f"{error}; the next run tries again"))
+            continue
+        except SealiftError as error:
+            lines.append(_line(one, "failed", str(error)))
+            continue
+        if outcome == "deleted":
+            gone.add(one.made.key)
+        lines.append(_line(one, outcome))
+    return lines
+
+
+def _carry_out(one: SweepDecision, now: datetime, clients: Clients) -> str:
+    if one.action is Action.MARK:
+        account_scan.mark(clients, one.made, now)
+        return "marked"
+    return "deleted" if account_scan.delete(clients, one.made) else "deleting"
+
+
+def _line(one: SweepDecision, outcome: str, more: str = "") -> dict[str, Any]:
+    made = one.made
+    return {
+        "kind": made.kind.value,
+        "name": made.name,
+        "service": made.service,
+        "outcome": outcome,
+        "reason": f"{one.reason}; {more}" if more else one.reason,
+        "changed": made.changed.isoformat(timespec="seconds"),
+    }
