@@ -49,6 +49,14 @@ INVOCATION_S: Final = Limit(60, "seconds for the container to answer /invocation
 TIMEOUT_S: Final = Limit(300, "seconds, the upper end of the checklist's time-out setting", "asked")
 PAYLOAD: Final = Limit(4 * MiB, "bytes of a request or a response", "invoke")
 
+VOLUME_GB: Final = Limit(512, "GB of an instance's volume", "boto-model")
+LEAST_START_TIMEOUT_S: Final = Limit(
+    600, "seconds of an instance's download, and of its start, at least", "ours"
+)
+"""So that a slow hour is no failure."""
+START_TIMEOUT_S: Final = Limit(
+    3600, "seconds of an instance's download, and of its start, at most", "boto-model"
+)
 BAKE_S: Final = Limit(3600, "seconds between two steps of a blue/green deployment", "boto-model")
 LEAST_DEPLOYMENT_S: Final = Limit(600, "seconds that a blue/green deployment must be given", "boto-model")
 DEPLOYMENT_S: Final = Limit(28_800, "seconds of a blue/green deployment", "boto-model")

@@ -81,6 +81,11 @@ def sized_name(deployment: str, memory_mb: int, concurrency: int) -> str:
     return f"{deployment}-{memory_mb}-{concurrency}"
 
 
+def instances_name(deployment: str, instance_type: str, count: int) -> str:
+    """Return the name of a deployment's endpoint configuration of other instances than were asked for."""
+    return f"{deployment}-{digest([instance_type, count], 6)}"
+
+
 def sizes_of(config: str) -> tuple[int, int] | None:
     """Return the memory in MB and the concurrency that a configuration's name tells; None where it tells none."""
     found = _SIZES.search(config)

@@ -14,12 +14,12 @@ from pipeline.aws import lambda_handler, quota_errors, resource_tags, service_er
 from pipeline.errors import EndpointBusy, QuotaTooSmall, QuotaUsedUp, ResourceLimitExceeded
 from pipeline.hosting import adapts
 from pipeline.operations import diagnosis
-from pipeline.planning import plan, quotas
+from pipeline.planning import quotas, sizes
 from pipeline.rollout import endpoint_usage
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan import Plan
+    from pipeline.planning.plan import OnInstances, Plan
     from pipeline.quota_usage import Situation
 
 
@@ -39,7 +39,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         stepped = quotas.step_instances(refusal, _instances_ask(made["instances"]), situation)
         if isinstance(stepped, quotas.Stop):
             raise _stopped(made, stepped)
-        return _stepped(made, plan.step_instances(made, stepped), clients)
+        return _stepped(made, sizes.step_instances(made, stepped), clients)
     decision = _decide(made, refusal, situation)
     if isinstance(decision, quotas.RetryPause):
         raise EndpointBusy(decision.told)
@@ -47,7 +47,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         # Whose endpoints hold it is looked at only now that it is to be said.
         named = _decide(made, refusal, endpoint_usage.name_owners(clients.sagemaker, situation))
         raise _stopped(made, named if isinstance(named, quotas.Stop) else decision)
-    return _stepped(made, plan.lower(made, decision), clients)
+    return _stepped(made, sizes.lower(made, decision), clients)
 
 
 def _decide(
@@ -55,14 +55,14 @@ def _decide(
 ) -> quotas.Down | quotas.RetryPause | quotas.Stop:
     return quotas.step_down(
         refusal,
-        plan.ask(made),
+        sizes.ask(made),
         situation,
         serving=made["serving"],
         replaced=situation.holder(made["names"]["endpoint"]) if made["updates"] else None,
     )
 
 
-def _instances_ask(on: plan.OnInstances) -> quotas.InstancesAsk:
+def _instances_ask(on: OnInstances) -> quotas.InstancesAsk:
     others = tuple((one["name"], one["usd_per_hour"]) for one in on["offers"][1:])
     return quotas.InstancesAsk(on["type"], on["count"], on["asked"]["count"], others)
 

@@ -34,7 +34,7 @@ from pipeline.schema import (
     Pattern,
     Text,
 )
-from pipeline.sizing import images, instance_choice
+from pipeline.sizing import images
 
 VERSION = 1
 """Version of the documents between states; raised when a field changes its meaning."""
@@ -559,7 +559,7 @@ def archive_rules(
     """
     rules = Rules(code_required=code == ARCHIVE_CODE, zip_deployable=True, mend=mend)
     if hosting != SERVERLESS:
-        rules = replace(rules, max_archive_bytes=instance_choice.MOST_VOLUME_GB * limits.GB)
+        rules = replace(rules, max_archive_bytes=limits.VOLUME_GB.value * limits.GB)
     # What an archive's own code can do is for it to say.
     if container is None or code == ARCHIVE_CODE:
         return rules

@@ -22,9 +22,8 @@ from pipeline.hosting import (
     NO_SWITCH,
     NOBODY,
     SERVERLESS,
-    adapts,
 )
-from pipeline.planning import alarms, autoscaling, consumer, continuity, quotas
+from pipeline.planning import autoscaling, consumer, continuity, quotas, sizes
 from pipeline.sizing import fit, images, instance_choice, instance_types
 from pipeline.sizing.llama_memory import Shape
 
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
 
 THREADS = 4
 """Of a serverless endpoint unless a request says otherwise; on instances, all that there are."""
-
-MOST_STEPS = 10
-"""Of a plan: the ladder has fewer rungs."""
 
 
 class Names(TypedDict):
@@ -236,7 +232,7 @@ def plan(facts: PlanFacts) -> Plan:
         serving=facts.serving,
         rungs=[],
         # One that is planned again and again has the newest; each plan has a few.
-        steps=[*(facts.earlier["steps"] if facts.earlier else ()), *hosted.start.steps][-MOST_STEPS:],
+        steps=[*(facts.earlier["steps"] if facts.earlier else ()), *hosted.start.steps][-sizes.MOST_STEPS :],
         image_uri=image,
         fit=needed.to_json(),
         arithmetic=needed.arithmetic,
@@ -247,7 +243,7 @@ def plan(facts: PlanFacts) -> Plan:
                 "ExecutionRoleArn": request["execution_role_arn"],
                 "Tags": tags,
             },
-            **_sized(names, hosted.variant, tags, hosted.instances, request["deadline_s"]),
+            **sizes.requests(names, hosted.variant, tags, hosted.instances, request["deadline_s"]),
         ),
         poll={"interval_s": request["poll_interval_s"], "deadline_s": request["deadline_s"]},
         smoke_test={**_smoke_test(request, facts.model), "timeout_s": timeout_s},
@@ -328,12 +324,14 @@ def _on_serverless(facts: PlanFacts, container: dict[str, Any], needed: fit.Fit)
         table=instance_types.table(request["instance_types"]),
     )
     asked = Asked(memory_mb=memory_mb, max_concurrency=request["max_concurrency"])
-    name = _name(facts, container, {"serverless": _serverless(memory_mb, request["max_concurrency"])})
+    name = _name(
+        facts, container, {"serverless": sizes.serverless_config(memory_mb, request["max_concurrency"])}
+    )
     chosen = _choose(name, asked, request, facts)
-    config = chosen.config or config_name(name, asked, chosen.memory_mb, chosen.start.concurrency)
+    config = chosen.config or sizes.config_name(name, asked, chosen.memory_mb, chosen.start.concurrency)
     return _Hosted(
         names=Names(model=name, endpoint_config=config, endpoint=chosen.endpoint),
-        variant={"ServerlessConfig": _serverless(chosen.memory_mb, chosen.start.concurrency)},
+        variant={"ServerlessConfig": sizes.serverless_config(chosen.memory_mb, chosen.start.concurrency)},
         memory_mb=chosen.memory_mb,
         max_concurrency=chosen.start.concurrency,
         asked=asked,
@@ -367,11 +365,13 @@ def _on_instances(facts: PlanFacts, container: dict[str, Any], needed: fit.Fit) 
         updates = Previous(endpoint_config=target.config, max_concurrency=0)
     on = _instances_plan(needed, request, asked, left, count)
     names = Names(
-        model=name, endpoint_config=instances_config_name(name, asked, on["type"], count), endpoint=endpoint
+        model=name,
+        endpoint_config=sizes.instances_config_name(name, asked, on["type"], count),
+        endpoint=endpoint,
     )
     return _Hosted(
         names=names,
-        variant=_instance_variant(on),
+        variant=sizes.instance_variant(on),
         instances=on,
         updates=updates,
         notes=instance_notes(request, needed, left, count),
@@ -400,18 +400,6 @@ def _instances_plan(
         bake_s=request["bake_s"],
         auto_scaling=request["auto_scaling"],
     )
-
-
-def _instance_variant(on: OnInstances) -> dict[str, Any]:
-    # A type with a disk of its own is refused together with a volume's size.
-    volume = {} if instance_types.has_own_disk(on["type"]) else {"VolumeSizeInGB": on["volume_gb"]}
-    return {
-        "InstanceType": on["type"],
-        "InitialInstanceCount": on["count"],
-        **volume,
-        "ModelDataDownloadTimeoutInSeconds": on["download_s"],
-        "ContainerStartupHealthCheckTimeoutInSeconds": on["startup_s"],
-    }
 
 
 def instance_notes(
@@ -491,51 +479,15 @@ def _see_not_scaled(target: quota_usage.Holder | None) -> None:
     )
 
 
-def instances_config_name(name: str, asked: AskedInstances, instance_type: str, count: int) -> str:
-    """Return the endpoint configuration's name: the deployment's own, or that of other instances than asked for."""
-    if (instance_type, count) == (asked["type"], asked["count"]):
-        return name
-    return f"{name}-{naming.digest([instance_type, count], 6)}"
-
-
 def _instances_of(
     config: str, name: str, asked: AskedInstances, found: Sequence[instance_choice.Offer]
 ) -> tuple[Sequence[instance_choice.Offer], int] | None:
     """Return the offers from the one in use on, and the count, of a configuration; None when it is of another one."""
     for at, offer in enumerate(found):
         for count in range(asked["count"], 0, -1):
-            if config == instances_config_name(name, asked, offer.name, count):
+            if config == sizes.instances_config_name(name, asked, offer.name, count):
                 return found[at:], count
     return None
-
-
-def step_instances(made: Plan, down: quotas.InstancesDown) -> Plan:
-    """Return the plan after a step to fewer instances, or to another type."""
-    on = made["instances"]
-    if on is None:
-        raise AssertionError(f"{made['service']}: not on instances")
-    left = on["offers"] if down.type == on["type"] else on["offers"][1:]
-    stepped: OnInstances = {
-        **on,
-        "type": down.type,
-        "count": down.count,
-        "offers": left,
-        "usd_per_hour": round(down.count * left[0]["usd_per_hour"], 6),
-        "busy_cpus": left[0]["vcpus"] if on["busy_cpus"] == on["offers"][0]["vcpus"] else on["busy_cpus"],
-    }
-    name = instances_config_name(made["names"]["model"], on["asked"], down.type, down.count)
-    names: Names = {**made["names"], "endpoint_config": name}
-    tags = made["requests"]["create_model"]["Tags"]
-    return {
-        **made,
-        "names": names,
-        "instances": stepped,
-        "steps": [*made["steps"], down.step][-MOST_STEPS:],
-        "requests": {
-            "create_model": made["requests"]["create_model"],
-            **_sized(names, _instance_variant(stepped), tags, stepped, made["poll"]["deadline_s"]),
-        },
-    }
 
 
 def _switch(consumers: list[dict[str, Any]]) -> str:
@@ -550,60 +502,6 @@ def _callers(consumers: list[dict[str, Any]]) -> str:
         for one in consumers
     )
     return payload.cut(", ".join(named) or NOBODY)
-
-
-def lower(made: Plan, down: quotas.Down) -> Plan:
-    """Return the plan after a step down: another endpoint configuration, all else as it was."""
-    asked = made["asked"]
-    if asked is None:
-        raise AssertionError(f"{made['service']}: not serverless")
-    config = config_name(made["names"]["model"], asked, down.memory_mb, down.concurrency)
-    names: Names = {**made["names"], "endpoint_config": config}
-    tags = made["requests"]["create_model"]["Tags"]
-    sized = _sized(names, {"ServerlessConfig": _serverless(down.memory_mb, down.concurrency)}, tags)
-    return {
-        **made,
-        "names": names,
-        "memory_mb": down.memory_mb,
-        "max_concurrency": down.concurrency,
-        "room": list(down.room),
-        "rungs": [*made["rungs"], down.rung.value],
-        "steps": [*made["steps"], down.step][-MOST_STEPS:],
-        "requests": {"create_model": made["requests"]["create_model"], **sized},
-    }
-
-
-def ask(made: Plan) -> quotas.Ask:
-    """Return what a serverless plan asks of the account's quotas."""
-    if made["memory_mb"] is None or made["max_concurrency"] is None:
-        raise AssertionError(f"{made['service']}: not serverless")
-    return quotas.Ask(
-        memory_mb=made["memory_mb"],
-        concurrency=made["max_concurrency"],
-        sizes_mb=tuple(made["fit"]["sizes_mb"]),
-        arithmetic=made["arithmetic"],
-        room=tuple(made["room"]),
-        taken=tuple(made["rungs"]),
-        adapts=adapts(made["asked"]),
-    )
-
-
-def config_name(name: str, asked: Asked, memory_mb: int, concurrency: int) -> str:
-    """Return the endpoint configuration's name: the deployment's own, with the sizes when they are not those asked for.
-
-    A configuration cannot be changed, so each size has one of its own; and the sizes in use can be read off it. Where
-    no concurrency was asked for, the name always has the sizes.
-    """
-    if (memory_mb, concurrency) == (asked["memory_mb"], asked["max_concurrency"]):
-        return name
-    return naming.sized_name(name, memory_mb, concurrency)
-
-
-def sizes_of(config: str, name: str, asked: Asked) -> tuple[int, int] | None:
-    """Return memory and concurrency of a configuration by its name; None when it is of another deployment."""
-    if config == name and asked["max_concurrency"] is not None:
-        return asked["memory_mb"], asked["max_concurrency"]
-    return naming.sizes_of(config) if naming.deployment_of(config) == name else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -624,10 +522,10 @@ def _choose(name: str, asked: Asked, request: dict[str, Any], facts: PlanFacts) 
     _see_same_hosting(target, SERVERLESS)
     endpoint = (target.name if target else request["service"]) if in_place else name
     there = situation.holder(endpoint)
-    sizes = sizes_of(there.config, name, asked) if there and _lives(there) else None
-    if there and sizes:
+    found = sizes.sizes_of(there.config, name, asked) if there and _lives(there) else None
+    if there and found:
         # An earlier run of the very same deployment: what exists is taken over, whatever sizes it came to.
-        memory_mb, concurrency = sizes
+        memory_mb, concurrency = found
         return _Chosen(endpoint, memory_mb, quotas.CapacityStart(concurrency), config=there.config)
     start = quotas.choose(asked["max_concurrency"], situation, serving=facts.serving, replaced=target)
     if isinstance(start, quotas.Stop):
@@ -650,65 +548,6 @@ def _in_place_target(
     own = [one for one in situation.holders if one.ours and one.status in _ALIVE]
     ranked = sorted(own, key=lambda one: (one.name == service, one.name == serving, one.created))
     return next(reversed(ranked), None)
-
-
-def _serverless(memory_mb: int, concurrency: int | None) -> dict[str, int]:
-    return {"MemorySizeInMB": memory_mb, **({"MaxConcurrency": concurrency} if concurrency else {})}
-
-
-class _Sized(TypedDict):
-    """The requests that depend on the sizes."""
-
-    create_endpoint_config: dict[str, Any]
-    create_endpoint: dict[str, Any]
-    update_endpoint: dict[str, Any]
-
-
-def _sized(
-    names: Names,
-    members: dict[str, Any],
-    tags: list[dict[str, str]],
-    on: OnInstances | None = None,
-    deadline_s: int = 0,
-) -> _Sized:
-    config, endpoint = names["endpoint_config"], names["endpoint"]
-    variant = {"VariantName": naming.VARIANT, "ModelName": names["model"], **members}
-    return _Sized(
-        create_endpoint_config={
-            "EndpointConfigName": config,
-            "ProductionVariants": [variant],
-            "Tags": tags,
-        },
-        create_endpoint={"EndpointName": endpoint, "EndpointConfigName": config, "Tags": tags},
-        update_endpoint={
-            "EndpointName": endpoint,
-            "EndpointConfigName": config,
-            **({"DeploymentConfig": _guardrails(endpoint, on, deadline_s)} if on else {}),
-        },
-    )
-
-
-def _guardrails(endpoint: str, on: OnInstances, deadline_s: int) -> dict[str, Any]:
-    """Return how SageMaker is to move the calls to the new instances, and which alarms take that back.
-
-    Of several instances one goes first; a canary may not be more than half of them (CapacitySize). What is not done at
-    the deployment's deadline SageMaker takes back by itself, so that the rollback has not to wait for more.
-    """
-    canary = {"Type": "CANARY", "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1}}
-    routing: dict[str, Any] = canary if on["count"] > 1 else {"Type": "ALL_AT_ONCE"}
-    longest = on["download_s"] + on["startup_s"] + 2 * on["bake_s"] + instance_choice.LEAST_TIMEOUT_S
-    return {
-        "BlueGreenUpdatePolicy": {
-            "TrafficRoutingConfiguration": {**routing, "WaitIntervalInSeconds": on["bake_s"]},
-            "TerminationWaitInSeconds": 0,
-            "MaximumExecutionTimeoutInSeconds": min(
-                longest, max(deadline_s, limits.LEAST_DEPLOYMENT_S.value), limits.DEPLOYMENT_S.value
-            ),
-        },
-        "AutoRollbackConfiguration": {
-            "Alarms": [{"AlarmName": name} for name in alarms.judging(endpoint, INSTANCE)]
-        },
-    }
 
 
 def needs(request: dict[str, Any], archive: dict[str, Any], model: dict[str, Any]) -> fit.Fit:

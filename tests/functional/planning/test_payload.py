@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from pipeline import errors, model_source, package_files, payload, quota_usage
 from pipeline.aws import service_errors
-from pipeline.planning import consumer, deployment_request, plan, quotas
+from pipeline.planning import consumer, deployment_request, plan, quotas, sizes
 from tasks import (
     check_archive,
     diagnose,
@@ -277,8 +277,8 @@ class Workflow:
     def StepDown(self, event: Any) -> Any:
         made = event["plan"]
         step = quotas._step(self.said, self.said, self.said)
-        sizes = (made["memory_mb"], max(made["max_concurrency"] - 1, 1))
-        return plan.lower(made, quotas.Down(quotas.Rung.ROOM, *sizes, tuple(made["room"]), step))
+        less = (made["memory_mb"], max(made["max_concurrency"] - 1, 1))
+        return sizes.lower(made, quotas.Down(quotas.Rung.ROOM, *less, tuple(made["room"]), step))
 
     def PollEndpoint(self, _event: Any) -> Any:
         return {"status": "InService", "verdict": "ready"}

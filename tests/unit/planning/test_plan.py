@@ -19,7 +19,7 @@ from pipeline import limits, model_source, quota_usage
 from pipeline.aws import resource_tags
 from pipeline.errors import InvalidInput, ModelDoesNotFit, QuotaUsedUp
 from pipeline.gguf import questions
-from pipeline.planning import plan, quotas
+from pipeline.planning import plan, quotas, sizes
 
 if TYPE_CHECKING:
     from tests.unit.conftest import FactsMaker
@@ -403,7 +403,7 @@ def test_a_step_down_is_another_configuration_and_nothing_else(facts_with: Facts
     """Model and endpoint keep their names, since nothing else has changed; the requests fit together."""
     first = plan.plan(facts_with())
     lowered = quota_usage.Lowered(endpoint="harbour-1", before=10, to=5)
-    made = plan.lower(first, down(1024, 5, lowered))
+    made = sizes.lower(first, down(1024, 5, lowered))
     name = first["names"]["model"]
 
     assert made["names"] == {"model": name, "endpoint_config": f"{name}-1024-5", "endpoint": name}
@@ -419,8 +419,8 @@ def test_a_step_down_is_another_configuration_and_nothing_else(facts_with: Facts
     }
     assert made["requests"]["create_model"] == first["requests"]["create_model"]
     assert (made["room"], made["rungs"], len(made["steps"])) == ([lowered], ["room"], 1)
-    assert plan.ask(made).taken == ("room",)
-    assert plan.lower(made, down(2048, 10))["names"] == first["names"]
+    assert sizes.ask(made).taken == ("room",)
+    assert sizes.lower(made, down(2048, 10))["names"] == first["names"]
 
 
 @given(
@@ -434,11 +434,11 @@ def test_a_configurations_name_tells_its_sizes(
     """Whatever was asked for, and the longest name is one that SageMaker takes."""
     name = f"{'s' * 40}-{'0' * 12}"
     wanted = plan.Asked(memory_mb=asked[0], max_concurrency=asked[1])
-    config = plan.config_name(name, wanted, memory_mb, concurrency)
+    config = sizes.config_name(name, wanted, memory_mb, concurrency)
 
     assert len(config) <= limits.NAME_LENGTH.value
-    assert plan.sizes_of(config, name, wanted) == (memory_mb, concurrency)
-    assert plan.sizes_of(config, "other-0", wanted) is None
+    assert sizes.sizes_of(config, name, wanted) == (memory_mb, concurrency)
+    assert sizes.sizes_of(config, "other-0", wanted) is None
 
 
 def test_the_name_does_not_depend_on_what_is_in_use(facts_with: FactsMaker) -> None:
@@ -626,8 +626,8 @@ def test_a_type_with_a_disk_of_its_own_is_asked_for_without_a_volume(facts_with:
     ]
     made = plan.plan(instance_facts(facts_with, instance_types=types))
     step = quotas.CapacityStep(asked="1 x", said="no", did="another")
-    second = plan.step_instances(made, quotas.InstancesDown("ml.r7i.xlarge", 1, step))
-    third = plan.step_instances(second, quotas.InstancesDown("ml.g6.xlarge", 1, step))
+    second = sizes.step_instances(made, quotas.InstancesDown("ml.r7i.xlarge", 1, step))
+    third = sizes.step_instances(second, quotas.InstancesDown("ml.g6.xlarge", 1, step))
 
     assert [one["instances"]["type"] for one in (made, second, third) if one["instances"]] == [
         one["name"] for one in types
@@ -799,7 +799,7 @@ def test_a_step_to_another_type_changes_the_configuration_alone(facts_with: Fact
     """The model and the endpoint keep their names; the configuration has one of its own, within AWS's length."""
     made = plan.plan(instance_facts(facts_with, service="a" * 40))
     step = quotas.CapacityStep(asked="1 x ml.r5.xlarge", said="no", did="ask for another")
-    stepped = plan.step_instances(made, quotas.InstancesDown("ml.m5.2xlarge", 1, step))
+    stepped = sizes.step_instances(made, quotas.InstancesDown("ml.m5.2xlarge", 1, step))
 
     assert stepped["instances"] is not None
     assert (stepped["instances"]["type"], stepped["instances"]["usd_per_hour"]) == ("ml.m5.2xlarge", 0.461)
@@ -819,7 +819,7 @@ def test_what_an_earlier_run_came_to_is_taken_over(facts_with: FactsMaker) -> No
     made = plan.plan(facts)
     for kind, count in (("ml.m5.2xlarge", 2), ("ml.r5.xlarge", 1), ("ml.r5.xlarge", 2)):
         asked = plan.AskedInstances(type="ml.r5.xlarge", count=2)
-        config = plan.instances_config_name(made["names"]["model"], asked, kind, count)
+        config = sizes.instances_config_name(made["names"]["model"], asked, kind, count)
         again = plan.plan(replace(facts, situation=instances_in_use(made["names"]["endpoint"], config)))
 
         assert again["instances"] is not None

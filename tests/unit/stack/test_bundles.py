@@ -179,6 +179,27 @@ def test_what_only_looks_at_a_plan_does_not_ship_the_arithmetic(
     assert "pipeline/planning/plan.py" not in files[name]
 
 
+@pytest.mark.parametrize(
+    ("name", "sizing"),
+    [
+        pytest.param("StepDown", {"instance_types"}, id="which types take a volume"),
+        pytest.param("CheckArchive", {"images", "serving"}, id="what an image takes"),
+        pytest.param("AssembleArchive", {"images", "serving"}, id="what an image takes, again"),
+        pytest.param("WriteReport", {"pricing"}, id="prices"),
+    ],
+)
+def test_what_needs_a_table_of_sizing_ships_that_table(
+    files: dict[str, dict[str, bytes]], name: str, sizing: set[str]
+) -> None:
+    """And not the arithmetic: only PlanDeployment makes a plan."""
+    found = {Path(path).stem for path in files[name] if path.startswith("pipeline/sizing/")}
+
+    assert found == {"__init__", *sizing}
+    assert {one for one, content in files.items() if "pipeline/planning/plan.py" in content} == {
+        "PlanDeployment"
+    }
+
+
 def test_only_what_reads_archives_has_their_decoders(files: dict[str, dict[str, bytes]]) -> None:
     """ISA-L is most of a zip: the event that starts a deployment is answered by names alone."""
     reading = {"CheckArchive", "AssembleArchive"}
