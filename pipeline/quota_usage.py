@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 LEAST: Final = 1
 """Concurrent invocations of an endpoint at least (service model, ServerlessMaxConcurrency)."""
 
-MOVING: Final = frozenset({"Updating", "SystemUpdating", "RollingBack", "Deleting"})
-"""Statuses in which an endpoint holds concurrency that it may soon give back."""
-
 
 @dataclass(frozen=True, slots=True)
 class Holder:

@@ -27,10 +27,10 @@ from typing import TYPE_CHECKING, Any, Final
 from stepfunctions.steps import Catch, Choice, ChoiceRule, Graph, Pass, Succeed, Wait
 
 from pipeline import errors
+from pipeline.endpoint_status import EndpointVerdict
 from pipeline.hosting import AT_ONCE, NO_SWITCH
 from pipeline.operations import diagnosis
 from pipeline.planning import consumer, deployment_request, plan
-from pipeline.rollout.endpoint_status import EndpointVerdict
 from state_machine.language import Fail, LambdaTask, Retry, SnsPublish
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from pipeline import limits, model_source, naming, payload, quota_usage
 from pipeline.aws import resource_tags
+from pipeline.endpoint_status import USABLE
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem, QuotaUsedUp
 from pipeline.gguf import purpose, questions
 from pipeline.hosting import (
@@ -534,18 +535,15 @@ def _choose(name: str, asked: Asked, request: dict[str, Any], facts: PlanFacts) 
     return _Chosen(endpoint, asked["memory_mb"], start, updates)
 
 
-_ALIVE = frozenset({"Creating", "Updating", "SystemUpdating", "InService"})
-
-
 def _lives(there: quota_usage.Holder) -> bool:
-    return there.ours and there.status in _ALIVE
+    return there.ours and there.status in USABLE
 
 
 def _in_place_target(
     service: str, situation: quota_usage.Situation, serving: str | None
 ) -> quota_usage.Holder | None:
     """Return the service's endpoint to update: the one with its bare name, the consumer's, the newest; else None."""
-    own = [one for one in situation.holders if one.ours and one.status in _ALIVE]
+    own = [one for one in situation.holders if one.ours and one.status in USABLE]
     ranked = sorted(own, key=lambda one: (one.name == service, one.name == serving, one.created))
     return next(reversed(ranked), None)
 

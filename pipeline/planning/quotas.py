@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 from pipeline import limits, payload
 from pipeline.aws import quota_errors
+from pipeline.endpoint_status import MOVING
 from pipeline.errors import Problem
-from pipeline.quota_usage import LEAST, MOVING, Lowered, in_use, told
+from pipeline.quota_usage import LEAST, Lowered, in_use, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

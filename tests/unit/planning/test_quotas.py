@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import limits, quota_usage
+from pipeline import endpoint_status, limits, quota_usage
 from pipeline.aws import quota_errors, service_errors
 from pipeline.aws.quota_errors import Quota, QuotaRefusal
 from pipeline.errors import QuotaTooSmall, ResourceLimitExceeded
@@ -625,7 +625,7 @@ def test_the_ladder_ends_and_stays_within_bounds(  # noqa: PLR0917 hypothesis pa
         if isinstance(down, Stop):
             return
         if isinstance(down, RetryPause):
-            assert any(one.status in quota_usage.MOVING for one in situation.holders)
+            assert any(one.status in endpoint_status.MOVING for one in situation.holders)
             continue
         assert down.rung.value not in ask.taken or down.rung is Rung.ROOM
         assert min(sizes) <= down.memory_mb <= ask.memory_mb

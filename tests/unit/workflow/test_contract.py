@@ -12,9 +12,9 @@ from statelint.linter import Linter
 
 from local_cloud import template as sam
 from pipeline import errors, limits, package_files
+from pipeline.endpoint_status import EndpointVerdict
 from pipeline.operations import diagnosis
 from pipeline.planning import consumer, deployment_request, quotas
-from pipeline.rollout.endpoint_status import EndpointVerdict
 from pipeline.schema import Integer
 from pipeline.stack import bundles, template
 from state_machine import definition
