@@ -329,7 +329,7 @@ def memory(folder: Path) -> dict[str, Any]:
         for _ in range(3):
             server.ask(_fresh(N_CTX - 8), 4)
         peak = _peak(server.process.pid)
-    return {"rest": rest, "peak": peak, "predicted": predicted, "saved": fit.SAVED.bytes}
+    return {"rest": rest, "peak": peak, "predicted": predicted, "saved": fit.SAVED_MB * MiB}
 
 
 def _peak(pid: int) -> int:
