@@ -24,7 +24,6 @@ IN_PLACE: Final = "in_place"
 STRATEGIES: Final = (NEW_ENDPOINT, IN_PLACE)
 """A deployment makes an endpoint of its own, or updates the service's."""
 
-
 NOBODY: Final = "no consumer"
 """Who calls a deployment that switches none."""
 
