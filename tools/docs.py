@@ -21,7 +21,7 @@ from pipeline.operations import diagnosis
 from pipeline.sizing import images
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tools import permissions, reference
+from tools import pages, permissions, reference, rooms
 
 TOP = Path(__file__).resolve().parents[1]
 DEMO = [
@@ -237,6 +237,7 @@ def normal(text: str) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "workflow": workflow,
+    "rooms": rooms.picture,
     "failures": failures,
     "containers": profiles,
     "commands": commands,
@@ -266,7 +267,7 @@ def rewritten(text: str, made: dict[str, str]) -> str:
 def main() -> int:
     """Write or check."""
     stale, made = [], {}
-    for path in (TOP / "README.md", TOP / "DESIGN.md", *sorted((TOP / "docs").glob("*.md"))):
+    for path in pages.pages():
         text = path.read_text()
         new = rewritten(text, made)
         if new != text:

@@ -50,6 +50,7 @@ def pages() -> list[Path]:
             TOP / "SECURITY.md",
             TOP / "local_cloud" / "README.md",
             *(TOP / "docs").glob("*.md"),
+            *(TOP / "docs" / "adr").glob("*.md"),
         ]
     )
 

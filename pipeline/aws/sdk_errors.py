@@ -2,7 +2,7 @@
 
 Owns the words for a network, a proxy, credentials and a configuration that are not as they must be: who reads them has
 to change something on this machine or wait, never in a deployment. Refuses to take for AWS's an answer that AWS cannot
-have given. Errors that AWS itself answers with are `pipeline.aws.clients`'s.
+have given. Errors that AWS itself answers with are `pipeline.aws.service_errors`'s.
 """
 
 from __future__ import annotations

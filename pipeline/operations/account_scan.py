@@ -1,8 +1,8 @@
 """A look at everything that Sealift made in the account, and the deleting of one thing: the calls of the sweeper.
 
-Bounded: `PAGES` of each list are looked into in one run; what is beyond that is told in `Facts.unseen`, and keeps
-whatever it may refer to. What AWS does not let it see it reports as unseen or
-unreadable. Refuses to decide (`pipeline.operations.sweep` does).
+Bounded: `PAGES` of each list are looked into in one run; what is beyond that is told in `SweepFacts.unseen`, and
+keeps whatever it may refer to. What AWS does not let it see it reports as unseen or unreadable. Refuses to decide
+(`pipeline.operations.sweep` does).
 """
 
 from __future__ import annotations

@@ -270,7 +270,7 @@ class Imports:
             return
         seen = f"an import of {package!r}"
         wanted = "the standard library, boto3, or a library that travels with the tasks"
-        fix = "import it elsewhere, or add it to package.LIBRARIES and requirements/lambda.in"
+        fix = "import it elsewhere, or add it to bundles.LIBRARIES and requirements/lambda.in"
         raise InvalidInput(handler, [Problem("ForeignImport", seen, wanted, fix)])
 
 

@@ -2,7 +2,7 @@
 
 Owns which parts of a file S3 has already. An unfinished upload tells neither what it is made of nor by whom, so its
 parts are compared with the file's by size and checksum: one part that differs, and it is somebody else's. Unlike
-`uploads`, which is for archives made on the way, it never aborts: what was sent is worth keeping. The bucket's
+`multipart`, which is for archives made on the way, it never aborts: what was sent is worth keeping. The bucket's
 lifecycle removes what nobody comes back for.
 """
 
@@ -165,7 +165,7 @@ def begin(client: S3Client, bucket: str, key: str, metadata: Mapping[str, str]) 
 
 
 def packed_metadata(pieces: Cut) -> dict[str, str]:
-    """Return the record that an archive is what `pack` writes and was read whole here (`acceptance`)."""
+    """Return the record that an archive is what `pack` writes and was read whole here (`archive.checks.checksum`)."""
     return {PACKED: spelled(pieces.whole)}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import textwrap
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -40,11 +42,111 @@ def test_what_a_page_links_to_exists(path: Path) -> None:
     assert broken == []
 
 
-def test_every_page_is_linked_from_the_readme() -> None:
-    """Nobody has to know that a page is there."""
-    linked = {name for name, _ in pages.links((pages.TOP / "README.md").read_text())}
+def linked(page: str) -> set[Path]:
+    """Return the files that a page links to."""
+    path = pages.TOP / page
+    return {(path.parent / name).resolve() for name, _ in pages.links(path.read_text()) if name}
 
-    assert {f"docs/{path.name}" for path in (pages.TOP / "docs").glob("*.md")} <= linked
+
+def test_every_page_is_linked_from_the_index() -> None:
+    """Nobody has to know that a page is there, and the README leads to the index."""
+    assert pages.TOP / "docs" / "README.md" in linked("README.md")
+    assert set((pages.TOP / "docs").glob("*.md")) - {pages.TOP / "docs" / "README.md"} <= linked(
+        "docs/README.md"
+    )
+
+
+RECORDS = sorted((pages.TOP / "docs" / "adr").glob("[0-9]*.md"))
+
+
+def test_every_decision_is_in_its_index() -> None:
+    """Under the title that it has itself; the numbers leave none out."""
+    index = (pages.TOP / "docs" / "adr" / "README.md").read_text()
+    titles = [path.read_text().partition("\n")[0].removeprefix("# ") for path in RECORDS]
+
+    assert [path.name[:4] for path in RECORDS] == [f"{number:04}" for number in range(1, len(RECORDS) + 1)]
+    assert re.findall(r"^- \[(.+)\]\((.+)\)$", index, re.MULTILINE) == [
+        (title, path.name) for title, path in zip(titles, RECORDS, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.name) for path in RECORDS])
+def test_a_decision_has_context_decision_and_consequence(path: Path) -> None:
+    """On one page."""
+    text = path.read_text()
+
+    assert text.startswith(f"# {int(path.name[:4])}. ")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Consequence"]
+    assert all(piece.strip() for piece in re.split(r"^## .+$", text, flags=re.MULTILINE))
+    assert text.count("\n") <= 60
+
+
+PLACES = (
+    "benchmarks",
+    "docs",
+    "examples",
+    "inference",
+    "local_cloud",
+    "pipeline",
+    "state_machine",
+    "tasks",
+    "tests",
+    "tools",
+)
+_PLACE = re.compile(rf"`((?:{'|'.join(PLACES)})/[\w./-]*)`")
+INVENTED = {"tasks/time_endpoint.py"}
+"""What `docs/extending.md` tells the reader to make."""
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_place_in_the_code_that_a_page_names_exists(path: Path) -> None:
+    """A module that was moved is not looked for where it was."""
+    named = set(_PLACE.findall(path.read_text())) - INVENTED
+
+    assert {name for name in named if not (pages.TOP / name).exists()} == set()
+
+
+def unknown(code: str) -> set[str]:
+    """Return the names of Sealift's that an example uses and the code has not: classes, and what modules have."""
+    modules = {path.stem: path for path in (pages.TOP / "pipeline").rglob("*.py") if path.stem != "__init__"}
+    classes = {
+        name
+        for path in modules.values()
+        for name in re.findall(r"^class (\w+)", path.read_text(), re.MULTILINE)
+    }
+    missing = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id[0].isupper():
+            missing |= {node.func.id} - classes
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module = modules.get(node.value.id)
+            if module is None or not re.search(
+                rf"^(def |class )?{node.attr}\b", module.read_text(), re.MULTILINE
+            ):
+                missing.add(f"{node.value.id}.{node.attr}")
+    return missing
+
+
+def test_examples_use_names_that_the_code_has() -> None:
+    """Whoever pastes one, and changes what is particular, has something that runs."""
+    examples = [
+        textwrap.dedent(block.body)
+        for block in pages.blocks((pages.TOP / "docs" / "extending.md").read_text())
+        if block.language == "python"
+    ]
+
+    assert len(examples) == 5
+    assert set().union(*map(unknown, examples)) == set()
+    assert unknown("DiagnosisRule(Rule())\naws.task\nserving.LLAMA_SERVER\nserving.SERVER") == {
+        "Rule",
+        "aws.task",
+        "serving.SERVER",
+    }
+
+
+def test_pages_name_places_in_the_code() -> None:
+    """The test before this one looks at something."""
+    assert sum(len(_PLACE.findall(path.read_text())) for path in pages.pages()) > 100
 
 
 @pytest.mark.parametrize(
