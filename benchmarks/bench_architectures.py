@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -40,10 +40,12 @@ from pipeline.sizing.llama_memory import (
     LLAMA_CPP_BYTES,
     SAMPLING_BYTES,
     UBATCH,
-    MemoryLine,
     Shape,
     footprint,
 )
+
+if TYPE_CHECKING:
+    from pipeline.sizing.serving import MemoryLine
 
 N_CTX: Final = (2048, 8192)
 LARGEST: Final = 12

@@ -32,7 +32,8 @@ from benchmarks.amx import renounce_amx
 from benchmarks.shapes import ModelShape
 from pipeline.gguf.header import read_header
 from pipeline.limits import MiB
-from pipeline.sizing.llama_memory import MemoryLine, Shape, footprint
+from pipeline.sizing.llama_memory import Shape, footprint
+from pipeline.sizing.serving import MemoryLine
 
 PYTHON: Final = MemoryLine(
     "python", 27 * MiB, "measured: the interpreter with numpy, in the serving stack's place"

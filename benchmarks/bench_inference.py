@@ -45,7 +45,7 @@ from benchmarks import shapes
 from examples.tiny_gguf import write_tiny_gguf
 from pipeline.gguf.header import read_header
 from pipeline.limits import MiB
-from pipeline.sizing import fit
+from pipeline.sizing import fit, serving
 from pipeline.sizing.llama_memory import Shape, footprint
 
 if TYPE_CHECKING:
@@ -323,13 +323,13 @@ def memory(folder: Path) -> dict[str, Any]:
     with model.open("rb") as file:
         header = read_header(lambda start, length: os.pread(file.fileno(), length, start))
     lines = footprint(Shape.from_json(header.to_json()), n_ctx=N_CTX, n_batch=512)
-    predicted = sum(line.bytes for line in lines) + fit.OWN_SERVER.memory.bytes
+    predicted = sum(line.bytes for line in lines) + serving.OWN_SERVER.memory.bytes
     with ours(folder, n_ctx=N_CTX, n_batch=512) as server:
         rest = server.process.memory_info().rss
         for _ in range(3):
             server.ask(_fresh(N_CTX - 8), 4)
         peak = _peak(server.process.pid)
-    return {"rest": rest, "peak": peak, "predicted": predicted, "saved": fit.SAVED.bytes}
+    return {"rest": rest, "peak": peak, "predicted": predicted, "saved": fit.SAVED_MB * MiB}
 
 
 def _peak(pid: int) -> int:

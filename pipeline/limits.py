@@ -42,12 +42,21 @@ ENDPOINT_QUOTA: Final = Limit(5, "serverless endpoints in a region", "observed")
 MAX_CONCURRENCY: Final = Limit(200, "concurrent invocations of one endpoint", "boto-model")
 DISK: Final = Limit(5 * GB, "bytes of ephemeral disk, whatever the memory size", "serverless")
 IMAGE_SIZE: Final = Limit(10 * GiB, "bytes of uncompressed container image", "serverless")
-ARCHIVE_SIZE: Final = Limit(10 * GB, "bytes of model archive", "asked")
+ARCHIVE_SIZE: Final = Limit(10 * GiB, "bytes of model archive", "asked")
+"""Asked are 10 GB; AWS, which says the same of an image, refuses one of more than 10,737,418,240 bytes."""
 STARTUP_S: Final = Limit(180, "seconds from the start of the download to a 200 from /ping", "invoke")
 INVOCATION_S: Final = Limit(60, "seconds for the container to answer /invocations", "invoke")
 TIMEOUT_S: Final = Limit(300, "seconds, the upper end of the checklist's time-out setting", "asked")
 PAYLOAD: Final = Limit(4 * MiB, "bytes of a request or a response", "invoke")
 
+VOLUME_GB: Final = Limit(512, "GB of an instance's volume", "boto-model")
+LEAST_START_TIMEOUT_S: Final = Limit(
+    600, "seconds of an instance's download, and of its start, at least", "ours"
+)
+"""So that a slow hour is no failure."""
+START_TIMEOUT_S: Final = Limit(
+    3600, "seconds of an instance's download, and of its start, at most", "boto-model"
+)
 BAKE_S: Final = Limit(3600, "seconds between two steps of a blue/green deployment", "boto-model")
 LEAST_DEPLOYMENT_S: Final = Limit(600, "seconds that a blue/green deployment must be given", "boto-model")
 DEPLOYMENT_S: Final = Limit(28_800, "seconds of a blue/green deployment", "boto-model")

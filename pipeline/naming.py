@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import limits
 
@@ -25,6 +25,16 @@ NEAR = 0.75
 ARCHIVE_SUFFIXES = (".tar.gz", ".zip")
 MODEL_SUFFIX = ".gguf"
 """Of a model that is no archive: only an instance takes it."""
+
+
+VARIANT: Final = "AllTraffic"
+"""Of the one production variant that an endpoint has."""
+
+_IDENTITY: Final = re.compile(r"-[0-9a-f]{12}$")
+_IDENTITY_WITHIN: Final = re.compile(r".-[0-9a-f]{12}")
+"""What `resource_name` puts after a service: at the end of an endpoint's name, within that of a configuration."""
+_SIZES: Final = re.compile(r"-(?P<memory_mb>[0-9]{4})-(?P<concurrency>[0-9]{1,3})$")
+"""What `sized_name` puts at a name's end."""
 
 
 def digest(document: Any, length: int = 12) -> str:
@@ -66,12 +76,30 @@ def is_named_after(name: str, service: str) -> bool:
     return name == service or name.startswith(f"{service}-")
 
 
-def deployment_of(config: str) -> str:
-    """Return the name of the deployment that an endpoint configuration is of.
+def sized_name(deployment: str, memory_mb: int, concurrency: int) -> str:
+    """Return the name of a deployment's endpoint configuration of other sizes than were asked for."""
+    return f"{deployment}-{memory_mb}-{concurrency}"
 
-    A configuration of other sizes than were asked for has them at its name's end (`plan.sized_name`).
-    """
-    return re.sub(r"-[0-9]{4}-[0-9]{1,3}$", "", config)
+
+def instances_name(deployment: str, instance_type: str, count: int) -> str:
+    """Return the name of a deployment's endpoint configuration of other instances than were asked for."""
+    return f"{deployment}-{digest([instance_type, count], 6)}"
+
+
+def sizes_of(config: str) -> tuple[int, int] | None:
+    """Return the memory in MB and the concurrency that a configuration's name tells; None where it tells none."""
+    found = _SIZES.search(config)
+    return (int(found["memory_mb"]), int(found["concurrency"])) if found else None
+
+
+def deployment_of(config: str) -> str:
+    """Return the name of the deployment that an endpoint configuration is of: its own, or that before the sizes."""
+    return _SIZES.sub("", config)
+
+
+def may_be_ours(name: str) -> bool:
+    """Return whether a model or a configuration may be one of Sealift's, by its name; only its tags tell for sure."""
+    return _IDENTITY_WITHIN.search(name) is not None
 
 
 def introduction(service: str, endpoints: Iterable[str]) -> str:
@@ -84,7 +112,7 @@ def introduction(service: str, endpoints: Iterable[str]) -> str:
     Returns:
         A sentence; empty for a service that has one.
     """
-    known = {re.sub(r"-[0-9a-f]{12}$", "", name) for name in endpoints}
+    known = {_IDENTITY.sub("", name) for name in endpoints}
     if service in known:
         return ""
     return f"service {service!r} is new: it has no endpoint yet{slip(service, known)}"

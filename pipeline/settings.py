@@ -24,6 +24,11 @@ FILE: Final = "sealift.toml"
 STACK: Final = "sealift"
 """The stack where one must be named and none is set."""
 
+FUNCTION_PATTERN: Final = "ConsumerFunctionPattern"
+KMS_KEYS: Final = "ConsumerKmsKeyArns"
+"""The stack's parameters that people are told to set: which functions its roles may switch, and the keys that encrypt
+the variables of those."""
+
 DEFAULT: Final = "default"
 
 

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any, Final
 from stepfunctions.steps import Catch, Choice, ChoiceRule, Graph, Pass, Succeed, Wait
 
 from pipeline import errors
-from pipeline.planning import plan
-from pipeline.rollout.endpoint_status import EndpointVerdict
+from pipeline.endpoint_status import EndpointVerdict
+from pipeline.hosting import AT_ONCE, NO_SWITCH
 from state_machine.language import Fail, LambdaTask, Retry, SnsPublish
 from tasks import (
     assemble_archive,
@@ -553,7 +553,7 @@ def _wire_canary(by_name: dict[str, LambdaTask]) -> None:
     """Wire the switch: at once, or in two steps with a loop of waiting and looking between them, which has an end."""
     has_canary = Choice("HasCanary", comment="The alias moves at once, or a part of its calls goes first.")
     has_canary.add_choice(
-        ChoiceRule.StringEquals("$.plan_deployment.switch", plan.AT_ONCE), by_name["UpdateConsumer"]
+        ChoiceRule.StringEquals("$.plan_deployment.switch", AT_ONCE), by_name["UpdateConsumer"]
     )
     has_canary.default_choice(by_name["ShiftConsumer"])
     begin = Pass(
@@ -753,7 +753,7 @@ def build() -> Graph:
 
     has_consumer = Choice("HasConsumer", comment="A deployment without a consumer has nothing to switch.")
     has_consumer.add_choice(
-        ChoiceRule.StringEquals("$.plan_deployment.switch", plan.NO_SWITCH), by_name["RetirePrevious"]
+        ChoiceRule.StringEquals("$.plan_deployment.switch", NO_SWITCH), by_name["RetirePrevious"]
     )
     has_consumer.default_choice(by_name["ReadConsumer"])
 

@@ -10,18 +10,19 @@ import json
 import logging
 from typing import TYPE_CHECKING, TypedDict
 
-from pipeline import package_files
+from pipeline import model_source, package_files
 from pipeline.archive.build import assembly, record
 from pipeline.archive.s3 import bare
 from pipeline.archive.s3.sources import S3Source
 from pipeline.aws import lambda_handler
 from pipeline.errors import InvalidArchive, Problem
-from pipeline.planning import continuity, deployment_request, plan
+from pipeline.planning import continuity, deployment_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.aws.clients import Clients
+    from pipeline.planning import plan
     from tasks.check_archive import CheckedAssembly
 
 _LOGGER = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def run(event: Event, clients: Clients) -> Result:
         StackChanged: this function's code would make something else of it than CheckArchive decided.
     """
     archive, planned = event["archive"], event["assembly"]
-    if planned["form"] != plan.ARCHIVE_FORM:
+    if planned["form"] != model_source.ARCHIVE_FORM:
         return _place(archive, planned, clients)
     if (
         planned["record"] is None

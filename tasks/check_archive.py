@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from pipeline import naming, package_files, payload
+from pipeline import model_source, naming, package_files, payload
 from pipeline.archive.build import assembly, record
 from pipeline.archive.checks.checksum import check
 from pipeline.archive.s3 import bare
@@ -18,7 +18,6 @@ from pipeline.aws import lambda_handler
 from pipeline.errors import InvalidArchive, Problem
 from pipeline.plain import plain
 from pipeline.planning import deployment_request
-from pipeline.planning import plan as planned
 from pipeline.rollout import sidecars
 from pipeline.sizing import images
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.archive.checks.report import ArchiveReport
     from pipeline.archive.checks.rules import Rules
     from pipeline.aws.clients import Clients
+    from pipeline.planning import plan as planned
     from pipeline.planning.deployment_request import StackDefaults
     from pipeline.sizing.images import Code
 
@@ -177,7 +177,7 @@ def _bare(source: S3Source, rules: Rules, request: dict[str, Any], bucket: str, 
                 "way": "place",
                 "reason": "an instance is given the files as they are",
                 **where.to_json(),
-                "form": planned.OBJECT_FORM if where.single else planned.PREFIX_FORM,
+                "form": model_source.OBJECT_FORM if where.single else model_source.PREFIX_FORM,
                 "code": kind,
                 "mend": False,
                 "record": None,
@@ -197,7 +197,7 @@ def _assembly(
     clients.s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(record.write(report)).encode())
     return {
         **decision.to_json(),
-        "form": planned.ARCHIVE_FORM,
+        "form": model_source.ARCHIVE_FORM,
         "code": kind,
         "mend": request["mend"],
         "record": key,

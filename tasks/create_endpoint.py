@@ -12,11 +12,11 @@ from botocore.exceptions import ClientError
 from pipeline import time_format
 from pipeline.aws import lambda_handler, resource_tags, service_errors
 from pipeline.aws.resource_tags import TAG_SERVICE
+from pipeline.endpoint_status import EndpointVerdict, verdict
 from pipeline.errors import EndpointBusy, EndpointMoved, NameConflict, Problem
+from pipeline.hosting import adapts
 from pipeline.naming import deployment_of
-from pipeline.planning import plan
 from pipeline.rollout import idempotent_create
-from pipeline.rollout.endpoint_status import EndpointVerdict, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +68,7 @@ def run(event: Event, clients: Clients) -> Result:
         _see_whose(clients, request, conflict)
         raise
     except ClientError as error:
-        service_errors.see_not_waited_for(error, adapts=plan.adapts(event["asked"]))
+        service_errors.see_not_waited_for(error, adapts=adapts(event["asked"]))
         raise
     status = found["EndpointStatus"]
     if (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
+from pipeline import model_source
 from pipeline.aws import lambda_handler
-from pipeline.planning import plan
 from pipeline.rollout import idempotent_create
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ Result: TypeAlias = idempotent_create.Created
 
 def run(event: Event, clients: Clients) -> Result:
     """Create the model, or find that it is there already, just as asked for."""
-    request = plan.pinned(event["request"], event["assembled"])
+    request = model_source.pinned(event["request"], event["assembled"])
     found, created = idempotent_create.create(
         clients.sagemaker.create_model,
         clients.sagemaker.describe_model,

@@ -8,15 +8,14 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, TypedDict
 
-from pipeline import payload
+from pipeline import payload, quota_usage
 from pipeline.aws import lambda_handler
 from pipeline.errors import EndpointBusy
-from pipeline.planning import quotas
 from pipeline.rollout import endpoint_concurrency
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
-    from pipeline.planning.quotas import Lowered
+    from pipeline.quota_usage import Lowered
 
 
 class Event(TypedDict):
@@ -48,7 +47,7 @@ def run(event: Event, clients: Clients) -> Result:
         )
         if come.waiting:
             waiting.append(come.waiting)
-        lowered.append(quotas.told(one))
+        lowered.append(quota_usage.told(one))
     if waiting:
         raise EndpointBusy("; ".join(waiting))
     return {"lowered": payload.cut_all(lowered)}

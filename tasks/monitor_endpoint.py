@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.aws import lambda_handler
+from pipeline.naming import VARIANT
 from pipeline.planning import alarms
-from pipeline.planning.plan import VARIANT
 from pipeline.rollout import alarms_api
 
 if TYPE_CHECKING:

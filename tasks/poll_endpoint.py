@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypedDict
 from botocore.exceptions import ClientError
 
 from pipeline.aws import lambda_handler, service_errors
+from pipeline.endpoint_status import EndpointVerdict, verdict
 from pipeline.errors import EndpointFailed, EndpointMoved, NotYetVisible
 from pipeline.naming import deployment_of
-from pipeline.rollout.endpoint_status import EndpointVerdict, verdict
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients

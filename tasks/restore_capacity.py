@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TypedDict
 
 from botocore.exceptions import ClientError
 
-from pipeline import payload
+from pipeline import payload, quota_usage
 from pipeline.aws import lambda_handler, quota_errors, service_errors
 from pipeline.errors import EndpointBusy
+from pipeline.hosting import adapts
 from pipeline.planning import autoscaling, quotas
-from pipeline.planning import plan as plan_of
 from pipeline.rollout import autoscaling_api, endpoint_concurrency, endpoint_usage
 
 if TYPE_CHECKING:
@@ -123,11 +123,11 @@ def _apply(service: str, changes: quotas.Changes, clients: Clients) -> None:
         raise EndpointBusy("; ".join(waiting))
 
 
-def _steps(plan: Plan, asked: int, begun: int, now: int, situation: quotas.Situation) -> list[str]:
+def _steps(plan: Plan, asked: int, begun: int, now: int, situation: quota_usage.Situation) -> list[str]:
     if now == begun == asked:
         return []
-    others = quotas.in_use(one for one in situation.holders if one.name != plan["names"]["endpoint"])
-    of = "its share of" if plan_of.adapts(plan["asked"]) else "the"
+    others = quota_usage.in_use(one for one in situation.holders if one.name != plan["names"]["endpoint"])
+    of = "its share of" if adapts(plan["asked"]) else "the"
     wanted = f"{of} {asked} concurrent invocations" + ("" if of != "the" else " asked for")
     return [f"began with {begun} and has {now} of {wanted}; others: {others}"]
 

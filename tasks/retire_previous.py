@@ -15,11 +15,11 @@ from botocore.exceptions import ClientError
 from pipeline import payload
 from pipeline.aws import lambda_handler, resource_tags, service_errors
 from pipeline.aws.resource_tags import tag_value
+from pipeline.endpoint_status import UNDELETABLE
 from pipeline.errors import EndpointBusy
 from pipeline.naming import deployment_of
 from pipeline.plain import one_line
 from pipeline.rollout import alarms_api, autoscaling_api, consumer_references, release_store, releases
-from pipeline.rollout.endpoint_status import UNDELETABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -18,13 +18,13 @@ from botocore.exceptions import ClientError
 from pipeline import payload
 from pipeline.aws import lambda_handler, resource_tags, service_errors
 from pipeline.aws.resource_tags import tag_value
+from pipeline.endpoint_status import UNDELETABLE
 from pipeline.errors import ConsumerBusy, EndpointBusy, Refused
 from pipeline.naming import deployment_of
 from pipeline.operations import diagnosis
 from pipeline.plain import one_line
 from pipeline.planning import consumer
 from pipeline.rollout import alarms_api, consumer_switch, endpoint_concurrency, release_store
-from pipeline.rollout.endpoint_status import UNDELETABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypedDict
 from botocore.exceptions import ClientError
 
 from pipeline import naming, settings
-from pipeline.archive.s3 import bare
+from pipeline.archive.s3 import split_models
 from pipeline.aws import lambda_handler, service_errors
 
 if TYPE_CHECKING:
@@ -63,14 +63,14 @@ def run(event: Event, clients: Clients) -> Result:
     arn = settings.state_machine_arn()
     detail = event["detail"]
     bucket, item = detail["bucket"]["name"], detail["object"]
-    shards = bare.shard_names(item["key"])
+    shards = split_models.shard_names(item["key"])
     if len(shards) > 1:
-        there = bare.uploaded(clients.s3, bucket, shards)
+        there = split_models.uploaded(clients.s3, bucket, shards)
         if missing := [key for key in shards if key not in there]:
             return {"waiting_for": missing, "duplicate": False}
         # Whichever event comes last: the same set gives the same name.
         archive = {"bucket": bucket, "key": shards[0]}
-        name = bare.execution_name(bucket, shards[0], there)
+        name = split_models.execution_name(bucket, shards[0], there)
     else:
         version = item.get("version-id")
         archive = {"bucket": bucket, "key": item["key"], **({"version_id": version} if version else {})}

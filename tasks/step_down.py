@@ -12,13 +12,16 @@ from botocore.exceptions import ClientError
 
 from pipeline.aws import lambda_handler, quota_errors, resource_tags, service_errors
 from pipeline.errors import EndpointBusy, QuotaTooSmall, QuotaUsedUp, ResourceLimitExceeded
+from pipeline.hosting import adapts
 from pipeline.operations import diagnosis
-from pipeline.planning import plan, quotas
+from pipeline.planning import quotas, sizes
+from pipeline.planning.plan import Plan
 from pipeline.rollout import endpoint_usage
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan import Plan
+    from pipeline.planning.plan import OnInstances
+    from pipeline.quota_usage import Situation
 
 
 class CaughtRefusal(TypedDict):
@@ -31,11 +34,11 @@ class CaughtRefusal(TypedDict):
 class Event(TypedDict):
     """The plan, and what a quota said to it."""
 
-    plan: plan.Plan
+    plan: Plan
     refusal: CaughtRefusal
 
 
-Result: TypeAlias = plan.Plan
+Result: TypeAlias = Plan
 
 
 def run(event: Event, clients: Clients) -> Result:
@@ -54,7 +57,7 @@ def run(event: Event, clients: Clients) -> Result:
         stepped = quotas.step_instances(refusal, _instances_ask(made["instances"]), situation)
         if isinstance(stepped, quotas.Stop):
             raise _stopped(made, stepped)
-        return _stepped(made, plan.step_instances(made, stepped), clients)
+        return _stepped(made, sizes.step_instances(made, stepped), clients)
     decision = _decide(made, refusal, situation)
     if isinstance(decision, quotas.RetryPause):
         raise EndpointBusy(decision.told)
@@ -62,22 +65,22 @@ def run(event: Event, clients: Clients) -> Result:
         # Whose endpoints hold it is looked at only now that it is to be said.
         named = _decide(made, refusal, endpoint_usage.name_owners(clients.sagemaker, situation))
         raise _stopped(made, named if isinstance(named, quotas.Stop) else decision)
-    return _stepped(made, plan.lower(made, decision), clients)
+    return _stepped(made, sizes.lower(made, decision), clients)
 
 
 def _decide(
-    made: Plan, refusal: quota_errors.QuotaRefusal, situation: quotas.Situation
+    made: Plan, refusal: quota_errors.QuotaRefusal, situation: Situation
 ) -> quotas.Down | quotas.RetryPause | quotas.Stop:
     return quotas.step_down(
         refusal,
-        plan.ask(made),
+        sizes.ask(made),
         situation,
         serving=made["serving"],
         replaced=situation.holder(made["names"]["endpoint"]) if made["updates"] else None,
     )
 
 
-def _instances_ask(on: plan.OnInstances) -> quotas.InstancesAsk:
+def _instances_ask(on: OnInstances) -> quotas.InstancesAsk:
     others = tuple((one["name"], one["usd_per_hour"]) for one in on["offers"][1:])
     return quotas.InstancesAsk(on["type"], on["count"], on["asked"]["count"], others)
 
@@ -85,7 +88,7 @@ def _instances_ask(on: plan.OnInstances) -> quotas.InstancesAsk:
 def _stopped(made: Plan, stop: quotas.Stop) -> Exception:
     if stop.final:
         return QuotaTooSmall(f"service {made['service']}", [stop.problem])
-    if plan.adapts(made["asked"]):
+    if adapts(made["asked"]):
         return QuotaUsedUp(f"service {made['service']}", [stop.problem])
     return ResourceLimitExceeded(f"service {made['service']}: {stop.problem}")
 

@@ -12,14 +12,15 @@ from botocore.exceptions import ClientError
 from pipeline import time_format
 from pipeline.aws import lambda_handler, resource_tags, service_errors
 from pipeline.errors import EndpointBusy, EndpointMoved, NameConflict, Problem
+from pipeline.hosting import adapts
 from pipeline.naming import deployment_of
-from pipeline.planning import plan
 from pipeline.rollout import alarms_api, release_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.aws.clients import Clients
+    from pipeline.planning import plan
 
 
 class Event(TypedDict):
@@ -61,7 +62,7 @@ def run(event: Event, clients: Clients) -> Result:
     try:
         return _updated(event, clients)
     except ClientError as error:
-        service_errors.see_not_waited_for(error, adapts=plan.adapts(event["asked"]))
+        service_errors.see_not_waited_for(error, adapts=adapts(event["asked"]))
         if not service_errors.is_missing_endpoint(error):
             raise
         raise EndpointMoved(

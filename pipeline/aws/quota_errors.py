@@ -34,6 +34,10 @@ _FIGURES: Final = re.compile(
 )
 
 
+ROOM: Final = "room in the quota"
+"""What a refusal by a quota that others hold wanted; what follows on it are the ways out."""
+
+
 @dataclass(frozen=True, slots=True)
 class QuotaRefusal:
     """A ResourceLimitExceeded, read."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline import settings
 from pipeline.aws import service_errors
 from pipeline.errors import AccessDenied
 from pipeline.operations import consumer_candidates
-from pipeline.planning import deployment_request, function_names
+from pipeline.planning import deployment_request
 from pipeline.planning.deployment_request import PlannedNames, Said, StackDefaults
 from pipeline.planning.function_names import Reach
 from pipeline.rollout import sidecars
@@ -63,7 +64,7 @@ def look(clients: Clients, name: str) -> Stack:
             container=parameters.get("Container") or images.DEFAULT.name,
             image_uri=parameters.get("ImageUri", ""),
             consumer_function_name=parameters.get("ConsumerFunctionName", ""),
-            consumer_function_pattern=parameters.get(function_names.PARAMETER) or consumer_candidates.ANY,
+            consumer_function_pattern=parameters.get(settings.FUNCTION_PATTERN) or consumer_candidates.ANY,
             artifact_bucket=outputs["ArtifactBucketName"],
             allow_archive_code=parameters.get("AllowArchiveCode", "false"),
         ),

@@ -8,11 +8,11 @@ keeps whatever it may refer to. What AWS does not let it see it reports as unsee
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
+from pipeline import naming
 from pipeline.archive.s3.multipart import RETIRED, retired_at
 from pipeline.aws import resource_tags, service_errors
 from pipeline.aws.resource_tags import (
@@ -42,9 +42,6 @@ PAGE: Final = 100
 """Rows in a page at most (service model)."""
 MOST: Final = PAGES * PAGE
 """Things of one kind that are looked into in one run: about a minute's calls for each kind."""
-
-_OURS = re.compile(r".-[0-9a-f]{12}(-\d{4}-\d{1,3})?")
-"""How the names of models and configurations end (`pipeline.naming`): others' are not looked into."""
 
 
 def look(clients: Clients, *, stack: str | None, bucket: str | None) -> SweepFacts:
@@ -174,7 +171,7 @@ class _Look:
                 continue
             models = frozenset(variant["ModelName"] for variant in found["ProductionVariants"])
             self._configs[name] = models
-            if not _OURS.search(name):
+            if not naming.may_be_ours(name):
                 continue
             tags = self._take(MadeKind.CONFIG, name, arn, created, uses=tuple(sorted(models)))
             one = releases.read(name, arn, created.isoformat(), tags, self._statuses) if tags else None
@@ -190,7 +187,7 @@ class _Look:
                 continue
             self._models.add(name)
             self._archives |= dict.fromkeys(_urls(found), name)
-            if _OURS.search(name):
+            if naming.may_be_ours(name):
                 self._take(MadeKind.MODEL, name, row["ModelArn"], row["CreationTime"])
 
     def _look_at_alarms(self) -> None:

@@ -12,10 +12,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from pipeline import errors, package_files
+from pipeline.hosting import NOBODY, adapts
 from pipeline.limits import MiB
 from pipeline.operations import diagnosis, waits
-from pipeline.planning import plan
-from pipeline.planning.plan import adapts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -386,7 +385,7 @@ def _line(item: ChecklistItem, execution: Execution, clock: Clock | None) -> Che
 def _otherwise(item: ChecklistItem, execution: Execution) -> str:
     """Return why a deployment never came to a line; a consumer that stays with another service is named."""
     callers = str((execution.results.get("plan_deployment") or {}).get("callers", ""))
-    left = item.otherwise == NO_CONSUMER and callers.startswith(f"{plan.NOBODY} (")
+    left = item.otherwise == NO_CONSUMER and callers.startswith(f"{NOBODY} (")
     return callers if left else item.otherwise
 
 

@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from pipeline import errors, payload
+from pipeline import errors, payload, settings
+from pipeline.aws import quota_errors
+from pipeline.hosting import IN_STEPS
 from pipeline.plain import one_line
-from pipeline.planning import consumer, function_names, quotas
-from pipeline.planning.plan import IN_STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -240,15 +240,15 @@ RULES = (
         "AWS denied a call about the consumer Lambda, though its name is one that the stack may switch",
         "look for a permissions boundary, an organization's policy (SCP) or a changed role that denies the action that "
         "the message names; `sealift deploy` puts the stack's own roles right, and its parameter "
-        f"{function_names.PARAMETER} names the functions that they may switch",
+        f"{settings.FUNCTION_PATTERN} names the functions that they may switch",
     ),
     # What Lambda does with the consumer's key in the task's name.
     DiagnosisRule(
         CONSUMER_DENIED,
         r"; add kms:\w+ to the policies of",
         "the consumer's environment variables are encrypted with a key that the stack's roles may not use",
-        f"give the stack the key in its parameter {consumer.KEYS}, and let the key's policy allow what the account's "
-        "IAM policies allow",
+        f"give the stack the key in its parameter {settings.KMS_KEYS}, and let the key's policy allow what the "
+        "account's IAM policies allow",
     ),
     DiagnosisRule(
         "AccessDenied",
@@ -303,7 +303,7 @@ FALLBACK: dict[str, tuple[str, str]] = {
     ),
     "ConsumerUnreadable": (
         "the consumer's environment variables are encrypted with a key that the stack's roles may not use",
-        f"give the stack the key in its parameter {consumer.KEYS}, as the message says, and start again",
+        f"give the stack the key in its parameter {settings.KMS_KEYS}, as the message says, and start again",
     ),
     "ConsumerTaken": (
         "another service of Sealift serves the consumer",
@@ -495,7 +495,7 @@ def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[s
     why, fix = FALLBACK.get(
         error, ("the cause is not one that Sealift knows", "read the log of the state's function")
     )
-    seen, wanted, ways = told.partition(f"; wanted {quotas.ROOM}; ")
+    seen, wanted, ways = told.partition(f"; wanted {quota_errors.ROOM}; ")
     if error == errors.QuotaUsedUp.__name__ and ways:
         # The commands are what is to be done, so they stand there, and once.
         what, fix = (

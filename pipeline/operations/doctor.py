@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline import limits, package_files
+from pipeline import limits, package_files, settings
 from pipeline.aws import service_errors
 from pipeline.errors import InvalidInput, SealiftError, ServiceUnavailable
 from pipeline.operations import consumer_candidates, service_status
-from pipeline.planning import consumer, function_names
+from pipeline.planning import function_names
 from pipeline.rollout import endpoint_usage
 from pipeline.sizing import images
 from pipeline.stack import change_sets as stacks
@@ -101,7 +101,7 @@ def examine(clients: Clients, *, stack: str, region: str, today: date) -> Iterat
     yield _asked("image", lambda: _image(clients, container, parameters.get("ImageUri", ""), region, today))
     yield _asked("role", lambda: _role(clients, outputs))
     endpoints = f"arn:{partition}:sagemaker:{region}:{account}:endpoint/"
-    pattern = parameters.get(function_names.PARAMETER) or consumer_candidates.ANY
+    pattern = parameters.get(settings.FUNCTION_PATTERN) or consumer_candidates.ANY
     within = function_names.Reach(pattern, account, region, stack)
     yield from _consumers(clients, within, parameters, endpoints)
 
@@ -263,7 +263,7 @@ def _consumers(
             "consumer",
             lambda function=function, endpoint=endpoint: _may_call(clients, function, endpoints + endpoint),  # type: ignore[misc]
         )
-    known = [one for one in parameters.get(consumer.KEYS, "").split(",") if one]
+    known = [one for one in parameters.get(settings.KMS_KEYS, "").split(",") if one]
     for function in sorted({default, *(function for function, _ in asked)} - {""}):
         yield from _switchable(clients, function, within, known)
     if not asked and not default:
@@ -284,7 +284,7 @@ def _switchable(
     key = (found or {}).get("KMSKeyArn")
     if key and key not in known:
         seen = f"the variables of {function} are encrypted with {key}, which the stack may not use"
-        command = function_names.deploy(consumer.KEYS, ",".join([*known, key]), within.stack)
+        command = function_names.deploy(settings.KMS_KEYS, ",".join([*known, key]), within.stack)
         yield ReadinessCheck("consumer", CheckState.BROKEN, seen, f"run `{command}`")
 
 

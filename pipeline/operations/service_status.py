@@ -6,13 +6,13 @@ Whose tags do not say that Sealift made it is not looked into. Refuses to change
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
+from pipeline import naming
 from pipeline.aws import resource_tags, service_errors
 from pipeline.aws.resource_tags import TAG_ARCHIVE, TAG_EXECUTION, TAG_SERVICE
 from pipeline.errors import ConsumerUnreadable
@@ -39,9 +39,6 @@ PAGE: Final = 100
 MOST: Final = 200
 """Endpoints, and as many configurations, that are looked into."""
 MOST_RUNNING: Final = 20
-
-_OURS = re.compile(r".-[0-9a-f]{12}(-\d{4}-\d{1,3})?")
-"""How the names of configurations end (`pipeline.naming`)."""
 
 
 class Role(StrEnum):
@@ -336,7 +333,7 @@ class _Look:
         rows = self._rows("endpoint configurations", client.list_endpoint_configs, "EndpointConfigs", **named)
         for row in rows:
             name, arn = row["EndpointConfigName"], row["EndpointConfigArn"]
-            if not _OURS.search(name):
+            if not naming.may_be_ours(name):
                 continue
             tags = self._tags("configuration", name, arn)
             if not self._is_wanted(tags):

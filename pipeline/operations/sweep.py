@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from pipeline.rollout.endpoint_status import UNDELETABLE
+from pipeline.endpoint_status import UNDELETABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from pipeline.hosting import INSTANCE, SERVERLESS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -51,7 +53,7 @@ class AlarmRule:
     of_timeout: bool = False
     of_cpus: bool = False
     """Whether the threshold is for each CPU that an answer keeps busy: CPUUtilization adds them up."""
-    on: tuple[str, ...] = ("serverless", "instance")
+    on: tuple[str, ...] = (SERVERLESS, INSTANCE)
     """The hostings whose endpoints get it."""
     judges: bool = True
     """Whether it speaks against a new endpoint that is tried with a part of the calls."""
@@ -112,7 +114,7 @@ RULES: tuple[AlarmRule, ...] = (
         "of max_concurrency, as a fraction",
         "all concurrent invocations are in use, and further ones are refused with 4xx",
         "a short peak is what concurrency is for; five minutes on end are too little of it",
-        on=("serverless",),
+        on=(SERVERLESS,),
         # It says that there is much to do, and the new endpoint may have half until the switch is over.
         judges=False,
     ),
@@ -128,7 +130,7 @@ RULES: tuple[AlarmRule, ...] = (
         "the instances answer without a pause, and further calls wait",
         "an answer takes all CPUs that it may have, for seconds; a quarter of an hour on end is too much to do",
         of_cpus=True,
-        on=("instance",),
+        on=(INSTANCE,),
         judges=False,
     ),
     AlarmRule(
@@ -142,7 +144,7 @@ RULES: tuple[AlarmRule, ...] = (
         "percent",
         "the volume is nearly full",
         "the volume is a tenth larger than what lies on it after the start, so something grows",
-        on=("instance",),
+        on=(INSTANCE,),
     ),
 )
 
@@ -227,7 +229,7 @@ def requests(
 
 def _rules(cpus: int | None) -> tuple[AlarmRule, ...]:
     """Return the rules of an endpoint: those of instances when it has CPUs."""
-    hosting = "serverless" if cpus is None else "instance"
+    hosting = SERVERLESS if cpus is None else INSTANCE
     return tuple(rule for rule in RULES if hosting in rule.on)
 
 

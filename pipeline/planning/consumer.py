@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 from pipeline import payload
 from pipeline.errors import ConsumerUnreadable, Problem
 from pipeline.planning import function_names
-from pipeline.settings import STACK
+from pipeline.settings import KMS_KEYS, STACK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -187,8 +187,6 @@ READERS: Final = (
 """The tasks that read a consumer's variables: they need kms:Decrypt where a key of the account's own encrypts them."""
 WRITERS: Final = ("ShiftConsumer", "UpdateConsumer", "RollBack")
 """Those that write them, and so need kms:Encrypt and kms:CreateGrant too."""
-KEYS: Final = "ConsumerKmsKeyArns"
-"""The stack's parameter for the keys."""
 
 
 def _unreadable(response: Any, error: Any) -> ConsumerUnreadable:
@@ -197,7 +195,7 @@ def _unreadable(response: Any, error: Any) -> ConsumerUnreadable:
     seen = f"the environment variables of {name!r} cannot be read" + (
         f" with the KMS key {key}" if key else ""
     )
-    command = function_names.deploy(KEYS, str(key), STACK)
+    command = function_names.deploy(KMS_KEYS, str(key), STACK)
     way = (
         f"run `{command}` (with the keys that it names already, between commas, and the stack's --stack), which allows "
         f"the key to the roles of {', '.join(READERS)}: kms:Decrypt, and kms:Encrypt and kms:CreateGrant to those that "

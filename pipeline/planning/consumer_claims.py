@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import payload
 from pipeline.errors import ConsumerTaken, Problem
-from pipeline.planning import consumer, plan
+from pipeline.hosting import NO_SWITCH, NOBODY
+from pipeline.planning import consumer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,7 +115,7 @@ def without(claims: Sequence[Claim], notes: Sequence[str]) -> consumer.Instead:
     """
     return consumer.Instead(
         consumers=[],
-        switch=plan.NO_SWITCH,
-        callers=payload.cut(f"{plan.NOBODY} ({', '.join(one.stays for one in claims)})"),
+        switch=NO_SWITCH,
+        callers=payload.cut(f"{NOBODY} ({', '.join(one.stays for one in claims)})"),
         notes=payload.cut_all([*(one.note for one in claims), *notes]),
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import Problem, StackChanged
+from pipeline.model_source import url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +43,7 @@ def require_same_assembly(
     if any(planned.get(name) != own[name] for name in _PLACE):
         raise changed(
             archive,
-            f"this execution was planned for {_url(planned)}, and the stack's code would write {_url(own)} by now",
+            f"this execution was planned for {url(planned)}, and the stack's code would write {url(own)} by now",
         )
 
 
@@ -56,33 +57,6 @@ def require_same_record(archive: Mapping[str, Any], version: Any, own: int) -> N
         raise changed(
             archive,
             f"the record of this execution's check is of version {version!r}, and the stack reads version {own} by now",
-        )
-
-
-def require_assembled(request: Mapping[str, Any], assembled: Mapping[str, Any]) -> None:
-    """Refuse to make a model of anything but what was assembled.
-
-    Args:
-        request: CreateModel's parameters.
-        assembled: bucket and key of what AssembleArchive wrote, or found written.
-
-    Raises:
-        StackChanged: when the request names something else.
-    """
-    container = request["PrimaryContainer"]
-    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
-    named = container.get("ModelDataUrl") or source.get("S3Uri")
-    if named != _url(assembled):
-        raise StackChanged(
-            f"model {request['ModelName']}",
-            [
-                Problem(
-                    "StackChanged",
-                    f"the plan names {named}, and what was assembled is {_url(assembled)}",
-                    "one release of the stack for a whole execution",
-                    "start the deployment again: `sealift start --archive s3://BUCKET/KEY`",
-                )
-            ],
         )
 
 
@@ -119,10 +93,6 @@ def changed(archive: Mapping[str, Any], seen: str) -> StackChanged:
             )
         ],
     )
-
-
-def _url(place: Mapping[str, Any]) -> str:
-    return f"s3://{place.get('bucket')}/{place.get('key')}"
 
 
 def _short(digest: str | None) -> str:

@@ -16,8 +16,8 @@ from pipeline.archive.checks.rules import Rules
 from pipeline.errors import InvalidInput, Problem
 from pipeline.gguf import architectures, questions
 from pipeline.gguf.header import SHARD_NAME
-from pipeline.planning import autoscaling, consumer, quotas
-from pipeline.planning import plan as planned
+from pipeline.hosting import AUTO, HOSTINGS, IN_PLACE, INSTANCE, KEPT, NEW_ENDPOINT, SERVERLESS, STRATEGIES
+from pipeline.planning import autoscaling, consumer
 from pipeline.schema import (
     MISSING,
     TOO_DEEP,
@@ -34,7 +34,7 @@ from pipeline.schema import (
     Pattern,
     Text,
 )
-from pipeline.sizing import images, instance_choice
+from pipeline.sizing import images
 
 VERSION = 1
 """Version of the documents between states; raised when a field changes its meaning."""
@@ -213,9 +213,9 @@ _TUNABLE: dict[str, Field] = {
         "the service's name; the folder below models/ when absent",
     ),
     "hosting": Field(
-        OneOf(planned.HOSTINGS),
+        OneOf(HOSTINGS),
         "where the endpoint runs; auto is serverless where the model fits, else an instance if allow_instances is true",
-        default=planned.SERVERLESS,
+        default=SERVERLESS,
     ),
     "memory_mb": Field(
         Integer(limits.MEMORY_SIZES_MB[0], limits.MEMORY_SIZES_MB[-1], 1024),
@@ -253,9 +253,9 @@ _TUNABLE: dict[str, Field] = {
         default=300,
     ),
     "strategy": Field(
-        OneOf(quotas.STRATEGIES),
+        OneOf(STRATEGIES),
         "whether each deployment gets an endpoint of its own, or the service keeps one that is updated in place",
-        default=quotas.NEW_ENDPOINT,
+        default=NEW_ENDPOINT,
     ),
     "timeout_s": Field(
         Integer(1, limits.TIMEOUT_S.value),
@@ -298,7 +298,7 @@ _TUNABLE: dict[str, Field] = {
     "keep_previous": Field(
         Integer(0, 50),
         "earlier good deployments that stay, as an instant way back; none on instances unless it is said",
-        default=planned.KEPT[planned.SERVERLESS],
+        default=KEPT[SERVERLESS],
     ),
     "deadline_s": Field(
         Integer(1, 7200), "seconds until an endpoint that is still Creating is given up", default=1800
@@ -381,7 +381,7 @@ class ArchiveLocation:
 
 
 def archive_rules(
-    code: str, *, mend: bool = False, hosting: str = planned.SERVERLESS, container: str | None = None
+    code: str, *, mend: bool = False, hosting: str = SERVERLESS, container: str | None = None
 ) -> Rules:
     """Return what an archive must be like: only one that runs its own code must bring any.
 
@@ -392,8 +392,8 @@ def archive_rules(
         container: what serves the model; None when it has been judged for that, or need not be.
     """
     rules = Rules(code_required=code == ARCHIVE_CODE, zip_deployable=True, mend=mend)
-    if hosting != planned.SERVERLESS:
-        rules = replace(rules, max_archive_bytes=instance_choice.MOST_VOLUME_GB * limits.GB)
+    if hosting != SERVERLESS:
+        rules = replace(rules, max_archive_bytes=limits.VOLUME_GB.value * limits.GB)
     # What an archive's own code can do is for it to say.
     if container is None or code == ARCHIVE_CODE:
         return rules
@@ -406,7 +406,7 @@ def archive_rules(
 
 def is_bare(name: str, hosting: str) -> bool:
     """Return whether a file of this name is judged as a model that is no archive: only an instance takes one."""
-    return hosting != planned.SERVERLESS and name.endswith(naming.MODEL_SUFFIX)
+    return hosting != SERVERLESS and name.endswith(naming.MODEL_SUFFIX)
 
 
 def archive_location(document: Any, name: str = EXECUTION) -> ArchiveLocation:
@@ -500,7 +500,7 @@ def request(
     parsed["consumers"] = parsed.pop("consumer") or []
     parsed["default_consumer"] = _is_default(asked.get("consumer"), parsed["consumers"])
     problems.extend(_of_other_hosting(parsed["hosting"], asked, said))
-    if parsed["hosting"] != planned.SERVERLESS:
+    if parsed["hosting"] != SERVERLESS:
         problems.extend(_bake(parsed, asked, said))
         problems.extend(_scaled(parsed, asked, said))
         # Their defaults depend on where it comes to run, which the plan decides.
@@ -581,16 +581,16 @@ def _missed(problem: Problem, alone: list[Problem], names: PlannedNames) -> Prob
 
 
 _ONLY = {
-    planned.SERVERLESS: ("instance_type", "instance_count", "auto_scaling", "bake_s"),
-    planned.INSTANCE: ("memory_mb", "max_concurrency"),
-    planned.AUTO: (),
+    SERVERLESS: ("instance_type", "instance_count", "auto_scaling", "bake_s"),
+    INSTANCE: ("memory_mb", "max_concurrency"),
+    AUTO: (),
 }
 """What a request may not ask for with a hosting, since nothing would come of it."""
 
 
 def _bake(parsed: dict[str, Any], asked: dict[str, Any], said: Said) -> list[Problem]:
     """Return what is wrong with a `bake_s` that nothing would come of: a new endpoint has the consumer's canary."""
-    if asked.get("bake_s") is None or parsed["strategy"] == quotas.IN_PLACE:
+    if asked.get("bake_s") is None or parsed["strategy"] == IN_PLACE:
         return []
     return [
         Problem(
@@ -610,7 +610,7 @@ def _scaled(parsed: dict[str, Any], asked: dict[str, Any], said: Said) -> list[P
         return []
     if asked.get("instance_count") is None:
         parsed["instance_count"] = wanted["min"]
-    if parsed["strategy"] == quotas.IN_PLACE:
+    if parsed["strategy"] == IN_PLACE:
         return [
             Problem(
                 "ScalingInPlace",
@@ -635,7 +635,7 @@ def _scaled(parsed: dict[str, Any], asked: dict[str, Any], said: Said) -> list[P
 
 
 def _of_other_hosting(hosting: str, asked: dict[str, Any], said: Said) -> list[Problem]:
-    other = planned.INSTANCE if hosting == planned.SERVERLESS else planned.SERVERLESS
+    other = INSTANCE if hosting == SERVERLESS else SERVERLESS
     return [
         Problem(
             "OtherHosting",
@@ -721,7 +721,7 @@ def _of_key(key: str, parsed: dict[str, Any]) -> list[Problem]:
     if key.endswith(naming.ARCHIVE_SUFFIXES):
         return []
     bare = key.endswith(naming.MODEL_SUFFIX)
-    if bare and parsed["hosting"] == planned.SERVERLESS:
+    if bare and parsed["hosting"] == SERVERLESS:
         return [
             Problem(
                 "BareOnServerless",

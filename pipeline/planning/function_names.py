@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.errors import Problem
-from pipeline.settings import STACK
-
-PARAMETER: Final = "ConsumerFunctionPattern"
+from pipeline.settings import FUNCTION_PATTERN, STACK
 
 _FORM: Final = re.compile(
     r"(?:arn:aws[a-z-]*:lambda:)?"
@@ -115,15 +113,15 @@ class Reach:
             "ConsumerOutsidePattern",
             f"function {found.name!r} is outside the pattern {self.pattern!r} of the Lambdas that the stack "
             f"{self.stack!r} may switch",
-            f"a function whose name matches the stack's parameter {PARAMETER}",
+            f"a function whose name matches the stack's parameter {FUNCTION_PATTERN}",
             self._way_in(found.name),
         )
 
     def _way_in(self, name: str) -> str:
         both = widened(self.pattern, name)
-        command = f"`{deploy(PARAMETER, both, self.stack)}`"
+        command = f"`{deploy(FUNCTION_PATTERN, both, self.stack)}`"
         if len(both) - both.count("*") >= _TELLING:
             return f"run {command}, which allows both"
-        alone = f"`{deploy(PARAMETER, name, self.stack)}`"
+        alone = f"`{deploy(FUNCTION_PATTERN, name, self.stack)}`"
         which = "of the account" if both == "*" else f"whose name matches {both!r}"
         return f"run {alone} if the stack switches no other function, or {command} for every function {which}"

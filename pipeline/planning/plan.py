@@ -5,15 +5,26 @@ A plan is data, so that the console shows it before anything is created, and so 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pipeline import limits, naming, payload
+from pipeline import limits, model_source, naming, payload, quota_usage
 from pipeline.aws import resource_tags
+from pipeline.endpoint_status import USABLE
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem, QuotaUsedUp
 from pipeline.gguf import purpose, questions
-from pipeline.planning import alarms, autoscaling, consumer, continuity, quotas
+from pipeline.hosting import (
+    AT_ONCE,
+    AUTO,
+    IN_PLACE,
+    IN_STEPS,
+    INSTANCE,
+    KEPT,
+    NO_SWITCH,
+    NOBODY,
+    SERVERLESS,
+)
+from pipeline.planning import autoscaling, consumer, continuity, quotas, sizes
 from pipeline.sizing import fit, images, instance_choice, instance_types
 from pipeline.sizing.llama_memory import Shape
 
@@ -24,35 +35,8 @@ if TYPE_CHECKING:
 
     from pipeline.archive.s3.bare import PinnedPart
 
-VARIANT = "AllTraffic"
-
-SERVERLESS = "serverless"
-INSTANCE = "instance"
-AUTO = "auto"
-"""Where an endpoint runs; AUTO is a request's, and a plan has come to one of the other two."""
-HOSTINGS = (SERVERLESS, INSTANCE, AUTO)
-
-KEPT = {SERVERLESS: 1, INSTANCE: 0}
-"""Earlier good deployments that stay unless a request says otherwise: an instance that nobody calls costs money."""
 THREADS = 4
 """Of a serverless endpoint unless a request says otherwise; on instances, all that there are."""
-
-ARCHIVE_FORM = "archive"
-OBJECT_FORM = "object"
-PREFIX_FORM = "prefix"
-"""What is handed over: a tar.gz, one model file as it is, or all files below a prefix."""
-
-NOBODY = "no consumer"
-"""Who calls a deployment that switches none."""
-
-NO_SWITCH = "none"
-AT_ONCE = "at_once"
-IN_STEPS = "in_steps"
-"""How the consumers are switched."""
-
-
-MOST_STEPS = 10
-"""Of a plan: the ladder has fewer rungs."""
 
 
 class Names(TypedDict):
@@ -132,7 +116,7 @@ class Plan(TypedDict):
     asked: Asked | None
     instances: OnInstances | None
     """None on serverless."""
-    room: list[quotas.Lowered]
+    room: list[quota_usage.Lowered]
     """Which endpoints of the service are lowered until the new one has answered."""
     updates: Previous | None
     """None: an endpoint is created."""
@@ -196,7 +180,7 @@ class PlanFacts:
     region: str
     today: date
     """What the support of images is compared with."""
-    situation: quotas.Situation = field(default_factory=quotas.Situation)
+    situation: quota_usage.Situation = field(default_factory=quota_usage.Situation)
     """What the account's endpoints hold."""
     serving: str | None = None
     """The endpoint that the consumer calls."""
@@ -246,7 +230,7 @@ def plan(facts: PlanFacts) -> Plan:
     timeout_s = min(request["timeout_s"], limits.INVOCATION_S.value)
     container = {
         "Image": image,
-        **model_data(facts.assembly),
+        **model_source.model_data(facts.assembly),
         "Environment": images.environment(profile, {**inference, "timeout_s": timeout_s}),
     }
     hosted = (_on_instances if where == INSTANCE else _on_serverless)(facts, container, needed)
@@ -270,7 +254,7 @@ def plan(facts: PlanFacts) -> Plan:
         serving=facts.serving,
         rungs=[],
         # One that is planned again and again has the newest; each plan has a few.
-        steps=[*(facts.earlier["steps"] if facts.earlier else ()), *hosted.start.steps][-MOST_STEPS:],
+        steps=[*(facts.earlier["steps"] if facts.earlier else ()), *hosted.start.steps][-sizes.MOST_STEPS :],
         image_uri=image,
         fit=needed.to_json(),
         arithmetic=needed.arithmetic,
@@ -281,7 +265,7 @@ def plan(facts: PlanFacts) -> Plan:
                 "ExecutionRoleArn": request["execution_role_arn"],
                 "Tags": tags,
             },
-            **_sized(names, hosted.variant, tags, hosted.instances, request["deadline_s"]),
+            **sizes.requests(names, hosted.variant, tags, hosted.instances, request["deadline_s"]),
         ),
         poll={"interval_s": request["poll_interval_s"], "deadline_s": request["deadline_s"]},
         smoke_test={**_smoke_test(request, facts.model), "timeout_s": timeout_s},
@@ -339,39 +323,6 @@ def hosting(
     )
 
 
-def model_data(assembly: Mapping[str, Any]) -> dict[str, Any]:
-    """Return where a container's model lies: an archive, one file as it is, or all files below a prefix.
-
-    Args:
-        assembly: bucket and key of what is deployed, and its `form`.
-    """
-    url = f"s3://{assembly['bucket']}/{assembly['key']}"
-    form = assembly.get("form", ARCHIVE_FORM)
-    if form == ARCHIVE_FORM:
-        return {"ModelDataUrl": url}
-    source = {
-        "S3Uri": url,
-        "S3DataType": "S3Prefix" if form == PREFIX_FORM else "S3Object",
-        "CompressionType": "None",
-    }
-    return {"ModelDataSource": {"S3DataSource": source}}
-
-
-def pinned(request: Mapping[str, Any], assembled: Mapping[str, Any]) -> dict[str, Any]:
-    """Return CreateModel's parameters with the ETag of the one model file, which is known once it has been copied.
-
-    Raises:
-        StackChanged: when they name something else than what was assembled.
-    """
-    continuity.require_assembled(request, assembled)
-    container = request["PrimaryContainer"]
-    source = container.get("ModelDataSource", {}).get("S3DataSource")
-    if source is None or source["S3DataType"] != "S3Object" or not assembled.get("etag"):
-        return dict(request)
-    source = {**source, "ETag": assembled["etag"]}
-    return {**request, "PrimaryContainer": {**container, "ModelDataSource": {"S3DataSource": source}}}
-
-
 def _name(facts: PlanFacts, container: Mapping[str, Any], sized: Mapping[str, Any]) -> str:
     archive, request = facts.archive, facts.request
     identity = naming.digest(
@@ -395,12 +346,14 @@ def _on_serverless(facts: PlanFacts, container: dict[str, Any], needed: fit.Fit)
         table=instance_types.table(request["instance_types"]),
     )
     asked = Asked(memory_mb=memory_mb, max_concurrency=request["max_concurrency"])
-    name = _name(facts, container, {"serverless": _serverless(memory_mb, request["max_concurrency"])})
+    name = _name(
+        facts, container, {"serverless": sizes.serverless_config(memory_mb, request["max_concurrency"])}
+    )
     chosen = _choose(name, asked, request, facts)
-    config = chosen.config or config_name(name, asked, chosen.memory_mb, chosen.start.concurrency)
+    config = chosen.config or sizes.config_name(name, asked, chosen.memory_mb, chosen.start.concurrency)
     return _Hosted(
         names=Names(model=name, endpoint_config=config, endpoint=chosen.endpoint),
-        variant={"ServerlessConfig": _serverless(chosen.memory_mb, chosen.start.concurrency)},
+        variant={"ServerlessConfig": sizes.serverless_config(chosen.memory_mb, chosen.start.concurrency)},
         memory_mb=chosen.memory_mb,
         max_concurrency=chosen.start.concurrency,
         asked=asked,
@@ -417,7 +370,7 @@ def _on_instances(facts: PlanFacts, container: dict[str, Any], needed: fit.Fit) 
     scales = {"auto_scaling": request["auto_scaling"]} if request["auto_scaling"] else {}
     # Another scaling is another deployment, as another number of instances is: tags and requests fit together then.
     name = _name(facts, container, {"instances": asked, **scales})
-    in_place = request["strategy"] == quotas.IN_PLACE
+    in_place = request["strategy"] == IN_PLACE
     situation = facts.situation
     target = _in_place_target(request["service"], situation, facts.serving) if in_place else None
     _see_same_hosting(target, INSTANCE)
@@ -434,11 +387,13 @@ def _on_instances(facts: PlanFacts, container: dict[str, Any], needed: fit.Fit) 
         updates = Previous(endpoint_config=target.config, max_concurrency=0)
     on = _instances_plan(needed, request, asked, left, count)
     names = Names(
-        model=name, endpoint_config=instances_config_name(name, asked, on["type"], count), endpoint=endpoint
+        model=name,
+        endpoint_config=sizes.instances_config_name(name, asked, on["type"], count),
+        endpoint=endpoint,
     )
     return _Hosted(
         names=names,
-        variant=_instance_variant(on),
+        variant=sizes.instance_variant(on),
         instances=on,
         updates=updates,
         notes=instance_notes(request, needed, left, count),
@@ -467,18 +422,6 @@ def _instances_plan(
         bake_s=request["bake_s"],
         auto_scaling=request["auto_scaling"],
     )
-
-
-def _instance_variant(on: OnInstances) -> dict[str, Any]:
-    # A type with a disk of its own is refused together with a volume's size.
-    volume = {} if instance_types.has_own_disk(on["type"]) else {"VolumeSizeInGB": on["volume_gb"]}
-    return {
-        "InstanceType": on["type"],
-        "InitialInstanceCount": on["count"],
-        **volume,
-        "ModelDataDownloadTimeoutInSeconds": on["download_s"],
-        "ContainerStartupHealthCheckTimeoutInSeconds": on["startup_s"],
-    }
 
 
 def instance_notes(
@@ -524,7 +467,7 @@ def instance_notes(
     return tuple(told)
 
 
-def _see_same_hosting(target: quotas.Holder | None, wanted: str) -> None:
+def _see_same_hosting(target: quota_usage.Holder | None, wanted: str) -> None:
     """Refuse to update an endpoint from one hosting to the other: SageMaker takes only one way, and not back."""
     if target is None or target.hosting == wanted:
         return
@@ -541,7 +484,7 @@ def _see_same_hosting(target: quotas.Holder | None, wanted: str) -> None:
     )
 
 
-def _see_not_scaled(target: quotas.Holder | None) -> None:
+def _see_not_scaled(target: quota_usage.Holder | None) -> None:
     """Refuse to update an endpoint that scales: SageMaker does, when the instance type changes."""
     if target is None or not target.scales:
         return
@@ -558,51 +501,15 @@ def _see_not_scaled(target: quotas.Holder | None) -> None:
     )
 
 
-def instances_config_name(name: str, asked: AskedInstances, instance_type: str, count: int) -> str:
-    """Return the endpoint configuration's name: the deployment's own, or that of other instances than asked for."""
-    if (instance_type, count) == (asked["type"], asked["count"]):
-        return name
-    return f"{name}-{naming.digest([instance_type, count], 6)}"
-
-
 def _instances_of(
     config: str, name: str, asked: AskedInstances, found: Sequence[instance_choice.Offer]
 ) -> tuple[Sequence[instance_choice.Offer], int] | None:
     """Return the offers from the one in use on, and the count, of a configuration; None when it is of another one."""
     for at, offer in enumerate(found):
         for count in range(asked["count"], 0, -1):
-            if config == instances_config_name(name, asked, offer.name, count):
+            if config == sizes.instances_config_name(name, asked, offer.name, count):
                 return found[at:], count
     return None
-
-
-def step_instances(made: Plan, down: quotas.InstancesDown) -> Plan:
-    """Return the plan after a step to fewer instances, or to another type."""
-    on = made["instances"]
-    if on is None:
-        raise AssertionError(f"{made['service']}: not on instances")
-    left = on["offers"] if down.type == on["type"] else on["offers"][1:]
-    stepped: OnInstances = {
-        **on,
-        "type": down.type,
-        "count": down.count,
-        "offers": left,
-        "usd_per_hour": round(down.count * left[0]["usd_per_hour"], 6),
-        "busy_cpus": left[0]["vcpus"] if on["busy_cpus"] == on["offers"][0]["vcpus"] else on["busy_cpus"],
-    }
-    name = instances_config_name(made["names"]["model"], on["asked"], down.type, down.count)
-    names: Names = {**made["names"], "endpoint_config": name}
-    tags = made["requests"]["create_model"]["Tags"]
-    return {
-        **made,
-        "names": names,
-        "instances": stepped,
-        "steps": [*made["steps"], down.step][-MOST_STEPS:],
-        "requests": {
-            "create_model": made["requests"]["create_model"],
-            **_sized(names, _instance_variant(stepped), tags, stepped, made["poll"]["deadline_s"]),
-        },
-    }
 
 
 def _switch(consumers: list[dict[str, Any]]) -> str:
@@ -619,71 +526,6 @@ def _callers(consumers: list[dict[str, Any]]) -> str:
     return payload.cut(", ".join(named) or NOBODY)
 
 
-def lower(made: Plan, down: quotas.Down) -> Plan:
-    """Return the plan after a step down: another endpoint configuration, all else as it was."""
-    asked = made["asked"]
-    if asked is None:
-        raise AssertionError(f"{made['service']}: not serverless")
-    config = config_name(made["names"]["model"], asked, down.memory_mb, down.concurrency)
-    names: Names = {**made["names"], "endpoint_config": config}
-    tags = made["requests"]["create_model"]["Tags"]
-    sized = _sized(names, {"ServerlessConfig": _serverless(down.memory_mb, down.concurrency)}, tags)
-    return {
-        **made,
-        "names": names,
-        "memory_mb": down.memory_mb,
-        "max_concurrency": down.concurrency,
-        "room": list(down.room),
-        "rungs": [*made["rungs"], down.rung.value],
-        "steps": [*made["steps"], down.step][-MOST_STEPS:],
-        "requests": {"create_model": made["requests"]["create_model"], **sized},
-    }
-
-
-def ask(made: Plan) -> quotas.Ask:
-    """Return what a serverless plan asks of the account's quotas."""
-    if made["memory_mb"] is None or made["max_concurrency"] is None:
-        raise AssertionError(f"{made['service']}: not serverless")
-    return quotas.Ask(
-        memory_mb=made["memory_mb"],
-        concurrency=made["max_concurrency"],
-        sizes_mb=tuple(made["fit"]["sizes_mb"]),
-        arithmetic=made["arithmetic"],
-        room=tuple(made["room"]),
-        taken=tuple(made["rungs"]),
-        adapts=adapts(made["asked"]),
-    )
-
-
-def adapts(asked: Mapping[str, Any] | None) -> bool:
-    """Return whether a plan's `asked` has no concurrency, so that it takes what there is and waits for none."""
-    return asked is not None and asked["max_concurrency"] is None
-
-
-def config_name(name: str, asked: Asked, memory_mb: int, concurrency: int) -> str:
-    """Return the endpoint configuration's name: the deployment's own, with the sizes when they are not those asked for.
-
-    A configuration cannot be changed, so each size has one of its own; and the sizes in use can be read off it. Where
-    no concurrency was asked for, the name always has the sizes.
-    """
-    if (memory_mb, concurrency) == (asked["memory_mb"], asked["max_concurrency"]):
-        return name
-    return sized_name(name, memory_mb, concurrency)
-
-
-def sized_name(name: str, memory_mb: int, concurrency: int) -> str:
-    """Return the name of a deployment's configuration of these sizes (`naming.deployment_of` takes them off again)."""
-    return f"{name}-{memory_mb}-{concurrency}"
-
-
-def sizes_of(config: str, name: str, asked: Asked) -> tuple[int, int] | None:
-    """Return memory and concurrency of a configuration by its name; None when it is of another deployment."""
-    if config == name and asked["max_concurrency"] is not None:
-        return asked["memory_mb"], asked["max_concurrency"]
-    found = re.fullmatch(re.escape(name) + r"-(\d{4})-(\d{1,3})", config)
-    return (int(found[1]), int(found[2])) if found else None
-
-
 @dataclass(frozen=True, slots=True)
 class _Chosen:
     endpoint: str
@@ -697,15 +539,15 @@ class _Chosen:
 def _choose(name: str, asked: Asked, request: dict[str, Any], facts: PlanFacts) -> _Chosen:
     """Choose the endpoint and the concurrency that it begins with."""
     situation = facts.situation
-    in_place = request["strategy"] == quotas.IN_PLACE
+    in_place = request["strategy"] == IN_PLACE
     target = _in_place_target(request["service"], situation, facts.serving) if in_place else None
     _see_same_hosting(target, SERVERLESS)
     endpoint = (target.name if target else request["service"]) if in_place else name
     there = situation.holder(endpoint)
-    sizes = sizes_of(there.config, name, asked) if there and _lives(there) else None
-    if there and sizes:
+    found = sizes.sizes_of(there.config, name, asked) if there and _lives(there) else None
+    if there and found:
         # An earlier run of the very same deployment: what exists is taken over, whatever sizes it came to.
-        memory_mb, concurrency = sizes
+        memory_mb, concurrency = found
         return _Chosen(endpoint, memory_mb, quotas.CapacityStart(concurrency), config=there.config)
     start = quotas.choose(asked["max_concurrency"], situation, serving=facts.serving, replaced=target)
     if isinstance(start, quotas.Stop):
@@ -714,77 +556,17 @@ def _choose(name: str, asked: Asked, request: dict[str, Any], facts: PlanFacts) 
     return _Chosen(endpoint, asked["memory_mb"], start, updates)
 
 
-_ALIVE = frozenset({"Creating", "Updating", "SystemUpdating", "InService"})
+def _lives(there: quota_usage.Holder) -> bool:
+    return there.ours and there.status in USABLE
 
 
-def _lives(there: quotas.Holder) -> bool:
-    return there.ours and there.status in _ALIVE
-
-
-def _in_place_target(service: str, situation: quotas.Situation, serving: str | None) -> quotas.Holder | None:
+def _in_place_target(
+    service: str, situation: quota_usage.Situation, serving: str | None
+) -> quota_usage.Holder | None:
     """Return the service's endpoint to update: the one with its bare name, the consumer's, the newest; else None."""
-    own = [one for one in situation.holders if one.ours and one.status in _ALIVE]
+    own = [one for one in situation.holders if one.ours and one.status in USABLE]
     ranked = sorted(own, key=lambda one: (one.name == service, one.name == serving, one.created))
     return next(reversed(ranked), None)
-
-
-def _serverless(memory_mb: int, concurrency: int | None) -> dict[str, int]:
-    return {"MemorySizeInMB": memory_mb, **({"MaxConcurrency": concurrency} if concurrency else {})}
-
-
-class _Sized(TypedDict):
-    """The requests that depend on the sizes."""
-
-    create_endpoint_config: dict[str, Any]
-    create_endpoint: dict[str, Any]
-    update_endpoint: dict[str, Any]
-
-
-def _sized(
-    names: Names,
-    members: dict[str, Any],
-    tags: list[dict[str, str]],
-    on: OnInstances | None = None,
-    deadline_s: int = 0,
-) -> _Sized:
-    config, endpoint = names["endpoint_config"], names["endpoint"]
-    variant = {"VariantName": VARIANT, "ModelName": names["model"], **members}
-    return _Sized(
-        create_endpoint_config={
-            "EndpointConfigName": config,
-            "ProductionVariants": [variant],
-            "Tags": tags,
-        },
-        create_endpoint={"EndpointName": endpoint, "EndpointConfigName": config, "Tags": tags},
-        update_endpoint={
-            "EndpointName": endpoint,
-            "EndpointConfigName": config,
-            **({"DeploymentConfig": _guardrails(endpoint, on, deadline_s)} if on else {}),
-        },
-    )
-
-
-def _guardrails(endpoint: str, on: OnInstances, deadline_s: int) -> dict[str, Any]:
-    """Return how SageMaker is to move the calls to the new instances, and which alarms take that back.
-
-    Of several instances one goes first; a canary may not be more than half of them (CapacitySize). What is not done at
-    the deployment's deadline SageMaker takes back by itself, so that the rollback has not to wait for more.
-    """
-    canary = {"Type": "CANARY", "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1}}
-    routing: dict[str, Any] = canary if on["count"] > 1 else {"Type": "ALL_AT_ONCE"}
-    longest = on["download_s"] + on["startup_s"] + 2 * on["bake_s"] + instance_choice.LEAST_TIMEOUT_S
-    return {
-        "BlueGreenUpdatePolicy": {
-            "TrafficRoutingConfiguration": {**routing, "WaitIntervalInSeconds": on["bake_s"]},
-            "TerminationWaitInSeconds": 0,
-            "MaximumExecutionTimeoutInSeconds": min(
-                longest, max(deadline_s, limits.LEAST_DEPLOYMENT_S.value), limits.DEPLOYMENT_S.value
-            ),
-        },
-        "AutoRollbackConfiguration": {
-            "Alarms": [{"AlarmName": name} for name in alarms.judging(endpoint, INSTANCE)]
-        },
-    }
 
 
 def needs(request: dict[str, Any], archive: Mapping[str, Any], model: dict[str, Any]) -> fit.Fit:

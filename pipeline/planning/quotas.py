@@ -13,17 +13,14 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 from pipeline import limits, payload
 from pipeline.aws import quota_errors
+from pipeline.endpoint_status import MOVING
 from pipeline.errors import Problem
+from pipeline.quota_usage import LEAST, Lowered, in_use, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-NEW_ENDPOINT: Final = "new_endpoint"
-IN_PLACE: Final = "in_place"
-STRATEGIES: Final = (NEW_ENDPOINT, IN_PLACE)
-
-LEAST: Final = 1
-"""Concurrent invocations of an endpoint at least (service model, ServerlessMaxConcurrency)."""
+    from pipeline.quota_usage import Holder, Situation
 
 SHARED_BY: Final = 3
 """Services that fit side by side on an account whatever its quota is, when none of them asks for a concurrency."""
@@ -40,14 +37,6 @@ class CapacityStep(TypedDict):
     did: str
 
 
-class Lowered(TypedDict):
-    """An endpoint of the service whose concurrency is lowered while the new one is tried."""
-
-    endpoint: str
-    before: int
-    to: int
-
-
 def _step(asked: str, said: str, did: str) -> CapacityStep:
     """Return a step; who is in the way may be many."""
     return CapacityStep(asked=asked, said=payload.cut(said, _SAID), did=payload.cut(did, _SAID))
@@ -55,96 +44,6 @@ def _step(asked: str, said: str, did: str) -> CapacityStep:
 
 _SAID: Final = 512
 """Bytes of each part of a step."""
-
-
-# -- what is in use
-
-MOVING: Final = frozenset({"Updating", "SystemUpdating", "RollingBack", "Deleting"})
-"""Statuses in which an endpoint holds concurrency that it may soon give back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """An endpoint of the account, and what it holds of the quotas: of serverless ones, or of instances."""
-
-    name: str
-    status: str
-    config: str
-    concurrency: int
-    """While it is updated, the larger of the old and the new."""
-    ours: bool = False
-    """Whether Sealift's tags name it as one of this service's."""
-    provisioned: bool = False
-    created: str = ""
-    """ISO 8601."""
-    on_instances: bool = False
-    """It holds nothing of what serverless endpoints share."""
-    scales: bool = False
-    """Whether its tags say that its instances are scaled; known only of `ours`."""
-    service: str | None = None
-    """Whose its tags say it is, where that was looked at (`endpoint_usage.name_owners`); empty: not Sealift's."""
-
-    @property
-    def hosting(self) -> str:
-        """Return where it runs, as a request spells it."""
-        return "instance" if self.on_instances else "serverless"
-
-    @property
-    def lowerable(self) -> bool:
-        """Whether its concurrency may be lowered now: nobody else's endpoint, nor one with provisioned concurrency."""
-        return self.ours and self.status == "InService" and not self.provisioned and self.concurrency > LEAST
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What serverless endpoints there are, and how much concurrency the account allows in all."""
-
-    holders: tuple[Holder, ...] = ()
-    quota: int = limits.CONCURRENCY_QUOTA.value
-    read: bool = False
-    """Whether Service Quotas told the quota; else it is what an ordinary account has."""
-    how: str = "assumed, as on an ordinary account"
-    complete: bool = True
-    """Whether every endpoint was looked at."""
-    names: tuple[str, ...] = ()
-    """Of all endpoints that were listed."""
-
-    @property
-    def used(self) -> int:
-        """Return the concurrency in use."""
-        return sum(holder.concurrency for holder in self.holders)
-
-    @property
-    def free(self) -> int | None:
-        """Return the concurrency that is left; None when more is in use than was assumed to be allowed."""
-        if not self.read and self.used > self.quota:
-            return None
-        return max(self.quota - self.used, 0)
-
-    def holder(self, name: str | None) -> Holder | None:
-        """Return an endpoint by name."""
-        return next((holder for holder in self.holders if holder.name == name), None)
-
-    def own(self, *, without: str | None = None) -> tuple[Holder, ...]:
-        """Return the service's endpoints that can give room, oldest first."""
-        able = (one for one in self.holders if one.lowerable and one.name != without)
-        return tuple(sorted(able, key=lambda one: (one.created, one.name)))
-
-    def __str__(self) -> str:
-        unseen = "" if self.complete else ", and there are endpoints that were not looked at"
-        held = f"{self.used} of {self.quota} ({self.how}) concurrent invocations are in use"
-        return f"{held}: {in_use(self.holders)}{unseen}"
-
-
-MOST_IN_USE: Final = 8
-"""Endpoints that are named where it is said who holds how much."""
-
-
-def in_use(holders: Iterable[Holder]) -> str:
-    """Return who holds how much, for people; of many, how many more there are."""
-    found = [f"{one.name} {one.concurrency}" for one in holders if not one.on_instances]
-    left = len(found) - MOST_IN_USE
-    return ", ".join([*found[:MOST_IN_USE], *([f"{left} more"] if left > 0 else [])]) or "none"
 
 
 # -- room
@@ -282,11 +181,6 @@ def leaving(situation: Situation, replaced: Holder | None = None) -> list[Holder
         and not one.on_instances
         and (one.status == "Deleting" or (one.ours and one.status in MOVING))
     ]
-
-
-def told(lowered: Lowered) -> str:
-    """Return one lowering in words."""
-    return f"lower {lowered['endpoint']} from {lowered['before']} to {lowered['to']}"
 
 
 # -- the ladder
@@ -583,8 +477,6 @@ def _instances_step(refusal: quota_errors.QuotaRefusal, ask: InstancesAsk, did: 
 
 _MORE: Final = "wait until somebody's endpoint is deleted, or ask AWS for a higher quota"
 
-ROOM: Final = "room in the quota"
-"""What a refusal by a quota that others hold wanted; what follows on it are the ways out."""
 MOST_NAMED: Final = 5
 """Holders that a refusal names, each with what makes room: all of them fit into a Cause (`payload.MESSAGE`)."""
 
@@ -601,7 +493,7 @@ def _used_up(seen: str, situation: Situation, limit: int | None = None) -> Probl
         "more for the account: `aws service-quotas request-service-quota-increase --service-code sagemaker "
         f"--quota-code {limits.CONCURRENCY_QUOTA_CODE} --desired-value {more}`"
     )
-    return Problem("ConcurrencyQuota", seen, ROOM, "make room, by one of: " + "; ".join(ways))
+    return Problem("ConcurrencyQuota", seen, quota_errors.ROOM, "make room, by one of: " + "; ".join(ways))
 
 
 def _named(situation: Situation) -> tuple[list[Holder], list[str]]:
@@ -636,7 +528,7 @@ def _delete(one: Holder) -> str:
 
 
 def _problem(error: str, refusal: quota_errors.QuotaRefusal, situation: Situation, fix: str) -> Problem:
-    return Problem(error, _seen(refusal, situation), ROOM, fix)
+    return Problem(error, _seen(refusal, situation), quota_errors.ROOM, fix)
 
 
 def _seen(refusal: quota_errors.QuotaRefusal, situation: Situation) -> str:

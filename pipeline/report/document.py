@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pipeline import naming
+from pipeline.hosting import SERVERLESS
 from pipeline.limits import MiB
 from pipeline.operations import checklist, execution_history
 from pipeline.report import costs, memory, state_graph, timeline, transcript
@@ -167,7 +168,7 @@ def assemble(facts: ReportFacts, prices: Prices) -> Document:
     fit = part("the fit", lambda: memory.read(plan), None)
     talk = part("the smoke test", lambda: transcript.read(results.get("smoke_test")), None)
     alarms = part("the alarms", lambda: _alarms(results), _NONE)
-    serverless = plan.get("hosting", "serverless") == "serverless"
+    serverless = plan.get("hosting", SERVERLESS) == SERVERLESS
     return Document(
         name=arn.rpartition(":")[2],
         arn=arn,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from pipeline.aws import service_errors
+from pipeline.naming import VARIANT
 from pipeline.planning import autoscaling
-from pipeline.planning.plan import VARIANT
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import AutoScalingClient

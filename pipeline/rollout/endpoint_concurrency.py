@@ -16,8 +16,7 @@ from botocore.exceptions import ClientError
 
 from pipeline.aws import resource_tags, service_errors
 from pipeline.errors import NameConflict, NotYetVisible, Problem
-from pipeline.naming import deployment_of
-from pipeline.planning.plan import VARIANT, sized_name
+from pipeline.naming import VARIANT, deployment_of, sized_name
 from pipeline.rollout import endpoint_usage, idempotent_create, release_store
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_sagemaker import SageMakerClient
 
-    from pipeline.planning.quotas import Holder
+    from pipeline.quota_usage import Holder
 
 
 @dataclass(frozen=True, slots=True)

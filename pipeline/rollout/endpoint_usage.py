@@ -1,4 +1,4 @@
-"""A look at what the account's endpoints hold, and at the quota: the facts for `pipeline.planning.quotas`.
+"""A look at what the account's endpoints hold, and at the quota: `pipeline.quota_usage`.
 
 Bounded: one call for the quota, `PAGES` for the list, one per endpoint up to `MOST_ENDPOINTS`, and one more for each
 whose name begins as the service's do, to read its tags. Refuses to change anything.
@@ -16,7 +16,7 @@ from pipeline.aws import resource_tags, service_errors
 from pipeline.aws.resource_tags import TAG_EXECUTION, TAG_SCALING, TAG_SERVICE
 from pipeline.errors import SealiftError
 from pipeline.naming import is_named_after
-from pipeline.planning.quotas import Holder, Situation
+from pipeline.quota_usage import Holder, Situation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

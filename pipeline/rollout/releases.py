@@ -25,6 +25,7 @@ from pipeline.aws.resource_tags import (
     consumer_tags,
     tag_value,
 )
+from pipeline.endpoint_status import ALIVE
 from pipeline.naming import deployment_of
 
 if TYPE_CHECKING:
@@ -43,9 +44,6 @@ TAG_TAKEN: Final = "sealift:taken-from"
 
 MOST_TAGS: Final = 50
 """Tags of one resource."""
-
-ALIVE: Final = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "InService"})
-"""Statuses of an endpoint that serves, or may serve again by itself."""
 
 
 class Consumer(TypedDict):

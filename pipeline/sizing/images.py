@@ -24,7 +24,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pipeline.gguf import questions
-from pipeline.sizing import fit
+from pipeline.sizing.serving import LLAMA_SERVER, OWN_SERVER, PREBUILT, Serving
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +79,7 @@ class Profile:
     """The inference settings, each with the image's environment variable for it; None where it has none."""
     requests: tuple[str, ...]
     """The fields that a request may ask with; all of them answer in OpenAI's form. `input` asks for embeddings."""
-    serving: fit.Serving
+    serving: Serving
     """What the server occupies beside the model, and how long it takes to start."""
     all_threads: int | None = None
     """The setting n_threads that means "as many as there are CPUs"; None where that is the image's own default."""
@@ -135,7 +135,7 @@ PYTORCH: Final = Profile(
     runs_archive_code=True,
     settings=_OURS,
     requests=_ANY_FORM,
-    serving=fit.PREBUILT,
+    serving=PREBUILT,
     all_threads=64,
     environment={
         "SAGEMAKER_PROGRAM": "inference.py",
@@ -174,7 +174,7 @@ LLAMA_CPP: Final = Profile(
         "timeout_s": None,
     },
     requests=(questions.MESSAGES,),
-    serving=fit.LLAMA_SERVER,
+    serving=LLAMA_SERVER,
     environment={
         # One request at a time: by default llama-server keeps room for four.
         "SM_LLAMA_CPP_PARALLEL": "1",
@@ -196,7 +196,7 @@ CUSTOM: Final = Profile(
     runs_archive_code=True,
     settings=_OURS,
     requests=_ANY_FORM,
-    serving=fit.OWN_SERVER,
+    serving=OWN_SERVER,
     all_threads=64,
     limits=("the image must lie in a registry of the endpoint's own account and region",),
 )

@@ -11,6 +11,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline import limits
 from pipeline.errors import ModelDoesNotFit, Problem
 from pipeline.limits import GB, GiB, MiB
 from pipeline.schema import meant
@@ -28,13 +29,8 @@ MOST_OFFERS: Final = 3
 
 VOLUME_SLACK: Final = 1.1
 """A volume loses some of its size to its file system, and should not be full."""
-MOST_VOLUME_GB: Final = 512
-"""VolumeSizeInGB at most (service model)."""
 LEAST_VOLUME_GB: Final = 8
 
-LEAST_TIMEOUT_S: Final = 600
-MOST_TIMEOUT_S: Final = 3600
-"""The two time-outs at least, so that a slow hour is no failure, and at most (service model)."""
 MARGIN: Final = 3
 """How many times longer than computed a start may take."""
 
@@ -102,7 +98,7 @@ def _in_memory(needed: Fit, instance: Instance) -> bool:
 def _disk_gb(instance: Instance) -> float:
     """Return the GB that a model may take on a type; of a disk whose size is not known, any: that is assumed."""
     if not instance_types.has_own_disk(instance.name):
-        return MOST_VOLUME_GB
+        return limits.VOLUME_GB.value
     return math.inf if instance.local_disk_gb is None else instance.local_disk_gb
 
 
@@ -167,7 +163,9 @@ def _volume_gb(needed: Fit) -> int:
 
 
 def _timeout(seconds: float) -> int:
-    return min(max(math.ceil(seconds * MARGIN), LEAST_TIMEOUT_S), MOST_TIMEOUT_S)
+    return min(
+        max(math.ceil(seconds * MARGIN), limits.LEAST_START_TIMEOUT_S.value), limits.START_TIMEOUT_S.value
+    )
 
 
 def _asked_problem(needed: Fit, table: Sequence[Instance], asked: str) -> Problem | None:

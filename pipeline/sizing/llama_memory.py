@@ -26,6 +26,7 @@ from pipeline.gguf.architectures import DIFFUSION, WITHOUT_CACHE
 from pipeline.gguf.purpose import Purpose
 from pipeline.limits import MiB
 from pipeline.sizing.layers import BATCH_ONLY, Header, Layer, Work, count, layers_of, work_of
+from pipeline.sizing.serving import MemoryLine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,15 +60,6 @@ REPACKED_ROWS: Final = 8
 STAGING_MOST: Final = 32 * MiB
 """A matrix is read into a buffer of its own before it is repacked. Above this size glibc returns the buffer at once
 (DEFAULT_MMAP_THRESHOLD_MAX); below, the heap keeps one."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryLine:
-    """One line of the arithmetic."""
-
-    name: str
-    bytes: int
-    how: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import naming
+from pipeline import limits, naming
 
 SAGEMAKER_NAME = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
 """EndpointName, ModelName and EndpointConfigName in SageMaker's service model."""
@@ -122,6 +122,66 @@ def test_another_upload_is_another_execution(other: tuple[str, str, str, str]) -
 def test_a_service_has_at_most_40_characters(service: str, *, good: bool) -> None:
     """Hyphens count, else a name with many of them would not fit a resource's name."""
     assert bool(re.fullmatch(naming.SERVICE_PATTERN, service)) is good
+
+
+@given(
+    service=SERVICES,
+    document=VALUES,
+    memory_mb=st.sampled_from(limits.MEMORY_SIZES_MB),
+    concurrency=st.integers(1, limits.MAX_CONCURRENCY.value),
+)
+def test_a_configurations_name_tells_its_deployment_and_its_sizes(
+    service: str, document: object, memory_mb: int, concurrency: int
+) -> None:
+    """Whatever the service is called, also after sizes; the deployment's own name tells none."""
+    for one in (service, f"{service[:30].rstrip('-')}-{memory_mb}-{concurrency}"):
+        name = naming.resource_name(one, naming.digest(document))
+        config = naming.sized_name(name, memory_mb, concurrency)
+
+        assert naming.sizes_of(config) == (memory_mb, concurrency)
+        assert naming.deployment_of(config) == naming.deployment_of(name) == name
+        assert naming.sizes_of(name) is None
+        assert naming.may_be_ours(config)
+        assert naming.may_be_ours(name)
+        assert re.fullmatch(SAGEMAKER_NAME, config)
+
+
+def test_other_instances_have_a_name_of_their_own() -> None:
+    """Type and count both count; the form is pinned, since names outlive a release."""
+    kinds = ("ml.m5.large", "ml.m5.xlarge")
+    names = {naming.instances_name("harbour-0123456789ab", kind, count) for kind in kinds for count in (1, 2)}
+
+    assert len(names) == 4
+    assert "harbour-0123456789ab-75c035" in names
+    assert all(naming.deployment_of(name) == name and naming.may_be_ours(name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        pytest.param("harbour-0123456789ab", True, id="a deployment"),
+        pytest.param("harbour-0123456789ab-2048-5", True, id="its configuration of other sizes"),
+        pytest.param("harbour-0123456789ab-0c1d2e", True, id="its configuration of other instances"),
+        pytest.param("-0123456789ab", False, id="no service"),
+        pytest.param("harbour-0123456789a", False, id="too short"),
+        pytest.param("harbour-0123456789aB", False, id="capital"),
+        pytest.param("harbour-2048-5", False, id="sizes alone"),
+        pytest.param("harbour", False, id="a service"),
+    ],
+)
+def test_what_may_be_ours_is_told_by_its_name(name: str, *, ours: bool) -> None:
+    """All forms that Sealift gives, and no others' tags are read."""
+    assert naming.may_be_ours(name) is ours
+
+
+@pytest.mark.parametrize(
+    "config",
+    ["harbour", "harbour-204-5", "harbour-20480-5", "harbour-2048-1000", "harbour-2048-", "harbour-2048-5-x"],
+)
+def test_other_names_tell_no_sizes(config: str) -> None:
+    """Four digits of memory and three of concurrency at most, at the end."""
+    assert naming.sizes_of(config) is None
+    assert naming.deployment_of(config) == config
 
 
 def test_a_name_that_would_be_too_long_is_no_name() -> None:

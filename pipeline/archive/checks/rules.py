@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.limits import HEADER_READ, HEADER_READ_S
+from pipeline.limits import ARCHIVE_SIZE, HEADER_READ, HEADER_READ_S
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -51,7 +51,7 @@ class Rules:
     runtime: frozenset[str] | None = None
     """The architectures that the container's llama.cpp loads; None when its release is not known."""
 
-    max_archive_bytes: int = 10 * GIB
+    max_archive_bytes: int = ARCHIVE_SIZE.value
     """What serverless is said to take. Its 5 GB of disk bite earlier; that is for the fit to say."""
     max_members: int = 10_000
     """A model, its code and its runtime are a few hundred files."""

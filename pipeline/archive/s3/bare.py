@@ -11,10 +11,8 @@ from __future__ import annotations
 import hashlib
 import shlex
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
-from inference import sealift_models as models
-from pipeline import naming
 from pipeline.archive.build import assembly
 from pipeline.archive.build.parts import code_identity
 from pipeline.archive.build.splice import Written
@@ -22,6 +20,7 @@ from pipeline.archive.checks.lookalikes import HEAD_BYTES, recognize
 from pipeline.archive.checks.members import Census
 from pipeline.archive.checks.reach import Reach
 from pipeline.archive.checks.report import ArchiveReport, Findings, Unreadable
+from pipeline.archive.s3 import split_models
 from pipeline.archive.s3.multipart import Target, target_for
 from pipeline.archive.s3.sources import S3Source
 from pipeline.errors import ArchiveNotFound, Problem
@@ -36,14 +35,6 @@ if TYPE_CHECKING:
     from pipeline.archive.s3.multipart import PlacedFacts
     from pipeline.archive.s3.sources import Source
 
-MOST_SHARDS: Final = 1000
-"""A count is a claim in a name; a model of 1000 files is larger than any volume."""
-
-
-def shard_names(key: str) -> tuple[str, ...]:
-    """Return the keys of all files of a model, in their order, by the key of one of them."""
-    return models.shard_names(key)[:MOST_SHARDS]
-
 
 def sources(client: S3Client, first: S3Source) -> tuple[S3Source, ...]:
     """Return the objects of a model by its first one.
@@ -53,7 +44,7 @@ def sources(client: S3Client, first: S3Source) -> tuple[S3Source, ...]:
     """
     found = [first]
     problems: list[Problem] = []
-    for key in shard_names(first.key)[1:]:
+    for key in split_models.shard_names(first.key)[1:]:
         try:
             found.append(S3Source(client, first.bucket, key))
         except ArchiveNotFound as error:
@@ -61,35 +52,6 @@ def sources(client: S3Client, first: S3Source) -> tuple[S3Source, ...]:
     if problems:
         raise ArchiveNotFound(first.name, problems)
     return tuple(found)
-
-
-def uploaded(client: S3Client, bucket: str, shards: Sequence[str]) -> dict[str, str]:
-    """Return the ETag and the time of each shard that is in a bucket, by its key."""
-    prefix = shards[0].removesuffix(f"-00001-of-{len(shards):05}.gguf")
-    wanted = set(shards)
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}-")
-    return {
-        one["Key"]: f"{one['ETag']} {one['LastModified'].isoformat()}"
-        for page in pages
-        for one in page.get("Contents", ())
-        if one["Key"] in wanted
-    }
-
-
-def execution_name(bucket: str, first: str, there: Mapping[str, str]) -> str:
-    """Return the name of the one execution for a whole set of shards, whichever event finds it whole.
-
-    Args:
-        bucket: where they are.
-        first: the first one's key.
-        there: all of them, as `uploaded` returns them.
-    """
-    return naming.execution_name(bucket, first, "", naming.digest(there))
-
-
-def is_shard(name: str) -> bool:
-    """Tell whether a file is one of a split model's, by its name."""
-    return models.SHARD_NAME.match(name) is not None
 
 
 def unpacked(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:

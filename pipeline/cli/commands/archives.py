@@ -13,7 +13,7 @@ from inference import sealift_models as models
 from pipeline import package_files, schema, settings
 from pipeline.archive.build import pack as packing
 from pipeline.archive.checks import checksum
-from pipeline.archive.s3 import bare
+from pipeline.archive.s3 import bare, split_models
 from pipeline.archive.s3.sources import FileSource, S3Source
 from pipeline.aws.clients import Clients
 from pipeline.aws.service_errors import translated
@@ -95,7 +95,7 @@ def check(arguments: Arguments) -> int:
         rules = deployment_request.archive_rules(
             deployment_request.OWN_CODE, mend=arguments.mend, container=images.DEFAULT.name
         )
-        if bare.is_shard(files[0].name):
+        if split_models.is_shard(files[0].name):
             report = bare.unpacked(files, rules=rules)
         else:
             report = checksum.check(files[0], rules=rules, progress=Progress(screen, "verifying"))
@@ -125,14 +125,14 @@ def named(archives: Sequence[str]) -> tuple[FileSource | S3Source, ...]:
         InvalidInput: they are not one model.
     """
     first, *others = [_in_folder(one) for one in archives]
-    wanted = bare.shard_names(first)
+    wanted = split_models.shard_names(first)
     if strangers := [one for one in others if one not in wanted]:
         seen = f"{len(archives)} files, {strangers[0]!r} among them, which is no shard of {first!r}'s model"
         fix = "run the command once for each"
         raise InvalidInput(
             "command line", [Problem("SeveralArchives", seen, "one archive or one model", fix)]
         )
-    if not bare.is_shard(first):
+    if not split_models.is_shard(first):
         return (source_of(first),)
     found: list[FileSource | S3Source] = []
     for one in wanted:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline import limits, naming, settings
 from pipeline.archive.checks import checksum
 from pipeline.archive.checks.inspect import inspect
-from pipeline.archive.s3 import bare
+from pipeline.archive.s3 import bare, split_models
 from pipeline.archive.s3.sources import S3Source
 from pipeline.aws.clients import Clients
 from pipeline.aws.service_errors import translated
@@ -29,6 +29,7 @@ from pipeline.cli import reading
 from pipeline.cli.commands.archives import named
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem
+from pipeline.hosting import IN_PLACE, INSTANCE, SERVERLESS
 from pipeline.limits import MiB
 from pipeline.planning import deployment_request, quotas
 from pipeline.planning import plan as planned
@@ -77,7 +78,7 @@ class PlanShown:
     """None when the archive does not show its model's header."""
     decision: fit.FitDecision
     notes: tuple[str, ...]
-    hosting: str = planned.SERVERLESS
+    hosting: str = SERVERLESS
     """Where it would run."""
     offers: tuple[instance_choice.Offer, ...] = ()
     """On instances: the type that would be taken, and those to step to."""
@@ -115,7 +116,7 @@ class PlanShown:
     @property
     def endpoint(self) -> str:
         """The name of the endpoint; with `in_place`, of a service's first one."""
-        return self.request["service"] if self.request["strategy"] == quotas.IN_PLACE else self.name
+        return self.request["service"] if self.request["strategy"] == IN_PLACE else self.name
 
     @property
     def instances(self) -> dict[str, Any] | None:
@@ -141,9 +142,7 @@ class PlanShown:
             "model": self.report.model.to_json() if self.report.model else None,
             "hosting": self.hosting,
             "memory_mb": self.decision.memory_mb,
-            "max_concurrency": self.request["max_concurrency"]
-            if self.hosting == planned.SERVERLESS
-            else None,
+            "max_concurrency": self.request["max_concurrency"] if self.hosting == SERVERLESS else None,
             "instances": self.instances,
             "names": {"model": self.name, "endpoint_config": self.name, "endpoint": self.endpoint},
             "fit": self.needed.to_json() if self.needed else None,
@@ -194,7 +193,7 @@ def first_look(files: Sequence[Source], request: dict[str, Any]) -> ArchiveRepor
     )
     if deployment_request.is_bare(source.name, request["hosting"]):
         return bare.check(files, rules=rules)
-    if bare.is_shard(source.name):
+    if split_models.is_shard(source.name):
         return bare.unpacked(files, rules=rules)
     return checksum.misnamed(inspect(source, rules=rules, seek=True))
 
@@ -203,7 +202,7 @@ def decide(report: ArchiveReport, request: dict[str, Any], today: date) -> PlanS
     """Return the plan for what a first look has found."""
     if report.model is None or report.model.header is None or _in_part(report):
         return PlanShown(report, request, None, fit.FitDecision(None), ())
-    if request["hosting"] != planned.SERVERLESS:
+    if request["hosting"] != SERVERLESS:
         return _elsewhere(report, report.model.header, request, today)
     model, extracted, notes = _whole(report, report.model.header)
     if report.format == "gguf":
@@ -237,7 +236,7 @@ def _elsewhere(report: ArchiveReport, header: GGUFHeader, request: dict[str, Any
     try:
         # Shown, whether it is allowed or not.
         where = planned.hosting({**request, "allow_instances": True}, archive, model, needed)
-        if where == planned.SERVERLESS:
+        if where == SERVERLESS:
             quota = limits.MEMORY_QUOTA_MB.value
             decision = fit.decide(needed, asked_mb=request["memory_mb"], quota_mb=quota, table=table)
         else:
@@ -278,7 +277,7 @@ def _document(source: Source, n_ctx: int | None, memory_mb: int | None) -> dict[
     """Return the execution input that the command line stands for."""
     if isinstance(source, S3Source):
         # Of a split model the first file stands for all.
-        archive = {"bucket": source.bucket, "key": bare.shard_names(source.key)[0]}
+        archive = {"bucket": source.bucket, "key": split_models.shard_names(source.key)[0]}
     else:
         # As it would be uploaded: the folder gives the service, as the key's second part does in S3.
         path = Path(source.name).resolve()
@@ -355,7 +354,7 @@ def tell(made: PlanShown, seconds: float, screen: Screen) -> None:
         kind = f"{header.architecture}, {header.quantization}, {report.model.parameter_count:,} parameters"
         screen.say(f"  model {report.model.path}: {kind}{report.model.pieces}")
         screen.say(f"  n_ctx {needed.demand.n_ctx}, n_batch {needed.demand.n_batch}")
-        if made.hosting == planned.INSTANCE:
+        if made.hosting == INSTANCE:
             _instance_budgets(made, needed, screen)
         else:
             _budgets(needed, decision.memory_mb, screen)
@@ -363,7 +362,7 @@ def tell(made: PlanShown, seconds: float, screen: Screen) -> None:
         screen.say(f"  {problem.error}")
         _say(screen, "seen", problem.seen)
         _say(screen, "wanted", problem.wanted)
-        if problem in report.problems or made.hosting == planned.INSTANCE:
+        if problem in report.problems or made.hosting == INSTANCE:
             _say(screen, "fix", problem.fix)
     if decision.alternatives:
         screen.say("  what would fit")

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import settings
 from pipeline.archive.checks import checksum
-from pipeline.archive.s3 import bare, resumable
+from pipeline.archive.s3 import resumable, split_models
 from pipeline.archive.s3.sources import FileSource
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
@@ -30,11 +30,11 @@ from pipeline.cli.commands.archives import named, tell
 from pipeline.cli.following import Events
 from pipeline.cli.screen import Progress, Screen, rate_of, told
 from pipeline.errors import InvalidInput, Problem, Refused, SealiftError, ServiceUnavailable
+from pipeline.hosting import SERVERLESS
 from pipeline.limits import MiB
 from pipeline.operations import executions
 from pipeline.operations.waits import span
 from pipeline.planning import deployment_request
-from pipeline.planning import plan as planned
 from pipeline.rollout import sidecars
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class _Asked:
 
     @property
     def hosting(self) -> str:
-        return str((self.deployment or {}).get("hosting") or planned.SERVERLESS)
+        return str((self.deployment or {}).get("hosting") or SERVERLESS)
 
 
 def push(arguments: Arguments) -> int:
@@ -253,10 +253,10 @@ def _request(
         archive = {"bucket": bucket, "key": f"{folder}/{_name(asked, asked.hosting)}"}
         beside = preflight.beside(clients, archive, to.say)
         name = sidecars.place(bucket, archive["key"])
-    hosting = str(beside.get("hosting") or planned.SERVERLESS) if isinstance(beside, dict) else asked.hosting
+    hosting = str(beside.get("hosting") or SERVERLESS) if isinstance(beside, dict) else asked.hosting
     key = f"{folder}/{_name(asked, hosting)}"
     # Of a split model the first file stands for all.
-    document = {"archive": {"bucket": bucket, "key": bare.shard_names(key)[0]}}
+    document = {"archive": {"bucket": bucket, "key": split_models.shard_names(key)[0]}}
     names = deployment_request.PlannedNames("command line", name)
     return preflight.request(document, beside, found, names), key
 
@@ -290,7 +290,7 @@ def _fits(report: ArchiveReport, request: dict[str, Any], to: _Told) -> bool:
 
 def _beside(key: str, source: FileSource) -> str:
     """Return the key of a shard by the first one's; of an archive, its own."""
-    return f"{key.rpartition('/')[0]}/{Path(source.name).name}" if bare.is_shard(key) else key
+    return f"{key.rpartition('/')[0]}/{Path(source.name).name}" if split_models.is_shard(key) else key
 
 
 def _described(report: ArchiveReport) -> bool:
@@ -397,7 +397,7 @@ def _begun(file: _File, place: tuple[str, str], clients: Clients, to: _Told) -> 
 def _started(clients: Clients, machine: str, sent: Sent, to: _Told) -> str:
     """Return the execution that the upload's event has started."""
     to.screen.hint("waiting for the upload's event to start the deployment ...")
-    shards = bare.shard_names(sent.key)
+    shards = split_models.shard_names(sent.key)
     archive = {"bucket": sent.bucket, "key": sent.key}
     if sent.version_id:
         archive["version_id"] = sent.version_id
@@ -406,8 +406,8 @@ def _started(clients: Clients, machine: str, sent: Sent, to: _Told) -> str:
     def look() -> str | None:
         if len(shards) == 1:
             return executions.of_upload(clients.stepfunctions, machine, archive, seen)
-        there = bare.uploaded(clients.s3, sent.bucket, shards)
-        name = bare.execution_name(sent.bucket, shards[0], there)
+        there = split_models.uploaded(clients.s3, sent.bucket, shards)
+        name = split_models.execution_name(sent.bucket, shards[0], there)
         return executions.named(clients.stepfunctions, machine, name)
 
     deadline = time.monotonic() + EVENT_DEADLINE_S

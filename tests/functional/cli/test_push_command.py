@@ -20,10 +20,10 @@ from examples.tiny_gguf import write_tiny_gguf
 from pipeline import cli, errors
 from pipeline.archive.build.pack import pack
 from pipeline.archive.checks.rules import Rules
-from pipeline.archive.s3 import bare
+from pipeline.archive.s3 import split_models
+from pipeline.aws import service_errors
 from pipeline.cli import Arguments
 from pipeline.cli.commands import push as push_command
-from pipeline.cli.commands import watch
 from pipeline.errors import SealiftError
 from tests.functional.cli.test_plan_command import archive_of
 
@@ -201,7 +201,7 @@ def test_a_refusal_comes_before_the_file_is_read(
 
     with pytest.raises((SealiftError, ClientError, NoCredentialsError)) as found:
         push(huge, to)
-    error = watch.aws.translation(found.value)
+    error = service_errors.translation(found.value)
 
     assert isinstance(error, SealiftError)
     assert told in str(error)
@@ -361,8 +361,8 @@ class Executions:
 
     def describe_execution(self, executionArn: str) -> dict[str, Any]:  # noqa: N803 -- boto3's name
         """Know the one execution."""
-        there = bare.uploaded(self._s3, "uploads", self._shards)
-        name = bare.execution_name("uploads", self._shards[0], there)
+        there = split_models.uploaded(self._s3, "uploads", self._shards)
+        name = split_models.execution_name("uploads", self._shards[0], there)
         if executionArn != f"arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:{name}":
             raise self.exceptions.ExecutionDoesNotExist
         return {}

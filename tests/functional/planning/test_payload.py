@@ -21,9 +21,9 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import errors, package_files, payload
+from pipeline import errors, model_source, package_files, payload, quota_usage
 from pipeline.aws import service_errors
-from pipeline.planning import consumer, deployment_request, plan, quotas
+from pipeline.planning import consumer, deployment_request, plan, quotas, sizes
 from tasks import (
     check_archive,
     diagnose,
@@ -219,7 +219,7 @@ class Workflow:
             "assembly": {
                 "way": "transcode",
                 "reason": "the archive was not packed by Sealift, and its inference code differs " * 4,
-                "form": plan.ARCHIVE_FORM,
+                "form": model_source.ARCHIVE_FORM,
                 "code": "sealift",
                 "mend": False,
                 "bucket": "b" * 63,
@@ -237,10 +237,12 @@ class Workflow:
     def PlanDeployment(self, event: Any) -> Any:
         checked = event["results"]["check_archive"]
         own = [
-            quotas.Holder(f"harbour-{n:02}" + "h" * 53, "InService", NAME, 4, ours=True, created=f"{n:02}")
+            quota_usage.Holder(
+                f"harbour-{n:02}" + "h" * 53, "InService", NAME, 4, ours=True, created=f"{n:02}"
+            )
             for n in range(51)
         ]
-        others = [quotas.Holder(f"other-{n:03}" + "o" * 54, "InService", NAME, 1) for n in range(100)]
+        others = [quota_usage.Holder(f"other-{n:03}" + "o" * 54, "InService", NAME, 1) for n in range(100)]
         facts = plan.PlanFacts(
             request=checked["request"],
             archive=checked["archive"],
@@ -249,7 +251,7 @@ class Workflow:
             execution=event["execution"],
             region="us-east-1",
             today=date(2026, 1, 1),
-            situation=quotas.Situation((*own, *others), 304, read=True),
+            situation=quota_usage.Situation((*own, *others), 304, read=True),
             serving="s" * 63,
             earlier=event["results"].get("plan_deployment"),
         )
@@ -266,7 +268,7 @@ class Workflow:
     CreateEndpointConfig = CreateModel
 
     def MakeRoom(self, event: Any) -> Any:
-        return {"lowered": payload.cut_all([quotas.told(one) for one in event["room"]])}
+        return {"lowered": payload.cut_all([quota_usage.told(one) for one in event["room"]])}
 
     def CreateEndpoint(self, _event: Any) -> Any:
         deadline = datetime.now(UTC) + timedelta(hours=1)
@@ -275,8 +277,8 @@ class Workflow:
     def StepDown(self, event: Any) -> Any:
         made = event["plan"]
         step = quotas._step(self.said, self.said, self.said)
-        sizes = (made["memory_mb"], max(made["max_concurrency"] - 1, 1))
-        return plan.lower(made, quotas.Down(quotas.Rung.ROOM, *sizes, tuple(made["room"]), step))
+        less = (made["memory_mb"], max(made["max_concurrency"] - 1, 1))
+        return sizes.lower(made, quotas.Down(quotas.Rung.ROOM, *less, tuple(made["room"]), step))
 
     def PollEndpoint(self, _event: Any) -> Any:
         return {"status": "InService", "verdict": "ready"}

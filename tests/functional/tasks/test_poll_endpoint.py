@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline.endpoint_status import STATUSES, EndpointVerdict
 from pipeline.errors import EndpointFailed, EndpointMoved, NotYetVisible
-from pipeline.rollout.endpoint_status import VERDICTS, EndpointVerdict
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Script, Task
@@ -32,7 +32,7 @@ def described(status: str, config: str = "harbour-0", reason: str | None = None)
 
 @pytest.mark.parametrize(
     ("status", "verdict"),
-    [pytest.param(status, meaning, id=status) for status, meaning in VERDICTS.items()],
+    [pytest.param(status, meaning.verdict, id=status) for status, meaning in STATUSES.items()],
 )
 def test_each_status_has_its_outcome(do: Task, script: Script, status: str, verdict: EndpointVerdict) -> None:
     """Ready and wait are words for the state machine; failed is an error."""

@@ -10,7 +10,7 @@ import pytest
 
 from local_cloud.cloud import CONSUMER, STACK, LocalCloud
 from pipeline import package_files
-from pipeline.planning import consumer
+from pipeline.settings import KMS_KEYS
 from pipeline.stack import bundles, change_sets, template
 from tests.system.conftest import BEFORE, NOTHING, Deployments
 from tests.system.rollout.test_capacity import endpoint_of
@@ -27,7 +27,7 @@ def give(cloud: LocalCloud, keys: str) -> None:
         name=STACK,
         source=template.load(package_files.template()),
         libraries=bundles.libraries_here,
-        values={consumer.KEYS: keys},
+        values={KMS_KEYS: keys},
         told=lambda _sent, _total: None,
         sleep=lambda _seconds: None,
         level=bundles.QUICKEST,

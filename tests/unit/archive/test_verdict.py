@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline import limits
 from pipeline.archive.checks.inspect import inspect
 from pipeline.archive.checks.members import Census
 from pipeline.archive.checks.report import Findings
@@ -392,6 +393,20 @@ def test_code_may_be_left_to_the_container(forge: Forge) -> None:
 def test_size_is_bounded(forge: Forge) -> None:
     """The limit is a rule like the others."""
     assert errors(forge.tar_gz(forge.good()), rules=Rules(max_archive_bytes=100)) == ["ArchiveTooLarge"]
+
+
+@pytest.mark.parametrize(
+    ("more", "refused"), [pytest.param(0, False, id="all"), pytest.param(1, True, id="more")]
+)
+def test_the_size_that_the_documents_tell_is_the_one_that_is_taken(
+    forge: Forge, *, more: int, refused: bool
+) -> None:
+    """The table of limits is generated from `limits`: an archive of that many bytes is none too many."""
+    source = BytesSource(forge.tar_gz(forge.good()))
+    source.size = limits.ARCHIVE_SIZE.value + more
+    found = {problem.error for problem in inspect(source, rules=Rules()).problems}
+
+    assert ("ArchiveTooLarge" in found) is refused
 
 
 def test_a_bomb_is_given_up_early(forge: Forge) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import settings
 from pipeline.errors import ConsumerUnreadable
 from pipeline.planning import consumer
 from pipeline.planning.consumer import Configuration, SwitchStep
@@ -213,7 +214,7 @@ def test_variables_that_cannot_be_read_for_another_reason_name_no_parameter() ->
     with pytest.raises(ConsumerUnreadable, match="look at the function's configuration") as refusal:
         Configuration.from_response({**DENIED, "KMSKeyArn": None})
 
-    assert consumer.KEYS not in str(refusal.value)
+    assert settings.KMS_KEYS not in str(refusal.value)
 
 
 def test_versions_of_others_need_not_be_readable() -> None:

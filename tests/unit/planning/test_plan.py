@@ -15,11 +15,11 @@ from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import limits
+from pipeline import limits, model_source, quota_usage
 from pipeline.aws import resource_tags
 from pipeline.errors import InvalidInput, ModelDoesNotFit, QuotaUsedUp
 from pipeline.gguf import questions
-from pipeline.planning import plan, quotas
+from pipeline.planning import plan, quotas, sizes
 
 if TYPE_CHECKING:
     from tests.unit.conftest import FactsMaker
@@ -382,28 +382,28 @@ def test_a_model_that_fits_nowhere_has_no_plan(facts_with: FactsMaker) -> None:
 # ------------------------------------------------------------------- other sizes
 
 
-def down(memory_mb: int, concurrency: int, *room: quotas.Lowered) -> quotas.Down:
+def down(memory_mb: int, concurrency: int, *room: quota_usage.Lowered) -> quotas.Down:
     """Return a step of the ladder."""
     step = quotas.CapacityStep(asked="much", said="no", did="less")
     return quotas.Down(quotas.Rung.ROOM, memory_mb, concurrency, room, step)
 
 
-def holder(name: str, config: str, concurrency: int = 10, **more: Any) -> quotas.Holder:
+def holder(name: str, config: str, concurrency: int = 10, **more: Any) -> quota_usage.Holder:
     """Return an endpoint of the service."""
-    return quotas.Holder(name, more.pop("status", "InService"), config, concurrency, ours=True, **more)
+    return quota_usage.Holder(name, more.pop("status", "InService"), config, concurrency, ours=True, **more)
 
 
-def among(facts: plan.PlanFacts, *holders: quotas.Holder, serving: str | None = None) -> plan.PlanFacts:
+def among(facts: plan.PlanFacts, *holders: quota_usage.Holder, serving: str | None = None) -> plan.PlanFacts:
     """Return the facts of an account with these endpoints."""
-    situation = quotas.Situation(holders, 10, read=True)
+    situation = quota_usage.Situation(holders, 10, read=True)
     return replace(facts, situation=situation, serving=serving)
 
 
 def test_a_step_down_is_another_configuration_and_nothing_else(facts_with: FactsMaker) -> None:
     """Model and endpoint keep their names, since nothing else has changed; the requests fit together."""
     first = plan.plan(facts_with())
-    lowered = quotas.Lowered(endpoint="harbour-1", before=10, to=5)
-    made = plan.lower(first, down(1024, 5, lowered))
+    lowered = quota_usage.Lowered(endpoint="harbour-1", before=10, to=5)
+    made = sizes.lower(first, down(1024, 5, lowered))
     name = first["names"]["model"]
 
     assert made["names"] == {"model": name, "endpoint_config": f"{name}-1024-5", "endpoint": name}
@@ -419,8 +419,8 @@ def test_a_step_down_is_another_configuration_and_nothing_else(facts_with: Facts
     }
     assert made["requests"]["create_model"] == first["requests"]["create_model"]
     assert (made["room"], made["rungs"], len(made["steps"])) == ([lowered], ["room"], 1)
-    assert plan.ask(made).taken == ("room",)
-    assert plan.lower(made, down(2048, 10))["names"] == first["names"]
+    assert sizes.ask(made).taken == ("room",)
+    assert sizes.lower(made, down(2048, 10))["names"] == first["names"]
 
 
 @given(
@@ -434,11 +434,11 @@ def test_a_configurations_name_tells_its_sizes(
     """Whatever was asked for, and the longest name is one that SageMaker takes."""
     name = f"{'s' * 40}-{'0' * 12}"
     wanted = plan.Asked(memory_mb=asked[0], max_concurrency=asked[1])
-    config = plan.config_name(name, wanted, memory_mb, concurrency)
+    config = sizes.config_name(name, wanted, memory_mb, concurrency)
 
     assert len(config) <= limits.NAME_LENGTH.value
-    assert plan.sizes_of(config, name, wanted) == (memory_mb, concurrency)
-    assert plan.sizes_of(config, "other-0", wanted) is None
+    assert sizes.sizes_of(config, name, wanted) == (memory_mb, concurrency)
+    assert sizes.sizes_of(config, "other-0", wanted) is None
 
 
 def test_the_name_does_not_depend_on_what_is_in_use(facts_with: FactsMaker) -> None:
@@ -526,7 +526,7 @@ def test_an_endpoint_that_is_there_is_taken_over_as_it_is(facts_with: FactsMaker
 def test_in_place_has_one_endpoint(
     *,
     facts_with: FactsMaker,
-    holders: tuple[quotas.Holder, ...],
+    holders: tuple[quota_usage.Holder, ...],
     serving: str | None,
     endpoint: str,
     updates: dict[str, Any] | None,
@@ -569,7 +569,7 @@ def instance_facts(facts_with: FactsMaker, **fields: Any) -> plan.PlanFacts:
     )
     return replace(
         made,
-        assembly={"bucket": "artifacts", "key": "archives/0a1b/gemma.gguf", "form": plan.OBJECT_FORM},
+        assembly={"bucket": "artifacts", "key": "archives/0a1b/gemma.gguf", "form": model_source.OBJECT_FORM},
     )
 
 
@@ -626,8 +626,8 @@ def test_a_type_with_a_disk_of_its_own_is_asked_for_without_a_volume(facts_with:
     ]
     made = plan.plan(instance_facts(facts_with, instance_types=types))
     step = quotas.CapacityStep(asked="1 x", said="no", did="another")
-    second = plan.step_instances(made, quotas.InstancesDown("ml.r7i.xlarge", 1, step))
-    third = plan.step_instances(second, quotas.InstancesDown("ml.g6.xlarge", 1, step))
+    second = sizes.step_instances(made, quotas.InstancesDown("ml.r7i.xlarge", 1, step))
+    third = sizes.step_instances(second, quotas.InstancesDown("ml.g6.xlarge", 1, step))
 
     assert [one["instances"]["type"] for one in (made, second, third) if one["instances"]] == [
         one["name"] for one in types
@@ -650,7 +650,7 @@ def test_an_instance_request_is_one_that_the_service_model_takes(
     facts = instance_facts(facts_with)
     request = plan.plan(facts)["requests"][request_name]  # type: ignore[literal-required]
     assembled = {**facts.assembly, "etag": "9b2c"}
-    request = plan.pinned(request, assembled) if request_name == "create_model" else request
+    request = model_source.pinned(request, assembled) if request_name == "create_model" else request
     report = ParamValidator().validate(request, SAGEMAKER.operation_model(operation).input_shape)
 
     assert report.generate_report() == ""
@@ -660,14 +660,14 @@ def test_the_one_file_is_pinned_by_the_etag_of_the_copy(facts_with: FactsMaker) 
     """Known only when it has been copied; an archive and a prefix have none, and nothing else changes."""
     facts = instance_facts(facts_with)
     request = plan.plan(facts)["requests"]["create_model"]
-    pinned = plan.pinned(request, {**facts.assembly, "etag": "9b2c"})
+    pinned = model_source.pinned(request, {**facts.assembly, "etag": "9b2c"})
 
     source = pinned["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]
     assert source.pop("ETag") == "9b2c"
     assert pinned == request
     facts = facts_with()
     archive = plan.plan(facts)["requests"]["create_model"]
-    assert plan.pinned(archive, {**facts.assembly, "etag": None}) == archive
+    assert model_source.pinned(archive, {**facts.assembly, "etag": None}) == archive
 
 
 @pytest.mark.parametrize(
@@ -720,12 +720,12 @@ def test_a_model_in_an_archive_that_does_not_fit_says_why(facts_with: FactsMaker
         plan.plan(facts_with(model=GIANT, hosting="auto", instance_count=2))
 
 
-def instances_in_use(name: str, config: str, *, on_instances: bool = True) -> quotas.Situation:
+def instances_in_use(name: str, config: str, *, on_instances: bool = True) -> quota_usage.Situation:
     """Return an account with one endpoint of the service."""
-    holder = quotas.Holder(
+    holder = quota_usage.Holder(
         name, "InService", config, 0 if on_instances else 5, ours=True, on_instances=on_instances
     )
-    return quotas.Situation((holder,))
+    return quota_usage.Situation((holder,))
 
 
 def test_an_endpoint_on_instances_is_updated_in_place(facts_with: FactsMaker) -> None:
@@ -777,7 +777,7 @@ def test_what_scales_is_not_updated_in_place(facts_with: FactsMaker) -> None:
     """SageMaker would refuse it half-way, when the type changes."""
     facts = instance_facts(facts_with, strategy="in_place")
     (there,) = instances_in_use("harbour", "harbour-old").holders
-    situation = quotas.Situation((replace(there, scales=True),))
+    situation = quota_usage.Situation((replace(there, scales=True),))
 
     with pytest.raises(InvalidInput, match="has auto scaling"):
         plan.plan(replace(facts, situation=situation))
@@ -799,7 +799,7 @@ def test_a_step_to_another_type_changes_the_configuration_alone(facts_with: Fact
     """The model and the endpoint keep their names; the configuration has one of its own, within AWS's length."""
     made = plan.plan(instance_facts(facts_with, service="a" * 40))
     step = quotas.CapacityStep(asked="1 x ml.r5.xlarge", said="no", did="ask for another")
-    stepped = plan.step_instances(made, quotas.InstancesDown("ml.m5.2xlarge", 1, step))
+    stepped = sizes.step_instances(made, quotas.InstancesDown("ml.m5.2xlarge", 1, step))
 
     assert stepped["instances"] is not None
     assert (stepped["instances"]["type"], stepped["instances"]["usd_per_hour"]) == ("ml.m5.2xlarge", 0.461)
@@ -819,7 +819,7 @@ def test_what_an_earlier_run_came_to_is_taken_over(facts_with: FactsMaker) -> No
     made = plan.plan(facts)
     for kind, count in (("ml.m5.2xlarge", 2), ("ml.r5.xlarge", 1), ("ml.r5.xlarge", 2)):
         asked = plan.AskedInstances(type="ml.r5.xlarge", count=2)
-        config = plan.instances_config_name(made["names"]["model"], asked, kind, count)
+        config = sizes.instances_config_name(made["names"]["model"], asked, kind, count)
         again = plan.plan(replace(facts, situation=instances_in_use(made["names"]["endpoint"], config)))
 
         assert again["instances"] is not None
@@ -875,14 +875,14 @@ def test_sagemaker_takes_an_update_back_itself_at_the_deadline(
 # -------------------------------------------------------- no concurrency asked for
 
 
-def of_others(concurrency: int, **more: Any) -> quotas.Holder:
+def of_others(concurrency: int, **more: Any) -> quota_usage.Holder:
     """Return an endpoint of another service."""
-    return quotas.Holder("other", "InService", "other", concurrency, **more)
+    return quota_usage.Holder("other", "InService", "other", concurrency, **more)
 
 
-def situated(*holders: quotas.Holder, quota: int = 10) -> quotas.Situation:
+def situated(*holders: quota_usage.Holder, quota: int = 10) -> quota_usage.Situation:
     """Return an account whose quota is known."""
-    return quotas.Situation(holders, quota, read=True)
+    return quota_usage.Situation(holders, quota, read=True)
 
 
 def test_without_a_concurrency_the_name_is_the_same_whatever_is_free(facts_with: FactsMaker) -> None:
@@ -906,7 +906,7 @@ def test_what_exists_is_taken_over_with_the_size_that_it_came_to(facts_with: Fac
     """And with its very configuration."""
     facts = facts_with(max_concurrency=None)
     name = name_of(facts)
-    there = quotas.Holder(name, "InService", f"{name}-2048-1", 1, ours=True)
+    there = quota_usage.Holder(name, "InService", f"{name}-2048-1", 1, ours=True)
 
     made = plan.plan(replace(facts, situation=situated(there, of_others(9))))
 

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import limits
+from pipeline import endpoint_status, limits, quota_usage
 from pipeline.aws import quota_errors, service_errors
 from pipeline.aws.quota_errors import Quota, QuotaRefusal
 from pipeline.errors import QuotaTooSmall, ResourceLimitExceeded
 from pipeline.planning import quotas
-from pipeline.planning.quotas import Ask, Changes, Down, Holder, Lowered, RetryPause, Rung, Situation, Stop
+from pipeline.planning.quotas import Ask, Changes, Down, RetryPause, Rung, Stop
+from pipeline.quota_usage import Holder, Lowered, Situation
 
 # Verbatim, as boto3 raised it on an ordinary account.
 MEMORY = (
@@ -624,7 +625,7 @@ def test_the_ladder_ends_and_stays_within_bounds(  # noqa: PLR0917 hypothesis pa
         if isinstance(down, Stop):
             return
         if isinstance(down, RetryPause):
-            assert any(one.status in quotas.MOVING for one in situation.holders)
+            assert any(one.status in endpoint_status.MOVING for one in situation.holders)
             continue
         assert down.rung.value not in ask.taken or down.rung is Rung.ROOM
         assert min(sizes) <= down.memory_mb <= ask.memory_mb
@@ -844,7 +845,7 @@ def test_fewer_instances_come_before_another_type(
     used: int, limit: int, ask: quotas.InstancesAsk, to: tuple[str, int]
 ) -> None:
     """What is free of the type first; the step says what the next one costs."""
-    down = quotas.step_instances(instances_refused(used, limit), ask, quotas.Situation())
+    down = quotas.step_instances(instances_refused(used, limit), ask, quota_usage.Situation())
 
     assert isinstance(down, quotas.InstancesDown)
     assert (down.type, down.count) == to
@@ -856,7 +857,7 @@ def test_the_ladder_of_instances_has_an_end() -> None:
     """Without another type it says whose quota to raise; a type that the account may never have is final."""
     for limit, final in ((0, True), (2, False)):
         stop = quotas.step_instances(
-            instances_refused(limit, limit, 1), instances_ask(1, ()), quotas.Situation()
+            instances_refused(limit, limit, 1), instances_ask(1, ()), quota_usage.Situation()
         )
 
         assert isinstance(stop, quotas.Stop)
@@ -866,7 +867,7 @@ def test_the_ladder_of_instances_has_an_end() -> None:
 
 def test_endpoints_on_instances_hold_nothing_of_the_concurrency() -> None:
     """They are not named among those who do, and give no room."""
-    holder = quotas.Holder("harbour-1", "InService", "c", 0, ours=True, on_instances=True)
-    situation = quotas.Situation((holder,))
+    holder = Holder("harbour-1", "InService", "c", 0, ours=True, on_instances=True)
+    situation = quota_usage.Situation((holder,))
 
-    assert (situation.used, quotas.in_use(situation.holders), situation.own()) == (0, "none", ())
+    assert (situation.used, quota_usage.in_use(situation.holders), situation.own()) == (0, "none", ())

@@ -139,6 +139,74 @@ def test_a_zip_holds_no_module_that_its_handler_does_not_import(
     assert "isal/__init__.py" in files["CheckArchive"]
 
 
+WITHOUT_PLANNING = (
+    *("CreateModel", "CreateEndpointConfig", "CreateEndpoint", "MakeRoom", "PollEndpoint", "SmokeTest"),
+    *("StartDeployment", "Diagnose"),
+)
+"""The functions that carry out what was planned, look at it, or come before any plan."""
+PLANNING_WITHOUT_SIZING = (
+    *(
+        "UpdateEndpoint",
+        "MonitorEndpoint",
+        "ReadConsumer",
+        "ShiftConsumer",
+        "WatchConsumer",
+        "UpdateConsumer",
+    ),
+    *("RetirePrevious", "RestoreCapacity", "RollBack", "Sweep"),
+)
+"""Those that need a few modules of planning, none of which needs to know how large a model is."""
+
+
+@pytest.mark.parametrize("name", WITHOUT_PLANNING)
+def test_what_carries_out_a_plan_does_not_ship_what_makes_one(
+    files: dict[str, dict[str, bytes]], name: str
+) -> None:
+    """A name, a type or a word that both need stands in a room below planning."""
+    rooms = ("pipeline/planning/", "pipeline/sizing/")
+
+    assert not [path for path in files[name] if path.startswith(rooms)]
+
+
+@pytest.mark.parametrize("name", PLANNING_WITHOUT_SIZING)
+def test_what_only_looks_at_a_plan_does_not_ship_the_arithmetic(
+    files: dict[str, dict[str, bytes]], name: str
+) -> None:
+    """The plan itself, and what a model needs of memory, are for the states before an endpoint is made."""
+    mistaken = [path for path in files[name] if path.startswith("pipeline/sizing/")]
+
+    assert not mistaken
+    assert "pipeline/planning/plan.py" not in files[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "sizing"),
+    [
+        pytest.param("StepDown", {"instance_types"}, id="which types take a volume"),
+        pytest.param("CheckArchive", {"images", "serving"}, id="what an image takes"),
+        pytest.param("AssembleArchive", {"images", "serving"}, id="what an image takes, again"),
+        pytest.param("WriteReport", {"pricing"}, id="prices"),
+    ],
+)
+def test_what_needs_a_table_of_sizing_ships_that_table(
+    files: dict[str, dict[str, bytes]], name: str, sizing: set[str]
+) -> None:
+    """And not the arithmetic: only PlanDeployment makes a plan."""
+    found = {Path(path).stem for path in files[name] if path.startswith("pipeline/sizing/")}
+
+    assert found == {"__init__", *sizing}
+    assert {one for one, content in files.items() if "pipeline/planning/plan.py" in content} == {
+        "PlanDeployment"
+    }
+
+
+def test_only_what_reads_archives_has_their_decoders(files: dict[str, dict[str, bytes]]) -> None:
+    """ISA-L is most of a zip: the event that starts a deployment is answered by names alone."""
+    reading = {"CheckArchive", "AssembleArchive"}
+
+    assert {name for name, content in files.items() if "isal/__init__.py" in content} == reading
+
+
 def test_only_the_task_that_writes_the_page_has_its_templates_and_what_reads_them(
     files: dict[str, dict[str, bytes]], top: Path
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from local_cloud import policies
 from local_cloud.policies import Context, PolicyVerdict, Request
-from pipeline import package_files
+from pipeline import package_files, settings
 from pipeline.planning import consumer
 from pipeline.stack import template
 from tools import permissions
@@ -301,7 +301,7 @@ def test_whoever_reads_or_writes_a_consumer_may_use_its_key() -> None:
     may: dict[str, set[str]] = {}
     for role, statement in permissions.statements():
         actions = set(permissions.listed(statement["Action"]))
-        if statement["Resource"] == {"Ref": consumer.KEYS}:
+        if statement["Resource"] == {"Ref": settings.KMS_KEYS}:
             conditions = statement["Condition"]["StringLike"]
             assert set(conditions) == {"kms:ViaService", "kms:EncryptionContext:aws:lambda:FunctionArn"}
             for one in role.split(", "):

@@ -137,10 +137,10 @@ def test_examples_use_names_that_the_code_has() -> None:
 
     assert len(examples) == 4
     assert set().union(*map(unknown, examples)) == set()
-    assert unknown("DiagnosisRule(Rule())\naws.task\nfit.LLAMA_SERVER\nfit.SERVER") == {
+    assert unknown("DiagnosisRule(Rule())\naws.task\nserving.LLAMA_SERVER\nserving.SERVER") == {
         "Rule",
         "aws.task",
-        "fit.SERVER",
+        "serving.SERVER",
     }
 
 

@@ -11,12 +11,11 @@ import pytest
 from statelint.linter import Linter
 
 from local_cloud import template as sam
-from pipeline import errors, package_files
+from pipeline import errors, limits, package_files
+from pipeline.endpoint_status import EndpointVerdict
 from pipeline.operations import diagnosis
 from pipeline.planning import consumer, deployment_request, quotas
-from pipeline.rollout.endpoint_status import EndpointVerdict
 from pipeline.schema import Integer
-from pipeline.sizing import instance_choice
 from pipeline.stack import bundles, template
 from state_machine import definition
 from tasks import create_endpoint, create_model, update_endpoint
@@ -615,7 +614,7 @@ def waits_s(state: str, error: str) -> float:
 
 def test_a_rollback_waits_as_long_as_an_endpoint_may_be_creating() -> None:
     """SageMaker deletes none before: on instances that is both of the container's time-outs, and finding them."""
-    own_s = 2 * instance_choice.MOST_TIMEOUT_S + definition.PROVISIONING_S
+    own_s = 2 * limits.START_TIMEOUT_S.value + definition.PROVISIONING_S
 
     assert own_s <= waits_s("RollBack", "EndpointBusy") < own_s + 60
 

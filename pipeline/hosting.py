@@ -1,0 +1,42 @@
+"""Where an endpoint runs, how it is brought into service, how consumers are switched to it: the words for it.
+
+Owns the words that a request, a plan and the tasks share. Refuses to choose between them: `pipeline.planning` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SERVERLESS: Final = "serverless"
+INSTANCE: Final = "instance"
+AUTO: Final = "auto"
+"""AUTO is a request's; a plan has come to one of the other two."""
+HOSTINGS: Final = (SERVERLESS, INSTANCE, AUTO)
+
+KEPT: Final = {SERVERLESS: 1, INSTANCE: 0}
+"""Earlier good deployments that stay unless a request says otherwise: an instance that nobody calls costs money."""
+
+NEW_ENDPOINT: Final = "new_endpoint"
+IN_PLACE: Final = "in_place"
+STRATEGIES: Final = (NEW_ENDPOINT, IN_PLACE)
+"""A deployment makes an endpoint of its own, or updates the service's."""
+
+NOBODY: Final = "no consumer"
+"""Who calls a deployment that switches none."""
+
+NO_SWITCH: Final = "none"
+AT_ONCE: Final = "at_once"
+IN_STEPS: Final = "in_steps"
+"""How the consumers are switched."""
+
+
+def adapts(asked: Mapping[str, Any] | None) -> bool:
+    """Return whether a plan's `asked` has no concurrency, so that it takes what there is and waits for none.
+
+    Args:
+        asked: the sizes before any quota was met (`pipeline.planning.plan.Asked`); None on instances.
+    """
+    return asked is not None and asked["max_concurrency"] is None

@@ -1,0 +1,84 @@
+"""Where a model's container finds the model, in CreateModel's words: an archive, one file as it is, or a prefix.
+
+Owns ModelDataUrl and ModelDataSource, written into a plan before anything is assembled, and compared with what was
+assembled before a model is made of it. Pure: facts in, parameters or `StackChanged` out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.errors import Problem, StackChanged
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ARCHIVE_FORM: Final = "archive"
+OBJECT_FORM: Final = "object"
+PREFIX_FORM: Final = "prefix"
+"""What is handed over: a tar.gz, one model file as it is, or all files below a prefix."""
+
+
+def model_data(assembly: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where a container's model lies: an archive, one file as it is, or all files below a prefix.
+
+    Args:
+        assembly: bucket and key of what is deployed, and its `form`.
+    """
+    where = f"s3://{assembly['bucket']}/{assembly['key']}"
+    form = assembly.get("form", ARCHIVE_FORM)
+    if form == ARCHIVE_FORM:
+        return {"ModelDataUrl": where}
+    source = {
+        "S3Uri": where,
+        "S3DataType": "S3Prefix" if form == PREFIX_FORM else "S3Object",
+        "CompressionType": "None",
+    }
+    return {"ModelDataSource": {"S3DataSource": source}}
+
+
+def pinned(request: Mapping[str, Any], assembled: Mapping[str, Any]) -> dict[str, Any]:
+    """Return CreateModel's parameters with the ETag of the one model file, which is known once it has been copied.
+
+    Raises:
+        StackChanged: when they name something else than what was assembled.
+    """
+    require_assembled(request, assembled)
+    container = request["PrimaryContainer"]
+    source = container.get("ModelDataSource", {}).get("S3DataSource")
+    if source is None or source["S3DataType"] != "S3Object" or not assembled.get("etag"):
+        return dict(request)
+    source = {**source, "ETag": assembled["etag"]}
+    return {**request, "PrimaryContainer": {**container, "ModelDataSource": {"S3DataSource": source}}}
+
+
+def require_assembled(request: Mapping[str, Any], assembled: Mapping[str, Any]) -> None:
+    """Refuse to make a model of anything but what was assembled.
+
+    Args:
+        request: CreateModel's parameters.
+        assembled: bucket and key of what AssembleArchive wrote, or found written.
+
+    Raises:
+        StackChanged: when the request names something else.
+    """
+    container = request["PrimaryContainer"]
+    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
+    named = container.get("ModelDataUrl") or source.get("S3Uri")
+    if named != url(assembled):
+        raise StackChanged(
+            f"model {request['ModelName']}",
+            [
+                Problem(
+                    "StackChanged",
+                    f"the plan names {named}, and what was assembled is {url(assembled)}",
+                    "one release of the stack for a whole execution",
+                    "start the deployment again: `sealift start --archive s3://BUCKET/KEY`",
+                )
+            ],
+        )
+
+
+def url(place: Mapping[str, Any]) -> str:
+    """Return the S3 URL of a bucket and a key."""
+    return f"s3://{place.get('bucket')}/{place.get('key')}"

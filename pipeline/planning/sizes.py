@@ -1,0 +1,192 @@
+"""What of a plan depends on the endpoint's sizes: its configuration's name and its requests.
+
+Owns them, and the same plan with other sizes, after a quota has refused the first ones. Refuses to choose the sizes:
+`plan` does at first, and `quotas` on each step of the ladder.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+from pipeline import limits, naming
+from pipeline.hosting import INSTANCE, adapts
+from pipeline.planning import alarms, quotas
+from pipeline.sizing import instance_types
+
+if TYPE_CHECKING:
+    from pipeline.planning.plan import Asked, AskedInstances, Names, OnInstances, Plan
+
+MOST_STEPS: Final = 10
+"""Of a plan: the ladder has fewer rungs."""
+
+
+def config_name(name: str, asked: Asked, memory_mb: int, concurrency: int) -> str:
+    """Return the endpoint configuration's name: the deployment's own, with the sizes when they are not those asked for.
+
+    A configuration cannot be changed, so each size has one of its own; and the sizes in use can be read off it. Where
+    no concurrency was asked for, the name always has the sizes.
+    """
+    if (memory_mb, concurrency) == (asked["memory_mb"], asked["max_concurrency"]):
+        return name
+    return naming.sized_name(name, memory_mb, concurrency)
+
+
+def sizes_of(config: str, name: str, asked: Asked) -> tuple[int, int] | None:
+    """Return memory and concurrency of a configuration by its name; None when it is of another deployment."""
+    if config == name and asked["max_concurrency"] is not None:
+        return asked["memory_mb"], asked["max_concurrency"]
+    return naming.sizes_of(config) if naming.deployment_of(config) == name else None
+
+
+def instances_config_name(name: str, asked: AskedInstances, instance_type: str, count: int) -> str:
+    """Return the endpoint configuration's name: the deployment's own, or that of other instances than asked for."""
+    if (instance_type, count) == (asked["type"], asked["count"]):
+        return name
+    return naming.instances_name(name, instance_type, count)
+
+
+def serverless_config(memory_mb: int, concurrency: int | None) -> dict[str, int]:
+    """Return a variant's ServerlessConfig; without a concurrency none that could be asked for."""
+    return {"MemorySizeInMB": memory_mb, **({"MaxConcurrency": concurrency} if concurrency else {})}
+
+
+def instance_variant(on: OnInstances) -> dict[str, Any]:
+    """Return what a configuration's variant on instances asks for beside name and model."""
+    # A type with a disk of its own is refused together with a volume's size.
+    volume = {} if instance_types.has_own_disk(on["type"]) else {"VolumeSizeInGB": on["volume_gb"]}
+    return {
+        "InstanceType": on["type"],
+        "InitialInstanceCount": on["count"],
+        **volume,
+        "ModelDataDownloadTimeoutInSeconds": on["download_s"],
+        "ContainerStartupHealthCheckTimeoutInSeconds": on["startup_s"],
+    }
+
+
+class SizedRequests(TypedDict):
+    """The requests that depend on the sizes."""
+
+    create_endpoint_config: dict[str, Any]
+    create_endpoint: dict[str, Any]
+    update_endpoint: dict[str, Any]
+
+
+def requests(
+    names: Names,
+    members: dict[str, Any],
+    tags: list[dict[str, str]],
+    on: OnInstances | None = None,
+    deadline_s: int = 0,
+) -> SizedRequests:
+    """Return the requests for an endpoint.
+
+    Args:
+        names: of the model, the configuration and the endpoint.
+        members: what the variant asks for beside name and model (`instance_variant`, or its ServerlessConfig).
+        tags: of the configuration and the endpoint.
+        on: the instances; None on serverless.
+        deadline_s: seconds that an update of instances may take.
+    """
+    config, endpoint = names["endpoint_config"], names["endpoint"]
+    variant = {"VariantName": naming.VARIANT, "ModelName": names["model"], **members}
+    return SizedRequests(
+        create_endpoint_config={
+            "EndpointConfigName": config,
+            "ProductionVariants": [variant],
+            "Tags": tags,
+        },
+        create_endpoint={"EndpointName": endpoint, "EndpointConfigName": config, "Tags": tags},
+        update_endpoint={
+            "EndpointName": endpoint,
+            "EndpointConfigName": config,
+            **({"DeploymentConfig": _guardrails(endpoint, on, deadline_s)} if on else {}),
+        },
+    )
+
+
+def _guardrails(endpoint: str, on: OnInstances, deadline_s: int) -> dict[str, Any]:
+    """Return how SageMaker is to move the calls to the new instances, and which alarms take that back.
+
+    Of several instances one goes first; a canary may not be more than half of them (CapacitySize). What is not done at
+    the deployment's deadline SageMaker takes back by itself, so that the rollback has not to wait for more.
+    """
+    canary = {"Type": "CANARY", "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1}}
+    routing: dict[str, Any] = canary if on["count"] > 1 else {"Type": "ALL_AT_ONCE"}
+    longest = on["download_s"] + on["startup_s"] + 2 * on["bake_s"] + limits.LEAST_START_TIMEOUT_S.value
+    return {
+        "BlueGreenUpdatePolicy": {
+            "TrafficRoutingConfiguration": {**routing, "WaitIntervalInSeconds": on["bake_s"]},
+            "TerminationWaitInSeconds": 0,
+            "MaximumExecutionTimeoutInSeconds": min(
+                longest, max(deadline_s, limits.LEAST_DEPLOYMENT_S.value), limits.DEPLOYMENT_S.value
+            ),
+        },
+        "AutoRollbackConfiguration": {
+            "Alarms": [{"AlarmName": name} for name in alarms.judging(endpoint, INSTANCE)]
+        },
+    }
+
+
+def ask(made: Plan) -> quotas.Ask:
+    """Return what a serverless plan asks of the account's quotas."""
+    if made["memory_mb"] is None or made["max_concurrency"] is None:
+        raise AssertionError(f"{made['service']}: not serverless")
+    return quotas.Ask(
+        memory_mb=made["memory_mb"],
+        concurrency=made["max_concurrency"],
+        sizes_mb=tuple(made["fit"]["sizes_mb"]),
+        arithmetic=made["arithmetic"],
+        room=tuple(made["room"]),
+        taken=tuple(made["rungs"]),
+        adapts=adapts(made["asked"]),
+    )
+
+
+def lower(made: Plan, down: quotas.Down) -> Plan:
+    """Return the plan after a step down: another endpoint configuration, all else as it was."""
+    asked = made["asked"]
+    if asked is None:
+        raise AssertionError(f"{made['service']}: not serverless")
+    config = config_name(made["names"]["model"], asked, down.memory_mb, down.concurrency)
+    names: Names = {**made["names"], "endpoint_config": config}
+    tags = made["requests"]["create_model"]["Tags"]
+    sized = requests(names, {"ServerlessConfig": serverless_config(down.memory_mb, down.concurrency)}, tags)
+    return {
+        **made,
+        "names": names,
+        "memory_mb": down.memory_mb,
+        "max_concurrency": down.concurrency,
+        "room": list(down.room),
+        "rungs": [*made["rungs"], down.rung.value],
+        "steps": [*made["steps"], down.step][-MOST_STEPS:],
+        "requests": {"create_model": made["requests"]["create_model"], **sized},
+    }
+
+
+def step_instances(made: Plan, down: quotas.InstancesDown) -> Plan:
+    """Return the plan after a step to fewer instances, or to another type."""
+    on = made["instances"]
+    if on is None:
+        raise AssertionError(f"{made['service']}: not on instances")
+    left = on["offers"] if down.type == on["type"] else on["offers"][1:]
+    stepped: OnInstances = {
+        **on,
+        "type": down.type,
+        "count": down.count,
+        "offers": left,
+        "usd_per_hour": round(down.count * left[0]["usd_per_hour"], 6),
+        "busy_cpus": left[0]["vcpus"] if on["busy_cpus"] == on["offers"][0]["vcpus"] else on["busy_cpus"],
+    }
+    name = instances_config_name(made["names"]["model"], on["asked"], down.type, down.count)
+    names: Names = {**made["names"], "endpoint_config": name}
+    tags = made["requests"]["create_model"]["Tags"]
+    return {
+        **made,
+        "names": names,
+        "instances": stepped,
+        "steps": [*made["steps"], down.step][-MOST_STEPS:],
+        "requests": {
+            "create_model": made["requests"]["create_model"],
+            **requests(names, instance_variant(stepped), tags, stepped, made["poll"]["deadline_s"]),
+        },
+    }

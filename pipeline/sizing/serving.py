@@ -1,0 +1,62 @@
+"""What serves a model takes for itself, beside what llama.cpp occupies: memory, and time to start.
+
+Owns the measured figures of each server. Refuses to add them up: `fit` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.limits import MiB
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLine:
+    """One line of the arithmetic."""
+
+    name: str
+    bytes: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What serves the model, as far as a fit depends on it."""
+
+    memory: MemoryLine
+    """Resident beside what llama.cpp occupies."""
+    startup_s: float
+    """Seconds from its start to its first answer, without the loading of a model."""
+    how: str
+
+
+# What a memory limit charges and cannot take back. The sum of what is resident in each process is 710 MiB: there
+# PyTorch's pages count twice, and so do files' pages that the kernel drops when it must. 448 MiB were too little. The
+# small model that was served is in this figure and has lines of its own besides: a margin of some 45 MiB
+# (benchmarks/bench_limits.py).
+PREBUILT: Final = Serving(
+    MemoryLine(
+        "server",
+        464 * MiB,
+        "measured: the least memory limit in which entry point, Java and Python worker outlast 6,000 requests",
+    ),
+    5.0,
+    "measured: 4.4 to 6.2 s in the prebuilt image",
+)
+OWN_SERVER: Final = Serving(
+    MemoryLine(
+        "server", 44 * MiB, "measured: Python with numpy and inference/server.py 37 MiB, and a request's body"
+    ),
+    1.5,
+    "measured: inference/server.py answers within 1.5 s",
+)
+LLAMA_SERVER: Final = Serving(
+    MemoryLine(
+        "server",
+        32 * MiB,
+        "assumed for nginx; llama-server alone was measured at 374 MiB where the lines above say 419",
+    ),
+    1.0,
+    "measured: llama-server is up after 0.1 s; the rest is assumed for nginx",
+)
