@@ -37,6 +37,6 @@ def adapts(asked: Mapping[str, Any] | None) -> bool:
     """Return whether a plan's `asked` has no concurrency, so that it takes what there is and waits for none.
 
     Args:
-        asked: the sizes before any quota was met (`pipeline.planning.plan.Asked`); None on instances.
+        asked: the sizes before any quota was met (`plan_types.Asked`); None on instances.
     """
     return asked is not None and asked["max_concurrency"] is None

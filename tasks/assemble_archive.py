@@ -16,13 +16,12 @@ from pipeline.archive.s3 import bare
 from pipeline.archive.s3.sources import S3Source
 from pipeline.aws import lambda_handler
 from pipeline.errors import InvalidArchive, Problem
-from pipeline.planning import continuity, deployment_request
+from pipeline.planning import continuity, deployment_request, plan_types
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.aws.clients import Clients
-    from pipeline.planning import plan
     from tasks.check_archive import CheckedAssembly
 
 _LOGGER = logging.getLogger(__name__)
@@ -33,7 +32,7 @@ _STEPS = 10
 class Event(TypedDict):
     """What CheckArchive found and decided."""
 
-    archive: plan.UploadedArchive
+    archive: plan_types.UploadedArchive
     assembly: CheckedAssembly
     hosting: str
 
@@ -100,7 +99,7 @@ def run(event: Event, clients: Clients) -> Result:
     }
 
 
-def _place(archive: plan.UploadedArchive, planned: CheckedAssembly, clients: Clients) -> Result:
+def _place(archive: plan_types.UploadedArchive, planned: CheckedAssembly, clients: Clients) -> Result:
     """Let S3 copy a model that is no archive, and put the inference code beside it where the container needs any."""
     files = [
         S3Source(clients.s3, archive["bucket"], part["key"], part["version_id"]) for part in archive["parts"]

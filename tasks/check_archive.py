@@ -17,7 +17,7 @@ from pipeline.archive.s3.sources import S3Source
 from pipeline.aws import lambda_handler
 from pipeline.errors import InvalidArchive, Problem
 from pipeline.plain import plain
-from pipeline.planning import deployment_request
+from pipeline.planning import deployment_request, plan_types
 from pipeline.rollout import sidecars
 from pipeline.sizing import images
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from pipeline.archive.checks.report import ArchiveReport
     from pipeline.archive.checks.rules import Rules
     from pipeline.aws.clients import Clients
-    from pipeline.planning import plan as planned
     from pipeline.planning.deployment_request import StackDefaults
     from pipeline.sizing.images import Code
 
@@ -71,7 +70,7 @@ class Result(TypedDict):
 
     request: dict[str, Any]
     """As `deployment_request.request` returns it."""
-    archive: planned.UploadedArchive
+    archive: plan_types.UploadedArchive
     model: dict[str, Any]
     """The model part of the archive report."""
     evidence: CheckEvidence

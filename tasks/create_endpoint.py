@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan import Asked
+    from pipeline.planning.plan_types import Asked
 
 
 class Event(TypedDict):

@@ -12,7 +12,7 @@ from pipeline.rollout import alarms_api
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
     from pipeline.planning.alarms import Alarm
-    from pipeline.planning.plan import Plan
+    from pipeline.planning.plan_types import Plan
 
 
 class Event(TypedDict):

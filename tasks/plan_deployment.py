@@ -13,7 +13,7 @@ from pipeline import naming
 from pipeline.aws import lambda_handler
 from pipeline.errors import QuotaUsedUp
 from pipeline.operations import consumer_candidates
-from pipeline.planning import consumer_claims, plan
+from pipeline.planning import consumer_claims, plan, plan_types
 from pipeline.rollout import endpoint_usage
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class PlanningResults(TypedDict):
     """The execution's data, as far as a plan depends on them."""
 
     check_archive: Checked
-    plan_deployment: NotRequired[plan.Plan]
+    plan_deployment: NotRequired[plan_types.Plan]
     """The plan that is replaced, when the endpoint was made or deleted by another deployment since."""
 
 
@@ -42,7 +42,7 @@ class Event(TypedDict):
     defaults: StackDefaults
 
 
-Result: TypeAlias = plan.Plan
+Result: TypeAlias = plan_types.Plan
 
 
 def run(event: Event, clients: Clients) -> Result:
@@ -87,7 +87,7 @@ def run(event: Event, clients: Clients) -> Result:
     return {**made, **consumer_claims.without(stay, made["notes"])} if stay else made
 
 
-def _planned(facts: plan.PlanFacts, clients: Clients) -> plan.Plan:
+def _planned(facts: plan.PlanFacts, clients: Clients) -> plan_types.Plan:
     try:
         return plan.plan(facts)
     except QuotaUsedUp:

@@ -13,7 +13,7 @@ from pipeline.naming import deployment_of
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan import Previous
+    from pipeline.planning.plan_types import Previous
 
 
 class Event(TypedDict):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import NotRequired
 
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan import Plan
+    from pipeline.planning.plan_types import Plan
     from pipeline.rollout.releases import Release
     from tasks.check_archive import Result as Checked
 

@@ -19,7 +19,7 @@ from pipeline.rollout import autoscaling_api, endpoint_concurrency, endpoint_usa
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan import Plan
+    from pipeline.planning.plan_types import Plan
 
 
 class Event(TypedDict):

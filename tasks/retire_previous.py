@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
 
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan import Plan
+    from pipeline.planning.plan_types import Plan
     from pipeline.rollout.release_store import Account
     from pipeline.rollout.releases import Release
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import NotRequired
 
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan import Plan
+    from pipeline.planning.plan_types import Plan
     from tasks.monitor_endpoint import Result as Monitored
 
 

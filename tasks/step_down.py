@@ -15,12 +15,12 @@ from pipeline.errors import EndpointBusy, QuotaTooSmall, QuotaUsedUp, ResourceLi
 from pipeline.hosting import adapts
 from pipeline.operations import diagnosis
 from pipeline.planning import quotas, sizes
-from pipeline.planning.plan import Plan
+from pipeline.planning.plan_types import Plan
 from pipeline.rollout import endpoint_usage
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan import OnInstances
+    from pipeline.planning.plan_types import OnInstances
     from pipeline.quota_usage import Situation
 
 

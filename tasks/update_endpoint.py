@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.aws.clients import Clients
-    from pipeline.planning import plan
+    from pipeline.planning import plan_types
 
 
 class Event(TypedDict):
@@ -28,8 +28,8 @@ class Event(TypedDict):
 
     request: dict[str, Any]
     """UpdateEndpoint's parameters."""
-    asked: plan.Asked | None
-    updates: plan.Previous
+    asked: plan_types.Asked | None
+    updates: plan_types.Previous
     service: str
     execution: str
     uploaded_at: str

@@ -14,7 +14,7 @@ from pipeline.planning import alarms, quotas
 from pipeline.sizing import instance_types
 
 if TYPE_CHECKING:
-    from pipeline.planning.plan import Asked, AskedInstances, Names, OnInstances, Plan
+    from pipeline.planning.plan_types import Asked, AskedInstances, Names, OnInstances, Plan
 
 MOST_STEPS: Final = 10
 """Of a plan: the ladder has fewer rungs."""

@@ -17,7 +17,7 @@ from pipeline.errors import (
     ResourceLimitExceeded,
     Superseded,
 )
-from pipeline.planning.plan import Plan
+from pipeline.planning.plan_types import Plan
 from tests.functional.tasks.conftest import serverless
 
 if TYPE_CHECKING:

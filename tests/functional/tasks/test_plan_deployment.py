@@ -19,7 +19,7 @@ from pipeline.errors import (
     ModelDoesNotFit,
     QuotaUsedUp,
 )
-from pipeline.planning import plan, quotas
+from pipeline.planning import plan_types, quotas
 from tests.functional.tasks.conftest import serverless
 from tests.stack_defaults import DEFAULTS
 
@@ -58,7 +58,7 @@ def test_a_checked_archive_gets_a_plan(do: Task, script: Script, checked: dict[s
     script.account()
     first = planned(do, script.clients, checked)
 
-    assert set(first) == set(plan.Plan.__annotations__)
+    assert set(first) == set(plan_types.Plan.__annotations__)
     assert first["memory_mb"] == 1024
     assert first["requests"]["create_model"]["PrimaryContainer"]["ModelDataUrl"] == (
         f"s3://artifacts/{checked['assembly']['key']}"

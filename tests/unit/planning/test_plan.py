@@ -19,7 +19,7 @@ from pipeline import limits, model_source, quota_usage
 from pipeline.aws import resource_tags
 from pipeline.errors import InvalidInput, ModelDoesNotFit, QuotaUsedUp
 from pipeline.gguf import questions
-from pipeline.planning import plan, quotas, sizes
+from pipeline.planning import plan, plan_types, quotas, sizes
 
 if TYPE_CHECKING:
     from tests.unit.conftest import FactsMaker
@@ -161,7 +161,7 @@ def test_a_plan_is_json(facts_with: FactsMaker) -> None:
     text = json.dumps(plan.plan(facts_with(consumer={"function_name": "f"})))
 
     assert len(text) < limits.STATE_PAYLOAD.value / 10
-    assert set(json.loads(text)) == set(plan.Plan.__annotations__)
+    assert set(json.loads(text)) == set(plan_types.Plan.__annotations__)
 
 
 def test_everything_made_is_tagged(facts_with: FactsMaker) -> None:
@@ -433,7 +433,7 @@ def test_a_configurations_name_tells_its_sizes(
 ) -> None:
     """Whatever was asked for, and the longest name is one that SageMaker takes."""
     name = f"{'s' * 40}-{'0' * 12}"
-    wanted = plan.Asked(memory_mb=asked[0], max_concurrency=asked[1])
+    wanted = plan_types.Asked(memory_mb=asked[0], max_concurrency=asked[1])
     config = sizes.config_name(name, wanted, memory_mb, concurrency)
 
     assert len(config) <= limits.NAME_LENGTH.value
@@ -610,7 +610,7 @@ def test_an_instance_plan_asks_for_instances(facts_with: FactsMaker) -> None:
     assert any("ends unfinished at 60 s" in note for note in made["notes"])
 
 
-def _volume(made: plan.Plan) -> int | None:
+def _volume(made: plan_types.Plan) -> int | None:
     """Return the volume that a plan's configuration asks for."""
     (variant,) = made["requests"]["create_endpoint_config"]["ProductionVariants"]
     return variant.get("VolumeSizeInGB")
@@ -818,7 +818,7 @@ def test_what_an_earlier_run_came_to_is_taken_over(facts_with: FactsMaker) -> No
     facts = instance_facts(facts_with, instance_count=2)
     made = plan.plan(facts)
     for kind, count in (("ml.m5.2xlarge", 2), ("ml.r5.xlarge", 1), ("ml.r5.xlarge", 2)):
-        asked = plan.AskedInstances(type="ml.r5.xlarge", count=2)
+        asked = plan_types.AskedInstances(type="ml.r5.xlarge", count=2)
         config = sizes.instances_config_name(made["names"]["model"], asked, kind, count)
         again = plan.plan(replace(facts, situation=instances_in_use(made["names"]["endpoint"], config)))
 
