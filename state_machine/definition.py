@@ -29,11 +29,33 @@ from stepfunctions.steps import Catch, Choice, ChoiceRule, Graph, Pass, Succeed,
 from pipeline import errors
 from pipeline.endpoint_status import EndpointVerdict
 from pipeline.hosting import AT_ONCE, NO_SWITCH
-from pipeline.operations import diagnosis
-from pipeline.planning import consumer, deployment_request, plan
 from state_machine.language import Fail, LambdaTask, Retry, SnsPublish
+from tasks import (
+    assemble_archive,
+    check_archive,
+    create_endpoint,
+    create_endpoint_config,
+    create_model,
+    diagnose,
+    make_room,
+    monitor_endpoint,
+    plan_deployment,
+    poll_endpoint,
+    read_consumer,
+    restore_capacity,
+    retire_previous,
+    roll_back,
+    shift_consumer,
+    smoke_test,
+    step_down,
+    update_consumer,
+    update_endpoint,
+    watch_consumer,
+)
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from stepfunctions.steps.states import State
 
     from pipeline.errors import SealiftError
@@ -194,6 +216,20 @@ def _result_path(state: str) -> str:
     return "$." + re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower()
 
 
+def _see_payload(task: ModuleType, payload: dict[str, Any]) -> None:
+    """Refuse a payload that is not a task's Event.
+
+    Raises:
+        ValueError: with what is missing and what nobody reads.
+    """
+    sent, read = {name.removesuffix(".$") for name in payload}, set(task.Event.__annotations__)
+    if sent != read:
+        raise ValueError(
+            f"the payload of {task.__name__} lacks {sorted(read - sent)}, and nobody reads its {sorted(sent - read)}; "
+            "wanted the keys of the task's Event; change one of the two"
+        )
+
+
 SERVICE: Final = {
     "PlanDeployment": "$.check_archive.request.service",
     "CheckArchive": None,
@@ -204,9 +240,14 @@ SERVICE: Final = {
 
 
 def _task(
-    state: str, comment: str, payload: dict[str, Any], *extra: Retry, result: type, timeout: int = 120
+    task: ModuleType, comment: str, payload: dict[str, Any], *extra: Retry, timeout: int = 120
 ) -> LambdaTask:
-    """Return one task's state. State, Lambda, file and result path all have the same name."""
+    """Return one task's state. State, Lambda, file and result path all have the same name.
+
+    What it gets and what is kept of its answer are the task's own Event and Result.
+    """
+    _see_payload(task, payload)
+    state = "".join(word.capitalize() for word in task.__name__.removeprefix("tasks.").split("_"))
     service = SERVICE.get(state, "$.plan_deployment.service")
     return LambdaTask(
         state,
@@ -221,7 +262,7 @@ def _task(
                 **({"service.$": service} if service else {}),
             },
         },
-        result=result,
+        result=task.Result,
         result_path=_result_path(state),
         timeout_seconds=timeout,
         retry=[LAMBDA_TRANSIENT, CRASH, OVERLOAD, *extra],
@@ -233,14 +274,13 @@ def _forward() -> list[LambdaTask]:
     endpoint = "$.plan_deployment.names.endpoint"
     return [
         _task(
-            "CheckArchive",
+            check_archive,
             "Refuse at once what cannot become an endpoint: the input, the archive's format and layout, the GGUF.",
             {"input.$": "$$.Execution.Input", "defaults": DEFAULTS},
-            result=deployment_request.Checked,
             timeout=900,
         ),
         _task(
-            "PlanDeployment",
+            plan_deployment,
             "Choose names and sizes; show the arithmetic and the very requests that will be sent.",
             {
                 "results.$": "$",
@@ -248,21 +288,19 @@ def _forward() -> list[LambdaTask]:
                 "started.$": "$$.Execution.StartTime",
                 "defaults": DEFAULTS,
             },
-            result=plan.Plan,
         ),
         _task(
-            "AssembleArchive",
+            assemble_archive,
             "Put the inference code into the archive, under a key made of its content; S3 copies the weights itself.",
             {
                 "archive.$": "$.check_archive.archive",
                 "assembly.$": "$.check_archive.assembly",
                 "hosting.$": "$.check_archive.request.hosting",
             },
-            result=deployment_request.Assembled,
             timeout=900,
         ),
         _task(
-            "CreateModel",
+            create_model,
             "Archive, image and environment under one name.",
             {
                 "request.$": "$.plan_deployment.requests.create_model",
@@ -270,25 +308,22 @@ def _forward() -> list[LambdaTask]:
             },
             CAPACITY,
             CONSISTENCY,
-            result=deployment_request.Created,
         ),
         _task(
-            "CreateEndpointConfig",
+            create_endpoint_config,
             "Memory and concurrency, or instances.",
             {"request.$": "$.plan_deployment.requests.create_endpoint_config"},
             CAPACITY,
             CONSISTENCY,
-            result=deployment_request.Created,
         ),
         _task(
-            "MakeRoom",
+            make_room,
             "Lower the service's own older endpoints where the plan says so, so that the new one has room.",
             {"room.$": "$.plan_deployment.room", "service.$": "$.plan_deployment.service"},
             BUSY_ENDPOINT,
-            result=deployment_request.MadeRoom,
         ),
         _task(
-            "CreateEndpoint",
+            create_endpoint,
             "Ask for the endpoint. Quotas speak here: ResourceLimitExceeded backs off with full jitter.",
             {
                 "request.$": "$.plan_deployment.requests.create_endpoint",
@@ -298,10 +333,9 @@ def _forward() -> list[LambdaTask]:
             CAPACITY,
             CONSISTENCY,
             BUSY_ENDPOINT,
-            result=deployment_request.CreatedEndpoint,
         ),
         _task(
-            "UpdateEndpoint",
+            update_endpoint,
             "Strategy in_place: bring the service's one endpoint to the new configuration. Quotas speak here too.",
             {
                 "request.$": "$.plan_deployment.requests.update_endpoint",
@@ -315,17 +349,15 @@ def _forward() -> list[LambdaTask]:
             CAPACITY,
             CONSISTENCY,
             BUSY_ENDPOINT,
-            result=deployment_request.CreatedEndpoint,
         ),
         _task(
-            "StepDown",
+            step_down,
             "The next rung of the capacity ladder: less of what a quota limits, another instance type, or the end.",
             {"plan.$": "$.plan_deployment", "refusal.$": "$.refusal"},
             BUSY_ENDPOINT,
-            result=plan.Plan,
         ),
         _task(
-            "PollEndpoint",
+            poll_endpoint,
             "One look at the endpoint.",
             {
                 "endpoint_name.$": endpoint,
@@ -333,32 +365,28 @@ def _forward() -> list[LambdaTask]:
                 "updates.$": "$.plan_deployment.updates",
             },
             CONSISTENCY,
-            result=deployment_request.Polled,
         ),
         _task(
-            "SmokeTest",
+            smoke_test,
             "InService is no proof; an answer is.",
             {"endpoint_name.$": endpoint, "smoke_test.$": "$.plan_deployment.smoke_test"},
             COLD_START,
             CONSISTENCY,
-            result=deployment_request.Tested,
             timeout=900,
         ),
         _task(
-            "MonitorEndpoint",
+            monitor_endpoint,
             "Alarms on the new endpoint, before anybody depends on it.",
             {"plan.$": "$.plan_deployment", "topic": "${TopicArn}"},
-            result=deployment_request.Monitored,
         ),
         _task(
-            "ReadConsumer",
+            read_consumer,
             "Whose turn it is, and how the consumers are, so that the switch can be undone exactly.",
             {"consumers.$": "$.plan_deployment.consumers", "results.$": "$"},
             OTHERS_TURN,
-            result=consumer.Read,
         ),
         _task(
-            "ShiftConsumer",
+            shift_consumer,
             "The first step of a switch in two: try the new version, then give it a part of the alias' calls.",
             {
                 "consumers.$": "$.plan_deployment.consumers",
@@ -367,11 +395,10 @@ def _forward() -> list[LambdaTask]:
                 "prompt.$": "$.plan_deployment.smoke_test.prompts[0]",
             },
             BUSY_CONSUMER,
-            result=deployment_request.Shifted,
             timeout=900,
         ),
         _task(
-            "WatchConsumer",
+            watch_consumer,
             "One look at the alarms of the endpoint and of the consumers; one that rings puts everything back.",
             {
                 "consumers.$": "$.plan_deployment.consumers",
@@ -379,10 +406,9 @@ def _forward() -> list[LambdaTask]:
                 "alarms.$": "$.monitor_endpoint.judging",
                 "left.$": "$.watch_consumer.left",
             },
-            result=deployment_request.Watched,
         ),
         _task(
-            "UpdateConsumer",
+            update_consumer,
             "The cut-over: switch the consumers to the new endpoint, then try each end to end.",
             {
                 "consumers.$": "$.plan_deployment.consumers",
@@ -391,23 +417,20 @@ def _forward() -> list[LambdaTask]:
                 "prompt.$": "$.plan_deployment.smoke_test.prompts[0]",
             },
             BUSY_CONSUMER,
-            result=deployment_request.Switched,
             timeout=900,
         ),
         _task(
-            "RetirePrevious",
+            retire_previous,
             "Mark the deployment as good; keep the last good ones as ways back and delete older ones that nobody uses.",
             {"plan.$": "$.plan_deployment", "now.$": "$$.State.EnteredTime"},
             BUSY_ENDPOINT,
-            result=deployment_request.Retired,
         ),
         _task(
-            "RestoreCapacity",
+            restore_capacity,
             "Give the new endpoint what was asked for, as far as the quota reaches; the older ones keep one each. "
             "On instances, set up auto scaling where it is asked for.",
             {"plan.$": "$.plan_deployment"},
             BUSY_ENDPOINT,
-            result=deployment_request.Restored,
         ),
     ]
 
@@ -642,20 +665,19 @@ def build() -> Graph:
     notify_failure.next(failed)
 
     not_rolled_back = _wire_failed_rollback(notify_failure)
-    roll_back = _task(
-        "RollBack",
+    undo = _task(
+        roll_back,
         "Undo what this execution made, in reverse order; leave what served before.",
         {"results.$": "$"},
         LEAVING_ENDPOINT,
         BUSY_CONSUMER,
         CAPACITY,
         CONSISTENCY,
-        result=deployment_request.RolledBack,
         timeout=300,
     )
     for catch in _catch_all("$.roll_back_failure", not_rolled_back):
-        roll_back.add_catch(catch)
-    roll_back.next(notify_failure)
+        undo.add_catch(catch)
+    undo.next(notify_failure)
 
     undiagnosed = Pass(
         "Undiagnosed",
@@ -670,16 +692,15 @@ def build() -> Graph:
         },
         result_path="$.diagnose",
     )
-    undiagnosed.next(roll_back)
-    diagnose = _task(
-        "Diagnose",
+    undiagnosed.next(undo)
+    look_into = _task(
+        diagnose,
         "What happened, why, what to do: from the error, the endpoint and its logs.",
         {"results.$": "$"},
-        result=diagnosis.Diagnosed,
     )
     for catch in _catch_all("$.diagnose_failure", undiagnosed):
-        diagnose.add_catch(catch)
-    diagnose.next(roll_back)
+        look_into.add_catch(catch)
+    look_into.next(undo)
 
     timed_out = Pass(
         "EndpointTimedOut",
@@ -691,7 +712,7 @@ def build() -> Graph:
         },
         result_path="$.failure",
     )
-    timed_out.next(diagnose)
+    timed_out.next(look_into)
 
     succeeded = Succeed(
         "DeploymentSucceeded", comment="The new endpoint serves; the output begins with what it is."
@@ -742,7 +763,7 @@ def build() -> Graph:
     _wire_canary(by_name)
     for task in forward:
         if task.state_id not in {"RetirePrevious", "RestoreCapacity"}:
-            for catch in _catch_all("$.failure", diagnose):
+            for catch in _catch_all("$.failure", look_into):
                 task.add_catch(catch)
 
     by_name["CheckArchive"].next(by_name["PlanDeployment"])

@@ -55,8 +55,8 @@ class SnsPublish(SnsPublishStep):
 class LambdaTask(states.Task):
     """A task by way of `lambda:invoke`, keeping only the named keys of what the function returned.
 
-    The keys are those of a TypedDict in `pipeline`, so that the border between two states has one definition:
-    a function that leaves a key out fails its own state, not a later one.
+    The keys are those of the task's Result, so that the border between two states has one definition: a
+    function that leaves a key out fails its own state, not a later one.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from pipeline import model_source, package_files
 from pipeline.archive.build import assembly, record
@@ -22,14 +22,41 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.aws.clients import Clients
+    from pipeline.planning import plan
+    from tasks.check_archive import CheckedAssembly
 
 _LOGGER = logging.getLogger(__name__)
 _STEPS = 10
 """Lines of progress in the log of a whole rewriting, which may take minutes."""
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Assemble the archive; return the way taken and what was written (`deployment_request.Assembled`).
+class Event(TypedDict):
+    """What CheckArchive found and decided."""
+
+    archive: plan.UploadedArchive
+    assembly: CheckedAssembly
+    hosting: str
+
+
+class Result(TypedDict):
+    """What is deployed, and how it came about."""
+
+    way: str
+    """copy, splice or transcode; place for a bare GGUF."""
+    reason: str
+    bucket: str
+    key: str
+    etag: str | None
+    """Of the one model file that is handed over as it is; else None."""
+    size: int
+    bytes_moved: int
+    """Bytes that went through the function; what S3 copied by itself is not among them."""
+    written: bool
+    """False when the very same archive was there already."""
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Assemble the archive; return the way taken and what was written.
 
     Raises:
         InvalidArchive: the upload changed, or turned out to be damaged, since it was checked.
@@ -38,6 +65,10 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     archive, planned = event["archive"], event["assembly"]
     if planned["form"] != model_source.ARCHIVE_FORM:
         return _place(archive, planned, clients)
+    if (
+        planned["record"] is None
+    ):  # the check of an archive writes one; this is for the type checker and the impossible
+        raise AssertionError(f"{archive['key']}: an archive without a record")
     source = S3Source(clients.s3, archive["bucket"], archive["key"], archive["version_id"])
     body = clients.s3.get_object(Bucket=planned["bucket"], Key=planned["record"])["Body"].read()
     document, code = json.loads(body), package_files.code_for(planned["code"])
@@ -69,7 +100,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     }
 
 
-def _place(archive: dict[str, Any], planned: dict[str, Any], clients: Clients) -> dict[str, Any]:
+def _place(archive: plan.UploadedArchive, planned: CheckedAssembly, clients: Clients) -> Result:
     """Let S3 copy a model that is no archive, and put the inference code beside it where the container needs any."""
     files = [
         S3Source(clients.s3, archive["bucket"], part["key"], part["version_id"]) for part in archive["parts"]

@@ -7,7 +7,7 @@ vouches for what `sealift pack` wrote. Nothing has been created when this state 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from pipeline import model_source, naming, package_files, payload
 from pipeline.archive.build import assembly, record
@@ -31,10 +31,55 @@ if TYPE_CHECKING:
     from pipeline.archive.checks.report import ArchiveReport
     from pipeline.archive.checks.rules import Rules
     from pipeline.aws.clients import Clients
+    from pipeline.planning import plan as planned
+    from pipeline.planning.deployment_request import StackDefaults
+    from pipeline.sizing.images import Code
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return the request with all its defaults, and what is known of the archive (`deployment_request.Checked`).
+class Event(TypedDict):
+    """What was asked for, and what the stack says where it does not."""
+
+    input: dict[str, Any]
+    """The execution's, as it came."""
+    defaults: StackDefaults
+
+
+class CheckEvidence(TypedDict):
+    """How the archive was checked."""
+
+    method: str
+    bytes_read: int
+    members: int
+    notes: list[str]
+    """What is not wrong and worth knowing."""
+
+
+class CheckedAssembly(assembly.DecidedFacts):
+    """How the archive becomes what is deployed."""
+
+    form: str
+    """What is handed over: `plan.ARCHIVE_FORM`, `OBJECT_FORM` or `PREFIX_FORM`."""
+    code: Code
+    """Whose inference code goes with it."""
+    mend: bool
+    record: str | None
+    """The key of the check's record in that bucket; None for a bare GGUF."""
+
+
+class Result(TypedDict):
+    """The request, and what is known of the archive."""
+
+    request: dict[str, Any]
+    """As `deployment_request.request` returns it."""
+    archive: planned.UploadedArchive
+    model: dict[str, Any]
+    """The model part of the archive report."""
+    evidence: CheckEvidence
+    assembly: CheckedAssembly
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Return the request with all its defaults, and what is known of the archive.
 
     Raises:
         InvalidInput: with every problem of the input and of the deployment.json beside the archive.
@@ -78,9 +123,9 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     )
 
 
-def _bounded(name: str, checked: dict[str, Any]) -> dict[str, Any]:
+def _bounded(name: str, checked: Result) -> Result:
     """Return what was found, or refuse more of it than an execution's data hold."""
-    facts = {part: checked[part] for part in ("archive", "model")}
+    facts = {"archive": checked["archive"], "model": checked["model"]}
     found = payload.size(facts)
     if found <= payload.FACTS:
         return checked
@@ -101,9 +146,7 @@ def _bounded(name: str, checked: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def _bare(
-    source: S3Source, rules: Rules, request: dict[str, Any], bucket: str, clients: Clients
-) -> dict[str, Any]:
+def _bare(source: S3Source, rules: Rules, request: dict[str, Any], bucket: str, clients: Clients) -> Result:
     """Return the same of a model that is no archive, by the headers of its files."""
     files = bare.sources(clients.s3, source)
     report = bare.check(files, rules=rules)
@@ -145,7 +188,7 @@ def _bare(
 
 def _assembly(
     report: ArchiveReport, request: dict[str, Any], bucket: str, clients: Clients
-) -> dict[str, Any]:
+) -> CheckedAssembly:
     """Return how the archive becomes what is deployed, and write down what AssembleArchive needs for it."""
     kind = images.PROFILES[request["container"]].code(request["code"])
     code = package_files.code_for(kind)
@@ -161,7 +204,7 @@ def _assembly(
     }
 
 
-def _evidence(report: ArchiveReport, bytes_read: int) -> dict[str, Any]:
+def _evidence(report: ArchiveReport, bytes_read: int) -> CheckEvidence:
     return {
         "method": report.method,
         "bytes_read": bytes_read,

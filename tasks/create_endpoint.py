@@ -5,7 +5,7 @@ The account's quotas speak here (ResourceLimitExceeded), not when the configurat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -22,10 +22,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.aws.clients import Clients
+    from pipeline.planning.plan import Asked
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Create the endpoint; return `name`, `arn`, whether it was `created` now, and the poll's `deadline_at`.
+class Event(TypedDict):
+    """What the plan says of the endpoint."""
+
+    request: dict[str, Any]
+    """CreateEndpoint's parameters."""
+    asked: Asked | None
+    deadline_s: int
+
+
+class Result(idempotent_create.Created):
+    """The endpoint, which is still to come into service."""
+
+    deadline_at: str
+    """ISO 8601; EndpointReady compares it with the clock."""
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Create the endpoint, or find that it is there already, just as asked for.
 
     Raises:
         EndpointBusy: when the name still belongs to an endpoint that failed or is being deleted; a failed one

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from pipeline.aws import lambda_handler
 from pipeline.rollout import idempotent_create
@@ -11,8 +11,18 @@ if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Create the endpoint configuration; return `name`, `arn` and whether it was `created` now."""
+class Event(TypedDict):
+    """What the plan says of the configuration."""
+
+    request: dict[str, Any]
+    """CreateEndpointConfig's parameters."""
+
+
+Result: TypeAlias = idempotent_create.Created
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Create the endpoint configuration, or find that it is there already, just as asked for."""
     request = event["request"]
     found, created = idempotent_create.create(
         clients.sagemaker.create_endpoint_config,

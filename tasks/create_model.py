@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from pipeline import model_source
 from pipeline.aws import lambda_handler
@@ -10,10 +10,22 @@ from pipeline.rollout import idempotent_create
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
+    from tasks.assemble_archive import Result as Assembled
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Create the model; return `name`, `arn` and whether it was `created` now."""
+class Event(TypedDict):
+    """What the plan says of the model, and what was assembled for it."""
+
+    request: dict[str, Any]
+    """CreateModel's parameters."""
+    assembled: Assembled
+
+
+Result: TypeAlias = idempotent_create.Created
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Create the model, or find that it is there already, just as asked for."""
     request = model_source.pinned(event["request"], event["assembled"])
     found, created = idempotent_create.create(
         clients.sagemaker.create_model,

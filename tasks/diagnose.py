@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -19,15 +19,25 @@ LOOKED_AT = 2000
 """Lines that these are chosen from."""
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return the diagnosis (`pipeline.operations.diagnosis.Diagnosis`) of the failure in the execution's data."""
+class Event(TypedDict):
+    """A failed execution."""
+
+    results: dict[str, Any]
+    """Its data: each state's result by its place, and the `failure`; whatever state it failed in."""
+
+
+Result: TypeAlias = diagnosis.Diagnosed
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Return the diagnosis of the failure in the execution's data."""
     results = event["results"]
     plan = results.get("plan_deployment")
     evidence: tuple[str, ...] = ()
     if plan and results.get("create_endpoint"):
         endpoint = plan["names"]["endpoint"]
         evidence = (*_failure_reason(clients, endpoint), *_container_log(clients, endpoint))
-    return dict(diagnosis.diagnose(results["failure"], results, evidence).to_json())
+    return diagnosis.diagnose(results["failure"], results, evidence).to_json()
 
 
 def _failure_reason(clients: Clients, endpoint: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ The plan holds what each had before, so it is in the execution's data before the
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from pipeline import payload, quota_usage
 from pipeline.aws import lambda_handler
@@ -15,10 +15,25 @@ from pipeline.rollout import endpoint_concurrency
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
+    from pipeline.quota_usage import Lowered
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Lower what the plan says; return what was `lowered`, in words.
+class Event(TypedDict):
+    """What the plan says of the room that it needs."""
+
+    room: list[Lowered]
+    service: str
+
+
+class Result(TypedDict):
+    """What was done."""
+
+    lowered: list[str]
+    """In words, one per endpoint."""
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Lower what the plan says.
 
     Raises:
         EndpointBusy: until every endpoint is in service with its new concurrency.

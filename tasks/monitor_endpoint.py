@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.aws import lambda_handler
 from pipeline.naming import VARIANT
@@ -11,10 +11,30 @@ from pipeline.rollout import alarms_api
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
+    from pipeline.planning.alarms import Alarm
+    from pipeline.planning.plan import Plan
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Make the alarms; return the `endpoint_name`, its `alarms`, and which are `judging` (`Monitored`)."""
+class Event(TypedDict):
+    """The plan, and whom alarms tell."""
+
+    plan: Plan
+    topic: str
+    """An ARN."""
+
+
+class Result(TypedDict):
+    """The alarms that there are."""
+
+    endpoint_name: str
+    alarms: list[Alarm]
+    judging: list[str]
+    """The names of those that speak against the endpoint while a part of the calls goes there: WatchConsumer, which may
+    run another release's code, watches those that were made."""
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Make the alarms."""
     plan = event["plan"]
     endpoint, timeout_s = plan["names"]["endpoint"], plan["smoke_test"]["timeout_s"]
     on = plan["instances"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from pipeline import naming
 from pipeline.aws import lambda_handler
@@ -17,11 +17,36 @@ from pipeline.planning import consumer_claims, plan
 from pipeline.rollout import endpoint_usage
 
 if TYPE_CHECKING:
+    from typing import NotRequired
+
     from pipeline.aws.clients import Clients
+    from pipeline.planning.deployment_request import StackDefaults
+    from tasks.check_archive import Result as Checked
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return the plan (`pipeline.planning.plan.Plan`).
+class PlanningResults(TypedDict):
+    """The execution's data, as far as a plan depends on them."""
+
+    check_archive: Checked
+    plan_deployment: NotRequired[plan.Plan]
+    """The plan that is replaced, when the endpoint was made or deleted by another deployment since."""
+
+
+class Event(TypedDict):
+    """What is known before anything is created."""
+
+    results: PlanningResults
+    execution: str
+    started: str
+    """ISO 8601."""
+    defaults: StackDefaults
+
+
+Result: TypeAlias = plan.Plan
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Return the plan.
 
     Raises:
         ModelDoesNotFit: when no allowed size holds the model.
@@ -59,7 +84,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     # One that was checked before the stack's update has none.
     remarks = (*checked["evidence"].get("notes", ()), *((new,) if new else ()))
     made = _planned(replace(facts, situation=situation, remarks=remarks), clients)
-    return {**made, **consumer_claims.without(stay, made["notes"])} if stay else dict(made)
+    return {**made, **consumer_claims.without(stay, made["notes"])} if stay else made
 
 
 def _planned(facts: plan.PlanFacts, clients: Clients) -> plan.Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -13,10 +13,28 @@ from pipeline.naming import deployment_of
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
+    from pipeline.planning.plan import Previous
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return the endpoint's `status` and what it means (`verdict`: ready or wait).
+class Event(TypedDict):
+    """What the plan says of the endpoint."""
+
+    endpoint_name: str
+    endpoint_config_name: str
+    updates: Previous | None
+
+
+class Result(TypedDict):
+    """How the endpoint is."""
+
+    status: str
+    """SageMaker's word."""
+    verdict: str
+    """What it means: ready or wait."""
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Look once.
 
     Raises:
         EndpointFailed: with SageMaker's FailureReason.

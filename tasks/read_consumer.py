@@ -5,7 +5,7 @@ They are read again when somebody else switched one between the reading and the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, TypedDict
 
 from pipeline import naming
 from pipeline.aws import lambda_handler
@@ -15,16 +15,38 @@ from pipeline.rollout import consumer_switch, release_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import NotRequired
 
     from pipeline.aws.clients import Clients
+    from pipeline.planning.plan import Plan
     from pipeline.rollout.releases import Release
+    from tasks.check_archive import Result as Checked
 
 MOST_READS: Final = 5
 """A switch that comes too late so often is given up; each time another deployment has come first."""
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return how the consumers are now, and how often they were read (`pipeline.planning.consumer.Read`).
+class SwitchResults(TypedDict):
+    """The execution's data, as far as the reading depends on them."""
+
+    check_archive: Checked
+    plan_deployment: Plan
+    read_consumer: NotRequired[consumer.Read]
+    """What was read before another deployment switched one."""
+
+
+class Event(TypedDict):
+    """Whom to read, and the execution's data."""
+
+    consumers: list[dict[str, Any]]
+    results: SwitchResults
+
+
+Result: TypeAlias = consumer.Read
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Return how the consumers are now, and how often they were read.
 
     Raises:
         ConsumerTaken: when another service has one since the plan, and the request does not say to take it over.
@@ -35,7 +57,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         ConsumerUnreadable: when the variables of one cannot be read.
     """
     asked, results = event["consumers"], event["results"]
-    earlier: consumer.Read | None = results.get("read_consumer")
+    earlier = results.get("read_consumer")
     reads = earlier["reads"] if earlier is not None else 0
     values = [_value(one, clients) for one in asked]
     plan = results["plan_deployment"]
@@ -49,26 +71,24 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     )
     if stay:
         instead = consumer_claims.without(stay, plan["notes"])
-        return dict(consumer.Read(consumers=[], reads=reads + 1, instead=instead))
+        return {"consumers": [], "reads": reads + 1, "instead": instead}
     if earlier is not None:
         for value, before in zip(values, earlier["consumers"], strict=True):
             if value not in others:
                 _see_whose(value, before, plan["service"])
     endpoint = plan["names"]["endpoint"]
     _turns(own, results, clients, holding=endpoint in values)
-    return dict(
-        consumer.Read(
-            consumers=[
-                # What was switched before another one was found moved is put back to what it was then.
-                earlier["consumers"][n]
-                if earlier is not None and value == endpoint
-                else _before(one, value, clients)
-                for n, (one, value) in enumerate(zip(asked, values, strict=True))
-            ],
-            reads=reads + 1,
-            instead=None,
-        )
-    )
+    return {
+        "consumers": [
+            # What was switched before another one was found moved is put back to what it was then.
+            earlier["consumers"][n]
+            if earlier is not None and value == endpoint
+            else _before(one, value, clients)
+            for n, (one, value) in enumerate(zip(asked, values, strict=True))
+        ],
+        "reads": reads + 1,
+        "instead": None,
+    }
 
 
 def _value(asked: dict[str, Any], clients: Clients) -> str | None:
@@ -146,7 +166,7 @@ def _refuse_again(values: Sequence[str | None], earlier: consumer.Read) -> NoRet
     )
 
 
-def _turns(own: Mapping[str, Release], results: dict[str, Any], clients: Clients, *, holding: bool) -> None:
+def _turns(own: Mapping[str, Release], results: SwitchResults, clients: Clients, *, holding: bool) -> None:
     """Look at every endpoint that is called: one newer upload is enough to stand down, before any waiting."""
     plan = results["plan_deployment"]
     waits = []

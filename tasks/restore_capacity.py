@@ -6,7 +6,7 @@ is auto scaling that is set up here, where it is asked for: what serves already 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -22,15 +22,33 @@ if TYPE_CHECKING:
     from pipeline.planning.plan import Plan
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Bring the endpoint to what was asked for; return its `max_concurrency` now, the `steps` in words, and all `told`.
+class Event(TypedDict):
+    """The plan."""
+
+    plan: Plan
+
+
+class Result(TypedDict):
+    """What the endpoint has."""
+
+    max_concurrency: int | None
+    """What the new endpoint has now; None on instances."""
+    steps: list[str]
+    """In words, how that came about, and between how many instances it scales; empty when it is what was asked for and
+    always was."""
+    told: str
+    """What it has, and why, in one sentence for the notification."""
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Bring the endpoint to what was asked for.
 
     Where no concurrency was asked for it is brought to its share, and the older endpoints have one each at any rate.
 
     Raises:
         EndpointBusy: while an endpoint is being changed.
     """
-    plan: Plan = event["plan"]
+    plan = event["plan"]
     if plan["asked"] is None:
         steps = [*_instances_told(plan), *_scaled(plan, clients)]
         told = "; ".join([_instances(plan), *steps[-1:]])

@@ -8,7 +8,7 @@ configuration still refers to.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -32,13 +32,34 @@ if TYPE_CHECKING:
     from pipeline.rollout.releases import Release
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return what was `retired`, `kept` and `not_retired`, and all of it `told` in a sentence.
+class Event(TypedDict):
+    """The plan, and when the deployment is good."""
+
+    plan: Plan
+    now: str
+    """ISO 8601."""
+
+
+class Result(TypedDict):
+    """What of the service's deployments is left."""
+
+    retired: list[str]
+    """Endpoint configurations that are gone, with their models and, where they had one, their endpoints."""
+    kept: list[str]
+    """The ways back, newest first."""
+    not_retired: list[str]
+    """What would have gone, with the reason why it did not."""
+    told: str
+    """All of it in one sentence, for the notification."""
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Mark this deployment as good, and retire what no longer is a way back.
 
     Raises:
         EndpointBusy: while an endpoint that goes is not gone yet.
     """
-    plan: Plan = event["plan"]
+    plan = event["plan"]
     _mark(plan, event["now"], clients.sagemaker)
     account = release_store.look(clients.sagemaker, plan["service"])
     own, keep = plan["names"]["endpoint_config"], plan["keep_previous"]
@@ -71,7 +92,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     return _result(retired, [one.config for one in chosen.kept], not_retired)
 
 
-def _result(retired: list[str], kept: list[str], not_retired: list[str]) -> dict[str, Any]:
+def _result(retired: list[str], kept: list[str], not_retired: list[str]) -> Result:
     return {
         "retired": payload.cut_all(retired),
         "kept": payload.cut_all(kept),

@@ -11,7 +11,7 @@ EndpointBusy, and the state machine comes back until it is gone.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -28,9 +28,11 @@ from pipeline.rollout import alarms_api, consumer_switch, endpoint_concurrency, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NotRequired
 
     from pipeline.aws.clients import Clients
     from pipeline.planning.plan import Plan
+    from tasks.monitor_endpoint import Result as Monitored
 
 
 class _Report:
@@ -79,8 +81,44 @@ def _refused(error: ClientError) -> bool:
     )
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Undo; return what is `gone`, `restored`, `kept` and `not_undone`, and the execution's `error` and final `cause`.
+class ToldFailure(TypedDict):
+    """A failure in words: Diagnose's, or what Undiagnosed says in its place."""
+
+    error: str
+    what: str
+    why: str
+    fix: str
+
+
+class FailedResults(TypedDict):
+    """The execution's data, as far as there is anything to undo."""
+
+    diagnose: ToldFailure
+    plan_deployment: NotRequired[Plan]
+    monitor_endpoint: NotRequired[Monitored]
+    read_consumer: NotRequired[consumer.Read]
+
+
+class Event(TypedDict):
+    """A failed execution that has been diagnosed."""
+
+    results: FailedResults
+
+
+class Result(TypedDict):
+    """How things are after the rollback, and what the execution ends with."""
+
+    gone: list[str]
+    restored: list[str]
+    kept: list[str]
+    not_undone: list[str]
+    error: str
+    cause: str
+    """The diagnosis, and what was undone."""
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Undo what this execution made.
 
     Raises:
         EndpointBusy: while an endpoint cannot be changed or deleted, or is not gone or restored yet.
@@ -88,7 +126,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         ConsumerBusy: while Lambda applies a consumer's update.
     """
     results = event["results"]
-    plan: Plan | None = results.get("plan_deployment")
+    plan = results.get("plan_deployment")
     report = _Report()
     report.monitored = bool(results.get("monitor_endpoint"))
     if plan is not None:

@@ -5,7 +5,7 @@ Consumers that have no canary are not touched here: UpdateConsumer switches them
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from pipeline.aws import lambda_handler
 from pipeline.errors import ConsumerFailed
@@ -14,10 +14,40 @@ from pipeline.rollout import alarms_api, consumer_switch, consumer_test
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients, CloudWatchClient
+    from pipeline.planning.consumer import Read
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return each `version`, its `weight`, and how they are watched together (`deployment_request.Shifted`).
+class Event(TypedDict):
+    """Whom to switch, how they were, and to what."""
+
+    consumers: list[dict[str, Any]]
+    before: Read
+    endpoint_name: str
+    prompt: str
+
+
+class ShiftedConsumer(TypedDict):
+    """One consumer whose alias moves in two steps."""
+
+    function_name: str
+    alias: str
+    version: str
+    """The version that gets a part of the alias' calls."""
+    weight: float
+
+
+class Result(TypedDict):
+    """The consumers that have begun to move, and how they are watched together."""
+
+    consumers: list[ShiftedConsumer]
+    looks: int
+    """How often the alarms are looked at before the new versions get all."""
+    interval_s: int
+    """Seconds before each look."""
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Publish a version of each, try it, and give it a part of the calls.
 
     Raises:
         ConsumerBusy: while Lambda applies an update.

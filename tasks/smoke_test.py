@@ -5,7 +5,7 @@ A model that chats is asked with messages, a base model with the beginning of a 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from pipeline.aws import lambda_handler
 from pipeline.rollout import smoke_test
@@ -14,8 +14,19 @@ if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return the `transcript`: each prompt with its answer, tokens, seconds and bytes; and what a `warm` call took.
+class Event(TypedDict):
+    """Which endpoint, and how it is tried."""
+
+    endpoint_name: str
+    smoke_test: dict[str, Any]
+    """The plan's."""
+
+
+Result: TypeAlias = smoke_test.SmokeTested
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Ask each prompt.
 
     Raises:
         SmokeTestFailed: when the container fails, or an answer is not what was expected.

@@ -8,7 +8,7 @@ they may be uploaded, and told of, in any order.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -17,15 +17,49 @@ from pipeline.archive.s3 import split_models
 from pipeline.aws import lambda_handler, service_errors
 
 if TYPE_CHECKING:
+    from typing import NotRequired
+
     from pipeline.aws.clients import Clients
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Start the execution for an upload; return its `execution_arn`, or that it was a `duplicate`.
+class _Bucket(TypedDict):
+    name: str
 
-    A shard of a split model starts nothing until all shards are there: then the keys are returned that it is still
-    `waiting_for`.
+
+_Object = TypedDict(
+    "_Object", {"key": str, "version-id": "NotRequired[str]", "sequencer": "NotRequired[str]"}
+)
+
+
+class _Detail(TypedDict):
+    bucket: _Bucket
+    object: _Object
+
+
+class Event(TypedDict):
+    """S3's "Object Created" as EventBridge hands it over, as far as it is read.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
     """
+
+    detail: _Detail
+
+
+class Result(TypedDict):
+    """What came of an event."""
+
+    duplicate: bool
+    """Whether the upload's execution was there already."""
+    name: NotRequired[str]
+    """Of the execution."""
+    execution_arn: NotRequired[str]
+    """Of the execution that was started now."""
+    waiting_for: NotRequired[list[str]]
+    """Keys of a split model's shards that are still missing: nothing was started."""
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Start the execution for an upload; a shard of a split model starts nothing until all shards are there."""
     arn = settings.state_machine_arn()
     detail = event["detail"]
     bucket, item = detail["bucket"]["name"], detail["object"]

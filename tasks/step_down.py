@@ -6,7 +6,7 @@ the workflow goes back to CreateEndpointConfig with it, since a configuration ca
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -15,16 +15,34 @@ from pipeline.errors import EndpointBusy, QuotaTooSmall, QuotaUsedUp, ResourceLi
 from pipeline.hosting import adapts
 from pipeline.operations import diagnosis
 from pipeline.planning import quotas, sizes
+from pipeline.planning.plan import Plan
 from pipeline.rollout import endpoint_usage
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan import OnInstances, Plan
+    from pipeline.planning.plan import OnInstances
     from pipeline.quota_usage import Situation
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return the lowered plan (`pipeline.planning.plan.Plan`).
+class CaughtRefusal(TypedDict):
+    """An error as a Catch gives it."""
+
+    Error: str
+    Cause: str
+
+
+class Event(TypedDict):
+    """The plan, and what a quota said to it."""
+
+    plan: Plan
+    refusal: CaughtRefusal
+
+
+Result: TypeAlias = Plan
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Return the lowered plan.
 
     Raises:
         EndpointBusy: while an endpoint of the service is being changed that may give room then.
@@ -32,7 +50,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         QuotaUsedUp: when no concurrency was asked for, and there is none.
         ResourceLimitExceeded: when nothing less will do as long as others hold what they hold.
     """
-    made: Plan = event["plan"]
+    made = event["plan"]
     refusal = quota_errors.read_refusal(diagnosis.message(event["refusal"]["Cause"]))
     situation = endpoint_usage.look(clients, made["service"])
     if made["instances"]:
@@ -75,10 +93,10 @@ def _stopped(made: Plan, stop: quotas.Stop) -> Exception:
     return ResourceLimitExceeded(f"service {made['service']}: {stop.problem}")
 
 
-def _stepped(made: Plan, lowered: Plan, clients: Clients) -> dict[str, Any]:
+def _stepped(made: Plan, lowered: Plan, clients: Clients) -> Plan:
     if lowered["names"]["endpoint_config"] != made["names"]["endpoint_config"]:
         _delete_config(made, clients)
-    return dict(lowered)
+    return lowered
 
 
 def _delete_config(made: Plan, clients: Clients) -> None:

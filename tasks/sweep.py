@@ -7,26 +7,45 @@ go, and its configuration and its model go with the next run.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from pipeline.aws import lambda_handler
 from pipeline.operations import sweep, sweeping
 from pipeline.plain import one_line
 
 if TYPE_CHECKING:
+    from typing import NotRequired
+
     from pipeline.aws.clients import Clients
+    from pipeline.operations.sweeping import SweptThing
 
 MOST_TOLD = 100
 """Lines of a notification, which may have 256 KB."""
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Look, decide, and delete where `delete` says so; return what `sweeping.once` does, and tell the topic of it."""
+class Event(TypedDict):
+    """What the template's schedule says."""
+
+    now: str
+    """ISO 8601."""
+    stack: str
+    artifact_bucket: str
+    grace_hours: float | str
+    delete: bool | str
+    """A flag that CloudFormation writes is a word."""
+    topic: NotRequired[str]
+    """Whom to tell, by its ARN."""
+
+
+Result: TypeAlias = sweeping.Swept
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Look, decide, and delete where `delete` says so; tell the topic of it."""
     result = sweeping.once(
         clients,
         now=sweep.moment(event["now"]),
         grace=timedelta(hours=float(event["grace_hours"])),
-        # A flag that CloudFormation writes is a word.
         delete=str(event["delete"]).lower() == "true",
         stack=event["stack"],
         bucket=event["artifact_bucket"],
@@ -37,7 +56,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
     return result
 
 
-def _told(found: list[dict[str, Any]], *, act: bool) -> str:
+def _told(found: list[SweptThing], *, act: bool) -> str:
     """Return the notification; empty when there is nothing to tell."""
     lines = [
         one_line(f"{one['outcome']}: {one['kind']} {one['name']}: {one['reason']}")

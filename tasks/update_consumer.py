@@ -5,7 +5,7 @@ The first that does not work ends it, and RollBack puts all of them back.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from pipeline import payload
 from pipeline.aws import lambda_handler
@@ -14,11 +14,39 @@ from pipeline.rollout import consumer_switch, consumer_test
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
     from pipeline.planning import consumer
-    from pipeline.planning.deployment_request import SwitchedConsumer
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Switch the consumers and return what each answered (`answer`), and the published `version` of an alias.
+class Event(TypedDict):
+    """Whom to switch, how they were, and to what."""
+
+    consumers: list[dict[str, Any]]
+    before: consumer.Read
+    endpoint_name: str
+    prompt: str
+
+
+class SwitchedConsumer(TypedDict):
+    """One consumer that calls the new endpoint, and what it answered."""
+
+    function_name: str
+    variable: str
+    endpoint_name: str
+    previous: str | None
+    version: str | None
+    """What was published for an alias."""
+    answer: Any
+    """As it is, or the beginning of its text when it is long (`pipeline.payload`)."""
+
+
+class Result(TypedDict):
+    """The consumers that were switched."""
+
+    consumers: list[SwitchedConsumer]
+    """In the plan's order."""
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Switch the consumers, and try each.
 
     Raises:
         ConsumerBusy: while Lambda applies an update.

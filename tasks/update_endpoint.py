@@ -5,7 +5,7 @@ AWS keeps the old configuration in service until the new one has come up; PollEn
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -20,10 +20,36 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.aws.clients import Clients
+    from pipeline.planning import plan
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Update the endpoint; return `name`, `arn`, `created` (False), and the poll's `deadline_at`.
+class Event(TypedDict):
+    """What the plan says of the service's one endpoint, and how old the upload is."""
+
+    request: dict[str, Any]
+    """UpdateEndpoint's parameters."""
+    asked: plan.Asked | None
+    updates: plan.Previous
+    service: str
+    execution: str
+    uploaded_at: str
+    """ISO 8601."""
+    deadline_s: int
+
+
+class Result(TypedDict):
+    """The endpoint; EndpointUpdated puts it where CreateEndpoint's is, so it has the same keys."""
+
+    name: str
+    arn: str
+    created: bool
+    """Always False."""
+    deadline_at: str
+    """ISO 8601; EndpointReady compares it with the clock."""
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Update the endpoint, or find that it was updated already.
 
     Raises:
         EndpointBusy: while another update is in progress, or another deployment is being tried.
@@ -44,7 +70,7 @@ def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
         ) from error
 
 
-def _updated(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
+def _updated(event: Event, clients: Clients) -> Result:
     request, service = event["request"], event["service"]
     name, wanted = request["EndpointName"], request["EndpointConfigName"]
     found: Mapping[str, Any] = clients.sagemaker.describe_endpoint(EndpointName=name)

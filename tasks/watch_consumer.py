@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from pipeline.aws import lambda_handler
 from pipeline.errors import ConsumerFailed
@@ -13,8 +13,26 @@ if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return how many looks are `left`.
+class Event(TypedDict):
+    """Who is switched in steps, and what is watched meanwhile."""
+
+    consumers: list[dict[str, Any]]
+    endpoint_name: str
+    alarms: list[str]
+    """Names of the endpoint's own."""
+    left: int
+    """Looks that are still to come, this one among them."""
+
+
+class Result(TypedDict):
+    """What a quiet look leaves."""
+
+    left: int
+    """Looks that are still to come."""
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Look once, and count down.
 
     Raises:
         ConsumerFailed: when an alarm of the endpoint or of a consumer is in ALARM.

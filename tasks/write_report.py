@@ -7,7 +7,7 @@ best effort; `sealift report` makes a report that is missing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.aws import lambda_handler
 from pipeline.report import document, page, source
@@ -17,8 +17,24 @@ if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
 
 
-def run(event: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Write the report of the `execution` into the `artifact_bucket`; return its `bucket`, `key` and `bytes`."""
+class Event(TypedDict):
+    """What the template's rule makes of the execution's end."""
+
+    execution: str
+    """An ARN."""
+    artifact_bucket: str
+
+
+class Result(TypedDict):
+    """Where the report is."""
+
+    bucket: str
+    key: str
+    bytes: int
+
+
+def run(event: Event, clients: Clients) -> Result:
+    """Write the report of the execution."""
     made = document.assemble(source.fetch(clients.stepfunctions, event["execution"]), pricing.LISTED)
     body, key = page.render(made), document.key(made.name, made.service)
     clients.s3.put_object(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline import payload
 from pipeline.aws import task_log
@@ -57,18 +57,20 @@ if TYPE_CHECKING:
 
 from pipeline.aws import clients, service_errors
 
+Event = TypeVar("Event", bound="Mapping[str, Any]")
+Result = TypeVar("Result", bound="Mapping[str, Any]")
 
-def task(
-    run: Callable[[dict[str, Any], clients.Clients], dict[str, Any]],
-) -> Callable[[dict[str, Any], object], dict[str, Any]]:
+
+def task(run: Callable[[Event, clients.Clients], Result]) -> Callable[[Event, object], Result]:
     """Return the Lambda handler of a task: `run` with AWS's clients, every AWS error translated, its log begun.
 
+    The definition adds `log` to every event, which is read here and is in no task's Event.
     A warm process keeps its clients: making one takes longer than most of their calls.
     """
     name = run.__module__.rpartition(".")[2]
     kept = cache(clients.Clients)
 
-    def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    def handler(event: Event, context: object) -> Result:
         del context  # a task reads only its event
         clients.log_calls()
         with task_log.of(name, event):

@@ -5,7 +5,7 @@ Owns the order of the calls and what is told of each thing. Refuses to wait: who
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.aws import service_errors
 from pipeline.errors import NotNow, SealiftError
@@ -19,6 +19,30 @@ if TYPE_CHECKING:
     from pipeline.operations.sweep import SweepDecision
 
 
+class SweptThing(TypedDict):
+    """One thing that Sealift made, and what became of it."""
+
+    kind: str
+    name: str
+    service: str | None
+    outcome: str
+    """kept, found (nothing is deleted), deleted, deleting, marked, waiting or failed."""
+    reason: str
+    changed: str
+    """ISO 8601."""
+
+
+class Swept(TypedDict):
+    """What one sweep did."""
+
+    delete: bool
+    found: list[SweptThing]
+    counts: dict[str, int]
+    """Things by their outcome."""
+    unseen: list[str]
+    """What could not be looked at, and why."""
+
+
 def once(
     clients: Clients,
     *,
@@ -28,10 +52,8 @@ def once(
     stack: str | None,
     bucket: str | None,
     service: str | None = None,
-) -> dict[str, Any]:
-    """Sweep once; return what was `found` with a reason each, the `counts`, and what was `unseen`.
-
-    `outcome` of each is kept, found (nothing is deleted), deleted, deleting, marked, waiting or failed.
+) -> Swept:
+    """Sweep once; return what was done with each thing, and why.
 
     Args:
         clients: AWS's.
@@ -55,7 +77,7 @@ def _dry(one: SweepDecision) -> str:
     return "kept" if one.action is Action.KEEP else "found"
 
 
-def _apply(decisions: tuple[SweepDecision, ...], now: datetime, clients: Clients) -> list[dict[str, Any]]:
+def _apply(decisions: tuple[SweepDecision, ...], now: datetime, clients: Clients) -> list[SweptThing]:
     """Carry the decisions out, in their order; what is refused is told, and keeps what would go after it."""
     gone: set[str] = set()
     lines = []
@@ -88,7 +110,7 @@ def _carry_out(one: SweepDecision, now: datetime, clients: Clients) -> str:
     return "deleted" if account_scan.delete(clients, one.made) else "deleting"
 
 
-def _line(one: SweepDecision, outcome: str, more: str = "") -> dict[str, Any]:
+def _line(one: SweepDecision, outcome: str, more: str = "") -> SweptThing:
     made = one.made
     return {
         "kind": made.kind.value,

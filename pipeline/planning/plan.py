@@ -31,6 +31,9 @@ from pipeline.sizing.llama_memory import Shape
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
+    from typing import NotRequired
+
+    from pipeline.archive.s3.bare import PinnedPart
 
 THREADS = 4
 """Of a serverless endpoint unless a request says otherwise; on instances, all that there are."""
@@ -142,18 +145,36 @@ class Plan(TypedDict):
     notes: list[str]
 
 
+class UploadedArchive(TypedDict):
+    """What was uploaded, as it was checked."""
+
+    bucket: str
+    key: str
+    version_id: str | None
+    """None in a bucket without versions, and of a split model, each of whose files has its own."""
+    etag: str
+    size: int
+    extracted_bytes: int
+    sha256: str | None
+    """None of a bare GGUF, which is not read to its end."""
+    format: str
+    last_modified: str
+    """ISO 8601."""
+    parts: NotRequired[list[PinnedPart]]
+    """The files of a bare GGUF."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlanFacts:
     """All that a plan depends on."""
 
     request: dict[str, Any]
     """As `deployment_request.request` returns it."""
-    archive: dict[str, Any]
-    """bucket, key, version_id, etag, size (bytes), extracted_bytes, last_modified (ISO 8601)."""
+    archive: UploadedArchive
     model: dict[str, Any]
     """The model part of the archive report."""
-    assembly: dict[str, Any]
-    """bucket and key of what is deployed: the archive with its inference code."""
+    assembly: Mapping[str, Any]
+    """bucket, key and form of what is deployed: the archive with its inference code."""
     execution: str
     """The execution's ARN; what it makes is tagged with it."""
     region: str
@@ -548,7 +569,7 @@ def _in_place_target(
     return next(reversed(ranked), None)
 
 
-def needs(request: dict[str, Any], archive: dict[str, Any], model: dict[str, Any]) -> fit.Fit:
+def needs(request: dict[str, Any], archive: Mapping[str, Any], model: dict[str, Any]) -> fit.Fit:
     """Return what the model needs with the request's settings.
 
     Args:

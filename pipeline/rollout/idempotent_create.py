@@ -7,7 +7,7 @@ both times, provided that what exists is what was asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -16,6 +16,15 @@ from pipeline.errors import NameConflict, NotYetVisible, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+
+class Created(TypedDict):
+    """What was created, as a task's result."""
+
+    name: str
+    arn: str
+    created: bool
+    """Whether this execution's call made it; False when it was there already, just as asked for."""
 
 
 def create(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -29,6 +29,36 @@ _SHOWN: Final = 500
 """Bytes of a prompt or an answer in a failure's message, which has to hold the reason too."""
 
 
+class AskedPrompt(TypedDict):
+    """A prompt that was asked, and what came of it."""
+
+    prompt: str
+    answer: str
+    """Of a long one, as of a long prompt, the beginning (`pipeline.payload`)."""
+    completion_tokens: int | None
+    finish_reason: str | None
+    seconds: float
+    bytes_in: int
+    bytes_out: int
+    timings: dict[str, float]
+    """The server's own."""
+
+
+class WarmCall(TypedDict):
+    """What a call takes while the container is up and knows the prompt."""
+
+    seconds: float
+    timings: dict[str, float]
+
+
+class SmokeTested(TypedDict):
+    """An endpoint that answers as expected."""
+
+    transcript: list[AskedPrompt]
+    warm: WarmCall | None
+    """Of the first prompt, asked once more for one token; None when that failed."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Call:
     """One question that was answered."""
@@ -41,8 +71,8 @@ class _Call:
     bytes_out: int
 
 
-def ask(clients: Clients, endpoint: str, test: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask what the test asks; return the `transcript` and what a `warm` call took, as `SmokeTested` has them.
+def ask(clients: Clients, endpoint: str, test: Mapping[str, Any]) -> SmokeTested:
+    """Ask what the test asks; return each answer, and what a warm call took.
 
     Args:
         clients: AWS's.
@@ -53,7 +83,7 @@ def ask(clients: Clients, endpoint: str, test: Mapping[str, Any]) -> dict[str, A
         SmokeTestFailed: when the container fails, or an answer is not what was expected.
     """
     most = payload.share(len(test["prompts"]))
-    transcript: list[dict[str, Any]] = []
+    transcript: list[AskedPrompt] = []
     for prompt in test["prompts"]:
         call = _ask(clients, endpoint, test, prompt)
         answer, seconds, wrong = call.answer, call.seconds, call.wrong
@@ -83,8 +113,8 @@ def _brief(text: str) -> str:
     return repr(payload.cut(text, _SHOWN))
 
 
-def _warm(clients: Clients, endpoint: str, test: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what a call takes while the container is up and knows the prompt; None when it could not be measured."""
+def _warm(clients: Clients, endpoint: str, test: Mapping[str, Any]) -> WarmCall | None:
+    """Return what a call takes now; None when it could not be measured."""
     try:
         with service_errors.translated():
             call = _ask(clients, endpoint, {**test, "max_tokens": 1}, test["prompts"][0])

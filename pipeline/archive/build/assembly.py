@@ -17,7 +17,7 @@ from pipeline.archive.build.parts import code_identity, code_part
 from pipeline.archive.build.splice import Written, obstacle, plan_splice, read_trailer, splice
 from pipeline.archive.build.transcode import kept, transcode
 from pipeline.archive.checks.members import is_junk
-from pipeline.archive.s3.multipart import COPY_PART, MultipartUpload, copy_ranges, target_for
+from pipeline.archive.s3.multipart import COPY_PART, MultipartUpload, PlacedFacts, copy_ranges, target_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,6 +71,14 @@ def choose(report: ArchiveReport, code: Mapping[str, bytes] | None, *, mend: boo
     return Choice("splice", "its older code is replaced" if there else "it holds no code")
 
 
+class DecidedFacts(PlacedFacts):
+    """A decision as one state hands it to another."""
+
+    way: str
+    """copy, splice or transcode; place for a bare GGUF."""
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class AssemblyDecision:
     """What is made of an archive: how, where, and with whose code. Made once; whoever carries it out is handed it."""
@@ -80,8 +88,8 @@ class AssemblyDecision:
     code: str
     """The identity of the inference code (`parts.code_identity`) that it was made for."""
 
-    def to_json(self) -> dict[str, str]:
-        """Return it as it is handed on: way, reason, bucket, key, content and code_digest."""
+    def to_json(self) -> DecidedFacts:
+        """Return it as it is handed on."""
         return {
             "way": self.choice.way,
             "reason": self.choice.reason,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.archive.build import assembly
 from pipeline.archive.build.parts import code_identity
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from pipeline.archive.checks.rules import Rules
+    from pipeline.archive.s3.multipart import PlacedFacts
     from pipeline.archive.s3.sources import Source
 
 
@@ -155,8 +156,8 @@ class ModelPlace:
         """Return the key of the one object, or the prefix of all."""
         return f"{self.folder}{self.single or ''}"
 
-    def to_json(self) -> dict[str, str]:
-        """Return it as it is handed on: bucket, key, content and code_digest."""
+    def to_json(self) -> PlacedFacts:
+        """Return it as it is handed on."""
         whole = Target(self.bucket, self.key, self.content)
         return {**whole.to_json(), "code_digest": self.code}
 
@@ -214,7 +215,17 @@ def put(
     return written, etag
 
 
-def described_parts(files: Sequence[S3Source]) -> list[dict[str, Any]]:
+class PinnedPart(TypedDict):
+    """One file of a model, as it was when it was checked."""
+
+    key: str
+    version_id: str | None
+    etag: str
+    size: int
+    """Bytes."""
+
+
+def described_parts(files: Sequence[S3Source]) -> list[PinnedPart]:
     """Return what pins each file, as the check hands it to the assembly."""
     return [
         {

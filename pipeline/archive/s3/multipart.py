@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -41,6 +41,21 @@ _FORMAT: Final = 2
 """Goes up when equal content would give other bytes."""
 
 
+class TargetFacts(TypedDict):
+    """A target as one state hands it to another."""
+
+    bucket: str
+    key: str
+    content: str
+    """A digest of what the archive is made of."""
+
+
+class PlacedFacts(TargetFacts):
+    """The same, with the inference code that it was decided for."""
+
+    code_digest: str
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where an archive is to lie: under a key made of its content, so that it never changes."""
@@ -50,8 +65,8 @@ class Target:
     content: str
     """A digest of what the archive is made of; also in the object's metadata."""
 
-    def to_json(self) -> dict[str, str]:
-        """Return it as one state hands it to another: bucket, key and content."""
+    def to_json(self) -> TargetFacts:
+        """Return it as one state hands it to another."""
         return {"bucket": self.bucket, "key": self.key, "content": self.content}
 
     @property

@@ -12,7 +12,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline import settings
 from pipeline.aws import service_errors
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.cli import Arguments
+    from pipeline.operations.sweeping import Swept, SweptThing
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
@@ -71,14 +72,14 @@ def sweep(arguments: Arguments) -> int:
 
 
 def until_gone(
-    once: Callable[..., dict[str, Any]],
+    once: Callable[..., Swept],
     *,
     sleep: Callable[[float], None],
     clock: Callable[[], float],
-) -> dict[str, Any]:
+) -> Swept:
     """Sweep again while endpoints are going, within a bound; return all that was done, each thing once, as it ended."""
     deadline = clock() + PATIENCE_S
-    lines: dict[tuple[str, str], dict[str, Any]] = {}
+    lines: dict[tuple[str, str], SweptThing] = {}
     while True:
         result = once(now=datetime.now(UTC))
         there = {(one["kind"], one["name"]): one for one in result["found"]}
@@ -100,7 +101,7 @@ def until_gone(
     return {**result, "found": list(lines.values()), "counts": counts}
 
 
-def _show(result: dict[str, Any], screen: Screen, arguments: Arguments) -> None:
+def _show(result: Swept, screen: Screen, arguments: Arguments) -> None:
     for one in result["found"]:
         screen.say(f"{one['outcome']:<9} {one['kind']} {one['name']}")
         screen.say(f"          {one['reason']}")

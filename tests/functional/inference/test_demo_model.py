@@ -105,7 +105,7 @@ def test_plan_fits_it_into_the_smallest_size(archive: Path, capsys: pytest.Captu
 
 def test_the_demo_expects_what_the_corpus_answers() -> None:
     """The demo's smoke test and its consumer's test want the corpus's whole answer, word for word."""
-    document = json.loads((corpus.PATH.parents[2] / "demo.json").read_text(encoding="utf-8"))
+    document = json.loads((corpus.PATH.parents[1] / "demo.json").read_text(encoding="utf-8"))
     answers = {question: intent.answer for intent in corpus.read().intents for question in intent.questions}
     smoke, consumer = document["smoke_test"], document["consumer"]
     problems: list[Any] = []

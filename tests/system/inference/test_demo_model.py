@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.system.conftest import Deployments
 
 MODEL = corpus.PATH.with_name("sealift-demo.gguf")
-SETTINGS = json.loads((corpus.PATH.parents[2] / "demo.json").read_text(encoding="utf-8"))
+SETTINGS = json.loads((corpus.PATH.parents[1] / "demo.json").read_text(encoding="utf-8"))
 LEAST_ACCURACY = 0.9
 LEAST_OF_UNSEEN = 0.85
 ANSWERS = {intent.name: intent.answer for intent in corpus.read().intents}

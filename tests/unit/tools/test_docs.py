@@ -135,7 +135,7 @@ def test_examples_use_names_that_the_code_has() -> None:
         if block.language == "python"
     ]
 
-    assert len(examples) == 5
+    assert len(examples) == 4
     assert set().union(*map(unknown, examples)) == set()
     assert unknown("DiagnosisRule(Rule())\naws.task\nserving.LLAMA_SERVER\nserving.SERVER") == {
         "Rule",

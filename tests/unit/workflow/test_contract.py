@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, is_typeddict
 
 import pytest
 from statelint.linter import Linter
@@ -18,7 +18,9 @@ from pipeline.planning import consumer, deployment_request, quotas
 from pipeline.schema import Integer
 from pipeline.stack import bundles, template
 from state_machine import definition
+from tasks import create_endpoint, create_model, update_endpoint
 from tasks.read_consumer import MOST_READS
+from tasks.roll_back import ToldFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,6 +196,78 @@ def walk(name: str) -> list[str]:
     return seen
 
 
+# ---------------------------------------------------------- the borders of a task
+
+
+def of(name: str) -> Any:
+    """Return a task's module."""
+    return importlib.import_module(f"tasks.{snake(name)}")
+
+
+@pytest.mark.parametrize("name", ids(FUNCTIONS))
+def test_a_task_says_what_it_gets_and_what_it_gives(name: str) -> None:
+    """By an Event and a Result in its own file: mypy holds the body against them, the workflow is made of them."""
+    task = of(name)
+
+    assert task.run.__annotations__ == {"event": "Event", "clients": "Clients", "return": "Result"}
+    assert is_typeddict(task.Event)
+    assert is_typeddict(task.Result)
+    assert task.Result.__annotations__
+
+
+@pytest.mark.parametrize("name", ids(TASKS))
+def test_a_state_hands_over_what_its_task_reads_and_keeps_what_it_returns(name: str) -> None:
+    """Neither more nor less; `log` is the handler's."""
+    sent = {key.removesuffix(".$") for key in TASKS[name]["Parameters"]["Payload"]}
+
+    assert sent - {"log"} == set(of(name).Event.__annotations__)
+    assert TASKS[name]["ResultSelector"] == {
+        f"{key}.$": f"$.Payload.{key}" for key in of(name).Result.__annotations__
+    }
+
+
+def test_what_a_rule_hands_over_is_what_its_task_reads() -> None:
+    """The sweeper's schedule and the end of an execution; of S3's event only a part is read."""
+    made = {}
+    for resource in TEMPLATE["Resources"].values():
+        for target in resource["Properties"].get("Targets", ()) if "Properties" in resource else ():
+            if "InputTransformer" in target:
+                text = target["InputTransformer"]["InputTemplate"]["Fn::Sub"]
+                made[target["Id"]] = set(json.loads(re.sub(r"<\w+>", "0", text)))
+
+    assert made == {name: set(of(name).Event.__annotations__) for name in ASIDE - {"StartDeployment"}}
+
+
+@pytest.mark.parametrize(
+    ("payload", "seen"),
+    [
+        ({"request.$": "$.a"}, r"lacks \['assembled'\], and nobody reads its \[\]"),
+        (
+            {"request.$": "$.a", "assembled.$": "$.b", "more": 1},
+            r"lacks \[\], and nobody reads its \['more'\]",
+        ),
+        (
+            {"request.$": "$.a", "asembled.$": "$.b"},
+            r"lacks \['assembled'\], and nobody reads its \['asembled'\]",
+        ),
+    ],
+    ids=["missing", "unread", "misspelt"],
+)
+def test_a_payload_that_is_not_the_tasks_event_is_refused(payload: dict[str, Any], seen: str) -> None:
+    """While the workflow is rendered, with both sides named."""
+    with pytest.raises(ValueError, match=rf"tasks.create_model {seen}; wanted the keys of the task's Event"):
+        definition._task(create_model, "", payload)
+
+
+def test_an_updated_endpoint_is_followed_like_a_new_one() -> None:
+    """EndpointUpdated puts the one result where the other is."""
+    assert (STATES["EndpointUpdated"]["InputPath"], STATES["EndpointUpdated"]["ResultPath"]) == (
+        "$.update_endpoint",
+        "$.create_endpoint",
+    )
+    assert set(update_endpoint.Result.__annotations__) == set(create_endpoint.Result.__annotations__)
+
+
 # ----------------------------------------------------------------------- errors
 
 
@@ -297,6 +371,7 @@ def test_every_failure_is_told_in_the_same_three_parts() -> None:
     """Whatever goes to RollBack, diagnosed or not, has what RollBack makes the three lines of."""
     parts = {"what", "why", "fix", "error", "cause"}
 
+    assert set(ToldFailure.__annotations__) <= parts
     assert parts <= {name.removesuffix(".$") for name in STATES["Undiagnosed"]["Parameters"]}
     assert parts <= set(diagnosis.Diagnosed.__annotations__)
     told = STATES["NotifyFailure"]["Parameters"]["Message.$"]
