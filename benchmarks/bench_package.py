@@ -25,16 +25,20 @@ from pipeline.stack import bundles, template
 BOTO3 = "import boto3, boto3.exceptions, botocore.config, botocore.exceptions"
 
 
-def best(command: list[str], runs: int) -> float:
-    """Return the milliseconds of CPU time, the system's among them, of the run that took least."""
-    times = []
+def best(*commands: list[str], runs: int) -> list[float]:
+    """Return the milliseconds of CPU time, the system's among them, of each command's run that took least.
+
+    The commands take turns, since the machine is now quicker, now slower.
+    """
+    times: list[list[float]] = [[] for _ in commands]
     for _ in range(runs + 1):
-        begun = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(ended.ru_utime + ended.ru_stime - begun.ru_utime - begun.ru_stime)
+        for command, taken in zip(commands, times, strict=True):
+            begun = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+            taken.append(ended.ru_utime + ended.ru_stime - begun.ru_utime - begun.ru_stime)
     # The first one compiles bytecode.
-    return 1000 * min(times[1:])
+    return [1000 * min(taken[1:]) for taken in times]
 
 
 def main() -> None:
@@ -58,24 +62,24 @@ def main() -> None:
             path = f"import sys; sys.path[:0] = [{str(root)!r}, {str(runtime)!r}]; "
             return [sys.executable, "-S", "-I", "-c", path + statement]
 
-        bare = best([sys.executable, "-S", "-I", "-c", "pass"], runs)
-        boto3 = best(importing(Path(folder), BOTO3), runs)
+        with_boto3 = importing(Path(folder), BOTO3)
+        bare, boto3 = best([sys.executable, "-S", "-I", "-c", "pass"], with_boto3, runs=runs)
         print(f"| Python alone | {bare:.0f} ms |\n| with boto3 | {boto3:.0f} ms |\n")
         print("| function | modules of ours | zip | import beyond Python and boto3 |\n|---|---|---|---|")
         for name, code in smallest.items():
             root = Path(folder) / name
             with zipfile.ZipFile(BytesIO(code.body)) as archive:
                 archive.extractall(root)
-            spent = best(importing(root, f"{BOTO3}; import {handlers[name]}"), runs) - boto3
+            boto3, whole = best(with_boto3, importing(root, f"{BOTO3}; import {handlers[name]}"), runs=runs)
             count = sum(path.endswith(".py") for path in imports.needs(handlers[name]).modules)
             size = f"{len(code.body) / 1024:,.0f} KiB"
-            print(f"| {name} | {count} | {size} | {spent:.0f} ms |", flush=True)
+            print(f"| {name} | {count} | {size} | {whole - boto3:.0f} ms |", flush=True)
     total = sum(len(code.body) for code in smallest.values())
     print(f"\nall zips: {total / 2**20:.1f} MiB, made in {taken:.1f} s")
-    help_ms = best([sys.executable, "-m", "pipeline", "--help"], runs)
-    print(
-        f"sealift --help: {help_ms:.0f} ms, of which Python {best([sys.executable, '-c', 'pass'], runs):.0f} ms"
+    help_ms, python_ms = best(
+        [sys.executable, "-m", "pipeline", "--help"], [sys.executable, "-c", "pass"], runs=runs
     )
+    print(f"sealift --help: {help_ms:.0f} ms, of which Python {python_ms:.0f} ms")
 
 
 if __name__ == "__main__":
