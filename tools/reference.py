@@ -206,17 +206,21 @@ def fallbacks() -> str:
 def problems() -> str:
     """List every problem that a refusal may carry, as the code words it; `…` is what it saw."""
     found: dict[str, tuple[str, str]] = {}
-    for file in sorted((TOP / "pipeline").rglob("*.py")):
-        if "local" not in file.relative_to(TOP).parts:
-            for name, wanted, fix in _problems(ast.parse(file.read_text())):
-                found.setdefault(name, (wanted, fix))
+    trees = {file: ast.parse(file.read_text()) for file in sorted((TOP / "pipeline").rglob("*.py"))}
+    modules = {
+        ".".join(file.relative_to(TOP).with_suffix("").parts): _constants(tree.body, {})
+        for file, tree in trees.items()
+    }
+    for tree in trees.values():
+        for name, wanted, fix in _problems(tree, modules):
+            found.setdefault(name, (wanted, fix))
     return _table(
         "problem|what is wanted|what to do", ((f"`{name}`", *found[name]) for name in sorted(found))
     )
 
 
-def _problems(tree: ast.Module) -> Iterator[tuple[str, str, str]]:
-    known = _constants(tree.body, {})
+def _problems(tree: ast.Module, modules: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str, str]]:
+    known = _constants(tree.body, _imported(tree, modules))
     functions = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)]
     for function in functions:
         local = _constants(list(ast.walk(function)), known)
@@ -227,6 +231,19 @@ def _problems(tree: ast.Module) -> Iterator[tuple[str, str, str]]:
                 name = _words(given["error"], local)
                 if UNKNOWN not in name:
                     yield name, _words(given["wanted"], local), _words(given["fix"], local)
+
+
+def _imported(tree: ast.Module, modules: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return the texts of other modules that have a name here, as `NAME` or as `module.NAME`."""
+    found: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for one in node.names:
+                called, theirs = one.asname or one.name, modules.get(f"{node.module}.{one.name}", {})
+                found |= {f"{called}.{name}": text for name, text in theirs.items()}
+                if one.name in (own := modules.get(node.module, {})):
+                    found[called] = own[one.name]
+    return found
 
 
 def _constants(nodes: Sequence[ast.AST], known: Mapping[str, str]) -> dict[str, str]:
@@ -246,11 +263,13 @@ def _words(node: ast.expr, constants: Mapping[str, str]) -> str:
         return str(node.value)
     if isinstance(node, ast.Name):
         return constants.get(node.id, UNKNOWN)
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return constants.get(f"{node.value.id}.{node.attr}", UNKNOWN)
     if isinstance(node, ast.JoinedStr):
         return "".join(_words(one, constants) for one in node.values)
     if isinstance(node, ast.FormattedValue):
         return _words(node.value, constants)
-    if isinstance(node, ast.BinOp):
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _words(node.left, constants) + _words(node.right, constants)
     if isinstance(node, ast.IfExp):
         either = (_words(one, constants) for one in (node.body, node.orelse))
