@@ -196,9 +196,8 @@ def _cache(shape: Shape, cells: Cells) -> MemoryLine:
         f"{layers} layers x {numbers} x 2 bytes x {held} tokens"
         for (numbers, held), layers in sorted(kinds.items(), key=lambda kind: -kind[0][1])
     ]
-    return MemoryLine(
-        "kv cache", total, " + ".join(terms[:3]) + (" + ..." if terms[3:] else "") or "no attention layers"
-    )
+    nothing = "nothing is kept of a text" if shape.cacheless else "no attention layers"
+    return MemoryLine("kv cache", total, " + ".join(terms[:3]) + (" + ..." if terms[3:] else "") or nothing)
 
 
 def _state(shape: Shape) -> MemoryLine:

@@ -316,6 +316,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path)
     arguments = parser.parse_args()
+    if arguments.keep is not None:
+        arguments.keep.mkdir(parents=True, exist_ok=True)
     tally = run(arguments.seconds, arguments.seed, arguments.keep, time.monotonic)
     summary = {
         "seed": arguments.seed,

@@ -275,3 +275,17 @@ def test_a_generators_body_computes_the_logits_that_nobody_asks_for() -> None:
 
     assert many - few == 100_000 * (2 * 4 * 512 + llama_memory.SAMPLING_BYTES)
     assert in_parts < at_once / 4
+
+
+def test_a_cache_that_is_empty_says_why() -> None:
+    """An encoder attends, and keeps nothing; a recurrent model does not attend."""
+    for facts, why in (
+        (model(architecture="bert"), "nothing is kept of a text"),
+        (model(head_counts=None, head_counts_kv=None), "no attention layers"),
+    ):
+        (cache,) = (
+            one
+            for one in llama_memory.footprint(Shape.from_json(facts), n_ctx=512, n_batch=512)
+            if one.name == "kv cache"
+        )
+        assert (cache.bytes, cache.how) == (0, why)
