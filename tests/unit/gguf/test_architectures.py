@@ -139,7 +139,7 @@ FILES = {
 def rendered(name: str) -> dict[str, object]:
     """Return what the module of this name has, of these sources."""
     module: dict[str, object] = {"__name__": name}
-    exec(generator.modules(FILES, "1.2.3")[f"pipeline/{name}.py"], module)  # noqa: S102 what was rendered is a module
+    exec(generator.modules(FILES, "1.2.3")[f"pipeline/gguf/{name}.py"], module)  # noqa: S102 what was rendered is a module
     return module
 
 
