@@ -1,4 +1,7 @@
-"""The only door to boto3: the clients, their retries and time-outs, and the log of their calls."""
+"""The only door to boto3: the clients, their retries and time-outs, and the log of their calls.
+
+Owns how long a call may take and how often it is tried. Refuses to read what AWS answers: `service_errors` does.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A ResourceLimitExceeded, read: which quota, its limit, what is in use and what was asked for."""
+"""A ResourceLimitExceeded, read: which quota, its limit, what is in use and what was asked for.
+
+Owns how AWS words it. Refuses to decide what follows: that is `planning.quotas`.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
-
-# -- what AWS said
 
 
 class Quota(StrEnum):

@@ -34,46 +34,6 @@ from pipeline.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from typing import Protocol
-
-    class ServiceQuotasClient(Protocol):
-        """The one call of Service Quotas that is made."""
-
-        def get_service_quota(self, **request: str) -> Mapping[str, Any]:
-            """Return the applied value of a quota."""
-
-    class ECRClient(Protocol):
-        """The one call of ECR that is made."""
-
-        def describe_images(self, **request: Any) -> Mapping[str, Any]:
-            """Return the images of a repository."""
-
-    class CloudWatchClient(Protocol):
-        """The calls of CloudWatch that are made."""
-
-        def put_metric_alarm(self, **request: Any) -> Mapping[str, Any]:
-            """Make an alarm, or change one."""
-
-        def describe_alarms(self, **request: Any) -> Mapping[str, Any]:
-            """Return the alarms that exist."""
-
-        def delete_alarms(self, **request: Any) -> Mapping[str, Any]:
-            """Delete alarms."""
-
-        def list_tags_for_resource(self, **request: Any) -> Mapping[str, Any]:
-            """Return the tags of an alarm."""
-
-    class AutoScalingClient(Protocol):
-        """The calls of Application Auto Scaling that are made."""
-
-        def register_scalable_target(self, **request: Any) -> Mapping[str, Any]:
-            """Let something be scaled, or change its bounds."""
-
-        def put_scaling_policy(self, **request: Any) -> Mapping[str, Any]:
-            """Make a policy of a target, or change it."""
-
-        def deregister_scalable_target(self, **request: Any) -> Mapping[str, Any]:
-            """Delete a target with its policies."""
 
 
 @contextmanager
