@@ -511,7 +511,7 @@ def _embedded(model: EmbeddingModel, data: Request, arrived: float, context: Any
 
 
 def output_fn(prediction: dict[str, Any] | BadRequest, accept: str | None) -> tuple[str, str]:  # noqa: ARG001 the contract's signature
-    """Return the answer's body and its content type, which is JSON whatever was asked for."""
+    """Return the answer's body and its content type, which is JSON whatever was requested."""
     if isinstance(prediction, BadRequest):
         return str(prediction.message), JSON
     return json.dumps(prediction, ensure_ascii=False), JSON

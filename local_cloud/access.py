@@ -55,7 +55,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """One permission that was asked for, and what came of it."""
+    """One permission that was requested, and what came of it."""
 
     role: str
     request: Request

@@ -1,6 +1,6 @@
 """The history of an execution in pages, from either end.
 
-moto answers every GetExecutionHistory with the whole history, oldest event first, whatever was asked for. Whoever
+moto answers every GetExecutionHistory with the whole history, oldest event first, whatever was requested. Whoever
 follows an execution asks for the newest events only; here that is what comes.
 """
 

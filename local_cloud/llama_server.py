@@ -1,4 +1,4 @@
-"""What stands for AWS's llama.cpp image in the local cloud: llama-server's manners over this machine's llama.cpp.
+"""What stands for AWS's llama.cpp image in the local cloud: llama-server's behavior over this machine's llama.cpp.
 
 Owns what tells llama-server's chat requests from ours, as the one of llama-cpp-python 0.3.36's own sources answered
 when it was asked: it takes `messages` only, passes over fields that it does not know, and has error bodies of its own.

@@ -33,7 +33,7 @@ class StatusMeaning:
     alive: bool = False
     """It serves, or may serve again by itself."""
     usable: bool = False
-    """A plan may take it over or update it: it is what was asked for, or on its way there."""
+    """A plan may take it over or update it: it is what was requested, or on its way there."""
     moving: bool = False
     """It holds concurrency that it may soon give back."""
     deletable: bool = True

@@ -11,7 +11,7 @@ and a test fails when a class has no place there.
     │   ├── ArchiveNotFound           there is no object where the input points
     │   ├── AccessDenied              a role lacks a permission
     │   ├── ModelDoesNotFit           memory, disk or start-up time
-    │   ├── QuotaTooSmall             what was asked for alone exceeds an account quota
+    │   ├── QuotaTooSmall             what was requested alone exceeds an account quota
     │   ├── QuotaUsedUp               others hold all of an account quota, and nobody waits for them
     │   ├── NameConflict              the name is taken by something that was not asked for
     │   ├── ConsumerNotFound          there is no such function, alias or variable to switch
@@ -115,7 +115,7 @@ class ModelDoesNotFit(Refused):
 
 
 class QuotaTooSmall(Refused):
-    """What was asked for alone exceeds an account quota, and nothing less will do."""
+    """What was requested alone exceeds an account quota, and nothing less will do."""
 
 
 class QuotaUsedUp(Refused):
@@ -123,7 +123,7 @@ class QuotaUsedUp(Refused):
 
 
 class NameConflict(Refused):
-    """The name is taken by something other than what was asked for."""
+    """The name is taken by something other than what was requested."""
 
 
 class ConsumerNotFound(Refused):

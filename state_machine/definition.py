@@ -120,7 +120,7 @@ OVERLOAD: Final = Retry(
     max_delay_seconds=60,
     jitter_strategy="FULL",
 )
-"""AWS asks for patience, or has trouble of its own."""
+"""AWS asks for patience, or answers with an error of its own (5xx)."""
 
 CAPACITY: Final = Retry(
     error_equals=_names(errors.ResourceLimitExceeded),
@@ -427,7 +427,7 @@ def _forward() -> list[LambdaTask]:
         ),
         _task(
             restore_capacity,
-            "Give the new endpoint what was asked for, as far as the quota reaches; the older ones keep one each. "
+            "Give the new endpoint what was requested, as far as the quota reaches; the older ones keep one each. "
             "On instances, set up auto scaling where it is asked for.",
             {"plan.$": "$.plan_deployment"},
             BUSY_ENDPOINT,
@@ -505,7 +505,7 @@ def _wire_capacity(by_name: dict[str, LambdaTask], follow: Wait, done: Pass) -> 
 
     not_restored = Pass(
         "CapacityNotRestored",
-        comment="A good deployment is not undone because it has less than was asked for: say so instead.",
+        comment="A good deployment is not undone because it has less than was requested: say so instead.",
         parameters={
             "max_concurrency.$": "$.plan_deployment.max_concurrency",
             "told.$": "States.Format('the capacity was left as it is, for {}', $.restore_failure.Error)",
@@ -567,7 +567,7 @@ def _wire_canary(by_name: dict[str, LambdaTask]) -> None:
         comment="Between two looks at the alarms.",
         seconds_path="$.shift_consumer.interval_s",
     )
-    baked = Choice("ConsumerBaked", comment="Quiet for as long as was asked for, or look again.")
+    baked = Choice("ConsumerBaked", comment="Quiet for as long as was requested, or look again.")
     baked.add_choice(ChoiceRule.NumericGreaterThan("$.watch_consumer.left", 0), wait)
     baked.default_choice(by_name["UpdateConsumer"])
     by_name["ReadConsumer"].next(_whose_consumer(has_canary, by_name["RetirePrevious"]))

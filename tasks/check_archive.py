@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Event(TypedDict):
-    """What was asked for, and what the stack says where it does not."""
+    """What was requested, and what the stack says where it does not."""
 
     input: dict[str, Any]
     """The execution's, as it came."""

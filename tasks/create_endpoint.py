@@ -42,7 +42,7 @@ class Result(idempotent_create.Created):
 
 
 def run(event: Event, clients: Clients) -> Result:
-    """Create the endpoint, or find that it is there already, just as asked for.
+    """Create the endpoint, or find that it is there already, just as requested.
 
     Raises:
         EndpointBusy: when the name still belongs to an endpoint that failed or is being deleted; a failed one
@@ -50,7 +50,7 @@ def run(event: Event, clients: Clients) -> Result:
         EndpointMoved: when it is the service's one endpoint, which another deployment made since this one's plan, even
             if it took it back again.
         QuotaUsedUp: when a quota refuses what asks for no concurrency of its own.
-        NameConflict: when it belongs to one that is not as asked for, or that Sealift did not make.
+        NameConflict: when it belongs to one that is not as requested, or that Sealift did not make.
     """
     request = event["request"]
     name = request["EndpointName"]

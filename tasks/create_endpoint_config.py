@@ -22,7 +22,7 @@ Result: TypeAlias = idempotent_create.Created
 
 
 def run(event: Event, clients: Clients) -> Result:
-    """Create the endpoint configuration, or find that it is there already, just as asked for."""
+    """Create the endpoint configuration, or find that it is there already, just as requested."""
     request = event["request"]
     found, created = idempotent_create.create(
         clients.sagemaker.create_endpoint_config,

@@ -25,7 +25,7 @@ Result: TypeAlias = idempotent_create.Created
 
 
 def run(event: Event, clients: Clients) -> Result:
-    """Create the model, or find that it is there already, just as asked for."""
+    """Create the model, or find that it is there already, just as requested."""
     request = model_source.pinned(event["request"], event["assembled"])
     found, created = idempotent_create.create(
         clients.sagemaker.create_model,

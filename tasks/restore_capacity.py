@@ -1,4 +1,4 @@
-"""RestoreCapacity: after the consumer's switch, the new endpoint gets what was asked for, as far as the quota reaches.
+"""RestoreCapacity: after the consumer's switch, the new endpoint gets what was requested, as far as the quota reaches.
 
 What the older endpoints need no more is taken from them first, down to one each: they are the way back. On instances it
 is auto scaling that is set up here, where it is asked for: what serves already need not be undone because of it.
@@ -34,16 +34,16 @@ class Result(TypedDict):
     max_concurrency: int | None
     """What the new endpoint has now; None on instances."""
     steps: list[str]
-    """In words, how that came about, and between how many instances it scales; empty when it is what was asked for and
+    """In words, how that came about, and between how many instances it scales; empty when it is what was requested and
     always was."""
     told: str
     """What it has, and why, in one sentence for the notification."""
 
 
 def run(event: Event, clients: Clients) -> Result:
-    """Bring the endpoint to what was asked for.
+    """Bring the endpoint to what was requested.
 
-    Where no concurrency was asked for it is brought to its share, and the older endpoints have one each at any rate.
+    Where no concurrency was requested it is brought to its share, and the older endpoints have one each at any rate.
 
     Raises:
         EndpointBusy: while an endpoint is being changed.
@@ -108,7 +108,7 @@ def _scaled(plan: Plan, clients: Clients) -> list[str]:
 
 
 def _has(asked: int, plan: Plan, clients: Clients) -> bool:
-    """Return whether the endpoint has all that was asked for, so that nobody else need be looked at."""
+    """Return whether the endpoint has all that was requested, so that nobody else need be looked at."""
     mine = endpoint_usage.holder(clients.sagemaker, plan["names"]["endpoint"], plan["service"])
     return mine is not None and mine.status == "InService" and mine.concurrency == asked
 

@@ -1,4 +1,4 @@
-"""StepDown: the next rung of the capacity ladder, after a quota refused what was asked for.
+"""StepDown: the next rung of the capacity ladder, after a quota refused what was requested.
 
 The decision is `quotas`'s. The result is the whole plan with other sizes, which takes the first one's place;
 the workflow goes back to CreateEndpointConfig with it, since a configuration cannot be changed.
@@ -47,7 +47,7 @@ def run(event: Event, clients: Clients) -> Result:
     Raises:
         EndpointBusy: while an endpoint of the service is being changed that may give room then.
         QuotaTooSmall: when nothing less will do, ever.
-        QuotaUsedUp: when no concurrency was asked for, and there is none.
+        QuotaUsedUp: when no concurrency was requested, and there is none.
         ResourceLimitExceeded: when nothing less will do as long as others hold what they hold.
     """
     made = event["plan"]

@@ -250,7 +250,7 @@ class Fleet:
             outgoing.retire()
 
     def _bake(self, endpoint: Endpoint, worker: Worker, guardrails: Mapping[str, Any]) -> str | None:
-        """Let the new instances answer for the time that was asked for; return why they are taken back, if they are."""
+        """Let the new instances answer for the time that was requested; return why they are taken back, if they are."""
         policy = guardrails.get("BlueGreenUpdatePolicy") or {}
         routing = policy.get("TrafficRoutingConfiguration") or {}
         # One server stands for all instances, so a canary of them is a wait of its own and the calls go at once.

@@ -1,4 +1,4 @@
-"""A ResourceLimitExceeded, read: which quota, its limit, what is in use and what was asked for.
+"""A ResourceLimitExceeded, read: which quota, its limit, what is in use and what was requested.
 
 Owns how AWS words it. Refuses to decide what follows: that is `planning.quotas`.
 """
@@ -53,7 +53,7 @@ class QuotaRefusal:
 
     @property
     def never_fits(self) -> bool:
-        """Whether waiting cannot help: what was asked for alone exceeds the limit."""
+        """Whether waiting cannot help: what was requested alone exceeds the limit."""
         return bool(self.name) and self.delta > self.limit
 
     def __str__(self) -> str:

@@ -302,7 +302,8 @@ def _watch(commands: Commands) -> None:
 
 def _status(commands: Commands) -> None:
     status = commands.add_parser(
-        "status", help="show every service: what serves, who calls it, what rings, what is being deployed"
+        "status",
+        help="show every service: what serves, who calls it, which alarms are in ALARM, what is being deployed",
     )
     status.add_argument("only", nargs="?", metavar="SERVICE", help="only this service (default: all)")
     _stack_option(status, "only what this stack made (default: any stack of the account)")

@@ -81,7 +81,7 @@ def _archive(results: Mapping[str, Any]) -> str:
     if evidence["method"] == "inspect":
         shards = f"{evidence['members']} shards, " if evidence["members"] > 1 else ""
         return f"{size}, {shards}as it is: an instance needs no archive"
-    how = {"verify": "every byte verified", "checksum": "vouched for by S3's checksum"}[evidence["method"]]
+    how = {"verify": "every byte verified", "checksum": "verified by S3 checksum"}[evidence["method"]]
     return "; ".join([f"{size}, {evidence['members']} members, {how}", *evidence.get("notes", ())])
 
 
@@ -128,7 +128,7 @@ def _size(plan: Mapping[str, Any]) -> str:
 def _made(path: str) -> Callable[[Mapping[str, Any]], str]:
     def evidence(results: Mapping[str, Any]) -> str:
         made = results[path]
-        return str(made["name"]) + ("" if made["created"] else " (was there already, just as asked for)")
+        return str(made["name"]) + ("" if made["created"] else " (was there already, just as requested)")
 
     return evidence
 
@@ -142,7 +142,7 @@ def _room(results: Mapping[str, Any]) -> str:
         if plan.get("instances"):
             return f"{plan['instances']['count']} x {plan['instances']['type']}, as planned"
         sizes = f"{plan['memory_mb']} MB and {plan['max_concurrency']} concurrent invocations"
-        return f"{sizes}, {_SHARE if adapts(plan.get('asked')) else 'as asked for'}"
+        return f"{sizes}, {_SHARE if adapts(plan.get('asked')) else 'as requested'}"
     return "; then ".join(
         f"{step['asked']} asked for: {step['said']}: {step['did']}" for step in plan["steps"]
     )
@@ -163,7 +163,7 @@ def _restored(results: Mapping[str, Any]) -> str:
         return "; ".join(restored["steps"])
     if restored["max_concurrency"] is None:
         return "the instances that were asked for"
-    return str(restored.get("told") or f"{restored['max_concurrency']} concurrent invocations, as asked for")
+    return str(restored.get("told") or f"{restored['max_concurrency']} concurrent invocations, as requested")
 
 
 def _retired(results: Mapping[str, Any]) -> str:

@@ -192,7 +192,7 @@ RULES = (
     DiagnosisRule(
         "MemoryQuota",
         r"'Memory size in MB per serverless endpoint' is|Memory size exceeds limit",
-        "the account allows less memory per serverless endpoint than was asked for",
+        "the account allows less memory per serverless endpoint than was requested",
         "set memory_mb to 3072 or less, or ask AWS Support to raise the quota that the message names",
     ),
     DiagnosisRule(

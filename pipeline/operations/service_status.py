@@ -1,4 +1,4 @@
-"""All that Sealift has deployed, service by service: what serves, who calls it, what rings, what is being done.
+"""All that Sealift has deployed, service by service: what serves, who calls it, which alarms fired, what is being done.
 
 `look` gathers, within bounds, and tells what it was not allowed to see; `arrange` decides, facts in, services out.
 Whose tags do not say that Sealift made it is not looked into. Refuses to change anything.

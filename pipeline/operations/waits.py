@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 REASONS: Mapping[str, str] = {
     "ResourceLimitExceeded": "waiting for quota",
     "Throttled": "AWS asks for fewer requests",
-    "ServiceUnavailable": "AWS has trouble of its own",
+    "ServiceUnavailable": "AWS service error (5xx)",
     "NotYetVisible": "waiting until what was made is seen everywhere",
-    "EndpointBusy": "waiting for the endpoint to be at rest",
+    "EndpointBusy": "waiting for the endpoint update to finish",
     "ModelNotReady": "waiting for the container to start",
     "ConsumerBusy": "waiting for another change of the consumer to end",
     "ConsumerChanged": "somebody changed the consumer, reading it again",

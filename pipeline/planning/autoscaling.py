@@ -85,7 +85,7 @@ def notes(wanted: Scaling, *, usd_per_hour: float, answer_s: float, tokens: int)
     """Return what a person should know of it.
 
     Args:
-        wanted: as asked for.
+        wanted: as requested.
         usd_per_hour: of one instance.
         answer_s: seconds that an answer of `tokens` takes there.
         tokens: max_tokens of a request that says nothing else.

@@ -3,7 +3,7 @@
 Pure: decides on what the variables hold now, and whose the endpoints there are. A consumer that the request names is
 refused when another service has it, unless the entry says `take_over`; the stack's own consumer, which nobody named,
 stays with the service that had it first, and the deployment goes on without it. What no service of Sealift serves is
-a person's, and is switched as it was asked for.
+a person's, and is switched as it was requested.
 """
 
 from __future__ import annotations

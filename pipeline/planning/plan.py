@@ -490,16 +490,16 @@ def notes(request: dict[str, Any], model: dict[str, Any], today: date, where: st
     if request["timeout_s"] > limits.INVOCATION_S.value:
         calls = "serverless call" if where == SERVERLESS else "call"
         notes.append(
-            f"timeout_s {request['timeout_s']} was asked for; "
+            f"timeout_s {request['timeout_s']} was requested; "
             f"SageMaker ends every {calls} at {limits.INVOCATION_S.value} s"
         )
     if request["max_concurrency"] is None and where == SERVERLESS:
         notes.append(quotas.UNASKED)
     if request["auto_scaling"] and where == SERVERLESS:
-        notes.append("auto_scaling was asked for; a serverless endpoint scales by itself, and has none")
+        notes.append("auto_scaling was requested; a serverless endpoint scales by itself, and has none")
     if inference["n_ctx"] < request["inference"]["n_ctx"]:
         notes.append(
-            f"n_ctx {request['inference']['n_ctx']} was asked for; the model was trained for {inference['n_ctx']}"
+            f"n_ctx {request['inference']['n_ctx']} was requested; the model was trained for {inference['n_ctx']}"
         )
     profile = images.PROFILES[request["container"]]
     return [

@@ -37,7 +37,7 @@ class Asked(TypedDict):
 
     memory_mb: int
     max_concurrency: int | None
-    """None: none was asked for, and it adapts to what the account has (`quotas.adapt`)."""
+    """None: none was requested, and it adapts to what the account has (`quotas.adapt`)."""
 
 
 class AskedInstances(TypedDict):
@@ -101,7 +101,7 @@ class Plan(TypedDict):
     rungs: list[str]
     """The rungs of the capacity ladder that were taken."""
     steps: list[quotas.CapacityStep]
-    """Every step away from what was asked for."""
+    """Every step away from what was requested."""
     image_uri: str
     fit: dict[str, Any]
     arithmetic: str

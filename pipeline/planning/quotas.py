@@ -2,7 +2,7 @@
 
 Owns the meaning of ResourceLimitExceeded, the capacity ladder, and who gives room to whom: facts in, decisions out.
 Refuses to make a call (`endpoint_usage` looks, the tasks act), to touch an endpoint that is not the service's own,
-to go below what the model needs or above what was asked for, and to take a rung of the ladder again, but for room.
+to go below what the model needs or above what was requested, and to take a rung of the ladder again, but for room.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST_UNASKED: Final = 10
 
 
 class CapacityStep(TypedDict):
-    """One step away from what was asked for, as the execution's output shows it."""
+    """One step away from what was requested, as the execution's output shows it."""
 
     asked: str
     said: str
@@ -111,7 +111,7 @@ def choose(
 ) -> CapacityStart | Stop:
     """Return the concurrency to begin with, from what is seen to be in use; why there is none when none is asked for.
 
-    An assumed quota never cuts what was asked for: AWS refuses at once what can never fit, with the true figures.
+    An assumed quota never cuts what was requested: AWS refuses at once what can never fit, with the true figures.
 
     Args:
         asked: max_concurrency of the request; None adapts to what there is.
@@ -143,7 +143,7 @@ def choose(
 def adapt(
     situation: Situation, *, serving: str | None = None, replaced: Holder | None = None
 ) -> CapacityStart | Stop:
-    """Return the concurrency to begin with when none was asked for, or why there is none to be had.
+    """Return the concurrency to begin with when none was requested, or why there is none to be had.
 
     Nothing is waited for but what is being deleted or changed: an endpoint that serves does not go away by itself.
     """
@@ -192,7 +192,7 @@ given what it asked for after its switch; then it is done."""
 
 
 MOST_FREE: Final = 5
-"""How often what is free is taken where no concurrency was asked for: several deployments that begin at the same moment
+"""How often what is free is taken where no concurrency was requested: several deployments that begin at the same moment
 take it from one another, and each then has less to ask for."""
 
 
@@ -225,7 +225,7 @@ class Ask:
     taken: tuple[str, ...] = ()
     """The rungs so far."""
     adapts: bool = False
-    """Whether no concurrency was asked for: what is free is taken at once, and nobody is waited for."""
+    """Whether no concurrency was requested: what is free is taken at once, and nobody is waited for."""
 
     @property
     def may_take_free(self) -> bool:
@@ -540,7 +540,7 @@ def _seen(refusal: quota_errors.QuotaRefusal, situation: Situation) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What to do next so that an endpoint has what was asked for; nothing at all when that is all that can be done."""
+    """What to do next so that an endpoint has what was requested; nothing at all when that is all that can be done."""
 
     concurrency: tuple[tuple[str, int], ...] = ()
     """Endpoint and its new concurrency."""
@@ -557,7 +557,7 @@ def give_back(
     switched: bool,
     spare: bool = False,
 ) -> Changes:
-    """Return what brings the endpoint to what was asked for, as far as the quota reaches.
+    """Return what brings the endpoint to what was requested, as far as the quota reaches.
 
     Computed from how things are, so a repetition goes on where the last one ended.
 

@@ -24,7 +24,7 @@ def config_name(name: str, asked: Asked, memory_mb: int, concurrency: int) -> st
     """Return the endpoint configuration's name: the deployment's own, with the sizes when they are not those asked for.
 
     A configuration cannot be changed, so each size has one of its own; and the sizes in use can be read off it. Where
-    no concurrency was asked for, the name always has the sizes.
+    no concurrency was requested, the name always has the sizes.
     """
     if (memory_mb, concurrency) == (asked["memory_mb"], asked["max_concurrency"]):
         return name

@@ -117,7 +117,7 @@ class Document:
     seconds: float | None
     failure: Failure | None
     steps: tuple[str, ...]
-    """What differs from what was asked for."""
+    """What differs from what was requested."""
     checklist: tuple[ChecklistLine, ...]
     graph: Graph | None
     timeline: Timeline
@@ -181,7 +181,7 @@ def assemble(facts: ReportFacts, prices: Prices) -> Document:
         ended=ran.ended,
         seconds=ran.seconds,
         failure=part("the diagnosis", lambda: _failure(ran, line), _bare(ran)),
-        steps=part("the steps away from what was asked for", lambda: _steps(plan), _NONE),
+        steps=part("the steps away from what was requested", lambda: _steps(plan), _NONE),
         checklist=part("the checklist", lambda: tuple(checklist.lines(ran)), ()),
         graph=drawn,
         timeline=line,

@@ -175,7 +175,7 @@ REPLACED: Final = 0.1
 LEAST_ECHO: Final = 20
 """Characters of an echo that counts: "Hello." is a fair answer to "Hello."."""
 ECHOED: Final = 0.8
-"""The part of the prompt that it must be: to quote its first sentence may be what was asked for."""
+"""The part of the prompt that it must be: to quote its first sentence may be what was requested."""
 
 _FFFD: Final = "\ufffd"
 

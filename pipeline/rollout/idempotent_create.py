@@ -2,7 +2,7 @@
 
 SageMaker's creates have no client token. Names are derived from content, so "already existing" means either
 that this very call took effect before (a retry), or that an earlier execution asked for the same: success
-both times, provided that what exists is what was asked for.
+both times, provided that what exists is what was requested.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Created(TypedDict):
     name: str
     arn: str
     created: bool
-    """Whether this execution's call made it; False when it was there already, just as asked for."""
+    """Whether this execution's call made it; False when it was there already, just as requested."""
 
 
 def create(
@@ -44,7 +44,7 @@ def create(
         request: the parameters of `make`.
         name_field: the parameter that holds the name.
         compared: the fields in which an existing resource must equal the request.
-        alike: of what such a field is and what is wanted, whether they are equal; as far as was asked for when None.
+        alike: of what such a field is and what is wanted, whether they are equal; as far as was requested when None.
 
     Returns:
         The describe response, and whether this call created it.

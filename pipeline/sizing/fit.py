@@ -248,7 +248,7 @@ def fit(
 def decide(
     needed: Fit, *, asked_mb: int | None, quota_mb: int, table: Sequence[Instance] = instance_types.TABLE
 ) -> FitDecision:
-    """Return the memory size: what was asked for if it holds the model, else the smallest that does.
+    """Return the memory size: what was requested if it holds the model, else the smallest that does.
 
     A size that is asked for may exceed `quota_mb`, which is only what an ordinary account has. Of the instance types in
     `table` the cheapest one that holds the model is an alternative.

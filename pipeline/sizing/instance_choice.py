@@ -103,10 +103,10 @@ def _disk_gb(instance: Instance) -> float:
 
 
 def choose(subject: str, needed: Fit, table: Sequence[Instance], asked: str | None) -> tuple[Offer, ...]:
-    """Return the type to take, and those to step to when the account has none of it; only one that was asked for.
+    """Return the type to take, and those to step to when the account has none of it; only one that was requested.
 
     Raises:
-        ModelDoesNotFit: when no type holds the model, or the one that was asked for does not.
+        ModelDoesNotFit: when no type holds the model, or the one that was requested does not.
     """
     problem = _asked_problem(needed, table, asked) if asked else _none_problem(needed, table)
     if problem is not None:

@@ -49,7 +49,7 @@ class Price:
 
     item: PricedItem
     region: str
-    """The region that was asked for."""
+    """The region that was requested."""
     usd: float
     exact: bool
     """Whether it is the price of that region, and not the one of us-east-1 in its place."""

@@ -69,7 +69,7 @@ def test_a_request_in_each_form_is_answered(served: Container, request_: dict[st
     ],
 )
 def test_the_headers_that_clients_send_are_taken(served: Container, headers: dict[str, str]) -> None:
-    """The answer is JSON whatever was asked for; boto3 sends no Accept, and Content-Type only when told to."""
+    """The answer is JSON whatever was requested; boto3 sends no Accept, and Content-Type only when told to."""
     reply = served.ask("POST", "/invocations", json.dumps(CHAT), headers)
 
     assert (reply.status, reply.content_type) == (200, "application/json")

@@ -230,7 +230,7 @@ def named_like(paths: list[str]) -> tuple[str, str] | None:
 
 
 def folder(path: Path) -> Problem:
-    """Return what a folder is, where a file was asked for, by what lies in it and two folders deep."""
+    """Return what a folder is, where a file was requested, by what lies in it and two folders deep."""
     found = sorted(
         one
         for pattern in ("*", "*/*", "*/*/*")

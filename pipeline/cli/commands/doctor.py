@@ -41,7 +41,8 @@ def examine(arguments: Arguments) -> int:
         print(json.dumps({"ok": not broken, "checks": [check.to_json() for check in checks]}, indent=2))
     else:
         screen.say()
-        screen.say(f"{len(broken)} to put right" if broken else "ready")
+        problems = "1 problem" if len(broken) == 1 else f"{len(broken)} problems"
+        screen.say(f"{problems} to fix" if broken else "ready")
     return 1 if broken else 0
 
 

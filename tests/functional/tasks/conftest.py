@@ -74,7 +74,7 @@ def do() -> Task:
 
 
 class FakeCloudWatch:
-    """Alarms in memory, with CloudWatch's manners; every call is written down."""
+    """Alarms in memory, with CloudWatch's behavior; every call is written down."""
 
     def __init__(self) -> None:
         self.alarms: dict[str, dict[str, Any]] = {}

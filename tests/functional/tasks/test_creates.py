@@ -140,7 +140,7 @@ def test_a_second_run_finds_what_the_first_made(do: Task, script: Script, kind: 
 def test_a_name_that_something_else_has_is_a_conflict(
     do: Task, script: Script, kind: Kind, changed: dict[str, Any], field: str
 ) -> None:
-    """What exists is compared with what was asked for, and the field that differs is named."""
+    """What exists is compared with what was requested, and the field that differs is named."""
     script.refuses(
         "sagemaker", kind.create, "ValidationException", f'Cannot create already existing {kind.words} "x".'
     )

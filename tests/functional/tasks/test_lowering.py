@@ -192,7 +192,7 @@ def config_of(client: SageMaker, endpoint: str = NAME) -> str:
 
 
 def test_an_endpoint_is_lowered_and_raised_again_either_way(sagemaker: SageMaker) -> None:
-    """It has what was asked for, and is where it was at the end."""
+    """It has what was requested, and is where it was at the end."""
     deploy(sagemaker)
 
     assert [bring(sagemaker, to) for to in (5, 1, 5, 10)] == [5, 1, 5, 10]

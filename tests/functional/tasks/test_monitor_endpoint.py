@@ -31,7 +31,7 @@ def names(endpoint: str) -> set[str]:
 
 
 def test_the_alarms_are_made(do: Task, moto_clients: Clients) -> None:
-    """A second run finds its own by their names, and CloudWatch has what was asked for."""
+    """A second run finds its own by their names, and CloudWatch has what was requested."""
     first = do("MonitorEndpoint", moto_clients, plan=PLAN, topic=TOPIC)
     second = do("MonitorEndpoint", moto_clients, plan=PLAN, topic=TOPIC)
 

@@ -66,7 +66,7 @@ def test_a_checked_archive_gets_a_plan(do: Task, script: Script, checked: dict[s
     assert first["notes"] == [
         "service 'harbour' is new: it has no endpoint yet",
         quotas.UNASKED,
-        "n_ctx 2048 was asked for; the model was trained for 512",
+        "n_ctx 2048 was requested; the model was trained for 512",
     ]
     script.account()
     assert planned(do, script.clients, checked) == first

@@ -136,7 +136,7 @@ def test_a_task_that_crashed_is_in_the_log(deployments: Deployments, archive: Pa
 def test_the_doctor_finds_a_consumer_that_may_not_call(
     deployments: Deployments, archive: Path, sealift: Any
 ) -> None:
-    """Its role lost the permission: one broken check, with role and action to put right."""
+    """Its role lost the permission: one broken check, with role and action to fix."""
     cloud = deployments.cloud
     deployments.upload(archive, "barred", settings())
     policy = cloud.clients.iam.get_role_policy(RoleName="sealift-consumer", PolicyName="invoke")

@@ -396,7 +396,7 @@ def test_seed_repeats_an_answer(model: Model) -> None:
 def test_prompt_and_answer_fill_the_context_exactly(
     model_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A context that llama.cpp rounds up is kept as asked for: no token more, and no crash at the edge."""
+    """A context that llama.cpp rounds up is kept as requested: no token more, and no crash at the edge."""
     monkeypatch.setenv("SEALIFT_N_CTX", "100")
     model = inference.model_fn(str(model_file.parent))
 

@@ -66,7 +66,7 @@ def test_the_llama_cpp_image_takes_messages_only(deployments: Deployments, archi
 def test_the_llama_cpp_image_tells_both_numbers_of_a_prompt_that_is_too_long(
     deployments: Deployments, archive: Path
 ) -> None:
-    """In llama-server's own fields; the context is the one that was asked for, so its option has arrived."""
+    """In llama-server's own fields; the context is the one that was requested, so its option has arrived."""
     endpoint, _ = deployed(deployments, archive, "llama-cpp")
 
     message = {"role": "user", "content": "sail " * 3000}

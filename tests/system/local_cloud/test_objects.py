@@ -43,7 +43,7 @@ def test_a_range_is_just_these_bytes(cloud: LocalCloud, key: str, wanted: str, b
 
 
 def test_a_range_of_an_older_version(cloud: LocalCloud, key: str) -> None:
-    """The version that was asked for is read, not the newest."""
+    """The version that was requested is read, not the newest."""
     bucket = cloud.outputs["UploadBucketName"]
     versions = cloud.clients.s3.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]
     older = next(one["VersionId"] for one in versions if one["Size"] == 5)

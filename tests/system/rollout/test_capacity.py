@@ -135,7 +135,7 @@ def test_a_third_deployment_works_too(deployments: Deployments, archive: Path) -
 def test_the_same_deployment_again_takes_over_what_it_came_to(
     deployments: Deployments, archive: Path
 ) -> None:
-    """The endpoint's name is made of what was asked for, so a repetition finds it, whatever it was given."""
+    """The endpoint's name is made of what was requested, so a repetition finds it, whatever it was given."""
     deployments.upload(archive, "again", ten())
     second = deployments.upload(archive, "again", ten())
     archived = second.results["check_archive"]["archive"]

@@ -178,7 +178,7 @@ def test_a_quota_leads_to_the_next_type(
 def test_the_end_of_the_ladder_leaves_nothing(
     deployments: Deployments, model: Path, allowed: Callable[[dict[str, int]], None]
 ) -> None:
-    """A type that was asked for is not changed for another."""
+    """A type that was requested is not changed for another."""
     allowed({CHEAPEST: 0})
 
     ended = deployments.upload(model, "none", on_instances(instance_type=CHEAPEST), name="harbour.gguf")

@@ -155,7 +155,7 @@ def test_what_is_deployed_does_not_change_when_the_upload_does(
 def test_code_of_an_archive_runs_only_where_the_stack_allows_it(
     deployments: Deployments, with_code: Callable[[str], Path]
 ) -> None:
-    """What an archive brings in code/ is data unless it was asked for: Sealift's own code runs instead."""
+    """What an archive brings in code/ is data unless it was requested: Sealift's own code runs instead."""
     ended = deployments.upload(with_code("import os\nos._exit(3)\n"), "data", settings())
 
     assert ended.status == "SUCCEEDED", ended.cause
@@ -179,7 +179,7 @@ def test_a_start_by_hand_needs_one_field(deployments: Deployments, archive: Path
     assert ended.status == "SUCCEEDED", ended.cause
     endpoint = ended.results["plan_deployment"]["names"]["endpoint"]
     assert deployments.consumer_variables()["ENDPOINT_NAME"] == endpoint
-    # The same archive was deployed by its upload: what exists is what was asked for, so it is taken over.
+    # The same archive was deployed by its upload: what exists is what was requested, so it is taken over.
     assert ended.results["create_endpoint"]["created"] is False
     assert deployments.resources()["endpoints"] == [endpoint]
 

@@ -55,7 +55,7 @@ class Used:
 def used(
     running_cloud: LocalCloud, archive: Path, model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Used:
-    """Deploy in every way that there is, and return what was asked for."""
+    """Deploy in every way that there is, and return what was requested."""
     cloud = running_cloud
     cloud.access.decided.clear()
     # Then both ways of changing a concurrency are gone.
@@ -257,7 +257,7 @@ def _exact(policy: Policy) -> Policy:
 
 
 def test_nothing_that_a_deployment_does_is_refused(used: Used) -> None:
-    """Every permission that was asked for, by a task, the workflow, SageMaker or the consumer, was given."""
+    """Every permission that was requested, by a task, the workflow, SageMaker or the consumer, was given."""
     assert used.refused == []
 
 

@@ -168,7 +168,7 @@ def test_prompt_longer_than_the_context_is_told_both_numbers() -> None:
     ],
 )
 def test_answer_is_bounded_by_the_context(words: int, context: int, expected: int) -> None:
-    """Prompt and answer together never exceed what was asked for."""
+    """Prompt and answer together never exceed what was requested."""
     engine = _Scripted()
 
     _ask(engine, Request("prompt", prompt="w " * words), context=context)

@@ -213,8 +213,8 @@ def test_a_success_is_done_line_by_line() -> None:
         "execution role created": "endpoint",
         "policies attached": "CreateModel took the role, and the archive could be read with it",
         "model created": "harbour-0",
-        "endpoint configuration created": "harbour-0 (was there already, just as asked for)",
-        "room within the account's quotas": "2048 MB and 10 concurrent invocations, as asked for",
+        "endpoint configuration created": "harbour-0 (was there already, just as requested)",
+        "room within the account's quotas": "2048 MB and 10 concurrent invocations, as requested",
         "serverless endpoint deployed": "harbour-0",
         "endpoint status InService": "InService",
         "inference tested with a request": "'What?' -> 'Heavy cargo.' in 0.25 s",
@@ -222,7 +222,7 @@ def test_a_success_is_done_line_by_line() -> None:
         "consumer Lambda updated": "ENDPOINT_NAME of assistant: not set -> harbour-0",
         "end-to-end functionality tested": "the consumer answered 'Cargo it is.'",
         "earlier deployments retired": "nothing to retire",
-        "concurrency given to the endpoint": "10 concurrent invocations, as asked for",
+        "concurrency given to the endpoint": "10 concurrent invocations, as requested",
     }
 
 
@@ -321,7 +321,7 @@ STEPS = [
 
 
 def test_every_step_down_is_shown() -> None:
-    """What was asked for, what AWS said, what was done."""
+    """What was requested, what AWS said, what was done."""
     plan = {**RESULTS["plan_deployment"], "steps": STEPS}
     restored = {"max_concurrency": 9, "steps": ["began with 5 and has 9 of the 10"]}
     found = stands(*PATH, results={**RESULTS, "plan_deployment": plan, "restore_capacity": restored})
@@ -462,7 +462,7 @@ def test_the_first_failed_line_tells_cause_and_fix_once_they_are_known() -> None
             [State("RollBack", "running", BEGUN, began=BEGUN, refused=("EndpointBusy",), refused_at=BEGUN)],
             {},
             Mark.RUNNING,
-            "waiting for the endpoint to be at rest (EndpointBusy): attempt 2 of 304",
+            "waiting for the endpoint update to finish (EndpointBusy): attempt 2 of 304",
             id="waiting",
         ),
         pytest.param(

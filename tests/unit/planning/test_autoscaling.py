@@ -18,7 +18,7 @@ TARGET = {
 
 
 def test_the_requests_are_whole() -> None:
-    """A target with its bounds, and one policy that keeps the calls of each instance at what was asked for."""
+    """A target with its bounds, and one policy that keeps the calls of each instance at what was requested."""
     assert autoscaling.target("harbour-0a1b", "AllTraffic") == TARGET
     assert autoscaling.registration("harbour-0a1b", "AllTraffic", WANTED) == {
         **TARGET,

@@ -204,7 +204,7 @@ def test_the_context_is_not_longer_than_the_model_was_trained_for(facts_with: Fa
 
     assert made["requests"]["create_model"]["PrimaryContainer"]["Environment"]["SEALIFT_N_CTX"] == "512"
     assert "x 512 tokens" in made["fit"]["lines"][1]["how"]
-    assert made["notes"] == ["n_ctx 4096 was asked for; the model was trained for 512"]
+    assert made["notes"] == ["n_ctx 4096 was requested; the model was trained for 512"]
 
 
 @pytest.mark.parametrize(
@@ -431,7 +431,7 @@ def test_a_step_down_is_another_configuration_and_nothing_else(facts_with: Facts
 def test_a_configurations_name_tells_its_sizes(
     memory_mb: int, concurrency: int, asked: tuple[int, int]
 ) -> None:
-    """Whatever was asked for, and the longest name is one that SageMaker takes."""
+    """Whatever was requested, and the longest name is one that SageMaker takes."""
     name = f"{'s' * 40}-{'0' * 12}"
     wanted = plan_types.Asked(memory_mb=asked[0], max_concurrency=asked[1])
     config = sizes.config_name(name, wanted, memory_mb, concurrency)
@@ -674,7 +674,7 @@ def test_the_one_file_is_pinned_by_the_etag_of_the_copy(facts_with: FactsMaker) 
     ("fields", "variable"),
     [
         pytest.param({}, None, id="all that there are, which is llama-server's own default"),
-        pytest.param({"inference": {"n_threads": 2}}, "2", id="as asked for"),
+        pytest.param({"inference": {"n_threads": 2}}, "2", id="as requested"),
     ],
 )
 def test_all_cpus_of_an_instance_are_used(
@@ -769,7 +769,7 @@ def test_on_serverless_auto_scaling_is_noted_and_left_out(facts_with: FactsMaker
 
     assert made["hosting"] == "serverless"
     assert made["names"] == plan.plan(facts_with())["names"]
-    assert "auto_scaling was asked for; a serverless endpoint scales by itself, and has none" in made["notes"]
+    assert "auto_scaling was requested; a serverless endpoint scales by itself, and has none" in made["notes"]
     assert all(one["Key"] != resource_tags.TAG_SCALING for one in made["requests"]["create_endpoint"]["Tags"])
 
 
@@ -914,7 +914,7 @@ def test_what_exists_is_taken_over_with_the_size_that_it_came_to(facts_with: Fac
 
 
 def test_without_any_room_nothing_is_planned(facts_with: FactsMaker) -> None:
-    """Nobody will ever free it, so nobody waits; a concurrency that was asked for is waited for."""
+    """Nobody will ever free it, so nobody waits; a concurrency that was requested is waited for."""
     full = situated(of_others(10))
 
     with pytest.raises(QuotaUsedUp, match="other holds 10"):

@@ -185,7 +185,7 @@ situations = st.builds(Situation, holders=holders.map(tuple), quota=st.integers(
 
 @given(asked=st.integers(1, 200), situation=situations, serving=st.sampled_from([None, "a", "b"]))
 def test_a_beginning_is_within_bounds(asked: int, situation: Situation, serving: str | None) -> None:
-    """Never above what was asked for nor below one; only our own are lowered, none below one, no more than is freed."""
+    """Never above what was requested nor below one; only our own are lowered, none below one, no more than is freed."""
     start = quotas.choose(asked, situation, serving=serving)
 
     assert 1 <= start.concurrency <= asked
@@ -215,7 +215,7 @@ def test_a_beginning_is_within_bounds(asked: int, situation: Situation, serving:
     ],
 )
 def test_the_beginning_without_own_endpoints(asked: int, situation: Situation, start: int) -> None:
-    """An assumption never cuts what was asked for."""
+    """An assumption never cuts what was requested."""
     assert quotas.choose(asked, situation).concurrency == start
 
 
@@ -771,7 +771,7 @@ def test_giving_back_comes_to_an_end(
     switched: bool,
     spare: bool,
 ) -> None:
-    """Applied again and again, it settles, within the quota and never above what was asked for."""
+    """Applied again and again, it settles, within the quota and never above what was requested."""
     mine = ours("new", 1)
     state = replace(situation, holders=(*situation.holders, mine))
     start = state.used
@@ -837,7 +837,7 @@ def instances_ask(count: int = 2, others: tuple[tuple[str, float], ...] = (("ml.
     [
         pytest.param(0, 1, instances_ask(), ("ml.r5.xlarge", 1), id="fewer"),
         pytest.param(1, 2, instances_ask(), ("ml.r5.xlarge", 1), id="what is free"),
-        pytest.param(2, 2, instances_ask(), ("ml.m5.2xlarge", 2), id="another type, as many as asked for"),
+        pytest.param(2, 2, instances_ask(), ("ml.m5.2xlarge", 2), id="another type, as many as requested"),
         pytest.param(0, 0, instances_ask(1), ("ml.m5.2xlarge", 2), id="none of that type ever"),
     ],
 )

@@ -187,7 +187,7 @@ def test_a_deflated_archive_is_extracted_more_slowly() -> None:
     ],
 )
 def test_a_size_is_chosen(asked: int | None, quota: int, expected: int) -> None:
-    """What was asked for wins when it holds the model; else the smallest does."""
+    """What was requested wins when it holds the model; else the smallest does."""
     assert fit.choose_memory("a model", needs(shapes.LLAMA_1B), asked_mb=asked, quota_mb=quota) == expected
 
 
