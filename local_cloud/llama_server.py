@@ -56,7 +56,7 @@ def input_fn(body: bytes, content_type: str | None) -> Any:
     """Return the request in a body.
 
     Raises:
-        Refused: when it is not JSON, or asks with anything but messages.
+        RequestRefused: when it is not JSON, or asks with anything but messages.
     """
     del content_type  # llama-server does not look at it
     try:
@@ -75,7 +75,7 @@ def predict_fn(data: Any, model: Any) -> Any:
     """Return the answer.
 
     Raises:
-        Refused: when the request does not fit the context.
+        RequestRefused: when the request does not fit the context.
     """
     try:
         return inference.predict_fn(data, model)

@@ -5,7 +5,7 @@ on that name. So a class name here is a public contract: `state_machine/definiti
 and a test fails when a class has no place there.
 
     SealiftError
-    ├── Refused                     somebody must change something; a retry can never help
+    ├── PermanentError              somebody must change something; a retry can never help
     │   ├── InvalidInput              the execution input, the settings or a command line
     │   ├── InvalidArchive            what was uploaded cannot become an endpoint
     │   ├── ArchiveNotFound           there is no object where the input points
@@ -29,7 +29,7 @@ and a test fails when a class has no place there.
     │   ├── ConsumerFailed            the consumer does not work with the new endpoint
     │   ├── ConsumerMoved             the consumer calls another endpoint than was read; it is read again
     │   └── Undiagnosed               the failure could not even be looked into; the cause has its own words
-    └── NotNow                      may pass later; the state machine retries by class
+    └── TransientError              may pass later; the state machine retries by class
         ├── ResourceLimitExceeded     an account quota that is used up
         ├── Throttled                 too many requests
         ├── ServiceUnavailable        AWS answered 5xx, or not at all
@@ -83,7 +83,7 @@ class SealiftError(Exception):
         return one_line(super().__str__())
 
 
-class Refused(SealiftError):
+class PermanentError(SealiftError):
     """Somebody must change something: carries every problem that was found, not just the first."""
 
     def __init__(self, subject: str, problems: Iterable[Problem]) -> None:
@@ -94,63 +94,63 @@ class Refused(SealiftError):
         super().__init__(sentence(self.subject, self.problems))
 
 
-class InvalidInput(Refused):
+class InvalidInput(PermanentError):
     """The execution input, the settings or a command line is wrong."""
 
 
-class InvalidArchive(Refused):
+class InvalidArchive(PermanentError):
     """What was uploaded cannot become an endpoint."""
 
 
-class ArchiveNotFound(Refused):
+class ArchiveNotFound(PermanentError):
     """There is no object where the input points."""
 
 
-class AccessDenied(Refused):
+class AccessDenied(PermanentError):
     """A role lacks a permission."""
 
 
-class ModelDoesNotFit(Refused):
+class ModelDoesNotFit(PermanentError):
     """The model exceeds memory, disk or start-up time of every size that is allowed."""
 
 
-class QuotaTooSmall(Refused):
+class QuotaTooSmall(PermanentError):
     """What was requested alone exceeds an account quota, and nothing less will do."""
 
 
-class QuotaUsedUp(Refused):
+class QuotaUsedUp(PermanentError):
     """Others hold all of an account quota; a request that asks for no number of its own waits for nobody."""
 
 
-class NameConflict(Refused):
+class NameConflict(PermanentError):
     """The name is taken by something other than what was requested."""
 
 
-class ConsumerNotFound(Refused):
+class ConsumerNotFound(PermanentError):
     """There is no such consumer function or alias."""
 
 
-class ConsumerNotAllowed(Refused):
+class ConsumerNotAllowed(PermanentError):
     """The consumer is a function that the stack may not switch: outside its pattern, its account or its region."""
 
 
-class ConsumerUnreadable(Refused):
+class ConsumerUnreadable(PermanentError):
     """The consumer's environment variables cannot be read, so a change of one would write away the others."""
 
 
-class ConsumerTaken(Refused):
+class ConsumerTaken(PermanentError):
     """The consumer calls another service of Sealift, and nobody said that it is to be taken over."""
 
 
-class Superseded(Refused):
+class Superseded(PermanentError):
     """A newer upload of the service serves already; this deployment stood down and removed what it had made."""
 
 
-class StackChanged(Refused):
+class StackChanged(PermanentError):
     """The stack was updated between two states of the execution, and what one decided the other would do otherwise."""
 
 
-class RequestRejected(Refused):
+class RequestRejected(PermanentError):
     """AWS called the request itself wrong (a ValidationException with no name of its own here)."""
 
 
@@ -186,39 +186,39 @@ class Undiagnosed(Failed):
     """The failure could not even be looked into; the cause carries what the failed state said."""
 
 
-class NotNow(SealiftError):
+class TransientError(SealiftError):
     """May pass later; the state machine decides when to try again."""
 
 
-class ResourceLimitExceeded(NotNow):
+class ResourceLimitExceeded(TransientError):
     """An account quota is used up."""
 
 
-class Throttled(NotNow):
+class Throttled(TransientError):
     """AWS asked for fewer requests."""
 
 
-class ServiceUnavailable(NotNow):
+class ServiceUnavailable(TransientError):
     """AWS answered 5xx, or did not answer."""
 
 
-class NotYetVisible(NotNow):
+class NotYetVisible(TransientError):
     """Something made a moment ago is not seen everywhere yet."""
 
 
-class EndpointBusy(NotNow):
+class EndpointBusy(TransientError):
     """The endpoint is Creating, Updating or Deleting, and AWS refuses changes until that is over."""
 
 
-class ModelNotReady(NotNow):
+class ModelNotReady(TransientError):
     """The serverless container is still being provisioned (HTTP 429 ModelNotReadyException)."""
 
 
-class ConsumerBusy(NotNow):
+class ConsumerBusy(TransientError):
     """The consumer function is being updated by somebody."""
 
 
-class ConsumerChanged(NotNow):
+class ConsumerChanged(TransientError):
     """The consumer's configuration is no longer the one that was read."""
 
 

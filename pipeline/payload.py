@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.errors import Refused, SealiftError, sentence
+from pipeline.errors import PermanentError, SealiftError, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -122,7 +122,7 @@ def message(error: SealiftError) -> str:
     whole = str(error)
     if len(whole) <= MESSAGE and size_in_cause(whole) <= MESSAGE:
         return whole
-    if isinstance(error, Refused):
+    if isinstance(error, PermanentError):
         for fitting in range(_fitting(error), 0, -1):
             more = len(error.problems) - fitting
             text = (
@@ -133,7 +133,7 @@ def message(error: SealiftError) -> str:
     return cut(whole, MESSAGE, measure=size_in_cause)
 
 
-def _fitting(error: Refused) -> int:
+def _fitting(error: PermanentError) -> int:
     """Return how many problems come near to fitting."""
     left = MESSAGE
     for number, problem in enumerate(error.problems):

@@ -19,7 +19,7 @@ from pipeline import payload
 from pipeline.aws import lambda_handler, resource_tags, service_errors
 from pipeline.aws.resource_tags import tag_value
 from pipeline.endpoint_status import UNDELETABLE
-from pipeline.errors import ConsumerBusy, EndpointBusy, Refused
+from pipeline.errors import ConsumerBusy, EndpointBusy, PermanentError
 from pipeline.naming import deployment_of
 from pipeline.operations import diagnosis
 from pipeline.plain import one_line
@@ -53,11 +53,11 @@ class _Report:
         try:
             step()
         except ClientError as error:
-            if not isinstance(service_errors.translate(error), Refused):
+            if not isinstance(service_errors.translate(error), PermanentError):
                 raise
             self.not_undone.append(f"{what}: {service_errors.text(error)}")
             return False
-        except Refused as refusal:
+        except PermanentError as refusal:
             self.not_undone.append(f"{what}: {refusal}")
             return False
         return True
@@ -77,7 +77,7 @@ class _Report:
 def _refused(error: ClientError) -> bool:
     # A conflict is the word for a version that an alias has come to refer to; waiting changes nothing.
     return service_errors.code(error) == "ResourceConflictException" or isinstance(
-        service_errors.translate(error), Refused
+        service_errors.translate(error), PermanentError
     )
 
 

@@ -120,9 +120,9 @@ def failures() -> str:
     """List every error with what it means and what to do."""
     rows = ["| error | what it means | what to do |", "|---|---|---|"]
     for branch, otherwise in (
-        (errors.Refused, "change what the message names; it is never retried"),
+        (errors.PermanentError, "change what the message names; it is never retried"),
         (errors.Failed, "everything this execution made is gone; correct what the message names"),
-        (errors.NotNow, "it was retried until the bound in the state machine; start again later"),
+        (errors.TransientError, "it was retried until the bound in the state machine; start again later"),
     ):
         for name in errors.names(branch):
             meaning = (getattr(errors, name).__doc__ or "").splitlines()[0]

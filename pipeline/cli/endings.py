@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pipeline.errors import Refused, SealiftError
+from pipeline.errors import PermanentError, SealiftError
 from pipeline.plain import one_line, plain
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def ending(error: BaseException, *, again: str = "sealift --debug ...") -> Endin
     if isinstance(error, BrokenPipeError):
         return Ending(UNREAD)
     known = _known(error)
-    if isinstance(known, Refused):
+    if isinstance(known, PermanentError):
         return Ending(FAILED, (*_refused(known), *_notes(known)))
     if isinstance(known, SealiftError):
         return Ending(FAILED, (f"ERROR  {one_line(str(known))}", *_notes(known)))
@@ -97,7 +97,7 @@ def _known(error: BaseException) -> BaseException:
     return error
 
 
-def _refused(refusal: Refused) -> Iterator[str]:
+def _refused(refusal: PermanentError) -> Iterator[str]:
     for problem in refusal.problems:
         where = problem.where or refusal.subject
         yield from _error(where, problem.seen, problem.wanted, problem.fix)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pipeline.aws import service_errors
 from pipeline.cli import frame
-from pipeline.errors import NotNow
+from pipeline.errors import TransientError
 from pipeline.operations import checklist, execution_history
 from pipeline.operations.checklist import Mark
 from pipeline.operations.waits import Clock, span
@@ -69,7 +69,7 @@ def follow(
     def passes(error: Exception) -> bool:
         nonlocal in_vain
         in_vain += 1
-        return in_vain < PATIENCE and isinstance(service_errors.translation(error), NotNow)
+        return in_vain < PATIENCE and isinstance(service_errors.translation(error), TransientError)
 
     looks = execution_history.follow(
         client, arn, sleep=view.rest, interval_s=interval_s, slowest_s=slowest_s, passes=passes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import naming
 from pipeline.aws import service_errors
-from pipeline.errors import AccessDenied, ConsumerUnreadable, Refused, SealiftError
+from pipeline.errors import AccessDenied, ConsumerUnreadable, PermanentError, SealiftError
 from pipeline.operations import consumer_candidates
 from pipeline.planning import consumer_claims
 from pipeline.rollout import endpoint_usage
@@ -41,7 +41,7 @@ def told(clients: Clients, asked: Preflight, within: Reach) -> Iterator[str]:
     where = asked.said.where("consumer")
     try:
         yield from _of_consumers(clients, asked.request, within)
-    except Refused as refusal:
+    except PermanentError as refusal:
         raise type(refusal)(
             where, [replace(one, where=f"{where}: consumer") for one in refusal.problems]
         ) from refusal

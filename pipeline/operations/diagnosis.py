@@ -487,7 +487,10 @@ def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[s
     state = failed_state(results, failure.get("Cause", ""))
     # One line, whatever the message is: a traceback among the three would hide the next two.
     what = f"{state.replace('_', ' ')} failed with {error}: {_one_line(told)}"
-    own_words = error in errors.names(errors.Refused) and error not in {"AccessDenied", "RequestRejected"}
+    own_words = error in errors.names(errors.PermanentError) and error not in {
+        "AccessDenied",
+        "RequestRejected",
+    }
     known = None if own_words else _known(told, evidence, error)
     if known is not None:
         rule, found = known

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.aws import service_errors
-from pipeline.errors import NotNow, SealiftError
+from pipeline.errors import SealiftError, TransientError
 from pipeline.operations import account_scan, sweep
 from pipeline.operations.sweep import Action
 
@@ -91,7 +91,7 @@ def _apply(decisions: tuple[SweepDecision, ...], now: datetime, clients: Clients
         try:
             with service_errors.translated():
                 outcome = _carry_out(one, now, clients)
-        except NotNow as error:
+        except TransientError as error:
             lines.append(_line(one, "failed", f"{error}; the next run tries again"))
             continue
         except SealiftError as error:

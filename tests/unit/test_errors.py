@@ -7,7 +7,7 @@ import re
 import pytest
 
 from pipeline import errors
-from pipeline.errors import Failed, NotNow, Problem, Refused, SealiftError
+from pipeline.errors import Failed, PermanentError, Problem, SealiftError, TransientError
 
 LINE = re.compile(r"^    (?P<indent>[│ ├└─]*)(?P<name>[A-Z]\w+)", re.MULTILINE)
 
@@ -49,7 +49,7 @@ def test_a_name_is_one_error() -> None:
 
 def test_blame_is_shared_out_completely() -> None:
     """Every leaf stands on exactly one of the three branches."""
-    parts = [set(errors.names(branch)) for branch in (Refused, Failed, NotNow)]
+    parts = [set(errors.names(branch)) for branch in (PermanentError, Failed, TransientError)]
 
     assert set.union(*parts) == set(errors.names())
     assert sum(map(len, parts)) == len(errors.names())
@@ -80,9 +80,10 @@ def test_several_problems_are_counted_and_numbered() -> None:
 
 
 @pytest.mark.parametrize(
-    "cls", [pytest.param(cls, id=cls.__name__) for cls in errors.walk(Refused) if not cls.__subclasses__()]
+    "cls",
+    [pytest.param(cls, id=cls.__name__) for cls in errors.walk(PermanentError) if not cls.__subclasses__()],
 )
-def test_a_refusal_without_a_problem_is_a_mistake(cls: type[Refused]) -> None:
+def test_a_refusal_without_a_problem_is_a_mistake(cls: type[PermanentError]) -> None:
     """Nothing is refused for no reason."""
     with pytest.raises(ValueError, match=cls.__name__):
         cls("subject", [])

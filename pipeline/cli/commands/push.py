@@ -29,7 +29,7 @@ from pipeline.cli.commands import plan, watch
 from pipeline.cli.commands.archives import named, tell
 from pipeline.cli.following import Events
 from pipeline.cli.screen import Progress, Screen, rate_of, told
-from pipeline.errors import InvalidInput, Problem, Refused, SealiftError, ServiceUnavailable
+from pipeline.errors import InvalidInput, PermanentError, Problem, SealiftError, ServiceUnavailable
 from pipeline.hosting import SERVERLESS
 from pipeline.limits import MiB
 from pipeline.operations import executions
@@ -209,7 +209,7 @@ def _asked(arguments: Arguments) -> _Asked:
     def tried(step: Callable[[], T]) -> T | None:
         try:
             return step()
-        except Refused as refusal:
+        except PermanentError as refusal:
             problems.extend(replace(one, where=one.where or refusal.subject) for one in refusal.problems)
             return None
 

@@ -19,7 +19,7 @@ from pipeline.cli import following, preflight, prospects, reading
 from pipeline.cli.commands.archives import place
 from pipeline.cli.following import Events
 from pipeline.cli.screen import Screen
-from pipeline.errors import InvalidInput, NotNow, Problem
+from pipeline.errors import InvalidInput, Problem, TransientError
 from pipeline.operations import executions, ledger
 from pipeline.planning import deployment_request
 from pipeline.rollout import sidecars
@@ -86,7 +86,7 @@ def followed(arguments: Arguments, clients: Clients, arn: str) -> int:
         screen.say()
         _leave(screen, come_back(arguments, name))
         return INTERRUPTED
-    except NotNow:
+    except TransientError:
         _leave(screen, come_back(arguments, name))
         raise
     if not arguments.json:

@@ -18,7 +18,7 @@ from examples.tiny_encoder import write_tiny_encoder
 from examples.tiny_gguf import write_tiny_gguf
 from pipeline import package_files
 from pipeline.archive.build.pack import pack
-from pipeline.errors import AccessDenied, ArchiveNotFound, InvalidArchive, InvalidInput, Refused
+from pipeline.errors import AccessDenied, ArchiveNotFound, InvalidArchive, InvalidInput, PermanentError
 from tasks import check_archive
 from tests.stack_defaults import DEFAULTS
 
@@ -47,7 +47,7 @@ def made(clients: Clients) -> list[str]:
     return [item["Key"] for item in clients.s3.list_objects_v2(Bucket="artifacts").get("Contents", [])]
 
 
-def names(refusal: pytest.ExceptionInfo[Refused]) -> list[str]:
+def names(refusal: pytest.ExceptionInfo[PermanentError]) -> list[str]:
     """Return the names of a refusal's problems."""
     return [problem.error for problem in refusal.value.problems]
 

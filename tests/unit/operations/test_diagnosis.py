@@ -394,7 +394,7 @@ def test_a_fail_state_may_carry_the_name(error: str, expected: str) -> None:
     "error",
     [
         pytest.param(name, id=name)
-        for name in errors.names(errors.Refused)
+        for name in errors.names(errors.PermanentError)
         if name not in {"AccessDenied", "RequestRejected"}
     ],
 )

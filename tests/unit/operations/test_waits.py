@@ -148,7 +148,7 @@ def test_a_clock_that_is_behind_counts_from_nothing() -> None:
 
 def test_every_error_that_may_pass_has_its_reason() -> None:
     """Whatever the workflow waits for is said in words."""
-    assert set(waits.REASONS) == set(errors.names(errors.NotNow))
+    assert set(waits.REASONS) == set(errors.names(errors.TransientError))
 
 
 def test_the_retry_rules_are_read_as_the_workflow_has_them() -> None:

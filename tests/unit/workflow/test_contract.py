@@ -280,14 +280,15 @@ def test_a_retried_error_is_one_that_can_happen(name: str) -> None:
     assert name in errors.names() or name in AWS_ERRORS
 
 
-@pytest.mark.parametrize("name", ids(errors.names(errors.NotNow)))
+@pytest.mark.parametrize("name", ids(errors.names(errors.TransientError)))
 def test_what_may_pass_later_is_retried(name: str) -> None:
-    """Every leaf of NotNow stands in some state's Retry."""
+    """Every leaf of TransientError stands in some state's Retry."""
     assert any(name in retrier["ErrorEquals"] for _, retrier in retriers())
 
 
 @pytest.mark.parametrize(
-    "name", ids([*errors.names(errors.Refused), *errors.names(errors.Failed), "States.ALL", "States.Timeout"])
+    "name",
+    ids([*errors.names(errors.PermanentError), *errors.names(errors.Failed), "States.ALL", "States.Timeout"]),
 )
 def test_what_cannot_pass_later_is_never_retried(name: str) -> None:
     """Nor is "everything", which would have it among it."""
