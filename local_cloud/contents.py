@@ -17,19 +17,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 from pipeline.archive.formats import deflate
+from pipeline.limits import MiB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-MIB: Final = 1 << 20
-STEP: Final = MIB
+STEP: Final = MiB
 """Bytes that are in memory at a time, of each request."""
-_VOLUME: Final = 256 * MIB
+_VOLUME: Final = 256 * MiB
 """Bytes after which the next file is begun: few enough files to keep open, and none that one object keeps for long."""
-_EXTENT: Final = 16 * MIB
+_EXTENT: Final = 16 * MiB
 """Bytes that are reserved at a time for what does not say how long it is."""
-_LEFT: Final = 256 * MIB
+_LEFT: Final = 256 * MiB
 """Bytes of the disk that stay free: whatever else is written there needs some."""
 
 
@@ -223,6 +223,6 @@ class Disk:
     def _full(self, size: int) -> DiskFull:
         free = self.free(self.folder)
         return DiskFull(
-            f"the local cloud keeps objects in {self.folder}, where {free // MIB} MiB are free; wanted {size // MIB} "
-            f"MiB and {_LEFT // MIB} MiB to spare; free some, or set TMPDIR to a folder on a larger disk"
+            f"the local cloud keeps objects in {self.folder}, where {free // MiB} MiB are free; wanted {size // MiB} "
+            f"MiB and {_LEFT // MiB} MiB to spare; free some, or set TMPDIR to a folder on a larger disk"
         )

@@ -21,11 +21,11 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import PermanentError, SealiftError, sentence
+from pipeline.limits import KiB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-KiB: Final = 1024
 
 OURS: Final = 200 * KiB
 """Bytes that an execution's data have at most: the rest of what AWS allows is for what nobody thought of."""

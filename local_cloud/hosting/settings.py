@@ -10,14 +10,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.limits import MiB
 from pipeline.sizing import instance_types
 
 from .resources import Capacity
 
 if TYPE_CHECKING:
     from .resources import Deployment
-
-MIB = 1024 * 1024
 
 
 GB = 1000**3
@@ -68,9 +67,9 @@ class HostingSettings:
     """Longest answer to one health check (developer guide, your-algorithms-inference-code)."""
     invocation_timeout_s: float = 60.0
     """Longest answer to one invocation (developer guide, serverless-endpoints-invoke)."""
-    payload_bytes: int = 4 * MIB
+    payload_bytes: int = 4 * MiB
     """Largest request and largest response (developer guide, serverless-endpoints-invoke)."""
-    disk_bytes: int = 5 * 1024 * MIB
+    disk_bytes: int = 5 * 1024 * MiB
     """Ephemeral disk, "5 GB" for every memory size; the archive and what is extracted both count here."""
     memory_interval_s: float = 0.25
     """Pause between two looks at the memory of a container."""
@@ -93,9 +92,9 @@ class HostingSettings:
         """Return the memory of a container: a serverless size, or all that its instance has."""
         capacity = deployment.capacity
         if isinstance(capacity, Capacity):
-            return capacity.memory_mb * MIB
+            return capacity.memory_mb * MiB
         known = instance_types.find(capacity.type)
-        return sys.maxsize if known is None else int(known.memory_gib * 1024 * MIB)
+        return sys.maxsize if known is None else int(known.memory_gib * 1024 * MiB)
 
     def disk_bytes_of(self, deployment: Deployment) -> int:
         """Return the disk of a container."""

@@ -24,11 +24,12 @@ from pipeline.archive.build.seams import EXTRA_BYTES, Seam
 from pipeline.archive.checks.lookalikes import HEAD_BYTES, misnamed
 from pipeline.archive.checks.members import Census, is_junk
 from pipeline.archive.checks.report import Findings, FoundModel, Unreadable
-from pipeline.archive.checks.rules import MIB, Rules
+from pipeline.archive.checks.rules import Rules
 from pipeline.archive.formats import deflate
 from pipeline.archive.formats.deflate import STORED_HEADER_BYTES, STORED_MAX
 from pipeline.archive.s3.sources import FileSource
 from pipeline.errors import InvalidArchive, Problem
+from pipeline.limits import MiB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,7 +44,7 @@ _BATCH_BLOCKS: Final = 16
 """Of 64 KiB: what was read must still be in the processor's cache when it is summed and written."""
 _BATCHES: Final = 4
 _SLOT: Final = STORED_HEADER_BYTES + STORED_MAX
-_READ_BYTES: Final = MIB
+_READ_BYTES: Final = MiB
 _BLOCK_HEADER: Final = deflate.stored_header(STORED_MAX)
 
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.archive.build.parts import ending, padding
 from pipeline.archive.build.seams import EXTRA_BYTES, Seam
-from pipeline.archive.checks.rules import MIB
 from pipeline.archive.formats import deflate
 from pipeline.archive.s3.multipart import MIN_PART, MultipartUpload, copy_ranges
+from pipeline.limits import MiB
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.archive.s3.multipart import Target
     from pipeline.archive.s3.sources import S3Source, Source
 
-_SMALL: Final = 2 * MIN_PART + MIB
+_SMALL: Final = 2 * MIN_PART + MiB
 """Up to here one PutObject does: the parts of a multipart upload must not be smaller than 5 MiB."""
 
 

@@ -14,13 +14,14 @@ from pipeline.archive.build.seams import EXTRA_BYTES, Seam
 from pipeline.archive.build.splice import Written
 from pipeline.archive.checks.members import is_junk, is_mendable, placed
 from pipeline.archive.checks.report import ArchiveReport, Kind, Unreadable
-from pipeline.archive.checks.rules import MIB, Rules
+from pipeline.archive.checks.rules import Rules
 from pipeline.archive.formats import deflate, zips
 from pipeline.archive.formats.gzips import GzipDecoder
 from pipeline.archive.formats.tars import TarReader
 from pipeline.archive.s3.multipart import MIN_PART, MultipartUpload
 from pipeline.archive.s3.readahead import read_ahead
 from pipeline.errors import InvalidArchive, Problem
+from pipeline.limits import MiB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
 
-PART_BYTES: Final = 16 * MIB
+PART_BYTES: Final = 16 * MiB
 """Ten thousand of them make 160 GB."""
 _UNDER_WAY: Final = 3
 """Parts being uploaded while the next one is filled: 64 MiB in all."""

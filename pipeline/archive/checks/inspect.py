@@ -11,12 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pipeline.archive.checks.report import ArchiveReport, Unreadable
-from pipeline.archive.checks.rules import MIB, Rules
+from pipeline.archive.checks.rules import Rules
 from pipeline.archive.checks.survey import Survey
 from pipeline.archive.formats import deflate, zips
 from pipeline.archive.formats.deflate import DEFLATE_MAX_RATIO
 from pipeline.archive.formats.gzips import PIECE_BYTES, GzipDecoder
 from pipeline.archive.formats.tars import TarReader
+from pipeline.limits import MiB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
     from pipeline.archive.checks.members import Sink
     from pipeline.archive.s3.sources import Source
 
-_FAR: Final = 64 * MIB
+_FAR: Final = 64 * MiB
 """Plain bytes of one member's data that are not worth passing in the hope of another member."""
-_BEHIND: Final = 32 * MIB
+_BEHIND: Final = 32 * MiB
 """Of an archive behind its seam: our code and its runtime have 9."""
-_BEHIND_PLAIN: Final = 256 * MIB
+_BEHIND_PLAIN: Final = 256 * MiB
 """Of the tar behind it, for the same: a hostile one must not cost more."""
 
 
@@ -140,7 +141,7 @@ def _inflated(data: bytes, seam: Seam) -> Iterator[bytes]:
 
 
 def _check_left(plain: int, compressed: int) -> None:
-    if plain > compressed * DEFLATE_MAX_RATIO + MIB * DEFLATE_MAX_RATIO:
+    if plain > compressed * DEFLATE_MAX_RATIO + MiB * DEFLATE_MAX_RATIO:
         raise Unreadable(
             "TarCutShort",
             f"a member needs {plain} more bytes, and only {compressed} compressed ones follow",

@@ -9,17 +9,17 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from pipeline.archive.checks.rules import MIB
 from pipeline.errors import Problem
+from pipeline.limits import MiB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.archive.checks.rules import Rules
 
-_STEP: Final = MIB
+_STEP: Final = MiB
 """Of the first megabytes, which suffice for most: little is read in vain."""
-_STRIDE: Final = 4 * MIB
+_STRIDE: Final = 4 * MiB
 """After them: a ranged GET of S3 takes tens of milliseconds before its first byte."""
 
 
@@ -49,8 +49,8 @@ class Reach:
 
     def exceeded(self, what: str, fix: str) -> Problem:
         """Return that the bound was reached while this was read; what lies behind it is not known."""
-        read, seconds = self._read() / MIB, self._clock() - self._begun
-        most = f"{self._rules.header_bytes / MIB:,.0f} MiB and {self._rules.header_s:g} s"
+        read, seconds = self._read() / MiB, self._clock() - self._begun
+        most = f"{self._rules.header_bytes / MiB:,.0f} MiB and {self._rules.header_s:g} s"
         return Problem(
             "HeaderNotReached",
             f"{what} after {read:,.1f} MiB and {seconds:.0f} s, where the reading stopped",

@@ -8,11 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.limits import ARCHIVE_SIZE, HEADER_READ, HEADER_READ_S
-
-KIB: Final = 1 << 10
-MIB: Final = 1 << 20
-GIB: Final = 1 << 30
+from pipeline.limits import ARCHIVE_SIZE, HEADER_READ, HEADER_READ_S, KiB, MiB
 
 MODEL_DIRECTORY: Final = "/opt/ml/model"
 """Where SageMaker unpacks the archive (Adapting Your Own Inference Container, "How SageMaker Loads...")."""
@@ -61,15 +57,15 @@ class Rules:
     """Folders in folders; Python's packages nest eight deep. Every folder of a path is kept in mind."""
     max_name_bytes: int = 255
     """Linux: NAME_MAX, for one component of a path."""
-    max_header_bytes: int = 64 * KIB
+    max_header_bytes: int = 64 * KiB
     """For one pax header, GNU long name or gzip header; a path needs 4 KiB."""
-    max_directory_bytes: int = 8 * MIB
+    max_directory_bytes: int = 8 * MiB
     """For a zip's central directory: `max_members` entries with paths of ordinary length."""
     max_ratio: int = 200
     """Plain bytes for one compressed byte. Weights give 1.1, zeros 1030: only a bomb or an empty model."""
-    ratio_from: int = 64 * MIB
+    ratio_from: int = 64 * MiB
     """Plain bytes from which the ratio counts; less does no harm."""
-    inspect_bytes: int = 15 * MIB
+    inspect_bytes: int = 15 * MiB
     """What `inspect` reads in any case, for a verdict in about a second."""
     header_bytes: int = HEADER_READ.value
     """What it reads at most, where the model's header has not ended by then."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipeline.archive.checks.rules import GIB, MIB
+from pipeline.limits import GiB, MiB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from pipeline.archive.s3.sources import S3Source
 
-MIN_PART: Final = 5 * MIB
+MIN_PART: Final = 5 * MiB
 """Amazon S3 multipart upload limits: every part but the last."""
 MAX_PARTS: Final = 10_000
-COPY_PART: Final = 256 * MIB
+COPY_PART: Final = 256 * MiB
 """S3 copies a part in one go; this many bytes keep several copies busy for an ordinary archive."""
-MAX_COPY_PART: Final = 5 * GIB
+MAX_COPY_PART: Final = 5 * GiB
 WORKERS: Final = 8
 """Below boto3's pool of ten connections."""
 CONTENT: Final = "sealift-content"

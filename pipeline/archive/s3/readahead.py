@@ -10,7 +10,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from pipeline.archive.checks.rules import MIB
+from pipeline.limits import MiB
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pipeline.archive.s3.sources import Source
 
-PIECE_BYTES: Final = 4 * MIB
+PIECE_BYTES: Final = 4 * MiB
 """A ranged GET of S3 takes tens of milliseconds before its first byte; smaller pieces would wait for that."""
 WORKERS: Final = 4
 """One connection to S3 gives about 90 MB/s; boto3's pool has ten."""

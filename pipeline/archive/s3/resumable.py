@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.archive.checks.checksum import PACKED
-from pipeline.archive.checks.rules import MIB
 from pipeline.archive.formats import deflate
 from pipeline.archive.s3.multipart import MAX_PARTS
 from pipeline.aws import service_errors
+from pipeline.limits import MiB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
     from pipeline.archive.s3.sources import Source
 
-PART: Final = 16 * MIB
+PART: Final = 16 * MiB
 """What is lost of a part when it is cut off, and what each worker holds in memory."""
 WORKERS: Final = 4
-_READ: Final = 4 * MIB
+_READ: Final = 4 * MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Sent:
 def part_size(size: int) -> int:
     """Return the size of the parts of a file, the same for the same file, so that an upload can be gone on with."""
     least = -(-size // MAX_PARTS)
-    return max(PART, -(-least // MIB) * MIB)
+    return max(PART, -(-least // MiB) * MiB)
 
 
 def cut(source: Source, *, progress: Callable[[int, int], None] | None = None) -> Cut:

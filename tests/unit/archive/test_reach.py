@@ -14,10 +14,11 @@ import pytest
 from pipeline import limits
 from pipeline.archive.checks.inspect import inspect
 from pipeline.archive.checks.reach import Reach
-from pipeline.archive.checks.rules import KIB, MIB, Rules
+from pipeline.archive.checks.rules import Rules
 from pipeline.archive.checks.verify import verify
 from pipeline.archive.s3 import bare
 from pipeline.archive.s3.sources import BytesSource
+from pipeline.limits import KiB, MiB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from pipeline.archive.checks.report import ArchiveReport
     from tests.unit.archive.conftest import Forge
 
-LOW = Rules(zip_deployable=True, inspect_bytes=512 * KIB)
+LOW = Rules(zip_deployable=True, inspect_bytes=512 * KiB)
 """A first look that ends early, so that small files stand for large ones."""
-LONG = 3 * MIB
+LONG = 3 * MiB
 
 
 def long_model(forge: Forge, size: int = LONG) -> bytes:
@@ -35,7 +36,7 @@ def long_model(forge: Forge, size: int = LONG) -> bytes:
     short = forge.model()
     version, n_tensors, n_metadata = struct.unpack_from("<IQQ", short, 4)
     key = b"long".ljust(40, b"x")
-    pieces = [random.Random(n).randbytes(16 * KIB) for n in range(size // (64 * KIB) * 4)]
+    pieces = [random.Random(n).randbytes(16 * KiB) for n in range(size // (64 * KiB) * 4)]
     entry = struct.pack("<Q", len(key)) + key + struct.pack("<IIQ", 9, 8, len(pieces))
     entry += b"".join(struct.pack("<Q", len(piece)) + piece for piece in pieces)
     assert len(entry) % 32 == 0  # the data section stays aligned
@@ -76,7 +77,7 @@ def test_a_bare_models_header_is_read_as_far_as_it_goes(
 @pytest.mark.parametrize(
     "rules",
     [
-        pytest.param(replace(LOW, header_bytes=2 * MIB), id="bytes"),
+        pytest.param(replace(LOW, header_bytes=2 * MiB), id="bytes"),
         pytest.param(replace(LOW, header_s=0), id="seconds"),
     ],
 )
@@ -88,12 +89,12 @@ def test_what_was_not_read_is_not_told_as_cut_short(
 
     (problem,) = report.problems
     assert problem.error == "HeaderNotReached"
-    assert f"within {rules.header_bytes // MIB:,} MiB and {rules.header_s} s" in problem.wanted
+    assert f"within {rules.header_bytes // MiB:,} MiB and {rules.header_s} s" in problem.wanted
     assert report.bytes_read <= rules.header_bytes
 
 
 @LOOKS
-@pytest.mark.parametrize("kept", [100, 600 * KIB, 2 * MIB])
+@pytest.mark.parametrize("kept", [100, 600 * KiB, 2 * MiB])
 def test_a_header_that_ends_early_is_told_by_where_it_ends(
     look: Callable[[bytes, Rules], ArchiveReport], kept: int, forge: Forge
 ) -> None:
@@ -129,7 +130,7 @@ def test_a_header_that_has_begun_is_read_to_its_end(kind: int, forge: Forge) -> 
 @pytest.mark.parametrize("kind", range(3), ids=["tar.gz", "deflated zip", "stored zip"])
 def test_a_model_behind_a_large_member_is_found_where_it_is_looked_for(kind: int, forge: Forge) -> None:
     """Whatever lies before it passes by, and no more than a few pieces of it are held."""
-    noise = random.Random(0).randbytes(24 * MIB)
+    noise = random.Random(0).randbytes(24 * MiB)
     source = archives(forge, {"noise": noise, **forge.code, "model.gguf": long_model(forge)})[kind]
 
     tracemalloc.start()
@@ -143,13 +144,13 @@ def test_a_model_behind_a_large_member_is_found_where_it_is_looked_for(kind: int
     assert report.model is not None
     assert report.model.header is not None
     assert report.unreached is None
-    assert peak < 16 * MIB
+    assert peak < 16 * MiB
 
 
 @pytest.mark.parametrize(
     "rules",
     [
-        pytest.param(replace(LOW, header_bytes=2 * MIB), id="bytes"),
+        pytest.param(replace(LOW, header_bytes=2 * MiB), id="bytes"),
         pytest.param(replace(LOW, header_s=0), id="seconds"),
     ],
 )
@@ -199,7 +200,7 @@ def test_the_time_counts_from_the_beginning() -> None:
 def test_the_bytes_are_read_to_the_last() -> None:
     """The bound itself, and nothing behind it; the first megabytes count in any case, and for nobody after them."""
     read = 0
-    reach = Reach(replace(LOW, header_bytes=2 * MIB), lambda: read)
+    reach = Reach(replace(LOW, header_bytes=2 * MiB), lambda: read)
 
     assert reach.next(wanted=False) == LOW.inspect_bytes
     read = LOW.inspect_bytes
@@ -207,7 +208,7 @@ def test_the_bytes_are_read_to_the_last() -> None:
     assert not reach.spent
     while step := reach.next(wanted=True):
         read += step
-    assert read == 2 * MIB
+    assert read == 2 * MiB
     assert reach.spent
 
 
