@@ -68,6 +68,8 @@ def _is_octal(field: bytes) -> bool:
     digits, _, rest = field.partition(b"\0")
     if not digits:
         return not rest.strip(b"\0")  # GNU tar passes over a zero before digits.
+    if rest.strip(b"\0 "):
+        return False  # GNU tar and Python stop at the zero; bsdtar sees no tar.
     number = digits.strip(b" ")
     return bool(number) and not number.strip(b"01234567")
 

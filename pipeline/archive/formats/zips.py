@@ -43,6 +43,9 @@ _KNOWN_FLAGS: Final = _ENCRYPTED | _DEFLATE_OPTIONS | _IN_DESCRIPTOR | _UTF8
 """Deflate's own two option bits say nothing to a reader; others mean patches, strong encryption, masked headers."""
 _NEWEST: Final = 46
 """APPNOTE 4.4.3.2: stored and deflated entries need 45 at most, with zip64; unzip refuses what says more than this."""
+_VMS: Final = 2
+_NEWEST_OF_VMS: Final = 42
+"""An entry that needs more than this of VMS, by the upper byte, is passed over by unzip (its extract.c)."""
 _ZIP64_FIELD: Final = 0x0001
 _UNICODE_PATH_FIELD: Final = 0x7075
 """Info-ZIP's, which WinRAR and others write too."""
@@ -408,8 +411,10 @@ def _entry(fields: tuple[int, ...], name: bytes, extra: bytes) -> ZipEntry:
     made_by, needed, flags, method, crc = fields[1], fields[2], fields[3], fields[4], fields[7]
     size, compressed, offset = fields[9], fields[8], fields[16]
     shown = repr(name[:200].decode("utf-8", "backslashreplace"))
-    if needed & 0xFF > _NEWEST:
-        raise _damaged(f"entry {shown} needs version {needed & 0xFF} of the format", f"at most {_NEWEST}")
+    system, version = divmod(needed, 256)
+    newest = _NEWEST_OF_VMS if system == _VMS else _NEWEST
+    if version > newest:
+        raise _damaged(f"entry {shown} needs version {version} of the format", f"at most {newest}")
     if flags & ~_KNOWN_FLAGS:
         raise _damaged(f"entry {shown} has flags {flags:#06x}", "those of plain entries")
     if fields[13]:

@@ -254,6 +254,7 @@ LOCAL, CENTRAL = b"PK\3\4", b"PK\1\2"
     [
         pytest.param(CENTRAL, [(34, b"\1\0")], "ZipDamaged", id="an entry on another disk"),
         pytest.param(CENTRAL, [(6, b"\x2f\0")], "ZipDamaged", id="a version that unzip does not know"),
+        pytest.param(CENTRAL, [(6, b"\x2d\2")], "ZipDamaged", id="a version of VMS's that unzip passes over"),
         pytest.param(
             LOCAL, [(6, b"\x08\0")], "ZipDamaged", id="a descriptor that the directory knows nothing of"
         ),
@@ -287,6 +288,8 @@ def test_what_readers_take_out_differently_is_refused(
         pytest.param(attributes(7, 0, 0x10), id="an old Macintosh, whose bits mean something else"),
         pytest.param(attributes(19, 0o100600), id="macOS"),
         pytest.param([(6, b"\x2e\0")], id="the newest version that all know"),
+        pytest.param([(6, b"\x2a\2")], id="the newest of VMS's"),
+        pytest.param([(6, b"\x2d\3")], id="another system's"),
     ],
 )
 def test_what_all_readers_take_out_is_accepted(forge: Forge, fields: Sequence[tuple[int, bytes]]) -> None:
