@@ -27,6 +27,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.shapes import words
+from pipeline.gguf.architectures import DIFFUSION
+from pipeline.sizing.layers import BATCH_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,11 +85,6 @@ PATTERNED: Final = frozenset((
 ))  # fmt: skip
 """Those that want to be told which layers slide, one by one."""
 DELTA: Final = frozenset(["qwen3next", "qwen35", "qwen35moe", "qwen4exp"])
-ENCODERS: Final = frozenset((
-    "bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2", "jina-bert-v3",
-    "eurobert", "gemma-embedding", "t5encoder", "llama-embed",
-))  # fmt: skip
-DIFFUSION: Final = frozenset(["dream", "llada", "llada-moe", "rnd1"])
 OMITTED: Final = {"rwkv6qwen2": "time_mix_first"}
 """Tensors that may be there, and change what llama.cpp takes the model for."""
 LEFT_OUT: Final = {
@@ -294,7 +291,7 @@ def _streams(a: str, f: Figures) -> dict[str, Any]:
 
 def _own(a: str, f: Figures) -> dict[str, Any]:
     """Return what one architecture has and no other."""
-    if a in ENCODERS and a != "t5encoder":
+    if a in BATCH_ONLY - DIFFUSION - {"t5encoder"}:
         return {"attention.causal": False, "pooling_type": 1, ".tokenizer.ggml.token_type_count": 2,
                 "hidden_activation": "gelu"}  # fmt: skip
     own: Mapping[str, Mapping[str, Any]] = {

@@ -33,7 +33,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import architectures
 from benchmarks.architectures import Tensor
 from benchmarks.bench_fit import OVER, PYTHON, UNDER, status
-from pipeline.gguf.header import GGUFHeader, GGUFProblem, read_header
+from pipeline.gguf.architectures import DIFFUSION
+from pipeline.gguf.header import GGUFProblem, read_header
 from pipeline.limits import MiB
 from pipeline.sizing.llama_memory import (
     DECODING_BYTES,
@@ -52,15 +53,16 @@ LARGEST: Final = 12
 """Tensors of the compute buffer that a row of --json tells: place, bytes, name, shape."""
 
 
-def header_of(model: Path) -> GGUFHeader:
-    """Return the header of a model file."""
+def shape_of(model: Path) -> Shape:
+    """Return what the header of a model file says of its memory."""
     with model.open("rb") as file:
-        return read_header(lambda start, length: os.pread(file.fileno(), length, start))
+        header = read_header(lambda start, length: os.pread(file.fileno(), length, start))
+    return Shape.from_json(header.to_json())
 
 
-def predicted(model: Path, n_ctx: int) -> tuple[MemoryLine, ...]:
-    """Return the footprint of a model file, from its header."""
-    return (*footprint(Shape.from_json(header_of(model).to_json()), n_ctx=n_ctx, n_batch=UBATCH), PYTHON)
+def predicted(shape: Shape, n_ctx: int) -> tuple[MemoryLine, ...]:
+    """Return the footprint of a model, and a bare Python."""
+    return (*footprint(shape, n_ctx=n_ctx, n_batch=UBATCH), PYTHON)
 
 
 def ubatch(shape: Shape, n_ctx: int) -> int:
@@ -94,8 +96,8 @@ def measured(model: Path, n_ctx: int, shape: Shape, *, run: bool) -> dict[str, A
 
 def row(model: Path, n_ctx: int, *, run: bool) -> dict[str, Any]:
     """Return one row of the table; sizes in bytes."""
-    lines = {line.name: line.bytes for line in predicted(model, n_ctx)}
-    shape = Shape.from_json(header_of(model).to_json())
+    shape = shape_of(model)
+    lines = {line.name: line.bytes for line in predicted(shape, n_ctx)}
     found = measured(model, n_ctx, shape, run=run)
     total = sum(lines.values())
     if not run:
@@ -148,7 +150,7 @@ def child(model: Path, n_ctx: int, ubatch: int, *, embeds: bool, all_logits: boo
     if not context:
         raise SystemExit(" ".join(said[-4:]))
     # What sees a text whole gives something out for every token of it.
-    encodes = embeds or model.stem in architectures.DIFFUSION
+    encodes = embeds or model.stem in DIFFUSION
     if run:
         _compute(
             llama_cpp,
