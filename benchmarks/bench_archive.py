@@ -187,14 +187,16 @@ class Comparison:
 HEADINGS: Final = ("work", "ours", "peer", "faster", "target", "", "peak MiB", "peer's peak MiB")
 
 
-def write_model(path: Path, size: int) -> None:
-    """Write a GGUF of about `size` bytes: Q8_0 blocks of normally distributed weights."""
-    blocks = size // 34 // 1024 * 1024
+def header(shape: bytes) -> bytes:
+    """Return the header of a GGUF, padded, with the least metadata that llama.cpp loads a llama by.
+
+    Args:
+        shape: of its one tensor: what stands in the file behind the tensor's name.
+    """
 
     def text(value: str) -> bytes:
         return struct.pack("<Q", len(value)) + value.encode()
 
-    # The least metadata that llama.cpp loads a llama by.
     entries = [text("general.architecture") + struct.pack("<I", 8) + text("llama")]
     entries += [
         text(f"llama.{name}") + struct.pack("<II", 4, 1)
@@ -203,8 +205,13 @@ def write_model(path: Path, size: int) -> None:
     entries += [text("llama.attention.layer_norm_rms_epsilon") + struct.pack("<If", 6, 1.0)]
     entries += [text("tokenizer.ggml.model") + struct.pack("<I", 8) + text("llama")]
     entries += [text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 1) + text("a")]
-    head = b"GGUF" + struct.pack("<IQQ", 3, 1, len(entries)) + b"".join(entries)
-    head += struct.pack("<Q", 1) + b"w" + struct.pack("<IQQIQ", 2, 32 * 1024, blocks // 1024, 8, 0)
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, len(entries)) + b"".join(entries) + text("w") + shape
+    return head + bytes(-len(head) % 32)
+
+
+def write_model(path: Path, size: int) -> None:
+    """Write a GGUF of about `size` bytes: Q8_0 blocks of normally distributed weights."""
+    blocks = size // 34 // 1024 * 1024
     chance = random.Random(0)
     # Drawn from many distinct blocks: within the 32 KiB that deflate looks back, hardly one comes twice.
     distinct = []
@@ -213,7 +220,7 @@ def write_model(path: Path, size: int) -> None:
         scale = max(map(abs, weights)) / 127
         distinct.append(struct.pack("<e32b", scale, *(round(weight / scale) for weight in weights)))
     with path.open("wb") as file:
-        file.write(head + bytes(-len(head) % 32))
+        file.write(header(struct.pack("<IQQIQ", 2, 32 * 1024, blocks // 1024, 8, 0)))
         for _ in range(blocks // 1024):
             file.write(b"".join(chance.choices(distinct, k=1024)))
 

@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError, ResponseStreamingError
 from botocore.stub import Stubber
 from moto import mock_aws
 
+from benchmarks.bench_archive import header
 from pipeline.archive.build.assembly import assemble, decide
 from pipeline.archive.build.pack import pack
 from pipeline.archive.build.parts import END_OF_TAR, code_part, ending, padding, tar_header
@@ -53,21 +54,7 @@ KEY = "models/demo/model.tar.gz"
 
 def model(weights: int = 1 << 18) -> bytes:
     """Return a GGUF with one tensor of random weights, and the least metadata that llama.cpp wants."""
-
-    def text(value: str) -> bytes:
-        return struct.pack("<Q", len(value)) + value.encode()
-
-    entries = [text("general.architecture") + struct.pack("<I", 8) + text("llama")]
-    entries += [
-        text(f"llama.{name}") + struct.pack("<II", 4, 1)
-        for name in ("block_count", "context_length", "embedding_length")
-    ]
-    entries += [text("llama.attention.layer_norm_rms_epsilon") + struct.pack("<If", 6, 1.0)]
-    entries += [text("tokenizer.ggml.model") + struct.pack("<I", 8) + text("llama")]
-    entries += [text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 1) + text("a")]
-    head = b"GGUF" + struct.pack("<IQQ", 3, 1, len(entries)) + b"".join(entries)
-    head += struct.pack("<Q", 1) + b"w" + struct.pack("<IQIQ", 1, weights, 0, 0)
-    return head + bytes(-len(head) % 32) + random.Random(1).randbytes(4 * weights)
+    return header(struct.pack("<IQIQ", 1, weights, 0, 0)) + random.Random(1).randbytes(4 * weights)
 
 
 def archive(members: dict[str, bytes]) -> bytes:
