@@ -219,9 +219,8 @@ class Native:
     @property
     def embeds(self) -> bool:
         """Tell whether the model is for embeddings: `encoder` opens it as one."""
-        architecture = self.llama.metadata.get("general.architecture", "")
         return embeds(
-            architecture,
+            self._architecture,
             self.api.llama_pooling_type(self._ctx),
             causal=self._causal,
             remembers=bool(self._memory),
@@ -230,8 +229,11 @@ class Native:
 
     @property
     def _causal(self) -> bool:
-        architecture = self.llama.metadata.get("general.architecture", "")
-        return bool(self.llama.metadata.get(f"{architecture}.attention.causal") != "false")
+        return bool(self.llama.metadata.get(f"{self._architecture}.attention.causal") != "false")
+
+    @property
+    def _architecture(self) -> str:
+        return str(self.llama.metadata.get("general.architecture", ""))
 
     @property
     def unserved(self) -> str | None:

@@ -38,22 +38,23 @@ def ask(do: Task, script: Script, **changed: Any) -> dict[str, Any]:
     return do("SmokeTest", script.clients, endpoint_name="harbour-0", smoke_test={**TEST, **changed})
 
 
+def answer_to(script: Script, question: dict[str, Any], body: Any) -> None:
+    """Let the endpoint be asked just this next, and answer it."""
+    request = {
+        "EndpointName": "harbour-0",
+        "ContentType": "application/json",
+        "Accept": "application/json",
+        "Body": json.dumps(question).encode(),
+    }
+    script.answers("sagemaker_runtime", "invoke_endpoint", {"Body": body}, request)
+
+
 def test_a_good_answer_is_written_down(do: Task, script: Script, streamed: Bodies) -> None:
     """Question and answer are the evidence; the question is OpenAI's, at temperature 0."""
     said = completion("Heavy cargo.")
     question = {"messages": [{"role": "user", "content": "What?"}], "max_tokens": 8, "temperature": 0}
     for tokens in (8, 1):
-        script.answers(
-            "sagemaker_runtime",
-            "invoke_endpoint",
-            {"Body": streamed(said)},
-            {
-                "EndpointName": "harbour-0",
-                "ContentType": "application/json",
-                "Accept": "application/json",
-                "Body": json.dumps({**question, "max_tokens": tokens}).encode(),
-            },
-        )
+        answer_to(script, {**question, "max_tokens": tokens}, streamed(said))
 
     tested = ask(do, script)
     (line,) = tested["transcript"]
@@ -81,17 +82,7 @@ def test_a_base_model_is_asked_to_go_on_with_a_text(do: Task, script: Script, st
     said = json.dumps({"choices": [{"text": " cargo of tin."}], "usage": {"completion_tokens": 4}}).encode()
     question = {"prompt": "What?", "max_tokens": 8, "temperature": 0.8, "top_p": 0.95, "seed": 1}
     for tokens in (8, 1):
-        script.answers(
-            "sagemaker_runtime",
-            "invoke_endpoint",
-            {"Body": streamed(said)},
-            {
-                "EndpointName": "harbour-0",
-                "ContentType": "application/json",
-                "Accept": "application/json",
-                "Body": json.dumps({**question, "max_tokens": tokens}).encode(),
-            },
-        )
+        answer_to(script, {**question, "max_tokens": tokens}, streamed(said))
 
     tested = ask(do, script, ask_with="prompt")
 
@@ -112,17 +103,7 @@ def test_a_model_for_embeddings_is_asked_for_them(do: Task, script: Script, stre
     """The text beside one that has nothing to do with it; what stands in the transcript is readable."""
     said = listed([0.6, 0.8], [0.8, 0.6])
     for _ in range(2):
-        script.answers(
-            "sagemaker_runtime",
-            "invoke_endpoint",
-            {"Body": streamed(said)},
-            {
-                "EndpointName": "harbour-0",
-                "ContentType": "application/json",
-                "Accept": "application/json",
-                "Body": json.dumps({"input": ["What?", questions.OTHER]}).encode(),
-            },
-        )
+        answer_to(script, {"input": ["What?", questions.OTHER]}, streamed(said))
 
     (line,) = ask(do, script, ask_with="input", embedding_size=2)["transcript"]
 
