@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import InvalidInput, Problem
 
 if TYPE_CHECKING:
-    from pipeline.sizing.images import Code
+    from pipeline.state_data.checked_types import Code
 
 _HERE = Path(__file__).resolve().parent
 _TOP = _HERE.parent

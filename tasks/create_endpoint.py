@@ -14,15 +14,14 @@ from pipeline.aws import lambda_handler, resource_tags, service_errors
 from pipeline.aws.resource_tags import TAG_SERVICE
 from pipeline.endpoint_status import EndpointVerdict, verdict
 from pipeline.errors import EndpointBusy, EndpointMoved, NameConflict, Problem
-from pipeline.hosting import adapts
 from pipeline.naming import deployment_of
 from pipeline.rollout import idempotent_create
+from pipeline.state_data.plan_types import Asked, adapts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan_types import Asked
 
 
 class Event(TypedDict):

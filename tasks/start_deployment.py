@@ -8,7 +8,7 @@ they may be uploaded, and told of, in any order.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -17,8 +17,6 @@ from pipeline.archive.s3 import split_models
 from pipeline.aws import lambda_handler, service_errors
 
 if TYPE_CHECKING:
-    from typing import NotRequired
-
     from pipeline.aws.clients import Clients
 
 
@@ -26,9 +24,7 @@ class _Bucket(TypedDict):
     name: str
 
 
-_Object = TypedDict(
-    "_Object", {"key": str, "version-id": "NotRequired[str]", "sequencer": "NotRequired[str]"}
-)
+_Object = TypedDict("_Object", {"key": str, "version-id": NotRequired[str], "sequencer": NotRequired[str]})
 
 
 class _Detail(TypedDict):

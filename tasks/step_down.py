@@ -12,16 +12,15 @@ from botocore.exceptions import ClientError
 
 from pipeline.aws import lambda_handler, quota_errors, resource_tags, service_errors
 from pipeline.errors import EndpointBusy, QuotaTooSmall, QuotaUsedUp, ResourceLimitExceeded
-from pipeline.hosting import adapts
 from pipeline.operations import diagnosis
 from pipeline.planning import quotas, sizes
-from pipeline.planning.plan_types import Plan
 from pipeline.rollout import endpoint_usage
+from pipeline.state_data.plan_types import Plan, adapts
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan_types import OnInstances
     from pipeline.quota_usage import Situation
+    from pipeline.state_data.plan_types import OnInstances
 
 
 class CaughtRefusal(TypedDict):
@@ -52,9 +51,9 @@ def run(event: Event, clients: Clients) -> Result:
     """
     made = event["plan"]
     refusal = quota_errors.read_refusal(diagnosis.message(event["refusal"]["Cause"]))
-    situation = endpoint_usage.look(clients, made["service"])
-    if made["instances"]:
-        stepped = quotas.step_instances(refusal, _instances_ask(made["instances"]), situation)
+    situation = endpoint_usage.look(clients, made.service)
+    if made.instances:
+        stepped = quotas.step_instances(refusal, _instances_ask(made.instances), situation)
         if isinstance(stepped, quotas.Stop):
             raise _stopped(made, stepped)
         return _stepped(made, sizes.step_instances(made, stepped), clients)
@@ -75,37 +74,37 @@ def _decide(
         refusal,
         sizes.ask(made),
         situation,
-        serving=made["serving"],
-        replaced=situation.holder(made["names"]["endpoint"]) if made["updates"] else None,
+        serving=made.serving,
+        replaced=situation.holder(made.names.endpoint) if made.updates else None,
     )
 
 
 def _instances_ask(on: OnInstances) -> quotas.InstancesAsk:
-    others = tuple((one["name"], one["usd_per_hour"]) for one in on["offers"][1:])
-    return quotas.InstancesAsk(on["type"], on["count"], on["asked"]["count"], others)
+    others = tuple((one.name, one.usd_per_hour) for one in on.offers[1:])
+    return quotas.InstancesAsk(on.type, on.count, on.asked.count, others)
 
 
 def _stopped(made: Plan, stop: quotas.Stop) -> Exception:
     if stop.final:
-        return QuotaTooSmall(f"service {made['service']}", [stop.problem])
-    if adapts(made["asked"]):
-        return QuotaUsedUp(f"service {made['service']}", [stop.problem])
-    return ResourceLimitExceeded(f"service {made['service']}: {stop.problem}")
+        return QuotaTooSmall(f"service {made.service}", [stop.problem])
+    if adapts(made.asked):
+        return QuotaUsedUp(f"service {made.service}", [stop.problem])
+    return ResourceLimitExceeded(f"service {made.service}: {stop.problem}")
 
 
 def _stepped(made: Plan, lowered: Plan, clients: Clients) -> Plan:
-    if lowered["names"]["endpoint_config"] != made["names"]["endpoint_config"]:
+    if lowered.names.endpoint_config != made.names.endpoint_config:
         _delete_config(made, clients)
     return lowered
 
 
 def _delete_config(made: Plan, clients: Clients) -> None:
     """Delete the configuration that no endpoint will ever have; one of another execution stays."""
-    name = made["names"]["endpoint_config"]
+    name = made.names.endpoint_config
     try:
         found = clients.sagemaker.describe_endpoint_config(EndpointConfigName=name)
         owner = resource_tags.owner(clients.sagemaker, found["EndpointConfigArn"])
-        if owner == resource_tags.tag_value(made["execution"]):
+        if owner == resource_tags.tag_value(made.execution):
             clients.sagemaker.delete_endpoint_config(EndpointConfigName=name)
     except ClientError as error:
         if not service_errors.is_missing(error):

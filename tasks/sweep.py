@@ -7,15 +7,13 @@ go, and its configuration and its model go with the next run.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypeAlias, TypedDict
 
 from pipeline.aws import lambda_handler
 from pipeline.operations import sweep, sweeping
 from pipeline.plain import one_line
 
 if TYPE_CHECKING:
-    from typing import NotRequired
-
     from pipeline.aws.clients import Clients
     from pipeline.operations.sweeping import SweptThing
 

@@ -21,7 +21,7 @@ from pipeline.cli.screen import Progress, Screen
 from pipeline.errors import ArchiveNotFound, InvalidInput, Problem
 from pipeline.gguf.header import MAGIC
 from pipeline.limits import MiB
-from pipeline.planning import deployment_request
+from pipeline.planning import archive_rules
 from pipeline.sizing import images
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ def check(arguments: Arguments) -> int:
     begun = monotonic()
     with translated():
         files = named(arguments.files)
-        rules = deployment_request.archive_rules(
-            deployment_request.OWN_CODE, mend=arguments.mend, container=images.DEFAULT.name
+        rules = archive_rules.archive_rules(
+            images.OWN_CODE, mend=arguments.mend, container=images.DEFAULT.name
         )
         if split_models.is_shard(files[0].name):
             report = bare.unpacked(files, rules=rules)
