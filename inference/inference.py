@@ -248,7 +248,9 @@ def _part(model: Model, request: Request, prompt: _Prompt, sampling: Sampling, l
     generated: list[Generation] = []
     for number in range(request.best_of):
         seed = (sampling.seed + number * MOST_TRIES) % (MOST_SEED + 1)
-        found = _conforming(model, request, prompt, ask, seed, limits, generated)
+        own = replace(ask, sampling=replace(sampling, seed=seed))
+        generated += _tried(model, request, prompt.tokens, own, limits)
+        found = generated[-1]
         reason = _whole(found) if found.finish_reason == "dead_end" else found.finish_reason
         said.append(_said(request, rendered, found, reason, seed))
     if chosen:
@@ -256,28 +258,21 @@ def _part(model: Model, request: Request, prompt: _Prompt, sampling: Sampling, l
     return Part(said[: request.choices], generated, prompt.text)
 
 
-def _conforming(
-    model: Model,
-    request: Request,
-    prompt: _Prompt,
-    ask: Ask,
-    seed: int,
-    limits: Limits,
-    generated: list[Generation],
-) -> Generation:
-    """Generate an answer that conforms to its schema; note every one that was generated.
+def _tried(model: Model, request: Request, tokens: list[int], ask: Ask, limits: Limits) -> list[Generation]:
+    """Generate answers until one conforms to the request's schema; return them all, that one last.
 
     Raises:
         BadRequest: when none of a few does.
     """
     tries = MOST_TRIES if request.schema is not None and ask.sampling.temperature > 0 else 1
+    found: list[Generation] = []
     wrong = None
     for number in range(tries):
-        sampling = replace(ask.sampling, seed=(seed + number) % (MOST_SEED + 1))
-        found = model.engine.generate(prompt.tokens, replace(ask, sampling=sampling), limits)
-        generated.append(found)
-        ended = found.finish_reason in ("stop", "dead_end") and not found.stopped and not request.tools
-        wrong = _wrong(found.text, request.schema) if ended and request.schema is not None else None
+        sampling = replace(ask.sampling, seed=(ask.sampling.seed + number) % (MOST_SEED + 1))
+        found.append(model.engine.generate(tokens, replace(ask, sampling=sampling), limits))
+        ended = found[-1].finish_reason in ("stop", "dead_end") and not found[-1].stopped
+        checked = ended and request.schema is not None and not request.tools
+        wrong = _wrong(found[-1].text, request.schema) if checked else None
         if wrong is None:
             return found
     raise BadRequest(

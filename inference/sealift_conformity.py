@@ -1,4 +1,4 @@
-"""What a grammar does not hold of a JSON schema: left out before the grammar is made, and checked when the answer is there.
+"""What a grammar does not hold of a JSON schema: left out of the grammar, and checked when the answer is there.
 
 Owns both halves, so that they agree: `loosened` allows at least what a schema allows, and `shortcoming` says what is
 still wrong with a value. Refuses to run a client's regular expression that could take for ever: Python's cannot be
@@ -142,7 +142,7 @@ class _Loosening:
             elif kept["type"] != kind and kind == "integer":
                 continue  # bounds of one type among several
             kept.update(getattr(self, f"_{kind}")(given, path, depth, referred))
-        return kept if kept else True
+        return kept or True
 
     def _object(
         self, given: dict[str, Any], path: str, depth: int, referred: tuple[str, ...]
@@ -326,14 +326,7 @@ def shortcoming(
         found = shortcoming(value, resolved(schema["$ref"], root), root, path, deeper)
         if found:
             return found
-    kinds = _list(schema["type"]) if "type" in schema else []
-    if kinds and not any(is_of_type(value, kind) for kind in kinds):
-        return f"{path} is {shown(value)}, not of type {' or '.join(map(str, kinds))}"
-    if "enum" in schema and not any(_same(value, one) for one in _list(schema["enum"])):
-        return f"{path} is {shown(value)}, which is not in the enum"
-    if "const" in schema and not _same(value, schema["const"]):
-        return f"{path} is {shown(value)}, not {shown(schema['const'])}"
-    for check in (_of_numbers, _of_texts):
+    for check in (_of_values, _of_numbers, _of_texts):
         found = check(value, schema, path)
         if found:
             return found
@@ -353,6 +346,17 @@ def _same(one: Any, other: Any) -> bool:
     if _is_number(one) and _is_number(other):
         return bool(one == other)
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _of_values(value: Any, schema: dict[str, Any], path: str) -> str | None:
+    kinds = _list(schema["type"]) if "type" in schema else []
+    if kinds and not any(is_of_type(value, kind) for kind in kinds):
+        return f"{path} is {shown(value)}, not of type {' or '.join(map(str, kinds))}"
+    if "enum" in schema and not any(_same(value, one) for one in _list(schema["enum"])):
+        return f"{path} is {shown(value)}, which is not in the enum"
+    if "const" in schema and not _same(value, schema["const"]):
+        return f"{path} is {shown(value)}, not {shown(schema['const'])}"
+    return None
 
 
 def _of_numbers(value: Any, schema: dict[str, Any], path: str) -> str | None:

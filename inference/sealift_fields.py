@@ -104,7 +104,7 @@ _BIASES = Kind(
         isinstance(value, (dict, list))
         and len(value) <= 1024
         and all(
-            (isinstance(key, str) and key or _whole(key)) and (bias is False or _number(bias))
+            ((isinstance(key, str) and key) or _whole(key)) and (bias is False or _number(bias))
             for key, bias in (
                 value.items()
                 if isinstance(value, dict)
@@ -213,10 +213,10 @@ FIELDS = (
     _honored("details", (INPUTS,), SWITCH, senders="tgi", llama_server=IGNORED),
     _honored("suffix", (COMPLETION,), TEXT, llama_server=IGNORED),
     # What it has to be
-    _honored("response_format", _CHATS + (COMPLETION,), ANY),
+    _honored("response_format", (*_CHATS, COMPLETION), ANY),
     _honored(
         "json_schema",
-        _CHATS + (COMPLETION,),
+        (*_CHATS, COMPLETION),
         ANY,
         aliases=("guided_json",),
         senders="llama.cpp, vllm",

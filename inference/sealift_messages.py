@@ -201,6 +201,7 @@ def tool_choice_of(choice: Any, older: Any, tools: tuple[dict[str, Any], ...], p
     if name not in names:
         problems.add(
             param,
-            f"{param!r} is {shown(wanted)}; wanted 'none', 'auto', 'required' or one of the tools: {', '.join(names[:9])}",
+            f"{param!r} is {shown(wanted)}; wanted 'none', 'auto', 'required' or one of the tools: "
+            f"{', '.join(names[:9])}",
         )
     return f"={name}"

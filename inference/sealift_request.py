@@ -330,7 +330,7 @@ def _texts(value: Any, problems: Problems) -> tuple[str, ...]:
 
 def _options(options: dict[str, Any], form: str | None, problems: Problems) -> dict[str, Any]:
     """Return the options by `Request`'s names."""
-    known: dict[str, Any] = {}
+    known = _Known()
     for given, value in options.items():
         found = fields.BY_NAME.get(given)
         if found is None:
@@ -340,14 +340,24 @@ def _options(options: dict[str, Any], form: str | None, problems: Problems) -> d
             if known.get(found.name, value) != value:
                 problems.add(given, f"{given!r} and another name of {found.name!r} are both there; give one")
             known[found.name] = value
-    values: dict[str, Any] = {"sampling": {name: known[name] for name in _SAMPLING if name in known}}
+            known.spelled[found.name] = given
+    values: dict[str, Any] = {}
     _set_plain(values, known)
     _set_schema(values, known, problems)
     _set_tools(values, known, problems)
     _set_logprobs(values, known, form, problems)
     if "stop" in known:
-        values["stop"] = _stops(known["stop"], problems)
+        values["stop"] = _stops(known.spelled["stop"], known["stop"], problems)
     return values
+
+
+class _Known(dict):  # type: ignore[type-arg]
+    """The options that count, by their first names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spelled: dict[str, str] = {}
+        """The name that the request has for each."""
 
 
 def _suits(found: fields.Field, given: str, value: Any, form: str | None, problems: Problems) -> bool:
@@ -371,7 +381,7 @@ def _suits(found: fields.Field, given: str, value: Any, form: str | None, proble
     return False
 
 
-def _set_plain(values: dict[str, Any], known: dict[str, Any]) -> None:
+def _set_plain(values: dict[str, Any], known: _Known) -> None:
     """Put the options that need nothing but another name."""
     for name in ("max_tokens", "temperature", "top_p", "best_of", "stream", "ignore_eos", "echo", "details"):
         if name in known:
@@ -382,6 +392,18 @@ def _set_plain(values: dict[str, Any], known: dict[str, Any]) -> None:
     for name in ("suffix", "dimensions"):
         if known.get(name):
             values[name] = known[name]
+    if known.get("stream_options", {}).get("include_usage") is True:
+        values["usage_in_stream"] = True
+    _set_sampling(values, known)
+    template = dict(known.get("chat_template_kwargs", {}))
+    template |= {name: known[name] for name in ("reasoning_effort", "enable_thinking") if name in known}
+    if template:
+        values["template"] = template
+
+
+def _set_sampling(values: dict[str, Any], known: _Known) -> None:
+    """Put what is said of choosing tokens."""
+    values["sampling"] = {name: known[name] for name in _SAMPLING if name in known}
     seed = known.get("seed", -1)
     if seed != -1:  # llama.cpp's "any"
         values["seed"] = seed % (MOST_SEED + 1)
@@ -391,12 +413,6 @@ def _set_plain(values: dict[str, Any], known: dict[str, Any]) -> None:
     if biases:
         pairs = biases.items() if isinstance(biases, dict) else biases
         values["logit_bias"] = tuple((_token_of(key), _bias_of(bias)) for key, bias in pairs)
-    if known.get("stream_options", {}).get("include_usage") is True:
-        values["usage_in_stream"] = True
-    template = dict(known.get("chat_template_kwargs", {}))
-    template |= {name: known[name] for name in ("reasoning_effort", "enable_thinking") if name in known}
-    if template:
-        values["template"] = template
 
 
 def _token_of(key: Any) -> int | str:
@@ -410,7 +426,7 @@ def _bias_of(value: Any) -> float:
     return float("-inf") if value is False else float(max(-MOST_BIAS, min(MOST_BIAS, value)))
 
 
-def _set_schema(values: dict[str, Any], known: dict[str, Any], problems: Problems) -> None:
+def _set_schema(values: dict[str, Any], known: _Known, problems: Problems) -> None:
     """Put the grammar and the schema that an answer has to keep to."""
     given = [name for name in _SCHEMAS if name in known]
     if len(given) > 1:
@@ -425,7 +441,8 @@ def _set_schema(values: dict[str, Any], known: dict[str, Any], problems: Problem
                 values["grammar"] = grammar_of(loosened(schema))
                 values["schema"] = schema
             except (SchemaError, RecursionError) as error:
-                problems.add(name, f"{name!r}: {error}", "invalid_schema")
+                spelled = known.spelled[name]
+                problems.add(spelled, f"{spelled!r}: {error}", "invalid_schema")
 
 
 _ANY = object()
@@ -458,7 +475,7 @@ def _format_of(value: Any, problems: Problems) -> Any:
     return described["schema"]
 
 
-def _set_tools(values: dict[str, Any], known: dict[str, Any], problems: Problems) -> None:
+def _set_tools(values: dict[str, Any], known: _Known, problems: Problems) -> None:
     """Put the tools and which of them is to be called; legacy functions are tools by another name."""
     tools = tools_of(known.get("tools", []), known.get("functions", []), problems)
     choice = tool_choice_of(known.get("tool_choice"), known.get("function_call"), tools, problems)
@@ -471,25 +488,24 @@ def _set_tools(values: dict[str, Any], known: dict[str, Any], problems: Problems
         values["parallel_tool_calls"] = known["parallel_tool_calls"]
 
 
-def _set_logprobs(
-    values: dict[str, Any], known: dict[str, Any], form: str | None, problems: Problems
-) -> None:
+def _set_logprobs(values: dict[str, Any], known: _Known, form: str | None, problems: Problems) -> None:
     """Put what is asked of log-probabilities into one number: OpenAI has a form for chats and one for texts."""
     asked, top = known.get("logprobs"), known.get("top_logprobs")
-    if form == "messages":
+    name = known.spelled.get("logprobs", "")
+    if form == "messages" and name != "n_probs":  # llama-server's name is a number in both
         if asked is not None and not isinstance(asked, bool):
-            problems.add("logprobs", f"'logprobs' is {shown(asked)}; wanted true or false with 'messages'")
+            problems.add(name, f"{name!r} is {shown(asked)}; wanted true or false with 'messages'")
         if top and asked is not True:
             problems.add("top_logprobs", "'top_logprobs' wants 'logprobs' to be true")
         if asked is True:
             values["logprobs"] = top or 0
     elif asked is not None and asked is not False:
         if not fields.TOP.accepts(asked):
-            problems.add("logprobs", f"'logprobs' is {shown(asked)}; wanted {fields.TOP} with a prompt")
+            problems.add(name, f"{name!r} is {shown(asked)}; wanted {fields.TOP} with a prompt")
         values["logprobs"] = asked
 
 
-def _stops(value: Any, problems: Problems) -> tuple[str, ...]:
+def _stops(name: str, value: Any, problems: Problems) -> tuple[str, ...]:
     stops = [value] if isinstance(value, str) else value
     right = (
         isinstance(stops, list)
@@ -498,7 +514,7 @@ def _stops(value: Any, problems: Problems) -> tuple[str, ...]:
     )
     if not right:
         wanted = f"a text or a list of up to {MOST_STOPS} texts, none of them empty"
-        problems.add("stop", f"'stop' is {shown(value)}; wanted {wanted}")
+        problems.add(name, f"{name!r} is {shown(value)}; wanted {wanted}")
         return ()
     return tuple(stops)
 

@@ -125,9 +125,9 @@ class _Converter:
         return self._typed(kinds, schema, path, depth, referred)
 
     def _check_keywords(self, schema: dict[str, Any], path: str) -> None:
-        for name in schema:
+        for name, value in schema.items():
             if name in ("pattern", "patternProperties", "not", "if", "maximum", "uniqueItems") or (
-                name == "minimum" and (isinstance(schema[name], bool) or schema[name] not in (0, 1))
+                name == "minimum" and (isinstance(value, bool) or value not in (0, 1))
             ):
                 raise SchemaError(f"{path}: {name!r} cannot be held by a grammar; leave it out")
             if name not in _KEYWORDS and name not in _ANNOTATIONS:
