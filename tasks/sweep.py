@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from pipeline.aws import lambda_handler
-from pipeline.operations import sweep, sweeping
+from pipeline.operations import sweeping
+from pipeline.operations.account import moment
 from pipeline.plain import one_line
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def run(event: Event, clients: Clients) -> Result:
     """Look, decide, and delete where `delete` says so; tell the topic of it."""
     result = sweeping.once(
         clients,
-        now=sweep.moment(event["now"]),
+        now=moment(event["now"]),
         grace=timedelta(hours=float(event["grace_hours"])),
         delete=str(event["delete"]).lower() == "true",
         stack=event["stack"],

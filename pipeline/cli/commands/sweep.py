@@ -19,7 +19,7 @@ from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, Problem
-from pipeline.operations import ledger, sweeping
+from pipeline.operations import executions, sweeping
 from pipeline.stack import change_sets
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def sweep(arguments: Arguments) -> int:
     else:
         _show(result, screen, arguments)
         if arguments.only and not result["found"]:
-            near = ledger.slip(clients.stepfunctions, arguments.only, arguments.stack)
+            near = executions.slip(clients.stepfunctions, arguments.only, arguments.stack)
             screen.say(f"nothing was made for the service {arguments.only!r}{near}")
     return 1 if result["counts"].get("failed") or result["counts"].get("waiting") else 0
 

@@ -12,13 +12,15 @@ from botocore.exceptions import ClientError
 from pipeline.archive.s3.multipart import target_for
 from pipeline.aws import service_errors
 from pipeline.cli.commands import sweep as sweep_command
-from pipeline.operations import account_scan, sweeping, teardown
-from pipeline.operations.sweep import MadeKind
+from pipeline.operations import account_scan, removal, sweeping, teardown
+from pipeline.operations.account import MadeKind
+from pipeline.operations.account_scan import Scope
 from pipeline.planning import alarms
 from pipeline.planning.consumer import mark
 from tasks import sweep
 from tests.foreign import HOSTILE, unfit
 from tests.functional.tasks.test_retire_previous import AutoScaling, SageMaker
+from tests.paginated import Paginated
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import MotoConsumer
@@ -93,7 +95,7 @@ class Account(SageMaker):
         super().delete_endpoint_config(**request)
 
 
-class Executions:
+class Executions(Paginated):
     """Step Functions."""
 
     def __init__(self) -> None:
@@ -116,7 +118,8 @@ class Executions:
         """Return one."""
         self._allow("DescribeExecution")
         if executionArn in self.running:
-            return {"status": "RUNNING", "input": self.running[executionArn]}
+            known = {"executionArn": executionArn, "name": executionArn.rpartition(":")[2], "startDate": NOW}
+            return {**known, "status": "RUNNING", "input": self.running[executionArn]}
         return {"status": "FAILED", "stopDate": LONG_AGO}
 
 
@@ -162,7 +165,7 @@ class World:
         return {kind: set(found) for kind, found in {**rows, "models": self.sagemaker.models}.items()}
 
 
-class Alarms:
+class Alarms(Paginated):
     """CloudWatch's alarms with their tags."""
 
     def __init__(self) -> None:
@@ -252,11 +255,11 @@ def test_what_scales_is_deregistered_before_it_is_deleted(world: World) -> None:
 def test_the_end_of_a_stack_is_the_end_of_its_scaling(world: World) -> None:
     """`sealift destroy` deletes endpoints by the same call."""
     world.scaling.scale(LEFT)
-    facts = account_scan.look(world.clients, stack="sealift", bucket=None)
+    facts = account_scan.scan(world.clients, Scope(stack="sealift"))
 
     for one in teardown.ours(facts):
         if one.kind is MadeKind.ENDPOINT:
-            account_scan.delete(world.clients, one)
+            removal.delete(world.clients, one)
 
     assert world.sagemaker.deleted == [f"target {LEFT}", f"endpoint {LEFT}", f"endpoint {SERVING}"]
 
@@ -448,13 +451,13 @@ def test_an_archive_that_is_marked_is_written_again(world: World) -> None:
     begin = datetime.now(UTC) + timedelta(days=2)
     world.sweep(artifact_bucket="artifacts", now=begin.isoformat())
     assert not target.holds(world.clients.s3, 7)
-    facts = account_scan.look(world.clients, stack=None, bucket="artifacts")
+    facts = account_scan.scan(world.clients, Scope(bucket="artifacts"))
     (seen,) = [one for one in facts.made if one.name == target.key]
     assert seen.marked is not None
 
     target.put(world.clients.s3, b"archive")
     assert target.holds(world.clients.s3, 7)
-    account_scan.delete(world.clients, seen)
+    removal.delete(world.clients, seen)
 
     assert target.holds(world.clients.s3, 7)
 
