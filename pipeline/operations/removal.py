@@ -5,20 +5,25 @@ Each may be made again. Refuses to decide what goes (`sweep` and `teardown` do).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
 from pipeline.archive.s3.multipart import RETIRED
-from pipeline.aws import service_errors
+from pipeline.aws import service_errors, waiting
 from pipeline.operations.account import MadeKind
 from pipeline.rollout import autoscaling_api
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from mypy_boto3_sagemaker import SageMakerClient
+
     from pipeline.aws.clients import Clients
     from pipeline.operations.account import Made
+
+LOOK_S: Final = 5.0
+"""Between two looks at an endpoint that is being deleted."""
 
 
 def delete(clients: Clients, made: Made) -> bool:
@@ -46,6 +51,14 @@ def delete(clients: Clients, made: Made) -> bool:
         if not service_errors.is_missing(error):
             raise
     return True
+
+
+def wait_until_gone(
+    client: SageMakerClient, endpoint: str, most_s: float, *, every_s: float = LOOK_S
+) -> bool:
+    """Wait for an endpoint that is being deleted; return whether it is gone."""
+    ended = waiting.wait(client, "endpoint_deleted", every_s=every_s, most_s=most_s, EndpointName=endpoint)
+    return ended is None
 
 
 def mark(clients: Clients, made: Made, now: datetime) -> None:

@@ -231,7 +231,11 @@ def _clear(
     deadline: float,
     clock: Callable[[], float],
 ) -> None:
-    """Delete what executions made: endpoints first, and what they use when they are gone."""
+    """Delete what executions made: endpoints first, and what they use when they are gone.
+
+    No waiter of botocore's: endpoints go at the same time, each is told when it has gone, and one that is being made is
+    asked for again until AWS takes its deletion, whatever becomes of it.
+    """
     things = list(made)
     going = [one for one in things if one.kind is MadeKind.ENDPOINT]
     asked: set[str] = set()

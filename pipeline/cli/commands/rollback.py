@@ -272,7 +272,10 @@ def _switch(who: Consumer, way: Way, clients: Clients) -> None:
 
 
 def _patiently(step: Callable[[], R], patience: type[SealiftError]) -> R:
-    """Run a step again while it says "not now", within a bound."""
+    """Run a step again while it says "not now", within a bound.
+
+    No waiter of botocore's: function, alias or endpoint may be what is busy, and only the call itself tells.
+    """
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
