@@ -73,7 +73,6 @@ def run(
             libraries=libraries,
             values=values,
             told=Progress(screen, "uploading code"),
-            sleep=sleep,
             level=level,
         )
         if staged.empty:
