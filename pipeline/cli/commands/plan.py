@@ -27,6 +27,7 @@ from pipeline.aws.clients import Clients
 from pipeline.aws.service_errors import translated
 from pipeline.cli import reading
 from pipeline.cli.commands.archives import named
+from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem
 from pipeline.hosting import IN_PLACE, INSTANCE, SERVERLESS
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from pipeline.archive.checks.report import ArchiveReport
     from pipeline.archive.s3.sources import Source
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import Plan
     from pipeline.gguf.header import GGUFHeader
     from pipeline.planning.deployment_request import StackDefaults
 
@@ -155,7 +156,7 @@ class PlanShown:
         }
 
 
-def plan(arguments: Arguments) -> int:
+def plan(arguments: Plan) -> int:
     """Say whether the model in an archive fits a serverless endpoint."""
     begun = monotonic()
     with translated():
@@ -302,7 +303,7 @@ def _request(document: dict[str, Any], source: Source, stack: StackDefaults) -> 
     """Return the request that the command line and the settings beside the archive make.
 
     Raises:
-        InvalidInput: with every mistake, by the option or the file that it stands in.
+        InvalidInput: with every mistake, by the option or the file that it stands in; Misuse when it is options alone.
     """
     where, beside = _beside(source)
     if isinstance(beside, dict) and isinstance(role := beside.get("execution_role_arn"), str):
@@ -313,7 +314,8 @@ def _request(document: dict[str, Any], source: Source, stack: StackDefaults) -> 
             document, beside, stack, deployment_request.PlannedNames(_COMMAND, where)
         )
     except InvalidInput as refusal:
-        raise InvalidInput(_COMMAND, map(_by_option, refusal.problems)) from refusal
+        wrong = Misuse if all(one.where == _COMMAND for one in refusal.problems) else InvalidInput
+        raise wrong(_COMMAND, [_by_option(one) for one in refusal.problems]) from refusal
 
 
 def _by_option(problem: Problem) -> Problem:
