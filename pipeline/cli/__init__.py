@@ -456,7 +456,7 @@ def _later(module: str, function: str, *, extra: str = "") -> Callable[[Argument
             from pipeline.cli import extras
 
             extras.see_installed(extra, f"`sealift {extra}`")
-        status: int = getattr(importlib.import_module(f"pipeline.cli.commands.{module}"), function)(arguments)
+        status: int = getattr(importlib.import_module(f"{__name__}.commands.{module}"), function)(arguments)
         return status
 
     return command
