@@ -36,6 +36,10 @@ class OnePackage(BuildHookInterface[Any]):
             lay_out(Path(self.root), folder)
             build_data["force_include"][str(folder)] = NAME
 
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
+        """Leave nothing behind that a search for a name would find a second time."""
+        shutil.rmtree(Path(self.root) / STAGED, ignore_errors=True)
+
 
 def lay_out(top: Path, folder: Path) -> None:
     """Write the package that a checkout makes into a folder, instead of what was there.
