@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.cli.options import Deploy
-    from pipeline.stack.change_sets import Event, Staged
+    from pipeline.stack.change_sets import StackEvent, Staged
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
@@ -149,7 +149,7 @@ class Told:
         self._total = total
         self._done: set[str] = set()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: StackEvent) -> None:
         """Draw one event."""
         if event.of_stack:
             return
