@@ -340,7 +340,7 @@ def test_a_handler_translates() -> None:
         return {}
 
     with pytest.raises(Throttled, match="CreateEndpoint: ThrottlingException: Rate exceeded"):
-        lambda_handler.task(run)({"name": "harbour-0"}, None)
+        lambda_handler.Task(run)({"name": "harbour-0"}, None)
 
 
 def test_a_handler_reports_no_longer_a_message_than_a_cause_holds() -> None:
@@ -353,7 +353,7 @@ def test_a_handler_reports_no_longer_a_message_than_a_cause_holds() -> None:
     with pytest.raises(
         InvalidInput, match=r"^execution input: 500 problems: \(1\) .*; and \d+ more$"
     ) as refusal:
-        lambda_handler.task(run)({}, None)
+        lambda_handler.Task(run)({}, None)
 
     assert payload.size_in_cause(str(refusal.value)) <= payload.MESSAGE
     assert len(refusal.value.problems) == 500
@@ -361,7 +361,7 @@ def test_a_handler_reports_no_longer_a_message_than_a_cause_holds() -> None:
 
 def test_a_handler_returns_what_its_task_does() -> None:
     """And hands it the event, with clients of the function's own account and region."""
-    handler = lambda_handler.task(
+    handler = lambda_handler.Task(
         lambda event, clients: {"event": event, "region": clients.sagemaker.meta.region_name}
     )
 
@@ -388,7 +388,7 @@ def test_a_task_is_handed_typed_data_and_its_result_is_json() -> None:
         del clients
         return replace(event["part"], name=event["part"].name + "!")
 
-    assert lambda_handler.task(run)({"part": {"name": "a"}, "log": {}}, None) == {"name": "a!"}
+    assert lambda_handler.Task(run)({"part": {"name": "a"}, "log": {}}, None) == {"name": "a!"}
 
 
 def test_what_another_release_hands_over_is_refused_with_every_field_that_differs() -> None:
@@ -398,7 +398,7 @@ def test_what_another_release_hands_over_is_refused_with_every_field_that_differ
         raise AssertionError(f"{event} reached the task, with {clients}")
 
     with pytest.raises(StackChanged) as refusal:
-        lambda_handler.task(run)({"part": {"title": "a"}}, None)
+        lambda_handler.Task(run)({"part": {"title": "a"}}, None)
 
     assert [problem.seen for problem in refusal.value.problems] == [
         "no 'part.name'",
@@ -409,7 +409,7 @@ def test_what_another_release_hands_over_is_refused_with_every_field_that_differ
 
 def test_a_warm_function_keeps_its_clients() -> None:
     """Making one costs more than most calls, and a poll is repeated many times."""
-    handler = lambda_handler.task(lambda _event, clients: {"client": clients.sagemaker})
+    handler = lambda_handler.Task(lambda _event, clients: {"client": clients.sagemaker})
 
     assert handler({}, None)["client"] is handler({}, None)["client"]
 

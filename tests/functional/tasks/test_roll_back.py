@@ -626,7 +626,7 @@ def test_a_version_that_cannot_be_deleted_keeps_nothing_from_going(
     before = {**BEFORE, "alias": "live", "alias_version": "1"}
     plan: dict[str, Any] = dict(PLAN)
     if in_place:
-        plan["updates"] = {"endpoint_config": "harbour-old", "max_concurrency": 10}
+        plan["updates"] = {"endpoint_config": "harbour-old", "max_concurrency": 0}
         script.answers(
             "sagemaker",
             "describe_endpoint",
