@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import psutil
 
 from examples.tiny_gguf import write_tiny_gguf
-from local_cloud.hosting.unpacking import unpack
+from local_cloud.hosting.containers.unpacking import unpack
 from pipeline import package_files
 from pipeline.archive.build.pack import pack
 from pipeline.limits import MiB

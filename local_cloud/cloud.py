@@ -19,18 +19,39 @@ from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.logs.models import logs_backends
 
-from local_cloud import destinations, images, interpreter, keys, objects, resource_types, stacks, versions
-from local_cloud import template as sam
-from local_cloud.access import Access
-from local_cloud.configurations import Configurations
-from local_cloud.events import EventBus, S3Events, execution_ended
+from local_cloud import images
 from local_cloud.faults import Fault, Faults
-from local_cloud.functions import Function, Functions, Invocation
+from local_cloud.functions import (
+    destinations,
+    versions,
+)
+from local_cloud.functions.configurations import Configurations
+from local_cloud.functions.invocations import (
+    Function,
+    Functions,
+    Invocation,
+)
+from local_cloud.functions.journals import Journal
 from local_cloud.gateway import WORKFLOW, Backends, Gateway
 from local_cloud.hosting import AlarmsUnseen, Hosting, HostingSettings, ObjectMissing, Quotas
-from local_cloud.journals import Journal
-from local_cloud.policies import PolicyRequest
-from local_cloud.resource_types import Effects
+from local_cloud.iam import keys
+from local_cloud.iam.access import Access
+from local_cloud.iam.policies import PolicyRequest
+from local_cloud.s3 import objects
+from local_cloud.stacks import (
+    cloudformation as stacks,
+)
+from local_cloud.stacks import (
+    resource_types,
+)
+from local_cloud.stacks import template as sam
+from local_cloud.stacks.resource_types import Effects
+from local_cloud.workflow import interpreter
+from local_cloud.workflow.events import (
+    EventBus,
+    S3Events,
+    execution_ended,
+)
 from pipeline import package_files, settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
@@ -42,7 +63,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from local_cloud.calls import AwsCall
-    from local_cloud.hosting.containers import Launch
+    from local_cloud.hosting.containers.server_process import Launch
 
 STACK = settings.STACK
 CONSUMER = "sealift-consumer"

@@ -21,7 +21,7 @@ from local_cloud.calls import AwsCall, service_model
 from pipeline.errors import InvalidInput, Problem
 
 if TYPE_CHECKING:
-    from local_cloud.contents import ObjectContent
+    from local_cloud.s3.contents import ObjectContent
 from pipeline.schema import meant
 
 MESSAGES = {

@@ -20,20 +20,33 @@ import moto.backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from local_cloud import allowances, arrivals, bounds, calls, histories, objects, parts, simulations
-from local_cloud.contents import Disk
+from local_cloud import (
+    allowances,
+    calls,
+)
 from local_cloud.faults import REQUEST_ID, Accident, Faults, Response, render
-from local_cloud.policies import PolicyVerdict
+from local_cloud.iam import simulations
+from local_cloud.iam.policies import PolicyVerdict
+from local_cloud.s3 import (
+    arrivals,
+    objects,
+    parts,
+)
+from local_cloud.s3.contents import Disk
+from local_cloud.workflow import (
+    bounds,
+    histories,
+)
 from pipeline.aws import sdk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from local_cloud.calls import AwsCall
-    from local_cloud.configurations import Configurations
-    from local_cloud.functions import Invocation
+    from local_cloud.functions.configurations import Configurations
+    from local_cloud.functions.invocations import Invocation
     from local_cloud.hosting import Quotas
-    from local_cloud.policies import PolicyRequest
+    from local_cloud.iam.policies import PolicyRequest
 
 # moto lists its own folder at every request.
 _MODULES = tuple(moto.backends.list_of_moto_modules())

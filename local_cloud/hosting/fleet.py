@@ -11,21 +11,39 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import quotas as limits
-from . import texts
-from .lifecycle import SERVING, Happening, Status, after, not_serving
-from .refusals import invalid
-from .resources import Capacity, Endpoint, Instances, ResourceKind, Shelf
-from .workers import Worker
+from local_cloud.hosting.containers.workers import Worker
+from local_cloud.hosting.platform import quotas as limits
+from local_cloud.hosting.platform import texts
+from local_cloud.hosting.platform.lifecycle import (
+    SERVING,
+    Happening,
+    Status,
+    after,
+    not_serving,
+)
+from local_cloud.hosting.platform.refusals import invalid
+from local_cloud.hosting.platform.resources import (
+    Capacity,
+    Endpoint,
+    Instances,
+    ResourceKind,
+    Shelf,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .containers import Launch
-    from .quotas import Quotas
-    from .resources import AwsAccount, Deployment
-    from .settings import HostingSettings
-    from .timing import Background, Timing
+    from local_cloud.hosting.containers.server_process import Launch
+    from local_cloud.hosting.platform.quotas import Quotas
+    from local_cloud.hosting.platform.resources import (
+        AwsAccount,
+        Deployment,
+    )
+    from local_cloud.hosting.platform.settings import HostingSettings
+    from local_cloud.hosting.platform.timing import (
+        Background,
+        Timing,
+    )
 
 _JOIN_S = 10.0
 

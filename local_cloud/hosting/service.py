@@ -9,24 +9,35 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .containers import NoObjects, ProcessLauncher
-from .control import ControlPlane
-from .fleet import Fleet
-from .protocol import Protocol
-from .quotas import Quotas
-from .resources import AwsAccount
-from .runtime import Runtime
-from .settings import HostingSettings
-from .timing import Threads, Timing
+from local_cloud.hosting.containers.server_process import (
+    NoObjects,
+    ProcessLauncher,
+)
+from local_cloud.hosting.control_plane.operations import ControlPlane
+from local_cloud.hosting.fleet import Fleet
+from local_cloud.hosting.platform.quotas import Quotas
+from local_cloud.hosting.platform.resources import AwsAccount
+from local_cloud.hosting.platform.settings import HostingSettings
+from local_cloud.hosting.platform.timing import (
+    Threads,
+    Timing,
+)
+from local_cloud.hosting.protocol import Protocol
+from local_cloud.hosting.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from .containers import Fetch, Launch, Log, Objects
-    from .fleet import Ringing
-    from .runtime import InvocationResponse
-    from .timing import Background
+    from local_cloud.hosting.containers.server_process import (
+        Fetch,
+        Launch,
+        Log,
+        Objects,
+    )
+    from local_cloud.hosting.fleet import Ringing
+    from local_cloud.hosting.platform.timing import Background
+    from local_cloud.hosting.runtime import InvocationResponse
 
 
 class Hosting:

@@ -24,8 +24,11 @@ from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from local_cloud.cloud import CONSUMER, CloudSettings, LocalCloud
 from local_cloud.gateway import WORKFLOW
 from local_cloud.hosting import HostingSettings
-from local_cloud.hosting.containers import ContainerAnswer, ContainerCall
-from local_cloud.hosting.lifecycle import ContainerCondition
+from local_cloud.hosting.containers.server_process import (
+    ContainerAnswer,
+    ContainerCall,
+)
+from local_cloud.hosting.platform.lifecycle import ContainerCondition
 from pipeline.naming import deployment_of
 from pipeline.operations import execution_history
 from pipeline.planning import alarms
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from local_cloud.faults import Fault
-    from local_cloud.hosting.resources import Deployment
+    from local_cloud.hosting.platform.resources import Deployment
     from tools.matrix.cases import Case, Step
 
 TOP = Path(__file__).resolve().parents[2]

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
-from local_cloud import events
-from local_cloud.events import EventBus
+from local_cloud.workflow import events
+from local_cloud.workflow.events import EventBus
 from pipeline.aws.clients import Clients
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour-0"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local_cloud.hosting import HostingSettings, Quotas
-from local_cloud.hosting.lifecycle import ContainerCondition
+from local_cloud.hosting.platform.lifecycle import ContainerCondition
 from tests.unit.local_cloud.test_hosting_service import ARN, World, capacity, config_request, model_request
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from local_cloud.hosting import (
     Quotas,
     Timing,
 )
-from local_cloud.hosting.containers import (
+from local_cloud.hosting.containers.server_process import (
     AnswerTooLargeError,
     CallBrokenError,
     CallTimedOutError,
@@ -25,8 +25,11 @@ from local_cloud.hosting.containers import (
     ContainerCall,
     LaunchFailedError,
 )
-from local_cloud.hosting.lifecycle import ContainerCondition
-from local_cloud.hosting.requests import OPERATIONS, service
+from local_cloud.hosting.control_plane.requests import (
+    OPERATIONS,
+    service,
+)
+from local_cloud.hosting.platform.lifecycle import ContainerCondition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 
     from botocore.model import Shape
 
-    from local_cloud.hosting.resources import Deployment
+    from local_cloud.hosting.platform.resources import Deployment
 
 REGION = "ap-southeast-1"
 ACCOUNT = "123456789012"

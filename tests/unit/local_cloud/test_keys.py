@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from local_cloud import keys
-from local_cloud.authorizations import NeededPermission
 from local_cloud.calls import AwsCall
 from local_cloud.faults import Response
-from local_cloud.policies import PolicyRequest
+from local_cloud.iam import keys
+from local_cloud.iam.authorizations import NeededPermission
+from local_cloud.iam.policies import PolicyRequest
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:assistant"

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .lifecycle import Status
-from .resources import Capacity
+from local_cloud.hosting.platform.lifecycle import Status
+from local_cloud.hosting.platform.resources import Capacity
 
 if TYPE_CHECKING:
-    from .resources import Deployment, Endpoint, EndpointConfig, Instances, Model
+    from local_cloud.hosting.platform.resources import (
+        Deployment,
+        Endpoint,
+        EndpointConfig,
+        Instances,
+        Model,
+    )
 
 _VARIANT_STATUS = {Status.CREATING: "Creating", Status.UPDATING: "Updating", Status.DELETING: "Deleting"}
 

@@ -21,7 +21,7 @@ from moto.core.common_models import CloudFormationModel
 from moto.s3.models import FakeBucket, s3_backends
 from moto.stepfunctions.models import StateMachine
 
-from local_cloud.journals import Journal
+from local_cloud.functions.journals import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -26,15 +26,20 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from . import texts
-from .lifecycle import ContainerCondition
-from .unpacking import ArchiveTooLargeError, UnpackingCancelledError, UnreadableArchiveError, unpack
+from local_cloud.hosting.containers.unpacking import (
+    ArchiveTooLargeError,
+    UnpackingCancelledError,
+    UnreadableArchiveError,
+    unpack,
+)
+from local_cloud.hosting.platform import texts
+from local_cloud.hosting.platform.lifecycle import ContainerCondition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .resources import Deployment
-    from .settings import HostingSettings
+    from local_cloud.hosting.platform.resources import Deployment
+    from local_cloud.hosting.platform.settings import HostingSettings
 
 _LOGGER = logging.getLogger(__name__)
 _KEEPER = Path(__file__).with_name("keeper.py")

@@ -29,7 +29,7 @@ from moto.cloudformation.models import ChangeSet, CloudFormationBackend, Event, 
 from moto.core.responses import ActionResult, EmptyResult
 from moto.s3.models import s3_backends
 
-from local_cloud.template import UnknownTypes
+from local_cloud.stacks.template import UnknownTypes
 from pipeline.stack import template as templates
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from urllib.parse import parse_qs
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
-from local_cloud.arrivals import checksum
-from local_cloud.contents import ObjectContent
 from local_cloud.faults import Response, render
-from local_cloud.objects import content_of
+from local_cloud.s3.arrivals import checksum
+from local_cloud.s3.contents import ObjectContent
+from local_cloud.s3.objects import content_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from moto.awslambda.models import LambdaFunction
 
-from local_cloud.configurations import function_name
 from local_cloud.faults import Response
-from local_cloud.policies import PolicyRequest
+from local_cloud.functions.configurations import function_name
+from local_cloud.iam.policies import PolicyRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from local_cloud.authorizations import NeededPermission
+    from local_cloud.iam.authorizations import NeededPermission
 
 UNREADABLE: Final = (
     "Lambda was unable to decrypt your environment variables because the KMS access was denied. Please check your KMS "

@@ -9,13 +9,13 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import texts
-from .refusals import invalid
+from local_cloud.hosting.platform import texts
+from local_cloud.hosting.platform.refusals import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .resources import Resource
+    from local_cloud.hosting.platform.resources import Resource
 
     R = TypeVar("R", bound=Resource)
     Row = TypeVar("Row")

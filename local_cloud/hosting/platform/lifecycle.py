@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from . import texts
-from .refusals import AwsError, invalid
+from local_cloud.hosting.platform import texts
+from local_cloud.hosting.platform.refusals import (
+    AwsError,
+    invalid,
+)
 
 
 class Status(Enum):

@@ -19,8 +19,8 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.exceptions import EntityTooSmall, InvalidPart, MalformedXML, S3ClientError
 from moto.s3.models import S3_UPLOAD_PART_MIN_SIZE, FakeKey, FakeMultipart, S3Backend, s3_backends
 
-from local_cloud.contents import ObjectContent
 from local_cloud.faults import Response, render
+from local_cloud.s3.contents import ObjectContent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

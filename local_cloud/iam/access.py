@@ -19,10 +19,18 @@ from typing import TYPE_CHECKING, Any
 from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
 
-from local_cloud import authorizations, keys, policies
-from local_cloud.authorizations import UnknownNeedsError
 from local_cloud.faults import Response, render
-from local_cloud.policies import Policy, PolicyRequest, PolicyVerdict
+from local_cloud.iam import (
+    authorizations,
+    keys,
+    policies,
+)
+from local_cloud.iam.authorizations import UnknownNeedsError
+from local_cloud.iam.policies import (
+    Policy,
+    PolicyRequest,
+    PolicyVerdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

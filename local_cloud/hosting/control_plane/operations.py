@@ -12,18 +12,42 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import descriptions, requests, rules, texts
-from .containers import ObjectMissing, split_url
-from .listings import cut, page
-from .refusals import AwsError, invalid
-from .resources import Capacity, Deployment, EndpointConfig, Model, ResourceKind, Shelf
+from local_cloud.hosting.containers.server_process import (
+    ObjectMissing,
+    split_url,
+)
+from local_cloud.hosting.control_plane import (
+    descriptions,
+    requests,
+    rules,
+)
+from local_cloud.hosting.control_plane.listings import (
+    cut,
+    page,
+)
+from local_cloud.hosting.platform import texts
+from local_cloud.hosting.platform.refusals import (
+    AwsError,
+    invalid,
+)
+from local_cloud.hosting.platform.resources import (
+    Capacity,
+    Deployment,
+    EndpointConfig,
+    Model,
+    ResourceKind,
+    Shelf,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .containers import Fetch, Objects
-    from .fleet import Fleet
-    from .resources import AwsAccount
+    from local_cloud.hosting.containers.server_process import (
+        Fetch,
+        Objects,
+    )
+    from local_cloud.hosting.fleet import Fleet
+    from local_cloud.hosting.platform.resources import AwsAccount
 
 _LOGGER = logging.getLogger(__name__)
 _TAGS_PAGE = 50

@@ -11,17 +11,41 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from . import texts
-from .containers import AnswerTooLargeError, CallBrokenError, CallTimedOutError, LaunchFailedError
-from .lifecycle import CONTAINER, ContainerCondition, Occurrence, Step, Verdict, Warmth, judge
-from .refusals import AwsError
-from .resources import Capacity
+from local_cloud.hosting.containers.server_process import (
+    AnswerTooLargeError,
+    CallBrokenError,
+    CallTimedOutError,
+    LaunchFailedError,
+)
+from local_cloud.hosting.platform import texts
+from local_cloud.hosting.platform.lifecycle import (
+    CONTAINER,
+    ContainerCondition,
+    Occurrence,
+    Step,
+    Verdict,
+    Warmth,
+    judge,
+)
+from local_cloud.hosting.platform.refusals import AwsError
+from local_cloud.hosting.platform.resources import Capacity
 
 if TYPE_CHECKING:
-    from .containers import Container, ContainerAnswer, ContainerCall, Launch
-    from .resources import AwsAccount, Deployment
-    from .settings import HostingSettings
-    from .timing import Background, Timing
+    from local_cloud.hosting.containers.server_process import (
+        Container,
+        ContainerAnswer,
+        ContainerCall,
+        Launch,
+    )
+    from local_cloud.hosting.platform.resources import (
+        AwsAccount,
+        Deployment,
+    )
+    from local_cloud.hosting.platform.settings import HostingSettings
+    from local_cloud.hosting.platform.timing import (
+        Background,
+        Timing,
+    )
 
 _LOGGER = logging.getLogger(__name__)
 _DRAIN_INTERVAL_S = 0.05

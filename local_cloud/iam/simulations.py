@@ -10,7 +10,10 @@ from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from local_cloud.faults import Response
-from local_cloud.policies import PolicyRequest, PolicyVerdict
+from local_cloud.iam.policies import (
+    PolicyRequest,
+    PolicyVerdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

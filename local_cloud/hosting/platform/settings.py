@@ -10,13 +10,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from local_cloud.hosting.platform.resources import Capacity
+from pipeline import package_files
 from pipeline.limits import MiB
 from pipeline.sizing import instance_types
 
-from .resources import Capacity
-
 if TYPE_CHECKING:
-    from .resources import Deployment
+    from local_cloud.hosting.platform.resources import Deployment
 
 
 GB = 1000**3
@@ -24,16 +24,15 @@ STARTUP_S = 180.0
 _LONGEST_S = 3600.0
 """Each of an instance's two time-outs when a variant says nothing. OURS: AWS documents no default."""
 
-_TOP = Path(__file__).resolve().parents[2]
+_LLAMA_SERVER = Path(__file__).resolve().parents[1] / "containers" / "llama_server.py"
 
 
 def _server() -> tuple[str, ...]:
-    # Beside `pipeline` both in the repository and in an installed wheel.
-    return (sys.executable, str(_TOP / "inference" / "server.py"))
+    return (sys.executable, str(package_files.inference() / "server.py"))
 
 
 def _llama_server() -> tuple[str, ...]:
-    return (sys.executable, str(_TOP / "local_cloud" / "llama_server.py"))
+    return (sys.executable, str(_LLAMA_SERVER))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, ServiceModel, StringShape, StructureShape
 
-from . import texts
-from .refusals import AwsError, invalid
+from local_cloud.hosting.platform import texts
+from local_cloud.hosting.platform.refusals import (
+    AwsError,
+    invalid,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, parse_qsl, unquote
 
-from local_cloud.policies import PolicyRequest as Request
+from local_cloud.iam.policies import PolicyRequest as Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from local_cloud.calls import AwsCall
-    from local_cloud.policies import Context
+    from local_cloud.iam.policies import Context
 
     Needs = Callable[["NeededPermission"], Iterable[Request]]
     """Returns what a call needs."""

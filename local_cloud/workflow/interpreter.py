@@ -56,7 +56,7 @@ from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from moto.stepfunctions.responses import StepFunctionResponse
 
-from local_cloud import bounds
+from local_cloud.workflow import bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

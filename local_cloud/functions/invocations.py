@@ -43,7 +43,7 @@ from pipeline.stack import bundles
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from local_cloud.journals import Journal
+    from local_cloud.functions.journals import Journal
 
 RUNNER = Path(__file__).with_name("runner.py")
 PAYLOAD_LIMIT = 6 * 1024 * 1024

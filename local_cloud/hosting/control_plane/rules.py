@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from local_cloud.hosting.platform import texts
+from local_cloud.hosting.platform.refusals import invalid
 from pipeline.sizing import instance_types
-
-from . import texts
-from .refusals import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from .resources import Capacity, Model
+    from local_cloud.hosting.platform.resources import (
+        Capacity,
+        Model,
+    )
 
 MEMORY_SIZES_MB = (1024, 2048, 3072, 4096, 5120, 6144)
 """The sizes of a serverless endpoint, in steps of 1 GB (service model, ProductionVariantServerlessConfig)."""

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from . import texts
-from .refusals import invalid
+from local_cloud.hosting.platform import texts
+from local_cloud.hosting.platform.refusals import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .lifecycle import Status
+    from local_cloud.hosting.platform.lifecycle import Status
 
 
 class ResourceKind(Enum):

@@ -12,9 +12,14 @@ import re
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
-from local_cloud import objects
-from local_cloud.contents import STEP, Disk, DiskFull, ObjectContent
 from local_cloud.faults import Response, render
+from local_cloud.s3 import objects
+from local_cloud.s3.contents import (
+    STEP,
+    Disk,
+    DiskFull,
+    ObjectContent,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
