@@ -250,7 +250,7 @@ class LocalCloud:
                 "AllowArchiveCode": "true" if self.settings.archive_code else "false",
             },
             told=lambda _sent, _total: None,
-            sleep=_no_wait,
+            every_s=0.05,
             level=bundles.QUICKEST,
         )
         ended = change_sets.execute(self.clients, staged, told=lambda _event: None, sleep=_no_wait)

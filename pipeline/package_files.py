@@ -19,15 +19,21 @@ _TOP = _DATA if (_DATA / "template.yaml").is_file() else _DATA.parents[1]
 
 CODE = (
     "inference.py",
+    "sealift_answers.py",
+    "sealift_conformity.py",
     "sealift_cpus.py",
     "sealift_embeddings.py",
     "sealift_engine.py",
+    "sealift_fields.py",
+    "sealift_messages.py",
     "sealift_models.py",
     "sealift_native.py",
     "sealift_purpose.py",
     "sealift_request.py",
+    "sealift_responses.py",
     "sealift_schema.py",
     "sealift_settings.py",
+    "sealift_template.py",
     "config.json",
 )
 """What of `inference/` an archive carries in `code/`.

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, parse_qsl, unquote
 
-from local_cloud.iam.policies import PolicyRequest as Request
+from local_cloud.iam.policies import PolicyRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from local_cloud.calls import AwsCall
     from local_cloud.iam.policies import Context
 
-    Needs = Callable[["NeededPermission"], Iterable[Request]]
+    Needs = Callable[["NeededPermission"], Iterable[PolicyRequest]]
     """Returns what a call needs."""
     Tagged = Callable[[str, str, str | None], bool]
     """Tells whether an object (bucket, key, version) has tags."""
@@ -92,7 +92,7 @@ def asked(
     return NeededPermission(call, account_id, path, first, headers, body, tagged)
 
 
-def needs(request: NeededPermission) -> tuple[Request, ...]:
+def needs(request: NeededPermission) -> tuple[PolicyRequest, ...]:
     """Return the permissions that a call needs, all of them.
 
     Raises:
@@ -107,14 +107,14 @@ def needs(request: NeededPermission) -> tuple[Request, ...]:
     return tuple(entry(request))
 
 
-def to_see_that_it_is_missing(request: NeededPermission) -> Request | None:
+def to_see_that_it_is_missing(request: NeededPermission) -> PolicyRequest | None:
     """Return what it takes to be told that an object is missing, rather than that access to it is denied.
 
     Source: GetObject and HeadObject of the S3 API reference: 404 with s3:ListBucket, 403 without.
     """
     if (request.call.service, request.call.operation) not in {("s3", "GetObject"), ("s3", "HeadObject")}:
         return None
-    return Request("s3:ListBucket", _bucket_arn(_bucket_and_key(request)[0]))
+    return PolicyRequest("s3:ListBucket", _bucket_arn(_bucket_and_key(request)[0]))
 
 
 # ------------------------------------------------------------------------ SageMaker
@@ -131,33 +131,33 @@ def _sagemaker_arn(request: NeededPermission, kind: str) -> str:
 def _on(*kinds: str) -> Needs:
     """Return the needs of an operation on the resources of these kinds that its parameters name."""
 
-    def needs_(request: NeededPermission) -> Iterator[Request]:
+    def needs_(request: NeededPermission) -> Iterator[PolicyRequest]:
         tags = _request_tags(request.parameters.get("Tags"))
         for kind in kinds:
-            yield Request(f"sagemaker:{request.call.operation}", _sagemaker_arn(request, kind), tags)
+            yield PolicyRequest(f"sagemaker:{request.call.operation}", _sagemaker_arn(request, kind), tags)
         if tags:
-            yield Request("sagemaker:AddTags", _sagemaker_arn(request, kinds[0]), tags)
+            yield PolicyRequest("sagemaker:AddTags", _sagemaker_arn(request, kinds[0]), tags)
 
     return needs_
 
 
-def _create_model(request: NeededPermission) -> Iterator[Request]:
+def _create_model(request: NeededPermission) -> Iterator[PolicyRequest]:
     yield from _on("Model")(request)
     passed = (("iam:PassedToService", ("sagemaker.amazonaws.com",)),)
-    yield Request("iam:PassRole", request.parameters["ExecutionRoleArn"], passed)
+    yield PolicyRequest("iam:PassRole", request.parameters["ExecutionRoleArn"], passed)
 
 
-def _on_tags(request: NeededPermission) -> Iterator[Request]:
+def _on_tags(request: NeededPermission) -> Iterator[PolicyRequest]:
     parameters = request.parameters
     context = _request_tags(parameters.get("Tags"))
     if "TagKeys" in parameters:
         context = (("aws:TagKeys", tuple(parameters["TagKeys"])),)
-    yield Request(f"sagemaker:{request.call.operation}", parameters["ResourceArn"], context)
+    yield PolicyRequest(f"sagemaker:{request.call.operation}", parameters["ResourceArn"], context)
 
 
-def _invoke_endpoint(request: NeededPermission) -> Iterator[Request]:
+def _invoke_endpoint(request: NeededPermission) -> Iterator[PolicyRequest]:
     name = request.path.split("/")[2].lower()
-    yield Request("sagemaker:InvokeEndpoint", request.arn("sagemaker", f"endpoint/{name}"))
+    yield PolicyRequest("sagemaker:InvokeEndpoint", request.arn("sagemaker", f"endpoint/{name}"))
 
 
 def _request_tags(tags: Any) -> Context:
@@ -169,15 +169,17 @@ def _request_tags(tags: Any) -> Context:
 
 def _everywhere(prefix: str) -> Needs:
     """Return the needs of an operation whose action knows no resource."""
-    return lambda request: [Request(f"{prefix}:{request.call.operation}", ANY)]
+    return lambda request: [PolicyRequest(f"{prefix}:{request.call.operation}", ANY)]
 
 
 def _on_parameter(prefix: str, name: str) -> Needs:
     """Return the needs of an operation on the ARN that a parameter holds."""
-    return lambda request: [Request(f"{prefix}:{request.call.operation}", str(request.parameters[name]))]
+    return lambda request: [
+        PolicyRequest(f"{prefix}:{request.call.operation}", str(request.parameters[name]))
+    ]
 
 
-def _nothing(_request: NeededPermission) -> Iterable[Request]:
+def _nothing(_request: NeededPermission) -> Iterable[PolicyRequest]:
     return ()
 
 
@@ -199,7 +201,7 @@ _SAGEMAKER: dict[str, Needs] = {
 def _function(*, qualified: bool) -> Needs:
     """Return the needs of an operation on a function, or on the version or alias that a qualifier names."""
 
-    def needs_(request: NeededPermission) -> Iterator[Request]:
+    def needs_(request: NeededPermission) -> Iterator[PolicyRequest]:
         operation = request.call.operation
         match = re.search(r"/functions/([^/]+)", request.path)
         if match is None:
@@ -209,7 +211,7 @@ def _function(*, qualified: bool) -> Needs:
         qualifier = request.argument("Qualifier") or given
         arn = request.arn("lambda", f"function:{name}")
         action = "InvokeFunction" if operation == "Invoke" else operation
-        yield Request(f"lambda:{action}", f"{arn}:{qualifier}" if qualifier and qualified else arn)
+        yield PolicyRequest(f"lambda:{action}", f"{arn}:{qualifier}" if qualifier and qualified else arn)
 
     return needs_
 
@@ -248,15 +250,15 @@ def _bucket_and_key(request: NeededPermission) -> tuple[str, str]:
 def _object(action: str, versioned: str = "") -> Needs:
     """Return the needs of an operation on an object; `versioned` is its action when a version is named."""
 
-    def needs_(request: NeededPermission) -> Iterator[Request]:
+    def needs_(request: NeededPermission) -> Iterator[PolicyRequest]:
         bucket, key = _bucket_and_key(request)
         name = versioned if versioned and request.argument("versionId") else action
-        yield Request(f"s3:{name}", f"{_bucket_arn(bucket)}/{key}")
+        yield PolicyRequest(f"s3:{name}", f"{_bucket_arn(bucket)}/{key}")
 
     return needs_
 
 
-def _put(request: NeededPermission) -> Iterator[Request]:
+def _put(request: NeededPermission) -> Iterator[PolicyRequest]:
     yield from _object("PutObject")(request)
     headers = request.headers or {}
     if "x-amz-tagging" in headers:
@@ -265,10 +267,10 @@ def _put(request: NeededPermission) -> Iterator[Request]:
     if source:
         quoted, _, version = source.removeprefix("/").partition("?versionId=")
         place, of = unquote(quoted), "Version" if version else ""
-        yield Request(f"s3:GetObject{of}", _bucket_arn(place))
+        yield PolicyRequest(f"s3:GetObject{of}", _bucket_arn(place))
         bucket, _, key = place.partition("/")
         if _copies_tags(request) and request.tagged and request.tagged(bucket, key, version or None):
-            yield Request(f"s3:GetObject{of}Tagging", _bucket_arn(place))
+            yield PolicyRequest(f"s3:GetObject{of}Tagging", _bucket_arn(place))
             yield from _object("PutObjectTagging")(request)
 
 
@@ -282,13 +284,13 @@ def _copies_tags(request: NeededPermission) -> bool:
 
 
 def _bucket(action: str) -> Needs:
-    def needs_(request: NeededPermission) -> Iterator[Request]:
+    def needs_(request: NeededPermission) -> Iterator[PolicyRequest]:
         context = tuple(
             (f"s3:{name}", (request.argument(name),))
             for name in ("prefix", "delimiter")
             if request.argument(name)
         )
-        yield Request(f"s3:{action}", _bucket_arn(_bucket_and_key(request)[0]), context)
+        yield PolicyRequest(f"s3:{action}", _bucket_arn(_bucket_and_key(request)[0]), context)
 
     return needs_
 
@@ -321,23 +323,23 @@ _S3: dict[str, Needs] = {
 
 
 def _alarms(names: Callable[[NeededPermission], Iterable[str]]) -> Needs:
-    def needs_(request: NeededPermission) -> Iterator[Request]:
+    def needs_(request: NeededPermission) -> Iterator[PolicyRequest]:
         tags = _request_tags(request.parameters.get("Tags"))
         for name in names(request):
             arn = request.arn("cloudwatch", f"alarm:{name}")
-            yield Request(f"cloudwatch:{request.call.operation}", arn, tags)
+            yield PolicyRequest(f"cloudwatch:{request.call.operation}", arn, tags)
             if tags:
-                yield Request("cloudwatch:TagResource", arn, tags)
+                yield PolicyRequest("cloudwatch:TagResource", arn, tags)
 
     return needs_
 
 
-def _describe_alarms(request: NeededPermission) -> Iterator[Request]:
+def _describe_alarms(request: NeededPermission) -> Iterator[PolicyRequest]:
     # A listing is about all alarms, also when it asks for some by name; with composite ones among them only `*` allows
     # it: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
     composite = "CompositeAlarm" in request.listed("AlarmTypes")
     where = ANY if composite else request.arn("cloudwatch", f"alarm:{ANY}")
-    yield Request("cloudwatch:DescribeAlarms", where)
+    yield PolicyRequest("cloudwatch:DescribeAlarms", where)
 
 
 _CLOUDWATCH: dict[str, Needs] = {
@@ -346,7 +348,7 @@ _CLOUDWATCH: dict[str, Needs] = {
     "DescribeAlarms": _describe_alarms,
     "ListTagsForResource": _on_parameter("cloudwatch", "ResourceARN"),
     "PutMetricData": lambda request: [
-        Request(
+        PolicyRequest(
             "cloudwatch:PutMetricData", ANY, (("cloudwatch:namespace", (request.parameters["Namespace"],)),)
         )
     ],
@@ -359,14 +361,14 @@ _SCALING_ROLE = (
 )
 
 
-def _scaling(*also: Callable[[NeededPermission, str], Iterable[Request]]) -> Needs:
+def _scaling(*also: Callable[[NeededPermission, str], Iterable[PolicyRequest]]) -> Needs:
     """Return the needs of an operation on a scalable target, and of what it does in the caller's name.
 
     AWS lists the latter for all operations together, so which operation needs which is read off what it does:
     https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-scaling-prerequisites.html
     """
 
-    def needs_(request: NeededPermission) -> Iterator[Request]:
+    def needs_(request: NeededPermission) -> Iterator[PolicyRequest]:
         given = request.parameters
         context = (
             ("application-autoscaling:service-namespace", (str(given["ServiceNamespace"]),)),
@@ -374,31 +376,33 @@ def _scaling(*also: Callable[[NeededPermission, str], Iterable[Request]]) -> Nee
         )
         # Its number is not known before AWS has given it.
         arn = request.arn("application-autoscaling", "scalable-target/0")
-        yield Request(f"application-autoscaling:{request.call.operation}", arn, context)
+        yield PolicyRequest(f"application-autoscaling:{request.call.operation}", arn, context)
         for needed in also:
             yield from needed(request, str(given["ResourceId"]))
 
     return needs_
 
 
-def _to_scale(request: NeededPermission, resource: str) -> Iterator[Request]:
+def _to_scale(request: NeededPermission, resource: str) -> Iterator[PolicyRequest]:
     endpoint = request.arn("sagemaker", "/".join(resource.split("/")[:2]).lower())
     for name in ("DescribeEndpoint", "UpdateEndpointWeightsAndCapacities"):
-        yield Request(f"sagemaker:{name}", endpoint)
-    yield Request("sagemaker:DescribeEndpointConfig", request.arn("sagemaker", f"endpoint-config/{ANY}"))
+        yield PolicyRequest(f"sagemaker:{name}", endpoint)
+    yield PolicyRequest(
+        "sagemaker:DescribeEndpointConfig", request.arn("sagemaker", f"endpoint-config/{ANY}")
+    )
     context = (("iam:AWSServiceName", ("sagemaker.application-autoscaling.amazonaws.com",)),)
     role = f"arn:aws:iam::{request.account_id}:{_SCALING_ROLE}"
-    yield Request("iam:CreateServiceLinkedRole", role, context)
+    yield PolicyRequest("iam:CreateServiceLinkedRole", role, context)
 
 
-def _to_watch(*operations: str) -> Callable[[NeededPermission, str], Iterable[Request]]:
-    def needed(request: NeededPermission, resource: str) -> Iterator[Request]:
+def _to_watch(*operations: str) -> Callable[[NeededPermission, str], Iterable[PolicyRequest]]:
+    def needed(request: NeededPermission, resource: str) -> Iterator[PolicyRequest]:
         for name in operations:
-            yield Request(
+            yield PolicyRequest(
                 f"cloudwatch:{name}",
                 request.arn("cloudwatch", f"alarm:TargetTracking-{resource}-AlarmHigh-0"),
             )
-        yield Request("cloudwatch:DescribeAlarms", request.arn("cloudwatch", f"alarm:{ANY}"))
+        yield PolicyRequest("cloudwatch:DescribeAlarms", request.arn("cloudwatch", f"alarm:{ANY}"))
 
     return needed
 
@@ -410,10 +414,10 @@ _AUTO_SCALING: dict[str, Needs] = {
 }
 
 
-def _log_stream(request: NeededPermission) -> Iterator[Request]:
+def _log_stream(request: NeededPermission) -> Iterator[PolicyRequest]:
     given = request.parameters
     where = f"log-group:{given['logGroupName']}:log-stream:{given.get('logStreamName', '')}"
-    yield Request(f"logs:{request.call.operation}", request.arn("logs", where))
+    yield PolicyRequest(f"logs:{request.call.operation}", request.arn("logs", where))
 
 
 _SERVICES: Mapping[str, Mapping[str, Needs]] = {

@@ -17,8 +17,9 @@ from pipeline.archive.s3 import bare, split_models
 from pipeline.archive.s3.sources import FileSource, S3Source
 from pipeline.aws.clients import Clients
 from pipeline.aws.service_errors import translated
+from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Progress, Screen
-from pipeline.errors import ArchiveNotFound, InvalidInput, Problem
+from pipeline.errors import ArchiveNotFound, Problem
 from pipeline.gguf.header import MAGIC
 from pipeline.limits import MiB
 from pipeline.planning import deployment_request
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
 
     from pipeline.archive.build.pack import PackResult
     from pipeline.archive.checks.report import ArchiveReport
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import Check, Pack
 
 
-def pack(arguments: Arguments) -> int:
+def pack(arguments: Pack) -> int:
     """Make an archive from a model and the inference code; for `s3://`, pack beside the model and upload it."""
-    screen = Screen(sys.stderr)
+    screen = Screen(sys.stderr, quiet=arguments.quiet)
     begun = monotonic()
     if not arguments.output.startswith("s3://"):
         result = _packed(arguments, Path(arguments.output), screen)
@@ -60,7 +61,7 @@ def pack(arguments: Arguments) -> int:
     return 0
 
 
-def _packed(arguments: Arguments, destination: Path, screen: Screen) -> PackResult:
+def _packed(arguments: Pack, destination: Path, screen: Screen) -> PackResult:
     return packing.pack(
         arguments.model,
         destination,
@@ -86,9 +87,9 @@ def _upload(result: PackResult, bucket: str, key: str, screen: Screen) -> None:
         )
 
 
-def check(arguments: Arguments) -> int:
+def check(arguments: Check) -> int:
     """Say whether an archive can become an endpoint."""
-    screen = Screen(sys.stderr)
+    screen = Screen(sys.stderr, quiet=arguments.quiet)
     begun = monotonic()
     report = check_files(arguments.files, mend=arguments.mend, progress=Progress(screen, "verifying"))
     seconds = monotonic() - begun
@@ -137,16 +138,14 @@ def named(archives: Sequence[str]) -> tuple[FileSource | S3Source, ...]:
 
     Raises:
         ArchiveNotFound, AccessDenied: there is no such file, none of the shards is there, or it may not be read.
-        InvalidInput: they are not one model.
+        Misuse: they are not one model.
     """
     first, *others = [_in_folder(one) for one in archives]
     wanted = split_models.shard_names(first)
     if strangers := [one for one in others if one not in wanted]:
         seen = f"{len(archives)} files, {strangers[0]!r} among them, which is no shard of {first!r}'s model"
         fix = "run the command once for each"
-        raise InvalidInput(
-            "command line", [Problem("SeveralArchives", seen, "one archive or one model", fix)]
-        )
+        raise Misuse("command line", [Problem("SeveralArchives", seen, "one archive or one model", fix)])
     if not split_models.is_shard(first):
         return (source_of(first),)
     found: list[FileSource | S3Source] = []
@@ -178,9 +177,9 @@ def place(url: str) -> tuple[str, str]:
     bucket, _, key = url.removeprefix("s3://").partition("/")
     if not bucket or not key:
         seen = Problem("WrongValue", repr(url), "s3://bucket/key", "name the bucket and the key")
-        raise InvalidInput("archive", [seen])
+        raise Misuse("archive", [seen])
     if not schema.is_whole(url):
-        raise InvalidInput("archive", [schema.half(url, "the place")])
+        raise Misuse("archive", [schema.half(url, "the place")])
     return bucket, key
 
 

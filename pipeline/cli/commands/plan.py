@@ -27,6 +27,7 @@ from pipeline.aws.clients import Clients
 from pipeline.aws.service_errors import translated
 from pipeline.cli import reading
 from pipeline.cli.commands.archives import named
+from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem
 from pipeline.hosting import IN_PLACE, INSTANCE, SERVERLESS
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from pipeline.archive.checks.report import ArchiveReport
     from pipeline.archive.s3.sources import Source
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import Plan
     from pipeline.gguf.header import GGUFHeader
     from pipeline.planning.deployment_request import StackDefaults
 
@@ -155,7 +156,7 @@ class PlanShown:
         }
 
 
-def plan(arguments: Arguments) -> int:
+def plan(arguments: Plan) -> int:
     """Say whether the model in an archive fits a serverless endpoint."""
     begun = monotonic()
     fields = {
@@ -167,7 +168,8 @@ def plan(arguments: Arguments) -> int:
     try:
         made = plan_files(arguments.files, fields, container=arguments.container, place=_COMMAND)
     except InvalidInput as refusal:
-        raise InvalidInput(refusal.subject, map(_by_option, refusal.problems)) from refusal
+        wrong = Misuse if all(one.where == _COMMAND for one in refusal.problems) else InvalidInput
+        raise wrong(refusal.subject, [_by_option(one) for one in refusal.problems]) from refusal
     seconds = monotonic() - begun
     if arguments.json:
         print(json.dumps({**made.to_json(), "seconds": round(seconds, 3)}, indent=2))

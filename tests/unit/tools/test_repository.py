@@ -90,7 +90,14 @@ def test_the_hooks_are_of_the_repository_alone() -> None:
     repos = yaml.safe_load((TOP / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
 
     assert [repo["repo"] for repo in repos] == ["local"]
-    assert {hook["id"] for hook in HOOKS} == {"ruff-check", "ruff-format", "mypy", "definition", "docs-check"}
+    assert {hook["id"] for hook in HOOKS} == {
+        "ruff-check",
+        "ruff-format",
+        "mypy",
+        "definition",
+        "template",
+        "docs-check",
+    }
 
 
 def test_what_takes_all_files_is_given_none() -> None:
