@@ -22,7 +22,7 @@ from pipeline.errors import InvalidInput, Problem
 
 if TYPE_CHECKING:
     from local_cloud.s3.contents import ObjectContent
-from pipeline.schema import meant
+from pipeline.spelling import did_you_mean
 
 MESSAGES = {
     "ResourceLimitExceeded": (
@@ -144,7 +144,7 @@ class Fault:
                         "UnknownOperation",
                         repr(seen),
                         "an operation of an AWS service",
-                        meant(match["operation"], operations, f"write for instance {example}"),
+                        did_you_mean(match["operation"], operations, f"write for instance {example}"),
                     )
                 ],
             )
