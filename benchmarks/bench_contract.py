@@ -217,8 +217,8 @@ def main() -> int:
                 starts[STACK].append(seconds)
             with own_server(stack, base) as (_, _, seconds):
                 starts[OWN].append(seconds)
-            told = ", ".join(f"{name} {times[-1]:.1f} s" for name, times in starts.items())
-            print(f"round {number} of {arguments.rounds}: {told}", file=sys.stderr, flush=True)
+            latest = ", ".join(f"{name} {times[-1]:.1f} s" for name, times in starts.items())
+            print(f"round {number} of {arguments.rounds}: {latest}", file=sys.stderr, flush=True)
         found = {
             "torch": "true" if stack.torch_is_real else "stand-in",
             "cold_start_s": {name: median(times) for name, times in starts.items()},

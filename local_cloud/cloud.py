@@ -129,7 +129,7 @@ class LocalCloud:
             fetch=self._fetch,
             exists=self._exists,
             objects=_Objects(self._as),
-            ringing=self._ringing,
+            alarms_in_alarm=self._alarms_in_alarm,
             log=self._log_as,
             quotas=self.settings.quotas,
             settings=self.settings.hosting,
@@ -156,9 +156,9 @@ class LocalCloud:
         """The calls that were made, oldest first."""
         return self._gateway.recorded
 
-    def before_call(self, told: Callable[[str, AwsCall], None] | None) -> None:
+    def before_call(self, listener: Callable[[str, AwsCall], None] | None) -> None:
         """Let a function be told of every call and its caller before anything comes of it, or nobody any more."""
-        self._gateway.before_call = told
+        self._gateway.before_call = listener
 
     def __enter__(self) -> Self:
         try:
@@ -206,7 +206,7 @@ class LocalCloud:
                 kill=self._functions.kill,
                 refuse=self.access.refuse,
                 simulate=self.access.simulate,
-                veil=self.access.veil,
+                hide_variables=self.access.hide_variables,
                 history=lambda arn: interpreter.history(self.account_id, self.region, arn),
                 protect=self.access.protect,
             )
@@ -249,11 +249,11 @@ class LocalCloud:
                 "ConsumerFunctionName": CONSUMER if self.settings.consumer else "",
                 "AllowArchiveCode": "true" if self.settings.archive_code else "false",
             },
-            told=lambda _sent, _total: None,
+            progress=lambda _sent, _total: None,
             every_s=0.05,
             level=bundles.QUICKEST,
         )
-        ended = change_sets.execute(self.clients, staged, told=lambda _event: None, sleep=_no_wait)
+        ended = change_sets.execute(self.clients, staged, on_event=lambda _event: None, sleep=_no_wait)
         if not ended.good:
             raise RuntimeError(f"the local cloud's stack is {ended.status}: {'; '.join(ended.reasons)}")
 
@@ -342,8 +342,8 @@ class LocalCloud:
                 return
             answer = invocation.payload
         if queue := self._destinations.get(arn.split(":")[6]):
-            told = destinations.record(arn, event, json.loads(answer), _ATTEMPTS)
-            destinations.send(self.account_id, self.region, queue, told)
+            record = destinations.record(arn, event, json.loads(answer), _ATTEMPTS)
+            destinations.send(self.account_id, self.region, queue, record)
 
     def _role_credentials(self, function: Function) -> dict[str, str]:
         # As in AWS, the session bears the function's name.
@@ -377,7 +377,7 @@ class LocalCloud:
                 )
             return self._acting[role_arn]
 
-    def _ringing(self, role_arn: str, names: Sequence[str]) -> list[str]:
+    def _alarms_in_alarm(self, role_arn: str, names: Sequence[str]) -> list[str]:
         """Return which alarms are in ALARM, as a role sees them."""
         try:
             found = self._as(role_arn).cloudwatch.describe_alarms(AlarmNames=list(names))["MetricAlarms"]

@@ -222,6 +222,6 @@ def render(call: AwsCall, code: str, message: str | None = None) -> Response:
     if call.service == "s3":
         body = f"<Error>{error}<RequestId>{REQUEST_ID}</RequestId></Error>"
     else:
-        told = f"<Error><Type>Sender</Type>{error}</Error><RequestId>{REQUEST_ID}</RequestId>"
-        body = f"<ErrorResponse>{told}</ErrorResponse>"
+        error_response = f"<Error><Type>Sender</Type>{error}</Error><RequestId>{REQUEST_ID}</RequestId>"
+        body = f"<ErrorResponse>{error_response}</ErrorResponse>"
     return Response(status, {"Content-Type": "text/xml"}, body.encode())

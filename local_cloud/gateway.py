@@ -100,7 +100,9 @@ class Backends:
         PolicyVerdict.NOT_ALLOWED
     )
     """Returns what the policies of a role say of a request."""
-    veil: Callable[[AwsCall, dict[str, Any], Response], Response] = lambda _call, _environ, response: response
+    hide_variables: Callable[[AwsCall, dict[str, Any], Response], Response] = (
+        lambda _call, _environ, response: response
+    )
     """Returns an answer of S3 or Lambda as its caller may see it."""
     history: Callable[[str], list[Any] | None] = lambda _arn: None
     """Returns the events of an execution, None for one that there is not."""
@@ -223,7 +225,7 @@ class Gateway:
             response = parts.answer(call, environ, self._ask_moto)
         else:
             response = self._ask_moto(environ)
-        response = backends.veil(call, environ, response)
+        response = backends.hide_variables(call, environ, response)
         if response.status < 300:
             bucket, _, key = str(environ["PATH_INFO"]).lstrip("/").partition("/")
             backends.object_created(call.operation, bucket, key)
@@ -242,7 +244,7 @@ class Gateway:
         if response is not None:
             return response
         response = backends.configurations.complete(call, query, self._ask_moto(environ))
-        return backends.veil(call, environ, response)
+        return backends.hide_variables(call, environ, response)
 
     def _ask_moto(self, environ: dict[str, Any]) -> Response:
         return _collect(self._moto, environ)

@@ -169,9 +169,9 @@ def _leaves(group: program.Verbs, path: str) -> Iterator[tuple[str, program.Verb
 
 
 def _command(name: str, verb: program.Verb, both: Collection[str | None]) -> str:
-    told = [f"## `{name}`", "", verb.help or "", ""]
+    lines = [f"## `{name}`", "", verb.help or "", ""]
     own = [one for one in verb.params if one.name not in both]
-    return "\n".join([*told, *_table(own), "", "```", *verb.examples, "```"])
+    return "\n".join([*lines, *_table(own), "", "```", *verb.examples, "```"])
 
 
 def _table(params: Iterable[click.Parameter]) -> list[str]:

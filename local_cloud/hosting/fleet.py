@@ -49,12 +49,12 @@ _JOIN_S = 10.0
 
 C = TypeVar("C", Capacity, Instances)
 
-Ringing = Callable[[str, Sequence[str]], list[str]]
+AlarmsInAlarm = Callable[[str, Sequence[str]], list[str]]
 """Returns, as a role (its ARN), those of the named alarms that are in ALARM; AlarmsUnseen when it may not look."""
 
 
 class AlarmsUnseen(Exception):
-    """A role may not look at alarms: what `Ringing` raises."""
+    """A role may not describe alarms: what `AlarmsInAlarm` raises."""
 
 
 class Fleet:
@@ -69,7 +69,7 @@ class Fleet:
         launch: Launch,
         timing: Timing,
         background: Background,
-        ringing: Ringing,
+        alarms_in_alarm: AlarmsInAlarm,
     ) -> None:
         self._account = account
         self.quotas = quotas
@@ -84,7 +84,7 @@ class Fleet:
         self._starting: dict[str, Worker] = {}
         self._outgoing: dict[str, Worker] = {}
         """What served before a blue/green deployment that is still watched."""
-        self._ringing = ringing
+        self._alarms_in_alarm = alarms_in_alarm
         self._closed = False
 
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -299,10 +299,10 @@ class Fleet:
         launched = endpoint.pending or endpoint.current
         role = launched.role_arn if launched is not None else ""
         try:
-            rang = self._ringing(role, names)
+            firing = self._alarms_in_alarm(role, names)
         except AlarmsUnseen as denied:
-            return texts.alarms_unseen(role, str(denied))
-        return texts.alarms_rang(rang) if rang else None
+            return texts.alarms_denied(role, str(denied))
+        return texts.alarms_in_alarm(firing) if firing else None
 
     def _finish_rescaling(self, name: str, capacity: Capacity | None) -> None:
         self._timing.pause(self._settings.rescaling_s)

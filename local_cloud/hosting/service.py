@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         Log,
         Objects,
     )
-    from local_cloud.hosting.fleet import Ringing
+    from local_cloud.hosting.fleet import AlarmsInAlarm
     from local_cloud.hosting.platform.timing import Background
     from local_cloud.hosting.runtime import InvocationResponse
 
@@ -52,7 +52,7 @@ class Hosting:
         log: Log,
         exists: Callable[[str, str, str], bool] | None = None,
         objects: Objects | None = None,
-        ringing: Ringing | None = None,
+        alarms_in_alarm: AlarmsInAlarm | None = None,
         quotas: Quotas | None = None,
         settings: HostingSettings | None = None,
         timing: Timing | None = None,
@@ -68,7 +68,7 @@ class Hosting:
             log: takes a container's log line: role, group, stream, milliseconds since 1970, text.
             exists: returns whether a role sees an object (bucket, key), and raises when access is denied;
                 without it CreateModel downloads the object to know.
-            ringing: returns, as a role, those of the named alarms that are in ALARM; none when None.
+            alarms_in_alarm: returns, as a role, those of the named alarms that are in ALARM; none when None.
             objects: knows ETags and what lies below a prefix, for a ModelDataSource; nothing when None.
             quotas: the account's quotas.
             settings: limits and pace.
@@ -100,7 +100,7 @@ class Hosting:
             launch=launch,
             timing=timing,
             background=background or Threads(),
-            ringing=ringing or (lambda _role, _names: []),
+            alarms_in_alarm=alarms_in_alarm or (lambda _role, _names: []),
         )
         self._fleet = fleet
         self._control = ControlPlane(

@@ -126,16 +126,16 @@ class Access:
             # An administrator may do anything; for a role, what is not known is not allowed.
             return _denial(call, str(unknown)) if principal else None
         for request in needed:
-            told = self._judge(principal, request)
-            if told:
-                return _denial(call, told)
+            refusal = self._judge(principal, request)
+            if refusal:
+                return _denial(call, refusal)
         for request in keys.to_write(asked, self.key_of) if call.service == "lambda" else ():
-            told = self._judge(principal, request)
-            if told:
-                return _denial(call, keys.UNWRITABLE.format(told))
+            refusal = self._judge(principal, request)
+            if refusal:
+                return _denial(call, keys.UNWRITABLE.format(refusal))
         return None
 
-    def veil(self, call: AwsCall, environ: Mapping[str, Any], response: Response) -> Response:
+    def hide_variables(self, call: AwsCall, environ: Mapping[str, Any], response: Response) -> Response:
         """Return an answer as its caller may see it.
 
         Without s3:ListBucket nobody learns that a key is missing; without kms:Decrypt nobody sees variables that a
@@ -147,23 +147,23 @@ class Access:
             caller = self._principal(call)
             if isinstance(caller, Response):
                 return response
-            return keys.veiled(response, lambda request: self._judge(caller, request))
+            return keys.hidden(response, lambda request: self._judge(caller, request))
         if response.status != 404:
             return response
         asked = authorizations.asked(call, environ, b"", self.account_id)
         request, principal = authorizations.to_see_that_it_is_missing(asked), self._principal(call)
         if request is None or not isinstance(principal, Principal):
             return response
-        told = self._judge(principal, request)
-        return _denial(call, told) if told else response
+        refusal = self._judge(principal, request)
+        return _denial(call, refusal) if refusal else response
 
     def may(self, role_arn: str, requests: list[PolicyRequest]) -> bool:
         """Return whether a role may do all of what AWS does in its name without an API call that could be seen here."""
         principal = Principal(role_arn.rpartition("/")[2], "local", self.account_id)
         if not self.enforced:
             return True
-        told = [self._judge(principal, request) for request in requests]
-        return not any(told)
+        refusal = [self._judge(principal, request) for request in requests]
+        return not any(refusal)
 
     def simulate(self, role: str, request: PolicyRequest) -> PolicyVerdict:
         """Return what a role's policies say of a request that nobody makes."""
@@ -243,7 +243,7 @@ def _words(principal: Principal | None, request: PolicyRequest, why: str) -> str
     return f"User: {who} is not authorized to perform: {_spoken(request.action)}{on} {why}"
 
 
-def _denial(call: AwsCall, told: str, code: str | None = None) -> Response:
-    response = render(call, code or _CODES.get(call.service, "AccessDeniedException"), told)
+def _denial(call: AwsCall, refusal: str, code: str | None = None) -> Response:
+    response = render(call, code or _CODES.get(call.service, "AccessDeniedException"), refusal)
     status = 403 if call.service in {*_REST, *_CODES} else 400
     return Response(status, response.headers, response.body)

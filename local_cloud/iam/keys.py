@@ -65,7 +65,7 @@ def to_write(asked: NeededPermission, key_of: Callable[[str], str | None]) -> It
             yield _request(action, key, arn)
 
 
-def veiled(response: Response, refused: Callable[[PolicyRequest], str]) -> Response:
+def hidden(response: Response, refused: Callable[[PolicyRequest], str]) -> Response:
     """Return Lambda's answer as its caller may see it.
 
     Args:
@@ -80,8 +80,8 @@ def veiled(response: Response, refused: Callable[[PolicyRequest], str]) -> Respo
         if not key or "Variables" not in (one.get("Environment") or {}):
             continue
         arn = ":".join(one["FunctionArn"].split(":")[:7])
-        if told := refused(_request("kms:Decrypt", key, arn)):
-            error = {"ErrorCode": "AccessDeniedException", "Message": UNREADABLE.format(told)}
+        if refusal := refused(_request("kms:Decrypt", key, arn)):
+            error = {"ErrorCode": "AccessDeniedException", "Message": UNREADABLE.format(refusal)}
             one["Environment"] = {"Error": error}
     return Response(response.status, response.headers, json.dumps(document).encode())
 

@@ -75,8 +75,8 @@ def received(call: AwsCall, environ: dict[str, Any], disk: Disk) -> dict[str, An
     sums = _stated(environ, trailers)
     wrong = [name for name, value in sums.items() if name in _COMPUTED and value != checksum(content, name)]
     if wrong:
-        told = f"The {wrong[0]} you specified did not match the calculated checksum."
-        return render(call, "BadDigest", told)
+        message = f"The {wrong[0]} you specified did not match the calculated checksum."
+        return render(call, "BadDigest", message)
     md5 = environ.get("HTTP_CONTENT_MD5")
     if md5 and md5 != base64.b64encode(bytes.fromhex(content.md5())).decode():
         return render(call, "BadDigest", "The Content-MD5 you specified did not match what we received.")

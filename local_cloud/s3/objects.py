@@ -67,22 +67,22 @@ def answered(
         key = None
     if not isinstance(key, FakeKey) or not (_HELD in vars(key) or environ.get("HTTP_RANGE")):
         return ask_moto(environ)
-    looked = ask_moto({**environ, "REQUEST_METHOD": "HEAD"})
-    if looked.status == 416:
+    head = ask_moto({**environ, "REQUEST_METHOD": "HEAD"})
+    if head.status == 416:
         return render(call, "InvalidRange", "The requested range is not satisfiable")
-    if looked.status not in (200, 206):
+    if head.status not in (200, 206):
         # Moto's own refusal of the GetObject has a body, which that of a HeadObject has not.
         return ask_moto(environ)
-    headers = {name: value for name, value in looked.headers.items() if name.lower() != "content-length"}
+    headers = {name: value for name, value in head.headers.items() if name.lower() != "content-length"}
     content = content_of(key)
-    if looked.status == 206 or key.checksum_type == "COMPOSITE":
+    if head.status == 206 or key.checksum_type == "COMPOSITE":
         # A checksum of the object is not one of the range; nor is one of parts' sums one of the object, and moto's
         # HeadObject does not say that it is.
         headers = {name: value for name, value in headers.items() if not name.lower().startswith(_SUM)}
-    told = next((value for name, value in headers.items() if name.lower() == "content-range"), None)
-    if looked.status == 206 and (found := _RANGE.match(told or "")):
+    content_range = next((value for name, value in headers.items() if name.lower() == "content-range"), None)
+    if head.status == 206 and (found := _RANGE.match(content_range or "")):
         content = content.part(int(found[1]), int(found[2]) + 1)
-    return Response(looked.status, headers, b"", stream=content)
+    return Response(head.status, headers, b"", stream=content)
 
 
 def install() -> None:

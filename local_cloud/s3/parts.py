@@ -46,11 +46,11 @@ def answer(
     if upload.metadata.get("x-amz-checksum-algorithm") != "CRC32":
         return response
 
-    def told(match: re.Match[bytes]) -> bytes:
+    def with_checksum(match: re.Match[bytes]) -> bytes:
         made = checksum(content_of(upload.parts[int(match[1])]), "CRC32")
         return match[0] + f"<ChecksumCRC32>{made}</ChecksumCRC32>".encode()
 
-    body = re.sub(rb"<PartNumber>(\d+)</PartNumber>", told, response.body)
+    body = re.sub(rb"<PartNumber>(\d+)</PartNumber>", with_checksum, response.body)
     return replace(response, body=body)
 
 

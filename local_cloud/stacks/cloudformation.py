@@ -83,8 +83,8 @@ def install(*, process: Process, made: Callable[[str], None]) -> None:
     def execute(backend: CloudFormationBackend, change_set_name: str, stack_name: str | None = None) -> None:
         change_set = _found(backend, change_set_name, stack_name)
         if change_set.execution_status != "AVAILABLE":
-            told = f"ChangeSet [{change_set.change_set_id}] cannot be executed in its current status"
-            raise ValidationError(message=f"{told} of [{change_set.status}]")
+            message = f"ChangeSet [{change_set.change_set_id}] cannot be executed in its current status"
+            raise ValidationError(message=f"{message} of [{change_set.status}]")
         change_set.execution_status = "EXECUTE_COMPLETE"
         stack = backend.stacks[change_set.stack_id]
         if _carried_out(stack, change_set):
@@ -127,7 +127,7 @@ def install(*, process: Process, made: Callable[[str], None]) -> None:
     CloudFormationBackend.update_stack = update_stack
     CloudFormationBackend.delete_stack = delete
     Stack.parse_template = staticmethod(_parsed)
-    Stack.parameter_list = property(_told_parameters)
+    Stack.parameter_list = property(_described_parameters)
     ChangeSet._parse_template = _parse_change_set  # noqa: SLF001 moto has no other way in
     parsing.parse_and_update_resource = _updated
 
@@ -141,9 +141,9 @@ def _acknowledging(ask: Callable[[CloudFormationResponse], ActionResult]) -> Any
     def answer(request: CloudFormationResponse) -> ActionResult:
         body = request._get_param("TemplateBody") or ""  # noqa: SLF001
         if len(body.encode()) > templates.LARGEST_BODY:
-            told = "failed to satisfy constraint: Member must have length less than or equal to"
+            limit = "failed to satisfy constraint: Member must have length less than or equal to"
             raise ValidationError(
-                message=f"1 validation error detected: Value at 'templateBody' {told} 51200"
+                message=f"1 validation error detected: Value at 'templateBody' {limit} 51200"
             )
         token = _acknowledged.set(frozenset(request._get_param("Capabilities", [])))  # noqa: SLF001 it has no other way
         try:
@@ -233,7 +233,7 @@ def _text(value: Any) -> str:
     return ",".join(value) if isinstance(value, list) else str(value)
 
 
-def _told_parameters(stack: Stack) -> list[dict[str, str]]:
+def _described_parameters(stack: Stack) -> list[dict[str, str]]:
     """Return a stack's parameters as DescribeStacks has them."""
     secret = stack.resource_map.no_echo_parameter_keys
     return [
@@ -297,7 +297,7 @@ def wrong_parameters(rules: Mapping[str, Mapping[str, Any]], given: Mapping[str,
     if missing := [name for name, rule in rules.items() if name not in given and "Default" not in rule]:
         return f"Parameters: [{', '.join(missing)}] must have values"
     return next(
-        (told for name, value in given.items() if (told := _wrong(name, _text(value), rules[name]))), ""
+        (problem for name, value in given.items() if (problem := _wrong(name, _text(value), rules[name]))), ""
     )
 
 
@@ -370,14 +370,14 @@ def changes(
     """
     old, new = before.get("Resources", {}), after["Resources"]
     for name, resource in new.items():
-        told = {"LogicalResourceId": name, "ResourceType": resource["Type"]}
+        resource_change = {"LogicalResourceId": name, "ResourceType": resource["Type"]}
         if name not in old:
-            yield {**told, "Action": "Add"}
+            yield {**resource_change, "Action": "Add"}
         elif differing := _differing(old[name], resource):
             naming = parsing.resource_name_property_from_type(resource["Type"])
             replaced = naming in differing or old[name]["Type"] != resource["Type"]
             yield {
-                **told,
+                **resource_change,
                 "Action": "Modify",
                 "PhysicalResourceId": physical_ids.get(name),
                 "Replacement": "True" if replaced else "False",

@@ -66,7 +66,7 @@ def _matches_one(wanted: Any, value: Any) -> bool:
     raise UnknownPattern(f"matcher {kind!r}; wanted prefix, suffix or wildcard")
 
 
-def told(target: Mapping[str, Any], event: dict[str, Any]) -> dict[str, Any]:
+def target_input(target: Mapping[str, Any], event: dict[str, Any]) -> dict[str, Any]:
     """Return what a target is told of an event: the event itself, or what its InputTransformer makes of it."""
     shape = target.get("InputTransformer")
     if shape is None:
@@ -117,7 +117,7 @@ class EventBus:
                 continue
             if matches(json.loads(rule["EventPattern"]), event):
                 for target in self._clients.events.list_targets_by_rule(Rule=rule["Name"])["Targets"]:
-                    self._invoke(target["Arn"], told(target, event))
+                    self._invoke(target["Arn"], target_input(target, event))
 
     def close(self, patience_s: float = 10.0) -> None:
         """Take no event any more, and wait a while for those that are under way."""

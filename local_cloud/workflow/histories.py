@@ -42,11 +42,11 @@ def answered(body: bytes, events: list[Any]) -> Response:
         events: the whole history as moto keeps it, oldest first.
     """
     cut = page(events, json.loads(body))
-    told = {**cut, "events": [_told(event) for event in cut["events"]]}
-    return Response(200, {"Content-Type": "application/x-amz-json-1.0"}, json.dumps(told).encode())
+    answer = {**cut, "events": [_in_json(event) for event in cut["events"]]}
+    return Response(200, {"Content-Type": "application/x-amz-json-1.0"}, json.dumps(answer).encode())
 
 
-def _told(event: dict[str, Any]) -> dict[str, Any]:
+def _in_json(event: dict[str, Any]) -> dict[str, Any]:
     """Return an event in the protocol's form: a time in seconds, and nothing that is not there."""
     at = datetime.fromisoformat(event["timestamp"]).timestamp()
     return {**_without_nothing(event), "timestamp": at}

@@ -210,7 +210,7 @@ def carry_out(
     if plan.found is not None:
         refuse_while_running(plan.name, running(clients, plan.resources))
         _keep(clients.s3, plan)
-        ended = change_sets.delete(clients.cloudformation, plan.found, told=event, sleep=sleep)
+        ended = change_sets.delete(clients.cloudformation, plan.found, on_event=event, sleep=sleep)
         if not ended.good:
             return ended
     if plan.archives:

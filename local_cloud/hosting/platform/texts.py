@@ -103,16 +103,16 @@ def ping_failed(variant: str) -> str:
     )
 
 
-def alarms_rang(names: Sequence[str]) -> str:
+def alarms_in_alarm(names: Sequence[str]) -> str:
     """Return the reason when alarms took a blue/green deployment back. OURS; the rule is GUIDE's."""
     return f"The deployment was rolled back because these alarms went into ALARM: {', '.join(names)}."
 
 
-def alarms_unseen(role: str, told: str) -> str:
+def alarms_denied(role: str, error: str) -> str:
     """Return the reason when the role may not look at the alarms. OURS; that it must be allowed to is GUIDE's."""
     return (
         f"The deployment was rolled back because {role} could not look at its alarms: it needs "
-        f"cloudwatch:DescribeAlarms. {told}"
+        f"cloudwatch:DescribeAlarms. {error}"
     )
 
 

@@ -73,7 +73,7 @@ def run(
             source=source,
             libraries=libraries,
             values=values,
-            told=Progress(screen, "uploading code"),
+            progress=Progress(screen, "uploading code"),
             level=level,
         )
         if staged.empty:
@@ -106,7 +106,7 @@ def _agreed(staged: Staged, clients: Clients, arguments: Deploy) -> bool:
 def _execute(staged: Staged, clients: Clients, arguments: Deploy, screen: Screen) -> int:
     begun = time.monotonic()
     try:
-        ended = change_sets.execute(clients, staged, told=Told(screen, len(staged.changes)), sleep=sleep)
+        ended = change_sets.execute(clients, staged, on_event=Told(screen, len(staged.changes)), sleep=sleep)
     except KeyboardInterrupt:
         screen.say(f"CloudFormation goes on with {staged.name}; `sealift deploy` again shows what is left")
         raise

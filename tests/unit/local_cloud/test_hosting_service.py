@@ -138,7 +138,7 @@ class World:
         self.time = FakeTime()
         self.jobs = Jobs()
         self.containers: list[FakeContainer] = []
-        self.ringing: set[str] = set()
+        self.alarms_in_alarm: set[str] = set()
         self.blind: set[str] = set()
         """Roles that may not look at alarms."""
         self.prepare: Callable[[FakeContainer], None] = lambda _container: None
@@ -150,7 +150,7 @@ class World:
             log=lambda *_line: None,
             exists=lambda _role, bucket, key: f"{bucket}/{key}" in self.objects,
             objects=self,
-            ringing=self.look_at_alarms,
+            alarms_in_alarm=self.look_at_alarms,
             quotas=quotas,
             settings=HostingSettings(startup_deadline_s=180.0),
             timing=self.time.timing(),
@@ -162,7 +162,7 @@ class World:
         """Return which of them ring, unless the role may not look."""
         if role in self.blind:
             raise AlarmsUnseen(f"{role} may not")
-        return [name for name in names if name in self.ringing]
+        return [name for name in names if name in self.alarms_in_alarm]
 
     def etag(self, role: str, bucket: str, key: str) -> str | None:
         """Return an ETag made of the name."""
