@@ -30,7 +30,8 @@ from pipeline.aws.permissions import (
     TOPIC,
     allow,
 )
-from pipeline.operations import sweep, sweeping
+from pipeline.operations import sweeping
+from pipeline.operations.account import moment
 from pipeline.plain import one_line
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def run(event: Event, clients: Clients) -> Result:
     """Look, decide, and delete where `delete` says so; tell the topic of it."""
     result = sweeping.once(
         clients,
-        now=sweep.moment(event["now"]),
+        now=moment(event["now"]),
         grace=timedelta(hours=float(event["grace_hours"])),
         delete=str(event["delete"]).lower() == "true",
         stack=event["stack"],

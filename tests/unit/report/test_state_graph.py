@@ -104,7 +104,7 @@ def test_the_path_taken_is_counted(succeeded: ReportFacts) -> None:
 
 
 def test_the_way_of_a_failure_is_drawn_where_it_was_taken(failed: ReportFacts) -> None:
-    """An arrow of each task to Diagnose would hide the graph: only the one that was taken is there, others are counted."""
+    """An arrow of each task to Diagnose would hide the graph: only the one taken is drawn, others are counted."""
     laid = drawn(failed)
     to_diagnose = {arrow.source: arrow.taken for arrow in laid.arrows if arrow.target == "Diagnose"}
 
