@@ -19,7 +19,7 @@ from click.shell_completion import CompletionItem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OWN, ACCOUNT, COMMON = range(3)
+OWN, STACK, ACCOUNT, COMMON = range(4)
 """Where an option stands in the help: with its command's, behind those, or with those that every command has."""
 
 
@@ -94,7 +94,7 @@ def _colors(name: str) -> tuple[click.Parameter, ...]:
 
 
 _json_lines = partial(_flag, "--json", "print a JSON object for every change, and nothing else", rank=COMMON)
-_stack = partial(_option, "--stack", metavar="NAME", rank=ACCOUNT)
+_stack = partial(_option, "--stack", metavar="NAME", rank=STACK)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,6 @@ uploads the code, since CloudFormation looks at it, and leaves the stack as it i
 from __future__ import annotations
 
 import json
-import shutil
-import textwrap
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -129,12 +127,8 @@ def show(staged: Staged, screen: Screen) -> None:
     """Say in plain words what would change."""
     what = "a new stack" if staged.kind == "CREATE" else "the stack is there"
     screen.say(f"{staged.name} in {staged.place}: {what}, {changes.counts(staged.changes) or 'new settings'}")
-    width = max(shutil.get_terminal_size((100, 24)).columns, 60)
     for verb, line in changes.lines(staged.changes):
-        head = f"  {verb:<{VERB_WIDTH}}"
-        screen.say(
-            textwrap.fill(head + line, width, subsequent_indent=" " * len(head), break_long_words=False)
-        )
+        screen.item(f"  {verb:<{VERB_WIDTH}}", line)
 
 
 class Told:

@@ -43,8 +43,7 @@ def history(arguments: History) -> int:
         told = {"executions": [one.to_json() for one in found.entries], "complete": found.complete}
         print(json.dumps(told, indent=2))
         return 0
-    width = shutil.get_terminal_size((120, 24)).columns
-    for line in lines(found.entries, datetime.now(UTC), width):
+    for line in lines(found.entries, datetime.now(UTC), shutil.get_terminal_size((120, 24)).columns):
         screen.say(line)
     if not found.entries:
         whose = f" of {arguments.only!r}" if arguments.only else ""

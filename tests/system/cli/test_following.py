@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from local_cloud.calls import AwsCall
 from local_cloud.cloud import LocalCloud
 from local_cloud.faults import Fault
-from pipeline.cli import frame
 from pipeline.operations.checklist import ITEMS
 from tests.system.conftest import Deployments
 
@@ -328,5 +328,5 @@ class Terminal:
                     row, column = row + 1, 0
                     rows += [""] * (row + 1 - len(rows))
                 rows[row] = rows[row][:column].ljust(column) + part + rows[row][column + 1 :]
-                column += frame.columns(part)
+                column += cell_len(part)
         return rows
