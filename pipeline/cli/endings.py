@@ -37,7 +37,7 @@ STATUSES: Final = {
 """Exit statuses, with what they mean."""
 
 LOCAL_EXTRA: Final = "pip install 'sealift[local]'"
-OURS: Final = frozenset({"inference", "pipeline", "state_machine", "tasks"})
+OURS: Final = frozenset({"inference", "local_cloud", "pipeline", "sealift", "state_machine", "tasks"})
 
 _FOLDERS: Final = tuple(f"{Path(__file__).parents[2] / name}{os.sep}" for name in OURS)
 _OTHER: Final = ("that the system does it", "see the message")

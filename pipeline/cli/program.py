@@ -18,7 +18,7 @@ from click.exceptions import Exit, NoArgsIsHelpError
 from click.shell_completion import get_completion_class, shell_complete
 
 from pipeline import __version__, schema
-from pipeline.cli import options
+from pipeline.cli import commands, options
 from pipeline.cli.endings import STATUSES, USAGE, Misuse
 from pipeline.errors import Problem
 
@@ -51,9 +51,8 @@ class Call:
 
             extras.see_installed(self.extra, f"`{NAME} {self.extra}`")
         module, _, function = self.place.partition(":")
-        status: int = getattr(importlib.import_module(f"pipeline.cli.commands.{module}"), function)(
-            self.options
-        )
+        command = getattr(importlib.import_module(f"{commands.__name__}.{module}"), function)
+        status: int = command(self.options)
         return status
 
 

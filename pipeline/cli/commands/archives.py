@@ -26,7 +26,7 @@ from pipeline.planning import deployment_request
 from pipeline.sizing import images
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pipeline.archive.build.pack import PackResult
     from pipeline.archive.checks.report import ArchiveReport
@@ -91,21 +91,36 @@ def check(arguments: Check) -> int:
     """Say whether an archive can become an endpoint."""
     screen = Screen(sys.stderr, quiet=arguments.quiet)
     begun = monotonic()
-    with translated():
-        files = named(arguments.files)
-        rules = deployment_request.archive_rules(
-            deployment_request.OWN_CODE, mend=arguments.mend, container=images.DEFAULT.name
-        )
-        if split_models.is_shard(files[0].name):
-            report = bare.unpacked(files, rules=rules)
-        else:
-            report = checksum.check(files[0], rules=rules, progress=Progress(screen, "verifying"))
+    report = check_files(arguments.files, mend=arguments.mend, progress=Progress(screen, "verifying"))
     seconds = monotonic() - begun
     if arguments.json:
         print(json.dumps({**report.to_json(), "seconds": round(seconds, 3)}, indent=2))
     else:
         tell(report, seconds, Screen(sys.stdout))
     return 0 if report.verdict == "accepted" else 1
+
+
+def check_files(
+    names: Sequence[str], *, mend: bool, progress: Callable[[int, int], None] | None = None
+) -> ArchiveReport:
+    """Return the report on an archive, or on the files of a split model that is none.
+
+    Args:
+        names: as `named` takes them.
+        mend: whether a model in a directory is moved to the root.
+        progress: called with the bytes read so far, and in all.
+
+    Raises:
+        SealiftError: a file could not be read, or AWS refused.
+    """
+    with translated():
+        files = named(names)
+        rules = deployment_request.archive_rules(
+            deployment_request.OWN_CODE, mend=mend, container=images.DEFAULT.name
+        )
+        if split_models.is_shard(files[0].name):
+            return bare.unpacked(files, rules=rules)
+        return checksum.check(files[0], rules=rules, progress=progress)
 
 
 def source_of(archive: str) -> FileSource | S3Source:

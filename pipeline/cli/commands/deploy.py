@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.cli.options import Deploy
-    from pipeline.stack.change_sets import Event, Staged
+    from pipeline.stack.change_sets import StackEvent, Staged
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
@@ -72,7 +72,6 @@ def run(
             libraries=libraries,
             values=values,
             told=Progress(screen, "uploading code"),
-            sleep=sleep,
             level=level,
         )
         if staged.empty:
@@ -144,7 +143,7 @@ class Told:
         self._total = total
         self._done: set[str] = set()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: StackEvent) -> None:
         """Draw one event."""
         if event.of_stack:
             return

@@ -15,7 +15,7 @@ from pipeline import settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli.screen import Screen
-from pipeline.operations import execution_logs, ledger
+from pipeline.operations import execution_logs, executions
 from pipeline.plain import lines as lines_in
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def logs(arguments: Logs) -> int:
     screen = Screen.of(arguments)
     clients = Clients(region=settings.region())
     with service_errors.translated():
-        arn = ledger.find(clients.stepfunctions, arguments.execution, arguments.stack)
+        arn = executions.find(clients.stepfunctions, arguments.execution, arguments.stack)
         screen.hint("reading ...")
         books = followed(clients, arn, sleep=sleep) if arguments.follow else _once(clients, arn)
         shown: set[LogLine] = set()

@@ -14,7 +14,7 @@ from pipeline.cli import reading
 from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, Problem
-from pipeline.operations import ledger
+from pipeline.operations import executions
 from pipeline.report import document, page, source
 from pipeline.sizing import pricing
 
@@ -72,7 +72,7 @@ def _facts(said: str, stack: str | None) -> ReportFacts:
         InvalidInput: when it knows none; Misuse when the name of one can be none.
     """
     client = _clients(said).stepfunctions
-    return source.fetch(client, ledger.find(client, said, stack))
+    return source.fetch(client, executions.find(client, said, stack))
 
 
 def _clients(said: str) -> Clients:

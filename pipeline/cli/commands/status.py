@@ -15,7 +15,7 @@ from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli.screen import Screen
 from pipeline.limits import MiB
-from pipeline.operations import ledger, service_status
+from pipeline.operations import executions, service_status
 from pipeline.operations.service_status import Role
 from pipeline.planning import alarms
 from pipeline.time_format import span
@@ -36,7 +36,7 @@ def status(arguments: Status) -> int:
     clients = Clients(region=settings.region())
     screen.hint("looking ...")
     with service_errors.translated():
-        facts = service_status.look(clients, stack=arguments.stack, service=arguments.only)
+        facts = service_status.read(clients, stack=arguments.stack, service=arguments.only)
     services, now = service_status.arrange(facts), datetime.now(UTC)
     if arguments.json:
         paid = service_status.cost(services)
@@ -51,7 +51,9 @@ def status(arguments: Status) -> int:
             screen.say(line)
         if not services:
             near = (
-                ledger.slip(clients.stepfunctions, arguments.only, arguments.stack) if arguments.only else ""
+                executions.slip(clients.stepfunctions, arguments.only, arguments.stack)
+                if arguments.only
+                else ""
             )
             screen.say(nothing(arguments.only, arguments.stack) + near)
         for why in facts.unseen:

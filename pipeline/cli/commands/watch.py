@@ -21,7 +21,7 @@ from pipeline.cli.endings import INTERRUPTED, Misuse
 from pipeline.cli.following import Events
 from pipeline.cli.screen import Screen
 from pipeline.errors import Problem, TransientError
-from pipeline.operations import executions, ledger
+from pipeline.operations import executions
 from pipeline.planning import deployment_request
 from pipeline.rollout import sidecars
 
@@ -33,7 +33,7 @@ def watch(arguments: Watch) -> int:
     """Follow an execution, by its ARN or its name, or the newest one of a service."""
     clients = Clients(region=settings.region())
     with service_errors.translated():
-        arn = ledger.find(clients.stepfunctions, arguments.execution, arguments.stack)
+        arn = executions.find(clients.stepfunctions, arguments.execution, arguments.stack)
     return followed(arguments, clients, arn)
 
 

@@ -453,7 +453,7 @@ def test_a_broken_sealift_toml_is_told_of(
 
 def sealift(*arguments: str, before: str = "", **how: Any) -> subprocess.Popen[str]:
     """Start a command, after a line of Python or of nothing."""
-    script = f"import runpy, sys; sys.argv[0] = 'sealift'; {before}\nrunpy.run_module('pipeline', run_name='__main__')"
+    script = f"import runpy, sys; sys.argv[0] = 'sealift'; {before}\nrunpy.run_module('sealift', run_name='__main__')"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **how}
     return subprocess.Popen([sys.executable, "-c", script, *arguments], text=True, **pipes)
 

@@ -343,7 +343,7 @@ def test_the_log_of_a_task_holds_nothing_hostile(text: str, service: str) -> Non
 
     try:
         with pytest.raises(EndpointFailed) as failure:
-            lambda_handler.task(run)(event, None)
+            lambda_handler.Task(run)(event, None)
     finally:
         task_log.LOG.removeHandler(handler)
 

@@ -24,7 +24,7 @@ FAST = ["--time-scale", "0.02"]
 def sealift(*arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """Run `sealift` and return what it printed."""
     return subprocess.run(
-        [sys.executable, "-m", "pipeline", *map(str, arguments)],
+        [sys.executable, "-m", "sealift", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -221,7 +221,7 @@ def test_up_deploys_what_any_client_uploads_and_leaves_nothing_running(
 ) -> None:
     """It prints its URL; an upload through that URL starts a deployment; its end is the end of every process."""
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "pipeline", "local", "up", "--port", "0", *FAST],
+        [sys.executable, "-u", "-m", "sealift", "local", "up", "--port", "0", *FAST],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
