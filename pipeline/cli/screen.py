@@ -25,7 +25,7 @@ from pipeline.plain import plain
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pipeline.cli.options import Common
+    from pipeline.cli.options import CommonOptions
     from pipeline.operations.checklist import Mark
 
 _PIPE_COLUMNS = 100
@@ -45,7 +45,7 @@ class Screen:
     _block: list[Text] = field(default_factory=list)
 
     @classmethod
-    def of(cls, options: Common) -> Screen:
+    def of(cls, options: CommonOptions) -> Screen:
         """Return the screen that a command is to have: beside JSON, which has stdout for itself, stderr."""
         return cls(sys.stderr if options.json else sys.stdout, quiet=options.quiet)
 

@@ -21,7 +21,7 @@ from pipeline.stack import bundles, change_sets, changes, template, wheels
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pipeline.cli.options import Deploy
+    from pipeline.cli.options import DeployOptions
     from pipeline.stack.change_sets import StackEvent, Staged
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
@@ -29,7 +29,7 @@ sleep = time.sleep  # noqa: TID251 the command line is where time passes
 VERB_WIDTH = 9
 
 
-def deploy(arguments: Deploy) -> int:
+def deploy(arguments: DeployOptions) -> int:
     """Deploy the stack, and print its outputs."""
     source = template.load(package_files.template())
 
@@ -41,7 +41,7 @@ def deploy(arguments: Deploy) -> int:
 
 
 def run(
-    arguments: Deploy,
+    arguments: DeployOptions,
     clients: Clients,
     source: dict[str, Any],
     libraries: Callable[[], Mapping[str, bytes]],
@@ -88,7 +88,7 @@ def run(
         return _execute(staged, clients, arguments, screen)
 
 
-def _agreed(staged: Staged, clients: Clients, arguments: Deploy) -> bool:
+def _agreed(staged: Staged, clients: Clients, arguments: DeployOptions) -> bool:
     """Ask; whatever is no yes, an interruption among it, leaves nothing behind."""
     lost = [one for one in staged.changes if one.lost]
     question = "Deploy this, AND LOSE WHAT IT SAYS?" if lost else "Deploy this?"
@@ -101,7 +101,7 @@ def _agreed(staged: Staged, clients: Clients, arguments: Deploy) -> bool:
     return answer
 
 
-def _execute(staged: Staged, clients: Clients, arguments: Deploy, screen: Screen) -> int:
+def _execute(staged: Staged, clients: Clients, arguments: DeployOptions, screen: Screen) -> int:
     begun = time.monotonic()
     try:
         ended = change_sets.execute(clients, staged, told=Told(screen, len(staged.changes)), sleep=sleep)
@@ -166,7 +166,7 @@ def _concluded(
     status: str,
     staged: Staged,
     outputs: Mapping[str, str],
-    arguments: Deploy,
+    arguments: DeployOptions,
     screen: Screen,
     *,
     reasons: Sequence[str] = (),

@@ -22,18 +22,18 @@ from pipeline.stack import changes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pipeline.cli.options import Destroy
+    from pipeline.cli.options import DestroyOptions
     from pipeline.operations.teardown import Holding, TeardownPlan
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
 
-def destroy(arguments: Destroy) -> int:
+def destroy(arguments: DestroyOptions) -> int:
     """Destroy the stack, and say what is left."""
     return run(arguments, Clients(region=settings.region()))
 
 
-def run(arguments: Destroy, clients: Clients) -> int:
+def run(arguments: DestroyOptions, clients: Clients) -> int:
     """Destroy with the clients of an account."""
     name = arguments.stack or settings.STACK
     if not arguments.dry_run:
@@ -116,7 +116,7 @@ def _held(one: Holding) -> str:
 
 
 def _concluded(
-    status: str, plan: TeardownPlan, deleted: Iterable[str], arguments: Destroy, screen: Screen
+    status: str, plan: TeardownPlan, deleted: Iterable[str], arguments: DestroyOptions, screen: Screen
 ) -> int:
     kept = () if plan.archives and status == "destroyed" else plan.buckets
     if status == "destroyed" and kept:

@@ -23,11 +23,11 @@ from pipeline.time_format import span
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pipeline.cli.options import History
+    from pipeline.cli.options import HistoryOptions
     from pipeline.operations.executions import ExecutionSummary
 
 
-def history(arguments: History) -> int:
+def history(arguments: HistoryOptions) -> int:
     """List the deployments."""
     if not 1 <= arguments.limit <= executions.LOOKED:
         seen, wanted = f"--limit {arguments.limit}", f"a number of rows from 1 to {executions.LOOKED}"

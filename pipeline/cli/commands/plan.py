@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from pipeline.archive.checks.report import ArchiveReport
     from pipeline.archive.s3.sources import Source
-    from pipeline.cli.options import Plan
+    from pipeline.cli.options import PlanOptions
     from pipeline.gguf.header import GGUFHeader
     from pipeline.planning.deployment_request import StackDefaults
 
@@ -154,7 +154,7 @@ class PlanShown:
         }
 
 
-def plan(arguments: Plan) -> int:
+def plan(arguments: PlanOptions) -> int:
     """Say whether the model in an archive fits a serverless endpoint."""
     begun = monotonic()
     fields = {
