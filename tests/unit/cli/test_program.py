@@ -163,3 +163,15 @@ def test_a_command_can_be_called_without_a_line() -> None:
     assert (
         options.PushOptions(archive="a", service="s") == program.read(["push", "a", "--service", "s"]).options
     )
+
+
+@verbs
+def test_a_wrong_line_leaves_stdout_to_the_document(
+    path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What reads the JSON of a command reads nothing, and its status."""
+    assert cli.main(["--json", *path, *NEEDED.get(path[-1], []), "--nope"]) == cli.USAGE
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "ERROR  sealift" in printed.err
