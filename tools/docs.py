@@ -153,22 +153,22 @@ def commands() -> str:
     """List every command with its arguments, options and examples, and what all of them can be told."""
     top = program.program()
     everywhere = "Every command takes these, before its name or behind it:"
-    both = {one.name for one in options.common(options.Common)}
+    both = {one.name for one in options.common(options.CommonOptions)}
     general = "\n".join([everywhere, "", *_table(one for one in top.params)])
     return "\n\n".join(
         [general, *(_command(name, verb, both) for name, verb in _leaves(top, top.name or ""))]
     )
 
 
-def _leaves(group: program.Verbs, path: str) -> Iterator[tuple[str, program.Verb]]:
+def _leaves(group: program.CommandGroup, path: str) -> Iterator[tuple[str, program.LeafCommand]]:
     for name, one in group.commands.items():
-        if isinstance(one, program.Verbs):
+        if isinstance(one, program.CommandGroup):
             yield from _leaves(one, f"{path} {name}")
-        elif isinstance(one, program.Verb):
+        elif isinstance(one, program.LeafCommand):
             yield f"{path} {name}", one
 
 
-def _command(name: str, verb: program.Verb, both: Collection[str | None]) -> str:
+def _command(name: str, verb: program.LeafCommand, both: Collection[str | None]) -> str:
     told = [f"## `{name}`", "", verb.help or "", ""]
     own = [one for one in verb.params if one.name not in both]
     return "\n".join([*told, *_table(own), "", "```", *verb.examples, "```"])
