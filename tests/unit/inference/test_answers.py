@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,10 +12,7 @@ from inference.inference import Model, complete, output_fn, predict_fn
 from sealift_engine import Ask, Choice, Generation, Limits
 from sealift_request import BadRequest, Request
 from sealift_settings import Settings
-from sealift_template import Rendered
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from sealift_template import Conversation, Rendered
 
 BOS = 1
 USER = {"role": "user", "content": "Hi."}
@@ -48,14 +45,10 @@ class _Chat:
     def __init__(self, stops: tuple[str, ...] = ()) -> None:
         self.stops = stops
 
-    def render(
-        self, messages: Sequence[dict[str, Any]], tools: Sequence[Any] = (), **variables: Any
-    ) -> Rendered:
-        assert not tools
-        text = "".join(f"<{message['role']}> {message['content']}" for message in messages)
-        return Rendered(
-            text + "".join(f" {name}={value}" for name, value in variables.items()), stops=self.stops
-        )
+    def render(self, conversation: Conversation) -> Rendered:
+        text = "".join(f"<{message['role']}> {message['content']}" for message in conversation.messages)
+        given = "".join(f" {name}={value}" for name, value in conversation.variables.items())
+        return Rendered(text + given, stops=self.stops)
 
 
 def _model(engine: _Scripted, settings: Settings | None = None, **changes: Any) -> Model:
@@ -205,7 +198,7 @@ def test_template_that_refuses_is_quoted() -> None:
     """Templates raise on conversations they do not know; the reason is theirs."""
 
     class _Strict(_Chat):
-        def render(self, *_: Any, **__: Any) -> Rendered:
+        def render(self, _conversation: Conversation) -> Rendered:
             raise ValueError("roles must alternate")
 
     with pytest.raises(BadRequest, match="refuses these messages: roles must alternate"):
