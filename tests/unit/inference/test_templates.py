@@ -12,7 +12,7 @@ from sealift_template import Conversation, Template, TemplateRefusal, ToolsUnsup
 
 ALL = (
     "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
-     "{% if add_generation_prompt %}<assistant>{% endif %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 NO_SYSTEM = (
     "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
@@ -31,7 +31,7 @@ CALLS = (
 )
 FIREFUNCTION = (
     "{{ 'have ' + functions + ' at ' + datetime }}"
-     "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
 )
 SYSTEM, USER = {"role": "system", "content": "S"}, {"role": "user", "content": "U"}
 
