@@ -224,6 +224,17 @@ def test_penalties_count_the_prompt_too(model: Model) -> None:
     )
 
 
+def test_penalties_count_what_a_grammar_let_through(model: Model) -> None:
+    """A token that was only thought of, and forbidden, does not count; one that was taken does."""
+    two = {"prefixItems": [{"enum": [1, 2]}, {"enum": [1, 2]}]}
+    free, penalized = (
+        json.loads(_said(model, json_schema=two, max_tokens=100, frequency_penalty=penalty)) for penalty in (0, 500)
+    )
+
+    assert free[0] == free[1]
+    assert penalized[0] != penalized[1]
+
+
 def test_the_likeliest_is_left_out_where_that_is_requested(model: Model) -> None:
     """XTC at full probability takes all but the last of those above its threshold."""
     free = _ask(model, prompt="Hello.", temperature=0, max_tokens=1, logprobs=1)["choices"][0]["text"]
