@@ -25,6 +25,10 @@ from pipeline.sizing import images
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tools import pages, permissions, reference, rooms
 
+# As in an archive, its modules are flat.
+sys.path.append(str(package_files.inference()))
+import sealift_fields
+
 TOP = Path(__file__).resolve().parents[1]
 DEMO = [
     sys.executable,
@@ -149,6 +153,21 @@ def profiles() -> str:
     return "\n".join(rows)
 
 
+def request_fields() -> str:
+    """List every field that clients send, with what becomes of it in each container."""
+    rows = ["| field | with | takes | `pytorch`, `custom` | `llama-cpp` |", "|---|---|---|---|---|"]
+    for field in sealift_fields.FIELDS:
+        names = ", ".join(f"`{name}`" for name in (field.name, *field.aliases))
+        forms = ", ".join(f"`{form}`" for form in field.forms)
+        takes = "" if field.takes is sealift_fields.ANY else f"{field.takes}".replace("|", "\\|")
+        instead = f": {field.instead}" if field.instead else ""
+        chats = sealift_fields.CHAT in field.forms
+        rows.append(
+            f"| {names} | {forms} | {takes} | {field.place}{instead} | {field.there if chats else '-'} |"
+        )
+    return "\n".join(rows)
+
+
 def commands() -> str:
     """List every command with its arguments, options and examples, and what all of them can be told."""
     top = program.program()
@@ -233,6 +252,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "failures": failures,
     "containers": profiles,
     "commands": commands,
+    "fields": request_fields,
     "settings": made_settings,
     "statuses": statuses,
     "demo": demo,
