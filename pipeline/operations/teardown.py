@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pipeline.aws.clients import Clients
     from pipeline.operations.account import Account, Made
-    from pipeline.stack.change_sets import Ended, Event, StackPlace
+    from pipeline.stack.change_sets import Ended, StackEvent, StackPlace
 
 BUCKET, MACHINE = "AWS::S3::Bucket", "AWS::StepFunctions::StateMachine"
 KEPT: Final = "kept.json"
@@ -188,7 +188,7 @@ def carry_out(
     plan: TeardownPlan,
     *,
     told: Callable[[str], None],
-    event: Callable[[Event], None],
+    event: Callable[[StackEvent], None],
     sleep: Callable[[float], None],
     clock: Callable[[], float],
 ) -> Ended:

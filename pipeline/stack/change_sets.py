@@ -72,7 +72,7 @@ class StackPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class StackEvent:
     """Something that happened to a resource of a stack, or to the stack itself."""
 
     id: str
@@ -320,7 +320,7 @@ def discard(client: CloudFormationClient, staged: Staged) -> None:
 
 
 def execute(
-    clients: Clients, staged: Staged, *, told: Callable[[Event], None], sleep: Callable[[float], None]
+    clients: Clients, staged: Staged, *, told: Callable[[StackEvent], None], sleep: Callable[[float], None]
 ) -> Ended:
     """Carry a change set out, tell what happens, and return how it ended."""
     clients.cloudformation.execute_change_set(ChangeSetName=staged.change_set, StackName=staged.stack_id)
@@ -335,7 +335,7 @@ def delete(
     client: CloudFormationClient,
     found: Mapping[str, Any],
     *,
-    told: Callable[[Event], None],
+    told: Callable[[StackEvent], None],
     sleep: Callable[[float], None],
 ) -> Ended:
     """Delete a stack, tell what happens, and return how it ended; one that is being deleted already is followed."""
@@ -350,7 +350,7 @@ def watch(
     stack_id: str,
     *,
     after: str,
-    told: Callable[[Event], None],
+    told: Callable[[StackEvent], None],
     sleep: Callable[[float], None],
 ) -> Ended:
     """Tell the events of a stack until it has come to rest; return how.
@@ -376,13 +376,13 @@ def watch(
         sleep(LOOK_S)
 
 
-def _events(client: CloudFormationClient, stack_id: str, after: str) -> Iterator[Event]:
+def _events(client: CloudFormationClient, stack_id: str, after: str) -> Iterator[StackEvent]:
     """Yield the events of a stack since one of them, the newest first."""
     for page in client.get_paginator("describe_stack_events").paginate(StackName=stack_id):
         for one in page["StackEvents"]:
             if one["EventId"] == after:
                 return
-            yield Event(
+            yield StackEvent(
                 id=one["EventId"],
                 name=one.get("LogicalResourceId", ""),
                 type=one.get("ResourceType", ""),

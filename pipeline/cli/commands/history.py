@@ -8,31 +8,31 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipeline import settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
+from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
-from pipeline.errors import InvalidInput, Problem
+from pipeline.errors import Problem
 from pipeline.operations import executions
 from pipeline.time_format import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import History
     from pipeline.operations.executions import ExecutionSummary
 
 
-def history(arguments: Arguments) -> int:
+def history(arguments: History) -> int:
     """List the deployments."""
     if not 1 <= arguments.limit <= executions.LOOKED:
         seen, wanted = f"--limit {arguments.limit}", f"a number of rows from 1 to {executions.LOOKED}"
-        raise InvalidInput("command line", [Problem("WrongValue", seen, wanted, "leave it out for 20")])
-    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+        raise Misuse("command line", [Problem("WrongValue", seen, wanted, "leave it out for 20")])
+    screen = Screen.of(arguments)
     clients = Clients(region=settings.region())
     screen.hint("looking ...")
     with service_errors.translated():

@@ -8,7 +8,6 @@ Deletes nothing.
 from __future__ import annotations
 
 import json
-import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,7 +35,7 @@ from pipeline.rollout import consumer_switch, endpoint_usage, release_store, rel
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import Rollback
     from pipeline.rollout.releases import Consumer, Release
 
     R = TypeVar("R")
@@ -78,9 +77,9 @@ class Moved:
         return f"{self.consumer['variable']} of {self.consumer['function_name']}"
 
 
-def rollback(arguments: Arguments) -> int:
+def rollback(arguments: Rollback) -> int:
     """Go back, and say how long it took."""
-    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    screen = Screen.of(arguments)
     clients = Clients(region=settings.region())
     begun = time.monotonic()
     with service_errors.translated():

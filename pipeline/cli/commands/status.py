@@ -7,7 +7,6 @@ when something that serves is not in service, or an alarm of it rings.
 from __future__ import annotations
 
 import json
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,16 +23,16 @@ from pipeline.time_format import span
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import Status
     from pipeline.operations.service_status import DeploymentStatus, Service
 
 FULL = frozenset({Role.SERVES, Role.TRIED})
 """Those that are told of in full; of the others a line says that they are there."""
 
 
-def status(arguments: Arguments) -> int:
+def status(arguments: Status) -> int:
     """Show the services; return 1 when one is not well."""
-    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    screen = Screen.of(arguments)
     clients = Clients(region=settings.region())
     screen.hint("looking ...")
     with service_errors.translated():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,29 +16,30 @@ from typing import TYPE_CHECKING, Final
 from pipeline import settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
+from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
-from pipeline.errors import InvalidInput, Problem
+from pipeline.errors import Problem
 from pipeline.operations import executions, removal, sweeping
 from pipeline.stack import change_sets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import Sweep
     from pipeline.operations.sweeping import Swept, SweptThing
 
 PATIENCE_S: Final = 300
 """An endpoint is gone within a minute or two."""
 
 
-def sweep(arguments: Arguments) -> int:
+def sweep(arguments: Sweep) -> int:
     """Sweep, and say what was found; return 1 when something could not be deleted."""
     if not (math.isfinite(arguments.grace) and arguments.grace >= 0):
         seen = Problem(
             "WrongValue", f"--grace {arguments.grace:g}", "hours, 0 or more", "leave it out for 24"
         )
-        raise InvalidInput("command line", [seen])
-    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+        raise Misuse("command line", [seen])
+    screen = Screen.of(arguments)
     clients = Clients(region=settings.region())
     with service_errors.translated():
         bucket = (
@@ -105,7 +105,7 @@ def until_gone(
     return {**result, "found": list(lines.values()), "counts": counts}
 
 
-def _show(result: Swept, screen: Screen, arguments: Arguments) -> None:
+def _show(result: Swept, screen: Screen, arguments: Sweep) -> None:
     for one in result["found"]:
         screen.say(f"{one['outcome']:<9} {one['kind']} {one['name']}")
         screen.say(f"          {one['reason']}")

@@ -127,6 +127,6 @@ def test_the_service_that_was_meant_is_told(
 @pytest.mark.parametrize("limit", ["0", "301"])
 def test_a_limit_that_is_none_is_refused(limit: str, capsys: pytest.CaptureFixture[str]) -> None:
     """From 1 to as many as are looked at."""
-    assert cli.main(["history", "--limit", limit]) == cli.FAILED
+    assert cli.main(["history", "--limit", limit]) == cli.USAGE
 
     assert f"--limit {limit}; wanted a number of rows from 1 to 300" in capsys.readouterr().err

@@ -98,7 +98,7 @@ def watched(
     """Return how a stack ended, the events that were told, and how long was waited each time."""
     client: Any = CloudFormation([event(0, "sealift", "CREATE_COMPLETE")], *batches)
     list(client.paginate(StackName=STACK_ID))
-    told: list[change_sets.Event] = []
+    told: list[change_sets.StackEvent] = []
     slept: list[float] = []
     ended = change_sets.watch(client, STACK_ID, after=after, told=told.append, sleep=slept.append)
     return ended, [f"{one.name} {one.status}" for one in told], slept
