@@ -73,7 +73,7 @@ def run(
             source=source,
             libraries=libraries,
             values=values,
-            told=Progress(screen, "uploading code"),
+            progress=Progress(screen, "uploading code"),
             level=level,
         )
         if staged.empty:
@@ -106,7 +106,9 @@ def _agreed(staged: Staged, clients: Clients, arguments: Deploy) -> bool:
 def _execute(staged: Staged, clients: Clients, arguments: Deploy, screen: Screen) -> int:
     begun = time.monotonic()
     try:
-        ended = change_sets.execute(clients, staged, told=Told(screen, len(staged.changes)), sleep=sleep)
+        ended = change_sets.execute(
+            clients, staged, on_event=StackProgress(screen, len(staged.changes)), sleep=sleep
+        )
     except KeyboardInterrupt:
         screen.say(f"CloudFormation goes on with {staged.name}; `sealift deploy` again shows what is left")
         raise
@@ -136,7 +138,7 @@ def show(staged: Staged, screen: Screen) -> None:
         )
 
 
-class Told:
+class StackProgress:
     """Draws the events of a stack: a line for each resource that is done, and a passing one for what is at work.
 
     Args:

@@ -60,7 +60,7 @@ def test_no_word_of_the_evidence_is_lost(line: ChecklistLine, width: int) -> Non
     """Wrapping moves, and leaves nothing out."""
     drawn = "".join("".join(frame.rows(line, width=width, style=PLAIN)).split())
 
-    assert "".join(one_line(line.told).split()) in drawn
+    assert "".join(one_line(line.details).split()) in drawn
 
 
 @given(line=lines_of, width=st.integers(frame.NARROWEST, 120), most=st.integers(1, 3))
