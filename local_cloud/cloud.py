@@ -228,11 +228,11 @@ class LocalCloud:
                 "ConsumerFunctionName": CONSUMER if self.settings.consumer else "",
                 "AllowArchiveCode": "true" if self.settings.archive_code else "false",
             },
-            told=lambda _sent, _total: None,
+            progress=lambda _sent, _total: None,
             every_s=0.05,
             level=bundles.QUICKEST,
         )
-        ended = change_sets.execute(self.clients, staged, told=lambda _event: None, sleep=_no_wait)
+        ended = change_sets.execute(self.clients, staged, on_event=lambda _event: None, sleep=_no_wait)
         if not ended.good:
             raise RuntimeError(f"the local cloud's stack is {ended.status}: {'; '.join(ended.reasons)}")
 

@@ -53,7 +53,7 @@ def run(event: Event, clients: Clients) -> Result:
     """
     made = event["plan"]
     refusal = quota_errors.read_refusal(diagnosis.message(event["refusal"]["Cause"]))
-    situation = endpoint_usage.look(clients, made["service"])
+    situation = endpoint_usage.read_usage(clients, made["service"])
     if made["instances"]:
         stepped = quotas.step_instances(refusal, _instances_ask(made["instances"]), situation)
         if isinstance(stepped, quotas.Stop):

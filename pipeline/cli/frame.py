@@ -69,7 +69,7 @@ def rows(line: ChecklistLine, *, width: int, unicode: bool, most: int | None = N
     sign = tick(line.mark, unicode=unicode)
     seconds = _seconds(line)
     indent = cell_len(sign) + 3 + TEXT_WIDTH + _TIME_WIDTH
-    told = one_line(line.told)
+    told = one_line(line.details)
     if width - indent >= _BESIDE:
         pieces = wrapped(told, width - indent)
         head = f"{line.text:<{TEXT_WIDTH}}{seconds:>9}  {pieces[0] if pieces else ''}".rstrip()

@@ -390,14 +390,14 @@ class Diagnosis:
 
 
 def lines(what: str, why: str, fix: str) -> str:
-    """Return the three lines in which every failure is told, everywhere; they are plain, and there are no more."""
+    """Return the three lines in which every failure is cause, everywhere; they are plain, and there are no more."""
     return f"what happened: {one_line(what)}\nwhy: {one_line(why)}\nwhat to do: {one_line(fix)}"
 
 
 _NOISE = re.compile(r"\b(?:ACCESS_LOG|TS_METRICS|MODEL_METRICS) - |^\s+at [\w.$]+\(")
 
 
-def telling(lines: Sequence[str], most: int) -> tuple[str, ...]:
+def pick_evidence(lines: Sequence[str], most: int) -> tuple[str, ...]:
     """Return the newest lines of a container's log, without TorchServe's access log, metrics and Java stack frames.
 
     A health check alone is two of them, and they go on after the lines that give a cause. So do the lines of a worker
@@ -469,22 +469,22 @@ def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[s
     """
     # The notification's subject has it too, which may have 100 characters.
     error = payload.cut(one_line(re.sub(r"^States\.", "States", failure.get("Error", ""))), _MOST_NAME)
-    told = message(failure.get("Cause", ""))
+    cause = message(failure.get("Cause", ""))
     state = failed_state(results, failure.get("Cause", ""))
     # One line, whatever the message is: a traceback among the three would hide the next two.
-    what = f"{state.replace('_', ' ')} failed with {error}: {_one_line(told)}"
+    what = f"{state.replace('_', ' ')} failed with {error}: {_one_line(cause)}"
     own_words = error in errors.names(errors.PermanentError) and error not in {
         "AccessDenied",
         "RequestRejected",
     }
-    known = None if own_words else _known(told, evidence, error)
+    known = None if own_words else _known(cause, evidence, error)
     if known is not None:
         rule, found = known
-        return Diagnosis(error, state, rule.cause, what, _why(rule.why, found, told), rule.fix, evidence)
+        return Diagnosis(error, state, rule.cause, what, _why(rule.why, found, cause), rule.fix, evidence)
     why, fix = FALLBACK.get(
         error, ("the cause is not one that Sealift knows", "read the log of the state's function")
     )
-    seen, wanted, ways = told.partition(f"; wanted {quota_errors.ROOM}; ")
+    seen, wanted, ways = cause.partition(f"; wanted {quota_errors.ROOM}; ")
     if error == errors.QuotaUsedUp.__name__ and ways:
         # The commands are what is to be done, so they stand there, and once.
         what, fix = (
@@ -494,7 +494,7 @@ def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[s
     return Diagnosis(error, state, error, what, why, fix, evidence)
 
 
-def _known(told: str, evidence: tuple[str, ...], error: str) -> tuple[DiagnosisRule, str] | None:
+def _known(cause: str, evidence: tuple[str, ...], error: str) -> tuple[DiagnosisRule, str] | None:
     """Return the rule that explains a failure, and the text that it was found in.
 
     The message goes first, since a log always has some harmless line that looks like a cause; but a log goes
@@ -502,7 +502,7 @@ def _known(told: str, evidence: tuple[str, ...], error: str) -> tuple[DiagnosisR
     """
     clear = [rule for rule in RULES if not rule.vague]
     vague = [rule for rule in RULES if rule.vague]
-    rounds = ((clear, (told,)), (clear, evidence), (vague, (told, *evidence)), (clear, (error,)))
+    rounds = ((clear, (cause,)), (clear, evidence), (vague, (cause, *evidence)), (clear, (error,)))
     for rules, texts in rounds:
         for rule in rules:
             for text in texts:
@@ -511,9 +511,9 @@ def _known(told: str, evidence: tuple[str, ...], error: str) -> tuple[DiagnosisR
     return None
 
 
-def _why(why: str, found: str, told: str) -> str:
+def _why(why: str, found: str, cause: str) -> str:
     """Return the reason, with the line that gave it away unless the message itself did."""
-    return why if found == told else f"{why} ({payload.cut(_one_line(found), 300)})"
+    return why if found == cause else f"{why} ({payload.cut(_one_line(found), 300)})"
 
 
 def _one_line(text: str) -> str:

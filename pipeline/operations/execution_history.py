@@ -185,7 +185,7 @@ class Reader:
         self._events: list[Mapping[str, Any]] = []
         self._quiet = 0
 
-    def look(self) -> tuple[Execution, bool]:
+    def poll(self) -> tuple[Execution, bool]:
         """Return the execution as it stands, and whether anything has happened since the last look."""
         before = len(self._events)
         if self._description is None:
@@ -240,7 +240,7 @@ def follow(
     reader, pause = Reader(client, arn), interval_s
     while True:
         try:
-            execution, news = reader.look()
+            execution, news = reader.poll()
         except Exception as error:
             if not passes(error):
                 raise

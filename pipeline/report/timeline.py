@@ -174,7 +174,7 @@ def _after(visit: Visit, kind: str, at: float, event: Mapping[str, Any]) -> Visi
             ended=at,
             outcome=outcome,
             error=str(details.get("error") or (kind if outcome == "failed" else "")),
-            cause=_said(details.get("cause"))[:MOST_CAUSE],
+            cause=_cause_text(details.get("cause"))[:MOST_CAUSE],
         )
         return replace(visit, attempts=(*visit.attempts[:-1], attempt))
     return visit
@@ -188,7 +188,7 @@ def _settled(visit: Visit, at: float) -> Visit:
     return visit
 
 
-def _said(cause: object) -> str:
+def _cause_text(cause: object) -> str:
     """Return what a cause says; a function's is a JSON document with a stack."""
     text = str(cause or "")
     try:

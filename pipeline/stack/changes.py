@@ -125,16 +125,16 @@ def lines(changes: Sequence[Change]) -> list[tuple[str, str]]:
 
     A verb in capitals says that something is lost.
     """
-    told: dict[tuple[str, str, str], list[str]] = {}
+    grouped: dict[tuple[str, str, str], list[str]] = {}
     for one in changes:
         verb = one.verb.upper() if one.lost else one.verb.value
-        told.setdefault((verb, one.noun, _after(one)), []).append(one.name)
+        grouped.setdefault((verb, one.noun, _after(one)), []).append(one.name)
     return [
         (
             verb,
             f"{counted(noun, len(names))} {listed(names, SHOWN if verb == Verb.ADD else len(names))}{after}",
         )
-        for (verb, noun, after), names in told.items()
+        for (verb, noun, after), names in grouped.items()
     ]
 
 

@@ -71,7 +71,7 @@ def run(
             source=source,
             libraries=libraries,
             values=values,
-            told=Progress(screen, "uploading code"),
+            progress=Progress(screen, "uploading code"),
             level=level,
         )
         if staged.empty:
@@ -104,7 +104,9 @@ def _agreed(staged: Staged, clients: Clients, arguments: DeployOptions) -> bool:
 def _execute(staged: Staged, clients: Clients, arguments: DeployOptions, screen: Screen) -> int:
     begun = time.monotonic()
     try:
-        ended = change_sets.execute(clients, staged, told=Told(screen, len(staged.changes)), sleep=sleep)
+        ended = change_sets.execute(
+            clients, staged, on_event=StackProgress(screen, len(staged.changes)), sleep=sleep
+        )
     except KeyboardInterrupt:
         screen.say(f"CloudFormation goes on with {staged.name}; `sealift deploy` again shows what is left")
         raise
@@ -130,7 +132,7 @@ def show(staged: Staged, screen: Screen) -> None:
         screen.item(f"  {verb:<{VERB_WIDTH}}", line)
 
 
-class Told:
+class StackProgress:
     """Draws the events of a stack: a line for each resource that is done, and a passing one for what is at work.
 
     Args:

@@ -13,7 +13,7 @@ from pipeline import settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli import asking
-from pipeline.cli.commands.deploy import Told
+from pipeline.cli.commands.deploy import StackProgress
 from pipeline.cli.screen import Screen
 from pipeline.limits import MiB
 from pipeline.operations import teardown
@@ -41,13 +41,13 @@ def run(arguments: DestroyOptions, clients: Clients) -> int:
     screen = Screen.of(arguments)
     deleted: list[str] = []
 
-    def told(line: str) -> None:
+    def deleted_one(line: str) -> None:
         deleted.append(line)
         screen.step(f"  deleted  {line}")
 
     with service_errors.translated():
         screen.hint("looking ...")
-        plan = teardown.look(clients, name, archives=arguments.archives)
+        plan = teardown.plan_teardown(clients, name, archives=arguments.archives)
         if plan.nothing:
             screen.say(f"{name} in {plan.place}: nothing to delete")
             return _concluded("nothing", plan, deleted, arguments, screen)
@@ -61,8 +61,8 @@ def run(arguments: DestroyOptions, clients: Clients) -> int:
         ended = teardown.carry_out(
             clients,
             plan,
-            told=told,
-            event=Told(screen, len(plan.inside)),
+            on_deleted=deleted_one,
+            on_event=StackProgress(screen, len(plan.inside)),
             sleep=sleep,
             clock=time.monotonic,
         )

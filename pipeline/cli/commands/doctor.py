@@ -47,6 +47,6 @@ def examine(arguments: DoctorOptions) -> int:
 
 def show(check: ReadinessCheck, screen: Screen) -> None:
     """Write a check, and below it what to do."""
-    screen.say(f"{check.name:<12}{check.told}", mark=MARKS[check.state])
+    screen.say(f"{check.name:<12}{check.found}", mark=MARKS[check.state])
     if check.fix:
         screen.say(f"  {'':<12}to do: {check.fix}")

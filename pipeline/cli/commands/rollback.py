@@ -139,7 +139,7 @@ def _way(service: str, stack: str | None, clients: Clients) -> Way:
     Raises:
         InvalidInput: when there is none, and why.
     """
-    account = release_store.look(clients.sagemaker, service)
+    account = release_store.read_releases(clients.sagemaker, service)
     found = [one for one in account.releases if stack is None or f":{stack}-deployment:" in one.execution]
     if not found:
         whose = f" of the stack {stack!r}" if stack else ""
@@ -148,7 +148,7 @@ def _way(service: str, stack: str | None, clients: Clients) -> Way:
         _refuse(service, "NoDeployment", seen, "a service that was deployed", fix)
     called = _called(found, clients)
     served = [releases.serving(found, endpoint) for _, endpoint in called]
-    newest = max((one for one in found if one.way_back), key=lambda one: one.age, default=None)
+    newest = max((one for one in found if one.is_rollback_target), key=lambda one: one.age, default=None)
     if not any(served) and newest is not None and not newest.consumers:
         # It switched none, and nobody can tell who calls it: then the newest good one counts as the one that serves.
         called, served = [], [newest]

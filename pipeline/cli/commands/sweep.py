@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -99,10 +100,8 @@ def until_gone(
         going = [one["name"] for one in lines.values() if one["outcome"] == "deleting"]
         if not going or not all(wait(name, deadline - clock()) for name in going):
             break
-    counts: dict[str, int] = {}
-    for one in lines.values():
-        counts[one["outcome"]] = counts.get(one["outcome"], 0) + 1
-    return {**result, "found": list(lines.values()), "counts": counts}
+    found = list(lines.values())
+    return {**result, "found": found, "counts": dict(Counter(one["outcome"] for one in found))}
 
 
 def _show(result: Swept, screen: Screen, arguments: SweepOptions) -> None:

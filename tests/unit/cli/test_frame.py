@@ -55,7 +55,7 @@ def test_no_word_of_the_evidence_is_lost(line: ChecklistLine, width: int) -> Non
     rows = frame.rows(line, width=width, unicode=True)
     drawn = "".join("".join(row.plain for row in rows).split())
 
-    assert "".join(one_line(line.told).split()) in drawn
+    assert "".join(one_line(line.details).split()) in drawn
 
 
 @given(line=lines_of, width=st.integers(frame.NARROWEST, 120), most=st.integers(1, 3))

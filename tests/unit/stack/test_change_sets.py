@@ -33,7 +33,7 @@ STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/sealift/1"
 )
 def test_a_stack_is_made_or_changed_by_what_there_is(status: str | None, kind: str) -> None:
     """A stack of which there is only a change set has nothing yet."""
-    assert change_sets.road("sealift", {"StackStatus": status} if status else None) == kind
+    assert change_sets.change_set_type("sealift", {"StackStatus": status} if status else None) == kind
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_stack_is_made_or_changed_by_what_there_is(status: str | None, kind: s
 def test_a_stack_that_cannot_be_changed_is_refused_with_the_way_out(status: str, fix: str) -> None:
     """What it is, and the command to run next."""
     with pytest.raises(InvalidInput) as refusal:
-        change_sets.road("harbour", {"StackStatus": status})
+        change_sets.change_set_type("harbour", {"StackStatus": status})
 
     (problem,) = refusal.value.problems
     assert problem.seen == f"it is {status}"
@@ -100,7 +100,7 @@ def watched(
     list(client.paginate(StackName=STACK_ID))
     told: list[change_sets.StackEvent] = []
     slept: list[float] = []
-    ended = change_sets.watch(client, STACK_ID, after=after, told=told.append, sleep=slept.append)
+    ended = change_sets.watch(client, STACK_ID, after=after, on_event=told.append, sleep=slept.append)
     return ended, [f"{one.name} {one.status}" for one in told], slept
 
 
