@@ -33,7 +33,7 @@ TOP = Path(__file__).resolve().parents[1]
 DEMO = [
     sys.executable,
     "-m",
-    "pipeline",
+    "sealift",
     "local",
     "run",
     ".cache/demo/model.tar.gz",
@@ -188,9 +188,9 @@ def _leaves(group: program.CommandGroup, path: str) -> Iterator[tuple[str, progr
 
 
 def _command(name: str, verb: program.LeafCommand, both: Collection[str | None]) -> str:
-    told = [f"## `{name}`", "", verb.help or "", ""]
+    lines = [f"## `{name}`", "", verb.help or "", ""]
     own = [one for one in verb.params if one.name not in both]
-    return "\n".join([*told, *_table(own), "", "```", *verb.examples, "```"])
+    return "\n".join([*lines, *_table(own), "", "```", *verb.examples, "```"])
 
 
 def _table(params: Iterable[click.Parameter]) -> list[str]:

@@ -17,7 +17,7 @@ import click
 from click.exceptions import Exit, NoArgsIsHelpError
 from click.shell_completion import get_completion_class, shell_complete
 
-from pipeline import __version__, schema
+from pipeline import __version__, spelling
 from pipeline.cli import commands, options
 from pipeline.cli.endings import STATUSES, USAGE, Misuse
 from pipeline.errors import Problem
@@ -424,10 +424,10 @@ def _misuse(error: click.UsageError) -> Misuse:
     if isinstance(error, click.NoSuchOption):
         seen, wanted = f"no such option {error.option_name!r}", f"an option of `{path}`"
         shown = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
-        near = schema.nearest(error.option_name, [name for one in shown for name in one.opts])
+        near = spelling.nearest(error.option_name, [name for one in shown for name in one.opts])
     elif isinstance(error, click.exceptions.NoSuchCommand) and isinstance(command, CommandGroup):
         seen, wanted = f"no such command {error.command_name!r}", f"one of {', '.join(command.commands)}"
-        near = schema.nearest(error.command_name, command.commands)
+        near = spelling.nearest(error.command_name, command.commands)
     elif isinstance(error, click.MissingParameter) and error.param is not None:
         seen = f"no {_name(error.param, context)}"
         wanted = str(getattr(error.param, "help", "") or wanted)
@@ -437,7 +437,11 @@ def _misuse(error: click.UsageError) -> Misuse:
         if isinstance(error.param.type, click.Choice):
             known = [str(one) for one in error.param.type.choices]
             word = error.message.partition("'")[2].partition("'")[0]
-            seen, wanted, near = f"{name} {word!r}", f"one of {', '.join(known)}", schema.nearest(word, known)
+            seen, wanted, near = (
+                f"{name} {word!r}",
+                f"one of {', '.join(known)}",
+                spelling.nearest(word, known),
+            )
     return Misuse(
         path, [Problem("WrongUsage", seen, wanted, f"did you mean {near!r}? {fix}" if near else fix)]
     )

@@ -616,8 +616,8 @@ def _numbered(shards: list[str], most: int = 5) -> str:
             runs[-1].append(number)
         else:
             runs.append([number])
-    told = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
-    return f"numbers {', '.join(told)}"
+    ranges = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    return f"numbers {', '.join(ranges)}"
 
 
 def _listed(paths: list[str], most: int = 5) -> str:

@@ -33,7 +33,7 @@ from pipeline.limits import MiB
 from pipeline.planning import deployment_request, quotas
 from pipeline.planning import plan as planned
 from pipeline.rollout import sidecars
-from pipeline.sizing import costs, fit, images, instance_choice, instance_types
+from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -393,7 +393,9 @@ def _created(made: PlanShown, screen: Screen) -> None:
     _say(screen, "names", one if made.endpoint == made.name else in_place)
     if made.offers:
         offer = made.offers[0]
-        _say(screen, "size", costs.price(offer.name, made.request["instance_count"], offer.usd_per_hour))
+        _say(
+            screen, "size", hourly_costs.price(offer.name, made.request["instance_count"], offer.usd_per_hour)
+        )
     else:
         ordinary = quotas.target(limits.CONCURRENCY_QUOTA.value)
         concurrency = made.request["max_concurrency"] or f"{ordinary} on an ordinary account"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from local_cloud import authorizations
-from local_cloud.authorizations import UnknownNeedsError
 from local_cloud.calls import AwsCall
-from local_cloud.policies import PolicyRequest
+from local_cloud.iam import authorizations
+from local_cloud.iam.authorizations import UnknownNeedsError
+from local_cloud.iam.policies import PolicyRequest
 from tools import template
 
 REGION, ACCOUNT = "us-east-1", "123456789012"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, is_typeddict
 import pytest
 from statelint.linter import Linter
 
-from local_cloud import template as sam
+from local_cloud.stacks import template as sam
 from pipeline import errors, limits, package_files
 from pipeline.aws.lambda_handler import Task
 from pipeline.endpoint_status import EndpointVerdict
