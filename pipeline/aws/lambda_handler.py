@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeline import payload
+from pipeline import error_codec
 from pipeline.aws import clients, service_errors, task_log
 from pipeline.errors import SealiftError
 
@@ -31,13 +31,12 @@ def task(run: Callable[[Event, clients.Clients], Result]) -> Callable[[Event, ob
     def handler(event: Event, context: object) -> Result:
         del context  # a task reads only its event
         clients.log_calls()
-        with task_log.of(name, event):
-            try:
-                with service_errors.translated():
-                    return run(event, kept())
-            except SealiftError as error:
-                # The state machine's data hold the message; the problems themselves are all still there.
-                error.args = (payload.message(error),)
-                raise
+        try:
+            with task_log.of(name, event), service_errors.translated():
+                return run(event, kept())
+        except SealiftError as error:
+            # Lambda reports an exception's text, and of its class the name alone.
+            error.args = (error_codec.encode(error),)
+            raise
 
     return handler
