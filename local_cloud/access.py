@@ -22,7 +22,7 @@ from moto.sts.models import sts_backends
 from local_cloud import authorizations, keys, policies
 from local_cloud.authorizations import UnknownNeedsError
 from local_cloud.faults import Response, render
-from local_cloud.policies import Policy, PolicyVerdict, Request
+from local_cloud.policies import Policy, PolicyRequest, PolicyVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,7 +58,7 @@ class Decided:
     """One permission that was requested, and what came of it."""
 
     role: str
-    request: Request
+    request: PolicyRequest
     verdict: PolicyVerdict
 
 
@@ -149,7 +149,7 @@ class Access:
         told = self._judge(principal, request)
         return _denial(call, told) if told else response
 
-    def may(self, role_arn: str, requests: list[Request]) -> bool:
+    def may(self, role_arn: str, requests: list[PolicyRequest]) -> bool:
         """Return whether a role may do all of what AWS does in its name without an API call that could be seen here."""
         principal = Principal(role_arn.rpartition("/")[2], "local", self.account_id)
         if not self.enforced:
@@ -157,11 +157,11 @@ class Access:
         told = [self._judge(principal, request) for request in requests]
         return not any(told)
 
-    def simulate(self, role: str, request: Request) -> PolicyVerdict:
+    def simulate(self, role: str, request: PolicyRequest) -> PolicyVerdict:
         """Return what a role's policies say of a request that nobody makes."""
         return policies.judge(self.policy(role), self._with_context(None, request))
 
-    def _judge(self, principal: Principal | None, request: Request) -> str:
+    def _judge(self, principal: Principal | None, request: PolicyRequest) -> str:
         """Return the words of a refusal; empty when the request is allowed."""
         request = self._with_context(principal, request)
         bucket = request.resource.removeprefix("arn:aws:s3:::").partition("/")[0]
@@ -181,7 +181,7 @@ class Access:
             f"because no identity-based policy allows the {_spoken(request.action)} action",
         )
 
-    def _with_context(self, principal: Principal | None, request: Request) -> Request:
+    def _with_context(self, principal: Principal | None, request: PolicyRequest) -> PolicyRequest:
         account = principal.account_id if principal else self.account_id
         context = [
             *request.context,
@@ -227,7 +227,7 @@ def _spoken(action: str) -> str:
     return action.replace("sns:", "SNS:")
 
 
-def _words(principal: Principal | None, request: Request, why: str) -> str:
+def _words(principal: Principal | None, request: PolicyRequest, why: str) -> str:
     who = principal.arn if principal else "the account's administrator"
     # S3 puts the resource in quotation marks.
     about = f'"{request.resource}"' if request.action.startswith("s3:") else request.resource

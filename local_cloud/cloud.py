@@ -29,7 +29,7 @@ from local_cloud.functions import Function, Functions, Invocation
 from local_cloud.gateway import WORKFLOW, Backends, Gateway
 from local_cloud.hosting import AlarmsUnseen, Hosting, HostingSettings, ObjectMissing, Quotas
 from local_cloud.journals import Journal
-from local_cloud.policies import Request
+from local_cloud.policies import PolicyRequest
 from local_cloud.resource_types import Effects
 from pipeline import package_files, settings
 from pipeline.aws import service_errors
@@ -229,7 +229,7 @@ class LocalCloud:
                 "AllowArchiveCode": "true" if self.settings.archive_code else "false",
             },
             told=lambda _sent, _total: None,
-            sleep=_no_wait,
+            every_s=0.05,
             level=bundles.QUICKEST,
         )
         ended = change_sets.execute(self.clients, staged, told=lambda _event: None, sleep=_no_wait)
@@ -387,11 +387,11 @@ class LocalCloud:
         """Write a line in a role's name; what it may not write is lost, as in AWS."""
         arn = f"arn:aws:logs:{self.region}:{self.account_id}:log-group:{group}:log-stream:"
         known = logs_backends[self.account_id][self.region].groups.get(group)
-        needed = [Request("logs:PutLogEvents", arn + stream)]
+        needed = [PolicyRequest("logs:PutLogEvents", arn + stream)]
         if known is None:
-            needed.append(Request("logs:CreateLogGroup", arn))
+            needed.append(PolicyRequest("logs:CreateLogGroup", arn))
         if known is None or stream not in known.streams:
-            needed.append(Request("logs:CreateLogStream", arn))
+            needed.append(PolicyRequest("logs:CreateLogStream", arn))
         if self.access.may(role_arn, needed):
             self._log(group, stream, timestamp_ms, message)
 

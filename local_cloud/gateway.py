@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from local_cloud.configurations import Configurations
     from local_cloud.functions import Invocation
     from local_cloud.hosting import Quotas
-    from local_cloud.policies import Request as PolicyRequest
+    from local_cloud.policies import PolicyRequest
 
 # moto lists its own folder at every request.
 _MODULES = tuple(moto.backends.list_of_moto_modules())

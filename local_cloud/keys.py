@@ -16,7 +16,7 @@ from moto.awslambda.models import LambdaFunction
 
 from local_cloud.configurations import function_name
 from local_cloud.faults import Response
-from local_cloud.policies import Request
+from local_cloud.policies import PolicyRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def _updated(function: LambdaFunction, updates: dict[str, Any]) -> dict[str, Any
     return updated
 
 
-def to_write(asked: NeededPermission, key_of: Callable[[str], str | None]) -> Iterator[Request]:
+def to_write(asked: NeededPermission, key_of: Callable[[str], str | None]) -> Iterator[PolicyRequest]:
     """Yield what a caller needs of a function's key to write its variables.
 
     Args:
@@ -65,7 +65,7 @@ def to_write(asked: NeededPermission, key_of: Callable[[str], str | None]) -> It
             yield _request(action, key, arn)
 
 
-def veiled(response: Response, refused: Callable[[Request], str]) -> Response:
+def veiled(response: Response, refused: Callable[[PolicyRequest], str]) -> Response:
     """Return Lambda's answer as its caller may see it.
 
     Args:
@@ -98,10 +98,10 @@ def _configurations(document: Any) -> Iterator[dict[str, Any]]:
             yield from _configurations(one)
 
 
-def _request(action: str, key: str, function_arn: str) -> Request:
+def _request(action: str, key: str, function_arn: str) -> PolicyRequest:
     region = function_arn.split(":")[3]
     context = (
         ("kms:ViaService", (f"lambda.{region}.amazonaws.com",)),
         ("kms:EncryptionContext:aws:lambda:FunctionArn", (function_arn,)),
     )
-    return Request(action, key, context)
+    return PolicyRequest(action, key, context)

@@ -16,12 +16,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import inference as package
 from pipeline.sizing.images import CUSTOM, LLAMA_CPP
 
 # Not this folder, whose modules have names that others may mean otherwise.
 sys.path[0] = str(Path(__file__).resolve().parents[1] / "inference")
 # Flat modules, as in an archive. But for this one: what is imported above knows `inference` as the package around them.
-inference: Any = import_module("inference.inference")
+inference: Any = import_module(f"{package.__name__}.inference")
 sealift_request: Any = import_module("sealift_request")
 server: Any = import_module("server")
 

@@ -38,7 +38,7 @@ class PolicyVerdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class PolicyRequest:
     """One permission that a call needs."""
 
     action: str
@@ -84,7 +84,7 @@ class Statement:
     conditions: tuple[Condition, ...] = ()
     sid: str = ""
 
-    def applies(self, request: Request) -> bool:
+    def applies(self, request: PolicyRequest) -> bool:
         """Return whether it speaks of a request."""
         return (
             any(matches(one.lower(), request.action.lower()) for one in self.actions)
@@ -111,7 +111,7 @@ class Removal:
     rest: Policy = field(repr=False)
 
 
-def judge(policy: Iterable[Statement], request: Request) -> PolicyVerdict:
+def judge(policy: Iterable[Statement], request: PolicyRequest) -> PolicyVerdict:
     """Return what statements say to a request."""
     applying = [one.allows for one in policy if one.applies(request)]
     if not all(applying):
@@ -130,7 +130,7 @@ def removals(policy: Policy) -> Iterator[Removal]:
             yield Removal(left_out, statement, rest)
 
 
-def needed(removal: Removal, requests: Iterable[Request]) -> bool:
+def needed(removal: Removal, requests: Iterable[PolicyRequest]) -> bool:
     """Return whether one of the requests, all of which were allowed, is not without what was left out."""
     return any(judge(removal.rest, request) is not PolicyVerdict.ALLOWED for request in requests)
 

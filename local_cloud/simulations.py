@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from local_cloud.faults import Response
-from local_cloud.policies import PolicyVerdict, Request
+from local_cloud.policies import PolicyRequest, PolicyVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ _DECISIONS: Final = {PolicyVerdict.ALLOWED: "allowed", PolicyVerdict.FORBIDDEN: 
 _XMLNS: Final = "https://iam.amazonaws.com/doc/2010-05-08/"
 
 
-def answer(body: bytes, judge: Callable[[str, Request], PolicyVerdict]) -> Response:
+def answer(body: bytes, judge: Callable[[str, PolicyRequest], PolicyVerdict]) -> Response:
     """Return the decision about every action on every resource that is asked about.
 
     Args:
@@ -33,7 +33,7 @@ def answer(body: bytes, judge: Callable[[str, Request], PolicyVerdict]) -> Respo
     members = "".join(
         f"<member><EvalActionName>{escape(action)}</EvalActionName>"
         f"<EvalResourceName>{escape(resource)}</EvalResourceName>"
-        f"<EvalDecision>{_DECISIONS.get(judge(role, Request(action, resource)), 'implicitDeny')}</EvalDecision>"
+        f"<EvalDecision>{_DECISIONS.get(judge(role, PolicyRequest(action, resource)), 'implicitDeny')}</EvalDecision>"
         "</member>"
         for action in actions
         for resource in resources

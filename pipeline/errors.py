@@ -43,7 +43,7 @@ and a test fails when a class has no place there.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, Final, TypedDict, cast
 
 from pipeline.plain import one_line, plain
 
@@ -82,6 +82,10 @@ class Problem:
     def to_json(self) -> dict[str, str]:
         """Return the four parts as a JSON object, and the place where one is known."""
         return {name: value for name, value in asdict(self).items() if value or name != "where"}
+
+
+CONSUMER_DENIED: Final = "ConsumerDenied"
+"""The cause's name where a role was denied a call about a consumer."""
 
 
 class ErrorFields(TypedDict, total=False):

@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import payload
 from pipeline.aws import lambda_handler, service_errors
+from pipeline.aws.permissions import ENDPOINT_LOGS, ENDPOINTS, allow
 from pipeline.operations import diagnosis
 
 if TYPE_CHECKING:
@@ -70,4 +71,10 @@ def _container_log(clients: Clients, endpoint: str) -> tuple[str, ...]:
     return payload.newest(diagnosis.telling([event["message"] for event in events], LOG_LINES))
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    may=(
+        allow("sagemaker:DescribeEndpoint", on=ENDPOINTS),
+        allow("logs:DescribeLogStreams", "logs:GetLogEvents", on=ENDPOINT_LOGS),
+    ),
+)

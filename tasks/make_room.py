@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from pipeline import payload, quota_usage
 from pipeline.aws import lambda_handler
+from pipeline.aws.permissions import ENDPOINT_CONFIGS, ENDPOINTS, MADE_BY_SEALIFT, allow
 from pipeline.errors import EndpointBusy
 from pipeline.rollout import endpoint_concurrency
 
@@ -53,4 +54,26 @@ def run(event: Event, clients: Clients) -> Result:
     return {"lowered": payload.cut_all(lowered)}
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    errors=(EndpointBusy,),
+    may=(
+        allow("sagemaker:DescribeEndpoint", "sagemaker:ListTags", on=ENDPOINTS),
+        allow(
+            "sagemaker:UpdateEndpointWeightsAndCapacities",
+            on=ENDPOINTS,
+            when=MADE_BY_SEALIFT,
+            why="Only endpoints that Sealift made; the task itself looks that they are the service's own.",
+        ),
+        allow(
+            "sagemaker:DescribeEndpointConfig",
+            "sagemaker:CreateEndpointConfig",
+            "sagemaker:AddTags",
+            "sagemaker:ListTags",
+            on=ENDPOINT_CONFIGS,
+            why="Where AWS refuses that: a configuration of another concurrency, with the tags of "
+            "the present one.",
+        ),
+        allow("sagemaker:UpdateEndpoint", on=(ENDPOINTS, ENDPOINT_CONFIGS), when=MADE_BY_SEALIFT),
+    ),
+)

@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from pipeline import naming
 from pipeline.aws import lambda_handler
+from pipeline.aws.permissions import (
+    CONSUMER_VERSIONS,
+    CONSUMERS,
+    ENDPOINT_CONFIGS,
+    ENDPOINTS,
+    EVERYTHING,
+    allow,
+)
 from pipeline.errors import QuotaUsedUp
 from pipeline.operations import consumer_candidates
 from pipeline.planning import consumer_claims, plan, plan_types
@@ -96,4 +104,26 @@ def _planned(facts: plan.PlanFacts, clients: Clients) -> plan_types.Plan:
         return plan.plan(replace(facts, situation=named))
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    may=(
+        allow(
+            "lambda:GetFunctionConfiguration",
+            on=(CONSUMERS, CONSUMER_VERSIONS),
+            why="Versions and aliases have ARNs of their own.",
+        ),
+        allow(
+            "sagemaker:ListEndpoints",
+            "servicequotas:GetServiceQuota",
+            on=EVERYTHING,
+            why="Who holds how much of the account's concurrency; the actions know no resource.",
+        ),
+        allow("sagemaker:DescribeEndpoint", "sagemaker:ListTags", on=ENDPOINTS),
+        allow(
+            "sagemaker:DescribeEndpointConfig",
+            "sagemaker:ListTags",
+            on=ENDPOINT_CONFIGS,
+            why="Whose consumer it is that calls an endpoint which is gone.",
+        ),
+    ),
+)

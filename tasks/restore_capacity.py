@@ -12,6 +12,18 @@ from botocore.exceptions import ClientError
 
 from pipeline import payload, quota_usage
 from pipeline.aws import lambda_handler, service_errors
+from pipeline.aws.permissions import (
+    ALARMS,
+    ENDPOINT_CONFIGS,
+    ENDPOINTS,
+    EVERYTHING,
+    MADE_BY_SEALIFT,
+    SCALABLE_TARGETS,
+    SCALES_SAGEMAKER,
+    SCALING_ALARMS,
+    SCALING_ROLE,
+    allow,
+)
 from pipeline.errors import EndpointBusy
 from pipeline.hosting import adapts
 from pipeline.planning import autoscaling, quotas
@@ -133,4 +145,55 @@ def _steps(plan: Plan, asked: int, begun: int, now: int, situation: quota_usage.
     return [f"began with {begun} and has {now} of {wanted}; others: {others}"]
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    errors=(EndpointBusy,),
+    may=(
+        allow(
+            "sagemaker:ListEndpoints",
+            "servicequotas:GetServiceQuota",
+            on=EVERYTHING,
+            why="Who holds how much of the account's concurrency; the actions know no resource.",
+        ),
+        allow("sagemaker:DescribeEndpoint", "sagemaker:ListTags", on=ENDPOINTS),
+        allow(
+            "sagemaker:UpdateEndpointWeightsAndCapacities",
+            on=ENDPOINTS,
+            when=MADE_BY_SEALIFT,
+            why="Only endpoints that Sealift made; the task itself looks that they are the service's own.",
+        ),
+        allow(
+            "sagemaker:CreateEndpointConfig",
+            "sagemaker:AddTags",
+            "sagemaker:ListTags",
+            on=ENDPOINT_CONFIGS,
+            why="Where AWS refuses that: a configuration of another concurrency, with the tags of "
+            "the present one.",
+        ),
+        allow("sagemaker:UpdateEndpoint", on=(ENDPOINTS, ENDPOINT_CONFIGS), when=MADE_BY_SEALIFT),
+        allow(
+            "application-autoscaling:RegisterScalableTarget",
+            "application-autoscaling:PutScalingPolicy",
+            on=SCALABLE_TARGETS,
+            when=SCALES_SAGEMAKER,
+            why="Auto scaling of instances: the target and its policy. A target's ARN has a "
+            "number that AWS gives it.",
+        ),
+        allow(
+            "sagemaker:DescribeEndpointConfig",
+            on=ENDPOINT_CONFIGS,
+            why="What AWS asks of whoever sets it up, beside what stands above: the endpoint's "
+            "configuration is looked at, and the policy's alarms are made in the caller's "
+            "name.",
+        ),
+        allow("cloudwatch:DescribeAlarms", on=ALARMS),
+        allow("cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms", on=SCALING_ALARMS),
+        allow(
+            "iam:CreateServiceLinkedRole",
+            on=SCALING_ROLE,
+            when=("StringEquals", "iam:AWSServiceName", "sagemaker.application-autoscaling.amazonaws.com"),
+            why="The role that scales is AWS's own; it is made once in an account, by the first "
+            "who sets up auto scaling.",
+        ),
+    ),
+)

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import error_codec
 from pipeline.aws import lambda_handler, quota_errors, resource_tags, service_errors
+from pipeline.aws.permissions import ENDPOINT_CONFIGS, ENDPOINTS, EVERYTHING, MADE_BY_SEALIFT, allow
 from pipeline.errors import EndpointBusy, QuotaTooSmall, QuotaUsedUp, ResourceLimitExceeded
 from pipeline.hosting import adapts
 from pipeline.planning import quotas, sizes
@@ -118,4 +119,23 @@ def _delete_config(made: Plan, clients: Clients) -> None:
             raise
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    errors=(EndpointBusy,),
+    may=(
+        allow(
+            "sagemaker:ListEndpoints",
+            "servicequotas:GetServiceQuota",
+            on=EVERYTHING,
+            why="Who holds how much of the account's concurrency; the actions know no resource.",
+        ),
+        allow("sagemaker:DescribeEndpoint", "sagemaker:ListTags", on=ENDPOINTS),
+        allow(
+            "sagemaker:DescribeEndpointConfig",
+            "sagemaker:ListTags",
+            on=ENDPOINT_CONFIGS,
+            why="The configuration that no endpoint will have.",
+        ),
+        allow("sagemaker:DeleteEndpointConfig", on=ENDPOINT_CONFIGS, when=MADE_BY_SEALIFT),
+    ),
+)

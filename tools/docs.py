@@ -7,16 +7,18 @@ A part stands between `<!-- begin NAME -->` and `<!-- end NAME -->`. The demo's 
 written; the check compares it with numbers, names and times taken out.
 """
 
-import argparse
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import click
+
 from pipeline import cli, errors, limits, package_files, settings
+from pipeline.cli import options, program
 from pipeline.sizing import images
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -141,50 +143,40 @@ def profiles() -> str:
 
 
 def commands() -> str:
-    """List every command with its arguments and options, as the parser has them."""
-    return "\n\n".join(_command(parser) for parser in _leaves(cli.parser()))
+    """List every command with its arguments, options and examples, and what all of them can be told."""
+    top = program.program()
+    everywhere = "Every command takes these, before its name or behind it:"
+    both = {one.name for one in options.common(options.Common)}
+    general = "\n".join([everywhere, "", *_table(one for one in top.params)])
+    return "\n\n".join(
+        [general, *(_command(name, verb, both) for name, verb in _leaves(top, top.name or ""))]
+    )
 
 
-def _leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    below = [action.choices for action in parser._actions if isinstance(action.choices, dict)]
-    if not below:
-        yield parser
-    for choices in below:
-        for one in choices.values():
-            yield from _leaves(one)
+def _leaves(group: program.Verbs, path: str) -> Iterator[tuple[str, program.Verb]]:
+    for name, one in group.commands.items():
+        if isinstance(one, program.Verbs):
+            yield from _leaves(one, f"{path} {name}")
+        elif isinstance(one, program.Verb):
+            yield f"{path} {name}", one
 
 
-_SAID: dict[str, str] = {}
-"""What a command's help says of it, by its name: argparse keeps that with the command above."""
+def _command(name: str, verb: program.Verb, both: Collection[str | None]) -> str:
+    told = [f"## `{name}`", "", verb.help or "", ""]
+    own = [one for one in verb.params if one.name not in both]
+    return "\n".join([*told, *_table(own), "", "```", *verb.examples, "```"])
 
 
-def _command(parser: argparse.ArgumentParser) -> str:
-    if not _SAID:
-        _gather(cli.parser())
-    rows = [f"## `{parser.prog}`", "", _sentence(_SAID[parser.prog])]
-    if parser.description:
-        rows += ["", parser.description]
-    rows += ["", "| | |", "|---|---|"]
-    for action in parser._actions:
-        if "--help" not in action.option_strings:
-            names = ", ".join(action.option_strings) or str(action.metavar)
-            value = f" {action.metavar}" if action.option_strings and action.metavar else ""
-            meaning = (action.help or "").replace("%%", "%").replace("|", "\\|")
+def _table(params: Iterable[click.Parameter]) -> list[str]:
+    rows = ["| | |", "|---|---|"]
+    for one in params:
+        if not getattr(one, "hidden", False):
+            option = isinstance(one, click.Option)
+            names = ", ".join(one.opts) if option else str(one.metavar)
+            value = f" {one.metavar}" if option and one.metavar else ""
+            meaning = str(getattr(one, "help", "") or "").replace("|", "\\|")
             rows.append(f"| `{names}{value}` | {meaning} |")
-    return "\n".join(rows)
-
-
-def _gather(parser: argparse.ArgumentParser) -> None:
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for told in action._choices_actions:
-                _SAID[action.choices[told.dest].prog] = told.help or ""
-            for one in action.choices.values():
-                _gather(one)
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+    return rows
 
 
 def made_settings() -> str:

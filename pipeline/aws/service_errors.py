@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from pipeline import settings
 from pipeline.aws import quota_errors, sdk_errors
 from pipeline.errors import (
+    CONSUMER_DENIED,
     AccessDenied,
     ConsumerBusy,
     ConsumerChanged,
@@ -182,9 +183,6 @@ def access_denied(operation: str, message: str) -> AccessDenied:
     )
     return AccessDenied(operation, [problem], **CONSUMER_CAUSES.get(what.partition(":")[0], {}))
 
-
-CONSUMER_DENIED: Final = "ConsumerDenied"
-"""The cause's name where a role was denied a call about a consumer."""
 
 CONSUMER_CAUSES: Final[dict[str, ErrorFields]] = {
     # The consumer is the only function that tasks touch.

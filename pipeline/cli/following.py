@@ -39,6 +39,8 @@ PATIENCE: Final = 60
 """Looks in vain, one after the other, before following is given up: five minutes and what the SDK tries."""
 TICK_S: Final = 0.5
 """Between two drawings, which ask nobody."""
+PROGRESS: Final = frozenset({"line", "upload"})
+"""The events that tell how far it is, and not what came of it."""
 SAID_S: Final = (15, 60)
 """When a pipe is told for the first time that a line still runs, and how often from then on."""
 
@@ -177,18 +179,39 @@ class Plain:
         self._group = line.group
 
 
+class Silent:
+    """Nothing: whoever wants no progress reads how it ended."""
+
+    def show(self, followed: Execution) -> None:
+        """Show nothing."""
+
+    def rest(self, seconds: float) -> None:
+        """Let time pass."""
+        sleep(seconds)
+
+
 class Events:
     """For machines: one JSON object per line and change; docs/following.md describes them."""
 
-    def __init__(self, stream: TextIO, *, scale: float = 1.0, now: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        quiet: bool = False,
+        scale: float = 1.0,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
         self._stream = stream
+        self._quiet = quiet
         self._now = now
         self._scale = scale
         self._known: dict[str, tuple[Mark, str]] = {}
         self._begun = False
 
     def emit(self, kind: str, **fields: Any) -> None:
-        """Write one event."""
+        """Write one event; of mere progress none to whoever wants none."""
+        if self._quiet and kind in PROGRESS:
+            return
         now = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         print(json.dumps({"type": kind, "time": now, **fields}), file=self._stream, flush=True)
 
@@ -221,6 +244,8 @@ class Events:
 
 def view_on(screen: Screen, *, scale: float = 1.0, leaving: str = "") -> View:
     """Return the view that suits a stream."""
+    if screen.quiet:
+        return Silent()
     if screen.live:
         return Live(screen, scale=scale, leaving=leaving)
     return Plain(screen, scale=scale)

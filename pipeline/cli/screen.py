@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, TextIO
@@ -21,6 +22,7 @@ from pipeline.plain import plain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pipeline.cli.options import Common
     from pipeline.operations.checklist import Mark
 
 _COLOUR = re.compile(r"\033\[[0-9;]*m")
@@ -33,8 +35,15 @@ class Screen:
     """Where lines are drawn."""
 
     stream: TextIO
+    quiet: bool = False
+    """Whether progress is not wanted."""
     _transient: bool = field(default=False)
     _block: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, options: Common) -> Screen:
+        """Return the screen that a command is to have: beside JSON, which has stdout for itself, stderr."""
+        return cls(sys.stderr if options.json else sys.stdout, quiet=options.quiet)
 
     @property
     def live(self) -> bool:
@@ -44,7 +53,7 @@ class Screen:
     @property
     def coloured(self) -> bool:
         """Whether colour is wanted: as the setting says, which is where there is a terminal by default."""
-        wanted = settings.colour()
+        wanted = settings.color()
         return wanted == "always" or (wanted == "auto" and self.live)
 
     @property
@@ -66,9 +75,14 @@ class Screen:
         sign = f"{self._tick(mark)} " if mark else ""
         print(f"{sign}{_shown(text)}", file=self.stream, flush=True)
 
+    def step(self, text: str) -> None:
+        """Write a line that stays, and tells of progress only."""
+        if not self.quiet:
+            self.say(text)
+
     def hint(self, text: str) -> None:
         """Write a line that the next one replaces; nothing where there is no terminal."""
-        if self.live:
+        if self.live and not self.quiet:
             self.clear()
             self.stream.write(clipped(plain(text), self.size[0], self.style.more))
             self.stream.flush()

@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from pipeline import errors, package_files
-from pipeline.aws import service_errors
 from pipeline.hosting import NOBODY, adapts
 from pipeline.limits import MiB
 from pipeline.operations import waits
@@ -226,7 +225,7 @@ CONSUMER_REFUSALS = frozenset(
         errors.ConsumerNotFound.__name__,
         errors.ConsumerTaken.__name__,
         errors.ConsumerUnreadable.__name__,
-        service_errors.CONSUMER_DENIED,
+        errors.CONSUMER_DENIED,
     }
 )
 """What PlanDeployment refuses a deployment for on account of its consumers."""

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from pipeline.aws import service_errors
 from pipeline.errors import ConsumerNotAllowed, ConsumerNotFound, ConsumerUnreadable, Problem
-from pipeline.operations import ledger
+from pipeline.operations import executions
 from pipeline.planning import consumer_claims
 from pipeline.planning.consumer import Configuration, unfit
 from pipeline.planning.function_names import Reach
@@ -39,7 +39,7 @@ def reach(defaults: StackDefaults, execution: str) -> Reach:
         pattern=defaults.get("consumer_function_pattern") or ANY,
         account_id=defaults["account_id"],
         region=defaults["region"],
-        stack=machine.removesuffix(ledger.SUFFIX),
+        stack=machine.removesuffix(executions.SUFFIX),
     )
 
 

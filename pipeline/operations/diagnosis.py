@@ -13,29 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from pipeline import error_codec, errors, payload
 from pipeline.hosting import IN_STEPS
+from pipeline.operations.state_order import ORDER
 from pipeline.plain import one_line
 from pipeline.rollout import embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-ORDER = (
-    "check_archive",
-    "plan_deployment",
-    "assemble_archive",
-    "create_model",
-    "create_endpoint_config",
-    "make_room",
-    "create_endpoint",
-    "poll_endpoint",
-    "smoke_test",
-    "monitor_endpoint",
-    "read_consumer",
-    "shift_consumer",
-    "watch_consumer",
-    "update_consumer",
-)
-"""The result paths of the states that may fail, in the workflow's order; UpdateEndpoint counts as create_endpoint."""
 
 CANARY = frozenset({"shift_consumer", "watch_consumer"})
 """Those that only a switch in two steps comes to."""
@@ -329,17 +312,20 @@ def failed_state(results: dict[str, Any], cause: str = "") -> str:
     """
     trace = error_codec.document_of(cause).get("stackTrace")
     raised = _TASK.search("\n".join(map(str, trace))) if isinstance(trace, list) else None
-    if raised and raised[1] in {*ORDER, "update_endpoint"}:
+    if raised and raised[1] in ORDER:
         return raised[1]
-    updates = (results.get("plan_deployment") or {}).get("updates") is not None
-    canary = (results.get("plan_deployment") or {}).get("switch") == IN_STEPS
+    left_out = _left_out(results.get("plan_deployment") or {})
     for name in ORDER:
         result = results.get(name)
-        if name in CANARY and not canary:
-            continue
-        if result is None or _unfinished(name, result):
-            return "update_endpoint" if name == "create_endpoint" and updates else name
+        if name not in left_out and (result is None or _unfinished(name, result)):
+            return name
     return ORDER[-1]
+
+
+def _left_out(plan: dict[str, Any]) -> set[str]:
+    """Return the states that a plan never comes to: one of the endpoint's two strategies, a switch's first step."""
+    other = "update_endpoint" if plan.get("updates") is None else "create_endpoint"
+    return {other, *(() if plan.get("switch") == IN_STEPS else CANARY)}
 
 
 def _unfinished(name: str, result: dict[str, Any]) -> bool:

@@ -246,7 +246,7 @@ def _consumers(
     """Yield whether everybody who calls a service, or is to call the next one, exists, may, and can be switched."""
     try:
         with service_errors.translated():
-            services = service_status.arrange(service_status.look(clients, stack=within.stack, service=None))
+            services = service_status.arrange(service_status.read(clients, stack=within.stack, service=None))
     except SealiftError as error:
         yield ReadinessCheck("consumer", CheckState.UNKNOWN, f"could not be looked at: {error}")
         return

@@ -1,7 +1,7 @@
 """A look at what the account's endpoints hold, and at the quota: `pipeline.quota_usage`.
 
-Bounded: one call for the quota, `PAGES` for the list, one per endpoint up to `MOST_ENDPOINTS`, and one more for each
-whose name begins as the service's do, to read its tags. Refuses to change anything.
+Bounded: one call for the quota, the list as far as `LISTED` rows, one call per endpoint up to `MOST_ENDPOINTS`, and one
+more for each whose name begins as the service's do, to read its tags. Refuses to change anything.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from pipeline import limits
-from pipeline.aws import resource_tags, service_errors
+from pipeline.aws import paging, resource_tags, service_errors
 from pipeline.aws.resource_tags import TAG_EXECUTION, TAG_SCALING, TAG_SERVICE
 from pipeline.errors import SealiftError
 from pipeline.naming import is_named_after
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
     from pipeline.aws.clients import Clients
 
-PAGES: Final = 3
-PAGE: Final = 100
-"""Endpoints in a page of ListEndpoints at most (service model)."""
+LISTED: Final = 300
+"""Endpoints whose names are read."""
 MOST_ENDPOINTS: Final = 50
 """Endpoints that are looked into; AWS documents no region with more serverless ones."""
 
@@ -113,15 +112,8 @@ def _serverless_configs(described: Mapping[str, Any]) -> list[Mapping[str, Any]]
 
 def listed(client: SageMakerClient) -> tuple[list[str], bool]:
     """Return the names of the account's endpoints, and whether that is all of them."""
-    names: list[str] = []
-    token: dict[str, Any] = {}
-    for _ in range(PAGES):
-        page = client.list_endpoints(MaxResults=PAGE, **token)
-        names.extend(row["EndpointName"] for row in page["Endpoints"])
-        token = {"NextToken": page["NextToken"]} if page.get("NextToken") else {}
-        if not token:
-            break
-    return names, not token
+    rows, complete = paging.read(client, "list_endpoints", "Endpoints", most=LISTED)
+    return [row["EndpointName"] for row in rows], complete
 
 
 def _quota(clients: Clients) -> tuple[int, bool, str]:

@@ -1,7 +1,7 @@
 """A look at a service's deployments, by what AWS has of them: the facts for `pipeline.rollout.releases`.
 
-Bounded: `PAGES` of each list, one call per endpoint up to `MOST`, one per configuration of the service. Refuses to
-change anything but the tags of one configuration.
+Bounded: `LISTED` rows of each list, one call per endpoint up to `MOST`, one per configuration of the service. Refuses
+to change anything but the tags of one configuration.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline.aws import resource_tags, service_errors
+from pipeline.aws import paging, resource_tags, service_errors
 from pipeline.aws.resource_tags import TAG_EXECUTION, TAG_SERVICE, tag_value
 from pipeline.errors import Problem, Superseded
 from pipeline.naming import deployment_of, is_named_after
@@ -20,16 +20,16 @@ from pipeline.rollout import releases
 from pipeline.rollout.releases import Release, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_stepfunctions import SFNClient
 
     from pipeline.aws.clients import Clients
+    from pipeline.aws.paging import Rows
 
-PAGES: Final = 3
-PAGE: Final = 100
-"""Rows in a page at most (service model)."""
+LISTED: Final = 300
+"""Rows of each list."""
 MOST: Final = 100
 """Endpoints that are looked into, those of the service first."""
 
@@ -51,17 +51,14 @@ class Account:
 
 def look(client: SageMakerClient, service: str) -> Account:
     """Return the endpoints of the account and the releases of a service."""
-    rows, complete = _rows(lambda **page: client.list_endpoints(MaxResults=PAGE, **page), "Endpoints")
+    rows, complete = paging.read(client, "list_endpoints", "Endpoints", most=LISTED)
     names = sorted((row["EndpointName"] for row in rows), key=lambda name: not is_named_after(name, service))
     endpoints = {}
     for name in names[:MOST]:
         found = service_errors.or_none(client.describe_endpoint, EndpointName=name)
         if found is not None:
             endpoints[name] = (found["EndpointStatus"], found["EndpointConfigName"])
-    configs, all_configs = _rows(
-        lambda **page: client.list_endpoint_configs(MaxResults=PAGE, NameContains=service, **page),
-        "EndpointConfigs",
-    )
+    configs, all_configs = _configs(client, service)
     found_releases = (
         _release(client, row["EndpointConfigName"], row, service, endpoints)
         for row in configs
@@ -198,11 +195,7 @@ def models_in_use(client: SageMakerClient, account: Account, *, without: Release
 
 def configs_of(client: SageMakerClient, deployment: str) -> list[str]:
     """Return the configurations of a deployment, whatever their sizes."""
-    rows, _ = _rows(
-        lambda **page: client.list_endpoint_configs(MaxResults=PAGE, NameContains=deployment, **page),
-        "EndpointConfigs",
-    )
-    names = (str(row["EndpointConfigName"]) for row in rows)
+    names = (str(row["EndpointConfigName"]) for row in _configs(client, deployment).rows)
     return sorted(name for name in names if deployment_of(name) == deployment)
 
 
@@ -231,13 +224,5 @@ def _release(
     return releases.read(config, arn, created, tags, endpoints)
 
 
-def _rows(ask: Callable[..., Any], member: str) -> tuple[list[Any], bool]:
-    rows: list[Any] = []
-    token: dict[str, Any] = {}
-    for _ in range(PAGES):
-        page = ask(**token)
-        rows.extend(page[member])
-        token = {"NextToken": page["NextToken"]} if page.get("NextToken") else {}
-        if not token:
-            break
-    return rows, not token
+def _configs(client: SageMakerClient, named: str) -> Rows:
+    return paging.read(client, "list_endpoint_configs", "EndpointConfigs", most=LISTED, NameContains=named)

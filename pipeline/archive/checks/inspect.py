@@ -1,8 +1,8 @@
 """A verdict from the first megabytes: format, layout and the model's header.
 
 Owns the quick look. It reads `Rules.inspect_bytes` of an archive of any size, and more only as far as a model's header
-goes (`reach`), and the code that an archive of ours has behind its weights. So it cannot see what else comes after
-them, nor compare the checksum at the end: `verify` does. What it refuses, `verify` refuses too.
+goes (`read_budget`), and the code that an archive of ours has behind its weights. So it cannot see what else comes
+after them, nor compare the checksum at the end: `verify` does. What it refuses, `verify` refuses too.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _look_into_tar(survey: Survey, head: bytes, *, seek: bool) -> None:
                 _check_left(reader.data_left, source.size - at)
                 _look_behind(survey, decoder, reader)
                 return
-        piece = source.read(at, survey.reach.next(wanted=wanted)) if at < source.size else b""
+        piece = source.read(at, survey.budget.next(wanted=wanted)) if at < source.size else b""
     if at >= source.size:
         decoder.finish()
         reader.finish()
@@ -163,7 +163,7 @@ def _look_into_entry(survey: Survey, entry: zips.ZipEntry, sink: Sink) -> None:
     end = at + entry.compressed
     decoder = zips.EntryDecoder(entry, rules)
     while at < end and survey.census.awaits(sink):
-        piece = source.read(at, min(survey.reach.next(wanted=True), end - at))
+        piece = source.read(at, min(survey.budget.next(wanted=True), end - at))
         if not piece:
             return
         at += len(piece)

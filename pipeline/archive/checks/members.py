@@ -22,7 +22,7 @@ from pipeline.gguf import loading, purpose
 from pipeline.gguf.header import MAGIC, SHARD_NAME, GGUFHeader, GGUFParser, GGUFProblem
 
 if TYPE_CHECKING:
-    from pipeline.archive.checks.reach import Reach
+    from pipeline.archive.checks.read_budget import ReadBudget
     from pipeline.archive.formats.deflate import Buffer
     from pipeline.archive.s3.sources import Source
 
@@ -139,25 +139,25 @@ class Census:
             reader.header is not None and reader.header.architecture for reader in self._readers.values()
         )
 
-    def read_header(self, sink: Sink, source: Source, head: bytes, reach: Reach) -> None:
-        """Read a file as far as its header goes, within reach; nothing is said of what lies behind that.
+    def read_header(self, sink: Sink, source: Source, head: bytes, budget: ReadBudget) -> None:
+        """Read a file as far as its header goes, within its budget; nothing is said of what lies behind that.
 
         Args:
             sink: the file's, as `enter` returned it.
             source: the file.
             head: its first bytes.
-            reach: how far may be read.
+            budget: how far may be read.
         """
         piece, at = head, 0
         while piece and self.awaits(sink):
             sink.write(piece)
             at += len(piece)
-            piece = source.read(at, reach.next(wanted=True)) if self.awaits(sink) else b""
-        if not reach.spent:
+            piece = source.read(at, budget.next(wanted=True)) if self.awaits(sink) else b""
+        if not budget.spent:
             sink.close()
         else:
             self.findings.add(
-                reach.exceeded(
+                budget.exceeded(
                     f"{PurePosixPath(source.name).name!r}: its header had not ended",
                     "try again where it is read faster, or convert the model again with llama.cpp's current "
                     "convert_hf_to_gguf.py",

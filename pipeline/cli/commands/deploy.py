@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import textwrap
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,21 +16,22 @@ from pipeline import package_files, settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli import asking
+from pipeline.cli.endings import misuse
 from pipeline.cli.screen import Progress, Screen
 from pipeline.stack import bundles, change_sets, changes, template, wheels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pipeline.cli import Arguments
-    from pipeline.stack.change_sets import Event, Staged
+    from pipeline.cli.options import Deploy
+    from pipeline.stack.change_sets import StackEvent, Staged
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
 VERB_WIDTH = 9
 
 
-def deploy(arguments: Arguments) -> int:
+def deploy(arguments: Deploy) -> int:
     """Deploy the stack, and print its outputs."""
     source = template.load(package_files.template())
 
@@ -43,7 +43,7 @@ def deploy(arguments: Arguments) -> int:
 
 
 def run(
-    arguments: Arguments,
+    arguments: Deploy,
     clients: Clients,
     source: dict[str, Any],
     libraries: Callable[[], Mapping[str, bytes]],
@@ -60,10 +60,11 @@ def run(
         level: of deflate.
     """
     name = arguments.stack or settings.STACK
-    values = template.given(arguments.parameter)
+    with misuse():
+        values = template.given(arguments.parameter)
     if not arguments.dry_run:
         asking.must_be_asked("deploy", yes=arguments.yes, json=arguments.json)
-    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    screen = Screen.of(arguments)
     with service_errors.translated():
         screen.hint("packaging the functions ...")
         staged = change_sets.stage(
@@ -73,7 +74,6 @@ def run(
             libraries=libraries,
             values=values,
             told=Progress(screen, "uploading code"),
-            sleep=sleep,
             level=level,
         )
         if staged.empty:
@@ -90,7 +90,7 @@ def run(
         return _execute(staged, clients, arguments, screen)
 
 
-def _agreed(staged: Staged, clients: Clients, arguments: Arguments) -> bool:
+def _agreed(staged: Staged, clients: Clients, arguments: Deploy) -> bool:
     """Ask; whatever is no yes, an interruption among it, leaves nothing behind."""
     lost = [one for one in staged.changes if one.lost]
     question = "Deploy this, AND LOSE WHAT IT SAYS?" if lost else "Deploy this?"
@@ -103,7 +103,7 @@ def _agreed(staged: Staged, clients: Clients, arguments: Arguments) -> bool:
     return answer
 
 
-def _execute(staged: Staged, clients: Clients, arguments: Arguments, screen: Screen) -> int:
+def _execute(staged: Staged, clients: Clients, arguments: Deploy, screen: Screen) -> int:
     begun = time.monotonic()
     try:
         ended = change_sets.execute(clients, staged, told=Told(screen, len(staged.changes)), sleep=sleep)
@@ -149,7 +149,7 @@ class Told:
         self._total = total
         self._done: set[str] = set()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: StackEvent) -> None:
         """Draw one event."""
         if event.of_stack:
             return
@@ -157,7 +157,7 @@ class Told:
         if event.status.endswith("_COMPLETE"):
             self._done.add(event.name)
             verb = {"CREATE_COMPLETE": "made", "UPDATE_COMPLETE": "changed", "DELETE_COMPLETE": "deleted"}
-            self._screen.say(
+            self._screen.step(
                 f"  {verb.get(event.status, event.status.lower()):<{VERB_WIDTH}}{noun} {event.name}"
             )
         elif event.status.endswith("_FAILED"):
@@ -172,7 +172,7 @@ def _concluded(
     status: str,
     staged: Staged,
     outputs: Mapping[str, str],
-    arguments: Arguments,
+    arguments: Deploy,
     screen: Screen,
     *,
     reasons: Sequence[str] = (),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import textwrap
 import time
 from typing import TYPE_CHECKING, Any
@@ -26,28 +25,28 @@ from pipeline.stack import changes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import Destroy
     from pipeline.operations.teardown import Holding, TeardownPlan
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
 
-def destroy(arguments: Arguments) -> int:
+def destroy(arguments: Destroy) -> int:
     """Destroy the stack, and say what is left."""
     return run(arguments, Clients(region=settings.region()))
 
 
-def run(arguments: Arguments, clients: Clients) -> int:
+def run(arguments: Destroy, clients: Clients) -> int:
     """Destroy with the clients of an account."""
     name = arguments.stack or settings.STACK
     if not arguments.dry_run:
         asking.must_be_asked("destroy", yes=arguments.yes, json=arguments.json)
-    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    screen = Screen.of(arguments)
     deleted: list[str] = []
 
     def told(line: str) -> None:
         deleted.append(line)
-        screen.say(f"  deleted  {line}")
+        screen.step(f"  deleted  {line}")
 
     with service_errors.translated():
         screen.hint("looking ...")
@@ -128,7 +127,7 @@ def _held(one: Holding) -> str:
 
 
 def _concluded(
-    status: str, plan: TeardownPlan, deleted: Iterable[str], arguments: Arguments, screen: Screen
+    status: str, plan: TeardownPlan, deleted: Iterable[str], arguments: Destroy, screen: Screen
 ) -> int:
     kept = () if plan.archives and status == "destroyed" else plan.buckets
     if status == "destroyed" and kept:

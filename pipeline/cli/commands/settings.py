@@ -10,10 +10,10 @@ from pipeline import settings
 from pipeline.cli.screen import Screen
 
 if TYPE_CHECKING:
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import Settings
 
 
-def show(arguments: Arguments) -> int:
+def show(arguments: Settings) -> int:
     """Show the settings."""
     found = settings.current().values()
     if arguments.json:

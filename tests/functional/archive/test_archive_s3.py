@@ -25,7 +25,7 @@ from moto import mock_aws
 from benchmarks.bench_archive import header
 from pipeline.archive.build.assembly import assemble, decide
 from pipeline.archive.build.pack import pack
-from pipeline.archive.build.parts import END_OF_TAR, code_part, ending, padding, tar_header
+from pipeline.archive.build.parts import END_OF_TAR, archive_end, code_part, padding, tar_header
 from pipeline.archive.build.seams import EXTRA_BYTES, Seam, find_seam
 from pipeline.archive.build.splice import obstacle
 from pipeline.archive.checks.checksum import PACKED, as_packed, check, upload_arguments, vouched_for
@@ -935,7 +935,7 @@ def test_what_follows_the_code_is_left_to_the_whole_pass(end: bytes, tmp_path: P
 
 def with_seam(first: bytes, code: dict[str, bytes]) -> bytes:
     """Return an archive whose first part is this tar, and whose second one is the code."""
-    rest = ending(code_part(code))
+    rest = archive_end(code_part(code))
     body = b"".join(deflate.stored(first))
     offset = len(deflate.gzip_header(bytes(EXTRA_BYTES))) + len(body)
     seam = Seam(offset, len(first), rest.crc, rest.plain_length, code_last=True)

@@ -20,6 +20,7 @@ from pipeline.aws import service_errors
 from pipeline.errors import EndpointBusy, RequestRejected
 from pipeline.rollout import endpoint_concurrency, release_store, releases
 from tests.functional.tasks.conftest import serverless
+from tests.paginated import Paginated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,7 +78,7 @@ class AtOnce:
         """Have nothing to wait for."""
 
 
-class SageMaker:
+class SageMaker(Paginated):
     """A boto3 client of a hosting: its answers and its refusals, without HTTP; every change is written down."""
 
     def __init__(self, hosting: Hosting) -> None:
@@ -98,10 +99,6 @@ class SageMaker:
             return _dated(answer)
 
         return call
-
-    def get_paginator(self, name: str) -> Any:
-        """Return what pages through a list that has one page."""
-        return SimpleNamespace(paginate=lambda **request: [getattr(self, name)(**request)])
 
 
 def _dated(value: Any) -> Any:

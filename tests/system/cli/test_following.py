@@ -38,7 +38,7 @@ def account(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def command(*arguments: str | Path) -> list[str]:
     """Return a command line."""
-    return [sys.executable, "-m", "pipeline", *map(str, arguments)]
+    return [sys.executable, "-m", "sealift", *map(str, arguments)]
 
 
 def sealift(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -448,7 +448,7 @@ def test_model_without_a_template_gets_chatml(
 
     loaded = json.loads(capsys.readouterr().out.splitlines()[0])
     assert loaded["chat_template"] == "ChatML: the GGUF has none"
-    assert model.chat_stops == ("<|im_end|>",)
+    assert model.chat.render([{"role": "user", "content": "Hi."}]).stops == ("<|im_end|>",)
     assert chat["choices"][0]["message"]["content"] == bare["choices"][0]["text"]
     assert chat["usage"]["prompt_tokens"] == bare["usage"]["prompt_tokens"]
 

@@ -133,21 +133,33 @@ def test_what_has_not_changed_is_not_drawn_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("terminal", "colour", "no_color", "expected"),
+    ("terminal", "flag", "variables", "expected"),
     [
-        pytest.param(True, True, "", True, id="a terminal"),
-        pytest.param(True, False, "", False, id="--no-color"),
-        pytest.param(True, True, "1", False, id="NO_COLOR"),
-        pytest.param(False, True, "", False, id="a pipe"),
+        pytest.param(True, None, {}, True, id="a terminal"),
+        pytest.param(True, "never", {}, False, id="--color never"),
+        pytest.param(True, None, {"NO_COLOR": "1"}, False, id="NO_COLOR"),
+        pytest.param(True, "always", {"NO_COLOR": "1"}, True, id="a flag before the environment"),
+        pytest.param(False, None, {}, False, id="a pipe"),
+        pytest.param(False, None, {"FORCE_COLOR": "1"}, True, id="FORCE_COLOR"),
+        pytest.param(False, "never", {"FORCE_COLOR": "1"}, False, id="a flag before FORCE_COLOR"),
+        pytest.param(False, None, {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False, id="NO_COLOR first"),
+        pytest.param(False, None, {"FORCE_COLOR": "1", "SEALIFT_COLOR": "never"}, False, id="ours first"),
+        pytest.param(True, None, {"SEALIFT_COLOUR": "never"}, False, id="as it was spelled"),
     ],
 )
-def test_colour_is_for_terminals_whose_people_want_it(
-    monkeypatch: pytest.MonkeyPatch, *, terminal: bool, colour: bool, no_color: str, expected: bool
+def test_color_is_for_terminals_whose_people_want_it(
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    terminal: bool,
+    flag: str | None,
+    variables: dict[str, str],
+    expected: bool,
 ) -> None:
-    """None in a pipe, none where none is asked for."""
-    monkeypatch.setenv("NO_COLOR", no_color)
+    """Precedence: flag, environment, and then whether there is a terminal."""
     monkeypatch.setenv("TERM", "xterm")
-    settings.say({} if colour else {"colour": "never"})
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings.say({"color": flag})
     try:
         assert Screen(Terminal() if terminal else io.StringIO()).coloured is expected
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,10 @@ from inference.inference import Model, complete, output_fn, predict_fn
 from sealift_engine import Ask, Choice, Generation, Limits
 from sealift_request import BadRequest, Request
 from sealift_settings import Settings
+from sealift_template import Rendered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 BOS = 1
 USER = {"role": "user", "content": "Hi."}
@@ -38,13 +42,25 @@ class _Scripted:
         return [BOS, *(BOS if word == "<s>" else 10 + n for n, word in enumerate(text.split()))]
 
 
-def _chat(messages: list[dict[str, str]]) -> str:
-    return "".join(f"<{message['role']}> {message['content']}" for message in messages)
+class _Chat:
+    """A chat template that writes roles and contents, and what else it was given."""
+
+    def __init__(self, stops: tuple[str, ...] = ()) -> None:
+        self.stops = stops
+
+    def render(
+        self, messages: Sequence[dict[str, Any]], tools: Sequence[Any] = (), **variables: Any
+    ) -> Rendered:
+        assert not tools
+        text = "".join(f"<{message['role']}> {message['content']}" for message in messages)
+        return Rendered(
+            text + "".join(f" {name}={value}" for name, value in variables.items()), stops=self.stops
+        )
 
 
 def _model(engine: _Scripted, settings: Settings | None = None, **changes: Any) -> Model:
     settings = settings or Settings()
-    fields = {"name": "harbour", "context": settings.n_ctx, "chat_prompt": _chat, "bos": BOS, **changes}
+    fields = {"name": "harbour", "context": settings.n_ctx, "chat": _Chat(), "bos": BOS, **changes}
     return Model(engine=engine, settings=settings, tokenize=engine.tokenize, **fields)
 
 
@@ -138,8 +154,8 @@ def test_template_that_the_model_lacks_brings_its_own_stop() -> None:
     """What ends a message in the stand-in template ends the answer to one, and to nothing else."""
     engine = _Scripted()
 
-    _ask(engine, Request("messages", messages=(USER,), stop=("x",)), chat_stops=("<|im_end|>",))
-    _ask(engine, Request("prompt", prompt="a", stop=("x",)), chat_stops=("<|im_end|>",))
+    _ask(engine, Request("messages", messages=(USER,), stop=("x",)), chat=_Chat(stops=("<|im_end|>",)))
+    _ask(engine, Request("prompt", prompt="a", stop=("x",)), chat=_Chat(stops=("<|im_end|>",)))
 
     assert [ask.stops for _, ask in engine.asked] == [("x", "<|im_end|>"), ("x",)]
 
@@ -188,11 +204,12 @@ def test_token_that_begins_a_text_is_there_once() -> None:
 def test_template_that_refuses_is_quoted() -> None:
     """Templates raise on conversations they do not know; the reason is theirs."""
 
-    def strict(_messages: list[dict[str, str]]) -> str:
-        raise ValueError("roles must alternate")
+    class _Strict(_Chat):
+        def render(self, *_: Any, **__: Any) -> Rendered:
+            raise ValueError("roles must alternate")
 
     with pytest.raises(BadRequest, match="refuses these messages: roles must alternate"):
-        _ask(_Scripted(), Request("messages", messages=(USER, USER)), chat_prompt=strict)
+        _ask(_Scripted(), Request("messages", messages=(USER, USER)), chat=_Strict())
 
 
 CHOICES = [

@@ -107,7 +107,14 @@ def test_both_forms_are_the_same_numbers(vector: list[float]) -> None:
             id="long",
         ),
         pytest.param(_model(), _asked(" "), 400, "invalid_value", "no token", id="nothing"),
-        pytest.param(_model(), _asked("a", dimensions=3), 400, "invalid_value", "have 2 numbers", id="cut"),
+        pytest.param(
+            _model(),
+            _asked("a", dimensions=3),
+            400,
+            "invalid_value",
+            "have 2 numbers",
+            id="longer-than-it-is",
+        ),
         pytest.param(
             _model(width=MOST_NUMBERS // 2),
             _asked("a", "b", "c"),
@@ -163,9 +170,11 @@ def test_each_model_is_asked_for_what_it_does() -> None:
         def generate(self, *_: Any) -> Any:
             raise AssertionError("asked")
 
-    chats = Model(_Engine(), Settings(), "talker", 64, lambda _: [1], lambda _: "")
+    chats = Model(_Engine(), Settings(), "talker", 64, lambda _: [1], None)  # type: ignore[arg-type]
     with pytest.raises(BadRequest, match="'talker' generates text, and embeds none; ask with 'messages'"):
-        predict_fn(_asked("a"), chats)
+        predict_fn(_asked("a", "b"), chats)
+    with pytest.raises(BadRequest, match="embeds none"):
+        predict_fn(_asked("a", encoding="base64"), chats)
     with pytest.raises(BadRequest, match="'harbour' embeds texts, and generates none; ask with 'input'"):
         predict_fn(Request("prompt", prompt="a"), _model())
     with pytest.raises(BadRequest, match="no memory"):

@@ -10,7 +10,7 @@ import pytest
 from local_cloud import authorizations
 from local_cloud.authorizations import UnknownNeedsError
 from local_cloud.calls import AwsCall
-from local_cloud.policies import Request
+from local_cloud.policies import PolicyRequest
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/endpoint"
@@ -39,7 +39,7 @@ def requests(
     path: str = "/",
     query: str = "",
     headers: dict[str, str] | None = None,
-) -> tuple[Request, ...]:
+) -> tuple[PolicyRequest, ...]:
     """Return what a call needs."""
     service, _, operation = name.partition(".")
     environ = {"PATH_INFO": path, "QUERY_STRING": query, **(headers or {})}

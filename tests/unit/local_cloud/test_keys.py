@@ -11,7 +11,7 @@ from local_cloud import keys
 from local_cloud.authorizations import NeededPermission
 from local_cloud.calls import AwsCall
 from local_cloud.faults import Response
-from local_cloud.policies import Request
+from local_cloud.policies import PolicyRequest
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:assistant"
@@ -36,7 +36,7 @@ def answered(document: dict[str, Any], status: int = 200) -> Response:
     return Response(status, {}, json.dumps(document).encode())
 
 
-def denied(_request: Request) -> str:
+def denied(_request: PolicyRequest) -> str:
     """Refuse everything."""
     return "User: x is not authorized to perform: kms:Decrypt"
 
@@ -62,16 +62,16 @@ def test_who_may_not_use_the_key_sees_no_variables(document: dict[str, Any], pat
 
 def test_who_may_use_the_key_sees_them() -> None:
     """The function itself stands in the context, also where a version is read."""
-    seen: list[Request] = []
+    seen: list[PolicyRequest] = []
 
-    def allowed(request: Request) -> str:
+    def allowed(request: PolicyRequest) -> str:
         seen.append(request)
         return ""
 
     response = answered(configuration(arn=f"{ARN}:7"))
 
     assert json.loads(keys.veiled(response, allowed).body) == json.loads(response.body)
-    assert seen == [Request("kms:Decrypt", KEY, CONTEXT)]
+    assert seen == [PolicyRequest("kms:Decrypt", KEY, CONTEXT)]
 
 
 @pytest.mark.parametrize(
@@ -121,4 +121,4 @@ def test_writing_variables_takes_the_key(
 
     found = list(keys.to_write(asked, lambda name: key if name == "assistant" else None))
 
-    assert found == [Request(action, KEY, CONTEXT) for action in actions]
+    assert found == [PolicyRequest(action, KEY, CONTEXT) for action in actions]

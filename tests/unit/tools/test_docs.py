@@ -14,7 +14,8 @@ import gguf
 import pytest
 
 from benchmarks import shapes
-from pipeline import cli, errors, package_files
+from pipeline import errors, package_files
+from pipeline.cli import program
 from pipeline.operations import diagnosis
 from pipeline.planning import deployment_request
 from pipeline.schema import Integer
@@ -158,9 +159,9 @@ def test_a_command_line_parses(line: str, capsys: pytest.CaptureFixture[str]) ->
     words = pages.words(line)
     ended = 0
     try:
-        cli.parser().parse_args(words)
-    except SystemExit as end:  # --help and --version end with 0
-        ended = int(end.code or 0)
+        program.read(words)
+    except program.Ended as end:  # --help and --version end with 0
+        ended = end.status
 
     assert ended == 0, capsys.readouterr().err
 

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import limits
 from pipeline.archive.checks.inspect import inspect
-from pipeline.archive.checks.reach import Reach
+from pipeline.archive.checks.read_budget import ReadBudget
 from pipeline.archive.checks.rules import Rules
 from pipeline.archive.checks.verify import verify
 from pipeline.archive.s3 import bare
@@ -187,29 +187,29 @@ def test_nobody_looks_for_a_model_in_what_is_refused(forge: Forge) -> None:
 def test_the_time_counts_from_the_beginning() -> None:
     """A clock that is just below the bound reads on, one that has reached it does not."""
     now = 5.0
-    reach = Reach(replace(LOW, header_s=60), lambda: LOW.inspect_bytes, lambda: now)
+    budget = ReadBudget(replace(LOW, header_s=60), lambda: LOW.inspect_bytes, lambda: now)
 
     now = 64.9
-    assert reach.next(wanted=True) > 0
-    assert not reach.spent
+    assert budget.next(wanted=True) > 0
+    assert not budget.spent
     now = 65.0
-    assert reach.next(wanted=True) == 0
-    assert reach.spent
+    assert budget.next(wanted=True) == 0
+    assert budget.spent
 
 
 def test_the_bytes_are_read_to_the_last() -> None:
     """The bound itself, and nothing behind it; the first megabytes count in any case, and for nobody after them."""
     read = 0
-    reach = Reach(replace(LOW, header_bytes=2 * MiB), lambda: read)
+    budget = ReadBudget(replace(LOW, header_bytes=2 * MiB), lambda: read)
 
-    assert reach.next(wanted=False) == LOW.inspect_bytes
+    assert budget.next(wanted=False) == LOW.inspect_bytes
     read = LOW.inspect_bytes
-    assert reach.next(wanted=False) == 0
-    assert not reach.spent
-    while step := reach.next(wanted=True):
+    assert budget.next(wanted=False) == 0
+    assert not budget.spent
+    while step := budget.next(wanted=True):
         read += step
     assert read == 2 * MiB
-    assert reach.spent
+    assert budget.spent
 
 
 def test_the_bound_is_the_one_that_is_told() -> None:

@@ -11,7 +11,7 @@ from moto import mock_aws
 from pipeline import cli
 from pipeline.aws.clients import Clients
 from pipeline.errors import InvalidInput
-from pipeline.operations import ledger
+from pipeline.operations import executions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,10 +64,10 @@ def test_an_execution_is_found_by_arn_name_or_service(clients: Clients) -> None:
     first = start(clients, "sealift-deployment", "harbour-1", "harbour")
     newest = start(clients, "test-deployment", "harbour-2", "harbour")
 
-    assert ledger.find(clients.stepfunctions, first, None) == first
-    assert ledger.find(clients.stepfunctions, "harbour-1", None) == first
-    assert ledger.find(clients.stepfunctions, "harbour", None) == newest
-    assert ledger.find(clients.stepfunctions, "harbour", "sealift") == first
+    assert executions.find(clients.stepfunctions, first, None) == first
+    assert executions.find(clients.stepfunctions, "harbour-1", None) == first
+    assert executions.find(clients.stepfunctions, "harbour", None) == newest
+    assert executions.find(clients.stepfunctions, "harbour", "sealift") == first
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_an_execution_is_found_by_arn_name_or_service(clients: Clients) -> None:
 def test_an_execution_that_is_not_there_is_refused(clients: Clients, said: str) -> None:
     """What was looked for, and how to list what there is."""
     with pytest.raises(InvalidInput, match=r"no execution '.*nobody'.*sealift history"):
-        ledger.find(clients.stepfunctions, said, None)
+        executions.find(clients.stepfunctions, said, None)
 
 
 def test_a_stack_without_a_state_machine_is_refused(
@@ -127,6 +127,6 @@ def test_the_service_that_was_meant_is_told(
 @pytest.mark.parametrize("limit", ["0", "301"])
 def test_a_limit_that_is_none_is_refused(limit: str, capsys: pytest.CaptureFixture[str]) -> None:
     """From 1 to as many as are looked at."""
-    assert cli.main(["history", "--limit", limit]) == cli.FAILED
+    assert cli.main(["history", "--limit", limit]) == cli.USAGE
 
     assert f"--limit {limit}; wanted a number of rows from 1 to 300" in capsys.readouterr().err

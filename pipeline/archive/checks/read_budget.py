@@ -23,7 +23,7 @@ _STRIDE: Final = 4 * MiB
 """After them: a ranged GET of S3 takes tens of milliseconds before its first byte."""
 
 
-class Reach:
+class ReadBudget:
     """How much of one file or archive may still be read; its time begins when it is made."""
 
     def __init__(self, rules: Rules, read: Callable[[], int], clock: Callable[[], float] = monotonic) -> None:

@@ -1,4 +1,4 @@
-"""`python -m pipeline` is `sealift`."""
+"""`python -m sealift` is `sealift`."""
 
 import signal
 
