@@ -19,7 +19,6 @@ import click
 
 from pipeline import cli, errors, limits, package_files, settings
 from pipeline.cli import options, program
-from pipeline.operations import diagnosis
 from pipeline.sizing import images
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -125,15 +124,9 @@ def _caught(names: Sequence[str]) -> str:
 def failures() -> str:
     """List every error with what it means and what to do."""
     rows = ["| error | what it means | what to do |", "|---|---|---|"]
-    for branch, otherwise in (
-        (errors.PermanentError, "change what the message names; it is never retried"),
-        (errors.Failed, "everything this execution made is gone; correct what the message names"),
-        (errors.TransientError, "it was retried until the bound in the state machine; start again later"),
-    ):
-        for name in errors.names(branch):
-            meaning = (getattr(errors, name).__doc__ or "").splitlines()[0]
-            _, fix = diagnosis.FALLBACK.get(name, ("", otherwise))
-            rows.append(f"| `{name}` | {meaning} | {fix} |")
+    for error in filter(None, map(errors.by_name, errors.names())):
+        meaning = (error.__doc__ or "").splitlines()[0]
+        rows.append(f"| `{error.__name__}` | {meaning} | {error.fix} |")
     return "\n".join(rows)
 
 
