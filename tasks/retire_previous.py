@@ -77,7 +77,7 @@ def run(event: Event, clients: Clients) -> Result:
     """
     plan = event["plan"]
     _mark(plan, event["now"], clients.sagemaker)
-    account = release_store.look(clients.sagemaker, plan["service"])
+    account = release_store.read_releases(clients.sagemaker, plan["service"])
     own, keep = plan["names"]["endpoint_config"], plan["keep_previous"]
     chosen = releases.retire(account.releases, own=own, keep=keep)
     if chosen.going:
@@ -147,7 +147,7 @@ def _needed(
     plan: Plan, account: AccountReleases, going: Iterable[Release], clients: Clients
 ) -> dict[str, str]:
     """Return why configurations are needed, by their names: another endpoint has one, or its execution is running."""
-    found = release_store.used(account, going)
+    found = release_store.configs_in_use(account, going)
     for one in going:
         if one.execution == tag_value(plan["execution"]):
             continue

@@ -17,7 +17,7 @@ from pipeline.aws.resource_tags import TAG_EXECUTION, TAG_SERVICE, tag_value
 from pipeline.errors import Problem, Superseded
 from pipeline.naming import deployment_of, is_named_after
 from pipeline.rollout import releases
-from pipeline.rollout.releases import Release, Turn
+from pipeline.rollout.releases import Precedence, Release
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -49,7 +49,7 @@ class AccountReleases:
     """Whether every endpoint was looked at."""
 
 
-def look(client: SageMakerClient, service: str) -> AccountReleases:
+def read_releases(client: SageMakerClient, service: str) -> AccountReleases:
     """Return the endpoints of the account and the releases of a service."""
     rows, complete = paging.read(client, "list_endpoints", "Endpoints", most=LISTED)
     names = sorted((row["EndpointName"] for row in rows), key=lambda name: not is_named_after(name, service))
@@ -71,7 +71,7 @@ def look(client: SageMakerClient, service: str) -> AccountReleases:
     )
 
 
-def at(client: SageMakerClient, endpoint: str, service: str) -> Release | None:
+def release_at(client: SageMakerClient, endpoint: str, service: str) -> Release | None:
     """Return the release that an endpoint serves; None when the endpoint is gone, or is not the service's."""
     if not is_named_after(endpoint, service):
         return None
@@ -107,11 +107,11 @@ def owner(client: SageMakerClient, endpoint: str) -> str | None:
 
 def being_tried(clients: Clients, endpoint: str, service: str) -> str:
     """Return the execution that tries what an endpoint of a service has; empty when that is settled."""
-    there = at(clients.sagemaker, endpoint, service)
+    there = release_at(clients.sagemaker, endpoint, service)
     return there.execution if there is not None and _being_tried(clients, there) else ""
 
 
-def turn(
+def upload_precedence(
     clients: Clients,
     endpoint: str,
     *,
@@ -135,16 +135,16 @@ def turn(
     Raises:
         Superseded: when a newer upload of the service is served there.
     """
-    there = seen or at(clients.sagemaker, endpoint, service)
+    there = seen or release_at(clients.sagemaker, endpoint, service)
     running = _being_tried(clients, there)
     if there is not None and there.deployed_at is None and not running:
         # Its execution may have ended between the two looks, and have undone what the first one saw.
-        there = at(clients.sagemaker, endpoint, service)
+        there = release_at(clients.sagemaker, endpoint, service)
         running = _being_tried(clients, there)
-    whose = releases.turn(uploaded_at, execution, there, running=running, holding=holding)
-    if there is None or whose is Turn.GO:
+    whose = releases.precedence(uploaded_at, execution, there, running=running, holding=holding)
+    if there is None or whose is Precedence.GO:
         return ""
-    if whose is Turn.WAIT:
+    if whose is Precedence.WAIT:
         return f"endpoint {endpoint!r} is being tried by execution {there.execution!r}"
     serves = (
         f"endpoint {endpoint!r} serves the upload of {there.uploaded_at} (version {there.version}), "
@@ -170,7 +170,7 @@ def is_running(client: SFNClient, execution: str) -> bool:
         raise
 
 
-def used(account: AccountReleases, of: Iterable[Release]) -> dict[str, str]:
+def configs_in_use(account: AccountReleases, of: Iterable[Release]) -> dict[str, str]:
     """Return why configurations are needed though nobody serves them as their own: another endpoint has them."""
     mine = {config: one.endpoint for one in of for config in one.configs}
     if not account.complete:

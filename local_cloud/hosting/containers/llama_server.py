@@ -23,6 +23,7 @@ from pipeline.sizing.images import CUSTOM, LLAMA_CPP
 sys.path[0] = package.__path__[0]
 # Flat modules, as in an archive. But for this one: what is imported above knows `inference` as the package around them.
 inference: Any = import_module(f"{package.__name__}.inference")
+sealift_fields: Any = import_module("sealift_fields")
 sealift_request: Any = import_module("sealift_request")
 server: Any = import_module("server")
 
@@ -32,8 +33,12 @@ OPTIONS = {
     if theirs is not None and (ours := CUSTOM.settings[name]) is not None
 }
 """llama-server's options, and the settings of ours that do the same."""
-FIELDS = ("messages", "max_tokens", "temperature", "top_p", "stop", "seed")
-"""What of a request is heeded; the real one knows many more."""
+FIELDS = frozenset(
+    name
+    for name, field in sealift_fields.BY_NAME.items()
+    if sealift_fields.CHAT in field.forms and sealift_fields.HONORED == field.place == field.there
+)
+"""What of a request is heeded, beside its messages; what the real one does not know it passes over."""
 _FIGURES = re.compile(r"the prompt has (\d+) tokens and the context holds (\d+)")
 
 
@@ -67,7 +72,8 @@ def input_fn(body: bytes, content_type: str | None) -> Any:
     if not isinstance(document, dict) or "messages" not in document:
         raise RequestRefused(400, "'messages' is required", "invalid_request_error")
     try:
-        return sealift_request.parse_request({name: document[name] for name in FIELDS if name in document})
+        heeded = {name: value for name, value in document.items() if name == "messages" or name in FIELDS}
+        return sealift_request.parse_request(heeded)
     except sealift_request.BadRequest as error:
         raise RequestRefused(400, str(error), "invalid_request_error") from error
 

@@ -140,7 +140,9 @@ def test_without_its_extra_it_says_what_installs_it(installed: Path, tmp_path: P
     """`sealift local` needs packages that a plain installation has not; the other commands do without."""
     (site,) = installed.parent.glob("lib/python*/site-packages")
     (plain := tmp_path / "plain").mkdir()
-    for one in needed("boto3", "isal", "Jinja2", "PyYAML", "click"):
+    for one in needed(
+        "boto3", "isal", "Jinja2", "PyYAML", "click", "rich", "markdown-it-py", "mdurl", "Pygments"
+    ):
         (plain / one.name).symlink_to(one)
     everything = (site / "needs.pth").read_text()
     (site / "needs.pth").write_text(f"{plain}\n")

@@ -29,7 +29,7 @@ def give(cloud: LocalCloud, keys: str) -> None:
         libraries=bundles.libraries_here,
         values={KMS_KEYS: keys},
         progress=lambda _sent, _total: None,
-        sleep=lambda _seconds: None,
+        every_s=0.05,
         level=bundles.QUICKEST,
     )
     ended = change_sets.execute(
