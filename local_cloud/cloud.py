@@ -157,7 +157,7 @@ class LocalCloud:
         return self._gateway.recorded
 
     def before_call(self, listener: Callable[[str, AwsCall], None] | None) -> None:
-        """Let a function be told of every call and its caller before anything comes of it, or nobody any more."""
+        """Call a function with every call and its caller before it is answered; None ends that."""
         self._gateway.before_call = listener
 
     def __enter__(self) -> Self:
@@ -334,7 +334,7 @@ class LocalCloud:
         self._bus.send(execution_ended(description, account_id=self.account_id, region=self.region))
 
     def _invoke_asynchronously(self, arn: str, event: dict[str, Any]) -> None:
-        """Invoke as EventBridge does: the answer is nobody's, an error is tried twice more, then told elsewhere."""
+        """Invoke as EventBridge does: the answer is nobody's, an error is tried twice more, then sent on."""
         answer = b"null"
         for _ in range(_ATTEMPTS):
             invocation = self._invoke(arn, None, json.dumps(event).encode())

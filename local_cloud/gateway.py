@@ -89,7 +89,7 @@ class Backends:
     quotas: Callable[[], Quotas]
     """The account's quotas for serverless endpoints."""
     object_created: Callable[[str, str, str], None]
-    """Told of every object that was created: operation, bucket, key."""
+    """Called for every object that was created: operation, bucket, key."""
     caller: Callable[[str], str] = lambda _access_key: ""
     """Returns the name of the function that has an access key, WORKFLOW for a state machine, empty for anybody else."""
     kill: Callable[[str, bool], None] = lambda _access_key, _timed_out: None
@@ -122,7 +122,7 @@ class Gateway:
         self.faults = faults
         self.recorded: deque[Recorded] = deque(maxlen=KEPT_CALLS)
         self.before_call: Callable[[str, AwsCall], None] | None = None
-        """Told of every call, and of who makes it, before anything comes of it; what it takes time for waits."""
+        """Called for every call with its caller, before it is answered; the call waits for it."""
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._backends: Backends | None = None
         self._disk = Disk()

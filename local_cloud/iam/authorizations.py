@@ -108,7 +108,7 @@ def needs(request: NeededPermission) -> tuple[PolicyRequest, ...]:
 
 
 def to_see_that_it_is_missing(request: NeededPermission) -> PolicyRequest | None:
-    """Return what it takes to be told that an object is missing, rather than that access to it is denied.
+    """Return what it takes to learn that an object is missing, rather than that access to it is denied.
 
     Source: GetObject and HeadObject of the S3 API reference: 404 with s3:ListBucket, 403 without.
     """

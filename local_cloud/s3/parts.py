@@ -1,4 +1,4 @@
-"""The checksums of a multipart upload: compared when it is put together, told when its parts are listed.
+"""The checksums of a multipart upload: compared when it is put together, listed with its parts.
 
 moto keeps what it is given and looks at no checksum. S3 refuses a completion whose checksum is not that of the bytes
 (``BadDigest``), and ListParts tells each part's; a part's own is compared when it arrives (`arrivals`). Only CRC-32 is

@@ -1,10 +1,10 @@
 """CloudFormation's stacks and change sets, of which moto has little more than the shape; all of it is here.
 
 * A change set knows no transform. SAM's is carried out by whoever is given to `install`, with the parameters' values.
-* What it would change is told by type and action alone. Here also by property, and whether it replaces.
+* What it would change is described by type and action alone. Here also by property, and whether it replaces.
 * Carried out, a new stack has no outputs, and what fails is an exception. Here it ends as in AWS.
 * Nobody has to acknowledge that roles are made, and parameters are not compared with their rules. Here as in AWS.
-* A parameter that is a list or a number is told as one, and cannot be kept. Here it is the text that it was given as.
+* A parameter that is a list or a number is one there, and cannot be kept. Here it is the text that it was given as.
 * CreateStack and UpdateStack go past all of that. Here they are a change set that is carried out at once.
 * A change set is found by its name whatever stack it is of, and a listing has those of all stacks.
 * A template in S3 is looked for at amazonaws.com. Here it is where its URL says.
@@ -65,7 +65,7 @@ def install(*, process: Process, made: Callable[[str], None]) -> None:
 
     Args:
         process: returns what CloudFormation makes of a template and its parameters' values; works on the template.
-        made: told the name of every stack that was made or changed.
+        made: takes the name of every stack that was made or changed.
     """
 
     def create(backend: CloudFormationBackend, **request: Any) -> tuple[str, str]:

@@ -67,7 +67,7 @@ def _matches_one(wanted: Any, value: Any) -> bool:
 
 
 def target_input(target: Mapping[str, Any], event: dict[str, Any]) -> dict[str, Any]:
-    """Return what a target is told of an event: the event itself, or what its InputTransformer makes of it."""
+    """Return what a target gets of an event: the event itself, or what its InputTransformer makes of it."""
     shape = target.get("InputTransformer")
     if shape is None:
         return event

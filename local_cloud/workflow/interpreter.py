@@ -13,7 +13,7 @@ moto runs the Amazon States Language well; ten things are adjusted, all here:
   each execution gets one of its own, since a program may keep what it has seen.
 * Every use of a path parsed it anew, another seventh. Parsed paths are kept: they keep nothing of what they find.
 * An execution's data are copied at every step, a fifth. They are copied by pickling, which is several times as quick.
-* Nobody was told that an execution has ended. Whoever is given is told, however it ended.
+* Nobody was notified when an execution ended. A callback is called, however it ended.
 * Whoever stopped an execution could not say why. DescribeExecution and the history tell, as AWS's do.
 
 What an execution's data and its history may hold is `bounds`'.

@@ -45,13 +45,13 @@ def per_hour(
     types = {one["VariantName"]: one for one in configured}
     table = tuple(known)
     total: float | None = 0.0
-    told = []
+    words = []
     for variant in variants:
         told_type = {**types.get(variant["VariantName"], {}), **variant}
         name = told_type.get("InstanceType")
         if name is None:
             provisioned = _provisioned(told_type)
-            told.append(
+            words.append(
                 f"{provisioned} provisioned invocations, price not known"
                 if provisioned
                 else "serverless, nothing while nobody calls"
@@ -62,11 +62,11 @@ def per_hour(
         found = instance_types.find(name, table)
         if found is None:
             total = None
-            told.append(f"{count} x {name}, price not known")
+            words.append(f"{count} x {name}, price not known")
         else:
             total = None if total is None else total + count * found.usd_per_hour
-            told.append(f"{count} x {name} at ${found.usd_per_hour:g}")
-    return Cost(None if total is None else round(total, 6), " + ".join(told) or "nothing runs yet")
+            words.append(f"{count} x {name} at ${found.usd_per_hour:g}")
+    return Cost(None if total is None else round(total, 6), " + ".join(words) or "nothing runs yet")
 
 
 def price(instance_type: str, count: int, usd_per_hour: float) -> str:

@@ -86,7 +86,7 @@ class Warmth(Enum):
     WARM = auto()
     COLD = auto()
     BROKEN = auto()
-    """The last start failed, and no call has been told yet."""
+    """The last start failed, and no call has had the error yet."""
 
 
 class Occurrence(Enum):

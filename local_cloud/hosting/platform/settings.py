@@ -53,7 +53,7 @@ class HostingSettings:
     """Pause between two looks at the alarms while it lasts."""
     rescaling: bool = True
     """Whether UpdateEndpointWeightsAndCapacities changes a serverless endpoint's concurrency. The service model says
-    so; that an account takes it was seen nowhere, so a cloud can be told to refuse it."""
+    so; that an account takes it was seen nowhere, so a cloud can be set to refuse it."""
     rescaling_s: float = 0.5
     """Time in Updating when only the concurrency changes."""
     deleting_s: float = 0.5

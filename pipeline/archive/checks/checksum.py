@@ -49,7 +49,7 @@ def check(
 ) -> ArchiveReport:
     """Return the report of the cheapest look that decides; its `method` says which one that was.
 
-    Only S3 can vouch for what it holds: a file is read whole.
+    Only S3 keeps a checksum of what it holds: a file is read whole.
 
     Raises:
         ArchiveNotFound, AccessDenied, InvalidArchive: the object went away or changed meanwhile.
