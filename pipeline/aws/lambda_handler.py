@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
 
-from pipeline import json_codec, payload
+from pipeline import error_codec, json_codec
 from pipeline.aws import clients, service_errors, task_log
 from pipeline.errors import Problem, SealiftError, StackChanged
 
@@ -54,14 +54,16 @@ class Task(Generic[Event, Result]):
     def __call__(self, event: Mapping[str, Any], _context: object) -> Any:
         """Run the task, JSON in and JSON out; called by Lambda."""
         clients.log_calls()
-        with task_log.of(self.run.__module__.rpartition(".")[2], event):
-            try:
-                with service_errors.translated():
-                    return json_codec.encode(self.run(received(self.run, event), self._clients))
-            except SealiftError as error:
-                # The state machine's data hold the message; the problems themselves are all still there.
-                error.args = (payload.message(error),)
-                raise
+        try:
+            with (
+                task_log.of(self.run.__module__.rpartition(".")[2], event),
+                service_errors.translated(),
+            ):
+                return json_codec.encode(self.run(received(self.run, event), self._clients))
+        except SealiftError as error:
+            # Lambda reports an exception's text, and of its class the name alone.
+            error.args = (error_codec.encode(error),)
+            raise
 
 
 def received(run: Callable[[Event, clients.Clients], Result], event: Mapping[str, Any]) -> Event:
