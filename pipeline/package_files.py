@@ -18,6 +18,7 @@ _TOP = _HERE.parent
 
 CODE = (
     "inference.py",
+    "sealift_chat.py",
     "sealift_cpus.py",
     "sealift_embeddings.py",
     "sealift_engine.py",
@@ -27,6 +28,7 @@ CODE = (
     "sealift_request.py",
     "sealift_schema.py",
     "sealift_settings.py",
+    "sealift_triggers.py",
     "config.json",
 )
 """What of `inference/` an archive carries in `code/`.
