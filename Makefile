@@ -24,7 +24,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: architectures help setup demo browser test coverage check lint types linters docs-check bench bench-archive bench-fit fuzz package definition docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel release bench-package bench-demo bench-local-cloud bench-limits
+.PHONY: architectures help setup demo browser test coverage check lint types linters docs-check bench bench-archive bench-fit fuzz package definition template docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel release bench-package bench-demo bench-local-cloud bench-limits
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -234,6 +234,9 @@ fuzz: $(VENV)/.ready ## throw changed archives at the archive engine, changed he
 
 definition: $(VENV)/.ready ## render state_machine/definition.py to deploy.asl.json
 	$(BIN)/python -m state_machine.definition
+
+template: $(VENV)/.ready ## write what the tasks state into template.yaml: functions, policies, the lists of all tasks
+	$(BIN)/python -m tools.template
 
 package: $(VENV)/.ready ## lay out the Lambdas' code in .build, where `sam deploy` looks for it
 	$(BIN)/python tools/runtime check --machine x86_64

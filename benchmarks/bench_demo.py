@@ -21,7 +21,7 @@ SCALES = {"demo": "0.1", "no waits": "0"}
 
 def deployed(archive: Path, scale: str) -> dict[str, Any]:
     """Return the document of one run."""
-    command = [sys.executable, "-m", "pipeline", "local", "run", str(archive)]
+    command = [sys.executable, "-m", "sealift", "local", "run", str(archive)]
     options = ["--input", "examples/demo.json", "--time-scale", scale, "--json"]
     done = subprocess.run([*command, *options], check=True, capture_output=True, text=True)
     document: dict[str, Any] = json.loads(done.stdout)

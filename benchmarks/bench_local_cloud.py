@@ -107,7 +107,7 @@ def archive(folder: Path, size: int) -> Path:
 @contextmanager
 def cloud(folder: Path, most: int) -> Iterator[tuple[str, str, Watch]]:
     """Start a local cloud; yield its URL, its upload bucket and the watch of its memory."""
-    command = [sys.executable, "-u", "-m", "pipeline", "local", "up", "--port", "0", "--time-scale", "0.1"]
+    command = [sys.executable, "-u", "-m", "sealift", "local", "up", "--port", "0", "--time-scale", "0.1"]
     log = (folder / "cloud.log").open("w")
     environment = {**os.environ, "TMPDIR": str(folder)}
     process = subprocess.Popen(command, cwd=TOP, stdout=log, stderr=log, env=environment)
@@ -119,8 +119,8 @@ def cloud(folder: Path, most: int) -> Iterator[tuple[str, str, Watch]]:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"no local cloud: {Path(log.name).read_text()}")
             time.sleep(0.2)
-            told = Path(log.name).read_text()
-            found = dict(re.findall(r"^(endpoint URL|upload bucket) +(\S+)$", told, re.MULTILINE))
+            output = Path(log.name).read_text()
+            found = dict(re.findall(r"^(endpoint URL|upload bucket) +(\S+)$", output, re.MULTILINE))
         yield found["endpoint URL"], found["upload bucket"], watch
     finally:
         watch.ended.set()
@@ -132,7 +132,7 @@ def push(path: Path, url: str, folder: Path) -> str:
     """Deploy the archive as `sealift push` does; return how that ended."""
     settings = folder / "settings.json"
     settings.write_text(json.dumps(SETTINGS))
-    command = [sys.executable, "-m", "pipeline", "push", str(path), "--service", "large", "--json"]
+    command = [sys.executable, "-m", "sealift", "push", str(path), "--service", "large", "--json"]
     environment = {**os.environ, **CREDENTIALS, "AWS_ENDPOINT_URL": url}
     done = subprocess.run(
         [*command, "--input", str(settings)],

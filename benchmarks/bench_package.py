@@ -18,7 +18,7 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
-from local_cloud.functions import _link_runtime
+from local_cloud.functions.invocations import _link_runtime
 from pipeline import package_files
 from pipeline.stack import bundles, template
 
@@ -77,7 +77,7 @@ def main() -> None:
     total = sum(len(code.body) for code in smallest.values())
     print(f"\nall zips: {total / 2**20:.1f} MiB, made in {taken:.1f} s")
     help_ms, python_ms = best(
-        [sys.executable, "-m", "pipeline", "--help"], [sys.executable, "-c", "pass"], runs=runs
+        [sys.executable, "-m", "sealift", "--help"], [sys.executable, "-c", "pass"], runs=runs
     )
     print(f"sealift --help: {help_ms:.0f} ms, of which Python {python_ms:.0f} ms")
 

@@ -2,7 +2,8 @@
 
 Owns what happens between the bytes of a request and the bytes of its answer. Laid flat into the archive's `code/`
 with the `sealift_*` modules beside it; they import only the standard library, numpy and llama_cpp and keep to
-Python 3.10. Refuses to stream and to generate twice at once: a context is not thread-safe.
+Python 3.10. Refuses to send a part of an answer before the rest, and to generate twice at once: a context is not
+thread-safe.
 
     model_fn -> input_fn -> predict_fn -> output_fn
 
@@ -19,7 +20,6 @@ knows more than the toolkit says it with attributes of its context, each of them
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 import threading
@@ -34,22 +34,32 @@ from typing import TYPE_CHECKING, Any, Protocol
 # The prebuilt image and server.py have this folder on the path already.
 sys.path.append(str(Path(__file__).resolve().parent))
 
+from sealift_answers import EVENTS, Head, Part, Said, answer_of, figures, readable, stream_of
+from sealift_conformity import shortcoming
 from sealift_cpus import usable_cpus
-from sealift_embeddings import EmbeddingModel, embeddings
+from sealift_embeddings import EmbeddingModel, embeddings, in_form_of
 from sealift_engine import Ask, Engine, Generation, Limits, Sampling
 from sealift_models import is_model, models, shard_names
-from sealift_native import CHATML_END, Native, load
-from sealift_request import JSON, SEED, BadRequest, Request, parse_body
+from sealift_native import Native, load, template_failure
+from sealift_request import JSON, MOST_SEED, BadRequest, Request, Subject, parse_body
 from sealift_settings import LoadError, Settings, settings_from
+from sealift_template import Conversation, Rendered, ToolsUnsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 MARGIN_S = 3.0
 """Seconds that are left of a call's time when an answer is ended: for what it still takes to send it."""
 
 
 # Loading ----------------------------------------------------------------------------------------------------
+
+
+class Chat(Protocol):
+    """What makes a prompt of a conversation, and a message of the answer to it."""
+
+    def render(self, conversation: Conversation) -> Rendered:
+        """Return a conversation as a prompt."""
 
 
 class Generator(Protocol):
@@ -69,12 +79,14 @@ class Model:
     context: int
     """Tokens that prompt and answer share."""
     tokenize: Callable[[str], list[int]]
-    chat_prompt: Callable[[list[dict[str, str]]], str]
-    """Renders messages to a prompt."""
+    chat: Chat
     bos: int = -1
     """The token that begins a text, or -1."""
-    chat_stops: tuple[str, ...] = ()
-    """What ends an answer to messages, beside the vocabulary's own tokens."""
+    vocabulary_size: int = 0
+    piece: Callable[[int], bytes] = lambda _: b""
+    """Tells the bytes of a token."""
+    fill_in: tuple[int, int, int] | None = None
+    """The tokens before a text to fill in, before what follows it, and before the filling; None without."""
     log: Callable[..., None] = field(default=lambda *_, **__: None)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -132,10 +144,14 @@ def read_config(folders: Sequence[Path]) -> Any:
 # Answers ----------------------------------------------------------------------------------------------------
 
 
+MOST_TRIES = 3
+"""Answers that are generated until one conforms to what a grammar does not hold."""
+
+
 def complete(
     model: Model, request: Request, limits: Limits, *, created: int, identity: str, queued_s: float = 0.0
-) -> dict[str, Any]:
-    """Return the OpenAI-style answer to a request.
+) -> Any:
+    """Return the answer to a request, in the form that `sealift_answers` gives it.
 
     Args:
         model: the model to ask, alone: the caller holds its lock.
@@ -146,10 +162,40 @@ def complete(
         queued_s: seconds that the request has waited.
 
     Raises:
-        BadRequest: when the prompt does not fit the context, the chat template refuses the messages, or the
-            vocabulary cannot write what the response_format asks.
+        BadRequest: when a prompt does not fit the context, the chat template refuses the messages, the vocabulary
+            cannot write what the response_format asks, or no answer conforms to it.
     """
-    tokens = _tokens(model, request)
+    prompts = [_prompt(model, request, subject) for subject in request.subjects]
+    # Without one, samplers continue a fixed series: the same answers in every container.
+    seed = _or(request.seed, uuid.uuid4().int % (MOST_SEED + 1))
+    sampling = _sampling(model, request, seed)
+    parts = [_part(model, request, prompt, sampling, limits) for prompt in prompts]
+    return answer_of(request, parts, Head(identity, created, model.name, queued_s))
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    tokens: list[int]
+    room: int
+    """Tokens of the context that are left for the answer."""
+    text: str = ""
+    rendered: Rendered | None = None
+    """Of a conversation."""
+
+
+def _prompt(model: Model, request: Request, subject: Subject) -> _Prompt:
+    """Return the tokens of what is to be answered."""
+    rendered, text = None, ""
+    if isinstance(subject, str):
+        text, tokens = subject, _text_tokens(model, subject)
+        if request.suffix is not None:
+            tokens = _filling(model, tokens, request.suffix)
+    elif isinstance(subject[0], dict):
+        rendered = _rendered(model, request, subject)
+        tokens = _text_tokens(model, rendered.prompt)
+    else:
+        tokens = _given_tokens(model, subject)
+        text = readable(b"".join(map(model.piece, tokens)))
     room = model.context - len(tokens)
     if room < 1:
         raise BadRequest(
@@ -159,65 +205,108 @@ def complete(
             param=request.source,
             code="context_length_exceeded",
         )
-    settings = model.settings
-    chat = request.messages is not None
-    sampling = Sampling(
+    return _Prompt(tokens, room, text, rendered)
+
+
+def _sampling(model: Model, request: Request, seed: int) -> Sampling:
+    settings, given = model.settings, dict(request.sampling)
+    if "dry_sequence_breakers" in given:
+        given["dry_sequence_breakers"] = tuple(given["dry_sequence_breakers"])
+    return Sampling(
         temperature=float(_or(request.temperature, settings.temperature)),
         top_p=float(_or(request.top_p, settings.top_p)),
-        # Without one, samplers continue a fixed series: the same answers in every container.
-        seed=_or(request.seed, uuid.uuid4().int % SEED.high),
+        seed=seed,
+        logit_bias=tuple(_biased(model, request.logit_bias)),
+        ignore_eos=request.ignore_eos,
+        **given,
     )
+
+
+def _biased(model: Model, biases: Sequence[tuple[int | str, float]]) -> Iterator[tuple[int, float]]:
+    """Give the tokens of a logit_bias; one that the vocabulary does not have changes nothing, as in llama-server."""
+    for key, bias in biases:
+        tokens = _without_bos(model, model.tokenize(key)) if isinstance(key, str) else [key]
+        yield from ((token, bias) for token in tokens if 0 <= token < model.vocabulary_size)
+
+
+def _part(model: Model, request: Request, prompt: _Prompt, sampling: Sampling, limits: Limits) -> Part:
+    """Generate the answers to one prompt, each with a seed of its own, and choose those to tell."""
+    chosen = request.best_of > request.choices
+    wanted = model.settings.max_tokens if request.max_tokens is None else request.max_tokens
+    rendered = prompt.rendered
+    grammar = request.grammar if rendered is None else rendered.grammar or request.grammar
     ask = Ask(
-        max_tokens=min(_or(request.max_tokens, settings.max_tokens), room),
+        max_tokens=prompt.room if wanted < 0 else min(wanted, prompt.room),
         sampling=sampling,
-        stops=(*request.stop, *(model.chat_stops if chat else ())),
-        grammar=request.grammar,
-        logprobs=request.logprobs,
+        stops=(*request.stop, *(rendered.stops if rendered else ())),
+        grammar=grammar,
+        logprobs=0 if request.logprobs is None and (chosen or request.details) else request.logprobs,
     )
-    found = model.engine.generate(tokens, ask, limits)
-    finish_reason = _whole(found) if found.finish_reason == "dead_end" else found.finish_reason
-    said: dict[str, Any] = (
-        {"message": {"role": "assistant", "content": found.text}} if chat else {"text": found.text}
+    said: list[Said] = []
+    generated: list[Generation] = []
+    for number in range(request.best_of):
+        seed = (sampling.seed + number * MOST_TRIES) % (MOST_SEED + 1)
+        own = replace(ask, sampling=replace(sampling, seed=seed))
+        generated += _tried(model, request, prompt.tokens, own, limits)
+        found = generated[-1]
+        reason = _whole(found) if found.finish_reason == "dead_end" else found.finish_reason
+        said.append(_said(request, rendered, found, reason, seed))
+    if chosen:
+        said.sort(key=_likelihood, reverse=True)
+    return Part(said[: request.choices], generated, prompt.text)
+
+
+def _tried(model: Model, request: Request, tokens: list[int], ask: Ask, limits: Limits) -> list[Generation]:
+    """Generate answers until one conforms to the request's schema; return them all, that one last.
+
+    Raises:
+        BadRequest: when none of a few does.
+    """
+    tries = MOST_TRIES if request.schema is not None and ask.sampling.temperature > 0 else 1
+    found: list[Generation] = []
+    wrong = None
+    for number in range(tries):
+        sampling = replace(ask.sampling, seed=(ask.sampling.seed + number) % (MOST_SEED + 1))
+        found.append(model.engine.generate(tokens, replace(ask, sampling=sampling), limits))
+        ended = found[-1].finish_reason in ("stop", "dead_end") and not found[-1].stopped
+        checked = ended and request.schema is not None and not request.tools
+        wrong = _wrong(found[-1].text, request.schema) if checked else None
+        if wrong is None:
+            return found
+    raise BadRequest(
+        422,
+        f"the model's answer does not conform to the schema: {wrong}; no grammar holds this, and {tries} of "
+        f"{tries} answers missed it: tell the model in the prompt, or use another one",
+        param="response_format",
+        code="schema_not_met",
     )
-    logprobs = None
-    if request.logprobs is not None:
-        logprobs = _chat_logprobs(found) if chat else _text_logprobs(found, len(request.prompt))
-    return {
-        "id": f"{'chatcmpl' if chat else 'cmpl'}-{identity}",
-        "object": "chat.completion" if chat else "text_completion",
-        "created": created,
-        "model": model.name,
-        "choices": [{"index": 0, **said, "logprobs": logprobs, "finish_reason": finish_reason}],
-        "usage": {
-            "prompt_tokens": found.prompt_tokens,
-            "completion_tokens": found.completion_tokens,
-            "total_tokens": found.prompt_tokens + found.completion_tokens,
-            "prompt_tokens_details": {"cached_tokens": found.cached_tokens},
-        },
-        "timings": _timings(found, queued_s),
-    }
 
 
-def _timings(found: Generation, queued_s: float) -> dict[str, Any]:
-    """Return llama-server's names, and the time in the queue."""
-    return {
-        "queue_ms": _ms(queued_s),
-        "cache_n": found.cached_tokens,
-        "prompt_n": found.evaluated_tokens,
-        "prompt_ms": _ms(found.prompt_s),
-        "prompt_per_second": _rate(found.evaluated_tokens, found.prompt_s),
-        "predicted_n": found.completion_tokens,
-        "predicted_ms": _ms(found.predicted_s),
-        "predicted_per_second": _rate(found.completion_tokens, found.predicted_s),
-    }
+def _wrong(text: str, schema: Any) -> str | None:
+    """Return what an answer's grammar did not hold of its schema."""
+    try:
+        return shortcoming(json.loads(text), schema)
+    except (ValueError, RecursionError):
+        return "it is no JSON"
 
 
-def _ms(seconds: float) -> float:
-    return round(seconds * 1e3, 3)
+def _said(request: Request, rendered: Rendered | None, found: Generation, reason: str, seed: int) -> Said:
+    if rendered is None:
+        return Said(found, reason, seed)
+    message = rendered.message(found.text)
+    if message.get("tool_calls"):
+        reason = "tool_calls" if reason == "stop" else reason
+        if request.legacy_functions:
+            call = message.pop("tool_calls")[0]
+            message["function_call"] = call["function"]
+            reason = "function_call" if reason == "tool_calls" else reason
+    return Said(found, reason, seed, message)
 
 
-def _rate(count: int, seconds: float) -> float:
-    return round(count / seconds, 3) if seconds > 0 else 0.0
+def _likelihood(said: Said) -> float:
+    """Return the mean log-probability of an answer's tokens, as OpenAI chooses the best one."""
+    choices = said.found.choices
+    return sum(choice.logprob for choice in choices) / len(choices) if choices else float("-inf")
 
 
 def _whole(found: Generation) -> str:
@@ -241,62 +330,75 @@ def _whole(found: Generation) -> str:
     return "stop"
 
 
-def _readable(piece: bytes) -> str:
-    return piece.decode("utf-8", errors="replace")
-
-
-def _log(probability: float) -> float:
-    """Return a log-probability as JSON can hold it: OpenAI's own stand-in for minus infinity."""
-    return round(probability, 6) if math.isfinite(probability) else -9999.0
-
-
-def _text_logprobs(found: Generation, offset: int) -> dict[str, Any]:
-    """Return log-probabilities in the form of OpenAI's completions; offsets count from the prompt's beginning."""
-    tokens = [_readable(choice.piece) for choice in found.choices]
-    return {
-        "tokens": tokens,
-        "token_logprobs": [_log(choice.logprob) for choice in found.choices],
-        "top_logprobs": [
-            {_readable(piece): _log(value) for piece, value in reversed(choice.top)}
-            for choice in found.choices
-        ],
-        "text_offset": [offset + sum(map(len, tokens[:n])) for n in range(len(tokens))],
-    }
-
-
-def _chat_logprobs(found: Generation) -> dict[str, Any]:
-    """Return log-probabilities in the form of OpenAI's chat completions."""
-
-    def one(piece: bytes, value: float) -> dict[str, Any]:
-        return {"token": _readable(piece), "logprob": _log(value), "bytes": list(piece)}
-
-    return {
-        "content": [
-            {
-                **one(choice.piece, choice.logprob),
-                "top_logprobs": [one(piece, value) for piece, value in choice.top],
-            }
-            for choice in found.choices
-        ],
-        "refusal": None,
-    }
-
-
-def _tokens(model: Model, request: Request) -> list[int]:
-    prompt = request.prompt if request.messages is None else _chat_prompt(model, request.messages)
-    tokens = model.tokenize(prompt)
+def _text_tokens(model: Model, text: str) -> list[int]:
+    tokens = model.tokenize(text)
     # A prompt or a template that writes the token itself would have it twice.
     return tokens[1:] if tokens[:2] == [model.bos, model.bos] else tokens
 
 
-def _chat_prompt(model: Model, messages: Sequence[dict[str, str]]) -> str:
+def _without_bos(model: Model, tokens: list[int]) -> list[int]:
+    return tokens[1:] if tokens[:1] == [model.bos] else tokens
+
+
+def _filling(model: Model, tokens: list[int], suffix: str) -> list[int]:
+    """Return the prompt that asks for what stands between a text and its suffix."""
+    if model.fill_in is None:
+        raise BadRequest(
+            400,
+            f"model {model.name!r} fills nothing in: its vocabulary has no tokens for that; leave 'suffix' out, or "
+            "deploy a model for code",
+            param="suffix",
+            code="unsupported_value",
+        )
+    before, after, middle = model.fill_in
+    text = _without_bos(model, tokens)
+    begin = tokens[: len(tokens) - len(text)]
+    return [*begin, before, *text, after, *_without_bos(model, model.tokenize(suffix)), middle]
+
+
+def _given_tokens(model: Model, subject: Sequence[Any]) -> list[int]:
+    """Return the tokens of a list of them, as they are; a text among them begins none."""
+    tokens: list[int] = []
+    for one in subject:
+        if isinstance(one, str):
+            some = model.tokenize(one)
+            tokens += _without_bos(model, some) if tokens else some
+        elif 0 <= one < model.vocabulary_size:
+            tokens.append(one)
+        else:
+            raise BadRequest(
+                400,
+                f"the prompt has the token {one}, and the model's are 0 to {model.vocabulary_size - 1}; send tokens of "
+                "its own vocabulary, or a text",
+                param="prompt",
+                code="invalid_value",
+            )
+    return tokens
+
+
+def _rendered(model: Model, request: Request, messages: Sequence[Any]) -> Rendered:
+    conversation = Conversation(
+        messages,
+        tools=request.tools,
+        tool_choice=request.tool_choice,
+        parallel_tool_calls=request.parallel_tool_calls,
+        schema=request.schema if request.tools else None,
+        variables=request.template,
+    )
     try:
-        return model.chat_prompt(list(messages))
+        return model.chat.render(conversation)
+    except ToolsUnsupported as error:
+        raise BadRequest(
+            400,
+            f"{error}; leave 'tools' out, say \"tool_choice\": \"none\", or deploy with the container 'llama-cpp'",
+            param="functions" if request.legacy_functions else "tools",
+            code="unsupported_value",
+        ) from error
     except Exception as error:  # a template is the model's own program, and raises what it likes
         raise BadRequest(
             400,
             f"the model's chat template refuses these messages: {error}",
-            param="messages",
+            param=request.source,
             code="invalid_value",
         ) from error
 
@@ -359,6 +461,10 @@ def _model(folder: Path) -> Model | EmbeddingModel:
         raise LoadError(f"model file {path.name!r} is {native.unserved}")
     if native.embeds:
         return _embedding_model(native, settings, path, begun, loaded)
+    try:
+        native.chat.learn()
+    except Exception as error:  # a template is the model's own program
+        raise LoadError(f"model file {path.name!r}: {template_failure(error)}") from error
     engine = Engine(native, settings.prefix_cache_mb << 20 if native.forgets_in_part else 0)
     try:
         engine.warm_up(native.tokenize("Hello") or [0])
@@ -371,9 +477,11 @@ def _model(folder: Path) -> Model | EmbeddingModel:
         # llama.cpp rounds its figure up, the buffers do not follow.
         context=min(settings.n_ctx, native.context),
         tokenize=native.tokenize,
-        chat_prompt=native.chat_prompt,
+        chat=native.chat,
         bos=native.bos,
-        chat_stops=() if native.template else (CHATML_END,),
+        vocabulary_size=native.vocabulary_size,
+        piece=native.piece,
+        fill_in=native.fill_in,
         log=log_line,
     )
     model.log(
@@ -429,9 +537,16 @@ def input_fn(
         return _refused(error, context)
 
 
+@dataclass(frozen=True)
+class Events:
+    """An answer as one whole stream of server-sent events."""
+
+    body: str
+
+
 def predict_fn(
     data: Request | BadRequest, model: Model | EmbeddingModel | Unloaded, context: Any = None
-) -> dict[str, Any] | BadRequest:
+) -> Any:
     """Return the answer to a request, or what is wrong with it or with the model.
 
     Raises:
@@ -443,20 +558,33 @@ def predict_fn(
         return _refused(BadRequest(500, model.reason, code="load_failed"), context)
     arrived = _or(getattr(context, "arrived", None), _or(data.arrived, time.monotonic()))
     try:
-        _see_suits(data, model)
-        answer_of = _embedded if isinstance(model, EmbeddingModel) else _generated
-        return answer_of(model, data, arrived, context)
+        request = _suited(data, model)
+        if isinstance(model, EmbeddingModel):
+            return _embedded(model, request, arrived, context)
+        return _generated(model, request, arrived, context)
     except BadRequest as error:
         return _refused(error, context)
 
 
-def _see_suits(request: Request, model: Model | EmbeddingModel) -> None:
-    """Refuse to ask a model for what it does not do."""
-    if isinstance(model, EmbeddingModel) == (request.source == "input"):
-        return
+def _suited(request: Request, model: Model | EmbeddingModel) -> Request:
+    """Return a request as the model takes it: `input` and `inputs` alone mean one thing or the other by the model.
+
+    Raises:
+        BadRequest: when it asks a model for what it does not do.
+    """
+    embeds = isinstance(model, EmbeddingModel)
+    if embeds == (request.form == "input"):
+        return request
+    if embeds and request.source == "inputs" and not request.stream:
+        texts = tuple(subject for subject in request.subjects if isinstance(subject, str))
+        if len(texts) == len(request.subjects):
+            return replace(request, texts=texts)
+    plain = request.encoding == "float" and request.dimensions is None
+    if not embeds and len(request.texts) == 1 and not request.texts_listed and plain:
+        return replace(request, messages=({"role": "user", "content": request.texts[0]},), texts=())
     does, ask = (
         ("embeds texts, and generates none", "'input'")
-        if isinstance(model, EmbeddingModel)
+        if embeds
         else ("generates text, and embeds none", "'messages' or 'prompt'")
     )
     raise BadRequest(
@@ -467,7 +595,7 @@ def _see_suits(request: Request, model: Model | EmbeddingModel) -> None:
     )
 
 
-def _generated(model: Model, data: Request, arrived: float, context: Any) -> dict[str, Any]:
+def _generated(model: Model, data: Request, arrived: float, context: Any) -> Any:
     limits = _limits(model.settings.timeout_s, arrived, context)
     identity = uuid.uuid4().hex
     with model.lock:
@@ -486,17 +614,15 @@ def _generated(model: Model, data: Request, arrived: float, context: Any) -> dic
             raise
     model.log(
         "answered",
-        id=answer["id"],
         source=data.source,
         seconds=_seconds(begun),
-        finish_reason=answer["choices"][0]["finish_reason"],
         constrained=data.grammar is not None,
-        **answer["timings"],
+        **figures(answer),
     )
-    return answer
+    return Events(stream_of(data, answer)) if data.stream else answer
 
 
-def _embedded(model: EmbeddingModel, data: Request, arrived: float, context: Any) -> dict[str, Any]:
+def _embedded(model: EmbeddingModel, data: Request, arrived: float, context: Any) -> Any:
     limits = _limits(model.timeout_s, arrived, context)
     told = {"id": uuid.uuid4().hex, "source": data.source, "texts": len(data.texts)}
     with model.lock:
@@ -507,13 +633,15 @@ def _embedded(model: EmbeddingModel, data: Request, arrived: float, context: Any
             model.log("refused", **told, seconds=_seconds(begun), code=error.code)
             raise
     model.log("answered", **told, seconds=_seconds(begun), **answer["timings"])
-    return answer
+    return in_form_of(data, answer)
 
 
-def output_fn(prediction: dict[str, Any] | BadRequest, accept: str | None) -> tuple[str, str]:  # noqa: ARG001 the contract's signature
-    """Return the answer's body and its content type, which is JSON whatever was requested."""
+def output_fn(prediction: Any, accept: str | None) -> tuple[str, str]:  # noqa: ARG001 the contract's signature
+    """Return the answer's body and its content type, which is JSON whatever is accepted, or events for a stream."""
     if isinstance(prediction, BadRequest):
         return str(prediction.message), JSON
+    if isinstance(prediction, Events):
+        return prediction.body, EVENTS
     return json.dumps(prediction, ensure_ascii=False), JSON
 
 

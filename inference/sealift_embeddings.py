@@ -85,7 +85,8 @@ def embeddings(
                     param="input",
                     code="timeout",
                 )
-            vectors.append(_unit(vector))
+            # The first numbers of a vector, made as long again: what models trained for it mean by fewer.
+            vectors.append(_unit(vector[: request.dimensions]))
     seconds, count = time.monotonic() - begun, sum(map(len, tokens))
     return {
         "object": "list",
@@ -106,19 +107,28 @@ def embeddings(
     }
 
 
+def in_form_of(request: Request, answer: dict[str, Any]) -> Any:
+    """Return the answer as the client of a form reads it: bare vectors for `inputs`, JumpStart's name for its own."""
+    if request.source != "inputs":
+        return answer
+    vectors = [one["embedding"] for one in answer["data"]]
+    return {"embedding": vectors} if request.jumpstart else vectors
+
+
 def _see_dimensions(request: Request, width: int) -> None:
-    if request.dimensions not in (None, width):
+    if request.dimensions is not None and request.dimensions > width:
         raise BadRequest(
             HTTPStatus.BAD_REQUEST,
-            f"'dimensions' is {request.dimensions}; this model's embeddings have {width} numbers, and are not cut",
+            f"'dimensions' is {request.dimensions}; this model's embeddings have {width} numbers",
             param="dimensions",
             code="invalid_value",
         )
-    if len(request.texts) * width > MOST_NUMBERS:
+    told = request.dimensions or width
+    if len(request.texts) * told > MOST_NUMBERS:
         raise BadRequest(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"{len(request.texts)} texts make {len(request.texts) * width:,} numbers, and an answer holds "
-            f"{MOST_NUMBERS:,}; send {MOST_NUMBERS // width} texts at a time",
+            f"{len(request.texts)} texts make {len(request.texts) * told:,} numbers, and an answer holds "
+            f"{MOST_NUMBERS:,}; send {MOST_NUMBERS // told} texts at a time",
             param="input",
             code="answer_too_large",
         )

@@ -25,11 +25,58 @@ WATCH_S = 0.05
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a token is chosen."""
+    """How a token is chosen: llama.cpp's samplers with its own defaults (common/common.h), but for the first three."""
 
     temperature: float
+    """0 takes the likeliest."""
     top_p: float
     seed: int
+    top_k: int = 40
+    """0 and less for all."""
+    min_p: float = 0.05
+    typical_p: float = 1.0
+    top_n_sigma: float = -1.0
+    """0 and less for no bound."""
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    dynatemp_range: float = 0.0
+    dynatemp_exponent: float = 1.0
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    """Tokens of prompt and answer that the three penalties look back; -1 for all."""
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = 64
+    """Tokens that DRY looks back; -1 for all."""
+    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+    mirostat: int = 0
+    """1 or 2 for Mirostat, which takes the place of all but temperature and logit_bias."""
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """What is added to the logits of tokens."""
+    ignore_eos: bool = False
+    """Whether no token ends the answer."""
+
+    @property
+    def penalizes(self) -> bool:
+        """Tell whether tokens count that were there before."""
+        return self.repeat_last_n != 0 and (
+            self.repeat_penalty != 1 or self.frequency_penalty != 0 or self.presence_penalty != 0
+        )
+
+    @property
+    def dries(self) -> bool:
+        """Tell whether what goes on as it went before is penalized."""
+        return self.dry_multiplier != 0 and self.dry_penalty_last_n != 0
+
+    @property
+    def remembers(self) -> bool:
+        """Tell whether the choice depends on the tokens before."""
+        return not self.mirostat and (self.penalizes or self.dries)
 
 
 class Interruptible(Protocol):
@@ -81,9 +128,9 @@ class Native(Interruptible, Protocol):
         """Return the log-probability of a token in the last place evaluated, and the likeliest with theirs."""
 
     def sampler(
-        self, sampling: Sampling, grammar: str | None
+        self, sampling: Sampling, grammar: str | None, prompt: Sequence[int]
     ) -> contextlib.AbstractContextManager[Callable[[], int | None]]:
-        """Give a function that chooses the next token, or None where the grammar allows none."""
+        """Give a function that chooses the next token behind a prompt, or None where the grammar allows none."""
 
 
 class Limits:
@@ -149,6 +196,7 @@ class Choice:
     piece: bytes
     logprob: float
     top: tuple[tuple[bytes, float], ...] = ()
+    token: int = field(default=-1, compare=False)
 
 
 @dataclass
@@ -168,6 +216,8 @@ class Generation:
     """Until the first token could be chosen."""
     predicted_s: float = 0.0
     choices: list[Choice] = field(default_factory=list)
+    stopped: bool = False
+    """Whether one of the stops ended it, not the model's own token."""
 
 
 class Transcript:
@@ -254,7 +304,7 @@ class Engine:
     def generate(self, tokens: list[int], ask: Ask, limits: Limits) -> Generation:
         """Return the answer to a prompt that leaves room for it in the context."""
         try:
-            with self._native.sampler(ask.sampling, ask.grammar) as choose:
+            with self._native.sampler(ask.sampling, ask.grammar, tokens) as choose:
                 return self._generate(tokens, ask, limits, choose)
         except BaseException:
             # What was evaluated so far and what is recorded of it may differ now.
@@ -281,7 +331,7 @@ class Engine:
         else:
             answer.finish_reason = limits.reason() or "timeout"
         answer.prompt_s, answer.predicted_s = evaluated - begun, self._clock() - evaluated
-        answer.text = transcript.text
+        answer.text, answer.stopped = transcript.text, transcript.stopped
         return answer
 
     def _continue(
@@ -318,7 +368,8 @@ class Engine:
 
     def _choice(self, token: int, piece: bytes, top: int) -> Choice:
         logprob, likeliest = self._native.logprobs(token, top)
-        return Choice(piece, logprob, tuple((self._native.piece(one), value) for one, value in likeliest))
+        top_pieces = tuple((self._native.piece(one), value) for one, value in likeliest)
+        return Choice(piece, logprob, top_pieces, token)
 
     def _evaluate(self, tokens: list[int], limits: Limits) -> bool:
         """Evaluate the rest of a prompt; return False when something ended that first."""

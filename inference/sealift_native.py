@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
+import math
 import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +20,7 @@ import numpy as np
 
 from sealift_purpose import MEAN, RANK, embeds, whole
 from sealift_settings import LoadError
+from sealift_template import Template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -44,8 +46,9 @@ _BPE = 2
 _LONG_RUN = re.compile(r"\S{8192}|\s{8192}")
 """Where a text is cut before it is tokenised. Many vocabularies split words by std::regex, which calls itself once for
 each character of a word: 60,000 letters in a row overflow the stack and end the process, 20,000 do not."""
-_TOP_K, _MIN_P = 40, 0.05
-"""llama-cpp-python's defaults, which no request changes."""
+_COLDEST = 1e-4
+_MIROSTAT_M = 100
+"""Tokens that Mirostat 1 looks at, as llama.cpp's own programs have it."""
 
 
 def load(path: Path, settings: Settings, threads: int) -> Native:
@@ -197,14 +200,20 @@ class Native:
         self.name: str | None = llama.metadata.get("general.name")
         self.bos: int = llama.token_bos()
         self.template: str | None = llama.metadata.get("tokenizer.chat_template") or None
-        self._formatter = formatter(
-            template=self.template or CHATML,
-            bos_token=self._text(self.bos),
-            eos_token=self._text(llama.token_eos()),
+        self.chat = Template(
+            formatter,
+            self.template or CHATML,
+            bos=self._text(self.bos),
+            eos=self._text(llama.token_eos()),
+            stops=() if self.template else (CHATML_END,),
         )
         self._token = (api.llama_token * 1)()
         self._piece = ctypes.create_string_buffer(256)
         self.vocabulary_size = int(llama.n_vocab())
+        self._ends: list[int] | None = None
+        count = ctypes.c_int32()
+        suppressed = api.llama_vocab_get_suppress_tokens(self._vocabulary, ctypes.byref(count))
+        self._suppressed: list[int] = suppressed[: count.value] if count.value else []
         # llama.cpp asks the callback between two operations, some hundred times for each token. strlen of a text of
         # no or one character says false or true, as a Python function would, and needs no interpreter lock.
         self._interrupted = ctypes.create_string_buffer(2)
@@ -299,9 +308,15 @@ class Native:
             raise RuntimeError("llama.cpp has no embedding of a text that it has evaluated")
         return np.ctypeslib.as_array(vector, shape=(width,)).copy()
 
-    def chat_prompt(self, messages: list[dict[str, str]]) -> str:
-        """Render messages by the chat template, with what begins an answer."""
-        return str(self._formatter(messages=messages).prompt)
+    @property
+    def fill_in(self) -> tuple[int, int, int] | None:
+        """Return the tokens before a text to fill in, before what follows it, and before the filling; None without."""
+        api = self.api
+        tokens = tuple(
+            int(of(self._vocabulary))
+            for of in (api.llama_vocab_fim_pre, api.llama_vocab_fim_suf, api.llama_vocab_fim_mid)
+        )
+        return None if -1 in tokens else tokens  # type: ignore[return-value]
 
     def tokenize(self, text: str) -> list[int]:
         """Return the tokens of a text, special ones among them, after the one that begins a text."""
@@ -406,14 +421,21 @@ class Native:
         return float(logits[token]) - total, [(one, float(logits[one]) - total) for one in ordered]
 
     @contextlib.contextmanager
-    def sampler(self, sampling: Sampling, grammar: str | None) -> Iterator[Callable[[], int | None]]:
-        """Give a function that chooses the next token, or None where the grammar allows none.
+    def sampler(
+        self, sampling: Sampling, grammar: str | None, prompt: Sequence[int]
+    ) -> Iterator[Callable[[], int | None]]:
+        """Give a function that chooses the next token behind a prompt, or None where the grammar allows none.
 
         Raises:
             ValueError: when llama.cpp does not take the grammar.
         """
         chain = self._chain(sampling)
         try:
+            if sampling.remembers:
+                for token in prompt[
+                    -max(self._back(sampling.repeat_last_n), self._back(sampling.dry_penalty_last_n)) :
+                ]:
+                    self.api.llama_sampler_accept(chain, token)
             if grammar is None:
                 sample, ctx = self.api.llama_sampler_sample, self._ctx
                 yield lambda: int(sample(chain, ctx, -1))
@@ -422,29 +444,99 @@ class Native:
             if not keeper:
                 raise ValueError("; ".join(self._log.errors) or "llama.cpp does not take the grammar")
             try:
-                yield _Constrained(self, chain, keeper)
+                yield _Constrained(self, chain, keeper, remembers=sampling.remembers)
             finally:
                 self.api.llama_sampler_free(keeper)
         finally:
             self.api.llama_sampler_free(chain)
 
     def _chain(self, sampling: Sampling) -> Any:
-        """Return llama-cpp-python's own chain for these figures, without the links that change nothing."""
+        """Return llama.cpp's chain for these figures (common/sampling.cpp), without the links that change nothing."""
         api = self.api
         chain = api.llama_sampler_chain_init(api.llama_sampler_chain_default_params())
-        if sampling.temperature == 0:
-            links = [api.llama_sampler_init_greedy()]
-        else:
-            links = [
-                api.llama_sampler_init_top_k(_TOP_K),
-                api.llama_sampler_init_top_p(sampling.top_p, 1),
-                api.llama_sampler_init_min_p(_MIN_P, 1),
-                api.llama_sampler_init_temp(sampling.temperature),
-                api.llama_sampler_init_dist(sampling.seed),
-            ]
-        for link in links:
+        for link in (*self._biases(sampling), *self._links(sampling)):
             api.llama_sampler_chain_add(chain, link)
         return chain
+
+    def _biases(self, sampling: Sampling) -> list[Any]:
+        """Return the link of the request's biases, and of the tokens that the model itself never writes."""
+        pairs = [*sampling.logit_bias, *((token, -math.inf) for token in self._suppressed)]
+        if sampling.ignore_eos:
+            pairs += [(token, -math.inf) for token in self._endings()]
+        if not pairs:
+            return []
+        array = (self.api.llama_logit_bias * len(pairs))(*pairs)
+        return [self.api.llama_sampler_init_logit_bias(self.vocabulary_size, len(pairs), array)]
+
+    def _endings(self) -> list[int]:
+        """Return the tokens that end an answer; all are asked about once."""
+        if self._ends is None:
+            self._ends = [token for token in range(self.vocabulary_size) if self.ends(token)]
+        return self._ends
+
+    def _back(self, count: int) -> int:
+        """Return how many tokens a sampler looks back, where -1 says all."""
+        return self.context if count < 0 else min(count, self.context)
+
+    def _links(self, sampling: Sampling) -> list[Any]:
+        # Less than this makes logits infinite, and is the likeliest all the same.
+        api, seed, hot = self.api, sampling.seed, sampling.temperature >= _COLDEST
+        if sampling.mirostat and hot:
+            tau, eta = sampling.mirostat_tau, sampling.mirostat_eta
+            return [
+                api.llama_sampler_init_temp(sampling.temperature),
+                api.llama_sampler_init_mirostat(self.vocabulary_size, seed, tau, eta, _MIROSTAT_M)
+                if sampling.mirostat == 1
+                else api.llama_sampler_init_mirostat_v2(seed, tau, eta),
+            ]
+        links = self._penalties(sampling)
+        # What only drops unlikely tokens never drops the likeliest one.
+        drops = hot or sampling.xtc_probability > 0 or sampling.typical_p < 1
+        if drops and sampling.top_n_sigma > 0:
+            links.append(api.llama_sampler_init_top_n_sigma(sampling.top_n_sigma))
+        if drops and sampling.top_k > 0:
+            links.append(api.llama_sampler_init_top_k(min(sampling.top_k, self.vocabulary_size)))
+        if sampling.typical_p < 1:
+            links.append(api.llama_sampler_init_typical(sampling.typical_p, 1))
+        if drops and sampling.top_p < 1:
+            links.append(api.llama_sampler_init_top_p(sampling.top_p, 1))
+        if drops and sampling.min_p > 0:
+            links.append(api.llama_sampler_init_min_p(sampling.min_p, 1))
+        if sampling.xtc_probability > 0:
+            links.append(
+                api.llama_sampler_init_xtc(sampling.xtc_probability, sampling.xtc_threshold, 1, seed)
+            )
+        if not hot:
+            return [*links, api.llama_sampler_init_greedy()]
+        dynamic = sampling.dynatemp_range, sampling.dynatemp_exponent
+        temperature = (
+            api.llama_sampler_init_temp_ext(sampling.temperature, *dynamic)
+            if sampling.dynatemp_range > 0
+            else api.llama_sampler_init_temp(sampling.temperature)
+        )
+        return [*links, temperature, api.llama_sampler_init_dist(seed)]
+
+    def _penalties(self, sampling: Sampling) -> list[Any]:
+        """Return the links that look at the tokens before."""
+        api, links = self.api, []
+        if sampling.penalizes:
+            figures = sampling.repeat_penalty, sampling.frequency_penalty, sampling.presence_penalty
+            back = self._back(sampling.repeat_last_n)
+            links.append(api.llama_sampler_init_penalties(self.vocabulary_size, back, *figures))
+        if sampling.dries:
+            breakers = [breaker.encode() for breaker in sampling.dry_sequence_breakers]
+            links.append(
+                api.llama_sampler_init_dry(
+                    self._vocabulary,
+                    sampling.dry_multiplier,
+                    sampling.dry_base if sampling.dry_base >= 1 else type(sampling).dry_base,
+                    sampling.dry_allowed_length,
+                    self._back(sampling.dry_penalty_last_n),
+                    (ctypes.c_char_p * len(breakers))(*breakers),
+                    len(breakers),
+                )
+            )
+        return links
 
 
 class _Constrained:
@@ -455,19 +547,26 @@ class _Constrained:
     C, which ends the process. So every token is asked about before it is accepted.
     """
 
-    def __init__(self, native: Native, chain: Any, keeper: Any) -> None:
+    def __init__(self, native: Native, chain: Any, keeper: Any, *, remembers: bool) -> None:
         self._native, self._chain, self._keeper = native, chain, keeper
+        self._remembers = remembers
         self._api, self._ctx, self._size = native.api, native.llama.ctx, native.vocabulary_size
         self._candidates: Any = None
         self._one = np.zeros(1, _CANDIDATE)
 
     def __call__(self) -> int | None:
-        token = int(self._api.llama_sampler_sample(self._chain, self._ctx, -1))
-        if not self._allows(token):
-            chosen = self._choose()
-            if chosen is None or not self._allows(chosen):
+        # llama.cpp's own call notes its choice as a token that was there: wrong where the grammar forbids it.
+        token = (
+            self._choose(free=True)
+            if self._remembers
+            else int(self._api.llama_sampler_sample(self._chain, self._ctx, -1))
+        )
+        if token is None or not self._allows(token):
+            token = self._choose()
+            if token is None or not self._allows(token):
                 return None
-            token = chosen
+        if self._remembers:
+            self._api.llama_sampler_accept(self._chain, token)
         if not self._native.ends(token):
             self._api.llama_sampler_accept(self._keeper, token)
         return token
@@ -477,15 +576,15 @@ class _Constrained:
         self._api.llama_sampler_apply(self._keeper, ctypes.byref(self._array(self._one)))
         return bool(np.isfinite(self._one["logit"][0]))
 
-    def _choose(self) -> int | None:
-        """Return the chain's choice among the tokens that the grammar allows."""
+    def _choose(self, *, free: bool = False) -> int | None:
+        """Return the chain's choice among the tokens that the grammar allows, or among all."""
         if self._candidates is None:
             self._candidates = np.zeros(self._size, _CANDIDATE)
         logits = self._api.llama_get_logits_ith(self._ctx, -1)
         self._candidates["id"] = np.arange(self._size, dtype=np.int32)
         self._candidates["logit"] = np.ctypeslib.as_array(logits, shape=(self._size,))
-        array = self._array(self._candidates)
-        self._api.llama_sampler_apply(self._keeper, ctypes.byref(array))
+        if not free:
+            self._api.llama_sampler_apply(self._keeper, ctypes.byref(self._array(self._candidates)))
         allowed = self._candidates[np.isfinite(self._candidates["logit"])]
         if not len(allowed):
             return None

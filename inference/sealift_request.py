@@ -1,7 +1,7 @@
 """What a request asks: the bytes of a body, checked and put in order.
 
-Owns the fields that clients may send, their ranges, and the form of a refusal. Refuses to guess: a request is told
-everything that is wrong with it, once.
+Owns what a body means and the form of a refusal; which fields there are and what they take is `sealift_fields`. Refuses
+to guess: a request is told everything that is wrong with it, once.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ import json
 import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
+import sealift_fields as fields
+from sealift_conformity import loosened
+from sealift_messages import Problems, dialog, encodable, text_of, tool_choice_of, tools_of
+from sealift_responses import chat_of, is_for_responses
 from sealift_schema import ANY_OBJECT, SchemaError, grammar_of
-from sealift_settings import RANGES, Range, listed, shown, unknown
+from sealift_settings import shown, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 try:
     from sagemaker_inference.errors import (  # type: ignore[import-not-found]
@@ -51,32 +55,28 @@ class BadRequest(ToolkitError):  # type: ignore[misc]
         return self.reason
 
 
-SEED = Range(0, 2**32 - 2)  # 2**32 - 1 is llama.cpp's "choose one"
-_ALIASES = {"max_completion_tokens": "max_tokens", "max_new_tokens": "max_tokens"}
-_OPTIONS = (
-    "max_tokens",
-    "temperature",
-    "top_p",
-    "stop",
-    "seed",
-    "response_format",
-    "logprobs",
-    "top_logprobs",
-)
-_EMBEDS = "input"
-_SOURCES = ("prompt", "inputs", "messages", _EMBEDS)
-_EMBEDDING_OPTIONS = ("encoding_format", "dimensions")
-"""What goes with `input`, and with it alone; of the others only those that change nothing do."""
-_ENCODINGS = ("float", "base64")
-_DIMENSIONS = Range(1, 1_000_000)
+MOST_SEED = 2**32 - 2
+"""The highest seed: 2**32 - 1 is llama.cpp's "choose one"."""
+MOST_CHOICES = 128
+"""Answers to one request: of all its prompts together."""
 MOST_TEXTS = 2048
 """OpenAI's bound of an embeddings request's inputs."""
-# What OpenAI clients send that changes nothing here: accepted with these values (None: with any text).
-_HARMLESS: dict[str, Any] = {"model": None, "user": None, "stream": False, "n": 1}
-_ROLES = ("system", "user", "assistant")
-_MESSAGE = ("role", "content", "name")
-_MOST_STOPS = 16
-_TOP = Range(0, 20)  # OpenAI's bound of a chat's top_logprobs
+MOST_STOPS = 16
+MOST_BIAS = 10_000
+"""What is added to a logit at most; OpenAI's own bound is 100."""
+_EMBEDS, _JUMPSTART = "input", "text_inputs"
+_SOURCES = ("prompt", "inputs", "messages", _EMBEDS)
+_SAMPLING = (
+    *("top_k", "min_p", "typical_p", "top_n_sigma", "xtc_probability", "xtc_threshold", "dynatemp_range"),
+    *("dynatemp_exponent", "repeat_penalty", "repeat_last_n", "frequency_penalty", "presence_penalty"),
+    *("mirostat", "mirostat_tau", "mirostat_eta", "dry_multiplier", "dry_base", "dry_allowed_length"),
+    *("dry_penalty_last_n", "dry_sequence_breakers"),
+)
+"""The fields that `sealift_engine.Sampling` has by the same names."""
+_SCHEMAS = ("response_format", "json_schema")
+
+Subject = Union[str, "tuple[int | str, ...]", "tuple[dict[str, Any], ...]"]
+"""What one answer is to: a text, tokens (with texts among them, as llama-server takes them), or a conversation."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,11 @@ class Request:
     """A request that was found right; None stands for "as the settings say"."""
 
     source: str
-    """The field that holds what to answer: prompt, inputs, messages, or input for embeddings."""
+    """The field that holds what to answer: prompt, inputs, messages, or input for embeddings and for responses."""
     prompt: str = ""
-    messages: tuple[dict[str, str], ...] | None = None
+    messages: tuple[dict[str, Any], ...] | None = None
     max_tokens: int | None = None
+    """-1 for as many as there is room for."""
     temperature: float | None = None
     top_p: float | None = None
     stop: tuple[str, ...] = ()
@@ -98,32 +99,59 @@ class Request:
     """How many of the likeliest tokens to tell at each place, beside the chosen one's log-probability."""
     texts: tuple[str, ...] = ()
     """What to embed."""
+    texts_listed: bool = field(default=False, compare=False)
+    """Whether that is a list."""
     encoding: str = "float"
     """How an embedding is written: float or base64."""
     dimensions: int | None = None
     """How many numbers an embedding is to have."""
     arrived: float | None = field(default=None, compare=False)
     """When it did, by time.monotonic."""
+    batch: tuple[Subject, ...] = ()
+    """What to answer, when it is not one text or one conversation."""
+    listed: bool = False
+    """Whether `inputs` is a list, so that its answer is one."""
+    jumpstart: bool = False
+    """Whether it asks by JumpStart's older name, `text_inputs`."""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    """What it says of llama.cpp's other samplers, by the names of `sealift_engine.Sampling`."""
+    logit_bias: tuple[tuple[int | str, float], ...] = ()
+    """What is added to the logit of a token, or of each token of a text; minus infinity forbids it."""
+    ignore_eos: bool = False
+    choices: int = 1
+    """Answers to each prompt."""
+    best_of: int = 1
+    """Answers to choose the likeliest `choices` from."""
+    stream: bool = False
+    usage_in_stream: bool = False
+    echo: bool = False
+    """Whether the answer begins with the prompt."""
+    details: bool = False
+    """Whether to tell of an answer to `inputs` what text-generation-inference tells."""
+    suffix: str | None = None
+    """What follows the text to fill in."""
+    schema: Any = None
+    """The JSON schema of the answer, when it has one: what the grammar does not hold is checked by it."""
+    tools: tuple[dict[str, Any], ...] = ()
+    tool_choice: str = "auto"
+    """auto, required, or the name of a tool after "=": a tool that is called for certain."""
+    parallel_tool_calls: bool | None = None
+    legacy_functions: bool = False
+    """Whether the tools are of OpenAI's older form, `functions`."""
+    template: Mapping[str, Any] = field(default_factory=dict)
+    """What the request sets of the chat template's variables."""
 
+    @property
+    def form(self) -> str:
+        """Return its form, by the names of `sealift_fields`."""
+        return fields.RESPONSES if self.source == _EMBEDS and self.messages is not None else self.source
 
-@dataclass
-class _Problems:
-    """What is wrong with a request so far."""
-
-    found: list[tuple[str | None, str, str]] = field(default_factory=list)
-
-    def add(self, param: str | None, message: str, code: str = "invalid_value") -> None:
-        self.found.append((param, code, message))
-
-    def raise_any(self) -> None:
-        """Raise `BadRequest` with all of them; `param` and `code` are the first one's.
-
-        Raises:
-            BadRequest: when there are any.
-        """
-        if self.found:
-            param, code, _ = self.found[0]
-            raise BadRequest(400, listed([text for _, _, text in self.found]), param=param, code=code)
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """Return all that is to be answered."""
+        if self.batch:
+            return self.batch
+        return (self.prompt if self.messages is None else self.messages,)
 
 
 def parse_body(body: bytes | bytearray | str, content_type: str | None) -> Request:
@@ -156,15 +184,20 @@ def _no_constant(name: str) -> Any:
 def parse_request(document: Any) -> Request:
     """Return the request that a JSON document makes; a null field counts as absent.
 
-    With `input` it asks for embeddings, and has none of the fields that are about generating.
+    With `input` it asks for embeddings, or for a response as OpenAI's newer interface has it: by the fields beside it.
 
     Raises:
         BadRequest: with every problem of it.
     """
     if not isinstance(document, dict):
         raise BadRequest(400, f"the body is {shown(document)}; wanted a JSON object", code="invalid_json")
-    problems = _Problems()
+    problems = Problems()
     given = _present(document)
+    if _JUMPSTART in given and "inputs" not in given:
+        given["inputs"] = given.pop(_JUMPSTART)
+    responds = is_for_responses(given)
+    if responds:
+        given = chat_of(given, problems)
     sources = [name for name in _SOURCES if name in given]
     if len(sources) != 1:
         seen = f"the body has {' and '.join(map(repr, sources))}" if sources else "the body asks nothing"
@@ -173,26 +206,34 @@ def parse_request(document: Any) -> Request:
     nested = given.get("parameters")
     if nested is not None:
         options = _with_parameters(options, nested, sources, problems)
-    values = _embedding_options(options, sources, problems)
-    values |= _options(options, problems)
-    _ask_logprobs(values, sources, problems)
+    form = sources[0] if len(sources) == 1 else None
+    values = _options(options, form, problems)
+    if _unbounded(document):
+        values.setdefault("max_tokens", -1)
     for name in sources:
-        if name == _EMBEDS:
-            values["texts"] = _texts(given[name], problems)
-        elif name == "messages":
-            values["messages"] = _messages(given[name], problems)
-        else:
-            values["prompt"] = _prompt(name, given[name], problems)
-    problems.raise_any()
-    return Request(source=sources[0], **values)
+        values |= _subject(name, given[name], problems)
+    _see_together(values, form, problems)
+    if problems.found:
+        param, code, message = problems.all()
+        raise BadRequest(400, message, param=param, code=code)
+    source = _EMBEDS if responds else sources[0]
+    return Request(source=source, jumpstart=_JUMPSTART in document, **values)
 
 
 def _present(document: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in document.items() if value is not None}
 
 
+def _unbounded(document: dict[str, Any]) -> bool:
+    """Return whether a request says of its length that it says nothing: null, where others leave the field out."""
+    nested = document.get("parameters")
+    places = [document, nested] if isinstance(nested, dict) else [document]
+    known = fields.BY_NAME["max_tokens"]
+    return any(place.get(name, "") is None for place in places for name in (known.name, *known.aliases))
+
+
 def _with_parameters(
-    options: dict[str, Any], nested: Any, sources: list[str], problems: _Problems
+    options: dict[str, Any], nested: Any, sources: list[str], problems: Problems
 ) -> dict[str, Any]:
     """Return the options with those of `parameters` beside them."""
     if sources != ["inputs"]:
@@ -202,42 +243,71 @@ def _with_parameters(
     else:
         nested = _present(nested)
         for name in sorted(set(nested) & set(options)):
-            problems.add(name, f"{name!r} is there twice, inside and outside of 'parameters'; give it once")
+            if nested[name] != options[name]:
+                problems.add(
+                    name, f"{name!r} is there twice, inside and outside of 'parameters'; give it once"
+                )
         return {**options, **nested}
     return options
 
 
 def _named(names: Sequence[str]) -> str:
-    return f"{', '.join(map(repr, names[:-1]))} and {names[-1]!r}"
+    return f"{', '.join(map(repr, names[:-1]))} and {names[-1]!r}" if names[1:] else repr(names[0])
 
 
-def _embedding_options(options: dict[str, Any], sources: list[str], problems: _Problems) -> dict[str, Any]:
-    """Take out of the options those of embeddings, by `Request`'s names; with `input` the others are wrong."""
-    values: dict[str, Any] = {}
-    own = {name: options.pop(name) for name in _EMBEDDING_OPTIONS if name in options}
-    if sources != [_EMBEDS]:
-        for name in own:
-            problems.add(name, f"{name!r} goes with 'input' only", "unknown_parameter")
-        return values
-    for name in [name for name in options if _ALIASES.get(name, name) in _OPTIONS]:
+# What to answer ---------------------------------------------------------------------------------------------
+
+
+def _subject(name: str, value: Any, problems: Problems) -> dict[str, Any]:
+    """Return what a request asks with, by `Request`'s names."""
+    if name == _EMBEDS:
+        return {"texts": _texts(value, problems), "texts_listed": isinstance(value, list)}
+    if name == "messages":
+        return {"messages": dialog("messages", value, problems)}
+    if name == "inputs" and isinstance(value, list) and value:
+        return _inputs(value, problems)
+    if name == "prompt" and isinstance(value, list) and value:
+        return {"batch": _prompts(value, problems)}
+    return {"prompt": text_of(name, value, problems)}
+
+
+def _inputs(value: list[Any], problems: Problems) -> dict[str, Any]:
+    """Return a list's texts or conversations; one conversation may stand alone."""
+    if all(isinstance(one, dict) for one in value):
+        return {"messages": dialog("inputs", value, problems)}
+    batch: list[Subject] = []
+    for number, one in enumerate(value):
+        path = f"inputs[{number}]"
+        batch.append(dialog(path, one, problems) if isinstance(one, list) else text_of(path, one, problems))
+    return {"batch": tuple(batch), "listed": True}
+
+
+def _prompts(value: list[Any], problems: Problems) -> tuple[Subject, ...]:
+    """Return the prompts of a list: texts, lists of tokens, or one list of tokens with texts among them."""
+    if any(_is_token(one) for one in value):
+        return (_token_list("prompt", value, problems),)
+    return tuple(
+        _token_list(f"prompt[{number}]", one, problems)
+        if isinstance(one, list)
+        else text_of(f"prompt[{number}]", one, problems)
+        for number, one in enumerate(value)
+    )
+
+
+def _is_token(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _token_list(path: str, value: list[Any], problems: Problems) -> tuple[int | str, ...]:
+    if not value or not all(_is_token(one) or (isinstance(one, str) and encodable(one)) for one in value):
         problems.add(
-            name, f"{name!r} does not go with 'input', which asks for embeddings", "unknown_parameter"
+            path, f"{path} is {shown(value)}; wanted a list of tokens, with texts among them or without"
         )
-        del options[name]
-    if (encoding := own.get("encoding_format")) is not None:
-        values["encoding"] = encoding
-        if encoding not in _ENCODINGS:
-            problems.add(
-                "encoding_format", f"'encoding_format' is {shown(encoding)}; wanted {_named(_ENCODINGS)}"
-            )
-    if (dimensions := own.get("dimensions")) is not None:
-        values["dimensions"] = dimensions
-        if not _DIMENSIONS.accepts(dimensions):
-            problems.add("dimensions", f"'dimensions' is {shown(dimensions)}; wanted {_DIMENSIONS}")
-    return values
+        return ()
+    return tuple(value)
 
 
-def _texts(value: Any, problems: _Problems) -> tuple[str, ...]:
+def _texts(value: Any, problems: Problems) -> tuple[str, ...]:
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not 0 < len(texts) <= MOST_TEXTS:
         problems.add(
@@ -251,157 +321,224 @@ def _texts(value: Any, problems: _Problems) -> tuple[str, ...]:
         )
         return ()
     return tuple(
-        _prompt(f"input[{n}]" if texts is value else _EMBEDS, one, problems) for n, one in enumerate(texts)
+        text_of(f"input[{n}]" if texts is value else _EMBEDS, one, problems) for n, one in enumerate(texts)
     )
 
 
-def _options(options: dict[str, Any], problems: _Problems) -> dict[str, Any]:
-    """Return the options that `Request` has, by its names."""
-    values: dict[str, Any] = {}
+# How to answer it -------------------------------------------------------------------------------------------
+
+
+def _options(options: dict[str, Any], form: str | None, problems: Problems) -> dict[str, Any]:
+    """Return the options by `Request`'s names."""
+    known = _Known()
     for given, value in options.items():
-        name = _ALIASES.get(given, given)
-        if name in _HARMLESS:
-            only = _HARMLESS[name]
-            if not isinstance(value, str) if only is None else type(value) is not type(only) or value != only:
-                wanted = "a text" if only is None else json.dumps(only)
-                problems.add(given, f"{given!r} is {shown(value)}; wanted {wanted}")
-        elif name not in _OPTIONS:
-            known = [*_SOURCES, *_OPTIONS, *_EMBEDDING_OPTIONS, *_ALIASES, *_HARMLESS, "parameters"]
-            problems.add(given, unknown(given, known), "unknown_parameter")
-        elif name in values or (name == "response_format" and "grammar" in values):
-            problems.add(given, f"{given!r} and another name of {name!r} are both there; give one")
-        elif name == "stop":
-            values[name] = _stops(value, problems)
-        elif name == "response_format":
-            values["grammar"] = _grammar(value, problems)
-        elif name in ("logprobs", "top_logprobs"):
-            values[name] = value
-        else:
-            known_range = SEED if name == "seed" else RANGES[name]
-            values[name] = value
-            if not known_range.accepts(value):
-                problems.add(given, f"{given!r} is {shown(value)}; wanted {known_range}")
+        found = fields.BY_NAME.get(given)
+        if found is None:
+            names = [*fields.taken_by(form or fields.CHAT), *_SOURCES, "parameters"]
+            problems.add(given, unknown(given, names), "unknown_parameter")
+        elif _suits(found, given, value, form, problems):
+            if known.get(found.name, value) != value:
+                problems.add(given, f"{given!r} and another name of {found.name!r} are both there; give one")
+            known[found.name] = value
+            known.spelled[found.name] = given
+    values: dict[str, Any] = {}
+    _set_plain(values, known)
+    _set_schema(values, known, problems)
+    _set_tools(values, known, problems)
+    _set_logprobs(values, known, form, problems)
+    if "stop" in known:
+        values["stop"] = _stops(known.spelled["stop"], known["stop"], problems)
     return values
 
 
-def _grammar(value: Any, problems: _Problems) -> str | None:
-    """Return the grammar of a response_format."""
+class _Known(dict):  # type: ignore[type-arg]
+    """The options that count, by their first names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spelled: dict[str, str] = {}
+        """The name that the request has for each."""
+
+
+def _suits(found: fields.Field, given: str, value: Any, form: str | None, problems: Problems) -> bool:
+    """Return whether an option counts; tell what is wrong with one that does not belong or has a wrong value."""
+    if found.place == fields.HONORED and form is not None and form not in found.forms:
+        if not fields.EMPTY.accepts(value):
+            with_ = _named([one if one != fields.RESPONSES else "input" for one in found.forms])
+            problems.add(given, f"{given!r} goes with {with_} only", "unknown_parameter")
+        return False
+    if found.takes.accepts(value):
+        return found.place == fields.HONORED
+    if found.place == fields.REFUSED:
+        wanted = "" if found.takes is fields.NOTHING else f"wanted {found.takes}; "
+        problems.add(
+            given,
+            f"{given!r} is {shown(value)}, which is not done here; {wanted}{found.instead}",
+            "unsupported_value",
+        )
+    else:
+        problems.add(given, f"{given!r} is {shown(value)}; wanted {found.takes}")
+    return False
+
+
+def _set_plain(values: dict[str, Any], known: _Known) -> None:
+    """Put the options that need nothing but another name."""
+    for name in ("max_tokens", "temperature", "top_p", "best_of", "stream", "ignore_eos", "echo", "details"):
+        if name in known:
+            values[name] = known[name]
+    for name, theirs in (("choices", "n"), ("encoding", "encoding_format")):
+        if theirs in known:
+            values[name] = known[theirs]
+    for name in ("suffix", "dimensions"):
+        if known.get(name):
+            values[name] = known[name]
+    if known.get("stream_options", {}).get("include_usage") is True:
+        values["usage_in_stream"] = True
+    _set_sampling(values, known)
+    template = dict(known.get("chat_template_kwargs", {}))
+    template |= {name: known[name] for name in ("reasoning_effort", "enable_thinking") if name in known}
+    if template:
+        values["template"] = template
+
+
+def _set_sampling(values: dict[str, Any], known: _Known) -> None:
+    """Put what is said of choosing tokens."""
+    values["sampling"] = {name: known[name] for name in _SAMPLING if name in known}
+    seed = known.get("seed", -1)
+    if seed != -1:  # llama.cpp's "any"
+        values["seed"] = seed % (MOST_SEED + 1)
+    if known.get("do_sample") is False:
+        values["temperature"] = 0
+    biases = known.get("logit_bias") or {}
+    if biases:
+        pairs = biases.items() if isinstance(biases, dict) else biases
+        values["logit_bias"] = tuple((_token_of(key), _bias_of(bias)) for key, bias in pairs)
+
+
+def _token_of(key: Any) -> int | str:
+    """Return the token that a key of a logit_bias names, or the text."""
+    if isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) < 10:
+        return int(key)
+    return key  # type: ignore[no-any-return]
+
+
+def _bias_of(value: Any) -> float:
+    return float("-inf") if value is False else float(max(-MOST_BIAS, min(MOST_BIAS, value)))
+
+
+def _set_schema(values: dict[str, Any], known: _Known, problems: Problems) -> None:
+    """Put the grammar and the schema that an answer has to keep to."""
+    given = [name for name in _SCHEMAS if name in known]
+    if len(given) > 1:
+        problems.add(given[1], f"{' and '.join(map(repr, given))} are both there; give one")
+    for name in given[:1]:
+        value = known[name]
+        schema = _format_of(value, problems) if name == "response_format" else value
+        if schema is _ANY:
+            values["grammar"] = ANY_OBJECT
+        elif schema is not None:
+            try:
+                values["grammar"] = grammar_of(loosened(schema))
+                values["schema"] = schema
+            except (SchemaError, RecursionError) as error:
+                spelled = known.spelled[name]
+                problems.add(spelled, f"{spelled!r}: {error}", "invalid_schema")
+
+
+_ANY = object()
+"""Stands for the schema of any object."""
+
+
+def _format_of(value: Any, problems: Problems) -> Any:
+    """Return the schema of a response_format; None when it asks for no form."""
     kind = value.get("type") if isinstance(value, dict) else None
-    if kind in ("text", "json_object") and set(value) == {"type"}:
-        return ANY_OBJECT if kind == "json_object" else None
+    if kind == "text":
+        return None
+    if kind == "json_object":
+        return value.get("schema") or _ANY  # llama-server takes a schema here
+    if kind == "json":
+        return value.get("value") or value.get("schema") or _ANY  # as text-generation-inference writes it
     described = value.get("json_schema") if kind == "json_schema" else None
     if not isinstance(described, dict) or "schema" not in described:
         wanted = "{'type': 'text'}, {'type': 'json_object'} or {'type': 'json_schema', 'json_schema': {'schema': ...}}"
         problems.add("response_format", f"'response_format' is {shown(value)}; wanted {wanted}")
         return None
     further = sorted(
-        (set(value) | set(described)) - {"type", "json_schema", "schema", "name", "strict", "description"}
+        (set(value) - {"type", "json_schema"})
+        | (set(described) - {"type", "schema", "name", "strict", "description"})
     )
     if further:
         problems.add(
             "response_format",
             f"'response_format' has {further[0]!r}; wanted 'schema', 'name', 'description' and 'strict' only",
         )
-    try:
-        return grammar_of(described["schema"])
-    except SchemaError as error:
-        problems.add("response_format", f"'response_format': {error}", "invalid_schema")
-        return None
+    return described["schema"]
 
 
-def _ask_logprobs(values: dict[str, Any], sources: list[str], problems: _Problems) -> None:
-    """Put what is asked of log-probabilities into one number: OpenAI has a form for chats and one for texts."""
-    asked, top = values.pop("logprobs", None), values.pop("top_logprobs", None)
-    if sources != ["messages"]:
-        if top is not None:
-            problems.add("top_logprobs", "'top_logprobs' goes with 'messages'; give 'logprobs' a number")
-        if asked is not None and not _TOP.accepts(asked):
-            problems.add("logprobs", f"'logprobs' is {shown(asked)}; wanted {_TOP} with a prompt")
-        values["logprobs"] = asked
+def _set_tools(values: dict[str, Any], known: _Known, problems: Problems) -> None:
+    """Put the tools and which of them is to be called; legacy functions are tools by another name."""
+    tools = tools_of(known.get("tools", []), known.get("functions", []), problems)
+    choice = tool_choice_of(known.get("tool_choice"), known.get("function_call"), tools, problems)
+    if not tools or choice == "none":
         return
-    if asked is not None and not isinstance(asked, bool):
-        problems.add("logprobs", f"'logprobs' is {shown(asked)}; wanted true or false with 'messages'")
-    if top is not None and not _TOP.accepts(top):
-        problems.add("top_logprobs", f"'top_logprobs' is {shown(top)}; wanted {_TOP}")
-    if top is not None and asked is not True:
-        problems.add("top_logprobs", "'top_logprobs' wants 'logprobs' to be true")
-    values["logprobs"] = (top or 0) if asked is True else None
+    values |= {"tools": tools, "tool_choice": choice}
+    if "functions" in known and not known.get("tools"):
+        values["legacy_functions"] = True
+    if "parallel_tool_calls" in known:
+        values["parallel_tool_calls"] = known["parallel_tool_calls"]
 
 
-def _stops(value: Any, problems: _Problems) -> tuple[str, ...]:
+def _set_logprobs(values: dict[str, Any], known: _Known, form: str | None, problems: Problems) -> None:
+    """Put what is asked of log-probabilities into one number: OpenAI has a form for chats and one for texts."""
+    asked, top = known.get("logprobs"), known.get("top_logprobs")
+    name = known.spelled.get("logprobs", "")
+    if form == "messages" and name != "n_probs":  # llama-server's name is a number in both
+        if asked is not None and not isinstance(asked, bool):
+            problems.add(name, f"{name!r} is {shown(asked)}; wanted true or false with 'messages'")
+        if top and asked is not True:
+            problems.add("top_logprobs", "'top_logprobs' wants 'logprobs' to be true")
+        if asked is True:
+            values["logprobs"] = top or 0
+    elif asked is not None and asked is not False:
+        if not fields.TOP.accepts(asked):
+            problems.add(name, f"{name!r} is {shown(asked)}; wanted {fields.TOP} with a prompt")
+        values["logprobs"] = asked
+
+
+def _stops(name: str, value: Any, problems: Problems) -> tuple[str, ...]:
     stops = [value] if isinstance(value, str) else value
     right = (
         isinstance(stops, list)
-        and len(stops) <= _MOST_STOPS
-        and all(isinstance(stop, str) and stop and _encodable(stop) for stop in stops)
+        and len(stops) <= MOST_STOPS
+        and all(isinstance(stop, str) and stop and encodable(stop) for stop in stops)
     )
     if not right:
-        wanted = f"a text or a list of up to {_MOST_STOPS} texts, none of them empty"
-        problems.add("stop", f"'stop' is {shown(value)}; wanted {wanted}")
+        wanted = f"a text or a list of up to {MOST_STOPS} texts, none of them empty"
+        problems.add(name, f"{name!r} is {shown(value)}; wanted {wanted}")
         return ()
     return tuple(stops)
 
 
-def _prompt(name: str, value: Any, problems: _Problems) -> str:
-    if not isinstance(value, str) or not value:
-        problems.add(name, f"{name!r} is {shown(value)}; wanted a text that is not empty")
-        return ""
-    return _checked(name, value, problems)
-
-
-def _messages(value: Any, problems: _Problems) -> tuple[dict[str, str], ...]:
-    if not isinstance(value, list) or not value:
-        problems.add("messages", f"'messages' is {shown(value)}; wanted a list of at least one message")
-        return ()
-    return tuple(_message(f"messages[{n}]", message, problems) for n, message in enumerate(value))
-
-
-def _message(path: str, value: Any, problems: _Problems) -> dict[str, str]:
-    if not isinstance(value, dict):
-        problems.add(path, f"{path} is {shown(value)}; wanted an object with 'role' and 'content'")
-        return {}
-    given = _present(value)
-    for name in given:
-        if name not in ("role", "content", "name"):
-            problems.add(
-                f"{path}.{name}",
-                f"{path}: {unknown(name, ['role', 'content', 'name'])}",
-                "unknown_parameter",
-            )
-    role = given.get("role")
-    if role not in _ROLES:
-        problems.add(f"{path}.role", f"{path}.role is {shown(role)}; wanted one of {', '.join(_ROLES)}")
-    message = {"role": str(role), "content": _content(f"{path}.content", given.get("content"), problems)}
-    if "name" in given:
-        message["name"] = _prompt(f"{path}.name", given["name"], problems)
-    return message
-
-
-def _content(path: str, value: Any, problems: _Problems) -> str:
-    """Return a message's text: a string, or the texts of a list of text parts."""
-    if isinstance(value, str):
-        return _checked(path, value, problems)
-    parts = value if isinstance(value, list) else [None]
-    texts = [
-        part["text"]
-        for part in parts
-        if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
-    ]
-    if len(texts) != len(parts):
-        problems.add(path, f"{path} is {shown(value)}; wanted a text or a list of parts of type 'text'")
-        return ""
-    return _checked(path, "".join(texts), problems)
-
-
-def _checked(path: str, text: str, problems: _Problems) -> str:
-    if not _encodable(text):
-        problems.add(path, f"{path} holds half of a surrogate pair; wanted whole Unicode characters")
-    return text
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+def _see_together(values: dict[str, Any], form: str | None, problems: Problems) -> None:
+    """Tell of what is right alone and wrong together."""
+    choices, best = values.get("choices", 1), values.get("best_of", 1)
+    if "best_of" in values:
+        if best < choices and form != "inputs":
+            problems.add("best_of", f"'best_of' is {best} and 'n' is {choices}; wanted at least as many")
+        elif values.get("stream") and best > choices:
+            problems.add("best_of", f"'best_of' is {best}, which cannot be streamed; leave 'stream' out")
+    values["best_of"] = max(choices, best)
+    wanted = values["best_of"] * max(1, len(values.get("batch", ())))
+    if wanted > MOST_CHOICES:
+        problems.add(
+            "n",
+            f"the request asks for {wanted} answers; wanted at most {MOST_CHOICES}, of all prompts together",
+        )
+    if values.get("echo") and values.get("logprobs") is not None:
+        problems.add(
+            "echo", "'echo' and 'logprobs' are both there; the prompt's own are not told: leave one out"
+        )
+    if values.get("suffix") is not None and (values.get("batch") or values.get("echo")):
+        problems.add("suffix", "'suffix' goes with one text in 'prompt' and without 'echo'")
+    if values.get("tools") and values.get("schema") is not None and form == "messages":
+        values["grammar"] = None  # a call is no such answer: the chat layer holds both

@@ -41,7 +41,7 @@ _OF_TYPE: dict[str, tuple[str, ...]] = {
     "array": ("items", "prefixItems", "minItems", "maxItems"),
     "string": ("minLength", "maxLength", "format"),
     "number": (),
-    "integer": (),
+    "integer": ("minimum",),
     "boolean": (),
     "null": (),
 }
@@ -58,6 +58,8 @@ string ::= "\"" char* "\""
 char ::= [^"\\\x00-\x1F\x7F] | "\\" (["\\/bfnrt] | "u" [0-9a-fA-F]{4})
 number ::= integer ("." [0-9]{1,15})? ([eE] [-+]? [0-9]{1,3})?
 integer ::= "-"? ("0" | [1-9] [0-9]{0,15})
+natural ::= "0" | positive
+positive ::= [1-9] [0-9]{0,15}
 boolean ::= "true" | "false"
 null ::= "null"
 hex ::= [0-9a-f]
@@ -123,8 +125,10 @@ class _Converter:
         return self._typed(kinds, schema, path, depth, referred)
 
     def _check_keywords(self, schema: dict[str, Any], path: str) -> None:
-        for name in schema:
-            if name in ("pattern", "patternProperties", "not", "if", "minimum", "maximum", "uniqueItems"):
+        for name, value in schema.items():
+            if name in ("pattern", "patternProperties", "not", "if", "maximum", "uniqueItems") or (
+                name == "minimum" and (isinstance(value, bool) or value not in (0, 1))
+            ):
                 raise SchemaError(f"{path}: {name!r} cannot be held by a grammar; leave it out")
             if name not in _KEYWORDS and name not in _ANNOTATIONS:
                 raise SchemaError(f"{path}: {unknown(name, sorted(_KEYWORDS))}")
@@ -182,7 +186,7 @@ class _Converter:
         kind = schema.get("type")
         if kind is not None:
             kinds = kind if isinstance(kind, list) else [kind]
-            wrong = [value for value in values if not any(_is(value, one) for one in kinds)]
+            wrong = [value for value in values if not any(is_of_type(value, one) for one in kinds)]
             if wrong:
                 raise SchemaError(f"{path}: {shown(wrong[0])} is not of type {shown(kind)}")
         return " | ".join(dict.fromkeys(map(self._literal, values)))
@@ -206,6 +210,8 @@ class _Converter:
             return self._array(schema, path, depth, referred)
         if kind == "string":
             return self._string(schema, path)
+        if kind == "integer" and schema.get("minimum") in (0, 1):
+            return "positive" if schema["minimum"] else "natural"
         return kind
 
     def _object(self, schema: dict[str, Any], path: str, depth: int, referred: tuple[str, ...]) -> str:
@@ -291,7 +297,8 @@ class _Converter:
 
     def _bounds(self, schema: dict[str, Any], least: str, most: str, path: str) -> tuple[int, int | None]:
         """Return both bounds; an upper one that is too large becomes the largest that is taken."""
-        low, high = schema.get(least, 0), schema.get(most)
+        low, high = schema.get(least), schema.get(most)
+        low = 0 if low is None else low
         for name, value in ((least, low), (most, high)):
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
                 raise SchemaError(f"{path}.{name} is {shown(value)}; wanted a whole number of at least 0")
@@ -323,7 +330,7 @@ def _implied(schema: dict[str, Any], path: str) -> str | list[str]:
     return kinds[0] if kinds else [kind for kind in _OF_TYPE if kind != "integer"]
 
 
-def _is(value: Any, kind: Any) -> bool:
+def is_of_type(value: Any, kind: Any) -> bool:
     """Return whether a JSON value is of a type."""
     if isinstance(value, bool):
         return bool(kind == "boolean")

@@ -1,6 +1,7 @@
 """The files that travel with Sealift beside its modules: template, definition, inference code, runtime, consumer.
 
-In a checkout they lie at the top; in an installed wheel and in a Lambda, below `pipeline/data`.
+In a checkout and in a Lambda they lie at the top, beside `pipeline`. A wheel has one package, `sealift`, in which the
+modules have other names; what goes into a Lambda or an archive it has as the checkout has it, below `pipeline/data`.
 """
 
 from __future__ import annotations
@@ -13,21 +14,27 @@ from pipeline.errors import InvalidInput, Problem
 if TYPE_CHECKING:
     from pipeline.sizing.images import Code
 
-_HERE = Path(__file__).resolve().parent
-_TOP = _HERE.parent
+_DATA = Path(__file__).resolve().parent / "data"
+_TOP = _DATA if (_DATA / "template.yaml").is_file() else _DATA.parents[1]
 
 CODE = (
     "inference.py",
+    "sealift_answers.py",
     "sealift_chat.py",
+    "sealift_conformity.py",
     "sealift_cpus.py",
     "sealift_embeddings.py",
     "sealift_engine.py",
+    "sealift_fields.py",
+    "sealift_messages.py",
     "sealift_models.py",
     "sealift_native.py",
     "sealift_purpose.py",
     "sealift_request.py",
+    "sealift_responses.py",
     "sealift_schema.py",
     "sealift_settings.py",
+    "sealift_template.py",
     "sealift_triggers.py",
     "config.json",
 )
@@ -39,7 +46,7 @@ requirements.txt stays behind: the prebuilt image would install it, which compil
 
 def template() -> Path:
     """Return the path of the stack's SAM template."""
-    return _either(_TOP / "template.yaml", _HERE / "data" / "template.yaml")
+    return _TOP / "template.yaml"
 
 
 def definition() -> Path:
@@ -49,7 +56,7 @@ def definition() -> Path:
 
 def lock() -> Path:
     """Return the path of the list of what travels with the tasks, with hashes."""
-    return _either(_TOP / "requirements" / "lambda.lock", _HERE / "data" / "lambda.lock")
+    return _TOP / "requirements" / "lambda.lock"
 
 
 def inference() -> Path:
@@ -64,7 +71,7 @@ def tasks() -> Path:
 
 def consumer() -> Path:
     """Return the folder of the example consumer Lambda."""
-    return _either(_TOP / "examples" / "consumer", _HERE / "data" / "consumer")
+    return _TOP / "examples" / "consumer"
 
 
 def runtime() -> Path:
@@ -73,7 +80,8 @@ def runtime() -> Path:
     Raises:
         InvalidInput: it has not been built.
     """
-    return require_runtime(_either(_TOP / ".build" / "runtime", _HERE / "data" / "runtime"))
+    built = _TOP / ".build" / "runtime"
+    return require_runtime(built if built.exists() else _DATA / "runtime")
 
 
 def require_runtime(folder: Path) -> Path:
@@ -114,7 +122,3 @@ def code_for(kind: Code) -> dict[str, bytes] | None:
     if kind == "archive":
         return None
     return code_contents() if kind == "sealift" else {}
-
-
-def _either(checkout: Path, installed: Path) -> Path:
-    return checkout if checkout.exists() else installed

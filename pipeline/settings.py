@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import InvalidInput, Problem
-from pipeline.schema import meant
+from pipeline.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -114,11 +114,11 @@ KINDS: Final = (
         default_told="the SDK's own choice of credentials",
     ),
     SettingKind(
-        "colour",
-        "whether output has colours",
+        "color",
+        "whether output has colors",
         "auto, always or never",
         _OneOf(("auto", "always", "never")),
-        ("SEALIFT_COLOUR",),
+        ("SEALIFT_COLOR", "SEALIFT_COLOUR"),
         default="auto",
     ),
     SettingKind(
@@ -140,6 +140,8 @@ KINDS: Final = (
     ),
 )
 NAMES: Final = tuple(kind.name for kind in KINDS)
+OLDER: Final = {"colour": "color"}
+"""Names of settings as they were, which a `sealift.toml` may still have."""
 
 _said: dict[str, Any] = {}
 """What the command line's flags say; put there once, before a command runs."""
@@ -168,7 +170,8 @@ def resolve(
     Raises:
         InvalidInput: with every name and value that is wrong, wherever it stands.
     """
-    path, said = file or (FILE, {})
+    path, written = file or (FILE, {})
+    said = {OLDER.get(name, name): value for name, value in written.items()}
     problems = [_unknown(name, path) for name in said if name not in NAMES]
     found: dict[str, Setting] = {}
     for kind in KINDS:
@@ -192,27 +195,29 @@ def _first(
 ) -> tuple[Any, str]:
     if kind.name in flags:
         return flags[kind.name], "flag"
-    if kind.name == "colour" and environment.get("NO_COLOR"):
+    if kind.name == "color" and environment.get("NO_COLOR"):
         return "never", "environment NO_COLOR"  # https://no-color.org
     for variable in kind.variables:
         text = environment.get(variable)
         if text:
             value: Any = int(text) if kind.number and text.isdecimal() else text
             return value, f"environment {variable}"
+    if kind.name == "color" and environment.get("FORCE_COLOR"):
+        return "always", "environment FORCE_COLOR"  # https://force-color.org
     if kind.name in said:
         return said[kind.name], path
     return kind.default, DEFAULT
 
 
 def _unknown(name: str, path: str) -> Problem:
-    fix = meant(name, NAMES, "correct the name or remove it")
+    fix = did_you_mean(name, NAMES, "correct the name or remove it")
     return Problem("UnknownSetting", f"unknown setting {name!r}", f"one of {', '.join(NAMES)}", fix, path)
 
 
 def _wrong(kind: SettingKind, value: Any, source: str) -> Problem:
     where = {"flag": f"--{kind.name}"}.get(source, source)
     known = [str(one) for one in kind.valid.values] if isinstance(kind.valid, _OneOf) else []
-    fix = meant(str(value), known, "correct it or remove it")
+    fix = did_you_mean(str(value), known, "correct it or remove it")
     return Problem("WrongValue", f"{kind.name} = {value!r}", kind.wanted, fix, where)
 
 
@@ -241,9 +246,9 @@ def profile() -> str | None:
     return None if found.source.startswith("environment") else found.value
 
 
-def colour() -> str:
-    """Return whether output has colours: auto, always or never."""
-    return str(current()["colour"].value)
+def color() -> str:
+    """Return whether output has colors: auto, always or never."""
+    return str(current()["color"].value)
 
 
 def state_machine_arn() -> str:
@@ -259,6 +264,11 @@ def cache() -> Path:
 def debug() -> bool:
     """Return whether the traceback of an error is shown (SEALIFT_DEBUG); no setting that could itself be wrong."""
     return bool(os.environ.get("SEALIFT_DEBUG"))
+
+
+def completing(variable: str) -> str:
+    """Return what a shell asks for that completes a command line; empty where none does."""
+    return os.environ.get(variable, "")
 
 
 def dumb_terminal() -> bool:

@@ -1,7 +1,8 @@
 """The deployment workflow, in the `stepfunctions` SDK; `make definition` renders it to `deploy.asl.json`.
 
-Everything that has to do with time is here and nowhere else: retries by error class, the poll loop and its
-deadline, the time-outs. `${Name}` is filled in by the template's DefinitionSubstitutions.
+Everything that has to do with time is here and nowhere else: how each error class is retried, the poll loop and its
+deadline, the time-outs. Which errors a task may raise, and how long its function may take, the task states itself.
+`${Name}` is filled in by the template's DefinitionSubstitutions.
 
 The order of the states, with the places of those that are still to come in parentheses:
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 import json
 import re
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +31,7 @@ from stepfunctions.steps import Catch, Choice, ChoiceRule, Graph, Pass, Succeed,
 from pipeline import errors
 from pipeline.endpoint_status import EndpointVerdict
 from pipeline.hosting import AT_ONCE, NO_SWITCH
+from pipeline.operations import state_order
 from state_machine.language import Fail, LambdaTask, Retry, SnsPublish
 from tasks import (
     assemble_archive,
@@ -54,6 +57,7 @@ from tasks import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import ModuleType
 
     from stepfunctions.steps.states import State
@@ -61,12 +65,17 @@ if TYPE_CHECKING:
     from pipeline.errors import SealiftError
 
 RENDERED = Path(__file__).with_name("deploy.asl.json")
+ORDER = Path(state_order.__file__)
 
 EXECUTION_TIMEOUT_S = 7 * 3600
 """The outermost bound: longer than the longest deadline, all that precedes it, and the longest rollback."""
 
 PROVISIONING_S = 1800
 """How long SageMaker may take to find instances and to take them back, which no time-out bounds: assumed."""
+
+LEAST_TIMEOUT_S, STARTING_S = 120, 10
+"""How long a state may take at the least, and beyond its function's own time-out: the function is started first, and
+one that ends after its state has given up would work unseen."""
 
 DEFAULTS = {
     "execution_role_arn": "${EndpointRoleArn}",
@@ -133,7 +142,9 @@ CAPACITY: Final = Retry(
 """A quota that is used up: somebody else's deployment may end meanwhile. Full jitter, so that two don't race."""
 
 LADDER: Final = _names(errors.QuotaTooSmall, errors.QuotaUsedUp, errors.ResourceLimitExceeded)
-"""What StepDown is for: a quota that waiting cannot help, one that is not waited for, and one that it did not help."""
+"""What StepDown is for: a quota that waiting cannot help, one that is not waited for, and one that it did not help.
+
+Caught where a task states one of the first two: of a model, whose number a quota limits, there is nothing less."""
 
 CONSISTENCY: Final = Retry(
     error_equals=_names(errors.NotYetVisible),
@@ -193,6 +204,12 @@ OTHERS_TURN: Final = Retry(
 )
 """Another deployment has switched the consumer and is being tried; together about 20 minutes."""
 
+WAITS: Final = (CAPACITY, CONSISTENCY, BUSY_ENDPOINT, COLD_START, BUSY_CONSUMER)
+"""How long each error that passes by itself is waited for, but where a state says otherwise."""
+
+CAUGHT: Final = (errors.QuotaTooSmall, errors.QuotaUsedUp, errors.EndpointMoved, errors.ConsumerMoved)
+"""The errors of tasks after which the workflow goes on elsewhere than at Diagnose (`_wire_caught`)."""
+
 SNS_TROUBLE: Final = Retry(
     error_equals=["States.TaskFailed"], interval_seconds=2, max_attempts=3, backoff_rate=2.0
 )
@@ -208,6 +225,11 @@ def _catch_all(result_path: str, next_step: State) -> tuple[Catch, Catch]:
     """Return what catches whatever may be caught."""
     catch = partial(Catch, result_path=result_path, next_step=next_step)
     return catch(error_equals=[DATA_LIMIT]), catch(error_equals=["States.ALL"])
+
+
+def name_of(task: ModuleType) -> str:
+    """Return the name of a task's state and function, by which its file is named as well."""
+    return "".join(word.capitalize() for word in task.__name__.rpartition(".")[2].split("_"))
 
 
 def _result_path(state: str) -> str:
@@ -239,15 +261,48 @@ SERVICE: Final = {
 """Where the service's name is; where it may not be yet, the task looks for it itself (`pipeline.aws.task_log`)."""
 
 
-def _task(
-    task: ModuleType, comment: str, payload: dict[str, Any], *extra: Retry, timeout: int = 120
-) -> LambdaTask:
+def _retries(task: ModuleType, own: tuple[Retry, ...]) -> list[Retry]:
+    """Return the retriers of what a task says may pass by itself, in the task's order.
+
+    Args:
+        task: which states its errors.
+        own: retriers that stand at this state in the place of those in `WAITS`.
+
+    Raises:
+        ValueError: for an error that no retrier and no catcher is for, or a retrier for more than the task states.
+    """
+    stated: tuple[type[SealiftError], ...] = task.handler.errors
+    passing = _names(*(error for error in stated if issubclass(error, errors.TransientError)))
+    retriers = {name: retrier for retrier in (*WAITS, *own) for name in retrier.error_equals}
+    chosen = list(dict.fromkeys(retriers[name] for name in passing if name in retriers))
+    retried = {name for retrier in chosen for name in retrier.error_equals}
+    known = retried | set(_names(*CAUGHT))
+    if lost := [name for name in _names(*stated) if name not in known]:
+        raise ValueError(
+            f"{task.__name__} states {lost}, after which the workflow does nothing of its own; wanted one of "
+            f"{sorted(retriers.keys() | set(_names(*CAUGHT)))}; leave it out, or add a retrier or a catcher"
+        )
+    if unstated := sorted(retried - set(passing)):
+        raise ValueError(
+            f"{task.__name__} states {passing}, and what retries them retries {unstated} as well; wanted a retrier "
+            "of these alone; state the others too, or hand the state a retrier of its own"
+        )
+    return chosen
+
+
+def _task(task: ModuleType, comment: str, payload: dict[str, Any], *own: Retry) -> LambdaTask:
     """Return one task's state. State, Lambda, file and result path all have the same name.
 
-    What it gets and what is kept of its answer are the task's own Event and Result.
+    What it gets, what is kept of its answer, what is retried and how long it may take are what the task states.
+
+    Args:
+        task: its module.
+        comment: what it is for, in the console.
+        payload: of the task's Event.
+        own: retriers other than the usual ones.
     """
     _see_payload(task, payload)
-    state = "".join(word.capitalize() for word in task.__name__.removeprefix("tasks.").split("_"))
+    state = name_of(task)
     service = SERVICE.get(state, "$.plan_deployment.service")
     return LambdaTask(
         state,
@@ -263,9 +318,10 @@ def _task(
             },
         },
         result=task.Result,
+        errors=task.handler.errors,
         result_path=_result_path(state),
-        timeout_seconds=timeout,
-        retry=[LAMBDA_TRANSIENT, CRASH, OVERLOAD, *extra],
+        timeout_seconds=max(LEAST_TIMEOUT_S, task.handler.timeout_s + STARTING_S),
+        retry=[LAMBDA_TRANSIENT, CRASH, OVERLOAD, *_retries(task, own)],
     )
 
 
@@ -277,7 +333,6 @@ def _forward() -> list[LambdaTask]:
             check_archive,
             "Refuse at once what cannot become an endpoint: the input, the archive's format and layout, the GGUF.",
             {"input.$": "$$.Execution.Input", "defaults": DEFAULTS},
-            timeout=900,
         ),
         _task(
             plan_deployment,
@@ -297,7 +352,6 @@ def _forward() -> list[LambdaTask]:
                 "assembly.$": "$.check_archive.assembly",
                 "hosting.$": "$.check_archive.request.hosting",
             },
-            timeout=900,
         ),
         _task(
             create_model,
@@ -306,21 +360,16 @@ def _forward() -> list[LambdaTask]:
                 "request.$": "$.plan_deployment.requests.create_model",
                 "assembled.$": "$.assemble_archive",
             },
-            CAPACITY,
-            CONSISTENCY,
         ),
         _task(
             create_endpoint_config,
             "Memory and concurrency, or instances.",
             {"request.$": "$.plan_deployment.requests.create_endpoint_config"},
-            CAPACITY,
-            CONSISTENCY,
         ),
         _task(
             make_room,
             "Lower the service's own older endpoints where the plan says so, so that the new one has room.",
             {"room.$": "$.plan_deployment.room", "service.$": "$.plan_deployment.service"},
-            BUSY_ENDPOINT,
         ),
         _task(
             create_endpoint,
@@ -330,9 +379,6 @@ def _forward() -> list[LambdaTask]:
                 "asked.$": "$.plan_deployment.asked",
                 "deadline_s.$": "$.plan_deployment.poll.deadline_s",
             },
-            CAPACITY,
-            CONSISTENCY,
-            BUSY_ENDPOINT,
         ),
         _task(
             update_endpoint,
@@ -346,15 +392,11 @@ def _forward() -> list[LambdaTask]:
                 "uploaded_at.$": "$.check_archive.archive.last_modified",
                 "deadline_s.$": "$.plan_deployment.poll.deadline_s",
             },
-            CAPACITY,
-            CONSISTENCY,
-            BUSY_ENDPOINT,
         ),
         _task(
             step_down,
             "The next rung of the capacity ladder: less of what a quota limits, another instance type, or the end.",
             {"plan.$": "$.plan_deployment", "refusal.$": "$.refusal"},
-            BUSY_ENDPOINT,
         ),
         _task(
             poll_endpoint,
@@ -364,15 +406,11 @@ def _forward() -> list[LambdaTask]:
                 "endpoint_config_name.$": "$.plan_deployment.names.endpoint_config",
                 "updates.$": "$.plan_deployment.updates",
             },
-            CONSISTENCY,
         ),
         _task(
             smoke_test,
             "InService is no proof; an answer is.",
             {"endpoint_name.$": endpoint, "smoke_test.$": "$.plan_deployment.smoke_test"},
-            COLD_START,
-            CONSISTENCY,
-            timeout=900,
         ),
         _task(
             monitor_endpoint,
@@ -394,8 +432,6 @@ def _forward() -> list[LambdaTask]:
                 "endpoint_name.$": endpoint,
                 "prompt.$": "$.plan_deployment.smoke_test.prompts[0]",
             },
-            BUSY_CONSUMER,
-            timeout=900,
         ),
         _task(
             watch_consumer,
@@ -416,21 +452,17 @@ def _forward() -> list[LambdaTask]:
                 "endpoint_name.$": endpoint,
                 "prompt.$": "$.plan_deployment.smoke_test.prompts[0]",
             },
-            BUSY_CONSUMER,
-            timeout=900,
         ),
         _task(
             retire_previous,
             "Mark the deployment as good; keep the last good ones as ways back and delete older ones that nobody uses.",
             {"plan.$": "$.plan_deployment", "now.$": "$$.State.EnteredTime"},
-            BUSY_ENDPOINT,
         ),
         _task(
             restore_capacity,
             "Give the new endpoint what was requested, as far as the quota reaches; the older ones keep one each. "
             "On instances, set up auto scaling where it is asked for.",
             {"plan.$": "$.plan_deployment"},
-            BUSY_ENDPOINT,
         ),
     ]
 
@@ -472,6 +504,21 @@ def _summary(done: SnsPublish) -> Pass:
     return summarise
 
 
+def _wire_caught(by_name: dict[str, LambdaTask]) -> None:
+    """Wire the ways on from the errors in `CAUGHT`, at each task that states one."""
+    # Another deployment made, updated or (undoing) deleted the service's one endpoint since this one was planned, or
+    # somebody else switched a consumer since it was read.
+    moved = {errors.EndpointMoved: "PlanDeployment", errors.ConsumerMoved: "ReadConsumer"}
+    for state in by_name.values():
+        if {errors.QuotaTooSmall, errors.QuotaUsedUp} & set(state.errors):
+            ladder = Catch(error_equals=LADDER, result_path="$.refusal", next_step=by_name["StepDown"])
+            state.add_catch(ladder)
+        for error, again in moved.items():
+            if error in state.errors:
+                names = _names(error)
+                state.add_catch(Catch(error_equals=names, result_path="$.moved", next_step=by_name[again]))
+
+
 def _wire_capacity(by_name: dict[str, LambdaTask], follow: Wait, done: Pass) -> None:
     """Wire the endpoint's two strategies, the ladder from a quota back to CreateEndpointConfig, and the giving back."""
     in_place = Choice("InPlace", comment="An endpoint of its own, or the one that the service has.")
@@ -488,21 +535,6 @@ def _wire_capacity(by_name: dict[str, LambdaTask], follow: Wait, done: Pass) -> 
     by_name["UpdateEndpoint"].next(updated)
     updated.next(follow)
     by_name["StepDown"].next(by_name["CreateEndpointConfig"])
-    for name in ("CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"):
-        by_name[name].add_catch(
-            Catch(error_equals=LADDER, result_path="$.refusal", next_step=by_name["StepDown"])
-        )
-
-    # Another deployment made, updated or (undoing) deleted the service's one endpoint since this one was planned.
-    for name in ("CreateEndpoint", "UpdateEndpoint", "PollEndpoint"):
-        by_name[name].add_catch(
-            Catch(
-                error_equals=_names(errors.EndpointMoved),
-                result_path="$.moved",
-                next_step=by_name["PlanDeployment"],
-            )
-        )
-
     not_restored = Pass(
         "CapacityNotRestored",
         comment="A good deployment is not undone because it has less than was requested: say so instead.",
@@ -537,16 +569,7 @@ def _wire_retiring(by_name: dict[str, LambdaTask]) -> None:
     )
     for catch in _catch_all("$.retire_failure", not_retired):
         by_name["RetirePrevious"].add_catch(catch)
-    by_name["RetirePrevious"].next(by_name["RestoreCapacity"])
     not_retired.next(by_name["RestoreCapacity"])
-    for name in ("ShiftConsumer", "UpdateConsumer"):
-        by_name[name].add_catch(
-            Catch(
-                error_equals=_names(errors.ConsumerMoved),
-                result_path="$.moved",
-                next_step=by_name["ReadConsumer"],
-            )
-        )
 
 
 def _wire_canary(by_name: dict[str, LambdaTask]) -> None:
@@ -637,9 +660,32 @@ def _wire_failed_rollback(notify_failure: SnsPublish) -> Choice:
     return choice
 
 
+def _after_failure() -> tuple[LambdaTask, LambdaTask]:
+    """Return the tasks of a deployment that failed: Diagnose and RollBack."""
+    return (
+        _task(
+            diagnose,
+            "What happened, why, what to do: from the error, the endpoint and its logs.",
+            {"results.$": "$"},
+        ),
+        _task(
+            roll_back,
+            "Undo what this execution made, in reverse order; leave what served before.",
+            {"results.$": "$"},
+            LEAVING_ENDPOINT,
+        ),
+    )
+
+
+def tasks() -> list[str]:
+    """Return the names of all tasks that are states, in the order in which they stand here."""
+    return [state.state_id for state in (*_forward(), *_after_failure())]
+
+
 def build() -> Graph:
     """Return the whole workflow."""
     forward = _forward()
+    look_into, undo = _after_failure()
     by_name = {task.state_id: task for task in forward}
 
     failed = Fail(
@@ -665,16 +711,6 @@ def build() -> Graph:
     notify_failure.next(failed)
 
     not_rolled_back = _wire_failed_rollback(notify_failure)
-    undo = _task(
-        roll_back,
-        "Undo what this execution made, in reverse order; leave what served before.",
-        {"results.$": "$"},
-        LEAVING_ENDPOINT,
-        BUSY_CONSUMER,
-        CAPACITY,
-        CONSISTENCY,
-        timeout=300,
-    )
     for catch in _catch_all("$.roll_back_failure", not_rolled_back):
         undo.add_catch(catch)
     undo.next(notify_failure)
@@ -693,11 +729,6 @@ def build() -> Graph:
         result_path="$.diagnose",
     )
     undiagnosed.next(undo)
-    look_into = _task(
-        diagnose,
-        "What happened, why, what to do: from the error, the endpoint and its logs.",
-        {"results.$": "$"},
-    )
     for catch in _catch_all("$.diagnose_failure", undiagnosed):
         look_into.add_catch(catch)
     look_into.next(undo)
@@ -758,6 +789,7 @@ def build() -> Graph:
     has_consumer.default_choice(by_name["ReadConsumer"])
 
     # First, since of several Catches the first that matches wins.
+    _wire_caught(by_name)
     _wire_capacity(by_name, wait, _summary(notify_success))
     _wire_retiring(by_name)
     _wire_canary(by_name)
@@ -766,16 +798,13 @@ def build() -> Graph:
             for catch in _catch_all("$.failure", look_into):
                 task.add_catch(catch)
 
-    by_name["CheckArchive"].next(by_name["PlanDeployment"])
-    by_name["PlanDeployment"].next(by_name["AssembleArchive"])
-    by_name["AssembleArchive"].next(by_name["CreateModel"])
-    by_name["CreateModel"].next(by_name["CreateEndpointConfig"])
-    by_name["CreateEndpointConfig"].next(by_name["MakeRoom"])
     wait.next(by_name["PollEndpoint"])
     by_name["PollEndpoint"].next(ready)
-    by_name["SmokeTest"].next(by_name["MonitorEndpoint"])
     by_name["MonitorEndpoint"].next(has_consumer)
-    by_name["UpdateConsumer"].next(by_name["RetirePrevious"])
+    # All others go on with the one that stands below them in `_forward`.
+    for task, following in pairwise(forward):
+        if task.next_step is None:
+            task.next(following)
 
     return Graph(
         by_name["CheckArchive"],
@@ -790,9 +819,47 @@ def render() -> str:
     return json.dumps(build().to_dict(), indent=2) + "\n"
 
 
+def order(states: Mapping[str, Mapping[str, Any]], start: str) -> list[str]:
+    """Return the result paths of the tasks whose failures are diagnosed, in the order in which they are come to.
+
+    A task stands behind all that come before it on any way; a loop counts from where it is entered, and no catch does.
+
+    Args:
+        states: of a rendered definition, by name.
+        start: the first one's name.
+    """
+    left: list[str] = []
+    entered: set[str] = set()
+
+    def follow(name: str) -> None:
+        entered.add(name)
+        state = states[name]
+        ways = [state.get("Default"), *(choice["Next"] for choice in state.get("Choices", ()))]
+        for following in filter(None, [*ways, state.get("Next")]):
+            if following not in entered:
+                follow(following)
+        left.append(name)
+
+    follow(start)
+    return [
+        states[name]["ResultPath"].removeprefix("$.")
+        for name in reversed(left)
+        if any(catch["Next"] == "Diagnose" for catch in states[name].get("Catch", ()))
+    ]
+
+
+def render_order() -> str:
+    """Return the module with the order of the states as it is checked in."""
+    document = build().to_dict()
+    names = "".join(f'    "{name}",\n' for name in order(document["States"], document["StartAt"]))
+    head, _, _ = ORDER.read_text().partition("ORDER: Final = (")
+    return f"{head}ORDER: Final = (\n{names})\n"
+
+
 def main() -> None:
-    """Write the rendered definition beside this file."""
+    """Write the rendered definition, and the order of its states for those who may not know it."""
     RENDERED.write_text(render())
+    ORDER.write_text(render_order())
 
 
 if __name__ == "__main__":

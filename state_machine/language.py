@@ -60,7 +60,14 @@ class LambdaTask(states.Task):
     """
 
     def __init__(
-        self, state_id: str, *, function: str, payload: dict[str, Any], result: type, **fields: Any
+        self,
+        state_id: str,
+        *,
+        function: str,
+        payload: dict[str, Any],
+        result: type,
+        errors: tuple[type[Exception], ...],
+        **fields: Any,
     ) -> None:
         super().__init__(
             state_id,
@@ -69,6 +76,7 @@ class LambdaTask(states.Task):
             **fields,
         )
         self._keys = tuple(result.__annotations__)
+        self.errors = errors
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state with its ResultSelector."""

@@ -15,6 +15,7 @@ from pipeline.archive.build import assembly, record
 from pipeline.archive.s3 import bare
 from pipeline.archive.s3.sources import S3Source
 from pipeline.aws import lambda_handler
+from pipeline.aws.permissions import ARCHIVES, ARTIFACT_BUCKET, RECORDS, UPLOADS, allow
 from pipeline.errors import InvalidArchive, Problem
 from pipeline.planning import continuity, deployment_request, plan_types
 
@@ -147,4 +148,24 @@ def _logged(name: str) -> Callable[[int, int], None]:
     return progress
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    may=(
+        allow("s3:GetObjectVersion", on=UPLOADS, why="The very version that was checked, and no other."),
+        allow("s3:GetObject", on=(RECORDS, ARCHIVES)),
+        allow("s3:PutObject", "s3:AbortMultipartUpload", on=ARCHIVES),
+        allow(
+            "s3:GetObjectVersionTagging",
+            on=ARCHIVES,
+            why="Whether the sweeper marked the archive that is there: then it is written again.",
+        ),
+        allow(
+            "s3:ListBucket",
+            on=ARTIFACT_BUCKET,
+            why='Without ListBucket, an archive that is not there yet reads as "access denied" instead of "not found".',
+        ),
+    ),
+    timeout_s=890,
+    memory_mb=1769,  # one whole vCPU: converting a zip is bound by inflating and checksums
+    carries_runtime=True,
+)

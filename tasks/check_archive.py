@@ -15,6 +15,7 @@ from pipeline.archive.checks.checksum import check
 from pipeline.archive.s3 import bare
 from pipeline.archive.s3.sources import S3Source
 from pipeline.aws import lambda_handler
+from pipeline.aws.permissions import RECORDS, UPLOAD_BUCKET, UPLOADS, allow
 from pipeline.errors import InvalidArchive, Problem
 from pipeline.plain import plain
 from pipeline.planning import deployment_request, plan_types
@@ -224,4 +225,24 @@ def _model(report: ArchiveReport) -> dict[str, Any]:
     return {**facts, **texts, "path": report.model.path}
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    may=(
+        allow(
+            "s3:GetObject",
+            "s3:GetObjectVersion",
+            on=UPLOADS,
+            why="What lies in by-hand/ starts nothing; its deployment is started by hand, with "
+            "the service's name.",
+        ),
+        allow(
+            "s3:ListBucket",
+            on=UPLOAD_BUCKET,
+            why='Without ListBucket, a missing archive reads as "access denied" instead of "not found".',
+        ),
+        allow("s3:PutObject", on=RECORDS),
+    ),
+    timeout_s=890,
+    memory_mb=1769,  # one whole vCPU: the check is bound by inflating and checksums
+    carries_runtime=True,
+)

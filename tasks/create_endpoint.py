@@ -11,9 +11,19 @@ from botocore.exceptions import ClientError
 
 from pipeline import time_format
 from pipeline.aws import lambda_handler, resource_tags, service_errors
+from pipeline.aws.permissions import ENDPOINT_CONFIGS, ENDPOINTS, MADE_BY_SEALIFT, allow
 from pipeline.aws.resource_tags import TAG_SERVICE
 from pipeline.endpoint_status import EndpointVerdict, verdict
-from pipeline.errors import EndpointBusy, EndpointMoved, NameConflict, Problem
+from pipeline.errors import (
+    EndpointBusy,
+    EndpointMoved,
+    NameConflict,
+    NotYetVisible,
+    Problem,
+    QuotaTooSmall,
+    QuotaUsedUp,
+    ResourceLimitExceeded,
+)
 from pipeline.hosting import adapts
 from pipeline.naming import deployment_of
 from pipeline.rollout import idempotent_create
@@ -68,7 +78,7 @@ def run(event: Event, clients: Clients) -> Result:
         _see_whose(clients, request, conflict)
         raise
     except ClientError as error:
-        service_errors.see_not_waited_for(error, adapts=adapts(event["asked"]))
+        service_errors.raise_over_quota(error, adapts=adapts(event["asked"]))
         raise
     status = found["EndpointStatus"]
     if (
@@ -120,4 +130,21 @@ def _delete_leftover(clients: Clients, name: str, found: Mapping[str, Any]) -> N
             raise
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    errors=(ResourceLimitExceeded, NotYetVisible, EndpointBusy, QuotaTooSmall, QuotaUsedUp, EndpointMoved),
+    may=(
+        allow(
+            "sagemaker:CreateEndpoint",
+            on=(ENDPOINTS, ENDPOINT_CONFIGS),
+            why="CreateEndpoint is checked against the endpoint and its configuration.",
+        ),
+        allow("sagemaker:DescribeEndpoint", "sagemaker:AddTags", "sagemaker:ListTags", on=ENDPOINTS),
+        allow(
+            "sagemaker:DeleteEndpoint",
+            on=ENDPOINTS,
+            when=MADE_BY_SEALIFT,
+            why="For an endpoint of the same name that an earlier deployment left in Failed.",
+        ),
+    ),
+)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from pipeline.aws import lambda_handler
+from pipeline.aws.permissions import ENDPOINT_CONFIGS, allow
+from pipeline.errors import NotYetVisible, QuotaTooSmall, ResourceLimitExceeded
 from pipeline.rollout import idempotent_create
 
 if TYPE_CHECKING:
@@ -34,4 +36,15 @@ def run(event: Event, clients: Clients) -> Result:
     return {"name": request["EndpointConfigName"], "arn": found["EndpointConfigArn"], "created": created}
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    errors=(ResourceLimitExceeded, NotYetVisible, QuotaTooSmall),
+    may=(
+        allow(
+            "sagemaker:CreateEndpointConfig",
+            "sagemaker:DescribeEndpointConfig",
+            "sagemaker:AddTags",
+            on=ENDPOINT_CONFIGS,
+        ),
+    ),
+)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from pipeline import model_source
 from pipeline.aws import lambda_handler
+from pipeline.aws.permissions import ENDPOINT_ROLE, MODELS, PASSED_TO_SAGEMAKER, allow
+from pipeline.errors import NotYetVisible, ResourceLimitExceeded
 from pipeline.rollout import idempotent_create
 
 if TYPE_CHECKING:
@@ -37,4 +39,11 @@ def run(event: Event, clients: Clients) -> Result:
     return {"name": request["ModelName"], "arn": found["ModelArn"], "created": created}
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    errors=(ResourceLimitExceeded, NotYetVisible),
+    may=(
+        allow("sagemaker:CreateModel", "sagemaker:DescribeModel", "sagemaker:AddTags", on=MODELS),
+        allow("iam:PassRole", on=ENDPOINT_ROLE, when=PASSED_TO_SAGEMAKER),
+    ),
+)

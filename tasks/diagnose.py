@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import payload
 from pipeline.aws import lambda_handler, service_errors
+from pipeline.aws.permissions import ENDPOINT_LOGS, ENDPOINTS, allow
 from pipeline.operations import diagnosis
 
 if TYPE_CHECKING:
@@ -67,7 +68,13 @@ def _container_log(clients: Clients, endpoint: str) -> tuple[str, ...]:
         if service_errors.is_missing(error):
             return ()
         return (f"the container's log could not be read: {service_errors.text(error)}",)
-    return payload.newest(diagnosis.telling([event["message"] for event in events], LOG_LINES))
+    return payload.newest(diagnosis.pick_evidence([event["message"] for event in events], LOG_LINES))
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    may=(
+        allow("sagemaker:DescribeEndpoint", on=ENDPOINTS),
+        allow("logs:DescribeLogStreams", "logs:GetLogEvents", on=ENDPOINT_LOGS),
+    ),
+)

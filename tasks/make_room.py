@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from pipeline import payload, quota_usage
 from pipeline.aws import lambda_handler
+from pipeline.aws.permissions import ENDPOINT_CONFIGS, ENDPOINTS, MADE_BY_SEALIFT, allow
 from pipeline.errors import EndpointBusy
 from pipeline.rollout import endpoint_concurrency
 
@@ -42,7 +43,7 @@ def run(event: Event, clients: Clients) -> Result:
     waiting = []
     for one in event["room"]:
         # One that is gone has made all the room it could; one that somebody lowered further has made enough.
-        come = endpoint_concurrency.bring(
+        come = endpoint_concurrency.set_concurrency(
             clients.sagemaker, event["service"], one["endpoint"], to=one["to"], unless=operator.le
         )
         if come.waiting:
@@ -53,4 +54,26 @@ def run(event: Event, clients: Clients) -> Result:
     return {"lowered": payload.cut_all(lowered)}
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    errors=(EndpointBusy,),
+    may=(
+        allow("sagemaker:DescribeEndpoint", "sagemaker:ListTags", on=ENDPOINTS),
+        allow(
+            "sagemaker:UpdateEndpointWeightsAndCapacities",
+            on=ENDPOINTS,
+            when=MADE_BY_SEALIFT,
+            why="Only endpoints that Sealift made; the task itself looks that they are the service's own.",
+        ),
+        allow(
+            "sagemaker:DescribeEndpointConfig",
+            "sagemaker:CreateEndpointConfig",
+            "sagemaker:AddTags",
+            "sagemaker:ListTags",
+            on=ENDPOINT_CONFIGS,
+            why="Where AWS refuses that: a configuration of another concurrency, with the tags of "
+            "the present one.",
+        ),
+        allow("sagemaker:UpdateEndpoint", on=(ENDPOINTS, ENDPOINT_CONFIGS), when=MADE_BY_SEALIFT),
+    ),
+)

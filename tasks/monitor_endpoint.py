@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.aws import lambda_handler
+from pipeline.aws.permissions import OWN_ALARMS, allow
 from pipeline.naming import VARIANT
 from pipeline.planning import alarms
 from pipeline.rollout import alarms_api
@@ -55,4 +56,6 @@ def run(event: Event, clients: Clients) -> Result:
     }
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run, may=(allow("cloudwatch:PutMetricAlarm", "cloudwatch:TagResource", on=OWN_ALARMS),)
+)

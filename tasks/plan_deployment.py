@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from pipeline import naming
 from pipeline.aws import lambda_handler
+from pipeline.aws.permissions import (
+    CONSUMER_VERSIONS,
+    CONSUMERS,
+    ENDPOINT_CONFIGS,
+    ENDPOINTS,
+    EVERYTHING,
+    allow,
+)
 from pipeline.errors import QuotaUsedUp
 from pipeline.operations import consumer_candidates
 from pipeline.planning import consumer_claims, plan, plan_types
@@ -57,11 +65,11 @@ def run(event: Event, clients: Clients) -> Result:
     """
     checked = event["results"]["check_archive"]
     request = checked["request"]
-    consumer_candidates.see_allowed(
+    consumer_candidates.require_allowed(
         request["consumers"], consumer_candidates.reach(event["defaults"], event["execution"])
     )
-    called = consumer_candidates.called(clients, request["consumers"])
-    others = consumer_candidates.of_others(clients, request, called)
+    called = consumer_candidates.read_variables(clients, request["consumers"])
+    others = consumer_candidates.claimed_by_others(clients, request, called)
     stay = consumer_claims.left(others, request)
     if stay:
         # Nobody named it: the deployment goes on without it.
@@ -79,7 +87,7 @@ def run(event: Event, clients: Clients) -> Result:
         earlier=event["results"].get("plan_deployment"),
     )
     plan.plan(facts)  # What fits nowhere is refused before the account is looked at.
-    situation = endpoint_usage.look(clients, request["service"])
+    situation = endpoint_usage.read_usage(clients, request["service"])
     new = naming.introduction(request["service"], situation.names)
     # One that was checked before the stack's update has none.
     remarks = (*checked["evidence"].get("notes", ()), *((new,) if new else ()))
@@ -96,4 +104,26 @@ def _planned(facts: plan.PlanFacts, clients: Clients) -> plan_types.Plan:
         return plan.plan(replace(facts, situation=named))
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    may=(
+        allow(
+            "lambda:GetFunctionConfiguration",
+            on=(CONSUMERS, CONSUMER_VERSIONS),
+            why="Versions and aliases have ARNs of their own.",
+        ),
+        allow(
+            "sagemaker:ListEndpoints",
+            "servicequotas:GetServiceQuota",
+            on=EVERYTHING,
+            why="Who holds how much of the account's concurrency; the actions know no resource.",
+        ),
+        allow("sagemaker:DescribeEndpoint", "sagemaker:ListTags", on=ENDPOINTS),
+        allow(
+            "sagemaker:DescribeEndpointConfig",
+            "sagemaker:ListTags",
+            on=ENDPOINT_CONFIGS,
+            why="Whose consumer it is that calls an endpoint which is gone.",
+        ),
+    ),
+)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 from botocore.exceptions import ClientError
 
 from pipeline.aws import lambda_handler, service_errors
+from pipeline.aws.permissions import ENDPOINTS, allow
 from pipeline.endpoint_status import EndpointVerdict, verdict
 from pipeline.errors import EndpointFailed, EndpointMoved, NotYetVisible
 from pipeline.naming import deployment_of
@@ -73,4 +74,6 @@ def run(event: Event, clients: Clients) -> Result:
     return {"status": status, "verdict": meaning.value}
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run, errors=(NotYetVisible, EndpointMoved), may=(allow("sagemaker:DescribeEndpoint", on=ENDPOINTS),)
+)

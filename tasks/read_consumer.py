@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, TypedDict
 
 from pipeline import naming
 from pipeline.aws import lambda_handler
+from pipeline.aws.permissions import CONSUMERS, ENDPOINT_CONFIGS, ENDPOINTS, EXECUTIONS, allow
 from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerNotFound
 from pipeline.planning import consumer, consumer_claims
 from pipeline.rollout import consumer_switch, release_store
@@ -128,7 +129,7 @@ def _served(
     others: dict[str, str] = {}
     waits = []
     for value in dict.fromkeys(filter(None, values)):
-        there = release_store.at(clients.sagemaker, value, service)
+        there = release_store.release_at(clients.sagemaker, value, service)
         if there is not None:
             own[value] = there
             continue
@@ -171,7 +172,7 @@ def _turns(own: Mapping[str, Release], results: SwitchResults, clients: Clients,
     plan = results["plan_deployment"]
     waits = []
     for value, there in own.items():
-        wait = release_store.turn(
+        wait = release_store.upload_precedence(
             clients,
             value,
             seen=there,
@@ -186,4 +187,19 @@ def _turns(own: Mapping[str, Release], results: SwitchResults, clients: Clients,
         raise ConsumerBusy(f"{'; '.join(waits)}; wanted it to be settled")
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    errors=(ConsumerBusy,),
+    may=(
+        allow("lambda:GetFunctionConfiguration", "lambda:GetAlias", on=CONSUMERS),
+        allow(
+            "sagemaker:DescribeEndpoint",
+            "sagemaker:ListTags",
+            on=ENDPOINTS,
+            why="Whose endpoint and which upload the consumer calls now, and whether that one is "
+            "still being tried.",
+        ),
+        allow("sagemaker:DescribeEndpointConfig", "sagemaker:ListTags", on=ENDPOINT_CONFIGS),
+        allow("states:DescribeExecution", on=EXECUTIONS),
+    ),
+)

@@ -11,10 +11,23 @@ from typing import TYPE_CHECKING, TypedDict
 from botocore.exceptions import ClientError
 
 from pipeline import payload, quota_usage
-from pipeline.aws import lambda_handler, quota_errors, service_errors
+from pipeline.aws import lambda_handler, service_errors
+from pipeline.aws.permissions import (
+    ALARMS,
+    ENDPOINT_CONFIGS,
+    ENDPOINTS,
+    EVERYTHING,
+    MADE_BY_SEALIFT,
+    SCALABLE_TARGETS,
+    SCALES_SAGEMAKER,
+    SCALING_ALARMS,
+    SCALING_ROLE,
+    allow,
+)
 from pipeline.errors import EndpointBusy
 from pipeline.hosting import adapts
 from pipeline.planning import autoscaling, quotas
+from pipeline.quota_refusal import Quota
 from pipeline.rollout import autoscaling_api, endpoint_concurrency, endpoint_usage
 
 if TYPE_CHECKING:
@@ -58,7 +71,7 @@ def run(event: Event, clients: Clients) -> Result:
     if requested is not None and begun >= requested and _has(requested, plan, clients):
         told = f"{requested} concurrent invocations, as requested"
         return {"max_concurrency": requested, "steps": [], "told": told}
-    situation = endpoint_usage.look(clients, plan["service"])
+    situation = endpoint_usage.read_usage(clients, plan["service"])
     limit = situation.quota if situation.read else None
     asked = quotas.target(situation.quota) if requested is None else requested
     spare, switched = requested is None, bool(plan["consumers"])
@@ -69,8 +82,8 @@ def run(event: Event, clients: Clients) -> Result:
         if not service_errors.is_over_quota(error):
             raise
         # The quota was not known, or somebody was quicker: AWS's own figure is the truth.
-        refusal = quota_errors.read_refusal(service_errors.text(error))
-        if refusal.quota is quota_errors.Quota.CONCURRENCY and limit != refusal.limit:
+        refusal = service_errors.quota_refusal(error)
+        if refusal.quota is Quota.CONCURRENCY and limit != refusal.limit:
             asked = quotas.target(refusal.limit) if requested is None else asked
             changes = quotas.give_back(
                 asked, name, situation, limit=refusal.limit, switched=switched, spare=spare
@@ -116,7 +129,7 @@ def _has(asked: int, plan: Plan, clients: Clients) -> bool:
 def _apply(service: str, changes: quotas.Changes, clients: Clients) -> None:
     waiting = [f"endpoint {name!r} is being changed" for name in changes.wait_for]
     for name, to in changes.concurrency:
-        come = endpoint_concurrency.bring(clients.sagemaker, service, name, to=to)
+        come = endpoint_concurrency.set_concurrency(clients.sagemaker, service, name, to=to)
         if come.waiting:
             waiting.append(come.waiting)
     if waiting:
@@ -132,4 +145,55 @@ def _steps(plan: Plan, asked: int, begun: int, now: int, situation: quota_usage.
     return [f"began with {begun} and has {now} of {wanted}; others: {others}"]
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    errors=(EndpointBusy,),
+    may=(
+        allow(
+            "sagemaker:ListEndpoints",
+            "servicequotas:GetServiceQuota",
+            on=EVERYTHING,
+            why="Who holds how much of the account's concurrency; the actions know no resource.",
+        ),
+        allow("sagemaker:DescribeEndpoint", "sagemaker:ListTags", on=ENDPOINTS),
+        allow(
+            "sagemaker:UpdateEndpointWeightsAndCapacities",
+            on=ENDPOINTS,
+            when=MADE_BY_SEALIFT,
+            why="Only endpoints that Sealift made; the task itself looks that they are the service's own.",
+        ),
+        allow(
+            "sagemaker:CreateEndpointConfig",
+            "sagemaker:AddTags",
+            "sagemaker:ListTags",
+            on=ENDPOINT_CONFIGS,
+            why="Where AWS refuses that: a configuration of another concurrency, with the tags of "
+            "the present one.",
+        ),
+        allow("sagemaker:UpdateEndpoint", on=(ENDPOINTS, ENDPOINT_CONFIGS), when=MADE_BY_SEALIFT),
+        allow(
+            "application-autoscaling:RegisterScalableTarget",
+            "application-autoscaling:PutScalingPolicy",
+            on=SCALABLE_TARGETS,
+            when=SCALES_SAGEMAKER,
+            why="Auto scaling of instances: the target and its policy. A target's ARN has a "
+            "number that AWS gives it.",
+        ),
+        allow(
+            "sagemaker:DescribeEndpointConfig",
+            on=ENDPOINT_CONFIGS,
+            why="What AWS asks of whoever sets it up, beside what stands above: the endpoint's "
+            "configuration is looked at, and the policy's alarms are made in the caller's "
+            "name.",
+        ),
+        allow("cloudwatch:DescribeAlarms", on=ALARMS),
+        allow("cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms", on=SCALING_ALARMS),
+        allow(
+            "iam:CreateServiceLinkedRole",
+            on=SCALING_ROLE,
+            when=("StringEquals", "iam:AWSServiceName", "sagemaker.application-autoscaling.amazonaws.com"),
+            why="The role that scales is AWS's own; it is made once in an account, by the first "
+            "who sets up auto scaling.",
+        ),
+    ),
+)

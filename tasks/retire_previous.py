@@ -14,6 +14,22 @@ from botocore.exceptions import ClientError
 
 from pipeline import payload
 from pipeline.aws import lambda_handler, resource_tags, service_errors
+from pipeline.aws.permissions import (
+    ALARMS,
+    CONSUMER_VERSIONS,
+    CONSUMERS,
+    ENDPOINT_CONFIGS,
+    ENDPOINTS,
+    EVERYTHING,
+    EXECUTIONS,
+    MADE_BY_SEALIFT,
+    MODELS,
+    OWN_ALARMS,
+    SCALABLE_TARGETS,
+    SCALES_SAGEMAKER,
+    SCALING_ALARMS,
+    allow,
+)
 from pipeline.aws.resource_tags import tag_value
 from pipeline.endpoint_status import UNDELETABLE
 from pipeline.errors import EndpointBusy
@@ -28,7 +44,7 @@ if TYPE_CHECKING:
 
     from pipeline.aws.clients import Clients
     from pipeline.planning.plan_types import Plan
-    from pipeline.rollout.release_store import Account
+    from pipeline.rollout.release_store import AccountReleases
     from pipeline.rollout.releases import Release
 
 
@@ -61,7 +77,7 @@ def run(event: Event, clients: Clients) -> Result:
     """
     plan = event["plan"]
     _mark(plan, event["now"], clients.sagemaker)
-    account = release_store.look(clients.sagemaker, plan["service"])
+    account = release_store.read_releases(clients.sagemaker, plan["service"])
     own, keep = plan["names"]["endpoint_config"], plan["keep_previous"]
     chosen = releases.retire(account.releases, own=own, keep=keep)
     if chosen.going:
@@ -127,9 +143,11 @@ def _consumers(plan: Plan, found: Iterable[Release]) -> set[str]:
     return told | {consumer["function_name"] for consumer in plan["consumers"]}
 
 
-def _needed(plan: Plan, account: Account, going: Iterable[Release], clients: Clients) -> dict[str, str]:
+def _needed(
+    plan: Plan, account: AccountReleases, going: Iterable[Release], clients: Clients
+) -> dict[str, str]:
     """Return why configurations are needed, by their names: another endpoint has one, or its execution is running."""
-    found = release_store.used(account, going)
+    found = release_store.configs_in_use(account, going)
     for one in going:
         if one.execution == tag_value(plan["execution"]):
             continue
@@ -168,7 +186,7 @@ def _delete_endpoint(one: Release, clients: Clients) -> str:
     return f"endpoint {one.endpoint!r} is {one.status}; wanted it to be gone"
 
 
-def _delete_rest(one: Release, service: str, account: Account, clients: Clients) -> None:
+def _delete_rest(one: Release, service: str, account: AccountReleases, clients: Clients) -> None:
     """Delete what a release without an endpoint leaves."""
     client = clients.sagemaker
     if one.endpoint is not None and one.status is None:
@@ -203,4 +221,58 @@ def _told(retired: list[str], kept: list[str], not_retired: list[str]) -> str:
     return one_line("; ".join(part for part in parts if part))
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    errors=(EndpointBusy,),
+    may=(
+        allow(
+            "sagemaker:ListEndpoints",
+            "sagemaker:ListEndpointConfigs",
+            on=EVERYTHING,
+            why="Which deployments there are, and who has what in use; the actions know no resource.",
+        ),
+        allow(
+            "sagemaker:DescribeEndpoint",
+            "sagemaker:DescribeEndpointConfig",
+            "sagemaker:DescribeModel",
+            on=(ENDPOINTS, ENDPOINT_CONFIGS, MODELS),
+        ),
+        allow("sagemaker:ListTags", on=(ENDPOINT_CONFIGS, MODELS)),
+        allow(
+            "sagemaker:AddTags",
+            "sagemaker:DeleteEndpointConfig",
+            on=ENDPOINT_CONFIGS,
+            when=MADE_BY_SEALIFT,
+            why="Only what Sealift made; the task itself looks that it is the service's own.",
+        ),
+        allow(
+            "sagemaker:DeleteEndpoint", "sagemaker:DeleteModel", on=(ENDPOINTS, MODELS), when=MADE_BY_SEALIFT
+        ),
+        allow(
+            "cloudwatch:DescribeAlarms",
+            on=ALARMS,
+            why="Which of an endpoint's alarms there are; the answer is a list, so any alarm may "
+            "be looked at.",
+        ),
+        allow("cloudwatch:DeleteAlarms", on=OWN_ALARMS),
+        allow(
+            "application-autoscaling:DeregisterScalableTarget",
+            on=SCALABLE_TARGETS,
+            when=SCALES_SAGEMAKER,
+            why="The auto scaling of an endpoint that goes; its target's ARN has a number, so the "
+            "service alone can be named.",
+        ),
+        allow(
+            "cloudwatch:DeleteAlarms",
+            on=SCALING_ALARMS,
+            why="Application Auto Scaling deletes the alarms of the target's policy in the caller's name.",
+        ),
+        allow(
+            "lambda:GetFunctionConfiguration",
+            "lambda:ListAliases",
+            on=(CONSUMERS, CONSUMER_VERSIONS),
+            why="Who still names an endpoint, and whose execution is still running.",
+        ),
+        allow("states:DescribeExecution", on=EXECUTIONS),
+    ),
+)

@@ -17,9 +17,28 @@ from botocore.exceptions import ClientError
 
 from pipeline import payload
 from pipeline.aws import lambda_handler, resource_tags, service_errors
+from pipeline.aws.permissions import (
+    ALARMS,
+    CONSUMER_VERSIONS,
+    CONSUMERS,
+    ENDPOINT_CONFIGS,
+    ENDPOINTS,
+    EVERYTHING,
+    MADE_BY_SEALIFT,
+    MODELS,
+    OWN_ALARMS,
+    allow,
+)
 from pipeline.aws.resource_tags import tag_value
 from pipeline.endpoint_status import UNDELETABLE
-from pipeline.errors import ConsumerBusy, EndpointBusy, PermanentError
+from pipeline.errors import (
+    ConsumerBusy,
+    ConsumerChanged,
+    EndpointBusy,
+    NotYetVisible,
+    PermanentError,
+    ResourceLimitExceeded,
+)
 from pipeline.naming import deployment_of
 from pipeline.operations import diagnosis
 from pipeline.plain import one_line
@@ -267,7 +286,7 @@ def _put_back(plan: Plan, clients: Clients, report: _Report) -> bool:
         elif theirs and not had:
             report.restored.append(f"endpoint {name}: configuration {old} as before")
         elif theirs:
-            come = endpoint_concurrency.bring(sagemaker, plan["service"], name, to=had)
+            come = endpoint_concurrency.set_concurrency(sagemaker, plan["service"], name, to=had)
             if come.waiting:
                 raise EndpointBusy(come.waiting)
             report.restored.append(
@@ -288,7 +307,7 @@ def _restore_room(plan: Plan, clients: Clients, report: _Report) -> None:
         name, before, lowered = one["endpoint"], one["before"], one["to"]
 
         def step(name: str = name, before: int = before, lowered: int = lowered) -> None:
-            come = endpoint_concurrency.bring(
+            come = endpoint_concurrency.set_concurrency(
                 clients.sagemaker,
                 plan["service"],
                 name,
@@ -413,4 +432,64 @@ def _summary(report: _Report) -> str:
     return one_line(f"undone: everything that this execution made; what served before still serves{spare}")
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    errors=(EndpointBusy, ConsumerBusy, ConsumerChanged, ResourceLimitExceeded, NotYetVisible),
+    may=(
+        allow(
+            "sagemaker:DescribeEndpoint",
+            "sagemaker:DescribeEndpointConfig",
+            "sagemaker:DescribeModel",
+            "sagemaker:ListTags",
+            on=(ENDPOINTS, ENDPOINT_CONFIGS, MODELS),
+        ),
+        allow(
+            "sagemaker:DeleteEndpoint",
+            "sagemaker:DeleteEndpointConfig",
+            "sagemaker:DeleteModel",
+            on=(ENDPOINTS, ENDPOINT_CONFIGS, MODELS),
+            when=MADE_BY_SEALIFT,
+            why="Only what Sealift made; the task itself looks that this very execution did.",
+        ),
+        allow(
+            "sagemaker:ListEndpointConfigs",
+            on=EVERYTHING,
+            why="Configurations of another concurrency: those of this deployment, and one to give "
+            "an endpoint back what it had. The list knows no resource.",
+        ),
+        allow("sagemaker:CreateEndpointConfig", "sagemaker:AddTags", on=ENDPOINT_CONFIGS),
+        allow(
+            "sagemaker:UpdateEndpoint",
+            "sagemaker:UpdateEndpointWeightsAndCapacities",
+            on=(ENDPOINTS, ENDPOINT_CONFIGS),
+            when=MADE_BY_SEALIFT,
+            why="What was lowered or updated in place is put back: endpoints that Sealift made, "
+            "of earlier executions too.",
+        ),
+        allow(
+            "cloudwatch:DescribeAlarms",
+            on=ALARMS,
+            why="Which of the endpoint's alarms there are; the answer is a list, so any alarm may "
+            "be looked at.",
+        ),
+        allow("cloudwatch:DeleteAlarms", on=OWN_ALARMS),
+        allow(
+            "lambda:GetFunctionConfiguration",
+            "lambda:UpdateFunctionConfiguration",
+            "lambda:GetAlias",
+            "lambda:UpdateAlias",
+            "lambda:ListAliases",
+            "lambda:ListVersionsByFunction",
+            on=(CONSUMERS, CONSUMER_VERSIONS),
+            why="Versions and aliases have ARNs of their own.",
+        ),
+        allow(
+            "lambda:DeleteFunction",
+            on=CONSUMER_VERSIONS,
+            why="Only versions: an ARN without a qualifier, which is the function itself, does "
+            "not match. No condition key tells a version's deletion from the function's, so "
+            "where AWS would ask for the function's ARN they stay.",
+        ),
+    ),
+    timeout_s=290,
+)

@@ -1,4 +1,4 @@
-"""SmokeTest: ask the new endpoint and look at its answers. InService alone proves nothing.
+"""SmokeTest: asks the new endpoint and looks at its answers. InService alone proves nothing.
 
 A model that chats is asked with messages, a base model with the beginning of a text, and one for embeddings for those.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from pipeline.aws import lambda_handler
+from pipeline.aws.permissions import ENDPOINTS, allow
+from pipeline.errors import ModelNotReady, NotYetVisible
 from pipeline.rollout import smoke_test
 
 if TYPE_CHECKING:
@@ -34,4 +36,9 @@ def run(event: Event, clients: Clients) -> Result:
     return smoke_test.ask(clients, event["endpoint_name"], event["smoke_test"])
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    errors=(ModelNotReady, NotYetVisible),
+    may=(allow("sagemaker:InvokeEndpoint", on=ENDPOINTS),),
+    timeout_s=890,
+)

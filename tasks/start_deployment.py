@@ -1,4 +1,4 @@
-"""StartDeployment: turns an S3 "Object Created" event into one named execution; the only task that is no state.
+"""StartDeployment: turns an S3 "Object Created" event into one named execution; no state, but an event's.
 
 S3 delivers events at least once. The execution's name is derived from the event's content, so Step Functions
 itself refuses the second one. Of a split model, it is derived from all its files, which are looked for at each event:
@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from pipeline import naming, settings
 from pipeline.archive.s3 import split_models
 from pipeline.aws import lambda_handler, service_errors
+from pipeline.aws.permissions import DEPLOYMENT, UPLOAD_BUCKET, allow
 
 if TYPE_CHECKING:
     from typing import NotRequired
@@ -86,4 +87,15 @@ def run(event: Event, clients: Clients) -> Result:
     return {"name": name, "execution_arn": started["executionArn"], "duplicate": False}
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    may=(
+        allow("states:StartExecution", on=DEPLOYMENT),
+        allow(
+            "s3:ListBucket",
+            on=UPLOAD_BUCKET,
+            when=("StringLike", "s3:prefix", "models/*"),
+            why="Whether all shards of a split model are there.",
+        ),
+    ),
+)

@@ -10,7 +10,28 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from pipeline.aws import lambda_handler
-from pipeline.operations import sweep, sweeping
+from pipeline.aws.permissions import (
+    ALARMS,
+    ARCHIVES,
+    ARTIFACT_BUCKET,
+    CONSUMER_VERSIONS,
+    CONSUMERS,
+    ENDPOINT_CONFIGS,
+    ENDPOINTS,
+    EVERYTHING,
+    EXECUTIONS,
+    MADE_BY_THIS_STACK,
+    MODELS,
+    OWN_ALARMS,
+    SCALABLE_TARGETS,
+    SCALES_SAGEMAKER,
+    SCALING_ALARMS,
+    STATE_MACHINE,
+    TOPIC,
+    allow,
+)
+from pipeline.operations import sweeping
+from pipeline.operations.account import moment
 from pipeline.plain import one_line
 
 if TYPE_CHECKING:
@@ -44,7 +65,7 @@ def run(event: Event, clients: Clients) -> Result:
     """Look, decide, and delete where `delete` says so; tell the topic of it."""
     result = sweeping.once(
         clients,
-        now=sweep.moment(event["now"]),
+        now=moment(event["now"]),
         grace=timedelta(hours=float(event["grace_hours"])),
         delete=str(event["delete"]).lower() == "true",
         stack=event["stack"],
@@ -75,4 +96,70 @@ def _told(found: list[SweptThing], *, act: bool) -> str:
     return "\n".join(shown) + how
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    may=(
+        allow(
+            "sagemaker:ListEndpoints",
+            "sagemaker:ListEndpointConfigs",
+            "sagemaker:ListModels",
+            on=EVERYTHING,
+            why="What there is; the actions know no resource.",
+        ),
+        allow(
+            "sagemaker:DescribeEndpoint",
+            "sagemaker:DescribeEndpointConfig",
+            "sagemaker:DescribeModel",
+            "sagemaker:ListTags",
+            on=(ENDPOINTS, ENDPOINT_CONFIGS, MODELS),
+        ),
+        allow(
+            "sagemaker:DeleteEndpoint",
+            "sagemaker:DeleteEndpointConfig",
+            "sagemaker:DeleteModel",
+            on=(ENDPOINTS, ENDPOINT_CONFIGS, MODELS),
+            when=MADE_BY_THIS_STACK,
+            why="Only what an execution of this stack made.",
+        ),
+        allow(
+            "cloudwatch:DescribeAlarms",
+            on=ALARMS,
+            why="Which alarms there are; the answer is a list, so any alarm may be looked at.",
+        ),
+        allow("cloudwatch:ListTagsForResource", "cloudwatch:DeleteAlarms", on=OWN_ALARMS),
+        allow(
+            "application-autoscaling:DeregisterScalableTarget",
+            on=SCALABLE_TARGETS,
+            when=SCALES_SAGEMAKER,
+            why="The auto scaling of an endpoint that goes; its target's ARN has a number, so the "
+            "service alone can be named.",
+        ),
+        allow(
+            "cloudwatch:DeleteAlarms",
+            on=SCALING_ALARMS,
+            why="Application Auto Scaling deletes the alarms of the target's policy in the caller's name.",
+        ),
+        allow(
+            "lambda:GetFunctionConfiguration",
+            "lambda:ListAliases",
+            "lambda:ListVersionsByFunction",
+            on=(CONSUMERS, CONSUMER_VERSIONS),
+            why="Who still names an endpoint, and which versions were published for one that is gone.",
+        ),
+        allow(
+            "lambda:DeleteFunction",
+            on=CONSUMER_VERSIONS,
+            why="Only versions: an ARN without a qualifier, which is the function itself, does "
+            "not match. No condition key tells a version's deletion from the function's, so "
+            "where AWS would ask for the function's ARN they stay.",
+        ),
+        allow("states:ListExecutions", on=STATE_MACHINE),
+        allow("states:DescribeExecution", on=EXECUTIONS),
+        allow("s3:ListBucketVersions", on=ARTIFACT_BUCKET, when=("StringEquals", "s3:prefix", "archives/")),
+        allow(
+            "s3:GetObjectVersionTagging", "s3:PutObjectVersionTagging", "s3:DeleteObjectVersion", on=ARCHIVES
+        ),
+        allow("sns:Publish", on=TOPIC),
+    ),
+    timeout_s=890,
+)

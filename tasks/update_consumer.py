@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from pipeline import payload
 from pipeline.aws import lambda_handler
+from pipeline.aws.permissions import CONSUMER_VERSIONS, CONSUMERS, allow
+from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerMoved
 from pipeline.rollout import consumer_switch, consumer_test
 
 if TYPE_CHECKING:
@@ -85,4 +87,20 @@ def _move(
     }
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    errors=(ConsumerBusy, ConsumerChanged, ConsumerMoved),
+    may=(
+        allow(
+            "lambda:GetFunctionConfiguration",
+            "lambda:UpdateFunctionConfiguration",
+            "lambda:PublishVersion",
+            "lambda:GetAlias",
+            "lambda:UpdateAlias",
+            "lambda:InvokeFunction",
+            on=(CONSUMERS, CONSUMER_VERSIONS),
+            why="Versions and aliases have ARNs of their own.",
+        ),
+    ),
+    timeout_s=890,
+)

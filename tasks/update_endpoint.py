@@ -11,7 +11,17 @@ from botocore.exceptions import ClientError
 
 from pipeline import time_format
 from pipeline.aws import lambda_handler, resource_tags, service_errors
-from pipeline.errors import EndpointBusy, EndpointMoved, NameConflict, Problem
+from pipeline.aws.permissions import ALARMS, ENDPOINT_CONFIGS, ENDPOINTS, EXECUTIONS, MADE_BY_SEALIFT, allow
+from pipeline.errors import (
+    EndpointBusy,
+    EndpointMoved,
+    NameConflict,
+    NotYetVisible,
+    Problem,
+    QuotaTooSmall,
+    QuotaUsedUp,
+    ResourceLimitExceeded,
+)
 from pipeline.hosting import adapts
 from pipeline.naming import deployment_of
 from pipeline.rollout import alarms_api, release_store
@@ -62,7 +72,7 @@ def run(event: Event, clients: Clients) -> Result:
     try:
         return _updated(event, clients)
     except ClientError as error:
-        service_errors.see_not_waited_for(error, adapts=adapts(event["asked"]))
+        service_errors.raise_over_quota(error, adapts=adapts(event["asked"]))
         if not service_errors.is_missing_endpoint(error):
             raise
         raise EndpointMoved(
@@ -81,7 +91,7 @@ def _updated(event: Event, clients: Clients) -> Result:
     # A retry after a lost answer finds its own update in progress, or done.
     if deployment_of(wanted) not in {deployment_of(one) for one in _configs(found)}:
         _see_settled(name, found)
-        wait = release_store.turn(
+        wait = release_store.upload_precedence(
             clients, name, service=service, uploaded_at=event["uploaded_at"], execution=event["execution"]
         )
         if wait:
@@ -136,4 +146,29 @@ def _configs(found: Mapping[str, Any]) -> set[str]:
     return {found["EndpointConfigName"], *([pending] if pending else [])}
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    errors=(ResourceLimitExceeded, NotYetVisible, EndpointBusy, QuotaTooSmall, QuotaUsedUp, EndpointMoved),
+    may=(
+        allow("sagemaker:DescribeEndpoint", "sagemaker:ListTags", on=ENDPOINTS),
+        allow(
+            "sagemaker:DescribeEndpointConfig",
+            "sagemaker:ListTags",
+            on=ENDPOINT_CONFIGS,
+            why="Which upload it serves now, and whether that one is still being tried.",
+        ),
+        allow("states:DescribeExecution", on=EXECUTIONS),
+        allow(
+            "cloudwatch:DescribeAlarms",
+            on=ALARMS,
+            why="Which of the alarms there are that may take an update of instances back; the "
+            "answer is a list.",
+        ),
+        allow(
+            "sagemaker:UpdateEndpoint",
+            on=(ENDPOINTS, ENDPOINT_CONFIGS),
+            when=MADE_BY_SEALIFT,
+            why="UpdateEndpoint is checked against the endpoint and its configuration.",
+        ),
+    ),
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from pipeline.aws import lambda_handler
+from pipeline.aws.permissions import EVERYTHING, allow
 from pipeline.errors import ConsumerFailed
 from pipeline.planning import alarms, consumer
 from pipeline.rollout import alarms_api
@@ -54,4 +55,14 @@ def run(event: Event, clients: Clients) -> Result:
     return {"left": event["left"] - 1}
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    may=(
+        allow(
+            "cloudwatch:DescribeAlarms",
+            on=EVERYTHING,
+            why="The consumer's own alarms may be composite ones, which nobody may look at who "
+            "may not look at all.",
+        ),
+    ),
+)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.aws import lambda_handler
+from pipeline.aws.permissions import EXECUTIONS, REPORTS, allow
 from pipeline.report import document, page, source
 from pipeline.sizing import pricing
 
@@ -43,4 +44,15 @@ def run(event: Event, clients: Clients) -> Result:
     return {"bucket": event["artifact_bucket"], "key": key, "bytes": len(body)}
 
 
-handler = lambda_handler.task(run)
+handler = lambda_handler.Task(
+    run,
+    may=(
+        allow(
+            "states:DescribeExecution",
+            "states:GetExecutionHistory",
+            "states:DescribeStateMachineForExecution",
+            on=EXECUTIONS,
+        ),
+        allow("s3:PutObject", on=REPORTS),
+    ),
+)

@@ -42,5 +42,6 @@ def hermetic_environment() -> Iterator[None]:
             patch.delenv(name)
         for name, value in FAKES.items():
             patch.setenv(name, value)
-        patch.delenv("NO_COLOR", raising=False)
+        for name in ("NO_COLOR", "FORCE_COLOR"):
+            patch.delenv(name, raising=False)
         yield

@@ -7,27 +7,32 @@ A part stands between `<!-- begin NAME -->` and `<!-- end NAME -->`. The demo's 
 written; the check compares it with numbers, names and times taken out.
 """
 
-import argparse
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import click
+
 from pipeline import cli, errors, limits, package_files, settings
-from pipeline.operations import diagnosis
+from pipeline.cli import options, program
 from pipeline.sizing import images
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tools import pages, permissions, reference, rooms
 
+# As in an archive, its modules are flat.
+sys.path.append(str(package_files.inference()))
+import sealift_fields
+
 TOP = Path(__file__).resolve().parents[1]
 DEMO = [
     sys.executable,
     "-m",
-    "pipeline",
+    "sealift",
     "local",
     "run",
     ".cache/demo/model.tar.gz",
@@ -119,15 +124,9 @@ def _caught(names: Sequence[str]) -> str:
 def failures() -> str:
     """List every error with what it means and what to do."""
     rows = ["| error | what it means | what to do |", "|---|---|---|"]
-    for branch, otherwise in (
-        (errors.PermanentError, "change what the message names; it is never retried"),
-        (errors.Failed, "everything this execution made is gone; correct what the message names"),
-        (errors.TransientError, "it was retried until the bound in the state machine; start again later"),
-    ):
-        for name in errors.names(branch):
-            meaning = (getattr(errors, name).__doc__ or "").splitlines()[0]
-            _, fix = diagnosis.FALLBACK.get(name, ("", otherwise))
-            rows.append(f"| `{name}` | {meaning} | {fix} |")
+    for error in filter(None, map(errors.by_name, errors.names())):
+        meaning = (error.__doc__ or "").splitlines()[0]
+        rows.append(f"| `{error.__name__}` | {meaning} | {error.fix} |")
     return "\n".join(rows)
 
 
@@ -147,51 +146,56 @@ def profiles() -> str:
     return "\n".join(rows)
 
 
-def commands() -> str:
-    """List every command with its arguments and options, as the parser has them."""
-    return "\n\n".join(_command(parser) for parser in _leaves(cli.parser()))
-
-
-def _leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    below = [action.choices for action in parser._actions if isinstance(action.choices, dict)]
-    if not below:
-        yield parser
-    for choices in below:
-        for one in choices.values():
-            yield from _leaves(one)
-
-
-_SAID: dict[str, str] = {}
-"""What a command's help says of it, by its name: argparse keeps that with the command above."""
-
-
-def _command(parser: argparse.ArgumentParser) -> str:
-    if not _SAID:
-        _gather(cli.parser())
-    rows = [f"## `{parser.prog}`", "", _sentence(_SAID[parser.prog])]
-    if parser.description:
-        rows += ["", parser.description]
-    rows += ["", "| | |", "|---|---|"]
-    for action in parser._actions:
-        if "--help" not in action.option_strings:
-            names = ", ".join(action.option_strings) or str(action.metavar)
-            value = f" {action.metavar}" if action.option_strings and action.metavar else ""
-            meaning = (action.help or "").replace("%%", "%").replace("|", "\\|")
-            rows.append(f"| `{names}{value}` | {meaning} |")
+def request_fields() -> str:
+    """List every field that clients send, with what becomes of it in each container."""
+    rows = ["| field | with | takes | `pytorch`, `custom` | `llama-cpp` |", "|---|---|---|---|---|"]
+    for field in sealift_fields.FIELDS:
+        names = ", ".join(f"`{name}`" for name in (field.name, *field.aliases))
+        forms = ", ".join(f"`{form}`" for form in field.forms)
+        takes = "" if field.takes is sealift_fields.ANY else f"{field.takes}".replace("|", "\\|")
+        instead = f": {field.instead}" if field.instead else ""
+        chats = sealift_fields.CHAT in field.forms
+        rows.append(
+            f"| {names} | {forms} | {takes} | {field.place}{instead} | {field.there if chats else '-'} |"
+        )
     return "\n".join(rows)
 
 
-def _gather(parser: argparse.ArgumentParser) -> None:
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for told in action._choices_actions:
-                _SAID[action.choices[told.dest].prog] = told.help or ""
-            for one in action.choices.values():
-                _gather(one)
+def commands() -> str:
+    """List every command with its arguments, options and examples, and what all of them can be told."""
+    top = program.program()
+    everywhere = "Every command takes these, before its name or behind it:"
+    both = {one.name for one in options.common(options.CommonOptions)}
+    general = "\n".join([everywhere, "", *_table(one for one in top.params)])
+    return "\n\n".join(
+        [general, *(_command(name, verb, both) for name, verb in _leaves(top, top.name or ""))]
+    )
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+def _leaves(group: program.CommandGroup, path: str) -> Iterator[tuple[str, program.LeafCommand]]:
+    for name, one in group.commands.items():
+        if isinstance(one, program.CommandGroup):
+            yield from _leaves(one, f"{path} {name}")
+        elif isinstance(one, program.LeafCommand):
+            yield f"{path} {name}", one
+
+
+def _command(name: str, verb: program.LeafCommand, both: Collection[str | None]) -> str:
+    lines = [f"## `{name}`", "", verb.help or "", ""]
+    own = [one for one in verb.params if one.name not in both]
+    return "\n".join([*lines, *_table(own), "", "```", *verb.examples, "```"])
+
+
+def _table(params: Iterable[click.Parameter]) -> list[str]:
+    rows = ["| | |", "|---|---|"]
+    for one in params:
+        if not getattr(one, "hidden", False):
+            option = isinstance(one, click.Option)
+            names = ", ".join(one.opts) if option else str(one.metavar)
+            value = f" {one.metavar}" if option and one.metavar else ""
+            meaning = str(getattr(one, "help", "") or "").replace("|", "\\|")
+            rows.append(f"| `{names}{value}` | {meaning} |")
+    return rows
 
 
 def made_settings() -> str:
@@ -241,6 +245,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "failures": failures,
     "containers": profiles,
     "commands": commands,
+    "fields": request_fields,
     "settings": made_settings,
     "statuses": statuses,
     "demo": demo,

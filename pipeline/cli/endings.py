@@ -11,15 +11,18 @@ import errno
 import os
 import sys
 import traceback
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pipeline.errors import PermanentError, SealiftError
+from pipeline.errors import InvalidInput, PermanentError, SealiftError
 from pipeline.plain import one_line, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from pipeline.errors import Problem
 
 OK, FAILED, USAGE, BUG, INTERRUPTED, UNREAD, TERMINATED = 0, 1, 2, 70, 130, 141, 143
 STATUSES: Final = {
@@ -34,7 +37,7 @@ STATUSES: Final = {
 """Exit statuses, with what they mean."""
 
 LOCAL_EXTRA: Final = "pip install 'sealift[local]'"
-OURS: Final = frozenset({"inference", "pipeline", "state_machine", "tasks"})
+OURS: Final = frozenset({"inference", "local_cloud", "pipeline", "sealift", "state_machine", "tasks"})
 
 _FOLDERS: Final = tuple(f"{Path(__file__).parents[2] / name}{os.sep}" for name in OURS)
 _OTHER: Final = ("that the system does it", "see the message")
@@ -54,6 +57,31 @@ _SYSTEM: Final[dict[int, tuple[str, str]]] = {
     errno.EADDRINUSE: ("a port that is free", "end what uses it, or name another with --port"),
 }
 """What is wanted and what to do, for what the system refuses."""
+
+
+class Misuse(Exception):
+    """The command line is wrong, whatever is in the files and the account that it names.
+
+    None of `pipeline.errors`: no task raises it, so it has no name that a state machine could catch.
+    """
+
+    def __init__(self, subject: str, problems: Iterable[Problem]) -> None:
+        self.subject = subject
+        self.problems = tuple(problems)
+        super().__init__("; ".join(f"{one.where or subject}: {one.seen}" for one in self.problems))
+
+
+@contextmanager
+def misuse() -> Iterator[None]:
+    """Tell of what is refused as of a wrong command line.
+
+    Raises:
+        Misuse: for InvalidInput.
+    """
+    try:
+        yield
+    except InvalidInput as refusal:
+        raise Misuse(refusal.subject, refusal.problems) from refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +104,9 @@ def ending(error: BaseException, *, again: str = "sealift --debug ...") -> Endin
     if isinstance(error, BrokenPipeError):
         return Ending(UNREAD)
     known = _known(error)
-    if isinstance(known, PermanentError):
-        return Ending(FAILED, (*_refused(known), *_notes(known)))
+    if isinstance(known, PermanentError | Misuse):
+        status = USAGE if isinstance(known, Misuse) else FAILED
+        return Ending(status, (*_refused(known), *_notes(known)))
     if isinstance(known, SealiftError):
         return Ending(FAILED, (f"ERROR  {one_line(str(known))}", *_notes(known)))
     if told := _of_the_system(known) or _of_the_installation(known):
@@ -97,7 +126,7 @@ def _known(error: BaseException) -> BaseException:
     return error
 
 
-def _refused(refusal: PermanentError) -> Iterator[str]:
+def _refused(refusal: PermanentError | Misuse) -> Iterator[str]:
     for problem in refusal.problems:
         where = problem.where or refusal.subject
         yield from _error(where, problem.seen, problem.wanted, problem.fix)

@@ -11,6 +11,8 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from rich.text import Text
+
 from pipeline.aws import service_errors
 from pipeline.cli import frame
 from pipeline.errors import TransientError
@@ -39,6 +41,8 @@ PATIENCE: Final = 60
 """Looks in vain, one after the other, before following is given up: five minutes and what the SDK tries."""
 TICK_S: Final = 0.5
 """Between two drawings, which ask nobody."""
+PROGRESS: Final = frozenset({"line", "upload"})
+"""The events that tell how far it is, and not what came of it."""
 SAID_S: Final = (15, 60)
 """When a pipe is told for the first time that a line still runs, and how often from then on."""
 
@@ -112,7 +116,7 @@ class Live:
             return
         width, _ = self._screen.size
         drawn = lines_of(followed, Clock(self._now(), self._scale))
-        self._screen.redraw(list(frame.whole(drawn, width=width, style=self._screen.style)))
+        self._screen.redraw(list(frame.whole(drawn, width=width, unicode=self._screen.unicode)))
         self._screen.keep()
 
     def rest(self, seconds: float) -> None:
@@ -127,13 +131,14 @@ class Live:
             return
         clock = Clock(self._now(), self._scale)
         width, height = self._screen.size
-        style = self._screen.style
+        unicode = self._screen.unicode
         rows = frame.fitted(
-            lines_of(self._followed, clock), width=width, height=max(height - 1, 3), style=style
+            lines_of(self._followed, clock), width=width, height=max(height - 1, 3), unicode=unicode
         )
         so_far = f"{span(clock.since(self._followed.started))} so far"
-        footer = frame.clipped(f"{so_far}; {self._leaving}" if self._leaving else so_far, width, style.more)
-        self._screen.redraw([*rows, style.paint(footer, frame.DIM)])
+        footer = f"{so_far}; {self._leaving}" if self._leaving else so_far
+        clipped = frame.clipped(footer, width, frame.more(unicode=unicode))
+        self._screen.redraw([*rows, Text(clipped, frame.DIM)])
 
 
 class Plain:
@@ -172,23 +177,44 @@ class Plain:
 
     def _say(self, line: ChecklistLine) -> None:
         width, _ = self._screen.size
-        for row in frame.whole([line], width=width, style=self._screen.style, group=self._group):
+        for row in frame.whole([line], width=width, unicode=self._screen.unicode, group=self._group):
             self._screen.say(row)
         self._group = line.group
+
+
+class Silent:
+    """Nothing: whoever wants no progress reads how it ended."""
+
+    def show(self, followed: Execution) -> None:
+        """Show nothing."""
+
+    def rest(self, seconds: float) -> None:
+        """Let time pass."""
+        sleep(seconds)
 
 
 class Events:
     """For machines: one JSON object per line and change; docs/following.md describes them."""
 
-    def __init__(self, stream: TextIO, *, scale: float = 1.0, now: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        quiet: bool = False,
+        scale: float = 1.0,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
         self._stream = stream
+        self._quiet = quiet
         self._now = now
         self._scale = scale
         self._known: dict[str, tuple[Mark, str]] = {}
         self._begun = False
 
     def emit(self, kind: str, **fields: Any) -> None:
-        """Write one event."""
+        """Write one event; of mere progress none to whoever wants none."""
+        if self._quiet and kind in PROGRESS:
+            return
         now = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         print(json.dumps({"type": kind, "time": now, **fields}), file=self._stream, flush=True)
 
@@ -221,6 +247,8 @@ class Events:
 
 def view_on(screen: Screen, *, scale: float = 1.0, leaving: str = "") -> View:
     """Return the view that suits a stream."""
+    if screen.quiet:
+        return Silent()
     if screen.live:
         return Live(screen, scale=scale, leaving=leaving)
     return Plain(screen, scale=scale)

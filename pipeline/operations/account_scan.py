@@ -1,20 +1,21 @@
-"""A look at everything that Sealift made in the account, and the deleting of one thing: the calls of the sweeper.
+"""The one reading of what Sealift made in the account: AWS's lists and descriptions into an `account.Account`.
 
-Bounded: `PAGES` of each list are looked into in one run; what is beyond that is told in `SweepFacts.unseen`, and
-keeps whatever it may refer to. What AWS does not let it see it reports as unseen or unreadable. Refuses to decide
-(`pipeline.operations.sweep` does).
+Bounded: `Scope.most` things of each kind are read in one scan. What is beyond that, and what AWS does not let be seen,
+is told in `Account.unseen` or beside the thing itself. Refuses to decide (`sweep`, `service_status` and `teardown` do)
+and to change anything (`removal` does).
 """
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
 from pipeline import naming
-from pipeline.archive.s3.multipart import RETIRED, retired_at
-from pipeline.aws import resource_tags, service_errors
+from pipeline.archive.s3.multipart import retired_at
+from pipeline.aws import paging, resource_tags, service_errors
 from pipeline.aws.resource_tags import (
     TAG_ARCHIVE,
     TAG_CONSUMER,
@@ -24,9 +25,10 @@ from pipeline.aws.resource_tags import (
     tag_value,
 )
 from pipeline.errors import ConsumerUnreadable
-from pipeline.operations.sweep import ExecutionEnd, Made, MadeKind, SweepFacts, moment
+from pipeline.operations import executions
+from pipeline.operations.account import Account, ExecutionEnd, Made, MadeKind, moment
 from pipeline.planning import alarms, consumer
-from pipeline.rollout import autoscaling_api, consumer_references, releases
+from pipeline.rollout import consumer_references, releases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,81 +37,51 @@ if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
     from pipeline.rollout.releases import Release
 
-    R = TypeVar("R")
-
-PAGES: Final = 10
-PAGE: Final = 100
-"""Rows in a page at most (service model)."""
-MOST: Final = PAGES * PAGE
-"""Things of one kind that are looked into in one run: about a minute's calls for each kind."""
+MOST: Final = 1000
+"""Things of one kind that are read in one scan: about a minute's calls for each kind."""
 
 
-def look(clients: Clients, *, stack: str | None, bucket: str | None) -> SweepFacts:
-    """Return what there is.
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """How much of the account is read: each part of it costs calls."""
 
-    Args:
-        clients: of the account.
-        stack: the stack whose executions made it; None for any.
-        bucket: the bucket of artifacts; None: archives are not looked at.
-    """
-    return _Look(clients, stack, bucket).facts()
-
-
-def delete(clients: Clients, made: Made) -> bool:
-    """Delete a thing; return whether it is gone now. An endpoint takes a while, and is gone in a later run."""
-    sagemaker = clients.sagemaker
-    try:
-        if made.kind is MadeKind.ENDPOINT:
-            if made.scales:
-                autoscaling_api.deregister(clients.autoscaling, made.name)
-            sagemaker.delete_endpoint(EndpointName=made.name)
-            return False
-        if made.kind is MadeKind.CONFIG:
-            sagemaker.delete_endpoint_config(EndpointConfigName=made.name)
-        elif made.kind is MadeKind.MODEL:
-            sagemaker.delete_model(ModelName=made.name)
-        elif made.kind is MadeKind.ALARM:
-            clients.cloudwatch.delete_alarms(AlarmNames=[made.name])
-        elif made.kind is MadeKind.VERSION:
-            clients.lambda_.delete_function(FunctionName=made.function, Qualifier=made.version)
-        else:
-            place, key = _place(made)
-            # This version and no other: what was written since is somebody's who found it marked.
-            clients.s3.delete_object(Bucket=place, Key=key, VersionId=made.version)
-    except ClientError as error:
-        if not service_errors.is_missing(error):
-            raise
-    return True
+    stack: str | None = None
+    """Only what this stack's executions made; None for any stack's."""
+    service: str | None = None
+    """Only what was made for this one; None for all."""
+    kinds: frozenset[MadeKind] = frozenset(MadeKind)
+    """What is read; endpoints and configurations always are, since they tell of the deployments."""
+    bucket: str | None = None
+    """The bucket of artifacts; None: archives are not read."""
+    users: bool = True
+    """Whether all of the account is described, Sealift's or not, and every execution that made something: who uses
+    what."""
+    described: bool = False
+    """Whether Sealift's own endpoints are described where `users` does not say so already."""
+    consumers: bool = True
+    """Whether the functions that may call a service are read."""
+    most: int = MOST
+    """Things of one kind."""
+    newest_first: bool = False
+    """Which things are read where there are more: the oldest, among which are the leftovers, or the newest."""
 
 
-def mark(clients: Clients, made: Made, now: datetime) -> None:
-    """Mark an archive that no model reads: whoever wants to deploy it from now on writes it again."""
-    place, key = _place(made)
-    tags = [{"Key": RETIRED, "Value": now.isoformat(timespec="seconds")}]
-    clients.s3.put_object_tagging(
-        Bucket=place,
-        Key=key,
-        VersionId=made.version,
-        Tagging={"TagSet": tags},  # type: ignore[typeddict-item]
-    )
+def scan(clients: Clients, scope: Scope) -> Account:
+    """Return what there is, within the scope."""
+    return _Scan(clients, scope).account()
 
 
-def _place(made: Made) -> tuple[str, str]:
-    bucket, _, key = made.uses[0].removeprefix("s3://").partition("/")
-    return bucket, key
+class _Scan:
+    """One scan, gathered piece by piece: every piece notes what it could not see."""
 
-
-class _Look:
-    """One look, gathered piece by piece: every piece notes what it could not see."""
-
-    def __init__(self, clients: Clients, stack: str | None, bucket: str | None) -> None:
+    def __init__(self, clients: Clients, scope: Scope) -> None:
         self._clients = clients
-        self._stack = stack
-        self._bucket = bucket
+        self._scope = scope
         self._made: list[Made] = []
         self._unseen: dict[MadeKind, str] = {}
         self._unclear: dict[str, str] = {}
         self._statuses: dict[str, tuple[str, str]] = {}
+        self._descriptions: dict[str, Mapping[str, Any]] = {}
         self._configs: dict[str, frozenset[str]] = {}
         self._models: set[str] = set()
         self._archives: dict[str, str] = {}
@@ -117,16 +89,20 @@ class _Look:
         self._consumers: dict[str, set[str]] = {}
         """The functions that may call a service, by the service."""
 
-    def facts(self) -> SweepFacts:
-        self._see(MadeKind.ENDPOINT, self._look_at_endpoints)
-        self._see(MadeKind.CONFIG, self._look_at_configs)
-        self._see(MadeKind.MODEL, self._look_at_models)
-        self._see(MadeKind.ALARM, self._look_at_alarms)
-        self._see(MadeKind.ARCHIVE, self._look_at_archives)
-        named = self._look_at_consumers()
+    def account(self) -> Account:
+        scope = self._scope
+        self._seen(MadeKind.ENDPOINT, self._read_endpoints)
+        self._seen(MadeKind.CONFIG, self._read_configs)
+        if MadeKind.MODEL in scope.kinds:
+            self._seen(MadeKind.MODEL, self._read_models)
+        if MadeKind.ALARM in scope.kinds:
+            self._seen(MadeKind.ALARM, self._read_alarms)
+        if scope.bucket is not None:
+            self._seen(MadeKind.ARCHIVE, partial(self._read_archives, scope.bucket))
+        named = self._read_consumers() if scope.consumers else {}
         # Last, so that little time is left for an execution to begin after it and before the deleting.
-        executions, running = self._look_at_executions()
-        return SweepFacts(
+        ends, running = self._read_executions() if scope.users else ({}, {})
+        return Account(
             made=tuple(self._made),
             releases={service: releases.together(found) for service, found in self._releases.items()},
             endpoints={name: config for name, (_, config) in self._statuses.items()},
@@ -134,120 +110,131 @@ class _Look:
             models=frozenset(self._models),
             archives=self._archives,
             named=named,
-            executions=executions,
+            executions=ends,
             running=running,
             unclear=self._unclear,
+            descriptions=self._descriptions,
             unseen=self._unseen,
         )
 
     # -- what there is
 
-    def _see(self, kind: MadeKind, piece: Callable[[], None]) -> None:
+    def _seen(self, kind: MadeKind, piece: Callable[[], None]) -> None:
         try:
             piece()
         except ClientError as error:
-            if not service_errors.is_access_denied(error):
-                raise
-            self._unseen[kind] = f"not every {kind} could be looked at: {service_errors.text(error)}"
+            self._note_unseen(kind, error)
 
-    def _look_at_endpoints(self) -> None:
-        client = self._clients.sagemaker
-        for row in self._rows(MadeKind.ENDPOINT, client.list_endpoints, "Endpoints"):
-            name = row["EndpointName"]
-            found = service_errors.or_none(client.describe_endpoint, EndpointName=name)
-            if found is None:
-                continue
-            status, config = found["EndpointStatus"], found["EndpointConfigName"]
+    def _note_unseen(self, kind: MadeKind, error: ClientError) -> None:
+        if not service_errors.is_access_denied(error):
+            raise error
+        why = service_errors.text(error) or "access denied"
+        self._unseen.setdefault(kind, f"not every {kind} could be looked at: {why}")
+
+    def _read_endpoints(self) -> None:
+        for row in self._rows(MadeKind.ENDPOINT, "list_endpoints", "Endpoints"):
+            name, arn, status = row["EndpointName"], row["EndpointArn"], row["EndpointStatus"]
+            tags, why = self._sagemaker_tags(name, arn)
+            described: Mapping[str, Any] = {}
+            if self._scope.users or (self._scope.described and self._is_wanted(tags)):
+                ask = self._clients.sagemaker.describe_endpoint
+                found = self._described(MadeKind.ENDPOINT, ask, EndpointName=name)
+                if found is None:
+                    continue
+                described = found
+            config, status = described.get("EndpointConfigName", ""), described.get("EndpointStatus", status)
             self._statuses[name] = (status, config)
-            made = max(row["CreationTime"], row["LastModifiedTime"])
-            self._take(MadeKind.ENDPOINT, name, found["EndpointArn"], made, uses=(config,), status=status)
+            changed = max(row["CreationTime"], row["LastModifiedTime"])
+            if self._note(
+                MadeKind.ENDPOINT, name, changed, tags, why, arn=arn, uses=(config,), status=status
+            ):
+                self._descriptions[name] = described
 
-    def _look_at_configs(self) -> None:
-        client = self._clients.sagemaker
-        for row in self._rows(MadeKind.CONFIG, client.list_endpoint_configs, "EndpointConfigs"):
+    def _read_configs(self) -> None:
+        for row in self._rows(MadeKind.CONFIG, "list_endpoint_configs", "EndpointConfigs"):
             name, arn, created = row["EndpointConfigName"], row["EndpointConfigArn"], row["CreationTime"]
-            found = service_errors.or_none(client.describe_endpoint_config, EndpointConfigName=name)
-            if found is None:
-                continue
-            models = frozenset(variant["ModelName"] for variant in found["ProductionVariants"])
-            self._configs[name] = models
-            if not naming.may_be_ours(name):
-                continue
-            tags = self._take(MadeKind.CONFIG, name, arn, created, uses=tuple(sorted(models)))
-            one = releases.read(name, arn, created.isoformat(), tags, self._statuses) if tags else None
-            if one is not None:
-                self._releases.setdefault(tags[TAG_SERVICE], []).append(one)
+            if self._scope.users:
+                found = self._described(
+                    MadeKind.CONFIG,
+                    self._clients.sagemaker.describe_endpoint_config,
+                    EndpointConfigName=name,
+                )
+                if found is None:
+                    continue
+                self._configs[name] = frozenset(one["ModelName"] for one in found["ProductionVariants"])
+            tags, why = self._sagemaker_tags(name, arn)
+            models = tuple(sorted(self._configs.get(name, ())))
+            if self._note(MadeKind.CONFIG, name, created, tags, why, arn=arn, uses=models) and not why:
+                one = releases.read(name, arn, created.isoformat(), tags, self._statuses)
+                if one is not None:
+                    self._releases.setdefault(tags[TAG_SERVICE], []).append(one)
 
-    def _look_at_models(self) -> None:
-        client = self._clients.sagemaker
-        for row in self._rows(MadeKind.MODEL, client.list_models, "Models"):
-            name = row["ModelName"]
-            found = service_errors.or_none(client.describe_model, ModelName=name)
-            if found is None:
-                continue
+    def _read_models(self) -> None:
+        for row in self._rows(MadeKind.MODEL, "list_models", "Models"):
+            name, arn = row["ModelName"], row["ModelArn"]
+            # Only a model's description tells which archive it reads.
+            if self._scope.bucket is not None:
+                found = self._described(
+                    MadeKind.MODEL, self._clients.sagemaker.describe_model, ModelName=name
+                )
+                if found is None:
+                    continue
+                self._archives |= dict.fromkeys(_urls(found), name)
             self._models.add(name)
-            self._archives |= dict.fromkeys(_urls(found), name)
-            if naming.may_be_ours(name):
-                self._take(MadeKind.MODEL, name, row["ModelArn"], row["CreationTime"])
+            tags, why = self._sagemaker_tags(name, arn)
+            self._note(MadeKind.MODEL, name, row["CreationTime"], tags, why, arn=arn)
 
-    def _look_at_alarms(self) -> None:
+    def _read_alarms(self) -> None:
         client = self._clients.cloudwatch
-        token: dict[str, Any] = {}
-        for _ in range(PAGES):
-            page = client.describe_alarms(AlarmNamePrefix=alarms.PREFIX, MaxRecords=PAGE, **token)
-            for row in page.get("MetricAlarms", ()):
-                endpoint = alarms.endpoint_of(row["AlarmName"])
-                if endpoint is None or endpoint in self._statuses:
-                    continue
-                tags, why = self._tags(
-                    lambda row=row: {  # type: ignore[misc]
-                        tag["Key"]: tag["Value"]
-                        for tag in client.list_tags_for_resource(ResourceARN=row["AlarmArn"])["Tags"]
-                    }
-                )
-                changed = row["AlarmConfigurationUpdatedTimestamp"]
-                self._add(MadeKind.ALARM, row["AlarmName"], changed, tags, why, uses=(endpoint,))
-            token = {"NextToken": page["NextToken"]} if page.get("NextToken") else {}
-            if not token:
-                return
+        rows, complete = paging.read(
+            client, "describe_alarms", "MetricAlarms", most=self._scope.most, AlarmNamePrefix=alarms.PREFIX
+        )
+        for row in rows:
+            endpoint = alarms.endpoint_of(row["AlarmName"])
+            if endpoint is None or endpoint in self._statuses:
+                continue
+            arn, changed = row["AlarmArn"], row["AlarmConfigurationUpdatedTimestamp"]
+            tags, why = _readable(lambda arn=arn: _tags(client.list_tags_for_resource(ResourceARN=arn)))  # type: ignore[misc]
+            self._note(MadeKind.ALARM, row["AlarmName"], changed, tags, why, uses=(endpoint,))
+        if not complete:
+            self._note_bound(MadeKind.ALARM)
 
-    def _look_at_archives(self) -> None:
-        if self._bucket is None:
-            return
+    def _read_archives(self, bucket: str) -> None:
         s3, looked = self._clients.s3, 0
-        token: dict[str, Any] = {}
-        for _ in range(PAGES):
-            page: Mapping[str, Any] = s3.list_object_versions(
-                Bucket=self._bucket, Prefix="archives/", **token
-            )
-            for row in page.get("Versions", ()):
-                url = f"s3://{self._bucket}/{row['Key']}"
-                # A model that is no archive is read by its folder.
-                urls = (url, f"s3://{self._bucket}/{'/'.join(row['Key'].split('/')[:2])}/")
-                if not row["IsLatest"] or looked >= MOST:
-                    continue
-                marked = None
-                if not any(one in self._archives for one in urls):
-                    looked += 1
-                    told = retired_at(s3, self._bucket, row["Key"], row["VersionId"])
-                    marked = moment(told) if told else None
-                self._made.append(
-                    Made(
-                        kind=MadeKind.ARCHIVE,
-                        name=row["Key"],
-                        changed=row["LastModified"],
-                        uses=urls,
-                        version=row["VersionId"],
-                        marked=marked,
-                    )
+        listed = paging.read(
+            s3,
+            "list_object_versions",
+            "Versions",
+            most=self._scope.most * 10,
+            page_size=1000,
+            Bucket=bucket,
+            Prefix="archives/",
+        )
+        for row in listed.rows:
+            url = f"s3://{bucket}/{row['Key']}"
+            # A model that is no archive is read by its folder.
+            urls = (url, f"s3://{bucket}/{'/'.join(row['Key'].split('/')[:2])}/")
+            if not row["IsLatest"] or looked >= self._scope.most:
+                continue
+            marked = None
+            if not any(one in self._archives for one in urls):
+                looked += 1
+                marked_at = retired_at(s3, bucket, row["Key"], row["VersionId"])
+                marked = moment(marked_at) if marked_at else None
+            self._made.append(
+                Made(
+                    kind=MadeKind.ARCHIVE,
+                    name=row["Key"],
+                    changed=row["LastModified"],
+                    uses=urls,
+                    version=row["VersionId"],
+                    marked=marked,
                 )
-            if not page.get("IsTruncated"):
-                return
-            token = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
+            )
 
     # -- who refers to it
 
-    def _look_at_consumers(self) -> dict[str, str]:
+    def _read_consumers(self) -> dict[str, str]:
         """Return who names what; note whose consumers cannot be read, and the versions that were published for us."""
         services: dict[str, list[str]] = {}
         for service, functions in self._consumers.items():
@@ -256,30 +243,26 @@ class _Look:
         named: dict[str, str] = {}
         for function, served in sorted(services.items()):
             try:
-                named |= consumer_references.referred(self._clients.lambda_, [function])
-                self._look_at_versions(function, served[0])
+                found = consumer_references.read(self._clients.lambda_, function)
+                named |= found.named
+                if MadeKind.VERSION in self._scope.kinds:
+                    self._read_versions(function, served[0], found.aliased)
             except (ClientError, ConsumerUnreadable) as error:
                 if isinstance(error, ClientError) and not service_errors.is_access_denied(error):
                     raise
-                told = service_errors.text(error) if isinstance(error, ClientError) else str(error)
-                why = f"{function}, which may call it, could not be read: {told}"
+                reason = service_errors.text(error) if isinstance(error, ClientError) else str(error)
+                why = f"{function}, which may call it, could not be read: {reason}"
                 self._unclear |= dict.fromkeys(served, why)
         return named
 
-    def _look_at_versions(self, function: str, service: str) -> None:
-        client = self._clients.lambda_
+    def _read_versions(self, function: str, service: str, aliased: frozenset[str]) -> None:
         try:
-            versions = consumer_references.versions(client, function)
-            aliased = {
-                version
-                for alias in consumer_references.aliases(client, function)
-                for version in consumer.Alias.from_response(alias).versions
-            }
+            versions = consumer_references.versions(self._clients.lambda_, function)
         except ClientError as error:
             if service_errors.is_missing(error):
                 return
             raise
-        for one in versions[:MOST]:
+        for one in versions[: self._scope.most]:
             endpoint = consumer.marked(one.get("Description"))
             if endpoint is None or not one["Version"].isdigit():
                 continue
@@ -297,15 +280,14 @@ class _Look:
                     )
                 )
 
-    def _look_at_executions(self) -> tuple[dict[str, ExecutionEnd], dict[str, str]]:
+    def _read_executions(self) -> tuple[dict[str, ExecutionEnd], dict[str, str]]:
         """Return the executions that made something, and of those that are running what they work on."""
         client = self._clients.stepfunctions
         made_by = sorted({one.execution for one in self._made if one.execution})
         running: dict[str, str] = {}
         for machine in sorted({_machine(arn) for arn in made_by} - {""}):
             try:
-                for arn in self._running(machine):
-                    running[arn] = _archive(client.describe_execution(executionArn=arn).get("input"))
+                found = executions.running(client, machine)
             except ClientError as error:
                 if service_errors.code(error) == "StateMachineDoesNotExist":
                     continue
@@ -314,22 +296,15 @@ class _Look:
                 # Which of them would take over what lies about here cannot be told.
                 why = f"the executions of {machine} could not be looked at: {service_errors.text(error)}"
                 self._unseen[MadeKind.ENDPOINT] = why
-        return {arn: self._execution(arn) for arn in made_by}, running
+                continue
+            running |= {one.arn: tag_value(one.archive or "") for one in found.entries}
+            if not found.complete:
+                why = f"more than {executions.MOST} executions of {machine} are running"
+                self._unseen[MadeKind.ENDPOINT] = why
+        ends = {arn: ExecutionEnd(running=True) if arn in running else self._end(arn) for arn in made_by}
+        return ends, running
 
-    def _running(self, machine: str) -> Iterator[str]:
-        client = self._clients.stepfunctions
-        token: dict[str, Any] = {}
-        for _ in range(PAGES):
-            page = client.list_executions(
-                stateMachineArn=machine, statusFilter="RUNNING", maxResults=PAGE, **token
-            )
-            yield from (row["executionArn"] for row in page["executions"])
-            token = {"nextToken": page["nextToken"]} if page.get("nextToken") else {}
-            if not token:
-                return
-        self._unseen[MadeKind.ENDPOINT] = f"more than {PAGES * PAGE} executions of {machine} are running"
-
-    def _execution(self, arn: str) -> ExecutionEnd:
+    def _end(self, arn: str) -> ExecutionEnd:
         try:
             found = self._clients.stepfunctions.describe_execution(executionArn=arn)
         except ClientError as error:
@@ -342,67 +317,90 @@ class _Look:
 
     # -- rows and tags
 
-    def _take(
-        self,
-        kind: MadeKind,
-        name: str,
-        arn: str,
-        changed: datetime,
-        *,
-        uses: tuple[str, ...] = (),
-        status: str = "",
-    ) -> dict[str, str]:
-        """Note a thing if Sealift made it, or if nobody can tell; return its tags."""
-        tags, why = self._tags(lambda: resource_tags.read(self._clients.sagemaker, arn))
-        return self._add(kind, name, changed, tags, why, arn=arn, uses=uses, status=status)
-
-    def _add(
-        self, kind: MadeKind, name: str, changed: datetime, tags: dict[str, str], why: str, **more: Any
-    ) -> dict[str, str]:
-        execution, service = tags.get(TAG_EXECUTION, ""), tags.get(TAG_SERVICE, "")
-        foreign = not why and not (execution and service)
-        if foreign or (execution and self._stack and f":{self._stack}-deployment:" not in execution):
-            return {}
+    def _note(
+        self, kind: MadeKind, name: str, changed: datetime, tags: Mapping[str, str], why: str, **more: Any
+    ) -> bool:
+        """Note a thing if Sealift made it within the scope, or if nobody can tell; return whether it was noted."""
+        if not why and not self._is_wanted(tags):
+            return False
+        service = tags.get(TAG_SERVICE, "")
         for key, value in tags.items():
             # All of them, whatever their number: one that called an earlier deployment may call it still.
             if (key == TAG_CONSUMER or key.startswith(f"{TAG_CONSUMER}-")) and value:
                 self._consumers.setdefault(service, set()).add(value.split(" ")[0])
-        archive = tags.get(TAG_ARCHIVE, "")
         self._made.append(
             Made(
                 kind=kind,
                 name=name,
                 changed=changed,
                 service=service,
-                execution=execution,
-                archive=archive,
+                execution=tags.get(TAG_EXECUTION, ""),
+                archive=tags.get(TAG_ARCHIVE, ""),
                 scales=kind is MadeKind.ENDPOINT and TAG_SCALING in tags,
                 unreadable=why,
                 **more,
             )
         )
-        return tags
+        return True
 
-    def _tags(self, ask: Callable[[], dict[str, str]]) -> tuple[dict[str, str], str]:
+    def _is_wanted(self, tags: Mapping[str, str]) -> bool:
+        """Return whether tags are those of what Sealift made, within the scope."""
+        execution, service, scope = tags.get(TAG_EXECUTION), tags.get(TAG_SERVICE), self._scope
+        if not execution or not service or scope.service not in {None, service}:
+            return False
+        return scope.stack is None or f":{scope.stack}{executions.SUFFIX}:" in execution
+
+    def _sagemaker_tags(self, name: str, arn: str) -> tuple[dict[str, str], str]:
+        """Return the tags of what may be Sealift's by its name; of anything else none."""
+        only = self._scope.service
+        if not naming.may_be_ours(name) or (only and not naming.is_named_after(name, only)):
+            return {}, ""
+        return _readable(lambda: resource_tags.read(self._clients.sagemaker, arn))
+
+    def _described(
+        self, kind: MadeKind, ask: Callable[..., Mapping[str, Any]], **name: str
+    ) -> Mapping[str, Any] | None:
+        """Return a description; None for what is gone, or may not be described, which is noted."""
         try:
-            return ask(), ""
+            return service_errors.or_none(ask, **name)
         except ClientError as error:
-            if service_errors.is_missing(error):
-                return {}, ""
-            if service_errors.is_access_denied(error):
-                return {}, f"its tags could not be read: {service_errors.text(error)}"
-            raise
+            self._note_unseen(kind, error)
+            return None
 
-    def _rows(self, kind: MadeKind, ask: Callable[..., Any], member: str) -> Iterator[Mapping[str, Any]]:
-        """Yield the rows of a list, the oldest first, as far as the bound."""
-        token: dict[str, Any] = {}
-        for _ in range(PAGES):
-            page = ask(MaxResults=PAGE, SortBy="CreationTime", SortOrder="Ascending", **token)
-            yield from page[member]
-            token = {"NextToken": page["NextToken"]} if page.get("NextToken") else {}
-            if not token:
-                return
-        self._unseen[kind] = f"there are more than {MOST} of this kind in the account: {kind}"
+    def _rows(self, kind: MadeKind, operation: str, member: str) -> list[Mapping[str, Any]]:
+        """Return the rows of one of SageMaker's lists, as far as the bound."""
+        named: dict[str, Any] = {"NameContains": self._scope.service} if self._scope.service else {}
+        rows, complete = paging.read(
+            self._clients.sagemaker,
+            operation,
+            member,
+            most=self._scope.most,
+            SortBy="CreationTime",
+            SortOrder="Descending" if self._scope.newest_first else "Ascending",
+            **named,
+        )
+        if not complete:
+            self._note_bound(kind)
+        return rows
+
+    def _note_bound(self, kind: MadeKind) -> None:
+        self._unseen[kind] = f"there are more than {self._scope.most} of this kind in the account: {kind}"
+
+
+def _readable(ask: Callable[[], dict[str, str]]) -> tuple[dict[str, str], str]:
+    """Return tags, and why they could not be read."""
+    try:
+        return ask(), ""
+    except ClientError as error:
+        if service_errors.is_missing(error):
+            return {}, ""
+        if service_errors.is_access_denied(error):
+            return {}, f"its tags could not be read: {service_errors.text(error) or 'access denied'}"
+        raise
+
+
+def _tags(response: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in response["Tags"]}
 
 
 def _urls(described: Any) -> Iterator[str]:
@@ -421,12 +419,3 @@ def _machine(execution: str) -> str:
     """Return the state machine of an execution, by their ARNs; empty for what is no execution's."""
     arn, _, name = execution.rpartition(":")
     return arn.replace(":execution:", ":stateMachine:") if name and ":execution:" in arn else ""
-
-
-def _archive(document: str | None) -> str:
-    """Return the archive of an execution's input, as a tag has it; empty when the input names none."""
-    try:
-        where = json.loads(document or "{}")["archive"]
-        return tag_value(f"{where['bucket']}/{where['key']}")
-    except (ValueError, KeyError, TypeError):
-        return ""

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import errors
 from pipeline.aws import service_errors
-from pipeline.operations import execution_history, ledger
+from pipeline.operations import execution_history, executions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -100,7 +100,7 @@ class _Look:
         self.unseen: list[str] = []
 
     def tasks(self, arn: str) -> list[LogLine]:
-        group = f"/aws/lambda/{ledger.stack_of(arn)}"
+        group = f"/aws/lambda/{executions.stack_of(arn)}"
         named = list(self._events(group, "the tasks", filterPattern=json.dumps(arn)))
         streams = sorted({event["logStreamName"] for event in named})
         events = [

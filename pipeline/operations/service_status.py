@@ -1,43 +1,48 @@
 """All that Sealift has deployed, service by service: what serves, who calls it, which alarms fired, what is being done.
 
-`look` gathers, within bounds, and tells what it was not allowed to see; `arrange` decides, facts in, services out.
-Whose tags do not say that Sealift made it is not looked into. Refuses to change anything.
+`read` gathers, from `account_scan` and beside it, and tells what it was not allowed to see; `arrange` decides, facts
+in, services out. Whose tags do not say that Sealift made it is not looked into. Refuses to change anything.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
-from pipeline import naming
-from pipeline.aws import resource_tags, service_errors
-from pipeline.aws.resource_tags import TAG_ARCHIVE, TAG_EXECUTION, TAG_SERVICE
+from pipeline.aws import service_errors
 from pipeline.errors import ConsumerUnreadable
-from pipeline.naming import is_named_after
-from pipeline.operations import execution_history, ledger
+from pipeline.operations import account_scan, execution_history, executions
+from pipeline.operations.account import MadeKind
+from pipeline.operations.account_scan import Scope
 from pipeline.planning import alarms, consumer
 from pipeline.rollout import alarms_api, release_store, releases
-from pipeline.sizing import costs
-from pipeline.sizing.costs import Cost
+from pipeline.sizing import hourly_costs
+from pipeline.sizing.hourly_costs import Cost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from pipeline.aws.clients import Clients
-    from pipeline.operations.ledger import LedgerEntry
+    from pipeline.operations.account import Account, Made
+    from pipeline.operations.executions import ExecutionSummary
     from pipeline.rollout.releases import Consumer, Release
 
     R = TypeVar("R")
 
-PAGES: Final = 5
-PAGE: Final = 100
-"""Rows in a page at most (service model)."""
-MOST: Final = 200
-"""Endpoints, and as many configurations, that are looked into."""
+SCOPE: Final = Scope(
+    kinds=frozenset({MadeKind.ENDPOINT, MadeKind.CONFIG}),
+    users=False,
+    described=True,
+    consumers=False,
+    most=200,
+    newest_first=True,
+)
+"""How much of the account is read."""
 MOST_RUNNING: Final = 20
 
 
@@ -46,7 +51,8 @@ class Role(StrEnum):
 
     SERVES = "serves"
     TRIED = "being tried"
-    WAY_BACK = "way back"
+    ROLLBACK_TARGET = "way back"
+    """`sealift rollback` can go to it."""
     WITHDRAWN = "withdrawn"
     """Somebody went back from it."""
     EARLIER = "earlier"
@@ -115,7 +121,7 @@ class ConsumerCall:
 class Running:
     """An execution that has not ended."""
 
-    entry: LedgerEntry
+    entry: ExecutionSummary
     state: str
     since: datetime | None
 
@@ -190,7 +196,7 @@ def _service(name: str, facts: StatusFacts) -> Service:
     found, calls = facts.releases.get(name, ()), facts.calls.get(name, ())
     under_way = frozenset(one.entry.arn for one in facts.running)
     called = {call.endpoint for call in calls if call.endpoint and not call.other}
-    newest = max((one for one in found if one.way_back), key=lambda one: one.age, default=None)
+    newest = max((one for one in found if one.is_rollback_target), key=lambda one: one.age, default=None)
     deployments = []
     for endpoint in facts.endpoints:
         if endpoint.service != name:
@@ -205,6 +211,40 @@ def _service(name: str, facts: StatusFacts) -> Service:
     deployments.sort(key=lambda one: one.role is not Role.SERVES)
     running = tuple(one for one in facts.running if one.entry.service == name)
     return Service(name, tuple(deployments), calls, running)
+
+
+def summarize(made: Made, described: Mapping[str, Any], cost: Cost | None) -> EndpointSummary:
+    """Return an endpoint that Sealift made.
+
+    Args:
+        made: the endpoint.
+        described: it, as DescribeEndpoint has it.
+        cost: what it costs; None when that could not be read.
+    """
+    variant: Mapping[str, Any] = next(iter(described.get("ProductionVariants", ())), {})
+    sizes = variant.get("CurrentServerlessConfig") or variant.get("DesiredServerlessConfig") or {}
+    return EndpointSummary(
+        name=made.name,
+        status=described["EndpointStatus"],
+        config=described.get("EndpointConfigName", ""),
+        service=made.service,
+        execution=made.execution,
+        created=described["CreationTime"],
+        memory_mb=sizes.get("MemorySizeInMB"),
+        max_concurrency=sizes.get("MaxConcurrency"),
+        failure=described.get("FailureReason"),
+        cost=cost,
+    )
+
+
+def callers(found: Iterable[Release]) -> tuple[Consumer, ...]:
+    """Return the consumers of a service: those of its newest deployment that has any."""
+    newest = max(
+        (one for one in found if one.consumers),
+        key=lambda one: (one.deployed_at or "", one.age),
+        default=None,
+    )
+    return newest.consumers if newest else ()
 
 
 def _newest_of(found: tuple[Release, ...], endpoint: EndpointSummary) -> Release | None:
@@ -228,40 +268,55 @@ def _role(
     # Nobody can tell who calls an endpoint by its name: then the newest good one counts as the one that serves.
     if not called and release is newest:
         return Role.SERVES
-    return Role.WAY_BACK if release.way_back else Role.EARLIER
+    return Role.ROLLBACK_TARGET if release.is_rollback_target else Role.EARLIER
 
 
-# -- looking
+# -- reading
 
 
-def look(clients: Clients, *, stack: str | None, service: str | None) -> StatusFacts:
+def read(clients: Clients, *, stack: str | None, service: str | None) -> StatusFacts:
     """Return what there is.
 
     Args:
         clients: of the account.
         stack: whose executions made it; None for any.
-        service: the only one that is looked at; None for all.
+        service: the only one that is read; None for all.
     """
-    return _Look(clients, stack, service).facts()
+    account = account_scan.scan(clients, replace(SCOPE, stack=stack, service=service))
+    return _Reader(clients, account).facts(stack, service)
 
 
-class _Look:
-    """One look, piece by piece; each notes what it could not see."""
+class _Reader:
+    """What the scan does not have: costs, running executions, what consumers call, alarms and sizes of uploads."""
 
-    def __init__(self, clients: Clients, stack: str | None, service: str | None) -> None:
+    def __init__(self, clients: Clients, account: Account) -> None:
         self._clients = clients
-        self._stack = stack
-        self._only = service
-        self._unseen: list[str] = []
+        self._account = account
+        self._unseen = [*account.unseen.values()]
+        self._unseen += [
+            f"whether {one.kind} {one.name} is Sealift's: {one.unreadable}"
+            for one in account.made
+            if one.unreadable
+        ]
 
-    def facts(self) -> StatusFacts:
-        statuses: dict[str, tuple[str, str]] = {}
-        endpoints = tuple(self._seen("endpoints", lambda: list(self._endpoints(statuses))) or ())
-        archives: dict[str, Archive] = {}
-        found = self._seen("endpoint configurations", lambda: self._releases(statuses, archives)) or {}
-        running = self._seen("executions", self._running) or ()
-        calls = {name: self._calls(name, ones) for name, ones in found.items()}
-        facts = StatusFacts(endpoints, found, archives, calls, running=running)
+    def facts(self, stack: str | None, service: str | None) -> StatusFacts:
+        account = self._account
+        ours = [one for one in account.made if not one.unreadable]
+        endpoints = tuple(self._endpoint(one) for one in ours if one.kind is MadeKind.ENDPOINT)
+        versions = {
+            config: one.version
+            for each in account.releases.values()
+            for one in each
+            for config in one.configs
+        }
+        archives = {
+            one.name: Archive(one.archive, versions.get(one.name, ""))
+            for one in ours
+            if one.kind is MadeKind.CONFIG
+        }
+        running = self._seen("executions", lambda: self._running(stack, service)) or ()
+        calls = self._calls()
+        facts = StatusFacts(endpoints, account.releases, archives, calls, running=running)
         shown = [one for each in arrange(facts) for one in each.deployments]
         alarmed = self._seen("alarms", lambda: self._alarms([one.endpoint.name for one in shown])) or {}
         for one in shown:
@@ -280,119 +335,74 @@ class _Look:
             )
             return None
 
-    def _endpoints(self, statuses: dict[str, tuple[str, str]]) -> Iterator[EndpointSummary]:
-        client = self._clients.sagemaker
-        named = {"NameContains": self._only} if self._only else {}
-        for row in self._rows("endpoints", client.list_endpoints, "Endpoints", **named):
-            name = row["EndpointName"]
-            tags = self._tags("endpoint", name, row["EndpointArn"])
-            if not self._is_wanted(tags):
-                continue
-            found = self._seen(
-                f"endpoint {name}",
-                lambda name=name: service_errors.or_none(client.describe_endpoint, EndpointName=name),  # type: ignore[misc]
-            )
-            if found is None:
-                continue
-            statuses[name] = (found["EndpointStatus"], found.get("EndpointConfigName", ""))
-            variants = [*found.get("ProductionVariants", ()), {}]
-            sizes = (
-                variants[0].get("CurrentServerlessConfig") or variants[0].get("DesiredServerlessConfig") or {}
-            )
-            yield EndpointSummary(
-                name=name,
-                status=found["EndpointStatus"],
-                config=found.get("EndpointConfigName", ""),
-                service=tags[TAG_SERVICE],
-                execution=tags[TAG_EXECUTION],
-                created=found["CreationTime"],
-                memory_mb=sizes.get("MemorySizeInMB"),
-                max_concurrency=sizes.get("MaxConcurrency"),
-                failure=found.get("FailureReason"),
-                cost=self._cost(name, found),
-            )
+    def _endpoint(self, made: Made) -> EndpointSummary:
+        found = self._account.descriptions[made.name]
+        return summarize(made, found, self._cost(made.name, found))
 
     def _cost(self, name: str, found: Mapping[str, Any]) -> Cost | None:
         """Return what an endpoint costs; the types of its instances stand in its configuration alone."""
         variants = found.get("ProductionVariants", ())
         if all("CurrentServerlessConfig" in one for one in variants):
-            return costs.per_hour(variants)
+            return hourly_costs.per_hour(variants)
         describe = self._clients.sagemaker.describe_endpoint_config
         config = self._seen(
             f"the configuration of endpoint {name}",
             lambda: service_errors.or_none(describe, EndpointConfigName=found["EndpointConfigName"]),
         )
-        return costs.per_hour(variants, config["ProductionVariants"]) if config else None
+        return hourly_costs.per_hour(variants, config["ProductionVariants"]) if config else None
 
-    def _releases(
-        self, statuses: Mapping[str, tuple[str, str]], archives: dict[str, Archive]
-    ) -> dict[str, tuple[Release, ...]]:
-        client = self._clients.sagemaker
-        named = {"NameContains": self._only} if self._only else {}
-        found: dict[str, list[Release]] = {}
-        rows = self._rows("endpoint configurations", client.list_endpoint_configs, "EndpointConfigs", **named)
-        for row in rows:
-            name, arn = row["EndpointConfigName"], row["EndpointConfigArn"]
-            if not naming.may_be_ours(name):
-                continue
-            tags = self._tags("configuration", name, arn)
-            if not self._is_wanted(tags):
-                continue
-            one = releases.read(name, arn, row["CreationTime"].isoformat(), tags, statuses)
-            if one is not None:
-                found.setdefault(tags[TAG_SERVICE], []).append(one)
-                archives[name] = Archive(tags.get(TAG_ARCHIVE, ""), one.version)
-        return {service: releases.together(ones) for service, ones in found.items()}
-
-    def _running(self) -> tuple[Running, ...]:
+    def _running(self, stack: str | None, service: str | None) -> tuple[Running, ...]:
         client = self._clients.stepfunctions
         found = []
-        for machine in ledger.machines(client, self._stack):
-            for entry in ledger.running(client, machine)[:MOST_RUNNING]:
-                if entry.service is None or self._only not in {None, entry.service}:
+        for machine in executions.machines(client, stack):
+            for entry in executions.running(client, machine, most=MOST_RUNNING).entries:
+                if entry.service is None or service not in {None, entry.service}:
                     continue
                 states = execution_history.fetch(client, entry.arn).states
                 now = next((state for state in reversed(states) if state.status == "running"), None)
                 found.append(Running(entry, now.name if now else "", now.entered if now else None))
         return tuple(found)
 
-    def _calls(self, service: str, found: tuple[Release, ...]) -> tuple[ConsumerCall, ...]:
-        """Return what the consumers of the newest deployment that has any call now, and whose that is."""
-        with_consumers = (one for one in found if one.consumers)
-        newest = max(with_consumers, key=lambda one: (one.deployed_at or "", one.age), default=None)
-        calls = [self._call(who) for who in newest.consumers] if newest else []
-        own = {one.endpoint for one in found}
-        return tuple(
-            replace(call, other=self._other(call.endpoint, service))
-            if call.endpoint and call.endpoint not in own
-            else call
-            for call in calls
-        )
+    def _calls(self) -> dict[str, tuple[ConsumerCall, ...]]:
+        """Return what the consumers of each service call now, and whose that is."""
+        read = cache(self._variables)
+        calls = {}
+        for service, found in self._account.releases.items():
+            own = {one.endpoint for one in found}
+            calls[service] = tuple(
+                replace(call, other=self._other(call.endpoint, service))
+                if call.endpoint and call.endpoint not in own
+                else call
+                for call in (_call(who, read(who["function_name"], who["alias"])) for who in callers(found))
+            )
+        return calls
 
     def _other(self, endpoint: str, service: str) -> str:
         """Return the other service that has an endpoint; empty when none has."""
-        found = self._seen(
+        known = (
+            one.service
+            for one in self._account.made
+            if one.kind is MadeKind.ENDPOINT and one.name == endpoint
+        )
+        found = next(known, None) or self._seen(
             f"endpoint {endpoint}", lambda: release_store.owner(self._clients.sagemaker, endpoint)
         )
         return found if found and found != service else ""
 
-    def _call(self, who: Consumer) -> ConsumerCall:
-        qualifier = {"Qualifier": who["alias"]} if who["alias"] else {}
+    def _variables(self, function: str, alias: str | None) -> Mapping[str, str] | str:
+        """Return the variables of a function, or why they could not be read."""
+        qualifier = {"Qualifier": alias} if alias else {}
         try:
-            now = self._clients.lambda_.get_function_configuration(
-                FunctionName=who["function_name"], **qualifier
-            )
+            now = self._clients.lambda_.get_function_configuration(FunctionName=function, **qualifier)
+            return consumer.Configuration.from_response(now).variables
+        except ConsumerUnreadable as refusal:
+            return str(refusal)
         except ClientError as error:
             if service_errors.is_missing(error):
-                return ConsumerCall(who, None, "there is no such function, or no such alias")
+                return "there is no such function, or no such alias"
             if service_errors.is_access_denied(error):
-                return ConsumerCall(who, None, service_errors.text(error) or "access denied")
+                return service_errors.text(error) or "access denied"
             raise
-        try:
-            variables = consumer.Configuration.from_response(now).variables
-        except ConsumerUnreadable as refusal:
-            return ConsumerCall(who, None, str(refusal))
-        return ConsumerCall(who, variables.get(who["variable"]) or None)
 
     def _alarms(self, endpoints: list[str]) -> dict[str, tuple[AlarmState, ...]]:
         names = [name for endpoint in endpoints for name in alarms.names(endpoint)]
@@ -415,42 +425,8 @@ class _Look:
             return replace(archive, unread="the upload is gone" if gone else "its size may not be read")
         return replace(archive, size=head["ContentLength"])
 
-    def _is_wanted(self, tags: Mapping[str, str]) -> bool:
-        if TAG_SERVICE not in tags or TAG_EXECUTION not in tags:
-            return False
-        if self._only and tags[TAG_SERVICE] != self._only:
-            return False
-        return self._stack is None or f":{self._stack}{ledger.SUFFIX}:" in tags[TAG_EXECUTION]
 
-    def _tags(self, what: str, name: str, arn: str) -> dict[str, str]:
-        if self._only and not is_named_after(name, self._only):
-            return {}
-        try:
-            return resource_tags.read(self._clients.sagemaker, arn)
-        except ClientError as error:
-            if service_errors.is_missing(error):
-                return {}
-            if not service_errors.is_access_denied(error):
-                raise
-            why = service_errors.text(error) or "access denied"
-            self._unseen.append(f"whether {what} {name} is Sealift's: its tags could not be read: {why}")
-            return {}
-
-    def _rows(
-        self, what: str, ask: Callable[..., Any], member: str, **named: str
-    ) -> Iterator[Mapping[str, Any]]:
-        """Yield the rows of a list, newest first, as far as the bound."""
-        token: dict[str, Any] = {}
-        count = 0
-        for _ in range(PAGES):
-            page = ask(MaxResults=PAGE, SortBy="CreationTime", SortOrder="Descending", **named, **token)
-            for row in page[member]:
-                count += 1
-                if count > MOST:
-                    break
-                yield row
-            token = {"NextToken": page["NextToken"]} if page.get("NextToken") else {}
-            if not token or count > MOST:
-                break
-        if token or count > MOST:
-            self._unseen.append(f"more than the newest {MOST} {what} of the account")
+def _call(who: Consumer, found: Mapping[str, str] | str) -> ConsumerCall:
+    if isinstance(found, str):
+        return ConsumerCall(who, None, found)
+    return ConsumerCall(who, found.get(who["variable"]) or None)

@@ -1,22 +1,24 @@
 """What of all that Sealift made nobody refers to any more: facts in, one decision with its reason for each thing out.
 
-Owns the rules of the sweeper. Refuses to make a call (`account_scan` looks and deletes), to read a clock, and to
-let go what could not be looked at: what is not known to be unused stays, and the reason says so.
+Owns the rules of the sweeper. Refuses to make a call (`account_scan` reads and `removal` deletes), to read a clock, and
+to let go what could not be looked at: what is not known to be unused stays, and the reason says so.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from pipeline.endpoint_status import UNDELETABLE
+from pipeline.operations.account import ExecutionEnd, MadeKind, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
+    from pipeline.operations.account import Account, Made
     from pipeline.rollout.releases import Release
 
 SETTLED: Final = timedelta(hours=8)
@@ -27,17 +29,6 @@ _WORD: Final = re.compile(r"[A-Za-z0-9-]+")
 """What SageMaker takes as a name."""
 
 
-class MadeKind(StrEnum):
-    """What Sealift makes, in the order in which it is deleted."""
-
-    ENDPOINT = "endpoint"
-    CONFIG = "endpoint configuration"
-    MODEL = "model"
-    ALARM = "alarm"
-    VERSION = "version"
-    ARCHIVE = "archive"
-
-
 class Action(StrEnum):
     """What to do with it."""
 
@@ -45,82 +36,6 @@ class Action(StrEnum):
     DELETE = "delete"
     MARK = "mark"
     """An archive is marked first, and deleted when it is still unused a good while later."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionEnd:
-    """What is known of an execution that made something."""
-
-    running: bool = False
-    ended: datetime | None = None
-    """None when it is running, or not known any more."""
-    unreadable: str = ""
-    """Why it could not be looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """One thing that Sealift made, or may have made."""
-
-    kind: MadeKind
-    name: str
-    changed: datetime
-    """When it was made, or changed since."""
-    service: str = ""
-    execution: str = ""
-    """The one that made it, as a tag's value; empty where nothing tells."""
-    archive: str = ""
-    """The upload that it was made of, as a tag's value."""
-    arn: str = ""
-    uses: tuple[str, ...] = ()
-    """An endpoint's configuration, a configuration's models, the endpoint of an alarm or a version, an archive's
-    URL."""
-    status: str = ""
-    """An endpoint's."""
-    function: str = ""
-    """A version's."""
-    version: str = ""
-    """A version's number; which one of an archive's object."""
-    aliased: bool = False
-    """Whether an alias sends calls to a version."""
-    marked: datetime | None = None
-    """When an archive was marked."""
-    scales: bool = False
-    """Whether an endpoint's instances are scaled, as its tags say."""
-    unreadable: str = ""
-    """Why nobody can tell whose it is."""
-
-    @property
-    def key(self) -> str:
-        """Its kind and its name: an endpoint, its configuration and its model may share a name."""
-        return f"{self.kind} {self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class SweepFacts:
-    """All that the decisions depend on."""
-
-    made: tuple[Made, ...]
-    releases: Mapping[str, tuple[Release, ...]] = field(default_factory=dict)
-    """The deployments of each service."""
-    endpoints: Mapping[str, str] = field(default_factory=dict)
-    """Every endpoint of the account, and the configuration that it has."""
-    configs: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Every configuration of the account, and the models that it names."""
-    models: frozenset[str] = frozenset()
-    """Every model of the account."""
-    archives: Mapping[str, str] = field(default_factory=dict)
-    """Which model reads an archive, by the archive's URL."""
-    named: Mapping[str, str] = field(default_factory=dict)
-    """Who names what, by the value of a consumer's variable."""
-    executions: Mapping[str, ExecutionEnd] = field(default_factory=dict)
-    """Those that made something."""
-    running: Mapping[str, str] = field(default_factory=dict)
-    """The archive, as a tag's value, that each running execution is at work on."""
-    unclear: Mapping[str, str] = field(default_factory=dict)
-    """Why it is not known who calls a service, by the service."""
-    unseen: Mapping[MadeKind, str] = field(default_factory=dict)
-    """Why not everything of a kind could be looked at; ENDPOINT stands for running executions too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +50,7 @@ class SweepDecision:
 
 
 def decide(
-    facts: SweepFacts, *, now: datetime, grace: timedelta, service: str | None = None
+    facts: Account, *, now: datetime, grace: timedelta, service: str | None = None
 ) -> tuple[SweepDecision, ...]:
     """Return one decision for each thing, in the order in which they are carried out.
 
@@ -154,7 +69,7 @@ def decide(
 class _Judge:
     """Judges one thing at a time; what refers to it has been judged before."""
 
-    def __init__(self, facts: SweepFacts, now: datetime, grace: timedelta) -> None:
+    def __init__(self, facts: Account, now: datetime, grace: timedelta) -> None:
         self._facts = facts
         self._now = now
         self._grace = grace
@@ -356,7 +271,7 @@ def _staying(found: Iterable[Release]) -> dict[str, str]:
     The same ones that RetirePrevious keeps. As there, what somebody went back from stays until the next good one.
     """
     ordered = sorted(found, key=lambda one: one.age, reverse=True)
-    good = [one for one in ordered if one.way_back]
+    good = [one for one in ordered if one.is_rollback_target]
     if not good:
         return {
             one.config: "somebody went back from it, and no good deployment has come since"
@@ -376,11 +291,11 @@ def _staying(found: Iterable[Release]) -> dict[str, str]:
     return stay
 
 
-def _outdone(facts: SweepFacts) -> dict[str, datetime]:
+def _outdone(facts: Account) -> dict[str, datetime]:
     """Return since when what was good once has been outdone by the newest good deployment of its service, by key."""
     since: dict[str, datetime] = {}
     for found in facts.releases.values():
-        newest = max((one for one in found if one.way_back), key=lambda one: one.age, default=None)
+        newest = max((one for one in found if one.is_rollback_target), key=lambda one: one.age, default=None)
         if newest is None or newest.deployed_at is None:
             continue
         for one in found:
@@ -392,15 +307,6 @@ def _outdone(facts: SweepFacts) -> dict[str, datetime]:
                 keys += [f"{MadeKind.MODEL} {name}" for name in facts.configs.get(one.config, ())]
                 since |= dict.fromkeys(keys, moment(newest.deployed_at))
     return since
-
-
-def moment(text: str) -> datetime:
-    """Return the time that a tag tells, which is the earliest there is when it tells none."""
-    try:
-        told = datetime.fromisoformat(text)
-    except ValueError:
-        return datetime.min.replace(tzinfo=UTC)
-    return told if told.tzinfo else told.replace(tzinfo=UTC)
 
 
 def _span(span: timedelta) -> str:

@@ -5,11 +5,13 @@ Owns the order of the calls and what is told of each thing. Refuses to wait: who
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.aws import service_errors
 from pipeline.errors import SealiftError, TransientError
-from pipeline.operations import account_scan, sweep
+from pipeline.operations import account_scan, removal, sweep
+from pipeline.operations.account_scan import Scope
 from pipeline.operations.sweep import Action
 
 if TYPE_CHECKING:
@@ -64,13 +66,15 @@ def once(
         bucket: where the stack's archives are; None where that is not known.
         service: the only one whose things are looked at; None for all.
     """
-    facts = account_scan.look(clients, stack=stack, bucket=bucket)
-    decisions = sweep.decide(facts, now=now, grace=grace, service=service)
+    account = account_scan.scan(clients, Scope(stack=stack, bucket=bucket))
+    decisions = sweep.decide(account, now=now, grace=grace, service=service)
     found = _apply(decisions, now, clients) if delete else [_line(one, _dry(one)) for one in decisions]
-    counts: dict[str, int] = {}
-    for one in found:
-        counts[one["outcome"]] = counts.get(one["outcome"], 0) + 1
-    return {"delete": delete, "found": found, "counts": counts, "unseen": sorted(set(facts.unseen.values()))}
+    return {
+        "delete": delete,
+        "found": found,
+        "counts": dict(Counter(one["outcome"] for one in found)),
+        "unseen": sorted(set(account.unseen.values())),
+    }
 
 
 def _dry(one: SweepDecision) -> str:
@@ -105,9 +109,9 @@ def _apply(decisions: tuple[SweepDecision, ...], now: datetime, clients: Clients
 
 def _carry_out(one: SweepDecision, now: datetime, clients: Clients) -> str:
     if one.action is Action.MARK:
-        account_scan.mark(clients, one.made, now)
+        removal.mark(clients, one.made, now)
         return "marked"
-    return "deleted" if account_scan.delete(clients, one.made) else "deleting"
+    return "deleted" if removal.delete(clients, one.made) else "deleting"
 
 
 def _line(one: SweepDecision, outcome: str, more: str = "") -> SweptThing:

@@ -15,8 +15,9 @@ from botocore.exceptions import ClientError
 
 from pipeline.aws import service_errors
 from pipeline.errors import InvalidInput, Problem
-from pipeline.operations import account_scan
-from pipeline.operations.sweep import MadeKind
+from pipeline.operations import account_scan, removal
+from pipeline.operations.account import MadeKind
+from pipeline.operations.account_scan import Scope
 from pipeline.rollout import alarms_api
 from pipeline.stack import change_sets, code_bucket
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
     from pipeline.aws.clients import Clients
-    from pipeline.operations.sweep import Made, SweepFacts
-    from pipeline.stack.change_sets import Ended, Event, StackPlace
+    from pipeline.operations.account import Account, Made
+    from pipeline.stack.change_sets import Ended, StackEvent, StackPlace
 
 BUCKET, MACHINE = "AWS::S3::Bucket", "AWS::StepFunctions::StateMachine"
 KEPT: Final = "kept.json"
@@ -94,7 +95,7 @@ class TeardownPlan:
         return tuple(one for one in self.resources if one.type != BUCKET)
 
 
-def look(clients: Clients, name: str, *, archives: bool) -> TeardownPlan:
+def plan_teardown(clients: Clients, name: str, *, archives: bool) -> TeardownPlan:
     """Return what would go.
 
     Raises:
@@ -106,31 +107,30 @@ def look(clients: Clients, name: str, *, archives: bool) -> TeardownPlan:
         refuse_while_changing(name, found["StackStatus"])
     resources = tuple(_resources(clients, found["StackId"])) if found else ()
     refuse_while_running(name, running(clients, resources))
-    facts = account_scan.look(clients, stack=name, bucket=None)
-    made = ours(facts)
-    names = [one.physical for one in resources if one.type == BUCKET and one.physical] or _kept(
-        clients.s3, here.bucket, name
-    )
+    account = account_scan.scan(clients, Scope(stack=name, kinds=frozenset(GONE), users=False))
+    made = ours(account)
+    kept = _kept(clients.s3, here.bucket, name)
+    names = [one.physical for one in resources if one.type == BUCKET and one.physical] or kept
     return TeardownPlan(
         name=name,
         place=here,
         found=found,
         resources=resources,
         made=made,
-        callers=tuple(_callers(made, facts.named)),
+        callers=tuple(_callers(made, account.named)),
         buckets=tuple(one for bucket in names if (one := _holding(clients.s3, here, bucket)) is not None),
-        code=_code(clients.s3, here, name),
+        code=_code(clients.s3, here, name, notes=bool(kept)),
         archives=archives,
         unseen=(
-            *sorted({*facts.unseen.values(), *facts.unclear.values()}),
-            *(f"{one.kind} {one.name}: {one.unreadable}" for one in facts.made if one.unreadable),
+            *sorted({*account.unseen.values(), *account.unclear.values()}),
+            *(f"{one.kind} {one.name}: {one.unreadable}" for one in account.made if one.unreadable),
         ),
     )
 
 
-def ours(facts: SweepFacts) -> tuple[Made, ...]:
+def ours(account: Account) -> tuple[Made, ...]:
     """Return what goes: what bears the tags of the stack's executions, in the order in which it goes."""
-    found = [one for one in facts.made if one.kind in GONE and not one.unreadable]
+    found = [one for one in account.made if one.kind in GONE and not one.unreadable]
     return tuple(sorted(found, key=lambda one: (GONE.index(one.kind), one.name)))
 
 
@@ -187,8 +187,8 @@ def carry_out(
     clients: Clients,
     plan: TeardownPlan,
     *,
-    told: Callable[[str], None],
-    event: Callable[[Event], None],
+    on_deleted: Callable[[str], None],
+    on_event: Callable[[StackEvent], None],
     sleep: Callable[[float], None],
     clock: Callable[[], float],
 ) -> Ended:
@@ -197,27 +197,27 @@ def carry_out(
     Args:
         clients: of the account.
         plan: what is to go.
-        told: takes a line about what was deleted.
-        event: takes what happens to the stack.
+        on_deleted: takes a line about what was deleted.
+        on_event: takes what happens to the stack.
         sleep: waits between two looks.
         clock: returns seconds.
 
     Raises:
         InvalidInput: a deployment has begun meanwhile.
     """
-    _clear(clients, plan.made, told=told, sleep=sleep, deadline=clock() + PATIENCE_S, clock=clock)
+    _clear(clients, plan.made, on_deleted=on_deleted, sleep=sleep, deadline=clock() + PATIENCE_S, clock=clock)
     ended = change_sets.Ended("DELETE_COMPLETE")
     if plan.found is not None:
         refuse_while_running(plan.name, running(clients, plan.resources))
         _keep(clients.s3, plan)
-        ended = change_sets.delete(clients.cloudformation, plan.found, told=event, sleep=sleep)
+        ended = change_sets.delete(clients.cloudformation, plan.found, on_event=on_event, sleep=sleep)
         if not ended.good:
             return ended
     if plan.archives:
         for one in plan.buckets:
             empty(clients.s3, one.bucket, plan.place.account_id)
             clients.s3.delete_bucket(Bucket=one.bucket, ExpectedBucketOwner=plan.place.account_id)
-            told(f"bucket {one.bucket}")
+            on_deleted(f"bucket {one.bucket}")
     _clear_code(clients.s3, plan)
     return ended
 
@@ -226,12 +226,16 @@ def _clear(
     clients: Clients,
     made: Iterable[Made],
     *,
-    told: Callable[[str], None],
+    on_deleted: Callable[[str], None],
     sleep: Callable[[float], None],
     deadline: float,
     clock: Callable[[], float],
 ) -> None:
-    """Delete what executions made: endpoints first, and what they use when they are gone."""
+    """Delete what executions made: endpoints first, and what they use when they are gone.
+
+    No waiter of botocore's: endpoints go at the same time, each is told when it has gone, and one that is being made is
+    asked for again until AWS takes its deletion, whatever becomes of it.
+    """
     things = list(made)
     going = [one for one in things if one.kind is MadeKind.ENDPOINT]
     asked: set[str] = set()
@@ -246,7 +250,7 @@ def _clear(
         ]
         for one in [one for one in going if one not in left]:
             alarms_api.delete(clients.cloudwatch, one.name)
-            told(f"endpoint {one.name} and its alarms")
+            on_deleted(f"endpoint {one.name} and its alarms")
         going = left
         if going and clock() > deadline:
             fix = "look at it in the SageMaker console, then run this again"
@@ -258,14 +262,14 @@ def _clear(
             sleep(LOOK_S)
     for one in things:
         if one.kind is not MadeKind.ENDPOINT:
-            account_scan.delete(clients, one)
-            told(f"{one.kind} {one.name}")
+            removal.delete(clients, one)
+            on_deleted(f"{one.kind} {one.name}")
 
 
 def _deleted(clients: Clients, endpoint: Made) -> bool:
     """Ask for an endpoint's deletion; return whether that was taken: one that is being made cannot go yet."""
     try:
-        account_scan.delete(clients, endpoint)
+        removal.delete(clients, endpoint)
     except ClientError as error:
         if service_errors.is_in_progress(error):
             return False
@@ -357,11 +361,10 @@ def _holding(client: S3Client, here: StackPlace, bucket: str) -> Holding | None:
     return Holding(bucket, objects, size)
 
 
-def _code(client: S3Client, here: StackPlace, name: str) -> tuple[int, int]:
+def _code(client: S3Client, here: StackPlace, name: str, *, notes: int) -> tuple[int, int]:
+    """Return the objects of code, and their bytes; the note of what was kept is none."""
     objects, size = code_bucket.sizes(client, here.bucket, name)
-    # The note of what was kept is no code.
-    note = 1 if _kept(client, here.bucket, name) else 0
-    return max(objects - note, 0), size if objects > note else 0
+    return max(objects - notes, 0), size if objects > notes else 0
 
 
 def _keep(client: S3Client, plan: TeardownPlan) -> None:

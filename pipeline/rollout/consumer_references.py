@@ -5,7 +5,7 @@ Every variable counts, whatever its name: what is named there may be called. Ref
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 
+class References(NamedTuple):
+    """What one function names."""
+
+    named: dict[str, str]
+    """Who names what, by the value of the variable."""
+    aliased: frozenset[str]
+    """The versions that aliases send calls to."""
+
+
 def referred(client: LambdaClient, functions: Iterable[str]) -> dict[str, str]:
     """Return who names what, by the value of the variable.
 
@@ -26,25 +35,31 @@ def referred(client: LambdaClient, functions: Iterable[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for name in sorted(functions):
-        try:
-            for qualifier, whose in _qualifiers(client, name).items():
-                now = client.get_function_configuration(FunctionName=name, Qualifier=qualifier)
-                for variable, value in Configuration.from_response(now).variables.items():
-                    found.setdefault(value, f"{variable} of {whose} names it")
-        except ClientError as error:
-            if not service_errors.is_missing(error):
-                raise
+        found = read(client, name).named | found
     return found
 
 
-def _qualifiers(client: LambdaClient, name: str) -> dict[str, str]:
-    """Return the versions that calls may reach, each with its name for people."""
-    found = {"$LATEST": name}
-    for alias in aliases(client, name):
-        routes = Alias.from_response(alias)
-        for version in (routes.version, *routes.weights):
-            found.setdefault(version, f"{name}:{alias['Name']} (version {version})")
-    return found
+def read(client: LambdaClient, name: str) -> References:
+    """Return what a function names.
+
+    Raises:
+        ClientError: when it cannot be read. One that is gone names nothing.
+    """
+    named: dict[str, str] = {}
+    whose = {"$LATEST": name}
+    try:
+        for alias in aliases(client, name):
+            routes = Alias.from_response(alias)
+            for version in (routes.version, *routes.weights):
+                whose.setdefault(version, f"{name}:{alias['Name']} (version {version})")
+        for qualifier, who in whose.items():
+            now = client.get_function_configuration(FunctionName=name, Qualifier=qualifier)
+            for variable, value in Configuration.from_response(now).variables.items():
+                named.setdefault(value, f"{variable} of {who} names it")
+    except ClientError as error:
+        if not service_errors.is_missing(error):
+            raise
+    return References(named, frozenset(whose) - {"$LATEST"})
 
 
 def aliases(client: LambdaClient, name: str) -> list[Any]:

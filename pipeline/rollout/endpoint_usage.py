@@ -1,7 +1,7 @@
 """A look at what the account's endpoints hold, and at the quota: `pipeline.quota_usage`.
 
-Bounded: one call for the quota, `PAGES` for the list, one per endpoint up to `MOST_ENDPOINTS`, and one more for each
-whose name begins as the service's do, to read its tags. Refuses to change anything.
+Bounded: one call for the quota, the list as far as `LISTED` rows, one call per endpoint up to `MOST_ENDPOINTS`, and one
+more for each whose name begins as the service's do, to read its tags. Refuses to change anything.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from pipeline import limits
-from pipeline.aws import resource_tags, service_errors
+from pipeline.aws import paging, resource_tags, service_errors
 from pipeline.aws.resource_tags import TAG_EXECUTION, TAG_SCALING, TAG_SERVICE
 from pipeline.errors import SealiftError
 from pipeline.naming import is_named_after
@@ -25,14 +25,13 @@ if TYPE_CHECKING:
 
     from pipeline.aws.clients import Clients
 
-PAGES: Final = 3
-PAGE: Final = 100
-"""Endpoints in a page of ListEndpoints at most (service model)."""
+LISTED: Final = 300
+"""Endpoints whose names are read."""
 MOST_ENDPOINTS: Final = 50
 """Endpoints that are looked into; AWS documents no region with more serverless ones."""
 
 
-def look(clients: Clients, service: str) -> Situation:
+def read_usage(clients: Clients, service: str) -> Situation:
     """Return what is in use and the quota, read where it can be; the service's own endpoints are looked at first."""
     every, complete = listed(clients.sagemaker)
     names = sorted(every, key=lambda name: not is_named_after(name, service))[:MOST_ENDPOINTS]
@@ -48,10 +47,10 @@ def name_owners(client: SageMakerClient, situation: Situation) -> Situation:
 
     Another call for each, so only where somebody is to be told who holds it.
     """
-    return replace(situation, holders=tuple(_owned(client, one) for one in situation.holders))
+    return replace(situation, holders=tuple(_with_owner(client, one) for one in situation.holders))
 
 
-def _owned(client: SageMakerClient, one: Holder) -> Holder:
+def _with_owner(client: SageMakerClient, one: Holder) -> Holder:
     if one.on_instances:
         return one
     try:
@@ -113,15 +112,8 @@ def _serverless_configs(described: Mapping[str, Any]) -> list[Mapping[str, Any]]
 
 def listed(client: SageMakerClient) -> tuple[list[str], bool]:
     """Return the names of the account's endpoints, and whether that is all of them."""
-    names: list[str] = []
-    token: dict[str, Any] = {}
-    for _ in range(PAGES):
-        page = client.list_endpoints(MaxResults=PAGE, **token)
-        names.extend(row["EndpointName"] for row in page["Endpoints"])
-        token = {"NextToken": page["NextToken"]} if page.get("NextToken") else {}
-        if not token:
-            break
-    return names, not token
+    rows, complete = paging.read(client, "list_endpoints", "Endpoints", most=LISTED)
+    return [row["EndpointName"] for row in rows], complete
 
 
 def _quota(clients: Clients) -> tuple[int, bool, str]:

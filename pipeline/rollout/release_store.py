@@ -1,7 +1,7 @@
 """A look at a service's deployments, by what AWS has of them: the facts for `pipeline.rollout.releases`.
 
-Bounded: `PAGES` of each list, one call per endpoint up to `MOST`, one per configuration of the service. Refuses to
-change anything but the tags of one configuration.
+Bounded: `LISTED` rows of each list, one call per endpoint up to `MOST`, one per configuration of the service. Refuses
+to change anything but the tags of one configuration.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline.aws import resource_tags, service_errors
+from pipeline.aws import paging, resource_tags, service_errors
 from pipeline.aws.resource_tags import TAG_EXECUTION, TAG_SERVICE, tag_value
 from pipeline.errors import Problem, Superseded
 from pipeline.naming import deployment_of, is_named_after
 from pipeline.rollout import releases
-from pipeline.rollout.releases import Release, Turn
+from pipeline.rollout.releases import Precedence, Release
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_stepfunctions import SFNClient
 
     from pipeline.aws.clients import Clients
+    from pipeline.aws.paging import Rows
 
-PAGES: Final = 3
-PAGE: Final = 100
-"""Rows in a page at most (service model)."""
+LISTED: Final = 300
+"""Rows of each list."""
 MOST: Final = 100
 """Endpoints that are looked into, those of the service first."""
 
@@ -39,7 +39,7 @@ _NAME: Final = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AccountReleases:
     """What the account's endpoints have in use, and the service's releases."""
 
     endpoints: Mapping[str, tuple[str, str]]
@@ -49,32 +49,29 @@ class Account:
     """Whether every endpoint was looked at."""
 
 
-def look(client: SageMakerClient, service: str) -> Account:
+def read_releases(client: SageMakerClient, service: str) -> AccountReleases:
     """Return the endpoints of the account and the releases of a service."""
-    rows, complete = _rows(lambda **page: client.list_endpoints(MaxResults=PAGE, **page), "Endpoints")
+    rows, complete = paging.read(client, "list_endpoints", "Endpoints", most=LISTED)
     names = sorted((row["EndpointName"] for row in rows), key=lambda name: not is_named_after(name, service))
     endpoints = {}
     for name in names[:MOST]:
         found = service_errors.or_none(client.describe_endpoint, EndpointName=name)
         if found is not None:
             endpoints[name] = (found["EndpointStatus"], found["EndpointConfigName"])
-    configs, all_configs = _rows(
-        lambda **page: client.list_endpoint_configs(MaxResults=PAGE, NameContains=service, **page),
-        "EndpointConfigs",
-    )
+    configs, all_configs = _configs(client, service)
     found_releases = (
         _release(client, row["EndpointConfigName"], row, service, endpoints)
         for row in configs
         if is_named_after(row["EndpointConfigName"], service)
     )
-    return Account(
+    return AccountReleases(
         endpoints,
         releases.together(one for one in found_releases if one is not None),
         complete and all_configs and len(names) <= MOST,
     )
 
 
-def at(client: SageMakerClient, endpoint: str, service: str) -> Release | None:
+def release_at(client: SageMakerClient, endpoint: str, service: str) -> Release | None:
     """Return the release that an endpoint serves; None when the endpoint is gone, or is not the service's."""
     if not is_named_after(endpoint, service):
         return None
@@ -110,11 +107,11 @@ def owner(client: SageMakerClient, endpoint: str) -> str | None:
 
 def being_tried(clients: Clients, endpoint: str, service: str) -> str:
     """Return the execution that tries what an endpoint of a service has; empty when that is settled."""
-    there = at(clients.sagemaker, endpoint, service)
+    there = release_at(clients.sagemaker, endpoint, service)
     return there.execution if there is not None and _being_tried(clients, there) else ""
 
 
-def turn(
+def upload_precedence(
     clients: Clients,
     endpoint: str,
     *,
@@ -138,16 +135,16 @@ def turn(
     Raises:
         Superseded: when a newer upload of the service is served there.
     """
-    there = seen or at(clients.sagemaker, endpoint, service)
+    there = seen or release_at(clients.sagemaker, endpoint, service)
     running = _being_tried(clients, there)
     if there is not None and there.deployed_at is None and not running:
         # Its execution may have ended between the two looks, and have undone what the first one saw.
-        there = at(clients.sagemaker, endpoint, service)
+        there = release_at(clients.sagemaker, endpoint, service)
         running = _being_tried(clients, there)
-    whose = releases.turn(uploaded_at, execution, there, running=running, holding=holding)
-    if there is None or whose is Turn.GO:
+    whose = releases.precedence(uploaded_at, execution, there, running=running, holding=holding)
+    if there is None or whose is Precedence.GO:
         return ""
-    if whose is Turn.WAIT:
+    if whose is Precedence.WAIT:
         return f"endpoint {endpoint!r} is being tried by execution {there.execution!r}"
     serves = (
         f"endpoint {endpoint!r} serves the upload of {there.uploaded_at} (version {there.version}), "
@@ -173,7 +170,7 @@ def is_running(client: SFNClient, execution: str) -> bool:
         raise
 
 
-def used(account: Account, of: Iterable[Release]) -> dict[str, str]:
+def configs_in_use(account: AccountReleases, of: Iterable[Release]) -> dict[str, str]:
     """Return why configurations are needed though nobody serves them as their own: another endpoint has them."""
     mine = {config: one.endpoint for one in of for config in one.configs}
     if not account.complete:
@@ -185,7 +182,7 @@ def used(account: Account, of: Iterable[Release]) -> dict[str, str]:
     }
 
 
-def models_in_use(client: SageMakerClient, account: Account, *, without: Release) -> set[str]:
+def models_in_use(client: SageMakerClient, account: AccountReleases, *, without: Release) -> set[str]:
     """Return the models that endpoints and the service's configurations name, those of one release left out."""
     configs = {config for _, config in account.endpoints.values()}
     configs |= {config for one in account.releases for config in one.configs}
@@ -198,11 +195,7 @@ def models_in_use(client: SageMakerClient, account: Account, *, without: Release
 
 def configs_of(client: SageMakerClient, deployment: str) -> list[str]:
     """Return the configurations of a deployment, whatever their sizes."""
-    rows, _ = _rows(
-        lambda **page: client.list_endpoint_configs(MaxResults=PAGE, NameContains=deployment, **page),
-        "EndpointConfigs",
-    )
-    names = (str(row["EndpointConfigName"]) for row in rows)
+    names = (str(row["EndpointConfigName"]) for row in _configs(client, deployment).rows)
     return sorted(name for name in names if deployment_of(name) == deployment)
 
 
@@ -231,13 +224,5 @@ def _release(
     return releases.read(config, arn, created, tags, endpoints)
 
 
-def _rows(ask: Callable[..., Any], member: str) -> tuple[list[Any], bool]:
-    rows: list[Any] = []
-    token: dict[str, Any] = {}
-    for _ in range(PAGES):
-        page = ask(**token)
-        rows.extend(page[member])
-        token = {"NextToken": page["NextToken"]} if page.get("NextToken") else {}
-        if not token:
-            break
-    return rows, not token
+def _configs(client: SageMakerClient, named: str) -> Rows:
+    return paging.read(client, "list_endpoint_configs", "EndpointConfigs", most=LISTED, NameContains=named)

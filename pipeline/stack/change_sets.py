@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from botocore.exceptions import ClientError
 
 from pipeline import package_files
-from pipeline.aws import service_errors
+from pipeline.aws import service_errors, waiting
 from pipeline.errors import InvalidInput, Problem, RequestRejected
 from pipeline.stack import bundles, changes, code_bucket, template, wheels
 
@@ -36,6 +36,8 @@ CAPABILITIES: Final = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUT
 """It makes roles, and SAM's transform makes the stack of the template."""
 LOOK_S: Final = 2.0
 """How long to wait between two looks at CloudFormation."""
+PATIENCE_S: Final = 900
+"""How long CloudFormation may take over a change set, which it makes in seconds."""
 READY: Final = frozenset(
     {
         "CREATE_COMPLETE",
@@ -70,7 +72,7 @@ class StackPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class StackEvent:
     """Something that happened to a resource of a stack, or to the stack itself."""
 
     id: str
@@ -187,7 +189,7 @@ def outputs_of(found: Mapping[str, Any]) -> dict[str, str]:
 # ----------------------------------------------------------------------------- staging
 
 
-def road(name: str, found: Mapping[str, Any] | None) -> Kind:
+def change_set_type(name: str, found: Mapping[str, Any] | None) -> Kind:
     """Return how a stack gets to what is wanted, by what there is.
 
     Args:
@@ -228,8 +230,8 @@ def stage(
     source: dict[str, Any],
     libraries: Callable[[], Mapping[str, bytes]],
     values: Mapping[str, str],
-    told: Callable[[int, int], None],
-    sleep: Callable[[float], None],
+    progress: Callable[[int, int], None],
+    every_s: float = LOOK_S,
     level: int = bundles.SMALLEST,
 ) -> Staged:
     """Upload the code and return the change set that makes the stack what the template says.
@@ -240,8 +242,8 @@ def stage(
         source: the template as loaded.
         libraries: returns what travels with the tasks; asked only when nothing else is in the way.
         values: of the template's parameters; those that are not here keep what they have.
-        told: takes the bytes that were uploaded, and how many there are to upload.
-        sleep: waits between two looks.
+        progress: takes the bytes that were uploaded, and how many there are to upload.
+        every_s: between two looks at the change set.
         level: of deflate.
 
     Raises:
@@ -249,13 +251,13 @@ def stage(
         RequestRejected: CloudFormation does not take the template.
     """
     found = ask(clients.cloudformation, name)
-    kind = road(name, found)
+    kind = change_set_type(name, found)
     before = [one["ParameterKey"] for one in (found or {}).get("Parameters", ())] if kind == "UPDATE" else []
     chosen = template.parameters(source, values, before)
     codes = bundles.packages(source, libraries(), level=level)
     here = place(clients)
     code_bucket.ensure(clients.s3, here.bucket)
-    keys = code_bucket.upload(clients.s3, here.bucket, name, codes, told)
+    keys = code_bucket.upload(clients.s3, here.bucket, name, codes, progress)
     definition = json.loads(package_files.definition().read_text(encoding="utf-8"))
     body = template.body(template.resolve(source, bucket=here.bucket.name, keys=keys, definition=definition))
     where: dict[str, Any] = {"TemplateBody": body}
@@ -281,33 +283,30 @@ def stage(
         place=here,
         keys=frozenset(keys.values()),
     )
-    return _settled(clients.cloudformation, staged, sleep)
+    return _settled(clients.cloudformation, staged, every_s)
 
 
-def _settled(client: CloudFormationClient, staged: Staged, sleep: Callable[[float], None]) -> Staged:
+def _settled(client: CloudFormationClient, staged: Staged, every_s: float) -> Staged:
     """Wait until CloudFormation has made the change set; return it with what it would do."""
-    described: list[Any] = []
-    page: Any = client.describe_change_set(ChangeSetName=staged.change_set, StackName=staged.stack_id)
-    while page["Status"] in {"CREATE_PENDING", "CREATE_IN_PROGRESS"}:
-        sleep(LOOK_S)
-        page = client.describe_change_set(ChangeSetName=staged.change_set, StackName=staged.stack_id)
-    reason = str(page.get("StatusReason") or "")
-    if page["Status"] == "FAILED":
-        discard(client, staged)
-        if service_errors.says_no_changes(reason):
-            return replace(staged, change_set="")
-        fix = "correct what the message names"
+    which: dict[str, Any] = {"ChangeSetName": staged.change_set, "StackName": staged.stack_id}
+    ended = waiting.wait(client, "change_set_create_complete", every_s=every_s, most_s=PATIENCE_S, **which)
+    if ended is None:
+        pages = client.get_paginator("describe_change_set").paginate(**which)
+        return replace(
+            staged, changes=changes.read([one for page in pages for one in page.get("Changes", ())])
+        )
+    status, reason = ended["Status"], str(ended.get("StatusReason") or "")
+    if status != "FAILED":
+        fix = "look at it in the console of CloudFormation, then run this again"
         problem = Problem(
-            "ChangeSetFailed", reason or page["Status"], "a template that CloudFormation takes", fix
+            "ChangeSetSlow", f"it is {status} after {PATIENCE_S} s", "a change set that is made", fix
         )
-        raise RequestRejected(f"stack {staged.name}", [problem])
-    while True:
-        described += page.get("Changes", ())
-        if not (token := page.get("NextToken")):
-            return replace(staged, changes=changes.read(described))
-        page = client.describe_change_set(
-            ChangeSetName=staged.change_set, StackName=staged.stack_id, NextToken=token
-        )
+        raise InvalidInput(f"change set {staged.change_set}", [problem])
+    discard(client, staged)
+    if service_errors.says_no_changes(reason):
+        return replace(staged, change_set="")
+    wanted, fix = "a template that CloudFormation takes", "correct what the message names"
+    raise RequestRejected(f"stack {staged.name}", [Problem("ChangeSetFailed", reason or status, wanted, fix)])
 
 
 def discard(client: CloudFormationClient, staged: Staged) -> None:
@@ -321,11 +320,15 @@ def discard(client: CloudFormationClient, staged: Staged) -> None:
 
 
 def execute(
-    clients: Clients, staged: Staged, *, told: Callable[[Event], None], sleep: Callable[[float], None]
+    clients: Clients,
+    staged: Staged,
+    *,
+    on_event: Callable[[StackEvent], None],
+    sleep: Callable[[float], None],
 ) -> Ended:
     """Carry a change set out, tell what happens, and return how it ended."""
     clients.cloudformation.execute_change_set(ChangeSetName=staged.change_set, StackName=staged.stack_id)
-    ended = watch(clients.cloudformation, staged.stack_id, after=staged.after, told=told, sleep=sleep)
+    ended = watch(clients.cloudformation, staged.stack_id, after=staged.after, on_event=on_event, sleep=sleep)
     if ended.good:
         before = datetime.now(UTC) - UNUSED_CODE
         code_bucket.prune(clients.s3, staged.place.bucket, staged.name, keep=staged.keys, older_than=before)
@@ -336,14 +339,14 @@ def delete(
     client: CloudFormationClient,
     found: Mapping[str, Any],
     *,
-    told: Callable[[Event], None],
+    on_event: Callable[[StackEvent], None],
     sleep: Callable[[float], None],
 ) -> Ended:
     """Delete a stack, tell what happens, and return how it ended; one that is being deleted already is followed."""
     stack_id = found["StackId"]
     after = _newest(client, stack_id)
     client.delete_stack(StackName=stack_id)
-    return watch(client, stack_id, after=after, told=told, sleep=sleep)
+    return watch(client, stack_id, after=after, on_event=on_event, sleep=sleep)
 
 
 def watch(
@@ -351,23 +354,25 @@ def watch(
     stack_id: str,
     *,
     after: str,
-    told: Callable[[Event], None],
+    on_event: Callable[[StackEvent], None],
     sleep: Callable[[float], None],
 ) -> Ended:
     """Tell the events of a stack until it has come to rest; return how.
+
+    No waiter of botocore's: those are silent until the end, and know no reason.
 
     Args:
         client: of CloudFormation.
         stack_id: its ARN: a stack that is deleted has its events by no other name.
         after: the event before the first that is of interest.
-        told: takes each event, the oldest first.
+        on_event: takes each event, the oldest first.
         sleep: waits between two looks.
     """
     reasons: list[str] = []
     while True:
         for event in reversed(list(_events(client, stack_id, after))):
             after = event.id
-            told(event)
+            on_event(event)
             if event.failed and event.reason and not event.of_stack:
                 reasons.append(f"{event.name}: {event.reason}")
             if event.of_stack and not event.status.endswith("_IN_PROGRESS"):
@@ -375,13 +380,13 @@ def watch(
         sleep(LOOK_S)
 
 
-def _events(client: CloudFormationClient, stack_id: str, after: str) -> Iterator[Event]:
+def _events(client: CloudFormationClient, stack_id: str, after: str) -> Iterator[StackEvent]:
     """Yield the events of a stack since one of them, the newest first."""
     for page in client.get_paginator("describe_stack_events").paginate(StackName=stack_id):
         for one in page["StackEvents"]:
             if one["EventId"] == after:
                 return
-            yield Event(
+            yield StackEvent(
                 id=one["EventId"],
                 name=one.get("LogicalResourceId", ""),
                 type=one.get("ResourceType", ""),

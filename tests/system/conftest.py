@@ -76,7 +76,7 @@ def running_cloud() -> Iterator[LocalCloud]:
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """Run `sealift local up` in a process of its own, whose stack may be destroyed, and return its URL."""
-    command = [sys.executable, "-u", "-m", "pipeline", "local", "up", "--port", "0", "--time-scale", "0.02"]
+    command = [sys.executable, "-u", "-m", "sealift", "local", "up", "--port", "0", "--time-scale", "0.02"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:

@@ -75,7 +75,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     assert [(one.where, one.seen, one.fix) for one in refusal.value.problems] == [
         ("/x/sealift.toml", "unknown setting 'stak'", "did you mean 'stack'?"),
         ("/x/sealift.toml", "region = 3", "correct it or remove it"),
-        ("environment SEALIFT_COLOUR", "colour = 'mauve'", "correct it or remove it"),
+        ("environment SEALIFT_COLOUR", "color = 'mauve'", "correct it or remove it"),
         ("/x/sealift.toml", "container = 'lama-cpp'", "did you mean 'llama-cpp'?"),
         ("/x/sealift.toml", "compress = True", "correct it or remove it"),
     ]
@@ -97,7 +97,7 @@ def test_the_nearest_file_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     found = settings.current()
 
     assert (settings.stack(), found["stack"].source) == ("inner", str(tmp_path / "a" / "sealift.toml"))
-    assert settings.colour() == "auto"
+    assert settings.color() == "auto"
 
 
 def test_a_file_that_is_no_toml_is_refused_by_its_name(tmp_path: Path) -> None:
@@ -157,9 +157,9 @@ def test_no_color_counts_when_it_is_not_empty(
     monkeypatch.setenv("NO_COLOR", value)
     monkeypatch.setenv("SEALIFT_COLOUR", "always")
 
-    assert settings.colour() == expected
-    settings.say({"colour": "auto"})
-    assert settings.colour() == "auto"
+    assert settings.color() == expected
+    settings.say({"color": "auto"})
+    assert settings.color() == "auto"
 
 
 def test_the_environment_for_children_is_a_copy() -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from inference import sealift_models as models
-from pipeline.archive.build.parts import CodePart, code_part, ending, padding, tar_header
+from pipeline.archive.build.parts import CodePart, archive_end, code_part, padding, tar_header
 from pipeline.archive.build.seams import EXTRA_BYTES, Seam
 from pipeline.archive.checks.lookalikes import HEAD_BYTES, misnamed
 from pipeline.archive.checks.members import Census, is_junk
@@ -215,13 +215,13 @@ def _write(
         for shard, size in files
         for length in (len(tar_header(shard.name, size)), size, len(padding(size)))
     ]
-    behind = ending(code)
+    behind = archive_end(code)
     header_bytes = len(deflate.gzip_header(bytes(EXTRA_BYTES)))
     # As `_Stored` cuts it; how long it is when it is deflated shows afterwards.
     offset = header_bytes + sum(deflate.stored_length(length) for length in pieces if length)
     seam = Seam(offset, sum(pieces), behind.crc, behind.plain_length, code_last=True)
     output.write(deflate.gzip_header(seam.to_extra()))
-    body: _Body = _Deflated(output, compress) if compress else _Stored(output)
+    body: _ModelBody = _Deflated(output, compress) if compress else _Stored(output)
     ticker = _Ticker(sum(size for _, size in files), progress)
     for shard, size in files:
         with shard.open("rb", buffering=0) as file:
@@ -344,7 +344,7 @@ class _Output:
             self._hashing.popleft().result()
 
 
-class _Body(Protocol):
+class _ModelBody(Protocol):
     """The model's part of the stream."""
 
     def add(self, data: bytes) -> None:

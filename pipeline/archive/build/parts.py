@@ -45,7 +45,7 @@ def code_part(code: Mapping[str, bytes]) -> CodePart:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ArchiveEnd:
     """``code/`` as the end of a tar: plain facts, and the end of a deflate stream whose blocks are all closed."""
 
     plain_length: int
@@ -53,10 +53,10 @@ class Ending:
     deflated: bytes
 
 
-def ending(code: CodePart) -> Ending:
+def archive_end(code: CodePart) -> ArchiveEnd:
     """Return the same part with the end of the tar behind it."""
     deflated = code.deflated + b"".join(deflate.stored(END_OF_TAR, final=True))
-    return Ending(code.plain_length + len(END_OF_TAR), deflate.crc32(END_OF_TAR, code.crc), deflated)
+    return ArchiveEnd(code.plain_length + len(END_OF_TAR), deflate.crc32(END_OF_TAR, code.crc), deflated)
 
 
 def code_digest(code: Mapping[str, bytes]) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pipeline.archive.build.parts import ending, padding
+from pipeline.archive.build.parts import archive_end, padding
 from pipeline.archive.build.seams import EXTRA_BYTES, Seam
 from pipeline.archive.formats import deflate
 from pipeline.archive.s3.multipart import MIN_PART, MultipartUpload, copy_ranges
@@ -119,7 +119,7 @@ def plan_splice(report: ArchiveReport, trailer: bytes, code: CodePart) -> Splice
     header_bytes = len(deflate.gzip_header(bytes(EXTRA_BYTES)))
     old, end = report.seam, report.size - report.padding - deflate.TRAILER_BYTES
     if old and old.code_last:
-        rest = ending(code)
+        rest = archive_end(code)
         kept = old.offset - report.header_bytes
         seam = Seam(header_bytes + kept, old.plain_length, rest.crc, rest.plain_length, code_last=True)
         model_crc = deflate.crc32_first(whole, old.crc, old.rest_length)

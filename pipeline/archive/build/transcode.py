@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pipeline.archive.build.parts import CodePart, Ending, code_part, ending, padding, tar_header
+from pipeline.archive.build.parts import ArchiveEnd, CodePart, archive_end, code_part, padding, tar_header
 from pipeline.archive.build.seams import EXTRA_BYTES, Seam
 from pipeline.archive.build.splice import Written
 from pipeline.archive.checks.members import is_junk, is_mendable, placed
@@ -82,7 +82,7 @@ def transcode(
     paths = kept(report, mend=mend, code=code is None)
     code = code or code_part({})
     sizes = {member.path: member.size for member in report.members if member.path in paths}
-    rest = ending(code)
+    rest = archive_end(code)
     seam = _seam(rest, paths, sizes)
     size = seam.offset + len(rest.deflated) + deflate.TRAILER_BYTES
     if target.holds(client, size):
@@ -111,7 +111,7 @@ def _collision(path: str) -> Problem:
     )
 
 
-def _seam(code: Ending, paths: Mapping[str, str], sizes: Mapping[str, int]) -> Seam:
+def _seam(code: ArchiveEnd, paths: Mapping[str, str], sizes: Mapping[str, int]) -> Seam:
     header_bytes = len(deflate.gzip_header(bytes(EXTRA_BYTES)))
     before = sum(
         len(tar_header(new, sizes[old])) + sizes[old] + len(padding(sizes[old])) for old, new in paths.items()
@@ -187,7 +187,7 @@ class _Copy:
 class _Writer:
     """Plain bytes in, parts of a gzip stream out: them in stored blocks, then ``code/`` as it was deflated."""
 
-    def __init__(self, upload: MultipartUpload, seam: Seam, code: Ending) -> None:
+    def __init__(self, upload: MultipartUpload, seam: Seam, code: ArchiveEnd) -> None:
         self.parts = 0
         self._upload = upload
         self._code = code

@@ -22,7 +22,7 @@ from pipeline.gguf import loading, purpose
 from pipeline.gguf.header import MAGIC, SHARD_NAME, GGUFHeader, GGUFParser, GGUFProblem
 
 if TYPE_CHECKING:
-    from pipeline.archive.checks.reach import Reach
+    from pipeline.archive.checks.read_budget import ReadBudget
     from pipeline.archive.formats.deflate import Buffer
     from pipeline.archive.s3.sources import Source
 
@@ -54,7 +54,7 @@ class Sink(Protocol):
 
 
 class Register(Protocol):
-    """Is told of every member as it begins."""
+    """Is called for every member as it begins."""
 
     def enter(
         self, name: bytes, size: int, kind: Kind, at: int | None = None, mode: int | None = None
@@ -139,25 +139,25 @@ class Census:
             reader.header is not None and reader.header.architecture for reader in self._readers.values()
         )
 
-    def read_header(self, sink: Sink, source: Source, head: bytes, reach: Reach) -> None:
-        """Read a file as far as its header goes, within reach; nothing is said of what lies behind that.
+    def read_header(self, sink: Sink, source: Source, head: bytes, budget: ReadBudget) -> None:
+        """Read a file as far as its header goes, within its budget; nothing is said of what lies behind that.
 
         Args:
             sink: the file's, as `enter` returned it.
             source: the file.
             head: its first bytes.
-            reach: how far may be read.
+            budget: how far may be read.
         """
         piece, at = head, 0
         while piece and self.awaits(sink):
             sink.write(piece)
             at += len(piece)
-            piece = source.read(at, reach.next(wanted=True)) if self.awaits(sink) else b""
-        if not reach.spent:
+            piece = source.read(at, budget.next(wanted=True)) if self.awaits(sink) else b""
+        if not budget.spent:
             sink.close()
         else:
             self.findings.add(
-                reach.exceeded(
+                budget.exceeded(
                     f"{PurePosixPath(source.name).name!r}: its header had not ended",
                     "try again where it is read faster, or convert the model again with llama.cpp's current "
                     "convert_hf_to_gguf.py",
@@ -176,7 +176,7 @@ class Census:
         if model is not None and model.header is not None:
             before = self.findings.all()
             self._judge_header(model, model.header)
-            # One reason is enough: what is told as something else lacks what a model has.
+            # One reason is enough: what is recognized as something else lacks what a model has.
             unloadable = loading.problems(model.header) if self.findings.all() == before else ()
             for problem in unloadable:
                 self.findings.add(replace(problem, seen=f"{model.path!r}: {problem.seen}"))
@@ -221,7 +221,7 @@ class Census:
         return self._kinds.get(ENTRY_POINT) == "file"
 
     def _serving(self) -> list[_HeaderReader]:
-        """Return the readers of what may be the model: a projector beside it has been told as what it is."""
+        """Return the readers of what may be the model: a projector beside it has been reported as one."""
         readers = list(self._readers.values())
         return [reader for reader in readers if not reader.of_another_kind] or readers
 
@@ -416,7 +416,7 @@ class _HeaderReader:
             self._begin()
 
     def _begin(self) -> None:
-        """Feed the first bytes; what is no GGUF is told by more of them than the four that tell it."""
+        """Feed the first bytes; what is no GGUF is recognized by more of them than the four of a GGUF."""
         head, self._head = self._head or b"", None
         if head[: len(MAGIC)] == MAGIC[: len(head)]:
             self._feed(head)
@@ -616,8 +616,8 @@ def _numbered(shards: list[str], most: int = 5) -> str:
             runs[-1].append(number)
         else:
             runs.append([number])
-    told = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
-    return f"numbers {', '.join(told)}"
+    ranges = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    return f"numbers {', '.join(ranges)}"
 
 
 def _listed(paths: list[str], most: int = 5) -> str:

@@ -14,7 +14,7 @@ from inference.sealift_models import is_model
 from pipeline.archive.checks.lookalikes import HEAD_BYTES as HEAD
 from pipeline.archive.checks.lookalikes import misnamed, recognize
 from pipeline.archive.checks.members import PACK, Census, Sink, is_junk
-from pipeline.archive.checks.reach import Reach
+from pipeline.archive.checks.read_budget import ReadBudget
 from pipeline.archive.checks.report import ArchiveReport, Findings, Format, Method, Unreadable
 from pipeline.archive.checks.rules import ENTRY_POINT
 from pipeline.archive.formats import deflate, zips
@@ -51,7 +51,7 @@ class Survey:
         self.header_bytes: int | None = None
         self.seam: Seam | None = None
         self.padding = 0
-        self.reach = Reach(rules, lambda: self.bytes_read)
+        self.budget = ReadBudget(rules, lambda: self.bytes_read)
         self._method: Method = method
         self._read_before = source.bytes_read
 
@@ -133,13 +133,13 @@ class Survey:
         self.complete = True
         return directory, sinks
 
-    def look_into_gguf(self, head: bytes) -> None:
+    def read_gguf(self, head: bytes) -> None:
         """Read the header of a bare GGUF, so that a plan can be made of it all the same."""
         if not self.findings.has("BareGGUF"):
             return
         sink = self.census.enter(PurePosixPath(self.source.name).name.encode(), self.source.size, "file")
         if sink is not None:
-            self.census.read_header(sink, self.source, head, self.reach)
+            self.census.read_header(sink, self.source, head, self.budget)
 
     def report(self, *, sha256: str | None = None) -> ArchiveReport:
         """Settle the members and return everything that was found."""
@@ -168,7 +168,7 @@ class Survey:
             padding=self.padding,
             identity=self.source.identity,
             notes=self.census.notes(),
-            unreached=self._unreached(model) if self.reach.spent else None,
+            unreached=self._unreached(model) if self.budget.spent else None,
         )
 
     def _unreached(self, model: FoundModel | None) -> Problem:
@@ -178,7 +178,7 @@ class Survey:
             if model
             else f"no model among {len(self.census.members)} members"
         )
-        return self.reach.exceeded(
+        return self.budget.exceeded(
             what, "`sealift check` reads all of it; `sealift pack` puts the model first"
         )
 

@@ -30,7 +30,7 @@ PIECE_BYTES: Final = 1 << 20
 _UPLOAD_AGAIN: Final = "compare its checksum with the original's, and upload it again"
 
 
-class _Expecting(Enum):
+class _GzipPart(Enum):
     HEADER = auto()
     BODY = auto()
     TRAILER = auto()
@@ -55,7 +55,7 @@ class GzipDecoder:
         self.seam_checked = False
         """Whether it was come by, and the stream stood there as it says."""
         self._rules = rules
-        self._expecting = _Expecting.HEADER
+        self._expecting = _GzipPart.HEADER
         self._held = b""
         self._inflater: deflate.Inflater = deflate.inflater()
         self._probe: deflate.CopyableInflater | None = None
@@ -71,7 +71,7 @@ class GzipDecoder:
     @property
     def ended(self) -> bool:
         """Tell whether the stream may end here."""
-        return self._expecting in {_Expecting.END, _Expecting.PADDING} and not self._held
+        return self._expecting in {_GzipPart.END, _GzipPart.PADDING} and not self._held
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Yield the plain bytes of the next piece; raise Unreadable where the stream is damaged."""
@@ -82,15 +82,15 @@ class GzipDecoder:
     def _decode(self, data: memoryview) -> Iterator[bytes]:
         # When the output was full, the decoder may hold more of it, and even the stream's end.
         while data or self._full:
-            if self._expecting is _Expecting.BODY:
+            if self._expecting is _GzipPart.BODY:
                 plain, data = self._inflate(data)
                 if plain:
                     yield plain
-            elif self._expecting is _Expecting.HEADER:
+            elif self._expecting is _GzipPart.HEADER:
                 data = self._read_header(data)
-            elif self._expecting is _Expecting.TRAILER:
+            elif self._expecting is _GzipPart.TRAILER:
                 data = self._read_trailer(data)
-            elif self._expecting is _Expecting.PADDING:
+            elif self._expecting is _GzipPart.PADDING:
                 data = self._read_padding(data)
             else:
                 data = self._read_next(data)
@@ -99,12 +99,12 @@ class GzipDecoder:
         """Raise Unreadable when the stream ended too early."""
         if self.ended:
             return
-        if self._expecting is _Expecting.END:
+        if self._expecting is _GzipPart.END:
             raise self._garbage()
         what = {
-            _Expecting.HEADER: "its header",
-            _Expecting.BODY: "its compressed data",
-            _Expecting.TRAILER: "its checksum",
+            _GzipPart.HEADER: "its header",
+            _GzipPart.BODY: "its compressed data",
+            _GzipPart.TRAILER: "its checksum",
         }[self._expecting]
         raise Unreadable(
             "GzipCutShort",
@@ -142,7 +142,7 @@ class GzipDecoder:
         self._probe = deflate.copyable_inflater() if self.seam and not self.seam_checked else None
         self._inflater = self._probe or deflate.inflater()
         self._crc = self._length = 0
-        self._expecting = _Expecting.BODY
+        self._expecting = _GzipPart.BODY
         return data[header.length - before :]
 
     def _inflate(self, data: memoryview) -> tuple[bytes, memoryview]:
@@ -176,7 +176,7 @@ class GzipDecoder:
         if inflater.eof:
             if self.seam is not None and self._probe is not None:
                 raise self._wrong_seam(self.seam)
-            self._expecting = _Expecting.TRAILER
+            self._expecting = _GzipPart.TRAILER
         elif self._probe is not None and self.seam is not None and self._at_seam(data):
             self._cross(self.seam, self._probe)
         return plain, data
@@ -233,7 +233,7 @@ class GzipDecoder:
         if len(self._held) < deflate.TRAILER_BYTES:
             return data[len(data) :]
         trailer, self._held = self._held, b""
-        self._expecting = _Expecting.END
+        self._expecting = _GzipPart.END
         crc = int.from_bytes(trailer[:4], "little")
         length = int.from_bytes(trailer[4:], "little")
         if crc != self._crc:
@@ -271,7 +271,7 @@ class GzipDecoder:
 
     def _read_next(self, data: memoryview) -> memoryview:
         if not self._held and not data[0]:
-            self._expecting = _Expecting.PADDING
+            self._expecting = _GzipPart.PADDING
             return data
         missing = len(deflate.GZIP_MAGIC) - len(self._held)
         self._held += data[:missing]
@@ -279,7 +279,7 @@ class GzipDecoder:
             raise self._garbage()
         if len(self._held) == len(deflate.GZIP_MAGIC):
             # The magic stays held: the header begins with it.
-            self._expecting = _Expecting.HEADER
+            self._expecting = _GzipPart.HEADER
         return data[missing:]
 
     def _garbage(self) -> Unreadable:

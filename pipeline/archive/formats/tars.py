@@ -49,7 +49,7 @@ _BINARY: Final = {"user": False, "group": False, "time": True}
 """Which of them may be in base-256, and whether with a sign; of any other 7-Zip stops there, and says nothing."""
 
 
-class _Expecting(Enum):
+class _TarPart(Enum):
     HEADER = auto()
     EXTENSION = auto()
     DATA = auto()
@@ -88,7 +88,7 @@ class TarReader:
         self.plain_bytes = 0
         self._census = census
         self._rules = rules
-        self._expecting = _Expecting.HEADER
+        self._expecting = _TarPart.HEADER
         self._held = bytearray()
         self._left = 0
         self._padding = 0
@@ -104,7 +104,7 @@ class TarReader:
     @property
     def data_left(self) -> int:
         """Return how many bytes of the current member's data have not come yet."""
-        return self._left if self._expecting is _Expecting.DATA else 0
+        return self._left if self._expecting is _TarPart.DATA else 0
 
     def feed(self, piece: bytes) -> None:
         """Take the next plain bytes; raise Unreadable where they are not a tar."""
@@ -113,15 +113,15 @@ class TarReader:
         while view:
             # What is left of this piece has not been looked at: a member begins right before it.
             self._position = self.plain_bytes - len(view)
-            if self._expecting is _Expecting.DATA:
+            if self._expecting is _TarPart.DATA:
                 view = self._take_data(view)
-            elif self._expecting is _Expecting.PADDING:
+            elif self._expecting is _TarPart.PADDING:
                 skipped = min(self._padding, len(view))
                 self._padding -= skipped
                 view = view[skipped:]
                 if not self._padding:
-                    self._expecting = _Expecting.HEADER
-            elif self._expecting is _Expecting.ZEROS:
+                    self._expecting = _TarPart.HEADER
+            elif self._expecting is _TarPart.ZEROS:
                 self._check_zeros(view)
                 return
             else:
@@ -129,23 +129,23 @@ class TarReader:
 
     def pass_over(self, place: int) -> bool:
         """Go on at that plain byte as if the rest of a member had come; return False where it does not end there."""
-        if self._expecting is not _Expecting.DATA or self.plain_bytes + self._left + self._padding != place:
+        if self._expecting is not _TarPart.DATA or self.plain_bytes + self._left + self._padding != place:
             return False
         self.plain_bytes, self._left, self._padding = place, 0, 0
         self._sink = None
-        self._expecting = _Expecting.HEADER
+        self._expecting = _TarPart.HEADER
         return True
 
     def finish(self) -> None:
         """Raise Unreadable when the tar ended too early."""
-        if self._expecting is _Expecting.ZEROS:
+        if self._expecting is _TarPart.ZEROS:
             return
-        if self._expecting is _Expecting.HEADER and not self._held and self._headers and not self._pending():
+        if self._expecting is _TarPart.HEADER and not self._held and self._headers and not self._pending():
             # Some writers leave out the two blocks of zeros at the end; every reader takes that.
             return
         if not self._headers:
             raise self._not_a_tar(bytes(self._held))
-        if self._expecting is _Expecting.DATA:
+        if self._expecting is _TarPart.DATA:
             what = f"member {self._path!r}, {self._left} bytes before its end"
         else:
             what = f"a header or the padding after {self._path!r}"
@@ -171,20 +171,20 @@ class TarReader:
         if self._sink is not None:
             self._sink.close()
             self._sink = None
-        self._expecting = _Expecting.PADDING if self._padding else _Expecting.HEADER
+        self._expecting = _TarPart.PADDING if self._padding else _TarPart.HEADER
 
     def _take_block(self, view: memoryview) -> memoryview:
-        wanted = self._left if self._expecting is _Expecting.EXTENSION else BLOCK
+        wanted = self._left if self._expecting is _TarPart.EXTENSION else BLOCK
         taken = view[: wanted - len(self._held)]
         self._position += len(taken)
         self._held += taken
         if len(self._held) == wanted:
             block = bytes(self._held)
             self._held.clear()
-            if self._expecting is _Expecting.EXTENSION:
+            if self._expecting is _TarPart.EXTENSION:
                 size, self._left = self._left - self._padding, 0
                 self._padding = 0
-                self._expecting = _Expecting.HEADER
+                self._expecting = _TarPart.HEADER
                 self._read_extension(block[:size], block[size:])
             else:
                 self._read_header(block)
@@ -207,7 +207,7 @@ class TarReader:
         if block == _ZEROS:
             if self._pending():
                 raise self._damaged("an extended header without a member")
-            self._expecting = _Expecting.ZEROS
+            self._expecting = _TarPart.ZEROS
             # An archive of zeros alone is an empty tar, not a damaged one.
             self._headers += 1
             return
@@ -243,7 +243,7 @@ class TarReader:
         self._extension = kind
         self._padding = -size % BLOCK
         self._left = size + self._padding
-        self._expecting = _Expecting.EXTENSION
+        self._expecting = _TarPart.EXTENSION
 
     def _read_extension(self, content: bytes, padding: bytes) -> None:
         if self._extension in {b"L", b"K"} and b"\0" not in content and not padding.startswith(b"\0"):
@@ -307,7 +307,7 @@ class TarReader:
             raise self._damaged("a sparse file in GNU's old format, whose length is not where others have it")
         self._left = size
         self._padding = -size % BLOCK
-        self._expecting = _Expecting.DATA
+        self._expecting = _TarPart.DATA
         if not size:
             self._end_member()
 

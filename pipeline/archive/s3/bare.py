@@ -18,7 +18,7 @@ from pipeline.archive.build.parts import code_identity
 from pipeline.archive.build.splice import Written
 from pipeline.archive.checks.lookalikes import HEAD_BYTES, recognize
 from pipeline.archive.checks.members import Census
-from pipeline.archive.checks.reach import Reach
+from pipeline.archive.checks.read_budget import ReadBudget
 from pipeline.archive.checks.report import ArchiveReport, Findings, Unreadable
 from pipeline.archive.s3 import split_models
 from pipeline.archive.s3.multipart import Target, target_for
@@ -80,7 +80,7 @@ def check(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
     census = Census(rules, findings)
     for source in files:
         try:
-            _look(source, census, findings, rules)
+            _read_headers(source, census, findings, rules)
         except Unreadable as stop:
             findings.add(stop.problem)
     # What is there and no GGUF is not missing as well.
@@ -112,10 +112,10 @@ def check(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
     )
 
 
-def _look(source: Source, census: Census, findings: Findings, rules: Rules) -> None:
+def _read_headers(source: Source, census: Census, findings: Findings, rules: Rules) -> None:
     before = source.bytes_read
-    reach = Reach(rules, lambda: source.bytes_read - before)
-    piece = source.read(0, reach.next(wanted=True))
+    budget = ReadBudget(rules, lambda: source.bytes_read - before)
+    piece = source.read(0, budget.next(wanted=True))
     if not piece.startswith(MAGIC):
         content = recognize(piece[:HEAD_BYTES], _name(source.name))
         problem = Problem(
@@ -128,7 +128,7 @@ def _look(source: Source, census: Census, findings: Findings, rules: Rules) -> N
         return
     sink = census.enter(_name(source.name).encode(), source.size, "file")
     if sink is not None:
-        census.read_header(sink, source, piece, reach)
+        census.read_header(sink, source, piece, budget)
 
 
 def _name(path: str) -> str:

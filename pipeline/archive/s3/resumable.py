@@ -181,7 +181,7 @@ class Transfer:
         self._pieces = pieces
         self._begun = begun
         self._stop = threading.Event()
-        self._under_way: dict[int, _Body] = {}
+        self._under_way: dict[int, _PartBody] = {}
         self._done = self.kept
 
     @property
@@ -223,7 +223,7 @@ class Transfer:
 
     def _send(self, number: int) -> str:
         start, length = (number - 1) * self._pieces.part, self._pieces.length(number)
-        body = _Body(self._source.read(start, length), self._stop)
+        body = _PartBody(self._source.read(start, length), self._stop)
         self._under_way[number] = body
         try:
             reply = self._client.upload_part(
@@ -272,7 +272,7 @@ class _Stopped(BaseException):
     """The upload was given up; nothing between here and there may take it for an error and try again."""
 
 
-class _Body(io.BytesIO):
+class _PartBody(io.BytesIO):
     """A part's bytes, which say how far they were read, and end when they are told to."""
 
     def __init__(self, content: bytes, stop: threading.Event) -> None:

@@ -17,24 +17,25 @@ from pipeline.archive.s3 import bare, split_models
 from pipeline.archive.s3.sources import FileSource, S3Source
 from pipeline.aws.clients import Clients
 from pipeline.aws.service_errors import translated
+from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Progress, Screen
-from pipeline.errors import ArchiveNotFound, InvalidInput, Problem
+from pipeline.errors import ArchiveNotFound, Problem
 from pipeline.gguf.header import MAGIC
 from pipeline.limits import MiB
 from pipeline.planning import deployment_request
 from pipeline.sizing import images
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pipeline.archive.build.pack import PackResult
     from pipeline.archive.checks.report import ArchiveReport
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import CheckOptions, PackOptions
 
 
-def pack(arguments: Arguments) -> int:
+def pack(arguments: PackOptions) -> int:
     """Make an archive from a model and the inference code; for `s3://`, pack beside the model and upload it."""
-    screen = Screen(sys.stderr)
+    screen = Screen(sys.stderr, quiet=arguments.quiet)
     begun = monotonic()
     if not arguments.output.startswith("s3://"):
         result = _packed(arguments, Path(arguments.output), screen)
@@ -60,7 +61,7 @@ def pack(arguments: Arguments) -> int:
     return 0
 
 
-def _packed(arguments: Arguments, destination: Path, screen: Screen) -> PackResult:
+def _packed(arguments: PackOptions, destination: Path, screen: Screen) -> PackResult:
     return packing.pack(
         arguments.model,
         destination,
@@ -86,25 +87,40 @@ def _upload(result: PackResult, bucket: str, key: str, screen: Screen) -> None:
         )
 
 
-def check(arguments: Arguments) -> int:
+def check(arguments: CheckOptions) -> int:
     """Say whether an archive can become an endpoint."""
-    screen = Screen(sys.stderr)
+    screen = Screen(sys.stderr, quiet=arguments.quiet)
     begun = monotonic()
-    with translated():
-        files = named(arguments.files)
-        rules = deployment_request.archive_rules(
-            deployment_request.OWN_CODE, mend=arguments.mend, container=images.DEFAULT.name
-        )
-        if split_models.is_shard(files[0].name):
-            report = bare.unpacked(files, rules=rules)
-        else:
-            report = checksum.check(files[0], rules=rules, progress=Progress(screen, "verifying"))
+    report = check_files(arguments.files, mend=arguments.mend, progress=Progress(screen, "verifying"))
     seconds = monotonic() - begun
     if arguments.json:
         print(json.dumps({**report.to_json(), "seconds": round(seconds, 3)}, indent=2))
     else:
         tell(report, seconds, Screen(sys.stdout))
     return 0 if report.verdict == "accepted" else 1
+
+
+def check_files(
+    names: Sequence[str], *, mend: bool, progress: Callable[[int, int], None] | None = None
+) -> ArchiveReport:
+    """Return the report on an archive, or on the files of a split model that is none.
+
+    Args:
+        names: as `named` takes them.
+        mend: whether a model in a directory is moved to the root.
+        progress: called with the bytes read so far, and in all.
+
+    Raises:
+        SealiftError: a file could not be read, or AWS refused.
+    """
+    with translated():
+        files = named(names)
+        rules = deployment_request.archive_rules(
+            deployment_request.OWN_CODE, mend=mend, container=images.DEFAULT.name
+        )
+        if split_models.is_shard(files[0].name):
+            return bare.unpacked(files, rules=rules)
+        return checksum.check(files[0], rules=rules, progress=progress)
 
 
 def source_of(archive: str) -> FileSource | S3Source:
@@ -122,16 +138,14 @@ def named(archives: Sequence[str]) -> tuple[FileSource | S3Source, ...]:
 
     Raises:
         ArchiveNotFound, AccessDenied: there is no such file, none of the shards is there, or it may not be read.
-        InvalidInput: they are not one model.
+        Misuse: they are not one model.
     """
     first, *others = [_in_folder(one) for one in archives]
     wanted = split_models.shard_names(first)
     if strangers := [one for one in others if one not in wanted]:
         seen = f"{len(archives)} files, {strangers[0]!r} among them, which is no shard of {first!r}'s model"
         fix = "run the command once for each"
-        raise InvalidInput(
-            "command line", [Problem("SeveralArchives", seen, "one archive or one model", fix)]
-        )
+        raise Misuse("command line", [Problem("SeveralArchives", seen, "one archive or one model", fix)])
     if not split_models.is_shard(first):
         return (source_of(first),)
     found: list[FileSource | S3Source] = []
@@ -163,9 +177,9 @@ def place(url: str) -> tuple[str, str]:
     bucket, _, key = url.removeprefix("s3://").partition("/")
     if not bucket or not key:
         seen = Problem("WrongValue", repr(url), "s3://bucket/key", "name the bucket and the key")
-        raise InvalidInput("archive", [seen])
+        raise Misuse("archive", [seen])
     if not schema.is_whole(url):
-        raise InvalidInput("archive", [schema.half(url, "the place")])
+        raise Misuse("archive", [schema.half(url, "the place")])
     return bucket, key
 
 

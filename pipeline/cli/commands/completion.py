@@ -1,41 +1,22 @@
-"""`sealift completion SHELL`: a script that lets bash, zsh or fish complete commands, options and file names.
-
-The script is made of the parser once, so completing starts no Python.
-"""
+"""`sealift completion SHELL`: a script that lets bash, zsh or fish complete commands, options and file names."""
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from pipeline import cli
+from pipeline.cli import program
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterator
-
-    from pipeline.cli import Arguments
-
-FILES: Final = frozenset({"ARCHIVE", "FILE", "MODEL.gguf"})
-"""What stands in the usage for the name of a file."""
+    from pipeline.cli.options import CompletionOptions
 
 
-def completion(arguments: Arguments) -> int:
+def completion(arguments: CompletionOptions) -> int:
     """Print the script of a shell."""
-    import shtab
-
-    parser = cli.parser()
-    for action in _actions(parser):
-        if action.metavar in FILES:
-            action.complete = shtab.FILE  # type: ignore[attr-defined]
-    sys.stdout.write(shtab.complete(parser, shell=arguments.shell))
+    script = program.completion_script(arguments.shell)
+    if arguments.json:
+        print(json.dumps({"shell": arguments.shell, "script": script}, indent=2))
+    else:
+        sys.stdout.write(f"{script}\n")
     return 0
-
-
-def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Yield the options and arguments of a parser, and of its commands."""
-    for action in parser._actions:  # noqa: SLF001 argparse has no public way to list them
-        yield action
-        if isinstance(action.choices, dict):
-            for command in action.choices.values():
-                yield from _actions(command)

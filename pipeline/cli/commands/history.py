@@ -8,54 +8,55 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipeline import settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
+from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
-from pipeline.errors import InvalidInput, Problem
-from pipeline.operations import ledger
+from pipeline.errors import Problem
+from pipeline.operations import executions
 from pipeline.time_format import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pipeline.cli import Arguments
-    from pipeline.operations.ledger import LedgerEntry
+    from pipeline.cli.options import HistoryOptions
+    from pipeline.operations.executions import ExecutionSummary
 
 
-def history(arguments: Arguments) -> int:
+def history(arguments: HistoryOptions) -> int:
     """List the deployments."""
-    if not 1 <= arguments.limit <= ledger.LOOKED:
-        seen, wanted = f"--limit {arguments.limit}", f"a number of rows from 1 to {ledger.LOOKED}"
-        raise InvalidInput("command line", [Problem("WrongValue", seen, wanted, "leave it out for 20")])
-    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    if not 1 <= arguments.limit <= executions.LOOKED:
+        seen, wanted = f"--limit {arguments.limit}", f"a number of rows from 1 to {executions.LOOKED}"
+        raise Misuse("command line", [Problem("WrongValue", seen, wanted, "leave it out for 20")])
+    screen = Screen.of(arguments)
     clients = Clients(region=settings.region())
     screen.hint("looking ...")
     with service_errors.translated():
-        found = ledger.listed(
+        found = executions.listed(
             clients.stepfunctions, stack=arguments.stack, service=arguments.only, limit=arguments.limit
         )
     if arguments.json:
         told = {"executions": [one.to_json() for one in found.entries], "complete": found.complete}
         print(json.dumps(told, indent=2))
         return 0
-    width = shutil.get_terminal_size((120, 24)).columns
-    for line in lines(found.entries, datetime.now(UTC), width):
+    for line in lines(found.entries, datetime.now(UTC), shutil.get_terminal_size((120, 24)).columns):
         screen.say(line)
     if not found.entries:
         whose = f" of {arguments.only!r}" if arguments.only else ""
-        near = ledger.slip(clients.stepfunctions, arguments.only, arguments.stack) if arguments.only else ""
+        near = (
+            executions.slip(clients.stepfunctions, arguments.only, arguments.stack) if arguments.only else ""
+        )
         screen.say(f"no deployment{whose} in the last 90 days{near}")
     if not found.complete:
-        screen.say(f"only the newest {ledger.LOOKED} executions were looked at")
+        screen.say(f"only the newest {executions.LOOKED} executions were looked at")
     return 0
 
 
-def lines(entries: Sequence[LedgerEntry], now: datetime, width: int) -> Iterator[str]:
+def lines(entries: Sequence[ExecutionSummary], now: datetime, width: int) -> Iterator[str]:
     """Yield a line for each deployment, and its cause below it when it failed.
 
     Args:
@@ -75,7 +76,7 @@ def lines(entries: Sequence[LedgerEntry], now: datetime, width: int) -> Iterator
             yield f"  {one.cause}"[: max(width, 60) - 1]
 
 
-def _archive(one: LedgerEntry) -> str:
+def _archive(one: ExecutionSummary) -> str:
     if one.archive is None:
         return ""
     return f"s3://{one.archive}" + (f" version {one.version[:8]}" if one.version else "")

@@ -20,6 +20,8 @@ from pipeline import naming
 from pipeline.aws import service_errors
 from pipeline.cli import following, reading
 from pipeline.cli.commands import report
+from pipeline.cli.endings import Misuse, misuse
+from pipeline.cli.following import Events
 from pipeline.cli.screen import Progress, Screen
 from pipeline.errors import InvalidInput, Problem, ServiceUnavailable
 from pipeline.operations import execution_history
@@ -28,7 +30,9 @@ from pipeline.report import document, page, source
 from pipeline.sizing import pricing
 
 if TYPE_CHECKING:
-    from pipeline.cli import Arguments
+    from collections.abc import Iterator
+
+    from pipeline.cli.options import CloudOptions, LocalRunOptions, LocalUpOptions
     from pipeline.operations.execution_history import Execution
 
 LOOK_S = 0.2
@@ -64,7 +68,7 @@ class _Parts:
         return f"took {self.total:.1f} s: {told}"
 
 
-def run(arguments: Arguments) -> int:
+def run(arguments: LocalRunOptions) -> int:
     """Deploy an archive on a local cloud of its own, show the checklist, and take the cloud down again."""
     archive = Path(arguments.archive)
     if not archive.is_file():
@@ -73,12 +77,12 @@ def run(arguments: Arguments) -> int:
         )
         raise InvalidInput("archive", [seen])
     deployment = _deployment(arguments)
-    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    screen = Screen.of(arguments)
     parts = _Parts()
     screen.hint("starting the local cloud ...")
     with LocalCloud(_settings(arguments, port=0)) as cloud:
         parts.end("local cloud")
-        screen.say(f"local cloud up in {parts.seconds['local cloud']:.1f} s: {cloud.url}")
+        screen.step(f"local cloud up in {parts.seconds['local cloud']:.1f} s: {cloud.url}")
         arn = _start(cloud, archive, deployment, arguments, screen)
         parts.end("upload")
         ended = _follow(cloud, arn, screen, "Ctrl-C ends the local cloud, and the deployment with it")
@@ -96,39 +100,50 @@ def run(arguments: Arguments) -> int:
         summary = {**execution_history.summary(ended), "total_seconds": parts.total, "parts": parts.seconds}
         print(json.dumps(summary, indent=2))
     else:
-        screen.say(str(parts))
+        screen.step(str(parts))
     return 0 if ended.status == "SUCCEEDED" else 1
 
 
-def up(arguments: Arguments) -> int:
+def up(arguments: LocalUpOptions) -> int:
     """Start a local cloud and follow whatever is deployed on it, until interrupted."""
     _see_port(arguments.port)
-    screen = Screen(sys.stdout)
+    screen = Screen.of(arguments)
     with LocalCloud(_settings(arguments, port=arguments.port)) as cloud:
-        bucket = cloud.outputs["UploadBucketName"]
-        screen.say(f"endpoint URL   {cloud.url}")
-        screen.say(
-            f"region         {cloud.region}; any credentials will do, for instance AWS_ACCESS_KEY_ID=local"
-        )
-        screen.say(f"upload bucket  {bucket}")
-        screen.say(f"state machine  {cloud.outputs['StateMachineArn']}")
-        screen.say("deploy a model with")
-        screen.say(
-            f"  aws --endpoint-url {cloud.url} s3 cp model.tar.gz s3://{bucket}/models/demo/model.tar.gz"
-        )
-        screen.say("Ctrl-C ends it")
+        bucket, machine = cloud.outputs["UploadBucketName"], cloud.outputs["StateMachineArn"]
+        if arguments.json:
+            Events(sys.stdout).emit(
+                "cloud",
+                endpoint_url=cloud.url,
+                region=cloud.region,
+                upload_bucket=bucket,
+                state_machine_arn=machine,
+            )
+        else:
+            for line in _introduction(cloud, bucket, machine):
+                screen.say(line)
         try:
-            _watch_all(cloud, screen)
+            _watch_all(cloud, screen, arguments)
         except KeyboardInterrupt:
-            screen.say("ending the local cloud")
+            screen.step("ending the local cloud")
     return 0
+
+
+def _introduction(cloud: LocalCloud, bucket: str, machine: str) -> Iterator[str]:
+    """Yield what a person needs to use a local cloud."""
+    yield f"endpoint URL   {cloud.url}"
+    yield f"region         {cloud.region}; any credentials will do, for instance AWS_ACCESS_KEY_ID=local"
+    yield f"upload bucket  {bucket}"
+    yield f"state machine  {machine}"
+    yield "deploy a model with"
+    yield f"  aws --endpoint-url {cloud.url} s3 cp model.tar.gz s3://{bucket}/models/demo/model.tar.gz"
+    yield "Ctrl-C ends it"
 
 
 def _see_port(port: int) -> None:
     """Refuse a port that nobody can listen on here.
 
     Raises:
-        InvalidInput: with why not.
+        InvalidInput: with why not; Misuse where it is the number of none.
     """
     try:
         with socket.socket() as tried:
@@ -139,38 +154,43 @@ def _see_port(port: int) -> None:
         why = getattr(error, "strerror", None) or str(error)
         fix = "end what uses it, or name another with --port; 0 takes any that is free"
         problem = Problem("PortNotFree", f"port {port}: {why}", "a port of 127.0.0.1 that is free", fix)
-        raise InvalidInput("--port", [problem]) from error
+        wrong = Misuse if isinstance(error, OverflowError) else InvalidInput
+        raise wrong("--port", [problem]) from error
 
 
-def _watch_all(cloud: LocalCloud, screen: Screen) -> None:
+def _watch_all(cloud: LocalCloud, screen: Screen, arguments: LocalUpOptions) -> None:
     """Follow executions, one after the other, as they come."""
     seen: set[str] = set()
     while True:
         for arn in reversed(_executions(cloud)):
             if arn not in seen:
                 seen.add(arn)
-                screen.say(f"execution {arn.rpartition(':')[2]}")
-                following.conclude(
-                    _follow(cloud, arn, screen, "Ctrl-C ends the local cloud"), screen, otherwise=OTHERWISE
-                )
+                if arguments.json:
+                    events = Events(sys.stdout, quiet=arguments.quiet, scale=cloud.settings.time_scale)
+                    _follow(cloud, arn, screen, "", events)
+                    continue
+                ended = _follow(cloud, arn, screen, "Ctrl-C ends the local cloud")
+                following.conclude(ended, screen, otherwise=OTHERWISE)
         sleep(LOOK_S)
 
 
-def _settings(arguments: Arguments, *, port: int) -> CloudSettings:
+def _settings(arguments: CloudOptions, *, port: int) -> CloudSettings:
     if not 0 <= arguments.time_scale <= 10:
         seen = Problem(
             "WrongValue", f"--time-scale {arguments.time_scale:g}", "a factor from 0 to 10", "use 0.1"
         )
-        raise InvalidInput("command line", [seen])
+        raise Misuse("command line", [seen])
+    with misuse():
+        faults = tuple(Fault.parse(spec) for spec in arguments.fault)
     return CloudSettings(
         port=port,
         time_scale=arguments.time_scale,
-        faults=tuple(Fault.parse(spec) for spec in arguments.fault),
+        faults=faults,
         hosting=scaled(HostingSettings(), arguments.time_scale),
     )
 
 
-def _deployment(arguments: Arguments) -> dict[str, Any]:
+def _deployment(arguments: LocalRunOptions) -> dict[str, Any]:
     """Return the settings of the deployment: the file's, and what the command line adds."""
     deployment: dict[str, Any] = {}
     if arguments.input is not None:
@@ -192,7 +212,7 @@ def object_name(archive: Path) -> str:
 
 
 def _start(
-    cloud: LocalCloud, archive: Path, deployment: dict[str, Any], arguments: Arguments, screen: Screen
+    cloud: LocalCloud, archive: Path, deployment: dict[str, Any], arguments: LocalRunOptions, screen: Screen
 ) -> str:
     """Upload the archive and return the execution that deploys it."""
     bucket, by_hand = cloud.outputs["UploadBucketName"], arguments.by == "hand"
@@ -209,7 +229,7 @@ def _start(
         progress(sent, size)
 
     cloud.clients.s3.upload_file(str(archive), bucket, key, Callback=uploaded)
-    screen.say(f"uploaded {archive} to s3://{bucket}/{key}")
+    screen.step(f"uploaded {archive} to s3://{bucket}/{key}")
     if by_hand:
         document = {**deployment, "archive": {"bucket": bucket, "key": key}, "service": arguments.service}
         return cloud.clients.stepfunctions.start_execution(
@@ -241,8 +261,14 @@ def _executions(cloud: LocalCloud) -> list[str]:
     return [one["executionArn"] for one in sorted(listed, key=lambda one: one["startDate"], reverse=True)]
 
 
-def _follow(cloud: LocalCloud, arn: str, screen: Screen, leaving: str) -> Execution:
-    """Draw the checklist until the execution has ended; return it."""
-    screen.say(f"execution {arn}")
-    view = following.view_on(screen, scale=cloud.settings.time_scale, leaving=leaving)
+def _follow(
+    cloud: LocalCloud, arn: str, screen: Screen, leaving: str, events: Events | None = None
+) -> Execution:
+    """Draw the checklist, or write events, until the execution has ended; return it."""
+    view: following.View
+    if events is not None:
+        view = events
+    else:
+        screen.step(f"execution {arn}")
+        view = following.view_on(screen, scale=cloud.settings.time_scale, leaving=leaving)
     return following.follow(cloud.clients.stepfunctions, arn, view, interval_s=LOOK_S, slowest_s=SLOWEST_S)

@@ -7,7 +7,6 @@ could.
 from __future__ import annotations
 
 import json
-import sys
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -16,13 +15,13 @@ from pipeline import settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli.screen import Screen
-from pipeline.operations import execution_logs, ledger
+from pipeline.operations import execution_logs, executions
 from pipeline.plain import lines as lines_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import LogsOptions
     from pipeline.operations.execution_logs import Logbook, LogLine
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
@@ -30,12 +29,12 @@ sleep = time.sleep  # noqa: TID251 the command line is where time passes
 LOOK_S: Final = 2.0
 
 
-def logs(arguments: Arguments) -> int:
+def logs(arguments: LogsOptions) -> int:
     """Print the log of an execution; with --follow, until it has ended."""
-    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    screen = Screen.of(arguments)
     clients = Clients(region=settings.region())
     with service_errors.translated():
-        arn = ledger.find(clients.stepfunctions, arguments.execution, arguments.stack)
+        arn = executions.find(clients.stepfunctions, arguments.execution, arguments.stack)
         screen.hint("reading ...")
         books = followed(clients, arn, sleep=sleep) if arguments.follow else _once(clients, arn)
         shown: set[LogLine] = set()

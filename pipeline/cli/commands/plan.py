@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
-import textwrap
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -27,6 +25,7 @@ from pipeline.aws.clients import Clients
 from pipeline.aws.service_errors import translated
 from pipeline.cli import reading
 from pipeline.cli.commands.archives import named
+from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem
 from pipeline.hosting import IN_PLACE, INSTANCE, SERVERLESS
@@ -34,7 +33,7 @@ from pipeline.limits import MiB
 from pipeline.planning import deployment_request, quotas
 from pipeline.planning import plan as planned
 from pipeline.rollout import sidecars
-from pipeline.sizing import costs, fit, images, instance_choice, instance_types
+from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
     from pipeline.archive.checks.report import ArchiveReport
     from pipeline.archive.s3.sources import Source
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import PlanOptions
     from pipeline.gguf.header import GGUFHeader
     from pipeline.planning.deployment_request import StackDefaults
 
@@ -155,26 +154,45 @@ class PlanShown:
         }
 
 
-def plan(arguments: Arguments) -> int:
+def plan(arguments: PlanOptions) -> int:
     """Say whether the model in an archive fits a serverless endpoint."""
     begun = monotonic()
-    with translated():
-        files = named(arguments.files)
-        source = files[0]
-        document = {
-            **_document(source, arguments.n_ctx, arguments.memory_mb),
-            "hosting": arguments.hosting,
-            "instance_type": arguments.instance_type,
-        }
-        stack: StackDefaults = {**_NO_STACK, "container": arguments.container, "image_uri": _OWN_IMAGE}
-        today = datetime.now(UTC).date()
-        made = judge(files, _request(document, source, stack), today)
+    fields = {
+        "memory_mb": arguments.memory_mb,
+        "inference": {} if arguments.n_ctx is None else {"n_ctx": arguments.n_ctx},
+        "hosting": arguments.hosting,
+        "instance_type": arguments.instance_type,
+    }
+    try:
+        made = plan_files(arguments.files, fields, container=arguments.container, place=_COMMAND)
+    except InvalidInput as refusal:
+        wrong = Misuse if all(one.where == _COMMAND for one in refusal.problems) else InvalidInput
+        raise wrong(refusal.subject, [_by_option(one) for one in refusal.problems]) from refusal
     seconds = monotonic() - begun
     if arguments.json:
         print(json.dumps({**made.to_json(), "seconds": round(seconds, 3)}, indent=2))
     else:
         tell(made, seconds, Screen(sys.stdout))
     return 0 if made.fits else 1
+
+
+def plan_files(names: Sequence[str], fields: dict[str, Any], *, container: str, place: str) -> PlanShown:
+    """Return the plan for an archive or a model's files, as an execution's input has the other fields.
+
+    Args:
+        names: as `named` takes them.
+        fields: of the execution's input, all but `archive`.
+        container: the stack's.
+        place: where the fields stand, for whoever corrects them.
+
+    Raises:
+        SealiftError: a field is wrong, a file could not be read, or AWS refused.
+    """
+    with translated():
+        files = named(names)
+        stack: StackDefaults = {**_NO_STACK, "container": container, "image_uri": _OWN_IMAGE}
+        request = _request({"archive": _location(files[0]), **fields}, files[0], stack, place)
+        return judge(files, request, datetime.now(UTC).date())
 
 
 def judge(files: Sequence[Source], request: dict[str, Any], today: date) -> PlanShown:
@@ -273,18 +291,15 @@ def _whole(report: ArchiveReport, header: GGUFHeader) -> tuple[dict[str, Any], i
     )
 
 
-def _document(source: Source, n_ctx: int | None, memory_mb: int | None) -> dict[str, Any]:
-    """Return the execution input that the command line stands for."""
+def _location(source: Source) -> dict[str, str]:
+    """Return the archive's location, as an execution's input has it."""
     if isinstance(source, S3Source):
         # Of a split model the first file stands for all.
-        archive = {"bucket": source.bucket, "key": split_models.shard_names(source.key)[0]}
-    else:
-        # As it would be uploaded: the folder gives the service, as the key's second part does in S3.
-        path = Path(source.name).resolve()
-        service = naming.service_from_key(f"models/{path.parent.name}/{path.name}") or "model"
-        archive = {"bucket": "uploads", "key": f"models/{service}/model.tar.gz"}
-    inference = {} if n_ctx is None else {"n_ctx": n_ctx}
-    return {"archive": archive, "memory_mb": memory_mb, "inference": inference}
+        return {"bucket": source.bucket, "key": split_models.shard_names(source.key)[0]}
+    # As it would be uploaded: the folder gives the service, as the key's second part does in S3.
+    path = Path(source.name).resolve()
+    service = naming.service_from_key(f"models/{path.parent.name}/{path.name}") or "model"
+    return {"bucket": "uploads", "key": f"models/{service}/model.tar.gz"}
 
 
 _OPTIONS: Final = {
@@ -298,22 +313,17 @@ _OPTIONS: Final = {
 _COMMAND: Final = "command line"
 
 
-def _request(document: dict[str, Any], source: Source, stack: StackDefaults) -> dict[str, Any]:
-    """Return the request that the command line and the settings beside the archive make.
+def _request(document: dict[str, Any], source: Source, stack: StackDefaults, place: str) -> dict[str, Any]:
+    """Return the request that an input and the settings beside the archive make.
 
     Raises:
-        InvalidInput: with every mistake, by the option or the file that it stands in.
+        InvalidInput: with every mistake, by the place or the file that it stands in.
     """
     where, beside = _beside(source)
     if isinstance(beside, dict) and isinstance(role := beside.get("execution_role_arn"), str):
         # Which roles a stack may hand on is the stack's to say.
         stack = {**stack, "endpoint_role_arns": role}
-    try:
-        return deployment_request.request(
-            document, beside, stack, deployment_request.PlannedNames(_COMMAND, where)
-        )
-    except InvalidInput as refusal:
-        raise InvalidInput(_COMMAND, map(_by_option, refusal.problems)) from refusal
+    return deployment_request.request(document, beside, stack, deployment_request.PlannedNames(place, where))
 
 
 def _by_option(problem: Problem) -> Problem:
@@ -383,7 +393,9 @@ def _created(made: PlanShown, screen: Screen) -> None:
     _say(screen, "names", one if made.endpoint == made.name else in_place)
     if made.offers:
         offer = made.offers[0]
-        _say(screen, "size", costs.price(offer.name, made.request["instance_count"], offer.usd_per_hour))
+        _say(
+            screen, "size", hourly_costs.price(offer.name, made.request["instance_count"], offer.usd_per_hour)
+        )
     else:
         ordinary = quotas.target(limits.CONCURRENCY_QUOTA.value)
         concurrency = made.request["max_concurrency"] or f"{ordinary} on an ordinary account"
@@ -430,7 +442,4 @@ def _instance_budgets(made: PlanShown, needed: fit.Fit, screen: Screen) -> None:
 
 
 def _say(screen: Screen, name: str, text: str, figure: str | None = None) -> None:
-    head = f"    {name:<16}" + (f"{figure:>8}  " if figure is not None else "")
-    width = max(shutil.get_terminal_size((100, 24)).columns, 60)
-    for n, piece in enumerate(textwrap.wrap(text, width - len(head), break_on_hyphens=False) or [""]):
-        screen.say((head if n == 0 else " " * len(head)) + piece)
+    screen.item(f"    {name:<16}" + (f"{figure:>8}  " if figure is not None else ""), text)

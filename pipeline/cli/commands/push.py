@@ -27,6 +27,7 @@ from pipeline.aws.clients import Clients
 from pipeline.cli import following, preflight, prospects, reading
 from pipeline.cli.commands import plan, watch
 from pipeline.cli.commands.archives import named, tell
+from pipeline.cli.endings import INTERRUPTED, Misuse
 from pipeline.cli.following import Events
 from pipeline.cli.screen import Progress, Screen, rate_of, told
 from pipeline.errors import InvalidInput, PermanentError, Problem, SealiftError, ServiceUnavailable
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from pipeline.archive.checks.report import ArchiveReport
     from pipeline.archive.s3.resumable import Begun, Cut, Sent
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import PushOptions
 
 T = TypeVar("T")
 
@@ -66,13 +67,18 @@ class _File:
 class _Told:
     """Who is told how it goes: a person on the screen, or a machine by events."""
 
-    def __init__(self, arguments: Arguments) -> None:
+    def __init__(self, arguments: PushOptions) -> None:
         self.json = arguments.json
-        self.screen = Screen(sys.stderr if arguments.json else sys.stdout)
-        self._events = Events(sys.stdout)
+        self.screen = Screen.of(arguments)
+        self._events = Events(sys.stdout, quiet=arguments.quiet)
 
     def say(self, text: str) -> None:
-        """Tell a person."""
+        """Tell a person how far it is."""
+        if not self.json:
+            self.screen.step(text)
+
+    def note(self, text: str) -> None:
+        """Tell a person what should be known, whether progress is wanted or not."""
         if not self.json:
             self.screen.say(text)
 
@@ -139,12 +145,12 @@ class _Asked:
         return str((self.deployment or {}).get("hosting") or SERVERLESS)
 
 
-def push(arguments: Arguments) -> int:
+def push(arguments: PushOptions) -> int:
     """Check an archive, upload it, and follow the deployment that the upload starts."""
     return run(arguments, Clients(region=settings.region()))
 
 
-def run(arguments: Arguments, clients: Clients) -> int:
+def run(arguments: PushOptions, clients: Clients) -> int:
     """Push with the clients of an account.
 
     What costs nothing to look at comes first, and what takes long last: whoever is refused has not waited for it.
@@ -157,7 +163,7 @@ def run(arguments: Arguments, clients: Clients) -> int:
         wanted, key = _request(asked, found, clients, to)
         request = wanted.request
         for note in prospects.told(clients, wanted, found.reach):
-            to.say(note)
+            to.note(note)
             to.emit("note", text=note)
     bucket = found.outputs["UploadBucketName"]
     seen = plan.first_look(asked.files, request)
@@ -181,7 +187,7 @@ def run(arguments: Arguments, clients: Clients) -> int:
     except KeyboardInterrupt:
         to.screen.say()
         to.screen.say("the upload is not complete; the same command goes on with it for two days")
-        return watch.INTERRUPTED
+        return INTERRUPTED
     except SealiftError as error:
         error.add_note("the same command goes on with the upload for two days")
         raise
@@ -192,24 +198,29 @@ def run(arguments: Arguments, clients: Clients) -> int:
         to.screen.say()
         to.screen.say("the archive is uploaded; follow its deployment with")
         to.screen.say(f"  {watch.come_back(arguments, asked.service)}")
-        return watch.INTERRUPTED
+        return INTERRUPTED
     if arguments.no_follow:
         return watch.left_alone(arguments, arn)
     return watch.followed(arguments, clients, arn)
 
 
-def _asked(arguments: Arguments) -> _Asked:
+def _asked(arguments: PushOptions) -> _Asked:
     """Return what is asked for, before anybody is asked anything.
 
     Raises:
-        InvalidInput: with everything that is wrong with the command line and the file of settings.
+        InvalidInput: with everything that is wrong with the command line and the file of settings; Misuse when it is
+            the command line alone.
     """
     problems: list[Problem] = []
+    refused = False
+    """Whether something else is wrong than the command line."""
 
     def tried(step: Callable[[], T]) -> T | None:
         try:
             return step()
-        except PermanentError as refusal:
+        except (PermanentError, Misuse) as refusal:
+            nonlocal refused
+            refused = refused or not isinstance(refusal, Misuse)
             problems.extend(replace(one, where=one.where or refusal.subject) for one in refusal.problems)
             return None
 
@@ -219,10 +230,12 @@ def _asked(arguments: Arguments) -> _Asked:
     if path is not None:
         deployment = tried(lambda: reading.read_object(path, most=deployment_request.SIDECAR_LIMIT))
         name = reading.name_of(path)
-        problems.extend([] if deployment is None else deployment_request.mistakes(deployment, name))
-        problems.extend(_two_services(service, deployment, name))
+        mistakes = [] if deployment is None else deployment_request.mistakes(deployment, name)
+        mistakes += _two_services(service, deployment, name)
+        refused = refused or bool(mistakes)
+        problems.extend(mistakes)
     if problems or service is None or files is None:
-        raise InvalidInput("command line", problems)
+        raise (InvalidInput if refused else Misuse)("command line", problems)
     return _Asked(service, files, deployment, reading.name_of(path) if path is not None else "")
 
 
@@ -251,7 +264,7 @@ def _request(
     beside, name = asked.deployment, asked.name
     if beside is None:
         archive = {"bucket": bucket, "key": f"{folder}/{_name(asked, asked.hosting)}"}
-        beside = preflight.beside(clients, archive, to.say)
+        beside = preflight.beside(clients, archive, to.note)
         name = sidecars.place(bucket, archive["key"])
     hosting = str(beside.get("hosting") or SERVERLESS) if isinstance(beside, dict) else asked.hosting
     key = f"{folder}/{_name(asked, hosting)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,27 +11,28 @@ from pipeline import settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli import reading
+from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, Problem
-from pipeline.operations import ledger
+from pipeline.operations import executions
 from pipeline.report import document, page, source
 from pipeline.sizing import pricing
 
 if TYPE_CHECKING:
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import ReportOptions
     from pipeline.report.document import ReportFacts
 
 _ARN = r"arn:aws[a-z-]*:states:[a-z0-9-]+:[0-9]{12}:execution:[^:]+:[^:]+"
 
 
-def report(arguments: Arguments) -> int:
+def report(arguments: ReportOptions) -> int:
     """Write the page; with --json print its content instead, and write the page only where --output says."""
     listed = _prices(arguments.prices)
     with service_errors.translated():
         facts = _facts(arguments.execution, arguments.stack)
     made = document.assemble(facts, listed)
     body = page.render(made)
-    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    screen = Screen.of(arguments)
     if arguments.json:
         print(json.dumps(made.to_json(), indent=2))
     if arguments.output or not arguments.json:
@@ -69,10 +69,10 @@ def _facts(said: str, stack: str | None) -> ReportFacts:
     """Return what AWS knows of an execution.
 
     Raises:
-        InvalidInput: when it knows none.
+        InvalidInput: when it knows none; Misuse when the name of one can be none.
     """
     client = _clients(said).stepfunctions
-    return source.fetch(client, ledger.find(client, said, stack))
+    return source.fetch(client, executions.find(client, said, stack))
 
 
 def _clients(said: str) -> Clients:
@@ -84,5 +84,5 @@ def _clients(said: str) -> Clients:
             "the ARN of an execution, arn:aws:states:REGION:ACCOUNT:execution:MACHINE:NAME",
             "copy it from the console, or give the execution's name",
         )
-        raise InvalidInput("command line", [seen])
+        raise Misuse("command line", [seen])
     return Clients(region=said.split(":")[3] if said.startswith("arn:") else settings.region())

@@ -8,7 +8,6 @@ Deletes nothing.
 from __future__ import annotations
 
 import json
-import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,14 +28,14 @@ from pipeline.errors import (
     Problem,
     SealiftError,
 )
-from pipeline.operations import ledger
+from pipeline.operations import executions
 from pipeline.planning import consumer, consumer_claims
 from pipeline.rollout import consumer_switch, endpoint_usage, release_store, releases, smoke_test
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import RollbackOptions
     from pipeline.rollout.releases import Consumer, Release
 
     R = TypeVar("R")
@@ -78,9 +77,9 @@ class Moved:
         return f"{self.consumer['variable']} of {self.consumer['function_name']}"
 
 
-def rollback(arguments: Arguments) -> int:
+def rollback(arguments: RollbackOptions) -> int:
     """Go back, and say how long it took."""
-    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    screen = Screen.of(arguments)
     clients = Clients(region=settings.region())
     begun = time.monotonic()
     with service_errors.translated():
@@ -140,16 +139,16 @@ def _way(service: str, stack: str | None, clients: Clients) -> Way:
     Raises:
         InvalidInput: when there is none, and why.
     """
-    account = release_store.look(clients.sagemaker, service)
+    account = release_store.read_releases(clients.sagemaker, service)
     found = [one for one in account.releases if stack is None or f":{stack}-deployment:" in one.execution]
     if not found:
         whose = f" of the stack {stack!r}" if stack else ""
         seen = f"no deployment of {service!r}{whose}"
-        fix = f"{_LOOK}{ledger.slip(clients.stepfunctions, service, stack)}"
+        fix = f"{_LOOK}{executions.slip(clients.stepfunctions, service, stack)}"
         _refuse(service, "NoDeployment", seen, "a service that was deployed", fix)
     called = _called(found, clients)
     served = [releases.serving(found, endpoint) for _, endpoint in called]
-    newest = max((one for one in found if one.way_back), key=lambda one: one.age, default=None)
+    newest = max((one for one in found if one.is_rollback_target), key=lambda one: one.age, default=None)
     if not any(served) and newest is not None and not newest.consumers:
         # It switched none, and nobody can tell who calls it: then the newest good one counts as the one that serves.
         called, served = [], [newest]
@@ -272,7 +271,10 @@ def _switch(who: Consumer, way: Way, clients: Clients) -> None:
 
 
 def _patiently(step: Callable[[], R], patience: type[SealiftError]) -> R:
-    """Run a step again while it says "not now", within a bound."""
+    """Run a step again while it says "not now", within a bound.
+
+    No waiter of botocore's: function, alias or endpoint may be what is busy, and only the call itself tells.
+    """
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:

@@ -10,10 +10,10 @@ from pipeline import settings
 from pipeline.cli.screen import Screen
 
 if TYPE_CHECKING:
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import SettingsOptions
 
 
-def show(arguments: Arguments) -> int:
+def show(arguments: SettingsOptions) -> int:
     """Show the settings."""
     found = settings.current().values()
     if arguments.json:

@@ -7,7 +7,6 @@ when something that serves is not in service, or an alarm of it rings.
 from __future__ import annotations
 
 import json
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli.screen import Screen
 from pipeline.limits import MiB
-from pipeline.operations import ledger, service_status
+from pipeline.operations import executions, service_status
 from pipeline.operations.service_status import Role
 from pipeline.planning import alarms
 from pipeline.time_format import span
@@ -24,20 +23,20 @@ from pipeline.time_format import span
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import StatusOptions
     from pipeline.operations.service_status import DeploymentStatus, Service
 
 FULL = frozenset({Role.SERVES, Role.TRIED})
 """Those that are told of in full; of the others a line says that they are there."""
 
 
-def status(arguments: Arguments) -> int:
+def status(arguments: StatusOptions) -> int:
     """Show the services; return 1 when one is not well."""
-    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    screen = Screen.of(arguments)
     clients = Clients(region=settings.region())
     screen.hint("looking ...")
     with service_errors.translated():
-        facts = service_status.look(clients, stack=arguments.stack, service=arguments.only)
+        facts = service_status.read(clients, stack=arguments.stack, service=arguments.only)
     services, now = service_status.arrange(facts), datetime.now(UTC)
     if arguments.json:
         paid = service_status.cost(services)
@@ -52,7 +51,9 @@ def status(arguments: Arguments) -> int:
             screen.say(line)
         if not services:
             near = (
-                ledger.slip(clients.stepfunctions, arguments.only, arguments.stack) if arguments.only else ""
+                executions.slip(clients.stepfunctions, arguments.only, arguments.stack)
+                if arguments.only
+                else ""
             )
             screen.say(nothing(arguments.only, arguments.stack) + near)
         for why in facts.unseen:

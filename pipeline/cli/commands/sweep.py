@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -17,32 +17,30 @@ from typing import TYPE_CHECKING, Final
 from pipeline import settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
+from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
-from pipeline.errors import InvalidInput, Problem
-from pipeline.operations import ledger, sweeping
+from pipeline.errors import Problem
+from pipeline.operations import executions, removal, sweeping
 from pipeline.stack import change_sets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.cli import Arguments
+    from pipeline.cli.options import SweepOptions
     from pipeline.operations.sweeping import Swept, SweptThing
-
-sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
 PATIENCE_S: Final = 300
 """An endpoint is gone within a minute or two."""
-LOOK_S: Final = 5.0
 
 
-def sweep(arguments: Arguments) -> int:
+def sweep(arguments: SweepOptions) -> int:
     """Sweep, and say what was found; return 1 when something could not be deleted."""
     if not (math.isfinite(arguments.grace) and arguments.grace >= 0):
         seen = Problem(
             "WrongValue", f"--grace {arguments.grace:g}", "hours, 0 or more", "leave it out for 24"
         )
-        raise InvalidInput("command line", [seen])
-    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+        raise Misuse("command line", [seen])
+    screen = Screen.of(arguments)
     clients = Clients(region=settings.region())
     with service_errors.translated():
         bucket = (
@@ -60,13 +58,14 @@ def sweep(arguments: Arguments) -> int:
             bucket=bucket,
             service=arguments.only,
         )
-        result = until_gone(once, sleep=sleep, clock=time.monotonic)
+        wait = partial(removal.wait_until_gone, clients.sagemaker)
+        result = until_gone(once, wait=wait, clock=time.monotonic)
     if arguments.json:
         print(json.dumps(result, indent=2))
     else:
         _show(result, screen, arguments)
         if arguments.only and not result["found"]:
-            near = ledger.slip(clients.stepfunctions, arguments.only, arguments.stack)
+            near = executions.slip(clients.stepfunctions, arguments.only, arguments.stack)
             screen.say(f"nothing was made for the service {arguments.only!r}{near}")
     return 1 if result["counts"].get("failed") or result["counts"].get("waiting") else 0
 
@@ -74,10 +73,16 @@ def sweep(arguments: Arguments) -> int:
 def until_gone(
     once: Callable[..., Swept],
     *,
-    sleep: Callable[[float], None],
+    wait: Callable[[str, float], bool],
     clock: Callable[[], float],
 ) -> Swept:
-    """Sweep again while endpoints are going, within a bound; return all that was done, each thing once, as it ended."""
+    """Sweep again when endpoints have gone, within a bound; return all that was done, each thing once, as it ended.
+
+    Args:
+        once: sweeps.
+        wait: waits for an endpoint to go, so many seconds at most; returns whether it is gone.
+        clock: returns seconds.
+    """
     deadline = clock() + PATIENCE_S
     lines: dict[tuple[str, str], SweptThing] = {}
     while True:
@@ -92,16 +97,14 @@ def until_gone(
             for key, one in there.items()
             if not (one["outcome"] == "kept" and lines.get(key, one)["outcome"] == "deleting")
         }
-        if clock() > deadline or not any(one["outcome"] == "deleting" for one in lines.values()):
+        going = [one["name"] for one in lines.values() if one["outcome"] == "deleting"]
+        if not going or not all(wait(name, deadline - clock()) for name in going):
             break
-        sleep(LOOK_S)
-    counts: dict[str, int] = {}
-    for one in lines.values():
-        counts[one["outcome"]] = counts.get(one["outcome"], 0) + 1
-    return {**result, "found": list(lines.values()), "counts": counts}
+    found = list(lines.values())
+    return {**result, "found": found, "counts": dict(Counter(one["outcome"] for one in found))}
 
 
-def _show(result: Swept, screen: Screen, arguments: Arguments) -> None:
+def _show(result: Swept, screen: Screen, arguments: SweepOptions) -> None:
     for one in result["found"]:
         screen.say(f"{one['outcome']:<9} {one['kind']} {one['name']}")
         screen.say(f"          {one['reason']}")

@@ -10,41 +10,40 @@ import json
 import re
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pipeline import naming, settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli import following, preflight, prospects, reading
 from pipeline.cli.commands.archives import place
+from pipeline.cli.endings import INTERRUPTED, Misuse
 from pipeline.cli.following import Events
 from pipeline.cli.screen import Screen
-from pipeline.errors import InvalidInput, Problem, TransientError
-from pipeline.operations import executions, ledger
+from pipeline.errors import Problem, TransientError
+from pipeline.operations import executions
 from pipeline.planning import deployment_request
 from pipeline.rollout import sidecars
 
 if TYPE_CHECKING:
-    from pipeline.cli import Arguments
-
-INTERRUPTED: Final = 130
+    from pipeline.cli.options import FollowingOptions, StartOptions, WatchOptions
 
 
-def watch(arguments: Arguments) -> int:
+def watch(arguments: WatchOptions) -> int:
     """Follow an execution, by its ARN or its name, or the newest one of a service."""
     clients = Clients(region=settings.region())
     with service_errors.translated():
-        arn = ledger.find(clients.stepfunctions, arguments.execution, arguments.stack)
+        arn = executions.find(clients.stepfunctions, arguments.execution, arguments.stack)
     return followed(arguments, clients, arn)
 
 
-def start(arguments: Arguments) -> int:
+def start(arguments: StartOptions) -> int:
     """Start a deployment by hand, and follow it."""
     document = _document(arguments)
     name = reading.name_of(arguments.input) if arguments.input is not None else "command line"
     deployment_request.archive_location(document, name)
     deployment_request.see_settings(document, name, deployment_request.EXECUTION_INPUT)
-    screen = Screen(sys.stderr)
+    screen = Screen(sys.stderr, quiet=arguments.quiet)
     service = naming.service_of(document) or "by-hand"
     execution = executions.by_hand_name(service, datetime.now(UTC))
     clients = Clients(region=settings.region())
@@ -66,18 +65,18 @@ def start(arguments: Arguments) -> int:
     return left_alone(arguments, arn) if arguments.no_follow else followed(arguments, clients, arn)
 
 
-def followed(arguments: Arguments, clients: Clients, arn: str) -> int:
+def followed(arguments: FollowingOptions, clients: Clients, arn: str) -> int:
     """Show an execution until it has ended; return the exit status: 0 for a success, 1 for any other end.
 
     With Ctrl-C the deployment goes on, and how to come back is said: 130.
     """
-    screen = Screen(sys.stderr if arguments.json else sys.stdout)
+    screen = Screen.of(arguments)
     name = arn.rpartition(":")[2]
     view: following.View
     if arguments.json:
-        view = Events(sys.stdout)
+        view = Events(sys.stdout, quiet=arguments.quiet)
     else:
-        screen.say(f"execution {arn}")
+        screen.step(f"execution {arn}")
         view = following.view_on(screen, leaving="Ctrl-C leaves it running")
     try:
         with service_errors.translated():
@@ -101,7 +100,7 @@ def _leave(screen: Screen, command: str) -> None:
     screen.say(f"  {command}")
 
 
-def left_alone(arguments: Arguments, arn: str) -> int:
+def left_alone(arguments: FollowingOptions, arn: str) -> int:
     """Say which execution was started, and how to follow it later."""
     name = arn.rpartition(":")[2]
     if arguments.json:
@@ -114,13 +113,13 @@ def left_alone(arguments: Arguments, arn: str) -> int:
     return 0
 
 
-def come_back(arguments: Arguments, name: str) -> str:
+def come_back(arguments: FollowingOptions, name: str) -> str:
     """Return the command that follows an execution."""
     elsewhere = f" --stack {arguments.stack}" if arguments.stack else ""
     return f"sealift watch {name}{elsewhere}"
 
 
-def _document(arguments: Arguments) -> dict[str, Any]:
+def _document(arguments: StartOptions) -> dict[str, Any]:
     """Return the execution's input: the file's, and what the command line adds."""
     document = reading.read_object(arguments.input) if arguments.input is not None else {}
     if arguments.place:
@@ -131,7 +130,7 @@ def _document(arguments: Arguments) -> dict[str, Any]:
     if not document:
         seen = "neither --input nor --archive"
         fix = "give --archive s3://bucket/key, or --input FILE with an execution's input"
-        raise InvalidInput("command line", [Problem("NothingToStart", seen, "an archive to deploy", fix)])
+        raise Misuse("command line", [Problem("NothingToStart", seen, "an archive to deploy", fix)])
     return document
 
 
@@ -145,5 +144,5 @@ def checked_service(service: str) -> str:
             "choose a name like harbour-assistant",
             "--service",
         )
-        raise InvalidInput("command line", [problem])
+        raise Misuse("command line", [problem])
     return service

@@ -25,10 +25,10 @@ from moto import mock_aws
 from benchmarks.bench_archive import header
 from pipeline.archive.build.assembly import assemble, decide
 from pipeline.archive.build.pack import pack
-from pipeline.archive.build.parts import END_OF_TAR, code_part, ending, padding, tar_header
+from pipeline.archive.build.parts import END_OF_TAR, archive_end, code_part, padding, tar_header
 from pipeline.archive.build.seams import EXTRA_BYTES, Seam, find_seam
 from pipeline.archive.build.splice import obstacle
-from pipeline.archive.checks.checksum import PACKED, as_packed, check, upload_arguments, vouched_for
+from pipeline.archive.checks.checksum import PACKED, as_packed, check, upload_arguments, verified_by_s3
 from pipeline.archive.checks.inspect import inspect
 from pipeline.archive.checks.rules import Rules
 from pipeline.archive.checks.verify import verify
@@ -848,7 +848,7 @@ def test_only_the_recorded_checksum_of_the_full_object_vouches(
     """Each part of the evidence is needed."""
     head = {"ChecksumCRC32": "q1w2e3==", "ChecksumType": "FULL_OBJECT", "Metadata": {PACKED: "q1w2e3=="}}
 
-    assert vouched_for(cast("HeadObjectOutputTypeDef", head | changes)) is expected
+    assert verified_by_s3(cast("HeadObjectOutputTypeDef", head | changes)) is expected
 
 
 def test_a_refusal_needs_no_whole_pass(client: S3Client) -> None:
@@ -935,7 +935,7 @@ def test_what_follows_the_code_is_left_to_the_whole_pass(end: bytes, tmp_path: P
 
 def with_seam(first: bytes, code: dict[str, bytes]) -> bytes:
     """Return an archive whose first part is this tar, and whose second one is the code."""
-    rest = ending(code_part(code))
+    rest = archive_end(code_part(code))
     body = b"".join(deflate.stored(first))
     offset = len(deflate.gzip_header(bytes(EXTRA_BYTES))) + len(body)
     seam = Seam(offset, len(first), rest.crc, rest.plain_length, code_last=True)

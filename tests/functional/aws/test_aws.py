@@ -338,7 +338,7 @@ def test_a_handler_translates() -> None:
         return {}
 
     with pytest.raises(Throttled, match="CreateEndpoint: ThrottlingException: Rate exceeded"):
-        lambda_handler.task(run)({"name": "harbour-0"}, None)
+        lambda_handler.Task(run)({"name": "harbour-0"}, None)
 
 
 def test_a_handler_reports_no_longer_a_message_than_a_cause_holds() -> None:
@@ -351,15 +351,28 @@ def test_a_handler_reports_no_longer_a_message_than_a_cause_holds() -> None:
     with pytest.raises(
         InvalidInput, match=r"^execution input: 500 problems: \(1\) .*; and \d+ more$"
     ) as refusal:
-        lambda_handler.task(run)({}, None)
+        lambda_handler.Task(run)({}, None)
 
     assert payload.size_in_cause(str(refusal.value)) <= payload.MESSAGE
     assert len(refusal.value.problems) == 500
 
 
+def test_a_handler_reports_the_fields_and_logs_the_sentence(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever reads a log line is a person; Lambda has one text for both."""
+
+    def run(_event: dict[str, Any], _clients: Clients) -> dict[str, Any]:
+        raise EndpointBusy("it is Updating", waiting="waiting for it")
+
+    with caplog.at_level("INFO"), pytest.raises(EndpointBusy) as refusal:
+        lambda_handler.task(run)({}, None)
+
+    assert str(refusal.value) == 'it is Updating | details: {"waiting":"waiting for it"}'
+    assert caplog.messages[-1].endswith("failed with EndpointBusy: it is Updating")
+
+
 def test_a_handler_returns_what_its_task_does() -> None:
     """And hands it the event, with clients of the function's own account and region."""
-    handler = lambda_handler.task(
+    handler = lambda_handler.Task(
         lambda event, clients: {"event": event, "region": clients.sagemaker.meta.region_name}
     )
 
@@ -368,7 +381,7 @@ def test_a_handler_returns_what_its_task_does() -> None:
 
 def test_a_warm_function_keeps_its_clients() -> None:
     """Making one costs more than most calls, and a poll is repeated many times."""
-    handler = lambda_handler.task(lambda _event, clients: {"client": clients.sagemaker})
+    handler = lambda_handler.Task(lambda _event, clients: {"client": clients.sagemaker})
 
     assert handler({}, None)["client"] is handler({}, None)["client"]
 

@@ -252,7 +252,7 @@ def test_whatever_answers_is_told_in_one_message(
             id="not logged in",
         ),
         pytest.param(
-            {"SEALIFT_COLOUR": "mauve"}, "environment SEALIFT_COLOUR: colour = 'mauve'", id="setting"
+            {"SEALIFT_COLOUR": "mauve"}, "environment SEALIFT_COLOUR: color = 'mauve'", id="setting"
         ),
     ],
 )
@@ -360,16 +360,9 @@ def test_a_file_of_settings_is_told_of_by_its_name(
         pytest.param(["check", "x" * 300], "File name too long", id="too long a name"),
         pytest.param(["plan", "HERE/none"], "no such file", id="nothing to plan"),
         pytest.param(["report", "a", "--prices", "HERE/file"], "HERE/file: no JSON: line 1", id="prices"),
-        pytest.param(["report", "arn:a"], "arn:a", id="no ARN"),
         pytest.param(["local", "run", "HERE"], "HERE", id="nothing to run"),
-        pytest.param(["local", "up", "--port", "99999"], "--port: port 99999", id="no port"),
         pytest.param(["local", "up", "--port", "TAKEN"], "Address already in use", id="port in use"),
-        pytest.param(["sweep", "--grace", "nan"], "--grace", id="grace"),
-        pytest.param(["history", "--limit", "0"], "--limit", id="limit"),
-        pytest.param(["push", "ARCHIVE", "--service", "A_B"], "'A_B'", id="service"),
-        pytest.param(["check", "s3://bucket"], "s3://bucket/key", id="no key"),
         pytest.param(["check", "s3://No Bucket/key"], "No Bucket", id="no bucket's name"),
-        pytest.param(["start"], "--archive", id="nothing to start"),
     ],
 )
 def test_what_a_person_names_wrong_is_told_by_that_name(
@@ -386,6 +379,53 @@ def test_what_a_person_names_wrong_is_told_by_that_name(
         message = fails(*(words.get(one, one.replace("HERE", str(tmp_path))) for one in arguments))
 
     assert told.replace("HERE", str(tmp_path)) in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        pytest.param(["report", "arn:a"], "arn:a", id="no ARN"),
+        pytest.param(["local", "up", "--port", "99999"], "--port: port 99999", id="no port"),
+        pytest.param(["sweep", "--grace", "nan"], "--grace", id="grace"),
+        pytest.param(["history", "--limit", "0"], "--limit", id="limit"),
+        pytest.param(["push", "ARCHIVE", "--service", "A_B"], "'A_B'", id="service"),
+        pytest.param(["check", "s3://bucket"], "s3://bucket/key", id="no key"),
+        pytest.param(["start"], "--archive", id="nothing to start"),
+        pytest.param(["deploy", "--dry-run", "--parameter", "Sweep"], "--parameter: 'Sweep'", id="parameter"),
+        pytest.param(["plan", "HERE/a.gguf", "--memory-mb", "1000"], "--memory-mb is 1000", id="memory"),
+        pytest.param(["local", "run", "ARCHIVE", "--fault", "x"], "fault: 'x'", id="fault"),
+        pytest.param(["local", "run", "ARCHIVE", "--time-scale", "11"], "--time-scale", id="time scale"),
+        pytest.param(["check", "ARCHIVE", "MODEL"], "no shard", id="two archives"),
+        pytest.param(["status", "--region", ""], "--region: region = ''", id="region"),
+        pytest.param(["chek"], "did you mean 'check'?", id="command"),
+        pytest.param(["check", "--jsn", "a"], "did you mean '--json'?", id="option"),
+        pytest.param(["--jsn", "check", "a"], "did you mean '--json'?", id="option before"),
+        pytest.param(["local", "rum"], "did you mean 'run'?", id="command of local"),
+        pytest.param(["plan", "a", "--hosting", "severless"], "did you mean 'serverless'?", id="choice"),
+        pytest.param(["pack", "a", "--compress", "10"], "--compress: 10 is not in", id="range"),
+        pytest.param(["history", "--limit", "x"], "--limit: 'x' is not", id="number"),
+        pytest.param(["push", "a"], "no --service; wanted the service", id="missing option"),
+        pytest.param(["check"], "no ARCHIVE...; wanted a file", id="missing argument"),
+        pytest.param(["status", "a", "b"], "extra argument (b); wanted `sealift status", id="too many"),
+        pytest.param(["sweep", "--delete=3"], "sealift sweep: option '--delete' does not take", id="value"),
+        pytest.param(["--json"], "missing command", id="no command"),
+    ],
+)
+def test_a_wrong_command_line_has_a_status_of_its_own(
+    arguments: list[str], told: str, llama: Path, somewhere: Callable[[str], None], fails: Fails
+) -> None:
+    """Whoever finds it, the parser or the command; with the nearest name that is known."""
+    somewhere("http://127.0.0.1:9")
+
+    message = fails(*(one.replace("HERE", str(llama.parent)) for one in arguments), status=cli.USAGE)
+
+    assert told in message
+
+
+@pytest.fixture(scope="module")
+def llama(files: dict[str, str]) -> Path:
+    """Return a model that can be planned."""
+    return Path(files["MODEL"])
 
 
 @pytest.mark.parametrize(
@@ -413,7 +453,7 @@ def test_a_broken_sealift_toml_is_told_of(
 
 def sealift(*arguments: str, before: str = "", **how: Any) -> subprocess.Popen[str]:
     """Start a command, after a line of Python or of nothing."""
-    script = f"import runpy, sys; sys.argv[0] = 'sealift'; {before}\nrunpy.run_module('pipeline', run_name='__main__')"
+    script = f"import runpy, sys; sys.argv[0] = 'sealift'; {before}\nrunpy.run_module('sealift', run_name='__main__')"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **how}
     return subprocess.Popen([sys.executable, "-c", script, *arguments], text=True, **pipes)
 

@@ -254,8 +254,7 @@ def test_a_file_is_checked_without_its_name_s_moving_the_terminal(
 
 def test_a_wrong_command_line_is_told_of_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """It may come from a script that read it somewhere."""
-    with pytest.raises(SystemExit):
-        cli.main(["check", "a", f"--x{HOSTILE}"])
+    assert cli.main(["check", "a", f"--x{HOSTILE}"]) == cli.USAGE
 
     assert unfit(capsys.readouterr().err) == set()
 
@@ -344,7 +343,7 @@ def test_the_log_of_a_task_holds_nothing_hostile(text: str, service: str) -> Non
 
     try:
         with pytest.raises(EndpointFailed) as failure:
-            lambda_handler.task(run)(event, None)
+            lambda_handler.Task(run)(event, None)
     finally:
         task_log.LOG.removeHandler(handler)
 

@@ -271,7 +271,7 @@ def test_the_settings_beside_the_archive_count(tmp_path: Path, capsys: pytest.Ca
 
 def test_a_wrong_setting_is_told(llama_1b: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By the request's own parser."""
-    assert cli.main(["plan", str(llama_1b), "--memory-mb", "1000"]) == 1
+    assert cli.main(["plan", str(llama_1b), "--memory-mb", "1000"]) == cli.USAGE
     assert "command line: --memory-mb is 1000" in capsys.readouterr().err
 
 
@@ -520,7 +520,7 @@ def test_several_files_are_one_model(
 ) -> None:
     """Two archives are two plans."""
     for files in ([shards[0], llama_1b], [llama_1b, shards[0]]):
-        assert cli.main(["plan", *map(str, files)]) == 1
+        assert cli.main(["plan", *map(str, files)]) == cli.USAGE
         assert "run the command once for each" in capsys.readouterr().err
 
 

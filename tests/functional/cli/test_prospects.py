@@ -14,6 +14,7 @@ from pipeline.cli import preflight, prospects
 from pipeline.errors import ConsumerNotAllowed, ConsumerNotFound, ConsumerTaken
 from pipeline.planning import deployment_request
 from pipeline.stack import change_sets
+from tests.paginated import Paginated
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
 PLACE = ("uploads", "models/beta/model.tar.gz")
@@ -24,7 +25,7 @@ def refusal(code: str, operation: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "because"}}, operation)
 
 
-class Account:
+class Account(Paginated):
     """The calls that are made: one stack, one consumer, one endpoint of the service `alpha`, and what lies in S3."""
 
     def __init__(self, *, default: str = "assistant", sidecar: Any = None, failure: str = "") -> None:
@@ -87,10 +88,10 @@ class Account:
         """Return it."""
         return {"EndpointArn": "arn:endpoint"}
 
-    def get_paginator(self, _operation: str) -> Any:
+    def list_tags(self, **_request: Any) -> dict[str, Any]:
         """Return its tags."""
-        tags = [{"Key": "sealift:service", "Value": "alpha"}, {"Key": "sealift:execution", "Value": "arn:e"}]
-        return SimpleNamespace(paginate=lambda **_request: [{"Tags": tags}])
+        tags = {"sealift:service": "alpha", "sealift:execution": "arn:e"}
+        return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
 
 def said(account: Account, service: str = "beta", **document: Any) -> list[str]:

@@ -17,15 +17,16 @@ from moto import mock_aws
 from benchmarks import shapes
 from examples.tiny_encoder import write_tiny_encoder
 from examples.tiny_gguf import write_tiny_gguf
-from pipeline import cli, errors
+from pipeline import errors
 from pipeline.archive.build.pack import pack
 from pipeline.archive.checks.rules import Rules
 from pipeline.archive.s3 import split_models
 from pipeline.aws import service_errors
-from pipeline.cli import Arguments
+from pipeline.cli import program
 from pipeline.cli.commands import push as push_command
 from pipeline.errors import SealiftError
 from tests.functional.cli.test_plan_command import archive_of
+from tests.paginated import Paginated
 
 READ_MOST = 40 << 20
 """Bytes of an archive of many gigabytes: its header, looked at twice."""
@@ -66,7 +67,7 @@ class Account:
 
 
 @dataclass
-class _Client:
+class _Client(Paginated):
     _service: str
     _account: Account
 
@@ -104,8 +105,7 @@ def settings_beside(**fields: Any) -> dict[str, Any]:
 def push(file: Path, to: Account, *options: str, service: str = "harbour") -> int:
     """Push a file; return the exit status."""
     line = ["push", str(file), "--service", service, *options]
-    arguments = cli.parser().parse_args(line, namespace=Arguments())
-    return push_command.run(arguments, to)  # type: ignore[arg-type]
+    return push_command.run(program.read(line).options, to)  # type: ignore[arg-type]
 
 
 def bytes_read() -> int:

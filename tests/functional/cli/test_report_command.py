@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
+from pipeline.cli import USAGE, main
 from pipeline.cli.commands import report
 from pipeline.errors import InvalidInput
 
@@ -23,7 +23,7 @@ from pipeline.errors import InvalidInput
 )
 def test_an_arn_of_something_else_is_refused(arn: str, capsys: pytest.CaptureFixture[str]) -> None:
     """With what an execution's looks like."""
-    assert main(["report", arn]) == 1
+    assert main(["report", arn]) == USAGE
 
     told = capsys.readouterr().err
     assert "wanted the ARN of an execution" in told

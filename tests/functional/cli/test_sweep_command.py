@@ -9,8 +9,8 @@ import pytest
 from moto import mock_aws
 
 from pipeline import cli
-from pipeline.cli import Arguments
 from pipeline.cli.commands import sweep
+from pipeline.cli.options import SweepOptions
 from pipeline.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -25,18 +25,22 @@ def account() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("options", "seen", "tip"),
+    ("options", "seen", "tip", "status"),
     [
-        pytest.param(["--grace", "-1"], "--grace -1; wanted hours", "leave it out for 24", id="in the past"),
-        pytest.param(["--grace", "nan"], "--grace nan; wanted hours", "leave it out for 24", id="no number"),
-        pytest.param(["--stack", "nope"], "no stack 'nope'", "check --stack", id="no such stack"),
+        pytest.param(
+            ["--grace", "-1"], "--grace -1; wanted hours", "leave it out for 24", cli.USAGE, id="in the past"
+        ),
+        pytest.param(
+            ["--grace", "nan"], "--grace nan; wanted hours", "leave it out for 24", cli.USAGE, id="no number"
+        ),
+        pytest.param(["--stack", "nope"], "no stack 'nope'", "check --stack", cli.FAILED, id="no such stack"),
     ],
 )
 def test_what_is_wrong_is_said_once(
-    options: list[str], seen: str, tip: str, capsys: pytest.CaptureFixture[str]
+    options: list[str], seen: str, tip: str, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What was seen, what was wanted, what to do."""
-    assert cli.main(["sweep", *options]) == cli.FAILED
+    assert cli.main(["sweep", *options]) == status
 
     told = capsys.readouterr().err
     assert seen in told
@@ -58,7 +62,7 @@ def test_each_thing_is_shown_with_its_reason() -> None:
     result: dict[str, Any] = {"found": [line], "unseen": ["no ListModels"], "counts": {"found": 1}}
     stream = StringIO()
 
-    sweep._show(result, Screen(stream), Arguments(stack="sealift"))
+    sweep._show(result, Screen(stream), SweepOptions(stack="sealift"))
 
     assert stream.getvalue().splitlines() == [
         "found     endpoint harbour-1",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.operations.diagnosis import ORDER
+from pipeline.operations.state_order import ORDER
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Script, Task

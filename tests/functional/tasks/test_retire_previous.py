@@ -13,6 +13,7 @@ from pipeline.errors import EndpointBusy
 from pipeline.planning import alarms
 from pipeline.rollout import alarms_api
 from tests.foreign import HOSTILE, unfit
+from tests.paginated import Paginated
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import MotoConsumer, Task
@@ -21,7 +22,7 @@ BEGAN = datetime(2026, 1, 2, 3, 4, 0, tzinfo=UTC)
 NOW = "2026-01-02T04:00:00.000Z"
 
 
-class SageMaker:
+class SageMaker(Paginated):
     """Endpoints, configurations, models and their tags; an endpoint that is deleted is gone at the second look."""
 
     def __init__(self) -> None:
@@ -97,14 +98,9 @@ class SageMaker:
         """Return one."""
         return self._find(self.models, ModelName)
 
-    def get_paginator(self, _operation: str) -> Any:
-        """Return a paginator of tags."""
-
-        def paginate(*, ResourceArn: str) -> list[dict[str, Any]]:  # noqa: N803 boto3's name
-            found = self.tags[ResourceArn]
-            return [{"Tags": [{"Key": key, "Value": value} for key, value in found.items()]}]
-
-        return SimpleNamespace(paginate=paginate)
+    def list_tags(self, *, ResourceArn: str) -> dict[str, Any]:  # noqa: N803 boto3's name
+        """Return the tags of one."""
+        return {"Tags": [{"Key": key, "Value": value} for key, value in self.tags[ResourceArn].items()]}
 
     def add_tags(self, *, ResourceArn: str, Tags: list[dict[str, str]]) -> None:  # noqa: N803 boto3's names
         """Add tags."""

@@ -12,16 +12,18 @@ from botocore.exceptions import ClientError
 from pipeline.archive.s3.multipart import target_for
 from pipeline.aws import service_errors
 from pipeline.cli.commands import sweep as sweep_command
-from pipeline.operations import account_scan, sweeping, teardown
-from pipeline.operations.sweep import MadeKind
+from pipeline.operations import account_scan, removal, sweeping, teardown
+from pipeline.operations.account import MadeKind
+from pipeline.operations.account_scan import Scope
 from pipeline.planning import alarms
 from pipeline.planning.consumer import mark
 from tasks import sweep
 from tests.foreign import HOSTILE, unfit
 from tests.functional.tasks.test_retire_previous import AutoScaling, SageMaker
+from tests.paginated import Paginated
 
 if TYPE_CHECKING:
-    from tests.functional.tasks.conftest import MotoConsumer
+    from tests.functional.tasks.conftest import MotoConsumer, Script
 
 NOW = datetime(2026, 1, 10, 12, 0, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=5)
@@ -93,7 +95,7 @@ class Account(SageMaker):
         super().delete_endpoint_config(**request)
 
 
-class Executions:
+class Executions(Paginated):
     """Step Functions."""
 
     def __init__(self) -> None:
@@ -116,7 +118,8 @@ class Executions:
         """Return one."""
         self._allow("DescribeExecution")
         if executionArn in self.running:
-            return {"status": "RUNNING", "input": self.running[executionArn]}
+            known = {"executionArn": executionArn, "name": executionArn.rpartition(":")[2], "startDate": NOW}
+            return {**known, "status": "RUNNING", "input": self.running[executionArn]}
         return {"status": "FAILED", "stopDate": LONG_AGO}
 
 
@@ -162,7 +165,7 @@ class World:
         return {kind: set(found) for kind, found in {**rows, "models": self.sagemaker.models}.items()}
 
 
-class Alarms:
+class Alarms(Paginated):
     """CloudWatch's alarms with their tags."""
 
     def __init__(self) -> None:
@@ -252,34 +255,67 @@ def test_what_scales_is_deregistered_before_it_is_deleted(world: World) -> None:
 def test_the_end_of_a_stack_is_the_end_of_its_scaling(world: World) -> None:
     """`sealift destroy` deletes endpoints by the same call."""
     world.scaling.scale(LEFT)
-    facts = account_scan.look(world.clients, stack="sealift", bucket=None)
+    facts = account_scan.scan(world.clients, Scope(stack="sealift"))
 
     for one in teardown.ours(facts):
         if one.kind is MadeKind.ENDPOINT:
-            account_scan.delete(world.clients, one)
+            removal.delete(world.clients, one)
 
     assert world.sagemaker.deleted == [f"target {LEFT}", f"endpoint {LEFT}", f"endpoint {SERVING}"]
 
 
 def test_the_command_line_waits_for_the_endpoint(world: World) -> None:
-    """It sweeps again until everything has gone, and tells each thing once, as it ended."""
-    slept: list[float] = []
+    """It sweeps again when that has gone, until everything has, and tells each thing once, as it ended."""
+    waited: list[tuple[str, float]] = []
 
-    result = sweep_command.until_gone(world.once, sleep=slept.append, clock=lambda: 0.0)
+    def wait(name: str, most_s: float) -> bool:
+        waited.append((name, most_s))
+        return True
+
+    result = sweep_command.until_gone(world.once, wait=wait, clock=lambda: 0.0)
 
     assert set(outcomes(result, LEFT).values()) == {"deleted"}
     assert result["counts"] == {"deleted": 3, "kept": 3}
-    assert slept
+    assert waited == [(LEFT, sweep_command.PATIENCE_S)]
 
 
 def test_the_command_line_ends_though_the_endpoint_does_not(world: World) -> None:
     """Its patience is bounded; what is not gone is told."""
-    world.sagemaker.list_endpoints = lambda **_: {"Endpoints": list(world.sagemaker.endpoints.values())}  # type: ignore[method-assign]
-    times = iter(range(0, 10_000, 100))
-
-    result = sweep_command.until_gone(world.once, sleep=lambda _: None, clock=lambda: float(next(times)))
+    result = sweep_command.until_gone(world.once, wait=lambda _name, _most_s: False, clock=lambda: 0.0)
 
     assert outcomes(result, LEFT) == ALL_LEFT
+
+
+def described(status: str) -> dict[str, Any]:
+    """Return a DescribeEndpoint response."""
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/"
+    times = {"CreationTime": NOW, "LastModifiedTime": NOW}
+    return {"EndpointName": LEFT, "EndpointArn": arn + LEFT, "EndpointStatus": status, **times}
+
+
+def test_an_endpoint_is_waited_for_until_it_is_gone(script: Script) -> None:
+    """SageMaker does not know it any more."""
+    script.answers("sagemaker", "describe_endpoint", described("Deleting"), {"EndpointName": LEFT})
+    script.answers("sagemaker", "describe_endpoint", described("Deleting"), {"EndpointName": LEFT})
+    script.missing("describe_endpoint")
+
+    assert removal.wait_until_gone(script.clients.sagemaker, LEFT, 1.0, every_s=0.01)
+
+
+def test_the_wait_for_an_endpoint_has_an_end(script: Script) -> None:
+    """As many looks as fit in its time."""
+    for _ in range(3):
+        script.answers("sagemaker", "describe_endpoint", described("Deleting"))
+
+    assert not removal.wait_until_gone(script.clients.sagemaker, LEFT, 0.03, every_s=0.01)
+
+
+def test_an_endpoint_that_may_not_be_looked_at_is_not_waited_for(script: Script) -> None:
+    """What AWS says is raised, as of any other call."""
+    script.refuses("sagemaker", "describe_endpoint", "AccessDeniedException", "no DescribeEndpoint")
+
+    with pytest.raises(ClientError, match="no DescribeEndpoint"):
+        removal.wait_until_gone(script.clients.sagemaker, LEFT, 1.0, every_s=0.01)
 
 
 def test_what_may_not_be_deleted_keeps_what_it_uses(world: World) -> None:
@@ -448,13 +484,13 @@ def test_an_archive_that_is_marked_is_written_again(world: World) -> None:
     begin = datetime.now(UTC) + timedelta(days=2)
     world.sweep(artifact_bucket="artifacts", now=begin.isoformat())
     assert not target.holds(world.clients.s3, 7)
-    facts = account_scan.look(world.clients, stack=None, bucket="artifacts")
+    facts = account_scan.scan(world.clients, Scope(bucket="artifacts"))
     (seen,) = [one for one in facts.made if one.name == target.key]
     assert seen.marked is not None
 
     target.put(world.clients.s3, b"archive")
     assert target.holds(world.clients.s3, 7)
-    account_scan.delete(world.clients, seen)
+    removal.delete(world.clients, seen)
 
     assert target.holds(world.clients.s3, 7)
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import package_files
 from pipeline.aws.clients import Clients
-from pipeline.cli import Arguments, parser
+from pipeline.cli import program
 from pipeline.cli.commands import deploy, destroy
 from pipeline.errors import InvalidInput
 from pipeline.naming import deployment_of
@@ -31,7 +31,7 @@ class Person:
 
     def runs(self, *words: str) -> tuple[int, str]:
         """Return the exit status of a command, and what it prints."""
-        arguments = parser().parse_args(words, namespace=Arguments())
+        arguments = program.read(words).options
         self._capsys.readouterr()
         if words[0] == "deploy":
             source = template.load(package_files.template())

@@ -18,6 +18,11 @@ from pipeline import __version__, package_files
 from pipeline.stack import bundles, template
 
 TOP = Path(__file__).resolve().parents[3]
+OTHERS = ("pipeline", "tasks", "inference", "state_machine", "local_cloud")
+"""What lies beside `sealift` in the repository."""
+FAST = ("--time-scale", "0.02")
+PROGRAMS = ("llama_server", "keeper")
+"""Modules that are run and not imported."""
 
 
 @pytest.fixture(scope="module")
@@ -69,25 +74,75 @@ def test_it_carries_what_a_deployment_needs(wheel: Path) -> None:
         names = set(archive.namelist())
 
     assert {
-        "pipeline/data/template.yaml",
-        "pipeline/data/lambda.lock",
-        "pipeline/data/consumer/handler.py",
-        "pipeline/data/runtime/llama_cpp/__init__.py",
-        "pipeline/report/templates/report.html.j2",
-        "pipeline/report/templates/style.css",
-        "state_machine/deploy.asl.json",
-        "tasks/check_archive.py",
-        "inference/inference.py",
-        "inference/config.json",
+        "sealift/pipeline/data/template.yaml",
+        "sealift/pipeline/data/requirements/lambda.lock",
+        "sealift/pipeline/data/examples/consumer/handler.py",
+        "sealift/pipeline/data/runtime/llama_cpp/__init__.py",
+        "sealift/pipeline/data/state_machine/deploy.asl.json",
+        "sealift/pipeline/data/tasks/check_archive.py",
+        "sealift/pipeline/data/inference/inference.py",
+        "sealift/pipeline/data/inference/config.json",
+        "sealift/pipeline/report/templates/report.html.j2",
+        "sealift/pipeline/report/templates/style.css",
+        "sealift/local_cloud/README.md",
+        "sealift/py.typed",
     } <= names
-    assert not [name for name in names if name.startswith(("tests/", "tools/", "benchmarks/"))]
+    assert not {"tests", "tools", "benchmarks"} & {part for name in names for part in Path(name).parts}
+
+
+def test_it_puts_one_package_into_an_environment(wheel: Path) -> None:
+    """A `pipeline` or `tasks` of whoever installs it is not in its way, nor it in theirs."""
+    with zipfile.ZipFile(wheel) as archive:
+        tops = {name.partition("/")[0] for name in archive.namelist()}
+
+    assert tops == {"sealift", f"sealift-{__version__}.dist-info"}
+
+
+def test_its_modules_are_imported_by_their_names_in_it(installed: Path, tmp_path: Path) -> None:
+    """All of them, with those that have a repository's names kept away: no import was left as it is there."""
+    names = [
+        f"sealift.{'.'.join(path.relative_to(TOP).with_suffix('').parts).removesuffix('.__init__')}"
+        for package in ("pipeline", "local_cloud")
+        for path in sorted((TOP / package).rglob("*.py"))
+        if path.stem not in PROGRAMS
+    ]
+    script = (
+        f"import importlib, sys; sys.modules |= dict.fromkeys({OTHERS}); "
+        f"[importlib.import_module(one) for one in {names}]"
+    )
+
+    run(installed / "python", "-W", "ignore", "-c", script, folder=tmp_path)
+    assert len(names) > 150
+
+
+def test_python_can_use_it(installed: Path, tmp_path: Path) -> None:
+    """`import sealift`: pack, check and plan, whose result is the command's."""
+    (tmp_path / "models").mkdir()
+    model = tmp_path / "models" / "demo.gguf"
+    model.write_bytes((TOP / "examples" / "demo_model" / "sealift-demo.gguf").read_bytes())
+    script = """
+import json, sealift
+packed = sealift.pack("models/demo.gguf", "models/model.tar.gz")
+plan = sealift.plan("models/model.tar.gz", {"memory_mb": 2048})
+print(json.dumps([sealift.__version__, packed.size, sealift.check(packed.path).verdict, plan.to_json()]))
+"""
+    version, size, verdict, plan = json.loads(run(installed / "python", "-c", script, folder=tmp_path))
+
+    assert (version, verdict) == (__version__, "accepted")
+    assert size == (tmp_path / "models" / "model.tar.gz").stat().st_size
+    command = ("plan", "models/model.tar.gz", "--memory-mb", "2048", "--json")
+    printed = json.loads(run(installed / "sealift", *command, folder=tmp_path))
+    assert plan == {name: value for name, value in printed.items() if name != "seconds"}
+    assert plan["memory_mb"] == 2048
 
 
 def test_without_its_extra_it_says_what_installs_it(installed: Path, tmp_path: Path) -> None:
     """`sealift local` needs packages that a plain installation has not; the other commands do without."""
     (site,) = installed.parent.glob("lib/python*/site-packages")
     (plain := tmp_path / "plain").mkdir()
-    for one in needed("boto3", "isal", "Jinja2", "PyYAML", "shtab"):
+    for one in needed(
+        "boto3", "isal", "Jinja2", "PyYAML", "click", "rich", "markdown-it-py", "mdurl", "Pygments"
+    ):
         (plain / one.name).symlink_to(one)
     everything = (site / "needs.pth").read_text()
     (site / "needs.pth").write_text(f"{plain}\n")
@@ -126,20 +181,39 @@ def needed(*names: str) -> set[Path]:
 
 
 def test_its_commands_run(installed: Path, tmp_path: Path) -> None:
-    """As `sealift` and as `python -m pipeline`, and it is the wheel's code that runs."""
+    """As `sealift` and as `python -m sealift`, and it is the wheel's code that runs."""
     assert run(installed / "sealift", "--version", folder=tmp_path) == f"sealift {__version__}\n"
     assert (
-        run(installed / "python", "-m", "pipeline", "--version", folder=tmp_path)
-        == f"sealift {__version__}\n"
+        run(installed / "python", "-m", "sealift", "--version", folder=tmp_path) == f"sealift {__version__}\n"
     )
-    where = run(installed / "python", "-c", "import pipeline; print(pipeline.__file__)", folder=tmp_path)
+    where = run(installed / "python", "-c", "import sealift; print(sealift.__file__)", folder=tmp_path)
     assert where.startswith(str(installed.parent))
+
+
+def test_it_deploys_on_a_local_cloud_of_its_own(installed: Path, tmp_path: Path) -> None:
+    """With its own template, tasks, model server and runtime; the other container's server is in it as well."""
+    model = str(TOP / "examples" / "demo_model" / "sealift-demo.gguf")
+    run(installed / "sealift", "pack", model, "--output", "model.tar.gz", folder=tmp_path)
+
+    printed = run(installed / "sealift", "local", "run", "model.tar.gz", "--json", *FAST, folder=tmp_path)
+
+    assert json.loads(printed)["status"] == "SUCCEEDED"
+    script = (
+        "from sealift.local_cloud.hosting import HostingSettings; "
+        "print(HostingSettings().command[1], HostingSettings().llama_server[1])"
+    )
+    for path in run(installed / "python", "-W", "ignore", "-c", script, folder=tmp_path).split():
+        assert path.startswith(str(installed.parent))
+        command = [str(installed / "python"), path, "nothing"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert "wanted 'serve'" in done.stdout, done.stderr
 
 
 def test_it_packages_the_functions_as_the_repository_does(installed: Path, tmp_path: Path) -> None:
     """Byte for byte the same content, so that a stack is unchanged whoever deploys it."""
     script = (
-        "import json; from pipeline import package_files; from pipeline.stack import bundles, template, wheels; "
+        "import json; from sealift.pipeline import package_files; "
+        "from sealift.pipeline.stack import bundles, template, wheels; "
         "source = template.load(package_files.template()); assert wheels.locked(package_files.lock().read_text()); "
         "json.loads(package_files.definition().read_text()); "
         "made = bundles.packages(source, bundles.libraries_here()); "

@@ -20,7 +20,7 @@ def desk(tmp_path: Path, model: Path, archive: Path) -> Path:
     """Return a folder with what the pages speak of: `sealift`, a model and an archive."""
     program = tmp_path / ".venv" / "bin" / "sealift"
     program.parent.mkdir(parents=True)
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m pipeline "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m sealift "$@"\n')
     program.chmod(0o755)
     shutil.copy(model, tmp_path / "MODEL.gguf")
     shutil.copy(archive, tmp_path / "model.tar.gz")

@@ -21,9 +21,13 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.iam.models import iam_backends
 
-from local_cloud import policies
 from local_cloud.cloud import CONSUMER, STACK, LocalCloud
-from local_cloud.policies import Policy, PolicyVerdict, Request
+from local_cloud.iam import policies
+from local_cloud.iam.policies import (
+    Policy,
+    PolicyRequest,
+    PolicyVerdict,
+)
 from pipeline.archive.build.pack import pack
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
@@ -47,7 +51,7 @@ class Used:
     """What the deployments asked for, by the logical id of the role."""
 
     policies: dict[str, Policy]
-    requests: dict[str, list[Request]]
+    requests: dict[str, list[PolicyRequest]]
     refused: list[str]
 
 
@@ -70,7 +74,7 @@ def used(
         _empty(cloud)
     roles = _roles(cloud)
     names = {name: logical for logical, name in roles.items()}
-    requests: dict[str, list[Request]] = {logical: [] for logical in roles}
+    requests: dict[str, list[PolicyRequest]] = {logical: [] for logical in roles}
     for one in decided:
         if one.role in names:
             requests[names[one.role]].append(one.request)
@@ -243,7 +247,7 @@ def _failed(ended: Execution, error: str) -> None:
     assert (ended.status, ended.error) == ("FAILED", error), ended.cause
 
 
-def _unneeded(policy: Policy, requests: list[Request]) -> list[str]:
+def _unneeded(policy: Policy, requests: list[PolicyRequest]) -> list[str]:
     removals = policies.removals(policy)
     return [removal.left_out for removal in removals if not policies.needed(removal, requests)]
 

@@ -2,66 +2,71 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline import cli, settings
-from pipeline.cli import Arguments
+from pipeline.cli import program
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = (
-    "pack",
-    "check",
-    "plan",
-    "status",
-    "history",
-    "logs",
-    "rollback",
-    "sweep",
-    "doctor",
-    "settings",
-    "local",
-)
-
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_every_command_is_completed(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """In each shell, with the options of each command."""
+def test_each_shell_has_a_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the program itself, which each shell's script asks in its own way."""
     assert cli.main(["completion", shell]) == cli.OK
-
-    script = capsys.readouterr().out
-    assert [name for name in COMMANDS if name not in script] == []
-    assert "follow" in script
+    assert f"{program.COMPLETE}={shell}_complete" in capsys.readouterr().out
 
 
-def test_bash_completes_commands_and_options(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        pytest.param(["hist"], ["history"], id="command"),
+        pytest.param(["logs", "--f"], ["--follow"], id="option"),
+        pytest.param(["--json", "local", "r"], ["run"], id="behind an option"),
+        pytest.param(["plan", "--hosting", "in"], ["instance"], id="value"),
+        pytest.param(["sweep", "--colou"], [], id="an older name"),
+    ],
+)
+def test_bash_completes_commands_options_and_values(
+    typed: list[str], offered: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As bash itself runs the script."""
+    program = tmp_path / "sealift"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m sealift "$@"\n')
+    program.chmod(0o755)
     cli.main(["completion", "bash"])
     script = capsys.readouterr().out
-    ask = 'COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _shtab_sealift; echo "${COMPREPLY[@]}"'
+    words = " ".join(["sealift", *typed])
 
-    typed = f"{script}\nCOMP_WORDS=(sealift hist); {ask}\nCOMP_WORDS=(sealift logs --f); {ask}"
-    done = subprocess.run(["/bin/bash", "-c", typed], capture_output=True, text=True, check=True)
+    asked = (
+        f"{script}\nCOMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); "
+        '_sealift_completion sealift; echo "${COMPREPLY[@]}"'
+    )
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["/bin/bash", "-c", asked], capture_output=True, text=True, check=True, env=environment
+    )
 
-    assert done.stdout.split() == ["history", "--follow"]
+    assert done.stdout.split() == offered
 
 
 def test_an_unknown_shell_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     """With those that are known."""
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["completion", "csh"])
+    assert cli.main(["completion", "csh"]) == cli.USAGE
 
-    assert ended.value.code == cli.USAGE
     assert "bash" in capsys.readouterr().err
 
 
-def test_the_help_tells_every_exit_status() -> None:
-    """All that `main` and argparse end with."""
-    told = " ".join(cli.parser().format_help().split())
+def test_the_help_tells_every_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    """All that `main` ends with."""
+    assert cli.main(["--help"]) == cli.OK
+    told = " ".join(capsys.readouterr().out.split())
 
     assert all(f"{status} {meaning}" in told for status, meaning in cli.STATUSES.items())
     assert set(cli.STATUSES) == {
@@ -89,11 +94,8 @@ def test_what_is_not_given_comes_from_the_settings(
     """Of those options that the command has; an empty --stack is any stack."""
     (tmp_path / "sealift.toml").write_text('stack = "from-file"\ncontainer = "custom"\n')
     monkeypatch.chdir(tmp_path)
-    status = cli.parser().parse_args(["status", *options], namespace=Arguments())
-    plan = cli.parser().parse_args(["plan", "x"], namespace=Arguments())
-
-    cli._complete(status)
-    cli._complete(plan)
+    status = cli.complete(program.read(["status", *options]).options)
+    plan = cli.complete(program.read(["plan", "x"]).options)
     settings.say({})
 
     assert (status.stack, plan.container) == (stack, container)
@@ -106,11 +108,7 @@ def test_without_settings_rollback_and_sweep_look_at_any_stack(
     """As they say of themselves."""
     monkeypatch.chdir(tmp_path)
     for line in (["rollback", "harbour"], ["sweep"]):
-        arguments = cli.parser().parse_args(line, namespace=Arguments())
-
-        cli._complete(arguments)
-
-        assert arguments.stack is None
+        assert cli.complete(program.read(line).options).stack is None
 
 
 def test_a_wrong_setting_is_one_message(

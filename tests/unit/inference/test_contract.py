@@ -149,7 +149,7 @@ def test_refusal_of_the_model_goes_through_the_context_too() -> None:
         name="bare",
         context=3,
         tokenize=lambda text: [1] * len(text),
-        chat_prompt=str,
+        chat=None,  # type: ignore[arg-type]
     )
     data = inference.input_fn(b'{"prompt": "abcd"}', None, context)
     answer, _ = inference.output_fn(inference.predict_fn(data, model, context), None)

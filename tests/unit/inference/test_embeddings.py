@@ -107,7 +107,14 @@ def test_both_forms_are_the_same_numbers(vector: list[float]) -> None:
             id="long",
         ),
         pytest.param(_model(), _asked(" "), 400, "invalid_value", "no token", id="nothing"),
-        pytest.param(_model(), _asked("a", dimensions=3), 400, "invalid_value", "have 2 numbers", id="cut"),
+        pytest.param(
+            _model(),
+            _asked("a", dimensions=3),
+            400,
+            "invalid_value",
+            "have 2 numbers",
+            id="longer-than-it-is",
+        ),
         pytest.param(
             _model(width=MOST_NUMBERS // 2),
             _asked("a", "b", "c"),
@@ -163,9 +170,11 @@ def test_each_model_is_asked_for_what_it_does() -> None:
         def generate(self, *_: Any) -> Any:
             raise AssertionError("asked")
 
-    chats = Model(_Engine(), Settings(), "talker", 64, lambda _: [1], lambda _: "")
+    chats = Model(_Engine(), Settings(), "talker", 64, lambda _: [1], None)  # type: ignore[arg-type]
     with pytest.raises(BadRequest, match="'talker' generates text, and embeds none; ask with 'messages'"):
-        predict_fn(_asked("a"), chats)
+        predict_fn(_asked("a", "b"), chats)
+    with pytest.raises(BadRequest, match="embeds none"):
+        predict_fn(_asked("a", encoding="base64"), chats)
     with pytest.raises(BadRequest, match="'harbour' embeds texts, and generates none; ask with 'input'"):
         predict_fn(Request("prompt", prompt="a"), _model())
     with pytest.raises(BadRequest, match="no memory"):
@@ -186,3 +195,24 @@ def test_the_four_functions_embed_and_log_no_text() -> None:
     assert [line["event"] for line in lines] == ["answered"]
     assert (lines[0]["texts"], lines[0]["prompt_n"]) == (1, 2)
     assert "secret" not in json.dumps(lines)
+
+
+def test_fewer_dimensions_are_the_first_ones_made_as_long_again() -> None:
+    """What models that were trained for it mean by fewer."""
+    (one,) = embeddings(_model(vector=[3, 4]), _asked("a", dimensions=1), FOR_EVER)["data"]
+
+    assert one["embedding"] == [1]
+
+
+def test_clients_of_inputs_get_bare_vectors() -> None:
+    """As text-embeddings-inference gives them; JumpStart's older name has its own."""
+    model = _model(vector=[3, 4])
+    vectors = predict_fn(Request("inputs", batch=("a", "b"), listed=True), model)
+
+    assert vectors == [pytest.approx([0.6, 0.8])] * 2
+    assert predict_fn(Request("inputs", prompt="a"), model) == [pytest.approx([0.6, 0.8])]
+    assert predict_fn(Request("inputs", prompt="a", jumpstart=True), model) == {
+        "embedding": [pytest.approx([0.6, 0.8])]
+    }
+    with pytest.raises(BadRequest, match="embeds texts"):
+        predict_fn(Request("inputs", batch=(({"role": "user", "content": "a"},),)), model)

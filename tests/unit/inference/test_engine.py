@@ -44,7 +44,7 @@ class _Script:
         self.interrupted = threading.Event()
         self.on_decode: Callable[[], bool] = lambda: True
         self.slid = 0
-        self.sampled: list[tuple[Sampling, str | None]] = []
+        self.sampled: list[tuple[Sampling, str | None, list[int]]] = []
         self.tokens: Iterator[int | None] = iter(())
 
     def piece(self, token: int) -> bytes:
@@ -90,8 +90,10 @@ class _Script:
         return -0.5, [(token, -0.5), (0, -1.5)][:top]
 
     @contextlib.contextmanager
-    def sampler(self, sampling: Sampling, grammar: str | None) -> Iterator[Callable[[], int | None]]:
-        self.sampled.append((sampling, grammar))
+    def sampler(
+        self, sampling: Sampling, grammar: str | None, prompt: Sequence[int]
+    ) -> Iterator[Callable[[], int | None]]:
+        self.sampled.append((sampling, grammar, list(prompt)))
         self.tokens = iter([*range(len(self.pieces)), END])
         yield lambda: next(self.tokens)
 
@@ -180,7 +182,7 @@ def test_grammar_and_sampling_reach_the_sampler() -> None:
 
     _ask(script, sampling=sampling, grammar="root ::= [a]")
 
-    assert script.sampled == [(sampling, "root ::= [a]")]
+    assert script.sampled == [(sampling, "root ::= [a]", [7])]
 
 
 def test_dead_end_of_a_grammar_is_told() -> None:
@@ -188,7 +190,7 @@ def test_dead_end_of_a_grammar_is_told() -> None:
     script = _Script(b"{")
 
     @contextlib.contextmanager
-    def sampler(_sampling: Sampling, _grammar: str | None) -> Iterator[Callable[[], int | None]]:
+    def sampler(*_: Any) -> Iterator[Callable[[], int | None]]:
         tokens = iter([0, None])
         yield lambda: next(tokens)
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from local_cloud import keys
-from local_cloud.authorizations import NeededPermission
 from local_cloud.calls import AwsCall
 from local_cloud.faults import Response
-from local_cloud.policies import Request
+from local_cloud.iam import keys
+from local_cloud.iam.authorizations import NeededPermission
+from local_cloud.iam.policies import PolicyRequest
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:assistant"
@@ -36,7 +36,7 @@ def answered(document: dict[str, Any], status: int = 200) -> Response:
     return Response(status, {}, json.dumps(document).encode())
 
 
-def denied(_request: Request) -> str:
+def denied(_request: PolicyRequest) -> str:
     """Refuse everything."""
     return "User: x is not authorized to perform: kms:Decrypt"
 
@@ -51,7 +51,7 @@ def denied(_request: Request) -> str:
 )
 def test_who_may_not_use_the_key_sees_no_variables(document: dict[str, Any], path: tuple[Any, ...]) -> None:
     """Wherever a configuration stands in an answer; the error is in their place."""
-    found = json.loads(keys.veiled(answered(document), denied).body)
+    found = json.loads(keys.hidden(answered(document), denied).body)
     for part in path:
         found = found[part]
 
@@ -62,16 +62,16 @@ def test_who_may_not_use_the_key_sees_no_variables(document: dict[str, Any], pat
 
 def test_who_may_use_the_key_sees_them() -> None:
     """The function itself stands in the context, also where a version is read."""
-    seen: list[Request] = []
+    seen: list[PolicyRequest] = []
 
-    def allowed(request: Request) -> str:
+    def allowed(request: PolicyRequest) -> str:
         seen.append(request)
         return ""
 
     response = answered(configuration(arn=f"{ARN}:7"))
 
-    assert json.loads(keys.veiled(response, allowed).body) == json.loads(response.body)
-    assert seen == [Request("kms:Decrypt", KEY, CONTEXT)]
+    assert json.loads(keys.hidden(response, allowed).body) == json.loads(response.body)
+    assert seen == [PolicyRequest("kms:Decrypt", KEY, CONTEXT)]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_who_may_use_the_key_sees_them() -> None:
 )
 def test_where_nothing_is_encrypted_nothing_is_hidden(response: Response) -> None:
     """Nobody asks for a key there."""
-    assert json.loads(keys.veiled(response, denied).body) == json.loads(response.body)
+    assert json.loads(keys.hidden(response, denied).body) == json.loads(response.body)
 
 
 @pytest.mark.parametrize(
@@ -121,4 +121,4 @@ def test_writing_variables_takes_the_key(
 
     found = list(keys.to_write(asked, lambda name: key if name == "assistant" else None))
 
-    assert found == [Request(action, KEY, CONTEXT) for action in actions]
+    assert found == [PolicyRequest(action, KEY, CONTEXT) for action in actions]

@@ -11,8 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_cloud import policies
-from local_cloud.policies import Context, PolicyVerdict, Request, UnsupportedPolicyError
+from local_cloud.iam import policies
+from local_cloud.iam.policies import (
+    Context,
+    PolicyRequest,
+    PolicyVerdict,
+    UnsupportedPolicyError,
+)
 
 MODEL = "arn:aws:sagemaker:us-east-1:123456789012:model/harbour"
 TEXT = st.text("ab:/*?[].", max_size=12)
@@ -31,7 +36,9 @@ def statement(**more: Any) -> dict[str, Any]:
 def judged(*statements: dict[str, Any], context: Context = (), **request: str) -> PolicyVerdict:
     """Return what a policy of these statements says to DescribeModel, or to another request."""
     policy = policies.parse(json.dumps({"Version": "2012-10-17", "Statement": statements}))
-    asked = Request(**{"action": "sagemaker:DescribeModel", "resource": MODEL, **request}, context=context)
+    asked = PolicyRequest(
+        **{"action": "sagemaker:DescribeModel", "resource": MODEL, **request}, context=context
+    )
     return policies.judge(policy, asked)
 
 
@@ -240,7 +247,7 @@ def test_each_action_and_each_resource_of_each_statement_is_left_out_once() -> N
             statement(Action="sagemaker:DeleteModel", Resource="*"),
         ]
     }
-    requests = [Request(f"sagemaker:{verb}Model", MODEL) for verb in ("Describe", "Delete")]
+    requests = [PolicyRequest(f"sagemaker:{verb}Model", MODEL) for verb in ("Describe", "Delete")]
 
     found = [
         (one.left_out, policies.needed(one, requests))

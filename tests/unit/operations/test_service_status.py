@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.cli.commands import history, status
 from pipeline.operations import service_status
-from pipeline.operations.ledger import LedgerEntry
+from pipeline.operations.executions import ExecutionSummary
 from pipeline.operations.service_status import (
     AlarmState,
     Archive,
@@ -20,7 +20,7 @@ from pipeline.operations.service_status import (
     StatusFacts,
 )
 from pipeline.rollout.releases import Consumer, Release
-from pipeline.sizing.costs import Cost
+from pipeline.sizing.hourly_costs import Cost
 from pipeline.time_format import span
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
@@ -55,7 +55,7 @@ def release(name: str, uploaded: str, *, good: bool = True, withdrawn: bool = Fa
 
 def running(name: str, service: str = "harbour") -> Running:
     """Return an execution that runs."""
-    entry = LedgerEntry(
+    entry = ExecutionSummary(
         name=name,
         arn=f"{MACHINE}:{name}",
         stack="sealift",

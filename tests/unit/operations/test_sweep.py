@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.operations import sweep
-from pipeline.operations.sweep import Action, ExecutionEnd, Made, MadeKind, SweepDecision, SweepFacts, decide
+from pipeline.operations.account import Account, ExecutionEnd, Made, MadeKind
+from pipeline.operations.sweep import Action, SweepDecision, decide
 from pipeline.rollout.releases import Release
 
 NOW = datetime(2026, 1, 10, 12, 0, 0, tzinfo=UTC)
@@ -22,7 +23,7 @@ ARCHIVE = Made(
 )
 
 
-def deployment(number: int, *, good: bool = False, keep: int | None = 1, **release: Any) -> SweepFacts:
+def deployment(number: int, *, good: bool = False, keep: int | None = 1, **release: Any) -> Account:
     """Return the facts of one deployment of `harbour`: endpoint, configuration, model; the number is its age."""
     name, execution = f"harbour-{number}", f"arn:{number}"
     common = {"service": "harbour", "execution": execution, "archive": f"b/upload-{number}"}
@@ -39,7 +40,7 @@ def deployment(number: int, *, good: bool = False, keep: int | None = 1, **relea
         serves=True,
         keep_previous=keep if good else None,
     )
-    return SweepFacts(
+    return Account(
         made=(
             Made(MadeKind.ENDPOINT, name, LONG_AGO, uses=(name,), status="InService", **common),
             Made(MadeKind.CONFIG, name, LONG_AGO, uses=(name,), **common),
@@ -53,10 +54,10 @@ def deployment(number: int, *, good: bool = False, keep: int | None = 1, **relea
     )
 
 
-def together(*facts: SweepFacts, **changed: Any) -> SweepFacts:
+def together(*facts: Account, **changed: Any) -> Account:
     """Return the facts of several deployments, some of them changed."""
     return replace(
-        SweepFacts(
+        Account(
             made=tuple(one for each in facts for one in each.made),
             releases={"harbour": tuple(one for each in facts for one in each.releases["harbour"])},
             endpoints={name: config for each in facts for name, config in each.endpoints.items()},
@@ -68,12 +69,12 @@ def together(*facts: SweepFacts, **changed: Any) -> SweepFacts:
     )
 
 
-def judged(facts: SweepFacts, **changed: Any) -> dict[str, SweepDecision]:
+def judged(facts: Account, **changed: Any) -> dict[str, SweepDecision]:
     """Return the decisions by the things' keys."""
     return {one.made.key: one for one in decide(facts, **{"now": NOW, "grace": GRACE, **changed})}
 
 
-def going(facts: SweepFacts, **changed: Any) -> set[str]:
+def going(facts: Account, **changed: Any) -> set[str]:
     """Return the names of what does not stay."""
     return {one.made.name for one in judged(facts, **changed).values() if one.action is not Action.KEEP}
 
@@ -175,7 +176,7 @@ def test_what_bears_tags_that_cannot_be_read_stays() -> None:
     """It may be anybody's."""
     hidden = Made(MadeKind.MODEL, "harbour-1", LONG_AGO, unreadable="its tags could not be read: denied")
 
-    assert judged(SweepFacts((hidden,)))["model harbour-1"].reason == "its tags could not be read: denied"
+    assert judged(Account((hidden,)))["model harbour-1"].reason == "its tags could not be read: denied"
 
 
 # --------------------------------------------------------------- good deployments
@@ -237,7 +238,7 @@ def test_what_is_about_an_endpoint_goes_after_it(kind: MadeKind) -> None:
     about = Made(kind, "one", LONG_AGO, service="harbour", uses=("harbour-1",))
     mine = deployment(1)
 
-    assert judged(SweepFacts((about,)))[about.key].action is Action.DELETE
+    assert judged(Account((about,)))[about.key].action is Action.DELETE
     assert judged(replace(mine, made=(*mine.made, about)))[about.key].after == ("endpoint harbour-1",)
     assert judged(replace(mine, made=(about,)))[about.key].reason == "endpoint harbour-1 is there"
 
@@ -247,11 +248,10 @@ def test_a_version_that_an_alias_calls_stays() -> None:
     version = Made(MadeKind.VERSION, "7 of assistant", LONG_AGO, uses=("gone",))
 
     assert (
-        judged(SweepFacts((replace(version, aliased=True),)))[version.key].reason
-        == "an alias sends calls to it"
+        judged(Account((replace(version, aliased=True),)))[version.key].reason == "an alias sends calls to it"
     )
-    assert "is running" in judged(SweepFacts((version,), running={"arn:9": ""}))[version.key].reason
-    assert judged(SweepFacts((version,)))[version.key].action is Action.DELETE
+    assert "is running" in judged(Account((version,), running={"arn:9": ""}))[version.key].reason
+    assert judged(Account((version,)))[version.key].action is Action.DELETE
 
 
 # ----------------------------------------------------------------------- archives
@@ -272,7 +272,7 @@ def test_an_archive_is_marked_and_deleted_much_later(
 ) -> None:
     """Between the two lies more than an execution may last, whatever the grace is."""
     marked = None if marked_h is None else NOW - timedelta(hours=marked_h)
-    facts = SweepFacts((replace(ARCHIVE, marked=marked),))
+    facts = Account((replace(ARCHIVE, marked=marked),))
 
     assert judged(facts, grace=timedelta(hours=grace_h))[ARCHIVE.key].action is action
 
@@ -287,21 +287,19 @@ def test_the_wait_of_an_archive_is_longer_than_an_execution() -> None:
 @pytest.mark.parametrize(
     "facts",
     [
-        pytest.param(SweepFacts((ARCHIVE,), archives={ARCHIVE.uses[0]: "m"}), id="a model reads it"),
-        pytest.param(SweepFacts((ARCHIVE,), unseen={MadeKind.MODEL: "denied"}), id="models not seen"),
+        pytest.param(Account((ARCHIVE,), archives={ARCHIVE.uses[0]: "m"}), id="a model reads it"),
+        pytest.param(Account((ARCHIVE,), unseen={MadeKind.MODEL: "denied"}), id="models not seen"),
+        pytest.param(Account((ARCHIVE,), unseen={MadeKind.CONFIG: "denied"}), id="configurations not seen"),
+        pytest.param(Account((ARCHIVE,), unseen={MadeKind.ENDPOINT: "denied"}), id="endpoints not seen"),
+        pytest.param(Account((ARCHIVE,), endpoints={"e": "c"}), id="an endpoint's configuration is gone"),
         pytest.param(
-            SweepFacts((ARCHIVE,), unseen={MadeKind.CONFIG: "denied"}), id="configurations not seen"
-        ),
-        pytest.param(SweepFacts((ARCHIVE,), unseen={MadeKind.ENDPOINT: "denied"}), id="endpoints not seen"),
-        pytest.param(SweepFacts((ARCHIVE,), endpoints={"e": "c"}), id="an endpoint's configuration is gone"),
-        pytest.param(
-            SweepFacts((ARCHIVE,), endpoints={"e": "c"}, configs={"c": frozenset({"m"})}),
+            Account((ARCHIVE,), endpoints={"e": "c"}, configs={"c": frozenset({"m"})}),
             id="an endpoint's model is gone",
         ),
     ],
 )
 @pytest.mark.parametrize("marked", [None, LONG_AGO])
-def test_an_archive_that_an_endpoint_may_read_stays(facts: SweepFacts, marked: datetime | None) -> None:
+def test_an_archive_that_an_endpoint_may_read_stays(facts: Account, marked: datetime | None) -> None:
     """A serverless endpoint downloads it at every cold start, whoever deleted its model."""
     told = replace(facts, made=(replace(ARCHIVE, marked=marked),))
 
@@ -314,7 +312,7 @@ AGES = st.integers(min_value=0, max_value=100).map(lambda hours: NOW - timedelta
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> SweepFacts:
+def worlds(draw: st.DrawFn) -> Account:
     """Draw several deployments with any mixture of ages, executions, marks and references."""
     facts = []
     for number in draw(st.lists(st.integers(1, 9), unique=True, min_size=1, max_size=5)):
@@ -341,7 +339,7 @@ def worlds(draw: st.DrawFn) -> SweepFacts:
 
 
 @given(facts=worlds())
-def test_nothing_goes_that_is_referred_to_or_young(facts: SweepFacts) -> None:
+def test_nothing_goes_that_is_referred_to_or_young(facts: Account) -> None:
     """For each thing that goes: nobody names it, its execution has ended, it is old, and its users go before it."""
     found = judged(facts)
     gone = {key for key, one in found.items() if one.action is Action.DELETE}
@@ -362,9 +360,9 @@ def test_nothing_goes_that_is_referred_to_or_young(facts: SweepFacts) -> None:
 
 
 @given(facts=worlds())
-def test_the_newest_good_deployment_in_service_stays(facts: SweepFacts) -> None:
+def test_the_newest_good_deployment_in_service_stays(facts: Account) -> None:
     """Whatever else goes, a service that served goes on."""
-    good = [one for one in facts.releases["harbour"] if one.way_back]
+    good = [one for one in facts.releases["harbour"] if one.is_rollback_target]
     if good:
         newest = max(good, key=lambda one: one.age)
         assert newest.config not in going(facts)

@@ -10,7 +10,7 @@ import pytest
 from pipeline.cli import asking
 from pipeline.errors import InvalidInput
 from pipeline.operations import teardown
-from pipeline.operations.sweep import Made, MadeKind, SweepFacts
+from pipeline.operations.account import Account, Made, MadeKind
 from pipeline.operations.teardown import Holding, TeardownPlan, TeardownResource
 from pipeline.stack.change_sets import StackPlace
 
@@ -49,7 +49,7 @@ def test_endpoints_go_first_and_configurations_last() -> None:
         made(MadeKind.ENDPOINT, "e"),
     ]
 
-    assert [one.name for one in teardown.ours(SweepFacts(made=tuple(things)))] == ["e", "a", "m", "c"]
+    assert [one.name for one in teardown.ours(Account(made=tuple(things)))] == ["e", "a", "m", "c"]
 
 
 def test_what_nobody_can_tell_whose_it_is_stays() -> None:
@@ -60,7 +60,7 @@ def test_what_nobody_can_tell_whose_it_is_stays() -> None:
         made(MadeKind.ARCHIVE, "archives/1"),
     )
 
-    assert teardown.ours(SweepFacts(made=things)) == ()
+    assert teardown.ours(Account(made=things)) == ()
 
 
 @pytest.mark.parametrize("status", ["CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 
 from pipeline.aws import service_errors
-from pipeline.errors import InvalidInput
+from pipeline.aws.clients import Clients
+from pipeline.errors import InvalidInput, RequestRejected
 from pipeline.stack import change_sets
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/sealift/1"
 )
 def test_a_stack_is_made_or_changed_by_what_there_is(status: str | None, kind: str) -> None:
     """A stack of which there is only a change set has nothing yet."""
-    assert change_sets.road("sealift", {"StackStatus": status} if status else None) == kind
+    assert change_sets.change_set_type("sealift", {"StackStatus": status} if status else None) == kind
 
 
 @pytest.mark.parametrize(
@@ -50,7 +53,7 @@ def test_a_stack_is_made_or_changed_by_what_there_is(status: str | None, kind: s
 def test_a_stack_that_cannot_be_changed_is_refused_with_the_way_out(status: str, fix: str) -> None:
     """What it is, and the command to run next."""
     with pytest.raises(InvalidInput) as refusal:
-        change_sets.road("harbour", {"StackStatus": status})
+        change_sets.change_set_type("harbour", {"StackStatus": status})
 
     (problem,) = refusal.value.problems
     assert problem.seen == f"it is {status}"
@@ -92,18 +95,18 @@ def event(number: int, name: str, status: str, reason: str | None = None) -> dic
 def watched(
     *batches: list[dict[str, Any]], after: str = "0"
 ) -> tuple[change_sets.Ended, list[str], list[float]]:
-    """Return how a stack ended, the events that were told, and how long was waited each time."""
+    """Return how a stack ended, the events that were reported, and how long was waited each time."""
     client: Any = CloudFormation([event(0, "sealift", "CREATE_COMPLETE")], *batches)
     list(client.paginate(StackName=STACK_ID))
-    told: list[change_sets.Event] = []
+    seen: list[change_sets.StackEvent] = []
     slept: list[float] = []
-    ended = change_sets.watch(client, STACK_ID, after=after, told=told.append, sleep=slept.append)
-    return ended, [f"{one.name} {one.status}" for one in told], slept
+    ended = change_sets.watch(client, STACK_ID, after=after, on_event=seen.append, sleep=slept.append)
+    return ended, [f"{one.name} {one.status}" for one in seen], slept
 
 
 def test_every_event_is_told_once_in_order_until_the_stack_is_at_rest() -> None:
     """What was before is not; between two looks it waits; an intermediate end of the stack's is none."""
-    ended, told, slept = watched(
+    ended, seen, slept = watched(
         [event(1, "sealift", "UPDATE_IN_PROGRESS"), event(2, "Role", "UPDATE_IN_PROGRESS")],
         [],
         [event(3, "Role", "UPDATE_COMPLETE"), event(4, "sealift", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")],
@@ -111,7 +114,7 @@ def test_every_event_is_told_once_in_order_until_the_stack_is_at_rest() -> None:
     )
 
     assert (ended.status, ended.good, ended.reasons) == ("UPDATE_COMPLETE", True, ())
-    assert told == [
+    assert seen == [
         "sealift UPDATE_IN_PROGRESS",
         "Role UPDATE_IN_PROGRESS",
         "Role UPDATE_COMPLETE",
@@ -171,3 +174,98 @@ def test_a_stack_that_is_not_there_is_known_by_its_text() -> None:
 
     assert service_errors.is_no_such_stack(error("Stack with id sealift does not exist"))
     assert not service_errors.is_no_such_stack(error("1 validation error detected"))
+
+
+# ----------------------------------------------------------------------- the change set
+
+
+CHANGE_SET = "arn:aws:cloudformation:us-east-1:123456789012:changeSet/sealift-1/1"
+STAGED = change_sets.Staged(
+    name="sealift",
+    stack_id=STACK_ID,
+    change_set=CHANGE_SET,
+    kind="UPDATE",
+    changes=(),
+    fresh=False,
+    after="0",
+    place=change_sets.StackPlace("123456789012", "us-east-1"),
+    keys=frozenset(),
+)
+WHICH = {"ChangeSetName": CHANGE_SET, "StackName": STACK_ID}
+
+
+@pytest.fixture
+def written() -> Iterator[tuple[Any, Stubber]]:
+    """A client of CloudFormation whose answers the test writes down; every one of them is asked for."""
+    client = Clients(region="us-east-1").cloudformation
+    with Stubber(client) as stubber:
+        yield client, stubber
+        stubber.assert_no_pending_responses()
+
+
+def change(name: str) -> dict[str, Any]:
+    """Return a change as DescribeChangeSet has it."""
+    resource = {"Action": "Add", "LogicalResourceId": name, "ResourceType": "AWS::IAM::Role"}
+    return {"Type": "Resource", "ResourceChange": resource}
+
+
+def test_a_change_set_is_waited_for_and_read_whole(written: tuple[Any, Stubber]) -> None:
+    """Whatever the number of its pages."""
+    client, stubber = written
+    for status in ("CREATE_PENDING", "CREATE_IN_PROGRESS", "CREATE_COMPLETE"):
+        stubber.add_response("describe_change_set", {"Status": status}, WHICH)
+    pages = [{"Changes": [change("One")], "NextToken": "2"}, {"Changes": [change("Two")]}]
+    stubber.add_response("describe_change_set", pages[0], WHICH)
+    stubber.add_response("describe_change_set", pages[1], {**WHICH, "NextToken": "2"})
+
+    settled = change_sets._settled(client, STAGED, every_s=0.001)
+
+    assert [one.name for one in settled.changes] == ["One", "Two"]
+    assert not settled.empty
+
+
+def test_a_change_set_without_changes_is_none(written: tuple[Any, Stubber]) -> None:
+    """CloudFormation calls it failed; it is deleted."""
+    client, stubber = written
+    reason = "The submitted information didn't contain changes. Submit different information."
+    stubber.add_response("describe_change_set", {"Status": "FAILED", "StatusReason": reason}, WHICH)
+    stubber.add_response("delete_change_set", {}, WHICH)
+
+    assert change_sets._settled(client, STAGED, every_s=0.001).empty
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_change_set_that_fails_leaves_nothing(written: tuple[Any, Stubber], fresh: bool) -> None:
+    """It is deleted, with the stack that is there for its sake alone; its reason is told."""
+    client, stubber = written
+    failed = {"Status": "FAILED", "StatusReason": "Transform failed: Role is wrong"}
+    stubber.add_response("describe_change_set", failed, WHICH)
+    stubber.add_response("delete_change_set", {}, WHICH)
+    if fresh:
+        stubber.add_response("delete_stack", {}, {"StackName": STACK_ID})
+
+    with pytest.raises(
+        RequestRejected, match=r"stack sealift: Transform failed: Role is wrong; .*correct what"
+    ):
+        change_sets._settled(client, replace(STAGED, fresh=fresh), every_s=0.001)
+
+
+def test_a_change_set_that_is_never_made_is_waited_for_within_a_bound(written: tuple[Any, Stubber]) -> None:
+    """What it is, and where to look; it is left as it is."""
+    client, stubber = written
+    stubber.add_response("describe_change_set", {"Status": "CREATE_IN_PROGRESS"}, WHICH)
+
+    with pytest.raises(
+        InvalidInput, match=r"it is CREATE_IN_PROGRESS after 900 s; .*console of CloudFormation"
+    ):
+        change_sets._settled(client, STAGED, every_s=900)
+
+
+def test_a_change_set_that_may_not_be_described_is_told_as_such(written: tuple[Any, Stubber]) -> None:
+    """As any call that is denied."""
+    client, stubber = written
+    stubber.add_client_error("describe_change_set", "AccessDenied", "no DescribeChangeSet", 403)
+
+    with pytest.raises(ClientError, match="no DescribeChangeSet") as refusal:
+        change_sets._settled(client, STAGED, every_s=0.001)
+    assert service_errors.is_access_denied(refusal.value)

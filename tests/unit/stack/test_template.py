@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from local_cloud import template as sam
-from pipeline import cli, package_files
+from local_cloud.stacks import template as sam
+from pipeline import package_files
 from pipeline.archive.build import assembly
+from pipeline.cli import program
 from pipeline.report import document
 from pipeline.sizing import images
 from pipeline.stack import bundles, template
@@ -202,4 +203,4 @@ def test_every_container_can_be_asked_for() -> None:
 
     assert set(TEMPLATE["Parameters"]["Container"]["AllowedValues"]) == names
     for name in names:
-        assert cli.parser().parse_args(["plan", "model.gguf", "--container", name]).container == name
+        assert program.read(["plan", "model.gguf", "--container", name]).options.container == name

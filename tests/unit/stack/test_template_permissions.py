@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
-from local_cloud import policies
-from local_cloud.policies import Context, PolicyVerdict, Request
+from local_cloud.iam import policies
+from local_cloud.iam.policies import (
+    Context,
+    PolicyRequest,
+    PolicyVerdict,
+)
 from pipeline import package_files, settings
 from pipeline.planning import consumer
 from pipeline.stack import template
@@ -175,7 +179,7 @@ def judged(bucket: str, context: Context, action: str = "s3:GetObject") -> Polic
         "Statement": spelt_out([one for name, one in permissions.bucket_statements() if name == bucket])
     }
     resource = f"arn:aws:s3:::{bucket.lower()}/models/x/model.tar.gz"
-    return policies.judge(policies.parse(json.dumps(document)), Request(action, resource, context))
+    return policies.judge(policies.parse(json.dumps(document)), PolicyRequest(action, resource, context))
 
 
 @pytest.mark.parametrize("bucket", ["UploadBucket", "ArtifactBucket"])

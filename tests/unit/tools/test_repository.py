@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tools import pages
+from tools import pages, wheel
 
 TOP = pages.TOP
 PROJECT: dict[str, Any] = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))
@@ -58,9 +58,8 @@ def test_every_tier_is_run() -> None:
 def test_coverage_is_measured_of_all_that_is_shipped() -> None:
     """Of its branches too, and it has a floor; the exit status of the report is the rule's."""
     settings = PROJECT["tool"]["coverage"]
-    sources = {
-        path.partition("/")[0] for path in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    }
+    shipped = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    sources = {*shipped, *wheel.INSIDE, wheel.NAME, "state_machine"}
 
     assert settings["run"]["branch"]
     assert set(settings["run"]["source"]) == sources
@@ -91,7 +90,14 @@ def test_the_hooks_are_of_the_repository_alone() -> None:
     repos = yaml.safe_load((TOP / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
 
     assert [repo["repo"] for repo in repos] == ["local"]
-    assert {hook["id"] for hook in HOOKS} == {"ruff-check", "ruff-format", "mypy", "definition", "docs-check"}
+    assert {hook["id"] for hook in HOOKS} == {
+        "ruff-check",
+        "ruff-format",
+        "mypy",
+        "definition",
+        "template",
+        "docs-check",
+    }
 
 
 def test_what_takes_all_files_is_given_none() -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import re
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, is_typeddict
 
 import pytest
 from statelint.linter import Linter
 
-from local_cloud import template as sam
+from local_cloud.stacks import template as sam
 from pipeline import errors, limits, package_files
+from pipeline.aws.lambda_handler import Task
 from pipeline.endpoint_status import EndpointVerdict
-from pipeline.operations import diagnosis
+from pipeline.operations import diagnosis, state_order
 from pipeline.planning import consumer, deployment_request, quotas
 from pipeline.schema import Integer
 from pipeline.stack import bundles, template
@@ -30,22 +34,6 @@ STATES: dict[str, dict[str, Any]] = json.loads(RENDERED)["States"]
 TASKS = {
     name: state for name, state in STATES.items() if state.get("Resource", "").endswith(":lambda:invoke")
 }
-FORWARD = [
-    "CheckArchive",
-    "PlanDeployment",
-    "AssembleArchive",
-    "CreateModel",
-    "CreateEndpointConfig",
-    "MakeRoom",
-    "CreateEndpoint",
-    "PollEndpoint",
-    "SmokeTest",
-    "MonitorEndpoint",
-    "ReadConsumer",
-    "ShiftConsumer",
-    "WatchConsumer",
-    "UpdateConsumer",
-]
 TEMPLATE = template.load(package_files.template())
 FUNCTIONS = {
     name: resource["Properties"]
@@ -66,37 +54,6 @@ AWS_ERRORS = {
     "Runtime.ExitError",
 }
 """Error names that Lambda's service and runtime have, all of which another try may not see again."""
-
-RETRIED = {
-    "CheckArchive": set(),
-    "PlanDeployment": set(),
-    "AssembleArchive": set(),
-    "CreateModel": {"ResourceLimitExceeded", "NotYetVisible"},
-    "CreateEndpointConfig": {"ResourceLimitExceeded", "NotYetVisible"},
-    "MakeRoom": {"EndpointBusy"},
-    "CreateEndpoint": {"ResourceLimitExceeded", "NotYetVisible", "EndpointBusy"},
-    "UpdateEndpoint": {"ResourceLimitExceeded", "NotYetVisible", "EndpointBusy"},
-    "StepDown": {"EndpointBusy"},
-    "PollEndpoint": {"NotYetVisible"},
-    "SmokeTest": {"ModelNotReady", "NotYetVisible"},
-    "MonitorEndpoint": set(),
-    "ReadConsumer": {"ConsumerBusy"},
-    "ShiftConsumer": {"ConsumerBusy", "ConsumerChanged"},
-    "WatchConsumer": set(),
-    "UpdateConsumer": {"ConsumerBusy", "ConsumerChanged"},
-    "RetirePrevious": {"EndpointBusy"},
-    "RestoreCapacity": {"EndpointBusy"},
-    "Diagnose": set(),
-    "RollBack": {
-        "EndpointBusy",
-        "ConsumerBusy",
-        "ConsumerChanged",
-        "NotYetVisible",
-        "ResourceLimitExceeded",
-    },
-}
-"""What each task may raise that passes by itself, beside Throttled and ServiceUnavailable."""
-
 
 LADDER = {"CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"}
 """The states at which a quota speaks, and another size may help."""
@@ -175,8 +132,45 @@ def test_the_order_of_the_diagnosis_is_the_workflows() -> None:
         if any(one["Next"] == "Diagnose" for one in STATES[name].get("Catch", ()))
     ]
 
-    assert diagnosed == FORWARD
-    assert list(diagnosis.ORDER) == [snake(name) for name in FORWARD]
+    assert [name for name in state_order.ORDER if name != "update_endpoint"] == [
+        snake(name) for name in diagnosed
+    ]
+    assert state_order.ORDER.index("update_endpoint") == state_order.ORDER.index("create_endpoint") + 1
+
+
+def test_the_order_of_the_states_is_what_the_code_renders() -> None:
+    """`make definition` was run; what is below the workflow reads the order from there."""
+    assert definition.render_order() == Path(state_order.__file__).read_text(encoding="utf-8")
+
+
+def graph(**states: list[str]) -> dict[str, dict[str, Any]]:
+    """Return tasks that are diagnosed, by name, each with the names of what may follow it; one in capitals is not."""
+    return {
+        name: {
+            "ResultPath": f"$.{name}",
+            **({"Next": ways[0]} if len(ways) == 1 else {}),
+            **({"Choices": [{"Next": one} for one in ways[1:]], "Default": ways[0]} if len(ways) > 1 else {}),
+            "Catch": [{"Next": "a"}, {"Next": "Aside" if name.isupper() else "Diagnose"}],
+        }
+        for name, ways in states.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("states", "wanted"),
+    [
+        pytest.param(graph(a=["b"], b=["c"], c=[]), "abc", id="one after the other"),
+        pytest.param(graph(a=["c", "b"], b=["c"], c=[]), "abc", id="one that may be left out, by default"),
+        pytest.param(graph(a=["b", "c"], b=["c"], c=[]), "abc", id="one that may be left out"),
+        pytest.param(graph(a=["c", "b"], b=["d"], c=["d"], d=[]), "abcd", id="two ways that join"),
+        pytest.param(graph(a=["b"], b=["c"], c=["b", "d"], d=[]), "abcd", id="a loop"),
+        pytest.param(graph(a=["B"], B=["c"], c=[]), "ac", id="one whose failure is none of the deployment's"),
+        pytest.param(graph(a=["b"], b=[], c=["b"]), "ab", id="one that only a catch leads to"),
+    ],
+)
+def test_a_state_stands_behind_all_that_come_before_it(states: dict[str, Any], wanted: str) -> None:
+    """On whatever way it was reached."""
+    assert "".join(definition.order(states, "a")) == wanted
 
 
 def walk(name: str) -> list[str]:
@@ -295,12 +289,135 @@ def test_what_cannot_pass_later_is_never_retried(name: str) -> None:
     assert not [state for state, retrier in retriers() if name in retrier["ErrorEquals"]]
 
 
+def stated(name: str, kind: type[errors.SealiftError]) -> list[str]:
+    """Return the names of the errors of a kind that a task states."""
+    return [error.__name__ for error in of(name).handler.errors if issubclass(error, kind)]
+
+
 @pytest.mark.parametrize("name", ids(TASKS))
 def test_a_state_retries_what_its_task_says_may_pass(name: str) -> None:
-    """Each task's own transient errors, and everywhere throttling, outages and Lambda's own trouble."""
-    caught = {error for state, retrier in retriers() if state == name for error in retrier["ErrorEquals"]}
+    """In the task's order, after Lambda's own trouble, throttling and outages, which every state retries."""
+    caught = [error for state, retrier in retriers() if state == name for error in retrier["ErrorEquals"]]
+    own = stated(name, errors.TransientError)
 
-    assert caught == RETRIED[name] | {"Throttled", "ServiceUnavailable"} | AWS_ERRORS
+    assert caught[-len(own) :] == own if own else True
+    assert set(caught) == {*own, "Throttled", "ServiceUnavailable"} | AWS_ERRORS
+    assert len(set(caught)) == len(caught)
+
+
+@pytest.mark.parametrize("name", ids(TASKS))
+def test_a_state_catches_what_its_task_says_is_gone_on_from(name: str) -> None:
+    """Each error that does not pass has a catcher of its own there, and none is for what is not stated."""
+    special = {error for catcher in TASKS[name]["Catch"][:-2] for error in catcher["ErrorEquals"]}
+    own = set(stated(name, errors.SealiftError)) - set(stated(name, errors.TransientError))
+
+    assert own <= special
+    assert bool(own) is bool(special)
+    assert special - own <= set(definition.LADDER)
+
+
+FINAL = {
+    ("ReadConsumer", "ConsumerChanged"): "what a person changed during the switch stays so",
+    ("StepDown", "ResourceLimitExceeded"): "the end of the ladder; its states have waited already",
+}
+"""What a task raises that may pass, and that its state does not wait for, with the reason."""
+
+
+@pytest.mark.parametrize("name", ids(TASKS))
+def test_a_task_states_what_it_says_it_raises(name: str) -> None:
+    """Whatever may pass later, or leads to another state, of the errors in the docstring of `run`."""
+    said = set(re.findall(r"^ +(\w+): ", (of(name).run.__doc__ or "").partition("Raises:")[2], re.MULTILINE))
+    matched = {*errors.names(errors.TransientError), "EndpointMoved", "ConsumerMoved"}
+    final = {error for task, error in FINAL if task == name}
+
+    assert (said & matched) - final <= set(stated(name, errors.SealiftError))
+    assert final <= said - set(stated(name, errors.SealiftError))
+
+
+PREFIXES = {
+    "sagemaker": "sagemaker",
+    "sagemaker_runtime": "sagemaker",
+    "cloudwatch": "cloudwatch",
+    "lambda_": "lambda",
+    "logs": "logs",
+    "s3": "s3",
+    "sns": "sns",
+    "stepfunctions": "states",
+}
+"""What IAM's actions of a client's service begin with."""
+
+
+def calls(text: str) -> set[str]:
+    """Return the IAM actions of the calls that a task's own file makes, or hands on to be made."""
+    return {
+        f"{PREFIXES[node.value.attr]}:{''.join(word.capitalize() for word in node.attr.split('_'))}"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Attribute)
+        and isinstance(node.value.value, ast.Name)
+        and node.value.value.id == "clients"
+    }
+
+
+@pytest.mark.parametrize("name", ids(FUNCTIONS))
+def test_a_task_may_make_the_calls_that_stand_in_its_file(name: str) -> None:
+    """Those of the rooms below are seen when it runs (`tests/system/workflow/test_least_privilege.py`)."""
+    may = {action for statement in of(name).handler.may for action in statement.actions}
+    text = (package_files.tasks() / f"{snake(name)}.py").read_text(encoding="utf-8")
+
+    assert calls(text) <= may
+
+
+def test_a_call_is_seen_whether_it_is_made_or_handed_on() -> None:
+    """By its client; what is called otherwise is no call to AWS."""
+    text = "clients.sagemaker.create_model(a=1)\nlook(clients.logs.get_log_events, other.s3.get_object, clients.s3)"
+
+    assert calls(text) == {"sagemaker:CreateModel", "logs:GetLogEvents"}
+
+
+def a_task(*stated: type[errors.SealiftError]) -> ModuleType:
+    """Return a module whose task states these errors."""
+    module = ModuleType("tasks.time_endpoint")
+    module.handler = Task(of("CreateModel").run, errors=stated)  # type: ignore[attr-defined]
+    return module
+
+
+def test_retriers_stand_in_the_order_of_the_task() -> None:
+    """Errors that are waited for alike have one retrier; what does not pass has none."""
+    task = a_task(
+        errors.ConsumerBusy,
+        errors.QuotaTooSmall,
+        errors.NotYetVisible,
+        errors.ConsumerChanged,
+        errors.EndpointBusy,
+    )
+
+    usual = definition._retries(task, ())
+    assert usual == [definition.BUSY_CONSUMER, definition.CONSISTENCY, definition.BUSY_ENDPOINT]
+    own = definition._retries(task, (definition.LEAVING_ENDPOINT,))
+    assert own == [definition.BUSY_CONSUMER, definition.CONSISTENCY, definition.LEAVING_ENDPOINT]
+
+
+@pytest.mark.parametrize(
+    ("stated", "seen"),
+    [
+        pytest.param(
+            (errors.NotYetVisible, errors.SmokeTestFailed), r"states \['SmokeTestFailed'\], after", id="final"
+        ),
+        pytest.param((errors.Throttled,), r"states \['Throttled'\], after", id="of every task"),
+        pytest.param(
+            (errors.ConsumerBusy,),
+            r"states \['ConsumerBusy'\], and what retries them retries \['ConsumerChanged'\] as well",
+            id="half",
+        ),
+    ],
+)
+def test_an_error_with_which_the_workflow_does_nothing_is_refused(
+    stated: tuple[type[errors.SealiftError], ...], seen: str
+) -> None:
+    """And a retrier for more than may happen: both while the workflow is rendered."""
+    with pytest.raises(ValueError, match=rf"^tasks.time_endpoint {seen}"):
+        definition._retries(a_task(*stated), ())
 
 
 @pytest.mark.parametrize("name", ids(name for name, state in STATES.items() if state["Type"] == "Task"))
@@ -391,7 +508,7 @@ def test_a_failure_always_ends_in_the_fail_state() -> None:
     ends = {name for name in reached if not after(STATES[name])}
     assert ends == {"DeploymentFailed"}
     assert "RollBack" in reached
-    assert not reached & set(FORWARD)
+    assert not reached & set(walk("CheckArchive"))
 
 
 def test_every_retrier_is_bounded_twice() -> None:
@@ -660,11 +777,12 @@ def test_no_partition_is_taken_for_granted() -> None:
 
 
 @pytest.mark.parametrize("name", ids(TASKS))
-def test_a_function_ends_no_later_than_its_state(name: str) -> None:
+def test_a_function_ends_before_its_state(name: str) -> None:
     """A state that gives up first would leave its function working unseen."""
     timeout = FUNCTIONS[name].get("Timeout", TEMPLATE["Globals"]["Function"]["Timeout"])
 
-    assert timeout <= TASKS[name]["TimeoutSeconds"]
+    assert timeout == of(name).handler.timeout_s
+    assert timeout + 10 <= TASKS[name]["TimeoutSeconds"]
     assert timeout <= 900
 
 

@@ -1,0 +1,203 @@
+"""A conversation as clients send it, checked and in the one form that chat templates get.
+
+Owns roles, contents, tools and calls of tools, and the list of what is wrong with a request. Refuses to render them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from sealift_settings import listed, shown, unknown
+
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+MOST_TOOLS = 128
+"""OpenAI's bound."""
+_OF_ALL = ("role", "content", "name")
+_OF_ROLE = {
+    "assistant": ("tool_calls", "function_call", "reasoning_content"),
+    "tool": ("tool_call_id",),
+}
+_ECHOED = ("refusal", "annotations", "audio", "id", "type", "status", "reasoning", "cache_control")
+"""What an answer of OpenAI's has and clients send back with it; nothing of it reaches a template."""
+_TEXT_PARTS = ("text", "input_text", "output_text")
+
+
+@dataclass
+class Problems:
+    """What is wrong with a request so far."""
+
+    found: list[tuple[str | None, str, str]] = field(default_factory=list)
+
+    def add(self, param: str | None, message: str, code: str = "invalid_value") -> None:
+        """Note one: the field, what to say, and its code."""
+        self.found.append((param, code, message))
+
+    def all(self) -> tuple[str | None, str, str]:
+        """Return them as one: the field and the code of the first, and what to say of all."""
+        param, code, _ = self.found[0]
+        return param, code, listed([text for _, _, text in self.found])
+
+
+def encodable(text: str) -> bool:
+    """Return whether a text is one in UTF-8: JSON can write half of a surrogate pair."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def text_of(path: str, value: Any, problems: Problems) -> str:
+    """Return a text that is not empty."""
+    if not isinstance(value, str) or not value:
+        problems.add(path, f"{path!r} is {shown(value)}; wanted a text that is not empty")
+        return ""
+    return _checked(path, value, problems)
+
+
+def dialog(path: str, value: Any, problems: Problems) -> tuple[dict[str, Any], ...]:
+    """Return the messages of a list."""
+    if not isinstance(value, list) or not value:
+        problems.add(path, f"{path!r} is {shown(value)}; wanted a list of at least one message")
+        return ()
+    return tuple(_message(f"{path}[{n}]", message, problems) for n, message in enumerate(value))
+
+
+def _message(path: str, value: Any, problems: Problems) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        problems.add(path, f"{path} is {shown(value)}; wanted an object with 'role' and 'content'")
+        return {}
+    given = {name: one for name, one in value.items() if one is not None}
+    role = given.get("role")
+    if not isinstance(role, str) or role not in ROLES:
+        problems.add(f"{path}.role", f"{path}.role is {shown(role)}; wanted one of {', '.join(ROLES)}")
+    known = (*_OF_ALL, *_OF_ROLE.get(str(role), ()))
+    for name in given:
+        if name not in known and name not in _ECHOED:
+            problems.add(f"{path}.{name}", f"{path}: {unknown(name, known)}", "unknown_parameter")
+    message: dict[str, Any] = {"role": "tool" if role == "function" else str(role)}
+    calls = _calls(path, given, problems) if role == "assistant" else []
+    message["content"] = _content(f"{path}.content", value, problems, spare=bool(calls))
+    if calls:
+        message["tool_calls"] = calls
+    for name in ("name", "tool_call_id", "reasoning_content"):
+        if name in given and name in known:
+            message[name] = text_of(f"{path}.{name}", given[name], problems)
+    return message
+
+
+def _content(path: str, message: dict[str, Any], problems: Problems, *, spare: bool) -> str:
+    """Return a message's text: a string, the texts of a list of parts, or none where it is null or calls a tool."""
+    value = message.get("content")
+    if value is None and (spare or "content" in message or message.get("refusal")):
+        return ""
+    if isinstance(value, str):
+        return _checked(path, value, problems)
+    parts = value if isinstance(value, list) else [None]
+    texts = [text for text in map(_text_in, parts) if text is not None]
+    if len(texts) != len(parts):
+        problems.add(
+            path,
+            f"{path} is {shown(value)}; wanted a text or a list of parts of type 'text': images and audio are for "
+            "container 'llama-cpp' with a model that has them",
+        )
+        return ""
+    return _checked(path, "".join(texts), problems)
+
+
+def _text_in(part: Any) -> str | None:
+    """Return a part's text; None when it is no text."""
+    if isinstance(part, str):
+        return part
+    kind = part.get("type") if isinstance(part, dict) else None
+    text = part.get("refusal" if kind == "refusal" else "text") if kind in (*_TEXT_PARTS, "refusal") else None
+    return text if isinstance(text, str) else None
+
+
+def _checked(path: str, text: str, problems: Problems) -> str:
+    if not encodable(text):
+        problems.add(path, f"{path} holds half of a surrogate pair; wanted whole Unicode characters")
+    return text
+
+
+# Tools ------------------------------------------------------------------------------------------------------
+
+
+def _calls(path: str, message: dict[str, Any], problems: Problems) -> list[dict[str, Any]]:
+    """Return the calls that an assistant's message made, with their arguments as text."""
+    calls = message.get("tool_calls", [])
+    if "function_call" in message and not calls:
+        calls = [{"function": message["function_call"]}]
+    if not isinstance(calls, list):
+        problems.add(f"{path}.tool_calls", f"{path}.tool_calls is {shown(calls)}; wanted a list")
+        return []
+    made = []
+    for number, call in enumerate(calls):
+        where = f"{path}.tool_calls[{number}]"
+        function = call.get("function") if isinstance(call, dict) else None
+        name = function.get("name") if isinstance(function, dict) else None
+        if not isinstance(function, dict) or not isinstance(name, str) or not name or not encodable(name):
+            problems.add(
+                where, f"{where} is {shown(call)}; wanted {{'function': {{'name': ..., 'arguments': ...}}}}"
+            )
+            continue
+        given = function.get("arguments", "{}")
+        arguments = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        _checked(f"{where}.function.arguments", arguments, problems)
+        identity = call.get("id")
+        made.append(
+            {
+                **({"id": identity} if isinstance(identity, str) and encodable(identity) else {}),
+                "type": "function",
+                "function": {"name": name, "arguments": arguments},
+            }
+        )
+    return made
+
+
+def tools_of(tools: list[Any], functions: list[Any], problems: Problems) -> tuple[dict[str, Any], ...]:
+    """Return the tools of a request, those of the older `functions` among them."""
+    given = [("tools", n, tool) for n, tool in enumerate(tools)]
+    given += [("functions", n, {"type": "function", "function": one}) for n, one in enumerate(functions)]
+    if len(given) > MOST_TOOLS:
+        problems.add(given[0][0], f"the request has {len(given)} tools; wanted at most {MOST_TOOLS}")
+    found: list[dict[str, Any]] = []
+    for name, number, tool in given[:MOST_TOOLS]:
+        path = f"{name}[{number}]"
+        function = tool.get("function") if isinstance(tool, dict) else None
+        called = function.get("name") if isinstance(function, dict) else None
+        if not isinstance(tool, dict) or tool.get("type", "function") != "function":
+            problems.add(path, f"{path} is {shown(tool)}; wanted a tool of type 'function'")
+        elif not isinstance(function, dict) or not isinstance(called, str) or not called:
+            problems.add(path, f"{path} is {shown(tool)}; wanted a function with a 'name'")
+        elif not isinstance(function.get("parameters", {}), dict):
+            problems.add(path, f"{path}.function.parameters is not a JSON schema; wanted an object")
+        else:
+            found.append({"type": "function", "function": function})
+    return tuple(found)
+
+
+def tool_choice_of(choice: Any, older: Any, tools: tuple[dict[str, Any], ...], problems: Problems) -> str:
+    """Return which tool is to be called: none, auto, required, or `=NAME`; what is said without tools is no matter."""
+    param = "tool_choice" if choice is not None else "function_call"
+    wanted = choice if choice is not None else older
+    if wanted is None or not tools:
+        return "auto"
+    if isinstance(wanted, dict) and wanted.get("type") in ("none", "auto", "required", "any"):
+        wanted = wanted["type"]
+    if wanted == "any":  # as Mistral says it
+        wanted = "required"
+    if wanted in ("none", "auto", "required"):
+        return str(wanted)
+    function = wanted.get("function", wanted) if isinstance(wanted, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    names = [tool["function"]["name"] for tool in tools]
+    if name not in names:
+        problems.add(
+            param,
+            f"{param!r} is {shown(wanted)}; wanted 'none', 'auto', 'required' or one of the tools: "
+            f"{', '.join(names[:9])}",
+        )
+    return f"={name}"

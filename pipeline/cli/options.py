@@ -1,0 +1,438 @@
+"""What each command can be told, typed: one dataclass for a command, one field for an argument or option.
+
+A field says both what the command's code gets (its name, its type) and what stands on the command line (the flags, the
+help), so that the two cannot part. `program` makes click's parameters of them; a test makes one with plain Python:
+`SweepOptions(stack="sealift", delete=True)`. What is None was not given; where there is a setting of that name,
+`complete` of `pipeline.cli` fills it in before a command runs. Refuses to know what a command does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OWN, STACK, ACCOUNT, COMMON = range(4)
+"""Where an option stands in the help: with its command's, behind those, or with those that every command has."""
+
+
+class _Name(click.ParamType[Any]):
+    """The name of a file, or of what stands for one: shells complete it. Whether it is there, the command finds out."""
+
+    name = "name"
+
+    def __init__(self, made: type[str | Path]) -> None:
+        self._made = made
+
+    def convert(self, value: Any, _param: click.Parameter | None, _ctx: click.Context | None) -> str | Path:
+        return self._made(value)
+
+    def shell_complete(
+        self, _ctx: click.Context, _param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        return [CompletionItem(incomplete, type="file")]
+
+
+FILE: Final = _Name(Path)
+PLACE: Final = _Name(str)
+"""A file or an s3:// URL."""
+
+
+def _field(make: Any, rank: int, **given: Any) -> Any:
+    """Return a dataclass's field that knows how click's parameters of its name are made, and where they stand."""
+    return field(**given, metadata={"make": make, "rank": rank})
+
+
+def _argument(metavar: str, help: str, *, many: bool = False, **how: Any) -> Any:  # noqa: A002 click's word
+    """Return a field that is a positional argument; required, unless it has a default."""
+    if many:
+        metavar = f"{metavar}..."
+        how |= {"nargs": -1, "required": True}
+
+    def make(name: str) -> tuple[click.Parameter, ...]:
+        return (click.Argument([name], metavar=metavar, help=help, **how),)
+
+    return _field(make, OWN, **({"default": how["default"]} if "default" in how else {}))
+
+
+def _option(*flags: str, rank: int = OWN, **how: Any) -> Any:
+    """Return a field that is an option with a value; None, or none at all, unless it is given or has a default."""
+
+    def make(name: str) -> tuple[click.Parameter, ...]:
+        return (click.Option([*flags, name], **how),)
+
+    if how.get("required"):
+        return _field(make, rank)
+    return _field(make, rank, default=() if how.get("multiple") else how.get("default"))
+
+
+def _flag(flag: str, help: str, *, rank: int = OWN) -> Any:  # noqa: A002
+    """Return a field that is an option without a value."""
+
+    def make(name: str) -> tuple[click.Parameter, ...]:
+        return (click.Option([flag, name], is_flag=True, default=False, help=help),)
+
+    return _field(make, rank, default=False)
+
+
+def _colors(name: str) -> tuple[click.Parameter, ...]:
+    """Return --color, and its older names, which no help tells of."""
+    when = click.Choice(("auto", "always", "never"))
+    told = "auto, which is where there is a terminal (default), always or never"
+    return (
+        click.Option(["--color", name], type=when, metavar="WHEN", help=told),
+        click.Option(["--colour", name], type=when, hidden=True),
+        click.Option(["--no-color", name], flag_value="never", default=None, hidden=True),
+    )
+
+
+_json_lines = partial(_flag, "--json", "print a JSON object for every change, and nothing else", rank=COMMON)
+_stack = partial(_option, "--stack", metavar="NAME", rank=STACK)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonOptions:
+    """What every command can be told, before its name or behind it."""
+
+    json: bool = _flag("--json", "print one JSON document, and nothing else", rank=COMMON)
+    quiet: bool = _flag("--quiet", "print no progress, only how it ends", rank=COMMON)
+    color: str | None = _field(_colors, COMMON, default=None)
+    debug: bool = _flag("--debug", "show where an error came from, as SEALIFT_DEBUG=1 does", rank=COMMON)
+
+
+COMMON_NAMES: Final = tuple(one.name for one in fields(CommonOptions))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountOptions(CommonOptions):
+    """What a command that talks to AWS can be told."""
+
+    region: str | None = _option(
+        "--region", metavar="NAME", help="AWS's region (default: as `sealift settings` shows)", rank=ACCOUNT
+    )
+    profile: str | None = _option(
+        "--profile", metavar="NAME", help="whose credentials of AWS's configuration are used", rank=ACCOUNT
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackedOptions(AccountOptions):
+    """What a command that looks at a stack can be told."""
+
+    stack: str | None = _stack(help="the stack's name (default: sealift)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackOptions(AccountOptions):
+    """Of `sealift pack`."""
+
+    model: Path = _argument("MODEL.gguf", "the model, or the first of its shards", type=FILE)
+    output: str = _option(
+        "-o",
+        "--output",
+        metavar="PLACE",
+        default="model.tar.gz",
+        type=PLACE,
+        help="a file or s3://bucket/key (default: model.tar.gz)",
+    )
+    compress: int = _option(
+        "--compress",
+        type=click.IntRange(0, 9),
+        metavar="LEVEL",
+        help="0 (default) stores, which is fastest to pack and to start; 9 is smallest, by 3 to 5 %",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(AccountOptions):
+    """Of `sealift check`."""
+
+    files: tuple[str, ...] = _argument(
+        "ARCHIVE", "a file, s3://bucket/key, or any shard of a split model", many=True, type=PLACE
+    )
+    mend: bool = _flag(
+        "--mend",
+        'judge as a deployment with "mend": true does, which moves a model in a directory to the root',
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions(AccountOptions):
+    """Of `sealift plan`."""
+
+    files: tuple[str, ...] = _argument(
+        "ARCHIVE",
+        "a file or s3://bucket/key; a bare GGUF will do, any shard of a split one, or its folder",
+        many=True,
+        type=PLACE,
+    )
+    container: str = _option(
+        "--container",
+        type=click.Choice(("pytorch", "llama-cpp", "custom")),
+        metavar="NAME",
+        help="what serves the model, and so how much memory is left for it: pytorch (default), llama-cpp or custom",
+    )
+    n_ctx: int | None = _option(
+        "--n-ctx", type=int, metavar="N", help="context length in tokens (default: 2048)"
+    )
+    memory_mb: int | None = _option(
+        "--memory-mb",
+        type=int,
+        metavar="N",
+        help="memory size to plan for (default: the smallest that holds)",
+    )
+    hosting: str | None = _option(
+        "--hosting",
+        type=click.Choice(("serverless", "instance", "auto")),
+        metavar="WHERE",
+        help="serverless (default), instance, or auto, which takes an instance where serverless will not do",
+    )
+    instance_type: str | None = _option(
+        "--instance-type", metavar="TYPE", help="instance type to plan for (default: the cheapest that holds)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeployOptions(StackedOptions):
+    """Of `sealift deploy`."""
+
+    parameter: tuple[str, ...] = _option(
+        "--parameter",
+        multiple=True,
+        metavar="Name=Value",
+        help="a parameter of the template; the others keep what they have; may be repeated",
+    )
+    yes: bool = _flag("--yes", "do not ask")
+    dry_run: bool = _flag("--dry-run", "only say what it would change")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DestroyOptions(StackedOptions):
+    """Of `sealift destroy`."""
+
+    archives: bool = _flag("--archives", "delete the buckets with all uploads and archives too")
+    yes: bool = _flag("--yes", "do not ask")
+    dry_run: bool = _flag("--dry-run", "only say what would go")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorOptions(StackedOptions):
+    """Of `sealift doctor`."""
+
+    stack: str | None = _stack(help="the stack that is looked at (default: sealift)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FollowingOptions(StackedOptions):
+    """What a command that follows a deployment can be told."""
+
+    json: bool = _json_lines()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartingOptions(FollowingOptions):
+    """What a command that starts a deployment can be told."""
+
+    stack: str | None = _stack(help="the stack to deploy with (default: sealift)")
+    no_follow: bool = _flag("--no-follow", "end when the deployment has started (default: follow it)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushOptions(StartingOptions):
+    """Of `sealift push`."""
+
+    archive: str = _argument(
+        "ARCHIVE", "a file, as `sealift pack` makes it; for instances a bare GGUF will do", type=PLACE
+    )
+    service: str = _option(
+        "--service", required=True, metavar="NAME", help="the service that it is to serve (required)"
+    )
+    input: Path | None = _option(
+        "--input",
+        type=FILE,
+        metavar="FILE",
+        help="settings of the deployment; they become deployment.json beside the archive",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartOptions(StartingOptions):
+    """Of `sealift start`."""
+
+    input: Path | None = _option(
+        "--input", type=FILE, metavar="FILE", help="the execution's input as JSON; - for standard input"
+    )
+    place: str | None = _option("--archive", metavar="S3URL", help="s3://bucket/key of the archive")
+    service: str | None = _option(
+        "--service", metavar="NAME", help="the service (default: as the archive's key says)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchOptions(FollowingOptions):
+    """Of `sealift watch`."""
+
+    execution: str = _argument("EXECUTION", "its ARN or name, or a service: then its newest one")
+    stack: str | None = _stack(help="the stack that it is of (default: sealift)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackOptions(StackedOptions):
+    """Of `sealift rollback`."""
+
+    service: str = _argument("SERVICE", "the service's name")
+    stack: str | None = _stack(help="only deployments of this stack (default: of any stack of the account)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusOptions(StackedOptions):
+    """Of `sealift status`."""
+
+    only: str | None = _argument("[SERVICE]", "only this service (default: all)", default=None)
+    stack: str | None = _stack(help="only what this stack made (default: any stack of the account)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryOptions(StackedOptions):
+    """Of `sealift history`."""
+
+    only: str | None = _argument("[SERVICE]", "only of this service (default: of all)", default=None)
+    limit: int = _option("--limit", type=int, default=20, metavar="N", help="how many at most (default: 20)")
+    stack: str | None = _stack(help="only of this stack (default: of any stack of the account)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogsOptions(StackedOptions):
+    """Of `sealift logs`."""
+
+    execution: str = _argument(
+        "EXECUTION", "its name or ARN, as `sealift history` lists them; a service for its newest"
+    )
+    follow: bool = _flag("--follow", "go on until the execution has ended")
+    stack: str | None = _stack(help="the stack whose execution it is (default: any stack of the account)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(StackedOptions):
+    """Of `sealift report`."""
+
+    execution: str = _argument("EXECUTION", "its ARN, or its name in the stack")
+    output: str | None = _option(
+        "-o",
+        "--output",
+        type=PLACE,
+        metavar="FILE",
+        help="where to write the page (default: <name>.html)",
+    )
+    prices: Path | None = _option(
+        "--prices", type=FILE, metavar="FILE", help="prices in the place of the listed ones, as JSON"
+    )
+    stack: str | None = _stack(help="the stack whose execution has that name (default: sealift)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions(StackedOptions):
+    """Of `sealift sweep`."""
+
+    delete: bool = _flag("--delete", "delete it (default: only show it)")
+    grace: float = _option(
+        "--grace",
+        type=float,
+        default=24.0,
+        metavar="HOURS",
+        help="how old a thing, and the end of its execution, must be (default: 24)",
+    )
+    only: str | None = _option(
+        "--service", metavar="SERVICE", help="only what was made for this service (default: for any)"
+    )
+    stack: str | None = _stack(
+        help="only what this stack made, and its archives too (default: of any stack, without archives)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingsOptions(StackedOptions):
+    """Of `sealift settings`."""
+
+    stack: str | None = _stack(help="as the flag of any other command")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletionOptions(CommonOptions):
+    """Of `sealift completion`."""
+
+    shell: str = _argument("SHELL", "bash, zsh or fish", type=click.Choice(("bash", "zsh", "fish")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudOptions(CommonOptions):
+    """What a command that starts the local cloud can be told."""
+
+    time_scale: float = _option(
+        "--time-scale",
+        type=float,
+        default=0.1,
+        metavar="FACTOR",
+        help="how long waits take against AWS (default: 0.1)",
+    )
+    fault: tuple[str, ...] = _option(
+        "--fault",
+        multiple=True,
+        metavar="SERVICE.Operation=ErrorCode[:times]",
+        help="make that AWS call fail, so often or for ever; may be repeated",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalRunOptions(CloudOptions):
+    """Of `sealift local run`."""
+
+    archive: str = _argument("ARCHIVE", "the archive to upload", type=PLACE)
+    service: str = _option(
+        "--service", default="demo", metavar="NAME", help="the service's name (default: demo)"
+    )
+    by: str = _option(
+        "--by",
+        type=click.Choice(("upload", "hand")),
+        default="upload",
+        metavar="WHAT",
+        help="what starts it: upload, which is the upload's event (default), or hand, as in the console",
+    )
+    input: Path | None = _option(
+        "--input", type=FILE, metavar="FILE", help="settings of the deployment, as in deployment.json"
+    )
+    prompt: str | None = _option("--prompt", metavar="TEXT", help="what the smoke test asks")
+    expect: str | None = _option("--expect", metavar="TEXT", help="what the smoke test's answer must contain")
+    report: Path | None = _option(
+        "--report", type=FILE, metavar="FILE", help="write the deployment's report there"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalUpOptions(CloudOptions):
+    """Of `sealift local up`."""
+
+    json: bool = _json_lines()
+    port: int = _option("--port", type=int, default=5055, metavar="PORT", help="default: 5055")
+
+
+def parameters(of: type[CommonOptions]) -> list[click.Parameter]:
+    """Return click's parameters of a command, in the order of its help."""
+    return [one for _, params in _ranked(of) for one in params]
+
+
+def common(of: type[CommonOptions]) -> list[click.Parameter]:
+    """Return those that every command has."""
+    return [one for rank, params in _ranked(of) if rank == COMMON for one in params]
+
+
+def _ranked(of: type[CommonOptions]) -> Iterator[tuple[int, tuple[click.Parameter, ...]]]:
+    for one in sorted(fields(of), key=lambda one: one.metadata["rank"]):
+        yield one.metadata["rank"], one.metadata["make"](one.name)

@@ -1,0 +1,78 @@
+"""The calls that take one thing away that Sealift made: its deletion, an archive's mark, and the wait for an endpoint.
+
+Each may be made again. Refuses to decide what goes (`sweep` and `teardown` do).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import ClientError
+
+from pipeline.archive.s3.multipart import RETIRED
+from pipeline.aws import service_errors, waiting
+from pipeline.operations.account import MadeKind
+from pipeline.rollout import autoscaling_api
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mypy_boto3_sagemaker import SageMakerClient
+
+    from pipeline.aws.clients import Clients
+    from pipeline.operations.account import Made
+
+LOOK_S: Final = 5.0
+"""Between two looks at an endpoint that is being deleted."""
+
+
+def delete(clients: Clients, made: Made) -> bool:
+    """Delete a thing; return whether it is gone now. An endpoint takes a while, and is gone in a later run."""
+    sagemaker = clients.sagemaker
+    try:
+        if made.kind is MadeKind.ENDPOINT:
+            if made.scales:
+                autoscaling_api.deregister(clients.autoscaling, made.name)
+            sagemaker.delete_endpoint(EndpointName=made.name)
+            return False
+        if made.kind is MadeKind.CONFIG:
+            sagemaker.delete_endpoint_config(EndpointConfigName=made.name)
+        elif made.kind is MadeKind.MODEL:
+            sagemaker.delete_model(ModelName=made.name)
+        elif made.kind is MadeKind.ALARM:
+            clients.cloudwatch.delete_alarms(AlarmNames=[made.name])
+        elif made.kind is MadeKind.VERSION:
+            clients.lambda_.delete_function(FunctionName=made.function, Qualifier=made.version)
+        else:
+            place, key = _place(made)
+            # This version and no other: what was written since is somebody's who found it marked.
+            clients.s3.delete_object(Bucket=place, Key=key, VersionId=made.version)
+    except ClientError as error:
+        if not service_errors.is_missing(error):
+            raise
+    return True
+
+
+def wait_until_gone(
+    client: SageMakerClient, endpoint: str, most_s: float, *, every_s: float = LOOK_S
+) -> bool:
+    """Wait for an endpoint that is being deleted; return whether it is gone."""
+    ended = waiting.wait(client, "endpoint_deleted", every_s=every_s, most_s=most_s, EndpointName=endpoint)
+    return ended is None
+
+
+def mark(clients: Clients, made: Made, now: datetime) -> None:
+    """Mark an archive that no model reads: whoever wants to deploy it from now on writes it again."""
+    place, key = _place(made)
+    tags = [{"Key": RETIRED, "Value": now.isoformat(timespec="seconds")}]
+    clients.s3.put_object_tagging(
+        Bucket=place,
+        Key=key,
+        VersionId=made.version,
+        Tagging={"TagSet": tags},  # type: ignore[typeddict-item]
+    )
+
+
+def _place(made: Made) -> tuple[str, str]:
+    bucket, _, key = made.uses[0].removeprefix("s3://").partition("/")
+    return bucket, key

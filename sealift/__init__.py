@@ -1,0 +1,91 @@
+"""Sealift from Python: pack a model, check an archive, plan an endpoint. All else is `sealift --help`.
+
+    import sealift
+
+    packed = sealift.pack("model.gguf", "model.tar.gz")
+    plan = sealift.plan("model.tar.gz", {"inference": {"n_ctx": 4096}})
+    print(plan.size if plan.fits else plan.problems)
+
+Owns what others may call: `__all__`, which a test pins. Nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+
+    from pipeline.archive.build.pack import PackResult
+    from pipeline.archive.checks.report import ArchiveReport
+    from pipeline.cli.commands.plan import PlanShown
+    from pipeline.errors import PermanentError, SealiftError
+
+__all__ = ("PermanentError", "SealiftError", "__version__", "check", "pack", "plan")
+
+
+def pack(model: str | PathLike[str], archive: str | PathLike[str], *, compress: int = 0) -> PackResult:
+    """Write the archive of a model with the inference code and its runtime, and return what was written.
+
+    Args:
+        model: the GGUF file, or the first of its shards; the others are found beside it.
+        archive: the `.tar.gz` to write, on this machine.
+        compress: deflate level of the model, 1 to 9; 0 stores it, at nearly the speed of copying.
+
+    Raises:
+        PermanentError: the archive would not deploy, or the runtime has not been built.
+        OSError: a file could not be read or written.
+    """
+    from pipeline import package_files
+    from pipeline.archive.build import pack as packing
+
+    return packing.pack(Path(model), Path(archive), code=package_files.code(), compress=compress)
+
+
+def check(*archives: str | PathLike[str], relocate_model: bool = False) -> ArchiveReport:
+    """Return whether an archive can become an endpoint: `verdict`, and every problem with its fix.
+
+    Args:
+        archives: a path or `s3://bucket/key`; of a split model that is no archive, any or all of its shards.
+        relocate_model: accept a model in a directory of the archive, which the pipeline moves to the root.
+
+    Raises:
+        SealiftError: an archive could not be read, or AWS refused.
+        OSError: this machine did.
+    """
+    from pipeline.cli.commands.archives import check_files
+
+    return check_files([str(one) for one in archives], mend=relocate_model)
+
+
+def plan(
+    archive: str | PathLike[str], settings: Mapping[str, Any] | None = None, *, container: str | None = None
+) -> PlanShown:
+    """Return what a deployment would create, from the model's header alone: `fits`, `size`, `problems`, `to_json()`.
+
+    Args:
+        archive: a path or `s3://bucket/key`, with the `deployment.json` beside it if there is one.
+        settings: fields of the execution's input (docs/settings.md); they win over `deployment.json`.
+        container: the stack's container (docs/containers.md); None for its default.
+
+    Raises:
+        SealiftError: a setting is wrong, the archive could not be read, or AWS refused.
+        OSError: this machine did.
+    """
+    from pipeline.cli.commands.plan import plan_files
+    from pipeline.sizing import images
+
+    chosen = container or images.DEFAULT.name
+    return plan_files([str(archive)], dict(settings or {}), container=chosen, place="settings")
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"PermanentError", "SealiftError"}:
+        from pipeline import errors
+
+        return getattr(errors, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
