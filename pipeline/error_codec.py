@@ -98,7 +98,7 @@ def read(cause: str, name: str = "") -> CaughtError:
     return CaughtError(name, sentence, **fields)
 
 
-def told(text: str) -> str:
+def readable(text: str) -> str:
     """Return a text into which the workflow put Causes: of each error of ours its sentence, not the JSON of Lambda's.
 
     Anybody else's, a consumer's say, stays as it is.

@@ -71,7 +71,7 @@ def run(event: Event, clients: Clients) -> Result:
     if requested is not None and begun >= requested and _has(requested, plan, clients):
         told = f"{requested} concurrent invocations, as requested"
         return {"max_concurrency": requested, "steps": [], "told": told}
-    situation = endpoint_usage.look(clients, plan["service"])
+    situation = endpoint_usage.read_usage(clients, plan["service"])
     limit = situation.quota if situation.read else None
     asked = quotas.target(situation.quota) if requested is None else requested
     spare, switched = requested is None, bool(plan["consumers"])
@@ -129,7 +129,7 @@ def _has(asked: int, plan: Plan, clients: Clients) -> bool:
 def _apply(service: str, changes: quotas.Changes, clients: Clients) -> None:
     waiting = [f"endpoint {name!r} is being changed" for name in changes.wait_for]
     for name, to in changes.concurrency:
-        come = endpoint_concurrency.bring(clients.sagemaker, service, name, to=to)
+        come = endpoint_concurrency.set_concurrency(clients.sagemaker, service, name, to=to)
         if come.waiting:
             waiting.append(come.waiting)
     if waiting:

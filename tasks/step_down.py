@@ -56,7 +56,7 @@ def run(event: Event, clients: Clients) -> Result:
     caught = error_codec.read(event["refusal"]["Cause"], event["refusal"]["Error"])
     # One that another release wrote has AWS's text alone.
     refusal = caught.refusal or quota_errors.read_refusal(caught.sentence)
-    situation = endpoint_usage.look(clients, made["service"])
+    situation = endpoint_usage.read_usage(clients, made["service"])
     if made["instances"]:
         stepped = quotas.step_instances(refusal, _instances_ask(made["instances"]), situation)
         if isinstance(stepped, quotas.Stop):

@@ -64,7 +64,7 @@ class ChecklistLine:
     """Of a wait: how long it lasts, which changes with every look."""
 
     @property
-    def told(self) -> str:
+    def details(self) -> str:
         """Return evidence and measure for people."""
         return ", ".join(part for part in (self.evidence, self.measure) if part)
 
@@ -160,14 +160,14 @@ def _deployed(results: Mapping[str, Any]) -> str:
 def _restored(results: Mapping[str, Any]) -> str:
     restored = results["restore_capacity"]
     if restored["steps"]:
-        return error_codec.told("; ".join(restored["steps"]))
+        return error_codec.readable("; ".join(restored["steps"]))
     if restored["max_concurrency"] is None:
         return "the instances that were asked for"
     return str(restored.get("told") or f"{restored['max_concurrency']} concurrent invocations, as requested")
 
 
 def _retired(results: Mapping[str, Any]) -> str:
-    return error_codec.told(str(results["retire_previous"]["told"]))
+    return error_codec.readable(str(results["retire_previous"]["told"]))
 
 
 def _tested(results: Mapping[str, Any]) -> str:
@@ -182,15 +182,15 @@ def _monitored(results: Mapping[str, Any]) -> str:
 
 
 def _switched(results: Mapping[str, Any]) -> str:
-    told = ", ".join(
+    consumers = ", ".join(
         f"{one['variable']} of {one['function_name']}: {one['previous'] or 'not set'} -> {one['endpoint_name']}"
         for one in results["update_consumer"]["consumers"]
     )
     shifted = results.get("shift_consumer")
     if shifted is None:
-        return told
+        return consumers
     seconds = shifted["looks"] * shifted["interval_s"]
-    return f"{told}; {_parts(shifted)} first, quiet for {seconds} s"
+    return f"{consumers}; {_parts(shifted)} first, quiet for {seconds} s"
 
 
 def _parts(shifted: Mapping[str, Any], *, versions: bool = False) -> str:
@@ -316,15 +316,15 @@ def undoing(execution: Execution, clock: Clock | None = None) -> ChecklistLine |
     if rolling is not None and rolling.status == "succeeded":
         left = undone.get("not_undone") or []
         gone, restored = undone.get("gone") or [], undone.get("restored") or []
-        told = [f"gone: {', '.join(gone)}"] if gone else []
-        told += [f"restored: {'; '.join(restored)}"] if restored else []
-        told = [f"NOT undone: {'; '.join(left)}", *told] if left else told
+        details = [f"gone: {', '.join(gone)}"] if gone else []
+        details += [f"restored: {'; '.join(restored)}"] if restored else []
+        details = [f"NOT undone: {'; '.join(left)}", *details] if left else details
         return ChecklistLine(
             "after",
             UNDONE,
             Mark.FAILED if left else Mark.DONE,
             seconds or None,
-            "; ".join(told) or "nothing had been made",
+            "; ".join(details) or "nothing had been made",
         )
     if (rolling is not None and rolling.status == "failed") or not execution.running:
         return ChecklistLine(

@@ -279,14 +279,14 @@ class Diagnosis:
 
 
 def lines(what: str, why: str, fix: str) -> str:
-    """Return the three lines in which every failure is told, everywhere; they are plain, and there are no more."""
+    """Return the three lines in which every failure is cause, everywhere; they are plain, and there are no more."""
     return f"what happened: {one_line(what)}\nwhy: {one_line(why)}\nwhat to do: {one_line(fix)}"
 
 
 _NOISE = re.compile(r"\b(?:ACCESS_LOG|TS_METRICS|MODEL_METRICS) - |^\s+at [\w.$]+\(")
 
 
-def telling(lines: Sequence[str], most: int) -> tuple[str, ...]:
+def pick_evidence(lines: Sequence[str], most: int) -> tuple[str, ...]:
     """Return the newest lines of a container's log, without TorchServe's access log, metrics and Java stack frames.
 
     A health check alone is two of them, and they go on after the lines that give a cause. So do the lines of a worker
@@ -372,7 +372,7 @@ def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[s
 _UNKNOWN: Final = ("the cause is not one that Sealift knows", "read the log of the state's function")
 
 
-def _known(told: str, evidence: tuple[str, ...], error: str) -> tuple[DiagnosisRule, str] | None:
+def _known(cause: str, evidence: tuple[str, ...], error: str) -> tuple[DiagnosisRule, str] | None:
     """Return the rule that explains a failure, and the text that it was found in.
 
     The message goes first, since a log always has some harmless line that looks like a cause; but a log goes
@@ -380,7 +380,7 @@ def _known(told: str, evidence: tuple[str, ...], error: str) -> tuple[DiagnosisR
     """
     clear = [rule for rule in RULES if not rule.vague]
     vague = [rule for rule in RULES if rule.vague]
-    rounds = ((clear, (told,)), (clear, evidence), (vague, (told, *evidence)), (clear, (error,)))
+    rounds = ((clear, (cause,)), (clear, evidence), (vague, (cause, *evidence)), (clear, (error,)))
     for rules, texts in rounds:
         for rule in rules:
             for text in texts:
@@ -389,9 +389,9 @@ def _known(told: str, evidence: tuple[str, ...], error: str) -> tuple[DiagnosisR
     return None
 
 
-def _why(why: str, found: str, told: str) -> str:
+def _why(why: str, found: str, cause: str) -> str:
     """Return the reason, with the line that gave it away unless the message itself did."""
-    return why if found == told else f"{why} ({payload.cut(_one_line(found), 300)})"
+    return why if found == cause else f"{why} ({payload.cut(_one_line(found), 300)})"
 
 
 def _one_line(text: str) -> str:

@@ -161,7 +161,7 @@ def read(description: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) ->
         states=tuple(states.values()),
         results=_document(description.get("output"), data),
         error=description.get("error"),
-        cause=error_codec.told(description["cause"]) if description.get("cause") else None,
+        cause=error_codec.readable(description["cause"]) if description.get("cause") else None,
         started=description.get("startDate"),
         ended=description.get("stopDate"),
     )
@@ -190,7 +190,7 @@ class Reader:
         self._events: list[Mapping[str, Any]] = []
         self._quiet = 0
 
-    def look(self) -> tuple[Execution, bool]:
+    def poll(self) -> tuple[Execution, bool]:
         """Return the execution as it stands, and whether anything has happened since the last look."""
         before = len(self._events)
         if self._description is None:
@@ -245,7 +245,7 @@ def follow(
     reader, pause = Reader(client, arn), interval_s
     while True:
         try:
-            execution, news = reader.look()
+            execution, news = reader.poll()
         except Exception as error:
             if not passes(error):
                 raise

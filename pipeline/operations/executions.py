@@ -176,8 +176,7 @@ def find(client: SFNClient, said: str, stack: str | None) -> str:
             return said
     else:
         for machine in machines(client, stack):
-            arn = f"{machine.replace(':stateMachine:', ':execution:')}:{said}"
-            if describe(client, arn) is not None:
+            if (arn := named(client, machine, said)) is not None:
                 return arn
         newest = listed(client, stack=stack, service=said, limit=1).entries
         if newest:
@@ -214,7 +213,7 @@ def read(description: Mapping[str, Any]) -> ExecutionSummary:
     if not isinstance(archive, dict):
         archive = {}
     place = f"{archive['bucket']}/{archive['key']}" if {"bucket", "key"} <= archive.keys() else None
-    cause = error_codec.told(str(description.get("cause") or "")).splitlines()
+    cause = error_codec.readable(str(description.get("cause") or "")).splitlines()
     arn = description["executionArn"]
     return ExecutionSummary(
         name=description["name"],
@@ -286,8 +285,4 @@ def of_upload(client: SFNClient, machine_arn: str, archive: Mapping[str, str], s
 def named(client: SFNClient, machine_arn: str, name: str) -> str | None:
     """Return the ARN of the execution of that name; None while there is none."""
     arn = f"{machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
-    try:
-        client.describe_execution(executionArn=arn)
-    except client.exceptions.ExecutionDoesNotExist:
-        return None
-    return arn
+    return arn if describe(client, arn) is not None else None

@@ -85,15 +85,15 @@ def parse(body: bytes | str) -> Answer:
     )
 
 
-def timings(told: Any) -> dict[str, float]:
+def timings(reported: Any) -> dict[str, float]:
     """Return the figures among a server's timings; what is no number counts as not told."""
     return {
-        name: told[name]
+        name: reported[name]
         for name in TIMINGS
-        if isinstance(told, dict)
-        and isinstance(told.get(name), int | float)
-        and not isinstance(told[name], bool)
-        and abs(told[name]) < _MOST
+        if isinstance(reported, dict)
+        and isinstance(reported.get(name), int | float)
+        and not isinstance(reported[name], bool)
+        and abs(reported[name]) < _MOST
     }
 
 

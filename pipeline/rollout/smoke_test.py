@@ -146,10 +146,10 @@ def _ask(clients: Clients, endpoint: str, test: Mapping[str, Any], prompt: str) 
             ) from error
         if service_errors.code(error) != "ModelError":
             raise
-        told = str(error.response.get("OriginalMessage") or service_errors.text(error))
+        reason = str(error.response.get("OriginalMessage") or service_errors.text(error))
         status = error.response.get("OriginalStatusCode", "no")
         raise SmokeTestFailed(
-            f"endpoint {endpoint!r} answered {_brief(prompt)} with status {status}: {payload.cut(told)}; "
+            f"endpoint {endpoint!r} answered {_brief(prompt)} with status {status}: {payload.cut(reason)}; "
             f"{payload.cut(service_errors.text(error))}"
         ) from error
     said = response["Body"].read()

@@ -170,7 +170,7 @@ def test_a_text_with_causes_in_it_is_told_without_their_json() -> None:
     theirs = cause_of("no ENDPOINT", "KeyError")
 
     text = f"what: x -- NOT undone, for EndpointBusy: {ours}; assistant failed: {theirs}\nwhy: {ours}"
-    assert error_codec.told(text) == (
+    assert error_codec.readable(text) == (
         f"what: x -- NOT undone, for EndpointBusy: it is Updating; assistant failed: {theirs}\nwhy: it is Updating"
     )
     for other in (
@@ -180,7 +180,7 @@ def test_a_text_with_causes_in_it_is_told_without_their_json() -> None:
         '{"errorMessage": ' + "[" * 100_000,
         '{"other": {}}',
     ):
-        assert error_codec.told(other) == other
+        assert error_codec.readable(other) == other
 
 
 # ------------------------------------------------------------------------------ how much of it

@@ -13,7 +13,7 @@ from pipeline import error_codec, errors
 from pipeline.aws import service_errors
 from pipeline.errors import Problem
 from pipeline.operations import diagnosis
-from pipeline.operations.diagnosis import RULES, Diagnosis, diagnose, telling
+from pipeline.operations.diagnosis import RULES, Diagnosis, diagnose, pick_evidence
 from pipeline.operations.state_order import ORDER
 
 QUOTA = (
@@ -440,12 +440,12 @@ def test_what_torchserve_says_of_itself_is_no_evidence() -> None:
         "\tat org.pytorch.serve.wlm.WorkerThread.run(WorkerThread.java:181) [model-server.jar:?]",
     ]
 
-    assert telling(lines, 50) == (told,)
+    assert pick_evidence(lines, 50) == (told,)
 
 
 def test_the_newest_telling_lines_are_kept() -> None:
     """A state's output holds only so much."""
-    assert telling(["one", "two", "three"], 2) == ("two", "three")
+    assert pick_evidence(["one", "two", "three"], 2) == ("two", "three")
 
 
 def test_a_cause_is_kept_though_many_lines_came_after_it() -> None:
@@ -453,7 +453,7 @@ def test_a_cause_is_kept_though_many_lines_came_after_it() -> None:
     told = "ModuleNotFoundError: No module named 'b'"
     lines = ["ModuleNotFoundError: No module named 'a'", told, *(f"Retry worker {n}" for n in range(60))]
 
-    assert telling(lines, 50) == (told, *lines[-49:])
+    assert pick_evidence(lines, 50) == (told, *lines[-49:])
 
 
 def test_an_unknown_failure_says_that_it_is_unknown() -> None:
