@@ -228,7 +228,8 @@ def test_penalties_count_what_a_grammar_let_through(model: Model) -> None:
     """A token that was only thought of, and forbidden, does not count; one that was taken does."""
     two = {"prefixItems": [{"enum": [1, 2]}, {"enum": [1, 2]}]}
     free, penalized = (
-        json.loads(_said(model, json_schema=two, max_tokens=100, frequency_penalty=penalty)) for penalty in (0, 500)
+        json.loads(_said(model, json_schema=two, max_tokens=100, frequency_penalty=penalty))
+        for penalty in (0, 500)
     )
 
     assert free[0] == free[1]
