@@ -42,13 +42,11 @@ ENDPOINT_QUOTA: Final = Limit(5, "serverless endpoints in a region", "observed")
 
 MAX_CONCURRENCY: Final = Limit(200, "concurrent invocations of one endpoint", "boto-model")
 DISK: Final = Limit(5 * GB, "bytes of ephemeral disk, whatever the memory size", "serverless")
-IMAGE_SIZE: Final = Limit(10 * GiB, "bytes of uncompressed container image", "serverless")
 ARCHIVE_SIZE: Final = Limit(10 * GiB, "bytes of model archive", "asked")
 """Asked are 10 GB; AWS, which says the same of an image, refuses one of more than 10,737,418,240 bytes."""
 STARTUP_S: Final = Limit(180, "seconds from the start of the download to a 200 from /ping", "invoke")
 INVOCATION_S: Final = Limit(60, "seconds for the container to answer /invocations", "invoke")
 TIMEOUT_S: Final = Limit(300, "seconds, the upper end of the checklist's time-out setting", "asked")
-PAYLOAD: Final = Limit(4 * MiB, "bytes of a request or a response", "invoke")
 
 VOLUME_GB: Final = Limit(512, "GB of an instance's volume", "boto-model")
 LEAST_START_TIMEOUT_S: Final = Limit(
@@ -63,7 +61,6 @@ LEAST_DEPLOYMENT_S: Final = Limit(600, "seconds that a blue/green deployment mus
 DEPLOYMENT_S: Final = Limit(28_800, "seconds of a blue/green deployment", "boto-model")
 
 NAME_LENGTH: Final = Limit(63, "characters of a model, endpoint configuration or endpoint name", "boto-model")
-EXECUTION_NAME_LENGTH: Final = Limit(80, "characters of a Step Functions execution name", "boto-model")
 ENVIRONMENT_ENTRIES: Final = Limit(100, "entries of a container's Environment", "boto-model")
 STATE_PAYLOAD: Final = Limit(256 * 1024, "bytes of a state's input or output", "Step Functions quotas")
 HEADER_READ: Final = Limit(4 * GiB, "bytes that are read of a file for a model's header", "ours")

@@ -68,7 +68,7 @@ def _container_log(clients: Clients, endpoint: str) -> tuple[str, ...]:
         if service_errors.is_missing(error):
             return ()
         return (f"the container's log could not be read: {service_errors.text(error)}",)
-    return payload.newest(diagnosis.telling([event["message"] for event in events], LOG_LINES))
+    return payload.newest(diagnosis.pick_evidence([event["message"] for event in events], LOG_LINES))
 
 
 handler = lambda_handler.Task(

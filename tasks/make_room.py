@@ -43,7 +43,7 @@ def run(event: Event, clients: Clients) -> Result:
     waiting = []
     for one in event["room"]:
         # One that is gone has made all the room it could; one that somebody lowered further has made enough.
-        come = endpoint_concurrency.bring(
+        come = endpoint_concurrency.set_concurrency(
             clients.sagemaker, event["service"], one["endpoint"], to=one["to"], unless=operator.le
         )
         if come.waiting:

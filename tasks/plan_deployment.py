@@ -65,11 +65,11 @@ def run(event: Event, clients: Clients) -> Result:
     """
     checked = event["results"]["check_archive"]
     request = checked["request"]
-    consumer_candidates.see_allowed(
+    consumer_candidates.require_allowed(
         request["consumers"], consumer_candidates.reach(event["defaults"], event["execution"])
     )
-    called = consumer_candidates.called(clients, request["consumers"])
-    others = consumer_candidates.of_others(clients, request, called)
+    called = consumer_candidates.read_variables(clients, request["consumers"])
+    others = consumer_candidates.claimed_by_others(clients, request, called)
     stay = consumer_claims.left(others, request)
     if stay:
         # Nobody named it: the deployment goes on without it.
@@ -87,7 +87,7 @@ def run(event: Event, clients: Clients) -> Result:
         earlier=event["results"].get("plan_deployment"),
     )
     plan.plan(facts)  # What fits nowhere is refused before the account is looked at.
-    situation = endpoint_usage.look(clients, request["service"])
+    situation = endpoint_usage.read_usage(clients, request["service"])
     new = naming.introduction(request["service"], situation.names)
     # One that was checked before the stack's update has none.
     remarks = (*checked["evidence"].get("notes", ()), *((new,) if new else ()))

@@ -129,7 +129,7 @@ def _served(
     others: dict[str, str] = {}
     waits = []
     for value in dict.fromkeys(filter(None, values)):
-        there = release_store.at(clients.sagemaker, value, service)
+        there = release_store.release_at(clients.sagemaker, value, service)
         if there is not None:
             own[value] = there
             continue
@@ -172,7 +172,7 @@ def _turns(own: Mapping[str, Release], results: SwitchResults, clients: Clients,
     plan = results["plan_deployment"]
     waits = []
     for value, there in own.items():
-        wait = release_store.turn(
+        wait = release_store.upload_precedence(
             clients,
             value,
             seen=there,

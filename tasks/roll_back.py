@@ -286,7 +286,7 @@ def _put_back(plan: Plan, clients: Clients, report: _Report) -> bool:
         elif theirs and not had:
             report.restored.append(f"endpoint {name}: configuration {old} as before")
         elif theirs:
-            come = endpoint_concurrency.bring(sagemaker, plan["service"], name, to=had)
+            come = endpoint_concurrency.set_concurrency(sagemaker, plan["service"], name, to=had)
             if come.waiting:
                 raise EndpointBusy(come.waiting)
             report.restored.append(
@@ -307,7 +307,7 @@ def _restore_room(plan: Plan, clients: Clients, report: _Report) -> None:
         name, before, lowered = one["endpoint"], one["before"], one["to"]
 
         def step(name: str = name, before: int = before, lowered: int = lowered) -> None:
-            come = endpoint_concurrency.bring(
+            come = endpoint_concurrency.set_concurrency(
                 clients.sagemaker,
                 plan["service"],
                 name,

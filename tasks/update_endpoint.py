@@ -72,7 +72,7 @@ def run(event: Event, clients: Clients) -> Result:
     try:
         return _updated(event, clients)
     except ClientError as error:
-        service_errors.see_not_waited_for(error, adapts=adapts(event["asked"]))
+        service_errors.raise_over_quota(error, adapts=adapts(event["asked"]))
         if not service_errors.is_missing_endpoint(error):
             raise
         raise EndpointMoved(
@@ -91,7 +91,7 @@ def _updated(event: Event, clients: Clients) -> Result:
     # A retry after a lost answer finds its own update in progress, or done.
     if deployment_of(wanted) not in {deployment_of(one) for one in _configs(found)}:
         _see_settled(name, found)
-        wait = release_store.turn(
+        wait = release_store.upload_precedence(
             clients, name, service=service, uploaded_at=event["uploaded_at"], execution=event["execution"]
         )
         if wait:

@@ -1,6 +1,6 @@
 """The documents as tests read them: fenced blocks, command lines, links and anchors.
 
-Owns Markdown as far as that goes, which is GitHub's. Refuses to judge: the tests do.
+Owns what of them is of interest; markdown-it-py reads Markdown. Refuses to judge: the tests do.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
+
+from markdown_it import MarkdownIt
 
 TOP: Final = Path(__file__).resolve().parents[1]
 RUN: Final = "<!-- run -->"
@@ -19,13 +22,7 @@ RUN_WITH_CLIENTS: Final = "<!-- run with sam and aws -->"
 """Stands before one that `make clients` runs."""
 PROGRAMS: Final = ("sealift", ".venv/bin/sealift")
 
-_FENCE: Final = re.compile(
-    rf"(?P<run>^{RUN}\n)?(?P<clients>^{RUN_WITH_CLIENTS}\n)?"
-    r"^(?P<indent> *)```(?P<language>\w*)\n(?P<body>.*?)^(?P=indent)```$",
-    re.MULTILINE | re.DOTALL,
-)
-_LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-_HEADING: Final = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
+_MARKDOWN: Final = MarkdownIt("commonmark").enable("table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +54,15 @@ def pages() -> list[Path]:
 
 def blocks(text: str) -> Iterator[Block]:
     """Yield the fenced blocks of a document."""
-    for found in _FENCE.finditer(text):
-        yield Block(
-            found["language"],
-            found["body"],
-            run=found["run"] is not None,
-            with_clients=found["clients"] is not None,
-        )
+    notes: list[str] = []
+    for token in _MARKDOWN.parse(text):
+        if token.type == "html_block":
+            notes += token.content.splitlines()
+            continue
+        if token.type == "fence":
+            language = token.info.strip().partition(" ")[0]
+            yield Block(language, token.content, run=RUN in notes, with_clients=RUN_WITH_CLIENTS in notes)
+        notes = []
 
 
 def command_lines(text: str) -> Iterator[str]:
@@ -73,12 +72,12 @@ def command_lines(text: str) -> Iterator[str]:
     """
     for block in blocks(text):
         for line in block.body.replace("\\\n", " ").splitlines():
-            told = line.strip()
-            if block.language == "console" and not told.startswith("$ "):
+            typed = line.strip()
+            if block.language == "console" and not typed.startswith("$ "):
                 continue
-            told = told.removeprefix("$ ")
-            if told.startswith(tuple(f"{program} " for program in PROGRAMS)):
-                yield told
+            typed = typed.removeprefix("$ ")
+            if typed.startswith(tuple(f"{program} " for program in PROGRAMS)):
+                yield typed
 
 
 def words(line: str) -> list[str]:
@@ -101,17 +100,40 @@ def is_synopsis(line: str) -> bool:
 
 def links(text: str) -> Iterator[tuple[str, str]]:
     """Yield the path and the anchor of each link to a file here; either may be empty."""
-    for target in _LINK.findall(_FENCE.sub("", text)):
-        if not re.match(r"[a-z]+:", target):
-            path, _, anchor = target.partition("#")
-            yield path, anchor
+    for token in _MARKDOWN.parse(text):
+        for child in token.children or ():
+            target = str(child.attrs.get("href", ""))
+            if child.type == "link_open" and not re.match(r"[a-z]+:", target):
+                path, _, anchor = target.partition("#")
+                yield path, anchor
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading."""
+
+    level: int
+    text: str
+    """As it is written."""
+    line: int
+    """Where it begins, the first line of the document being 0."""
+    end: int
+    """The line after it."""
+
+
+def headings(text: str) -> Iterator[Heading]:
+    """Yield the headings of a document."""
+    tokens = _MARKDOWN.parse(text)
+    for opened, inline in pairwise(tokens):
+        if opened.type == "heading_open" and opened.map:
+            yield Heading(int(opened.tag[1:]), inline.content, *opened.map)
 
 
 def anchors(text: str) -> set[str]:
     """Return what a link may point to in a document, as GitHub makes it of the headings."""
     found: set[str] = set()
-    for heading in _HEADING.findall(_FENCE.sub("", text)):
-        plain = re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower()).replace(" ", "-")
+    for heading in headings(text):
+        plain = re.sub(r"[^\w\- ]", "", heading.text.lower()).replace(" ", "-")
         number = 0
         while (name := f"{plain}-{number}" if number else plain) in found:
             number += 1

@@ -22,6 +22,9 @@ from packaging.version import InvalidVersion, Version
 
 from pipeline import __version__
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tools import pages
+
 TOP: Final = Path(__file__).resolve().parents[1]
 DIST: Final = Path(".build/dist")
 CHANGELOG: Final = "CHANGELOG.md"
@@ -29,7 +32,6 @@ UNRELEASED: Final = "Unreleased"
 KINDS: Final = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
 """Keep a Changelog 1.1.0, "Types of changes"."""
 
-_SECTION: Final = re.compile(r"^## +(?P<heading>.*?) *$", re.MULTILINE)
 _HEADING: Final = re.compile(r"\[?(?P<version>[^\]\s]+)\]? - (?P<date>\d{4}-\d{2}-\d{2})")
 _LINKS: Final = re.compile(r"(?:^\[[^\]\n]+\]: \S+\n*)+\Z", re.MULTILINE)
 """Where headings lead to, at the end of the file: no part of its last section."""
@@ -76,11 +78,11 @@ class Tree:
 
 def sections(changelog: str) -> list[Section]:
     """Return the sections of a changelog, from its top."""
-    text = _LINKS.sub("", changelog)
-    found = list(_SECTION.finditer(text))
-    ends = [*(one.start() for one in found), len(text)][1:]
+    lines = re.sub(r"\r\n?", "\n", _LINKS.sub("", changelog)).split("\n")
+    found = [one for one in pages.headings("\n".join(lines)) if one.level == 2]
+    ends = [*(one.line for one in found), len(lines)][1:]
     return [
-        Section(one["heading"], text[one.end() : end].strip())
+        Section(one.text, "\n".join(lines[one.end : end]).strip())
         for one, end in zip(found, ends, strict=False)  # no heading: one end, and no section
     ]
 
@@ -171,7 +173,7 @@ def commands(version: str, written: Path) -> list[list[str]]:
 # ------------------------------------------------------------------------------ the shell
 
 
-def look(top: Path, version: str, today: date) -> Tree:
+def read_tree(top: Path, version: str, today: date) -> Tree:
     """Look at a work tree.
 
     Raises:
@@ -228,7 +230,7 @@ def main(arguments: Sequence[str], *, top: Path = TOP, version: str = __version_
     parser.add_argument("--check", action="store_true", help="only look; write nothing, and want no wheel")
     given = parser.parse_args(arguments)
     try:
-        tree = look(top, version, datetime.now().astimezone().date())
+        tree = read_tree(top, version, datetime.now().astimezone().date())
         check(tree)
         if given.check:
             return 0

@@ -13,10 +13,16 @@ from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any
 
 from local_cloud import bearer_tokens
-
-from . import texts
-from .refusals import AwsError
-from .runtime import INVOKE, OPENAI, STREAM, Invocation, InvocationResponse, new_request_id
+from local_cloud.hosting.platform import texts
+from local_cloud.hosting.platform.refusals import AwsError
+from local_cloud.hosting.runtime import (
+    INVOKE,
+    OPENAI,
+    STREAM,
+    Invocation,
+    InvocationResponse,
+    new_request_id,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -10,14 +10,14 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import event_stream, texts
-from .containers import ContainerCall
-from .refusals import AwsError
+from local_cloud.hosting.containers.server_process import ContainerCall
+from local_cloud.hosting.platform import event_stream, texts
+from local_cloud.hosting.platform.refusals import AwsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .fleet import Fleet
+    from local_cloud.hosting.fleet import Fleet
 
 INVOKE, STREAM, OPENAI = "invocations", "invocations-response-stream", "openai/v1/chat/completions"
 """The ends of the paths below an endpoint's name."""

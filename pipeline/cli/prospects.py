@@ -48,11 +48,11 @@ def told(clients: Clients, asked: Preflight, within: Reach) -> Iterator[str]:
 
 
 def _of_consumers(clients: Clients, request: Mapping[str, Any], within: Reach) -> Iterator[str]:
-    consumer_candidates.see_allowed(request["consumers"], within)
+    consumer_candidates.require_allowed(request["consumers"], within)
     try:
         with service_errors.translated():
-            values = consumer_candidates.called(clients, request["consumers"])
-            others = consumer_candidates.of_others(clients, request, values)
+            values = consumer_candidates.read_variables(clients, request["consumers"])
+            others = consumer_candidates.claimed_by_others(clients, request, values)
     except (AccessDenied, ConsumerUnreadable) as error:
         yield f"the consumer could not be looked at from here, and the workflow will: {error}"
         return

@@ -108,7 +108,7 @@ class Account:
 def moment(text: str) -> datetime:
     """Return the time that a tag tells, which is the earliest there is when it tells none."""
     try:
-        told = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
         return datetime.min.replace(tzinfo=UTC)
-    return told if told.tzinfo else told.replace(tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

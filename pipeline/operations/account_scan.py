@@ -219,8 +219,8 @@ class _Scan:
             marked = None
             if not any(one in self._archives for one in urls):
                 looked += 1
-                told = retired_at(s3, bucket, row["Key"], row["VersionId"])
-                marked = moment(told) if told else None
+                marked_at = retired_at(s3, bucket, row["Key"], row["VersionId"])
+                marked = moment(marked_at) if marked_at else None
             self._made.append(
                 Made(
                     kind=MadeKind.ARCHIVE,
@@ -250,8 +250,8 @@ class _Scan:
             except (ClientError, ConsumerUnreadable) as error:
                 if isinstance(error, ClientError) and not service_errors.is_access_denied(error):
                     raise
-                told = service_errors.text(error) if isinstance(error, ClientError) else str(error)
-                why = f"{function}, which may call it, could not be read: {told}"
+                reason = service_errors.text(error) if isinstance(error, ClientError) else str(error)
+                why = f"{function}, which may call it, could not be read: {reason}"
                 self._unclear |= dict.fromkeys(served, why)
         return named
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import errors, package_files
 from pipeline.hosting import NOBODY, adapts
 from pipeline.limits import MiB
-from pipeline.operations import diagnosis, waits
+from pipeline.operations import waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,7 +64,7 @@ class ChecklistLine:
     """Of a wait: how long it lasts, which changes with every look."""
 
     @property
-    def told(self) -> str:
+    def details(self) -> str:
         """Return evidence and measure for people."""
         return ", ".join(part for part in (self.evidence, self.measure) if part)
 
@@ -182,15 +182,15 @@ def _monitored(results: Mapping[str, Any]) -> str:
 
 
 def _switched(results: Mapping[str, Any]) -> str:
-    told = ", ".join(
+    consumers = ", ".join(
         f"{one['variable']} of {one['function_name']}: {one['previous'] or 'not set'} -> {one['endpoint_name']}"
         for one in results["update_consumer"]["consumers"]
     )
     shifted = results.get("shift_consumer")
     if shifted is None:
-        return told
+        return consumers
     seconds = shifted["looks"] * shifted["interval_s"]
-    return f"{told}; {_parts(shifted)} first, quiet for {seconds} s"
+    return f"{consumers}; {_parts(shifted)} first, quiet for {seconds} s"
 
 
 def _parts(shifted: Mapping[str, Any], *, versions: bool = False) -> str:
@@ -225,7 +225,7 @@ CONSUMER_REFUSALS = frozenset(
         errors.ConsumerNotFound.__name__,
         errors.ConsumerTaken.__name__,
         errors.ConsumerUnreadable.__name__,
-        diagnosis.CONSUMER_DENIED,
+        errors.CONSUMER_DENIED,
     }
 )
 """What PlanDeployment refuses a deployment for on account of its consumers."""
@@ -316,15 +316,15 @@ def undoing(execution: Execution, clock: Clock | None = None) -> ChecklistLine |
     if rolling is not None and rolling.status == "succeeded":
         left = undone.get("not_undone") or []
         gone, restored = undone.get("gone") or [], undone.get("restored") or []
-        told = [f"gone: {', '.join(gone)}"] if gone else []
-        told += [f"restored: {'; '.join(restored)}"] if restored else []
-        told = [f"NOT undone: {'; '.join(left)}", *told] if left else told
+        details = [f"gone: {', '.join(gone)}"] if gone else []
+        details += [f"restored: {'; '.join(restored)}"] if restored else []
+        details = [f"NOT undone: {'; '.join(left)}", *details] if left else details
         return ChecklistLine(
             "after",
             UNDONE,
             Mark.FAILED if left else Mark.DONE,
             seconds or None,
-            "; ".join(told) or "nothing had been made",
+            "; ".join(details) or "nothing had been made",
         )
     if (rolling is not None and rolling.status == "failed") or not execution.running:
         return ChecklistLine(

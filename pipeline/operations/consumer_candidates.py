@@ -43,7 +43,7 @@ def reach(defaults: StackDefaults, execution: str) -> Reach:
     )
 
 
-def see_allowed(consumers: Sequence[Mapping[str, Any]], within: Reach) -> None:
+def require_allowed(consumers: Sequence[Mapping[str, Any]], within: Reach) -> None:
     """Refuse functions that the stack may not switch; no call is made.
 
     Raises:
@@ -54,7 +54,7 @@ def see_allowed(consumers: Sequence[Mapping[str, Any]], within: Reach) -> None:
         raise ConsumerNotAllowed("consumer", problems)
 
 
-def called(clients: Clients, consumers: Sequence[Mapping[str, Any]]) -> list[str | None]:
+def read_variables(clients: Clients, consumers: Sequence[Mapping[str, Any]]) -> list[str | None]:
     """Return what the variable of each consumer holds now.
 
     Raises:
@@ -76,7 +76,7 @@ def called(clients: Clients, consumers: Sequence[Mapping[str, Any]]) -> list[str
     return values
 
 
-def of_others(
+def claimed_by_others(
     clients: Clients, request: Mapping[str, Any], values: Sequence[str | None]
 ) -> list[consumer_claims.Claim]:
     """Return which consumers of a request other services have now.

@@ -48,12 +48,12 @@ class ReadinessCheck:
 
     name: str
     state: CheckState
-    told: str
+    found: str
     fix: str = ""
 
     def to_json(self) -> dict[str, str | None]:
         """Return it as a JSON object."""
-        return {"name": self.name, "state": self.state.value, "told": self.told, "fix": self.fix or None}
+        return {"name": self.name, "state": self.state.value, "told": self.found, "fix": self.fix or None}
 
 
 def examine(clients: Clients, *, stack: str, region: str, today: date) -> Iterator[ReadinessCheck]:
@@ -136,20 +136,20 @@ def _region(clients: Clients, region: str) -> ReadinessCheck:
 def _quotas(clients: Clients) -> Iterator[ReadinessCheck]:
     try:
         with service_errors.translated():
-            now = endpoint_usage.look(clients, "")
+            now = endpoint_usage.read_usage(clients, "")
     except SealiftError as error:
         yield ReadinessCheck("quota", CheckState.UNKNOWN, f"could not be looked at: {error}")
     else:
         held = f"{len(now.holders)} endpoints hold {now.used}"
-        told = f"{now.quota} {limits.CONCURRENCY_QUOTA.unit} ({now.how}); {held}"
+        found = f"{now.quota} {limits.CONCURRENCY_QUOTA.unit} ({now.how}); {held}"
         if now.read and now.quota == 0:
             fix = f"ask AWS, in Service Quotas, to raise {limits.CONCURRENCY_QUOTA_CODE} of SageMaker"
-            yield ReadinessCheck("quota", CheckState.BROKEN, told, fix)
+            yield ReadinessCheck("quota", CheckState.BROKEN, found, fix)
         else:
-            yield ReadinessCheck("quota", CheckState.OK if now.read else CheckState.UNKNOWN, told)
+            yield ReadinessCheck("quota", CheckState.OK if now.read else CheckState.UNKNOWN, found)
     for one in (limits.MEMORY_QUOTA_MB, limits.ENDPOINT_QUOTA):
-        told = f"{one.value} {one.unit}: assumed, {one.source}; AWS tells it only when it refuses"
-        yield ReadinessCheck("quota", CheckState.UNKNOWN, told)
+        found = f"{one.value} {one.unit}: assumed, {one.source}; AWS tells it only when it refuses"
+        yield ReadinessCheck("quota", CheckState.UNKNOWN, found)
 
 
 def _stack(stack: str, found: Mapping[str, Any]) -> ReadinessCheck:

@@ -176,8 +176,7 @@ def find(client: SFNClient, said: str, stack: str | None) -> str:
             return said
     else:
         for machine in machines(client, stack):
-            arn = f"{machine.replace(':stateMachine:', ':execution:')}:{said}"
-            if describe(client, arn) is not None:
+            if (arn := named(client, machine, said)) is not None:
                 return arn
         newest = listed(client, stack=stack, service=said, limit=1).entries
         if newest:
@@ -228,7 +227,8 @@ def read(description: Mapping[str, Any]) -> ExecutionSummary:
         version=archive.get("version_id"),
         endpoint=(plan.get("names") or {}).get("endpoint"),
         error=description.get("error"),
-        cause=cause[0] if cause else None,
+        # What happened, and why; what to do is the last of the three lines, and a line has no room for it.
+        cause="; ".join(cause[:2]) or None,
     )
 
 
@@ -285,8 +285,4 @@ def of_upload(client: SFNClient, machine_arn: str, archive: Mapping[str, str], s
 def named(client: SFNClient, machine_arn: str, name: str) -> str | None:
     """Return the ARN of the execution of that name; None while there is none."""
     arn = f"{machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
-    try:
-        client.describe_execution(executionArn=arn)
-    except client.exceptions.ExecutionDoesNotExist:
-        return None
-    return arn
+    return arn if describe(client, arn) is not None else None

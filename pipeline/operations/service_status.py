@@ -20,8 +20,8 @@ from pipeline.operations.account import MadeKind
 from pipeline.operations.account_scan import Scope
 from pipeline.planning import alarms, consumer
 from pipeline.rollout import alarms_api, release_store, releases
-from pipeline.sizing import costs
-from pipeline.sizing.costs import Cost
+from pipeline.sizing import hourly_costs
+from pipeline.sizing.hourly_costs import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -51,7 +51,8 @@ class Role(StrEnum):
 
     SERVES = "serves"
     TRIED = "being tried"
-    WAY_BACK = "way back"
+    ROLLBACK_TARGET = "way back"
+    """`sealift rollback` can go to it."""
     WITHDRAWN = "withdrawn"
     """Somebody went back from it."""
     EARLIER = "earlier"
@@ -195,7 +196,7 @@ def _service(name: str, facts: StatusFacts) -> Service:
     found, calls = facts.releases.get(name, ()), facts.calls.get(name, ())
     under_way = frozenset(one.entry.arn for one in facts.running)
     called = {call.endpoint for call in calls if call.endpoint and not call.other}
-    newest = max((one for one in found if one.way_back), key=lambda one: one.age, default=None)
+    newest = max((one for one in found if one.is_rollback_target), key=lambda one: one.age, default=None)
     deployments = []
     for endpoint in facts.endpoints:
         if endpoint.service != name:
@@ -267,7 +268,7 @@ def _role(
     # Nobody can tell who calls an endpoint by its name: then the newest good one counts as the one that serves.
     if not called and release is newest:
         return Role.SERVES
-    return Role.WAY_BACK if release.way_back else Role.EARLIER
+    return Role.ROLLBACK_TARGET if release.is_rollback_target else Role.EARLIER
 
 
 # -- reading
@@ -342,13 +343,13 @@ class _Reader:
         """Return what an endpoint costs; the types of its instances stand in its configuration alone."""
         variants = found.get("ProductionVariants", ())
         if all("CurrentServerlessConfig" in one for one in variants):
-            return costs.per_hour(variants)
+            return hourly_costs.per_hour(variants)
         describe = self._clients.sagemaker.describe_endpoint_config
         config = self._seen(
             f"the configuration of endpoint {name}",
             lambda: service_errors.or_none(describe, EndpointConfigName=found["EndpointConfigName"]),
         )
-        return costs.per_hour(variants, config["ProductionVariants"]) if config else None
+        return hourly_costs.per_hour(variants, config["ProductionVariants"]) if config else None
 
     def _running(self, stack: str | None, service: str | None) -> tuple[Running, ...]:
         client = self._clients.stepfunctions

@@ -271,7 +271,7 @@ def _staying(found: Iterable[Release]) -> dict[str, str]:
     The same ones that RetirePrevious keeps. As there, what somebody went back from stays until the next good one.
     """
     ordered = sorted(found, key=lambda one: one.age, reverse=True)
-    good = [one for one in ordered if one.way_back]
+    good = [one for one in ordered if one.is_rollback_target]
     if not good:
         return {
             one.config: "somebody went back from it, and no good deployment has come since"
@@ -295,7 +295,7 @@ def _outdone(facts: Account) -> dict[str, datetime]:
     """Return since when what was good once has been outdone by the newest good deployment of its service, by key."""
     since: dict[str, datetime] = {}
     for found in facts.releases.values():
-        newest = max((one for one in found if one.way_back), key=lambda one: one.age, default=None)
+        newest = max((one for one in found if one.is_rollback_target), key=lambda one: one.age, default=None)
         if newest is None or newest.deployed_at is None:
             continue
         for one in found:

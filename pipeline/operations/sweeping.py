@@ -5,6 +5,7 @@ Owns the order of the calls and what is told of each thing. Refuses to wait: who
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.aws import service_errors
@@ -68,13 +69,10 @@ def once(
     account = account_scan.scan(clients, Scope(stack=stack, bucket=bucket))
     decisions = sweep.decide(account, now=now, grace=grace, service=service)
     found = _apply(decisions, now, clients) if delete else [_line(one, _dry(one)) for one in decisions]
-    counts: dict[str, int] = {}
-    for one in found:
-        counts[one["outcome"]] = counts.get(one["outcome"], 0) + 1
     return {
         "delete": delete,
         "found": found,
-        "counts": counts,
+        "counts": dict(Counter(one["outcome"] for one in found)),
         "unseen": sorted(set(account.unseen.values())),
     }
 

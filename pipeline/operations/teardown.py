@@ -95,7 +95,7 @@ class TeardownPlan:
         return tuple(one for one in self.resources if one.type != BUCKET)
 
 
-def look(clients: Clients, name: str, *, archives: bool) -> TeardownPlan:
+def plan_teardown(clients: Clients, name: str, *, archives: bool) -> TeardownPlan:
     """Return what would go.
 
     Raises:
@@ -187,8 +187,8 @@ def carry_out(
     clients: Clients,
     plan: TeardownPlan,
     *,
-    told: Callable[[str], None],
-    event: Callable[[StackEvent], None],
+    on_deleted: Callable[[str], None],
+    on_event: Callable[[StackEvent], None],
     sleep: Callable[[float], None],
     clock: Callable[[], float],
 ) -> Ended:
@@ -197,27 +197,27 @@ def carry_out(
     Args:
         clients: of the account.
         plan: what is to go.
-        told: takes a line about what was deleted.
-        event: takes what happens to the stack.
+        on_deleted: takes a line about what was deleted.
+        on_event: takes what happens to the stack.
         sleep: waits between two looks.
         clock: returns seconds.
 
     Raises:
         InvalidInput: a deployment has begun meanwhile.
     """
-    _clear(clients, plan.made, told=told, sleep=sleep, deadline=clock() + PATIENCE_S, clock=clock)
+    _clear(clients, plan.made, on_deleted=on_deleted, sleep=sleep, deadline=clock() + PATIENCE_S, clock=clock)
     ended = change_sets.Ended("DELETE_COMPLETE")
     if plan.found is not None:
         refuse_while_running(plan.name, running(clients, plan.resources))
         _keep(clients.s3, plan)
-        ended = change_sets.delete(clients.cloudformation, plan.found, told=event, sleep=sleep)
+        ended = change_sets.delete(clients.cloudformation, plan.found, on_event=on_event, sleep=sleep)
         if not ended.good:
             return ended
     if plan.archives:
         for one in plan.buckets:
             empty(clients.s3, one.bucket, plan.place.account_id)
             clients.s3.delete_bucket(Bucket=one.bucket, ExpectedBucketOwner=plan.place.account_id)
-            told(f"bucket {one.bucket}")
+            on_deleted(f"bucket {one.bucket}")
     _clear_code(clients.s3, plan)
     return ended
 
@@ -226,7 +226,7 @@ def _clear(
     clients: Clients,
     made: Iterable[Made],
     *,
-    told: Callable[[str], None],
+    on_deleted: Callable[[str], None],
     sleep: Callable[[float], None],
     deadline: float,
     clock: Callable[[], float],
@@ -250,7 +250,7 @@ def _clear(
         ]
         for one in [one for one in going if one not in left]:
             alarms_api.delete(clients.cloudwatch, one.name)
-            told(f"endpoint {one.name} and its alarms")
+            on_deleted(f"endpoint {one.name} and its alarms")
         going = left
         if going and clock() > deadline:
             fix = "look at it in the SageMaker console, then run this again"
@@ -263,7 +263,7 @@ def _clear(
     for one in things:
         if one.kind is not MadeKind.ENDPOINT:
             removal.delete(clients, one)
-            told(f"{one.kind} {one.name}")
+            on_deleted(f"{one.kind} {one.name}")
 
 
 def _deleted(clients: Clients, endpoint: Made) -> bool:

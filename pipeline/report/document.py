@@ -236,9 +236,9 @@ def _with_last_words(ran: Execution, events: Sequence[Mapping[str, Any]]) -> Exe
     details = (
         value for name, value in last.items() if name.startswith("execution") and isinstance(value, dict)
     )
-    told: Mapping[str, Any] = next(details, {})
+    ending: Mapping[str, Any] = next(details, {})
     return dataclasses.replace(
-        ran, error=ran.error or told.get("error"), cause=ran.cause or told.get("cause")
+        ran, error=ran.error or ending.get("error"), cause=ran.cause or ending.get("cause")
     )
 
 
@@ -293,12 +293,12 @@ def _bare(ran: Execution) -> Failure | None:
     """Return what is known of a failure that nobody looked into."""
     if ran.running or ran.status == "SUCCEEDED":
         return None
-    told = [text for text in (ran.cause or "").splitlines() if text.strip()]
+    lines = [text for text in (ran.cause or "").splitlines() if text.strip()]
     return Failure(
         error=str(ran.error or ran.status),
-        what=told[0] if told else "no cause was told",
-        why=told[1] if len(told) > 1 else "nobody looked into it: the diagnosis did not run",
-        fix=told[2] if len(told) > 2 else "read the execution's history in the console, and the tasks' log",
+        what=lines[0] if lines else "no cause was told",
+        why=lines[1] if len(lines) > 1 else "nobody looked into it: the diagnosis did not run",
+        fix=lines[2] if len(lines) > 2 else "read the execution's history in the console, and the tasks' log",
     )
 
 
@@ -364,13 +364,13 @@ def _switched(results: Mapping[str, Any]) -> list[SwitchedRow]:
             variable=str(one["variable"]),
             before=str(one["previous"] or "not set"),
             now=str(one["endpoint_name"]),
-            answer=_said(one["answer"]),
+            answer=_answer_text(one["answer"]),
         )
         for one in _object(results, "update_consumer").get("consumers") or ()
     ]
 
 
-def _said(answer: Any) -> str:
+def _answer_text(answer: Any) -> str:
     found = answer.get("answer", answer) if isinstance(answer, dict) else answer
     return str(found)
 

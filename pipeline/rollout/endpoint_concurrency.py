@@ -37,7 +37,7 @@ class Outcome:
     """What is still to be waited for; empty when it is settled."""
 
 
-def bring(
+def set_concurrency(
     client: SageMakerClient,
     service: str,
     endpoint: str,
@@ -67,8 +67,8 @@ def bring(
             endpoint, [Problem("NotOurs", seen, "an endpoint of the service", "start the execution again")]
         )
     if now.status != "InService":
-        told = f"endpoint {endpoint!r} is {now.status}; wanted it InService with a concurrency of {to}"
-        return Outcome(now.concurrency, told)
+        outcome = f"endpoint {endpoint!r} is {now.status}; wanted it InService with a concurrency of {to}"
+        return Outcome(now.concurrency, outcome)
     if unless(now.concurrency, to):
         return Outcome(now.concurrency)
     try:
@@ -79,8 +79,8 @@ def bring(
     except ClientError as error:
         if not service_errors.is_in_progress(error):
             raise
-    told = f"endpoint {endpoint!r} goes from a concurrency of {now.concurrency} to {to}"
-    return Outcome(now.concurrency, told)
+    outcome = f"endpoint {endpoint!r} goes from a concurrency of {now.concurrency} to {to}"
+    return Outcome(now.concurrency, outcome)
 
 
 def _change(client: SageMakerClient, now: Holder, to: int) -> None:

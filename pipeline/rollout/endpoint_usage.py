@@ -31,7 +31,7 @@ MOST_ENDPOINTS: Final = 50
 """Endpoints that are looked into; AWS documents no region with more serverless ones."""
 
 
-def look(clients: Clients, service: str) -> Situation:
+def read_usage(clients: Clients, service: str) -> Situation:
     """Return what is in use and the quota, read where it can be; the service's own endpoints are looked at first."""
     every, complete = listed(clients.sagemaker)
     names = sorted(every, key=lambda name: not is_named_after(name, service))[:MOST_ENDPOINTS]
@@ -47,10 +47,10 @@ def name_owners(client: SageMakerClient, situation: Situation) -> Situation:
 
     Another call for each, so only where somebody is to be told who holds it.
     """
-    return replace(situation, holders=tuple(_owned(client, one) for one in situation.holders))
+    return replace(situation, holders=tuple(_with_owner(client, one) for one in situation.holders))
 
 
-def _owned(client: SageMakerClient, one: Holder) -> Holder:
+def _with_owner(client: SageMakerClient, one: Holder) -> Holder:
     if one.on_instances:
         return one
     try:

@@ -17,7 +17,7 @@ from pipeline.aws.resource_tags import TAG_EXECUTION, TAG_SERVICE, tag_value
 from pipeline.errors import Problem, Superseded
 from pipeline.naming import deployment_of, is_named_after
 from pipeline.rollout import releases
-from pipeline.rollout.releases import Release, Turn
+from pipeline.rollout.releases import Precedence, Release
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,7 +39,7 @@ _NAME: Final = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AccountReleases:
     """What the account's endpoints have in use, and the service's releases."""
 
     endpoints: Mapping[str, tuple[str, str]]
@@ -49,7 +49,7 @@ class Account:
     """Whether every endpoint was looked at."""
 
 
-def look(client: SageMakerClient, service: str) -> Account:
+def read_releases(client: SageMakerClient, service: str) -> AccountReleases:
     """Return the endpoints of the account and the releases of a service."""
     rows, complete = paging.read(client, "list_endpoints", "Endpoints", most=LISTED)
     names = sorted((row["EndpointName"] for row in rows), key=lambda name: not is_named_after(name, service))
@@ -64,14 +64,14 @@ def look(client: SageMakerClient, service: str) -> Account:
         for row in configs
         if is_named_after(row["EndpointConfigName"], service)
     )
-    return Account(
+    return AccountReleases(
         endpoints,
         releases.together(one for one in found_releases if one is not None),
         complete and all_configs and len(names) <= MOST,
     )
 
 
-def at(client: SageMakerClient, endpoint: str, service: str) -> Release | None:
+def release_at(client: SageMakerClient, endpoint: str, service: str) -> Release | None:
     """Return the release that an endpoint serves; None when the endpoint is gone, or is not the service's."""
     if not is_named_after(endpoint, service):
         return None
@@ -107,11 +107,11 @@ def owner(client: SageMakerClient, endpoint: str) -> str | None:
 
 def being_tried(clients: Clients, endpoint: str, service: str) -> str:
     """Return the execution that tries what an endpoint of a service has; empty when that is settled."""
-    there = at(clients.sagemaker, endpoint, service)
+    there = release_at(clients.sagemaker, endpoint, service)
     return there.execution if there is not None and _being_tried(clients, there) else ""
 
 
-def turn(
+def upload_precedence(
     clients: Clients,
     endpoint: str,
     *,
@@ -135,16 +135,16 @@ def turn(
     Raises:
         Superseded: when a newer upload of the service is served there.
     """
-    there = seen or at(clients.sagemaker, endpoint, service)
+    there = seen or release_at(clients.sagemaker, endpoint, service)
     running = _being_tried(clients, there)
     if there is not None and there.deployed_at is None and not running:
         # Its execution may have ended between the two looks, and have undone what the first one saw.
-        there = at(clients.sagemaker, endpoint, service)
+        there = release_at(clients.sagemaker, endpoint, service)
         running = _being_tried(clients, there)
-    whose = releases.turn(uploaded_at, execution, there, running=running, holding=holding)
-    if there is None or whose is Turn.GO:
+    whose = releases.precedence(uploaded_at, execution, there, running=running, holding=holding)
+    if there is None or whose is Precedence.GO:
         return ""
-    if whose is Turn.WAIT:
+    if whose is Precedence.WAIT:
         return f"endpoint {endpoint!r} is being tried by execution {there.execution!r}"
     serves = (
         f"endpoint {endpoint!r} serves the upload of {there.uploaded_at} (version {there.version}), "
@@ -170,7 +170,7 @@ def is_running(client: SFNClient, execution: str) -> bool:
         raise
 
 
-def used(account: Account, of: Iterable[Release]) -> dict[str, str]:
+def configs_in_use(account: AccountReleases, of: Iterable[Release]) -> dict[str, str]:
     """Return why configurations are needed though nobody serves them as their own: another endpoint has them."""
     mine = {config: one.endpoint for one in of for config in one.configs}
     if not account.complete:
@@ -182,7 +182,7 @@ def used(account: Account, of: Iterable[Release]) -> dict[str, str]:
     }
 
 
-def models_in_use(client: SageMakerClient, account: Account, *, without: Release) -> set[str]:
+def models_in_use(client: SageMakerClient, account: AccountReleases, *, without: Release) -> set[str]:
     """Return the models that endpoints and the service's configurations name, those of one release left out."""
     configs = {config for _, config in account.endpoints.values()}
     configs |= {config for one in account.releases for config in one.configs}

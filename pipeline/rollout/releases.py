@@ -103,7 +103,7 @@ class Release:
         return self.deployed_at is not None and (self.withdrawn_at or "") < self.deployed_at
 
     @property
-    def way_back(self) -> bool:
+    def is_rollback_target(self) -> bool:
         """Whether it can serve again: its endpoint is there, with its configuration or one that came after it."""
         return self.good and self.status in ALIVE
 
@@ -198,8 +198,8 @@ def _number(tag: str | None) -> int | None:
 
 
 def _consumers(tags: Mapping[str, str]) -> tuple[Consumer, ...]:
-    told = _number(tags.get(TAG_CONSUMERS))
-    count = 1 if told is None else told
+    number = _number(tags.get(TAG_CONSUMERS))
+    count = 1 if number is None else number
     found = (_consumer(tags.get(consumer_tag(number))) for number in range(1, min(count, MOST_TAGS) + 1))
     return tuple(one for one in found if one is not None)
 
@@ -214,19 +214,19 @@ def _consumer(tag: str | None) -> Consumer | None:
 # -- the order of uploads
 
 
-class Turn(StrEnum):
+class Precedence(StrEnum):
     """What a deployment does that finds another one in its place."""
 
     GO = "go"
     WAIT = "wait"
     """The other one is being tried, and may yet be undone."""
-    STAND_DOWN = "stand down"
+    SUPERSEDED = "superseded"
     """The other one is of a newer upload."""
 
 
-def turn(
+def precedence(
     uploaded_at: str, execution: str, there: Release | None, *, running: bool, holding: bool = False
-) -> Turn:
+) -> Precedence:
     """Return whether a deployment may take the place of the one that serves.
 
     What is being tried is not judged before it is settled: so what a switch is undone to is always a deployment that
@@ -241,12 +241,12 @@ def turn(
         holding: whether the deployment has switched another consumer already.
     """
     if there is None or there.execution == tag_value(execution):
-        return Turn.GO
+        return Precedence.GO
     if there.deployed_at is None and running:
         older = (uploaded_at, tag_value(execution)) < (there.uploaded_at, there.execution)
-        return Turn.STAND_DOWN if holding and older else Turn.WAIT
+        return Precedence.SUPERSEDED if holding and older else Precedence.WAIT
     newer = there.uploaded_at > uploaded_at and there.status in ALIVE
-    return Turn.STAND_DOWN if newer else Turn.GO
+    return Precedence.SUPERSEDED if newer else Precedence.GO
 
 
 # -- retiring
@@ -288,7 +288,7 @@ def retire(
     if mine is None:
         return Retirement()
     earlier = [one for one in ordered if one.deployed_at and one is not mine and one.age < mine.age]
-    kept = tuple([one for one in earlier if one.way_back][:keep])
+    kept = tuple([one for one in earlier if one.is_rollback_target][:keep])
     going, spared = [], []
     for one in earlier:
         if one in kept:
@@ -320,5 +320,5 @@ def serving(releases: Iterable[Release], endpoint: str) -> Release | None:
 
 def previous(releases: Iterable[Release], now: Release) -> Release | None:
     """Return the newest good release before `now` that has an endpoint of its own in service; None if there is none."""
-    able = (one for one in releases if one.way_back and one.serves and one.status == "InService")
+    able = (one for one in releases if one.is_rollback_target and one.serves and one.status == "InService")
     return max((one for one in able if one.age < now.age), key=lambda one: one.age, default=None)

@@ -189,7 +189,7 @@ def outputs_of(found: Mapping[str, Any]) -> dict[str, str]:
 # ----------------------------------------------------------------------------- staging
 
 
-def road(name: str, found: Mapping[str, Any] | None) -> Kind:
+def change_set_type(name: str, found: Mapping[str, Any] | None) -> Kind:
     """Return how a stack gets to what is wanted, by what there is.
 
     Args:
@@ -230,7 +230,7 @@ def stage(
     source: dict[str, Any],
     libraries: Callable[[], Mapping[str, bytes]],
     values: Mapping[str, str],
-    told: Callable[[int, int], None],
+    progress: Callable[[int, int], None],
     every_s: float = LOOK_S,
     level: int = bundles.SMALLEST,
 ) -> Staged:
@@ -242,7 +242,7 @@ def stage(
         source: the template as loaded.
         libraries: returns what travels with the tasks; asked only when nothing else is in the way.
         values: of the template's parameters; those that are not here keep what they have.
-        told: takes the bytes that were uploaded, and how many there are to upload.
+        progress: takes the bytes that were uploaded, and how many there are to upload.
         every_s: between two looks at the change set.
         level: of deflate.
 
@@ -251,13 +251,13 @@ def stage(
         RequestRejected: CloudFormation does not take the template.
     """
     found = ask(clients.cloudformation, name)
-    kind = road(name, found)
+    kind = change_set_type(name, found)
     before = [one["ParameterKey"] for one in (found or {}).get("Parameters", ())] if kind == "UPDATE" else []
     chosen = template.parameters(source, values, before)
     codes = bundles.packages(source, libraries(), level=level)
     here = place(clients)
     code_bucket.ensure(clients.s3, here.bucket)
-    keys = code_bucket.upload(clients.s3, here.bucket, name, codes, told)
+    keys = code_bucket.upload(clients.s3, here.bucket, name, codes, progress)
     definition = json.loads(package_files.definition().read_text(encoding="utf-8"))
     body = template.body(template.resolve(source, bucket=here.bucket.name, keys=keys, definition=definition))
     where: dict[str, Any] = {"TemplateBody": body}
@@ -320,11 +320,15 @@ def discard(client: CloudFormationClient, staged: Staged) -> None:
 
 
 def execute(
-    clients: Clients, staged: Staged, *, told: Callable[[StackEvent], None], sleep: Callable[[float], None]
+    clients: Clients,
+    staged: Staged,
+    *,
+    on_event: Callable[[StackEvent], None],
+    sleep: Callable[[float], None],
 ) -> Ended:
     """Carry a change set out, tell what happens, and return how it ended."""
     clients.cloudformation.execute_change_set(ChangeSetName=staged.change_set, StackName=staged.stack_id)
-    ended = watch(clients.cloudformation, staged.stack_id, after=staged.after, told=told, sleep=sleep)
+    ended = watch(clients.cloudformation, staged.stack_id, after=staged.after, on_event=on_event, sleep=sleep)
     if ended.good:
         before = datetime.now(UTC) - UNUSED_CODE
         code_bucket.prune(clients.s3, staged.place.bucket, staged.name, keep=staged.keys, older_than=before)
@@ -335,14 +339,14 @@ def delete(
     client: CloudFormationClient,
     found: Mapping[str, Any],
     *,
-    told: Callable[[StackEvent], None],
+    on_event: Callable[[StackEvent], None],
     sleep: Callable[[float], None],
 ) -> Ended:
     """Delete a stack, tell what happens, and return how it ended; one that is being deleted already is followed."""
     stack_id = found["StackId"]
     after = _newest(client, stack_id)
     client.delete_stack(StackName=stack_id)
-    return watch(client, stack_id, after=after, told=told, sleep=sleep)
+    return watch(client, stack_id, after=after, on_event=on_event, sleep=sleep)
 
 
 def watch(
@@ -350,7 +354,7 @@ def watch(
     stack_id: str,
     *,
     after: str,
-    told: Callable[[StackEvent], None],
+    on_event: Callable[[StackEvent], None],
     sleep: Callable[[float], None],
 ) -> Ended:
     """Tell the events of a stack until it has come to rest; return how.
@@ -361,14 +365,14 @@ def watch(
         client: of CloudFormation.
         stack_id: its ARN: a stack that is deleted has its events by no other name.
         after: the event before the first that is of interest.
-        told: takes each event, the oldest first.
+        on_event: takes each event, the oldest first.
         sleep: waits between two looks.
     """
     reasons: list[str] = []
     while True:
         for event in reversed(list(_events(client, stack_id, after))):
             after = event.id
-            told(event)
+            on_event(event)
             if event.failed and event.reason and not event.of_stack:
                 reasons.append(f"{event.name}: {event.reason}")
             if event.of_stack and not event.status.endswith("_IN_PROGRESS"):

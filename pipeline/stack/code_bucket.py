@@ -118,7 +118,11 @@ def _foreign(bucket: Bucket) -> NameConflict:
 
 
 def upload(
-    client: S3Client, bucket: Bucket, stack: str, codes: Mapping[str, Code], told: Callable[[int, int], None]
+    client: S3Client,
+    bucket: Bucket,
+    stack: str,
+    codes: Mapping[str, Code],
+    progress: Callable[[int, int], None],
 ) -> dict[str, str]:
     """Upload the zips that are not there yet; return the key of each.
 
@@ -127,7 +131,7 @@ def upload(
         bucket: the one for code.
         stack: whose they are.
         codes: the zips, by whatever they are known by.
-        told: takes the bytes that were sent, and how many there are to send.
+        progress: takes the bytes that were sent, and how many there are to send.
     """
     keys = {name: f"{prefix(stack)}{code.key}" for name, code in codes.items()}
     there = _there(client, bucket, stack)
@@ -141,7 +145,7 @@ def upload(
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for size in pool.map(send, missing.items()):
             sent += size
-            told(sent, total)
+            progress(sent, total)
     return keys
 
 

@@ -62,7 +62,7 @@ UNANSWERED_S = 5.0
 def diagnosed(told: str, container: Container | None = None) -> str:
     """Return the cause that the workflow finds for a smoke test that ended so, with the container's log or without."""
     lines = container.log().splitlines() if container else []
-    evidence = tuple(line[:500] for line in diagnosis.telling(lines, diagnose.LOG_LINES))
+    evidence = tuple(line[:500] for line in diagnosis.pick_evidence(lines, diagnose.LOG_LINES))
     return diagnosis.diagnose({"Error": "SmokeTestFailed", "Cause": told}, {}, evidence).cause_name
 
 

@@ -34,7 +34,6 @@ def test_the_concurrency_is_the_models() -> None:
         pytest.param("sagemaker", "EndpointConfigName", limits.NAME_LENGTH, id="endpoint configuration"),
         pytest.param("sagemaker", "ModelName", limits.NAME_LENGTH, id="model"),
         pytest.param("sagemaker", "EnvironmentMap", limits.ENVIRONMENT_ENTRIES, id="environment"),
-        pytest.param("stepfunctions", "Name", limits.EXECUTION_NAME_LENGTH, id="execution"),
     ],
 )
 def test_a_length_is_the_models(service: str, shape: str, figure: limits.Limit) -> None:

@@ -6,7 +6,7 @@ of another version, since a report that is misread would splice an archive wrong
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, Final
 
 from pipeline.archive.build.seams import Seam
@@ -64,8 +64,3 @@ def read(document: Any) -> ArchiveReport:
         model=None,
         problems=(),
     )
-
-
-def without_model(report: ArchiveReport) -> ArchiveReport:
-    """Return the report as its record gives it back."""
-    return replace(report, model=None, notes=())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipeline.limits import GiB, MiB
+from pipeline.limits import MiB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,6 @@ MIN_PART: Final = 5 * MiB
 MAX_PARTS: Final = 10_000
 COPY_PART: Final = 256 * MiB
 """S3 copies a part in one go; this many bytes keep several copies busy for an ordinary archive."""
-MAX_COPY_PART: Final = 5 * GiB
 WORKERS: Final = 8
 """Below boto3's pool of ten connections."""
 CONTENT: Final = "sealift-content"

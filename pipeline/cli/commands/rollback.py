@@ -35,7 +35,7 @@ from pipeline.rollout import consumer_switch, endpoint_usage, release_store, rel
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipeline.cli.options import Rollback
+    from pipeline.cli.options import RollbackOptions
     from pipeline.rollout.releases import Consumer, Release
 
     R = TypeVar("R")
@@ -77,7 +77,7 @@ class Moved:
         return f"{self.consumer['variable']} of {self.consumer['function_name']}"
 
 
-def rollback(arguments: Rollback) -> int:
+def rollback(arguments: RollbackOptions) -> int:
     """Go back, and say how long it took."""
     screen = Screen.of(arguments)
     clients = Clients(region=settings.region())
@@ -139,7 +139,7 @@ def _way(service: str, stack: str | None, clients: Clients) -> Way:
     Raises:
         InvalidInput: when there is none, and why.
     """
-    account = release_store.look(clients.sagemaker, service)
+    account = release_store.read_releases(clients.sagemaker, service)
     found = [one for one in account.releases if stack is None or f":{stack}-deployment:" in one.execution]
     if not found:
         whose = f" of the stack {stack!r}" if stack else ""
@@ -148,7 +148,7 @@ def _way(service: str, stack: str | None, clients: Clients) -> Way:
         _refuse(service, "NoDeployment", seen, "a service that was deployed", fix)
     called = _called(found, clients)
     served = [releases.serving(found, endpoint) for _, endpoint in called]
-    newest = max((one for one in found if one.way_back), key=lambda one: one.age, default=None)
+    newest = max((one for one in found if one.is_rollback_target), key=lambda one: one.age, default=None)
     if not any(served) and newest is not None and not newest.consumers:
         # It switched none, and nobody can tell who calls it: then the newest good one counts as the one that serves.
         called, served = [], [newest]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -25,14 +26,14 @@ from pipeline.stack import change_sets
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.cli.options import Sweep
+    from pipeline.cli.options import SweepOptions
     from pipeline.operations.sweeping import Swept, SweptThing
 
 PATIENCE_S: Final = 300
 """An endpoint is gone within a minute or two."""
 
 
-def sweep(arguments: Sweep) -> int:
+def sweep(arguments: SweepOptions) -> int:
     """Sweep, and say what was found; return 1 when something could not be deleted."""
     if not (math.isfinite(arguments.grace) and arguments.grace >= 0):
         seen = Problem(
@@ -99,13 +100,11 @@ def until_gone(
         going = [one["name"] for one in lines.values() if one["outcome"] == "deleting"]
         if not going or not all(wait(name, deadline - clock()) for name in going):
             break
-    counts: dict[str, int] = {}
-    for one in lines.values():
-        counts[one["outcome"]] = counts.get(one["outcome"], 0) + 1
-    return {**result, "found": list(lines.values()), "counts": counts}
+    found = list(lines.values())
+    return {**result, "found": found, "counts": dict(Counter(one["outcome"] for one in found))}
 
 
-def _show(result: Swept, screen: Screen, arguments: Sweep) -> None:
+def _show(result: Swept, screen: Screen, arguments: SweepOptions) -> None:
     for one in result["found"]:
         screen.say(f"{one['outcome']:<9} {one['kind']} {one['name']}")
         screen.say(f"          {one['reason']}")

@@ -26,6 +26,7 @@ from pipeline.cli import program
 from pipeline.cli.commands import push as push_command
 from pipeline.errors import SealiftError
 from tests.functional.cli.test_plan_command import archive_of
+from tests.paginated import Paginated
 
 READ_MOST = 40 << 20
 """Bytes of an archive of many gigabytes: its header, looked at twice."""
@@ -66,7 +67,7 @@ class Account:
 
 
 @dataclass
-class _Client:
+class _Client(Paginated):
     _service: str
     _account: Account
 

@@ -156,7 +156,7 @@ def sweep(clients: Clients) -> None:
 
 def destroy(clients: Clients) -> None:
     """Read what `sealift destroy` would take away."""
-    teardown.look(clients, "sealift", archives=False)
+    teardown.plan_teardown(clients, "sealift", archives=False)
 
 
 @pytest.mark.parametrize("command", [status, status_of_one, sweep, destroy])

@@ -16,6 +16,7 @@ from pipeline.aws.clients import Clients
 from pipeline.operations import doctor
 from pipeline.operations.doctor import CheckState, ReadinessCheck
 from pipeline.planning.function_names import Reach
+from tests.paginated import Paginated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,7 @@ class Raising:
         return call
 
 
-class Answering:
+class Answering(Paginated):
     """A client whose every call has one answer."""
 
     def __init__(self, answer: Any) -> None:
@@ -90,7 +91,7 @@ def test_a_quota_of_nothing_is_something_to_put_right() -> None:
 
     assert (concurrency.state, "L-96300102" in concurrency.fix) == (CheckState.BROKEN, True)
     assert {memory.state, endpoints.state} == {CheckState.UNKNOWN}
-    assert "assumed" in memory.told
+    assert "assumed" in memory.found
 
 
 def test_a_quota_that_may_not_be_read_is_told_as_assumed() -> None:
@@ -102,7 +103,7 @@ def test_a_quota_that_may_not_be_read_is_told_as_assumed() -> None:
     concurrency = next(doctor._quotas(told))
 
     assert concurrency.state is CheckState.UNKNOWN
-    assert "assumed: Service Quotas could not be read, AccessDenied" in concurrency.told
+    assert "assumed: Service Quotas could not be read, AccessDenied" in concurrency.found
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_an_image_is_there_or_not_or_nobody_can_tell(ecr: Any, state: CheckState
     check = doctor._image(clients(ecr=ecr), "pytorch", "", "eu-west-1", TODAY)
 
     assert check.state is state
-    assert "dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:" in check.told
+    assert "dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:" in check.found
 
 
 def test_a_custom_container_needs_an_image() -> None:
@@ -153,7 +154,7 @@ def test_a_role_that_is_gone_is_told() -> None:
 
     gone = doctor._role(own, {"EndpointRoleArn": "arn:aws:iam::123456789012:role/none"})
 
-    assert gone.told == "the endpoints' role none is gone"
+    assert gone.found == "the endpoints' role none is gone"
     assert doctor._role(own, {}).state is CheckState.BROKEN
 
 
@@ -174,7 +175,7 @@ def test_a_consumer_must_be_allowed_to_call(decision: str, state: CheckState) ->
     check = doctor._may_call(told, "assistant", "arn:aws:sagemaker:x:1:endpoint/harbour-000000000000")
 
     fix = "allow assistant sagemaker:InvokeEndpoint on endpoint/harbour-*"
-    assert check == ReadinessCheck("consumer", state, check.told, "" if state is CheckState.OK else fix)
+    assert check == ReadinessCheck("consumer", state, check.found, "" if state is CheckState.OK else fix)
 
 
 @pytest.mark.parametrize(
@@ -240,4 +241,4 @@ def test_a_consumer_that_the_stack_could_not_switch_is_found_beforehand(
     checks = list(doctor._switchable(found, name, within, known))
 
     assert [check.fix for check in checks] == ([fix] if fix else [])
-    assert all(check.state is CheckState.BROKEN and str(told) in check.told for check in checks)
+    assert all(check.state is CheckState.BROKEN and str(told) in check.found for check in checks)

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_cloud.hosting import AwsError, Hosting, HostingSettings, Quotas, Timing
-from local_cloud.hosting.lifecycle import ContainerCondition
+from local_cloud.hosting.platform.lifecycle import ContainerCondition
 from pipeline.aws import service_errors
 from pipeline.errors import EndpointBusy, RequestRejected
 from pipeline.rollout import endpoint_concurrency, release_store, releases
@@ -177,7 +177,7 @@ def deploy(client: SageMaker, name: str = NAME, tags: dict[str, str] = TAGS, *, 
 def bring(client: Any, to: int) -> int | None:
     """Bring the endpoint there, as a state does that is tried again; return what it has then."""
     for _ in range(5):
-        come = endpoint_concurrency.bring(client, SERVICE, NAME, to=to)
+        come = endpoint_concurrency.set_concurrency(client, SERVICE, NAME, to=to)
         if not come.waiting:
             return come.concurrency
     pytest.fail(come.waiting)
@@ -233,12 +233,12 @@ def test_the_deployment_stays_one_record(refusing: SageMaker) -> None:
 
     for to, config in ((5, f"{NAME}-1024-5"), (10, NAME)):
         bring(refusing, to)
-        (release,) = release_store.look(refusing, SERVICE).releases  # type: ignore[arg-type]
+        (release,) = release_store.read_releases(refusing, SERVICE).releases  # type: ignore[arg-type]
         assert (release.config, release.serves, release.good) == (config, True, False)
         assert set(release.configs) == {NAME, f"{NAME}-1024-5"}
         first = refusing.describe_endpoint_config(EndpointConfigName=NAME)["CreationTime"]
         assert release.created == first.isoformat()
-        there = release_store.at(refusing, NAME, SERVICE)  # type: ignore[arg-type]
+        there = release_store.release_at(refusing, NAME, SERVICE)  # type: ignore[arg-type]
         assert there is not None
         assert there.withdrawn_at == "2026-01-02T03:20:00.000Z"
 
@@ -331,7 +331,7 @@ def test_a_configuration_that_sealift_did_not_make_is_not_copied(refusing: SageM
         pytest.raises(RequestRejected, match="ServerlessUpdateConfig is not supported"),
         service_errors.translated(),
     ):
-        endpoint_concurrency.bring(refusing, SERVICE, NAME, to=1)  # type: ignore[arg-type]
+        endpoint_concurrency.set_concurrency(refusing, SERVICE, NAME, to=1)  # type: ignore[arg-type]
     assert config_of(refusing) == "by-hand"
 
 
@@ -356,7 +356,7 @@ def test_a_new_configuration_that_is_not_seen_yet_is_waited_for(script: Script) 
     script.answers("sagemaker", "describe_endpoint_config", {**found, "ProductionVariants": [lowered]})
     script.missing("update_endpoint", "endpoint configuration")
 
-    come = endpoint_concurrency.bring(script.clients.sagemaker, SERVICE, NAME, to=5)
+    come = endpoint_concurrency.set_concurrency(script.clients.sagemaker, SERVICE, NAME, to=5)
 
     assert come.concurrency == 10
     assert "goes from a concurrency of 10 to 5" in come.waiting

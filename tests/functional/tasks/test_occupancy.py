@@ -22,7 +22,7 @@ def test_the_services_own_endpoints_are_known_by_their_tags(script: Script) -> N
     )
     script.account(named, tagged, other, quota=20)
 
-    found = endpoint_usage.look(script.clients, "harbour")
+    found = endpoint_usage.read_usage(script.clients, "harbour")
 
     assert [(one.name, one.concurrency, one.ours) for one in found.holders] == [
         ("harbour-9", 3, False),
@@ -43,7 +43,7 @@ def test_our_own_are_looked_at_first(script: Script) -> None:
         script.endpoint(one)
     script.refuses("service_quotas", "get_service_quota", "NoSuchResourceException")
 
-    found = endpoint_usage.look(script.clients, "harbour")
+    found = endpoint_usage.read_usage(script.clients, "harbour")
 
     assert len(found.holders) == endpoint_usage.MOST_ENDPOINTS
     assert found.holders[0].name == "harbour-1"
@@ -59,7 +59,7 @@ def test_pages_are_bounded(script: Script) -> None:
         script.answers("sagemaker", "list_endpoints", {"Endpoints": [], "NextToken": str(page + 1)}, expected)
     script.refuses("service_quotas", "get_service_quota", "NoSuchResourceException")
 
-    assert not endpoint_usage.look(script.clients, "harbour").complete
+    assert not endpoint_usage.read_usage(script.clients, "harbour").complete
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_quota_that_cannot_be_read_is_assumed_and_said_so(script: Script, code
     script.answers("sagemaker", "list_endpoints", {"Endpoints": []})
     script.refuses("service_quotas", "get_service_quota", code, status=status)
 
-    found = endpoint_usage.look(script.clients, "harbour")
+    found = endpoint_usage.read_usage(script.clients, "harbour")
 
     assert (found.quota, found.read) == (10, False)
     assert "assumed" in str(found)

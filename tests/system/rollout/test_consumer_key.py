@@ -28,11 +28,13 @@ def give(cloud: LocalCloud, keys: str) -> None:
         source=template.load(package_files.template()),
         libraries=bundles.libraries_here,
         values={KMS_KEYS: keys},
-        told=lambda _sent, _total: None,
-        sleep=lambda _seconds: None,
+        progress=lambda _sent, _total: None,
+        every_s=0.05,
         level=bundles.QUICKEST,
     )
-    ended = change_sets.execute(cloud.clients, staged, told=lambda _event: None, sleep=lambda _seconds: None)
+    ended = change_sets.execute(
+        cloud.clients, staged, on_event=lambda _event: None, sleep=lambda _seconds: None
+    )
     assert ended.good, ended.reasons
 
 

@@ -34,7 +34,7 @@ def test_a_record_gives_the_report_back(accepted: ArchiveReport) -> None:
 
     again = record.read(json.loads(json.dumps(record.write(report))))
 
-    assert again == record.without_model(report)
+    assert again == replace(report, model=None, notes=())
     assert again.seam is not None
 
 
@@ -43,7 +43,7 @@ def test_a_record_from_before_an_update_is_read(accepted: ArchiveReport) -> None
     document = {**record.write(accepted), "version": 1}
     del document["padding"]
 
-    assert record.read(document) == record.without_model(accepted)
+    assert record.read(document) == replace(accepted, model=None, notes=())
 
 
 def test_a_record_from_before_code_lay_last_is_read(accepted: ArchiveReport) -> None:

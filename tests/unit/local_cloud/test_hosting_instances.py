@@ -8,7 +8,7 @@ import pytest
 from botocore.eventstream import EventStreamBuffer
 
 from local_cloud.hosting import AwsError, HostingSettings, Quotas
-from local_cloud.hosting.lifecycle import ContainerCondition
+from local_cloud.hosting.platform.lifecycle import ContainerCondition
 from local_cloud.hosting.runtime import Invocation
 from tests.unit.local_cloud.test_hosting_service import ARN, World, capacity, config_request, model_request
 
@@ -396,7 +396,7 @@ def test_new_instances_are_watched_before_the_old_ones_go(
         assert world.containers[0].ended == []
         return []
 
-    world.hosting._fleet._ringing = look
+    world.hosting._fleet._alarms_in_alarm = look
     began = world.time.now
     world.jobs.finish()
 
@@ -411,7 +411,7 @@ def test_new_instances_are_watched_before_the_old_ones_go(
 def test_an_alarm_takes_the_update_back(world: World) -> None:
     """Silently: InService on the old configuration, which the old instances go on serving; the reason tells why."""
     update(world)
-    world.ringing = {"sealift-e-5xx"}
+    world.alarms_in_alarm = {"sealift-e-5xx"}
     world.jobs.finish()
 
     found = world.ask("DescribeEndpoint", EndpointName="e")

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local_cloud import calls
-from local_cloud.hosting import AwsError, InvocationResponse, event_stream
+from local_cloud.hosting import AwsError, InvocationResponse
+from local_cloud.hosting.platform import event_stream
 from local_cloud.hosting.protocol import Protocol
 from local_cloud.hosting.runtime import Invocation
 

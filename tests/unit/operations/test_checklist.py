@@ -396,7 +396,7 @@ def test_a_line_that_runs_counts_and_says_how_long_it_has_waited() -> None:
     line = running(at(State("WaitForEndpoint", "running", BEGUN, began=BEGUN), results=waiting))
 
     assert (line.seconds, line.evidence, line.measure) == (42.0, "Creating", "for 42 s")
-    assert line.told == "Creating, for 42 s"
+    assert line.details == "Creating, for 42 s"
     assert not line.settled
 
 

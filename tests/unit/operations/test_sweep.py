@@ -362,7 +362,7 @@ def test_nothing_goes_that_is_referred_to_or_young(facts: Account) -> None:
 @given(facts=worlds())
 def test_the_newest_good_deployment_in_service_stays(facts: Account) -> None:
     """Whatever else goes, a service that served goes on."""
-    good = [one for one in facts.releases["harbour"] if one.way_back]
+    good = [one for one in facts.releases["harbour"] if one.is_rollback_target]
     if good:
         newest = max(good, key=lambda one: one.age)
         assert newest.config not in going(facts)

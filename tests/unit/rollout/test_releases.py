@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.rollout import releases
-from pipeline.rollout.releases import Release, Turn
+from pipeline.rollout.releases import Precedence, Release
 
 MADE = {"sealift:execution": "arn:e", "sealift:service": "harbour"}
 CONSUMER = {"function_name": "assistant", "variable": "ENDPOINT_NAME", "alias": None}
@@ -138,51 +138,56 @@ def test_a_withdrawn_deployment_is_good_again_when_it_is_deployed_again() -> Non
 @pytest.mark.parametrize(
     ("there", "running", "expected"),
     [
-        pytest.param(release(6, deployed_at=None), True, Turn.STAND_DOWN, id="newer, being tried"),
-        pytest.param(release(4, deployed_at=None), True, Turn.WAIT, id="older, being tried"),
-        pytest.param(release(6, deployed_at=None), False, Turn.STAND_DOWN, id="newer, never finished"),
-        pytest.param(release(6), False, Turn.STAND_DOWN, id="newer, and good"),
-        pytest.param(release(4), False, Turn.GO, id="older, and good"),
+        pytest.param(release(6, deployed_at=None), True, Precedence.SUPERSEDED, id="newer, being tried"),
+        pytest.param(release(4, deployed_at=None), True, Precedence.WAIT, id="older, being tried"),
+        pytest.param(release(6, deployed_at=None), False, Precedence.SUPERSEDED, id="newer, never finished"),
+        pytest.param(release(6), False, Precedence.SUPERSEDED, id="newer, and good"),
+        pytest.param(release(4), False, Precedence.GO, id="older, and good"),
     ],
 )
 def test_who_holds_a_consumer_does_not_wait_for_a_newer_one(
-    there: Release | None, running: bool, expected: Turn
+    there: Release | None, running: bool, expected: Precedence
 ) -> None:
     """The newer one may be waiting for what the older one holds; so the older one lets go."""
-    assert releases.turn("2026-01-02T03:04:05Z", "arn:mine", there, running=running, holding=True) is expected
+    assert (
+        releases.precedence("2026-01-02T03:04:05Z", "arn:mine", there, running=running, holding=True)
+        is expected
+    )
 
 
 def test_of_two_of_the_same_second_that_hold_a_consumer_each_just_one_lets_go() -> None:
     """Whichever it is: if both waited, neither would come to its end."""
     same = "2026-01-02T03:04:05Z"
     turns = [
-        releases.turn(same, mine, release(5, deployed_at=None, execution=theirs), running=True, holding=True)
+        releases.precedence(
+            same, mine, release(5, deployed_at=None, execution=theirs), running=True, holding=True
+        )
         for mine, theirs in (("arn:a", "arn:b"), ("arn:b", "arn:a"))
     ]
 
-    assert sorted(turns) == sorted([Turn.STAND_DOWN, Turn.WAIT])
+    assert sorted(turns) == sorted([Precedence.SUPERSEDED, Precedence.WAIT])
 
 
 @pytest.mark.parametrize(
     ("there", "running", "expected"),
     [
-        pytest.param(None, False, Turn.GO, id="nothing there"),
-        pytest.param(release(4), False, Turn.GO, id="older"),
-        pytest.param(release(5), False, Turn.GO, id="of the same second"),
-        pytest.param(release(6), False, Turn.STAND_DOWN, id="newer"),
-        pytest.param(release(6, status="Failed"), False, Turn.GO, id="newer, and failed since"),
-        pytest.param(release(6, status=None), False, Turn.GO, id="newer, and gone"),
-        pytest.param(release(6, deployed_at=None), True, Turn.WAIT, id="newer, being tried"),
-        pytest.param(release(4, deployed_at=None), True, Turn.WAIT, id="older, being tried"),
-        pytest.param(release(4, deployed_at=None), False, Turn.GO, id="older, never finished"),
-        pytest.param(release(6, deployed_at=None), False, Turn.STAND_DOWN, id="newer, never finished"),
-        pytest.param(release(6, execution="arn:mine"), True, Turn.GO, id="our own"),
-        pytest.param(release(6), True, Turn.STAND_DOWN, id="newer, good, its execution still busy"),
+        pytest.param(None, False, Precedence.GO, id="nothing there"),
+        pytest.param(release(4), False, Precedence.GO, id="older"),
+        pytest.param(release(5), False, Precedence.GO, id="of the same second"),
+        pytest.param(release(6), False, Precedence.SUPERSEDED, id="newer"),
+        pytest.param(release(6, status="Failed"), False, Precedence.GO, id="newer, and failed since"),
+        pytest.param(release(6, status=None), False, Precedence.GO, id="newer, and gone"),
+        pytest.param(release(6, deployed_at=None), True, Precedence.WAIT, id="newer, being tried"),
+        pytest.param(release(4, deployed_at=None), True, Precedence.WAIT, id="older, being tried"),
+        pytest.param(release(4, deployed_at=None), False, Precedence.GO, id="older, never finished"),
+        pytest.param(release(6, deployed_at=None), False, Precedence.SUPERSEDED, id="newer, never finished"),
+        pytest.param(release(6, execution="arn:mine"), True, Precedence.GO, id="our own"),
+        pytest.param(release(6), True, Precedence.SUPERSEDED, id="newer, good, its execution still busy"),
     ],
 )
-def test_the_newer_upload_serves(there: Release | None, running: bool, expected: Turn) -> None:
+def test_the_newer_upload_serves(there: Release | None, running: bool, expected: Precedence) -> None:
     """What is being tried is waited for, whichever is newer."""
-    assert releases.turn("2026-01-02T03:04:05Z", "arn:mine", there, running=running) is expected
+    assert releases.precedence("2026-01-02T03:04:05Z", "arn:mine", there, running=running) is expected
 
 
 # ----------------------------------------------------------------------- retire
@@ -260,11 +265,11 @@ def test_what_is_referred_to_never_goes(data: st.DataObject, found: list[Release
     assert not any(one.serves and one.status == "Creating" for one in retirement.going)
     assert all(one.deployed_at for one in retirement.going)
     assert len(retirement.kept) <= keep
-    assert all(one.way_back for one in retirement.kept)
+    assert all(one.is_rollback_target for one in retirement.kept)
     spared = [one.config for one, _ in retirement.spared]
     everybody = [*names(retirement.kept), *going, *spared]
     assert len(everybody) == len(set(everybody))
-    able = [one for one in found if one.way_back and one.age < release_of(found, own).age]
+    able = [one for one in found if one.is_rollback_target and one.age < release_of(found, own).age]
     assert len(retirement.kept) == min(keep, len(able))
 
 

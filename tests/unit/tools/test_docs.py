@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import textwrap
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -131,7 +130,7 @@ def unknown(code: str) -> set[str]:
 def test_examples_use_names_that_the_code_has() -> None:
     """Whoever pastes one, and changes what is particular, has something that runs."""
     examples = [
-        textwrap.dedent(block.body)
+        block.body
         for block in pages.blocks((pages.TOP / "docs" / "extending.md").read_text())
         if block.language == "python"
     ]
@@ -160,7 +159,7 @@ def test_a_command_line_parses(line: str, capsys: pytest.CaptureFixture[str]) ->
     ended = 0
     try:
         program.read(words)
-    except program.Ended as end:  # --help and --version end with 0
+    except program.HelpShown as end:  # --help and --version end with 0
         ended = end.status
 
     assert ended == 0, capsys.readouterr().err
@@ -334,6 +333,30 @@ def test_anchors_are_githubs() -> None:
     text = "# A title, with `code`\n## Same\n## Same\n```\n# no heading\n```\n"
 
     assert pages.anchors(text) == {"a-title-with-code", "same", "same-1"}
+
+
+def test_a_page_is_read_as_markdown_has_it() -> None:
+    """Any fence, a heading by underlining, a link by reference; and nothing of what stands in code."""
+    text = """\
+Title
+=====
+
+1. step
+
+   ~~~python title="a file"
+   code [no](link.md)
+   ~~~
+
+See [one](a.md#b), [two][ref], [web](https://example.com) and `[no](code.md)`.
+
+    # no heading [no](indented.md)
+
+[ref]: c.md
+"""
+
+    assert [(one.language, one.body) for one in pages.blocks(text)] == [("python", "code [no](link.md)\n")]
+    assert list(pages.links(text)) == [("a.md", "b"), ("c.md", "")]
+    assert pages.anchors(text) == {"title"}
 
 
 def test_only_a_block_right_after_the_mark_is_run() -> None:

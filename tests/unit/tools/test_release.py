@@ -136,6 +136,16 @@ def test_any_text_is_read_as_a_changelog(text: str) -> None:
     assert list(release.problems(replace(TREE, changelog=text, version="9.9.9")))
 
 
+def test_a_heading_in_code_begins_no_section() -> None:
+    """An entry may show Markdown."""
+    text = CHANGELOG.replace(
+        "- A thing.", "- A thing:\n\n  ```\n  ## 9.9.9 - 2026-01-01\n  ```\n\n~~~\n## x\n~~~"
+    )
+
+    assert [one.version for one in release.sections(text)] == [None, "1.2.0", "1.1.0"]
+    assert "## 9.9.9" in release.notes(text, "1.2.0")
+
+
 def test_a_tag_keeps_the_headings_of_the_notes() -> None:
     """Git would take them for comments; test_release.py of the functional tests asks git itself."""
     annotate, push = release.commands("1.2.0", Path("notes.md"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -111,11 +112,35 @@ def test_what_must_not_travel_is_told(
     assert words in told[0]
 
 
-@given(st.integers(0, 4096))
+@given(st.integers(0, 4096) | st.integers(0, len(WHOLE) - 1))
 def test_a_library_cut_short_is_no_library(length: int) -> None:
     """However short, it is refused in words."""
     with pytest.raises(elf.NotElf, match="libllama"):
         elf.parse(WHOLE[:length], "libllama.so")
+
+
+SMALL = (RUNTIME / "llama_cpp" / "lib" / "libggml.so").read_bytes()
+
+
+@given(st.dictionaries(st.integers(6, 200) | st.integers(-4000, -1), st.integers(0, 255), max_size=8))
+def test_a_damaged_library_is_read_or_refused(bytes_at: dict[int, int]) -> None:
+    """Whatever its headers say: its facts, or words."""
+    damaged = bytearray(SMALL)
+    for at, value in bytes_at.items():
+        damaged[at] = value
+
+    with suppress(elf.NotElf):
+        elf.parse(bytes(damaged), "libggml.so")
+
+
+def test_a_library_without_its_sections_is_not_one_that_needs_nothing() -> None:
+    """Its glibc could be any."""
+    bare = bytearray(SMALL)
+    bare[40:48] = bytes(8)  # e_shoff
+    bare[60:64] = bytes(4)  # e_shnum, e_shstrndx
+
+    with pytest.raises(elf.NotElf, match=r"libggml.so.* no dynamic section"):
+        elf.parse(bytes(bare), "libggml.so")
 
 
 @pytest.mark.parametrize("machine", list(recipe.VARIANTS))
