@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.errors import ConsumerBusy, EndpointBusy, StackChanged, Throttled
+from pipeline import error_codec
+from pipeline.errors import ConsumerBusy, EndpointBusy, SmokeTestFailed, StackChanged, Throttled
 from pipeline.planning import alarms
 from tests.foreign import HOSTILE, unfit
 from tests.plans import a_consumer, a_plan
@@ -726,3 +728,19 @@ def test_the_cause_is_four_plain_lines(do: Task, script: Script) -> None:
 
     assert unfit(cause) == set()
     assert len(cause.split("\n")) == 4
+
+
+def test_a_failure_that_was_not_looked_into_is_told_by_its_sentence(do: Task, script: Script) -> None:
+    """The workflow puts the Cause into the words as it is; nobody wants to read Lambda's JSON in a notification."""
+    text = error_codec.encode(SmokeTestFailed("it said nothing", why="w", fix="f"))
+    raw = json.dumps({"errorMessage": text, "errorType": "SmokeTestFailed", "stackTrace": ["x"]})
+    found = {
+        "error": "Undiagnosed",
+        "what": f"a state failed with SmokeTestFailed: {raw}",
+        "why": "y",
+        "fix": "z",
+    }
+
+    cause = do("RollBack", script.clients, results={"diagnose": found})["cause"]
+
+    assert cause.startswith("what happened: a state failed with SmokeTestFailed: it said nothing\nwhy: y\n")
