@@ -30,7 +30,14 @@ from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem
 from pipeline.hosting import IN_PLACE, INSTANCE, SERVERLESS
 from pipeline.limits import MiB
-from pipeline.planning import archive_rules, deployment_request, quotas, request_sources
+from pipeline.planning import (
+    archive_rules,
+    deployment_request,
+    model_settings,
+    plan_notes,
+    quotas,
+    request_sources,
+)
 from pipeline.planning import plan as planned
 from pipeline.rollout import sidecars
 from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
@@ -231,10 +238,14 @@ def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
         )
         report = replace(report, problems=tuple(one for one in report.problems if one.error != BARE))
     archive = {"size": report.size, "extracted_bytes": extracted}
-    needed = planned.needs(request, archive, model)
+    needed = model_settings.needs(request, archive, model)
     decision = fit.decide(needed, asked_mb=request.memory_mb, quota_mb=limits.MEMORY_QUOTA_MB.value)
     return PlanShown(
-        report, request, needed, decision, (*notes, *planned.notes(request, model, today), *needed.warnings)
+        report,
+        request,
+        needed,
+        decision,
+        (*notes, *plan_notes.notes(request, model, today), *needed.warnings),
     )
 
 
@@ -247,7 +258,7 @@ def _elsewhere(report: ArchiveReport, header: GGUFHeader, request: Request, toda
     """Return the plan for an instance, or for wherever `auto` comes to."""
     model, extracted, notes = _whole(report, header)
     archive = {"size": report.size, "extracted_bytes": extracted, "parts": report.format == "gguf"}
-    needed = planned.needs(request, archive, model)
+    needed = model_settings.needs(request, archive, model)
     table = planned.table(request)
     decision = fit.FitDecision(None)
     found: tuple[Offer, ...] = ()
@@ -270,8 +281,8 @@ def _elsewhere(report: ArchiveReport, header: GGUFHeader, request: Request, toda
         decision,
         (
             *notes,
-            *planned.notes(request, model, today, where),
-            *planned.instance_notes(request, needed, found),
+            *plan_notes.notes(request, model, today, where),
+            *plan_notes.instance_notes(request, needed, found),
         ),
         where,
         found,
