@@ -198,7 +198,7 @@ def hosting(request: Request, archive: Mapping[str, Any], model: Mapping[str, An
     if request.allow_instances:
         return INSTANCE
     found = instance_choice.choose(str(model["path"]), needed, table(request), request.instance_type)
-    proposed = instance_choice.told(found[0], request.instance_count)
+    proposed = instance_choice.describe(found[0], request.instance_count)
     raise ModelDoesNotFit(
         f"{model['path']} ({needed.arithmetic})",
         [
@@ -347,7 +347,7 @@ def instance_notes(
     offer, settings = found[0], instance_choice.settings(needed)
     told = [
         "it costs money from its creation to its deletion: "
-        + instance_choice.told(offer, request.instance_count if count is None else count)
+        + instance_choice.describe(offer, request.instance_count if count is None else count)
     ]
     if instance_types.has_own_disk(offer.name):
         told.append(f"{offer.name} has no volume: {offer.disk}")
