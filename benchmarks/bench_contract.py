@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import psutil
 
 from examples.tiny_gguf import write_tiny_gguf
-from local_cloud.hosting.unpacking import unpack
+from local_cloud.hosting.containers.unpacking import unpack
 from pipeline import package_files
 from pipeline.archive.build.pack import pack
 from pipeline.limits import MiB
@@ -217,8 +217,8 @@ def main() -> int:
                 starts[STACK].append(seconds)
             with own_server(stack, base) as (_, _, seconds):
                 starts[OWN].append(seconds)
-            told = ", ".join(f"{name} {times[-1]:.1f} s" for name, times in starts.items())
-            print(f"round {number} of {arguments.rounds}: {told}", file=sys.stderr, flush=True)
+            latest = ", ".join(f"{name} {times[-1]:.1f} s" for name, times in starts.items())
+            print(f"round {number} of {arguments.rounds}: {latest}", file=sys.stderr, flush=True)
         found = {
             "torch": "true" if stack.torch_is_real else "stand-in",
             "cold_start_s": {name: median(times) for name, times in starts.items()},

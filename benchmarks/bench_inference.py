@@ -248,10 +248,10 @@ def throughput(folder: Path, rounds: int) -> dict[str, Any]:
             ):
                 rows[row].append([found[name][tokens] / found[name][took] * 1e3 for name, _ in sides])
             rows["cpu"].append([found[name]["cpu_s"] for name, _ in sides])
-    told = {row: _compared(rows[row]) for row in ("generation", "prompt")}
+    compared = {row: _compared(rows[row]) for row in ("generation", "prompt")}
     cpu = [theirs / own for own, theirs in rows["cpu"]]
     return {
-        **told,
+        **compared,
         "cpu_s": [median(own for own, _ in rows["cpu"]), median(theirs for _, theirs in rows["cpu"])],
         "cpu_ratio": median(cpu),
     }
@@ -275,8 +275,8 @@ def fixed_cost(folder: Path, python: Path, rounds: int) -> dict[str, Any]:
             sides = (server, library)
             found = {id(side): _latency(side, REQUESTS) for side in (sides if number % 2 else sides[::-1])}
             pairs.append([found[id(side)] for side in sides])
-    told = _compared(pairs)
-    return {**told, "ratio": median(theirs / own for own, theirs in pairs)}
+    compared = _compared(pairs)
+    return {**compared, "ratio": median(theirs / own for own, theirs in pairs)}
 
 
 def _latency(side: Side, requests: int) -> float:

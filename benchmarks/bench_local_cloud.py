@@ -119,8 +119,8 @@ def cloud(folder: Path, most: int) -> Iterator[tuple[str, str, Watch]]:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"no local cloud: {Path(log.name).read_text()}")
             time.sleep(0.2)
-            told = Path(log.name).read_text()
-            found = dict(re.findall(r"^(endpoint URL|upload bucket) +(\S+)$", told, re.MULTILINE))
+            output = Path(log.name).read_text()
+            found = dict(re.findall(r"^(endpoint URL|upload bucket) +(\S+)$", output, re.MULTILINE))
         yield found["endpoint URL"], found["upload bucket"], watch
     finally:
         watch.ended.set()

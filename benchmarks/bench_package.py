@@ -18,7 +18,7 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
-from local_cloud.functions import _link_runtime
+from local_cloud.functions.invocations import _link_runtime
 from pipeline import package_files
 from pipeline.stack import bundles, template
 

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import FakeKey, S3Backend, s3_backends
 
-from local_cloud.configurations import Configurations
-from local_cloud.contents import ObjectContent
 from local_cloud.faults import Faults
+from local_cloud.functions.configurations import Configurations
 from local_cloud.gateway import Backends, Gateway
 from local_cloud.hosting import Quotas
+from local_cloud.s3.contents import ObjectContent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -43,7 +43,7 @@ from sealift_models import is_model, models, shard_names
 from sealift_native import Native, load, template_failure
 from sealift_request import JSON, MOST_SEED, BadRequest, Request, Subject, parse_body
 from sealift_settings import LoadError, Settings, settings_from
-from sealift_template import Rendered, ToolsUnsupported
+from sealift_template import Conversation, Rendered, ToolsUnsupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -58,9 +58,7 @@ MARGIN_S = 3.0
 class Chat(Protocol):
     """What makes a prompt of a conversation, and a message of the answer to it."""
 
-    def render(
-        self, messages: Sequence[dict[str, Any]], tools: Sequence[Any] = (), **variables: Any
-    ) -> Rendered:
+    def render(self, conversation: Conversation) -> Rendered:
         """Return a conversation as a prompt."""
 
 
@@ -379,15 +377,16 @@ def _given_tokens(model: Model, subject: Sequence[Any]) -> list[int]:
 
 
 def _rendered(model: Model, request: Request, messages: Sequence[Any]) -> Rendered:
-    options: dict[str, Any] = dict(request.template)
-    if request.tools:
-        options |= {"tools": request.tools, "tool_choice": request.tool_choice}
-        if request.parallel_tool_calls is not None:
-            options["parallel_tool_calls"] = request.parallel_tool_calls
-        if request.schema is not None:
-            options["json_schema"] = request.schema
+    conversation = Conversation(
+        messages,
+        tools=request.tools,
+        tool_choice=request.tool_choice,
+        parallel_tool_calls=request.parallel_tool_calls,
+        schema=request.schema if request.tools else None,
+        variables=request.template,
+    )
     try:
-        return model.chat.render(list(messages), **options)
+        return model.chat.render(conversation)
     except ToolsUnsupported as error:
         raise BadRequest(
             400,

@@ -90,7 +90,7 @@ def figures(answer: Any) -> dict[str, Any]:
 
 def _answer(request: Request, parts: Sequence[Part], head: Head) -> dict[str, Any]:
     chat = parts[0].said[0].message is not None
-    choices = []
+    choices: list[dict[str, Any]] = []
     for part in parts:
         for said in part.said:
             choices.append(_choice(request, part, said, len(choices)))

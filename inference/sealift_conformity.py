@@ -11,10 +11,13 @@ import importlib
 import json
 import math
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sealift_schema import MOST_DEPTH, MOST_NODES, MOST_REPEATS, SchemaError, is_of_type
 from sealift_settings import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _STEPS = 10**7
 """Steps of a regular expression at most: the text's length to the power of its open repetitions."""
@@ -362,15 +365,9 @@ def _of_values(value: Any, schema: dict[str, Any], path: str) -> str | None:
 def _of_numbers(value: Any, schema: dict[str, Any], path: str) -> str | None:
     if not _is_number(value):
         return None
-    for name, holds in (
-        ("minimum", lambda bound: value >= bound),
-        ("maximum", lambda bound: value <= bound),
-        ("exclusiveMinimum", lambda bound: value > bound),
-        ("exclusiveMaximum", lambda bound: value < bound),
-        ("multipleOf", lambda bound: bound <= 0 or _divides(value, bound)),
-    ):
+    for name, holds in _BOUNDS.items():
         bound = schema.get(name)
-        if _is_number(bound) and not holds(bound):
+        if _is_number(bound) and not holds(value, bound):
             return f"{path} is {value}; {name} is {bound}"
     return None
 
@@ -385,8 +382,18 @@ def _divides(value: float, step: float) -> bool:
     return abs(times - round(times)) < 1e-9 if math.isfinite(times) else True
 
 
+_BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
+    "minimum": lambda value, bound: bool(value >= bound),
+    "maximum": lambda value, bound: bool(value <= bound),
+    "exclusiveMinimum": lambda value, bound: bool(value > bound),
+    "exclusiveMaximum": lambda value, bound: bool(value < bound),
+    "multipleOf": lambda value, bound: bound <= 0 or _divides(value, bound),
+}
+
+
 def _length(value: Any, schema: dict[str, Any], least: str, most: str, path: str) -> str | None:
-    low, high = schema.get(least), schema.get(most)
+    low: Any = schema.get(least)
+    high: Any = schema.get(most)
     if _is_number(low) and len(value) < low:
         return f"{path} has a length of {len(value)}; {least} is {low}"
     if _is_number(high) and len(value) > high:
@@ -398,9 +405,8 @@ def _of_texts(value: Any, schema: dict[str, Any], path: str) -> str | None:
     if not isinstance(value, str):
         return None
     found = _length(value, schema, "minLength", "maxLength", path)
-    if found or "pattern" not in schema:
-        return found
-    return _matches(value, schema["pattern"], path)
+    pattern = schema.get("pattern")
+    return found or (_matches(value, pattern, path) if isinstance(pattern, str) else None)
 
 
 def _matches(text: str, pattern: Any, path: str) -> str | None:

@@ -96,11 +96,7 @@ def _content(path: str, message: dict[str, Any], problems: Problems, *, spare: b
     if isinstance(value, str):
         return _checked(path, value, problems)
     parts = value if isinstance(value, list) else [None]
-    texts = [
-        part if isinstance(part, str) else part[_text_in(part)]
-        for part in parts
-        if isinstance(part, str) or _text_in(part)
-    ]
+    texts = [text for text in map(_text_in, parts) if text is not None]
     if len(texts) != len(parts):
         problems.add(
             path,
@@ -111,13 +107,13 @@ def _content(path: str, message: dict[str, Any], problems: Problems, *, spare: b
     return _checked(path, "".join(texts), problems)
 
 
-def _text_in(part: Any) -> str:
-    """Return the name of a part's text; an empty one when it has none."""
-    if not isinstance(part, dict):
-        return ""
-    kind = part.get("type")
-    name = "refusal" if kind == "refusal" else "text" if kind in _TEXT_PARTS else ""
-    return name if isinstance(part.get(name), str) else ""
+def _text_in(part: Any) -> str | None:
+    """Return a part's text; None when it is no text."""
+    if isinstance(part, str):
+        return part
+    kind = part.get("type") if isinstance(part, dict) else None
+    text = part.get("refusal" if kind == "refusal" else "text") if kind in (*_TEXT_PARTS, "refusal") else None
+    return text if isinstance(text, str) else None
 
 
 def _checked(path: str, text: str, problems: Problems) -> str:

@@ -91,7 +91,11 @@ def response_of(answer: dict[str, Any]) -> dict[str, Any]:
         thought = {"type": "reasoning_text", "text": message["reasoning_content"]}
         output.append({"id": f"rs_{identity}", "type": "reasoning", "summary": [], "content": [thought]})
     if message.get("content") or not message.get("tool_calls"):
-        part = {"type": "output_text", "text": message.get("content") or "", "annotations": []}
+        part: dict[str, Any] = {
+            "type": "output_text",
+            "text": message.get("content") or "",
+            "annotations": [],
+        }
         output.append(
             {
                 "id": f"msg_{identity}",

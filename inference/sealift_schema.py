@@ -297,7 +297,8 @@ class _Converter:
 
     def _bounds(self, schema: dict[str, Any], least: str, most: str, path: str) -> tuple[int, int | None]:
         """Return both bounds; an upper one that is too large becomes the largest that is taken."""
-        low, high = schema.get(least, 0), schema.get(most)
+        low, high = schema.get(least), schema.get(most)
+        low = 0 if low is None else low
         for name, value in ((least, low), (most, high)):
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
                 raise SchemaError(f"{path}.{name} is {shown(value)}; wanted a whole number of at least 0")

@@ -7,7 +7,7 @@ Owns what a template is given. A variable that the request does not set is undef
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 _NEEDLE = "sealift-needle"
-Messages = "Sequence[Mapping[str, Any]]"
 
 
 class TemplateRefusal(ValueError):
@@ -24,6 +23,21 @@ class TemplateRefusal(ValueError):
 
 class ToolsUnsupported(ValueError):
     """The request has tools, and nothing here reads a model's calls of them."""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What a chat template is given."""
+
+    messages: Sequence[Mapping[str, Any]]
+    tools: Sequence[Mapping[str, Any]] = ()
+    tool_choice: str = "auto"
+    """auto, required, or the name of a tool after "="."""
+    parallel_tool_calls: bool | None = None
+    schema: Any = None
+    """What the answer has to be, where there are tools as well: a call is no such answer."""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    """What the request sets of the template's variables; all others are undefined."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +63,9 @@ class Template:
         self._jinja = formatter(template=source, bos_token=bos, eos_token=eos)._environment  # noqa: SLF001
         self._tokens = {"bos_token": bos, "eos_token": eos}
         self._stops = stops
-        self._developer = "developer" in source
+        self._knows_developers = "developer" in source
         self._system = True
+        self._developer = self._firefunction = False
         self._typed = self._objects = False
 
     def learn(self) -> None:
@@ -61,35 +76,47 @@ class Template:
         """
         user = {"role": "user", "content": _NEEDLE}
         try:
-            plain = self._text([user])
+            plain = self._learn_plain(user)
         except TemplateRefusal:  # it works, and wants another conversation than this one
             return
         typed = {"role": "user", "content": [{"type": "text", "text": _NEEDLE}]}
-        self._typed = _NEEDLE not in plain and self._shows([typed], _NEEDLE)
-        self._system = self._shows(
-            [self._typed_one({"role": "system", "content": _NEEDLE}), {"role": "user", "content": "Hi."}],
-            _NEEDLE,
+        self._typed = _NEEDLE not in plain and _NEEDLE in self._tried([typed])
+        greeting = self._typed_one({"role": "user", "content": "Hi."})
+        self._system, shows_developers = (
+            _NEEDLE in self._tried([self._typed_one({"role": role, "content": _NEEDLE}), greeting])
+            for role in ("system", "developer")
         )
-        function = {"name": "f", "arguments": {"needle": "x"}}
-        called = {
-            "role": "assistant",
-            "content": "",
-            "tool_calls": [{"id": "1", "type": "function", "function": function}],
-        }
-        self._objects = self._shows([{"role": "user", "content": "Hi."}, called], '"needle"')
+        # One that writes any role down means a model that knows this one no more for that.
+        self._developer = shows_developers and self._knows_developers
+        function = {"name": "f", "arguments": {_NEEDLE: "x"}}
+        call = {"id": "123456789", "type": "function", "function": function}
+        written = self._tried([greeting, {"role": "assistant", "content": "", "tool_calls": [call]}])
+        # As JSON or in a form of its own; not as Python writes what a template hands on as it is.
+        self._objects = _NEEDLE in written and f"'{_NEEDLE}'" not in written
 
-    def render(self, messages: Messages, tools: Sequence[Any] = (), **variables: Any) -> Rendered:
+    def _learn_plain(self, user: dict[str, Any]) -> str:
+        try:
+            return self._text([user])
+        except TemplateRefusal:
+            raise
+        except Exception:  # noqa: BLE001 a template is a program, and raises what it likes
+            # Firefunction's takes two variables for given; llama-server gives it both.
+            self._firefunction = True
+            return self._text([user])
+
+    def render(self, conversation: Conversation) -> Rendered:
         """Return a conversation as a prompt, with what begins an answer.
 
         Raises:
             ToolsUnsupported: when there are tools.
             Exception: what the template raises, which is the model's own program.
         """
-        if tools:
+        if conversation.tools:
             raise ToolsUnsupported("this server does not read a model's calls of tools")
-        return Rendered(self._text(self._suited(messages), variables), stops=self._stops)
+        text = self._text(self._suited(conversation.messages), conversation.variables)
+        return Rendered(text, stops=self._stops)
 
-    def _text(self, messages: Messages, variables: Mapping[str, Any] | None = None) -> str:
+    def _text(self, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, Any] | None = None) -> str:
         def refuse(message: str) -> None:
             raise TemplateRefusal(message)
 
@@ -98,6 +125,11 @@ class Template:
             self._jinja.render(
                 **{
                     "date_string": now.strftime("%d %b %Y"),
+                    **(
+                        {"functions": "", "datetime": now.strftime("%b %d %Y %H:%M:%S")}
+                        if self._firefunction
+                        else {}
+                    ),
                     **(variables or {}),
                     **self._tokens,
                     "messages": messages,
@@ -108,13 +140,14 @@ class Template:
             )
         )
 
-    def _shows(self, messages: Messages, needle: str) -> bool:
+    def _tried(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        """Return a conversation as a prompt; nothing when the template does not take it."""
         try:
-            return needle in self._text(messages)
+            return self._text(messages)
         except Exception:  # noqa: BLE001 a template is a program, and raises what it likes
-            return False
+            return ""
 
-    def _suited(self, messages: Messages) -> list[dict[str, Any]]:
+    def _suited(self, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return messages as this template takes them."""
         waiting: list[str] = []
         suited: list[dict[str, Any]] = []

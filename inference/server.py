@@ -7,6 +7,7 @@ this file. Standard library only, Python 3.10.
     GET  /ping          503 while the model loads and generates its first token, 200 from then on, 500 with the
                         reason when it did not
     POST /invocations   one at a time; a few may wait, more get 429; who hangs up is not answered any more
+    POST /v1/...        the same under OpenAI's own paths, also below /openai: what is asked is in the body
 
 The log is JSON lines on stdout, and never holds a prompt or an answer. The first line tells the port.
 """
@@ -40,6 +41,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 JSON = "application/json"
+
+ASKED_AT = frozenset(
+    {
+        "/invocations",
+        *(
+            f"{above}/v1/{path}"
+            for above in ("", "/openai")
+            for path in ("chat/completions", "completions", "embeddings", "responses")
+        ),
+    }
+)
+"""SageMaker's path and OpenAI's: which of them SageMaker's OpenAI route calls is written nowhere."""
 
 MAX_BODY = 4 * 1024 * 1024
 """Bytes of a request; a serverless endpoint takes no more either."""
@@ -437,13 +450,13 @@ class Handler(BaseHTTPRequestHandler):
         started = time.monotonic()
         self._call = Call(started, lambda: hung_up(self.connection))
         path = urlsplit(self.path).path
-        methods = {"/ping": "GET", "/invocations": "POST"}
-        if path not in methods:
+        method = "GET" if path == "/ping" else "POST"
+        if path != "/ping" and path not in ASKED_AT:
             reply = error_reply(HTTPStatus.NOT_FOUND, f"no such path: {path!r}", "not_found", close=True)
-        elif self.command != methods[path]:
-            message = f"{self.command} {path}; wanted {methods[path]}"
+        elif self.command != method:
+            message = f"{self.command} {path}; wanted {method}"
             reply = error_reply(
-                HTTPStatus.METHOD_NOT_ALLOWED, message, "method_not_allowed", close=True, Allow=methods[path]
+                HTTPStatus.METHOD_NOT_ALLOWED, message, "method_not_allowed", close=True, Allow=method
             )
         elif path == "/ping":
             reply = self.server.service.health()

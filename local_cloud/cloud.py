@@ -19,18 +19,39 @@ from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.logs.models import logs_backends
 
-from local_cloud import destinations, images, interpreter, keys, objects, resource_types, stacks, versions
-from local_cloud import template as sam
-from local_cloud.access import Access
-from local_cloud.configurations import Configurations
-from local_cloud.events import EventBus, S3Events, execution_ended
+from local_cloud import images
 from local_cloud.faults import Fault, Faults
-from local_cloud.functions import Function, Functions, Invocation
+from local_cloud.functions import (
+    destinations,
+    versions,
+)
+from local_cloud.functions.configurations import Configurations
+from local_cloud.functions.invocations import (
+    Function,
+    Functions,
+    Invocation,
+)
+from local_cloud.functions.journals import Journal
 from local_cloud.gateway import WORKFLOW, Backends, Gateway
 from local_cloud.hosting import AlarmsUnseen, Hosting, HostingSettings, ObjectMissing, Quotas
-from local_cloud.journals import Journal
-from local_cloud.policies import PolicyRequest
-from local_cloud.resource_types import Effects
+from local_cloud.iam import keys
+from local_cloud.iam.access import Access
+from local_cloud.iam.policies import PolicyRequest
+from local_cloud.s3 import objects
+from local_cloud.stacks import (
+    cloudformation as stacks,
+)
+from local_cloud.stacks import (
+    resource_types,
+)
+from local_cloud.stacks import template as sam
+from local_cloud.stacks.resource_types import Effects
+from local_cloud.workflow import interpreter
+from local_cloud.workflow.events import (
+    EventBus,
+    S3Events,
+    execution_ended,
+)
 from pipeline import package_files, settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
@@ -42,7 +63,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from local_cloud.calls import AwsCall
-    from local_cloud.hosting.containers import Launch
+    from local_cloud.hosting.containers.server_process import Launch
 
 STACK = settings.STACK
 CONSUMER = "sealift-consumer"
@@ -108,7 +129,7 @@ class LocalCloud:
             fetch=self._fetch,
             exists=self._exists,
             objects=_Objects(self._as),
-            ringing=self._ringing,
+            alarms_in_alarm=self._alarms_in_alarm,
             log=self._log_as,
             quotas=self.settings.quotas,
             settings=self.settings.hosting,
@@ -135,9 +156,9 @@ class LocalCloud:
         """The calls that were made, oldest first."""
         return self._gateway.recorded
 
-    def before_call(self, told: Callable[[str, AwsCall], None] | None) -> None:
-        """Let a function be told of every call and its caller before anything comes of it, or nobody any more."""
-        self._gateway.before_call = told
+    def before_call(self, listener: Callable[[str, AwsCall], None] | None) -> None:
+        """Call a function with every call and its caller before it is answered; None ends that."""
+        self._gateway.before_call = listener
 
     def __enter__(self) -> Self:
         try:
@@ -185,7 +206,7 @@ class LocalCloud:
                 kill=self._functions.kill,
                 refuse=self.access.refuse,
                 simulate=self.access.simulate,
-                veil=self.access.veil,
+                hide_variables=self.access.hide_variables,
                 history=lambda arn: interpreter.history(self.account_id, self.region, arn),
                 protect=self.access.protect,
             )
@@ -313,7 +334,7 @@ class LocalCloud:
         self._bus.send(execution_ended(description, account_id=self.account_id, region=self.region))
 
     def _invoke_asynchronously(self, arn: str, event: dict[str, Any]) -> None:
-        """Invoke as EventBridge does: the answer is nobody's, an error is tried twice more, then told elsewhere."""
+        """Invoke as EventBridge does: the answer is nobody's, an error is tried twice more, then sent on."""
         answer = b"null"
         for _ in range(_ATTEMPTS):
             invocation = self._invoke(arn, None, json.dumps(event).encode())
@@ -321,8 +342,8 @@ class LocalCloud:
                 return
             answer = invocation.payload
         if queue := self._destinations.get(arn.split(":")[6]):
-            told = destinations.record(arn, event, json.loads(answer), _ATTEMPTS)
-            destinations.send(self.account_id, self.region, queue, told)
+            record = destinations.record(arn, event, json.loads(answer), _ATTEMPTS)
+            destinations.send(self.account_id, self.region, queue, record)
 
     def _role_credentials(self, function: Function) -> dict[str, str]:
         # As in AWS, the session bears the function's name.
@@ -356,7 +377,7 @@ class LocalCloud:
                 )
             return self._acting[role_arn]
 
-    def _ringing(self, role_arn: str, names: Sequence[str]) -> list[str]:
+    def _alarms_in_alarm(self, role_arn: str, names: Sequence[str]) -> list[str]:
         """Return which alarms are in ALARM, as a role sees them."""
         try:
             found = self._as(role_arn).cloudwatch.describe_alarms(AlarmNames=list(names))["MetricAlarms"]

@@ -21,8 +21,8 @@ from local_cloud.calls import AwsCall, service_model
 from pipeline.errors import InvalidInput, Problem
 
 if TYPE_CHECKING:
-    from local_cloud.contents import ObjectContent
-from pipeline.schema import meant
+    from local_cloud.s3.contents import ObjectContent
+from pipeline.spelling import did_you_mean
 
 MESSAGES = {
     "ResourceLimitExceeded": (
@@ -144,7 +144,7 @@ class Fault:
                         "UnknownOperation",
                         repr(seen),
                         "an operation of an AWS service",
-                        meant(match["operation"], operations, f"write for instance {example}"),
+                        did_you_mean(match["operation"], operations, f"write for instance {example}"),
                     )
                 ],
             )
@@ -222,6 +222,6 @@ def render(call: AwsCall, code: str, message: str | None = None) -> Response:
     if call.service == "s3":
         body = f"<Error>{error}<RequestId>{REQUEST_ID}</RequestId></Error>"
     else:
-        told = f"<Error><Type>Sender</Type>{error}</Error><RequestId>{REQUEST_ID}</RequestId>"
-        body = f"<ErrorResponse>{told}</ErrorResponse>"
+        error_response = f"<Error><Type>Sender</Type>{error}</Error><RequestId>{REQUEST_ID}</RequestId>"
+        body = f"<ErrorResponse>{error_response}</ErrorResponse>"
     return Response(status, {"Content-Type": "text/xml"}, body.encode())

@@ -20,20 +20,33 @@ import moto.backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from local_cloud import allowances, arrivals, bounds, calls, histories, objects, parts, simulations
-from local_cloud.contents import Disk
+from local_cloud import (
+    allowances,
+    calls,
+)
 from local_cloud.faults import REQUEST_ID, Accident, Faults, Response, render
-from local_cloud.policies import PolicyVerdict
+from local_cloud.iam import simulations
+from local_cloud.iam.policies import PolicyVerdict
+from local_cloud.s3 import (
+    arrivals,
+    objects,
+    parts,
+)
+from local_cloud.s3.contents import Disk
+from local_cloud.workflow import (
+    bounds,
+    histories,
+)
 from pipeline.aws import sdk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from local_cloud.calls import AwsCall
-    from local_cloud.configurations import Configurations
-    from local_cloud.functions import Invocation
+    from local_cloud.functions.configurations import Configurations
+    from local_cloud.functions.invocations import Invocation
     from local_cloud.hosting import Quotas
-    from local_cloud.policies import PolicyRequest
+    from local_cloud.iam.policies import PolicyRequest
 
 # moto lists its own folder at every request.
 _MODULES = tuple(moto.backends.list_of_moto_modules())
@@ -76,7 +89,7 @@ class Backends:
     quotas: Callable[[], Quotas]
     """The account's quotas for serverless endpoints."""
     object_created: Callable[[str, str, str], None]
-    """Told of every object that was created: operation, bucket, key."""
+    """Called for every object that was created: operation, bucket, key."""
     caller: Callable[[str], str] = lambda _access_key: ""
     """Returns the name of the function that has an access key, WORKFLOW for a state machine, empty for anybody else."""
     kill: Callable[[str, bool], None] = lambda _access_key, _timed_out: None
@@ -87,7 +100,9 @@ class Backends:
         PolicyVerdict.NOT_ALLOWED
     )
     """Returns what the policies of a role say of a request."""
-    veil: Callable[[AwsCall, dict[str, Any], Response], Response] = lambda _call, _environ, response: response
+    hide_variables: Callable[[AwsCall, dict[str, Any], Response], Response] = (
+        lambda _call, _environ, response: response
+    )
     """Returns an answer of S3 or Lambda as its caller may see it."""
     history: Callable[[str], list[Any] | None] = lambda _arn: None
     """Returns the events of an execution, None for one that there is not."""
@@ -107,7 +122,7 @@ class Gateway:
         self.faults = faults
         self.recorded: deque[Recorded] = deque(maxlen=KEPT_CALLS)
         self.before_call: Callable[[str, AwsCall], None] | None = None
-        """Told of every call, and of who makes it, before anything comes of it; what it takes time for waits."""
+        """Called for every call with its caller, before it is answered; the call waits for it."""
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._backends: Backends | None = None
         self._disk = Disk()
@@ -210,7 +225,7 @@ class Gateway:
             response = parts.answer(call, environ, self._ask_moto)
         else:
             response = self._ask_moto(environ)
-        response = backends.veil(call, environ, response)
+        response = backends.hide_variables(call, environ, response)
         if response.status < 300:
             bucket, _, key = str(environ["PATH_INFO"]).lstrip("/").partition("/")
             backends.object_created(call.operation, bucket, key)
@@ -229,7 +244,7 @@ class Gateway:
         if response is not None:
             return response
         response = backends.configurations.complete(call, query, self._ask_moto(environ))
-        return backends.veil(call, environ, response)
+        return backends.hide_variables(call, environ, response)
 
     def _ask_moto(self, environ: dict[str, Any]) -> Response:
         return _collect(self._moto, environ)

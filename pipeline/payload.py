@@ -20,7 +20,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.errors import PermanentError, SealiftError, sentence
 from pipeline.limits import KiB
 
 if TYPE_CHECKING:
@@ -35,7 +34,9 @@ REQUEST: Final = 24 * KiB
 FACTS: Final = 12 * KiB
 """Bytes of what is known of an archive: its model's header, the files of a split one."""
 MESSAGE: Final = 5 * KiB // 2
-"""Bytes of an error's message in a Cause."""
+"""Bytes of an error's sentence in a Cause."""
+FIELDS: Final = 5 * KiB // 8
+"""Bytes of an error's fields beside its sentence."""
 TEXT: Final = 2 * KiB
 """Bytes of any other text: an answer, a reason."""
 LIST: Final = 4 * KiB
@@ -115,32 +116,6 @@ def shown(document: Any, most: int = TEXT) -> Any:
 def share(count: int, of: int = ANSWERS) -> int:
     """Return the bytes that each of `count` texts may have, so that all of them have no more than `of`."""
     return min(TEXT, of // max(count, 1))
-
-
-def message(error: SealiftError) -> str:
-    """Return an error's message within what a Cause carries of it; of many problems as many as fit, and a count."""
-    whole = str(error)
-    if len(whole) <= MESSAGE and size_in_cause(whole) <= MESSAGE:
-        return whole
-    if isinstance(error, PermanentError):
-        for fitting in range(_fitting(error), 0, -1):
-            more = len(error.problems) - fitting
-            text = (
-                f"{sentence(error.subject, error.problems[:fitting], len(error.problems))}; and {more} more"
-            )
-            if more and size_in_cause(text) <= MESSAGE:
-                return text
-    return cut(whole, MESSAGE, measure=size_in_cause)
-
-
-def _fitting(error: PermanentError) -> int:
-    """Return how many problems come near to fitting."""
-    left = MESSAGE
-    for number, problem in enumerate(error.problems):
-        left -= size_in_cause(str(problem))
-        if left < 0:
-            return number
-    return len(error.problems)
 
 
 def largest(fields: Iterable[tuple[str, Any]]) -> tuple[str, int]:

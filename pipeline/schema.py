@@ -6,12 +6,12 @@ and returns None. It never raises, so one pass over a document finds all that is
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.errors import Problem
+from pipeline.spelling import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,23 +24,6 @@ TOO_DEEP = "TooDeep"
 """The name of the problem that an object nests deeper than `DEEPEST`."""
 DEEPEST = 64
 """Levels of a free object: what reads JSON by recursion, Python's own among it, gives up at some hundreds."""
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return what somebody may have meant by a word that is not known; letter case, `-` and `_` count for nothing."""
-    spelled = {_plain(one): one for one in known}
-    close = difflib.get_close_matches(_plain(word), spelled, n=1)
-    return spelled[close[0]] if close else None
-
-
-def meant(word: str, known: Iterable[str], otherwise: str) -> str:
-    """Return the question whether the nearest known word was meant; something else where none is near."""
-    close = nearest(word, known)
-    return f"did you mean {close!r}?" if close else otherwise
-
-
-def _plain(word: str) -> str:
-    return word.lower().replace("-", "_")
 
 
 class Check(Protocol):
@@ -163,7 +146,7 @@ class OneOf:
     def parse(self, value: Any, path: str, problems: list[Problem]) -> str | None:
         """Return the value, or None with the reason in `problems`."""
         if value not in self.values:
-            fix = meant(value, self.values, "") if isinstance(value, str) else ""
+            fix = did_you_mean(value, self.values, "") if isinstance(value, str) else ""
             return _refuse(self, value, path, problems, fix=fix)
         return str(value)
 

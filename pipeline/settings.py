@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import InvalidInput, Problem
-from pipeline.schema import meant
+from pipeline.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -210,14 +210,14 @@ def _first(
 
 
 def _unknown(name: str, path: str) -> Problem:
-    fix = meant(name, NAMES, "correct the name or remove it")
+    fix = did_you_mean(name, NAMES, "correct the name or remove it")
     return Problem("UnknownSetting", f"unknown setting {name!r}", f"one of {', '.join(NAMES)}", fix, path)
 
 
 def _wrong(kind: SettingKind, value: Any, source: str) -> Problem:
     where = {"flag": f"--{kind.name}"}.get(source, source)
     known = [str(one) for one in kind.valid.values] if isinstance(kind.valid, _OneOf) else []
-    fix = meant(str(value), known, "correct it or remove it")
+    fix = did_you_mean(str(value), known, "correct it or remove it")
     return Problem("WrongValue", f"{kind.name} = {value!r}", kind.wanted, fix, where)
 
 

@@ -1,7 +1,8 @@
 """The deployment workflow, in the `stepfunctions` SDK; `make definition` renders it to `deploy.asl.json`.
 
-Everything that has to do with time is here and nowhere else: retries by error class, the poll loop and its
-deadline, the time-outs. `${Name}` is filled in by the template's DefinitionSubstitutions.
+Everything that has to do with time is here and nowhere else: how each error class is retried, the poll loop and its
+deadline, the time-outs. Which errors a task may raise, and how long its function may take, the task states itself.
+`${Name}` is filled in by the template's DefinitionSubstitutions.
 
 The order of the states, with the places of those that are still to come in parentheses:
 

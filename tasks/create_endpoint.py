@@ -78,7 +78,7 @@ def run(event: Event, clients: Clients) -> Result:
         _see_whose(clients, request, conflict)
         raise
     except ClientError as error:
-        service_errors.see_not_waited_for(error, adapts=adapts(event["asked"]))
+        service_errors.raise_over_quota(error, adapts=adapts(event["asked"]))
         raise
     status = found["EndpointStatus"]
     if (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 from botocore.exceptions import ClientError
 
 from pipeline import payload, quota_usage
-from pipeline.aws import lambda_handler, quota_errors, service_errors
+from pipeline.aws import lambda_handler, service_errors
 from pipeline.aws.permissions import (
     ALARMS,
     ENDPOINT_CONFIGS,
@@ -27,6 +27,7 @@ from pipeline.aws.permissions import (
 from pipeline.errors import EndpointBusy
 from pipeline.hosting import adapts
 from pipeline.planning import autoscaling, quotas
+from pipeline.quota_refusal import Quota
 from pipeline.rollout import autoscaling_api, endpoint_concurrency, endpoint_usage
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def run(event: Event, clients: Clients) -> Result:
         if not service_errors.is_over_quota(error):
             raise
         # The quota was not known, or somebody was quicker: AWS's own figure is the truth.
-        refusal = quota_errors.read_refusal(service_errors.text(error))
-        if refusal.quota is quota_errors.Quota.CONCURRENCY and limit != refusal.limit:
+        refusal = service_errors.quota_refusal(error)
+        if refusal.quota is Quota.CONCURRENCY and limit != refusal.limit:
             asked = quotas.target(refusal.limit) if requested is None else asked
             changes = quotas.give_back(
                 asked, name, situation, limit=refusal.limit, switched=switched, spare=spare

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from pipeline.aws.clients import Clients
     from pipeline.planning.plan_types import Plan
-    from pipeline.rollout.release_store import Account
+    from pipeline.rollout.release_store import AccountReleases
     from pipeline.rollout.releases import Release
 
 
@@ -143,7 +143,9 @@ def _consumers(plan: Plan, found: Iterable[Release]) -> set[str]:
     return told | {consumer["function_name"] for consumer in plan["consumers"]}
 
 
-def _needed(plan: Plan, account: Account, going: Iterable[Release], clients: Clients) -> dict[str, str]:
+def _needed(
+    plan: Plan, account: AccountReleases, going: Iterable[Release], clients: Clients
+) -> dict[str, str]:
     """Return why configurations are needed, by their names: another endpoint has one, or its execution is running."""
     found = release_store.configs_in_use(account, going)
     for one in going:
@@ -184,7 +186,7 @@ def _delete_endpoint(one: Release, clients: Clients) -> str:
     return f"endpoint {one.endpoint!r} is {one.status}; wanted it to be gone"
 
 
-def _delete_rest(one: Release, service: str, account: Account, clients: Clients) -> None:
+def _delete_rest(one: Release, service: str, account: AccountReleases, clients: Clients) -> None:
     """Delete what a release without an endpoint leaves."""
     client = clients.sagemaker
     if one.endpoint is not None and one.status is None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from botocore.exceptions import ClientError
 
+from pipeline import error_codec
 from pipeline.aws import lambda_handler, quota_errors, resource_tags, service_errors
 from pipeline.aws.permissions import ENDPOINT_CONFIGS, ENDPOINTS, EVERYTHING, MADE_BY_SEALIFT, allow
 from pipeline.errors import EndpointBusy, QuotaTooSmall, QuotaUsedUp, ResourceLimitExceeded
 from pipeline.hosting import adapts
-from pipeline.operations import diagnosis
 from pipeline.planning import quotas, sizes
 from pipeline.planning.plan_types import Plan
 from pipeline.rollout import endpoint_usage
@@ -22,6 +22,7 @@ from pipeline.rollout import endpoint_usage
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
     from pipeline.planning.plan_types import OnInstances
+    from pipeline.quota_refusal import QuotaRefusal
     from pipeline.quota_usage import Situation
 
 
@@ -52,7 +53,9 @@ def run(event: Event, clients: Clients) -> Result:
         ResourceLimitExceeded: when nothing less will do as long as others hold what they hold.
     """
     made = event["plan"]
-    refusal = quota_errors.read_refusal(diagnosis.message(event["refusal"]["Cause"]))
+    caught = error_codec.read(event["refusal"]["Cause"], event["refusal"]["Error"])
+    # One that another release wrote has AWS's text alone.
+    refusal = caught.refusal or quota_errors.read_refusal(caught.sentence)
     situation = endpoint_usage.read_usage(clients, made["service"])
     if made["instances"]:
         stepped = quotas.step_instances(refusal, _instances_ask(made["instances"]), situation)
@@ -70,7 +73,7 @@ def run(event: Event, clients: Clients) -> Result:
 
 
 def _decide(
-    made: Plan, refusal: quota_errors.QuotaRefusal, situation: Situation
+    made: Plan, refusal: QuotaRefusal, situation: Situation
 ) -> quotas.Down | quotas.RetryPause | quotas.Stop:
     return quotas.step_down(
         refusal,
@@ -91,7 +94,10 @@ def _stopped(made: Plan, stop: quotas.Stop) -> Exception:
         return QuotaTooSmall(f"service {made['service']}", [stop.problem])
     if adapts(made["asked"]):
         return QuotaUsedUp(f"service {made['service']}", [stop.problem])
-    return ResourceLimitExceeded(f"service {made['service']}: {stop.problem}")
+    problem = stop.problem
+    return ResourceLimitExceeded(
+        f"service {made['service']}: {problem}", cause=problem.error, why=problem.why, fix=problem.fix
+    )
 
 
 def _stepped(made: Plan, lowered: Plan, clients: Clients) -> Plan:

@@ -72,7 +72,7 @@ def run(event: Event, clients: Clients) -> Result:
     try:
         return _updated(event, clients)
     except ClientError as error:
-        service_errors.see_not_waited_for(error, adapts=adapts(event["asked"]))
+        service_errors.raise_over_quota(error, adapts=adapts(event["asked"]))
         if not service_errors.is_missing_endpoint(error):
             raise
         raise EndpointMoved(

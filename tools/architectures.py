@@ -100,16 +100,16 @@ RUNTIME: Final = "llama-cpp-python {runtime}"
             (name for each, name in model.names.items() if each not in model.mapped),
         ),
     ]
-    for name, (file, beginning, answer, told) in SETS.items():
+    for name, (file, beginning, answer, docstring) in SETS.items():
         answered = llama_source.answered(llama_source.body(files[file], beginning), answer)
-        pieces.append(_set(name, told, (model.names[each] for each in answered)))
+        pieces.append(_set(name, docstring, (model.names[each] for each in answered)))
     return "\n".join(pieces)
 
 
-def _set(name: str, told: str, members: Iterable[str]) -> str:
+def _set(name: str, docstring: str, members: Iterable[str]) -> str:
     lines = [f"{name}: Final = frozenset("]
     lines += ["    {", *(f'        "{each}",' for each in sorted(set(members))), "    }", ")"]
-    return "\n".join([*lines, f'"""{told}"""', ""])
+    return "\n".join([*lines, f'"""{docstring}"""', ""])
 
 
 # ------------------------------------------------------------------------------ hyperparameters
@@ -167,9 +167,9 @@ class Key(NamedTuple):
     return "\n".join(pieces)
 
 
-def _keys(name: str, told: str, keys: Iterable[llama_source.Key]) -> str:
+def _keys(name: str, docstring: str, keys: Iterable[llama_source.Key]) -> str:
     rows = "".join(f"    {_key(key)},\n" for key in keys)
-    return f'{name}: Final[tuple[Key, ...]] = (\n{rows})\n"""{told}"""\n'
+    return f'{name}: Final[tuple[Key, ...]] = (\n{rows})\n"""{docstring}"""\n'
 
 
 def _key(key: llama_source.Key) -> str:
@@ -185,9 +185,9 @@ def _key(key: llama_source.Key) -> str:
     return f"Key({', '.join(given)})"
 
 
-def _strings(name: str, told: str, texts: Iterable[str]) -> str:
+def _strings(name: str, docstring: str, texts: Iterable[str]) -> str:
     rows = "".join(f'    "{each}",\n' for each in texts)
-    return f'{name}: Final = (\n{rows})\n"""{told}"""\n'
+    return f'{name}: Final = (\n{rows})\n"""{docstring}"""\n'
 
 
 # ------------------------------------------------------------------------------ the source

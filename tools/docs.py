@@ -19,17 +19,20 @@ import click
 
 from pipeline import cli, errors, limits, package_files, settings
 from pipeline.cli import options, program
-from pipeline.operations import diagnosis
 from pipeline.sizing import images
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tools import pages, permissions, reference, rooms
 
+# As in an archive, its modules are flat.
+sys.path.append(str(package_files.inference()))
+import sealift_fields
+
 TOP = Path(__file__).resolve().parents[1]
 DEMO = [
     sys.executable,
     "-m",
-    "pipeline",
+    "sealift",
     "local",
     "run",
     ".cache/demo/model.tar.gz",
@@ -121,15 +124,9 @@ def _caught(names: Sequence[str]) -> str:
 def failures() -> str:
     """List every error with what it means and what to do."""
     rows = ["| error | what it means | what to do |", "|---|---|---|"]
-    for branch, otherwise in (
-        (errors.PermanentError, "change what the message names; it is never retried"),
-        (errors.Failed, "everything this execution made is gone; correct what the message names"),
-        (errors.TransientError, "it was retried until the bound in the state machine; start again later"),
-    ):
-        for name in errors.names(branch):
-            meaning = (getattr(errors, name).__doc__ or "").splitlines()[0]
-            _, fix = diagnosis.FALLBACK.get(name, ("", otherwise))
-            rows.append(f"| `{name}` | {meaning} | {fix} |")
+    for error in filter(None, map(errors.by_name, errors.names())):
+        meaning = (error.__doc__ or "").splitlines()[0]
+        rows.append(f"| `{error.__name__}` | {meaning} | {error.fix} |")
     return "\n".join(rows)
 
 
@@ -149,29 +146,44 @@ def profiles() -> str:
     return "\n".join(rows)
 
 
+def request_fields() -> str:
+    """List every field that clients send, with what becomes of it in each container."""
+    rows = ["| field | with | takes | `pytorch`, `custom` | `llama-cpp` |", "|---|---|---|---|---|"]
+    for field in sealift_fields.FIELDS:
+        names = ", ".join(f"`{name}`" for name in (field.name, *field.aliases))
+        forms = ", ".join(f"`{form}`" for form in field.forms)
+        takes = "" if field.takes is sealift_fields.ANY else f"{field.takes}".replace("|", "\\|")
+        instead = f": {field.instead}" if field.instead else ""
+        chats = sealift_fields.CHAT in field.forms
+        rows.append(
+            f"| {names} | {forms} | {takes} | {field.place}{instead} | {field.there if chats else '-'} |"
+        )
+    return "\n".join(rows)
+
+
 def commands() -> str:
     """List every command with its arguments, options and examples, and what all of them can be told."""
     top = program.program()
     everywhere = "Every command takes these, before its name or behind it:"
-    both = {one.name for one in options.common(options.Common)}
+    both = {one.name for one in options.common(options.CommonOptions)}
     general = "\n".join([everywhere, "", *_table(one for one in top.params)])
     return "\n\n".join(
         [general, *(_command(name, verb, both) for name, verb in _leaves(top, top.name or ""))]
     )
 
 
-def _leaves(group: program.Verbs, path: str) -> Iterator[tuple[str, program.Verb]]:
+def _leaves(group: program.CommandGroup, path: str) -> Iterator[tuple[str, program.LeafCommand]]:
     for name, one in group.commands.items():
-        if isinstance(one, program.Verbs):
+        if isinstance(one, program.CommandGroup):
             yield from _leaves(one, f"{path} {name}")
-        elif isinstance(one, program.Verb):
+        elif isinstance(one, program.LeafCommand):
             yield f"{path} {name}", one
 
 
-def _command(name: str, verb: program.Verb, both: Collection[str | None]) -> str:
-    told = [f"## `{name}`", "", verb.help or "", ""]
+def _command(name: str, verb: program.LeafCommand, both: Collection[str | None]) -> str:
+    lines = [f"## `{name}`", "", verb.help or "", ""]
     own = [one for one in verb.params if one.name not in both]
-    return "\n".join([*told, *_table(own), "", "```", *verb.examples, "```"])
+    return "\n".join([*lines, *_table(own), "", "```", *verb.examples, "```"])
 
 
 def _table(params: Iterable[click.Parameter]) -> list[str]:
@@ -233,6 +245,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "failures": failures,
     "containers": profiles,
     "commands": commands,
+    "fields": request_fields,
     "settings": made_settings,
     "statuses": statuses,
     "demo": demo,

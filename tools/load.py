@@ -84,7 +84,7 @@ class Report:
                 f"memory {self.memory_mb}, wanted {MOST_MEMORY_MB} MB at most",
             ),
         )
-        return [told for holds, told in bounds if not holds]
+        return [bound for holds, bound in bounds if not holds]
 
     def __str__(self) -> str:
         lines = [

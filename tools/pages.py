@@ -72,12 +72,12 @@ def command_lines(text: str) -> Iterator[str]:
     """
     for block in blocks(text):
         for line in block.body.replace("\\\n", " ").splitlines():
-            told = line.strip()
-            if block.language == "console" and not told.startswith("$ "):
+            typed = line.strip()
+            if block.language == "console" and not typed.startswith("$ "):
                 continue
-            told = told.removeprefix("$ ")
-            if told.startswith(tuple(f"{program} " for program in PROGRAMS)):
-                yield told
+            typed = typed.removeprefix("$ ")
+            if typed.startswith(tuple(f"{program} " for program in PROGRAMS)):
+                yield typed
 
 
 def words(line: str) -> list[str]:

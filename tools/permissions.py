@@ -112,12 +112,12 @@ def _shown(resource: Any) -> str:
 
 
 def _conditions(conditions: Mapping[str, Mapping[str, Any]]) -> str:
-    told = []
+    found = []
     for operator, block in conditions.items():
         for key, value in block.items():
             if operator == "Null":
-                told.append(f"`{key}` is {'not ' if value == 'true' else ''}there")
+                found.append(f"`{key}` is {'not ' if value == 'true' else ''}there")
             else:
                 values = " or ".join(f"`{_shown(one)}`" for one in listed(value))
-                told.append(f"`{key}` {operator} {values}")
-    return "; ".join(told)
+                found.append(f"`{key}` {operator} {values}")
+    return "; ".join(found)

@@ -14,11 +14,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from benchmarks import shapes
-from pipeline import errors, limits, package_files, schema
+from pipeline import limits, package_files, schema
+from pipeline.aws import service_errors
 from pipeline.gguf.header import read_header
 from pipeline.limits import GB, MiB
 from pipeline.operations import checklist, diagnosis
 from pipeline.planning import deployment_request
+from pipeline.rollout import answers, embeddings
 from pipeline.sizing import fit, images, instance_types
 from pipeline.sizing import pricing as price_list
 from pipeline.sizing.llama_memory import Shape
@@ -187,20 +189,20 @@ def bounds() -> str:
 
 
 def causes() -> str:
-    """List every cause that is known by its text, in the order in which they are tried."""
+    """List every cause: what errors know of themselves, then what texts tell, in the order in which they are tried."""
+    itself = (answers.DEGENERATE, embeddings.BROKEN, *service_errors.CONSUMER_CAUSES.values())
     return _table(
         "cause|why|what to do|known by",
-        ((f"`{rule.cause}`", rule.why, rule.fix, f"`{rule.pattern}`") for rule in diagnosis.RULES),
+        [
+            *((f"`{known['cause']}`", known["why"], known["fix"], "the error itself") for known in itself),
+            *((f"`{rule.cause}`", rule.why, rule.fix, f"`{rule.pattern}`") for rule in diagnosis.RULES),
+        ],
     )
 
 
 def fallbacks() -> str:
     """List what is said of an error of which no text is known, where it is no class of ours."""
-    ours = set(errors.names())
-    return _table(
-        "error|why|what to do",
-        ((f"`{name}`", *told) for name, told in diagnosis.FALLBACK.items() if name not in ours),
-    )
+    return _table("error|why|what to do", ((f"`{name}`", *told) for name, told in diagnosis.FALLBACK.items()))
 
 
 def problems() -> str:

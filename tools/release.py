@@ -173,7 +173,7 @@ def commands(version: str, written: Path) -> list[list[str]]:
 # ------------------------------------------------------------------------------ the shell
 
 
-def look(top: Path, version: str, today: date) -> Tree:
+def read_tree(top: Path, version: str, today: date) -> Tree:
     """Look at a work tree.
 
     Raises:
@@ -230,7 +230,7 @@ def main(arguments: Sequence[str], *, top: Path = TOP, version: str = __version_
     parser.add_argument("--check", action="store_true", help="only look; write nothing, and want no wheel")
     given = parser.parse_args(arguments)
     try:
-        tree = look(top, version, datetime.now().astimezone().date())
+        tree = read_tree(top, version, datetime.now().astimezone().date())
         check(tree)
         if given.check:
             return 0

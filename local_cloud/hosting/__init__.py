@@ -2,22 +2,24 @@
 
 Models, endpoint configurations, endpoints and invocations, with the statuses over time, the refusals and the
 texts of the real service. What it does not emulate it refuses by name. Reading order: `service` wires;
-`control` and `runtime` are the two planes behind `protocol`; `fleet` and `workers` run endpoints and
-containers by the tables in `lifecycle`; `requests`, `rules`, `quotas`, `listings`, `descriptions` and `texts`
-are pure.
+`control_plane` and `runtime` are the two planes behind `protocol`; `fleet` runs endpoints, and `containers` what is
+behind them, by the tables in `platform`, which knows neither. The rest of `platform` and of `control_plane` is pure.
 """
 
 from __future__ import annotations
 
-from .containers import ObjectMissing
-from .fleet import AlarmsUnseen
-from .protocol import render_control_error, render_runtime_error
-from .quotas import Quotas
-from .refusals import AwsError
-from .runtime import InvocationResponse
-from .service import Hosting
-from .settings import HostingSettings
-from .timing import Timing
+from local_cloud.hosting.containers.server_process import ObjectMissing
+from local_cloud.hosting.fleet import AlarmsUnseen
+from local_cloud.hosting.platform.quotas import Quotas
+from local_cloud.hosting.platform.refusals import AwsError
+from local_cloud.hosting.platform.settings import HostingSettings
+from local_cloud.hosting.platform.timing import Timing
+from local_cloud.hosting.protocol import (
+    render_control_error,
+    render_runtime_error,
+)
+from local_cloud.hosting.runtime import InvocationResponse
+from local_cloud.hosting.service import Hosting
 
 __all__ = [
     "AlarmsUnseen",

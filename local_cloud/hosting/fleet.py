@@ -11,32 +11,50 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import quotas as limits
-from . import texts
-from .lifecycle import SERVING, Happening, Status, after, not_serving
-from .refusals import invalid
-from .resources import Capacity, Endpoint, Instances, ResourceKind, Shelf
-from .workers import Worker
+from local_cloud.hosting.containers.workers import Worker
+from local_cloud.hosting.platform import quotas as limits
+from local_cloud.hosting.platform import texts
+from local_cloud.hosting.platform.lifecycle import (
+    SERVING,
+    Happening,
+    Status,
+    after,
+    not_serving,
+)
+from local_cloud.hosting.platform.refusals import invalid
+from local_cloud.hosting.platform.resources import (
+    Capacity,
+    Endpoint,
+    Instances,
+    ResourceKind,
+    Shelf,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .containers import Launch
-    from .quotas import Quotas
-    from .resources import AwsAccount, Deployment
-    from .settings import HostingSettings
-    from .timing import Background, Timing
+    from local_cloud.hosting.containers.server_process import Launch
+    from local_cloud.hosting.platform.quotas import Quotas
+    from local_cloud.hosting.platform.resources import (
+        AwsAccount,
+        Deployment,
+    )
+    from local_cloud.hosting.platform.settings import HostingSettings
+    from local_cloud.hosting.platform.timing import (
+        Background,
+        Timing,
+    )
 
 _JOIN_S = 10.0
 
 C = TypeVar("C", Capacity, Instances)
 
-Ringing = Callable[[str, Sequence[str]], list[str]]
+AlarmsInAlarm = Callable[[str, Sequence[str]], list[str]]
 """Returns, as a role (its ARN), those of the named alarms that are in ALARM; AlarmsUnseen when it may not look."""
 
 
 class AlarmsUnseen(Exception):
-    """A role may not look at alarms: what `Ringing` raises."""
+    """A role may not describe alarms: what `AlarmsInAlarm` raises."""
 
 
 class Fleet:
@@ -51,7 +69,7 @@ class Fleet:
         launch: Launch,
         timing: Timing,
         background: Background,
-        ringing: Ringing,
+        alarms_in_alarm: AlarmsInAlarm,
     ) -> None:
         self._account = account
         self.quotas = quotas
@@ -66,7 +84,7 @@ class Fleet:
         self._starting: dict[str, Worker] = {}
         self._outgoing: dict[str, Worker] = {}
         """What served before a blue/green deployment that is still watched."""
-        self._ringing = ringing
+        self._alarms_in_alarm = alarms_in_alarm
         self._closed = False
 
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -281,10 +299,10 @@ class Fleet:
         launched = endpoint.pending or endpoint.current
         role = launched.role_arn if launched is not None else ""
         try:
-            rang = self._ringing(role, names)
+            firing = self._alarms_in_alarm(role, names)
         except AlarmsUnseen as denied:
-            return texts.alarms_unseen(role, str(denied))
-        return texts.alarms_rang(rang) if rang else None
+            return texts.alarms_denied(role, str(denied))
+        return texts.alarms_in_alarm(firing) if firing else None
 
     def _finish_rescaling(self, name: str, capacity: Capacity | None) -> None:
         self._timing.pause(self._settings.rescaling_s)

@@ -12,9 +12,12 @@ import re
 from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any
 
-from . import texts
-from .refusals import AwsError
-from .runtime import InvocationResponse, new_request_id
+from local_cloud.hosting.platform import texts
+from local_cloud.hosting.platform.refusals import AwsError
+from local_cloud.hosting.runtime import (
+    InvocationResponse,
+    new_request_id,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -10,15 +10,15 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import texts
-from .containers import ContainerCall
-from .refusals import AwsError
+from local_cloud.hosting.containers.server_process import ContainerCall
+from local_cloud.hosting.platform import texts
+from local_cloud.hosting.platform.refusals import AwsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .fleet import Fleet
-    from .settings import HostingSettings
+    from local_cloud.hosting.fleet import Fleet
+    from local_cloud.hosting.platform.settings import HostingSettings
 
 _PREFIX = "x-amzn-sagemaker-"
 _EXCLUDED_HEADERS = {

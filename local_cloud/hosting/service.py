@@ -9,24 +9,35 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .containers import NoObjects, ProcessLauncher
-from .control import ControlPlane
-from .fleet import Fleet
-from .protocol import Protocol
-from .quotas import Quotas
-from .resources import AwsAccount
-from .runtime import Runtime
-from .settings import HostingSettings
-from .timing import Threads, Timing
+from local_cloud.hosting.containers.server_process import (
+    NoObjects,
+    ProcessLauncher,
+)
+from local_cloud.hosting.control_plane.operations import ControlPlane
+from local_cloud.hosting.fleet import Fleet
+from local_cloud.hosting.platform.quotas import Quotas
+from local_cloud.hosting.platform.resources import AwsAccount
+from local_cloud.hosting.platform.settings import HostingSettings
+from local_cloud.hosting.platform.timing import (
+    Threads,
+    Timing,
+)
+from local_cloud.hosting.protocol import Protocol
+from local_cloud.hosting.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from .containers import Fetch, Launch, Log, Objects
-    from .fleet import Ringing
-    from .runtime import InvocationResponse
-    from .timing import Background
+    from local_cloud.hosting.containers.server_process import (
+        Fetch,
+        Launch,
+        Log,
+        Objects,
+    )
+    from local_cloud.hosting.fleet import AlarmsInAlarm
+    from local_cloud.hosting.platform.timing import Background
+    from local_cloud.hosting.runtime import InvocationResponse
 
 
 class Hosting:
@@ -41,7 +52,7 @@ class Hosting:
         log: Log,
         exists: Callable[[str, str, str], bool] | None = None,
         objects: Objects | None = None,
-        ringing: Ringing | None = None,
+        alarms_in_alarm: AlarmsInAlarm | None = None,
         quotas: Quotas | None = None,
         settings: HostingSettings | None = None,
         timing: Timing | None = None,
@@ -57,7 +68,7 @@ class Hosting:
             log: takes a container's log line: role, group, stream, milliseconds since 1970, text.
             exists: returns whether a role sees an object (bucket, key), and raises when access is denied;
                 without it CreateModel downloads the object to know.
-            ringing: returns, as a role, those of the named alarms that are in ALARM; none when None.
+            alarms_in_alarm: returns, as a role, those of the named alarms that are in ALARM; none when None.
             objects: knows ETags and what lies below a prefix, for a ModelDataSource; nothing when None.
             quotas: the account's quotas.
             settings: limits and pace.
@@ -89,7 +100,7 @@ class Hosting:
             launch=launch,
             timing=timing,
             background=background or Threads(),
-            ringing=ringing or (lambda _role, _names: []),
+            alarms_in_alarm=alarms_in_alarm or (lambda _role, _names: []),
         )
         self._fleet = fleet
         self._control = ControlPlane(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pipeline import payload
+from pipeline import error_codec
 from pipeline.aws import clients, service_errors, task_log
 from pipeline.errors import SealiftError
 
@@ -54,11 +54,13 @@ class Task(Generic[Event, Result]):
     def __call__(self, event: Event, _context: object) -> Result:
         """Run the task; called by Lambda."""
         clients.log_calls()
-        with task_log.of(self.run.__module__.rpartition(".")[2], event):
-            try:
-                with service_errors.translated():
-                    return self.run(event, self._clients)
-            except SealiftError as error:
-                # The state machine's data hold the message; the problems themselves are all still there.
-                error.args = (payload.message(error),)
-                raise
+        try:
+            with (
+                task_log.of(self.run.__module__.rpartition(".")[2], event),
+                service_errors.translated(),
+            ):
+                return self.run(event, self._clients)
+        except SealiftError as error:
+            # Lambda reports an exception's text, and of its class the name alone.
+            error.args = (error_codec.encode(error),)
+            raise

@@ -1,25 +1,15 @@
-"""A ResourceLimitExceeded, read: which quota, its limit, what is in use and what was requested.
+"""How AWS words a ResourceLimitExceeded.
 
-Owns how AWS words it. Refuses to decide what follows: that is `planning.quotas`.
+`service_errors.quota_refusal` calls it, once for each refusal: whoever comes later reads the fields of the error.
+Refuses to decide what follows: that is `planning.quotas`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
-
-class Quota(StrEnum):
-    """Which quota a refusal speaks of."""
-
-    MEMORY = "memory"
-    CONCURRENCY = "concurrency"
-    ENDPOINTS = "endpoints"
-    INSTANCES = "instances"
-    UNKNOWN = "unknown"
-
+from pipeline.quota_refusal import Quota, QuotaRefusal
 
 _KINDS: Final = (
     (Quota.MEMORY, re.compile("memory size", re.IGNORECASE)),
@@ -33,33 +23,6 @@ _FIGURES: Final = re.compile(
     r"limit '(?P<quota>[^']+)' is (?P<limit>[\d.]+)[^,]*, "
     r"with current utilization of (?P<used>[\d.]+).*? and a request delta of (?P<delta>\d+(?:\.\d+)?)"
 )
-
-
-ROOM: Final = "room in the quota"
-"""What a refusal by a quota that others hold wanted; what follows on it are the ways out."""
-
-
-@dataclass(frozen=True, slots=True)
-class QuotaRefusal:
-    """A ResourceLimitExceeded, read."""
-
-    text: str
-    quota: Quota = Quota.UNKNOWN
-    name: str = ""
-    """The quota's name in AWS's words; empty when the text has none."""
-    limit: int = 0
-    used: int = 0
-    delta: int = 0
-
-    @property
-    def never_fits(self) -> bool:
-        """Whether waiting cannot help: what was requested alone exceeds the limit."""
-        return bool(self.name) and self.delta > self.limit
-
-    def __str__(self) -> str:
-        if not self.name:
-            return self.text
-        return f"'{self.name}' is {self.limit}: {self.used} in use, {self.delta} more asked for"
 
 
 def read_refusal(text: str) -> QuotaRefusal:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
 
+from pipeline import settings
 from pipeline.aws import quota_errors, sdk_errors
 from pipeline.errors import (
+    CONSUMER_DENIED,
     AccessDenied,
     ConsumerBusy,
     ConsumerChanged,
@@ -34,6 +36,9 @@ from pipeline.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from pipeline.errors import ErrorFields
+    from pipeline.quota_refusal import QuotaRefusal
 
 
 @contextmanager
@@ -66,9 +71,9 @@ def translation(error: Exception) -> Exception:
 def translate(error: ClientError) -> SealiftError:
     """Return Sealift's error for an AWS error response."""
     name, message, operation = code(error), text(error), error.operation_name
-    told = f"{operation}: {name}: {message}"
+    told = _told(error)
     if is_over_quota(error):
-        return over_quota(told)
+        return over_quota(error)
     if name == "ModelNotReadyException":
         return ModelNotReady(told)
     if name in _THROTTLES or status(error) == 429:
@@ -103,6 +108,9 @@ def translate(error: ClientError) -> SealiftError:
                 name, message, "a request that AWS accepts", "correct the execution input; see the message"
             )
         ],
+        # AWS's words may tell the cause; this does not.
+        why="",
+        fix="",
     )
 
 
@@ -124,23 +132,41 @@ def _not_let_in(error: ClientError, told: str) -> SealiftError | None:
     return None
 
 
-def over_quota(told: str) -> SealiftError:
-    """Return the error for a quota: one that waiting may help, or one that it cannot. AWS's own text is in both."""
-    refusal = quota_errors.read_refusal(told)
-    if not refusal.never_fits:
-        return ResourceLimitExceeded(told)
-    fix = f"ask for at most {refusal.limit}, or ask AWS to raise '{refusal.name}'"
-    return QuotaTooSmall(
-        "quota", [Problem("QuotaTooSmall", told, f"a request delta of at most {refusal.limit}", fix)]
-    )
+def over_quota(
+    error: ClientError, *, adapts: bool = False
+) -> ResourceLimitExceeded | QuotaTooSmall | QuotaUsedUp:
+    """Return the error for a quota's refusal, with AWS's own text and what that says.
+
+    Args:
+        error: a ResourceLimitExceeded.
+        adapts: whether whoever asked waits for nobody, so that it is of no use to try the same again.
+    """
+    told, refusal = _told(error), quota_refusal(error)
+    if refusal.never_fits:
+        fix = f"ask for at most {refusal.limit}, or ask AWS to raise '{refusal.name}'"
+        wanted = f"a request delta of at most {refusal.limit}"
+        return QuotaTooSmall("quota", [Problem("QuotaTooSmall", told, wanted, fix)], refusal=refusal)
+    if adapts:
+        goes_on = "the capacity ladder goes on with what is free"
+        used_up = Problem("QuotaUsedUp", told, "room in the quota", goes_on)
+        return QuotaUsedUp("quota", [used_up], refusal=refusal)
+    held = f" '{refusal.name}', {refusal.used} of {refusal.limit} in use" if refusal.name else ""
+    return ResourceLimitExceeded(told, refusal=refusal, waiting=f"{ResourceLimitExceeded.waiting}{held}")
 
 
-def see_not_waited_for(error: ClientError, *, adapts: bool) -> None:
-    """Raise QuotaUsedUp for a quota that others hold, where whoever asked waits for nobody; AWS's own text is in it."""
-    told = f"{error.operation_name}: {code(error)}: {text(error)}"
-    if adapts and is_over_quota(error) and not quota_errors.read_refusal(told).never_fits:
-        fix = "the capacity ladder goes on with what is free"
-        raise QuotaUsedUp("quota", [Problem("QuotaUsedUp", told, "room in the quota", fix)]) from error
+def quota_refusal(error: ClientError) -> QuotaRefusal:
+    """Return what AWS says of a quota; the one place where that is read out of its text."""
+    return quota_errors.read_refusal(_told(error))
+
+
+def raise_over_quota(error: ClientError, *, adapts: bool) -> None:
+    """Raise the error for a quota's refusal, as `over_quota` makes it; return for any other error."""
+    if is_over_quota(error):
+        raise over_quota(error, adapts=adapts) from error
+
+
+def _told(error: ClientError) -> str:
+    return f"{error.operation_name}: {code(error)}: {text(error)}"
 
 
 def access_denied(operation: str, message: str) -> AccessDenied:
@@ -149,17 +175,33 @@ def access_denied(operation: str, message: str) -> AccessDenied:
     principal = re.search(r"(?:User|Role|principal): (\S+)", message)
     who = principal[1] if principal else "the role of this function"
     what = action[1] if action else operation
-    return AccessDenied(
-        operation,
-        [
-            Problem(
-                "AccessDenied",
-                f"{message or 'access denied'}",
-                f"{what} to be allowed",
-                f"add {what} to the policies of {who}",
-            )
-        ],
+    problem = Problem(
+        "AccessDenied",
+        message or "access denied",
+        f"{what} to be allowed",
+        f"add {what} to the policies of {who}",
     )
+    return AccessDenied(operation, [problem], **CONSUMER_CAUSES.get(what.partition(":")[0], {}))
+
+
+CONSUMER_CAUSES: Final[dict[str, ErrorFields]] = {
+    # The consumer is the only function that tasks touch.
+    "lambda": {
+        "cause": CONSUMER_DENIED,
+        "why": "AWS denied a call about the consumer Lambda, though its name is one that the stack may switch",
+        "fix": "look for a permissions boundary, an organization's policy (SCP) or a changed role that denies the "
+        "action that the message names; `sealift deploy` puts the stack's own roles right, and its parameter "
+        f"{settings.FUNCTION_PATTERN} names the functions that they may switch",
+    },
+    # What Lambda does with the consumer's key in the task's name.
+    "kms": {
+        "cause": CONSUMER_DENIED,
+        "why": "the consumer's environment variables are encrypted with a key that the stack's roles may not use",
+        "fix": f"give the stack the key in its parameter {settings.KMS_KEYS}, and let the key's policy allow what the "
+        "account's IAM policies allow",
+    },
+}
+"""What is known of a denied action, by the service that it belongs to."""
 
 
 _THROTTLES = frozenset(

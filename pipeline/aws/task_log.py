@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import naming
+from pipeline import error_codec, naming
 from pipeline.errors import SealiftError
 from pipeline.plain import plain
 
@@ -53,9 +53,12 @@ def of(task: str, event: Mapping[str, Any]) -> Iterator[None]:
         LOG.info("%s ended", who, extra={"seconds": round(monotonic() - begun, 3)})
     except Exception as error:
         # One that was foreseen speaks for itself; of any other the runtime writes where it was raised.
-        level = logging.WARNING if isinstance(error, SealiftError) else logging.ERROR
+        if isinstance(error, SealiftError):
+            level, told = logging.WARNING, error_codec.message(error)
+        else:
+            level, told = logging.ERROR, str(error)
         extra = {"seconds": round(monotonic() - begun, 3), "error": type(error).__name__}
-        LOG.log(level, "%s failed with %s: %s", who, type(error).__name__, error, extra=extra)
+        LOG.log(level, "%s failed with %s: %s", who, type(error).__name__, told, extra=extra)
         raise
     finally:
         logging.setLogRecordFactory(before)

@@ -29,7 +29,7 @@ from pipeline.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.cli.options import Common
+    from pipeline.cli.options import CommonOptions
 
 __all__ = (
     "BUG",
@@ -45,7 +45,7 @@ __all__ = (
     "main",
 )
 
-T = TypeVar("T", bound="Common")
+T = TypeVar("T", bound="CommonOptions")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +72,7 @@ def _run(words: Sequence[str]) -> int:
         return program.complete(asked)
     try:
         call = program.read(words)
-    except program.Ended as ended:
+    except program.HelpShown as ended:
         return ended.status
     return replace(call, options=complete(call.options)).run()
 

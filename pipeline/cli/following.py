@@ -11,6 +11,8 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from rich.text import Text
+
 from pipeline.aws import service_errors
 from pipeline.cli import frame
 from pipeline.errors import TransientError
@@ -114,7 +116,7 @@ class Live:
             return
         width, _ = self._screen.size
         drawn = lines_of(followed, Clock(self._now(), self._scale))
-        self._screen.redraw(list(frame.whole(drawn, width=width, style=self._screen.style)))
+        self._screen.redraw(list(frame.whole(drawn, width=width, unicode=self._screen.unicode)))
         self._screen.keep()
 
     def rest(self, seconds: float) -> None:
@@ -129,13 +131,14 @@ class Live:
             return
         clock = Clock(self._now(), self._scale)
         width, height = self._screen.size
-        style = self._screen.style
+        unicode = self._screen.unicode
         rows = frame.fitted(
-            lines_of(self._followed, clock), width=width, height=max(height - 1, 3), style=style
+            lines_of(self._followed, clock), width=width, height=max(height - 1, 3), unicode=unicode
         )
         so_far = f"{span(clock.since(self._followed.started))} so far"
-        footer = frame.clipped(f"{so_far}; {self._leaving}" if self._leaving else so_far, width, style.more)
-        self._screen.redraw([*rows, style.paint(footer, frame.DIM)])
+        footer = f"{so_far}; {self._leaving}" if self._leaving else so_far
+        clipped = frame.clipped(footer, width, frame.more(unicode=unicode))
+        self._screen.redraw([*rows, Text(clipped, frame.DIM)])
 
 
 class Plain:
@@ -174,7 +177,7 @@ class Plain:
 
     def _say(self, line: ChecklistLine) -> None:
         width, _ = self._screen.size
-        for row in frame.whole([line], width=width, style=self._screen.style, group=self._group):
+        for row in frame.whole([line], width=width, unicode=self._screen.unicode, group=self._group):
             self._screen.say(row)
         self._group = line.group
 

@@ -1,14 +1,17 @@
 """The checklist as rows of text: what stands on a terminal, or goes into a pipe, at any width and height.
 
-Pure: takes lines, returns rows that are no wider than asked for. Columns are counted as terminals count them: an
-answer in Chinese is twice as wide as it is long.
+Pure: takes lines, returns rows that are no wider than asked for. A row is a text of rich's: what is foreign in it is
+plain, its styles are ours. Columns are counted as terminals count them: a character of Chinese has two.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from dataclasses import dataclass
+from io import StringIO
 from typing import TYPE_CHECKING, Final
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
 
 from pipeline.operations.checklist import ITEMS, Mark
 from pipeline.operations.waits import span
@@ -27,14 +30,14 @@ PLAIN_TICKS: Final = {
     Mark.RUNNING: "...",
     Mark.PENDING: ".",
 }
-COLOURS: Final = {
-    Mark.DONE: "32",
-    Mark.FAILED: "31",
-    Mark.SKIPPED: "2",
-    Mark.RUNNING: "33",
-    Mark.PENDING: "2",
+STYLES: Final = {
+    Mark.DONE: "green",
+    Mark.FAILED: "red",
+    Mark.SKIPPED: "dim",
+    Mark.RUNNING: "yellow",
+    Mark.PENDING: "dim",
 }
-DIM: Final = "2"
+DIM: Final = "dim"
 TEXT_WIDTH: Final = max(len(item.text) for item in ITEMS)
 NARROWEST: Final = 24
 _TIME_WIDTH: Final = 11
@@ -42,136 +45,83 @@ _BESIDE: Final = 30
 """Columns that evidence needs to stand beside its line; with fewer it stands below."""
 _BELOW: Final = 6
 """Columns that evidence below its line is indented by."""
+_MEASURE: Final = Console(file=StringIO(), _environ={})
+"""What rich wants where a text is wrapped; nothing is written to it."""
 
 
-class Painted(str):
-    """A row for a screen: all that is foreign in it is plain already, and colors are ours."""
-
-    __slots__ = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """What the stream can show."""
-
-    coloured: bool = False
-    unicode: bool = True
-
-    def paint(self, text: str, colour: str) -> Painted:
-        """Return the text, plain, in a colour or without."""
-        shown = plain(text)
-        return Painted(f"\033[{colour}m{shown}\033[0m" if self.coloured and shown else shown)
-
-    def tick(self, mark: Mark) -> str:
-        """Return the mark of a line, without colour."""
-        return (TICKS if self.unicode else PLAIN_TICKS)[mark]
-
-    @property
-    def more(self) -> str:
-        """Return what stands for text that was left out."""
-        return "…" if self.unicode else "..."
+def tick(mark: Mark, *, unicode: bool) -> str:
+    """Return the mark of a line, as far as a stream can show it."""
+    return (TICKS if unicode else PLAIN_TICKS)[mark]
 
 
-def rows(line: ChecklistLine, *, width: int, style: Style, most: int | None = None) -> list[Painted]:
+def more(*, unicode: bool) -> str:
+    """Return what stands for text that was left out."""
+    return "…" if unicode else "..."
+
+
+def rows(line: ChecklistLine, *, width: int, unicode: bool, most: int | None = None) -> list[Text]:
     """Return one line of the checklist as rows, at most `most` of them.
 
     The evidence stands beside the line where there is room, else below it; what does not fit into `most` rows is
     left out at the end.
     """
     width = max(width, NARROWEST)
-    tick = style.tick(line.mark)
+    sign = tick(line.mark, unicode=unicode)
     seconds = _seconds(line)
-    indent = columns(tick) + 3 + TEXT_WIDTH + _TIME_WIDTH
+    indent = cell_len(sign) + 3 + TEXT_WIDTH + _TIME_WIDTH
     told = one_line(line.details)
     if width - indent >= _BESIDE:
         pieces = wrapped(told, width - indent)
         head = f"{line.text:<{TEXT_WIDTH}}{seconds:>9}  {pieces[0] if pieces else ''}".rstrip()
-        drawn, heads = [(f"  {tick} ", head), *((" " * indent, piece) for piece in pieces[1:])], 0
+        drawn, heads = [(f"  {sign} ", head), *((" " * indent, piece) for piece in pieces[1:])], 0
     else:
         told = ": ".join(part for part in (seconds, told) if part)
-        texts = wrapped(line.text, width - 3 - columns(tick))
+        texts = wrapped(line.text, width - 3 - cell_len(sign))
         heads = len(texts)
-        drawn = [(f"  {tick} " if n == 0 else "    ", piece) for n, piece in enumerate(texts)]
+        drawn = [(f"  {sign} " if n == 0 else "    ", piece) for n, piece in enumerate(texts)]
         drawn += [(" " * _BELOW, piece) for piece in wrapped(told, width - _BELOW)]
     if most is not None and len(drawn) > most:
         start, text = drawn[most - 1]
         # What stands below a line may be left out as a whole without a word: the line itself is complete.
-        more = "" if most == heads else style.more
-        drawn = [*drawn[: most - 1], (start, clipped(text + more, width - columns(start), more))]
-    return [_coloured(start, text, line.mark, style, first=n == 0) for n, (start, text) in enumerate(drawn)]
+        left_out = "" if most == heads else more(unicode=unicode)
+        drawn = [*drawn[: most - 1], (start, clipped(text + left_out, width - cell_len(start), left_out))]
+    return [_styled(start, text, line.mark, first=n == 0) for n, (start, text) in enumerate(drawn)]
 
 
 def whole(
-    lines: Sequence[ChecklistLine], *, width: int, style: Style, group: str = "", most: int | None = None
-) -> Iterator[str]:
+    lines: Sequence[ChecklistLine], *, width: int, unicode: bool, group: str = "", most: int | None = None
+) -> Iterator[Text]:
     """Yield lines as rows, each group under its name; `group` is the one that was named last."""
     for line in lines:
         if line.group != group:
             group = line.group
-            yield group
-        yield from rows(line, width=width, style=style, most=most)
+            yield Text(group)
+        yield from rows(line, width=width, unicode=unicode, most=most)
 
 
-def fitted(lines: Sequence[ChecklistLine], *, width: int, height: int, style: Style) -> Sequence[str]:
+def fitted(lines: Sequence[ChecklistLine], *, width: int, height: int, unicode: bool) -> Sequence[Text]:
     """Return the whole checklist in at most `height` rows: first evidence is left out, then what is settled or to come.
 
     A terminal cannot take back what has left it at the top.
     """
     for most in (None, 2, 1):
-        drawn = list(whole(lines, width=width, style=style, most=most))
+        drawn = list(whole(lines, width=width, unicode=unicode, most=most))
         if len(drawn) <= height:
             return drawn
-    return _around(lines, width=width, height=height, style=style)
+    return _around(lines, width=width, height=height, unicode=unicode)
 
 
-def columns(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
-    return sum(_columns(character) for character in text)
-
-
-def clipped(text: str, width: int, more: str = "…") -> str:
-    """Return a text in at most `width` columns, with `more` for what was left out."""
-    if columns(text) <= width:
+def clipped(text: str, width: int, left_out: str = "…") -> str:
+    """Return a text in at most `width` columns, with `left_out` for what does not fit."""
+    if cell_len(text) <= width:
         return text
-    kept, room = "", width - columns(more)
-    for character in text:
-        room -= _columns(character)
-        if room < 0:
-            break
-        kept += character
-    return kept + more
+    return set_cell_size(text, width - cell_len(left_out)).rstrip() + left_out
 
 
 def wrapped(text: str, width: int) -> list[str]:
     """Return a text in pieces of at most `width` columns, broken between words where that can be."""
-    pieces: list[str] = []
-    piece, taken = "", 0
-    for word in text.split():
-        for part in _broken(word, width):
-            size = columns(part)
-            if piece and taken + 1 + size > width:
-                pieces.append(piece)
-                piece, taken = "", 0
-            piece, taken = (f"{piece} {part}", taken + 1 + size) if piece else (part, size)
-    return [*pieces, piece] if piece else pieces
-
-
-def _broken(word: str, width: int) -> Iterator[str]:
-    """Yield a word in parts of at most `width` columns."""
-    part, taken = "", 0
-    for character in word:
-        size = _columns(character)
-        if part and taken + size > width:
-            yield part
-            part, taken = "", 0
-        part, taken = part + character, taken + size
-    yield part
-
-
-def _columns(character: str) -> int:
-    if unicodedata.combining(character) or unicodedata.category(character) in {"Mn", "Me", "Cf"}:
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    pieces = Text(" ".join(text.split())).wrap(_MEASURE, width, overflow="fold")
+    return [piece.plain.rstrip() for piece in pieces if piece.plain]
 
 
 def _seconds(line: ChecklistLine) -> str:
@@ -181,21 +131,23 @@ def _seconds(line: ChecklistLine) -> str:
     return span(line.seconds) if line.mark is Mark.RUNNING else f"{line.seconds:.1f} s"
 
 
-def _coloured(start: str, text: str, mark: Mark, style: Style, *, first: bool) -> Painted:
+def _styled(start: str, text: str, mark: Mark, *, first: bool) -> Text:
+    row = Text(plain(f"{start}{text}".rstrip()))
     if mark in {Mark.PENDING, Mark.SKIPPED}:
-        return style.paint(f"{start}{text}".rstrip(), DIM)
-    if not first:
-        return Painted(plain(f"{start}{text}".rstrip()))
-    tick = start.strip()
-    return Painted(f"  {style.paint(tick, COLOURS[mark])} {plain(text)}".rstrip())
+        row.stylize(DIM)
+    elif first:
+        row.stylize(STYLES[mark], 2, 2 + len(start.strip()))
+    return row
 
 
-def _around(lines: Sequence[ChecklistLine], *, width: int, height: int, style: Style) -> Sequence[str]:
+def _around(lines: Sequence[ChecklistLine], *, width: int, height: int, unicode: bool) -> Sequence[Text]:
     """Return the rows around what is happening; how many lines are above and below stands where they would be."""
     now = next((n for n, line in enumerate(lines) if not line.settled), len(lines) - 1)
     room = max(height - 2, 1)
     # One row per line, or two where evidence stands below it; no names of groups.
-    drawn = [rows(line, width=width, style=style, most=2 if n == now else 1) for n, line in enumerate(lines)]
+    drawn = [
+        rows(line, width=width, unicode=unicode, most=2 if n == now else 1) for n, line in enumerate(lines)
+    ]
     first, last = now, now + 1
     taken = len(drawn[now])
     while True:
@@ -208,6 +160,7 @@ def _around(lines: Sequence[ChecklistLine], *, width: int, height: int, style: S
             taken, last = taken + len(drawn[last]), last + 1
         else:
             break
-    above = [style.paint(f"  {style.more} {first} lines above", DIM)] if first else []
-    below = [style.paint(f"  {style.more} {len(lines) - last} lines below", DIM)] if last < len(lines) else []
+    left_out = more(unicode=unicode)
+    above = [Text(f"  {left_out} {first} lines above", DIM)] if first else []
+    below = [Text(f"  {left_out} {len(lines) - last} lines below", DIM)] if last < len(lines) else []
     return [*above, *(row for line in drawn[first:last] for row in line)][: height - len(below)] + below

@@ -2,8 +2,8 @@
 
 A field says both what the command's code gets (its name, its type) and what stands on the command line (the flags, the
 help), so that the two cannot part. `program` makes click's parameters of them; a test makes one with plain Python:
-`Sweep(stack="sealift", delete=True)`. What is None was not given; where there is a setting of that name, `complete` of
-`pipeline.cli` fills it in before a command runs. Refuses to know what a command does.
+`SweepOptions(stack="sealift", delete=True)`. What is None was not given; where there is a setting of that name,
+`complete` of `pipeline.cli` fills it in before a command runs. Refuses to know what a command does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from click.shell_completion import CompletionItem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OWN, ACCOUNT, COMMON = range(3)
+OWN, STACK, ACCOUNT, COMMON = range(4)
 """Where an option stands in the help: with its command's, behind those, or with those that every command has."""
 
 
@@ -94,11 +94,11 @@ def _colors(name: str) -> tuple[click.Parameter, ...]:
 
 
 _json_lines = partial(_flag, "--json", "print a JSON object for every change, and nothing else", rank=COMMON)
-_stack = partial(_option, "--stack", metavar="NAME", rank=ACCOUNT)
+_stack = partial(_option, "--stack", metavar="NAME", rank=STACK)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Common:
+class CommonOptions:
     """What every command can be told, before its name or behind it."""
 
     json: bool = _flag("--json", "print one JSON document, and nothing else", rank=COMMON)
@@ -107,11 +107,11 @@ class Common:
     debug: bool = _flag("--debug", "show where an error came from, as SEALIFT_DEBUG=1 does", rank=COMMON)
 
 
-COMMON_NAMES: Final = tuple(one.name for one in fields(Common))
+COMMON_NAMES: Final = tuple(one.name for one in fields(CommonOptions))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Account(Common):
+class AccountOptions(CommonOptions):
     """What a command that talks to AWS can be told."""
 
     region: str | None = _option(
@@ -123,14 +123,14 @@ class Account(Common):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stacked(Account):
+class StackedOptions(AccountOptions):
     """What a command that looks at a stack can be told."""
 
     stack: str | None = _stack(help="the stack's name (default: sealift)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pack(Account):
+class PackOptions(AccountOptions):
     """Of `sealift pack`."""
 
     model: Path = _argument("MODEL.gguf", "the model, or the first of its shards", type=FILE)
@@ -151,7 +151,7 @@ class Pack(Account):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check(Account):
+class CheckOptions(AccountOptions):
     """Of `sealift check`."""
 
     files: tuple[str, ...] = _argument(
@@ -164,7 +164,7 @@ class Check(Account):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan(Account):
+class PlanOptions(AccountOptions):
     """Of `sealift plan`."""
 
     files: tuple[str, ...] = _argument(
@@ -200,7 +200,7 @@ class Plan(Account):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deploy(Stacked):
+class DeployOptions(StackedOptions):
     """Of `sealift deploy`."""
 
     parameter: tuple[str, ...] = _option(
@@ -214,7 +214,7 @@ class Deploy(Stacked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Destroy(Stacked):
+class DestroyOptions(StackedOptions):
     """Of `sealift destroy`."""
 
     archives: bool = _flag("--archives", "delete the buckets with all uploads and archives too")
@@ -223,21 +223,21 @@ class Destroy(Stacked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Doctor(Stacked):
+class DoctorOptions(StackedOptions):
     """Of `sealift doctor`."""
 
     stack: str | None = _stack(help="the stack that is looked at (default: sealift)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Following(Stacked):
+class FollowingOptions(StackedOptions):
     """What a command that follows a deployment can be told."""
 
     json: bool = _json_lines()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Starting(Following):
+class StartingOptions(FollowingOptions):
     """What a command that starts a deployment can be told."""
 
     stack: str | None = _stack(help="the stack to deploy with (default: sealift)")
@@ -245,7 +245,7 @@ class Starting(Following):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Push(Starting):
+class PushOptions(StartingOptions):
     """Of `sealift push`."""
 
     archive: str = _argument(
@@ -263,7 +263,7 @@ class Push(Starting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start(Starting):
+class StartOptions(StartingOptions):
     """Of `sealift start`."""
 
     input: Path | None = _option(
@@ -276,7 +276,7 @@ class Start(Starting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watch(Following):
+class WatchOptions(FollowingOptions):
     """Of `sealift watch`."""
 
     execution: str = _argument("EXECUTION", "its ARN or name, or a service: then its newest one")
@@ -284,7 +284,7 @@ class Watch(Following):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rollback(Stacked):
+class RollbackOptions(StackedOptions):
     """Of `sealift rollback`."""
 
     service: str = _argument("SERVICE", "the service's name")
@@ -292,7 +292,7 @@ class Rollback(Stacked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Status(Stacked):
+class StatusOptions(StackedOptions):
     """Of `sealift status`."""
 
     only: str | None = _argument("[SERVICE]", "only this service (default: all)", default=None)
@@ -300,7 +300,7 @@ class Status(Stacked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class History(Stacked):
+class HistoryOptions(StackedOptions):
     """Of `sealift history`."""
 
     only: str | None = _argument("[SERVICE]", "only of this service (default: of all)", default=None)
@@ -309,7 +309,7 @@ class History(Stacked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Logs(Stacked):
+class LogsOptions(StackedOptions):
     """Of `sealift logs`."""
 
     execution: str = _argument(
@@ -320,7 +320,7 @@ class Logs(Stacked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report(Stacked):
+class ReportOptions(StackedOptions):
     """Of `sealift report`."""
 
     execution: str = _argument("EXECUTION", "its ARN, or its name in the stack")
@@ -338,7 +338,7 @@ class Report(Stacked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep(Stacked):
+class SweepOptions(StackedOptions):
     """Of `sealift sweep`."""
 
     delete: bool = _flag("--delete", "delete it (default: only show it)")
@@ -358,21 +358,21 @@ class Sweep(Stacked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Stacked):
+class SettingsOptions(StackedOptions):
     """Of `sealift settings`."""
 
     stack: str | None = _stack(help="as the flag of any other command")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Completion(Common):
+class CompletionOptions(CommonOptions):
     """Of `sealift completion`."""
 
     shell: str = _argument("SHELL", "bash, zsh or fish", type=click.Choice(("bash", "zsh", "fish")))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cloud(Common):
+class CloudOptions(CommonOptions):
     """What a command that starts the local cloud can be told."""
 
     time_scale: float = _option(
@@ -391,7 +391,7 @@ class Cloud(Common):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalRun(Cloud):
+class LocalRunOptions(CloudOptions):
     """Of `sealift local run`."""
 
     archive: str = _argument("ARCHIVE", "the archive to upload", type=PLACE)
@@ -416,23 +416,23 @@ class LocalRun(Cloud):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalUp(Cloud):
+class LocalUpOptions(CloudOptions):
     """Of `sealift local up`."""
 
     json: bool = _json_lines()
     port: int = _option("--port", type=int, default=5055, metavar="PORT", help="default: 5055")
 
 
-def parameters(of: type[Common]) -> list[click.Parameter]:
+def parameters(of: type[CommonOptions]) -> list[click.Parameter]:
     """Return click's parameters of a command, in the order of its help."""
     return [one for _, params in _ranked(of) for one in params]
 
 
-def common(of: type[Common]) -> list[click.Parameter]:
+def common(of: type[CommonOptions]) -> list[click.Parameter]:
     """Return those that every command has."""
     return [one for rank, params in _ranked(of) if rank == COMMON for one in params]
 
 
-def _ranked(of: type[Common]) -> Iterator[tuple[int, tuple[click.Parameter, ...]]]:
+def _ranked(of: type[CommonOptions]) -> Iterator[tuple[int, tuple[click.Parameter, ...]]]:
     for one in sorted(fields(of), key=lambda one: one.metadata["rank"]):
         yield one.metadata["rank"], one.metadata["make"](one.name)

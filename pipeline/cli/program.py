@@ -17,7 +17,7 @@ import click
 from click.exceptions import Exit, NoArgsIsHelpError
 from click.shell_completion import get_completion_class, shell_complete
 
-from pipeline import __version__, schema
+from pipeline import __version__, spelling
 from pipeline.cli import commands, options
 from pipeline.cli.endings import STATUSES, USAGE, Misuse
 from pipeline.errors import Problem
@@ -56,7 +56,7 @@ class Call:
         return status
 
 
-class Verb(click.Command):
+class LeafCommand(click.Command):
     """A command: what it can be told, what runs it, and how people use it."""
 
     def __init__(
@@ -64,7 +64,7 @@ class Verb(click.Command):
         name: str,
         told: str,
         place: str,
-        of: type[options.Common],
+        of: type[options.CommonOptions],
         *,
         examples: Sequence[str],
         extra: str = "",
@@ -111,7 +111,7 @@ class Verb(click.Command):
                 formatter.write(f"{'':{formatter.current_indent}}{line}\n")
 
 
-class Verbs(click.Group):
+class CommandGroup(click.Group):
     """A group of commands, which its help shows by sections."""
 
     def __init__(
@@ -123,7 +123,7 @@ class Verbs(click.Group):
         top: bool = False,
     ) -> None:
         self.sections = tuple(sections)
-        params = options.common(options.Common)
+        params = options.common(options.CommonOptions)
         if top:
             params.append(_version())
         super().__init__(
@@ -197,31 +197,31 @@ _SETTINGS: Final = (
 
 
 @cache
-def program() -> Verbs:
+def program() -> CommandGroup:
     """Return the whole command line."""
     archives = (
-        Verb(
+        LeafCommand(
             "pack",
             "make model.tar.gz from a GGUF and the inference code",
             "archives:pack",
-            options.Pack,
+            options.PackOptions,
             examples=(
                 "sealift pack model.gguf",
                 "sealift pack model-00001-of-00003.gguf -o s3://bucket/models/demo/model.tar.gz",
             ),
         ),
-        Verb(
+        LeafCommand(
             "check",
             "say whether an archive can become an endpoint, and if not, why",
             "archives:check",
-            options.Check,
+            options.CheckOptions,
             examples=("sealift check model.tar.gz", "sealift check --json s3://bucket/model.tar.gz"),
         ),
-        Verb(
+        LeafCommand(
             "plan",
             "say whether a model fits an endpoint, of which size, and if not, what would",
             "plan:plan",
-            options.Plan,
+            options.PlanOptions,
             examples=(
                 "sealift plan model.gguf --n-ctx 8192",
                 "sealift plan model.gguf --hosting auto --json",
@@ -229,115 +229,115 @@ def program() -> Verbs:
         ),
     )
     account = (
-        Verb(
+        LeafCommand(
             "doctor",
             "look whether account, stack and this machine are ready; say what to do where not",
             "doctor:examine",
-            options.Doctor,
+            options.DoctorOptions,
             examples=("sealift doctor", "sealift doctor --stack harbour --region eu-west-1"),
         ),
-        Verb(
+        LeafCommand(
             "deploy",
             "make Sealift's stack in the account, or bring it to this version; says what it changes",
             "deploy:deploy",
-            options.Deploy,
+            options.DeployOptions,
             examples=("sealift deploy --dry-run", "sealift deploy --parameter SweepDelete=true --yes"),
         ),
-        Verb(
+        LeafCommand(
             "destroy",
             "delete the stack and every endpoint that it made; archives stay",
             "destroy:destroy",
-            options.Destroy,
+            options.DestroyOptions,
             examples=("sealift destroy --dry-run", "sealift destroy --stack harbour --archives"),
         ),
     )
     deployments = (
-        Verb(
+        LeafCommand(
             "push",
             "check an archive, upload it, and follow the deployment",
             "push:push",
-            options.Push,
+            options.PushOptions,
             examples=(
                 "sealift push model.tar.gz --service demo",
                 "sealift push model.tar.gz --service demo --input settings.json --no-follow",
             ),
         ),
-        Verb(
+        LeafCommand(
             "start",
             "start a deployment by hand, and follow it",
             "watch:start",
-            options.Start,
+            options.StartOptions,
             examples=(
                 "sealift start --archive s3://bucket/models/demo/model.tar.gz --service demo",
                 "sealift start --input execution.json --json",
             ),
         ),
-        Verb(
+        LeafCommand(
             "watch",
             "follow a deployment, or show how one went",
             "watch:watch",
-            options.Watch,
+            options.WatchOptions,
             examples=("sealift watch demo", "sealift watch demo-6618e0acfd6209b3 --json"),
         ),
-        Verb(
+        LeafCommand(
             "rollback",
             "move a service's consumers back to the deployment before, which is asked first",
             "rollback:rollback",
-            options.Rollback,
+            options.RollbackOptions,
             examples=("sealift rollback demo",),
         ),
-        Verb(
+        LeafCommand(
             "sweep",
             "show what Sealift made and nobody uses any more; delete it with --delete",
             "sweep:sweep",
-            options.Sweep,
+            options.SweepOptions,
             examples=("sealift sweep", "sealift sweep --stack sealift --grace 48 --delete"),
         ),
     )
     looking = (
-        Verb(
+        LeafCommand(
             "status",
             "show every service: what serves, who calls it, which alarms are in ALARM, what is being deployed",
             "status:status",
-            options.Status,
+            options.StatusOptions,
             examples=("sealift status", "sealift status demo --json"),
         ),
-        Verb(
+        LeafCommand(
             "history",
             "list deployments, newest first, with how each ended",
             "history:history",
-            options.History,
+            options.HistoryOptions,
             examples=("sealift history", "sealift history demo --limit 5"),
         ),
-        Verb(
+        LeafCommand(
             "logs",
             "print what the tasks and containers of an execution wrote, in order of time",
             "logs:logs",
-            options.Logs,
+            options.LogsOptions,
             examples=("sealift logs demo --follow",),
         ),
-        Verb(
+        LeafCommand(
             "report",
             "make the report of an execution: one HTML page",
             "report:report",
-            options.Report,
+            options.ReportOptions,
             examples=("sealift report demo-6618e0acfd6209b3 -o report.html",),
         ),
     )
     here = (
-        Verb(
+        LeafCommand(
             "settings",
             "show every setting, and whether a flag, the environment or sealift.toml makes it",
             "settings:show",
-            options.Settings,
+            options.SettingsOptions,
             examples=("sealift settings", "sealift settings --json"),
             more=_SETTINGS,
         ),
-        Verb(
+        LeafCommand(
             "completion",
             "print what makes a shell complete `sealift`",
             "completion:completion",
-            options.Completion,
+            options.CompletionOptions,
             examples=('eval "$(sealift completion bash)"', "sealift completion fish"),
         ),
         _local(),
@@ -349,16 +349,18 @@ def program() -> Verbs:
         ("What is deployed, and what was", looking),
         ("This machine", here),
     )
-    return Verbs(NAME, "deploy a GGUF model to Amazon SageMaker Serverless Inference", sections, top=True)
+    return CommandGroup(
+        NAME, "deploy a GGUF model to Amazon SageMaker Serverless Inference", sections, top=True
+    )
 
 
-def _local() -> Verbs:
+def _local() -> CommandGroup:
     verbs = (
-        Verb(
+        LeafCommand(
             "run",
             "deploy an archive on the local cloud and show the checklist",
             "local:run",
-            options.LocalRun,
+            options.LocalRunOptions,
             extra="local",
             examples=(
                 "sealift local run model.tar.gz",
@@ -366,16 +368,16 @@ def _local() -> Verbs:
                 "sealift local run model.tar.gz --fault sagemaker.CreateEndpoint=ResourceLimitExceeded:2",
             ),
         ),
-        Verb(
+        LeafCommand(
             "up",
             "start the local cloud, print its URL, and stay up until Ctrl-C",
             "local:up",
-            options.LocalUp,
+            options.LocalUpOptions,
             extra="local",
             examples=("sealift local up --port 0",),
         ),
     )
-    return Verbs(
+    return CommandGroup(
         "local", "the whole product on this machine, with moto in the place of AWS", [("Commands", verbs)]
     )
 
@@ -385,7 +387,7 @@ def read(words: Sequence[str]) -> Call:
 
     Raises:
         Misuse: it is wrong.
-        Ended: it asked for a text, which is printed.
+        HelpShown: it asked for a text, which is printed.
     """
     top = program()
     try:
@@ -394,15 +396,15 @@ def read(words: Sequence[str]) -> Call:
             call: Call = top.invoke(context)
     except NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help(), err=True)
-        raise Ended(USAGE) from None
+        raise HelpShown(USAGE) from None
     except Exit as end:
-        raise Ended(end.exit_code) from None
+        raise HelpShown(end.exit_code) from None
     except click.UsageError as error:
         raise _misuse(error) from error
     return call
 
 
-class Ended(Exception):
+class HelpShown(Exception):
     """The command line is done with: help or the version was printed."""
 
     def __init__(self, status: int) -> None:
@@ -422,10 +424,10 @@ def _misuse(error: click.UsageError) -> Misuse:
     if isinstance(error, click.NoSuchOption):
         seen, wanted = f"no such option {error.option_name!r}", f"an option of `{path}`"
         shown = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
-        near = schema.nearest(error.option_name, [name for one in shown for name in one.opts])
-    elif isinstance(error, click.exceptions.NoSuchCommand) and isinstance(command, Verbs):
+        near = spelling.nearest(error.option_name, [name for one in shown for name in one.opts])
+    elif isinstance(error, click.exceptions.NoSuchCommand) and isinstance(command, CommandGroup):
         seen, wanted = f"no such command {error.command_name!r}", f"one of {', '.join(command.commands)}"
-        near = schema.nearest(error.command_name, command.commands)
+        near = spelling.nearest(error.command_name, command.commands)
     elif isinstance(error, click.MissingParameter) and error.param is not None:
         seen = f"no {_name(error.param, context)}"
         wanted = str(getattr(error.param, "help", "") or wanted)
@@ -435,7 +437,11 @@ def _misuse(error: click.UsageError) -> Misuse:
         if isinstance(error.param.type, click.Choice):
             known = [str(one) for one in error.param.type.choices]
             word = error.message.partition("'")[2].partition("'")[0]
-            seen, wanted, near = f"{name} {word!r}", f"one of {', '.join(known)}", schema.nearest(word, known)
+            seen, wanted, near = (
+                f"{name} {word!r}",
+                f"one of {', '.join(known)}",
+                spelling.nearest(word, known),
+            )
     return Misuse(
         path, [Problem("WrongUsage", seen, wanted, f"did you mean {near!r}? {fix}" if near else fix)]
     )

@@ -288,11 +288,11 @@ def notes(model: Mapping[str, Any], *, messages_only: bool = False) -> list[str]
         model: the model part of an archive report.
         messages_only: whether it is asked with messages, whatever it is for.
     """
-    told = []
+    found = []
     purpose, architecture = model.get("purpose", Purpose.CHAT), model.get("architecture")
     if purpose == Purpose.EMBEDDING:
         size = model.get("embedding_size")
-        told.append(
+        found.append(
             f'an embedding model: it answers {{"input": ...}} with {size or "its"} numbers for each text, and neither '
             "prompts nor messages"
             + (
@@ -302,7 +302,7 @@ def notes(model: Mapping[str, Any], *, messages_only: bool = False) -> list[str]
             )
         )
     elif architecture in architectures.DIFFUSION:
-        told.append(
+        found.append(
             f"architecture {architecture!r} is a diffusion language model: it fills in masked text in several rounds, "
             "and what serves it here asks for one word after the other; expect answers of little use"
         )
@@ -312,10 +312,10 @@ def notes(model: Mapping[str, Any], *, messages_only: bool = False) -> list[str]
             if messages_only
             else 'ask with {"prompt": ...}, as the smoke test does'
         )
-        told.append(f"a base model: it completes, it does not chat, since it has no chat template; {asked}")
+        found.append(f"a base model: it completes, it does not chat, since it has no chat template; {asked}")
     if architecture and architecture not in architectures.KNOWN:
-        told.append(
+        found.append(
             f"architecture {architecture!r} is not known to {architectures.RUNTIME}, which Sealift was tried with: the "
             "container's llama.cpp must be newer, and the memory is an estimate"
         )
-    return told
+    return found

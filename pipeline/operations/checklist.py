@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import errors, package_files
 from pipeline.hosting import NOBODY, adapts
 from pipeline.limits import MiB
-from pipeline.operations import diagnosis, waits
+from pipeline.operations import waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -225,7 +225,7 @@ CONSUMER_REFUSALS = frozenset(
         errors.ConsumerNotFound.__name__,
         errors.ConsumerTaken.__name__,
         errors.ConsumerUnreadable.__name__,
-        diagnosis.CONSUMER_DENIED,
+        errors.CONSUMER_DENIED,
     }
 )
 """What PlanDeployment refuses a deployment for on account of its consumers."""

@@ -1,31 +1,27 @@
 """From the text of a failure to its cause and what to do: the deployment checklist's "common issues", and more.
 
 A diagnosis is three lines, the same in the console, the notification and the command line: what happened,
-why, what to do. The rules are data, tried in order: on the failed state's own message, then on the evidence.
+why, what to do. What the error knows of its cause goes before all else; where it knows none, rules are tried, which are
+data, in order: on the failed state's own message, then on the evidence.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from pipeline import errors, payload, settings
-from pipeline.aws import quota_errors
+from pipeline import error_codec, errors, payload
 from pipeline.hosting import IN_STEPS
 from pipeline.operations.state_order import ORDER
 from pipeline.plain import one_line
+from pipeline.rollout import embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CANARY = frozenset({"shift_consumer", "watch_consumer"})
 """Those that only a switch in two steps comes to."""
-
-
-CONSUMER_DENIED = "ConsumerDenied"
-"""The cause's name where a role was denied a call about a consumer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +37,12 @@ class DiagnosisRule:
 
 
 RULES = (
-    # Our own words, which go before whatever the answer that they quote may say.
-    DiagnosisRule(
-        "DegenerateAnswer",
-        r"it is degenerate \((?:blank|replacement characters|repetition|echo): ",
-        "the model answers without saying anything, as one with damaged weights, a wrong tokenizer or a wrong chat "
-        "template does",
-        "ask the same of the GGUF on your own machine, and export it again if it answers likewise; if it is meant to "
-        'answer so, say "allow_degenerate": true in the "expect" that the message names',
-    ),
+    # What the serving code in the container answers.
     DiagnosisRule(
         "EmbeddingBroken",
-        r"an embedding of nothing but zeros|an embedding with infinity|the model's embedding holds infinity"
-        r"|the same embedding for texts|embeddings of [0-9 and]+ numbers, wanted",
-        "the model's embeddings are not such as a working one makes",
-        "embed the same texts with the GGUF on your own machine, llama-server --embeddings, and export it again if it "
-        "does likewise",
+        r"the model's embedding holds infinity",
+        embeddings.BROKEN["why"],
+        embeddings.BROKEN["fix"],
     ),
     DiagnosisRule(
         "AskedOtherwise",
@@ -194,8 +180,8 @@ RULES = (
     DiagnosisRule(
         "Quota",
         r"ResourceLimitExceeded|account-level service limit",
-        "an account quota is used up",
-        "lower max_concurrency or delete endpoints that are no longer used, or ask for a higher quota",
+        errors.ResourceLimitExceeded.why,
+        errors.ResourceLimitExceeded.fix,
     ),
     DiagnosisRule(
         "RoleCannotReadModel",
@@ -216,120 +202,19 @@ RULES = (
         "AWS called a field of the request wrong",
         "correct the field of the execution input that the message names",
     ),
-    # The words of a task's own refusal; the workflow's calls of tasks are Lambda's too, and have others.
-    DiagnosisRule(
-        CONSUMER_DENIED,
-        r"; add lambda:\w+ to the policies of",
-        "AWS denied a call about the consumer Lambda, though its name is one that the stack may switch",
-        "look for a permissions boundary, an organization's policy (SCP) or a changed role that denies the action that "
-        "the message names; `sealift deploy` puts the stack's own roles right, and its parameter "
-        f"{settings.FUNCTION_PATTERN} names the functions that they may switch",
-    ),
-    # What Lambda does with the consumer's key in the task's name.
-    DiagnosisRule(
-        CONSUMER_DENIED,
-        r"; add kms:\w+ to the policies of",
-        "the consumer's environment variables are encrypted with a key that the stack's roles may not use",
-        f"give the stack the key in its parameter {settings.KMS_KEYS}, and let the key's policy allow what the "
-        "account's IAM policies allow",
-    ),
     DiagnosisRule(
         "AccessDenied",
         r"AccessDenied|[Aa]ccess [Dd]enied|not authorized to perform",
-        "a role lacks a permission",
-        "add the action that the message names to the role's policy",
+        errors.AccessDenied.why,
+        errors.AccessDenied.fix,
     ),
 )
+"""Causes by the words of others: SageMaker's reasons, a container's log, an AWS service's answer, Lambda's own errors.
 
-FALLBACK: dict[str, tuple[str, str]] = {
-    "InvalidInput": (
-        "the execution's input is not a deployment request",
-        "correct the input and start again",
-    ),
-    "InvalidArchive": (
-        "the archive cannot become an endpoint",
-        "make it with `sealift pack` and upload it again",
-    ),
-    "ArchiveNotFound": ("there is no such object", "check bucket, key and version_id"),
-    "ModelDoesNotFit": ("no allowed size holds the model", "use a smaller quantisation or n_ctx"),
-    "QuotaTooSmall": (
-        "an account quota is smaller than what the deployment needs",
-        "lower n_ctx or max_concurrency, use a smaller quantisation, or ask AWS for the quota that the message names",
-    ),
-    "QuotaUsedUp": (
-        "others hold all that the account may have, and a deployment that asks for no number waits for nobody",
-        "make room by one of the commands in the message, or say max_concurrency, which is waited for",
-    ),
-    "NameConflict": (
-        "the name is taken by something else",
-        "delete what has the name, or change the service's name",
-    ),
-    "Superseded": (
-        "a newer upload of the service serves already, and the newest wins",
-        "nothing need be done; to deploy the older archive all the same, upload it again",
-    ),
-    "StackChanged": (
-        "the stack was updated while the execution ran, or before it was redriven",
-        "start the deployment again, with `sealift start`: a redrive would meet the same",
-    ),
-    "EndpointMoved": (
-        "another deployment of the service made or deleted its one endpoint meanwhile",
-        "start the execution again",
-    ),
-    "ConsumerMoved": (
-        "another deployment of the service switched the consumer meanwhile",
-        "start the execution again",
-    ),
-    "ConsumerNotAllowed": (
-        "the consumer is not a function that the stack may switch",
-        "do what the message says: widen the stack's pattern, or name another function",
-    ),
-    "ConsumerUnreadable": (
-        "the consumer's environment variables are encrypted with a key that the stack's roles may not use",
-        f"give the stack the key in its parameter {settings.KMS_KEYS}, as the message says, and start again",
-    ),
-    "ConsumerTaken": (
-        "another service of Sealift serves the consumer",
-        'say "take_over": true in its entry to take it over, name another one, or say "consumer": null',
-    ),
-    "ConsumerNotFound": ("there is no such consumer", "check consumer.function_name and consumer.alias"),
-    "RequestRejected": (
-        "AWS does not take the request",
-        "correct what the message names in the execution input, and start again",
-    ),
-    "EndpointFailed": (
-        "SageMaker gave up on the endpoint, and its reason is not one that Sealift knows by name",
-        "read the reason above and the log group /aws/sagemaker/Endpoints/<endpoint>",
-    ),
-    "Undiagnosed": ("the failure could not be looked into", "read the message above and the state's log"),
-    "EndpointTimedOut": (
-        "SageMaker neither started the endpoint nor gave up before the deadline",
-        "look at the endpoint in the SageMaker console; raise deadline_s if it is only slow",
-    ),
-    "SmokeTestFailed": (
-        "the endpoint's answer is not what was expected",
-        "correct smoke_test.expect, or the model",
-    ),
-    "ConsumerFailed": (
-        "the consumer does not work with the new endpoint",
-        "read the consumer's log; its own code or its permission to call the endpoint",
-    ),
-    "ConsumerChanged": ("somebody else changed the consumer meanwhile", "start the execution again"),
-    "ConsumerBusy": (
-        "the consumer's update did not finish",
-        "look at the consumer function, then start again",
-    ),
-    "EndpointBusy": ("the endpoint's previous change did not finish", "wait for it, then start again"),
-    "NotYetVisible": (
-        "what was made a moment ago could not be seen in time",
-        "start the execution again; if it stays so, look for somebody who deletes it",
-    ),
-    "ModelNotReady": (
-        "the serverless container was not provisioned in time",
-        "start the execution again; read the container's log if it stays so",
-    ),
-    "Throttled": ("AWS kept asking for fewer requests", "start the execution again later"),
-    "ServiceUnavailable": ("AWS kept failing", "start the execution again later"),
+What an error of ours knows of its cause it carries itself.
+"""
+
+FALLBACK: Final[dict[str, tuple[str, str]]] = {
     "StatesDataLimitExceeded": (
         "a state's result is larger than what Step Functions holds of an execution's data",
         "shorten smoke_test.prompts and consumer.test_event, and let the consumer answer less",
@@ -337,6 +222,10 @@ FALLBACK: dict[str, tuple[str, str]] = {
     "StatesTimeout": ("a state took longer than it may", "read the state's log, then start again"),
     "Lambda.Unknown": ("a task's function ended without an answer", "read the function's log"),
 }
+"""Why and what to do, of errors that are nobody's of ours and whose texts tell nothing."""
+
+QUOTE: Final = frozenset({errors.AccessDenied.__name__, errors.RequestRejected.__name__})
+"""Errors of ours that refuse in AWS's words; any other `PermanentError` has its own, which lead nowhere else."""
 
 
 _MOST_NAME = 70
@@ -421,7 +310,7 @@ def failed_state(results: dict[str, Any], cause: str = "") -> str:
     A state that is come to again, since an endpoint or a consumer moved, has the result of its first time; so a trace
     goes before. What has none, as a time-out, is told by the results.
     """
-    trace = _document(cause).get("stackTrace")
+    trace = error_codec.document_of(cause).get("stackTrace")
     raised = _TASK.search("\n".join(map(str, trace))) if isinstance(trace, list) else None
     if raised and raised[1] in ORDER:
         return raised[1]
@@ -446,19 +335,6 @@ def _unfinished(name: str, result: dict[str, Any]) -> bool:
     return name == "watch_consumer" and result["left"] > 0
 
 
-def message(cause: str) -> str:
-    """Return the exception's message in a state machine's Cause, which for a Lambda is a JSON object."""
-    return str(_document(cause).get("errorMessage", cause))
-
-
-def _document(cause: str) -> dict[str, Any]:
-    try:
-        document = json.loads(cause)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
 def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[str, ...] = ()) -> Diagnosis:
     """Return the diagnosis of a failure.
 
@@ -467,31 +343,33 @@ def diagnose(failure: dict[str, str], results: dict[str, Any], evidence: tuple[s
         results: the execution's data, by result path.
         evidence: further texts, for instance the endpoint's FailureReason and its container's log lines.
     """
+    caught = error_codec.read(failure.get("Cause", ""), failure.get("Error", ""))
     # The notification's subject has it too, which may have 100 characters.
-    error = payload.cut(one_line(re.sub(r"^States\.", "States", failure.get("Error", ""))), _MOST_NAME)
-    cause = message(failure.get("Cause", ""))
+    error = payload.cut(one_line(re.sub(r"^States\.", "States", caught.name)), _MOST_NAME)
     state = failed_state(results, failure.get("Cause", ""))
     # One line, whatever the message is: a traceback among the three would hide the next two.
-    what = f"{state.replace('_', ' ')} failed with {error}: {_one_line(cause)}"
-    own_words = error in errors.names(errors.PermanentError) and error not in {
-        "AccessDenied",
-        "RequestRejected",
-    }
-    known = None if own_words else _known(cause, evidence, error)
+    what = f"{state.replace('_', ' ')} failed with {error}: {_one_line(caught.headline)}"
+    kind = errors.by_name(caught.name)
+    refused = kind is not None and issubclass(kind, errors.PermanentError) and error not in QUOTE
+    known = None if caught.why or refused else _known(caught.sentence, evidence, error)
     if known is not None:
         rule, found = known
-        return Diagnosis(error, state, rule.cause, what, _why(rule.why, found, cause), rule.fix, evidence)
-    why, fix = FALLBACK.get(
-        error, ("the cause is not one that Sealift knows", "read the log of the state's function")
-    )
-    seen, wanted, ways = cause.partition(f"; wanted {quota_errors.ROOM}; ")
-    if error == errors.QuotaUsedUp.__name__ and ways:
-        # The commands are what is to be done, so they stand there, and once.
-        what, fix = (
-            f"{state.replace('_', ' ')} failed with {error}: {_one_line(seen + wanted[:-2])}",
-            _one_line(ways),
+        return Diagnosis(
+            error, state, rule.cause, what, _why(rule.why, found, caught.sentence), rule.fix, evidence
         )
-    return Diagnosis(error, state, error, what, why, fix, evidence)
+    why, fix = (kind.why, kind.fix) if kind else FALLBACK.get(error, _UNKNOWN)
+    return Diagnosis(
+        error,
+        state,
+        caught.cause or error,
+        what,
+        _one_line(caught.why or why),
+        _one_line(caught.fix or fix),
+        evidence,
+    )
+
+
+_UNKNOWN: Final = ("the cause is not one that Sealift knows", "read the log of the state's function")
 
 
 def _known(cause: str, evidence: tuple[str, ...], error: str) -> tuple[DiagnosisRule, str] | None:

@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from pipeline import error_codec
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
@@ -61,6 +63,8 @@ class State:
     """The error names of the attempts of the last visit."""
     refused_at: datetime | None = None
     """When the last attempt failed, where nothing has been tried since: what comes next is a pause."""
+    waiting: str = ""
+    """What the last attempt that failed said is waited for; empty where its error's name has to do."""
 
     @property
     def retries(self) -> int:
@@ -136,15 +140,16 @@ def read(description: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) ->
             states[current] = replace(states[current], attempts=states[current].attempts + 1, refused_at=None)
         elif current is not None and kind in FAILURES:
             failed = True
-            error = next(
-                (value.get("error") for name, value in event.items() if name.endswith("EventDetails")), None
+            told: Mapping[str, Any] = next(
+                (value for name, value in event.items() if name.endswith("EventDetails")), {}
             )
-            state, name = states[current], error or kind
+            state, name = states[current], told.get("error") or kind
             states[current] = replace(
                 state,
                 errors=(*state.errors, name),
                 refused=(*state.refused, name),
                 refused_at=event["timestamp"],
+                waiting=error_codec.read(str(told.get("cause") or ""), name).waiting,
             )
     whole = str(description["status"])
     if whole != "RUNNING" and current is not None and states[current].status == "running":

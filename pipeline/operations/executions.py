@@ -227,7 +227,8 @@ def read(description: Mapping[str, Any]) -> ExecutionSummary:
         version=archive.get("version_id"),
         endpoint=(plan.get("names") or {}).get("endpoint"),
         error=description.get("error"),
-        cause=cause[0] if cause else None,
+        # What happened, and why; what to do is the last of the three lines, and a line has no room for it.
+        cause="; ".join(cause[:2]) or None,
     )
 
 

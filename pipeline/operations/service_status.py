@@ -20,8 +20,8 @@ from pipeline.operations.account import MadeKind
 from pipeline.operations.account_scan import Scope
 from pipeline.planning import alarms, consumer
 from pipeline.rollout import alarms_api, release_store, releases
-from pipeline.sizing import costs
-from pipeline.sizing.costs import Cost
+from pipeline.sizing import hourly_costs
+from pipeline.sizing.hourly_costs import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -343,13 +343,13 @@ class _Reader:
         """Return what an endpoint costs; the types of its instances stand in its configuration alone."""
         variants = found.get("ProductionVariants", ())
         if all("CurrentServerlessConfig" in one for one in variants):
-            return costs.per_hour(variants)
+            return hourly_costs.per_hour(variants)
         describe = self._clients.sagemaker.describe_endpoint_config
         config = self._seen(
             f"the configuration of endpoint {name}",
             lambda: service_errors.or_none(describe, EndpointConfigName=found["EndpointConfigName"]),
         )
-        return costs.per_hour(variants, config["ProductionVariants"]) if config else None
+        return hourly_costs.per_hour(variants, config["ProductionVariants"]) if config else None
 
     def _running(self, stack: str | None, service: str | None) -> tuple[Running, ...]:
         client = self._clients.stepfunctions

@@ -10,23 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline import errors
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from pipeline.operations.execution_history import Execution, State
-
-REASONS: Mapping[str, str] = {
-    "ResourceLimitExceeded": "waiting for quota",
-    "Throttled": "AWS asks for fewer requests",
-    "ServiceUnavailable": "AWS service error (5xx)",
-    "NotYetVisible": "waiting until what was made is seen everywhere",
-    "EndpointBusy": "waiting for the endpoint update to finish",
-    "ModelNotReady": "waiting for the container to start",
-    "ConsumerBusy": "waiting for another change of the consumer to end",
-    "ConsumerChanged": "somebody changed the consumer, reading it again",
-}
-"""What is waited for, by the error that says so; any other error speaks for itself."""
 
 POLLING = ("WaitForEndpoint", "PollEndpoint", "EndpointReady")
 BAKING = ("BakeConsumer", "WatchConsumer", "ConsumerBaked")
@@ -152,7 +142,9 @@ def span(seconds: float) -> str:
 
 def _between_attempts(state: State, definition: Mapping[str, Any], clock: Clock | None) -> Wait:
     error = state.refused[-1]
-    why = f"{REASONS[error]} ({error})" if error in REASONS else f"{error}, trying again"
+    kind = errors.by_name(error)
+    waiting = state.waiting or (kind.waiting if kind else "")
+    why = f"{waiting} ({error})" if waiting else f"{error}, trying again"
     coming = pause(definition.get("States", {}).get(state.name, {}), state.refused)
     which = len(state.refused) + 1
     reason = f"{why}: attempt {which} of {coming.attempts}" if coming else f"{why}: attempt {which}"

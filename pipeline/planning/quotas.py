@@ -12,14 +12,15 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from pipeline import limits, payload
-from pipeline.aws import quota_errors
 from pipeline.endpoint_status import MOVING
 from pipeline.errors import Problem
+from pipeline.quota_refusal import Quota
 from pipeline.quota_usage import LEAST, Lowered, in_use, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pipeline.quota_refusal import QuotaRefusal
     from pipeline.quota_usage import Holder, Situation
 
 SHARED_BY: Final = 3
@@ -266,7 +267,7 @@ class Stop:
 
 
 def step_down(
-    refusal: quota_errors.QuotaRefusal,
+    refusal: QuotaRefusal,
     ask: Ask,
     situation: Situation,
     *,
@@ -282,12 +283,12 @@ def step_down(
         serving: the endpoint that the consumer calls.
         replaced: the endpoint that is updated in place.
     """
-    if refusal.quota is quota_errors.Quota.MEMORY:
+    if refusal.quota is Quota.MEMORY:
         return _less_memory(refusal, ask)
-    if refusal.quota is quota_errors.Quota.ENDPOINTS:
+    if refusal.quota is Quota.ENDPOINTS:
         gone = [one for one in leaving(situation, replaced) if one.status == "Deleting"]
         return _pause(refusal, gone) if ask.adapts and gone else _no_endpoint(refusal, situation)
-    known = refusal.quota is quota_errors.Quota.CONCURRENCY
+    known = refusal.quota is Quota.CONCURRENCY
     free = refusal.limit - refusal.used if known else situation.free
     held = replaced.concurrency if replaced else 0
     # A text without figures may mean the concurrency: only what is seen to be in use can tell.
@@ -318,13 +319,13 @@ def step_down(
     return Stop(_used_up(_seen(refusal, situation), situation), final=refusal.never_fits)
 
 
-def _pause(refusal: quota_errors.QuotaRefusal, moving: Iterable[Holder]) -> RetryPause:
+def _pause(refusal: QuotaRefusal, moving: Iterable[Holder]) -> RetryPause:
     told = ", ".join(f"endpoint {one.name!r} is {one.status}" for one in moving)
     return RetryPause(f"{refusal}; {told}; wanted to know what room it leaves")
 
 
 def _adapt(  # noqa: PLR0917 the facts of one decision
-    refusal: quota_errors.QuotaRefusal,
+    refusal: QuotaRefusal,
     ask: Ask,
     situation: Situation,
     free: int,
@@ -345,7 +346,7 @@ def _adapt(  # noqa: PLR0917 the facts of one decision
     return Stop(_used_up(_seen(refusal, situation), situation, limit), final=refusal.never_fits)
 
 
-def _less_memory(refusal: quota_errors.QuotaRefusal, ask: Ask) -> Down | Stop:
+def _less_memory(refusal: QuotaRefusal, ask: Ask) -> Down | Stop:
     allowed = [size for size in ask.sizes_mb if size <= refusal.limit and size < ask.memory_mb]
     if allowed and Rung.MEMORY not in ask.taken:
         return _down(refusal, ask, Rung.MEMORY, memory_mb=max(allowed), asked=f"{ask.memory_mb} MB")
@@ -361,7 +362,7 @@ def _less_memory(refusal: quota_errors.QuotaRefusal, ask: Ask) -> Down | Stop:
     return Stop(problem, final=True)
 
 
-def _no_endpoint(refusal: quota_errors.QuotaRefusal, situation: Situation) -> Stop:
+def _no_endpoint(refusal: QuotaRefusal, situation: Situation) -> Stop:
     ours = ", ".join(one.name for one in situation.holders if one.ours)
     named, left = _named(situation)
     fix = (
@@ -374,14 +375,14 @@ def _no_endpoint(refusal: quota_errors.QuotaRefusal, situation: Situation) -> St
     return Stop(_problem("EndpointQuota", refusal, situation, fix), final=refusal.never_fits)
 
 
-def _to_limit(refusal: quota_errors.QuotaRefusal, ask: Ask, room: Room) -> Down | None:
+def _to_limit(refusal: QuotaRefusal, ask: Ask, room: Room) -> Down | None:
     start = room.start or refusal.limit
     if Rung.LIMIT in ask.taken or not LEAST <= start < ask.concurrency:
         return None
     return _down(refusal, ask, Rung.LIMIT, concurrency=start, lowered=room.lowered)
 
 
-def _to_room(refusal: quota_errors.QuotaRefusal, ask: Ask, free: int, room: Room) -> Down | None:
+def _to_room(refusal: QuotaRefusal, ask: Ask, free: int, room: Room) -> Down | None:
     if room.lowered and ask.may_make_room:
         return _down(refusal, ask, Rung.ROOM, concurrency=room.start, lowered=room.lowered)
     if LEAST <= free < ask.concurrency and Rung.FREE not in ask.taken:
@@ -392,7 +393,7 @@ def _to_room(refusal: quota_errors.QuotaRefusal, ask: Ask, free: int, room: Room
 
 
 def _down(
-    refusal: quota_errors.QuotaRefusal,
+    refusal: QuotaRefusal,
     ask: Ask,
     rung: Rung,
     *,
@@ -445,16 +446,14 @@ class InstancesDown:
     step: CapacityStep
 
 
-def step_instances(
-    refusal: quota_errors.QuotaRefusal, ask: InstancesAsk, situation: Situation
-) -> InstancesDown | Stop:
+def step_instances(refusal: QuotaRefusal, ask: InstancesAsk, situation: Situation) -> InstancesDown | Stop:
     """Return fewer instances of the type, else as many of the next one, or why there is nothing left to ask for.
 
     Each step leaves fewer instances or fewer types, so the ladder ends.
     """
-    if refusal.quota is quota_errors.Quota.ENDPOINTS:
+    if refusal.quota is Quota.ENDPOINTS:
         return _no_endpoint(refusal, situation)
-    if refusal.quota is not quota_errors.Quota.INSTANCES:
+    if refusal.quota is not Quota.INSTANCES:
         return Stop(_problem("Quota", refusal, situation, _MORE), final=refusal.never_fits)
     free = refusal.limit - refusal.used
     if LEAST <= free < ask.count:
@@ -471,10 +470,11 @@ def step_instances(
     return Stop(problem, final=refusal.never_fits)
 
 
-def _instances_step(refusal: quota_errors.QuotaRefusal, ask: InstancesAsk, did: str) -> CapacityStep:
+def _instances_step(refusal: QuotaRefusal, ask: InstancesAsk, did: str) -> CapacityStep:
     return _step(f"{ask.count} x {ask.type}", str(refusal), did)
 
 
+_ROOM: Final = "room in the quota"
 _MORE: Final = "wait until somebody's endpoint is deleted, or ask AWS for a higher quota"
 
 MOST_NAMED: Final = 5
@@ -493,7 +493,7 @@ def _used_up(seen: str, situation: Situation, limit: int | None = None) -> Probl
         "more for the account: `aws service-quotas request-service-quota-increase --service-code sagemaker "
         f"--quota-code {limits.CONCURRENCY_QUOTA_CODE} --desired-value {more}`"
     )
-    return Problem("ConcurrencyQuota", seen, quota_errors.ROOM, "make room, by one of: " + "; ".join(ways))
+    return Problem("ConcurrencyQuota", seen, _ROOM, "make room, by one of: " + "; ".join(ways))
 
 
 def _named(situation: Situation) -> tuple[list[Holder], list[str]]:
@@ -527,11 +527,11 @@ def _delete(one: Holder) -> str:
     return f"{delete} if {seen}"
 
 
-def _problem(error: str, refusal: quota_errors.QuotaRefusal, situation: Situation, fix: str) -> Problem:
-    return Problem(error, _seen(refusal, situation), quota_errors.ROOM, fix)
+def _problem(error: str, refusal: QuotaRefusal, situation: Situation, fix: str) -> Problem:
+    return Problem(error, _seen(refusal, situation), _ROOM, fix)
 
 
-def _seen(refusal: quota_errors.QuotaRefusal, situation: Situation) -> str:
+def _seen(refusal: QuotaRefusal, situation: Situation) -> str:
     return f"{refusal} (in use: {in_use(situation.holders)})"
 
 

@@ -1,7 +1,7 @@
 """What an endpoint costs: a thousand requests, an idle month, and the deployment itself.
 
 Pure: measured durations times listed prices, each line with its reckoning. What was not measured, or has no price,
-has no sum either. Refuses to know a price: those are `pipeline.sizing.pricing`'.
+has no sum either. Refuses to know a price: those are `pipeline.sizing.pricing`'s.
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@ line. Refuses to judge: what a failure means is the diagnosis' business.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
+
+from pipeline import error_codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -169,12 +170,13 @@ def _after(visit: Visit, kind: str, at: float, event: Mapping[str, Any]) -> Visi
             (value for name, value in event.items() if name.endswith("EventDetails")), {}
         )
         outcome: Outcome = "failed" if _ENDS[kind] == "failed" else "succeeded"
+        error = str(details.get("error") or (kind if outcome == "failed" else ""))
         attempt = replace(
             visit.attempts[-1],
             ended=at,
             outcome=outcome,
-            error=str(details.get("error") or (kind if outcome == "failed" else "")),
-            cause=_cause_text(details.get("cause"))[:MOST_CAUSE],
+            error=error,
+            cause=error_codec.read(str(details.get("cause") or ""), error).sentence[:MOST_CAUSE],
         )
         return replace(visit, attempts=(*visit.attempts[:-1], attempt))
     return visit
@@ -186,17 +188,6 @@ def _settled(visit: Visit, at: float) -> Visit:
         attempt = replace(visit.attempts[-1], ended=at, outcome="failed")
         return replace(visit, attempts=(*visit.attempts[:-1], attempt))
     return visit
-
-
-def _cause_text(cause: object) -> str:
-    """Return what a cause says; a function's is a JSON document with a stack."""
-    text = str(cause or "")
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    message = document.get("errorMessage") if isinstance(document, dict) else None
-    return message if isinstance(message, str) else text
 
 
 def _folded(visits: tuple[Visit, ...]) -> Iterator[Visit | Loop]:

@@ -22,6 +22,8 @@ from pipeline import payload
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pipeline.errors import ErrorFields
+
 TIMINGS: Final = (
     "queue_ms",
     "cache_n",
@@ -123,13 +125,27 @@ def shortcomings(
     tokens = completion_tokens if completion_tokens is not None else len(text.split())
     if tokens < least:
         found.append(f"it has {tokens} completion tokens, wanted at least {least}")
-    flaw = None if expect.get("allow_degenerate") else degenerate(text, prompt)
-    if flaw is not None:
+    if flaw := unexpected(text, expect, prompt):
         found.append(f'it is {flaw}; say "allow_degenerate": true in {field!r} if it is meant to be so')
     return found
 
 
 # -- answers that no model gives that works
+
+
+DEGENERATE: Final[ErrorFields] = {
+    "cause": "DegenerateAnswer",
+    "why": "the model answers without saying anything, as one with damaged weights, a wrong tokenizer or a wrong chat "
+    "template does",
+    "fix": "ask the same of the GGUF on your own machine, and export it again if it answers likewise; if it is meant "
+    'to answer so, say "allow_degenerate": true in the "expect" that the message names',
+}
+"""What is known of a degenerate answer's cause."""
+
+
+def unexpected(text: str, expect: Mapping[str, Any], prompt: str | None) -> Degenerate | None:
+    """Return why an answer is degenerate where none may be; None for any other."""
+    return None if expect.get("allow_degenerate") else degenerate(text, prompt)
 
 
 class AnswerRule(StrEnum):

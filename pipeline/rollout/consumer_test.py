@@ -63,8 +63,11 @@ def _judge(name: str, endpoint: str, answer: Any, expect: dict[str, Any], prompt
         )
     # What is no text by itself is for `contains` and `matches` alone: a list of zeros may be right.
     judged = expect if consumer.is_text(answer) else {**expect, "allow_degenerate": True}
-    wrong = consumer.refusal(answer) or "; ".join(
-        answers.shortcomings(consumer.said(answer), None, judged, prompt=prompt, field="consumer.expect")
+    said, refused = consumer.said(answer), consumer.refusal(answer)
+    wrong = refused or "; ".join(
+        answers.shortcomings(said, None, judged, prompt=prompt, field="consumer.expect")
     )
     if wrong:
-        raise ConsumerFailed(f"{name} answered {payload.cut(json.dumps(answer), _SHOWN)}: {wrong}")
+        flaw = None if refused else answers.unexpected(said, judged, prompt)
+        known = answers.DEGENERATE if flaw else {}
+        raise ConsumerFailed(f"{name} answered {payload.cut(json.dumps(answer), _SHOWN)}: {wrong}", **known)

@@ -18,10 +18,21 @@ from pipeline.rollout import answers
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pipeline.errors import ErrorFields
+
 SAME: Final = 1e-4
 """The part of an embedding's length by which two must differ: more than float32 rounds, and next to nothing."""
 _SHOWN: Final = 4
 """Numbers of an embedding that are shown."""
+
+
+BROKEN: Final[ErrorFields] = {
+    "cause": "EmbeddingBroken",
+    "why": "the model's embeddings are not such as a working one makes",
+    "fix": "embed the same texts with the GGUF on your own machine, llama-server --embeddings, and export it again if "
+    "it does likewise",
+}
+"""What is known of the cause of embeddings that have shortcomings."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ _NAME: Final = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AccountReleases:
     """What the account's endpoints have in use, and the service's releases."""
 
     endpoints: Mapping[str, tuple[str, str]]
@@ -49,7 +49,7 @@ class Account:
     """Whether every endpoint was looked at."""
 
 
-def read_releases(client: SageMakerClient, service: str) -> Account:
+def read_releases(client: SageMakerClient, service: str) -> AccountReleases:
     """Return the endpoints of the account and the releases of a service."""
     rows, complete = paging.read(client, "list_endpoints", "Endpoints", most=LISTED)
     names = sorted((row["EndpointName"] for row in rows), key=lambda name: not is_named_after(name, service))
@@ -64,7 +64,7 @@ def read_releases(client: SageMakerClient, service: str) -> Account:
         for row in configs
         if is_named_after(row["EndpointConfigName"], service)
     )
-    return Account(
+    return AccountReleases(
         endpoints,
         releases.together(one for one in found_releases if one is not None),
         complete and all_configs and len(names) <= MOST,
@@ -170,7 +170,7 @@ def is_running(client: SFNClient, execution: str) -> bool:
         raise
 
 
-def configs_in_use(account: Account, of: Iterable[Release]) -> dict[str, str]:
+def configs_in_use(account: AccountReleases, of: Iterable[Release]) -> dict[str, str]:
     """Return why configurations are needed though nobody serves them as their own: another endpoint has them."""
     mine = {config: one.endpoint for one in of for config in one.configs}
     if not account.complete:
@@ -182,7 +182,7 @@ def configs_in_use(account: Account, of: Iterable[Release]) -> dict[str, str]:
     }
 
 
-def models_in_use(client: SageMakerClient, account: Account, *, without: Release) -> set[str]:
+def models_in_use(client: SageMakerClient, account: AccountReleases, *, without: Release) -> set[str]:
     """Return the models that endpoints and the service's configurations name, those of one release left out."""
     configs = {config for _, config in account.endpoints.values()}
     configs |= {config for one in account.releases for config in one.configs}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.aws.clients import Clients
+    from pipeline.errors import ErrorFields
 
 _SHOWN: Final = 500
 """Bytes of a prompt or an answer in a failure's message, which has to hold the reason too."""
@@ -66,6 +67,8 @@ class _Call:
     answer: answers.Answer
     wrong: list[str]
     """In what it is not as expected."""
+    known: ErrorFields
+    """What that tells of the cause."""
     seconds: float
     bytes_in: int
     bytes_out: int
@@ -92,7 +95,8 @@ def ask(clients: Clients, endpoint: str, test: Mapping[str, Any]) -> SmokeTested
             wrong.append(f"it took {seconds:.1f} s, wanted at most {test['timeout_s']} s")
         if wrong:
             raise SmokeTestFailed(
-                f"endpoint {endpoint!r} answered {_brief(prompt)} with {_brief(answer.text)}: {'; '.join(wrong)}"
+                f"endpoint {endpoint!r} answered {_brief(prompt)} with {_brief(answer.text)}: {'; '.join(wrong)}",
+                **call.known,
             )
         transcript.append(
             {
@@ -151,16 +155,18 @@ def _ask(clients: Clients, endpoint: str, test: Mapping[str, Any], prompt: str) 
     said = response["Body"].read()
     seconds = round(perf_counter() - begun, 3)
     try:
-        answer, wrong = judge(form, said, test["expect"], prompt=prompt, size=test.get("embedding_size"))
+        answer, wrong, known = judge(
+            form, said, test["expect"], prompt=prompt, size=test.get("embedding_size")
+        )
     except answers.NotAnAnswer as error:
         raise SmokeTestFailed(f"endpoint {endpoint!r}: {error}") from error
-    return _Call(answer, wrong, seconds, len(body), len(said))
+    return _Call(answer, wrong, known, seconds, len(body), len(said))
 
 
 def judge(
     form: str, said: bytes, expect: Mapping[str, Any], *, prompt: str, size: int | None
-) -> tuple[answers.Answer, list[str]]:
-    """Return the answer in a response, and what is wrong with it.
+) -> tuple[answers.Answer, list[str], ErrorFields]:
+    """Return the answer in a response, what is wrong with it, and what that tells of the cause.
 
     Args:
         form: the field that was asked with.
@@ -174,6 +180,19 @@ def judge(
     """
     if form == questions.INPUT:
         found = embeddings.parse(said)
-        return answers.Answer(found.text, None, None, found.timings), embeddings.shortcomings(found, 2, size)
+        wrong = embeddings.shortcomings(found, _TEXTS, size)
+        # Too many or too few are the server's matter, not the model's.
+        broken = bool(wrong) and len(found.vectors) == _TEXTS
+        return (
+            answers.Answer(found.text, None, None, found.timings),
+            wrong,
+            embeddings.BROKEN if broken else {},
+        )
     answer = answers.parse(said)
-    return answer, answers.shortcomings(answer.text, answer.completion_tokens, expect, prompt=prompt)
+    wrong = answers.shortcomings(answer.text, answer.completion_tokens, expect, prompt=prompt)
+    flaw = answers.unexpected(answer.text, expect, prompt)
+    return answer, wrong, answers.DEGENERATE if flaw else {}
+
+
+_TEXTS: Final = 2
+"""That are embedded: the prompt, and one that has nothing in common with it (`questions.body`)."""

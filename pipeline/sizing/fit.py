@@ -262,8 +262,11 @@ def decide(
         problems = (_over(needed, smallest, asked_mb, quota_mb),)
     alternatives = (*_alternatives(needed, allowed), *_on_instances(needed, table))
     choice = "; or ".join(alternative.text for alternative in alternatives)
-    told = (replace(problems[0], fix=choice), *(replace(one, fix="as for the first") for one in problems[1:]))
-    return FitDecision(None, told, alternatives)
+    advised = (
+        replace(problems[0], fix=choice),
+        *(replace(one, fix="as for the first") for one in problems[1:]),
+    )
+    return FitDecision(None, advised, alternatives)
 
 
 # -- the three sums

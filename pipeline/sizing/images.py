@@ -224,19 +224,19 @@ def notes(profile: Profile, today: date, *, serverless: bool = True, embeddings:
         serverless: whether the endpoint is.
         embeddings: whether the model is for those, so that only what answers them is an alternative.
     """
-    told = []
+    lines = []
     if profile.end_of_support is not None and profile.end_of_support < today:
         instead = (
             f"; 'container': {profile.alternative!r} is supported"
             if _supported(profile, today, embeddings=embeddings)
             else ""
         )
-        told.append(
+        lines.append(
             f"AWS's support of the {profile.name!r} image ended on {profile.end_of_support}: it still runs, and gets "
             f"no fixes{instead}"
         )
     limits = profile.limits if serverless else ()
-    return [*told, *(f"container {profile.name!r}: {limit}" for limit in limits)]
+    return [*lines, *(f"container {profile.name!r}: {limit}" for limit in limits)]
 
 
 def _supported(profile: Profile, today: date, *, embeddings: bool) -> bool:

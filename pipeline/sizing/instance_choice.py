@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline import limits
 from pipeline.errors import ModelDoesNotFit, Problem
 from pipeline.limits import GB, GiB, MiB
-from pipeline.schema import meant
-from pipeline.sizing import costs, instance_types
+from pipeline.sizing import hourly_costs, instance_types
+from pipeline.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +134,7 @@ def answer_s(offer: Offer, tokens: int) -> float:
 
 def told(offer: Offer, count: int) -> str:
     """Return an offer in one line."""
-    price = costs.price(offer.name, count, offer.usd_per_hour)
+    price = hourly_costs.price(offer.name, count, offer.usd_per_hour)
     return f"{price} ({offer.price}); about {offer.tokens_per_s:g} tokens/s"
 
 
@@ -175,7 +175,7 @@ def _asked_problem(needed: Fit, table: Sequence[Instance], asked: str) -> Proble
             "UnknownInstanceType",
             f"instance_type {asked!r}",
             "a type that is known: " + ", ".join(one.name for one in table),
-            meant(asked, [one.name for one in table], "name one of these")
+            did_you_mean(asked, [one.name for one in table], "name one of these")
             + "; or add it to 'instance_types' with its memory and its price",
         )
     if not _in_memory(needed, found):

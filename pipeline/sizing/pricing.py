@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pipeline.errors import InvalidInput, Problem
-from pipeline.schema import meant
+from pipeline.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -179,7 +179,7 @@ def changed(prices: Prices, said: Mapping[str, Any], name: str) -> Prices:
 
 def _faults(prices: Prices, item: str, usd: Any) -> list[Problem]:
     if item not in prices.items:
-        fix = meant(item, prices.items, EXAMPLE)
+        fix = did_you_mean(item, prices.items, EXAMPLE)
         return [Problem("WrongPrices", f"unknown item {item!r}", "one of " + ", ".join(prices.items), fix)]
     if not isinstance(usd, dict):
         return [_wrong(f"{item!r} is {usd!r}", "an object of USD by region")]

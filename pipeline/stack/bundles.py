@@ -277,7 +277,7 @@ class Imports:
 def imported(text: str) -> Iterator[str]:
     """Yield the names that a module's text imports when it runs, at its top or in a function.
 
-    What is imported from a package may be a module of it: both names are told.
+    What is imported from a package may be a module of it: both names are yielded.
     """
     # A comment may have a parenthesis; that a string may have what looks like a comment does no harm.
     code = _COMMENT.sub("", _TYPES_ONLY.sub("", text))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Verb(StrEnum):
-    """What becomes of a resource, in the order in which it is told."""
+    """What becomes of a resource, in the order in which it is shown."""
 
     ADD = "add"
     CHANGE = "change"
@@ -54,7 +54,7 @@ HOLDS: Final[Mapping[str, str]] = {
 
 
 SHOWN: Final = 5
-"""How many names of what is added are told; of what is changed, all are."""
+"""How many names of what is added are shown; of what is changed, all are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Change:
 
 
 def read(described: Iterable[Mapping[str, Any]]) -> tuple[Change, ...]:
-    """Return the changes of a change set, as DescribeChangeSet has them, in the order in which they are told."""
+    """Return the changes of a change set, as DescribeChangeSet has them, in the order in which they are shown."""
     found = [_read(one["ResourceChange"]) for one in described if one.get("ResourceChange")]
     return tuple(sorted(found, key=lambda one: (list(Verb).index(one.verb), one.noun, one.name)))
 
@@ -121,7 +121,7 @@ def _read(one: Mapping[str, Any]) -> Change:
 
 
 def lines(changes: Sequence[Change]) -> list[tuple[str, str]]:
-    """Return what to tell a person: a verb and the rest of the line each; what is alike is told together.
+    """Return what to tell a person: a verb and the rest of the line each; what is alike stands together.
 
     A verb in capitals says that something is lost.
     """

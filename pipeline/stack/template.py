@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 import yaml
 
 from pipeline.errors import InvalidInput, Problem
-from pipeline.schema import meant
+from pipeline.spelling import did_you_mean
 from pipeline.stack import bundles
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _wrong(
 ) -> Problem | None:
     """Return what is wrong with a parameter's value; CloudFormation would say so too, but one at a time and late."""
     if rules is None:
-        fix = meant(name, known, "correct its name")
+        fix = did_you_mean(name, known, "correct its name")
         return Problem("UnknownParameter", repr(name), f"one of {', '.join(sorted(known))}", fix)
     wanted = ""
     if "AllowedValues" in rules and value not in (allowed := [str(one) for one in rules["AllowedValues"]]):
@@ -171,7 +171,7 @@ def _wrong(
         return None
     fix = f"{name}: {' '.join(str(rules.get('Description', '')).split())}"
     if "AllowedValues" in rules:
-        fix = meant(value, map(str, rules["AllowedValues"]), fix)
+        fix = did_you_mean(value, map(str, rules["AllowedValues"]), fix)
     return Problem("WrongParameter", f"{name}={value}", wanted, fix)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from examples.tiny_gguf import write_tiny_gguf
-from local_cloud.hosting.unpacking import unpack
+from local_cloud.hosting.containers.unpacking import unpack
 from pipeline import package_files
 from pipeline.archive.build.pack import pack
 from pipeline.sizing import images

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
-from local_cloud import interpreter
+from local_cloud.workflow import interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pipeline.archive.build.parts import END_OF_TAR, code_part, ending, padding, tar_header
+from pipeline.archive.build.parts import END_OF_TAR, archive_end, code_part, padding, tar_header
 from pipeline.archive.build.seams import EXTRA_BYTES, Seam
 from pipeline.archive.build.splice import obstacle, plan_splice
 from pipeline.archive.checks.inspect import inspect
@@ -110,7 +110,7 @@ def tar(form: int, gguf: bytes) -> bytes:
 
 def ours(gguf: bytes) -> bytes:
     """Return an archive as `pack` makes it."""
-    rest = ending(code_part(CODE))
+    rest = archive_end(code_part(CODE))
     first = tar_header("model.gguf", len(gguf)) + gguf + padding(len(gguf))
     body = b"".join(deflate.stored(first))
     seam = Seam(12 + EXTRA_BYTES + len(body), len(first), rest.crc, rest.plain_length, code_last=True)

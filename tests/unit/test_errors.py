@@ -97,3 +97,47 @@ def test_a_problem_is_json() -> None:
         "wanted": "at most 5",
         "fix": "make it smaller",
     }
+
+
+@pytest.mark.parametrize("name", errors.names())
+def test_every_error_knows_why_what_to_do_and_whether_waiting_helps(name: str) -> None:
+    """By its name alone; only what may pass later is waited for."""
+    kind = errors.by_name(name)
+
+    assert kind is not None
+    assert kind.why
+    assert kind.fix
+    assert bool(kind.waiting) == issubclass(kind, TransientError)
+
+
+def test_a_name_that_no_leaf_has_is_nobodys() -> None:
+    """The branches are never raised, so the state machine never sees them."""
+    assert errors.by_name("KeyError") is None
+    assert errors.by_name("TransientError") is None
+    assert errors.by_name("") is None
+
+
+def test_an_error_says_what_it_knows_more_than_its_class() -> None:
+    """Plain, in one line; what is empty is not known."""
+    error = errors.EndpointBusy("no", why="it\nmoves\x1b", fix="")
+
+    assert (error.why, error.fix) == ("it moves\\x1b", errors.EndpointBusy.fix)
+    assert error.given == {"why": "it moves\\x1b"}
+    assert errors.EndpointBusy.why != error.why
+
+
+def test_one_problem_is_why_and_what_to_do() -> None:
+    """Of several each has its own, in the sentence."""
+    one, two = (errors.InvalidArchive("model.tar.gz", [problem()] * count) for count in (1, 2))
+
+    assert one.given == {"why": "9 seen; wanted at most 5", "fix": "make it smaller"}
+    assert (two.given, two.fix) == ({}, errors.InvalidArchive.fix)
+
+
+def test_whoever_raises_may_know_more_than_the_problem() -> None:
+    """Or may leave it open: AWS's words may tell."""
+    known = errors.AccessDenied("a", [problem()], cause="ConsumerDenied", fix="ask")
+    unknown = errors.RequestRejected("a", [problem()], why="", fix="")
+
+    assert known.given == {"cause": "ConsumerDenied", "why": "9 seen; wanted at most 5", "fix": "ask"}
+    assert (unknown.given, unknown.why) == ({}, errors.RequestRejected.why)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -10,9 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import payload
-from pipeline.errors import InvalidInput, Problem, SealiftError
-
-PROBLEM = Problem("WrongValue", "a is 'b'", "a number", "change 'a'")
 
 
 @pytest.mark.parametrize(
@@ -90,32 +86,3 @@ def test_a_long_answer_is_shown_as_its_beginning(answer: Any, shown: Any) -> Non
 def test_many_share_what_there_is(count: int, bytes_: int) -> None:
     """One has 2 KB at the most."""
     assert payload.share(count) == bytes_
-
-
-def test_a_message_that_fits_stays() -> None:
-    """Most do."""
-    assert payload.message(SealiftError("no")) == "no"
-    assert payload.message(InvalidInput("input", [PROBLEM])) == f"input: {PROBLEM}"
-
-
-def test_of_hundreds_of_problems_the_first_are_told_and_all_are_counted() -> None:
-    """A Cause has no room for them; what is told is told whole."""
-    error = InvalidInput("input", [PROBLEM] * 400)
-
-    told = payload.message(error)
-
-    assert told.startswith(f"input: 400 problems: (1) {PROBLEM}; (2) {PROBLEM}; ")
-    assert payload.size_in_cause(told) <= payload.MESSAGE
-    listed, _, more = told.rpartition("; and ")
-    assert listed.endswith(str(PROBLEM))
-    assert int(more.removesuffix(" more")) == 400 - listed.count(str(PROBLEM))
-
-
-@given(st.text(max_size=60), st.integers(1, 200))
-def test_a_message_always_fits_into_a_cause(text: str, count: int) -> None:
-    """Whatever it says, and however often."""
-    problem = Problem("Wrong", text * 20, text, text)
-
-    for error in (SealiftError(text * count), InvalidInput(text, [problem] * count)):
-        cause = json.dumps({"errorMessage": payload.message(error)})
-        assert payload.size(cause) <= payload.MESSAGE + 30

@@ -54,10 +54,10 @@ class Arena(World):
         before = self._start_from(scenario, earlier=race.earlier)
         self._wrong_urls = {self._urls[scenario.name, upload] for upload in race.wrong}
         outcomes, executions = self._run(race, scenario)
-        found = races.judge(race, before, outcomes, self.look(scenario), executions)
+        found = races.judge(race, before, outcomes, self.snapshot(scenario), executions)
         if race.winner is not None:
             repeated = self._deploy(scenario, self._version(scenario, race.winner))
-            found += invariants.not_repeated(repeated, self.look(scenario))
+            found += invariants.not_repeated(repeated, self.snapshot(scenario))
         return Raced(race, outcomes, tuple(found), time.monotonic() - begun)
 
     def _version(self, scenario: Scenario, upload: str) -> str:

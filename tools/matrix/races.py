@@ -46,9 +46,9 @@ class Race:
     @property
     def kind(self) -> str:
         """How the events come."""
-        told = [upload for _, upload in self.events]
-        order = "in order" if told.index(OLD) < told.index(NEW) else "reordered"
-        return f"{order}, with duplicates" if len(told) > len(UPLOADS) else order
+        uploads = [upload for _, upload in self.events]
+        order = "in order" if uploads.index(OLD) < uploads.index(NEW) else "reordered"
+        return f"{order}, with duplicates" if len(uploads) > len(UPLOADS) else order
 
     @property
     def winner(self) -> str | None:
@@ -62,9 +62,9 @@ class Race:
         return random.Random(f"{self.seed} {caller} {operation} {nth}").random() * self.pause_s
 
     def __str__(self) -> str:
-        told = ", ".join(f"+{gap:g} s {upload}" for gap, upload in self.events)
+        arrivals = ", ".join(f"+{gap:g} s {upload}" for gap, upload in self.events)
         wrong = f", wrong: {' and '.join(self.wrong)}" if self.wrong else ""
-        return f"race {self.seed}, {self.scenario}{', earlier' if self.earlier else ''}: {told}{wrong}"
+        return f"race {self.seed}, {self.scenario}{', earlier' if self.earlier else ''}: {arrivals}{wrong}"
 
 
 @dataclass(frozen=True, slots=True)

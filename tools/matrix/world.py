@@ -24,8 +24,11 @@ from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from local_cloud.cloud import CONSUMER, CloudSettings, LocalCloud
 from local_cloud.gateway import WORKFLOW
 from local_cloud.hosting import HostingSettings
-from local_cloud.hosting.containers import ContainerAnswer, ContainerCall
-from local_cloud.hosting.lifecycle import ContainerCondition
+from local_cloud.hosting.containers.server_process import (
+    ContainerAnswer,
+    ContainerCall,
+)
+from local_cloud.hosting.platform.lifecycle import ContainerCondition
 from pipeline.naming import deployment_of
 from pipeline.operations import execution_history
 from pipeline.planning import alarms
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from local_cloud.faults import Fault
-    from local_cloud.hosting.resources import Deployment
+    from local_cloud.hosting.platform.resources import Deployment
     from tools.matrix.cases import Case, Step
 
 TOP = Path(__file__).resolve().parents[2]
@@ -311,7 +314,9 @@ class World:
         before = self._start_from(scenario)
         outcome, calls = self._observed(scenario, [])
         wanted = "FAILED" if scenario.wrong else "SUCCEEDED"
-        found = invariants.broken(before, outcome, self.look(scenario), lasting=False, trigger_failed=False)
+        found = invariants.broken(
+            before, outcome, self.snapshot(scenario), lasting=False, trigger_failed=False
+        )
         if outcome.status != wanted or found:
             raise RuntimeError(f"{scenario.name} without a fault: {outcome}, wanted {wanted}; {found}")
         return cases.steps(calls)
@@ -328,7 +333,7 @@ class World:
         found = invariants.broken(
             before,
             outcome,
-            self.look(scenario),
+            self.snapshot(scenario),
             lasting=case.lasting,
             trigger_failed=any(
                 step.task == TRIGGER and cases.KINDS[kind].lasting for step, kind in case.faults
@@ -336,7 +341,7 @@ class World:
         )
         if not outcome.good or case.repeated_though_good:
             repeated = self._deploy(scenario, self._versions[scenario.name][1], wrong=False)
-            found += invariants.not_repeated(repeated, self.look(scenario))
+            found += invariants.not_repeated(repeated, self.snapshot(scenario))
         return Result(case, outcome, tuple(found), struck, time.monotonic() - begun)
 
     def _observed(
@@ -367,7 +372,7 @@ class World:
                 known.put_back(self.cloud)
         if scenario.occupied:
             self._occupy(scenario.occupied)
-        return self.look(scenario)
+        return self.snapshot(scenario)
 
     def _occupy(self, max_concurrency: int) -> None:
         """Let somebody else have an endpoint of so many concurrent invocations; it is none of the stack's."""
@@ -396,16 +401,16 @@ class World:
         """Hand the event of an upload to the trigger, and wait for what comes of it."""
         self._wrong = wrong and not scenario.alarm and not scenario.locked
         self._lock(KEY if wrong and scenario.locked else "")
-        self._ring(ringing=wrong and scenario.alarm)
+        self._set_alarm(firing=wrong and scenario.alarm)
         self._published().clear()
         arn = self._hand_over(self._item(key_of(scenario), version))
         if arn is None:
             return Outcome("NOT_STARTED")
         return self._ended(arn)
 
-    def _ring(self, *, ringing: bool) -> None:
+    def _set_alarm(self, *, firing: bool) -> None:
         self.cloud.clients.cloudwatch.set_alarm_state(
-            AlarmName=ALARM, StateValue="ALARM" if ringing else "OK", StateReason="set by hand"
+            AlarmName=ALARM, StateValue="ALARM" if firing else "OK", StateReason="set by hand"
         )
 
     def _lock(self, key: str) -> None:
@@ -427,10 +432,10 @@ class World:
             answer = self.cloud.clients.lambda_.invoke(
                 FunctionName=self._functions[TRIGGER], Payload=json.dumps(event).encode()
             )
-            told = json.load(answer["Payload"])
+            result = json.load(answer["Payload"])
             if "FunctionError" not in answer:
                 machine = self.cloud.outputs["StateMachineArn"]
-                return f"{machine.replace(':stateMachine:', ':execution:')}:{told['name']}"
+                return f"{machine.replace(':stateMachine:', ':execution:')}:{result['name']}"
         return None
 
     def _ended(self, arn: str) -> Outcome:
@@ -468,7 +473,7 @@ class World:
 
     # ------------------------------------------------------------ what is looked at
 
-    def look(self, scenario: Scenario) -> Snapshot:
+    def snapshot(self, scenario: Scenario) -> Snapshot:
         """Return everything that a deployment may change, once nothing moves any more."""
         self._settle()
         ask = self.cloud.hosting.handle
@@ -500,8 +505,8 @@ class World:
         answer = self.cloud.clients.lambda_.invoke(FunctionName=name, Payload=b'{"prompt": "What?"}')
         if "FunctionError" in answer:
             return None
-        told = json.load(answer["Payload"])
-        return str(told["endpoint_name"]) if EXPECT["contains"] in told["answer"] else None
+        result = json.load(answer["Payload"])
+        return str(result["endpoint_name"]) if EXPECT["contains"] in result["answer"] else None
 
     def _settle(self) -> None:
         deadline = time.monotonic() + STUCK_S

@@ -254,11 +254,11 @@ def digest(*, machine: str, requirements: dict[str, Pin], tools: dict[str, str])
     """Return what changes whenever the built bytes may: inputs, recipe, variants and tools."""
     variants = [variant.name for variant in VARIANTS[machine]]
     arguments = cmake_arguments(compilers="", include="", source="", machine=machine, host=machine)
-    told = {
+    ingredients = {
         "inputs": [requirements[name].line for name in PACKAGES],
         "layout": LAYOUT,
         "variants": variants,
         "recipe": [*arguments, LINK, AFTER_PROJECT, HOOK, compiler("", "cc", machine)],
         "tools": tools,
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()

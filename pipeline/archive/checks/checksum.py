@@ -49,7 +49,7 @@ def check(
 ) -> ArchiveReport:
     """Return the report of the cheapest look that decides; its `method` says which one that was.
 
-    Only S3 can vouch for what it holds: a file is read whole.
+    Only S3 keeps a checksum of what it holds: a file is read whole.
 
     Raises:
         ArchiveNotFound, AccessDenied, InvalidArchive: the object went away or changed meanwhile.
@@ -57,7 +57,7 @@ def check(
     report = misnamed(inspect(source, rules=rules))
     if report.problems:
         return report
-    if isinstance(source, S3Source) and (complete := as_packed(report)) and vouched_for(source.head()):
+    if isinstance(source, S3Source) and (complete := as_packed(report)) and verified_by_s3(source.head()):
         return complete
     return verify(source, rules=rules, progress=progress)
 
@@ -94,7 +94,7 @@ def as_packed(report: ArchiveReport) -> ArchiveReport | None:
     return replace(report, method="checksum", complete=True, plain_bytes=whole)
 
 
-def vouched_for(head: HeadObjectOutputTypeDef) -> bool:
+def verified_by_s3(head: HeadObjectOutputTypeDef) -> bool:
     """Tell whether S3's checksum of the full object is the one that `pack` recorded."""
     recorded = head["Metadata"].get(PACKED)
     return (

@@ -45,15 +45,15 @@ def inspect(source: Source, *, rules: Rules | None = None, seek: bool = False) -
     survey = Survey(source, rules or Rules(), "inspect")
     head = survey.begin()
     if survey.format == "tar.gz":
-        survey.attempt(partial(_look_into_tar, survey, head, seek=seek))
+        survey.attempt(partial(_read_tar, survey, head, seek=seek))
     elif survey.format == "zip":
-        survey.attempt(partial(_look_into_zip, survey))
+        survey.attempt(partial(_read_zip, survey))
     elif survey.format == "gguf":
-        survey.attempt(partial(survey.look_into_gguf, head))
+        survey.attempt(partial(survey.read_gguf, head))
     return survey.report()
 
 
-def _look_into_tar(survey: Survey, head: bytes, *, seek: bool) -> None:
+def _read_tar(survey: Survey, head: bytes, *, seek: bool) -> None:
     source, rules = survey.source, survey.rules
     decoder = GzipDecoder(rules)
     reader = TarReader(survey.census, rules)
@@ -70,7 +70,7 @@ def _look_into_tar(survey: Survey, head: bytes, *, seek: bool) -> None:
             wanted = survey.census.reading() or (seek and survey.seeking)
             if reader.data_left > _FAR and not wanted:
                 _check_left(reader.data_left, source.size - at)
-                _look_behind(survey, decoder, reader)
+                _read_code_behind(survey, decoder, reader)
                 return
         piece = source.read(at, survey.budget.next(wanted=wanted)) if at < source.size else b""
     if at >= source.size:
@@ -81,10 +81,10 @@ def _look_into_tar(survey: Survey, head: bytes, *, seek: bool) -> None:
         survey.padding = decoder.padding
     else:
         _check_left(reader.data_left, source.size - at)
-        _look_behind(survey, decoder, reader)
+        _read_code_behind(survey, decoder, reader)
 
 
-def _look_behind(survey: Survey, decoder: GzipDecoder, reader: TarReader) -> None:
+def _read_code_behind(survey: Survey, decoder: GzipDecoder, reader: TarReader) -> None:
     """Read the code that lies behind the weights, by the archive's own note of where it is.
 
     Only what fits the note in each of its numbers is looked at; what does not is a whole pass's to tell.
@@ -117,8 +117,10 @@ def _fits(data: bytes, seam: Seam) -> bool:
             crc, length = deflate.crc32(plain, crc), length + len(plain)
     except deflate.CodecError:
         return False
-    told = int.from_bytes(data[-4:], "little")
-    return (crc, length) == (seam.crc, seam.rest_length) and told == (seam.plain_length + length) & 0xFFFFFFFF
+    plain_length = int.from_bytes(data[-4:], "little")
+    return (crc, length) == (seam.crc, seam.rest_length) and plain_length == (
+        seam.plain_length + length
+    ) & 0xFFFFFFFF
 
 
 def _inflated(data: bytes, seam: Seam) -> Iterator[bytes]:
@@ -150,14 +152,14 @@ def _check_left(plain: int, compressed: int) -> None:
         )
 
 
-def _look_into_zip(survey: Survey) -> None:
+def _read_zip(survey: Survey) -> None:
     _, sinks = survey.open_zip()
     for entry, sink in sinks.items():
         if sink is not None and survey.census.awaits(sink):
-            survey.attempt(partial(_look_into_entry, survey, entry, sink))
+            survey.attempt(partial(_read_entry, survey, entry, sink))
 
 
-def _look_into_entry(survey: Survey, entry: zips.ZipEntry, sink: Sink) -> None:
+def _read_entry(survey: Survey, entry: zips.ZipEntry, sink: Sink) -> None:
     source, rules = survey.source, survey.rules
     at = zips.data_start(source.read(entry.offset, zips.local_bytes(entry)), entry)
     end = at + entry.compressed

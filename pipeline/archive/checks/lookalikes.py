@@ -1,4 +1,4 @@
-"""What people have in hand in place of a model: told as what it is, with the command that gets the real file.
+"""What people have in hand in place of a model: reported as what it is, with the command that gets the real file.
 
 Owns the recognition by the first bytes and by names: pointers, pages that a browser saved, downloads that ended early,
 files of other programs. It refuses to judge a GGUF: that is the census's.
@@ -71,7 +71,7 @@ class Content:
 
     what: str
     fix: str | None = None
-    """How to come to the real file, as far as that can be told from them."""
+    """How to come to the real file, as far as that is known from them."""
 
 
 def recognize(head: bytes, name: str) -> Content:

@@ -54,7 +54,7 @@ class Sink(Protocol):
 
 
 class Register(Protocol):
-    """Is told of every member as it begins."""
+    """Is called for every member as it begins."""
 
     def enter(
         self, name: bytes, size: int, kind: Kind, at: int | None = None, mode: int | None = None
@@ -176,7 +176,7 @@ class Census:
         if model is not None and model.header is not None:
             before = self.findings.all()
             self._judge_header(model, model.header)
-            # One reason is enough: what is told as something else lacks what a model has.
+            # One reason is enough: what is recognized as something else lacks what a model has.
             unloadable = loading.problems(model.header) if self.findings.all() == before else ()
             for problem in unloadable:
                 self.findings.add(replace(problem, seen=f"{model.path!r}: {problem.seen}"))
@@ -221,7 +221,7 @@ class Census:
         return self._kinds.get(ENTRY_POINT) == "file"
 
     def _serving(self) -> list[_HeaderReader]:
-        """Return the readers of what may be the model: a projector beside it has been told as what it is."""
+        """Return the readers of what may be the model: a projector beside it has been reported as one."""
         readers = list(self._readers.values())
         return [reader for reader in readers if not reader.of_another_kind] or readers
 
@@ -416,7 +416,7 @@ class _HeaderReader:
             self._begin()
 
     def _begin(self) -> None:
-        """Feed the first bytes; what is no GGUF is told by more of them than the four that tell it."""
+        """Feed the first bytes; what is no GGUF is recognized by more of them than the four of a GGUF."""
         head, self._head = self._head or b"", None
         if head[: len(MAGIC)] == MAGIC[: len(head)]:
             self._feed(head)
@@ -616,8 +616,8 @@ def _numbered(shards: list[str], most: int = 5) -> str:
             runs[-1].append(number)
         else:
             runs.append([number])
-    told = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
-    return f"numbers {', '.join(told)}"
+    ranges = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    return f"numbers {', '.join(ranges)}"
 
 
 def _listed(paths: list[str], most: int = 5) -> str:

@@ -133,7 +133,7 @@ class Survey:
         self.complete = True
         return directory, sinks
 
-    def look_into_gguf(self, head: bytes) -> None:
+    def read_gguf(self, head: bytes) -> None:
         """Read the header of a bare GGUF, so that a plan can be made of it all the same."""
         if not self.findings.has("BareGGUF"):
             return

@@ -45,7 +45,7 @@ def verify(source: Source, *, rules: Rules | None = None, progress: Progress | N
             if survey.attempt(partial(work, survey, passage)):
                 sha256 = passage.sha256()
     elif survey.format == "gguf":
-        survey.attempt(partial(survey.look_into_gguf, head))
+        survey.attempt(partial(survey.read_gguf, head))
     return survey.report(sha256=sha256)
 
 

@@ -80,7 +80,7 @@ def check(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
     census = Census(rules, findings)
     for source in files:
         try:
-            _look(source, census, findings, rules)
+            _read_headers(source, census, findings, rules)
         except Unreadable as stop:
             findings.add(stop.problem)
     # What is there and no GGUF is not missing as well.
@@ -112,7 +112,7 @@ def check(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
     )
 
 
-def _look(source: Source, census: Census, findings: Findings, rules: Rules) -> None:
+def _read_headers(source: Source, census: Census, findings: Findings, rules: Rules) -> None:
     before = source.bytes_read
     budget = ReadBudget(rules, lambda: source.bytes_read - before)
     piece = source.read(0, budget.next(wanted=True))

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
     from pipeline.archive.build.pack import PackResult
     from pipeline.archive.checks.report import ArchiveReport
-    from pipeline.cli.options import Check, Pack
+    from pipeline.cli.options import CheckOptions, PackOptions
 
 
-def pack(arguments: Pack) -> int:
+def pack(arguments: PackOptions) -> int:
     """Make an archive from a model and the inference code; for `s3://`, pack beside the model and upload it."""
     screen = Screen(sys.stderr, quiet=arguments.quiet)
     begun = monotonic()
@@ -61,7 +61,7 @@ def pack(arguments: Pack) -> int:
     return 0
 
 
-def _packed(arguments: Pack, destination: Path, screen: Screen) -> PackResult:
+def _packed(arguments: PackOptions, destination: Path, screen: Screen) -> PackResult:
     return packing.pack(
         arguments.model,
         destination,
@@ -87,7 +87,7 @@ def _upload(result: PackResult, bucket: str, key: str, screen: Screen) -> None:
         )
 
 
-def check(arguments: Check) -> int:
+def check(arguments: CheckOptions) -> int:
     """Say whether an archive can become an endpoint."""
     screen = Screen(sys.stderr, quiet=arguments.quiet)
     begun = monotonic()

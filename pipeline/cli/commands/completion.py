@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from pipeline.cli import program
 
 if TYPE_CHECKING:
-    from pipeline.cli.options import Completion
+    from pipeline.cli.options import CompletionOptions
 
 
-def completion(arguments: Completion) -> int:
+def completion(arguments: CompletionOptions) -> int:
     """Print the script of a shell."""
     script = program.completion_script(arguments.shell)
     if arguments.json:

@@ -7,8 +7,6 @@ uploads the code, since CloudFormation looks at it, and leaves the stack as it i
 from __future__ import annotations
 
 import json
-import shutil
-import textwrap
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +21,7 @@ from pipeline.stack import bundles, change_sets, changes, template, wheels
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pipeline.cli.options import Deploy
+    from pipeline.cli.options import DeployOptions
     from pipeline.stack.change_sets import StackEvent, Staged
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
@@ -31,7 +29,7 @@ sleep = time.sleep  # noqa: TID251 the command line is where time passes
 VERB_WIDTH = 9
 
 
-def deploy(arguments: Deploy) -> int:
+def deploy(arguments: DeployOptions) -> int:
     """Deploy the stack, and print its outputs."""
     source = template.load(package_files.template())
 
@@ -43,7 +41,7 @@ def deploy(arguments: Deploy) -> int:
 
 
 def run(
-    arguments: Deploy,
+    arguments: DeployOptions,
     clients: Clients,
     source: dict[str, Any],
     libraries: Callable[[], Mapping[str, bytes]],
@@ -90,7 +88,7 @@ def run(
         return _execute(staged, clients, arguments, screen)
 
 
-def _agreed(staged: Staged, clients: Clients, arguments: Deploy) -> bool:
+def _agreed(staged: Staged, clients: Clients, arguments: DeployOptions) -> bool:
     """Ask; whatever is no yes, an interruption among it, leaves nothing behind."""
     lost = [one for one in staged.changes if one.lost]
     question = "Deploy this, AND LOSE WHAT IT SAYS?" if lost else "Deploy this?"
@@ -103,7 +101,7 @@ def _agreed(staged: Staged, clients: Clients, arguments: Deploy) -> bool:
     return answer
 
 
-def _execute(staged: Staged, clients: Clients, arguments: Deploy, screen: Screen) -> int:
+def _execute(staged: Staged, clients: Clients, arguments: DeployOptions, screen: Screen) -> int:
     begun = time.monotonic()
     try:
         ended = change_sets.execute(
@@ -130,12 +128,8 @@ def show(staged: Staged, screen: Screen) -> None:
     """Say in plain words what would change."""
     what = "a new stack" if staged.kind == "CREATE" else "the stack is there"
     screen.say(f"{staged.name} in {staged.place}: {what}, {changes.counts(staged.changes) or 'new settings'}")
-    width = max(shutil.get_terminal_size((100, 24)).columns, 60)
     for verb, line in changes.lines(staged.changes):
-        head = f"  {verb:<{VERB_WIDTH}}"
-        screen.say(
-            textwrap.fill(head + line, width, subsequent_indent=" " * len(head), break_long_words=False)
-        )
+        screen.item(f"  {verb:<{VERB_WIDTH}}", line)
 
 
 class StackProgress:
@@ -174,7 +168,7 @@ def _concluded(
     status: str,
     staged: Staged,
     outputs: Mapping[str, str],
-    arguments: Deploy,
+    arguments: DeployOptions,
     screen: Screen,
     *,
     reasons: Sequence[str] = (),

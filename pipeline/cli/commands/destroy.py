@@ -6,8 +6,6 @@ Uploads and archives stay unless `--archives` says otherwise. Refuses while a de
 from __future__ import annotations
 
 import json
-import shutil
-import textwrap
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -19,24 +17,23 @@ from pipeline.cli.commands.deploy import StackProgress
 from pipeline.cli.screen import Screen
 from pipeline.limits import MiB
 from pipeline.operations import teardown
-from pipeline.plain import plain
 from pipeline.stack import changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pipeline.cli.options import Destroy
+    from pipeline.cli.options import DestroyOptions
     from pipeline.operations.teardown import Holding, TeardownPlan
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
 
-def destroy(arguments: Destroy) -> int:
+def destroy(arguments: DestroyOptions) -> int:
     """Destroy the stack, and say what is left."""
     return run(arguments, Clients(region=settings.region()))
 
 
-def run(arguments: Destroy, clients: Clients) -> int:
+def run(arguments: DestroyOptions, clients: Clients) -> int:
     """Destroy with the clients of an account."""
     name = arguments.stack or settings.STACK
     if not arguments.dry_run:
@@ -90,26 +87,18 @@ def show(plan: TeardownPlan, screen: Screen) -> None:
     screen.say(f"{plan.name} in {plan.place}")
     for kind in teardown.GONE:
         if names := [one.name for one in plan.made if one.kind is kind]:
-            _line("delete", f"{changes.counted(str(kind), len(names))} {', '.join(names)}", screen)
+            screen.item("  delete   ", f"{changes.counted(str(kind), len(names))} {', '.join(names)}")
     for caller in plan.callers:
-        _line("", f"STILL CALLED: {caller}, which fails from then on", screen)
+        screen.item("           ", f"STILL CALLED: {caller}, which fails from then on")
     for noun, names in _by_noun(plan):
-        _line("delete", f"{changes.counted(noun, len(names))} {changes.listed(names)}", screen)
+        screen.item("  delete   ", f"{changes.counted(noun, len(names))} {changes.listed(names)}")
     objects, size = plan.code
     if objects:
-        _line("delete", f"{changes.counted('object', objects)} of code, {size / MiB:,.1f} MiB", screen)
+        screen.item("  delete   ", f"{changes.counted('object', objects)} of code, {size / MiB:,.1f} MiB")
     for one in plan.buckets:
-        _line("DELETE" if plan.archives else "keep", _held(one), screen)
+        screen.item("  DELETE   " if plan.archives else "  keep     ", _held(one))
     for why in plan.unseen:
-        _line("unseen", why, screen)
-
-
-def _line(verb: str, text: str, screen: Screen) -> None:
-    head = f"  {verb:<9}"
-    width = max(shutil.get_terminal_size((100, 24)).columns, 60)
-    indent = " " * len(head)
-    for row in textwrap.wrap(head + plain(text), width, subsequent_indent=indent, break_long_words=False):
-        screen.say(row)
+        screen.item("  unseen   ", why)
 
 
 def _by_noun(plan: TeardownPlan) -> list[tuple[str, list[str]]]:
@@ -127,7 +116,7 @@ def _held(one: Holding) -> str:
 
 
 def _concluded(
-    status: str, plan: TeardownPlan, deleted: Iterable[str], arguments: Destroy, screen: Screen
+    status: str, plan: TeardownPlan, deleted: Iterable[str], arguments: DestroyOptions, screen: Screen
 ) -> int:
     kept = () if plan.archives and status == "destroyed" else plan.buckets
     if status == "destroyed" and kept:

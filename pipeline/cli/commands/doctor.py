@@ -14,13 +14,13 @@ from pipeline.operations.checklist import Mark
 from pipeline.operations.doctor import CheckState
 
 if TYPE_CHECKING:
-    from pipeline.cli.options import Doctor
+    from pipeline.cli.options import DoctorOptions
     from pipeline.operations.doctor import ReadinessCheck
 
 MARKS: Final = {CheckState.OK: Mark.DONE, CheckState.BROKEN: Mark.FAILED, CheckState.UNKNOWN: Mark.SKIPPED}
 
 
-def examine(arguments: Doctor) -> int:
+def examine(arguments: DoctorOptions) -> int:
     """Examine, and say what to do; return 1 when something is broken."""
     screen = Screen.of(arguments)
     clients = Clients(region=settings.region())

@@ -23,11 +23,11 @@ from pipeline.time_format import span
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pipeline.cli.options import History
+    from pipeline.cli.options import HistoryOptions
     from pipeline.operations.executions import ExecutionSummary
 
 
-def history(arguments: History) -> int:
+def history(arguments: HistoryOptions) -> int:
     """List the deployments."""
     if not 1 <= arguments.limit <= executions.LOOKED:
         seen, wanted = f"--limit {arguments.limit}", f"a number of rows from 1 to {executions.LOOKED}"
@@ -43,8 +43,7 @@ def history(arguments: History) -> int:
         told = {"executions": [one.to_json() for one in found.entries], "complete": found.complete}
         print(json.dumps(told, indent=2))
         return 0
-    width = shutil.get_terminal_size((120, 24)).columns
-    for line in lines(found.entries, datetime.now(UTC), width):
+    for line in lines(found.entries, datetime.now(UTC), shutil.get_terminal_size((120, 24)).columns):
         screen.say(line)
     if not found.entries:
         whose = f" of {arguments.only!r}" if arguments.only else ""

@@ -32,7 +32,7 @@ from pipeline.sizing import pricing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.cli.options import Cloud, LocalRun, LocalUp
+    from pipeline.cli.options import CloudOptions, LocalRunOptions, LocalUpOptions
     from pipeline.operations.execution_history import Execution
 
 LOOK_S = 0.2
@@ -68,7 +68,7 @@ class _Parts:
         return f"took {self.total:.1f} s: {told}"
 
 
-def run(arguments: LocalRun) -> int:
+def run(arguments: LocalRunOptions) -> int:
     """Deploy an archive on a local cloud of its own, show the checklist, and take the cloud down again."""
     archive = Path(arguments.archive)
     if not archive.is_file():
@@ -104,7 +104,7 @@ def run(arguments: LocalRun) -> int:
     return 0 if ended.status == "SUCCEEDED" else 1
 
 
-def up(arguments: LocalUp) -> int:
+def up(arguments: LocalUpOptions) -> int:
     """Start a local cloud and follow whatever is deployed on it, until interrupted."""
     _see_port(arguments.port)
     screen = Screen.of(arguments)
@@ -158,7 +158,7 @@ def _see_port(port: int) -> None:
         raise wrong("--port", [problem]) from error
 
 
-def _watch_all(cloud: LocalCloud, screen: Screen, arguments: LocalUp) -> None:
+def _watch_all(cloud: LocalCloud, screen: Screen, arguments: LocalUpOptions) -> None:
     """Follow executions, one after the other, as they come."""
     seen: set[str] = set()
     while True:
@@ -174,7 +174,7 @@ def _watch_all(cloud: LocalCloud, screen: Screen, arguments: LocalUp) -> None:
         sleep(LOOK_S)
 
 
-def _settings(arguments: Cloud, *, port: int) -> CloudSettings:
+def _settings(arguments: CloudOptions, *, port: int) -> CloudSettings:
     if not 0 <= arguments.time_scale <= 10:
         seen = Problem(
             "WrongValue", f"--time-scale {arguments.time_scale:g}", "a factor from 0 to 10", "use 0.1"
@@ -190,7 +190,7 @@ def _settings(arguments: Cloud, *, port: int) -> CloudSettings:
     )
 
 
-def _deployment(arguments: LocalRun) -> dict[str, Any]:
+def _deployment(arguments: LocalRunOptions) -> dict[str, Any]:
     """Return the settings of the deployment: the file's, and what the command line adds."""
     deployment: dict[str, Any] = {}
     if arguments.input is not None:
@@ -212,7 +212,7 @@ def object_name(archive: Path) -> str:
 
 
 def _start(
-    cloud: LocalCloud, archive: Path, deployment: dict[str, Any], arguments: LocalRun, screen: Screen
+    cloud: LocalCloud, archive: Path, deployment: dict[str, Any], arguments: LocalRunOptions, screen: Screen
 ) -> str:
     """Upload the archive and return the execution that deploys it."""
     bucket, by_hand = cloud.outputs["UploadBucketName"], arguments.by == "hand"

@@ -21,7 +21,7 @@ from pipeline.plain import lines as lines_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from pipeline.cli.options import Logs
+    from pipeline.cli.options import LogsOptions
     from pipeline.operations.execution_logs import Logbook, LogLine
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
@@ -29,7 +29,7 @@ sleep = time.sleep  # noqa: TID251 the command line is where time passes
 LOOK_S: Final = 2.0
 
 
-def logs(arguments: Logs) -> int:
+def logs(arguments: LogsOptions) -> int:
     """Print the log of an execution; with --follow, until it has ended."""
     screen = Screen.of(arguments)
     clients = Clients(region=settings.region())

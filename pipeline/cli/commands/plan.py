@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
-import textwrap
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -35,7 +33,7 @@ from pipeline.limits import MiB
 from pipeline.planning import deployment_request, quotas
 from pipeline.planning import plan as planned
 from pipeline.rollout import sidecars
-from pipeline.sizing import costs, fit, images, instance_choice, instance_types
+from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
 
     from pipeline.archive.checks.report import ArchiveReport
     from pipeline.archive.s3.sources import Source
-    from pipeline.cli.options import Plan
+    from pipeline.cli.options import PlanOptions
     from pipeline.gguf.header import GGUFHeader
     from pipeline.planning.deployment_request import StackDefaults
 
@@ -171,7 +169,7 @@ class PlanShown:
         }
 
 
-def plan(arguments: Plan) -> int:
+def plan(arguments: PlanOptions) -> int:
     """Say whether the model in an archive fits a serverless endpoint."""
     begun = monotonic()
     fields = {
@@ -374,7 +372,9 @@ def _created(made: PlanShown, screen: Screen) -> None:
     _say(screen, "names", one if made.endpoint == made.name else in_place)
     if made.offers:
         offer = made.offers[0]
-        _say(screen, "size", costs.price(offer.name, made.request["instance_count"], offer.usd_per_hour))
+        _say(
+            screen, "size", hourly_costs.price(offer.name, made.request["instance_count"], offer.usd_per_hour)
+        )
     else:
         ordinary = quotas.target(limits.CONCURRENCY_QUOTA.value)
         concurrency = made.request["max_concurrency"] or f"{ordinary} on an ordinary account"
@@ -421,7 +421,4 @@ def _instance_budgets(made: PlanShown, needed: fit.Fit, screen: Screen) -> None:
 
 
 def _say(screen: Screen, name: str, text: str, figure: str | None = None) -> None:
-    head = f"    {name:<16}" + (f"{figure:>8}  " if figure is not None else "")
-    width = max(shutil.get_terminal_size((100, 24)).columns, 60)
-    for n, piece in enumerate(textwrap.wrap(text, width - len(head), break_on_hyphens=False) or [""]):
-        screen.say((head if n == 0 else " " * len(head)) + piece)
+    screen.item(f"    {name:<16}" + (f"{figure:>8}  " if figure is not None else ""), text)

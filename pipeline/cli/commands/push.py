@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from pipeline.archive.checks.report import ArchiveReport
     from pipeline.archive.s3.resumable import Begun, Cut, Sent
-    from pipeline.cli.options import Push
+    from pipeline.cli.options import PushOptions
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class _File:
 class _Told:
     """Who is told how it goes: a person on the screen, or a machine by events."""
 
-    def __init__(self, arguments: Push) -> None:
+    def __init__(self, arguments: PushOptions) -> None:
         self.json = arguments.json
         self.screen = Screen.of(arguments)
         self._events = Events(sys.stdout, quiet=arguments.quiet)
@@ -145,12 +145,12 @@ class _Asked:
         return str((self.deployment or {}).get("hosting") or SERVERLESS)
 
 
-def push(arguments: Push) -> int:
+def push(arguments: PushOptions) -> int:
     """Check an archive, upload it, and follow the deployment that the upload starts."""
     return run(arguments, Clients(region=settings.region()))
 
 
-def run(arguments: Push, clients: Clients) -> int:
+def run(arguments: PushOptions, clients: Clients) -> int:
     """Push with the clients of an account.
 
     What costs nothing to look at comes first, and what takes long last: whoever is refused has not waited for it.
@@ -204,7 +204,7 @@ def run(arguments: Push, clients: Clients) -> int:
     return watch.followed(arguments, clients, arn)
 
 
-def _asked(arguments: Push) -> _Asked:
+def _asked(arguments: PushOptions) -> _Asked:
     """Return what is asked for, before anybody is asked anything.
 
     Raises:

@@ -19,13 +19,13 @@ from pipeline.report import document, page, source
 from pipeline.sizing import pricing
 
 if TYPE_CHECKING:
-    from pipeline.cli.options import Report
+    from pipeline.cli.options import ReportOptions
     from pipeline.report.document import ReportFacts
 
 _ARN = r"arn:aws[a-z-]*:states:[a-z0-9-]+:[0-9]{12}:execution:[^:]+:[^:]+"
 
 
-def report(arguments: Report) -> int:
+def report(arguments: ReportOptions) -> int:
     """Write the page; with --json print its content instead, and write the page only where --output says."""
     listed = _prices(arguments.prices)
     with service_errors.translated():

@@ -35,7 +35,7 @@ from pipeline.rollout import consumer_switch, endpoint_usage, release_store, rel
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipeline.cli.options import Rollback
+    from pipeline.cli.options import RollbackOptions
     from pipeline.rollout.releases import Consumer, Release
 
     R = TypeVar("R")
@@ -77,7 +77,7 @@ class Moved:
         return f"{self.consumer['variable']} of {self.consumer['function_name']}"
 
 
-def rollback(arguments: Rollback) -> int:
+def rollback(arguments: RollbackOptions) -> int:
     """Go back, and say how long it took."""
     screen = Screen.of(arguments)
     clients = Clients(region=settings.region())

@@ -10,10 +10,10 @@ from pipeline import settings
 from pipeline.cli.screen import Screen
 
 if TYPE_CHECKING:
-    from pipeline.cli.options import Settings
+    from pipeline.cli.options import SettingsOptions
 
 
-def show(arguments: Settings) -> int:
+def show(arguments: SettingsOptions) -> int:
     """Show the settings."""
     found = settings.current().values()
     if arguments.json:

@@ -23,14 +23,14 @@ from pipeline.time_format import span
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.cli.options import Status
+    from pipeline.cli.options import StatusOptions
     from pipeline.operations.service_status import DeploymentStatus, Service
 
 FULL = frozenset({Role.SERVES, Role.TRIED})
 """Those that are told of in full; of the others a line says that they are there."""
 
 
-def status(arguments: Status) -> int:
+def status(arguments: StatusOptions) -> int:
     """Show the services; return 1 when one is not well."""
     screen = Screen.of(arguments)
     clients = Clients(region=settings.region())

@@ -26,14 +26,14 @@ from pipeline.stack import change_sets
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.cli.options import Sweep
+    from pipeline.cli.options import SweepOptions
     from pipeline.operations.sweeping import Swept, SweptThing
 
 PATIENCE_S: Final = 300
 """An endpoint is gone within a minute or two."""
 
 
-def sweep(arguments: Sweep) -> int:
+def sweep(arguments: SweepOptions) -> int:
     """Sweep, and say what was found; return 1 when something could not be deleted."""
     if not (math.isfinite(arguments.grace) and arguments.grace >= 0):
         seen = Problem(
@@ -104,7 +104,7 @@ def until_gone(
     return {**result, "found": found, "counts": dict(Counter(one["outcome"] for one in found))}
 
 
-def _show(result: Swept, screen: Screen, arguments: Sweep) -> None:
+def _show(result: Swept, screen: Screen, arguments: SweepOptions) -> None:
     for one in result["found"]:
         screen.say(f"{one['outcome']:<9} {one['kind']} {one['name']}")
         screen.say(f"          {one['reason']}")

@@ -26,10 +26,10 @@ from pipeline.planning import deployment_request
 from pipeline.rollout import sidecars
 
 if TYPE_CHECKING:
-    from pipeline.cli.options import Following, Start, Watch
+    from pipeline.cli.options import FollowingOptions, StartOptions, WatchOptions
 
 
-def watch(arguments: Watch) -> int:
+def watch(arguments: WatchOptions) -> int:
     """Follow an execution, by its ARN or its name, or the newest one of a service."""
     clients = Clients(region=settings.region())
     with service_errors.translated():
@@ -37,7 +37,7 @@ def watch(arguments: Watch) -> int:
     return followed(arguments, clients, arn)
 
 
-def start(arguments: Start) -> int:
+def start(arguments: StartOptions) -> int:
     """Start a deployment by hand, and follow it."""
     document = _document(arguments)
     name = reading.name_of(arguments.input) if arguments.input is not None else "command line"
@@ -65,7 +65,7 @@ def start(arguments: Start) -> int:
     return left_alone(arguments, arn) if arguments.no_follow else followed(arguments, clients, arn)
 
 
-def followed(arguments: Following, clients: Clients, arn: str) -> int:
+def followed(arguments: FollowingOptions, clients: Clients, arn: str) -> int:
     """Show an execution until it has ended; return the exit status: 0 for a success, 1 for any other end.
 
     With Ctrl-C the deployment goes on, and how to come back is said: 130.
@@ -100,7 +100,7 @@ def _leave(screen: Screen, command: str) -> None:
     screen.say(f"  {command}")
 
 
-def left_alone(arguments: Following, arn: str) -> int:
+def left_alone(arguments: FollowingOptions, arn: str) -> int:
     """Say which execution was started, and how to follow it later."""
     name = arn.rpartition(":")[2]
     if arguments.json:
@@ -113,13 +113,13 @@ def left_alone(arguments: Following, arn: str) -> int:
     return 0
 
 
-def come_back(arguments: Following, name: str) -> str:
+def come_back(arguments: FollowingOptions, name: str) -> str:
     """Return the command that follows an execution."""
     elsewhere = f" --stack {arguments.stack}" if arguments.stack else ""
     return f"sealift watch {name}{elsewhere}"
 
 
-def _document(arguments: Start) -> dict[str, Any]:
+def _document(arguments: StartOptions) -> dict[str, Any]:
     """Return the execution's input: the file's, and what the command line adds."""
     document = reading.read_object(arguments.input) if arguments.input is not None else {}
     if arguments.place:

@@ -28,7 +28,7 @@ from pipeline.archive.build.pack import pack
 from pipeline.archive.build.parts import END_OF_TAR, archive_end, code_part, padding, tar_header
 from pipeline.archive.build.seams import EXTRA_BYTES, Seam, find_seam
 from pipeline.archive.build.splice import obstacle
-from pipeline.archive.checks.checksum import PACKED, as_packed, check, upload_arguments, vouched_for
+from pipeline.archive.checks.checksum import PACKED, as_packed, check, upload_arguments, verified_by_s3
 from pipeline.archive.checks.inspect import inspect
 from pipeline.archive.checks.rules import Rules
 from pipeline.archive.checks.verify import verify
@@ -848,7 +848,7 @@ def test_only_the_recorded_checksum_of_the_full_object_vouches(
     """Each part of the evidence is needed."""
     head = {"ChecksumCRC32": "q1w2e3==", "ChecksumType": "FULL_OBJECT", "Metadata": {PACKED: "q1w2e3=="}}
 
-    assert vouched_for(cast("HeadObjectOutputTypeDef", head | changes)) is expected
+    assert verified_by_s3(cast("HeadObjectOutputTypeDef", head | changes)) is expected
 
 
 def test_a_refusal_needs_no_whole_pass(client: S3Client) -> None:

@@ -357,6 +357,19 @@ def test_a_handler_reports_no_longer_a_message_than_a_cause_holds() -> None:
     assert len(refusal.value.problems) == 500
 
 
+def test_a_handler_reports_the_fields_and_logs_the_sentence(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever reads a log line is a person; Lambda has one text for both."""
+
+    def run(_event: dict[str, Any], _clients: Clients) -> dict[str, Any]:
+        raise EndpointBusy("it is Updating", waiting="waiting for it")
+
+    with caplog.at_level("INFO"), pytest.raises(EndpointBusy) as refusal:
+        lambda_handler.task(run)({}, None)
+
+    assert str(refusal.value) == 'it is Updating | details: {"waiting":"waiting for it"}'
+    assert caplog.messages[-1].endswith("failed with EndpointBusy: it is Updating")
+
+
 def test_a_handler_returns_what_its_task_does() -> None:
     """And hands it the event, with clients of the function's own account and region."""
     handler = lambda_handler.Task(

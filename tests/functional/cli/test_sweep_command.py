@@ -10,7 +10,7 @@ from moto import mock_aws
 
 from pipeline import cli
 from pipeline.cli.commands import sweep
-from pipeline.cli.options import Sweep
+from pipeline.cli.options import SweepOptions
 from pipeline.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def test_each_thing_is_shown_with_its_reason() -> None:
     result: dict[str, Any] = {"found": [line], "unseen": ["no ListModels"], "counts": {"found": 1}}
     stream = StringIO()
 
-    sweep._show(result, Screen(stream), Sweep(stack="sealift"))
+    sweep._show(result, Screen(stream), SweepOptions(stack="sealift"))
 
     assert stream.getvalue().splitlines() == [
         "found     endpoint harbour-1",

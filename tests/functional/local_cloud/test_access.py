@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from local_cloud import objects
-from local_cloud.access import Access
 from local_cloud.calls import AwsCall
-from local_cloud.policies import PolicyVerdict
+from local_cloud.iam.access import Access
+from local_cloud.iam.policies import PolicyVerdict
+from local_cloud.s3 import objects
 from pipeline.aws.clients import Clients
 
 ACCOUNT, REGION = "123456789012", "us-east-1"

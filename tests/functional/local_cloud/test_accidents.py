@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from local_cloud.configurations import Configurations
 from local_cloud.faults import Accident, Fault, Faults
+from local_cloud.functions.configurations import Configurations
 from local_cloud.gateway import Backends, Gateway
 from local_cloud.hosting import Quotas
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from local_cloud import bounds
 from local_cloud.calls import AwsCall
+from local_cloud.workflow import bounds
 from tests.functional.machine import Run, run
 
 MOST = 256 * 1024

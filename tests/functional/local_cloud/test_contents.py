@@ -20,11 +20,18 @@ from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import S3Backend, s3_backends
 
-from local_cloud import objects
-from local_cloud.arrivals import LITTLE, received
 from local_cloud.calls import AwsCall
-from local_cloud.contents import Disk, DiskFull, ObjectContent
 from local_cloud.faults import Response
+from local_cloud.s3 import objects
+from local_cloud.s3.arrivals import (
+    LITTLE,
+    received,
+)
+from local_cloud.s3.contents import (
+    Disk,
+    DiskFull,
+    ObjectContent,
+)
 
 PUT = AwsCall("s3", "PutObject", "us-east-1")
 LARGE = bytes(range(256)) * 8192

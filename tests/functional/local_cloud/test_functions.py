@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from local_cloud.functions import Function, Functions
-from local_cloud.journals import Journal
+from local_cloud.functions.invocations import (
+    Function,
+    Functions,
+)
+from local_cloud.functions.journals import Journal
 from pipeline.stack import bundles
 
 if TYPE_CHECKING:

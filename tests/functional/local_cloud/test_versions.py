@@ -10,7 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from local_cloud import versions
+from local_cloud.functions import versions
 from pipeline.stack.bundles import code_of
 
 

@@ -21,8 +21,9 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import errors, model_source, package_files, payload, quota_usage
+from pipeline import error_codec, errors, model_source, package_files, payload, quota_usage
 from pipeline.aws import service_errors
+from pipeline.plain import one_line
 from pipeline.planning import consumer, deployment_request, plan, quotas, sizes
 from tasks import (
     check_archive,
@@ -196,15 +197,26 @@ class Workflow:
             self.calls[state] += 1
             error = self.fails.get(state)
             if error and (self.calls[state] <= 3 or error not in ONCE):
-                message = f"CreateEndpoint: {error}: {self.said}"
-                raise Failure(error, payload.message(errors.SealiftError(message)))
+                raise Failure(error, self._largest(f"CreateEndpoint: {error}: {self.said}"))
             try:
                 with service_errors.translated():
                     return getattr(self, state)(event)
             except errors.SealiftError as refusal:
-                raise Failure(type(refusal).__name__, payload.message(refusal)) from refusal
+                raise Failure(type(refusal).__name__, error_codec.encode(refusal)) from refusal
 
         return answer
+
+    def _largest(self, message: str) -> str:
+        """Return an error with as many bytes of fields as any may have."""
+
+        def nested(text: str) -> int:
+            return payload.size_in_cause(json.dumps(text, ensure_ascii=False))
+
+        # What the sentence has as well takes no room.
+        fix = payload.cut(f"fix: {one_line(self.said)}", payload.FIELDS - 50, measure=nested)
+        text = error_codec.encode(errors.SealiftError(message, fix=fix))
+        assert payload.size_in_cause(text) > (payload.MESSAGE + payload.FIELDS) * 0.9
+        return text
 
     def CheckArchive(self, event: Any) -> Any:
         request = deployment_request.request(event["input"], None, DEFAULTS)

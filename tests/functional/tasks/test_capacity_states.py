@@ -6,11 +6,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from pipeline import error_codec
+from pipeline.aws import service_errors
 from pipeline.errors import (
     AccessDenied,
     EndpointBusy,
     EndpointMoved,
+    ErrorFields,
     NameConflict,
     QuotaTooSmall,
     QuotaUsedUp,
@@ -18,6 +22,7 @@ from pipeline.errors import (
     Superseded,
 )
 from pipeline.planning.plan_types import Plan
+from pipeline.quota_refusal import Quota, QuotaRefusal
 from tests.functional.tasks.conftest import serverless
 
 if TYPE_CHECKING:
@@ -70,7 +75,16 @@ def scaled(script: Script, name: str, to: int) -> Script:
 
 def refused(error: str, used: int, delta: int) -> dict[str, str]:
     """Return a quota's refusal as a Catch has it."""
-    message = f"CreateEndpoint: ResourceLimitExceeded: {BUSY.format(used=used, delta=delta)}"
+    response = {"Error": {"Code": "ResourceLimitExceeded", "Message": BUSY.format(used=used, delta=delta)}}
+    raised = service_errors.over_quota(
+        ClientError(response, "CreateEndpoint"), adapts=error == QuotaUsedUp.__name__
+    )
+    assert type(raised).__name__ == error
+    return caught(error, error_codec.encode(raised))
+
+
+def caught(error: str, message: str) -> dict[str, str]:
+    """Return an error of a Lambda as a Catch has it."""
     return {"Error": error, "Cause": json.dumps({"errorType": error, "errorMessage": message})}
 
 
@@ -165,6 +179,33 @@ def test_room_comes_before_less(do: Task, script: Script) -> None:
     assert made["requests"]["create_endpoint"]["EndpointName"] == "harbour-2"
     assert made["rungs"] == ["room"]
     assert made["asked"] == PLAN["asked"]
+
+
+def test_a_refusal_is_not_read_out_of_its_text_again(do: Task, script: Script) -> None:
+    """The error has its figures; those of the text are for people. One of an earlier release has its text alone."""
+    script.account(serverless("x", 7)).missing("describe_endpoint_config", "endpoint configuration")
+    script.account(serverless("x", 7)).missing("describe_endpoint_config", "endpoint configuration")
+    told = BUSY.format(used=7, delta=10)
+    read = QuotaRefusal("", Quota.CONCURRENCY, "Total", limit=10, used=8, delta=10)
+    fields, plain = (
+        error_codec.encode(ResourceLimitExceeded(told, **more)) for more in (ErrorFields(refusal=read), {})
+    )
+
+    for message, free in ((fields, 2), (plain, 3)):
+        refusal = caught("ResourceLimitExceeded", message)
+        assert do("StepDown", script.clients, plan=PLAN, refusal=refusal)["max_concurrency"] == free
+
+
+def test_the_end_of_the_ladder_carries_what_to_do(do: Task, script: Script) -> None:
+    """What Diagnose and the command line tell, whichever class it is."""
+    script.account(serverless("x", 10)).endpoint(serverless("x", 10, service="other"))
+    with pytest.raises(ResourceLimitExceeded) as refusal:
+        do("StepDown", script.clients, plan=PLAN, refusal=refused("ResourceLimitExceeded", 10, 10))
+
+    given = refusal.value.given
+    assert given["cause"] == "ConcurrencyQuota"
+    assert given["fix"].startswith("make room, by one of: x (service 'other') holds 10: ")
+    assert str(refusal.value) == f"service harbour: {given['why']}; {given['fix']}"
 
 
 def test_a_configuration_that_is_gone_or_anothers_does_not_matter(do: Task, script: Script) -> None:

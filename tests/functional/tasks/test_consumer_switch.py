@@ -19,6 +19,7 @@ from pipeline.errors import (
     Superseded,
 )
 from pipeline.payload import size as payload_size
+from pipeline.rollout import answers
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Bodies, MotoConsumer, Script, Task
@@ -332,8 +333,11 @@ def test_a_degenerate_answer_of_the_consumers_is_refused_unless_allowed(
             assert only(do("UpdateConsumer", script.clients, **given))["answer"] == said
             continue
 
-        with pytest.raises(ConsumerFailed, match=rf"it is degenerate \({rule}: .*'consumer\.expect'"):
+        with pytest.raises(
+            ConsumerFailed, match=rf"it is degenerate \({rule}: .*'consumer\.expect'"
+        ) as failure:
             do("UpdateConsumer", script.clients, **given)
+        assert failure.value.given == answers.DEGENERATE
 
 
 def test_a_variable_that_holds_no_endpoints_name_is_refused(do: Task, script: Script) -> None:

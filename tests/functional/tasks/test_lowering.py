@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_cloud.hosting import AwsError, Hosting, HostingSettings, Quotas, Timing
-from local_cloud.hosting.lifecycle import ContainerCondition
+from local_cloud.hosting.platform.lifecycle import ContainerCondition
 from pipeline.aws import service_errors
 from pipeline.errors import EndpointBusy, RequestRejected
 from pipeline.rollout import endpoint_concurrency, release_store, releases

@@ -10,6 +10,7 @@ import pytest
 from pipeline import payload
 from pipeline.errors import ModelNotReady, NotYetVisible, SealiftError, SmokeTestFailed
 from pipeline.gguf import questions
+from pipeline.rollout import answers, embeddings
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Bodies, Script, Task
@@ -126,8 +127,10 @@ def test_embeddings_of_a_broken_model_fail(
     """A 200 is not enough here either."""
     script.answers("sagemaker_runtime", "invoke_endpoint", {"Body": streamed(said)})
 
-    with pytest.raises(SmokeTestFailed, match=told):
+    with pytest.raises(SmokeTestFailed, match=told) as failure:
         ask(do, script, ask_with="input", embedding_size=2)
+
+    assert (failure.value.given == embeddings.BROKEN) == (b"embedding" in said)
 
 
 def test_a_warm_call_that_fails_is_no_failure(do: Task, script: Script, streamed: Bodies) -> None:
@@ -196,6 +199,7 @@ def test_a_degenerate_answer_is_no_proof_unless_it_is_allowed(
     with pytest.raises(SmokeTestFailed, match=f"it is degenerate .{rule}") as failure:
         ask(do, script, prompts=[prompt], expect={"min_completion_tokens": 1})
     assert "\"allow_degenerate\": true in 'smoke_test.expect'" in str(failure.value)
+    assert failure.value.given == answers.DEGENERATE
     for _ in range(2):
         script.answers("sagemaker_runtime", "invoke_endpoint", {"Body": streamed(completion(said))})
 

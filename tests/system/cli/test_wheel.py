@@ -20,6 +20,7 @@ from pipeline.stack import bundles, template
 TOP = Path(__file__).resolve().parents[3]
 OTHERS = ("pipeline", "tasks", "inference", "state_machine", "local_cloud")
 """What lies beside `sealift` in the repository."""
+FAST = ("--time-scale", "0.02")
 PROGRAMS = ("llama_server", "keeper")
 """Modules that are run and not imported."""
 
@@ -139,7 +140,9 @@ def test_without_its_extra_it_says_what_installs_it(installed: Path, tmp_path: P
     """`sealift local` needs packages that a plain installation has not; the other commands do without."""
     (site,) = installed.parent.glob("lib/python*/site-packages")
     (plain := tmp_path / "plain").mkdir()
-    for one in needed("boto3", "isal", "Jinja2", "PyYAML", "click"):
+    for one in needed(
+        "boto3", "isal", "Jinja2", "PyYAML", "click", "rich", "markdown-it-py", "mdurl", "Pygments"
+    ):
         (plain / one.name).symlink_to(one)
     everything = (site / "needs.pth").read_text()
     (site / "needs.pth").write_text(f"{plain}\n")
@@ -185,6 +188,25 @@ def test_its_commands_run(installed: Path, tmp_path: Path) -> None:
     )
     where = run(installed / "python", "-c", "import sealift; print(sealift.__file__)", folder=tmp_path)
     assert where.startswith(str(installed.parent))
+
+
+def test_it_deploys_on_a_local_cloud_of_its_own(installed: Path, tmp_path: Path) -> None:
+    """With its own template, tasks, model server and runtime; the other container's server is in it as well."""
+    model = str(TOP / "examples" / "demo_model" / "sealift-demo.gguf")
+    run(installed / "sealift", "pack", model, "--output", "model.tar.gz", folder=tmp_path)
+
+    printed = run(installed / "sealift", "local", "run", "model.tar.gz", "--json", *FAST, folder=tmp_path)
+
+    assert json.loads(printed)["status"] == "SUCCEEDED"
+    script = (
+        "from sealift.local_cloud.hosting import HostingSettings; "
+        "print(HostingSettings().command[1], HostingSettings().llama_server[1])"
+    )
+    for path in run(installed / "python", "-W", "ignore", "-c", script, folder=tmp_path).split():
+        assert path.startswith(str(installed.parent))
+        command = [str(installed / "python"), path, "nothing"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert "wanted 'serve'" in done.stdout, done.stderr
 
 
 def test_it_packages_the_functions_as_the_repository_does(installed: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from examples.tiny_gguf import ANSWER, write_tiny_gguf
 from inference import inference
 from inference.inference import BadRequest, LoadError, Model
 from pipeline.operations import diagnosis
+from sealift_template import Conversation
 
 
 @pytest.fixture(autouse=True)
@@ -168,6 +169,155 @@ def test_answer_is_any_object(model: Model) -> None:
     assert all(isinstance(one, dict) for one in ended)
 
 
+def _said(model: Model, **request: Any) -> str:
+    text: str = _ask(model, **{"prompt": "Hello.", "temperature": 0, **request})["choices"][0]["text"]
+    return text
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        pytest.param({"top_k": 1}, id="top-k"),
+        pytest.param({"min_p": 1}, id="min-p"),
+        pytest.param({"top_p": 0}, id="top-p"),
+        pytest.param({"top_n_sigma": 0.01}, id="top-n-sigma"),
+        pytest.param({"top_k": -1, "top_p": 1, "min_p": 0, "temperature": 1e-9}, id="cold"),
+    ],
+)
+def test_a_sampler_that_leaves_one_token_leaves_the_likeliest(model: Model, sampling: dict[str, Any]) -> None:
+    """However hot it is: only a sampler that is at work makes the answer sure."""
+    answers = {_said(model, **{"temperature": 2, "seed": seed, **sampling}) for seed in range(6)}
+
+    assert answers == {ANSWER}
+    assert len({_said(model, temperature=2, seed=seed, top_k=0, top_p=1, min_p=0) for seed in range(6)}) > 1
+
+
+def test_biases_forbid_and_force_tokens(model: Model) -> None:
+    """By the token's number as OpenAI writes it, and by the text."""
+    told = _ask(model, inputs="Hello.", parameters={"details": True, "max_new_tokens": 1, "do_sample": False})
+    (first,) = told["details"]["tokens"]
+    free = _ask(model, prompt="Hello.", temperature=0, max_tokens=1, logprobs=2)["choices"][0]["logprobs"]
+    (second,) = set(free["top_logprobs"][0]) - {"Sealift"}
+
+    assert first["text"] == "Sealift"
+    assert _said(model, max_tokens=1, logit_bias={str(first["id"]): -100}) == second
+    assert _said(model, max_tokens=1, logit_bias={str(first["id"]): False}) == second
+    assert _said(model, max_tokens=1, logit_bias=[["harbour", 1000]]) == " harbour"
+    assert _said(model, logit_bias={"4000000000": -100, str(10**9 - 1): 5}) == ANSWER
+
+
+def test_penalties_count_the_prompt_too(model: Model) -> None:
+    """The model says `ping` for ever; each penalty ends that, as far back as it looks."""
+    ping: dict[str, Any] = {"prompt": "ping ping ping", "max_tokens": 8}
+    for penalty in (
+        {"repeat_penalty": 100},
+        {"presence_penalty": 1000},
+        {"frequency_penalty": 1000},
+        {"dry_multiplier": 1000, "dry_allowed_length": 1},
+    ):
+        assert _said(model, **ping) == " ping" * 8
+        assert _said(model, **{**ping, "max_tokens": 1}, **penalty) != " ping", penalty
+    assert _said(model, **ping, repeat_penalty=100, repeat_last_n=0) == " ping" * 8
+    assert _said(model, **ping, dry_multiplier=1000, dry_penalty_last_n=0) == " ping" * 8
+    assert _said(model, **ping, repeat_penalty=100, repeat_last_n=-1) == _said(
+        model, **ping, repeat_penalty=100
+    )
+
+
+def test_penalties_count_what_a_grammar_let_through(model: Model) -> None:
+    """A token that was only thought of, and forbidden, does not count; one that was taken does."""
+    two = {"prefixItems": [{"enum": [1, 2]}, {"enum": [1, 2]}]}
+    free, penalized = (
+        json.loads(_said(model, json_schema=two, max_tokens=100, frequency_penalty=penalty))
+        for penalty in (0, 500)
+    )
+
+    assert free[0] == free[1]
+    assert penalized[0] != penalized[1]
+
+
+def test_the_likeliest_is_left_out_where_that_is_requested(model: Model) -> None:
+    """XTC at full probability takes all but the last of those above its threshold."""
+    free = _ask(model, prompt="Hello.", temperature=0, max_tokens=1, logprobs=1)["choices"][0]["text"]
+
+    assert _said(model, max_tokens=1, xtc_probability=1, xtc_threshold=0.001, top_p=1, min_p=0) != free
+    assert _said(model, max_tokens=1, xtc_probability=1, xtc_threshold=0.9) == free
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        {"mirostat": 1},
+        {"mirostat": 2, "mirostat_tau": 1, "mirostat_eta": 0.5},
+        {"typical_p": 0.5},
+        {"dynatemp_range": 0.5, "dynatemp_exponent": 2},
+        {"dry_multiplier": 1, "dry_sequence_breakers": ["\n", "\u20ac"], "dry_penalty_last_n": -1},
+        {"repeat_penalty": 1.1, "repeat_last_n": 10**6, "frequency_penalty": -2},
+        {"top_k": 10**12, "mirostat": 2, "temperature": 0},
+        {"logit_bias": [[n, -1e300] for n in range(1000)]},
+    ],
+)
+def test_every_sampler_answers_the_same_for_a_seed(model: Model, sampling: dict[str, Any]) -> None:
+    """Also within a grammar, whose answer still conforms."""
+    asked = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON}}
+    one, two = (_said(model, **{"temperature": 1, "seed": 7, "max_tokens": 60, **sampling}) for _ in range(2))
+    person = _ask(
+        model,
+        **{"prompt": "Hello.", "temperature": 1, "seed": 3, "max_tokens": 400, **sampling},
+        response_format=asked,
+    )["choices"][0]
+
+    assert one == two
+    assert person["finish_reason"] == "length" or set(json.loads(person["text"])) <= set(PERSON["properties"])
+
+
+def test_answer_goes_on_where_no_token_ends_it(model: Model) -> None:
+    """As long as there is room, where that is requested too."""
+    answer = _ask(model, prompt="Hello.", temperature=0, ignore_eos=True, max_tokens=40)
+    fitting = _ask(model, prompt="Hello.", temperature=0, ignore_eos=True, max_tokens=-1)
+
+    assert answer["choices"][0]["finish_reason"] == "length"
+    assert answer["usage"]["completion_tokens"] == 40
+    assert fitting["usage"]["total_tokens"] == model.context
+
+
+def test_prompts_in_every_form_are_answered(model: Model) -> None:
+    """Tokens say what their text says; several prompts are answered in their order."""
+    tokens = model.tokenize("Hello.")
+    texts = [
+        choice["text"]
+        for choice in _ask(model, prompt=["Hello.", "The harbour"], temperature=0, n=2)["choices"]
+    ]
+
+    assert _said(model, prompt=tokens) == _said(model, prompt=[tokens]) == ANSWER
+    assert _said(model, prompt=tokens, echo=True).endswith(f"Hello.{ANSWER}")
+    assert texts == [ANSWER, ANSWER, " opens early each morning.", " opens early each morning."]
+    with pytest.raises(BadRequest, match="the model's are 0 to"):
+        _ask(model, prompt=[10**7])
+
+
+def test_stream_brings_the_same_answer(model: Model) -> None:
+    """As one whole list of events."""
+    request = {
+        "messages": [{"role": "user", "content": "What does a sealift do?"}],
+        "temperature": 0,
+        "stream": True,
+    }
+    data = inference.input_fn(json.dumps(request), "application/json")
+    body, content_type = inference.output_fn(inference.predict_fn(data, model), None)
+    events = [json.loads(line[6:]) for line in body.splitlines() if line.startswith("data: {")]
+
+    assert content_type == "text/event-stream"
+    assert "".join(event["choices"][0]["delta"].get("content", "") for event in events) == ANSWER
+    assert body.endswith("data: [DONE]\n\n")
+
+
+def test_model_that_cannot_fill_in_says_so(model: Model) -> None:
+    """Its vocabulary has no tokens for that."""
+    with pytest.raises(BadRequest, match="fills nothing in"):
+        _ask(model, prompt="a", suffix="b")
+
+
 HOSTILE = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -234,7 +384,7 @@ def test_no_schema_ends_the_process(model_file: Path) -> None:
 
     assert child.returncode == 0, child.stderr[-2000:]
     assert len(said) == len(HOSTILE_SCHEMAS)
-    assert set(said) <= {"stop", "length", "invalid_schema"}
+    assert set(said) <= {"stop", "length", "invalid_schema", "schema_not_met"}
 
 
 LONG = """
@@ -448,7 +598,7 @@ def test_model_without_a_template_gets_chatml(
 
     loaded = json.loads(capsys.readouterr().out.splitlines()[0])
     assert loaded["chat_template"] == "ChatML: the GGUF has none"
-    assert model.chat.render([{"role": "user", "content": "Hi."}]).stops == ("<|im_end|>",)
+    assert model.chat.render(Conversation([{"role": "user", "content": "Hi."}])).stops == ("<|im_end|>",)
     assert chat["choices"][0]["message"]["content"] == bare["choices"][0]["text"]
     assert chat["usage"]["prompt_tokens"] == bare["usage"]["prompt_tokens"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from local_cloud.cloud import LocalCloud
-from pipeline.sizing import costs, instance_types
+from pipeline.sizing import hourly_costs, instance_types
 from tests.system.conftest import BEFORE, NOTHING, WAIT_S, Deployments
 from tests.system.workflow.test_deployment import settings
 
@@ -57,7 +57,7 @@ def test_a_bare_model_becomes_an_endpoint_that_answers(deployments: Deployments,
     assert (source["S3DataType"], source["CompressionType"]) == ("S3Prefix", "None")
     configured = sagemaker.describe_endpoint_config(EndpointConfigName=name)["ProductionVariants"]
     described = sagemaker.describe_endpoint(EndpointName=name)["ProductionVariants"]
-    cost = costs.per_hour(described, configured)
+    cost = hourly_costs.per_hour(described, configured)
     found = instance_types.find(CHEAPEST)
     assert found is not None
     assert cost.usd_per_hour == found.usd_per_hour

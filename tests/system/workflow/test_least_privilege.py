@@ -21,9 +21,13 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.iam.models import iam_backends
 
-from local_cloud import policies
 from local_cloud.cloud import CONSUMER, STACK, LocalCloud
-from local_cloud.policies import Policy, PolicyRequest, PolicyVerdict
+from local_cloud.iam import policies
+from local_cloud.iam.policies import (
+    Policy,
+    PolicyRequest,
+    PolicyVerdict,
+)
 from pipeline.archive.build.pack import pack
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients

@@ -38,7 +38,7 @@ def test_bash_completes_commands_options_and_values(
 ) -> None:
     """As bash itself runs the script."""
     program = tmp_path / "sealift"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m pipeline "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m sealift "$@"\n')
     program.chmod(0o755)
     cli.main(["completion", "bash"])
     script = capsys.readouterr().out

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from rich.text import Text
 
 from pipeline import settings
 from pipeline.cli import following
@@ -125,11 +127,97 @@ def test_what_has_not_changed_is_not_drawn_again() -> None:
     """A terminal over a slow line gets nothing for nothing."""
     stream = Terminal()
     screen = Screen(stream)
-    screen.redraw(["a", "b"])
+    screen.redraw([Text("a"), Text("b")])
     drawn = stream.getvalue()
-    screen.redraw(["a", "b"])
+    screen.redraw([Text("a"), Text("b")])
 
     assert stream.getvalue() == drawn
+
+
+def test_color_takes_no_column() -> None:
+    """Without its colors the drawing is the same."""
+    drawn = {}
+    for when in ("always", "never"):
+        stream = Terminal()
+        settings.say({"color": when})
+        Live(Screen(stream), now=lambda: NOW).show(PLANNING)
+        drawn[when] = stream.getvalue()
+    settings.say({})
+
+    assert "\033[32m✓\033[0m model" in drawn["always"]
+    assert re.sub(r"\033\[[0-9;]*m", "", drawn["always"]) == drawn["never"]
+    assert "\033[2m  ·" in drawn["always"]
+
+
+def test_text_in_color_is_the_text() -> None:
+    """Nothing in it is a markup, an emoji's name, or a number that stands out."""
+    stream = Terminal()
+    said = "[bold]x[/bold] :rocket: 12 'a' https://x.invalid True   " + "long " * 50
+    settings.say({"color": "always"})
+    Screen(stream).say(said)
+    settings.say({})
+
+    assert stream.getvalue() == f"{said}\n"
+
+
+def test_a_terminal_that_became_narrower_is_drawn_over_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has broken the rows in two: the cursor goes up as many."""
+    stream = Terminal()
+    screen = Screen(stream)
+    monkeypatch.setenv("COLUMNS", "80")
+    screen.redraw([Text("x" * 60), Text("short")])
+    monkeypatch.setenv("COLUMNS", "40")
+    before = stream.getvalue()
+    screen.redraw([Text("now")])
+
+    assert stream.getvalue().removeprefix(before).startswith("\033[3A\r")
+
+
+def test_an_item_is_wrapped_below_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With long names whole, so that they can be copied, and nothing foreign in it."""
+    monkeypatch.setenv("COLUMNS", "60")
+    stream = Pipe()
+    arn = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:demo-6618e0acfd6209b3"
+    Screen(stream).item("  delete   ", f"some words that come before the name of it {arn} and \033 after")
+
+    assert stream.getvalue().splitlines() == [
+        "  delete   some words that come before the name of it",
+        f"           {arn}",
+        "           and \\x1b after",
+    ]
+
+
+def test_whoever_wants_no_progress_reads_how_it_ended() -> None:
+    """No hint, no step, no checklist, neither on a terminal nor in a pipe."""
+    for stream in (Terminal(), Pipe()):
+        screen = Screen(stream, quiet=True)
+        view = following.view_on(screen)
+        screen.hint("looking ...")
+        screen.step("uploaded")
+        Progress(screen, "uploading")(5, 5)
+        view.show(CHECKING)
+        view.show(PLANNING)
+        view.rest(0)
+
+        assert stream.getvalue() == ""
+        screen.say("deployed")
+        assert stream.getvalue() == "deployed\n"
+
+
+def test_a_machine_that_wants_no_progress_gets_the_summary() -> None:
+    """What there is to know before, and what came of it."""
+    stream = Pipe()
+    view = Events(stream, quiet=True, now=lambda: NOW)
+    view.emit("note", text="a")
+    view.emit("upload", bytes=1)
+    view.show(CHECKING)
+    view.show(standing(DONE, status="FAILED", check_archive=CHECKED))
+
+    assert [json.loads(row)["type"] for row in stream.getvalue().splitlines()] == [
+        "note",
+        "execution",
+        "summary",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +249,7 @@ def test_color_is_for_terminals_whose_people_want_it(
         monkeypatch.setenv(name, value)
     settings.say({"color": flag})
     try:
-        assert Screen(Terminal() if terminal else io.StringIO()).coloured is expected
+        assert Screen(Terminal() if terminal else io.StringIO()).colored is expected
     finally:
         settings.say({})
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.cli import frame
-from pipeline.cli.frame import Style
 from pipeline.operations.checklist import ITEMS, ChecklistLine, Mark
 from pipeline.plain import one_line
 from tests.foreign import unfit
-
-PLAIN = Style()
-COLOUR = re.compile(r"\033\[[0-9;]*m")
 
 texts = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=200)
 lines_of = st.builds(
@@ -50,15 +44,16 @@ def checklist(
 @given(line=lines_of, width=st.integers(frame.NARROWEST, 200), unicode=st.booleans())
 def test_no_row_is_wider_than_the_terminal(line: ChecklistLine, width: int, *, unicode: bool) -> None:
     """Whatever the evidence holds, in columns as a terminal counts them; nothing moves its cursor."""
-    for row in frame.rows(line, width=width, style=Style(unicode=unicode)):
-        assert frame.columns(row) <= width
-        assert unfit(row) == set()
+    for row in frame.rows(line, width=width, unicode=unicode):
+        assert row.cell_len <= width
+        assert unfit(row.plain) == set()
 
 
 @given(line=lines_of, width=st.integers(frame.NARROWEST, 200))
 def test_no_word_of_the_evidence_is_lost(line: ChecklistLine, width: int) -> None:
     """Wrapping moves, and leaves nothing out."""
-    drawn = "".join("".join(frame.rows(line, width=width, style=PLAIN)).split())
+    rows = frame.rows(line, width=width, unicode=True)
+    drawn = "".join("".join(row.plain for row in rows).split())
 
     assert "".join(one_line(line.details).split()) in drawn
 
@@ -66,10 +61,10 @@ def test_no_word_of_the_evidence_is_lost(line: ChecklistLine, width: int) -> Non
 @given(line=lines_of, width=st.integers(frame.NARROWEST, 120), most=st.integers(1, 3))
 def test_what_does_not_fit_into_the_rows_is_left_out(line: ChecklistLine, width: int, most: int) -> None:
     """At most so many rows, still no wider."""
-    drawn = frame.rows(line, width=width, style=PLAIN, most=most)
+    drawn = frame.rows(line, width=width, unicode=True, most=most)
 
     assert len(drawn) <= most
-    assert all(frame.columns(row) <= width for row in drawn)
+    assert all(row.cell_len <= width for row in drawn)
 
 
 @given(
@@ -79,7 +74,7 @@ def test_what_does_not_fit_into_the_rows_is_left_out(line: ChecklistLine, width:
 )
 def test_the_list_never_outgrows_the_terminal(lines: list[ChecklistLine], width: int, height: int) -> None:
     """What has left a terminal at the top cannot be taken back."""
-    drawn = frame.fitted(lines, width=width, height=height, style=PLAIN)
+    drawn = frame.fitted(lines, width=width, height=height, unicode=True)
 
     assert 0 < len(drawn) <= height
 
@@ -88,8 +83,8 @@ def test_the_list_never_outgrows_the_terminal(lines: list[ChecklistLine], width:
 @pytest.mark.parametrize("done", [pytest.param(count, id=f"{count} done") for count in (0, 8, 17)])
 def test_what_runs_is_always_seen(done: int, height: int) -> None:
     """A small terminal shows the line that runs, and how much is above and below."""
-    drawn = frame.fitted(checklist(done), width=40, height=height, style=PLAIN)
-    text = "\n".join(drawn)
+    drawn = frame.fitted(checklist(done), width=40, height=height, unicode=True)
+    text = "\n".join(row.plain for row in drawn)
 
     assert ITEMS[done].text in text
     if height < len(ITEMS):
@@ -98,11 +93,11 @@ def test_what_runs_is_always_seen(done: int, height: int) -> None:
 
 def test_evidence_is_cut_before_lines_are() -> None:
     """With a row for each line there is room; the long evidence gives way."""
-    drawn = frame.fitted(checklist(9, evidence="words " * 60), width=100, height=23, style=PLAIN)
+    drawn = frame.fitted(checklist(9, evidence="words " * 60), width=100, height=23, unicode=True)
 
     assert len(drawn) == len(ITEMS) + 3
-    assert all(any(item.text in row for row in drawn) for item in ITEMS)
-    assert any(row.endswith("…") for row in drawn)
+    assert all(any(item.text in row.plain for row in drawn) for item in ITEMS)
+    assert any(row.plain.endswith("…") for row in drawn)
 
 
 def test_a_wide_terminal_has_the_evidence_beside_its_line() -> None:
@@ -111,7 +106,7 @@ def test_a_wide_terminal_has_the_evidence_beside_its_line() -> None:
         "before", "model uploaded to S3", Mark.DONE, 0.6, "s3://uploads/models/demo/model.tar.gz, version 1"
     )
 
-    assert frame.rows(line, width=88, style=PLAIN) == [
+    assert [row.plain for row in frame.rows(line, width=88, unicode=True)] == [
         "  ✓ model uploaded to S3                 0.6 s  s3://uploads/models/demo/model.tar.gz,",
         "                                                version 1",
     ]
@@ -121,7 +116,7 @@ def test_a_narrow_terminal_has_the_evidence_below_its_line() -> None:
     """At 40 columns it is still a list that can be read."""
     line = ChecklistLine("during", "endpoint status InService", Mark.RUNNING, 42.7, "Creating", "for 42 s")
 
-    assert frame.rows(line, width=40, style=PLAIN) == [
+    assert [row.plain for row in frame.rows(line, width=40, unicode=True)] == [
         "  … endpoint status InService",
         "      42 s: Creating, for 42 s",
     ]
@@ -130,20 +125,20 @@ def test_a_narrow_terminal_has_the_evidence_below_its_line() -> None:
 def test_a_stream_without_unicode_has_words() -> None:
     """Marks that any encoding can write."""
     line = ChecklistLine("during", "model created", Mark.FAILED, 1.0, "AccessDenied")
-    (row,) = frame.rows(line, width=100, style=Style(unicode=False))
+    (row,) = frame.rows(line, width=100, unicode=False)
 
-    assert row.startswith("  FAILED model created")
-    assert row.isascii()
+    assert row.plain.startswith("  FAILED model created")
+    assert row.plain.isascii()
 
 
-def test_what_is_to_come_is_dim_and_colour_takes_no_column() -> None:
-    """Without the colours the rows are the same."""
-    plain = frame.fitted(checklist(3), width=80, height=40, style=PLAIN)
-    coloured = frame.fitted(checklist(3), width=80, height=40, style=Style(coloured=True))
+def test_what_is_to_come_is_dim_and_a_mark_has_its_color() -> None:
+    """And the mark alone: text is read as it is."""
+    drawn = frame.fitted(checklist(3), width=80, height=40, unicode=True)
+    styles = {row.plain[2:3]: [(span.start, span.end, span.style) for span in row.spans] for row in drawn}
 
-    assert [COLOUR.sub("", row) for row in coloured] == plain
-    assert coloured[-1].startswith("\033[2m")
-    assert "\033" not in "".join(plain)
+    assert styles["✓"] == [(2, 3, "green")]
+    assert styles["…"] == [(2, 3, "yellow")]
+    assert styles["·"] == [(0, len(drawn[-1]), "dim")]
 
 
 @pytest.mark.parametrize(
@@ -158,13 +153,16 @@ def test_what_is_to_come_is_dim_and_colour_takes_no_column() -> None:
 )
 def test_columns_are_the_terminals(text: str, width: int) -> None:
     """Not characters, not bytes."""
-    assert frame.columns(text) == width
+    assert len(frame.wrapped(text, width)) == 1
+    assert len(frame.wrapped(text, width - 1)) == 2
+    assert frame.clipped(text, width) == text
+    assert frame.clipped(text, width - 1) != text
 
 
 def test_an_answer_cannot_take_over_the_terminal() -> None:
     """A model's answer may hold anything, escape sequences too."""
     line = ChecklistLine("before", "a", Mark.DONE, None, "a\033[2Jb\rc\x07\n d")
 
-    (row,) = frame.rows(line, width=100, style=PLAIN)
+    (row,) = frame.rows(line, width=100, unicode=True)
 
-    assert row.endswith(" a\\x1b[2Jb c\\x07 d")
+    assert row.plain.endswith(" a\\x1b[2Jb c\\x07 d")

@@ -13,12 +13,12 @@ from pipeline.cli import options, program
 from tests.foreign import unfit
 
 
-def leaves(group: program.Verbs, *path: str) -> Iterator[tuple[tuple[str, ...], program.Verb]]:
+def leaves(group: program.CommandGroup, *path: str) -> Iterator[tuple[tuple[str, ...], program.LeafCommand]]:
     """Yield every command with the words that name it."""
     for name, one in group.commands.items():
-        if isinstance(one, program.Verbs):
+        if isinstance(one, program.CommandGroup):
             yield from leaves(one, *path, name)
-        elif isinstance(one, program.Verb):
+        elif isinstance(one, program.LeafCommand):
             yield (*path, name), one
 
 
@@ -159,5 +159,19 @@ def test_each_option_is_a_field_of_its_command(path: tuple[str, ...]) -> None:
 
 def test_a_command_can_be_called_without_a_line() -> None:
     """Its options are plain Python."""
-    assert options.Sweep(stack="harbour") == program.read(["sweep", "--stack", "harbour"]).options
-    assert options.Push(archive="a", service="s") == program.read(["push", "a", "--service", "s"]).options
+    assert options.SweepOptions(stack="harbour") == program.read(["sweep", "--stack", "harbour"]).options
+    assert (
+        options.PushOptions(archive="a", service="s") == program.read(["push", "a", "--service", "s"]).options
+    )
+
+
+@verbs
+def test_a_wrong_line_leaves_stdout_to_the_document(
+    path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What reads the JSON of a command reads nothing, and its status."""
+    assert cli.main(["--json", *path, *NEEDED.get(path[-1], []), "--nope"]) == cli.USAGE
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "ERROR  sealift" in printed.err

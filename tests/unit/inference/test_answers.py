@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,10 +12,7 @@ from inference.inference import Model, complete, output_fn, predict_fn
 from sealift_engine import Ask, Choice, Generation, Limits
 from sealift_request import BadRequest, Request
 from sealift_settings import Settings
-from sealift_template import Rendered
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from sealift_template import Conversation, Rendered
 
 BOS = 1
 USER = {"role": "user", "content": "Hi."}
@@ -48,14 +45,10 @@ class _Chat:
     def __init__(self, stops: tuple[str, ...] = ()) -> None:
         self.stops = stops
 
-    def render(
-        self, messages: Sequence[dict[str, Any]], tools: Sequence[Any] = (), **variables: Any
-    ) -> Rendered:
-        assert not tools
-        text = "".join(f"<{message['role']}> {message['content']}" for message in messages)
-        return Rendered(
-            text + "".join(f" {name}={value}" for name, value in variables.items()), stops=self.stops
-        )
+    def render(self, conversation: Conversation) -> Rendered:
+        text = "".join(f"<{message['role']}> {message['content']}" for message in conversation.messages)
+        given = "".join(f" {name}={value}" for name, value in conversation.variables.items())
+        return Rendered(text + given, stops=self.stops)
 
 
 def _model(engine: _Scripted, settings: Settings | None = None, **changes: Any) -> Model:
@@ -205,7 +198,7 @@ def test_template_that_refuses_is_quoted() -> None:
     """Templates raise on conversations they do not know; the reason is theirs."""
 
     class _Strict(_Chat):
-        def render(self, *_: Any, **__: Any) -> Rendered:
+        def render(self, _conversation: Conversation) -> Rendered:
             raise ValueError("roles must alternate")
 
     with pytest.raises(BadRequest, match="refuses these messages: roles must alternate"):
@@ -366,3 +359,280 @@ def test_output_is_json_whatever_is_accepted() -> None:
 
         assert content_type == "application/json"
         assert body == '{"text": "Grüße"}'
+
+
+class _Series(_Scripted):
+    """An engine that says something else each time."""
+
+    def __init__(self, *texts: str, logprobs: tuple[float, ...] = (), **answer: Any) -> None:
+        super().__init__(**answer)
+        self.texts, self.logprobs = list(texts), list(logprobs)
+
+    def generate(self, tokens: list[int], ask: Ask, limits: Limits) -> Generation:
+        self.answer["text"] = self.texts[len(self.asked) % len(self.texts)]
+        if self.logprobs and ask.logprobs is not None:
+            self.answer["choices"] = [
+                Choice(b"x", self.logprobs[len(self.asked) % len(self.logprobs)], token=7)
+            ]
+        return super().generate(tokens, ask, limits)
+
+
+def test_several_choices_have_seeds_of_their_own() -> None:
+    """Prompt after prompt, each as often as requested; the prompt's tokens count once, the answers' all."""
+    engine = _Series("a", "b", "c", "d")
+
+    answer = _ask(engine, Request("prompt", batch=("x y", "z"), choices=2, best_of=2, seed=5))
+
+    assert [(choice["index"], choice["text"]) for choice in answer["choices"]] == list(enumerate("abcd"))
+    assert len({ask.sampling.seed for _, ask in engine.asked[:2]}) == 2
+    assert engine.asked[0][1].sampling.seed == engine.asked[2][1].sampling.seed == 5
+    assert answer["usage"]["prompt_tokens"] == 3 + 2
+    assert answer["usage"]["completion_tokens"] == 8
+    assert answer["timings"]["predicted_n"] == 8
+
+
+def test_the_likeliest_of_several_is_told() -> None:
+    """By the mean of its tokens' log-probabilities, which nobody requested to see."""
+    engine = _Series("bad", "good", "worse", logprobs=(-2.0, -0.5, -3.0))
+
+    answer = _ask(engine, Request("prompt", prompt="a", choices=2, best_of=3))
+
+    assert [choice["text"] for choice in answer["choices"]] == ["good", "bad"]
+    assert [choice["logprobs"] for choice in answer["choices"]] == [None, None]
+    assert answer["usage"]["completion_tokens"] == 6
+
+
+def test_inputs_have_what_their_clients_read() -> None:
+    """litellm, LangChain's handlers and Hugging Face's predictor read `generated_text`; a list gets a list."""
+    one = _ask(_Scripted(text="t"), Request("inputs", prompt="a b", echo=True))
+    many = _ask(_Series("t", "u"), Request("inputs", batch=("a", "b"), listed=True))
+    dialogs = _ask(_Scripted(text="t"), Request("inputs", batch=((USER,),), listed=True))
+    older = _ask(_Scripted(text="t"), Request("inputs", prompt="a", jumpstart=True))
+
+    assert (one["generated_text"], one["choices"][0]["text"]) == ("a bt", "a bt")
+    assert [answer["generated_text"] for answer in many] == ["t", "u"]
+    assert many[0]["id"] != many[1]["id"]
+    assert dialogs[0]["generation"] == {"role": "assistant", "content": "t"}
+    assert older["generated_texts"] == ["t"]
+    assert "generated_text" not in _ask(_Scripted(), Request("prompt", prompt="a"))
+
+
+@pytest.mark.parametrize(
+    ("finish_reason", "stopped", "expected"),
+    [("stop", False, "eos_token"), ("stop", True, "stop_sequence"), ("length", False, "length")],
+)
+def test_details_are_those_of_text_generation_inference(
+    finish_reason: str, stopped: bool, expected: str
+) -> None:
+    """Why it ended in its words, and each token with its number."""
+    engine = _Series("t", logprobs=(-0.5,), finish_reason=finish_reason, stopped=stopped)
+
+    details = _ask(engine, Request("inputs", prompt="a", details=True, seed=3))["details"]
+
+    assert (details["finish_reason"], details["generated_tokens"], details["seed"]) == (expected, 2, 3)
+    assert details["tokens"] == [{"id": 7, "text": "x", "logprob": -0.5, "special": False}]
+
+
+def test_as_many_tokens_as_fit() -> None:
+    """-1, and more than there is room for."""
+    engine = _Scripted()
+
+    _ask(engine, Request("prompt", prompt="a b", max_tokens=-1), context=50)
+    _ask(engine, Request("prompt", prompt="a b", max_tokens=10**9), context=50)
+
+    assert [ask.max_tokens for _, ask in engine.asked] == [47, 47]
+
+
+def test_tokens_are_taken_as_they_are() -> None:
+    """Nothing is put before them; a text among them begins none, and what the vocabulary lacks is told."""
+    engine = _Scripted()
+
+    _ask(engine, Request("prompt", batch=((5, "x y", 6),)), vocabulary_size=20)
+    with pytest.raises(BadRequest, match="the token 20, and the model's are 0 to 19"):
+        _ask(engine, Request("prompt", batch=((20,),)), vocabulary_size=20)
+
+    assert engine.asked[0][0] == [5, 10, 11, 6]
+
+
+def test_biases_are_those_of_tokens() -> None:
+    """A text's is for each of its tokens; what is no token changes nothing."""
+    engine = _Scripted()
+
+    _ask(
+        engine,
+        Request("prompt", prompt="a", logit_bias=((5, 1.0), ("x y", 2.0), (99, 3.0)), sampling={"top_k": 3}),
+        vocabulary_size=20,
+    )
+
+    sampling = engine.asked[0][1].sampling
+    assert (sampling.logit_bias, sampling.top_k) == (((5, 1.0), (10, 2.0), (11, 2.0)), 3)
+
+
+def test_text_is_filled_in_by_a_model_that_can() -> None:
+    """Its three tokens around both texts, after the one that begins a text."""
+    engine = _Scripted()
+
+    _ask(engine, Request("prompt", prompt="x", suffix="y"), fill_in=(91, 92, 93))
+    with pytest.raises(BadRequest, match="fills nothing in"):
+        _ask(engine, Request("prompt", prompt="x", suffix="y"))
+
+    assert engine.asked[0][0] == [BOS, 91, 10, 92, 10, 93]
+
+
+NOT_NEGATIVE = {"type": "integer", "minimum": 0}
+
+
+def test_answer_that_does_not_conform_is_generated_again() -> None:
+    """With another seed, a few times; then the reason is told, and no wrong answer."""
+    second = _Series("-1", "4")
+    never = _Series("-1")
+
+    answer = _ask(second, Request("prompt", prompt="a", schema=NOT_NEGATIVE, grammar="g", seed=3))
+    with pytest.raises(BadRequest, match="the answer is -1; minimum is 0") as caught:
+        _ask(never, Request("prompt", prompt="a", schema=NOT_NEGATIVE, grammar="g"))
+    with pytest.raises(BadRequest):
+        _ask(
+            cold := _Series("-1"),
+            Request("prompt", prompt="a", schema=NOT_NEGATIVE, grammar="g", temperature=0),
+        )
+
+    assert answer["choices"][0]["text"] == "4"
+    assert [ask.sampling.seed for _, ask in second.asked] == [3, 4]
+    assert answer["usage"]["completion_tokens"] == 4
+    assert (caught.value.status_code, caught.value.code) == (422, "schema_not_met")
+    assert (len(never.asked), len(cold.asked)) == (3, 1)
+
+
+def test_answer_that_was_cut_is_not_checked() -> None:
+    """Its finish_reason says that it is not whole."""
+    for changes in ({"finish_reason": "length"}, {"stopped": True}):
+        answer = _ask(
+            _Scripted(text="[1,", **changes), Request("prompt", prompt="a", schema=NOT_NEGATIVE, grammar="g")
+        )
+
+        assert answer["choices"][0]["text"] == "[1,"
+
+
+class _Caller(_Chat):
+    """A chat layer that reads calls of tools."""
+
+    def render(self, conversation: Conversation) -> Rendered:
+        self.given = conversation
+        call = {"id": "1", "type": "function", "function": {"name": "w", "arguments": "{}"}}
+
+        def message(text: str) -> dict[str, Any]:
+            return {"content": None, "reasoning_content": text, "tool_calls": [call]}
+
+        return Rendered("p", grammar="of the calls", message=message)
+
+
+TOOL = {"type": "function", "function": {"name": "w"}}
+
+
+def test_calls_of_tools_are_told_in_both_forms() -> None:
+    """As OpenAI's `tool_calls` and as its older `function_call`; the chat layer's grammar holds."""
+    engine, chat = _Scripted(), _Caller()
+    request = Request("messages", messages=(USER,), tools=(TOOL,), tool_choice="=w", template={"a": 1})
+
+    choice = _ask(engine, request, chat=chat)["choices"][0]
+    older = _ask(engine, Request(**{**vars(request), "legacy_functions": True}), chat=chat)["choices"][0]
+
+    assert (choice["finish_reason"], older["finish_reason"]) == ("tool_calls", "function_call")
+    assert choice["message"]["tool_calls"][0]["function"]["name"] == "w"
+    assert older["message"]["function_call"] == {"name": "w", "arguments": "{}"}
+    assert "tool_calls" not in older["message"]
+    assert engine.asked[0][1].grammar == "of the calls"
+    assert (chat.given.tools, chat.given.tool_choice, chat.given.variables) == ((TOOL,), "=w", {"a": 1})
+
+
+def _streamed(request: Request, engine: _Scripted, **changes: Any) -> list[Any]:
+    body, content_type = output_fn(predict_fn(request, _model(engine, **changes)), "*/*")
+    lines = [line.removeprefix("data: ") for line in body.split("\n") if line.startswith("data: ")]
+
+    assert content_type == "text/event-stream"
+    assert body.endswith("data: [DONE]\n\n")
+    assert lines.pop() == "[DONE]"
+    return [json.loads(line) for line in lines]
+
+
+def test_stream_of_a_chat_is_whole() -> None:
+    """The role, the text, the end, and what it took where that was requested."""
+    request = Request("messages", messages=(USER,), stream=True, usage_in_stream=True, choices=2, best_of=2)
+
+    events = _streamed(request, _Series("a\nb", "c"))
+
+    assert {event["object"] for event in events} == {"chat.completion.chunk"}
+    assert [event["choices"][0]["index"] for event in events[:-1]] == [0, 0, 0, 1, 1, 1]
+    assert [event["choices"][0]["delta"] for event in events[:3]] == [
+        {"role": "assistant", "content": ""},
+        {"content": "a\nb"},
+        {},
+    ]
+    assert [event["choices"][0]["finish_reason"] for event in events[:3]] == [None, None, "stop"]
+    assert events[-1]["choices"] == []
+    assert events[-1]["usage"]["completion_tokens"] == 4
+    assert all(event["usage"] is None for event in events[:-1])
+
+
+def test_stream_of_a_text_and_of_inputs() -> None:
+    """OpenAI's chunks; beside them what clients of text-generation-inference read."""
+    text = _streamed(Request("prompt", prompt="a", stream=True), _Scripted(text="t"))
+    inputs = _streamed(Request("inputs", prompt="a", stream=True), _Scripted(text="t"))
+
+    assert "".join(event["choices"][0]["text"] for event in text) == "t"
+    assert text[-1]["choices"][0]["finish_reason"] == "stop"
+    assert "usage" not in text[0]
+    assert "".join(event["token"]["text"] for event in inputs) == "t"
+    assert [event["generated_text"] for event in inputs] == [None, "t"]
+
+
+def test_stream_of_calls_has_their_index() -> None:
+    """Clients put the parts of each call together by it."""
+    request = Request("messages", messages=(USER,), tools=(TOOL,), stream=True)
+
+    deltas = [event["choices"][0]["delta"] for event in _streamed(request, _Scripted(), chat=_Caller())]
+
+    assert [delta["tool_calls"][0]["index"] for delta in deltas if "tool_calls" in delta] == [0]
+    assert [delta for delta in deltas if "reasoning_content" in delta]
+
+
+RESPONSE = Request("input", messages=(USER,))
+
+
+def test_a_response_is_a_chats_answer_in_other_words() -> None:
+    """Its text, its calls, its usage; what was cut is incomplete."""
+    answer = _ask(_Scripted(text="t"), RESPONSE)
+    cut = _ask(_Scripted(finish_reason="length"), RESPONSE)
+    calls = _ask(_Scripted(), Request(**{**vars(RESPONSE), "tools": (TOOL,)}), chat=_Caller())
+
+    assert (answer["object"], answer["status"], answer["id"]) == ("response", "completed", "resp_x")
+    assert answer["output"][0]["content"] == [{"type": "output_text", "text": "t", "annotations": []}]
+    assert answer["usage"]["output_tokens"] == 2
+    assert (cut["status"], cut["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+    assert [item["type"] for item in calls["output"]] == ["reasoning", "function_call"]
+
+
+def test_stream_of_a_response_has_its_events_in_order() -> None:
+    """From created to completed, numbered, with the whole text in a delta."""
+    events = _streamed(Request(**{**vars(RESPONSE), "stream": True}), _Scripted(text="t"))
+
+    assert [event["type"].removeprefix("response.") for event in events] == [
+        "created",
+        "in_progress",
+        "output_item.added",
+        "content_part.added",
+        "output_text.delta",
+        "output_text.done",
+        "content_part.done",
+        "output_item.done",
+        "completed",
+    ]
+    assert [event["sequence_number"] for event in events] == list(range(9))
+    assert events[-1]["response"]["output"][0]["content"][0]["text"] == "t"
+
+
+def test_input_alone_means_what_the_model_does() -> None:
+    """A model that generates answers it as a response."""
+    answer = predict_fn(Request("input", texts=("Hi.",)), _model(_Scripted(text="t")))
+
+    assert (answer["object"], answer["output"][0]["content"][0]["text"]) == ("response", "t")

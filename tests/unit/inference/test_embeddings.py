@@ -195,3 +195,24 @@ def test_the_four_functions_embed_and_log_no_text() -> None:
     assert [line["event"] for line in lines] == ["answered"]
     assert (lines[0]["texts"], lines[0]["prompt_n"]) == (1, 2)
     assert "secret" not in json.dumps(lines)
+
+
+def test_fewer_dimensions_are_the_first_ones_made_as_long_again() -> None:
+    """What models that were trained for it mean by fewer."""
+    (one,) = embeddings(_model(vector=[3, 4]), _asked("a", dimensions=1), FOR_EVER)["data"]
+
+    assert one["embedding"] == [1]
+
+
+def test_clients_of_inputs_get_bare_vectors() -> None:
+    """As text-embeddings-inference gives them; JumpStart's older name has its own."""
+    model = _model(vector=[3, 4])
+    vectors = predict_fn(Request("inputs", batch=("a", "b"), listed=True), model)
+
+    assert vectors == [pytest.approx([0.6, 0.8])] * 2
+    assert predict_fn(Request("inputs", prompt="a"), model) == [pytest.approx([0.6, 0.8])]
+    assert predict_fn(Request("inputs", prompt="a", jumpstart=True), model) == {
+        "embedding": [pytest.approx([0.6, 0.8])]
+    }
+    with pytest.raises(BadRequest, match="embeds texts"):
+        predict_fn(Request("inputs", batch=(({"role": "user", "content": "a"},),)), model)

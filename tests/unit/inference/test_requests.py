@@ -464,3 +464,301 @@ def test_log_probabilities_have_two_forms() -> None:
 def test_log_probabilities_in_the_wrong_form_are_refused(document: dict[str, Any], param: str) -> None:
     """The message says which form belongs to what was asked."""
     assert _refusal(**document)["param"] == param
+
+
+def test_penalties_and_samplers_reach_the_request_by_llama_cpps_names() -> None:
+    """Whoever names them, and whatever is around them."""
+    parameters = {
+        "top_k": 50,
+        "repetition_penalty": 1.03,
+        "typical_p": 0.9,
+        "do_sample": True,
+        "details": True,
+    }
+
+    request = parse_request({"inputs": "A", "parameters": {**parameters, "return_full_text": False}})
+
+    assert request == Request(
+        "inputs",
+        prompt="A",
+        details=True,
+        sampling={"top_k": 50, "repeat_penalty": 1.03, "typical_p": 0.9},
+        echo=False,
+    )
+    assert _asked(do_sample=False, temperature=1).temperature == 0
+    assert _asked(do_sample=True).temperature is None
+
+
+@pytest.mark.parametrize(
+    ("document", "tokens"),
+    [
+        pytest.param({"max_tokens": -1}, -1, id="as-many-as-fit"),
+        pytest.param({"max_tokens": None}, -1, id="null"),
+        pytest.param({"max_tokens": None, "max_completion_tokens": 7}, 7, id="null-beside-a-number"),
+        pytest.param({"max_tokens": 10**9}, 10**9, id="more-than-any-context"),
+        pytest.param({"max_tokens": 7, "max_completion_tokens": 7}, 7, id="said-twice"),
+        pytest.param({"n_predict": 7}, 7, id="llama.cpp"),
+        pytest.param({}, None, id="as-the-settings-say"),
+    ],
+)
+def test_length_of_an_answer_has_many_names_and_no_upper_bound(
+    document: dict[str, Any], tokens: int | None
+) -> None:
+    """What a client means by it: a number, or all that there is room for."""
+    assert _asked(**document).max_tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("seed", "expected"),
+    [
+        (0, 0),
+        (2**32 - 2, 2**32 - 2),
+        (2**32 - 1, 0),
+        (-2, 2**32 - 3),
+        (10**30, 10**30 % (2**32 - 1)),
+        (-1, None),
+    ],
+)
+def test_any_whole_number_is_a_seed(seed: int, expected: int | None) -> None:
+    """But -1, which is llama.cpp's "any"."""
+    assert _asked(seed=seed).seed == expected
+
+
+def test_biases_come_as_tokens_and_texts() -> None:
+    """OpenAI's keys are texts with numbers in them; false forbids a token."""
+    never = float("-inf")
+
+    assert _asked(logit_bias={"15": -100, "x": False}).logit_bias == ((15, -100.0), ("x", never))
+    assert _asked(logit_bias=[[15, 1e300], ["x", 0.5]]).logit_bias == ((15, 10_000.0), ("x", 0.5))
+    assert _asked(logit_bias={}).logit_bias == ()
+    for wrong in ({"1": "x"}, {"": 1}, [[1]], [1], [[True, 1]], {"1": True}):
+        assert _refusal(logit_bias=wrong)["param"] == "logit_bias"
+
+
+def test_prompts_come_as_texts_and_as_tokens() -> None:
+    """One or many; a list that has numbers in it is one prompt, as llama-server reads it."""
+    assert parse_request({"prompt": ["a", "b"]}).subjects == ("a", "b")
+    assert parse_request({"prompt": [1, 2]}).subjects == ((1, 2),)
+    assert parse_request({"prompt": [[1], [2, 3]]}).subjects == ((1,), (2, 3))
+    assert parse_request({"prompt": [1, "b"]}).subjects == ((1, "b"),)
+
+
+def test_inputs_come_as_texts_and_as_conversations() -> None:
+    """JumpStart's lists; their answers are lists, and one conversation's is not."""
+    texts, dialogs, one = (
+        parse_request({"inputs": value}) for value in (["a", "b"], [[USER], [USER]], [USER])
+    )
+
+    assert (texts.subjects, texts.listed) == (("a", "b"), True)
+    assert (dialogs.subjects, dialogs.listed) == (((USER,), (USER,)), True)
+    assert (one.subjects, one.listed, one.messages) == (((USER,),), False, (USER,))
+    assert parse_request({"text_inputs": "a", "top_k": 3}).jumpstart
+
+
+CALL = {"id": "1", "type": "function", "function": {"name": "w", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        pytest.param(
+            {"role": "developer", "content": "x"}, {"role": "developer", "content": "x"}, id="developer"
+        ),
+        pytest.param(
+            {"role": "assistant", "content": None, "tool_calls": [CALL]},
+            {"role": "assistant", "content": "", "tool_calls": [CALL]},
+            id="calls-and-no-content",
+        ),
+        pytest.param(
+            {"role": "assistant", "tool_calls": [{"function": {"name": "w", "arguments": {"a": 1}}}]},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"type": "function", "function": {"name": "w", "arguments": '{"a": 1}'}}],
+            },
+            id="arguments-as-an-object",
+        ),
+        pytest.param(
+            {"role": "assistant", "function_call": {"name": "w", "arguments": "{}"}},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{k: v for k, v in CALL.items() if k != "id"}],
+            },
+            id="the-older-form",
+        ),
+        pytest.param(
+            {"role": "tool", "tool_call_id": "1", "content": [{"type": "text", "text": "sun"}]},
+            {"role": "tool", "tool_call_id": "1", "content": "sun"},
+            id="tool",
+        ),
+        pytest.param(
+            {"role": "function", "name": "w", "content": "sun"},
+            {"role": "tool", "name": "w", "content": "sun"},
+            id="function",
+        ),
+        pytest.param(
+            {
+                "role": "assistant",
+                "content": "x",
+                "refusal": None,
+                "annotations": [],
+                "audio": None,
+                "tool_calls": [],
+            },
+            {"role": "assistant", "content": "x"},
+            id="an-answer-sent-back",
+        ),
+        pytest.param(
+            {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}, "!"]},
+            {"role": "assistant", "content": "no!"},
+            id="refusal",
+        ),
+        pytest.param({"role": "user", "content": None}, {"role": "user", "content": ""}, id="null"),
+        pytest.param(
+            {"role": "assistant", "content": "4", "reasoning_content": "2+2"},
+            {"role": "assistant", "content": "4", "reasoning_content": "2+2"},
+            id="reasoning",
+        ),
+    ],
+)
+def test_messages_of_every_role_are_taken(message: dict[str, Any], expected: dict[str, Any]) -> None:
+    """As clients send them back from an earlier turn."""
+    assert parse_request({"messages": [USER, message]}).messages == (USER, expected)
+
+
+@pytest.mark.parametrize(
+    ("message", "param"),
+    [
+        pytest.param({"role": "assistant", "tool_calls": "x"}, "messages[0].tool_calls", id="no-list"),
+        pytest.param(
+            {"role": "assistant", "tool_calls": [{"id": "1"}]}, "messages[0].tool_calls[0]", id="no-function"
+        ),
+        pytest.param(
+            {"role": "tool", "content": "x", "tool_call_id": 3}, "messages[0].tool_call_id", id="number"
+        ),
+        pytest.param({"role": "assistant"}, "messages[0].content", id="nothing-said"),
+    ],
+)
+def test_wrong_message_is_told_why(message: dict[str, Any], param: str) -> None:
+    """With its place."""
+    with pytest.raises(BadRequest) as caught:
+        parse_request({"messages": [message]})
+
+    assert json.loads(caught.value.message)["error"]["param"] == param
+
+
+TOOL = {"type": "function", "function": {"name": "w", "parameters": {"type": "object", "properties": {}}}}
+
+
+@pytest.mark.parametrize(
+    ("said", "choice"),
+    [
+        pytest.param({}, "auto", id="default"),
+        pytest.param({"tool_choice": "auto"}, "auto", id="auto"),
+        pytest.param({"tool_choice": "required"}, "required", id="required"),
+        pytest.param({"tool_choice": "any"}, "required", id="any"),
+        pytest.param({"tool_choice": {"type": "function", "function": {"name": "w"}}}, "=w", id="named"),
+        pytest.param({"tool_choice": {"type": "function", "name": "w"}}, "=w", id="named-as-in-responses"),
+        pytest.param({"function_call": {"name": "w"}}, "=w", id="older"),
+    ],
+)
+def test_tools_and_which_is_called(said: dict[str, Any], choice: str) -> None:
+    """In each form that clients have for it."""
+    request = parse_request({"messages": [USER], "tools": [TOOL], **said})
+
+    assert (request.tools, request.tool_choice, request.legacy_functions) == ((TOOL,), choice, False)
+
+
+def test_functions_are_tools_and_none_means_none() -> None:
+    """OpenAI's older form, and tools that are not to be called."""
+    older = parse_request({"messages": [USER], "functions": [TOOL["function"]], "function_call": "auto"})
+    none = parse_request({"messages": [USER], "tools": [TOOL], "tool_choice": "none"})
+
+    assert (older.tools, older.legacy_functions) == ((TOOL,), True)
+    assert none.tools == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "param"),
+    [
+        pytest.param({"tools": [{"type": "web_search"}]}, "tools[0]", id="other-type"),
+        pytest.param({"tools": [{"type": "function", "function": {}}]}, "tools[0]", id="no-name"),
+        pytest.param({"tools": [3]}, "tools[0]", id="number"),
+        pytest.param({"tools": [TOOL] * 129}, "tools", id="many"),
+        pytest.param(
+            {"tools": [TOOL], "tool_choice": {"function": {"name": "v"}}}, "tool_choice", id="unknown"
+        ),
+        pytest.param({"tools": [{"function": {"name": "w", "parameters": 3}}]}, "tools[0]", id="no-schema"),
+    ],
+)
+def test_wrong_tools_are_told(said: dict[str, Any], param: str) -> None:
+    """With the place of each."""
+    assert _refusal(prompt=None, messages=[USER], **said)["param"] == param
+
+
+def test_responses_are_chats() -> None:
+    """OpenAI's newer interface in the same request: instructions, items, its own names of the rest."""
+    request = parse_request(
+        {
+            "model": "m",
+            "instructions": "Be brief.",
+            "input": [
+                {"role": "user", "content": [{"type": "input_text", "text": "Hi."}]},
+                {"type": "function_call", "call_id": "1", "name": "w", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "1", "output": "sun"},
+                {"type": "reasoning", "summary": []},
+            ],
+            "max_output_tokens": 9,
+            "text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "integer"}}},
+            "reasoning": {"effort": "low"},
+            "tools": [{"type": "function", "name": "w", "parameters": {}}],
+            "tool_choice": "none",
+            "store": False,
+        }
+    )
+
+    assert (request.source, request.form) == ("input", "responses")
+    assert request.messages == (
+        {"role": "system", "content": "Be brief."},
+        USER,
+        {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        {"role": "tool", "content": "sun", "tool_call_id": "1"},
+    )
+    assert (request.max_tokens, request.schema) == (9, {"type": "integer"})
+    assert request.template == {"reasoning_effort": "low"}
+
+
+@pytest.mark.parametrize(
+    ("document", "form"),
+    [
+        pytest.param({"input": "a", "temperature": 0}, "responses", id="a-field-of-generating"),
+        pytest.param({"input": [USER]}, "responses", id="messages"),
+        pytest.param({"input": "a", "instructions": "b"}, "responses", id="instructions"),
+        pytest.param({"input": "a", "model": "m"}, "input", id="the-model-decides"),
+        pytest.param({"input": ["a"], "user": "u"}, "input", id="texts"),
+        pytest.param({"input": "a", "encoding_format": "float"}, "input", id="embeddings"),
+    ],
+)
+def test_input_means_a_response_or_embeddings_by_what_is_beside_it(
+    document: dict[str, Any], form: str
+) -> None:
+    """One name for two things: a field that only one of them has tells."""
+    assert parse_request(document).form == form
+
+
+def test_schemas_come_under_many_names() -> None:
+    """And each is held and checked."""
+    schema = {"type": "integer", "minimum": 0}
+    for said in (
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}},
+        {"response_format": {"type": "json_object", "schema": schema}},
+        {"response_format": {"type": "json", "value": schema}},
+        {"json_schema": schema},
+        {"guided_json": schema},
+    ):
+        request = _asked(**said)
+
+        assert request.schema == schema
+        assert "natural" in (request.grammar or "")
+    assert _refusal(json_schema=schema, response_format={"type": "json_object"})["param"] == "json_schema"

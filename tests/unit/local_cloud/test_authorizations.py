@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local_cloud import authorizations
-from local_cloud.authorizations import UnknownNeedsError
 from local_cloud.calls import AwsCall
-from local_cloud.policies import PolicyRequest
+from local_cloud.iam import authorizations
+from local_cloud.iam.authorizations import UnknownNeedsError
+from local_cloud.iam.policies import PolicyRequest
+from tools import template
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/endpoint"
@@ -311,3 +313,32 @@ def test_what_is_not_written_down_is_not_guessed(name: str) -> None:
     """Neither an operation nor a service."""
     with pytest.raises(UnknownNeedsError, match="is not written down"):
         needs(name, {})
+
+
+# ------------------------------------------------------------------- what tasks state
+
+BESIDES = {"stepfunctions": "states", "service-quotas": "servicequotas", "sagemaker-runtime": "sagemaker"}
+"""Services whose actions begin otherwise than botocore calls them."""
+WRITTEN = Path(str(authorizations.__file__)).read_text(encoding="utf-8")
+
+
+def needed() -> set[str]:
+    """Return the actions that have the name of a call that is written down."""
+    return {
+        f"{BESIDES.get(service, service)}:{operation}"
+        for service, operations in authorizations._SERVICES.items()
+        for operation in operations
+    }
+
+
+@pytest.mark.parametrize("name", template.functions())
+def test_each_action_that_a_task_states_is_one_that_a_call_needs(name: str) -> None:
+    """By the call's own name, or by the name that the entry of another one gives it: else it is refused here."""
+    stated = {action for one in template.functions()[name].handler.may for action in one.actions}
+    unknown = {
+        action
+        for action in stated - needed()
+        if f'"{action}"' not in WRITTEN and f'"{action.partition(":")[2]}"' not in WRITTEN
+    }
+
+    assert not unknown, f"add the call that needs {sorted(unknown)} to {authorizations.__name__}"

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
-from local_cloud import events
-from local_cloud.events import EventBus
+from local_cloud.workflow import events
+from local_cloud.workflow.events import EventBus
 from pipeline.aws.clients import Clients
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour-0"
@@ -50,8 +50,8 @@ def test_a_target_is_told_what_its_transformer_makes_of_an_event() -> None:
     """Paths are looked up, their values put in as JSON."""
     shape = {"InputPathsMap": {"arn": "$.detail.executionArn"}, "InputTemplate": '{"a": <arn>, "b": "c"}'}
 
-    assert events.told({"InputTransformer": shape}, ENDED) == {"a": ARN, "b": "c"}
-    assert events.told({}, ENDED) == ENDED
+    assert events.target_input({"InputTransformer": shape}, ENDED) == {"a": ARN, "b": "c"}
+    assert events.target_input({}, ENDED) == ENDED
 
 
 def test_a_closed_bus_has_delivered_what_it_took_and_takes_no_more() -> None:

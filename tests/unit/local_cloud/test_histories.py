@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_cloud import histories
+from local_cloud.workflow import histories
 
 
 @given(count=st.integers(0, 30), more=st.integers(0, 10), most=st.integers(1, 12), newest=st.booleans())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local_cloud.hosting import HostingSettings, Quotas
-from local_cloud.hosting.lifecycle import ContainerCondition
+from local_cloud.hosting.platform.lifecycle import ContainerCondition
 from tests.unit.local_cloud.test_hosting_service import ARN, World, capacity, config_request, model_request
 
 if TYPE_CHECKING:
@@ -339,7 +339,7 @@ def test_new_instances_are_watched_before_the_old_ones_go(
         assert world.containers[0].ended == []
         return []
 
-    world.hosting._fleet._ringing = look
+    world.hosting._fleet._alarms_in_alarm = look
     began = world.time.now
     world.jobs.finish()
 
@@ -354,7 +354,7 @@ def test_new_instances_are_watched_before_the_old_ones_go(
 def test_an_alarm_takes_the_update_back(world: World) -> None:
     """Silently: InService on the old configuration, which the old instances go on serving; the reason tells why."""
     update(world)
-    world.ringing = {"sealift-e-5xx"}
+    world.alarms_in_alarm = {"sealift-e-5xx"}
     world.jobs.finish()
 
     found = world.ask("DescribeEndpoint", EndpointName="e")

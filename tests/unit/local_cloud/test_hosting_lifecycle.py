@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from local_cloud.hosting import AwsError
-from local_cloud.hosting.lifecycle import (
+from local_cloud.hosting.control_plane.requests import service
+from local_cloud.hosting.platform.lifecycle import (
     CONTAINER,
     ENDPOINT,
     SERVING,
@@ -21,7 +22,6 @@ from local_cloud.hosting.lifecycle import (
     after,
     judge,
 )
-from local_cloud.hosting.requests import service
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/e"
 REQUESTS = (Happening.UPDATE, Happening.RESCALE, Happening.DELETE)

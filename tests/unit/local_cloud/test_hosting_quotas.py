@@ -10,8 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local_cloud.hosting import AwsError, HostingSettings, Quotas
-from local_cloud.hosting.listings import cut, page
-from local_cloud.hosting.quotas import QuotaDemand, check
+from local_cloud.hosting.control_plane.listings import (
+    cut,
+    page,
+)
+from local_cloud.hosting.platform.quotas import (
+    QuotaDemand,
+    check,
+)
 
 ORDINARY = Quotas()
 

@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local_cloud.hosting import AwsError
-from local_cloud.hosting.requests import OPERATIONS, check, pattern, service
+from local_cloud.hosting.control_plane.requests import (
+    OPERATIONS,
+    check,
+    pattern,
+    service,
+)
 
 NAME_PATTERN = "[a-zA-Z0-9]([\\-a-zA-Z0-9]*[a-zA-Z0-9])?"
 

@@ -17,7 +17,7 @@ from local_cloud.hosting import (
     Quotas,
     Timing,
 )
-from local_cloud.hosting.containers import (
+from local_cloud.hosting.containers.server_process import (
     AnswerTooLargeError,
     CallBrokenError,
     CallTimedOutError,
@@ -25,8 +25,11 @@ from local_cloud.hosting.containers import (
     ContainerCall,
     LaunchFailedError,
 )
-from local_cloud.hosting.lifecycle import ContainerCondition
-from local_cloud.hosting.requests import OPERATIONS, service
+from local_cloud.hosting.control_plane.requests import (
+    OPERATIONS,
+    service,
+)
+from local_cloud.hosting.platform.lifecycle import ContainerCondition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 
     from botocore.model import Shape
 
-    from local_cloud.hosting.resources import Deployment
+    from local_cloud.hosting.platform.resources import Deployment
 
 REGION = "ap-southeast-1"
 ACCOUNT = "123456789012"
@@ -135,7 +138,7 @@ class World:
         self.time = FakeTime()
         self.jobs = Jobs()
         self.containers: list[FakeContainer] = []
-        self.ringing: set[str] = set()
+        self.alarms_in_alarm: set[str] = set()
         self.blind: set[str] = set()
         """Roles that may not look at alarms."""
         self.prepare: Callable[[FakeContainer], None] = lambda _container: None
@@ -147,7 +150,7 @@ class World:
             log=lambda *_line: None,
             exists=lambda _role, bucket, key: f"{bucket}/{key}" in self.objects,
             objects=self,
-            ringing=self.look_at_alarms,
+            alarms_in_alarm=self.look_at_alarms,
             quotas=quotas,
             settings=HostingSettings(startup_deadline_s=180.0),
             timing=self.time.timing(),
@@ -159,7 +162,7 @@ class World:
         """Return which of them ring, unless the role may not look."""
         if role in self.blind:
             raise AlarmsUnseen(f"{role} may not")
-        return [name for name in names if name in self.ringing]
+        return [name for name in names if name in self.alarms_in_alarm]
 
     def etag(self, role: str, bucket: str, key: str) -> str | None:
         """Return an ETag made of the name."""

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_cloud.hosting.unpacking import (
+from local_cloud.hosting.containers.unpacking import (
     ArchiveTooLargeError,
     UnpackingCancelledError,
     UnreadableArchiveError,

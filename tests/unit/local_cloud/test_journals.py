@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from local_cloud.journals import Journal
+from local_cloud.functions.journals import Journal
 
 
 def test_a_function_that_says_nothing_has_a_group_of_its_own_and_text() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from local_cloud import keys
-from local_cloud.authorizations import NeededPermission
 from local_cloud.calls import AwsCall
 from local_cloud.faults import Response
-from local_cloud.policies import PolicyRequest
+from local_cloud.iam import keys
+from local_cloud.iam.authorizations import NeededPermission
+from local_cloud.iam.policies import PolicyRequest
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:assistant"
@@ -51,7 +51,7 @@ def denied(_request: PolicyRequest) -> str:
 )
 def test_who_may_not_use_the_key_sees_no_variables(document: dict[str, Any], path: tuple[Any, ...]) -> None:
     """Wherever a configuration stands in an answer; the error is in their place."""
-    found = json.loads(keys.veiled(answered(document), denied).body)
+    found = json.loads(keys.hidden(answered(document), denied).body)
     for part in path:
         found = found[part]
 
@@ -70,7 +70,7 @@ def test_who_may_use_the_key_sees_them() -> None:
 
     response = answered(configuration(arn=f"{ARN}:7"))
 
-    assert json.loads(keys.veiled(response, allowed).body) == json.loads(response.body)
+    assert json.loads(keys.hidden(response, allowed).body) == json.loads(response.body)
     assert seen == [PolicyRequest("kms:Decrypt", KEY, CONTEXT)]
 
 
@@ -84,7 +84,7 @@ def test_who_may_use_the_key_sees_them() -> None:
 )
 def test_where_nothing_is_encrypted_nothing_is_hidden(response: Response) -> None:
     """Nobody asks for a key there."""
-    assert json.loads(keys.veiled(response, denied).body) == json.loads(response.body)
+    assert json.loads(keys.hidden(response, denied).body) == json.loads(response.body)
 
 
 @pytest.mark.parametrize(

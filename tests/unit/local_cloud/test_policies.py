@@ -11,8 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_cloud import policies
-from local_cloud.policies import Context, PolicyRequest, PolicyVerdict, UnsupportedPolicyError
+from local_cloud.iam import policies
+from local_cloud.iam.policies import (
+    Context,
+    PolicyRequest,
+    PolicyVerdict,
+    UnsupportedPolicyError,
+)
 
 MODEL = "arn:aws:sagemaker:us-east-1:123456789012:model/harbour"
 TEXT = st.text("ab:/*?[].", max_size=12)

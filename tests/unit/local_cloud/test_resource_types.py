@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
-from local_cloud import resource_types
-from local_cloud.resource_types import BucketPolicy, Effects, EventInvokeConfig
+from local_cloud.stacks import resource_types
+from local_cloud.stacks.resource_types import (
+    BucketPolicy,
+    Effects,
+    EventInvokeConfig,
+)
 
 TEXT = '{"Resource": "${CheckArn}", "Id.$": "$$.Execution.Id", "Other": "${Unknown}"}'
 

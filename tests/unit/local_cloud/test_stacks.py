@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from local_cloud import stacks
-from local_cloud import template as sam
+from local_cloud.stacks import cloudformation as stacks
+from local_cloud.stacks import template as sam
 
 PARAMETERS = {
     "Email": {"Type": "String", "Default": ""},

@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from pipeline import errors
+from pipeline import error_codec, errors
 from pipeline.aws import service_errors
+from pipeline.errors import Problem
 from pipeline.operations import diagnosis
 from pipeline.operations.diagnosis import RULES, Diagnosis, diagnose, pick_evidence
 from pipeline.operations.state_order import ORDER
-from pipeline.rollout import embeddings
-from pipeline.rollout.embeddings import Embeddings
 
 QUOTA = (
     "CreateEndpoint: ResourceLimitExceeded: The account-level service limit '{}' is {}, with current utilization "
     "of {} and a request delta of {}. Please use AWS Service Quotas to request an increase for this quota."
 )
 
-BROKEN = [
-    [[0.0, 0.0], [0.6, 0.8]],
-    [[0.6, 0.8], [0.6, 0.8]],
-    [[0.6, math.inf], [0.6, 0.8]],
-    [[0.6], [0.8]],
-    [[0.6], [0.6, 0.8]],
-]
-"""Embeddings of two texts that no working model makes."""
-
 # What the console, the API and container logs were seen to say, and the cause that a person would name.
 SAID = (
-    pytest.param(
-        "endpoint 'x' answered 'Hello.' with 't0t0': it is degenerate (repetition: 't0' 32 times in a row, "
-        "100% of it); say ...",
-        "DegenerateAnswer",
-        id="an answer without an end",
-    ),
     pytest.param(
         "endpoint 'x': the model answered 400: the request has 'messages', and model 'm' embeds texts, and generates "
         "none; ask with 'input'",
@@ -49,12 +33,6 @@ SAID = (
         "endpoint 'x' answered 'Hello.' with status 500: the model's embedding holds infinity or what is no number",
         "EmbeddingBroken",
         id="an embedding that is none",
-    ),
-    pytest.param(
-        "GetFunctionConfiguration: no; wanted lambda:GetFunctionConfiguration to be allowed; "
-        "add lambda:GetFunctionConfiguration to the policies of arn:aws:sts::1:assumed-role/plan/x",
-        "ConsumerDenied",
-        id="consumer denied",
     ),
     pytest.param(
         "Could not find model data at s3://b/model.tar.gz.", "RoleCannotReadModel", id="no model data"
@@ -235,21 +213,6 @@ def test_the_message_of_a_lambda_is_unpacked() -> None:
 
     assert "endpoint 'x' is Failed" in failed_with(cause).what
     assert "errorType" not in failed_with(cause).cause
-
-
-@pytest.mark.parametrize(
-    "cause",
-    [
-        pytest.param("plain text", id="text"),
-        pytest.param("[1, 2]", id="list"),
-        pytest.param("5", id="number"),
-        pytest.param('{"other": 1}', id="object of another kind"),
-        pytest.param("", id="empty"),
-    ],
-)
-def test_a_cause_of_another_form_is_taken_as_it_is(cause: str) -> None:
-    """Step Functions itself writes plain sentences."""
-    assert diagnosis.message(cause) == cause
 
 
 @pytest.mark.parametrize(
@@ -507,18 +470,104 @@ def test_evidence_is_kept() -> None:
     assert diagnose({"Error": "X", "Cause": "y"}, {}, ("one", "two")).to_json()["evidence"] == ["one", "two"]
 
 
-def test_a_denied_call_about_the_consumer_is_not_one_role_among_many() -> None:
+def reported(error: errors.SealiftError, *evidence: str) -> Diagnosis:
+    """Return the diagnosis of an error as Lambda reports it."""
+    name = type(error).__name__
+    cause = json.dumps({"errorMessage": error_codec.encode(error), "errorType": name, "stackTrace": []})
+    return diagnose({"Error": name, "Cause": cause}, {}, evidence)
+
+
+PROBLEM = Problem("NoModel", "no model in it", "one '*.gguf'", "rename it")
+
+
+def test_a_refusal_is_told_in_three_parts_each_once() -> None:
+    """What was refused, what is wrong with it, what to do: as the problem says."""
+    found = reported(errors.InvalidArchive("a.tar.gz", [PROBLEM]))
+
+    assert found.cause == (
+        "what happened: check archive failed with InvalidArchive: a.tar.gz\n"
+        "why: no model in it; wanted one '*.gguf'\n"
+        "what to do: rename it"
+    )
+    assert found.cause_name == "InvalidArchive"
+
+
+def test_of_several_problems_each_is_told_whole() -> None:
+    """Why and what to do are then what all of them have in common."""
+    error = errors.InvalidArchive("a.tar.gz", [PROBLEM, PROBLEM])
+    found = reported(error)
+
+    assert found.what == f"check archive failed with InvalidArchive: {error}"
+    assert (found.why, found.fix) == (errors.InvalidArchive.why, errors.InvalidArchive.fix)
+
+
+def test_what_an_error_knows_goes_before_every_text() -> None:
+    """Its message may quote an answer, and a log always has some harmless line that looks like a cause."""
+    error = errors.SmokeTestFailed(
+        "it answered 'No module named x'", cause="Odd", why="it is odd", fix="look"
+    )
+    found = reported(error, "Ping failed due to insufficient memory.")
+
+    assert (found.cause_name, found.why, found.fix) == ("Odd", "it is odd", "look")
+    assert "details" not in found.cause
+    assert "{" not in found.cause
+
+
+@pytest.mark.parametrize("kind", [errors.EndpointFailed, errors.ModelNotReady, errors.SmokeTestFailed])
+def test_an_error_that_knows_no_cause_lets_texts_speak(kind: Any) -> None:
+    """Of what was tried the container's log tells why; without one the error's name has to do."""
+    assert reported(kind("no"), "Ping failed due to insufficient memory.").cause_name == "OutOfMemory"
+    assert reported(kind("no", waiting="for it")).why == kind.why
+
+
+def test_what_aws_refuses_is_told_by_its_words() -> None:
+    """A request that it calls wrong may fail for another reason, which has a name."""
+    said = "Could not access model data at s3://b/model.tar.gz."
+    error = {"Error": {"Code": "ValidationException", "Message": said}}
+    found = reported(service_errors.translate(ClientError(error, "CreateModel")))
+
+    assert found.cause_name == "RoleCannotReadModel"
+
+
+def test_a_message_whose_details_were_cut_is_told_all_the_same() -> None:
+    """As one of an earlier release is: by its name."""
+    text = error_codec.encode(errors.InvalidArchive("a.tar.gz", [PROBLEM]))[:-5]
+    cause = json.dumps({"errorMessage": text, "errorType": "InvalidArchive"})
+    found = diagnose({"Error": "InvalidArchive", "Cause": cause}, {})
+
+    assert found.what == f"check archive failed with InvalidArchive: a.tar.gz: {PROBLEM}"
+    assert (found.why, found.fix) == (errors.InvalidArchive.why, errors.InvalidArchive.fix)
+
+
+@pytest.mark.parametrize(
+    ("action", "way"),
+    [
+        pytest.param("lambda:GetFunctionConfiguration", "ConsumerFunctionPattern", id="the function"),
+        pytest.param("kms:Decrypt", "ConsumerKmsKeyArns", id="its key"),
+    ],
+)
+def test_a_denied_call_about_the_consumer_is_not_one_role_among_many(action: str, way: str) -> None:
     """The function's name matched the pattern, so the advice is what can still deny it."""
     denied = service_errors.access_denied(
         "GetFunctionConfiguration",
-        "User: arn:aws:sts::1:assumed-role/plan/x is not authorized to perform: lambda:GetFunctionConfiguration on "
+        f"User: arn:aws:sts::1:assumed-role/plan/x is not authorized to perform: {action} on "
         "resource: arn:aws:lambda:us-east-1:1:function:sealift-consumer",
     )
-    found = diagnosis.diagnose({"Error": "AccessDenied", "Cause": str(denied)}, {"check_archive": {}})
+    found = reported(denied)
 
     assert found.cause_name == "ConsumerDenied"
-    assert "ConsumerFunctionPattern" in found.fix
-    assert "permissions boundary" in found.fix
+    assert way in found.fix
+    assert f"add {action} to the policies of arn:aws:sts::1:assumed-role/plan/x" in found.what
+
+
+def test_a_denied_call_about_anything_else_names_the_action() -> None:
+    """And the role, as what to do."""
+    told = "User: arn:aws:sts::1:role/x is not authorized to perform: sagemaker:CreateModel on resource: *"
+    found = reported(service_errors.access_denied("CreateModel", told))
+
+    assert found.cause_name == "AccessDenied"
+    assert found.fix == "add sagemaker:CreateModel to the policies of arn:aws:sts::1:role/x"
+    assert found.why == f"{told}; wanted sagemaker:CreateModel to be allowed"
 
 
 def test_a_workflow_that_may_not_invoke_a_task_is_no_denied_consumer() -> None:
@@ -530,12 +579,3 @@ def test_a_workflow_that_may_not_invoke_a_task_is_no_denied_consumer() -> None:
     found = diagnosis.diagnose({"Error": "Lambda.AccessDeniedException", "Cause": told}, {})
 
     assert found.cause_name == "AccessDenied"
-
-
-@pytest.mark.parametrize("vectors", BROKEN)
-def test_a_broken_embedding_is_told_as_that(vectors: list[list[float]]) -> None:
-    """By the smoke test's own words, whichever they are."""
-    (wrong,) = embeddings.shortcomings(Embeddings(tuple(map(tuple, vectors))), 2, 2)
-
-    told = f"endpoint 'x' answered 'Hello.' with '2 numbers: 0, 0': {wrong}"
-    assert diagnose({"Error": "SmokeTestFailed", "Cause": told}, {}).cause_name == "EmbeddingBroken"

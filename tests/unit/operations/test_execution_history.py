@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline import error_codec
+from pipeline.errors import ResourceLimitExceeded
 from pipeline.operations import execution_history
 from pipeline.operations.execution_history import Execution, State
 
@@ -397,3 +399,17 @@ def test_a_pause_between_two_attempts_is_seen() -> None:
     assert (again.refused, again.refused_at) == (("ResourceLimitExceeded",), None)
     assert (anew.refused, anew.errors) == ((), ("ResourceLimitExceeded",))
     assert anew.began == history.events[1]["timestamp"] != anew.entered
+
+
+def test_what_a_refused_attempt_waits_for_is_read_off_its_cause() -> None:
+    """As the error says it; one that says nothing has its name."""
+    history = History().entered("CreateEndpoint")
+    text = error_codec.encode(ResourceLimitExceeded("no", waiting="waiting for quota 'Total'"))
+    cause = json.dumps({"errorMessage": text, "errorType": "ResourceLimitExceeded"})
+    details = {"error": "ResourceLimitExceeded", "cause": cause}
+
+    history.tried("ResourceLimitExceeded").happened("TaskFailed", taskFailedEventDetails=details)
+    assert state(history.read(), "CreateEndpoint").waiting == "waiting for quota 'Total'"
+
+    history.tried("Throttled")
+    assert state(history.read(), "CreateEndpoint").waiting == ""

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from pipeline import errors
 from pipeline.operations import waits
 from pipeline.operations.execution_history import Execution, State
 from pipeline.operations.waits import Clock, Pause
@@ -146,9 +145,22 @@ def test_a_clock_that_is_behind_counts_from_nothing() -> None:
     assert Clock(BEGUN).since(None) == 0.0
 
 
-def test_every_error_that_may_pass_has_its_reason() -> None:
-    """Whatever the workflow waits for is said in words."""
-    assert set(waits.REASONS) == set(errors.names(errors.TransientError))
+def test_an_error_that_knows_what_it_waits_for_says_so() -> None:
+    """More than its name does."""
+    state = State(
+        "CreateEndpoint",
+        "running",
+        BEGUN,
+        began=BEGUN,
+        refused=("ResourceLimitExceeded",),
+        waiting="waiting for quota 'Total', 10 of 10 in use",
+    )
+    found = waits.waiting(state, Execution("arn", "RUNNING", (state,)), DEFINITION, Clock(BEGUN))
+
+    assert found is not None
+    assert found.reason.startswith(
+        "waiting for quota 'Total', 10 of 10 in use (ResourceLimitExceeded): attempt 2"
+    )
 
 
 def test_the_retry_rules_are_read_as_the_workflow_has_them() -> None:

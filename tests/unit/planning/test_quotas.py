@@ -6,15 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import endpoint_status, limits, quota_usage
 from pipeline.aws import quota_errors, service_errors
-from pipeline.aws.quota_errors import Quota, QuotaRefusal
 from pipeline.errors import QuotaTooSmall, ResourceLimitExceeded
 from pipeline.planning import quotas
 from pipeline.planning.quotas import Ask, Changes, Down, RetryPause, Rung, Stop
+from pipeline.quota_refusal import Quota, QuotaRefusal
 from pipeline.quota_usage import Holder, Lowered, Situation
 
 # Verbatim, as boto3 raised it on an ordinary account.
@@ -109,10 +110,12 @@ def test_any_text_can_be_read(text: str) -> None:
 )
 def test_the_state_machine_sees_the_difference_by_class(text: str, error: type[Exception]) -> None:
     """One is never retried, the other is; AWS's text is in both, for StepDown to read."""
-    raised = service_errors.over_quota(f"CreateEndpoint: ResourceLimitExceeded: {text}")
+    refused = ClientError({"Error": {"Code": "ResourceLimitExceeded", "Message": text}}, "CreateEndpoint")
+    raised = service_errors.translate(refused)
 
     assert type(raised) is error
     assert text in str(raised)
+    assert raised.refusal == quota_errors.read_refusal(f"CreateEndpoint: ResourceLimitExceeded: {text}")
 
 
 # --------------------------------------------------------------------------- room
@@ -822,7 +825,7 @@ def test_a_model_that_needs_more_than_the_quota_is_foretold() -> None:
 # ------------------------------------------------------------------- instances
 
 
-def instances_refused(used: int, limit: int, delta: int = 2) -> quota_errors.QuotaRefusal:
+def instances_refused(used: int, limit: int, delta: int = 2) -> QuotaRefusal:
     """Return a refusal of instances."""
     return quota_errors.read_refusal(said("ml.r5.xlarge for endpoint usage", limit, used, delta, "Instances"))
 

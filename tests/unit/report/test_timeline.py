@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pipeline import error_codec, errors
 from pipeline.report import timeline
 from pipeline.report.timeline import Loop, Visit
 
 if TYPE_CHECKING:
     from pipeline.report.document import ReportFacts
+
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def visit(facts: ReportFacts, state: str) -> Visit:
@@ -37,6 +42,21 @@ def test_every_attempt_and_the_wait_before_the_next_is_there(succeeded: ReportFa
 def test_a_functions_cause_is_its_message(succeeded: ReportFacts) -> None:
     """Not the JSON document with the stack that Lambda makes of it."""
     assert visit(succeeded, "CreateEndpoint").attempts[0].cause == "CreateEndpoint: Throttled: not now"
+
+
+def test_a_functions_cause_is_its_sentence_alone() -> None:
+    """What it tells programs is not for a page."""
+    text = error_codec.encode(errors.EndpointBusy("it is Updating", waiting="for it", fix="wait"))
+    cause = json.dumps({"errorMessage": text, "errorType": "EndpointBusy", "stackTrace": []})
+    entered = {"name": "MakeRoom", "input": "{}"}
+    failed = {"error": "EndpointBusy", "cause": cause}
+    events = [
+        {"type": "TaskStateEntered", "timestamp": START, "stateEnteredEventDetails": entered},
+        {"type": "TaskScheduled", "timestamp": START, "taskScheduledEventDetails": {}},
+        {"type": "TaskFailed", "timestamp": START, "taskFailedEventDetails": failed},
+    ]
+
+    assert timeline.read(events, ended=False).visits[0].attempts[0].cause == "it is Updating"
 
 
 def test_a_loop_is_folded_with_its_rounds(succeeded: ReportFacts) -> None:

@@ -109,12 +109,14 @@ def test_embeddings_are_judged_by_what_they_cannot_be(
     vectors: list[Any], size: int | None, words: str | None
 ) -> None:
     """Every way in which a broken model shows itself."""
-    answer, wrong = smoke_test.judge(
+    answer, wrong, known = smoke_test.judge(
         "input", listed(*vectors), {"contains": "never in numbers"}, prompt="a", size=size
     )
 
     assert len(wrong) == (words is not None)
     assert words is None or words in wrong[0]
+    # How many there are the server decides, not the model.
+    assert known == (embeddings.BROKEN if wrong and len(vectors) == 2 else {})
     assert answer.text.startswith(f"{len(vectors[0])} numbers: ")
 
 
@@ -159,7 +161,20 @@ def test_a_text_is_judged_as_before() -> None:
     """By what the request expects, and by what no working model says."""
     said = json.dumps({"choices": [{"text": "Fish."}]}).encode()
 
-    answer, wrong = smoke_test.judge("prompt", said, {"contains": "cargo"}, prompt="a", size=None)
+    answer, wrong, known = smoke_test.judge("prompt", said, {"contains": "cargo"}, prompt="a", size=None)
 
     assert answer.text == "Fish."
     assert wrong == ["it does not contain 'cargo'"]
+    assert known == {}
+
+
+@pytest.mark.parametrize(("allowed", "known"), [(False, answers.DEGENERATE), (True, {})])
+def test_a_degenerate_answer_tells_its_cause(allowed: bool, known: Any) -> None:
+    """Unless it is meant to be so; what else is wrong tells none."""
+    said = json.dumps({"choices": [{"text": "t0" * 32}]}).encode()
+    expect = {"contains": "cargo", "allow_degenerate": allowed}
+
+    _, wrong, found = smoke_test.judge("prompt", said, expect, prompt="a", size=None)
+
+    assert wrong[0] == "it does not contain 'cargo'"
+    assert found == known

@@ -95,18 +95,18 @@ def event(number: int, name: str, status: str, reason: str | None = None) -> dic
 def watched(
     *batches: list[dict[str, Any]], after: str = "0"
 ) -> tuple[change_sets.Ended, list[str], list[float]]:
-    """Return how a stack ended, the events that were told, and how long was waited each time."""
+    """Return how a stack ended, the events that were reported, and how long was waited each time."""
     client: Any = CloudFormation([event(0, "sealift", "CREATE_COMPLETE")], *batches)
     list(client.paginate(StackName=STACK_ID))
-    told: list[change_sets.StackEvent] = []
+    seen: list[change_sets.StackEvent] = []
     slept: list[float] = []
-    ended = change_sets.watch(client, STACK_ID, after=after, on_event=told.append, sleep=slept.append)
-    return ended, [f"{one.name} {one.status}" for one in told], slept
+    ended = change_sets.watch(client, STACK_ID, after=after, on_event=seen.append, sleep=slept.append)
+    return ended, [f"{one.name} {one.status}" for one in seen], slept
 
 
 def test_every_event_is_told_once_in_order_until_the_stack_is_at_rest() -> None:
     """What was before is not; between two looks it waits; an intermediate end of the stack's is none."""
-    ended, told, slept = watched(
+    ended, seen, slept = watched(
         [event(1, "sealift", "UPDATE_IN_PROGRESS"), event(2, "Role", "UPDATE_IN_PROGRESS")],
         [],
         [event(3, "Role", "UPDATE_COMPLETE"), event(4, "sealift", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")],
@@ -114,7 +114,7 @@ def test_every_event_is_told_once_in_order_until_the_stack_is_at_rest() -> None:
     )
 
     assert (ended.status, ended.good, ended.reasons) == ("UPDATE_COMPLETE", True, ())
-    assert told == [
+    assert seen == [
         "sealift UPDATE_IN_PROGRESS",
         "Role UPDATE_IN_PROGRESS",
         "Role UPDATE_COMPLETE",

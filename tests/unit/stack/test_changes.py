@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local_cloud import template as sam
+from local_cloud.stacks import template as sam
 from pipeline import package_files
 from pipeline.stack import changes, template
 from pipeline.stack.changes import Verb

@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
-from local_cloud import policies
-from local_cloud.policies import Context, PolicyRequest, PolicyVerdict
+from local_cloud.iam import policies
+from local_cloud.iam.policies import (
+    Context,
+    PolicyRequest,
+    PolicyVerdict,
+)
 from pipeline import package_files, settings
 from pipeline.planning import consumer
 from pipeline.stack import template

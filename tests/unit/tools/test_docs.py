@@ -159,7 +159,7 @@ def test_a_command_line_parses(line: str, capsys: pytest.CaptureFixture[str]) ->
     ended = 0
     try:
         program.read(words)
-    except program.Ended as end:  # --help and --version end with 0
+    except program.HelpShown as end:  # --help and --version end with 0
         ended = end.status
 
     assert ended == 0, capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import re
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, is_typeddict
 import pytest
 from statelint.linter import Linter
 
-from local_cloud import template as sam
+from local_cloud.stacks import template as sam
 from pipeline import errors, limits, package_files
 from pipeline.aws.lambda_handler import Task
 from pipeline.endpoint_status import EndpointVerdict
@@ -331,6 +332,47 @@ def test_a_task_states_what_it_says_it_raises(name: str) -> None:
 
     assert (said & matched) - final <= set(stated(name, errors.SealiftError))
     assert final <= said - set(stated(name, errors.SealiftError))
+
+
+PREFIXES = {
+    "sagemaker": "sagemaker",
+    "sagemaker_runtime": "sagemaker",
+    "cloudwatch": "cloudwatch",
+    "lambda_": "lambda",
+    "logs": "logs",
+    "s3": "s3",
+    "sns": "sns",
+    "stepfunctions": "states",
+}
+"""What IAM's actions of a client's service begin with."""
+
+
+def calls(text: str) -> set[str]:
+    """Return the IAM actions of the calls that a task's own file makes, or hands on to be made."""
+    return {
+        f"{PREFIXES[node.value.attr]}:{''.join(word.capitalize() for word in node.attr.split('_'))}"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Attribute)
+        and isinstance(node.value.value, ast.Name)
+        and node.value.value.id == "clients"
+    }
+
+
+@pytest.mark.parametrize("name", ids(FUNCTIONS))
+def test_a_task_may_make_the_calls_that_stand_in_its_file(name: str) -> None:
+    """Those of the rooms below are seen when it runs (`tests/system/workflow/test_least_privilege.py`)."""
+    may = {action for statement in of(name).handler.may for action in statement.actions}
+    text = (package_files.tasks() / f"{snake(name)}.py").read_text(encoding="utf-8")
+
+    assert calls(text) <= may
+
+
+def test_a_call_is_seen_whether_it_is_made_or_handed_on() -> None:
+    """By its client; what is called otherwise is no call to AWS."""
+    text = "clients.sagemaker.create_model(a=1)\nlook(clients.logs.get_log_events, other.s3.get_object, clients.s3)"
+
+    assert calls(text) == {"sagemaker:CreateModel", "logs:GetLogEvents"}
 
 
 def a_task(*stated: type[errors.SealiftError]) -> ModuleType:

@@ -1,0 +1,258 @@
+"""The one container behind an endpoint: brought up, called, lost, brought up again.
+
+Owns the shell around `lifecycle.CONTAINER`: it reports what happens, does what the table says, and turns what
+comes back into the runtime's errors. Refuses to know the endpoint's status: that is `fleet`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from local_cloud.hosting.containers.server_process import (
+    AnswerTooLargeError,
+    CallBrokenError,
+    CallTimedOutError,
+    LaunchFailedError,
+)
+from local_cloud.hosting.platform import texts
+from local_cloud.hosting.platform.lifecycle import (
+    CONTAINER,
+    ContainerCondition,
+    Occurrence,
+    Step,
+    Verdict,
+    Warmth,
+    judge,
+)
+from local_cloud.hosting.platform.refusals import AwsError
+from local_cloud.hosting.platform.resources import Capacity
+
+if TYPE_CHECKING:
+    from local_cloud.hosting.containers.server_process import (
+        Container,
+        ContainerAnswer,
+        ContainerCall,
+        Launch,
+    )
+    from local_cloud.hosting.platform.resources import (
+        AwsAccount,
+        Deployment,
+    )
+    from local_cloud.hosting.platform.settings import HostingSettings
+    from local_cloud.hosting.platform.timing import (
+        Background,
+        Timing,
+    )
+
+_LOGGER = logging.getLogger(__name__)
+_DRAIN_INTERVAL_S = 0.05
+
+
+class Worker:
+    """A variant's compute; on the platform it scales out, or has several instances, here it is one process."""
+
+    def __init__(
+        self,
+        endpoint_name: str,
+        deployment: Deployment,
+        *,
+        account: AwsAccount,
+        launch: Launch,
+        settings: HostingSettings,
+        timing: Timing,
+        background: Background,
+    ) -> None:
+        self._name = endpoint_name
+        self._deployment = deployment
+        self._account = account
+        self._launch = launch
+        self._settings = settings
+        self._timing = timing
+        self._background = background
+        self._lock = threading.Lock()
+        self._warmth = Warmth.STARTING
+        self._container: Container | None = None
+        self._failure = ""
+        self._in_flight = 0
+        capacity = deployment.capacity
+        self._serverless = isinstance(capacity, Capacity)
+        # Nobody counts the calls of an instance: those that it cannot answer yet wait for it.
+        self._max_concurrency = capacity.max_concurrency if isinstance(capacity, Capacity) else None
+        self._deadline_s = settings.deadline_s(deployment)
+        self._killed = False
+
+    def start(self) -> str | None:
+        """Bring a container up, however long it takes; return the FailureReason, or None when it is warm."""
+        try:
+            container = self._bring_up()
+        except LaunchFailedError as error:
+            failure = str(error)
+        except Exception:
+            # A fault of the emulation: the endpoint must not stay in Creating for it.
+            _LOGGER.exception("start of a container of %s broke", self._name)
+            failure = texts.INTERNAL
+        else:
+            self._happened(Occurrence.STARTED, container=container)
+            return None
+        self._happened(Occurrence.START_FAILED, failure=failure)
+        return failure
+
+    def invoke(self, call: ContainerCall) -> ContainerAnswer:
+        """Return the container's answer, if it is a success; raise the runtime's error otherwise."""
+        container = self._admit()
+        try:
+            answer = container.call(call, self._settings.invocation_timeout_s)
+        except CallTimedOutError as error:
+            raise self._model_error("server", 0, "primary", texts.invocation_timed_out()) from error
+        except AnswerTooLargeError as error:
+            message = texts.oversize_response(self._settings.payload_bytes)
+            raise self._model_error("server", 0, "primary", message) from error
+        except CallBrokenError as error:
+            raise self._broken(container) from error
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+        if 200 <= answer.status < 300:
+            return answer
+        side = "client" if 400 <= answer.status < 500 else "server"
+        raise self._model_error(side, answer.status, "primary", answer.body.decode("utf-8", "replace"))
+
+    def resize(self, max_concurrency: int) -> None:
+        """Allow so many calls at once from now on."""
+        with self._lock:
+            self._max_concurrency = max_concurrency
+
+    def retire(self) -> None:
+        """End the container, after the calls that it is answering."""
+        deadline = self._timing.monotonic() + self._settings.invocation_timeout_s
+        while self._busy() and self._timing.monotonic() < deadline:
+            if self._timing.pause(_DRAIN_INTERVAL_S):
+                break
+        container = self._abandon()
+        if container is not None:
+            container.stop()
+
+    def kill(self) -> None:
+        """End the container at once, and any start that is under way."""
+        container = self._abandon()
+        if container is not None:
+            container.kill()
+
+    def pids(self) -> list[int]:
+        """Return the process ids of the server."""
+        with self._lock:
+            container = self._container
+        return [] if container is None else container.pids()
+
+    def _abandon(self) -> Container | None:
+        with self._lock:
+            self._killed = True
+            container, self._container = self._container, None
+            return container
+
+    def _busy(self) -> bool:
+        with self._lock:
+            return self._in_flight > 0
+
+    def _admit(self) -> Container:
+        with self._lock:
+            if self._max_concurrency is not None and self._in_flight >= self._max_concurrency:
+                # SEEN: the runtime throttles with status 400 and a null message.
+                raise AwsError("ThrottlingException", None)
+            self._warmth, step = CONTAINER[self._warmth, Occurrence.CALLED]
+            container = self._container
+            if step is Step.FORWARD and container is not None:
+                self._in_flight += 1
+                return container
+        if step is Step.REPORT:
+            raise self._model_error("server", 0, "model", self._failure)
+        if step is Step.LAUNCH:
+            self._background.run(f"cold start of {self._name}", self._start_again)
+        if not self._serverless:
+            raise self._model_error("server", 0, "primary", texts.no_response(self._name))
+        raise AwsError("ModelNotReadyException", texts.not_ready(self._name), 429)
+
+    def _start_again(self) -> None:
+        self.start()
+
+    def _happened(
+        self, occurrence: Occurrence, *, container: Container | None = None, failure: str = ""
+    ) -> None:
+        with self._lock:
+            self._warmth, _ = CONTAINER[self._warmth, occurrence]
+            self._failure = failure
+            unwanted = container if self._killed else None
+            self._container = None if self._killed else container
+        if unwanted is not None:
+            unwanted.kill()
+
+    def _bring_up(self) -> Container:
+        started = self._timing.monotonic()
+        container = self._launch(self._name, self._deployment, cancelled=lambda: self._killed)
+        try:
+            self._await_health(container, started)
+        except BaseException:
+            container.kill()
+            raise
+        return container
+
+    def _await_health(self, container: Container, started: float) -> None:
+        while True:
+            verdict = judge(
+                container.condition(),
+                pinged=container.ping(),
+                elapsed_s=self._timing.monotonic() - started,
+                deadline_s=self._deadline_s,
+            )
+            if verdict is Verdict.READY:
+                return
+            if verdict is not Verdict.WAIT:
+                raise LaunchFailedError(self._reason(verdict))
+            if self._killed or self._timing.pause(self._settings.ping_interval_s):
+                raise LaunchFailedError(texts.INTERNAL)
+
+    def _reason(self, verdict: Verdict) -> str:
+        if not self._serverless:
+            return texts.ping_failed(self._deployment.variant_name)
+        return {
+            Verdict.EXITED: texts.process_exited(self._account.log_hint(self._name)),
+            Verdict.OUT_OF_MEMORY: texts.OUT_OF_MEMORY,
+            Verdict.TOO_LATE: texts.start_too_slow(self._deadline_s),
+        }[verdict]
+
+    def _broken(self, container: Container) -> AwsError:
+        condition = container.condition()
+        if condition is not ContainerCondition.RUNNING:
+            self._lost(container)
+        if condition is ContainerCondition.EXITED:
+            return self._model_error("server", 0, "model", texts.EXITED)
+        return self._model_error("server", 0, "primary", texts.no_response(self._name))
+
+    def _lost(self, container: Container) -> None:
+        with self._lock:
+            # Of several calls that were cut off together, the first one reports the loss.
+            if self._container is not container:
+                return
+            self._warmth, _ = CONTAINER[self._warmth, Occurrence.LOST]
+            self._container = None
+            if not self._serverless:
+                # An instance starts its container again by itself.
+                self._warmth, _ = CONTAINER[self._warmth, Occurrence.CALLED]
+                self._background.run(f"restart of {self._name}", self._start_again)
+        with contextlib.suppress(OSError):
+            container.kill()
+
+    def _model_error(self, side: str, status: int, container: str, message: str) -> AwsError:
+        return AwsError(
+            "ModelError",
+            texts.model_error(side, status, container, message, self._account.log_hint(self._name)),
+            424,
+            {
+                "OriginalStatusCode": status,
+                "OriginalMessage": message,
+                "LogStreamArn": self._account.log_group_arn(self._name),
+            },
+        )

@@ -1,0 +1,231 @@
+"""What the service demands of a request beyond its shape: the rules of serverless endpoints.
+
+Owns what AWS refuses on serverless, and what AWS takes but the local cloud does not do; both are refused
+here, the first in AWS' sense, the second as such. Nothing that is given is silently ignored.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from local_cloud.hosting.platform import texts
+from local_cloud.hosting.platform.refusals import invalid
+from pipeline.sizing import instance_types
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from local_cloud.hosting.platform.resources import (
+        Capacity,
+        Model,
+    )
+
+MEMORY_SIZES_MB = (1024, 2048, 3072, 4096, 5120, 6144)
+"""The sizes of a serverless endpoint, in steps of 1 GB (service model, ProductionVariantServerlessConfig)."""
+
+_MODEL = frozenset(
+    {
+        "ModelName",
+        "PrimaryContainer",
+        "Containers",
+        "ExecutionRoleArn",
+        "Tags",
+        "VpcConfig",
+        "EnableNetworkIsolation",
+    }
+)
+_CONTAINER = frozenset(
+    {
+        "ContainerHostname",
+        "Image",
+        "Mode",
+        "ModelDataUrl",
+        "ModelDataSource",
+        "Environment",
+        "MultiModelConfig",
+    }
+)
+_CONFIG = frozenset({"EndpointConfigName", "ProductionVariants", "Tags"})
+_VARIANT = frozenset({"VariantName", "ModelName", "InitialVariantWeight", "ServerlessConfig"})
+_ON_INSTANCES = frozenset(
+    {
+        "VariantName",
+        "ModelName",
+        "InitialVariantWeight",
+        "InstanceType",
+        "InitialInstanceCount",
+        "VolumeSizeInGB",
+        "ModelDataDownloadTimeoutInSeconds",
+        "ContainerStartupHealthCheckTimeoutInSeconds",
+    }
+)
+_SOURCE = frozenset({"S3Uri", "S3DataType", "CompressionType", "ETag"})
+
+# Members of a configuration that the developer guide's list for serverless excludes ("Feature exclusions").
+_EXCLUDED_IN_CONFIG = {
+    "DataCaptureConfig": "Data capture",
+    "AsyncInferenceConfig": "Asynchronous inference",
+    "ShadowProductionVariants": "A shadow variant",
+    "ExplainerConfig": "An explainer",
+    "VpcConfig": "VPC configuration",
+}
+_EXCLUDED_IN_VARIANT = (
+    "InitialInstanceCount",
+    "InstanceType",
+    "AcceleratorType",
+    "VolumeSizeInGB",
+    "ModelDataDownloadTimeoutInSeconds",
+    "ContainerStartupHealthCheckTimeoutInSeconds",
+    "ManagedInstanceScaling",
+    "CoreDumpConfig",
+    "EnableSSMAccess",
+)
+
+
+def check_model(request: Mapping[str, Any]) -> None:
+    """Raise ValidationException for a CreateModel request that is well-formed and wrong."""
+    _only(_MODEL, request)
+    containers = [*filter(None, [request.get("PrimaryContainer")]), *request.get("Containers", [])]
+    if len(containers) != 1:
+        raise invalid(f"A model needs exactly one container here; {len(containers)} were given.")
+    if "ExecutionRoleArn" not in request:
+        raise invalid(
+            texts.constraints([texts.constraint(None, "executionRoleArn", "Member must not be null")])
+        )
+    container = containers[0]
+    _only(_CONTAINER, container)
+    if "Image" not in container:
+        raise invalid("The container definition has neither Image nor ModelPackageName.")
+    if "ModelDataUrl" in container and "ModelDataSource" in container:
+        raise invalid("ModelDataUrl and ModelDataSource cannot both be given.")
+    source = (container.get("ModelDataSource") or {}).get("S3DataSource")
+    if source is not None:
+        _check_source(source)
+    size = sum(len(k.encode()) + len(v.encode()) for k, v in container.get("Environment", {}).items())
+    if size > 32 * 1024:
+        raise invalid(f"The environment is {size} bytes; the maximum is 32768.")
+    url = container.get("ModelDataUrl")
+    if url is not None and not url.endswith(".tar.gz"):
+        raise invalid(texts.model_data_suffix(url))
+
+
+def _check_source(source: Mapping[str, Any]) -> None:
+    _only(_SOURCE, source)
+    prefix = source["S3DataType"] == "S3Prefix"
+    if prefix and not source["S3Uri"].endswith("/"):
+        raise invalid(texts.not_a_prefix(source["S3Uri"]))
+    if prefix and source["CompressionType"] == "Gzip":
+        raise invalid("CompressionType Gzip needs S3DataType S3Object.")
+    if prefix and "ETag" in source:
+        # Of which object, the service model does not say.
+        raise invalid(texts.not_emulated("An ETag of an S3Prefix"))
+
+
+def check_config(request: Mapping[str, Any]) -> None:
+    """Raise ValidationException for a CreateEndpointConfig request that no endpoint here can have."""
+    variants = request["ProductionVariants"]
+    if not any("ServerlessConfig" in variant for variant in variants):
+        _check_instances_config(request)
+        return
+    for member, spoken in _EXCLUDED_IN_CONFIG.items():
+        if request.get(member):
+            raise invalid(texts.unsupported_on_serverless(spoken))
+    _only(_CONFIG, request)
+    if len(variants) != 1:
+        raise invalid(texts.unsupported_on_serverless("More than one production variant"))
+    for member in _EXCLUDED_IN_VARIANT:
+        if member in variants[0]:
+            raise invalid(texts.unsupported_on_serverless(member))
+    _only(_VARIANT, variants[0])
+    _require(variants[0], "ModelName")
+
+
+def _check_instances_config(request: Mapping[str, Any]) -> None:
+    _only(_CONFIG, request)
+    variants = request["ProductionVariants"]
+    if len(variants) != 1:
+        raise invalid(texts.not_emulated("More than one production variant"))
+    _only(_ON_INSTANCES, variants[0])
+    for member in ("ModelName", "InstanceType", "InitialInstanceCount"):
+        _require(variants[0], member)
+    type_ = variants[0]["InstanceType"]
+    if "VolumeSizeInGB" in variants[0] and instance_types.has_own_disk(type_):
+        raise invalid(texts.volume_not_allowed(type_))
+
+
+def _require(variant: Mapping[str, Any], member: str) -> None:
+    if member not in variant:
+        path = f"productionVariants.1.member.{member[0].lower()}{member[1:]}"
+        raise invalid(texts.constraints([texts.constraint(None, path, "Member must not be null")]))
+
+
+def check_capacity(capacity: Capacity) -> None:
+    """Raise ValidationException for a memory size between the steps, or too much provisioned concurrency."""
+    if capacity.memory_mb not in MEMORY_SIZES_MB:
+        path = "productionVariants.1.member.serverlessConfig.memorySizeInMB"
+        rule = f"Member must satisfy enum value set: [{', '.join(map(str, MEMORY_SIZES_MB))}]"
+        raise invalid(texts.constraints([texts.constraint(capacity.memory_mb, path, rule)]))
+    if capacity.provisioned is not None and capacity.provisioned > capacity.max_concurrency:
+        raise invalid(texts.provisioned_above_maximum(capacity.provisioned, capacity.max_concurrency))
+
+
+def check_model_is_serverless(model: Model) -> None:
+    """Raise ValidationException for a model that is valid and cannot be hosted serverless."""
+    container = model.container
+    if "ModelDataSource" in container:
+        raise invalid(texts.unsupported_on_serverless("ModelDataSource"))
+    if container.get("Mode") == "MultiModel" or "MultiModelConfig" in container:
+        raise invalid(texts.unsupported_on_serverless("A multi-model container"))
+    if model.request.get("VpcConfig"):
+        raise invalid(texts.unsupported_on_serverless("VPC configuration"))
+    if model.request.get("EnableNetworkIsolation"):
+        raise invalid(texts.unsupported_on_serverless("Network isolation"))
+
+
+def check_model_is_emulated(model: Model) -> None:
+    """Raise ValidationException for a model that instances take in AWS and not here."""
+    if model.container.get("Mode") == "MultiModel" or "MultiModelConfig" in model.container:
+        raise invalid(texts.not_emulated("A multi-model container"))
+    if model.request.get("VpcConfig"):
+        raise invalid(texts.not_emulated("VPC configuration"))
+    if model.request.get("EnableNetworkIsolation"):
+        raise invalid(texts.not_emulated("Network isolation"))
+
+
+def check_endpoint(request: Mapping[str, Any]) -> None:
+    """Raise ValidationException for members of CreateEndpoint and UpdateEndpoint that do nothing here."""
+    _only(frozenset({"EndpointName", "EndpointConfigName", "Tags"}), request)
+
+
+def check_update(request: Mapping[str, Any], *, serverless: bool) -> None:
+    """Raise ValidationException for an UpdateEndpoint that does nothing here, or asks for guardrails on serverless."""
+    _only(frozenset({"EndpointName", "EndpointConfigName", "DeploymentConfig"}), request)
+    config = request.get("DeploymentConfig")
+    if config is None:
+        return
+    if serverless:
+        # Not settled by any source: every member of it is worded for instances.
+        raise invalid(texts.unsupported_on_serverless("DeploymentConfig"))
+    _only(frozenset({"BlueGreenUpdatePolicy", "AutoRollbackConfiguration"}), config)
+    routing = (config.get("BlueGreenUpdatePolicy") or {}).get("TrafficRoutingConfiguration", {})
+    if routing.get("Type") == "LINEAR":
+        raise invalid(texts.not_emulated("Linear traffic routing"))
+    if routing.get("Type") == "CANARY" and "CanarySize" not in routing:
+        raise invalid("CanarySize is required with traffic routing CANARY.")
+
+
+def check_tags(tags: Collection[Mapping[str, str]], existing: Mapping[str, str] | None = None) -> None:
+    """Raise ValidationException when a key occurs twice, or when a resource would get more than 50 tags."""
+    keys = [tag["Key"] for tag in tags]
+    if len(keys) != len(set(keys)):
+        raise invalid("Duplicate tag keys are not allowed.")
+    total = len({*keys, *(existing or {})})
+    if total > 50:
+        raise invalid(f"A resource can have 50 tags; this request would make {total}.")
+
+
+def _only(known: Collection[str], request: Mapping[str, Any]) -> None:
+    # A false boolean or an empty list asks for nothing, and the SDK's callers do send them.
+    for member, value in request.items():
+        if member not in known and value not in (None, False, [], {}):
+            raise invalid(texts.not_emulated(member))

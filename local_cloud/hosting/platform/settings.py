@@ -1,0 +1,111 @@
+"""The numbers of the emulated platform: what a test may shrink and a demo may show.
+
+Owns limits and pace. Refuses to own quotas, which belong to the account (`quotas`).
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local_cloud.hosting.platform.resources import Capacity
+from pipeline import package_files
+from pipeline.limits import MiB
+from pipeline.sizing import instance_types
+
+if TYPE_CHECKING:
+    from local_cloud.hosting.platform.resources import Deployment
+
+
+GB = 1000**3
+STARTUP_S = 180.0
+_LONGEST_S = 3600.0
+"""Each of an instance's two time-outs when a variant says nothing. OURS: AWS documents no default."""
+
+_LLAMA_SERVER = Path(__file__).resolve().parents[1] / "containers" / "llama_server.py"
+
+
+def _server() -> tuple[str, ...]:
+    return (sys.executable, str(package_files.inference() / "server.py"))
+
+
+def _llama_server() -> tuple[str, ...]:
+    return (sys.executable, str(_LLAMA_SERVER))
+
+
+@dataclass(frozen=True, slots=True)
+class HostingSettings:
+    """Limits of serverless inference (their sources in each field) and the pace of the emulation."""
+
+    command: tuple[str, ...] = _server()
+    """What stands for an image's entry point; it reads SM_MODEL_DIR and SAGEMAKER_BIND_TO_PORT."""
+    llama_server: tuple[str, ...] = _llama_server()
+    """The same for AWS's llama.cpp image, which takes other requests and has no use for `code/`."""
+    workspace: Path | None = None
+    """Where containers get their folders; a temporary folder when None."""
+    creating_s: float = 2.0
+    """Shortest time in Creating and Updating, so that a poll sees them."""
+    baking_scale: float = 1.0
+    """How long the waits of a blue/green deployment take, against what it asks for."""
+    baking_interval_s: float = 0.2
+    """Pause between two looks at the alarms while it lasts."""
+    rescaling: bool = True
+    """Whether UpdateEndpointWeightsAndCapacities changes a serverless endpoint's concurrency. The service model says
+    so; that an account takes it was seen nowhere, so a cloud can be set to refuse it."""
+    rescaling_s: float = 0.5
+    """Time in Updating when only the concurrency changes."""
+    deleting_s: float = 0.5
+    """Shortest time in Deleting."""
+    startup_deadline_s: float = STARTUP_S
+    """From the start of the download to a 200 of /ping (developer guide, serverless-endpoints-invoke)."""
+    ping_interval_s: float = 0.2
+    """Pause between two health checks."""
+    ping_timeout_s: float = 2.0
+    """Longest answer to one health check (developer guide, your-algorithms-inference-code)."""
+    invocation_timeout_s: float = 60.0
+    """Longest answer to one invocation (developer guide, serverless-endpoints-invoke)."""
+    payload_bytes: int = 4 * MiB
+    """Largest request and largest response (developer guide, serverless-endpoints-invoke)."""
+    disk_bytes: int = 5 * 1024 * MiB
+    """Ephemeral disk, "5 GB" for every memory size; the archive and what is extracted both count here."""
+    memory_interval_s: float = 0.25
+    """Pause between two looks at the memory of a container."""
+    stop_grace_s: float = 30.0
+    """From SIGTERM to SIGKILL (developer guide, your-algorithms-inference-code)."""
+
+    def command_for(self, image: str) -> tuple[str, ...]:
+        """Return what stands for the entry point of an image, by its URI."""
+        return self.llama_server if "/llama-cpp:" in image else self.command
+
+    def deadline_s(self, deployment: Deployment) -> float:
+        """Return how long a container may take from the start of its download; as much shorter as the 180 s are set."""
+        capacity = deployment.capacity
+        if isinstance(capacity, Capacity):
+            return self.startup_deadline_s
+        asked = (capacity.download_s or _LONGEST_S) + (capacity.startup_s or _LONGEST_S)
+        return asked * self.startup_deadline_s / STARTUP_S
+
+    def memory_bytes(self, deployment: Deployment) -> int:
+        """Return the memory of a container: a serverless size, or all that its instance has."""
+        capacity = deployment.capacity
+        if isinstance(capacity, Capacity):
+            return capacity.memory_mb * MiB
+        known = instance_types.find(capacity.type)
+        return sys.maxsize if known is None else int(known.memory_gib * 1024 * MiB)
+
+    def disk_bytes_of(self, deployment: Deployment) -> int:
+        """Return the disk of a container."""
+        capacity = deployment.capacity
+        if isinstance(capacity, Capacity):
+            return self.disk_bytes
+        return sys.maxsize if capacity.volume_gb is None else capacity.volume_gb * GB
+
+    def __post_init__(self) -> None:
+        if not self.command:
+            raise ValueError("hosting settings: command is empty; wanted a program and its arguments")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int | float) and value < 0:
+                raise ValueError(f"hosting settings: {field.name} is {value!r}; wanted zero or more")

@@ -1,0 +1,80 @@
+"""What an endpoint costs while nobody calls it: a pure function of what DescribeEndpoint says and of its configuration.
+
+Owns that sum and the words for it. Refuses to guess: a type without a known price has none here. Storage volumes, data
+and the calls of a serverless endpoint are not in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.sizing import instance_types
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pipeline.sizing.instance_types import Instance
+
+HOURS_A_MONTH = 730
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What runs, and what it costs an hour."""
+
+    usd_per_hour: float | None
+    """0 for a serverless endpoint without provisioned concurrency; None when a price is not known."""
+    how: str
+    """The sum in words."""
+
+
+def per_hour(
+    variants: Iterable[Mapping[str, Any]],
+    configured: Iterable[Mapping[str, Any]] = (),
+    known: Iterable[Instance] = instance_types.TABLE,
+) -> Cost:
+    """Return what an endpoint's variants cost an hour.
+
+    Args:
+        variants: ProductionVariants of DescribeEndpoint, which say how many instances run now, or of
+            DescribeEndpointConfig, which say of which type.
+        configured: ProductionVariants of DescribeEndpointConfig, where `variants` are DescribeEndpoint's.
+        known: the types with their prices.
+    """
+    types = {one["VariantName"]: one for one in configured}
+    table = tuple(known)
+    total: float | None = 0.0
+    words = []
+    for variant in variants:
+        told_type = {**types.get(variant["VariantName"], {}), **variant}
+        name = told_type.get("InstanceType")
+        if name is None:
+            provisioned = _provisioned(told_type)
+            words.append(
+                f"{provisioned} provisioned invocations, price not known"
+                if provisioned
+                else "serverless, nothing while nobody calls"
+            )
+            total = None if provisioned else total
+            continue
+        count = told_type.get("CurrentInstanceCount", told_type.get("InitialInstanceCount", 0))
+        found = instance_types.find(name, table)
+        if found is None:
+            total = None
+            words.append(f"{count} x {name}, price not known")
+        else:
+            total = None if total is None else total + count * found.usd_per_hour
+            words.append(f"{count} x {name} at ${found.usd_per_hour:g}")
+    return Cost(None if total is None else round(total, 6), " + ".join(words) or "nothing runs yet")
+
+
+def price(instance_type: str, count: int, usd_per_hour: float) -> str:
+    """Return in words what instances cost."""
+    total = count * usd_per_hour
+    return f"{count} x {instance_type}, ${total:g} an hour, ${total * HOURS_A_MONTH:,.0f} a month"
+
+
+def _provisioned(variant: Mapping[str, Any]) -> int:
+    found = variant.get("CurrentServerlessConfig") or variant.get("ServerlessConfig") or {}
+    return int(found.get("ProvisionedConcurrency") or 0)

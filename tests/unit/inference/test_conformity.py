@@ -1,0 +1,250 @@
+"""What a grammar does not hold of a schema is left out of it, and checked in the answer."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sealift_conformity import checked_pattern, loosened, shortcoming
+from sealift_schema import SchemaError, grammar_of
+
+TREE = {
+    "$ref": "#/$defs/node",
+    "$defs": {
+        "node": {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string"},
+                "below": {"type": "array", "items": {"$ref": "#/$defs/node"}},
+            },
+            "required": ["name"],
+        }
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "right", "wrong"),
+    [
+        pytest.param({"type": "integer", "minimum": 0}, [0, 7], [-1, 1.5, True, "0"], id="minimum"),
+        pytest.param({"type": "integer", "minimum": 1, "maximum": 3}, [1, 3], [0, 4], id="range"),
+        pytest.param({"type": "number", "exclusiveMinimum": 0}, [0.1], [0, -1], id="exclusive"),
+        pytest.param({"exclusiveMaximum": 2}, [1, "x"], [2], id="no-type"),
+        pytest.param({"type": "number", "multipleOf": 0.01}, [0.07, 3], [0.005], id="multiple"),
+        pytest.param({"type": "integer", "multipleOf": 5}, [0, 10], [7], id="whole-multiple"),
+        pytest.param({"type": "string", "pattern": "^[A-Z]{2}\\d+$"}, ["AB1"], ["ab1", "AB"], id="pattern"),
+        pytest.param({"type": "string", "maxLength": 2}, ["ab"], ["abc"], id="length"),
+        pytest.param({"type": "string", "minLength": 2}, ["ab"], ["a"], id="least-length"),
+        pytest.param({"type": "array", "uniqueItems": True}, [[1, 2]], [[1, 1]], id="unique"),
+        pytest.param({"type": "array", "contains": {"const": 1}}, [[2, 1]], [[2]], id="contains"),
+        pytest.param({"type": "array", "minItems": 1, "maxItems": 2}, [[1]], [[], [1, 2, 3]], id="items"),
+        pytest.param(
+            {
+                "type": "array",
+                "prefixItems": [{"type": "integer"}, {"type": "string"}],
+                "minItems": 2,
+                "maxItems": 2,
+            },
+            [[1, "a"]],
+            [[1], [1, "a", 2], ["a", 1]],
+            id="tuple",
+        ),
+        pytest.param(
+            {"prefixItems": [{"type": "integer"}], "items": {"type": "string"}},
+            [[1, "a"]],
+            [[1, 2]],
+            id="rest",
+        ),
+        pytest.param({"not": {"type": "null"}}, [1], [None], id="not"),
+        pytest.param({"oneOf": [{"type": "integer"}, {"minimum": 2}]}, [1, 2.5], [3], id="one-of"),
+        pytest.param({"anyOf": [{"type": "integer"}, {"type": "null"}]}, [1, None], ["a"], id="any-of"),
+        pytest.param({"allOf": [{"minimum": 1}, {"maximum": 2}]}, [1, 2], [0, 3], id="all-of"),
+        pytest.param(
+            {"if": {"type": "integer"}, "then": {"minimum": 5}, "else": {"type": "string"}},
+            [5, "a"],
+            [4, None],
+            id="if",
+        ),
+        pytest.param({"enum": [1, "a", None]}, [1, 1.0, "a", None], [True, "b"], id="enum"),
+        pytest.param({"const": {"a": 1}}, [{"a": 1}], [{"a": 2}], id="const"),
+        pytest.param(
+            {"properties": {"a": {"type": "integer"}}, "additionalProperties": False, "required": ["a"]},
+            [{"a": 1}],
+            [{}, {"a": "x"}, {"a": 1, "b": 2}],
+            id="object",
+        ),
+        pytest.param(
+            {"patternProperties": {"^x": {"type": "integer"}}, "additionalProperties": {"type": "string"}},
+            [{"x1": 1, "y": "a"}],
+            [{"x1": "a"}, {"y": 1}],
+            id="patterns",
+        ),
+        pytest.param({"propertyNames": {"maxLength": 1}}, [{"a": 1}], [{"ab": 1}], id="names"),
+        pytest.param(
+            {"minProperties": 1, "maxProperties": 1}, [{"a": 1}], [{}, {"a": 1, "b": 2}], id="how-many"
+        ),
+        pytest.param(
+            TREE, [{"name": "a", "below": [{"name": "b"}]}], [{"name": "a", "below": [{}]}], id="recursion"
+        ),
+        pytest.param({"discriminator": {"x": 1}, "title": "T", "x-own": 1}, [1, None], [], id="annotations"),
+        pytest.param(False, [], [1], id="nothing"),
+    ],
+)
+def test_a_value_conforms_or_is_told_why(schema: Any, right: list[Any], wrong: list[Any]) -> None:
+    """Each keyword by values on both sides of it."""
+    assert [shortcoming(value, schema) for value in right] == [None] * len(right)
+    assert all(shortcoming(value, schema) for value in wrong)
+
+
+TAKEN: list[Any] = [
+    TREE,
+    {"type": "integer", "minimum": 0},
+    {"type": "integer", "minimum": -3, "maximum": 900},
+    {"type": "number", "minimum": 0, "maximum": 1},
+    {"type": "string", "pattern": "^a+$", "format": "email", "minLength": 2},
+    {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 2, "maxItems": 2},
+    {"type": "array", "prefixItems": [{"type": "integer"}], "minItems": 0},
+    {"type": "array", "items": {"type": "string"}, "uniqueItems": True, "minItems": 10**6},
+    {
+        "allOf": [{"$ref": "#/$defs/a"}],
+        "description": "x",
+        "$defs": {"a": {"type": "object", "required": ["z"]}},
+    },
+    {"$ref": "#/$defs/a", "default": 1, "$defs": {"a": {"type": ["integer", "null"], "minimum": 3}}},
+    {"type": "object", "properties": {"a": {}}, "patternProperties": {"^x": {}}, "not": {"required": ["q"]}},
+    {"oneOf": [{"$ref": "#/$defs/a"}, {"type": "null"}], "discriminator": {}, "$defs": {"a": {"const": "k"}}},
+    {"type": "object", "properties": {"a": {"type": "integer"}}, "anyOf": [{"required": ["a"]}]},
+    {"if": {"type": "integer"}, "then": {"minimum": 5}},
+    {},
+]
+
+
+@pytest.mark.parametrize("schema", TAKEN)
+def test_what_no_grammar_holds_is_left_out_of_it(schema: Any) -> None:
+    """The rest is a grammar; what was left out is what the check is for."""
+    assert "root ::= " in grammar_of(loosened(schema))
+
+
+def test_bounds_that_a_grammar_can_hold_are_in_it() -> None:
+    """Few whole numbers are written out, and none below zero where there may be none."""
+    assert loosened({"type": "integer", "minimum": 2, "maximum": 4}) == {"type": "integer", "enum": [2, 3, 4]}
+    assert loosened({"type": "integer", "minimum": 0.5}) == {"type": "integer", "minimum": 1}
+    assert loosened({"type": "integer", "minimum": 0}) == {"type": "integer", "minimum": 0}
+    assert loosened({"type": "integer", "maximum": 4}) == {"type": "integer"}
+    assert "natural" in grammar_of({"type": "integer", "minimum": 0}).splitlines()[0]
+    assert "positive" in grammar_of({"type": "integer", "minimum": 1}).splitlines()[0]
+    assert loosened({"prefixItems": [True, True], "minItems": 2, "maxItems": 2})["prefixItems"] == [
+        True,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    "pattern", ["((a+)+)+$", "(a|ab)*c", "(a*)*", "(a|aa){20}", "(a?){50}", "(x)\\1", "[", 7, "a" * 2000]
+)
+def test_pattern_that_could_take_for_ever_is_refused(pattern: Any) -> None:
+    """Python's own cannot be interrupted: it would hold the whole server."""
+    with pytest.raises(SchemaError):
+        checked_pattern(pattern, "pattern")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "^[a-z]+$",
+        "^\\d{4}-\\d{2}$",
+        "^(foo|bar)$",
+        "^([0-9]{3},){2}x$",
+        "a*a*a*a*b",
+        "^[^@ ]+@[^@ ]+\\.[a-z]+$",
+    ],
+)
+def test_pattern_that_is_taken_takes_no_time(pattern: str) -> None:
+    """Within the length that it allows."""
+    compiled, most = checked_pattern(pattern, "pattern")
+    begun = time.process_time()
+    compiled.search("a" * most)
+
+    assert most >= 25
+    assert time.process_time() - begun < 2
+
+
+def test_patterns_are_looked_at_wherever_they_stand() -> None:
+    """Before anything is generated; what is a value or the name of a property is none."""
+    for where in ({"not": {"pattern": "["}}, {"patternProperties": {"[": {}}}, {"items": [{"pattern": "("}]}):
+        with pytest.raises(SchemaError, match="no regular expression"):
+            loosened(where)
+
+    loosened({"enum": [{"pattern": "["}], "properties": {"pattern": {"type": "string"}}})
+
+
+def test_text_that_is_too_long_for_its_pattern_does_not_conform() -> None:
+    """Nothing that was not looked at passes."""
+    assert "too many" in (shortcoming("a" * 10_000, {"pattern": "a*a*a*a*b"}) or "")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#/$defs/none"},
+        {"$ref": "elsewhere.json"},
+        {"anyOf": []},
+        {"allOf": 3},
+        {"type": "strin"},
+        {"properties": 3},
+        {"required": 3},
+        {"type": "object", "properties": {f"p{n}": {} for n in range(1001)}},
+    ],
+)
+def test_schema_that_is_wrong_is_refused(schema: Any) -> None:
+    """What cannot be read is no annotation."""
+    with pytest.raises(SchemaError):
+        grammar_of(loosened(schema))
+
+
+_KEYWORDS = (
+    "type",
+    "items",
+    "properties",
+    "anyOf",
+    "$ref",
+    "minimum",
+    "minItems",
+    "required",
+    "not",
+    "pattern",
+    "enum",
+)
+_SCHEMAS = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["string", "#", "object", "integer", "[", "a*"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_KEYWORDS), inner, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=300)
+@given(
+    _SCHEMAS,
+    st.recursive(st.none() | st.integers() | st.text(max_size=3), lambda inner: st.lists(inner, max_size=3)),
+)
+def test_any_schema_is_taken_or_refused_and_checks_any_value(schema: Any, value: Any) -> None:
+    """Neither half ends in anything but its own error."""
+    try:
+        grammar = grammar_of(loosened(schema))
+    except SchemaError:
+        return
+
+    assert grammar
+    wrong = shortcoming(json.loads(json.dumps(value)), schema)
+    assert wrong is None or isinstance(wrong, str)
