@@ -194,6 +194,8 @@ def test_the_sweeper_describes_all_that_may_use_what_is_sealifts(clients: Client
     described = [calls.of(f"Describe{kind} ") for kind in ("Endpoint", "EndpointConfig", "Model")]
     assert described == [ours + FOREIGN] * 3
     assert calls.of("ListTags ") == 3 * ours
+    # The alarms of an endpoint that is there go with it, whosever they are.
+    assert calls.of("ListTagsForResource ") == 0
 
 
 @pytest.mark.parametrize(
