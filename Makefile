@@ -46,7 +46,7 @@ $(VENV)/.tools: requirements/build.lock | $(VENV)/.python
 	@touch $@
 
 # llama.cpp is compiled here, once, for archives and for .venv alike; tools/runtime says how and when again.
-$(RUNTIME).json: $(wildcard tools/runtime/*.py) inference/requirements.txt requirements/build.lock | $(VENV)/.tools
+$(RUNTIME).json: $(wildcard tools/runtime/*.py tools/runtime/chat/*) inference/requirements.txt requirements/build.lock | $(VENV)/.tools
 	@$(call shown,$(BIN)/python tools/runtime build,runtime,[2/4] llama.cpp)
 	@touch $@
 

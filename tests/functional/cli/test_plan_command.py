@@ -26,7 +26,7 @@ from pipeline.archive.checks.rules import Rules
 from pipeline.archive.s3.sources import FileSource
 from pipeline.cli.commands import plan as plan_command
 from pipeline.errors import ModelDoesNotFit
-from pipeline.planning import deployment_request, plan
+from pipeline.planning import deployment_request, plan, request_sources
 from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
@@ -313,10 +313,10 @@ def test_an_object_is_planned_as_the_workflow_plans_it(
         )
     )
     assert status == 0
-    assert document["fit"] == made["fit"]
-    assert document["memory_mb"] == made["memory_mb"]
-    assert document["arithmetic"] == made["arithmetic"]
-    assert document["names"]["endpoint"].partition("-")[0] == made["names"]["endpoint"].partition("-")[0]
+    assert document["fit"] == made.fit
+    assert document["memory_mb"] == made.memory_mb
+    assert document["arithmetic"] == made.arithmetic
+    assert document["names"]["endpoint"].partition("-")[0] == made.names.endpoint.partition("-")[0]
 
 
 OWN_TYPE = {
@@ -378,10 +378,9 @@ def test_what_is_shown_is_what_the_workflow_decides(
         assert shown.problems == refusal.value.problems
         return
     made = plan.plan(facts)
-    assert (shown.hosting, shown.decision.memory_mb) == (made["hosting"], made["memory_mb"])
-    on = made["instances"]
-    assert [one.to_json() for one in shown.offers] == (on["offers"] if on else [])
-    assert set(made["notes"]) <= set(payload.cut_all(shown.notes))
+    assert (shown.hosting, shown.decision.memory_mb) == (made.hosting, made.memory_mb)
+    assert shown.offers == (made.instances.offers if made.instances else ())
+    assert set(made.notes) <= set(payload.cut_all(shown.notes))
 
 
 def test_what_an_ordinary_accounts_quotas_will_do_is_told_beforehand(
@@ -452,7 +451,7 @@ def test_auto_proposes_an_instance_with_its_price(
     assert "InstanceNotAllowed" in said
     assert "set allow_instances to true for 1 x ml.r5.xlarge, $0.302 an hour, $220 a month" in said
     assert "about 0.62 tokens/s" in said
-    beside = gemma_27b.with_name(deployment_request.SIDECAR)
+    beside = gemma_27b.with_name(request_sources.SIDECAR)
     beside.write_text(json.dumps({"hosting": "auto", "allow_instances": True}))
     try:
         status, document = planned(capsys, gemma_27b)

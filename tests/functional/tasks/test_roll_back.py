@@ -10,6 +10,7 @@ import pytest
 from pipeline.errors import ConsumerBusy, EndpointBusy, Throttled
 from pipeline.planning import alarms
 from tests.foreign import HOSTILE, unfit
+from tests.plans import a_consumer, a_plan
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import MotoConsumer, Script, Task
@@ -25,10 +26,7 @@ DIAGNOSED = {
     "fix": "z",
     "cause": "what happened: x\nwhy: y\nwhat to do: z",
 }
-PLAN = {
-    "execution": OURS,
-    "names": {"model": "harbour-0", "endpoint_config": "harbour-0", "endpoint": "harbour-0"},
-}
+PLAN = a_plan(execution=OURS)
 BEFORE: dict[str, Any] = {
     "function_name": "assistant",
     "variable": "ENDPOINT_NAME",
@@ -38,7 +36,7 @@ BEFORE: dict[str, Any] = {
     "alias_routing": None,
 }
 RESULTS: dict[str, Any] = {
-    "plan_deployment": {"service": "harbour", "execution": OURS, "names": {"endpoint": "harbour-0"}},
+    "plan_deployment": PLAN,
     "check_archive": {"archive": {"last_modified": "2026-01-02T03:04:05Z"}},
 }
 ENDPOINT, CONFIG, MODEL = "endpoint harbour-0", "endpoint configuration harbour-0", "model harbour-0"
@@ -338,8 +336,7 @@ def test_an_alias_goes_back_with_its_weights(do: Task, script: Script, moto_cons
     moto_consumer.publish_version(FunctionName="assistant")
     moto_consumer.weigh({"2": 0.1})
     moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "old_0"})
-    consumer = {**{name: BEFORE[name] for name in ("function_name", "variable")}, "alias": "live"}
-    consumer |= {"test_event": None, "expect": {}}
+    consumer = a_consumer(alias="live")
     there = moto_consumer.alias()
     before = do("ReadConsumer", moto_consumer.clients, consumers=[consumer], results=RESULTS)
     do(
@@ -573,13 +570,7 @@ def test_a_canary_goes_back_exactly_and_leaves_no_version(
     moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "old_0"})
     moto_consumer.weigh({"2": 0.25})
     moto_consumer.update_alias(FunctionName="assistant", Name="live", Description="what callers use")
-    asked = {
-        **{name: BEFORE[name] for name in ("function_name", "variable")},
-        "alias": "live",
-        "canary": {"weight": 0.1, "bake_s": 60, "alarms": []},
-        "test_event": None,
-        "expect": {"min_completion_tokens": 1},
-    }
+    asked = a_consumer(alias="live", canary={"weight": 0.1, "bake_s": 60, "alarms": []})
     before = do("ReadConsumer", moto_consumer.clients, consumers=[asked], results=RESULTS)
     switch = {
         "consumers": [asked],
@@ -635,7 +626,7 @@ def test_a_version_that_cannot_be_deleted_keeps_nothing_from_going(
     before = {**BEFORE, "alias": "live", "alias_version": "1"}
     plan: dict[str, Any] = dict(PLAN)
     if in_place:
-        plan["updates"] = {"endpoint_config": "harbour-old", "max_concurrency": None}
+        plan["updates"] = {"endpoint_config": "harbour-old", "max_concurrency": 0}
         script.answers(
             "sagemaker",
             "describe_endpoint",
