@@ -457,6 +457,17 @@ def test_an_archive_is_marked_first_and_deleted_in_a_later_run(world: World) -> 
     assert "DeleteMarkers" not in versions
 
 
+def test_only_the_newest_version_of_an_archive_is_judged(world: World) -> None:
+    """An older one goes by the rule of the bucket."""
+    orphan = archive_of(world)
+    archive_of(world)
+    late = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+
+    swept = world.sweep(artifact_bucket="artifacts", now=late)
+
+    assert [one["outcome"] for one in swept["found"] if one["name"] == orphan["Key"]] == ["marked"]
+
+
 def test_the_files_below_a_prefix_that_a_model_reads_stay(world: World) -> None:
     """A model that is no archive names its folder, not each file; those of another folder go as archives do."""
     container = {
