@@ -224,6 +224,45 @@ def test_a_status_tells_what_may_not_be_read(clients: Clients, operation: str) -
     assert facts.endpoints or operation in {"ListEndpoints", "ListTags", "DescribeEndpoint"}
 
 
+def test_a_status_of_one_service_reads_no_other(clients: Clients) -> None:
+    """Whose name begins alike is told apart by its tags; whose name only has it within is not asked for them."""
+    _deploy(clients, "harbour-east", "00000000000d")
+    _deploy(clients, "old-harbour", "00000000000e")
+    calls = Calls(clients)
+
+    facts = service_status.read(clients, stack=None, service="harbour")
+
+    assert {one.service for one in facts.endpoints} == facts.releases.keys() == {"harbour"}
+    asked = [call for call in calls.made if call.startswith("ListTags ")]
+    assert any("harbour-east" in call for call in asked)
+    assert not any("old-harbour" in call for call in asked)
+
+
+def test_another_stacks_deployments_are_not_shown(clients: Clients) -> None:
+    """Its own has none."""
+    client = clients.stepfunctions
+    definition = client.describe_state_machine(stateMachineArn=MACHINE)["definition"]
+    client.create_state_machine(name="two-deployment", definition=definition, roleArn=ROLE)
+
+    facts = service_status.read(clients, stack="two", service=None)
+
+    assert (facts.endpoints, facts.releases) == ((), {})
+
+
+@pytest.mark.parametrize(("command", "order"), [(status, "Descending"), (sweep, "Ascending")])
+def test_status_begins_with_the_newest_and_the_sweeper_with_the_oldest(
+    clients: Clients, command: Any, order: str
+) -> None:
+    """Where there are more than are read, what serves is among the newest, and what was left among the oldest."""
+    calls = Calls(clients)
+
+    command(clients)
+
+    listed = [call for call in calls.made if call.startswith(("ListEndpoint", "ListModels"))]
+    assert len(listed) >= 2
+    assert all(f'"SortOrder": "{order}"' in call for call in listed)
+
+
 def test_a_scan_is_bounded_and_says_so(clients: Clients) -> None:
     """Of each kind as many as the scope has, and that there are more."""
     account = account_scan.scan(clients, Scope(most=2))
