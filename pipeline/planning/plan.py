@@ -225,7 +225,7 @@ def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) 
         "InstanceNotAllowed",
         f"serverless will not do: {why}",
         '"allow_instances": true, since an instance costs money whether anybody calls it or not',
-        f"set allow_instances to true for {instance_choice.told(offers[0], request.instance_count)}",
+        f"set allow_instances to true for {instance_choice.describe(offers[0], request.instance_count)}",
     )
     return Choice(needed, INSTANCE, fit.FitDecision(None, (problem,)), offers)
 
@@ -359,7 +359,7 @@ def instance_notes(
     offer, settings = found[0], instance_choice.settings(needed)
     told = [
         "it costs money from its creation to its deletion: "
-        + instance_choice.told(offer, request.instance_count if count is None else count)
+        + instance_choice.describe(offer, request.instance_count if count is None else count)
     ]
     if instance_types.has_own_disk(offer.name):
         told.append(f"{offer.name} has no volume: {offer.disk}")

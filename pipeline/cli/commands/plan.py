@@ -402,7 +402,7 @@ def _instance_budgets(made: PlanShown, needed: fit.Fit, screen: Screen) -> None:
         _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
     for offer in made.offers:
         head = "instance" if offer is made.offers[0] else "or"
-        screen.say(f"  {head}: {instance_choice.told(offer, made.request.instance_count)}")
+        screen.say(f"  {head}: {instance_choice.describe(offer, made.request.instance_count)}")
         _say(screen, "memory", offer.memory)
         _say(screen, "speed", offer.speed)
         if instance_types.has_own_disk(offer.name):
