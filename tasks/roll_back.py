@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from botocore.exceptions import ClientError
 
-from pipeline import payload
+from pipeline import error_codec, payload
 from pipeline.aws import lambda_handler, resource_tags, service_errors
 from pipeline.aws.permissions import (
     ALARMS,
@@ -160,7 +160,8 @@ def run(event: Event, clients: Clients) -> Result:
         else:
             _undo(plan, clients, report)
     found = results["diagnose"]
-    told = diagnosis.lines(found["what"], found["why"], found["fix"])
+    # Where Diagnose failed, the Cause itself is in it.
+    told = diagnosis.lines(error_codec.readable(found["what"]), found["why"], found["fix"])
     return {
         "gone": payload.cut_all(report.gone),
         "restored": payload.cut_all(report.restored),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from pipeline import errors, json_codec, package_files
+from pipeline import error_codec, errors, package_files
 from pipeline.hosting import NOBODY
 from pipeline.limits import MiB
 from pipeline.operations import waits
@@ -151,7 +151,8 @@ def _room(results: Mapping[str, Any]) -> str:
 
 def _adapts(plan: Mapping[str, Any]) -> bool:
     asked = plan.get("asked")
-    return adapts(json_codec.decode(Asked, asked) if asked else None)
+    # The plan of any release: no field is read but these two.
+    return adapts(Asked(asked["memory_mb"], asked["max_concurrency"]) if asked else None)
 
 
 def _deployed(results: Mapping[str, Any]) -> str:
@@ -166,14 +167,14 @@ def _deployed(results: Mapping[str, Any]) -> str:
 def _restored(results: Mapping[str, Any]) -> str:
     restored = results["restore_capacity"]
     if restored["steps"]:
-        return "; ".join(restored["steps"])
+        return error_codec.readable("; ".join(restored["steps"]))
     if restored["max_concurrency"] is None:
         return "the instances that were asked for"
     return str(restored.get("told") or f"{restored['max_concurrency']} concurrent invocations, as requested")
 
 
 def _retired(results: Mapping[str, Any]) -> str:
-    return str(results["retire_previous"]["told"])
+    return error_codec.readable(str(results["retire_previous"]["told"]))
 
 
 def _tested(results: Mapping[str, Any]) -> str:

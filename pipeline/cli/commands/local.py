@@ -242,7 +242,8 @@ def _start(
             return found[0]
         sleep(LOOK_S)
     raise ServiceUnavailable(
-        f"no execution started within {EVENT_DEADLINE_S} s of the upload; wanted one; see the log"
+        f"no execution started within {EVENT_DEADLINE_S} s of the upload; wanted one; see the log",
+        fix="see the log",
     )
 
 

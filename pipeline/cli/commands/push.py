@@ -430,8 +430,9 @@ def _started(clients: Clients, machine: str, sent: Sent, to: _Told) -> str:
             return arn
         following.sleep(pause)
         pause = min(2 * pause, 4.0)
+    fix = "see the log of StartDeployment and the queue LostUploads, or start it with `sealift start`"
     raise ServiceUnavailable(
         f"s3://{sent.bucket}/{sent.key} is uploaded, and no deployment of it has started within "
-        f"{EVENT_DEADLINE_S} s; wanted the upload's event to start one; see the log of StartDeployment and the queue "
-        "LostUploads, or start it with `sealift start`"
+        f"{EVENT_DEADLINE_S} s; wanted the upload's event to start one; {fix}",
+        fix=fix,
     )

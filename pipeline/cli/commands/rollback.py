@@ -261,7 +261,8 @@ def _switch(who: Consumer, way: Way, clients: Clients) -> None:
     if step is consumer.SwitchStep.FOREIGN:
         raise ConsumerMoved(
             f"{who['variable']} of {who['function_name']} is not {way.now.endpoint!r} any more; "
-            "wanted nobody else to change it meanwhile; try again"
+            "wanted nobody else to change it meanwhile; try again",
+            fix="try again",
         )
     if who["alias"]:
         version = consumer_switch.publish(clients.lambda_, who["function_name"], target)

@@ -366,7 +366,7 @@ def test_a_handler_reports_the_fields_and_logs_the_sentence(caplog: pytest.LogCa
         raise EndpointBusy("it is Updating", waiting="waiting for it")
 
     with caplog.at_level("INFO"), pytest.raises(EndpointBusy) as refusal:
-        lambda_handler.task(run)({}, None)
+        lambda_handler.Task(run)({}, None)
 
     assert str(refusal.value) == 'it is Updating | details: {"waiting":"waiting for it"}'
     assert caplog.messages[-1].endswith("failed with EndpointBusy: it is Updating")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.errors import ConsumerBusy, EndpointBusy, Throttled
+from pipeline import error_codec
+from pipeline.errors import ConsumerBusy, EndpointBusy, SmokeTestFailed, StackChanged, Throttled
 from pipeline.planning import alarms
 from tests.foreign import HOSTILE, unfit
 from tests.plans import a_consumer, a_plan
@@ -137,6 +139,38 @@ def test_what_is_not_there_is_gone(do: Task, script: Script) -> None:
 
     assert result["gone"] == [ENDPOINT, CONFIG, MODEL]
     assert result["not_undone"] == result["kept"] == []
+
+
+@pytest.mark.parametrize("field", ["room", "updates", "taken_from"])
+def test_what_an_older_release_planned_is_undone_too(do: Task, script: Script, field: str) -> None:
+    """Its plan lacks what came later, and a field's absence has a meaning: nothing was lowered, nothing updated."""
+    nothing_there(script)
+    older = {name: value for name, value in PLAN.items() if name != field}
+
+    assert do("RollBack", script.clients, results=results(plan_deployment=older))["gone"] == [
+        ENDPOINT,
+        CONFIG,
+        MODEL,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "seen"),
+    [
+        pytest.param(
+            {"more": 1}, "unknown field 'results.plan_deployment.more'", id="a field of a newer one"
+        ),
+        pytest.param({"names": {}}, "no 'results.plan_deployment.names.model'", id="no name to undo"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_before_anything_is_undone(
+    do: Task, script: Script, changed: dict[str, Any], seen: str
+) -> None:
+    """No call is made; RollBackFailed names what is left."""
+    with pytest.raises(StackChanged) as refusal:
+        do("RollBack", script.clients, results=results(plan_deployment={**PLAN, **changed}))
+
+    assert refusal.value.problems[0].seen == seen
 
 
 def test_all_that_we_made_is_deleted_in_reverse_order(do: Task, script: Script) -> None:
@@ -694,3 +728,19 @@ def test_the_cause_is_four_plain_lines(do: Task, script: Script) -> None:
 
     assert unfit(cause) == set()
     assert len(cause.split("\n")) == 4
+
+
+def test_a_failure_that_was_not_looked_into_is_told_by_its_sentence(do: Task, script: Script) -> None:
+    """The workflow puts the Cause into the words as it is; nobody wants to read Lambda's JSON in a notification."""
+    text = error_codec.encode(SmokeTestFailed("it said nothing", why="w", fix="f"))
+    raw = json.dumps({"errorMessage": text, "errorType": "SmokeTestFailed", "stackTrace": ["x"]})
+    found = {
+        "error": "Undiagnosed",
+        "what": f"a state failed with SmokeTestFailed: {raw}",
+        "why": "y",
+        "fix": "z",
+    }
+
+    cause = do("RollBack", script.clients, results={"diagnose": found})["cause"]
+
+    assert cause.startswith("what happened: a state failed with SmokeTestFailed: it said nothing\nwhy: y\n")

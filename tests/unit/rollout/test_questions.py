@@ -175,7 +175,7 @@ def test_a_text_is_judged_as_before() -> None:
 def test_a_degenerate_answer_tells_its_cause(allowed: bool, known: Any) -> None:
     """Unless it is meant to be so; what else is wrong tells none."""
     said = json.dumps({"choices": [{"text": "t0" * 32}]}).encode()
-    expect = {"contains": "cargo", "allow_degenerate": allowed}
+    expect = Expectation(contains="cargo", allow_degenerate=allowed)
 
     _, wrong, found = smoke_test.judge("prompt", said, expect, prompt="a", size=None)
 
