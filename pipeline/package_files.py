@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import InvalidInput, Problem
 
 if TYPE_CHECKING:
-    from pipeline.sizing.images import Code
+    from pipeline.state_data.checked_types import Code
 
 _DATA = Path(__file__).resolve().parent / "data"
 _TOP = _DATA if (_DATA / "template.yaml").is_file() else _DATA.parents[1]

@@ -91,8 +91,9 @@ def test_a_text_that_was_cut_keeps_its_sentence(said: str, why: str, fix: str, d
 
     sentence, fields = error_codec.decode(whole[:end])
 
-    # A bar at the very end of what is left of a sentence may be the beginning of ours.
-    assert sentence == (str(error)[:end] if end < len(str(error)) else str(error))
+    # A space at the very end of what is left of a sentence may be the beginning of the mark.
+    left = str(error)[:end]
+    assert sentence == (left.removesuffix(" ") if end < len(str(error)) else str(error))
     assert fields == {}
 
 
@@ -161,6 +162,25 @@ def test_of_another_exception_everything_is_its_sentence() -> None:
 def test_a_cause_of_another_form_is_taken_as_it_is(cause: str) -> None:
     """Step Functions itself writes plain sentences."""
     assert error_codec.read(cause, "EndpointBusy") == CaughtError("EndpointBusy", cause)
+
+
+def test_a_text_with_causes_in_it_is_told_without_their_json() -> None:
+    """The workflow can put a Cause into a text only as it is; somebody else's error may be quoted in one."""
+    ours = cause_of(error_codec.encode(EndpointBusy("it is Updating", waiting="for it", fix="wait")))
+    theirs = cause_of("no ENDPOINT", "KeyError")
+
+    text = f"what: x -- NOT undone, for EndpointBusy: {ours}; assistant failed: {theirs}\nwhy: {ours}"
+    assert error_codec.readable(text) == (
+        f"what: x -- NOT undone, for EndpointBusy: it is Updating; assistant failed: {theirs}\nwhy: it is Updating"
+    )
+    for other in (
+        "",
+        "nothing",
+        '{"errorMessage": cut',
+        '{"errorMessage": ' + "[" * 100_000,
+        '{"other": {}}',
+    ):
+        assert error_codec.readable(other) == other
 
 
 # ------------------------------------------------------------------------------ how much of it

@@ -25,7 +25,7 @@ from pipeline.archive.checks.inspect import inspect
 from pipeline.archive.checks.rules import Rules
 from pipeline.archive.s3.sources import FileSource
 from pipeline.cli.commands import plan as plan_command
-from pipeline.planning import deployment_request, plan
+from pipeline.planning import deployment_request, plan, request_sources
 from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
@@ -312,10 +312,10 @@ def test_an_object_is_planned_as_the_workflow_plans_it(
         )
     )
     assert status == 0
-    assert document["fit"] == made["fit"]
-    assert document["memory_mb"] == made["memory_mb"]
-    assert document["arithmetic"] == made["arithmetic"]
-    assert document["names"]["endpoint"].partition("-")[0] == made["names"]["endpoint"].partition("-")[0]
+    assert document["fit"] == made.fit
+    assert document["memory_mb"] == made.memory_mb
+    assert document["arithmetic"] == made.arithmetic
+    assert document["names"]["endpoint"].partition("-")[0] == made.names.endpoint.partition("-")[0]
 
 
 def test_what_an_ordinary_accounts_quotas_will_do_is_told_beforehand(
@@ -386,7 +386,7 @@ def test_auto_proposes_an_instance_with_its_price(
     assert "InstanceNotAllowed" in said
     assert "set allow_instances to true for 1 x ml.r5.xlarge, $0.302 an hour, $220 a month" in said
     assert "about 0.62 tokens/s" in said
-    beside = gemma_27b.with_name(deployment_request.SIDECAR)
+    beside = gemma_27b.with_name(request_sources.SIDECAR)
     beside.write_text(json.dumps({"hosting": "auto", "allow_instances": True}))
     try:
         status, document = planned(capsys, gemma_27b)

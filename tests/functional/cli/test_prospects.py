@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from pipeline.cli import preflight, prospects
 from pipeline.errors import ConsumerNotAllowed, ConsumerNotFound, ConsumerTaken
-from pipeline.planning import deployment_request
+from pipeline.planning import request_sources
 from pipeline.stack import change_sets
 from tests.paginated import Paginated
 
@@ -103,7 +103,7 @@ def said(account: Account, service: str = "beta", **document: Any) -> list[str]:
     asked = {"archive": archive, "service": service, **document}
     if beside and "service" in beside:
         del asked["service"]
-    wanted = preflight.request(asked, beside, found, deployment_request.PlannedNames())
+    wanted = preflight.request(asked, beside, found, request_sources.PlannedNames())
     return list(prospects.told(account.clients, wanted, found.reach))
 
 

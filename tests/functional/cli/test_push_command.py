@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -365,7 +366,8 @@ class Executions:
         name = split_models.execution_name("uploads", self._shards[0], there)
         if executionArn != f"arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:{name}":
             raise self.exceptions.ExecutionDoesNotExist
-        return {}
+        begun = datetime(2026, 1, 2, tzinfo=UTC)
+        return {"executionArn": executionArn, "name": name, "status": "RUNNING", "startDate": begun}
 
 
 @mock_aws
