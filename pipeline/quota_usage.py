@@ -112,6 +112,6 @@ class Lowered:
     to: int
 
 
-def told(lowered: Lowered) -> str:
+def describe(lowered: Lowered) -> str:
     """Return one lowering in words."""
     return f"lower {lowered.endpoint} from {lowered.before} to {lowered.to}"

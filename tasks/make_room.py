@@ -48,7 +48,7 @@ def run(event: Event, clients: Clients) -> Result:
         )
         if come.waiting:
             waiting.append(come.waiting)
-        lowered.append(quota_usage.told(one))
+        lowered.append(quota_usage.describe(one))
     if waiting:
         raise EndpointBusy("; ".join(waiting))
     return {"lowered": payload.cut_all(lowered)}

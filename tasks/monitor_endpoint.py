@@ -51,7 +51,7 @@ def run(event: Event, clients: Clients) -> Result:
     alarms_api.put(clients.cloudwatch, wanted)
     return {
         "endpoint_name": endpoint,
-        "alarms": alarms.told(endpoint, timeout_s, cpus),
+        "alarms": alarms.summaries(endpoint, timeout_s, cpus),
         "judging": alarms.judging(endpoint, plan.hosting),
     }
 

@@ -115,7 +115,7 @@ def _scaled(plan: Plan, clients: Clients) -> list[str]:
         return []
     granted = autoscaling.within(wanted, on.count)
     autoscaling_api.register(clients.autoscaling, plan.names.endpoint, granted)
-    return [autoscaling.told(granted)]
+    return [autoscaling.describe(granted)]
 
 
 def _has(asked: int, plan: Plan, clients: Clients) -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.state_data.request_types import Request
 
 
-def told(clients: Clients, asked: Preflight, within: Reach) -> Iterator[str]:
+def notes(clients: Clients, asked: Preflight, within: Reach) -> Iterator[str]:
     """Yield what a person should know before a deployment is started.
 
     Args:

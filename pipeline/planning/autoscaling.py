@@ -65,7 +65,7 @@ def tag(wanted: Scaling) -> str:
     return f"{wanted.min}-{wanted.max}"
 
 
-def told(wanted: Scaling) -> str:
+def describe(wanted: Scaling) -> str:
     """Return the scaling in words."""
     return (
         f"scales between {wanted.min} and {wanted.max} instances, for "
@@ -83,7 +83,7 @@ def notes(wanted: Scaling, *, usd_per_hour: float, answer_s: float, tokens: int)
         tokens: max_tokens of a request that says nothing else.
     """
     low, high = wanted.min * usd_per_hour, wanted.max * usd_per_hour
-    said = [f"{told(wanted)}: ${low:g} to ${high:g} an hour; never to none"]
+    said = [f"{describe(wanted)}: ${low:g} to ${high:g} an hour; never to none"]
     most = 60 / answer_s
     if wanted.invocations_per_instance > most:
         said.append(

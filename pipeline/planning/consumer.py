@@ -217,7 +217,7 @@ def merged(variables: dict[str, str], variable: str, value: str | None) -> dict[
     return others if value is None else {**others, variable: value}
 
 
-def said(answer: Any) -> str:
+def answer_text(answer: Any) -> str:
     """Return the text of a consumer's answer: its `answer`, its `body`, or the whole of it as JSON."""
     if isinstance(answer, str):
         return answer
@@ -230,7 +230,7 @@ def said(answer: Any) -> str:
 
 def is_text(answer: Any) -> bool:
     """Return whether what a consumer said is a text, rather than JSON with whatever in it."""
-    text = said(answer)
+    text = answer_text(answer)
     if not isinstance(answer, str) and text not in (answer.values() if isinstance(answer, dict) else ()):
         return False
     try:

@@ -103,8 +103,9 @@ def plan(facts: PlanFacts) -> Plan:
         image is None
     ):  # deployment_request.request refuses it; this is for the type checker and the impossible
         raise AssertionError(f"{profile.name}: no image")
-    needed = model_settings.needs(request, facts.archive, facts.model)
-    where = hosting(request, facts.archive, facts.model, needed)
+    choice = choose(request, facts.archive, facts.model)
+    choice.require(facts.model["path"])
+    needed, where = choice.needed, choice.hosting
     inference = model_settings.inference(request, facts.model, where)
     timeout_s = min(request.timeout_s, limits.INVOCATION_S.value)
     container = {
@@ -112,7 +113,7 @@ def plan(facts: PlanFacts) -> Plan:
         **model_source.model_data(facts.assembly),
         "Environment": images.environment(profile, {**asdict(inference), "timeout_s": timeout_s}),
     }
-    hosted = (_on_instances if where == INSTANCE else _on_serverless)(facts, container, needed)
+    hosted = (_on_instances if where == INSTANCE else _on_serverless)(facts, container, choice)
     names = hosted.names
     if facts.earlier:
         continuity.require_same_name(facts.archive, facts.earlier.names.model, names.model)
@@ -169,39 +170,56 @@ def plan(facts: PlanFacts) -> Plan:
     )
 
 
-def hosting(request: Request, archive: Mapping[str, Any], model: Mapping[str, Any], needed: fit.Fit) -> str:
-    """Return where the endpoint runs; with `auto`, serverless where the model fits, and an instance where allowed.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a model will run on, as far as the model and the request decide it; or why it will not."""
 
-    Raises:
-        ModelDoesNotFit: with the instance and its price, when only an instance will do and none is allowed.
+    needed: fit.Fit
+    hosting: str
+    decision: fit.FitDecision
+    """The memory size on serverless; on either the problems, and what would fit."""
+    offers: tuple[Offer, ...] = ()
+    """On instances: the type to take, and those to step to; also where no instance is allowed."""
+
+    def require(self, subject: str) -> None:
+        """Refuse what does not fit.
+
+        Raises:
+            ModelDoesNotFit: with the arithmetic.
+        """
+        if self.decision.problems:
+            raise ModelDoesNotFit(f"{subject} ({self.needed.arithmetic})", self.decision.problems)
+
+
+def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -> Choice:
+    """Return where and on what the model runs; with `auto`, serverless where it fits, and an instance where allowed.
+
+    Args:
+        request: as `deployment_request.request` returns it.
+        archive: its size and extracted_bytes, and its parts where it is a bare GGUF.
+        model: the model part of the archive report.
     """
-    asked: str = request.hosting
-    if asked != AUTO:
-        return asked
-    if archive.get("parts"):
-        why = "it is a bare GGUF, and serverless takes only a tar.gz"
-    else:
-        decision = fit.decide(
-            needed, asked_mb=request.memory_mb, quota_mb=limits.MEMORY_QUOTA_MB.value, table=table(request)
-        )
-        if decision.memory_mb is not None:
-            return SERVERLESS
+    needed, types, asked = model_settings.needs(request, archive, model), table(request), request.hosting
+    why = "it is a bare GGUF, and serverless takes only a tar.gz"
+    if asked == SERVERLESS or (asked == AUTO and not archive.get("parts")):
+        quota = limits.MEMORY_QUOTA_MB.value
+        decision = fit.decide(needed, asked_mb=request.memory_mb, quota_mb=quota, table=types)
+        if asked == SERVERLESS or decision.memory_mb is not None:
+            return Choice(needed, SERVERLESS, decision)
         why = "; ".join(f"{problem.seen}, wanted {problem.wanted}" for problem in decision.problems)
-    if request.allow_instances:
-        return INSTANCE
-    found = instance_choice.choose(str(model["path"]), needed, table(request), request.instance_type)
-    proposed = instance_choice.told(found[0], request.instance_count)
-    raise ModelDoesNotFit(
-        f"{model['path']} ({needed.arithmetic})",
-        [
-            Problem(
-                "InstanceNotAllowed",
-                f"serverless will not do: {why}",
-                '"allow_instances": true, since an instance costs money whether anybody calls it or not',
-                f"set allow_instances to true for {proposed}",
-            )
-        ],
+    try:
+        offers = instance_choice.choose(str(model["path"]), needed, types, request.instance_type)
+    except ModelDoesNotFit as refusal:
+        return Choice(needed, INSTANCE, fit.FitDecision(None, refusal.problems))
+    if asked == INSTANCE or request.allow_instances:
+        return Choice(needed, INSTANCE, fit.FitDecision(None), offers)
+    problem = Problem(
+        "InstanceNotAllowed",
+        f"serverless will not do: {why}",
+        '"allow_instances": true, since an instance costs money whether anybody calls it or not',
+        f"set allow_instances to true for {instance_choice.describe(offers[0], request.instance_count)}",
     )
+    return Choice(needed, INSTANCE, fit.FitDecision(None, (problem,)), offers)
 
 
 def table(request: Request) -> tuple[instance_types.Instance, ...]:
@@ -236,15 +254,10 @@ def _name(facts: PlanFacts, container: Mapping[str, Any], sized: Mapping[str, An
     return naming.resource_name(request.service, identity)
 
 
-def _on_serverless(facts: PlanFacts, container: dict[str, Any], needed: fit.Fit) -> _Hosted:
-    request = facts.request
-    memory_mb = fit.choose_memory(
-        facts.model["path"],
-        needed,
-        asked_mb=request.memory_mb,
-        quota_mb=limits.MEMORY_QUOTA_MB.value,
-        table=table(request),
-    )
+def _on_serverless(facts: PlanFacts, container: dict[str, Any], choice: Choice) -> _Hosted:
+    request, memory_mb = facts.request, choice.decision.memory_mb
+    if memory_mb is None:  # `require` has refused it; this is for the type checker and the impossible
+        raise AssertionError("no memory size")
     asked = Asked(memory_mb=memory_mb, max_concurrency=request.max_concurrency)
     name = _name(
         facts, container, {"serverless": sizes.serverless_config(memory_mb, request.max_concurrency)}
@@ -262,9 +275,8 @@ def _on_serverless(facts: PlanFacts, container: dict[str, Any], needed: fit.Fit)
     )
 
 
-def _on_instances(facts: PlanFacts, container: dict[str, Any], needed: fit.Fit) -> _Hosted:
-    request = facts.request
-    found = instance_choice.choose(facts.model["path"], needed, table(request), request.instance_type)
+def _on_instances(facts: PlanFacts, container: dict[str, Any], choice: Choice) -> _Hosted:
+    request, needed, found = facts.request, choice.needed, choice.offers
     asked = AskedInstances(type=found[0].name, count=request.instance_count)
     scales = {"auto_scaling": asdict(request.auto_scaling)} if request.auto_scaling else {}
     # Another scaling is another deployment, as another number of instances is: tags and requests fit together then.

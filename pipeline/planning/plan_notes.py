@@ -68,7 +68,7 @@ def instance_notes(
     offer, settings = found[0], instance_choice.settings(needed)
     told = [
         "it costs money from its creation to its deletion: "
-        + instance_choice.told(offer, request.instance_count if count is None else count)
+        + instance_choice.describe(offer, request.instance_count if count is None else count)
     ]
     if instance_types.has_own_disk(offer.name):
         told.append(f"{offer.name} has no volume: {offer.disk}")

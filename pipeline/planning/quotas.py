@@ -15,7 +15,7 @@ from pipeline import limits, payload
 from pipeline.endpoint_status import MOVING
 from pipeline.errors import Problem
 from pipeline.quota_refusal import Quota
-from pipeline.quota_usage import LEAST, Lowered, in_use, told
+from pipeline.quota_usage import LEAST, Lowered, describe, in_use
 from pipeline.state_data.plan_types import CapacityStep
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def choose(
     if not room.start:
         did = f"ask for {begin} and wait for room"
     else:
-        did = f"begin with {begin}" + "".join(f"; {told(one)}" for one in room.lowered)
+        did = f"begin with {begin}" + "".join(f"; {describe(one)}" for one in room.lowered)
     step = _step(f"{asked} concurrent invocations", str(situation), did)
     return CapacityStart(begin, room.lowered, (step,))
 
@@ -153,7 +153,7 @@ def adapt(
         return Stop(_used_up(str(situation), situation), final=True)
     begin = room.start or wanted
     did = f"{'begin with' if room.start else 'ask for'} {begin}"
-    did += "".join(f"; {told(one)}" for one in room.lowered)
+    did += "".join(f"; {describe(one)}" for one in room.lowered)
     asked = f"{wanted} concurrent invocations, a third of the account's {situation.quota},"
     return CapacityStart(begin, room.lowered, (_step(asked, str(situation), did),))
 
@@ -399,7 +399,7 @@ def _down(
     step = _step(
         asked or f"{ask.concurrency} concurrent invocations",
         str(refusal),
-        f"ask for {to}" + "".join(f"; {told(one)}" for one in lowered),
+        f"ask for {to}" + "".join(f"; {describe(one)}" for one in lowered),
     )
     return Down(rung, memory_mb, concurrency, together(ask.room, lowered), step)
 

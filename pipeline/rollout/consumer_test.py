@@ -66,7 +66,7 @@ def _judge(name: str, endpoint: str, answer: Any, expect: Expectation, prompt: s
         )
     # What is no text by itself is for `contains` and `matches` alone: a list of zeros may be right.
     judged = expect if consumer.is_text(answer) else replace(expect, allow_degenerate=True)
-    said, refused = consumer.said(answer), consumer.refusal(answer)
+    said, refused = consumer.answer_text(answer), consumer.refusal(answer)
     wrong = refused or "; ".join(
         answers.shortcomings(said, None, judged, prompt=prompt, field="consumer.expect")
     )

@@ -109,7 +109,7 @@ def answer_s(offer: Offer, tokens: int) -> float:
     return tokens / offer.tokens_per_s
 
 
-def told(offer: Offer, count: int) -> str:
+def describe(offer: Offer, count: int) -> str:
     """Return an offer in one line."""
     price = hourly_costs.price(offer.name, count, offer.usd_per_hour)
     return f"{price} ({offer.price}); about {offer.tokens_per_s:g} tokens/s"

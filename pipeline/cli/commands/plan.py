@@ -27,13 +27,12 @@ from pipeline.cli import reading
 from pipeline.cli.commands.archives import named
 from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
-from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem
+from pipeline.errors import InvalidInput, Problem
 from pipeline.hosting import IN_PLACE, INSTANCE, SERVERLESS
 from pipeline.limits import MiB
 from pipeline.planning import (
     archive_rules,
     deployment_request,
-    model_settings,
     plan_notes,
     quotas,
     request_sources,
@@ -81,14 +80,29 @@ class PlanShown:
 
     report: ArchiveReport
     request: Request
-    needed: fit.Fit | None
+    choice: planned.Choice | None
     """None when the archive does not show its model's header."""
-    decision: fit.FitDecision
     notes: tuple[str, ...]
-    hosting: str = SERVERLESS
-    """Where it would run."""
-    offers: tuple[Offer, ...] = ()
-    """On instances: the type that would be taken, and those to step to."""
+
+    @property
+    def hosting(self) -> str:
+        """Where it would run."""
+        return self.choice.hosting if self.choice else SERVERLESS
+
+    @property
+    def needed(self) -> fit.Fit | None:
+        """What the model needs."""
+        return self.choice.needed if self.choice else None
+
+    @property
+    def decision(self) -> fit.FitDecision:
+        """The memory size, or why there is none."""
+        return self.choice.decision if self.choice else fit.FitDecision(None)
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """On instances: the type that would be taken, and those to step to."""
+        return self.choice.offers if self.choice else ()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -227,66 +241,26 @@ def first_look(files: Sequence[Source], request: Request) -> ArchiveReport:
 def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
     """Return the plan for what a first look has found."""
     if report.model is None or report.model.header is None or _in_part(report):
-        return PlanShown(report, request, None, fit.FitDecision(None), ())
-    if request.hosting != SERVERLESS:
-        return _elsewhere(report, report.model.header, request, today)
+        return PlanShown(report, request, None, ())
     model, extracted, notes = _whole(report, report.model.header)
-    if report.format == "gguf":
+    bare = report.format == "gguf" and request.hosting != SERVERLESS
+    if report.format == "gguf" and not bare:
         # Whether it fits is worth knowing before it is packed.
         notes += tuple(
             f"{problem.seen}: {problem.fix}" for problem in report.problems if problem.error == BARE
         )
         report = replace(report, problems=tuple(one for one in report.problems if one.error != BARE))
-    archive = {"size": report.size, "extracted_bytes": extracted}
-    needed = model_settings.needs(request, archive, model)
-    decision = fit.decide(needed, asked_mb=request.memory_mb, quota_mb=limits.MEMORY_QUOTA_MB.value)
-    return PlanShown(
-        report,
-        request,
-        needed,
-        decision,
-        (*notes, *plan_notes.notes(request, model, today), *needed.warnings),
-    )
+    archive = {"size": report.size, "extracted_bytes": extracted, "parts": bare}
+    choice = planned.choose(request, archive, model)
+    said = plan_notes.notes(request, model, today, choice.hosting)
+    said += plan_notes.instance_notes(request, choice.needed, choice.offers)
+    said += choice.needed.warnings if choice.hosting == SERVERLESS else ()
+    return PlanShown(report, request, choice, (*notes, *said))
 
 
 def _in_part(report: ArchiveReport) -> bool:
     """Return whether shards of the model are missing: what is there says nothing about the size of the whole."""
     return any(problem.error == "ShardsIncomplete" for problem in report.problems)
-
-
-def _elsewhere(report: ArchiveReport, header: GGUFHeader, request: Request, today: date) -> PlanShown:
-    """Return the plan for an instance, or for wherever `auto` comes to."""
-    model, extracted, notes = _whole(report, header)
-    archive = {"size": report.size, "extracted_bytes": extracted, "parts": report.format == "gguf"}
-    needed = model_settings.needs(request, archive, model)
-    table = planned.table(request)
-    decision = fit.FitDecision(None)
-    found: tuple[Offer, ...] = ()
-    where = request.hosting
-    try:
-        # Shown, whether it is allowed or not.
-        where = planned.hosting(replace(request, allow_instances=True), archive, model, needed)
-        if where == SERVERLESS:
-            quota = limits.MEMORY_QUOTA_MB.value
-            decision = fit.decide(needed, asked_mb=request.memory_mb, quota_mb=quota, table=table)
-        else:
-            found = instance_choice.choose(model["path"], needed, table, request.instance_type)
-            planned.hosting(request, archive, model, needed)
-    except ModelDoesNotFit as refusal:
-        decision = fit.FitDecision(None, refusal.problems)
-    return PlanShown(
-        report,
-        request,
-        needed,
-        decision,
-        (
-            *notes,
-            *plan_notes.notes(request, model, today, where),
-            *plan_notes.instance_notes(request, needed, found),
-        ),
-        where,
-        found,
-    )
 
 
 def _whole(report: ArchiveReport, header: GGUFHeader) -> tuple[dict[str, Any], int, tuple[str, ...]]:
@@ -434,7 +408,7 @@ def _instance_budgets(made: PlanShown, needed: fit.Fit, screen: Screen) -> None:
         _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
     for offer in made.offers:
         head = "instance" if offer is made.offers[0] else "or"
-        screen.say(f"  {head}: {instance_choice.told(offer, made.request.instance_count)}")
+        screen.say(f"  {head}: {instance_choice.describe(offer, made.request.instance_count)}")
         _say(screen, "memory", offer.memory)
         _say(screen, "speed", offer.speed)
         if instance_types.has_own_disk(offer.name):

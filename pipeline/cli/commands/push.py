@@ -163,7 +163,7 @@ def run(arguments: PushOptions, clients: Clients) -> int:
         found = preflight.look(clients, arguments.stack or settings.STACK)
         wanted, key = _request(asked, found, clients, to)
         request = wanted.request
-        for note in prospects.told(clients, wanted, found.reach):
+        for note in prospects.notes(clients, wanted, found.reach):
             to.note(note)
             to.emit("note", text=note)
     bucket = found.outputs["UploadBucketName"]

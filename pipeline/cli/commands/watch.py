@@ -53,7 +53,7 @@ def start(arguments: StartOptions) -> int:
         archive = document["archive"]
         names = request_sources.PlannedNames(name, sidecars.place(archive["bucket"], archive["key"]))
         asked = preflight.request(document, preflight.beside(clients, archive, screen.say), found, names)
-        for note in prospects.told(clients, asked, found.reach):
+        for note in prospects.notes(clients, asked, found.reach):
             if arguments.json:
                 Events(sys.stdout).emit("note", text=note)
             else:

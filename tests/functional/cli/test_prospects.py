@@ -104,7 +104,7 @@ def said(account: Account, service: str = "beta", **document: Any) -> list[str]:
     if beside and "service" in beside:
         del asked["service"]
     wanted = preflight.request(asked, beside, found, request_sources.PlannedNames())
-    return list(prospects.told(account.clients, wanted, found.reach))
+    return list(prospects.notes(account.clients, wanted, found.reach))
 
 
 def test_a_new_service_hears_that_the_stacks_consumer_stays_where_it_is() -> None:

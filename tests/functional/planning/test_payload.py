@@ -293,7 +293,7 @@ class Workflow:
     CreateEndpointConfig = CreateModel
 
     def MakeRoom(self, event: Any) -> Any:
-        return {"lowered": payload.cut_all([quota_usage.told(one) for one in event["room"]])}
+        return {"lowered": payload.cut_all([quota_usage.describe(one) for one in event["room"]])}
 
     def CreateEndpoint(self, _event: Any) -> Any:
         deadline = datetime.now(UTC) + timedelta(hours=1)

@@ -23,7 +23,7 @@ PLAN["requests"]["create_model"]["Tags"] = TAGS
 
 def names(endpoint: str) -> set[str]:
     """Return the names of the alarms of a serverless endpoint."""
-    return {one["name"] for one in alarms.told(endpoint, 60)}
+    return {one["name"] for one in alarms.summaries(endpoint, 60)}
 
 
 def test_the_alarms_are_made(do: Task, moto_clients: Clients) -> None:

@@ -222,7 +222,7 @@ def test_what_goes_goes_whole(account: Account) -> None:
     assert (result["retired"], result["kept"], result["not_retired"]) == ([oldest], [last], [])
     for rows in (account.sagemaker.endpoints, account.sagemaker.configs, account.sagemaker.models):
         assert sorted(rows) == [last, own]
-    assert set(account.cloudwatch.alarms) == {one["name"] for one in alarms.told(last, 60)}
+    assert set(account.cloudwatch.alarms) == {one["name"] for one in alarms.summaries(last, 60)}
 
 
 def test_what_scales_is_deregistered_before_it_goes(account: Account) -> None:

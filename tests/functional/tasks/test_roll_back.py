@@ -550,7 +550,7 @@ def test_alarms_go_when_the_endpoint_is_gone(do: Task, script: Script) -> None:
     result = do("RollBack", script.clients, results=results())
 
     assert result["gone"] == [ENDPOINT, ALARMS, CONFIG, MODEL]
-    assert set(script.cloudwatch.alarms) == {one["name"] for one in alarms.told("harbour-1", 60)}
+    assert set(script.cloudwatch.alarms) == {one["name"] for one in alarms.summaries("harbour-1", 60)}
 
     nothing_there(script)
     again = do("RollBack", script.clients, results=results(monitor_endpoint={"alarms": []}))
@@ -577,7 +577,7 @@ def test_alarms_of_somebody_elses_endpoint_stay(do: Task, script: Script) -> Non
 
     do("RollBack", script.clients, results=results(monitor_endpoint={"alarms": []}))
 
-    assert {one["name"] for one in alarms.told("harbour-0", 60)} <= set(script.cloudwatch.alarms)
+    assert {one["name"] for one in alarms.summaries("harbour-0", 60)} <= set(script.cloudwatch.alarms)
 
 
 def test_alarms_that_may_not_be_deleted_are_named(do: Task, script: Script) -> None:

@@ -113,7 +113,7 @@ def test_a_configuration_is_read(
 )
 def test_what_a_consumer_said(answer: object, text: str) -> None:
     """The text to judge, wherever a consumer of ordinary habits puts it."""
-    assert consumer.said(answer) == text
+    assert consumer.answer_text(answer) == text
 
 
 @pytest.mark.parametrize(
