@@ -5,8 +5,8 @@ it. Refuses to read a request: `sealift_request` does, by this table. A field th
 likely misspelt.
 
 Who sends them: OpenAI's description of its interface (`openai`), llama.cpp's server (`llama.cpp`: server-schema.cpp),
-Hugging Face's text-generation-inference and its clients on SageMaker (`tgi`), AWS's JumpStart and its LMI containers
-(`djl`), and vLLM (`vllm`).
+Hugging Face's text-generation-inference and its clients on SageMaker (`tgi`; `litellm` sends its own options along),
+AWS's JumpStart and its LMI containers (`djl`), and vLLM (`vllm`).
 """
 
 from __future__ import annotations
@@ -265,6 +265,8 @@ FIELDS = (
     _ignored("adaptive_decay", GENERATING, **_LLAMA),
     _ignored("spaces_between_special_tokens", GENERATING, senders="vllm"),
     _ignored("options", (INPUTS,), senders="tgi"),
+    _ignored("sagemaker_base_url", (INPUTS,), senders="litellm"),
+    _ignored("model_id", (INPUTS,), senders="litellm"),
     _ignored("return_text", (INPUTS,), senders="tgi"),
     _ignored("clean_up_tokenization_spaces", (INPUTS,), senders="tgi"),
     _ignored("early_stopping", (INPUTS,), senders="djl"),

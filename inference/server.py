@@ -54,10 +54,10 @@ ASKED_AT = frozenset(
 )
 """SageMaker's path and OpenAI's: which of them SageMaker's OpenAI route calls is written nowhere."""
 
-MAX_BODY = 4 * 1024 * 1024
-"""Bytes of a request; a serverless endpoint takes no more either."""
+MAX_BODY = 25 * 1024 * 1024
+"""Bytes of a request; an endpoint on instances takes no more either, and a serverless one 4 MB."""
 
-MAX_DISCARD = 16 * 1024 * 1024
+MAX_DISCARD = 64 * 1024 * 1024
 """Bytes of a refused request that are still read, so that its client gets to read the refusal."""
 
 TIMEOUT_S = 60

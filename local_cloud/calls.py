@@ -16,12 +16,18 @@ import botocore.exceptions
 import botocore.loaders
 from botocore.model import ServiceModel
 
+from local_cloud import bearer_tokens
+
 SIGNING_NAMES = {
     "states": "stepfunctions",
     "monitoring": "cloudwatch",
     "servicequotas": "service-quotas",
 }
 """Services whose name in a signature is not their name in botocore."""
+
+RUNTIME = "sagemaker-runtime"
+OPENAI_CALL = "CallWithBearerToken"
+"""SageMaker's OpenAI route: no operation of the service models, but an action of IAM."""
 
 _UNSIGNED = "s3"
 """An unsigned request can only be meant for S3: a presigned URL, or a browser."""
@@ -52,14 +58,15 @@ class _Route:
 
 def identify(environ: dict[str, Any], body: bytes) -> AwsCall:
     """Return the call that a WSGI request makes; the operation is "Unknown" when no model has it."""
-    scope = re.search(
-        r"Credential=([^/]+)/\d+/([^/]*)/([^/]*)/aws4_request", environ.get("HTTP_AUTHORIZATION", "")
-    )
+    authorization = environ.get("HTTP_AUTHORIZATION", "")
+    if authorization.lower().startswith("bearer "):
+        return _with_token(authorization)
+    path = str(environ.get("PATH_INFO", "/"))
+    scope = re.search(r"Credential=([^/]+)/\d+/([^/]*)/([^/]*)/aws4_request", authorization)
     key, region, name = (scope[1], scope[2], scope[3]) if scope else ("", "us-east-1", _UNSIGNED)
     service = SIGNING_NAMES.get(name, name)
-    path = str(environ.get("PATH_INFO", "/"))
     if service == "sagemaker" and path.startswith("/endpoints/"):
-        service = "sagemaker-runtime"
+        service = RUNTIME
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     if target:
         return AwsCall(service, target.rpartition(".")[2], region, key)
@@ -67,6 +74,15 @@ def identify(environ: dict[str, Any], body: bytes) -> AwsCall:
     if action:
         return AwsCall(service, action[0], region, key)
     return AwsCall(service, _rest_operation(service, environ, path), region, key)
+
+
+def _with_token(authorization: str) -> AwsCall:
+    """Return the call that a token is for; whoever answers it says what is wrong with one."""
+    try:
+        token = bearer_tokens.read(authorization)
+    except bearer_tokens.TokenRefused:
+        return AwsCall(RUNTIME, OPENAI_CALL, "us-east-1")
+    return AwsCall(RUNTIME, OPENAI_CALL, token.region, token.access_key)
 
 
 @cache

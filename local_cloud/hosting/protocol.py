@@ -1,7 +1,7 @@
 """The two wire protocols of SageMaker over WSGI: JSON 1.1 for the control plane, REST-JSON for the runtime.
 
 Owns parsing and rendering, errors included, so that the SDK raises its own classes. Refuses to check
-signatures: the gateway in front has done so, or nobody has.
+signatures: the gateway in front has done so, or nobody has. The token of OpenAI's route is seen here.
 """
 
 from __future__ import annotations
@@ -12,9 +12,14 @@ import re
 from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any
 
+from local_cloud import bearer_tokens
 from local_cloud.hosting.platform import texts
 from local_cloud.hosting.platform.refusals import AwsError
 from local_cloud.hosting.runtime import (
+    INVOKE,
+    OPENAI,
+    STREAM,
+    Invocation,
     InvocationResponse,
     new_request_id,
 )
@@ -25,13 +30,8 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 _JSON = "application/x-amz-json-1.1"
-_INVOCATIONS = re.compile(r"/endpoints/(?P<name>[^/]+)/(?P<kind>[a-z-]+)")
+_INVOCATIONS = re.compile(rf"/endpoints/(?P<name>[^/]+)/(?P<kind>[a-z-]+|{OPENAI})")
 _CHUNK = 64 * 1024
-
-_OTHER_INVOCATIONS = {
-    "invocations-response-stream": "Response streaming",
-    "async-invocations": "Asynchronous inference",
-}
 
 
 class Protocol:
@@ -40,16 +40,15 @@ class Protocol:
     def __init__(
         self,
         handle: Callable[[str, Mapping[str, Any]], dict[str, Any]],
-        invoke: Callable[
-            [str, bytes, str | None, str | None, Mapping[str, str]],
-            InvocationResponse,
-        ],
+        invoke: Callable[[Invocation], InvocationResponse],
         *,
         payload_bytes: int,
+        clock: Callable[[], float],
     ) -> None:
         self._handle = handle
         self._invoke = invoke
         self._payload_bytes = payload_bytes
+        self._clock = clock
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -88,25 +87,28 @@ class Protocol:
         match = _INVOCATIONS.fullmatch(environ.get("PATH_INFO", ""))
         if match is None or environ["REQUEST_METHOD"] != "POST":
             raise AwsError("UnknownOperationException", None, 404)
-        if match["kind"] in _OTHER_INVOCATIONS:
-            raise AwsError(
-                "ValidationError", texts.unsupported_on_serverless(_OTHER_INVOCATIONS[match["kind"]])
-            )
-        if match["kind"] != "invocations":
+        if match["kind"] == "async-invocations":
+            raise AwsError("ValidationError", texts.not_emulated("Asynchronous inference"))
+        if match["kind"] not in (INVOKE, STREAM, OPENAI):
             raise AwsError("UnknownOperationException", None, 404)
+        if match["kind"] == OPENAI:
+            self._see_token(environ)
         if oversize:
             raise AwsError("ValidationError", texts.oversize_body(new_request_id()))
-        return self._invoke(
-            match["name"],
-            body,
-            environ.get("CONTENT_TYPE") or None,
-            environ.get("HTTP_ACCEPT"),
-            {
-                name.removeprefix("HTTP_").replace("_", "-"): value
-                for name, value in environ.items()
-                if name.startswith("HTTP_")
-            },
-        )
+        headers = {
+            name.removeprefix("HTTP_").replace("_", "-"): value
+            for name, value in environ.items()
+            if name.startswith("HTTP_")
+        }
+        content_type, accept = environ.get("CONTENT_TYPE") or None, environ.get("HTTP_ACCEPT")
+        return self._invoke(Invocation(match["name"], body, content_type, accept, headers, match["kind"]))
+
+    def _see_token(self, environ: WSGIEnvironment) -> None:
+        """Raise what a caller of the OpenAI route gets who has no token, or an old one."""
+        try:
+            bearer_tokens.usable(environ.get("HTTP_AUTHORIZATION", ""), self._clock())
+        except bearer_tokens.TokenRefused as refused:
+            raise AwsError("AccessDeniedException", str(refused), 403) from refused
 
 
 def render_control_error(error: AwsError) -> InvocationResponse:

@@ -1,4 +1,4 @@
-"""The runtime: InvokeEndpoint.
+"""The runtime: InvokeEndpoint, InvokeEndpointWithResponseStream, and OpenAI's route to an endpoint.
 
 Owns the checks in front of the container and the form of the answer; what happens behind is `workers`.
 """
@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from local_cloud.hosting.containers.server_process import ContainerCall
-from local_cloud.hosting.platform import texts
+from local_cloud.hosting.platform import event_stream, texts
 from local_cloud.hosting.platform.refusals import AwsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from local_cloud.hosting.fleet import Fleet
-    from local_cloud.hosting.platform.settings import HostingSettings
 
+INVOKE, STREAM, OPENAI = "invocations", "invocations-response-stream", "openai/v1/chat/completions"
+"""The ends of the paths below an endpoint's name."""
 _PREFIX = "x-amzn-sagemaker-"
 _EXCLUDED_HEADERS = {
     f"{_PREFIX}target-model": "TargetModel",
@@ -28,6 +29,19 @@ _EXCLUDED_HEADERS = {
     f"{_PREFIX}session-id": "SessionId",
     f"{_PREFIX}enable-explanations": "EnableExplanations",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One request to an endpoint."""
+
+    name: str
+    body: bytes
+    content_type: str | None = None
+    accept: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    kind: str = INVOKE
+    """INVOKE, STREAM or OPENAI."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +61,20 @@ def new_request_id() -> str:
 class Runtime:
     """Answers invocations from the endpoints of a fleet."""
 
-    def __init__(self, fleet: Fleet, settings: HostingSettings) -> None:
+    def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._settings = settings
 
-    def invoke(
-        self, name: str, body: bytes, content_type: str | None, accept: str | None, headers: Mapping[str, str]
-    ) -> InvocationResponse:
-        """Return the endpoint's answer; raise AwsError."""
-        endpoint, worker = self._fleet.serving(name)
-        if len(body) > self._settings.payload_bytes:
+    def invoke(self, invocation: Invocation) -> InvocationResponse:
+        """Return the endpoint's answer; raise AwsError.
+
+        Which path of a container SageMaker's OpenAI route calls is written nowhere; here it is `/invocations`, since
+        every container has that one.
+        """
+        endpoint, worker = self._fleet.serving(invocation.name)
+        kind, headers, accept = invocation.kind, invocation.headers, invocation.accept
+        if kind == STREAM and worker.serverless:
+            raise AwsError("ValidationError", texts.unsupported_on_serverless("Response streaming"))
+        if len(invocation.body) > worker.payload_bytes:
             raise AwsError("ValidationError", texts.oversize_body(new_request_id()))
         given = {key.lower(): value for key, value in headers.items()}
         for header, member in _EXCLUDED_HEADERS.items():
@@ -66,13 +84,22 @@ class Runtime:
         target = given.get(f"{_PREFIX}target-variant", variant)
         if target != variant:
             raise AwsError("ValidationError", texts.unknown_target_variant(target))
+        if kind == STREAM:
+            accept = given.get(f"{_PREFIX}accept")
         answer = worker.invoke(
-            ContainerCall(body, content_type, accept, given.get(f"{_PREFIX}custom-attributes"))
+            ContainerCall(
+                invocation.body, invocation.content_type, accept, given.get(f"{_PREFIX}custom-attributes")
+            ),
+            streams=kind != INVOKE and not worker.serverless,
         )
-        answered = {
-            "Content-Type": answer.content_type or "application/octet-stream",
-            "x-Amzn-Invoked-Production-Variant": variant,
-        }
+        answered_as = answer.content_type or "application/octet-stream"
+        answered = {"Content-Type": answered_as, "x-Amzn-Invoked-Production-Variant": variant}
+        if kind == STREAM:
+            answered |= {
+                "Content-Type": event_stream.MEDIA_TYPE,
+                "X-Amzn-SageMaker-Content-Type": answered_as,
+            }
         if answer.custom_attributes is not None:
             answered["X-Amzn-SageMaker-Custom-Attributes"] = answer.custom_attributes
-        return InvocationResponse(200, answered, answer.body)
+        content = b"".join(event_stream.parts(answer.body)) if kind == STREAM else answer.body
+        return InvocationResponse(200, answered, content)

@@ -23,7 +23,7 @@ from local_cloud.hosting.platform.timing import (
     Timing,
 )
 from local_cloud.hosting.protocol import Protocol
-from local_cloud.hosting.runtime import Runtime
+from local_cloud.hosting.runtime import Invocation, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -106,9 +106,12 @@ class Hosting:
         self._control = ControlPlane(
             account=account, fleet=fleet, fetch=fetch, exists=exists, objects=objects, clock=timing.clock
         )
-        self._runtime = Runtime(fleet, self._settings)
+        self._runtime = Runtime(fleet)
         self._protocol = Protocol(
-            self._control.handle, self._runtime.invoke, payload_bytes=self._settings.payload_bytes
+            self._control.handle,
+            self._runtime.invoke,
+            payload_bytes=max(self._settings.payload_bytes, self._settings.instance_payload_bytes),
+            clock=timing.clock,
         )
         atexit.register(self.close)
 
@@ -147,7 +150,7 @@ class Hosting:
         headers: Mapping[str, str] | None = None,
     ) -> InvocationResponse:
         """Return an endpoint's answer; raise AwsError."""
-        return self._runtime.invoke(name, body, content_type, accept, headers or {})
+        return self._runtime.invoke(Invocation(name, body, content_type, accept, headers or {}))
 
     def wsgi(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one HTTP request of either plane."""

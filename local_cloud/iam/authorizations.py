@@ -160,6 +160,17 @@ def _invoke_endpoint(request: NeededPermission) -> Iterator[PolicyRequest]:
     yield PolicyRequest("sagemaker:InvokeEndpoint", request.arn("sagemaker", f"endpoint/{name}"))
 
 
+def _invoke_with_stream(request: NeededPermission) -> Iterator[PolicyRequest]:
+    for needed in _invoke_endpoint(request):
+        yield PolicyRequest("sagemaker:InvokeEndpointWithResponseStream", needed.resource)
+
+
+def _call_with_token(request: NeededPermission) -> Iterator[PolicyRequest]:
+    """Return what SageMaker's OpenAI route needs (developer guide, realtime-endpoints-openai-compatible)."""
+    yield PolicyRequest("sagemaker:CallWithBearerToken", ANY)
+    yield from _invoke_endpoint(request)
+
+
 def _request_tags(tags: Any) -> Context:
     if not tags:
         return ()
@@ -422,7 +433,11 @@ def _log_stream(request: NeededPermission) -> Iterator[PolicyRequest]:
 
 _SERVICES: Mapping[str, Mapping[str, Needs]] = {
     "sagemaker": _SAGEMAKER,
-    "sagemaker-runtime": {"InvokeEndpoint": _invoke_endpoint},
+    "sagemaker-runtime": {
+        "InvokeEndpoint": _invoke_endpoint,
+        "InvokeEndpointWithResponseStream": _invoke_with_stream,
+        "CallWithBearerToken": _call_with_token,
+    },
     "lambda": _LAMBDA,
     "s3": _S3,
     "cloudwatch": _CLOUDWATCH,

@@ -199,6 +199,7 @@ class ProcessLauncher:
             port=port,
             folder=folder,
             memory_bytes=self._settings.memory_bytes(deployment),
+            payload_bytes=self._settings.payload_bytes_of(deployment),
             settings=self._settings,
             log=self._logger(deployment, endpoint_name, identity),
         )
@@ -302,6 +303,7 @@ class ProcessContainer:
         port: int,
         folder: Path,
         memory_bytes: int,
+        payload_bytes: int,
         settings: HostingSettings,
         log: Callable[[str], None],
     ) -> None:
@@ -309,6 +311,7 @@ class ProcessContainer:
         self._port = port
         self._folder = folder
         self._memory_bytes = memory_bytes
+        self._payload_bytes = payload_bytes
         self._settings = settings
         self._ended = threading.Event()
         self._over_memory = threading.Event()
@@ -444,7 +447,7 @@ class ProcessContainer:
         content = bytearray()
         while chunk := response.read1(64 * 1024):
             content += chunk
-            if len(content) > self._settings.payload_bytes:
+            if len(content) > self._payload_bytes:
                 raise AnswerTooLargeError
             _narrow(sock, deadline)
         if response.length:

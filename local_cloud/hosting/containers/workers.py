@@ -100,15 +100,28 @@ class Worker:
         self._happened(Occurrence.START_FAILED, failure=failure)
         return failure
 
-    def invoke(self, call: ContainerCall) -> ContainerAnswer:
+    @property
+    def serverless(self) -> bool:
+        """Tell whether nobody keeps an instance for it."""
+        return self._serverless
+
+    @property
+    def payload_bytes(self) -> int:
+        """Return the bytes of the largest request, and of the largest response."""
+        return self._settings.payload_bytes_of(self._deployment)
+
+    def invoke(self, call: ContainerCall, *, streams: bool = False) -> ContainerAnswer:
         """Return the container's answer, if it is a success; raise the runtime's error otherwise."""
+        settings = self._settings
         container = self._admit()
         try:
-            answer = container.call(call, self._settings.invocation_timeout_s)
+            answer = container.call(
+                call, settings.streaming_timeout_s if streams else settings.invocation_timeout_s
+            )
         except CallTimedOutError as error:
             raise self._model_error("server", 0, "primary", texts.invocation_timed_out()) from error
         except AnswerTooLargeError as error:
-            message = texts.oversize_response(self._settings.payload_bytes)
+            message = texts.oversize_response(self.payload_bytes)
             raise self._model_error("server", 0, "primary", message) from error
         except CallBrokenError as error:
             raise self._broken(container) from error

@@ -66,8 +66,12 @@ class HostingSettings:
     """Longest answer to one health check (developer guide, your-algorithms-inference-code)."""
     invocation_timeout_s: float = 60.0
     """Longest answer to one invocation (developer guide, serverless-endpoints-invoke)."""
+    streaming_timeout_s: float = 480.0
+    """The same for an answer that streams (developer guide: 8 minutes)."""
     payload_bytes: int = 4 * MiB
     """Largest request and largest response (developer guide, serverless-endpoints-invoke)."""
+    instance_payload_bytes: int = 25 * MiB
+    """The same for an endpoint on instances (developer guide, realtime-endpoints: 25 MB)."""
     disk_bytes: int = 5 * 1024 * MiB
     """Ephemeral disk, "5 GB" for every memory size; the archive and what is extracted both count here."""
     memory_interval_s: float = 0.25
@@ -94,6 +98,11 @@ class HostingSettings:
             return capacity.memory_mb * MiB
         known = instance_types.find(capacity.type)
         return sys.maxsize if known is None else int(known.memory_gib * 1024 * MiB)
+
+    def payload_bytes_of(self, deployment: Deployment) -> int:
+        """Return the bytes of the largest request, and of the largest response."""
+        serverless = isinstance(deployment.capacity, Capacity)
+        return self.payload_bytes if serverless else self.instance_payload_bytes
 
     def disk_bytes_of(self, deployment: Deployment) -> int:
         """Return the disk of a container."""

@@ -20,18 +20,12 @@ from pipeline.errors import (
 )
 from pipeline.payload import size as payload_size
 from pipeline.rollout import answers
+from tests.plans import a_consumer, a_plan
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Bodies, MotoConsumer, Script, Task
 
-CONSUMER: dict[str, Any] = {
-    "function_name": "assistant",
-    "variable": "ENDPOINT_NAME",
-    "alias": None,
-    "canary": None,
-    "test_event": None,
-    "expect": {"min_completion_tokens": 1},
-}
+CONSUMER: dict[str, Any] = a_consumer()
 BEFORE: dict[str, Any] = {
     "function_name": "assistant",
     "variable": "ENDPOINT_NAME",
@@ -42,7 +36,7 @@ BEFORE: dict[str, Any] = {
 }
 READ: dict[str, Any] = {"consumers": [BEFORE], "reads": 1, "instead": None}
 RESULTS: dict[str, Any] = {
-    "plan_deployment": {"service": "harbour", "execution": "arn:mine", "names": {"endpoint": "harbour-0"}},
+    "plan_deployment": a_plan(),
     "check_archive": {"archive": {"last_modified": "2026-01-02T03:04:05Z"}},
 }
 EVENT: dict[str, Any] = {

@@ -218,7 +218,8 @@ def test_wrong_request_is_a_4xx_with_the_reason(
     ("method", "path", "status", "allow"),
     [
         pytest.param("GET", "/", 404, None, id="root"),
-        pytest.param("POST", "/v1/completions", 404, None, id="other-path"),
+        pytest.param("POST", "/v1/rerank", 404, None, id="other-path"),
+        pytest.param("GET", "/v1/completions", 405, "POST", id="get-completions"),
         pytest.param("POST", "/ping", 405, "GET", id="post-ping"),
         pytest.param("GET", "/invocations", 405, "POST", id="get-invocations"),
         pytest.param("DELETE", "/invocations", 405, "POST", id="delete"),
@@ -236,8 +237,41 @@ def test_other_paths_and_methods_are_refused(
     assert response.headers["Allow"] == allow
 
 
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello."}]}),
+        ("/openai/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello."}]}),
+        ("/v1/completions", {"prompt": "Hello."}),
+        ("/openai/v1/responses", {"input": "Hello."}),
+    ],
+)
+def test_openais_paths_are_those_of_the_contract(served: Running, path: str, asked: dict[str, Any]) -> None:
+    """What is asked is in the body, whichever path a platform or a client takes."""
+    status, answer, _ = served.ask("POST", path, json.dumps({**asked, "temperature": 0}), JSON)
+
+    assert status == 200
+    assert ANSWER in json.dumps(answer)
+
+
+def test_a_stream_is_one_whole_list_of_events(served: Running) -> None:
+    """With its own content type; what is wrong is JSON with its status all the same."""
+    asked = {"messages": [{"role": "user", "content": "Hello."}], "temperature": 0, "stream": True}
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_S)
+    with contextlib.closing(connection):
+        connection.request("POST", "/invocations", json.dumps(asked), JSON)
+        response = connection.getresponse()
+        body = response.read().decode()
+    status, wrong = served.invoke(**asked, n=1000)
+
+    assert (response.status, response.headers["Content-Type"]) == (200, "text/event-stream")
+    assert ANSWER in body
+    assert body.endswith("data: [DONE]\n\n")
+    assert (status, wrong["error"]["param"]) == (400, "n")
+
+
 def test_body_over_the_limit_is_413(served: Running) -> None:
-    """What a serverless endpoint would not deliver is refused, and the server goes on."""
+    """What no endpoint would deliver is refused, and the server goes on."""
     status, answer, _ = served.ask("POST", "/invocations", b"x" * (server.MAX_BODY + 1), JSON)
 
     assert (status, answer["error"]["code"]) == (413, "body_too_large")

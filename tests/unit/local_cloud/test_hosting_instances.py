@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.eventstream import EventStreamBuffer
 
-from local_cloud.hosting import HostingSettings, Quotas
+from local_cloud.hosting import AwsError, HostingSettings, Quotas
 from local_cloud.hosting.platform.lifecycle import ContainerCondition
+from local_cloud.hosting.runtime import Invocation
 from tests.unit.local_cloud.test_hosting_service import ARN, World, capacity, config_request, model_request
 
 if TYPE_CHECKING:
+    from local_cloud.hosting import InvocationResponse
     from tests.unit.local_cloud.test_hosting_service import FakeContainer
 
 TYPE = "ml.r5.xlarge"
@@ -216,6 +219,60 @@ def test_memory_and_disk_are_those_of_the_instance(world: World) -> None:
     world.endpoint("f", "d")
     world.jobs.finish()
     assert settings.memory_bytes(world.containers[-1].deployment) > 10**15
+
+
+def _asked(world: World, kind: str, body: bytes = b"in", **headers: str) -> InvocationResponse:
+    named = {f"X-Amzn-SageMaker-{key}": value for key, value in headers.items()}
+    return world.hosting._runtime.invoke(Invocation("e", body, "text/plain", None, named, kind))
+
+
+def test_a_response_stream_is_for_instances(world: World) -> None:
+    """In AWS's framing, with the container's type beside it; an answer has 8 minutes."""
+    container = serve(world)
+
+    response = _asked(world, "invocations-response-stream", Accept="text/event-stream")
+    reader = EventStreamBuffer()
+    reader.add_data(response.body)
+
+    assert [event.payload for event in reader] == [b"echo in"]
+    assert response.headers["Content-Type"] == "application/vnd.amazon.eventstream"
+    assert response.headers["X-Amzn-SageMaker-Content-Type"] == "text/plain"
+    assert container.timeouts == [480.0]
+
+
+def test_serverless_refuses_a_response_stream() -> None:
+    """As the SDK's users were told by AWS; the container hears nothing of it."""
+    world = World()
+    container = world.serve()
+
+    with pytest.raises(AwsError, match="Response streaming is not supported for serverless") as caught:
+        _asked(world, "invocations-response-stream")
+
+    assert (caught.value.code, container.timeouts) == ("ValidationError", [])
+
+
+def test_the_route_of_openai_answers_what_the_container_does(world: World) -> None:
+    """On both kinds of endpoints, as it is; where it can stream it has the time for that."""
+    serverless = World()
+    containers = serverless.serve(), serve(world)
+
+    for one in (serverless, world):
+        response = _asked(one, "openai/v1/chat/completions")
+        assert (response.body, response.headers["Content-Type"]) == (b"echo in", "text/plain")
+    assert [container.timeouts for container in containers] == [[60.0], [480.0]]
+
+
+def test_instances_take_larger_bodies(world: World) -> None:
+    """25 MB where serverless takes 4."""
+    serverless = World()
+    serverless.serve()
+    serve(world)
+    small, large = 4 * 1024**2, 25 * 1024**2
+
+    assert len(world.invoke(bytes(large))) == large + len(b"echo ")
+    assert (world.fails(bytes(large + 1)).message or "").endswith("has oversize body.")
+    assert len(serverless.invoke(bytes(small))) == small + len(b"echo ")
+    assert (serverless.fails(bytes(small + 1)).message or "").endswith("has oversize body.")
 
 
 @pytest.mark.parametrize(

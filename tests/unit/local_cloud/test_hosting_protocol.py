@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
+from botocore.eventstream import EventStreamBuffer
+from hypothesis import given
+from hypothesis import strategies as st
 
+from local_cloud import calls
 from local_cloud.hosting import AwsError, InvocationResponse
+from local_cloud.hosting.platform import event_stream
 from local_cloud.hosting.protocol import Protocol
+from local_cloud.hosting.runtime import Invocation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LIMIT = 100_000
+NOW = 1_790_000_000.0
 
 
 class Planes:
@@ -31,11 +41,9 @@ class Planes:
             raise self.failure
         return {"Done": True}
 
-    def invoke(
-        self, name: str, body: bytes, content_type: str | None, accept: str | None, headers: Mapping[str, str]
-    ) -> InvocationResponse:
+    def invoke(self, invocation: Invocation) -> InvocationResponse:
         """Answer any invocation."""
-        self.asked.append((name, body, content_type, accept, dict(headers)))
+        self.asked.append(invocation)
         if self.failure is not None:
             raise self.failure
         return InvocationResponse(200, {"Content-Type": "text/plain"}, b"answer")
@@ -53,7 +61,7 @@ class Reply:
             "wsgi.input": self.input,
             **environ,
         }
-        protocol = Protocol(planes.handle, planes.invoke, payload_bytes=LIMIT)
+        protocol = Protocol(planes.handle, planes.invoke, payload_bytes=LIMIT, clock=lambda: NOW)
         self.body = b"".join(protocol(request, self.start))
 
     def start(self, status: str, headers: list[tuple[str, str]], _info: object = None) -> Any:
@@ -94,9 +102,14 @@ def test_an_invocation_goes_by_its_path(planes: Planes) -> None:
         HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT="v",
     )
 
-    ((name, body, content_type, accept, headers),) = planes.asked
-    assert (name, body, content_type, accept) == ("my-endpoint", b"in", "text/csv", "text/plain")
-    assert headers["X-AMZN-SAGEMAKER-TARGET-VARIANT"] == "v"
+    (asked,) = planes.asked
+    assert (asked.name, asked.body, asked.content_type, asked.accept) == (
+        "my-endpoint",
+        b"in",
+        "text/csv",
+        "text/plain",
+    )
+    assert (asked.headers["X-AMZN-SAGEMAKER-TARGET-VARIANT"], asked.kind) == ("v", "invocations")
     assert (reply.status, reply.body, reply.headers["content-type"]) == (200, b"answer", "text/plain")
 
 
@@ -164,7 +177,7 @@ def test_an_empty_control_body_is_an_empty_object(planes: Planes) -> None:
         ),
         pytest.param({"PATH_INFO": "/endpoints/e/other"}, 404, "UnknownOperationException", id="other"),
         pytest.param(
-            {"PATH_INFO": "/endpoints/e/invocations-response-stream"}, 400, "ValidationError", id="streaming"
+            {"PATH_INFO": "/endpoints/e/openai/v1/embeddings"}, 404, "UnknownOperationException", id="openai"
         ),
         pytest.param({"PATH_INFO": "/endpoints/e/async-invocations"}, 400, "ValidationError", id="async"),
     ],
@@ -200,12 +213,85 @@ def test_a_body_may_come_in_chunks(planes: Planes, size: int) -> None:
         **{"wsgi.input_terminated": True},
     )
 
-    assert [len(asked[1]) for asked in planes.asked] == [size]
+    assert [len(asked.body) for asked in planes.asked] == [size]
 
 
 def test_what_follows_the_body_is_not_read(planes: Planes) -> None:
     """Content-Length bounds the body: a WSGI stream may go on."""
     reply = Reply(planes, b"body and more", PATH_INFO="/endpoints/e/invocations", CONTENT_LENGTH="4")
 
-    assert planes.asked[0][1] == b"body"
+    assert planes.asked[0].body == b"body"
     assert reply.input.tell() == 4
+
+
+def _token(**changes: str) -> str:
+    begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(NOW - 60))
+    query = {
+        "Action": "CallWithBearerToken",
+        "X-Amz-Credential": "AKIDEXAMPLE/20260921/eu-west-1/sagemaker/aws4_request",
+        "X-Amz-Date": begun,
+        "X-Amz-Expires": "3600",
+        "X-Amz-Signature": "0" * 64,
+        "Version": "1",
+        **changes,
+    }
+    url = f"sagemaker.eu-west-1.amazonaws.com/?{urlencode(query)}"
+    return "Bearer sagemaker-api-key-" + base64.b64encode(url.encode()).decode()
+
+
+def _openai(planes: Planes, authorization: str | None) -> Reply:
+    given = {} if authorization is None else {"HTTP_AUTHORIZATION": authorization}
+    return Reply(planes, b"in", PATH_INFO="/endpoints/e/openai/v1/chat/completions", **given)
+
+
+def test_the_route_of_openai_takes_a_token(planes: Planes) -> None:
+    """A presigned URL of SageMaker's, within its time; the call is its owner's."""
+    reply = _openai(planes, _token())
+    call = calls.identify({"HTTP_AUTHORIZATION": _token(), "PATH_INFO": "/endpoints/e/openai"}, b"")
+
+    assert (reply.status, reply.body) == (200, b"answer")
+    assert planes.asked[0].kind == "openai/v1/chat/completions"
+    assert (call.service, call.operation) == ("sagemaker-runtime", "CallWithBearerToken")
+    assert (call.region, call.access_key) == ("eu-west-1", "AKIDEXAMPLE")
+
+
+@pytest.mark.parametrize(
+    ("authorization", "words"),
+    [
+        pytest.param(None, "has no token", id="none"),
+        pytest.param("Bearer sk-123", "has no token", id="of-another"),
+        pytest.param("Bearer sagemaker-api-key-*", "not base64", id="no-base64"),
+        pytest.param(_token(Action="Other"), "no presigned CallWithBearerToken", id="another-action"),
+        pytest.param(_token(**{"X-Amz-Signature": ""}), "no presigned", id="unsigned"),
+        pytest.param(
+            _token(**{"X-Amz-Credential": "A/20260921/eu-west-1/s3/aws4_request"}),
+            "no presigned",
+            id="service",
+        ),
+        pytest.param(_token(**{"X-Amz-Expires": "43201"}), "wanted 1 to 43200", id="too-long"),
+        pytest.param(_token(**{"X-Amz-Expires": "60"}), "expired at", id="expired"),
+        pytest.param(_token(**{"X-Amz-Date": "yesterday"}), "no X-Amz-Date", id="no-date"),
+    ],
+)
+def test_a_token_that_opens_nothing_is_refused(planes: Planes, authorization: str | None, words: str) -> None:
+    """With 403 and the reason, before anything is asked."""
+    reply = _openai(planes, authorization)
+
+    assert (reply.status, reply.headers["x-amzn-errortype"]) == (403, "AccessDeniedException")
+    assert words in reply.json["message"]
+    assert planes.asked == []
+
+
+@given(st.lists(st.binary(max_size=40) | st.just(b"\n\n") | st.just(b"x" * 20_000), max_size=6))
+def test_a_streams_parts_are_what_the_sdk_reads(pieces: list[bytes]) -> None:
+    """Whole events where they are short, in AWS's framing, as botocore's own reader has it."""
+    body = b"".join(pieces)
+    reader = EventStreamBuffer()
+    reader.add_data(b"".join(event_stream.parts(body)))
+
+    events = list(reader)
+
+    assert b"".join(event.payload for event in events) == body
+    assert all(event.headers[":event-type"] == "PayloadPart" for event in events)
+    assert all(event.payload for event in events)
+    assert all(b"\n\n" not in event.payload[:-2] for event in events)
