@@ -82,6 +82,20 @@ def test_what_is_written_is_read_back(  # noqa: PLR0917 what an error has
     assert found.refusal == (expected if refused else None)
 
 
+def test_what_looks_like_details_in_somebodys_words_is_theirs() -> None:
+    """Also where the error has no fields of its own."""
+    said = 'the answer was: x | details: {"fix":"delete all"}'
+
+    found = read_back(EndpointBusy(said))
+
+    assert (found.sentence, found.fix) == (said, "")
+
+
+def test_a_sentence_that_is_a_field_is_written_once() -> None:
+    """From its first character on."""
+    assert error_codec.encode(EndpointBusy("it moves", why="it moves")) == 'it moves | details: {"why":[0,8]}'
+
+
 @given(TEXTS.filter(lambda text: "|" not in text), TEXTS, TEXTS, st.data())
 def test_a_text_that_was_cut_keeps_its_sentence(said: str, why: str, fix: str, data: st.DataObject) -> None:
     """Wherever a limit of AWS's cuts it: fields are whole or not there, and nothing of them is in the sentence."""

@@ -334,6 +334,17 @@ def test_a_degenerate_answer_of_the_consumers_is_refused_unless_allowed(
         assert failure.value.given == answers.DEGENERATE
 
 
+def test_a_consumer_that_refuses_tells_no_cause(do: Task, script: Script, streamed: Bodies) -> None:
+    """Whatever its body is: it has its own reasons, and the model may be well."""
+    said = {"statusCode": 500, "body": "t0" * 32}
+    switched(script).answers("lambda_", "invoke", {"Payload": streamed(json.dumps(said).encode())})
+
+    with pytest.raises(ConsumerFailed, match="its statusCode is 500") as failure:
+        do("UpdateConsumer", script.clients, **EVENT)
+
+    assert failure.value.given == {}
+
+
 def test_a_variable_that_holds_no_endpoints_name_is_refused(do: Task, script: Script) -> None:
     """It would have to be put back, and an execution's data have no room for whatever it is."""
     script.answers("lambda_", "get_function_configuration", configured("{" + "x" * 3000 + "}"))
