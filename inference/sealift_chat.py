@@ -228,7 +228,7 @@ class Templates:
         found = library.call("load", {**texts, "add_bos": add_bos, "add_eos": add_eos})
         self._handle: int = found["handle"]
         self.example: str = found["prompt"]
-        """The chat that was rendered: one message of the user's."""
+        """The chat that was rendered, one message of the user's; empty where the template refuses just that."""
         self.thinks: bool = found["thinks"]
         """Whether an answer may begin with reasoning that is told apart from the rest."""
         self.abilities: dict[str, bool] = found["caps"]
@@ -243,7 +243,8 @@ class Templates:
         messages: Sequence[Mapping[str, Any]],
         *,
         tools: Sequence[Mapping[str, Any]] = (),
-        tool_choice: str | Mapping[str, Any] = "auto",
+        callable_tools: Sequence[Mapping[str, Any]] | None = None,
+        tool_choice: str = "auto",
         parallel_tool_calls: bool | None = None,
         json_schema: Any = None,
         grammar: str | None = None,
@@ -259,8 +260,9 @@ class Templates:
         Args:
             messages: OpenAI's; content is a text, a list of text parts, or None beside tool_calls.
             tools: OpenAI's, of the type `function`.
-            tool_choice: auto, none, required, or `{"type": "function", "function": {"name": ...}}`. The last two
-                constrain the answer to calls whose arguments fit their schema.
+            callable_tools: those of them that may be called, with schemas as a grammar can hold them: llama.cpp ends
+                the process, or never comes back, with a grammar that makes no sense. The same when None.
+            tool_choice: auto, none, or required, which constrains the answer to calls whose arguments fit their schema.
             parallel_tool_calls: whether an answer may have several calls; the template decides when None.
             json_schema: what the answer's content has to be, after any reasoning.
             grammar: the same as llama.cpp's grammar; not with tools.
@@ -282,6 +284,8 @@ class Templates:
         }
         if tools:
             given["tools"] = list(tools)
+            if callable_tools is not None:
+                given["callable_tools"] = list(callable_tools)
         if template_arguments:
             given["chat_template_kwargs"] = dict(template_arguments)
         further = {
@@ -293,7 +297,7 @@ class Templates:
         given |= {name: value for name, value in further.items() if value is not None}
         found = self._library.call("apply", given)
         constraint = _constraint(found)
-        if tools and tool_choice not in ("auto", "none") and (constraint is None or constraint.lazy):
+        if tools and tool_choice == "required" and (constraint is None or constraint.lazy):
             raise ChatError(
                 "the template has no form for tool calls, so none can be required; use tool_choice 'auto'"
             )

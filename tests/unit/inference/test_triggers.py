@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.sealift_chat import Constraint, Trigger
-from inference.sealift_triggers import Watch
+from sealift_chat import Constraint, Trigger
+from sealift_triggers import Watch
 
 
 def begins(constraint: Constraint, text: str, cut: int = 1) -> str | None:

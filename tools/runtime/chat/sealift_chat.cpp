@@ -321,7 +321,17 @@ json load(const json & given) {
     message.content         = "test";
     inputs.messages         = { message };
     inputs.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
-    const auto params       = common_chat_templates_apply(made->templates.get(), inputs);
+    common_chat_params params;
+    std::string        refusal;
+    try {
+        params = common_chat_templates_apply(made->templates.get(), inputs);
+    } catch (const std::exception & error) {
+        // A template that refuses this chat by its own word is none the worse: it wants another one.
+        if (std::strstr(error.what(), "Jinja Exception: ") == nullptr) {
+            throw;
+        }
+        refusal = error.what();
+    }
 
     const std::lock_guard<std::mutex> held(lock);
     const int64_t                     handle = next_handle++;
@@ -329,6 +339,7 @@ json load(const json & given) {
     return json{
         { "handle", handle },
         { "prompt", params.prompt },
+        { "refusal", refusal },
         { "thinks", params.supports_thinking },
         { "caps", common_chat_templates_get_caps(made->templates.get()) },
     };
@@ -388,27 +399,16 @@ json apply(const json & given) {
             inputs.chat_template_kwargs[item.key()] = item.value().dump();
         }
     }
-    std::string named;
-    if (given.contains("tool_choice") && given.at("tool_choice").is_object()) {
-        named              = given.at("tool_choice").at("function").at("name").get<std::string>();
-        inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_REQUIRED;
-    } else {
-        const std::string choice = text_in(given, "tool_choice");
-        inputs.tool_choice       = common_chat_tool_choice_parse_oaicompat(choice.empty() ? "auto" : choice);
-    }
+    const std::string choice = text_in(given, "tool_choice");
+    inputs.tool_choice       = common_chat_tool_choice_parse_oaicompat(choice.empty() ? "auto" : choice);
 
     auto params = common_chat_templates_apply(chosen->templates.get(), inputs);
-    if (!named.empty()) {
-        // The model is told of all tools, so that the prompt stays what it was, and can call only the one.
+    if (given.contains("callable_tools")) {
+        // The model is told of all tools as they are, and may call these, as a grammar can hold them.
         std::string prompt = std::move(params.prompt);
-        auto &      tools  = inputs.tools;
-        tools.erase(std::remove_if(tools.begin(), tools.end(), [&](const auto & tool) { return tool.name != named; }),
-                    tools.end());
-        if (tools.empty()) {
-            throw std::invalid_argument("tool_choice names " + named + ", which is not among the tools");
-        }
-        params        = common_chat_templates_apply(chosen->templates.get(), inputs);
-        params.prompt = std::move(prompt);
+        inputs.tools       = common_chat_tools_parse_oaicompat(given.at("callable_tools"));
+        params             = common_chat_templates_apply(chosen->templates.get(), inputs);
+        params.prompt      = std::move(prompt);
     }
     // A grammar of the template's reads what the prompt ends with; a client's own, and that of a schema which the
     // template's format leaves out, do not.
