@@ -171,7 +171,7 @@ def plan(facts: PlanFacts) -> Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class HostingChoice:
     """What a model will run on, as far as the model and the request decide it; or why it will not."""
 
     needed: fit.Fit
@@ -191,7 +191,7 @@ class Choice:
             raise ModelDoesNotFit(f"{subject} ({self.needed.arithmetic})", self.decision.problems)
 
 
-def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -> Choice:
+def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -> HostingChoice:
     """Return where and on what the model runs; with `auto`, serverless where it fits, and an instance where allowed.
 
     Args:
@@ -205,21 +205,21 @@ def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) 
         quota = limits.MEMORY_QUOTA_MB.value
         decision = fit.decide(needed, asked_mb=request.memory_mb, quota_mb=quota, table=types)
         if asked == SERVERLESS or decision.memory_mb is not None:
-            return Choice(needed, SERVERLESS, decision)
+            return HostingChoice(needed, SERVERLESS, decision)
         why = "; ".join(f"{problem.seen}, wanted {problem.wanted}" for problem in decision.problems)
     try:
         offers = instance_choice.choose(str(model["path"]), needed, types, request.instance_type)
     except ModelDoesNotFit as refusal:
-        return Choice(needed, INSTANCE, fit.FitDecision(None, refusal.problems))
+        return HostingChoice(needed, INSTANCE, fit.FitDecision(None, refusal.problems))
     if asked == INSTANCE or request.allow_instances:
-        return Choice(needed, INSTANCE, fit.FitDecision(None), offers)
+        return HostingChoice(needed, INSTANCE, fit.FitDecision(None), offers)
     problem = Problem(
         "InstanceNotAllowed",
         f"serverless will not do: {why}",
         '"allow_instances": true, since an instance costs money whether anybody calls it or not',
         f"set allow_instances to true for {instance_choice.describe(offers[0], request.instance_count)}",
     )
-    return Choice(needed, INSTANCE, fit.FitDecision(None, (problem,)), offers)
+    return HostingChoice(needed, INSTANCE, fit.FitDecision(None, (problem,)), offers)
 
 
 def table(request: Request) -> tuple[instance_types.Instance, ...]:
@@ -254,7 +254,7 @@ def _name(facts: PlanFacts, container: Mapping[str, Any], sized: Mapping[str, An
     return naming.resource_name(request.service, identity)
 
 
-def _on_serverless(facts: PlanFacts, container: dict[str, Any], choice: Choice) -> _Hosted:
+def _on_serverless(facts: PlanFacts, container: dict[str, Any], choice: HostingChoice) -> _Hosted:
     request, memory_mb = facts.request, choice.decision.memory_mb
     if memory_mb is None:  # `require` has refused it; this is for the type checker and the impossible
         raise AssertionError("no memory size")
@@ -275,7 +275,7 @@ def _on_serverless(facts: PlanFacts, container: dict[str, Any], choice: Choice) 
     )
 
 
-def _on_instances(facts: PlanFacts, container: dict[str, Any], choice: Choice) -> _Hosted:
+def _on_instances(facts: PlanFacts, container: dict[str, Any], choice: HostingChoice) -> _Hosted:
     request, needed, found = facts.request, choice.needed, choice.offers
     asked = AskedInstances(type=found[0].name, count=request.instance_count)
     scales = {"auto_scaling": asdict(request.auto_scaling)} if request.auto_scaling else {}

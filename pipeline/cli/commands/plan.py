@@ -80,7 +80,7 @@ class PlanShown:
 
     report: ArchiveReport
     request: Request
-    choice: planned.Choice | None
+    choice: planned.HostingChoice | None
     """None when the archive does not show its model's header."""
     notes: tuple[str, ...]
 
