@@ -48,7 +48,7 @@ $(VENV)/.tools: requirements/build.lock | $(VENV)/.python
 	@touch $@
 
 # llama.cpp is compiled here, once, for archives and for .venv alike; tools/runtime says how and when again.
-$(RUNTIME).json: $(wildcard tools/runtime/*.py) inference/requirements.txt requirements/build.lock | $(VENV)/.tools
+$(RUNTIME).json: $(wildcard tools/runtime/*.py tools/runtime/chat/*) inference/requirements.txt requirements/build.lock | $(VENV)/.tools
 	@$(call shown,$(BIN)/python tools/runtime build,runtime,[2/4] llama.cpp)
 	@touch $@
 
@@ -234,9 +234,10 @@ $(CACHE)/bench/.sagemaker: | $(VENV)/.python
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 0
 
-fuzz: $(VENV)/.ready ## throw changed archives at the archive engine, changed headers at its reader of them (FUZZ_SECONDS=600 FUZZ_SEED=0)
+fuzz: $(VENV)/.ready ## throw changed archives at the archive engine, changed headers at its reader of them, changed chats at llama.cpp's chat layer (FUZZ_SECONDS=600 FUZZ_SEED=0)
 	$(BIN)/python -m tests.fuzz.fuzz_archive --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --keep tests/fuzz/corpus
 	$(BIN)/python tests/fuzz/fuzz_headers.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --keep $(CACHE)/fuzz
+	$(BIN)/python -m tests.fuzz.fuzz_chat --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 
 # ------------------------------------------------------------------------------ making things
 

@@ -35,15 +35,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 sys.path.append(str(Path(__file__).resolve().parent))
 
 from sealift_answers import EVENTS, Head, Part, Said, answer_of, figures, readable, stream_of
-from sealift_conformity import shortcoming
+from sealift_chat import ChatError, Constraint, Library, LibraryMissing, find_library
+from sealift_conformity import loosened, shortcoming
 from sealift_cpus import usable_cpus
 from sealift_embeddings import EmbeddingModel, embeddings, in_form_of
 from sealift_engine import Ask, Engine, Generation, Limits, Sampling
 from sealift_models import is_model, models, shard_names
-from sealift_native import Native, load, template_failure
+from sealift_native import CHATML_END, Native, load, template_failure
 from sealift_request import JSON, MOST_SEED, BadRequest, Request, Subject, parse_body
+from sealift_schema import ANY_OBJECT, SchemaError
 from sealift_settings import LoadError, Settings, settings_from
-from sealift_template import Conversation, Rendered, ToolsUnsupported
+from sealift_template import Conversation, Rendered, Template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -87,6 +89,8 @@ class Model:
     """Tells the bytes of a token."""
     fill_in: tuple[int, int, int] | None = None
     """The tokens before a text to fill in, before what follows it, and before the filling; None without."""
+    special: Callable[[Sequence[str]], frozenset[int]] = lambda _: frozenset()
+    """Tells the tokens that stand for texts."""
     log: Callable[..., None] = field(default=lambda *_, **__: None)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -182,6 +186,10 @@ class _Prompt:
     rendered: Rendered | None = None
     """Of a conversation."""
 
+    def content(self, found: Generation) -> str:
+        """Return what an answer says, without its thoughts and calls."""
+        return found.text if self.rendered is None else self.rendered.message(found.text)["content"] or ""
+
 
 def _prompt(model: Model, request: Request, subject: Subject) -> _Prompt:
     """Return the tokens of what is to be answered."""
@@ -234,12 +242,13 @@ def _part(model: Model, request: Request, prompt: _Prompt, sampling: Sampling, l
     chosen = request.best_of > request.choices
     wanted = model.settings.max_tokens if request.max_tokens is None else request.max_tokens
     rendered = prompt.rendered
-    grammar = request.grammar if rendered is None else rendered.grammar or request.grammar
+    constraint = None if request.grammar is None else Constraint(request.grammar)
     ask = Ask(
         max_tokens=prompt.room if wanted < 0 else min(wanted, prompt.room),
         sampling=sampling,
         stops=(*request.stop, *(rendered.stops if rendered else ())),
-        grammar=grammar,
+        constraint=rendered.constraint if rendered else constraint,
+        preserved=model.special(rendered.preserved) if rendered else frozenset(),
         logprobs=0 if request.logprobs is None and (chosen or request.details) else request.logprobs,
     )
     said: list[Said] = []
@@ -247,16 +256,16 @@ def _part(model: Model, request: Request, prompt: _Prompt, sampling: Sampling, l
     for number in range(request.best_of):
         seed = (sampling.seed + number * MOST_TRIES) % (MOST_SEED + 1)
         own = replace(ask, sampling=replace(sampling, seed=seed))
-        generated += _tried(model, request, prompt.tokens, own, limits)
+        generated += _tried(model, request, prompt, own, limits)
         found = generated[-1]
-        reason = _whole(found) if found.finish_reason == "dead_end" else found.finish_reason
+        reason = _whole(prompt.content(found)) if found.finish_reason == "dead_end" else found.finish_reason
         said.append(_said(request, rendered, found, reason, seed))
     if chosen:
         said.sort(key=_likelihood, reverse=True)
     return Part(said[: request.choices], generated, prompt.text)
 
 
-def _tried(model: Model, request: Request, tokens: list[int], ask: Ask, limits: Limits) -> list[Generation]:
+def _tried(model: Model, request: Request, prompt: _Prompt, ask: Ask, limits: Limits) -> list[Generation]:
     """Generate answers until one conforms to the request's schema; return them all, that one last.
 
     Raises:
@@ -267,10 +276,10 @@ def _tried(model: Model, request: Request, tokens: list[int], ask: Ask, limits: 
     wrong = None
     for number in range(tries):
         sampling = replace(ask.sampling, seed=(ask.sampling.seed + number) % (MOST_SEED + 1))
-        found.append(model.engine.generate(tokens, replace(ask, sampling=sampling), limits))
+        found.append(model.engine.generate(prompt.tokens, replace(ask, sampling=sampling), limits))
         ended = found[-1].finish_reason in ("stop", "dead_end") and not found[-1].stopped
         checked = ended and request.schema is not None and not request.tools
-        wrong = _wrong(found[-1].text, request.schema) if checked else None
+        wrong = _wrong(prompt.content(found[-1]), request.schema) if checked else None
         if wrong is None:
             return found
     raise BadRequest(
@@ -309,7 +318,7 @@ def _likelihood(said: Said) -> float:
     return sum(choice.logprob for choice in choices) / len(choices) if choices else float("-inf")
 
 
-def _whole(found: Generation) -> str:
+def _whole(text: str) -> str:
     """Return the finish reason of an answer that its grammar does not let go on.
 
     A vocabulary without a token that ends an answer leaves one that is complete.
@@ -318,11 +327,11 @@ def _whole(found: Generation) -> str:
         BadRequest: when it is not complete: the vocabulary lacks a character that comes next.
     """
     try:
-        json.loads(found.text)
+        json.loads(text)
     except ValueError as error:
         raise BadRequest(
             400,
-            f"the model's vocabulary cannot write what response_format asks after {found.text[-40:]!r}; "
+            f"the model's vocabulary cannot write what response_format asks after {text[-40:]!r}; "
             "use another schema, or another model",
             param="response_format",
             code="unsatisfiable_schema",
@@ -377,24 +386,23 @@ def _given_tokens(model: Model, subject: Sequence[Any]) -> list[int]:
 
 
 def _rendered(model: Model, request: Request, messages: Sequence[Any]) -> Rendered:
+    schema = None if request.schema is None else loosened(request.schema)
+    if request.grammar == ANY_OBJECT:
+        schema = {"type": "object"}
     conversation = Conversation(
         messages,
         tools=request.tools,
         tool_choice=request.tool_choice,
         parallel_tool_calls=request.parallel_tool_calls,
-        schema=request.schema if request.tools else None,
+        schema=schema,
         variables=request.template,
     )
     try:
         return model.chat.render(conversation)
-    except ToolsUnsupported as error:
-        raise BadRequest(
-            400,
-            f"{error}; leave 'tools' out, say \"tool_choice\": \"none\", or deploy with the container 'llama-cpp'",
-            param="functions" if request.legacy_functions else "tools",
-            code="unsupported_value",
-        ) from error
-    except Exception as error:  # a template is the model's own program, and raises what it likes
+    except SchemaError as error:
+        param = "functions" if request.legacy_functions else "tools"
+        raise BadRequest(400, str(error), param=param, code="invalid_schema") from error
+    except ChatError as error:
         raise BadRequest(
             400,
             f"the model's chat template refuses these messages: {error}",
@@ -462,8 +470,10 @@ def _model(folder: Path) -> Model | EmbeddingModel:
     if native.embeds:
         return _embedding_model(native, settings, path, begun, loaded)
     try:
-        native.chat.learn()
-    except Exception as error:  # a template is the model's own program
+        templates = native.templates(Library(find_library()))
+    except LibraryMissing as error:
+        raise LoadError(str(error)) from error
+    except ChatError as error:
         raise LoadError(f"model file {path.name!r}: {template_failure(error)}") from error
     engine = Engine(native, settings.prefix_cache_mb << 20 if native.forgets_in_part else 0)
     try:
@@ -477,11 +487,12 @@ def _model(folder: Path) -> Model | EmbeddingModel:
         # llama.cpp rounds its figure up, the buffers do not follow.
         context=min(settings.n_ctx, native.context),
         tokenize=native.tokenize,
-        chat=native.chat,
+        chat=Template(templates, () if native.template else (CHATML_END,)),
         bos=native.bos,
         vocabulary_size=native.vocabulary_size,
         piece=native.piece,
         fill_in=native.fill_in,
+        special=native.special,
         log=log_line,
     )
     model.log(
@@ -616,7 +627,7 @@ def _generated(model: Model, data: Request, arrived: float, context: Any) -> Any
         "answered",
         source=data.source,
         seconds=_seconds(begun),
-        constrained=data.grammar is not None,
+        constrained=data.grammar is not None or bool(data.tools),
         **figures(answer),
     )
     return Events(stream_of(data, answer)) if data.stream else answer

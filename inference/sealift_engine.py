@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from sealift_chat import Constraint
+
 WORTH = 32
 """Tokens that must be saved from being evaluated again before a prompt is kept or fetched: a copy costs about one."""
 WATCHED = 8
@@ -97,8 +99,8 @@ class Native(Interruptible, Protocol):
     window: int
     """Tokens that a sliding-window layer looks back; 0 when no layer slides."""
 
-    def piece(self, token: int) -> bytes:
-        """Return the bytes of a token."""
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """Return the bytes of a token; none of a special one but where that is wanted."""
 
     def ends(self, token: int) -> bool:
         """Return whether a token ends an answer."""
@@ -128,7 +130,7 @@ class Native(Interruptible, Protocol):
         """Return the log-probability of a token in the last place evaluated, and the likeliest with theirs."""
 
     def sampler(
-        self, sampling: Sampling, grammar: str | None, prompt: Sequence[int]
+        self, sampling: Sampling, constraint: Constraint | None, prompt: Sequence[int]
     ) -> contextlib.AbstractContextManager[Callable[[], int | None]]:
         """Give a function that chooses the next token behind a prompt, or None where the grammar allows none."""
 
@@ -184,7 +186,9 @@ class Ask:
     max_tokens: int
     sampling: Sampling
     stops: tuple[str, ...] = ()
-    grammar: str | None = None
+    constraint: Constraint | None = None
+    preserved: frozenset[int] = frozenset()
+    """Special tokens that belong to the answer's text."""
     logprobs: int | None = None
     """How many of the likeliest tokens to note at each place; None to note nothing."""
 
@@ -304,7 +308,7 @@ class Engine:
     def generate(self, tokens: list[int], ask: Ask, limits: Limits) -> Generation:
         """Return the answer to a prompt that leaves room for it in the context."""
         try:
-            with self._native.sampler(ask.sampling, ask.grammar, tokens) as choose:
+            with self._native.sampler(ask.sampling, ask.constraint, tokens) as choose:
                 return self._generate(tokens, ask, limits, choose)
         except BaseException:
             # What was evaluated so far and what is recorded of it may differ now.
@@ -351,7 +355,7 @@ class Engine:
             answer.completion_tokens += 1
             if native.ends(token):
                 return "stop"
-            piece = native.piece(token)
+            piece = native.piece(token, special=token in ask.preserved)
             begins = len(transcript)
             stopped = transcript.add(piece)
             if ask.logprobs is not None and (not stopped or len(transcript) > begins):

@@ -18,22 +18,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from sealift_chat import Templates
 from sealift_purpose import MEAN, RANK, embeds, whole
 from sealift_settings import LoadError
-from sealift_template import Template
+from sealift_triggers import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from sealift_chat import Constraint, Library
     from sealift_engine import Sampling
     from sealift_settings import Settings
 
-CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
-    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-"""What a GGUF without a chat template gets, as llama-server does."""
 CHATML_END = "<|im_end|>"
 """Ends an answer to it, also where the vocabulary has no such token."""
 
@@ -59,7 +56,6 @@ def load(path: Path, settings: Settings, threads: int) -> Native:
     """
     try:
         import llama_cpp
-        from llama_cpp import llama_chat_format
     except (ImportError, OSError, RuntimeError) as error:
         raise LoadError(
             f"llama_cpp cannot be imported: {error}; wanted llama-cpp-python in the archive's code/ folder "
@@ -83,6 +79,7 @@ def load(path: Path, settings: Settings, threads: int) -> Native:
                 verbose=True,
             )
     except Exception as error:  # whatever the library raises, the reason is in llama.cpp's own lines
+        # `Llama` reads the chat template by Jinja2, which is of no use here.
         if type(error).__module__.partition(".")[0] == "jinja2":
             raise LoadError(f"model file {path.name!r}: {template_failure(error)}") from error
         said = "; ".join(log.errors) or str(error) or type(error).__name__
@@ -91,7 +88,7 @@ def load(path: Path, settings: Settings, threads: int) -> Native:
             f"model file {path.name!r} cannot be loaded: {load_failure(said, runtime)}"
         ) from error
     llama.verbose = False
-    return Native(llama, llama_cpp.llama_cpp, llama_chat_format.Jinja2ChatFormatter, log)
+    return Native(llama, llama_cpp.llama_cpp, log)
 
 
 def template_failure(error: Exception) -> str:
@@ -182,7 +179,7 @@ def _without_amx(llama_cpp: Any) -> Iterator[None]:
 class Native:
     """A loaded model and its one context. Not thread-safe, but for `interrupt`."""
 
-    def __init__(self, llama: Any, api: Any, formatter: Any, log: _Log) -> None:
+    def __init__(self, llama: Any, api: Any, log: _Log) -> None:
         self.llama = llama
         self.api = api
         self._log = log
@@ -200,16 +197,10 @@ class Native:
         self.name: str | None = llama.metadata.get("general.name")
         self.bos: int = llama.token_bos()
         self.template: str | None = llama.metadata.get("tokenizer.chat_template") or None
-        self.chat = Template(
-            formatter,
-            self.template or CHATML,
-            bos=self._text(self.bos),
-            eos=self._text(llama.token_eos()),
-            stops=() if self.template else (CHATML_END,),
-        )
         self._token = (api.llama_token * 1)()
         self._piece = ctypes.create_string_buffer(256)
         self.vocabulary_size = int(llama.n_vocab())
+        self._pieces: dict[bytes, int] | None = None
         self._ends: list[int] | None = None
         count = ctypes.c_int32()
         suppressed = api.llama_vocab_get_suppress_tokens(self._vocabulary, ctypes.byref(count))
@@ -340,13 +331,55 @@ class Native:
                 return tokens[:count]  # type: ignore[no-any-return]
             room = -count  # more tokens than bytes, as spaces are in a vocabulary that has none
 
-    def piece(self, token: int) -> bytes:
-        """Return the bytes of a token; none of a special one."""
+    def templates(self, library: Library) -> Templates:
+        """Return the model's chat template, read.
+
+        Raises:
+            ChatError: it is none.
+        """
+        llama, api = self.llama, self.api
+        return Templates(
+            library,
+            self.template,
+            tool_use=llama.metadata.get("tokenizer.chat_template.tool_use"),
+            bos=self._text(self.bos),
+            eos=self._text(llama.token_eos()),
+            add_bos=bool(api.llama_vocab_get_add_bos(self._vocabulary)),
+            add_eos=bool(api.llama_vocab_get_add_eos(self._vocabulary)),
+        )
+
+    def special(self, texts: Sequence[str]) -> frozenset[int]:
+        """Return the tokens that stand for whole texts, of those that one does."""
+        found = (self._tokenized(text.encode(), begins=False) for text in texts)
+        return frozenset(tokens[0] for tokens in found if len(tokens) == 1)
+
+    def spell(self, text: bytes) -> list[int]:
+        """Return tokens whose bytes, special ones' as well, are a text's and no more; nothing where there are none."""
+        tokens = self._tokenized(text, begins=False)
+        if tokens and self.piece(tokens[0], special=True) == b" " != text[:1]:
+            del tokens[0]
+        if b"".join(self.piece(token, special=True) for token in tokens) == text:
+            return tokens
+        # A vocabulary that puts a space before each text: the longest tokens that fit, one behind the other.
+        if self._pieces is None:
+            self._pieces = {self.piece(token, special=True): token for token in range(self.vocabulary_size)}
+        longest, tokens = max(map(len, self._pieces)), []
+        while text:
+            sizes = range(min(longest, len(text)), 0, -1)
+            size = next((size for size in sizes if text[:size] in self._pieces), 0)
+            if not size:
+                return []
+            tokens.append(self._pieces[text[:size]])
+            text = text[size:]
+        return tokens
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """Return the bytes of a token; none of a special one but where that is wanted."""
         size = len(self._piece)
-        count = self.api.llama_token_to_piece(self._vocabulary, token, self._piece, size, 0, False)
+        count = self.api.llama_token_to_piece(self._vocabulary, token, self._piece, size, 0, special)
         if count < 0:
             self._piece = ctypes.create_string_buffer(-count)
-            return self.piece(token)
+            return self.piece(token, special=special)
         return self._piece.raw[:count]
 
     def ends(self, token: int) -> bool:
@@ -422,7 +455,7 @@ class Native:
 
     @contextlib.contextmanager
     def sampler(
-        self, sampling: Sampling, grammar: str | None, prompt: Sequence[int]
+        self, sampling: Sampling, constraint: Constraint | None, prompt: Sequence[int]
     ) -> Iterator[Callable[[], int | None]]:
         """Give a function that chooses the next token behind a prompt, or None where the grammar allows none.
 
@@ -436,15 +469,17 @@ class Native:
                     -max(self._back(sampling.repeat_last_n), self._back(sampling.dry_penalty_last_n)) :
                 ]:
                     self.api.llama_sampler_accept(chain, token)
-            if grammar is None:
+            if constraint is None:
                 sample, ctx = self.api.llama_sampler_sample, self._ctx
                 yield lambda: int(sample(chain, ctx, -1))
                 return
-            keeper = self.api.llama_sampler_init_grammar(self._vocabulary, grammar.encode(), b"root")
+            self._log.errors.clear()
+            grammar = constraint.grammar.encode()
+            keeper = self.api.llama_sampler_init_grammar(self._vocabulary, grammar, b"root")
             if not keeper:
                 raise ValueError("; ".join(self._log.errors) or "llama.cpp does not take the grammar")
             try:
-                yield _Constrained(self, chain, keeper, remembers=sampling.remembers)
+                yield _Constrained(self, chain, keeper, constraint, remembers=sampling.remembers)
             finally:
                 self.api.llama_sampler_free(keeper)
         finally:
@@ -547,12 +582,22 @@ class _Constrained:
     C, which ends the process. So every token is asked about before it is accepted.
     """
 
-    def __init__(self, native: Native, chain: Any, keeper: Any, *, remembers: bool) -> None:
+    def __init__(
+        self, native: Native, chain: Any, keeper: Any, constraint: Constraint, *, remembers: bool
+    ) -> None:
         self._native, self._chain, self._keeper = native, chain, keeper
         self._remembers = remembers
         self._api, self._ctx, self._size = native.api, native.llama.ctx, native.vocabulary_size
         self._candidates: Any = None
         self._one = np.zeros(1, _CANDIDATE)
+        self._watch = Watch(constraint) if constraint.lazy else None
+        self._past: list[tuple[int, bytes]] = []
+        """What was chosen while no trigger was there."""
+        self._free = constraint.lazy
+        if constraint.prefix and not self._read(native.spell(constraint.prefix.encode())):
+            raise ValueError(
+                f"the grammar does not begin with {constraint.prefix!r}, which the prompt ends with"
+            )
 
     def __call__(self) -> int | None:
         # llama.cpp's own call notes its choice as a token that was there: wrong where the grammar forbids it.
@@ -561,15 +606,42 @@ class _Constrained:
             if self._remembers
             else int(self._api.llama_sampler_sample(self._chain, self._ctx, -1))
         )
-        if token is None or not self._allows(token):
+        if not self._free and (token is None or not self._allows(token)):
             token = self._choose()
             if token is None or not self._allows(token):
                 return None
+        if token is None:
+            return None
         if self._remembers:
             self._api.llama_sampler_accept(self._chain, token)
-        if not self._native.ends(token):
+        if self._watch:
+            self._look(token, self._watch)
+        elif not self._free and not self._native.ends(token):
             self._api.llama_sampler_accept(self._keeper, token)
         return token
+
+    def _look(self, token: int, watch: Watch) -> None:
+        """Let the grammar begin where a token ends what triggers it; not at all, where that does not suit it."""
+        piece = self._native.piece(token, special=True)
+        self._past.append((token, piece))
+        count = watch.add(piece)
+        if count is None:
+            return
+        self._watch = None
+        tokens: list[int] = []
+        while count > 0:
+            token, piece = self._past.pop()
+            tokens[:0] = [token] if len(piece) <= count else self._native.spell(piece[-count:])
+            count -= len(piece)
+        self._free = not self._read(tokens)
+
+    def _read(self, tokens: Sequence[int]) -> bool:
+        """Give tokens to the grammar; return whether it allows them all."""
+        for token in tokens:
+            if not self._allows(token):
+                return False
+            self._api.llama_sampler_accept(self._keeper, token)
+        return bool(tokens)
 
     def _allows(self, token: int) -> bool:
         self._one[0] = (token, 0.0, 0.0)

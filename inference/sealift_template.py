@@ -1,28 +1,34 @@
-"""A model's chat template: messages to a prompt, and what it lacks made up for as llama-server does.
+"""A conversation as a prompt, and the answer to it as a message: a request's words in those of llama.cpp's chat layer.
 
-Owns what a template is given. A variable that the request does not set is undefined, not None: templates ask
-`is defined`. Refuses tools: what a model writes when it calls one is not read here.
+Owns what of a request reaches the chat layer. What the request does not set is undefined in the template, not None.
+Refuses to know a format: `sealift_chat` does.
 """
 
 from __future__ import annotations
 
-import json
+import uuid
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from sealift_chat import ChatError
+from sealift_conformity import loosened
+from sealift_schema import SchemaError, grammar_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_NEEDLE = "sealift-needle"
+    from sealift_chat import Constraint, Message, Templates
 
-
-class TemplateRefusal(ValueError):
-    """What a template itself refuses, by its own words."""
-
-
-class ToolsUnsupported(ValueError):
-    """The request has tools, and nothing here reads a model's calls of them."""
+_OURS = (
+    "messages",
+    "tools",
+    "bos_token",
+    "eos_token",
+    "add_generation_prompt",
+    "raise_exception",
+    "strftime_now",
+)
+"""What a template is given whatever a request sets."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Conversation:
     """auto, required, or the name of a tool after "="."""
     parallel_tool_calls: bool | None = None
     schema: Any = None
-    """What the answer has to be, where there are tools as well: a call is no such answer."""
+    """What the answer has to be, behind any thought, where it is no call."""
     variables: Mapping[str, Any] = field(default_factory=dict)
     """What the request sets of the template's variables; all others are undefined."""
 
@@ -45,141 +51,92 @@ class Rendered:
     """A conversation as a prompt, and what holds for the answer to it."""
 
     prompt: str
-    grammar: str | None = None
-    """What the answer has to be beside what the request asks."""
+    constraint: Constraint | None = None
+    """What the answer has to be."""
     stops: tuple[str, ...] = ()
     """What ends the answer, beside the vocabulary's own tokens."""
+    preserved: tuple[str, ...] = ()
+    """Special tokens that belong to the answer's text."""
     message: Callable[[str], dict[str, Any]] = lambda text: {"content": text}
     """Reads an answer: its content, reasoning_content and tool_calls."""
 
 
 class Template:
-    """One template. `formatter` is llama-cpp-python's: Jinja in its sandbox, with what Hugging Face adds to it."""
+    """The chat template of a model, as llama.cpp's chat layer has read it."""
 
-    def __init__(
-        self, formatter: Any, source: str, *, bos: str, eos: str, stops: tuple[str, ...] = ()
-    ) -> None:
-        # Its own call defines `tools` and others as None.
-        self._jinja = formatter(template=source, bos_token=bos, eos_token=eos)._environment  # noqa: SLF001
-        self._tokens = {"bos_token": bos, "eos_token": eos}
-        self._stops = stops
-        self._knows_developers = "developer" in source
-        self._system = True
-        self._developer = self._firefunction = False
-        self._typed = self._objects = False
-
-    def learn(self) -> None:
-        """Find out what it can by rendering a few chats; the first one shows that it works at all.
-
-        Raises:
-            Exception: what Jinja raises where the template is broken.
-        """
-        user = {"role": "user", "content": _NEEDLE}
-        try:
-            plain = self._learn_plain(user)
-        except TemplateRefusal:  # it works, and wants another conversation than this one
-            return
-        typed = {"role": "user", "content": [{"type": "text", "text": _NEEDLE}]}
-        self._typed = _NEEDLE not in plain and _NEEDLE in self._tried([typed])
-        greeting = self._typed_one({"role": "user", "content": "Hi."})
-        self._system, shows_developers = (
-            _NEEDLE in self._tried([self._typed_one({"role": role, "content": _NEEDLE}), greeting])
-            for role in ("system", "developer")
-        )
-        # One that writes any role down means a model that knows this one no more for that.
-        self._developer = shows_developers and self._knows_developers
-        function = {"name": "f", "arguments": {_NEEDLE: "x"}}
-        call = {"id": "123456789", "type": "function", "function": function}
-        written = self._tried([greeting, {"role": "assistant", "content": "", "tool_calls": [call]}])
-        # As JSON or in a form of its own; not as Python writes what a template hands on as it is.
-        self._objects = _NEEDLE in written and f"'{_NEEDLE}'" not in written
-
-    def _learn_plain(self, user: dict[str, Any]) -> str:
-        try:
-            return self._text([user])
-        except TemplateRefusal:
-            raise
-        except Exception:  # noqa: BLE001 a template is a program, and raises what it likes
-            # Firefunction's takes two variables for given; llama-server gives it both.
-            self._firefunction = True
-            return self._text([user])
+    def __init__(self, templates: Templates, stops: tuple[str, ...] = ()) -> None:
+        self._templates, self._stops = templates, stops
 
     def render(self, conversation: Conversation) -> Rendered:
         """Return a conversation as a prompt, with what begins an answer.
 
         Raises:
-            ToolsUnsupported: when there are tools.
-            Exception: what the template raises, which is the model's own program.
+            ChatError: the template refuses it.
+            SchemaError: the schema of a tool's arguments makes no sense.
         """
-        if conversation.tools:
-            raise ToolsUnsupported("this server does not read a model's calls of tools")
-        text = self._text(self._suited(conversation.messages), conversation.variables)
-        return Rendered(text, stops=self._stops)
-
-    def _text(self, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, Any] | None = None) -> str:
-        def refuse(message: str) -> None:
-            raise TemplateRefusal(message)
-
-        now = datetime.now()  # noqa: DTZ005 as llama-server has it: a date for people
-        return str(
-            self._jinja.render(
-                **{
-                    "date_string": now.strftime("%d %b %Y"),
-                    **(
-                        {"functions": "", "datetime": now.strftime("%b %d %Y %H:%M:%S")}
-                        if self._firefunction
-                        else {}
-                    ),
-                    **(variables or {}),
-                    **self._tokens,
-                    "messages": messages,
-                    "add_generation_prompt": True,
-                    "raise_exception": refuse,
-                    "strftime_now": now.strftime,
-                }
-            )
+        variables = {name: value for name, value in conversation.variables.items() if name not in _OURS}
+        thinks = variables.get("enable_thinking", True) is not False
+        if variables.get("reasoning_effort") == "none":
+            thinks = False
+            del variables["reasoning_effort"]
+        choice = conversation.tool_choice
+        prompt = self._templates.apply(
+            conversation.messages,
+            tools=conversation.tools,
+            callable_tools=_callable(
+                conversation.tools, choice.removeprefix("=") if choice[:1] == "=" else None
+            ),
+            tool_choice="required" if choice[:1] == "=" else choice,
+            parallel_tool_calls=conversation.parallel_tool_calls,
+            json_schema=conversation.schema,
+            enable_thinking=thinks,
+            template_arguments=variables,
         )
 
-    def _tried(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        """Return a conversation as a prompt; nothing when the template does not take it."""
-        try:
-            return self._text(messages)
-        except Exception:  # noqa: BLE001 a template is a program, and raises what it likes
-            return ""
+        def message(text: str) -> dict[str, Any]:
+            try:
+                return _told(self._templates.parse(text, prompt.syntax))
+            except ChatError:  # it is not in the form of the model's answers: then it is its text
+                return {"content": text}
 
-    def _suited(self, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Return messages as this template takes them."""
-        waiting: list[str] = []
-        suited: list[dict[str, Any]] = []
-        for given in messages:
-            message = dict(given)
-            if message["role"] == "developer" and not self._developer:
-                message["role"] = "system"
-            if message["role"] == "system" and not self._system:
-                waiting.append(message["content"])
-                continue
-            if waiting and message["role"] == "user":
-                message["content"] = "\n".join([*waiting, message["content"]])
-                waiting.clear()
-            if "tool_calls" in message:
-                message["tool_calls"] = [self._call(call) for call in message["tool_calls"]]
-            suited.append(self._typed_one(message))
-        if waiting:
-            suited.append(self._typed_one({"role": "user", "content": "\n".join(waiting)}))
-        return suited
+        return Rendered(
+            prompt.text, prompt.constraint, (*self._stops, *prompt.stops), prompt.preserved, message
+        )
 
-    def _typed_one(self, message: dict[str, Any]) -> dict[str, Any]:
-        if not self._typed or not message["content"]:
-            return message
-        return {**message, "content": [{"type": "text", "text": message["content"]}]}
 
-    def _call(self, call: dict[str, Any]) -> dict[str, Any]:
-        """Return a call with its arguments as an object, where the template writes objects as JSON."""
-        function = call["function"]
-        try:
-            arguments = json.loads(function["arguments"]) if self._objects else None
-        except (ValueError, RecursionError):
-            arguments = None
-        if not isinstance(arguments, dict):
-            return call
-        return {**call, "function": {**function, "arguments": arguments}}
+def _callable(tools: Sequence[Mapping[str, Any]], name: str | None) -> list[dict[str, Any]]:
+    """Return the tools that may be called, with schemas that a grammar can hold; the one of a name, when it is given.
+
+    Raises:
+        SchemaError: there is no grammar for one of them.
+    """
+    found = []
+    for number, tool in enumerate(tools):
+        function = dict(tool["function"])
+        if name is not None and function["name"] != name:
+            continue
+        if function.get("parameters"):
+            try:
+                function["parameters"] = loosened(function["parameters"])
+                grammar_of(function["parameters"])
+            except SchemaError as error:
+                raise SchemaError(f"tools[{number}].function.parameters: {error}") from error
+        found.append({**tool, "function": function})
+    return found
+
+
+def _told(message: Message) -> dict[str, Any]:
+    """Return a message in OpenAI's form."""
+    told: dict[str, Any] = {"content": message.content or (None if message.tool_calls else "")}
+    if message.reasoning:
+        told["reasoning_content"] = message.reasoning
+    if message.tool_calls:
+        told["tool_calls"] = [
+            {
+                "id": call.id or f"call_{uuid.uuid4().hex[:24]}",
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in message.tool_calls
+        ]
+    return told

@@ -169,7 +169,7 @@ class Gateway:
         elif fault.accident is None:
             response = render(call, fault.code)
         else:
-            self._befall(fault.accident, call, environ, body)
+            self._apply(fault.accident, call, environ, body)
             self._record(call, 0, caller)
             # The server takes it for a connection that the other side cut, and says nothing more.
             raise ConnectionAbortedError(f"{call} met {fault.code}")
@@ -179,7 +179,7 @@ class Gateway:
     def _caller(self, call: AwsCall) -> str:
         return self._running().caller(call.access_key)
 
-    def _befall(self, accident: Accident, call: AwsCall, environ: dict[str, Any], body: bytes) -> None:
+    def _apply(self, accident: Accident, call: AwsCall, environ: dict[str, Any], body: bytes) -> None:
         if accident.takes_effect:
             self._dispatch(call, environ, body)
         if accident.ends_function:

@@ -13,6 +13,7 @@ Owns the form and how much of an error fits into an execution's data. Refuses to
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -76,7 +77,7 @@ def decode(text: str) -> tuple[str, ErrorFields]:
             if _begins(details):
                 return sentence, {}
     # Cut within the mark.
-    part = next((n for n in range(len(_MARK) - 1, 1, -1) if text.endswith(_MARK[:n])), 0)
+    part = next((n for n in range(len(_MARK) - 1, 0, -1) if text.endswith(_MARK[:n])), 0)
     return text[: len(text) - part], {}
 
 
@@ -95,6 +96,27 @@ def read(cause: str, name: str = "") -> CaughtError:
         return CaughtError(name, text)
     sentence, fields = decode(text)
     return CaughtError(name, sentence, **fields)
+
+
+def readable(text: str) -> str:
+    """Return a text into which the workflow put Causes: of each error of ours its sentence, not the JSON of Lambda's.
+
+    Anybody else's, a consumer's say, stays as it is.
+    """
+    parts = []
+    while found := _DOCUMENT.search(text):
+        try:
+            _, end = json.JSONDecoder().raw_decode(text, found.start())
+        except (ValueError, RecursionError):
+            break
+        cause = text[found.start() : end]
+        caught = read(cause)
+        parts += [text[: found.start()], caught.sentence if errors.by_name(caught.name) else cause]
+        text = text[end:]
+    return "".join(parts) + text
+
+
+_DOCUMENT: Final = re.compile(r'\{\s*"errorMessage"\s*:')
 
 
 def document_of(cause: str) -> dict[str, Any]:

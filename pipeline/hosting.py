@@ -5,10 +5,7 @@ Owns the words that a request, a plan and the tasks share. Refuses to choose bet
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Final
 
 SERVERLESS: Final = "serverless"
 INSTANCE: Final = "instance"
@@ -31,12 +28,3 @@ NO_SWITCH: Final = "none"
 AT_ONCE: Final = "at_once"
 IN_STEPS: Final = "in_steps"
 """How the consumers are switched."""
-
-
-def adapts(asked: Mapping[str, Any] | None) -> bool:
-    """Return whether a plan's `asked` has no concurrency, so that it takes what there is and waits for none.
-
-    Args:
-        asked: the sizes before any quota was met (`plan_types.Asked`); None on instances.
-    """
-    return asked is not None and asked["max_concurrency"] is None

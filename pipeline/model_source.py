@@ -6,7 +6,7 @@ assembled before a model is made of it. Pure: facts in, parameters or `StackChan
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NotRequired, TypedDict
 
 from pipeline.errors import Problem, StackChanged
 
@@ -17,6 +17,15 @@ ARCHIVE_FORM: Final = "archive"
 OBJECT_FORM: Final = "object"
 PREFIX_FORM: Final = "prefix"
 """What is handed over: a tar.gz, one model file as it is, or all files below a prefix."""
+
+
+class AssembledModel(TypedDict):
+    """What AssembleArchive wrote, as far as a model is made of it."""
+
+    bucket: str
+    key: str
+    etag: NotRequired[str | None]
+    """Of the one model file that is handed over as it is."""
 
 
 def model_data(assembly: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,7 +46,7 @@ def model_data(assembly: Mapping[str, Any]) -> dict[str, Any]:
     return {"ModelDataSource": {"S3DataSource": source}}
 
 
-def pinned(request: Mapping[str, Any], assembled: Mapping[str, Any]) -> dict[str, Any]:
+def pinned(request: Mapping[str, Any], assembled: AssembledModel) -> dict[str, Any]:
     """Return CreateModel's parameters with the ETag of the one model file, which is known once it has been copied.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import InvalidInput, Problem
 
 if TYPE_CHECKING:
-    from pipeline.sizing.images import Code
+    from pipeline.state_data.checked_types import Code
 
 _DATA = Path(__file__).resolve().parent / "data"
 _TOP = _DATA if (_DATA / "template.yaml").is_file() else _DATA.parents[1]
@@ -20,6 +20,7 @@ _TOP = _DATA if (_DATA / "template.yaml").is_file() else _DATA.parents[1]
 CODE = (
     "inference.py",
     "sealift_answers.py",
+    "sealift_chat.py",
     "sealift_conformity.py",
     "sealift_cpus.py",
     "sealift_embeddings.py",
@@ -34,6 +35,7 @@ CODE = (
     "sealift_schema.py",
     "sealift_settings.py",
     "sealift_template.py",
+    "sealift_triggers.py",
     "config.json",
 )
 """What of `inference/` an archive carries in `code/`.

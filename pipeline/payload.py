@@ -18,8 +18,10 @@ What judges an answer has all of it; only what is written down is cut. Refuses t
 from __future__ import annotations
 
 import json
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline import json_codec
 from pipeline.limits import KiB
 
 if TYPE_CHECKING:
@@ -49,9 +51,13 @@ EVIDENCE: Final = 8 * KiB
 
 def size(document: Any) -> int:
     """Return the bytes of a document as Step Functions counts them: JSON in UTF-8, without spaces."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=_as_json)
     # Half of a surrogate pair has no UTF-8; whoever writes it writes an escape.
     return len(text.encode(errors="backslashreplace"))
+
+
+def _as_json(value: Any) -> Any:
+    return json_codec.encode(value) if is_dataclass(value) else str(value)
 
 
 def size_in_cause(text: str) -> int:

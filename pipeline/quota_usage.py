@@ -7,7 +7,7 @@ decide who gives room to whom (`pipeline.planning.quotas` does).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final
 
 from pipeline import limits
 from pipeline.hosting import INSTANCE, SERVERLESS
@@ -103,7 +103,8 @@ def in_use(holders: Iterable[Holder]) -> str:
     return ", ".join([*found[:MOST_IN_USE], *([f"{left} more"] if left > 0 else [])]) or "none"
 
 
-class Lowered(TypedDict):
+@dataclass(frozen=True, slots=True)
+class Lowered:
     """An endpoint of the service whose concurrency is lowered while the new one is tried."""
 
     endpoint: str
@@ -111,6 +112,6 @@ class Lowered(TypedDict):
     to: int
 
 
-def told(lowered: Lowered) -> str:
+def describe(lowered: Lowered) -> str:
     """Return one lowering in words."""
-    return f"lower {lowered['endpoint']} from {lowered['before']} to {lowered['to']}"
+    return f"lower {lowered.endpoint} from {lowered.before} to {lowered.to}"

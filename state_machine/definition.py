@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stepfunctions.steps import Catch, Choice, ChoiceRule, Graph, Pass, Succeed, Wait
 
-from pipeline import errors
+from pipeline import errors, json_codec
 from pipeline.endpoint_status import EndpointVerdict
 from pipeline.hosting import AT_ONCE, NO_SWITCH
 from pipeline.operations import state_order
@@ -244,7 +244,7 @@ def _see_payload(task: ModuleType, payload: dict[str, Any]) -> None:
     Raises:
         ValueError: with what is missing and what nobody reads.
     """
-    sent, read = {name.removesuffix(".$") for name in payload}, set(task.Event.__annotations__)
+    sent, read = {name.removesuffix(".$") for name in payload}, set(json_codec.keys(task.Event))
     if sent != read:
         raise ValueError(
             f"the payload of {task.__name__} lacks {sorted(read - sent)}, and nobody reads its {sorted(sent - read)}; "

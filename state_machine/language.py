@@ -11,6 +11,8 @@ from typing import Any
 
 from stepfunctions.steps import SnsPublishStep, states
 
+from pipeline import json_codec
+
 INTEGRATIONS = "arn:${Partition}:states:::"
 """What the Resource of a service integration begins with; the SDK would take the partition of this machine."""
 
@@ -75,7 +77,7 @@ class LambdaTask(states.Task):
             parameters={"FunctionName": function, "Payload": payload},
             **fields,
         )
-        self._keys = tuple(result.__annotations__)
+        self._keys = json_codec.keys(result)
         self.errors = errors
 
     def to_dict(self) -> dict[str, Any]:

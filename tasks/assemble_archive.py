@@ -17,13 +17,13 @@ from pipeline.archive.s3.sources import S3Source
 from pipeline.aws import lambda_handler
 from pipeline.aws.permissions import ARCHIVES, ARTIFACT_BUCKET, RECORDS, UPLOADS, allow
 from pipeline.errors import InvalidArchive, Problem
-from pipeline.planning import continuity, deployment_request, plan_types
+from pipeline.planning import archive_rules, continuity
+from pipeline.state_data.checked_types import CheckedAssembly, UploadedArchive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.aws.clients import Clients
-    from tasks.check_archive import CheckedAssembly
 
 _LOGGER = logging.getLogger(__name__)
 _STEPS = 10
@@ -33,7 +33,7 @@ _STEPS = 10
 class Event(TypedDict):
     """What CheckArchive found and decided."""
 
-    archive: plan_types.UploadedArchive
+    archive: UploadedArchive
     assembly: CheckedAssembly
     hosting: str
 
@@ -82,9 +82,7 @@ def run(event: Event, clients: Clients) -> Result:
         report,
         code,
         decision,
-        rules=deployment_request.archive_rules(
-            planned["code"], mend=planned["mend"], hosting=event["hosting"]
-        ),
+        rules=archive_rules.archive_rules(planned["code"], mend=planned["mend"], hosting=event["hosting"]),
         mend=planned["mend"],
         progress=_logged(source.name),
     )
@@ -100,7 +98,7 @@ def run(event: Event, clients: Clients) -> Result:
     }
 
 
-def _place(archive: plan_types.UploadedArchive, planned: CheckedAssembly, clients: Clients) -> Result:
+def _place(archive: UploadedArchive, planned: CheckedAssembly, clients: Clients) -> Result:
     """Let S3 copy a model that is no archive, and put the inference code beside it where the container needs any."""
     files = [
         S3Source(clients.s3, archive["bucket"], part["key"], part["version_id"]) for part in archive["parts"]

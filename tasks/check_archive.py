@@ -18,9 +18,10 @@ from pipeline.aws import lambda_handler
 from pipeline.aws.permissions import RECORDS, UPLOAD_BUCKET, UPLOADS, allow
 from pipeline.errors import InvalidArchive, Problem
 from pipeline.plain import plain
-from pipeline.planning import deployment_request, plan_types
+from pipeline.planning import archive_rules, deployment_request, request_sources
 from pipeline.rollout import sidecars
 from pipeline.sizing import images
+from pipeline.state_data.request_types import StackDefaults
 
 _MOST_NAME: Final = 512
 """Bytes of a text of the header, whose author may write what they like."""
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from pipeline.archive.checks.report import ArchiveReport
     from pipeline.archive.checks.rules import Rules
     from pipeline.aws.clients import Clients
-    from pipeline.planning.deployment_request import StackDefaults
-    from pipeline.sizing.images import Code
+    from pipeline.state_data.checked_types import CheckedAssembly, CheckEvidence, UploadedArchive
+    from pipeline.state_data.request_types import Request
 
 
 class Event(TypedDict):
@@ -44,34 +45,11 @@ class Event(TypedDict):
     defaults: StackDefaults
 
 
-class CheckEvidence(TypedDict):
-    """How the archive was checked."""
-
-    method: str
-    bytes_read: int
-    members: int
-    notes: list[str]
-    """What is not wrong and worth knowing."""
-
-
-class CheckedAssembly(assembly.DecidedFacts):
-    """How the archive becomes what is deployed."""
-
-    form: str
-    """What is handed over: `plan.ARCHIVE_FORM`, `OBJECT_FORM` or `PREFIX_FORM`."""
-    code: Code
-    """Whose inference code goes with it."""
-    mend: bool
-    record: str | None
-    """The key of the check's record in that bucket; None for a bare GGUF."""
-
-
 class Result(TypedDict):
     """The request, and what is known of the archive."""
 
-    request: dict[str, Any]
-    """As `deployment_request.request` returns it."""
-    archive: plan_types.UploadedArchive
+    request: Request
+    archive: UploadedArchive
     model: dict[str, Any]
     """The model part of the archive report."""
     evidence: CheckEvidence
@@ -88,14 +66,14 @@ def run(event: Event, clients: Clients) -> Result:
     """
     location = deployment_request.archive_location(event["input"])
     settings = sidecars.read(clients.s3, location.bucket, location.key)
-    names = deployment_request.PlannedNames(sidecar=sidecars.place(location.bucket, location.key))
+    names = request_sources.PlannedNames(sidecar=sidecars.place(location.bucket, location.key))
     request = deployment_request.request(event["input"], settings, event["defaults"], names)
     source = S3Source(clients.s3, location.bucket, location.key, location.version_id)
-    rules = deployment_request.archive_rules(
-        request["code"],
-        mend=request["mend"],
-        hosting=request["hosting"],
-        container=request["container"],
+    rules = archive_rules.archive_rules(
+        request.code,
+        mend=request.mend,
+        hosting=request.hosting,
+        container=request.container,
     )
     if source.key.endswith(naming.MODEL_SUFFIX):
         return _bare(source, rules, request, event["defaults"]["artifact_bucket"], clients)
@@ -146,12 +124,12 @@ def _bounded(name: str, checked: Result) -> Result:
     )
 
 
-def _bare(source: S3Source, rules: Rules, request: dict[str, Any], bucket: str, clients: Clients) -> Result:
+def _bare(source: S3Source, rules: Rules, request: Request, bucket: str, clients: Clients) -> Result:
     """Return the same of a model that is no archive, by the headers of its files."""
     files = bare.sources(clients.s3, source)
     report = bare.check(files, rules=rules)
     report.require()
-    kind = images.PROFILES[request["container"]].code(request["code"])
+    kind = images.PROFILES[request.container].code(request.code)
     where = bare.place(report.identity, package_files.code_for(kind), bucket=bucket)
     newest = max(one.last_modified for one in files)
     return _bounded(
@@ -186,20 +164,18 @@ def _bare(source: S3Source, rules: Rules, request: dict[str, Any], bucket: str, 
     )
 
 
-def _assembly(
-    report: ArchiveReport, request: dict[str, Any], bucket: str, clients: Clients
-) -> CheckedAssembly:
+def _assembly(report: ArchiveReport, request: Request, bucket: str, clients: Clients) -> CheckedAssembly:
     """Return how the archive becomes what is deployed, and write down what AssembleArchive needs for it."""
-    kind = images.PROFILES[request["container"]].code(request["code"])
+    kind = images.PROFILES[request.container].code(request.code)
     code = package_files.code_for(kind)
-    decision = assembly.decide(report, code, bucket=bucket, mend=request["mend"])
+    decision = assembly.decide(report, code, bucket=bucket, mend=request.mend)
     key = f"records/{naming.digest([report.name, report.identity], 40)}.json"
     clients.s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(record.write(report)).encode())
     return {
         **decision.to_json(),
         "form": model_source.ARCHIVE_FORM,
         "code": kind,
-        "mend": request["mend"],
+        "mend": request.mend,
         "record": key,
     }
 

@@ -24,15 +24,14 @@ from pipeline.errors import (
     QuotaUsedUp,
     ResourceLimitExceeded,
 )
-from pipeline.hosting import adapts
 from pipeline.naming import deployment_of
 from pipeline.rollout import idempotent_create
+from pipeline.state_data.plan_types import Asked, adapts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan_types import Asked
 
 
 class Event(TypedDict):

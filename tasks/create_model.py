@@ -12,7 +12,6 @@ from pipeline.rollout import idempotent_create
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
-    from tasks.assemble_archive import Result as Assembled
 
 
 class Event(TypedDict):
@@ -20,7 +19,7 @@ class Event(TypedDict):
 
     request: dict[str, Any]
     """CreateModel's parameters."""
-    assembled: Assembled
+    assembled: model_source.AssembledModel
 
 
 Result: TypeAlias = idempotent_create.Created

@@ -12,11 +12,11 @@ from pipeline import payload, quota_usage
 from pipeline.aws import lambda_handler
 from pipeline.aws.permissions import ENDPOINT_CONFIGS, ENDPOINTS, MADE_BY_SEALIFT, allow
 from pipeline.errors import EndpointBusy
+from pipeline.quota_usage import Lowered
 from pipeline.rollout import endpoint_concurrency
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
-    from pipeline.quota_usage import Lowered
 
 
 class Event(TypedDict):
@@ -44,11 +44,11 @@ def run(event: Event, clients: Clients) -> Result:
     for one in event["room"]:
         # One that is gone has made all the room it could; one that somebody lowered further has made enough.
         come = endpoint_concurrency.set_concurrency(
-            clients.sagemaker, event["service"], one["endpoint"], to=one["to"], unless=operator.le
+            clients.sagemaker, event["service"], one.endpoint, to=one.to, unless=operator.le
         )
         if come.waiting:
             waiting.append(come.waiting)
-        lowered.append(quota_usage.told(one))
+        lowered.append(quota_usage.describe(one))
     if waiting:
         raise EndpointBusy("; ".join(waiting))
     return {"lowered": payload.cut_all(lowered)}

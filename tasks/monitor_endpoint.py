@@ -9,11 +9,11 @@ from pipeline.aws.permissions import OWN_ALARMS, allow
 from pipeline.naming import VARIANT
 from pipeline.planning import alarms
 from pipeline.rollout import alarms_api
+from pipeline.state_data.plan_types import Plan
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
     from pipeline.planning.alarms import Alarm
-    from pipeline.planning.plan_types import Plan
 
 
 class Event(TypedDict):
@@ -37,22 +37,22 @@ class Result(TypedDict):
 def run(event: Event, clients: Clients) -> Result:
     """Make the alarms."""
     plan = event["plan"]
-    endpoint, timeout_s = plan["names"]["endpoint"], plan["smoke_test"]["timeout_s"]
-    on = plan["instances"]
-    cpus = on["busy_cpus"] if on else None
+    endpoint, timeout_s = plan.names.endpoint, plan.smoke_test.timeout_s
+    on = plan.instances
+    cpus = on.busy_cpus if on else None
     wanted = alarms.requests(
         endpoint,
         VARIANT,
         timeout_s=timeout_s,
         cpus=cpus,
         topic=event["topic"],
-        tags=plan["requests"]["create_model"]["Tags"],
+        tags=plan.requests.create_model["Tags"],
     )
     alarms_api.put(clients.cloudwatch, wanted)
     return {
         "endpoint_name": endpoint,
-        "alarms": alarms.told(endpoint, timeout_s, cpus),
-        "judging": alarms.judging(endpoint, plan["hosting"]),
+        "alarms": alarms.summaries(endpoint, timeout_s, cpus),
+        "judging": alarms.judging(endpoint, plan.hosting),
     }
 
 

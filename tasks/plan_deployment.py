@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypeAlias, TypedDict
 
 from pipeline import naming
 from pipeline.aws import lambda_handler
@@ -21,21 +21,31 @@ from pipeline.aws.permissions import (
 )
 from pipeline.errors import QuotaUsedUp
 from pipeline.operations import consumer_candidates
-from pipeline.planning import consumer_claims, plan, plan_types
+from pipeline.planning import consumer_claims, plan
 from pipeline.rollout import endpoint_usage
+from pipeline.state_data import plan_types
+from pipeline.state_data.checked_types import CheckedAssembly, CheckEvidence, UploadedArchive
+from pipeline.state_data.request_types import Request, StackDefaults
 
 if TYPE_CHECKING:
-    from typing import NotRequired
-
     from pipeline.aws.clients import Clients
-    from pipeline.planning.deployment_request import StackDefaults
-    from tasks.check_archive import Result as Checked
+
+
+class CheckedUpload(TypedDict):
+    """CheckArchive's result."""
+
+    request: Request
+    archive: UploadedArchive
+    model: dict[str, Any]
+    """The model part of the archive report: as many facts of its header as it has."""
+    evidence: CheckEvidence
+    assembly: CheckedAssembly
 
 
 class PlanningResults(TypedDict):
     """The execution's data, as far as a plan depends on them."""
 
-    check_archive: Checked
+    check_archive: CheckedUpload
     plan_deployment: NotRequired[plan_types.Plan]
     """The plan that is replaced, when the endpoint was made or deleted by another deployment since."""
 
@@ -66,14 +76,14 @@ def run(event: Event, clients: Clients) -> Result:
     checked = event["results"]["check_archive"]
     request = checked["request"]
     consumer_candidates.require_allowed(
-        request["consumers"], consumer_candidates.reach(event["defaults"], event["execution"])
+        request.consumers, consumer_candidates.reach(event["defaults"], event["execution"])
     )
-    called = consumer_candidates.read_variables(clients, request["consumers"])
+    called = consumer_candidates.read_variables(clients, request.consumers)
     others = consumer_candidates.claimed_by_others(clients, request, called)
-    stay = consumer_claims.left(others, request)
+    stay = consumer_claims.left(others, request.consumers, default=request.default_consumer)
     if stay:
         # Nobody named it: the deployment goes on without it.
-        request, called = {**request, "consumers": []}, []
+        request, called = replace(request, consumers=()), []
     facts = plan.PlanFacts(
         request=request,
         archive=checked["archive"],
@@ -87,12 +97,21 @@ def run(event: Event, clients: Clients) -> Result:
         earlier=event["results"].get("plan_deployment"),
     )
     plan.plan(facts)  # What fits nowhere is refused before the account is looked at.
-    situation = endpoint_usage.read_usage(clients, request["service"])
-    new = naming.introduction(request["service"], situation.names)
+    situation = endpoint_usage.read_usage(clients, request.service)
+    new = naming.introduction(request.service, situation.names)
     # One that was checked before the stack's update has none.
     remarks = (*checked["evidence"].get("notes", ()), *((new,) if new else ()))
     made = _planned(replace(facts, situation=situation, remarks=remarks), clients)
-    return {**made, **consumer_claims.without(stay, made["notes"])} if stay else made
+    if not stay:
+        return made
+    instead = consumer_claims.without(stay, made.notes)
+    return replace(
+        made,
+        consumers=instead.consumers,
+        switch=instead.switch,
+        callers=instead.callers,
+        notes=instead.notes,
+    )
 
 
 def _planned(facts: plan.PlanFacts, clients: Clients) -> plan_types.Plan:

@@ -11,10 +11,10 @@ from pipeline.aws.permissions import ENDPOINTS, allow
 from pipeline.endpoint_status import EndpointVerdict, verdict
 from pipeline.errors import EndpointFailed, EndpointMoved, NotYetVisible
 from pipeline.naming import deployment_of
+from pipeline.state_data.plan_types import Previous
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan_types import Previous
 
 
 class Event(TypedDict):
@@ -59,7 +59,7 @@ def run(event: Event, clients: Clients) -> Result:
         updates
         and status == "InService"
         and deployment_of(found["EndpointConfigName"])
-        not in {deployment_of(config), deployment_of(updates["endpoint_config"])}
+        not in {deployment_of(config), deployment_of(updates.endpoint_config)}
     ):
         raise EndpointMoved(
             f"endpoint {name!r} is InService on configuration {found['EndpointConfigName']!r}, which another "

@@ -5,7 +5,7 @@ They are read again when somebody else switched one between the reading and the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Final, NoReturn, NotRequired, TypeAlias, TypedDict
 
 from pipeline import naming
 from pipeline.aws import lambda_handler
@@ -13,37 +13,58 @@ from pipeline.aws.permissions import CONSUMERS, ENDPOINT_CONFIGS, ENDPOINTS, EXE
 from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerNotFound
 from pipeline.planning import consumer, consumer_claims
 from pipeline.rollout import consumer_switch, release_store
+from pipeline.state_data import switch_types
+from pipeline.state_data.plan_types import Plan
+from pipeline.state_data.request_types import RequestedConsumer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import NotRequired
 
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan_types import Plan
     from pipeline.rollout.releases import Release
-    from tasks.check_archive import Result as Checked
 
 MOST_READS: Final = 5
 """A switch that comes too late so often is given up; each time another deployment has come first."""
 
 
+class SwitchRequest(TypedDict):
+    """Of CheckArchive's request, what the reading depends on."""
+
+    default_consumer: NotRequired[bool]
+    """An execution that was started before the stack was updated does not tell."""
+
+
+class SwitchArchive(TypedDict):
+    """The same of its archive."""
+
+    last_modified: str
+    """ISO 8601."""
+
+
+class SwitchChecked(TypedDict):
+    """The same of its result."""
+
+    request: NotRequired[SwitchRequest]
+    archive: SwitchArchive
+
+
 class SwitchResults(TypedDict):
     """The execution's data, as far as the reading depends on them."""
 
-    check_archive: Checked
+    check_archive: SwitchChecked
     plan_deployment: Plan
-    read_consumer: NotRequired[consumer.Read]
+    read_consumer: NotRequired[switch_types.Read]
     """What was read before another deployment switched one."""
 
 
 class Event(TypedDict):
     """Whom to read, and the execution's data."""
 
-    consumers: list[dict[str, Any]]
+    consumers: list[RequestedConsumer]
     results: SwitchResults
 
 
-Result: TypeAlias = consumer.Read
+Result: TypeAlias = switch_types.Read
 
 
 def run(event: Event, clients: Clients) -> Result:
@@ -59,55 +80,56 @@ def run(event: Event, clients: Clients) -> Result:
     """
     asked, results = event["consumers"], event["results"]
     earlier = results.get("read_consumer")
-    reads = earlier["reads"] if earlier is not None else 0
+    reads = earlier.reads if earlier is not None else 0
     values = [_value(one, clients) for one in asked]
     plan = results["plan_deployment"]
-    if earlier is not None and earlier["reads"] >= MOST_READS:
+    if earlier is not None and earlier.reads >= MOST_READS:
         _refuse_again(values, earlier)
     own, others = _served(values, plan, clients)
     # The stack's own consumer, which nobody named, is left to a service that was faster.
     stay = consumer_claims.left(
-        consumer_claims.of_others(asked, values, others, plan["service"]),
-        {**results["check_archive"].get("request", {}), "consumers": asked},
+        consumer_claims.of_others(asked, values, others, plan.service),
+        asked,
+        default=results["check_archive"].get("request", {}).get("default_consumer", False),
     )
     if stay:
-        instead = consumer_claims.without(stay, plan["notes"])
-        return {"consumers": [], "reads": reads + 1, "instead": instead}
+        instead = consumer_claims.without(stay, plan.notes)
+        return switch_types.Read(consumers=(), reads=reads + 1, instead=instead)
     if earlier is not None:
-        for value, before in zip(values, earlier["consumers"], strict=True):
+        for value, before in zip(values, earlier.consumers, strict=True):
             if value not in others:
-                _see_whose(value, before, plan["service"])
-    endpoint = plan["names"]["endpoint"]
+                _see_whose(value, before, plan.service)
+    endpoint = plan.names.endpoint
     _turns(own, results, clients, holding=endpoint in values)
-    return {
-        "consumers": [
+    return switch_types.Read(
+        consumers=tuple(
             # What was switched before another one was found moved is put back to what it was then.
-            earlier["consumers"][n]
+            earlier.consumers[n]
             if earlier is not None and value == endpoint
             else _before(one, value, clients)
             for n, (one, value) in enumerate(zip(asked, values, strict=True))
-        ],
-        "reads": reads + 1,
-        "instead": None,
-    }
+        ),
+        reads=reads + 1,
+        instead=None,
+    )
 
 
-def _value(asked: dict[str, Any], clients: Clients) -> str | None:
-    now = clients.lambda_.get_function_configuration(FunctionName=asked["function_name"])
-    value = consumer.Configuration.from_response(now).variables.get(asked["variable"])
+def _value(asked: RequestedConsumer, clients: Clients) -> str | None:
+    now = clients.lambda_.get_function_configuration(FunctionName=asked.function_name)
+    value = consumer.Configuration.from_response(now).variables.get(asked.variable)
     # Somebody may have changed it since the plan.
-    problem = consumer.unfit(asked["variable"], asked["function_name"], value)
+    problem = consumer.unfit(asked.variable, asked.function_name, value)
     if problem:
         raise ConsumerNotFound("consumer", [problem])
     return value
 
 
-def _before(asked: dict[str, Any], value: str | None, clients: Clients) -> consumer.Before:
-    name, alias_name = asked["function_name"], asked["alias"]
+def _before(asked: RequestedConsumer, value: str | None, clients: Clients) -> switch_types.Before:
+    name, alias_name = asked.function_name, asked.alias
     routes = consumer_switch.routes(clients.lambda_, name, alias_name) if alias_name else None
-    return consumer.Before(
+    return switch_types.Before(
         function_name=name,
-        variable=asked["variable"],
+        variable=asked.variable,
         value=value,
         alias=alias_name,
         alias_version=routes.version if routes else None,
@@ -116,7 +138,7 @@ def _before(asked: dict[str, Any], value: str | None, clients: Clients) -> consu
 
 
 def _served(
-    values: Sequence[str | None], plan: Mapping[str, Any], clients: Clients
+    values: Sequence[str | None], plan: Plan, clients: Clients
 ) -> tuple[dict[str, Release], dict[str, str]]:
     """Return what of the called endpoints is the service's own, with its release, and another's, with its service.
 
@@ -124,7 +146,7 @@ def _served(
         ConsumerBusy: while another's is being tried: it may yet be undone. Whoever holds another consumer does not
             wait: two that do would wait for each other.
     """
-    service = plan["service"]
+    service = plan.service
     own: dict[str, Release] = {}
     others: dict[str, str] = {}
     waits = []
@@ -133,33 +155,33 @@ def _served(
         if there is not None:
             own[value] = there
             continue
-        other = None if value == plan["names"]["endpoint"] else release_store.owner(clients.sagemaker, value)
+        other = None if value == plan.names.endpoint else release_store.owner(clients.sagemaker, value)
         if other is None or other == service:
             continue
         others[value] = other
         execution = release_store.being_tried(clients, value, other)
-        if execution and plan["names"]["endpoint"] not in values:
+        if execution and plan.names.endpoint not in values:
             waits.append(f"endpoint {value!r} of service {other!r} is being tried by execution {execution!r}")
     if waits:
         raise ConsumerBusy(f"{'; '.join(waits)}; wanted it to be settled")
     return own, others
 
 
-def _see_whose(value: str | None, before: consumer.Before, service: str) -> None:
+def _see_whose(value: str | None, before: switch_types.Before, service: str) -> None:
     """Refuse what a person set during the switch."""
     ours = value is not None and naming.is_named_after(value, service)
-    if value != before["value"] and not ours:
+    if value != before.value and not ours:
         raise ConsumerChanged(
-            f"{before['variable']} of {before['function_name']} is {value!r} and was {before['value']!r} when it was "
+            f"{before.variable} of {before.function_name} is {value!r} and was {before.value!r} when it was "
             "read; wanted nobody else to change it during the switch; start the execution again"
         )
 
 
-def _refuse_again(values: Sequence[str | None], earlier: consumer.Read) -> NoReturn:
+def _refuse_again(values: Sequence[str | None], earlier: switch_types.Read) -> NoReturn:
     """Refuse to read for ever."""
     now = ", ".join(
-        f"{before['variable']} of {before['function_name']} is {value!r}"
-        for value, before in zip(values, earlier["consumers"], strict=True)
+        f"{before.variable} of {before.function_name} is {value!r}"
+        for value, before in zip(values, earlier.consumers, strict=True)
     )
     raise ConsumerChanged(
         f"{now}: changed by others {MOST_READS} times during the switch; wanted it to stay as it was read; start the "
@@ -176,9 +198,9 @@ def _turns(own: Mapping[str, Release], results: SwitchResults, clients: Clients,
             clients,
             value,
             seen=there,
-            service=plan["service"],
+            service=plan.service,
             uploaded_at=results["check_archive"]["archive"]["last_modified"],
-            execution=plan["execution"],
+            execution=plan.execution,
             holding=holding,
         )
         if wait:

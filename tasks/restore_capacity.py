@@ -25,14 +25,13 @@ from pipeline.aws.permissions import (
     allow,
 )
 from pipeline.errors import EndpointBusy
-from pipeline.hosting import adapts
 from pipeline.planning import autoscaling, quotas
 from pipeline.quota_refusal import Quota
 from pipeline.rollout import autoscaling_api, endpoint_concurrency, endpoint_usage
+from pipeline.state_data.plan_types import Plan, adapts
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan_types import Plan
 
 
 class Event(TypedDict):
@@ -62,22 +61,22 @@ def run(event: Event, clients: Clients) -> Result:
         EndpointBusy: while an endpoint is being changed.
     """
     plan = event["plan"]
-    if plan["asked"] is None:
+    if plan.asked is None:
         steps = [*_instances_told(plan), *_scaled(plan, clients)]
         told = "; ".join([_instances(plan), *steps[-1:]])
         return {"max_concurrency": None, "steps": payload.cut_all(steps), "told": payload.cut(told)}
-    name, requested = plan["names"]["endpoint"], plan["asked"]["max_concurrency"]
-    begun = plan["max_concurrency"] or 0
+    name, requested = plan.names.endpoint, plan.asked.max_concurrency
+    begun = plan.max_concurrency or 0
     if requested is not None and begun >= requested and _has(requested, plan, clients):
         told = f"{requested} concurrent invocations, as requested"
         return {"max_concurrency": requested, "steps": [], "told": told}
-    situation = endpoint_usage.read_usage(clients, plan["service"])
+    situation = endpoint_usage.read_usage(clients, plan.service)
     limit = situation.quota if situation.read else None
     asked = quotas.target(situation.quota) if requested is None else requested
-    spare, switched = requested is None, bool(plan["consumers"])
+    spare, switched = requested is None, bool(plan.consumers)
     changes = quotas.give_back(asked, name, situation, limit=limit, switched=switched, spare=spare)
     try:
-        _apply(plan["service"], changes, clients)
+        _apply(plan.service, changes, clients)
     except ClientError as error:
         if not service_errors.is_over_quota(error):
             raise
@@ -88,7 +87,7 @@ def run(event: Event, clients: Clients) -> Result:
             changes = quotas.give_back(
                 asked, name, situation, limit=refusal.limit, switched=switched, spare=spare
             )
-            _apply(plan["service"], changes, clients)
+            _apply(plan.service, changes, clients)
     mine = situation.holder(name)
     now = mine.concurrency if mine else begun
     steps = payload.cut_all(_steps(plan, asked, begun, now, situation))
@@ -96,33 +95,32 @@ def run(event: Event, clients: Clients) -> Result:
 
 
 def _instances(plan: Plan) -> str:
-    on = plan["instances"]
-    return f"{on['count']} x {on['type']}" if on else ""
+    on = plan.instances
+    return f"{on.count} x {on.type}" if on else ""
 
 
 def _instances_told(plan: Plan) -> list[str]:
     """Return in words what is otherwise than asked for: instances are not given back, since each one costs money."""
-    on = plan["instances"]
-    if on is None or (on["type"], on["count"]) == (on["asked"]["type"], on["asked"]["count"]):
+    on = plan.instances
+    if on is None or (on.type, on.count) == (on.asked.type, on.asked.count):
         return []
-    return [f"runs on {on['count']} x {on['type']} instead of {on['asked']['count']} x {on['asked']['type']}"]
+    return [f"runs on {on.count} x {on.type} instead of {on.asked.count} x {on.asked.type}"]
 
 
 def _scaled(plan: Plan, clients: Clients) -> list[str]:
     """Set up auto scaling where it is asked for; return it in words."""
-    on = plan["instances"]
-    # A plan that was made before there was any says nothing of it.
-    wanted = on.get("auto_scaling") if on else None
+    on = plan.instances
+    wanted = on.auto_scaling if on else None
     if on is None or wanted is None:
         return []
-    granted = autoscaling.within(wanted, on["count"])
-    autoscaling_api.register(clients.autoscaling, plan["names"]["endpoint"], granted)
-    return [autoscaling.told(granted)]
+    granted = autoscaling.within(wanted, on.count)
+    autoscaling_api.register(clients.autoscaling, plan.names.endpoint, granted)
+    return [autoscaling.describe(granted)]
 
 
 def _has(asked: int, plan: Plan, clients: Clients) -> bool:
     """Return whether the endpoint has all that was requested, so that nobody else need be looked at."""
-    mine = endpoint_usage.holder(clients.sagemaker, plan["names"]["endpoint"], plan["service"])
+    mine = endpoint_usage.holder(clients.sagemaker, plan.names.endpoint, plan.service)
     return mine is not None and mine.status == "InService" and mine.concurrency == asked
 
 
@@ -139,8 +137,8 @@ def _apply(service: str, changes: quotas.Changes, clients: Clients) -> None:
 def _steps(plan: Plan, asked: int, begun: int, now: int, situation: quota_usage.Situation) -> list[str]:
     if now == begun == asked:
         return []
-    others = quota_usage.in_use(one for one in situation.holders if one.name != plan["names"]["endpoint"])
-    of = "its share of" if adapts(plan["asked"]) else "the"
+    others = quota_usage.in_use(one for one in situation.holders if one.name != plan.names.endpoint)
+    of = "its share of" if adapts(plan.asked) else "the"
     wanted = f"{of} {asked} concurrent invocations" + ("" if of != "the" else " asked for")
     return [f"began with {begun} and has {now} of {wanted}; others: {others}"]
 

@@ -36,6 +36,7 @@ from pipeline.errors import EndpointBusy
 from pipeline.naming import deployment_of
 from pipeline.plain import one_line
 from pipeline.rollout import alarms_api, autoscaling_api, consumer_references, release_store, releases
+from pipeline.state_data.plan_types import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
 
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan_types import Plan
     from pipeline.rollout.release_store import AccountReleases
     from pipeline.rollout.releases import Release
 
@@ -77,8 +77,8 @@ def run(event: Event, clients: Clients) -> Result:
     """
     plan = event["plan"]
     _mark(plan, event["now"], clients.sagemaker)
-    account = release_store.read_releases(clients.sagemaker, plan["service"])
-    own, keep = plan["names"]["endpoint_config"], plan["keep_previous"]
+    account = release_store.read_releases(clients.sagemaker, plan.service)
+    own, keep = plan.names.endpoint_config, plan.keep_previous
     chosen = releases.retire(account.releases, own=own, keep=keep)
     if chosen.going:
         chosen = releases.retire(
@@ -103,7 +103,7 @@ def run(event: Event, clients: Clients) -> Result:
         raise EndpointBusy("; ".join(waiting))
     for one in without_endpoint:
         with _denial_told(one, not_retired):
-            _delete_rest(one, plan["service"], account, clients)
+            _delete_rest(one, plan.service, account, clients)
             retired.extend(one.configs)
     return _result(retired, [one.config for one in chosen.kept], not_retired)
 
@@ -119,19 +119,17 @@ def _result(retired: list[str], kept: list[str], not_retired: list[str]) -> Resu
 
 def _mark(plan: Plan, now: str, client: SageMakerClient) -> None:
     """Mark the deployment's configuration, and the one that its endpoint has where that is another one of its own."""
-    names = plan["names"]
+    names = plan.names
 
     def mark(config: str) -> None:
         found = client.describe_endpoint_config(EndpointConfigName=config)
-        tags = releases.marks(
-            names["endpoint"], plan["consumers"], now, plan["keep_previous"], plan.get("taken_from")
-        )
+        tags = releases.marks(names.endpoint, plan.consumers, now, plan.keep_previous, plan.taken_from)
         release_store.mark(client, found["EndpointConfigArn"], tags)
 
-    planned = names["endpoint_config"]
+    planned = names.endpoint_config
     mark(planned)
     # Another deployment of the service may have lowered it while it was tried, which can take another configuration.
-    endpoint = service_errors.or_none(client.describe_endpoint, EndpointName=names["endpoint"])
+    endpoint = service_errors.or_none(client.describe_endpoint, EndpointName=names.endpoint)
     present = endpoint["EndpointConfigName"] if endpoint else planned
     if present != planned and deployment_of(present) == deployment_of(planned):
         mark(present)
@@ -140,7 +138,7 @@ def _mark(plan: Plan, now: str, client: SageMakerClient) -> None:
 def _consumers(plan: Plan, found: Iterable[Release]) -> set[str]:
     """Return the functions that may call a deployment of the service."""
     told = {consumer["function_name"] for one in found for consumer in one.consumers}
-    return told | {consumer["function_name"] for consumer in plan["consumers"]}
+    return told | {consumer.function_name for consumer in plan.consumers}
 
 
 def _needed(
@@ -149,7 +147,7 @@ def _needed(
     """Return why configurations are needed, by their names: another endpoint has one, or its execution is running."""
     found = release_store.configs_in_use(account, going)
     for one in going:
-        if one.execution == tag_value(plan["execution"]):
+        if one.execution == tag_value(plan.execution):
             continue
         try:
             if release_store.is_running(clients.stepfunctions, one.execution):

@@ -11,11 +11,11 @@ EndpointBusy, and the state machine comes back until it is gone.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from botocore.exceptions import ClientError
 
-from pipeline import payload
+from pipeline import error_codec, payload
 from pipeline.aws import lambda_handler, resource_tags, service_errors
 from pipeline.aws.permissions import (
     ALARMS,
@@ -44,14 +44,13 @@ from pipeline.operations import diagnosis
 from pipeline.plain import one_line
 from pipeline.planning import consumer
 from pipeline.rollout import alarms_api, consumer_switch, endpoint_concurrency, release_store
+from pipeline.state_data import switch_types
+from pipeline.state_data.plan_types import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NotRequired
 
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan_types import Plan
-    from tasks.monitor_endpoint import Result as Monitored
 
 
 class _Report:
@@ -114,8 +113,9 @@ class FailedResults(TypedDict):
 
     diagnose: ToldFailure
     plan_deployment: NotRequired[Plan]
-    monitor_endpoint: NotRequired[Monitored]
-    read_consumer: NotRequired[consumer.Read]
+    monitor_endpoint: NotRequired[object]
+    """Only whether there is any counts."""
+    read_consumer: NotRequired[switch_types.Read]
 
 
 class Event(TypedDict):
@@ -149,18 +149,19 @@ def run(event: Event, clients: Clients) -> Result:
     report = _Report()
     report.monitored = bool(results.get("monitor_endpoint"))
     if plan is not None:
-        calling = _restore_consumers(results.get("read_consumer"), plan["names"]["endpoint"], clients, report)
+        calling = _restore_consumers(results.get("read_consumer"), plan.names.endpoint, clients, report)
         if calling:
-            names = plan["names"]
+            names = plan.names
             report.kept.append(
-                f"endpoint {names['endpoint']}, with configuration {names['endpoint_config']} and model "
-                f"{names['model']}: {', '.join(calling)} may still call it"
+                f"endpoint {names.endpoint}, with configuration {names.endpoint_config} and model "
+                f"{names.model}: {', '.join(calling)} may still call it"
             )
             _name_room(plan, report)
         else:
             _undo(plan, clients, report)
     found = results["diagnose"]
-    told = diagnosis.lines(found["what"], found["why"], found["fix"])
+    # Where Diagnose failed, the Cause itself is in it.
+    told = diagnosis.lines(error_codec.readable(found["what"]), found["why"], found["fix"])
     return {
         "gone": payload.cut_all(report.gone),
         "restored": payload.cut_all(report.restored),
@@ -172,14 +173,14 @@ def run(event: Event, clients: Clients) -> Result:
 
 
 def _restore_consumers(
-    read: consumer.Read | None, endpoint: str, clients: Clients, report: _Report
+    read: switch_types.Read | None, endpoint: str, clients: Clients, report: _Report
 ) -> list[str]:
     """Put every consumer back as it was; return those of which that was denied."""
     calling, busy = [], None
-    for before in reversed(read["consumers"] if read is not None else []):
+    for before in reversed(read.consumers if read is not None else []):
         try:
             if not _restore_consumer(before, endpoint, clients, report):
-                calling.append(f"consumer {before['function_name']}")
+                calling.append(f"consumer {before.function_name}")
         except ConsumerBusy as still:
             # The others need not wait for it.
             busy = still
@@ -188,42 +189,40 @@ def _restore_consumers(
     return list(dict.fromkeys(calling))
 
 
-def _restore_consumer(before: consumer.Before, endpoint: str, clients: Clients, report: _Report) -> bool:
+def _restore_consumer(before: switch_types.Before, endpoint: str, clients: Clients, report: _Report) -> bool:
     """Put a consumer back as it was; return False when that was denied."""
-    name, variable = before["function_name"], before["variable"]
+    name, variable = before.function_name, before.variable
 
     def alias() -> None:
         if consumer_switch.restore_alias(clients.lambda_, before, endpoint):
-            report.restored.append(
-                f"alias {before['alias']} of {name}: back to version {before['alias_version']}"
-            )
+            report.restored.append(f"alias {before.alias} of {name}: back to version {before.alias_version}")
 
     def value() -> None:
         now = clients.lambda_.get_function_configuration(FunctionName=name)
         was = consumer.Configuration.from_response(now).variables.get(variable)
         step = consumer_switch.set_variable(
-            clients.lambda_, name, variable, wanted=before["value"], expected=endpoint
+            clients.lambda_, name, variable, wanted=before.value, expected=endpoint
         )
         if step is consumer.SwitchStep.FOREIGN:
             report.kept.append(f"{variable} of {name}: set to {was!r} by somebody else meanwhile")
         else:
-            report.restored.append(f"{variable} of {name}: {_shown(before['value'])} as before")
+            report.restored.append(f"{variable} of {name}: {_shown(before.value)} as before")
 
-    steps = ((f"alias {before['alias']} of {name}", alias), (f"{variable} of {name}", value))
+    steps = ((f"alias {before.alias} of {name}", alias), (f"{variable} of {name}", value))
     # Both are tried even when one is denied: a generator in all() would stop at the first.
     outcomes = [report.attempt(what, _or_gone(step, what, report)) for what, step in steps]
-    if all(outcomes) and before["alias"]:
+    if all(outcomes) and before.alias:
         # Only now, since until the alias was put back it referred to one of them.
         _delete_versions(before, endpoint, clients, report)
     return all(outcomes)
 
 
-def _delete_versions(before: consumer.Before, endpoint: str, clients: Clients, report: _Report) -> None:
+def _delete_versions(before: switch_types.Before, endpoint: str, clients: Clients, report: _Report) -> None:
     """Delete the versions that were published for the endpoint; those that stay call an endpoint that is gone.
 
     Nobody calls them, so one that cannot be deleted is told of and keeps nothing else from going.
     """
-    name = before["function_name"]
+    name = before.function_name
 
     def versions() -> None:
         for version in consumer_switch.published(clients.lambda_, before, endpoint):
@@ -244,11 +243,9 @@ def _delete_versions(before: consumer.Before, endpoint: str, clients: Clients, r
 
 def _undo(plan: Plan, clients: Clients, report: _Report) -> None:
     """Undo what was made, and then what was lowered for it: before that there is no room."""
-    if plan.get("updates") is not None and not _put_back(plan, clients, report):
-        names = plan["names"]
-        report.kept.append(
-            f"endpoint configuration {names['endpoint_config']} and model {names['model']}: in use"
-        )
+    if plan.updates is not None and not _put_back(plan, clients, report):
+        names = plan.names
+        report.kept.append(f"endpoint configuration {names.endpoint_config} and model {names.model}: in use")
         _name_room(plan, report)
     elif _delete_all(plan, clients, report):
         _restore_room(plan, clients, report)
@@ -258,17 +255,17 @@ def _undo(plan: Plan, clients: Clients, report: _Report) -> None:
 
 def _name_room(plan: Plan, report: _Report) -> None:
     """Name what stays lowered, since what it was lowered for lives on and holds the room."""
-    for one in plan.get("room", ()):
-        report.kept.append(f"concurrency of {one['endpoint']}: {one['to']}, lowered from {one['before']}")
+    for one in plan.room:
+        report.kept.append(f"concurrency of {one.endpoint}: {one.to}, lowered from {one.before}")
 
 
 def _put_back(plan: Plan, clients: Clients, report: _Report) -> bool:
     """Put the old configuration back into service; return False when that cannot be done."""
-    previous, sagemaker = plan["updates"], clients.sagemaker
-    name, new = plan["names"]["endpoint"], plan["names"]["endpoint_config"]
+    previous, sagemaker = plan.updates, clients.sagemaker
+    name, new = plan.names.endpoint, plan.names.endpoint_config
     if previous is None:
         return True
-    old, had = previous["endpoint_config"], previous["max_concurrency"]
+    old, had = previous.endpoint_config, previous.max_concurrency
 
     def step() -> None:
         found = sagemaker.describe_endpoint(EndpointName=name)
@@ -286,7 +283,7 @@ def _put_back(plan: Plan, clients: Clients, report: _Report) -> bool:
         elif theirs and not had:
             report.restored.append(f"endpoint {name}: configuration {old} as before")
         elif theirs:
-            come = endpoint_concurrency.set_concurrency(sagemaker, plan["service"], name, to=had)
+            come = endpoint_concurrency.set_concurrency(sagemaker, plan.service, name, to=had)
             if come.waiting:
                 raise EndpointBusy(come.waiting)
             report.restored.append(
@@ -303,13 +300,13 @@ def _put_back(plan: Plan, clients: Clients, report: _Report) -> bool:
 def _restore_room(plan: Plan, clients: Clients, report: _Report) -> None:
     """Give the lowered endpoints back what they had; what somebody else changed meanwhile stays as it is."""
     waiting = []
-    for one in plan.get("room", ()):
-        name, before, lowered = one["endpoint"], one["before"], one["to"]
+    for one in plan.room:
+        name, before, lowered = one.endpoint, one.before, one.to
 
         def step(name: str = name, before: int = before, lowered: int = lowered) -> None:
             come = endpoint_concurrency.set_concurrency(
                 clients.sagemaker,
-                plan["service"],
+                plan.service,
                 name,
                 to=before,
                 unless=lambda now, _to: now != lowered,
@@ -329,7 +326,7 @@ def _restore_room(plan: Plan, clients: Clients, report: _Report) -> None:
 
 def _delete_all(plan: Plan, clients: Clients, report: _Report) -> bool:
     """Delete what this execution made; return whether the endpoint's capacity is free."""
-    names, execution, sagemaker = plan["names"], plan["execution"], clients.sagemaker
+    names, execution, sagemaker = plan.names, plan.execution, clients.sagemaker
 
     def config(name: str) -> None:
         found = sagemaker.describe_endpoint_config(EndpointConfigName=name)
@@ -338,47 +335,45 @@ def _delete_all(plan: Plan, clients: Clients, report: _Report) -> bool:
             report.gone.append(f"endpoint configuration {name}")
 
     def model() -> None:
-        name = names["model"]
+        name = names.model
         found = sagemaker.describe_model(ModelName=name)
         if _ours(found["ModelArn"], execution, clients, report):
             sagemaker.delete_model(ModelName=name)
             report.gone.append(f"model {name}")
 
     # Of an endpoint that was updated in place nothing is deleted, and its alarms are its own.
-    if plan.get("updates") is None and not _delete_endpoint(plan, clients, report):
+    if plan.updates is None and not _delete_endpoint(plan, clients, report):
         # An endpoint that lives on needs its configuration and its model at every cold start.
-        report.kept.append(
-            f"endpoint configuration {names['endpoint_config']} and model {names['model']}: in use"
-        )
+        report.kept.append(f"endpoint configuration {names.endpoint_config} and model {names.model}: in use")
         return False
     more: list[str] = []
 
     def look_for_more() -> None:
         # Those of another concurrency: what was planned first, or what somebody has lowered it to.
-        more.extend(release_store.configs_of(sagemaker, names["model"]))
+        more.extend(release_store.configs_of(sagemaker, names.model))
 
     def attempt(what: str, step: Callable[[], None]) -> None:
         report.attempt(what, _or_gone(step, what, report))
 
-    planned = names["endpoint_config"]
+    planned = names.endpoint_config
     attempt(f"endpoint configuration {planned}", partial(config, planned))
-    report.attempt(f"other endpoint configurations of {names['model']}", look_for_more)
+    report.attempt(f"other endpoint configurations of {names.model}", look_for_more)
     for name in more:
         if name != planned:
             attempt(f"endpoint configuration {name}", partial(config, name))
-    attempt(f"model {names['model']}", model)
+    attempt(f"model {names.model}", model)
     return True
 
 
 def _delete_endpoint(plan: Plan, clients: Clients, report: _Report) -> bool:
     """Delete the endpoint, and its alarms when it is gone; return False when it lives on though it is ours."""
-    name = plan["names"]["endpoint"]
+    name = plan.names.endpoint
     foreign = False
 
     def endpoint() -> None:
         nonlocal foreign
         found = clients.sagemaker.describe_endpoint(EndpointName=name)
-        if not _ours(found["EndpointArn"], plan["execution"], clients, report):
+        if not _ours(found["EndpointArn"], plan.execution, clients, report):
             foreign = True
             return
         status = found["EndpointStatus"]

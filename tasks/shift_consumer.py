@@ -5,24 +5,27 @@ Consumers that have no canary are not touched here: UpdateConsumer switches them
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.aws import lambda_handler
 from pipeline.aws.permissions import CONSUMER_VERSIONS, CONSUMERS, EVERYTHING, allow
 from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerFailed, ConsumerMoved
 from pipeline.planning import consumer
 from pipeline.rollout import alarms_api, consumer_switch, consumer_test
+from pipeline.state_data import switch_types
+from pipeline.state_data.request_types import RequestedConsumer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.aws.clients import Clients, CloudWatchClient
-    from pipeline.planning.consumer import Read
 
 
 class Event(TypedDict):
     """Whom to switch, how they were, and to what."""
 
-    consumers: list[dict[str, Any]]
-    before: Read
+    consumers: list[RequestedConsumer]
+    before: switch_types.Read
     endpoint_name: str
     prompt: str
 
@@ -57,34 +60,29 @@ def run(event: Event, clients: Clients) -> Result:
     """
     asked, endpoint = event["consumers"], event["endpoint_name"]
     shifting = consumer.in_steps(asked)
-    for one in shifting:
-        _see_alarms(clients.cloudwatch, one["canary"]["alarms"])
-    at_once = [one["canary"] is None for one in asked]
-    consumer_switch.set_all(clients.lambda_, event["before"]["consumers"], endpoint, but=at_once)
-    versions = [consumer_switch.publish(clients.lambda_, one["function_name"], endpoint) for one in shifting]
+    for _, canary in shifting:
+        _see_alarms(clients.cloudwatch, canary.alarms)
+    at_once = [one.canary is None for one in asked]
+    consumer_switch.set_all(clients.lambda_, event["before"].consumers, endpoint, but=at_once)
+    shifted: list[ShiftedConsumer] = [
+        {
+            "function_name": one.function_name,
+            "alias": str(one.alias),  # the request refuses a canary without one
+            "version": consumer_switch.publish(clients.lambda_, one.function_name, endpoint),
+            "weight": canary.weight,
+        }
+        for one, canary in shifting
+    ]
     # All of them before anybody's call goes there.
-    for one, version in zip(shifting, versions, strict=True):
-        consumer_test.ask(clients.lambda_, one, endpoint, event["prompt"], qualifier=version)
-    for one, version in zip(shifting, versions, strict=True):
-        name, alias, weight = one["function_name"], one["alias"], one["canary"]["weight"]
-        consumer_switch.shift(clients.lambda_, name, alias, version, weight)
+    for (one, _), to in zip(shifting, shifted, strict=True):
+        consumer_test.ask(clients.lambda_, one, endpoint, event["prompt"], qualifier=to["version"])
+    for to in shifted:
+        consumer_switch.shift(clients.lambda_, to["function_name"], to["alias"], to["version"], to["weight"])
     looks, interval_s = consumer.bake(consumer.longest_bake(asked))
-    return {
-        "consumers": [
-            {
-                "function_name": one["function_name"],
-                "alias": one["alias"],
-                "version": version,
-                "weight": one["canary"]["weight"],
-            }
-            for one, version in zip(shifting, versions, strict=True)
-        ],
-        "looks": looks,
-        "interval_s": interval_s,
-    }
+    return {"consumers": shifted, "looks": looks, "interval_s": interval_s}
 
 
-def _see_alarms(client: CloudWatchClient, names: list[str]) -> None:
+def _see_alarms(client: CloudWatchClient, names: Sequence[str]) -> None:
     """Refuse a name that no alarm has: it would never ring."""
     if not names:
         return

@@ -5,12 +5,13 @@ A model that chats is asked with messages, a base model with the beginning of a 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from pipeline.aws import lambda_handler
 from pipeline.aws.permissions import ENDPOINTS, allow
 from pipeline.errors import ModelNotReady, NotYetVisible
 from pipeline.rollout import smoke_test
+from pipeline.state_data.plan_types import PlannedSmokeTest
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
@@ -20,7 +21,7 @@ class Event(TypedDict):
     """Which endpoint, and how it is tried."""
 
     endpoint_name: str
-    smoke_test: dict[str, Any]
+    smoke_test: PlannedSmokeTest
     """The plan's."""
 
 

@@ -8,7 +8,7 @@ they may be uploaded, and told of, in any order.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -18,8 +18,6 @@ from pipeline.aws import lambda_handler, service_errors
 from pipeline.aws.permissions import DEPLOYMENT, UPLOAD_BUCKET, allow
 
 if TYPE_CHECKING:
-    from typing import NotRequired
-
     from pipeline.aws.clients import Clients
 
 
@@ -27,9 +25,7 @@ class _Bucket(TypedDict):
     name: str
 
 
-_Object = TypedDict(
-    "_Object", {"key": str, "version-id": "NotRequired[str]", "sequencer": "NotRequired[str]"}
-)
+_Object = TypedDict("_Object", {"key": str, "version-id": NotRequired[str], "sequencer": NotRequired[str]})
 
 
 class _Detail(TypedDict):

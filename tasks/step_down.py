@@ -14,16 +14,15 @@ from pipeline import error_codec
 from pipeline.aws import lambda_handler, quota_errors, resource_tags, service_errors
 from pipeline.aws.permissions import ENDPOINT_CONFIGS, ENDPOINTS, EVERYTHING, MADE_BY_SEALIFT, allow
 from pipeline.errors import EndpointBusy, QuotaTooSmall, QuotaUsedUp, ResourceLimitExceeded
-from pipeline.hosting import adapts
 from pipeline.planning import quotas, sizes
-from pipeline.planning.plan_types import Plan
 from pipeline.rollout import endpoint_usage
+from pipeline.state_data.plan_types import Plan, adapts
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
-    from pipeline.planning.plan_types import OnInstances
     from pipeline.quota_refusal import QuotaRefusal
     from pipeline.quota_usage import Situation
+    from pipeline.state_data.plan_types import OnInstances
 
 
 class CaughtRefusal(TypedDict):
@@ -56,9 +55,9 @@ def run(event: Event, clients: Clients) -> Result:
     caught = error_codec.read(event["refusal"]["Cause"], event["refusal"]["Error"])
     # One that another release wrote has AWS's text alone.
     refusal = caught.refusal or quota_errors.read_refusal(caught.sentence)
-    situation = endpoint_usage.read_usage(clients, made["service"])
-    if made["instances"]:
-        stepped = quotas.step_instances(refusal, _instances_ask(made["instances"]), situation)
+    situation = endpoint_usage.read_usage(clients, made.service)
+    if made.instances:
+        stepped = quotas.step_instances(refusal, _instances_ask(made.instances), situation)
         if isinstance(stepped, quotas.Stop):
             raise _stopped(made, stepped)
         return _stepped(made, sizes.step_instances(made, stepped), clients)
@@ -79,40 +78,40 @@ def _decide(
         refusal,
         sizes.ask(made),
         situation,
-        serving=made["serving"],
-        replaced=situation.holder(made["names"]["endpoint"]) if made["updates"] else None,
+        serving=made.serving,
+        replaced=situation.holder(made.names.endpoint) if made.updates else None,
     )
 
 
 def _instances_ask(on: OnInstances) -> quotas.InstancesAsk:
-    others = tuple((one["name"], one["usd_per_hour"]) for one in on["offers"][1:])
-    return quotas.InstancesAsk(on["type"], on["count"], on["asked"]["count"], others)
+    others = tuple((one.name, one.usd_per_hour) for one in on.offers[1:])
+    return quotas.InstancesAsk(on.type, on.count, on.asked.count, others)
 
 
 def _stopped(made: Plan, stop: quotas.Stop) -> Exception:
     if stop.final:
-        return QuotaTooSmall(f"service {made['service']}", [stop.problem])
-    if adapts(made["asked"]):
-        return QuotaUsedUp(f"service {made['service']}", [stop.problem])
+        return QuotaTooSmall(f"service {made.service}", [stop.problem])
+    if adapts(made.asked):
+        return QuotaUsedUp(f"service {made.service}", [stop.problem])
     problem = stop.problem
     return ResourceLimitExceeded(
-        f"service {made['service']}: {problem}", cause=problem.error, why=problem.why, fix=problem.fix
+        f"service {made.service}: {problem}", cause=problem.error, why=problem.why, fix=problem.fix
     )
 
 
 def _stepped(made: Plan, lowered: Plan, clients: Clients) -> Plan:
-    if lowered["names"]["endpoint_config"] != made["names"]["endpoint_config"]:
+    if lowered.names.endpoint_config != made.names.endpoint_config:
         _delete_config(made, clients)
     return lowered
 
 
 def _delete_config(made: Plan, clients: Clients) -> None:
     """Delete the configuration that no endpoint will ever have; one of another execution stays."""
-    name = made["names"]["endpoint_config"]
+    name = made.names.endpoint_config
     try:
         found = clients.sagemaker.describe_endpoint_config(EndpointConfigName=name)
         owner = resource_tags.owner(clients.sagemaker, found["EndpointConfigArn"])
-        if owner == resource_tags.tag_value(made["execution"]):
+        if owner == resource_tags.tag_value(made.execution):
             clients.sagemaker.delete_endpoint_config(EndpointConfigName=name)
     except ClientError as error:
         if not service_errors.is_missing(error):

@@ -7,7 +7,7 @@ go, and its configuration and its model go with the next run.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypeAlias, TypedDict
 
 from pipeline.aws import lambda_handler
 from pipeline.aws.permissions import (
@@ -35,8 +35,6 @@ from pipeline.operations.account import moment
 from pipeline.plain import one_line
 
 if TYPE_CHECKING:
-    from typing import NotRequired
-
     from pipeline.aws.clients import Clients
     from pipeline.operations.sweeping import SweptThing
 

@@ -12,17 +12,18 @@ from pipeline.aws import lambda_handler
 from pipeline.aws.permissions import CONSUMER_VERSIONS, CONSUMERS, allow
 from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerMoved
 from pipeline.rollout import consumer_switch, consumer_test
+from pipeline.state_data import switch_types
+from pipeline.state_data.request_types import RequestedConsumer
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
-    from pipeline.planning import consumer
 
 
 class Event(TypedDict):
     """Whom to switch, how they were, and to what."""
 
-    consumers: list[dict[str, Any]]
-    before: consumer.Read
+    consumers: list[RequestedConsumer]
+    before: switch_types.Read
     endpoint_name: str
     prompt: str
 
@@ -55,7 +56,7 @@ def run(event: Event, clients: Clients) -> Result:
         ConsumerMoved: when a variable was changed by somebody since ReadConsumer.
         ConsumerFailed: when a consumer does not work with the new endpoint.
     """
-    asked, befores, endpoint = event["consumers"], event["before"]["consumers"], event["endpoint_name"]
+    asked, befores, endpoint = event["consumers"], event["before"].consumers, event["endpoint_name"]
     consumer_switch.set_all(clients.lambda_, befores, endpoint)
     moved = [
         _move(one, before, endpoint, event["prompt"], clients)
@@ -66,22 +67,22 @@ def run(event: Event, clients: Clients) -> Result:
 
 
 def _move(
-    asked: dict[str, Any],
-    before: consumer.Before,
+    asked: RequestedConsumer,
+    before: switch_types.Before,
     endpoint: str,
     prompt: str,
     clients: Clients,
 ) -> SwitchedConsumer:
-    name, alias = asked["function_name"], asked["alias"]
+    name, alias = asked.function_name, asked.alias
     version = consumer_switch.publish(clients.lambda_, name, endpoint) if alias else None
     if alias and version:
         consumer_switch.move(clients.lambda_, name, alias, version)
     answer = consumer_test.ask(clients.lambda_, asked, endpoint, prompt, qualifier=alias)
     return {
         "function_name": name,
-        "variable": asked["variable"],
+        "variable": asked.variable,
         "endpoint_name": endpoint,
-        "previous": before["value"],
+        "previous": before.value,
         "version": version,
         "answer": answer,
     }

@@ -22,15 +22,14 @@ from pipeline.errors import (
     QuotaUsedUp,
     ResourceLimitExceeded,
 )
-from pipeline.hosting import adapts
 from pipeline.naming import deployment_of
 from pipeline.rollout import alarms_api, release_store
+from pipeline.state_data.plan_types import Asked, Previous, adapts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.aws.clients import Clients
-    from pipeline.planning import plan_types
 
 
 class Event(TypedDict):
@@ -38,8 +37,8 @@ class Event(TypedDict):
 
     request: dict[str, Any]
     """UpdateEndpoint's parameters."""
-    asked: plan_types.Asked | None
-    updates: plan_types.Previous
+    asked: Asked | None
+    updates: Previous
     service: str
     execution: str
     uploaded_at: str
@@ -99,7 +98,7 @@ def _updated(event: Event, clients: Clients) -> Result:
         # What was waited for may have put another configuration back, and have deleted the one that was planned on.
         found = clients.sagemaker.describe_endpoint(EndpointName=name)
         _see_settled(name, found)
-        _see_unmoved(name, found, event["updates"]["endpoint_config"])
+        _see_unmoved(name, found, event["updates"].endpoint_config)
         clients.sagemaker.update_endpoint(**_guarded(request, clients))
         found = clients.sagemaker.describe_endpoint(EndpointName=name)
     return {

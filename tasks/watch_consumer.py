@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.aws import lambda_handler
 from pipeline.aws.permissions import EVERYTHING, allow
 from pipeline.errors import ConsumerFailed
 from pipeline.planning import alarms, consumer
 from pipeline.rollout import alarms_api
+from pipeline.state_data.request_types import RequestedConsumer
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class Event(TypedDict):
     """Who is switched in steps, and what is watched meanwhile."""
 
-    consumers: list[dict[str, Any]]
+    consumers: list[RequestedConsumer]
     endpoint_name: str
     alarms: list[str]
     """Names of the endpoint's own."""
@@ -39,18 +40,17 @@ def run(event: Event, clients: Clients) -> Result:
         ConsumerFailed: when an alarm of the endpoint or of a consumer is in ALARM.
     """
     asked, endpoint = consumer.in_steps(event["consumers"]), event["endpoint_name"]
-    named = [name for one in asked for name in one["canary"]["alarms"]]
+    named = [name for _, canary in asked for name in canary.alarms]
     watched = list(dict.fromkeys([*event["alarms"], *named]))
     # Only a consumer's own alarms may be composite.
     ringing = alarms.ringing(alarms_api.found(clients.cloudwatch, watched, composite=bool(named)))
     if ringing:
         parts = [
-            f"{one['canary']['weight']:.0%} of the calls of {one['function_name']}:{one['alias']}"
-            for one in asked
+            f"{canary.weight:.0%} of the calls of {one.function_name}:{one.alias}" for one, canary in asked
         ]
         raise ConsumerFailed(
             f"with {', '.join(parts)} on endpoint {endpoint}, in ALARM: {'; '.join(ringing)}; "
-            f"wanted none for {consumer.longest_bake(asked)} s"
+            f"wanted none for {consumer.longest_bake(event['consumers'])} s"
         )
     return {"left": event["left"] - 1}
 

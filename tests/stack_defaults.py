@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pipeline.planning.deployment_request import StackDefaults
+    from pipeline.state_data.request_types import StackDefaults
 
 DEFAULTS: Final[StackDefaults] = {
     "execution_role_arn": "arn:aws:iam::123456789012:role/sealift-endpoint",

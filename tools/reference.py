@@ -19,7 +19,7 @@ from pipeline.aws import service_errors
 from pipeline.gguf.header import read_header
 from pipeline.limits import GB, MiB
 from pipeline.operations import checklist, diagnosis
-from pipeline.planning import deployment_request
+from pipeline.planning import request_fields
 from pipeline.rollout import answers, embeddings
 from pipeline.sizing import fit, images, instance_types
 from pipeline.sizing import pricing as price_list
@@ -108,9 +108,7 @@ def _catches_quota(states: Mapping[str, Any]) -> bool:
 
 def inputs() -> str:
     """List every field of an execution's input, those of objects by their path."""
-    return _table(
-        "field|what it is|what is accepted|default", _fields(deployment_request.EXECUTION_INPUT, "")
-    )
+    return _table("field|what it is|what is accepted|default", _fields(request_fields.EXECUTION_INPUT, ""))
 
 
 def _fields(where: schema.Object, path: str) -> Iterator[tuple[object, ...]]:
@@ -372,7 +370,7 @@ def transitions() -> str:
     """Count the state transitions of a deployment that goes well, by how long its endpoint is Creating."""
     states = json.loads(package_files.definition().read_text())["States"]
     price = price_list.LISTED.items["state_transition"].usd[price_list.HOME]
-    interval = deployment_request.EXECUTION_INPUT.fields["poll_interval_s"].default
+    interval = request_fields.EXECUTION_INPUT.fields["poll_interval_s"].default
     once, loop = straight(states), len(shortest(states, "WaitForEndpoint", "WaitForEndpoint"))
     rows = (
         (

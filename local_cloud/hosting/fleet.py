@@ -16,9 +16,9 @@ from local_cloud.hosting.platform import quotas as limits
 from local_cloud.hosting.platform import texts
 from local_cloud.hosting.platform.lifecycle import (
     SERVING,
-    Happening,
+    EndpointChange,
     Status,
-    after,
+    next_status,
     not_serving,
 )
 from local_cloud.hosting.platform.refusals import invalid
@@ -121,7 +121,9 @@ class Fleet:
             there = self._shelf.get(name)
             if not there.serverless and isinstance(deployment.capacity, Capacity):
                 raise invalid(texts.serverless_from_instances(there.arn))
-            endpoint = replace(self._change(name, Happening.UPDATE, deployment), last_deployment=guardrails)
+            endpoint = replace(
+                self._change(name, EndpointChange.UPDATE, deployment), last_deployment=guardrails
+            )
             self._shelf.put(endpoint)
             self._bring_up(endpoint, deployment)
             return endpoint
@@ -139,7 +141,7 @@ class Fleet:
             )
             if capacity.provisioned is not None and capacity.provisioned > capacity.max_concurrency:
                 raise invalid(texts.provisioned_above_maximum(capacity.provisioned, capacity.max_concurrency))
-            changed = self._change(name, Happening.RESCALE, replace(current, capacity=capacity))
+            changed = self._change(name, EndpointChange.RESCALE, replace(current, capacity=capacity))
             self._background.run(f"rescaling of {name}", lambda: self._finish_rescaling(name, capacity))
             return changed
 
@@ -148,14 +150,14 @@ class Fleet:
         with self._lock:
             current, now = self._rescalable(name, variant, Instances)
             capacity = replace(now, count=now.count if count is None else count)
-            changed = self._change(name, Happening.RESCALE, replace(current, capacity=capacity))
+            changed = self._change(name, EndpointChange.RESCALE, replace(current, capacity=capacity))
             self._background.run(f"recounting of {name}", lambda: self._finish_rescaling(name, None))
             return changed
 
     def _rescalable(self, name: str, variant: str, kind: type[C]) -> tuple[Deployment, C]:
         """Return what serves and its capacity, where the variant is that one and of that kind."""
         endpoint = self._shelf.get(name)
-        after(endpoint.status, Happening.RESCALE, endpoint.arn)
+        next_status(endpoint.status, EndpointChange.RESCALE, endpoint.arn)
         current = endpoint.current
         if current is None or current.variant_name != variant or not isinstance(current.capacity, kind):
             raise invalid(texts.unknown_variant(variant, endpoint.arn))
@@ -165,7 +167,7 @@ class Fleet:
         """Put an endpoint into Deleting; it is gone a little later."""
         with self._lock:
             endpoint = self._shelf.get(name)
-            status = after(endpoint.status, Happening.DELETE, endpoint.arn)
+            status = next_status(endpoint.status, EndpointChange.DELETE, endpoint.arn)
             self._shelf.put(replace(endpoint, status=status, modified=self._timing.clock()))
             self._background.run(f"deletion of {name}", lambda: self._finish_deletion(endpoint))
 
@@ -193,16 +195,16 @@ class Fleet:
             worker.kill()
         self._background.join(_JOIN_S)
 
-    def _change(self, name: str, happening: Happening, pending: Deployment) -> Endpoint:
+    def _change(self, name: str, change: EndpointChange, pending: Deployment) -> Endpoint:
         endpoint = self._shelf.get(name)
-        status = after(endpoint.status, happening, endpoint.arn)
+        status = next_status(endpoint.status, change, endpoint.arn)
         asked, held = pending.capacity, endpoint.concurrency
-        if happening is Happening.RESCALE and isinstance(asked, Capacity):
+        if change is EndpointChange.RESCALE and isinstance(asked, Capacity):
             # A change of concurrency asks for no memory: what the endpoint has was granted once.
             asked = replace(asked, memory_mb=0)
         elif isinstance(asked, Instances):
             # New ones run beside the old ones until they serve.
-            held = endpoint.instances(asked.type) if happening is Happening.RESCALE else 0
+            held = endpoint.instances(asked.type) if change is EndpointChange.RESCALE else 0
         self._check_quotas(asked, held=held, new_endpoints=0)
         # The reason of an earlier failed update goes away when the next one begins.
         changed = replace(
@@ -241,7 +243,7 @@ class Fleet:
     def _finish_launch(self, endpoint: Endpoint, worker: Worker) -> None:
         began = self._timing.monotonic()
         failure = worker.start()
-        self._linger(began, self._settings.creating_s)
+        self._take_at_least(began, self._settings.creating_s)
         if failure is None and endpoint.last_deployment is not None:
             failure = self._bake(endpoint, worker, endpoint.last_deployment)
         with self._lock:
@@ -249,10 +251,10 @@ class Fleet:
                 return
             del self._starting[endpoint.arn]
             now = self._timing.clock()
-            happening = Happening.READY if failure is None else Happening.UNFIT
+            change = EndpointChange.READY if failure is None else EndpointChange.UNFIT
             settled = replace(
                 endpoint,
-                status=after(endpoint.status, happening, endpoint.arn),
+                status=next_status(endpoint.status, change, endpoint.arn),
                 modified=now,
                 failure_reason=failure,
             )
@@ -313,7 +315,7 @@ class Fleet:
             self._shelf.put(
                 replace(
                     endpoint,
-                    status=after(endpoint.status, Happening.READY, endpoint.arn),
+                    status=next_status(endpoint.status, EndpointChange.READY, endpoint.arn),
                     current=endpoint.pending,
                     pending=None,
                     modified=self._timing.clock(),
@@ -326,12 +328,12 @@ class Fleet:
             worker = self._serving.get(endpoint.arn)
         if worker is not None:
             worker.retire()
-        self._linger(began, self._settings.deleting_s)
+        self._take_at_least(began, self._settings.deleting_s)
         with self._lock:
             self._serving.pop(endpoint.arn, None)
             self._shelf.remove(endpoint.name)
 
-    def _linger(self, began: float, seconds: float) -> None:
+    def _take_at_least(self, began: float, seconds: float) -> None:
         remaining = seconds - (self._timing.monotonic() - began)
         if remaining > 0:
             self._timing.pause(remaining)

@@ -174,7 +174,7 @@ class Access:
         request = self._with_context(principal, request)
         bucket = request.resource.removeprefix("arn:aws:s3:::").partition("/")[0]
         if policies.judge(self._buckets.get(bucket, ()), request) is PolicyVerdict.FORBIDDEN:
-            return _words(principal, request, "with an explicit deny in a resource-based policy")
+            return _denial_text(principal, request, "with an explicit deny in a resource-based policy")
         if principal is None:
             return ""
         verdict = policies.judge(self.policy(principal.role), request)
@@ -182,11 +182,11 @@ class Access:
         if verdict is PolicyVerdict.ALLOWED:
             return ""
         if verdict is PolicyVerdict.FORBIDDEN:
-            return _words(principal, request, "with an explicit deny in an identity-based policy")
-        return _words(
+            return _denial_text(principal, request, "with an explicit deny in an identity-based policy")
+        return _denial_text(
             principal,
             request,
-            f"because no identity-based policy allows the {_spoken(request.action)} action",
+            f"because no identity-based policy allows the {_action_as_worded(request.action)} action",
         )
 
     def _with_context(self, principal: Principal | None, request: PolicyRequest) -> PolicyRequest:
@@ -231,16 +231,16 @@ def _text(document: str | dict[str, Any]) -> str:
     return document if isinstance(document, str) else json.dumps(document)
 
 
-def _spoken(action: str) -> str:
+def _action_as_worded(action: str) -> str:
     return action.replace("sns:", "SNS:")
 
 
-def _words(principal: Principal | None, request: PolicyRequest, why: str) -> str:
+def _denial_text(principal: Principal | None, request: PolicyRequest, why: str) -> str:
     who = principal.arn if principal else "the account's administrator"
     # S3 puts the resource in quotation marks.
     about = f'"{request.resource}"' if request.action.startswith("s3:") else request.resource
     on = "" if request.resource == authorizations.ANY else f" on resource: {about}"
-    return f"User: {who} is not authorized to perform: {_spoken(request.action)}{on} {why}"
+    return f"User: {who} is not authorized to perform: {_action_as_worded(request.action)}{on} {why}"
 
 
 def _denial(call: AwsCall, refusal: str, code: str | None = None) -> Response:

@@ -1,4 +1,4 @@
-"""A task: its Lambda handler, with AWS's clients, its log and AWS's errors as ours, and what it states of itself.
+"""A task: its Lambda handler, with JSON as typed data, AWS's clients, its log and AWS's errors as ours; what it states.
 
 Owns what surrounds every task alike. Refuses to know any of them: what a task reads, returns and needs is its own.
 """
@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
 
-from pipeline import error_codec
+from pipeline import error_codec, json_codec
 from pipeline.aws import clients, service_errors, task_log
-from pipeline.errors import SealiftError
+from pipeline.errors import Problem, SealiftError, StackChanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pipeline.aws.permissions import Allow
 
-Event = TypeVar("Event", bound="Mapping[str, Any]")
-Result = TypeVar("Result", bound="Mapping[str, Any]")
+Event = TypeVar("Event")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,37 @@ class Task(Generic[Event, Result]):
         """A warm process keeps its clients: making one takes longer than most of their calls."""
         return clients.Clients()
 
-    def __call__(self, event: Event, _context: object) -> Result:
-        """Run the task; called by Lambda."""
+    def __call__(self, event: Mapping[str, Any], _context: object) -> Any:
+        """Run the task, JSON in and JSON out; called by Lambda."""
         clients.log_calls()
         try:
             with (
                 task_log.of(self.run.__module__.rpartition(".")[2], event),
                 service_errors.translated(),
             ):
-                return self.run(event, self._clients)
+                return json_codec.encode(self.run(received(self.run, event), self._clients))
         except SealiftError as error:
             # Lambda reports an exception's text, and of its class the name alone.
             error.args = (error_codec.encode(error),)
             raise
+
+
+def received(run: Callable[[Event, clients.Clients], Result], event: Mapping[str, Any]) -> Event:
+    """Return the event of a task as what its `run` says that it gets.
+
+    Raises:
+        StackChanged: when it is something else: a state of another release of the stack has made it.
+    """
+    # Only for the type checker does a task's module know Clients.
+    kind = get_type_hints(run, localns={"Clients": clients.Clients}).get("event", Any)
+    try:
+        made: Event = json_codec.decode(kind, dict(event))
+    except json_codec.Mismatch as mismatch:
+        fix = (
+            "start the deployment again, or run `sealift deploy` first: all functions are then of one release"
+        )
+        raise StackChanged(
+            f"what {run.__module__.rpartition('.')[2]} was handed",
+            [Problem(StackChanged.__name__, seen, wanted, fix) for seen, wanted in mismatch.found],
+        ) from mismatch
+    return made

@@ -6,16 +6,10 @@ Owns the keys, what a value may be, and the reading of them. Refuses to decide w
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
     from mypy_boto3_sagemaker import SageMakerClient
 
@@ -37,13 +31,29 @@ MOST_TAG = 256
 """Characters of a tag's value (service model, TagValue)."""
 
 
-def consumer_tags(consumers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+class Caller(Protocol):
+    """A consumer, as far as tags name it."""
+
+    @property
+    def function_name(self) -> str:
+        """A name or an ARN."""
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that names the endpoint."""
+
+    @property
+    def alias(self) -> str | None:
+        """What callers use; None for the function itself."""
+
+
+def consumer_tags(consumers: Sequence[Caller]) -> dict[str, str]:
     """Return the tags that tell who may call what bears them."""
     tags = {TAG_CONSUMERS: str(len(consumers))}
     for number, one in enumerate(consumers, 1):
-        told = " ".join([one["function_name"], one["variable"], *filter(None, [one["alias"]])])
+        told = " ".join([one.function_name, one.variable, *filter(None, [one.alias])])
         # A name that was cut would be another function's; whose variable it is can then not be told.
-        tags[consumer_tag(number)] = told if len(told) <= MOST_TAG else one["function_name"]
+        tags[consumer_tag(number)] = told if len(told) <= MOST_TAG else one.function_name
     return tags
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pipeline import error_codec
 from pipeline.errors import InvalidInput, PermanentError, SealiftError
 from pipeline.plain import one_line, plain
 
@@ -108,7 +109,7 @@ def ending(error: BaseException, *, again: str = "sealift --debug ...") -> Endin
         status = USAGE if isinstance(known, Misuse) else FAILED
         return Ending(status, (*_refused(known), *_notes(known)))
     if isinstance(known, SealiftError):
-        return Ending(FAILED, (f"ERROR  {one_line(str(known))}", *_notes(known)))
+        return Ending(FAILED, (*_tried(known), *_notes(known)))
     if told := _of_the_system(known) or _of_the_installation(known):
         return Ending(FAILED, (*_error(*told), *_notes(known)))
     return Ending(BUG, (*_bug(known, again), *_notes(known)))
@@ -130,6 +131,13 @@ def _refused(refusal: PermanentError | Misuse) -> Iterator[str]:
     for problem in refusal.problems:
         where = problem.where or refusal.subject
         yield from _error(where, problem.seen, problem.wanted, problem.fix)
+
+
+def _tried(error: SealiftError) -> Iterator[str]:
+    fix = error.given.get("fix", "")
+    yield f"ERROR  {error_codec.without(str(error), fix)}"
+    if fix:
+        yield f"TIP    {fix}"
 
 
 def _of_the_system(error: BaseException) -> tuple[str, str, str, str] | None:

@@ -280,7 +280,7 @@ def conclude(ended: Execution, screen: Screen, *, otherwise: str = "no consumer 
     consumers = (results.get("update_consumer") or {}).get("consumers", ())
     for one in consumers:
         whose = f"{one['function_name']}: " if len(consumers) > 1 else ""
-        _tell(screen, "consumer", f"{whose}{consumer.said(one['answer'])}")
+        _tell(screen, "consumer", f"{whose}{consumer.answer_text(one['answer'])}")
     if not consumers:
         screen.say(f"  {otherwise}")
 

@@ -14,11 +14,12 @@ from pipeline.aws import service_errors
 from pipeline.errors import AccessDenied
 from pipeline.operations import consumer_candidates
 from pipeline.planning import deployment_request
-from pipeline.planning.deployment_request import PlannedNames, Said, StackDefaults
 from pipeline.planning.function_names import Reach
+from pipeline.planning.request_sources import PlannedNames, Said
 from pipeline.rollout import sidecars
 from pipeline.sizing import images
 from pipeline.stack import change_sets
+from pipeline.state_data.request_types import Request, StackDefaults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -86,8 +87,7 @@ def beside(clients: Clients, archive: Mapping[str, str], say: Callable[[str], No
 class Preflight:
     """A deployment's request, and what its sources say."""
 
-    request: dict[str, Any]
-    """As `deployment_request.request` returns it."""
+    request: Request
     said: Said
 
 

@@ -6,7 +6,7 @@ The rules are PlanDeployment's own. What the person may not look at is said, and
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline import naming
 from pipeline.aws import service_errors
@@ -16,14 +16,15 @@ from pipeline.planning import consumer_claims
 from pipeline.rollout import endpoint_usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from pipeline.aws.clients import Clients
     from pipeline.cli.preflight import Preflight
     from pipeline.planning.function_names import Reach
+    from pipeline.state_data.request_types import Request
 
 
-def told(clients: Clients, asked: Preflight, within: Reach) -> Iterator[str]:
+def notes(clients: Clients, asked: Preflight, within: Reach) -> Iterator[str]:
     """Yield what a person should know before a deployment is started.
 
     Args:
@@ -36,7 +37,7 @@ def told(clients: Clients, asked: Preflight, within: Reach) -> Iterator[str]:
         ConsumerNotFound: when one is missing.
         ConsumerTaken: when another service has one, and nobody says to take it over.
     """
-    if new := _introduction(clients, asked.request["service"]):
+    if new := _introduction(clients, asked.request.service):
         yield new
     where = asked.said.where("consumer")
     try:
@@ -47,16 +48,18 @@ def told(clients: Clients, asked: Preflight, within: Reach) -> Iterator[str]:
         ) from refusal
 
 
-def _of_consumers(clients: Clients, request: Mapping[str, Any], within: Reach) -> Iterator[str]:
-    consumer_candidates.require_allowed(request["consumers"], within)
+def _of_consumers(clients: Clients, request: Request, within: Reach) -> Iterator[str]:
+    consumer_candidates.require_allowed(request.consumers, within)
     try:
         with service_errors.translated():
-            values = consumer_candidates.read_variables(clients, request["consumers"])
+            values = consumer_candidates.read_variables(clients, request.consumers)
             others = consumer_candidates.claimed_by_others(clients, request, values)
     except (AccessDenied, ConsumerUnreadable) as error:
         yield f"the consumer could not be looked at from here, and the workflow will: {error}"
         return
-    yield from (one.note for one in consumer_claims.left(others, request))
+    yield from (
+        one.note for one in consumer_claims.left(others, request.consumers, default=request.default_consumer)
+    )
 
 
 def _introduction(clients: Clients, service: str) -> str:

@@ -47,9 +47,9 @@ def form(purpose: str, offered: Sequence[str]) -> str:
     return suits if suits in offered else MESSAGES
 
 
-def prompts(asked: Sequence[str], form: str) -> list[str]:
+def prompts(asked: Sequence[str], form: str) -> tuple[str, ...]:
     """Return what to ask: what the request says, or what suits the form where it says nothing."""
-    return [BEGINNING] if form == PROMPT and list(asked) == [DEFAULT] else list(asked)
+    return (BEGINNING,) if form == PROMPT and tuple(asked) == (DEFAULT,) else tuple(asked)
 
 
 def body(form: str, prompt: str, max_tokens: int) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from pipeline import errors, package_files
-from pipeline.hosting import NOBODY, adapts
+from pipeline import error_codec, errors, package_files
+from pipeline.hosting import NOBODY
 from pipeline.limits import MiB
 from pipeline.operations import waits
+from pipeline.state_data.plan_types import Asked, adapts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -142,10 +143,16 @@ def _room(results: Mapping[str, Any]) -> str:
         if plan.get("instances"):
             return f"{plan['instances']['count']} x {plan['instances']['type']}, as planned"
         sizes = f"{plan['memory_mb']} MB and {plan['max_concurrency']} concurrent invocations"
-        return f"{sizes}, {_SHARE if adapts(plan.get('asked')) else 'as requested'}"
+        return f"{sizes}, {_SHARE if _adapts(plan) else 'as requested'}"
     return "; then ".join(
         f"{step['asked']} asked for: {step['said']}: {step['did']}" for step in plan["steps"]
     )
+
+
+def _adapts(plan: Mapping[str, Any]) -> bool:
+    asked = plan.get("asked")
+    # The plan of any release: no field is read but these two.
+    return adapts(Asked(asked["memory_mb"], asked["max_concurrency"]) if asked else None)
 
 
 def _deployed(results: Mapping[str, Any]) -> str:
@@ -160,14 +167,14 @@ def _deployed(results: Mapping[str, Any]) -> str:
 def _restored(results: Mapping[str, Any]) -> str:
     restored = results["restore_capacity"]
     if restored["steps"]:
-        return "; ".join(restored["steps"])
+        return error_codec.readable("; ".join(restored["steps"]))
     if restored["max_concurrency"] is None:
         return "the instances that were asked for"
     return str(restored.get("told") or f"{restored['max_concurrency']} concurrent invocations, as requested")
 
 
 def _retired(results: Mapping[str, Any]) -> str:
-    return str(results["retire_previous"]["told"])
+    return error_codec.readable(str(results["retire_previous"]["told"]))
 
 
 def _tested(results: Mapping[str, Any]) -> str:

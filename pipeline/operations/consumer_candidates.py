@@ -6,7 +6,7 @@ Refuses to change a function.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
@@ -19,10 +19,10 @@ from pipeline.planning.function_names import Reach
 from pipeline.rollout import release_store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pipeline.aws.clients import Clients
-    from pipeline.planning.deployment_request import StackDefaults
+    from pipeline.state_data.request_types import Request, RequestedConsumer, StackDefaults
 
 ANY: Final = "*"
 
@@ -43,18 +43,18 @@ def reach(defaults: StackDefaults, execution: str) -> Reach:
     )
 
 
-def require_allowed(consumers: Sequence[Mapping[str, Any]], within: Reach) -> None:
+def require_allowed(consumers: Sequence[RequestedConsumer], within: Reach) -> None:
     """Refuse functions that the stack may not switch; no call is made.
 
     Raises:
         ConsumerNotAllowed: with every one of them.
     """
-    found = [within.problem(one["function_name"]) for one in consumers]
+    found = [within.problem(one.function_name) for one in consumers]
     if problems := [problem for problem in found if problem is not None]:
         raise ConsumerNotAllowed("consumer", problems)
 
 
-def read_variables(clients: Clients, consumers: Sequence[Mapping[str, Any]]) -> list[str | None]:
+def read_variables(clients: Clients, consumers: Sequence[RequestedConsumer]) -> list[str | None]:
     """Return what the variable of each consumer holds now.
 
     Raises:
@@ -77,23 +77,23 @@ def read_variables(clients: Clients, consumers: Sequence[Mapping[str, Any]]) -> 
 
 
 def claimed_by_others(
-    clients: Clients, request: Mapping[str, Any], values: Sequence[str | None]
+    clients: Clients, request: Request, values: Sequence[str | None]
 ) -> list[consumer_claims.Claim]:
     """Return which consumers of a request other services have now.
 
     Args:
         clients: of SageMaker.
-        request: as `deployment_request.request` returns it.
+        request: the deployment's.
         values: what the variable of each consumer holds.
     """
     named = [value for value in dict.fromkeys(values) if value]
     found = {value: release_store.owner(clients.sagemaker, value) for value in named}
     owners = {value: service for value, service in found.items() if service}
-    return consumer_claims.of_others(request["consumers"], values, owners, request["service"])
+    return consumer_claims.of_others(request.consumers, values, owners, request.service)
 
 
-def _called(clients: Clients, one: Mapping[str, Any], missing: list[Problem]) -> str | None:
-    name, alias = one["function_name"], one["alias"]
+def _called(clients: Clients, one: RequestedConsumer, missing: list[Problem]) -> str | None:
+    name, alias = one.function_name, one.alias
     try:
         found = clients.lambda_.get_function_configuration(
             FunctionName=name, **({"Qualifier": alias} if alias else {})
@@ -105,7 +105,7 @@ def _called(clients: Clients, one: Mapping[str, Any], missing: list[Problem]) ->
         wanted, fix = "the Lambda that calls the endpoint", "correct consumer.function_name"
         missing.append(Problem("ConsumerNotFound", seen, wanted, fix))
         return None
-    value = Configuration.from_response(found).variables.get(one["variable"])
-    problem = unfit(one["variable"], name, value)
+    value = Configuration.from_response(found).variables.get(one.variable)
+    problem = unfit(one.variable, name, value)
     missing.extend([problem] if problem else [])
     return value

@@ -161,7 +161,7 @@ def read(description: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) ->
         states=tuple(states.values()),
         results=_document(description.get("output"), data),
         error=description.get("error"),
-        cause=description.get("cause"),
+        cause=error_codec.readable(description["cause"]) if description.get("cause") else None,
         started=description.get("startDate"),
         ended=description.get("stopDate"),
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from pipeline import naming
+from pipeline import error_codec, naming
 from pipeline.aws import paging, service_errors
 from pipeline.errors import InvalidInput, Problem, SealiftError
 
@@ -213,7 +213,7 @@ def read(description: Mapping[str, Any]) -> ExecutionSummary:
     if not isinstance(archive, dict):
         archive = {}
     place = f"{archive['bucket']}/{archive['key']}" if {"bucket", "key"} <= archive.keys() else None
-    cause = str(description.get("cause") or "").splitlines()
+    cause = error_codec.readable(str(description.get("cause") or "")).splitlines()
     arn = description["executionArn"]
     return ExecutionSummary(
         name=description["name"],

@@ -233,7 +233,7 @@ def _rules(cpus: int | None) -> tuple[AlarmRule, ...]:
     return tuple(rule for rule in RULES if hosting in rule.on)
 
 
-def told(endpoint: str, timeout_s: float, cpus: int | None = None) -> list[Alarm]:
+def summaries(endpoint: str, timeout_s: float, cpus: int | None = None) -> list[Alarm]:
     """Return the alarms of an endpoint for the execution's output."""
     return [
         Alarm(

@@ -8,25 +8,17 @@ model of its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pipeline.state_data.request_types import Scaling
 
 NAMESPACE: Final = "sagemaker"
 DIMENSION: Final = "sagemaker:variant:DesiredInstanceCount"
 METRIC: Final = "SageMakerVariantInvocationsPerInstance"
 POLICY: Final = "sealift"
 """The policy's name: a target has this one, so that putting it again changes it."""
-
-
-class Scaling(TypedDict):
-    """Between how many instances, and by which measure."""
-
-    min: int
-    max: int
-    invocations_per_instance: float
-    """Calls a minute of one instance: more add instances, fewer take some away."""
 
 
 def target(endpoint: str, variant: str) -> dict[str, str]:
@@ -42,8 +34,8 @@ def registration(endpoint: str, variant: str, wanted: Scaling) -> dict[str, Any]
     """Return RegisterScalableTarget's parameters."""
     return {
         **target(endpoint, variant),
-        "MinCapacity": wanted["min"],
-        "MaxCapacity": wanted["max"],
+        "MinCapacity": wanted.min,
+        "MaxCapacity": wanted.max,
     }
 
 
@@ -54,7 +46,7 @@ def policy(endpoint: str, variant: str, wanted: Scaling) -> dict[str, Any]:
         **target(endpoint, variant),
         "PolicyType": "TargetTrackingScaling",
         "TargetTrackingScalingPolicyConfiguration": {
-            "TargetValue": float(wanted["invocations_per_instance"]),
+            "TargetValue": float(wanted.invocations_per_instance),
             "PredefinedMetricSpecification": {"PredefinedMetricType": METRIC},
         },
     }
@@ -65,19 +57,19 @@ def within(wanted: Scaling, count: int) -> Scaling:
 
     A quota gave no more: to insist on the least would ask for what was just refused, over and over.
     """
-    return {**wanted, "min": min(wanted["min"], count)}
+    return replace(wanted, min=min(wanted.min, count))
 
 
 def tag(wanted: Scaling) -> str:
     """Return the value of the tag that tells whoever deletes an endpoint of its scalable target."""
-    return f"{wanted['min']}-{wanted['max']}"
+    return f"{wanted.min}-{wanted.max}"
 
 
-def told(wanted: Scaling) -> str:
+def describe(wanted: Scaling) -> str:
     """Return the scaling in words."""
     return (
-        f"scales between {wanted['min']} and {wanted['max']} instances, for "
-        f"{wanted['invocations_per_instance']:g} calls a minute of each"
+        f"scales between {wanted.min} and {wanted.max} instances, for "
+        f"{wanted.invocations_per_instance:g} calls a minute of each"
     )
 
 
@@ -90,22 +82,22 @@ def notes(wanted: Scaling, *, usd_per_hour: float, answer_s: float, tokens: int)
         answer_s: seconds that an answer of `tokens` takes there.
         tokens: max_tokens of a request that says nothing else.
     """
-    low, high = (wanted[end] * usd_per_hour for end in ("min", "max"))
-    said = [f"{told(wanted)}: ${low:g} to ${high:g} an hour; never to none"]
+    low, high = wanted.min * usd_per_hour, wanted.max * usd_per_hour
+    said = [f"{describe(wanted)}: ${low:g} to ${high:g} an hour; never to none"]
     most = 60 / answer_s
-    if wanted["invocations_per_instance"] > most:
+    if wanted.invocations_per_instance > most:
         said.append(
-            f"auto_scaling.invocations_per_instance is {wanted['invocations_per_instance']:g}; answers of max_tokens "
+            f"auto_scaling.invocations_per_instance is {wanted.invocations_per_instance:g}; answers of max_tokens "
             f"{tokens}, one after the other, are about {most:.2g} a minute there: callers wait before an instance is "
             f"added; set it to {most:.2g} or less"
         )
     return tuple(said)
 
 
-def contradiction(wanted: Mapping[str, Any], count: int) -> str:
+def contradiction(wanted: Scaling, count: int) -> str:
     """Return how the counts contradict each other; empty when they do not."""
-    if wanted["max"] < wanted["min"]:
-        return f"auto_scaling.min is {wanted['min']} and auto_scaling.max {wanted['max']}"
-    if not wanted["min"] <= count <= wanted["max"]:
-        return f"instance_count is {count}, auto_scaling.min {wanted['min']} and auto_scaling.max {wanted['max']}"
+    if wanted.max < wanted.min:
+        return f"auto_scaling.min is {wanted.min} and auto_scaling.max {wanted.max}"
+    if not wanted.min <= count <= wanted.max:
+        return f"instance_count is {count}, auto_scaling.min {wanted.min} and auto_scaling.max {wanted.max}"
     return ""

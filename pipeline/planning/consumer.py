@@ -10,47 +10,16 @@ import json
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import payload
 from pipeline.errors import ConsumerUnreadable, Problem
 from pipeline.planning import function_names
 from pipeline.settings import KMS_KEYS, STACK
+from pipeline.state_data.request_types import Canary, RequestedConsumer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-class Before(TypedDict):
-    """How the consumer was before the switch: enough to put it back exactly."""
-
-    function_name: str
-    variable: str
-    value: str | None
-    """None: the variable did not exist."""
-    alias: str | None
-    alias_version: str | None
-    alias_routing: dict[str, float] | None
-
-
-class Instead(TypedDict):
-    """What of a plan is otherwise when its consumer stays with the service that has it."""
-
-    consumers: list[dict[str, Any]]
-    switch: str
-    callers: str
-    notes: list[str]
-
-
-class Read(TypedDict):
-    """The result of ReadConsumer."""
-
-    consumers: list[Before]
-    """In the plan's order; empty when none is to be switched after all."""
-    reads: int
-    """How often they were read: again each time that another deployment came first."""
-    instead: Instead | None
-    """None: the plan stands."""
 
 
 class SwitchStep(StrEnum):
@@ -78,19 +47,19 @@ def bake(bake_s: int) -> tuple[int, int]:
     return looks, math.ceil(bake_s / looks)
 
 
-def longest_bake(consumers: Sequence[Any]) -> int:
+def longest_bake(consumers: Sequence[RequestedConsumer]) -> int:
     """Return the seconds that canaries are watched together: as long as the most careful one asks for."""
-    return max(int(one["canary"]["bake_s"]) for one in in_steps(consumers))
+    return max(canary.bake_s for _, canary in in_steps(consumers))
 
 
-def in_steps(consumers: Sequence[Any]) -> list[Any]:
-    """Return those that get the new endpoint in two steps."""
-    return [one for one in consumers if one["canary"] is not None]
+def in_steps(consumers: Sequence[RequestedConsumer]) -> list[tuple[RequestedConsumer, Canary]]:
+    """Return those that get the new endpoint in two steps, each with how."""
+    return [(one, one.canary) for one in consumers if one.canary is not None]
 
 
-def known_as(asked: Any) -> tuple[str, str]:
+def known_as(asked: RequestedConsumer) -> tuple[str, str]:
     """Return what a consumer is: a function and the variable of it that names the endpoint."""
-    return function_names.name_of(asked["function_name"]), asked["variable"]
+    return function_names.name_of(asked.function_name), asked.variable
 
 
 def mark(endpoint: str) -> str:
@@ -248,7 +217,7 @@ def merged(variables: dict[str, str], variable: str, value: str | None) -> dict[
     return others if value is None else {**others, variable: value}
 
 
-def said(answer: Any) -> str:
+def answer_text(answer: Any) -> str:
     """Return the text of a consumer's answer: its `answer`, its `body`, or the whole of it as JSON."""
     if isinstance(answer, str):
         return answer
@@ -261,7 +230,7 @@ def said(answer: Any) -> str:
 
 def is_text(answer: Any) -> bool:
     """Return whether what a consumer said is a text, rather than JSON with whatever in it."""
-    text = said(answer)
+    text = answer_text(answer)
     if not isinstance(answer, str) and text not in (answer.values() if isinstance(answer, dict) else ()):
         return False
     try:

@@ -9,15 +9,18 @@ a person's, and is switched as it was requested.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline import payload
 from pipeline.errors import ConsumerTaken, Problem
 from pipeline.hosting import NO_SWITCH, NOBODY
 from pipeline.planning import consumer
+from pipeline.state_data import switch_types
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from pipeline.state_data.request_types import RequestedConsumer
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def entry(function_name: str, variable: str) -> str:
 
 
 def of_others(
-    consumers: Sequence[Mapping[str, Any]],
+    consumers: Sequence[RequestedConsumer],
     values: Sequence[str | None],
     owners: Mapping[str, str],
     service: str,
@@ -69,24 +72,24 @@ def of_others(
     for one, value in zip(consumers, values, strict=True):
         other = owners.get(value or "")
         if value and other and other != service:
-            found.append(Claim(one["function_name"], one["variable"], other, value))
+            found.append(Claim(one.function_name, one.variable, other, value))
     return found
 
 
-def left(claims: Sequence[Claim], request: Mapping[str, Any]) -> list[Claim]:
+def left(claims: Sequence[Claim], consumers: Sequence[RequestedConsumer], *, default: bool) -> list[Claim]:
     """Return the claims for whose sake a deployment goes on without its consumer; none where it may be taken over.
 
     Args:
         claims: of other services, on the request's consumers.
-        request: as `deployment_request.request` returns it.
+        consumers: as the request names them.
+        default: whether they are the stack's own, which nobody named.
 
     Raises:
         ConsumerTaken: with every consumer that the request names and does not say to take over.
     """
-    taken = [(one["function_name"], one["variable"]) for one in request["consumers"] if one.get("take_over")]
+    taken = [(one.function_name, one.variable) for one in consumers if one.take_over]
     unasked = [one for one in claims if (one.function_name, one.variable) not in taken]
-    # An execution that was started before the stack was updated does not tell.
-    if not request.get("default_consumer"):
+    if not default:
         _refuse(unasked)
     return unasked
 
@@ -106,16 +109,16 @@ def _refuse(claims: Sequence[Claim]) -> None:
         raise ConsumerTaken("consumer", problems)
 
 
-def without(claims: Sequence[Claim], notes: Sequence[str]) -> consumer.Instead:
+def without(claims: Sequence[Claim], notes: Sequence[str]) -> switch_types.Instead:
     """Return what of a plan is otherwise when its consumers stay with others.
 
     Args:
         claims: of the others.
         notes: the plan's.
     """
-    return consumer.Instead(
-        consumers=[],
+    return switch_types.Instead(
+        consumers=(),
         switch=NO_SWITCH,
         callers=payload.cut(f"{NOBODY} ({', '.join(one.stays for one in claims)})"),
-        notes=payload.cut_all([*(one.note for one in claims), *notes]),
+        notes=tuple(payload.cut_all([*(one.note for one in claims), *notes])),
     )

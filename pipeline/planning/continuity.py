@@ -16,31 +16,30 @@ from pipeline.model_source import url
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PLACE = ("key", "content")
+    from pipeline.state_data.checked_types import DecidedFacts, PlacedFacts
+
 _SHOWN = 12
 """Characters of a digest that people need to tell two apart."""
 
 
-def require_same_assembly(
-    archive: Mapping[str, Any], planned: Mapping[str, Any], own: Mapping[str, Any]
-) -> None:
+def require_same_assembly(archive: Mapping[str, Any], planned: DecidedFacts, own: PlacedFacts) -> None:
     """Refuse to assemble what the check would not have decided.
 
     Args:
         archive: bucket and key of the upload.
-        planned: what CheckArchive decided: bucket, key, content and code_digest. An older release told less.
+        planned: what CheckArchive decided.
         own: what this function's code decides for the same bucket.
 
     Raises:
         StackChanged: when the two differ.
     """
-    if planned.get("code_digest") != own["code_digest"]:
+    if planned["code_digest"] != own["code_digest"]:
         raise changed(
             archive,
-            f"this execution was planned with inference code {_short(planned.get('code_digest'))}, and the stack has "
-            f"{_short(own['code_digest'])} by now",
+            f"this execution was planned with inference code {planned['code_digest'][:_SHOWN]}, and the stack has "
+            f"{own['code_digest'][:_SHOWN]} by now",
         )
-    if any(planned.get(name) != own[name] for name in _PLACE):
+    if (planned["key"], planned["content"]) != (own["key"], own["content"]):
         raise changed(
             archive,
             f"this execution was planned for {url(planned)}, and the stack's code would write {url(own)} by now",
@@ -93,7 +92,3 @@ def changed(archive: Mapping[str, Any], seen: str) -> StackChanged:
             )
         ],
     )
-
-
-def _short(digest: str | None) -> str:
-    return digest[:_SHOWN] if digest else "of an older release"

@@ -5,7 +5,7 @@ A plan is data, so that the console shows it before anything is created, and so 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline import limits, model_source, naming, payload, quota_usage
@@ -25,22 +25,27 @@ from pipeline.hosting import (
     SERVERLESS,
 )
 from pipeline.planning import autoscaling, consumer, continuity, quotas, sizes
-from pipeline.planning.plan_types import (
+from pipeline.sizing import fit, images, instance_choice, instance_types
+from pipeline.sizing.llama_memory import Shape
+from pipeline.state_data.plan_types import (
     Asked,
     AskedInstances,
     Names,
     OnInstances,
     Plan,
+    PlannedSmokeTest,
+    Poll,
     Previous,
-    Requests,
-    UploadedArchive,
 )
-from pipeline.sizing import fit, images, instance_choice, instance_types
-from pipeline.sizing.llama_memory import Shape
+from pipeline.state_data.request_types import Inference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
+
+    from pipeline.state_data.checked_types import UploadedArchive
+    from pipeline.state_data.plan_types import Offer
+    from pipeline.state_data.request_types import Request, RequestedConsumer, RequestedInstanceType
 
 
 THREADS = 4
@@ -51,8 +56,7 @@ THREADS = 4
 class PlanFacts:
     """All that a plan depends on."""
 
-    request: dict[str, Any]
-    """As `deployment_request.request` returns it."""
+    request: Request
     archive: UploadedArchive
     model: dict[str, Any]
     """The model part of the archive report."""
@@ -101,108 +105,147 @@ def plan(facts: PlanFacts) -> Plan:
         StackChanged: when it is not the plan that replaces the execution's earlier one.
     """
     request = facts.request
-    profile = images.PROFILES[request["container"]]
-    image = request["image_uri"] or profile.image_uri(facts.region)
+    profile = images.PROFILES[request.container]
+    image = request.image_uri or profile.image_uri(facts.region)
     if (
         image is None
     ):  # deployment_request.request refuses it; this is for the type checker and the impossible
         raise AssertionError(f"{profile.name}: no image")
-    needed = needs(request, facts.archive, facts.model)
-    where = hosting(request, facts.archive, facts.model, needed)
+    choice = choose(request, facts.archive, facts.model)
+    choice.require(facts.model["path"])
+    needed, where = choice.needed, choice.hosting
     inference = _inference(request, facts.model, where)
-    timeout_s = min(request["timeout_s"], limits.INVOCATION_S.value)
+    timeout_s = min(request.timeout_s, limits.INVOCATION_S.value)
     container = {
         "Image": image,
         **model_source.model_data(facts.assembly),
-        "Environment": images.environment(profile, {**inference, "timeout_s": timeout_s}),
+        "Environment": images.environment(profile, {**asdict(inference), "timeout_s": timeout_s}),
     }
-    hosted = (_on_instances if where == INSTANCE else _on_serverless)(facts, container, needed)
+    hosted = (_on_instances if where == INSTANCE else _on_serverless)(facts, container, choice)
     names = hosted.names
     if facts.earlier:
-        continuity.require_same_name(facts.archive, facts.earlier["names"]["model"], names["model"])
+        continuity.require_same_name(facts.archive, facts.earlier.names.model, names.model)
     tags = _tags(facts, hosted.instances)
     return Plan(
         version=1,
-        service=request["service"],
+        service=request.service,
         execution=facts.execution,
         hosting=where,
         names=names,
-        strategy=request["strategy"],
+        strategy=request.strategy,
         memory_mb=hosted.memory_mb,
         max_concurrency=hosted.max_concurrency,
         asked=hosted.asked,
         instances=hosted.instances,
-        room=list(quotas.together(facts.earlier["room"] if facts.earlier else (), hosted.start.room)),
+        room=quotas.together(facts.earlier.room if facts.earlier else (), hosted.start.room),
         updates=hosted.updates,
         serving=facts.serving,
-        rungs=[],
+        rungs=(),
         # One that is planned again and again has the newest; each plan has a few.
-        steps=[*(facts.earlier["steps"] if facts.earlier else ()), *hosted.start.steps][-sizes.MOST_STEPS :],
+        steps=(*(facts.earlier.steps if facts.earlier else ()), *hosted.start.steps)[-sizes.MOST_STEPS :],
         image_uri=image,
         fit=needed.to_json(),
         arithmetic=needed.arithmetic,
-        requests=Requests(
-            create_model={
-                "ModelName": names["model"],
+        requests=sizes.requests(
+            {
+                "ModelName": names.model,
                 "PrimaryContainer": container,
-                "ExecutionRoleArn": request["execution_role_arn"],
+                "ExecutionRoleArn": request.execution_role_arn,
                 "Tags": tags,
             },
-            **sizes.requests(names, hosted.variant, tags, hosted.instances, request["deadline_s"]),
+            names,
+            hosted.variant,
+            hosted.instances,
+            request.deadline_s,
         ),
-        poll={"interval_s": request["poll_interval_s"], "deadline_s": request["deadline_s"]},
-        smoke_test={**_smoke_test(request, facts.model), "timeout_s": timeout_s},
+        poll=Poll(request.poll_interval_s, request.deadline_s),
+        smoke_test=_smoke_test(request, facts.model, timeout_s),
         consumers=_consumers(request, facts.model),
-        switch=_switch(request["consumers"]),
-        callers=_callers(request["consumers"]),
+        switch=_switch(request.consumers),
+        callers=_callers(request.consumers),
         taken_from=facts.taken_from,
-        keep_previous=KEPT[where] if request["keep_previous"] is None else request["keep_previous"],
-        notes=payload.cut_all(
-            [
-                *facts.remarks,
-                *notes(request, facts.model, facts.today, where),
-                *hosted.notes,
-                *(needed.warnings if where == SERVERLESS else ()),
-            ]
+        keep_previous=KEPT[where] if request.keep_previous is None else request.keep_previous,
+        notes=tuple(
+            payload.cut_all(
+                [
+                    *facts.remarks,
+                    *notes(request, facts.model, facts.today, where),
+                    *hosted.notes,
+                    *(needed.warnings if where == SERVERLESS else ()),
+                ]
+            )
         ),
     )
 
 
-def hosting(
-    request: dict[str, Any], archive: Mapping[str, Any], model: Mapping[str, Any], needed: fit.Fit
-) -> str:
-    """Return where the endpoint runs; with `auto`, serverless where the model fits, and an instance where allowed.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a model will run on, as far as the model and the request decide it; or why it will not."""
 
-    Raises:
-        ModelDoesNotFit: with the instance and its price, when only an instance will do and none is allowed.
+    needed: fit.Fit
+    hosting: str
+    decision: fit.FitDecision
+    """The memory size on serverless; on either the problems, and what would fit."""
+    offers: tuple[Offer, ...] = ()
+    """On instances: the type to take, and those to step to; also where no instance is allowed."""
+
+    def require(self, subject: str) -> None:
+        """Refuse what does not fit.
+
+        Raises:
+            ModelDoesNotFit: with the arithmetic.
+        """
+        if self.decision.problems:
+            raise ModelDoesNotFit(f"{subject} ({self.needed.arithmetic})", self.decision.problems)
+
+
+def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -> Choice:
+    """Return where and on what the model runs; with `auto`, serverless where it fits, and an instance where allowed.
+
+    Args:
+        request: as `deployment_request.request` returns it.
+        archive: its size and extracted_bytes, and its parts where it is a bare GGUF.
+        model: the model part of the archive report.
     """
-    asked: str = request["hosting"]
-    if asked != AUTO:
-        return asked
-    table = instance_types.table(request["instance_types"])
-    if archive.get("parts"):
-        why = "it is a bare GGUF, and serverless takes only a tar.gz"
-    else:
-        decision = fit.decide(
-            needed, asked_mb=request["memory_mb"], quota_mb=limits.MEMORY_QUOTA_MB.value, table=table
-        )
-        if decision.memory_mb is not None:
-            return SERVERLESS
+    needed, types, asked = needs(request, archive, model), table(request), request.hosting
+    why = "it is a bare GGUF, and serverless takes only a tar.gz"
+    if asked == SERVERLESS or (asked == AUTO and not archive.get("parts")):
+        quota = limits.MEMORY_QUOTA_MB.value
+        decision = fit.decide(needed, asked_mb=request.memory_mb, quota_mb=quota, table=types)
+        if asked == SERVERLESS or decision.memory_mb is not None:
+            return Choice(needed, SERVERLESS, decision)
         why = "; ".join(f"{problem.seen}, wanted {problem.wanted}" for problem in decision.problems)
-    if request["allow_instances"]:
-        return INSTANCE
-    found = instance_choice.choose(str(model["path"]), needed, table, request["instance_type"])
-    proposed = instance_choice.told(found[0], request["instance_count"])
-    raise ModelDoesNotFit(
-        f"{model['path']} ({needed.arithmetic})",
-        [
-            Problem(
-                "InstanceNotAllowed",
-                f"serverless will not do: {why}",
-                '"allow_instances": true, since an instance costs money whether anybody calls it or not',
-                f"set allow_instances to true for {proposed}",
-            )
-        ],
+    try:
+        offers = instance_choice.choose(str(model["path"]), needed, types, request.instance_type)
+    except ModelDoesNotFit as refusal:
+        return Choice(needed, INSTANCE, fit.FitDecision(None, refusal.problems))
+    if asked == INSTANCE or request.allow_instances:
+        return Choice(needed, INSTANCE, fit.FitDecision(None), offers)
+    problem = Problem(
+        "InstanceNotAllowed",
+        f"serverless will not do: {why}",
+        '"allow_instances": true, since an instance costs money whether anybody calls it or not',
+        f"set allow_instances to true for {instance_choice.describe(offers[0], request.instance_count)}",
+    )
+    return Choice(needed, INSTANCE, fit.FitDecision(None, (problem,)), offers)
+
+
+def table(request: Request) -> tuple[instance_types.Instance, ...]:
+    """Return the instance types that there are, those of the request's own among them."""
+    return instance_types.table(map(_instance, request.instance_types))
+
+
+def _instance(own: RequestedInstanceType) -> instance_types.Instance:
+    said = "as the request says"
+    return instance_types.Instance(
+        name=own.name,
+        vcpus=own.vcpus,
+        memory_gib=own.memory_gib,
+        usd_per_hour=own.usd_per_hour,
+        bandwidth_gb_s=own.memory_bandwidth_gb_s,
+        how=said,
+        local_disk_gb=own.local_disk_gb,
+        source=said,
     )
 
 
@@ -212,25 +255,20 @@ def _name(facts: PlanFacts, container: Mapping[str, Any], sized: Mapping[str, An
         {
             "archive": [archive["bucket"], archive["key"], archive["version_id"] or archive["etag"]],
             "container": container,
-            "role": request["execution_role_arn"],
+            "role": request.execution_role_arn,
             **sized,
         }
     )
-    return naming.resource_name(request["service"], identity)
+    return naming.resource_name(request.service, identity)
 
 
-def _on_serverless(facts: PlanFacts, container: dict[str, Any], needed: fit.Fit) -> _Hosted:
-    request = facts.request
-    memory_mb = fit.choose_memory(
-        facts.model["path"],
-        needed,
-        asked_mb=request["memory_mb"],
-        quota_mb=limits.MEMORY_QUOTA_MB.value,
-        table=instance_types.table(request["instance_types"]),
-    )
-    asked = Asked(memory_mb=memory_mb, max_concurrency=request["max_concurrency"])
+def _on_serverless(facts: PlanFacts, container: dict[str, Any], choice: Choice) -> _Hosted:
+    request, memory_mb = facts.request, choice.decision.memory_mb
+    if memory_mb is None:  # `require` has refused it; this is for the type checker and the impossible
+        raise AssertionError("no memory size")
+    asked = Asked(memory_mb=memory_mb, max_concurrency=request.max_concurrency)
     name = _name(
-        facts, container, {"serverless": sizes.serverless_config(memory_mb, request["max_concurrency"])}
+        facts, container, {"serverless": sizes.serverless_config(memory_mb, request.max_concurrency)}
     )
     chosen = _choose(name, asked, request, facts)
     config = chosen.config or sizes.config_name(name, asked, chosen.memory_mb, chosen.start.concurrency)
@@ -245,23 +283,21 @@ def _on_serverless(facts: PlanFacts, container: dict[str, Any], needed: fit.Fit)
     )
 
 
-def _on_instances(facts: PlanFacts, container: dict[str, Any], needed: fit.Fit) -> _Hosted:
-    request = facts.request
-    table = instance_types.table(request["instance_types"])
-    found = instance_choice.choose(facts.model["path"], needed, table, request["instance_type"])
-    asked = AskedInstances(type=found[0].name, count=request["instance_count"])
-    scales = {"auto_scaling": request["auto_scaling"]} if request["auto_scaling"] else {}
+def _on_instances(facts: PlanFacts, container: dict[str, Any], choice: Choice) -> _Hosted:
+    request, needed, found = facts.request, choice.needed, choice.offers
+    asked = AskedInstances(type=found[0].name, count=request.instance_count)
+    scales = {"auto_scaling": asdict(request.auto_scaling)} if request.auto_scaling else {}
     # Another scaling is another deployment, as another number of instances is: tags and requests fit together then.
-    name = _name(facts, container, {"instances": asked, **scales})
-    in_place = request["strategy"] == IN_PLACE
+    name = _name(facts, container, {"instances": asdict(asked), **scales})
+    in_place = request.strategy == IN_PLACE
     situation = facts.situation
-    target = _in_place_target(request["service"], situation, facts.serving) if in_place else None
+    target = _in_place_target(request.service, situation, facts.serving) if in_place else None
     _see_same_hosting(target, INSTANCE)
     _see_not_scaled(target)
-    endpoint = (target.name if target else request["service"]) if in_place else name
+    endpoint = (target.name if target else request.service) if in_place else name
     there = situation.holder(endpoint)
-    left: Sequence[instance_choice.Offer] = found
-    count, updates = asked["count"], None
+    left: Sequence[Offer] = found
+    count, updates = asked.count, None
     taken_over = _instances_of(there.config, name, asked, found) if there and _lives(there) else None
     if taken_over:
         # An earlier run of the very same deployment: what exists is taken over, whatever it came to.
@@ -271,7 +307,7 @@ def _on_instances(facts: PlanFacts, container: dict[str, Any], needed: fit.Fit) 
     on = _instances_plan(needed, request, asked, left, count)
     names = Names(
         model=name,
-        endpoint_config=sizes.instances_config_name(name, asked, on["type"], count),
+        endpoint_config=sizes.instances_config_name(name, asked, on.type, count),
         endpoint=endpoint,
     )
     return _Hosted(
@@ -285,30 +321,30 @@ def _on_instances(facts: PlanFacts, container: dict[str, Any], needed: fit.Fit) 
 
 def _instances_plan(
     needed: fit.Fit,
-    request: dict[str, Any],
+    request: Request,
     asked: AskedInstances,
-    left: Sequence[instance_choice.Offer],
+    left: Sequence[Offer],
     count: int,
 ) -> OnInstances:
     chosen, settings = left[0], instance_choice.settings(needed)
-    threads = request["inference"]["n_threads"]
+    threads = request.inference.n_threads
     return OnInstances(
         type=chosen.name,
         count=count,
         asked=asked,
-        offers=[offer.to_json() for offer in left],
+        offers=tuple(left),
         usd_per_hour=round(count * chosen.usd_per_hour, 6),
         busy_cpus=min(threads or chosen.vcpus, chosen.vcpus),
         volume_gb=settings.volume_gb,
         download_s=settings.download_s,
         startup_s=settings.startup_s,
-        bake_s=request["bake_s"],
-        auto_scaling=request["auto_scaling"],
+        bake_s=request.bake_s,
+        auto_scaling=request.auto_scaling,
     )
 
 
 def instance_notes(
-    request: dict[str, Any], needed: fit.Fit, found: Sequence[instance_choice.Offer], count: int | None = None
+    request: Request, needed: fit.Fit, found: Sequence[Offer], count: int | None = None
 ) -> tuple[str, ...]:
     """Return what a person should know of the instances that a plan comes to; nothing when it comes to none.
 
@@ -323,12 +359,12 @@ def instance_notes(
     offer, settings = found[0], instance_choice.settings(needed)
     told = [
         "it costs money from its creation to its deletion: "
-        + instance_choice.told(offer, request["instance_count"] if count is None else count)
+        + instance_choice.describe(offer, request.instance_count if count is None else count)
     ]
     if instance_types.has_own_disk(offer.name):
         told.append(f"{offer.name} has no volume: {offer.disk}")
-    tokens = request["inference"]["max_tokens"]
-    limit_s = min(request["timeout_s"], limits.INVOCATION_S.value)
+    tokens = request.inference.max_tokens
+    limit_s = min(request.timeout_s, limits.INVOCATION_S.value)
     seconds = instance_choice.answer_s(offer, tokens)
     if seconds > limit_s:
         faster = next((one for one in found[1:] if instance_choice.answer_s(one, tokens) <= limit_s), None)
@@ -337,15 +373,13 @@ def instance_notes(
             f"an answer of max_tokens {tokens} takes about {seconds:.0f} s there, and ends unfinished at {limit_s} s: "
             f"{instead}set max_tokens to {max(int(limit_s * offer.tokens_per_s), 1)} or less"
         )
-    if request["auto_scaling"]:
+    if request.auto_scaling:
         price = offer.usd_per_hour
-        told += autoscaling.notes(
-            request["auto_scaling"], usd_per_hour=price, answer_s=seconds, tokens=tokens
-        )
-    if settings.download_s + settings.startup_s > request["deadline_s"]:
+        told += autoscaling.notes(request.auto_scaling, usd_per_hour=price, answer_s=seconds, tokens=tokens)
+    if settings.download_s + settings.startup_s > request.deadline_s:
         told.append(
             f"SageMaker gives up after {settings.download_s} s of download and {settings.startup_s} s of start-up; "
-            f"deadline_s is {request['deadline_s']}"
+            f"deadline_s is {request.deadline_s}"
         )
     return tuple(told)
 
@@ -385,25 +419,25 @@ def _see_not_scaled(target: quota_usage.Holder | None) -> None:
 
 
 def _instances_of(
-    config: str, name: str, asked: AskedInstances, found: Sequence[instance_choice.Offer]
-) -> tuple[Sequence[instance_choice.Offer], int] | None:
+    config: str, name: str, asked: AskedInstances, found: Sequence[Offer]
+) -> tuple[Sequence[Offer], int] | None:
     """Return the offers from the one in use on, and the count, of a configuration; None when it is of another one."""
     for at, offer in enumerate(found):
-        for count in range(asked["count"], 0, -1):
+        for count in range(asked.count, 0, -1):
             if config == sizes.instances_config_name(name, asked, offer.name, count):
                 return found[at:], count
     return None
 
 
-def _switch(consumers: list[dict[str, Any]]) -> str:
+def _switch(consumers: Sequence[RequestedConsumer]) -> str:
     if not consumers:
         return NO_SWITCH
     return IN_STEPS if consumer.in_steps(consumers) else AT_ONCE
 
 
-def _callers(consumers: list[dict[str, Any]]) -> str:
+def _callers(consumers: Sequence[RequestedConsumer]) -> str:
     named = (
-        f"{one['variable']} of {one['function_name']}{':' if one['alias'] else ''}{one['alias'] or ''}"
+        f"{one.variable} of {one.function_name}{':' if one.alias else ''}{one.alias or ''}"
         for one in consumers
     )
     return payload.cut(", ".join(named) or NOBODY)
@@ -419,24 +453,24 @@ class _Chosen:
     """The configuration that is taken over; None for one of our own."""
 
 
-def _choose(name: str, asked: Asked, request: dict[str, Any], facts: PlanFacts) -> _Chosen:
+def _choose(name: str, asked: Asked, request: Request, facts: PlanFacts) -> _Chosen:
     """Choose the endpoint and the concurrency that it begins with."""
     situation = facts.situation
-    in_place = request["strategy"] == IN_PLACE
-    target = _in_place_target(request["service"], situation, facts.serving) if in_place else None
+    in_place = request.strategy == IN_PLACE
+    target = _in_place_target(request.service, situation, facts.serving) if in_place else None
     _see_same_hosting(target, SERVERLESS)
-    endpoint = (target.name if target else request["service"]) if in_place else name
+    endpoint = (target.name if target else request.service) if in_place else name
     there = situation.holder(endpoint)
     found = sizes.sizes_of(there.config, name, asked) if there and _lives(there) else None
     if there and found:
         # An earlier run of the very same deployment: what exists is taken over, whatever sizes it came to.
         memory_mb, concurrency = found
         return _Chosen(endpoint, memory_mb, quotas.CapacityStart(concurrency), config=there.config)
-    start = quotas.choose(asked["max_concurrency"], situation, serving=facts.serving, replaced=target)
+    start = quotas.choose(asked.max_concurrency, situation, serving=facts.serving, replaced=target)
     if isinstance(start, quotas.Stop):
-        raise QuotaUsedUp(f"service {request['service']}", [start.problem])
+        raise QuotaUsedUp(f"service {request.service}", [start.problem])
     updates = Previous(endpoint_config=target.config, max_concurrency=target.concurrency) if target else None
-    return _Chosen(endpoint, asked["memory_mb"], start, updates)
+    return _Chosen(endpoint, asked.memory_mb, start, updates)
 
 
 def _lives(there: quota_usage.Holder) -> bool:
@@ -452,7 +486,7 @@ def _in_place_target(
     return next(reversed(ranked), None)
 
 
-def needs(request: dict[str, Any], archive: Mapping[str, Any], model: dict[str, Any]) -> fit.Fit:
+def needs(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -> fit.Fit:
     """Return what the model needs with the request's settings.
 
     Args:
@@ -465,43 +499,43 @@ def needs(request: dict[str, Any], archive: Mapping[str, Any], model: dict[str, 
         Shape.from_json(model),
         archive_bytes=archive["size"],
         extracted_bytes=archive["extracted_bytes"],
-        n_ctx=inference["n_ctx"],
-        n_batch=inference["n_batch"],
-        serving=images.PROFILES[request["container"]].serving,
-        prefix_cache_mb=inference["prefix_cache_mb"],
+        n_ctx=inference.n_ctx,
+        n_batch=inference.n_batch,
+        serving=images.PROFILES[request.container].serving,
+        prefix_cache_mb=inference.prefix_cache_mb,
         bare=bool(archive.get("parts")),
     )
 
 
-def _inference(request: dict[str, Any], model: dict[str, Any], where: str) -> dict[str, Any]:
+def _inference(request: Request, model: Mapping[str, Any], where: str) -> Inference:
     """Return the inference settings, the context length never above what the model was trained for."""
-    asked, trained = request["inference"], model.get("context_length")
-    threads = asked["n_threads"]
+    asked, trained = request.inference, model.get("context_length")
+    threads = asked.n_threads
     if threads is None:
-        threads = THREADS if where == SERVERLESS else images.PROFILES[request["container"]].all_threads
-    n_ctx = min(asked["n_ctx"], trained) if trained else asked["n_ctx"]
-    return {**asked, "n_ctx": n_ctx, "n_threads": threads}
+        threads = THREADS if where == SERVERLESS else images.PROFILES[request.container].all_threads
+    n_ctx = min(asked.n_ctx, trained) if trained else asked.n_ctx
+    return replace(asked, n_ctx=n_ctx, n_threads=threads)
 
 
-def notes(request: dict[str, Any], model: dict[str, Any], today: date, where: str = SERVERLESS) -> list[str]:
+def notes(request: Request, model: dict[str, Any], today: date, where: str = SERVERLESS) -> list[str]:
     """Return what of the request will be otherwise than asked for, and why, and what its container lacks."""
     inference = _inference(request, model, where)
     notes = []
-    if request["timeout_s"] > limits.INVOCATION_S.value:
+    if request.timeout_s > limits.INVOCATION_S.value:
         calls = "serverless call" if where == SERVERLESS else "call"
         notes.append(
-            f"timeout_s {request['timeout_s']} was requested; "
+            f"timeout_s {request.timeout_s} was requested; "
             f"SageMaker ends every {calls} at {limits.INVOCATION_S.value} s"
         )
-    if request["max_concurrency"] is None and where == SERVERLESS:
+    if request.max_concurrency is None and where == SERVERLESS:
         notes.append(quotas.UNASKED)
-    if request["auto_scaling"] and where == SERVERLESS:
+    if request.auto_scaling and where == SERVERLESS:
         notes.append("auto_scaling was requested; a serverless endpoint scales by itself, and has none")
-    if inference["n_ctx"] < request["inference"]["n_ctx"]:
+    if inference.n_ctx < request.inference.n_ctx:
         notes.append(
-            f"n_ctx {request['inference']['n_ctx']} was requested; the model was trained for {inference['n_ctx']}"
+            f"n_ctx {request.inference.n_ctx} was requested; the model was trained for {inference.n_ctx}"
         )
-    profile = images.PROFILES[request["container"]]
+    profile = images.PROFILES[request.container]
     return [
         *notes,
         *purpose.notes(model, messages_only=_form(request, model) == questions.MESSAGES),
@@ -514,43 +548,49 @@ def notes(request: dict[str, Any], model: dict[str, Any], today: date, where: st
     ]
 
 
-def _smoke_test(request: dict[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+def _smoke_test(request: Request, model: Mapping[str, Any], timeout_s: int) -> PlannedSmokeTest:
     """Return the smoke test that suits what the model is for."""
-    test, form = request["smoke_test"], _form(request, model)
-    size = {"embedding_size": model.get("embedding_size")} if form == questions.INPUT else {}
-    return {**test, "prompts": questions.prompts(test["prompts"], form), "ask_with": form, **size}
+    test, form = request.smoke_test, _form(request, model)
+    return PlannedSmokeTest(
+        prompts=questions.prompts(test.prompts, form),
+        ask_with=form,
+        expect=test.expect,
+        max_tokens=test.max_tokens,
+        timeout_s=timeout_s,
+        embedding_size=model.get("embedding_size") if form == questions.INPUT else None,
+    )
 
 
-def _consumers(request: dict[str, Any], model: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _consumers(request: Request, model: Mapping[str, Any]) -> tuple[RequestedConsumer, ...]:
     """Return the consumers, each with the event to try it with where a prompt would not do."""
-    test = _smoke_test(request, model)
-    event = questions.event(test["ask_with"], test["prompts"][0])
+    form = _form(request, model)
+    event = questions.event(form, questions.prompts(request.smoke_test.prompts, form)[0])
     if event is None:
-        return list(request["consumers"])
-    return [{**one, "test_event": one["test_event"] or event} for one in request["consumers"]]
+        return request.consumers
+    return tuple(replace(one, test_event=one.test_event or event) for one in request.consumers)
 
 
-def _form(request: dict[str, Any], model: Mapping[str, Any]) -> str:
+def _form(request: Request, model: Mapping[str, Any]) -> str:
     """Return the field that the smoke test asks with."""
     # What an archive's own code takes is for it to say; messages are what every one was asked with so far.
-    own = request["code"] == images.ARCHIVE_CODE
-    offered = () if own else images.PROFILES[request["container"]].requests
-    return request["smoke_test"]["ask_with"] or questions.form(str(model.get("purpose")), offered)
+    own = request.code == images.ARCHIVE_CODE
+    offered = () if own else images.PROFILES[request.container].requests
+    return request.smoke_test.ask_with or questions.form(str(model.get("purpose")), offered)
 
 
 def _tags(facts: PlanFacts, on: OnInstances | None) -> list[dict[str, str]]:
     archive = facts.archive
     tags = {
-        resource_tags.TAG_SERVICE: facts.request["service"],
+        resource_tags.TAG_SERVICE: facts.request.service,
         resource_tags.TAG_EXECUTION: facts.execution,
         resource_tags.TAG_ARCHIVE: f"{archive['bucket']}/{archive['key']}",
         resource_tags.TAG_VERSION: archive["version_id"] or archive["etag"],
         resource_tags.TAG_UPLOADED: archive["last_modified"],
     }
-    if facts.request["consumers"]:
+    if facts.request.consumers:
         # From the beginning, so that whoever looks at what a failed deployment left knows who may still call it.
-        tags |= resource_tags.consumer_tags(facts.request["consumers"])
-    if on and on["auto_scaling"]:
+        tags |= resource_tags.consumer_tags(facts.request.consumers)
+    if on and on.auto_scaling:
         # From the beginning too: whoever deletes the endpoint deletes its scalable target, and asks of no other.
-        tags[resource_tags.TAG_SCALING] = autoscaling.tag(on["auto_scaling"])
+        tags[resource_tags.TAG_SCALING] = autoscaling.tag(on.auto_scaling)
     return [{"Key": key, "Value": resource_tags.tag_value(value)} for key, value in tags.items()]

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final
 
 from pipeline import limits, payload
 from pipeline.endpoint_status import MOVING
 from pipeline.errors import Problem
 from pipeline.quota_refusal import Quota
-from pipeline.quota_usage import LEAST, Lowered, in_use, told
+from pipeline.quota_usage import LEAST, Lowered, describe, in_use
+from pipeline.state_data.plan_types import CapacityStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,15 +28,6 @@ SHARED_BY: Final = 3
 """Services that fit side by side on an account whatever its quota is, when none of them asks for a concurrency."""
 MOST_UNASKED: Final = 10
 """Concurrent invocations of an endpoint at most whose request asks for none."""
-
-
-class CapacityStep(TypedDict):
-    """One step away from what was requested, as the execution's output shows it."""
-
-    asked: str
-    said: str
-    """What AWS said, or what was seen to be in use."""
-    did: str
 
 
 def _step(asked: str, said: str, did: str) -> CapacityStep:
@@ -136,7 +128,7 @@ def choose(
     if not room.start:
         did = f"ask for {begin} and wait for room"
     else:
-        did = f"begin with {begin}" + "".join(f"; {told(one)}" for one in room.lowered)
+        did = f"begin with {begin}" + "".join(f"; {describe(one)}" for one in room.lowered)
     step = _step(f"{asked} concurrent invocations", str(situation), did)
     return CapacityStart(begin, room.lowered, (step,))
 
@@ -161,7 +153,7 @@ def adapt(
         return Stop(_used_up(str(situation), situation), final=True)
     begin = room.start or wanted
     did = f"{'begin with' if room.start else 'ask for'} {begin}"
-    did += "".join(f"; {told(one)}" for one in room.lowered)
+    did += "".join(f"; {describe(one)}" for one in room.lowered)
     asked = f"{wanted} concurrent invocations, a third of the account's {situation.quota},"
     return CapacityStart(begin, room.lowered, (_step(asked, str(situation), did),))
 
@@ -407,18 +399,18 @@ def _down(
     step = _step(
         asked or f"{ask.concurrency} concurrent invocations",
         str(refusal),
-        f"ask for {to}" + "".join(f"; {told(one)}" for one in lowered),
+        f"ask for {to}" + "".join(f"; {describe(one)}" for one in lowered),
     )
     return Down(rung, memory_mb, concurrency, together(ask.room, lowered), step)
 
 
 def together(earlier: Iterable[Lowered], lowered: Iterable[Lowered]) -> tuple[Lowered, ...]:
     """Return one lowering for each endpoint: what it had before the first is what it gets back, if nobody raised it."""
-    found = {one["endpoint"]: one for one in earlier}
+    found = {one.endpoint: one for one in earlier}
     for one in lowered:
-        first = found.get(one["endpoint"])
-        before = first["before"] if first is not None and first["to"] == one["before"] else one["before"]
-        found[one["endpoint"]] = Lowered(endpoint=one["endpoint"], before=before, to=one["to"])
+        first = found.get(one.endpoint)
+        before = first.before if first is not None and first.to == one.before else one.before
+        found[one.endpoint] = Lowered(endpoint=one.endpoint, before=before, to=one.to)
     return tuple(found.values())
 
 

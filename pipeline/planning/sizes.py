@@ -6,15 +6,17 @@ Owns them, and the same plan with other sizes, after a quota has refused the fir
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import limits, naming
-from pipeline.hosting import INSTANCE, adapts
+from pipeline.hosting import INSTANCE
 from pipeline.planning import alarms, quotas
 from pipeline.sizing import instance_types
+from pipeline.state_data.plan_types import Requests, adapts
 
 if TYPE_CHECKING:
-    from pipeline.planning.plan_types import Asked, AskedInstances, Names, OnInstances, Plan
+    from pipeline.state_data.plan_types import Asked, AskedInstances, Names, OnInstances, Plan
 
 MOST_STEPS: Final = 10
 """Of a plan: the ladder has fewer rungs."""
@@ -26,21 +28,21 @@ def config_name(name: str, asked: Asked, memory_mb: int, concurrency: int) -> st
     A configuration cannot be changed, so each size has one of its own; and the sizes in use can be read off it. Where
     no concurrency was requested, the name always has the sizes.
     """
-    if (memory_mb, concurrency) == (asked["memory_mb"], asked["max_concurrency"]):
+    if (memory_mb, concurrency) == (asked.memory_mb, asked.max_concurrency):
         return name
     return naming.sized_name(name, memory_mb, concurrency)
 
 
 def sizes_of(config: str, name: str, asked: Asked) -> tuple[int, int] | None:
     """Return memory and concurrency of a configuration by its name; None when it is of another deployment."""
-    if config == name and asked["max_concurrency"] is not None:
-        return asked["memory_mb"], asked["max_concurrency"]
+    if config == name and asked.max_concurrency is not None:
+        return asked.memory_mb, asked.max_concurrency
     return naming.sizes_of(config) if naming.deployment_of(config) == name else None
 
 
 def instances_config_name(name: str, asked: AskedInstances, instance_type: str, count: int) -> str:
     """Return the endpoint configuration's name: the deployment's own, or that of other instances than asked for."""
-    if (instance_type, count) == (asked["type"], asked["count"]):
+    if (instance_type, count) == (asked.type, asked.count):
         return name
     return naming.instances_name(name, instance_type, count)
 
@@ -53,43 +55,36 @@ def serverless_config(memory_mb: int, concurrency: int | None) -> dict[str, int]
 def instance_variant(on: OnInstances) -> dict[str, Any]:
     """Return what a configuration's variant on instances asks for beside name and model."""
     # A type with a disk of its own is refused together with a volume's size.
-    volume = {} if instance_types.has_own_disk(on["type"]) else {"VolumeSizeInGB": on["volume_gb"]}
+    volume = {} if instance_types.has_own_disk(on.type) else {"VolumeSizeInGB": on.volume_gb}
     return {
-        "InstanceType": on["type"],
-        "InitialInstanceCount": on["count"],
+        "InstanceType": on.type,
+        "InitialInstanceCount": on.count,
         **volume,
-        "ModelDataDownloadTimeoutInSeconds": on["download_s"],
-        "ContainerStartupHealthCheckTimeoutInSeconds": on["startup_s"],
+        "ModelDataDownloadTimeoutInSeconds": on.download_s,
+        "ContainerStartupHealthCheckTimeoutInSeconds": on.startup_s,
     }
 
 
-class SizedRequests(TypedDict):
-    """The requests that depend on the sizes."""
-
-    create_endpoint_config: dict[str, Any]
-    create_endpoint: dict[str, Any]
-    update_endpoint: dict[str, Any]
-
-
 def requests(
+    create_model: dict[str, Any],
     names: Names,
     members: dict[str, Any],
-    tags: list[dict[str, str]],
     on: OnInstances | None = None,
     deadline_s: int = 0,
-) -> SizedRequests:
+) -> Requests:
     """Return the requests for an endpoint.
 
     Args:
+        create_model: its model's, which no size changes; whose tags the others bear too.
         names: of the model, the configuration and the endpoint.
         members: what the variant asks for beside name and model (`instance_variant`, or its ServerlessConfig).
-        tags: of the configuration and the endpoint.
         on: the instances; None on serverless.
         deadline_s: seconds that an update of instances may take.
     """
-    config, endpoint = names["endpoint_config"], names["endpoint"]
-    variant = {"VariantName": naming.VARIANT, "ModelName": names["model"], **members}
-    return SizedRequests(
+    config, endpoint, tags = names.endpoint_config, names.endpoint, create_model["Tags"]
+    variant = {"VariantName": naming.VARIANT, "ModelName": names.model, **members}
+    return Requests(
+        create_model=create_model,
         create_endpoint_config={
             "EndpointConfigName": config,
             "ProductionVariants": [variant],
@@ -111,11 +106,11 @@ def _guardrails(endpoint: str, on: OnInstances, deadline_s: int) -> dict[str, An
     the deployment's deadline SageMaker takes back by itself, so that the rollback has not to wait for more.
     """
     canary = {"Type": "CANARY", "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1}}
-    routing: dict[str, Any] = canary if on["count"] > 1 else {"Type": "ALL_AT_ONCE"}
-    longest = on["download_s"] + on["startup_s"] + 2 * on["bake_s"] + limits.LEAST_START_TIMEOUT_S.value
+    routing: dict[str, Any] = canary if on.count > 1 else {"Type": "ALL_AT_ONCE"}
+    longest = on.download_s + on.startup_s + 2 * on.bake_s + limits.LEAST_START_TIMEOUT_S.value
     return {
         "BlueGreenUpdatePolicy": {
-            "TrafficRoutingConfiguration": {**routing, "WaitIntervalInSeconds": on["bake_s"]},
+            "TrafficRoutingConfiguration": {**routing, "WaitIntervalInSeconds": on.bake_s},
             "TerminationWaitInSeconds": 0,
             "MaximumExecutionTimeoutInSeconds": min(
                 longest, max(deadline_s, limits.LEAST_DEPLOYMENT_S.value), limits.DEPLOYMENT_S.value
@@ -129,64 +124,61 @@ def _guardrails(endpoint: str, on: OnInstances, deadline_s: int) -> dict[str, An
 
 def ask(made: Plan) -> quotas.Ask:
     """Return what a serverless plan asks of the account's quotas."""
-    if made["memory_mb"] is None or made["max_concurrency"] is None:
-        raise AssertionError(f"{made['service']}: not serverless")
+    if made.memory_mb is None or made.max_concurrency is None:
+        raise AssertionError(f"{made.service}: not serverless")
     return quotas.Ask(
-        memory_mb=made["memory_mb"],
-        concurrency=made["max_concurrency"],
-        sizes_mb=tuple(made["fit"]["sizes_mb"]),
-        arithmetic=made["arithmetic"],
-        room=tuple(made["room"]),
-        taken=tuple(made["rungs"]),
-        adapts=adapts(made["asked"]),
+        memory_mb=made.memory_mb,
+        concurrency=made.max_concurrency,
+        sizes_mb=tuple(made.fit["sizes_mb"]),
+        arithmetic=made.arithmetic,
+        room=made.room,
+        taken=made.rungs,
+        adapts=adapts(made.asked),
     )
 
 
 def lower(made: Plan, down: quotas.Down) -> Plan:
     """Return the plan after a step down: another endpoint configuration, all else as it was."""
-    asked = made["asked"]
+    asked = made.asked
     if asked is None:
-        raise AssertionError(f"{made['service']}: not serverless")
-    config = config_name(made["names"]["model"], asked, down.memory_mb, down.concurrency)
-    names: Names = {**made["names"], "endpoint_config": config}
-    tags = made["requests"]["create_model"]["Tags"]
-    sized = requests(names, {"ServerlessConfig": serverless_config(down.memory_mb, down.concurrency)}, tags)
-    return {
-        **made,
-        "names": names,
-        "memory_mb": down.memory_mb,
-        "max_concurrency": down.concurrency,
-        "room": list(down.room),
-        "rungs": [*made["rungs"], down.rung.value],
-        "steps": [*made["steps"], down.step][-MOST_STEPS:],
-        "requests": {"create_model": made["requests"]["create_model"], **sized},
-    }
+        raise AssertionError(f"{made.service}: not serverless")
+    config = config_name(made.names.model, asked, down.memory_mb, down.concurrency)
+    names = replace(made.names, endpoint_config=config)
+    variant = {"ServerlessConfig": serverless_config(down.memory_mb, down.concurrency)}
+    return replace(
+        made,
+        names=names,
+        memory_mb=down.memory_mb,
+        max_concurrency=down.concurrency,
+        room=down.room,
+        rungs=(*made.rungs, down.rung.value),
+        steps=(*made.steps, down.step)[-MOST_STEPS:],
+        requests=requests(made.requests.create_model, names, variant),
+    )
 
 
 def step_instances(made: Plan, down: quotas.InstancesDown) -> Plan:
     """Return the plan after a step to fewer instances, or to another type."""
-    on = made["instances"]
+    on = made.instances
     if on is None:
-        raise AssertionError(f"{made['service']}: not on instances")
-    left = on["offers"] if down.type == on["type"] else on["offers"][1:]
-    stepped: OnInstances = {
-        **on,
-        "type": down.type,
-        "count": down.count,
-        "offers": left,
-        "usd_per_hour": round(down.count * left[0]["usd_per_hour"], 6),
-        "busy_cpus": left[0]["vcpus"] if on["busy_cpus"] == on["offers"][0]["vcpus"] else on["busy_cpus"],
-    }
-    name = instances_config_name(made["names"]["model"], on["asked"], down.type, down.count)
-    names: Names = {**made["names"], "endpoint_config": name}
-    tags = made["requests"]["create_model"]["Tags"]
-    return {
-        **made,
-        "names": names,
-        "instances": stepped,
-        "steps": [*made["steps"], down.step][-MOST_STEPS:],
-        "requests": {
-            "create_model": made["requests"]["create_model"],
-            **requests(names, instance_variant(stepped), tags, stepped, made["poll"]["deadline_s"]),
-        },
-    }
+        raise AssertionError(f"{made.service}: not on instances")
+    left = on.offers if down.type == on.type else on.offers[1:]
+    stepped = replace(
+        on,
+        type=down.type,
+        count=down.count,
+        offers=left,
+        usd_per_hour=round(down.count * left[0].usd_per_hour, 6),
+        busy_cpus=left[0].vcpus if on.busy_cpus == on.offers[0].vcpus else on.busy_cpus,
+    )
+    name = instances_config_name(made.names.model, on.asked, down.type, down.count)
+    names = replace(made.names, endpoint_config=name)
+    return replace(
+        made,
+        names=names,
+        instances=stepped,
+        steps=(*made.steps, down.step)[-MOST_STEPS:],
+        requests=requests(
+            made.requests.create_model, names, instance_variant(stepped), stepped, made.poll.deadline_s
+        ),
+    )

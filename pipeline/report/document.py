@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from pipeline import naming
+from pipeline import error_codec, naming
 from pipeline.hosting import SERVERLESS
 from pipeline.limits import MiB
 from pipeline.operations import checklist, execution_history
@@ -237,9 +237,8 @@ def _with_last_words(ran: Execution, events: Sequence[Mapping[str, Any]]) -> Exe
         value for name, value in last.items() if name.startswith("execution") and isinstance(value, dict)
     )
     ending: Mapping[str, Any] = next(details, {})
-    return dataclasses.replace(
-        ran, error=ran.error or ending.get("error"), cause=ran.cause or ending.get("cause")
-    )
+    cause = ran.cause or (error_codec.readable(ending["cause"]) if ending.get("cause") else None)
+    return dataclasses.replace(ran, error=ran.error or ending.get("error"), cause=cause)
 
 
 def _headline(ran: Execution, service: str, plan: Mapping[str, Any]) -> str:

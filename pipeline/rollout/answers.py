@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.errors import ErrorFields
+    from pipeline.state_data.request_types import Expectation
 
 TIMINGS: Final = (
     "queue_ms",
@@ -100,7 +101,7 @@ def timings(reported: Any) -> dict[str, float]:
 def shortcomings(
     text: str,
     completion_tokens: int | None,
-    expect: Mapping[str, Any],
+    expect: Expectation,
     *,
     prompt: str | None = None,
     field: str = "smoke_test.expect",
@@ -110,18 +111,18 @@ def shortcomings(
     Args:
         text: the answer.
         completion_tokens: how many tokens it took, if known.
-        expect: `contains`, `matches`, `min_completion_tokens` and `allow_degenerate`; each may be absent or None.
+        expect: what the request says.
         prompt: what was asked; None when that is not known.
         field: the one that `expect` is.
     """
     found = []
-    contains = expect.get("contains")
+    contains = expect.contains
     if contains and contains.casefold() not in text.casefold():
         found.append(f"it does not contain {contains!r}")
-    matches = expect.get("matches")
+    matches = expect.matches
     if matches and not re.search(matches, text):
         found.append(f"nothing in it matches {matches!r}")
-    least = expect.get("min_completion_tokens") or 1
+    least = expect.min_completion_tokens
     tokens = completion_tokens if completion_tokens is not None else len(text.split())
     if tokens < least:
         found.append(f"it has {tokens} completion tokens, wanted at least {least}")
@@ -143,9 +144,9 @@ DEGENERATE: Final[ErrorFields] = {
 """What is known of a degenerate answer's cause."""
 
 
-def unexpected(text: str, expect: Mapping[str, Any], prompt: str | None) -> Degenerate | None:
+def unexpected(text: str, expect: Expectation, prompt: str | None) -> Degenerate | None:
     """Return why an answer is degenerate where none may be; None for any other."""
-    return None if expect.get("allow_degenerate") else degenerate(text, prompt)
+    return None if expect.allow_degenerate else degenerate(text, prompt)
 
 
 class AnswerRule(StrEnum):

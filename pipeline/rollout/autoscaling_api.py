@@ -18,7 +18,7 @@ from pipeline.planning import autoscaling
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import AutoScalingClient
-    from pipeline.planning.autoscaling import Scaling
+    from pipeline.state_data.request_types import Scaling
 
 
 def register(client: AutoScalingClient, endpoint: str, wanted: Scaling) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from pipeline.errors import ConsumerBusy, ConsumerFailed, ConsumerMoved
 from pipeline.planning import consumer
 from pipeline.rollout import consumer_references
+from pipeline.state_data import switch_types
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,11 @@ class _Place(TypedDict):
 
 
 def set_all(
-    client: LambdaClient, befores: Sequence[consumer.Before], endpoint_name: str, *, but: Sequence[bool] = ()
+    client: LambdaClient,
+    befores: Sequence[switch_types.Before],
+    endpoint_name: str,
+    *,
+    but: Sequence[bool] = (),
 ) -> None:
     """Bring the variables of all consumers to a new endpoint, unless somebody moved one: then none is changed.
 
@@ -51,7 +56,7 @@ def set_all(
     for before, looked_at in zip(befores, only_looked_at, strict=True):
         if looked_at:
             continue
-        name, variable, was = before["function_name"], before["variable"], before["value"]
+        name, variable, was = before.function_name, before.variable, before.value
         try:
             step = set_variable(client, name, variable, wanted=endpoint_name, expected=was)
         except ConsumerBusy as still:
@@ -63,15 +68,15 @@ def set_all(
         raise busy
 
 
-def _see_unmoved(client: LambdaClient, before: consumer.Before, endpoint_name: str) -> None:
-    now = _read(client, before["function_name"])
-    if now.variables.get(before["variable"]) not in (before["value"], endpoint_name):
+def _see_unmoved(client: LambdaClient, before: switch_types.Before, endpoint_name: str) -> None:
+    now = _read(client, before.function_name)
+    if now.variables.get(before.variable) not in (before.value, endpoint_name):
         raise _moved(before, endpoint_name)
 
 
-def _moved(before: consumer.Before, endpoint_name: str) -> ConsumerMoved:
+def _moved(before: switch_types.Before, endpoint_name: str) -> ConsumerMoved:
     return ConsumerMoved(
-        f"{before['variable']} of {before['function_name']} is neither {before['value']!r}, as it was read, nor "
+        f"{before.variable} of {before.function_name} is neither {before.value!r}, as it was read, nor "
         f"{endpoint_name!r}; wanted nobody else to change it during the switch; it is read again"
     )
 
@@ -131,20 +136,20 @@ def shift(client: LambdaClient, function_name: str, alias: str, version: str, we
         _route(client, _of(function_name, alias), now, consumer.Alias(now.version, {version: weight}))
 
 
-def restore_alias(client: LambdaClient, before: consumer.Before, endpoint_name: str) -> bool:
+def restore_alias(client: LambdaClient, before: switch_types.Before, endpoint_name: str) -> bool:
     """Put the alias back if it sends calls to a version that calls `endpoint_name`; return whether it did.
 
     Its description was never touched.
     """
-    alias, version = before["alias"], before["alias_version"]
+    alias, version = before.alias, before.alias_version
     if alias is None or version is None:
         return False
-    name, weights = before["function_name"], before["alias_routing"] or {}
+    name, weights = before.function_name, before.alias_routing or {}
     now = routes(client, name, alias)
     if (now.version, now.weights) == (version, weights):
         return False
     if not any(
-        _calls(client, name, one, before["variable"]) == endpoint_name
+        _calls(client, name, one, before.variable) == endpoint_name
         for one in sorted(now.versions - {version, *weights})
     ):
         return False
@@ -152,11 +157,11 @@ def restore_alias(client: LambdaClient, before: consumer.Before, endpoint_name: 
     return True
 
 
-def published(client: LambdaClient, before: consumer.Before, endpoint_name: str) -> list[str]:
+def published(client: LambdaClient, before: switch_types.Before, endpoint_name: str) -> list[str]:
     """Return the versions that were published for an endpoint and that no alias refers to."""
-    name = before["function_name"]
+    name = before.function_name
     versions, aliases = consumer_references.versions(client, name), consumer_references.aliases(client, name)
-    return consumer.deletable(versions, aliases, before["variable"], endpoint_name)
+    return consumer.deletable(versions, aliases, before.variable, endpoint_name)
 
 
 def routes(client: LambdaClient, function_name: str, alias: str) -> consumer.Alias:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import payload
@@ -13,13 +14,15 @@ from pipeline.rollout import answers
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
+    from pipeline.state_data.request_types import Expectation, RequestedConsumer
+
 
 _SHOWN: Final = 1000
 """Bytes of an event or an answer in a failure's message, which has to hold the reason too."""
 
 
 def ask(
-    client: LambdaClient, asked: dict[str, Any], endpoint: str, prompt: str, *, qualifier: str | None
+    client: LambdaClient, asked: RequestedConsumer, endpoint: str, prompt: str, *, qualifier: str | None
 ) -> Any:
     """Invoke the consumer and return its answer, all of it.
 
@@ -33,10 +36,10 @@ def ask(
     Raises:
         ConsumerFailed: when it fails, calls another endpoint, refuses, or answers otherwise than expected.
     """
-    name = asked["function_name"]
-    own = asked["test_event"]
+    name = asked.function_name
+    own = asked.test_event
     answer = _invoke(client, name, qualifier, own or {"prompt": prompt})
-    _judge(name, endpoint, answer, asked["expect"], None if own else prompt)
+    _judge(name, endpoint, answer, asked.expect, None if own else prompt)
     return answer
 
 
@@ -55,15 +58,15 @@ def _invoke(client: LambdaClient, name: str, qualifier: str | None, event: dict[
         return body
 
 
-def _judge(name: str, endpoint: str, answer: Any, expect: dict[str, Any], prompt: str | None) -> None:
+def _judge(name: str, endpoint: str, answer: Any, expect: Expectation, prompt: str | None) -> None:
     called = answer.get("endpoint_name") if isinstance(answer, dict) else None
     if called not in (None, endpoint):
         raise ConsumerFailed(
             f"{name} called endpoint {called!r}, wanted {endpoint!r}; does it read the variable?"
         )
     # What is no text by itself is for `contains` and `matches` alone: a list of zeros may be right.
-    judged = expect if consumer.is_text(answer) else {**expect, "allow_degenerate": True}
-    said, refused = consumer.said(answer), consumer.refusal(answer)
+    judged = expect if consumer.is_text(answer) else replace(expect, allow_degenerate=True)
+    said, refused = consumer.answer_text(answer), consumer.refusal(answer)
     wrong = refused or "; ".join(
         answers.shortcomings(said, None, judged, prompt=prompt, field="consumer.expect")
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from pipeline.aws.resource_tags import (
     TAG_CONSUMERS,
@@ -30,6 +30,8 @@ from pipeline.naming import deployment_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from pipeline.aws.resource_tags import Caller
 
 TAG_DEPLOYED: Final = "sealift:deployed-at"
 """When it was found good and, where there is a consumer, switched to; ISO 8601."""
@@ -178,7 +180,7 @@ def _one_of(group: Sequence[Release]) -> Release:
 
 def marks(
     endpoint: str,
-    consumers: Sequence[Mapping[str, Any]],
+    consumers: Sequence[Caller],
     now: str,
     keep: int,
     taken_from: str | None = None,

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from pipeline.aws import service_errors
 from pipeline.errors import InvalidInput, Problem
-from pipeline.planning import deployment_request
+from pipeline.planning import request_sources
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def place(bucket: str, key: str) -> str:
     """Return what the settings beside an archive are called in a message."""
-    return f"s3://{bucket}/{deployment_request.sidecar_key(key)}"
+    return f"s3://{bucket}/{request_sources.sidecar_key(key)}"
 
 
 def read(client: S3Client, bucket: str, key: str) -> Any:
@@ -32,18 +32,18 @@ def read(client: S3Client, bucket: str, key: str) -> Any:
         InvalidInput: they are no JSON, or more than settings are.
     """
     try:
-        body = client.get_object(Bucket=bucket, Key=deployment_request.sidecar_key(key))["Body"].read(
-            deployment_request.SIDECAR_LIMIT + 1
+        body = client.get_object(Bucket=bucket, Key=request_sources.sidecar_key(key))["Body"].read(
+            request_sources.SIDECAR_LIMIT + 1
         )
     except ClientError as error:
         if service_errors.is_no_such_key(error):
             return None
         raise
     where = place(bucket, key)
-    if len(body) > deployment_request.SIDECAR_LIMIT:
+    if len(body) > request_sources.SIDECAR_LIMIT:
         seen, wanted = (
-            f"more than {deployment_request.SIDECAR_LIMIT} bytes",
-            f"at most {deployment_request.SIDECAR_LIMIT}",
+            f"more than {request_sources.SIDECAR_LIMIT} bytes",
+            f"at most {request_sources.SIDECAR_LIMIT}",
         )
         raise InvalidInput(where, [Problem("TooLarge", seen, wanted, "keep only settings in it")])
     try:

@@ -8,9 +8,9 @@ measurement, and one that fails is no failure.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -21,10 +21,10 @@ from pipeline.gguf import questions
 from pipeline.rollout import answers, embeddings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pipeline.aws.clients import Clients
     from pipeline.errors import ErrorFields
+    from pipeline.state_data.plan_types import PlannedSmokeTest
+    from pipeline.state_data.request_types import Expectation
 
 _SHOWN: Final = 500
 """Bytes of a prompt or an answer in a failure's message, which has to hold the reason too."""
@@ -74,7 +74,7 @@ class _Call:
     bytes_out: int
 
 
-def ask(clients: Clients, endpoint: str, test: Mapping[str, Any]) -> SmokeTested:
+def ask(clients: Clients, endpoint: str, test: PlannedSmokeTest) -> SmokeTested:
     """Ask what the test asks; return each answer, and what a warm call took.
 
     Args:
@@ -85,14 +85,14 @@ def ask(clients: Clients, endpoint: str, test: Mapping[str, Any]) -> SmokeTested
     Raises:
         SmokeTestFailed: when the container fails, or an answer is not what was expected.
     """
-    most = payload.share(len(test["prompts"]))
+    most = payload.share(len(test.prompts))
     transcript: list[AskedPrompt] = []
-    for prompt in test["prompts"]:
+    for prompt in test.prompts:
         call = _ask(clients, endpoint, test, prompt)
         answer, seconds, wrong = call.answer, call.seconds, call.wrong
         # The first answer may pay for a cold start; the limit on an answer is judged from the second on.
-        if transcript and seconds > test["timeout_s"]:
-            wrong.append(f"it took {seconds:.1f} s, wanted at most {test['timeout_s']} s")
+        if transcript and seconds > test.timeout_s:
+            wrong.append(f"it took {seconds:.1f} s, wanted at most {test.timeout_s} s")
         if wrong:
             raise SmokeTestFailed(
                 f"endpoint {endpoint!r} answered {_brief(prompt)} with {_brief(answer.text)}: {'; '.join(wrong)}",
@@ -117,20 +117,19 @@ def _brief(text: str) -> str:
     return repr(payload.cut(text, _SHOWN))
 
 
-def _warm(clients: Clients, endpoint: str, test: Mapping[str, Any]) -> WarmCall | None:
+def _warm(clients: Clients, endpoint: str, test: PlannedSmokeTest) -> WarmCall | None:
     """Return what a call takes now; None when it could not be measured."""
     try:
         with service_errors.translated():
-            call = _ask(clients, endpoint, {**test, "max_tokens": 1}, test["prompts"][0])
+            call = _ask(clients, endpoint, replace(test, max_tokens=1), test.prompts[0])
     except SealiftError:
         return None
     return {"seconds": call.seconds, "timings": dict(call.answer.timings)}
 
 
-def _ask(clients: Clients, endpoint: str, test: Mapping[str, Any], prompt: str) -> _Call:
-    # A plan that was made before there was a choice has none.
-    form = test.get("ask_with") or questions.MESSAGES
-    body = json.dumps(questions.body(form, prompt, test["max_tokens"])).encode()
+def _ask(clients: Clients, endpoint: str, test: PlannedSmokeTest, prompt: str) -> _Call:
+    form = test.ask_with or questions.MESSAGES
+    body = json.dumps(questions.body(form, prompt, test.max_tokens)).encode()
     begun = perf_counter()
     try:
         response = clients.sagemaker_runtime.invoke_endpoint(
@@ -155,16 +154,14 @@ def _ask(clients: Clients, endpoint: str, test: Mapping[str, Any], prompt: str) 
     said = response["Body"].read()
     seconds = round(perf_counter() - begun, 3)
     try:
-        answer, wrong, known = judge(
-            form, said, test["expect"], prompt=prompt, size=test.get("embedding_size")
-        )
+        answer, wrong, known = judge(form, said, test.expect, prompt=prompt, size=test.embedding_size)
     except answers.NotAnAnswer as error:
         raise SmokeTestFailed(f"endpoint {endpoint!r}: {error}") from error
     return _Call(answer, wrong, known, seconds, len(body), len(said))
 
 
 def judge(
-    form: str, said: bytes, expect: Mapping[str, Any], *, prompt: str, size: int | None
+    form: str, said: bytes, expect: Expectation, *, prompt: str, size: int | None
 ) -> tuple[answers.Answer, list[str], ErrorFields]:
     """Return the answer in a response, what is wrong with it, and what that tells of the cause.
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import limits
-from pipeline.errors import ModelDoesNotFit, Problem
+from pipeline.errors import Problem
 from pipeline.limits import MiB
 from pipeline.sizing import instance_choice, instance_types
 from pipeline.sizing.llama_memory import CELL_PADDING, STAGING_MOST, UBATCH, Shape, footprint
@@ -267,25 +267,6 @@ def decide(
         *(replace(one, fix="as for the first") for one in problems[1:]),
     )
     return FitDecision(None, advised, alternatives)
-
-
-def choose_memory(
-    subject: str,
-    needed: Fit,
-    *,
-    asked_mb: int | None,
-    quota_mb: int,
-    table: Sequence[Instance] = instance_types.TABLE,
-) -> int:
-    """Return the MemorySizeInMB that `decide` finds.
-
-    Raises:
-        ModelDoesNotFit: with the arithmetic, when no allowed size holds the model.
-    """
-    decision = decide(needed, asked_mb=asked_mb, quota_mb=quota_mb, table=table)
-    if decision.memory_mb is None:
-        raise ModelDoesNotFit(f"{subject} ({needed.arithmetic})", decision.problems)
-    return decision.memory_mb
 
 
 # -- the three sums

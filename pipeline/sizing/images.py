@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.gguf import questions
 from pipeline.sizing.serving import LLAMA_SERVER, OWN_SERVER, PREBUILT, Serving
@@ -29,8 +29,8 @@ from pipeline.sizing.serving import LLAMA_SERVER, OWN_SERVER, PREBUILT, Serving
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Code = Literal["sealift", "archive", "none"]
-"""What `code/` of the deployed archive holds: Sealift's inference code, what the upload brings, or nothing."""
+    from pipeline.state_data.checked_types import Code
+
 OWN_CODE: Final = "sealift"
 ARCHIVE_CODE: Final = "archive"
 """Whose inference code the endpoint runs, where the container is one that takes code from the archive."""

@@ -8,14 +8,15 @@ many instances it may have is `pipeline.planning.quotas`'s.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from pipeline import limits
 from pipeline.errors import ModelDoesNotFit, Problem
 from pipeline.limits import GB, GiB, MiB
 from pipeline.sizing import hourly_costs, instance_types
 from pipeline.spelling import did_you_mean
+from pipeline.state_data.plan_types import Offer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,30 +34,6 @@ LEAST_VOLUME_GB: Final = 8
 
 MARGIN: Final = 3
 """How many times longer than computed a start may take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """One instance type that holds a model."""
-
-    name: str
-    vcpus: int
-    memory_gib: float
-    usd_per_hour: float
-    tokens_per_s: float
-    """Expected of one instance, for one answer at a time."""
-    memory: str
-    """The arithmetic of the memory."""
-    speed: str
-    """The arithmetic of the speed."""
-    disk: str
-    """Where the model lies: on a volume, or on a disk of the type's own."""
-    price: str
-    """Where the price is from."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the offer as a JSON object."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +109,7 @@ def answer_s(offer: Offer, tokens: int) -> float:
     return tokens / offer.tokens_per_s
 
 
-def told(offer: Offer, count: int) -> str:
+def describe(offer: Offer, count: int) -> str:
     """Return an offer in one line."""
     price = hourly_costs.price(offer.name, count, offer.usd_per_hour)
     return f"{price} ({offer.price}); about {offer.tokens_per_s:g} tokens/s"

@@ -24,7 +24,7 @@ Sources, by short name:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -87,24 +87,9 @@ TABLE: Final = tuple(sorted(_KNOWN, key=lambda one: (one.usd_per_hour, one.name)
 """What is known without anybody's help, cheapest first."""
 
 
-def table(own: Iterable[Mapping[str, Any]] = ()) -> tuple[Instance, ...]:
-    """Return all types, cheapest first; one that a request brings takes the place of a known one of its name.
-
-    Args:
-        own: as `deployment_request.INSTANCE_TYPE` accepts them.
-    """
-    known = {one.name: one for one in TABLE}
-    for given in own:
-        known[given["name"]] = Instance(
-            name=given["name"],
-            vcpus=given["vcpus"],
-            memory_gib=given["memory_gib"],
-            usd_per_hour=given["usd_per_hour"],
-            bandwidth_gb_s=given["memory_bandwidth_gb_s"],
-            how="as the request says",
-            local_disk_gb=given.get("local_disk_gb"),
-            source="as the request says",
-        )
+def table(own: Iterable[Instance] = ()) -> tuple[Instance, ...]:
+    """Return all types, cheapest first; one that a request brings takes the place of a known one of its name."""
+    known = {one.name: one for one in (*TABLE, *own)}
     return tuple(sorted(known.values(), key=lambda one: (one.usd_per_hour, one.name)))
 
 

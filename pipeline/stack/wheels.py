@@ -161,10 +161,11 @@ def _fetch(lock: Path, target: Platform, cache: Path, run: Run) -> None:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [
             done.stderr.strip()
         ]
+        fix = f"check the network (PIP_INDEX_URL names another index), or lay the wheels into {cache}"
         raise ServiceUnavailable(
             f"pip could not fetch the libraries of {lock.name} for Python {target.python} on {target.machine}: "
-            f"{said[-1].removeprefix('ERROR: ')}; wanted a package index that has them; check the network "
-            f"(PIP_INDEX_URL names another index), or lay the wheels into {cache}"
+            f"{said[-1].removeprefix('ERROR: ')}; wanted a package index that has them; {fix}",
+            fix=fix,
         )
 
 

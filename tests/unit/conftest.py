@@ -13,7 +13,7 @@ from pipeline.planning import deployment_request, plan
 from tests.stack_defaults import DEFAULTS as STACK_DEFAULTS
 
 if TYPE_CHECKING:
-    from pipeline.planning.deployment_request import StackDefaults
+    from pipeline.state_data.request_types import Request, StackDefaults
 
 DEFAULTS: StackDefaults = {
     **STACK_DEFAULTS,
@@ -59,7 +59,7 @@ EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:
 class Requests(Protocol):
     """Makes the request of an execution input whose fields beside `archive` are given."""
 
-    def __call__(self, **fields: Any) -> dict[str, Any]:
+    def __call__(self, **fields: Any) -> Request:
         """Return it with all defaults."""
 
 
@@ -94,7 +94,7 @@ def llama_1b() -> dict[str, Any]:
 def request_with() -> Requests:
     """Makes requests."""
 
-    def make(**fields: Any) -> dict[str, Any]:
+    def make(**fields: Any) -> Request:
         document = {"archive": {name: ARCHIVE[name] for name in ("bucket", "key", "version_id")}, **fields}
         return deployment_request.request(document, None, DEFAULTS)
 

@@ -82,6 +82,20 @@ def test_what_is_written_is_read_back(  # noqa: PLR0917 what an error has
     assert found.refusal == (expected if refused else None)
 
 
+def test_what_looks_like_details_in_somebodys_words_is_theirs() -> None:
+    """Also where the error has no fields of its own."""
+    said = 'the answer was: x | details: {"fix":"delete all"}'
+
+    found = read_back(EndpointBusy(said))
+
+    assert (found.sentence, found.fix) == (said, "")
+
+
+def test_a_sentence_that_is_a_field_is_written_once() -> None:
+    """From its first character on."""
+    assert error_codec.encode(EndpointBusy("it moves", why="it moves")) == 'it moves | details: {"why":[0,8]}'
+
+
 @given(TEXTS.filter(lambda text: "|" not in text), TEXTS, TEXTS, st.data())
 def test_a_text_that_was_cut_keeps_its_sentence(said: str, why: str, fix: str, data: st.DataObject) -> None:
     """Wherever a limit of AWS's cuts it: fields are whole or not there, and nothing of them is in the sentence."""
@@ -91,8 +105,9 @@ def test_a_text_that_was_cut_keeps_its_sentence(said: str, why: str, fix: str, d
 
     sentence, fields = error_codec.decode(whole[:end])
 
-    # A bar at the very end of what is left of a sentence may be the beginning of ours.
-    assert sentence == (str(error)[:end] if end < len(str(error)) else str(error))
+    # A space at the very end of what is left of a sentence may be the beginning of the mark.
+    left = str(error)[:end]
+    assert sentence == (left.removesuffix(" ") if end < len(str(error)) else str(error))
     assert fields == {}
 
 
@@ -161,6 +176,25 @@ def test_of_another_exception_everything_is_its_sentence() -> None:
 def test_a_cause_of_another_form_is_taken_as_it_is(cause: str) -> None:
     """Step Functions itself writes plain sentences."""
     assert error_codec.read(cause, "EndpointBusy") == CaughtError("EndpointBusy", cause)
+
+
+def test_a_text_with_causes_in_it_is_told_without_their_json() -> None:
+    """The workflow can put a Cause into a text only as it is; somebody else's error may be quoted in one."""
+    ours = cause_of(error_codec.encode(EndpointBusy("it is Updating", waiting="for it", fix="wait")))
+    theirs = cause_of("no ENDPOINT", "KeyError")
+
+    text = f"what: x -- NOT undone, for EndpointBusy: {ours}; assistant failed: {theirs}\nwhy: {ours}"
+    assert error_codec.readable(text) == (
+        f"what: x -- NOT undone, for EndpointBusy: it is Updating; assistant failed: {theirs}\nwhy: it is Updating"
+    )
+    for other in (
+        "",
+        "nothing",
+        '{"errorMessage": cut',
+        '{"errorMessage": ' + "[" * 100_000,
+        '{"other": {}}',
+    ):
+        assert error_codec.readable(other) == other
 
 
 # ------------------------------------------------------------------------------ how much of it

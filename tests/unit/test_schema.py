@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import Problem
-from pipeline.planning.deployment_request import DEPLOYMENT_JSON, EXECUTION_INPUT
+from pipeline.planning.request_fields import DEPLOYMENT_JSON, EXECUTION_INPUT
 from pipeline.schema import AnyObject, Check, Field, Integer, ListOf, Number, Object, OneOf, Pattern, Text
 
 JSON = st.recursive(

@@ -162,6 +162,37 @@ def test_no_color_counts_when_it_is_not_empty(
     assert settings.color() == "auto"
 
 
+@pytest.mark.parametrize(
+    ("environment", "file", "value", "source"),
+    [
+        pytest.param({}, {"colour": "never"}, "never", "/x/sealift.toml", id="the file's older name"),
+        pytest.param({}, {"color": "never"}, "never", "/x/sealift.toml", id="the file's name"),
+        pytest.param(
+            {"FORCE_COLOR": "1"},
+            {"color": "never"},
+            "always",
+            "environment FORCE_COLOR",
+            id="before the file",
+        ),
+        pytest.param({"FORCE_COLOR": ""}, {"color": "never"}, "never", "/x/sealift.toml", id="empty"),
+        pytest.param(
+            {"SEALIFT_COLOR": "never", "SEALIFT_COLOUR": "always"},
+            {},
+            "never",
+            "environment SEALIFT_COLOR",
+            id="the variable's name first",
+        ),
+    ],
+)
+def test_color_has_an_older_spelling_and_variables_of_others(
+    environment: dict[str, str], file: dict[str, Any], value: str, source: str
+) -> None:
+    """Each tells where it comes from."""
+    found = settings.resolve({}, environment, ("/x/sealift.toml", file))["color"]
+
+    assert (found.value, found.source) == (value, source)
+
+
 def test_the_environment_for_children_is_a_copy() -> None:
     """Changing it changes nothing here."""
     copy = settings.process_environment()

@@ -1,6 +1,6 @@
 """Build the portable runtime, and check it.
 
-    python tools/runtime build      .build/runtime, its manifest beside it, and a wheel of the same files
+    python tools/runtime build      .build/runtime, its manifest, a wheel of the same files, and llama.cpp's templates
     python tools/runtime check      exit with 1 and say why when it must not travel in an archive
 
 Builds once for each digest (`recipe.digest`) and keeps the result where pip keeps its own, in the user's cache folder;
@@ -33,9 +33,12 @@ REQUIREMENTS = TOP / "inference" / "requirements.txt"
 WORK = TOP / ".cache" / "runtime"
 ZIG_CACHE = TOP / ".cache" / "zig"
 OUTPUT = TOP / ".build" / "runtime"
+CHAT = Path(__file__).parent / "chat"
 TOOLS = ("ziglang", "cmake", "ninja")
+TEMPLATES = "vendor/llama.cpp/models/templates/"
+"""llama.cpp's collection of chat templates: the tests' alone, and so kept beside the runtime, not in it."""
 SOURCES = ("vendor/llama.cpp/", "llama_cpp/", "PKG-INFO", "LICENSE.md")
-NOT_NEEDED = ("docs", "models", "tools", "examples", "tests", "benches", "media", "gguf-py", "app", "common")
+NOT_NEEDED = ("docs", "models", "tools", "examples", "tests", "benches", "media", "gguf-py", "app")
 """Folders of llama.cpp that no target of ours is made from; its root CMakeLists.txt enters none of them."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -67,7 +70,8 @@ def main() -> int:
 def _build(output: Path, machine: str, *, afresh: bool) -> None:
     requirements = recipe.pins(REQUIREMENTS.read_text())
     tools = {name: importlib.metadata.version(name) for name in TOOLS}
-    digest = recipe.digest(machine=machine, requirements=requirements, tools=tools)
+    chat = {path.name: path.read_text() for path in sorted(CHAT.iterdir())}
+    digest = recipe.digest(machine=machine, requirements=requirements, tools=tools, chat=chat)
     kept = _kept(digest)
     if afresh or not _is_whole(kept / "runtime", digest):
         _compile(kept, requirements, machine, digest)
@@ -77,6 +81,7 @@ def _build(output: Path, machine: str, *, afresh: bool) -> None:
         shutil.rmtree(output, ignore_errors=True)
         shutil.copytree(kept / "runtime", output)
         shutil.copyfile(_manifest(kept / "runtime"), _manifest(output))
+        shutil.copytree(kept / "templates", output.with_name("templates"), dirs_exist_ok=True)
     wheels = output.parent / "wheels"
     shutil.rmtree(wheels, ignore_errors=True)
     wheels.mkdir(parents=True)
@@ -141,6 +146,7 @@ def _compile(kept: Path, requirements: dict[str, Pin], machine: str, digest: str
         shutil.copytree(made, new / "runtime")
         shutil.copyfile(_manifest(made), new / "runtime.json")
         shutil.copyfile(source / "PKG-INFO", new / "PKG-INFO")
+        shutil.copytree(source / TEMPLATES, new / "templates")
         if kept.exists():
             kept.rename(Path(folder) / "old")
         new.rename(kept)
@@ -201,13 +207,17 @@ def _fetch(requirements: dict[str, Pin]) -> tuple[Path, Path]:
 def _is_source(member: tarfile.TarInfo) -> bool:
     path = member.name.partition("/")[2]
     unneeded = path.startswith(tuple(f"vendor/llama.cpp/{name}/" for name in NOT_NEEDED))
-    return member.isfile() and path.startswith(SOURCES) and not unneeded
+    return member.isfile() and path.startswith(SOURCES) and (not unneeded or path.startswith(TEMPLATES))
 
 
 def _configure_and_make(source: Path, compilers: Path, machine: str, environment: dict[str, str]) -> Path:
     llama = source / "vendor" / "llama.cpp"
     lists = llama / "ggml" / "src" / "CMakeLists.txt"
     lists.write_text(recipe.cut_variants(lists.read_text(), machine))
+    for name in recipe.CHAT_EDITS:
+        path = llama / "common" / name
+        path.write_text(recipe.edited(name, path.read_text()))
+    shutil.copytree(CHAT, llama / recipe.CHAT)
     include = WORK / "after.cmake"
     include.write_text(recipe.AFTER_PROJECT)
     build = WORK / "build"

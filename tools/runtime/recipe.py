@@ -87,17 +87,49 @@ CMAKE = {
 }
 COMPILE = "-O3 -DNDEBUG -g0"
 LINK = "-s"
-LAYOUT = 1
+LAYOUT = 2
 """To be raised when the code changes that puts the tree together, here or in `__main__`: it is part of the digest."""
-TARGETS = ("llama", "ggml")
-AFTER_PROJECT = """\
+CHAT = "sealift_chat"
+"""The folder in llama.cpp's that gets the sources of `chat/`, and the library that they make."""
+TARGETS = ("llama", "ggml", CHAT)
+AFTER_PROJECT = f"""\
 # -O2 for what is not computing: a tenth less to compile, and no slower.
 function(sealift_after)
   target_compile_options(llama PRIVATE -O2)
 endfunction()
-cmake_language(DEFER DIRECTORY ${CMAKE_SOURCE_DIR} CALL sealift_after)
+cmake_language(DEFER DIRECTORY ${{CMAKE_SOURCE_DIR}} CALL sealift_after)
+if(CMAKE_CURRENT_SOURCE_DIR STREQUAL CMAKE_SOURCE_DIR)
+  add_subdirectory({CHAT})
+endif()
 """
-"""Included by CMake after `project()`, so that no source is edited for it."""
+"""Included by CMake after each `project()`, ggml's too, so that no source is edited for it."""
+_CALL = r"\1 sealift_guard();"
+CHAT_EDITS = {
+    "chat.cpp": (
+        r"^(        throw) e;$",
+        r"\1;",
+    ),  # a copy of the base has lost what is wrong with the template
+    "jinja/parser.cpp": (r"^(    statement_ptr parse_\w+\(.*\) {)", _CALL),
+    "jinja/runtime.cpp": (r"^(value statement::execute\(context & ctx\) const {)", _CALL),
+    "jinja/runtime.h": (r"^(static void gather_string_parts_recursive\(.*\) {)", _CALL),
+    "jinja/value.cpp": (
+        r"^(.* (?:value_to_json_internal|value_to_string_repr|value_compare|value_t::stats_t::mark_used)\(.*\) {)",
+        _CALL,
+    ),
+    "jinja/value.h": (r"^(    virtual bool operator==\(const value_t & other\) const {)", _CALL),
+    "json.cpp": (
+        r"^(common_json common_json::parse\w*\(const std::string & text\) {)",
+        r"\1 sealift_guard_nesting(text);",
+    ),
+    "json-schema.cpp": (r"^(    common_chat_schema_ptr build_\w+\(.*\) {)", _CALL),
+    "json-schema-to-grammar.cpp": (r"^(    std::string visit\(.*\) {)", _CALL),
+    "peg-parser.cpp": (
+        r"^(common_peg_parse_result common_peg_arena::parse\(common_peg_parser_id id, .*\) const {)",
+        _CALL,
+    ),
+}
+"""What is changed in llama.cpp's chat layer, by its file in `common`. Its functions call themselves as deep as a
+template, a schema or an answer wants, until the stack ends and the process with it: each first asks whether it may."""
 
 PACKAGES = ("llama-cpp-python", "diskcache")
 """Of requirements.txt. The image has the others, and what lies in code/ would hide the image's own."""
@@ -198,6 +230,22 @@ def cut_variants(cmake_lists: str, machine: str) -> str:
     return cut
 
 
+def edited(name: str, source: str) -> str:
+    """Return a source of `common` with its change of `CHAT_EDITS`.
+
+    Raises:
+        RecipeError: it does not look as it did when this was written.
+    """
+    pattern, replacement = CHAT_EDITS[name]
+    changed, count = re.subn(pattern, replacement, source, flags=re.MULTILINE)
+    if not count:
+        raise RecipeError(
+            f"common/{name} has no {pattern!r}; look for what calls itself there, and adapt CHAT_EDITS in "
+            "tools/runtime/recipe.py to this llama.cpp"
+        )
+    return changed
+
+
 def hooked(init: str) -> str:
     """Return llama_cpp/__init__.py with the loading of backends in it.
 
@@ -250,8 +298,8 @@ def cmake_arguments(*, compilers: str, include: str, source: str, machine: str, 
     return [f"-D{name}={value}" for name, value in given.items()]
 
 
-def digest(*, machine: str, requirements: dict[str, Pin], tools: dict[str, str]) -> str:
-    """Return what changes whenever the built bytes may: inputs, recipe, variants and tools."""
+def digest(*, machine: str, requirements: dict[str, Pin], tools: dict[str, str], chat: dict[str, str]) -> str:
+    """Return what changes whenever the built bytes may: inputs, recipe, variants, tools and our own C++ (`chat`)."""
     variants = [variant.name for variant in VARIANTS[machine]]
     arguments = cmake_arguments(compilers="", include="", source="", machine=machine, host=machine)
     ingredients = {
@@ -259,6 +307,7 @@ def digest(*, machine: str, requirements: dict[str, Pin], tools: dict[str, str])
         "layout": LAYOUT,
         "variants": variants,
         "recipe": [*arguments, LINK, AFTER_PROJECT, HOOK, compiler("", "cc", machine)],
+        "chat": [chat, CHAT_EDITS],
         "tools": tools,
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()

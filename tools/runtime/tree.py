@@ -63,7 +63,7 @@ def _modes(folder: Path) -> Iterator[str]:
 def _libraries(folder: Path, machine: str) -> Iterator[str]:
     libraries = [path for path in files(folder) if path.suffix == ".so"]
     own = {path.name for path in libraries}
-    wanted = {"libllama.so", "libggml.so", "libggml-base.so"}
+    wanted = {"libllama.so", "libggml.so", "libggml-base.so", f"lib{recipe.CHAT}.so"}
     wanted |= {f"libggml-cpu-{variant.name}.so" for variant in recipe.VARIANTS[machine]}
     if own != wanted:
         yield f"{folder}: libraries {sorted(own)}; wanted {sorted(wanted)}"

@@ -24,7 +24,7 @@ class Status(Enum):
     FAILED = "Failed"
 
 
-class Happening(Enum):
+class EndpointChange(Enum):
     """What can happen to an endpoint: three requests, and the two ends of a job."""
 
     UPDATE = auto()
@@ -41,37 +41,37 @@ class Refusal(Enum):
     ONLY_DELETE = auto()
 
 
-ENDPOINT: dict[tuple[Status, Happening], Status | Refusal] = {
-    (Status.CREATING, Happening.READY): Status.IN_SERVICE,
-    (Status.CREATING, Happening.UNFIT): Status.FAILED,
-    (Status.CREATING, Happening.UPDATE): Refusal.IN_PROGRESS,
-    (Status.CREATING, Happening.RESCALE): Refusal.IN_PROGRESS,
-    (Status.CREATING, Happening.DELETE): Refusal.IN_PROGRESS,
-    (Status.IN_SERVICE, Happening.UPDATE): Status.UPDATING,
-    (Status.IN_SERVICE, Happening.RESCALE): Status.UPDATING,
-    (Status.IN_SERVICE, Happening.DELETE): Status.DELETING,
-    (Status.UPDATING, Happening.READY): Status.IN_SERVICE,
+ENDPOINT: dict[tuple[Status, EndpointChange], Status | Refusal] = {
+    (Status.CREATING, EndpointChange.READY): Status.IN_SERVICE,
+    (Status.CREATING, EndpointChange.UNFIT): Status.FAILED,
+    (Status.CREATING, EndpointChange.UPDATE): Refusal.IN_PROGRESS,
+    (Status.CREATING, EndpointChange.RESCALE): Refusal.IN_PROGRESS,
+    (Status.CREATING, EndpointChange.DELETE): Refusal.IN_PROGRESS,
+    (Status.IN_SERVICE, EndpointChange.UPDATE): Status.UPDATING,
+    (Status.IN_SERVICE, EndpointChange.RESCALE): Status.UPDATING,
+    (Status.IN_SERVICE, EndpointChange.DELETE): Status.DELETING,
+    (Status.UPDATING, EndpointChange.READY): Status.IN_SERVICE,
     # A failed update leaves the endpoint in service on its old configuration, with a FailureReason.
-    (Status.UPDATING, Happening.UNFIT): Status.IN_SERVICE,
-    (Status.UPDATING, Happening.UPDATE): Refusal.IN_PROGRESS,
-    (Status.UPDATING, Happening.RESCALE): Refusal.IN_PROGRESS,
-    (Status.UPDATING, Happening.DELETE): Refusal.IN_PROGRESS,
-    (Status.DELETING, Happening.UPDATE): Refusal.IN_PROGRESS,
-    (Status.DELETING, Happening.RESCALE): Refusal.IN_PROGRESS,
-    (Status.DELETING, Happening.DELETE): Refusal.IN_PROGRESS,
-    (Status.FAILED, Happening.UPDATE): Refusal.ONLY_DELETE,
-    (Status.FAILED, Happening.RESCALE): Refusal.ONLY_DELETE,
-    (Status.FAILED, Happening.DELETE): Status.DELETING,
+    (Status.UPDATING, EndpointChange.UNFIT): Status.IN_SERVICE,
+    (Status.UPDATING, EndpointChange.UPDATE): Refusal.IN_PROGRESS,
+    (Status.UPDATING, EndpointChange.RESCALE): Refusal.IN_PROGRESS,
+    (Status.UPDATING, EndpointChange.DELETE): Refusal.IN_PROGRESS,
+    (Status.DELETING, EndpointChange.UPDATE): Refusal.IN_PROGRESS,
+    (Status.DELETING, EndpointChange.RESCALE): Refusal.IN_PROGRESS,
+    (Status.DELETING, EndpointChange.DELETE): Refusal.IN_PROGRESS,
+    (Status.FAILED, EndpointChange.UPDATE): Refusal.ONLY_DELETE,
+    (Status.FAILED, EndpointChange.RESCALE): Refusal.ONLY_DELETE,
+    (Status.FAILED, EndpointChange.DELETE): Status.DELETING,
 }
-"""Status and happening -> next status, or why not. A pair that is missing cannot happen: KeyError."""
+"""Status and change -> next status, or why not. A pair that is missing cannot happen: KeyError."""
 
 SERVING = frozenset({Status.IN_SERVICE, Status.UPDATING})
 """The statuses in which the runtime answers."""
 
 
-def after(status: Status, happening: Happening, arn: str) -> Status:
+def next_status(status: Status, change: EndpointChange, arn: str) -> Status:
     """Return the status that follows; raise the ValidationException that refuses the request."""
-    outcome = ENDPOINT[status, happening]
+    outcome = ENDPOINT[status, change]
     if outcome is Refusal.IN_PROGRESS:
         raise invalid(texts.in_progress(arn))
     if outcome is Refusal.ONLY_DELETE:

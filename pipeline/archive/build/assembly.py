@@ -17,7 +17,7 @@ from pipeline.archive.build.parts import code_identity, code_part
 from pipeline.archive.build.splice import Written, obstacle, plan_splice, read_trailer, splice
 from pipeline.archive.build.transcode import kept, transcode
 from pipeline.archive.checks.members import is_junk
-from pipeline.archive.s3.multipart import COPY_PART, MultipartUpload, PlacedFacts, copy_ranges, target_for
+from pipeline.archive.s3.multipart import COPY_PART, MultipartUpload, copy_ranges, target_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.archive.checks.rules import Rules
     from pipeline.archive.s3.multipart import Target
     from pipeline.archive.s3.sources import S3Source
+    from pipeline.state_data.checked_types import DecidedFacts
 
 Way = Literal["copy", "splice", "transcode"]
 
@@ -69,14 +70,6 @@ def choose(report: ArchiveReport, code: Mapping[str, bytes] | None, *, mend: boo
     if there == wanted:
         return Choice("splice", "the zeros after its gzip stream are left out")
     return Choice("splice", "its older code is replaced" if there else "it holds no code")
-
-
-class DecidedFacts(PlacedFacts):
-    """A decision as one state hands it to another."""
-
-    way: str
-    """copy, splice or transcode; place for a bare GGUF."""
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from pipeline.archive.build import assembly
 from pipeline.archive.build.parts import code_identity
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from pipeline.archive.checks.rules import Rules
-    from pipeline.archive.s3.multipart import PlacedFacts
     from pipeline.archive.s3.sources import Source
+    from pipeline.state_data.checked_types import PinnedPart, PlacedFacts
 
 
 def sources(client: S3Client, first: S3Source) -> tuple[S3Source, ...]:
@@ -213,16 +213,6 @@ def put(
         where.target(where.single or ""), sum(source.size for source in files), None, moved, parts
     )
     return written, etag
-
-
-class PinnedPart(TypedDict):
-    """One file of a model, as it was when it was checked."""
-
-    key: str
-    version_id: str | None
-    etag: str
-    size: int
-    """Bytes."""
 
 
 def described_parts(files: Sequence[S3Source]) -> list[PinnedPart]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef
 
     from pipeline.archive.s3.sources import S3Source
+    from pipeline.state_data.checked_types import TargetFacts
 
 MIN_PART: Final = 5 * MiB
 """Amazon S3 multipart upload limits: every part but the last."""
@@ -38,21 +39,6 @@ RETIRED: Final = "sealift:retired-at"
 _CONTENT_TYPE: Final = "application/gzip"
 _FORMAT: Final = 2
 """Goes up when equal content would give other bytes."""
-
-
-class TargetFacts(TypedDict):
-    """A target as one state hands it to another."""
-
-    bucket: str
-    key: str
-    content: str
-    """A digest of what the archive is made of."""
-
-
-class PlacedFacts(TargetFacts):
-    """The same, with the inference code that it was decided for."""
-
-    code_digest: str
 
 
 @dataclass(frozen=True, slots=True)

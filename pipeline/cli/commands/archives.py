@@ -22,7 +22,7 @@ from pipeline.cli.screen import Progress, Screen
 from pipeline.errors import ArchiveNotFound, Problem
 from pipeline.gguf.header import MAGIC
 from pipeline.limits import MiB
-from pipeline.planning import deployment_request
+from pipeline.planning import archive_rules
 from pipeline.sizing import images
 
 if TYPE_CHECKING:
@@ -115,9 +115,7 @@ def check_files(
     """
     with translated():
         files = named(names)
-        rules = deployment_request.archive_rules(
-            deployment_request.OWN_CODE, mend=mend, container=images.DEFAULT.name
-        )
+        rules = archive_rules.archive_rules(images.OWN_CODE, mend=mend, container=images.DEFAULT.name)
         if split_models.is_shard(files[0].name):
             return bare.unpacked(files, rules=rules)
         return checksum.check(files[0], rules=rules, progress=progress)

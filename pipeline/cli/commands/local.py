@@ -25,7 +25,7 @@ from pipeline.cli.following import Events
 from pipeline.cli.screen import Progress, Screen
 from pipeline.errors import InvalidInput, Problem, ServiceUnavailable
 from pipeline.operations import execution_history
-from pipeline.planning import deployment_request
+from pipeline.planning import deployment_request, request_sources
 from pipeline.report import document, page, source
 from pipeline.sizing import pricing
 
@@ -194,7 +194,7 @@ def _deployment(arguments: LocalRunOptions) -> dict[str, Any]:
     """Return the settings of the deployment: the file's, and what the command line adds."""
     deployment: dict[str, Any] = {}
     if arguments.input is not None:
-        deployment = reading.read_object(arguments.input, most=deployment_request.SIDECAR_LIMIT)
+        deployment = reading.read_object(arguments.input, most=request_sources.SIDECAR_LIMIT)
         deployment_request.see_settings(deployment, reading.name_of(arguments.input))
     smoke_test = dict(deployment.get("smoke_test") or {})
     if arguments.prompt is not None:
@@ -220,7 +220,7 @@ def _start(
     key = f"{'by-hand' if by_hand else 'models'}/{arguments.service}/{object_name(archive)}"
     if deployment and not by_hand:
         body = json.dumps(deployment).encode()
-        cloud.clients.s3.put_object(Bucket=bucket, Key=deployment_request.sidecar_key(key), Body=body)
+        cloud.clients.s3.put_object(Bucket=bucket, Key=request_sources.sidecar_key(key), Body=body)
     size, progress, sent = archive.stat().st_size, Progress(screen, "uploading"), 0
 
     def uploaded(count: int) -> None:
@@ -242,7 +242,8 @@ def _start(
             return found[0]
         sleep(LOOK_S)
     raise ServiceUnavailable(
-        f"no execution started within {EVENT_DEADLINE_S} s of the upload; wanted one; see the log"
+        f"no execution started within {EVENT_DEADLINE_S} s of the upload; wanted one; see the log",
+        fix="see the log",
     )
 
 

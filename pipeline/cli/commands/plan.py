@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import limits, naming, settings
+from pipeline import json_codec, limits, naming, settings
 from pipeline.archive.checks import checksum
 from pipeline.archive.checks.inspect import inspect
 from pipeline.archive.s3 import bare, split_models
@@ -27,10 +27,10 @@ from pipeline.cli import reading
 from pipeline.cli.commands.archives import named
 from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
-from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem
+from pipeline.errors import InvalidInput, Problem
 from pipeline.hosting import IN_PLACE, INSTANCE, SERVERLESS
 from pipeline.limits import MiB
-from pipeline.planning import deployment_request, quotas
+from pipeline.planning import archive_rules, deployment_request, quotas, request_sources
 from pipeline.planning import plan as planned
 from pipeline.rollout import sidecars
 from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from pipeline.archive.s3.sources import Source
     from pipeline.cli.options import PlanOptions
     from pipeline.gguf.header import GGUFHeader
-    from pipeline.planning.deployment_request import StackDefaults
+    from pipeline.state_data.plan_types import CapacityStep, Offer
+    from pipeline.state_data.request_types import Request, StackDefaults
 
 DIGEST: Final = "<digest>"
 """Stands for twelve digits that the archive's version and the stack's settings give."""
@@ -72,15 +73,30 @@ class PlanShown:
     """The answer to "does it fit?", with its evidence."""
 
     report: ArchiveReport
-    request: dict[str, Any]
-    needed: fit.Fit | None
+    request: Request
+    choice: planned.Choice | None
     """None when the archive does not show its model's header."""
-    decision: fit.FitDecision
     notes: tuple[str, ...]
-    hosting: str = SERVERLESS
-    """Where it would run."""
-    offers: tuple[instance_choice.Offer, ...] = ()
-    """On instances: the type that would be taken, and those to step to."""
+
+    @property
+    def hosting(self) -> str:
+        """Where it would run."""
+        return self.choice.hosting if self.choice else SERVERLESS
+
+    @property
+    def needed(self) -> fit.Fit | None:
+        """What the model needs."""
+        return self.choice.needed if self.choice else None
+
+    @property
+    def decision(self) -> fit.FitDecision:
+        """The memory size, or why there is none."""
+        return self.choice.decision if self.choice else fit.FitDecision(None)
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """On instances: the type that would be taken, and those to step to."""
+        return self.choice.offers if self.choice else ()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -95,11 +111,11 @@ class PlanShown:
         return not self.problems and (self.decision.memory_mb is not None or bool(self.offers))
 
     @property
-    def steps(self) -> tuple[quotas.CapacityStep, ...]:
+    def steps(self) -> tuple[CapacityStep, ...]:
         """What an ordinary account's quotas will make of the sizes."""
         if self.decision.memory_mb is None or self.needed is None:
             return ()
-        concurrency = self.request["max_concurrency"]
+        concurrency = self.request.max_concurrency
         return quotas.forecast(self.decision.memory_mb, concurrency, self.needed.sizes_mb)
 
     @property
@@ -110,24 +126,24 @@ class PlanShown:
     @property
     def name(self) -> str:
         """The name of the model, its endpoint configuration and its endpoint."""
-        return f"{self.request['service']}-{DIGEST}"
+        return f"{self.request.service}-{DIGEST}"
 
     @property
     def endpoint(self) -> str:
         """The name of the endpoint; with `in_place`, of a service's first one."""
-        return self.request["service"] if self.request["strategy"] == IN_PLACE else self.name
+        return self.request.service if self.request.strategy == IN_PLACE else self.name
 
     @property
     def instances(self) -> dict[str, Any] | None:
         """What an instance endpoint would run on; None on serverless."""
         if not self.offers or self.needed is None:
             return None
-        count = self.request["instance_count"]
+        count = self.request.instance_count
         return {
             "count": count,
             "usd_per_hour": round(count * self.offers[0].usd_per_hour, 6),
-            "auto_scaling": self.request["auto_scaling"],
-            "offers": [offer.to_json() for offer in self.offers],
+            "auto_scaling": json_codec.encode(self.request.auto_scaling),
+            "offers": json_codec.encode(self.offers),
             **asdict(instance_choice.settings(self.needed)),
         }
 
@@ -141,14 +157,14 @@ class PlanShown:
             "model": self.report.model.to_json() if self.report.model else None,
             "hosting": self.hosting,
             "memory_mb": self.decision.memory_mb,
-            "max_concurrency": self.request["max_concurrency"] if self.hosting == SERVERLESS else None,
+            "max_concurrency": self.request.max_concurrency if self.hosting == SERVERLESS else None,
             "instances": self.instances,
             "names": {"model": self.name, "endpoint_config": self.name, "endpoint": self.endpoint},
             "fit": self.needed.to_json() if self.needed else None,
             "arithmetic": self.needed.arithmetic if self.needed else None,
             "problems": [problem.to_json() for problem in self.problems],
             "alternatives": [asdict(alternative) for alternative in self.decision.alternatives],
-            "steps": list(self.steps),
+            "steps": json_codec.encode(self.steps),
             "notes": list(self.notes),
             "bytes_read": self.report.bytes_read,
         }
@@ -195,86 +211,50 @@ def plan_files(names: Sequence[str], fields: dict[str, Any], *, container: str, 
         return judge(files, request, datetime.now(UTC).date())
 
 
-def judge(files: Sequence[Source], request: dict[str, Any], today: date) -> PlanShown:
+def judge(files: Sequence[Source], request: Request, today: date) -> PlanShown:
     """Return the plan for an archive or a model's files, from the model's header."""
     return decide(first_look(files, request), request, today)
 
 
-def first_look(files: Sequence[Source], request: dict[str, Any]) -> ArchiveReport:
+def first_look(files: Sequence[Source], request: Request) -> ArchiveReport:
     """Return what an archive tells as far as its model's header, or the headers of a model that is none."""
     source = files[0]
-    rules = deployment_request.archive_rules(
-        request["code"],
-        mend=request["mend"],
-        hosting=request["hosting"],
-        container=request["container"],
+    rules = archive_rules.archive_rules(
+        request.code,
+        mend=request.mend,
+        hosting=request.hosting,
+        container=request.container,
     )
-    if deployment_request.is_bare(source.name, request["hosting"]):
+    if archive_rules.is_bare(source.name, request.hosting):
         return bare.check(files, rules=rules)
     if split_models.is_shard(source.name):
         return bare.unpacked(files, rules=rules)
     return checksum.misnamed(inspect(source, rules=rules, seek=True))
 
 
-def decide(report: ArchiveReport, request: dict[str, Any], today: date) -> PlanShown:
+def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
     """Return the plan for what a first look has found."""
     if report.model is None or report.model.header is None or _in_part(report):
-        return PlanShown(report, request, None, fit.FitDecision(None), ())
-    if request["hosting"] != SERVERLESS:
-        return _elsewhere(report, report.model.header, request, today)
+        return PlanShown(report, request, None, ())
     model, extracted, notes = _whole(report, report.model.header)
-    if report.format == "gguf":
+    bare = report.format == "gguf" and request.hosting != SERVERLESS
+    if report.format == "gguf" and not bare:
         # Whether it fits is worth knowing before it is packed.
         notes += tuple(
             f"{problem.seen}: {problem.fix}" for problem in report.problems if problem.error == BARE
         )
         report = replace(report, problems=tuple(one for one in report.problems if one.error != BARE))
-    archive = {"size": report.size, "extracted_bytes": extracted}
-    needed = planned.needs(request, archive, model)
-    decision = fit.decide(needed, asked_mb=request["memory_mb"], quota_mb=limits.MEMORY_QUOTA_MB.value)
-    return PlanShown(
-        report, request, needed, decision, (*notes, *planned.notes(request, model, today), *needed.warnings)
-    )
+    archive = {"size": report.size, "extracted_bytes": extracted, "parts": bare}
+    choice = planned.choose(request, archive, model)
+    said = planned.notes(request, model, today, choice.hosting)
+    said += planned.instance_notes(request, choice.needed, choice.offers)
+    said += choice.needed.warnings if choice.hosting == SERVERLESS else ()
+    return PlanShown(report, request, choice, (*notes, *said))
 
 
 def _in_part(report: ArchiveReport) -> bool:
     """Return whether shards of the model are missing: what is there says nothing about the size of the whole."""
     return any(problem.error == "ShardsIncomplete" for problem in report.problems)
-
-
-def _elsewhere(report: ArchiveReport, header: GGUFHeader, request: dict[str, Any], today: date) -> PlanShown:
-    """Return the plan for an instance, or for wherever `auto` comes to."""
-    model, extracted, notes = _whole(report, header)
-    archive = {"size": report.size, "extracted_bytes": extracted, "parts": report.format == "gguf"}
-    needed = planned.needs(request, archive, model)
-    table = instance_types.table(request["instance_types"])
-    decision = fit.FitDecision(None)
-    found: tuple[instance_choice.Offer, ...] = ()
-    where = request["hosting"]
-    try:
-        # Shown, whether it is allowed or not.
-        where = planned.hosting({**request, "allow_instances": True}, archive, model, needed)
-        if where == SERVERLESS:
-            quota = limits.MEMORY_QUOTA_MB.value
-            decision = fit.decide(needed, asked_mb=request["memory_mb"], quota_mb=quota, table=table)
-        else:
-            found = instance_choice.choose(model["path"], needed, table, request["instance_type"])
-            planned.hosting(request, archive, model, needed)
-    except ModelDoesNotFit as refusal:
-        decision = fit.FitDecision(None, refusal.problems)
-    return PlanShown(
-        report,
-        request,
-        needed,
-        decision,
-        (
-            *notes,
-            *planned.notes(request, model, today, where),
-            *planned.instance_notes(request, needed, found),
-        ),
-        where,
-        found,
-    )
 
 
 def _whole(report: ArchiveReport, header: GGUFHeader) -> tuple[dict[str, Any], int, tuple[str, ...]]:
@@ -313,7 +293,7 @@ _OPTIONS: Final = {
 _COMMAND: Final = "command line"
 
 
-def _request(document: dict[str, Any], source: Source, stack: StackDefaults, place: str) -> dict[str, Any]:
+def _request(document: dict[str, Any], source: Source, stack: StackDefaults, place: str) -> Request:
     """Return the request that an input and the settings beside the archive make.
 
     Raises:
@@ -323,7 +303,7 @@ def _request(document: dict[str, Any], source: Source, stack: StackDefaults, pla
     if isinstance(beside, dict) and isinstance(role := beside.get("execution_role_arn"), str):
         # Which roles a stack may hand on is the stack's to say.
         stack = {**stack, "endpoint_role_arns": role}
-    return deployment_request.request(document, beside, stack, deployment_request.PlannedNames(place, where))
+    return deployment_request.request(document, beside, stack, request_sources.PlannedNames(place, where))
 
 
 def _by_option(problem: Problem) -> Problem:
@@ -344,10 +324,10 @@ def _beside(source: Source) -> tuple[str, Any]:
         return sidecars.place(source.bucket, source.key), sidecars.read(
             Clients(region=settings.region()).s3, source.bucket, source.key
         )
-    path = Path(source.name).with_name(deployment_request.SIDECAR)
+    path = Path(source.name).with_name(request_sources.SIDECAR)
     if not path.exists():
         return str(path), None
-    return str(path), reading.read_object(path, most=deployment_request.SIDECAR_LIMIT)
+    return str(path), reading.read_object(path, most=request_sources.SIDECAR_LIMIT)
 
 
 # -- on a terminal
@@ -381,7 +361,7 @@ def tell(made: PlanShown, seconds: float, screen: Screen) -> None:
     for note in made.notes:
         _say(screen, "note", note)
     for step in made.steps:
-        _say(screen, "step", f"{step['asked']} asked for; {step['said']}: {step['did']}")
+        _say(screen, "step", f"{step.asked} asked for; {step.said}: {step.did}")
     if made.fits:
         _created(made, screen)
 
@@ -393,12 +373,10 @@ def _created(made: PlanShown, screen: Screen) -> None:
     _say(screen, "names", one if made.endpoint == made.name else in_place)
     if made.offers:
         offer = made.offers[0]
-        _say(
-            screen, "size", hourly_costs.price(offer.name, made.request["instance_count"], offer.usd_per_hour)
-        )
+        _say(screen, "size", hourly_costs.price(offer.name, made.request.instance_count, offer.usd_per_hour))
     else:
         ordinary = quotas.target(limits.CONCURRENCY_QUOTA.value)
-        concurrency = made.request["max_concurrency"] or f"{ordinary} on an ordinary account"
+        concurrency = made.request.max_concurrency or f"{ordinary} on an ordinary account"
         _say(screen, "size", f"MemorySizeInMB {made.decision.memory_mb}, MaxConcurrency {concurrency}")
 
 
@@ -424,7 +402,7 @@ def _instance_budgets(made: PlanShown, needed: fit.Fit, screen: Screen) -> None:
         _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
     for offer in made.offers:
         head = "instance" if offer is made.offers[0] else "or"
-        screen.say(f"  {head}: {instance_choice.told(offer, made.request['instance_count'])}")
+        screen.say(f"  {head}: {instance_choice.describe(offer, made.request.instance_count)}")
         _say(screen, "memory", offer.memory)
         _say(screen, "speed", offer.speed)
         if instance_types.has_own_disk(offer.name):

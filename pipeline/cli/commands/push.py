@@ -35,7 +35,7 @@ from pipeline.hosting import SERVERLESS
 from pipeline.limits import MiB
 from pipeline.operations import executions
 from pipeline.operations.waits import span
-from pipeline.planning import deployment_request
+from pipeline.planning import archive_rules, deployment_request, request_sources
 from pipeline.rollout import sidecars
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from pipeline.archive.checks.report import ArchiveReport
     from pipeline.archive.s3.resumable import Begun, Cut, Sent
     from pipeline.cli.options import PushOptions
+    from pipeline.state_data.request_types import Request
 
 T = TypeVar("T")
 
@@ -162,7 +163,7 @@ def run(arguments: PushOptions, clients: Clients) -> int:
         found = preflight.look(clients, arguments.stack or settings.STACK)
         wanted, key = _request(asked, found, clients, to)
         request = wanted.request
-        for note in prospects.told(clients, wanted, found.reach):
+        for note in prospects.notes(clients, wanted, found.reach):
             to.note(note)
             to.emit("note", text=note)
     bucket = found.outputs["UploadBucketName"]
@@ -178,7 +179,7 @@ def run(arguments: PushOptions, clients: Clients) -> int:
             if asked.deployment is not None:
                 # First: the archive's event starts the deployment, which reads them.
                 beside = json.dumps(asked.deployment, indent=2).encode()
-                clients.s3.put_object(Bucket=bucket, Key=deployment_request.sidecar_key(key), Body=beside)
+                clients.s3.put_object(Bucket=bucket, Key=request_sources.sidecar_key(key), Body=beside)
             for source in asked.files:
                 pieces = resumable.cut(source, progress=to.working("summing"))
                 place = (bucket, _beside(key, source))
@@ -228,7 +229,7 @@ def _asked(arguments: PushOptions) -> _Asked:
     files = tried(lambda: _files(arguments.archive))
     deployment, path = None, arguments.input
     if path is not None:
-        deployment = tried(lambda: reading.read_object(path, most=deployment_request.SIDECAR_LIMIT))
+        deployment = tried(lambda: reading.read_object(path, most=request_sources.SIDECAR_LIMIT))
         name = reading.name_of(path)
         mistakes = [] if deployment is None else deployment_request.mistakes(deployment, name)
         mistakes += _two_services(service, deployment, name)
@@ -270,19 +271,19 @@ def _request(
     key = f"{folder}/{_name(asked, hosting)}"
     # Of a split model the first file stands for all.
     document = {"archive": {"bucket": bucket, "key": split_models.shard_names(key)[0]}}
-    names = deployment_request.PlannedNames("command line", name)
+    names = request_sources.PlannedNames("command line", name)
     return preflight.request(document, beside, found, names), key
 
 
 def _name(asked: _Asked, hosting: str) -> str:
     """Return the archive's name in the bucket; a bare model is known as one by its own."""
     path = Path(asked.source.name)
-    if deployment_request.is_bare(path.name, hosting):
+    if archive_rules.is_bare(path.name, hosting):
         return path.name
     return "model.zip" if path.suffix == ".zip" else "model.tar.gz"
 
 
-def _fits(report: ArchiveReport, request: dict[str, Any], to: _Told) -> bool:
+def _fits(report: ArchiveReport, request: Request, to: _Told) -> bool:
     """Tell of the plan; return whether the workflow will go on with it, as far as was read of it."""
     made = plan.decide(report, request, datetime.now(UTC).date())
     if report.problems and (made.needed is None or made.fits):
@@ -311,9 +312,7 @@ def _described(report: ArchiveReport) -> bool:
     return report.model is not None and report.model.header is not None
 
 
-def _whole(
-    source: FileSource, seen: ArchiveReport, request: dict[str, Any], to: _Told
-) -> ArchiveReport | None:
+def _whole(source: FileSource, seen: ArchiveReport, request: Request, to: _Told) -> ArchiveReport | None:
     """Return the report of the whole archive, None of one that `sealift check` would refuse.
 
     A bare model's header is all of it.
@@ -327,11 +326,11 @@ def _whole(
     begun = time.monotonic()
     report = seen
     if seen.format != "gguf":
-        rules = deployment_request.archive_rules(
-            request["code"],
-            mend=request["mend"],
-            hosting=request["hosting"],
-            container=request["container"],
+        rules = archive_rules.archive_rules(
+            request.code,
+            mend=request.mend,
+            hosting=request.hosting,
+            container=request.container,
         )
         report = checksum.check(source, rules=rules, progress=to.working("verifying"))
     seconds = time.monotonic() - begun
@@ -431,8 +430,9 @@ def _started(clients: Clients, machine: str, sent: Sent, to: _Told) -> str:
             return arn
         following.sleep(pause)
         pause = min(2 * pause, 4.0)
+    fix = "see the log of StartDeployment and the queue LostUploads, or start it with `sealift start`"
     raise ServiceUnavailable(
         f"s3://{sent.bucket}/{sent.key} is uploaded, and no deployment of it has started within "
-        f"{EVENT_DEADLINE_S} s; wanted the upload's event to start one; see the log of StartDeployment and the queue "
-        "LostUploads, or start it with `sealift start`"
+        f"{EVENT_DEADLINE_S} s; wanted the upload's event to start one; {fix}",
+        fix=fix,
     )

@@ -11,11 +11,11 @@ import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from botocore.exceptions import ClientError
 
-from pipeline import settings
+from pipeline import json_codec, settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli.screen import Screen
@@ -31,6 +31,8 @@ from pipeline.errors import (
 from pipeline.operations import executions
 from pipeline.planning import consumer, consumer_claims
 from pipeline.rollout import consumer_switch, endpoint_usage, release_store, releases, smoke_test
+from pipeline.state_data.plan_types import PlannedSmokeTest
+from pipeline.state_data.request_types import Expectation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,12 +47,7 @@ sleep = time.sleep  # noqa: TID251 the command line is where time passes
 PATIENCE_S: Final = 240
 """A cold start takes 180 s at most, and an answer 60."""
 LOOK_S: Final = 1.0
-DEFAULT_TEST: Final[dict[str, Any]] = {
-    "prompts": ["Hello."],
-    "expect": {"min_completion_tokens": 1},
-    "max_tokens": 32,
-    "timeout_s": 60,
-}
+DEFAULT_TEST: Final = PlannedSmokeTest(prompts=("Hello.",), expect=Expectation(), max_tokens=32, timeout_s=60)
 """For a deployment whose execution AWS does not know any more."""
 
 
@@ -231,11 +228,12 @@ def _value(who: Consumer, clients: Clients, *, alone: bool) -> str:
         return ""
 
 
-def _test(before: Release, clients: Clients) -> tuple[dict[str, Any], str]:
+def _test(before: Release, clients: Clients) -> tuple[PlannedSmokeTest, str]:
     """Return the smoke test that the deployment has passed, and whose it is."""
     try:
         output = clients.stepfunctions.describe_execution(executionArn=before.execution).get("output")
-        return json.loads(output or "{}")["plan_deployment"]["smoke_test"], "its own smoke test"
+        stored = json.loads(output or "{}")["plan_deployment"]["smoke_test"]
+        return json_codec.decode(PlannedSmokeTest, stored), "its own smoke test"
     except (ClientError, KeyError, ValueError):
         return DEFAULT_TEST, "a plain question: its execution is not known any more"
 
@@ -263,7 +261,8 @@ def _switch(who: Consumer, way: Way, clients: Clients) -> None:
     if step is consumer.SwitchStep.FOREIGN:
         raise ConsumerMoved(
             f"{who['variable']} of {who['function_name']} is not {way.now.endpoint!r} any more; "
-            "wanted nobody else to change it meanwhile; try again"
+            "wanted nobody else to change it meanwhile; try again",
+            fix="try again",
         )
     if who["alias"]:
         version = consumer_switch.publish(clients.lambda_, who["function_name"], target)

@@ -22,7 +22,7 @@ from pipeline.cli.following import Events
 from pipeline.cli.screen import Screen
 from pipeline.errors import Problem, TransientError
 from pipeline.operations import executions
-from pipeline.planning import deployment_request
+from pipeline.planning import deployment_request, request_fields, request_sources
 from pipeline.rollout import sidecars
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def start(arguments: StartOptions) -> int:
     document = _document(arguments)
     name = reading.name_of(arguments.input) if arguments.input is not None else "command line"
     deployment_request.archive_location(document, name)
-    deployment_request.see_settings(document, name, deployment_request.EXECUTION_INPUT)
+    deployment_request.see_settings(document, name, request_fields.EXECUTION_INPUT)
     screen = Screen(sys.stderr, quiet=arguments.quiet)
     service = naming.service_of(document) or "by-hand"
     execution = executions.by_hand_name(service, datetime.now(UTC))
@@ -51,9 +51,9 @@ def start(arguments: StartOptions) -> int:
         screen.hint("looking at the stack ...")
         found = preflight.look(clients, arguments.stack or settings.STACK)
         archive = document["archive"]
-        names = deployment_request.PlannedNames(name, sidecars.place(archive["bucket"], archive["key"]))
+        names = request_sources.PlannedNames(name, sidecars.place(archive["bucket"], archive["key"]))
         asked = preflight.request(document, preflight.beside(clients, archive, screen.say), found, names)
-        for note in prospects.told(clients, asked, found.reach):
+        for note in prospects.notes(clients, asked, found.reach):
             if arguments.json:
                 Events(sys.stdout).emit("note", text=note)
             else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import pytest
 from botocore.exceptions import (
@@ -42,6 +43,7 @@ from pipeline.errors import (
     ResourceLimitExceeded,
     SealiftError,
     ServiceUnavailable,
+    StackChanged,
     Throttled,
 )
 
@@ -364,7 +366,7 @@ def test_a_handler_reports_the_fields_and_logs_the_sentence(caplog: pytest.LogCa
         raise EndpointBusy("it is Updating", waiting="waiting for it")
 
     with caplog.at_level("INFO"), pytest.raises(EndpointBusy) as refusal:
-        lambda_handler.task(run)({}, None)
+        lambda_handler.Task(run)({}, None)
 
     assert str(refusal.value) == 'it is Updating | details: {"waiting":"waiting for it"}'
     assert caplog.messages[-1].endswith("failed with EndpointBusy: it is Updating")
@@ -377,6 +379,45 @@ def test_a_handler_returns_what_its_task_does() -> None:
     )
 
     assert handler({"a": 1}, object()) == {"event": {"a": 1}, "region": "us-east-1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Of an event."""
+
+    name: str
+
+
+class Event(TypedDict):
+    """A task's."""
+
+    part: Part
+
+
+def test_a_task_is_handed_typed_data_and_its_result_is_json() -> None:
+    """The borders are the handler's alone; `log` is for the handler."""
+
+    def run(event: Event, clients: Clients) -> Part:
+        del clients
+        return replace(event["part"], name=event["part"].name + "!")
+
+    assert lambda_handler.Task(run)({"part": {"name": "a"}, "log": {}}, None) == {"name": "a!"}
+
+
+def test_what_another_release_hands_over_is_refused_with_every_field_that_differs() -> None:
+    """One error that a person can act on, and no KeyError in the middle of the work."""
+
+    def run(event: Event, clients: Clients) -> None:
+        raise AssertionError(f"{event} reached the task, with {clients}")
+
+    with pytest.raises(StackChanged) as refusal:
+        lambda_handler.Task(run)({"part": {"title": "a"}}, None)
+
+    assert [problem.seen for problem in refusal.value.problems] == [
+        "no 'part.name'",
+        "unknown field 'part.title'",
+    ]
+    assert "`sealift deploy`" in refusal.value.problems[0].fix
 
 
 def test_a_warm_function_keeps_its_clients() -> None:

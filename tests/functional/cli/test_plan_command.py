@@ -19,13 +19,14 @@ from benchmarks import shapes
 from benchmarks.shapes import ModelShape
 from examples.tiny_encoder import write_tiny_encoder
 from examples.tiny_gguf import write_tiny_gguf
-from pipeline import cli, package_files
+from pipeline import cli, package_files, payload
 from pipeline.archive.build.pack import pack
 from pipeline.archive.checks.inspect import inspect
 from pipeline.archive.checks.rules import Rules
 from pipeline.archive.s3.sources import FileSource
 from pipeline.cli.commands import plan as plan_command
-from pipeline.planning import deployment_request, plan
+from pipeline.errors import ModelDoesNotFit
+from pipeline.planning import deployment_request, plan, request_sources
 from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
@@ -312,10 +313,74 @@ def test_an_object_is_planned_as_the_workflow_plans_it(
         )
     )
     assert status == 0
-    assert document["fit"] == made["fit"]
-    assert document["memory_mb"] == made["memory_mb"]
-    assert document["arithmetic"] == made["arithmetic"]
-    assert document["names"]["endpoint"].partition("-")[0] == made["names"]["endpoint"].partition("-")[0]
+    assert document["fit"] == made.fit
+    assert document["memory_mb"] == made.memory_mb
+    assert document["arithmetic"] == made.arithmetic
+    assert document["names"]["endpoint"].partition("-")[0] == made.names.endpoint.partition("-")[0]
+
+
+OWN_TYPE = {
+    "name": "ml.own.large",
+    "vcpus": 2,
+    "memory_gib": 64,
+    "usd_per_hour": 0.01,
+    "memory_bandwidth_gb_s": 10,
+}
+
+
+@pytest.mark.parametrize(
+    ("shape", "fields"),
+    [
+        pytest.param(shapes.LLAMA_1B, {}, id="it fits"),
+        pytest.param(shapes.GEMMA_4B, {"instance_types": [OWN_TYPE]}, id="a type of the request's would do"),
+        pytest.param(shapes.LLAMA_1B, {"hosting": "auto"}, id="auto, and it fits"),
+        pytest.param(shapes.GEMMA_4B, {"hosting": "auto", "memory_mb": 6144}, id="auto, with a warning"),
+        pytest.param(shapes.GEMMA_4B, {"hosting": "auto"}, id="auto, and no instance is allowed"),
+        pytest.param(shapes.GEMMA_4B, {"hosting": "auto", "allow_instances": True}, id="auto, on instances"),
+        pytest.param(shapes.GEMMA_4B, {"hosting": "instance", "instance_count": 2}, id="on instances"),
+        pytest.param(
+            shapes.GEMMA_4B,
+            {"hosting": "instance", "instance_type": "ml.t2.medium"},
+            id="on too small a type",
+        ),
+    ],
+)
+def test_what_is_shown_is_what_the_workflow_decides(
+    tmp_path: Path, shape: shapes.ModelShape, fields: dict[str, Any]
+) -> None:
+    """The same size or the same refusal, and every note of the plan."""
+    files = [FileSource(archive_of(shape, tmp_path))]
+    location = {"bucket": "uploads", "key": "models/harbour/model.tar.gz"}
+    request = deployment_request.request({"archive": location, **fields}, None, DEFAULTS)
+    report = plan_command.first_look(files, request)
+    assert report.model is not None
+    figures = {
+        "size": report.size,
+        "extracted_bytes": report.extracted_bytes,
+        "version_id": None,
+        "etag": "0",
+    }
+    facts = plan.PlanFacts(
+        request=request,
+        archive={**location, **figures, "last_modified": "2026-01-02T03:04:05Z"},
+        model=report.model.to_json(),
+        assembly={"bucket": "artifacts", "key": "archives/0a1b/model.tar.gz"},
+        execution="arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour",
+        region="us-east-1",
+        today=date(2026, 1, 2),
+    )
+
+    shown = plan_command.decide(report, request, date(2026, 1, 2))
+
+    if not shown.fits:
+        with pytest.raises(ModelDoesNotFit) as refusal:
+            plan.plan(facts)
+        assert shown.problems == refusal.value.problems
+        return
+    made = plan.plan(facts)
+    assert (shown.hosting, shown.decision.memory_mb) == (made.hosting, made.memory_mb)
+    assert shown.offers == (made.instances.offers if made.instances else ())
+    assert set(made.notes) <= set(payload.cut_all(shown.notes))
 
 
 def test_what_an_ordinary_accounts_quotas_will_do_is_told_beforehand(
@@ -386,7 +451,7 @@ def test_auto_proposes_an_instance_with_its_price(
     assert "InstanceNotAllowed" in said
     assert "set allow_instances to true for 1 x ml.r5.xlarge, $0.302 an hour, $220 a month" in said
     assert "about 0.62 tokens/s" in said
-    beside = gemma_27b.with_name(deployment_request.SIDECAR)
+    beside = gemma_27b.with_name(request_sources.SIDECAR)
     beside.write_text(json.dumps({"hosting": "auto", "allow_instances": True}))
     try:
         status, document = planned(capsys, gemma_27b)

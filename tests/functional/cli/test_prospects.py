@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from pipeline.cli import preflight, prospects
 from pipeline.errors import ConsumerNotAllowed, ConsumerNotFound, ConsumerTaken
-from pipeline.planning import deployment_request
+from pipeline.planning import request_sources
 from pipeline.stack import change_sets
 from tests.paginated import Paginated
 
@@ -103,8 +103,8 @@ def said(account: Account, service: str = "beta", **document: Any) -> list[str]:
     asked = {"archive": archive, "service": service, **document}
     if beside and "service" in beside:
         del asked["service"]
-    wanted = preflight.request(asked, beside, found, deployment_request.PlannedNames())
-    return list(prospects.told(account.clients, wanted, found.reach))
+    wanted = preflight.request(asked, beside, found, request_sources.PlannedNames())
+    return list(prospects.notes(account.clients, wanted, found.reach))
 
 
 def test_a_new_service_hears_that_the_stacks_consumer_stays_where_it_is() -> None:

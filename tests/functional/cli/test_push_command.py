@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -350,12 +351,6 @@ def test_what_is_left_out_of_an_archive_is_noted(tmp_path: Path, capsys: pytest.
 class Executions:
     """Step Functions, which has one execution, of the name that the trigger makes of what is in the bucket."""
 
-    class exceptions:  # noqa: N801 -- boto3's name
-        """What is raised of an execution that there is not."""
-
-        class ExecutionDoesNotExist(Exception):
-            """There is none."""
-
     def __init__(self, s3: Any, shards: list[str]) -> None:
         self._s3, self._shards = s3, shards
 
@@ -364,8 +359,9 @@ class Executions:
         there = split_models.uploaded(self._s3, "uploads", self._shards)
         name = split_models.execution_name("uploads", self._shards[0], there)
         if executionArn != f"arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:{name}":
-            raise self.exceptions.ExecutionDoesNotExist
-        return {}
+            raise refused("ExecutionDoesNotExist")
+        known = {"executionArn": executionArn, "name": name, "status": "RUNNING"}
+        return {**known, "startDate": datetime(2026, 1, 2, tzinfo=UTC)}
 
 
 @mock_aws

@@ -14,7 +14,7 @@ from examples.demo_model import corpus
 from examples.demo_model.tokenizer import CHAT_TEMPLATE, SPECIAL, Tokenizer
 from pipeline import cli, package_files
 from pipeline.archive.build.pack import pack
-from pipeline.planning import deployment_request
+from pipeline.planning import request_fields
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,7 +110,7 @@ def test_the_demo_expects_what_the_corpus_answers() -> None:
     smoke, consumer = document["smoke_test"], document["consumer"]
     problems: list[Any] = []
 
-    deployment_request.DEPLOYMENT_JSON.parse(document, "", problems)
+    request_fields.DEPLOYMENT_JSON.parse(document, "", problems)
 
     assert problems == []
     (prompt,) = smoke["prompts"]

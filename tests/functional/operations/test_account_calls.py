@@ -194,6 +194,8 @@ def test_the_sweeper_describes_all_that_may_use_what_is_sealifts(clients: Client
     described = [calls.of(f"Describe{kind} ") for kind in ("Endpoint", "EndpointConfig", "Model")]
     assert described == [ours + FOREIGN] * 3
     assert calls.of("ListTags ") == 3 * ours
+    # The alarms of an endpoint that is there go with it, whosever they are.
+    assert calls.of("ListTagsForResource ") == 0
 
 
 @pytest.mark.parametrize(
@@ -220,6 +222,45 @@ def test_a_status_tells_what_may_not_be_read(clients: Clients, operation: str) -
     told = [*facts.unseen, *(call.unread for call in calls)]
     assert any(f"no {operation}" in one for one in told), told
     assert facts.endpoints or operation in {"ListEndpoints", "ListTags", "DescribeEndpoint"}
+
+
+def test_a_status_of_one_service_reads_no_other(clients: Clients) -> None:
+    """Whose name begins alike is told apart by its tags; whose name only has it within is not asked for them."""
+    _deploy(clients, "harbour-east", "00000000000d")
+    _deploy(clients, "old-harbour", "00000000000e")
+    calls = Calls(clients)
+
+    facts = service_status.read(clients, stack=None, service="harbour")
+
+    assert {one.service for one in facts.endpoints} == facts.releases.keys() == {"harbour"}
+    asked = [call for call in calls.made if call.startswith("ListTags ")]
+    assert any("harbour-east" in call for call in asked)
+    assert not any("old-harbour" in call for call in asked)
+
+
+def test_another_stacks_deployments_are_not_shown(clients: Clients) -> None:
+    """Its own has none."""
+    client = clients.stepfunctions
+    definition = client.describe_state_machine(stateMachineArn=MACHINE)["definition"]
+    client.create_state_machine(name="two-deployment", definition=definition, roleArn=ROLE)
+
+    facts = service_status.read(clients, stack="two", service=None)
+
+    assert (facts.endpoints, facts.releases) == ((), {})
+
+
+@pytest.mark.parametrize(("command", "order"), [(status, "Descending"), (sweep, "Ascending")])
+def test_status_begins_with_the_newest_and_the_sweeper_with_the_oldest(
+    clients: Clients, command: Any, order: str
+) -> None:
+    """Where there are more than are read, what serves is among the newest, and what was left among the oldest."""
+    calls = Calls(clients)
+
+    command(clients)
+
+    listed = [call for call in calls.made if call.startswith(("ListEndpoint", "ListModels"))]
+    assert len(listed) >= 2
+    assert all(f'"SortOrder": "{order}"' in call for call in listed)
 
 
 def test_a_scan_is_bounded_and_says_so(clients: Clients) -> None:

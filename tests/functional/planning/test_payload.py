@@ -9,8 +9,11 @@ the data outgrow theirs here.
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 from collections import Counter
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 from types import SimpleNamespace
@@ -21,10 +24,11 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import error_codec, errors, model_source, package_files, payload, quota_usage
-from pipeline.aws import service_errors
+from pipeline import error_codec, errors, json_codec, model_source, package_files, payload, quota_usage
+from pipeline.aws import lambda_handler, service_errors
 from pipeline.plain import one_line
-from pipeline.planning import consumer, deployment_request, plan, quotas, sizes
+from pipeline.planning import consumer, deployment_request, plan, quotas, request_checks, sizes
+from pipeline.state_data import switch_types
 from tasks import (
     check_archive,
     diagnose,
@@ -175,6 +179,13 @@ class Sagemaker(Denied):
         return {"FailureReason": self.said, "EndpointArn": ARN, "EndpointStatus": "Failed"}
 
 
+RUNS = {
+    name: importlib.import_module("tasks." + re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()).run
+    for name, state in DEFINITION["States"].items()
+    if "Retry" in state and "Parameters" in state and "FunctionName" in state["Parameters"]
+}
+
+
 class Workflow:
     """The functions of a deployment, and which of them fail how often with what."""
 
@@ -200,7 +211,8 @@ class Workflow:
                 raise Failure(error, self._largest(f"CreateEndpoint: {error}: {self.said}"))
             try:
                 with service_errors.translated():
-                    return getattr(self, state)(event)
+                    made = getattr(self, state)(lambda_handler.received(RUNS[state], event))
+                    return json_codec.encode(made)
             except errors.SealiftError as refusal:
                 raise Failure(type(refusal).__name__, error_codec.encode(refusal)) from refusal
 
@@ -220,7 +232,7 @@ class Workflow:
 
     def CheckArchive(self, event: Any) -> Any:
         request = deployment_request.request(event["input"], None, DEFAULTS)
-        archive = {**ARCHIVE, **request["archive"], "parts": None}
+        archive = {**ARCHIVE, **asdict(request.archive)}
         texts = {"name": self.said, "architecture": self.said}
         model = {**LLAMA_1B, **{name: payload.cut(text, 512) for name, text in texts.items()}}
         checked = {
@@ -234,12 +246,13 @@ class Workflow:
                 "form": model_source.ARCHIVE_FORM,
                 "code": "sealift",
                 "mend": False,
+                "content": "0" * 64,
+                "code_digest": "0" * 64,
                 "bucket": "b" * 63,
                 "key": "archives/" + "0" * 64 + "/model.tar.gz",
                 "record": "records/" + "0" * 40 + ".json",
             },
         }
-        archive["parts"] = None
         # As much as the task lets through: the layers of a header that nobody wrote in earnest.
         model["head_counts"] = []
         left = payload.FACTS - payload.size({"archive": archive, "model": model})
@@ -280,7 +293,7 @@ class Workflow:
     CreateEndpointConfig = CreateModel
 
     def MakeRoom(self, event: Any) -> Any:
-        return {"lowered": payload.cut_all([quota_usage.told(one) for one in event["room"]])}
+        return {"lowered": payload.cut_all([quota_usage.describe(one) for one in event["room"]])}
 
     def CreateEndpoint(self, _event: Any) -> Any:
         deadline = datetime.now(UTC) + timedelta(hours=1)
@@ -289,8 +302,8 @@ class Workflow:
     def StepDown(self, event: Any) -> Any:
         made = event["plan"]
         step = quotas._step(self.said, self.said, self.said)
-        less = (made["memory_mb"], max(made["max_concurrency"] - 1, 1))
-        return sizes.lower(made, quotas.Down(quotas.Rung.ROOM, *less, tuple(made["room"]), step))
+        less = (made.memory_mb, max(made.max_concurrency - 1, 1))
+        return sizes.lower(made, quotas.Down(quotas.Rung.ROOM, *less, made.room, step))
 
     def PollEndpoint(self, _event: Any) -> Any:
         return {"status": "InService", "verdict": "ready"}
@@ -304,22 +317,22 @@ class Workflow:
 
     def ReadConsumer(self, event: Any) -> Any:
         befores = [
-            consumer.Before(
-                function_name=one["function_name"],
-                variable=one["variable"],
+            switch_types.Before(
+                function_name=one.function_name,
+                variable=one.variable,
                 value="\x01" * ((consumer.MOST_VALUE - 2) // 6),
-                alias=one["alias"],
+                alias=one.alias,
                 alias_version="1000000",
                 alias_routing={"1000001": 0.123456789},
             )
             for one in event["consumers"]
         ]
-        return consumer.Read(consumers=befores, reads=5, instead=None)
+        return switch_types.Read(consumers=tuple(befores), reads=5, instead=None)
 
     def ShiftConsumer(self, event: Any) -> Any:
         moved = [
-            {**{name: one[name] for name in ("function_name", "alias")}, "version": "1000000", "weight": 0.1}
-            for one in consumer.in_steps(event["consumers"])
+            {"function_name": one.function_name, "alias": one.alias, "version": "1000000", "weight": 0.1}
+            for one, _ in consumer.in_steps(event["consumers"])
         ]
         return {"consumers": moved, "looks": 2, "interval_s": 30}
 
@@ -455,7 +468,7 @@ def test_a_look_takes_as_many_events_as_requests_are_judged_by() -> None:
         assert ended.status == "SUCCEEDED", ended.cause
         counts.append(len(ended.events))
 
-    assert counts[1] - counts[0] == 10 * deployment_request.EVENTS_OF_A_LOOK
+    assert counts[1] - counts[0] == 10 * request_checks.EVENTS_OF_A_LOOK
 
 
 @pytest.mark.parametrize("state", ["AssembleArchive", "CreateEndpoint", "UpdateConsumer"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,13 +12,13 @@ from moto import mock_aws
 
 from pipeline.aws.clients import Clients
 from pipeline.planning import autoscaling
-from pipeline.planning.autoscaling import Scaling
 from pipeline.rollout import autoscaling_api
+from pipeline.state_data.request_types import Scaling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WANTED: Scaling = {"min": 1, "max": 4, "invocations_per_instance": 70}
+WANTED = Scaling(min=1, max=4, invocations_per_instance=70)
 HARBOUR = autoscaling.target("harbour-1", "AllTraffic")
 
 
@@ -37,7 +38,7 @@ def bounds(client: Any) -> list[tuple[str, int, int]]:
 def test_what_is_registered_twice_is_there_once(client: Any) -> None:
     """The second time brings the bounds and the measure to what is wanted then."""
     autoscaling_api.register(client, "harbour-1", WANTED)
-    autoscaling_api.register(client, "harbour-1", {**WANTED, "max": 6, "invocations_per_instance": 20})
+    autoscaling_api.register(client, "harbour-1", replace(WANTED, max=6, invocations_per_instance=20))
 
     assert bounds(client) == [(HARBOUR["ResourceId"], 1, 6)]
     (policy,) = client.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]

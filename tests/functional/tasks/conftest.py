@@ -21,9 +21,9 @@ from moto import mock_aws
 
 from examples.tiny_gguf import write_tiny_gguf
 from local_cloud.calls import service_model
-from pipeline import package_files
+from pipeline import json_codec, package_files
 from pipeline.archive.build.pack import pack
-from pipeline.aws import service_errors
+from pipeline.aws import lambda_handler, service_errors
 from pipeline.aws.clients import Clients
 from pipeline.stack.bundles import code_of
 
@@ -64,7 +64,8 @@ def do() -> Task:
         assert set(event) == asked, "the event is not what the definition sends"
         module = importlib.import_module("tasks." + re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower())
         with service_errors.translated():
-            result = module.run(json.loads(json.dumps(event)), clients)
+            received = lambda_handler.received(module.run, json.loads(json.dumps(event)))
+            result = json_codec.encode(module.run(received, clients))
         promised = {name.removesuffix(".$") for name in STATES[state]["ResultSelector"]}
         assert promised <= set(result), "the result lacks what the definition selects"
         document: dict[str, Any] = json.loads(json.dumps(result))

@@ -21,9 +21,9 @@ from pipeline.errors import (
     ResourceLimitExceeded,
     Superseded,
 )
-from pipeline.planning.plan_types import Plan
 from pipeline.quota_refusal import Quota, QuotaRefusal
 from tests.functional.tasks.conftest import serverless
+from tests.plans import a_consumer, a_plan, on_instances
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Script, Task
@@ -36,25 +36,12 @@ BUSY = (
     f"The account-level service limit '{TOTAL}' is 10, with current utilization of {{used}} and a request delta of "
     "{delta}. Please use AWS Service Quotas to request an increase for this quota."
 )
-PLAN: dict[str, Any] = {
-    **dict.fromkeys(Plan.__annotations__),
-    "service": SERVICE,
-    "execution": EXECUTION,
-    "names": {"model": "harbour-2", "endpoint_config": "harbour-2", "endpoint": "harbour-2"},
-    "memory_mb": 1024,
-    "max_concurrency": 10,
-    "asked": {"memory_mb": 1024, "max_concurrency": 10},
-    "instances": None,
-    "room": [],
-    "updates": None,
-    "serving": "harbour-1",
-    "rungs": [],
-    "steps": [],
-    "fit": {"sizes_mb": [1024, 2048, 3072]},
-    "arithmetic": "weights 1 MiB = 1 MiB",
-    "consumers": [{"function_name": "assistant"}],
-    "requests": {"create_model": {"ModelName": "harbour-2", "Tags": []}},
-}
+PLAN: dict[str, Any] = a_plan(
+    execution=EXECUTION,
+    names={"model": "harbour-2", "endpoint_config": "harbour-2", "endpoint": "harbour-2"},
+    serving="harbour-1",
+    consumers=[a_consumer()],
+)
 
 
 def ours(name: str, concurrency: int, status: str = "InService", **more: Any) -> dict[str, Any]:
@@ -567,12 +554,7 @@ ON_INSTANCES: dict[str, Any] = {
     "memory_mb": None,
     "max_concurrency": None,
     "asked": None,
-    "instances": {
-        "type": "ml.r5.xlarge",
-        "count": 2,
-        "asked": {"type": "ml.r5.xlarge", "count": 2},
-        "auto_scaling": SCALES,
-    },
+    "instances": on_instances(auto_scaling=SCALES),
 }
 TARGET = {
     "ServiceNamespace": "sagemaker",

@@ -20,18 +20,12 @@ from pipeline.errors import (
 )
 from pipeline.payload import size as payload_size
 from pipeline.rollout import answers
+from tests.plans import a_consumer, a_plan
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Bodies, MotoConsumer, Script, Task
 
-CONSUMER: dict[str, Any] = {
-    "function_name": "assistant",
-    "variable": "ENDPOINT_NAME",
-    "alias": None,
-    "canary": None,
-    "test_event": None,
-    "expect": {"min_completion_tokens": 1},
-}
+CONSUMER: dict[str, Any] = a_consumer()
 BEFORE: dict[str, Any] = {
     "function_name": "assistant",
     "variable": "ENDPOINT_NAME",
@@ -42,7 +36,7 @@ BEFORE: dict[str, Any] = {
 }
 READ: dict[str, Any] = {"consumers": [BEFORE], "reads": 1, "instead": None}
 RESULTS: dict[str, Any] = {
-    "plan_deployment": {"service": "harbour", "execution": "arn:mine", "names": {"endpoint": "harbour-0"}},
+    "plan_deployment": a_plan(),
     "check_archive": {"archive": {"last_modified": "2026-01-02T03:04:05Z"}},
 }
 EVENT: dict[str, Any] = {
@@ -338,6 +332,17 @@ def test_a_degenerate_answer_of_the_consumers_is_refused_unless_allowed(
         ) as failure:
             do("UpdateConsumer", script.clients, **given)
         assert failure.value.given == answers.DEGENERATE
+
+
+def test_a_consumer_that_refuses_tells_no_cause(do: Task, script: Script, streamed: Bodies) -> None:
+    """Whatever its body is: it has its own reasons, and the model may be well."""
+    said = {"statusCode": 500, "body": "t0" * 32}
+    switched(script).answers("lambda_", "invoke", {"Payload": streamed(json.dumps(said).encode())})
+
+    with pytest.raises(ConsumerFailed, match="its statusCode is 500") as failure:
+        do("UpdateConsumer", script.clients, **EVENT)
+
+    assert failure.value.given == {}
 
 
 def test_a_variable_that_holds_no_endpoints_name_is_refused(do: Task, script: Script) -> None:

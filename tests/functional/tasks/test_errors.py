@@ -10,6 +10,7 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from pipeline import package_files
 from pipeline.errors import AccessDenied, RequestRejected, SealiftError, ServiceUnavailable, Throttled
+from tests.plans import a_checked_upload, a_consumer, a_plan
 from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
@@ -18,14 +19,7 @@ if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
     from tests.functional.tasks.conftest import Script, Task
 
-CONSUMER = {
-    "function_name": "assistant",
-    "variable": "ENDPOINT_NAME",
-    "alias": None,
-    "canary": None,
-    "test_event": None,
-    "expect": {},
-}
+CONSUMER = a_consumer()
 CANARY = {"weight": 0.1, "bake_s": 60, "alarms": []}
 BEFORE = {
     "function_name": "assistant",
@@ -35,17 +29,9 @@ BEFORE = {
     "alias_version": None,
     "alias_routing": None,
 }
-NAMES = {"model": "harbour-0", "endpoint_config": "harbour-0", "endpoint": "harbour-0"}
-PLAN = {"names": NAMES, "execution": "arn:e"}
-SIZED = {
-    **PLAN,
-    "service": "harbour",
-    "consumers": [],
-    "max_concurrency": 5,
-    "asked": {"memory_mb": 1024, "max_concurrency": 10},
-    "instances": None,
-}
-DIAGNOSIS = {"error": "EndpointFailed", "cause": "three lines"}
+PLAN = a_plan(execution="arn:e", max_concurrency=5)
+CHECKED = a_checked_upload(consumer={"function_name": "assistant"})
+DIAGNOSIS = {"error": "EndpointFailed", "what": "x", "why": "y", "fix": "z"}
 
 # State, the first call that it makes, and its event.
 FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
@@ -63,14 +49,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "lambda_",
         "get_function_configuration",
         {
-            "results": {
-                "check_archive": {
-                    "request": {"consumers": [CONSUMER]},
-                    "archive": {},
-                    "model": {},
-                    "assembly": {},
-                },
-            },
+            "results": {"check_archive": CHECKED},
             "execution": "arn:e",
             "started": "2024-01-02T03:04:05.678Z",
             "defaults": DEFAULTS,
@@ -81,13 +60,8 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "s3",
         "head_object",
         {
-            "archive": {"bucket": "uploads", "key": "models/harbour/model.tar.gz", "version_id": "v1"},
-            "assembly": {
-                "bucket": "artifacts",
-                "record": "records/0.json",
-                "code": "sealift",
-                "form": "archive",
-            },
+            "archive": CHECKED["archive"],
+            "assembly": CHECKED["assembly"],
             "hosting": "serverless",
         },
     ),
@@ -149,7 +123,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "StepDown",
         "sagemaker",
         "list_endpoints",
-        {"plan": SIZED, "refusal": {"Error": "QuotaTooSmall", "Cause": "because"}},
+        {"plan": PLAN, "refusal": {"Error": "QuotaTooSmall", "Cause": "because"}},
     ),
     (
         "RetirePrevious",
@@ -157,7 +131,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "describe_endpoint_config",
         {"plan": PLAN, "now": "2024-01-02T03:04:05Z"},
     ),
-    ("RestoreCapacity", "sagemaker", "list_endpoints", {"plan": SIZED}),
+    ("RestoreCapacity", "sagemaker", "list_endpoints", {"plan": PLAN}),
     (
         "PollEndpoint",
         "sagemaker",
@@ -178,17 +152,19 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "cloudwatch",
         "put_metric_alarm",
         {
-            "plan": {
-                "hosting": "serverless",
-                "instances": None,
-                **PLAN,
-                "smoke_test": {"timeout_s": 60},
-                "requests": {"create_model": {"Tags": [{"Key": "sealift:service", "Value": "harbour"}]}},
-            },
+            "plan": PLAN,
             "topic": "arn:aws:sns:us-east-1:123456789012:sealift",
         },
     ),
-    ("ReadConsumer", "lambda_", "get_function_configuration", {"consumers": [CONSUMER], "results": {}}),
+    (
+        "ReadConsumer",
+        "lambda_",
+        "get_function_configuration",
+        {
+            "consumers": [CONSUMER],
+            "results": {"check_archive": CHECKED, "plan_deployment": PLAN},
+        },
+    ),
     (
         "ShiftConsumer",
         "lambda_",

@@ -21,6 +21,7 @@ from pipeline.errors import EndpointBusy, RequestRejected
 from pipeline.rollout import endpoint_concurrency, release_store, releases
 from tests.functional.tasks.conftest import serverless
 from tests.paginated import Paginated
+from tests.plans import a_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -275,7 +276,7 @@ def test_a_failed_deployment_leaves_none_of_its_configurations(do: Task, refusin
     deploy(refusing, f"{SERVICE}-aaaaaaaaaaaa", {**TAGS, "sealift:execution": "another"}, to=1)
     bring(refusing, 5)
     names = {"model": NAME, "endpoint_config": NAME, "endpoint": NAME}
-    plan = {"service": SERVICE, "execution": EXECUTION, "names": names}
+    plan = a_plan(service=SERVICE, execution=EXECUTION, names=names)
     diagnosed = {"error": "SmokeTestFailed", "what": "x", "why": "y", "fix": "z", "cause": "because"}
     clients: Any = SimpleNamespace(
         sagemaker=refusing, cloudwatch=SimpleNamespace(describe_alarms=lambda **_: {"MetricAlarms": []})
@@ -299,12 +300,12 @@ def test_an_update_in_place_is_put_back_to_what_it_had(do: Task, refusing: SageM
     deploy(refusing, new, {**TAGS, "sealift:execution": "arn:new"}, to=1)
     refusing.delete_endpoint(EndpointName=new)
     refusing.update_endpoint(EndpointName=NAME, EndpointConfigName=new)
-    plan = {
-        "service": SERVICE,
-        "execution": "arn:new",
-        "names": {"model": new, "endpoint_config": new, "endpoint": NAME},
-        "updates": {"endpoint_config": NAME, "max_concurrency": 3},
-    }
+    plan = a_plan(
+        service=SERVICE,
+        execution="arn:new",
+        names={"model": new, "endpoint_config": new, "endpoint": NAME},
+        updates={"endpoint_config": NAME, "max_concurrency": 3},
+    )
     diagnosed = {"error": "SmokeTestFailed", "what": "x", "why": "y", "fix": "z", "cause": "because"}
     clients: Any = SimpleNamespace(sagemaker=refusing)
 

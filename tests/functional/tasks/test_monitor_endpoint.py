@@ -9,6 +9,7 @@ import pytest
 from pipeline.errors import AccessDenied
 from pipeline.planning import alarms
 from pipeline.rollout import alarms_api
+from tests.plans import a_plan, on_instances
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
@@ -16,18 +17,13 @@ if TYPE_CHECKING:
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:sealift"
 TAGS = [{"Key": "sealift:service", "Value": "harbour"}]
-PLAN: dict[str, Any] = {
-    "hosting": "serverless",
-    "instances": None,
-    "names": {"endpoint": "harbour-0"},
-    "smoke_test": {"timeout_s": 60},
-    "requests": {"create_model": {"Tags": TAGS}},
-}
+PLAN: dict[str, Any] = a_plan()
+PLAN["requests"]["create_model"]["Tags"] = TAGS
 
 
 def names(endpoint: str) -> set[str]:
     """Return the names of the alarms of a serverless endpoint."""
-    return {one["name"] for one in alarms.told(endpoint, 60)}
+    return {one["name"] for one in alarms.summaries(endpoint, 60)}
 
 
 def test_the_alarms_are_made(do: Task, moto_clients: Clients) -> None:
@@ -48,8 +44,8 @@ def test_the_alarms_are_made(do: Task, moto_clients: Clients) -> None:
 
 def test_an_endpoint_on_instances_has_alarms_of_its_own(do: Task, moto_clients: Clients) -> None:
     """CPU and disk, which serverless does not publish; the CPUs of an instance are added up."""
-    on_instances = {**PLAN, "hosting": "instance", "instances": {"busy_cpus": 4}}
-    made = do("MonitorEndpoint", moto_clients, plan=on_instances, topic=TOPIC)
+    plan = {**PLAN, "hosting": "instance", "instances": on_instances(busy_cpus=4)}
+    made = do("MonitorEndpoint", moto_clients, plan=plan, topic=TOPIC)
     told = made["alarms"]
 
     there = {
@@ -76,7 +72,12 @@ def test_they_are_tagged_like_the_endpoint(do: Task, moto_clients: Clients) -> N
 def test_what_is_deleted_is_the_endpoints_own(do: Task, moto_clients: Clients) -> None:
     """Others keep theirs, and a second delete finds nothing to do."""
     for name in ("harbour-0", "harbour-1"):
-        do("MonitorEndpoint", moto_clients, plan={**PLAN, "names": {"endpoint": name}}, topic=TOPIC)
+        do(
+            "MonitorEndpoint",
+            moto_clients,
+            plan={**PLAN, "names": {**PLAN["names"], "endpoint": name}},
+            topic=TOPIC,
+        )
 
     assert set(alarms_api.delete(moto_clients.cloudwatch, "harbour-0")) == names("harbour-0")
     assert alarms_api.delete(moto_clients.cloudwatch, "harbour-0") == []

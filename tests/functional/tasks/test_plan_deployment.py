@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import package_files
+from pipeline import json_codec, package_files
 from pipeline.archive.checks.verify import verify
 from pipeline.archive.s3.sources import BytesSource
 from pipeline.errors import (
@@ -19,8 +19,10 @@ from pipeline.errors import (
     ModelDoesNotFit,
     QuotaUsedUp,
 )
-from pipeline.planning import plan_types, quotas
+from pipeline.planning import quotas
+from pipeline.state_data import plan_types
 from tests.functional.tasks.conftest import serverless
+from tests.plans import a_consumer
 from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 KEY = "models/harbour/model.tar.gz"
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour-0123"
-CONSUMER = {"function_name": "assistant", "variable": "ENDPOINT_NAME", "alias": None, "canary": None}
+CONSUMER = a_consumer()
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def test_a_checked_archive_gets_a_plan(do: Task, script: Script, checked: dict[s
     script.account()
     first = planned(do, script.clients, checked)
 
-    assert set(first) == set(plan_types.Plan.__annotations__)
+    assert set(first) == set(json_codec.keys(plan_types.Plan))
     assert first["memory_mb"] == 1024
     assert first["requests"]["create_model"]["PrimaryContainer"]["ModelDataUrl"] == (
         f"s3://artifacts/{checked['assembly']['key']}"

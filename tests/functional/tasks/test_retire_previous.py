@@ -14,6 +14,7 @@ from pipeline.planning import alarms
 from pipeline.rollout import alarms_api
 from tests.foreign import HOSTILE, unfit
 from tests.paginated import Paginated
+from tests.plans import a_consumer, a_plan
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import MotoConsumer, Task
@@ -178,13 +179,12 @@ class Account:
 
     def retire(self, own: str, keep: int = 1) -> dict[str, Any]:
         """Run the task until it has nothing to wait for."""
-        plan = {
-            "service": "harbour",
-            "execution": self.sagemaker.tags[f"arn:config/{own}"]["sealift:execution"],
-            "names": {"endpoint": own, "endpoint_config": own, "model": own},
-            "consumers": [{"function_name": "assistant", "variable": "ENDPOINT_NAME", "alias": None}],
-            "keep_previous": keep,
-        }
+        plan = a_plan(
+            execution=self.sagemaker.tags[f"arn:config/{own}"]["sealift:execution"],
+            names={"endpoint": own, "endpoint_config": own, "model": own},
+            consumers=[a_consumer()],
+            keep_previous=keep,
+        )
         for _ in range(5):
             try:
                 return self._do("RetirePrevious", self.clients, plan=plan, now=NOW)
@@ -222,7 +222,7 @@ def test_what_goes_goes_whole(account: Account) -> None:
     assert (result["retired"], result["kept"], result["not_retired"]) == ([oldest], [last], [])
     for rows in (account.sagemaker.endpoints, account.sagemaker.configs, account.sagemaker.models):
         assert sorted(rows) == [last, own]
-    assert set(account.cloudwatch.alarms) == {one["name"] for one in alarms.told(last, 60)}
+    assert set(account.cloudwatch.alarms) == {one["name"] for one in alarms.summaries(last, 60)}
 
 
 def test_what_scales_is_deregistered_before_it_goes(account: Account) -> None:

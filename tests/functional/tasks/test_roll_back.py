@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.errors import ConsumerBusy, EndpointBusy, Throttled
+from pipeline import error_codec
+from pipeline.errors import ConsumerBusy, EndpointBusy, SmokeTestFailed, StackChanged, Throttled
 from pipeline.planning import alarms
 from tests.foreign import HOSTILE, unfit
+from tests.plans import a_consumer, a_plan
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import MotoConsumer, Script, Task
@@ -25,10 +28,7 @@ DIAGNOSED = {
     "fix": "z",
     "cause": "what happened: x\nwhy: y\nwhat to do: z",
 }
-PLAN = {
-    "execution": OURS,
-    "names": {"model": "harbour-0", "endpoint_config": "harbour-0", "endpoint": "harbour-0"},
-}
+PLAN = a_plan(execution=OURS)
 BEFORE: dict[str, Any] = {
     "function_name": "assistant",
     "variable": "ENDPOINT_NAME",
@@ -38,7 +38,7 @@ BEFORE: dict[str, Any] = {
     "alias_routing": None,
 }
 RESULTS: dict[str, Any] = {
-    "plan_deployment": {"service": "harbour", "execution": OURS, "names": {"endpoint": "harbour-0"}},
+    "plan_deployment": PLAN,
     "check_archive": {"archive": {"last_modified": "2026-01-02T03:04:05Z"}},
 }
 ENDPOINT, CONFIG, MODEL = "endpoint harbour-0", "endpoint configuration harbour-0", "model harbour-0"
@@ -139,6 +139,38 @@ def test_what_is_not_there_is_gone(do: Task, script: Script) -> None:
 
     assert result["gone"] == [ENDPOINT, CONFIG, MODEL]
     assert result["not_undone"] == result["kept"] == []
+
+
+@pytest.mark.parametrize("field", ["room", "updates", "taken_from"])
+def test_what_an_older_release_planned_is_undone_too(do: Task, script: Script, field: str) -> None:
+    """Its plan lacks what came later, and a field's absence has a meaning: nothing was lowered, nothing updated."""
+    nothing_there(script)
+    older = {name: value for name, value in PLAN.items() if name != field}
+
+    assert do("RollBack", script.clients, results=results(plan_deployment=older))["gone"] == [
+        ENDPOINT,
+        CONFIG,
+        MODEL,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "seen"),
+    [
+        pytest.param(
+            {"more": 1}, "unknown field 'results.plan_deployment.more'", id="a field of a newer one"
+        ),
+        pytest.param({"names": {}}, "no 'results.plan_deployment.names.model'", id="no name to undo"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_before_anything_is_undone(
+    do: Task, script: Script, changed: dict[str, Any], seen: str
+) -> None:
+    """No call is made; RollBackFailed names what is left."""
+    with pytest.raises(StackChanged) as refusal:
+        do("RollBack", script.clients, results=results(plan_deployment={**PLAN, **changed}))
+
+    assert refusal.value.problems[0].seen == seen
 
 
 def test_all_that_we_made_is_deleted_in_reverse_order(do: Task, script: Script) -> None:
@@ -338,8 +370,7 @@ def test_an_alias_goes_back_with_its_weights(do: Task, script: Script, moto_cons
     moto_consumer.publish_version(FunctionName="assistant")
     moto_consumer.weigh({"2": 0.1})
     moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "old_0"})
-    consumer = {**{name: BEFORE[name] for name in ("function_name", "variable")}, "alias": "live"}
-    consumer |= {"test_event": None, "expect": {}}
+    consumer = a_consumer(alias="live")
     there = moto_consumer.alias()
     before = do("ReadConsumer", moto_consumer.clients, consumers=[consumer], results=RESULTS)
     do(
@@ -519,7 +550,7 @@ def test_alarms_go_when_the_endpoint_is_gone(do: Task, script: Script) -> None:
     result = do("RollBack", script.clients, results=results())
 
     assert result["gone"] == [ENDPOINT, ALARMS, CONFIG, MODEL]
-    assert set(script.cloudwatch.alarms) == {one["name"] for one in alarms.told("harbour-1", 60)}
+    assert set(script.cloudwatch.alarms) == {one["name"] for one in alarms.summaries("harbour-1", 60)}
 
     nothing_there(script)
     again = do("RollBack", script.clients, results=results(monitor_endpoint={"alarms": []}))
@@ -546,7 +577,7 @@ def test_alarms_of_somebody_elses_endpoint_stay(do: Task, script: Script) -> Non
 
     do("RollBack", script.clients, results=results(monitor_endpoint={"alarms": []}))
 
-    assert {one["name"] for one in alarms.told("harbour-0", 60)} <= set(script.cloudwatch.alarms)
+    assert {one["name"] for one in alarms.summaries("harbour-0", 60)} <= set(script.cloudwatch.alarms)
 
 
 def test_alarms_that_may_not_be_deleted_are_named(do: Task, script: Script) -> None:
@@ -573,13 +604,7 @@ def test_a_canary_goes_back_exactly_and_leaves_no_version(
     moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "old_0"})
     moto_consumer.weigh({"2": 0.25})
     moto_consumer.update_alias(FunctionName="assistant", Name="live", Description="what callers use")
-    asked = {
-        **{name: BEFORE[name] for name in ("function_name", "variable")},
-        "alias": "live",
-        "canary": {"weight": 0.1, "bake_s": 60, "alarms": []},
-        "test_event": None,
-        "expect": {"min_completion_tokens": 1},
-    }
+    asked = a_consumer(alias="live", canary={"weight": 0.1, "bake_s": 60, "alarms": []})
     before = do("ReadConsumer", moto_consumer.clients, consumers=[asked], results=RESULTS)
     switch = {
         "consumers": [asked],
@@ -635,7 +660,7 @@ def test_a_version_that_cannot_be_deleted_keeps_nothing_from_going(
     before = {**BEFORE, "alias": "live", "alias_version": "1"}
     plan: dict[str, Any] = dict(PLAN)
     if in_place:
-        plan["updates"] = {"endpoint_config": "harbour-old", "max_concurrency": None}
+        plan["updates"] = {"endpoint_config": "harbour-old", "max_concurrency": 0}
         script.answers(
             "sagemaker",
             "describe_endpoint",
@@ -703,3 +728,19 @@ def test_the_cause_is_four_plain_lines(do: Task, script: Script) -> None:
 
     assert unfit(cause) == set()
     assert len(cause.split("\n")) == 4
+
+
+def test_a_failure_that_was_not_looked_into_is_told_by_its_sentence(do: Task, script: Script) -> None:
+    """The workflow puts the Cause into the words as it is; nobody wants to read Lambda's JSON in a notification."""
+    text = error_codec.encode(SmokeTestFailed("it said nothing", why="w", fix="f"))
+    raw = json.dumps({"errorMessage": text, "errorType": "SmokeTestFailed", "stackTrace": ["x"]})
+    found = {
+        "error": "Undiagnosed",
+        "what": f"a state failed with SmokeTestFailed: {raw}",
+        "why": "y",
+        "fix": "z",
+    }
+
+    cause = do("RollBack", script.clients, results={"diagnose": found})["cause"]
+
+    assert cause.startswith("what happened: a state failed with SmokeTestFailed: it said nothing\nwhy: y\n")

@@ -35,6 +35,7 @@ from tests.functional.tasks.test_consumer_switch import (
 )
 from tests.functional.tasks.test_plan_deployment import DEFAULTS, EXECUTION
 from tests.functional.tasks.test_roll_back import nothing_there, results
+from tests.plans import a_checked_upload
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
@@ -404,7 +405,8 @@ def test_one_that_is_busy_does_not_keep_the_others_from_going_back(
 def test_all_missing_consumers_are_told_at_once(do: Task, two: Two) -> None:
     """Before anything is made."""
     wrong = [{**CONSUMER, "function_name": "nobody"}, REPORTS, {**CONSUMER, "alias": "gone"}]
-    checked = {"request": {"consumers": wrong}, "archive": {}, "model": {}, "assembly": {}}
+    checked = a_checked_upload()
+    checked["request"]["consumers"] = wrong
 
     with pytest.raises(ConsumerNotFound) as refusal:
         do(

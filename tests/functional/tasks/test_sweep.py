@@ -395,13 +395,15 @@ def test_what_a_deployment_is_being_started_again_from_stays(world: World) -> No
 def test_another_stacks_things_are_not_judged(world: World) -> None:
     """Nor what is not Sealift's at all, though its name looks like it."""
     theirs = world.sagemaker.make("harbour-00000000000c", stack="other")
-    foreign = world.sagemaker.make("harbour-00000000000d")
-    for kind in ("model", "config", "endpoint"):
-        world.sagemaker.tags[f"arn:{kind}/{foreign}"] = {}
+    tags = [{}, {"sealift:service": "harbour"}, {"sealift:execution": f"{EXECUTION}one"}]
+    foreign = [world.sagemaker.make(f"harbour-00000000000{digit}") for digit in "def"]
+    for name, has in zip(foreign, tags, strict=True):
+        for kind in ("model", "config", "endpoint"):
+            world.sagemaker.tags[f"arn:{kind}/{name}"] = dict(has)
 
     result = world.sweep()
 
-    assert {one["name"] for one in result["found"]} & {theirs, foreign} == set()
+    assert {one["name"] for one in result["found"]} & {theirs, *foreign} == set()
 
 
 def test_alarms_of_endpoints_that_are_gone_go(world: World) -> None:
@@ -455,6 +457,17 @@ def test_an_archive_is_marked_first_and_deleted_in_a_later_run(world: World) -> 
     versions = world.clients.s3.list_object_versions(Bucket="artifacts")
     assert [one["Key"] for one in versions["Versions"]] == [read["Key"]]
     assert "DeleteMarkers" not in versions
+
+
+def test_only_the_newest_version_of_an_archive_is_judged(world: World) -> None:
+    """An older one goes by the rule of the bucket."""
+    orphan = archive_of(world)
+    archive_of(world)
+    late = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+
+    swept = world.sweep(artifact_bucket="artifacts", now=late)
+
+    assert [one["outcome"] for one in swept["found"] if one["name"] == orphan["Key"]] == ["marked"]
 
 
 def test_the_files_below_a_prefix_that_a_model_reads_stay(world: World) -> None:

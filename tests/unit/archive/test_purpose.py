@@ -18,7 +18,7 @@ from pipeline.archive.s3.sources import BytesSource
 from pipeline.errors import InvalidArchive
 from pipeline.gguf import architectures, purpose
 from pipeline.gguf.header import TENSOR_TYPES, GGUFHeader, GGUFParser, GGUFProblem, TensorInfo, Value
-from pipeline.planning import deployment_request
+from pipeline.planning import archive_rules
 from pipeline.sizing import images
 
 from .conftest import Forge
@@ -374,7 +374,7 @@ def test_what_a_container_does_not_serve_is_refused_for_that_container(
     container: str, code: str, architecture: str, error: str | None, forge: Forge
 ) -> None:
     """Its own runtime is known; another image may have a newer one. AWS's llama.cpp image only chats."""
-    rules = deployment_request.archive_rules(code, container=container)
+    rules = archive_rules.archive_rules(code, container=container)
     data = forge.tar_gz({**forge.code, "m.gguf": model({"general.architecture": architecture})})
 
     found = [problem.error for problem in verify(BytesSource(data, "model.tar.gz"), rules=rules).problems]

@@ -39,6 +39,15 @@ def noted(error: BaseException, note: str) -> BaseException:
             id="failed, with what was noted",
         ),
         pytest.param(
+            noted(errors.ServiceUnavailable("no answer; wanted one; ask again", fix="ask again"), "go on"),
+            endings.FAILED,
+            ["ERROR  no answer; wanted one", "TIP    ask again", "NOTE   go on"],
+            id="failed, with what to do",
+        ),
+        pytest.param(
+            errors.EndpointBusy("it is Updating"), endings.FAILED, ["ERROR  it is Updating"], id="not now"
+        ),
+        pytest.param(
             OSError(errno.ENOSPC, "No space left on device", "/a/b"),
             endings.FAILED,
             [

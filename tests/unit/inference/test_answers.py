@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from inference.inference import Model, complete, output_fn, predict_fn
+from sealift_chat import ChatError, Constraint
 from sealift_engine import Ask, Choice, Generation, Limits
 from sealift_request import BadRequest, Request
 from sealift_settings import Settings
@@ -128,8 +129,8 @@ def test_settings_fill_what_a_request_leaves_open() -> None:
 
     first, second = (ask for _, ask in engine.asked)
     assert (first.max_tokens, first.sampling.temperature, first.sampling.top_p) == (7, 0.3, 0.4)
-    assert (first.stops, first.grammar, first.logprobs) == ((), None, None)
-    assert (second.max_tokens, second.stops, second.grammar) == (9, ("x",), "g")
+    assert (first.stops, first.constraint, first.logprobs) == ((), None, None)
+    assert (second.max_tokens, second.stops, second.constraint) == (9, ("x",), Constraint("g"))
     assert (second.sampling.temperature, second.sampling.top_p, second.sampling.seed) == (0.0, 1.0, 0)
 
 
@@ -199,7 +200,7 @@ def test_template_that_refuses_is_quoted() -> None:
 
     class _Strict(_Chat):
         def render(self, _conversation: Conversation) -> Rendered:
-            raise ValueError("roles must alternate")
+            raise ChatError("roles must alternate")
 
     with pytest.raises(BadRequest, match="refuses these messages: roles must alternate"):
         _ask(_Scripted(), Request("messages", messages=(USER, USER)), chat=_Strict())
@@ -523,7 +524,7 @@ class _Caller(_Chat):
         def message(text: str) -> dict[str, Any]:
             return {"content": None, "reasoning_content": text, "tool_calls": [call]}
 
-        return Rendered("p", grammar="of the calls", message=message)
+        return Rendered("p", Constraint("of the calls"), preserved=("<call>",), message=message)
 
 
 TOOL = {"type": "function", "function": {"name": "w"}}
@@ -534,14 +535,17 @@ def test_calls_of_tools_are_told_in_both_forms() -> None:
     engine, chat = _Scripted(), _Caller()
     request = Request("messages", messages=(USER,), tools=(TOOL,), tool_choice="=w", template={"a": 1})
 
-    choice = _ask(engine, request, chat=chat)["choices"][0]
+    choice = _ask(engine, request, chat=chat, special=lambda texts: frozenset({len(texts[0]) + 1}))[
+        "choices"
+    ][0]
     older = _ask(engine, Request(**{**vars(request), "legacy_functions": True}), chat=chat)["choices"][0]
 
     assert (choice["finish_reason"], older["finish_reason"]) == ("tool_calls", "function_call")
     assert choice["message"]["tool_calls"][0]["function"]["name"] == "w"
     assert older["message"]["function_call"] == {"name": "w", "arguments": "{}"}
     assert "tool_calls" not in older["message"]
-    assert engine.asked[0][1].grammar == "of the calls"
+    assert engine.asked[0][1].constraint == Constraint("of the calls")
+    assert engine.asked[0][1].preserved == {7}
     assert (chat.given.tools, chat.given.tool_choice, chat.given.variables) == ((TOOL,), "=w", {"a": 1})
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sealift_chat import Constraint
 from sealift_engine import (
     WATCHED,
     WORTH,
@@ -44,11 +45,11 @@ class _Script:
         self.interrupted = threading.Event()
         self.on_decode: Callable[[], bool] = lambda: True
         self.slid = 0
-        self.sampled: list[tuple[Sampling, str | None, list[int]]] = []
+        self.sampled: list[tuple[Sampling, Constraint | None, list[int]]] = []
         self.tokens: Iterator[int | None] = iter(())
 
-    def piece(self, token: int) -> bytes:
-        return self.pieces[token]
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        return self.pieces[token] if special or not self.pieces[token].startswith(b"<|") else b""
 
     def ends(self, token: int) -> bool:
         return token == END
@@ -91,9 +92,9 @@ class _Script:
 
     @contextlib.contextmanager
     def sampler(
-        self, sampling: Sampling, grammar: str | None, prompt: Sequence[int]
+        self, sampling: Sampling, constraint: Constraint | None, prompt: Sequence[int]
     ) -> Iterator[Callable[[], int | None]]:
-        self.sampled.append((sampling, grammar, list(prompt)))
+        self.sampled.append((sampling, constraint, list(prompt)))
         self.tokens = iter([*range(len(self.pieces)), END])
         yield lambda: next(self.tokens)
 
@@ -180,9 +181,18 @@ def test_grammar_and_sampling_reach_the_sampler() -> None:
     script = _Script()
     sampling = Sampling(0.3, 0.4, 5)
 
-    _ask(script, sampling=sampling, grammar="root ::= [a]")
+    _ask(script, sampling=sampling, constraint=Constraint("root ::= [a]"))
 
-    assert script.sampled == [(sampling, "root ::= [a]", [7])]
+    assert script.sampled == [(sampling, Constraint("root ::= [a]"), [7])]
+
+
+def test_special_tokens_are_no_text_but_those_that_are_preserved() -> None:
+    """What an answer cannot be read without stays in it."""
+    script = _Script(b"<|call|>", b"a", b"<|end|>")
+
+    answer = _ask(script, preserved=frozenset({0}))
+
+    assert answer.text == "<|call|>a"
 
 
 def test_dead_end_of_a_grammar_is_told() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from examples.consumer import handler
-from pipeline.planning import deployment_request
+from pipeline.planning import deployment_request, request_fields
 from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ def test_example_input_is_accepted(name: str) -> None:
     """Each example passes the check that the first state makes."""
     request = deployment_request.request(_read(name), None, DEFAULTS)
 
-    assert request["service"] == "harbour"
+    assert request.service == "harbour"
 
 
 def test_full_example_shows_every_field() -> None:
     """Whoever looks for a field finds it in the full example; the two polling figures are the stack's."""
     problems: list[Problem] = []
-    known = deployment_request.EXECUTION_INPUT.parse(_read("full.json"), "", problems)
+    known = request_fields.EXECUTION_INPUT.parse(_read("full.json"), "", problems)
 
     assert problems == []
     assert set(known or {}) - set(_read("full.json")) == {"deadline_s", "poll_interval_s"}

@@ -11,7 +11,7 @@ import pytest
 
 from inference import inference
 from inference.inference import read_config
-from pipeline.planning import deployment_request
+from pipeline.planning import request_fields
 from pipeline.sizing import fit
 from sealift_settings import LoadError, Settings, settings_from
 
@@ -48,7 +48,7 @@ def test_fit_knows_what_is_kept_of_prompts() -> None:
     assert (
         fit.SAVED_MB
         == Settings().prefix_cache_mb
-        == deployment_request.INFERENCE.fields["prefix_cache_mb"].default
+        == request_fields.INFERENCE.fields["prefix_cache_mb"].default
     )
 
 

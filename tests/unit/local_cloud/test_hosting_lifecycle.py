@@ -13,18 +13,18 @@ from local_cloud.hosting.platform.lifecycle import (
     ENDPOINT,
     SERVING,
     ContainerCondition,
-    Happening,
+    EndpointChange,
     Occurrence,
     Status,
     Step,
     Verdict,
     Warmth,
-    after,
     judge,
+    next_status,
 )
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/e"
-REQUESTS = (Happening.UPDATE, Happening.RESCALE, Happening.DELETE)
+REQUESTS = (EndpointChange.UPDATE, EndpointChange.RESCALE, EndpointChange.DELETE)
 
 
 def test_statuses_are_those_of_the_service_model() -> None:
@@ -35,7 +35,7 @@ def test_statuses_are_those_of_the_service_model() -> None:
 
 
 @pytest.mark.parametrize(("status", "request_"), itertools.product(Status, REQUESTS))
-def test_every_request_has_an_outcome_in_every_status(status: Status, request_: Happening) -> None:
+def test_every_request_has_an_outcome_in_every_status(status: Status, request_: EndpointChange) -> None:
     """Clients may ask anything at any time: the table answers, or refuses, but never breaks."""
     assert (status, request_) in ENDPOINT
 
@@ -43,7 +43,7 @@ def test_every_request_has_an_outcome_in_every_status(status: Status, request_: 
 @pytest.mark.parametrize("status", [Status.CREATING, Status.UPDATING])
 def test_a_passing_status_has_both_ends(status: Status) -> None:
     """A launch that ended, well or badly, leads somewhere."""
-    assert {(status, Happening.READY), (status, Happening.UNFIT)} <= ENDPOINT.keys()
+    assert {(status, EndpointChange.READY), (status, EndpointChange.UNFIT)} <= ENDPOINT.keys()
 
 
 @pytest.mark.parametrize(
@@ -61,29 +61,29 @@ def test_a_passing_status_has_both_ends(status: Status) -> None:
         ),
         pytest.param(
             Status.FAILED,
-            Happening.UPDATE,
+            EndpointChange.UPDATE,
             f'Cannot update endpoint "{ARN}" in status Failed: it can only be deleted.',
             id="UPDATE in Failed",
         ),
     ],
 )
-def test_refusals_say_what_aws_says(status: Status, request_: Happening, message: str) -> None:
+def test_refusals_say_what_aws_says(status: Status, request_: EndpointChange, message: str) -> None:
     """An endpoint in progress refuses everything; a failed one everything but its deletion."""
     with pytest.raises(AwsError) as caught:
-        after(status, request_, ARN)
+        next_status(status, request_, ARN)
 
     assert (caught.value.code, caught.value.message) == ("ValidationException", message)
 
 
 def test_a_failed_endpoint_can_be_deleted() -> None:
     """Deleting is the one way out of Failed."""
-    assert after(Status.FAILED, Happening.DELETE, ARN) is Status.DELETING
+    assert next_status(Status.FAILED, EndpointChange.DELETE, ARN) is Status.DELETING
 
 
 def test_a_failed_update_leaves_the_endpoint_in_service() -> None:
     """Only a failed creation ends in Failed."""
-    assert after(Status.UPDATING, Happening.UNFIT, ARN) is Status.IN_SERVICE
-    assert after(Status.CREATING, Happening.UNFIT, ARN) is Status.FAILED
+    assert next_status(Status.UPDATING, EndpointChange.UNFIT, ARN) is Status.IN_SERVICE
+    assert next_status(Status.CREATING, EndpointChange.UNFIT, ARN) is Status.FAILED
 
 
 def test_an_endpoint_answers_while_it_is_updated() -> None:

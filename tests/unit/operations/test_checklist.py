@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import error_codec, errors
 from pipeline.operations import checklist
 from pipeline.operations.checklist import ITEMS, ChecklistLine, Mark
 from pipeline.operations.execution_history import Execution, State, StateStatus
@@ -590,3 +591,18 @@ def test_what_the_check_noted_stands_beside_the_archive() -> None:
     first, *_ = stands("CheckArchive", results={**RESULTS, "check_archive": noted})
 
     assert first.evidence.endswith("every byte verified; left out: '.DS_Store'")
+
+
+def test_what_was_not_done_after_the_switch_is_told_by_its_sentence() -> None:
+    """The workflow can put a Cause into a text only as it is."""
+    text = error_codec.encode(errors.EndpointBusy("it is Updating", waiting="for it"))
+    raw = json.dumps({"errorMessage": text, "errorType": "EndpointBusy", "stackTrace": []})
+    told = f"left, for EndpointBusy: {raw}"
+    evidence = {item.text: item.evidence for item in checklist.ITEMS}
+
+    retired = evidence["earlier deployments retired"]({"retire_previous": {"told": told}})
+    restored = evidence["concurrency given to the endpoint"](
+        {"restore_capacity": {"steps": [told], "max_concurrency": 1}}
+    )
+
+    assert retired == restored == "left, for EndpointBusy: it is Updating"

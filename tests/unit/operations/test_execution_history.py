@@ -413,3 +413,13 @@ def test_what_a_refused_attempt_waits_for_is_read_off_its_cause() -> None:
 
     history.tried("Throttled")
     assert state(history.read(), "CreateEndpoint").waiting == ""
+
+
+def test_an_executions_cause_is_told_without_lambdas_json() -> None:
+    """Where a rollback failed, the workflow has put the Cause into it as it is."""
+    raw = json.dumps({"errorMessage": "no", "errorType": "ResourceLimitExceeded", "stackTrace": []})
+
+    assert History().read("FAILED", cause=f"what happened: x -- NOT undone: {raw}").cause == (
+        "what happened: x -- NOT undone: no"
+    )
+    assert History().read("FAILED").cause is None

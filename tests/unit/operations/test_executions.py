@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline import naming
+from pipeline import error_codec, naming
+from pipeline.errors import EndpointBusy
 from pipeline.operations import executions
 
 MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:sealift-deployment"
@@ -44,6 +45,24 @@ def test_the_names_that_are_given_are_the_names_that_are_read() -> None:
     assert executions.named_service(executions.by_hand_name("harbour", moment)) == "harbour"
     assert executions.by_hand_name("harbour", moment) == "harbour-by-hand-20260102-030405"
     assert len(executions.by_hand_name("a" * 40, moment)) <= 80
+
+
+def test_a_failure_is_told_by_what_happened_and_why() -> None:
+    """Two of the three lines; an error of ours in them by its sentence. What fails without a cause tells none."""
+    text = error_codec.encode(EndpointBusy("it is Updating", waiting="for it"))
+    raw = json.dumps({"errorMessage": text, "errorType": "EndpointBusy", "stackTrace": []})
+    row = {
+        "executionArn": arn_of("harbour"),
+        "name": "harbour",
+        "status": "FAILED",
+        "startDate": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    }
+
+    assert executions.read({**row, "cause": f"what happened: {raw}\nwhy: y\nwhat to do: z"}).cause == (
+        "what happened: it is Updating; why: y"
+    )
+    assert executions.read({**row, "cause": "one line"}).cause == "one line"
+    assert executions.read(row).cause is None
 
 
 class Known:

@@ -117,7 +117,9 @@ def test_the_latency_follows_the_time_out() -> None:
 def test_what_is_told_is_what_is_made() -> None:
     """Names and thresholds in the execution's output are those of the requests."""
     for cpus in (None, 4):
-        told = {one["name"]: (one["metric"], one["threshold"]) for one in alarms.told("harbour-0", 60, cpus)}
+        told = {
+            one["name"]: (one["metric"], one["threshold"]) for one in alarms.summaries("harbour-0", 60, cpus)
+        }
 
         assert told == {
             one["AlarmName"]: (one["MetricName"], one["Threshold"]) for one in made(cpus=cpus).values()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from botocore.validate import ParamValidator
 
 from local_cloud.calls import service_model
 from pipeline.planning import autoscaling
-from pipeline.planning.autoscaling import Scaling
+from pipeline.state_data.request_types import Scaling
 
-WANTED: Scaling = {"min": 2, "max": 4, "invocations_per_instance": 70}
+WANTED = Scaling(min=2, max=4, invocations_per_instance=70)
 TARGET = {
     "ServiceNamespace": "sagemaker",
     "ResourceId": "endpoint/harbour-0a1b/variant/AllTraffic",
@@ -62,7 +64,7 @@ def test_a_request_is_one_that_the_service_model_takes(operation: str, request_:
 @pytest.mark.parametrize(("count", "least"), [(1, 1), (2, 2), (3, 2)])
 def test_the_least_is_never_more_than_a_quota_gave(count: int, least: int) -> None:
     """Else the first thing that is asked for is what was refused."""
-    assert autoscaling.within(WANTED, count) == {**WANTED, "min": least}
+    assert autoscaling.within(WANTED, count) == replace(WANTED, min=least)
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import settings
+from pipeline import json_codec, settings
 from pipeline.errors import ConsumerUnreadable
 from pipeline.planning import consumer
 from pipeline.planning.consumer import Configuration, SwitchStep
+from pipeline.state_data.request_types import Canary, RequestedConsumer
+from tests.plans import a_consumer
 
 NAMES = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=8)
 VARIABLES = st.dictionaries(NAMES, st.text(), max_size=8)
@@ -110,7 +113,7 @@ def test_a_configuration_is_read(
 )
 def test_what_a_consumer_said(answer: object, text: str) -> None:
     """The text to judge, wherever a consumer of ordinary habits puts it."""
-    assert consumer.said(answer) == text
+    assert consumer.answer_text(answer) == text
 
 
 @pytest.mark.parametrize(
@@ -148,10 +151,12 @@ def test_a_canary_bakes_no_shorter_than_asked_for(bake_s: int) -> None:
 
 def test_several_canaries_bake_as_long_as_the_longest() -> None:
     """Those without one do not count."""
-    consumers = [{"canary": None}, {"canary": {"bake_s": 60}}, {"canary": {"bake_s": 600}}]
+    canaries = [None, Canary(0.1, 60, ()), Canary(0.1, 600, ())]
+    plain = json_codec.decode(RequestedConsumer, a_consumer())
+    consumers = [replace(plain, canary=one) for one in canaries]
 
     assert consumer.longest_bake(consumers) == 600
-    assert consumer.in_steps(consumers) == consumers[1:]
+    assert consumer.in_steps(consumers) == list(zip(consumers[1:], canaries[1:], strict=True))
 
 
 def version(number: str, endpoint: str, description: str) -> dict[str, Any]:

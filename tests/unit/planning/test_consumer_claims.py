@@ -7,22 +7,20 @@ from typing import Any
 
 import pytest
 
+from pipeline import json_codec
 from pipeline.errors import ConsumerTaken
 from pipeline.planning import consumer_claims
 from pipeline.planning.consumer_claims import Claim
+from pipeline.state_data.request_types import RequestedConsumer
+from tests.plans import a_consumer
 
 OWNERS = {"alpha-1": "alpha", "beta-1": "beta"}
 THEIRS = Claim("assistant", "ENDPOINT_NAME", "alpha", "alpha-1")
 
 
-def who(name: str = "assistant", **more: Any) -> dict[str, Any]:
+def who(name: str = "assistant", **more: Any) -> RequestedConsumer:
     """Return a consumer as a request has it."""
-    return {"function_name": name, "variable": "ENDPOINT_NAME", "take_over": False, **more}
-
-
-def request(*consumers: dict[str, Any], default: bool = False) -> dict[str, Any]:
-    """Return a request with consumers, which it names or not."""
-    return {"service": "beta", "consumers": list(consumers), "default_consumer": default}
+    return json_codec.decode(RequestedConsumer, a_consumer(function_name=name, **more))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +41,7 @@ def test_what_another_service_has_is_told_by_the_endpoint(value: str | None, fou
 def test_a_named_consumer_of_another_service_is_refused_with_every_way_out() -> None:
     """Whose it is, by which endpoint, and the ways to go on."""
     with pytest.raises(ConsumerTaken) as refusal:
-        consumer_claims.left([THEIRS], request(who()))
+        consumer_claims.left([THEIRS], [who()], default=False)
 
     (problem,) = refusal.value.problems
     assert problem.seen == ("ENDPOINT_NAME of 'assistant' names endpoint 'alpha-1' of the service 'alpha'")
@@ -55,7 +53,7 @@ def test_every_consumer_that_is_taken_is_named() -> None:
     """All at once, and only those that nobody said to take over."""
     reports = Claim("reports", "ENDPOINT_NAME", "alpha", "alpha-1")
     with pytest.raises(ConsumerTaken) as refusal:
-        consumer_claims.left([THEIRS, reports], request(who(take_over=True), who("reports")))
+        consumer_claims.left([THEIRS, reports], [who(take_over=True), who("reports")], default=False)
 
     assert ["'reports'" in one.seen for one in refusal.value.problems] == [True]
 
@@ -65,28 +63,28 @@ def test_one_variable_is_taken_over_and_not_the_other() -> None:
     second = Claim("assistant", "FALLBACK", "alpha", "alpha-1")
 
     with pytest.raises(ConsumerTaken, match="FALLBACK of 'assistant'"):
-        consumer_claims.left([THEIRS, second], request(who(take_over=True), who(variable="FALLBACK")))
+        consumer_claims.left([THEIRS, second], [who(take_over=True), who(variable="FALLBACK")], default=False)
 
 
 @pytest.mark.parametrize("default", [True, False])
 def test_take_over_takes_it(*, default: bool) -> None:
     """Whether the request names the function or only says so of the stack's own."""
-    assert consumer_claims.left([THEIRS], request(who(take_over=True), default=default)) == []
+    assert consumer_claims.left([THEIRS], [who(take_over=True)], default=default) == []
 
 
 def test_the_stacks_consumer_is_left_to_who_had_it_first() -> None:
     """Nobody named it, so nobody is refused."""
-    assert consumer_claims.left([THEIRS], request(who(), default=True)) == [THEIRS]
-    assert consumer_claims.left([], request(who(), default=True)) == []
+    assert consumer_claims.left([THEIRS], [who()], default=True) == [THEIRS]
+    assert consumer_claims.left([], [who()], default=True) == []
 
 
 def test_a_deployment_without_it_says_whose_it_is_and_how_to_take_it() -> None:
     """What a person reads in the plan, the checklist and the notification."""
     instead = consumer_claims.without([THEIRS], ["a note"])
 
-    assert (instead["consumers"], instead["switch"]) == ([], "none")
-    assert instead["callers"] == "no consumer (ENDPOINT_NAME of assistant stays with service 'alpha')"
-    note, other = instead["notes"]
+    assert (instead.consumers, instead.switch) == ((), "none")
+    assert instead.callers == "no consumer (ENDPOINT_NAME of assistant stays with service 'alpha')"
+    note, other = instead.notes
     assert other == "a note"
     assert "(endpoint 'alpha-1')" in note
     assert note.endswith(consumer_claims.entry("assistant", "ENDPOINT_NAME"))

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import payload
+from pipeline import json_codec, payload
 from pipeline.errors import InvalidInput, Problem
-from pipeline.planning import deployment_request
-from pipeline.planning.deployment_request import ArchiveLocation, StackDefaults
+from pipeline.planning import deployment_request, request_fields, request_sources
+from pipeline.state_data.request_types import (
+    ArchiveLocation,
+    Canary,
+    Inference,
+    Request,
+    Scaling,
+    StackDefaults,
+)
 from tests.unit.conftest import DEFAULTS
 
 if TYPE_CHECKING:
@@ -31,25 +38,27 @@ def test_one_field_is_enough(defaults: StackDefaults) -> None:
     """The archive alone gives a whole request; the checklist's figures are the defaults."""
     request = deployment_request.request({"archive": ARCHIVE}, None, defaults)
 
-    assert set(request) == {*deployment_request.EXECUTION_INPUT.fields, "consumers", "default_consumer"} - {
-        "consumer"
-    }
-    assert request["service"] == "harbour"
-    assert request["max_concurrency"] is None
-    assert request["timeout_s"] == 60
-    assert request["inference"] == {
-        "n_ctx": 2048,
-        "n_batch": 512,
-        "n_threads": 4,
-        "max_tokens": 150,
-        "temperature": 0.7,
-        "top_p": 0.9,
-        "prefix_cache_mb": 32,
-    }
-    assert request["smoke_test"]["prompts"]
-    assert request["smoke_test"]["expect"]["min_completion_tokens"] == 1
-    assert request["execution_role_arn"] == defaults["execution_role_arn"]
-    assert [request[name] for name in ("memory_mb", "image_uri", "consumers")] == [None, None, []]
+    assert set(json_codec.keys(Request)) == {
+        *request_fields.EXECUTION_INPUT.fields,
+        "consumers",
+        "default_consumer",
+    } - {"consumer"}
+    assert request.service == "harbour"
+    assert request.max_concurrency is None
+    assert request.timeout_s == 60
+    assert request.inference == Inference(
+        n_ctx=2048,
+        n_batch=512,
+        n_threads=4,
+        max_tokens=150,
+        temperature=0.7,
+        top_p=0.9,
+        prefix_cache_mb=32,
+    )
+    assert request.smoke_test.prompts
+    assert request.smoke_test.expect.min_completion_tokens == 1
+    assert request.execution_role_arn == defaults["execution_role_arn"]
+    assert (request.memory_mb, request.image_uri, request.consumers) == (None, None, ())
 
 
 @pytest.mark.parametrize(
@@ -79,7 +88,7 @@ def test_the_first_source_that_says_something_wins(
     """The input goes before deployment.json, which goes before the stack; each field by itself."""
     request = deployment_request.request({"archive": ARCHIVE, **document}, sidecar, defaults)
 
-    assert (request["service"], request["max_concurrency"]) == (service, concurrency)
+    assert (request.service, request.max_concurrency) == (service, concurrency)
 
 
 def test_nested_fields_are_merged_one_by_one(defaults: StackDefaults) -> None:
@@ -90,7 +99,7 @@ def test_nested_fields_are_merged_one_by_one(defaults: StackDefaults) -> None:
         defaults,
     )
 
-    assert [request["inference"][name] for name in ("n_ctx", "n_batch", "top_p", "n_threads")] == [
+    assert [getattr(request.inference, name) for name in ("n_ctx", "n_batch", "top_p", "n_threads")] == [
         512,
         64,
         0.5,
@@ -155,8 +164,8 @@ def test_the_stack_speaks_last(
         StackDefaults(**{**defaults, **stack}),  # type: ignore[typeddict-item]
     )
 
-    found = request[expected[0]]
-    assert ([one["function_name"] for one in found] if isinstance(found, list) else found) == expected[1]
+    found = getattr(request, expected[0])
+    assert ([one.function_name for one in found] if isinstance(found, tuple) else found) == expected[1]
 
 
 def test_mistakes_of_all_sources_are_told_together(defaults: StackDefaults) -> None:
@@ -185,7 +194,7 @@ def test_mistakes_of_all_sources_are_told_together(defaults: StackDefaults) -> N
     assert len(refusal.value.problems) == 6
 
 
-NAMES = deployment_request.PlannedNames(
+NAMES = request_sources.PlannedNames(
     document="my.json", sidecar="s3://uploads/models/harbour/deployment.json"
 )
 
@@ -451,7 +460,7 @@ def test_a_service_of_the_input_makes_any_folder_good(defaults: StackDefaults) -
         {"archive": {"bucket": "uploads", "key": "model.zip"}, "service": "quay"}, None, defaults
     )
 
-    assert request["service"] == "quay"
+    assert request.service == "quay"
 
 
 @pytest.mark.parametrize(
@@ -501,20 +510,20 @@ def test_without_an_archive_everything_wrong_is_told_at_once() -> None:
 )
 def test_the_sidecar_lies_beside_the_archive(key: str, expected: str) -> None:
     """Same folder, fixed name."""
-    assert deployment_request.sidecar_key(key) == expected
+    assert request_sources.sidecar_key(key) == expected
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.name) for path in EXAMPLES])
 def test_an_example_input_is_accepted(path: Path, defaults: StackDefaults) -> None:
     """What people paste into the console deploys."""
-    assert deployment_request.request(json.loads(path.read_text()), None, defaults)["service"]
+    assert deployment_request.request(json.loads(path.read_text()), None, defaults).service
 
 
 def test_a_canary_says_only_what_differs(request_with: Requests) -> None:
     """A tenth for five minutes, watched by the endpoint's alarms, unless it is said otherwise."""
     request = request_with(consumer={"function_name": "f", "alias": "live", "canary": {}})
 
-    assert request["consumers"][0]["canary"] == {"weight": 0.1, "bake_s": 300, "alarms": []}
+    assert request.consumers[0].canary == Canary(weight=0.1, bake_s=300, alarms=())
 
 
 def test_several_consumers_keep_their_order_and_get_what_each_leaves_out(request_with: Requests) -> None:
@@ -523,16 +532,16 @@ def test_several_consumers_keep_their_order_and_get_what_each_leaves_out(request
         consumer=[{"function_name": "g", "alias": "live", "canary": {}}, {"function_name": "f"}]
     )
 
-    assert [one["function_name"] for one in request["consumers"]] == ["g", "f"]
-    assert [one["variable"] for one in request["consumers"]] == ["ENDPOINT_NAME", "ENDPOINT_NAME"]
-    assert [one["canary"] is None for one in request["consumers"]] == [False, True]
+    assert [one.function_name for one in request.consumers] == ["g", "f"]
+    assert [one.variable for one in request.consumers] == ["ENDPOINT_NAME", "ENDPOINT_NAME"]
+    assert [one.canary is None for one in request.consumers] == [False, True]
 
 
 def test_two_variables_of_one_function_are_two_consumers(request_with: Requests) -> None:
     """A function and a variable together are what is switched."""
     both = [{"function_name": "f"}, {"function_name": "f", "variable": "SECOND"}]
 
-    assert len(request_with(consumer=both)["consumers"]) == 2
+    assert len(request_with(consumer=both).consumers) == 2
 
 
 @pytest.mark.parametrize(
@@ -579,7 +588,7 @@ def test_no_consumer_can_be_said(
     stack = StackDefaults(**{**defaults, "consumer_function_name": "of-the-stack"})  # type: ignore[typeddict-item]
     request = deployment_request.request({"archive": ARCHIVE, **asked}, sidecar, stack)
 
-    assert [one["function_name"] for one in request["consumers"]] == expected
+    assert [one.function_name for one in request.consumers] == expected
 
 
 def test_scaling_to_none_is_refused_with_what_it_would_take(defaults: StackDefaults) -> None:
@@ -602,18 +611,7 @@ def test_what_scales_begins_with_its_least(request_with: Requests, said: dict[st
     asked = {"min": 2, "max": 4, "invocations_per_instance": 70}
     made = request_with(hosting="instance", auto_scaling=asked, **said)
 
-    assert (made["auto_scaling"], made["instance_count"]) == (asked, count)
-
-
-def test_requests_share_nothing(request_with: Requests) -> None:
-    """Changing one request does not change the defaults of the next."""
-    first = request_with()
-    first["smoke_test"]["max_tokens"] = -1
-    first["inference"]["n_ctx"] = -1
-
-    second = request_with()
-
-    assert (second["smoke_test"]["max_tokens"], second["inference"]["n_ctx"]) == (32, 2048)
+    assert (made.auto_scaling, made.instance_count) == (Scaling(**asked), count)
 
 
 @pytest.mark.parametrize(
@@ -786,7 +784,7 @@ def test_whether_the_consumer_is_the_stacks_own_is_told(
     defaults["consumer_function_name"] = "of-the-stack"
     request = deployment_request.request({"archive": ARCHIVE, **document}, sidecar, defaults)
 
-    assert request["default_consumer"] is default
+    assert request.default_consumer is default
 
 
 # ------------------------------------------------------------------------- roles
@@ -815,7 +813,7 @@ def test_a_role_is_one_that_the_stack_may_hand_on(
     stack: StackDefaults = {**defaults, "endpoint_role_arns": others}
     document = {"archive": ARCHIVE, **({"execution_role_arn": asked} if asked else {})}
     if may:
-        found = deployment_request.request(document, None, stack)["execution_role_arn"]
+        found = deployment_request.request(document, None, stack).execution_role_arn
         assert found == (asked or defaults["execution_role_arn"])
         return
 

@@ -15,11 +15,14 @@ from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import limits, model_source, quota_usage
+from pipeline import json_codec, limits, model_source, quota_usage
 from pipeline.aws import resource_tags
 from pipeline.errors import InvalidInput, ModelDoesNotFit, QuotaUsedUp
 from pipeline.gguf import questions
-from pipeline.planning import plan, plan_types, quotas, sizes
+from pipeline.planning import plan, quotas, sizes
+from pipeline.sizing import instance_types
+from pipeline.state_data import plan_types
+from pipeline.state_data.request_types import Scaling
 
 if TYPE_CHECKING:
     from tests.unit.conftest import FactsMaker
@@ -29,7 +32,7 @@ SAGEMAKER = botocore.session.get_session().get_service_model("sagemaker")
 
 def name_of(facts: plan.PlanFacts) -> str:
     """Return the endpoint's name in the plan of these facts."""
-    return plan.plan(facts)["names"]["endpoint"]
+    return plan.plan(facts).names.endpoint
 
 
 def test_the_same_facts_give_the_same_plan(facts_with: FactsMaker) -> None:
@@ -54,17 +57,17 @@ def test_the_switch_is_planned(facts_with: FactsMaker, consumer: Any, switch: st
     """One canary is enough for two steps; the notification names every consumer."""
     made = plan.plan(facts_with(consumer=consumer))
 
-    assert (made["switch"], made["callers"]) == (switch, callers)
+    assert (made.switch, made.callers) == (switch, callers)
 
 
 def test_all_that_is_made_names_every_consumer(facts_with: FactsMaker) -> None:
     """From the beginning, since a deployment that fails may leave what one of them still calls."""
     both = [{"function_name": "f"}, {"function_name": "g", "alias": "live"}]
-    requests = plan.plan(facts_with(consumer=both))["requests"]
+    requests = plan.plan(facts_with(consumer=both)).requests
     for request in (
-        requests["create_model"],
-        requests["create_endpoint_config"],
-        requests["create_endpoint"],
+        requests.create_model,
+        requests.create_endpoint_config,
+        requests.create_endpoint,
     ):
         tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
 
@@ -131,7 +134,7 @@ def test_a_request_is_one_that_the_service_model_takes(
     facts_with: FactsMaker, request_name: str, operation: str
 ) -> None:
     """The SDK's own validation finds nothing: no unknown field, no wrong type, no figure out of range."""
-    request = plan.plan(facts_with())["requests"][request_name]  # type: ignore[literal-required]
+    request = getattr(plan.plan(facts_with()).requests, request_name)
     report = ParamValidator().validate(request, SAGEMAKER.operation_model(operation).input_shape)
 
     assert report.generate_report() == ""
@@ -141,15 +144,15 @@ def test_the_requests_refer_to_each_other(facts_with: FactsMaker) -> None:
     """The endpoint is of the configuration, which is of the model, which is of the archive."""
     made = plan.plan(facts_with())
     model, config, endpoint = (
-        made["requests"]["create_model"],
-        made["requests"]["create_endpoint_config"],
-        made["requests"]["create_endpoint"],
+        made.requests.create_model,
+        made.requests.create_endpoint_config,
+        made.requests.create_endpoint,
     )
 
     assert model["PrimaryContainer"]["ModelDataUrl"] == "s3://artifacts/archives/0a1b/model.tar.gz"
-    assert config["ProductionVariants"][0]["ModelName"] == model["ModelName"] == made["names"]["model"]
-    assert endpoint["EndpointConfigName"] == config["EndpointConfigName"] == made["names"]["endpoint_config"]
-    assert endpoint["EndpointName"] == made["names"]["endpoint"]
+    assert config["ProductionVariants"][0]["ModelName"] == model["ModelName"] == made.names.model
+    assert endpoint["EndpointConfigName"] == config["EndpointConfigName"] == made.names.endpoint_config
+    assert endpoint["EndpointName"] == made.names.endpoint
     assert config["ProductionVariants"][0]["ServerlessConfig"] == {
         "MemorySizeInMB": 2048,
         "MaxConcurrency": 10,
@@ -158,17 +161,17 @@ def test_the_requests_refer_to_each_other(facts_with: FactsMaker) -> None:
 
 def test_a_plan_is_json(facts_with: FactsMaker) -> None:
     """It travels between states, with room to spare for what else does."""
-    text = json.dumps(plan.plan(facts_with(consumer={"function_name": "f"})))
+    text = json.dumps(json_codec.encode(plan.plan(facts_with(consumer={"function_name": "f"}))))
 
     assert len(text) < limits.STATE_PAYLOAD.value / 10
-    assert set(json.loads(text)) == set(plan_types.Plan.__annotations__)
+    assert set(json.loads(text)) == set(json_codec.keys(plan_types.Plan))
 
 
 def test_everything_made_is_tagged(facts_with: FactsMaker) -> None:
     """Who made it, for which service, from which archive: all three creates carry the same tags."""
     facts = facts_with()
-    requests = plan.plan(facts)["requests"]
-    tags = {tag["Key"]: tag["Value"] for tag in requests["create_model"]["Tags"]}
+    requests = plan.plan(facts).requests
+    tags = {tag["Key"]: tag["Value"] for tag in requests.create_model["Tags"]}
 
     assert tags == {
         resource_tags.TAG_SERVICE: "harbour",
@@ -177,8 +180,8 @@ def test_everything_made_is_tagged(facts_with: FactsMaker) -> None:
         resource_tags.TAG_VERSION: "v1",
         resource_tags.TAG_UPLOADED: "2026-01-02T03:04:05Z",
     }
-    assert requests["create_model"]["Tags"] == requests["create_endpoint"]["Tags"]
-    assert requests["create_model"]["Tags"] == requests["create_endpoint_config"]["Tags"]
+    assert requests.create_model["Tags"] == requests.create_endpoint["Tags"]
+    assert requests.create_model["Tags"] == requests.create_endpoint_config["Tags"]
 
 
 @given(key=st.text(min_size=1, max_size=1024))
@@ -202,9 +205,9 @@ def test_the_context_is_not_longer_than_the_model_was_trained_for(facts_with: Fa
     """The cap is in the container's environment, in the arithmetic, and in a note."""
     made = plan.plan(facts_with(model={"context_length": 512}, inference={"n_ctx": 4096}))
 
-    assert made["requests"]["create_model"]["PrimaryContainer"]["Environment"]["SEALIFT_N_CTX"] == "512"
-    assert "x 512 tokens" in made["fit"]["lines"][1]["how"]
-    assert made["notes"] == ["n_ctx 4096 was requested; the model was trained for 512"]
+    assert made.requests.create_model["PrimaryContainer"]["Environment"]["SEALIFT_N_CTX"] == "512"
+    assert "x 512 tokens" in made.fit["lines"][1]["how"]
+    assert made.notes == ("n_ctx 4096 was requested; the model was trained for 512",)
 
 
 @pytest.mark.parametrize(
@@ -215,8 +218,8 @@ def test_a_context_that_the_model_can_do_is_kept(facts_with: FactsMaker, trained
     """No cap, no note."""
     made = plan.plan(facts_with(model={"context_length": trained}))
 
-    assert made["requests"]["create_model"]["PrimaryContainer"]["Environment"]["SEALIFT_N_CTX"] == "2048"
-    assert made["notes"] == []
+    assert made.requests.create_model["PrimaryContainer"]["Environment"]["SEALIFT_N_CTX"] == "2048"
+    assert made.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -269,9 +272,9 @@ def test_the_smoke_test_suits_the_model(
     size: int | None,
 ) -> None:
     """As far as the container takes it, and unless the request says otherwise."""
-    test = plan.plan(facts_with(model=model, **request_))["smoke_test"]
+    test = plan.plan(facts_with(model=model, **request_)).smoke_test
 
-    assert (test["ask_with"], test["prompts"], test.get("embedding_size")) == (form, prompts, size)
+    assert (test.ask_with, list(test.prompts), test.embedding_size) == (form, prompts, size)
 
 
 @pytest.mark.parametrize(
@@ -294,9 +297,9 @@ def test_a_consumer_is_tried_with_what_the_model_takes(
         consumer=[{"function_name": "harbour-api", "test_event": own}],
     )
 
-    (one,) = plan.plan(facts)["consumers"]
+    (one,) = plan.plan(facts).consumers
 
-    assert one["test_event"] == wanted
+    assert one.test_event == wanted
 
 
 @pytest.mark.parametrize(("purpose", "offered"), [("chat", True), ("embedding", False)])
@@ -306,7 +309,7 @@ def test_no_container_is_proposed_that_does_not_serve_the_model(
     """The prebuilt image's support has ended; AWS's other image has no embeddings."""
     facts = replace(facts_with(model={"purpose": purpose, "evaluated_whole": False}), today=date(2026, 1, 1))
 
-    notes = " ".join(plan.plan(facts)["notes"])
+    notes = " ".join(plan.plan(facts).notes)
 
     assert "ended on 2024-03-15" in notes
     assert ("'llama-cpp' is supported" in notes) == offered
@@ -317,9 +320,9 @@ def test_an_archives_own_code_is_asked_with_messages(facts_with: FactsMaker, pur
     """What else it takes nobody knows; the request may say it."""
     facts = facts_with(model={"purpose": purpose, "evaluated_whole": False})
 
-    own = replace(facts, request={**facts.request, "code": "archive"})
+    own = replace(facts, request=replace(facts.request, code="archive"))
 
-    assert plan.plan(own)["smoke_test"]["ask_with"] == "messages"
+    assert plan.plan(own).smoke_test.ask_with == "messages"
 
 
 @pytest.mark.parametrize(
@@ -348,7 +351,7 @@ def test_what_is_not_asked_as_a_chat_has_a_note(
     not_words: str,
 ) -> None:
     """In the plan, before anything is made."""
-    notes = " ".join(plan.plan(facts_with(model=model, **request_))["notes"])
+    notes = " ".join(plan.plan(facts_with(model=model, **request_)).notes)
 
     assert words in notes
     assert not_words not in notes
@@ -368,9 +371,9 @@ def test_a_timeout_above_the_platforms_is_noted(
     """SageMaker ends every serverless call at 60 s; the plan says so instead of promising more."""
     made = plan.plan(facts_with(timeout_s=asked))
 
-    assert made["smoke_test"]["timeout_s"] == used
-    assert len(made["notes"]) == notes
-    assert all("60 s" in note for note in made["notes"])
+    assert made.smoke_test.timeout_s == used
+    assert len(made.notes) == notes
+    assert all("60 s" in note for note in made.notes)
 
 
 def test_a_model_that_fits_nowhere_has_no_plan(facts_with: FactsMaker) -> None:
@@ -384,7 +387,7 @@ def test_a_model_that_fits_nowhere_has_no_plan(facts_with: FactsMaker) -> None:
 
 def down(memory_mb: int, concurrency: int, *room: quota_usage.Lowered) -> quotas.Down:
     """Return a step of the ladder."""
-    step = quotas.CapacityStep(asked="much", said="no", did="less")
+    step = plan_types.CapacityStep(asked="much", said="no", did="less")
     return quotas.Down(quotas.Rung.ROOM, memory_mb, concurrency, room, step)
 
 
@@ -404,23 +407,23 @@ def test_a_step_down_is_another_configuration_and_nothing_else(facts_with: Facts
     first = plan.plan(facts_with())
     lowered = quota_usage.Lowered(endpoint="harbour-1", before=10, to=5)
     made = sizes.lower(first, down(1024, 5, lowered))
-    name = first["names"]["model"]
+    name = first.names.model
 
-    assert made["names"] == {"model": name, "endpoint_config": f"{name}-1024-5", "endpoint": name}
-    config = made["requests"]["create_endpoint_config"]
+    assert made.names == plan_types.Names(name, f"{name}-1024-5", name)
+    config = made.requests.create_endpoint_config
     assert config["EndpointConfigName"] == f"{name}-1024-5"
     assert config["ProductionVariants"][0]["ServerlessConfig"] == {
         "MemorySizeInMB": 1024,
         "MaxConcurrency": 5,
     }
-    assert made["requests"]["create_endpoint"] == {
-        **first["requests"]["create_endpoint"],
+    assert made.requests.create_endpoint == {
+        **first.requests.create_endpoint,
         "EndpointConfigName": f"{name}-1024-5",
     }
-    assert made["requests"]["create_model"] == first["requests"]["create_model"]
-    assert (made["room"], made["rungs"], len(made["steps"])) == ([lowered], ["room"], 1)
+    assert made.requests.create_model == first.requests.create_model
+    assert (made.room, made.rungs, len(made.steps)) == ((lowered,), ("room",), 1)
     assert sizes.ask(made).taken == ("room",)
-    assert sizes.lower(made, down(2048, 10))["names"] == first["names"]
+    assert sizes.lower(made, down(2048, 10)).names == first.names
 
 
 @given(
@@ -446,9 +449,9 @@ def test_the_name_does_not_depend_on_what_is_in_use(facts_with: FactsMaker) -> N
     first = plan.plan(facts_with())
     second = plan.plan(among(facts_with(), holder("harbour-1", "harbour-1")))
 
-    assert second["names"]["endpoint"] == first["names"]["endpoint"]
-    assert second["names"]["endpoint_config"] == f"{first['names']['endpoint']}-2048-5"
-    assert second["room"] == [{"endpoint": "harbour-1", "before": 10, "to": 5}]
+    assert second.names.endpoint == first.names.endpoint
+    assert second.names.endpoint_config == f"{first.names.endpoint}-2048-5"
+    assert second.room == (quota_usage.Lowered("harbour-1", 10, 5),)
 
 
 def test_what_was_lowered_for_a_plan_that_is_made_anew_is_still_to_be_given_back(
@@ -461,10 +464,10 @@ def test_what_was_lowered_for_a_plan_that_is_made_anew_is_still_to_be_given_back
     lowered = among(facts_with(), holder("harbour-1", "harbour-1", 5), holder("other", "other", 5))
     made = plan.plan(replace(lowered, earlier=first))
 
-    assert first["room"] == [{"endpoint": "harbour-1", "before": 10, "to": 5}]
-    assert plan.plan(lowered)["room"] == [{"endpoint": "harbour-1", "before": 5, "to": 1}]
-    assert made["room"] == [{"endpoint": "harbour-1", "before": 10, "to": 1}]
-    assert made["steps"] == [*first["steps"], *plan.plan(lowered)["steps"]]
+    assert first.room == (quota_usage.Lowered("harbour-1", 10, 5),)
+    assert plan.plan(lowered).room == (quota_usage.Lowered("harbour-1", 5, 1),)
+    assert made.room == (quota_usage.Lowered("harbour-1", 10, 1),)
+    assert made.steps == (*first.steps, *plan.plan(lowered).steps)
 
 
 @pytest.mark.parametrize("status", ["InService", "Creating", "Updating"])
@@ -474,9 +477,9 @@ def test_an_endpoint_that_is_there_is_taken_over_as_it_is(facts_with: FactsMaker
     there = holder(name, f"{name}-2048-4", 9, status=status)
     made = plan.plan(among(facts_with(), holder("harbour-1", "harbour-1", 1), there))
 
-    assert made["names"]["endpoint_config"] == f"{name}-2048-4"
-    assert (made["max_concurrency"], made["asked"]["max_concurrency"]) == (4, 10)
-    assert (made["room"], made["steps"]) == ([], [])
+    assert made.names.endpoint_config == f"{name}-2048-4"
+    assert (made.max_concurrency, made.asked.max_concurrency) == (4, 10)
+    assert (made.room, made.steps) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -534,21 +537,21 @@ def test_in_place_has_one_endpoint(
     """Its name stays; how it was is in the plan, so that it can be put back."""
     made = plan.plan(among(facts_with(strategy="in_place"), *holders, serving=serving))
 
-    assert (made["names"]["endpoint"], made["updates"]) == (endpoint, updates)
-    assert made["requests"]["update_endpoint"] == {
+    assert (made.names.endpoint, made.updates) == (endpoint, updates and plan_types.Previous(**updates))
+    assert made.requests.update_endpoint == {
         "EndpointName": endpoint,
-        "EndpointConfigName": made["names"]["endpoint_config"],
+        "EndpointConfigName": made.names.endpoint_config,
     }
-    assert made["requests"]["create_endpoint"]["EndpointName"] == endpoint
+    assert made.requests.create_endpoint["EndpointName"] == endpoint
 
 
 def test_in_place_a_repetition_updates_nothing(facts_with: FactsMaker) -> None:
     """The endpoint is on the very configuration already."""
     facts = facts_with(strategy="in_place")
-    config = plan.plan(facts)["names"]["endpoint_config"]
+    config = plan.plan(facts).names.endpoint_config
     made = plan.plan(among(facts, holder("harbour", config)))
 
-    assert (made["updates"], made["names"]["endpoint_config"]) == (None, config)
+    assert (made.updates, made.names.endpoint_config) == (None, config)
 
 
 # ------------------------------------------------------------------- on instances
@@ -576,11 +579,11 @@ def instance_facts(facts_with: FactsMaker, **fields: Any) -> plan.PlanFacts:
 def test_an_instance_plan_asks_for_instances(facts_with: FactsMaker) -> None:
     """The cheapest type, a volume, raised time-outs, and the file as it is; nothing of serverless."""
     made = plan.plan(instance_facts(facts_with))
-    name = made["names"]["endpoint"]
+    name = made.names.endpoint
 
-    assert made["hosting"] == "instance"
-    assert (made["memory_mb"], made["max_concurrency"], made["asked"]) == (None, None, None)
-    assert made["requests"]["create_endpoint_config"]["ProductionVariants"] == [
+    assert made.hosting == "instance"
+    assert (made.memory_mb, made.max_concurrency, made.asked) == (None, None, None)
+    assert made.requests.create_endpoint_config["ProductionVariants"] == [
         {
             "VariantName": "AllTraffic",
             "ModelName": name,
@@ -591,28 +594,28 @@ def test_an_instance_plan_asks_for_instances(facts_with: FactsMaker) -> None:
             "ContainerStartupHealthCheckTimeoutInSeconds": 600,
         }
     ]
-    assert made["requests"]["create_model"]["PrimaryContainer"]["ModelDataSource"] == {
+    assert made.requests.create_model["PrimaryContainer"]["ModelDataSource"] == {
         "S3DataSource": {
             "S3Uri": "s3://artifacts/archives/0a1b/gemma.gguf",
             "S3DataType": "S3Object",
             "CompressionType": "None",
         }
     }
-    assert made["instances"] is not None
-    assert made["instances"]["usd_per_hour"] == 0.302
-    assert [one["name"] for one in made["instances"]["offers"]] == [
+    assert made.instances is not None
+    assert made.instances.usd_per_hour == 0.302
+    assert [one.name for one in made.instances.offers] == [
         "ml.r5.xlarge",
         "ml.m5.2xlarge",
         "ml.c5.4xlarge",
     ]
-    assert made["keep_previous"] == 0
-    assert any("$0.302 an hour" in note for note in made["notes"])
-    assert any("ends unfinished at 60 s" in note for note in made["notes"])
+    assert made.keep_previous == 0
+    assert any("$0.302 an hour" in note for note in made.notes)
+    assert any("ends unfinished at 60 s" in note for note in made.notes)
 
 
 def _volume(made: plan_types.Plan) -> int | None:
     """Return the volume that a plan's configuration asks for."""
-    (variant,) = made["requests"]["create_endpoint_config"]["ProductionVariants"]
+    (variant,) = made.requests.create_endpoint_config["ProductionVariants"]
     return variant.get("VolumeSizeInGB")
 
 
@@ -625,15 +628,15 @@ def test_a_type_with_a_disk_of_its_own_is_asked_for_without_a_volume(facts_with:
         {"name": "ml.g6.xlarge", "usd_per_hour": 0.03, **sized, "memory_bandwidth_gb_s": 800},
     ]
     made = plan.plan(instance_facts(facts_with, instance_types=types))
-    step = quotas.CapacityStep(asked="1 x", said="no", did="another")
+    step = plan_types.CapacityStep(asked="1 x", said="no", did="another")
     second = sizes.step_instances(made, quotas.InstancesDown("ml.r7i.xlarge", 1, step))
     third = sizes.step_instances(second, quotas.InstancesDown("ml.g6.xlarge", 1, step))
 
-    assert [one["instances"]["type"] for one in (made, second, third) if one["instances"]] == [
+    assert [one.instances.type for one in (made, second, third) if one.instances] == [
         one["name"] for one in types
     ]
     assert [_volume(one) for one in (made, second, third)] == [None, 19, None]
-    assert any("assumed to fit on its own NVMe disk" in note for note in made["notes"])
+    assert any("assumed to fit on its own NVMe disk" in note for note in made.notes)
 
 
 @pytest.mark.parametrize(
@@ -648,7 +651,7 @@ def test_an_instance_request_is_one_that_the_service_model_takes(
 ) -> None:
     """As on serverless: the SDK's own validation finds nothing."""
     facts = instance_facts(facts_with)
-    request = plan.plan(facts)["requests"][request_name]  # type: ignore[literal-required]
+    request = getattr(plan.plan(facts).requests, request_name)
     assembled = {**facts.assembly, "etag": "9b2c"}
     request = model_source.pinned(request, assembled) if request_name == "create_model" else request
     report = ParamValidator().validate(request, SAGEMAKER.operation_model(operation).input_shape)
@@ -659,14 +662,14 @@ def test_an_instance_request_is_one_that_the_service_model_takes(
 def test_the_one_file_is_pinned_by_the_etag_of_the_copy(facts_with: FactsMaker) -> None:
     """Known only when it has been copied; an archive and a prefix have none, and nothing else changes."""
     facts = instance_facts(facts_with)
-    request = plan.plan(facts)["requests"]["create_model"]
+    request = plan.plan(facts).requests.create_model
     pinned = model_source.pinned(request, {**facts.assembly, "etag": "9b2c"})
 
     source = pinned["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]
     assert source.pop("ETag") == "9b2c"
     assert pinned == request
     facts = facts_with()
-    archive = plan.plan(facts)["requests"]["create_model"]
+    archive = plan.plan(facts).requests.create_model
     assert model_source.pinned(archive, {**facts.assembly, "etag": None}) == archive
 
 
@@ -682,12 +685,12 @@ def test_all_cpus_of_an_instance_are_used(
 ) -> None:
     """Four threads are a serverless figure."""
     made = plan.plan(instance_facts(facts_with, **fields))
-    environment = made["requests"]["create_model"]["PrimaryContainer"]["Environment"]
+    environment = made.requests.create_model["PrimaryContainer"]["Environment"]
 
     assert environment.get("SM_LLAMA_CPP_THREADS") == variable
-    assert made["instances"] is not None
-    assert made["instances"]["busy_cpus"] == int(variable or 4)
-    own = plan.plan(instance_facts(facts_with, container="pytorch"))["requests"]["create_model"]
+    assert made.instances is not None
+    assert made.instances.busy_cpus == int(variable or 4)
+    own = plan.plan(instance_facts(facts_with, container="pytorch")).requests.create_model
     assert own["PrimaryContainer"]["Environment"]["SEALIFT_N_THREADS"] == "64"
 
 
@@ -707,9 +710,7 @@ def test_auto_takes_an_instance_only_when_it_is_allowed(facts_with: FactsMaker) 
     (problem,) = refusal.value.problems
     assert problem.error == "InstanceNotAllowed"
     assert "1 x ml.r5.xlarge, $0.302 an hour" in problem.fix
-    assert (
-        plan.plan(instance_facts(facts_with, hosting="auto", allow_instances=True))["hosting"] == "instance"
-    )
+    assert plan.plan(instance_facts(facts_with, hosting="auto", allow_instances=True)).hosting == "instance"
 
 
 def test_a_model_in_an_archive_that_does_not_fit_says_why(facts_with: FactsMaker) -> None:
@@ -733,8 +734,8 @@ def test_an_endpoint_on_instances_is_updated_in_place(facts_with: FactsMaker) ->
     facts = instance_facts(facts_with, strategy="in_place")
     made = plan.plan(replace(facts, situation=instances_in_use("harbour", "harbour-old")))
 
-    assert made["names"]["endpoint"] == "harbour"
-    assert made["updates"] == {"endpoint_config": "harbour-old", "max_concurrency": 0}
+    assert made.names.endpoint == "harbour"
+    assert made.updates == plan_types.Previous("harbour-old", 0)
 
 
 SCALES = {"min": 1, "max": 4, "invocations_per_instance": 0.2}
@@ -745,21 +746,19 @@ def test_what_scales_says_so(facts_with: FactsMaker) -> None:
     made = plan.plan(instance_facts(facts_with, auto_scaling=SCALES))
     plain = plan.plan(instance_facts(facts_with))
 
-    assert made["instances"] is not None
-    assert plain["instances"] is not None
-    assert made["instances"] == {**plain["instances"], "auto_scaling": SCALES}
+    assert made.instances is not None
+    assert plain.instances is not None
+    assert made.instances == replace(plain.instances, auto_scaling=Scaling(**SCALES))
     for name in ("create_model", "create_endpoint_config", "create_endpoint"):
-        tags = {one["Key"]: one["Value"] for one in made["requests"][name]["Tags"]}  # type: ignore[literal-required]
+        tags = {one["Key"]: one["Value"] for one in getattr(made.requests, name)["Tags"]}
         assert tags[resource_tags.TAG_SCALING] == "1-4"
-    assert all(
-        one["Key"] != resource_tags.TAG_SCALING for one in plain["requests"]["create_endpoint"]["Tags"]
-    )
+    assert all(one["Key"] != resource_tags.TAG_SCALING for one in plain.requests.create_endpoint["Tags"])
     said = "scales between 1 and 4 instances, for 0.2 calls a minute of each: $0.302 to $1.208 an hour; never to none"
-    assert said in made["notes"]
-    assert made["names"]["endpoint"] != plain["names"]["endpoint"]
+    assert said in made.notes
+    assert made.names.endpoint != plain.names.endpoint
     assert (
-        made["requests"]["create_endpoint_config"]["ProductionVariants"][0]["InitialInstanceCount"]
-        == plain["requests"]["create_endpoint_config"]["ProductionVariants"][0]["InitialInstanceCount"]
+        made.requests.create_endpoint_config["ProductionVariants"][0]["InitialInstanceCount"]
+        == plain.requests.create_endpoint_config["ProductionVariants"][0]["InitialInstanceCount"]
     )
 
 
@@ -767,10 +766,10 @@ def test_on_serverless_auto_scaling_is_noted_and_left_out(facts_with: FactsMaker
     """With `auto` nobody knew where it would run."""
     made = plan.plan(facts_with(hosting="auto", auto_scaling=SCALES))
 
-    assert made["hosting"] == "serverless"
-    assert made["names"] == plan.plan(facts_with())["names"]
-    assert "auto_scaling was requested; a serverless endpoint scales by itself, and has none" in made["notes"]
-    assert all(one["Key"] != resource_tags.TAG_SCALING for one in made["requests"]["create_endpoint"]["Tags"])
+    assert made.hosting == "serverless"
+    assert made.names == plan.plan(facts_with()).names
+    assert "auto_scaling was requested; a serverless endpoint scales by itself, and has none" in made.notes
+    assert all(one["Key"] != resource_tags.TAG_SCALING for one in made.requests.create_endpoint["Tags"])
 
 
 def test_what_scales_is_not_updated_in_place(facts_with: FactsMaker) -> None:
@@ -798,18 +797,18 @@ def test_an_update_does_not_change_the_hosting(facts_with: FactsMaker, on_instan
 def test_a_step_to_another_type_changes_the_configuration_alone(facts_with: FactsMaker) -> None:
     """The model and the endpoint keep their names; the configuration has one of its own, within AWS's length."""
     made = plan.plan(instance_facts(facts_with, service="a" * 40))
-    step = quotas.CapacityStep(asked="1 x ml.r5.xlarge", said="no", did="ask for another")
+    step = plan_types.CapacityStep(asked="1 x ml.r5.xlarge", said="no", did="ask for another")
     stepped = sizes.step_instances(made, quotas.InstancesDown("ml.m5.2xlarge", 1, step))
 
-    assert stepped["instances"] is not None
-    assert (stepped["instances"]["type"], stepped["instances"]["usd_per_hour"]) == ("ml.m5.2xlarge", 0.461)
-    assert stepped["instances"]["busy_cpus"] == 8
-    assert stepped["steps"] == [step]
-    (variant,) = stepped["requests"]["create_endpoint_config"]["ProductionVariants"]
+    assert stepped.instances is not None
+    assert (stepped.instances.type, stepped.instances.usd_per_hour) == ("ml.m5.2xlarge", 0.461)
+    assert stepped.instances.busy_cpus == 8
+    assert stepped.steps == (step,)
+    (variant,) = stepped.requests.create_endpoint_config["ProductionVariants"]
     assert variant["InstanceType"] == "ml.m5.2xlarge"
-    name = stepped["names"]["endpoint_config"]
-    assert stepped["names"] == {**made["names"], "endpoint_config": name}
-    assert name.startswith(f"{made['names']['model']}-")
+    name = stepped.names.endpoint_config
+    assert stepped.names == replace(made.names, endpoint_config=name)
+    assert name.startswith(f"{made.names.model}-")
     assert len(name) <= limits.NAME_LENGTH.value
 
 
@@ -819,12 +818,12 @@ def test_what_an_earlier_run_came_to_is_taken_over(facts_with: FactsMaker) -> No
     made = plan.plan(facts)
     for kind, count in (("ml.m5.2xlarge", 2), ("ml.r5.xlarge", 1), ("ml.r5.xlarge", 2)):
         asked = plan_types.AskedInstances(type="ml.r5.xlarge", count=2)
-        config = sizes.instances_config_name(made["names"]["model"], asked, kind, count)
-        again = plan.plan(replace(facts, situation=instances_in_use(made["names"]["endpoint"], config)))
+        config = sizes.instances_config_name(made.names.model, asked, kind, count)
+        again = plan.plan(replace(facts, situation=instances_in_use(made.names.endpoint, config)))
 
-        assert again["instances"] is not None
-        assert (again["instances"]["type"], again["instances"]["count"]) == (kind, count)
-        assert again["names"]["endpoint_config"] == config
+        assert again.instances is not None
+        assert (again.instances.type, again.instances.count) == (kind, count)
+        assert again.names.endpoint_config == config
 
 
 @pytest.mark.parametrize(
@@ -842,7 +841,7 @@ def test_an_update_of_instances_has_guardrails(
     """SageMaker moves the calls, watches the endpoint's own alarms, and takes the update back; a request it takes."""
     facts = instance_facts(facts_with, strategy="in_place", instance_count=count, bake_s=60)
     made = plan.plan(replace(facts, situation=instances_in_use("harbour", "harbour-old")))
-    request = made["requests"]["update_endpoint"]
+    request = made.requests.update_endpoint
 
     policy = request["DeploymentConfig"]["BlueGreenUpdatePolicy"]
     assert policy["TrafficRoutingConfiguration"] == {**routing, "WaitIntervalInSeconds": 60}
@@ -850,7 +849,7 @@ def test_an_update_of_instances_has_guardrails(
     assert alarms == [f"sealift-harbour-{suffix}" for suffix in ("5xx", "latency", "memory", "disk")]
     shape = SAGEMAKER.operation_model("UpdateEndpoint").input_shape
     assert ParamValidator().validate(request, shape).generate_report() == ""
-    assert "DeploymentConfig" not in plan.plan(facts_with())["requests"]["update_endpoint"]
+    assert "DeploymentConfig" not in plan.plan(facts_with()).requests.update_endpoint
 
 
 @pytest.mark.parametrize(
@@ -868,7 +867,7 @@ def test_sagemaker_takes_an_update_back_itself_at_the_deadline(
     facts = instance_facts(facts_with, strategy="in_place", bake_s=60, deadline_s=deadline_s)
     made = plan.plan(replace(facts, situation=instances_in_use("harbour", "harbour-old")))
 
-    policy = made["requests"]["update_endpoint"]["DeploymentConfig"]["BlueGreenUpdatePolicy"]
+    policy = made.requests.update_endpoint["DeploymentConfig"]["BlueGreenUpdatePolicy"]
     assert policy["MaximumExecutionTimeoutInSeconds"] == longest_s
 
 
@@ -893,13 +892,13 @@ def test_without_a_concurrency_the_name_is_the_same_whatever_is_free(facts_with:
         for situation in (situated(), situated(quota=1000), situated(of_others(9)))
     ]
 
-    assert len({one["names"]["endpoint"] for one in made}) == 1
-    assert [one["max_concurrency"] for one in made] == [3, 10, 1]
-    name = made[0]["names"]["endpoint"]
-    assert [one["names"]["endpoint_config"] for one in made] == [f"{name}-2048-{n}" for n in (3, 10, 1)]
+    assert len({one.names.endpoint for one in made}) == 1
+    assert [one.max_concurrency for one in made] == [3, 10, 1]
+    name = made[0].names.endpoint
+    assert [one.names.endpoint_config for one in made] == [f"{name}-2048-{n}" for n in (3, 10, 1)]
     assert name != name_of(facts_with(max_concurrency=3))
-    assert all(quotas.UNASKED in one["notes"] for one in made)
-    assert quotas.UNASKED not in plan.plan(facts_with(max_concurrency=3))["notes"]
+    assert all(quotas.UNASKED in one.notes for one in made)
+    assert quotas.UNASKED not in plan.plan(facts_with(max_concurrency=3)).notes
 
 
 def test_what_exists_is_taken_over_with_the_size_that_it_came_to(facts_with: FactsMaker) -> None:
@@ -910,7 +909,7 @@ def test_what_exists_is_taken_over_with_the_size_that_it_came_to(facts_with: Fac
 
     made = plan.plan(replace(facts, situation=situated(there, of_others(9))))
 
-    assert (made["max_concurrency"], made["names"]["endpoint_config"]) == (1, f"{name}-2048-1")
+    assert (made.max_concurrency, made.names.endpoint_config) == (1, f"{name}-2048-1")
 
 
 def test_without_any_room_nothing_is_planned(facts_with: FactsMaker) -> None:
@@ -919,4 +918,21 @@ def test_without_any_room_nothing_is_planned(facts_with: FactsMaker) -> None:
 
     with pytest.raises(QuotaUsedUp, match="other holds 10"):
         plan.plan(replace(facts_with(max_concurrency=None), situation=full))
-    assert plan.plan(replace(facts_with(max_concurrency=3), situation=full))["max_concurrency"] == 3
+    assert plan.plan(replace(facts_with(max_concurrency=3), situation=full)).max_concurrency == 3
+
+
+def test_a_type_that_the_request_describes_is_known_by_its_figures(facts_with: FactsMaker) -> None:
+    """Every one of them, and where they come from."""
+    own = {
+        "name": "ml.r7i.xlarge",
+        "vcpus": 4,
+        "memory_gib": 32,
+        "usd_per_hour": 0.25,
+        "memory_bandwidth_gb_s": 30.5,
+        "local_disk_gb": 75,
+    }
+    table = plan.table(facts_with(instance_types=[own]).request)
+    said = "as the request says"
+
+    assert instance_types.Instance("ml.r7i.xlarge", 4, 32, 0.25, 30.5, said, 75, said) in table
+    assert len(table) == len(instance_types.TABLE) + 1

@@ -143,7 +143,7 @@ def test_room_is_shared(
     room = quotas.make_room(asked, free, own, None)
 
     assert room.start == start
-    assert {one["endpoint"]: one["to"] for one in room.lowered} == lowered
+    assert {one.endpoint: one.to for one in room.lowered} == lowered
 
 
 def test_the_one_that_the_consumer_calls_is_spared() -> None:
@@ -193,11 +193,11 @@ def test_a_beginning_is_within_bounds(asked: int, situation: Situation, serving:
 
     assert 1 <= start.concurrency <= asked
     for one in start.room:
-        holder = situation.holder(one["endpoint"])
+        holder = situation.holder(one.endpoint)
         assert holder is not None
         assert holder.lowerable
-        assert 1 <= one["to"] < one["before"] == holder.concurrency
-    freed = sum(one["before"] - one["to"] for one in start.room)
+        assert 1 <= one.to < one.before == holder.concurrency
+    freed = sum(one.before - one.to for one in start.room)
     if start.room:
         assert situation.free is not None
         assert start.concurrency == situation.free + freed
@@ -281,10 +281,10 @@ def test_what_one_that_asks_for_none_begins_with(
 
     assert isinstance(found, quotas.CapacityStart)
     assert found.concurrency == start
-    assert {one["endpoint"]: one["to"] for one in found.room} == lowered
+    assert {one.endpoint: one.to for one in found.room} == lowered
     if start < quotas.target(situation.quota) or lowered:
         (step,) = found.steps
-        assert step["did"].startswith(f"begin with {start}")
+        assert step.did.startswith(f"begin with {start}")
 
 
 def test_in_place_it_keeps_what_it_has() -> None:
@@ -479,7 +479,7 @@ def test_the_next_rung(
 
     assert isinstance(down, Down)
     assert (down.rung, (down.memory_mb, down.concurrency)) == (rung, sizes)
-    assert down.step["said"] == str(told)
+    assert down.step.said == str(told)
 
 
 def test_the_one_that_took_the_room_is_taken_for_the_one_that_is_called() -> None:
@@ -524,8 +524,8 @@ def test_an_endpoint_that_is_lowered_twice_gets_back_what_it_had(now: int, befor
 
     assert isinstance(down, Down)
     (lowered,) = down.room
-    assert (lowered["endpoint"], lowered["before"]) == ("a", before)
-    assert lowered["to"] < now
+    assert (lowered.endpoint, lowered.before) == ("a", before)
+    assert lowered.to < now
 
 
 @pytest.mark.parametrize(
@@ -634,9 +634,9 @@ def test_the_ladder_ends_and_stays_within_bounds(  # noqa: PLR0917 hypothesis pa
         assert min(sizes) <= down.memory_mb <= ask.memory_mb
         assert 1 <= down.concurrency <= ask.concurrency
         assert (down.memory_mb, down.concurrency, down.room) != (ask.memory_mb, ask.concurrency, ask.room)
-        assert all(1 <= one["to"] < one["before"] for one in down.room)
-        assert {one["endpoint"] for one in ask.room} <= {one["endpoint"] for one in down.room}
-        assert len({one["endpoint"] for one in down.room}) == len(down.room)
+        assert all(1 <= one.to < one.before for one in down.room)
+        assert {one.endpoint for one in ask.room} <= {one.endpoint for one in down.room}
+        assert len({one.endpoint for one in down.room}) == len(down.room)
         ask = replace(
             ask,
             memory_mb=down.memory_mb,
@@ -668,7 +668,7 @@ def test_the_ladder_of_one_that_asks_for_none_ends_too(
         assert 1 <= down.concurrency <= quotas.MOST_UNASKED
         for one in down.room:
             if one not in ask.room:
-                assert situation.holder(one["endpoint"]) in situation.own()
+                assert situation.holder(one.endpoint) in situation.own()
         ask = replace(
             ask,
             memory_mb=down.memory_mb,
@@ -812,14 +812,14 @@ def test_giving_back_comes_to_an_end(
 )
 def test_what_can_be_known_beforehand(memory_mb: int, concurrency: int, did: list[str]) -> None:
     """`sealift plan` has no account to look at, and says what an ordinary one will do."""
-    assert [one["did"] for one in quotas.forecast(memory_mb, concurrency, ASK.sizes_mb)] == did
+    assert [one.did for one in quotas.forecast(memory_mb, concurrency, ASK.sizes_mb)] == did
 
 
 def test_a_model_that_needs_more_than_the_quota_is_foretold() -> None:
     """There is no step down then."""
     (step,) = quotas.forecast(4096, 10, (4096, 5120))
 
-    assert step["did"] == "fail: the model needs more"
+    assert step.did == "fail: the model needs more"
 
 
 # ------------------------------------------------------------------- instances
@@ -852,8 +852,8 @@ def test_fewer_instances_come_before_another_type(
 
     assert isinstance(down, quotas.InstancesDown)
     assert (down.type, down.count) == to
-    assert "'ml.r5.xlarge for endpoint usage'" in down.step["said"]
-    assert ("$0.461 an hour" in down.step["did"]) == (to[0] != "ml.r5.xlarge")
+    assert "'ml.r5.xlarge for endpoint usage'" in down.step.said
+    assert ("$0.461 an hour" in down.step.did) == (to[0] != "ml.r5.xlarge")
 
 
 def test_the_ladder_of_instances_has_an_end() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import package_files
+from pipeline import json_codec, package_files
 from pipeline.operations import diagnosis
 from pipeline.planning import plan
 from pipeline.report.document import ReportFacts
@@ -105,9 +105,9 @@ class Story:
 def results(facts_with: FactsMaker) -> dict[str, Any]:
     """What each state adds to the execution's data."""
     made = plan.plan(facts_with())
-    names = made["names"]
+    names = made.names
     created = {"arn": "arn", "created": True}
-    endpoint = names["endpoint"]
+    endpoint = names.endpoint
     return {
         "CheckArchive": {
             "check_archive": {
@@ -117,7 +117,7 @@ def results(facts_with: FactsMaker) -> dict[str, Any]:
                 "evidence": {"method": "verify", "members": 56, "bytes_read": 808_000_000},
             }
         },
-        "PlanDeployment": {"plan_deployment": json.loads(json.dumps(made))},
+        "PlanDeployment": {"plan_deployment": json_codec.encode(made)},
         "AssembleArchive": {
             "assemble_archive": {
                 "way": "splice",
@@ -129,8 +129,8 @@ def results(facts_with: FactsMaker) -> dict[str, Any]:
                 "written": True,
             }
         },
-        "CreateModel": {"create_model": {"name": names["model"], **created}},
-        "CreateEndpointConfig": {"create_endpoint_config": {"name": names["endpoint_config"], **created}},
+        "CreateModel": {"create_model": {"name": names.model, **created}},
+        "CreateEndpointConfig": {"create_endpoint_config": {"name": names.endpoint_config, **created}},
         "MakeRoom": {"make_room": {"lowered": []}},
         "CreateEndpoint": {
             "create_endpoint": {"name": endpoint, "deadline_at": "2026-01-02T03:34:05Z", **created}
@@ -195,10 +195,10 @@ def results(facts_with: FactsMaker) -> dict[str, Any]:
         },
         "RollBack": {
             "roll_back": {
-                "gone": [f"endpoint {endpoint}", f"model {names['model']}"],
+                "gone": [f"endpoint {endpoint}", f"model {names.model}"],
                 "restored": [],
                 "kept": [],
-                "not_undone": [f"endpoint configuration {names['endpoint_config']}: access denied"],
+                "not_undone": [f"endpoint configuration {names.endpoint_config}: access denied"],
                 "error": "SmokeTestFailed",
                 "cause": "three lines",
             }

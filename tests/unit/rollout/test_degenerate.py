@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.rollout import answers
 from pipeline.rollout.answers import AnswerRule, degenerate
+from pipeline.state_data.request_types import Expectation
 
 PROMPT = "What is the capital of France, and what is it known for?"
 
@@ -179,14 +180,13 @@ def test_what_is_said_of_a_long_answer_is_short() -> None:
     ("expect", "passes"),
     [
         pytest.param({}, False, id="by default"),
-        pytest.param({"allow_degenerate": None}, False, id="not said"),
         pytest.param({"allow_degenerate": False}, False, id="not allowed"),
         pytest.param({"allow_degenerate": True}, True, id="allowed"),
     ],
 )
-def test_it_is_refused_unless_it_is_allowed(expect: dict[str, object], passes: bool) -> None:
+def test_it_is_refused_unless_it_is_allowed(expect: dict[str, bool], passes: bool) -> None:
     """The message names the rule, its evidence and the field that allows it."""
-    wrong = answers.shortcomings("t0" * 32, 32, expect, field="consumer.expect")
+    wrong = answers.shortcomings("t0" * 32, 32, Expectation(**expect), field="consumer.expect")
 
     assert bool(wrong) is not passes
     if wrong:
@@ -257,4 +257,4 @@ def test_every_text_is_judged(text: str, prompt: str) -> None:
     """Nothing makes it fail; what is allowed is never refused for it."""
     degenerate(text, prompt)
 
-    assert not answers.shortcomings(text, 1, {"allow_degenerate": True}, prompt=prompt)
+    assert not answers.shortcomings(text, 1, Expectation(allow_degenerate=True), prompt=prompt)

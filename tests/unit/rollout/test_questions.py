@@ -14,6 +14,7 @@ from pipeline.gguf.purpose import Purpose
 from pipeline.rollout import answers, embeddings, smoke_test
 from pipeline.rollout.embeddings import Embeddings
 from pipeline.sizing import images
+from pipeline.state_data.request_types import Expectation
 
 OURS = images.PYTORCH.requests
 
@@ -50,10 +51,10 @@ def test_every_purpose_has_a_form() -> None:
 
 def test_a_base_model_is_given_the_beginning_of_a_text() -> None:
     """Unless the request says what to go on with; whoever else is greeted."""
-    assert questions.prompts([questions.DEFAULT], "prompt") == [questions.BEGINNING]
-    assert questions.prompts(["The capital is"], "prompt") == ["The capital is"]
-    assert questions.prompts([questions.DEFAULT, "b"], "prompt") == [questions.DEFAULT, "b"]
-    assert questions.prompts([questions.DEFAULT], "messages") == [questions.DEFAULT]
+    assert questions.prompts([questions.DEFAULT], "prompt") == (questions.BEGINNING,)
+    assert questions.prompts(["The capital is"], "prompt") == ("The capital is",)
+    assert questions.prompts([questions.DEFAULT, "b"], "prompt") == (questions.DEFAULT, "b")
+    assert questions.prompts([questions.DEFAULT], "messages") == (questions.DEFAULT,)
 
 
 def test_the_bodies_are_openais() -> None:
@@ -110,7 +111,7 @@ def test_embeddings_are_judged_by_what_they_cannot_be(
 ) -> None:
     """Every way in which a broken model shows itself."""
     answer, wrong, known = smoke_test.judge(
-        "input", listed(*vectors), {"contains": "never in numbers"}, prompt="a", size=size
+        "input", listed(*vectors), Expectation(contains="never in numbers"), prompt="a", size=size
     )
 
     assert len(wrong) == (words is not None)
@@ -161,7 +162,9 @@ def test_a_text_is_judged_as_before() -> None:
     """By what the request expects, and by what no working model says."""
     said = json.dumps({"choices": [{"text": "Fish."}]}).encode()
 
-    answer, wrong, known = smoke_test.judge("prompt", said, {"contains": "cargo"}, prompt="a", size=None)
+    answer, wrong, known = smoke_test.judge(
+        "prompt", said, Expectation(contains="cargo"), prompt="a", size=None
+    )
 
     assert answer.text == "Fish."
     assert wrong == ["it does not contain 'cargo'"]
@@ -172,7 +175,7 @@ def test_a_text_is_judged_as_before() -> None:
 def test_a_degenerate_answer_tells_its_cause(allowed: bool, known: Any) -> None:
     """Unless it is meant to be so; what else is wrong tells none."""
     said = json.dumps({"choices": [{"text": "t0" * 32}]}).encode()
-    expect = {"contains": "cargo", "allow_degenerate": allowed}
+    expect = Expectation(contains="cargo", allow_degenerate=allowed)
 
     _, wrong, found = smoke_test.judge("prompt", said, expect, prompt="a", size=None)
 

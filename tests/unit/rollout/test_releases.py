@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import json_codec
 from pipeline.rollout import releases
 from pipeline.rollout.releases import Precedence, Release
+from pipeline.state_data.request_types import RequestedConsumer
+from tests.plans import a_consumer
 
 MADE = {"sealift:execution": "arn:e", "sealift:service": "harbour"}
 CONSUMER = {"function_name": "assistant", "variable": "ENDPOINT_NAME", "alias": None}
@@ -49,7 +52,7 @@ def test_what_is_marked_is_what_is_read(alias: str | None) -> None:
         "sealift:execution": "arn:e",
         "sealift:service": "harbour",
         "sealift:uploaded-at": "2026-01-02T03:04:05Z",
-        **releases.marks("harbour-0", [{**CONSUMER, "alias": alias}], "2026-01-02T03:05:00.000Z", 2),
+        **releases.marks("harbour-0", [who(alias=alias)], "2026-01-02T03:05:00.000Z", 2),
     }
     found = releases.read("harbour-0", "arn:c", "2026", tags, {"harbour-0": ("InService", "harbour-0")})
 
@@ -61,6 +64,13 @@ def test_what_is_marked_is_what_is_read(alias: str | None) -> None:
 
 
 LETTERS = st.text("abcXYZ019-_", min_size=1, max_size=40)
+
+
+def who(**changed: Any) -> RequestedConsumer:
+    """Return a consumer as a plan has it."""
+    return json_codec.decode(RequestedConsumer, a_consumer(**changed))
+
+
 CONSUMERS = st.lists(
     st.fixed_dictionaries(
         {
@@ -81,8 +91,8 @@ def test_all_consumers_that_are_marked_are_read(before: list[Any], now: list[Any
     tags = {
         "sealift:execution": "arn:e",
         "sealift:service": "harbour",
-        **releases.marks("harbour-0", before, "2026", 1),
-        **releases.marks("harbour-0", now, "2027", 1),
+        **releases.marks("harbour-0", [who(**one) for one in before], "2026", 1),
+        **releases.marks("harbour-0", [who(**one) for one in now], "2027", 1),
     }
     found = releases.read("harbour-0", "arn:c", "2026", tags, {})
 
@@ -116,7 +126,7 @@ def test_what_sealift_did_not_make_is_no_release() -> None:
 
 def test_a_consumer_that_does_not_fit_a_tag_is_left_out() -> None:
     """A name that was cut would be another function's."""
-    long = {**CONSUMER, "variable": "V" * 250}
+    long = who(variable="V" * 250)
 
     found = releases.read("h", "arn:c", "2026", {**MADE, **releases.marks("h", [long], "2026", 1)}, {})
 

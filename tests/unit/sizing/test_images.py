@@ -10,12 +10,12 @@ import pytest
 
 from pipeline import limits
 from pipeline.errors import InvalidInput
-from pipeline.planning import deployment_request, plan
+from pipeline.planning import deployment_request, plan, request_fields
 from pipeline.sizing import images
 from pipeline.sizing.images import CUSTOM, LLAMA_CPP, PROFILES, PYTORCH, Profile
 
 if TYPE_CHECKING:
-    from pipeline.planning.deployment_request import StackDefaults
+    from pipeline.state_data.request_types import StackDefaults
     from tests.unit.conftest import FactsMaker
 
 ARCHIVE = {"bucket": "uploads", "key": "models/harbour/model.tar.gz"}
@@ -66,7 +66,7 @@ def test_an_image_is_pulled_from_the_endpoints_region(region: str, uri: str) -> 
 def test_the_image_is_one_that_the_input_would_take() -> None:
     """What the default writes, a person may write too."""
     problems: list[Any] = []
-    check = deployment_request.EXECUTION_INPUT.fields["image_uri"].check
+    check = request_fields.EXECUTION_INPUT.fields["image_uri"].check
     check.parse(PYTORCH.image_uri("ap-southeast-1"), "image_uri", problems)
 
     assert problems == []
@@ -106,7 +106,7 @@ def test_a_setting_becomes_a_variable(value: float, text: str) -> None:
 @EACH
 def test_the_environment_is_within_sagemakers_bounds(profile: Profile) -> None:
     """At most 100 entries, keys and values of at most 1024 characters; keys are identifiers."""
-    settings = {name: field.default for name, field in deployment_request.INFERENCE.fields.items()}
+    settings = {name: field.default for name, field in request_fields.INFERENCE.fields.items()}
     environment = images.environment(profile, settings)
 
     assert len(environment) == len(profile.environment) + len(settings) <= limits.ENVIRONMENT_ENTRIES.value
@@ -116,14 +116,14 @@ def test_the_environment_is_within_sagemakers_bounds(profile: Profile) -> None:
 @EACH
 def test_every_profile_takes_every_setting(profile: Profile) -> None:
     """A setting that an image has no name for is said to have none, and not lost in silence."""
-    assert set(profile.settings) == {*deployment_request.INFERENCE.fields, "timeout_s"}
+    assert set(profile.settings) == {*request_fields.INFERENCE.fields, "timeout_s"}
     assert {name for name, variable in profile.settings.items() if variable is None} <= {"timeout_s"}
 
 
 def test_an_answer_ends_within_the_time_that_was_asked_for(facts_with: FactsMaker) -> None:
     """The container is told the shorter of what was asked and what the platform gives a call."""
     made = [plan.plan(facts_with(timeout_s=seconds)) for seconds in (20, 300)]
-    told = [one["requests"]["create_model"]["PrimaryContainer"]["Environment"] for one in made]
+    told = [one.requests.create_model["PrimaryContainer"]["Environment"] for one in made]
 
     assert [environment["SEALIFT_TIMEOUT_S"] for environment in told] == ["20", "60"]
 
@@ -132,7 +132,7 @@ def test_memory_for_saved_prompts_is_in_the_fit(facts_with: FactsMaker) -> None:
     """What a deployment keeps of prompts it pays for in memory."""
     less, more = (plan.plan(facts_with(inference={"prefix_cache_mb": size})) for size in (0, 512))
 
-    assert more["fit"]["memory_bytes"] - less["fit"]["memory_bytes"] >= 512 * limits.MiB
+    assert more.fit["memory_bytes"] - less.fit["memory_bytes"] >= 512 * limits.MiB
 
 
 @EACH
@@ -170,9 +170,9 @@ def test_what_goes_into_the_archive(profile: Profile, whose: str, code: str) -> 
 def test_a_deployment_names_its_container(facts_with: FactsMaker, profile: Profile) -> None:
     """Image and environment of the model are the profile's."""
     made = plan.plan(facts_with(**settings_for(profile)))
-    container = made["requests"]["create_model"]["PrimaryContainer"]
+    container = made.requests.create_model["PrimaryContainer"]
 
-    assert container["Image"] == made["image_uri"] == (profile.image_uri("us-east-1") or IMAGE)
+    assert container["Image"] == made.image_uri == (profile.image_uri("us-east-1") or IMAGE)
     assert container["Environment"][profile.settings["n_ctx"]] == "2048"
 
 
@@ -180,8 +180,8 @@ def test_a_smaller_server_leaves_more_room(facts_with: FactsMaker) -> None:
     """A model that needs 2048 MB beside TorchServe may do with less beside our own server."""
     prebuilt, custom = (plan.plan(facts_with(**settings_for(profile))) for profile in (PYTORCH, CUSTOM))
 
-    assert custom["fit"]["memory_bytes"] < prebuilt["fit"]["memory_bytes"]
-    assert custom["memory_mb"] <= prebuilt["memory_mb"]
+    assert custom.fit["memory_bytes"] < prebuilt.fit["memory_bytes"]
+    assert custom.memory_mb <= prebuilt.memory_mb
 
 
 def test_an_image_of_your_own_has_to_be_named(defaults: StackDefaults) -> None:
@@ -196,7 +196,7 @@ def test_the_stacks_image_belongs_to_the_stacks_container(defaults: StackDefault
     asked = {name: deployment_request.request({"archive": ARCHIVE, **fields}, None, defaults)
              for name, fields in {"same": {}, "other": {"container": "pytorch"}}.items()}  # fmt: skip
 
-    assert {name: request["image_uri"] for name, request in asked.items()} == {"same": IMAGE, "other": None}
+    assert {name: request.image_uri for name, request in asked.items()} == {"same": IMAGE, "other": None}
 
 
 def test_code_of_an_archive_goes_with_an_image_that_runs_it(defaults: StackDefaults) -> None:
@@ -211,7 +211,7 @@ def test_code_of_an_archive_goes_with_an_image_that_runs_it(defaults: StackDefau
 
 def test_support_that_ended_is_said_with_what_to_take_instead(facts_with: FactsMaker) -> None:
     """The default image is past its date; the plan says so, and names one that is not."""
-    (note,) = plan.plan(replace(facts_with(), today=date(2026, 1, 2)))["notes"]
+    (note,) = plan.plan(replace(facts_with(), today=date(2026, 1, 2))).notes
 
     assert "2024-03-15" in note
     assert "'llama-cpp'" in note

@@ -14,13 +14,9 @@ from pipeline.limits import GB, GiB
 from pipeline.sizing import fit, hourly_costs, instance_choice, instance_types
 from tests.unit.sizing.test_fit import shape_of
 
-OWN = {
-    "name": "ml.r7i.xlarge",
-    "vcpus": 4,
-    "memory_gib": 32,
-    "usd_per_hour": 0.25,
-    "memory_bandwidth_gb_s": 30.0,
-}
+OWN = instance_types.Instance(
+    "ml.r7i.xlarge", 4, 32, 0.25, 30.0, how="as the request says", source="as the request says"
+)
 
 HUGE = replace(shapes.GEMMA_27B, feed_forward=21_504 * 64, embedding=5376)
 """More weights than any instance of the table has memory."""
@@ -53,7 +49,7 @@ def test_the_types_are_ones_that_sagemaker_has() -> None:
 
 def test_a_type_may_be_added_or_corrected() -> None:
     """Another region's price takes the place of the known one; a new type is sorted in."""
-    dearer = {**OWN, "name": "ml.r5.xlarge", "usd_per_hour": 0.4}
+    dearer = replace(OWN, name="ml.r5.xlarge", usd_per_hour=0.4)
 
     table = instance_types.table([OWN, dearer])
 
@@ -167,7 +163,7 @@ def test_a_type_with_a_disk_of_its_own_is_known_by_its_name(name: str, own: bool
     assert instance_types.has_own_disk(name) is own
 
 
-OWN_DISK = {**OWN, "name": "ml.g5.xlarge", "memory_gib": 64}
+OWN_DISK = replace(OWN, name="ml.g5.xlarge", memory_gib=64)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +180,7 @@ def test_what_has_a_disk_of_its_own_must_hold_the_model_on_it(
     local_disk_gb: float | None, taken: bool, told: str
 ) -> None:
     """There is no volume to ask for; what is not known is assumed, and said."""
-    own = {**OWN_DISK, "usd_per_hour": 0.01, "local_disk_gb": local_disk_gb}
+    own = replace(OWN_DISK, usd_per_hour=0.01, local_disk_gb=local_disk_gb)
     offers_ = instance_choice.offers(needs(shapes.GEMMA_27B), instance_types.table([own]))
 
     assert (offers_[0].name == "ml.g5.xlarge") is taken
@@ -194,7 +190,7 @@ def test_what_has_a_disk_of_its_own_must_hold_the_model_on_it(
 
 def test_a_disk_that_is_too_small_refuses_what_is_asked_for() -> None:
     """The message says how much is needed, and that no volume can be had."""
-    table = instance_types.table([{**OWN_DISK, "local_disk_gb": 18}])
+    table = instance_types.table([replace(OWN_DISK, local_disk_gb=18)])
 
     with pytest.raises(ModelDoesNotFit) as refusal:
         instance_choice.choose("gemma.gguf", needs(shapes.GEMMA_27B), table, "ml.g5.xlarge")

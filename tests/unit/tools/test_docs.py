@@ -16,7 +16,7 @@ from benchmarks import shapes
 from pipeline import errors, package_files
 from pipeline.cli import program
 from pipeline.operations import diagnosis
-from pipeline.planning import deployment_request
+from pipeline.planning import request_fields
 from pipeline.schema import Integer
 from tools import docs, pages, reference
 
@@ -210,10 +210,10 @@ def test_every_field_of_an_input_is_listed() -> None:
     """Also those of objects in lists, by their path, with bounds and default."""
     listed = reference.inputs()
 
-    for name in deployment_request.EXECUTION_INPUT.fields:
+    for name in request_fields.EXECUTION_INPUT.fields:
         assert f"| `{name}` |" in listed
     assert "| `consumer.canary.weight` |" in listed
-    context = deployment_request.INFERENCE.fields["n_ctx"]
+    context = request_fields.INFERENCE.fields["n_ctx"]
     assert isinstance(context.check, Integer)
     assert f"| {context.check.wanted} | `{context.default}` |" in listed
 

@@ -39,7 +39,7 @@ CMAKE = """\
 
 def digest(**changed: object) -> str:
     """Return the digest of a build, but for what is changed."""
-    given = {"machine": "x86_64", "requirements": PINS, "tools": TOOLS, **changed}
+    given = {"machine": "x86_64", "requirements": PINS, "tools": TOOLS, "chat": {"a.cpp": "1"}, **changed}
     return recipe.digest(**given)  # type: ignore[arg-type]
 
 
@@ -159,6 +159,29 @@ def test_a_llama_cpp_without_our_variants_is_refused() -> None:
         recipe.cut_variants(CMAKE.replace("haswell", "nehalem"), "x86_64")
 
 
+@pytest.mark.parametrize(
+    ("name", "source", "changed"),
+    [
+        (
+            "jinja/parser.cpp",
+            "    statement_ptr parse_any() {\n        return parse_any();\n    }\n",
+            "    statement_ptr parse_any() { sealift_guard();\n        return parse_any();\n    }\n",
+        ),
+        (
+            "json.cpp",
+            "common_json common_json::parse(const std::string & text) {\n",
+            "common_json common_json::parse(const std::string & text) { sealift_guard_nesting(text);\n",
+        ),
+        ("chat.cpp", "        throw e;\n", "        throw;\n"),
+    ],
+)
+def test_what_calls_itself_asks_first(name: str, source: str, changed: str) -> None:
+    """A new release may name it otherwise: then somebody must look."""
+    assert recipe.edited(name, source) == changed
+    with pytest.raises(recipe.RecipeError, match="adapt CHAT_EDITS"):
+        recipe.edited(name, "int main() {}\n")
+
+
 def test_a_package_that_looks_otherwise_is_refused() -> None:
     """The loading of backends is put after the import that silences llama.cpp's log."""
     hooked = recipe.hooked("from .llama_cpp import *\nfrom .llama import *\n")
@@ -169,7 +192,7 @@ def test_a_package_that_looks_otherwise_is_refused() -> None:
 
 
 def test_the_digest_changes_with_what_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Version, tools, machine, variants and flags; and with nothing else."""
+    """Version, tools, machine, our own C++, variants, flags and changes; and with nothing else."""
     newer = dict(PINS)
     newer["llama-cpp-python"] = recipe.Pin("llama-cpp-python", "9", "llama-cpp-python==9")
     first = digest()
@@ -181,12 +204,15 @@ def test_the_digest_changes_with_what_is_built(monkeypatch: pytest.MonkeyPatch) 
         digest(requirements=newer),
         digest(tools={**TOOLS, "cmake": "9"}),
         digest(machine="aarch64"),
+        digest(chat={"a.cpp": "2"}),
     }
     monkeypatch.setitem(recipe.VARIANTS, "x86_64", recipe.VARIANTS["x86_64"][:1])
     digests.add(digest())
     monkeypatch.setitem(recipe.CMAKE, "GGML_OPENMP", "ON")
     digests.add(digest())
-    assert len(digests) == 6
+    monkeypatch.setitem(recipe.CHAT_EDITS, "chat.cpp", ("a", "b"))
+    digests.add(digest())
+    assert len(digests) == 8
 
 
 @pytest.mark.parametrize("line", ["numpy", "numpy>=1", "numpy==1.26.4", "numpy==1.26.4 --hash=md5:0"])

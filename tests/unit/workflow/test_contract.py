@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import json
 import re
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, is_typeddict
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints, is_typeddict
 
 import pytest
 from statelint.linter import Linter
 
 from local_cloud.stacks import template as sam
-from pipeline import errors, limits, package_files
+from pipeline import errors, json_codec, limits, package_files
 from pipeline.aws.lambda_handler import Task
 from pipeline.endpoint_status import EndpointVerdict
 from pipeline.operations import diagnosis, state_order
-from pipeline.planning import consumer, deployment_request, quotas
+from pipeline.planning import consumer, quotas, request_checks, request_fields
 from pipeline.schema import Integer
 from pipeline.stack import bundles, template
 from state_machine import definition
@@ -205,8 +206,23 @@ def test_a_task_says_what_it_gets_and_what_it_gives(name: str) -> None:
 
     assert task.run.__annotations__ == {"event": "Event", "clients": "Clients", "return": "Result"}
     assert is_typeddict(task.Event)
-    assert is_typeddict(task.Result)
-    assert task.Result.__annotations__
+    assert json_codec.keys(task.Result)
+
+
+@pytest.mark.parametrize("name", ids(FUNCTIONS))
+def test_what_a_task_gets_is_made_of_what_its_zip_has(name: str) -> None:
+    """An Event's hints are evaluated when the task runs, those of all its parts too: none is for mypy alone."""
+    waiting, seen = [of(name).Event], set()
+    while waiting:
+        kind = waiting.pop()
+        if dataclasses.is_dataclass(kind) or is_typeddict(kind):
+            if kind not in seen:
+                seen.add(kind)
+                waiting.extend(get_type_hints(kind).values())
+        else:
+            waiting.extend(get_args(kind))
+
+    assert of(name).Event in seen
 
 
 @pytest.mark.parametrize("name", ids(TASKS))
@@ -214,9 +230,9 @@ def test_a_state_hands_over_what_its_task_reads_and_keeps_what_it_returns(name: 
     """Neither more nor less; `log` is the handler's."""
     sent = {key.removesuffix(".$") for key in TASKS[name]["Parameters"]["Payload"]}
 
-    assert sent - {"log"} == set(of(name).Event.__annotations__)
+    assert sent - {"log"} == set(json_codec.keys(of(name).Event))
     assert TASKS[name]["ResultSelector"] == {
-        f"{key}.$": f"$.Payload.{key}" for key in of(name).Result.__annotations__
+        f"{key}.$": f"$.Payload.{key}" for key in json_codec.keys(of(name).Result)
     }
 
 
@@ -229,7 +245,7 @@ def test_what_a_rule_hands_over_is_what_its_task_reads() -> None:
                 text = target["InputTransformer"]["InputTemplate"]["Fn::Sub"]
                 made[target["Id"]] = set(json.loads(re.sub(r"<\w+>", "0", text)))
 
-    assert made == {name: set(of(name).Event.__annotations__) for name in ASIDE - {"StartDeployment"}}
+    assert made == {name: set(json_codec.keys(of(name).Event)) for name in ASIDE - {"StartDeployment"}}
 
 
 @pytest.mark.parametrize(
@@ -259,7 +275,7 @@ def test_an_updated_endpoint_is_followed_like_a_new_one() -> None:
         "$.update_endpoint",
         "$.create_endpoint",
     )
-    assert set(update_endpoint.Result.__annotations__) == set(create_endpoint.Result.__annotations__)
+    assert set(json_codec.keys(update_endpoint.Result)) == set(json_codec.keys(create_endpoint.Result))
 
 
 # ----------------------------------------------------------------------- errors
@@ -671,7 +687,7 @@ def test_a_look_at_the_endpoint_takes_as_many_events_as_requests_are_judged_by()
 
     assert STATES["EndpointReady"]["Choices"][-1]["Next"] == loop[0]
     assert [STATES[name]["Next"] for name in loop[:2]] == loop[1:]
-    assert sum(events(name) for name in loop) == deployment_request.EVENTS_OF_A_LOOK
+    assert sum(events(name) for name in loop) == request_checks.EVENTS_OF_A_LOOK
 
 
 def test_a_history_has_room_for_all_but_the_looks() -> None:
@@ -679,7 +695,7 @@ def test_a_history_has_room_for_all_but_the_looks() -> None:
     ladder = ["StepDown", "CreateEndpointConfig", "MakeRoom", "InPlace", "CreateEndpoint"]
     bake = ["BakeConsumer", "WatchConsumer", "ConsumerBaked"]
     again = ["ReadConsumer", "HasCanary", "UpdateConsumer"]
-    bake_s = deployment_request.CANARY.fields["bake_s"].check
+    bake_s = request_fields.CANARY.fields["bake_s"].check
     assert isinstance(bake_s, Integer)
     looks, _ = consumer.bake(bake_s.high)
 
@@ -688,7 +704,7 @@ def test_a_history_has_room_for_all_but_the_looks() -> None:
     aside += MOST_READS * sum(map(events, again))
     aside += looks * sum(map(events, bake))
 
-    assert aside <= deployment_request.EVENTS_ASIDE, aside
+    assert aside <= request_checks.EVENTS_ASIDE, aside
 
 
 # ---------------------------------------------------------------------- rendering
@@ -755,7 +771,7 @@ def test_the_longest_way_through_a_rollback_ends_before_the_execution_does(asks:
         seconds += sum(
             waits_s(name, one) for one in ("ResourceLimitExceeded", "EndpointBusy") if one in names
         )
-    deadline = deployment_request.EXECUTION_INPUT.fields["deadline_s"].check
+    deadline = request_fields.EXECUTION_INPUT.fields["deadline_s"].check
     assert isinstance(deadline, Integer)
     seconds += deadline.high + waits_s("SmokeTest", "ModelNotReady") + waits_s("RollBack", "EndpointBusy")
 

@@ -5,17 +5,16 @@ Owns the shapes alone, so that a state that reads a plan ships none of what make
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from dataclasses import dataclass
+from typing import Any
 
-if TYPE_CHECKING:
-    from typing import NotRequired
-
-    from pipeline import quota_usage
-    from pipeline.archive.s3.bare import PinnedPart
-    from pipeline.planning import autoscaling, quotas
+from pipeline.json_codec import unsaid
+from pipeline.quota_usage import Lowered
+from pipeline.state_data.request_types import RequestedConsumer, Scaling, SmokeTest
 
 
-class Names(TypedDict):
+@dataclass(frozen=True, slots=True)
+class Names:
     """The SageMaker resources of one deployment; they share one name until a quota or an update in place parts them."""
 
     model: str
@@ -23,7 +22,8 @@ class Names(TypedDict):
     endpoint: str
 
 
-class Requests(TypedDict):
+@dataclass(frozen=True, slots=True)
+class Requests:
     """The parameters of the calls that make an endpoint, as boto3 takes them; the last two are alternatives."""
 
     create_model: dict[str, Any]
@@ -32,7 +32,8 @@ class Requests(TypedDict):
     update_endpoint: dict[str, Any]
 
 
-class Asked(TypedDict):
+@dataclass(frozen=True, slots=True)
+class Asked:
     """The sizes before any quota was met; names are made of them, so that a repetition finds its own work."""
 
     memory_mb: int
@@ -40,20 +41,51 @@ class Asked(TypedDict):
     """None: none was requested, and it adapts to what the account has (`quotas.adapt`)."""
 
 
-class AskedInstances(TypedDict):
+def adapts(asked: Asked | None) -> bool:
+    """Return whether no concurrency was requested, so that an endpoint takes what there is and waits for none.
+
+    Args:
+        asked: of the plan; None on instances.
+    """
+    return asked is not None and asked.max_concurrency is None
+
+
+@dataclass(frozen=True, slots=True)
+class AskedInstances:
     """The same on instances."""
 
     type: str
     count: int
 
 
-class OnInstances(TypedDict):
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One instance type that holds a model."""
+
+    name: str
+    vcpus: int
+    memory_gib: float
+    usd_per_hour: float
+    tokens_per_s: float
+    """Expected of one instance, for one answer at a time."""
+    memory: str
+    """The arithmetic of the memory."""
+    speed: str
+    """The arithmetic of the speed."""
+    disk: str
+    """Where the model lies: on a volume, or on a disk of the type's own."""
+    price: str
+    """Where the price is from."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnInstances:
     """What an instance endpoint runs on."""
 
     type: str
     count: int
     asked: AskedInstances
-    offers: list[dict[str, Any]]
+    offers: tuple[Offer, ...]
     """The type itself, then those to step to when the account may have none of it; each with its arithmetic."""
     usd_per_hour: float
     """Of all instances together, whether anybody calls or not."""
@@ -65,11 +97,12 @@ class OnInstances(TypedDict):
     startup_s: int
     bake_s: int
     """How long SageMaker watches the alarms after an update in place."""
-    auto_scaling: autoscaling.Scaling | None
-    """None: as many instances as there are, until the next deployment."""
+    auto_scaling: Scaling | None = None
+    """None: as many instances as there are, until the next deployment; so it was before there was any scaling."""
 
 
-class Previous(TypedDict):
+@dataclass(frozen=True, slots=True)
+class Previous:
     """How the endpoint was that is updated in place: enough to put it back."""
 
     endpoint_config: str
@@ -77,8 +110,39 @@ class Previous(TypedDict):
     """0 on instances."""
 
 
-class Plan(TypedDict):
-    """The output of PlanDeployment; every later state works from it."""
+@dataclass(frozen=True, slots=True)
+class CapacityStep:
+    """One step away from what was requested, as the execution's output shows it."""
+
+    asked: str
+    said: str
+    """What AWS said, or what was seen to be in use."""
+    did: str
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """How the endpoint is waited for."""
+
+    interval_s: int
+    deadline_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedSmokeTest(SmokeTest):
+    """The smoke test that suits the model; `ask_with` is said."""
+
+    timeout_s: int
+    embedding_size: int | None = unsaid(None)
+    """Numbers of an embedding; None of a model that makes none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The output of PlanDeployment; every later state works from it.
+
+    A field has a default where plans of older releases lack it: an execution may outlive the release that planned it.
+    """
 
     version: int
     service: str
@@ -92,49 +156,30 @@ class Plan(TypedDict):
     asked: Asked | None
     instances: OnInstances | None
     """None on serverless."""
-    room: list[quota_usage.Lowered]
+    room: tuple[Lowered, ...] = ()
     """Which endpoints of the service are lowered until the new one has answered."""
-    updates: Previous | None
+    updates: Previous | None = None
     """None: an endpoint is created."""
     serving: str | None
     """The endpoint that the first consumer which calls any calls when the plan is made."""
-    rungs: list[str]
+    rungs: tuple[str, ...]
     """The rungs of the capacity ladder that were taken."""
-    steps: list[quotas.CapacityStep]
+    steps: tuple[CapacityStep, ...]
     """Every step away from what was requested."""
     image_uri: str
     fit: dict[str, Any]
     arithmetic: str
     requests: Requests
-    poll: dict[str, int]
-    smoke_test: dict[str, Any]
-    consumers: list[dict[str, Any]]
+    poll: Poll
+    smoke_test: PlannedSmokeTest
+    consumers: tuple[RequestedConsumer, ...]
     """Whom to switch over, each as the request's `consumer`; empty when there is nobody."""
     switch: str
     """How: `none`, `at_once`, or `in_steps` when at least one consumer has a canary."""
     callers: str
     """The consumers in words, for the notification."""
-    taken_from: str | None
+    taken_from: str | None = None
     """The endpoint of another service that a consumer is taken from, as the request says."""
     keep_previous: int
     """Earlier good deployments of the service that are not retired."""
-    notes: list[str]
-
-
-class UploadedArchive(TypedDict):
-    """What was uploaded, as it was checked."""
-
-    bucket: str
-    key: str
-    version_id: str | None
-    """None in a bucket without versions, and of a split model, each of whose files has its own."""
-    etag: str
-    size: int
-    extracted_bytes: int
-    sha256: str | None
-    """None of a bare GGUF, which is not read to its end."""
-    format: str
-    last_modified: str
-    """ISO 8601."""
-    parts: NotRequired[list[PinnedPart]]
-    """The files of a bare GGUF."""
+    notes: tuple[str, ...]

@@ -1,0 +1,40 @@
+"""What an archive must be like for a deployment: by whose code runs, where, and in which container."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pipeline import limits, naming
+from pipeline.archive.checks.rules import Rules
+from pipeline.gguf import architectures
+from pipeline.hosting import SERVERLESS
+from pipeline.sizing import images
+
+
+def archive_rules(
+    code: str, *, mend: bool = False, hosting: str = SERVERLESS, container: str | None = None
+) -> Rules:
+    """Return what an archive must be like: only one that runs its own code must bring any.
+
+    Args:
+        code: whose code the endpoint runs, as in a request, or what `code/` will hold.
+        mend: whether a model in a directory is moved to the root.
+        hosting: where the endpoint runs; what may go to an instance may be larger.
+        container: what serves the model; None when it has been judged for that, or need not be.
+    """
+    rules = Rules(code_required=code == images.ARCHIVE_CODE, zip_deployable=True, mend=mend)
+    if hosting != SERVERLESS:
+        rules = replace(rules, max_archive_bytes=limits.VOLUME_GB.value * limits.GB)
+    # What an archive's own code can do is for it to say.
+    if container is None or code == images.ARCHIVE_CODE:
+        return rules
+    profile = images.PROFILES[container]
+    # The runtime that travels in the archive is the one that is known; an image has its own.
+    return replace(
+        rules, embeddings=profile.embeds, runtime=architectures.KNOWN if profile.carries_code else None
+    )
+
+
+def is_bare(name: str, hosting: str) -> bool:
+    """Return whether a file of this name is judged as a model that is no archive: only an instance takes one."""
+    return hosting != SERVERLESS and name.endswith(naming.MODEL_SUFFIX)

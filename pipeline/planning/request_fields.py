@@ -1,0 +1,288 @@
+"""The fields that people may write in a deployment's request: bounds, defaults, and what each means.
+
+Owns them as `schema` checks. Refuses to merge the sources of a request (`deployment_request`), and to judge fields
+against each other (`request_checks`).
+"""
+
+from __future__ import annotations
+
+from pipeline import limits, naming
+from pipeline.gguf import questions
+from pipeline.hosting import HOSTINGS, KEPT, NEW_ENDPOINT, SERVERLESS, STRATEGIES
+from pipeline.planning import consumer
+from pipeline.schema import (
+    AnyObject,
+    Boolean,
+    Field,
+    Integer,
+    ListOf,
+    Number,
+    Object,
+    OneOf,
+    OneOrMore,
+    Pattern,
+    Text,
+)
+from pipeline.sizing import images
+
+_ARN = r"arn:aws[a-z-]*:"
+
+EXPECT = Object(
+    {
+        "contains": Field(Text(), "text that the answer must contain, letter case ignored"),
+        "matches": Field(Pattern(), "a regular expression that must be found in the answer"),
+        "min_completion_tokens": Field(
+            Integer(1, 100_000), "tokens that the answer must have at least", default=1
+        ),
+        "allow_degenerate": Field(
+            Boolean(),
+            "whether an answer may be blank, one thing again and again, the prompt's echo or full of replacement "
+            "characters",
+            default=False,
+        ),
+    }
+)
+
+PROMPT = Text("a prompt of 1 to 20000 characters", max_length=20_000)
+
+SMOKE_TEST = Object(
+    {
+        "prompts": Field(
+            ListOf(PROMPT, 1, 20),
+            "what to ask the new endpoint; of a base model, texts to go on with, and when absent the beginning of one; "
+            "of a model for embeddings, texts to embed",
+            default=[questions.DEFAULT],
+        ),
+        "ask_with": Field(
+            OneOf(questions.FORMS),
+            "the field to ask with; when absent, what suits the model: messages where it has a chat template, prompt "
+            "where it has none, input where it is for embeddings",
+        ),
+        "expect": Field(
+            EXPECT,
+            "what every answer must be like; embeddings are only judged by what they cannot be",
+            default={"min_completion_tokens": 1},
+        ),
+        "max_tokens": Field(Integer(1, 4096), "tokens to generate per answer at most", default=32),
+    }
+)
+
+CANARY = Object(
+    {
+        "weight": Field(
+            Number(0.01, 0.99), "the part of the alias' calls that the new version gets", default=0.1
+        ),
+        # Another deployment of the service waits 20 minutes at the most for this one to be settled.
+        "bake_s": Field(Integer(1, 900), "seconds until it gets all, if no alarm rings", default=300),
+        "alarms": Field(
+            ListOf(Text("the name of a CloudWatch alarm", max_length=255), 0, 50),
+            "alarms of the consumer's own to watch beside the endpoint's",
+            default=[],
+        ),
+    }
+)
+
+CONSUMER = Object(
+    {
+        "function_name": Field(
+            Text("the name or ARN of a Lambda function", r"[A-Za-z0-9-_:]{1,170}"),
+            "the Lambda that calls the endpoint",
+            required=True,
+        ),
+        "variable": Field(
+            Text("the name of an environment variable", r"[A-Za-z][A-Za-z0-9_]{0,255}"),
+            "the environment variable that holds the endpoint's name",
+            default=consumer.VARIABLE,
+        ),
+        "alias": Field(
+            Text("the name of an alias of the function", r"(?!^[0-9]+$)[A-Za-z0-9-_]{1,128}"),
+            "the alias to move to a newly published version",
+        ),
+        "canary": Field(CANARY, "how the alias moves in two steps; at once when absent"),
+        "test_event": Field(
+            AnyObject(),
+            "the event to invoke the consumer with after the switch; when absent, `prompt` with the smoke test's "
+            "first, with `complete` for a base model; or `input` in its place where the model is for embeddings",
+        ),
+        "expect": Field(
+            EXPECT, "what the consumer's answer must be like", default={"min_completion_tokens": 1}
+        ),
+        "take_over": Field(
+            Boolean(),
+            "whether it may be taken from another service of Sealift that has it; refused otherwise",
+            default=False,
+        ),
+    }
+)
+
+INFERENCE = Object(
+    {
+        "n_ctx": Field(Integer(64, 131_072), "context length in tokens", default=2048),
+        "n_batch": Field(Integer(1, 8192), "tokens evaluated at a time", default=512),
+        "n_threads": Field(Integer(1, 64), "threads, never more than there are CPUs", default=4),
+        "max_tokens": Field(
+            Integer(1, 32_768), "tokens of an answer unless a request says otherwise", default=150
+        ),
+        "temperature": Field(Number(0, 2), "sampling temperature", default=0.7),
+        "top_p": Field(Number(0, 1), "nucleus sampling", default=0.9),
+        "prefix_cache_mb": Field(
+            Integer(0, 4096), "MiB for evaluated prompts that are not the last one; 0 for none", default=32
+        ),
+    }
+)
+
+ARCHIVE = Object(
+    {
+        "bucket": Field(
+            Text("a bucket name", r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"),
+            "the bucket of the archive",
+            required=True,
+        ),
+        "key": Field(
+            Text("a key of 1 to 1024 characters", max_length=1024), "the key of the archive", required=True
+        ),
+        "version_id": Field(Text("a version id", max_length=1024), "the version; the newest when absent"),
+    }
+)
+
+_INSTANCE_NAME = Text("an instance type such as 'ml.r5.xlarge'", r"ml\.[a-z0-9-]{1,32}\.[a-z0-9]{1,32}")
+
+INSTANCE_TYPE = Object(
+    {
+        "name": Field(_INSTANCE_NAME, "the type", required=True),
+        "vcpus": Field(Integer(1, 1024), "its CPUs", required=True),
+        "memory_gib": Field(Number(1, 65_536), "its memory in GiB", required=True),
+        "usd_per_hour": Field(Number(0, 10_000), "what one costs in your region", required=True),
+        "memory_bandwidth_gb_s": Field(
+            Number(0.1, 100_000), "GB that are read from its memory in a second", required=True
+        ),
+        "local_disk_gb": Field(
+            Number(1, 1_000_000),
+            "GB of its own NVMe disk, where it has one; not known and assumed to do when absent",
+        ),
+    }
+)
+
+MOST_INSTANCES = 20
+"""Of one endpoint: more than an ordinary account may have of any type."""
+
+AUTO_SCALING = Object(
+    {
+        "min": Field(
+            Integer(1, MOST_INSTANCES, why="SageMaker scales to none only what hosts inference components"),
+            "instances at least",
+            default=1,
+        ),
+        "max": Field(Integer(1, MOST_INSTANCES), "instances at most", required=True),
+        "invocations_per_instance": Field(
+            Number(0.1, 100_000),
+            "calls a minute of each instance: where there are more an instance is added, where fewer one goes",
+            required=True,
+        ),
+    }
+)
+
+MOST_CONSUMERS = 10
+"""As many have a tag each on a deployment's record, and are switched and tried within one Lambda's 15 minutes."""
+
+_TUNABLE: dict[str, Field] = {
+    "service": Field(
+        Text("lower-case letters, digits and single hyphens, at most 40", naming.SERVICE_PATTERN),
+        "the service's name; the folder below models/ when absent",
+    ),
+    "hosting": Field(
+        OneOf(HOSTINGS),
+        "where the endpoint runs; auto is serverless where the model fits, else an instance if allow_instances is true",
+        default=SERVERLESS,
+    ),
+    "memory_mb": Field(
+        Integer(limits.MEMORY_SIZES_MB[0], limits.MEMORY_SIZES_MB[-1], 1024),
+        "MemorySizeInMB on serverless; planned from the model when absent",
+    ),
+    "max_concurrency": Field(
+        Integer(1, limits.MAX_CONCURRENCY.value),
+        "concurrent invocations of the endpoint on serverless, which are then waited for; when absent, what the "
+        "account has free of a third of its quota, of 10 at most",
+    ),
+    "instance_type": Field(
+        _INSTANCE_NAME, "the instance type; the cheapest one that holds the model when absent"
+    ),
+    "instance_count": Field(
+        Integer(1, MOST_INSTANCES), "instances of the endpoint; each has the whole model", default=1
+    ),
+    "auto_scaling": Field(
+        AUTO_SCALING,
+        "how instances are added and taken away after the switch; the endpoint begins with instance_count, or with min",
+    ),
+    "allow_instances": Field(
+        Boolean(),
+        "whether hosting auto may take an instance, which costs money while nobody calls it",
+        default=False,
+    ),
+    "instance_types": Field(
+        ListOf(INSTANCE_TYPE, 0, 50),
+        "types to know beside those that are known, or in their place: another region's prices, newer types",
+        default=[],
+    ),
+    "bake_s": Field(
+        Integer(0, limits.BAKE_S.value),
+        "with strategy in_place on instances: seconds that SageMaker watches the endpoint's alarms after the new "
+        "instances have taken over; one that rings takes the update back",
+        default=300,
+    ),
+    "strategy": Field(
+        OneOf(STRATEGIES),
+        "whether each deployment gets an endpoint of its own, or the service keeps one that is updated in place",
+        default=NEW_ENDPOINT,
+    ),
+    "timeout_s": Field(
+        Integer(1, limits.TIMEOUT_S.value),
+        "seconds that one answer may take; SageMaker itself ends every call at 60",
+        default=60,
+    ),
+    "container": Field(
+        OneOf(tuple(images.PROFILES)),
+        "what serves the model: AWS's prebuilt PyTorch image, AWS's llama.cpp image, or an image of your own",
+        default=images.DEFAULT.name,
+    ),
+    "image_uri": Field(
+        Text(
+            "an ECR image URI with a tag or digest",
+            r"[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+[:@].+",
+            max_length=255,
+        ),
+        "the container image; the container's own image of the region when absent",
+    ),
+    "execution_role_arn": Field(
+        Text("the ARN of an IAM role", _ARN + r"iam::[0-9]{12}:role/.+"),
+        "the role that the endpoint runs with: the stack's own, also when absent, or one of its EndpointRoleArns",
+    ),
+    "code": Field(
+        OneOf((images.OWN_CODE, images.ARCHIVE_CODE)),
+        "whose inference code the endpoint runs: Sealift's own, or what the archive brings in code/",
+        default=images.OWN_CODE,
+    ),
+    "mend": Field(
+        Boolean(),
+        "whether a model that lies in a directory of the archive is moved to its root",
+        default=False,
+    ),
+    "inference": Field(INFERENCE, "settings of the model server", default={}),
+    "smoke_test": Field(SMOKE_TEST, "how the new endpoint is tried", default={}),
+    "consumer": Field(
+        OneOrMore(CONSUMER, MOST_CONSUMERS),
+        "the Lambda to switch over, or several; none when absent, and null or [] takes the stack's own away",
+    ),
+    "keep_previous": Field(
+        Integer(0, 50),
+        "earlier good deployments that stay, as an instant way back; none on instances unless it is said",
+        default=KEPT[SERVERLESS],
+    ),
+    "deadline_s": Field(
+        Integer(1, 7200), "seconds until an endpoint that is still Creating is given up", default=1800
+    ),
+    "poll_interval_s": Field(Integer(1, 300), "seconds between two looks at the endpoint", default=15),
+}
+
+EXECUTION_INPUT = Object({"archive": Field(ARCHIVE, "the archive to deploy", required=True), **_TUNABLE})
+DEPLOYMENT_JSON = Object(_TUNABLE)
