@@ -32,7 +32,7 @@ _EXCLUDED_HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Invocation:
+class InvocationRequest:
     """One request to an endpoint."""
 
     name: str
@@ -64,7 +64,7 @@ class Runtime:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
 
-    def invoke(self, invocation: Invocation) -> InvocationResponse:
+    def invoke(self, invocation: InvocationRequest) -> InvocationResponse:
         """Return the endpoint's answer; raise AwsError.
 
         OpenAI's route answers "directly from the container" (developer guide), so its errors too are the container's.

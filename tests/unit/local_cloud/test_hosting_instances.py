@@ -10,7 +10,7 @@ from botocore.eventstream import EventStreamBuffer
 from local_cloud.hosting import AwsError, HostingSettings, Quotas
 from local_cloud.hosting.containers.server_process import ContainerAnswer
 from local_cloud.hosting.platform.lifecycle import ContainerCondition
-from local_cloud.hosting.runtime import Invocation
+from local_cloud.hosting.runtime import InvocationRequest
 from tests.unit.local_cloud.test_hosting_service import ARN, World, capacity, config_request, model_request
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def test_memory_and_disk_are_those_of_the_instance(world: World) -> None:
 
 def _asked(world: World, kind: str, body: bytes = b"in", **headers: str) -> InvocationResponse:
     named = {f"X-Amzn-SageMaker-{key}": value for key, value in headers.items()}
-    return world.hosting._runtime.invoke(Invocation("e", body, "text/plain", None, named, kind))
+    return world.hosting._runtime.invoke(InvocationRequest("e", body, "text/plain", None, named, kind))
 
 
 def test_a_response_stream_is_for_instances(world: World) -> None:
