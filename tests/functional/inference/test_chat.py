@@ -110,6 +110,16 @@ def test_every_template_renders_every_kind_of_chat(every: Templates, more: dict[
     assert bool(prompt.constraint and not prompt.constraint.lazy) == (forced or "json_schema" in more)
 
 
+def test_no_template_has_another_prompt_for_another_choice(every: Templates) -> None:
+    """So that a prompt can be rendered without the grammar of its tools."""
+    more = {"tools": [WEATHER], "json_schema": {"type": "object", "properties": {"a": {"type": "integer"}}}}
+
+    assert (
+        every.apply([SYSTEM, USER], **more).text
+        == every.apply([SYSTEM, USER], tool_choice="none", **more).text
+    )
+
+
 def test_nearly_every_template_can_be_made_to_call_a_tool(library: Library) -> None:
     """llama.cpp finds the form of calls in all but those that know of no tools."""
     without = set()
