@@ -396,6 +396,7 @@ def _rendered(model: Model, request: Request, messages: Sequence[Any]) -> Render
         parallel_tool_calls=request.parallel_tool_calls,
         schema=schema,
         variables=request.template,
+        reasoning_format=request.reasoning_format,
     )
     try:
         return model.chat.render(conversation)

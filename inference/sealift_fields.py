@@ -232,6 +232,7 @@ FIELDS = (
     _honored("reasoning_effort", (CHAT,), TEXT),
     _honored("reasoning", (RESPONSES,), OBJECT),
     _honored("chat_template_kwargs", (CHAT,), OBJECT, senders="llama.cpp, vllm"),
+    _honored("reasoning_format", (CHAT,), _among("auto", "deepseek", "none"), **_LLAMA),
     _honored("enable_thinking", (CHAT,), SWITCH, senders="vllm", llama_server=IGNORED),
     _honored("instructions", (RESPONSES,), TEXT),
     # Embeddings
@@ -304,7 +305,6 @@ FIELDS = (
     _refused("return_tokens", GENERATING, OFF, _THEIRS, **_LLAMA),
     _refused("post_sampling_probs", GENERATING, OFF, _THEIRS, **_LLAMA),
     _refused("response_fields", GENERATING, EMPTY, _THEIRS, **_LLAMA),
-    _refused("reasoning_format", (CHAT,), _among("auto", "deepseek", "none"), _THEIRS, **_LLAMA),
     _refused("add_generation_prompt", (CHAT,), ON, _THEIRS, senders="llama.cpp, vllm", llama_server=HONORED),
     _refused(
         "continue_final_message", (CHAT,), OFF, _THEIRS, senders="llama.cpp, vllm", llama_server=HONORED

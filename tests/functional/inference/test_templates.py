@@ -128,6 +128,18 @@ def test_answer_becomes_a_message_with_calls() -> None:
     assert called().message("plain") == {"content": "plain"}
 
 
+def test_thoughts_stay_in_the_text_where_that_is_wanted() -> None:
+    """As llama-server has it."""
+    text = "<think>\nHm.\n</think>\n\nplain"
+    kept, taken = (
+        template(QWEN).render(Conversation([USER], reasoning_format=form)).message(text)
+        for form in ("none", "auto")
+    )
+
+    assert kept == {"content": text}
+    assert (taken["content"], taken["reasoning_content"].strip()) == ("plain", "Hm.")
+
+
 @pytest.mark.parametrize(
     ("choice", "names", "lazy"),
     [

@@ -533,7 +533,14 @@ TOOL = {"type": "function", "function": {"name": "w"}}
 def test_calls_of_tools_are_told_in_both_forms() -> None:
     """As OpenAI's `tool_calls` and as its older `function_call`; the chat layer's grammar holds."""
     engine, chat = _Scripted(), _Caller()
-    request = Request("messages", messages=(USER,), tools=(TOOL,), tool_choice="=w", template={"a": 1})
+    request = Request(
+        "messages",
+        messages=(USER,),
+        tools=(TOOL,),
+        tool_choice="=w",
+        template={"a": 1},
+        reasoning_format="none",
+    )
 
     choice = _ask(engine, request, chat=chat, special=lambda texts: frozenset({len(texts[0]) + 1}))[
         "choices"
@@ -547,6 +554,7 @@ def test_calls_of_tools_are_told_in_both_forms() -> None:
     assert engine.asked[0][1].constraint == Constraint("of the calls")
     assert engine.asked[0][1].preserved == {7}
     assert (chat.given.tools, chat.given.tool_choice, chat.given.variables) == ((TOOL,), "=w", {"a": 1})
+    assert chat.given.reasoning_format == "none"
 
 
 def test_call_that_its_grammar_lets_end_is_whole() -> None:
