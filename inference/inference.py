@@ -386,7 +386,7 @@ def _given_tokens(model: Model, subject: Sequence[Any]) -> list[int]:
 
 
 def _rendered(model: Model, request: Request, messages: Sequence[Any]) -> Rendered:
-    schema = None if request.schema is None else loosened(request.schema)
+    schema = None if request.schema is None else loosened(request.schema, bounds=True)
     if request.grammar == ANY_OBJECT:
         schema = {"type": "object"}
     conversation = Conversation(
