@@ -444,6 +444,19 @@ def test_as_many_tokens_as_fit() -> None:
     assert [ask.max_tokens for _, ask in engine.asked] == [47, 47]
 
 
+@pytest.mark.parametrize(
+    ("asked", "tokens"),
+    [({"max_length": 10}, 7), ({"max_length": 2}, 1), ({"max_length": 10, "max_tokens": 2}, 2), ({}, 40)],
+)
+def test_length_may_count_the_prompt(asked: dict[str, int], tokens: int) -> None:
+    """As JumpStart's older models have it; a number of tokens of the answer's own wins."""
+    engine = _Scripted()
+
+    _ask(engine, Request("inputs", prompt="a b", **asked), Settings(max_tokens=40))
+
+    assert engine.asked[0][1].max_tokens == tokens
+
+
 def test_tokens_are_taken_as_they_are() -> None:
     """Nothing is put before them; a text among them begins none, and what the vocabulary lacks is told."""
     engine = _Scripted()
