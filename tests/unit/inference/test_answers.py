@@ -413,6 +413,8 @@ def test_inputs_have_what_their_clients_read() -> None:
     assert (one["generated_text"], one["choices"][0]["text"]) == ("a bt", "a bt")
     assert [answer["generated_text"] for answer in many] == ["t", "u"]
     assert many[0]["id"] != many[1]["id"]
+    assert many[0]["generation"] == "t"
+    assert "generation" not in one
     assert dialogs[0]["generation"] == {"role": "assistant", "content": "t"}
     assert older["generated_texts"] == ["t"]
     assert "generated_text" not in _ask(_Scripted(), Request("prompt", prompt="a"))

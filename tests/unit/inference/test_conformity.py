@@ -150,6 +150,15 @@ def test_bounds_that_a_grammar_can_hold_are_in_it() -> None:
     assert loosened(wide, bounds=True) == {"type": "integer", "minimum": -5, "maximum": 999}
 
 
+def test_tuple_of_another_length_is_a_list() -> None:
+    """Its places are looked at afterwards."""
+    places = [{"type": "integer"}]
+
+    assert "prefixItems" not in loosened({"prefixItems": places, "maxItems": 3})
+    assert "prefixItems" not in loosened({"prefixItems": places, "minItems": 2})
+    assert loosened({"prefixItems": places})["prefixItems"] == places
+
+
 def test_anything_is_spelled_out() -> None:
     """llama.cpp's maker of grammars takes no `true`, and takes an empty schema for an object's."""
     anything = {"type": ["object", "array", "string", "number", "boolean", "null"]}
