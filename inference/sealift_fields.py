@@ -166,6 +166,7 @@ FIELDS = (
         aliases=("max_completion_tokens", "max_new_tokens", "n_predict", "max_output_tokens"),
         senders="openai, tgi, djl, vllm, llama.cpp",
     ),
+    _honored("max_length", (INPUTS,), Range(1, 1_000_000), senders="djl", llama_server=IGNORED),
     _honored("stop", GENERATING, ANY, aliases=("stop_sequences",), senders="openai, tgi, djl"),
     _honored("n", GENERATING, _CHOICES, aliases=("n_cmpl", "num_return_sequences"), senders="openai, djl"),
     _honored("best_of", (COMPLETION, INPUTS, CHAT), _CHOICES, senders="openai, tgi", llama_server=IGNORED),
@@ -316,7 +317,6 @@ FIELDS = (
     _refused("adapter_id", (INPUTS,), NOTHING, _NOBODY, senders="tgi"),
     _refused("num_beams", GENERATING, _among(1), _NOBODY, senders="djl"),
     _refused("use_beam_search", GENERATING, OFF, _NOBODY, senders="vllm"),
-    _refused("max_length", (INPUTS,), NOTHING, "send 'max_new_tokens'", senders="djl"),
     _refused("max_time", (INPUTS,), NOTHING, "set timeout_s when deploying", senders="tgi"),
     _refused(
         "min_tokens", GENERATING, ZERO, _NOBODY, aliases=("min_new_tokens", "min_length"), senders="djl, vllm"

@@ -89,6 +89,8 @@ class Request:
     messages: tuple[dict[str, Any], ...] | None = None
     max_tokens: int | None = None
     """-1 for as many as there is room for."""
+    max_length: int | None = None
+    """Tokens of prompt and answer together, as JumpStart's older models count."""
     temperature: float | None = None
     top_p: float | None = None
     stop: tuple[str, ...] = ()
@@ -394,7 +396,7 @@ def _set_plain(values: dict[str, Any], known: _Known) -> None:
     for name, theirs in (("choices", "n"), ("encoding", "encoding_format")):
         if theirs in known:
             values[name] = known[theirs]
-    for name in ("suffix", "dimensions"):
+    for name in ("suffix", "dimensions", "max_length"):
         if known.get(name):
             values[name] = known[name]
     if known.get("stream_options", {}).get("include_usage") is True:

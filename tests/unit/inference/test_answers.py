@@ -413,6 +413,8 @@ def test_inputs_have_what_their_clients_read() -> None:
     assert (one["generated_text"], one["choices"][0]["text"]) == ("a bt", "a bt")
     assert [answer["generated_text"] for answer in many] == ["t", "u"]
     assert many[0]["id"] != many[1]["id"]
+    assert many[0]["generation"] == "t"
+    assert "generation" not in one
     assert dialogs[0]["generation"] == {"role": "assistant", "content": "t"}
     assert older["generated_texts"] == ["t"]
     assert "generated_text" not in _ask(_Scripted(), Request("prompt", prompt="a"))
@@ -442,6 +444,19 @@ def test_as_many_tokens_as_fit() -> None:
     _ask(engine, Request("prompt", prompt="a b", max_tokens=10**9), context=50)
 
     assert [ask.max_tokens for _, ask in engine.asked] == [47, 47]
+
+
+@pytest.mark.parametrize(
+    ("asked", "tokens"),
+    [({"max_length": 10}, 7), ({"max_length": 2}, 1), ({"max_length": 10, "max_tokens": 2}, 2), ({}, 40)],
+)
+def test_length_may_count_the_prompt(asked: dict[str, int], tokens: int) -> None:
+    """As JumpStart's older models have it; a number of tokens of the answer's own wins."""
+    engine = _Scripted()
+
+    _ask(engine, Request("inputs", prompt="a b", **asked), Settings(max_tokens=40))
+
+    assert engine.asked[0][1].max_tokens == tokens
 
 
 def test_tokens_are_taken_as_they_are() -> None:
