@@ -242,7 +242,7 @@ def test_a_quota_that_never_frees_ends_in_its_own_name(deployments: Deployments,
     ended = deployments.upload(archive, "full", settings())
 
     assert (ended.status, ended.error) == ("FAILED", "ResourceLimitExceeded")
-    assert "higher quota" in str(ended.cause)
+    assert "request-service-quota-increase" in str(ended.cause)
     assert deployments.resources() == NOTHING
 
 
