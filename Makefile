@@ -12,6 +12,8 @@ DEMO := $(CACHE)/demo
 CONTRACT := $(CACHE)/contract
 CONTRACT_PYTHON ?=
 CLIENTS := $(CACHE)/clients
+CONSUMERS := $(CACHE)/consumers
+comma := ,
 
 RUNTIME := .build/runtime
 SERVER := .build/llama-server
@@ -131,7 +133,7 @@ $(CONTRACT)/.ready: requirements/contract-build.lock requirements/contract.lock 
 
 CONTRACT_INSTALL = $(CONTRACT)/bin/python -m pip install --require-hashes --no-build-isolation -r requirements/$(1).lock
 
-clients: $(CLIENTS)/.ready package ## deploy on the local cloud with AWS's own commands, `sam` and `aws`
+clients: $(CLIENTS)/.ready $(CONSUMERS)/.ready package ## AWS's own commands and consumers' libraries, on the local cloud
 	$(BIN)/python -m pytest tests/clients
 
 # Theirs are other versions than ours. The lock has all that they need: pip would look for the extras of what is in it.
@@ -139,6 +141,12 @@ $(CLIENTS)/.ready: requirements/clients.lock | $(VENV)/.ready
 	@rm -rf $(@D)
 	@$(BIN)/python -m venv $(@D)
 	@$(call shown,$(CLIENTS)/bin/python -m pip install --no-deps --require-hashes --only-binary :all: -r $<,clients,sam and aws)
+	@touch $@
+
+$(CONSUMERS)/.ready: requirements/consumers.lock | $(VENV)/.ready
+	@rm -rf $(@D)
+	@$(BIN)/python -m venv $(@D)
+	@$(call shown,$(CONSUMERS)/bin/python -m pip install --no-deps --require-hashes --only-binary :all: -r $<,consumers,openai$(comma) langchain$(comma) litellm)
 	@touch $@
 
 matrix: $(VENV)/.ready ## break every AWS call of every task in ten ways (half an hour); docs/failure-matrix.md
@@ -282,7 +290,9 @@ lock: $(VENV)/.python ## resolve the dependencies again and lock them with hashe
 	$(BIN)/uv pip compile $(LOCK) requirements/build.in --output-file requirements/build.lock
 	$(BIN)/uv pip compile $(LOCK) requirements/lambda.in --output-file requirements/lambda.lock
 	$(BIN)/uv pip compile $(IMAGE_LOCK) inference/requirements.txt --output-file requirements/image.lock
-	$(BIN)/uv pip compile $(LOCK) requirements/clients.in --output-file requirements/clients.lock
+	for name in clients consumers; do \
+	  $(BIN)/uv pip compile $(LOCK) requirements/$$name.in --output-file requirements/$$name.lock; \
+	done
 	for name in contract-build contract contract-java; do \
 	  $(BIN)/uv pip compile $(LOCK) --python-version 3.10 requirements/$$name.in --output-file requirements/$$name.lock; \
 	done

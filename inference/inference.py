@@ -258,8 +258,7 @@ def _part(model: Model, request: Request, prompt: _Prompt, sampling: Sampling, l
         own = replace(ask, sampling=replace(sampling, seed=seed))
         generated += _tried(model, request, prompt, own, limits)
         found = generated[-1]
-        reason = _whole(prompt.content(found)) if found.finish_reason == "dead_end" else found.finish_reason
-        said.append(_said(request, rendered, found, reason, seed))
+        said.append(_said(request, rendered, found, seed))
     if chosen:
         said.sort(key=_likelihood, reverse=True)
     return Part(said[: request.choices], generated, prompt.text)
@@ -299,15 +298,16 @@ def _wrong(text: str, schema: Any) -> str | None:
         return "it is no JSON"
 
 
-def _said(request: Request, rendered: Rendered | None, found: Generation, reason: str, seed: int) -> Said:
-    if rendered is None:
-        return Said(found, reason, seed)
-    message = rendered.message(found.text)
-    if message.get("tool_calls"):
+def _said(request: Request, rendered: Rendered | None, found: Generation, seed: int) -> Said:
+    message = None if rendered is None else rendered.message(found.text)
+    calls = message.get("tool_calls") if message else None
+    reason = found.finish_reason
+    if reason == "dead_end":
+        reason = "stop" if calls else _whole(found.text if message is None else message["content"] or "")
+    if message and calls:
         reason = "tool_calls" if reason == "stop" else reason
         if request.legacy_functions:
-            call = message.pop("tool_calls")[0]
-            message["function_call"] = call["function"]
+            message["function_call"] = message.pop("tool_calls")[0]["function"]
             reason = "function_call" if reason == "tool_calls" else reason
     return Said(found, reason, seed, message)
 

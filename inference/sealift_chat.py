@@ -11,7 +11,7 @@ goes in and comes out. Refuses to know a model, a token or a request: templates 
     message = templates.parse(text, prompt.syntax, partial=True)  # as far as it has come; `deltas` tells what is new
 
 Nothing in the library ends the process: each error of llama.cpp, and each operation that would take too deep a
-recursion, 10 s or 512 MiB, is a `ChatError`. All of it may be called from several threads.
+recursion, 10 s or 256 MiB, is a `ChatError`. All of it may be called from several threads.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ from local_cloud.functions import (
 from local_cloud.functions.configurations import Configurations
 from local_cloud.functions.invocations import (
     Function,
+    FunctionAnswer,
     Functions,
-    Invocation,
 )
 from local_cloud.functions.journals import Journal
 from local_cloud.gateway import WORKFLOW, Backends, Gateway
@@ -302,7 +302,7 @@ class LocalCloud:
 
     # ------------------------------------------------- what the parts ask of moto
 
-    def _invoke(self, name: str, qualifier: str | None, event: bytes) -> Invocation | None:
+    def _invoke(self, name: str, qualifier: str | None, event: bytes) -> FunctionAnswer | None:
         backend = lambda_backends[self.account_id][self.region]
         try:
             found = backend.get_function(name, qualifier)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from local_cloud.calls import AwsCall
     from local_cloud.functions.configurations import Configurations
-    from local_cloud.functions.invocations import Invocation
+    from local_cloud.functions.invocations import FunctionAnswer
     from local_cloud.hosting import Quotas
     from local_cloud.iam.policies import PolicyRequest
 
@@ -83,7 +83,7 @@ class Backends:
 
     hosting: Wsgi
     """SageMaker's control plane and runtime."""
-    invoke: Callable[[str, str | None, bytes], Invocation | None]
+    invoke: Callable[[str, str | None, bytes], FunctionAnswer | None]
     """Lambda's Invoke: name or ARN, qualifier, event; None for a function that does not exist."""
     configurations: Configurations
     quotas: Callable[[], Quotas]

@@ -50,7 +50,8 @@ def run(event: Event, clients: Clients) -> Result:
             waiting.append(come.waiting)
         lowered.append(quota_usage.describe(one))
     if waiting:
-        raise EndpointBusy("; ".join(waiting))
+        told = "; ".join(waiting)
+        raise EndpointBusy(told, waiting=told)
     return {"lowered": payload.cut_all(lowered)}
 
 

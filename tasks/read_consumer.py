@@ -163,7 +163,8 @@ def _served(
         if execution and plan.names.endpoint not in values:
             waits.append(f"endpoint {value!r} of service {other!r} is being tried by execution {execution!r}")
     if waits:
-        raise ConsumerBusy(f"{'; '.join(waits)}; wanted it to be settled")
+        told = "; ".join(waits)
+        raise ConsumerBusy(f"{told}; wanted it to be settled", waiting=told)
     return own, others
 
 
@@ -206,7 +207,8 @@ def _turns(own: Mapping[str, Release], results: SwitchResults, clients: Clients,
         if wait:
             waits.append(wait)
     if waits:
-        raise ConsumerBusy(f"{'; '.join(waits)}; wanted it to be settled")
+        told = "; ".join(waits)
+        raise ConsumerBusy(f"{told}; wanted it to be settled", waiting=told)
 
 
 handler = lambda_handler.Task(

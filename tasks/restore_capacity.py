@@ -131,7 +131,8 @@ def _apply(service: str, changes: quotas.Changes, clients: Clients) -> None:
         if come.waiting:
             waiting.append(come.waiting)
     if waiting:
-        raise EndpointBusy("; ".join(waiting))
+        told = "; ".join(waiting)
+        raise EndpointBusy(told, waiting=told)
 
 
 def _steps(plan: Plan, asked: int, begun: int, now: int, situation: quota_usage.Situation) -> list[str]:

@@ -100,7 +100,8 @@ def run(event: Event, clients: Clients) -> Result:
             else:
                 without_endpoint.append(one)
     if waiting:
-        raise EndpointBusy("; ".join(waiting))
+        told = "; ".join(waiting)
+        raise EndpointBusy(told, waiting=told)
     for one in without_endpoint:
         with _denial_told(one, not_retired):
             _delete_rest(one, plan.service, account, clients)

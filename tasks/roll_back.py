@@ -276,7 +276,8 @@ def _put_back(plan: Plan, clients: Clients, report: _Report) -> bool:
             sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=old)
             status = "Updating"
         if status in UNDELETABLE:
-            raise EndpointBusy(f"endpoint {name!r} is {status}; wanted it InService on {old!r}")
+            told = f"endpoint {name!r} is {status}"
+            raise EndpointBusy(f"{told}; wanted it InService on {old!r}", waiting=told)
         if status != "InService":
             told = f"endpoint {name}: {status}, and AWS can then only delete it; its configuration was {old}"
             report.not_undone.append(told)
@@ -285,7 +286,7 @@ def _put_back(plan: Plan, clients: Clients, report: _Report) -> bool:
         elif theirs:
             come = endpoint_concurrency.set_concurrency(sagemaker, plan.service, name, to=had)
             if come.waiting:
-                raise EndpointBusy(come.waiting)
+                raise EndpointBusy(come.waiting, waiting=come.waiting)
             report.restored.append(
                 f"endpoint {name}: configuration {old} and a concurrency of {had} as before"
             )
@@ -321,7 +322,8 @@ def _restore_room(plan: Plan, clients: Clients, report: _Report) -> None:
 
         report.attempt(f"concurrency of {name}, lowered from {before} to {lowered}", step)
     if waiting:
-        raise EndpointBusy("; ".join(waiting))
+        told = "; ".join(waiting)
+        raise EndpointBusy(told, waiting=told)
 
 
 def _delete_all(plan: Plan, clients: Clients, report: _Report) -> bool:
@@ -379,7 +381,8 @@ def _delete_endpoint(plan: Plan, clients: Clients, report: _Report) -> bool:
         status = found["EndpointStatus"]
         if status not in UNDELETABLE and status != "Deleting":
             clients.sagemaker.delete_endpoint(EndpointName=name)
-        raise EndpointBusy(f"endpoint {name!r} is {status}; wanted it to be gone")
+        told = f"endpoint {name!r} is {status}"
+        raise EndpointBusy(f"{told}; wanted it to be gone", waiting=told)
 
     def alarms() -> None:
         if alarms_api.delete(clients.cloudwatch, name) or report.monitored:

@@ -94,7 +94,7 @@ def _updated(event: Event, clients: Clients) -> Result:
             clients, name, service=service, uploaded_at=event["uploaded_at"], execution=event["execution"]
         )
         if wait:
-            raise EndpointBusy(f"{wait}; wanted it to be settled")
+            raise EndpointBusy(f"{wait}; wanted it to be settled", waiting=wait)
         # What was waited for may have put another configuration back, and have deleted the one that was planned on.
         found = clients.sagemaker.describe_endpoint(EndpointName=name)
         _see_settled(name, found)
@@ -111,7 +111,8 @@ def _updated(event: Event, clients: Clients) -> Result:
 
 def _see_settled(name: str, found: Mapping[str, Any]) -> None:
     if found["EndpointStatus"] != "InService":
-        raise EndpointBusy(f"endpoint {name!r} is {found['EndpointStatus']}; wanted it InService")
+        told = f"endpoint {name!r} is {found['EndpointStatus']}"
+        raise EndpointBusy(f"{told}; wanted it InService", waiting=told)
 
 
 def _see_unmoved(name: str, found: Mapping[str, Any], planned_on: str) -> None:

@@ -87,8 +87,8 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
-class Invocation:
-    """What an invocation came to."""
+class FunctionAnswer:
+    """What a function answered, or the error that it ended with."""
 
     payload: bytes
     error: str | None
@@ -128,21 +128,21 @@ class Functions:
         _link_runtime(self._runtime)
         self._runner = _Runner(self._runtime)
 
-    def invoke(self, function: Function, event: bytes) -> Invocation:
+    def invoke(self, function: Function, event: bytes) -> FunctionAnswer:
         """Run a function on an event, in a warm process if one is idle."""
         with self._lock:
             turn = self._turns.setdefault(function.arn, threading.BoundedSemaphore(MOST_PROCESSES))
         with turn:
             return self._invoke(function, event)
 
-    def _invoke(self, function: Function, event: bytes) -> Invocation:
+    def _invoke(self, function: Function, event: bytes) -> FunctionAnswer:
         process = self._take(function)
         request_id = str(uuid.uuid4())
         try:
             invocation = process.serve(function, event, request_id)
         except _Dead as death:
             self._forget(process)
-            return Invocation(json.dumps(death.document).encode(), "Unhandled")
+            return FunctionAnswer(json.dumps(death.document).encode(), "Unhandled")
         with self._lock:
             self._idle.setdefault(function.identity, queue.SimpleQueue()).put(process)
         if len(invocation.payload) > PAYLOAD_LIMIT:
@@ -150,7 +150,7 @@ class Functions:
                 "errorMessage": f"Response payload size exceeded maximum allowed payload size ({PAYLOAD_LIMIT} bytes).",
                 "errorType": "Function.ResponseSizeTooLarge",
             }
-            return Invocation(json.dumps(too_large).encode(), "Unhandled")
+            return FunctionAnswer(json.dumps(too_large).encode(), "Unhandled")
         return invocation
 
     def close(self) -> None:
@@ -315,7 +315,7 @@ class _Process:
         self._reader = threading.Thread(target=self._drain, args=(output,), daemon=True)
         self._reader.start()
 
-    def serve(self, function: Function, event: bytes, request_id: str) -> Invocation:
+    def serve(self, function: Function, event: bytes, request_id: str) -> FunctionAnswer:
         """Hand the event to the process and wait for its reply, within the function's time and memory."""
         begun, peak_mb, status = time.monotonic(), None, "error"
         self._write(self._journal.start(request_id, function.version))
@@ -348,7 +348,7 @@ class _Process:
                     request_id, took_ms=took_ms, memory_mb=memory_mb, peak_mb=peak_mb, status=status
                 )
             )
-        return Invocation(reply["payload"].encode(), reply["error"])
+        return FunctionAnswer(reply["payload"].encode(), reply["error"])
 
     def kill(self, *, timed_out: bool) -> None:
         """Kill the process in the middle of what it does; `serve` then tells of it."""

@@ -19,7 +19,7 @@ from local_cloud.hosting.runtime import (
     INVOKE,
     OPENAI,
     STREAM,
-    Invocation,
+    InvocationRequest,
     InvocationResponse,
     new_request_id,
 )
@@ -40,7 +40,7 @@ class Protocol:
     def __init__(
         self,
         handle: Callable[[str, Mapping[str, Any]], dict[str, Any]],
-        invoke: Callable[[Invocation], InvocationResponse],
+        invoke: Callable[[InvocationRequest], InvocationResponse],
         *,
         payload_bytes: int,
         clock: Callable[[], float],
@@ -101,7 +101,9 @@ class Protocol:
             if name.startswith("HTTP_")
         }
         content_type, accept = environ.get("CONTENT_TYPE") or None, environ.get("HTTP_ACCEPT")
-        return self._invoke(Invocation(match["name"], body, content_type, accept, headers, match["kind"]))
+        return self._invoke(
+            InvocationRequest(match["name"], body, content_type, accept, headers, match["kind"])
+        )
 
     def _see_token(self, environ: WSGIEnvironment) -> None:
         """Raise what a caller of the OpenAI route gets who has no token, or an old one."""

@@ -32,7 +32,7 @@ _EXCLUDED_HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Invocation:
+class InvocationRequest:
     """One request to an endpoint."""
 
     name: str
@@ -64,9 +64,10 @@ class Runtime:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
 
-    def invoke(self, invocation: Invocation) -> InvocationResponse:
+    def invoke(self, invocation: InvocationRequest) -> InvocationResponse:
         """Return the endpoint's answer; raise AwsError.
 
+        OpenAI's route answers "directly from the container" (developer guide), so its errors too are the container's.
         Which path of a container SageMaker's OpenAI route calls is written nowhere; here it is `/invocations`, since
         every container has that one.
         """
@@ -91,6 +92,7 @@ class Runtime:
                 invocation.body, invocation.content_type, accept, given.get(f"{_PREFIX}custom-attributes")
             ),
             streams=kind != INVOKE and not worker.serverless,
+            verbatim=kind == OPENAI,
         )
         answered_as = answer.content_type or "application/octet-stream"
         answered = {"Content-Type": answered_as, "x-Amzn-Invoked-Production-Variant": variant}
@@ -102,4 +104,4 @@ class Runtime:
         if answer.custom_attributes is not None:
             answered["X-Amzn-SageMaker-Custom-Attributes"] = answer.custom_attributes
         content = b"".join(event_stream.parts(answer.body)) if kind == STREAM else answer.body
-        return InvocationResponse(200, answered, content)
+        return InvocationResponse(answer.status if kind == OPENAI else 200, answered, content)

@@ -23,7 +23,7 @@ from local_cloud.hosting.platform.timing import (
     Timing,
 )
 from local_cloud.hosting.protocol import Protocol
-from local_cloud.hosting.runtime import Invocation, Runtime
+from local_cloud.hosting.runtime import InvocationRequest, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -150,7 +150,7 @@ class Hosting:
         headers: Mapping[str, str] | None = None,
     ) -> InvocationResponse:
         """Return an endpoint's answer; raise AwsError."""
-        return self._runtime.invoke(Invocation(name, body, content_type, accept, headers or {}))
+        return self._runtime.invoke(InvocationRequest(name, body, content_type, accept, headers or {}))
 
     def wsgi(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one HTTP request of either plane."""

@@ -5,14 +5,13 @@ A plan is data, so that the console shows it before anything is created, and so 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline import limits, model_source, naming, payload, quota_usage
 from pipeline.aws import resource_tags
 from pipeline.endpoint_status import USABLE
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem, QuotaUsedUp
-from pipeline.gguf import purpose, questions
 from pipeline.hosting import (
     AT_ONCE,
     AUTO,
@@ -24,20 +23,17 @@ from pipeline.hosting import (
     NOBODY,
     SERVERLESS,
 )
-from pipeline.planning import autoscaling, consumer, continuity, quotas, sizes
+from pipeline.planning import autoscaling, consumer, continuity, model_settings, plan_notes, quotas, sizes
 from pipeline.sizing import fit, images, instance_choice, instance_types
-from pipeline.sizing.llama_memory import Shape
 from pipeline.state_data.plan_types import (
     Asked,
     AskedInstances,
     Names,
     OnInstances,
     Plan,
-    PlannedSmokeTest,
     Poll,
     Previous,
 )
-from pipeline.state_data.request_types import Inference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,10 +42,6 @@ if TYPE_CHECKING:
     from pipeline.state_data.checked_types import UploadedArchive
     from pipeline.state_data.plan_types import Offer
     from pipeline.state_data.request_types import Request, RequestedConsumer, RequestedInstanceType
-
-
-THREADS = 4
-"""Of a serverless endpoint unless a request says otherwise; on instances, all that there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +106,7 @@ def plan(facts: PlanFacts) -> Plan:
     choice = choose(request, facts.archive, facts.model)
     choice.require(facts.model["path"])
     needed, where = choice.needed, choice.hosting
-    inference = _inference(request, facts.model, where)
+    inference = model_settings.inference(request, facts.model, where)
     timeout_s = min(request.timeout_s, limits.INVOCATION_S.value)
     container = {
         "Image": image,
@@ -159,8 +151,8 @@ def plan(facts: PlanFacts) -> Plan:
             request.deadline_s,
         ),
         poll=Poll(request.poll_interval_s, request.deadline_s),
-        smoke_test=_smoke_test(request, facts.model, timeout_s),
-        consumers=_consumers(request, facts.model),
+        smoke_test=model_settings.smoke_test(request, facts.model, timeout_s),
+        consumers=model_settings.consumers(request, facts.model),
         switch=_switch(request.consumers),
         callers=_callers(request.consumers),
         taken_from=facts.taken_from,
@@ -169,7 +161,7 @@ def plan(facts: PlanFacts) -> Plan:
             payload.cut_all(
                 [
                     *facts.remarks,
-                    *notes(request, facts.model, facts.today, where),
+                    *plan_notes.notes(request, facts.model, facts.today, where),
                     *hosted.notes,
                     *(needed.warnings if where == SERVERLESS else ()),
                 ]
@@ -179,7 +171,7 @@ def plan(facts: PlanFacts) -> Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class HostingChoice:
     """What a model will run on, as far as the model and the request decide it; or why it will not."""
 
     needed: fit.Fit
@@ -199,7 +191,7 @@ class Choice:
             raise ModelDoesNotFit(f"{subject} ({self.needed.arithmetic})", self.decision.problems)
 
 
-def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -> Choice:
+def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -> HostingChoice:
     """Return where and on what the model runs; with `auto`, serverless where it fits, and an instance where allowed.
 
     Args:
@@ -207,27 +199,27 @@ def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) 
         archive: its size and extracted_bytes, and its parts where it is a bare GGUF.
         model: the model part of the archive report.
     """
-    needed, types, asked = needs(request, archive, model), table(request), request.hosting
+    needed, types, asked = model_settings.needs(request, archive, model), table(request), request.hosting
     why = "it is a bare GGUF, and serverless takes only a tar.gz"
     if asked == SERVERLESS or (asked == AUTO and not archive.get("parts")):
         quota = limits.MEMORY_QUOTA_MB.value
         decision = fit.decide(needed, asked_mb=request.memory_mb, quota_mb=quota, table=types)
         if asked == SERVERLESS or decision.memory_mb is not None:
-            return Choice(needed, SERVERLESS, decision)
+            return HostingChoice(needed, SERVERLESS, decision)
         why = "; ".join(f"{problem.seen}, wanted {problem.wanted}" for problem in decision.problems)
     try:
         offers = instance_choice.choose(str(model["path"]), needed, types, request.instance_type)
     except ModelDoesNotFit as refusal:
-        return Choice(needed, INSTANCE, fit.FitDecision(None, refusal.problems))
+        return HostingChoice(needed, INSTANCE, fit.FitDecision(None, refusal.problems))
     if asked == INSTANCE or request.allow_instances:
-        return Choice(needed, INSTANCE, fit.FitDecision(None), offers)
+        return HostingChoice(needed, INSTANCE, fit.FitDecision(None), offers)
     problem = Problem(
         "InstanceNotAllowed",
         f"serverless will not do: {why}",
         '"allow_instances": true, since an instance costs money whether anybody calls it or not',
         f"set allow_instances to true for {instance_choice.describe(offers[0], request.instance_count)}",
     )
-    return Choice(needed, INSTANCE, fit.FitDecision(None, (problem,)), offers)
+    return HostingChoice(needed, INSTANCE, fit.FitDecision(None, (problem,)), offers)
 
 
 def table(request: Request) -> tuple[instance_types.Instance, ...]:
@@ -262,7 +254,7 @@ def _name(facts: PlanFacts, container: Mapping[str, Any], sized: Mapping[str, An
     return naming.resource_name(request.service, identity)
 
 
-def _on_serverless(facts: PlanFacts, container: dict[str, Any], choice: Choice) -> _Hosted:
+def _on_serverless(facts: PlanFacts, container: dict[str, Any], choice: HostingChoice) -> _Hosted:
     request, memory_mb = facts.request, choice.decision.memory_mb
     if memory_mb is None:  # `require` has refused it; this is for the type checker and the impossible
         raise AssertionError("no memory size")
@@ -283,7 +275,7 @@ def _on_serverless(facts: PlanFacts, container: dict[str, Any], choice: Choice) 
     )
 
 
-def _on_instances(facts: PlanFacts, container: dict[str, Any], choice: Choice) -> _Hosted:
+def _on_instances(facts: PlanFacts, container: dict[str, Any], choice: HostingChoice) -> _Hosted:
     request, needed, found = facts.request, choice.needed, choice.offers
     asked = AskedInstances(type=found[0].name, count=request.instance_count)
     scales = {"auto_scaling": asdict(request.auto_scaling)} if request.auto_scaling else {}
@@ -315,7 +307,7 @@ def _on_instances(facts: PlanFacts, container: dict[str, Any], choice: Choice) -
         variant=sizes.instance_variant(on),
         instances=on,
         updates=updates,
-        notes=instance_notes(request, needed, left, count),
+        notes=plan_notes.instance_notes(request, needed, left, count),
     )
 
 
@@ -341,47 +333,6 @@ def _instances_plan(
         bake_s=request.bake_s,
         auto_scaling=request.auto_scaling,
     )
-
-
-def instance_notes(
-    request: Request, needed: fit.Fit, found: Sequence[Offer], count: int | None = None
-) -> tuple[str, ...]:
-    """Return what a person should know of the instances that a plan comes to; nothing when it comes to none.
-
-    Args:
-        request: as `deployment_request.request` returns it.
-        needed: what the model needs.
-        found: the type that is taken, and those to step to.
-        count: how many; as many as were asked for when None.
-    """
-    if not found:
-        return ()
-    offer, settings = found[0], instance_choice.settings(needed)
-    told = [
-        "it costs money from its creation to its deletion: "
-        + instance_choice.describe(offer, request.instance_count if count is None else count)
-    ]
-    if instance_types.has_own_disk(offer.name):
-        told.append(f"{offer.name} has no volume: {offer.disk}")
-    tokens = request.inference.max_tokens
-    limit_s = min(request.timeout_s, limits.INVOCATION_S.value)
-    seconds = instance_choice.answer_s(offer, tokens)
-    if seconds > limit_s:
-        faster = next((one for one in found[1:] if instance_choice.answer_s(one, tokens) <= limit_s), None)
-        instead = f"{faster.name} at ${faster.usd_per_hour:g} an hour answers in time; or " if faster else ""
-        told.append(
-            f"an answer of max_tokens {tokens} takes about {seconds:.0f} s there, and ends unfinished at {limit_s} s: "
-            f"{instead}set max_tokens to {max(int(limit_s * offer.tokens_per_s), 1)} or less"
-        )
-    if request.auto_scaling:
-        price = offer.usd_per_hour
-        told += autoscaling.notes(request.auto_scaling, usd_per_hour=price, answer_s=seconds, tokens=tokens)
-    if settings.download_s + settings.startup_s > request.deadline_s:
-        told.append(
-            f"SageMaker gives up after {settings.download_s} s of download and {settings.startup_s} s of start-up; "
-            f"deadline_s is {request.deadline_s}"
-        )
-    return tuple(told)
 
 
 def _see_same_hosting(target: quota_usage.Holder | None, wanted: str) -> None:
@@ -484,98 +435,6 @@ def _in_place_target(
     own = [one for one in situation.holders if one.ours and one.status in USABLE]
     ranked = sorted(own, key=lambda one: (one.name == service, one.name == serving, one.created))
     return next(reversed(ranked), None)
-
-
-def needs(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -> fit.Fit:
-    """Return what the model needs with the request's settings.
-
-    Args:
-        request: as `deployment_request.request` returns it.
-        archive: its size and extracted_bytes.
-        model: the model part of the archive report.
-    """
-    inference = _inference(request, model, SERVERLESS)
-    return fit.fit(
-        Shape.from_json(model),
-        archive_bytes=archive["size"],
-        extracted_bytes=archive["extracted_bytes"],
-        n_ctx=inference.n_ctx,
-        n_batch=inference.n_batch,
-        serving=images.PROFILES[request.container].serving,
-        prefix_cache_mb=inference.prefix_cache_mb,
-        bare=bool(archive.get("parts")),
-    )
-
-
-def _inference(request: Request, model: Mapping[str, Any], where: str) -> Inference:
-    """Return the inference settings, the context length never above what the model was trained for."""
-    asked, trained = request.inference, model.get("context_length")
-    threads = asked.n_threads
-    if threads is None:
-        threads = THREADS if where == SERVERLESS else images.PROFILES[request.container].all_threads
-    n_ctx = min(asked.n_ctx, trained) if trained else asked.n_ctx
-    return replace(asked, n_ctx=n_ctx, n_threads=threads)
-
-
-def notes(request: Request, model: dict[str, Any], today: date, where: str = SERVERLESS) -> list[str]:
-    """Return what of the request will be otherwise than asked for, and why, and what its container lacks."""
-    inference = _inference(request, model, where)
-    notes = []
-    if request.timeout_s > limits.INVOCATION_S.value:
-        calls = "serverless call" if where == SERVERLESS else "call"
-        notes.append(
-            f"timeout_s {request.timeout_s} was requested; "
-            f"SageMaker ends every {calls} at {limits.INVOCATION_S.value} s"
-        )
-    if request.max_concurrency is None and where == SERVERLESS:
-        notes.append(quotas.UNASKED)
-    if request.auto_scaling and where == SERVERLESS:
-        notes.append("auto_scaling was requested; a serverless endpoint scales by itself, and has none")
-    if inference.n_ctx < request.inference.n_ctx:
-        notes.append(
-            f"n_ctx {request.inference.n_ctx} was requested; the model was trained for {inference.n_ctx}"
-        )
-    profile = images.PROFILES[request.container]
-    return [
-        *notes,
-        *purpose.notes(model, messages_only=_form(request, model) == questions.MESSAGES),
-        *images.notes(
-            profile,
-            today,
-            serverless=where == SERVERLESS,
-            embeddings=model.get("purpose") == purpose.Purpose.EMBEDDING,
-        ),
-    ]
-
-
-def _smoke_test(request: Request, model: Mapping[str, Any], timeout_s: int) -> PlannedSmokeTest:
-    """Return the smoke test that suits what the model is for."""
-    test, form = request.smoke_test, _form(request, model)
-    return PlannedSmokeTest(
-        prompts=questions.prompts(test.prompts, form),
-        ask_with=form,
-        expect=test.expect,
-        max_tokens=test.max_tokens,
-        timeout_s=timeout_s,
-        embedding_size=model.get("embedding_size") if form == questions.INPUT else None,
-    )
-
-
-def _consumers(request: Request, model: Mapping[str, Any]) -> tuple[RequestedConsumer, ...]:
-    """Return the consumers, each with the event to try it with where a prompt would not do."""
-    form = _form(request, model)
-    event = questions.event(form, questions.prompts(request.smoke_test.prompts, form)[0])
-    if event is None:
-        return request.consumers
-    return tuple(replace(one, test_event=one.test_event or event) for one in request.consumers)
-
-
-def _form(request: Request, model: Mapping[str, Any]) -> str:
-    """Return the field that the smoke test asks with."""
-    # What an archive's own code takes is for it to say; messages are what every one was asked with so far.
-    own = request.code == images.ARCHIVE_CODE
-    offered = () if own else images.PROFILES[request.container].requests
-    return request.smoke_test.ask_with or questions.form(str(model.get("purpose")), offered)
 
 
 def _tags(facts: PlanFacts, on: OnInstances | None) -> list[dict[str, str]]:

@@ -110,8 +110,10 @@ class Worker:
         """Return the bytes of the largest request, and of the largest response."""
         return self._settings.payload_bytes_of(self._deployment)
 
-    def invoke(self, call: ContainerCall, *, streams: bool = False) -> ContainerAnswer:
-        """Return the container's answer, if it is a success; raise the runtime's error otherwise."""
+    def invoke(
+        self, call: ContainerCall, *, streams: bool = False, verbatim: bool = False
+    ) -> ContainerAnswer:
+        """Return the container's answer, if it is a success or wanted as it is; raise the runtime's error otherwise."""
         settings = self._settings
         container = self._admit()
         try:
@@ -128,7 +130,7 @@ class Worker:
         finally:
             with self._lock:
                 self._in_flight -= 1
-        if 200 <= answer.status < 300:
+        if verbatim or 200 <= answer.status < 300:
             return answer
         side = "client" if 400 <= answer.status < 500 else "server"
         raise self._model_error(side, answer.status, "primary", answer.body.decode("utf-8", "replace"))

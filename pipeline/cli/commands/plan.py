@@ -30,7 +30,13 @@ from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, Problem
 from pipeline.hosting import IN_PLACE, INSTANCE, SERVERLESS
 from pipeline.limits import MiB
-from pipeline.planning import archive_rules, deployment_request, quotas, request_sources
+from pipeline.planning import (
+    archive_rules,
+    deployment_request,
+    plan_notes,
+    quotas,
+    request_sources,
+)
 from pipeline.planning import plan as planned
 from pipeline.rollout import sidecars
 from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
@@ -74,7 +80,7 @@ class PlanShown:
 
     report: ArchiveReport
     request: Request
-    choice: planned.Choice | None
+    choice: planned.HostingChoice | None
     """None when the archive does not show its model's header."""
     notes: tuple[str, ...]
 
@@ -246,8 +252,8 @@ def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
         report = replace(report, problems=tuple(one for one in report.problems if one.error != BARE))
     archive = {"size": report.size, "extracted_bytes": extracted, "parts": bare}
     choice = planned.choose(request, archive, model)
-    said = planned.notes(request, model, today, choice.hosting)
-    said += planned.instance_notes(request, choice.needed, choice.offers)
+    said = plan_notes.notes(request, model, today, choice.hosting)
+    said += plan_notes.instance_notes(request, choice.needed, choice.offers)
     said += choice.needed.warnings if choice.hosting == SERVERLESS else ()
     return PlanShown(report, request, choice, (*notes, *said))
 

@@ -21,19 +21,22 @@ def rows(count: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("pages", "most", "found", "complete"),
+    ("pages", "most", "found", "complete", "asked"),
     [
-        pytest.param([2], 4, 2, True, id="all of them on one page"),
-        pytest.param([2, 2, 1], 5, 5, True, id="as many as the bound"),
-        pytest.param([2, 2, 0], 4, 4, False, id="at the bound there are pages that are not asked for"),
-        pytest.param([2, 2, 2], 5, 5, False, id="more than the bound on the last page"),
-        pytest.param([0, 1], 4, 1, True, id="an empty page before the last"),
-        pytest.param([0, 0, 0, 0], 4, 0, False, id="nothing but empty pages"),
+        pytest.param([2], 4, 2, True, 1, id="all of them on one page"),
+        pytest.param([2, 2, 1], 5, 5, True, 3, id="as many as the bound"),
+        pytest.param([2, 2, 0], 4, 4, False, 2, id="at the bound there are pages that are not asked for"),
+        pytest.param([2, 2, 2], 5, 5, False, 3, id="more than the bound on the last page"),
+        pytest.param([0, 1], 4, 1, True, 2, id="an empty page before the last"),
+        pytest.param([0, 0, 0, 0], 4, 0, False, 3, id="nothing but empty pages"),
     ],
 )
-def test_a_list_is_read_as_far_as_its_bound(pages: list[int], most: int, found: int, complete: bool) -> None:
+def test_a_list_is_read_as_far_as_its_bound(
+    pages: list[int], most: int, found: int, complete: bool, asked: int
+) -> None:
     """Rows, and pages too: AWS may leave any of them empty."""
-    client = Clients(region="us-east-1").stepfunctions
+    client, calls = Clients(region="us-east-1").stepfunctions, []
+    client.meta.events.register("provide-client-params", lambda params, **_: calls.append(params))
     with Stubber(client) as stubber:
         for number, count in enumerate(pages):
             expected = {"maxResults": 2} | ({"nextToken": str(number)} if number else {})
@@ -42,4 +45,4 @@ def test_a_list_is_read_as_far_as_its_bound(pages: list[int], most: int, found: 
 
         read = paging.read(client, "list_state_machines", "stateMachines", most=most, page_size=2)
 
-    assert (len(read.rows), read.complete) == (found, complete)
+    assert (len(read.rows), read.complete, len(calls)) == (found, complete, asked)

@@ -403,6 +403,10 @@ LOADS = "{{ messages[0].content }}"
         pytest.param("{% if %}", "Unexpected token", id="no template"),
         pytest.param("{{ '(' * 3 }}" + "{{ " + "(" * 200_000, "nested too deeply", id="a deep expression"),
         pytest.param("{{ " + "not " * 200_000 + "1 }}", "nested too deeply", id="many operators"),
+        pytest.param("{{ 1" + " + 1" * 200_000 + " }}", "nested too deeply", id="a long sum"),
+        pytest.param(
+            "{% set a = [] %}{% set _ = a.append(a) %}{{ a }}", "nested too deeply", id="what holds itself"
+        ),
         pytest.param(
             "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "nested too deeply", id="endless recursion"
         ),

@@ -224,6 +224,20 @@ def test_a_status_tells_what_may_not_be_read(clients: Clients, operation: str) -
     assert facts.endpoints or operation in {"ListEndpoints", "ListTags", "DescribeEndpoint"}
 
 
+def test_an_endpoint_without_a_record_is_still_its_services_own(clients: Clients) -> None:
+    """Its configuration is gone; who calls it calls no other service."""
+    name = "harbour-00000000000b"
+    clients.lambda_.update_function_configuration(
+        FunctionName="assistant", Environment={"Variables": {"ENDPOINT_NAME": name}}
+    )
+    clients.sagemaker.delete_endpoint_config(EndpointConfigName=name)
+
+    facts = service_status.read(clients, stack=None, service=None)
+
+    assert [(call.endpoint, call.other) for call in facts.calls["harbour"]] == [(name, "")]
+    assert [call.other for call in facts.calls["quay"]] == ["harbour"]
+
+
 def test_a_status_of_one_service_reads_no_other(clients: Clients) -> None:
     """Whose name begins alike is told apart by its tags; whose name only has it within is not asked for them."""
     _deploy(clients, "harbour-east", "00000000000d")

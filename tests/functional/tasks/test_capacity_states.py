@@ -89,8 +89,9 @@ def test_room_is_made_once_and_waited_for(do: Task, script: Script) -> None:
     with pytest.raises(EndpointBusy, match="'harbour-1' goes from a concurrency of 10 to 5"):
         do("MakeRoom", script.clients, room=ROOM, service=SERVICE)
     script.endpoint(ours("harbour-1", 10, "Updating"))
-    with pytest.raises(EndpointBusy, match="'harbour-1' is Updating"):
+    with pytest.raises(EndpointBusy, match="'harbour-1' is Updating") as busy:
         do("MakeRoom", script.clients, room=ROOM, service=SERVICE)
+    assert busy.value.waiting == str(busy.value)
     script.endpoint(ours("harbour-1", 5))
 
     result = do("MakeRoom", script.clients, room=ROOM, service=SERVICE)
@@ -325,8 +326,9 @@ def test_an_endpoint_that_is_being_put_back_is_waited_for(do: Task, script: Scri
     serves(script, there, "2026-01-02T03:04:04Z", then=None)
     script.endpoint({**there, "service": None, "EndpointStatus": "Updating"})
 
-    with pytest.raises(EndpointBusy, match="'harbour' is Updating"):
+    with pytest.raises(EndpointBusy, match="'harbour' is Updating") as busy:
         update(do, script)
+    assert busy.value.waiting == "endpoint 'harbour' is Updating"
 
 
 def test_an_endpoint_that_went_meanwhile_is_planned_without(do: Task, script: Script) -> None:

@@ -180,8 +180,9 @@ def test_all_that_we_made_is_deleted_in_reverse_order(do: Task, script: Script) 
     with pytest.raises(EndpointBusy, match="'harbour-0' is InService; wanted it to be gone"):
         do("RollBack", script.clients, results=results())
     endpoint(script, "Deleting")
-    with pytest.raises(EndpointBusy, match="is Deleting"):
+    with pytest.raises(EndpointBusy, match="is Deleting") as busy:
         do("RollBack", script.clients, results=results())
+    assert busy.value.waiting == "endpoint 'harbour-0' is Deleting"
     script.missing("describe_endpoint")
     deleted(config(script), "delete_endpoint_config", "EndpointConfigName")
     deleted(model(script), "delete_model", "ModelName")

@@ -549,6 +549,15 @@ def test_calls_of_tools_are_told_in_both_forms() -> None:
     assert (chat.given.tools, chat.given.tool_choice, chat.given.variables) == ((TOOL,), "=w", {"a": 1})
 
 
+def test_call_that_its_grammar_lets_end_is_whole() -> None:
+    """Of a vocabulary without a token that ends an answer."""
+    request = Request("messages", messages=(USER,), tools=(TOOL,), tool_choice="required")
+
+    choice = _ask(_Scripted(finish_reason="dead_end", text="{}"), request, chat=_Caller())["choices"][0]
+
+    assert choice["finish_reason"] == "tool_calls"
+
+
 def _streamed(request: Request, engine: _Scripted, **changes: Any) -> list[Any]:
     body, content_type = output_fn(predict_fn(request, _model(engine, **changes)), "*/*")
     lines = [line.removeprefix("data: ") for line in body.split("\n") if line.startswith("data: ")]

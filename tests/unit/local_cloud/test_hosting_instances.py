@@ -8,8 +8,9 @@ import pytest
 from botocore.eventstream import EventStreamBuffer
 
 from local_cloud.hosting import AwsError, HostingSettings, Quotas
+from local_cloud.hosting.containers.server_process import ContainerAnswer
 from local_cloud.hosting.platform.lifecycle import ContainerCondition
-from local_cloud.hosting.runtime import Invocation
+from local_cloud.hosting.runtime import InvocationRequest
 from tests.unit.local_cloud.test_hosting_service import ARN, World, capacity, config_request, model_request
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ def test_memory_and_disk_are_those_of_the_instance(world: World) -> None:
 
 def _asked(world: World, kind: str, body: bytes = b"in", **headers: str) -> InvocationResponse:
     named = {f"X-Amzn-SageMaker-{key}": value for key, value in headers.items()}
-    return world.hosting._runtime.invoke(Invocation("e", body, "text/plain", None, named, kind))
+    return world.hosting._runtime.invoke(InvocationRequest("e", body, "text/plain", None, named, kind))
 
 
 def test_a_response_stream_is_for_instances(world: World) -> None:
@@ -260,6 +261,16 @@ def test_the_route_of_openai_answers_what_the_container_does(world: World) -> No
         response = _asked(one, "openai/v1/chat/completions")
         assert (response.body, response.headers["Content-Type"]) == (b"echo in", "text/plain")
     assert [container.timeouts for container in containers] == [[60.0], [480.0]]
+
+
+def test_the_route_of_openai_hands_on_the_containers_errors(world: World) -> None:
+    """With its own status and body, which OpenAI's clients know; InvokeEndpoint wraps them."""
+    serve(world).behaviour = lambda _call: ContainerAnswer(422, b"{}", "application/json")
+
+    response = _asked(world, "openai/v1/chat/completions")
+
+    assert (response.status, response.body) == (422, b"{}")
+    assert world.fails().code == "ModelError"
 
 
 def test_instances_take_larger_bodies(world: World) -> None:

@@ -18,7 +18,7 @@ from local_cloud import calls
 from local_cloud.hosting import AwsError, InvocationResponse
 from local_cloud.hosting.platform import event_stream
 from local_cloud.hosting.protocol import Protocol
-from local_cloud.hosting.runtime import Invocation
+from local_cloud.hosting.runtime import InvocationRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ class Planes:
             raise self.failure
         return {"Done": True}
 
-    def invoke(self, invocation: Invocation) -> InvocationResponse:
+    def invoke(self, invocation: InvocationRequest) -> InvocationResponse:
         """Answer any invocation."""
         self.asked.append(invocation)
         if self.failure is not None:

@@ -218,3 +218,16 @@ def test_a_sum_with_an_unknown_price_is_unknown() -> None:
     assert found is not None
     assert found.usd_per_hour is None
     assert "price not known" in found.how
+
+
+def test_the_callers_are_those_of_the_deployment_that_was_finished_last() -> None:
+    """Whatever was uploaded later; those of one that was never finished only where there is no other."""
+    other = Consumer(function_name="reports", variable="ENDPOINT_NAME", alias=None)
+    again = replace(OLD, deployed_at="2026-01-02T11:00:00Z", consumers=(other,))
+    tried = replace(release("harbour-3", "2026-01-03T00:00:00Z", good=False), consumers=(WHO, other))
+
+    assert service_status.callers((NEW, again)) == (other,)
+    assert service_status.callers((again, NEW, tried)) == (other,)
+    assert service_status.callers((replace(again, consumers=()), NEW)) == (WHO,)
+    assert service_status.callers((tried,)) == (WHO, other)
+    assert service_status.callers(()) == ()

@@ -18,6 +18,7 @@
 
 #include <malloc.h>
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <chrono>
@@ -38,9 +39,9 @@ namespace {
 
 constexpr size_t MOST_BYTES   = size_t(32) << 20;  // bytes of JSON; a body is smaller
 constexpr size_t MOST_LEVELS = 256;               // of JSON, which llama.cpp walks by recursion
-constexpr size_t STACK       = size_t(1) << 30;   // of address space: what is not touched is no memory
+constexpr size_t STACK       = size_t(512) << 20; // of address space: what is not touched is no memory
 constexpr size_t MOST_STACK   = size_t(8) << 20;   // that recursion may take on its way down
-constexpr size_t MOST_HEAP    = size_t(512) << 20; // so that what is destroyed level by level fits in STACK
+constexpr size_t MOST_HEAP    = size_t(256) << 20; // so that what is destroyed level by level fits in STACK
 constexpr auto   MOST_TIME    = std::chrono::seconds(10);
 constexpr int    STEPS       = 16;                // between two looks at the clock
 constexpr size_t LARGE       = size_t(64) << 10;  // bytes of an allocation that may fail
@@ -557,18 +558,24 @@ extern "C" {
 // where there is no memory, or no room for a thread, not even for that. `json` is UTF-8. Any thread may call it.
 __attribute__((visibility("default"))) char * sealift_chat(const char * op, const char * json) {
     operation      wanted{ op, json };
+    // A stack of its own: how deep the caller's is, and how much of it is left, is not known. Not reserved, so that it
+    // counts nowhere before it is touched.
+    void * stack = mmap(nullptr, STACK, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (stack == MAP_FAILED) {
+        return nullptr;
+    }
+    mprotect(stack, size_t(64) << 10, PROT_NONE);  // whoever came to its end would go on in somebody's memory
     pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes) != 0) {
-        return nullptr;
+    if (pthread_attr_init(&attributes) == 0) {
+        pthread_t thread;
+        if (pthread_attr_setstack(&attributes, stack, STACK) == 0 &&
+            pthread_create(&thread, &attributes, run, &wanted) == 0) {
+            pthread_join(thread, nullptr);
+        }
+        pthread_attr_destroy(&attributes);
     }
-    // A stack of its own: how deep the caller's is, and how much of it is left, is not known.
-    pthread_t thread;
-    const bool began = pthread_attr_setstacksize(&attributes, STACK) == 0 &&
-                       pthread_create(&thread, &attributes, run, &wanted) == 0;
-    pthread_attr_destroy(&attributes);
-    if (!began || pthread_join(thread, nullptr) != 0) {
-        return nullptr;
-    }
+    munmap(stack, STACK);
     return wanted.output;
 }
 

@@ -1,0 +1,84 @@
+"""What a request comes to for the model that was found: the server's settings, what it needs, how it is asked.
+
+Owns what depends on the model's header. Refuses to choose a size: `fit` and `plan` do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pipeline.gguf import questions
+from pipeline.hosting import SERVERLESS
+from pipeline.sizing import fit, images
+from pipeline.sizing.llama_memory import Shape
+from pipeline.state_data.plan_types import PlannedSmokeTest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.state_data.request_types import Inference, Request, RequestedConsumer
+
+THREADS = 4
+"""Of a serverless endpoint unless a request says otherwise; on instances, all that there are."""
+
+
+def needs(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -> fit.Fit:
+    """Return what the model needs with the request's settings.
+
+    Args:
+        request: the deployment's.
+        archive: its size and extracted_bytes.
+        model: the model part of the archive report.
+    """
+    own = inference(request, model, SERVERLESS)
+    return fit.fit(
+        Shape.from_json(model),
+        archive_bytes=archive["size"],
+        extracted_bytes=archive["extracted_bytes"],
+        n_ctx=own.n_ctx,
+        n_batch=own.n_batch,
+        serving=images.PROFILES[request.container].serving,
+        prefix_cache_mb=own.prefix_cache_mb,
+        bare=bool(archive.get("parts")),
+    )
+
+
+def inference(request: Request, model: Mapping[str, Any], where: str) -> Inference:
+    """Return the inference settings, the context length never above what the model was trained for."""
+    asked, trained = request.inference, model.get("context_length")
+    threads = asked.n_threads
+    if threads is None:
+        threads = THREADS if where == SERVERLESS else images.PROFILES[request.container].all_threads
+    n_ctx = min(asked.n_ctx, trained) if trained else asked.n_ctx
+    return replace(asked, n_ctx=n_ctx, n_threads=threads)
+
+
+def smoke_test(request: Request, model: Mapping[str, Any], timeout_s: int) -> PlannedSmokeTest:
+    """Return the smoke test that suits what the model is for."""
+    test, asked = request.smoke_test, form(request, model)
+    return PlannedSmokeTest(
+        prompts=questions.prompts(test.prompts, asked),
+        ask_with=asked,
+        expect=test.expect,
+        max_tokens=test.max_tokens,
+        timeout_s=timeout_s,
+        embedding_size=model.get("embedding_size") if asked == questions.INPUT else None,
+    )
+
+
+def consumers(request: Request, model: Mapping[str, Any]) -> tuple[RequestedConsumer, ...]:
+    """Return the consumers, each with the event to try it with where a prompt would not do."""
+    asked = form(request, model)
+    event = questions.event(asked, questions.prompts(request.smoke_test.prompts, asked)[0])
+    if event is None:
+        return request.consumers
+    return tuple(replace(one, test_event=one.test_event or event) for one in request.consumers)
+
+
+def form(request: Request, model: Mapping[str, Any]) -> str:
+    """Return the field that the smoke test asks with."""
+    # What an archive's own code takes is for it to say; messages are what every one was asked with so far.
+    own = request.code == images.ARCHIVE_CODE
+    offered = () if own else images.PROFILES[request.container].requests
+    return request.smoke_test.ask_with or questions.form(str(model.get("purpose")), offered)

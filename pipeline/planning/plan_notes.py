@@ -1,0 +1,93 @@
+"""What a person should know of a plan: what is otherwise than requested, and what it costs.
+
+Owns these sentences. Refuses to decide anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline import limits
+from pipeline.gguf import purpose, questions
+from pipeline.hosting import SERVERLESS
+from pipeline.planning import autoscaling, model_settings, quotas
+from pipeline.sizing import fit, images, instance_choice, instance_types
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from pipeline.state_data.plan_types import Offer
+    from pipeline.state_data.request_types import Request
+
+
+def notes(request: Request, model: dict[str, Any], today: date, where: str = SERVERLESS) -> list[str]:
+    """Return what of the request will be otherwise than asked for, and why, and what its container lacks."""
+    inference = model_settings.inference(request, model, where)
+    notes = []
+    if request.timeout_s > limits.INVOCATION_S.value:
+        calls = "serverless call" if where == SERVERLESS else "call"
+        notes.append(
+            f"timeout_s {request.timeout_s} was requested; "
+            f"SageMaker ends every {calls} at {limits.INVOCATION_S.value} s"
+        )
+    if request.max_concurrency is None and where == SERVERLESS:
+        notes.append(quotas.UNASKED)
+    if request.auto_scaling and where == SERVERLESS:
+        notes.append("auto_scaling was requested; a serverless endpoint scales by itself, and has none")
+    if inference.n_ctx < request.inference.n_ctx:
+        notes.append(
+            f"n_ctx {request.inference.n_ctx} was requested; the model was trained for {inference.n_ctx}"
+        )
+    profile = images.PROFILES[request.container]
+    return [
+        *notes,
+        *purpose.notes(model, messages_only=model_settings.form(request, model) == questions.MESSAGES),
+        *images.notes(
+            profile,
+            today,
+            serverless=where == SERVERLESS,
+            embeddings=model.get("purpose") == purpose.Purpose.EMBEDDING,
+        ),
+    ]
+
+
+def instance_notes(
+    request: Request, needed: fit.Fit, found: Sequence[Offer], count: int | None = None
+) -> tuple[str, ...]:
+    """Return what a person should know of the instances that a plan comes to; nothing when it comes to none.
+
+    Args:
+        request: the deployment's.
+        needed: what the model needs.
+        found: the type that is taken, and those to step to.
+        count: how many; as many as were asked for when None.
+    """
+    if not found:
+        return ()
+    offer, settings = found[0], instance_choice.settings(needed)
+    told = [
+        "it costs money from its creation to its deletion: "
+        + instance_choice.describe(offer, request.instance_count if count is None else count)
+    ]
+    if instance_types.has_own_disk(offer.name):
+        told.append(f"{offer.name} has no volume: {offer.disk}")
+    tokens = request.inference.max_tokens
+    limit_s = min(request.timeout_s, limits.INVOCATION_S.value)
+    seconds = instance_choice.answer_s(offer, tokens)
+    if seconds > limit_s:
+        faster = next((one for one in found[1:] if instance_choice.answer_s(one, tokens) <= limit_s), None)
+        instead = f"{faster.name} at ${faster.usd_per_hour:g} an hour answers in time; or " if faster else ""
+        told.append(
+            f"an answer of max_tokens {tokens} takes about {seconds:.0f} s there, and ends unfinished at {limit_s} s: "
+            f"{instead}set max_tokens to {max(int(limit_s * offer.tokens_per_s), 1)} or less"
+        )
+    if request.auto_scaling:
+        price = offer.usd_per_hour
+        told += autoscaling.notes(request.auto_scaling, usd_per_hour=price, answer_s=seconds, tokens=tokens)
+    if settings.download_s + settings.startup_s > request.deadline_s:
+        told.append(
+            f"SageMaker gives up after {settings.download_s} s of download and {settings.startup_s} s of start-up; "
+            f"deadline_s is {request.deadline_s}"
+        )
+    return tuple(told)
