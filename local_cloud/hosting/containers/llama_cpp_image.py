@@ -181,6 +181,7 @@ def main(program: str) -> int:
     }
     model = first_model(Path(given.get(f"{PREFIX}MODEL_DIR", folder)))
     command = [program, "--host", SOCKET, *arguments(given, str(model) if model else None)]
+    Path(SOCKET).unlink(missing_ok=True)  # llama-server leaves it behind, and refuses one that is there
     # Not the whole command, which may have a key in it.
     sys.stdout.write(f"llama-server is the real one: {program}, model {model}\n")
     sys.stdout.flush()
