@@ -101,6 +101,8 @@ class _Proxy(BaseHTTPRequestHandler):
     """Passes one request on, and its answer back."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    """Else what is sent in two pieces, as the head and the body of an answer, waits 40 ms for the caller's receipt."""
 
     def handle_one_request(self) -> None:
         """Read one request and answer it, whatever its method is."""
