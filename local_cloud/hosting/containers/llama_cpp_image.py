@@ -68,7 +68,11 @@ def first_model(folder: Path) -> Path | None:
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
-    with os.scandir(folder) as entries:
+    try:
+        entries = os.scandir(folder)
+    except OSError:  # not there, or not to be read: `find` passes over it
+        return
+    with entries:
         for entry in entries:
             yield Path(entry.path)
             if depth > 1 and entry.is_dir(follow_symlinks=False):
@@ -185,7 +189,7 @@ def main(program: str) -> int:
     command = [program, "--host", SOCKET, *arguments(given, str(model) if model else None)]
     Path(SOCKET).unlink(missing_ok=True)  # llama-server leaves it behind, and refuses one that is there
     # Not the whole command, which may have a key in it.
-    sys.stdout.write(f"llama-server is the real one: {program}, model {model}\n")
+    sys.stdout.write(f"llama-server is the real one: {program}, {model or 'no *.gguf found'}\n")
     sys.stdout.flush()
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     proxy = ThreadingHTTPServer(("127.0.0.1", int(environ["SAGEMAKER_BIND_TO_PORT"])), _Proxy)

@@ -238,7 +238,8 @@ def test_sigterm_ends_both(image: Image) -> None:
     written, _ = image.process.communicate(timeout=WAIT_S)
 
     assert image.process.returncode == 0
-    assert written.startswith(f"llama-server is the real one: {image.folder / 'program'}, model ")
+    program, model = image.folder / "program", image.folder / "model" / "harbour.gguf"
+    assert written.startswith(f"llama-server is the real one: {program}, {model}\n")
     with pytest.raises(ConnectionRefusedError), socket.socket(socket.AF_UNIX) as asking:
         asking.connect(os.path.relpath(image.folder / llama_cpp_image.SOCKET))
 
@@ -246,6 +247,7 @@ def test_sigterm_ends_both(image: Image) -> None:
 def test_the_first_model_is_at_most_two_folders_deep(tmp_path: Path) -> None:
     """Hidden ones count, folders of that name too, and without one there is none: `find` looks at names."""
     assert llama_cpp_image.first_model(tmp_path) is None
+    assert llama_cpp_image.first_model(tmp_path / "nothing") is None
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "readme.txt").touch()
     (tmp_path / "a" / "b" / "deep.gguf").touch()
