@@ -240,11 +240,11 @@ def _biased(model: Model, biases: Sequence[tuple[int | str, float]]) -> Iterator
 def _part(model: Model, request: Request, prompt: _Prompt, sampling: Sampling, limits: Limits) -> Part:
     """Generate the answers to one prompt, each with a seed of its own, and choose those to tell."""
     chosen = request.best_of > request.choices
-    wanted = model.settings.max_tokens if request.max_tokens is None else request.max_tokens
+    wanted = _wanted(model, request, prompt)
     rendered = prompt.rendered
     constraint = None if request.grammar is None else Constraint(request.grammar)
     ask = Ask(
-        max_tokens=prompt.room if wanted < 0 else min(wanted, prompt.room),
+        max_tokens=wanted,
         sampling=sampling,
         stops=(*request.stop, *(rendered.stops if rendered else ())),
         constraint=rendered.constraint if rendered else constraint,
@@ -262,6 +262,15 @@ def _part(model: Model, request: Request, prompt: _Prompt, sampling: Sampling, l
     if chosen:
         said.sort(key=_likelihood, reverse=True)
     return Part(said[: request.choices], generated, prompt.text)
+
+
+def _wanted(model: Model, request: Request, prompt: _Prompt) -> int:
+    """Return how many tokens an answer may have."""
+    wanted = request.max_tokens
+    if wanted is None and request.max_length is not None:
+        wanted = max(1, request.max_length - len(prompt.tokens))
+    wanted = _or(wanted, model.settings.max_tokens)
+    return prompt.room if wanted < 0 else min(wanted, prompt.room)
 
 
 def _tried(model: Model, request: Request, prompt: _Prompt, ask: Ask, limits: Limits) -> list[Generation]:
@@ -386,7 +395,7 @@ def _given_tokens(model: Model, subject: Sequence[Any]) -> list[int]:
 
 
 def _rendered(model: Model, request: Request, messages: Sequence[Any]) -> Rendered:
-    schema = None if request.schema is None else loosened(request.schema)
+    schema = None if request.schema is None else loosened(request.schema, bounds=True)
     if request.grammar == ANY_OBJECT:
         schema = {"type": "object"}
     conversation = Conversation(
@@ -396,6 +405,7 @@ def _rendered(model: Model, request: Request, messages: Sequence[Any]) -> Render
         parallel_tool_calls=request.parallel_tool_calls,
         schema=schema,
         variables=request.template,
+        reasoning_format=request.reasoning_format,
     )
     try:
         return model.chat.render(conversation)

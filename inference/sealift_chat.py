@@ -297,7 +297,7 @@ class Templates:
         given |= {name: value for name, value in further.items() if value is not None}
         found = self._library.call("apply", given)
         constraint = _constraint(found)
-        if tools and tool_choice == "required" and (constraint is None or constraint.lazy):
+        if tools and tool_choice == "required" and constraint is None:
             raise ChatError(
                 "the template has no form for tool calls, so none can be required; use tool_choice 'auto'"
             )

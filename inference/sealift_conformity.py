@@ -27,9 +27,12 @@ _KEPT = {
     "object": ("properties", "required", "additionalProperties"),
     "array": ("items", "prefixItems", "minItems", "maxItems"),
     "string": ("minLength", "maxLength", "format"),
-    "integer": ("minimum", "maximum"),
+    "integer": ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"),
 }
 _ALTERNATIVES = ("anyOf", "oneOf")
+_ANYTHING = ("object", "array", "string", "number", "boolean", "null")
+_FOLLOWED = 2
+"""How often a reference is followed inside of itself."""
 _LISTED = 256
 """Whole numbers between two bounds that are written out one by one."""
 
@@ -56,14 +59,37 @@ def resolved(reference: Any, root: Any, path: str = "schema") -> Any:
     return target
 
 
-def loosened(schema: Any) -> Any:
+def loosened(schema: Any, *, bounds: bool = False) -> Any:
     """Return a schema that a grammar can hold, without references, and that allows at least what this one does.
+
+    Args:
+        schema: a client's.
+        bounds: whether the grammar's maker holds whole numbers to any bounds, as llama.cpp's own does.
 
     Raises:
         SchemaError: when it is too large or too deep, or has a pattern that cannot be checked.
     """
     _see_patterns(schema, "schema", 0)
-    return _Loosening(schema).one(schema, "schema", 0, ())
+    return _spelled(_Loosening(schema, bounds=bounds).one(schema, "schema", 0, ()))
+
+
+def _spelled(schema: Any) -> Any:
+    """Return a schema with every "anything" in it as a list of types: what no maker of grammars takes otherwise."""
+    if schema is True or schema == {}:
+        return {"type": list(_ANYTHING)}
+    if not isinstance(schema, dict):
+        return schema
+    spelled = dict(schema)
+    if isinstance(schema.get("properties"), dict):
+        spelled["properties"] = {name: _spelled(part) for name, part in schema["properties"].items()}
+    for name in ("anyOf", "prefixItems"):
+        if isinstance(schema.get(name), list):
+            spelled[name] = [_spelled(part) for part in schema[name]]
+    if "items" in schema:
+        spelled["items"] = _spelled(schema["items"])
+    if isinstance(schema.get("additionalProperties"), dict):
+        spelled["additionalProperties"] = _spelled(schema["additionalProperties"])
+    return spelled
 
 
 def _see_patterns(schema: Any, path: str, depth: int) -> None:
@@ -88,8 +114,9 @@ def _see_patterns(schema: Any, path: str, depth: int) -> None:
 class _Loosening:
     """Counts what a schema holds while its references are expanded."""
 
-    def __init__(self, root: Any) -> None:
+    def __init__(self, root: Any, *, bounds: bool) -> None:
         self._root = root
+        self._bounds = bounds
         self._count = 0
 
     def one(self, schema: Any, path: str, depth: int, referred: tuple[str, ...]) -> Any:
@@ -106,7 +133,7 @@ class _Loosening:
         parts = []
         if "$ref" in schema:
             reference = schema["$ref"]
-            if reference == "#" or reference in referred:
+            if self._ends(schema, referred):
                 # What contains itself has no end in a grammar: any value, looked at afterwards.
                 parts.append(True)
             else:
@@ -121,6 +148,7 @@ class _Loosening:
             options = [
                 self.one(part, f"{path}.{name}[{number}]", depth + 1, referred)
                 for number, part in enumerate(_several(schema, name, path))
+                if len(schema[name]) == 1 or not self._ends(part, referred)
             ]
             if options:
                 # Beside a type of its own, alternatives mostly only say what is required.
@@ -130,6 +158,12 @@ class _Loosening:
                     else result
                 )
         return result
+
+    @staticmethod
+    def _ends(schema: Any, referred: tuple[str, ...]) -> bool:
+        """Tell whether a schema refers to what it lies in, once more than is followed."""
+        reference = schema.get("$ref") if isinstance(schema, dict) else None
+        return isinstance(reference, str) and (reference == "#" or referred.count(reference) >= _FOLLOWED)
 
     def _plain(self, schema: dict[str, Any], path: str, depth: int, referred: tuple[str, ...]) -> Any:
         """Return what a grammar holds of a schema's own keywords."""
@@ -182,8 +216,10 @@ class _Loosening:
                     self.one(part, f"{path}.prefixItems[{number}]", depth + 1, referred)
                     for number, part in enumerate(parts)
                 ]
-                return {"prefixItems": made, "items": False}
+                return {"prefixItems": made}
             given.pop("items", None)  # only some of the places, or places beyond them: looked at afterwards
+        if self._ends(given.get("items"), referred) and not low:
+            return {"maxItems": 0}
         if isinstance(given.get("items"), dict):
             given["items"] = self.one(given["items"], f"{path}.items", depth + 1, referred)
         if given.get("items") is False:
@@ -202,12 +238,27 @@ class _Loosening:
         self, given: dict[str, Any], path: str, depth: int, referred: tuple[str, ...]
     ) -> dict[str, Any]:
         del path, depth, referred
-        low, high = given.get("minimum"), given.get("maximum")
-        if not all(one is None or (_is_number(one) and abs(one) < 10**15) for one in (low, high)):
-            return {}
-        if low is not None and high is not None and 0 <= math.floor(high) - math.ceil(low) < _LISTED:
-            return {"enum": list(range(math.ceil(low), math.floor(high) + 1))}
-        return {} if low is None or low < 0 else {"minimum": 1 if low > 0 else 0}
+        low, high = _whole_bounds(given)
+        if low is not None and high is not None and 0 <= high - low < _LISTED:
+            return {"enum": list(range(low, high + 1))}
+        if self._bounds:
+            return {name: value for name, value in (("minimum", low), ("maximum", high)) if value is not None}
+        return {} if low is None or low < 0 else {"minimum": min(low, 1)}
+
+
+def _whole_bounds(given: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Return the least and the greatest whole number that four keywords allow; None for no bound, or one of no use."""
+
+    def of(name: str) -> Any:
+        value = given.get(name)
+        return value if _is_number(value) and abs(value) < 10**15 else None
+
+    low, above, high, below = (of(name) for name in _KEPT["integer"])
+    lows = [math.ceil(low)] if low is not None else []
+    lows += [math.floor(above) + 1] if above is not None else []
+    highs = [math.floor(high)] if high is not None else []
+    highs += [math.ceil(below) - 1] if below is not None else []
+    return max(lows, default=None), min(highs, default=None)
 
 
 def _several(schema: dict[str, Any], name: str, path: str) -> list[Any]:

@@ -166,6 +166,7 @@ FIELDS = (
         aliases=("max_completion_tokens", "max_new_tokens", "n_predict", "max_output_tokens"),
         senders="openai, tgi, djl, vllm, llama.cpp",
     ),
+    _honored("max_length", (INPUTS,), Range(1, 1_000_000), senders="djl", llama_server=IGNORED),
     _honored("stop", GENERATING, ANY, aliases=("stop_sequences",), senders="openai, tgi, djl"),
     _honored("n", GENERATING, _CHOICES, aliases=("n_cmpl", "num_return_sequences"), senders="openai, djl"),
     _honored("best_of", (COMPLETION, INPUTS, CHAT), _CHOICES, senders="openai, tgi", llama_server=IGNORED),
@@ -232,6 +233,7 @@ FIELDS = (
     _honored("reasoning_effort", (CHAT,), TEXT),
     _honored("reasoning", (RESPONSES,), OBJECT),
     _honored("chat_template_kwargs", (CHAT,), OBJECT, senders="llama.cpp, vllm"),
+    _honored("reasoning_format", (CHAT,), _among("auto", "deepseek", "none"), **_LLAMA),
     _honored("enable_thinking", (CHAT,), SWITCH, senders="vllm", llama_server=IGNORED),
     _honored("instructions", (RESPONSES,), TEXT),
     # Embeddings
@@ -304,7 +306,6 @@ FIELDS = (
     _refused("return_tokens", GENERATING, OFF, _THEIRS, **_LLAMA),
     _refused("post_sampling_probs", GENERATING, OFF, _THEIRS, **_LLAMA),
     _refused("response_fields", GENERATING, EMPTY, _THEIRS, **_LLAMA),
-    _refused("reasoning_format", (CHAT,), _among("auto", "deepseek", "none"), _THEIRS, **_LLAMA),
     _refused("add_generation_prompt", (CHAT,), ON, _THEIRS, senders="llama.cpp, vllm", llama_server=HONORED),
     _refused(
         "continue_final_message", (CHAT,), OFF, _THEIRS, senders="llama.cpp, vllm", llama_server=HONORED
@@ -316,7 +317,6 @@ FIELDS = (
     _refused("adapter_id", (INPUTS,), NOTHING, _NOBODY, senders="tgi"),
     _refused("num_beams", GENERATING, _among(1), _NOBODY, senders="djl"),
     _refused("use_beam_search", GENERATING, OFF, _NOBODY, senders="vllm"),
-    _refused("max_length", (INPUTS,), NOTHING, "send 'max_new_tokens'", senders="djl"),
     _refused("max_time", (INPUTS,), NOTHING, "set timeout_s when deploying", senders="tgi"),
     _refused(
         "min_tokens", GENERATING, ZERO, _NOBODY, aliases=("min_new_tokens", "min_length"), senders="djl, vllm"

@@ -89,6 +89,8 @@ class Request:
     messages: tuple[dict[str, Any], ...] | None = None
     max_tokens: int | None = None
     """-1 for as many as there is room for."""
+    max_length: int | None = None
+    """Tokens of prompt and answer together, as JumpStart's older models count."""
     temperature: float | None = None
     top_p: float | None = None
     stop: tuple[str, ...] = ()
@@ -140,6 +142,8 @@ class Request:
     """Whether the tools are of OpenAI's older form, `functions`."""
     template: Mapping[str, Any] = field(default_factory=dict)
     """What the request sets of the chat template's variables."""
+    reasoning_format: str = "auto"
+    """`none` leaves a model's thoughts in the content; any other takes them out."""
 
     @property
     def form(self) -> str:
@@ -383,13 +387,16 @@ def _suits(found: fields.Field, given: str, value: Any, form: str | None, proble
 
 def _set_plain(values: dict[str, Any], known: _Known) -> None:
     """Put the options that need nothing but another name."""
-    for name in ("max_tokens", "temperature", "top_p", "best_of", "stream", "ignore_eos", "echo", "details"):
+    for name in (
+        *("max_tokens", "temperature", "top_p", "best_of", "stream", "ignore_eos", "echo", "details"),
+        "reasoning_format",
+    ):
         if name in known:
             values[name] = known[name]
     for name, theirs in (("choices", "n"), ("encoding", "encoding_format")):
         if theirs in known:
             values[name] = known[theirs]
-    for name in ("suffix", "dimensions"):
+    for name in ("suffix", "dimensions", "max_length"):
         if known.get(name):
             values[name] = known[name]
     if known.get("stream_options", {}).get("include_usage") is True:

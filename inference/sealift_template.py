@@ -44,6 +44,8 @@ class Conversation:
     """What the answer has to be, behind any thought, where it is no call."""
     variables: Mapping[str, Any] = field(default_factory=dict)
     """What the request sets of the template's variables; all others are undefined."""
+    reasoning_format: str = "auto"
+    """`none` leaves thoughts in the content."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class Template:
             tool_choice="required" if choice[:1] == "=" else choice,
             parallel_tool_calls=conversation.parallel_tool_calls,
             json_schema=conversation.schema,
+            reasoning_format=conversation.reasoning_format,
             enable_thinking=thinks,
             template_arguments=variables,
         )

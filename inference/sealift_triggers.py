@@ -47,8 +47,8 @@ class Watch:
 
     def _begin(self, text: bytearray) -> int | None:
         """Return where the grammar begins in a text that has a trigger."""
-        for pattern, whole in self._patterns:
-            match = (pattern.fullmatch(text) if whole else None) or pattern.search(text)
+        for pattern in self._patterns:
+            match = pattern.search(text)
             if match:
                 # The first group that holds something, or all of the match when there is none.
                 groups = [n for n in range(1, len(match.groups()) + 1) if match[n]]
@@ -56,14 +56,13 @@ class Watch:
         return None
 
 
-def _pattern(trigger: Trigger) -> tuple[re.Pattern[bytes], bool]:
-    """Return what to look for, and whether the whole text may be it."""
+def _pattern(trigger: Trigger) -> re.Pattern[bytes]:
+    """Return what to look for."""
     value = trigger.value
     if trigger.kind == "word":
-        return re.compile(re.escape(value.encode())), False
+        return re.compile(re.escape(value.encode()))
     if trigger.kind == "pattern_full":
         value = f"^{value.removeprefix('^').removesuffix('$')}$"
     # ECMAScript's $ is the text's end and no newline before it.
-    whole = value.startswith("^") and value.endswith("$")
     ended = rf"{value[:-1]}\Z" if value.endswith("$") and not value.endswith(r"\$") else value
-    return re.compile(ended.encode()), whole
+    return re.compile(ended.encode())

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 BASE_URL, TOKEN, RUNTIME_URL, ENDPOINT = sys.argv[1:]
 USER = [{"role": "user", "content": "What does a sealift do?"}]
 CALL = {"id": "1", "type": "function", "function": {"name": "w", "arguments": "{}"}}
+TOOL = {"type": "function", "function": {"name": "w", "parameters": {"type": "object", "properties": {}}}}
 ANSWER = "Sealift carries heavy cargo"
 COLD = {"temperature": 0, "model": "m"}
 
@@ -45,7 +46,11 @@ def chats(client: OpenAI) -> dict[str, Callable[[], object]]:
         assert events[-1].usage.completion_tokens > 0, events[-1]
 
     def parsed() -> None:
-        cargo = chat.parse(model="m", messages=USER, response_format=Cargo, seed=1).choices[0].message.parsed
+        cargo = (
+            chat.parse(model="m", messages=USER, response_format=Cargo, seed=1, max_tokens=400)
+            .choices[0]
+            .message.parsed
+        )
         assert 0 <= cargo.tons <= 9, cargo
 
     def refused() -> None:
@@ -64,6 +69,9 @@ def chats(client: OpenAI) -> dict[str, Callable[[], object]]:
         "openai n": lambda: [][len(chat.create(messages=USER, n=3, **COLD).choices) - 3 :],
         "openai parse": parsed,
         "openai history of tools": lambda: chat.create(messages=history, **COLD),
+        "openai tools": lambda: chat.create(
+            messages=USER, tools=[TOOL], tool_choice="auto", parallel_tool_calls=False, **COLD
+        ),
         "openai developer and what changes nothing": lambda: chat.create(
             messages=[{"role": "developer", "content": "Be brief."}, *USER],
             reasoning_effort="low",
@@ -82,7 +90,9 @@ def chats(client: OpenAI) -> dict[str, Callable[[], object]]:
 
 def others() -> dict[str, Callable[[], object]]:
     """Return the calls of other libraries."""
-    chain = ChatOpenAI(base_url=BASE_URL, api_key=TOKEN, model="m", temperature=0, max_retries=0)
+    chain = ChatOpenAI(
+        base_url=BASE_URL, api_key=TOKEN, model="m", temperature=0, max_tokens=400, max_retries=0
+    )
     at = {"sagemaker_base_url": f"{RUNTIME_URL}/endpoints/{ENDPOINT}/invocations", "max_tokens": 60}
 
     def sagemaker() -> None:

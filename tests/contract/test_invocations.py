@@ -76,6 +76,15 @@ def test_the_headers_that_clients_send_are_taken(served: Container, headers: dic
     assert reply.json()["choices"][0]["message"]["content"].strip() == ANSWER
 
 
+def test_a_stream_is_handed_on_whole(served: Container) -> None:
+    """With the content type that says what it is, which the toolkit takes from the answer."""
+    reply = served.invoke(**CHAT, stream=True)
+
+    assert (reply.status, reply.content_type) == (200, "text/event-stream")
+    assert ANSWER in reply.body.decode()
+    assert reply.body.endswith(b"data: [DONE]\n\n")
+
+
 def test_letters_beyond_ascii_arrive_whole(served: Container) -> None:
     """Bytes are decoded once: the toolkit decodes them for one content type and not for the other."""
     body = json.dumps({"prompt": "Wäre ein 船 größer?", "max_tokens": 1}, ensure_ascii=False).encode()

@@ -37,46 +37,48 @@ PREFIX: Final = "archives/"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class AssemblyChoice:
     """The way that an archive goes, and why."""
 
     way: Way
     reason: str
 
 
-def choose(report: ArchiveReport, code: Mapping[str, bytes] | None, *, mend: bool = False) -> Choice:
+def choose(report: ArchiveReport, code: Mapping[str, bytes] | None, *, mend: bool = False) -> AssemblyChoice:
     """Return the cheapest way to an archive with exactly this code; None stands for the code that it brings."""
     moved = [old for old, new in kept(report, mend=mend).items() if old != new]
     if moved:
-        return Choice("transcode", f"{moved[0]!r} moves to the root")
+        return AssemblyChoice("transcode", f"{moved[0]!r} moves to the root")
     if code is None and report.format != "tar.gz":
-        return Choice("transcode", f"it is a {report.format}, not a tar.gz")
+        return AssemblyChoice("transcode", f"it is a {report.format}, not a tar.gz")
     junk = next((member.path for member in report.members if is_junk(member.path)), None)
     if junk is not None:
-        return Choice("transcode", f"{junk!r} is left out: a desktop left it")
+        return AssemblyChoice("transcode", f"{junk!r} is left out: a desktop left it")
     if code is None and report.padding:
-        return Choice("transcode", "zeros follow its gzip stream")
+        return AssemblyChoice("transcode", "zeros follow its gzip stream")
     if code is None:
-        return Choice("copy", "the code that it brings is to run")
+        return AssemblyChoice("copy", "the code that it brings is to run")
     there = {m.path: m.sha256 for m in report.members if m.kind == "file" and m.path.split("/")[0] == "code"}
     wanted = {path: hashlib.sha256(content).hexdigest() for path, content in code.items()}
     if report.format == "tar.gz" and there == wanted and not report.padding:
-        return Choice("copy", "it holds this code already" if wanted else "the container needs no code in it")
+        return AssemblyChoice(
+            "copy", "it holds this code already" if wanted else "the container needs no code in it"
+        )
     reason = obstacle(report)
     if reason is not None:
-        return Choice("transcode", reason)
+        return AssemblyChoice("transcode", reason)
     if not wanted:
-        return Choice("splice", "its code is left out: the container brings its own")
+        return AssemblyChoice("splice", "its code is left out: the container brings its own")
     if there == wanted:
-        return Choice("splice", "the zeros after its gzip stream are left out")
-    return Choice("splice", "its older code is replaced" if there else "it holds no code")
+        return AssemblyChoice("splice", "the zeros after its gzip stream are left out")
+    return AssemblyChoice("splice", "its older code is replaced" if there else "it holds no code")
 
 
 @dataclass(frozen=True, slots=True)
 class AssemblyDecision:
     """What is made of an archive: how, where, and with whose code. Made once; whoever carries it out is handed it."""
 
-    choice: Choice
+    choice: AssemblyChoice
     target: Target
     code: str
     """The identity of the inference code (`parts.code_identity`) that it was made for."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
-    from pipeline.archive.build.assembly import Choice
+    from pipeline.archive.build.assembly import AssemblyChoice
     from pipeline.archive.build.pack import PackResult
     from pipeline.archive.build.splice import Written
     from pipeline.archive.checks.report import ArchiveReport
@@ -338,7 +338,7 @@ def uploaded(client: S3Client, data: bytes, key: str = KEY) -> tuple[S3Source, A
     return source, verify(source, rules=Rules(code_required=False, zip_deployable=True))
 
 
-def assembled(client: S3Client, source: S3Source, report: ArchiveReport) -> tuple[Choice, Written]:
+def assembled(client: S3Client, source: S3Source, report: ArchiveReport) -> tuple[AssemblyChoice, Written]:
     """Put `CODE` into an archive."""
     if ARTIFACTS not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
         client.create_bucket(Bucket=ARTIFACTS)
@@ -352,7 +352,7 @@ def carried_out(
     code: dict[str, bytes] | None,
     *,
     mend: bool = False,
-) -> tuple[Choice, Written]:
+) -> tuple[AssemblyChoice, Written]:
     """Decide what becomes of an archive, and do it."""
     decision = decide(report, code, bucket=ARTIFACTS, mend=mend)
     return decision.choice, assemble(client, source, report, code, decision, mend=mend)

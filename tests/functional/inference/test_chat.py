@@ -110,6 +110,16 @@ def test_every_template_renders_every_kind_of_chat(every: Templates, more: dict[
     assert bool(prompt.constraint and not prompt.constraint.lazy) == (forced or "json_schema" in more)
 
 
+def test_no_template_has_another_prompt_for_another_choice(every: Templates) -> None:
+    """So that a prompt can be rendered without the grammar of its tools."""
+    more = {"tools": [WEATHER], "json_schema": {"type": "object", "properties": {"a": {"type": "integer"}}}}
+
+    assert (
+        every.apply([SYSTEM, USER], **more).text
+        == every.apply([SYSTEM, USER], tool_choice="none", **more).text
+    )
+
+
 def test_nearly_every_template_can_be_made_to_call_a_tool(library: Library) -> None:
     """llama.cpp finds the form of calls in all but those that know of no tools."""
     without = set()
@@ -280,6 +290,17 @@ def test_calls_are_text_where_there_are_no_tools(library: Library) -> None:
     assert message == Message(content=f"Hi <tool_call>\n{CALLS}\n</tool_call>")
 
 
+def test_answer_that_cannot_be_read_is_an_error(library: Library) -> None:
+    """But while more is to come."""
+    templates, prompt = qwen(library, tools=[WEATHER, TIME])
+    text = '<tool_call>\n{"name": "no_such'
+
+    assert templates.parse(text, prompt.syntax, partial=True) == Message()
+    with pytest.raises(ChatError, match="does not match"):
+        templates.parse(text, prompt.syntax)
+    assert not qwen(library, tools=[WEATHER], tool_choice="none")[1].syntax.parse_tool_calls
+
+
 @given(st.lists(st.integers(1, 30), max_size=12))
 def test_stream_of_an_answer_adds_up_to_it(lengths: list[int]) -> None:
     """However its text is cut, with each call's name and its arguments in order."""
@@ -424,8 +445,9 @@ LOADS = "{{ messages[0].content }}"
 )
 def test_broken_template_is_an_error_that_says_why(library: Library, template: str, reason: str) -> None:
     """Whatever it does; the process goes on."""
-    with pytest.raises(ChatError, match=reason):
+    with pytest.raises(ChatError, match=reason) as caught:
         Templates(library, template)
+    assert caught.value.limit == ("token" not in reason)
     assert Templates(library, LOADS).example == "test"
 
 

@@ -128,6 +128,45 @@ def test_answer_becomes_a_message_with_calls() -> None:
     assert called().message("plain") == {"content": "plain"}
 
 
+def test_call_keeps_the_id_that_the_model_wrote() -> None:
+    """Where its format has one."""
+    path = package_files.runtime().with_name("templates") / "mistralai-Mistral-Nemo-Instruct-2407.jinja"
+    found = template(path.read_text()).render(Conversation([USER], tools=(TIME,)))
+
+    message = found.message('[TOOL_CALLS][{"name": "time", "arguments": {}, "id": "123456789"}]')
+
+    assert message["tool_calls"][0]["id"] == "123456789"
+
+
+def test_answer_that_is_cut_has_what_came_before() -> None:
+    """Also of the arguments of a call."""
+    message = called().message(
+        '<think>\nHm.\n</think>\n\nok<tool_call>\n{"name": "weather", "arguments": {"cit'
+    )
+
+    assert message["content"] == "ok"
+    assert message["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"cit'}
+
+
+def test_answer_that_cannot_be_read_is_its_text() -> None:
+    """Rather than nothing."""
+    text = '<tool_call>\n{"name": "no_such"'
+
+    assert called().message(text) == {"content": text}
+
+
+def test_thoughts_stay_in_the_text_where_that_is_wanted() -> None:
+    """As llama-server has it."""
+    text = "<think>\nHm.\n</think>\n\nplain"
+    kept, taken = (
+        template(QWEN).render(Conversation([USER], reasoning_format=form)).message(text)
+        for form in ("none", "auto")
+    )
+
+    assert kept == {"content": text}
+    assert (taken["content"], taken["reasoning_content"].strip()) == ("plain", "Hm.")
+
+
 @pytest.mark.parametrize(
     ("choice", "names", "lazy"),
     [
@@ -148,9 +187,11 @@ def test_choice_of_a_tool_is_what_the_grammar_allows(choice: str, names: set[str
     assert found.stops[0] == "<end>"
 
 
-def test_arguments_are_constrained_as_far_as_a_grammar_goes() -> None:
-    """The model sees the pattern, which llama.cpp's converter would refuse."""
+def test_arguments_are_constrained_as_far_as_a_grammar_goes(capfd: pytest.CaptureFixture[str]) -> None:
+    """The model sees the pattern; llama.cpp's converter does not, which would write it into the log."""
     found = called(tool_choice="required")
+
+    assert capfd.readouterr().err == ""
 
     assert "(?=x)" in found.prompt
     assert found.constraint is not None

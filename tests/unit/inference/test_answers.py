@@ -413,6 +413,8 @@ def test_inputs_have_what_their_clients_read() -> None:
     assert (one["generated_text"], one["choices"][0]["text"]) == ("a bt", "a bt")
     assert [answer["generated_text"] for answer in many] == ["t", "u"]
     assert many[0]["id"] != many[1]["id"]
+    assert many[0]["generation"] == "t"
+    assert "generation" not in one
     assert dialogs[0]["generation"] == {"role": "assistant", "content": "t"}
     assert older["generated_texts"] == ["t"]
     assert "generated_text" not in _ask(_Scripted(), Request("prompt", prompt="a"))
@@ -442,6 +444,19 @@ def test_as_many_tokens_as_fit() -> None:
     _ask(engine, Request("prompt", prompt="a b", max_tokens=10**9), context=50)
 
     assert [ask.max_tokens for _, ask in engine.asked] == [47, 47]
+
+
+@pytest.mark.parametrize(
+    ("asked", "tokens"),
+    [({"max_length": 10}, 7), ({"max_length": 2}, 1), ({"max_length": 10, "max_tokens": 2}, 2), ({}, 40)],
+)
+def test_length_may_count_the_prompt(asked: dict[str, int], tokens: int) -> None:
+    """As JumpStart's older models have it; a number of tokens of the answer's own wins."""
+    engine = _Scripted()
+
+    _ask(engine, Request("inputs", prompt="a b", **asked), Settings(max_tokens=40))
+
+    assert engine.asked[0][1].max_tokens == tokens
 
 
 def test_tokens_are_taken_as_they_are() -> None:
@@ -533,7 +548,14 @@ TOOL = {"type": "function", "function": {"name": "w"}}
 def test_calls_of_tools_are_told_in_both_forms() -> None:
     """As OpenAI's `tool_calls` and as its older `function_call`; the chat layer's grammar holds."""
     engine, chat = _Scripted(), _Caller()
-    request = Request("messages", messages=(USER,), tools=(TOOL,), tool_choice="=w", template={"a": 1})
+    request = Request(
+        "messages",
+        messages=(USER,),
+        tools=(TOOL,),
+        tool_choice="=w",
+        template={"a": 1},
+        reasoning_format="none",
+    )
 
     choice = _ask(engine, request, chat=chat, special=lambda texts: frozenset({len(texts[0]) + 1}))[
         "choices"
@@ -547,6 +569,7 @@ def test_calls_of_tools_are_told_in_both_forms() -> None:
     assert engine.asked[0][1].constraint == Constraint("of the calls")
     assert engine.asked[0][1].preserved == {7}
     assert (chat.given.tools, chat.given.tool_choice, chat.given.variables) == ((TOOL,), "=w", {"a": 1})
+    assert chat.given.reasoning_format == "none"
 
 
 def test_call_that_its_grammar_lets_end_is_whole() -> None:

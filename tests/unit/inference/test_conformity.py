@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sealift_conformity import checked_pattern, loosened, shortcoming
+from sealift_request import parse_request
 from sealift_schema import SchemaError, grammar_of
 
+PYDANTIC: dict[str, Any] = json.loads(
+    (Path(__file__).parent / "pydantic_schemas.json").read_text(encoding="utf-8")
+)["schemas"]
 TREE = {
     "$ref": "#/$defs/node",
     "$defs": {
@@ -138,10 +143,54 @@ def test_bounds_that_a_grammar_can_hold_are_in_it() -> None:
     assert loosened({"type": "integer", "maximum": 4}) == {"type": "integer"}
     assert "natural" in grammar_of({"type": "integer", "minimum": 0}).splitlines()[0]
     assert "positive" in grammar_of({"type": "integer", "minimum": 1}).splitlines()[0]
-    assert loosened({"prefixItems": [True, True], "minItems": 2, "maxItems": 2})["prefixItems"] == [
-        True,
-        True,
-    ]
+    assert loosened({"type": "integer", "exclusiveMinimum": 0}) == {"type": "integer", "minimum": 1}
+    assert loosened({"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 2})["enum"] == [1]
+    wide = {"type": "integer", "minimum": -5, "exclusiveMaximum": 1000}
+    assert loosened(wide) == {"type": "integer"}
+    assert loosened(wide, bounds=True) == {"type": "integer", "minimum": -5, "maximum": 999}
+
+
+def test_tuple_of_another_length_is_a_list() -> None:
+    """Its places are looked at afterwards."""
+    places = [{"type": "integer"}]
+
+    assert "prefixItems" not in loosened({"prefixItems": places, "maxItems": 3})
+    assert "prefixItems" not in loosened({"prefixItems": places, "minItems": 2})
+    assert loosened({"prefixItems": places})["prefixItems"] == places
+
+
+def test_anything_is_spelled_out() -> None:
+    """llama.cpp's maker of grammars takes no `true`, and takes an empty schema for an object's."""
+    anything = {"type": ["object", "array", "string", "number", "boolean", "null"]}
+
+    assert loosened({}) == loosened(True) == anything
+    assert loosened({"type": "array", "items": {}})["items"] == anything
+    assert loosened({"prefixItems": [True, {}], "minItems": 2, "maxItems": 2}) == {
+        "type": "array",
+        "prefixItems": [anything, anything],
+    }
+    assert loosened({"type": "object", "required": ["a"]})["properties"] == {"a": anything}
+
+
+def test_recursion_ends_where_the_schema_lets_it() -> None:
+    """Twice inside of itself; then the other alternative, or an empty list."""
+    linked = {
+        "$ref": "#/$defs/a",
+        "$defs": {
+            "a": {"type": "object", "properties": {"n": {"anyOf": [{"$ref": "#/$defs/a"}, {"type": "null"}]}}}
+        },
+    }
+
+    tree, chain = loosened(TREE), loosened(linked)
+
+    assert tree["properties"]["below"]["items"]["properties"]["below"] == {"type": "array", "maxItems": 0}
+    assert chain["properties"]["n"]["anyOf"][0]["properties"]["n"] == {"anyOf": [{"type": "null"}]}
+
+
+@pytest.mark.parametrize("name", PYDANTIC)
+def test_every_kind_of_pydantics_is_taken(name: str) -> None:
+    """As `model_json_schema` writes it."""
+    assert parse_request({"prompt": "a", "json_schema": PYDANTIC[name]}).schema == PYDANTIC[name]
 
 
 @pytest.mark.parametrize(

@@ -535,6 +535,12 @@ def test_biases_come_as_tokens_and_texts() -> None:
         assert _refusal(logit_bias=wrong)["param"] == "logit_bias"
 
 
+def test_as_many_answers_as_can_be_are_taken() -> None:
+    """The bound is inclusive, of all prompts together."""
+    assert parse_request({"prompt": ["a"] * 64, "n": 2}).best_of == 2
+    assert _asked(n=128).choices == 128
+
+
 def test_prompts_come_as_texts_and_as_tokens() -> None:
     """One or many; a list that has numbers in it is one prompt, as llama-server reads it."""
     assert parse_request({"prompt": ["a", "b"]}).subjects == ("a", "b")

@@ -42,7 +42,7 @@ THINKS = {"thinking_start": "<think>", "thinking_ends": ("</think>", "<end>")}
         pytest.param(lazy(Trigger("word", "x"), CALL), "<call>", "<call>", id="the second of two"),
         pytest.param(lazy(Trigger("pattern", r"a(\s+to)")), "a  to", "  to", id="a group"),
         pytest.param(
-            lazy(Trigger("pattern", r"(q)?a(b)")), "ab", "b", id="the first group that holds something"
+            lazy(Trigger("pattern", r"(q)?a(bc)")), "abc", "bc", id="the first group that holds something"
         ),
         pytest.param(lazy(Trigger("pattern", r"^\s+to$")), " to", " to", id="all of it"),
         pytest.param(lazy(Trigger("pattern", r"^\s+to$")), "x to", None, id="more than it"),
@@ -56,6 +56,10 @@ THINKS = {"thinking_start": "<think>", "thinking_ends": ("</think>", "<end>")}
             lazy(CALL, **THINKS), "<think></think>a<think><call></think>", None, id="in a second thought"
         ),
         pytest.param(lazy(CALL, **THINKS, thinking=True), "<call>", None, id="in a thought of the prompt's"),
+        pytest.param(lazy(CALL, **THINKS, thinking=True), "</think><call>", "<call>", id="no thought at all"),
+        pytest.param(
+            lazy(CALL, **THINKS), "<think><end><call> a</think>", "<call>", id="before what ends no thought"
+        ),
         pytest.param(
             lazy(CALL, **THINKS, thinking=True), "a</think><call>", "<call>", id="behind the prompt's thought"
         ),
@@ -80,6 +84,12 @@ def test_grammar_begins_at_its_trigger(
         assert found == begun
     else:
         assert found.startswith(begun)
+
+
+def test_end_of_a_text_is_no_newline_before_it() -> None:
+    """As in ECMAScript's regular expressions."""
+    assert Watch(lazy(Trigger("pattern", "^ab$"))).add(b"ab\n") is None
+    assert Watch(lazy(Trigger("pattern", "^ab$"))).add(b"ab") == 2
 
 
 @given(st.text(max_size=40), st.integers(1, 7))

@@ -65,7 +65,8 @@ def test_every_decision_is_in_its_index() -> None:
     titles = [path.read_text().partition("\n")[0].removeprefix("# ") for path in RECORDS]
 
     assert [path.name[:4] for path in RECORDS] == [f"{number:04}" for number in range(1, len(RECORDS) + 1)]
-    assert re.findall(r"^- \[(.+)\]\((.+)\)$", index, re.MULTILINE) == [
+    listed = re.findall(r"^- \[(.+)\]\((.+)\)$", index, re.MULTILINE)  # by what they are about
+    assert sorted(listed, key=lambda one: str(one[1])) == [
         (title, path.name) for title, path in zip(titles, RECORDS, strict=True)
     ]
 

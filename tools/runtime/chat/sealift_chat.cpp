@@ -403,13 +403,18 @@ json apply(const json & given) {
     const std::string choice = text_in(given, "tool_choice");
     inputs.tool_choice       = common_chat_tool_choice_parse_oaicompat(choice.empty() ? "auto" : choice);
 
+    std::string prompt;
+    if (given.contains("callable_tools")) {
+        // The model is told of all tools as they are, and may call these, as a grammar can hold them. No template has
+        // another prompt for another choice; without one, no grammar is made of the tools as they are.
+        auto told        = inputs;
+        told.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;
+        prompt           = common_chat_templates_apply(chosen->templates.get(), told).prompt;
+        inputs.tools     = common_chat_tools_parse_oaicompat(given.at("callable_tools"));
+    }
     auto params = common_chat_templates_apply(chosen->templates.get(), inputs);
     if (given.contains("callable_tools")) {
-        // The model is told of all tools as they are, and may call these, as a grammar can hold them.
-        std::string prompt = std::move(params.prompt);
-        inputs.tools       = common_chat_tools_parse_oaicompat(given.at("callable_tools"));
-        params             = common_chat_templates_apply(chosen->templates.get(), inputs);
-        params.prompt      = std::move(prompt);
+        params.prompt = std::move(prompt);
     }
     // A grammar of the template's reads what the prompt ends with; a client's own, and that of a schema which the
     // template's format leaves out, do not.
