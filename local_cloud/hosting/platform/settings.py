@@ -25,6 +25,7 @@ _LONGEST_S = 3600.0
 """Each of an instance's two time-outs when a variant says nothing. OURS: AWS documents no default."""
 
 _CONTAINERS = Path(__file__).resolve().parents[1] / "containers"
+_IMITATION = _CONTAINERS / "llama_server.py"
 
 
 def _server() -> tuple[str, ...]:
@@ -38,7 +39,7 @@ def llama_cpp_image(program: Path | None) -> tuple[str, ...]:
         program: the real llama-server; None for an imitation of its manners.
     """
     if program is None:
-        return (sys.executable, str(_CONTAINERS / "llama_server.py"))
+        return (sys.executable, str(_IMITATION))
     return (sys.executable, str(_CONTAINERS / "llama_cpp_image.py"), str(program))
 
 
@@ -89,6 +90,13 @@ class HostingSettings:
     def command_for(self, image: str) -> tuple[str, ...]:
         """Return what stands for the entry point of an image, by its URI."""
         return self.llama_server if "/llama-cpp:" in image else self.command
+
+    @property
+    def behind_llama_cpp(self) -> str:
+        """Say what stands for AWS's llama.cpp image."""
+        if str(_IMITATION) in self.llama_server:
+            return "an imitation stands for AWS's llama.cpp image; `make llama-server` builds the real server"
+        return "the real llama-server stands for AWS's llama.cpp image"
 
     def deadline_s(self, deployment: Deployment) -> float:
         """Return how long a container may take from the start of its download; as much shorter as the 180 s are set."""

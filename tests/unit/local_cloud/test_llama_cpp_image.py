@@ -70,6 +70,10 @@ def test_one_setting_says_which_server_stands_for_the_image() -> None:
     assert imitated[1].endswith("/llama_server.py")
     assert real[1].endswith("/llama_cpp_image.py")
     assert real[2:] == ("/built/llama-server",)
+    assert HostingSettings(llama_server=imitated).behind_llama_cpp == (
+        "an imitation stands for AWS's llama.cpp image; `make llama-server` builds the real server"
+    )
     settings = HostingSettings(llama_server=real)
+    assert settings.behind_llama_cpp == "the real llama-server stands for AWS's llama.cpp image"
     assert settings.command_for("1.dkr.ecr.us-east-1.amazonaws.com/llama-cpp:server-sagemaker-cpu-v1") == real
     assert settings.command_for("1.dkr.ecr.us-east-1.amazonaws.com/our-llama-cpp:1") == settings.command
