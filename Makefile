@@ -16,6 +16,7 @@ CONSUMERS := $(CACHE)/consumers
 comma := ,
 
 RUNTIME := .build/runtime
+SERVER := .build/llama-server
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -26,7 +27,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: architectures help setup demo browser test coverage check lint types linters docs-check bench bench-archive bench-fit fuzz package definition template docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix load deploy destroy wheel release bench-package bench-demo bench-local-cloud bench-limits
+.PHONY: architectures help setup demo browser test coverage check lint types linters docs-check bench bench-archive bench-fit fuzz package definition template docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix llama-server load deploy destroy wheel release bench-package bench-demo bench-local-cloud bench-limits
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +37,8 @@ help: ## list the targets
 setup: $(VENV)/.ready ## make .venv with everything in it (a few minutes, once)
 
 runtime: $(RUNTIME).json ## build llama-cpp-python, portable, for archives and for .venv (in code/ and by `make setup`)
+
+llama-server: $(SERVER).json ## build llama.cpp's own server, portable; then the local cloud runs it for AWS's llama.cpp image
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python %d.%d found, 3.11 or newer wanted; set PYTHON=" % sys.version_info[:2] or 0)'
@@ -50,6 +53,11 @@ $(VENV)/.tools: requirements/build.lock | $(VENV)/.python
 # llama.cpp is compiled here, once, for archives and for .venv alike; tools/runtime says how and when again.
 $(RUNTIME).json: $(wildcard tools/runtime/*.py tools/runtime/chat/*) inference/requirements.txt requirements/build.lock | $(VENV)/.tools
 	@$(call shown,$(BIN)/python tools/runtime build,runtime,[2/4] llama.cpp)
+	@touch $@
+
+# llama.cpp's own server; nothing else waits for it. Minutes on two cores, once for each digest as the runtime.
+$(SERVER).json: $(wildcard tools/runtime/*.py) inference/requirements.txt requirements/build.lock | $(VENV)/.tools
+	@$(call shown,$(BIN)/python tools/runtime/server.py,llama-server,llama-server)
 	@touch $@
 
 $(VENV)/.packages: requirements/dev.lock $(VENV)/.tools

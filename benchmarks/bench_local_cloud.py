@@ -39,7 +39,7 @@ MODEL: Final = TOP / "examples" / "demo_model" / "sealift-demo.gguf"
 GB: Final = 1000**3
 MB: Final = 1000**2
 _BLOCK: Final = 64 * MB
-_SERVERS: Final = ("server.py", "llama_server.py", "keeper.py")
+_SERVERS: Final = ("server.py", "llama_server.py", "llama_cpp_image.py", "llama-server.sock", "keeper.py")
 SETTINGS: Final = {
     "hosting": "instance",
     "consumer": None,

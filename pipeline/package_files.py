@@ -84,6 +84,12 @@ def runtime() -> Path:
     return require_runtime(built if built.exists() else _DATA / "runtime")
 
 
+def llama_server() -> Path | None:
+    """Return the path of llama.cpp's own server; None where `make llama-server` has not built it."""
+    built = _TOP / ".build" / "llama-server" / "llama-server"
+    return built if built.is_file() else None
+
+
 def require_runtime(folder: Path) -> Path:
     """Return the folder; raise InvalidInput when no runtime is in it."""
     if not (folder / "llama_cpp" / "__init__.py").is_file():

@@ -11,7 +11,6 @@ import argparse
 import base64
 import csv
 import hashlib
-import importlib.metadata
 import io
 import json
 import os
@@ -19,22 +18,18 @@ import platform
 import shutil
 import subprocess
 import sys
-import tarfile
-import tempfile
 import zipfile
 from pathlib import Path
 
 import recipe
 import tree
+import workshop
 from recipe import Pin, RecipeError
+from workshop import REQUIREMENTS, TOP
 
-TOP = Path(__file__).resolve().parents[2]
-REQUIREMENTS = TOP / "inference" / "requirements.txt"
 WORK = TOP / ".cache" / "runtime"
-ZIG_CACHE = TOP / ".cache" / "zig"
 OUTPUT = TOP / ".build" / "runtime"
 CHAT = Path(__file__).parent / "chat"
-TOOLS = ("ziglang", "cmake", "ninja")
 TEMPLATES = "vendor/llama.cpp/models/templates/"
 """llama.cpp's collection of chat templates: the tests' alone, and so kept beside the runtime, not in it."""
 SOURCES = ("vendor/llama.cpp/", "llama_cpp/", "PKG-INFO", "LICENSE.md")
@@ -69,18 +64,17 @@ def main() -> int:
 
 def _build(output: Path, machine: str, *, afresh: bool) -> None:
     requirements = recipe.pins(REQUIREMENTS.read_text())
-    tools = {name: importlib.metadata.version(name) for name in TOOLS}
     chat = {path.name: path.read_text() for path in sorted(CHAT.iterdir())}
-    digest = recipe.digest(machine=machine, requirements=requirements, tools=tools, chat=chat)
-    kept = _kept(digest)
-    if afresh or not _is_whole(kept / "runtime", digest):
+    digest = recipe.digest(machine=machine, requirements=requirements, tools=workshop.tools(), chat=chat)
+    kept = workshop.kept("runtime", digest)
+    if afresh or not workshop.is_whole(kept / "runtime", digest):
         _compile(kept, requirements, machine, digest)
     else:
         print(f"runtime {digest[:12]} was built before", flush=True)
-    if not _is_whole(output, digest):
+    if not workshop.is_whole(output, digest):
         shutil.rmtree(output, ignore_errors=True)
         shutil.copytree(kept / "runtime", output)
-        shutil.copyfile(_manifest(kept / "runtime"), _manifest(output))
+        shutil.copyfile(workshop.manifest(kept / "runtime"), workshop.manifest(output))
         shutil.copytree(kept / "templates", output.with_name("templates"), dirs_exist_ok=True)
     wheels = output.parent / "wheels"
     shutil.rmtree(wheels, ignore_errors=True)
@@ -88,39 +82,11 @@ def _build(output: Path, machine: str, *, afresh: bool) -> None:
     _write_wheel(output, wheels, (kept / "PKG-INFO").read_bytes(), requirements, machine)
 
 
-def _kept(digest: str) -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "sealift" / "runtime" / digest[:32]
-
-
-def _manifest(folder: Path) -> Path:
-    return folder.with_name(folder.name + ".json")
-
-
-def _is_whole(folder: Path, digest: str) -> bool:
-    """Return whether a tree is the one of this digest, every byte of it."""
-    try:
-        manifest = json.loads(_manifest(folder).read_bytes())
-        return bool(manifest["digest"] == digest and manifest["files"] == tree.listing(folder))
-    except (OSError, ValueError, KeyError):
-        return False
-
-
 def _compile(kept: Path, requirements: dict[str, Pin], machine: str, digest: str) -> None:
-    shutil.rmtree(WORK, ignore_errors=True)
-    WORK.mkdir(parents=True)
-    compilers = _write_compilers(machine)
-    environment = {
-        **os.environ,
-        "ZIG_GLOBAL_CACHE_DIR": str(ZIG_CACHE),
-        "ZIG_LOCAL_CACHE_DIR": str(ZIG_CACHE),
-        "GIT_DIR": os.devnull,
-        "CLICOLOR_FORCE": "0",
-    }
-    for name in ("SOURCE_DATE_EPOCH", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "CMAKE_ARGS"):
-        environment.pop(name, None)  # ggml leaves AVX out for the first; the others would change the bytes
-    # zig compiles its C++ library for half a minute on one core; nothing but the linking waits for that.
-    warming = _warm_up(compilers, environment)
+    workshop.fresh(WORK)
+    compilers = workshop.write_compilers(WORK, machine)
+    environment = workshop.environment()
+    warming = workshop.warm_up(WORK, compilers, environment)
     try:
         source, diskcache = _fetch(requirements)
         build = _configure_and_make(source, compilers, machine, environment)
@@ -138,76 +104,30 @@ def _compile(kept: Path, requirements: dict[str, Pin], machine: str, digest: str
         "variants": [variant.name for variant in recipe.VARIANTS[machine]],
         "files": tree.listing(made),
     }
-    _manifest(made).write_text(json.dumps(manifest, indent=1) + "\n")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    # Whole or not at all: another checkout may be reading, or making the same.
-    with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-        new = Path(folder) / "new"
+    workshop.manifest(made).write_text(json.dumps(manifest, indent=1) + "\n")
+
+    def lay_out(new: Path) -> None:
         shutil.copytree(made, new / "runtime")
-        shutil.copyfile(_manifest(made), new / "runtime.json")
+        shutil.copyfile(workshop.manifest(made), new / "runtime.json")
         shutil.copyfile(source / "PKG-INFO", new / "PKG-INFO")
         shutil.copytree(source / TEMPLATES, new / "templates")
-        if kept.exists():
-            kept.rename(Path(folder) / "old")
-        new.rename(kept)
+
+    workshop.keep(kept, lay_out)
     shutil.rmtree(WORK)
-
-
-def _write_compilers(machine: str) -> Path:
-    import ziglang
-
-    zig = Path(str(ziglang.__file__)).with_name("zig")
-    folder = WORK / "compilers"
-    folder.mkdir()
-    for mode in ("cc", "c++", "ar", "ranlib"):
-        script = folder / mode
-        script.write_text(recipe.compiler(str(zig), mode, machine))
-        script.chmod(0o755)
-    return folder
-
-
-def _warm_up(compilers: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    source = WORK / "warm.cpp"
-    source.write_text("#include <string>\nstd::string f(std::string s) { return s + s; }\n")
-    command = [str(compilers / "c++"), *recipe.COMPILE.split(), recipe.LINK, "-shared", "-fPIC"]
-    return subprocess.Popen([*command, str(source), "-o", str(WORK / "warm.so")], env=environment)
 
 
 def _fetch(requirements: dict[str, Pin]) -> tuple[Path, Path]:
     """Return the folders of llama-cpp-python's source and of diskcache."""
-    wanted = WORK / "wanted.txt"
-    wanted.write_text("".join(requirements[name].line + "\n" for name in recipe.PACKAGES))
-    downloads = WORK / "downloads"
-    # Without isolation: pip prepares the source's metadata, with the locked tools that are here.
-    _run(
-        [
-            *(
-                sys.executable,
-                "-m",
-                "pip",
-                "download",
-                "--require-hashes",
-                "--no-deps",
-                "--no-build-isolation",
-            ),
-            *("--no-binary", "llama-cpp-python", "--dest", str(downloads), "--requirement", str(wanted)),
-        ],
-        dict(os.environ),
-    )
-    (archive,) = downloads.glob("*.tar.gz")
+    downloads = workshop.download(WORK, [requirements[name] for name in recipe.PACKAGES])
     (wheel,) = downloads.glob("diskcache-*.whl")
-    with tarfile.open(archive) as opened:
-        opened.extractall(WORK / "source", members=[m for m in opened if _is_source(m)], filter="data")
     with zipfile.ZipFile(wheel) as opened_wheel:
-        opened_wheel.extractall(WORK / "diskcache")  # noqa: S202 its hash is pinned
-    (source,) = (WORK / "source").iterdir()
-    return source, WORK / "diskcache"
+        opened_wheel.extractall(WORK / "diskcache")
+    return workshop.extract(WORK, downloads, _is_source), WORK / "diskcache"
 
 
-def _is_source(member: tarfile.TarInfo) -> bool:
-    path = member.name.partition("/")[2]
+def _is_source(path: str) -> bool:
     unneeded = path.startswith(tuple(f"vendor/llama.cpp/{name}/" for name in NOT_NEEDED))
-    return member.isfile() and path.startswith(SOURCES) and (not unneeded or path.startswith(TEMPLATES))
+    return path.startswith(SOURCES) and (not unneeded or path.startswith(TEMPLATES))
 
 
 def _configure_and_make(source: Path, compilers: Path, machine: str, environment: dict[str, str]) -> Path:
@@ -226,24 +146,11 @@ def _configure_and_make(source: Path, compilers: Path, machine: str, environment
         include=str(include),
         source=str(llama),
         machine=machine,
-        host=recipe.machine_of(platform.machine(), platform.system()),
+        host=workshop.this_machine(),
     )
-    tools = Path(sys.executable).parent
-    _run(
-        [
-            *(str(tools / "cmake"), "-S", str(llama), "-B", str(build), "-G", "Ninja"),
-            *(f"-DCMAKE_MAKE_PROGRAM={tools / 'ninja'}", *arguments),
-        ],
-        {**environment, "SEALIFT_NO_LINK": "1"},
-    )
-    jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(len(os.sched_getaffinity(0)))
-    _run([str(tools / "ninja"), "-C", str(build), "-j", jobs, *recipe.TARGETS], environment)
+    workshop.configure(llama, build, arguments, environment)
+    workshop.make(build, recipe.TARGETS, environment)
     return build
-
-
-def _run(command: list[str], environment: dict[str, str]) -> None:
-    print("+", " ".join(command), flush=True)
-    subprocess.run(command, env=environment, check=True)
 
 
 def _lay_out(made: Path, source: Path, diskcache: Path, libraries: Path) -> None:
@@ -300,17 +207,17 @@ def _write_wheel(
 
 
 def _check(folder: Path, machine: str) -> int:
-    if not _manifest(folder).is_file():
+    if not workshop.manifest(folder).is_file():
         print(f"ERROR no runtime in {folder}; run `make runtime`", file=sys.stderr)
         return 1
-    manifest = json.loads(_manifest(folder).read_bytes())
+    manifest = json.loads(workshop.manifest(folder).read_bytes())
     problems = tree.problems(folder, machine)
     if manifest["files"] != tree.listing(folder):
         problems.append(f"{folder}: files are not those of its manifest; run `make runtime` again")
     sources = [*tree.files(folder), *sorted((TOP / "inference").glob("*.py"))]
     problems += tree.syntax([path for path in sources if path.suffix == ".py"])
     problems += _older_python([path for path in sources if path.suffix == ".py"])
-    if machine == recipe.machine_of(platform.machine(), platform.system()):
+    if machine == workshop.this_machine():
         problems += _features(folder, machine)
     for problem in problems:
         print(f"ERROR {problem}", file=sys.stderr)

@@ -13,7 +13,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 GLIBC = "2.17"
 """What is linked against; the newest that a symbol may need is `NEWEST_GLIBC`."""
@@ -277,8 +279,25 @@ exec "{zig}" {mode} {target} "$@"
 """
 
 
-def cmake_arguments(*, compilers: str, include: str, source: str, machine: str, host: str) -> list[str]:
-    """Return CMake's definitions; folders are absolute, and none of them gets into the result."""
+def cmake_arguments(
+    *,
+    compilers: str,
+    include: str,
+    source: str,
+    machine: str,
+    host: str,
+    changed: Mapping[str, str] = MappingProxyType({}),
+) -> list[str]:
+    """Return CMake's definitions; folders are absolute, and none of them gets into the result.
+
+    Args:
+        compilers: the folder of the compilers' scripts.
+        include: what CMake includes after each `project()`.
+        source: llama.cpp's folder.
+        machine: what is built for.
+        host: what it is built on.
+        changed: what is otherwise than in `CMAKE`.
+    """
     compile_flags = f"{COMPILE} -ffile-prefix-map={source}=llama.cpp"
     given = {
         **CMAKE,
@@ -291,6 +310,7 @@ def cmake_arguments(*, compilers: str, include: str, source: str, machine: str, 
         "CMAKE_SHARED_LINKER_FLAGS": LINK,
         "CMAKE_MODULE_LINKER_FLAGS": LINK,
         "CMAKE_PROJECT_INCLUDE": include,
+        **changed,
     }
     if machine != host:
         # Only then: ggml takes it as a reason to leave AVX out of all but the variants.

@@ -102,4 +102,6 @@ def output_fn(prediction: Any, accept: str | None) -> Any:
 
 
 if __name__ == "__main__":
+    sys.stdout.write("llama-server is imitated; `make llama-server` builds the real one\n")
+    sys.stdout.flush()
     sys.exit(server.main(sys.argv[1:], functions=Path(__file__).resolve()))

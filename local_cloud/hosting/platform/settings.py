@@ -24,15 +24,23 @@ STARTUP_S = 180.0
 _LONGEST_S = 3600.0
 """Each of an instance's two time-outs when a variant says nothing. OURS: AWS documents no default."""
 
-_LLAMA_SERVER = Path(__file__).resolve().parents[1] / "containers" / "llama_server.py"
+_CONTAINERS = Path(__file__).resolve().parents[1] / "containers"
+_IMITATION = _CONTAINERS / "llama_server.py"
 
 
 def _server() -> tuple[str, ...]:
     return (sys.executable, str(package_files.inference() / "server.py"))
 
 
-def _llama_server() -> tuple[str, ...]:
-    return (sys.executable, str(_LLAMA_SERVER))
+def llama_cpp_image(program: Path | None) -> tuple[str, ...]:
+    """Return what stands for the entry point of AWS's llama.cpp image.
+
+    Args:
+        program: the real llama-server; None for an imitation of its manners.
+    """
+    if program is None:
+        return (sys.executable, str(_IMITATION))
+    return (sys.executable, str(_CONTAINERS / "llama_cpp_image.py"), str(program))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,7 @@ class HostingSettings:
 
     command: tuple[str, ...] = _server()
     """What stands for an image's entry point; it reads SM_MODEL_DIR and SAGEMAKER_BIND_TO_PORT."""
-    llama_server: tuple[str, ...] = _llama_server()
+    llama_server: tuple[str, ...] = llama_cpp_image(package_files.llama_server())
     """The same for AWS's llama.cpp image, which takes other requests and has no use for `code/`."""
     workspace: Path | None = None
     """Where containers get their folders; a temporary folder when None."""
@@ -82,6 +90,13 @@ class HostingSettings:
     def command_for(self, image: str) -> tuple[str, ...]:
         """Return what stands for the entry point of an image, by its URI."""
         return self.llama_server if "/llama-cpp:" in image else self.command
+
+    @property
+    def behind_llama_cpp(self) -> str:
+        """Say what stands for AWS's llama.cpp image."""
+        if str(_IMITATION) in self.llama_server:
+            return "an imitation stands for AWS's llama.cpp image; `make llama-server` builds the real server"
+        return "the real llama-server stands for AWS's llama.cpp image"
 
     def deadline_s(self, deployment: Deployment) -> float:
         """Return how long a container may take from the start of its download; as much shorter as the 180 s are set."""

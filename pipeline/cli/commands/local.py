@@ -27,7 +27,7 @@ from pipeline.errors import InvalidInput, Problem, ServiceUnavailable
 from pipeline.operations import execution_history
 from pipeline.planning import deployment_request, request_sources
 from pipeline.report import document, page, source
-from pipeline.sizing import pricing
+from pipeline.sizing import images, pricing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,9 +80,12 @@ def run(arguments: LocalRunOptions) -> int:
     screen = Screen.of(arguments)
     parts = _Parts()
     screen.hint("starting the local cloud ...")
-    with LocalCloud(_settings(arguments, port=0)) as cloud:
+    settings = _settings(arguments, port=0)
+    with LocalCloud(settings) as cloud:
         parts.end("local cloud")
         screen.step(f"local cloud up in {parts.seconds['local cloud']:.1f} s: {cloud.url}")
+        if deployment.get("container") == images.LLAMA_CPP.name:
+            screen.step(settings.hosting.behind_llama_cpp)
         arn = _start(cloud, archive, deployment, arguments, screen)
         parts.end("upload")
         ended = _follow(cloud, arn, screen, "Ctrl-C ends the local cloud, and the deployment with it")

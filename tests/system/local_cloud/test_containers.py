@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from pipeline import package_files
 from pipeline.sizing.images import PROFILES
 from tests.system.conftest import Deployments
 from tests.system.workflow.test_deployment import settings
@@ -18,7 +19,9 @@ from tests.system.workflow.test_deployment import settings
 OWN_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sealift:1"
 FIELDS = {
     "pytorch": {},
-    "llama-cpp": {"container": "llama-cpp"},
+    # The real llama-server takes one thread for each CPU, and two that wait for each other in loops take seconds for a
+    # first token where the CPUs are shared.
+    "llama-cpp": {"container": "llama-cpp", "inference": {"n_threads": 1}},
     "custom": {"container": "custom", "image_uri": OWN_IMAGE},
 }
 
@@ -70,7 +73,40 @@ def test_the_llama_cpp_image_tells_both_numbers_of_a_prompt_that_is_too_long(
     endpoint, _ = deployed(deployments, archive, "llama-cpp")
 
     message = {"role": "user", "content": "sail " * 3000}
-    told = refusal(deployments, endpoint, {"messages": [message], "grammar": "unknown here"})
+    told = refusal(deployments, endpoint, {"messages": [message], "unknown": "here"})
     assert told["type"] == "exceed_context_size_error"
     assert told["n_ctx"] == 2048
     assert told["n_prompt_tokens"] > told["n_ctx"]
+
+
+@pytest.mark.skipif(
+    package_files.llama_server() is None, reason="no llama-server here; `make llama-server` builds it"
+)
+def test_the_real_llama_server_streams_from_an_instance_and_keeps_to_a_schema(
+    deployments: Deployments, archive: Path
+) -> None:
+    """What the imitation has not: events through SageMaker's stream, and `response_format`."""
+    fields = settings(**FIELDS["llama-cpp"], hosting="instance")
+    del fields["max_concurrency"]  # serverless endpoints' alone
+    ended = deployments.upload(archive, "harbour", fields)
+    assert ended.status == "SUCCEEDED", ended.cause
+    runtime = deployments.cloud.clients.sagemaker_runtime
+    asked = {
+        "EndpointName": ended.results["plan_deployment"]["names"]["endpoint"],
+        "ContentType": "application/json",
+    }
+    question = {"messages": [{"role": "user", "content": "What?"}], "max_tokens": 32}
+
+    streamed = runtime.invoke_endpoint_with_response_stream(
+        **asked, Body=json.dumps({**question, "stream": True}).encode()
+    )
+    text = b"".join(event["PayloadPart"]["Bytes"] for event in streamed["Body"]).decode()
+    assert text.startswith("data: ")
+    assert text.rstrip().endswith("data: [DONE]")
+
+    schema = {"type": "json_schema", "json_schema": {"name": "berth", "schema": {"enum": ["yes", "no"]}}}
+    answered = runtime.invoke_endpoint(
+        **asked, Body=json.dumps({**question, "response_format": schema}).encode()
+    )
+    answer = json.loads(answered["Body"].read())["choices"][0]["message"]["content"]
+    assert json.loads(answer) in ("yes", "no")

@@ -1,0 +1,136 @@
+"""llama.cpp's own server as it is built: what its recipe says, and the launcher that takes the program for a CPU."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(TOP / "tools" / "runtime"))
+
+import recipe  # noqa: E402
+import server_recipe  # noqa: E402
+
+PINS = recipe.pins((TOP / "inference" / "requirements.txt").read_text(encoding="utf-8"))
+TOOLS = {"ziglang": "1", "cmake": "2", "ninja": "3"}
+CMAKE = """\
+    if (GGML_SYSTEM_ARCH STREQUAL "x86")
+        ggml_add_cpu_backend_variant(x64)
+        ggml_add_cpu_backend_variant(haswell            SSE42 AVX F16C FMA AVX2 BMI2)
+        ggml_add_cpu_backend_variant(cascadelake        SSE42 AVX F16C FMA AVX2 BMI2 AVX512 AVX512_VNNI)
+            ggml_add_cpu_backend_variant(zen4           SSE42 AVX512 AVX512_BF16)
+    endif()
+"""
+FLAGS = {variant.name: variant.flags for variant in recipe.VARIANTS["x86_64"]}
+BOTH = FLAGS["cascadelake"]
+
+
+def launched(folder: Path, flags: frozenset[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the launcher on a machine with these flags, and programs that tell their name and their arguments."""
+    cpuinfo = folder / "cpuinfo"
+    cpuinfo.write_text(
+        f"processor\t: 0\nmodel name\t: flags: avx2\nflags\t\t: fpu {' '.join(sorted(flags))} ht\nbugs\t: none\n"
+    )
+    for name in FLAGS:
+        program = folder / server_recipe.program(name)
+        program.write_text(f'#!/bin/sh\necho {name} "$#" "$@"\n')
+        program.chmod(0o755)
+    launcher = folder / server_recipe.NAME
+    launcher.write_text(server_recipe.launcher("x86_64", str(cpuinfo)))
+    launcher.chmod(0o755)
+    beside = folder / "elsewhere"
+    beside.symlink_to(launcher)
+    return subprocess.run([str(beside), *arguments], capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_the_best_variant_for_the_cpu_runs(tmp_path: Path) -> None:
+    """With the arguments as they were given, also by a link from another folder."""
+    assert launched(tmp_path, BOTH, "--alias", "a b", "").stdout == "cascadelake 3 --alias a b \n"
+
+
+@pytest.mark.parametrize("missing", sorted(BOTH - FLAGS["haswell"]))
+def test_without_one_flag_of_the_best_the_next_one_runs(tmp_path: Path, missing: str) -> None:
+    """Any of them would end the program in the middle of a prompt."""
+    assert launched(tmp_path, BOTH - {missing}).stdout == "haswell 0\n"
+
+
+@pytest.mark.parametrize("missing", sorted(FLAGS["haswell"]))
+def test_a_cpu_that_no_variant_runs_on_is_told(tmp_path: Path, missing: str) -> None:
+    """What there is, what would be wanted, and what to do."""
+    done = launched(tmp_path, BOTH - {missing})
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        "ERROR llama-server: no variant runs on this CPU: built were haswell, cascadelake; "
+        "wanted avx2, bmi2, f16c, fma; take another machine\n"
+    )
+
+
+def test_a_flag_is_a_whole_word(tmp_path: Path) -> None:
+    """`avx512_vnni` has `avx512` in it, and `xfma` would have `fma`."""
+    assert launched(tmp_path, (BOTH - {"avx512f"}) | {"avx512fp16", "xavx512f"}).stdout == "haswell 0\n"
+
+
+def test_each_variant_says_every_instruction_set() -> None:
+    """The second is made in the folder of the first, whose options would stay."""
+    found = server_recipe.features(CMAKE, "x86_64")
+
+    shared = {f"-DGGML_{name}=ON" for name in ("SSE42", "AVX", "F16C", "FMA", "AVX2", "BMI2")}
+    assert set(server_recipe.variant_arguments("haswell", found)) == {
+        *shared,
+        "-DGGML_AVX512=OFF",
+        "-DGGML_AVX512_VNNI=OFF",
+    }
+    assert set(server_recipe.variant_arguments("cascadelake", found)) == {
+        *shared,
+        "-DGGML_AVX512=ON",
+        "-DGGML_AVX512_VNNI=ON",
+    }
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [CMAKE.replace("haswell ", "hazwell "), CMAKE.replace("SSE42 AVX F16C FMA AVX2 BMI2)", ")"), ""],
+)
+def test_another_layout_of_the_source_is_refused(changed: str) -> None:
+    """A variant without its instruction sets would be built, and be ten times slower."""
+    with pytest.raises(recipe.RecipeError, match=r"adds no variant .*haswell"):
+        server_recipe.features(changed, "x86_64")
+
+
+def test_only_machines_that_endpoints_have_are_built_for() -> None:
+    """Ggml has no options for ARM's variants; the imitation serves there."""
+    assert server_recipe.machine_of("AMD64", "Linux") == "x86_64"
+    with pytest.raises(recipe.RecipeError, match="wanted x86_64"):
+        server_recipe.machine_of("arm64", "Linux")
+    with pytest.raises(recipe.RecipeError, match="wanted Linux"):
+        server_recipe.machine_of("x86_64", "Darwin")
+
+
+def test_what_changes_the_bytes_changes_the_digest() -> None:
+    """Source and tools; not the other packages of the runtime. And it is not the runtime's own."""
+
+    def digest(requirements: dict[str, recipe.Pin] = PINS, tools: dict[str, str] = TOOLS) -> str:
+        return server_recipe.digest(machine="x86_64", requirements=requirements, tools=tools)
+
+    pin = PINS["llama-cpp-python"]
+    newer = {**PINS, "llama-cpp-python": recipe.Pin(pin.name, "9", pin.line.replace(pin.version, "9"))}
+    without = {name: pin for name, pin in PINS.items() if name != "diskcache"}
+    assert digest() == digest(without)
+    assert len({digest(), digest(newer), digest(tools={**TOOLS, "cmake": "3"})}) == 3
+    assert digest() != recipe.digest(machine="x86_64", requirements=PINS, tools=TOOLS, chat={})
+
+
+def test_nothing_waits_for_it() -> None:
+    """It takes minutes: whoever wants it says so."""
+    makefile = (TOP / "Makefile").read_text(encoding="utf-8")
+    rules = [line for line in makefile.splitlines() if not line.startswith(("\t", "#", ".PHONY"))]
+
+    waiting = [line for line in rules if ":" in line and "$(SERVER)" in line.partition(":")[2]]
+    assert [line.partition(":")[0] for line in waiting] == ["llama-server"]
+    asking = [line for line in rules if "llama-server" in line.partition(":")[2].partition("##")[0].split()]
+    assert asking == []

@@ -1,0 +1,144 @@
+"""How llama.cpp's own server is made: one program for each CPU variant, and a launcher that takes the best one.
+
+Owns what differs from the runtime's recipe, as data, and its digest. Refuses to touch a file or to start a process;
+`server` does.
+
+The runtime's way, in which the CPU backend is a library that is loaded at start, does not carry over: each library that
+zig links has a C++ library of its own, and llama-server, which hands C++ objects from one to the other, crashes while
+it loads. So all of llama.cpp is linked into the program, and only glibc is not. What is compiled once serves every
+variant: only the CPU backend is compiled again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+
+import recipe
+from recipe import Pin, RecipeError, Variant
+
+NAME = "llama-server"
+SOURCE = "llama-cpp-python"
+"""The requirement whose sources have llama.cpp in them."""
+
+CMAKE = {
+    "BUILD_SHARED_LIBS": "OFF",
+    "GGML_BACKEND_DL": "OFF",
+    "GGML_CPU_ALL_VARIANTS": "OFF",
+    "LLAMA_BUILD_COMMON": "ON",
+    "LLAMA_BUILD_TOOLS": "ON",
+    "LLAMA_BUILD_SERVER": "ON",
+    # The pages for a browser would be downloaded while it builds.
+    "LLAMA_BUILD_UI": "OFF",
+    "LLAMA_USE_PREBUILT_UI": "OFF",
+    # Nothing that an endpoint is asked for needs another process, and none can then be started by asking.
+    "LLAMA_SUBPROCESS": "OFF",
+    "CMAKE_EXE_LINKER_FLAGS": recipe.LINK,
+}
+"""What is otherwise than in `recipe.CMAKE`."""
+AFTER_PROJECT = """\
+# -Os for what is not computing: the quickest to compile of those that answer within milliseconds.
+function(sealift_after)
+  target_compile_options(llama PRIVATE -O2)
+  foreach(each cpp-httplib llama-common llama-common-base llama-server llama-server-impl mtmd server-context)
+    target_compile_options(${each} PRIVATE -Os)
+  endforeach()
+endfunction()
+if(CMAKE_CURRENT_SOURCE_DIR STREQUAL CMAKE_SOURCE_DIR)
+  cmake_language(DEFER DIRECTORY ${CMAKE_SOURCE_DIR} CALL sealift_after)
+endif()
+"""
+"""Included by CMake after each `project()`."""
+
+
+def machine_of(name: str, system: str) -> str:
+    """Return the machine as `recipe.VARIANTS` names it.
+
+    Raises:
+        RecipeError: there is none, or llama.cpp has no options for its variants.
+    """
+    machine = recipe.machine_of(name, system)
+    if machine != "x86_64":
+        raise RecipeError(
+            f"{NAME} for {machine}; wanted x86_64, which endpoints have; without it the local cloud imitates the image"
+        )
+    return machine
+
+
+def features(cmake_lists: str, machine: str) -> dict[str, frozenset[str]]:
+    """Return the instruction sets of each of our variants, in the names that ggml/src/CMakeLists.txt has for them.
+
+    Raises:
+        RecipeError: the file does not look as it did when this was written.
+    """
+    listed = {
+        match[1]: frozenset(match[2].split())
+        for match in re.finditer(
+            r"^ *ggml_add_cpu_backend_variant\(([\w.]+)([^)\n]*)\)", cmake_lists, re.MULTILINE
+        )
+    }
+    wanted = [variant.name for variant in recipe.VARIANTS[machine]]
+    if missing := [name for name in wanted if not listed.get(name)]:
+        raise RecipeError(
+            f"ggml/src/CMakeLists.txt adds no variant {', '.join(missing)} with its instruction sets; wanted those of "
+            "tools/runtime/recipe.py; adapt them to this llama.cpp"
+        )
+    return {name: listed[name] for name in wanted}
+
+
+def variant_arguments(name: str, by_variant: dict[str, frozenset[str]]) -> list[str]:
+    """Return CMake's definitions that make the CPU backend one variant: each instruction set on or off by name."""
+    known = frozenset().union(*by_variant.values())
+    return [f"-DGGML_{each}={'ON' if each in by_variant[name] else 'OFF'}" for each in sorted(known)]
+
+
+def launcher(machine: str, cpuinfo: str = "/proc/cpuinfo") -> str:
+    """Return the program of that name: a script for any POSIX shell that becomes the best variant for its CPU.
+
+    Args:
+        machine: as `recipe.VARIANTS` names it.
+        cpuinfo: where the machine tells the flags of its CPUs.
+    """
+    variants = recipe.VARIANTS[machine]
+    choices = "\n".join(_choice(variant) for variant in reversed(variants))
+    built = ", ".join(variant.name for variant in variants)
+    wanted = ", ".join(sorted(variants[0].flags))
+    return f"""\
+#!/bin/sh
+# Becomes the {NAME} that was built for this CPU. Written by tools/runtime/server_recipe.py.
+here=$(dirname -- "$(readlink -f -- "$0")")
+flags=
+while read -r name rest; do
+  case $name in flags*) flags=" ${{rest#:}} "; break ;; esac
+done <{cpuinfo}
+has() {{
+  for flag; do case $flags in *" $flag "*) ;; *) return 1 ;; esac; done
+}}
+{choices}
+echo "ERROR {NAME}: no variant runs on this CPU: built were {built}; wanted {wanted}; take another machine" >&2
+exit 1
+"""
+
+
+def _choice(variant: Variant) -> str:
+    flags = " ".join(sorted(variant.flags))
+    return f'if has {flags}; then exec "$here/{program(variant.name)}" "$@"; fi'
+
+
+def program(variant: str) -> str:
+    """Return the name of a variant's program, beside the launcher."""
+    return f"{NAME}-{variant}"
+
+
+def digest(*, machine: str, requirements: dict[str, Pin], tools: dict[str, str]) -> str:
+    """Return what changes whenever the built bytes may: source, recipe, variants, tools."""
+    arguments = recipe.cmake_arguments(
+        compilers="", include="", source="", machine=machine, host=machine, changed=CMAKE
+    )
+    ingredients = {
+        "input": requirements[SOURCE].line,
+        "recipe": [*arguments, AFTER_PROJECT, launcher(machine), recipe.compiler("", "cc", machine)],
+        "tools": tools,
+    }
+    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
