@@ -119,7 +119,7 @@ def test_a_model_in_a_directory_deploys_when_mending_is_asked_for(
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         archive.add(model, f"exports/{model.name}")
 
-    ended = deployments.upload(buffer.getvalue(), "nested", {**settings(), "mend": True})
+    ended = deployments.upload(buffer.getvalue(), "nested", {**settings(), "relocate_model": True})
 
     assert ended.status == "SUCCEEDED", ended.cause
     assert ended.results["assemble_archive"]["reason"] == f"'exports/{model.name}' moves to the root"
