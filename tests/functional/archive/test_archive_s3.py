@@ -604,7 +604,7 @@ def test_what_is_rewritten_keeps_its_own_code_when_that_is_to_run(
 
 
 def test_a_model_in_a_directory_is_moved_only_when_asked(client: S3Client) -> None:
-    """Mending is the user's decision."""
+    """Moving it is the user's decision."""
     client.create_bucket(Bucket=ARTIFACTS)
     source, report = uploaded(client, archive({"models/m.gguf": model(), "README": b"x"}))
 
@@ -636,7 +636,7 @@ def test_what_says_nothing_is_not_deployed(client: S3Client, data: bytes, way: s
     assert verify(BytesSource(new)).padding == 0
 
 
-def test_two_models_are_not_mended_into_one(client: S3Client) -> None:
+def test_two_models_are_not_moved_into_one_place(client: S3Client) -> None:
     """What would overwrite something is refused by name."""
     source, report = uploaded(client, archive({"a/m.gguf": model(), "b/m.gguf": model()}))
 

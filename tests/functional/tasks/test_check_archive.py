@@ -212,7 +212,7 @@ def test_the_settings_beside_the_archive_hold(do: Task, buckets: Clients, good_a
     assert (request["service"], request["max_concurrency"], request["inference"]["n_ctx"]) == ("quay", 2, 256)
 
 
-def test_a_model_in_a_directory_is_taken_when_mending_is_asked_for(
+def test_a_model_in_a_directory_is_taken_when_moving_it_is_asked_for(
     do: Task, buckets: Clients, nested_archive: bytes
 ) -> None:
     """The request says so, the check accepts it as a model, and the assembly is told to move it."""
@@ -228,7 +228,7 @@ def test_a_model_in_a_directory_is_taken_when_mending_is_asked_for(
 def test_a_model_in_a_directory_is_refused_otherwise(
     do: Task, buckets: Clients, nested_archive: bytes
 ) -> None:
-    """The refusal names the path, and mending as one of the ways out."""
+    """The refusal names the path, and moving it as one of the ways out."""
     buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=nested_archive)
 
     with pytest.raises(InvalidArchive) as refusal:

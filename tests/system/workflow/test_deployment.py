@@ -111,7 +111,7 @@ def test_an_archive_of_only_a_model_gets_its_code_on_the_way(
     assert "cargo" in ended.results["smoke_test"]["transcript"][0]["answer"].lower()
 
 
-def test_a_model_in_a_directory_deploys_when_mending_is_asked_for(
+def test_a_model_in_a_directory_deploys_when_moving_it_is_asked_for(
     deployments: Deployments, model: Path
 ) -> None:
     """The archive is rewritten on its way, and the function's log tells how far it is, as JSON."""
