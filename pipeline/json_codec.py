@@ -11,6 +11,7 @@ import dataclasses
 import types
 from functools import cache
 from typing import (
+    Annotated,
     Any,
     Final,
     Literal,
@@ -38,6 +39,13 @@ _NAMES: Final = {
     list: "a list",
     tuple: "a list",
 }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OlderName:
+    """In a field's hint, `Annotated[bool, OlderName("name")]`: the name that the field had in an older release."""
+
+    name: str
 
 
 def unsaid(default: Any) -> Any:
@@ -97,6 +105,7 @@ def keys(kind: type) -> tuple[str, ...]:
 class _Field:
     kind: Any
     required: bool
+    alias: str | None = None
 
 
 @cache
@@ -104,14 +113,21 @@ def _fields(kind: type) -> dict[str, _Field]:
     hints = get_type_hints(kind, include_extras=True)
     if dataclasses.is_dataclass(kind):
         return {
-            one.name: _Field(hints[one.name], required=_has_no_default(one))
+            one.name: _field(hints[one.name], required=_has_no_default(one))
             for one in dataclasses.fields(kind)
         }
     optional = {name for name, hint in hints.items() if get_origin(hint) is NotRequired}
     return {
-        name: _Field(get_args(hint)[0] if name in optional else hint, required=name not in optional)
+        name: _field(get_args(hint)[0] if name in optional else hint, required=name not in optional)
         for name, hint in hints.items()
     }
+
+
+def _field(hint: Any, *, required: bool) -> _Field:
+    if get_origin(hint) is not Annotated:
+        return _Field(hint, required)
+    kind, alias = get_args(hint)
+    return _Field(kind, required, alias.name)
 
 
 def _has_no_default(one: dataclasses.Field[Any]) -> bool:
@@ -137,15 +153,15 @@ def _object(kind: Any, value: Any, path: str, found: list[tuple[str, str]]) -> A
         return _refuse(path, value, "an object", found)
     fields, before = _fields(kind), len(found)
     closed = dataclasses.is_dataclass(kind)
-    parts = {}
+    parts, unknown = {}, dict(value)
     for name, known in fields.items():
-        if name in value:
-            parts[name] = _decode(known.kind, value[name], _below(path, name), found)
+        said = known.alias if known.alias and known.alias in value and name not in value else name
+        if said in value:
+            parts[name] = _decode(known.kind, unknown.pop(said), _below(path, said), found)
         elif known.required:
             found.append((f"no {_below(path, name)!r}", f"a field of {kind.__name__}"))
-    unknown = [name for name in value if name not in fields]
     if not closed:
-        return {**value, **parts}
+        return {**{name: value[name] for name in value if name in fields or name in unknown}, **parts}
     found.extend(
         (f"unknown field {_below(path, name)!r}", f"the fields of {kind.__name__}") for name in unknown
     )

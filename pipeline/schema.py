@@ -237,11 +237,16 @@ class Field:
     meaning: str
     required: bool = False
     default: Any = None
+    alias: str | None = None
+    """The name that it had in an older release: taken as well, never proposed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """An object with known fields; a field that is not known is a mistake, never silently dropped."""
+    """An object with known fields; a field that is not known is a mistake, never silently dropped.
+
+    A field's alias is taken for it; both are a mistake only where they contradict each other.
+    """
 
     fields: dict[str, Field] = field(default_factory=dict)
     wanted: str = "an object"
@@ -250,13 +255,18 @@ class Object:
         """Return the object with defaults filled in, or None with the reason in `problems`."""
         if not isinstance(value, dict):
             return _refuse(self, value, path, problems)
-        problems.extend(self._unknown(str(name), path) for name in value if name not in self.fields)
+        aliases = self._aliases()
+        problems.extend(
+            self._unknown(str(name), path)
+            for name in value
+            if name not in self.fields and name not in aliases
+        )
         parsed: dict[str, Any] = {}
         for name, known in self.fields.items():
             here = f"{path}.{name}" if path else name
-            given = value.get(name)
-            if given is not None:
-                parsed[name] = known.check.parse(given, here, problems)
+            said = [one for one in (name, known.alias) if one and value.get(one) is not None]
+            if said:
+                parsed[name] = self._agreed(known.check, said, value, path, problems)
             elif known.required:
                 problems.append(
                     Problem(MISSING, f"no {here!r}", known.check.wanted, f"add {here!r}: {known.meaning}")
@@ -264,6 +274,32 @@ class Object:
             else:
                 parsed[name] = known.default
         return parsed
+
+    def renamed(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Return an object with the names of now in place of aliases; where it has both, what is not null."""
+        aliases = self._aliases()
+        made = {name: inner for name, inner in value.items() if name not in aliases}
+        for alias, name in aliases.items():
+            if alias in value and made.get(name) is None:
+                made[name] = value[alias]
+        return made
+
+    def _aliases(self) -> dict[str, str]:
+        return {known.alias: name for name, known in self.fields.items() if known.alias}
+
+    def _agreed(
+        self, check: Check, said: list[str], value: dict[str, Any], path: str, problems: list[Problem]
+    ) -> Any:
+        """Return the accepted value of a field that stands there under each of these names, the one of now first."""
+        before = len(problems)
+        paths = [f"{path}.{one}" if path else one for one in said]
+        parsed = [check.parse(value[one], here, problems) for one, here in zip(said, paths, strict=True)]
+        if len(problems) == before and parsed[0] != parsed[-1]:
+            now, was = paths
+            seen = f"{_seen(now, value[said[0]])}, and {_seen(f'{was}, its older name,', value[said[1]])}"
+            fix = f"remove {was!r}, or make both the same"
+            problems.append(Problem("TwoValues", seen, "one value", fix))
+        return parsed[0]
 
     def _unknown(self, name: str, path: str) -> Problem:
         here = f"{path}.{name}" if path else name

@@ -59,7 +59,7 @@ def check(*archives: str | PathLike[str], relocate_model: bool = False) -> Archi
     """
     from pipeline.cli.commands.archives import check_files
 
-    return check_files([str(one) for one in archives], mend=relocate_model)
+    return check_files([str(one) for one in archives], relocate_model=relocate_model)
 
 
 def plan(

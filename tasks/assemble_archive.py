@@ -74,7 +74,9 @@ def run(event: Event, clients: Clients) -> Result:
     document, code = json.loads(body), package_files.code_for(planned["code"])
     continuity.require_same_record(archive, document.get("version"), record.VERSION)
     report = record.read(document)
-    decision = assembly.decide(report, code, bucket=planned["bucket"], mend=planned["mend"])
+    decision = assembly.decide(
+        report, code, bucket=planned["bucket"], relocate_model=planned["relocate_model"]
+    )
     continuity.require_same_assembly(archive, planned, decision.to_json())
     written = assembly.assemble(
         clients.s3,
@@ -82,8 +84,10 @@ def run(event: Event, clients: Clients) -> Result:
         report,
         code,
         decision,
-        rules=archive_rules.archive_rules(planned["code"], mend=planned["mend"], hosting=event["hosting"]),
-        mend=planned["mend"],
+        rules=archive_rules.archive_rules(
+            planned["code"], relocate_model=planned["relocate_model"], hosting=event["hosting"]
+        ),
+        relocate_model=planned["relocate_model"],
         progress=_logged(source.name),
     )
     return {

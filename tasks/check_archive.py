@@ -71,7 +71,7 @@ def run(event: Event, clients: Clients) -> Result:
     source = S3Source(clients.s3, location.bucket, location.key, location.version_id)
     rules = archive_rules.archive_rules(
         request.code,
-        mend=request.mend,
+        relocate_model=request.relocate_model,
         hosting=request.hosting,
         container=request.container,
     )
@@ -157,7 +157,7 @@ def _bare(source: S3Source, rules: Rules, request: Request, bucket: str, clients
                 **where.to_json(),
                 "form": model_source.OBJECT_FORM if where.single else model_source.PREFIX_FORM,
                 "code": kind,
-                "mend": False,
+                "relocate_model": False,
                 "record": None,
             },
         },
@@ -168,14 +168,14 @@ def _assembly(report: ArchiveReport, request: Request, bucket: str, clients: Cli
     """Return how the archive becomes what is deployed, and write down what AssembleArchive needs for it."""
     kind = images.PROFILES[request.container].code(request.code)
     code = package_files.code_for(kind)
-    decision = assembly.decide(report, code, bucket=bucket, mend=request.mend)
+    decision = assembly.decide(report, code, bucket=bucket, relocate_model=request.relocate_model)
     key = f"records/{naming.digest([report.name, report.identity], 40)}.json"
     clients.s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(record.write(report)).encode())
     return {
         **decision.to_json(),
         "form": model_source.ARCHIVE_FORM,
         "code": kind,
-        "mend": request.mend,
+        "relocate_model": request.relocate_model,
         "record": key,
     }
 

@@ -127,7 +127,7 @@ def a_checked_upload(**fields: Any) -> dict[str, Any]:
             "code_digest": "0a1b",
             "form": "archive",
             "code": "sealift",
-            "mend": False,
+            "relocate_model": False,
             "record": "records/0.json",
         },
     }

@@ -116,7 +116,8 @@ def _fields(where: schema.Object, path: str) -> Iterator[tuple[object, ...]]:
         here = f"{path}{name}"
         below, many = _below(known.check)
         wanted = "an object, or a list" if isinstance(known.check, schema.OneOrMore) else known.check.wanted
-        yield f"`{here}`", known.meaning, wanted, _default(known)
+        older = f"; `{path}{known.alias}` in older releases, which is still taken" if known.alias else ""
+        yield f"`{here}`", f"{known.meaning}{older}", wanted, _default(known)
         if below is not None:
             yield from _fields(below, f"{here}{'[]' if many else ''}.")
 

@@ -93,6 +93,15 @@ def _colors(name: str) -> tuple[click.Parameter, ...]:
     )
 
 
+def _relocate_model(name: str) -> tuple[click.Parameter, ...]:
+    """Return --relocate-model, and its older name, which no help tells of."""
+    told = 'judge as a deployment with "relocate_model": true does, which moves a model in a directory to the root'
+    return (
+        click.Option(["--relocate-model", name], is_flag=True, default=False, help=told),
+        click.Option(["--mend", name], is_flag=True, default=False, hidden=True),
+    )
+
+
 _json_lines = partial(_flag, "--json", "print a JSON object for every change, and nothing else", rank=COMMON)
 _stack = partial(_option, "--stack", metavar="NAME", rank=STACK)
 
@@ -157,10 +166,7 @@ class CheckOptions(AccountOptions):
     files: tuple[str, ...] = _argument(
         "ARCHIVE", "a file, s3://bucket/key, or any shard of a split model", many=True, type=PLACE
     )
-    mend: bool = _flag(
-        "--mend",
-        'judge as a deployment with "mend": true does, which moves a model in a directory to the root',
-    )
+    relocate_model: bool = _field(_relocate_model, OWN, default=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,17 +12,19 @@ from pipeline.sizing import images
 
 
 def archive_rules(
-    code: str, *, mend: bool = False, hosting: str = SERVERLESS, container: str | None = None
+    code: str, *, relocate_model: bool = False, hosting: str = SERVERLESS, container: str | None = None
 ) -> Rules:
     """Return what an archive must be like: only one that runs its own code must bring any.
 
     Args:
         code: whose code the endpoint runs, as in a request, or what `code/` will hold.
-        mend: whether a model in a directory is moved to the root.
+        relocate_model: whether a model in a directory is moved to the root.
         hosting: where the endpoint runs; what may go to an instance may be larger.
         container: what serves the model; None when it has been judged for that, or need not be.
     """
-    rules = Rules(code_required=code == images.ARCHIVE_CODE, zip_deployable=True, mend=mend)
+    rules = Rules(
+        code_required=code == images.ARCHIVE_CODE, zip_deployable=True, relocate_model=relocate_model
+    )
     if hosting != SERVERLESS:
         rules = replace(rules, max_archive_bytes=limits.VOLUME_GB.value * limits.GB)
     # What an archive's own code can do is for it to say.

@@ -83,6 +83,8 @@ def request(
     if any(problem.error == TOO_DEEP for problem in alone):
         # Nothing that nests so deep is merged.
         raise InvalidInput(names.document, alone)
+    # Sources may call one field by different names; each was checked by the names that its author wrote.
+    sidecar, document = _renamed(sidecar), _renamed(document)
     opted = [_opted_out(source) for source in (sidecar, document) if isinstance(source, dict)]
     asked = _merge(*opted)
     left: list[Problem] = []
@@ -148,6 +150,11 @@ def _stack_part(defaults: StackDefaults) -> dict[str, Any]:
 def _is_default(asked: Any, consumers: list[dict[str, Any]]) -> bool:
     """Return whether the consumer is the stack's own: whoever only says how it is switched has not named it."""
     return bool(consumers) and (asked is None or (isinstance(asked, dict) and "function_name" not in asked))
+
+
+def _renamed(source: Any) -> Any:
+    """Return a source with the names that fields have now."""
+    return EXECUTION_INPUT.renamed(source) if isinstance(source, dict) else source
 
 
 def _opted_out(source: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from pipeline.schema import (
     Text,
 )
 from pipeline.sizing import images
+from pipeline.state_data.request_types import RELOCATE_MODEL_ALIAS
 
 _ARN = r"arn:aws[a-z-]*:"
 
@@ -262,10 +263,11 @@ _TUNABLE: dict[str, Field] = {
         "whose inference code the endpoint runs: Sealift's own, or what the archive brings in code/",
         default=images.OWN_CODE,
     ),
-    "mend": Field(
+    "relocate_model": Field(
         Boolean(),
         "whether a model that lies in a directory of the archive is moved to its root",
         default=False,
+        alias=RELOCATE_MODEL_ALIAS,
     ),
     "inference": Field(INFERENCE, "settings of the model server", default={}),
     "smoke_test": Field(SMOKE_TEST, "how the new endpoint is tried", default={}),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
+
+from pipeline.json_codec import OlderName
+from pipeline.state_data.request_types import RELOCATE_MODEL_ALIAS
 
 Code = Literal["sealift", "archive", "none"]
 """What `code/` of the deployed archive holds: Sealift's inference code, what the upload brings, or nothing."""
@@ -77,6 +80,6 @@ class CheckedAssembly(DecidedFacts):
     """What is handed over: `model_source.ARCHIVE_FORM`, `OBJECT_FORM` or `PREFIX_FORM`."""
     code: Code
     """Whose inference code goes with it."""
-    mend: bool
+    relocate_model: Annotated[bool, OlderName(RELOCATE_MODEL_ALIAS)]
     record: str | None
     """The key of the check's record in that bucket; None for a bare GGUF."""

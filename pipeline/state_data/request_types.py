@@ -7,9 +7,12 @@ its bounds and its defaults, is `request_fields`'s.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NotRequired, TypedDict
+from typing import Annotated, Any, Final, NotRequired, TypedDict
 
-from pipeline.json_codec import unsaid
+from pipeline.json_codec import OlderName, unsaid
+
+RELOCATE_MODEL_ALIAS: Final = "mend"
+"""What the setting `relocate_model` was called: taken from people, and from what an older release hands over."""
 
 
 class StackDefaults(TypedDict):
@@ -156,7 +159,7 @@ class Request:
     """None: the container's own image of the region."""
     execution_role_arn: str
     code: str
-    mend: bool
+    relocate_model: Annotated[bool, OlderName(RELOCATE_MODEL_ALIAS)]
     inference: Inference
     smoke_test: SmokeTest
     keep_previous: int | None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import json_codec
-from pipeline.json_codec import Mismatch, decode, encode, unsaid
+from pipeline.json_codec import Mismatch, OlderName, decode, encode, unsaid
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,21 @@ class Open(TypedDict):
     note: NotRequired[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """A field that had another name in older releases."""
+
+    new: Annotated[bool, OlderName("old")]
+    part: Part | None = None
+
+
+class OpenRenamed(TypedDict):
+    """The same of a larger object."""
+
+    new: Annotated[bool, OlderName("old")]
+    maybe: NotRequired[Annotated[int, OlderName("once")]]
+
+
 JSON: dict[str, Any] = {
     "text": "a",
     "count": 1,
@@ -78,6 +93,24 @@ def test_each_kind_of_field_comes_and_goes() -> None:
     assert made.named == {"r": Part("r", 0.5)}
     assert made.free == {"x": [1, {"y": None}]}
     assert json.dumps(encode(made)) == json.dumps(JSON)
+
+
+@pytest.mark.parametrize("name", ["new", "old"])
+@pytest.mark.parametrize("said", [True, False])
+def test_an_older_release_may_have_named_a_field_otherwise(name: str, said: bool) -> None:
+    """What is handed on has the name of now."""
+    assert decode(Renamed, {name: said}) == Renamed(said)
+    assert encode(decode(Renamed, {name: said})) == {"new": said, "part": None}
+    assert decode(OpenRenamed, {name: said, "x": 1}) == {"new": said, "x": 1}
+    assert decode(OpenRenamed, {name: said, "once": 2}) == {"new": said, "maybe": 2}
+
+
+def test_a_mistake_in_an_older_name_is_told_by_that_name() -> None:
+    """None is missing that is there; and no release hands over both."""
+    assert told(Renamed, {"old": 1}) == [("old is 1", "true or false")]
+    assert told(OpenRenamed, {"old": 1}) == [("old is 1", "true or false")]
+    assert told(Renamed, {}) == [("no 'new'", "a field of Renamed")]
+    assert told(Renamed, {"new": True, "old": True}) == [("unknown field 'old'", "the fields of Renamed")]
 
 
 def test_a_field_is_left_out_only_while_nothing_is_said() -> None:

@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 
 from pipeline.errors import Problem
 from pipeline.planning.request_fields import DEPLOYMENT_JSON, EXECUTION_INPUT
-from pipeline.schema import AnyObject, Check, Field, Integer, ListOf, Number, Object, OneOf, Pattern, Text
+from pipeline.schema import (
+    AnyObject,
+    Boolean,
+    Check,
+    Field,
+    Integer,
+    ListOf,
+    Number,
+    Object,
+    OneOf,
+    Pattern,
+    Text,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -140,6 +152,64 @@ def test_null_is_the_same_as_absent(given_value: dict[str, Any]) -> None:
     assert [(problem.error, problem.seen, problem.fix) for problem in problems] == [
         ("MissingField", "no 'n'", "add 'n': how many")
     ]
+
+
+RENAMED = Object(
+    {"new": Field(Boolean(), "one thing", default=False, alias="old"), "n": Field(Integer(1, 9), "n")}
+)
+
+
+@pytest.mark.parametrize(
+    ("given_value", "accepted"),
+    [
+        pytest.param({"new": True}, True, id="new"),
+        pytest.param({"old": True}, True, id="old"),
+        pytest.param({"old": False}, False, id="old, as the default"),
+        pytest.param({}, False, id="neither"),
+        pytest.param({"new": None, "old": True}, True, id="null says nothing"),
+        pytest.param({"new": True, "old": None}, True, id="null in the older name"),
+        pytest.param({"new": True, "old": True}, True, id="both, the same"),
+    ],
+)
+def test_an_older_name_is_taken(given_value: dict[str, Any], accepted: bool) -> None:
+    """What was accepted comes back under the name that the field has now, and so does the document itself."""
+    assert parse(RENAMED, given_value) == ({"new": accepted, "n": None}, [])
+    assert parse(RENAMED, RENAMED.renamed(given_value)) == ({"new": accepted, "n": None}, [])
+    assert "old" not in RENAMED.renamed(given_value)
+
+
+@pytest.mark.parametrize(
+    ("given_value", "error", "seen", "fix"),
+    [
+        pytest.param({"old": "yes"}, "WrongValue", "here.old is 'yes'", "change 'here.old'", id="old"),
+        pytest.param({"new": "yes"}, "WrongValue", "here.new is 'yes'", "change 'here.new'", id="new"),
+        pytest.param(
+            {"new": "yes", "old": None}, "WrongValue", "here.new is 'yes'", "change 'here.new'", id="old null"
+        ),
+        pytest.param(
+            {"new": True, "old": False},
+            "TwoValues",
+            "here.new is True, and here.old, its older name, is False",
+            "remove 'here.old', or make both the same",
+            id="both",
+        ),
+        pytest.param(
+            {"old": 1, "new": True},
+            "WrongValue",
+            "here.old is 1",
+            "change 'here.old'",
+            id="one is not true",
+        ),
+    ],
+)
+def test_a_mistake_in_an_older_name_is_told_by_that_name(
+    given_value: dict[str, Any], error: str, seen: str, fix: str
+) -> None:
+    """It is one mistake, by the name that its author wrote."""
+    problems = parse(RENAMED, given_value)[1]
+
+    assert [(one.error, one.seen, one.fix) for one in problems] == [(error, seen, fix)]
+    assert "old" not in parse(RENAMED, {"nw": 1})[1][0].wanted
 
 
 def test_zero_and_false_are_values() -> None:

@@ -44,9 +44,11 @@ class AssemblyChoice:
     reason: str
 
 
-def choose(report: ArchiveReport, code: Mapping[str, bytes] | None, *, mend: bool = False) -> AssemblyChoice:
+def choose(
+    report: ArchiveReport, code: Mapping[str, bytes] | None, *, relocate_model: bool = False
+) -> AssemblyChoice:
     """Return the cheapest way to an archive with exactly this code; None stands for the code that it brings."""
-    moved = [old for old, new in kept(report, mend=mend).items() if old != new]
+    moved = [old for old, new in kept(report, relocate_model=relocate_model).items() if old != new]
     if moved:
         return AssemblyChoice("transcode", f"{moved[0]!r} moves to the root")
     if code is None and report.format != "tar.gz":
@@ -99,7 +101,7 @@ def decide(
     *,
     bucket: str,
     prefix: str = PREFIX,
-    mend: bool = False,
+    relocate_model: bool = False,
 ) -> AssemblyDecision:
     """Return what is to be made of an archive, before anything is done.
 
@@ -108,12 +110,12 @@ def decide(
         code: what ``code/`` must hold: path in the archive to content; None for what the archive brings.
         bucket: the bucket of artifacts.
         prefix: of the key, which is made of the content.
-        mend: whether a model in a directory is moved to the root.
+        relocate_model: whether a model in a directory is moved to the root.
     """
-    choice, identity = choose(report, code, mend=mend), code_identity(code)
+    choice, identity = choose(report, code, relocate_model=relocate_model), code_identity(code)
     origin = report.sha256 or repr(sorted(report.identity.items()))
     if choice.way == "transcode":
-        origin = f"{origin} rewritten {mend}"
+        origin = f"{origin} rewritten {relocate_model}"
     return AssemblyDecision(choice, target_for(bucket, prefix, origin, identity), identity)
 
 
@@ -125,7 +127,7 @@ def assemble(
     decision: AssemblyDecision,
     *,
     rules: Rules | None = None,
-    mend: bool = False,
+    relocate_model: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Written:
     """Carry a decision out; return what was written or was there already.
@@ -137,7 +139,7 @@ def assemble(
         code: what the decision was made for.
         decision: on this report and this code.
         rules: what the archive was judged by.
-        mend: whether a model in a directory is moved to the root.
+        relocate_model: whether a model in a directory is moved to the root.
         progress: called with bytes done and in all while rewriting.
 
     Raises:
@@ -150,7 +152,9 @@ def assemble(
         plan = plan_splice(report, read_trailer(source, report.padding), code_part(code or {}))
         return splice(client, source, plan, target)
     part = code_part(code) if code is not None else None
-    return transcode(client, source, report, part, target, rules=rules, mend=mend, progress=progress)
+    return transcode(
+        client, source, report, part, target, rules=rules, relocate_model=relocate_model, progress=progress
+    )
 
 
 def copy(client: S3Client, source: S3Source, report: ArchiveReport, target: Target) -> Written:

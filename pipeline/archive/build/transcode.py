@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.archive.build.parts import ArchiveEnd, CodePart, archive_end, code_part, padding, tar_header
 from pipeline.archive.build.seams import EXTRA_BYTES, Seam
 from pipeline.archive.build.splice import Written
-from pipeline.archive.checks.members import is_junk, is_mendable, placed
+from pipeline.archive.checks.members import is_junk, is_relocatable, placed
 from pipeline.archive.checks.report import ArchiveReport, Kind, Unreadable
 from pipeline.archive.checks.rules import Rules
 from pipeline.archive.formats import deflate, zips
@@ -40,11 +40,11 @@ _UNDER_WAY: Final = 3
 """Parts being uploaded while the next one is filled: 64 MiB in all."""
 
 
-def kept(report: ArchiveReport, *, mend: bool = False, code: bool = False) -> dict[str, str]:
+def kept(report: ArchiveReport, *, relocate_model: bool = False, code: bool = False) -> dict[str, str]:
     """Return which files the new archive takes over: path in the old one to path in the new one.
 
-    Directories need no entries, what a desktop left is left out, ``code/`` only stays when `code` says so; with `mend`
-    a model in a directory moves to the root.
+    Directories need no entries, what a desktop left is left out, ``code/`` only stays when `code` says so; with
+    `relocate_model` a model in a directory moves to the root.
 
     Raises:
         InvalidArchive: two files would come to lie in one place.
@@ -55,7 +55,9 @@ def kept(report: ArchiveReport, *, mend: bool = False, code: bool = False) -> di
         in_code = member.path.split("/")[0] == "code"
         if member.kind != "file" or (in_code and not code) or is_junk(member.path):
             continue
-        path = member.path.rsplit("/", 1)[-1] if mend and is_mendable(member.path) else member.path
+        path = (
+            member.path.rsplit("/", 1)[-1] if relocate_model and is_relocatable(member.path) else member.path
+        )
         if path in taken:
             raise InvalidArchive(report.name, [_collision(path)])
         taken.add(path)
@@ -71,7 +73,7 @@ def transcode(
     target: Target,
     *,
     rules: Rules | None = None,
-    mend: bool = False,
+    relocate_model: bool = False,
     progress: Progress | None = None,
 ) -> Written:
     """Write a new archive of an old one's files and this code, or its own; do nothing when it is there already.
@@ -79,7 +81,7 @@ def transcode(
     Raises:
         InvalidArchive: the old archive turned out to be damaged; the new one is not there.
     """
-    paths = kept(report, mend=mend, code=code is None)
+    paths = kept(report, relocate_model=relocate_model, code=code is None)
     code = code or code_part({})
     sizes = {member.path: member.size for member in report.members if member.path in paths}
     rest = archive_end(code)

@@ -231,7 +231,7 @@ class Census:
         """Tell whether a member counts as the model, or as a shard of it."""
         if member.kind != "file" or not models.is_model(member.path):
             return False
-        return "/" not in member.path or (self._rules.mend and is_mendable(member.path))
+        return "/" not in member.path or (self._rules.relocate_model and is_relocatable(member.path))
 
     def _of_kind(self, member: Member) -> Problem | None:
         if member.kind in _KIND_PROBLEMS:
@@ -483,12 +483,12 @@ class _Hasher:
 
 def _not_at_root(path: str) -> Problem:
     folder, _, name = path.rpartition("/")
-    mending = ', or deploy it with "mend": true' if is_mendable(path) else ""
+    relocating = ', or deploy it with "relocate_model": true' if is_relocatable(path) else ""
     return Problem(
         "ModelNotAtRoot",
         f"{path!r} lies in the directory {folder!r}",
         f"{name!r} at the root of the archive",
-        f"put it at the root: tar czf model.tar.gz -C DIRECTORY {name} code, or {PACK}{mending}",
+        f"put it at the root: tar czf model.tar.gz -C DIRECTORY {name} code, or {PACK}{relocating}",
     )
 
 
@@ -524,7 +524,7 @@ def is_junk(path: str) -> bool:
     return _JUNK.search(path) is not None
 
 
-def is_mendable(path: str) -> bool:
+def is_relocatable(path: str) -> bool:
     """Tell whether a file is a model that only lies in the wrong place: in a directory, but not among the code."""
     return "/" in path and models.is_model(path) and not path.startswith("code/")
 

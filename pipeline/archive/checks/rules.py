@@ -39,7 +39,7 @@ class Rules:
     zip_deployable: bool = False
     """Whether a zip is accepted; SageMaker itself takes only tar.gz (CreateModel: ContainerDefinition)."""
 
-    mend: bool = False
+    relocate_model: bool = False
     """Whether a model in a directory counts as one at the root, because the assembly will move it there."""
 
     embeddings: bool = True

@@ -91,7 +91,9 @@ def check(arguments: CheckOptions) -> int:
     """Say whether an archive can become an endpoint."""
     screen = Screen(sys.stderr, quiet=arguments.quiet)
     begun = monotonic()
-    report = check_files(arguments.files, mend=arguments.mend, progress=Progress(screen, "verifying"))
+    report = check_files(
+        arguments.files, relocate_model=arguments.relocate_model, progress=Progress(screen, "verifying")
+    )
     seconds = monotonic() - begun
     if arguments.json:
         print(json.dumps({**report.to_json(), "seconds": round(seconds, 3)}, indent=2))
@@ -101,13 +103,13 @@ def check(arguments: CheckOptions) -> int:
 
 
 def check_files(
-    names: Sequence[str], *, mend: bool, progress: Callable[[int, int], None] | None = None
+    names: Sequence[str], *, relocate_model: bool, progress: Callable[[int, int], None] | None = None
 ) -> ArchiveReport:
     """Return the report on an archive, or on the files of a split model that is none.
 
     Args:
         names: as `named` takes them.
-        mend: whether a model in a directory is moved to the root.
+        relocate_model: whether a model in a directory is moved to the root.
         progress: called with the bytes read so far, and in all.
 
     Raises:
@@ -115,7 +117,9 @@ def check_files(
     """
     with translated():
         files = named(names)
-        rules = archive_rules.archive_rules(images.OWN_CODE, mend=mend, container=images.DEFAULT.name)
+        rules = archive_rules.archive_rules(
+            images.OWN_CODE, relocate_model=relocate_model, container=images.DEFAULT.name
+        )
         if split_models.is_shard(files[0].name):
             return bare.unpacked(files, rules=rules)
         return checksum.check(files[0], rules=rules, progress=progress)

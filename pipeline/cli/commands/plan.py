@@ -227,7 +227,7 @@ def first_look(files: Sequence[Source], request: Request) -> ArchiveReport:
     source = files[0]
     rules = archive_rules.archive_rules(
         request.code,
-        mend=request.mend,
+        relocate_model=request.relocate_model,
         hosting=request.hosting,
         container=request.container,
     )

@@ -328,7 +328,7 @@ def _whole(source: FileSource, seen: ArchiveReport, request: Request, to: _Told)
     if seen.format != "gguf":
         rules = archive_rules.archive_rules(
             request.code,
-            mend=request.mend,
+            relocate_model=request.relocate_model,
             hosting=request.hosting,
             container=request.container,
         )

@@ -23,9 +23,9 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from benchmarks.bench_archive import header
-from pipeline.archive.build.assembly import assemble, decide
+from pipeline.archive.build.assembly import PREFIX, assemble, decide
 from pipeline.archive.build.pack import pack
-from pipeline.archive.build.parts import END_OF_TAR, archive_end, code_part, padding, tar_header
+from pipeline.archive.build.parts import END_OF_TAR, ITS_OWN, archive_end, code_part, padding, tar_header
 from pipeline.archive.build.seams import EXTRA_BYTES, Seam, find_seam
 from pipeline.archive.build.splice import obstacle
 from pipeline.archive.checks.checksum import PACKED, as_packed, check, upload_arguments, verified_by_s3
@@ -33,6 +33,7 @@ from pipeline.archive.checks.inspect import inspect
 from pipeline.archive.checks.rules import Rules
 from pipeline.archive.checks.verify import verify
 from pipeline.archive.formats import deflate
+from pipeline.archive.s3.multipart import target_for
 from pipeline.archive.s3.sources import BytesSource, S3Source
 from pipeline.errors import AccessDenied, ArchiveNotFound, InvalidArchive
 
@@ -351,11 +352,11 @@ def carried_out(
     report: ArchiveReport,
     code: dict[str, bytes] | None,
     *,
-    mend: bool = False,
+    relocate_model: bool = False,
 ) -> tuple[AssemblyChoice, Written]:
     """Decide what becomes of an archive, and do it."""
-    decision = decide(report, code, bucket=ARTIFACTS, mend=mend)
-    return decision.choice, assemble(client, source, report, code, decision, mend=mend)
+    decision = decide(report, code, bucket=ARTIFACTS, relocate_model=relocate_model)
+    return decision.choice, assemble(client, source, report, code, decision, relocate_model=relocate_model)
 
 
 def fetched(client: S3Client, written: Written | None) -> bytes:
@@ -576,7 +577,7 @@ def test_what_cannot_be_spliced_is_rewritten(client: S3Client, key: str, data: b
 
 
 @pytest.mark.parametrize(
-    ("key", "data", "mend"),
+    ("key", "data", "relocate_model"),
     [
         pytest.param("m.zip", zipped(GOOD), False, id="zip"),
         pytest.param(
@@ -585,14 +586,17 @@ def test_what_cannot_be_spliced_is_rewritten(client: S3Client, key: str, data: b
     ],
 )
 def test_what_is_rewritten_keeps_its_own_code_when_that_is_to_run(
-    client: S3Client, key: str, data: bytes, mend: bool
+    client: S3Client, key: str, data: bytes, relocate_model: bool
 ) -> None:
     """A zip is no archive for an endpoint, so it cannot be copied as it is; nothing of it gets lost either."""
     client.create_bucket(Bucket=ARTIFACTS)
     source, report = uploaded(client, data, key)
 
-    choice, written = carried_out(client, source, report, None, mend=mend)
+    choice, written = carried_out(client, source, report, None, relocate_model=relocate_model)
 
+    # The words are part of the key, whatever the setting is called.
+    origin = f"{report.sha256} rewritten {relocate_model}"
+    assert written.target == target_for(ARTIFACTS, PREFIX, origin, ITS_OWN)
     assert choice.way == "transcode"
     new = fetched(client, written)
     assert contents(new) == (GOOD if key == "m.zip" else {"model.gguf": GOOD["model.gguf"], **CODE})
@@ -600,11 +604,11 @@ def test_what_is_rewritten_keeps_its_own_code_when_that_is_to_run(
 
 
 def test_a_model_in_a_directory_is_moved_only_when_asked(client: S3Client) -> None:
-    """Mending is the user's decision."""
+    """Moving it is the user's decision."""
     client.create_bucket(Bucket=ARTIFACTS)
     source, report = uploaded(client, archive({"models/m.gguf": model(), "README": b"x"}))
 
-    choice, written = carried_out(client, source, report, CODE, mend=True)
+    choice, written = carried_out(client, source, report, CODE, relocate_model=True)
 
     assert choice.way == "transcode"
     assert contents(fetched(client, written)) == {**CODE, "m.gguf": model(), "README": b"x"}
@@ -632,12 +636,12 @@ def test_what_says_nothing_is_not_deployed(client: S3Client, data: bytes, way: s
     assert verify(BytesSource(new)).padding == 0
 
 
-def test_two_models_are_not_mended_into_one(client: S3Client) -> None:
+def test_two_models_are_not_moved_into_one_place(client: S3Client) -> None:
     """What would overwrite something is refused by name."""
     source, report = uploaded(client, archive({"a/m.gguf": model(), "b/m.gguf": model()}))
 
     with pytest.raises(InvalidArchive, match=r"two models that would both become 'm\.gguf'"):
-        carried_out(client, source, report, CODE, mend=True)
+        carried_out(client, source, report, CODE, relocate_model=True)
 
 
 def test_the_same_work_is_not_done_twice(client: S3Client) -> None:

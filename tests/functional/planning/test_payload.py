@@ -245,7 +245,7 @@ class Workflow:
                 "reason": "the archive was not packed by Sealift, and its inference code differs " * 4,
                 "form": model_source.ARCHIVE_FORM,
                 "code": "sealift",
-                "mend": False,
+                "relocate_model": False,
                 "content": "0" * 64,
                 "code_digest": "0" * 64,
                 "bucket": "b" * 63,

@@ -212,23 +212,23 @@ def test_the_settings_beside_the_archive_hold(do: Task, buckets: Clients, good_a
     assert (request["service"], request["max_concurrency"], request["inference"]["n_ctx"]) == ("quay", 2, 256)
 
 
-def test_a_model_in_a_directory_is_taken_when_mending_is_asked_for(
+def test_a_model_in_a_directory_is_taken_when_moving_it_is_asked_for(
     do: Task, buckets: Clients, nested_archive: bytes
 ) -> None:
     """The request says so, the check accepts it as a model, and the assembly is told to move it."""
     buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=nested_archive)
 
-    checked = check(do, buckets, mend=True)
+    checked = check(do, buckets, relocate_model=True)
 
     assert checked["model"]["path"] == "exports/harbour.gguf"
-    assert (checked["assembly"]["way"], checked["assembly"]["mend"]) == ("transcode", True)
+    assert (checked["assembly"]["way"], checked["assembly"]["relocate_model"]) == ("transcode", True)
     assert checked["assembly"]["reason"] == "'exports/harbour.gguf' moves to the root"
 
 
 def test_a_model_in_a_directory_is_refused_otherwise(
     do: Task, buckets: Clients, nested_archive: bytes
 ) -> None:
-    """The refusal names the path, and mending as one of the ways out."""
+    """The refusal names the path, and moving it as one of the ways out."""
     buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=nested_archive)
 
     with pytest.raises(InvalidArchive) as refusal:
@@ -237,7 +237,7 @@ def test_a_model_in_a_directory_is_refused_otherwise(
     (problem,) = refusal.value.problems
     assert problem.error == "ModelNotAtRoot"
     assert "'exports/harbour.gguf'" in problem.seen
-    assert '"mend": true' in problem.fix
+    assert '"relocate_model": true' in problem.fix
 
 
 # --------------------------------------------------------------------------- bad

@@ -228,12 +228,10 @@ def test_what_is_assembled_lies_where_the_plan_says(
     assert result["size"] == len(body)
 
 
-def test_a_mended_archive_has_its_model_at_the_root(
-    do: Task, buckets: Clients, nested_archive: bytes
-) -> None:
-    """What was accepted for mending lies where the endpoint looks for it, with the code beside it."""
+def test_a_relocated_model_lies_at_the_root(do: Task, buckets: Clients, nested_archive: bytes) -> None:
+    """A model that was accepted to be moved lies where the endpoint looks for it, with the code beside it."""
     buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=nested_archive)
-    event = {"archive": {"bucket": "uploads", "key": KEY}, "mend": True}
+    event = {"archive": {"bucket": "uploads", "key": KEY}, "relocate_model": True}
     checked = do("CheckArchive", buckets, input=event, defaults=DEFAULTS)
 
     result = assemble(do, buckets, checked)
@@ -250,7 +248,7 @@ def test_rewriting_tells_how_far_it_is(
     """A rewriting of gigabytes takes minutes: the log of the function shows that it moves."""
     caplog.set_level("INFO")
     buckets.s3.put_object(Bucket="uploads", Key=KEY, Body=nested_archive)
-    event = {"archive": {"bucket": "uploads", "key": KEY}, "mend": True}
+    event = {"archive": {"bucket": "uploads", "key": KEY}, "relocate_model": True}
     assemble(do, buckets, do("CheckArchive", buckets, input=event, defaults=DEFAULTS))
 
     size = len(nested_archive)

@@ -58,7 +58,9 @@ def by_older_code(clients: Clients, checked: dict[str, Any]) -> dict[str, Any]:
     else:
         body = clients.s3.get_object(Bucket="artifacts", Key=told["record"])["Body"].read()
         report = record.read(json.loads(body))
-        decided = assembly.decide(report, older, bucket="artifacts", mend=told["mend"]).to_json()
+        decided = assembly.decide(
+            report, older, bucket="artifacts", relocate_model=told["relocate_model"]
+        ).to_json()
     return {**checked, "assembly": {**told, **decided}}
 
 
@@ -77,7 +79,7 @@ def bodies(good_archive: bytes, nested_archive: bytes, tiny_model: Path) -> dict
         archive.writestr("harbour.gguf", model)
     return {
         "copy": {"body": good_archive},
-        "transcode": {"body": nested_archive, "mend": True},
+        "transcode": {"body": nested_archive, "relocate_model": True},
         "transcode a zip": {"body": zipped.getvalue(), "key": "models/harbour/model.zip"},
         "place": {"body": model, "key": "models/harbour/m.gguf", "hosting": "instance"},
     }
@@ -117,6 +119,30 @@ def test_what_the_same_code_planned_goes_to_the_very_key(
     )
     assert all(key.startswith(put["key"]) for key in written(buckets))
     assert assemble(do, buckets, checked) == {**put, "written": False, "bytes_moved": 0}
+
+
+def test_what_a_release_checked_that_had_mend_is_assembled_and_planned(
+    do: Task, buckets: Clients, script: Script, nested_archive: bytes
+) -> None:
+    """The setting had that name in its request and its decision: the archive has the key that it had then."""
+    checked = check(do, buckets, nested_archive, mend=True)
+    older = {
+        **checked,
+        "request": renamed(checked["request"]),
+        "assembly": renamed(checked["assembly"]),
+    }
+
+    put = assemble(do, buckets, older)
+    script.account()
+
+    assert (put["way"], put["key"]) == ("transcode", checked["assembly"]["key"])
+    assert plan(do, script, older)["names"]["model"].startswith("harbour-")
+
+
+def renamed(told: dict[str, Any]) -> dict[str, Any]:
+    """Return what a state of an older release would have said."""
+    assert told["relocate_model"] is True
+    return {"mend" if name == "relocate_model" else name: value for name, value in told.items()}
 
 
 @pytest.mark.parametrize("name", ["key", "content"])

@@ -111,7 +111,7 @@ def test_an_archive_of_only_a_model_gets_its_code_on_the_way(
     assert "cargo" in ended.results["smoke_test"]["transcript"][0]["answer"].lower()
 
 
-def test_a_model_in_a_directory_deploys_when_mending_is_asked_for(
+def test_a_model_in_a_directory_deploys_when_moving_it_is_asked_for(
     deployments: Deployments, model: Path
 ) -> None:
     """The archive is rewritten on its way, and the function's log tells how far it is, as JSON."""
@@ -119,7 +119,7 @@ def test_a_model_in_a_directory_deploys_when_mending_is_asked_for(
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         archive.add(model, f"exports/{model.name}")
 
-    ended = deployments.upload(buffer.getvalue(), "nested", {**settings(), "mend": True})
+    ended = deployments.upload(buffer.getvalue(), "nested", {**settings(), "relocate_model": True})
 
     assert ended.status == "SUCCEEDED", ended.cause
     assert ended.results["assemble_archive"]["reason"] == f"'exports/{model.name}' moves to the root"

@@ -46,11 +46,11 @@ def errors(data: bytes, *, rules: Rules | None = None, name: str = "model.tar.gz
     return [problem.error for problem in report.problems]
 
 
-def test_a_model_in_a_directory_is_the_model_when_it_is_to_be_mended(forge: Forge) -> None:
-    """Mending is the assembly's work; the verdict is that of the mended archive, the path the one seen."""
+def test_a_model_in_a_directory_is_the_model_when_it_is_to_be_moved(forge: Forge) -> None:
+    """Moving it is the assembly's work; the verdict is that of the new archive, the path the one seen."""
     data = forge.tar_gz({**forge.code, "x/y/m.gguf": forge.model()})
 
-    report = verify(BytesSource(data), rules=Rules(mend=True))
+    report = verify(BytesSource(data), rules=Rules(relocate_model=True))
 
     assert report.problems == ()
     assert report.model is not None
@@ -65,11 +65,11 @@ def test_a_model_in_a_directory_is_the_model_when_it_is_to_be_mended(forge: Forg
         pytest.param(["code/m.gguf"], "ModelNotAtRoot", id="among the code"),
     ],
 )
-def test_what_cannot_be_mended_is_refused(members: list[str], error: str, forge: Forge) -> None:
+def test_what_cannot_be_moved_is_refused(members: list[str], error: str, forge: Forge) -> None:
     """Which of two models is meant is nobody's to guess, and code is not where a model is looked for."""
     data = forge.tar_gz({**forge.code, **{path: forge.model() for path in members}})
 
-    assert errors(data, rules=Rules(mend=True)) == [error]
+    assert errors(data, rules=Rules(relocate_model=True)) == [error]
 
 
 @pytest.mark.parametrize("look", [inspect, verify])

@@ -136,6 +136,25 @@ def test_older_names_are_not_advertised(capsys: pytest.CaptureFixture[str]) -> N
     assert "did you mean '--color'?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "moved"),
+    [
+        pytest.param([], False, id="neither"),
+        pytest.param(["--relocate-model"], True, id="relocate-model"),
+        pytest.param(["--mend"], True, id="mend"),
+        pytest.param(["--mend", "--relocate-model"], True, id="both"),
+    ],
+)
+def test_relocate_model_was_mend(words: list[str], moved: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """The older name does the same, and no help tells of it."""
+    found = program.read(["check", "a.tar.gz", *words]).options
+
+    assert isinstance(found, options.CheckOptions)
+    assert found.relocate_model is moved
+    cli.main(["check", "--help"])
+    assert "mend" not in capsys.readouterr().out.replace("recommend", "")
+
+
 def test_without_a_command_there_is_the_help_and_the_status_of_a_wrong_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -168,6 +168,41 @@ def test_the_stack_speaks_last(
     assert ([one.function_name for one in found] if isinstance(found, tuple) else found) == expected[1]
 
 
+@pytest.mark.parametrize(
+    ("document", "sidecar", "moved"),
+    [
+        pytest.param({}, None, False, id="nobody says anything"),
+        pytest.param({"relocate_model": True}, None, True, id="input"),
+        pytest.param({"mend": True}, None, True, id="input, older name"),
+        pytest.param({}, {"mend": True}, True, id="deployment.json, older name"),
+        pytest.param({"relocate_model": False}, {"mend": True}, False, id="input over the older name"),
+        pytest.param({"mend": False}, {"relocate_model": True}, False, id="older name over deployment.json"),
+        pytest.param({"mend": None}, {"relocate_model": True}, True, id="null says nothing"),
+        pytest.param({"relocate_model": True, "mend": True}, None, True, id="both, the same"),
+    ],
+)
+def test_relocate_model_was_mend(
+    defaults: StackDefaults, document: dict[str, Any], sidecar: dict[str, Any] | None, moved: bool
+) -> None:
+    """Whichever name each source uses, the first source that says something wins."""
+    made = deployment_request.request({"archive": ARCHIVE, **document}, sidecar, defaults)
+
+    assert made.relocate_model is moved
+
+
+def test_two_names_that_contradict_are_one_mistake_of_their_source(defaults: StackDefaults) -> None:
+    """It is told under the source that has both; a value is told by the name that its author wrote."""
+    with pytest.raises(InvalidInput) as refusal:
+        deployment_request.request(
+            {"archive": ARCHIVE, "mend": "yes"}, {"mend": True, "relocate_model": False}, defaults, NAMES
+        )
+
+    assert [(one.where, one.seen) for one in refusal.value.problems] == [
+        ("my.json", "mend is 'yes'"),
+        (NAMES.sidecar, "relocate_model is False, and mend, its older name, is True"),
+    ]
+
+
 def test_mistakes_of_all_sources_are_told_together(defaults: StackDefaults) -> None:
     """One message has what is wrong with the input and with deployment.json, each with its path."""
     with pytest.raises(InvalidInput) as refusal:
