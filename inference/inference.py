@@ -645,15 +645,15 @@ def _generated(model: Model, data: Request, arrived: float, context: Any) -> Any
 
 def _embedded(model: EmbeddingModel, data: Request, arrived: float, context: Any) -> Any:
     limits = _limits(model.timeout_s, arrived, context)
-    told = {"id": uuid.uuid4().hex, "source": data.source, "texts": len(data.texts)}
+    fields = {"id": uuid.uuid4().hex, "source": data.source, "texts": len(data.texts)}
     with model.lock:
         begun = time.monotonic()
         try:
             answer = embeddings(model, data, limits, queued_s=begun - arrived)
         except BadRequest as error:
-            model.log("refused", **told, seconds=_seconds(begun), code=error.code)
+            model.log("refused", **fields, seconds=_seconds(begun), code=error.code)
             raise
-    model.log("answered", **told, seconds=_seconds(begun), **answer["timings"])
+    model.log("answered", **fields, seconds=_seconds(begun), **answer["timings"])
     return in_form_of(data, answer)
 
 
@@ -669,10 +669,11 @@ def output_fn(prediction: Any, accept: str | None) -> tuple[str, str]:  # noqa: 
 def _limits(timeout_s: float, arrived: float, context: Any) -> Limits:
     """Return when an answer has to end: what the settings leave of its call's time, or the server's own word."""
     own = arrived + timeout_s - min(MARGIN_S, timeout_s / 4)
-    told = getattr(context, "deadline", None)
+    deadline = getattr(context, "deadline", None)
     gone = getattr(context, "gone", None)
     return Limits(
-        (lambda: min(own, told())) if callable(told) else (lambda: own), gone if callable(gone) else None
+        (lambda: min(own, deadline())) if callable(deadline) else (lambda: own),
+        gone if callable(gone) else None,
     )
 
 

@@ -69,7 +69,7 @@ def loosened(schema: Any, *, bounds: bool = False) -> Any:
     Raises:
         SchemaError: when it is too large or too deep, or has a pattern that cannot be checked.
     """
-    _see_patterns(schema, "schema", 0)
+    _check_patterns(schema, "schema", 0)
     return _spelled(_Loosening(schema, bounds=bounds).one(schema, "schema", 0, ()))
 
 
@@ -92,13 +92,13 @@ def _spelled(schema: Any) -> Any:
     return spelled
 
 
-def _see_patterns(schema: Any, path: str, depth: int) -> None:
+def _check_patterns(schema: Any, path: str, depth: int) -> None:
     """Look at every pattern of a schema, wherever it stands, before anything is generated."""
     if depth > 4 * MOST_DEPTH:
         raise SchemaError(f"{path[:200]} is nested deeper than {4 * MOST_DEPTH} levels")
     if isinstance(schema, list):
         for part in schema:
-            _see_patterns(part, path, depth + 1)
+            _check_patterns(part, path, depth + 1)
     elif isinstance(schema, dict):
         for name, part in schema.items():
             where = f"{path}.{name}"
@@ -108,7 +108,7 @@ def _see_patterns(schema: Any, path: str, depth: int) -> None:
                 for pattern in part:
                     checked_pattern(pattern, where)
             if name not in ("enum", "const", "default", "examples"):
-                _see_patterns(part, where, depth + 1)
+                _check_patterns(part, where, depth + 1)
 
 
 class _Loosening:

@@ -70,9 +70,9 @@ def embeddings(
             are none.
     """
     encoder = model.encoder
-    _see_dimensions(request, encoder.width)
+    _check_dimensions(request, encoder.width)
     tokens = [encoder.tokenize(text) for text in request.texts]
-    _see_lengths(tokens, encoder)
+    _check_lengths(tokens, encoder)
     begun = time.monotonic()
     vectors = []
     with limits.watched(encoder):
@@ -115,7 +115,7 @@ def in_form_of(request: Request, answer: dict[str, Any]) -> Any:
     return {"embedding": vectors} if request.jumpstart else vectors
 
 
-def _see_dimensions(request: Request, width: int) -> None:
+def _check_dimensions(request: Request, width: int) -> None:
     if request.dimensions is not None and request.dimensions > width:
         raise BadRequest(
             HTTPStatus.BAD_REQUEST,
@@ -123,18 +123,18 @@ def _see_dimensions(request: Request, width: int) -> None:
             param="dimensions",
             code="invalid_value",
         )
-    told = request.dimensions or width
-    if len(request.texts) * told > MOST_NUMBERS:
+    dimensions = request.dimensions or width
+    if len(request.texts) * dimensions > MOST_NUMBERS:
         raise BadRequest(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"{len(request.texts)} texts make {len(request.texts) * told:,} numbers, and an answer holds "
-            f"{MOST_NUMBERS:,}; send {MOST_NUMBERS // told} texts at a time",
+            f"{len(request.texts)} texts make {len(request.texts) * dimensions:,} numbers, and an answer holds "
+            f"{MOST_NUMBERS:,}; send {MOST_NUMBERS // dimensions} texts at a time",
             param="input",
             code="answer_too_large",
         )
 
 
-def _see_lengths(tokens: list[list[int]], encoder: Encoder) -> None:
+def _check_lengths(tokens: list[list[int]], encoder: Encoder) -> None:
     for number, one in enumerate(tokens):
         which = f"input[{number}]" if len(tokens) > 1 else "the input"
         if len(one) > encoder.most:

@@ -615,12 +615,12 @@ class _Constrained:
         if self._remembers:
             self._api.llama_sampler_accept(self._chain, token)
         if self._watch:
-            self._look(token, self._watch)
+            self._start_grammar(token, self._watch)
         elif not self._free and not self._native.ends(token):
             self._api.llama_sampler_accept(self._keeper, token)
         return token
 
-    def _look(self, token: int, watch: Watch) -> None:
+    def _start_grammar(self, token: int, watch: Watch) -> None:
         """Let the grammar begin where a token ends what triggers it; not at all, where that does not suit it."""
         piece = self._native.piece(token, special=True)
         self._past.append((token, piece))

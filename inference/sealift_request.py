@@ -216,7 +216,7 @@ def parse_request(document: Any) -> Request:
         values.setdefault("max_tokens", -1)
     for name in sources:
         values |= _subject(name, given[name], problems)
-    _see_together(values, form, problems)
+    _check_together(values, form, problems)
     if problems.found:
         param, code, message = problems.all()
         raise BadRequest(400, message, param=param, code=code)
@@ -526,7 +526,7 @@ def _stops(name: str, value: Any, problems: Problems) -> tuple[str, ...]:
     return tuple(stops)
 
 
-def _see_together(values: dict[str, Any], form: str | None, problems: Problems) -> None:
+def _check_together(values: dict[str, Any], form: str | None, problems: Problems) -> None:
     """Tell of what is right alone and wrong together."""
     choices, best = values.get("choices", 1), values.get("best_of", 1)
     if "best_of" in values:

@@ -98,7 +98,7 @@ class Template:
 
         def message(text: str) -> dict[str, Any]:
             try:
-                return _told(self._templates.parse(text, prompt.syntax))
+                return _openai_message(self._templates.parse(text, prompt.syntax))
             except ChatError:  # it is not in the form of the model's answers: then it is its text
                 return {"content": text}
 
@@ -128,13 +128,13 @@ def _callable(tools: Sequence[Mapping[str, Any]], name: str | None) -> list[dict
     return found
 
 
-def _told(message: Message) -> dict[str, Any]:
+def _openai_message(message: Message) -> dict[str, Any]:
     """Return a message in OpenAI's form."""
-    told: dict[str, Any] = {"content": message.content or (None if message.tool_calls else "")}
+    fields: dict[str, Any] = {"content": message.content or (None if message.tool_calls else "")}
     if message.reasoning:
-        told["reasoning_content"] = message.reasoning
+        fields["reasoning_content"] = message.reasoning
     if message.tool_calls:
-        told["tool_calls"] = [
+        fields["tool_calls"] = [
             {
                 "id": call.id or f"call_{uuid.uuid4().hex[:24]}",
                 "type": "function",
@@ -142,4 +142,4 @@ def _told(message: Message) -> dict[str, Any]:
             }
             for call in message.tool_calls
         ]
-    return told
+    return fields

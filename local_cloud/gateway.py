@@ -343,7 +343,7 @@ def _send(response: Response, start_response: Any) -> Iterable[bytes]:
         stated if stated is not None and not response.body else str(len(response.body))
     )
     if not sdk_errors.MARKS & {name.lower() for name in headers}:
-        # Each answer of AWS has one; what has none came from somebody else, to `sdk_errors.see_aws`.
+        # Each answer of AWS has one; what has none came from somebody else, to `sdk_errors.check_answered_by_aws`.
         headers["x-amzn-RequestId"] = REQUEST_ID
     start_response(f"{response.status} {_REASONS.get(response.status, 'Status')}", list(headers.items()))
     return [response.body] if response.stream is None else response.stream.stream()

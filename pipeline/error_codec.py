@@ -60,11 +60,13 @@ def encode(error: SealiftError) -> str:
     fields = _to_json(error, sentence)
     for name in ("", *_DISPENSABLE):
         fields.pop(name, None)
-        told = _MARK + json.dumps(fields, ensure_ascii=False, separators=(",", ":")).replace("|", r"\u007c")
-        if size_in_cause(told) <= FIELDS:
+        encoded = _MARK + json.dumps(fields, ensure_ascii=False, separators=(",", ":")).replace(
+            "|", r"\u007c"
+        )
+        if size_in_cause(encoded) <= FIELDS:
             break
     # Whatever looks like details in somebody's words is theirs, and ours come last.
-    return sentence + told if fields or decode(sentence) != (sentence, {}) else sentence
+    return sentence + encoded if fields or decode(sentence) != (sentence, {}) else sentence
 
 
 def decode(text: str) -> tuple[str, ErrorFields]:
@@ -188,11 +190,11 @@ def _from_json(details: Any, sentence: str) -> ErrorFields:
     return cast("ErrorFields", fields)
 
 
-def _text(told: Any, sentence: str) -> str:
+def _text(value: Any, sentence: str) -> str:
     """Return a field's text, or that part of the sentence which it names; empty for what is neither."""
-    match told:
+    match value:
         case str():
-            return one_line(told)
+            return one_line(value)
         case [int(first), int(end)] if 0 <= first < end <= len(sentence):
             return sentence[first:end]
     return ""

@@ -70,15 +70,15 @@ def cut(text: str, most: int = TEXT, *, measure: Callable[[str], int] = size) ->
     # A character has a byte at least, so what comes after so many of them need not be looked at.
     if len(text) <= most and measure(text) <= most:
         return text
-    told = f"... ({len(text):,} characters in all)"
+    suffix = f"... ({len(text):,} characters in all)"
     low, high = 0, min(len(text), most)
     while low < high:
         middle = (low + high + 1) // 2
-        if measure(text[:middle] + told) <= most:
+        if measure(text[:middle] + suffix) <= most:
             low = middle
         else:
             high = middle - 1
-    return text[:low] + told
+    return text[:low] + suffix
 
 
 def cut_all(texts: Sequence[str], most: int = LIST) -> list[str]:

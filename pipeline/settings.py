@@ -48,7 +48,7 @@ class SettingKind:
     variables: tuple[str, ...]
     """Of the environment; the first that is set counts."""
     default: Any = None
-    default_told: str = ""
+    default_description: str = ""
     """What the default means, where it does not speak for itself."""
     number: bool = False
     """Whether a variable's text stands for a number."""
@@ -95,7 +95,7 @@ KINDS: Final = (
         "the name of a CloudFormation stack; empty for any",
         lambda value: isinstance(value, str),
         ("SEALIFT_STACK",),
-        default_told=f"any stack of the account; {STACK!r} where one is needed",
+        default_description=f"any stack of the account; {STACK!r} where one is needed",
     ),
     SettingKind(
         "region",
@@ -111,7 +111,7 @@ KINDS: Final = (
         "the name of a profile of AWS's configuration",
         _is_text,
         ("AWS_PROFILE",),
-        default_told="the SDK's own choice of credentials",
+        default_description="the SDK's own choice of credentials",
     ),
     SettingKind(
         "color",

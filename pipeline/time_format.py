@@ -21,5 +21,5 @@ def span(seconds: float) -> str:
         (whole % 60, "s"),
     ]
     first = next((n for n, (count, _) in enumerate(parts) if count), 3)
-    told = [f"{count} {unit}" for count, unit in parts[first : first + 2] if count]
-    return " ".join(told) or "0 s"
+    words = [f"{count} {unit}" for count, unit in parts[first : first + 2] if count]
+    return " ".join(words) or "0 s"

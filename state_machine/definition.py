@@ -238,7 +238,7 @@ def _result_path(state: str) -> str:
     return "$." + re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower()
 
 
-def _see_payload(task: ModuleType, payload: dict[str, Any]) -> None:
+def _check_payload(task: ModuleType, payload: dict[str, Any]) -> None:
     """Refuse a payload that is not a task's Event.
 
     Raises:
@@ -301,7 +301,7 @@ def _task(task: ModuleType, comment: str, payload: dict[str, Any], *own: Retry) 
         payload: of the task's Event.
         own: retriers other than the usual ones.
     """
-    _see_payload(task, payload)
+    _check_payload(task, payload)
     state = name_of(task)
     service = SERVICE.get(state, "$.plan_deployment.service")
     return LambdaTask(
@@ -652,8 +652,8 @@ def _wire_failed_rollback(notify_failure: SnsPublish) -> Choice:
         },
         result_path="$.roll_back",
     )
-    for told in (named, nothing_made):
-        told.next(notify_failure)
+    for state in (named, nothing_made):
+        state.next(notify_failure)
     choice = Choice("RollBackFailed", comment="What may be left is known from the plan, where there is one.")
     choice.add_choice(ChoiceRule.IsPresent("$.plan_deployment", True), named)
     choice.default_choice(nothing_made)
@@ -685,7 +685,7 @@ def tasks() -> list[str]:
 def build() -> Graph:
     """Return the whole workflow."""
     forward = _forward()
-    look_into, undo = _after_failure()
+    diagnose_task, undo = _after_failure()
     by_name = {task.state_id: task for task in forward}
 
     failed = Fail(
@@ -730,8 +730,8 @@ def build() -> Graph:
     )
     undiagnosed.next(undo)
     for catch in _catch_all("$.diagnose_failure", undiagnosed):
-        look_into.add_catch(catch)
-    look_into.next(undo)
+        diagnose_task.add_catch(catch)
+    diagnose_task.next(undo)
 
     timed_out = Pass(
         "EndpointTimedOut",
@@ -743,7 +743,7 @@ def build() -> Graph:
         },
         result_path="$.failure",
     )
-    timed_out.next(look_into)
+    timed_out.next(diagnose_task)
 
     succeeded = Succeed(
         "DeploymentSucceeded", comment="The new endpoint serves; the output begins with what it is."
@@ -795,7 +795,7 @@ def build() -> Graph:
     _wire_canary(by_name)
     for task in forward:
         if task.state_id not in {"RetirePrevious", "RestoreCapacity"}:
-            for catch in _catch_all("$.failure", look_into):
+            for catch in _catch_all("$.failure", diagnose_task):
                 task.add_catch(catch)
 
     wait.next(by_name["PollEndpoint"])

@@ -138,13 +138,13 @@ def _place(archive: UploadedArchive, planned: CheckedAssembly, clients: Clients)
 
 def _logged(name: str) -> Callable[[int, int], None]:
     """Return a progress that writes a line to the log at every tenth of the way."""
-    told = 0
+    reported = 0
 
     def progress(done: int, total: int) -> None:
-        nonlocal told
+        nonlocal reported
         step = done * _STEPS // max(total, 1)
-        if step > told:
-            told = step
+        if step > reported:
+            reported = step
             _LOGGER.info("%s: %d of %d bytes rewritten", name, done, total)
 
     return progress

@@ -74,7 +74,7 @@ def run(event: Event, clients: Clients) -> Result:
             alike=lambda found, wanted: deployment_of(found) == deployment_of(wanted),
         )
     except NameConflict as conflict:
-        _see_whose(clients, request, conflict)
+        _check_owner(clients, request, conflict)
         raise
     except ClientError as error:
         service_errors.raise_over_quota(error, adapts=adapts(event["asked"]))
@@ -99,7 +99,7 @@ def run(event: Event, clients: Clients) -> Result:
     }
 
 
-def _see_whose(clients: Clients, request: Mapping[str, Any], conflict: NameConflict) -> None:
+def _check_owner(clients: Clients, request: Mapping[str, Any], conflict: NameConflict) -> None:
     """Raise EndpointMoved when the name is that of the service, whose endpoint is updated in place, and it made it."""
     name = request["EndpointName"]
     service = next((tag["Value"] for tag in request["Tags"] if tag["Key"] == TAG_SERVICE), None)

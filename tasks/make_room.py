@@ -50,8 +50,8 @@ def run(event: Event, clients: Clients) -> Result:
             waiting.append(come.waiting)
         lowered.append(quota_usage.describe(one))
     if waiting:
-        told = "; ".join(waiting)
-        raise EndpointBusy(told, waiting=told)
+        reason = "; ".join(waiting)
+        raise EndpointBusy(reason, waiting=reason)
     return {"lowered": payload.cut_all(lowered)}
 
 

@@ -98,7 +98,7 @@ def run(event: Event, clients: Clients) -> Result:
     if earlier is not None:
         for value, before in zip(values, earlier.consumers, strict=True):
             if value not in others:
-                _see_whose(value, before, plan.service)
+                _check_owner(value, before, plan.service)
     endpoint = plan.names.endpoint
     _turns(own, results, clients, holding=endpoint in values)
     return switch_types.Read(
@@ -163,12 +163,12 @@ def _served(
         if execution and plan.names.endpoint not in values:
             waits.append(f"endpoint {value!r} of service {other!r} is being tried by execution {execution!r}")
     if waits:
-        told = "; ".join(waits)
-        raise ConsumerBusy(f"{told}; wanted it to be settled", waiting=told)
+        reason = "; ".join(waits)
+        raise ConsumerBusy(f"{reason}; wanted it to be settled", waiting=reason)
     return own, others
 
 
-def _see_whose(value: str | None, before: switch_types.Before, service: str) -> None:
+def _check_owner(value: str | None, before: switch_types.Before, service: str) -> None:
     """Refuse what a person set during the switch."""
     ours = value is not None and naming.is_named_after(value, service)
     if value != before.value and not ours:
@@ -207,8 +207,8 @@ def _turns(own: Mapping[str, Release], results: SwitchResults, clients: Clients,
         if wait:
             waits.append(wait)
     if waits:
-        told = "; ".join(waits)
-        raise ConsumerBusy(f"{told}; wanted it to be settled", waiting=told)
+        reason = "; ".join(waits)
+        raise ConsumerBusy(f"{reason}; wanted it to be settled", waiting=reason)
 
 
 handler = lambda_handler.Task(

@@ -62,14 +62,14 @@ def run(event: Event, clients: Clients) -> Result:
     """
     plan = event["plan"]
     if plan.asked is None:
-        steps = [*_instances_told(plan), *_scaled(plan, clients)]
-        told = "; ".join([_instances(plan), *steps[-1:]])
-        return {"max_concurrency": None, "steps": payload.cut_all(steps), "told": payload.cut(told)}
+        steps = [*_instance_steps(plan), *_scaled(plan, clients)]
+        summary = "; ".join([_instances(plan), *steps[-1:]])
+        return {"max_concurrency": None, "steps": payload.cut_all(steps), "told": payload.cut(summary)}
     name, requested = plan.names.endpoint, plan.asked.max_concurrency
     begun = plan.max_concurrency or 0
     if requested is not None and begun >= requested and _has(requested, plan, clients):
-        told = f"{requested} concurrent invocations, as requested"
-        return {"max_concurrency": requested, "steps": [], "told": told}
+        summary = f"{requested} concurrent invocations, as requested"
+        return {"max_concurrency": requested, "steps": [], "told": summary}
     situation = endpoint_usage.read_usage(clients, plan.service)
     limit = situation.quota if situation.read else None
     asked = quotas.target(situation.quota) if requested is None else requested
@@ -99,7 +99,7 @@ def _instances(plan: Plan) -> str:
     return f"{on.count} x {on.type}" if on else ""
 
 
-def _instances_told(plan: Plan) -> list[str]:
+def _instance_steps(plan: Plan) -> list[str]:
     """Return in words what is otherwise than asked for: instances are not given back, since each one costs money."""
     on = plan.instances
     if on is None or (on.type, on.count) == (on.asked.type, on.asked.count):
@@ -131,8 +131,8 @@ def _apply(service: str, changes: quotas.Changes, clients: Clients) -> None:
         if come.waiting:
             waiting.append(come.waiting)
     if waiting:
-        told = "; ".join(waiting)
-        raise EndpointBusy(told, waiting=told)
+        reason = "; ".join(waiting)
+        raise EndpointBusy(reason, waiting=reason)
 
 
 def _steps(plan: Plan, asked: int, begun: int, now: int, situation: quota_usage.Situation) -> list[str]:

@@ -94,16 +94,16 @@ def run(event: Event, clients: Clients) -> Result:
     # Every endpoint goes before any configuration does: a try after a wait tells of what still has its record.
     without_endpoint = []
     for one in chosen.going:
-        with _denial_told(one, not_retired):
+        with _denial_noted(one, not_retired):
             if wait := _delete_endpoint(one, clients):
                 waiting.append(wait)
             else:
                 without_endpoint.append(one)
     if waiting:
-        told = "; ".join(waiting)
-        raise EndpointBusy(told, waiting=told)
+        reason = "; ".join(waiting)
+        raise EndpointBusy(reason, waiting=reason)
     for one in without_endpoint:
-        with _denial_told(one, not_retired):
+        with _denial_noted(one, not_retired):
             _delete_rest(one, plan.service, account, clients)
             retired.extend(one.configs)
     return _result(retired, [one.config for one in chosen.kept], not_retired)
@@ -114,7 +114,7 @@ def _result(retired: list[str], kept: list[str], not_retired: list[str]) -> Resu
         "retired": payload.cut_all(retired),
         "kept": payload.cut_all(kept),
         "not_retired": payload.cut_all(not_retired),
-        "told": payload.cut(_told(retired, kept, not_retired)),
+        "told": payload.cut(_summary(retired, kept, not_retired)),
     }
 
 
@@ -138,8 +138,8 @@ def _mark(plan: Plan, now: str, client: SageMakerClient) -> None:
 
 def _consumers(plan: Plan, found: Iterable[Release]) -> set[str]:
     """Return the functions that may call a deployment of the service."""
-    told = {consumer["function_name"] for one in found for consumer in one.consumers}
-    return told | {consumer.function_name for consumer in plan.consumers}
+    names = {consumer["function_name"] for one in found for consumer in one.consumers}
+    return names | {consumer.function_name for consumer in plan.consumers}
 
 
 def _needed(
@@ -163,7 +163,7 @@ def _needed(
 
 
 @contextlib.contextmanager
-def _denial_told(one: Release, not_retired: list[str]) -> Iterator[None]:
+def _denial_noted(one: Release, not_retired: list[str]) -> Iterator[None]:
     """Note what AWS denies: a good deployment does not fail because an old one stays."""
     try:
         yield
@@ -211,7 +211,7 @@ def _delete_model(name: str, service: str, client: SageMakerClient) -> None:
             raise
 
 
-def _told(retired: list[str], kept: list[str], not_retired: list[str]) -> str:
+def _summary(retired: list[str], kept: list[str], not_retired: list[str]) -> str:
     parts = [
         f"retired {', '.join(retired)}" if retired else "nothing to retire",
         f"kept {', '.join(kept)} as a way back" if kept else "",

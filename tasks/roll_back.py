@@ -87,9 +87,9 @@ class _Report:
         except ClientError as error:
             if not _refused(error):
                 raise
-            told = f"{what}: {service_errors.text(error)}"
-            self.kept.append(told)
-            self.spare.append(f"{told} ({fix})" if fix else told)
+            reason = f"{what}: {service_errors.text(error)}"
+            self.kept.append(reason)
+            self.spare.append(f"{reason} ({fix})" if fix else reason)
 
 
 def _refused(error: ClientError) -> bool:
@@ -161,14 +161,14 @@ def run(event: Event, clients: Clients) -> Result:
             _undo(plan, clients, report)
     found = results["diagnose"]
     # Where Diagnose failed, the Cause itself is in it.
-    told = diagnosis.lines(error_codec.readable(found["what"]), found["why"], found["fix"])
+    reason = diagnosis.lines(error_codec.readable(found["what"]), found["why"], found["fix"])
     return {
         "gone": payload.cut_all(report.gone),
         "restored": payload.cut_all(report.restored),
         "kept": payload.cut_all(report.kept),
         "not_undone": payload.cut_all(report.not_undone),
         "error": found["error"],
-        "cause": f"{told}\n{payload.cut(_summary(report), payload.LIST)}",
+        "cause": f"{reason}\n{payload.cut(_summary(report), payload.LIST)}",
     }
 
 
@@ -210,7 +210,7 @@ def _restore_consumer(before: switch_types.Before, endpoint: str, clients: Clien
 
     steps = ((f"alias {before.alias} of {name}", alias), (f"{variable} of {name}", value))
     # Both are tried even when one is denied: a generator in all() would stop at the first.
-    outcomes = [report.attempt(what, _or_gone(step, what, report)) for what, step in steps]
+    outcomes = [report.attempt(what, _or_missing(step, what, report)) for what, step in steps]
     if all(outcomes) and before.alias:
         # Only now, since until the alias was put back it referred to one of them.
         _delete_versions(before, endpoint, clients, report)
@@ -238,7 +238,7 @@ def _delete_versions(before: switch_types.Before, endpoint: str, clients: Client
         report.gone.append(f"version {version} of {name}")
 
     what = f"versions of {name} that were published for {endpoint}, if any"
-    report.spare_if_refused(what, _or_gone(versions, what, report))
+    report.spare_if_refused(what, _or_missing(versions, what, report))
 
 
 def _undo(plan: Plan, clients: Clients, report: _Report) -> None:
@@ -276,11 +276,13 @@ def _put_back(plan: Plan, clients: Clients, report: _Report) -> bool:
             sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=old)
             status = "Updating"
         if status in UNDELETABLE:
-            told = f"endpoint {name!r} is {status}"
-            raise EndpointBusy(f"{told}; wanted it InService on {old!r}", waiting=told)
+            reason = f"endpoint {name!r} is {status}"
+            raise EndpointBusy(f"{reason}; wanted it InService on {old!r}", waiting=reason)
         if status != "InService":
-            told = f"endpoint {name}: {status}, and AWS can then only delete it; its configuration was {old}"
-            report.not_undone.append(told)
+            reason = (
+                f"endpoint {name}: {status}, and AWS can then only delete it; its configuration was {old}"
+            )
+            report.not_undone.append(reason)
         elif theirs and not had:
             report.restored.append(f"endpoint {name}: configuration {old} as before")
         elif theirs:
@@ -295,7 +297,7 @@ def _put_back(plan: Plan, clients: Clients, report: _Report) -> bool:
 
     what = f"endpoint {name}: configuration {old}"
     # What failed to come back still needs the new configuration and the new model.
-    return report.attempt(what, _or_gone(step, what, report)) and not report.not_undone
+    return report.attempt(what, _or_missing(step, what, report)) and not report.not_undone
 
 
 def _restore_room(plan: Plan, clients: Clients, report: _Report) -> None:
@@ -322,8 +324,8 @@ def _restore_room(plan: Plan, clients: Clients, report: _Report) -> None:
 
         report.attempt(f"concurrency of {name}, lowered from {before} to {lowered}", step)
     if waiting:
-        told = "; ".join(waiting)
-        raise EndpointBusy(told, waiting=told)
+        reason = "; ".join(waiting)
+        raise EndpointBusy(reason, waiting=reason)
 
 
 def _delete_all(plan: Plan, clients: Clients, report: _Report) -> bool:
@@ -350,16 +352,16 @@ def _delete_all(plan: Plan, clients: Clients, report: _Report) -> bool:
         return False
     more: list[str] = []
 
-    def look_for_more() -> None:
+    def delete_other_configs() -> None:
         # Those of another concurrency: what was planned first, or what somebody has lowered it to.
         more.extend(release_store.configs_of(sagemaker, names.model))
 
     def attempt(what: str, step: Callable[[], None]) -> None:
-        report.attempt(what, _or_gone(step, what, report))
+        report.attempt(what, _or_missing(step, what, report))
 
     planned = names.endpoint_config
     attempt(f"endpoint configuration {planned}", partial(config, planned))
-    report.attempt(f"other endpoint configurations of {names.model}", look_for_more)
+    report.attempt(f"other endpoint configurations of {names.model}", delete_other_configs)
     for name in more:
         if name != planned:
             attempt(f"endpoint configuration {name}", partial(config, name))
@@ -381,22 +383,22 @@ def _delete_endpoint(plan: Plan, clients: Clients, report: _Report) -> bool:
         status = found["EndpointStatus"]
         if status not in UNDELETABLE and status != "Deleting":
             clients.sagemaker.delete_endpoint(EndpointName=name)
-        told = f"endpoint {name!r} is {status}"
-        raise EndpointBusy(f"{told}; wanted it to be gone", waiting=told)
+        reason = f"endpoint {name!r} is {status}"
+        raise EndpointBusy(f"{reason}; wanted it to be gone", waiting=reason)
 
     def alarms() -> None:
         if alarms_api.delete(clients.cloudwatch, name) or report.monitored:
             report.gone.append(f"alarms of endpoint {name}")
 
     what = f"endpoint {name}"
-    if not report.attempt(what, _or_gone(endpoint, what, report)):
+    if not report.attempt(what, _or_missing(endpoint, what, report)):
         return False
     if not foreign:
         report.attempt(f"alarms of {what}", alarms)
     return True
 
 
-def _or_gone(step: Callable[[], None], what: str, report: _Report) -> Callable[[], None]:
+def _or_missing(step: Callable[[], None], what: str, report: _Report) -> Callable[[], None]:
     """Return the step, with "could not find" as success: deleted by an earlier try, or never made."""
 
     def tolerant() -> None:

@@ -61,7 +61,7 @@ def run(event: Event, clients: Clients) -> Result:
     asked, endpoint = event["consumers"], event["endpoint_name"]
     shifting = consumer.in_steps(asked)
     for _, canary in shifting:
-        _see_alarms(clients.cloudwatch, canary.alarms)
+        _check_alarms(clients.cloudwatch, canary.alarms)
     at_once = [one.canary is None for one in asked]
     consumer_switch.set_all(clients.lambda_, event["before"].consumers, endpoint, but=at_once)
     shifted: list[ShiftedConsumer] = [
@@ -82,7 +82,7 @@ def run(event: Event, clients: Clients) -> Result:
     return {"consumers": shifted, "looks": looks, "interval_s": interval_s}
 
 
-def _see_alarms(client: CloudWatchClient, names: Sequence[str]) -> None:
+def _check_alarms(client: CloudWatchClient, names: Sequence[str]) -> None:
     """Refuse a name that no alarm has: it would never ring."""
     if not names:
         return

@@ -63,7 +63,7 @@ def run(event: Event, clients: Clients) -> Result:
         return _stepped(made, sizes.step_instances(made, stepped), clients)
     decision = _decide(made, refusal, situation)
     if isinstance(decision, quotas.RetryPause):
-        raise EndpointBusy(decision.told)
+        raise EndpointBusy(decision.reason)
     if isinstance(decision, quotas.Stop):
         # Whose endpoints hold it is looked at only now that it is to be said.
         named = _decide(made, refusal, endpoint_usage.name_owners(clients.sagemaker, situation))

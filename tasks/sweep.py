@@ -69,13 +69,13 @@ def run(event: Event, clients: Clients) -> Result:
         stack=event["stack"],
         bucket=event["artifact_bucket"],
     )
-    if event.get("topic") and (told := _told(result["found"], act=result["delete"])):
+    if event.get("topic") and (message := _notification(result["found"], act=result["delete"])):
         subject = f"Sealift: {'swept' if result['delete'] else 'found'} what nobody uses"
-        clients.sns.publish(TopicArn=event["topic"], Subject=subject, Message=told)
+        clients.sns.publish(TopicArn=event["topic"], Subject=subject, Message=message)
     return result
 
 
-def _told(found: list[SweptThing], *, act: bool) -> str:
+def _notification(found: list[SweptThing], *, act: bool) -> str:
     """Return the notification; empty when there is nothing to tell."""
     lines = [
         one_line(f"{one['outcome']}: {one['kind']} {one['name']}: {one['reason']}")

@@ -89,7 +89,7 @@ def _updated(event: Event, clients: Clients) -> Result:
         raise NameConflict(name, [Problem("NotOurs", seen, "an endpoint of the service", fix)])
     # A retry after a lost answer finds its own update in progress, or done.
     if deployment_of(wanted) not in {deployment_of(one) for one in _configs(found)}:
-        _see_settled(name, found)
+        _check_settled(name, found)
         wait = release_store.upload_precedence(
             clients, name, service=service, uploaded_at=event["uploaded_at"], execution=event["execution"]
         )
@@ -97,8 +97,8 @@ def _updated(event: Event, clients: Clients) -> Result:
             raise EndpointBusy(f"{wait}; wanted it to be settled", waiting=wait)
         # What was waited for may have put another configuration back, and have deleted the one that was planned on.
         found = clients.sagemaker.describe_endpoint(EndpointName=name)
-        _see_settled(name, found)
-        _see_unmoved(name, found, event["updates"].endpoint_config)
+        _check_settled(name, found)
+        _check_unmoved(name, found, event["updates"].endpoint_config)
         clients.sagemaker.update_endpoint(**_guarded(request, clients))
         found = clients.sagemaker.describe_endpoint(EndpointName=name)
     return {
@@ -109,13 +109,13 @@ def _updated(event: Event, clients: Clients) -> Result:
     }
 
 
-def _see_settled(name: str, found: Mapping[str, Any]) -> None:
+def _check_settled(name: str, found: Mapping[str, Any]) -> None:
     if found["EndpointStatus"] != "InService":
-        told = f"endpoint {name!r} is {found['EndpointStatus']}"
-        raise EndpointBusy(f"{told}; wanted it InService", waiting=told)
+        reason = f"endpoint {name!r} is {found['EndpointStatus']}"
+        raise EndpointBusy(f"{reason}; wanted it InService", waiting=reason)
 
 
-def _see_unmoved(name: str, found: Mapping[str, Any], planned_on: str) -> None:
+def _check_unmoved(name: str, found: Mapping[str, Any], planned_on: str) -> None:
     """Raise EndpointMoved unless the endpoint has the configuration that this deployment would put back."""
     config = found["EndpointConfigName"]
     if config != planned_on:

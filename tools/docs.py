@@ -206,7 +206,7 @@ def made_settings() -> str:
     ]
     for kind in settings.KINDS:
         variables = ", ".join(f"`{name}`" for name in kind.variables)
-        default = kind.default_told or f"`{kind.default}`"
+        default = kind.default_description or f"`{kind.default}`"
         rows.append(f"| `{kind.name}` | {variables} | {kind.meaning} | {kind.wanted} | {default} |")
     return "\n".join(rows)
 

@@ -201,7 +201,7 @@ def causes() -> str:
 
 def fallbacks() -> str:
     """List what is said of an error of which no text is known, where it is no class of ours."""
-    return _table("error|why|what to do", ((f"`{name}`", *told) for name, told in diagnosis.FALLBACK.items()))
+    return _table("error|why|what to do", ((f"`{name}`", *row) for name, row in diagnosis.FALLBACK.items()))
 
 
 def problems() -> str:

@@ -92,7 +92,7 @@ class Protocol:
         if match["kind"] not in (INVOKE, STREAM, OPENAI):
             raise AwsError("UnknownOperationException", None, 404)
         if match["kind"] == OPENAI:
-            self._see_token(environ)
+            self._check_token(environ)
         if oversize:
             raise AwsError("ValidationError", texts.oversize_body(new_request_id()))
         headers = {
@@ -105,7 +105,7 @@ class Protocol:
             InvocationRequest(match["name"], body, content_type, accept, headers, match["kind"])
         )
 
-    def _see_token(self, environ: WSGIEnvironment) -> None:
+    def _check_token(self, environ: WSGIEnvironment) -> None:
         """Raise what a caller of the OpenAI route gets who has no token, or an old one."""
         try:
             bearer_tokens.usable(environ.get("HTTP_AUTHORIZATION", ""), self._clock())

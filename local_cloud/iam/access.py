@@ -151,7 +151,7 @@ class Access:
         if response.status != 404:
             return response
         asked = authorizations.asked(call, environ, b"", self.account_id)
-        request, principal = authorizations.to_see_that_it_is_missing(asked), self._principal(call)
+        request, principal = authorizations.existence_request(asked), self._principal(call)
         if request is None or not isinstance(principal, Principal):
             return response
         refusal = self._judge(principal, request)

@@ -107,7 +107,7 @@ def needs(request: NeededPermission) -> tuple[PolicyRequest, ...]:
     return tuple(entry(request))
 
 
-def to_see_that_it_is_missing(request: NeededPermission) -> PolicyRequest | None:
+def existence_request(request: NeededPermission) -> PolicyRequest | None:
     """Return what it takes to learn that an object is missing, rather than that access to it is denied.
 
     Source: GetObject and HeadObject of the S3 API reference: 404 with s3:ListBucket, 403 without.

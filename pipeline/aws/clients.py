@@ -167,7 +167,7 @@ def _made(service: str, arguments: dict[str, Any]) -> BaseClient:
         raise sdk_errors.translate(error) or error from error
     except ValueError as error:
         raise sdk_errors.unusable_endpoint(error) from error
-    client.meta.events.register("before-parse", sdk_errors.see_aws)
+    client.meta.events.register("before-parse", sdk_errors.check_answered_by_aws)
     return client
 
 

@@ -51,9 +51,9 @@ def consumer_tags(consumers: Sequence[Caller]) -> dict[str, str]:
     """Return the tags that tell who may call what bears them."""
     tags = {TAG_CONSUMERS: str(len(consumers))}
     for number, one in enumerate(consumers, 1):
-        told = " ".join([one.function_name, one.variable, *filter(None, [one.alias])])
+        text = " ".join([one.function_name, one.variable, *filter(None, [one.alias])])
         # A name that was cut would be another function's; whose variable it is can then not be told.
-        tags[consumer_tag(number)] = told if len(told) <= MOST_TAG else one.function_name
+        tags[consumer_tag(number)] = text if len(text) <= MOST_TAG else one.function_name
     return tags
 
 

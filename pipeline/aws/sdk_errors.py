@@ -153,7 +153,7 @@ def unusable_endpoint(error: ValueError) -> InvalidInput:
     return InvalidInput("AWS_ENDPOINT_URL", [problem])
 
 
-def see_aws(operation_model: Any, response_dict: Mapping[str, Any], **_more: Any) -> None:
+def check_answered_by_aws(operation_model: Any, response_dict: Mapping[str, Any], **_more: Any) -> None:
     """Raise for an answer that AWS cannot have given; a handler of botocore's event ``before-parse``.
 
     Each answer of AWS has an identifier. A proxy's page may be a success to HTTP, and its lack of everything that was

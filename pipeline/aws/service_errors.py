@@ -71,22 +71,22 @@ def translation(error: Exception) -> Exception:
 def translate(error: ClientError) -> SealiftError:
     """Return Sealift's error for an AWS error response."""
     name, message, operation = code(error), text(error), error.operation_name
-    told = _told(error)
+    message = _message(error)
     if is_over_quota(error):
         return over_quota(error)
     if name == "ModelNotReadyException":
-        return ModelNotReady(told)
+        return ModelNotReady(message)
     if name in _THROTTLES or status(error) == 429:
-        return Throttled(f"{told}; wanted fewer calls at a time; try again in a moment")
+        return Throttled(f"{message}; wanted fewer calls at a time; try again in a moment")
     # Lambda's, of a function that somebody updates: the consumer is the only one that tasks touch.
     if name == "ResourceConflictException":
-        return ConsumerBusy(told)
+        return ConsumerBusy(message)
     if name == "PreconditionFailedException":
-        return ConsumerChanged(told)
-    if refusal := _not_let_in(error, told):
+        return ConsumerChanged(message)
+    if refusal := _not_let_in(error, message):
         return refusal
     if is_in_progress(error):
-        return EndpointBusy(told)
+        return EndpointBusy(message)
     if is_already_existing(error):
         return NameConflict(
             operation,
@@ -100,7 +100,7 @@ def translate(error: ClientError) -> SealiftError:
             ],
         )
     if status(error) >= 500 or name in _OUTAGES:
-        return ServiceUnavailable(f"{told}; wanted an answer of the service's; try again in a moment")
+        return ServiceUnavailable(f"{message}; wanted an answer of the service's; try again in a moment")
     return RequestRejected(
         operation,
         [
@@ -114,20 +114,20 @@ def translate(error: ClientError) -> SealiftError:
     )
 
 
-def _not_let_in(error: ClientError, told: str) -> SealiftError | None:
+def _not_let_in(error: ClientError, message: str) -> SealiftError | None:
     """Return the error for a caller whom AWS does not let in, or not there; None for one whom it does."""
     if is_access_denied(error):
         return access_denied(error.operation_name, text(error))
     if is_not_authenticated(error):
-        return sdk_errors.no_credentials(told)
+        return sdk_errors.no_credentials(message)
     if is_wrong_clock(error):
         fix = "set this machine's clock, then try again"
         wanted = "a request that was signed at AWS's time"
-        return AccessDenied("AWS", [Problem("WrongClock", told, wanted, fix)])
+        return AccessDenied("AWS", [Problem("WrongClock", message, wanted, fix)])
     if is_other_region(error):
         fix = "name the region that it is in with --region, AWS_REGION or in sealift.toml"
         return RequestRejected(
-            "AWS", [Problem("WrongRegion", told, "a call in the region of what it names", fix)]
+            "AWS", [Problem("WrongRegion", message, "a call in the region of what it names", fix)]
         )
     return None
 
@@ -141,22 +141,22 @@ def over_quota(
         error: a ResourceLimitExceeded.
         adapts: whether whoever asked waits for nobody, so that it is of no use to try the same again.
     """
-    told, refusal = _told(error), quota_refusal(error)
+    message, refusal = _message(error), quota_refusal(error)
     if refusal.never_fits:
         fix = f"ask for at most {refusal.limit}, or ask AWS to raise '{refusal.name}'"
         wanted = f"a request delta of at most {refusal.limit}"
-        return QuotaTooSmall("quota", [Problem("QuotaTooSmall", told, wanted, fix)], refusal=refusal)
+        return QuotaTooSmall("quota", [Problem("QuotaTooSmall", message, wanted, fix)], refusal=refusal)
     if adapts:
         goes_on = "the capacity ladder goes on with what is free"
-        used_up = Problem("QuotaUsedUp", told, "room in the quota", goes_on)
+        used_up = Problem("QuotaUsedUp", message, "room in the quota", goes_on)
         return QuotaUsedUp("quota", [used_up], refusal=refusal)
     held = f" '{refusal.name}', {refusal.used} of {refusal.limit} in use" if refusal.name else ""
-    return ResourceLimitExceeded(told, refusal=refusal, waiting=f"{ResourceLimitExceeded.waiting}{held}")
+    return ResourceLimitExceeded(message, refusal=refusal, waiting=f"{ResourceLimitExceeded.waiting}{held}")
 
 
 def quota_refusal(error: ClientError) -> QuotaRefusal:
     """Return what AWS says of a quota; the one place where that is read out of its text."""
-    return quota_errors.read_refusal(_told(error))
+    return quota_errors.read_refusal(_message(error))
 
 
 def raise_over_quota(error: ClientError, *, adapts: bool) -> None:
@@ -165,7 +165,7 @@ def raise_over_quota(error: ClientError, *, adapts: bool) -> None:
         raise over_quota(error, adapts=adapts) from error
 
 
-def _told(error: ClientError) -> str:
+def _message(error: ClientError) -> str:
     return f"{error.operation_name}: {code(error)}: {text(error)}"
 
 

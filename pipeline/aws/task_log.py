@@ -54,11 +54,11 @@ def of(task: str, event: Mapping[str, Any]) -> Iterator[None]:
     except Exception as error:
         # One that was foreseen speaks for itself; of any other the runtime writes where it was raised.
         if isinstance(error, SealiftError):
-            level, told = logging.WARNING, error_codec.message(error)
+            level, message = logging.WARNING, error_codec.message(error)
         else:
-            level, told = logging.ERROR, str(error)
+            level, message = logging.ERROR, str(error)
         extra = {"seconds": round(monotonic() - begun, 3), "error": type(error).__name__}
-        LOG.log(level, "%s failed with %s: %s", who, type(error).__name__, told, extra=extra)
+        LOG.log(level, "%s failed with %s: %s", who, type(error).__name__, message, extra=extra)
         raise
     finally:
         logging.setLogRecordFactory(before)

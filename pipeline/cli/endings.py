@@ -110,8 +110,8 @@ def ending(error: BaseException, *, again: str = "sealift --debug ...") -> Endin
         return Ending(status, (*_refused(known), *_notes(known)))
     if isinstance(known, SealiftError):
         return Ending(FAILED, (*_tried(known), *_notes(known)))
-    if told := _of_the_system(known) or _of_the_installation(known):
-        return Ending(FAILED, (*_error(*told), *_notes(known)))
+    if described := _of_the_system(known) or _of_the_installation(known):
+        return Ending(FAILED, (*_error(*described), *_notes(known)))
     return Ending(BUG, (*_bug(known, again), *_notes(known)))
 
 
@@ -163,8 +163,8 @@ def _bug(error: BaseException, again: str) -> Iterator[str]:
     frames = traceback.extract_tb(error.__traceback__)
     ours = [one for one in frames if one.filename.startswith(_FOLDERS)] or frames
     place = f" ({Path(ours[-1].filename).name}:{ours[-1].lineno})" if ours else ""
-    told = one_line(f"{type(error).__name__}: {error}".rstrip(": "))
-    yield f"ERROR  a mistake of Sealift's own: {told}{place}; wanted an end that it has words for"
+    described = one_line(f"{type(error).__name__}: {error}".rstrip(": "))
+    yield f"ERROR  a mistake of Sealift's own: {described}{place}; wanted an end that it has words for"
     yield f"TIP    `{plain(again)}` shows it whole: report that, with what `sealift --version` says"
 
 

@@ -29,7 +29,7 @@ def _of(extra: str, marker: list[str]) -> bool:
     return bool(marker) and re.search(rf"extra == ['\"]{re.escape(extra)}['\"]", marker[0]) is not None
 
 
-def see_installed(extra: str, command: str) -> None:
+def check_installed(extra: str, command: str) -> None:
     """Refuse a command whose extra was not installed.
 
     Raises:

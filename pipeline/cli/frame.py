@@ -69,17 +69,17 @@ def rows(line: ChecklistLine, *, width: int, unicode: bool, most: int | None = N
     sign = tick(line.mark, unicode=unicode)
     seconds = _seconds(line)
     indent = cell_len(sign) + 3 + TEXT_WIDTH + _TIME_WIDTH
-    told = one_line(line.details)
+    details = one_line(line.details)
     if width - indent >= _BESIDE:
-        pieces = wrapped(told, width - indent)
+        pieces = wrapped(details, width - indent)
         head = f"{line.text:<{TEXT_WIDTH}}{seconds:>9}  {pieces[0] if pieces else ''}".rstrip()
         drawn, heads = [(f"  {sign} ", head), *((" " * indent, piece) for piece in pieces[1:])], 0
     else:
-        told = ": ".join(part for part in (seconds, told) if part)
+        details = ": ".join(part for part in (seconds, details) if part)
         texts = wrapped(line.text, width - 3 - cell_len(sign))
         heads = len(texts)
         drawn = [(f"  {sign} " if n == 0 else "    ", piece) for n, piece in enumerate(texts)]
-        drawn += [(" " * _BELOW, piece) for piece in wrapped(told, width - _BELOW)]
+        drawn += [(" " * _BELOW, piece) for piece in wrapped(details, width - _BELOW)]
     if most is not None and len(drawn) > most:
         start, text = drawn[most - 1]
         # What stands below a line may be left out as a whole without a word: the line itself is complete.

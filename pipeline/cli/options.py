@@ -85,9 +85,9 @@ def _flag(flag: str, help: str, *, rank: int = OWN) -> Any:  # noqa: A002
 def _colors(name: str) -> tuple[click.Parameter, ...]:
     """Return --color, and its older names, which no help tells of."""
     when = click.Choice(("auto", "always", "never"))
-    told = "auto, which is where there is a terminal (default), always or never"
+    help_text = "auto, which is where there is a terminal (default), always or never"
     return (
-        click.Option(["--color", name], type=when, metavar="WHEN", help=told),
+        click.Option(["--color", name], type=when, metavar="WHEN", help=help_text),
         click.Option(["--colour", name], type=when, hidden=True),
         click.Option(["--no-color", name], flag_value="never", default=None, hidden=True),
     )

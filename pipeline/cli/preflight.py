@@ -43,7 +43,7 @@ class Stack:
         return Reach(pattern, self.defaults["account_id"], self.defaults["region"], self.name)
 
 
-def look(clients: Clients, name: str) -> Stack:
+def find_stack(clients: Clients, name: str) -> Stack:
     """Return the stack, by credentials that are good.
 
     Raises:

@@ -49,7 +49,7 @@ class Call:
         if self.extra:
             from pipeline.cli import extras
 
-            extras.see_installed(self.extra, f"`{NAME} {self.extra}`")
+            extras.check_installed(self.extra, f"`{NAME} {self.extra}`")
         module, _, function = self.place.partition(":")
         command = getattr(importlib.import_module(f"{commands.__name__}.{module}"), function)
         status: int = command(self.options)
@@ -62,7 +62,7 @@ class LeafCommand(click.Command):
     def __init__(
         self,
         name: str,
-        told: str,
+        summary: str,
         place: str,
         of: type[options.CommonOptions],
         *,
@@ -73,8 +73,8 @@ class LeafCommand(click.Command):
         super().__init__(
             name,
             params=options.parameters(of),
-            help=f"{told[0].upper()}{told[1:]}." + (f"\n\n{more}" if more else ""),
-            short_help=told,
+            help=f"{summary[0].upper()}{summary[1:]}." + (f"\n\n{more}" if more else ""),
+            short_help=summary,
             context_settings=_HOW,
         )
         self.examples = tuple(examples)
@@ -117,7 +117,7 @@ class CommandGroup(click.Group):
     def __init__(
         self,
         name: str,
-        told: str,
+        summary: str,
         sections: Iterable[tuple[str, Sequence[click.Command]]],
         *,
         top: bool = False,
@@ -130,8 +130,8 @@ class CommandGroup(click.Group):
             name,
             commands=[one for _, verbs in self.sections for one in verbs],
             params=params,
-            help=f"{told[0].upper()}{told[1:]}.",
-            short_help=told,
+            help=f"{summary[0].upper()}{summary[1:]}.",
+            short_help=summary,
             context_settings=_HOW,
             subcommand_metavar="COMMAND [ARGS]...",
         )

@@ -166,10 +166,10 @@ class Progress:
         if now - self._drawn < 0.2 and done < total:
             return
         self._drawn = now
-        self._screen.hint(f"{self._verb}: {told(done, total, self._already, now - self._begun)}")
+        self._screen.hint(f"{self._verb}: {progress_text(done, total, self._already, now - self._begun)}")
 
 
-def told(done: int, total: int, already: int, seconds: float) -> str:
+def progress_text(done: int, total: int, already: int, seconds: float) -> str:
     """Return how far bytes are, how fast they go and how long the rest takes, for people."""
     rate = rate_of(done, already, seconds)
     share = 100 * done / total if total else 100.0

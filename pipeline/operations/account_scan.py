@@ -200,7 +200,7 @@ class _Scan:
             self._note_bound(MadeKind.ALARM)
 
     def _read_archives(self, bucket: str) -> None:
-        s3, looked = self._clients.s3, 0
+        s3, reads = self._clients.s3, 0
         listed = paging.read(
             s3,
             "list_object_versions",
@@ -214,11 +214,11 @@ class _Scan:
             url = f"s3://{bucket}/{row['Key']}"
             # A model that is no archive is read by its folder.
             urls = (url, f"s3://{bucket}/{'/'.join(row['Key'].split('/')[:2])}/")
-            if not row["IsLatest"] or looked >= self._scope.most:
+            if not row["IsLatest"] or reads >= self._scope.most:
                 continue
             marked = None
             if not any(one in self._archives for one in urls):
-                looked += 1
+                reads += 1
                 marked_at = retired_at(s3, bucket, row["Key"], row["VersionId"])
                 marked = moment(marked_at) if marked_at else None
             self._made.append(

@@ -292,10 +292,10 @@ def pick_evidence(lines: Sequence[str], most: int) -> tuple[str, ...]:
     A health check alone is two of them, and they go on after the lines that give a cause. So do the lines of a worker
     that is started over and over: where none of the newest gives a cause, the last one that does comes before them.
     """
-    heard = [line for line in lines if not _NOISE.search(line)]
-    newest = heard[-most:]
+    meaningful = [line for line in lines if not _NOISE.search(line)]
+    newest = meaningful[-most:]
     clear = [rule for rule in RULES if not rule.vague]
-    tells = (line for line in reversed(heard) if any(re.search(rule.pattern, line) for rule in clear))
+    tells = (line for line in reversed(meaningful) if any(re.search(rule.pattern, line) for rule in clear))
     last = next(tells, None)
     return tuple(newest) if last is None or last in newest else (last, *newest[1:])
 

@@ -106,11 +106,11 @@ def examine(clients: Clients, *, stack: str, region: str, today: date) -> Iterat
     yield from _consumers(clients, within, parameters, endpoints)
 
 
-def _asked(name: str, look: Callable[[], ReadinessCheck]) -> ReadinessCheck:
+def _asked(name: str, check: Callable[[], ReadinessCheck]) -> ReadinessCheck:
     """Return a check; one that AWS does not let be done is not known."""
     try:
         with service_errors.translated():
-            return look()
+            return check()
     except SealiftError as error:
         return ReadinessCheck(name, CheckState.UNKNOWN, f"could not be looked at: {error}")
 

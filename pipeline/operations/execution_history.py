@@ -140,16 +140,16 @@ def read(description: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) ->
             states[current] = replace(states[current], attempts=states[current].attempts + 1, refused_at=None)
         elif current is not None and kind in FAILURES:
             failed = True
-            told: Mapping[str, Any] = next(
+            event_details: Mapping[str, Any] = next(
                 (value for name, value in event.items() if name.endswith("EventDetails")), {}
             )
-            state, name = states[current], told.get("error") or kind
+            state, name = states[current], event_details.get("error") or kind
             states[current] = replace(
                 state,
                 errors=(*state.errors, name),
                 refused=(*state.refused, name),
                 refused_at=event["timestamp"],
-                waiting=error_codec.read(str(told.get("cause") or ""), name).waiting,
+                waiting=error_codec.read(str(event_details.get("cause") or ""), name).waiting,
             )
     whole = str(description["status"])
     if whole != "RUNNING" and current is not None and states[current].status == "running":

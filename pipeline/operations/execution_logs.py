@@ -85,13 +85,13 @@ def gather(clients: Clients, arn: str, now: datetime) -> Logbook:
     endpoint = (plan.get("names") or {}).get("endpoint")
     begun = (found.started or now) - MARGIN
     until = (found.ended or now) + MARGIN
-    look = _Look(clients, begun, until)
-    lines = [*failures(events), *look.tasks(arn), *(look.containers(endpoint) if endpoint else ())]
+    reader = _LogReader(clients, begun, until)
+    lines = [*failures(events), *reader.tasks(arn), *(reader.containers(endpoint) if endpoint else ())]
     lines.sort(key=lambda line: line.time)
-    return Logbook(found, endpoint, tuple(lines), tuple(look.unseen))
+    return Logbook(found, endpoint, tuple(lines), tuple(reader.unseen))
 
 
-class _Look:
+class _LogReader:
     """The calls, within one span of time."""
 
     def __init__(self, clients: Clients, begun: datetime, until: datetime) -> None:

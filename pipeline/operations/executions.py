@@ -129,10 +129,10 @@ def listed(client: SFNClient, *, stack: str | None, service: str | None, limit: 
     entries: list[ExecutionSummary] = []
     # Most names tell the service, so another one's need not be looked into.
     wanted = (row for row in rows if service is None or named_service(row["name"]) in {None, service})
-    for looked, row in enumerate(wanted):
+    for count, row in enumerate(wanted):
         if len(entries) == limit:
             return Listed(entries, complete=True)
-        if looked == LOOKED:
+        if count == LOOKED:
             return Listed(entries, complete=False)
         entry = describe(client, row["executionArn"])
         if entry is not None and service in {None, entry.service}:

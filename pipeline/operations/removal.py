@@ -53,7 +53,7 @@ def delete(clients: Clients, made: Made) -> bool:
     return True
 
 
-def wait_until_gone(
+def wait_until_deleted(
     client: SageMakerClient, endpoint: str, most_s: float, *, every_s: float = LOOK_S
 ) -> bool:
     """Wait for an endpoint that is being deleted; return whether it is gone."""

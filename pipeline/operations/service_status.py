@@ -421,8 +421,8 @@ class _Reader:
         try:
             head = self._clients.s3.head_object(Bucket=bucket, Key=key, **which)
         except ClientError as error:
-            gone = service_errors.is_no_such_key(error) or service_errors.code(error) == "400"
-            return replace(archive, unread="the upload is gone" if gone else "its size may not be read")
+            missing = service_errors.is_no_such_key(error) or service_errors.code(error) == "400"
+            return replace(archive, unread="the upload is gone" if missing else "its size may not be read")
         return replace(archive, size=head["ContentLength"])
 
 

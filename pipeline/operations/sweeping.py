@@ -83,13 +83,13 @@ def _dry(one: SweepDecision) -> str:
 
 def _apply(decisions: tuple[SweepDecision, ...], now: datetime, clients: Clients) -> list[SweptThing]:
     """Carry the decisions out, in their order; what is refused is told, and keeps what would go after it."""
-    gone: set[str] = set()
+    deleted: set[str] = set()
     lines = []
     for one in decisions:
         if one.action is Action.KEEP:
             lines.append(_line(one, "kept"))
             continue
-        if waits := [key for key in one.after if key not in gone]:
+        if waits := [key for key in one.after if key not in deleted]:
             lines.append(_line(one, "waiting", f"{waits[0]} goes first"))
             continue
         try:
@@ -102,7 +102,7 @@ def _apply(decisions: tuple[SweepDecision, ...], now: datetime, clients: Clients
             lines.append(_line(one, "failed", str(error)))
             continue
         if outcome == "deleted":
-            gone.add(one.made.key)
+            deleted.add(one.made.key)
         lines.append(_line(one, outcome))
     return lines
 

@@ -69,8 +69,8 @@ def mark(endpoint: str) -> str:
 
 def marked(description: str | None) -> str | None:
     """Return the endpoint that a version was published for, by its description; None when it is none of ours."""
-    told = description or ""
-    return told.removeprefix(mark("")) or None if told.startswith(mark("")) else None
+    text = description or ""
+    return text.removeprefix(mark("")) or None if text.startswith(mark("")) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ WRITERS: Final = ("ShiftConsumer", "UpdateConsumer", "RollBack")
 
 def _unreadable(response: Any, error: Any) -> ConsumerUnreadable:
     name, key = response["FunctionName"], response.get("KMSKeyArn")
-    told = f"{error.get('ErrorCode', '')}: {error.get('Message', '')}".strip(": ")
+    text = f"{error.get('ErrorCode', '')}: {error.get('Message', '')}".strip(": ")
     seen = f"the environment variables of {name!r} cannot be read" + (
         f" with the KMS key {key}" if key else ""
     )
@@ -174,7 +174,7 @@ def _unreadable(response: Any, error: Any) -> ConsumerUnreadable:
     fix = way if key else "look at the function's configuration in the Lambda console"
     problem = Problem(
         ConsumerUnreadable.__name__,
-        f"{seen}: {told}" if told else seen,
+        f"{seen}: {text}" if text else seen,
         "to read all of them, since a change of one writes them all",
         fix,
     )

@@ -52,7 +52,7 @@ def mistakes(document: Any, name: str, check: Check = DEPLOYMENT_JSON) -> list[P
     return [one for one in _alone(check, document, name) if one.error != MISSING]
 
 
-def see_settings(settings: Any, name: str, check: Check = DEPLOYMENT_JSON) -> None:
+def check_settings(settings: Any, name: str, check: Check = DEPLOYMENT_JSON) -> None:
     """Refuse a source that is wrong by itself; takes what `mistakes` does.
 
     Raises:

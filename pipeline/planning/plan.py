@@ -284,8 +284,8 @@ def _on_instances(facts: PlanFacts, container: dict[str, Any], choice: HostingCh
     in_place = request.strategy == IN_PLACE
     situation = facts.situation
     target = _in_place_target(request.service, situation, facts.serving) if in_place else None
-    _see_same_hosting(target, INSTANCE)
-    _see_not_scaled(target)
+    _check_same_hosting(target, INSTANCE)
+    _check_not_scaled(target)
     endpoint = (target.name if target else request.service) if in_place else name
     there = situation.holder(endpoint)
     left: Sequence[Offer] = found
@@ -335,7 +335,7 @@ def _instances_plan(
     )
 
 
-def _see_same_hosting(target: quota_usage.Holder | None, wanted: str) -> None:
+def _check_same_hosting(target: quota_usage.Holder | None, wanted: str) -> None:
     """Refuse to update an endpoint from one hosting to the other: SageMaker takes only one way, and not back."""
     if target is None or target.hosting == wanted:
         return
@@ -352,7 +352,7 @@ def _see_same_hosting(target: quota_usage.Holder | None, wanted: str) -> None:
     )
 
 
-def _see_not_scaled(target: quota_usage.Holder | None) -> None:
+def _check_not_scaled(target: quota_usage.Holder | None) -> None:
     """Refuse to update an endpoint that scales: SageMaker does, when the instance type changes."""
     if target is None or not target.scales:
         return
@@ -409,7 +409,7 @@ def _choose(name: str, asked: Asked, request: Request, facts: PlanFacts) -> _Cho
     situation = facts.situation
     in_place = request.strategy == IN_PLACE
     target = _in_place_target(request.service, situation, facts.serving) if in_place else None
-    _see_same_hosting(target, SERVERLESS)
+    _check_same_hosting(target, SERVERLESS)
     endpoint = (target.name if target else request.service) if in_place else name
     there = situation.holder(endpoint)
     found = sizes.sizes_of(there.config, name, asked) if there and _lives(there) else None

@@ -66,28 +66,28 @@ def instance_notes(
     if not found:
         return ()
     offer, settings = found[0], instance_choice.settings(needed)
-    told = [
+    lines = [
         "it costs money from its creation to its deletion: "
         + instance_choice.describe(offer, request.instance_count if count is None else count)
     ]
     if instance_types.has_own_disk(offer.name):
-        told.append(f"{offer.name} has no volume: {offer.disk}")
+        lines.append(f"{offer.name} has no volume: {offer.disk}")
     tokens = request.inference.max_tokens
     limit_s = min(request.timeout_s, limits.INVOCATION_S.value)
     seconds = instance_choice.answer_s(offer, tokens)
     if seconds > limit_s:
         faster = next((one for one in found[1:] if instance_choice.answer_s(one, tokens) <= limit_s), None)
         instead = f"{faster.name} at ${faster.usd_per_hour:g} an hour answers in time; or " if faster else ""
-        told.append(
+        lines.append(
             f"an answer of max_tokens {tokens} takes about {seconds:.0f} s there, and ends unfinished at {limit_s} s: "
             f"{instead}set max_tokens to {max(int(limit_s * offer.tokens_per_s), 1)} or less"
         )
     if request.auto_scaling:
         price = offer.usd_per_hour
-        told += autoscaling.notes(request.auto_scaling, usd_per_hour=price, answer_s=seconds, tokens=tokens)
+        lines += autoscaling.notes(request.auto_scaling, usd_per_hour=price, answer_s=seconds, tokens=tokens)
     if settings.download_s + settings.startup_s > request.deadline_s:
-        told.append(
+        lines.append(
             f"SageMaker gives up after {settings.download_s} s of download and {settings.startup_s} s of start-up; "
             f"deadline_s is {request.deadline_s}"
         )
-    return tuple(told)
+    return tuple(lines)

@@ -246,7 +246,7 @@ class Down:
 class RetryPause:
     """There may be room once the service's own endpoints are done with a change."""
 
-    told: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,8 +278,8 @@ def step_down(
     if refusal.quota is Quota.MEMORY:
         return _less_memory(refusal, ask)
     if refusal.quota is Quota.ENDPOINTS:
-        gone = [one for one in leaving(situation, replaced) if one.status == "Deleting"]
-        return _pause(refusal, gone) if ask.adapts and gone else _no_endpoint(refusal, situation)
+        deleting = [one for one in leaving(situation, replaced) if one.status == "Deleting"]
+        return _pause(refusal, deleting) if ask.adapts and deleting else _no_endpoint(refusal, situation)
     known = refusal.quota is Quota.CONCURRENCY
     free = refusal.limit - refusal.used if known else situation.free
     held = replaced.concurrency if replaced else 0
@@ -312,8 +312,8 @@ def step_down(
 
 
 def _pause(refusal: QuotaRefusal, moving: Iterable[Holder]) -> RetryPause:
-    told = ", ".join(f"endpoint {one.name!r} is {one.status}" for one in moving)
-    return RetryPause(f"{refusal}; {told}; wanted to know what room it leaves")
+    changes = ", ".join(f"endpoint {one.name!r} is {one.status}" for one in moving)
+    return RetryPause(f"{refusal}; {changes}; wanted to know what room it leaves")
 
 
 def _adapt(  # noqa: PLR0917 the facts of one decision

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pipeline.report.timeline import Timeline, Visit
 
-Look = Literal["unvisited", "succeeded", "failed", "running"]
+Appearance = Literal["unvisited", "succeeded", "failed", "running"]
 
 WIDTH: Final = 136
 HEIGHT: Final = 30
@@ -42,7 +42,7 @@ class Node:
     comment: str
     x: int
     y: int
-    look: Look
+    appearance: Appearance
     visits: int = 0
     retries: int = 0
     seconds: float = 0.0
@@ -360,14 +360,14 @@ def _node(
 ) -> Node:
     row, column = router.places[name]
     visits = visited.get(name, ())
-    look: Look = visits[-1].outcome if visits else "unvisited"
+    appearance: Appearance = visits[-1].outcome if visits else "unvisited"
     return Node(
         name=name,
         kind=str(state.get("Type", "")),
         comment=str(state.get("Comment", "")),
         x=router.left(column),
         y=router.top(row),
-        look=look,
+        appearance=appearance,
         visits=len(visits),
         retries=sum(visit.retries for visit in visits),
         seconds=sum(visit.seconds for visit in visits),

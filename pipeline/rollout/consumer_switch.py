@@ -41,20 +41,20 @@ def set_all(
         client: of Lambda.
         befores: all consumers, as they were read.
         endpoint_name: the new endpoint.
-        but: which of them are looked at only; none when empty.
+        but: which of them are only checked; none when empty.
 
     Raises:
         ConsumerBusy: while an update is in progress.
         ConsumerMoved: when a variable was changed by somebody since it was read.
     """
-    only_looked_at = [*but] or [False] * len(befores)
-    # A first one that is switched is looked at by that.
+    check_only = [*but] or [False] * len(befores)
+    # Switching the first one checks it too.
     for n, before in enumerate(befores):
-        if n or only_looked_at[n]:
-            _see_unmoved(client, before, endpoint_name)
+        if n or check_only[n]:
+            _check_unmoved(client, before, endpoint_name)
     busy: ConsumerBusy | None = None
-    for before, looked_at in zip(befores, only_looked_at, strict=True):
-        if looked_at:
+    for before, only_checked in zip(befores, check_only, strict=True):
+        if only_checked:
             continue
         name, variable, was = before.function_name, before.variable, before.value
         try:
@@ -68,7 +68,7 @@ def set_all(
         raise busy
 
 
-def _see_unmoved(client: LambdaClient, before: switch_types.Before, endpoint_name: str) -> None:
+def _check_unmoved(client: LambdaClient, before: switch_types.Before, endpoint_name: str) -> None:
     now = _read(client, before.function_name)
     if now.variables.get(before.variable) not in (before.value, endpoint_name):
         raise _moved(before, endpoint_name)

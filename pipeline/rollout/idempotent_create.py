@@ -29,7 +29,7 @@ class Created(TypedDict):
 
 def create(
     make: Callable[..., Any],
-    look: Callable[..., Any],
+    describe: Callable[..., Any],
     request: Mapping[str, Any],
     *,
     name_field: str,
@@ -40,7 +40,7 @@ def create(
 
     Args:
         make: the client's create method.
-        look: the client's describe method, taking the name alone.
+        describe: the client's describe method, taking the name alone.
         request: the parameters of `make`.
         name_field: the parameter that holds the name.
         compared: the fields in which an existing resource must equal the request.
@@ -62,12 +62,12 @@ def create(
             raise NotYetVisible(f"{error.operation_name}: {service_errors.text(error)}") from error
         if service_errors.is_over_quota(error):
             # After a lost answer the quota may be used up by this very resource: AWS looks at names or at quotas first.
-            _see_whether_it_is_there(look, name_field, name, error)
+            _check_existence(describe, name_field, name, error)
         elif not service_errors.is_already_existing(error):
             raise
         created = False
     try:
-        found = look(**{name_field: name})
+        found = describe(**{name_field: name})
     except ClientError as error:
         if service_errors.is_missing(error):
             raise NotYetVisible(
@@ -79,11 +79,9 @@ def create(
     return found, created
 
 
-def _see_whether_it_is_there(
-    look: Callable[..., Any], name_field: str, name: str, refusal: ClientError
-) -> None:
+def _check_existence(describe: Callable[..., Any], name_field: str, name: str, refusal: ClientError) -> None:
     try:
-        look(**{name_field: name})
+        describe(**{name_field: name})
     except ClientError as error:
         if service_errors.is_missing(error):
             raise refusal from None

@@ -47,10 +47,10 @@ def per_hour(
     total: float | None = 0.0
     words = []
     for variant in variants:
-        told_type = {**types.get(variant["VariantName"], {}), **variant}
-        name = told_type.get("InstanceType")
+        details = {**types.get(variant["VariantName"], {}), **variant}
+        name = details.get("InstanceType")
         if name is None:
-            provisioned = _provisioned(told_type)
+            provisioned = _provisioned(details)
             words.append(
                 f"{provisioned} provisioned invocations, price not known"
                 if provisioned
@@ -58,7 +58,7 @@ def per_hour(
             )
             total = None if provisioned else total
             continue
-        count = told_type.get("CurrentInstanceCount", told_type.get("InitialInstanceCount", 0))
+        count = details.get("CurrentInstanceCount", details.get("InitialInstanceCount", 0))
         found = instance_types.find(name, table)
         if found is None:
             total = None

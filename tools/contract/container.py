@@ -211,14 +211,14 @@ class Container:
 
         return self.until(first, "an answer from /ping")
 
-    def until(self, look: Callable[[], T | None], what: str, *, within_s: float = PATIENCE_S) -> T:
-        """Return the first result of `look` that is true.
+    def until(self, probe: Callable[[], T | None], what: str, *, within_s: float = PATIENCE_S) -> T:
+        """Return the first result of `probe` that is true.
 
         Raises:
             ContractError: when there is none in time, or the entry point ends.
         """
         deadline = time.monotonic() + within_s
-        while not (found := look()):
+        while not (found := probe()):
             if self.process.poll() is not None:
                 raise ContractError(
                     f"the entry point ended with {self.process.returncode}:\n{self.log()[-4000:]}"

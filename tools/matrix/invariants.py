@@ -160,7 +160,7 @@ def _tidy(before: Snapshot, outcome: Outcome, after: Snapshot) -> list[str]:
 def _earlier(before: Snapshot, outcome: Outcome, after: Snapshot, *, lasting: bool) -> list[str]:
     if outcome.good:
         return []
-    gone = [f"{name} of the earlier deployment is gone" for name in sorted(before.names - after.names)]
+    missing = [f"{name} of the earlier deployment is gone" for name in sorted(before.names - after.names)]
     changed = [
         f"endpoint {name} was {was}, is {after.endpoints[name]}"
         for name, was in sorted(before.endpoints.items())
@@ -169,7 +169,7 @@ def _earlier(before: Snapshot, outcome: Outcome, after: Snapshot, *, lasting: bo
         # What could not be undone has to be named.
         and not (lasting and after.endpoints[name].status == "InService" and named(name, outcome))
     ]
-    return gone + changed
+    return missing + changed
 
 
 def named(name: str, outcome: Outcome) -> bool:

@@ -130,12 +130,13 @@ def judge(
 def _newest(race: Race, before: Snapshot, outcomes: Mapping[str, Outcome], after: Snapshot) -> list[Broken]:
     if race.winner is None:
         same = (before.variables, before.answered_by) == (after.variables, after.answered_by)
-        gone = before.names - after.names
-        if same and not gone:
+        missing = before.names - after.names
+        if same and not missing:
             return []
         return [
             Broken(
-                "earlier", f"answered by {after.answered_by}, was {before.answered_by}; gone: {sorted(gone)}"
+                "earlier",
+                f"answered by {after.answered_by}, was {before.answered_by}; gone: {sorted(missing)}",
             )
         ]
     outcome = outcomes[race.winner]

@@ -201,7 +201,7 @@ class _Earlier:
         return self.url.removeprefix("s3://").partition("/")[2]
 
     @classmethod
-    def see(cls, cloud: LocalCloud, requests: dict[str, Any]) -> _Earlier:
+    def record(cls, cloud: LocalCloud, requests: dict[str, Any]) -> _Earlier:
         """Write down the deployment that was just made, by its plan's requests and the tags that it has now."""
         client = cloud.clients.lambda_
         ask = cloud.hosting.handle
@@ -395,7 +395,7 @@ class World:
         outcome = self._deploy(whose, self._versions[whose.name][0], wrong=False)
         if not outcome.good:
             raise RuntimeError(f"the earlier deployment of {scenario.name} ended with {outcome}")
-        return _Earlier.see(self.cloud, outcome.plan["requests"])
+        return _Earlier.record(self.cloud, outcome.plan["requests"])
 
     def _deploy(self, scenario: Scenario, version: str, *, wrong: bool = False) -> Outcome:
         """Hand the event of an upload to the trigger, and wait for what comes of it."""

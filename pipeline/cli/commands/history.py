@@ -40,8 +40,8 @@ def history(arguments: HistoryOptions) -> int:
             clients.stepfunctions, stack=arguments.stack, service=arguments.only, limit=arguments.limit
         )
     if arguments.json:
-        told = {"executions": [one.to_json() for one in found.entries], "complete": found.complete}
-        print(json.dumps(told, indent=2))
+        document = {"executions": [one.to_json() for one in found.entries], "complete": found.complete}
+        print(json.dumps(document, indent=2))
         return 0
     for line in lines(found.entries, datetime.now(UTC), shutil.get_terminal_size((120, 24)).columns):
         screen.say(line)

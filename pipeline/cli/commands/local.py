@@ -64,8 +64,8 @@ class _Parts:
         return round(sum(self.seconds.values()), 3)
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
-        return f"took {self.total:.1f} s: {told}"
+        durations = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
+        return f"took {self.total:.1f} s: {durations}"
 
 
 def run(arguments: LocalRunOptions) -> int:
@@ -109,7 +109,7 @@ def run(arguments: LocalRunOptions) -> int:
 
 def up(arguments: LocalUpOptions) -> int:
     """Start a local cloud and follow whatever is deployed on it, until interrupted."""
-    _see_port(arguments.port)
+    _check_port(arguments.port)
     screen = Screen.of(arguments)
     with LocalCloud(_settings(arguments, port=arguments.port)) as cloud:
         bucket, machine = cloud.outputs["UploadBucketName"], cloud.outputs["StateMachineArn"]
@@ -142,7 +142,7 @@ def _introduction(cloud: LocalCloud, bucket: str, machine: str) -> Iterator[str]
     yield "Ctrl-C ends it"
 
 
-def _see_port(port: int) -> None:
+def _check_port(port: int) -> None:
     """Refuse a port that nobody can listen on here.
 
     Raises:
@@ -198,7 +198,7 @@ def _deployment(arguments: LocalRunOptions) -> dict[str, Any]:
     deployment: dict[str, Any] = {}
     if arguments.input is not None:
         deployment = reading.read_object(arguments.input, most=request_sources.SIDECAR_LIMIT)
-        deployment_request.see_settings(deployment, reading.name_of(arguments.input))
+        deployment_request.check_settings(deployment, reading.name_of(arguments.input))
     smoke_test = dict(deployment.get("smoke_test") or {})
     if arguments.prompt is not None:
         smoke_test["prompts"] = [arguments.prompt]

@@ -43,7 +43,7 @@ def logs(arguments: LogsOptions) -> int:
             new = [line for line in book.lines if line not in shown]
             shown.update(new)
             if not arguments.json:
-                for text in told(new):
+                for text in readable_lines(new):
                     screen.say(text)
     if arguments.json:
         print(json.dumps(_document(book), indent=2))
@@ -69,7 +69,7 @@ def followed(clients: Clients, arn: str, *, sleep: Callable[[float], None]) -> I
         sleep(LOOK_S)
 
 
-def told(lines: Iterable[LogLine]) -> Iterator[str]:
+def readable_lines(lines: Iterable[LogLine]) -> Iterator[str]:
     """Yield the lines for people: time, state or container, message."""
     for line in lines:
         level = f"{line.level} " if line.level in {"WARNING", "ERROR", "CRITICAL"} else ""

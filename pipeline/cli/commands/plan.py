@@ -219,10 +219,10 @@ def plan_files(names: Sequence[str], fields: dict[str, Any], *, container: str, 
 
 def judge(files: Sequence[Source], request: Request, today: date) -> PlanShown:
     """Return the plan for an archive or a model's files, from the model's header."""
-    return decide(first_look(files, request), request, today)
+    return decide(inspect_sources(files, request), request, today)
 
 
-def first_look(files: Sequence[Source], request: Request) -> ArchiveReport:
+def inspect_sources(files: Sequence[Source], request: Request) -> ArchiveReport:
     """Return what an archive tells as far as its model's header, or the headers of a model that is none."""
     source = files[0]
     rules = archive_rules.archive_rules(

@@ -29,7 +29,7 @@ from pipeline.cli.commands import plan, watch
 from pipeline.cli.commands.archives import named, tell
 from pipeline.cli.endings import INTERRUPTED, Misuse
 from pipeline.cli.following import Events
-from pipeline.cli.screen import Progress, Screen, rate_of, told
+from pipeline.cli.screen import Progress, Screen, progress_text, rate_of
 from pipeline.errors import InvalidInput, PermanentError, Problem, SealiftError, ServiceUnavailable
 from pipeline.hosting import SERVERLESS
 from pipeline.limits import MiB
@@ -99,7 +99,7 @@ class _Told:
             now = time.monotonic()
             if not self.json and not self.screen.live and now - said >= SAID_S:
                 said = now
-                self.say(f"{verb}: {told(done, total, 0, now - begun)}")
+                self.say(f"{verb}: {progress_text(done, total, 0, now - begun)}")
 
         return progress
 
@@ -119,7 +119,7 @@ class _Told:
                 self.emit("upload", bytes=done, total=total, rate=rate, left_s=left)
             elif not self.json and not self.screen.live and now - said >= SAID_S:
                 said = now
-                self.say(f"uploading: {told(done, total, already, now - begun)}")
+                self.say(f"uploading: {progress_text(done, total, already, now - begun)}")
 
         return progress
 
@@ -160,14 +160,14 @@ def run(arguments: PushOptions, clients: Clients) -> int:
     to = _Told(arguments)
     with service_errors.translated():
         to.screen.hint("looking at the stack ...")
-        found = preflight.look(clients, arguments.stack or settings.STACK)
+        found = preflight.find_stack(clients, arguments.stack or settings.STACK)
         wanted, key = _request(asked, found, clients, to)
         request = wanted.request
         for note in prospects.notes(clients, wanted, found.reach):
             to.note(note)
             to.emit("note", text=note)
     bucket = found.outputs["UploadBucketName"]
-    seen = plan.first_look(asked.files, request)
+    seen = plan.inspect_sources(asked.files, request)
     if not _fits(seen, request, to):
         return 1
     whole = _whole(asked.source, seen, request, to)
@@ -415,7 +415,7 @@ def _started(clients: Clients, machine: str, sent: Sent, to: _Told) -> str:
         archive["version_id"] = sent.version_id
     seen: set[str] = set()
 
-    def look() -> str | None:
+    def find_execution() -> str | None:
         if len(shards) == 1:
             return executions.of_upload(clients.stepfunctions, machine, archive, seen)
         there = split_models.uploaded(clients.s3, sent.bucket, shards)
@@ -425,7 +425,7 @@ def _started(clients: Clients, machine: str, sent: Sent, to: _Told) -> str:
     deadline = time.monotonic() + EVENT_DEADLINE_S
     pause = 0.25
     while time.monotonic() < deadline:
-        if arn := look():
+        if arn := find_execution():
             to.screen.clear()
             return arn
         following.sleep(pause)

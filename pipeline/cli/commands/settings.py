@@ -31,5 +31,5 @@ def show(arguments: SettingsOptions) -> int:
 
 def _value(setting: settings.Setting) -> str:
     if setting.value is None:
-        return f"({setting.kind.default_told})"
+        return f"({setting.kind.default_description})"
     return str(setting.value)

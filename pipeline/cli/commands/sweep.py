@@ -58,8 +58,8 @@ def sweep(arguments: SweepOptions) -> int:
             bucket=bucket,
             service=arguments.only,
         )
-        wait = partial(removal.wait_until_gone, clients.sagemaker)
-        result = until_gone(once, wait=wait, clock=time.monotonic)
+        wait = partial(removal.wait_until_deleted, clients.sagemaker)
+        result = sweep_until_deleted(once, wait=wait, clock=time.monotonic)
     if arguments.json:
         print(json.dumps(result, indent=2))
     else:
@@ -70,7 +70,7 @@ def sweep(arguments: SweepOptions) -> int:
     return 1 if result["counts"].get("failed") or result["counts"].get("waiting") else 0
 
 
-def until_gone(
+def sweep_until_deleted(
     once: Callable[..., Swept],
     *,
     wait: Callable[[str, float], bool],

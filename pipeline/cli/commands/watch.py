@@ -42,14 +42,14 @@ def start(arguments: StartOptions) -> int:
     document = _document(arguments)
     name = reading.name_of(arguments.input) if arguments.input is not None else "command line"
     deployment_request.archive_location(document, name)
-    deployment_request.see_settings(document, name, request_fields.EXECUTION_INPUT)
+    deployment_request.check_settings(document, name, request_fields.EXECUTION_INPUT)
     screen = Screen(sys.stderr, quiet=arguments.quiet)
     service = naming.service_of(document) or "by-hand"
     execution = executions.by_hand_name(service, datetime.now(UTC))
     clients = Clients(region=settings.region())
     with service_errors.translated():
         screen.hint("looking at the stack ...")
-        found = preflight.look(clients, arguments.stack or settings.STACK)
+        found = preflight.find_stack(clients, arguments.stack or settings.STACK)
         archive = document["archive"]
         names = request_sources.PlannedNames(name, sidecars.place(archive["bucket"], archive["key"]))
         asked = preflight.request(document, preflight.beside(clients, archive, screen.say), found, names)

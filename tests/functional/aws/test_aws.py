@@ -224,7 +224,7 @@ def test_an_answer_without_awss_mark_is_somebody_elses(
     answer = {"status_code": status, "headers": headers, "body": body}
 
     with nullcontext() if taken else pytest.raises(ServiceUnavailable, match="ListEndpoints"):
-        sdk_errors.see_aws(operation, answer)
+        sdk_errors.check_answered_by_aws(operation, answer)
 
 
 @pytest.mark.parametrize(

@@ -352,7 +352,7 @@ def test_what_is_shown_is_what_the_workflow_decides(
     files = [FileSource(archive_of(shape, tmp_path))]
     location = {"bucket": "uploads", "key": "models/harbour/model.tar.gz"}
     request = deployment_request.request({"archive": location, **fields}, None, DEFAULTS)
-    report = plan_command.first_look(files, request)
+    report = plan_command.inspect_sources(files, request)
     assert report.model is not None
     figures = {
         "size": report.size,

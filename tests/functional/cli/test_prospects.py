@@ -97,7 +97,7 @@ class Account(Paginated):
 def said(account: Account, service: str = "beta", **document: Any) -> list[str]:
     """Return what a person is told."""
     bucket, key = PLACE
-    found = preflight.look(account.clients, "two")
+    found = preflight.find_stack(account.clients, "two")
     archive = {"bucket": bucket, "key": key}
     beside = preflight.beside(account.clients, archive, pytest.fail)
     asked = {"archive": archive, "service": service, **document}

@@ -272,7 +272,7 @@ def test_the_command_line_waits_for_the_endpoint(world: World) -> None:
         waited.append((name, most_s))
         return True
 
-    result = sweep_command.until_gone(world.once, wait=wait, clock=lambda: 0.0)
+    result = sweep_command.sweep_until_deleted(world.once, wait=wait, clock=lambda: 0.0)
 
     assert set(outcomes(result, LEFT).values()) == {"deleted"}
     assert result["counts"] == {"deleted": 3, "kept": 3}
@@ -281,7 +281,9 @@ def test_the_command_line_waits_for_the_endpoint(world: World) -> None:
 
 def test_the_command_line_ends_though_the_endpoint_does_not(world: World) -> None:
     """Its patience is bounded; what is not gone is told."""
-    result = sweep_command.until_gone(world.once, wait=lambda _name, _most_s: False, clock=lambda: 0.0)
+    result = sweep_command.sweep_until_deleted(
+        world.once, wait=lambda _name, _most_s: False, clock=lambda: 0.0
+    )
 
     assert outcomes(result, LEFT) == ALL_LEFT
 
@@ -299,7 +301,7 @@ def test_an_endpoint_is_waited_for_until_it_is_gone(script: Script) -> None:
     script.answers("sagemaker", "describe_endpoint", described("Deleting"), {"EndpointName": LEFT})
     script.missing("describe_endpoint")
 
-    assert removal.wait_until_gone(script.clients.sagemaker, LEFT, 1.0, every_s=0.01)
+    assert removal.wait_until_deleted(script.clients.sagemaker, LEFT, 1.0, every_s=0.01)
 
 
 def test_the_wait_for_an_endpoint_has_an_end(script: Script) -> None:
@@ -307,7 +309,7 @@ def test_the_wait_for_an_endpoint_has_an_end(script: Script) -> None:
     for _ in range(3):
         script.answers("sagemaker", "describe_endpoint", described("Deleting"))
 
-    assert not removal.wait_until_gone(script.clients.sagemaker, LEFT, 0.03, every_s=0.01)
+    assert not removal.wait_until_deleted(script.clients.sagemaker, LEFT, 0.03, every_s=0.01)
 
 
 def test_an_endpoint_that_may_not_be_looked_at_is_not_waited_for(script: Script) -> None:
@@ -315,7 +317,7 @@ def test_an_endpoint_that_may_not_be_looked_at_is_not_waited_for(script: Script)
     script.refuses("sagemaker", "describe_endpoint", "AccessDeniedException", "no DescribeEndpoint")
 
     with pytest.raises(ClientError, match="no DescribeEndpoint"):
-        removal.wait_until_gone(script.clients.sagemaker, LEFT, 1.0, every_s=0.01)
+        removal.wait_until_deleted(script.clients.sagemaker, LEFT, 1.0, every_s=0.01)
 
 
 def test_what_may_not_be_deleted_keeps_what_it_uses(world: World) -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from pipeline import settings
 from pipeline.cli import following
 from pipeline.cli.following import Events, Live, Plain
-from pipeline.cli.screen import Progress, Screen, told
+from pipeline.cli.screen import Progress, Screen, progress_text
 from pipeline.operations import checklist
 from pipeline.operations.checklist import Mark
 from pipeline.operations.execution_history import Execution, State
@@ -300,8 +300,8 @@ def test_the_rate_of_a_resumed_upload_leaves_out_what_was_there() -> None:
     """Rate and time left are of this transfer."""
     mib = 1 << 20
 
-    assert told(60 * mib, 100 * mib, 40 * mib, 10.0) == " 60 %, 60 of 100 MiB, 2.0 MiB/s, 20 s left"
-    assert told(40 * mib, 100 * mib, 40 * mib, 10.0).endswith("0.0 MiB/s, ? left")
+    assert progress_text(60 * mib, 100 * mib, 40 * mib, 10.0) == " 60 %, 60 of 100 MiB, 2.0 MiB/s, 20 s left"
+    assert progress_text(40 * mib, 100 * mib, 40 * mib, 10.0).endswith("0.0 MiB/s, ? left")
 
 
 def test_progress_is_drawn_on_a_terminal_alone() -> None:

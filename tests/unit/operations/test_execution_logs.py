@@ -109,7 +109,7 @@ def test_a_line_is_told_with_time_state_and_message() -> None:
         ARN, [event(own("gave up\nfor good", level="ERROR", seconds=1.5), at=123)]
     )
 
-    first, second = logs.told([line])
+    first, second = logs.readable_lines([line])
 
     assert first.split("  ")[0].endswith(".123")
     assert first.endswith("CreateModel           ERROR gave up (1.5 s)")

@@ -512,7 +512,7 @@ def test_an_endpoint_that_is_being_changed_may_give_room_then() -> None:
     found = quotas.step_down(refusal(delta=5), replace(ASK, concurrency=5), account(busy, theirs("x", 1)))
 
     assert isinstance(found, RetryPause)
-    assert "endpoint 'a' is Updating" in found.told
+    assert "endpoint 'a' is Updating" in found.reason
 
 
 @pytest.mark.parametrize(("now", "before"), [(5, 10), (9, 9)], ids=["as it was lowered", "raised meanwhile"])

@@ -99,8 +99,8 @@ def test_the_path_taken_is_counted(succeeded: ReportFacts) -> None:
     assert taken["EndpointReady", "SmokeTest"] == 1
     assert taken["InPlace", "UpdateEndpoint"] == 0
     assert (nodes["PollEndpoint"].visits, nodes["CreateEndpoint"].retries) == (5, 2)
-    assert nodes["DeploymentSucceeded"].look == "succeeded"
-    assert nodes["Diagnose"].look == "unvisited"
+    assert nodes["DeploymentSucceeded"].appearance == "succeeded"
+    assert nodes["Diagnose"].appearance == "unvisited"
 
 
 def test_the_way_of_a_failure_is_drawn_where_it_was_taken(failed: ReportFacts) -> None:
@@ -110,7 +110,7 @@ def test_the_way_of_a_failure_is_drawn_where_it_was_taken(failed: ReportFacts) -
 
     assert to_diagnose == {"EndpointTimedOut": 0, "SmokeTest": 1}
     assert laid.hidden == {"Diagnose": len({*ORDER, "step_down"}) - 1}
-    assert {node.name for node in laid.nodes if node.look == "failed"} == {"SmokeTest", "DeploymentFailed"}
+    assert {node.name for node in laid.nodes if node.appearance == "failed"} == {"SmokeTest", "DeploymentFailed"}
 
 
 NAMES = [f"S{n}" for n in range(8)]
