@@ -110,7 +110,10 @@ def test_the_way_of_a_failure_is_drawn_where_it_was_taken(failed: ReportFacts) -
 
     assert to_diagnose == {"EndpointTimedOut": 0, "SmokeTest": 1}
     assert laid.hidden == {"Diagnose": len({*ORDER, "step_down"}) - 1}
-    assert {node.name for node in laid.nodes if node.appearance == "failed"} == {"SmokeTest", "DeploymentFailed"}
+    assert {node.name for node in laid.nodes if node.appearance == "failed"} == {
+        "SmokeTest",
+        "DeploymentFailed",
+    }
 
 
 NAMES = [f"S{n}" for n in range(8)]
