@@ -93,7 +93,7 @@ def _spelled(schema: Any) -> Any:
 
 
 def _check_patterns(schema: Any, path: str, depth: int) -> None:
-    """Look at every pattern of a schema, wherever it stands, before anything is generated."""
+    """Check every pattern of a schema, wherever it stands, before anything is generated."""
     if depth > 4 * MOST_DEPTH:
         raise SchemaError(f"{path[:200]} is nested deeper than {4 * MOST_DEPTH} levels")
     if isinstance(schema, list):

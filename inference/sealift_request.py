@@ -527,7 +527,7 @@ def _stops(name: str, value: Any, problems: Problems) -> tuple[str, ...]:
 
 
 def _check_together(values: dict[str, Any], form: str | None, problems: Problems) -> None:
-    """Tell of what is right alone and wrong together."""
+    """Report fields that are valid alone and invalid together."""
     choices, best = values.get("choices", 1), values.get("best_of", 1)
     if "best_of" in values:
         if best < choices and form != "inputs":

@@ -18,7 +18,7 @@ and a test fails when a class has no place there.
     │   ├── ConsumerNotAllowed        the stack may not switch that function
     │   ├── ConsumerUnreadable        its environment variables cannot be decrypted
     │   ├── ConsumerTaken             another service of Sealift serves it
-    │   ├── Superseded                a newer upload of the service serves already; this one stood down
+    │   ├── Superseded                a newer upload of the service serves already
     │   ├── StackChanged              the stack was updated while the execution ran, or before it was redriven
     │   └── RequestRejected           AWS called the request itself wrong
     ├── Failed                      it was tried, and the answer was no
@@ -236,7 +236,7 @@ class ConsumerTaken(PermanentError):
 
 
 class Superseded(PermanentError):
-    """A newer upload of the service serves already; this deployment stood down and removed what it had made."""
+    """A newer upload of the service serves already; this deployment stopped and removed what it had created."""
 
     why = "a newer upload of the service serves already, and the newest wins"
     fix = "nothing need be done; to deploy the older archive all the same, upload it again"

@@ -52,7 +52,7 @@ VOLUME_GB: Final = Limit(512, "GB of an instance's volume", "boto-model")
 LEAST_START_TIMEOUT_S: Final = Limit(
     600, "seconds of an instance's download, and of its start, at least", "ours"
 )
-"""So that a slow hour is no failure."""
+"""So that a slow hour does not fail."""
 START_TIMEOUT_S: Final = Limit(
     3600, "seconds of an instance's download, and of its start, at most", "boto-model"
 )

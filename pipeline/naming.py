@@ -77,12 +77,12 @@ def is_named_after(name: str, service: str) -> bool:
 
 
 def sized_name(deployment: str, memory_mb: int, concurrency: int) -> str:
-    """Return the name of a deployment's endpoint configuration of other sizes than were asked for."""
+    """Return the name of a deployment's endpoint configuration of other sizes than requested."""
     return f"{deployment}-{memory_mb}-{concurrency}"
 
 
 def instances_name(deployment: str, instance_type: str, count: int) -> str:
-    """Return the name of a deployment's endpoint configuration of other instances than were asked for."""
+    """Return the name of a deployment's endpoint configuration of other instances than requested."""
     return f"{deployment}-{digest([instance_type, count], 6)}"
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 OURS: Final = 200 * KiB
-"""Bytes that an execution's data have at most: the rest of what AWS allows is for what nobody thought of."""
+"""Bytes that an execution's data have at most: the rest of what AWS allows is a reserve."""
 
 REQUEST: Final = 24 * KiB
 """Bytes of a request with all its defaults."""

@@ -435,7 +435,7 @@ def _forward() -> list[LambdaTask]:
         ),
         _task(
             watch_consumer,
-            "One look at the alarms of the endpoint and of the consumers; one that rings puts everything back.",
+            "Check the alarms of the endpoint and of the consumers once; one that fires rolls everything back.",
             {
                 "consumers.$": "$.plan_deployment.consumers",
                 "endpoint_name.$": endpoint,
@@ -461,7 +461,7 @@ def _forward() -> list[LambdaTask]:
         _task(
             restore_capacity,
             "Give the new endpoint what was requested, as far as the quota reaches; the older ones keep one each. "
-            "On instances, set up auto scaling where it is asked for.",
+            "On instances, set up auto scaling where it is requested.",
             {"plan.$": "$.plan_deployment"},
         ),
     ]

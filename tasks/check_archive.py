@@ -1,7 +1,7 @@
 """CheckArchive: refuses at once what cannot become an endpoint, and says everything that is wrong with it.
 
 The execution's input first, then the archive's layout from its first megabytes, then every byte of it, unless S3
-vouches for what `sealift pack` wrote. Nothing has been created when this state fails.
+verifies what `sealift pack` wrote. Nothing has been created when this state fails.
 """
 
 from __future__ import annotations

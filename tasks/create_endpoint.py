@@ -117,7 +117,7 @@ def _check_owner(clients: Clients, request: Mapping[str, Any], conflict: NameCon
 
 
 def _delete_leftover(clients: Clients, name: str, found: Mapping[str, Any]) -> None:
-    """Delete a failed endpoint that Sealift made; it may be gone by now, which is as good."""
+    """Delete a failed endpoint that Sealift made; it may be gone by now, which is success too."""
     try:
         if resource_tags.owner(clients.sagemaker, found["EndpointArn"]) is None:
             seen = f"the existing endpoint {name!r} is {found['EndpointStatus']}, and Sealift did not make it"

@@ -35,7 +35,7 @@ class Result(TypedDict):
 
 
 def run(event: Event, clients: Clients) -> Result:
-    """Look once.
+    """Describe it once.
 
     Raises:
         EndpointFailed: with SageMaker's FailureReason.

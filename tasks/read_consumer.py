@@ -191,7 +191,7 @@ def _refuse_again(values: Sequence[str | None], earlier: switch_types.Read) -> N
 
 
 def _turns(own: Mapping[str, Release], results: SwitchResults, clients: Clients, *, holding: bool) -> None:
-    """Look at every endpoint that is called: one newer upload is enough to stand down, before any waiting."""
+    """Check every endpoint that is called: one newer upload supersedes this deployment, before any waiting."""
     plan = results["plan_deployment"]
     waits = []
     for value, there in own.items():

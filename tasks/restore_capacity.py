@@ -1,7 +1,7 @@
 """RestoreCapacity: after the consumer's switch, the new endpoint gets what was requested, as far as the quota reaches.
 
-What the older endpoints need no more is taken from them first, down to one each: they are the way back. On instances it
-is auto scaling that is set up here, where it is asked for: what serves already need not be undone because of it.
+The older endpoints, which are rollback targets, are lowered first, to one invocation each. On instances it
+is auto scaling that is set up here, where it is requested: what serves already need not be undone because of it.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _instances(plan: Plan) -> str:
 
 
 def _instance_steps(plan: Plan) -> list[str]:
-    """Return in words what is otherwise than asked for: instances are not given back, since each one costs money."""
+    """Return in words what differs from the request: instances are not given back, since each one costs money."""
     on = plan.instances
     if on is None or (on.type, on.count) == (on.asked.type, on.asked.count):
         return []
@@ -108,7 +108,7 @@ def _instance_steps(plan: Plan) -> list[str]:
 
 
 def _scaled(plan: Plan, clients: Clients) -> list[str]:
-    """Set up auto scaling where it is asked for; return it in words."""
+    """Set up auto scaling where it is requested; return it in words."""
     on = plan.instances
     wanted = on.auto_scaling if on else None
     if on is None or wanted is None:

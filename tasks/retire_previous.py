@@ -64,13 +64,13 @@ class Result(TypedDict):
     kept: list[str]
     """The ways back, newest first."""
     not_retired: list[str]
-    """What would have gone, with the reason why it did not."""
+    """What should have been deleted, with the reason why it was not."""
     told: str
     """All of it in one sentence, for the notification."""
 
 
 def run(event: Event, clients: Clients) -> Result:
-    """Mark this deployment as good, and retire what no longer is a way back.
+    """Mark this deployment as good, and retire what is no longer a rollback target.
 
     Raises:
         EndpointBusy: while an endpoint that goes is not gone yet.
@@ -201,7 +201,7 @@ def _delete_rest(one: Release, service: str, account: AccountReleases, clients: 
 
 
 def _delete_model(name: str, service: str, client: SageMakerClient) -> None:
-    """Delete a model that Sealift made for the service; it may be gone by now, which is as good."""
+    """Delete a model that Sealift made for the service; it may be gone by now, which is success too."""
     try:
         arn = client.describe_model(ModelName=name)["ModelArn"]
         if resource_tags.is_of_service(client, arn, service):
@@ -214,7 +214,7 @@ def _delete_model(name: str, service: str, client: SageMakerClient) -> None:
 def _summary(retired: list[str], kept: list[str], not_retired: list[str]) -> str:
     parts = [
         f"retired {', '.join(retired)}" if retired else "nothing to retire",
-        f"kept {', '.join(kept)} as a way back" if kept else "",
+        f"kept {', '.join(kept)} as a rollback target" if kept else "",
         f"NOT retired: {'; '.join(not_retired)}" if not_retired else "",
     ]
     return one_line("; ".join(part for part in parts if part))

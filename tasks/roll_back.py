@@ -4,7 +4,7 @@ Endpoints of the service that MakeRoom lowered get back what they had, once the 
 updated in place gets back its old configuration.
 
 Ownership is read from the tags that every create carries, not from the execution's memory, so that a create
-whose answer was lost is undone too. AWS refuses to delete an endpoint that is Creating: that is told with
+whose answer was lost is undone too. AWS refuses to delete an endpoint that is Creating: that is reported with
 EndpointBusy, and the state machine comes back until it is gone.
 """
 
@@ -62,7 +62,7 @@ class _Report:
         self.kept: list[str] = []
         self.not_undone: list[str] = []
         self.spare: list[str] = []
-        """What stays, and does no harm, with the command that removes it where there is one."""
+        """What stays and is harmless, with the command that removes it where there is one."""
         self.monitored = False
         """Whether MonitorEndpoint made its alarms."""
 
@@ -81,7 +81,7 @@ class _Report:
         return True
 
     def spare_if_refused(self, what: str, step: Callable[[], None], fix: str = "") -> None:
-        """Run a step that nothing depends on: one that is refused leaves something that does no harm."""
+        """Run a step that nothing depends on: one that is refused leaves something harmless."""
         try:
             step()
         except ClientError as error:
@@ -220,7 +220,7 @@ def _restore_consumer(before: switch_types.Before, endpoint: str, clients: Clien
 def _delete_versions(before: switch_types.Before, endpoint: str, clients: Clients, report: _Report) -> None:
     """Delete the versions that were published for the endpoint; those that stay call an endpoint that is gone.
 
-    Nobody calls them, so one that cannot be deleted is told of and keeps nothing else from going.
+    Nobody calls them, so one that cannot be deleted is reported, and the rest is still deleted.
     """
     name = before.function_name
 
@@ -428,7 +428,7 @@ def _summary(report: _Report) -> str:
     if report.not_undone:
         kept = f"; kept: {'; '.join(report.kept)}" if report.kept else ""
         return one_line(f"NOT undone, remove by hand: {'; '.join(report.not_undone)}{kept}")
-    spare = f"; stays, and does no harm: {'; '.join(report.spare)}" if report.spare else ""
+    spare = f"; stays, and is harmless: {'; '.join(report.spare)}" if report.spare else ""
     return one_line(f"undone: everything that this execution made; what served before still serves{spare}")
 
 

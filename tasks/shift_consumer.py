@@ -1,6 +1,6 @@
 """ShiftConsumer: the first of two steps. A new version is tried by itself, then gets a part of the calls.
 
-Consumers that have no canary are not touched here: UpdateConsumer switches them, when no alarm rang for the others.
+Consumers that have no canary are not touched here: UpdateConsumer switches them, when no alarm fired for the others.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Result(TypedDict):
 
     consumers: list[ShiftedConsumer]
     looks: int
-    """How often the alarms are looked at before the new versions get all."""
+    """How often the alarms are checked before the new versions get all."""
     interval_s: int
-    """Seconds before each look."""
+    """Seconds before each check."""
 
 
 def run(event: Event, clients: Clients) -> Result:
@@ -83,7 +83,7 @@ def run(event: Event, clients: Clients) -> Result:
 
 
 def _check_alarms(client: CloudWatchClient, names: Sequence[str]) -> None:
-    """Refuse a name that no alarm has: it would never ring."""
+    """Refuse a name that no alarm has: it would never fire."""
     if not names:
         return
     there = {str(alarm["AlarmName"]) for alarm in alarms_api.found(client, names, composite=True)}

@@ -1,6 +1,6 @@
-"""Sweep: finds what Sealift made and nobody refers to any more, and deletes it if told to; a schedule's, not a state's.
+"""Sweep: finds what Sealift made and nothing refers to any more; deletes it if requested; a schedule's, not a state's.
 
-One run is one look and at most one call for each thing that goes. Nothing is waited for: an endpoint takes a while to
+One run is one scan and at most one call for each thing that goes. Nothing is waited for: an endpoint takes a while to
 go, and its configuration and its model go with the next run.
 """
 
@@ -60,7 +60,7 @@ Result: TypeAlias = sweeping.Swept
 
 
 def run(event: Event, clients: Clients) -> Result:
-    """Look, decide, and delete where `delete` says so; tell the topic of it."""
+    """Scan, decide, and delete where `delete` says so; tell the topic of it."""
     result = sweeping.once(
         clients,
         now=moment(event["now"]),
@@ -76,7 +76,7 @@ def run(event: Event, clients: Clients) -> Result:
 
 
 def _notification(found: list[SweptThing], *, act: bool) -> str:
-    """Return the notification; empty when there is nothing to tell."""
+    """Return the notification; empty when there is nothing to report."""
     lines = [
         one_line(f"{one['outcome']}: {one['kind']} {one['name']}: {one['reason']}")
         for one in found

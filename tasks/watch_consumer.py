@@ -27,14 +27,14 @@ class Event(TypedDict):
 
 
 class Result(TypedDict):
-    """What a quiet look leaves."""
+    """What a check without an alarm leaves."""
 
     left: int
     """Looks that are still to come."""
 
 
 def run(event: Event, clients: Clients) -> Result:
-    """Look once, and count down.
+    """Check once, and count down.
 
     Raises:
         ConsumerFailed: when an alarm of the endpoint or of a consumer is in ALARM.

@@ -34,7 +34,7 @@ class Task(Generic[Event, Result]):
 
     run: Callable[[Event, clients.Clients], Result]
     errors: tuple[type[SealiftError], ...] = ()
-    """What it may raise that the workflow does something about: retries it if it is a TransientError, else goes on with
+    """What it may raise that the workflow handles: retries it if it is a TransientError, else goes to
     another state. In the order in which the retries stand. Throttled and ServiceUnavailable are every task's."""
     may: tuple[Allow, ...] = ()
     """The policy of its role: all calls that it makes."""

@@ -147,7 +147,7 @@ def over_quota(
         wanted = f"a request delta of at most {refusal.limit}"
         return QuotaTooSmall("quota", [Problem("QuotaTooSmall", message, wanted, fix)], refusal=refusal)
     if adapts:
-        goes_on = "the capacity ladder goes on with what is free"
+        goes_on = "the capacity ladder continues with what is free"
         used_up = Problem("QuotaUsedUp", message, "room in the quota", goes_on)
         return QuotaUsedUp("quota", [used_up], refusal=refusal)
     held = f" '{refusal.name}', {refusal.used} of {refusal.limit} in use" if refusal.name else ""

@@ -41,7 +41,7 @@ def of(task: str, event: Mapping[str, Any]) -> Iterator[None]:
     def record(*arguments: Any, **more: Any) -> logging.LogRecord:
         made = before(*arguments, **more)
         made.__dict__.update(fields)
-        # In JSON a line break is no harm, but what reads it may show a text as it is.
+        # A line break is safe in JSON, but a reader may show the text as it is.
         made.msg, made.args = plain(_message(made)), None
         return made
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 OK, FAILED, USAGE, BUG, INTERRUPTED, UNREAD, TERMINATED = 0, 1, 2, 70, 130, 141, 143
 STATUSES: Final = {
     OK: "done, and all is well",
-    FAILED: "it was tried and failed, something was refused, or what was looked at is not well",
+    FAILED: "it was tried and failed, something was refused, or what was checked is unhealthy",
     USAGE: "the command line is wrong",
     BUG: "a mistake of Sealift's own, which --debug shows whole",
     INTERRUPTED: "interrupted, as by Ctrl-C",

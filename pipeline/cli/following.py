@@ -1,7 +1,7 @@
 """Following a deployment: the checklist while it is being ticked, on a terminal, in a pipe, or as JSON lines.
 
 `checklist` decides how each line stands and why it waits; here it is drawn, at the times that are due. A
-person who leaves with Ctrl-C is told how to come back: the deployment goes on without anybody looking.
+person who leaves with Ctrl-C is told how to come back: the deployment continues.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SLOWEST_S: Final = 5.0
 PATIENCE: Final = 60
 """Looks in vain, one after the other, before following is given up: five minutes and what the SDK tries."""
 TICK_S: Final = 0.5
-"""Between two drawings, which ask nobody."""
+"""Between two drawings, which call nothing."""
 PROGRESS: Final = frozenset({"line", "upload"})
 """The events that tell how far it is, and not what came of it."""
 SAID_S: Final = (15, 60)
@@ -183,7 +183,7 @@ class Plain:
 
 
 class Silent:
-    """Nothing: whoever wants no progress reads how it ended."""
+    """Nothing: without progress only the end is shown."""
 
     def show(self, followed: Execution) -> None:
         """Show nothing."""
@@ -212,7 +212,7 @@ class Events:
         self._begun = False
 
     def emit(self, kind: str, **fields: Any) -> None:
-        """Write one event; of mere progress none to whoever wants none."""
+        """Write one event; progress only where it is wanted."""
         if self._quiet and kind in PROGRESS:
             return
         now = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -28,12 +28,12 @@ NOT_A_LANGUAGE_MODEL: Final = "GGUFNotALanguageModel"
 
 
 class Purpose(StrEnum):
-    """What a model is asked for."""
+    """What a model is for."""
 
     CHAT = "chat"
     """It has a chat template: it answers messages."""
     COMPLETION = "completion"
-    """A base model: it goes on with a text."""
+    """A base model: it continues a text."""
     EMBEDDING = "embedding"
     """It turns a text into numbers."""
 
@@ -221,7 +221,7 @@ def _by_tensors(header: GGUFHeader) -> Stranger | None:
 
 
 def of(header: GGUFHeader) -> Purpose:
-    """Return what a model that `refusal` does not name is asked for."""
+    """Return what a model that `refusal` does not name is for."""
     architecture = header.architecture
     if sealift_purpose.embeds(
         architecture,

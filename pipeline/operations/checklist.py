@@ -169,7 +169,7 @@ def _restored(results: Mapping[str, Any]) -> str:
     if restored["steps"]:
         return error_codec.readable("; ".join(restored["steps"]))
     if restored["max_concurrency"] is None:
-        return "the instances that were asked for"
+        return "the requested instances"
     return str(restored.get("told") or f"{restored['max_concurrency']} concurrent invocations, as requested")
 
 
@@ -286,7 +286,7 @@ ITEMS: tuple[ChecklistItem, ...] = (
 """The deployment checklist; the lines on the GGUF's place, on the fit and on the quotas are Sealift's own."""
 
 LADDER = "StepDown"
-"""The state that a failure at a quota leads to; what failed there is asked for again."""
+"""The state that a failure at a quota leads to; what failed there is requested again."""
 
 
 UNDONE = "what was made is undone"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CANARY = frozenset({"shift_consumer", "watch_consumer"})
-"""Those that only a switch in two steps comes to."""
+"""Those that only a switch in two steps reaches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,7 @@ FALLBACK: Final[dict[str, tuple[str, str]]] = {
     "StatesTimeout": ("a state took longer than it may", "read the state's log, then start again"),
     "Lambda.Unknown": ("a task's function ended without an answer", "read the function's log"),
 }
-"""Why and what to do, of errors that are nobody's of ours and whose texts tell nothing."""
+"""Why and what to do, for errors that are not ours and whose texts do not tell."""
 
 QUOTE: Final = frozenset({errors.AccessDenied.__name__, errors.RequestRejected.__name__})
 """Errors of ours that refuse in AWS's words; any other `PermanentError` has its own, which lead nowhere else."""
@@ -323,7 +323,7 @@ def failed_state(results: dict[str, Any], cause: str = "") -> str:
 
 
 def _left_out(plan: dict[str, Any]) -> set[str]:
-    """Return the states that a plan never comes to: one of the endpoint's two strategies, a switch's first step."""
+    """Return the states that a plan never reaches: one of the endpoint's two strategies, a switch's first step."""
     other = "update_endpoint" if plan.get("updates") is None else "create_endpoint"
     return {other, *(() if plan.get("switch") == IN_STEPS else CANARY)}
 

@@ -107,7 +107,7 @@ def examine(clients: Clients, *, stack: str, region: str, today: date) -> Iterat
 
 
 def _asked(name: str, check: Callable[[], ReadinessCheck]) -> ReadinessCheck:
-    """Return a check; one that AWS does not let be done is not known."""
+    """Return a check; one that AWS does not allow is unknown."""
     try:
         with service_errors.translated():
             return check()

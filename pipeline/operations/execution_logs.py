@@ -47,7 +47,7 @@ class LogLine:
     message: str
     level: str = ""
     trace: tuple[str, ...] = ()
-    """Where an error was raised, for one that nobody foresaw."""
+    """Where an error was raised, for an unexpected one."""
     fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """What else the line has."""
 

@@ -85,7 +85,7 @@ class Listed(NamedTuple):
 
     entries: list[ExecutionSummary]
     complete: bool
-    """Whether nothing was left out but for what was asked for."""
+    """Whether nothing was left out except as requested."""
 
 
 def machines(client: SFNClient, stack: str | None) -> list[str]:

@@ -62,7 +62,7 @@ def wait_until_deleted(
 
 
 def mark(clients: Clients, made: Made, now: datetime) -> None:
-    """Mark an archive that no model reads: whoever wants to deploy it from now on writes it again."""
+    """Mark an archive that no model reads: a later deployment of it writes it again."""
     place, key = _place(made)
     tags = [{"Key": RETIRED, "Value": now.isoformat(timespec="seconds")}]
     clients.s3.put_object_tagging(

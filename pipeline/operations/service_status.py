@@ -51,14 +51,14 @@ class Role(StrEnum):
 
     SERVES = "serves"
     TRIED = "being tried"
-    ROLLBACK_TARGET = "way back"
+    ROLLBACK_TARGET = "previous"
     """`sealift rollback` can go to it."""
     WITHDRAWN = "withdrawn"
-    """Somebody went back from it."""
+    """It was rolled back."""
     EARLIER = "earlier"
-    """Good once, and no way back now: its endpoint is going, or has failed."""
+    """Good once, and no rollback target now: its endpoint is being deleted, or has failed."""
     LEFT_OVER = "left over"
-    """Never turned out good, and its execution has ended; `sealift sweep` sees to it."""
+    """It never became good, and its execution has ended; `sealift sweep` deletes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,13 +268,13 @@ def _ways(found: Sequence[Release]) -> dict[str, str]:
 def _staying(found: Iterable[Release]) -> dict[str, str]:
     """Return which deployments of a service stay: the newest good one, those before it that its tag says, and doubt.
 
-    The same ones that RetirePrevious keeps. As there, what somebody went back from stays until the next good one.
+    The same ones that RetirePrevious keeps. As there, a deployment that was rolled back stays until the next good one.
     """
     ordered = sorted(found, key=lambda one: one.age, reverse=True)
     good = [one for one in ordered if one.is_rollback_target]
     if not good:
         return {
-            one.config: "somebody went back from it, and no good deployment has come since"
+            one.config: "it was rolled back, and no good deployment has come since"
             for one in ordered
             if one.withdrawn_at and one.status is not None
         }
@@ -284,10 +284,12 @@ def _staying(found: Iterable[Release]) -> dict[str, str]:
         doubt = "it is a good deployment, and how many its service keeps is not known"
         stay |= dict.fromkeys([one.config for one in earlier], doubt)
     else:
-        stay |= dict.fromkeys([one.config for one in earlier[: newest.keep_previous]], "it is a way back")
+        stay |= dict.fromkeys(
+            [one.config for one in earlier[: newest.keep_previous]], "it is a rollback target"
+        )
     for one in ordered:
         if one.withdrawn_at and not one.good and one.age > newest.age and one.status is not None:
-            stay[one.config] = "somebody went back from it; the next good deployment retires it"
+            stay[one.config] = "it was rolled back; the next good deployment retires it"
     return stay
 
 

@@ -1,4 +1,4 @@
-"""One sweep: look at all that Sealift made, decide, and carry it out where that is asked for.
+"""One sweep: read all that Sealift made, decide, and carry it out where requested.
 
 Owns the order of the calls and what is told of each thing. Refuses to wait: whoever calls comes again.
 """
@@ -82,7 +82,7 @@ def _dry(one: SweepDecision) -> str:
 
 
 def _apply(decisions: tuple[SweepDecision, ...], now: datetime, clients: Clients) -> list[SweptThing]:
-    """Carry the decisions out, in their order; what is refused is told, and keeps what would go after it."""
+    """Carry the decisions out, in their order; what is refused is reported, and keeps what would go after it."""
     deleted: set[str] = set()
     lines = []
     for one in decisions:

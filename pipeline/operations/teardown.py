@@ -1,7 +1,7 @@
 """Taking a stack away again, and what its executions made outside of it: looked at, decided, carried out.
 
 Owns what goes and what stays: endpoints with their alarms, models and configurations go, then the stack and its code;
-uploads and archives stay unless they are asked for. Refuses while a deployment runs, and to delete what does not bear
+uploads and archives stay unless they are named. Refuses while a deployment runs, and to delete what does not bear
 the stack's tags. Each step may be repeated, so what was cut short goes on where it ended.
 """
 

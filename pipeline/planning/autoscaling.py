@@ -1,4 +1,4 @@
-"""Auto scaling of an endpoint on instances: what is asked for, the requests for it, and the words.
+"""Auto scaling of an endpoint on instances: what is requested, the API calls for it, and the words.
 
 Owns the parameters of Application Auto Scaling's calls. Refuses to make one (`autoscaling_api` does), and to scale to
 zero: "An endpoint can scale to and from zero instances only if it hosts inference components"
@@ -53,7 +53,7 @@ def policy(endpoint: str, variant: str, wanted: Scaling) -> dict[str, Any]:
 
 
 def within(wanted: Scaling, count: int) -> Scaling:
-    """Return the scaling of an endpoint that runs on `count` instances, which may be fewer than the least asked for.
+    """Return the scaling of an endpoint that runs on `count` instances, which may be fewer than the requested minimum.
 
     A quota gave no more: to insist on the least would ask for what was just refused, over and over.
     """

@@ -2,7 +2,7 @@
 
 Pure: decides on what the variables hold now, and whose the endpoints there are. A consumer that the request names is
 refused when another service has it, unless the entry says `take_over`; the stack's own consumer, which nobody named,
-stays with the service that had it first, and the deployment goes on without it. What no service of Sealift serves is
+stays with the service that had it first, and the deployment continues without it. What no service of Sealift serves is
 a person's, and is switched as it was requested.
 """
 
@@ -41,7 +41,7 @@ class Claim:
 
     @property
     def note(self) -> str:
-        """Why a deployment goes on without it, and how it would be taken over."""
+        """Why a deployment continues without it, and how it would be taken over."""
         return (
             f"{self.stays} (endpoint {self.endpoint!r}), which had the stack's consumer first: this deployment "
             f"switches none; to take it over, name it: {entry(self.function_name, self.variable)}"
@@ -77,7 +77,7 @@ def of_others(
 
 
 def left(claims: Sequence[Claim], consumers: Sequence[RequestedConsumer], *, default: bool) -> list[Claim]:
-    """Return the claims for whose sake a deployment goes on without its consumer; none where it may be taken over.
+    """Return the claims because of which a deployment continues without its consumer; none where it may be taken over.
 
     Args:
         claims: of other services, on the request's consumers.

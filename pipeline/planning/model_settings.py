@@ -1,4 +1,4 @@
-"""What a request comes to for the model that was found: the server's settings, what it needs, how it is asked.
+"""What a request means for the model that was found: the server's settings, what it needs, how it is asked.
 
 Owns what depends on the model's header. Refuses to choose a size: `fit` and `plan` do.
 """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def notes(request: Request, model: dict[str, Any], today: date, where: str = SERVERLESS) -> list[str]:
-    """Return what of the request will be otherwise than asked for, and why, and what its container lacks."""
+    """Return what will differ from the request, and why, and what its container lacks."""
     inference = model_settings.inference(request, model, where)
     notes = []
     if request.timeout_s > limits.INVOCATION_S.value:
@@ -55,13 +55,13 @@ def notes(request: Request, model: dict[str, Any], today: date, where: str = SER
 def instance_notes(
     request: Request, needed: fit.Fit, found: Sequence[Offer], count: int | None = None
 ) -> tuple[str, ...]:
-    """Return what a person should know of the instances that a plan comes to; nothing when it comes to none.
+    """Return what a person should know of the instances that a plan uses; nothing when it uses none.
 
     Args:
         request: the deployment's.
         needed: what the model needs.
         found: the type that is taken, and those to step to.
-        count: how many; as many as were asked for when None.
+        count: how many; as many as were requested when None.
     """
     if not found:
         return ()

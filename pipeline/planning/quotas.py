@@ -121,7 +121,7 @@ def choose(
     held = replaced.concurrency if replaced else 0
     own = situation.own(without=replaced.name if replaced else None)
     room = make_room(wanted, situation.free + held, own, None if replaced else serving)
-    # With no room at all it is asked for all the same: somebody else's deployment may end meanwhile.
+    # With no room at all it is requested anyway: another deployment may end meanwhile.
     begin = room.start or wanted
     if begin == asked and not room.lowered and room.start:
         return CapacityStart(asked)
@@ -424,7 +424,7 @@ class InstancesAsk:
     type: str
     count: int
     asked: int
-    """How many the request asked for."""
+    """How many were requested."""
     others: tuple[tuple[str, float], ...]
     """Types to step to, each with what one of it costs an hour, in this order."""
 

@@ -74,7 +74,7 @@ CANARY = Object(
             Number(0.01, 0.99), "the part of the alias' calls that the new version gets", default=0.1
         ),
         # Another deployment of the service waits 20 minutes at the most for this one to be settled.
-        "bake_s": Field(Integer(1, 900), "seconds until it gets all, if no alarm rings", default=300),
+        "bake_s": Field(Integer(1, 900), "seconds until it gets all, if no alarm fires", default=300),
         "alarms": Field(
             ListOf(Text("the name of a CloudWatch alarm", max_length=255), 0, 50),
             "alarms of the consumer's own to watch beside the endpoint's",
@@ -228,7 +228,7 @@ _TUNABLE: dict[str, Field] = {
     "bake_s": Field(
         Integer(0, limits.BAKE_S.value),
         "with strategy in_place on instances: seconds that SageMaker watches the endpoint's alarms after the new "
-        "instances have taken over; one that rings takes the update back",
+        "instances have taken over; an alarm that fires rolls the update back",
         default=300,
     ),
     "strategy": Field(
@@ -277,7 +277,7 @@ _TUNABLE: dict[str, Field] = {
     ),
     "keep_previous": Field(
         Integer(0, 50),
-        "earlier good deployments that stay, as an instant way back; none on instances unless it is said",
+        "earlier good deployments that stay, for an instant rollback; none on instances unless set",
         default=KEPT[SERVERLESS],
     ),
     "deadline_s": Field(

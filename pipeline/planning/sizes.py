@@ -23,7 +23,7 @@ MOST_STEPS: Final = 10
 
 
 def config_name(name: str, asked: Asked, memory_mb: int, concurrency: int) -> str:
-    """Return the endpoint configuration's name: the deployment's own, with the sizes when they are not those asked for.
+    """Return the endpoint configuration's name: the deployment's own, with the sizes when they differ from the request.
 
     A configuration cannot be changed, so each size has one of its own; and the sizes in use can be read off it. Where
     no concurrency was requested, the name always has the sizes.
@@ -41,14 +41,14 @@ def sizes_of(config: str, name: str, asked: Asked) -> tuple[int, int] | None:
 
 
 def instances_config_name(name: str, asked: AskedInstances, instance_type: str, count: int) -> str:
-    """Return the endpoint configuration's name: the deployment's own, or that of other instances than asked for."""
+    """Return the endpoint configuration's name: the deployment's own, or that of other instances than requested."""
     if (instance_type, count) == (asked.type, asked.count):
         return name
     return naming.instances_name(name, instance_type, count)
 
 
 def serverless_config(memory_mb: int, concurrency: int | None) -> dict[str, int]:
-    """Return a variant's ServerlessConfig; without a concurrency none that could be asked for."""
+    """Return a variant's ServerlessConfig; without a concurrency none that can be requested."""
     return {"MemorySizeInMB": memory_mb, **({"MaxConcurrency": concurrency} if concurrency else {})}
 
 

@@ -289,14 +289,14 @@ def _cut_short(ran: Execution, line: Timeline) -> Failure:
 
 
 def _bare(ran: Execution) -> Failure | None:
-    """Return what is known of a failure that nobody looked into."""
+    """Return what is known of a failure without a diagnosis."""
     if ran.running or ran.status == "SUCCEEDED":
         return None
     lines = [text for text in (ran.cause or "").splitlines() if text.strip()]
     return Failure(
         error=str(ran.error or ran.status),
         what=lines[0] if lines else "no cause was told",
-        why=lines[1] if len(lines) > 1 else "nobody looked into it: the diagnosis did not run",
+        why=lines[1] if len(lines) > 1 else "the diagnosis did not run",
         fix=lines[2] if len(lines) > 2 else "read the execution's history in the console, and the tasks' log",
     )
 

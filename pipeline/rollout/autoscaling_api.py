@@ -28,7 +28,7 @@ def register(client: AutoScalingClient, endpoint: str, wanted: Scaling) -> None:
 
 
 def deregister(client: AutoScalingClient, endpoint: str) -> None:
-    """Let an endpoint be scaled no more: its policy and the policy's alarms go too. One that is not is as good."""
+    """Stop scaling an endpoint: its policy and the policy's alarms are deleted too. No-op when it does not scale."""
     try:
         client.deregister_scalable_target(**autoscaling.target(endpoint, VARIANT))
     except ClientError as error:

@@ -110,7 +110,7 @@ def _same(
 
 
 def _includes(found: Any, wanted: Any) -> bool:
-    """Return whether `found` says all that `wanted` says; AWS's answers add fields that nobody asked for."""
+    """Return whether `found` says all that `wanted` says; AWS's answers have more fields than were requested."""
     if isinstance(wanted, dict):
         return isinstance(found, dict) and all(
             _includes(found.get(key), value) for key, value in wanted.items()

@@ -1,4 +1,4 @@
-"""The good deployments of a service, as tags tell of them: which one is newer, which is the way back, which may go.
+"""The good deployments of a service by their tags: which one is newer, which is the rollback target, which may go.
 
 Owns the tags that a deployment gets when it has turned out good, the order of uploads, and who is retired; facts in,
 decisions out. Refuses to make a call (`release_store` looks, the tasks act), and to let go whatever is referred to.
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 TAG_DEPLOYED: Final = "sealift:deployed-at"
 """When it was found good and, where there is a consumer, switched to; ISO 8601."""
 TAG_WITHDRAWN: Final = "sealift:withdrawn-at"
-"""When somebody went back from it."""
+"""When it was rolled back."""
 TAG_ENDPOINT: Final = "sealift:endpoint"
 TAG_KEEP: Final = "sealift:keep-previous"
 """How many good deployments before it stay as ways back."""
@@ -101,7 +101,7 @@ class Release:
 
     @property
     def good(self) -> bool:
-        """Whether it was finished, and nobody went back from it since."""
+        """Whether it was finished, and not rolled back since."""
         return self.deployed_at is not None and (self.withdrawn_at or "") < self.deployed_at
 
     @property
@@ -312,7 +312,7 @@ def _endpoint_is_needed(one: Release, referred: Mapping[str, str]) -> str | None
     return referred.get(one.endpoint or "")
 
 
-# -- the way back
+# -- the rollback target
 
 
 def serving(releases: Iterable[Release], endpoint: str) -> Release | None:

@@ -81,7 +81,7 @@ EMBEDDING_BITS: Final = BITS_PER_WEIGHT["Q6_K"]
 """llama-quantize keeps an embedding that is also the output matrix at 6 bits or more (llama-quant.cpp)."""
 
 LEAST_CONTEXT: Final = 512
-"""Tokens below which a smaller context is no help to anybody."""
+"""Tokens of the smallest useful context."""
 LEAST_BATCH: Final = 32
 """Tokens at a time below which prompts are read hardly faster than they are answered."""
 
@@ -250,7 +250,7 @@ def decide(
 ) -> FitDecision:
     """Return the memory size: what was requested if it holds the model, else the smallest that does.
 
-    A size that is asked for may exceed `quota_mb`, which is only what an ordinary account has. Of the instance types in
+    A requested size may exceed `quota_mb`, which is only what an ordinary account has. Of the instance types in
     `table` the cheapest one that holds the model is an alternative.
     """
     problems = needed.problems

@@ -279,7 +279,7 @@ def imported(text: str) -> Iterator[str]:
 
     What is imported from a package may be a module of it: both names are yielded.
     """
-    # A comment may have a parenthesis; that a string may have what looks like a comment does no harm.
+    # A comment may have a parenthesis; a string may have what looks like a comment, which is harmless.
     code = _COMMENT.sub("", _TYPES_ONLY.sub("", text))
     for package, names, modules in _IMPORT.findall(code):
         if package:

@@ -357,7 +357,7 @@ def watch(
     on_event: Callable[[StackEvent], None],
     sleep: Callable[[float], None],
 ) -> Ended:
-    """Tell the events of a stack until it has come to rest; return how.
+    """Report the events of a stack until its operation ends; return how.
 
     No waiter of botocore's: those are silent until the end, and know no reason.
 

@@ -107,7 +107,7 @@ class Inference:
     n_ctx: int
     n_batch: int
     n_threads: int | None
-    """None: as many as suit where it comes to run."""
+    """None: as many as suit the hosting."""
     max_tokens: int
     temperature: float
     top_p: float

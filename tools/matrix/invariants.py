@@ -137,7 +137,7 @@ def _consumer(before: Snapshot, outcome: Outcome, after: Snapshot, *, lasting: b
         return []
     called = next((name for name in after.endpoints if name in after.variables.values()), "")
     if same and lasting and called and named(called, outcome):
-        # Updated in place, and the way back is barred for good: nothing is left but to say so.
+        # Updated in place, and a rollback is impossible: nothing is left but to say so.
         return []
     calls = after.endpoints.get(after.answered_by or "")
     if calls is not None and calls.status == "InService":

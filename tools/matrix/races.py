@@ -19,9 +19,9 @@ OLD, NEW = "old", "new"
 UPLOADS = (OLD, NEW)
 
 RULES = ("ended", "once", "newest", "tidy", "earlier", "repeated")
-"""Both executions ended, with a named error when they failed; an upload has one execution, however often it is told of;
-the newest upload that answers rightly serves the consumer; what was made is in use, a way back or gone; with no upload
-good, everything is as before; the newest good upload, repeated, ends well."""
+"""Both executions ended, with a named error on failure; an upload has one execution, however often its event comes;
+the newest upload that answers rightly serves the consumer; what was made is in use, a rollback target or deleted;
+with no good upload, everything is as before; the newest good upload, repeated, ends well."""
 
 GAPS_S = (0.0, 0.02, 0.1, 0.3, 0.6, 1.0, 1.6)
 """Between two events. A deployment alone takes about a second here."""

@@ -43,7 +43,7 @@ hold:
 | ended | both executions ended, and with a named error when they failed |
 | once | each upload had one execution |
 | newest | the newest upload that answers rightly was deployed, and serves the consumer |
-| tidy | what was made is in use, a way back, or gone |
+| tidy | what was made is in use, a rollback target, or deleted |
 | earlier | where no upload was any good, everything is as it was |
 | repeated | the newest good upload, told of again, ends well |
 """
@@ -108,7 +108,7 @@ def _races(raced: Sequence[Raced]) -> list[str]:
         "runs",
         "passed",
         "both good",
-        "the older stood down",
+        "the older superseded",
         *(f"not {rule}" for rule in races.RULES),
     ]
     return [

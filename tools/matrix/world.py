@@ -104,7 +104,7 @@ class Scenario:
     canary: bool = False
     """Whether the consumer is switched in two steps; needs `alias`."""
     alarm: bool = False
-    """Whether, instead of a wrong answer, an alarm rings in the canary; needs `canary` and `wrong`."""
+    """Whether, instead of a wrong answer, an alarm fires in the canary; needs `canary` and `wrong`."""
     refuses_lowering: bool = False
     """Whether AWS refuses to change a serving endpoint's concurrency but by another configuration."""
     locked: bool = False

@@ -47,7 +47,7 @@ def check(
     rules: Rules,
     progress: Callable[[int, int], None] | None = None,
 ) -> ArchiveReport:
-    """Return the report of the cheapest look that decides; its `method` says which one that was.
+    """Return the report of the cheapest check that decides; its `method` says which one that was.
 
     Only S3 keeps a checksum of what it holds: a file is read whole.
 

@@ -1,6 +1,6 @@
 """A verdict from the first megabytes: format, layout and the model's header.
 
-Owns the quick look. It reads `Rules.inspect_bytes` of an archive of any size, and more only as far as a model's header
+Owns the quick check. It reads `Rules.inspect_bytes` of an archive of any size, and more only as far as a model's header
 goes (`read_budget`), and the code that an archive of ours has behind its weights. So it cannot see what else comes
 after them, nor compare the checksum at the end: `verify` does. What it refuses, `verify` refuses too.
 """

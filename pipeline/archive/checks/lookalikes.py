@@ -71,7 +71,7 @@ class Content:
 
     what: str
     fix: str | None = None
-    """How to come to the real file, as far as that is known from them."""
+    """How to get the real file, as far as they tell."""
 
 
 def recognize(head: bytes, name: str) -> Content:
@@ -147,7 +147,7 @@ def _of_others(head: bytes, name: str) -> Content | None:
     if head.startswith((b"MZqFpD", b"\x7fELF", b"MZ")):
         return Content("a program (a llamafile?)", f"take the GGUF out of a llamafile: unzip {name} '*.gguf'")
     if len(head) >= HEAD_BYTES // 2 and not head.strip(b"\0"):
-        fix = "start the same download again: it goes on where it stopped"
+        fix = "start the same download again: it resumes where it stopped"
         return Content("nothing but zeros at its beginning: a download that has reserved its space", fix)
     return None
 

@@ -64,7 +64,7 @@ class Rules:
     max_ratio: int = 200
     """Plain bytes for one compressed byte. Weights give 1.1, zeros 1030: only a bomb or an empty model."""
     ratio_from: int = 64 * MiB
-    """Plain bytes from which the ratio counts; less does no harm."""
+    """Plain bytes from which the ratio counts; less is harmless."""
     inspect_bytes: int = 15 * MiB
     """What `inspect` reads in any case, for a verdict in about a second."""
     header_bytes: int = HEADER_READ.value

@@ -1,4 +1,4 @@
-"""One look at one archive: what `inspect` and `verify` have in common.
+"""One reading of one archive: what `inspect` and `verify` have in common.
 
 Owns the beginning (which format it is, whether the name fits) and the end (settling the members, building the
 report). It refuses to decide how much is read: that is what tells the two apart.

@@ -1,4 +1,4 @@
-"""A file's way into a bucket, in parts with checksums: one that was cut off goes on where it ended.
+"""A file's way into a bucket, in parts with checksums: one that was cut off is resumed.
 
 Owns which parts of a file S3 has already. An unfinished upload tells neither what it is made of nor by whom, so its
 parts are compared with the file's by size and checksum: one part that differs, and it is somebody else's. Unlike
@@ -81,7 +81,7 @@ class Sent:
 
 
 def part_size(size: int) -> int:
-    """Return the size of the parts of a file, the same for the same file, so that an upload can be gone on with."""
+    """Return the size of the parts of a file, the same for the same file, so that an upload can be resumed."""
     least = -(-size // MAX_PARTS)
     return max(PART, -(-least // MiB) * MiB)
 

@@ -89,7 +89,7 @@ def run(
 
 
 def _agreed(staged: Staged, clients: Clients, arguments: DeployOptions) -> bool:
-    """Ask; whatever is no yes, an interruption among it, leaves nothing behind."""
+    """Ask; any answer but yes, also an interruption, leaves nothing behind."""
     lost = [one for one in staged.changes if one.lost]
     question = "Deploy this, AND LOSE WHAT IT SAYS?" if lost else "Deploy this?"
     answer = False
@@ -108,7 +108,9 @@ def _execute(staged: Staged, clients: Clients, arguments: DeployOptions, screen:
             clients, staged, on_event=StackProgress(screen, len(staged.changes)), sleep=sleep
         )
     except KeyboardInterrupt:
-        screen.say(f"CloudFormation goes on with {staged.name}; `sealift deploy` again shows what is left")
+        screen.say(
+            f"CloudFormation continues with {staged.name}; run `sealift deploy` again to see what is left"
+        )
         raise
     screen.say()
     if not ended.good:

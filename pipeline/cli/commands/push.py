@@ -62,7 +62,7 @@ class _File:
     source: FileSource
     pieces: Cut
     packed: bool
-    """Whether it is as `sealift pack` writes it: then S3's checksum alone vouches for what was read here."""
+    """Whether `sealift pack` wrote it: then S3's checksum alone verifies what was read here."""
 
 
 class _Told:
@@ -187,10 +187,10 @@ def run(arguments: PushOptions, clients: Clients) -> int:
                 sent = _sent(_File(source, pieces, packed), place, clients, to, anew=last)
     except KeyboardInterrupt:
         to.screen.say()
-        to.screen.say("the upload is not complete; the same command goes on with it for two days")
+        to.screen.say("the upload is not complete; rerun the same command within two days to resume it")
         return INTERRUPTED
     except SealiftError as error:
-        error.add_note("the same command goes on with the upload for two days")
+        error.add_note("rerun the same command within two days to resume the upload")
         raise
     try:
         with service_errors.translated():

@@ -131,7 +131,7 @@ def rollback(arguments: RollbackOptions) -> int:
 
 
 def _way(service: str, stack: str | None, clients: Clients) -> Way:
-    """Return the way back.
+    """Return what the rollback would switch, and to what.
 
     Raises:
         InvalidInput: when there is none, and why.
@@ -149,7 +149,7 @@ def _way(service: str, stack: str | None, clients: Clients) -> Way:
     if not any(served) and newest is not None and not newest.consumers:
         # It switched none, and nobody can tell who calls it: then the newest good one counts as the one that serves.
         called, served = [], [newest]
-    # Where an earlier way back was taken by some of them only, the others are still on the newest.
+    # Where an earlier rollback switched only some of them, the others still call the newest.
     now = max(filter(None, served), key=lambda one: one.age, default=None)
     if now is None:
         _refuse_not_ours(service, called, clients)

@@ -1,7 +1,7 @@
 """`sealift status`: every service of the account as it stands, by what AWS has of it.
 
 Lists only what Sealift's tags are on, and says what it was not allowed to see. Refuses to change anything; ends with 1
-when something that serves is not in service, or an alarm of it rings.
+when something that serves is not in service, or one of its alarms is in ALARM.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FULL = frozenset({Role.SERVES, Role.TRIED})
 
 
 def status(arguments: StatusOptions) -> int:
-    """Show the services; return 1 when one is not well."""
+    """Show the services; return 1 when one is unhealthy."""
     screen = Screen.of(arguments)
     clients = Clients(region=settings.region())
     screen.hint("looking ...")
@@ -70,10 +70,10 @@ def nothing(service: str | None, stack: str | None) -> str:
 
 
 def is_well(service: Service) -> bool:
-    """Return whether everything that serves is in service, and nothing of it rings."""
+    """Return whether everything that serves is in service, and none of its alarms is in ALARM."""
     serving = [one for one in service.deployments if one.role is Role.SERVES]
-    rings = any(alarm.state == alarms.ALARM for one in serving for alarm in one.alarms)
-    return not rings and all(one.endpoint.status == "InService" for one in serving)
+    alarmed = any(alarm.state == alarms.ALARM for one in serving for alarm in one.alarms)
+    return not alarmed and all(one.endpoint.status == "InService" for one in serving)
 
 
 def lines(services: list[Service], now: datetime) -> Iterator[str]:

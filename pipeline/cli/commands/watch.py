@@ -96,7 +96,7 @@ def followed(arguments: FollowingOptions, clients: Clients, arn: str) -> int:
 def _leave(screen: Screen, command: str) -> None:
     """Say that nothing is lost, and how to come back: a command of its own line, to be copied."""
     screen.keep()
-    screen.say("the deployment goes on; come back with")
+    screen.say("the deployment continues; follow it again with")
     screen.say(f"  {command}")
 
 

@@ -208,7 +208,7 @@ class Workflow:
             self.calls[state] += 1
             error = self.fails.get(state)
             if error and (self.calls[state] <= 3 or error not in ONCE):
-                raise Failure(error, self._largest(f"CreateEndpoint: {error}: {self.said}"))
+                raise Failure(error, self._largest(f"CreateEndpoint: {error}: "))
             try:
                 with service_errors.translated():
                     made = getattr(self, state)(lambda_handler.received(RUNS[state], event))
@@ -219,14 +219,16 @@ class Workflow:
         return answer
 
     def _largest(self, message: str) -> str:
-        """Return an error with as many bytes of fields as any may have."""
+        """Return an error with as many bytes of sentence and of fields as any may have."""
+        # A message is one line, so of line breaks alone nothing would be left.
+        words = one_line(self.said) or "n" * LONG
 
         def nested(text: str) -> int:
             return payload.size_in_cause(json.dumps(text, ensure_ascii=False))
 
         # What the sentence has as well takes no room.
-        fix = payload.cut(f"fix: {one_line(self.said)}", payload.FIELDS - 50, measure=nested)
-        text = error_codec.encode(errors.SealiftError(message, fix=fix))
+        fix = payload.cut(f"fix: {words}", payload.FIELDS - 50, measure=nested)
+        text = error_codec.encode(errors.SealiftError(message + words, fix=fix))
         assert payload.size_in_cause(text) > (payload.MESSAGE + payload.FIELDS) * 0.9
         return text
 

@@ -411,7 +411,7 @@ def test_a_repetition_finds_its_own_update(do: Task, script: Script, found: dict
 
 
 def test_an_endpoint_that_serves_a_newer_upload_is_not_updated(do: Task, script: Script) -> None:
-    """In place, the update is the switch: an older upload stands down before it."""
+    """In place, the update is the switch: an older upload is superseded before it."""
     serves(script, ours("harbour", 10, config="harbour-1"), "2026-01-02T03:04:06Z", then=None)
 
     with pytest.raises(Superseded, match="which is newer than this one of 2026-01-02T03:04:05Z"):

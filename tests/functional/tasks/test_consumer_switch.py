@@ -627,7 +627,7 @@ def test_a_version_that_does_not_work_gets_no_calls(do: Task, moto_consumer: Mot
 def test_an_alarm_that_does_not_exist_is_refused_before_anything_changes(
     do: Task, moto_consumer: MotoConsumer
 ) -> None:
-    """It would never ring."""
+    """It would never fire."""
     with pytest.raises(ConsumerFailed, match="no alarm 'mine'; wanted every one"):
         shifted(do, moto_consumer, alarms=["mine"])
 

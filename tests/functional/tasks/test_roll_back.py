@@ -652,7 +652,7 @@ def test_a_version_that_another_alias_uses_stays(
 def test_a_version_that_cannot_be_deleted_keeps_nothing_from_going(
     do: Task, script: Script, moto_consumer: MotoConsumer, code: str, *, in_place: bool
 ) -> None:
-    """Nobody calls it, so it does no harm: the rest is undone, and the cause says which stays, why, and how it goes."""
+    """Nobody calls it, so it is harmless: the rest is undone, and the cause says which stays, why, and how it goes."""
     moto_consumer.set({"OTHER": "kept", "ENDPOINT_NAME": "harbour-0"})
     for n in (2, 3):
         moto_consumer.publish_version(FunctionName="assistant", Description="Sealift: harbour-0")
@@ -693,7 +693,7 @@ def test_a_version_that_cannot_be_deleted_keeps_nothing_from_going(
     assert UNDONE in result["cause"]
     assert "NOT undone" not in result["cause"]
     remove = "aws lambda delete-function --function-name assistant --qualifier"
-    assert f"stays, and does no harm: {stay[0]} ({remove} 2); {stay[1]} ({remove} 3)" in result["cause"]
+    assert f"stays, and is harmless: {stay[0]} ({remove} 2); {stay[1]} ({remove} 3)" in result["cause"]
 
 
 def test_versions_that_may_not_be_listed_keep_nothing_from_going(do: Task, script: Script) -> None:

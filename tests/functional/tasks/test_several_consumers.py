@@ -333,7 +333,7 @@ def test_what_was_switched_is_still_put_back_to_what_was_read_first(
     assert two.all_variables()[1]["ENDPOINT_NAME"] == "harbour-9"
 
 
-def test_one_newer_upload_is_enough_to_stand_down(do: Task, script: Script) -> None:
+def test_one_newer_upload_supersedes_the_deployment(do: Task, script: Script) -> None:
     """Whichever consumer calls it, and nothing was changed."""
     script.answers("lambda_", "get_function_configuration", configured(None))
     calls_another(script, NEWER, good=True)

@@ -199,7 +199,7 @@ def test_an_upload_that_was_cut_off_is_gone_on_with(
     parts = -(-large.stat().st_size // (16 << 20))
 
     assert cut.returncode == 1
-    assert "the same command goes on with the upload" in cut.stderr
+    assert "rerun the same command within two days to resume the upload" in cut.stderr
     assert 0 < len(there) < parts
     assert resumed.returncode == 0, resumed.stderr + resumed.stdout
     assert "going on with an upload that was cut off" in resumed.stdout
@@ -234,7 +234,10 @@ def test_a_deployment_is_followed_on_every_terminal_and_left_and_found_again(
     again = sealift("watch", "watched", "--json")
 
     assert left.ended() == 130
-    assert left.rows()[-3:-1] == ["the deployment goes on; come back with", f"  sealift watch {match[1]}"]
+    assert left.rows()[-3:-1] == [
+        "the deployment continues; follow it again with",
+        f"  sealift watch {match[1]}",
+    ]
     assert statuses == dict.fromkeys(SIZES, 0)
     for name, terminal in terminals.items():
         shown = terminal.rows()

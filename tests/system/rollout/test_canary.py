@@ -85,7 +85,7 @@ def baked(
 
 
 def test_a_canary_has_its_weight_while_it_bakes(deployments: Deployments, archive: Path, live: Live) -> None:
-    """A tenth of the calls first, all of them when no alarm rang; then one version gets everything."""
+    """A tenth of the calls first, all of them when no alarm fired; then one version gets everything."""
     seen: list[dict[str, Any]] = []
 
     ended = baked(deployments, archive, "canary", lambda _execution: seen.append(live.routes()))

@@ -1,4 +1,4 @@
-"""One upload after another on the local cloud: the newest serves, one stays as the way back, older ones are retired."""
+"""One upload after another on the local cloud: the newest serves, one stays to roll back to, older ones are retired."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def asked(deployments: Deployments) -> dict[str, Any]:
 def test_two_uploads_leave_two_deployments_and_three_leave_two(
     deployments: Deployments, archive: Path
 ) -> None:
-    """The last one stays as the way back, whole; what was before it goes with configuration and model."""
+    """The last one stays as the rollback target, whole; what was before it goes with configuration and model."""
     first, second = (deployments.upload(archive, "series", settings()) for _ in range(2))
 
     assert second.status == "SUCCEEDED", second.cause
@@ -54,7 +54,7 @@ def test_two_uploads_leave_two_deployments_and_three_leave_two(
         "retired": [endpoint_of(first)],
         "kept": [endpoint_of(second)],
         "not_retired": [],
-        "told": f"retired {endpoint_of(first)}; kept {endpoint_of(second)} as a way back",
+        "told": f"retired {endpoint_of(first)}; kept {endpoint_of(second)} as a rollback target",
     }
     left = sorted([endpoint_of(second), endpoint_of(third)])
     assert {kind: sorted(names) for kind, names in deployments.resources().items()} == {
@@ -176,7 +176,7 @@ def test_an_older_upload_that_comes_later_stands_down(deployments: Deployments, 
 
 
 def test_of_two_at_once_the_newer_serves(deployments: Deployments, archive: Path) -> None:
-    """Whichever comes to the switch first; the other one is either the way back, or gone."""
+    """Whichever comes to the switch first; the other one is either the rollback target, or deleted."""
     older = begin(deployments, put(deployments, archive, "race"))
     deadline = time.monotonic() + WAIT_S
     while "CreateModel" not in deployments.calls("sagemaker"):

@@ -1,4 +1,4 @@
-"""Two services and one consumer on the local cloud: whose it is, how it is taken over, and the way back of both."""
+"""Two services and one consumer on the local cloud: whose it is, how it is taken over, and the rollback of both."""
 
 from __future__ import annotations
 

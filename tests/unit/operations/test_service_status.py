@@ -78,9 +78,9 @@ OLD, NEW = release("harbour-1", "2026-01-01T00:00:00Z"), release("harbour-2", "2
 @pytest.mark.parametrize(
     ("releases", "called", "under_way", "roles"),
     [
-        pytest.param((OLD, NEW), "harbour-2", (), ["serves", "way back"], id="the newest is called"),
-        pytest.param((OLD, NEW), "harbour-1", (), ["way back", "serves"], id="an older one is called"),
-        pytest.param((OLD, NEW), None, (), ["serves", "way back"], id="nobody tells: the newest good"),
+        pytest.param((OLD, NEW), "harbour-2", (), ["serves", "previous"], id="the newest is called"),
+        pytest.param((OLD, NEW), "harbour-1", (), ["previous", "serves"], id="an older one is called"),
+        pytest.param((OLD, NEW), None, (), ["serves", "previous"], id="nobody tells: the newest good"),
         pytest.param(
             (OLD, replace(NEW, deployed_at=None)),
             "harbour-1",
@@ -155,7 +155,7 @@ def test_a_service_is_told_in_full() -> None:
         "             archive s3://uploads/models/harbour/model.tar.gz, version v1234567, 3.0 MiB, uploaded 12 h ago",
         "             alarms: 1 quiet",
         "             ALARM sealift-harbour-2-5xx: 1 error",
-        "  way back   harbour-1: InService, 1024 MB, 10 concurrent, deployed 2 h ago",
+        "  previous   harbour-1: InService, 1024 MB, 10 concurrent, deployed 2 h ago",
         "  called by  ENDPOINT_NAME of assistant:live -> harbour-2",
         "  called by  ENDPOINT_NAME of assistant -> could not be read: not authorised",
     ]

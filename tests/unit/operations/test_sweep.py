@@ -187,7 +187,7 @@ def test_the_newest_good_one_and_its_ways_back_stay() -> None:
     facts = together(*(deployment(number, good=True) for number in (1, 2, 3)))
 
     assert going(facts) == {"harbour-1"}
-    assert judged(facts)["endpoint configuration harbour-2"].reason == "it is a way back"
+    assert judged(facts)["endpoint configuration harbour-2"].reason == "it is a rollback target"
 
 
 def test_how_many_stay_is_what_the_newest_says() -> None:

@@ -730,7 +730,7 @@ def instances_in_use(name: str, config: str, *, on_instances: bool = True) -> qu
 
 
 def test_an_endpoint_on_instances_is_updated_in_place(facts_with: FactsMaker) -> None:
-    """Its name stays, and what it had is written down for the way back."""
+    """Its name stays, and what it had is written down for the rollback."""
     facts = instance_facts(facts_with, strategy="in_place")
     made = plan.plan(replace(facts, situation=instances_in_use("harbour", "harbour-old")))
 

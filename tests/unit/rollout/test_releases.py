@@ -1,4 +1,4 @@
-"""Whose turn it is, who stays as a way back, and who may go: by what the tags tell."""
+"""Whose turn it is, who stays as a rollback target, and who may go: by what the tags tell."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def test_the_newest_stay(keep: int, kept: list[str], going: list[str]) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        pytest.param({"withdrawn_at": "2026-01-02T03:04:59Z"}, id="somebody went back from it"),
+        pytest.param({"withdrawn_at": "2026-01-02T03:04:59Z"}, id="rolled back"),
         pytest.param({"status": "Failed"}, id="failed since"),
         pytest.param({"status": None, "serves": False}, id="its endpoint is gone"),
     ],
@@ -262,7 +262,7 @@ RELEASES = st.lists(
 
 @given(st.data(), RELEASES, st.integers(0, 3))
 def test_what_is_referred_to_never_goes(data: st.DataObject, found: list[Release], keep: int) -> None:
-    """Nor the deployment itself, nor a way back; and everybody is accounted for once."""
+    """Nor the deployment itself, nor a rollback target; and everybody is accounted for once."""
     own = data.draw(st.sampled_from(found)).config
     referred = dict.fromkeys(data.draw(st.sets(st.sampled_from(names(found)))), "somebody")
     needed = dict.fromkeys(data.draw(st.sets(st.sampled_from(names(found)))), "somebody")
@@ -288,7 +288,7 @@ def release_of(found: list[Release], config: str) -> Release:
     return next(one for one in found if one.config == config)
 
 
-# ----------------------------------------------------------------- the way back
+# ----------------------------------------------------------------- the rollback target
 
 
 def test_the_way_back_is_the_newest_good_one_before() -> None:

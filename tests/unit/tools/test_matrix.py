@@ -249,7 +249,7 @@ def test_a_call_is_held_up_for_the_same_time_each_time() -> None:
 @pytest.mark.parametrize(
     ("wrong", "outcomes", "after", "executions", "rules"),
     [
-        pytest.param((), {OLD: STOOD_DOWN, NEW: GOOD}, DEPLOYED, 2, [], id="the older one stood down"),
+        pytest.param((), {OLD: STOOD_DOWN, NEW: GOOD}, DEPLOYED, 2, [], id="the older one superseded"),
         pytest.param((NEW,), {OLD: GOOD, NEW: FAILED}, DEPLOYED, 2, [], id="the newer one is wrong"),
         pytest.param((OLD, NEW), {OLD: FAILED, NEW: FAILED}, BEFORE, 2, [], id="neither is any good"),
         pytest.param((), {OLD: GOOD, NEW: STOOD_DOWN}, DEPLOYED, 2, ["newest"], id="the older one serves"),
