@@ -136,13 +136,15 @@ def test_a_model_that_ranks_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("template", [True, False])
 def test_a_model_that_generates_does_not_embed(tmp_path: Path, *, template: bool) -> None:
-    """With a chat template or without."""
+    """With a chat template or without; one text without a field of embeddings is what OpenAI calls a response."""
     write_tiny_gguf(tmp_path / "m.gguf", template=template)
     model = inference.model_fn(str(tmp_path))
 
     assert _ask(model, prompt="Hello.")["choices"]
-    with pytest.raises(BadRequest, match="embeds none"):
-        _ask(model, input="Hello.")
+    assert _ask(model, input="Hello.")["object"] == "response"
+    for body in ({"input": ["Hello."]}, {"input": "Hello.", "encoding_format": "base64"}):
+        with pytest.raises(BadRequest, match="embeds none"):
+            _ask(model, **body)
 
 
 def test_damaged_weights_are_told(tmp_path: Path) -> None:
