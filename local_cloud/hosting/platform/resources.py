@@ -57,7 +57,7 @@ class AwsAccount:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model as CreateModel was asked for it."""
+    """A model as CreateModel requested it."""
 
     name: str
     arn: str
@@ -115,7 +115,7 @@ class Instances:
 
 @dataclass(frozen=True, slots=True)
 class EndpointConfig:
-    """An endpoint configuration as CreateEndpointConfig was asked for it."""
+    """An endpoint configuration as CreateEndpointConfig requested it."""
 
     name: str
     arn: str

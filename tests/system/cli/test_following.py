@@ -162,7 +162,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_an_upload_that_was_cut_off_is_gone_on_with(
+def test_an_upload_that_was_cut_off_is_resumed(
     large: Path, cloud: LocalCloud, deployments: Deployments
 ) -> None:
     """The same command sends what is missing and no more; what S3 puts together deploys."""
