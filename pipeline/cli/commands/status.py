@@ -40,12 +40,12 @@ def status(arguments: StatusOptions) -> int:
     services, now = service_status.arrange(facts), datetime.now(UTC)
     if arguments.json:
         paid = service_status.cost(services)
-        document = {
+        shown = {
             "services": [document(one, now) for one in services],
             "usd_per_hour": paid.usd_per_hour if paid else 0.0,
             "unseen": list(facts.unseen),
         }
-        print(json.dumps(document, indent=2))
+        print(json.dumps(shown, indent=2))
     else:
         for line in lines(services, now):
             screen.say(line)

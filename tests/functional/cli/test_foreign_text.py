@@ -176,12 +176,19 @@ HISTORY = re.compile(f"{KEPT.pattern}|^(?:{'|'.join(DEFINITION['States'])})$")
 """Names of states are not somebody else's."""
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
 @pytest.mark.parametrize("how", ["succeeded", "failed"])
 @pytest.mark.parametrize(
     "command", ["watch", "history", "logs", "status", "sweep", "report", "doctor", "rollback"]
 )
 def test_no_command_hands_on_what_an_account_is_full_of(
-    command: str, how: str, told: Callable[..., str], request: pytest.FixtureRequest, tmp_path: Path
+    *,
+    command: str,
+    how: str,
+    form: str,
+    told: Callable[..., str],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
 ) -> None:
     """Names, answers, log lines, causes and AWS's own words."""
     Account.answers = answers(request.getfixturevalue(how), HOSTILE)
@@ -191,13 +198,14 @@ def test_no_command_hands_on_what_an_account_is_full_of(
         "report": [ARN, "--output", str(tmp_path / "report.html")],
         "rollback": ["harbour"],
     }
-    written = told(command, *arguments.get(command, []))
+    written = told(command, *arguments.get(command, []), *(["--json"] if form == "json" else []))
 
     assert written
     assert unfit(written) == set()
     assert "mistake of Sealift" not in written
     if command in {"watch", "history", "logs"}:
-        assert "\\x1b" in written
+        # JSON has its own escapes.
+        assert ("\\x1b" if form == "text" else "\\u001b") in written
 
 
 def test_a_service_is_shown_without_what_aws_says_of_it(
@@ -233,6 +241,9 @@ def test_a_service_is_shown_without_what_aws_says_of_it(
     assert "because a\\x1b]0;b" in written
     assert "harbour/a\\x1b]0;b" in written or "archive" not in written
     assert unfit(written) == set()
+
+    (service,) = json.loads(told("status", "--json"))["services"]
+    assert (service["service"], service["deployments"][0]["endpoint_name"]) == ("harbour", name)
 
 
 @pytest.mark.parametrize("command", ["check", "plan"])
