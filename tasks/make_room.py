@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, TypedDict
 
 from pipeline import payload, quota_usage
 from pipeline.aws import lambda_handler
-from pipeline.aws.permissions import ENDPOINT_CONFIGS, ENDPOINTS, MADE_BY_SEALIFT, allow
+from pipeline.aws.permissions import (
+    ENDPOINT_CONFIGS,
+    ENDPOINTS,
+    MADE_BY_SEALIFT,
+    SETS_CONCURRENCY,
+    allow,
+)
 from pipeline.errors import EndpointBusy
 from pipeline.quota_usage import Lowered
 from pipeline.rollout import endpoint_concurrency
@@ -60,12 +66,7 @@ handler = lambda_handler.Task(
     errors=(EndpointBusy,),
     may=(
         allow("sagemaker:DescribeEndpoint", "sagemaker:ListTags", on=ENDPOINTS),
-        allow(
-            "sagemaker:UpdateEndpointWeightsAndCapacities",
-            on=ENDPOINTS,
-            when=MADE_BY_SEALIFT,
-            why="Only endpoints that Sealift made; the task itself looks that they are the service's own.",
-        ),
+        SETS_CONCURRENCY,
         allow(
             "sagemaker:DescribeEndpointConfig",
             "sagemaker:CreateEndpointConfig",

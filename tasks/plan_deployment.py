@@ -14,9 +14,9 @@ from pipeline.aws import lambda_handler
 from pipeline.aws.permissions import (
     CONSUMER_VERSIONS,
     CONSUMERS,
+    COUNTS_USAGE,
     ENDPOINT_CONFIGS,
     ENDPOINTS,
-    EVERYTHING,
     allow,
 )
 from pipeline.errors import QuotaUsedUp
@@ -131,12 +131,7 @@ handler = lambda_handler.Task(
             on=(CONSUMERS, CONSUMER_VERSIONS),
             why="Versions and aliases have ARNs of their own.",
         ),
-        allow(
-            "sagemaker:ListEndpoints",
-            "servicequotas:GetServiceQuota",
-            on=EVERYTHING,
-            why="Who holds how much of the account's concurrency; the actions know no resource.",
-        ),
+        COUNTS_USAGE,
         allow("sagemaker:DescribeEndpoint", "sagemaker:ListTags", on=ENDPOINTS),
         allow(
             "sagemaker:DescribeEndpointConfig",

@@ -14,14 +14,15 @@ from pipeline import payload, quota_usage
 from pipeline.aws import lambda_handler, service_errors
 from pipeline.aws.permissions import (
     ALARMS,
+    COUNTS_USAGE,
     ENDPOINT_CONFIGS,
     ENDPOINTS,
-    EVERYTHING,
     MADE_BY_SEALIFT,
     SCALABLE_TARGETS,
     SCALES_SAGEMAKER,
     SCALING_ALARMS,
     SCALING_ROLE,
+    SETS_CONCURRENCY,
     allow,
 )
 from pipeline.errors import EndpointBusy
@@ -148,19 +149,9 @@ handler = lambda_handler.Task(
     run,
     errors=(EndpointBusy,),
     may=(
-        allow(
-            "sagemaker:ListEndpoints",
-            "servicequotas:GetServiceQuota",
-            on=EVERYTHING,
-            why="Who holds how much of the account's concurrency; the actions know no resource.",
-        ),
+        COUNTS_USAGE,
         allow("sagemaker:DescribeEndpoint", "sagemaker:ListTags", on=ENDPOINTS),
-        allow(
-            "sagemaker:UpdateEndpointWeightsAndCapacities",
-            on=ENDPOINTS,
-            when=MADE_BY_SEALIFT,
-            why="Only endpoints that Sealift made; the task itself looks that they are the service's own.",
-        ),
+        SETS_CONCURRENCY,
         allow(
             "sagemaker:CreateEndpointConfig",
             "sagemaker:AddTags",

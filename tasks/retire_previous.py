@@ -18,6 +18,7 @@ from pipeline.aws.permissions import (
     ALARMS,
     CONSUMER_VERSIONS,
     CONSUMERS,
+    DELETES_SCALING_ALARMS,
     ENDPOINT_CONFIGS,
     ENDPOINTS,
     EVERYTHING,
@@ -25,9 +26,7 @@ from pipeline.aws.permissions import (
     MADE_BY_SEALIFT,
     MODELS,
     OWN_ALARMS,
-    SCALABLE_TARGETS,
-    SCALES_SAGEMAKER,
-    SCALING_ALARMS,
+    STOPS_SCALING,
     allow,
 )
 from pipeline.aws.resource_tags import tag_value
@@ -254,18 +253,8 @@ handler = lambda_handler.Task(
             "be looked at.",
         ),
         allow("cloudwatch:DeleteAlarms", on=OWN_ALARMS),
-        allow(
-            "application-autoscaling:DeregisterScalableTarget",
-            on=SCALABLE_TARGETS,
-            when=SCALES_SAGEMAKER,
-            why="The auto scaling of an endpoint that goes; its target's ARN has a number, so the "
-            "service alone can be named.",
-        ),
-        allow(
-            "cloudwatch:DeleteAlarms",
-            on=SCALING_ALARMS,
-            why="Application Auto Scaling deletes the alarms of the target's policy in the caller's name.",
-        ),
+        STOPS_SCALING,
+        DELETES_SCALING_ALARMS,
         allow(
             "lambda:GetFunctionConfiguration",
             "lambda:ListAliases",

@@ -21,12 +21,14 @@ from pipeline.aws.permissions import (
     ALARMS,
     CONSUMER_VERSIONS,
     CONSUMERS,
+    DELETES_CONSUMER_VERSIONS,
     ENDPOINT_CONFIGS,
     ENDPOINTS,
     EVERYTHING,
     MADE_BY_SEALIFT,
     MODELS,
     OWN_ALARMS,
+    READS_WHAT_WAS_MADE,
     allow,
 )
 from pipeline.aws.resource_tags import tag_value
@@ -436,13 +438,7 @@ handler = lambda_handler.Task(
     run,
     errors=(EndpointBusy, ConsumerBusy, ConsumerChanged, ResourceLimitExceeded, NotYetVisible),
     may=(
-        allow(
-            "sagemaker:DescribeEndpoint",
-            "sagemaker:DescribeEndpointConfig",
-            "sagemaker:DescribeModel",
-            "sagemaker:ListTags",
-            on=(ENDPOINTS, ENDPOINT_CONFIGS, MODELS),
-        ),
+        READS_WHAT_WAS_MADE,
         allow(
             "sagemaker:DeleteEndpoint",
             "sagemaker:DeleteEndpointConfig",
@@ -483,13 +479,7 @@ handler = lambda_handler.Task(
             on=(CONSUMERS, CONSUMER_VERSIONS),
             why="Versions and aliases have ARNs of their own.",
         ),
-        allow(
-            "lambda:DeleteFunction",
-            on=CONSUMER_VERSIONS,
-            why="Only versions: an ARN without a qualifier, which is the function itself, does "
-            "not match. No condition key tells a version's deletion from the function's, so "
-            "where AWS would ask for the function's ARN they stay.",
-        ),
+        DELETES_CONSUMER_VERSIONS,
     ),
     timeout_s=290,
 )

@@ -8,7 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.aws import lambda_handler
-from pipeline.aws.permissions import CONSUMER_VERSIONS, CONSUMERS, EVERYTHING, allow
+from pipeline.aws.permissions import (
+    READS_CONSUMERS_ALARMS,
+    SWITCHES_CONSUMER,
+)
 from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerFailed, ConsumerMoved
 from pipeline.planning import consumer
 from pipeline.rollout import alarms_api, consumer_switch, consumer_test
@@ -99,22 +102,8 @@ handler = lambda_handler.Task(
     run,
     errors=(ConsumerBusy, ConsumerChanged, ConsumerMoved),
     may=(
-        allow(
-            "lambda:GetFunctionConfiguration",
-            "lambda:UpdateFunctionConfiguration",
-            "lambda:PublishVersion",
-            "lambda:GetAlias",
-            "lambda:UpdateAlias",
-            "lambda:InvokeFunction",
-            on=(CONSUMERS, CONSUMER_VERSIONS),
-            why="Versions and aliases have ARNs of their own.",
-        ),
-        allow(
-            "cloudwatch:DescribeAlarms",
-            on=EVERYTHING,
-            why="The consumer's own alarms may be composite ones, which nobody may look at who "
-            "may not look at all.",
-        ),
+        SWITCHES_CONSUMER,
+        READS_CONSUMERS_ALARMS,
     ),
     timeout_s=890,
 )

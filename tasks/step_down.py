@@ -12,7 +12,13 @@ from botocore.exceptions import ClientError
 
 from pipeline import error_codec
 from pipeline.aws import lambda_handler, quota_errors, resource_tags, service_errors
-from pipeline.aws.permissions import ENDPOINT_CONFIGS, ENDPOINTS, EVERYTHING, MADE_BY_SEALIFT, allow
+from pipeline.aws.permissions import (
+    COUNTS_USAGE,
+    ENDPOINT_CONFIGS,
+    ENDPOINTS,
+    MADE_BY_SEALIFT,
+    allow,
+)
 from pipeline.errors import EndpointBusy, QuotaTooSmall, QuotaUsedUp, ResourceLimitExceeded
 from pipeline.planning import quotas, sizes
 from pipeline.rollout import endpoint_usage
@@ -122,12 +128,7 @@ handler = lambda_handler.Task(
     run,
     errors=(EndpointBusy,),
     may=(
-        allow(
-            "sagemaker:ListEndpoints",
-            "servicequotas:GetServiceQuota",
-            on=EVERYTHING,
-            why="Who holds how much of the account's concurrency; the actions know no resource.",
-        ),
+        COUNTS_USAGE,
         allow("sagemaker:DescribeEndpoint", "sagemaker:ListTags", on=ENDPOINTS),
         allow(
             "sagemaker:DescribeEndpointConfig",

@@ -16,6 +16,8 @@ from pipeline.aws.permissions import (
     ARTIFACT_BUCKET,
     CONSUMER_VERSIONS,
     CONSUMERS,
+    DELETES_CONSUMER_VERSIONS,
+    DELETES_SCALING_ALARMS,
     ENDPOINT_CONFIGS,
     ENDPOINTS,
     EVERYTHING,
@@ -23,10 +25,9 @@ from pipeline.aws.permissions import (
     MADE_BY_THIS_STACK,
     MODELS,
     OWN_ALARMS,
-    SCALABLE_TARGETS,
-    SCALES_SAGEMAKER,
-    SCALING_ALARMS,
+    READS_WHAT_WAS_MADE,
     STATE_MACHINE,
+    STOPS_SCALING,
     TOPIC,
     allow,
 )
@@ -104,13 +105,7 @@ handler = lambda_handler.Task(
             on=EVERYTHING,
             why="What there is; the actions know no resource.",
         ),
-        allow(
-            "sagemaker:DescribeEndpoint",
-            "sagemaker:DescribeEndpointConfig",
-            "sagemaker:DescribeModel",
-            "sagemaker:ListTags",
-            on=(ENDPOINTS, ENDPOINT_CONFIGS, MODELS),
-        ),
+        READS_WHAT_WAS_MADE,
         allow(
             "sagemaker:DeleteEndpoint",
             "sagemaker:DeleteEndpointConfig",
@@ -125,18 +120,8 @@ handler = lambda_handler.Task(
             why="Which alarms there are; the answer is a list, so any alarm may be looked at.",
         ),
         allow("cloudwatch:ListTagsForResource", "cloudwatch:DeleteAlarms", on=OWN_ALARMS),
-        allow(
-            "application-autoscaling:DeregisterScalableTarget",
-            on=SCALABLE_TARGETS,
-            when=SCALES_SAGEMAKER,
-            why="The auto scaling of an endpoint that goes; its target's ARN has a number, so the "
-            "service alone can be named.",
-        ),
-        allow(
-            "cloudwatch:DeleteAlarms",
-            on=SCALING_ALARMS,
-            why="Application Auto Scaling deletes the alarms of the target's policy in the caller's name.",
-        ),
+        STOPS_SCALING,
+        DELETES_SCALING_ALARMS,
         allow(
             "lambda:GetFunctionConfiguration",
             "lambda:ListAliases",
@@ -144,13 +129,7 @@ handler = lambda_handler.Task(
             on=(CONSUMERS, CONSUMER_VERSIONS),
             why="Who still names an endpoint, and which versions were published for one that is gone.",
         ),
-        allow(
-            "lambda:DeleteFunction",
-            on=CONSUMER_VERSIONS,
-            why="Only versions: an ARN without a qualifier, which is the function itself, does "
-            "not match. No condition key tells a version's deletion from the function's, so "
-            "where AWS would ask for the function's ARN they stay.",
-        ),
+        DELETES_CONSUMER_VERSIONS,
         allow("states:ListExecutions", on=STATE_MACHINE),
         allow("states:DescribeExecution", on=EXECUTIONS),
         allow("s3:ListBucketVersions", on=ARTIFACT_BUCKET, when=("StringEquals", "s3:prefix", "archives/")),

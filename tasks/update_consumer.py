@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from pipeline import payload
 from pipeline.aws import lambda_handler
-from pipeline.aws.permissions import CONSUMER_VERSIONS, CONSUMERS, allow
+from pipeline.aws.permissions import (
+    SWITCHES_CONSUMER,
+)
 from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerMoved
 from pipeline.rollout import consumer_switch, consumer_test
 from pipeline.state_data import switch_types
@@ -91,17 +93,6 @@ def _move(
 handler = lambda_handler.Task(
     run,
     errors=(ConsumerBusy, ConsumerChanged, ConsumerMoved),
-    may=(
-        allow(
-            "lambda:GetFunctionConfiguration",
-            "lambda:UpdateFunctionConfiguration",
-            "lambda:PublishVersion",
-            "lambda:GetAlias",
-            "lambda:UpdateAlias",
-            "lambda:InvokeFunction",
-            on=(CONSUMERS, CONSUMER_VERSIONS),
-            why="Versions and aliases have ARNs of their own.",
-        ),
-    ),
+    may=(SWITCHES_CONSUMER,),
     timeout_s=890,
 )

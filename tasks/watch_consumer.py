@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.aws import lambda_handler
-from pipeline.aws.permissions import EVERYTHING, allow
+from pipeline.aws.permissions import (
+    READS_CONSUMERS_ALARMS,
+)
 from pipeline.errors import ConsumerFailed
 from pipeline.planning import alarms, consumer
 from pipeline.rollout import alarms_api
@@ -57,12 +59,5 @@ def run(event: Event, clients: Clients) -> Result:
 
 handler = lambda_handler.Task(
     run,
-    may=(
-        allow(
-            "cloudwatch:DescribeAlarms",
-            on=EVERYTHING,
-            why="The consumer's own alarms may be composite ones, which nobody may look at who "
-            "may not look at all.",
-        ),
-    ),
+    may=(READS_CONSUMERS_ALARMS,),
 )

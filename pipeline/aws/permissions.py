@@ -1,7 +1,8 @@
 """What a task may do: the statements of its role's policy, with the stack's resources that they are about.
 
 Owns how policies name those resources: as CloudFormation's `Fn::Sub` has it, since `make template` writes each task's
-statements into `template.yaml`. Refuses an action with a wildcard, and `*` as a resource where no reason is given.
+statements into `template.yaml`; and the statements that several tasks have for the same work. Refuses an action with a
+wildcard, and `*` as a resource where no reason is given.
 """
 
 from __future__ import annotations
@@ -104,3 +105,68 @@ def allow(*actions: str, on: str | tuple[str, ...], when: When | None = None, wh
         why: what the template says above the statement.
     """
     return Allow(actions, (on,) if isinstance(on, str) else on, when, why)
+
+
+# What several tasks do by the same functions of the rooms below, so that one change of a function's calls is one here.
+
+COUNTS_USAGE: Final = allow(
+    "sagemaker:ListEndpoints",
+    "servicequotas:GetServiceQuota",
+    on=EVERYTHING,
+    why="Who holds how much of the account's concurrency; the actions know no resource.",
+)
+"""By `rollout.endpoint_usage`."""
+SETS_CONCURRENCY: Final = allow(
+    "sagemaker:UpdateEndpointWeightsAndCapacities",
+    on=ENDPOINTS,
+    when=MADE_BY_SEALIFT,
+    why="Only endpoints that Sealift made; the task itself looks that they are the service's own.",
+)
+"""By `rollout.endpoint_concurrency`."""
+SWITCHES_CONSUMER: Final = allow(
+    "lambda:GetFunctionConfiguration",
+    "lambda:UpdateFunctionConfiguration",
+    "lambda:PublishVersion",
+    "lambda:GetAlias",
+    "lambda:UpdateAlias",
+    "lambda:InvokeFunction",
+    on=(CONSUMERS, CONSUMER_VERSIONS),
+    why="Versions and aliases have ARNs of their own.",
+)
+"""By `rollout.consumer_switch`, and `rollout.consumer_test` asks it."""
+READS_CONSUMERS_ALARMS: Final = allow(
+    "cloudwatch:DescribeAlarms",
+    on=EVERYTHING,
+    why="The consumer's own alarms may be composite ones, which nobody may look at who may not look at all.",
+)
+"""By `rollout.alarms_api`, composite ones too."""
+DELETES_CONSUMER_VERSIONS: Final = allow(
+    "lambda:DeleteFunction",
+    on=CONSUMER_VERSIONS,
+    why="Only versions: an ARN without a qualifier, which is the function itself, does "
+    "not match. No condition key tells a version's deletion from the function's, so "
+    "where AWS would ask for the function's ARN they stay.",
+)
+"""Those that a deployment has published, and that nobody is to call any more."""
+READS_WHAT_WAS_MADE: Final = allow(
+    "sagemaker:DescribeEndpoint",
+    "sagemaker:DescribeEndpointConfig",
+    "sagemaker:DescribeModel",
+    "sagemaker:ListTags",
+    on=(ENDPOINTS, ENDPOINT_CONFIGS, MODELS),
+)
+"""Before it is deleted: whether Sealift made it, and for whom."""
+STOPS_SCALING: Final = allow(
+    "application-autoscaling:DeregisterScalableTarget",
+    on=SCALABLE_TARGETS,
+    when=SCALES_SAGEMAKER,
+    why="The auto scaling of an endpoint that goes; its target's ARN has a number, so the "
+    "service alone can be named.",
+)
+"""By `rollout.autoscaling_api`; needs `DELETES_SCALING_ALARMS`."""
+DELETES_SCALING_ALARMS: Final = allow(
+    "cloudwatch:DeleteAlarms",
+    on=SCALING_ALARMS,
+    why="Application Auto Scaling deletes the alarms of the target's policy in the caller's name.",
+)
+"""What `STOPS_SCALING` does in the caller's name."""
