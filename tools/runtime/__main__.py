@@ -71,10 +71,7 @@ def _build(output: Path, machine: str, *, afresh: bool) -> None:
         _compile(kept, requirements, machine, digest)
     else:
         print(f"runtime {digest[:12]} was built before", flush=True)
-    if not workshop.is_whole(output, digest):
-        shutil.rmtree(output, ignore_errors=True)
-        shutil.copytree(kept / "runtime", output)
-        shutil.copyfile(workshop.manifest(kept / "runtime"), workshop.manifest(output))
+    if workshop.deliver(kept / "runtime", output, digest):
         shutil.copytree(kept / "templates", output.with_name("templates"), dirs_exist_ok=True)
     wheels = output.parent / "wheels"
     shutil.rmtree(wheels, ignore_errors=True)

@@ -54,10 +54,7 @@ def _build(output: Path, machine: str, *, afresh: bool) -> None:
         _compile(kept, requirements[server_recipe.SOURCE], machine, digest)
     else:
         print(f"{NAME} {digest[:12]} was built before", flush=True)
-    if not workshop.is_whole(output, digest):
-        shutil.rmtree(output, ignore_errors=True)
-        shutil.copytree(kept / NAME, output)
-        shutil.copyfile(workshop.manifest(kept / NAME), workshop.manifest(output))
+    workshop.deliver(kept / NAME, output, digest)
 
 
 def _compile(kept: Path, pin: Pin, machine: str, digest: str) -> None:

@@ -50,6 +50,16 @@ def is_whole(folder: Path, digest: str) -> bool:
         return False
 
 
+def deliver(kept: Path, output: Path, digest: str) -> bool:
+    """Copy what the cache has of this digest to where it is used, with its manifest; return whether there was need."""
+    if is_whole(output, digest):
+        return False
+    shutil.rmtree(output, ignore_errors=True)
+    shutil.copytree(kept, output)
+    shutil.copyfile(manifest(kept), manifest(output))
+    return True
+
+
 def keep(folder: Path, lay_out: Callable[[Path], object]) -> None:
     """Let something lay out a new folder and put it in the place of one in the cache.
 
