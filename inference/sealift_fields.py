@@ -6,8 +6,8 @@ likely misspelt.
 
 Who sends them: OpenAI's description of its interface (`openai`), llama.cpp's server (`llama.cpp`: server-schema.cpp),
 Hugging Face's text-generation-inference and its clients on SageMaker (`tgi`; `litellm` sends its own options along),
-its text-embeddings-inference (`tei`), AWS's JumpStart and its LMI containers (`djl`), vLLM (`vllm`), and the rerankers of
-Jina and Cohere (`jina`, `cohere`).
+its text-embeddings-inference (`tei`), AWS's JumpStart and its LMI containers (`djl`), vLLM (`vllm`), and the
+rerankers of Jina and Cohere (`jina`, `cohere`).
 """
 
 from __future__ import annotations

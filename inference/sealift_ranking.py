@@ -34,14 +34,11 @@ class Ranker(Interruptible, Protocol):
     template: str | None
     """The model's own text around a pair (`tokenizer.chat_template.rerank`)."""
 
-    def tokenize(self, text: str) -> list[int]:
-        """Return the tokens of a text that may write special ones, with those that begin and end it."""
-
-    def plain(self, text: str) -> list[int]:
-        """Return the tokens of a text alone, in which nothing is special."""
+    def tokens(self, text: str, *, special: bool) -> list[int]:
+        """Return the tokens of a text alone, which begin and end none; special ones among them or not."""
 
     def around(self) -> tuple[list[int], list[int], list[int]]:
-        """Return the tokens before a query, between it and a document, and behind that."""
+        """Return the tokens before a query, between it and a document, and behind that, where no template says."""
 
     def score(self, tokens: list[int]) -> float | None:
         """Return how well a pair fits; None when that was interrupted."""
@@ -177,10 +174,11 @@ def _pair(ranker: Ranker, request: Request, number: int) -> list[int]:
 def _set(ranker: Ranker, query: str, text: str) -> list[int]:
     if ranker.template is None:
         before, between, behind = ranker.around()
-        return [*before, *ranker.plain(query), *between, *ranker.plain(text), *behind]
+        one, other = (ranker.tokens(part, special=False) for part in (query, text))
+        return [*before, *one, *between, *other, *behind]
     # At once: what stands in a query is no place for the document.
     places = {"query": query, "document": text}
-    return ranker.tokenize(_PLACE.sub(lambda match: places[match[1]], ranker.template))
+    return ranker.tokens(_PLACE.sub(lambda match: places[match[1]], ranker.template), special=True)
 
 
 def _cut(ranker: Ranker, query: str, text: str) -> list[int] | None:

@@ -84,7 +84,7 @@ class Request:
     """A request that was found right; None stands for "as the settings say"."""
 
     source: str
-    """The field that holds what to answer: prompt, inputs, messages, input for embeddings and for responses, or query."""
+    """The field that holds what to answer: prompt, inputs, messages, query, or input for embeddings and responses."""
     prompt: str = ""
     messages: tuple[dict[str, Any], ...] | None = None
     max_tokens: int | None = None

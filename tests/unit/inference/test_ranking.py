@@ -31,11 +31,8 @@ class _Scripted:
         self.pairs: list[list[int]] = []
         self.calls: list[str] = []
 
-    def tokenize(self, text: str) -> list[int]:
-        return [1, *self.plain(text), 2]
-
-    def plain(self, text: str) -> list[int]:
-        return [100 + len(word) for word in text.split()]
+    def tokens(self, text: str, *, special: bool) -> list[int]:
+        return [100 + len(word) + 100 * special for word in text.split()]
 
     def around(self) -> tuple[list[int], list[int], list[int]]:
         return [1], [2, 3], [2]
@@ -166,7 +163,7 @@ def test_a_pair_is_set_as_the_models_template_says() -> None:
 
     scores(model, request, FOR_EVER)
 
-    assert ranker.pairs == [ranker.tokenize("judge {document} q against {query} now")]
+    assert ranker.pairs == [ranker.tokens("judge {document} q against {query} now", special=True)]
 
 
 def test_without_a_template_separators_stand_around_both() -> None:
