@@ -34,7 +34,18 @@ from typing import TYPE_CHECKING, Any, Protocol, Union
 # The prebuilt image and server.py have this folder on the path already.
 sys.path.append(str(Path(__file__).resolve().parent))
 
-from sealift_answers import EVENTS, Head, Part, Said, answer_of, figures, readable, stream_of
+from sealift_answers import (
+    EVENTS,
+    Head,
+    Part,
+    Said,
+    answer_of,
+    figures,
+    likelihood,
+    readable,
+    said_of,
+    stream_of,
+)
 from sealift_chat import ChatError, Constraint, Library, LibraryMissing, find_library
 from sealift_conformity import loosened
 from sealift_cpus import usable_cpus
@@ -269,7 +280,7 @@ def _part(model: Model, request: Request, prompt: _Prompt, sampling: Sampling, l
         found = generated[-1]
         said.append(_said(request, rendered, found, seed))
     if chosen:
-        said.sort(key=_likelihood, reverse=True)
+        said.sort(key=likelihood, reverse=True)
     return Part(said[: request.choices], generated, prompt.text)
 
 
@@ -304,22 +315,11 @@ def _tried(model: Model, request: Request, prompt: _Prompt, ask: Ask, limits: Li
 
 def _said(request: Request, rendered: Rendered | None, found: Generation, seed: int) -> Said:
     message = None if rendered is None else rendered.message(found.text)
-    calls = message.get("tool_calls") if message else None
     reason = found.finish_reason
     if reason == "dead_end":
+        calls = message.get("tool_calls") if message else None
         reason = "stop" if calls else _whole(found.text if message is None else message["content"] or "")
-    if message and calls:
-        reason = "tool_calls" if reason == "stop" else reason
-        if request.legacy_functions:
-            message["function_call"] = message.pop("tool_calls")[0]["function"]
-            reason = "function_call" if reason == "tool_calls" else reason
-    return Said(found, reason, seed, message)
-
-
-def _likelihood(said: Said) -> float:
-    """Return the mean log-probability of an answer's tokens, as OpenAI chooses the best one."""
-    choices = said.found.choices
-    return sum(choice.logprob for choice in choices) / len(choices) if choices else float("-inf")
+    return said_of(request, found, message, seed, reason)
 
 
 def _whole(text: str) -> str:

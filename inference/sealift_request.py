@@ -155,6 +155,10 @@ class Request:
     """What the request sets of the chat template's variables."""
     reasoning_format: str = "auto"
     """`none` leaves a model's thoughts in the content; any other takes them out."""
+    caller: str | None = field(default=None, compare=False)
+    """Who asks on whose behalf, when the request says it."""
+    further: Mapping[str, Any] = field(default_factory=dict)
+    """What llama-server takes and the four functions do not, by its names."""
 
     @property
     def form(self) -> str:
@@ -233,7 +237,15 @@ def parse_request(document: Any) -> Request:
         param, code, message = problems.all()
         raise BadRequest(400, message, param=param, code=code)
     source = _EMBEDS if responds else sources[0]
-    return Request(source=source, jumpstart=_JUMPSTART in document, **values)
+    return Request(source=source, jumpstart=_JUMPSTART in document, caller=_caller(document), **values)
+
+
+def _caller(document: dict[str, Any]) -> str | None:
+    """Return on whose behalf a request asks: OpenAI's name for that, or its older one."""
+    for name in ("safety_identifier", "user"):
+        if isinstance(document.get(name), str) and document[name]:
+            return str(document[name])
+    return None
 
 
 def _present(document: dict[str, Any]) -> dict[str, Any]:
