@@ -58,6 +58,9 @@ CHAT_TEMPLATE: Final = (
 )
 """It ends in the assistant token, whose embedding is the chain's start state."""
 
+RERANK_TEMPLATE: Final = "<|user|>{query}</s><|user|>{document}</s><|assistant|>"
+"""What a reranker sees of a pair; llama.cpp puts both in by these names."""
+
 TYPES: Final = {
     "f32": (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
     "f16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
@@ -101,6 +104,7 @@ def write_tiny_gguf(
     shard_tensors: int = 0,
     template: bool = True,
     pooling: gguf.PoolingType | None = None,
+    reranks: bool = False,
 ) -> Path:
     """Write a small llama GGUF whose weights encode the chain over `CORPUS`: same arguments, same bytes.
 
@@ -117,6 +121,8 @@ def write_tiny_gguf(
             `path` that are named after it. 0 for one file.
         template: whether it has a chat template; a base model has none.
         pooling: what makes an embedding model of it: how the vectors of a text's tokens become one.
+        reranks: whether it is a reranker instead, of qwen3's architecture: it answers no more with the chain, but scores a
+            pair by random weights.
 
     Returns:
         The path.
@@ -136,20 +142,27 @@ def write_tiny_gguf(
     embedding, output = _chain_weights(vocabulary, embd, random)
     ggml_type, file_type = TYPES[tensor_type]
 
-    writer = gguf.GGUFWriter(path, "llama", split_max_tensors=shard_tensors)
+    writer = gguf.GGUFWriter(path, "qwen3" if reranks else "llama", split_max_tensors=shard_tensors)
     _add_metadata(writer, name=name, layers=layers, embd=embd, ctx=ctx, file_type=file_type)
     _add_tokenizer(writer, vocabulary)
     if template:
         writer.add_chat_template(CHAT_TEMPLATE)
     if pooling is not None:
         writer.add_pooling_type(pooling)
+    if reranks:
+        writer.add_pooling_type(gguf.PoolingType.RANK)
+        writer.add_classifier_output_labels(["yes", "no"])
+        writer.add_string("tokenizer.chat_template.rerank", RERANK_TEMPLATE)
 
     def add(tensor: str, values: Matrix) -> None:
         kind = ggml_type if values.ndim > 1 else gguf.GGMLQuantizationType.F32
         writer.add_tensor(f"{tensor}.weight", gguf.quants.quantize(values, kind), raw_dtype=kind)
 
     def noise(rows: int, columns: int) -> Matrix:
-        return random.normal(0, 0.02, (rows, columns)).astype(np.float32)
+        return random.normal(0, 0.2 if reranks else 0.02, (rows, columns)).astype(np.float32)
+
+    def mute(rows: int, columns: int) -> Matrix:
+        return noise(rows, columns) if reranks else np.zeros((rows, columns), dtype=np.float32)
 
     ones = np.ones(embd, dtype=np.float32)
     add("token_embd", embedding)
@@ -161,10 +174,15 @@ def write_tiny_gguf(
             add(block + projection, noise(embd, embd))
         add(f"{block}ffn_gate", noise(2 * embd, embd))
         add(f"{block}ffn_up", noise(2 * embd, embd))
-        add(f"{block}attn_output", np.zeros((embd, embd), dtype=np.float32))
-        add(f"{block}ffn_down", np.zeros((embd, 2 * embd), dtype=np.float32))
+        add(f"{block}attn_output", mute(embd, embd))
+        add(f"{block}ffn_down", mute(embd, 2 * embd))
+        if reranks:
+            for projection in ("attn_q_norm", "attn_k_norm"):
+                add(block + projection, np.ones(embd // _HEADS, dtype=np.float32))
     add("output_norm", ones)
     add("output", output)
+    if reranks:
+        add("cls.output", noise(2, embd))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
