@@ -260,9 +260,7 @@ class ResponseEvents:
         self._open = item
         yield self._event("response.output_item.added", output_index=len(self._done), item=started)
         if kind == "message":
-            yield self._event(
-                "response.content_part.added", **self._inside(), part=dict(item["content"][0])
-            )
+            yield self._event("response.content_part.added", **self._inside(), part=dict(item["content"][0]))
 
     def _end_item(self) -> Iterator[dict[str, Any]]:
         if self._open is None:

@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from adapter.upstream import ModelFacts, UpstreamCall
+
 from sealift_conformity import loosened
 from sealift_schema import ANY_OBJECT
 from sealift_template import OURS, callable_tools
@@ -30,7 +31,13 @@ _WINDOWS = ("repeat_last_n", "dry_penalty_last_n")
 
 
 def chat_call(
-    request: Request, messages: Sequence[Any], settings: Settings, facts: ModelFacts, *, seed: int, **more: Any
+    request: Request,
+    messages: Sequence[Any],
+    settings: Settings,
+    facts: ModelFacts,
+    *,
+    seed: int,
+    **more: Any,
 ) -> UpstreamCall:
     """Return what asks for an answer to a conversation."""
     body = {"messages": list(messages), **_sampling(request, settings, facts, seed)}

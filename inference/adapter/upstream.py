@@ -84,7 +84,9 @@ def learn(
     model = (models.document.get("data") or [{}])[0]
     fill_in = None
     if not (embeds or reranks):
-        (filled,) = yield (UpstreamCall("/infill", {"input_prefix": "0", "input_suffix": "1", "n_predict": 1}),)
+        (filled,) = yield (
+            UpstreamCall("/infill", {"input_prefix": "0", "input_suffix": "1", "n_predict": 1}),
+        )
         fill_in = _fill_in(filled, bos)
     return ModelFacts(
         name=name,
@@ -102,7 +104,9 @@ def learn(
 
 def _fill_in(reply: UpstreamReply, bos: str) -> tuple[str, str, str] | None:
     """Return the texts around two digits in the prompt that llama-server made of them."""
-    prompt = reply.document.get("prompt") if reply.status == 200 and isinstance(reply.document, dict) else None  # noqa: PLR2004
+    prompt = (
+        reply.document.get("prompt") if reply.status == 200 and isinstance(reply.document, dict) else None
+    )
     if not isinstance(prompt, str):
         return None
     before, found, rest = prompt.partition("0")
