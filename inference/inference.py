@@ -52,7 +52,7 @@ from sealift_cpus import usable_cpus
 from sealift_embeddings import EmbeddingModel, embeddings, in_form_of
 from sealift_engine import Ask, Engine, Generation, Limits, Sampling
 from sealift_fields import CHAT, EMBEDDINGS, RERANK
-from sealift_models import is_model, models, shard_names
+from sealift_models import COMPANIONS, companion_kind, is_model, models, shard_names
 from sealift_native import CHATML_END, Native, load, template_failure
 from sealift_ranking import RankingModel, ranking, scores
 from sealift_request import (
@@ -129,7 +129,8 @@ def find_model(model_dir: Path) -> Path:
     """Return the one GGUF at the root of a folder, or the first shard of the one that is split.
 
     Raises:
-        LoadError: when there is none, more than one, or a shard is missing.
+        LoadError: when there is none, more than one, or a shard is missing; and when something lies beside it that only
+            llama-server loads.
     """
     names = [path.name for path in model_dir.glob("*") if is_model(path.name) and path.is_file()]
     if not names:
@@ -141,6 +142,7 @@ def find_model(model_dir: Path) -> Path:
             f"no model in {str(model_dir)!r}: {seen}; wanted one .gguf file at its root; put it at the root "
             "of the archive"
         )
+    _require_alone(names)
     found, *others = models(names)
     if others:
         raise LoadError(
@@ -156,6 +158,17 @@ def find_model(model_dir: Path) -> Path:
             f"{', '.join(missing[:5] or extra[:5])}; put all of them into the archive"
         )
     return model_dir / wanted[0]
+
+
+def _require_alone(names: Sequence[str]) -> None:
+    """Refuse what would change a model's answers if it were loaded: to leave it aside would say nothing of it."""
+    for name in sorted(names):
+        kind = companion_kind(name)
+        if kind is not None:
+            raise LoadError(
+                f"{name!r} is named like {COMPANIONS[kind]}, and nothing here loads one; wanted a model alone; deploy "
+                "it in the container 'custom' or 'llama-cpp', leave the file out, or rename it if it is the model"
+            )
 
 
 def read_config(folders: Sequence[Path]) -> Any:

@@ -173,8 +173,13 @@ class Request:
         return (self.prompt if self.messages is None else self.messages,)
 
 
-def parse_body(body: bytes | bytearray | str, content_type: str | None) -> Request:
+def parse_body(body: bytes | bytearray | str, content_type: str | None, *, sees: bool = False) -> Request:
     """Return the request in a body.
+
+    Args:
+        body: its bytes, or the text that they are.
+        content_type: the header's.
+        sees: whether the model looks at images (`sealift_messages.dialog`).
 
     Raises:
         BadRequest: 415 for another content type, 400 for everything else that is wrong.
@@ -193,18 +198,22 @@ def parse_body(body: bytes | bytearray | str, content_type: str | None) -> Reque
     except (ValueError, RecursionError) as error:
         reason = "it is empty" if not body else str(error)
         raise BadRequest(400, f"the body is not JSON: {reason}", code="invalid_json") from error
-    return parse_request(document)
+    return parse_request(document, sees=sees)
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def parse_request(document: Any) -> Request:
+def parse_request(document: Any, *, sees: bool = False) -> Request:
     """Return the request that a JSON document makes; a null field counts as absent.
 
     With `input` it asks for embeddings, or for a response as OpenAI's newer interface has it: by the fields beside it.
     With `query` it asks for a ranking of `documents` or `texts`.
+
+    Args:
+        document: the body.
+        sees: whether the model looks at images (`sealift_messages.dialog`).
 
     Raises:
         BadRequest: with every problem of it.
@@ -231,7 +240,7 @@ def parse_request(document: Any) -> Request:
     if _unbounded(document):
         values.setdefault("max_tokens", -1)
     for name in sources:
-        values |= _subject(name, given[name], problems)
+        values |= _subject(name, given[name], problems, sees=sees)
     _check_together(values, form, problems)
     if problems.found:
         param, code, message = problems.all()
@@ -286,29 +295,30 @@ def _named(names: Sequence[str]) -> str:
 # What to answer ---------------------------------------------------------------------------------------------
 
 
-def _subject(name: str, value: Any, problems: Problems) -> dict[str, Any]:
+def _subject(name: str, value: Any, problems: Problems, *, sees: bool) -> dict[str, Any]:
     """Return what a request asks with, by `Request`'s names."""
     if name == _EMBEDS:
         return {"texts": _texts(value, problems), "texts_listed": isinstance(value, list)}
     if name == fields.RERANK:
         return {"query": text_of(name, value, problems)}
     if name == "messages":
-        return {"messages": dialog("messages", value, problems)}
+        return {"messages": dialog("messages", value, problems, sees=sees)}
     if name == "inputs" and isinstance(value, list) and value:
-        return _inputs(value, problems)
+        return _inputs(value, problems, sees=sees)
     if name == "prompt" and isinstance(value, list) and value:
         return {"batch": _prompts(value, problems)}
     return {"prompt": text_of(name, value, problems)}
 
 
-def _inputs(value: list[Any], problems: Problems) -> dict[str, Any]:
+def _inputs(value: list[Any], problems: Problems, *, sees: bool) -> dict[str, Any]:
     """Return a list's texts or conversations; one conversation may stand alone."""
     if all(isinstance(one, dict) for one in value):
-        return {"messages": dialog("inputs", value, problems)}
+        return {"messages": dialog("inputs", value, problems, sees=sees)}
     batch: list[Subject] = []
     for number, one in enumerate(value):
         path = f"inputs[{number}]"
-        batch.append(dialog(path, one, problems) if isinstance(one, list) else text_of(path, one, problems))
+        listed = isinstance(one, list)
+        batch.append(dialog(path, one, problems, sees=sees) if listed else text_of(path, one, problems))
     return {"batch": tuple(batch), "listed": True}
 
 

@@ -62,7 +62,7 @@ def _llama_server(path: Path, *requests: dict[str, Any]) -> list[Any]:
     if program is None:
         pytest.skip("llama-server is not built: make llama-server")
     options = ["--rerank", "-c", "2048", "-b", "2048", "-ub", "2048", "-t", "1", "-np", "1", "-fa", "off"]
-    process = subprocess.Popen(  # noqa: S603 the program that was built here
+    process = subprocess.Popen(
         [program, "-m", str(path), "--port", str(port), *options],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
