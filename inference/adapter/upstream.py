@@ -78,7 +78,7 @@ def learn(
         UpstreamCall("/tokenize", {"content": "", "add_special": True, "with_pieces": True}),
     )
     about = props.document
-    (first, *_) = [*empty.document.get("tokens", []), {}]
+    first = next(iter(empty.document.get("tokens") or []), None)
     begins = first.get("piece") if isinstance(first, dict) else None
     bos = begins if isinstance(begins, str) and begins == about.get("bos_token") else ""
     model = (models.document.get("data") or [{}])[0]
