@@ -52,7 +52,7 @@ from sealift_cpus import usable_cpus
 from sealift_embeddings import EmbeddingModel, embeddings, in_form_of
 from sealift_engine import Ask, Engine, Generation, Limits, Sampling
 from sealift_fields import CHAT, EMBEDDINGS, RERANK
-from sealift_models import COMPANIONS, companion_kind, is_model, models, shard_names
+from sealift_folder import find_model, read_config
 from sealift_native import CHATML_END, Native, load, template_failure
 from sealift_ranking import RankingModel, ranking, scores
 from sealift_request import (
@@ -123,69 +123,6 @@ class Model:
     """Tells the tokens that stand for texts."""
     log: Callable[..., None] = field(default=lambda *_, **__: None)
     lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-def find_model(model_dir: Path) -> Path:
-    """Return the one GGUF at the root of a folder, or the first shard of the one that is split.
-
-    Raises:
-        LoadError: when there is none, more than one, or a shard is missing; and when something lies beside it that only
-            llama-server loads.
-    """
-    names = [path.name for path in model_dir.glob("*") if is_model(path.name) and path.is_file()]
-    if not names:
-        nested = sorted(str(path.relative_to(model_dir)) for path in model_dir.glob("*/**/*.gguf"))
-        hidden = sorted(path.name for path in model_dir.glob(".*.gguf"))
-        seen = f"only {', '.join(nested[:5])} below it" if nested else "none"
-        seen = f"only {', '.join(hidden[:5])}, hidden by the dot" if hidden else seen
-        raise LoadError(
-            f"no model in {str(model_dir)!r}: {seen}; wanted one .gguf file at its root; put it at the root "
-            "of the archive"
-        )
-    _require_alone(names)
-    found, *others = models(names)
-    if others:
-        raise LoadError(
-            f"{len(names)} models in {str(model_dir)!r}: {', '.join(sorted(names)[:5])}; wanted one .gguf file, or "
-            "all shards of one model; leave one"
-        )
-    wanted = shard_names(found[0])
-    missing = sorted(set(wanted).difference(found))
-    extra = sorted(set(found).difference(wanted))
-    if missing or extra:
-        raise LoadError(
-            f"{len(missing)} of {len(wanted)} shards are missing in {str(model_dir)!r}: "
-            f"{', '.join(missing[:5] or extra[:5])}; put all of them into the archive"
-        )
-    return model_dir / wanted[0]
-
-
-def _require_alone(names: Sequence[str]) -> None:
-    """Refuse what would change a model's answers if it were loaded: to leave it aside would say nothing of it."""
-    for name in sorted(names):
-        kind = companion_kind(name)
-        if kind is not None:
-            raise LoadError(
-                f"{name!r} is named like {COMPANIONS[kind]}, and nothing here loads one; wanted a model alone; deploy "
-                "it in the container 'custom' or 'llama-cpp', leave the file out, or rename it if it is the model"
-            )
-
-
-def read_config(folders: Sequence[Path]) -> Any:
-    """Return the content of the first config.json in `folders`, or an empty object when there is none.
-
-    Raises:
-        LoadError: when it is not JSON.
-    """
-    for folder in folders:
-        path = folder / "config.json"
-        try:
-            return json.loads(path.read_bytes())
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError) as error:
-            raise LoadError(f"{str(path)!r} cannot be read as JSON: {error}") from error
-    return {}
 
 
 # Answers ----------------------------------------------------------------------------------------------------
