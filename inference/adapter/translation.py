@@ -263,6 +263,7 @@ class Translation:
             or request.choices > self._facts.slots
             or (len(subjects) > 1 and request.choices > 1)
             or (tokens and (request.echo or request.logprobs is not None))
+            or (chat and request.further.get("return_tokens"))
         )
 
     @property
@@ -272,6 +273,8 @@ class Translation:
         more: dict[str, Any] = {"stream": True, "timings_per_token": True}
         if prompts[0].messages is not None:
             more["stream_options"] = {"include_usage": True}
+        if self.request.further.get("return_progress"):
+            more["return_progress"] = True
         if self.request.choices > 1:
             more["n_cmpl"] = self.request.choices
         if len(prompts) > 1:
@@ -378,5 +381,5 @@ def translate(
         BadRequest: the request is wrong, or asks the model for what it does not do.
     """
     does = EMBEDDINGS if facts.embeds else RERANK if facts.reranks else CHAT
-    request = suited(parse_body(body, content_type), does, facts.name)
+    request = suited(parse_body(body, content_type, sees=facts.sees, adapted=True), does, facts.name)
     return Translation(request, facts, settings, identity=identity, created=created)

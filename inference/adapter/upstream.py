@@ -54,8 +54,6 @@ class ModelFacts:
     """Whether it scores documents for a query, and does nothing else."""
     sees: bool = False
     """Whether images may stand in a conversation."""
-    hears: bool = False
-    """Whether audio may."""
     vocabulary_size: int = 0
     """0 when it is not known."""
     width: int = 0
@@ -99,7 +97,6 @@ def learn(
         embeds=embeds,
         reranks=reranks,
         sees=bool(about.get("modalities", {}).get("vision")),
-        hears=bool(about.get("modalities", {}).get("audio")),
         vocabulary_size=int((model.get("meta") or {}).get("n_vocab") or 0),
         width=int((model.get("meta") or {}).get("n_embd") or 0) if embeds else 0,
         bos=bos,
