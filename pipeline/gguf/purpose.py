@@ -1,4 +1,4 @@
-"""What a GGUF is for: to chat, to complete, to embed, or nothing that an endpoint of Sealift's could do.
+"""What a GGUF is for: to chat, to complete, to embed, to rank, or nothing that an endpoint of Sealift's could do.
 
 Owns the names of what is no model for an endpoint, and what to do with each; and which container serves what. Pure: a
 header in, data out. Refuses to read one, and to judge whether a header is whole: that is `pipeline.gguf.header`.
@@ -36,6 +36,12 @@ class Purpose(StrEnum):
     """A base model: it continues a text."""
     EMBEDDING = "embedding"
     """It turns a text into numbers."""
+    RERANK = "rerank"
+    """It scores texts for a query."""
+
+
+EVALUATES: Final = (Purpose.EMBEDDING, Purpose.RERANK)
+"""What is for texts that are read and not gone on with: it is loaded otherwise, and not every container asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +97,11 @@ _IMAGE: Final = Stranger(
     "one part of an image or video generator, and nothing here makes images",
     "serve it with stable-diffusion.cpp or ComfyUI, or deploy a language model",
 )
-_RERANKER: Final = Stranger(
-    "a reranker (pooling_type 4), which scores documents for a query, and nothing here asks for scores",
-    "serve it with llama-server --rerank, or deploy an embedding model",
+_HEADLESS: Final = Stranger(
+    "a reranker (pooling_type 4) without a classifier that llama.cpp loads, so that its scores would mean nothing",
+    "convert a reranker of architecture "
+    + ", ".join(sorted(sealift_purpose.RANKERS))
+    + ", which llama.cpp ranks with",
 )
 
 _BY_TYPE: Final[Mapping[str, Stranger]] = {
@@ -195,8 +203,11 @@ def _said(header: GGUFHeader) -> Stranger | None:
             f"a GGUF of type {header.kind!r}, which is no model",
             "deploy the model's own GGUF, whose general.type is 'model'",
         )
-    pooling = header.integer(f"{header.architecture}.pooling_type")
-    return _RERANKER if pooling == sealift_purpose.RANK else None
+    if _pooling(header) != sealift_purpose.RANK:
+        return None
+    names = {tensor.name for tensor in header.tensors}
+    headless = header.shard_count <= 1 and not names & sealift_purpose.HEADS
+    return _HEADLESS if headless or header.architecture not in sealift_purpose.RANKERS else None
 
 
 def _by_tensors(header: GGUFHeader) -> Stranger | None:
@@ -223,6 +234,8 @@ def _by_tensors(header: GGUFHeader) -> Stranger | None:
 def of(header: GGUFHeader) -> Purpose:
     """Return what a model that `refusal` does not name is for."""
     architecture = header.architecture
+    if sealift_purpose.ranks(architecture, _pooling(header)):
+        return Purpose.RERANK
     if sealift_purpose.embeds(
         architecture,
         _pooling(header),
@@ -236,7 +249,7 @@ def of(header: GGUFHeader) -> Purpose:
 
 
 def whole(header: GGUFHeader) -> bool:
-    """Tell whether a model for embeddings evaluates a text at once."""
+    """Tell whether a model for embeddings, or one that ranks, evaluates a text at once."""
     remembers = header.architecture not in architectures.WITHOUT_CACHE
     return sealift_purpose.whole(_pooling(header), causal=_causal(header), remembers=remembers)
 
@@ -259,7 +272,7 @@ def unserved(header: GGUFHeader, *, embeddings: bool, runtime: Iterable[str] | N
 
     Args:
         header: of the model.
-        embeddings: whether the container answers requests for embeddings.
+        embeddings: whether the container answers requests for embeddings and for rankings.
         runtime: the architectures that its llama.cpp loads; None when its release is not known.
     """
     if runtime is not None and header.architecture not in runtime:
@@ -270,15 +283,22 @@ def unserved(header: GGUFHeader, *, embeddings: bool, runtime: Iterable[str] | N
             "look at the model's card for the program that it needs; where that is a newer llama.cpp, set "
             '"container" to "llama-cpp" or "custom", with the image_uri of one that has it',
         )
-    if not embeddings and of(header) is Purpose.EMBEDDING:
+    if not embeddings and of(header) in EVALUATES:
+        error, kind, wanted = _NOT_IN_CHAT[of(header)]
         return Problem(
-            "EmbeddingsNotServed",
-            f"an embedding model (architecture {header.architecture!r}), and AWS's llama.cpp image hands every call to "
-            "its chat completions",
-            "a container that answers requests for embeddings",
+            error,
+            f"{kind} (architecture {header.architecture!r}), and AWS's llama.cpp image hands every call to its chat "
+            "completions",
+            f"a container that answers requests {wanted}",
             'set "container" to "pytorch" or to "custom"',
         )
     return None
+
+
+_NOT_IN_CHAT: Final[Mapping[Purpose, tuple[str, str, str]]] = {
+    Purpose.EMBEDDING: ("EmbeddingsNotServed", "an embedding model", "for embeddings"),
+    Purpose.RERANK: ("RankingsNotServed", "a reranker", "to rank"),
+}
 
 
 def notes(model: Mapping[str, Any], *, messages_only: bool = False) -> list[str]:
@@ -299,6 +319,16 @@ def notes(model: Mapping[str, Any], *, messages_only: bool = False) -> list[str]
                 ""
                 if messages_only
                 else "; the smoke test asks for embeddings, and smoke_test.expect is not for them"
+            )
+        )
+    elif purpose == Purpose.RERANK:
+        found.append(
+            'a reranker: it answers {"query": ..., "documents": [...]} with a score for each document, and neither '
+            "prompts nor messages"
+            + (
+                ""
+                if messages_only
+                else "; the smoke test ranks two texts, and smoke_test.expect is not for them"
             )
         )
     elif architecture in architectures.DIFFUSION:

@@ -78,7 +78,8 @@ class Profile:
     settings: Mapping[str, str | None]
     """The inference settings, each with the image's environment variable for it; None where it has none."""
     requests: tuple[str, ...]
-    """The fields that a request may ask with; all of them answer in OpenAI's form. `input` asks for embeddings."""
+    """The fields that a request may ask with; `input` asks to embed, `query` to rank, and all others are answered
+    in OpenAI's form."""
     serving: Serving
     """What the server occupies beside the model, and how long it takes to start."""
     all_threads: int | None = None
@@ -102,7 +103,7 @@ class Profile:
 
     @property
     def embeds(self) -> bool:
-        """Tell whether it answers requests for embeddings."""
+        """Tell whether it answers requests for embeddings, and so those to rank."""
         return questions.INPUT in self.requests
 
     def code(self, whose: str) -> Code:
@@ -125,7 +126,7 @@ _OURS: Final[Mapping[str, str | None]] = {
         "timeout_s",
     )
 }
-_ANY_FORM: Final = (questions.MESSAGES, questions.PROMPT, "inputs", questions.INPUT)
+_ANY_FORM: Final = (questions.MESSAGES, questions.PROMPT, "inputs", questions.INPUT, questions.QUERY)
 
 PYTORCH: Final = Profile(
     name="pytorch",
@@ -222,7 +223,7 @@ def notes(profile: Profile, today: date, *, serverless: bool = True, embeddings:
         profile: the profile.
         today: what its support is compared with.
         serverless: whether the endpoint is.
-        embeddings: whether the model is for those, so that only what answers them is an alternative.
+        embeddings: whether the model is for those, or ranks, so that only what answers them is an alternative.
     """
     lines = []
     if profile.end_of_support is not None and profile.end_of_support < today:

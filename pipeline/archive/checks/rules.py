@@ -43,7 +43,7 @@ class Rules:
     """Whether a model in a directory counts as one at the root, because the assembly will move it there."""
 
     embeddings: bool = True
-    """Whether the container answers requests for embeddings."""
+    """Whether the container answers requests for embeddings and to rank."""
     runtime: frozenset[str] | None = None
     """The architectures that the container's llama.cpp loads; None when its release is not known."""
 
