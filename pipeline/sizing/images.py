@@ -81,6 +81,8 @@ class Profile:
     """The fields that a request may ask with; all of them answer in OpenAI's form. `input` asks for embeddings."""
     serving: Serving
     """What the server occupies beside the model, and how long it takes to start."""
+    companions: bool = False
+    """Whether it loads what lies beside a model: a projector, adapters, a draft model."""
     all_threads: int | None = None
     """The setting n_threads that means "as many as there are CPUs"; None where that is the image's own default."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -175,6 +177,7 @@ LLAMA_CPP: Final = Profile(
     },
     requests=(questions.MESSAGES,),
     serving=LLAMA_SERVER,
+    companions=True,
     environment={
         # One request at a time: by default llama-server keeps room for four.
         "SM_LLAMA_CPP_PARALLEL": "1",
@@ -197,6 +200,7 @@ CUSTOM: Final = Profile(
     settings=_OURS,
     requests=_ANY_FORM,
     serving=OWN_SERVER,
+    companions=True,
     all_threads=64,
     limits=("the image must lie in a registry of the endpoint's own account and region",),
 )

@@ -44,6 +44,10 @@ class Rules:
 
     embeddings: bool = True
     """Whether the container answers requests for embeddings."""
+    companions: bool = True
+    """Whether the container loads what lies beside a model: a projector, adapters, a draft model."""
+    container: str = ""
+    """Its name, for who is told what it does not."""
     runtime: frozenset[str] | None = None
     """The architectures that the container's llama.cpp loads; None when its release is not known."""
 

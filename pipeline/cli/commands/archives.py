@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -57,7 +58,8 @@ def pack(arguments: PackOptions) -> int:
         print(json.dumps(document, indent=2))
         return 0
     size = f"{result.size / MiB:,.1f} MiB"
-    screen.say(f"{arguments.output}: {size}, {result.model.path} and code/, in {seconds:.1f} s")
+    files = ", ".join([result.model.path, *(one.path for one in result.model.companions)])
+    screen.say(f"{arguments.output}: {size}, {files} and code/, in {seconds:.1f} s")
     return 0
 
 
@@ -66,9 +68,18 @@ def _packed(arguments: PackOptions, destination: Path, screen: Screen) -> PackRe
         arguments.model,
         destination,
         code=package_files.code(),
+        beside=_beside(arguments),
         compress=arguments.compress,
         progress=Progress(screen, f"packing {arguments.model.name}"),
     )
+
+
+def _beside(arguments: PackOptions) -> list[tuple[str, Path]]:
+    return [
+        *((models.PROJECTOR, one) for one in (arguments.mmproj,) if one is not None),
+        *((models.LORA, one) for one in arguments.lora),
+        *((models.DRAFT, one) for one in (arguments.draft,) if one is not None),
+    ]
 
 
 def _upload(result: PackResult, bucket: str, key: str, screen: Screen) -> None:
@@ -117,8 +128,12 @@ def check_files(
     """
     with translated():
         files = named(names)
-        rules = archive_rules.archive_rules(
-            images.OWN_CODE, relocate_model=relocate_model, container=images.DEFAULT.name
+        rules = replace(
+            archive_rules.archive_rules(
+                images.OWN_CODE, relocate_model=relocate_model, container=images.DEFAULT.name
+            ),
+            # Which container it is for is not known yet: `tell` says which are left.
+            companions=True,
         )
         if split_models.is_shard(files[0].name):
             return bare.unpacked(files, rules=rules)
@@ -196,6 +211,10 @@ def tell(report: ArchiveReport, seconds: float, screen: Screen) -> None:
         model = report.model
         screen.say(f"  parameters    {model.parameter_count:,} in {model.tensor_count} tensors{model.pieces}")
         screen.say(f"  context       {header.context_length} tokens")
+    if report.model is not None and report.model.companions:
+        loads = " or ".join(name for name, profile in images.PROFILES.items() if profile.companions)
+        for one in report.model.companions:
+            screen.say(f"  beside it     {one.path}: {models.COMPANIONS[one.kind]}; in container {loads}")
     for note in report.notes:
         screen.say(f"  note          {note}")
     for problem in report.problems:
