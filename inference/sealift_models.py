@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+FOLDER = "/opt/ml/model"
+"""Where SageMaker puts what it unpacks, or copies."""
 SUFFIX = ".gguf"
 SHARD_NAME = re.compile(r"(?P<prefix>.+)-(?P<number>[0-9]{5})-of-(?P<count>[0-9]{5})\.gguf\Z", re.DOTALL)
 """How llama.cpp names the files of a split model (llama_split_path)."""

@@ -180,8 +180,8 @@ def _judged(
                         "CodeMisplaced", f"code under {path!r}", "paths that begin with 'code/'", "move it"
                     )
                 )
-        for name, path in files:
-            _read_header(name, path, census, rules)
+        for name, file in files:
+            _read_header(name, file, census, rules)
     except Unreadable as stop:
         findings.add(stop.problem)
     found = census.settle(complete=True)

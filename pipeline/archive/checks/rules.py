@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from inference import sealift_models
 from pipeline.limits import ARCHIVE_SIZE, HEADER_READ, HEADER_READ_S, KiB, MiB
 
-MODEL_DIRECTORY: Final = "/opt/ml/model"
+MODEL_DIRECTORY: Final = sealift_models.FOLDER
 """Where SageMaker unpacks the archive (Adapting Your Own Inference Container, "How SageMaker Loads...")."""
 ENTRY_POINT: Final = "code/inference.py"
 """What the prebuilt PyTorch containers load (sagemaker-inference: SAGEMAKER_PROGRAM's default, in code/)."""
