@@ -111,7 +111,10 @@ def plan(facts: PlanFacts) -> Plan:
     container = {
         "Image": image,
         **model_source.model_data(facts.assembly),
-        "Environment": images.environment(profile, {**asdict(inference), "timeout_s": timeout_s}),
+        "Environment": {
+            **images.environment(profile, {**asdict(inference), "timeout_s": timeout_s}),
+            **images.files(profile, facts.model, relocate_model=request.relocate_model),
+        },
     }
     hosted = (_on_instances if where == INSTANCE else _on_serverless)(facts, container, choice)
     names = hosted.names

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
+from inference import sealift_models
 from pipeline.gguf import questions
 from pipeline.sizing.serving import LLAMA_SERVER, OWN_SERVER, PREBUILT, Serving
 
@@ -82,6 +83,10 @@ class Profile:
     in OpenAI's form."""
     serving: Serving
     """What the server occupies beside the model, and how long it takes to start."""
+    companions: bool = False
+    """Whether it loads what lies beside a model: a projector, adapters, a draft model."""
+    options: str | None = None
+    """What the image's variables for llama-server's options begin with; None where it finds all files by itself."""
     all_threads: int | None = None
     """The setting n_threads that means "as many as there are CPUs"; None where that is the image's own default."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -176,6 +181,8 @@ LLAMA_CPP: Final = Profile(
     },
     requests=(questions.MESSAGES,),
     serving=LLAMA_SERVER,
+    companions=True,
+    options="SM_LLAMA_CPP_",
     environment={
         # One request at a time: by default llama-server keeps room for four.
         "SM_LLAMA_CPP_PARALLEL": "1",
@@ -198,6 +205,7 @@ CUSTOM: Final = Profile(
     settings=_OURS,
     requests=_ANY_FORM,
     serving=OWN_SERVER,
+    companions=True,
     all_threads=64,
     limits=("the image must lie in a registry of the endpoint's own account and region",),
 )
@@ -214,6 +222,29 @@ def environment(profile: Profile, inference: Mapping[str, Any]) -> dict[str, str
         if value is not None and (variable := profile.settings[name]) is not None
     }
     return {**profile.environment, **settings}
+
+
+def files(profile: Profile, model: Mapping[str, Any], *, relocate_model: bool = False) -> dict[str, str]:
+    """Return the variables that name a model and what lies beside it, where anything does and the image wants it.
+
+    Of a model alone the image finds the one file; of several it would take the first that its file system tells.
+
+    Args:
+        profile: the container.
+        model: the model part of an archive report.
+        relocate_model: whether a model in a directory is moved to the root.
+    """
+    beside = model.get("companions", ())
+    if profile.options is None or not beside:
+        return {}
+
+    def place(path: str) -> str:
+        name = path.rpartition("/")[2] if relocate_model else path
+        return f"{sealift_models.FOLDER}/{name}"
+
+    _, companions = sealift_models.parted(place(one["path"]) for one in beside)
+    options = {"model": place(model["path"]), **companions.options()}
+    return {f"{profile.options}{name.upper().replace('-', '_')}": value for name, value in options.items()}
 
 
 def notes(profile: Profile, today: date, *, serverless: bool = True, embeddings: bool = False) -> list[str]:
