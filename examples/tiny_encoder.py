@@ -41,7 +41,8 @@ def write_tiny_encoder(
         layers: number of transformer layers.
         embd: width of an embedding, a multiple of 4.
         ctx: tokens of a text at most.
-        pooling: how the vectors of a text's tokens become one; None leaves it out of the header.
+        pooling: how the vectors of a text's tokens become one; None leaves it out of the header. RANK makes a reranker of
+            it, with a head that scores a pair.
         spoiled: "nan" or "zero" for weights that make such embeddings, whatever the text is.
         seed: of the weights.
 
@@ -60,6 +61,8 @@ def write_tiny_encoder(
     writer.add_causal_attention(False)
     if pooling is not None:
         writer.add_pooling_type(pooling)
+    if pooling == gguf.PoolingType.RANK:
+        writer.add_classifier_output_labels(["LABEL_0"])
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     # llama.cpp's spelling of a WordPiece vocabulary: a word begins with U+2581.
     tokens = [*_SPECIAL, *(f"\u2581{word}" for word in _WORDS), *(f"\u2581{letter}" for letter in "abcdefgh")]
@@ -102,6 +105,9 @@ def write_tiny_encoder(
         linear(f"{block}ffn_up", 2 * embd, embd)
         linear(f"{block}ffn_down", embd, 2 * embd)
         norm(f"{block}layer_output_norm", last if layer == layers - 1 else 1.0)
+    if pooling == gguf.PoolingType.RANK:
+        linear("cls", embd, embd)
+        linear("cls.output", 1, embd)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

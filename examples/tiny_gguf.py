@@ -2,13 +2,13 @@
 
 The file is a true one: llama architecture, SentencePiece-style tokenizer with byte fallback, chat template,
 run by llama.cpp like any other. What its weights encode is modest: a first-order Markov chain over the
-sentences of `CORPUS`. Attention and feed-forward layers are there and are computed, but their output
+sentences of a corpus (`CORPUS`). Attention and feed-forward layers are there and are computed, but their output
 projections are zero, so the residual stream that reaches the output matrix is the embedding of the last token
 alone; the output matrix is solved such that its logits are the chain's log-probabilities. A token that the
 corpus does not continue (an unknown word, a byte, the template's assistant token) has the embedding of the
 start state, so that every prompt gets an answer.
 
-Refuses to be more than a test input: it knows nothing but `CORPUS`.
+Refuses to be more than a test input: it knows nothing but its corpus.
 
     python examples/tiny_gguf.py demo.gguf --name demo --type q8_0
 """
@@ -99,6 +99,9 @@ _JSON: Final = {
 _WEATHER: Final = {_CALL_BEGINS: 9.0, _OTHER_BEGINS: -9.0}
 """Logit of a `w` after each."""
 
+RERANK_TEMPLATE: Final = "<|user|>{query}</s><|user|>{document}</s><|assistant|>"
+"""What a reranker sees of a pair; llama.cpp puts both in by these names."""
+
 TYPES: Final = {
     "f32": (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
     "f16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
@@ -140,11 +143,13 @@ def write_tiny_gguf(
     tensor_type: str = "f16",
     seed: int = 0,
     shard_tensors: int = 0,
-    template: bool = True,
+    template: bool | str = True,
     tools: bool = False,
     pooling: gguf.PoolingType | None = None,
+    reranks: bool = False,
+    corpus: Sequence[str] = CORPUS,
 ) -> Path:
-    """Write a small llama GGUF whose weights encode the chain over `CORPUS`: same arguments, same bytes.
+    """Write a small llama GGUF whose weights encode the chain over a corpus: same arguments, same bytes.
 
     Args:
         path: the file to write.
@@ -157,9 +162,12 @@ def write_tiny_gguf(
         seed: of the embeddings, and of the weights that have no effect on the answer.
         shard_tensors: tensors of one file at most; the model is then split as llama-gguf-split does, into files beside
             `path` that are named after it. 0 for one file.
-        template: whether it has a chat template; a base model has none.
+        template: whether it has a chat template, a base model has none; or another one than `CHAT_TEMPLATE`.
         tools: whether it calls tools, as TOOLS_TEMPLATE says; then JSON that a grammar asks for is short, too.
         pooling: what makes an embedding model of it: how the vectors of a text's tokens become one.
+        reranks: whether it is a reranker instead, of qwen3's architecture: it answers no more with the chain, but scores a
+            pair by random weights.
+        corpus: the sentences that it continues; at most as many different words as `embd`.
 
     Returns:
         The path.
@@ -174,25 +182,33 @@ def write_tiny_gguf(
         )
     if tensor_type not in TYPES:
         raise ValueError(f"tensor type {tensor_type!r}; wanted one of {', '.join(TYPES)}")
-    vocabulary = _vocabulary(vocab, tools=tools)
+    vocabulary = _vocabulary(vocab, corpus, tools=tools)
     random = np.random.default_rng(seed)
-    embedding, output = _chain_weights(vocabulary, embd, random, tools=tools)
+    embedding, output = _chain_weights(vocabulary, corpus, embd, random, tools=tools)
     ggml_type, file_type = TYPES[tensor_type]
 
-    writer = gguf.GGUFWriter(path, "llama", split_max_tensors=shard_tensors)
+    writer = gguf.GGUFWriter(path, "qwen3" if reranks else "llama", split_max_tensors=shard_tensors)
     _add_metadata(writer, name=name, layers=layers, embd=embd, ctx=ctx, file_type=file_type)
     _add_tokenizer(writer, vocabulary)
     if template:
-        writer.add_chat_template(TOOLS_TEMPLATE if tools else CHAT_TEMPLATE)
+        usual = TOOLS_TEMPLATE if tools else CHAT_TEMPLATE
+        writer.add_chat_template(template if isinstance(template, str) else usual)
     if pooling is not None:
         writer.add_pooling_type(pooling)
+    if reranks:
+        writer.add_pooling_type(gguf.PoolingType.RANK)
+        writer.add_classifier_output_labels(["yes", "no"])
+        writer.add_string("tokenizer.chat_template.rerank", RERANK_TEMPLATE)
 
     def add(tensor: str, values: Matrix) -> None:
         kind = ggml_type if values.ndim > 1 else gguf.GGMLQuantizationType.F32
         writer.add_tensor(f"{tensor}.weight", gguf.quants.quantize(values, kind), raw_dtype=kind)
 
     def noise(rows: int, columns: int) -> Matrix:
-        return random.normal(0, 0.02, (rows, columns)).astype(np.float32)
+        return random.normal(0, 0.2 if reranks else 0.02, (rows, columns)).astype(np.float32)
+
+    def mute(rows: int, columns: int) -> Matrix:
+        return noise(rows, columns) if reranks else np.zeros((rows, columns), dtype=np.float32)
 
     ones = np.ones(embd, dtype=np.float32)
     add("token_embd", embedding)
@@ -204,10 +220,15 @@ def write_tiny_gguf(
             add(block + projection, noise(embd, embd))
         add(f"{block}ffn_gate", noise(2 * embd, embd))
         add(f"{block}ffn_up", noise(2 * embd, embd))
-        add(f"{block}attn_output", np.zeros((embd, embd), dtype=np.float32))
-        add(f"{block}ffn_down", np.zeros((embd, 2 * embd), dtype=np.float32))
+        add(f"{block}attn_output", mute(embd, embd))
+        add(f"{block}ffn_down", mute(embd, 2 * embd))
+        if reranks:
+            for projection in ("attn_q_norm", "attn_k_norm"):
+                add(block + projection, np.ones(embd // _HEADS, dtype=np.float32))
     add("output_norm", ones)
     add("output", output)
+    if reranks:
+        add("cls.output", noise(2, embd))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -225,13 +246,13 @@ def sentence_tokens(sentence: str) -> list[str]:
     return [first, *(_SPACE + word for word in others)]
 
 
-def _vocabulary(size: int | None, *, tools: bool) -> _Vocabulary:
+def _vocabulary(size: int | None, sentences: Sequence[str], *, tools: bool) -> _Vocabulary:
     """Build the vocabulary: special tokens, bytes, what the corpus needs, and padding up to `size`.
 
     The tokenizer merges neighbours whenever the result is a token. So a word is reached from the text of a
     prompt through all its beginnings, which are tokens of their own; the longer, the more wanted.
     """
-    corpus = [sentence_tokens(sentence) for sentence in CORPUS]
+    corpus = [sentence_tokens(sentence) for sentence in sentences]
     words = dict.fromkeys(token for tokens in corpus for token in tokens if token.startswith(_SPACE))
     # The first words' spaced forms are what a prompt that quotes them is made of.
     words.update(dict.fromkeys(_SPACE + tokens[0] for tokens in corpus))
@@ -261,10 +282,10 @@ def _vocabulary(size: int | None, *, tools: bool) -> _Vocabulary:
     return _Vocabulary(texts, scores, [int(kind) for kind in types])
 
 
-def _successors(ids: dict[str, int]) -> dict[int | None, Counter[int]]:
+def _successors(ids: dict[str, int], corpus: Sequence[str]) -> dict[int | None, Counter[int]]:
     """Count what follows what in the corpus; None is the state before a sentence."""
     counts: dict[int | None, Counter[int]] = {}
-    for sentence in CORPUS:
+    for sentence in corpus:
         before: int | None = None
         for token in [*(ids[text] for text in sentence_tokens(sentence)), _EOS]:
             counts.setdefault(before, Counter())[token] += 1
@@ -273,11 +294,16 @@ def _successors(ids: dict[str, int]) -> dict[int | None, Counter[int]]:
 
 
 def _chain_weights(
-    vocabulary: _Vocabulary, embd: int, random: np.random.Generator, *, tools: bool
+    vocabulary: _Vocabulary,
+    corpus: Sequence[str],
+    embd: int,
+    random: np.random.Generator,
+    *,
+    tools: bool,
 ) -> tuple[Matrix, Matrix]:
     """Return the embedding and the output matrix, each tokens x embd, that make the logits the chain's."""
     ids = vocabulary.ids
-    chain = _successors(ids)
+    chain = _successors(ids, corpus)
     if tools:
         chain |= {ids[token]: Counter({ids[text]: 1}) for token, text in _CALLS.items()}
         chain |= {ids[text]: Counter() for text in _CALLS.values()}

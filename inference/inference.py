@@ -29,7 +29,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Union
 
 # The prebuilt image and server.py have this folder on the path already.
 sys.path.append(str(Path(__file__).resolve().parent))
@@ -40,8 +40,10 @@ from sealift_conformity import loosened, shortcoming
 from sealift_cpus import usable_cpus
 from sealift_embeddings import EmbeddingModel, embeddings, in_form_of
 from sealift_engine import Ask, Engine, Generation, Limits, Sampling
-from sealift_models import is_model, models, shard_names
+from sealift_fields import EMBEDDINGS, GENERATING, RERANK
+from sealift_models import COMPANIONS, companion_kind, is_model, models, shard_names
 from sealift_native import CHATML_END, Native, load, template_failure
+from sealift_ranking import RankingModel, ranking, scores
 from sealift_request import JSON, MOST_SEED, BadRequest, Request, Subject, parse_body
 from sealift_schema import ANY_OBJECT, SchemaError
 from sealift_settings import LoadError, Settings, settings_from
@@ -99,7 +101,8 @@ def find_model(model_dir: Path) -> Path:
     """Return the one GGUF at the root of a folder, or the first shard of the one that is split.
 
     Raises:
-        LoadError: when there is none, more than one, or a shard is missing.
+        LoadError: when there is none, more than one, or a shard is missing; and when something lies beside it that only
+            llama-server loads.
     """
     names = [path.name for path in model_dir.glob("*") if is_model(path.name) and path.is_file()]
     if not names:
@@ -111,6 +114,7 @@ def find_model(model_dir: Path) -> Path:
             f"no model in {str(model_dir)!r}: {seen}; wanted one .gguf file at its root; put it at the root "
             "of the archive"
         )
+    _require_alone(names)
     found, *others = models(names)
     if others:
         raise LoadError(
@@ -126,6 +130,17 @@ def find_model(model_dir: Path) -> Path:
             f"{', '.join(missing[:5] or extra[:5])}; put all of them into the archive"
         )
     return model_dir / wanted[0]
+
+
+def _require_alone(names: Sequence[str]) -> None:
+    """Refuse what would change a model's answers if it were loaded: to leave it aside would say nothing of it."""
+    for name in sorted(names):
+        kind = companion_kind(name)
+        if kind is not None:
+            raise LoadError(
+                f"{name!r} is named like {COMPANIONS[kind]}, and nothing here loads one; wanted a model alone; deploy "
+                "it in the container 'custom' or 'llama-cpp', leave the file out, or rename it if it is the model"
+            )
 
 
 def read_config(folders: Sequence[Path]) -> Any:
@@ -442,10 +457,13 @@ class Unloaded:
     reason: str
 
 
-def model_fn(model_dir: str, context: Any = None) -> Model | EmbeddingModel | Unloaded:
+Loaded = Union[Model, EmbeddingModel, RankingModel]
+
+
+def model_fn(model_dir: str, context: Any = None) -> Loaded | Unloaded:
     """Load the model in a folder with the settings of `code/config.json` and the environment; generate one token.
 
-    A model that is for embeddings embeds one text.
+    A model that is for embeddings embeds one text, and one that ranks ranks it.
 
     With the toolkit's context a failure becomes an `Unloaded`, which answers every request with the reason. Raised,
     it would end TorchServe's worker, which starts over for ever: every request would wait until its client gives up,
@@ -464,7 +482,7 @@ def model_fn(model_dir: str, context: Any = None) -> Model | EmbeddingModel | Un
         return Unloaded(reason)
 
 
-def _model(folder: Path) -> Model | EmbeddingModel:
+def _model(folder: Path) -> Loaded:
     begun = time.monotonic()
     config = read_config([folder / "code", Path(__file__).parent])
     # The toolkit hands over nothing but the folder, so the endpoint's Environment is read here.
@@ -479,6 +497,8 @@ def _model(folder: Path) -> Model | EmbeddingModel:
         raise LoadError(f"model file {path.name!r} is {native.unserved}")
     if native.embeds:
         return _embedding_model(native, settings, path, begun, loaded)
+    if native.ranks:
+        return _ranking_model(native, settings, path, begun, loaded)
     try:
         templates = native.templates(Library(find_library()))
     except LibraryMissing as error:
@@ -543,6 +563,28 @@ def _embedding_model(
     return model
 
 
+def _ranking_model(
+    native: Native, settings: Settings, path: Path, begun: float, loaded: float
+) -> RankingModel:
+    ranker = native.ranker(settings.n_ctx)
+    try:
+        ranker.score(ranker.tokens("Hello", special=False) or [0])
+    except RuntimeError as error:
+        raise LoadError(f"model file {path.name!r} is loaded, and ranks nothing: {error}") from error
+    name = settings.model_name or native.name or path.stem
+    model = RankingModel(ranker, name, settings.timeout_s, log_line)
+    model.log(
+        "model_loaded",
+        model=name,
+        file=path.name,
+        seconds=round(loaded - begun, 3),
+        first_score_seconds=round(time.monotonic() - loaded, 3),
+        n_ctx=ranker.most,
+        use_mmap=settings.use_mmap,
+    )
+    return model
+
+
 def input_fn(
     body: bytes | bytearray | str, content_type: str | None, context: Any = None
 ) -> Request | BadRequest:
@@ -565,9 +607,7 @@ class Events:
     body: str
 
 
-def predict_fn(
-    data: Request | BadRequest, model: Model | EmbeddingModel | Unloaded, context: Any = None
-) -> Any:
+def predict_fn(data: Request | BadRequest, model: Loaded | Unloaded, context: Any = None) -> Any:
     """Return the answer to a request, or what is wrong with it or with the model.
 
     Raises:
@@ -582,32 +622,37 @@ def predict_fn(
         request = _suited(data, model)
         if isinstance(model, EmbeddingModel):
             return _embedded(model, request, arrived, context)
+        if isinstance(model, RankingModel):
+            return _ranked(model, request, arrived, context)
         return _generated(model, request, arrived, context)
     except BadRequest as error:
         return _refused(error, context)
 
 
-def _suited(request: Request, model: Model | EmbeddingModel) -> Request:
+def _suited(request: Request, model: Loaded) -> Request:
     """Return a request as the model takes it: `input` and `inputs` alone mean one thing or the other by the model.
 
     Raises:
         BadRequest: when it asks a model for what it does not do.
     """
-    embeds = isinstance(model, EmbeddingModel)
-    if embeds == (request.form == "input"):
+    embeds, generates = isinstance(model, EmbeddingModel), isinstance(model, Model)
+    if request.form in (GENERATING if generates else (EMBEDDINGS,) if embeds else (RERANK,)):
         return request
     if embeds and request.source == "inputs" and not request.stream:
         texts = tuple(subject for subject in request.subjects if isinstance(subject, str))
         if len(texts) == len(request.subjects):
             return replace(request, texts=texts)
     plain = request.encoding == "float" and request.dimensions is None
-    if not embeds and len(request.texts) == 1 and not request.texts_listed and plain:
+    alone = request.form == EMBEDDINGS and len(request.texts) == 1 and not request.texts_listed
+    if generates and alone and plain:
         return replace(request, messages=({"role": "user", "content": request.texts[0]},), texts=())
-    does, ask = (
-        ("embeds texts, and generates none", "'input'")
-        if embeds
-        else ("generates text, and embeds none", "'messages' or 'prompt'")
-    )
+    ranked = request.form == RERANK
+    if embeds:
+        does, ask = f"embeds texts, and {'ranks' if ranked else 'generates'} none", "'input'"
+    elif generates:
+        does, ask = f"generates text, and {'ranks' if ranked else 'embeds'} none", "'messages' or 'prompt'"
+    else:
+        does, ask = "ranks texts, and does nothing else", "'query' and 'documents'"
     raise BadRequest(
         400,
         f"the request has {request.source!r}, and model {model.name!r} {does}; ask with {ask}",
@@ -655,6 +700,20 @@ def _embedded(model: EmbeddingModel, data: Request, arrived: float, context: Any
             raise
     model.log("answered", **fields, seconds=_seconds(begun), **answer["timings"])
     return in_form_of(data, answer)
+
+
+def _ranked(model: RankingModel, data: Request, arrived: float, context: Any) -> Any:
+    limits = _limits(model.timeout_s, arrived, context)
+    fields = {"id": uuid.uuid4().hex, "source": data.source, "texts": len(data.texts)}
+    with model.lock:
+        begun = time.monotonic()
+        try:
+            found = scores(model, data, limits, queued_s=begun - arrived)
+        except BadRequest as error:
+            model.log("refused", **fields, seconds=_seconds(begun), code=error.code)
+            raise
+    model.log("answered", **fields, seconds=_seconds(begun), **found.timings)
+    return ranking(data, found, model.name)
 
 
 def output_fn(prediction: Any, accept: str | None) -> tuple[str, str]:  # noqa: ARG001 the contract's signature

@@ -7,21 +7,21 @@ Owns the names that clients read. Refuses to generate: it gets what was.
                        of texts or of conversations gets a list, with `generation` beside it, as JumpStart has it
     input              OpenAI's response, when it asks for one
 
-A stream is one whole list of events, as where nothing can be sent before the answer is there: each client reads it as
-if it had come in parts.
+`stream_of` makes one whole list of events, for where nothing can be sent before the answer is there: each client reads it
+as if it had come in parts. `Chunks` makes them one by one, for where it can.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sealift_responses import response_events, response_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sealift_engine import Generation
     from sealift_request import Request
@@ -38,6 +38,8 @@ class Said:
     seed: int
     message: dict[str, Any] | None = None
     """Of a chat: content, reasoning_content and tool_calls."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """What else its choice tells, as `tokens`."""
 
 
 @dataclass(frozen=True)
@@ -120,13 +122,19 @@ def _choice(request: Request, part: Part, said: Said, index: int) -> dict[str, A
     logprobs = None
     if said.message is not None:
         if request.logprobs is not None:
-            logprobs = _chat_logprobs(said.found)
+            logprobs = chat_logprobs(said.found)
         content: dict[str, Any] = {"message": {"role": "assistant", **said.message}}
     else:
         if request.logprobs is not None:
-            logprobs = _text_logprobs(said.found, len(part.prompt))
+            logprobs = text_logprobs(said.found, len(part.prompt))
         content = {"text": (part.prompt if request.echo else "") + said.found.text}
-    return {"index": index, **content, "logprobs": logprobs, "finish_reason": said.finish_reason}
+    return {
+        "index": index,
+        **content,
+        "logprobs": logprobs,
+        "finish_reason": said.finish_reason,
+        **said.more,
+    }
 
 
 def _of_inputs(request: Request, parts: Sequence[Part], choices: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -211,7 +219,7 @@ def _log(probability: float) -> float:
     return round(probability, 6) if math.isfinite(probability) else -9999.0
 
 
-def _text_logprobs(found: Generation, offset: int) -> dict[str, Any]:
+def text_logprobs(found: Generation, offset: int) -> dict[str, Any]:
     """Return log-probabilities in the form of OpenAI's completions; offsets count from the prompt's beginning."""
     tokens = [readable(choice.piece) for choice in found.choices]
     return {
@@ -225,7 +233,7 @@ def _text_logprobs(found: Generation, offset: int) -> dict[str, Any]:
     }
 
 
-def _chat_logprobs(found: Generation) -> dict[str, Any]:
+def chat_logprobs(found: Generation) -> dict[str, Any]:
     """Return log-probabilities in the form of OpenAI's chat completions."""
 
     def one(piece: bytes, value: float) -> dict[str, Any]:
@@ -245,76 +253,128 @@ def _chat_logprobs(found: Generation) -> dict[str, Any]:
 
 # Streams ----------------------------------------------------------------------------------------------------
 
+DONE = "data: [DONE]\n\n"
+
 
 def stream_of(request: Request, answer: Any) -> str:
     """Return an answer as server-sent events, the last one `[DONE]`."""
     if request.form == "responses":
-        lines = [f"event: {event['type']}\n{_data(event)}" for event in response_events(answer)]
+        lines = [event_lines(event, named=True) for event in response_events(answer)]
     else:
         answers = answer if isinstance(answer, list) else [answer]
-        lines = [_data(event) for one in answers for event in _events(request, one)]
-    return "".join([*lines, "data: [DONE]\n\n"])
+        lines = [event_lines(event) for one in answers for event in _events(request, one)]
+    return "".join([*lines, DONE])
 
 
-def _data(event: Any) -> str:
-    return f"data: {json.dumps(event, ensure_ascii=False)}\n\n"
+def event_lines(event: Mapping[str, Any], *, named: bool = False) -> str:
+    """Return a server-sent event; with its type as its name where that is how its clients tell them apart."""
+    name = f"event: {event['type']}\n" if named else ""
+    return f"{name}data: {json.dumps(event, ensure_ascii=False)}\n\n"
+
+
+class Chunks:
+    """The events of one answer, in OpenAI's form, with what the clients of `inputs` read beside it."""
+
+    def __init__(self, request: Request, identity: str, created: int, model: str, *, chat: bool) -> None:
+        self._request = request
+        self._chat = chat
+        self._head: dict[str, Any] = {
+            "id": identity,
+            "object": "chat.completion.chunk" if chat else "text_completion",
+            "created": created,
+            "model": model,
+        }
+        if request.usage_in_stream:
+            self._head["usage"] = None
+
+    def part(
+        self,
+        index: int,
+        delta: str | dict[str, Any],
+        logprobs: Any = None,
+        *,
+        token: int = -1,
+        logprob: float | None = None,
+    ) -> dict[str, Any]:
+        """Return what a choice goes on with: a chat's delta, or a text.
+
+        Args:
+            index: the choice's.
+            delta: what is new.
+            logprobs: of its tokens, in the form of the answer.
+            token: the number of the token that it is; -1 when it is none or several.
+            logprob: that token's log-probability.
+        """
+        event = self._event(index, delta, logprobs, None)
+        if self._request.source == "inputs":
+            text = delta if isinstance(delta, str) else delta.get("content") or ""
+            event |= _token_event(text, token=token, logprob=logprob)
+        return event
+
+    def end(self, choice: Mapping[str, Any], answer: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the end of a choice; with the answer when it is the last one, which tells what all of it took."""
+        event = self._event(choice["index"], {} if self._chat else "", None, choice["finish_reason"])
+        if "tokens" in choice:
+            event["choices"][0]["tokens"] = choice["tokens"]
+        if self._request.source == "inputs":
+            event |= _token_event("")
+        if answer is not None:
+            event["timings"] = answer["timings"]
+            if self._request.source == "inputs":
+                event["generated_text"] = answer["generated_text"]
+                event["details"] = answer.get("details") or {"finish_reason": choice["finish_reason"]}
+        return event
+
+    def usage(self, usage: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Give what the whole answer took, where the request asks for that."""
+        if self._request.usage_in_stream:
+            yield {**self._head, "choices": [], "usage": usage}
+
+    def _event(self, index: int, delta: Any, logprobs: Any, reason: str | None) -> dict[str, Any]:
+        said = {"delta": delta} if self._chat else {"text": delta}
+        chunk = {"index": index, **said, "logprobs": logprobs, "finish_reason": reason}
+        return {**self._head, "choices": [chunk]}
 
 
 def _events(request: Request, answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Give the chunks of one answer, in OpenAI's order: each choice's role, text and end, then what it took."""
     chat = answer["object"] == "chat.completion"
-    head: dict[str, Any] = {
-        "id": answer["id"],
-        "object": "chat.completion.chunk" if chat else "text_completion",
-        "created": answer["created"],
-        "model": answer["model"],
-    }
-    if request.usage_in_stream:
-        head["usage"] = None
+    chunks = Chunks(request, answer["id"], answer["created"], answer["model"], chat=chat)
     for choice in answer["choices"]:
-        last = choice is answer["choices"][-1]
-        for delta, logprobs, reason in _deltas(choice) if chat else _pieces(choice):
-            said = {"delta": delta} if chat else {"text": delta}
-            chunk = {"index": choice["index"], **said, "logprobs": logprobs, "finish_reason": reason}
-            event = {**head, "choices": [chunk]}
-            if request.source == "inputs":
-                event |= _token_event(answer, choice, delta, ended=last and reason is not None)
-            if last and reason is not None:
-                event["timings"] = answer["timings"]
-            yield event
-    if request.usage_in_stream:
-        yield {**head, "choices": [], "usage": answer["usage"]}
+        for delta, logprobs in _deltas(choice) if chat else _pieces(choice):
+            yield chunks.part(choice["index"], delta, logprobs)
+        yield chunks.end(choice, answer if choice is answer["choices"][-1] else None)
+    yield from chunks.usage(answer["usage"])
 
 
-def _deltas(choice: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any, str | None]]:
-    """Give what each chunk of a chat's choice adds, with its log-probabilities and why it ends."""
+BEGINNING: Mapping[str, Any] = {"role": "assistant", "content": ""}
+"""The first delta of a chat's choice."""
+
+
+def _deltas(choice: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Give what each chunk of a chat's choice adds, with its log-probabilities."""
     message = choice["message"]
-    yield {"role": "assistant", "content": ""}, None, None
+    yield dict(BEGINNING), None
     if message.get("reasoning_content"):
-        yield {"reasoning_content": message["reasoning_content"]}, None, None
+        yield {"reasoning_content": message["reasoning_content"]}, None
     if message.get("content"):
-        yield {"content": message["content"]}, choice["logprobs"], None
+        yield {"content": message["content"]}, choice["logprobs"]
     for index, call in enumerate(message.get("tool_calls") or []):
-        yield {"tool_calls": [{"index": index, **call}]}, None, None
+        yield {"tool_calls": [{"index": index, **call}]}, None
     if message.get("function_call"):
-        yield {"function_call": message["function_call"]}, None, None
-    yield {}, None, choice["finish_reason"]
+        yield {"function_call": message["function_call"]}, None
 
 
-def _pieces(choice: dict[str, Any]) -> Iterator[tuple[str, Any, str | None]]:
-    """Give what each chunk of a text's choice adds, with its log-probabilities and why it ends."""
+def _pieces(choice: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give what each chunk of a text's choice adds, with its log-probabilities."""
     if choice["text"]:
-        yield choice["text"], choice["logprobs"], None
-    yield "", None, choice["finish_reason"]
+        yield choice["text"], choice["logprobs"]
 
 
-def _token_event(
-    answer: dict[str, Any], choice: dict[str, Any], delta: Any, *, ended: bool
-) -> dict[str, Any]:
+def _token_event(text: str, *, token: int = -1, logprob: float | None = None) -> dict[str, Any]:
     """Return what clients of text-generation-inference and of LMI read of an event."""
-    text = delta if isinstance(delta, str) else delta.get("content", "")
     return {
-        "token": {"id": -1, "text": text, "logprob": None, "special": False},
-        "generated_text": answer["generated_text"] if ended else None,
-        "details": (answer.get("details") or {"finish_reason": choice["finish_reason"]} if ended else None),
+        "token": {"id": token, "text": text, "logprob": logprob, "special": False},
+        "generated_text": None,
+        "details": None,
     }

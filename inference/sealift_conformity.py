@@ -31,6 +31,8 @@ _KEPT = {
 }
 _ALTERNATIVES = ("anyOf", "oneOf")
 _ANYTHING = ("object", "array", "string", "number", "boolean", "null")
+_READ = ("title", "description")
+"""Annotations that tell a model what a value is."""
 _FOLLOWED = 2
 """How often a reference is followed inside of itself."""
 _LISTED = 256
@@ -59,27 +61,28 @@ def resolved(reference: Any, root: Any, path: str = "schema") -> Any:
     return target
 
 
-def loosened(schema: Any, *, bounds: bool = False) -> Any:
+def loosened(schema: Any, *, bounds: bool = False, annotated: bool = False) -> Any:
     """Return a schema that a grammar can hold, without references, and that allows at least what this one does.
 
     Args:
         schema: a client's.
         bounds: whether the grammar's maker holds whole numbers to any bounds, as llama.cpp's own does.
+        annotated: whether titles and descriptions stay, which no grammar holds and a model may read.
 
     Raises:
         SchemaError: when it is too large or too deep, or has a pattern that cannot be checked.
     """
     _check_patterns(schema, "schema", 0)
-    return _spelled(_Loosening(schema, bounds=bounds).one(schema, "schema", 0, ()))
+    return _spelled(_Loosening(schema, bounds=bounds, annotated=annotated).one(schema, "schema", 0, ()))
 
 
 def _spelled(schema: Any) -> Any:
     """Return a schema with every "anything" in it as a list of types: what no maker of grammars takes otherwise."""
-    if schema is True or schema == {}:
+    if schema is True:
         return {"type": list(_ANYTHING)}
     if not isinstance(schema, dict):
         return schema
-    spelled = dict(schema)
+    spelled = dict(schema) if set(schema) - set(_READ) else {**schema, "type": list(_ANYTHING)}
     if isinstance(schema.get("properties"), dict):
         spelled["properties"] = {name: _spelled(part) for name, part in schema["properties"].items()}
     for name in ("anyOf", "prefixItems"):
@@ -114,9 +117,10 @@ def _check_patterns(schema: Any, path: str, depth: int) -> None:
 class _Loosening:
     """Counts what a schema holds while its references are expanded."""
 
-    def __init__(self, root: Any, *, bounds: bool) -> None:
+    def __init__(self, root: Any, *, bounds: bool, annotated: bool) -> None:
         self._root = root
         self._bounds = bounds
+        self._read = _READ if annotated else ()
         self._count = 0
 
     def one(self, schema: Any, path: str, depth: int, referred: tuple[str, ...]) -> Any:
@@ -157,7 +161,8 @@ class _Loosening:
                     if result in (True, {})
                     else result
                 )
-        return result
+        read = {name: schema[name] for name in self._read if isinstance(schema.get(name), str)}
+        return {**read, **({} if result is True else result)} if read and result is not False else result
 
     @staticmethod
     def _ends(schema: Any, referred: tuple[str, ...]) -> bool:

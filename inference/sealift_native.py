@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from sealift_chat import Templates
-from sealift_purpose import MEAN, RANK, embeds, whole
+from sealift_purpose import MEAN, RANK, embeds, ranks, whole
 from sealift_settings import LoadError
 from sealift_triggers import Watch
 
@@ -184,9 +184,9 @@ class Native:
         self.api = api
         self._log = log
         self._ctx = llama.ctx
-        self._vocabulary = api.llama_model_get_vocab(llama.model)
+        self.vocabulary = api.llama_model_get_vocab(llama.model)
         self._memory = api.llama_get_memory(llama.ctx)
-        self._splits_words = api.llama_vocab_type(self._vocabulary) == _BPE
+        self._splits_words = api.llama_vocab_type(self.vocabulary) == _BPE
         self.batch = int(api.llama_n_batch(llama.ctx))
         self.context = int(llama.n_ctx())
         self.window = int(api.llama_model_n_swa(llama.model))
@@ -203,7 +203,7 @@ class Native:
         self._pieces: dict[bytes, int] | None = None
         self._ends: list[int] | None = None
         count = ctypes.c_int32()
-        suppressed = api.llama_vocab_get_suppress_tokens(self._vocabulary, ctypes.byref(count))
+        suppressed = api.llama_vocab_get_suppress_tokens(self.vocabulary, ctypes.byref(count))
         self._suppressed: list[int] = suppressed[: count.value] if count.value else []
         # llama.cpp asks the callback between two operations, some hundred times for each token. strlen of a text of
         # no or one character says false or true, as a Python function would, and needs no interpreter lock.
@@ -213,7 +213,7 @@ class Native:
         api.llama_set_abort_callback(self._ctx, self._callback, flag)
 
     def _text(self, token: int) -> str:
-        raw: bytes = self.api.llama_vocab_get_text(self._vocabulary, token) if token != -1 else b""
+        raw: bytes = self.api.llama_vocab_get_text(self.vocabulary, token) if token != -1 else b""
         return raw.decode("utf-8", errors="replace")
 
     @property
@@ -241,12 +241,23 @@ class Native:
         if self.api.llama_model_has_encoder(self.llama.model):
             # llama.cpp ends the process when only the decoder is run.
             return "an encoder-decoder, or one part of it; deploy a decoder-only model"
-        if self.api.llama_pooling_type(self._ctx) == RANK:
+        if self.api.llama_pooling_type(self._ctx) == RANK and not self.ranks:
             return (
-                "a reranker (pooling_type 4), and nothing here asks for scores; serve it with llama-server --rerank, "
-                "or deploy an embedding model"
+                f"a reranker (pooling_type 4) of architecture {self._architecture!r}, of which llama.cpp knows no "
+                "classifier; deploy one that it can rank with"
             )
         return None
+
+    @property
+    def ranks(self) -> bool:
+        """Tell whether the model scores texts for a query: `ranker` opens it as one."""
+        return ranks(self._architecture, self.api.llama_pooling_type(self._ctx))
+
+    def ranker(self, n_ctx: int) -> Ranker:
+        """Open the model to rank, as `encoder` does to embed."""
+        most = self._opened(n_ctx)
+        template = self.api.llama_model_chat_template(self.llama.model, b"rerank")
+        return Ranker(self, most, template.decode("utf-8", errors="replace") if template else None)
 
     def encoder(self, n_ctx: int) -> Encoder:
         """Open the model for embeddings, in the place of the context that it was loaded with.
@@ -257,6 +268,10 @@ class Native:
         Raises:
             LoadError: when llama.cpp cannot open it so.
         """
+        return Encoder(self, self._opened(n_ctx), int(self.api.llama_model_n_embd_out(self.llama.model)))
+
+    def _opened(self, n_ctx: int) -> int:
+        """Open a context for what is evaluated whole; return the tokens that it holds."""
         api, llama = self.api, self.llama
         params = type(llama.context_params).from_buffer_copy(llama.context_params)
         trained = int(api.llama_model_n_ctx_train(llama.model))
@@ -285,7 +300,7 @@ class Native:
         self._memory = api.llama_get_memory(self._ctx)
         flag = ctypes.cast(self._interrupted, ctypes.c_void_p)
         api.llama_set_abort_callback(self._ctx, self._callback, flag)
-        return Encoder(self, most, int(api.llama_model_n_embd_out(llama.model)))
+        return most
 
     def embed(self, tokens: Sequence[int], width: int) -> Any:
         """Return the embedding of a text that `encoder` leaves room for; None when that was interrupted."""
@@ -304,29 +319,38 @@ class Native:
         """Return the tokens before a text to fill in, before what follows it, and before the filling; None without."""
         api = self.api
         tokens = tuple(
-            int(of(self._vocabulary))
+            int(of(self.vocabulary))
             for of in (api.llama_vocab_fim_pre, api.llama_vocab_fim_suf, api.llama_vocab_fim_mid)
         )
         return None if -1 in tokens else tokens  # type: ignore[return-value]
 
     def tokenize(self, text: str) -> list[int]:
         """Return the tokens of a text, special ones among them, after the one that begins a text."""
-        if not self._splits_words or not _LONG_RUN.search(text):
-            return self._tokenized(text.encode(), begins=True)
-        ends = [match.end() for match in _LONG_RUN.finditer(text)]
-        parts = [text[begin:end] for begin, end in zip([0, *ends], [*ends, len(text)], strict=True)]
         first, *others = [
-            self._tokenized(part.encode(), begins=not n) for n, part in enumerate(parts) if part
+            self._tokenized(part, begins=not number) for number, part in enumerate(self._parts(text))
         ]
         # What ends a text, where the vocabulary adds that, llama.cpp has put behind the first part.
-        end = [first.pop()] if self.api.llama_vocab_get_add_eos(self._vocabulary) and others else []
+        end = [first.pop()] if self.api.llama_vocab_get_add_eos(self.vocabulary) and others else []
         return [token for part in (first, *others, end) for token in part]
 
-    def _tokenized(self, text: bytes, *, begins: bool) -> list[int]:
+    def part(self, text: str, *, special: bool) -> list[int]:
+        """Return the tokens of a text alone, which begin and end none; special ones among them or not."""
+        parts = self._parts(text)
+        return [token for part in parts for token in self._tokenized(part, begins=False, special=special)]
+
+    def _parts(self, text: str) -> list[bytes]:
+        """Return a text, in parts where it has to be cut before it is tokenised."""
+        if not self._splits_words or not _LONG_RUN.search(text):
+            return [text.encode()]
+        ends = [match.end() for match in _LONG_RUN.finditer(text)]
+        parts = [text[begin:end] for begin, end in zip([0, *ends], [*ends, len(text)], strict=True)]
+        return [part.encode() for part in parts if part]
+
+    def _tokenized(self, text: bytes, *, begins: bool, special: bool = True) -> list[int]:
         room = len(text) + 8
         while True:
             tokens = (self.api.llama_token * room)()
-            count = self.api.llama_tokenize(self._vocabulary, text, len(text), tokens, room, begins, True)
+            count = self.api.llama_tokenize(self.vocabulary, text, len(text), tokens, room, begins, special)
             if count >= 0:
                 return tokens[:count]  # type: ignore[no-any-return]
             room = -count  # more tokens than bytes, as spaces are in a vocabulary that has none
@@ -344,8 +368,8 @@ class Native:
             tool_use=llama.metadata.get("tokenizer.chat_template.tool_use"),
             bos=self._text(self.bos),
             eos=self._text(llama.token_eos()),
-            add_bos=bool(api.llama_vocab_get_add_bos(self._vocabulary)),
-            add_eos=bool(api.llama_vocab_get_add_eos(self._vocabulary)),
+            add_bos=bool(api.llama_vocab_get_add_bos(self.vocabulary)),
+            add_eos=bool(api.llama_vocab_get_add_eos(self.vocabulary)),
         )
 
     def special(self, texts: Sequence[str]) -> frozenset[int]:
@@ -376,7 +400,7 @@ class Native:
     def piece(self, token: int, *, special: bool = False) -> bytes:
         """Return the bytes of a token; none of a special one but where that is wanted."""
         size = len(self._piece)
-        count = self.api.llama_token_to_piece(self._vocabulary, token, self._piece, size, 0, special)
+        count = self.api.llama_token_to_piece(self.vocabulary, token, self._piece, size, 0, special)
         if count < 0:
             self._piece = ctypes.create_string_buffer(-count)
             return self.piece(token, special=special)
@@ -384,7 +408,7 @@ class Native:
 
     def ends(self, token: int) -> bool:
         """Return whether a token ends an answer."""
-        return bool(self.api.llama_vocab_is_eog(self._vocabulary, token))
+        return bool(self.api.llama_vocab_is_eog(self.vocabulary, token))
 
     def decode(self, tokens: Sequence[int]) -> bool:
         """Evaluate at most `batch` tokens behind those that are there; return False when that was interrupted."""
@@ -475,7 +499,7 @@ class Native:
                 return
             self._log.errors.clear()
             grammar = constraint.grammar.encode()
-            keeper = self.api.llama_sampler_init_grammar(self._vocabulary, grammar, b"root")
+            keeper = self.api.llama_sampler_init_grammar(self.vocabulary, grammar, b"root")
             if not keeper:
                 raise ValueError("; ".join(self._log.errors) or "llama.cpp does not take the grammar")
             try:
@@ -562,7 +586,7 @@ class Native:
             breakers = [breaker.encode() for breaker in sampling.dry_sequence_breakers]
             links.append(
                 api.llama_sampler_init_dry(
-                    self._vocabulary,
+                    self.vocabulary,
                     sampling.dry_multiplier,
                     sampling.dry_base if sampling.dry_base >= 1 else type(sampling).dry_base,
                     sampling.dry_allowed_length,
@@ -686,6 +710,33 @@ class Encoder:
     def embed(self, tokens: list[int]) -> Any:
         """Return a text's embedding, as long as the model made it; None when that was interrupted."""
         return self._native.embed(tokens, self.width)
+
+
+class Ranker:
+    """A loaded model that scores texts for a query. Not thread-safe, but for `interrupt`."""
+
+    def __init__(self, native: Native, most: int, template: str | None) -> None:
+        self._native = native
+        self.most = most
+        self.template = template
+        self.tokens = native.part
+        self.interrupt = native.interrupt
+        self.resume = native.resume
+
+    def around(self) -> tuple[list[int], list[int], list[int]]:
+        """Return the tokens before a query, between it and a document, and behind that, where no template says."""
+        api, vocabulary, native = self._native.api, self._native.vocabulary, self._native
+        separator = [int(api.llama_vocab_sep(vocabulary))] if api.llama_vocab_get_add_sep(vocabulary) else []
+        end = int(api.llama_vocab_eos(vocabulary))
+        ending = [int(api.llama_vocab_sep(vocabulary)) if end == -1 else end]
+        ending = ending if api.llama_vocab_get_add_eos(vocabulary) else []
+        begin = [native.bos] if api.llama_vocab_get_add_bos(vocabulary) else []
+        return begin, [*ending, *separator], ending
+
+    def score(self, tokens: list[int]) -> float | None:
+        """Return how well a pair fits; None when that was interrupted."""
+        found = self._native.embed(tokens, 1)
+        return None if found is None else float(found[0])
 
 
 def _bytes_at(buffer: Any) -> Any:

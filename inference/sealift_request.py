@@ -65,7 +65,7 @@ MOST_STOPS = 16
 MOST_BIAS = 10_000
 """What is added to a logit at most; OpenAI's own bound is 100."""
 _EMBEDS, _JUMPSTART = "input", "text_inputs"
-_SOURCES = ("prompt", "inputs", "messages", _EMBEDS)
+_SOURCES = ("prompt", "inputs", "messages", _EMBEDS, fields.RERANK)
 _SAMPLING = (
     *("top_k", "min_p", "typical_p", "top_n_sigma", "xtc_probability", "xtc_threshold", "dynatemp_range"),
     *("dynatemp_exponent", "repeat_penalty", "repeat_last_n", "frequency_penalty", "presence_penalty"),
@@ -84,7 +84,7 @@ class Request:
     """A request that was found right; None stands for "as the settings say"."""
 
     source: str
-    """The field that holds what to answer: prompt, inputs, messages, or input for embeddings and for responses."""
+    """The field that holds what to answer: prompt, inputs, messages, query, or input for embeddings and responses."""
     prompt: str = ""
     messages: tuple[dict[str, Any], ...] | None = None
     max_tokens: int | None = None
@@ -100,13 +100,24 @@ class Request:
     logprobs: int | None = None
     """How many of the likeliest tokens to tell at each place, beside the chosen one's log-probability."""
     texts: tuple[str, ...] = ()
-    """What to embed."""
+    """What to embed, or what to rank for `query`."""
     texts_listed: bool = field(default=False, compare=False)
     """Whether that is a list."""
     encoding: str = "float"
     """How an embedding is written: float or base64."""
     dimensions: int | None = None
     """How many numbers an embedding is to have."""
+    query: str = ""
+    top_n: int | None = None
+    """How many of the ranked texts to tell; None for all."""
+    return_texts: bool = False
+    """Whether to tell the ranked texts themselves."""
+    bare: bool = False
+    """Whether the ranking is a list, as text-embeddings-inference answers, and not within an object."""
+    squashed: bool = False
+    """Whether the scores are to lie between 0 and 1, as that server gives them unless asked for raw ones."""
+    truncated: bool = False
+    """Whether a text that is too long is cut, which otherwise is an error."""
     arrived: float | None = field(default=None, compare=False)
     """When it did, by time.monotonic."""
     batch: tuple[Subject, ...] = ()
@@ -158,8 +169,13 @@ class Request:
         return (self.prompt if self.messages is None else self.messages,)
 
 
-def parse_body(body: bytes | bytearray | str, content_type: str | None) -> Request:
+def parse_body(body: bytes | bytearray | str, content_type: str | None, *, sees: bool = False) -> Request:
     """Return the request in a body.
+
+    Args:
+        body: its bytes, or the text that they are.
+        content_type: the header's.
+        sees: whether the model looks at images (`sealift_messages.dialog`).
 
     Raises:
         BadRequest: 415 for another content type, 400 for everything else that is wrong.
@@ -178,17 +194,22 @@ def parse_body(body: bytes | bytearray | str, content_type: str | None) -> Reque
     except (ValueError, RecursionError) as error:
         reason = "it is empty" if not body else str(error)
         raise BadRequest(400, f"the body is not JSON: {reason}", code="invalid_json") from error
-    return parse_request(document)
+    return parse_request(document, sees=sees)
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def parse_request(document: Any) -> Request:
+def parse_request(document: Any, *, sees: bool = False) -> Request:
     """Return the request that a JSON document makes; a null field counts as absent.
 
     With `input` it asks for embeddings, or for a response as OpenAI's newer interface has it: by the fields beside it.
+    With `query` it asks for a ranking of `documents` or `texts`.
+
+    Args:
+        document: the body.
+        sees: whether the model looks at images (`sealift_messages.dialog`).
 
     Raises:
         BadRequest: with every problem of it.
@@ -215,7 +236,7 @@ def parse_request(document: Any) -> Request:
     if _unbounded(document):
         values.setdefault("max_tokens", -1)
     for name in sources:
-        values |= _subject(name, given[name], problems)
+        values |= _subject(name, given[name], problems, sees=sees)
     _check_together(values, form, problems)
     if problems.found:
         param, code, message = problems.all()
@@ -262,27 +283,30 @@ def _named(names: Sequence[str]) -> str:
 # What to answer ---------------------------------------------------------------------------------------------
 
 
-def _subject(name: str, value: Any, problems: Problems) -> dict[str, Any]:
+def _subject(name: str, value: Any, problems: Problems, *, sees: bool) -> dict[str, Any]:
     """Return what a request asks with, by `Request`'s names."""
     if name == _EMBEDS:
         return {"texts": _texts(value, problems), "texts_listed": isinstance(value, list)}
+    if name == fields.RERANK:
+        return {"query": text_of(name, value, problems)}
     if name == "messages":
-        return {"messages": dialog("messages", value, problems)}
+        return {"messages": dialog("messages", value, problems, sees=sees)}
     if name == "inputs" and isinstance(value, list) and value:
-        return _inputs(value, problems)
+        return _inputs(value, problems, sees=sees)
     if name == "prompt" and isinstance(value, list) and value:
         return {"batch": _prompts(value, problems)}
     return {"prompt": text_of(name, value, problems)}
 
 
-def _inputs(value: list[Any], problems: Problems) -> dict[str, Any]:
+def _inputs(value: list[Any], problems: Problems, *, sees: bool) -> dict[str, Any]:
     """Return a list's texts or conversations; one conversation may stand alone."""
     if all(isinstance(one, dict) for one in value):
-        return {"messages": dialog("inputs", value, problems)}
+        return {"messages": dialog("inputs", value, problems, sees=sees)}
     batch: list[Subject] = []
     for number, one in enumerate(value):
         path = f"inputs[{number}]"
-        batch.append(dialog(path, one, problems) if isinstance(one, list) else text_of(path, one, problems))
+        listed = isinstance(one, list)
+        batch.append(dialog(path, one, problems, sees=sees) if listed else text_of(path, one, problems))
     return {"batch": tuple(batch), "listed": True}
 
 
@@ -350,6 +374,8 @@ def _options(options: dict[str, Any], form: str | None, problems: Problems) -> d
     _set_schema(values, known, problems)
     _set_tools(values, known, problems)
     _set_logprobs(values, known, form, problems)
+    if form == fields.RERANK:
+        _set_ranking(values, known, problems)
     if "stop" in known:
         values["stop"] = _stops(known.spelled["stop"], known["stop"], problems)
     return values
@@ -510,6 +536,29 @@ def _set_logprobs(values: dict[str, Any], known: _Known, form: str | None, probl
         if not fields.TOP.accepts(asked):
             problems.add(name, f"{name!r} is {shown(asked)}; wanted {fields.TOP} with a prompt")
         values["logprobs"] = asked
+
+
+def _set_ranking(values: dict[str, Any], known: _Known, problems: Problems) -> None:
+    """Put what is to be ranked, and how it is told: each of two names for the documents asks for its own form."""
+    given = [name for name in ("documents", "texts") if name in known]
+    if len(given) != 1:
+        seen = "the body has 'documents' and 'texts'" if given else "the body has 'query' and nothing to rank"
+        problems.add(fields.RERANK, f"{seen}; wanted one of 'documents' and 'texts'", "missing_field")
+        return
+    name = given[0]
+    documents = known[name]
+    if not 0 < len(documents) <= MOST_TEXTS:
+        problems.add(name, f"{name!r} has {len(documents)} texts; wanted 1 to {MOST_TEXTS}")
+        return
+    values["texts"] = tuple(
+        text_of(f"{name}[{number}]", one.get("text") if isinstance(one, dict) else one, problems)
+        for number, one in enumerate(documents)
+    )
+    values["bare"] = name == "texts"
+    values["top_n"] = known.get("top_n") or None
+    values["return_texts"] = known.get("return_text" if values["bare"] else "return_documents", False)
+    values["squashed"] = known.get("raw_scores") is False
+    values["truncated"] = known.get("truncate", False)
 
 
 def _stops(name: str, value: Any, problems: Problems) -> tuple[str, ...]:

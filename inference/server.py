@@ -48,11 +48,16 @@ ASKED_AT = frozenset(
         *(
             f"{above}/v1/{path}"
             for above in ("", "/openai")
-            for path in ("chat/completions", "completions", "embeddings", "responses")
+            for path in (
+                *("chat/completions", "completions", "embeddings", "responses"),
+                *("rerank", "reranking"),
+            )
         ),
+        *("/rerank", "/reranking"),
     }
 )
-"""SageMaker's path and OpenAI's: which of them SageMaker's OpenAI route calls is written nowhere."""
+"""SageMaker's path; OpenAI's, which of them SageMaker's OpenAI route calls is written nowhere; and a reranker's, as
+llama-server, Jina and text-embeddings-inference have them."""
 
 MAX_BODY = 25 * 1024 * 1024
 """Bytes of a request; an endpoint on instances takes no more either, and a serverless one 4 MB."""

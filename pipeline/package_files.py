@@ -30,6 +30,7 @@ CODE = (
     "sealift_models.py",
     "sealift_native.py",
     "sealift_purpose.py",
+    "sealift_ranking.py",
     "sealift_request.py",
     "sealift_responses.py",
     "sealift_schema.py",
