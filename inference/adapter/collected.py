@@ -28,7 +28,9 @@ def collectable(call: UpstreamCall) -> bool:
     """Tell whether a call's whole answer can be had as a stream."""
     body = call.body
     if call.path == TEXT:
-        return isinstance(body, dict) and not isinstance(body.get("prompt"), list | tuple) or _is_tokens(body)
+        return (isinstance(body, dict) and not isinstance(body.get("prompt"), list | tuple)) or _is_tokens(
+            body
+        )
     return call.path == CHAT and isinstance(body, dict) and not any(body.get(name) for name in _NOTED)
 
 
@@ -69,6 +71,20 @@ class Collected:
     def begun(self) -> bool:
         """Tell whether there is a token."""
         return self._tokens > 0
+
+    @property
+    def right(self) -> bool:
+        """Tell whether no error came in it."""
+        return self._error is None
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether its end has come."""
+        if self._error is not None:
+            return True
+        if not self._chat:
+            return bool(self._last.get("stop"))
+        return any(kept["finish_reason"] is not None for kept in self._choices.values())
 
     def add(self, event: Any) -> None:
         """Take one event; a list of them counts as each of them."""
@@ -113,7 +129,11 @@ class Collected:
             counts = {"tokens_predicted": self._tokens, "tokens_evaluated": total}
             return {"stop": True, "stop_type": reason, "timings": timings, **counts}
         details = {"prompt_tokens_details": {"cached_tokens": cached}}
-        counts = {"prompt_tokens": total, "completion_tokens": self._tokens, "total_tokens": total + self._tokens}
+        counts = {
+            "prompt_tokens": total,
+            "completion_tokens": self._tokens,
+            "total_tokens": total + self._tokens,
+        }
         return {"usage": counts | details, "timings": timings}
 
     def _add_text(self, event: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from adapter.header import Header
+
     from sealift_settings import Settings
 
 CHECKPOINTS = "LLAMA_ARG_CTX_CHECKPOINTS"
@@ -29,7 +30,15 @@ NOT_HANDED_ON = frozenset(
             for name in (
                 *("API_KEY", "API_KEY_FILE", "API_PREFIX", "SSL_KEY_FILE", "SSL_CERT_FILE"),
                 *("AGENT", "TOOLS", "MCP_SERVERS_CONFIG", "MCP_SERVERS_JSON", "UI_MCP_PROXY"),
-                *("MODELS_DIR", "MODELS_PRESET", "MODEL_URL", "HF_REPO", "HF_FILE", "DOCKER_REPO", "MMPROJ_URL"),
+                *(
+                    "MODELS_DIR",
+                    "MODELS_PRESET",
+                    "MODEL_URL",
+                    "HF_REPO",
+                    "HF_FILE",
+                    "DOCKER_REPO",
+                    "MMPROJ_URL",
+                ),
                 *("HOST", "PORT", "EMBEDDINGS", "RERANKING", "NO_ENDPOINT_METRICS"),
             )
         ),
