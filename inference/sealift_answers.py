@@ -233,6 +233,18 @@ def timings_of(generated: Sequence[Generation], queued_s: float) -> dict[str, An
     }
 
 
+def reading_timings(tokens: int, seconds: float, queued_s: float) -> dict[str, Any]:
+    """Return the same of texts that are only read: embedded, or ranked."""
+    return {
+        "queue_ms": _ms(queued_s),
+        "prompt_n": tokens,
+        "prompt_ms": _ms(seconds),
+        "prompt_per_second": _rate(tokens, seconds),
+        "predicted_n": 0,
+        "predicted_ms": 0.0,
+    }
+
+
 def _summed(timings: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the timings of several answers as one; they waited once."""
     total = {name: sum(one[name] for one in timings) for name in timings[0]}

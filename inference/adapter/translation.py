@@ -17,6 +17,7 @@ from adapter import bodies
 from adapter.replies import Found, chat_found, refusal_of, text_found
 from adapter.streams import Stream
 from adapter.upstream import ModelFacts, UpstreamCall, UpstreamReply, learn
+from adapter.vectors import embedded, ranked
 
 from sealift_answers import EVENTS, Head, Part, answer_of, figures, likelihood, said_of, stream_of
 from sealift_conformity import held
@@ -110,6 +111,11 @@ class Translation:
             BadRequest: llama-server, or what it answers, does not let the request be answered.
         """
         request = self.request
+        if request.form in (EMBEDDINGS, RERANK) or (request.texts and self._facts.embeds):
+            act = ranked if request.form == RERANK else embedded
+            told, took = yield from act(request, self._facts, queued_s)
+            about = {"id": self._identity, "source": request.source, **took}
+            return Answer(HTTPStatus.OK, json.dumps(told, ensure_ascii=False).encode(), JSON, about)
         prompts = yield from at_once([self._prompt(subject) for subject in request.subjects])
         wanted = [(prompt, number) for prompt in prompts for number in range(request.best_of)]
         answers = yield from at_once([self._tried(prompt, number) for prompt, number in wanted])
