@@ -52,7 +52,7 @@ from sealift_contract import (
 )
 from sealift_cpus import usable_cpus
 from sealift_folder import find_companions, find_model, read_config
-from sealift_log import CLIENT_CLOSED_REQUEST, event_of, line, place, trace_of
+from sealift_log import CLIENT_CLOSED_REQUEST, FAILED, event_of, line, place, trace_of
 from sealift_request import BadRequest
 from sealift_settings import LoadError, settings_from
 
@@ -111,6 +111,8 @@ class Exchange:
     bytes_out: int = 0
     told: dict[str, Any] = field(default_factory=dict)
     """What the log says besides."""
+    broken: bool = False
+    """Whether an answer that had begun came to no end of its own, whatever its status was."""
 
     def token(self, now: float) -> None:
         """Note that there is a token."""
@@ -361,7 +363,7 @@ class Service:
 
     def _tell(self, request: web.Request, exchange: Exchange) -> None:
         """Write the request's line, and count it."""
-        event = event_of(exchange.status)
+        event = FAILED if exchange.broken else event_of(exchange.status)
         self._counts.requests[event] += 1
         told = exchange.told
         if exchange.first_token is not None:
@@ -626,7 +628,7 @@ class Service:
             if not out.begun:
                 raise
             denied = self._broken(error)
-            exchange.told["code"] = denied.code
+            exchange.told["code"], exchange.broken = denied.code, True
             await out.write(translation.failed(BadRequest(denied.status, str(denied), code=denied.code)))
         with contextlib.suppress(Exception):  # an answer that broke off has no figures
             exchange.told = translation.figures | exchange.told
