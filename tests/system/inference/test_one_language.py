@@ -21,6 +21,8 @@ from typing import Any
 
 import gguf
 import pytest
+from adapter.collected import Collected, collectable, streamed
+from adapter.events import END, Events
 from adapter.translation import ModelFacts, Translation, UpstreamCall, UpstreamReply, learn, translate
 
 from examples.tiny_encoder import write_tiny_encoder
@@ -111,27 +113,42 @@ class Server:
             calls = next(steps)
             while True:
                 with ThreadPoolExecutor(8) as pool:
-                    replies = list(pool.map(self.reply, calls))
+                    replies = list(pool.map(self.whole, calls))
                 calls = steps.send(replies)
         except StopIteration as done:
             return done.value
 
+    def whole(self, call: UpstreamCall) -> UpstreamReply:
+        """Send a call as the shell does: as a stream that is put together, where that can be."""
+        if not collectable(call):
+            return self.reply(call)
+        status, events = self.events(streamed(call))
+        if status != 200:
+            return UpstreamReply(status, events[0])
+        collected = Collected(call)
+        for event in events:
+            collected.add(event)
+        return collected.reply()
+
     def stream(self, translation: Translation) -> bytes:
         """Send the one call of a stream, and hand its events over."""
-        call = translation.first
+        status, events = self.events(translation.first)
+        if status != 200:
+            raise translation.refusal(UpstreamReply(status, events[0]))
+        translation.begin()
+        sent = [piece for event in events for piece in translation.events(event)]
+        return b"".join([*sent, *translation.ended()])
+
+    def events(self, call: UpstreamCall) -> tuple[int, list[Any]]:
+        """Send a call; return its status and its events, or the error that it got."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
         try:
             connection.request("POST", call.path, json.dumps(call.body), {"Content-Type": "application/json"})
             answer = connection.getresponse()
             if answer.status != 200:
-                raise translation.refusal(UpstreamReply(answer.status, json.loads(answer.read())))
-            translation.begin()
-            sent = b""
-            for line in answer:
-                data = line.removeprefix(b"data: ").strip()
-                if line.startswith(b"data: ") and data != b"[DONE]":
-                    sent += b"".join(translation.events(json.loads(data)))
-            return sent + b"".join(translation.ended())
+                return answer.status, [json.loads(answer.read())]
+            feed = Events()
+            return 200, [event for line in answer for event in feed.feed(line) if event is not END]
         finally:
             connection.close()
 
@@ -343,6 +360,24 @@ def joined(events: list[Any]) -> Any:
             found[event["type"]] = found.get(event["type"], "") + event["delta"]
     last = [event for event in events if isinstance(event, dict) and event.get("response")]
     return found, lasting(last[-1] if last else None) if not last else last[-1]["response"]["status"]
+
+
+@pytest.mark.parametrize("tokens", range(1, 13))
+@pytest.mark.parametrize("form", [{"prompt": "Good"}, {"messages": [USER]}], ids=["text", "chat"])
+def test_no_answer_ends_within_a_character(both: Both, form: dict[str, Any], tokens: int) -> None:
+    """The vocabulary has single bytes for these, and the answer is cut after any of them."""
+    body = {**form, "json_schema": {"const": "é日本😀"}, "max_tokens": tokens}
+    (_, one), (_, other), (_, streamed) = (
+        both.one(body),
+        both.other(body),
+        both.other({**body, "stream": True}),
+    )
+
+    assert lasting(other) == lasting(one)
+    said = other["choices"][0]
+    text = said["text"] if "text" in said else said["message"]["content"]
+    assert "\ufffd" not in text
+    assert joined(streamed)[0].get((0, "content"), "") == text
 
 
 STREAMED = [
