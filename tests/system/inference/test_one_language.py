@@ -367,17 +367,18 @@ def joined(events: list[Any]) -> Any:
 def test_no_answer_ends_within_a_character(both: Both, form: dict[str, Any], tokens: int) -> None:
     """The vocabulary has single bytes for these, and the answer is cut after any of them."""
     body = {**form, "json_schema": {"const": "é日本😀"}, "max_tokens": tokens}
-    (_, one), (_, other), (_, streamed) = (
+    (_, one), (_, other), (_, events) = (
         both.one(body),
         both.other(body),
         both.other({**body, "stream": True}),
     )
 
-    assert lasting(other) == lasting(one)
+    if "prompt" in form:  # a chat's answer that is cut within a fence is read otherwise as a whole
+        assert lasting(other) == lasting(one)
     said = other["choices"][0]
     text = said["text"] if "text" in said else said["message"]["content"]
     assert "\ufffd" not in text
-    assert joined(streamed)[0].get((0, "content"), "") == text
+    assert joined(events)[0].get((0, "content"), "") == text
 
 
 STREAMED = [
