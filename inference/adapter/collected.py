@@ -102,20 +102,21 @@ class Collected:
         else:
             self._add_text(event)
 
-    def reply(self, reason: str | None = None) -> UpstreamReply:
+    def reply(self, reason: str | None = None, predicted_s: float = 0.0) -> UpstreamReply:
         """Return the whole answer, or the error that came instead.
 
         Args:
             reason: why it ends before its end; None when llama-server has said all.
+            predicted_s: seconds since its first token, where it ends before its end.
         """
         if self._error is not None:
             code = self._error["error"].get("code") if isinstance(self._error["error"], dict) else None
             return UpstreamReply(code if isinstance(code, int) and code >= 400 else 500, self._error)
         if reason is not None:
-            self._last = {**self._last, **self._so_far(reason)}
+            self._last = {**self._last, **self._so_far(reason, predicted_s)}
         return UpstreamReply(200, self._whole_chat(reason) if self._chat else self._whole_text())
 
-    def _so_far(self, reason: str) -> dict[str, Any]:
+    def _so_far(self, reason: str, predicted_s: float) -> dict[str, Any]:
         """Return what stands for the figures of an end that has not come: what the events tell."""
         total, cached = self._progress.get("total", 0), self._progress.get("cache", 0)
         timings = {
@@ -123,7 +124,7 @@ class Collected:
             "prompt_n": max(0, self._progress.get("processed", 0) - cached),
             "prompt_ms": float(self._progress.get("time_ms", 0)),
             "predicted_n": self._tokens,
-            "predicted_ms": 0.0,
+            "predicted_ms": round(predicted_s * 1e3, 3),
         }
         if not self._chat:
             counts = {"tokens_predicted": self._tokens, "tokens_evaluated": total}
