@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from adapter.collected import TIMEOUT, Collected, collectable, is_progress, streamed
 from adapter.upstream import UpstreamCall
 
@@ -131,9 +130,7 @@ def test_an_error_in_the_stream_is_the_reply(code: int | None, status: int) -> N
 
 def test_what_there_is_of_a_text_when_its_time_is_over() -> None:
     """With the figures that its events tell."""
-    found = collected(
-        TEXT, PROGRESS, {"content": "a", "tokens": [1], "stop": False, "tokens_evaluated": 9}
-    )
+    found = collected(TEXT, PROGRESS, {"content": "a", "tokens": [1], "stop": False, "tokens_evaluated": 9})
     document = found.reply(TIMEOUT, 2.0).document
 
     assert not found.ended

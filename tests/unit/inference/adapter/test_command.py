@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from adapter.command import CHECKPOINTS, NOT_HANDED_ON, Command, environment, find_program
 from adapter.header import Header
+
 from sealift_models import Companions
 from sealift_settings import Settings
 

@@ -6,10 +6,9 @@ import json
 from typing import Any
 
 import pytest
+from adapter.events import END, Events
 from hypothesis import given
 from hypothesis import strategies as st
-
-from adapter.events import END, Events
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

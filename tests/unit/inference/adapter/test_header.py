@@ -9,9 +9,9 @@ from typing import Any
 
 import gguf
 import pytest
-
 from adapter import header
 from adapter.header import Header, read_header
+
 from examples.tiny_gguf import write_tiny_gguf
 from pipeline.gguf import architectures
 
@@ -46,7 +46,9 @@ def test_a_generator(tmp_path: Path) -> None:
         pytest.param("qwen3", {"pooling_type": gguf.PoolingType.LAST}, True, False, False, id="last token"),
         pytest.param("qwen3", {"causal_attention": False}, True, False, True, id="all tokens see each other"),
         pytest.param("bert", {"pooling_type": gguf.PoolingType.RANK}, False, True, True, id="a reranker"),
-        pytest.param("llama", {"pooling_type": gguf.PoolingType.RANK}, False, False, False, id="none of ours"),
+        pytest.param(
+            "llama", {"pooling_type": gguf.PoolingType.RANK}, False, False, False, id="none of ours"
+        ),
         pytest.param("dream", {"causal_attention": False}, False, False, True, id="diffusion"),
     ],
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 
 import pytest
-
 from adapter.process import KEPT, LastWords, ended_how
 
 
@@ -21,7 +20,9 @@ def words(*lines: str, begun: int | None = None) -> str:
 
 def test_errors_are_told_without_the_time_before_them() -> None:
     """And warnings only where there is no error."""
-    assert words("0.00.1 W srv  a warning", "0.00.2 E load: no such tensor", "0.1 I x") == "load: no such tensor"
+    assert (
+        words("0.00.1 W srv  a warning", "0.00.2 E load: no such tensor", "0.1 I x") == "load: no such tensor"
+    )
     assert words("0.00.1 W srv  a warning", "", "plain words") == "srv  a warning; plain words"
     assert words() == "nothing"
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from adapter.turns import MOST_RETRY_S, Refused, Ticket, Turns
 from hypothesis import given
 from hypothesis import strategies as st
-
-from adapter.turns import MOST_RETRY_S, Refused, Ticket, Turns
 
 
 def entered(turns: Turns, caller: str | None, now: float = 0.0) -> Ticket:
@@ -162,4 +161,6 @@ def test_more_slots_let_more_in(slots: int) -> None:
     turns = Turns(slots=1, max_waiting=9)
     turns.slots = slots
 
-    assert [entered(turns, None).granted_at is None for _ in range(4)] == [False] * slots + [True] * (4 - slots)
+    assert [entered(turns, None).granted_at is None for _ in range(4)] == [False] * slots + [True] * (
+        4 - slots
+    )
