@@ -58,6 +58,7 @@ class Collected:
 
     def __init__(self, call: UpstreamCall) -> None:
         self._chat = call.path == CHAT
+        self._with_tokens = bool((call.body or {}).get("return_tokens"))
         self._progress: dict[str, Any] = {}
         self._tokens = 0
         self._error: dict[str, Any] | None = None
@@ -139,13 +140,16 @@ class Collected:
     def _add_text(self, event: dict[str, Any]) -> None:
         self._last = event
         self._texts.append(event.get("content") or "")
-        self._numbers += event.get("tokens") or []
+        if self._with_tokens:
+            self._numbers += event.get("tokens") or []
         self._noted += event.get("completion_probabilities") or []
         if not event.get("stop"):
             self._tokens += 1
 
     def _whole_text(self, last: dict[str, Any]) -> dict[str, Any]:
-        whole = {**last, "content": "".join(self._texts), "tokens": self._numbers}
+        whole = {**last, "content": "".join(self._texts)}
+        if "tokens" in last:
+            whole["tokens"] = self._numbers
         if self._noted:
             whole["completion_probabilities"] = self._noted
         return whole

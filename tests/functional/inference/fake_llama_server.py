@@ -35,7 +35,7 @@ TIMINGS = {"cache_n": 0, "prompt_n": 1, "prompt_ms": 1.0, "predicted_n": 3, "pre
 
 async def appears(name: str) -> None:
     """Wait for a file."""
-    while not (FOLDER / name).exists():
+    while not (FOLDER / name).exists():  # noqa: ASYNC110 another process makes it
         await asyncio.sleep(0.01)
 
 

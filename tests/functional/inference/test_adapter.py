@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from examples.tiny_gguf import write_tiny_gguf
@@ -409,14 +410,11 @@ def test_llama_server_does_not_outlive_an_adapter_that_is_killed(start: Start) -
     adapter = start()
     held = adapter.send("hold a")
     eventually(lambda: adapter.there("a.begun"))
-    children = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(adapter.process.pid)], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert len(children) == 1
+    (child,) = psutil.Process(adapter.process.pid).children()
     adapter.process.kill()
     adapter.process.wait()
 
-    eventually(lambda: not Path(f"/proc/{children[0]}").exists())
+    eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
     held.close()
 
 

@@ -59,9 +59,9 @@ def test_a_stream_is_asked_for_with_its_progress_and_usage() -> None:
 
 
 def test_a_text_is_the_last_event_with_all_content() -> None:
-    """Tokens and their notes too."""
+    """Tokens, where they were asked for, and their notes too."""
     found = collected(
-        TEXT,
+        UpstreamCall(TEXT.path, {**TEXT.body, "return_tokens": True}),
         PROGRESS,
         {"content": "a", "tokens": [1], "stop": False, "completion_probabilities": ["p"]},
         {"content": "b", "tokens": [2], "stop": False, "completion_probabilities": ["q"]},
@@ -80,6 +80,14 @@ def test_a_text_is_the_last_event_with_all_content() -> None:
         "timings": {"predicted_n": 2},
         "completion_probabilities": ["p", "q"],
     }
+
+
+def test_tokens_are_told_only_where_they_are_asked_for() -> None:
+    """A stream has them in any case."""
+    (one, end) = ({"content": "a", "tokens": [1], "stop": False}, {"content": "", "stop": True})
+
+    assert "tokens" not in collected(TEXT, one, end).reply().document
+    assert collected(TEXT, one, {**end, "tokens": [2]}).reply().document["tokens"] == []
 
 
 def test_a_chat_is_one_message() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -24,9 +25,7 @@ def test_events_come_whole_however_they_are_cut(values: list[Any], cuts: list[in
     stream = f"{text}:\n\ndata: [DONE]\n\n".encode("utf-8", errors="surrogatepass")
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     events = Events()
-    found = [
-        one for start, end in zip(places, places[1:], strict=False) for one in events.feed(stream[start:end])
-    ]
+    found = [one for start, end in pairwise(places) for one in events.feed(stream[start:end])]
 
     assert found == [*json.loads(json.dumps(values)), END]
 

@@ -39,26 +39,28 @@ def test_a_generator(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "more", "embeds", "ranks", "whole"),
+    ("architecture", "more", "expected"),
     [
-        pytest.param("bert", {}, True, False, True, id="an encoder"),
-        pytest.param("bert", {"pooling_type": gguf.PoolingType.MEAN}, True, False, True, id="with pooling"),
-        pytest.param("qwen3", {"pooling_type": gguf.PoolingType.LAST}, True, False, False, id="last token"),
-        pytest.param("qwen3", {"causal_attention": False}, True, False, True, id="all tokens see each other"),
-        pytest.param("bert", {"pooling_type": gguf.PoolingType.RANK}, False, True, True, id="a reranker"),
+        pytest.param("bert", {}, (True, False, True), id="an encoder"),
+        pytest.param("bert", {"pooling_type": gguf.PoolingType.MEAN}, (True, False, True), id="with pooling"),
+        pytest.param("qwen3", {"pooling_type": gguf.PoolingType.LAST}, (True, False, False), id="last token"),
         pytest.param(
-            "llama", {"pooling_type": gguf.PoolingType.RANK}, False, False, False, id="none of ours"
+            "qwen3", {"causal_attention": False}, (True, False, True), id="all tokens see each other"
         ),
-        pytest.param("dream", {"causal_attention": False}, False, False, True, id="diffusion"),
+        pytest.param("bert", {"pooling_type": gguf.PoolingType.RANK}, (False, True, True), id="a reranker"),
+        pytest.param(
+            "llama", {"pooling_type": gguf.PoolingType.RANK}, (False, False, False), id="none of ours"
+        ),
+        pytest.param("dream", {"causal_attention": False}, (False, False, True), id="diffusion"),
     ],
 )
 def test_what_a_model_is_for(
-    architecture: str, more: dict[str, Any], embeds: bool, ranks: bool, whole: bool, tmp_path: Path
+    architecture: str, more: dict[str, Any], expected: tuple[bool, ...], tmp_path: Path
 ) -> None:
-    """By the rule that the four functions have, with what a header tells instead of llama.cpp."""
+    """Whether it embeds, ranks, and evaluates texts at once: by a header, and the four functions' own rule."""
     found = read_header(written(tmp_path / "m.gguf", architecture, **more))
 
-    assert (found.embeds, found.ranks, found.whole) == (embeds, ranks, whole)
+    assert (found.embeds, found.ranks, found.whole) == expected
 
 
 def test_the_architectures_are_those_of_the_pinned_source() -> None:
