@@ -2,8 +2,8 @@
 
     python -m tools.llama_replies
 
-Owns the questions. `tests/unit/inference/test_translation.py` replays them: what is asked of llama-server must be what
-was asked when it was recorded, so that a body that changes is recorded anew, against the server itself.
+Owns the questions. `tests/unit/inference/adapter/test_translation.py` replays them: what is asked of llama-server must
+be what was asked when it was recorded, so that a body that changes is recorded anew, against the server itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path += [str(ROOT), str(ROOT / "inference")]
-REPLIES = ROOT / "tests" / "unit" / "inference" / "llama_server_replies.json"
+REPLIES = ROOT / "tests" / "unit" / "inference" / "adapter" / "llama_server_replies.json"
 
 USER = {"role": "user", "content": "Hi."}
 CITY = {"type": "object", "properties": {"city": {"enum": ["Bern"]}}, "required": ["city"]}
