@@ -289,7 +289,7 @@ lock: $(VENV)/.python ## resolve the dependencies again and lock them with hashe
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCK) requirements/build.in --output-file requirements/build.lock
 	$(BIN)/uv pip compile $(LOCK) requirements/lambda.in --output-file requirements/lambda.lock
-	$(BIN)/uv pip compile $(IMAGE_LOCK) inference/requirements.txt --output-file requirements/image.lock
+	$(BIN)/uv pip compile $(IMAGE_LOCK) inference/requirements.txt requirements/adapter.in --output-file requirements/image.lock
 	for name in clients consumers; do \
 	  $(BIN)/uv pip compile $(LOCK) requirements/$$name.in --output-file requirements/$$name.lock; \
 	done
