@@ -1,7 +1,7 @@
 """Slots of the built llama-server: what they take against the fit, and how many tokens a second they give.
 
     python benchmarks/bench_slots.py memory [--only TEXT] [--json]
-    python benchmarks/bench_slots.py speed [--rounds 5] [--json]
+    python benchmarks/bench_slots.py speed [--rounds 5] [--threads 2] [--json]
 
 `make llama-server` builds what is measured. It is started with the environment that the `llama-cpp` profile gives to
 its image, read as that image's entry point reads it.
@@ -9,9 +9,10 @@ its image, read as that image's entry point reads it.
     memory   one architecture of each kind of cache, with 1 and 4 slots: the caches and states that llama-server lays
              out as its log tells them, and the peak resident memory (VmHWM) once every slot has a full context, with
              another prompt each, against the lines of `llama_memory`. A line may not be below what it stands for.
-    speed    a random model of 170 MB, two threads: tokens a second of 1, 2, 4 and 8 callers with 1, 2, 4 and 8 slots,
-             64 tokens each after a prompt of 32. Rounds go around all of them; told are the medians, and the best
-             rounds, since other work on the machine comes and goes.
+    speed    a random model of 125 MB: tokens of 1, 2, 4 and 8 callers with 1, 2, 4 and 8 slots, 64 tokens each after a
+             prompt of 32, for each second that passes and for each second of the server's CPUs. Rounds go around all
+             of them; told are the best ones, since other work on the machine comes and goes. A CPU second with one
+             thread depends least on it: more threads wait for each other, and a wait is CPU time too.
 
 Models are written to a temporary folder, 0.6 GB at most, and deleted.
 """
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import re
 import socket
 import subprocess
@@ -30,7 +32,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -84,6 +85,11 @@ class Server:
         """Return a size of the process as the kernel tells it, in bytes."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds that the process has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def laid_out(self, kind: str) -> float:
         """Return the bytes of all buffers of a kind, `KV` or `RS`, as the log tells them."""
@@ -203,30 +209,37 @@ def memory_table(rows: list[dict[str, Any]]) -> str:
 
 # -- speed
 
-MODEL: Final = shapes.ModelShape("llama", 12, 1024, 16, 4, 64, 2816, 32_000, quantization="Q8_0")
+MODEL: Final = shapes.ModelShape("llama", 8, 1024, 16, 4, 64, 2816, 32_000, quantization="Q8_0")
 
 
-def tokens_per_s(server: Server, callers: int) -> float:
-    """Return the tokens a second of so many callers that ask at once."""
+def rates(server: Server, callers: int) -> tuple[float, float]:
+    """Return the tokens of so many callers that ask at once, a second and a CPU second of the server."""
     prompts = [[11 + caller, *[13] * 31] for caller in range(callers)]
-    begun = time.monotonic()
+    begun, spent = time.monotonic(), server.cpu_s()
     with ThreadPoolExecutor(callers) as pool:
         list(pool.map(lambda prompt: server.complete(prompt, ANSWER, cache_prompt=False), prompts))
-    return callers * ANSWER / (time.monotonic() - begun)
+    tokens = callers * ANSWER
+    return tokens / (time.monotonic() - begun), tokens / (server.cpu_s() - spent)
 
 
-def speed(model: Path, rounds: int) -> list[dict[str, Any]]:
+def speed(model: Path, rounds: int, threads: int) -> list[dict[str, Any]]:
     """Return a row for each number of slots and of callers."""
-    found: dict[tuple[int, int], list[float]] = {}
-    for _ in range(rounds):
+    found: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for number in range(rounds):
         for slots in SLOTS:
-            with running(model, slots, n_ctx=512) as server:
-                tokens_per_s(server, 1)  # the first one is slower
+            with running(model, slots, n_ctx=512, threads=threads) as server:
+                rates(server, 1)  # the first one is slower
                 for callers in SLOTS:
-                    found.setdefault((slots, callers), []).append(tokens_per_s(server, callers))
+                    found.setdefault((slots, callers), []).append(rates(server, callers))
+            print(f"round {number + 1}, {slots} slots", file=sys.stderr, flush=True)
     return [
-        {"slots": slots, "callers": callers, "median": median(rates), "best": max(rates)}
-        for (slots, callers), rates in found.items()
+        {
+            "slots": slots,
+            "callers": callers,
+            "a second": max(one for one, _ in told),
+            "a CPU second": max(one for _, one in told),
+        }
+        for (slots, callers), told in found.items()
     ]
 
 
@@ -235,7 +248,7 @@ def speed_table(rows: list[dict[str, Any]]) -> str:
     lines = ["| slots | " + " | ".join(f"{callers} callers" for callers in SLOTS) + " |", f"|{'---|' * 5}"]
     for slots in SLOTS:
         of = {row["callers"]: row for row in rows if row["slots"] == slots}
-        cells = " | ".join(f"{of[callers]['median']:.0f} ({of[callers]['best']:.0f})" for callers in SLOTS)
+        cells = " | ".join(f"{of[one]['a second']:.0f}; {of[one]['a CPU second']:.0f}" for one in SLOTS)
         lines.append(f"| {slots} | {cells} |")
     return "\n".join(lines)
 
@@ -254,7 +267,7 @@ def main() -> int:
         parser.error(f"{PROGRAM} is not there; wanted what `make llama-server` builds")
     with tempfile.TemporaryDirectory(prefix="sealift-slots-") as place:
         if asked.what == "speed":
-            rows = speed(shapes.write(MODEL, Path(place) / "model.gguf"), asked.rounds)
+            rows = speed(shapes.write(MODEL, Path(place) / "model.gguf"), asked.rounds, asked.threads)
             print(json.dumps(rows, indent=2) if asked.json else speed_table(rows))
             return 0
         rows = []
