@@ -118,7 +118,10 @@ def plan(facts: PlanFacts) -> Plan:
     container = {
         "Image": image,
         **model_source.model_data(facts.assembly),
-        "Environment": images.environment(profile, told),
+        "Environment": {
+            **images.environment(profile, told),
+            **images.files(profile, facts.model, relocate_model=request.relocate_model),
+        },
     }
     hosted = (_on_instances if where == INSTANCE else _on_serverless)(facts, container, choice)
     names = hosted.names

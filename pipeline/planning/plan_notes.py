@@ -48,7 +48,7 @@ def notes(request: Request, model: dict[str, Any], today: date, where: str = SER
             profile,
             today,
             serverless=where == SERVERLESS,
-            embeddings=model.get("purpose") == purpose.Purpose.EMBEDDING,
+            embeddings=model.get("purpose") in purpose.EVALUATES,
         ),
     ]
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
+from inference import sealift_models
 from pipeline.gguf import questions
 from pipeline.sizing.serving import CHECKPOINTS, LLAMA_SERVER, OWN_SERVER, PREBUILT, Serving
 
@@ -78,9 +79,14 @@ class Profile:
     settings: Mapping[str, str | None]
     """The inference settings, each with the image's environment variable for it; None where it has none."""
     requests: tuple[str, ...]
-    """The fields that a request may ask with; all of them answer in OpenAI's form. `input` asks for embeddings."""
+    """The fields that a request may ask with; `input` asks to embed, `query` to rank, and all others are answered
+    in OpenAI's form."""
     serving: Serving
     """What the server occupies beside the model, and how long it takes to start."""
+    companions: bool = False
+    """Whether it loads what lies beside a model: a projector, adapters, a draft model."""
+    options: str | None = None
+    """What the image's variables for llama-server's options begin with; None where it finds all files by itself."""
     all_threads: int | None = None
     """The setting n_threads that means "as many as there are CPUs"; None where that is the image's own default."""
     context_of_all_slots: bool = False
@@ -106,7 +112,7 @@ class Profile:
 
     @property
     def embeds(self) -> bool:
-        """Tell whether it answers requests for embeddings."""
+        """Tell whether it answers requests for embeddings, and so those to rank."""
         return questions.INPUT in self.requests
 
     @property
@@ -141,7 +147,7 @@ _OURS: Final[Mapping[str, str | None]] = {
 }
 _ONE_AT_A_TIME: Final = {"n_parallel": None, "max_waiting": None}
 """TorchServe has one worker, which answers one request at a time, and a queue of its own."""
-_ANY_FORM: Final = (questions.MESSAGES, questions.PROMPT, "inputs", questions.INPUT)
+_ANY_FORM: Final = (questions.MESSAGES, questions.PROMPT, "inputs", questions.INPUT, questions.QUERY)
 
 PYTORCH: Final = Profile(
     name="pytorch",
@@ -194,6 +200,8 @@ LLAMA_CPP: Final = Profile(
     },
     requests=(questions.MESSAGES,),
     serving=LLAMA_SERVER,
+    companions=True,
+    options="SM_LLAMA_CPP_",
     context_of_all_slots=True,
     serves_metrics=True,
     environment={
@@ -221,6 +229,7 @@ CUSTOM: Final = Profile(
     settings=_OURS,
     requests=_ANY_FORM,
     serving=OWN_SERVER,
+    companions=True,
     all_threads=64,
     serves_metrics=True,
     environment=_CHECKPOINTS,
@@ -249,6 +258,29 @@ def environment(profile: Profile, inference: Mapping[str, Any]) -> dict[str, str
     return {**profile.environment, **settings}
 
 
+def files(profile: Profile, model: Mapping[str, Any], *, relocate_model: bool = False) -> dict[str, str]:
+    """Return the variables that name a model and what lies beside it, where anything does and the image wants it.
+
+    Of a model alone the image finds the one file; of several it would take the first that its file system tells.
+
+    Args:
+        profile: the container.
+        model: the model part of an archive report.
+        relocate_model: whether a model in a directory is moved to the root.
+    """
+    beside = model.get("companions", ())
+    if profile.options is None or not beside:
+        return {}
+
+    def place(path: str) -> str:
+        name = path.rpartition("/")[2] if relocate_model else path
+        return f"{sealift_models.FOLDER}/{name}"
+
+    _, companions = sealift_models.parted(place(one["path"]) for one in beside)
+    options = {"model": place(model["path"]), **companions.options()}
+    return {f"{profile.options}{name.upper().replace('-', '_')}": value for name, value in options.items()}
+
+
 def notes(profile: Profile, today: date, *, serverless: bool = True, embeddings: bool = False) -> list[str]:
     """Return what a person who takes this profile should know: an ended support first, then what is against it.
 
@@ -256,7 +288,7 @@ def notes(profile: Profile, today: date, *, serverless: bool = True, embeddings:
         profile: the profile.
         today: what its support is compared with.
         serverless: whether the endpoint is.
-        embeddings: whether the model is for those, so that only what answers them is an alternative.
+        embeddings: whether the model is for those, or ranks, so that only what answers them is an alternative.
     """
     lines = []
     if profile.end_of_support is not None and profile.end_of_support < today:

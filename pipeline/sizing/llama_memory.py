@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.gguf.architectures import DIFFUSION, WITHOUT_CACHE
-from pipeline.gguf.purpose import Purpose
+from pipeline.gguf.purpose import EVALUATES
 from pipeline.limits import MiB
 from pipeline.sizing.layers import BATCH_ONLY, Header, Layer, Work, count, layers_of, work_of
 from pipeline.sizing.serving import MemoryLine
@@ -86,7 +86,7 @@ class Shape:
     parameter_count: int = 0
     quantization: str = ""
     embeds: bool = False
-    """Whether it is loaded for embeddings."""
+    """Whether it is loaded for embeddings, or to rank."""
     whole: bool = False
     """Whether a text to embed is evaluated at once."""
     work: Work = field(default_factory=Work)
@@ -113,7 +113,7 @@ class Shape:
             count(model.get("expert_width")) or _widest(model.get("expert_feed_forward_length"))
         )
         header = Header(model)
-        embeds = model.get("purpose") == Purpose.EMBEDDING
+        embeds = model.get("purpose") in EVALUATES
         window, layers = layers_of(header)
         return cls(
             tensor_bytes=count(model["tensor_bytes"]) - count(model.get("unloaded_bytes")),

@@ -234,7 +234,7 @@ def inspect_sources(files: Sequence[Source], request: Request) -> ArchiveReport:
     )
     if archive_rules.is_bare(source.name, request.hosting):
         return bare.check(files, rules=rules)
-    if split_models.is_shard(source.name):
+    if len(files) > 1 or split_models.is_shard(source.name):
         return bare.unpacked(files, rules=rules)
     return checksum.misnamed(inspect(source, rules=rules, seek=True))
 
