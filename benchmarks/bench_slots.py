@@ -258,6 +258,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("what", choices=["memory", "speed"])
     parser.add_argument("--rounds", type=int, default=5, help="of the speed (default: 5)")
+    parser.add_argument("--threads", type=int, default=2, help="of the speed (default: 2)")
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="only architectures with this in their name"
     )
