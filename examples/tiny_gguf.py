@@ -25,7 +25,7 @@ import gguf
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -165,8 +165,7 @@ def write_tiny_gguf(
         template: whether it has a chat template, a base model has none; or another one than `CHAT_TEMPLATE`.
         tools: whether it calls tools, as TOOLS_TEMPLATE says; then JSON that a grammar asks for is short, too.
         pooling: what makes an embedding model of it: how the vectors of a text's tokens become one.
-        reranks: whether it is a reranker instead, of qwen3's architecture: it answers no more with the chain, but scores a
-            pair by random weights.
+        reranks: whether it is a reranker of qwen3's architecture instead: it scores a pair, by random weights.
         corpus: the sentences that it continues; at most as many different words as `embd`.
 
     Returns:
@@ -196,44 +195,48 @@ def write_tiny_gguf(
     if pooling is not None:
         writer.add_pooling_type(pooling)
     if reranks:
-        writer.add_pooling_type(gguf.PoolingType.RANK)
-        writer.add_classifier_output_labels(["yes", "no"])
-        writer.add_string("tokenizer.chat_template.rerank", RERANK_TEMPLATE)
+        _add_head(writer)
 
     def add(tensor: str, values: Matrix) -> None:
         kind = ggml_type if values.ndim > 1 else gguf.GGMLQuantizationType.F32
         writer.add_tensor(f"{tensor}.weight", gguf.quants.quantize(values, kind), raw_dtype=kind)
 
-    def noise(rows: int, columns: int) -> Matrix:
-        return random.normal(0, 0.2 if reranks else 0.02, (rows, columns)).astype(np.float32)
-
-    def mute(rows: int, columns: int) -> Matrix:
-        return noise(rows, columns) if reranks else np.zeros((rows, columns), dtype=np.float32)
-
-    ones = np.ones(embd, dtype=np.float32)
     add("token_embd", embedding)
     for layer in range(layers):
-        block = f"blk.{layer}."
-        add(f"{block}attn_norm", ones)
-        add(f"{block}ffn_norm", ones)
-        for projection in ("attn_q", "attn_k", "attn_v"):
-            add(block + projection, noise(embd, embd))
-        add(f"{block}ffn_gate", noise(2 * embd, embd))
-        add(f"{block}ffn_up", noise(2 * embd, embd))
-        add(f"{block}attn_output", mute(embd, embd))
-        add(f"{block}ffn_down", mute(embd, 2 * embd))
-        if reranks:
-            for projection in ("attn_q_norm", "attn_k_norm"):
-                add(block + projection, np.ones(embd // _HEADS, dtype=np.float32))
-    add("output_norm", ones)
+        for tensor, values in _layer(embd, random, speaks=reranks):
+            add(f"blk.{layer}.{tensor}", values)
+    add("output_norm", np.ones(embd, dtype=np.float32))
     add("output", output)
     if reranks:
-        add("cls.output", noise(2, embd))
+        add("cls.output", _noise(random, 2, embd, 0.2))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def _noise(random: np.random.Generator, rows: int, columns: int, width: float) -> Matrix:
+    return random.normal(0, width, (rows, columns)).astype(np.float32)
+
+
+def _layer(embd: int, random: np.random.Generator, *, speaks: bool) -> Iterator[tuple[str, Matrix]]:
+    """Give the tensors of a layer: one that adds nothing to the stream, or qwen3's with random weights that do."""
+    ones, width = np.ones(embd, dtype=np.float32), 0.2 if speaks else 0.02
+    yield "attn_norm", ones
+    yield "ffn_norm", ones
+    for projection in ("attn_q", "attn_k", "attn_v"):
+        yield projection, _noise(random, embd, embd, width)
+    yield "ffn_gate", _noise(random, 2 * embd, embd, width)
+    yield "ffn_up", _noise(random, 2 * embd, embd, width)
+    if not speaks:
+        yield "attn_output", np.zeros((embd, embd), dtype=np.float32)
+        yield "ffn_down", np.zeros((embd, 2 * embd), dtype=np.float32)
+        return
+    yield "attn_output", _noise(random, embd, embd, width)
+    yield "ffn_down", _noise(random, embd, 2 * embd, width)
+    for projection in ("attn_q_norm", "attn_k_norm"):
+        yield projection, np.ones(embd // _HEADS, dtype=np.float32)
 
 
 def sentence_tokens(sentence: str) -> list[str]:
@@ -361,6 +364,12 @@ def _add_metadata(
     writer.add_head_count_kv(_HEADS)
     writer.add_rope_dimension_count(embd // _HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
+
+
+def _add_head(writer: gguf.GGUFWriter) -> None:
+    writer.add_pooling_type(gguf.PoolingType.RANK)
+    writer.add_classifier_output_labels(["yes", "no"])
+    writer.add_string("tokenizer.chat_template.rerank", RERANK_TEMPLATE)
 
 
 def _add_tokenizer(writer: gguf.GGUFWriter, vocabulary: _Vocabulary) -> None:

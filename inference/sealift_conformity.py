@@ -17,7 +17,7 @@ from sealift_schema import MOST_DEPTH, MOST_NODES, MOST_REPEATS, SchemaError, is
 from sealift_settings import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _STEPS = 10**7
 """Steps of a regular expression at most: the text's length to the power of its open repetitions."""
@@ -306,6 +306,88 @@ def _both(one: Any, other: Any) -> Any:
     if merged.get("properties"):
         merged["additionalProperties"] = True
     return merged
+
+
+_ASSERTIONS = frozenset(
+    {
+        *("type", "enum", "const", "$ref", "allOf", "anyOf", "oneOf", "not", "if"),
+        *(name for names in _KEPT.values() for name in names if name != "format"),
+        *("multipleOf", "pattern", "patternProperties", "propertyNames", "uniqueItems", "contains"),
+        *("minProperties", "maxProperties"),
+    }
+)
+"""Keywords that `shortcoming` looks at; the others are annotations."""
+_BEYOND = frozenset(
+    {
+        *("not", "if", "multipleOf", "pattern", "patternProperties", "propertyNames", "uniqueItems"),
+        *("contains", "minProperties", "maxProperties"),
+    }
+)
+"""Those that no grammar holds."""
+
+
+def held(schema: Any, *, bounds: bool = False) -> bool:
+    """Tell whether the grammar of the loosened schema holds all of it, so that no answer needs to be checked.
+
+    A schema of which that is not plain counts as not held.
+
+    Args:
+        schema: a client's, that `loosened` has taken.
+        bounds: as there.
+    """
+    return _held(schema, schema, bounds, ())
+
+
+def _held(schema: Any, root: Any, bounds: bool, referred: tuple[str, ...]) -> bool:
+    if not isinstance(schema, dict):
+        return schema is True
+    given = _ASSERTIONS.intersection(schema)
+    if given & _BEYOND or len(referred) > MOST_DEPTH:
+        return False
+
+    def all_held(parts: Sequence[Any]) -> bool:
+        return all(_held(part, root, bounds, referred) for part in parts)
+
+    if "$ref" in given:
+        reference = schema["$ref"]
+        return (
+            len(given) == 1
+            and reference not in referred
+            and _held(resolved(reference, root), root, bounds, (*referred, reference))
+        )
+    combined = given.intersection(("anyOf", "oneOf", "allOf"))
+    if combined:
+        (name, *_) = combined
+        alone = len(given) == 1 and isinstance(schema[name], list)
+        return alone and (name == "anyOf" or len(schema[name]) == 1) and all_held(schema[name])
+    kinds = _list(schema["type"]) if "type" in given else []
+    if given & {"enum", "const"}:
+        values = [*(_list(schema.get("enum", []))), *([schema["const"]] if "const" in given else [])]
+        return len(given - {"type"}) == 1 and (
+            not kinds or all(any(is_of_type(value, kind) for kind in kinds) for value in values)
+        )
+    if given.intersection(_KEPT["integer"]) and (kinds != ["integer"] or not bounds):
+        return False
+    low = [schema.get(name, 0) for name in ("minLength", "minItems")]
+    if any(not isinstance(one, int) or one > MOST_REPEATS for one in low):
+        return False
+    return _parts_held(schema, all_held)
+
+
+def _parts_held(schema: dict[str, Any], all_held: Callable[[Sequence[Any]], bool]) -> bool:
+    """Tell the same of what an object or a list holds."""
+    properties, further = schema.get("properties", {}), schema.get("additionalProperties", True)
+    if not isinstance(properties, dict) or (isinstance(further, dict) and properties):
+        return False
+    parts = [part for part in properties.values() if part is not False]
+    parts += [further] if isinstance(further, dict) else []
+    places, items = schema.get("prefixItems", []), schema.get("items", True)
+    if places:
+        low, high = schema.get("minItems", 0), schema.get("maxItems")
+        full = isinstance(places, list) and low <= len(places) and high in (None, len(places))
+        # A list of such places has just these, whatever may follow.
+        return full and all_held([*parts, *places])
+    return all_held([*parts, *([items] if items is not False else [])])
 
 
 # Regular expressions ----------------------------------------------------------------------------------------

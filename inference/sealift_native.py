@@ -184,9 +184,9 @@ class Native:
         self.api = api
         self._log = log
         self._ctx = llama.ctx
-        self.vocabulary = api.llama_model_get_vocab(llama.model)
+        self._vocabulary = api.llama_model_get_vocab(llama.model)
         self._memory = api.llama_get_memory(llama.ctx)
-        self._splits_words = api.llama_vocab_type(self.vocabulary) == _BPE
+        self._splits_words = api.llama_vocab_type(self._vocabulary) == _BPE
         self.batch = int(api.llama_n_batch(llama.ctx))
         self.context = int(llama.n_ctx())
         self.window = int(api.llama_model_n_swa(llama.model))
@@ -203,7 +203,7 @@ class Native:
         self._pieces: dict[bytes, int] | None = None
         self._ends: list[int] | None = None
         count = ctypes.c_int32()
-        suppressed = api.llama_vocab_get_suppress_tokens(self.vocabulary, ctypes.byref(count))
+        suppressed = api.llama_vocab_get_suppress_tokens(self._vocabulary, ctypes.byref(count))
         self._suppressed: list[int] = suppressed[: count.value] if count.value else []
         # llama.cpp asks the callback between two operations, some hundred times for each token. strlen of a text of
         # no or one character says false or true, as a Python function would, and needs no interpreter lock.
@@ -213,7 +213,7 @@ class Native:
         api.llama_set_abort_callback(self._ctx, self._callback, flag)
 
     def _text(self, token: int) -> str:
-        raw: bytes = self.api.llama_vocab_get_text(self.vocabulary, token) if token != -1 else b""
+        raw: bytes = self.api.llama_vocab_get_text(self._vocabulary, token) if token != -1 else b""
         return raw.decode("utf-8", errors="replace")
 
     @property
@@ -319,7 +319,7 @@ class Native:
         """Return the tokens before a text to fill in, before what follows it, and before the filling; None without."""
         api = self.api
         tokens = tuple(
-            int(of(self.vocabulary))
+            int(of(self._vocabulary))
             for of in (api.llama_vocab_fim_pre, api.llama_vocab_fim_suf, api.llama_vocab_fim_mid)
         )
         return None if -1 in tokens else tokens  # type: ignore[return-value]
@@ -330,13 +330,23 @@ class Native:
             self._tokenized(part, begins=not number) for number, part in enumerate(self._parts(text))
         ]
         # What ends a text, where the vocabulary adds that, llama.cpp has put behind the first part.
-        end = [first.pop()] if self.api.llama_vocab_get_add_eos(self.vocabulary) and others else []
+        end = [first.pop()] if self.api.llama_vocab_get_add_eos(self._vocabulary) and others else []
         return [token for part in (first, *others, end) for token in part]
 
     def part(self, text: str, *, special: bool) -> list[int]:
         """Return the tokens of a text alone, which begin and end none; special ones among them or not."""
         parts = self._parts(text)
         return [token for part in parts for token in self._tokenized(part, begins=False, special=special)]
+
+    def around(self) -> tuple[list[int], list[int], list[int]]:
+        """Return the tokens before a query, between it and a document, and behind that, where no template says."""
+        api, vocabulary = self.api, self._vocabulary
+        separator = [int(api.llama_vocab_sep(vocabulary))]
+        end = int(api.llama_vocab_eos(vocabulary))
+        ending = separator if end == -1 else [end]
+        ending = ending if api.llama_vocab_get_add_eos(vocabulary) else []
+        begin = [self.bos] if api.llama_vocab_get_add_bos(vocabulary) else []
+        return begin, [*ending, *(separator if api.llama_vocab_get_add_sep(vocabulary) else [])], ending
 
     def _parts(self, text: str) -> list[bytes]:
         """Return a text, in parts where it has to be cut before it is tokenised."""
@@ -350,7 +360,7 @@ class Native:
         room = len(text) + 8
         while True:
             tokens = (self.api.llama_token * room)()
-            count = self.api.llama_tokenize(self.vocabulary, text, len(text), tokens, room, begins, special)
+            count = self.api.llama_tokenize(self._vocabulary, text, len(text), tokens, room, begins, special)
             if count >= 0:
                 return tokens[:count]  # type: ignore[no-any-return]
             room = -count  # more tokens than bytes, as spaces are in a vocabulary that has none
@@ -368,8 +378,8 @@ class Native:
             tool_use=llama.metadata.get("tokenizer.chat_template.tool_use"),
             bos=self._text(self.bos),
             eos=self._text(llama.token_eos()),
-            add_bos=bool(api.llama_vocab_get_add_bos(self.vocabulary)),
-            add_eos=bool(api.llama_vocab_get_add_eos(self.vocabulary)),
+            add_bos=bool(api.llama_vocab_get_add_bos(self._vocabulary)),
+            add_eos=bool(api.llama_vocab_get_add_eos(self._vocabulary)),
         )
 
     def special(self, texts: Sequence[str]) -> frozenset[int]:
@@ -400,7 +410,7 @@ class Native:
     def piece(self, token: int, *, special: bool = False) -> bytes:
         """Return the bytes of a token; none of a special one but where that is wanted."""
         size = len(self._piece)
-        count = self.api.llama_token_to_piece(self.vocabulary, token, self._piece, size, 0, special)
+        count = self.api.llama_token_to_piece(self._vocabulary, token, self._piece, size, 0, special)
         if count < 0:
             self._piece = ctypes.create_string_buffer(-count)
             return self.piece(token, special=special)
@@ -408,7 +418,7 @@ class Native:
 
     def ends(self, token: int) -> bool:
         """Return whether a token ends an answer."""
-        return bool(self.api.llama_vocab_is_eog(self.vocabulary, token))
+        return bool(self.api.llama_vocab_is_eog(self._vocabulary, token))
 
     def decode(self, tokens: Sequence[int]) -> bool:
         """Evaluate at most `batch` tokens behind those that are there; return False when that was interrupted."""
@@ -499,7 +509,7 @@ class Native:
                 return
             self._log.errors.clear()
             grammar = constraint.grammar.encode()
-            keeper = self.api.llama_sampler_init_grammar(self.vocabulary, grammar, b"root")
+            keeper = self.api.llama_sampler_init_grammar(self._vocabulary, grammar, b"root")
             if not keeper:
                 raise ValueError("; ".join(self._log.errors) or "llama.cpp does not take the grammar")
             try:
@@ -586,7 +596,7 @@ class Native:
             breakers = [breaker.encode() for breaker in sampling.dry_sequence_breakers]
             links.append(
                 api.llama_sampler_init_dry(
-                    self.vocabulary,
+                    self._vocabulary,
                     sampling.dry_multiplier,
                     sampling.dry_base if sampling.dry_base >= 1 else type(sampling).dry_base,
                     sampling.dry_allowed_length,
@@ -720,18 +730,9 @@ class Ranker:
         self.most = most
         self.template = template
         self.tokens = native.part
+        self.around = native.around
         self.interrupt = native.interrupt
         self.resume = native.resume
-
-    def around(self) -> tuple[list[int], list[int], list[int]]:
-        """Return the tokens before a query, between it and a document, and behind that, where no template says."""
-        api, vocabulary, native = self._native.api, self._native.vocabulary, self._native
-        separator = [int(api.llama_vocab_sep(vocabulary))] if api.llama_vocab_get_add_sep(vocabulary) else []
-        end = int(api.llama_vocab_eos(vocabulary))
-        ending = [int(api.llama_vocab_sep(vocabulary)) if end == -1 else end]
-        ending = ending if api.llama_vocab_get_add_eos(vocabulary) else []
-        begin = [native.bos] if api.llama_vocab_get_add_bos(vocabulary) else []
-        return begin, [*ending, *separator], ending
 
     def score(self, tokens: list[int]) -> float | None:
         """Return how well a pair fits; None when that was interrupted."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Union
 
 import sealift_fields as fields
-from sealift_conformity import loosened
+from sealift_conformity import loosened, shortcoming
 from sealift_messages import Problems, dialog, encodable, text_of, tool_choice_of, tools_of
 from sealift_responses import chat_of, is_for_responses
 from sealift_schema import ANY_OBJECT, SchemaError, grammar_of
@@ -155,6 +155,10 @@ class Request:
     """What the request sets of the chat template's variables."""
     reasoning_format: str = "auto"
     """`none` leaves a model's thoughts in the content; any other takes them out."""
+    caller: str | None = field(default=None, compare=False)
+    """Who asks on whose behalf, when the request says it."""
+    further: Mapping[str, Any] = field(default_factory=dict)
+    """What llama-server takes and the four functions do not, by its names."""
 
     @property
     def form(self) -> str:
@@ -242,7 +246,15 @@ def parse_request(document: Any, *, sees: bool = False) -> Request:
         param, code, message = problems.all()
         raise BadRequest(400, message, param=param, code=code)
     source = _EMBEDS if responds else sources[0]
-    return Request(source=source, jumpstart=_JUMPSTART in document, **values)
+    return Request(source=source, jumpstart=_JUMPSTART in document, caller=_caller(document), **values)
+
+
+def _caller(document: dict[str, Any]) -> str | None:
+    """Return on whose behalf a request asks: OpenAI's name for that, or its older one."""
+    for name in ("safety_identifier", "user"):
+        if isinstance(document.get(name), str) and document[name]:
+            return str(document[name])
+    return None
 
 
 def _present(document: dict[str, Any]) -> dict[str, Any]:
@@ -598,3 +610,120 @@ def _check_together(values: dict[str, Any], form: str | None, problems: Problems
         problems.add("suffix", "'suffix' goes with one text in 'prompt' and without 'echo'")
     if values.get("tools") and values.get("schema") is not None and form == "messages":
         values["grammar"] = None  # a call is no such answer: the chat layer holds both
+
+
+# What a model refuses ---------------------------------------------------------------------------------------
+
+
+def suited(request: Request, does: str, name: str) -> Request:
+    """Return a request as a model takes it: `input` and `inputs` alone mean one thing or the other by the model.
+
+    Args:
+        request: any.
+        does: what the model does, by a form of `sealift_fields`: EMBEDDINGS, RERANK, or CHAT for all that generates.
+        name: the model's.
+
+    Raises:
+        BadRequest: when it asks a model for what it does not do.
+    """
+    embeds, generates = does == fields.EMBEDDINGS, does == fields.CHAT
+    if request.form in (fields.GENERATING if generates else (does,)):
+        return request
+    if embeds and request.source == "inputs" and not request.stream:
+        texts = tuple(subject for subject in request.subjects if isinstance(subject, str))
+        if len(texts) == len(request.subjects):
+            return replace(request, texts=texts)
+    plain = request.encoding == "float" and request.dimensions is None
+    alone = request.form == fields.EMBEDDINGS and len(request.texts) == 1 and not request.texts_listed
+    if generates and alone and plain:
+        return replace(request, messages=({"role": "user", "content": request.texts[0]},), texts=())
+    ranked = request.form == fields.RERANK
+    if embeds:
+        can, ask = f"embeds texts, and {'ranks' if ranked else 'generates'} none", "'input'"
+    elif generates:
+        can, ask = f"generates text, and {'ranks' if ranked else 'embeds'} none", "'messages' or 'prompt'"
+    else:
+        can, ask = "ranks texts, and does nothing else", "'query' and 'documents'"
+    raise BadRequest(
+        400,
+        f"the request has {request.source!r}, and model {name!r} {can}; ask with {ask}",
+        param=request.source,
+        code="wrong_task",
+    )
+
+
+def too_long(request: Request, tokens: int, context: int) -> BadRequest:
+    """Return the refusal of a prompt that leaves no room for an answer."""
+    return BadRequest(
+        400,
+        f"the prompt has {tokens} tokens and the context holds {context}, at least one of "
+        "them for the answer; send a shorter prompt, or deploy with a larger n_ctx",
+        param=request.source,
+        code="context_length_exceeded",
+    )
+
+
+def no_such_token(token: int, size: int) -> BadRequest:
+    """Return the refusal of a token that a vocabulary of `size` does not have."""
+    return BadRequest(
+        400,
+        f"the prompt has the token {token}, and the model's are 0 to {size - 1}; send tokens of "
+        "its own vocabulary, or a text",
+        param="prompt",
+        code="invalid_value",
+    )
+
+
+def fills_nothing_in(name: str) -> BadRequest:
+    """Return the refusal of a suffix by a model that was not trained to fill in."""
+    return BadRequest(
+        400,
+        f"model {name!r} fills nothing in: its vocabulary has no tokens for that; leave 'suffix' out, or "
+        "deploy a model for code",
+        param="suffix",
+        code="unsupported_value",
+    )
+
+
+def template_refuses(request: Request, reason: object) -> BadRequest:
+    """Return the refusal of a conversation by the model's chat template."""
+    return BadRequest(
+        400,
+        f"the model's chat template refuses these messages: {reason}",
+        param=request.source,
+        code="invalid_value",
+    )
+
+
+def wrong_schema(request: Request, error: SchemaError) -> BadRequest:
+    """Return the refusal of a tool's schema."""
+    param = "functions" if request.legacy_functions else "tools"
+    return BadRequest(400, str(error), param=param, code="invalid_schema")
+
+
+MOST_TRIES = 3
+"""Answers that are generated until one conforms to what a grammar does not hold."""
+
+
+def tries_of(request: Request, temperature: float) -> int:
+    """Return how often an answer is generated at most; another seed changes nothing where the likeliest is taken."""
+    return MOST_TRIES if request.schema is not None and temperature > 0 else 1
+
+
+def unmet(text: str, schema: Any) -> str | None:
+    """Return what is wrong with an answer by the request's schema: what its grammar did not hold."""
+    try:
+        return shortcoming(json.loads(text), schema)
+    except (ValueError, RecursionError):
+        return "it is no JSON"
+
+
+def schema_not_met(wrong: str | None, tries: int) -> BadRequest:
+    """Return the refusal to give an answer that does not conform."""
+    return BadRequest(
+        422,
+        f"the model's answer does not conform to the schema: {wrong}; no grammar holds this, and {tries} of "
+        f"{tries} answers missed it: tell the model in the prompt, or use another one",
+        param="response_format",
+        code="schema_not_met",
+    )

@@ -37,7 +37,7 @@ def chat_call(
     facts: ModelFacts,
     *,
     seed: int,
-    **more: Any,
+    more: Mapping[str, Any],
 ) -> UpstreamCall:
     """Return what asks for an answer to a conversation."""
     body = {"messages": list(messages), **_sampling(request, settings, facts, seed)}
@@ -54,7 +54,7 @@ def chat_call(
         variables["enable_thinking"] = False
     if variables:
         body["chat_template_kwargs"] = variables
-    return UpstreamCall(CHAT, body | more)
+    return UpstreamCall(CHAT, {**body, **more})
 
 
 def _tools(request: Request) -> dict[str, Any]:
@@ -77,19 +77,19 @@ def text_call(
     facts: ModelFacts,
     *,
     seed: int,
-    **more: Any,
+    more: Mapping[str, Any],
 ) -> UpstreamCall:
     """Return what asks for a text to go on."""
     body = {"prompt": prompt, **_sampling(request, settings, facts, seed), "response_fields": list(_TOLD)}
     if request.grammar is not None:
         body["grammar"] = request.grammar
-    return UpstreamCall(TEXT, body | more)
+    return UpstreamCall(TEXT, {**body, **more})
 
 
 def prompt_of(subject: str | Sequence[Any], suffix: str | None, facts: ModelFacts) -> str | list[Any]:
     """Return a prompt as llama-server takes it: with its first token once, which it puts there itself."""
     if not isinstance(subject, str):
-        first, *rest = subject
+        first, rest = subject[0], list(subject[1:])
         return [first.removeprefix(facts.bos), *rest] if isinstance(first, str) else list(subject)
     text = subject.removeprefix(facts.bos)
     if suffix is None or facts.fill_in is None:

@@ -6,22 +6,25 @@ what is asked next.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from sealift_answers import readable
 from sealift_engine import Choice, Generation
-from sealift_request import BadRequest
+from sealift_request import BadRequest, too_long
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sealift_request import Request
 
 _LEAST = -1e30
 """llama-server's stand-in for minus infinity lies below, since JSON has none."""
+
+_REASONS = {"eos": "stop", "word": "stop", "limit": "length", "none": "length"}
+"""llama-server's reasons for the end of a text; what ends one from outside is its own."""
 
 
 @dataclass
@@ -43,31 +46,39 @@ def text_found(document: Mapping[str, Any], top: int | None) -> Found:
         top: how many of the likeliest tokens to tell at each place; None where nothing is told.
     """
     stop = document.get("stop_type")
-    generation = _generation(document.get("timings") or {}, document)
+    generation = generation_of(document.get("timings") or {}, document)
     generation.text = _whole_characters(str(document.get("content") or ""), cut=stop != "word")
-    generation.finish_reason = "stop" if stop in ("eos", "word") else "length"
+    generation.finish_reason = _REASONS.get(str(stop), str(stop))
     generation.stopped = stop == "word"
     generation.choices = choices_of(document.get("completion_probabilities"), top)
     return Found(generation, None, list(document.get("tokens") or []))
 
 
-def chat_found(document: Mapping[str, Any], top: int | None) -> Found:
+def chat_found(document: Mapping[str, Any], top: int | None, call: Callable[[int], str]) -> Found:
     """Read the answer to a conversation; `__verbose` tells more of it, where that was asked for."""
     (choice,) = document["choices"]
     more = document.get("__verbose") or {}
     usage = document.get("usage") or {}
-    generation = _generation(document.get("timings") or {}, {"tokens_evaluated": usage.get("prompt_tokens")})
+    generation = generation_of(
+        document.get("timings") or {}, {"tokens_evaluated": usage.get("prompt_tokens")}
+    )
     reason = choice.get("finish_reason")
     generation.finish_reason = "stop" if reason == "tool_calls" else str(reason)
     generation.stopped = more.get("stop_type") == "word"
-    message = message_of(choice.get("message") or {}, cut=not generation.stopped)
+    message = message_of(choice.get("message") or {}, cut=not generation.stopped, call=call)
     generation.text = message["content"] or ""
     generation.choices = choices_of((choice.get("logprobs") or {}).get("content"), top)
     return Found(generation, message, list(more.get("tokens") or []))
 
 
-def message_of(given: Mapping[str, Any], *, cut: bool) -> dict[str, Any]:
-    """Return a message with what ours have, in their order."""
+def message_of(given: Mapping[str, Any], *, cut: bool, call: Callable[[int], str]) -> dict[str, Any]:
+    """Return a message with what ours have, in their order.
+
+    Args:
+        given: llama-server's.
+        cut: whether its end may be half a character.
+        call: tells the id of a call that has none, by its number.
+    """
     calls = given.get("tool_calls") or []
     content = _whole_characters(given.get("content") or "", cut=cut and not calls)
     message: dict[str, Any] = {"content": content or (None if calls else "")}
@@ -75,7 +86,8 @@ def message_of(given: Mapping[str, Any], *, cut: bool) -> dict[str, Any]:
         message["reasoning_content"] = _whole_characters(given["reasoning_content"], cut=cut and not content)
     if calls:
         message["tool_calls"] = [
-            {"id": call.get("id"), "type": "function", "function": dict(call["function"])} for call in calls
+            {"id": one.get("id") or call(number), "type": "function", "function": dict(one["function"])}
+            for number, one in enumerate(calls)
         ]
     return message
 
@@ -85,7 +97,8 @@ def _whole_characters(text: str, *, cut: bool) -> str:
     return text.removesuffix("\ufffd") if cut else text
 
 
-def _generation(timings: Mapping[str, Any], counted: Mapping[str, Any]) -> Generation:
+def generation_of(timings: Mapping[str, Any], counted: Mapping[str, Any]) -> Generation:
+    """Return what an answer took, by llama-server's timings and what else it has counted."""
     cached, evaluated = int(timings.get("cache_n") or 0), int(timings.get("prompt_n") or 0)
     return Generation(
         prompt_tokens=int(counted.get("tokens_evaluated") or cached + evaluated),
@@ -126,6 +139,11 @@ def _logprob(one: Mapping[str, Any]) -> float:
     return float(value) if value is not None and value > _LEAST else -math.inf
 
 
+def told_tokens(choices: Sequence[Choice]) -> list[str]:
+    """Return the texts of tokens as an answer tells them."""
+    return [readable(choice.piece) for choice in choices]
+
+
 # Errors -----------------------------------------------------------------------------------------------------
 
 
@@ -135,13 +153,7 @@ def refusal_of(status: int, document: Any, request: Request) -> BadRequest:
     error = error if isinstance(error, dict) else {}
     said = str(error.get("message") or f"llama-server answered {status}")
     if error.get("type") == "exceed_context_size_error":
-        return BadRequest(
-            HTTPStatus.BAD_REQUEST,
-            f"the prompt has {error.get('n_prompt_tokens')} tokens and the context holds {error.get('n_ctx')}, at "
-            "least one of them for the answer; send a shorter prompt, or deploy with a larger n_ctx",
-            param=request.source,
-            code="context_length_exceeded",
-        )
+        return too_long(request, int(error.get("n_prompt_tokens") or 0), int(error.get("n_ctx") or 0))
     if status == HTTPStatus.NOT_IMPLEMENTED:
         return BadRequest(HTTPStatus.BAD_REQUEST, said, param=request.source, code="unsupported_value")
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -149,16 +161,3 @@ def refusal_of(status: int, document: Any, request: Request) -> BadRequest:
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return BadRequest(status, said, code="unavailable")
     return BadRequest(HTTPStatus.INTERNAL_SERVER_ERROR, said, code="server_error")
-
-
-def json_of(text: str) -> Any:
-    """Return the JSON in a text; None for none."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def total(found: Sequence[Found]) -> list[Generation]:
-    """Return the generations of several answers."""
-    return [one.generation for one in found]

@@ -34,6 +34,8 @@ class UpstreamReply:
     status: int
     document: Any
     """The JSON of it."""
+    seconds: float = 0.0
+    """How long it took."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class ModelFacts:
     """Whether audio may."""
     vocabulary_size: int = 0
     """0 when it is not known."""
+    width: int = 0
+    """Numbers of an embedding; 0 when it is not known."""
     bos: str = ""
     """The token that llama-server puts before a text by itself, as a text; empty when it puts none."""
     fill_in: tuple[str, str, str] | None = None
@@ -78,7 +82,7 @@ def learn(
         UpstreamCall("/tokenize", {"content": "", "add_special": True, "with_pieces": True}),
     )
     about = props.document
-    (first, *_) = [*empty.document.get("tokens", []), {}]
+    first = next(iter(empty.document.get("tokens") or []), None)
     begins = first.get("piece") if isinstance(first, dict) else None
     bos = begins if isinstance(begins, str) and begins == about.get("bos_token") else ""
     model = (models.document.get("data") or [{}])[0]
@@ -97,6 +101,7 @@ def learn(
         sees=bool(about.get("modalities", {}).get("vision")),
         hears=bool(about.get("modalities", {}).get("audio")),
         vocabulary_size=int((model.get("meta") or {}).get("n_vocab") or 0),
+        width=int((model.get("meta") or {}).get("n_embd") or 0) if embeds else 0,
         bos=bos,
         fill_in=fill_in,
     )

@@ -133,11 +133,11 @@ def test_a_pair_may_fill_the_context_and_no_more(tmp_path: Path) -> None:
     write_tiny_encoder(tmp_path / "m.gguf", pooling=gguf.PoolingType.RANK, ctx=128)
     model = inference.model_fn(str(tmp_path))
 
-    # [CLS] query [SEP] document [SEP]
-    answer = _ask(model, query="hello", documents=["hello " * 124])
+    # [CLS] query [SEP] document
+    answer = _ask(model, query="hello", documents=["hello " * 123 + "tide ship"])
     assert answer["usage"]["prompt_tokens"] == 128
     with pytest.raises(BadRequest, match="129 tokens together with the query, and both may have 128"):
-        _ask(model, query="hello", documents=["hello " * 125])
+        _ask(model, query="hello", documents=["hello " * 126])
     assert len(_ask(model, query="hello", texts=["hello " * 900], truncate=True)) == 1
 
 
