@@ -26,7 +26,10 @@ WEATHER = {
 TOOL = {"type": "function", "function": {"name": "weather", "description": "Tell it.", "parameters": WEATHER}}
 OTHER = {"type": "function", "function": {"name": "tide", "parameters": {"type": "object", "properties": {}}}}
 NAMED = {"type": "function", "function": {"name": "weather"}}
-PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PIXEL = (
+    "data:image/png;base64,"
+    + "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 
 class Cargo(BaseModel):

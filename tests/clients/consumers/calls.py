@@ -5,7 +5,8 @@ which has that library and not the project; so nothing here imports the project.
 
     python SCRIPT.py SITES [WORD ...]
 
-SITES is a JSON list of what `Site` has; with words only the calls are made whose names have one of them. It writes one JSON object on its last line: for each container the name of each call, and None or what went wrong.
+SITES is a JSON list of what `Site` has; with words only the calls are made whose names have one of them.
+It writes one JSON object on its last line: for each container the name of each call, and None or what went wrong.
 """
 
 from __future__ import annotations
