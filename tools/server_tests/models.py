@@ -46,20 +46,22 @@ def story() -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def write(folder: Path, name: str, template: str | None = None) -> None:
+def write(folder: Path, name: str, *, template: str | None = None, pooling: str | None = None) -> None:
     """Write a model's file, or its shards, to a folder of its own, whole or not at all.
 
     Args:
         folder: the folder to make; another process may be making it as well.
         name: STORIES, SPLIT or ENCODER.
         template: the chat template that the model is to have in the place of its own.
+        pooling: of ENCODER, by llama-server's name of it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
         new = Path(beside) / "new"
         new.mkdir()
         if name == ENCODER:
-            write_tiny_encoder(new / "model.gguf", ctx=1024)
+            kind = gguf.PoolingType[(pooling or "mean").upper()]
+            write_tiny_encoder(new / "model.gguf", ctx=1024, pooling=kind)
         else:
             write_tiny_gguf(
                 new / "model.gguf",

@@ -25,6 +25,8 @@ import pytest
 SERVER = os.environ["SERVER_TESTS_SERVER"]
 DOWNLOADS = Path(os.environ["SERVER_TESTS_DOWNLOADS"])
 """The folder of files that the tests download themselves."""
+START_S = 20.0
+"""Seconds that a server may take to get ready."""
 LIST = Path(__file__).with_name("left_out.toml")
 _OPENAI = {
     path: f"/v1{path}" for path in ("/chat/completions", "/completions", "/embeddings", "/responses", "/rerank")
@@ -121,10 +123,11 @@ def _change(process: Any) -> None:
         process.make_stream_request,
     )
 
-    def own_start(self: Any, *arguments: Any, **named: Any) -> None:
+    def own_start(self: Any, timeout_seconds: float = START_S) -> None:  # noqa: ARG001 theirs is for downloads
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.server_port = free.getsockname()[1]
-        start(self, *arguments, **named)
+        # A container does not end because llama-server has: it only never gets ready.
+        start(self, timeout_seconds=START_S)
 
     def own_url(self: Any, path: str, host: str | None = None) -> str:
         plain, mark, query = path.partition("?")

@@ -59,9 +59,14 @@ _WITHOUT_EFFECT: Final = frozenset(
         *("host", "port", "seed", "hf-repo", "hf-file", "model", "offline", "ctx-size", "parallel", "alias"),
         *("chat-template-file", "no-slots", "jinja", "no-jinja", "cont-batching", "batch-size", "ubatch-size"),
         *("temp", "n-predict", "flash-attn", "kv-unified", "cache-ram", "verbose", "embedding", "threads"),
+        *("slots", "metrics", "pooling"),
     }
 )
 """What `environment_of` reads, or what says how llama-server works and not what it answers."""
+
+
+_PATHS: Final = frozenset({"chat-template-file", "lora", "media-path", "model-draft", "slot-save-path"})
+"""Options whose value is a path, from the tests' folder on."""
 
 
 class NotOffered(Exception):
@@ -89,6 +94,8 @@ class Options:
             if name in values:
                 repeated.append(name)
             values[name] = "true" if name in _SWITCHES else rest.pop(0)
+            if name in _PATHS:
+                values[name] = str(Path(values[name]).absolute())
         return cls(values, tuple(repeated))
 
     def number(self, name: str, default: int) -> int:
@@ -96,8 +103,10 @@ class Options:
         return int(self.values.get(name, default))
 
 
-def model_of(options: Options, folder: Path = MODELS) -> Path:
-    """Return the folder of the model that stands for the one of the options.
+def model_of(server: str, options: Options, folder: Path = MODELS) -> Path:
+    """Return the folder of the model that stands for the one of the options; it is written if it is not there.
+
+    A container of ours takes template and pooling from the model: so the model gets what the options say.
 
     Raises:
         NotOffered: when none does.
@@ -106,13 +115,18 @@ def model_of(options: Options, folder: Path = MODELS) -> Path:
     found = next((BY_REPOSITORY[name] for name in names if name in BY_REPOSITORY), None)
     if found is None:
         raise NotOffered(f"no model here stands for {' '.join(filter(None, names)) or 'a router'!r}")
-    file = options.values.get("chat-template-file")
+    file, pooling = (
+        (None, None)
+        if server == IMAGE
+        else (options.values.get("chat-template-file"), options.values.get("pooling"))
+    )
     template = Path(file).read_text() if file else None
-    own = folder / (found if template is None else f"{found}-{hashlib.sha256(template.encode()).hexdigest()[:16]}")
+    mark = None if template is None else hashlib.sha256(template.encode()).hexdigest()[:16]
+    own = folder / "-".join(filter(None, (found, pooling, mark)))
     if not own.is_dir():
         from tools.server_tests import models  # it takes half a second to import what writes GGUFs
 
-        models.write(own, found, template)
+        models.write(own, found, template=template, pooling=pooling)
     return own
 
 
@@ -171,7 +185,7 @@ def main(arguments: Sequence[str]) -> int:
     server, *rest = arguments
     options = Options.parse(rest)
     try:
-        environment = environment_of(server, options, model_of(options))
+        environment = environment_of(server, options, model_of(server, options))
     except NotOffered as error:
         print(f"not offered by {server}: {error}", file=sys.stderr)
         return 2
