@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,7 +69,9 @@ def run(server: str, arguments: Sequence[str]) -> int:
     command = [str(PYTHON), "-m", "pytest", "-p", "plugin", "-p", "no:cacheprovider", "--tb=short"]
     together = ["--numprocesses", "2", "--dist", "worksteal"] if "-n0" not in arguments else []
     print(f"llama.cpp's server tests: {server}", flush=True)
-    return subprocess.run([*command, *together, *arguments], cwd=TESTS, env=environment, check=False).returncode
+    return subprocess.run(
+        [*command, *together, *arguments], cwd=TESTS, env=environment, check=False
+    ).returncode
 
 
 def main() -> int:

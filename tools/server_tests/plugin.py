@@ -29,7 +29,8 @@ START_S = 20.0
 """Seconds that a server may take to get ready."""
 LIST = Path(__file__).with_name("left_out.toml")
 _OPENAI = {
-    path: f"/v1{path}" for path in ("/chat/completions", "/completions", "/embeddings", "/responses", "/rerank")
+    path: f"/v1{path}"
+    for path in ("/chat/completions", "/completions", "/embeddings", "/responses", "/rerank")
 }
 PATHS = {
     "four-functions": {**_OPENAI, "/health": "/ping", "/completion": "/v1/completions"},

@@ -47,8 +47,25 @@ BY_REPOSITORY: Final = {
 
 _SWITCHES: Final = frozenset(
     {
-        *("cont-batching", "context-shift", "embedding", "jinja", "kv-unified", "metrics", "no-cache-idle-slots"),
-        *("no-jinja", "no-mmproj", "no-models-autoload", "no-slots", "no-ui", "offline", "reranking", "slots"),
+        *(
+            "cont-batching",
+            "context-shift",
+            "embedding",
+            "jinja",
+            "kv-unified",
+            "metrics",
+            "no-cache-idle-slots",
+        ),
+        *(
+            "no-jinja",
+            "no-mmproj",
+            "no-models-autoload",
+            "no-slots",
+            "no-ui",
+            "offline",
+            "reranking",
+            "slots",
+        ),
         *("swa-full", "ui-mcp-proxy", "verbose", "backend_sampling"),
     }
 )
@@ -57,7 +74,15 @@ _LONG: Final = {"-ctk": "--cache-type-k", "-ctv": "--cache-type-v", "-fa": "--fl
 _WITHOUT_EFFECT: Final = frozenset(
     {
         *("host", "port", "seed", "hf-repo", "hf-file", "model", "offline", "ctx-size", "parallel", "alias"),
-        *("chat-template-file", "no-slots", "jinja", "no-jinja", "cont-batching", "batch-size", "ubatch-size"),
+        *(
+            "chat-template-file",
+            "no-slots",
+            "jinja",
+            "no-jinja",
+            "cont-batching",
+            "batch-size",
+            "ubatch-size",
+        ),
         *("temp", "n-predict", "flash-attn", "kv-unified", "cache-ram", "verbose", "embedding", "threads"),
         *("slots", "metrics", "pooling"),
     }
