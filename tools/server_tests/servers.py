@@ -31,17 +31,20 @@ PROGRAMS: Final = {
         str(TOP / "local_cloud" / "hosting" / "containers" / "llama_cpp_image.py"),
         str(LLAMA_SERVER),
     ),
+    ADAPTER: (str(TOP / "inference" / "adapter"), "serve"),
 }
 """The arguments of Python for each server."""
 
 STORIES: Final = "stories"
 SPLIT: Final = "split"
 ENCODER: Final = "encoder"
+RERANKER: Final = "reranker"
 BY_REPOSITORY: Final = {
     "ggml-org/test-model-stories260K": STORIES,
     "ggml-org/stories15M_MOE": STORIES,
     "tinyllamas/split/stories15M-q8_0-00001-of-00003.gguf": SPLIT,
     "bert-bge-small/ggml-model-f16.gguf": ENCODER,
+    "jina-reranker-v1-tiny-en/ggml-model-f16.gguf": RERANKER,
 }
 """The models of theirs that one of `models` stands for, by their repository or by their file in it."""
 
@@ -84,7 +87,7 @@ _WITHOUT_EFFECT: Final = frozenset(
             "ubatch-size",
         ),
         *("temp", "n-predict", "flash-attn", "kv-unified", "cache-ram", "verbose", "embedding", "threads"),
-        *("slots", "metrics", "pooling"),
+        *("slots", "metrics", "pooling", "reranking"),
     }
 )
 """What `environment_of` reads, or what says how llama-server works and not what it answers."""
@@ -171,7 +174,9 @@ def environment_of(server: str, options: Options, folder: Path) -> dict[str, str
     if values.get("host") != "127.0.0.1":
         raise NotOffered(f"a container listens on one address, not on {values.get('host')!r}")
     if server == IMAGE:
-        return own | _of_the_image(options)
+        first = min(path.name for path in folder.glob("*.gguf"))
+        # As the pipeline says it of a model in shards, of which the image itself takes any.
+        return own | {"SM_LLAMA_CPP_MODEL": f"/opt/ml/model/{first}"} | _of_the_image(options)
     strange = sorted(set(values).difference(_WITHOUT_EFFECT))
     if strange:
         raise NotOffered(f"no setting of a model's archive is --{', --'.join(strange)}")
