@@ -54,7 +54,9 @@ class Signed(httpx.Auth):
 
     def auth_flow(self, request: httpx.Request) -> Any:
         """Send the request to the endpoint instead, whatever its path was."""
-        signed = AWSRequest("POST", self._url, data=request.content, headers={"Content-Type": "application/json"})
+        signed = AWSRequest(
+            "POST", self._url, data=request.content, headers={"Content-Type": "application/json"}
+        )
         SigV4Auth(self._credentials, "sagemaker", "us-east-1").add_auth(signed)
         request.url = httpx.URL(self._url)
         request.headers.update(dict(signed.headers))
@@ -143,9 +145,11 @@ def chats(site: Site) -> Calls:
             check(found.choices[0].finish_reason == "stop", found)
 
     def functions() -> None:
-        message = ask(
-            functions=[TOOL["function"]], function_call={"name": "weather"}, max_tokens=LONGEST
-        ).choices[0].message
+        message = (
+            ask(functions=[TOOL["function"]], function_call={"name": "weather"}, max_tokens=LONGEST)
+            .choices[0]
+            .message
+        )
         check(message.function_call.name == "weather", message)
         arguments(message.function_call.arguments)
 
@@ -162,7 +166,9 @@ def chats(site: Site) -> Calls:
         "chat": lambda: seen(text()),
         "chat: usage": usage,
         "chat: system": lambda: seen(text(messages=[{"role": "system", "content": "Be brief."}, *USER])),
-        "chat: developer": lambda: seen(text(messages=[{"role": "developer", "content": "Be brief."}, *USER])),
+        "chat: developer": lambda: seen(
+            text(messages=[{"role": "developer", "content": "Be brief."}, *USER])
+        ),
         "chat: parts of a content": lambda: seen(
             text(messages=[{"role": "user", "content": [{"type": "text", "text": QUESTION}]}])
         ),
@@ -175,7 +181,12 @@ def chats(site: Site) -> Calls:
         "chat: stop": stops,
         "chat: max_completion_tokens": length,
         "chat: sampling": lambda: text(
-            temperature=0.7, top_p=0.9, frequency_penalty=0.2, presence_penalty=0.1, logit_bias={"5": -100}, seed=3
+            temperature=0.7,
+            top_p=0.9,
+            frequency_penalty=0.2,
+            presence_penalty=0.1,
+            logit_bias={"5": -100},
+            seed=3,
         ),
         "chat: extra_body": lambda: seen(text(extra_body={"top_k": 1, "min_p": 0.1, "repeat_penalty": 1.0})),
         "chat: logprobs": logprobs,
@@ -213,7 +224,8 @@ def chats(site: Site) -> Calls:
         "raw response": raw,
         "streaming response": streamed_raw,
         "with_options": lambda: seen(
-            client.with_options(timeout=60, max_retries=1).chat.completions.create(messages=USER, **COLD)
+            client.with_options(timeout=60, max_retries=1)
+            .chat.completions.create(messages=USER, **COLD)
             .choices[0]
             .message.content
         ),
@@ -367,10 +379,14 @@ def errors(site: Site) -> Calls:
         "error: a role": raises(BadRequestError, lambda: ask(messages=[{"role": "pilot", "content": "a"}])),
         "error: a schema": raises(
             BadRequestError,
-            lambda: ask(response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": 7}}}),
+            lambda: ask(
+                response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": 7}}}
+            ),
         ),
         "error: an image": raises(openai.APIStatusError, lambda: ask(messages=image, max_tokens=4)),
-        "error: audio": raises(BadRequestError, lambda: ask(modalities=["audio"], audio={"voice": "a", "format": "wav"})),
+        "error: audio": raises(
+            BadRequestError, lambda: ask(modalities=["audio"], audio={"voice": "a", "format": "wav"})
+        ),
         "error: more than the context": raises(BadRequestError, lambda: ask(messages=long), "context"),
         "error: a stream": raises(BadRequestError, lambda: ask(stream=True, n=1000)),
         "error: no token": raises(PermissionDeniedError, lambda: ask(stranger)),
@@ -382,7 +398,10 @@ def errors(site: Site) -> Calls:
 def invocations(site: Site) -> Calls:
     """Return the calls that SageMaker's OpenAI route has no path for, sent to InvokeEndpoint."""
     client = OpenAI(
-        base_url=site.runtime_url, api_key="none", max_retries=0, http_client=httpx.Client(auth=Signed(site.invocations))
+        base_url=site.runtime_url,
+        api_key="none",
+        max_retries=0,
+        http_client=httpx.Client(auth=Signed(site.invocations)),
     )
     prompt = "What does a"
 
@@ -428,7 +447,10 @@ def invocations(site: Site) -> Calls:
 
     def response_parsed() -> None:
         found = client.responses.parse(
-            model="m", input=[{"role": "user", "content": QUESTION}], text_format=Cargo, max_output_tokens=LONGEST
+            model="m",
+            input=[{"role": "user", "content": QUESTION}],
+            text_format=Cargo,
+            max_output_tokens=LONGEST,
         )
         check(isinstance(found.output_parsed, Cargo), found)
 
@@ -445,7 +467,9 @@ def invocations(site: Site) -> Calls:
     return {
         "invoked chat": lambda: seen(client.chat.completions.create(**chat).choices[0].message.content),
         "invoked chat: stream": lambda: seen(
-            joined(one.choices[0].delta.content for one in client.chat.completions.create(stream=True, **chat))
+            joined(
+                one.choices[0].delta.content for one in client.chat.completions.create(stream=True, **chat)
+            )
         ),
         "completion": completed,
         "completion: several": several,
@@ -473,7 +497,9 @@ def embeddings(site: Site) -> Calls:
     texts = ["hello harbour", "the night tide", "hello harbour"]
 
     def embed(**more: Any) -> list[list[float]]:
-        return [one.embedding for one in client.embeddings.create(**{"model": "m", "input": texts, **more}).data]
+        return [
+            one.embedding for one in client.embeddings.create(**{"model": "m", "input": texts, **more}).data
+        ]
 
     def several() -> None:
         found = embed()
@@ -496,7 +522,14 @@ def embeddings(site: Site) -> Calls:
 
 def calls(site: Site) -> Calls:
     """Return all calls of this package."""
-    return {**chats(site), **streams(site), **at_once(site), **errors(site), **invocations(site), **embeddings(site)}
+    return {
+        **chats(site),
+        **streams(site),
+        **at_once(site),
+        **errors(site),
+        **invocations(site),
+        **embeddings(site),
+    }
 
 
 if __name__ == "__main__":
