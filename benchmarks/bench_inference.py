@@ -277,17 +277,21 @@ def rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
         share = f"{held['predicted'] / held['full']:.3f}" if "predicted" in held else ""
         table.append((f"memory at rest, {name}, MiB", f"{held['rest'] / MiB:.0f}", "", "", ""))
         full = f"{held['full'] / MiB:.0f}"
-        table.append(
-            (f"memory with all slots full, {name}, MiB", full, against, share, "1" if share else "")
-        )
+        table.append((f"memory with all slots full, {name}, MiB", full, against, share, "1" if share else ""))
     return table
 
 
 def missed(found: dict[str, Any]) -> list[str]:
     """Return the rows that are not as wanted."""
     ratios = {
-        **{f"{calling} callers": (one["ratio"], WANTED["callers"]) for calling, one in found["callers"].items()},
-        **{f"functions, {row}": (found["functions"][row]["ratio"], WANTED[row]) for row in ("decode", "prompt")},
+        **{
+            f"{calling} callers": (one["ratio"], WANTED["callers"])
+            for calling, one in found["callers"].items()
+        },
+        **{
+            f"functions, {row}": (found["functions"][row]["ratio"], WANTED[row])
+            for row in ("decode", "prompt")
+        },
         "prefix": (found["prefix"]["ratio"], WANTED["prefix"]),
     }
     if "fixed cost" in found:
@@ -371,8 +375,8 @@ def main() -> int:
     for row in (("work", "ours", "against", "ratio", "wanted"), ("---",) * 5, *rows(found)):
         print(f"| {' | '.join(row)} |")
     print(
-        f"{SHAPES[given.model].layers} layers, {SLOTS} slots of {N_CTX} tokens, {given.threads} threads, {given.rounds} "
-        f"rounds, {time.monotonic() - begun:.0f} s; load {load:.1f} before, {os.getloadavg()[0]:.1f} after"
+        f"model {given.model}, {SLOTS} slots of {N_CTX} tokens, {given.threads} threads, {given.rounds} rounds, "
+        f"{time.monotonic() - begun:.0f} s; load {load:.1f} before, {os.getloadavg()[0]:.1f} after"
     )
     if short := missed(found):
         print(f"not as wanted: {'; '.join(short)}", file=sys.stderr)

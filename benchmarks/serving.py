@@ -86,7 +86,9 @@ class Side:
             connection.close()
             return self._sent(connection, path, sent)
 
-    def _sent(self, connection: http.client.HTTPConnection, path: str | None, sent: bytes) -> tuple[int, bytes]:
+    def _sent(
+        self, connection: http.client.HTTPConnection, path: str | None, sent: bytes
+    ) -> tuple[int, bytes]:
         connection.request("POST", path or self.path, sent, {"Content-Type": "application/json"})
         response = connection.getresponse()
         return response.status, response.read()

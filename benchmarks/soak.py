@@ -6,6 +6,7 @@ counts as growth. Refuses to measure speed.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import random
@@ -82,7 +83,9 @@ def _traffic(side: Side, until: float, found: Soaked, lock: threading.Lock, seed
 
 def _request(chance: random.Random) -> tuple[str, bytes]:
     """Return a kind of request and its body."""
-    words = " ".join(chance.choice(("harbour", "convoy", "ping", "crane", "7")) for _ in range(chance.randrange(1, 40)))
+    words = " ".join(
+        chance.choice(("harbour", "convoy", "ping", "crane", "7")) for _ in range(chance.randrange(1, 40))
+    )
     chat: dict[str, Any] = {"messages": [{"role": "user", "content": words}], "max_tokens": 24}
     text: dict[str, Any] = {"prompt": words, "max_tokens": chance.randrange(1, 64), "ignore_eos": True}
     kinds: tuple[tuple[str, Any], ...] = (
@@ -121,10 +124,8 @@ def _hang_up(side: Side, body: bytes) -> str:
     connection.request("POST", _path(body), body, {"Content-Type": "application/json"})
     if connection.sock is not None:
         connection.sock.settimeout(0.05)
-    try:
+    with contextlib.suppress(TimeoutError):
         connection.getresponse().read(64)
-    except TimeoutError:
-        pass
     connection.close()
     return "gone"
 

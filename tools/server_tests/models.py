@@ -1,6 +1,7 @@
 """The GGUFs that llama.cpp's own server tests are given in the place of those that they would download.
 
-Owns what these models say. Refuses to be those that they stand for: an assertion on a text of theirs, or on how many tokens theirs make of one, does not apply.
+Owns what these models say. Refuses to be those that they stand for: an assertion on a text of theirs, or on how many
+tokens theirs make of one, does not apply.
 """
 
 from __future__ import annotations

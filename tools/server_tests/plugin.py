@@ -65,7 +65,7 @@ def pytest_load_initial_conftests() -> None:
     downloads = types.ModuleType("wget")
     downloads.download = _download  # type: ignore[attr-defined]
     sys.modules["wget"] = downloads
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, str(Path.cwd()))
     import utils
 
     utils.ServerPreset.load_all = staticmethod(lambda: None)

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 TOP: Final = Path(__file__).resolve().parents[2]
 CACHE: Final = TOP / ".cache" / "server-tests"
@@ -210,20 +210,21 @@ def _of_the_image(options: Options) -> dict[str, str]:
     return {f"SM_LLAMA_CPP_{name.upper().replace('-', '_')}": value for name, value in passed.items()}
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Become the server; return 2 when there is none like that."""
+def main(arguments: Sequence[str]) -> NoReturn:
+    """Become the server; end with status 2 when there is none like that."""
     server, *rest = arguments
     options = Options.parse(rest)
     try:
         environment = environment_of(server, options, model_of(server, options))
     except NotOffered as error:
         print(f"not offered by {server}: {error}", file=sys.stderr)
-        return 2
+        sys.exit(2)
     folder = CACHE / "run" / options.values["port"]
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
-    os.execve(sys.executable, [sys.executable, *PROGRAMS[server]], {**os.environ, **environment})
+    command = [sys.executable, *PROGRAMS[server]]
+    os.execve(sys.executable, command, {**os.environ, **environment})  # noqa: S606 no shell is wanted
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import pytest
 from tools.server_tests import expectations, servers
 from tools.server_tests.servers import ADAPTER, FUNCTIONS, IMAGE, NotOffered, Options
 
-LINE = (
+LINE = shlex.split(
     "--port 8081 --temp 0.8 --seed 42 --host 127.0.0.1 --hf-repo ggml-org/test-model-stories260K --batch-size 32 "
     "--no-slots --alias tinyllama-2 --ctx-size 512 --parallel 2 -fa on --n-predict 64 --no-jinja"
-).split()
+)
 
 
 @pytest.fixture
@@ -33,7 +34,9 @@ def test_options_are_read_as_their_harness_writes_them() -> None:
     assert options.repeated == ("lora",)
 
 
-def test_paths_are_those_of_the_folder_that_the_tests_run_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_paths_are_those_of_the_folder_that_the_tests_run_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The server runs in another one."""
     monkeypatch.chdir(tmp_path)
 
