@@ -110,7 +110,11 @@ class Stream:
         return found if self._code is None else {**found, "finish_reason": "error", "code": self._code}
 
     def events(self, event: Any) -> Iterator[bytes]:
-        """Give what the caller is told of one event of llama-server's."""
+        """Give what the caller is told of one event of llama-server's, or of a list of them."""
+        if isinstance(event, list):
+            for one in event:
+                yield from self.events(one)
+            return
         if self.over or not isinstance(event, dict):
             return
         if "prompt_progress" in event:
