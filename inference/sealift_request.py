@@ -16,7 +16,7 @@ import sealift_fields as fields
 from sealift_conformity import loosened, shortcoming
 from sealift_messages import Problems, dialog, encodable, text_of, tool_choice_of, tools_of
 from sealift_responses import chat_of, is_for_responses
-from sealift_schema import ANY_OBJECT, SchemaError, grammar_of
+from sealift_schema import SchemaError, check
 from sealift_settings import shown, unknown
 
 if TYPE_CHECKING:
@@ -469,19 +469,17 @@ def _set_schema(values: dict[str, Any], known: _Known, problems: Problems) -> No
     for name in given[:1]:
         value = known[name]
         schema = _format_of(value, problems) if name == "response_format" else value
-        if schema is _ANY:
-            values["grammar"] = ANY_OBJECT
-        elif schema is not None:
+        if schema is not None:
             try:
-                values["grammar"] = grammar_of(loosened(schema))
+                check(loosened(schema))
                 values["schema"] = schema
             except (SchemaError, RecursionError) as error:
                 spelled = known.spelled[name]
                 problems.add(spelled, f"{spelled!r}: {error}", "invalid_schema")
 
 
-_ANY = object()
-"""Stands for the schema of any object."""
+_ANY = {"type": "object"}
+"""The schema of any object."""
 
 
 def _format_of(value: Any, problems: Problems) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sealift_chat import ChatError
 from sealift_conformity import loosened
-from sealift_schema import SchemaError, grammar_of
+from sealift_schema import SchemaError, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -128,7 +128,7 @@ def callable_tools(
         if function.get("parameters"):
             try:
                 function["parameters"] = loosened(function["parameters"], annotated=annotated)
-                grammar_of(function["parameters"])
+                check(function["parameters"])
             except SchemaError as error:
                 raise SchemaError(f"tools[{number}].function.parameters: {error}") from error
         found.append({**tool, "function": function})
