@@ -2,13 +2,13 @@
 
 The file is a true one: llama architecture, SentencePiece-style tokenizer with byte fallback, chat template,
 run by llama.cpp like any other. What its weights encode is modest: a first-order Markov chain over the
-sentences of `CORPUS`. Attention and feed-forward layers are there and are computed, but their output
+sentences of a corpus (`CORPUS`). Attention and feed-forward layers are there and are computed, but their output
 projections are zero, so the residual stream that reaches the output matrix is the embedding of the last token
 alone; the output matrix is solved such that its logits are the chain's log-probabilities. A token that the
 corpus does not continue (an unknown word, a byte, the template's assistant token) has the embedding of the
 start state, so that every prompt gets an answer.
 
-Refuses to be more than a test input: it knows nothing but `CORPUS`.
+Refuses to be more than a test input: it knows nothing but its corpus.
 
     python examples/tiny_gguf.py demo.gguf --name demo --type q8_0
 """
@@ -102,11 +102,12 @@ def write_tiny_gguf(
     tensor_type: str = "f16",
     seed: int = 0,
     shard_tensors: int = 0,
-    template: bool = True,
+    template: bool | str = True,
     pooling: gguf.PoolingType | None = None,
     reranks: bool = False,
+    corpus: Sequence[str] = CORPUS,
 ) -> Path:
-    """Write a small llama GGUF whose weights encode the chain over `CORPUS`: same arguments, same bytes.
+    """Write a small llama GGUF whose weights encode the chain over a corpus: same arguments, same bytes.
 
     Args:
         path: the file to write.
@@ -119,9 +120,10 @@ def write_tiny_gguf(
         seed: of the embeddings, and of the weights that have no effect on the answer.
         shard_tensors: tensors of one file at most; the model is then split as llama-gguf-split does, into files beside
             `path` that are named after it. 0 for one file.
-        template: whether it has a chat template; a base model has none.
+        template: whether it has a chat template, a base model has none; or another one than `CHAT_TEMPLATE`.
         pooling: what makes an embedding model of it: how the vectors of a text's tokens become one.
         reranks: whether it is a reranker of qwen3's architecture instead: it scores a pair, by random weights.
+        corpus: the sentences that it continues; at most as many different words as `embd`.
 
     Returns:
         The path.
@@ -136,16 +138,16 @@ def write_tiny_gguf(
         )
     if tensor_type not in TYPES:
         raise ValueError(f"tensor type {tensor_type!r}; wanted one of {', '.join(TYPES)}")
-    vocabulary = _vocabulary(vocab)
+    vocabulary = _vocabulary(vocab, corpus)
     random = np.random.default_rng(seed)
-    embedding, output = _chain_weights(vocabulary, embd, random)
+    embedding, output = _chain_weights(vocabulary, corpus, embd, random)
     ggml_type, file_type = TYPES[tensor_type]
 
     writer = gguf.GGUFWriter(path, "qwen3" if reranks else "llama", split_max_tensors=shard_tensors)
     _add_metadata(writer, name=name, layers=layers, embd=embd, ctx=ctx, file_type=file_type)
     _add_tokenizer(writer, vocabulary)
     if template:
-        writer.add_chat_template(CHAT_TEMPLATE)
+        writer.add_chat_template(template if isinstance(template, str) else CHAT_TEMPLATE)
     if pooling is not None:
         writer.add_pooling_type(pooling)
     if reranks:
@@ -203,13 +205,13 @@ def sentence_tokens(sentence: str) -> list[str]:
     return [first, *(_SPACE + word for word in others)]
 
 
-def _vocabulary(size: int | None) -> _Vocabulary:
+def _vocabulary(size: int | None, sentences: Sequence[str]) -> _Vocabulary:
     """Build the vocabulary: special tokens, bytes, what the corpus needs, and padding up to `size`.
 
     The tokenizer merges neighbours whenever the result is a token. So a word is reached from the text of a
     prompt through all its beginnings, which are tokens of their own; the longer, the more wanted.
     """
-    corpus = [sentence_tokens(sentence) for sentence in CORPUS]
+    corpus = [sentence_tokens(sentence) for sentence in sentences]
     words = dict.fromkeys(token for tokens in corpus for token in tokens if token.startswith(_SPACE))
     # The first words' spaced forms are what a prompt that quotes them is made of.
     words.update(dict.fromkeys(_SPACE + tokens[0] for tokens in corpus))
@@ -238,10 +240,10 @@ def _vocabulary(size: int | None) -> _Vocabulary:
     return _Vocabulary(texts, scores, [int(kind) for kind in types])
 
 
-def _successors(ids: dict[str, int]) -> dict[int | None, Counter[int]]:
+def _successors(ids: dict[str, int], corpus: Sequence[str]) -> dict[int | None, Counter[int]]:
     """Count what follows what in the corpus; None is the state before a sentence."""
     counts: dict[int | None, Counter[int]] = {}
-    for sentence in CORPUS:
+    for sentence in corpus:
         before: int | None = None
         for token in [*(ids[text] for text in sentence_tokens(sentence)), _EOS]:
             counts.setdefault(before, Counter())[token] += 1
@@ -249,10 +251,12 @@ def _successors(ids: dict[str, int]) -> dict[int | None, Counter[int]]:
     return counts
 
 
-def _chain_weights(vocabulary: _Vocabulary, embd: int, random: np.random.Generator) -> tuple[Matrix, Matrix]:
+def _chain_weights(
+    vocabulary: _Vocabulary, corpus: Sequence[str], embd: int, random: np.random.Generator
+) -> tuple[Matrix, Matrix]:
     """Return the embedding and the output matrix, each tokens x embd, that make the logits the chain's."""
     ids = vocabulary.ids
-    chain = _successors(ids)
+    chain = _successors(ids, corpus)
     states = list(chain)
     if len(states) > embd:
         raise ValueError(f"embd={embd} for {len(states)} states of the chain; wanted at least as many")

@@ -1,10 +1,10 @@
 """Grammars that a request itself brings: a text in llama.cpp's form, a regular expression, or a list of choices.
 
 Owns which of them llama.cpp is given, and in what words: a client's text is read here and written anew, so that nothing
-of it reaches llama.cpp's own reader. llama.cpp follows every way in which a grammar can read what was generated, each on
-a stack of its own, within one call that nothing can interrupt; a grammar that can be read in many ways takes all memory,
-one that begins with itself does not end, and an exception in the middle of it ends the process. So a grammar is taken
-where the number of ways is bounded by its size, which holds for two kinds:
+of it reaches llama.cpp's own reader. llama.cpp follows every way in which a grammar can read what was generated, each
+on a stack of its own, within one call that nothing can interrupt; a grammar that can be read in many ways takes all
+memory, one that begins with itself does not end, and an exception in the middle of it ends the process. So a grammar is
+taken where the number of ways is bounded by its size, which holds for two kinds:
 
     without recursion   as large as it is when everything in it is written out
     with recursion      where the next character always tells how to go on (LL(1)), but within choices that end before
@@ -62,7 +62,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Sequence_:
+class Row:
     """One after the other."""
 
     parts: tuple[Node, ...]
@@ -85,8 +85,8 @@ class Repetition:
     """None for no bound."""
 
 
-Node = Union[Characters, Reference, Sequence_, Choice, Repetition]
-EMPTY = Sequence_(())
+Node = Union[Characters, Reference, Row, Choice, Repetition]
+EMPTY = Row(())
 
 
 def of_text(text: str) -> str:
@@ -167,7 +167,7 @@ def _references(node: Node) -> Iterator[str]:
 
 
 def _parts(node: Node) -> tuple[Node, ...]:
-    if isinstance(node, (Sequence_, Choice)):
+    if isinstance(node, (Row, Choice)):
         return node.parts
     return (node.part,) if isinstance(node, Repetition) else ()
 
@@ -216,7 +216,7 @@ class _Grammar:
             return node.name in self._nullable
         if isinstance(node, Repetition):
             return not node.low or self.nullable(node.part)
-        if isinstance(node, Sequence_):
+        if isinstance(node, Row):
             return all(map(self.nullable, node.parts))
         return isinstance(node, Choice) and any(map(self.nullable, node.parts))
 
@@ -231,7 +231,7 @@ class _Grammar:
         found: list[tuple[int, int]] = []
         for part in node.parts:
             found += self.first(part)
-            if isinstance(node, Sequence_) and not self.nullable(part):
+            if isinstance(node, Row) and not self.nullable(part):
                 break
         return joined(found)
 
@@ -258,7 +258,7 @@ class _Grammar:
             yield node.name
         for part in _parts(node):
             yield from self._left(part)
-            if isinstance(node, Sequence_) and not self.nullable(part):
+            if isinstance(node, Row) and not self.nullable(part):
                 break
 
     def _check_repetitions(self, name: str, node: Node) -> None:
@@ -311,9 +311,7 @@ class _Grammar:
             changed, self._follow = more != self._follow, more
             found = {name: list(ranges) for name, ranges in more.items()}
 
-    def _give_follow(
-        self, node: Node, after: Ranges, found: dict[str, list[tuple[int, int]]]
-    ) -> None:
+    def _give_follow(self, node: Node, after: Ranges, found: dict[str, list[tuple[int, int]]]) -> None:
         if isinstance(node, Reference):
             found[node.name] += after
         elif isinstance(node, Repetition):
@@ -322,13 +320,11 @@ class _Grammar:
         elif isinstance(node, Choice):
             for part in node.parts:
                 self._give_follow(part, after, found)
-        elif isinstance(node, Sequence_):
-            for part, follows in zip(node.parts, self._followers(node, after)):
+        elif isinstance(node, Row):
+            for part, follows in zip(node.parts, self._followers(node, after), strict=True):
                 self._give_follow(part, follows, found)
 
-    def _followers(
-        self, node: Sequence_, after: Ranges
-    ) -> list[Ranges]:
+    def _followers(self, node: Row, after: Ranges) -> list[Ranges]:
         """Return what may follow each part of a sequence."""
         found = []
         for part in reversed(node.parts):
@@ -350,8 +346,8 @@ class _Grammar:
                 )
             again = joined([*after, *self.first(node.part)]) if node.high != 1 else after
             self._check_choices(name, node.part, again)
-        elif isinstance(node, Sequence_):
-            for part, follows in zip(node.parts, self._followers(node, after)):
+        elif isinstance(node, Row):
+            for part, follows in zip(node.parts, self._followers(node, after), strict=True):
                 self._check_choices(name, part, follows)
 
     def _undecided(self, node: Choice, after: Ranges) -> bool:
@@ -382,8 +378,8 @@ class _Grammar:
 
 
 _UNDECIDED = (
-    "in rule {name!r} {what}, in a grammar that is recursive or large: it might be read in more ways than there is memory "
-    "for; let each begin with a character of its own, or send a 'response_format'"
+    "in rule {name!r} {what}, in a grammar that is recursive or large: it might be read in more ways than there is "
+    "memory for; let each begin with a character of its own, or send a 'response_format'"
 )
 
 
@@ -444,7 +440,7 @@ def _said(node: Node, names: dict[str, str], *, inside: bool = False) -> str:
         return f"({_said(node.part, names)}){{{node.low},{'' if node.high is None else node.high}}}"
     if not node.parts:
         return '""'
-    if isinstance(node, Sequence_):
+    if isinstance(node, Row):
         return " ".join(_said(part, names, inside=True) for part in node.parts)
     text = " | ".join(_said(part, names) for part in node.parts)
     return f"({text})" if inside else text
@@ -455,7 +451,7 @@ def _code(character: int) -> str:
 
 
 def _literal(text: str) -> Node:
-    return Sequence_(tuple(Characters(((ord(one), ord(one)),)) for one in text))
+    return Row(tuple(Characters(((ord(one), ord(one)),)) for one in text))
 
 
 # Reading ----------------------------------------------------------------------------------------------------
@@ -510,7 +506,7 @@ class _Reader:
                 break
             self._skip(_LINES if self._depth else _SPACE)
             parts.append(self._repeated(part))
-        return parts[0] if len(parts) == 1 else Sequence_(tuple(parts))
+        return parts[0] if len(parts) == 1 else Row(tuple(parts))
 
     def _element(self) -> Node | None:
         character = self._text[self._at]
@@ -539,9 +535,11 @@ class _Reader:
 
     def _repeated(self, part: Node) -> Node:
         """Return an element with what is said of its repetition; a literal repeats as a whole."""
+        repeated = False
         while self._at < len(self._text) and self._text[self._at] in "*+?{":
-            if isinstance(part, Repetition):
+            if repeated:
                 raise self._wrong("one repetition, or brackets around it")
+            repeated = True
             bounds = {"*": (0, None), "+": (1, None), "?": (0, 1)}.get(self._text[self._at])
             if bounds is None:
                 found = _COUNT.match(self._text, self._at)
@@ -569,7 +567,7 @@ class _Reader:
                 raise self._wrong("'\"'")
             if self._text[self._at] == '"':
                 self._at += 1
-                return Sequence_(tuple(Characters(((one, one),)) for one in parts))
+                return Row(tuple(Characters(((one, one),)) for one in parts))
             parts.append(self._character())
 
     def _class(self) -> Node:
@@ -584,7 +582,10 @@ class _Reader:
                 self._at += 1
                 break
             low = high = self._character()
-            if self._text.startswith("-", self._at) and self._text[self._at + 1 : self._at + 2] not in ("", "]"):
+            if self._text.startswith("-", self._at) and self._text[self._at + 1 : self._at + 2] not in (
+                "",
+                "]",
+            ):
                 self._at += 1
                 high = self._character()
             if high < low:
@@ -606,7 +607,9 @@ class _Reader:
         self._at += 1
         if kind in _DIGITS:
             digits = self._text[self._at : self._at + _DIGITS[kind]]
-            if not re.fullmatch(rf"[0-9A-Fa-f]{{{_DIGITS[kind]}}}", digits) or not _is_character(int(digits, 16)):
+            if not re.fullmatch(rf"[0-9A-Fa-f]{{{_DIGITS[kind]}}}", digits) or not _is_character(
+                int(digits, 16)
+            ):
                 raise self._wrong(f"{_DIGITS[kind]} digits of a character")
             self._at += _DIGITS[kind]
             return int(digits, 16)
@@ -673,7 +676,7 @@ def _of_parsed(parsed: Sequence[Any], *, whole: bool = False, depth: int = 0) ->
                 raise GrammarError("the pattern has an anchor within; wanted '^' and '$' at its ends only")
         else:
             parts.append(_of_code(name, value, depth))
-    return parts[0] if len(parts) == 1 else Sequence_(tuple(parts))
+    return parts[0] if len(parts) == 1 else Row(tuple(parts))
 
 
 def _of_code(name: str, value: Any, depth: int) -> Node:

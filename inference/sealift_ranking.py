@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sealift_answers import reading_timings
 from sealift_engine import Interruptible
 from sealift_request import BadRequest
 
@@ -101,14 +102,7 @@ def scores(model: RankingModel, request: Request, limits: Limits, *, queued_s: f
     return Scores(
         tuple(found),
         count,
-        {
-            "queue_ms": round(queued_s * 1e3, 3),
-            "prompt_n": count,
-            "prompt_ms": round(seconds * 1e3, 3),
-            "prompt_per_second": round(count / seconds, 3) if seconds > 0 else 0.0,
-            "predicted_n": 0,
-            "predicted_ms": 0.0,
-        },
+        reading_timings(count, seconds, queued_s),
     )
 
 
@@ -161,10 +155,15 @@ def _pair(ranker: Ranker, request: Request, number: int) -> list[int]:
         kept = _cut(ranker, request.query, text)
         if kept is not None:
             return kept
+    raise pair_too_long(request, number, len(tokens), ranker.most)
+
+
+def pair_too_long(request: Request, number: int, tokens: int, most: int) -> BadRequest:
+    """Return the refusal of a text that has no room beside the query."""
     which = f"{_param(request)}[{number}]"
-    raise BadRequest(
+    return BadRequest(
         HTTPStatus.BAD_REQUEST,
-        f"{which} has {len(tokens)} tokens together with the query, and both may have {ranker.most}; send shorter ones"
+        f"{which} has {tokens} tokens together with the query, and both may have {most}; send shorter ones"
         + ("" if request.truncated else ", or 'truncate'"),
         param=_param(request),
         code="context_length_exceeded",

@@ -81,16 +81,17 @@ class _Check:
             return
         if not isinstance(schema, dict):
             raise SchemaError(f"{path} is {shown(schema)}; wanted an object or true")
-        for name in schema:
-            if name not in _KEYWORDS and name not in _ANNOTATIONS:
-                raise SchemaError(f"{path}: {unknown(name, sorted(_KEYWORDS))}")
+        strange = [name for name in schema if name not in _KEYWORDS and name not in _ANNOTATIONS]
+        if strange:
+            raise SchemaError(f"{path}: {unknown(strange[0], sorted(_KEYWORDS))}")
         given = [name for name in _COMBINED if name in schema]
         if given:
             self._combined(schema, given, path, depth)
             return
-        kinds = schema.get("type")
-        if kinds is None:
-            kinds = _implied(schema, path)
+        kinds = _implied(schema, path) if schema.get("type") is None else schema["type"]
+        self._of_kinds(kinds, schema, path, depth)
+
+    def _of_kinds(self, kinds: Any, schema: dict[str, Any], path: str, depth: int) -> None:
         if not isinstance(kinds, list):
             self._typed(kinds, schema, path, depth)
             return
@@ -157,6 +158,10 @@ class _Check:
         missing = [name for name in required if name not in properties]
         if missing:
             raise SchemaError(f"{path}.required names {shown(missing[0])}, which is not in its properties")
+        if "" in properties:
+            raise SchemaError(
+                f"{path}.properties has a name of no letters, which llama.cpp's converter takes for the whole schema"
+            )
         for name, part in properties.items():
             self._text(name, path)
             self.one(part, f"{path}.properties.{name}", depth + 1)

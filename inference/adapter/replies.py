@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _LEAST = -1e30
 """llama-server's stand-in for minus infinity lies below, since JSON has none."""
 
+_REASONS = {"eos": "stop", "word": "stop", "limit": "length", "none": "length"}
+"""llama-server's reasons for the end of a text; what ends one from outside is its own."""
+
 
 @dataclass
 class Found:
@@ -45,7 +48,7 @@ def text_found(document: Mapping[str, Any], top: int | None) -> Found:
     stop = document.get("stop_type")
     generation = generation_of(document.get("timings") or {}, document)
     generation.text = _whole_characters(str(document.get("content") or ""), cut=stop != "word")
-    generation.finish_reason = "stop" if stop in ("eos", "word") else "length"
+    generation.finish_reason = _REASONS.get(str(stop), str(stop))
     generation.stopped = stop == "word"
     generation.choices = choices_of(document.get("completion_probabilities"), top)
     return Found(generation, None, list(document.get("tokens") or []))
@@ -139,6 +142,11 @@ def _logprob(one: Mapping[str, Any]) -> float:
 def told_tokens(choices: Sequence[Choice]) -> list[str]:
     """Return the texts of tokens as an answer tells them."""
     return [readable(choice.piece) for choice in choices]
+
+
+def must_call(request: Request) -> bool:
+    """Tell whether an answer has to be a call of a tool; one that ends without had a template that knows none."""
+    return bool(request.tools) and request.tool_choice not in ("auto", "none")
 
 
 # Errors -----------------------------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ class UpstreamReply:
     status: int
     document: Any
     """The JSON of it."""
+    seconds: float = 0.0
+    """How long it took."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,14 @@ class ModelFacts:
     """Whether it embeds texts, and generates none."""
     reranks: bool = False
     """Whether it scores documents for a query, and does nothing else."""
+    calls: bool = True
+    """Whether its chat template may have a form for calls of tools."""
     sees: bool = False
     """Whether images may stand in a conversation."""
-    hears: bool = False
-    """Whether audio may."""
     vocabulary_size: int = 0
     """0 when it is not known."""
+    width: int = 0
+    """Numbers of an embedding; 0 when it is not known."""
     bos: str = ""
     """The token that llama-server puts before a text by itself, as a text; empty when it puts none."""
     fill_in: tuple[str, str, str] | None = None
@@ -78,6 +82,7 @@ def learn(
         UpstreamCall("/tokenize", {"content": "", "add_special": True, "with_pieces": True}),
     )
     about = props.document
+    caps = about.get("chat_template_caps") or {}
     first = next(iter(empty.document.get("tokens") or []), None)
     begins = first.get("piece") if isinstance(first, dict) else None
     bos = begins if isinstance(begins, str) and begins == about.get("bos_token") else ""
@@ -94,9 +99,10 @@ def learn(
         slots=int(about["total_slots"]),
         embeds=embeds,
         reranks=reranks,
+        calls=any(caps.get(name) for name in ("supports_tools", "supports_tool_calls")),
         sees=bool(about.get("modalities", {}).get("vision")),
-        hears=bool(about.get("modalities", {}).get("audio")),
         vocabulary_size=int((model.get("meta") or {}).get("n_vocab") or 0),
+        width=int((model.get("meta") or {}).get("n_embd") or 0) if embeds else 0,
         bos=bos,
         fill_in=fill_in,
     )
