@@ -249,7 +249,7 @@ class Translation:
         request = self.request
         return {
             "source": request.source,
-            "constrained": request.grammar is not None or bool(request.tools),
+            "constrained": request.constrained,
             **figures,
         }
 
@@ -259,7 +259,7 @@ class Translation:
         """Return whether what llama-server says can be handed on before all of it is there."""
         request, subjects = self.request, self.request.subjects
         chat = not isinstance(subjects[0], str) and isinstance(subjects[0][0], dict)
-        checked = request.schema is not None and not request.tools and not held(request.schema, bounds=chat)
+        checked = request.schema is not None and not request.tools and not held(request.schema)
         tokens = not chat and not all(isinstance(subject, str) for subject in subjects)
         return not (
             request.listed
