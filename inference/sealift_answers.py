@@ -312,6 +312,8 @@ def chat_logprobs(choices: Sequence[Choice]) -> dict[str, Any]:
 # Streams ----------------------------------------------------------------------------------------------------
 
 DONE = "data: [DONE]\n\n"
+_LINE_ENDS = "\x85\u2028\u2029"
+"""What JSON leaves as it is and Python's `splitlines` takes for the end of a line."""
 
 
 def stream_of(request: Request, answer: Any) -> str:
@@ -327,7 +329,12 @@ def stream_of(request: Request, answer: Any) -> str:
 def event_lines(event: Mapping[str, Any], *, named: bool = False) -> str:
     """Return a server-sent event; with its type as its name where that is how its clients tell them apart."""
     name = f"event: {event['type']}\n" if named else ""
-    return f"{name}data: {json.dumps(event, ensure_ascii=False)}\n\n"
+    text = json.dumps(event, ensure_ascii=False)
+    # No ends of lines in events, and yet some clients' lines end there.
+    for character in _LINE_ENDS:
+        if character in text:
+            text = text.replace(character, f"\\u{ord(character):04x}")
+    return f"{name}data: {text}\n\n"
 
 
 class Chunks:
