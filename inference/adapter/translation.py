@@ -154,7 +154,7 @@ class Translation:
         """Return what is asked, as far as the request tells it."""
         request, facts = self.request, self._facts
         if not isinstance(subject, str) and isinstance(subject[0], dict):
-            roles = [one.get("role") for one in subject[-2:] if isinstance(one, dict)]
+            roles = [one.get("role") for one in subject[-2:]]
             if roles == ["assistant", "assistant"] and not request.continues:
                 raise template_refuses(request, TWO_ANSWERS)
             return _Prompt(messages=subject)
