@@ -13,6 +13,7 @@ CONTRACT := $(CACHE)/contract
 CONTRACT_PYTHON ?=
 CLIENTS := $(CACHE)/clients
 CONSUMERS := $(CACHE)/consumers
+AGENTS := $(CACHE)/agents
 SERVER_TESTS := $(CACHE)/server-tests/venv
 comma := ,
 
@@ -134,7 +135,7 @@ $(CONTRACT)/.ready: requirements/contract-build.lock requirements/contract.lock 
 
 CONTRACT_INSTALL = $(CONTRACT)/bin/python -m pip install --require-hashes --no-build-isolation -r requirements/$(1).lock
 
-clients: $(CLIENTS)/.ready $(CONSUMERS)/.ready package ## AWS's own commands and consumers' libraries, on the local cloud
+clients: $(CLIENTS)/.ready $(CONSUMERS)/.ready $(AGENTS)/.ready package ## AWS's own commands and consumers' libraries, on the local cloud
 	$(BIN)/python -m pytest tests/clients
 
 # Theirs are other versions than ours. The lock has all that they need: pip would look for the extras of what is in it.
@@ -147,7 +148,13 @@ $(CLIENTS)/.ready: requirements/clients.lock | $(VENV)/.ready
 $(CONSUMERS)/.ready: requirements/consumers.lock | $(VENV)/.ready
 	@rm -rf $(@D)
 	@$(BIN)/python -m venv $(@D)
-	@$(call shown,$(CONSUMERS)/bin/python -m pip install --no-deps --require-hashes --only-binary :all: -r $<,consumers,openai$(comma) langchain$(comma) litellm)
+	@$(call shown,$(CONSUMERS)/bin/python -m pip install --no-deps --require-hashes --only-binary :all: -r $<,consumers,openai$(comma) langchain$(comma) litellm$(comma) pydantic-ai)
+	@touch $@
+
+$(AGENTS)/.ready: requirements/agents.lock | $(VENV)/.ready
+	@rm -rf $(@D)
+	@$(BIN)/python -m venv $(@D)
+	@$(call shown,$(AGENTS)/bin/python -m pip install --no-deps --require-hashes --only-binary :all: -r $<,agents,strands-agents$(comma) instructor$(comma) sagemaker-core)
 	@touch $@
 
 server-tests: $(SERVER_TESTS)/.ready $(SERVER).json ## llama.cpp's own server tests, unmodified, against each of our servers
@@ -308,8 +315,8 @@ lock: $(VENV)/.python ## resolve the dependencies again and lock them with hashe
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCK) requirements/build.in --output-file requirements/build.lock
 	$(BIN)/uv pip compile $(LOCK) requirements/lambda.in --output-file requirements/lambda.lock
-	$(BIN)/uv pip compile $(IMAGE_LOCK) inference/requirements.txt --output-file requirements/image.lock
-	for name in clients consumers server-tests; do \
+	$(BIN)/uv pip compile $(IMAGE_LOCK) inference/requirements.txt requirements/adapter.in --output-file requirements/image.lock
+	for name in clients consumers agents server-tests; do \
 	  $(BIN)/uv pip compile $(LOCK) requirements/$$name.in --output-file requirements/$$name.lock; \
 	done
 	for name in contract-build contract contract-java; do \
