@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sealift_responses import response_events, response_of
@@ -168,7 +168,7 @@ def _choice(request: Request, part: Part, said: Said, index: int) -> dict[str, A
         content: dict[str, Any] = {"message": {"role": "assistant", **said.message}}
     else:
         if request.logprobs is not None:
-            before = said.found.prompt_choices
+            before = _echoed(said.found.prompt_choices, part.prompt)
             offset = 0 if before else len(part.prompt)
             logprobs = text_logprobs([*before, *said.found.choices], offset)
         content = {"text": (part.prompt if request.echo else "") + said.found.text}
@@ -179,6 +179,15 @@ def _choice(request: Request, part: Part, said: Said, index: int) -> dict[str, A
         "finish_reason": said.finish_reason,
         **said.more,
     }
+
+
+def _echoed(choices: Sequence[Choice], prompt: str) -> list[Choice]:
+    """Return a prompt's tokens without the space that some vocabularies put before a text."""
+    found = list(choices)
+    first = next((number for number, choice in enumerate(found) if choice.piece), None)
+    if first is not None and found[first].piece[:1] == b" " and not prompt.startswith(" "):
+        found[first] = replace(found[first], piece=found[first].piece[1:])
+    return found
 
 
 def _of_inputs(request: Request, parts: Sequence[Part], choices: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -400,8 +400,9 @@ class Engine:
         """Evaluate a whole prompt, and note each of its tokens' log-probability; False when something ended that."""
         native = self._native
         answer.prompt_choices.append(Choice(native.piece(tokens[0]), None, (), tokens[0]))
-        for begin in range(0, len(tokens), TOLD):
-            some = tokens[begin : begin + TOLD]
+        size = min(TOLD, native.batch)
+        for begin in range(0, len(tokens), size):
+            some = tokens[begin : begin + size]
             if limits.reason() or not native.decode(some, told=True):
                 return False
             self._held += some
