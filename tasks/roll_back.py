@@ -22,6 +22,7 @@ from pipeline.aws.permissions import (
     CONSUMER_VERSIONS,
     CONSUMERS,
     DELETES_CONSUMER_VERSIONS,
+    DELETES_METRIC_FILTERS,
     ENDPOINT_CONFIGS,
     ENDPOINTS,
     EVERYTHING,
@@ -45,7 +46,13 @@ from pipeline.naming import deployment_of
 from pipeline.operations import diagnosis
 from pipeline.plain import one_line
 from pipeline.planning import consumer
-from pipeline.rollout import alarms_api, consumer_switch, endpoint_concurrency, release_store
+from pipeline.rollout import (
+    alarms_api,
+    consumer_switch,
+    endpoint_concurrency,
+    metric_filters_api,
+    release_store,
+)
 from pipeline.state_data import switch_types
 from pipeline.state_data.plan_types import Plan
 
@@ -392,11 +399,16 @@ def _delete_endpoint(plan: Plan, clients: Clients, report: _Report) -> bool:
         if alarms_api.delete(clients.cloudwatch, name) or report.monitored:
             report.gone.append(f"alarms of endpoint {name}")
 
+    def filters() -> None:
+        if metric_filters_api.delete(clients.logs, name):
+            report.gone.append(f"metric filters of the log of endpoint {name}")
+
     what = f"endpoint {name}"
     if not report.attempt(what, _or_missing(endpoint, what, report)):
         return False
     if not foreign:
         report.attempt(f"alarms of {what}", alarms)
+        report.spare_if_refused(f"metric filters of the log of {what}", filters)
     return True
 
 
@@ -469,6 +481,7 @@ handler = lambda_handler.Task(
             "be looked at.",
         ),
         allow("cloudwatch:DeleteAlarms", on=OWN_ALARMS),
+        DELETES_METRIC_FILTERS,
         allow(
             "lambda:GetFunctionConfiguration",
             "lambda:UpdateFunctionConfiguration",

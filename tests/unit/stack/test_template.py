@@ -149,7 +149,7 @@ def test_the_sweeper_may_delete_only_what_this_stack_made() -> None:
         for statement in properties("Sweep")["Policies"][0]["Statement"]
         if "Delete" in json.dumps(statement["Action"])
     ]
-    sagemaker, alarms, scaling, versions, archives = deleting
+    sagemaker, alarms, filters, scaling, versions, archives = deleting
 
     assert sagemaker["Condition"] == {
         "StringLike": {
@@ -157,6 +157,7 @@ def test_the_sweeper_may_delete_only_what_this_stack_made() -> None:
         }
     }
     assert alarms["Resource"]["Fn::Sub"].endswith(":alarm:sealift-*")
+    assert filters["Resource"]["Fn::Sub"].endswith(":log-group:/aws/sagemaker/Endpoints/*")
     assert scaling["Resource"]["Fn::Sub"].endswith(":alarm:TargetTracking-endpoint/*")
     assert versions["Resource"]["Fn::Sub"].endswith("${ConsumerFunctionPattern}:*")
     assert archives["Resource"]["Fn::Sub"] == "${ArtifactBucket.Arn}/archives/*"
