@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from pipeline.planning.alarms import Alarm
 
 
+MOST_REASON = 512
+"""Bytes of why the log is not measured."""
+
+
 class Event(TypedDict):
     """The plan, and whom alarms tell."""
 
@@ -80,7 +84,7 @@ def _measure(wanted: list[dict[str, Any]], clients: Clients) -> str | None:
     except ClientError as error:
         if not isinstance(service_errors.translate(error), PermanentError):
             raise
-        return payload.cut(service_errors.text(error))
+        return payload.cut(service_errors.text(error), MOST_REASON)
     return None
 
 

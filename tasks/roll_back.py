@@ -89,7 +89,7 @@ class _Report:
             return False
         return True
 
-    def spare_if_refused(self, what: str, step: Callable[[], None], fix: str = "") -> None:
+    def spare_if_refused(self, what: str, step: Callable[[], object], fix: str = "") -> None:
         """Run a step that nothing depends on: one that is refused leaves something harmless."""
         try:
             step()
@@ -399,15 +399,12 @@ def _delete_endpoint(plan: Plan, clients: Clients, report: _Report) -> bool:
         if alarms_api.delete(clients.cloudwatch, name) or report.monitored:
             report.gone.append(f"alarms of endpoint {name}")
 
-    def filters() -> None:
-        if metric_filters_api.delete(clients.logs, name):
-            report.gone.append(f"metric filters of the log of endpoint {name}")
-
     what = f"endpoint {name}"
     if not report.attempt(what, _or_missing(endpoint, what, report)):
         return False
     if not foreign:
         report.attempt(f"alarms of {what}", alarms)
+        filters = partial(metric_filters_api.delete, clients.logs, name)
         report.spare_if_refused(f"metric filters of the log of {what}", filters)
     return True
 
