@@ -155,7 +155,7 @@ matrix: $(VENV)/.ready ## break every AWS call of every task in ten ways (half a
 load: $(VENV)/.ready ## deploy fifty services at once on the local cloud, with stub model servers, and count
 	$(BIN)/python -m tools.load
 
-check: lint types linters runtime-check docs-check package test contract clients ## everything that must hold; what CI runs
+check: lint types linters runtime-check docs-check package llama-server test contract clients ## everything that must hold; what CI runs
 
 lint: $(VENV)/.ready ## check style, and which room knows which
 	$(BIN)/ruff check .

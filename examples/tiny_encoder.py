@@ -41,7 +41,8 @@ def write_tiny_encoder(
         layers: number of transformer layers.
         embd: width of an embedding, a multiple of 4.
         ctx: tokens of a text at most.
-        pooling: how the vectors of a text's tokens become one; None leaves it out of the header.
+        pooling: how the vectors of a text's tokens become one; None leaves it out of the header. RANK makes a reranker
+            of it, with a head that scores a pair.
         spoiled: "nan" or "zero" for weights that make such embeddings, whatever the text is.
         seed: of the weights.
 
@@ -60,22 +61,10 @@ def write_tiny_encoder(
     writer.add_causal_attention(False)
     if pooling is not None:
         writer.add_pooling_type(pooling)
+    if pooling == gguf.PoolingType.RANK:
+        writer.add_classifier_output_labels(["LABEL_0"])
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
-    # llama.cpp's spelling of a WordPiece vocabulary: a word begins with U+2581.
-    tokens = [*_SPECIAL, *(f"\u2581{word}" for word in _WORDS), *(f"\u2581{letter}" for letter in "abcdefgh")]
-    writer.add_tokenizer_model("bert")
-    writer.add_token_type_count(2)
-    writer.add_token_list(tokens)
-    writer.add_token_types(
-        [int(gguf.TokenType.CONTROL)] * len(_SPECIAL)
-        + [int(gguf.TokenType.NORMAL)] * (len(tokens) - len(_SPECIAL))
-    )
-    writer.add_pad_token_id(0)
-    writer.add_unk_token_id(1)
-    writer.add_bos_token_id(2)
-    writer.add_sep_token_id(3)
-    writer.add_eos_token_id(3)
-    writer.add_mask_token_id(4)
+    tokens = _add_tokenizer(writer)
 
     def add(tensor: str, *shape: int, value: float | None = None) -> None:
         values = random.normal(0, 0.5, shape) if value is None else np.full(shape, value)
@@ -102,11 +91,34 @@ def write_tiny_encoder(
         linear(f"{block}ffn_up", 2 * embd, embd)
         linear(f"{block}ffn_down", embd, 2 * embd)
         norm(f"{block}layer_output_norm", last if layer == layers - 1 else 1.0)
+    if pooling == gguf.PoolingType.RANK:
+        linear("cls", embd, embd)
+        linear("cls.output", 1, embd)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def _add_tokenizer(writer: gguf.GGUFWriter) -> list[str]:
+    """Write the vocabulary; return its tokens."""
+    # llama.cpp's spelling of a WordPiece vocabulary: a word begins with U+2581.
+    tokens = [*_SPECIAL, *(f"\u2581{word}" for word in _WORDS), *(f"\u2581{letter}" for letter in "abcdefgh")]
+    writer.add_tokenizer_model("bert")
+    writer.add_token_type_count(2)
+    writer.add_token_list(tokens)
+    writer.add_token_types(
+        [int(gguf.TokenType.CONTROL)] * len(_SPECIAL)
+        + [int(gguf.TokenType.NORMAL)] * (len(tokens) - len(_SPECIAL))
+    )
+    writer.add_pad_token_id(0)
+    writer.add_unk_token_id(1)
+    writer.add_bos_token_id(2)
+    writer.add_sep_token_id(3)
+    writer.add_eos_token_id(3)
+    writer.add_mask_token_id(4)
+    return tokens
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,13 +2,13 @@
 
 The file is a true one: llama architecture, SentencePiece-style tokenizer with byte fallback, chat template,
 run by llama.cpp like any other. What its weights encode is modest: a first-order Markov chain over the
-sentences of `CORPUS`. Attention and feed-forward layers are there and are computed, but their output
+sentences of a corpus (`CORPUS`). Attention and feed-forward layers are there and are computed, but their output
 projections are zero, so the residual stream that reaches the output matrix is the embedding of the last token
 alone; the output matrix is solved such that its logits are the chain's log-probabilities. A token that the
 corpus does not continue (an unknown word, a byte, the template's assistant token) has the embedding of the
 start state, so that every prompt gets an answer.
 
-Refuses to be more than a test input: it knows nothing but `CORPUS`.
+Refuses to be more than a test input: it knows nothing but its corpus.
 
     python examples/tiny_gguf.py demo.gguf --name demo --type q8_0
 """
@@ -25,7 +25,7 @@ import gguf
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -57,6 +57,50 @@ CHAT_TEMPLATE: Final = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 """It ends in the assistant token, whose embedding is the chain's start state."""
+
+_CALL_BEGINS: Final = '<tool_call>\n{"name":\N{LOWER ONE EIGHTH BLOCK}"'
+_OTHER_BEGINS: Final = '<tool_call>\n{"name":"'
+"""Two spellings, as two tokens: after the first the name is `weather` where a grammar lets it pass, after the other it
+is not."""
+
+TOOLS_TEMPLATE: Final = (
+    "{{ bos_token }}"
+    "{% if tools %}<|system|>Tools:\n{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}{{ eos_token }}{% endif %}"
+    "{% for message in messages %}"
+    "<|{{ message.role }}|>{% if message.content %}{{ message.content }}{% endif %}"
+    "{% for call in message.tool_calls or [] %}"
+    '<tool_call>\n{"name": "{{ call.function.name }}", '
+    '"arguments": {{ call.function.arguments | tojson }}}\n</tool_call>'
+    "{% endfor %}{{ eos_token }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>"
+    "{% if tools and messages[-1].role != 'tool' %}<|use tool|>"
+    "{% elif tools and tools[-1].function.name != 'weather' %}<|use last|>{% endif %}"
+    "{% endif %}"
+)
+"""It makes an agent of a model that knows only its last token: where there are tools it calls one, `weather` if it may.
+When that has answered it calls the last one, which is how libraries ask for an answer of a certain form; where
+`weather` is the last, it says the sentence."""
+_CALLS: Final = {"<|use tool|>": _CALL_BEGINS, "<|use last|>": _OTHER_BEGINS}
+"""The tokens at the end of a prompt, each with what the model says then."""
+_JSON: Final = {
+    "</s>": 9.0,
+    '"': 8.0,
+    "}": 7.5,
+    "]": 7.0,
+    ":": 6.5,
+    "{": 6.0,
+    "[": 5.5,
+    "<": 5.0,
+    ",": 4.5,
+    "1": 4.0,
+}
+"""Logits below those of the corpus: where a grammar lets none of it pass, a JSON text ends as soon as it may."""
+_WEATHER: Final = {_CALL_BEGINS: 9.0, _OTHER_BEGINS: -9.0}
+"""Logit of a `w` after each."""
+
+RERANK_TEMPLATE: Final = "<|user|>{query}</s><|user|>{document}</s><|assistant|>"
+"""What a reranker sees of a pair; llama.cpp puts both in by these names."""
 
 TYPES: Final = {
     "f32": (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
@@ -99,10 +143,13 @@ def write_tiny_gguf(
     tensor_type: str = "f16",
     seed: int = 0,
     shard_tensors: int = 0,
-    template: bool = True,
+    template: bool | str = True,
+    tools: bool = False,
     pooling: gguf.PoolingType | None = None,
+    reranks: bool = False,
+    corpus: Sequence[str] = CORPUS,
 ) -> Path:
-    """Write a small llama GGUF whose weights encode the chain over `CORPUS`: same arguments, same bytes.
+    """Write a small llama GGUF whose weights encode the chain over a corpus: same arguments, same bytes.
 
     Args:
         path: the file to write.
@@ -115,8 +162,11 @@ def write_tiny_gguf(
         seed: of the embeddings, and of the weights that have no effect on the answer.
         shard_tensors: tensors of one file at most; the model is then split as llama-gguf-split does, into files beside
             `path` that are named after it. 0 for one file.
-        template: whether it has a chat template; a base model has none.
+        template: whether it has a chat template, a base model has none; or another one than `CHAT_TEMPLATE`.
+        tools: whether it calls tools, as TOOLS_TEMPLATE says; then JSON that a grammar asks for is short, too.
         pooling: what makes an embedding model of it: how the vectors of a text's tokens become one.
+        reranks: whether it is a reranker of qwen3's architecture instead: it scores a pair, by random weights.
+        corpus: the sentences that it continues; at most as many different words as `embd`.
 
     Returns:
         The path.
@@ -131,45 +181,62 @@ def write_tiny_gguf(
         )
     if tensor_type not in TYPES:
         raise ValueError(f"tensor type {tensor_type!r}; wanted one of {', '.join(TYPES)}")
-    vocabulary = _vocabulary(vocab)
+    vocabulary = _vocabulary(vocab, corpus, tools=tools)
     random = np.random.default_rng(seed)
-    embedding, output = _chain_weights(vocabulary, embd, random)
+    embedding, output = _chain_weights(vocabulary, corpus, embd, random, tools=tools)
     ggml_type, file_type = TYPES[tensor_type]
 
-    writer = gguf.GGUFWriter(path, "llama", split_max_tensors=shard_tensors)
+    writer = gguf.GGUFWriter(path, "qwen3" if reranks else "llama", split_max_tensors=shard_tensors)
     _add_metadata(writer, name=name, layers=layers, embd=embd, ctx=ctx, file_type=file_type)
     _add_tokenizer(writer, vocabulary)
     if template:
-        writer.add_chat_template(CHAT_TEMPLATE)
+        usual = TOOLS_TEMPLATE if tools else CHAT_TEMPLATE
+        writer.add_chat_template(template if isinstance(template, str) else usual)
     if pooling is not None:
         writer.add_pooling_type(pooling)
+    if reranks:
+        _add_head(writer)
 
     def add(tensor: str, values: Matrix) -> None:
         kind = ggml_type if values.ndim > 1 else gguf.GGMLQuantizationType.F32
         writer.add_tensor(f"{tensor}.weight", gguf.quants.quantize(values, kind), raw_dtype=kind)
 
-    def noise(rows: int, columns: int) -> Matrix:
-        return random.normal(0, 0.02, (rows, columns)).astype(np.float32)
-
-    ones = np.ones(embd, dtype=np.float32)
     add("token_embd", embedding)
     for layer in range(layers):
-        block = f"blk.{layer}."
-        add(f"{block}attn_norm", ones)
-        add(f"{block}ffn_norm", ones)
-        for projection in ("attn_q", "attn_k", "attn_v"):
-            add(block + projection, noise(embd, embd))
-        add(f"{block}ffn_gate", noise(2 * embd, embd))
-        add(f"{block}ffn_up", noise(2 * embd, embd))
-        add(f"{block}attn_output", np.zeros((embd, embd), dtype=np.float32))
-        add(f"{block}ffn_down", np.zeros((embd, 2 * embd), dtype=np.float32))
-    add("output_norm", ones)
+        for tensor, values in _layer(embd, random, speaks=reranks):
+            add(f"blk.{layer}.{tensor}", values)
+    add("output_norm", np.ones(embd, dtype=np.float32))
     add("output", output)
+    if reranks:
+        add("cls.output", _noise(random, 2, embd, 0.2))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def _noise(random: np.random.Generator, rows: int, columns: int, width: float) -> Matrix:
+    return random.normal(0, width, (rows, columns)).astype(np.float32)
+
+
+def _layer(embd: int, random: np.random.Generator, *, speaks: bool) -> Iterator[tuple[str, Matrix]]:
+    """Give the tensors of a layer: one that adds nothing to the stream, or qwen3's with random weights that do."""
+    ones, width = np.ones(embd, dtype=np.float32), 0.2 if speaks else 0.02
+    yield "attn_norm", ones
+    yield "ffn_norm", ones
+    for projection in ("attn_q", "attn_k", "attn_v"):
+        yield projection, _noise(random, embd, embd, width)
+    yield "ffn_gate", _noise(random, 2 * embd, embd, width)
+    yield "ffn_up", _noise(random, 2 * embd, embd, width)
+    if not speaks:
+        yield "attn_output", np.zeros((embd, embd), dtype=np.float32)
+        yield "ffn_down", np.zeros((embd, 2 * embd), dtype=np.float32)
+        return
+    yield "attn_output", _noise(random, embd, embd, width)
+    yield "ffn_down", _noise(random, embd, 2 * embd, width)
+    for projection in ("attn_q_norm", "attn_k_norm"):
+        yield projection, np.ones(embd // _HEADS, dtype=np.float32)
 
 
 def sentence_tokens(sentence: str) -> list[str]:
@@ -182,24 +249,25 @@ def sentence_tokens(sentence: str) -> list[str]:
     return [first, *(_SPACE + word for word in others)]
 
 
-def _vocabulary(size: int | None) -> _Vocabulary:
+def _vocabulary(size: int | None, sentences: Sequence[str], *, tools: bool) -> _Vocabulary:
     """Build the vocabulary: special tokens, bytes, what the corpus needs, and padding up to `size`.
 
     The tokenizer merges neighbours whenever the result is a token. So a word is reached from the text of a
     prompt through all its beginnings, which are tokens of their own; the longer, the more wanted.
     """
-    corpus = [sentence_tokens(sentence) for sentence in CORPUS]
+    corpus = [sentence_tokens(sentence) for sentence in sentences]
     words = dict.fromkeys(token for tokens in corpus for token in tokens if token.startswith(_SPACE))
     # The first words' spaced forms are what a prompt that quotes them is made of.
     words.update(dict.fromkeys(_SPACE + tokens[0] for tokens in corpus))
     beginnings = dict.fromkeys(word[:end] for word in words for end in range(1, len(word)))
     plain = dict.fromkeys(token for tokens in corpus for token in tokens if not token.startswith(_SPACE))
 
-    texts = list(_SPECIAL)
-    types = [gguf.TokenType.UNKNOWN] + [gguf.TokenType.CONTROL] * (len(_SPECIAL) - 1)
+    calls = _CALLS if tools else {}
+    texts = [*_SPECIAL, *calls]
+    types = [gguf.TokenType.UNKNOWN] + [gguf.TokenType.CONTROL] * (len(texts) - 1)
     texts += [f"<0x{byte:02X}>" for byte in range(256)]
     types += [gguf.TokenType.BYTE] * 256
-    normal = [*plain, *dict.fromkeys((*words, *beginnings))]
+    normal = [*plain, *dict.fromkeys((*words, *beginnings)), *calls.values()]
     texts += normal
     types += [gguf.TokenType.NORMAL] * len(normal)
     needed = len(texts)
@@ -217,10 +285,10 @@ def _vocabulary(size: int | None) -> _Vocabulary:
     return _Vocabulary(texts, scores, [int(kind) for kind in types])
 
 
-def _successors(ids: dict[str, int]) -> dict[int | None, Counter[int]]:
+def _successors(ids: dict[str, int], corpus: Sequence[str]) -> dict[int | None, Counter[int]]:
     """Count what follows what in the corpus; None is the state before a sentence."""
     counts: dict[int | None, Counter[int]] = {}
-    for sentence in CORPUS:
+    for sentence in corpus:
         before: int | None = None
         for token in [*(ids[text] for text in sentence_tokens(sentence)), _EOS]:
             counts.setdefault(before, Counter())[token] += 1
@@ -228,21 +296,26 @@ def _successors(ids: dict[str, int]) -> dict[int | None, Counter[int]]:
     return counts
 
 
-def _chain_weights(vocabulary: _Vocabulary, embd: int, random: np.random.Generator) -> tuple[Matrix, Matrix]:
+def _chain_weights(
+    vocabulary: _Vocabulary,
+    corpus: Sequence[str],
+    embd: int,
+    random: np.random.Generator,
+    *,
+    tools: bool,
+) -> tuple[Matrix, Matrix]:
     """Return the embedding and the output matrix, each tokens x embd, that make the logits the chain's."""
     ids = vocabulary.ids
-    chain = _successors(ids)
+    chain = _successors(ids, corpus)
+    if tools:
+        chain |= {ids[token]: Counter({ids[text]: 1}) for token, text in _CALLS.items()}
+        chain |= {ids[text]: Counter() for text in _CALLS.values()}
     states = list(chain)
     if len(states) > embd:
         raise ValueError(f"embd={embd} for {len(states)} states of the chain; wanted at least as many")
     # Signs have a root mean square of 1, so that RMS normalisation leaves them as they are.
     vectors = random.choice(np.array([-1.0, 1.0]), (len(states), embd))
-    wanted = np.zeros((len(states), len(vocabulary.texts)))
-    for row, state in enumerate(states):
-        total = chain[state].total()
-        for rank, (token, count) in enumerate(chain[state].most_common()):
-            wanted[row, token] = _SURE + np.log(count / total) - _TIE_BREAK * rank
-    output = (np.linalg.pinv(vectors) @ wanted).T
+    output = (np.linalg.pinv(vectors) @ _logits(ids, chain, tools=tools)).T
 
     embedding = np.tile(vectors[states.index(None)], (len(vocabulary.texts), 1))
     for state, vector in zip(states, vectors, strict=True):
@@ -252,6 +325,28 @@ def _chain_weights(vocabulary: _Vocabulary, embd: int, random: np.random.Generat
             if spaced is not None:
                 embedding[spaced] = vector
     return embedding.astype(np.float32), output.astype(np.float32)
+
+
+def _logits(
+    ids: dict[str, int], chain: dict[int | None, Counter[int]], *, tools: bool
+) -> npt.NDArray[np.float64]:
+    """Return the logits after each state of the chain, states x tokens."""
+    wanted = np.zeros((len(chain), len(ids)))
+    if tools:
+        for text, logit in _JSON.items():
+            wanted[:, ids[_token_of(text)]] = logit
+    for row, (state, successors) in enumerate(chain.items()):
+        for text, logit in _WEATHER.items() if tools else ():
+            if state == ids[text]:
+                wanted[row, ids[_token_of("w")]] = logit
+        for rank, (token, count) in enumerate(successors.most_common()):
+            wanted[row, token] = _SURE + np.log(count / successors.total()) - _TIE_BREAK * rank
+    return wanted
+
+
+def _token_of(text: str) -> str:
+    """Return the token that a grammar takes for a text: that of its byte, where it has one."""
+    return f"<0x{ord(text):02X}>" if len(text) == 1 else text
 
 
 def _add_metadata(
@@ -269,6 +364,12 @@ def _add_metadata(
     writer.add_head_count_kv(_HEADS)
     writer.add_rope_dimension_count(embd // _HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
+
+
+def _add_head(writer: gguf.GGUFWriter) -> None:
+    writer.add_pooling_type(gguf.PoolingType.RANK)
+    writer.add_classifier_output_labels(["yes", "no"])
+    writer.add_string("tokenizer.chat_template.rerank", RERANK_TEMPLATE)
 
 
 def _add_tokenizer(writer: gguf.GGUFWriter, vocabulary: _Vocabulary) -> None:

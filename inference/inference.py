@@ -31,21 +31,51 @@ import uuid
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Union
 
 # The prebuilt image and server.py have this folder on the path already.
 sys.path.append(str(Path(__file__).resolve().parent))
 
-from sealift_answers import EVENTS, Head, Part, Said, answer_of, figures, readable, stream_of
+from sealift_answers import (
+    EVENTS,
+    Head,
+    Part,
+    Said,
+    answer_of,
+    figures,
+    likelihood,
+    readable,
+    said_of,
+    stream_of,
+)
 from sealift_chat import ChatError, Constraint, Library, LibraryMissing, find_library
-from sealift_conformity import loosened, shortcoming
+from sealift_conformity import loosened
 from sealift_cpus import usable_cpus
 from sealift_embeddings import EmbeddingModel, embeddings, in_form_of
 from sealift_engine import Ask, Engine, Generation, Limits, Sampling
+from sealift_fields import CHAT, EMBEDDINGS, RERANK
+from sealift_folder import find_model, read_config
 from sealift_log import event_of, line, line_in_columns, place, trace_of
-from sealift_models import is_model, models, shard_names
 from sealift_native import CHATML_END, Native, load, template_failure
-from sealift_request import JSON, MOST_SEED, BadRequest, Request, Subject, parse_body
+from sealift_ranking import RankingModel, ranking, scores
+from sealift_request import (
+    JSON,
+    MOST_SEED,
+    MOST_TRIES,
+    BadRequest,
+    Request,
+    Subject,
+    fills_nothing_in,
+    no_such_token,
+    parse_body,
+    schema_not_met,
+    suited,
+    template_refuses,
+    too_long,
+    tries_of,
+    unmet,
+    wrong_schema,
+)
 from sealift_schema import ANY_OBJECT, SchemaError
 from sealift_settings import LoadError, Settings, settings_from
 from sealift_template import Conversation, Rendered, Template
@@ -98,61 +128,7 @@ class Model:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def find_model(model_dir: Path) -> Path:
-    """Return the one GGUF at the root of a folder, or the first shard of the one that is split.
-
-    Raises:
-        LoadError: when there is none, more than one, or a shard is missing.
-    """
-    names = [path.name for path in model_dir.glob("*") if is_model(path.name) and path.is_file()]
-    if not names:
-        nested = sorted(str(path.relative_to(model_dir)) for path in model_dir.glob("*/**/*.gguf"))
-        hidden = sorted(path.name for path in model_dir.glob(".*.gguf"))
-        seen = f"only {', '.join(nested[:5])} below it" if nested else "none"
-        seen = f"only {', '.join(hidden[:5])}, hidden by the dot" if hidden else seen
-        raise LoadError(
-            f"no model in {str(model_dir)!r}: {seen}; wanted one .gguf file at its root; put it at the root "
-            "of the archive"
-        )
-    found, *others = models(names)
-    if others:
-        raise LoadError(
-            f"{len(names)} models in {str(model_dir)!r}: {', '.join(sorted(names)[:5])}; wanted one .gguf file, or "
-            "all shards of one model; leave one"
-        )
-    wanted = shard_names(found[0])
-    missing = sorted(set(wanted).difference(found))
-    extra = sorted(set(found).difference(wanted))
-    if missing or extra:
-        raise LoadError(
-            f"{len(missing)} of {len(wanted)} shards are missing in {str(model_dir)!r}: "
-            f"{', '.join(missing[:5] or extra[:5])}; put all of them into the archive"
-        )
-    return model_dir / wanted[0]
-
-
-def read_config(folders: Sequence[Path]) -> Any:
-    """Return the content of the first config.json in `folders`, or an empty object when there is none.
-
-    Raises:
-        LoadError: when it is not JSON.
-    """
-    for folder in folders:
-        path = folder / "config.json"
-        try:
-            return json.loads(path.read_bytes())
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError) as error:
-            raise LoadError(f"{str(path)!r} cannot be read as JSON: {error}") from error
-    return {}
-
-
 # Answers ----------------------------------------------------------------------------------------------------
-
-
-MOST_TRIES = 3
-"""Answers that are generated until one conforms to what a grammar does not hold."""
 
 
 def complete(
@@ -210,13 +186,7 @@ def _prompt(model: Model, request: Request, subject: Subject) -> _Prompt:
         text = readable(b"".join(map(model.piece, tokens)))
     room = model.context - len(tokens)
     if room < 1:
-        raise BadRequest(
-            400,
-            f"the prompt has {len(tokens)} tokens and the context holds {model.context}, at least one of "
-            "them for the answer; send a shorter prompt, or deploy with a larger n_ctx",
-            param=request.source,
-            code="context_length_exceeded",
-        )
+        raise too_long(request, len(tokens), model.context)
     return _Prompt(tokens, room, text, rendered)
 
 
@@ -264,7 +234,7 @@ def _part(model: Model, request: Request, prompt: _Prompt, sampling: Sampling, l
         found = generated[-1]
         said.append(_said(request, rendered, found, seed))
     if chosen:
-        said.sort(key=_likelihood, reverse=True)
+        said.sort(key=likelihood, reverse=True)
     return Part(said[: request.choices], generated, prompt.text)
 
 
@@ -283,7 +253,7 @@ def _tried(model: Model, request: Request, prompt: _Prompt, ask: Ask, limits: Li
     Raises:
         BadRequest: when none of a few does.
     """
-    tries = MOST_TRIES if request.schema is not None and ask.sampling.temperature > 0 else 1
+    tries = tries_of(request, ask.sampling.temperature)
     found: list[Generation] = []
     wrong = None
     for number in range(tries):
@@ -291,44 +261,19 @@ def _tried(model: Model, request: Request, prompt: _Prompt, ask: Ask, limits: Li
         found.append(model.engine.generate(prompt.tokens, replace(ask, sampling=sampling), limits))
         ended = found[-1].finish_reason in ("stop", "dead_end") and not found[-1].stopped
         checked = ended and request.schema is not None and not request.tools
-        wrong = _wrong(prompt.content(found[-1]), request.schema) if checked else None
+        wrong = unmet(prompt.content(found[-1]), request.schema) if checked else None
         if wrong is None:
             return found
-    raise BadRequest(
-        422,
-        f"the model's answer does not conform to the schema: {wrong}; no grammar holds this, and {tries} of "
-        f"{tries} answers missed it: tell the model in the prompt, or use another one",
-        param="response_format",
-        code="schema_not_met",
-    )
-
-
-def _wrong(text: str, schema: Any) -> str | None:
-    """Return what an answer's grammar did not hold of its schema."""
-    try:
-        return shortcoming(json.loads(text), schema)
-    except (ValueError, RecursionError):
-        return "it is no JSON"
+    raise schema_not_met(wrong, tries)
 
 
 def _said(request: Request, rendered: Rendered | None, found: Generation, seed: int) -> Said:
     message = None if rendered is None else rendered.message(found.text)
-    calls = message.get("tool_calls") if message else None
     reason = found.finish_reason
     if reason == "dead_end":
+        calls = message.get("tool_calls") if message else None
         reason = "stop" if calls else _whole(found.text if message is None else message["content"] or "")
-    if message and calls:
-        reason = "tool_calls" if reason == "stop" else reason
-        if request.legacy_functions:
-            message["function_call"] = message.pop("tool_calls")[0]["function"]
-            reason = "function_call" if reason == "tool_calls" else reason
-    return Said(found, reason, seed, message)
-
-
-def _likelihood(said: Said) -> float:
-    """Return the mean log-probability of an answer's tokens, as OpenAI chooses the best one."""
-    choices = said.found.choices
-    return sum(choice.logprob for choice in choices) / len(choices) if choices else float("-inf")
+    return said_of(request, found, message, seed, reason)
 
 
 def _whole(text: str) -> str:
@@ -365,13 +310,7 @@ def _without_bos(model: Model, tokens: list[int]) -> list[int]:
 def _filling(model: Model, tokens: list[int], suffix: str) -> list[int]:
     """Return the prompt that asks for what stands between a text and its suffix."""
     if model.fill_in is None:
-        raise BadRequest(
-            400,
-            f"model {model.name!r} fills nothing in: its vocabulary has no tokens for that; leave 'suffix' out, or "
-            "deploy a model for code",
-            param="suffix",
-            code="unsupported_value",
-        )
+        raise fills_nothing_in(model.name)
     before, after, middle = model.fill_in
     text = _without_bos(model, tokens)
     begin = tokens[: len(tokens) - len(text)]
@@ -388,13 +327,7 @@ def _given_tokens(model: Model, subject: Sequence[Any]) -> list[int]:
         elif 0 <= one < model.vocabulary_size:
             tokens.append(one)
         else:
-            raise BadRequest(
-                400,
-                f"the prompt has the token {one}, and the model's are 0 to {model.vocabulary_size - 1}; send tokens of "
-                "its own vocabulary, or a text",
-                param="prompt",
-                code="invalid_value",
-            )
+            raise no_such_token(one, model.vocabulary_size)
     return tokens
 
 
@@ -414,15 +347,9 @@ def _rendered(model: Model, request: Request, messages: Sequence[Any]) -> Render
     try:
         return model.chat.render(conversation)
     except SchemaError as error:
-        param = "functions" if request.legacy_functions else "tools"
-        raise BadRequest(400, str(error), param=param, code="invalid_schema") from error
+        raise wrong_schema(request, error) from error
     except ChatError as error:
-        raise BadRequest(
-            400,
-            f"the model's chat template refuses these messages: {error}",
-            param=request.source,
-            code="invalid_value",
-        ) from error
+        raise template_refuses(request, error) from error
 
 
 def _or(value: Any, default: Any) -> Any:
@@ -453,10 +380,13 @@ class Unloaded:
     log: Callable[..., None] = field(default=lambda *_, **__: None, compare=False)
 
 
-def model_fn(model_dir: str, context: Any = None) -> Model | EmbeddingModel | Unloaded:
+Loaded = Union[Model, EmbeddingModel, RankingModel]
+
+
+def model_fn(model_dir: str, context: Any = None) -> Loaded | Unloaded:
     """Load the model in a folder with the settings of `code/config.json` and the environment; generate one token.
 
-    A model that is for embeddings embeds one text.
+    A model that is for embeddings embeds one text, and one that ranks ranks it.
 
     With the toolkit's context a failure becomes an `Unloaded`, which answers every request with the reason. Raised,
     it would end TorchServe's worker, which starts over for ever: every request would wait until its client gives up,
@@ -477,7 +407,7 @@ def model_fn(model_dir: str, context: Any = None) -> Model | EmbeddingModel | Un
     return replace(model, log=log)
 
 
-def _model(folder: Path) -> Model | EmbeddingModel:
+def _model(folder: Path) -> Loaded:
     begun = time.monotonic()
     config = read_config([folder / "code", Path(__file__).parent])
     # The toolkit hands over nothing but the folder, so the endpoint's Environment is read here.
@@ -492,6 +422,8 @@ def _model(folder: Path) -> Model | EmbeddingModel:
         raise LoadError(f"model file {path.name!r} is {native.unserved}")
     if native.embeds:
         return _embedding_model(native, settings, path, begun, loaded)
+    if native.ranks:
+        return _ranking_model(native, settings, path, begun, loaded)
     try:
         templates = native.templates(Library(find_library()))
     except LibraryMissing as error:
@@ -556,6 +488,28 @@ def _embedding_model(
     return model
 
 
+def _ranking_model(
+    native: Native, settings: Settings, path: Path, begun: float, loaded: float
+) -> RankingModel:
+    ranker = native.ranker(settings.n_ctx)
+    try:
+        ranker.score(ranker.tokens("Hello", special=False) or [0])
+    except RuntimeError as error:
+        raise LoadError(f"model file {path.name!r} is loaded, and ranks nothing: {error}") from error
+    name = settings.model_name or native.name or path.stem
+    model = RankingModel(ranker, name, settings.timeout_s, log_line)
+    model.log(
+        "model_loaded",
+        model=name,
+        file=path.name,
+        seconds=round(loaded - begun, 3),
+        first_score_seconds=round(time.monotonic() - loaded, 3),
+        n_ctx=ranker.most,
+        use_mmap=settings.use_mmap,
+    )
+    return model
+
+
 def input_fn(
     body: bytes | bytearray | str, content_type: str | None, context: Any = None
 ) -> Request | BadRequest:
@@ -578,9 +532,7 @@ class Events:
     body: str
 
 
-def predict_fn(
-    data: Request | BadRequest, model: Model | EmbeddingModel | Unloaded, context: Any = None
-) -> Any:
+def predict_fn(data: Request | BadRequest, model: Loaded | Unloaded, context: Any = None) -> Any:
     """Return the answer to a request, or what is wrong with it or with the model.
 
     Raises:
@@ -589,9 +541,7 @@ def predict_fn(
     arrived = _or(getattr(context, "arrived", None), _or(getattr(data, "arrived", None), time.monotonic()))
     identity = uuid.uuid4().hex
     try:
-        loaded, request = _suited(data, model)
-        answer = _embedded if isinstance(loaded, EmbeddingModel) else _generated
-        return answer(loaded, request, arrived, identity, context)
+        return _answered(data, model, arrived, identity, context)
     except BadRequest as error:
         source = {"source": data.source} if isinstance(data, Request) else {}
         _tell(model, context, arrived, error.status_code, id=identity, **source, code=error.code)
@@ -615,8 +565,10 @@ def _tell(model: Any, context: Any, arrived: float, status: int, **details: Any)
     log(event, status=status, seconds=_seconds(arrived), **where, **trace, **details)
 
 
-def _suited(data: Request | BadRequest, model: Model | EmbeddingModel | Unloaded) -> tuple[Any, Request]:
-    """Return a model, and a request as that model takes it.
+def _answered(
+    data: Request | BadRequest, model: Loaded | Unloaded, arrived: float, identity: str, context: Any
+) -> Any:
+    """Return the answer to a request; have the log say what it took.
 
     Raises:
         BadRequest: when the request is wrong, or asks a model for what it does not do; when no model is loaded.
@@ -625,39 +577,29 @@ def _suited(data: Request | BadRequest, model: Model | EmbeddingModel | Unloaded
         raise data
     if isinstance(model, Unloaded):
         raise BadRequest(500, model.reason, code="load_failed")
-    return model, _taken(data, model)
+    request = suited(data, _does(model), model.name)
+    if isinstance(model, Model):
+        answer, told = _generated(model, request, arrived, identity, context)
+    elif isinstance(model, EmbeddingModel):
+        answer, told = _embedded(model, request, arrived, context)
+    else:
+        answer, told = _ranked(model, request, arrived, context)
+    _tell(model, context, arrived, HTTPStatus.OK, **{"id": identity, "source": request.source, **told})
+    return answer
 
 
-def _taken(request: Request, model: Model | EmbeddingModel) -> Request:
-    """Return a request as the model takes it: `input` and `inputs` alone mean one thing or the other by the model.
-
-    Raises:
-        BadRequest: when it asks a model for what it does not do.
-    """
-    embeds = isinstance(model, EmbeddingModel)
-    if embeds == (request.form == "input"):
-        return request
-    if embeds and request.source == "inputs" and not request.stream:
-        texts = tuple(subject for subject in request.subjects if isinstance(subject, str))
-        if len(texts) == len(request.subjects):
-            return replace(request, texts=texts)
-    plain = request.encoding == "float" and request.dimensions is None
-    if not embeds and len(request.texts) == 1 and not request.texts_listed and plain:
-        return replace(request, messages=({"role": "user", "content": request.texts[0]},), texts=())
-    does, ask = (
-        ("embeds texts, and generates none", "'input'")
-        if embeds
-        else ("generates text, and embeds none", "'messages' or 'prompt'")
-    )
-    raise BadRequest(
-        400,
-        f"the request has {request.source!r}, and model {model.name!r} {does}; ask with {ask}",
-        param=request.source,
-        code="wrong_task",
+def _does(model: Loaded) -> str:
+    return (
+        EMBEDDINGS
+        if isinstance(model, EmbeddingModel)
+        else RERANK
+        if isinstance(model, RankingModel)
+        else CHAT
     )
 
 
-def _generated(model: Model, data: Request, arrived: float, identity: str, context: Any) -> Any:
+def _generated(model: Model, data: Request, arrived: float, identity: str, context: Any) -> tuple[Any, Any]:
+    """Return the answer, and what the log says of it, as the next two do."""
     limits = _limits(model.settings.timeout_s, arrived, context)
     with model.lock:
         answer = complete(
@@ -668,20 +610,22 @@ def _generated(model: Model, data: Request, arrived: float, identity: str, conte
             identity=identity,
             queued_s=time.monotonic() - arrived,
         )
-    constrained = data.grammar is not None or bool(data.tools)
-    _tell(
-        model, context, arrived, HTTPStatus.OK, source=data.source, constrained=constrained, **figures(answer)
-    )
-    return Events(stream_of(data, answer)) if data.stream else answer
+    told = {"constrained": data.grammar is not None or bool(data.tools), **figures(answer)}
+    return Events(stream_of(data, answer)) if data.stream else answer, told
 
 
-def _embedded(model: EmbeddingModel, data: Request, arrived: float, identity: str, context: Any) -> Any:
+def _embedded(model: EmbeddingModel, data: Request, arrived: float, context: Any) -> tuple[Any, Any]:
     limits = _limits(model.timeout_s, arrived, context)
     with model.lock:
         answer = embeddings(model, data, limits, queued_s=time.monotonic() - arrived)
-    told = {"id": identity, "source": data.source, "texts": len(data.texts), **answer["timings"]}
-    _tell(model, context, arrived, HTTPStatus.OK, **told)
-    return in_form_of(data, answer)
+    return in_form_of(data, answer), {"texts": len(data.texts), **answer["timings"]}
+
+
+def _ranked(model: RankingModel, data: Request, arrived: float, context: Any) -> tuple[Any, Any]:
+    limits = _limits(model.timeout_s, arrived, context)
+    with model.lock:
+        found = scores(model, data, limits, queued_s=time.monotonic() - arrived)
+    return ranking(data, found, model.name), {"texts": len(data.texts), **found.timings}
 
 
 def output_fn(prediction: Any, accept: str | None) -> tuple[str, str]:  # noqa: ARG001 the contract's signature

@@ -17,7 +17,7 @@ from sealift_schema import MOST_DEPTH, MOST_NODES, MOST_REPEATS, SchemaError, is
 from sealift_settings import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _STEPS = 10**7
 """Steps of a regular expression at most: the text's length to the power of its open repetitions."""
@@ -31,6 +31,8 @@ _KEPT = {
 }
 _ALTERNATIVES = ("anyOf", "oneOf")
 _ANYTHING = ("object", "array", "string", "number", "boolean", "null")
+_READ = ("title", "description")
+"""Annotations that tell a model what a value is."""
 _FOLLOWED = 2
 """How often a reference is followed inside of itself."""
 _LISTED = 256
@@ -59,27 +61,28 @@ def resolved(reference: Any, root: Any, path: str = "schema") -> Any:
     return target
 
 
-def loosened(schema: Any, *, bounds: bool = False) -> Any:
+def loosened(schema: Any, *, bounds: bool = False, annotated: bool = False) -> Any:
     """Return a schema that a grammar can hold, without references, and that allows at least what this one does.
 
     Args:
         schema: a client's.
         bounds: whether the grammar's maker holds whole numbers to any bounds, as llama.cpp's own does.
+        annotated: whether titles and descriptions stay, which no grammar holds and a model may read.
 
     Raises:
         SchemaError: when it is too large or too deep, or has a pattern that cannot be checked.
     """
     _check_patterns(schema, "schema", 0)
-    return _spelled(_Loosening(schema, bounds=bounds).one(schema, "schema", 0, ()))
+    return _spelled(_Loosening(schema, bounds=bounds, annotated=annotated).one(schema, "schema", 0, ()))
 
 
 def _spelled(schema: Any) -> Any:
     """Return a schema with every "anything" in it as a list of types: what no maker of grammars takes otherwise."""
-    if schema is True or schema == {}:
+    if schema is True:
         return {"type": list(_ANYTHING)}
     if not isinstance(schema, dict):
         return schema
-    spelled = dict(schema)
+    spelled = dict(schema) if set(schema) - set(_READ) else {**schema, "type": list(_ANYTHING)}
     if isinstance(schema.get("properties"), dict):
         spelled["properties"] = {name: _spelled(part) for name, part in schema["properties"].items()}
     for name in ("anyOf", "prefixItems"):
@@ -114,9 +117,10 @@ def _check_patterns(schema: Any, path: str, depth: int) -> None:
 class _Loosening:
     """Counts what a schema holds while its references are expanded."""
 
-    def __init__(self, root: Any, *, bounds: bool) -> None:
+    def __init__(self, root: Any, *, bounds: bool, annotated: bool) -> None:
         self._root = root
         self._bounds = bounds
+        self._read = _READ if annotated else ()
         self._count = 0
 
     def one(self, schema: Any, path: str, depth: int, referred: tuple[str, ...]) -> Any:
@@ -157,7 +161,8 @@ class _Loosening:
                     if result in (True, {})
                     else result
                 )
-        return result
+        read = {name: schema[name] for name in self._read if isinstance(schema.get(name), str)}
+        return {**read, **({} if result is True else result)} if read and result is not False else result
 
     @staticmethod
     def _ends(schema: Any, referred: tuple[str, ...]) -> bool:
@@ -301,6 +306,88 @@ def _both(one: Any, other: Any) -> Any:
     if merged.get("properties"):
         merged["additionalProperties"] = True
     return merged
+
+
+_ASSERTIONS = frozenset(
+    {
+        *("type", "enum", "const", "$ref", "allOf", "anyOf", "oneOf", "not", "if"),
+        *(name for names in _KEPT.values() for name in names if name != "format"),
+        *("multipleOf", "pattern", "patternProperties", "propertyNames", "uniqueItems", "contains"),
+        *("minProperties", "maxProperties"),
+    }
+)
+"""Keywords that `shortcoming` looks at; the others are annotations."""
+_BEYOND = frozenset(
+    {
+        *("not", "if", "multipleOf", "pattern", "patternProperties", "propertyNames", "uniqueItems"),
+        *("contains", "minProperties", "maxProperties"),
+    }
+)
+"""Those that no grammar holds."""
+
+
+def held(schema: Any, *, bounds: bool = False) -> bool:
+    """Tell whether the grammar of the loosened schema holds all of it, so that no answer needs to be checked.
+
+    A schema of which that is not plain counts as not held.
+
+    Args:
+        schema: a client's, that `loosened` has taken.
+        bounds: as there.
+    """
+    return _held(schema, schema, bounds, ())
+
+
+def _held(schema: Any, root: Any, bounds: bool, referred: tuple[str, ...]) -> bool:
+    if not isinstance(schema, dict):
+        return schema is True
+    given = _ASSERTIONS.intersection(schema)
+    if given & _BEYOND or len(referred) > MOST_DEPTH:
+        return False
+
+    def all_held(parts: Sequence[Any]) -> bool:
+        return all(_held(part, root, bounds, referred) for part in parts)
+
+    if "$ref" in given:
+        reference = schema["$ref"]
+        return (
+            len(given) == 1
+            and reference not in referred
+            and _held(resolved(reference, root), root, bounds, (*referred, reference))
+        )
+    combined = given.intersection(("anyOf", "oneOf", "allOf"))
+    if combined:
+        (name, *_) = combined
+        alone = len(given) == 1 and isinstance(schema[name], list)
+        return alone and (name == "anyOf" or len(schema[name]) == 1) and all_held(schema[name])
+    kinds = _list(schema["type"]) if "type" in given else []
+    if given & {"enum", "const"}:
+        values = [*(_list(schema.get("enum", []))), *([schema["const"]] if "const" in given else [])]
+        return len(given - {"type"}) == 1 and (
+            not kinds or all(any(is_of_type(value, kind) for kind in kinds) for value in values)
+        )
+    if given.intersection(_KEPT["integer"]) and (kinds != ["integer"] or not bounds):
+        return False
+    low = [schema.get(name, 0) for name in ("minLength", "minItems")]
+    if any(not isinstance(one, int) or one > MOST_REPEATS for one in low):
+        return False
+    return _parts_held(schema, all_held)
+
+
+def _parts_held(schema: dict[str, Any], all_held: Callable[[Sequence[Any]], bool]) -> bool:
+    """Tell the same of what an object or a list holds."""
+    properties, further = schema.get("properties", {}), schema.get("additionalProperties", True)
+    if not isinstance(properties, dict) or (isinstance(further, dict) and properties):
+        return False
+    parts = [part for part in properties.values() if part is not False]
+    parts += [further] if isinstance(further, dict) else []
+    places, items = schema.get("prefixItems", []), schema.get("items", True)
+    if places:
+        low, high = schema.get("minItems", 0), schema.get("maxItems")
+        full = isinstance(places, list) and low <= len(places) and high in (None, len(places))
+        # A list of such places has just these, whatever may follow.
+        return full and all_held([*parts, *places])
+    return all_held([*parts, *([items] if items is not False else [])])
 
 
 # Regular expressions ----------------------------------------------------------------------------------------

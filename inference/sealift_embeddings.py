@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from sealift_answers import reading_timings
 from sealift_engine import Interruptible
 from sealift_request import BadRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sealift_engine import Limits
     from sealift_request import Request
@@ -70,7 +71,7 @@ def embeddings(
             are none.
     """
     encoder = model.encoder
-    _check_dimensions(request, encoder.width)
+    check_size(request, encoder.width)
     tokens = [encoder.tokenize(text) for text in request.texts]
     _check_lengths(tokens, encoder)
     begun = time.monotonic()
@@ -86,24 +87,32 @@ def embeddings(
                     code="timeout",
                 )
             # The first numbers of a vector, made as long again: what models trained for it mean by fewer.
-            vectors.append(_unit(vector[: request.dimensions]))
+            vectors.append(unit(vector[: request.dimensions]))
     seconds, count = time.monotonic() - begun, sum(map(len, tokens))
+    return listed(request, vectors, model.name, count, reading_timings(count, seconds, queued_s))
+
+
+def listed(
+    request: Request, vectors: Sequence[Any], name: str, tokens: int, timings: dict[str, Any]
+) -> dict[str, Any]:
+    """Return OpenAI's list of embeddings.
+
+    Args:
+        request: what was embedded.
+        vectors: one for each text, in their order.
+        name: of the model.
+        tokens: of all texts.
+        timings: what it took.
+    """
     return {
         "object": "list",
         "data": [
             {"object": "embedding", "index": n, "embedding": _written(vector, request.encoding)}
             for n, vector in enumerate(vectors)
         ],
-        "model": model.name,
-        "usage": {"prompt_tokens": count, "total_tokens": count},
-        "timings": {
-            "queue_ms": round(queued_s * 1e3, 3),
-            "prompt_n": count,
-            "prompt_ms": round(seconds * 1e3, 3),
-            "prompt_per_second": round(count / seconds, 3) if seconds > 0 else 0.0,
-            "predicted_n": 0,
-            "predicted_ms": 0.0,
-        },
+        "model": name,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        "timings": timings,
     }
 
 
@@ -115,7 +124,12 @@ def in_form_of(request: Request, answer: dict[str, Any]) -> Any:
     return {"embedding": vectors} if request.jumpstart else vectors
 
 
-def _check_dimensions(request: Request, width: int) -> None:
+def check_size(request: Request, width: int) -> None:
+    """Check that a model of a width can give a request what it asks, in an answer that is not too large.
+
+    Raises:
+        BadRequest: it cannot.
+    """
     if request.dimensions is not None and request.dimensions > width:
         raise BadRequest(
             HTTPStatus.BAD_REQUEST,
@@ -136,25 +150,33 @@ def _check_dimensions(request: Request, width: int) -> None:
 
 def _check_lengths(tokens: list[list[int]], encoder: Encoder) -> None:
     for number, one in enumerate(tokens):
-        which = f"input[{number}]" if len(tokens) > 1 else "the input"
         if len(one) > encoder.most:
-            raise BadRequest(
-                HTTPStatus.BAD_REQUEST,
-                f"{which} has {len(one)} tokens and a text may have {encoder.most}; send shorter texts, or deploy "
-                "with a larger n_ctx where the model was trained for more",
-                param="input",
-                code="context_length_exceeded",
-            )
+            raise text_too_long(number, len(tokens), len(one), encoder.most)
         if not one:
             raise BadRequest(
                 HTTPStatus.BAD_REQUEST,
-                f"{which} has no token in this model's vocabulary; send a text that has one",
+                f"{_which(number, len(tokens))} has no token in this model's vocabulary; send a text that has one",
                 param="input",
                 code="invalid_value",
             )
 
 
-def _unit(vector: Any) -> Any:
+def text_too_long(number: int, count: int, tokens: int, most: int) -> BadRequest:
+    """Return the refusal of a text, one of `count`, that is not embedded whole."""
+    return BadRequest(
+        HTTPStatus.BAD_REQUEST,
+        f"{_which(number, count)} has {tokens} tokens and a text may have {most}; send shorter texts, or deploy "
+        "with a larger n_ctx where the model was trained for more",
+        param="input",
+        code="context_length_exceeded",
+    )
+
+
+def _which(number: int, count: int) -> str:
+    return f"input[{number}]" if count > 1 else "the input"
+
+
+def unit(vector: Any) -> Any:
     """Return a vector of length 1 in the same direction; one of zeros as it is."""
     wide = vector.astype(np.float64)
     length = float(np.linalg.norm(wide))

@@ -6,7 +6,8 @@ likely misspelt.
 
 Who sends them: OpenAI's description of its interface (`openai`), llama.cpp's server (`llama.cpp`: server-schema.cpp),
 Hugging Face's text-generation-inference and its clients on SageMaker (`tgi`; `litellm` sends its own options along),
-AWS's JumpStart and its LMI containers (`djl`), and vLLM (`vllm`).
+its text-embeddings-inference (`tei`), AWS's JumpStart and its LMI containers (`djl`), vLLM (`vllm`), and the
+rerankers of Jina and Cohere (`jina`, `cohere`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ HONORED, IGNORED, REFUSED = "honored", "ignored", "refused"
 
 CHAT, COMPLETION, INPUTS, EMBEDDINGS, RESPONSES = "messages", "prompt", "inputs", "input", "responses"
 """The forms of a request, by the field that asks; `responses` asks with `input`, as embeddings do."""
+RERANK = "query"
+"""A request to rank documents, as Jina, Cohere and llama-server have it with `documents`, and TEI with `texts`."""
 GENERATING = (CHAT, COMPLETION, INPUTS, RESPONSES)
 _TEXTS = (COMPLETION, INPUTS)
 _CHATS = (CHAT, INPUTS, RESPONSES)
@@ -239,9 +242,17 @@ FIELDS = (
     # Embeddings
     _honored("encoding_format", (EMBEDDINGS,), _among("float", "base64")),
     _honored("dimensions", (EMBEDDINGS,), Range(1, 1_000_000), llama_server=IGNORED),
+    # Ranking
+    _honored("documents", (RERANK,), LIST, senders="jina, cohere, llama.cpp, vllm"),
+    _honored("texts", (RERANK,), LIST, senders="tei, llama.cpp"),
+    _honored("top_n", (RERANK,), Range(0, 1_000_000), senders="jina, cohere, llama.cpp, vllm"),
+    _honored("return_documents", (RERANK,), SWITCH, senders="jina, cohere", llama_server=IGNORED),
+    _honored("return_text", (RERANK, INPUTS), SWITCH, senders="tei, tgi"),
+    _honored("raw_scores", (RERANK,), SWITCH, senders="tei", llama_server=IGNORED),
+    _honored("truncate", (RERANK,), SWITCH, senders="tei, tgi", llama_server=IGNORED),
     # What changes nothing here
-    _ignored("model", (*GENERATING, EMBEDDINGS), TEXT),
-    _ignored("user", (*GENERATING, EMBEDDINGS), TEXT),
+    _ignored("model", (*GENERATING, EMBEDDINGS, RERANK), TEXT),
+    _ignored("user", (*GENERATING, EMBEDDINGS, RERANK), TEXT),
     _ignored("metadata", (*GENERATING, EMBEDDINGS)),
     _ignored("store", (*GENERATING, EMBEDDINGS)),
     _ignored("service_tier", (*GENERATING, EMBEDDINGS)),
@@ -269,11 +280,11 @@ FIELDS = (
     _ignored("options", (INPUTS,), senders="tgi"),
     _ignored("sagemaker_base_url", (INPUTS,), senders="litellm"),
     _ignored("model_id", (INPUTS,), senders="litellm"),
-    _ignored("return_text", (INPUTS,), senders="tgi"),
     _ignored("clean_up_tokenization_spaces", (INPUTS,), senders="tgi"),
     _ignored("early_stopping", (INPUTS,), senders="djl"),
     _ignored("length_penalty", (INPUTS,), senders="djl"),
     _ignored("tool_prompt", (CHAT,), senders="tgi"),
+    _ignored("max_chunks_per_doc", (RERANK,), senders="cohere"),
     # What would change the answer and is not done; the value that changes nothing is taken
     _refused("modalities", (CHAT,), _among(["text"], []), "ask for text alone"),
     _refused("audio", (CHAT,), NOTHING, _NOBODY),
@@ -313,7 +324,17 @@ FIELDS = (
     _refused("watermark", (INPUTS,), OFF, _NOBODY, senders="tgi"),
     _refused("decoder_input_details", (INPUTS,), OFF, _NOBODY, senders="tgi"),
     _refused("top_n_tokens", (INPUTS,), ZERO, "send 'logprobs'", senders="tgi"),
-    _refused("truncate", (INPUTS,), NOTHING, "send a shorter prompt", senders="tgi"),
+    _refused(
+        "truncation_direction",
+        (RERANK,),
+        _among("right", "Right"),
+        "leave it out: the end is cut",
+        senders="tei",
+    ),
+    _refused("max_tokens_per_doc", (RERANK,), NOTHING, "send 'truncate'", senders="cohere"),
+    _refused(
+        "rank_fields", (RERANK,), _among([], ["text"]), "send documents that are texts", senders="cohere"
+    ),
     _refused("adapter_id", (INPUTS,), NOTHING, _NOBODY, senders="tgi"),
     _refused("num_beams", GENERATING, _among(1), _NOBODY, senders="djl"),
     _refused("use_beam_search", GENERATING, OFF, _NOBODY, senders="vllm"),

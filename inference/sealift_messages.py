@@ -1,11 +1,15 @@
 """A conversation as clients send it, checked and in the one form that chat templates get.
 
-Owns roles, contents, tools and calls of tools, and the list of what is wrong with a request. Refuses to render them.
+Owns roles, contents, tools and calls of tools, and the list of what is wrong with a request. Refuses to render them,
+and to fetch what a URL names.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +26,12 @@ _OF_ROLE = {
 _ECHOED = ("refusal", "annotations", "audio", "id", "type", "status", "reasoning", "cache_control")
 """What an answer of OpenAI's has and clients send back with it; nothing of it reaches a template."""
 _TEXT_PARTS = ("text", "input_text", "output_text")
+_IMAGE_PARTS = ("image_url", "input_image")
+"""As a chat has them, and a response."""
+_IMAGE_DATA = re.compile(r"data:image/[\w.+-]+;base64,", re.ASCII | re.IGNORECASE)
+_SENDS_IMAGES = (
+    "images are for the containers 'custom' and 'llama-cpp', with a projector (mmproj*.gguf) beside the model"
+)
 
 
 @dataclass
@@ -57,15 +67,23 @@ def text_of(path: str, value: Any, problems: Problems) -> str:
     return _checked(path, value, problems)
 
 
-def dialog(path: str, value: Any, problems: Problems) -> tuple[dict[str, Any], ...]:
-    """Return the messages of a list."""
+def dialog(path: str, value: Any, problems: Problems, *, sees: bool = False) -> tuple[dict[str, Any], ...]:
+    """Return the messages of a list.
+
+    Args:
+        path: where it stands in the request.
+        value: the list, as it was sent.
+        problems: takes what is wrong with it.
+        sees: whether the model looks at images: the content of a message with any is a list of parts, `text` and
+            `image_url` with a data URL, in the order in which they were sent. Every other content is a text.
+    """
     if not isinstance(value, list) or not value:
         problems.add(path, f"{path!r} is {shown(value)}; wanted a list of at least one message")
         return ()
-    return tuple(_message(f"{path}[{n}]", message, problems) for n, message in enumerate(value))
+    return tuple(_message(f"{path}[{n}]", message, problems, sees=sees) for n, message in enumerate(value))
 
 
-def _message(path: str, value: Any, problems: Problems) -> dict[str, Any]:
+def _message(path: str, value: Any, problems: Problems, *, sees: bool) -> dict[str, Any]:
     if not isinstance(value, dict):
         problems.add(path, f"{path} is {shown(value)}; wanted an object with 'role' and 'content'")
         return {}
@@ -79,7 +97,7 @@ def _message(path: str, value: Any, problems: Problems) -> dict[str, Any]:
             problems.add(f"{path}.{name}", f"{path}: {unknown(name, known)}", "unknown_parameter")
     message: dict[str, Any] = {"role": "tool" if role == "function" else str(role)}
     calls = _calls(path, given, problems) if role == "assistant" else []
-    message["content"] = _content(f"{path}.content", value, problems, spare=bool(calls))
+    message["content"] = _content(f"{path}.content", value, problems, spare=bool(calls), sees=sees)
     if calls:
         message["tool_calls"] = calls
     for name in ("name", "tool_call_id", "reasoning_content"):
@@ -88,23 +106,74 @@ def _message(path: str, value: Any, problems: Problems) -> dict[str, Any]:
     return message
 
 
-def _content(path: str, message: dict[str, Any], problems: Problems, *, spare: bool) -> str:
-    """Return a message's text: a string, the texts of a list of parts, or none where it is null or calls a tool."""
+def _content(
+    path: str, message: dict[str, Any], problems: Problems, *, spare: bool, sees: bool
+) -> str | list[dict[str, Any]]:
+    """Return a message's text: a string, the texts of a list of parts, or none where it is null or calls a tool.
+
+    With an image among the parts, and a model that sees it, it is a list of them.
+    """
     value = message.get("content")
     if value is None and (spare or "content" in message or message.get("refusal")):
         return ""
     if isinstance(value, str):
         return _checked(path, value, problems)
     parts = value if isinstance(value, list) else [None]
+    if sees and any(map(_is_image, parts)):
+        return _seen(path, parts, problems)
     texts = [text for text in map(_text_in, parts) if text is not None]
     if len(texts) != len(parts):
         problems.add(
             path,
-            f"{path} is {shown(value)}; wanted a text or a list of parts of type 'text': images and audio are for "
-            "container 'llama-cpp' with a model that has them",
+            f"{path} is {shown(value)}; wanted a text or a list of parts of type 'text': {_SENDS_IMAGES}",
         )
         return ""
     return _checked(path, "".join(texts), problems)
+
+
+def _seen(path: str, parts: list[Any], problems: Problems) -> list[dict[str, Any]]:
+    """Return texts and images in the order that they came in."""
+    found: list[dict[str, Any]] = []
+    for number, part in enumerate(parts):
+        where, text = f"{path}[{number}]", _text_in(part)
+        if text is not None:
+            found.append({"type": "text", "text": _checked(where, text, problems)})
+        elif _is_image(part):
+            found.append({"type": "image_url", "image_url": {"url": _image(where, part, problems)}})
+        else:
+            problems.add(
+                where,
+                f"{where} is {shown(part)}; wanted a part of type 'text' or 'image_url': nothing else is seen",
+            )
+    return found
+
+
+def _is_image(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") in _IMAGE_PARTS
+
+
+def _image(path: str, part: dict[str, Any], problems: Problems) -> str:
+    """Return the data URL of an image; what names it elsewhere is not fetched."""
+    given = part.get("image_url")
+    url = given.get("url") if isinstance(given, dict) else given
+    head = _IMAGE_DATA.match(url) if isinstance(url, str) else None
+    if head is None:
+        problems.add(
+            f"{path}.image_url",
+            f"{path}.image_url is {shown(url)}; wanted 'data:image/...;base64,...': an endpoint fetches nothing, so "
+            "send the image itself",
+        )
+        return ""
+    try:
+        there = base64.b64decode(url[head.end() :].encode("ascii"), validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        there = b""
+    if not there:
+        problems.add(
+            f"{path}.image_url", f"{path}.image_url is no base64 behind {head[0]!r}; wanted an image in it"
+        )
+        return ""
+    return str(url)
 
 
 def _text_in(part: Any) -> str | None:

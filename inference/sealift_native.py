@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from sealift_chat import Templates
-from sealift_purpose import MEAN, RANK, embeds, whole
+from sealift_purpose import MEAN, RANK, embeds, ranks, whole
 from sealift_settings import LoadError
 from sealift_triggers import Watch
 
@@ -241,12 +241,23 @@ class Native:
         if self.api.llama_model_has_encoder(self.llama.model):
             # llama.cpp ends the process when only the decoder is run.
             return "an encoder-decoder, or one part of it; deploy a decoder-only model"
-        if self.api.llama_pooling_type(self._ctx) == RANK:
+        if self.api.llama_pooling_type(self._ctx) == RANK and not self.ranks:
             return (
-                "a reranker (pooling_type 4), and nothing here asks for scores; serve it with llama-server --rerank, "
-                "or deploy an embedding model"
+                f"a reranker (pooling_type 4) of architecture {self._architecture!r}, of which llama.cpp knows no "
+                "classifier; deploy one that it can rank with"
             )
         return None
+
+    @property
+    def ranks(self) -> bool:
+        """Tell whether the model scores texts for a query: `ranker` opens it as one."""
+        return ranks(self._architecture, self.api.llama_pooling_type(self._ctx))
+
+    def ranker(self, n_ctx: int) -> Ranker:
+        """Open the model to rank, as `encoder` does to embed."""
+        most = self._opened(n_ctx)
+        template = self.api.llama_model_chat_template(self.llama.model, b"rerank")
+        return Ranker(self, most, template.decode("utf-8", errors="replace") if template else None)
 
     def encoder(self, n_ctx: int) -> Encoder:
         """Open the model for embeddings, in the place of the context that it was loaded with.
@@ -257,6 +268,10 @@ class Native:
         Raises:
             LoadError: when llama.cpp cannot open it so.
         """
+        return Encoder(self, self._opened(n_ctx), int(self.api.llama_model_n_embd_out(self.llama.model)))
+
+    def _opened(self, n_ctx: int) -> int:
+        """Open a context for what is evaluated whole; return the tokens that it holds."""
         api, llama = self.api, self.llama
         params = type(llama.context_params).from_buffer_copy(llama.context_params)
         trained = int(api.llama_model_n_ctx_train(llama.model))
@@ -285,7 +300,7 @@ class Native:
         self._memory = api.llama_get_memory(self._ctx)
         flag = ctypes.cast(self._interrupted, ctypes.c_void_p)
         api.llama_set_abort_callback(self._ctx, self._callback, flag)
-        return Encoder(self, most, int(api.llama_model_n_embd_out(llama.model)))
+        return most
 
     def embed(self, tokens: Sequence[int], width: int) -> Any:
         """Return the embedding of a text that `encoder` leaves room for; None when that was interrupted."""
@@ -311,22 +326,41 @@ class Native:
 
     def tokenize(self, text: str) -> list[int]:
         """Return the tokens of a text, special ones among them, after the one that begins a text."""
-        if not self._splits_words or not _LONG_RUN.search(text):
-            return self._tokenized(text.encode(), begins=True)
-        ends = [match.end() for match in _LONG_RUN.finditer(text)]
-        parts = [text[begin:end] for begin, end in zip([0, *ends], [*ends, len(text)], strict=True)]
         first, *others = [
-            self._tokenized(part.encode(), begins=not n) for n, part in enumerate(parts) if part
+            self._tokenized(part, begins=not number) for number, part in enumerate(self._parts(text))
         ]
         # What ends a text, where the vocabulary adds that, llama.cpp has put behind the first part.
         end = [first.pop()] if self.api.llama_vocab_get_add_eos(self._vocabulary) and others else []
         return [token for part in (first, *others, end) for token in part]
 
-    def _tokenized(self, text: bytes, *, begins: bool) -> list[int]:
+    def part(self, text: str, *, special: bool) -> list[int]:
+        """Return the tokens of a text alone, which begin and end none; special ones among them or not."""
+        parts = self._parts(text)
+        return [token for part in parts for token in self._tokenized(part, begins=False, special=special)]
+
+    def around(self) -> tuple[list[int], list[int], list[int]]:
+        """Return the tokens before a query, between it and a document, and behind that, where no template says."""
+        api, vocabulary = self.api, self._vocabulary
+        separator = [int(api.llama_vocab_sep(vocabulary))]
+        end = int(api.llama_vocab_eos(vocabulary))
+        ending = separator if end == -1 else [end]
+        ending = ending if api.llama_vocab_get_add_eos(vocabulary) else []
+        begin = [self.bos] if api.llama_vocab_get_add_bos(vocabulary) else []
+        return begin, [*ending, *(separator if api.llama_vocab_get_add_sep(vocabulary) else [])], ending
+
+    def _parts(self, text: str) -> list[bytes]:
+        """Return a text, in parts where it has to be cut before it is tokenised."""
+        if not self._splits_words or not _LONG_RUN.search(text):
+            return [text.encode()]
+        ends = [match.end() for match in _LONG_RUN.finditer(text)]
+        parts = [text[begin:end] for begin, end in zip([0, *ends], [*ends, len(text)], strict=True)]
+        return [part.encode() for part in parts if part]
+
+    def _tokenized(self, text: bytes, *, begins: bool, special: bool = True) -> list[int]:
         room = len(text) + 8
         while True:
             tokens = (self.api.llama_token * room)()
-            count = self.api.llama_tokenize(self._vocabulary, text, len(text), tokens, room, begins, True)
+            count = self.api.llama_tokenize(self._vocabulary, text, len(text), tokens, room, begins, special)
             if count >= 0:
                 return tokens[:count]  # type: ignore[no-any-return]
             room = -count  # more tokens than bytes, as spaces are in a vocabulary that has none
@@ -686,6 +720,24 @@ class Encoder:
     def embed(self, tokens: list[int]) -> Any:
         """Return a text's embedding, as long as the model made it; None when that was interrupted."""
         return self._native.embed(tokens, self.width)
+
+
+class Ranker:
+    """A loaded model that scores texts for a query. Not thread-safe, but for `interrupt`."""
+
+    def __init__(self, native: Native, most: int, template: str | None) -> None:
+        self._native = native
+        self.most = most
+        self.template = template
+        self.tokens = native.part
+        self.around = native.around
+        self.interrupt = native.interrupt
+        self.resume = native.resume
+
+    def score(self, tokens: list[int]) -> float | None:
+        """Return how well a pair fits; None when that was interrupted."""
+        found = self._native.embed(tokens, 1)
+        return None if found is None else float(found[0])
 
 
 def _bytes_at(buffer: Any) -> Any:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Union
 
 import sealift_fields as fields
-from sealift_conformity import loosened
+from sealift_conformity import loosened, shortcoming
 from sealift_messages import Problems, dialog, encodable, text_of, tool_choice_of, tools_of
 from sealift_responses import chat_of, is_for_responses
 from sealift_schema import ANY_OBJECT, SchemaError, grammar_of
@@ -65,7 +65,7 @@ MOST_STOPS = 16
 MOST_BIAS = 10_000
 """What is added to a logit at most; OpenAI's own bound is 100."""
 _EMBEDS, _JUMPSTART = "input", "text_inputs"
-_SOURCES = ("prompt", "inputs", "messages", _EMBEDS)
+_SOURCES = ("prompt", "inputs", "messages", _EMBEDS, fields.RERANK)
 _SAMPLING = (
     *("top_k", "min_p", "typical_p", "top_n_sigma", "xtc_probability", "xtc_threshold", "dynatemp_range"),
     *("dynatemp_exponent", "repeat_penalty", "repeat_last_n", "frequency_penalty", "presence_penalty"),
@@ -84,7 +84,7 @@ class Request:
     """A request that was found right; None stands for "as the settings say"."""
 
     source: str
-    """The field that holds what to answer: prompt, inputs, messages, or input for embeddings and for responses."""
+    """The field that holds what to answer: prompt, inputs, messages, query, or input for embeddings and responses."""
     prompt: str = ""
     messages: tuple[dict[str, Any], ...] | None = None
     max_tokens: int | None = None
@@ -100,13 +100,24 @@ class Request:
     logprobs: int | None = None
     """How many of the likeliest tokens to tell at each place, beside the chosen one's log-probability."""
     texts: tuple[str, ...] = ()
-    """What to embed."""
+    """What to embed, or what to rank for `query`."""
     texts_listed: bool = field(default=False, compare=False)
     """Whether that is a list."""
     encoding: str = "float"
     """How an embedding is written: float or base64."""
     dimensions: int | None = None
     """How many numbers an embedding is to have."""
+    query: str = ""
+    top_n: int | None = None
+    """How many of the ranked texts to tell; None for all."""
+    return_texts: bool = False
+    """Whether to tell the ranked texts themselves."""
+    bare: bool = False
+    """Whether the ranking is a list, as text-embeddings-inference answers, and not within an object."""
+    squashed: bool = False
+    """Whether the scores are to lie between 0 and 1, as that server gives them unless asked for raw ones."""
+    truncated: bool = False
+    """Whether a text that is too long is cut, which otherwise is an error."""
     arrived: float | None = field(default=None, compare=False)
     """When it did, by time.monotonic."""
     batch: tuple[Subject, ...] = ()
@@ -144,6 +155,10 @@ class Request:
     """What the request sets of the chat template's variables."""
     reasoning_format: str = "auto"
     """`none` leaves a model's thoughts in the content; any other takes them out."""
+    caller: str | None = field(default=None, compare=False)
+    """Who asks on whose behalf, when the request says it."""
+    further: Mapping[str, Any] = field(default_factory=dict)
+    """What llama-server takes and the four functions do not, by its names."""
 
     @property
     def form(self) -> str:
@@ -158,8 +173,13 @@ class Request:
         return (self.prompt if self.messages is None else self.messages,)
 
 
-def parse_body(body: bytes | bytearray | str, content_type: str | None) -> Request:
+def parse_body(body: bytes | bytearray | str, content_type: str | None, *, sees: bool = False) -> Request:
     """Return the request in a body.
+
+    Args:
+        body: its bytes, or the text that they are.
+        content_type: the header's.
+        sees: whether the model looks at images (`sealift_messages.dialog`).
 
     Raises:
         BadRequest: 415 for another content type, 400 for everything else that is wrong.
@@ -178,17 +198,22 @@ def parse_body(body: bytes | bytearray | str, content_type: str | None) -> Reque
     except (ValueError, RecursionError) as error:
         reason = "it is empty" if not body else str(error)
         raise BadRequest(400, f"the body is not JSON: {reason}", code="invalid_json") from error
-    return parse_request(document)
+    return parse_request(document, sees=sees)
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def parse_request(document: Any) -> Request:
+def parse_request(document: Any, *, sees: bool = False) -> Request:
     """Return the request that a JSON document makes; a null field counts as absent.
 
     With `input` it asks for embeddings, or for a response as OpenAI's newer interface has it: by the fields beside it.
+    With `query` it asks for a ranking of `documents` or `texts`.
+
+    Args:
+        document: the body.
+        sees: whether the model looks at images (`sealift_messages.dialog`).
 
     Raises:
         BadRequest: with every problem of it.
@@ -215,13 +240,21 @@ def parse_request(document: Any) -> Request:
     if _unbounded(document):
         values.setdefault("max_tokens", -1)
     for name in sources:
-        values |= _subject(name, given[name], problems)
+        values |= _subject(name, given[name], problems, sees=sees)
     _check_together(values, form, problems)
     if problems.found:
         param, code, message = problems.all()
         raise BadRequest(400, message, param=param, code=code)
     source = _EMBEDS if responds else sources[0]
-    return Request(source=source, jumpstart=_JUMPSTART in document, **values)
+    return Request(source=source, jumpstart=_JUMPSTART in document, caller=_caller(document), **values)
+
+
+def _caller(document: dict[str, Any]) -> str | None:
+    """Return on whose behalf a request asks: OpenAI's name for that, or its older one."""
+    for name in ("safety_identifier", "user"):
+        if isinstance(document.get(name), str) and document[name]:
+            return str(document[name])
+    return None
 
 
 def _present(document: dict[str, Any]) -> dict[str, Any]:
@@ -262,27 +295,30 @@ def _named(names: Sequence[str]) -> str:
 # What to answer ---------------------------------------------------------------------------------------------
 
 
-def _subject(name: str, value: Any, problems: Problems) -> dict[str, Any]:
+def _subject(name: str, value: Any, problems: Problems, *, sees: bool) -> dict[str, Any]:
     """Return what a request asks with, by `Request`'s names."""
     if name == _EMBEDS:
         return {"texts": _texts(value, problems), "texts_listed": isinstance(value, list)}
+    if name == fields.RERANK:
+        return {"query": text_of(name, value, problems)}
     if name == "messages":
-        return {"messages": dialog("messages", value, problems)}
+        return {"messages": dialog("messages", value, problems, sees=sees)}
     if name == "inputs" and isinstance(value, list) and value:
-        return _inputs(value, problems)
+        return _inputs(value, problems, sees=sees)
     if name == "prompt" and isinstance(value, list) and value:
         return {"batch": _prompts(value, problems)}
     return {"prompt": text_of(name, value, problems)}
 
 
-def _inputs(value: list[Any], problems: Problems) -> dict[str, Any]:
+def _inputs(value: list[Any], problems: Problems, *, sees: bool) -> dict[str, Any]:
     """Return a list's texts or conversations; one conversation may stand alone."""
     if all(isinstance(one, dict) for one in value):
-        return {"messages": dialog("inputs", value, problems)}
+        return {"messages": dialog("inputs", value, problems, sees=sees)}
     batch: list[Subject] = []
     for number, one in enumerate(value):
         path = f"inputs[{number}]"
-        batch.append(dialog(path, one, problems) if isinstance(one, list) else text_of(path, one, problems))
+        listed = isinstance(one, list)
+        batch.append(dialog(path, one, problems, sees=sees) if listed else text_of(path, one, problems))
     return {"batch": tuple(batch), "listed": True}
 
 
@@ -350,6 +386,8 @@ def _options(options: dict[str, Any], form: str | None, problems: Problems) -> d
     _set_schema(values, known, problems)
     _set_tools(values, known, problems)
     _set_logprobs(values, known, form, problems)
+    if form == fields.RERANK:
+        _set_ranking(values, known, problems)
     if "stop" in known:
         values["stop"] = _stops(known.spelled["stop"], known["stop"], problems)
     return values
@@ -512,6 +550,29 @@ def _set_logprobs(values: dict[str, Any], known: _Known, form: str | None, probl
         values["logprobs"] = asked
 
 
+def _set_ranking(values: dict[str, Any], known: _Known, problems: Problems) -> None:
+    """Put what is to be ranked, and how it is told: each of two names for the documents asks for its own form."""
+    given = [name for name in ("documents", "texts") if name in known]
+    if len(given) != 1:
+        seen = "the body has 'documents' and 'texts'" if given else "the body has 'query' and nothing to rank"
+        problems.add(fields.RERANK, f"{seen}; wanted one of 'documents' and 'texts'", "missing_field")
+        return
+    name = given[0]
+    documents = known[name]
+    if not 0 < len(documents) <= MOST_TEXTS:
+        problems.add(name, f"{name!r} has {len(documents)} texts; wanted 1 to {MOST_TEXTS}")
+        return
+    values["texts"] = tuple(
+        text_of(f"{name}[{number}]", one.get("text") if isinstance(one, dict) else one, problems)
+        for number, one in enumerate(documents)
+    )
+    values["bare"] = name == "texts"
+    values["top_n"] = known.get("top_n") or None
+    values["return_texts"] = known.get("return_text" if values["bare"] else "return_documents", False)
+    values["squashed"] = known.get("raw_scores") is False
+    values["truncated"] = known.get("truncate", False)
+
+
 def _stops(name: str, value: Any, problems: Problems) -> tuple[str, ...]:
     stops = [value] if isinstance(value, str) else value
     right = (
@@ -549,3 +610,120 @@ def _check_together(values: dict[str, Any], form: str | None, problems: Problems
         problems.add("suffix", "'suffix' goes with one text in 'prompt' and without 'echo'")
     if values.get("tools") and values.get("schema") is not None and form == "messages":
         values["grammar"] = None  # a call is no such answer: the chat layer holds both
+
+
+# What a model refuses ---------------------------------------------------------------------------------------
+
+
+def suited(request: Request, does: str, name: str) -> Request:
+    """Return a request as a model takes it: `input` and `inputs` alone mean one thing or the other by the model.
+
+    Args:
+        request: any.
+        does: what the model does, by a form of `sealift_fields`: EMBEDDINGS, RERANK, or CHAT for all that generates.
+        name: the model's.
+
+    Raises:
+        BadRequest: when it asks a model for what it does not do.
+    """
+    embeds, generates = does == fields.EMBEDDINGS, does == fields.CHAT
+    if request.form in (fields.GENERATING if generates else (does,)):
+        return request
+    if embeds and request.source == "inputs" and not request.stream:
+        texts = tuple(subject for subject in request.subjects if isinstance(subject, str))
+        if len(texts) == len(request.subjects):
+            return replace(request, texts=texts)
+    plain = request.encoding == "float" and request.dimensions is None
+    alone = request.form == fields.EMBEDDINGS and len(request.texts) == 1 and not request.texts_listed
+    if generates and alone and plain:
+        return replace(request, messages=({"role": "user", "content": request.texts[0]},), texts=())
+    ranked = request.form == fields.RERANK
+    if embeds:
+        can, ask = f"embeds texts, and {'ranks' if ranked else 'generates'} none", "'input'"
+    elif generates:
+        can, ask = f"generates text, and {'ranks' if ranked else 'embeds'} none", "'messages' or 'prompt'"
+    else:
+        can, ask = "ranks texts, and does nothing else", "'query' and 'documents'"
+    raise BadRequest(
+        400,
+        f"the request has {request.source!r}, and model {name!r} {can}; ask with {ask}",
+        param=request.source,
+        code="wrong_task",
+    )
+
+
+def too_long(request: Request, tokens: int, context: int) -> BadRequest:
+    """Return the refusal of a prompt that leaves no room for an answer."""
+    return BadRequest(
+        400,
+        f"the prompt has {tokens} tokens and the context holds {context}, at least one of "
+        "them for the answer; send a shorter prompt, or deploy with a larger n_ctx",
+        param=request.source,
+        code="context_length_exceeded",
+    )
+
+
+def no_such_token(token: int, size: int) -> BadRequest:
+    """Return the refusal of a token that a vocabulary of `size` does not have."""
+    return BadRequest(
+        400,
+        f"the prompt has the token {token}, and the model's are 0 to {size - 1}; send tokens of "
+        "its own vocabulary, or a text",
+        param="prompt",
+        code="invalid_value",
+    )
+
+
+def fills_nothing_in(name: str) -> BadRequest:
+    """Return the refusal of a suffix by a model that was not trained to fill in."""
+    return BadRequest(
+        400,
+        f"model {name!r} fills nothing in: its vocabulary has no tokens for that; leave 'suffix' out, or "
+        "deploy a model for code",
+        param="suffix",
+        code="unsupported_value",
+    )
+
+
+def template_refuses(request: Request, reason: object) -> BadRequest:
+    """Return the refusal of a conversation by the model's chat template."""
+    return BadRequest(
+        400,
+        f"the model's chat template refuses these messages: {reason}",
+        param=request.source,
+        code="invalid_value",
+    )
+
+
+def wrong_schema(request: Request, error: SchemaError) -> BadRequest:
+    """Return the refusal of a tool's schema."""
+    param = "functions" if request.legacy_functions else "tools"
+    return BadRequest(400, str(error), param=param, code="invalid_schema")
+
+
+MOST_TRIES = 3
+"""Answers that are generated until one conforms to what a grammar does not hold."""
+
+
+def tries_of(request: Request, temperature: float) -> int:
+    """Return how often an answer is generated at most; another seed changes nothing where the likeliest is taken."""
+    return MOST_TRIES if request.schema is not None and temperature > 0 else 1
+
+
+def unmet(text: str, schema: Any) -> str | None:
+    """Return what is wrong with an answer by the request's schema: what its grammar did not hold."""
+    try:
+        return shortcoming(json.loads(text), schema)
+    except (ValueError, RecursionError):
+        return "it is no JSON"
+
+
+def schema_not_met(wrong: str | None, tries: int) -> BadRequest:
+    """Return the refusal to give an answer that does not conform."""
+    return BadRequest(
+        422,
+        f"the model's answer does not conform to the schema: {wrong}; no grammar holds this, and {tries} of "
+        f"{tries} answers missed it: tell the model in the prompt, or use another one",
+        param="response_format",
+        code="schema_not_met",
+    )

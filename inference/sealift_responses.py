@@ -11,7 +11,7 @@ import sealift_fields as fields
 from sealift_settings import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sealift_messages import Problems
 
@@ -145,30 +145,141 @@ def response_of(answer: dict[str, Any]) -> dict[str, Any]:
 
 def response_events(response: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Give the events of a stream that brings a whole response, in OpenAI's order."""
-    begun = {**response, "status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
-    events: list[dict[str, Any]] = [
-        {"type": "response.created", "response": begun},
-        {"type": "response.in_progress", "response": begun},
-    ]
-    for index, item in enumerate(response["output"]):
-        place = {"output_index": index, "item_id": item["id"]}
-        started = {**item, "content": []} if item["type"] == "message" else {**item}
-        events.append({"type": "response.output_item.added", "output_index": index, "item": started})
+    events = ResponseEvents(response)
+    yield from events.begin()
+    calls = 0
+    for item in response["output"]:
+        if item["type"] == "function_call":
+            function = {"name": item["name"], "arguments": item["arguments"]}
+            yield from events.add(
+                {"tool_calls": [{"index": calls, "id": item["call_id"], "function": function}]}
+            )
+            calls += 1
+        else:
+            name = "content" if item["type"] == "message" else "reasoning_content"
+            yield from events.add({name: item["content"][0]["text"]})
+    yield from events.end(response)
+
+
+class ResponseEvents:
+    """The events of a response as it comes: each of its parts begins, grows and ends before the next one begins."""
+
+    def __init__(self, begun: dict[str, Any]) -> None:
+        """Begin with a response's head; what it says and what that took is not looked at."""
+        self._begun = {
+            **begun,
+            "status": "in_progress",
+            "output": [],
+            "usage": None,
+            "incomplete_details": None,
+        }
+        self._identity = begun["id"].partition("_")[2]
+        self._done: list[dict[str, Any]] = []
+        self._open: dict[str, Any] | None = None
+        self._call: int | None = None
+        self._sent = 0
+
+    def begin(self) -> Iterator[dict[str, Any]]:
+        """Give what comes before any part."""
+        for kind in ("response.created", "response.in_progress"):
+            yield self._event(kind, response=self._begun)
+
+    def add(self, delta: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Give the events of what a chat's answer goes on with."""
+        if delta.get("reasoning_content"):
+            yield from self._text("reasoning", delta["reasoning_content"])
+        if delta.get("content"):
+            yield from self._text("message", delta["content"])
+        for call in delta.get("tool_calls") or []:
+            yield from self._called(call)
+
+    def end(self, response: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Give the end of the last part, and of the response; one that says nothing says an empty text."""
+        if self._open is None and not self._done:
+            yield from self._begin_item("message")
+        yield from self._end_item()
+        yield self._event(f"response.{response['status']}", response={**response, "output": self._done})
+
+    def failed(self, error: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what ends it instead when it cannot go on."""
+        return self._event("error", **{name: error.get(name) for name in ("code", "message", "param")})
+
+    def _event(self, kind: str, **fields: Any) -> dict[str, Any]:
+        self._sent += 1
+        return {"type": kind, **fields, "sequence_number": self._sent - 1}
+
+    def _text(self, kind: str, text: str) -> Iterator[dict[str, Any]]:
+        if self._open is None or self._open["type"] != kind:
+            yield from self._end_item()
+            yield from self._begin_item(kind)
+        item = self._item()
+        item["content"][0]["text"] += text
+        if kind == "message":
+            yield self._event("response.output_text.delta", **self._inside(), delta=text, logprobs=[])
+        else:
+            yield self._event("response.reasoning_text.delta", **self._inside(), delta=text)
+
+    def _called(self, call: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        if self._call != call["index"]:
+            yield from self._end_item()
+            self._call = call["index"]
+            named = {"call_id": call.get("id"), "name": call["function"].get("name")}
+            yield from self._begin_item("function_call", **named)
+        arguments = call["function"].get("arguments") or ""
+        if arguments:
+            self._item()["arguments"] += arguments
+            yield self._event("response.function_call_arguments.delta", **self._place(), delta=arguments)
+
+    def _item(self) -> dict[str, Any]:
+        if self._open is None:
+            raise ValueError("no part of the response is open")
+        return self._open
+
+    def _place(self) -> dict[str, Any]:
+        return {"output_index": len(self._done), "item_id": self._item()["id"]}
+
+    def _inside(self) -> dict[str, Any]:
+        return {**self._place(), "content_index": 0}
+
+    def _begin_item(self, kind: str, **named: Any) -> Iterator[dict[str, Any]]:
+        number = sum(item["type"] == kind for item in self._done)
+        again = f"_{number}" if number else ""
+        if kind == "function_call":
+            item = {"id": f"fc_{self._identity}_{number}", "type": kind, "status": "in_progress", **named}
+            item["arguments"] = ""
+            started = dict(item)
+        elif kind == "message":
+            item = {"id": f"msg_{self._identity}{again}", "type": kind, "status": "in_progress"}
+            item["role"] = "assistant"
+            started = {**item, "content": []}
+            item["content"] = [{"type": "output_text", "text": "", "annotations": []}]
+        else:
+            item = {"id": f"rs_{self._identity}{again}", "type": kind, "summary": []}
+            started = {**item, "content": []}
+            item["content"] = [{"type": "reasoning_text", "text": ""}]
+        self._open = item
+        yield self._event("response.output_item.added", output_index=len(self._done), item=started)
+        if kind == "message":
+            yield self._event("response.content_part.added", **self._inside(), part=dict(item["content"][0]))
+
+    def _end_item(self) -> Iterator[dict[str, Any]]:
+        if self._open is None:
+            return
+        item = self._open
         if item["type"] == "message":
             (part,) = item["content"]
-            inside = {**place, "content_index": 0}
-            events += [
-                {"type": "response.content_part.added", **inside, "part": {**part, "text": ""}},
-                {"type": "response.output_text.delta", **inside, "delta": part["text"], "logprobs": []},
-                {"type": "response.output_text.done", **inside, "text": part["text"], "logprobs": []},
-                {"type": "response.content_part.done", **inside, "part": part},
-            ]
+            yield self._event("response.output_text.done", **self._inside(), text=part["text"], logprobs=[])
+            yield self._event("response.content_part.done", **self._inside(), part=part)
         elif item["type"] == "function_call":
-            events += [
-                {"type": "response.function_call_arguments.delta", **place, "delta": item["arguments"]},
-                {"type": "response.function_call_arguments.done", **place, "arguments": item["arguments"]},
-            ]
-        events.append({"type": "response.output_item.done", "output_index": index, "item": item})
-    events.append({"type": f"response.{response['status']}", "response": response})
-    for number, event in enumerate(events):
-        yield {**event, "sequence_number": number}
+            yield self._event(
+                "response.function_call_arguments.done", **self._place(), arguments=item["arguments"]
+            )
+        else:
+            yield self._event(
+                "response.reasoning_text.done", **self._inside(), text=item["content"][0]["text"]
+            )
+        if "status" in item:
+            item["status"] = "completed"
+        yield self._event("response.output_item.done", output_index=len(self._done), item=item)
+        self._done.append(item)
+        self._open = None

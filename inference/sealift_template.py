@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sealift_chat import Constraint, Message, Templates
 
-_OURS = (
+OURS = (
     "messages",
     "tools",
     "bos_token",
@@ -76,7 +76,7 @@ class Template:
             ChatError: the template refuses it.
             SchemaError: the schema of a tool's arguments makes no sense.
         """
-        variables = {name: value for name, value in conversation.variables.items() if name not in _OURS}
+        variables = {name: value for name, value in conversation.variables.items() if name not in OURS}
         thinks = variables.get("enable_thinking", True) is not False
         if variables.get("reasoning_effort") == "none":
             thinks = False
@@ -85,7 +85,7 @@ class Template:
         prompt = self._templates.apply(
             conversation.messages,
             tools=conversation.tools,
-            callable_tools=_callable(
+            callable_tools=callable_tools(
                 conversation.tools, choice.removeprefix("=") if choice[:1] == "=" else None
             ),
             tool_choice="required" if choice[:1] == "=" else choice,
@@ -107,8 +107,15 @@ class Template:
         )
 
 
-def _callable(tools: Sequence[Mapping[str, Any]], name: str | None) -> list[dict[str, Any]]:
-    """Return the tools that may be called, with schemas that a grammar can hold; the one of a name, when it is given.
+def callable_tools(
+    tools: Sequence[Mapping[str, Any]], name: str | None, *, annotated: bool = False
+) -> list[dict[str, Any]]:
+    """Return the tools that may be called, with schemas that a grammar can hold.
+
+    Args:
+        tools: those of the request.
+        name: of the only one that may be called; None for all.
+        annotated: whether the schemas keep their descriptions, for the template that shows them to the model.
 
     Raises:
         SchemaError: there is no grammar for one of them.
@@ -120,7 +127,7 @@ def _callable(tools: Sequence[Mapping[str, Any]], name: str | None) -> list[dict
             continue
         if function.get("parameters"):
             try:
-                function["parameters"] = loosened(function["parameters"])
+                function["parameters"] = loosened(function["parameters"], annotated=annotated)
                 grammar_of(function["parameters"])
             except SchemaError as error:
                 raise SchemaError(f"tools[{number}].function.parameters: {error}") from error

@@ -40,97 +40,28 @@ from urllib.parse import urlsplit
 # This file's own folder is not on the path of whoever imports it by another name.
 sys.path.append(str(Path(__file__).resolve().parent))
 
+from sealift_contract import (
+    ASKED_AT,
+    DRAIN_S,
+    HURRY_S,
+    IDLE_S,
+    LEFT_S,
+    MAX_BODY,
+    MAX_DISCARD,
+    TIMEOUT_S,
+    Options,
+    StartError,
+    error_body,
+)
 from sealift_log import CLIENT_CLOSED_REQUEST, event_of, line, place, trace_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator
 
 JSON = "application/json"
 
-ASKED_AT = frozenset(
-    {
-        "/invocations",
-        *(
-            f"{above}/v1/{path}"
-            for above in ("", "/openai")
-            for path in ("chat/completions", "completions", "embeddings", "responses")
-        ),
-    }
-)
-"""SageMaker's path and OpenAI's: which of them SageMaker's OpenAI route calls is written nowhere."""
-
-MAX_BODY = 25 * 1024 * 1024
-"""Bytes of a request; an endpoint on instances takes no more either, and a serverless one 4 MB."""
-
-MAX_DISCARD = 64 * 1024 * 1024
-"""Bytes of a refused request that are still read, so that its client gets to read the refusal."""
-
-TIMEOUT_S = 60
-"""Seconds until a call is given up: SageMaker's limit for serverless endpoints."""
-
-LEFT_S = 10.0
-"""Seconds of them that a request must have left when its turn comes, or half of all; else it is refused."""
-
 LOOK_S = 0.1
 """Seconds between two looks whether a waiting client is still there."""
-
-IDLE_S = 75.0
-"""Seconds that a connection may be silent; longer than a client's own limit of 70."""
-
-DRAIN_S = 25.0
-"""Seconds for the answers under way after SIGTERM; SIGKILL follows after 30."""
-
-HURRY_S = 20.0
-"""Seconds after SIGTERM at which an answer under way has to end as it is, so that it is still delivered."""
-
-
-class StartError(Exception):
-    """The server cannot start; the message says why."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the environment says about the server itself.
-
-    SM_MODEL_DIR, SEALIFT_BIND_HOST, SAGEMAKER_BIND_TO_PORT, SEALIFT_MAX_WAITING and SEALIFT_TIMEOUT_S;
-    `inference.py` reads the rest, and the last one as well.
-    """
-
-    model_dir: Path
-    host: str
-    port: int
-    """0 for any free one."""
-    max_waiting: int
-    timeout_s: int = TIMEOUT_S
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str], arguments: Sequence[str] = ()) -> Options:
-        """Read the variables, with SageMaker's defaults; it starts an image with the argument "serve".
-
-        Raises:
-            StartError: when a number is none, or the arguments ask for something else.
-        """
-        if list(arguments) not in ([], ["serve"]):
-            raise StartError(f"the arguments are {list(arguments)!r}; wanted 'serve', or none")
-        return cls(
-            model_dir=Path(environ.get("SM_MODEL_DIR") or "/opt/ml/model"),
-            host=environ.get("SEALIFT_BIND_HOST") or "0.0.0.0",  # noqa: S104 a container is reached from outside
-            port=_number(environ, "SAGEMAKER_BIND_TO_PORT", 8080, highest=65_535),
-            max_waiting=_number(environ, "SEALIFT_MAX_WAITING", 4, highest=1000),
-            timeout_s=_number(environ, "SEALIFT_TIMEOUT_S", TIMEOUT_S, highest=3600, lowest=1),
-        )
-
-    @property
-    def patience(self) -> float:
-        """Seconds that a request may wait for its turn."""
-        return max(self.timeout_s / 2, self.timeout_s - LEFT_S)
-
-
-def _number(environ: Mapping[str, str], name: str, default: int, *, highest: int, lowest: int = 0) -> int:
-    text = environ.get(name) or str(default)
-    if not text.isascii() or not text.isdecimal() or not lowest <= int(text) <= highest:
-        raise StartError(f"{name} is {text!r}; wanted a whole number from {lowest} to {highest}")
-    return int(text)
 
 
 @dataclass(frozen=True)
@@ -149,8 +80,7 @@ class Reply:
 
 def error_reply(status: int, message: str, code: str, *, close: bool = False, **headers: str) -> Reply:
     """Return an error in the form of `inference.BadRequest`; header names have underscores for hyphens."""
-    kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
-    body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    body = error_body(status, message, code)
     named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
     return Reply(status, json.dumps(body).encode(), headers=named, close=close, code=code)
 

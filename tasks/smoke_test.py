@@ -1,6 +1,7 @@
 """SmokeTest: asks the new endpoint and looks at its answers. InService alone proves nothing.
 
-A model that chats is asked with messages, a base model with the beginning of a text, and one for embeddings for those.
+A model that chats is asked with messages, a base model with the beginning of a text, one for embeddings for those,
+and a reranker to rank.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from pipeline.gguf.header import read_header
 from pipeline.limits import GB, MiB
 from pipeline.operations import checklist, diagnosis
 from pipeline.planning import request_fields
-from pipeline.rollout import answers, embeddings
+from pipeline.rollout import answers, embeddings, rankings
 from pipeline.sizing import fit, images, instance_types
 from pipeline.sizing import pricing as price_list
 from pipeline.sizing.llama_memory import Shape
@@ -189,7 +189,12 @@ def bounds() -> str:
 
 def causes() -> str:
     """List every cause: what errors know of themselves, then what texts tell, in the order in which they are tried."""
-    itself = (answers.DEGENERATE, embeddings.BROKEN, *service_errors.CONSUMER_CAUSES.values())
+    itself = (
+        answers.DEGENERATE,
+        embeddings.BROKEN,
+        rankings.BROKEN,
+        *service_errors.CONSUMER_CAUSES.values(),
+    )
     return _table(
         "cause|why|what to do|known by",
         [

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
 
-ASKS = ("prompt", "messages", "input")
-"""Fields of an event that ask something: `input` is a text or several to embed, and a `prompt` with `"complete": true`
-the beginning of a text, which a base model goes on with."""
+ASKS = ("prompt", "messages", "input", "query")
+"""Fields of an event that ask something: `input` is a text or several to embed, `query` is what `documents` are ranked
+for, and a `prompt` with `"complete": true` the beginning of a text, which a base model goes on with."""
 OPTIONS = ("max_tokens", "temperature", "top_p", "stop", "seed")
 """Fields of an event that go to the endpoint as they are."""
 
@@ -40,7 +40,7 @@ class ConsumerError(Exception):
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Answer an event with `prompt` or `messages`, or embed its `input`, as the endpoint in ENDPOINT_NAME does."""
+    """Answer `prompt` or `messages`, embed `input`, or rank `documents`, as the endpoint in ENDPOINT_NAME does."""
     endpoint_name = os.environ.get("ENDPOINT_NAME")
     if not endpoint_name:
         raise ConsumerError(
@@ -51,7 +51,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
 
 def ask(client: SageMakerRuntimeClient, endpoint_name: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Return the endpoint's answer, or its embeddings, with its name and what it cost in tokens.
+    """Return the endpoint's answer, its embeddings or its ranking, with its name and what it cost in tokens.
 
     Raises:
         ConsumerError: when the event asks nothing, or the model refuses the request or fails.
@@ -59,11 +59,16 @@ def ask(client: SageMakerRuntimeClient, endpoint_name: str, event: dict[str, Any
     given = [name for name in ASKS if event.get(name) is not None]
     if len(given) != 1:
         raise ConsumerError(
-            f"the event has the fields {sorted(event)}; wanted one of 'prompt', 'messages' and 'input' among them"
+            f"the event has the fields {sorted(event)}; wanted one of 'prompt', 'messages', 'input' and 'query' among "
+            "them"
         )
     if given == ["input"]:
         answer = _invoke(client, endpoint_name, {"input": event["input"]}, "list of embeddings", _vectors)
         return {"endpoint_name": endpoint_name, "embeddings": answer[1], "usage": answer[0].get("usage")}
+    if given == ["query"]:
+        request = {"query": event["query"], "documents": event.get("documents")}
+        answer = _invoke(client, endpoint_name, request, "ranking", _results)
+        return {"endpoint_name": endpoint_name, "results": answer[1], "usage": answer[0].get("usage")}
     request: dict[str, Any]
     if event.get("complete") and given == ["prompt"]:
         request = {"prompt": event["prompt"]}
@@ -82,6 +87,10 @@ def _text(answer: dict[str, Any]) -> Any:
 
 def _vectors(answer: dict[str, Any]) -> Any:
     return [one["embedding"] for one in answer["data"]]
+
+
+def _results(answer: dict[str, Any]) -> Any:
+    return [{"index": one["index"], "relevance_score": one["relevance_score"]} for one in answer["results"]]
 
 
 def _invoke(

@@ -6,7 +6,8 @@
 
 Of AWS's language what its guide describes
 (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html), without regular expressions,
-without `*` in a selector, and without a condition on one field at another's place. Refuses a pattern that it cannot read, as PutMetricFilter does; the text is OURS.
+without `*` in a selector, and without a condition on one field at another's place. Refuses a pattern that it cannot
+read, as PutMetricFilter does; the text is OURS.
 """
 
 from __future__ import annotations

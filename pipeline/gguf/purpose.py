@@ -1,4 +1,4 @@
-"""What a GGUF is for: to chat, to complete, to embed, or nothing that an endpoint of Sealift's could do.
+"""What a GGUF is for: to chat, to complete, to embed, to rank, or nothing that an endpoint of Sealift's could do.
 
 Owns the names of what is no model for an endpoint, and what to do with each; and which container serves what. Pure: a
 header in, data out. Refuses to read one, and to judge whether a header is whole: that is `pipeline.gguf.header`.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from inference import sealift_purpose
+from inference import sealift_models, sealift_purpose
 from pipeline.errors import Problem
 from pipeline.gguf import architectures
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.gguf.header import GGUFHeader
 
 NOT_A_LANGUAGE_MODEL: Final = "GGUFNotALanguageModel"
+COMPANION_MISMATCH: Final = "CompanionMismatch"
 
 
 class Purpose(StrEnum):
@@ -36,6 +37,12 @@ class Purpose(StrEnum):
     """A base model: it continues a text."""
     EMBEDDING = "embedding"
     """It turns a text into numbers."""
+    RERANK = "rerank"
+    """It scores texts for a query."""
+
+
+EVALUATES: Final = (Purpose.EMBEDDING, Purpose.RERANK)
+"""What is for texts that are read and not gone on with: it is loaded otherwise, and not every container asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,8 @@ class Stranger:
 
 _ADAPTER: Final = Stranger(
     "an adapter (LoRA), which changes another model and is none",
-    "merge it, llama-export-lora -m BASE.gguf --lora ADAPTER.gguf -o MERGED.gguf, and deploy what comes of it; or "
-    "deploy the base model without it",
+    "name it lora*.gguf and deploy it beside its base model, which 'custom' and 'llama-cpp' load it with (sealift pack "
+    "BASE.gguf --lora ADAPTER.gguf); or merge it, llama-export-lora -m BASE.gguf --lora ADAPTER.gguf -o MERGED.gguf",
 )
 _IMATRIX: Final = Stranger(
     "an importance matrix: it is for quantizing, and answers nothing",
@@ -57,7 +64,8 @@ _IMATRIX: Final = Stranger(
 )
 _PROJECTOR: Final = Stranger(
     "a projector of images or sound (mmproj), one part of a multimodal model",
-    "deploy the language model's own GGUF, without it: nothing here reads a projector",
+    "name it mmproj*.gguf and deploy it beside the language model's own GGUF, which 'custom' and 'llama-cpp' load it "
+    "with: sealift pack MODEL.gguf --mmproj PROJECTOR.gguf",
 )
 _CONTROL: Final = Stranger(
     "a control vector, which steers another model and is none",
@@ -91,9 +99,11 @@ _IMAGE: Final = Stranger(
     "one part of an image or video generator, and nothing here makes images",
     "serve it with stable-diffusion.cpp or ComfyUI, or deploy a language model",
 )
-_RERANKER: Final = Stranger(
-    "a reranker (pooling_type 4), which scores documents for a query, and nothing here asks for scores",
-    "serve it with llama-server --rerank, or deploy an embedding model",
+_HEADLESS: Final = Stranger(
+    "a reranker (pooling_type 4) without a classifier that llama.cpp loads, so that its scores would mean nothing",
+    "convert a reranker of architecture "
+    + ", ".join(sorted(sealift_purpose.RANKERS))
+    + ", which llama.cpp ranks with",
 )
 
 _BY_TYPE: Final[Mapping[str, Stranger]] = {
@@ -185,6 +195,34 @@ def refusal(header: GGUFHeader) -> Problem | None:
     )
 
 
+def mismatch(header: GGUFHeader, kind: str) -> Problem | None:
+    """Return why a file is not what its name says that it is beside a model; None when it is.
+
+    Args:
+        header: the file's.
+        kind: one of `sealift_models.COMPANIONS`, by its name.
+    """
+    stated = sealift_models.stated_kind(header.kind, header.architecture)
+    if kind == sealift_models.DRAFT:
+        # A model like any other.
+        other = refusal(header)
+        if other is None:
+            return None
+        what = other.seen
+    elif stated == kind:
+        return None
+    else:
+        what = f"of general.type {header.kind!r} and architecture {header.architecture!r}"
+    named = f"named {kind}*.gguf, like {sealift_models.COMPANIONS[kind]}, and its header is "
+    instead = f"rename it to {stated}*.gguf" if stated else "rename it if it is the model"
+    return Problem(
+        COMPANION_MISMATCH,
+        named + what,
+        "a name and a header that say the same",
+        f"{instead}, or leave it out; what lies beside a model is named {sealift_models.COMPANION_NAMES}",
+    )
+
+
 def _said(header: GGUFHeader) -> Stranger | None:
     kind, architecture = header.kind.lower(), header.architecture.lower()
     known = _BY_TYPE.get(kind) or _BY_ARCHITECTURE.get(architecture)
@@ -195,8 +233,11 @@ def _said(header: GGUFHeader) -> Stranger | None:
             f"a GGUF of type {header.kind!r}, which is no model",
             "deploy the model's own GGUF, whose general.type is 'model'",
         )
-    pooling = header.integer(f"{header.architecture}.pooling_type")
-    return _RERANKER if pooling == sealift_purpose.RANK else None
+    if _pooling(header) != sealift_purpose.RANK:
+        return None
+    names = {tensor.name for tensor in header.tensors}
+    headless = header.shard_count <= 1 and not names & sealift_purpose.HEADS
+    return _HEADLESS if headless or header.architecture not in sealift_purpose.RANKERS else None
 
 
 def _by_tensors(header: GGUFHeader) -> Stranger | None:
@@ -223,6 +264,8 @@ def _by_tensors(header: GGUFHeader) -> Stranger | None:
 def of(header: GGUFHeader) -> Purpose:
     """Return what a model that `refusal` does not name is for."""
     architecture = header.architecture
+    if sealift_purpose.ranks(architecture, _pooling(header)):
+        return Purpose.RERANK
     if sealift_purpose.embeds(
         architecture,
         _pooling(header),
@@ -236,7 +279,7 @@ def of(header: GGUFHeader) -> Purpose:
 
 
 def whole(header: GGUFHeader) -> bool:
-    """Tell whether a model for embeddings evaluates a text at once."""
+    """Tell whether a model for embeddings, or one that ranks, evaluates a text at once."""
     remembers = header.architecture not in architectures.WITHOUT_CACHE
     return sealift_purpose.whole(_pooling(header), causal=_causal(header), remembers=remembers)
 
@@ -259,7 +302,7 @@ def unserved(header: GGUFHeader, *, embeddings: bool, runtime: Iterable[str] | N
 
     Args:
         header: of the model.
-        embeddings: whether the container answers requests for embeddings.
+        embeddings: whether the container answers requests for embeddings and for rankings.
         runtime: the architectures that its llama.cpp loads; None when its release is not known.
     """
     if runtime is not None and header.architecture not in runtime:
@@ -270,15 +313,37 @@ def unserved(header: GGUFHeader, *, embeddings: bool, runtime: Iterable[str] | N
             "look at the model's card for the program that it needs; where that is a newer llama.cpp, set "
             '"container" to "llama-cpp" or "custom", with the image_uri of one that has it',
         )
-    if not embeddings and of(header) is Purpose.EMBEDDING:
+    if not embeddings and of(header) in EVALUATES:
+        error, kind, wanted = _NOT_IN_CHAT[of(header)]
         return Problem(
-            "EmbeddingsNotServed",
-            f"an embedding model (architecture {header.architecture!r}), and AWS's llama.cpp image hands every call to "
-            "its chat completions",
-            "a container that answers requests for embeddings",
+            error,
+            f"{kind} (architecture {header.architecture!r}), and AWS's llama.cpp image hands every call to its chat "
+            "completions",
+            f"a container that answers requests {wanted}",
             'set "container" to "pytorch" or to "custom"',
         )
     return None
+
+
+_NOT_IN_CHAT: Final[Mapping[Purpose, tuple[str, str, str]]] = {
+    Purpose.EMBEDDING: ("EmbeddingsNotServed", "an embedding model", "for embeddings"),
+    Purpose.RERANK: ("RankingsNotServed", "a reranker", "to rank"),
+}
+
+
+def unaccompanied(kind: str, container: str) -> Problem:
+    """Return that a container does not load what lies beside a model.
+
+    Args:
+        kind: one of `sealift_models.COMPANIONS`.
+        container: its name.
+    """
+    return Problem(
+        "CompanionNotServed",
+        f"{sealift_models.COMPANIONS[kind]}, and container {container!r} loads none",
+        "a container that does, or the model alone",
+        'set "container" to "custom" or to "llama-cpp", or leave the file out',
+    )
 
 
 def notes(model: Mapping[str, Any], *, messages_only: bool = False) -> list[str]:
@@ -299,6 +364,16 @@ def notes(model: Mapping[str, Any], *, messages_only: bool = False) -> list[str]
                 ""
                 if messages_only
                 else "; the smoke test asks for embeddings, and smoke_test.expect is not for them"
+            )
+        )
+    elif purpose == Purpose.RERANK:
+        found.append(
+            'a reranker: it answers {"query": ..., "documents": [...]} with a score for each document, and neither '
+            "prompts nor messages"
+            + (
+                ""
+                if messages_only
+                else "; the smoke test ranks two texts, and smoke_test.expect is not for them"
             )
         )
     elif architecture in architectures.DIFFUSION:

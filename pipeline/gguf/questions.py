@@ -1,4 +1,4 @@
-"""How a model is asked, in the form that suits what it is for: with messages, with the beginning of a text, to embed.
+"""How a model is asked, in the form that suits it: with messages, with the beginning of a text, to embed, to rank.
 
 Owns the bodies of such requests. Refuses to send them, and to judge an answer: `rollout.smoke_test` does.
 """
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 MESSAGES: Final = "messages"
 PROMPT: Final = "prompt"
 INPUT: Final = "input"
-FORMS: Final = (MESSAGES, PROMPT, INPUT)
+QUERY: Final = "query"
+FORMS: Final = (MESSAGES, PROMPT, INPUT, QUERY)
 """The fields to ask with."""
 
 _SUITS: Final[Mapping[str, str]] = {
     Purpose.CHAT: MESSAGES,
     Purpose.COMPLETION: PROMPT,
     Purpose.EMBEDDING: INPUT,
+    Purpose.RERANK: QUERY,
 }
 
 DEFAULT: Final = "Hello."
@@ -29,7 +31,7 @@ DEFAULT: Final = "Hello."
 BEGINNING: Final = "Once upon a time, there was a"
 """The same of a base model, which is given the beginning of a text: a greeting is a whole one."""
 OTHER: Final = "Interest rates rose by a quarter of a percent."
-"""Embedded beside each text, which it has nothing to do with."""
+"""Embedded, or ranked, beside each text, which it has nothing to do with."""
 _ANOTHER: Final = "A whale sleeps upright in warm water."
 
 _SAMPLED: Final = {"temperature": 0.8, "top_p": 0.95, "seed": 1}
@@ -57,11 +59,12 @@ def body(form: str, prompt: str, max_tokens: int) -> dict[str, Any]:
 
     Args:
         form: the field to ask with.
-        prompt: what to ask; a text to go on with, or to embed.
+        prompt: what to ask; a text to go on with, or to embed; or the query, which is the first document too.
         max_tokens: of the answer at most.
     """
-    if form == INPUT:
-        return {"input": [prompt, _ANOTHER if prompt == OTHER else OTHER]}
+    if form in (INPUT, QUERY):
+        texts = [prompt, _ANOTHER if prompt == OTHER else OTHER]
+        return {"input": texts} if form == INPUT else {"query": prompt, "documents": texts}
     if form == PROMPT:
         return {"prompt": prompt, "max_tokens": max_tokens, **_SAMPLED}
     return {"messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens, "temperature": 0}
@@ -71,5 +74,7 @@ def event(form: str, prompt: str) -> dict[str, Any] | None:
     """Return the event to try a consumer with that has none of its own; None for the usual one, a prompt alone."""
     if form == INPUT:
         return {"input": prompt}
+    if form == QUERY:
+        return body(form, prompt, 0)
     # Whoever knows no "complete" finds the prompt where it always is.
     return {"prompt": prompt, "complete": True} if form == PROMPT else None

@@ -15,7 +15,7 @@ from pipeline import error_codec, errors, payload
 from pipeline.hosting import IN_STEPS
 from pipeline.operations.state_order import ORDER
 from pipeline.plain import one_line
-from pipeline.rollout import embeddings
+from pipeline.rollout import embeddings, rankings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,10 +45,16 @@ RULES = (
         embeddings.BROKEN["fix"],
     ),
     DiagnosisRule(
+        "RankingBroken",
+        r"the model's score is infinity",
+        rankings.BROKEN["why"],
+        rankings.BROKEN["fix"],
+    ),
+    DiagnosisRule(
         "AskedOtherwise",
-        r"embeds texts, and generates none; ask with|generates text, and embeds none; ask with",
+        r"(?:embeds|generates|ranks) texts?, and (?:generates none|embeds none|ranks none|does nothing else); ask with",
         "the model was asked for what it is not for",
-        "leave smoke_test.ask_with out; give a consumer of embeddings a test_event that embeds",
+        "leave smoke_test.ask_with out; give a consumer of embeddings or rankings a test_event that asks for them",
     ),
     # Failure reasons of serverless endpoints, and what the container logs beside them.
     DiagnosisRule(

@@ -51,17 +51,17 @@ SMOKE_TEST = Object(
         "prompts": Field(
             ListOf(PROMPT, 1, 20),
             "what to ask the new endpoint; of a base model, texts to go on with, and when absent the beginning of one; "
-            "of a model for embeddings, texts to embed",
+            "of a model for embeddings, texts to embed; of a reranker, queries",
             default=[questions.DEFAULT],
         ),
         "ask_with": Field(
             OneOf(questions.FORMS),
             "the field to ask with; when absent, what suits the model: messages where it has a chat template, prompt "
-            "where it has none, input where it is for embeddings",
+            "where it has none, input where it is for embeddings, query where it ranks",
         ),
         "expect": Field(
             EXPECT,
-            "what every answer must be like; embeddings are only judged by what they cannot be",
+            "what every answer must be like; embeddings and rankings are only judged by what they cannot be",
             default={"min_completion_tokens": 1},
         ),
         "max_tokens": Field(Integer(1, 4096), "tokens to generate per answer at most", default=32),
@@ -103,7 +103,8 @@ CONSUMER = Object(
         "test_event": Field(
             AnyObject(),
             "the event to invoke the consumer with after the switch; when absent, `prompt` with the smoke test's "
-            "first, with `complete` for a base model; or `input` in its place where the model is for embeddings",
+            "first, with `complete` for a base model; or in its place `input` where the model is for embeddings, "
+            "`query` and `documents` where it ranks",
         ),
         "expect": Field(
             EXPECT, "what the consumer's answer must be like", default={"min_completion_tokens": 1}
@@ -128,6 +129,11 @@ INFERENCE = Object(
         "top_p": Field(Number(0, 1), "nucleus sampling", default=0.9),
         "prefix_cache_mb": Field(
             Integer(0, 4096), "MiB for evaluated prompts that are not the last one; 0 for none", default=32
+        ),
+        "n_parallel": Field(
+            Integer(1, 64),
+            "slots: requests that one container answers at once, each with a context of n_ctx; planned from an "
+            "instance's memory and CPUs when absent. One on serverless, and of container pytorch",
         ),
     }
 )
@@ -279,6 +285,12 @@ _TUNABLE: dict[str, Field] = {
         Integer(0, 50),
         "earlier good deployments that stay, for an instant rollback; none on instances unless set",
         default=KEPT[SERVERLESS],
+    ),
+    "detailed_observability": Field(
+        Boolean(),
+        "on instances: whether SageMaker publishes what the container's /metrics and the host tell "
+        "(EnableDetailedObservability), which CloudWatch charges for by the GB; when absent, true of a container that "
+        "serves /metrics, and AWS's own default of any other",
     ),
     "deadline_s": Field(
         Integer(1, 7200), "seconds until an endpoint that is still Creating is given up", default=1800

@@ -18,7 +18,7 @@ from pipeline import payload
 from pipeline.aws import service_errors
 from pipeline.errors import NotYetVisible, SealiftError, SmokeTestFailed
 from pipeline.gguf import questions
-from pipeline.rollout import answers, embeddings
+from pipeline.rollout import answers, embeddings, rankings
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
@@ -168,7 +168,7 @@ def judge(
     Args:
         form: the field that was asked with.
         said: the response's body.
-        expect: the request's `smoke_test.expect`; it is about text, so embeddings are not held to it.
+        expect: the request's `smoke_test.expect`; it is about text, so embeddings and rankings are not held to it.
         prompt: what was asked.
         size: numbers of an embedding; None when that is not known.
 
@@ -185,6 +185,15 @@ def judge(
             wrong,
             embeddings.BROKEN if broken else {},
         )
+    if form == questions.QUERY:
+        ranked = rankings.parse(said)
+        wrong = rankings.shortcomings(ranked, _TEXTS)
+        broken = bool(wrong) and len(ranked.scores) == _TEXTS
+        return (
+            answers.Answer(ranked.text, None, None, ranked.timings),
+            wrong,
+            rankings.BROKEN if broken else {},
+        )
     answer = answers.parse(said)
     wrong = answers.shortcomings(answer.text, answer.completion_tokens, expect, prompt=prompt)
     flaw = answers.unexpected(answer.text, expect, prompt)
@@ -192,4 +201,4 @@ def judge(
 
 
 _TEXTS: Final = 2
-"""That are embedded: the prompt, and one that has nothing in common with it (`questions.body`)."""
+"""That are embedded or ranked: the prompt, and one that has nothing in common with it (`questions.body`)."""

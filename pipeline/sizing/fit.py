@@ -107,6 +107,8 @@ class Demand:
     serving: Serving = PREBUILT
     prefix_cache_mb: int = SAVED_MB
     """MiB for evaluated prompts that are not the last one."""
+    n_parallel: int = 1
+    """Slots: requests that are answered at once, each with a context of its own."""
     bare: bool = False
     """Whether the files are handed over as they are: nothing is extracted, and no archive lies beside them."""
 
@@ -181,6 +183,10 @@ class Fit:
             return (warning,)
         return ()
 
+    def with_slots(self, n_parallel: int) -> Fit:
+        """Return what the same model needs with so many slots."""
+        return _fit(replace(self.demand, n_parallel=n_parallel))
+
     def _problems(self) -> Iterator[Problem]:
         largest = limits.MEMORY_SIZES_MB[-1]
         if self.memory_bytes > largest * MiB:
@@ -239,10 +245,15 @@ def fit(
     n_batch: int,
     serving: Serving = PREBUILT,
     prefix_cache_mb: int = SAVED_MB,
+    n_parallel: int = 1,
     bare: bool = False,
 ) -> Fit:
     """Return what the model needs with these settings, served by this."""
-    return _fit(Demand(shape, archive_bytes, extracted_bytes, n_ctx, n_batch, serving, prefix_cache_mb, bare))
+    return _fit(
+        Demand(
+            shape, archive_bytes, extracted_bytes, n_ctx, n_batch, serving, prefix_cache_mb, n_parallel, bare
+        )
+    )
 
 
 def decide(
@@ -278,7 +289,13 @@ def _fit(demand: Demand) -> Fit:
 
 def _memory(demand: Demand) -> tuple[MemoryLine, ...]:
     lines = (
-        *footprint(demand.shape, n_ctx=demand.n_ctx, n_batch=demand.n_batch),
+        *footprint(
+            demand.shape,
+            n_ctx=demand.n_ctx,
+            n_batch=demand.n_batch,
+            n_parallel=demand.n_parallel,
+            checkpoints=demand.serving.checkpoints,
+        ),
         demand.serving.memory,
         MemoryLine("saved prompts", demand.prefix_cache_mb * MiB, "at most: prefix_cache_mb"),
     )

@@ -173,11 +173,13 @@ def test_the_customers_model_goes_to_an_instance(do: Task, script: Script, gemma
                 }
             },
             "Environment": {
-                "SM_LLAMA_CPP_PARALLEL": "1",
+                "SM_LLAMA_CPP_PARALLEL": "8",
+                "SM_LLAMA_CPP_METRICS": "true",
+                "LLAMA_ARG_CTX_CHECKPOINTS": "1",
                 "LLAMA_ARG_LOAD_MODE": "none",
                 "SM_LLAMA_CPP_TEMP": "0.7",
                 "SM_LLAMA_CPP_TOP_P": "0.9",
-                "SM_LLAMA_CPP_CTX_SIZE": "2048",
+                "SM_LLAMA_CPP_CTX_SIZE": "16384",
                 "SM_LLAMA_CPP_BATCH_SIZE": "512",
                 "SM_LLAMA_CPP_N_PREDICT": "150",
                 "SM_LLAMA_CPP_CACHE_RAM": "32",
@@ -199,6 +201,7 @@ def test_the_customers_model_goes_to_an_instance(do: Task, script: Script, gemma
                 "ContainerStartupHealthCheckTimeoutInSeconds": 600,
             }
         ],
+        "MetricsConfig": {"EnableDetailedObservability": True},
         "Tags": tags,
     }
     script.answers("sagemaker", "create_model", {"ModelArn": "arn:aws:sagemaker:us-east-1:1:model/m"}, model)

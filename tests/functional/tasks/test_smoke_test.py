@@ -112,6 +112,18 @@ def test_a_model_for_embeddings_is_asked_for_them(do: Task, script: Script, stre
     assert line["completion_tokens"] is None
 
 
+def test_a_reranker_is_asked_to_rank(do: Task, script: Script, streamed: Bodies) -> None:
+    """The query is one of two documents; a transcript shows both scores."""
+    results = [{"index": 1, "relevance_score": -1.5}, {"index": 0, "relevance_score": 2.25}]
+    said = json.dumps({"results": results}).encode()
+    for _ in range(2):
+        answer_to(script, {"query": "What?", "documents": ["What?", questions.OTHER]}, streamed(said))
+
+    (line,) = ask(do, script, ask_with="query")["transcript"]
+
+    assert (line["prompt"], line["answer"]) == ("What?", "2 scores: 2.25, -1.5")
+
+
 @pytest.mark.parametrize(
     ("said", "told"),
     [

@@ -14,7 +14,7 @@ import pytest
 from examples.tiny_encoder import write_tiny_encoder
 from examples.tiny_gguf import write_tiny_gguf
 from inference import inference
-from inference.inference import BadRequest, LoadError
+from inference.inference import BadRequest
 from sealift_embeddings import EmbeddingModel
 
 if TYPE_CHECKING:
@@ -124,14 +124,6 @@ def test_an_embedding_can_be_interrupted(tmp_path: Path, kind: str) -> None:
     model.encoder.resume()
 
     assert (model.encoder.embed(tokens) == whole).all()
-
-
-def test_a_model_that_ranks_is_refused(tmp_path: Path) -> None:
-    """Its scores would pass for embeddings of one number."""
-    write_tiny_gguf(tmp_path / "m.gguf", pooling=gguf.PoolingType.RANK)
-
-    with pytest.raises(LoadError, match="reranker"):
-        inference.model_fn(str(tmp_path))
 
 
 @pytest.mark.parametrize("template", [True, False])

@@ -218,7 +218,7 @@ def test_wrong_request_is_a_4xx_with_the_reason(
     ("method", "path", "status", "allow"),
     [
         pytest.param("GET", "/", 404, None, id="root"),
-        pytest.param("POST", "/v1/rerank", 404, None, id="other-path"),
+        pytest.param("POST", "/v1/files", 404, None, id="other-path"),
         pytest.param("GET", "/v1/completions", 405, "POST", id="get-completions"),
         pytest.param("POST", "/ping", 405, "GET", id="post-ping"),
         pytest.param("GET", "/invocations", 405, "POST", id="get-invocations"),

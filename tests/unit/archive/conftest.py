@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 CODE = {"code/inference.py": b"def model_fn(model_dir): ...\n"}
 
 
+class Signed(int):
+    """A number that is written with a sign."""
+
+
 class Forge:
     """Makes small models and archives, good and bad."""
 
@@ -43,13 +47,13 @@ class Forge:
             (6, "f") if isinstance(value, float) else (7, "?") if isinstance(value, bool) else (4, "I")
         )
         kind, code = {"split.count": (2, "H"), "split.no": (2, "H"), "split.tensors.count": (5, "i")}.get(
-            key, (kind, code)
+            key, (5, "i") if isinstance(value, Signed) else (kind, code)
         )
         return self.string(key) + struct.pack("<I" + code, kind, value)
 
     def needed(self, architecture: str) -> dict[str, object]:
         """Return the least metadata that llama.cpp loads a model of this architecture by."""
-        values = {"uint32": 1, "float32": 1.0, "bool": True, "string": "none"}
+        values = {"uint32": 1, "int32": Signed(1), "float32": 1.0, "bool": True, "string": "none"}
         keys = [key for key in (*COMMON, *BY_ARCHITECTURE.get(architecture, ())) if key.required and key.kind]
         found = {key.name.replace("%s", architecture): values[key.kind] for key in keys}
         return {**found, "tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": ["a", "b", "c", "d"]}

@@ -158,13 +158,20 @@ STRANGERS = [
         for metadata in ({"general.name": "x"}, {"general.name": "x", "general.architecture": "llama"})
     ),
     pytest.param(
-        model({"general.architecture": "bert", "bert.pooling_type": 4}), "reranker", "--rerank", id="reranker"
+        model({"general.architecture": "bert", "bert.pooling_type": 4}, "token_embd.weight"),
+        "without a classifier",
+        "jina-bert-v2",
+        id="reranker without a head",
     ),
     pytest.param(
-        model({"general.architecture": "qwen3", "qwen3.pooling_type": 4}),
-        "reranker",
-        "--rerank",
-        id="a generator's body as reranker",
+        model(
+            {"general.architecture": "llama", "llama.pooling_type": 4},
+            "token_embd.weight",
+            "cls.output.weight",
+        ),
+        "without a classifier",
+        "jina-bert-v2",
+        id="a reranker whose head llama.cpp does not load",
     ),
     pytest.param(
         model({"general.architecture": "somebodys"}, "stem.weight"),
@@ -293,6 +300,10 @@ def test_no_name_is_too_odd_to_be_judged(architecture: str, tensors: list[str]) 
             pytest.param(of("qwen3", pooling_type=pooling), "embedding", id=f"qwen3 pooling {pooling}")
             for pooling in (1, 2, 3)
         ),
+        *(
+            pytest.param(of(name, pooling_type=4), "rerank", id=f"{name} ranks")
+            for name in sorted(sealift_purpose.RANKERS)
+        ),
         pytest.param(of("qwen3", pooling_type=0), "completion", id="qwen3 pooling none"),
         pytest.param(of("lfm2", attention__causal=False), "embedding", id="bidirectional"),
         pytest.param(of("lfm2", attention__causal=True), "completion", id="causal said"),
@@ -315,6 +326,8 @@ def test_what_serves_is_asked_as_suits_it(read: GGUFHeader, wanted: str) -> None
         pytest.param(of("qwen3", pooling_type=1), True, id="the mean"),
         pytest.param(of("qwen3", pooling_type=3, attention__causal=False), True, id="bidirectional"),
         pytest.param(of("bert", pooling_type=3), True, id="without a cache"),
+        pytest.param(of("bert", pooling_type=4), True, id="an encoder that ranks"),
+        pytest.param(of("qwen3", pooling_type=4), False, id="a generator's body that ranks"),
     ],
 )
 def test_a_text_is_evaluated_in_parts_where_that_is_the_same(read: GGUFHeader, *, wanted: bool) -> None:
@@ -337,6 +350,7 @@ def test_an_embeddings_width_is_the_headers() -> None:
         ("llama", sealift_purpose.MEAN, True, True, False, True),
         ("llama", sealift_purpose.LAST, True, True, False, True),
         ("llama", sealift_purpose.RANK, True, True, False, False),
+        ("bert", sealift_purpose.RANK, False, False, False, False),
         ("llama", 0, True, True, False, False),
         ("llama", None, False, True, False, True),
         ("bert", None, True, False, False, True),
@@ -353,6 +367,20 @@ def test_the_rule_is_the_containers_own(
     )
 
     assert found == wanted
+
+
+@pytest.mark.parametrize("head", ["cls.weight", "cls.output.weight"])
+def test_a_reranker_has_a_head(head: str) -> None:
+    """One of two tensors; a shard may have it in another file. Only the image that chats does not take it."""
+    facts = {"general.architecture": "bert", "bert.pooling_type": 4}
+    read = header(model(facts, "token_embd.weight", head))
+    shard = header(model({**facts, "split.count": 2, "split.no": 0}, "token_embd.weight"))
+
+    assert purpose.of(read) is purpose.of(shard) is purpose.Purpose.RERANK
+    refused = purpose.unserved(read, embeddings=False, runtime=None)
+    assert refused is not None
+    assert refused.error == "RankingsNotServed"
+    assert purpose.unserved(read, embeddings=True, runtime=None) is None
 
 
 @pytest.mark.parametrize(
@@ -387,6 +415,7 @@ def test_what_a_container_does_not_serve_is_refused_for_that_container(
     [
         pytest.param(of("llama"), "it completes, it does not chat", id="base"),
         pytest.param(of("bert", embedding_length=384), "with 384 numbers for each text", id="embedding"),
+        pytest.param(of("bert", pooling_type=4), "a reranker: it answers", id="reranker"),
         pytest.param(of("llada"), "diffusion language model", id="diffusion"),
         pytest.param(of("somebodys"), "not known to", id="unknown"),
     ],

@@ -94,6 +94,16 @@ def test_texts_are_embedded() -> None:
     }
 
 
+def test_documents_are_ranked() -> None:
+    """Where the model is for that: the best first, as the endpoint has them."""
+    event = {"query": "a", "documents": ["b", "c"]}
+    results = [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score": 0.1}]
+
+    answer = _asked(event, event, json.dumps({"results": results, "usage": None}).encode())
+
+    assert answer == {"endpoint_name": "harbour-1", "results": results, "usage": None}
+
+
 def test_what_is_no_list_of_embeddings_is_told() -> None:
     """A chat's answer to a request for embeddings, say."""
     with pytest.raises(ConsumerError, match="wanted an OpenAI-style list of embeddings"):
@@ -112,7 +122,7 @@ def test_what_is_no_list_of_embeddings_is_told() -> None:
 )
 def test_event_that_asks_nothing_is_refused(event: dict[str, Any]) -> None:
     """Nothing is sent when it is unclear what to ask."""
-    with pytest.raises(ConsumerError, match="wanted one of 'prompt', 'messages' and 'input'"):
+    with pytest.raises(ConsumerError, match="wanted one of 'prompt', 'messages', 'input' and 'query'"):
         ask(_client(), "harbour-1", event)
 
 

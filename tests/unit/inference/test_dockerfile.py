@@ -52,7 +52,7 @@ def test_what_is_copied_is_there_and_is_all_that_is_needed(instructions: list[tu
     names = {Path(source).name for source in copied if source.startswith("inference/")}
 
     assert [source for source in copied if source != BUILT_BEFORE and not (TOP / source).is_file()] == []
-    assert names == {"server.py", *package_files.CODE}
+    assert names == {"server.py", "sealift_contract.py", *package_files.CODE}
     assert BUILT_BEFORE in copied
     assert not _all(instructions, "ADD")
 

@@ -29,6 +29,7 @@ ASKED: dict[str, dict[str, Any]] = {
     fields.INPUTS: {"inputs": "a"},
     fields.EMBEDDINGS: {"input": ["a"]},
     fields.RESPONSES: {"input": [USER]},
+    fields.RERANK: {"query": "a", "documents": ["b"]},
 }
 
 

@@ -83,9 +83,7 @@ def test_right_request_is_taken(document: dict[str, Any], expected: Request) -> 
     ("document", "param", "code", "words"),
     [
         pytest.param([], None, "invalid_json", "[]; wanted a JSON object", id="list"),
-        pytest.param(
-            {}, None, "missing_field", "'prompt', 'inputs', 'messages' and 'input'", id="nothing-asked"
-        ),
+        pytest.param({}, None, "missing_field", "'messages', 'input' and 'query'", id="nothing-asked"),
         pytest.param(
             {"prompt": "a", "messages": [USER]},
             None,

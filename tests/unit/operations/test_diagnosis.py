@@ -35,6 +35,17 @@ SAID = (
         id="an embedding that is none",
     ),
     pytest.param(
+        "endpoint 'x' answered 'Hello.' with status 500: the model's score is infinity or no number",
+        "RankingBroken",
+        id="a score that is none",
+    ),
+    pytest.param(
+        "the model answered 400: the request has 'messages', and model 'm' ranks texts, and does nothing else; "
+        "ask with 'query' and 'documents'",
+        "AskedOtherwise",
+        id="a consumer that chats with a reranker",
+    ),
+    pytest.param(
         "Could not find model data at s3://b/model.tar.gz.", "RoleCannotReadModel", id="no model data"
     ),
     pytest.param(

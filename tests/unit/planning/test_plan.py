@@ -260,6 +260,9 @@ def test_a_context_that_the_model_can_do_is_kept(facts_with: FactsMaker, trained
             384,
             id="embedding",
         ),
+        pytest.param(
+            {"purpose": "rerank", "evaluated_whole": False}, {}, "query", ["Hello."], None, id="reranker"
+        ),
     ],
 )
 def test_the_smoke_test_suits_the_model(
@@ -285,6 +288,7 @@ def test_the_smoke_test_suits_the_model(
         ("completion", {"q": 1}, {"q": 1}),
         ("embedding", None, {"input": "Hello."}),
         ("embedding", {"q": 1}, {"q": 1}),
+        ("rerank", None, {"query": "Hello.", "documents": ["Hello.", questions.OTHER]}),
         ("chat", {"q": 1}, {"q": 1}),
     ],
 )
@@ -302,7 +306,7 @@ def test_a_consumer_is_tried_with_what_the_model_takes(
     assert one.test_event == wanted
 
 
-@pytest.mark.parametrize(("purpose", "offered"), [("chat", True), ("embedding", False)])
+@pytest.mark.parametrize(("purpose", "offered"), [("chat", True), ("embedding", False), ("rerank", False)])
 def test_no_container_is_proposed_that_does_not_serve_the_model(
     facts_with: FactsMaker, purpose: str, *, offered: bool
 ) -> None:
@@ -315,7 +319,7 @@ def test_no_container_is_proposed_that_does_not_serve_the_model(
     assert ("'llama-cpp' is supported" in notes) == offered
 
 
-@pytest.mark.parametrize("purpose", ["completion", "embedding"])
+@pytest.mark.parametrize("purpose", ["completion", "embedding", "rerank"])
 def test_an_archives_own_code_is_asked_with_messages(facts_with: FactsMaker, purpose: str) -> None:
     """What else it takes nobody knows; the request may say it."""
     facts = facts_with(model={"purpose": purpose, "evaluated_whole": False})
@@ -338,6 +342,9 @@ def test_an_archives_own_code_is_asked_with_messages(facts_with: FactsMaker, pur
             "with 384 numbers",
             "base",
             id="embedding",
+        ),
+        pytest.param(
+            {"purpose": "rerank", "evaluated_whole": False}, {}, "a reranker", "base", id="reranker"
         ),
         pytest.param({"architecture": "dream"}, {}, "diffusion language model", "base", id="diffusion"),
         pytest.param({"architecture": "newer"}, {}, "'newer' is not known to", "base", id="unknown"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.gguf import questions
 from pipeline.gguf.purpose import Purpose
-from pipeline.rollout import answers, embeddings, smoke_test
+from pipeline.rollout import answers, embeddings, rankings, smoke_test
 from pipeline.rollout.embeddings import Embeddings
 from pipeline.sizing import images
 from pipeline.state_data.request_types import Expectation
@@ -31,6 +31,8 @@ def listed(*vectors: Any, **changes: Any) -> bytes:
         ("chat", OURS, "messages"),
         ("completion", OURS, "prompt"),
         ("embedding", OURS, "input"),
+        ("rerank", OURS, "query"),
+        ("rerank", images.LLAMA_CPP.requests, "messages"),
         ("completion", images.LLAMA_CPP.requests, "messages"),
         ("embedding", images.LLAMA_CPP.requests, "messages"),
         ("completion", (), "messages"),
@@ -72,6 +74,7 @@ def test_the_bodies_are_openais() -> None:
         "seed": 1,
     }
     assert questions.body("input", "a", 9) == {"input": ["a", questions.OTHER]}
+    assert questions.body("query", "a", 9) == {"query": "a", "documents": ["a", questions.OTHER]}
 
 
 @given(st.one_of(st.text(min_size=1), st.just(questions.OTHER)))
@@ -81,6 +84,7 @@ def test_the_two_texts_to_embed_always_differ(prompt: str) -> None:
 
     assert one == prompt
     assert one != other
+    assert questions.body("query", prompt, 1) == {"query": prompt, "documents": [one, other]}
 
 
 @pytest.mark.parametrize(
@@ -181,3 +185,42 @@ def test_a_degenerate_answer_tells_its_cause(allowed: bool, known: Any) -> None:
 
     assert wrong[0] == "it does not contain 'cargo'"
     assert found == known
+
+
+def ranked(*scores: Any) -> bytes:
+    """Return a ranking, the last text first."""
+    listed = [{"index": n, "relevance_score": one} for n, one in enumerate(scores)]
+    return json.dumps({"results": listed[::-1]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        pytest.param([3.5, -2], None, id="good"),
+        pytest.param([-2, 3.5], None, id="who knows"),
+        pytest.param([1.0], "1 scores of 2 texts", id="too few"),
+        pytest.param([1, 2, 3], "3 scores of 2 texts", id="too many"),
+        pytest.param([float("nan"), 1], "no number", id="nan"),
+        pytest.param([float("inf"), 1], "infinity", id="infinity"),
+        pytest.param([0.5, 0.5], "the same score", id="the same"),
+    ],
+)
+def test_rankings_are_judged_by_what_they_cannot_be(scores: list[float], words: str | None) -> None:
+    """As embeddings are."""
+    answer, wrong, known = smoke_test.judge(
+        "query", ranked(*scores), Expectation(contains="never in numbers"), prompt="a", size=None
+    )
+
+    assert len(wrong) == (words is not None)
+    assert words is None or words in wrong[0]
+    assert known == (rankings.BROKEN if wrong and len(scores) == 2 else {})
+    assert answer.text.startswith(f"{len(scores)} scores: {scores[0]:.4g}")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"pong", b'{"results": 1}', ranked("1"), ranked(True), ranked(10**400), b"[" * 10_000]
+)
+def test_what_is_no_ranking_is_told(body: bytes) -> None:
+    """With its beginning."""
+    with pytest.raises(answers.NotAnAnswer, match="is no ranking"):
+        rankings.parse(body)

@@ -106,18 +106,28 @@ def test_a_setting_becomes_a_variable(value: float, text: str) -> None:
 @EACH
 def test_the_environment_is_within_sagemakers_bounds(profile: Profile) -> None:
     """At most 100 entries, keys and values of at most 1024 characters; keys are identifiers."""
-    settings = {name: field.default for name, field in request_fields.INFERENCE.fields.items()}
+    settings = {name: field.default or 1 for name, field in request_fields.INFERENCE.fields.items()}
+    named = {variable for name in settings if (variable := profile.settings[name])}
     environment = images.environment(profile, settings)
 
-    assert len(environment) == len(profile.environment) + len(settings) <= limits.ENVIRONMENT_ENTRIES.value
+    assert set(environment) == {*profile.environment, *named}
+    assert len(environment) <= limits.ENVIRONMENT_ENTRIES.value
     assert all(name.isidentifier() and len(name) + len(value) < 1024 for name, value in environment.items())
 
 
 @EACH
 def test_every_profile_takes_every_setting(profile: Profile) -> None:
     """A setting that an image has no name for is said to have none, and not lost in silence."""
-    assert set(profile.settings) == {*request_fields.INFERENCE.fields, "timeout_s"}
-    assert {name for name, variable in profile.settings.items() if variable is None} <= {"timeout_s"}
+    assert set(profile.settings) == {*request_fields.INFERENCE.fields, "timeout_s", "max_waiting"}
+    lacking = {name for name, variable in profile.settings.items() if variable is None}
+    assert (
+        lacking
+        == {
+            "pytorch": {"n_parallel", "max_waiting"},
+            "llama-cpp": {"timeout_s", "max_waiting"},
+            "custom": set(),
+        }[profile.name]
+    )
 
 
 def test_an_answer_ends_within_the_time_that_was_asked_for(facts_with: FactsMaker) -> None:
@@ -142,11 +152,35 @@ def test_every_profile_answers_chat_requests(profile: Profile) -> None:
 
 
 def test_the_llama_cpp_image_gets_its_own_options() -> None:
-    """SM_LLAMA_CPP_X_Y becomes the option --x-y; one request at a time, as the fit assumes."""
+    """SM_LLAMA_CPP_X_Y becomes the option --x-y; one request at a time where nothing else is said."""
     environment = images.environment(LLAMA_CPP, {"n_ctx": 2048, "temperature": 0.7})
 
     assert (environment["SM_LLAMA_CPP_CTX_SIZE"], environment["SM_LLAMA_CPP_TEMP"]) == ("2048", "0.7")
     assert environment["SM_LLAMA_CPP_PARALLEL"] == "1"
+    assert environment["SM_LLAMA_CPP_METRICS"] == "true"
+
+
+def test_each_slot_has_the_context_that_was_asked_for() -> None:
+    """llama-server divides --ctx-size among its slots; our own adapter is told the context of one."""
+    settings = {"n_ctx": 2048, "n_parallel": 3}
+    theirs, ours = images.environment(LLAMA_CPP, settings), images.environment(CUSTOM, settings)
+
+    assert (theirs["SM_LLAMA_CPP_CTX_SIZE"], theirs["SM_LLAMA_CPP_PARALLEL"]) == ("6144", "3")
+    assert (ours["SEALIFT_N_CTX"], ours["SEALIFT_N_PARALLEL"]) == ("2048", "3")
+
+
+@pytest.mark.parametrize("profile", [LLAMA_CPP, CUSTOM], ids=lambda profile: profile.name)
+def test_a_server_keeps_the_checkpoints_that_the_fit_counts(profile: Profile) -> None:
+    """By default llama-server keeps 32 of each slot, which no fit has room for."""
+    assert profile.environment["LLAMA_ARG_CTX_CHECKPOINTS"] == str(profile.serving.checkpoints) == "1"
+
+
+def test_torchserve_is_told_of_no_slots() -> None:
+    """It answers one request at a time, and has a queue of its own."""
+    environment = images.environment(PYTORCH, {"n_parallel": 4, "max_waiting": 8})
+
+    assert environment == PYTORCH.environment
+    assert not PYTORCH.has_slots
 
 
 @pytest.mark.parametrize(

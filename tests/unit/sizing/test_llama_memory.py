@@ -253,6 +253,9 @@ def test_more_never_needs_less(shape: Shape, n_ctx: int, n_batch: int) -> None:
 def test_a_model_for_embeddings_evaluates_a_text_at_once() -> None:
     """However small n_batch is: all tokens of a text see each other. Each has room for its logits and its embedding."""
     bert = model(purpose="embedding", architecture="bert")
+    assert line("compute", model(purpose="rerank", architecture="bert"), n_ctx=512) == line(
+        "compute", bert, n_ctx=512
+    )
     short, long = line("compute", bert, n_ctx=1024, n_batch=128), line("compute", bert, n_ctx=2048)
     graphs = llama_memory.NODE_BYTES * llama_memory.LEAST_NODES
     fixed = llama_memory.SAMPLING_BYTES * 1000 + llama_memory.DECODING_BYTES + graphs

@@ -1,0 +1,163 @@
+"""From what llama-server answers to an answer as `sealift_answers` takes it, and from its errors to ours.
+
+Owns llama-server's names of what it answers (tools/server/server-task.cpp of the pinned llama.cpp). Refuses to decide
+what is asked next.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from sealift_answers import readable
+from sealift_engine import Choice, Generation
+from sealift_request import BadRequest, too_long
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sealift_request import Request
+
+_LEAST = -1e30
+"""llama-server's stand-in for minus infinity lies below, since JSON has none."""
+
+_REASONS = {"eos": "stop", "word": "stop", "limit": "length", "none": "length"}
+"""llama-server's reasons for the end of a text; what ends one from outside is its own."""
+
+
+@dataclass
+class Found:
+    """One answer to one prompt, as llama-server gave it."""
+
+    generation: Generation
+    message: dict[str, Any] | None = None
+    """Of a chat, in OpenAI's form."""
+    tokens: list[int] = field(default_factory=list)
+    """The answer's, where they were asked for."""
+
+
+def text_found(document: Mapping[str, Any], top: int | None) -> Found:
+    """Read the answer to a text.
+
+    Args:
+        document: llama-server's own form, whole.
+        top: how many of the likeliest tokens to tell at each place; None where nothing is told.
+    """
+    stop = document.get("stop_type")
+    generation = generation_of(document.get("timings") or {}, document)
+    generation.text = _whole_characters(str(document.get("content") or ""), cut=stop != "word")
+    generation.finish_reason = _REASONS.get(str(stop), str(stop))
+    generation.stopped = stop == "word"
+    generation.choices = choices_of(document.get("completion_probabilities"), top)
+    return Found(generation, None, list(document.get("tokens") or []))
+
+
+def chat_found(document: Mapping[str, Any], top: int | None, call: Callable[[int], str]) -> Found:
+    """Read the answer to a conversation; `__verbose` tells more of it, where that was asked for."""
+    (choice,) = document["choices"]
+    more = document.get("__verbose") or {}
+    usage = document.get("usage") or {}
+    generation = generation_of(
+        document.get("timings") or {}, {"tokens_evaluated": usage.get("prompt_tokens")}
+    )
+    reason = choice.get("finish_reason")
+    generation.finish_reason = "stop" if reason == "tool_calls" else str(reason)
+    generation.stopped = more.get("stop_type") == "word"
+    message = message_of(choice.get("message") or {}, cut=not generation.stopped, call=call)
+    generation.text = message["content"] or ""
+    generation.choices = choices_of((choice.get("logprobs") or {}).get("content"), top)
+    return Found(generation, message, list(more.get("tokens") or []))
+
+
+def message_of(given: Mapping[str, Any], *, cut: bool, call: Callable[[int], str]) -> dict[str, Any]:
+    """Return a message with what ours have, in their order.
+
+    Args:
+        given: llama-server's.
+        cut: whether its end may be half a character.
+        call: tells the id of a call that has none, by its number.
+    """
+    calls = given.get("tool_calls") or []
+    content = _whole_characters(given.get("content") or "", cut=cut and not calls)
+    message: dict[str, Any] = {"content": content or (None if calls else "")}
+    if given.get("reasoning_content"):
+        message["reasoning_content"] = _whole_characters(given["reasoning_content"], cut=cut and not content)
+    if calls:
+        message["tool_calls"] = [
+            {"id": one.get("id") or call(number), "type": "function", "function": dict(one["function"])}
+            for number, one in enumerate(calls)
+        ]
+    return message
+
+
+def _whole_characters(text: str, *, cut: bool) -> str:
+    """Return a text without the character that it ends within: llama-server marks it."""
+    return text.removesuffix("\ufffd") if cut else text
+
+
+def generation_of(timings: Mapping[str, Any], counted: Mapping[str, Any]) -> Generation:
+    """Return what an answer took, by llama-server's timings and what else it has counted."""
+    cached, evaluated = int(timings.get("cache_n") or 0), int(timings.get("prompt_n") or 0)
+    return Generation(
+        prompt_tokens=int(counted.get("tokens_evaluated") or cached + evaluated),
+        cached_tokens=cached,
+        evaluated_tokens=evaluated,
+        completion_tokens=int(timings.get("predicted_n") or 0),
+        prompt_s=float(timings.get("prompt_ms") or 0) / 1e3,
+        predicted_s=float(timings.get("predicted_ms") or 0) / 1e3,
+    )
+
+
+def choices_of(places: Any, top: int | None) -> list[Choice]:
+    """Return the tokens of an answer with their log-probabilities; the one that ends it is no part of it."""
+    if top is None or not places:
+        return []
+    return [_choice(one, top) for one in places if one.get("bytes")]
+
+
+def _choice(place: Mapping[str, Any], top: int) -> Choice:
+    likeliest = place.get("top_logprobs") or place.get("top_probs") or []
+    piece = bytes(place["bytes"])
+    for one in likeliest:
+        if one.get("id") == place.get("id"):
+            piece = bytes(one["bytes"])  # the place has the text that it completes, be it of several tokens
+    return Choice(
+        piece,
+        _logprob(place),
+        tuple((bytes(one["bytes"]), _logprob(one)) for one in likeliest[:top]),
+        int(place.get("id", -1)),
+    )
+
+
+def _logprob(one: Mapping[str, Any]) -> float:
+    """Return a log-probability; after sampling llama-server tells probabilities."""
+    if "prob" in one:
+        return math.log(one["prob"]) if one["prob"] > 0 else -math.inf
+    value = one.get("logprob")
+    return float(value) if value is not None and value > _LEAST else -math.inf
+
+
+def told_tokens(choices: Sequence[Choice]) -> list[str]:
+    """Return the texts of tokens as an answer tells them."""
+    return [readable(choice.piece) for choice in choices]
+
+
+# Errors -----------------------------------------------------------------------------------------------------
+
+
+def refusal_of(status: int, document: Any, request: Request) -> BadRequest:
+    """Return llama-server's error as ours, in its own words where they say it."""
+    error = document.get("error") if isinstance(document, dict) else None
+    error = error if isinstance(error, dict) else {}
+    said = str(error.get("message") or f"llama-server answered {status}")
+    if error.get("type") == "exceed_context_size_error":
+        return too_long(request, int(error.get("n_prompt_tokens") or 0), int(error.get("n_ctx") or 0))
+    if status == HTTPStatus.NOT_IMPLEMENTED:
+        return BadRequest(HTTPStatus.BAD_REQUEST, said, param=request.source, code="unsupported_value")
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return BadRequest(HTTPStatus.BAD_REQUEST, said, param=request.source, code="invalid_value")
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return BadRequest(status, said, code="unavailable")
+    return BadRequest(HTTPStatus.INTERNAL_SERVER_ERROR, said, code="server_error")
