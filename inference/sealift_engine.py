@@ -219,6 +219,8 @@ class Generation:
     prompt_s: float = 0.0
     """Until the first token could be chosen."""
     predicted_s: float = 0.0
+    first_token_at: float | None = None
+    """When its first token was chosen, by the engine's clock; None without one."""
     choices: list[Choice] = field(default_factory=list)
     stopped: bool = False
     """Whether one of the stops ended it, not the model's own token."""
@@ -352,6 +354,8 @@ class Engine:
             token = choose()
             if token is None:
                 return "dead_end"
+            if not answer.completion_tokens:
+                answer.first_token_at = self._clock()
             answer.completion_tokens += 1
             if native.ends(token):
                 return "stop"

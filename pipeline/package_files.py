@@ -27,6 +27,7 @@ CODE = (
     "sealift_engine.py",
     "sealift_fields.py",
     "sealift_folder.py",
+    "sealift_log.py",
     "sealift_messages.py",
     "sealift_models.py",
     "sealift_native.py",
