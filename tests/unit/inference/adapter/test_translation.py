@@ -292,6 +292,7 @@ SHAPE = {
     "suffix",
     "timings_per_token",
     "return_progress",
+    "include_stop_str_in_output",
 }
 """What changes how often is asked, or what the answer looks like; it is tried elsewhere."""
 TOGETHER = {"tool_choice", "parallel_tool_calls", "function_call", "top_logprobs"}
