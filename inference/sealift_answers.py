@@ -400,8 +400,8 @@ def _events(request: Request, answer: dict[str, Any]) -> Iterator[dict[str, Any]
     yield from chunks.usage(answer["usage"])
 
 
-BEGINNING: Mapping[str, Any] = {"role": "assistant", "content": ""}
-"""The first delta of a chat's choice."""
+BEGINNING: Mapping[str, Any] = {"role": "assistant", "content": None}
+"""The first delta of a chat's choice, as llama-server begins: a delta with content has some."""
 
 
 def _deltas(choice: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:

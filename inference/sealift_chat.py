@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 NAME = "libsealift_chat.so"
+NO_CALLS = "the template has no form for tool calls, so none can be required; use tool_choice 'auto'"
 
 
 class ChatError(ValueError):
@@ -298,9 +299,7 @@ class Templates:
         found = self._library.call("apply", given)
         constraint = _constraint(found)
         if tools and tool_choice == "required" and constraint is None:
-            raise ChatError(
-                "the template has no form for tool calls, so none can be required; use tool_choice 'auto'"
-            )
+            raise ChatError(NO_CALLS)
         return Prompt(
             text=found["prompt"],
             syntax=Syntax(

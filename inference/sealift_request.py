@@ -173,13 +173,20 @@ class Request:
         return (self.prompt if self.messages is None else self.messages,)
 
 
-def parse_body(body: bytes | bytearray | str, content_type: str | None, *, sees: bool = False) -> Request:
+def parse_body(
+    body: bytes | bytearray | str,
+    content_type: str | None,
+    *,
+    sees: bool = False,
+    adapted: bool = False,
+) -> Request:
     """Return the request in a body.
 
     Args:
         body: its bytes, or the text that they are.
         content_type: the header's.
         sees: whether the model looks at images (`sealift_messages.dialog`).
+        adapted: whether llama-server answers it, behind the adapter, and not the four functions.
 
     Raises:
         BadRequest: 415 for another content type, 400 for everything else that is wrong.
@@ -198,14 +205,14 @@ def parse_body(body: bytes | bytearray | str, content_type: str | None, *, sees:
     except (ValueError, RecursionError) as error:
         reason = "it is empty" if not body else str(error)
         raise BadRequest(400, f"the body is not JSON: {reason}", code="invalid_json") from error
-    return parse_request(document, sees=sees)
+    return parse_request(document, sees=sees, adapted=adapted)
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def parse_request(document: Any, *, sees: bool = False) -> Request:
+def parse_request(document: Any, *, sees: bool = False, adapted: bool = False) -> Request:
     """Return the request that a JSON document makes; a null field counts as absent.
 
     With `input` it asks for embeddings, or for a response as OpenAI's newer interface has it: by the fields beside it.
@@ -214,6 +221,7 @@ def parse_request(document: Any, *, sees: bool = False) -> Request:
     Args:
         document: the body.
         sees: whether the model looks at images (`sealift_messages.dialog`).
+        adapted: whether llama-server answers it, behind the adapter, and not the four functions.
 
     Raises:
         BadRequest: with every problem of it.
@@ -236,7 +244,7 @@ def parse_request(document: Any, *, sees: bool = False) -> Request:
     if nested is not None:
         options = _with_parameters(options, nested, sources, problems)
     form = sources[0] if len(sources) == 1 else None
-    values = _options(options, form, problems)
+    values = _options(options, form, problems, adapted=adapted)
     if _unbounded(document):
         values.setdefault("max_tokens", -1)
     for name in sources:
@@ -368,7 +376,9 @@ def _texts(value: Any, problems: Problems) -> tuple[str, ...]:
 # How to answer it -------------------------------------------------------------------------------------------
 
 
-def _options(options: dict[str, Any], form: str | None, problems: Problems) -> dict[str, Any]:
+def _options(
+    options: dict[str, Any], form: str | None, problems: Problems, *, adapted: bool
+) -> dict[str, Any]:
     """Return the options by `Request`'s names."""
     known = _Known()
     for given, value in options.items():
@@ -376,13 +386,16 @@ def _options(options: dict[str, Any], form: str | None, problems: Problems) -> d
         if found is None:
             names = [*fields.taken_by(form or fields.CHAT), *_SOURCES, "parameters"]
             problems.add(given, unknown(given, names), "unknown_parameter")
-        elif _suits(found, given, value, form, problems):
+        elif _suits(found, given, value, form, problems, adapted=adapted):
             if known.get(found.name, value) != value:
                 problems.add(given, f"{given!r} and another name of {found.name!r} are both there; give one")
             known[found.name] = value
             known.spelled[found.name] = given
     values: dict[str, Any] = {}
     _set_plain(values, known)
+    further = {name: value for name, value in known.items() if fields.BY_NAME[name].beyond is not None}
+    if further:
+        values["further"] = further
     _set_schema(values, known, problems)
     _set_tools(values, known, problems)
     _set_logprobs(values, known, form, problems)
@@ -402,24 +415,27 @@ class _Known(dict):  # type: ignore[type-arg]
         """The name that the request has for each."""
 
 
-def _suits(found: fields.Field, given: str, value: Any, form: str | None, problems: Problems) -> bool:
+def _suits(
+    found: fields.Field, given: str, value: Any, form: str | None, problems: Problems, *, adapted: bool
+) -> bool:
     """Return whether an option counts; tell what is wrong with one that does not belong or has a wrong value."""
-    if found.place == fields.HONORED and form is not None and form not in found.forms:
+    place, takes = found.place_by(adapted=adapted), found.takes_by(adapted=adapted)
+    if place == fields.HONORED and form is not None and form not in found.forms:
         if not fields.EMPTY.accepts(value):
             with_ = _named([one if one != fields.RESPONSES else "input" for one in found.forms])
             problems.add(given, f"{given!r} goes with {with_} only", "unknown_parameter")
         return False
-    if found.takes.accepts(value):
-        return found.place == fields.HONORED
-    if found.place == fields.REFUSED:
-        wanted = "" if found.takes is fields.NOTHING else f"wanted {found.takes}; "
+    if takes.accepts(value):
+        return place == fields.HONORED
+    if place == fields.REFUSED:
+        wanted = "" if takes is fields.NOTHING else f"wanted {takes}; "
         problems.add(
             given,
-            f"{given!r} is {shown(value)}, which is not done here; {wanted}{found.instead}",
+            f"{given!r} is {shown(value)}, which is not done here; {wanted}{found.instead_by(adapted=adapted)}",
             "unsupported_value",
         )
     else:
-        problems.add(given, f"{given!r} is {shown(value)}; wanted {found.takes}")
+        problems.add(given, f"{given!r} is {shown(value)}; wanted {takes}")
     return False
 
 

@@ -27,6 +27,8 @@ _TOLD = (
     "completion_probabilities",
 )
 """What a text's answer is read from; the rest of it, the prompt and all settings among it, is left out."""
+_OURS = ("timings_per_token", "return_progress")
+"""What of a stream is asked as it is needed here."""
 _WINDOWS = ("repeat_last_n", "dry_penalty_last_n")
 
 
@@ -54,6 +56,8 @@ def chat_call(
         variables["enable_thinking"] = False
     if variables:
         body["chat_template_kwargs"] = variables
+    if request.further.get("return_tokens") or (request.schema is not None and request.stop):
+        body["verbose"] = True  # tells tokens, and whether a stop ended the answer
     return UpstreamCall(CHAT, {**body, **more})
 
 
@@ -111,6 +115,7 @@ def _sampling(request: Request, settings: Settings, facts: ModelFacts, seed: int
     for name in _WINDOWS:
         if body.get(name) == -1:  # all tokens that there are
             body[name] = facts.context
+    body |= {name: value for name, value in request.further.items() if name not in _OURS}
     if request.stop:
         body["stop"] = list(request.stop)
     if request.logit_bias:

@@ -144,6 +144,11 @@ def told_tokens(choices: Sequence[Choice]) -> list[str]:
     return [readable(choice.piece) for choice in choices]
 
 
+def must_call(request: Request) -> bool:
+    """Tell whether an answer has to be a call of a tool; one that ends without had a template that knows none."""
+    return bool(request.tools) and request.tool_choice not in ("auto", "none")
+
+
 # Errors -----------------------------------------------------------------------------------------------------
 
 

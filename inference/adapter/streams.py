@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from adapter import bodies
-from adapter.replies import choices_of, generation_of, refusal_of, told_tokens
+from adapter.replies import choices_of, generation_of, must_call, refusal_of, told_tokens
 
 from sealift_answers import (
     BEGINNING,
@@ -27,7 +27,8 @@ from sealift_answers import (
     said_of,
     text_logprobs,
 )
-from sealift_request import BadRequest, Request
+from sealift_chat import NO_CALLS
+from sealift_request import BadRequest, Request, template_refuses
 from sealift_responses import ResponseEvents
 
 if TYPE_CHECKING:
@@ -112,6 +113,11 @@ class Stream:
         """Give what the caller is told of one event of llama-server's."""
         if self.over or not isinstance(event, dict):
             return
+        if "prompt_progress" in event:
+            if self._request.further.get("return_progress"):
+                plain = self._chunks.part(0, {} if self._chat else "")
+                yield from self._sent({**plain, "prompt_progress": event["prompt_progress"]})
+            return
         if "error" in event:
             yield from self.failed(refusal_of(HTTPStatus.INTERNAL_SERVER_ERROR, event, self._request))
             return
@@ -130,9 +136,6 @@ class Stream:
             choice.untold += len(notes)
             if any(delta.values()):
                 yield from self._part(choice, delta, tokens, event)
-        if self._request.further.get("return_progress") and "prompt_progress" in event:
-            plain = self._chunks.part(0, {} if self._chat else "")
-            yield from self._sent({**plain, "prompt_progress": event["prompt_progress"]})
         self._note_end(event)
         yield from self._end_early()
 
@@ -144,6 +147,11 @@ class Stream:
         if unfinished and reason is None:
             said = "llama-server ended before the answer did; send the request again"
             yield from self.failed(BadRequest(HTTPStatus.INTERNAL_SERVER_ERROR, said, code="server_error"))
+            return
+        if must_call(self._request) and any(
+            choice.reason == "stop" and not choice.stopped and not choice.calls for choice in self._choices
+        ):
+            yield from self.failed(template_refuses(self._request, NO_CALLS))
             return
         for choice in unfinished:
             choice.reason = reason

@@ -22,7 +22,7 @@ FIELDS = {
     # The real llama-server takes one thread for each CPU, and two that wait for each other in loops take seconds for a
     # first token where the CPUs are shared.
     "llama-cpp": {"container": "llama-cpp", "inference": {"n_threads": 1}},
-    "custom": {"container": "custom", "image_uri": OWN_IMAGE},
+    "custom": {"container": "custom", "image_uri": OWN_IMAGE, "inference": {"n_threads": 1}},
 }
 
 
