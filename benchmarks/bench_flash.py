@@ -110,9 +110,7 @@ def child(model: Path, rounds: int, depth: int) -> None:
     parameters.load_mode = llama_cpp.LLAMA_LOAD_MODE_NONE
     loaded = llama_cpp.llama_model_load_from_file(str(model).encode(), parameters)
     with model.open("rb") as file:
-        architecture = read_header(
-            lambda start, length: os.pread(file.fileno(), length, start)
-        ).architecture
+        architecture = read_header(lambda start, length: os.pread(file.fileno(), length, start)).architecture
     encodes = architecture in BATCH_ONLY
     contexts = {}
     for name in ("off", "on"):
@@ -131,9 +129,7 @@ def child(model: Path, rounds: int, depth: int) -> None:
         order = ("off", "on") if number % 2 else ("on", "off")
         times.append({name: run(llama_cpp, contexts[name], depth, encodes=encodes) for name in order})
     del times[0]  # threads and memory are there now
-    ratios = {
-        part: median(one["off"][part] / one["on"][part] for one in times) for part in times[0]["off"]
-    }
+    ratios = {part: median(one["off"][part] / one["on"][part] for one in times) for part in times[0]["off"]}
     off = {part: round(1e3 * median(one["off"][part] for one in times)) for part in times[0]["off"]}
     print(json.dumps({"ratios": ratios, "off_ms": off, "rounds": times}))
     sys.stdout.flush()
