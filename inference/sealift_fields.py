@@ -69,6 +69,10 @@ def _among(*values: Any) -> Kind:
 
 
 ANY = Kind("anything", lambda _: True)
+GRAMMAR = Kind(
+    "a grammar in llama.cpp's form, or an object with 'type' ('json' or 'regex') and 'value'",
+    lambda value: (isinstance(value, str) and bool(value)) or isinstance(value, dict),
+)
 NOTHING = Kind("nothing", lambda _: False)
 TEXT = Kind("a text", lambda value: isinstance(value, str))
 SWITCH = Kind("true or false", lambda value: isinstance(value, bool))
@@ -78,6 +82,19 @@ EMPTY = Kind("nothing in it", lambda value: value in ([], {}, "", False))
 OFF = Kind("false", lambda value: value is False)
 ON = Kind("true", lambda value: value is True)
 ZERO = Kind("0", lambda value: _number(value) and value == 0)
+FILLED = Kind("a text that is not empty", lambda value: isinstance(value, str) and bool(value))
+CHOICES = Kind(
+    "a list of texts, none of them empty",
+    lambda value: (
+        isinstance(value, list) and all(isinstance(one, str) and one for one in value) and bool(value)
+    ),
+)
+TOKENS = Kind(
+    "a list of up to 64 tokens",
+    lambda value: (
+        isinstance(value, list) and len(value) <= 64 and all(_whole(one) and one >= 0 for one in value)
+    ),
+)
 _INTEGER = Kind("a whole number", _whole)
 _PENALTY = Range(-1000, 1000, whole=False)
 _AS_MANY = Kind(
@@ -116,6 +133,29 @@ _BIASES = Kind(
         )
     ),
 )
+_SAMPLERS = Kind(
+    "a list of up to 32 names of samplers, or a text of their letters",
+    lambda value: (
+        (isinstance(value, str) and 0 < len(value) <= 32)
+        or (isinstance(value, list) and 0 < len(value) <= 32 and all(isinstance(one, str) for one in value))
+    ),
+)
+_LORA = Kind(
+    "a list of up to 64 objects with an 'id' and a 'scale'",
+    lambda value: (
+        isinstance(value, list)
+        and len(value) <= 64
+        and all(
+            isinstance(one, dict)
+            and set(one) == {"id", "scale"}
+            and _whole(one["id"])
+            and 0 <= one["id"] < 1000
+            and _number(one["scale"])
+            for one in value
+        )
+    ),
+)
+_DECAY = Kind("a number from 0 to 0.99", lambda value: _number(value) and 0 <= value <= 0.99)
 TOP = Range(0, 20)
 """OpenAI's bound of a chat's top_logprobs."""
 
@@ -126,7 +166,7 @@ class Field:
 
     name: str
     place: str
-    """HONORED, IGNORED or REFUSED by the four functions, and so in the containers `pytorch` and `custom`."""
+    """HONORED, IGNORED or REFUSED by the four functions, and so in the container `pytorch`."""
     forms: tuple[str, ...]
     """The forms of a request that it belongs to."""
     takes: Kind | Range = ANY
@@ -137,11 +177,32 @@ class Field:
     """Of a refused field: what to do."""
     llama_server: str = ""
     """Its place in llama-server, and so in the container `llama-cpp`; the same as here when empty."""
+    beyond: Kind | Range | None = None
+    """The values that are honored where the adapter hands them on to llama-server (`custom`), of a field that is not
+    honored here."""
+    without: str = ""
+    """Of a field that is honored here, and that llama-server cannot do: what to do there instead (`custom`)."""
 
     @property
     def there(self) -> str:
         """Return its place in llama-server."""
         return self.llama_server or self.place
+
+    def place_by(self, *, adapted: bool) -> str:
+        """Return its place in the four functions, or in llama-server behind the adapter."""
+        if adapted and self.without:
+            return REFUSED
+        return HONORED if adapted and self.beyond is not None else self.place
+
+    def takes_by(self, *, adapted: bool) -> Kind | Range:
+        """Return the values that are taken there."""
+        if adapted and self.without:
+            return EMPTY
+        return self.beyond if adapted and self.beyond is not None else self.takes
+
+    def instead_by(self, *, adapted: bool) -> str:
+        """Return what to do instead where it is refused there."""
+        return self.without if adapted and self.without else self.instead
 
 
 def _honored(name: str, forms: tuple[str, ...], takes: Kind | Range, **more: Any) -> Field:
@@ -157,7 +218,7 @@ def _refused(name: str, forms: tuple[str, ...], takes: Kind | Range, instead: st
 
 
 _LLAMA: dict[str, Any] = {"senders": "llama.cpp", "llama_server": HONORED}
-_THEIRS = "container 'llama-cpp' takes it"
+_THEIRS = "containers 'custom' and 'llama-cpp' take it"
 _NOBODY = "no container here does that"
 
 FIELDS = (
@@ -212,6 +273,26 @@ FIELDS = (
     _honored("logprobs", (CHAT, COMPLETION, INPUTS), ANY, aliases=("n_probs",)),
     _honored("top_logprobs", (CHAT, RESPONSES), TOP),
     _honored(
+        "min_tokens",
+        GENERATING,
+        Range(0, 1_000_000),
+        aliases=("min_new_tokens", "min_length"),
+        senders="djl, vllm",
+        llama_server=IGNORED,
+        without="container 'pytorch' takes it",
+    ),
+    _honored(
+        "stop_token_ids", GENERATING, TOKENS, senders="vllm", llama_server=IGNORED, without="send 'stop'"
+    ),
+    _honored(
+        "include_stop_str_in_output",
+        GENERATING,
+        SWITCH,
+        senders="vllm",
+        llama_server=IGNORED,
+        without="container 'pytorch' takes it",
+    ),
+    _honored(
         "echo", _TEXTS, SWITCH, aliases=("return_full_text",), senders="openai, tgi", llama_server=IGNORED
     ),
     _honored("details", (INPUTS,), SWITCH, senders="tgi", llama_server=IGNORED),
@@ -227,6 +308,16 @@ FIELDS = (
         llama_server=HONORED,
     ),
     _honored("text", (RESPONSES,), OBJECT),
+    _honored("guided_choice", GENERATING, CHOICES, senders="vllm", llama_server=IGNORED),
+    _honored("guided_regex", GENERATING, FILLED, senders="vllm", llama_server=IGNORED),
+    _honored(
+        "grammar",
+        GENERATING,
+        GRAMMAR,
+        aliases=("guided_grammar",),
+        senders="llama.cpp, tgi, vllm",
+        llama_server=HONORED,
+    ),
     # Tools and thinking
     _honored("tools", (CHAT, RESPONSES), LIST),
     _honored("tool_choice", (CHAT, RESPONSES), ANY),
@@ -238,6 +329,14 @@ FIELDS = (
     _honored("chat_template_kwargs", (CHAT,), OBJECT, senders="llama.cpp, vllm"),
     _honored("reasoning_format", (CHAT,), _among("auto", "deepseek", "none"), **_LLAMA),
     _honored("enable_thinking", (CHAT,), SWITCH, senders="vllm", llama_server=IGNORED),
+    _honored("add_generation_prompt", (CHAT,), SWITCH, senders="llama.cpp, vllm", llama_server=HONORED),
+    _honored(
+        "continue_final_message",
+        (CHAT,),
+        _among(True, False, "content", "reasoning_content"),
+        senders="llama.cpp, vllm",
+        llama_server=HONORED,
+    ),
     _honored("instructions", (RESPONSES,), TEXT),
     # Embeddings
     _honored("encoding_format", (EMBEDDINGS,), _among("float", "base64")),
@@ -267,15 +366,15 @@ FIELDS = (
     _ignored("context_management", (RESPONSES,)),
     _ignored("priority", GENERATING, senders="vllm"),
     _ignored("request_id", GENERATING, senders="vllm"),
-    _ignored("cache_prompt", GENERATING, **_LLAMA),
+    _ignored("cache_prompt", GENERATING, beyond=SWITCH, **_LLAMA),
     _ignored("id_slot", GENERATING, **_LLAMA),
-    _ignored("timings_per_token", GENERATING, **_LLAMA),
-    _ignored("return_progress", GENERATING, **_LLAMA),
-    _ignored("n_cache_reuse", GENERATING, **_LLAMA),
+    _ignored("timings_per_token", GENERATING, beyond=SWITCH, **_LLAMA),
+    _ignored("return_progress", GENERATING, beyond=SWITCH, **_LLAMA),
+    _ignored("n_cache_reuse", GENERATING, beyond=Range(0, 1_000_000), **_LLAMA),
     _ignored("sse_ping_interval", GENERATING, **_LLAMA),
     _ignored("n_keep", GENERATING, **_LLAMA),
     _ignored("n_discard", GENERATING, **_LLAMA),
-    _ignored("adaptive_decay", GENERATING, **_LLAMA),
+    _ignored("adaptive_decay", GENERATING, beyond=_DECAY, **_LLAMA),
     _ignored("spaces_between_special_tokens", GENERATING, senders="vllm"),
     _ignored("options", (INPUTS,), senders="tgi"),
     _ignored("sagemaker_base_url", (INPUTS,), senders="litellm"),
@@ -294,33 +393,32 @@ FIELDS = (
     _refused("conversation", (RESPONSES,), NOTHING, "send the whole conversation: nothing is stored"),
     _refused("previous_response_id", (RESPONSES,), NOTHING, "send the whole conversation: nothing is stored"),
     _refused("truncation", (RESPONSES,), _among("disabled", "auto"), "leave it out"),
-    _refused(
-        "grammar",
-        GENERATING,
-        NOTHING,
-        f"send 'response_format'; {_THEIRS}",
-        senders="llama.cpp, tgi",
-        llama_server=HONORED,
-    ),
-    _refused("samplers", GENERATING, NOTHING, _THEIRS, **_LLAMA),
-    _refused("min_keep", GENERATING, _among(0, 1), _THEIRS, **_LLAMA),
-    _refused("n_indent", GENERATING, ZERO, _THEIRS, **_LLAMA),
-    _refused("t_max_predict_ms", GENERATING, _among(-1, 0), _THEIRS, **_LLAMA),
+    _refused("samplers", GENERATING, NOTHING, _THEIRS, beyond=_SAMPLERS, **_LLAMA),
+    _refused("min_keep", GENERATING, _among(0, 1), _THEIRS, beyond=Range(0, 1_000_000), **_LLAMA),
+    _refused("n_indent", GENERATING, ZERO, _THEIRS, beyond=Range(0, 1000), **_LLAMA),
+    _refused("t_max_predict_ms", GENERATING, _among(-1, 0), _THEIRS, beyond=Range(-1, 3_600_000), **_LLAMA),
     _refused(
         "adaptive_target",
         GENERATING,
         Kind("below 0", lambda value: _number(value) and value < 0),
         _THEIRS,
+        beyond=Kind("a number of at most 1, below 0 for none", lambda value: _number(value) and value <= 1),
         **_LLAMA,
     ),
-    _refused("lora", GENERATING, EMPTY, f"name the adapter when deploying; {_THEIRS}", **_LLAMA),
-    _refused("return_tokens", GENERATING, OFF, _THEIRS, **_LLAMA),
-    _refused("post_sampling_probs", GENERATING, OFF, _THEIRS, **_LLAMA),
-    _refused("response_fields", GENERATING, EMPTY, _THEIRS, **_LLAMA),
-    _refused("add_generation_prompt", (CHAT,), ON, _THEIRS, senders="llama.cpp, vllm", llama_server=HONORED),
+    _refused("lora", GENERATING, EMPTY, _THEIRS, beyond=_LORA, **_LLAMA),
+    _refused("return_tokens", GENERATING, OFF, _THEIRS, beyond=SWITCH, **_LLAMA),
+    _refused("post_sampling_probs", GENERATING, OFF, _THEIRS, beyond=SWITCH, **_LLAMA),
+    _refused("response_fields", GENERATING, EMPTY, "leave it out; container 'llama-cpp' takes it", **_LLAMA),
     _refused(
-        "continue_final_message", (CHAT,), OFF, _THEIRS, senders="llama.cpp, vllm", llama_server=HONORED
+        "reasoning_budget_tokens",
+        (CHAT,),
+        _among(-1),
+        _THEIRS,
+        aliases=("thinking_budget_tokens",),
+        beyond=_WINDOW,
+        **_LLAMA,
     ),
+    _refused("reasoning_budget_message", (CHAT,), EMPTY, _THEIRS, beyond=TEXT, **_LLAMA),
     _refused("watermark", (INPUTS,), OFF, _NOBODY, senders="tgi"),
     _refused("decoder_input_details", (INPUTS,), OFF, _NOBODY, senders="tgi"),
     _refused("top_n_tokens", (INPUTS,), ZERO, "send 'logprobs'", senders="tgi"),
@@ -339,16 +437,8 @@ FIELDS = (
     _refused("num_beams", GENERATING, _among(1), _NOBODY, senders="djl"),
     _refused("use_beam_search", GENERATING, OFF, _NOBODY, senders="vllm"),
     _refused("max_time", (INPUTS,), NOTHING, "set timeout_s when deploying", senders="tgi"),
-    _refused(
-        "min_tokens", GENERATING, ZERO, _NOBODY, aliases=("min_new_tokens", "min_length"), senders="djl, vllm"
-    ),
     _refused("no_repeat_ngram_size", GENERATING, ZERO, "send 'dry_multiplier'", senders="djl"),
-    _refused("guided_regex", GENERATING, NOTHING, "send 'response_format'", senders="vllm"),
-    _refused("guided_choice", GENERATING, NOTHING, "send a 'response_format' with an enum", senders="vllm"),
-    _refused("guided_grammar", GENERATING, NOTHING, "send 'response_format'", senders="vllm"),
     _refused("prompt_logprobs", GENERATING, OFF, _NOBODY, senders="vllm"),
-    _refused("stop_token_ids", GENERATING, EMPTY, "send 'stop'", senders="vllm"),
-    _refused("include_stop_str_in_output", GENERATING, OFF, _NOBODY, senders="vllm"),
     _refused("skip_special_tokens", GENERATING, ON, _NOBODY, senders="vllm"),
 )
 

@@ -148,17 +148,23 @@ def profiles() -> str:
 
 def request_fields() -> str:
     """List every field that clients send, with what becomes of it in each container."""
-    rows = ["| field | with | takes | `pytorch`, `custom` | `llama-cpp` |", "|---|---|---|---|---|"]
+    rows = ["| field | with | takes | `pytorch` | `custom` | `llama-cpp` |", "|---|---|---|---|---|---|"]
     for field in sealift_fields.FIELDS:
         names = ", ".join(f"`{name}`" for name in (field.name, *field.aliases))
         forms = ", ".join(f"`{form}`" for form in field.forms)
         takes = "" if field.takes is sealift_fields.ANY else f"{field.takes}".replace("|", "\\|")
-        instead = f": {field.instead}" if field.instead else ""
-        chats = sealift_fields.CHAT in field.forms
-        rows.append(
-            f"| {names} | {forms} | {takes} | {field.place}{instead} | {field.there if chats else '-'} |"
-        )
+        here, custom = (_place_of_field(field, adapted=adapted) for adapted in (False, True))
+        if field.beyond is not None:
+            custom += f": {field.beyond}".replace("|", "\\|")
+        there = field.there if sealift_fields.CHAT in field.forms else "-"
+        rows.append(f"| {names} | {forms} | {takes} | {here} | {custom} | {there} |")
     return "\n".join(rows)
+
+
+def _place_of_field(field: sealift_fields.Field, *, adapted: bool) -> str:
+    place = field.place_by(adapted=adapted)
+    instead = field.instead_by(adapted=adapted)
+    return f"{place}: {instead}" if place == sealift_fields.REFUSED else place
 
 
 def commands() -> str:

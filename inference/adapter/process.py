@@ -52,17 +52,22 @@ class LastWords:
     """What of llama-server's log may be told."""
 
     def __init__(self) -> None:
-        self.started = False
-        """Whether it answers requests."""
+        self._started = False
         self._lines: deque[str] = deque(maxlen=KEPT)
         self._errors: deque[str] = deque(maxlen=KEPT)
+
+    def begin(self) -> None:
+        """Note that it answers requests from now on; what it said until then is of no interest any more."""
+        self._started = True
+        self._lines.clear()
+        self._errors.clear()
 
     def add(self, line: str) -> None:
         """Take one line."""
         text = line.strip()
         found = _PREFIX.match(text)
         said = text[found.end() :] if found else text
-        if not said or (self.started and not _CRASH.search(said)):
+        if not said or (self._started and not _CRASH.search(said)):
             return
         self._lines.append(said)
         if found and found[1] == "E":
@@ -134,7 +139,7 @@ class LlamaServer:
             with contextlib.suppress(*BROKEN, OSError):
                 async with self._session.get("http://llama-server/health") as answer:
                     if answer.status == 200:
-                        self.words.started = True
+                        self.words.begin()
                         return
             await sleep(LOOK_S)
         await self._reading

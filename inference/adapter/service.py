@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -52,7 +53,7 @@ from sealift_contract import (
 )
 from sealift_cpus import usable_cpus
 from sealift_folder import find_companions, find_model, read_config
-from sealift_log import CLIENT_CLOSED_REQUEST, event_of, line, place, trace_of
+from sealift_log import CLIENT_CLOSED_REQUEST, FAILED, event_of, line, place, trace_of
 from sealift_request import BadRequest
 from sealift_settings import LoadError, settings_from
 
@@ -111,6 +112,8 @@ class Exchange:
     bytes_out: int = 0
     told: dict[str, Any] = field(default_factory=dict)
     """What the log says besides."""
+    broken: bool = False
+    """Whether an answer that had begun came to no end of its own, whatever its status was."""
 
     def token(self, now: float) -> None:
         """Note that there is a token."""
@@ -202,7 +205,7 @@ class Service:
             await server.ready()
             ready = self._clock()
             facts = await self._first_token(server, command)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 whatever the reason is, /ping has to tell it
             ended = f"; llama-server {server.how}; its last words: {server.words}" if server else ""
             said = str(error) if isinstance(error, LoadError) else f"{type(error).__name__}: {error}{ended}"
             self._failure = f"the model could not be loaded: {said}"
@@ -307,6 +310,7 @@ class Service:
         now = self._clock()
         exchange = Exchange(now, now + self._options.timeout_s - min(MARGIN_S, self._options.timeout_s / 4))
         try:
+            response: web.StreamResponse
             if path not in ASKED_AT:
                 response = self._denial(exchange, _no_such_path(path))
             elif method != "POST":
@@ -361,7 +365,7 @@ class Service:
 
     def _tell(self, request: web.Request, exchange: Exchange) -> None:
         """Write the request's line, and count it."""
-        event = event_of(exchange.status)
+        event = FAILED if exchange.broken else event_of(exchange.status)
         self._counts.requests[event] += 1
         told = exchange.told
         if exchange.first_token is not None:
@@ -382,8 +386,7 @@ class Service:
 
     async def _invoke(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:
         try:
-            if denied := self._not_ready() or self._stopping():
-                raise denied
+            self._check()
             async with self._body(request) as body:
                 return await self._answer(request, body, exchange)
         except Denied as denied:
@@ -412,13 +415,15 @@ class Service:
         exchange.told["code"] = error.code
         return web.Response(status=error.status_code, body=body, content_type="application/json")
 
-    def _stopping(self) -> Denied | None:
-        if self._stop_by == float("inf"):
-            return None
-        message = "the server is stopping; try again later"
-        return Denied(
-            HTTPStatus.SERVICE_UNAVAILABLE, message, "stopping", Retry_After="1", Connection="close"
-        )
+    def _check(self) -> None:
+        """Raise Denied where nothing is answered now."""
+        if denied := self._not_ready():
+            raise denied
+        if self._stop_by < float("inf"):
+            message = "the server is stopping; try again later"
+            raise Denied(
+                HTTPStatus.SERVICE_UNAVAILABLE, message, "stopping", Retry_After="1", Connection="close"
+            )
 
     def _broken(self, error: Exception) -> Denied:
         self._log("broken", error=type(error).__name__)
@@ -488,8 +493,7 @@ class Service:
             await self._granted(place, exchange)
             exchange.queued_s = self._clock() - exchange.arrived
             self._counts.queued.add(exchange.queued_s)
-            if denied := self._not_ready() or self._stopping():
-                raise denied
+            self._check()
             yield
         finally:
             self._leave(place)
@@ -516,6 +520,9 @@ class Service:
             future = self._grants.get(granted)
             if future is not None and not future.done():
                 future.set_result(None)
+
+    def _left(self, ticket: Ticket, _task: asyncio.Task[None]) -> None:
+        self._leave(ticket)
 
     # ------------------------------------------------------------------------------ whole answers
 
@@ -547,7 +554,7 @@ class Service:
             if ticket is None:
                 break
             tasks.append(asyncio.create_task(work()))
-            tasks[-1].add_done_callback(lambda _, mine=ticket: self._leave(mine))
+            tasks[-1].add_done_callback(functools.partial(self._left, ticket))
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -569,7 +576,8 @@ class Service:
                 return collected.reply() if collected.right else await server.ask(call)
         except TimeoutError:
             if collectable(call):
-                return collected.reply(TIMEOUT)
+                begun = exchange.first_token
+                return collected.reply(TIMEOUT, self._clock() - begun if collected.begun and begun else 0.0)
             message = "the time of the call was over before the answer was there; ask for less at a time"
             raise Denied(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, "timeout") from None
 
@@ -626,7 +634,7 @@ class Service:
             if not out.begun:
                 raise
             denied = self._broken(error)
-            exchange.told["code"] = denied.code
+            exchange.told["code"], exchange.broken = denied.code, True
             await out.write(translation.failed(BadRequest(denied.status, str(denied), code=denied.code)))
         with contextlib.suppress(Exception):  # an answer that broke off has no figures
             exchange.told = translation.figures | exchange.told
@@ -634,9 +642,8 @@ class Service:
 
     async def _pass_on(self, answer: Any, translation: Translation, exchange: Exchange, out: _Out) -> None:
         async for event in _events_of(answer):
-            if is_progress(event) or (isinstance(event, list) and all(map(is_progress, event))):
-                continue
-            exchange.token(self._clock())
+            if not is_progress(event):
+                exchange.token(self._clock())
             await out.write(translation.events(event))
         if not translation.over:
             await out.write(translation.ended())
@@ -746,22 +753,6 @@ def _where(error: BaseException) -> list[str]:
         found.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
         trace = trace.tb_next
     return found[-6:]
-
-
-def find_program(environ: Mapping[str, str], own: Path) -> Path | None:
-    """Return llama-server: the one that the environment names, of the image, or of the checkout; else None.
-
-    Args:
-        environ: the container's environment.
-        own: the folder that holds the adapter and the modules that it shares with the four functions.
-    """
-    named = environ.get("SEALIFT_LLAMA_SERVER")
-    places = (
-        (Path(named),)
-        if named
-        else (own / "llama-server" / "llama-server", own.parent / ".build" / "llama-server" / "llama-server")
-    )
-    return next((path for path in places if path.is_file()), None)
 
 
 async def serve(options: Options, program: Path, environ: Mapping[str, str], log: Callable[..., None]) -> int:

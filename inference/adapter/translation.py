@@ -14,12 +14,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from adapter import bodies
-from adapter.replies import Found, chat_found, refusal_of, text_found
+from adapter.collected import goes_on
+from adapter.replies import Found, chat_found, must_call, refusal_of, text_found
 from adapter.streams import Stream
 from adapter.upstream import ModelFacts, UpstreamCall, UpstreamReply, learn
 from adapter.vectors import embedded, ranked
 
 from sealift_answers import EVENTS, Head, Part, answer_of, figures, likelihood, said_of, stream_of
+from sealift_chat import NO_CALLS
 from sealift_conformity import held
 from sealift_fields import CHAT, EMBEDDINGS, RERANK
 from sealift_request import (
@@ -34,11 +36,13 @@ from sealift_request import (
     parse_body,
     schema_not_met,
     suited,
+    template_refuses,
     tries_of,
     unmet,
     wrong_schema,
 )
 from sealift_schema import SchemaError
+from sealift_template import TWO_ANSWERS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -150,6 +154,9 @@ class Translation:
         """Return what is asked, as far as the request tells it."""
         request, facts = self.request, self._facts
         if not isinstance(subject, str) and isinstance(subject[0], dict):
+            roles = [one.get("role") for one in subject[-2:] if isinstance(one, dict)]
+            if roles == ["assistant", "assistant"] and not request.continues:
+                raise template_refuses(request, TWO_ANSWERS)
             return _Prompt(messages=subject)
         if request.suffix is not None and facts.fill_in is None:
             raise fills_nothing_in(facts.name)
@@ -184,6 +191,8 @@ class Translation:
             found.append((one, seed))
             generation = one.generation
             ended = generation.finish_reason == "stop" and not generation.stopped
+            if ended and must_call(request) and not (one.message or {}).get("tool_calls"):
+                raise template_refuses(request, NO_CALLS)
             content = generation.text if one.message is None else one.message["content"] or ""
             wrong = unmet(content, request.schema) if ended and checked else None
             if wrong is None:
@@ -200,6 +209,8 @@ class Translation:
 
     def _body(self, prompt: _Prompt, seed: int, more: Mapping[str, Any]) -> UpstreamCall:
         request = self.request
+        if must_call(request) and not self._facts.calls:
+            raise template_refuses(request, NO_CALLS)
         if prompt.messages is None:
             return bodies.text_call(request, prompt.text, self._settings, self._facts, seed=seed, more=more)
         return bodies.chat_call(request, prompt.messages, self._settings, self._facts, seed=seed, more=more)
@@ -243,7 +254,7 @@ class Translation:
         request = self.request
         return {
             "source": request.source,
-            "constrained": request.grammar is not None or bool(request.tools),
+            "constrained": request.constrained,
             **figures,
         }
 
@@ -253,7 +264,7 @@ class Translation:
         """Return whether what llama-server says can be handed on before all of it is there."""
         request, subjects = self.request, self.request.subjects
         chat = not isinstance(subjects[0], str) and isinstance(subjects[0][0], dict)
-        checked = request.schema is not None and not request.tools and not held(request.schema, bounds=chat)
+        checked = request.schema is not None and not request.tools and not held(request.schema)
         tokens = not chat and not all(isinstance(subject, str) for subject in subjects)
         return not (
             request.listed
@@ -263,6 +274,8 @@ class Translation:
             or request.choices > self._facts.slots
             or (len(subjects) > 1 and request.choices > 1)
             or (tokens and (request.echo or request.logprobs is not None))
+            or (chat and request.further.get("return_tokens"))
+            or (chat and goes_on(subjects[0]))
         )
 
     @property
@@ -272,6 +285,8 @@ class Translation:
         more: dict[str, Any] = {"stream": True, "timings_per_token": True}
         if prompts[0].messages is not None:
             more["stream_options"] = {"include_usage": True}
+        if self.request.further.get("return_progress"):
+            more["return_progress"] = True
         if self.request.choices > 1:
             more["n_cmpl"] = self.request.choices
         if len(prompts) > 1:
@@ -378,5 +393,5 @@ def translate(
         BadRequest: the request is wrong, or asks the model for what it does not do.
     """
     does = EMBEDDINGS if facts.embeds else RERANK if facts.reranks else CHAT
-    request = suited(parse_body(body, content_type), does, facts.name)
+    request = suited(parse_body(body, content_type, sees=facts.sees, adapted=True), does, facts.name)
     return Translation(request, facts, settings, identity=identity, created=created)

@@ -52,10 +52,10 @@ class ModelFacts:
     """Whether it embeds texts, and generates none."""
     reranks: bool = False
     """Whether it scores documents for a query, and does nothing else."""
+    calls: bool = True
+    """Whether its chat template may have a form for calls of tools."""
     sees: bool = False
     """Whether images may stand in a conversation."""
-    hears: bool = False
-    """Whether audio may."""
     vocabulary_size: int = 0
     """0 when it is not known."""
     width: int = 0
@@ -82,6 +82,7 @@ def learn(
         UpstreamCall("/tokenize", {"content": "", "add_special": True, "with_pieces": True}),
     )
     about = props.document
+    caps = about.get("chat_template_caps") or {}
     first = next(iter(empty.document.get("tokens") or []), None)
     begins = first.get("piece") if isinstance(first, dict) else None
     bos = begins if isinstance(begins, str) and begins == about.get("bos_token") else ""
@@ -98,8 +99,8 @@ def learn(
         slots=int(about["total_slots"]),
         embeds=embeds,
         reranks=reranks,
+        calls=any(caps.get(name) for name in ("supports_tools", "supports_tool_calls")),
         sees=bool(about.get("modalities", {}).get("vision")),
-        hears=bool(about.get("modalities", {}).get("audio")),
         vocabulary_size=int((model.get("meta") or {}).get("n_vocab") or 0),
         width=int((model.get("meta") or {}).get("n_embd") or 0) if embeds else 0,
         bos=bos,

@@ -25,6 +25,22 @@ _HALVES: Final = (".lora_a", ".lora_b")
 _NORM: Final = "_norm.weight"
 """Tensors of an adapter that llama.cpp passes over."""
 _TRANSPOSED: Final = "token_embd.weight"
+_PATCHES: Final = {
+    **dict.fromkeys(
+        ("qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger", "ling3vl", "glm4v"), 4096 * 2**2
+    ),
+    "hunyuanvl": 16_384 * 2**2,
+    "muse-glimmer": 4096 * 2**2,
+    "gemma4v": 1120 * 3**2,
+    "kimivl": 1024 * 2**2,
+    "pixtral": 1024 * 2**2,
+    "minimax_m3": 576 * 2**2,
+    "lfm2": 256 * 2**2,
+    # Tiles of one size, as many at once as make 1024 tokens.
+    "internvl": 1024 * 2**2,
+}
+"""Of the largest image that a projector looks at which takes images of any size: its tokens, and the patches of each
+(clip.cpp: set_limit_image_tokens, n_merge)."""
 
 
 def problem(
@@ -43,9 +59,24 @@ def problem(
     return _draft(header, model) if kind == DRAFT else None
 
 
-def image(header: GGUFHeader) -> dict[str, int | None]:
-    """Return the figures of a projector that its memory depends on."""
-    return {}
+def image(header: GGUFHeader) -> dict[str, int] | None:
+    """Return the figures that a projector's memory depends on; None of one that looks at no images.
+
+    Patches and pixels are those of the largest image, or of the most tiles of one, that it looks at at once.
+    """
+    side = header.integer("clip.vision.image_size") or 0
+    patch = header.integer("clip.vision.patch_size") or 0
+    width = header.integer("clip.vision.embedding_length")
+    if not side or not patch or not width:
+        return None
+    kind = header.text("clip.projector_type") or header.text("clip.vision.projector_type") or ""
+    patches = max((side // patch) ** 2, _PATCHES.get(kind, 0))
+    return {
+        "patches": patches,
+        "pixels": patches * patch * patch,
+        "width": width,
+        "feed_forward": header.integer("clip.vision.feed_forward_length") or 0,
+    }
 
 
 def _adapter(

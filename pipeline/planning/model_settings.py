@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.gguf import questions
 from pipeline.hosting import SERVERLESS
 from pipeline.sizing import fit, images
+from pipeline.sizing.companion_memory import Beside
 from pipeline.sizing.llama_memory import Shape
 from pipeline.state_data.plan_types import PlannedSmokeTest
 
@@ -42,6 +43,7 @@ def needs(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -
         prefix_cache_mb=own.prefix_cache_mb,
         n_parallel=1,
         bare=bool(archive.get("parts")),
+        beside=Beside.from_json(model.get("companions", ())),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from inference.sealift_models import COMPANIONS, DRAFT
 from pipeline import limits
 from pipeline.gguf import purpose, questions
 from pipeline.hosting import SERVERLESS
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from pipeline.state_data.plan_types import Offer
     from pipeline.state_data.request_types import Request
+
+
+_GUESSES: Final = "; how much faster depends on how many guesses hold, and is not in any figure here"
 
 
 def notes(request: Request, model: dict[str, Any], today: date, where: str = SERVERLESS) -> list[str]:
@@ -40,6 +44,11 @@ def notes(request: Request, model: dict[str, Any], today: date, where: str = SER
             f"n_ctx {request.inference.n_ctx} was requested; the model was trained for {inference.n_ctx}"
         )
     notes += _slots(request, where)
+    notes += [
+        f"{one['path']} is loaded beside the model: {COMPANIONS[one['kind']]}"
+        + (_GUESSES if one["kind"] == DRAFT else "")
+        for one in model.get("companions", ())
+    ]
     profile = images.PROFILES[request.container]
     return [
         *notes,

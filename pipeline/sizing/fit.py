@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline import limits
 from pipeline.errors import Problem
 from pipeline.limits import MiB
-from pipeline.sizing import instance_choice, instance_types
+from pipeline.sizing import companion_memory, instance_choice, instance_types
+from pipeline.sizing.companion_memory import Beside
 from pipeline.sizing.llama_memory import CELL_PADDING, STAGING_MOST, UBATCH, Shape, footprint
 from pipeline.sizing.serving import PREBUILT, MemoryLine
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.sizing.serving import Serving
 
 
+ALONE: Final = Beside()
 SAVED_MB: Final = 32
 """MiB for evaluated prompts, unless a deployment says otherwise (prefix_cache_mb of inference/config.json)."""
 RESERVE: Final = 0.03
@@ -113,6 +115,8 @@ class Demand:
     """Whether a server that keeps checkpoints of each slot is to keep them."""
     bare: bool = False
     """Whether the files are handed over as they are: nothing is extracted, and no archive lies beside them."""
+    beside: Beside = ALONE
+    """What is loaded beside the model."""
 
     @property
     def checkpoints_kept(self) -> int:
@@ -258,6 +262,7 @@ def fit(
     prefix_cache_mb: int = SAVED_MB,
     n_parallel: int = 1,
     bare: bool = False,
+    beside: Beside = ALONE,
 ) -> Fit:
     """Return what the model needs with these settings, served by this."""
     return _fit(
@@ -271,6 +276,7 @@ def fit(
             prefix_cache_mb,
             n_parallel,
             bare=bare,
+            beside=beside,
         )
     )
 
@@ -315,6 +321,13 @@ def _memory(demand: Demand) -> tuple[MemoryLine, ...]:
             n_parallel=demand.n_parallel,
             checkpoints=demand.checkpoints_kept,
         ),
+        *companion_memory.lines(
+            demand.beside,
+            vocabulary=demand.shape.vocabulary_size,
+            n_ctx=demand.n_ctx,
+            n_batch=demand.n_batch,
+            n_parallel=demand.n_parallel,
+        ),
         demand.serving.memory,
         MemoryLine("saved prompts", demand.prefix_cache_mb * MiB, "at most: prefix_cache_mb"),
     )
@@ -342,7 +355,7 @@ def _startup(demand: Demand) -> tuple[Stage, ...]:
         _stage("download", demand.archive_bytes, DOWNLOAD),
         *(() if demand.bare else (extraction,)),
         Stage("server", demand.serving.startup_s, demand.serving.how),
-        _stage("load", demand.shape.tensor_bytes, LOAD),
+        _stage("load", demand.shape.tensor_bytes + demand.beside.tensor_bytes, LOAD),
     )
 
 

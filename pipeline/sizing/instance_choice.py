@@ -188,7 +188,8 @@ def _offer(needed: Fit, instance: Instance) -> Offer:
     shape = needed.demand.shape
     # One answer reads the cache of its own slot.
     cache = sum(line.bytes for line in needed.lines if line.name == "kv cache") // needed.demand.n_parallel
-    read = shape.tensor_bytes + cache
+    # Of a draft model's guesses it is not known how many hold: they make answers faster, or not.
+    read = shape.tensor_bytes + needed.demand.beside.adapter_bytes + cache
     per_s = instance.bandwidth_gb_s * GB / max(read, 1)
     return Offer(
         name=instance.name,

@@ -39,6 +39,8 @@ UBATCH: Final = 512
 CELL_PADDING: Final = 256
 """A cache has a multiple of so many cells (llama-context.cpp, llama-kv-cache-iswa.cpp)."""
 
+LLAMA_CPP: Final = "llama.cpp"
+"""The line of what a process has once, however many models it loads."""
 LLAMA_CPP_BYTES: Final = 24 * MiB
 """The libraries, the Python package without numpy, and llama.cpp's own tables: measured."""
 TOKEN_BYTES: Final = 170
@@ -163,7 +165,7 @@ def footprint(
         _compute(shape, cells),
         *_unless_empty(MemoryLine("repacking", shape.staging_bytes, staging)),
         _vocabulary(shape),
-        MemoryLine("llama.cpp", LLAMA_CPP_BYTES, "measured: its libraries and tables"),
+        MemoryLine(LLAMA_CPP, LLAMA_CPP_BYTES, "measured: its libraries and tables"),
     )
 
 

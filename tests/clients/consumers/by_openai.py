@@ -11,7 +11,7 @@ import openai
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.session import Session
-from calls import ANSWER, LONGEST, QUESTION, USER, Calls, Site, arguments, check, joined, raises, report, seen
+from calls import LONGEST, QUESTION, USER, Calls, Site, arguments, check, joined, raises, report, seen
 from openai import AsyncOpenAI, BadRequestError, NotFoundError, OpenAI, PermissionDeniedError
 from pydantic import BaseModel, Field
 
@@ -26,7 +26,10 @@ WEATHER = {
 TOOL = {"type": "function", "function": {"name": "weather", "description": "Tell it.", "parameters": WEATHER}}
 OTHER = {"type": "function", "function": {"name": "tide", "parameters": {"type": "object", "properties": {}}}}
 NAMED = {"type": "function", "function": {"name": "weather"}}
-PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PIXEL = (
+    "data:image/png;base64,"
+     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 
 class Cargo(BaseModel):
@@ -391,7 +394,7 @@ def errors(site: Site) -> Calls:
         "error: a stream": raises(BadRequestError, lambda: ask(stream=True, n=1000)),
         "error: no token": raises(PermissionDeniedError, lambda: ask(stranger)),
         "error: no endpoint": raises((BadRequestError, NotFoundError), lambda: ask(elsewhere), "not found"),
-        "error: models": raises(NotFoundError, lambda: client.models.list()),
+        "error: models": raises(NotFoundError, client.models.list),
     }
 
 
@@ -417,8 +420,12 @@ def invocations(site: Site) -> Calls:
         check([one.index for one in found.choices] == [0, 1, 2, 3], found)
 
     def echoed() -> None:
-        found = complete(echo=True, logprobs=2).choices[0]
-        check(found.text.startswith(prompt) and found.logprobs.tokens, found)
+        found = complete(echo=True).choices[0].text
+        check(found.startswith(prompt) and len(found) > len(prompt), found)
+
+    def logprobs() -> None:
+        told = complete(logprobs=2).choices[0].logprobs
+        check(len(told.tokens) == len(told.token_logprobs) == len(told.top_logprobs) > 0, told)
 
     def best() -> None:
         check(len(complete(best_of=2, n=1, temperature=0.8, seed=1).choices) == 1)
@@ -474,7 +481,8 @@ def invocations(site: Site) -> Calls:
         "completion": completed,
         "completion: several": several,
         "completion: tokens": lambda: check(complete(prompt=[1, 20, 21]).choices[0].text is not None),
-        "completion: echo and logprobs": echoed,
+        "completion: echo": echoed,
+        "completion: logprobs": logprobs,
         "completion: best_of": best,
         "completion: stream": streamed,
         "response": responded,

@@ -3,8 +3,9 @@
 Each script makes the calls of one library on every endpoint that it is given. It runs in an environment of its own,
 which has that library and not the project; so nothing here imports the project.
 
-    python SCRIPT.py '[{"container": ..., "base_url": ..., "token": ..., "runtime_url": ..., "endpoint": ..., "embedder": ...}]'
+    python SCRIPT.py SITES [WORD ...]
 
+SITES is a JSON list of what `Site` has; with words only the calls are made whose names have one of them.
 It writes one JSON object on its last line: for each container the name of each call, and None or what went wrong.
 """
 
@@ -104,7 +105,7 @@ def _run(coroutine: Coroutine[Any, Any, object]) -> None:
 
 
 def report(calls_of: Callable[[Site], Calls]) -> None:
-    """Make the calls on every site of the command line, or those whose names have the words behind it; tell them all."""
+    """Make the calls of the command line, and write what came of them."""
     given, *words = sys.argv[1:]
     told = {}
     for one in json.loads(given):

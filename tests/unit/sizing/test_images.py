@@ -13,6 +13,7 @@ from pipeline.errors import InvalidInput
 from pipeline.planning import deployment_request, plan, request_fields
 from pipeline.sizing import images
 from pipeline.sizing.images import CUSTOM, LLAMA_CPP, PROFILES, PYTORCH, Profile
+from tests.unit.conftest import LLAMA_1B
 
 if TYPE_CHECKING:
     from pipeline.state_data.request_types import StackDefaults
@@ -283,3 +284,62 @@ def test_what_is_known_against_a_profile_is_told(profile: Profile) -> None:
 
     assert len(told) == len(profile.limits)
     assert all(limit in note for limit, note in zip(profile.limits, told, strict=True))
+
+
+# -- what lies beside a model
+
+BESIDE: list[dict[str, Any]] = [
+    {**LLAMA_1B, "kind": "draft", "path": "draft.gguf"},
+    {"kind": "lora", "path": "lora-a.gguf", "tensor_bytes": 1, "n_tensors": 2},
+    {"kind": "lora", "path": "lora-b.gguf", "tensor_bytes": 1, "n_tensors": 2},
+    {"kind": "mmproj", "path": "mmproj.gguf", "tensor_bytes": 1, "n_tensors": 1},
+]
+NAMED = {
+    "SM_LLAMA_CPP_MODEL": "/opt/ml/model/model.gguf",
+    "SM_LLAMA_CPP_MMPROJ": "/opt/ml/model/mmproj.gguf",
+    "SM_LLAMA_CPP_LORA": "/opt/ml/model/lora-a.gguf,/opt/ml/model/lora-b.gguf",
+    "SM_LLAMA_CPP_MODEL_DRAFT": "/opt/ml/model/draft.gguf",
+    "SM_LLAMA_CPP_SPEC_TYPE": "draft-simple",
+}
+
+
+@pytest.mark.parametrize("folder", ["", "m/"])
+def test_awss_image_is_told_every_file(folder: str) -> None:
+    """It would take any of them for the model; one in a folder has moved to the root."""
+    model = {
+        "path": f"{folder}model.gguf",
+        "companions": [{**one, "path": f"{folder}{one['path']}"} for one in BESIDE],
+    }
+
+    assert images.files(LLAMA_CPP, model, relocate_model=bool(folder)) == NAMED
+
+
+@EACH
+def test_a_model_alone_is_found_without_a_word(profile: Profile) -> None:
+    """Deployments without anything beside the model are what they were."""
+    assert images.files(profile, {"path": "model.gguf"}) == {}
+
+
+def test_an_image_of_ours_finds_them_itself() -> None:
+    """By the same names."""
+    assert images.files(CUSTOM, {"path": "model.gguf", "companions": BESIDE}) == {}
+
+
+def test_what_loads_them_and_what_does_not() -> None:
+    """The four functions have no way to."""
+    assert {name for name, profile in PROFILES.items() if profile.companions} == {"llama-cpp", "custom"}
+
+
+def test_a_plan_names_them_and_counts_them(facts_with: FactsMaker) -> None:
+    """In the container's environment, in the arithmetic, and to whoever reads it."""
+    facts = facts_with(container="llama-cpp")
+    alone, made = (
+        plan.plan(one) for one in (facts, replace(facts, model={**facts.model, "companions": BESIDE}))
+    )
+
+    there = made.requests.create_model["PrimaryContainer"]["Environment"]
+    before = alone.requests.create_model["PrimaryContainer"]["Environment"]
+    assert there == {**before, **NAMED, "SM_LLAMA_CPP_MODEL": f"/opt/ml/model/{facts.model['path']}"}
+    assert made.names.model != alone.names.model
+    assert "draft model" in made.arithmetic
+    assert [note for note in made.notes if "beside the model" in note][2].startswith("lora-b.gguf is loaded")
