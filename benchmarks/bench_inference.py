@@ -1,6 +1,6 @@
 """Our servers against llama-server: tokens per second, time to the first token, prefix reuse, fixed cost, memory.
 
-    python benchmarks/bench_inference.py [--server-python PYTHON] [--rounds 3] [--model small|1b] [--json FILE]
+    python benchmarks/bench_inference.py [--server-python PYTHON] [--rounds 3] [--model tiny|small|1b] [--json FILE]
     python benchmarks/bench_inference.py --soak 600
 
 The sides of a row take turns, round by round, with the same file, slots, threads and batches; a row is the median of
@@ -28,6 +28,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 
     from benchmarks.serving import Side
 
-SHAPES: Final = {"small": shapes.LLAMA_SMALL, "1b": shapes.LLAMA_1B}
+SHAPES: Final = {"tiny": shapes.LLAMA_TINY, "small": shapes.LLAMA_SMALL, "1b": shapes.LLAMA_1B}
 N_CTX: Final = 1024
 SLOTS: Final = 4
 CALLERS: Final = (1, 2, 4, 8, 16)
@@ -357,6 +358,8 @@ def main() -> int:
     given = parser.parse_args()
     if not sides.LLAMA_SERVER.exists():
         parser.error(f"no {sides.LLAMA_SERVER}; wanted llama-server: run `make llama-server`")
+    # SIGTERM unwinds as Ctrl-C does: the servers end, and the folder goes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     begun, load = time.monotonic(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="sealift-inference-") as place:
         tiny, large = Path(place, "tiny"), Path(place, "large")

@@ -133,7 +133,8 @@ class Profile:
         return "sealift" if self.carries_code else "none"
 
 
-_CHECKPOINTS: Final = {"LLAMA_ARG_CTX_CHECKPOINTS": str(CHECKPOINTS)}
+_CTX_CHECKPOINTS: Final = "LLAMA_ARG_CTX_CHECKPOINTS"
+_CHECKPOINTS: Final = {_CTX_CHECKPOINTS: str(CHECKPOINTS)}
 """Of each slot. By default there are 32: of a model with windows or recurrent layers gigabytes that no fit holds."""
 
 _OURS: Final[Mapping[str, str | None]] = {
@@ -151,7 +152,7 @@ _OURS: Final[Mapping[str, str | None]] = {
         "max_waiting",
     )
 }
-_ONE_AT_A_TIME: Final = {"n_parallel": None, "max_waiting": None}
+_ONE_AT_A_TIME: Final = {"n_parallel": None, "max_waiting": None, "checkpoints": None}
 """TorchServe has one worker, which answers one request at a time, and a queue of its own."""
 _ANY_FORM: Final = (questions.MESSAGES, questions.PROMPT, "inputs", questions.INPUT, questions.QUERY)
 
@@ -204,6 +205,7 @@ LLAMA_CPP: Final = Profile(
         "n_parallel": "SM_LLAMA_CPP_PARALLEL",
         # Who finds every slot busy waits, however many there are.
         "max_waiting": None,
+        "checkpoints": _CTX_CHECKPOINTS,
     },
     requests=(questions.MESSAGES,),
     serving=LLAMA_SERVER,
@@ -233,7 +235,7 @@ CUSTOM: Final = Profile(
     tag="",
     carries_code=False,
     runs_archive_code=True,
-    settings=_OURS,
+    settings={**_OURS, "checkpoints": _CTX_CHECKPOINTS},
     requests=_ANY_FORM,
     serving=OWN_SERVER,
     companions=True,
