@@ -128,6 +128,9 @@ def plan(facts: PlanFacts) -> Plan:
         told["max_waiting"] = instance_choice.waiting(
             choice.offers[0], slots, tokens=tokens, timeout_s=timeout_s
         )
+    else:
+        # Nothing streams there: what is one to the client comes in one piece, in the time of any other answer.
+        told["stream_timeout_s"] = timeout_s
     container = {
         "Image": image,
         **model_source.model_data(facts.assembly),

@@ -150,9 +150,10 @@ _OURS: Final[Mapping[str, str | None]] = {
         "timeout_s",
         "n_parallel",
         "max_waiting",
+        "stream_timeout_s",
     )
 }
-_ONE_AT_A_TIME: Final = {"n_parallel": None, "max_waiting": None, "checkpoints": None}
+_ONE_AT_A_TIME: Final = dict.fromkeys(("n_parallel", "max_waiting", "stream_timeout_s", "checkpoints"))
 """TorchServe has one worker, which answers one request at a time, and a queue of its own."""
 _ANY_FORM: Final = (questions.MESSAGES, questions.PROMPT, "inputs", questions.INPUT, questions.QUERY)
 
@@ -205,6 +206,7 @@ LLAMA_CPP: Final = Profile(
         "n_parallel": "SM_LLAMA_CPP_PARALLEL",
         # Who finds every slot busy waits, however many there are.
         "max_waiting": None,
+        "stream_timeout_s": None,
         "checkpoints": _CTX_CHECKPOINTS,
     },
     requests=(questions.MESSAGES,),

@@ -123,14 +123,15 @@ def test_every_profile_takes_every_setting(profile: Profile) -> None:
         *request_fields.INFERENCE.fields,
         "timeout_s",
         "max_waiting",
+        "stream_timeout_s",
         "checkpoints",
     }
     lacking = {name for name, variable in profile.settings.items() if variable is None}
     assert (
         lacking
         == {
-            "pytorch": {"n_parallel", "max_waiting", "checkpoints"},
-            "llama-cpp": {"timeout_s", "max_waiting"},
+            "pytorch": {"n_parallel", "max_waiting", "stream_timeout_s", "checkpoints"},
+            "llama-cpp": {"timeout_s", "max_waiting", "stream_timeout_s"},
             "custom": set(),
         }[profile.name]
     )
