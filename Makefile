@@ -13,6 +13,8 @@ CONTRACT := $(CACHE)/contract
 CONTRACT_PYTHON ?=
 CLIENTS := $(CACHE)/clients
 CONSUMERS := $(CACHE)/consumers
+AGENTS := $(CACHE)/agents
+SERVER_TESTS := $(CACHE)/server-tests/venv
 comma := ,
 
 RUNTIME := .build/runtime
@@ -27,7 +29,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: architectures help setup demo browser test coverage check lint types linters docs-check bench bench-archive bench-fit fuzz package definition template docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix llama-server load deploy destroy wheel release bench-package bench-demo bench-local-cloud bench-limits
+.PHONY: architectures help setup demo browser test coverage check lint types linters docs-check bench bench-archive bench-fit fuzz package definition template docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix llama-server load deploy destroy wheel release bench-package bench-demo bench-local-cloud bench-limits bench-soak server-tests
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -133,7 +135,7 @@ $(CONTRACT)/.ready: requirements/contract-build.lock requirements/contract.lock 
 
 CONTRACT_INSTALL = $(CONTRACT)/bin/python -m pip install --require-hashes --no-build-isolation -r requirements/$(1).lock
 
-clients: $(CLIENTS)/.ready $(CONSUMERS)/.ready package ## AWS's own commands and consumers' libraries, on the local cloud
+clients: $(CLIENTS)/.ready $(CONSUMERS)/.ready $(AGENTS)/.ready package ## AWS's own commands and consumers' libraries, on the local cloud
 	$(BIN)/python -m pytest tests/clients
 
 # Theirs are other versions than ours. The lock has all that they need: pip would look for the extras of what is in it.
@@ -146,7 +148,22 @@ $(CLIENTS)/.ready: requirements/clients.lock | $(VENV)/.ready
 $(CONSUMERS)/.ready: requirements/consumers.lock | $(VENV)/.ready
 	@rm -rf $(@D)
 	@$(BIN)/python -m venv $(@D)
-	@$(call shown,$(CONSUMERS)/bin/python -m pip install --no-deps --require-hashes --only-binary :all: -r $<,consumers,openai$(comma) langchain$(comma) litellm)
+	@$(call shown,$(CONSUMERS)/bin/python -m pip install --no-deps --require-hashes --only-binary :all: -r $<,consumers,openai$(comma) langchain$(comma) litellm$(comma) pydantic-ai)
+	@touch $@
+
+$(AGENTS)/.ready: requirements/agents.lock | $(VENV)/.ready
+	@rm -rf $(@D)
+	@$(BIN)/python -m venv $(@D)
+	@$(call shown,$(AGENTS)/bin/python -m pip install --no-deps --require-hashes --only-binary :all: -r $<,agents,strands-agents$(comma) instructor$(comma) sagemaker-core)
+	@touch $@
+
+server-tests: $(SERVER_TESTS)/.ready $(SERVER).json ## llama.cpp's own server tests, unmodified, against each of our servers
+	$(BIN)/python -m tools.server_tests
+
+$(SERVER_TESTS)/.ready: requirements/server-tests.lock | $(VENV)/.ready
+	@rm -rf $(@D)
+	@$(BIN)/python -m venv $(@D)
+	@$(call shown,$(@D)/bin/python -m pip install --no-deps --require-hashes --only-binary :all: -r $<,server-tests,openai$(comma) requests)
 	@touch $@
 
 matrix: $(VENV)/.ready ## break every AWS call of every task in ten ways (half an hour); docs/failure-matrix.md
@@ -197,9 +214,18 @@ bench-fit: $(VENV)/.ready
 bench-limits: $(CONTRACT)/.ready
 	$(BIN)/python benchmarks/bench_limits.py --requests 6000 --limits 0 576 544 512 480
 
-bench-inference: $(VENV)/.ready $(CACHE)/bench/.llama-server
+# BENCH_INFERENCE='--rounds 5 --model 1b' says more.
+BENCH_INFERENCE ?=
+
+bench-inference: $(VENV)/.ready $(SERVER).json $(CACHE)/bench/.llama-server ## our servers against llama-server alone, in alternating rounds
 	$(BIN)/python benchmarks/bench_inference.py --server-python $(CACHE)/bench/llama-server/bin/python \
-	  --json $(CACHE)/bench/inference.json
+	  --json $(CACHE)/bench/inference.json $(BENCH_INFERENCE)
+
+SOAK_SECONDS ?= 600
+
+bench-soak: $(VENV)/.ready $(SERVER).json ## mixed traffic on our servers, and whether memory, files or threads grow (SOAK_SECONDS=600)
+	@mkdir -p $(CACHE)/bench
+	$(BIN)/python benchmarks/bench_inference.py --soak $(SOAK_SECONDS) --json $(CACHE)/bench/soak.json
 
 # llama-cpp-python's own server, which is measured against: its further needs, over the library that is here already.
 LLAMA_SERVER := fastapi==0.165.0 uvicorn==0.54.0 starlette-context==0.5.1 sse-starlette==3.7.0 \
@@ -290,8 +316,8 @@ lock: $(VENV)/.python ## resolve the dependencies again and lock them with hashe
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCK) requirements/build.in --output-file requirements/build.lock
 	$(BIN)/uv pip compile $(LOCK) requirements/lambda.in --output-file requirements/lambda.lock
-	$(BIN)/uv pip compile $(IMAGE_LOCK) inference/requirements.txt --output-file requirements/image.lock
-	for name in clients consumers; do \
+	$(BIN)/uv pip compile $(IMAGE_LOCK) inference/requirements.txt requirements/adapter.in --output-file requirements/image.lock
+	for name in clients consumers agents server-tests; do \
 	  $(BIN)/uv pip compile $(LOCK) requirements/$$name.in --output-file requirements/$$name.lock; \
 	done
 	for name in contract-build contract contract-java; do \

@@ -1,47 +1,49 @@
-"""The inference server against llama-cpp-python itself: tokens per second, fixed cost, prefix reuse, memory.
+"""Our servers against llama-server: tokens per second, time to the first token, prefix reuse, fixed cost, memory.
 
-    python benchmarks/bench_inference.py [--server-python PYTHON] [--rounds 5] [--json FILE]
+    python benchmarks/bench_inference.py [--server-python PYTHON] [--rounds 3] [--model tiny|small|1b] [--json FILE]
+    python benchmarks/bench_inference.py --soak 600
 
-Everything with one thread. The two sides of a row take turns, round by round; a row is the median of the rounds and
-the median of their ratios, since other work on the machine comes and goes. CPU seconds are told beside the wall's for
-what takes long: they do not depend on who else computes.
+The sides of a row take turns, round by round, with the same file, slots, threads and batches; a row is the median of
+the rounds and the median of their ratios, since other work on the machine comes and goes. CPU seconds are told beside
+the wall's: they do not depend so much on who else computes.
 
-    generation, prompt   inference/server.py through /invocations, and `llama_cpp.Llama` called in a process
-                         of its own, with the same file, threads and settings: a model of Llama 3.2 1B's shape, Q4_K_M
-    fixed cost           one token of a model of 1 MB, by the same client: inference/server.py and
-                         `python -m llama_cpp.server`, which PYTHON can import (no row without it)
-    prefix reuse         the time to the first token behind a system prompt of 500 tokens: evaluated before, evaluated
-                         and pushed out by another, and never seen
-    memory               resident memory of the server with the model at rest and after prompts that fill the
-                         context, against `pipeline.sizing.fit`'s lines
+    callers        1, 2, 4, 8 and 16 callers at once, 64 tokens each: `custom` (the adapter), and llama-server alone
+                   with the very arguments that the adapter gives to its own
+    first token    the time to the first event of a stream that has text in it, on the same two
+    functions      a prompt, and an answer to it, for one caller: inference/server.py, and llama-server with one slot
+    prefix reuse   the time to the first token behind a system prompt of 500 tokens, with the four functions:
+                   evaluated before, evaluated and pushed out by another, and never seen
+    fixed cost     one token of a model of 1 MB: inference/server.py, and `python -m llama_cpp.server`, which PYTHON
+                   can import (no row without it)
+    memory         at rest and with all slots full: `custom`, llama-server, the four functions, and the fit of each
 
-The models have random weights and are written to a temporary folder, 0.8 GB, and deleted.
+`--soak` is another run: mixed traffic for so many seconds on `custom` and on the four functions, and whether memory,
+files and threads are more at its end.
+
+The models have random weights, and are written to a temporary folder and deleted. Whatever was started is ended.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import http.client
 import json
 import os
-import socket
-import subprocess
+import signal
 import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from statistics import median
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import psutil
-
-from benchmarks import shapes
+from benchmarks import serving as sides
+from benchmarks import shapes, soak
 from examples.tiny_gguf import write_tiny_gguf
 from pipeline.gguf.header import read_header
 from pipeline.limits import MiB
@@ -49,176 +51,29 @@ from pipeline.sizing import fit, serving
 from pipeline.sizing.llama_memory import Shape, footprint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
 
-INFERENCE: Final = Path(__file__).resolve().parents[1] / "inference"
-SHAPE: Final = shapes.LLAMA_1B
+    from benchmarks.serving import Side
+
+SHAPES: Final = {"tiny": shapes.LLAMA_TINY, "small": shapes.LLAMA_SMALL, "1b": shapes.LLAMA_1B}
 N_CTX: Final = 1024
-PROMPT: Final = 256
-ANSWER: Final = 48
+SLOTS: Final = 4
+CALLERS: Final = (1, 2, 4, 8, 16)
+QUESTION: Final = 24
+"""Tokens of each caller's prompt."""
+SPOKEN: Final = 64
+"""Tokens of each caller's answer."""
+PROMPT: Final = 384
 SYSTEM: Final = 500
-QUESTION: Final = 12
-REQUESTS: Final = 200
+FIRST_TOKENS: Final = 12
+"""Streams that are begun, in a round."""
+REQUESTS: Final = 100
 """Of one token, in a round."""
-WANTED: Final = {"generation": 0.98, "prompt": 0.98, "fixed cost": 2.0, "prefix": 5.0}
+WANTED: Final = {"callers": 0.97, "decode": 0.97, "prompt": 0.95, "fixed cost": 2.0, "prefix": 5.0}
+WANTED_FIRST_MS: Final = 3.0
 
-
-# -- the two sides
-
-
-@dataclass
-class Side:
-    """A process that answers, and how to ask it."""
-
-    process: psutil.Process
-    ask: Callable[[str, int], dict[str, Any]]
-    """Takes a prompt and a number of tokens; returns timings by llama-server's names."""
-
-    def cpu_s(self) -> float:
-        """Return the CPU seconds that the process has used."""
-        times = self.process.cpu_times()
-        return times.user + times.system
-
-
-@contextlib.contextmanager
-def ours(folder: Path, **settings: int) -> Iterator[Side]:
-    """Serve a folder with inference/server.py."""
-    variables = {
-        **os.environ,
-        "SM_MODEL_DIR": str(folder),
-        "SAGEMAKER_BIND_TO_PORT": "0",
-        "SEALIFT_BIND_HOST": "127.0.0.1",
-        "SEALIFT_N_THREADS": "1",
-        "SEALIFT_TIMEOUT_S": "600",
-        **{f"SEALIFT_{name.upper()}": str(value) for name, value in settings.items()},
-    }
-    command = [sys.executable, str(INFERENCE / "server.py"), "serve"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=variables, stdin=pipe, stdout=pipe, text=True) as process:
-        _, stdout = _pipes(process)
-        try:
-            port = json.loads(stdout.readline())["port"]
-            reader = threading.Thread(target=stdout.read, daemon=True)
-            reader.start()
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
-            while _get(connection, "/ping") != 200:
-                time.sleep(0.05)
-
-            def ask(prompt: str, tokens: int) -> dict[str, Any]:
-                body = {"prompt": prompt, "max_tokens": tokens, "temperature": 0}
-                return dict(_post(connection, "/invocations", body)["timings"])
-
-            yield Side(psutil.Process(process.pid), ask)
-        finally:
-            process.terminate()
-
-
-@contextlib.contextmanager
-def direct(folder: Path, **settings: int) -> Iterator[Side]:
-    """Call `llama_cpp.Llama` in a process of its own, which takes a request a line."""
-    command = [sys.executable, __file__, "--child", str(folder / "model.gguf"), json.dumps(settings)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        stdin, stdout = _pipes(process)
-        try:
-            stdout.readline()
-
-            def ask(prompt: str, tokens: int) -> dict[str, Any]:
-                stdin.write(json.dumps([prompt, tokens]) + "\n")
-                stdin.flush()
-                timings: dict[str, Any] = json.loads(stdout.readline())
-                return timings
-
-            yield Side(psutil.Process(process.pid), ask)
-        finally:
-            process.terminate()
-
-
-def child(model: str, settings: dict[str, int]) -> None:
-    """Answer requests from stdin with `llama_cpp.Llama`, loaded as inference.py loads it."""
-    sys.path.append(str(INFERENCE))
-    import llama_cpp
-
-    from sealift_native import _without_amx
-
-    with _without_amx(llama_cpp):
-        llama = llama_cpp.Llama(
-            model, n_threads=1, n_threads_batch=1, use_mmap=False, swa_full=False, verbose=False, **settings
-        )
-    print(flush=True)
-    for line in sys.stdin:
-        prompt, tokens = json.loads(line)
-        begun = time.perf_counter()
-        chosen: list[float] = []
-
-        def note(*_: Any, times: list[float] = chosen) -> bool:
-            times.append(time.perf_counter())
-            return False
-
-        answer = llama.create_completion(
-            prompt,
-            max_tokens=tokens,
-            temperature=0,
-            top_p=0.9,
-            stopping_criteria=llama_cpp.StoppingCriteriaList([note]),
-        )
-        ended = time.perf_counter()
-        timings = {"prompt_ms": (chosen[0] - begun) * 1e3, "predicted_ms": (ended - chosen[0]) * 1e3}
-        timings["prompt_n"] = answer["usage"]["prompt_tokens"]
-        timings["predicted_n"] = answer["usage"]["completion_tokens"]
-        print(json.dumps(timings), flush=True)
-
-
-@contextlib.contextmanager
-def upstream(python: Path, model: Path) -> Iterator[Side]:
-    """Serve a model with llama-cpp-python's own OpenAI server."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [str(python), "-m", "llama_cpp.server", "--model", str(model), "--port", str(port)]
-    command += ["--n_ctx", "2048", "--n_threads", "1", "--n_threads_batch", "1", "--verbose", "False"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            while _get(connection, "/v1/models") != 200:
-                if process.poll() is not None:
-                    raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-                time.sleep(0.2)
-
-            def ask(prompt: str, tokens: int) -> dict[str, Any]:
-                body = {"prompt": prompt, "max_tokens": tokens, "temperature": 0}
-                return _post(connection, "/v1/completions", body)
-
-            yield Side(psutil.Process(process.pid), ask)
-        finally:
-            process.terminate()
-
-
-def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
-    if process.stdin is None or process.stdout is None:
-        raise RuntimeError("the process has no pipes")
-    return process.stdin, process.stdout
-
-
-def _get(connection: http.client.HTTPConnection, path: str) -> int:
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        response.read()
-    except OSError:
-        connection.close()
-        return 0
-    return response.status
-
-
-def _post(connection: http.client.HTTPConnection, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-    response = connection.getresponse()
-    answer: dict[str, Any] = json.loads(response.read())
-    if response.status != 200:
-        raise RuntimeError(f"{path}: {response.status}: {answer}")
-    return answer
-
-
-# -- the rows
+Pair = tuple[float, float]
+"""A figure of ours, and of what it is compared with."""
 
 
 _begin = count()
@@ -230,181 +85,325 @@ def _fresh(tokens: int) -> str:
     return "".join(chr(ord("a") + number // 26**n % 26) for n in range(3)) + shapes.CHARACTER * (tokens - 4)
 
 
-def throughput(folder: Path, rounds: int) -> dict[str, Any]:
-    """Return tokens per second of both sides, and the ratios of time and of CPU time."""
-    rows: dict[str, Any] = {"generation": [], "prompt": [], "cpu": []}
-    settings = {"n_ctx": N_CTX, "n_batch": 512}
-    with ours(folder, **settings) as server, direct(folder, **settings) as library:
-        for number in range(rounds):
-            sides = (("ours", server), ("theirs", library))
-            found = {}
-            for name, side in sides if number % 2 else sides[::-1]:
-                before = side.cpu_s()
-                timings = side.ask(_fresh(PROMPT), ANSWER)
-                found[name] = {**timings, "cpu_s": side.cpu_s() - before}
-            for row, tokens, took in (
-                ("generation", "predicted_n", "predicted_ms"),
-                ("prompt", "prompt_n", "prompt_ms"),
-            ):
-                rows[row].append([found[name][tokens] / found[name][took] * 1e3 for name, _ in sides])
-            rows["cpu"].append([found[name]["cpu_s"] for name, _ in sides])
-    compared = {row: _compared(rows[row]) for row in ("generation", "prompt")}
-    cpu = [theirs / own for own, theirs in rows["cpu"]]
-    return {
-        **compared,
-        "cpu_s": [median(own for own, _ in rows["cpu"]), median(theirs for _, theirs in rows["cpu"])],
-        "cpu_ratio": median(cpu),
-    }
+def _in_turn(rounds: int, ours: Side, theirs: Side, measure: Callable[[Side], float]) -> list[Pair]:
+    """Measure both sides in each round, the one that begins alternating."""
+    found = []
+    for number in range(rounds):
+        both = (ours, theirs)
+        one = {side.name: measure(side) for side in (both if number % 2 else both[::-1])}
+        found.append((one[ours.name], one[theirs.name]))
+    return found
 
 
-def _compared(pairs: list[list[float]]) -> dict[str, Any]:
+def _compared(pairs: Sequence[Pair]) -> dict[str, Any]:
+    """Return the medians of both sides, that of the rounds' ratios, and that of their differences."""
     return {
         "ours": median(own for own, _ in pairs),
         "theirs": median(theirs for _, theirs in pairs),
         "ratio": median(own / theirs for own, theirs in pairs),
+        "difference": median(own - theirs for own, theirs in pairs),
+        "rounds": list(pairs),
+    }
+
+
+# -- the rows
+
+
+def callers(custom: Side, alone: Side, rounds: int) -> dict[str, Any]:
+    """Return tokens per second of both sides by how many call at once, and the CPU seconds for a thousand tokens."""
+    found: dict[str, Any] = {}
+    for calling in CALLERS:
+        cpu: dict[str, list[float]] = {custom.name: [], alone.name: []}
+
+        def rate(side: Side, calling: int = calling, cpu: dict[str, list[float]] = cpu) -> float:
+            before = side.cpu_s()
+            begun = time.perf_counter()
+            with ThreadPoolExecutor(calling) as pool:
+                answers = list(pool.map(lambda _: side.ask(_fresh(QUESTION), SPOKEN), range(calling)))
+            took = time.perf_counter() - begun
+            tokens = sum(answer["usage"]["completion_tokens"] for answer in answers)
+            cpu[side.name].append((side.cpu_s() - before) / tokens * 1e3)
+            return float(tokens / took)
+
+        _say(f"{calling} callers")
+        one = _compared(_in_turn(rounds, custom, alone, rate))
+        own, theirs = median(cpu[custom.name]), median(cpu[alone.name])
+        found[str(calling)] = {**one, "cpu_s": [own, theirs]}
+    return found
+
+
+def first_token(custom: Side, alone: Side, rounds: int) -> dict[str, Any]:
+    """Return the milliseconds to the first token of a stream, each request on its own."""
+    _say("first token")
+
+    def took(side: Side) -> float:
+        return median(side.first_token_s(_fresh(QUESTION)) for _ in range(FIRST_TOKENS)) * 1e3
+
+    return _compared(_in_turn(rounds + 2, custom, alone, took))
+
+
+def four_functions(functions: Side, alone: Side, rounds: int) -> dict[str, Any]:
+    """Return tokens per second of prompt and answer, as each side's own clock tells them, and CPU seconds."""
+    _say("four functions")
+    rates: dict[str, dict[str, list[float]]] = {}
+
+    def ask(side: Side) -> float:
+        before = side.cpu_s()
+        timings = side.ask(_fresh(PROMPT), SPOKEN)["timings"]
+        found = rates.setdefault(side.name, {"prompt": [], "decode": [], "cpu_s": []})
+        found["cpu_s"].append(side.cpu_s() - before)
+        found["prompt"].append(timings["prompt_n"] / timings["prompt_ms"] * 1e3)
+        found["decode"].append(timings["predicted_n"] / timings["predicted_ms"] * 1e3)
+        return 0.0
+
+    _in_turn(2 * rounds, functions, alone, ask)
+    return {
+        row: _compared(list(zip(rates[functions.name][row], rates[alone.name][row], strict=True)))
+        for row in ("prompt", "decode", "cpu_s")
+    }
+
+
+def prefix_reuse(server: Side, rounds: int) -> dict[str, Any]:
+    """Return the milliseconds to the first token behind a system prompt: continued, fetched back, never seen."""
+    _say("prefix reuse")
+    found: dict[str, list[float]] = {"continued": [], "fetched": [], "new": []}
+
+    def took(prompt: str) -> float:
+        begun = time.perf_counter()
+        server.ask(prompt, 1)
+        return (time.perf_counter() - begun) * 1e3
+
+    for number in range(rounds):
+        one, other = _fresh(SYSTEM), _fresh(SYSTEM)
+        questions = ["efghij"[n] * 12 for n in range(4)]
+        found["new"].append(took(one + questions[number % 2]))
+        found["continued"].append(took(one + questions[2]))
+        took(other + questions[0])
+        found["fetched"].append(took(one + questions[3]))
+    new = found["new"]
+    return {
+        **{name: median(values) for name, values in found.items()},
+        "ratio": median(first / again for first, again in zip(new, found["continued"], strict=True)),
+        "fetched_ratio": median(first / again for first, again in zip(new, found["fetched"], strict=True)),
     }
 
 
 def fixed_cost(folder: Path, python: Path, rounds: int) -> dict[str, Any]:
     """Return the milliseconds of a request for one token, on both servers."""
-    pairs = []
-    with ours(folder, n_ctx=2048) as server, upstream(python, folder / "model.gguf") as library:
-        for side in (server, library):
-            _latency(side, REQUESTS // 4)
-        for number in range(rounds):
-            sides = (server, library)
-            found = {id(side): _latency(side, REQUESTS) for side in (sides if number % 2 else sides[::-1])}
-            pairs.append([found[id(side)] for side in sides])
-    compared = _compared(pairs)
-    return {**compared, "ratio": median(theirs / own for own, theirs in pairs)}
+    _say("fixed cost")
 
-
-def _latency(side: Side, requests: int) -> float:
-    took = []
-    for number in range(requests):
-        # Two prompts in turn: the same again would cost their library no evaluation at all.
-        prompt = "The harbour opens" if number % 2 else "Our convoy waits for"
-        begun = time.perf_counter()
-        side.ask(prompt, 1)
-        took.append((time.perf_counter() - begun) * 1e3)
-    return median(took)
-
-
-def prefix_reuse(folder: Path, rounds: int) -> dict[str, Any]:
-    """Return the milliseconds to the first token behind a system prompt: continued, fetched back, never seen."""
-    found: dict[str, list[float]] = {"continued": [], "fetched": [], "new": []}
-    with ours(folder, n_ctx=N_CTX, n_batch=512, prefix_cache_mb=64) as server:
-
-        def first_token(prompt: str) -> float:
+    def latency(side: Side, requests: int = REQUESTS) -> float:
+        took = []
+        for number in range(requests):
+            # Two prompts in turn: the same again would cost their library no evaluation at all.
+            body = {
+                "prompt": "The harbour opens" if number % 2 else "Our convoy waits for",
+                "max_tokens": 1,
+                "temperature": 0,
+            }
             begun = time.perf_counter()
-            server.ask(prompt, 1)
-            return (time.perf_counter() - begun) * 1e3
+            side.sends(body)
+            took.append((time.perf_counter() - begun) * 1e3)
+        return median(took)
 
-        for number in range(rounds):
-            one, other = _fresh(SYSTEM), _fresh(SYSTEM)
-            questions = ["efghij"[n] * QUESTION for n in range(4)]
-            found["new"].append(first_token(one + questions[number % 2]))
-            found["continued"].append(first_token(one + questions[2]))
-            first_token(other + questions[0])
-            found["fetched"].append(first_token(one + questions[3]))
-    middle = {name: median(values) for name, values in found.items()}
-    return {
-        **middle,
-        "ratio": median(
-            new / continued for new, continued in zip(found["new"], found["continued"], strict=True)
-        ),
-        "fetched_ratio": median(new / back for new, back in zip(found["new"], found["fetched"], strict=True)),
-    }
+    with (
+        sides.functions(folder, n_ctx=2048, n_threads=1) as own,
+        sides.library_server(python, folder / "model.gguf") as theirs,
+    ):
+        for side in (own, theirs):
+            latency(side, REQUESTS // 4)
+        found = _compared(_in_turn(rounds, own, theirs, latency))
+    return {**found, "ratio": median(theirs / own for own, theirs in found["rounds"])}
 
 
-def memory(folder: Path) -> dict[str, Any]:
-    """Return the server's resident memory at rest and at its peak, and what the fit says."""
-    model = folder / "model.gguf"
+def memory_of(side: Side, slots: int) -> dict[str, int]:
+    """Return the bytes that a side holds at rest, and after all slots were full at once."""
+    rest = side.usage().resident
+    with ThreadPoolExecutor(slots) as pool:
+        for _ in range(2):
+            list(pool.map(lambda _: side.ask(_fresh(N_CTX - 24), 16), range(slots)))
+    return {"rest": rest, "full": side.usage().resident}
+
+
+def predicted(model: Path, slots: int, server: serving.Serving, saved: int) -> int:
+    """Return what the fit says of a model in so many slots, before its reserve."""
     with model.open("rb") as file:
         header = read_header(lambda start, length: os.pread(file.fileno(), length, start))
-    lines = footprint(Shape.from_json(header.to_json()), n_ctx=N_CTX, n_batch=512)
-    predicted = sum(line.bytes for line in lines) + serving.OWN_SERVER.memory.bytes
-    with ours(folder, n_ctx=N_CTX, n_batch=512) as server:
-        rest = server.process.memory_info().rss
-        for _ in range(3):
-            server.ask(_fresh(N_CTX - 8), 4)
-        peak = _peak(server.process.pid)
-    return {"rest": rest, "peak": peak, "predicted": predicted, "saved": fit.SAVED_MB * MiB}
+    lines = footprint(Shape.from_json(header.to_json()), n_ctx=N_CTX * slots, n_batch=512)
+    return sum(line.bytes for line in lines) + server.memory.bytes + saved
 
 
-def _peak(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+# -- what is said of them
 
 
-def table(found: dict[str, Any]) -> str:
-    """Return the rows as Markdown."""
-    speed, prefix = found["throughput"], found["prefix"]
-    rows = [("work", "ours", "against", "ratio", "wanted"), ("---",) * 5]
-    for name, what in (
-        ("generation", f"generation of {ANSWER} tokens"),
-        ("prompt", f"a prompt of {PROMPT} tokens"),
-    ):
-        one = speed[name]
-        figures = (f"{one['ours']:.2f}", f"{one['theirs']:.2f}", f"{one['ratio']:.3f}")
-        rows.append((f"{what}, tokens/s", *figures, f"{WANTED[name]}"))
-    own, theirs = speed["cpu_s"]
-    rows.append(("both, CPU seconds", f"{own:.2f}", f"{theirs:.2f}", f"{speed['cpu_ratio']:.3f}", ""))
+def rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return the table's rows: work, ours, against, ratio, wanted."""
+    table: list[tuple[str, ...]] = []
+    for calling, one in found["callers"].items():
+        own, theirs = (f"{value:.1f}" for value in one["cpu_s"])
+        what = f"{calling} caller{'s' if calling != '1' else ''}, {SPOKEN} tokens each, `custom`, tokens/s"
+        figures = f"{one['ours']:.1f}", f"{one['theirs']:.1f}", f"{one['ratio']:.3f}"
+        table.append((what, *figures, f"{WANTED['callers']}"))
+        table.append(("the same, CPU seconds for 1,000 tokens", own, theirs, "", ""))
+    for row, what in (("decode", f"{SPOKEN} tokens"), ("prompt", f"a prompt of {PROMPT} tokens")):
+        one = found["functions"][row]
+        figures = f"{one['ours']:.1f}", f"{one['theirs']:.1f}", f"{one['ratio']:.3f}"
+        table.append((f"four functions, 1 caller, {what}, tokens/s", *figures, f"{WANTED[row]}"))
+    cpu = found["functions"]["cpu_s"]
+    figures = f"{cpu['ours']:.2f}", f"{cpu['theirs']:.2f}", f"{cpu['ratio']:.3f}"
+    table.append(("both, CPU seconds", *figures, ""))
+    one = found["first token"]
+    figures = f"{one['ours']:.1f}", f"{one['theirs']:.1f}", f"{one['difference']:+.1f} ms"
+    table.append(("first token of a stream, `custom`, ms", *figures, f"+{WANTED_FIRST_MS:g} ms"))
+    prefix = found["prefix"]
+    title = f"first token behind {SYSTEM} tokens"
+    new = f"{prefix['new']:.0f} never seen"
+    ratios = f"{prefix['ratio']:.1f}", f"{WANTED['prefix']}"
+    table.append((f"{title} evaluated before, ms", f"{prefix['continued']:.0f}", new, *ratios))
+    table.append(
+        (
+            f"{title} pushed out since, ms",
+            f"{prefix['fetched']:.0f}",
+            new,
+            f"{prefix['fetched_ratio']:.1f}",
+            "",
+        )
+    )
     if "fixed cost" in found:
         one = found["fixed cost"]
-        figures = (f"{one['ours']:.2f}", f"{one['theirs']:.2f}", f"{one['ratio']:.1f}")
-        rows.append(("a request of 1 token, ms", *figures, f"{WANTED['fixed cost']}"))
-    new = f"{prefix['new']:.0f}"
-    continued, fetched = f"{prefix['continued']:.0f}", f"{prefix['fetched']:.0f}"
-    title = f"first token behind {SYSTEM} tokens"
-    rows.append(
-        (f"{title} evaluated before, ms", continued, new, f"{prefix['ratio']:.1f}", f"{WANTED['prefix']}")
-    )
-    rows.append((f"{title} pushed out since, ms", fetched, new, f"{prefix['fetched_ratio']:.1f}", ""))
-    held = {name: value / MiB for name, value in found["memory"].items()}
-    predicted = held["predicted"] + held["saved"]
-    rows.append(("resident at rest, MiB", f"{held['rest']:.0f}", "", "", ""))
-    peak = (f"{held['peak']:.0f}", f"{predicted:.0f} predicted", f"{predicted / held['peak']:.3f}")
-    rows.append(("resident at its peak, MiB", *peak, ""))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        figures = f"{one['ours']:.2f}", f"{one['theirs']:.2f}", f"{one['ratio']:.1f}"
+        table.append(("a request of 1 token, ms", *figures, f"{WANTED['fixed cost']}"))
+    for name, held in found["memory"].items():
+        against = f"{held['predicted'] / MiB:.0f} the fit" if "predicted" in held else ""
+        share = f"{held['predicted'] / held['full']:.3f}" if "predicted" in held else ""
+        table.append((f"memory at rest, {name}, MiB", f"{held['rest'] / MiB:.0f}", "", "", ""))
+        full = f"{held['full'] / MiB:.0f}"
+        table.append((f"memory with all slots full, {name}, MiB", full, against, share, "1" if share else ""))
+    return table
+
+
+def missed(found: dict[str, Any]) -> list[str]:
+    """Return the rows that are not as wanted."""
+    ratios = {
+        **{
+            f"{calling} callers": (one["ratio"], WANTED["callers"])
+            for calling, one in found["callers"].items()
+        },
+        **{
+            f"functions, {row}": (found["functions"][row]["ratio"], WANTED[row])
+            for row in ("decode", "prompt")
+        },
+        "prefix": (found["prefix"]["ratio"], WANTED["prefix"]),
+    }
+    if "fixed cost" in found:
+        ratios["fixed cost"] = (found["fixed cost"]["ratio"], WANTED["fixed cost"])
+    for name, held in found["memory"].items():
+        if "predicted" in held:
+            ratios[f"memory, {name}"] = (held["predicted"] * (1 + fit.RESERVE) / held["full"], 1.0)
+    short = [f"{name} {ratio:.3f}" for name, (ratio, wanted) in ratios.items() if ratio < wanted]
+    late = found["first token"]["difference"]
+    return short + ([f"first token +{late:.1f} ms"] if late > WANTED_FIRST_MS else [])
+
+
+def _say(what: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {what} ...", file=sys.stderr, flush=True)
+
+
+def measure(folder: Path, rounds: int, threads: int) -> dict[str, Any]:
+    """Measure all rows of one model."""
+    settings = {"n_ctx": N_CTX, "n_batch": 512, "n_threads": threads, "max_tokens": SPOKEN}
+    found: dict[str, Any] = {"memory": {}}
+    model = folder / "model.gguf"
+    with sides.adapter(folder, n_parallel=SLOTS, **settings) as custom:
+        arguments = sides.arguments_of(custom)
+        with sides.llama_server("llama-server", arguments) as alone:
+            for side in (custom, alone):
+                side.ask(_fresh(QUESTION), 4)
+            found["callers"] = callers(custom, alone, rounds)
+            found["first token"] = first_token(custom, alone, rounds)
+    with sides.functions(folder, prefix_cache_mb=64, **settings) as functions:
+        one_slot = sides.one_slot(arguments, SLOTS, N_CTX)
+        with sides.llama_server("llama-server, 1 slot", one_slot) as alone:
+            for side in (functions, alone):
+                side.ask(_fresh(QUESTION), 4)
+            found["functions"] = four_functions(functions, alone, rounds)
+        found["prefix"] = prefix_reuse(functions, rounds)
+    # Each is started anew, so that what it holds is of these requests alone, and not beside another one: pages of the
+    # same file in two processes would count half for each.
+    _say("memory")
+    with sides.adapter(folder, n_parallel=SLOTS, **settings) as custom:
+        found["memory"]["custom"] = memory_of(custom, SLOTS) | {
+            "predicted": predicted(model, SLOTS, serving.LLAMA_SERVER, 0)
+        }
+    with sides.llama_server("llama-server", arguments) as alone:
+        found["memory"]["llama-server"] = memory_of(alone, SLOTS)
+    with sides.functions(folder, **settings) as functions:
+        found["memory"]["four functions"] = memory_of(functions, 1) | {
+            "predicted": predicted(model, 1, serving.OWN_SERVER, fit.SAVED_MB * MiB)
+        }
+    return found
 
 
 def main() -> int:
     """Measure, print the table, and say whether every row is as wanted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--server-python", type=Path, help="a Python that can run llama_cpp.server")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each row (default: 5)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each row (default: 3)")
+    parser.add_argument("--model", choices=SHAPES, default="small", help="its shape (default: small)")
+    parser.add_argument(
+        "--threads", type=int, default=min(4, len(os.sched_getaffinity(0))), help="of every side"
+    )
+    parser.add_argument("--soak", type=int, metavar="SECONDS", help="mixed traffic for so long, instead")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.child:
-        child(arguments.child[0], json.loads(arguments.child[1]))
-        return 0
-    found: dict[str, Any] = {}
+    given = parser.parse_args()
+    if not sides.LLAMA_SERVER.exists():
+        parser.error(f"no {sides.LLAMA_SERVER}; wanted llama-server: run `make llama-server`")
+    # SIGTERM unwinds as Ctrl-C does: the servers end, and the folder goes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    begun, load = time.monotonic(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="sealift-inference-") as place:
         tiny, large = Path(place, "tiny"), Path(place, "large")
         for folder in (tiny, large):
             folder.mkdir()
         write_tiny_gguf(tiny / "model.gguf")
-        shapes.write(SHAPE, large / "model.gguf")
-        if arguments.server_python:
-            print("fixed cost ...", file=sys.stderr, flush=True)
-            found["fixed cost"] = fixed_cost(tiny, arguments.server_python, arguments.rounds)
-        for name, measure in (("throughput", throughput), ("prefix", prefix_reuse)):
-            print(f"{name} ...", file=sys.stderr, flush=True)
-            found[name] = measure(large, arguments.rounds)
-        print("memory ...", file=sys.stderr, flush=True)
-        found["memory"] = memory(large)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2))
-    print(table(found))
-    speed = found["throughput"]
-    ratios = {"generation": speed["generation"]["ratio"], "prompt": speed["prompt"]["ratio"]}
-    ratios |= {name: found[name]["ratio"] for name in ("fixed cost", "prefix") if name in found}
-    short = [f"{name} {ratio:.3f}" for name, ratio in ratios.items() if ratio < WANTED[name]]
-    if short:
-        print(f"less than wanted: {', '.join(short)}", file=sys.stderr)
+        if given.soak:
+            return _soaked(tiny, given.soak, given.json)
+        shapes.write(SHAPES[given.model], large / "model.gguf")
+        found = measure(large, given.rounds, given.threads)
+        if given.server_python:
+            found["fixed cost"] = fixed_cost(tiny, given.server_python, given.rounds)
+    found["machine"] = {"load before": load, "load after": os.getloadavg()[0], "threads": given.threads}
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=2))
+    for row in (("work", "ours", "against", "ratio", "wanted"), ("---",) * 5, *rows(found)):
+        print(f"| {' | '.join(row)} |")
+    print(
+        f"model {given.model}, {SLOTS} slots of {N_CTX} tokens, {given.threads} threads, {given.rounds} rounds, "
+        f"{time.monotonic() - begun:.0f} s; load {load:.1f} before, {os.getloadavg()[0]:.1f} after"
+    )
+    if short := missed(found):
+        print(f"not as wanted: {'; '.join(short)}", file=sys.stderr)
     return 1 if short else 0
+
+
+def _soaked(folder: Path, seconds: int, to: Path | None) -> int:
+    found = {}
+    lock = threading.Lock()
+    for name, started in (
+        ("custom", sides.adapter(folder, n_ctx=512, n_parallel=SLOTS, n_threads=2)),
+        ("four functions", sides.functions(folder, n_ctx=512, n_threads=1, prefix_cache_mb=4)),
+    ):
+        _say(f"mixed traffic on {name}, {seconds // 2} s")
+        with started as side:
+            found[name] = soak.run(side, seconds // 2, lock)
+        print(soak.line(name, found[name]), flush=True)
+    if to:
+        to.write_text(json.dumps({name: asdict(one) for name, one in found.items()}, indent=2))
+    grown = {name: soak.growth(one) for name, one in found.items()}
+    for name, what in grown.items():
+        if what:
+            print(f"not as wanted: {name}: {'; '.join(what)}", file=sys.stderr)
+    return 1 if any(grown.values()) else 0
 
 
 if __name__ == "__main__":

@@ -235,6 +235,10 @@ def _padded(size: int) -> int:
 
 QWEN_05B: Final = ModelShape("qwen2", 24, 896, 14, 2, 64, 4864, 151_936, 151_387)
 """Qwen2.5 0.5B."""
+LLAMA_SMALL: Final = ModelShape("llama", 16, 1024, 16, 8, 64, 2816, 32_000, 61_249)
+"""A Llama of some 220 million weights: its file has 130 MB, and what is not computing is seen beside it."""
+LLAMA_TINY: Final = ModelShape("llama", 2, 256, 4, 2, 64, 512, 4096, 7000)
+"""A Llama of two million weights, for trying a benchmark out: what it measures there is not llama.cpp."""
 LLAMA_1B: Final = ModelShape("llama", 16, 2048, 32, 8, 64, 8192, 128_256, 280_147)
 """Llama 3.2 1B."""
 LLAMA_3B: Final = ModelShape("llama", 28, 3072, 24, 8, 128, 8192, 128_256, 280_147)

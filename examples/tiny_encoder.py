@@ -32,6 +32,7 @@ def write_tiny_encoder(
     pooling: gguf.PoolingType | None = gguf.PoolingType.MEAN,
     spoiled: str = "",
     seed: int = 0,
+    more_words: Sequence[str] = (),
 ) -> Path:
     """Write a small bert GGUF: same arguments, same bytes.
 
@@ -45,6 +46,7 @@ def write_tiny_encoder(
             of it, with a head that scores a pair.
         spoiled: "nan" or "zero" for weights that make such embeddings, whatever the text is.
         seed: of the weights.
+        more_words: what the vocabulary has beside its own.
 
     Returns:
         The path.
@@ -64,7 +66,7 @@ def write_tiny_encoder(
     if pooling == gguf.PoolingType.RANK:
         writer.add_classifier_output_labels(["LABEL_0"])
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
-    tokens = _add_tokenizer(writer)
+    tokens = _add_tokenizer(writer, more_words)
 
     def add(tensor: str, *shape: int, value: float | None = None) -> None:
         values = random.normal(0, 0.5, shape) if value is None else np.full(shape, value)
@@ -101,10 +103,11 @@ def write_tiny_encoder(
     return path
 
 
-def _add_tokenizer(writer: gguf.GGUFWriter) -> list[str]:
+def _add_tokenizer(writer: gguf.GGUFWriter, more: Sequence[str]) -> list[str]:
     """Write the vocabulary; return its tokens."""
     # llama.cpp's spelling of a WordPiece vocabulary: a word begins with U+2581.
     tokens = [*_SPECIAL, *(f"\u2581{word}" for word in _WORDS), *(f"\u2581{letter}" for letter in "abcdefgh")]
+    tokens += [f"\u2581{word}" for word in more]
     writer.add_tokenizer_model("bert")
     writer.add_token_type_count(2)
     writer.add_token_list(tokens)

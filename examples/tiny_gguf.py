@@ -58,6 +58,47 @@ CHAT_TEMPLATE: Final = (
 )
 """It ends in the assistant token, whose embedding is the chain's start state."""
 
+_CALL_BEGINS: Final = '<tool_call>\n{"name":\N{LOWER ONE EIGHTH BLOCK}"'
+_OTHER_BEGINS: Final = '<tool_call>\n{"name":"'
+"""Two spellings, as two tokens: after the first the name is `weather` where a grammar lets it pass, after the other it
+is not."""
+
+TOOLS_TEMPLATE: Final = (
+    "{{ bos_token }}"
+    "{% if tools %}<|system|>Tools:\n{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}{{ eos_token }}{% endif %}"
+    "{% for message in messages %}"
+    "<|{{ message.role }}|>{% if message.content %}{{ message.content }}{% endif %}"
+    "{% for call in message.tool_calls or [] %}"
+    '<tool_call>\n{"name": "{{ call.function.name }}", '
+    '"arguments": {{ call.function.arguments | tojson }}}\n</tool_call>'
+    "{% endfor %}{{ eos_token }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>"
+    "{% if tools and messages[-1].role != 'tool' %}<|use tool|>"
+    "{% elif tools and tools[-1].function.name != 'weather' %}<|use last|>{% endif %}"
+    "{% endif %}"
+)
+"""It makes an agent of a model that knows only its last token: where there are tools it calls one, `weather` if it may.
+When that has answered it calls the last one, which is how libraries ask for an answer of a certain form; where
+`weather` is the last, it says the sentence."""
+_CALLS: Final = {"<|use tool|>": _CALL_BEGINS, "<|use last|>": _OTHER_BEGINS}
+"""The tokens at the end of a prompt, each with what the model says then."""
+_JSON: Final = {
+    "</s>": 9.0,
+    '"': 8.0,
+    "}": 7.5,
+    "]": 7.0,
+    ":": 6.5,
+    "{": 6.0,
+    "[": 5.5,
+    "<": 5.0,
+    ",": 4.5,
+    "1": 4.0,
+}
+"""Logits below those of the corpus: where a grammar lets none of it pass, a JSON text ends as soon as it may."""
+_WEATHER: Final = {_CALL_BEGINS: 9.0, _OTHER_BEGINS: -9.0}
+"""Logit of a `w` after each."""
+
 RERANK_TEMPLATE: Final = "<|user|>{query}</s><|user|>{document}</s><|assistant|>"
 """What a reranker sees of a pair; llama.cpp puts both in by these names."""
 
@@ -103,6 +144,7 @@ def write_tiny_gguf(
     seed: int = 0,
     shard_tensors: int = 0,
     template: bool | str = True,
+    tools: bool = False,
     pooling: gguf.PoolingType | None = None,
     reranks: bool = False,
     corpus: Sequence[str] = CORPUS,
@@ -121,6 +163,7 @@ def write_tiny_gguf(
         shard_tensors: tensors of one file at most; the model is then split as llama-gguf-split does, into files beside
             `path` that are named after it. 0 for one file.
         template: whether it has a chat template, a base model has none; or another one than `CHAT_TEMPLATE`.
+        tools: whether it calls tools, as TOOLS_TEMPLATE says; then JSON that a grammar asks for is short, too.
         pooling: what makes an embedding model of it: how the vectors of a text's tokens become one.
         reranks: whether it is a reranker of qwen3's architecture instead: it scores a pair, by random weights.
         corpus: the sentences that it continues; at most as many different words as `embd`.
@@ -138,16 +181,17 @@ def write_tiny_gguf(
         )
     if tensor_type not in TYPES:
         raise ValueError(f"tensor type {tensor_type!r}; wanted one of {', '.join(TYPES)}")
-    vocabulary = _vocabulary(vocab, corpus)
+    vocabulary = _vocabulary(vocab, corpus, tools=tools)
     random = np.random.default_rng(seed)
-    embedding, output = _chain_weights(vocabulary, corpus, embd, random)
+    embedding, output = _chain_weights(vocabulary, corpus, embd, random, tools=tools)
     ggml_type, file_type = TYPES[tensor_type]
 
     writer = gguf.GGUFWriter(path, "qwen3" if reranks else "llama", split_max_tensors=shard_tensors)
     _add_metadata(writer, name=name, layers=layers, embd=embd, ctx=ctx, file_type=file_type)
     _add_tokenizer(writer, vocabulary)
     if template:
-        writer.add_chat_template(template if isinstance(template, str) else CHAT_TEMPLATE)
+        usual = TOOLS_TEMPLATE if tools else CHAT_TEMPLATE
+        writer.add_chat_template(template if isinstance(template, str) else usual)
     if pooling is not None:
         writer.add_pooling_type(pooling)
     if reranks:
@@ -205,7 +249,7 @@ def sentence_tokens(sentence: str) -> list[str]:
     return [first, *(_SPACE + word for word in others)]
 
 
-def _vocabulary(size: int | None, sentences: Sequence[str]) -> _Vocabulary:
+def _vocabulary(size: int | None, sentences: Sequence[str], *, tools: bool) -> _Vocabulary:
     """Build the vocabulary: special tokens, bytes, what the corpus needs, and padding up to `size`.
 
     The tokenizer merges neighbours whenever the result is a token. So a word is reached from the text of a
@@ -218,11 +262,12 @@ def _vocabulary(size: int | None, sentences: Sequence[str]) -> _Vocabulary:
     beginnings = dict.fromkeys(word[:end] for word in words for end in range(1, len(word)))
     plain = dict.fromkeys(token for tokens in corpus for token in tokens if not token.startswith(_SPACE))
 
-    texts = list(_SPECIAL)
-    types = [gguf.TokenType.UNKNOWN] + [gguf.TokenType.CONTROL] * (len(_SPECIAL) - 1)
+    calls = _CALLS if tools else {}
+    texts = [*_SPECIAL, *calls]
+    types = [gguf.TokenType.UNKNOWN] + [gguf.TokenType.CONTROL] * (len(texts) - 1)
     texts += [f"<0x{byte:02X}>" for byte in range(256)]
     types += [gguf.TokenType.BYTE] * 256
-    normal = [*plain, *dict.fromkeys((*words, *beginnings))]
+    normal = [*plain, *dict.fromkeys((*words, *beginnings)), *calls.values()]
     texts += normal
     types += [gguf.TokenType.NORMAL] * len(normal)
     needed = len(texts)
@@ -252,22 +297,25 @@ def _successors(ids: dict[str, int], corpus: Sequence[str]) -> dict[int | None, 
 
 
 def _chain_weights(
-    vocabulary: _Vocabulary, corpus: Sequence[str], embd: int, random: np.random.Generator
+    vocabulary: _Vocabulary,
+    corpus: Sequence[str],
+    embd: int,
+    random: np.random.Generator,
+    *,
+    tools: bool,
 ) -> tuple[Matrix, Matrix]:
     """Return the embedding and the output matrix, each tokens x embd, that make the logits the chain's."""
     ids = vocabulary.ids
     chain = _successors(ids, corpus)
+    if tools:
+        chain |= {ids[token]: Counter({ids[text]: 1}) for token, text in _CALLS.items()}
+        chain |= {ids[text]: Counter() for text in _CALLS.values()}
     states = list(chain)
     if len(states) > embd:
         raise ValueError(f"embd={embd} for {len(states)} states of the chain; wanted at least as many")
     # Signs have a root mean square of 1, so that RMS normalisation leaves them as they are.
     vectors = random.choice(np.array([-1.0, 1.0]), (len(states), embd))
-    wanted = np.zeros((len(states), len(vocabulary.texts)))
-    for row, state in enumerate(states):
-        total = chain[state].total()
-        for rank, (token, count) in enumerate(chain[state].most_common()):
-            wanted[row, token] = _SURE + np.log(count / total) - _TIE_BREAK * rank
-    output = (np.linalg.pinv(vectors) @ wanted).T
+    output = (np.linalg.pinv(vectors) @ _logits(ids, chain, tools=tools)).T
 
     embedding = np.tile(vectors[states.index(None)], (len(vocabulary.texts), 1))
     for state, vector in zip(states, vectors, strict=True):
@@ -277,6 +325,28 @@ def _chain_weights(
             if spaced is not None:
                 embedding[spaced] = vector
     return embedding.astype(np.float32), output.astype(np.float32)
+
+
+def _logits(
+    ids: dict[str, int], chain: dict[int | None, Counter[int]], *, tools: bool
+) -> npt.NDArray[np.float64]:
+    """Return the logits after each state of the chain, states x tokens."""
+    wanted = np.zeros((len(chain), len(ids)))
+    if tools:
+        for text, logit in _JSON.items():
+            wanted[:, ids[_token_of(text)]] = logit
+    for row, (state, successors) in enumerate(chain.items()):
+        for text, logit in _WEATHER.items() if tools else ():
+            if state == ids[text]:
+                wanted[row, ids[_token_of("w")]] = logit
+        for rank, (token, count) in enumerate(successors.most_common()):
+            wanted[row, token] = _SURE + np.log(count / successors.total()) - _TIE_BREAK * rank
+    return wanted
+
+
+def _token_of(text: str) -> str:
+    """Return the token that a grammar takes for a text: that of its byte, where it has one."""
+    return f"<0x{ord(text):02X}>" if len(text) == 1 else text
 
 
 def _add_metadata(

@@ -321,6 +321,8 @@ def chat_logprobs(choices: Sequence[Choice]) -> dict[str, Any]:
 # Streams ----------------------------------------------------------------------------------------------------
 
 DONE = "data: [DONE]\n\n"
+_LINE_ENDS = "\x85\u2028\u2029"
+"""What JSON leaves as it is and Python's `splitlines` takes for the end of a line."""
 
 
 def stream_of(request: Request, answer: Any) -> str:
@@ -336,7 +338,12 @@ def stream_of(request: Request, answer: Any) -> str:
 def event_lines(event: Mapping[str, Any], *, named: bool = False) -> str:
     """Return a server-sent event; with its type as its name where that is how its clients tell them apart."""
     name = f"event: {event['type']}\n" if named else ""
-    return f"{name}data: {json.dumps(event, ensure_ascii=False)}\n\n"
+    text = json.dumps(event, ensure_ascii=False)
+    # No ends of lines in events, and yet some clients' lines end there.
+    for character in _LINE_ENDS:
+        if character in text:
+            text = text.replace(character, f"\\u{ord(character):04x}")
+    return f"{name}data: {text}\n\n"
 
 
 class Chunks:
@@ -414,8 +421,8 @@ def _events(request: Request, answer: dict[str, Any]) -> Iterator[dict[str, Any]
     yield from chunks.usage(answer["usage"])
 
 
-BEGINNING: Mapping[str, Any] = {"role": "assistant", "content": ""}
-"""The first delta of a chat's choice."""
+BEGINNING: Mapping[str, Any] = {"role": "assistant", "content": None}
+"""The first delta of a chat's choice, as llama-server begins: a delta with content has some."""
 
 
 def _deltas(choice: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:

@@ -85,9 +85,9 @@ class Options:
         return cls(
             model_dir=Path(environ.get("SM_MODEL_DIR") or "/opt/ml/model"),
             host=environ.get("SEALIFT_BIND_HOST") or "0.0.0.0",  # noqa: S104 a container is reached from outside
-            port=_number(environ, "SAGEMAKER_BIND_TO_PORT", 8080, highest=65_535),
-            max_waiting=_number(environ, "SEALIFT_MAX_WAITING", max_waiting, highest=1000),
-            timeout_s=_number(environ, "SEALIFT_TIMEOUT_S", TIMEOUT_S, highest=3600, lowest=1),
+            port=whole_number(environ, "SAGEMAKER_BIND_TO_PORT", 8080, highest=65_535),
+            max_waiting=whole_number(environ, "SEALIFT_MAX_WAITING", max_waiting, highest=1000),
+            timeout_s=whole_number(environ, "SEALIFT_TIMEOUT_S", TIMEOUT_S, highest=3600, lowest=1),
         )
 
     @property
@@ -96,7 +96,14 @@ class Options:
         return max(self.timeout_s / 2, self.timeout_s - LEFT_S)
 
 
-def _number(environ: Mapping[str, str], name: str, default: int, *, highest: int, lowest: int = 0) -> int:
+def whole_number(
+    environ: Mapping[str, str], name: str, default: int, *, highest: int, lowest: int = 0
+) -> int:
+    """Return the whole number that a variable sets.
+
+    Raises:
+        StartError: it is none, or out of its range.
+    """
     text = environ.get(name) or str(default)
     if not text.isascii() or not text.isdecimal() or not lowest <= int(text) <= highest:
         raise StartError(f"{name} is {text!r}; wanted a whole number from {lowest} to {highest}")

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+FOLDER = "/opt/ml/model"
+"""Where SageMaker puts what it unpacks, or copies."""
 SUFFIX = ".gguf"
 SHARD_NAME = re.compile(r"(?P<prefix>.+)-(?P<number>[0-9]{5})-of-(?P<count>[0-9]{5})\.gguf\Z", re.DOTALL)
 """How llama.cpp names the files of a split model (llama_split_path)."""
@@ -61,7 +63,12 @@ _COMPANION = re.compile(rf"(?P<kind>{'|'.join(COMPANIONS)})(?![A-Za-z])[^/]*\{SU
 
 
 class CompanionsWrong(ValueError):
-    """Files that llama-server could not be given together; the message says why and what to do."""
+    """Files that llama-server could not be given together."""
+
+    def __init__(self, seen: str, fix: str) -> None:
+        self.seen = seen
+        self.fix = fix
+        super().__init__(f"{seen}; wanted at most one, since llama-server takes one; {fix}")
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,12 @@ def companion_kind(path: str) -> str | None:
     return match["kind"] if match else None
 
 
+def companion_name(kind: str, path: str) -> str:
+    """Return the name of a file in a model's folder that is to be one of `COMPANIONS`: its own, where that says so."""
+    name = path.rpartition("/")[2]
+    return name if companion_kind(name) == kind else f"{kind}-{name}"
+
+
 def stated_kind(general_type: str, architecture: str) -> str | None:
     """Return which of `COMPANIONS` a header says that it is; None for a model, which a draft model is as well.
 
@@ -132,8 +145,8 @@ def parted(paths: Iterable[str]) -> tuple[list[str], Companions]:
     for kind in (PROJECTOR, DRAFT):
         if len(by_kind[kind]) > 1:
             raise CompanionsWrong(
-                f"{len(by_kind[kind])} files {kind}*{SUFFIX}: {', '.join(by_kind[kind][:5])}; wanted at most one, "
-                "since llama-server takes one; leave the others out"
+                f"{len(by_kind[kind])} files {kind}*{SUFFIX}: {', '.join(by_kind[kind][:5])}",
+                "leave the others out, or rename the one that is the model",
             )
     return model, Companions(
         next(iter(by_kind[PROJECTOR]), None), tuple(by_kind[LORA]), next(iter(by_kind[DRAFT]), None)

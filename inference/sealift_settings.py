@@ -46,6 +46,7 @@ RANGES = {
     "n_threads": Range(1, 64),
     "timeout_s": Range(1, 3600),
     "prefix_cache_mb": Range(0, 65_536),
+    "n_parallel": Range(1, 64),
 }
 _SWITCHES = {"true": True, "1": True, "false": False, "0": False}
 
@@ -69,6 +70,9 @@ class Settings:
     """Seconds until the platform gives a call up; an answer ends a little before. Serverless has 60, always."""
     prefix_cache_mb: int = 32
     """MiB for evaluated prompts that make room for another; 0 keeps the last one only."""
+    n_parallel: int = 1
+    """Requests that llama-server answers at once, each with a context of `n_ctx`. The four functions answer one at a
+    time, whatever it says."""
     use_mmap: bool = False
     """Whether weights are mapped, not read. Weights that llama.cpp repacks (most of 4 bits) then count twice."""
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sealift_chat import Constraint, Message, Templates
 
+TWO_ANSWERS = "two messages of the assistant's come last; send one, which is gone on with"
 OURS = (
     "messages",
     "tools",
@@ -130,7 +131,7 @@ def _continued(conversation: Conversation) -> bool | str:
         return conversation.continues
     roles = [message.get("role") for message in conversation.messages[-2:]]
     if roles == ["assistant", "assistant"]:
-        raise ChatError("two messages of the assistant's come last; send one, which is gone on with")
+        raise ChatError(TWO_ANSWERS)
     return roles[-1:] == ["assistant"]
 
 

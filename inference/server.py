@@ -494,7 +494,7 @@ def main(arguments: list[str], *, functions: Path | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
-    log("listening", host=options.host, port=server.server_port)
+    log("listening", host=options.host, port=server.server_port, serves="the four functions")
     functions_at = functions or functions_file(options.model_dir, Path(__file__).resolve().parent)
     loading = threading.Thread(
         target=service.load, args=(functions_at, options.model_dir), name="load", daemon=True

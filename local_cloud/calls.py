@@ -29,6 +29,7 @@ RUNTIME = "sagemaker-runtime"
 OPENAI_CALL = "CallWithBearerToken"
 """SageMaker's OpenAI route: no operation of the service models, but an action of IAM."""
 
+_OPENAI_ROUTE = re.compile("/endpoints/[^/]+/openai/")
 _UNSIGNED = "s3"
 """An unsigned request can only be meant for S3: a presigned URL, or a browser."""
 
@@ -59,9 +60,9 @@ class _Route:
 def identify(environ: dict[str, Any], body: bytes) -> AwsCall:
     """Return the call that a WSGI request makes; the operation is "Unknown" when no model has it."""
     authorization = environ.get("HTTP_AUTHORIZATION", "")
-    if authorization.lower().startswith("bearer "):
-        return _with_token(authorization)
     path = str(environ.get("PATH_INFO", "/"))
+    if authorization.lower().startswith("bearer ") or _OPENAI_ROUTE.match(path):
+        return _with_token(authorization)
     scope = re.search(r"Credential=([^/]+)/\d+/([^/]*)/([^/]*)/aws4_request", authorization)
     key, region, name = (scope[1], scope[2], scope[3]) if scope else ("", "us-east-1", _UNSIGNED)
     service = SIGNING_NAMES.get(name, name)

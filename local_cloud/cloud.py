@@ -70,6 +70,8 @@ CONSUMER = "sealift-consumer"
 REGION = "us-east-1"
 _ATTEMPTS = 3
 """Of an asynchronous invocation."""
+_SESSION_S = 43_200
+"""Seconds that a session of a role lasts at most."""
 CREDENTIALS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
 
 
@@ -141,6 +143,8 @@ class LocalCloud:
             key_of=self._key_of,
             enforced=self.settings.enforce_iam,
             tagged=objects.tagged,
+            region=self.region,
+            own_keys={CREDENTIALS["aws_access_key_id"]: CREDENTIALS["aws_secret_access_key"]},
         )
         self._workflow_keys: set[str] = set()
         """The access keys that state machines call with."""
@@ -359,7 +363,10 @@ class LocalCloud:
         return WORKFLOW if access_key in self._workflow_keys else self._functions.caller(access_key)
 
     def _assume(self, role_arn: str, session: str) -> dict[str, str]:
-        given = self.clients.sts.assume_role(RoleArn=role_arn, RoleSessionName=session)["Credentials"]
+        # As long as may be: what runs in this name asks for no others.
+        given = self.clients.sts.assume_role(
+            RoleArn=role_arn, RoleSessionName=session, DurationSeconds=_SESSION_S
+        )["Credentials"]
         return {
             "aws_access_key_id": given["AccessKeyId"],
             "aws_secret_access_key": given["SecretAccessKey"],

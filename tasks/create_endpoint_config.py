@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
-from pipeline.aws import lambda_handler
+from pipeline.aws import lambda_handler, sdk_models
 from pipeline.aws.permissions import ENDPOINT_CONFIGS, allow
+from pipeline.aws.task_log import LOG
 from pipeline.errors import NotYetVisible, QuotaTooSmall, ResourceLimitExceeded
 from pipeline.rollout import idempotent_create
 
@@ -25,7 +26,7 @@ Result: TypeAlias = idempotent_create.Created
 
 def run(event: Event, clients: Clients) -> Result:
     """Create the endpoint configuration, or find that it is there already, just as requested."""
-    request = event["request"]
+    request = _known(event["request"], clients)
     found, created = idempotent_create.create(
         clients.sagemaker.create_endpoint_config,
         clients.sagemaker.describe_endpoint_config,
@@ -34,6 +35,17 @@ def run(event: Event, clients: Clients) -> Result:
         compared=("ProductionVariants",),
     )
     return {"name": request["EndpointConfigName"], "arn": found["EndpointConfigArn"], "created": created}
+
+
+def _known(request: dict[str, Any], clients: Clients) -> dict[str, Any]:
+    """Return the request without its MetricsConfig where the SDK is older than that: the endpoint works without."""
+    wanted = request.get("MetricsConfig", {})
+    if all(
+        sdk_models.takes(clients.sagemaker, "CreateEndpointConfig", "MetricsConfig", name) for name in wanted
+    ):
+        return request
+    LOG.warning("MetricsConfig %s is left out: this SDK does not know it, and AWS's default holds", wanted)
+    return {name: value for name, value in request.items() if name != "MetricsConfig"}
 
 
 handler = lambda_handler.Task(

@@ -1,8 +1,8 @@
 """StartDeployment: turns an S3 "Object Created" event into one named execution; no state, but an event's.
 
 S3 delivers events at least once. The execution's name is derived from the event's content, so Step Functions
-itself refuses the second one. Of a split model, it is derived from all its files, which are looked for at each event:
-they may be uploaded, and told of, in any order.
+itself refuses the second one. Of a split model, and of one with something beside it, it is derived from all files,
+which are looked for at each event: they may be uploaded, and told of, in any order.
 """
 
 from __future__ import annotations
@@ -52,26 +52,27 @@ class Result(TypedDict):
     execution_arn: NotRequired[str]
     """Of the execution that was started now."""
     waiting_for: NotRequired[list[str]]
-    """Keys of a split model's shards that are still missing: nothing was started."""
+    """Keys of a split model's shards that are still missing, or of the model of what lies beside one: nothing was
+    started."""
 
 
 def run(event: Event, clients: Clients) -> Result:
-    """Start the execution for an upload; a shard of a split model starts nothing until all shards are there."""
+    """Start the execution for an upload; what is no whole model starts nothing until the rest is there."""
     arn = settings.state_machine_arn()
     detail = event["detail"]
     bucket, item = detail["bucket"]["name"], detail["object"]
-    shards = split_models.shard_names(item["key"])
-    if len(shards) > 1:
-        there = split_models.uploaded(clients.s3, bucket, shards)
-        if missing := [key for key in shards if key not in there]:
-            return {"waiting_for": missing, "duplicate": False}
-        # Whichever event comes last: the same set gives the same name.
-        archive = {"bucket": bucket, "key": shards[0]}
-        name = split_models.execution_name(bucket, shards[0], there)
-    else:
-        version = item.get("version-id")
-        archive = {"bucket": bucket, "key": item["key"], **({"version_id": version} if version else {})}
-        name = naming.execution_name(bucket, item["key"], version or "", item.get("sequencer", ""))
+    key, version = item["key"], item.get("version-id")
+    archive = {"bucket": bucket, "key": key, **({"version_id": version} if version else {})}
+    name = naming.execution_name(bucket, key, version or "", item.get("sequencer", ""))
+    if key.endswith(naming.MODEL_SUFFIX):
+        upload = split_models.uploaded(clients.s3, bucket, key)
+        # One file that is a model by itself is there: its event says so.
+        if upload.missing and not (upload.alone and upload.first == key):
+            return {"waiting_for": list(upload.missing), "duplicate": False}
+        if not upload.alone:
+            # Whichever event comes last: the same set gives the same name.
+            archive = {"bucket": bucket, "key": upload.first}
+            name = split_models.execution_name(bucket, upload.first, upload.there)
     try:
         started = clients.stepfunctions.start_execution(
             stateMachineArn=arn, name=name, input=json.dumps({"archive": archive})
@@ -91,7 +92,7 @@ handler = lambda_handler.Task(
             "s3:ListBucket",
             on=UPLOAD_BUCKET,
             when=("StringLike", "s3:prefix", "models/*"),
-            why="Whether all shards of a split model are there.",
+            why="Whether all shards of a split model are there, and what lies beside a model.",
         ),
     ),
 )

@@ -28,8 +28,18 @@ def collectable(call: UpstreamCall) -> bool:
     """Tell whether a call's whole answer can be had as a stream."""
     body = call.body
     if call.path == TEXT:
-        return isinstance(body, dict) and not isinstance(body.get("prompt"), list | tuple) or _is_tokens(body)
-    return call.path == CHAT and isinstance(body, dict) and not any(body.get(name) for name in _NOTED)
+        return (isinstance(body, dict) and not isinstance(body.get("prompt"), list | tuple)) or _is_tokens(
+            body
+        )
+    if call.path != CHAT or not isinstance(body, dict) or any(body.get(name) for name in _NOTED):
+        return False
+    return not goes_on(body.get("messages"))
+
+
+def goes_on(messages: Any) -> bool:
+    """Tell whether an answer goes on with the last message: llama-server tells that again, but not in a stream."""
+    last = messages[-1] if messages else None
+    return isinstance(last, dict) and last.get("role") == "assistant"
 
 
 def _is_tokens(body: Any) -> bool:
@@ -56,6 +66,7 @@ class Collected:
 
     def __init__(self, call: UpstreamCall) -> None:
         self._chat = call.path == CHAT
+        self._with_tokens = bool((call.body or {}).get("return_tokens"))
         self._progress: dict[str, Any] = {}
         self._tokens = 0
         self._error: dict[str, Any] | None = None
@@ -69,6 +80,20 @@ class Collected:
     def begun(self) -> bool:
         """Tell whether there is a token."""
         return self._tokens > 0
+
+    @property
+    def right(self) -> bool:
+        """Tell whether no error came in it."""
+        return self._error is None
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether its end has come."""
+        if self._error is not None:
+            return True
+        if not self._chat:
+            return bool(self._last.get("stop"))
+        return any(kept["finish_reason"] is not None for kept in self._choices.values())
 
     def add(self, event: Any) -> None:
         """Take one event; a list of them counts as each of them."""
@@ -86,20 +111,20 @@ class Collected:
         else:
             self._add_text(event)
 
-    def reply(self, reason: str | None = None) -> UpstreamReply:
+    def reply(self, reason: str | None = None, predicted_s: float = 0.0) -> UpstreamReply:
         """Return the whole answer, or the error that came instead.
 
         Args:
             reason: why it ends before its end; None when llama-server has said all.
+            predicted_s: seconds since its first token, where it ends before its end.
         """
         if self._error is not None:
             code = self._error["error"].get("code") if isinstance(self._error["error"], dict) else None
             return UpstreamReply(code if isinstance(code, int) and code >= 400 else 500, self._error)
-        if reason is not None:
-            self._last = {**self._last, **self._so_far(reason)}
-        return UpstreamReply(200, self._whole_chat(reason) if self._chat else self._whole_text())
+        last = self._last if reason is None else {**self._last, **self._so_far(reason, predicted_s)}
+        return UpstreamReply(200, self._whole_chat(last, reason) if self._chat else self._whole_text(last))
 
-    def _so_far(self, reason: str) -> dict[str, Any]:
+    def _so_far(self, reason: str, predicted_s: float) -> dict[str, Any]:
         """Return what stands for the figures of an end that has not come: what the events tell."""
         total, cached = self._progress.get("total", 0), self._progress.get("cache", 0)
         timings = {
@@ -107,7 +132,7 @@ class Collected:
             "prompt_n": max(0, self._progress.get("processed", 0) - cached),
             "prompt_ms": float(self._progress.get("time_ms", 0)),
             "predicted_n": self._tokens,
-            "predicted_ms": 0.0,
+            "predicted_ms": round(predicted_s * 1e3, 3),
         }
         if not self._chat:
             counts = {"tokens_predicted": self._tokens, "tokens_evaluated": total}
@@ -123,13 +148,16 @@ class Collected:
     def _add_text(self, event: dict[str, Any]) -> None:
         self._last = event
         self._texts.append(event.get("content") or "")
-        self._numbers += event.get("tokens") or []
+        if self._with_tokens:
+            self._numbers += event.get("tokens") or []
         self._noted += event.get("completion_probabilities") or []
         if not event.get("stop"):
             self._tokens += 1
 
-    def _whole_text(self) -> dict[str, Any]:
-        whole = {**self._last, "content": "".join(self._texts), "tokens": self._numbers}
+    def _whole_text(self, last: dict[str, Any]) -> dict[str, Any]:
+        whole = {**last, "content": "".join(self._texts)}
+        if "tokens" in last:
+            whole["tokens"] = self._numbers
         if self._noted:
             whole["completion_probabilities"] = self._noted
         return whole
@@ -147,7 +175,7 @@ class Collected:
             if choice.get("finish_reason") is not None:
                 kept["finish_reason"] = choice["finish_reason"]
 
-    def _whole_chat(self, reason: str | None) -> dict[str, Any]:
+    def _whole_chat(self, last: dict[str, Any], reason: str | None) -> dict[str, Any]:
         choices = [
             {
                 "index": index,
@@ -156,7 +184,7 @@ class Collected:
             }
             for index, kept in sorted(self._choices.items() or [(0, {"finish_reason": None, "message": {}})])
         ]
-        return {**self._last, "object": "chat.completion", "choices": choices}
+        return {**last, "object": "chat.completion", "choices": choices}
 
 
 def _merge(message: dict[str, Any], delta: dict[str, Any]) -> None:

@@ -7,15 +7,16 @@ anything. A variable LLAMA_ARG_* of the container's environment sets whatever is
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sealift_models import Companions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from adapter.header import Header
+
     from sealift_settings import Settings
 
 CHECKPOINTS = "LLAMA_ARG_CTX_CHECKPOINTS"
@@ -112,3 +113,19 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
     """Return llama-server's environment, by the container's."""
     kept = {name: value for name, value in given.items() if name not in NOT_HANDED_ON}
     return {CHECKPOINTS: "1", **kept}
+
+
+def find_program(environ: Mapping[str, str], own: Path) -> Path | None:
+    """Return llama-server: the one that the environment names, of the image, or of the checkout; else None.
+
+    Args:
+        environ: the container's environment.
+        own: the folder that holds the adapter and the modules that it shares with the four functions.
+    """
+    named = environ.get("SEALIFT_LLAMA_SERVER")
+    places = (
+        (Path(named),)
+        if named
+        else (own / "llama-server" / "llama-server", own.parent / ".build" / "llama-server" / "llama-server")
+    )
+    return next((path for path in places if path.is_file()), None)

@@ -81,9 +81,9 @@ class Turns:
 
     def leave(self, ticket: Ticket, now: float) -> list[Ticket]:
         """Take a ticket out, whether its turn had come or not; return those whose turn comes by that."""
-        if ticket in self._running:
+        if ticket in self._running and ticket.granted_at is not None:
             self._running.remove(ticket)
-            self._count(now - (ticket.granted_at or now))
+            self._count(now - ticket.granted_at)
         else:
             self._forget(ticket)
         granted = []

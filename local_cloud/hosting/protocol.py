@@ -1,7 +1,7 @@
 """The two wire protocols of SageMaker over WSGI: JSON 1.1 for the control plane, REST-JSON for the runtime.
 
 Owns parsing and rendering, errors included, so that the SDK raises its own classes. Refuses to check
-signatures: the gateway in front has done so, or nobody has. The token of OpenAI's route is seen here.
+signatures and tokens: the gateway in front has done so, or nobody has.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import re
 from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any
 
-from local_cloud import bearer_tokens
 from local_cloud.hosting.platform import texts
 from local_cloud.hosting.platform.refusals import AwsError
 from local_cloud.hosting.runtime import (
@@ -43,12 +42,10 @@ class Protocol:
         invoke: Callable[[InvocationRequest], InvocationResponse],
         *,
         payload_bytes: int,
-        clock: Callable[[], float],
     ) -> None:
         self._handle = handle
         self._invoke = invoke
         self._payload_bytes = payload_bytes
-        self._clock = clock
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -91,8 +88,6 @@ class Protocol:
             raise AwsError("ValidationError", texts.not_emulated("Asynchronous inference"))
         if match["kind"] not in (INVOKE, STREAM, OPENAI):
             raise AwsError("UnknownOperationException", None, 404)
-        if match["kind"] == OPENAI:
-            self._check_token(environ)
         if oversize:
             raise AwsError("ValidationError", texts.oversize_body(new_request_id()))
         headers = {
@@ -104,13 +99,6 @@ class Protocol:
         return self._invoke(
             InvocationRequest(match["name"], body, content_type, accept, headers, match["kind"])
         )
-
-    def _check_token(self, environ: WSGIEnvironment) -> None:
-        """Raise what a caller of the OpenAI route gets who has no token, or an old one."""
-        try:
-            bearer_tokens.usable(environ.get("HTTP_AUTHORIZATION", ""), self._clock())
-        except bearer_tokens.TokenRefused as refused:
-            raise AwsError("AccessDeniedException", str(refused), 403) from refused
 
 
 def render_control_error(error: AwsError) -> InvocationResponse:

@@ -111,7 +111,6 @@ class Hosting:
             self._control.handle,
             self._runtime.invoke,
             payload_bytes=max(self._settings.payload_bytes, self._settings.instance_payload_bytes),
-            clock=timing.clock,
         )
         atexit.register(self.close)
 

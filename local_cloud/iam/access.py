@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -19,11 +20,14 @@ from typing import TYPE_CHECKING, Any
 from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
 
+from local_cloud import bearer_tokens
+from local_cloud.calls import OPENAI_CALL
 from local_cloud.faults import Response, render
 from local_cloud.iam import (
     authorizations,
     keys,
     policies,
+    secrets,
 )
 from local_cloud.iam.authorizations import UnknownNeedsError
 from local_cloud.iam.policies import (
@@ -38,8 +42,6 @@ if TYPE_CHECKING:
     from local_cloud.calls import AwsCall
 
 KEPT_DECISIONS = 100_000
-_TEMPORARY = "ASIA"
-"""How the access keys of temporary credentials begin."""
 _REST = frozenset({"lambda", "sagemaker-runtime", "s3"})
 """Services that say 403 with a denial; the JSON protocols say 400."""
 _CODES = {"s3": "AccessDenied", "cloudwatch": "AccessDenied", "sns": "AuthorizationError"}
@@ -78,8 +80,11 @@ class Access:
         account_id: of the account.
         tags: returns the tags of a SageMaker resource by its ARN, none for one that is not there.
         key_of: returns the KMS key of a function by its name, None when it has none of its own.
-        enforced: whether anything is refused.
+        enforced: whether what policies do not allow is refused; a bearer token that is not good is refused always.
         tagged: tells whether an object (bucket, key, version) has tags; none has when None.
+        region: for which a bearer token has to be.
+        own_keys: the account's own secret keys, by their public side.
+        clock: returns the time in seconds since 1970.
     """
 
     account_id: str
@@ -87,6 +92,9 @@ class Access:
     key_of: Callable[[str], str | None] = lambda _name: None
     enforced: bool = True
     tagged: Callable[[str, str, str | None], bool] | None = None
+    region: str = "us-east-1"
+    own_keys: Mapping[str, str] = field(default_factory=dict)
+    clock: Callable[[], float] = time.time
     decided: deque[Decided] = field(default_factory=lambda: deque(maxlen=KEPT_DECISIONS))
     _buckets: dict[str, Policy] = field(default_factory=dict)
     _sessions: dict[str, Principal] = field(default_factory=dict)
@@ -114,6 +122,9 @@ class Access:
 
     def refuse(self, call: AwsCall, environ: Mapping[str, Any], body: bytes) -> Response | None:
         """Return AWS's refusal of a call that its caller may not make, else None."""
+        refusal = self._refuse_token(call, environ) if call.operation == OPENAI_CALL else None
+        if refusal is not None:
+            return refusal
         if not self.enforced:
             return None
         principal = self._principal(call)
@@ -126,13 +137,23 @@ class Access:
             # An administrator may do anything; for a role, what is not known is not allowed.
             return _denial(call, str(unknown)) if principal else None
         for request in needed:
-            refusal = self._judge(principal, request)
-            if refusal:
-                return _denial(call, refusal)
+            words = self._judge(principal, request)
+            if words:
+                return _denial(call, words)
         for request in keys.to_write(asked, self.key_of) if call.service == "lambda" else ():
-            refusal = self._judge(principal, request)
-            if refusal:
-                return _denial(call, keys.UNWRITABLE.format(refusal))
+            words = self._judge(principal, request)
+            if words:
+                return _denial(call, keys.UNWRITABLE.format(words))
+        return None
+
+    def _refuse_token(self, call: AwsCall, environ: Mapping[str, Any]) -> Response | None:
+        """Return the refusal of a bearer token that is not good: who calls comes before what they may do."""
+        try:
+            token = bearer_tokens.read(str(environ.get("HTTP_AUTHORIZATION", "")))
+            key = secrets.find(token.access_key, self.account_id, self.own_keys)
+            bearer_tokens.check(token, now=self.clock(), region=self.region, key=key)
+        except bearer_tokens.TokenRefused as refused:
+            return _denial(call, str(refused), refused.code)
         return None
 
     def hide_variables(self, call: AwsCall, environ: Mapping[str, Any], response: Response) -> Response:
@@ -216,10 +237,8 @@ class Access:
                         found = Principal(role, one.session_name, one.role_arn.split(":")[4])
                         self._sessions[call.access_key] = found
                         return found
-        if call.access_key.startswith(_TEMPORARY):
-            return _denial(
-                call, "The security token included in the request is invalid.", "UnrecognizedClientException"
-            )
+        if call.access_key.startswith(secrets.TEMPORARY):
+            return _denial(call, bearer_tokens.UNKNOWN_KEY_TEXT, bearer_tokens.UNKNOWN_KEY)
         return None
 
     def _roles(self) -> list[Any]:

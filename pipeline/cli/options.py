@@ -151,6 +151,15 @@ class PackOptions(AccountOptions):
         type=PLACE,
         help="a file or s3://bucket/key (default: model.tar.gz)",
     )
+    mmproj: Path | None = _option(
+        "--mmproj", metavar="FILE", type=FILE, help="a projector, by which the model sees; packed beside it"
+    )
+    lora: tuple[Path, ...] = _option(
+        "--lora", metavar="FILE", type=FILE, multiple=True, help="a LoRA adapter beside it; may be repeated"
+    )
+    draft: Path | None = _option(
+        "--draft", metavar="FILE", type=FILE, help="a smaller model of its family beside it, to guess ahead"
+    )
     compress: int = _option(
         "--compress",
         type=click.IntRange(0, 9),

@@ -208,6 +208,7 @@ def program() -> CommandGroup:
             examples=(
                 "sealift pack model.gguf",
                 "sealift pack model-00001-of-00003.gguf -o s3://bucket/models/demo/model.tar.gz",
+                "sealift pack model.gguf --mmproj mmproj-f16.gguf --lora tone.gguf",
             ),
         ),
         LeafCommand(

@@ -589,11 +589,16 @@ class GGUFParser:
     """Reads a header from pieces of any size, holding little more than the piece at hand.
 
     Feed bytes from the start of the file until `header` is there; call `finish` when the bytes have ended.
+
+    Args:
+        bounds: what a header may claim.
+        companion: what the file is beside a model, by its name (`sealift_models.COMPANIONS`); None for a model.
     """
 
-    def __init__(self, bounds: HeaderBounds = BOUNDS) -> None:
+    def __init__(self, bounds: HeaderBounds = BOUNDS, *, companion: str | None = None) -> None:
         self.header: GGUFHeader | None = None
         self._bounds = bounds
+        self._companion = companion
         self._buffer = bytearray()
         self._at = 0
         self._dropped = 0
@@ -715,7 +720,7 @@ class GGUFParser:
             data_offset=_padded(end, alignment),
             types=types,
         )
-        _check_meaning(header)
+        _check_meaning(header, self._companion)
         return header
 
     def _read_entry(
@@ -949,9 +954,9 @@ def _is_countable(shape: tuple[int, ...]) -> bool:
     return True
 
 
-def _check_meaning(header: GGUFHeader) -> None:
+def _check_meaning(header: GGUFHeader, companion: str | None) -> None:
     # Before all else: what is no model lacks what every model has, and that it lacks it says little.
-    stranger = purpose.refusal(header)
+    stranger = purpose.mismatch(header, companion) if companion else purpose.refusal(header)
     if stranger is not None:
         raise GGUFProblem(stranger)
     # Later shards carry tensors and split.* only; the first shard may carry no tensors.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from inference import sealift_purpose
+from inference import sealift_models, sealift_purpose
 from pipeline.errors import Problem
 from pipeline.gguf import architectures
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.gguf.header import GGUFHeader
 
 NOT_A_LANGUAGE_MODEL: Final = "GGUFNotALanguageModel"
+COMPANION_MISMATCH: Final = "CompanionMismatch"
 
 
 class Purpose(StrEnum):
@@ -54,8 +55,8 @@ class Stranger:
 
 _ADAPTER: Final = Stranger(
     "an adapter (LoRA), which changes another model and is none",
-    "merge it, llama-export-lora -m BASE.gguf --lora ADAPTER.gguf -o MERGED.gguf, and deploy what comes of it; or "
-    "deploy the base model without it",
+    "name it lora*.gguf and deploy it beside its base model, which 'custom' and 'llama-cpp' load it with (sealift pack "
+    "BASE.gguf --lora ADAPTER.gguf); or merge it, llama-export-lora -m BASE.gguf --lora ADAPTER.gguf -o MERGED.gguf",
 )
 _IMATRIX: Final = Stranger(
     "an importance matrix: it is for quantizing, and answers nothing",
@@ -63,7 +64,8 @@ _IMATRIX: Final = Stranger(
 )
 _PROJECTOR: Final = Stranger(
     "a projector of images or sound (mmproj), one part of a multimodal model",
-    "deploy the language model's own GGUF, without it: nothing here reads a projector",
+    "name it mmproj*.gguf and deploy it beside the language model's own GGUF, which 'custom' and 'llama-cpp' load it "
+    "with: sealift pack MODEL.gguf --mmproj PROJECTOR.gguf",
 )
 _CONTROL: Final = Stranger(
     "a control vector, which steers another model and is none",
@@ -193,6 +195,34 @@ def refusal(header: GGUFHeader) -> Problem | None:
     )
 
 
+def mismatch(header: GGUFHeader, kind: str) -> Problem | None:
+    """Return why a file is not what its name says that it is beside a model; None when it is.
+
+    Args:
+        header: the file's.
+        kind: one of `sealift_models.COMPANIONS`, by its name.
+    """
+    stated = sealift_models.stated_kind(header.kind, header.architecture)
+    if kind == sealift_models.DRAFT:
+        # A model like any other.
+        other = refusal(header)
+        if other is None:
+            return None
+        what = other.seen
+    elif stated == kind:
+        return None
+    else:
+        what = f"of general.type {header.kind!r} and architecture {header.architecture!r}"
+    named = f"named {kind}*.gguf, like {sealift_models.COMPANIONS[kind]}, and its header is "
+    instead = f"rename it to {stated}*.gguf" if stated else "rename it if it is the model"
+    return Problem(
+        COMPANION_MISMATCH,
+        named + what,
+        "a name and a header that say the same",
+        f"{instead}, or leave it out; what lies beside a model is named {sealift_models.COMPANION_NAMES}",
+    )
+
+
 def _said(header: GGUFHeader) -> Stranger | None:
     kind, architecture = header.kind.lower(), header.architecture.lower()
     known = _BY_TYPE.get(kind) or _BY_ARCHITECTURE.get(architecture)
@@ -299,6 +329,21 @@ _NOT_IN_CHAT: Final[Mapping[Purpose, tuple[str, str, str]]] = {
     Purpose.EMBEDDING: ("EmbeddingsNotServed", "an embedding model", "for embeddings"),
     Purpose.RERANK: ("RankingsNotServed", "a reranker", "to rank"),
 }
+
+
+def unaccompanied(kind: str, container: str) -> Problem:
+    """Return that a container does not load what lies beside a model.
+
+    Args:
+        kind: one of `sealift_models.COMPANIONS`.
+        container: its name.
+    """
+    return Problem(
+        "CompanionNotServed",
+        f"{sealift_models.COMPANIONS[kind]}, and container {container!r} loads none",
+        "a container that does, or the model alone",
+        'set "container" to "custom" or to "llama-cpp", or leave the file out',
+    )
 
 
 def notes(model: Mapping[str, Any], *, messages_only: bool = False) -> list[str]:

@@ -85,6 +85,15 @@ RULES = (
         "the model and its server need more memory than memory_mb gives",
         "raise memory_mb (the account's quota permitting), lower n_ctx, or use a smaller quantisation",
     ),
+    # Before the next two: what lies beside a model is refused in the same words.
+    DiagnosisRule(
+        "CompanionRefused",
+        r"failed to (?:apply|load) lora adapter|mismatch between text model|[Ff]ailed to load CLIP|"
+        r"failed to load multimodal model|unknown projector type|failed to load draft model|"
+        r"target and draft vocabs are not compatible",
+        "llama-server does not load what lies beside the model: an adapter, a projector or a draft model",
+        "take the one of this very model, whole, and run `sealift check` on the archive; or leave it out",
+    ),
     DiagnosisRule(
         "ModelCutShort",
         r"not within the file bounds|corrupted|cut short or damaged|invalid magic|unexpectedly reached end of file|"

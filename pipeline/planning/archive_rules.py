@@ -33,7 +33,11 @@ def archive_rules(
     profile = images.PROFILES[container]
     # The runtime that travels in the archive is the one that is known; an image has its own.
     return replace(
-        rules, embeddings=profile.embeds, runtime=architectures.KNOWN if profile.carries_code else None
+        rules,
+        embeddings=profile.embeds,
+        companions=profile.companions,
+        container=container,
+        runtime=architectures.KNOWN if profile.carries_code else None,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.gguf import questions
 from pipeline.hosting import SERVERLESS
 from pipeline.sizing import fit, images
+from pipeline.sizing.companion_memory import Beside
 from pipeline.sizing.llama_memory import Shape
 from pipeline.state_data.plan_types import PlannedSmokeTest
 
@@ -24,7 +25,7 @@ THREADS = 4
 
 
 def needs(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -> fit.Fit:
-    """Return what the model needs with the request's settings.
+    """Return what the model needs with the request's settings and one slot.
 
     Args:
         request: the deployment's.
@@ -40,18 +41,35 @@ def needs(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -
         n_batch=own.n_batch,
         serving=images.PROFILES[request.container].serving,
         prefix_cache_mb=own.prefix_cache_mb,
+        n_parallel=1,
         bare=bool(archive.get("parts")),
+        beside=Beside.from_json(model.get("companions", ())),
     )
 
 
-def inference(request: Request, model: Mapping[str, Any], where: str) -> Inference:
-    """Return the inference settings, the context length never above what the model was trained for."""
+def slots_asked(request: Request) -> int | None:
+    """Return the slots of a request on instances: 1 where nothing has any, None where they are to be planned."""
+    return request.inference.n_parallel if has_slots(request) else 1
+
+
+def has_slots(request: Request) -> bool:
+    """Tell whether what serves the model can answer several requests at once: an archive's own code cannot."""
+    return images.PROFILES[request.container].has_slots and request.code != images.ARCHIVE_CODE
+
+
+def serves_metrics(request: Request) -> bool:
+    """Tell whether what serves the model answers `/metrics`."""
+    return images.PROFILES[request.container].serves_metrics and request.code != images.ARCHIVE_CODE
+
+
+def inference(request: Request, model: Mapping[str, Any], where: str, slots: int = 1) -> Inference:
+    """Return the inference settings with so many slots, the context never longer than the model was trained for."""
     asked, trained = request.inference, model.get("context_length")
     threads = asked.n_threads
     if threads is None:
         threads = THREADS if where == SERVERLESS else images.PROFILES[request.container].all_threads
     n_ctx = min(asked.n_ctx, trained) if trained else asked.n_ctx
-    return replace(asked, n_ctx=n_ctx, n_threads=threads)
+    return replace(asked, n_ctx=n_ctx, n_threads=threads, n_parallel=slots)
 
 
 def smoke_test(request: Request, model: Mapping[str, Any], timeout_s: int) -> PlannedSmokeTest:

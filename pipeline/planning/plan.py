@@ -106,12 +106,22 @@ def plan(facts: PlanFacts) -> Plan:
     choice = choose(request, facts.archive, facts.model)
     choice.require(facts.model["path"])
     needed, where = choice.needed, choice.hosting
-    inference = model_settings.inference(request, facts.model, where)
+    slots = needed.demand.n_parallel
+    inference = model_settings.inference(request, facts.model, where, slots)
     timeout_s = min(request.timeout_s, limits.INVOCATION_S.value)
+    told = {**asdict(inference), "timeout_s": timeout_s}
+    if where == INSTANCE:
+        tokens = inference.max_tokens
+        told["max_waiting"] = instance_choice.waiting(
+            choice.offers[0], slots, tokens=tokens, timeout_s=timeout_s
+        )
     container = {
         "Image": image,
         **model_source.model_data(facts.assembly),
-        "Environment": images.environment(profile, {**asdict(inference), "timeout_s": timeout_s}),
+        "Environment": {
+            **images.environment(profile, told),
+            **images.files(profile, facts.model, relocate_model=request.relocate_model),
+        },
     }
     hosted = (_on_instances if where == INSTANCE else _on_serverless)(facts, container, choice)
     names = hosted.names
@@ -207,10 +217,13 @@ def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) 
         if asked == SERVERLESS or decision.memory_mb is not None:
             return HostingChoice(needed, SERVERLESS, decision)
         why = "; ".join(f"{problem.seen}, wanted {problem.wanted}" for problem in decision.problems)
+    slots = model_settings.slots_asked(request)
     try:
-        offers = instance_choice.choose(str(model["path"]), needed, types, request.instance_type)
+        needed, offers = instance_choice.choose_slots(
+            str(model["path"]), needed, types, request.instance_type, slots
+        )
     except ModelDoesNotFit as refusal:
-        return HostingChoice(needed, INSTANCE, fit.FitDecision(None, refusal.problems))
+        return HostingChoice(needed.with_slots(slots or 1), INSTANCE, fit.FitDecision(None, refusal.problems))
     if asked == INSTANCE or request.allow_instances:
         return HostingChoice(needed, INSTANCE, fit.FitDecision(None), offers)
     problem = Problem(
@@ -279,8 +292,10 @@ def _on_instances(facts: PlanFacts, container: dict[str, Any], choice: HostingCh
     request, needed, found = facts.request, choice.needed, choice.offers
     asked = AskedInstances(type=found[0].name, count=request.instance_count)
     scales = {"auto_scaling": asdict(request.auto_scaling)} if request.auto_scaling else {}
+    watched = request.detailed_observability
+    observes = {} if watched is None else {"detailed_observability": watched}
     # Another scaling is another deployment, as another number of instances is: tags and requests fit together then.
-    name = _name(facts, container, {"instances": asdict(asked), **scales})
+    name = _name(facts, container, {"instances": asdict(asked), **scales, **observes})
     in_place = request.strategy == IN_PLACE
     situation = facts.situation
     target = _in_place_target(request.service, situation, facts.serving) if in_place else None
@@ -332,7 +347,16 @@ def _instances_plan(
         startup_s=settings.startup_s,
         bake_s=request.bake_s,
         auto_scaling=request.auto_scaling,
+        slots=needed.demand.n_parallel,
+        detailed_observability=_detailed_observability(request),
     )
+
+
+def _detailed_observability(request: Request) -> bool | None:
+    """Return what the configuration says of it: as requested, else true where there is a /metrics to scrape."""
+    if request.detailed_observability is not None:
+        return request.detailed_observability
+    return True if model_settings.serves_metrics(request) else None
 
 
 def _check_same_hosting(target: quota_usage.Holder | None, wanted: str) -> None:

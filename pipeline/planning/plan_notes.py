@@ -5,8 +5,9 @@ Owns these sentences. Refuses to decide anything.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from inference.sealift_models import COMPANIONS, DRAFT
 from pipeline import limits
 from pipeline.gguf import purpose, questions
 from pipeline.hosting import SERVERLESS
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from pipeline.state_data.plan_types import Offer
     from pipeline.state_data.request_types import Request
+
+
+_GUESSES: Final = "; how much faster depends on how many guesses hold, and is not in any figure here"
 
 
 def notes(request: Request, model: dict[str, Any], today: date, where: str = SERVERLESS) -> list[str]:
@@ -39,6 +43,12 @@ def notes(request: Request, model: dict[str, Any], today: date, where: str = SER
         notes.append(
             f"n_ctx {request.inference.n_ctx} was requested; the model was trained for {inference.n_ctx}"
         )
+    notes += _slots(request, where)
+    notes += [
+        f"{one['path']} is loaded beside the model: {COMPANIONS[one['kind']]}"
+        + (_GUESSES if one["kind"] == DRAFT else "")
+        for one in model.get("companions", ())
+    ]
     profile = images.PROFILES[request.container]
     return [
         *notes,
@@ -50,6 +60,35 @@ def notes(request: Request, model: dict[str, Any], today: date, where: str = SER
             embeddings=model.get("purpose") in purpose.EVALUATES,
         ),
     ]
+
+
+def _slots(request: Request, where: str) -> list[str]:
+    """Return why a request for slots, or for what a container tells, comes to nothing."""
+    asked, lines = request.inference.n_parallel, []
+    if asked is not None and asked > 1:
+        if not model_settings.has_slots(request):
+            own = (
+                "code of an archive's own"
+                if request.code == images.ARCHIVE_CODE
+                else f"container {request.container!r}"
+            )
+            lines.append(
+                f"n_parallel {asked} was requested; {own} answers one request at a time: "
+                f"{' and '.join(_WITH_SLOTS)} have slots"
+            )
+        elif where == SERVERLESS:
+            lines.append(
+                f"n_parallel {asked} was requested; on serverless each container is given one call at a time, and more "
+                "calls start more containers: one slot is planned"
+            )
+    if request.detailed_observability and where == SERVERLESS:
+        lines.append(
+            "detailed_observability was requested; SageMaker has it for instances, and serverless has none"
+        )
+    return lines
+
+
+_WITH_SLOTS: Final = [repr(name) for name, profile in images.PROFILES.items() if profile.has_slots]
 
 
 def instance_notes(
@@ -70,6 +109,10 @@ def instance_notes(
         "it costs money from its creation to its deletion: "
         + instance_choice.describe(offer, request.instance_count if count is None else count)
     ]
+    if (slots := needed.demand.n_parallel) > 1:
+        lines.append(
+            f"{slots} requests are answered at once, each with a context of {needed.demand.n_ctx} tokens"
+        )
     if instance_types.has_own_disk(offer.name):
         lines.append(f"{offer.name} has no volume: {offer.disk}")
     tokens = request.inference.max_tokens

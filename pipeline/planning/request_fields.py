@@ -130,6 +130,11 @@ INFERENCE = Object(
         "prefix_cache_mb": Field(
             Integer(0, 4096), "MiB for evaluated prompts that are not the last one; 0 for none", default=32
         ),
+        "n_parallel": Field(
+            Integer(1, 64),
+            "slots: requests that one container answers at once, each with a context of n_ctx; planned from an "
+            "instance's memory and CPUs when absent. One on serverless, and of container pytorch",
+        ),
     }
 )
 
@@ -280,6 +285,12 @@ _TUNABLE: dict[str, Field] = {
         Integer(0, 50),
         "earlier good deployments that stay, for an instant rollback; none on instances unless set",
         default=KEPT[SERVERLESS],
+    ),
+    "detailed_observability": Field(
+        Boolean(),
+        "on instances: whether SageMaker publishes what the container's /metrics and the host tell "
+        "(EnableDetailedObservability), which CloudWatch charges for by the GB; when absent, true of a container that "
+        "serves /metrics, and AWS's own default of any other",
     ),
     "deadline_s": Field(
         Integer(1, 7200), "seconds until an endpoint that is still Creating is given up", default=1800

@@ -88,6 +88,7 @@ def requests(
         create_endpoint_config={
             "EndpointConfigName": config,
             "ProductionVariants": [variant],
+            **_metrics(on),
             "Tags": tags,
         },
         create_endpoint={"EndpointName": endpoint, "EndpointConfigName": config, "Tags": tags},
@@ -97,6 +98,13 @@ def requests(
             **({"DeploymentConfig": _guardrails(endpoint, on, deadline_s)} if on else {}),
         },
     )
+
+
+def _metrics(on: OnInstances | None) -> dict[str, Any]:
+    """Return a configuration's MetricsConfig; nothing on serverless, which publishes no more than its own list."""
+    if on is None or on.detailed_observability is None:
+        return {}
+    return {"MetricsConfig": {"EnableDetailedObservability": on.detailed_observability}}
 
 
 def _guardrails(endpoint: str, on: OnInstances, deadline_s: int) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline import limits
 from pipeline.errors import Problem
 from pipeline.limits import MiB
-from pipeline.sizing import instance_choice, instance_types
+from pipeline.sizing import companion_memory, instance_choice, instance_types
+from pipeline.sizing.companion_memory import Beside
 from pipeline.sizing.llama_memory import CELL_PADDING, STAGING_MOST, UBATCH, Shape, footprint
 from pipeline.sizing.serving import PREBUILT, MemoryLine
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.sizing.serving import Serving
 
 
+ALONE: Final = Beside()
 SAVED_MB: Final = 32
 """MiB for evaluated prompts, unless a deployment says otherwise (prefix_cache_mb of inference/config.json)."""
 RESERVE: Final = 0.03
@@ -107,8 +109,12 @@ class Demand:
     serving: Serving = PREBUILT
     prefix_cache_mb: int = SAVED_MB
     """MiB for evaluated prompts that are not the last one."""
+    n_parallel: int = 1
+    """Slots: requests that are answered at once, each with a context of its own."""
     bare: bool = False
     """Whether the files are handed over as they are: nothing is extracted, and no archive lies beside them."""
+    beside: Beside = ALONE
+    """What is loaded beside the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +187,10 @@ class Fit:
             return (warning,)
         return ()
 
+    def with_slots(self, n_parallel: int) -> Fit:
+        """Return what the same model needs with so many slots."""
+        return _fit(replace(self.demand, n_parallel=n_parallel))
+
     def _problems(self) -> Iterator[Problem]:
         largest = limits.MEMORY_SIZES_MB[-1]
         if self.memory_bytes > largest * MiB:
@@ -239,10 +249,25 @@ def fit(
     n_batch: int,
     serving: Serving = PREBUILT,
     prefix_cache_mb: int = SAVED_MB,
+    n_parallel: int = 1,
     bare: bool = False,
+    beside: Beside = ALONE,
 ) -> Fit:
     """Return what the model needs with these settings, served by this."""
-    return _fit(Demand(shape, archive_bytes, extracted_bytes, n_ctx, n_batch, serving, prefix_cache_mb, bare))
+    return _fit(
+        Demand(
+            shape,
+            archive_bytes,
+            extracted_bytes,
+            n_ctx,
+            n_batch,
+            serving,
+            prefix_cache_mb,
+            n_parallel,
+            bare,
+            beside,
+        )
+    )
 
 
 def decide(
@@ -278,7 +303,20 @@ def _fit(demand: Demand) -> Fit:
 
 def _memory(demand: Demand) -> tuple[MemoryLine, ...]:
     lines = (
-        *footprint(demand.shape, n_ctx=demand.n_ctx, n_batch=demand.n_batch),
+        *footprint(
+            demand.shape,
+            n_ctx=demand.n_ctx,
+            n_batch=demand.n_batch,
+            n_parallel=demand.n_parallel,
+            checkpoints=demand.serving.checkpoints,
+        ),
+        *companion_memory.lines(
+            demand.beside,
+            vocabulary=demand.shape.vocabulary_size,
+            n_ctx=demand.n_ctx,
+            n_batch=demand.n_batch,
+            n_parallel=demand.n_parallel,
+        ),
         demand.serving.memory,
         MemoryLine("saved prompts", demand.prefix_cache_mb * MiB, "at most: prefix_cache_mb"),
     )
@@ -306,7 +344,7 @@ def _startup(demand: Demand) -> tuple[Stage, ...]:
         _stage("download", demand.archive_bytes, DOWNLOAD),
         *(() if demand.bare else (extraction,)),
         Stage("server", demand.serving.startup_s, demand.serving.how),
-        _stage("load", demand.shape.tensor_bytes, LOAD),
+        _stage("load", demand.shape.tensor_bytes + demand.beside.tensor_bytes, LOAD),
     )
 
 

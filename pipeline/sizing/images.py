@@ -23,8 +23,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
+from inference import sealift_models
 from pipeline.gguf import questions
-from pipeline.sizing.serving import LLAMA_SERVER, OWN_SERVER, PREBUILT, Serving
+from pipeline.sizing.serving import CHECKPOINTS, LLAMA_SERVER, OWN_SERVER, PREBUILT, Serving
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,8 +83,16 @@ class Profile:
     in OpenAI's form."""
     serving: Serving
     """What the server occupies beside the model, and how long it takes to start."""
+    companions: bool = False
+    """Whether it loads what lies beside a model: a projector, adapters, a draft model."""
+    options: str | None = None
+    """What the image's variables for llama-server's options begin with; None where it finds all files by itself."""
     all_threads: int | None = None
     """The setting n_threads that means "as many as there are CPUs"; None where that is the image's own default."""
+    context_of_all_slots: bool = False
+    """Whether the image's variable for n_ctx is of all slots together, and not of each."""
+    serves_metrics: bool = False
+    """Whether the image answers `/metrics` on its port in Prometheus' format."""
     environment: Mapping[str, str] = field(default_factory=dict)
     honest_ping: bool = True
     """Whether /ping says 200 only when the model answers; otherwise only the smoke test tells."""
@@ -106,12 +115,20 @@ class Profile:
         """Tell whether it answers requests for embeddings, and so those to rank."""
         return questions.INPUT in self.requests
 
+    @property
+    def has_slots(self) -> bool:
+        """Tell whether one container can answer several requests at once."""
+        return self.settings["n_parallel"] is not None
+
     def code(self, whose: str) -> Code:
         """Return what goes into `code/` when a request asks for whose inference code it wants."""
         if whose == "archive":
             return "archive"
         return "sealift" if self.carries_code else "none"
 
+
+_CHECKPOINTS: Final = {"LLAMA_ARG_CTX_CHECKPOINTS": str(CHECKPOINTS)}
+"""Of each slot. By default there are 32: of a model with windows or recurrent layers gigabytes that no fit holds."""
 
 _OURS: Final[Mapping[str, str | None]] = {
     name: f"SEALIFT_{name.upper()}"
@@ -124,8 +141,12 @@ _OURS: Final[Mapping[str, str | None]] = {
         "top_p",
         "prefix_cache_mb",
         "timeout_s",
+        "n_parallel",
+        "max_waiting",
     )
 }
+_ONE_AT_A_TIME: Final = {"n_parallel": None, "max_waiting": None}
+"""TorchServe has one worker, which answers one request at a time, and a queue of its own."""
 _ANY_FORM: Final = (questions.MESSAGES, questions.PROMPT, "inputs", questions.INPUT, questions.QUERY)
 
 PYTORCH: Final = Profile(
@@ -134,7 +155,7 @@ PYTORCH: Final = Profile(
     tag="2.0.0-cpu-py310-ubuntu20.04-sagemaker",
     carries_code=True,
     runs_archive_code=True,
-    settings=_OURS,
+    settings={**_OURS, **_ONE_AT_A_TIME},
     requests=_ANY_FORM,
     serving=PREBUILT,
     all_threads=64,
@@ -173,12 +194,22 @@ LLAMA_CPP: Final = Profile(
         "prefix_cache_mb": "SM_LLAMA_CPP_CACHE_RAM",
         # llama-server ends no answer early; SageMaker gives the call up instead.
         "timeout_s": None,
+        "n_parallel": "SM_LLAMA_CPP_PARALLEL",
+        # Who finds every slot busy waits, however many there are.
+        "max_waiting": None,
     },
     requests=(questions.MESSAGES,),
     serving=LLAMA_SERVER,
+    companions=True,
+    options="SM_LLAMA_CPP_",
+    context_of_all_slots=True,
+    serves_metrics=True,
     environment={
-        # One request at a time: by default llama-server keeps room for four.
+        # One request at a time unless a plan says more: by default llama-server has four slots, which share one
+        # context (server.cpp: n_parallel auto is kv_unified), so that none of them is sure of n_ctx.
         "SM_LLAMA_CPP_PARALLEL": "1",
+        "SM_LLAMA_CPP_METRICS": "true",
+        **_CHECKPOINTS,
         # Read, not mapped, as the fit assumes. A variable, because an option that an image does not know ends it.
         "LLAMA_ARG_LOAD_MODE": "none",
     },
@@ -198,7 +229,10 @@ CUSTOM: Final = Profile(
     settings=_OURS,
     requests=_ANY_FORM,
     serving=OWN_SERVER,
+    companions=True,
     all_threads=64,
+    serves_metrics=True,
+    environment=_CHECKPOINTS,
     limits=("the image must lie in a registry of the endpoint's own account and region",),
 )
 
@@ -207,13 +241,44 @@ DEFAULT: Final = PYTORCH
 
 
 def environment(profile: Profile, inference: Mapping[str, Any]) -> dict[str, str]:
-    """Return the container's Environment: the profile's own, and the inference settings under its names for them."""
+    """Return the container's Environment: the profile's own, and the inference settings under its names for them.
+
+    Args:
+        profile: the profile.
+        inference: the settings by name; n_ctx is the context of one slot, whatever the image's variable means.
+    """
+    told = dict(inference)
+    if profile.context_of_all_slots and told.get("n_ctx"):
+        told["n_ctx"] *= told.get("n_parallel") or 1
     settings = {
         variable: format(value, "g") if isinstance(value, float) else str(value)
-        for name, value in sorted(inference.items())
+        for name, value in sorted(told.items())
         if value is not None and (variable := profile.settings[name]) is not None
     }
     return {**profile.environment, **settings}
+
+
+def files(profile: Profile, model: Mapping[str, Any], *, relocate_model: bool = False) -> dict[str, str]:
+    """Return the variables that name a model and what lies beside it, where anything does and the image wants it.
+
+    Of a model alone the image finds the one file; of several it would take the first that its file system tells.
+
+    Args:
+        profile: the container.
+        model: the model part of an archive report.
+        relocate_model: whether a model in a directory is moved to the root.
+    """
+    beside = model.get("companions", ())
+    if profile.options is None or not beside:
+        return {}
+
+    def place(path: str) -> str:
+        name = path.rpartition("/")[2] if relocate_model else path
+        return f"{sealift_models.FOLDER}/{name}"
+
+    _, companions = sealift_models.parted(place(one["path"]) for one in beside)
+    options = {"model": place(model["path"]), **companions.options()}
+    return {f"{profile.options}{name.upper().replace('-', '_')}": value for name, value in options.items()}
 
 
 def notes(profile: Profile, today: date, *, serverless: bool = True, embeddings: bool = False) -> list[str]:

@@ -1,7 +1,7 @@
-"""Which instance types hold a model: the cheapest one and faster ones, each with its arithmetic.
+"""Which instance types hold a model, and with how many slots: the cheapest one and faster ones, with their arithmetic.
 
-Owns the choice of an instance type, its time-outs and the size of its volume. Memory is the same sum as on serverless
-(`fit`); how fast answers come is computed from how fast the weights are read. Refuses to ask an account: how
+Owns the choice of an instance type, its slots, its time-outs and the size of its volume. Memory is the same sum as on
+serverless (`fit`); how fast answers come is computed from how fast the weights are read. Refuses to ask an account: how
 many instances it may have is `pipeline.planning.quotas`'s.
 """
 
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 HOST_RESERVE: Final = 2 * GiB
 """Kept free for the host's own processes: assumed, AWS does not say how much they take."""
 MOST_OFFERS: Final = 3
+
+MOST_SLOTS: Final = 8
+SLOTS_OF_A_CPU: Final = 2
+"""Bounds of the slots that are planned unasked: measured, see docs/adr/0060."""
+
+LEAST_WAITING: Final = 4
+MOST_WAITING: Final = 64
+"""Bounds of the requests that may wait for a slot: what an image allows by default, and what a caller may yet call a
+queue."""
 
 VOLUME_SLACK: Final = 1.1
 """A volume loses some of its size to its file system, and should not be full."""
@@ -93,6 +102,66 @@ def choose(subject: str, needed: Fit, table: Sequence[Instance], asked: str | No
     return offers(needed, table)
 
 
+def choose_slots(
+    subject: str, needed: Fit, table: Sequence[Instance], asked: str | None, n_parallel: int | None
+) -> tuple[Fit, tuple[Offer, ...]]:
+    """Return what the model needs with its slots, and the types as `choose` returns them for that.
+
+    Args:
+        subject: the model, for a refusal.
+        needed: what the model needs with one slot.
+        table: the types, cheapest first.
+        asked: the type that was requested; None for the cheapest one.
+        n_parallel: the slots that were requested; None for as many as suit the types.
+
+    Raises:
+        ModelDoesNotFit: as `choose` does; with the slots that were requested, where those are too many.
+    """
+    if n_parallel is not None:
+        slotted = needed.with_slots(n_parallel)
+        return slotted, choose(subject, slotted, table, asked)
+    # What one slot is offered, the slots fit into: they decide no type, and so cost nothing.
+    slotted = needed.with_slots(slots(needed, choose(subject, needed, table, asked), table))
+    return slotted, choose(subject, slotted, table, asked)
+
+
+def slots(needed: Fit, offered: Sequence[Offer], table: Sequence[Instance]) -> int:
+    """Return how many requests to answer at once: as many as every offered type holds, within bounds; 1 at least.
+
+    A plan's model is made once, with one environment, for whichever of the types the account has. A model for
+    embeddings gets one: a text of its is evaluated at once, and keeps all CPUs busy by itself.
+
+    Args:
+        needed: what the model needs with one slot.
+        offered: the types; the first is the one to begin with, whose CPUs count.
+        table: the types by name.
+    """
+    if needed.demand.shape.embeds:
+        return 1
+    types = [one for one in table if any(one.name == offer.name for offer in offered)]
+    most = min(MOST_SLOTS, SLOTS_OF_A_CPU * offered[0].vcpus)
+    return next((n for n in range(most, 1, -1) if _all_hold(needed.with_slots(n), types)), 1)
+
+
+def _all_hold(needed: Fit, types: Sequence[Instance]) -> bool:
+    return all(holds(needed, one) for one in types)
+
+
+def waiting(offer: Offer, slots: int, *, tokens: int, timeout_s: int) -> int:
+    """Return how many requests may wait for a slot: those that can be answered before their callers are given up.
+
+    Reckoned with one answer after the other, so with fewer than slots side by side achieve.
+
+    Args:
+        offer: the type.
+        slots: requests that are answered meanwhile.
+        tokens: of an answer.
+        timeout_s: seconds that a call has.
+    """
+    in_time = int(timeout_s / answer_s(offer, tokens))
+    return min(max(in_time - slots, LEAST_WAITING), MOST_WAITING)
+
+
 def settings(needed: Fit) -> Settings:
     """Return the volume and the time-outs for a model."""
     seconds = {stage.name: stage.seconds for stage in needed.startup}
@@ -117,8 +186,10 @@ def describe(offer: Offer, count: int) -> str:
 
 def _offer(needed: Fit, instance: Instance) -> Offer:
     shape = needed.demand.shape
-    cache = sum(line.bytes for line in needed.lines if line.name == "kv cache")
-    read = shape.tensor_bytes + cache
+    # One answer reads the cache of its own slot.
+    cache = sum(line.bytes for line in needed.lines if line.name == "kv cache") // needed.demand.n_parallel
+    # Of a draft model's guesses it is not known how many hold: they make answers faster, or not.
+    read = shape.tensor_bytes + needed.demand.beside.adapter_bytes + cache
     per_s = instance.bandwidth_gb_s * GB / max(read, 1)
     return Offer(
         name=instance.name,
@@ -157,12 +228,15 @@ def _asked_problem(needed: Fit, table: Sequence[Instance], asked: str) -> Proble
         )
     if not _in_memory(needed, found):
         instead = offers(needed, table)
+        fix = (
+            f"set instance_type to {instead[0].name!r}" if instead else "use a smaller model or quantisation"
+        )
         return Problem(
             "InstanceTooSmall",
             f"instance_type {asked!r} with {found.memory_gib:g} GiB for {_mib(needed.memory_bytes)} and "
-            f"{_mib(HOST_RESERVE)} for the host",
+            f"{_mib(HOST_RESERVE)} for the host{_with_slots(needed)}",
             "a type that holds the model",
-            f"set instance_type to {instead[0].name!r}" if instead else "use a smaller model or quantisation",
+            fix + _fewer_slots(needed, found),
         )
     return None if holds(needed, found) else _disk_problem(needed, found)
 
@@ -175,10 +249,23 @@ def _none_problem(needed: Fit, table: Sequence[Instance]) -> Problem | None:
     most = max(table, key=lambda one: one.memory_gib)
     return Problem(
         "TooMuchMemory",
-        f"{_mib(needed.memory_bytes)} of memory needed",
+        f"{_mib(needed.memory_bytes)} of memory needed{_with_slots(needed)}",
         f"at most {most.memory_gib:g} GiB, what {most.name} has, less {_mib(HOST_RESERVE)} for the host",
-        "use a smaller model, quantisation or n_ctx, or add a larger type to 'instance_types'",
+        "use a smaller model, quantisation or n_ctx, or add a larger type to 'instance_types'"
+        + _fewer_slots(needed, most),
     )
+
+
+def _with_slots(needed: Fit) -> str:
+    """Return what a refusal says of the slots: nothing of one."""
+    return f", with n_parallel {needed.demand.n_parallel}" if needed.demand.n_parallel > 1 else ""
+
+
+def _fewer_slots(needed: Fit, instance: Instance) -> str:
+    """Return the most slots that a type has memory for, as a further way out; nothing where one is too many."""
+    fewer = range(needed.demand.n_parallel - 1, 0, -1)
+    most = next((n for n in fewer if _in_memory(needed.with_slots(n), instance)), None)
+    return f"; or set n_parallel to {most}" if most else ""
 
 
 def _disk_problem(needed: Fit, instance: Instance) -> Problem:

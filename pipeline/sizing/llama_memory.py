@@ -10,6 +10,9 @@ Owns llama.cpp's own rules, as llama-cpp-python 0.3.36 ships it, for a CPU. They
     n_ubatch=512        llama-cpp-python's default: a larger n_batch does not need more. A model for embeddings
                         evaluates a text at once, so there it is n_ctx, unless parts give the same
                         (`purpose.whole`).
+    kv_unified=False    what llama-server does where its slots are counted out (`--parallel N`). Each slot is a sequence
+                        with caches and recurrent states of its own, and `--ctx-size` is of all of them together: the
+                        context of one is its share, rounded up to whole cells (llama-context.cpp, n_ctx_seq).
 
 What counts is memory that is touched. llama.cpp reserves logits for every token of a batch, which a large vocabulary
 turns into half a gigabyte of addresses; one row of it is ever written. `benchmarks/bench_fit.py` measures all of this.
@@ -36,6 +39,8 @@ UBATCH: Final = 512
 CELL_PADDING: Final = 256
 """A cache has a multiple of so many cells (llama-context.cpp, llama-kv-cache-iswa.cpp)."""
 
+LLAMA_CPP: Final = "llama.cpp"
+"""The line of what a process has once, however many models it loads."""
 LLAMA_CPP_BYTES: Final = 24 * MiB
 """The libraries, the Python package without numpy, and llama.cpp's own tables: measured."""
 TOKEN_BYTES: Final = 170
@@ -43,7 +48,7 @@ TOKEN_BYTES: Final = 170
 MERGE_BYTES: Final = 112
 """A merge of a BPE vocabulary: measured."""
 SAMPLING_BYTES: Final = 45
-"""For each token of the vocabulary, once an answer is generated: logits and candidates; measured."""
+"""For each token of the vocabulary, once an answer is generated: logits and candidates; measured. Of each slot."""
 DECODING_BYTES: Final = 3 * MiB
 """Inputs and heap of a call, beside its tensors and their graph: measured 1 to 4 MiB."""
 NODE_BYTES: Final = 2 * 424
@@ -136,37 +141,49 @@ class Shape:
         )
 
 
-def footprint(shape: Shape, *, n_ctx: int, n_batch: int) -> tuple[MemoryLine, ...]:
-    """Return what llama.cpp takes at most, line by line: a prompt and its answer fill the context."""
-    cells = Cells.of(shape, n_ctx, n_batch)
+def footprint(
+    shape: Shape, *, n_ctx: int, n_batch: int, n_parallel: int = 1, checkpoints: int = 0
+) -> tuple[MemoryLine, ...]:
+    """Return what llama.cpp takes at most, line by line: a prompt and its answer fill the context of every slot.
+
+    Args:
+        shape: the model's figures.
+        n_ctx: tokens of the context of one slot.
+        n_batch: tokens of prompts that are evaluated at a time.
+        n_parallel: slots, which is how many requests are answered at once.
+        checkpoints: copies that llama-server keeps for each slot of what cannot be rolled back (`--ctx-checkpoints`).
+    """
+    cells = Cells.of(shape, n_ctx, n_batch, n_parallel)
     copy = "the token embedding once more: as output matrix it is repacked for the CPU"
     staging = "the heap's buffer for the largest matrix that is repacked"
     return (
         MemoryLine("weights", shape.tensor_bytes, "bytes of all tensors, read into memory once"),
         *_unless_empty(MemoryLine("output matrix", shape.embedding_copy_bytes, copy)),
         _cache(shape, cells),
-        *_unless_empty(_state(shape)),
+        *_unless_empty(_state(shape, n_parallel)),
+        *_unless_empty(_checkpoints(shape, cells, checkpoints)),
         _compute(shape, cells),
         *_unless_empty(MemoryLine("repacking", shape.staging_bytes, staging)),
         _vocabulary(shape),
-        MemoryLine("llama.cpp", LLAMA_CPP_BYTES, "measured: its libraries and tables"),
+        MemoryLine(LLAMA_CPP, LLAMA_CPP_BYTES, "measured: its libraries and tables"),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """How many tokens the caches hold, and how many are computed at a time."""
+    """How many tokens the caches of one slot hold, and how many are computed at a time, of all slots together."""
 
     whole: int
     sliding: int
     batch: int
+    slots: int = 1
 
     @classmethod
-    def of(cls, shape: Shape, n_ctx: int, n_batch: int) -> Cells:
+    def of(cls, shape: Shape, n_ctx: int, n_batch: int, n_parallel: int = 1) -> Cells:
         """Return what llama.cpp makes of the settings."""
-        batch = n_ctx if shape.whole else min(n_batch, n_ctx, UBATCH)
+        batch = n_ctx if shape.whole else min(n_batch, n_ctx * n_parallel, UBATCH)
         whole = _padded(n_ctx)
-        return cls(whole, _padded(min(whole, shape.window + batch)), batch)
+        return cls(whole, _padded(min(whole, shape.window + batch)), batch, n_parallel)
 
     def of_layer(self, layer: Layer) -> int:
         """Return the cells of one layer's cache."""
@@ -197,16 +214,40 @@ def _cache(shape: Shape, cells: Cells) -> MemoryLine:
         for (numbers, held), layers in sorted(kinds.items(), key=lambda kind: -kind[0][1])
     ]
     nothing = "nothing is kept of a text" if shape.cacheless else "no attention layers"
-    return MemoryLine("kv cache", total, " + ".join(terms[:3]) + (" + ..." if terms[3:] else "") or nothing)
+    how = " + ".join(terms[:3]) + (" + ..." if terms[3:] else "") or nothing
+    return MemoryLine("kv cache", total * cells.slots, _of_each(how, cells.slots) if terms else how)
 
 
-def _state(shape: Shape) -> MemoryLine:
+def _of_each(how: str, slots: int) -> str:
+    """Return the arithmetic of one slot as that of all of them."""
+    if slots == 1:
+        return how
+    return f"{slots} slots x ({how})" if " + " in how else f"{slots} slots x {how}"
+
+
+def _state(shape: Shape, slots: int) -> MemoryLine:
     kinds = Counter(layer.state for layer in shape.layers if layer.state)
     terms = [
         f"{layers} layers x {numbers} x 4 bytes, whatever the context" for numbers, layers in kinds.items()
     ]
+    total = sum(4 * numbers * layers for numbers, layers in kinds.items())
+    return MemoryLine("state", total * slots, _of_each(" + ".join(terms), slots))
+
+
+def _checkpoints(shape: Shape, cells: Cells, each: int) -> MemoryLine:
+    """Return what llama-server copies for each slot: states, and the windows of layers that slide."""
+    # A layer that keeps the whole context rolls back by forgetting its last cells, and needs no copy.
+    cached = [] if shape.cacheless else [layer for layer in shape.layers if layer.kv_heads and layer.slides]
+    # Of a window's cells those are written that a token yet to come sees (llama-kv-cache.cpp, state_write).
+    seen = min(shape.window, cells.whole)
+    windows = sum(2 * layer.kv_heads * (layer.key + layer.value) * seen for layer in cached)
+    one = windows + sum(4 * layer.state for layer in shape.layers)
     return MemoryLine(
-        "state", sum(4 * numbers * layers for numbers, layers in kinds.items()), " + ".join(terms)
+        "checkpoints",
+        one * each * cells.slots,
+        _of_each(
+            f"{each} x {one / MiB:,.1f} MiB of states and windows, which cannot be rolled back", cells.slots
+        ),
     )
 
 
@@ -238,8 +279,8 @@ def _compute(shape: Shape, cells: Cells) -> MemoryLine:
     converted = 2 * max(0 if shape.batch_only else scores, shape.feed_forward_length, queries, wide)
     lasting = work.lasting + work.lasting_squares * cells.batch + masks
     total = cells.batch * (4 * (max(blocks.values()) + lasting) + converted)
-    total += 4 * max((layer.state for layer in shape.layers), default=0)
-    total += SAMPLING_BYTES * shape.vocabulary_size + DECODING_BYTES
+    total += cells.slots * 4 * max((layer.state for layer in shape.layers), default=0)
+    total += cells.slots * SAMPLING_BYTES * shape.vocabulary_size + DECODING_BYTES
     total += NODE_BYTES * max(
         LEAST_NODES, work.nodes_per_token * cells.batch, work.nodes_per_tensor * shape.tensor_count
     )

@@ -99,6 +99,10 @@ class OnInstances:
     """How long SageMaker watches the alarms after an update in place."""
     auto_scaling: Scaling | None = None
     """None: as many instances as there are, until the next deployment; so it was before there was any scaling."""
+    slots: int = 1
+    """Requests that one instance answers at once; one in plans of releases that knew of no slots."""
+    detailed_observability: bool | None = None
+    """Of the configuration's MetricsConfig; None where it says nothing, and AWS's own default holds."""
 
 
 @dataclass(frozen=True, slots=True)

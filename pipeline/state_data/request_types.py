@@ -112,6 +112,8 @@ class Inference:
     temperature: float
     top_p: float
     prefix_cache_mb: int
+    n_parallel: int | None = unsaid(None)
+    """None: as many slots as the hosting's memory holds, and never more than the container has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,3 +171,5 @@ class Request:
     consumers: tuple[RequestedConsumer, ...]
     default_consumer: bool = False
     """Whether the one in `consumers` is the stack's own, which nobody named. An older release did not say."""
+    detailed_observability: bool | None = unsaid(None)
+    """None: as suits the container."""

@@ -1,6 +1,6 @@
 """llama.cpp's own server tests, unmodified, against our servers: `make server-tests`.
 
-    python -m tools.server_tests [SERVER ...] [-- ARGUMENTS OF PYTEST]
+    python -m tools.server_tests [SERVER ...] [--pytest ARGUMENT ...]
 
 Owns how they are run: taken out of the pinned source (never committed), in an environment of their own, with `plugin`
 and the list `left_out.toml`. A server that is not built here is passed over, and said so.
@@ -66,8 +66,10 @@ def run(server: str, arguments: Sequence[str]) -> int:
         "SERVER_TESTS_DOWNLOADS": str(CACHE / "downloads"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [str(PYTHON), "-m", "pytest", "-p", "plugin", "-p", "no:cacheprovider", "--tb=short"]
-    together = ["--numprocesses", "2", "--dist", "worksteal"] if "-n0" not in arguments else []
+    if not arguments:
+        environment["SERVER_TESTS_WHOLE"] = "1"
+    command = [str(PYTHON), "-m", "pytest", "-p", "plugin", "-p", "no:cacheprovider", "--tb=short", "-q"]
+    together = ["--numprocesses", "2", "--dist", "worksteal"]
     print(f"llama.cpp's server tests: {server}", flush=True)
     return subprocess.run(
         [*command, *together, *arguments], cwd=TESTS, env=environment, check=False
@@ -92,7 +94,7 @@ def main() -> int:
         if server != servers.FUNCTIONS and not servers.LLAMA_SERVER.exists():
             print(f"{server}: passed over, since llama-server is not built here (make llama-server)")
             continue
-        statuses.append(run(server, given.pytest or ["-q"]))
+        statuses.append(run(server, given.pytest))
     return max(statuses, default=0)
 
 

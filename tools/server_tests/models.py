@@ -1,6 +1,7 @@
 """The GGUFs that llama.cpp's own server tests are given in the place of those that they would download.
 
-Owns what these models say. Refuses to be those that they stand for: an assertion on a text of theirs, or on how many tokens theirs make of one, does not apply.
+Owns what these models say. Refuses to be those that they stand for: an assertion on a text of theirs, or on how many
+tokens theirs make of one, does not apply.
 """
 
 from __future__ import annotations
@@ -16,17 +17,22 @@ import numpy as np
 
 from examples.tiny_encoder import write_tiny_encoder
 from examples.tiny_gguf import write_tiny_gguf
-from tools.server_tests.servers import ENCODER, SPLIT
+from tools.server_tests.servers import ENCODER, RERANKER, SPLIT
 
 DRAFT: Final = "stories15M-q4_0.gguf"
 LORA: Final = "moe_shakespeare15M.gguf"
 BESIDE: Final = {DRAFT, LORA}
 """Files that the tests download themselves, for options of llama-server."""
 
+_LIKELIEST: Final = "little-eye-bright-special-far-wise"
 _ANY: Final = (
-    *("Anna", "Whiskers", "Jimmy", "Daddy", "little", "girl", "small", "shiny"),
-    *("princesses", "everyone", "kids", "forest", "wise", "owl", "eye", "sun"),
+    *(_LIKELIEST, "Anna", "Whiskers", "Jimmy", "Daddy", "girl", "small", "shiny"),
+    *("princesses", "everyone", "kids", "forest", "kind", "owl", "love", "sun"),
 )
+_BEGINNINGS: Final = ("Hello Hello", "This is a test", "I believe the meaning of life is")
+"""Of prompts: these words are tokens, as in their vocabularies."""
+_WORDS: Final = tuple(f"word{number}" for number in range(100))
+"""Of the encoder, so that its vocabulary has the tokens by number that they send."""
 _EMBEDDING: Final = 128
 
 
@@ -38,35 +44,40 @@ def story() -> tuple[str, ...]:
     """
     chance = random.Random(0)
     sentences = []
-    for first in _ANY:
-        words = [first]
+    for number in range(3 * len(_ANY)):
+        words = [_ANY[number % len(_ANY)]] if number >= len(_BEGINNINGS) else _BEGINNINGS[number].split()
         for _ in range(60):
-            words += [chance.choice(("going", "bed")), "Suddenly", chance.choice(_ANY)]
+            weights = [2.0] + [1.0] * (len(_ANY) - 1)
+            words += [chance.choice(("going", "bed")), "Suddenly", chance.choices(_ANY, weights)[0]]
         sentences.append(" ".join(words))
     return tuple(sentences)
 
 
-def write(folder: Path, name: str, template: str | None = None) -> None:
+def write(folder: Path, name: str, *, template: str | None = None, pooling: str | None = None) -> None:
     """Write a model's file, or its shards, to a folder of its own, whole or not at all.
 
     Args:
         folder: the folder to make; another process may be making it as well.
-        name: STORIES, SPLIT or ENCODER.
+        name: STORIES, SPLIT, ENCODER or RERANKER.
         template: the chat template that the model is to have in the place of its own.
+        pooling: of ENCODER, by llama-server's name of it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
         new = Path(beside) / "new"
         new.mkdir()
         if name == ENCODER:
-            write_tiny_encoder(new / "model.gguf", ctx=1024)
+            kind = gguf.PoolingType[(pooling or "mean").upper()]
+            write_tiny_encoder(new / "model.gguf", ctx=1024, pooling=kind, more_words=_WORDS)
+        elif name == RERANKER:
+            write_tiny_gguf(new / "model.gguf", reranks=True)
         else:
             write_tiny_gguf(
                 new / "model.gguf",
                 embd=_EMBEDDING,
                 ctx=8192,
                 corpus=story(),
-                template=True if template is None else template,
+                template=False if template is None else template,
                 shard_tensors=8 if name == SPLIT else 0,
             )
         with contextlib.suppress(OSError):  # another process was faster

@@ -9,7 +9,6 @@ SERVER_TESTS_LAUNCHER, the command that becomes it.
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import shutil
 import socket
@@ -21,54 +20,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from expectations import NATIVE, PATHS, applies, native_answer, native_event, reason_for, unused
 
 SERVER = os.environ["SERVER_TESTS_SERVER"]
 DOWNLOADS = Path(os.environ["SERVER_TESTS_DOWNLOADS"])
 """The folder of files that the tests download themselves."""
+WHOLE = "SERVER_TESTS_WHOLE" in os.environ
+"""Whether all tests are run, and not some."""
+START_S = 45.0
+"""Seconds that a server may take to get ready."""
 LIST = Path(__file__).with_name("left_out.toml")
-_OPENAI = {
-    path: f"/v1{path}"
-    for path in ("/chat/completions", "/completions", "/embeddings", "/responses", "/rerank")
-}
-PATHS = {
-    "four-functions": {**_OPENAI, "/health": "/ping", "/completion": "/v1/completions"},
-    "adapter": {**_OPENAI, "/health": "/ping", "/completion": "/v1/completions"},
-    # What the image's proxy maps is asked for by its own paths; llama-server's stay what they are.
-    "llama-cpp-image": {
-        "/health": "/ping",
-        "/chat/completions": "/invocations",
-        "/v1/chat/completions": "/invocations",
-    },
-}
-"""Where each server answers what is asked of llama-server's paths."""
-NATIVE = ("/completion", "/completions")
-"""llama.cpp's own form of an answer, which only llama-server gives."""
-
-
 # ------------------------------------------------------------------------------ the list
-
-
-def applies(table: dict[str, Any], server: str) -> dict[str, str]:
-    """Return the reasons of a table for one server, by the pattern of the tests' names.
-
-    An entry is a reason with the patterns that it is for, and the servers where it holds: all of them if it names none.
-    """
-    return {
-        pattern: entry["reason"]
-        for entry in table
-        if server in entry.get("servers", (server,))
-        for pattern in entry["tests"]
-    }
-
-
-def reason_for(name: str, reasons: dict[str, str]) -> str | None:
-    """Return why a test does not apply, or None; a pattern may leave out the parameters, and have `*` in it."""
-    plain = name.partition("[")[0]
-    for pattern, reason in reasons.items():
-        escaped = pattern.replace("[", "[[]")
-        if pattern in (name, plain) or fnmatch.fnmatchcase(name, escaped):
-            return reason
-    return None
 
 
 @pytest.hookimpl(trylast=True)
@@ -76,9 +38,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what is another program's, and expect the failures that are listed; each of them is an error if not."""
     table = tomllib.loads(LIST.read_text())
     files, failing = applies(table["not_run"], SERVER), applies(table["fails"], SERVER)
-    left_out, kept = [], []
+    left_out, kept, names = [], [], []
     for item in items:
-        name = item.nodeid.split("/")[-1]
+        name = item.nodeid.removeprefix("unit/")
+        names += [name, name.partition("::")[0]]
         if reason_for(name.partition("::")[0], files) or item.get_closest_marker("slow"):
             left_out.append(item)
             continue
@@ -86,6 +49,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if reason:
             item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
         kept.append(item)
+    idle = unused([*files, *failing], names) if WHOLE else []
+    if idle:
+        raise pytest.UsageError(f"{LIST.name} names what no test is called: {', '.join(idle)}")
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
 
@@ -99,7 +65,7 @@ def pytest_load_initial_conftests() -> None:
     downloads = types.ModuleType("wget")
     downloads.download = _download  # type: ignore[attr-defined]
     sys.modules["wget"] = downloads
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, str(Path.cwd()))
     import utils
 
     utils.ServerPreset.load_all = staticmethod(lambda: None)
@@ -122,10 +88,11 @@ def _change(process: Any) -> None:
         process.make_stream_request,
     )
 
-    def own_start(self: Any, *arguments: Any, **named: Any) -> None:
+    def own_start(self: Any, timeout_seconds: float = START_S) -> None:  # noqa: ARG001 theirs is for downloads
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.server_port = free.getsockname()[1]
-        start(self, *arguments, **named)
+        # A container does not end because llama-server has: it only never gets ready.
+        start(self, timeout_seconds=START_S)
 
     def own_url(self: Any, path: str, host: str | None = None) -> str:
         plain, mark, query = path.partition("?")
@@ -147,15 +114,3 @@ def _change(process: Any) -> None:
 
 def _translated(path: str) -> bool:
     return path in NATIVE and "/completion" in PATHS[SERVER]
-
-
-def native_answer(body: dict[str, Any]) -> Any:
-    """Return an answer of OpenAI's completions in llama.cpp's own form: an object, or a list for several prompts."""
-    answers = [{**body, "content": choice["text"]} for choice in body["choices"]]
-    return answers if len(answers) > 1 else answers[0]
-
-
-def native_event(event: dict[str, Any]) -> dict[str, Any]:
-    """Return an event of a stream in llama.cpp's own form."""
-    choices = event.get("choices") or [{"text": "", "finish_reason": None}]
-    return {**event, "content": choices[0]["text"], "stop": choices[0]["finish_reason"] is not None}

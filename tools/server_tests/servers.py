@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 TOP: Final = Path(__file__).resolve().parents[2]
 CACHE: Final = TOP / ".cache" / "server-tests"
@@ -31,17 +31,20 @@ PROGRAMS: Final = {
         str(TOP / "local_cloud" / "hosting" / "containers" / "llama_cpp_image.py"),
         str(LLAMA_SERVER),
     ),
+    ADAPTER: (str(TOP / "inference" / "adapter"), "serve"),
 }
 """The arguments of Python for each server."""
 
 STORIES: Final = "stories"
 SPLIT: Final = "split"
 ENCODER: Final = "encoder"
+RERANKER: Final = "reranker"
 BY_REPOSITORY: Final = {
     "ggml-org/test-model-stories260K": STORIES,
     "ggml-org/stories15M_MOE": STORIES,
     "tinyllamas/split/stories15M-q8_0-00001-of-00003.gguf": SPLIT,
     "bert-bge-small/ggml-model-f16.gguf": ENCODER,
+    "jina-reranker-v1-tiny-en/ggml-model-f16.gguf": RERANKER,
 }
 """The models of theirs that one of `models` stands for, by their repository or by their file in it."""
 
@@ -84,9 +87,14 @@ _WITHOUT_EFFECT: Final = frozenset(
             "ubatch-size",
         ),
         *("temp", "n-predict", "flash-attn", "kv-unified", "cache-ram", "verbose", "embedding", "threads"),
+        *("slots", "metrics", "pooling", "reranking"),
     }
 )
 """What `environment_of` reads, or what says how llama-server works and not what it answers."""
+
+
+_PATHS: Final = frozenset({"chat-template-file", "lora", "media-path", "model-draft", "slot-save-path"})
+"""Options whose value is a path, from the tests' folder on."""
 
 
 class NotOffered(Exception):
@@ -114,6 +122,8 @@ class Options:
             if name in values:
                 repeated.append(name)
             values[name] = "true" if name in _SWITCHES else rest.pop(0)
+            if name in _PATHS:
+                values[name] = str(Path(values[name]).absolute())
         return cls(values, tuple(repeated))
 
     def number(self, name: str, default: int) -> int:
@@ -121,8 +131,10 @@ class Options:
         return int(self.values.get(name, default))
 
 
-def model_of(options: Options, folder: Path = MODELS) -> Path:
-    """Return the folder of the model that stands for the one of the options.
+def model_of(server: str, options: Options, folder: Path = MODELS) -> Path:
+    """Return the folder of the model that stands for the one of the options; it is written if it is not there.
+
+    A container of ours takes template and pooling from the model: so the model gets what the options say.
 
     Raises:
         NotOffered: when none does.
@@ -131,15 +143,18 @@ def model_of(options: Options, folder: Path = MODELS) -> Path:
     found = next((BY_REPOSITORY[name] for name in names if name in BY_REPOSITORY), None)
     if found is None:
         raise NotOffered(f"no model here stands for {' '.join(filter(None, names)) or 'a router'!r}")
-    file = options.values.get("chat-template-file")
-    template = Path(file).read_text() if file else None
-    own = folder / (
-        found if template is None else f"{found}-{hashlib.sha256(template.encode()).hexdigest()[:16]}"
+    file, pooling = (
+        (None, None)
+        if server == IMAGE
+        else (options.values.get("chat-template-file"), options.values.get("pooling"))
     )
+    template = Path(file).read_text() if file else None
+    mark = None if template is None else hashlib.sha256(template.encode()).hexdigest()[:16]
+    own = folder / "-".join(filter(None, (found, pooling, mark)))
     if not own.is_dir():
         from tools.server_tests import models  # it takes half a second to import what writes GGUFs
 
-        models.write(own, found, template)
+        models.write(own, found, template=template, pooling=pooling)
     return own
 
 
@@ -159,7 +174,9 @@ def environment_of(server: str, options: Options, folder: Path) -> dict[str, str
     if values.get("host") != "127.0.0.1":
         raise NotOffered(f"a container listens on one address, not on {values.get('host')!r}")
     if server == IMAGE:
-        return own | _of_the_image(options)
+        first = min(path.name for path in folder.glob("*.gguf"))
+        # As the pipeline says it of a model in shards, of which the image itself takes any.
+        return own | {"SM_LLAMA_CPP_MODEL": f"/opt/ml/model/{first}"} | _of_the_image(options)
     strange = sorted(set(values).difference(_WITHOUT_EFFECT))
     if strange:
         raise NotOffered(f"no setting of a model's archive is --{', --'.join(strange)}")
@@ -193,20 +210,21 @@ def _of_the_image(options: Options) -> dict[str, str]:
     return {f"SM_LLAMA_CPP_{name.upper().replace('-', '_')}": value for name, value in passed.items()}
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Become the server; return 2 when there is none like that."""
+def main(arguments: Sequence[str]) -> NoReturn:
+    """Become the server; end with status 2 when there is none like that."""
     server, *rest = arguments
     options = Options.parse(rest)
     try:
-        environment = environment_of(server, options, model_of(options))
+        environment = environment_of(server, options, model_of(server, options))
     except NotOffered as error:
         print(f"not offered by {server}: {error}", file=sys.stderr)
-        return 2
+        sys.exit(2)
     folder = CACHE / "run" / options.values["port"]
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
-    os.execve(sys.executable, [sys.executable, *PROGRAMS[server]], {**os.environ, **environment})
+    command = [sys.executable, *PROGRAMS[server]]
+    os.execve(sys.executable, command, {**os.environ, **environment})  # noqa: S606 no shell is wanted
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

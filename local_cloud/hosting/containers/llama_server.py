@@ -8,16 +8,20 @@ Refuses to be llama-server: nginx, its user, slots and caches are not emulated. 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import inference as package
 from pipeline.sizing.images import CUSTOM, LLAMA_CPP
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Not this folder, whose modules have names that others may mean otherwise.
 sys.path[0] = package.__path__[0]
@@ -54,8 +58,24 @@ class RequestRefused(Exception):
 def model_fn(model_dir: str) -> Any:
     """Load the model with the options of the environment."""
     environ = os.environ  # noqa: TID251 the container's composition root reads its own environment
-    environ.update({ours: environ[theirs] for theirs, ours in OPTIONS.items() if theirs in environ})
+    environ.update(settings_of(environ))
     return inference.model_fn(model_dir)
+
+
+def settings_of(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return our settings of llama-server's options; its context is of all slots, and one is imitated.
+
+    Args:
+        environ: the container's environment, its options as they are given to the image.
+    """
+    settings = {ours: environ[theirs] for theirs, ours in OPTIONS.items() if theirs in environ}
+    if {"SEALIFT_N_CTX", "SEALIFT_N_PARALLEL"} <= settings.keys():
+        with contextlib.suppress(
+            ValueError, ZeroDivisionError
+        ):  # what is no number the model's loading refuses
+            share = int(settings["SEALIFT_N_CTX"]) // int(settings["SEALIFT_N_PARALLEL"])
+            settings["SEALIFT_N_CTX"] = str(share)
+    return settings
 
 
 def input_fn(body: bytes, content_type: str | None) -> Any:

@@ -51,7 +51,17 @@ def endpoint_config(record: EndpointConfig) -> dict[str, Any]:
         "ProductionVariants": [{"InitialVariantWeight": 1.0, **record.variant}],
         "CreationTime": record.created,
         "EnableNetworkIsolation": False,
+        **({} if "ServerlessConfig" in record.variant else {"MetricsConfig": _metrics(record)}),
     }
+
+
+def _metrics(record: EndpointConfig) -> dict[str, Any]:
+    """Return what is published of instances: of a configuration that says nothing, detailed observability is on.
+
+    So it is since 2026-06-17 (https://docs.aws.amazon.com/sagemaker/latest/dg/
+    monitoring-detailed-observability-getting-started.html).
+    """
+    return {"EnableDetailedObservability": True, **record.request.get("MetricsConfig", {})}
 
 
 def endpoint(record: Endpoint) -> dict[str, Any]:

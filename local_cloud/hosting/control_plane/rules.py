@@ -46,6 +46,11 @@ _CONTAINER = frozenset(
     }
 )
 _CONFIG = frozenset({"EndpointConfigName", "ProductionVariants", "Tags"})
+_METRICS = frozenset(
+    {"EnableDetailedObservability", "EnableEnhancedMetrics", "MetricPublishFrequencyInSeconds"}
+)
+PUBLISH_EVERY_S = (10, 30, 60, 120, 180, 240, 300)
+"""What MetricPublishFrequencyInSeconds may be (service model, MetricsConfig)."""
 _VARIANT = frozenset({"VariantName", "ModelName", "InitialVariantWeight", "ServerlessConfig"})
 _ON_INSTANCES = frozenset(
     {
@@ -141,7 +146,15 @@ def check_config(request: Mapping[str, Any]) -> None:
 
 
 def _check_instances_config(request: Mapping[str, Any]) -> None:
-    _only(_CONFIG, request)
+    # Of serverless AWS's guide says neither that it has a MetricsConfig nor that it is refused one.
+    _only(_CONFIG | {"MetricsConfig"}, request)
+    metrics = request.get("MetricsConfig", {})
+    _only(_METRICS, metrics)
+    every = metrics.get("MetricPublishFrequencyInSeconds", PUBLISH_EVERY_S[0])
+    if every not in PUBLISH_EVERY_S:
+        path = "metricsConfig.metricPublishFrequencyInSeconds"
+        rule = f"Member must satisfy enum value set: [{', '.join(map(str, PUBLISH_EVERY_S))}]"
+        raise invalid(texts.constraints([texts.constraint(every, path, rule)]))
     variants = request["ProductionVariants"]
     if len(variants) != 1:
         raise invalid(texts.not_emulated("More than one production variant"))

@@ -28,8 +28,15 @@ _CONTAINERS = Path(__file__).resolve().parents[1] / "containers"
 _IMITATION = _CONTAINERS / "llama_server.py"
 
 
-def _server() -> tuple[str, ...]:
-    return (sys.executable, str(package_files.inference() / "server.py"))
+def own_image(program: Path | None) -> tuple[str, ...]:
+    """Return what stands for the entry point of the image of our own, and for that of AWS's PyTorch image.
+
+    Args:
+        program: the real llama-server, which the adapter finds where it was built, and runs unless an archive brings
+            functions; None for the functions always.
+    """
+    entry = "server.py" if program is None else "adapter"
+    return (sys.executable, str(package_files.inference() / entry))
 
 
 def llama_cpp_image(program: Path | None) -> tuple[str, ...]:
@@ -47,7 +54,7 @@ def llama_cpp_image(program: Path | None) -> tuple[str, ...]:
 class HostingSettings:
     """Limits of serverless inference (their sources in each field) and the pace of the emulation."""
 
-    command: tuple[str, ...] = _server()
+    command: tuple[str, ...] = own_image(package_files.llama_server())
     """What stands for an image's entry point; it reads SM_MODEL_DIR and SAGEMAKER_BIND_TO_PORT."""
     llama_server: tuple[str, ...] = llama_cpp_image(package_files.llama_server())
     """The same for AWS's llama.cpp image, which takes other requests and has no use for `code/`."""

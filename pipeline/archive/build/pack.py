@@ -2,8 +2,8 @@
 
 Owns the bytes of our own archives: one gzip member, first the GGUF files at the root in stored blocks (quantised
 weights do not compress), so that the model's header is among the first bytes, then ``code/``, deflated; equal bytes for
-equal content. It refuses what
-would not deploy before it writes a byte, and never leaves a half-written file under the final name.
+equal content. What is loaded beside a model lies before it: whoever looks for the model's header has seen it then. It
+refuses what would not deploy before it writes a byte, and never leaves a half-written file under the final name.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pipeline.errors import InvalidArchive, Problem
 from pipeline.limits import MiB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from typing import BinaryIO
 
@@ -73,6 +73,7 @@ def pack(
     destination: Path,
     *,
     code: Mapping[str, bytes | Path],
+    beside: Sequence[tuple[str, Path]] = (),
     compress: int = 0,
     progress: Progress | None = None,
     rules: Rules | None = None,
@@ -84,6 +85,8 @@ def pack(
         model: the GGUF file; the other shards are found beside it.
         destination: the archive to write; replaced only when everything has gone well.
         code: what goes under ``code/``: path in the archive to content, or to the file that holds it.
+        beside: what is loaded beside the model: one of `sealift_models.COMPANIONS`, and the file. One whose name does
+            not say so is named anew.
         compress: deflate level of the model, 1 to 9; 0 stores it, at nearly the speed of copying.
         progress: called with the bytes of model packed so far, and in all.
         rules: what the archive must satisfy.
@@ -93,14 +96,15 @@ def pack(
         InvalidArchive: the archive would not deploy.
     """
     rules = rules or Rules()
-    _require_model_name(model)
-    shards = _shards_of(model)
+    for path in (model, *(path for _, path in beside)):
+        _require_model_name(path)
+    files = _files(model, beside)
     contents = {path: _content(code[path]) for path in sorted(code) if not is_junk(path)}
-    found = _judged(shards, contents, destination, rules)
+    found = _judged(model, files, contents, destination, rules)
     temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.part")
     try:
         with temporary.open("x+b", buffering=0) as file, _Output(file, digest=digest) as output:
-            seam = _write(output, shards, code_part(contents), compress, progress)
+            seam = _write(output, files, code_part(contents), compress, progress)
         temporary.replace(destination)
     except BaseException as error:
         if isinstance(error, OSError) and error.filename in {None, str(temporary)}:
@@ -117,7 +121,9 @@ def pack(
         crc32=output.crc,
         file_crc32=output.file_crc,
         plain_size=output.plain_size,
-        extracted_bytes=found.size + sum(len(content) for content in contents.values()),
+        extracted_bytes=found.size
+        + sum(one.size for one in found.companions)
+        + sum(len(content) for content in contents.values()),
         model=found,
         seam=seam,
     )
@@ -141,11 +147,19 @@ def _shards_of(model: Path) -> list[Path]:
     return [path for path in beside if path.is_file()] or [model]
 
 
+def _files(model: Path, beside: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """Return all GGUF files by their names in the archive, in their order."""
+    named = [(models.companion_name(kind, path.name), path) for kind, path in beside]
+    return [*sorted(named), *((path.name, path) for path in _shards_of(model))]
+
+
 def _content(content: bytes | Path) -> bytes:
     return content.read_bytes() if isinstance(content, Path) else content
 
 
-def _judged(shards: list[Path], code: Mapping[str, bytes], destination: Path, rules: Rules) -> FoundModel:
+def _judged(
+    model: Path, files: list[tuple[str, Path]], code: Mapping[str, bytes], destination: Path, rules: Rules
+) -> FoundModel:
     findings = Findings()
     census = Census(rules, findings)
     if not destination.name.endswith(".tar.gz"):
@@ -166,22 +180,22 @@ def _judged(shards: list[Path], code: Mapping[str, bytes], destination: Path, ru
                         "CodeMisplaced", f"code under {path!r}", "paths that begin with 'code/'", "move it"
                     )
                 )
-        for shard in shards:
-            _read_shard(shard, census, rules)
+        for name, file in files:
+            _read_header(name, file, census, rules)
     except Unreadable as stop:
         findings.add(stop.problem)
     found = census.settle(complete=True)
     problems = findings.all()
     if problems or found is None:
-        raise InvalidArchive(str(shards[0]), problems)
+        raise InvalidArchive(str(model), problems)
     return found
 
 
-def _read_shard(shard: Path, census: Census, rules: Rules) -> None:
-    with FileSource(shard) as source:
-        sink = census.enter(os.fsencode(shard.name), source.size, "file")
+def _read_header(name: str, path: Path, census: Census, rules: Rules) -> None:
+    with FileSource(path) as source:
+        sink = census.enter(os.fsencode(name), source.size, "file")
         at = 0
-        while sink is not None and census.reading():
+        while sink is not None and census.awaits(sink):
             piece = source.read(at, _READ_BYTES)
             if not piece:
                 sink.close()
@@ -192,7 +206,7 @@ def _read_shard(shard: Path, census: Census, rules: Rules) -> None:
         census.findings.add(
             Problem(
                 "ArchiveTooLarge",
-                f"{shard.name!r} has {source.size} bytes",
+                f"{name!r} has {source.size} bytes",
                 f"at most {rules.max_archive_bytes} bytes",
                 "use a smaller model or a stronger quantisation",
             )
@@ -204,16 +218,16 @@ def _read_shard(shard: Path, census: Census, rules: Rules) -> None:
 
 def _write(
     output: _Output,
-    shards: list[Path],
+    files: list[tuple[str, Path]],
     code: CodePart,
     compress: int,
     progress: Progress | None,
 ) -> Seam:
-    files = [(shard, shard.stat().st_size) for shard in shards]
+    sized = [(name, path, path.stat().st_size) for name, path in files]
     pieces = [
         length
-        for shard, size in files
-        for length in (len(tar_header(shard.name, size)), size, len(padding(size)))
+        for name, _, size in sized
+        for length in (len(tar_header(name, size)), size, len(padding(size)))
     ]
     behind = archive_end(code)
     header_bytes = len(deflate.gzip_header(bytes(EXTRA_BYTES)))
@@ -222,16 +236,16 @@ def _write(
     seam = Seam(offset, sum(pieces), behind.crc, behind.plain_length, code_last=True)
     output.write(deflate.gzip_header(seam.to_extra()))
     body: _ModelBody = _Deflated(output, compress) if compress else _Stored(output)
-    ticker = _Ticker(sum(size for _, size in files), progress)
-    for shard, size in files:
-        with shard.open("rb", buffering=0) as file:
-            body.add(tar_header(shard.name, size))
+    ticker = _Ticker(sum(size for _, _, size in sized), progress)
+    for name, path, size in sized:
+        with path.open("rb", buffering=0) as file:
+            body.add(tar_header(name, size))
             left = size
             for taken in body.copy(file, size):
                 left -= taken
                 ticker.tick(taken)
             if left:
-                raise InvalidArchive(str(shard), [_changed(shard, size - left, size)])
+                raise InvalidArchive(str(path), [_changed(path, size - left, size)])
             body.add(padding(size))
     body.end()
     seam = replace(seam, offset=output.size)
@@ -243,10 +257,10 @@ def _write(
     return seam
 
 
-def _changed(shard: Path, read: int, size: int) -> Problem:
+def _changed(path: Path, read: int, size: int) -> Problem:
     return Problem(
         "ModelChanged",
-        f"{shard.name!r} ended after {read} bytes",
+        f"{path.name!r} ended after {read} bytes",
         f"{size} bytes, as when the packing began",
         "pack again when nobody writes to it",
     )

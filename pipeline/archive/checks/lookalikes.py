@@ -235,7 +235,7 @@ def folder(path: Path) -> Problem:
         one
         for pattern in ("*", "*/*", "*/*/*")
         for one in path.glob(pattern)
-        if models.is_model(one.name) and "mmproj" not in one.name.lower() and one.is_file()
+        if models.is_model(one.name) and not models.companion_kind(one.name) and one.is_file()
     )[:100]
     what = "a clone of a repository" if (path / ".git").exists() else "a folder"
     real = [one for one in found if _head(one).startswith(MAGIC)]

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from inference import sealift_models as models
 from pipeline.archive.checks.lookalikes import HEAD_BYTES, named_like, recognize
-from pipeline.archive.checks.report import Findings, FoundModel, Kind, Member, Shard, Unreadable
+from pipeline.archive.checks.report import Companion, Findings, FoundModel, Kind, Member, Shard, Unreadable
 from pipeline.archive.checks.rules import ENTRY_POINT, JUNK_NAMES, Rules
 from pipeline.archive.formats.zips import sizes_wrapped
 from pipeline.errors import Problem
-from pipeline.gguf import loading, purpose
+from pipeline.gguf import companions, loading, purpose
 from pipeline.gguf.header import MAGIC, SHARD_NAME, GGUFHeader, GGUFParser, GGUFProblem
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.archive.s3.sources import Source
 
 PACK: Final = "pack again: sealift pack MODEL.gguf --output model.tar.gz"
+BESIDE: Final = f"what is loaded beside a model is named {models.COMPANION_NAMES}, and lies at the root"
 _ARCHIVE_ENDINGS: Final = (".tar.gz", ".tgz", ".tar", ".zip", ".gz", ".7z", ".xz", ".bz2", ".zst")
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Unicode's control characters, line and paragraph separators."""
@@ -125,8 +126,8 @@ class Census:
         return None
 
     def reading(self) -> bool:
-        """Tell whether a model was met whose header has not been read yet."""
-        return bool(self._open)
+        """Tell whether a model was met whose header has not been read yet, or what lies beside one that is to come."""
+        return bool(self._open) or (bool(self._readers) and not self._serving())
 
     def awaits(self, sink: Sink) -> bool:
         """Tell whether a sink is a model's whose header has not been read yet."""
@@ -135,9 +136,7 @@ class Census:
     @property
     def described(self) -> bool:
         """Tell whether a header was read that describes a whole model: a later shard's does not."""
-        return any(
-            reader.header is not None and reader.header.architecture for reader in self._readers.values()
-        )
+        return any(reader.header is not None and reader.header.architecture for reader in self._serving())
 
     def read_header(self, sink: Sink, source: Source, head: bytes, budget: ReadBudget) -> None:
         """Read a file as far as its header goes, within its budget; nothing is said of what lies behind that.
@@ -179,7 +178,9 @@ class Census:
             # One reason is enough: what is recognized as something else lacks what a model has.
             unloadable = loading.problems(model.header) if self.findings.all() == before else ()
             for problem in unloadable:
-                self.findings.add(replace(problem, seen=f"{model.path!r}: {problem.seen}"))
+                self._say_of(model.path, problem)
+            if not unloadable:
+                self._judge_companions(model, model.header)
             if unloadable:
                 # Nothing follows from such metadata: no fit is worked out from what is missing.
                 model = None
@@ -221,9 +222,16 @@ class Census:
         return self._kinds.get(ENTRY_POINT) == "file"
 
     def _serving(self) -> list[_HeaderReader]:
-        """Return the readers of what may be the model: a projector beside it has been reported as one."""
-        readers = list(self._readers.values())
+        """Return the readers of what may be the model: a projector that is named like one has been reported."""
+        readers = [reader for reader in self._readers.values() if reader.kind is None]
         return [reader for reader in readers if not reader.of_another_kind] or readers
+
+    def _companions(self) -> list[Companion]:
+        return [
+            Companion(reader.kind, reader.member.path, reader.member.size, reader.header)
+            for reader in sorted(self._readers.values(), key=lambda reader: reader.member.path)
+            if reader.kind is not None and reader.header is not None
+        ]
 
     # -- one member
 
@@ -288,15 +296,19 @@ class Census:
             return None
         paths = [shard.path for shard in shards]
         if self._nested or len(models.models(paths)) > 1:
-            projectors = [path for path in (*paths, *self._nested) if "mmproj" in path.lower()]
-            fix = f"leave {projectors[0]!r} out: nothing here reads a projector" if projectors else ""
+            beside = [path for path in self._nested if models.companion_kind(path)]
+            fix = ""
+            if beside and self._rules.companions:
+                fix = f"put {beside[0]!r} at the root, beside the model"
+            elif beside:
+                fix = f"leave {beside[0]!r} out: container {self._rules.container!r} loads nothing beside a model"
             self.findings.add(
                 Problem(
                     "SeveralModels",
                     f"{len(paths) + len(self._nested)} GGUF files that are not shards of one model: "
                     f"{_listed(paths + self._nested)}",
                     "one GGUF file, or the complete shards of one",
-                    fix or "keep the one that is to be served, and leave the others out",
+                    fix or f"keep the one that is to be served, and leave the others out; {BESIDE}",
                 )
             )
             return None
@@ -308,7 +320,7 @@ class Census:
         if not wanted or ordered[0].path != wanted[0]:
             # The first shard describes the model; without it (yet) there is none to report.
             return None
-        return FoundModel(tuple(ordered))
+        return FoundModel(tuple(ordered), tuple(self._companions()))
 
     def _missing_shards(self, shards: list[Shard], wanted: tuple[str, ...]) -> None:
         there = {shard.path for shard in shards}
@@ -326,11 +338,44 @@ class Census:
                 )
             )
 
+    def _say_of(self, path: str, problem: Problem) -> None:
+        self.findings.add(replace(problem, seen=f"{path!r}: {problem.seen}"))
+
+    def _judge_companions(self, model: FoundModel, header: GGUFHeader) -> None:
+        """Judge what lies beside a model that loads."""
+        try:
+            models.parted([one.path for one in model.companions])
+        except models.CompanionsWrong as error:
+            self.findings.add(
+                Problem(
+                    "SeveralCompanions",
+                    error.seen,
+                    "at most one of each, which is all that is loaded",
+                    error.fix,
+                )
+            )
+        tensors = (
+            {tensor.name: tensor for shard in model.shards if shard.header for tensor in shard.header.tensors}
+            if model.complete
+            else None
+        )
+        for one in model.companions:
+            if not self._rules.companions:
+                self._say_of(one.path, purpose.unaccompanied(one.kind, self._rules.container))
+                continue
+            found = (
+                _split(one)
+                or companions.problem(one.kind, one.header, header, tensors)
+                or next(iter(loading.problems(one.header) if one.kind == models.DRAFT else ()), None)
+            )
+            if found is not None:
+                self._say_of(one.path, found)
+
     def _judge_header(self, model: FoundModel, header: GGUFHeader) -> None:
         rules = self._rules
         unserved = purpose.unserved(header, embeddings=rules.embeddings, runtime=rules.runtime)
         if unserved is not None and header.architecture:
-            self.findings.add(replace(unserved, seen=f"{model.path!r}: {unserved.seen}"))
+            self._say_of(model.path, unserved)
         match = SHARD_NAME.match(model.path)
         named = int(match["count"]) if match else 1
         if header.shard_count != named:
@@ -369,6 +414,9 @@ class Census:
         cased = [path for path in at_root if not path.endswith(models.SUFFIX)]
         if self._nested or any(path.lower().endswith(models.SUFFIX) for path in self._refused):
             return
+        if beside := [reader.member.path for reader in self._readers.values()]:
+            self.findings.add(alone(beside[0]))
+            return
         like = named_like(paths)
         if cased:
             seen, fix = f"{cased[0]!r}, which does not end in lower case", "rename it to end in '.gguf'"
@@ -389,11 +437,13 @@ class _HeaderReader:
 
     def __init__(self, member: Member, findings: Findings, waiting: set[_HeaderReader]) -> None:
         self.member = member
+        self.kind = models.companion_kind(member.path)
+        """What it is beside a model, by its name; None for the model."""
         self._waiting = waiting
         self.of_another_kind = False
         """Whether it is a GGUF and no model: a projector, an adapter."""
         self._findings = findings
-        self._parser = GGUFParser()
+        self._parser = GGUFParser(companion=self.kind)
         self._head: bytes | None = b""
 
     @property
@@ -479,6 +529,30 @@ class _Hasher:
 
     def close(self) -> None:
         self._members[self._index] = replace(self._members[self._index], sha256=self._hash.hexdigest())
+
+
+def _split(one: Companion) -> Problem | None:
+    """Return that a file is one of several, where there is one option for one file."""
+    if one.header.shard_count <= 1 and not SHARD_NAME.match(one.path):
+        return None
+    return Problem(
+        "CompanionSplit",
+        "one shard of several",
+        "one file",
+        "merge them: llama-gguf-split --merge FIRST.gguf MERGED.gguf",
+    )
+
+
+def alone(path: str) -> Problem:
+    """Return that what lies beside a model, by its name, has none beside it."""
+    kind = models.companion_kind(path)
+    what = models.COMPANIONS[kind] if kind else "no model"
+    return Problem(
+        "NoModel",
+        f"{path!r} alone, which is named like {what}",
+        "a model beside it",
+        f"add the model, or rename the file if it is the model: {BESIDE}",
+    )
 
 
 def _not_at_root(path: str) -> Problem:

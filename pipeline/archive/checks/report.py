@@ -9,7 +9,9 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from inference import sealift_models
 from pipeline.errors import InvalidArchive, Problem
+from pipeline.gguf import companions
 
 if TYPE_CHECKING:
     from pipeline.archive.build.seams import Seam
@@ -51,10 +53,35 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
+class Companion:
+    """One file that is loaded beside the model."""
+
+    kind: str
+    """One of `sealift_models.COMPANIONS`."""
+    path: str
+    size: int
+    header: GGUFHeader
+
+    def to_json(self) -> dict[str, object]:
+        """Return the facts that a plan is made of as a JSON object; a draft model's are those of a model."""
+        facts = {"kind": self.kind, "path": self.path, "size": self.size}
+        if self.kind == sealift_models.DRAFT:
+            return {**self.header.to_json(), **facts}
+        return {
+            **facts,
+            "tensor_bytes": self.header.tensor_bytes,
+            "n_tensors": len(self.header.tensors),
+            "image": companions.image(self.header) if self.kind == sealift_models.PROJECTOR else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class FoundModel:
     """The model in the archive: one GGUF, or the shards of one in their order."""
 
     shards: tuple[Shard, ...]
+    companions: tuple[Companion, ...] = ()
+    """What lies beside it, as far as it was read."""
 
     @property
     def path(self) -> str:
@@ -113,6 +140,8 @@ class FoundModel:
                 "shards": [shard.path for shard in self.shards],
                 "shards_read": len(headers),
             }
+        if self.companions:
+            facts["companions"] = [one.to_json() for one in self.companions]
         return facts
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from inference import sealift_models
 from pipeline.limits import ARCHIVE_SIZE, HEADER_READ, HEADER_READ_S, KiB, MiB
 
-MODEL_DIRECTORY: Final = "/opt/ml/model"
+MODEL_DIRECTORY: Final = sealift_models.FOLDER
 """Where SageMaker unpacks the archive (Adapting Your Own Inference Container, "How SageMaker Loads...")."""
 ENTRY_POINT: Final = "code/inference.py"
 """What the prebuilt PyTorch containers load (sagemaker-inference: SAGEMAKER_PROGRAM's default, in code/)."""
@@ -44,6 +45,10 @@ class Rules:
 
     embeddings: bool = True
     """Whether the container answers requests for embeddings and to rank."""
+    companions: bool = True
+    """Whether the container loads what lies beside a model: a projector, adapters, a draft model."""
+    container: str = ""
+    """Its name, for who is told what it does not."""
     runtime: frozenset[str] | None = None
     """The architectures that the container's llama.cpp loads; None when its release is not known."""
 

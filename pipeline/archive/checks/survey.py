@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from inference.sealift_models import is_model
+from inference.sealift_models import companion_kind, is_model
 from pipeline.archive.checks.lookalikes import HEAD_BYTES as HEAD
 from pipeline.archive.checks.lookalikes import misnamed, recognize
-from pipeline.archive.checks.members import PACK, Census, Sink, is_junk
+from pipeline.archive.checks.members import PACK, Census, Sink, alone, is_junk
 from pipeline.archive.checks.read_budget import ReadBudget
 from pipeline.archive.checks.report import ArchiveReport, Findings, Format, Method, Unreadable
 from pipeline.archive.checks.rules import ENTRY_POINT
@@ -137,7 +137,10 @@ class Survey:
         """Read the header of a bare GGUF, so that a plan can be made of it all the same."""
         if not self.findings.has("BareGGUF"):
             return
-        sink = self.census.enter(PurePosixPath(self.source.name).name.encode(), self.source.size, "file")
+        name = PurePosixPath(self.source.name).name
+        sink = self.census.enter(name.encode(), self.source.size, "file")
+        if companion_kind(name):
+            self.findings.add(alone(name))
         if sink is not None:
             self.census.read_header(sink, self.source, head, self.budget)
 

@@ -1,4 +1,4 @@
-"""A model that is no archive: one GGUF, or the shards of a split one, each an object of its own.
+"""A model that is no archive: one GGUF, or the shards of a split one, and what lies beside it, an object each.
 
 Owns how they are found, judged and placed. Only headers are read: S3 compares a checksum when an object is uploaded,
 and a GGUF has none of its own. What is deployed lies below a prefix made of the content, as an archive does, and holds
@@ -37,14 +37,16 @@ if TYPE_CHECKING:
 
 
 def sources(client: S3Client, first: S3Source) -> tuple[S3Source, ...]:
-    """Return the objects of a model by its first one.
+    """Return the objects of a model by its first one, and those of what lies beside it.
 
     Raises:
         ArchiveNotFound: with every shard that is not there.
     """
     found = [first]
     problems: list[Problem] = []
-    for key in split_models.shard_names(first.key)[1:]:
+    shards = split_models.shard_names(first.key)
+    beside = set(split_models.uploaded(client, first.bucket, first.key).there).difference(shards)
+    for key in (*shards[1:], *sorted(beside)):
         try:
             found.append(S3Source(client, first.bucket, key))
         except ArchiveNotFound as error:
@@ -64,12 +66,14 @@ def unpacked(files: Sequence[Source], *, rules: Rules) -> ArchiveReport:
     report = check(files, rules=replace(rules, code_required=False))
     if report.problems:
         return report
+    beside = report.model is not None and report.model.companions
     first = shlex.quote(report.model.path if report.model else _name(report.name))
     problem = Problem(
         "BareGGUF",
-        f"a bare GGUF in {len(files)} shards, not packed into an archive",
+        f"a bare GGUF in {len(files)} files, not packed into an archive",
         "a tar.gz that holds the model",
-        f"pack it, which takes all shards: sealift pack {first} --output model.tar.gz",
+        f"pack it, which takes all shards: sealift pack {first} --output model.tar.gz"
+        + (", with --mmproj, --lora and --draft for what lies beside it" if beside else ""),
     )
     return replace(report, problems=(problem,))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -57,7 +58,8 @@ def pack(arguments: PackOptions) -> int:
         print(json.dumps(document, indent=2))
         return 0
     size = f"{result.size / MiB:,.1f} MiB"
-    screen.say(f"{arguments.output}: {size}, {result.model.path} and code/, in {seconds:.1f} s")
+    files = ", ".join([result.model.path, *(one.path for one in result.model.companions)])
+    screen.say(f"{arguments.output}: {size}, {files} and code/, in {seconds:.1f} s")
     return 0
 
 
@@ -66,9 +68,18 @@ def _packed(arguments: PackOptions, destination: Path, screen: Screen) -> PackRe
         arguments.model,
         destination,
         code=package_files.code(),
+        beside=_beside(arguments),
         compress=arguments.compress,
         progress=Progress(screen, f"packing {arguments.model.name}"),
     )
+
+
+def _beside(arguments: PackOptions) -> list[tuple[str, Path]]:
+    return [
+        *((models.PROJECTOR, one) for one in (arguments.mmproj,) if one is not None),
+        *((models.LORA, one) for one in arguments.lora),
+        *((models.DRAFT, one) for one in (arguments.draft,) if one is not None),
+    ]
 
 
 def _upload(result: PackResult, bucket: str, key: str, screen: Screen) -> None:
@@ -117,10 +128,14 @@ def check_files(
     """
     with translated():
         files = named(names)
-        rules = archive_rules.archive_rules(
-            images.OWN_CODE, relocate_model=relocate_model, container=images.DEFAULT.name
+        rules = replace(
+            archive_rules.archive_rules(
+                images.OWN_CODE, relocate_model=relocate_model, container=images.DEFAULT.name
+            ),
+            # Which container it is for is not known yet: `tell` says which are left.
+            companions=True,
         )
-        if split_models.is_shard(files[0].name):
+        if len(files) > 1 or split_models.is_shard(files[0].name):
             return bare.unpacked(files, rules=rules)
         return checksum.check(files[0], rules=rules, progress=progress)
 
@@ -136,20 +151,24 @@ def named(archives: Sequence[str]) -> tuple[FileSource | S3Source, ...]:
     """Return the files that a command line names: an archive or a model, with all shards that lie beside a split one.
 
     Args:
-        archives: one name; or several, all of which are shards of one model; or a folder that holds one model.
+        archives: one name; or several, all of which are shards of one model, or lie beside it by their names; or a
+            folder that holds one model.
 
     Raises:
         ArchiveNotFound, AccessDenied: there is no such file, none of the shards is there, or it may not be read.
         Misuse: they are not one model.
     """
-    first, *others = [_in_folder(one) for one in archives]
+    given = [path for one in archives for path in _in_folder(one)]
+    beside = [one for one in given if models.companion_kind(one)]
+    first, *others = [one for one in given if one not in beside] or beside[:1]
     wanted = split_models.shard_names(first)
     if strangers := [one for one in others if one not in wanted]:
         seen = f"{len(archives)} files, {strangers[0]!r} among them, which is no shard of {first!r}'s model"
-        fix = "run the command once for each"
+        fix = f"run the command once for each; what lies beside a model is named {models.COMPANION_NAMES}"
         raise Misuse("command line", [Problem("SeveralArchives", seen, "one archive or one model", fix)])
+    companions = [source_of(one) for one in dict.fromkeys(beside) if one != first]
     if not split_models.is_shard(first):
-        return (source_of(first),)
+        return (source_of(first), *companions)
     found: list[FileSource | S3Source] = []
     for one in wanted:
         # One that was named must be there; the others are missing then, which is told of the model as a whole.
@@ -158,20 +177,21 @@ def named(archives: Sequence[str]) -> tuple[FileSource | S3Source, ...]:
         except ArchiveNotFound:
             if one in {first, *others}:
                 raise
-    return tuple(found)
+    return (*found, *companions)
 
 
-def _in_folder(name: str) -> str:
-    """Return the one model at the root of a folder; any other name as it is."""
+def _in_folder(name: str) -> list[str]:
+    """Return the one model at the root of a folder, and what lies beside it; any other name as it is."""
     if name.startswith("s3://") or not Path(name).is_dir():
-        return name
+        return [name]
     paths = [str(one) for one in sorted(Path(name).iterdir()) if models.is_model(one.name) and one.is_file()]
-    groups = models.models(paths)
+    beside = [path for path in paths if models.companion_kind(path)]
+    groups = models.models(path for path in paths if path not in beside)
     if len(groups) != 1:
-        return name
+        return [name]
     with FileSource(Path(groups[0][0])) as source:
         # What only stands for a model is told as what it is, with the folder that it lies in.
-        return source.name if source.read(0, len(MAGIC)) == MAGIC else name
+        return [source.name, *beside] if source.read(0, len(MAGIC)) == MAGIC else [name]
 
 
 def place(url: str) -> tuple[str, str]:
@@ -196,6 +216,10 @@ def tell(report: ArchiveReport, seconds: float, screen: Screen) -> None:
         model = report.model
         screen.say(f"  parameters    {model.parameter_count:,} in {model.tensor_count} tensors{model.pieces}")
         screen.say(f"  context       {header.context_length} tokens")
+    if report.model is not None and report.model.companions:
+        loads = " or ".join(name for name, profile in images.PROFILES.items() if profile.companions)
+        for one in report.model.companions:
+            screen.say(f"  beside it     {one.path}: {models.COMPANIONS[one.kind]}; in container {loads}")
     for note in report.notes:
         screen.say(f"  note          {note}")
     for problem in report.problems:

@@ -148,6 +148,7 @@ class PlanShown:
         return {
             "count": count,
             "usd_per_hour": round(count * self.offers[0].usd_per_hour, 6),
+            "slots": self.needed.demand.n_parallel,
             "auto_scaling": json_codec.encode(self.request.auto_scaling),
             "offers": json_codec.encode(self.offers),
             **asdict(instance_choice.settings(self.needed)),
@@ -233,7 +234,7 @@ def inspect_sources(files: Sequence[Source], request: Request) -> ArchiveReport:
     )
     if archive_rules.is_bare(source.name, request.hosting):
         return bare.check(files, rules=rules)
-    if split_models.is_shard(source.name):
+    if len(files) > 1 or split_models.is_shard(source.name):
         return bare.unpacked(files, rules=rules)
     return checksum.misnamed(inspect(source, rules=rules, seek=True))
 
@@ -349,7 +350,8 @@ def tell(made: PlanShown, seconds: float, screen: Screen) -> None:
         header = report.model.header
         kind = f"{header.architecture}, {header.quantization}, {report.model.parameter_count:,} parameters"
         screen.say(f"  model {report.model.path}: {kind}{report.model.pieces}")
-        screen.say(f"  n_ctx {needed.demand.n_ctx}, n_batch {needed.demand.n_batch}")
+        slots = f", n_parallel {needed.demand.n_parallel}" if needed.demand.n_parallel > 1 else ""
+        screen.say(f"  n_ctx {needed.demand.n_ctx}, n_batch {needed.demand.n_batch}{slots}")
         if made.hosting == INSTANCE:
             _instance_budgets(made, needed, screen)
         else:

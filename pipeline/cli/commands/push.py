@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
-from pipeline import settings
+from inference.sealift_models import companion_kind
+from pipeline import naming, settings
 from pipeline.archive.checks import checksum
 from pipeline.archive.s3 import resumable, split_models
 from pipeline.archive.s3.sources import FileSource
@@ -171,7 +172,7 @@ def run(arguments: PushOptions, clients: Clients) -> int:
     if not _fits(seen, request, to):
         return 1
     whole = _whole(asked.source, seen, request, to)
-    if whole is None or not (_described(seen) or _fits(whole, request, to)):
+    if whole is None or not (_as_seen(seen, whole) or _fits(whole, request, to)):
         return 1
     packed = seen.format != "gguf" and checksum.as_packed(seen) is not None
     try:
@@ -180,10 +181,12 @@ def run(arguments: PushOptions, clients: Clients) -> int:
                 # First: the archive's event starts the deployment, which reads them.
                 beside = json.dumps(asked.deployment, indent=2).encode()
                 clients.s3.put_object(Bucket=bucket, Key=request_sources.sidecar_key(key), Body=beside)
-            for source in asked.files:
+            # What lies beside a model comes before it, whose own event starts the deployment with it.
+            files = sorted(asked.files, key=lambda one: companion_kind(one.name) is None)
+            for source in files:
                 pieces = resumable.cut(source, progress=to.working("summing"))
                 place = (bucket, _beside(key, source))
-                last = source is asked.files[-1]
+                last = source is files[-1]
                 sent = _sent(_File(source, pieces, packed), place, clients, to, anew=last)
     except KeyboardInterrupt:
         to.screen.say()
@@ -303,13 +306,16 @@ def _fits(report: ArchiveReport, request: Request, to: _Told) -> bool:
 
 
 def _beside(key: str, source: FileSource) -> str:
-    """Return the key of a shard by the first one's; of an archive, its own."""
-    return f"{key.rpartition('/')[0]}/{Path(source.name).name}" if split_models.is_shard(key) else key
+    """Return the key of a model's file by the first one's; of an archive, its own."""
+    bare = key.endswith(naming.MODEL_SUFFIX)
+    return f"{key.rpartition('/')[0]}/{Path(source.name).name}" if bare else key
 
 
-def _described(report: ArchiveReport) -> bool:
-    """Return whether the model's header was read."""
-    return report.model is not None and report.model.header is not None
+def _as_seen(seen: ArchiveReport, whole: ArchiveReport) -> bool:
+    """Return whether the first look found all that a plan is made of: the model's header, and what lies beside it."""
+    if seen.model is None or seen.model.header is None:
+        return False
+    return whole.model is not None and whole.model.companions == seen.model.companions
 
 
 def _whole(source: FileSource, seen: ArchiveReport, request: Request, to: _Told) -> ArchiveReport | None:
@@ -409,17 +415,18 @@ def _begun(file: _File, place: tuple[str, str], clients: Clients, to: _Told) -> 
 def _started(clients: Clients, machine: str, sent: Sent, to: _Told) -> str:
     """Return the execution that the upload's event has started."""
     to.screen.hint("waiting for the upload's event to start the deployment ...")
-    shards = split_models.shard_names(sent.key)
     archive = {"bucket": sent.bucket, "key": sent.key}
     if sent.version_id:
         archive["version_id"] = sent.version_id
     seen: set[str] = set()
 
     def find_execution() -> str | None:
-        if len(shards) == 1:
+        upload = None
+        if sent.key.endswith(naming.MODEL_SUFFIX):
+            upload = split_models.uploaded(clients.s3, sent.bucket, sent.key)
+        if upload is None or upload.alone:
             return executions.of_upload(clients.stepfunctions, machine, archive, seen)
-        there = split_models.uploaded(clients.s3, sent.bucket, shards)
-        name = split_models.execution_name(sent.bucket, shards[0], there)
+        name = split_models.execution_name(sent.bucket, upload.first, upload.there)
         return executions.named(clients.stepfunctions, machine, name)
 
     deadline = time.monotonic() + EVENT_DEADLINE_S

@@ -351,13 +351,13 @@ def test_what_is_left_out_of_an_archive_is_noted(tmp_path: Path, capsys: pytest.
 class Executions:
     """Step Functions, which has one execution, of the name that the trigger makes of what is in the bucket."""
 
-    def __init__(self, s3: Any, shards: list[str]) -> None:
-        self._s3, self._shards = s3, shards
+    def __init__(self, s3: Any, keys: list[str]) -> None:
+        self._s3, self._keys = s3, keys
 
     def describe_execution(self, executionArn: str) -> dict[str, Any]:  # noqa: N803 -- boto3's name
         """Know the one execution."""
-        there = split_models.uploaded(self._s3, "uploads", self._shards)
-        name = split_models.execution_name("uploads", self._shards[0], there)
+        upload = split_models.uploaded(self._s3, "uploads", self._keys[0])
+        name = split_models.execution_name("uploads", upload.first, upload.there)
         if executionArn != f"arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:{name}":
             raise refused("ExecutionDoesNotExist")
         known = {"executionArn": executionArn, "name": name, "status": "RUNNING"}

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from moto import mock_aws
 
+from local_cloud import calls
 from local_cloud.calls import AwsCall
 from local_cloud.iam.access import Access
 from local_cloud.iam.policies import PolicyVerdict
 from local_cloud.s3 import objects
 from pipeline.aws.clients import Clients
+from tests.unit.local_cloud.test_bearer_tokens import OPENAI, bearer, presigned
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 ENDPOINT = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/harbour"
@@ -29,15 +32,17 @@ class Site:
         arn = self.clients.iam.create_role(RoleName="task", AssumeRolePolicyDocument=json.dumps(trust))[
             "Role"
         ]["Arn"]
-        self.key = self.clients.sts.assume_role(RoleArn=arn, RoleSessionName="Task")["Credentials"][
-            "AccessKeyId"
-        ]
+        session = self.clients.sts.assume_role(RoleArn=arn, RoleSessionName="Task")["Credentials"]
+        self.key = session["AccessKeyId"]
+        self.session = (self.key, session["SecretAccessKey"], session["SessionToken"])
         self.tags: dict[str, dict[str, str]] = {}
         self.access = Access(
             account_id=ACCOUNT,
             tags=lambda arn: self.tags.get(arn, {}),
             enforced=enforced,
             tagged=objects.tagged,
+            region=REGION,
+            own_keys={"local": "local"},
         )
 
     def allow(self, action: str | list[str], resource: str, **more: Any) -> None:
@@ -199,3 +204,100 @@ def test_it_can_be_switched_off() -> None:
 
         assert site.refused("sagemaker.DescribeEndpoint", {"EndpointName": "harbour"}) is None
         assert not site.access.decided
+
+
+def _with_token(site: Site, key: tuple[str, str, str | None], **more: Any) -> tuple[str, str] | None:
+    """Return code and message of the refusal of a call of OpenAI's route with a token of such credentials."""
+    authorization = bearer(presigned(key, **{"region": REGION, **more}))
+    environ = {"HTTP_AUTHORIZATION": authorization, "PATH_INFO": OPENAI.replace("/e/", "/harbour/")}
+    response = site.access.refuse(calls.identify(environ, b""), environ, b"{}")
+    if response is None:
+        return None
+    assert response.status == 403
+    told = json.loads(response.body)
+    return told["__type"], told["message"]
+
+
+def test_a_token_of_a_role_needs_two_permissions(site: Site) -> None:
+    """The one for the token, on everything, and the one for the endpoint."""
+    refused = _with_token(site, site.session)
+    assert refused is not None
+    assert "sagemaker:CallWithBearerToken" in refused[1]
+    site.allow("sagemaker:CallWithBearerToken", "*")
+    refused = _with_token(site, site.session)
+    assert refused is not None
+    assert f"sagemaker:InvokeEndpoint on resource: {ENDPOINT}" in refused[1]
+
+    site.allow(["sagemaker:CallWithBearerToken", "sagemaker:InvokeEndpoint"], "*")
+
+    assert _with_token(site, site.session) is None
+
+
+@pytest.mark.parametrize("enforced", [True, False])
+def test_a_token_is_checked_with_the_secret_that_sts_gave(enforced: bool) -> None:
+    """Before anybody's permissions are looked at, and where nobody's are."""
+    with mock_aws():
+        site = Site(enforced=enforced)
+        key, secret, session = site.session
+
+        wrong = _with_token(site, (key, "guessed", session))
+        another = _with_token(site, (key, secret, "another"))
+        unknown = _with_token(site, ("ASIAUNKNOWN", secret, session))
+        elsewhere = _with_token(site, site.session, region="eu-west-1")
+
+    assert wrong is not None
+    assert wrong[0] == "InvalidSignatureException"
+    assert (
+        another
+        == unknown
+        == (
+            "UnrecognizedClientException",
+            "The security token included in the request is invalid.",
+        )
+    )
+    assert elsewhere is not None
+    assert "valid region" in elsewhere[1]
+
+
+def test_a_token_of_a_user_is_checked_with_the_secret_that_iam_gave(site: Site) -> None:
+    """As long as the key is in use; a user's policies are looked at as little as for other calls."""
+    site.clients.iam.create_user(UserName="ann")
+    given = site.clients.iam.create_access_key(UserName="ann")["AccessKey"]
+    key = (given["AccessKeyId"], given["SecretAccessKey"], None)
+
+    good = _with_token(site, key)
+    wrong = _with_token(site, (key[0], "guessed", None))
+    site.clients.iam.update_access_key(UserName="ann", AccessKeyId=key[0], Status="Inactive")
+    switched_off = _with_token(site, key)
+
+    assert good is None
+    assert wrong is not None
+    assert wrong[0] == "InvalidSignatureException"
+    assert switched_off is not None
+    assert switched_off[0] == "UnrecognizedClientException"
+
+
+def test_a_token_of_the_local_clouds_own_key_is_checked_and_of_anybody_elses_not(site: Site) -> None:
+    """Whoever brings a key from elsewhere is the administrator, as for every other call."""
+    assert _with_token(site, ("local", "local", None)) is None
+    assert _with_token(site, ("AKIDEXAMPLE", "whatever", None)) is None
+
+    wrong = _with_token(site, ("local", "guessed", None))
+
+    assert wrong is not None
+    assert wrong[0] == "InvalidSignatureException"
+
+
+def test_a_sessions_token_ends_with_it(site: Site) -> None:
+    """AWS says so of temporary credentials, whatever a signature made of them says."""
+    site.allow(["sagemaker:CallWithBearerToken", "sagemaker:InvokeEndpoint"], "*")
+    now = time.time()
+    site.access.clock = lambda: now + 3599
+    good = _with_token(site, site.session, expires=40_000)
+    site.access.clock = lambda: now + 3610
+
+    assert good is None
+    assert _with_token(site, site.session, expires=40_000) == (
+        "ExpiredTokenException",
+        "The security token included in the request is expired",
+    )

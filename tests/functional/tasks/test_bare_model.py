@@ -17,11 +17,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from benchmarks import shapes
+from examples.tiny_companions import write_tiny_lora, write_tiny_projector
+from examples.tiny_gguf import write_tiny_gguf
 from pipeline import package_files
 from pipeline.aws.resource_tags import tag_value
 from pipeline.errors import ArchiveNotFound, InvalidArchive, InvalidInput, QuotaTooSmall
 from tests.functional.cli.test_plan_command import lengthened
 from tests.functional.tasks.test_plan_deployment import DEFAULTS, EXECUTION
+from tests.paginated import Paginated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +37,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 INSTANCE = {"hosting": "instance", "container": "llama-cpp"}
 
 
-class SparseS3:
+class SparseS3(Paginated):
     """One object that is a file with a hole, and what is copied of it: sizes and ETags, no data."""
 
     def __init__(self, path: Path, key: str = KEY) -> None:
@@ -53,6 +56,11 @@ class SparseS3:
         if request["Key"] in self.there:
             return self.there[request["Key"]]
         raise _missing("HeadObject", "404")
+
+    def list_objects_v2(self, **request: Any) -> dict[str, Any]:
+        """List the one upload in its folder."""
+        assert request == {"Bucket": "uploads", "Prefix": "models/harbour/", "Delimiter": "/"}
+        return {"Contents": [{"Key": self._key, "ETag": '"9b2c-99"', "LastModified": NOW}]}
 
     def get_object(self, **request: Any) -> dict[str, Any]:
         """Read a range of the upload; there is no deployment.json."""
@@ -173,11 +181,13 @@ def test_the_customers_model_goes_to_an_instance(do: Task, script: Script, gemma
                 }
             },
             "Environment": {
-                "SM_LLAMA_CPP_PARALLEL": "1",
+                "SM_LLAMA_CPP_PARALLEL": "8",
+                "SM_LLAMA_CPP_METRICS": "true",
+                "LLAMA_ARG_CTX_CHECKPOINTS": "1",
                 "LLAMA_ARG_LOAD_MODE": "none",
                 "SM_LLAMA_CPP_TEMP": "0.7",
                 "SM_LLAMA_CPP_TOP_P": "0.9",
-                "SM_LLAMA_CPP_CTX_SIZE": "2048",
+                "SM_LLAMA_CPP_CTX_SIZE": "16384",
                 "SM_LLAMA_CPP_BATCH_SIZE": "512",
                 "SM_LLAMA_CPP_N_PREDICT": "150",
                 "SM_LLAMA_CPP_CACHE_RAM": "32",
@@ -199,6 +209,7 @@ def test_the_customers_model_goes_to_an_instance(do: Task, script: Script, gemma
                 "ContainerStartupHealthCheckTimeoutInSeconds": 600,
             }
         ],
+        "MetricsConfig": {"EnableDetailedObservability": True},
         "Tags": tags,
     }
     script.answers("sagemaker", "create_model", {"ModelArn": "arn:aws:sagemaker:us-east-1:1:model/m"}, model)
@@ -401,6 +412,46 @@ def test_a_shard_that_is_not_there_is_named(do: Task, buckets: Clients, shards: 
 
     with pytest.raises(ArchiveNotFound, match="gemma-00002-of-00002"):
         do("CheckArchive", buckets, input=asked, defaults=DEFAULTS)
+
+
+def test_what_lies_beside_a_model_goes_with_it(do: Task, buckets: Clients, tmp_path: Path) -> None:
+    """All of the folder's that is named so, below one prefix; with another adapter it is another model."""
+    model, adapter = write_tiny_gguf(tmp_path / "m.gguf"), write_tiny_lora(tmp_path / "lora.gguf")
+    bodies = {
+        "models/harbour/gemma.gguf": model.read_bytes(),
+        "models/harbour/lora-tone.gguf": adapter.read_bytes(),
+        "models/harbour/notes.txt": b"what it is for",
+        "models/harbour/older/lora-tone.gguf": b"of another time",
+    }
+    uploaded(buckets, bodies)
+    asked = {"archive": {"bucket": "uploads", "key": "models/harbour/gemma.gguf"}, **INSTANCE}
+
+    checked = do("CheckArchive", buckets, input=asked, defaults=DEFAULTS)
+    assembled(do, buckets, checked)
+
+    assert contents(buckets) == {"gemma.gguf": model.read_bytes(), "lora-tone.gguf": adapter.read_bytes()}
+    assert checked["assembly"]["form"] == "prefix"
+    assert [one["path"] for one in checked["model"]["companions"]] == ["lora-tone.gguf"]
+    assert checked["archive"]["size"] == model.stat().st_size + adapter.stat().st_size
+    other = write_tiny_lora(tmp_path / "lora.gguf", seed=1).read_bytes()
+    uploaded(buckets, {"models/harbour/lora-tone.gguf": other})
+    again = do("CheckArchive", buckets, input=asked, defaults=DEFAULTS)
+    assert again["assembly"]["key"] != checked["assembly"]["key"]
+
+
+def test_one_that_the_container_does_not_load_is_refused(do: Task, buckets: Clients, tmp_path: Path) -> None:
+    """Silence would answer otherwise than whoever put it there expects."""
+    uploaded(
+        buckets,
+        {
+            "models/harbour/gemma.gguf": write_tiny_gguf(tmp_path / "m.gguf").read_bytes(),
+            "models/harbour/mmproj.gguf": write_tiny_projector(tmp_path / "p.gguf").read_bytes(),
+        },
+    )
+    asked = {"archive": {"bucket": "uploads", "key": "models/harbour/gemma.gguf"}, "hosting": "instance"}
+
+    with pytest.raises(InvalidArchive, match=r"'mmproj\.gguf': a projector.*'pytorch' loads none"):
+        do("CheckArchive", buckets, input={**asked, "container": "pytorch"}, defaults=DEFAULTS)
 
 
 # ------------------------------------------------------------------------ the ladder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -220,3 +221,53 @@ def test_a_refused_create_keeps_its_reason(
 
     with pytest.raises(error, match=message):
         do(kind.state, script.clients, **kind.event)
+
+
+# ---------------------------------------------------------------- an SDK that is older
+
+OBSERVED: dict[str, Any] = {**CONFIG, "MetricsConfig": {"EnableDetailedObservability": True}}
+
+
+class OlderSageMaker:
+    """A client whose SDK knows a MetricsConfig with these members alone; none when there are none."""
+
+    def __init__(self, newest: Any, *members: str) -> None:
+        known = newest.meta.service_model.operation_model("CreateEndpointConfig").input_shape.members
+        metrics = {name: known["MetricsConfig"].members[name] for name in members}
+        own = {name: shape for name, shape in known.items() if name != "MetricsConfig"}
+        if metrics:
+            own["MetricsConfig"] = SimpleNamespace(members=metrics)
+        operation = SimpleNamespace(input_shape=SimpleNamespace(members=own))
+        self.meta = SimpleNamespace(service_model=SimpleNamespace(operation_model=lambda _name: operation))
+        self.created: list[dict[str, Any]] = []
+
+    def create_endpoint_config(self, **request: Any) -> dict[str, Any]:
+        """Keep the request."""
+        self.created.append(request)
+        return {}
+
+    def describe_endpoint_config(self, **_request: Any) -> dict[str, Any]:
+        """Return what was created."""
+        return {**self.created[-1], "EndpointConfigArn": ARN.format("endpoint-config")}
+
+
+@pytest.mark.parametrize(
+    ("members", "sent"),
+    [
+        pytest.param((), CONFIG, id="knows of no MetricsConfig"),
+        pytest.param(("EnableEnhancedMetrics",), CONFIG, id="knows another part of it"),
+        pytest.param(("EnableEnhancedMetrics", "EnableDetailedObservability"), OBSERVED, id="knows it"),
+    ],
+)
+def test_a_metrics_config_is_sent_where_the_sdk_knows_it(
+    do: Task, script: Script, caplog: pytest.LogCaptureFixture, members: tuple[str, ...], sent: dict[str, Any]
+) -> None:
+    """Lambda brings an SDK of its own: the deployment goes on without, and the log says so."""
+    older = OlderSageMaker(script.clients.sagemaker, *members)
+    clients: Any = SimpleNamespace(sagemaker=older)
+
+    result = do("CreateEndpointConfig", clients, request=OBSERVED)
+
+    assert older.created == [sent]
+    assert result["created"] is True
+    assert ("MetricsConfig" in caplog.text) is (sent is CONFIG)

@@ -144,11 +144,15 @@ def shard(number: int) -> str:
 
 def listed(script: Script, *numbers: int, etag: str = "e") -> None:
     """Let S3 list the shards that are there, and something beside them."""
+    folder(script, *map(shard, numbers), "models/harbour/gemma-notes.txt", etag=etag)
+
+
+def folder(script: Script, *keys: str, etag: str = "e") -> None:
+    """Let S3 list what is in the model's folder."""
     there = [
-        {"Key": key, "ETag": f'"{etag}"', "LastModified": datetime(2026, 1, 2, tzinfo=UTC)}
-        for key in (*map(shard, numbers), "models/harbour/gemma-notes.txt")
+        {"Key": key, "ETag": f'"{etag}"', "LastModified": datetime(2026, 1, 2, tzinfo=UTC)} for key in keys
     ]
-    asked = {"Bucket": "uploads", "Prefix": "models/harbour/gemma-"}
+    asked = {"Bucket": "uploads", "Prefix": "models/harbour/", "Delimiter": "/"}
     script.answers("s3", "list_objects_v2", {"Contents": there, "IsTruncated": False}, asked)
 
 
@@ -191,9 +195,66 @@ def test_another_upload_of_a_shard_is_another_execution(script: Script) -> None:
 
 
 def test_a_bare_model_starts_like_an_archive(script: Script) -> None:
-    """One file is one upload; nothing is listed."""
+    """One file is one upload, also when others of that kind were uploaded before it."""
     key = "models/harbour/gemma.gguf"
+    folder(script, key, "models/harbour/older.gguf", "models/harbour/model.tar.gz")
     name = naming.execution_name("uploads", key, "v1", "0062E99A88DC407460")
     begun(script, name, {"bucket": "uploads", "key": key, "version_id": "v1"})
 
     assert start(script, uploaded(key))["name"] == name
+
+
+# ------------------------------------------------------------------ what lies beside a model
+
+MODEL = "models/harbour/gemma.gguf"
+BESIDE = ("models/harbour/lora-tone.gguf", "models/harbour/mmproj.gguf")
+
+
+def answers(script: Script, archive: dict[str, str]) -> None:
+    """Let Step Functions start an execution of this input, whatever its name."""
+    asked = {"stateMachineArn": MACHINE, "name": ANY, "input": json.dumps({"archive": archive})}
+    script.answers("stepfunctions", "start_execution", {"executionArn": EXECUTION, "startDate": 0}, asked)
+
+
+@pytest.mark.parametrize("there", [(), ("models/harbour/a.gguf", "models/harbour/b.gguf"), (shard(1),)])
+def test_what_lies_beside_a_model_waits_for_it(script: Script, there: tuple[str, ...]) -> None:
+    """Without one, or with two to choose from, it starts nothing; nor beside one that is not whole."""
+    folder(script, *BESIDE, *there)
+
+    waiting = start(script, uploaded(BESIDE[0]))
+
+    missing = [shard(2), shard(3)] if len(there) == 1 else ["models/harbour/*.gguf"]
+    assert waiting == {"waiting_for": missing, "duplicate": False}
+
+
+def test_a_model_and_what_lies_beside_it_make_one_execution(script: Script) -> None:
+    """Whichever event comes last gives the same name; the model stands for all."""
+    names = set()
+    for key in (BESIDE[1], MODEL, BESIDE[0]):
+        folder(script, *BESIDE, MODEL)
+        answers(script, {"bucket": "uploads", "key": MODEL})
+        names.add(start(script, uploaded(key))["name"])
+
+    assert len(names) == 1
+    assert names.pop().startswith("harbour-")
+
+
+def test_another_adapter_is_another_execution(script: Script) -> None:
+    """What is deployed is all of the files."""
+    names = set()
+    for keys in ((MODEL, BESIDE[0]), (MODEL, *BESIDE), (MODEL, BESIDE[1])):
+        folder(script, *keys)
+        answers(script, {"bucket": "uploads", "key": MODEL})
+        names.add(start(script, uploaded(MODEL))["name"])
+
+    assert len(names) == 3
+
+
+def test_shards_with_something_beside_them_wait_for_each_other(script: Script) -> None:
+    """As shards alone do."""
+    folder(script, *BESIDE, shard(1), shard(2))
+    assert start(script, uploaded(shard(1)))["waiting_for"] == [shard(3)]
+
+    folder(script, *BESIDE, shard(1), shard(2), shard(3))
+    answers(script, {"bucket": "uploads", "key": shard(1)})
+    assert start(script, uploaded(BESIDE[0]))["duplicate"] is False

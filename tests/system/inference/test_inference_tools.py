@@ -182,3 +182,34 @@ def test_text_is_spelt_by_tokens_of_just_its_bytes(native: Native, text: str) ->
         b"".join(native.piece(token, special=True) for token in native.spell(text.encode())) == text.encode()
     )
     assert native.special(["Hello. How"]) == frozenset()
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """Load the model that calls tools of its own accord."""
+    folder = tmp_path_factory.mktemp("agent")
+    write_tiny_gguf(folder / "agent.gguf", tools=True, ctx=4096)
+    patched = pytest.MonkeyPatch()
+    patched.setenv("SEALIFT_N_THREADS", "1")
+    try:
+        return inference.model_fn(str(folder))
+    finally:
+        patched.undo()
+
+
+@pytest.mark.parametrize("choice", ["auto", "required"])
+def test_an_agent_goes_from_the_call_over_the_result_to_the_answer(agent: Model, choice: str) -> None:
+    """A tool, then the form of the answer; or the sentence, where there is none and nothing is required."""
+    tools = [OTHER, TOOL, {**OTHER, "function": {**OTHER["function"], "name": "final"}}]
+    called = _ask(agent, tools=tools, tool_choice=choice)["message"]["tool_calls"][0]
+    history = [USER, {"role": "assistant", "content": None, "tool_calls": [called]}]
+    history.append({"role": "tool", "tool_call_id": called["id"], "content": "sun"})
+
+    formed = _ask(agent, messages=history, tools=tools, tool_choice=choice)["message"]["tool_calls"][0]
+    said = _ask(agent, messages=history, tools=[OTHER, TOOL])["message"]
+
+    assert called["function"]["name"] == "weather"
+    assert json.loads(called["function"]["arguments"])["city"] in {"Bern", "Rome"}
+    assert formed["function"]["name"] == "final"
+    assert said["content"].startswith(ANSWER)
+    assert not said.get("tool_calls")

@@ -352,21 +352,6 @@ def test_who_used_tar_h_is_not_advised_to_use_it(forge: Forge, kind: bytes, name
     assert ("--hard-dereference" in problem.fix) == (name == "notes")
 
 
-@pytest.mark.parametrize("name", ["mmproj/mmproj-f16.gguf", "x/mmproj.gguf", "mmproj.gguf"])
-@pytest.mark.parametrize("first", [False, True])
-def test_a_projector_beside_the_model_is_to_be_left_out(forge: Forge, name: str, *, first: bool) -> None:
-    """To move it to the root would make two models of it."""
-    projector = {name: forge.model(metadata={"general.architecture": "clip", "general.type": "mmproj"})}
-    members = {**projector, **forge.good()} if first else {**forge.good(), **projector}
-
-    (problem,) = verify(BytesSource(forge.tar_gz(members))).problems
-
-    assert problem.error == ("SeveralModels" if "/" in name else "GGUFNotALanguageModel")
-    assert name in problem.seen
-    assert "root" not in problem.fix
-    assert "out" in problem.fix or "not its" in problem.fix
-
-
 @pytest.mark.parametrize("count", [1, 2])
 def test_an_incomplete_set_of_shards_does_not_disagree(forge: Forge, count: int) -> None:
     """What is missing is missing; what is there has nothing wrong."""

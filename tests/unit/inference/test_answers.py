@@ -609,7 +609,7 @@ def test_stream_of_a_chat_is_whole() -> None:
     assert {event["object"] for event in events} == {"chat.completion.chunk"}
     assert [event["choices"][0]["index"] for event in events[:-1]] == [0, 0, 0, 1, 1, 1]
     assert [event["choices"][0]["delta"] for event in events[:3]] == [
-        {"role": "assistant", "content": ""},
+        {"role": "assistant", "content": None},
         {"content": "a\nb"},
         {},
     ]

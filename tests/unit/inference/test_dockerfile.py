@@ -11,8 +11,9 @@ import pytest
 from pipeline import package_files
 
 TOP = Path(__file__).resolve().parents[3]
-BUILT_BEFORE = ".build/runtime/"
-"""What `make runtime` makes."""
+BUILT_BEFORE = {".build/runtime/", ".build/llama-server/"}
+"""What `make runtime llama-server` makes."""
+ADAPTER = "inference/adapter/"
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +48,15 @@ def test_base_is_one_exact_release_of_python(instructions: list[tuple[str, str]]
 
 
 def test_what_is_copied_is_there_and_is_all_that_is_needed(instructions: list[tuple[str, str]]) -> None:
-    """The server, what an archive carries in code/, the packages' lock, and the runtime that another target makes."""
+    """The servers, what an archive carries in code/, the packages' lock, and what other targets make."""
     copied = _copied(instructions)
-    names = {Path(source).name for source in copied if source.startswith("inference/")}
+    files = [source for source in copied if source not in BUILT_BEFORE and source != ADAPTER]
+    names = {Path(source).name for source in files if source.startswith("inference/")}
 
-    assert [source for source in copied if source != BUILT_BEFORE and not (TOP / source).is_file()] == []
+    assert [source for source in files if not (TOP / source).is_file()] == []
     assert names == {"server.py", "sealift_contract.py", *package_files.CODE}
-    assert BUILT_BEFORE in copied
+    assert set(copied) >= BUILT_BEFORE | {ADAPTER}
+    assert (TOP / ADAPTER / "__main__.py").is_file()
     assert not _all(instructions, "ADD")
 
 
@@ -71,7 +74,7 @@ def test_server_is_started_as_sagemaker_starts_it(instructions: list[tuple[str, 
     """No shell in between, so that SIGTERM reaches the server; one argument, which SageMaker gives as well."""
     (entry,), (command,), (port,) = (_all(instructions, name) for name in ("ENTRYPOINT", "CMD", "EXPOSE"))
 
-    assert json.loads(entry) == ["python", "/opt/sealift/server.py"]
+    assert json.loads(entry) == ["python", "/opt/sealift/adapter"]
     assert json.loads(command) == ["serve"]
     assert port == "8080"
 

@@ -121,6 +121,20 @@ def test_what_the_check_accepts_is_what_the_endpoint_finds(names: list[str]) -> 
 
 # -- what lies beside a model
 
+BESIDE = st.sampled_from(["mmproj.gguf", "lora-a.gguf", "lora-b.gguf", "draft-1.gguf"])
+
+
+@given(st.lists(NAMES | BESIDE, unique=True, max_size=5))
+def test_what_the_check_accepts_is_what_llama_server_is_given(names: list[str]) -> None:
+    """The same with something beside the model, where that is loaded."""
+    with TemporaryDirectory() as folder:
+        try:
+            found = find_model(_folder(Path(folder), names), alone=False).name
+        except LoadError:
+            found = None
+
+    assert _checked(names) == (None if "x/m.gguf" in names else found)
+
 
 @pytest.mark.parametrize(
     ("name", "kind"),

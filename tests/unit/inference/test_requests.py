@@ -355,7 +355,7 @@ def test_any_object_is_taken_or_refused(document: dict[str, Any]) -> None:
     outcome = _taken_or_refused(document)
 
     if isinstance(outcome, Request):
-        assert outcome.prompt.encode() or outcome.messages
+        assert outcome.prompt.encode() or outcome.messages or outcome.batch or outcome.texts
     else:
         assert json.loads(outcome.message)["error"]["message"]
 

@@ -486,3 +486,59 @@ def test_serverless_endpoints_have_no_guardrails(world: World) -> None:
     )
 
     assert "not supported for serverless" in (error.message or "")
+
+
+# ------------------------------------------------------------------- what is published
+
+
+def observed(world: World, name: str, **metrics: Any) -> dict[str, Any]:
+    """Return the MetricsConfig that a configuration made with one has."""
+    world.ask(
+        "CreateEndpointConfig",
+        EndpointConfigName=name,
+        ProductionVariants=[on_instances()],
+        MetricsConfig=metrics,
+    )
+    described: dict[str, Any] = world.ask("DescribeEndpointConfig", EndpointConfigName=name)["MetricsConfig"]
+    return described
+
+
+def test_a_configuration_tells_what_is_published(world: World) -> None:
+    """As requested; detailed observability is on where nothing is said, as in AWS."""
+    world.model()
+    config(world, "plain")
+
+    assert observed(world, "off", EnableDetailedObservability=False) == {"EnableDetailedObservability": False}
+    assert observed(world, "often", MetricPublishFrequencyInSeconds=10) == {
+        "EnableDetailedObservability": True,
+        "MetricPublishFrequencyInSeconds": 10,
+    }
+    described = world.ask("DescribeEndpointConfig", EndpointConfigName="plain")
+    assert described["MetricsConfig"] == {"EnableDetailedObservability": True}
+
+
+@pytest.mark.parametrize("seconds", [1, 9, 11, 59, 301])
+def test_a_frequency_is_one_of_those_that_there_are(world: World, seconds: int) -> None:
+    """The service model names them."""
+    world.model()
+    told = world.refused(
+        "CreateEndpointConfig",
+        EndpointConfigName="c",
+        ProductionVariants=[on_instances()],
+        MetricsConfig={"MetricPublishFrequencyInSeconds": seconds},
+    )
+
+    assert "[10, 30, 60, 120, 180, 240, 300]" in str(told)
+
+
+def test_of_serverless_a_metrics_config_is_not_emulated(world: World) -> None:
+    """AWS says neither that there is one nor that it is refused; nothing is ignored in silence."""
+    world.model()
+    told = world.refused(
+        "CreateEndpointConfig", **config_request(), MetricsConfig={"EnableDetailedObservability": True}
+    )
+
+    assert "MetricsConfig" in str(told)
+    world.ask("CreateEndpointConfig", **config_request())
+    name = config_request()["EndpointConfigName"]
+    assert "MetricsConfig" not in world.ask("DescribeEndpointConfig", EndpointConfigName=name)

@@ -144,6 +144,21 @@ SAID = (
         "ModelCutShort",
         id="model cut short",
     ),
+    *(
+        pytest.param(text, "CompanionRefused", id=f"beside the model: {name}")
+        for name, text in {
+            "adapter's family": "llama_adapter_lora_init_from_file_ptr: failed to apply lora adapter: model arch and "
+            "LoRA arch mismatch",
+            "adapter cut short": "failed to apply lora adapter: LoRA tensor 'x.lora_a' data is not within the file "
+            "bounds, file is corrupted or incomplete",
+            "projector's width": "mtmd_init_from_file: error: mismatch between text model (n_embd = 128) and mmproj "
+            "(n_embd = 64)",
+            "projector cut short": "clip_init: failed to load model 'm.gguf': load_tensors: failed to seek for tensor "
+            "v.post_ln.bias mtmd_init_from_file: error: Failed to load CLIP model from m.gguf",
+            "draft cut short": "tensor 'output.weight' data is not within the file bounds, model is corrupted or "
+            "incomplete srv load_model: failed to load draft model, 'draft.gguf'",
+        }.items()
+    ),
     pytest.param(
         "llama_model_load: error loading model: check_tensor_dims: tensor 'output.weight' not found",
         "TensorsUnexpected",

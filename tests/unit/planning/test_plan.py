@@ -27,6 +27,7 @@ from pipeline.state_data.request_types import Scaling
 if TYPE_CHECKING:
     from tests.unit.conftest import FactsMaker
 
+IMAGE_URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sealift-inference:1"
 SAGEMAKER = botocore.session.get_session().get_service_model("sagemaker")
 
 
@@ -618,6 +619,122 @@ def test_an_instance_plan_asks_for_instances(facts_with: FactsMaker) -> None:
     assert made.keep_previous == 0
     assert any("$0.302 an hour" in note for note in made.notes)
     assert any("ends unfinished at 60 s" in note for note in made.notes)
+
+
+def told(made: plan_types.Plan) -> dict[str, str]:
+    """Return the environment of a plan's container."""
+    environment: dict[str, str] = made.requests.create_model["PrimaryContainer"]["Environment"]
+    return environment
+
+
+def test_slots_are_planned_on_instances_and_told(facts_with: FactsMaker) -> None:
+    """In the container's environment, in the sum, in the plan and in a note; a step to another type keeps them."""
+    made = plan.plan(instance_facts(facts_with))
+    step = plan_types.CapacityStep(asked="1 x", said="no", did="another")
+    stepped = sizes.step_instances(made, quotas.InstancesDown("ml.m5.2xlarge", 1, step))
+
+    assert (told(made)["SM_LLAMA_CPP_PARALLEL"], told(made)["SM_LLAMA_CPP_CTX_SIZE"]) == ("8", "16384")
+    assert [one.instances.slots for one in (made, stepped) if one.instances] == [8, 8]
+    assert "kv cache" in made.arithmetic
+    assert any(line["how"].startswith("8 slots x ") for line in made.fit["lines"])
+    assert "8 requests are answered at once, each with a context of 2048 tokens" in made.notes
+
+
+def test_the_slots_of_a_request_are_taken(facts_with: FactsMaker) -> None:
+    """By both containers that have any, each in its own words; an image of ours is told who may wait besides."""
+    asked = {"inference": {"n_parallel": 3}}
+    theirs = plan.plan(instance_facts(facts_with, **asked))
+    ours = plan.plan(instance_facts(facts_with, container="custom", image_uri=IMAGE_URI, **asked))
+
+    assert (told(theirs)["SM_LLAMA_CPP_PARALLEL"], told(theirs)["SM_LLAMA_CPP_CTX_SIZE"]) == ("3", "6144")
+    assert (told(ours)["SEALIFT_N_PARALLEL"], told(ours)["SEALIFT_N_CTX"]) == ("3", "2048")
+    assert told(ours)["SEALIFT_MAX_WAITING"] == "4"
+    assert not [name for name in told(theirs) if "WAITING" in name]
+
+
+def test_slots_that_do_not_fit_are_refused(facts_with: FactsMaker) -> None:
+    """A person's number is never lowered in silence."""
+    fields = {"inference": {"n_parallel": 64, "n_ctx": 8192}, "instance_type": "ml.r5.xlarge"}
+    with pytest.raises(ModelDoesNotFit, match=r"with n_parallel 64; .*or set n_parallel to \d+"):
+        plan.plan(instance_facts(facts_with, **fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "note"),
+    [
+        pytest.param({}, "on serverless each container is given one call at a time", id="serverless"),
+        pytest.param({"container": "pytorch"}, "container 'pytorch' answers one request at a time", id="TorchServe"),
+    ],
+)  # fmt: skip
+def test_slots_that_come_to_nothing_are_noted(
+    facts_with: FactsMaker, fields: dict[str, Any], note: str
+) -> None:
+    """One is planned: neither the sum nor the container is told of more."""
+    container = {"container": "custom", "image_uri": IMAGE_URI, **fields}
+    one = plan.plan(facts_with(**container))
+    made = plan.plan(facts_with(**container, inference={"n_parallel": 4}))
+
+    assert any("n_parallel 4 was requested" in line and note in line for line in made.notes)
+    assert (made.fit, told(made)) == (one.fit, told(one))
+    assert not any("n_parallel" in line for line in one.notes)
+
+
+def test_code_of_an_archives_own_has_no_slots(facts_with: FactsMaker) -> None:
+    """The four functions serve it: one request at a time, and without /metrics."""
+    facts = instance_facts(facts_with, container="custom", image_uri=IMAGE_URI, inference={"n_parallel": 4})
+    made = plan.plan(replace(facts, request=replace(facts.request, code="archive")))
+
+    assert made.instances is not None
+    assert (made.instances.slots, told(made)["SEALIFT_N_PARALLEL"], metrics(made)) == (1, "1", None)
+    assert any("code of an archive's own answers one request at a time" in note for note in made.notes)
+
+
+def metrics(made: plan_types.Plan) -> dict[str, Any] | None:
+    """Return a plan's MetricsConfig."""
+    config: dict[str, Any] | None = made.requests.create_endpoint_config.get("MetricsConfig")
+    return config
+
+
+@pytest.mark.parametrize(
+    ("container", "asked", "published"),
+    [
+        pytest.param("llama-cpp", None, True, id="llama-server's"),
+        pytest.param("custom", None, True, id="the adapter's"),
+        pytest.param("pytorch", None, None, id="TorchServe has its elsewhere"),
+        pytest.param("llama-cpp", False, False, id="not wanted"),
+        pytest.param("pytorch", True, True, id="the host's are wanted"),
+    ],
+)
+def test_sagemaker_is_told_to_publish_what_a_container_tells(
+    facts_with: FactsMaker, container: str, asked: bool | None, published: bool | None
+) -> None:
+    """On instances, where there is a /metrics; also of what a quota led to."""
+    image = {"image_uri": IMAGE_URI} if container == "custom" else {}
+    fields = {} if asked is None else {"detailed_observability": asked}
+    made = plan.plan(instance_facts(facts_with, container=container, **image, **fields))
+    step = plan_types.CapacityStep(asked="1 x", said="no", did="another")
+    stepped = sizes.step_instances(made, quotas.InstancesDown("ml.m5.2xlarge", 1, step))
+    wanted = None if published is None else {"EnableDetailedObservability": published}
+
+    assert metrics(made) == metrics(stepped) == wanted
+
+
+def test_another_wish_for_metrics_is_another_deployment(facts_with: FactsMaker) -> None:
+    """A configuration cannot be changed, so it gets another name; who says nothing keeps the one that there is."""
+    names = {
+        plan.plan(instance_facts(facts_with, **fields)).names.endpoint_config
+        for fields in ({}, {"detailed_observability": True}, {"detailed_observability": False})
+    }
+
+    assert len(names) == 3
+
+
+def test_serverless_is_told_nothing_of_metrics(facts_with: FactsMaker) -> None:
+    """It publishes a list of its own; who asks is told."""
+    made = plan.plan(facts_with(container="llama-cpp", detailed_observability=True))
+
+    assert metrics(made) is None
+    assert any("detailed_observability was requested" in note for note in made.notes)
 
 
 def _volume(made: plan_types.Plan) -> int | None:

@@ -13,6 +13,7 @@ from pipeline.errors import InvalidInput
 from pipeline.planning import deployment_request, plan, request_fields
 from pipeline.sizing import images
 from pipeline.sizing.images import CUSTOM, LLAMA_CPP, PROFILES, PYTORCH, Profile
+from tests.unit.conftest import LLAMA_1B
 
 if TYPE_CHECKING:
     from pipeline.state_data.request_types import StackDefaults
@@ -106,18 +107,28 @@ def test_a_setting_becomes_a_variable(value: float, text: str) -> None:
 @EACH
 def test_the_environment_is_within_sagemakers_bounds(profile: Profile) -> None:
     """At most 100 entries, keys and values of at most 1024 characters; keys are identifiers."""
-    settings = {name: field.default for name, field in request_fields.INFERENCE.fields.items()}
+    settings = {name: field.default or 1 for name, field in request_fields.INFERENCE.fields.items()}
+    named = {variable for name in settings if (variable := profile.settings[name])}
     environment = images.environment(profile, settings)
 
-    assert len(environment) == len(profile.environment) + len(settings) <= limits.ENVIRONMENT_ENTRIES.value
+    assert set(environment) == {*profile.environment, *named}
+    assert len(environment) <= limits.ENVIRONMENT_ENTRIES.value
     assert all(name.isidentifier() and len(name) + len(value) < 1024 for name, value in environment.items())
 
 
 @EACH
 def test_every_profile_takes_every_setting(profile: Profile) -> None:
     """A setting that an image has no name for is said to have none, and not lost in silence."""
-    assert set(profile.settings) == {*request_fields.INFERENCE.fields, "timeout_s"}
-    assert {name for name, variable in profile.settings.items() if variable is None} <= {"timeout_s"}
+    assert set(profile.settings) == {*request_fields.INFERENCE.fields, "timeout_s", "max_waiting"}
+    lacking = {name for name, variable in profile.settings.items() if variable is None}
+    assert (
+        lacking
+        == {
+            "pytorch": {"n_parallel", "max_waiting"},
+            "llama-cpp": {"timeout_s", "max_waiting"},
+            "custom": set(),
+        }[profile.name]
+    )
 
 
 def test_an_answer_ends_within_the_time_that_was_asked_for(facts_with: FactsMaker) -> None:
@@ -142,11 +153,35 @@ def test_every_profile_answers_chat_requests(profile: Profile) -> None:
 
 
 def test_the_llama_cpp_image_gets_its_own_options() -> None:
-    """SM_LLAMA_CPP_X_Y becomes the option --x-y; one request at a time, as the fit assumes."""
+    """SM_LLAMA_CPP_X_Y becomes the option --x-y; one request at a time where nothing else is said."""
     environment = images.environment(LLAMA_CPP, {"n_ctx": 2048, "temperature": 0.7})
 
     assert (environment["SM_LLAMA_CPP_CTX_SIZE"], environment["SM_LLAMA_CPP_TEMP"]) == ("2048", "0.7")
     assert environment["SM_LLAMA_CPP_PARALLEL"] == "1"
+    assert environment["SM_LLAMA_CPP_METRICS"] == "true"
+
+
+def test_each_slot_has_the_context_that_was_asked_for() -> None:
+    """llama-server divides --ctx-size among its slots; our own adapter is told the context of one."""
+    settings = {"n_ctx": 2048, "n_parallel": 3}
+    theirs, ours = images.environment(LLAMA_CPP, settings), images.environment(CUSTOM, settings)
+
+    assert (theirs["SM_LLAMA_CPP_CTX_SIZE"], theirs["SM_LLAMA_CPP_PARALLEL"]) == ("6144", "3")
+    assert (ours["SEALIFT_N_CTX"], ours["SEALIFT_N_PARALLEL"]) == ("2048", "3")
+
+
+@pytest.mark.parametrize("profile", [LLAMA_CPP, CUSTOM], ids=lambda profile: profile.name)
+def test_a_server_keeps_the_checkpoints_that_the_fit_counts(profile: Profile) -> None:
+    """By default llama-server keeps 32 of each slot, which no fit has room for."""
+    assert profile.environment["LLAMA_ARG_CTX_CHECKPOINTS"] == str(profile.serving.checkpoints) == "1"
+
+
+def test_torchserve_is_told_of_no_slots() -> None:
+    """It answers one request at a time, and has a queue of its own."""
+    environment = images.environment(PYTORCH, {"n_parallel": 4, "max_waiting": 8})
+
+    assert environment == PYTORCH.environment
+    assert not PYTORCH.has_slots
 
 
 @pytest.mark.parametrize(
@@ -243,3 +278,62 @@ def test_what_is_known_against_a_profile_is_told(profile: Profile) -> None:
 
     assert len(told) == len(profile.limits)
     assert all(limit in note for limit, note in zip(profile.limits, told, strict=True))
+
+
+# -- what lies beside a model
+
+BESIDE: list[dict[str, Any]] = [
+    {**LLAMA_1B, "kind": "draft", "path": "draft.gguf"},
+    {"kind": "lora", "path": "lora-a.gguf", "tensor_bytes": 1, "n_tensors": 2},
+    {"kind": "lora", "path": "lora-b.gguf", "tensor_bytes": 1, "n_tensors": 2},
+    {"kind": "mmproj", "path": "mmproj.gguf", "tensor_bytes": 1, "n_tensors": 1},
+]
+NAMED = {
+    "SM_LLAMA_CPP_MODEL": "/opt/ml/model/model.gguf",
+    "SM_LLAMA_CPP_MMPROJ": "/opt/ml/model/mmproj.gguf",
+    "SM_LLAMA_CPP_LORA": "/opt/ml/model/lora-a.gguf,/opt/ml/model/lora-b.gguf",
+    "SM_LLAMA_CPP_MODEL_DRAFT": "/opt/ml/model/draft.gguf",
+    "SM_LLAMA_CPP_SPEC_TYPE": "draft-simple",
+}
+
+
+@pytest.mark.parametrize("folder", ["", "m/"])
+def test_awss_image_is_told_every_file(folder: str) -> None:
+    """It would take any of them for the model; one in a folder has moved to the root."""
+    model = {
+        "path": f"{folder}model.gguf",
+        "companions": [{**one, "path": f"{folder}{one['path']}"} for one in BESIDE],
+    }
+
+    assert images.files(LLAMA_CPP, model, relocate_model=bool(folder)) == NAMED
+
+
+@EACH
+def test_a_model_alone_is_found_without_a_word(profile: Profile) -> None:
+    """Deployments without anything beside the model are what they were."""
+    assert images.files(profile, {"path": "model.gguf"}) == {}
+
+
+def test_an_image_of_ours_finds_them_itself() -> None:
+    """By the same names."""
+    assert images.files(CUSTOM, {"path": "model.gguf", "companions": BESIDE}) == {}
+
+
+def test_what_loads_them_and_what_does_not() -> None:
+    """The four functions have no way to."""
+    assert {name for name, profile in PROFILES.items() if profile.companions} == {"llama-cpp", "custom"}
+
+
+def test_a_plan_names_them_and_counts_them(facts_with: FactsMaker) -> None:
+    """In the container's environment, in the arithmetic, and to whoever reads it."""
+    facts = facts_with(container="llama-cpp")
+    alone, made = (
+        plan.plan(one) for one in (facts, replace(facts, model={**facts.model, "companions": BESIDE}))
+    )
+
+    there = made.requests.create_model["PrimaryContainer"]["Environment"]
+    before = alone.requests.create_model["PrimaryContainer"]["Environment"]
+    assert there == {**before, **NAMED, "SM_LLAMA_CPP_MODEL": f"/opt/ml/model/{facts.model['path']}"}
+    assert made.names.model != alone.names.model
+    assert "draft model" in made.arithmetic
+    assert [note for note in made.notes if "beside the model" in note][2].startswith("lora-b.gguf is loaded")

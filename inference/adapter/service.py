@@ -1,0 +1,801 @@
+"""The adapter: SageMaker's contract in front of llama-server.
+
+Owns the sockets, the waiting, the statuses, the limits of time and size, and the process's life. What a request means
+and what an answer looks like is `translation`'s, whose turn it is `turns`'s, how llama-server runs `process`'s.
+
+    GET  /ping          503 while the model loads and generates its first token, 200 from then on, 500 with the reason
+                        when it did not, or when llama-server has ended and is not back
+    POST /invocations   as many at once as there are slots, some more wait, the others get 429
+    POST /v1/...        the same under OpenAI's own paths, also below /openai
+    GET  /v1/models     the one model
+    GET  /metrics       llama-server's own figures, and the adapter's, for Prometheus
+
+The log is JSON lines on stdout, one for each request as `sealift_log` has it, and never holds a prompt or an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import os
+import signal
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapter.collected import TIMEOUT, Collected, collectable, is_progress, streamed
+from adapter.command import Command, environment
+from adapter.counts import Counts
+from adapter.events import END, Events
+from adapter.header import read_header
+from adapter.process import BROKEN, LlamaServer
+from adapter.translation import learn, translate
+from adapter.turns import Refused, Ticket, Turns
+from adapter.upstream import UpstreamCall, UpstreamReply
+from aiohttp import web
+
+from sealift_contract import (
+    ASKED_AT,
+    DRAIN_S,
+    HURRY_S,
+    IDLE_S,
+    MAX_BODY,
+    Options,
+    StartError,
+    error_body,
+    whole_number,
+)
+from sealift_cpus import usable_cpus
+from sealift_folder import find_companions, find_model, read_config
+from sealift_log import CLIENT_CLOSED_REQUEST, FAILED, event_of, line, place, trace_of
+from sealift_request import BadRequest
+from sealift_settings import LoadError, settings_from
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+
+    from adapter.translation import Answer, ModelFacts, Translation
+
+MAX_WAITING = 64
+"""Requests that may wait, unless SEALIFT_MAX_WAITING says otherwise."""
+MAX_HELD = 4 * MAX_BODY
+"""Bytes of all requests together that are kept at once."""
+STREAM_S = 480
+"""Seconds of a stream: SageMaker cuts it after 8 minutes."""
+MARGIN_S = 3.0
+"""Seconds that are left of a call's time when its answer is ended: for what it still takes to send it."""
+MOST_RESTARTS = 3
+"""How often llama-server is started again within `RESTARTS_S`; then it stays down, and /ping says why."""
+RESTARTS_S = 600.0
+EVENTS_HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+PIECE = 65_536
+
+
+class ClientGone(Exception):
+    """Nobody is there to be answered."""
+
+
+class Denied(Exception):
+    """The server's own refusal: there is no place, no time, or no model."""
+
+    def __init__(self, status: int, message: str, code: str, **headers: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    @property
+    def body(self) -> bytes:
+        """Return what is answered."""
+        return json.dumps(error_body(self.status, str(self), self.code)).encode()
+
+
+@dataclass
+class Exchange:
+    """What is known of one request and its answer."""
+
+    arrived: float
+    deadline: float
+    """When its answer has to end, by time.monotonic."""
+    caller: str | None = None
+    queued_s: float = 0.0
+    first_token: float | None = None
+    """When it was there."""
+    status: int = CLIENT_CLOSED_REQUEST
+    """Until there is another one, nobody has been answered."""
+    bytes_out: int = 0
+    told: dict[str, Any] = field(default_factory=dict)
+    """What the log says besides."""
+    broken: bool = False
+    """Whether an answer that had begun came to no end of its own, whatever its status was."""
+
+    def token(self, now: float) -> None:
+        """Note that there is a token."""
+        if self.first_token is None:
+            self.first_token = now
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A llama-server that answers, and what is known of its model."""
+
+    server: LlamaServer
+    facts: ModelFacts
+    settings: Any
+
+
+class Log:
+    """JSON lines on stdout."""
+
+    def __call__(self, event: str, **details: Any) -> None:
+        """Write one line."""
+        sys.stdout.write(f"{line(event, **details)}\n")
+        sys.stdout.flush()
+
+
+class Service:
+    """The model, the queue in front of it, and what is being answered."""
+
+    def __init__(
+        self,
+        options: Options,
+        program: Path,
+        environ: Mapping[str, str],
+        log: Callable[..., None],
+        *,
+        stream_s: float = STREAM_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._options, self._program, self._environ = options, program, environ
+        self._log, self._clock = log, clock
+        self._stream_s = stream_s
+        self._where = place(environ)
+        self._turns = Turns(slots=1, max_waiting=options.max_waiting)
+        self._grants: dict[Ticket, asyncio.Future[None]] = {}
+        self._loaded: Loaded | None = None
+        self._failure: str | None = None
+        self._pinged = 0
+        self._held = 0
+        self._counts = Counts()
+        self._stop_by = float("inf")
+        self._timeouts: set[asyncio.Timeout] = set()
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    # ------------------------------------------------------------------------------ llama-server's life
+
+    async def supervise(self) -> None:
+        """Load the model, and start llama-server again when it has ended, unless that happens again and again."""
+        ends: list[float] = []
+        while True:
+            loaded = await self._load()
+            if loaded is None:
+                return
+            await loaded.server.ended()
+            self._loaded = None
+            how = f"llama-server {loaded.server.how}; its last words: {loaded.server.words}"
+            await loaded.server.stop()
+            if self._stop_by < float("inf"):
+                return
+            self._failure = how
+            self._log("llama_server_ended", reason=how)
+            now = self._clock()
+            ends = [*(at for at in ends if now - at < RESTARTS_S), now]
+            if len(ends) > MOST_RESTARTS:
+                self._failure = (
+                    f"{how}; it ended {len(ends)} times within {RESTARTS_S:g} s and is not started again"
+                )
+                return
+            self._counts.restarts += 1
+
+    async def _load(self) -> Loaded | None:
+        """Return a llama-server that has generated a token; None when there is none, and why is logged."""
+        begun, server = self._clock(), None
+        try:
+            command = self._command()
+            self._log("loading", model=command.model.name, llama_server=str(command.program))
+            server = await LlamaServer.start(command, environment(self._environ))
+            await server.ready()
+            ready = self._clock()
+            facts = await self._first_token(server, command)
+        except Exception as error:  # noqa: BLE001 whatever the reason is, /ping has to tell it
+            ended = f"; llama-server {server.how}; its last words: {server.words}" if server else ""
+            said = str(error) if isinstance(error, LoadError) else f"{type(error).__name__}: {error}{ended}"
+            self._failure = f"the model could not be loaded: {said}"
+            self._log("load_failed", reason=said)
+            if server is not None:
+                await server.stop()
+            return None
+        except BaseException:
+            if server is not None:
+                await server.stop()
+            raise
+        settings = command.settings
+        self._log(
+            "model_loaded",
+            model=facts.name,
+            file=command.model.name,
+            seconds=round(ready - begun, 3),
+            first_token_seconds=round(self._clock() - ready, 3),
+            n_ctx=facts.context,
+            n_batch=command.batch,
+            n_threads=command.threads,
+            n_parallel=facts.slots,
+            use_mmap=settings.use_mmap,
+            beside=[Path(path).name for path in command.companions.files],
+            embeds=facts.embeds,
+            reranks=facts.reranks,
+        )
+        self._turns.slots = facts.slots
+        self._failure = None
+        self._loaded = Loaded(server, facts, settings)
+        return self._loaded
+
+    def _command(self) -> Command:
+        folder = self._options.model_dir
+        settings = settings_from(read_config([folder / "code", Path(__file__).parents[1]]), self._environ)
+        model = find_model(folder, alone=False)
+        affinity = getattr(os, "sched_getaffinity", None)
+        allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
+        threads = min(settings.n_threads, usable_cpus(allowed, Path("/")))
+        return Command(self._program, model, settings, read_header(model), threads, find_companions(folder))
+
+    async def _first_token(self, server: LlamaServer, command: Command) -> ModelFacts:
+        """Have it answer once, as it will be asked, and return what is known of its model.
+
+        Raises:
+            LoadError: it does not.
+        """
+        header = command.header
+        call = UpstreamCall("/completion", {"prompt": "Hello", "n_predict": 1})
+        if header.embeds:
+            call = UpstreamCall("/v1/embeddings", {"input": "Hello"})
+        elif header.ranks:
+            call = UpstreamCall("/v1/rerank", {"query": "Hello", "documents": ["Hello"]})
+        reply = await server.ask(call)
+        if reply.status != HTTPStatus.OK:
+            raise LoadError(
+                f"model file {command.model.name!r} is loaded, and answers nothing: {_said(reply)}"
+            )
+        name = command.settings.model_name or header.name or command.model.stem
+        steps = learn(name, embeds=header.embeds, reranks=header.ranks)
+        calls = next(steps)
+        while True:
+            replies = [await server.ask(one) for one in calls]
+            try:
+                calls = steps.send(replies)
+            except StopIteration as done:
+                facts: ModelFacts = done.value
+                return facts
+
+    # ------------------------------------------------------------------------------ the end
+
+    async def stop(self) -> bool:
+        """Let what is under way end, soon; return whether it did."""
+        self._stop_by = self._clock() + HURRY_S
+        for timeout in self._timeouts:
+            when = timeout.when()
+            by = asyncio.get_running_loop().time() + HURRY_S
+            if when is None or when > by:
+                timeout.reschedule(by)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), DRAIN_S)
+        return self._active == 0
+
+    async def close(self) -> None:
+        """End llama-server."""
+        if self._loaded is not None:
+            await self._loaded.server.stop()
+
+    # ------------------------------------------------------------------------------ requests
+
+    async def route(self, request: web.Request) -> web.StreamResponse:
+        """Answer whatever is asked."""
+        path, method = request.path, request.method
+        if path == "/ping":
+            return self._only("GET", request) or self._ping()
+        if path == "/metrics":
+            return self._only("GET", request) or await self._metrics()
+        if path in MODELS_AT:
+            return self._only("GET", request) or self._models()
+        self._active += 1
+        self._idle.clear()
+        now = self._clock()
+        exchange = Exchange(now, now + self._options.timeout_s - min(MARGIN_S, self._options.timeout_s / 4))
+        try:
+            response: web.StreamResponse
+            if path not in ASKED_AT:
+                response = self._denial(exchange, _no_such_path(path))
+            elif method != "POST":
+                response = self._denial(exchange, _other_method(method, path, "POST"))
+            else:
+                response = await self._invoke(request, exchange)
+        finally:
+            self._tell(request, exchange)
+            self._active -= 1
+            if self._active == 0:
+                self._idle.set()
+        return response
+
+    def _only(self, method: str, request: web.Request) -> web.Response | None:
+        if request.method in (method, "HEAD"):
+            return None
+        denied = _other_method(request.method, request.path, method)
+        return web.Response(
+            status=denied.status, body=denied.body, content_type="application/json", headers=denied.headers
+        )
+
+    def _ping(self) -> web.Response:
+        denied = self._not_ready()
+        status = denied.status if denied else int(HTTPStatus.OK)
+        if status != self._pinged:
+            self._pinged = status
+            self._log("health", status=status)
+        body = denied.body if denied else b'{"status": "ready"}'
+        return web.Response(status=status, body=body, content_type="application/json")
+
+    async def _metrics(self) -> web.Response:
+        text = self._counts.text(
+            waiting=self._turns.waiting, running=self._turns.running, slots=self._turns.slots
+        )
+        if self._loaded is not None:
+            with contextlib.suppress(*BROKEN, OSError):
+                text = await self._loaded.server.text("/metrics") + text
+        return web.Response(body=text.encode(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    def _models(self) -> web.Response:
+        denied = self._not_ready()
+        if denied is not None or self._loaded is None:
+            denied = denied or _loading()
+            return web.Response(status=denied.status, body=denied.body, content_type="application/json")
+        one = {"id": self._loaded.facts.name, "object": "model", "created": 0, "owned_by": "sealift"}
+        return web.json_response({"object": "list", "data": [one]})
+
+    def _not_ready(self) -> Denied | None:
+        if self._failure is not None:
+            return Denied(HTTPStatus.INTERNAL_SERVER_ERROR, self._failure, "load_failed")
+        return None if self._loaded is not None else _loading()
+
+    def _tell(self, request: web.Request, exchange: Exchange) -> None:
+        """Write the request's line, and count it."""
+        event = FAILED if exchange.broken else event_of(exchange.status)
+        self._counts.requests[event] += 1
+        told = exchange.told
+        if exchange.first_token is not None:
+            seconds = exchange.first_token - exchange.arrived
+            self._counts.first_token.add(seconds)
+            told["ttft_ms"] = round(seconds * 1e3, 3)
+        self._log(
+            event,
+            method=request.method,
+            path=request.path[:200],
+            status=int(exchange.status),
+            seconds=round(self._clock() - exchange.arrived, 3),
+            bytes_out=exchange.bytes_out,
+            **self._where,
+            **trace_of(request.headers.items()),
+            **({"queue_ms": round(exchange.queued_s * 1e3, 3)} | told),
+        )
+
+    async def _invoke(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:
+        try:
+            self._check()
+            async with self._body(request) as body:
+                return await self._answer(request, body, exchange)
+        except Denied as denied:
+            return self._denial(exchange, denied)
+        except BadRequest as error:
+            return self._refusal(exchange, error)
+        except BROKEN as error:
+            return self._denial(exchange, self._broken(error))
+        except ClientGone:
+            return web.Response()  # to nobody
+        except Exception as error:  # noqa: BLE001 the boundary: every failure becomes an answer
+            self._log("error", error=type(error).__name__, where=_where(error))
+            message = f"{type(error).__name__}; the log tells where"
+            return self._denial(exchange, Denied(HTTPStatus.INTERNAL_SERVER_ERROR, message, "internal_error"))
+
+    def _denial(self, exchange: Exchange, denied: Denied) -> web.Response:
+        exchange.status, exchange.bytes_out = denied.status, len(denied.body)
+        exchange.told["code"] = denied.code
+        return web.Response(
+            status=denied.status, body=denied.body, content_type="application/json", headers=denied.headers
+        )
+
+    def _refusal(self, exchange: Exchange, error: BadRequest) -> web.Response:
+        body = str(error.message).encode()
+        exchange.status, exchange.bytes_out = error.status_code, len(body)
+        exchange.told["code"] = error.code
+        return web.Response(status=error.status_code, body=body, content_type="application/json")
+
+    def _check(self) -> None:
+        """Raise Denied where nothing is answered now."""
+        if denied := self._not_ready():
+            raise denied
+        if self._stop_by < float("inf"):
+            message = "the server is stopping; try again later"
+            raise Denied(
+                HTTPStatus.SERVICE_UNAVAILABLE, message, "stopping", Retry_After="1", Connection="close"
+            )
+
+    def _broken(self, error: Exception) -> Denied:
+        self._log("broken", error=type(error).__name__)
+        message = "llama-server ended while it answered; it is being started again, try later"
+        return Denied(HTTPStatus.INTERNAL_SERVER_ERROR, message, "llama_server_ended")
+
+    @contextlib.asynccontextmanager
+    async def _body(self, request: web.Request) -> AsyncIterator[bytes]:
+        """Read the body, and count it among those that are kept for the length of the block."""
+        length = request.content_length or 0
+        if length > MAX_BODY:
+            raise _too_large(length)
+        if self._held + length > MAX_HELD:
+            message = f"the requests that are inside have {self._held} bytes; with this one too many; try again later"
+            raise Denied(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                message,
+                "queue_full",
+                Retry_After=str(self._turns.retry_after_s()),
+            )
+        body = bytearray()
+        try:
+            async for piece in request.content.iter_chunked(PIECE):
+                body += piece
+                self._held += len(piece)
+                if len(body) > MAX_BODY:
+                    raise _too_large(len(body))
+            yield bytes(body)
+        finally:
+            self._held -= len(body)
+
+    async def _answer(self, request: web.Request, body: bytes, exchange: Exchange) -> web.StreamResponse:
+        loaded = self._loaded
+        if loaded is None:
+            raise _loading()
+        translation = translate(
+            body,
+            request.headers.get("Content-Type"),
+            loaded.facts,
+            loaded.settings,
+            identity=uuid.uuid4().hex,
+            created=int(time.time()),
+        )
+        exchange.caller = translation.caller
+        async with self._turn(exchange):
+            if translation.streams:
+                return await self._streamed(request, translation, exchange, loaded.server)
+            answer = await self._whole(translation, exchange, loaded.server)
+            exchange.told |= answer.figures
+            exchange.status, exchange.bytes_out = answer.status, len(answer.body)
+            return web.Response(
+                status=answer.status, body=answer.body, headers={"Content-Type": answer.content_type}
+            )
+
+    # ------------------------------------------------------------------------------ turns
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, exchange: Exchange) -> AsyncIterator[None]:
+        """Wait for a turn, and have it for the length of the block."""
+        place = self._turns.enter(exchange.caller, self._clock())
+        if isinstance(place, Refused):
+            message = f"{place.inside} requests are being answered or wait already; try again later"
+            raise Denied(
+                HTTPStatus.TOO_MANY_REQUESTS, message, "queue_full", Retry_After=str(place.retry_after_s)
+            )
+        try:
+            await self._granted(place, exchange)
+            exchange.queued_s = self._clock() - exchange.arrived
+            self._counts.queued.add(exchange.queued_s)
+            self._check()
+            yield
+        finally:
+            self._leave(place)
+
+    async def _granted(self, ticket: Ticket, exchange: Exchange) -> None:
+        if ticket.granted_at is not None:
+            return
+        patience = self._options.patience
+        future = self._grants[ticket] = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait_for(future, max(0.0, exchange.arrived + patience - self._clock()))
+        except TimeoutError:
+            raise Denied(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"no turn came within {patience:g} s; try again later",
+                "queue_timeout",
+                Retry_After=str(self._turns.retry_after_s()),
+            ) from None
+        finally:
+            self._grants.pop(ticket, None)
+
+    def _leave(self, ticket: Ticket) -> None:
+        for granted in self._turns.leave(ticket, self._clock()):
+            future = self._grants.get(granted)
+            if future is not None and not future.done():
+                future.set_result(None)
+
+    def _left(self, ticket: Ticket, _task: asyncio.Task[None]) -> None:
+        self._leave(ticket)
+
+    # ------------------------------------------------------------------------------ whole answers
+
+    async def _whole(self, translation: Translation, exchange: Exchange, server: LlamaServer) -> Answer:
+        steps: Generator[Any, Any, Answer] = translation.steps(exchange.queued_s)
+        calls = next(steps)
+        while True:
+            replies = await self._all(calls, exchange, server)
+            try:
+                calls = steps.send(replies)
+            except StopIteration as done:
+                answer: Answer = done.value
+                return answer
+
+    async def _all(
+        self, calls: Sequence[UpstreamCall], exchange: Exchange, server: LlamaServer
+    ) -> list[UpstreamReply]:
+        """Send calls, one after the other, or beside each other in slots that nobody waits for."""
+        replies: list[UpstreamReply] = [UpstreamReply(0, None)] * len(calls)
+        left = iter(enumerate(calls))
+
+        async def work() -> None:
+            for index, call in left:
+                replies[index] = await self._one(call, exchange, server)
+
+        tasks = [asyncio.create_task(work())]
+        while len(tasks) < len(calls):
+            ticket = self._turns.spare(exchange.caller, self._clock())
+            if ticket is None:
+                break
+            tasks.append(asyncio.create_task(work()))
+            tasks[-1].add_done_callback(functools.partial(self._left, ticket))
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return replies
+
+    async def _one(self, call: UpstreamCall, exchange: Exchange, server: LlamaServer) -> UpstreamReply:
+        """Send one call; when its time is over, what there is of the answer is the answer."""
+        collected = Collected(call)
+        try:
+            async with self._until(exchange):
+                if not collectable(call):
+                    return await server.ask(call)
+                if reply := await self._collect(call, collected, exchange, server):
+                    return reply
+                # A chat's parts may contradict each other where the whole does not: then it is asked whole.
+                return collected.reply() if collected.right else await server.ask(call)
+        except TimeoutError:
+            if collectable(call):
+                begun = exchange.first_token
+                return collected.reply(TIMEOUT, self._clock() - begun if collected.begun and begun else 0.0)
+            message = "the time of the call was over before the answer was there; ask for less at a time"
+            raise Denied(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, "timeout") from None
+
+    async def _collect(
+        self, call: UpstreamCall, collected: Collected, exchange: Exchange, server: LlamaServer
+    ) -> UpstreamReply | None:
+        """Take a stream until its end; return the reply instead when it is none."""
+        async with server.stream(streamed(call)) as answer:
+            if answer.status != HTTPStatus.OK:
+                return UpstreamReply(answer.status, _parsed(await answer.read()))
+            async for event in _events_of(answer):
+                collected.add(event)
+                if collected.begun:
+                    exchange.token(self._clock())
+        if not collected.ended:
+            raise ConnectionError("the stream broke off")
+        return None
+
+    @contextlib.asynccontextmanager
+    async def _until(self, exchange: Exchange, deadline: float | None = None) -> AsyncIterator[None]:
+        """Raise TimeoutError when the exchange's time is over; SIGTERM brings that nearer."""
+        by = min(exchange.deadline if deadline is None else deadline, self._stop_by)
+        async with asyncio.timeout(max(0.0, by - self._clock())) as timeout:
+            self._timeouts.add(timeout)
+            try:
+                yield
+            finally:
+                self._timeouts.discard(timeout)
+
+    # ------------------------------------------------------------------------------ streams
+
+    async def _streamed(
+        self, request: web.Request, translation: Translation, exchange: Exchange, server: LlamaServer
+    ) -> web.StreamResponse:
+        first = translation.first
+        call = UpstreamCall(first.path, {**first.body, "return_progress": True})
+        margin = min(MARGIN_S, self._stream_s / 4)
+        out = _Out(request, exchange)
+        try:
+            async with (
+                self._until(exchange, exchange.arrived + self._stream_s - margin),
+                server.stream(call) as answer,
+            ):
+                if answer.status != HTTPStatus.OK:
+                    raise translation.refusal(UpstreamReply(answer.status, _parsed(await answer.read())))
+                translation.begin(exchange.queued_s)
+                await out.begin()
+                await self._pass_on(answer, translation, exchange, out)
+        except TimeoutError:
+            await out.begin()
+            await out.write(translation.failed(self._cut()))
+            exchange.told["code"] = "stopping" if self._stop_by < float("inf") else "stream_timeout"
+        except BROKEN as error:
+            if not out.begun:
+                raise
+            denied = self._broken(error)
+            exchange.told["code"], exchange.broken = denied.code, True
+            await out.write(translation.failed(BadRequest(denied.status, str(denied), code=denied.code)))
+        with contextlib.suppress(Exception):  # an answer that broke off has no figures
+            exchange.told = translation.figures | exchange.told
+        return await out.end()
+
+    async def _pass_on(self, answer: Any, translation: Translation, exchange: Exchange, out: _Out) -> None:
+        async for event in _events_of(answer):
+            if not is_progress(event):
+                exchange.token(self._clock())
+            await out.write(translation.events(event))
+        if not translation.over:
+            await out.write(translation.ended())
+
+    def _cut(self) -> BadRequest:
+        if self._stop_by < float("inf"):
+            return BadRequest(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "the server is stopping, so the answer ends here; ask again",
+                code="stopping",
+            )
+        return BadRequest(
+            HTTPStatus.GATEWAY_TIMEOUT,
+            f"the answer was cut: a stream has {self._stream_s:g} s, and they are over; ask for fewer tokens",
+            code="stream_timeout",
+        )
+
+
+MODELS_AT = frozenset({"/v1/models", "/openai/v1/models"})
+
+
+class _Out:
+    """A stream to the caller."""
+
+    def __init__(self, request: web.Request, exchange: Exchange) -> None:
+        self._request, self._exchange = request, exchange
+        self._response = web.StreamResponse(headers=EVENTS_HEADERS)
+
+    @property
+    def begun(self) -> bool:
+        """Tell whether the caller has got the status."""
+        return self._response.prepared
+
+    async def begin(self) -> None:
+        """Send the status."""
+        if not self.begun:
+            try:
+                await self._response.prepare(self._request)
+            except ConnectionError as error:
+                raise ClientGone from error
+
+    async def write(self, pieces: Any) -> None:
+        """Send what there is, as one piece."""
+        text = b"".join(pieces)
+        if not text:
+            return
+        try:
+            await self._response.write(text)
+        except ConnectionError as error:
+            raise ClientGone from error
+        self._exchange.bytes_out += len(text)
+
+    async def end(self) -> web.StreamResponse:
+        """Send the end."""
+        try:
+            await self._response.write_eof()
+        except ConnectionError as error:
+            raise ClientGone from error
+        self._exchange.status = HTTPStatus.OK
+        return self._response
+
+
+async def _events_of(answer: Any) -> AsyncIterator[Any]:
+    events = Events()
+    async for piece in answer.content.iter_any():
+        for event in events.feed(piece):
+            if event is not END:
+                yield event
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode("utf-8", errors="replace")
+
+
+def _said(reply: UpstreamReply) -> str:
+    document = reply.document
+    error = document.get("error") if isinstance(document, dict) else None
+    return str(error.get("message")) if isinstance(error, dict) else f"status {reply.status}"
+
+
+def _loading() -> Denied:
+    return Denied(HTTPStatus.SERVICE_UNAVAILABLE, "the model is still loading", "loading", Retry_After="1")
+
+
+def _too_large(length: int) -> Denied:
+    message = f"the body has {length} bytes; at most {MAX_BODY} are taken"
+    return Denied(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, "body_too_large", Connection="close")
+
+
+def _no_such_path(path: str) -> Denied:
+    return Denied(HTTPStatus.NOT_FOUND, f"no such path: {path[:200]!r}", "not_found")
+
+
+def _other_method(method: str, path: str, wanted: str) -> Denied:
+    message = f"{method} {path[:200]}; wanted {wanted}"
+    return Denied(HTTPStatus.METHOD_NOT_ALLOWED, message, "method_not_allowed", Allow=wanted)
+
+
+def _where(error: BaseException) -> list[str]:
+    """Return where an error was raised, without its message: that may hold a text of somebody's."""
+    found, trace = [], error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        found.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return found[-6:]
+
+
+async def serve(options: Options, program: Path, environ: Mapping[str, str], log: Callable[..., None]) -> int:
+    """Serve until SIGTERM; return the exit status.
+
+    Raises:
+        OSError: the port cannot be bound.
+    """
+    stream_s = whole_number(environ, "SEALIFT_STREAM_TIMEOUT_S", STREAM_S, highest=3600, lowest=1)
+    service = Service(options, program, environ, log, stream_s=stream_s)
+    app = web.Application(client_max_size=MAX_BODY + 1)
+    app.router.add_route("*", "/{path:.*}", service.route)
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=True, keepalive_timeout=IDLE_S, shutdown_timeout=2.0
+    )
+    await runner.setup()
+    site = web.TCPSite(runner, options.host, options.port, backlog=128)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await site.start()
+    _, port = runner.addresses[0][:2]
+    log("listening", host=options.host, port=port, serves=f"the adapter, before {program}")
+    life = asyncio.create_task(service.supervise())
+    await stop.wait()
+    log("stopping")
+    await site.stop()
+    drained = await service.stop()
+    await runner.cleanup()
+    life.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await life
+    await service.close()
+    log("stopped", drained=drained)
+    return 0
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str], program: Path) -> int:
+    """Read the environment, and serve."""
+    log = Log()
+    try:
+        options = Options.from_environment(environ, arguments, max_waiting=MAX_WAITING)
+        return asyncio.run(serve(options, program, environ, log))
+    except (StartError, OSError) as error:
+        log("start_failed", reason=str(error))
+        return 1
