@@ -553,6 +553,53 @@ def test_in_place_has_one_endpoint(
     assert made.requests.create_endpoint["EndpointName"] == endpoint
 
 
+def environment_of(made: plan_types.Plan) -> dict[str, str]:
+    """Return the variables of a plan's container."""
+    return dict(made.requests.create_model["PrimaryContainer"]["Environment"])
+
+
+@pytest.mark.parametrize("strategy", ["new_endpoint", "in_place"])
+def test_a_container_is_told_where_it_runs(facts_with: FactsMaker, strategy: str) -> None:
+    """Its lines have the dimensions of its endpoint's metrics."""
+    made = plan.plan(facts_with(strategy=strategy))
+
+    told = environment_of(made)
+    assert (told["SEALIFT_ENDPOINT"], told["SEALIFT_VARIANT"]) == (made.names.endpoint, "AllTraffic")
+    assert made.log_form == "columns"
+
+
+def test_a_container_whose_lines_are_not_ours_is_told_nothing(facts_with: FactsMaker) -> None:
+    """AWS's llama.cpp image would have nobody to read it."""
+    made = plan.plan(facts_with(container="llama-cpp"))
+
+    assert made.log_form is None
+    assert not {"SEALIFT_ENDPOINT", "SEALIFT_VARIANT"} & set(environment_of(made))
+
+
+def test_a_model_that_runs_in_two_endpoints_has_two_names(facts_with: FactsMaker) -> None:
+    """SageMaker changes no model, and one that says where it runs would differ from what has the name already."""
+    own = plan.plan(facts_with(strategy="new_endpoint"))
+    bare = plan.plan(facts_with(strategy="in_place"))
+    other = plan.plan(among(facts_with(strategy="in_place"), holder("harbour-1", "harbour-1")))
+
+    assert len({one.names.model for one in (own, bare, other)}) == 3
+    assert [environment_of(one)["SEALIFT_ENDPOINT"] for one in (own, bare, other)] == [
+        own.names.model,
+        "harbour",
+        "harbour-1",
+    ]
+
+
+def test_where_a_container_is_told_nothing_its_model_keeps_its_name(facts_with: FactsMaker) -> None:
+    """It is the same in any endpoint."""
+    names = {
+        plan.plan(facts_with(container="llama-cpp", strategy=one)).names.model
+        for one in ("new_endpoint", "in_place")
+    }
+
+    assert len(names) == 1
+
+
 def test_in_place_a_repetition_updates_nothing(facts_with: FactsMaker) -> None:
     """The endpoint is on the very configuration already."""
     facts = facts_with(strategy="in_place")
