@@ -24,7 +24,8 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import architectures
+from benchmarks import architectures, shapes
+from benchmarks.shapes import ModelShape
 from pipeline.gguf.header import read_header
 from pipeline.sizing.layers import BATCH_ONLY
 
@@ -45,6 +46,16 @@ KINDS: Final = {
     "falcon-h1": "a recurrent state beside",
     "bert": "an encoder, no cache",
 }
+TRUE: Final = {
+    "Llama 3.2 1B, 4 of its layers": ModelShape("llama", 4, 2048, 32, 8, 64, 8192, 32_000),
+    "Qwen2.5 0.5B, 10 of its layers": ModelShape(
+        "qwen2", 10, 896, 14, 2, 64, 4864, 32_000, 31_000, quantization="Q8_0"
+    ),
+    "Gemma 3 4B, 6 of its layers": ModelShape(
+        "gemma3", 6, 2560, 8, 4, 256, 10_240, 32_000, quantization="Q4_0", window=1024
+    ),
+}
+"""Of true widths: what attention takes beside the rest of a layer. A model's other layers are like these."""
 STEP: Final = 512
 ANSWER: Final = 24
 
@@ -61,11 +72,12 @@ def main() -> int:
     if given.child:
         child(given.child, given.rounds, given.depth)
     rows = []
-    for name, what in KINDS.items():
+    for name in (*KINDS, *TRUE):
         if given.only not in name:
             continue
         with tempfile.TemporaryDirectory(prefix="sealift-flash-") as folder:
-            model = architectures.write(name, Path(folder) / f"{name}.gguf")
+            path = Path(folder) / "model.gguf"
+            model = shapes.write(TRUE[name], path) if name in TRUE else architectures.write(name, path)
             done = subprocess.run(
                 [
                     *(sys.executable, __file__, "--child", str(model)),
@@ -78,7 +90,7 @@ def main() -> int:
         if done.returncode:
             print(f"{name}: {done.stderr[-300:]}", flush=True)
             continue
-        rows.append({"architecture": name, "what": what, **json.loads(done.stdout.splitlines()[-1])})
+        rows.append({"architecture": name, "what": KINDS.get(name, "true widths"), **json.loads(done.stdout.splitlines()[-1])})
         print(line(rows[-1]), flush=True)
     if given.json:
         given.json.write_text(json.dumps({"load": os.getloadavg(), "rows": rows}, indent=1) + "\n")

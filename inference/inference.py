@@ -19,6 +19,7 @@ knows more than the toolkit says it with attributes of its context, each of them
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -73,7 +74,7 @@ from sealift_request import (
     unmet,
     wrong_schema,
 )
-from sealift_schema import ANY_OBJECT, SchemaError
+from sealift_schema import SchemaError
 from sealift_settings import LoadError, Settings, settings_from
 from sealift_template import Conversation, Rendered, Template
 
@@ -92,6 +93,9 @@ class Chat(Protocol):
 
     def render(self, conversation: Conversation) -> Rendered:
         """Return a conversation as a prompt."""
+
+    def grammar(self, schema: Any) -> str:
+        """Return the grammar of a loosened schema."""
 
 
 class Generator(Protocol):
@@ -196,6 +200,8 @@ def _sampling(model: Model, request: Request, seed: int) -> Sampling:
         seed=seed,
         logit_bias=tuple(_biased(model, request.logit_bias)),
         ignore_eos=request.ignore_eos,
+        min_tokens=request.min_tokens,
+        stop_tokens=request.stop_tokens,
         **given,
     )
 
@@ -212,14 +218,15 @@ def _part(model: Model, request: Request, prompt: _Prompt, sampling: Sampling, l
     chosen = request.best_of > request.choices
     wanted = _wanted(model, request, prompt)
     rendered = prompt.rendered
-    constraint = None if request.grammar is None else Constraint(request.grammar)
     ask = Ask(
         max_tokens=wanted,
         sampling=sampling,
         stops=(*request.stop, *(rendered.stops if rendered else ())),
-        constraint=rendered.constraint if rendered else constraint,
+        told_stops=frozenset(request.stop if request.tells_stop else ()),
+        constraint=rendered.constraint if rendered else _constraint(model, request),
         preserved=model.special(rendered.preserved) if rendered else frozenset(),
         logprobs=0 if request.logprobs is None and (chosen or request.details) else request.logprobs,
+        tells_prompt=request.echo and request.logprobs is not None and rendered is None,
     )
     said: list[Said] = []
     generated: list[Generation] = []
@@ -232,6 +239,18 @@ def _part(model: Model, request: Request, prompt: _Prompt, sampling: Sampling, l
     if chosen:
         said.sort(key=likelihood, reverse=True)
     return Part(said[: request.choices], generated, prompt.text)
+
+
+def _constraint(model: Model, request: Request) -> Constraint | None:
+    """Return what holds the answer to a text."""
+    if request.grammar is not None:
+        return Constraint(request.grammar)
+    if request.schema is None:
+        return None
+    try:
+        return Constraint(model.chat.grammar(loosened(request.schema)))
+    except ChatError as error:
+        raise wrong_schema(request, error) from error
 
 
 def _wanted(model: Model, request: Request, prompt: _Prompt) -> int:
@@ -247,7 +266,7 @@ def _tried(model: Model, request: Request, prompt: _Prompt, ask: Ask, limits: Li
     """Generate answers until one conforms to the request's schema; return them all, that one last.
 
     Raises:
-        BadRequest: when none of a few does.
+        BadRequest: when none of a few does, or the vocabulary cannot write one.
     """
     tries = tries_of(request, ask.sampling.temperature)
     found: list[Generation] = []
@@ -255,6 +274,8 @@ def _tried(model: Model, request: Request, prompt: _Prompt, ask: Ask, limits: Li
     for number in range(tries):
         sampling = replace(ask.sampling, seed=(ask.sampling.seed + number) % (MOST_SEED + 1))
         found.append(model.engine.generate(prompt.tokens, replace(ask, sampling=sampling), limits))
+        if found[-1].finish_reason == "dead_end" and not request.tools:
+            _whole(request, prompt.content(found[-1]))
         ended = found[-1].finish_reason in ("stop", "dead_end") and not found[-1].stopped
         checked = ended and request.schema is not None and not request.tools
         wrong = unmet(prompt.content(found[-1]), request.schema) if checked else None
@@ -268,29 +289,31 @@ def _said(request: Request, rendered: Rendered | None, found: Generation, seed: 
     reason = found.finish_reason
     if reason == "dead_end":
         calls = message.get("tool_calls") if message else None
-        reason = "stop" if calls else _whole(found.text if message is None else message["content"] or "")
+        text = found.text if message is None else message["content"] or ""
+        reason = "stop" if calls else _whole(request, text)
     return said_of(request, found, message, seed, reason)
 
 
-def _whole(text: str) -> str:
+def _whole(request: Request, text: str) -> str:
     """Return the finish reason of an answer that its grammar does not let go on.
 
-    A vocabulary without a token that ends an answer leaves one that is complete.
+    A vocabulary without a token that ends an answer leaves JSON that is complete.
 
     Raises:
         BadRequest: when it is not complete: the vocabulary lacks a character that comes next.
     """
-    try:
-        json.loads(text)
-    except ValueError as error:
-        raise BadRequest(
-            400,
-            f"the model's vocabulary cannot write what response_format asks after {text[-40:]!r}; "
-            "use another schema, or another model",
-            param="response_format",
-            code="unsatisfiable_schema",
-        ) from error
-    return "stop"
+    if request.grammar is None:
+        with contextlib.suppress(ValueError):
+            json.loads(text)
+            return "stop"
+    param = "response_format" if request.grammar is None else "grammar"
+    raise BadRequest(
+        400,
+        f"the model's vocabulary cannot write what {param} asks after {text[-40:]!r}; "
+        "use another schema, or another model",
+        param=param,
+        code="unsatisfiable_schema",
+    )
 
 
 def _text_tokens(model: Model, text: str) -> list[int]:
@@ -328,15 +351,16 @@ def _given_tokens(model: Model, subject: Sequence[Any]) -> list[int]:
 
 
 def _rendered(model: Model, request: Request, messages: Sequence[Any]) -> Rendered:
-    schema = None if request.schema is None else loosened(request.schema, bounds=True)
-    if request.grammar == ANY_OBJECT:
-        schema = {"type": "object"}
+    schema = None if request.schema is None else loosened(request.schema)
     conversation = Conversation(
         messages,
         tools=request.tools,
         tool_choice=request.tool_choice,
         parallel_tool_calls=request.parallel_tool_calls,
         schema=schema,
+        grammar=request.grammar,
+        continues=request.continues,
+        begins_answer=request.begins_answer,
         variables=request.template,
         reasoning_format=request.reasoning_format,
     )
@@ -572,7 +596,7 @@ def _generated(model: Model, data: Request, arrived: float, context: Any) -> Any
         "answered",
         source=data.source,
         seconds=_seconds(begun),
-        constrained=data.grammar is not None or bool(data.tools),
+        constrained=data.constrained,
         **figures(answer),
     )
     return Events(stream_of(data, answer)) if data.stream else answer

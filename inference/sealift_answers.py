@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sealift_responses import response_events, response_of
@@ -168,7 +168,9 @@ def _choice(request: Request, part: Part, said: Said, index: int) -> dict[str, A
         content: dict[str, Any] = {"message": {"role": "assistant", **said.message}}
     else:
         if request.logprobs is not None:
-            logprobs = text_logprobs(said.found.choices, len(part.prompt))
+            before = _echoed(said.found.prompt_choices, part.prompt)
+            offset = 0 if before else len(part.prompt)
+            logprobs = text_logprobs([*before, *said.found.choices], offset)
         content = {"text": (part.prompt if request.echo else "") + said.found.text}
     return {
         "index": index,
@@ -177,6 +179,15 @@ def _choice(request: Request, part: Part, said: Said, index: int) -> dict[str, A
         "finish_reason": said.finish_reason,
         **said.more,
     }
+
+
+def _echoed(choices: Sequence[Choice], prompt: str) -> list[Choice]:
+    """Return a prompt's tokens without the space that some vocabularies put before a text."""
+    found = list(choices)
+    first = next((number for number, choice in enumerate(found) if choice.piece), None)
+    if first is not None and found[first].piece[:1] == b" " and not prompt.startswith(" "):
+        found[first] = replace(found[first], piece=found[first].piece[1:])
+    return found
 
 
 def _of_inputs(request: Request, parts: Sequence[Part], choices: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -278,9 +289,12 @@ def text_logprobs(choices: Sequence[Choice], offset: int) -> dict[str, Any]:
     tokens = [readable(choice.piece) for choice in choices]
     return {
         "tokens": tokens,
-        "token_logprobs": [_log(choice.logprob) for choice in choices],
+        "token_logprobs": [None if choice.logprob is None else _log(choice.logprob) for choice in choices],
         "top_logprobs": [
-            {readable(piece): _log(value) for piece, value in reversed(choice.top)} for choice in choices
+            None
+            if choice.logprob is None
+            else {readable(piece): _log(value) for piece, value in reversed(choice.top)}
+            for choice in choices
         ],
         "text_offset": [offset + sum(map(len, tokens[:n])) for n in range(len(tokens))],
     }
@@ -307,6 +321,8 @@ def chat_logprobs(choices: Sequence[Choice]) -> dict[str, Any]:
 # Streams ----------------------------------------------------------------------------------------------------
 
 DONE = "data: [DONE]\n\n"
+_LINE_ENDS = "\x85\u2028\u2029"
+"""What JSON leaves as it is and Python's `splitlines` takes for the end of a line."""
 
 
 def stream_of(request: Request, answer: Any) -> str:
@@ -322,7 +338,12 @@ def stream_of(request: Request, answer: Any) -> str:
 def event_lines(event: Mapping[str, Any], *, named: bool = False) -> str:
     """Return a server-sent event; with its type as its name where that is how its clients tell them apart."""
     name = f"event: {event['type']}\n" if named else ""
-    return f"{name}data: {json.dumps(event, ensure_ascii=False)}\n\n"
+    text = json.dumps(event, ensure_ascii=False)
+    # No ends of lines in events, and yet some clients' lines end there.
+    for character in _LINE_ENDS:
+        if character in text:
+            text = text.replace(character, f"\\u{ord(character):04x}")
+    return f"{name}data: {text}\n\n"
 
 
 class Chunks:

@@ -235,6 +235,10 @@ class Templates:
         self.abilities: dict[str, bool] = found["caps"]
         """llama.cpp's names: supports_tools, supports_tool_calls, supports_parallel_tool_calls, ..."""
 
+    def grammar_of(self, schema: Any) -> str:
+        """Return the grammar of a JSON schema, as `Library.grammar_of`."""
+        return self._library.grammar_of(schema)
+
     def close(self) -> None:
         """Give back what the library holds of it."""
         self._library.call("unload", {"handle": self._handle})
@@ -253,6 +257,7 @@ class Templates:
         enable_thinking: bool = True,
         template_arguments: Mapping[str, Any] | None = None,
         continue_final_message: bool | str = False,
+        add_generation_prompt: bool = True,
     ) -> Prompt:
         """Render a chat.
 
@@ -272,6 +277,7 @@ class Templates:
             template_arguments: chat_template_kwargs, reasoning_effort among them.
             continue_final_message: whether to go on with the last message, which is the assistant's; or which part of
                 it, `content` or `reasoning_content`.
+            add_generation_prompt: whether the prompt ends with what begins an answer; never where a message goes on.
 
         Raises:
             ChatError: the template or the schema refuses them.
@@ -283,6 +289,8 @@ class Templates:
             "reasoning_format": reasoning_format,
             "enable_thinking": enable_thinking,
         }
+        if not add_generation_prompt:
+            given["add_generation_prompt"] = False
         if tools:
             given["tools"] = list(tools)
             if callable_tools is not None:

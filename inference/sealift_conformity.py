@@ -61,19 +61,18 @@ def resolved(reference: Any, root: Any, path: str = "schema") -> Any:
     return target
 
 
-def loosened(schema: Any, *, bounds: bool = False, annotated: bool = False) -> Any:
+def loosened(schema: Any, *, annotated: bool = False) -> Any:
     """Return a schema that a grammar can hold, without references, and that allows at least what this one does.
 
     Args:
         schema: a client's.
-        bounds: whether the grammar's maker holds whole numbers to any bounds, as llama.cpp's own does.
         annotated: whether titles and descriptions stay, which no grammar holds and a model may read.
 
     Raises:
         SchemaError: when it is too large or too deep, or has a pattern that cannot be checked.
     """
     _check_patterns(schema, "schema", 0)
-    return _spelled(_Loosening(schema, bounds=bounds, annotated=annotated).one(schema, "schema", 0, ()))
+    return _spelled(_Loosening(schema, annotated=annotated).one(schema, "schema", 0, ()))
 
 
 def _spelled(schema: Any) -> Any:
@@ -117,9 +116,8 @@ def _check_patterns(schema: Any, path: str, depth: int) -> None:
 class _Loosening:
     """Counts what a schema holds while its references are expanded."""
 
-    def __init__(self, root: Any, *, bounds: bool, annotated: bool) -> None:
+    def __init__(self, root: Any, *, annotated: bool) -> None:
         self._root = root
-        self._bounds = bounds
         self._read = _READ if annotated else ()
         self._count = 0
 
@@ -229,7 +227,7 @@ class _Loosening:
             given["items"] = self.one(given["items"], f"{path}.items", depth + 1, referred)
         if given.get("items") is False:
             given = {"maxItems": 0}
-        return _within(given, "minItems")
+        return _within(given, "minItems", "maxItems")
 
     def _string(
         self, given: dict[str, Any], path: str, depth: int, referred: tuple[str, ...]
@@ -237,7 +235,7 @@ class _Loosening:
         del path, depth, referred
         if given.get("format") not in _FORMATS or len(given) > 1:
             given.pop("format", None)
-        return _within(given, "minLength")
+        return _within(given, "minLength", "maxLength")
 
     def _integer(
         self, given: dict[str, Any], path: str, depth: int, referred: tuple[str, ...]
@@ -246,9 +244,7 @@ class _Loosening:
         low, high = _whole_bounds(given)
         if low is not None and high is not None and 0 <= high - low < _LISTED:
             return {"enum": list(range(low, high + 1))}
-        if self._bounds:
-            return {name: value for name, value in (("minimum", low), ("maximum", high)) if value is not None}
-        return {} if low is None or low < 0 else {"minimum": min(low, 1)}
+        return {name: value for name, value in (("minimum", low), ("maximum", high)) if value is not None}
 
 
 def _whole_bounds(given: dict[str, Any]) -> tuple[int | None, int | None]:
@@ -274,11 +270,12 @@ def _several(schema: dict[str, Any], name: str, path: str) -> list[Any]:
     return list(value)
 
 
-def _within(given: dict[str, Any], least: str) -> dict[str, Any]:
-    """Return keywords of a length with the lower one as high as a grammar goes."""
-    low = given.get(least)
-    if isinstance(low, int) and not isinstance(low, bool) and low > MOST_REPEATS:
-        given[least] = MOST_REPEATS
+def _within(given: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the bounds of a length with none higher than a grammar goes."""
+    for name in names:
+        value = given.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value > MOST_REPEATS:
+            given[name] = MOST_REPEATS
     return given
 
 
@@ -326,19 +323,18 @@ _BEYOND = frozenset(
 """Those that no grammar holds."""
 
 
-def held(schema: Any, *, bounds: bool = False) -> bool:
+def held(schema: Any) -> bool:
     """Tell whether the grammar of the loosened schema holds all of it, so that no answer needs to be checked.
 
     A schema of which that is not plain counts as not held.
 
     Args:
         schema: a client's, that `loosened` has taken.
-        bounds: as there.
     """
-    return _held(schema, schema, bounds, ())
+    return _held(schema, schema, ())
 
 
-def _held(schema: Any, root: Any, bounds: bool, referred: tuple[str, ...]) -> bool:
+def _held(schema: Any, root: Any, referred: tuple[str, ...]) -> bool:
     if not isinstance(schema, dict):
         return schema is True
     given = _ASSERTIONS.intersection(schema)
@@ -346,14 +342,14 @@ def _held(schema: Any, root: Any, bounds: bool, referred: tuple[str, ...]) -> bo
         return False
 
     def all_held(parts: Sequence[Any]) -> bool:
-        return all(_held(part, root, bounds, referred) for part in parts)
+        return all(_held(part, root, referred) for part in parts)
 
     if "$ref" in given:
         reference = schema["$ref"]
         return (
             len(given) == 1
             and reference not in referred
-            and _held(resolved(reference, root), root, bounds, (*referred, reference))
+            and _held(resolved(reference, root), root, (*referred, reference))
         )
     combined = given.intersection(("anyOf", "oneOf", "allOf"))
     if combined:
@@ -366,7 +362,7 @@ def _held(schema: Any, root: Any, bounds: bool, referred: tuple[str, ...]) -> bo
         return len(given - {"type"}) == 1 and (
             not kinds or all(any(is_of_type(value, kind) for kind in kinds) for value in values)
         )
-    if given.intersection(_KEPT["integer"]) and (kinds != ["integer"] or not bounds):
+    if given.intersection(_KEPT["integer"]) and kinds != ["integer"]:
         return False
     low = [schema.get(name, 0) for name in ("minLength", "minItems")]
     if any(not isinstance(one, int) or one > MOST_REPEATS for one in low):

@@ -23,6 +23,8 @@ WORTH = 32
 WATCHED = 8
 """Tokens from which the evaluation of a prompt is watched by a thread; fewer are evaluated within a moment."""
 WATCH_S = 0.05
+TOLD = 16
+"""Tokens of a prompt that are evaluated at a time where their log-probabilities are told: each keeps its logits."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,10 @@ class Sampling:
     """What is added to the logits of tokens."""
     ignore_eos: bool = False
     """Whether no token ends the answer."""
+    min_tokens: int = 0
+    """Tokens before which none ends it."""
+    stop_tokens: tuple[int, ...] = ()
+    """Tokens that end it, beside the vocabulary's own."""
 
     @property
     def penalizes(self) -> bool:
@@ -105,8 +111,8 @@ class Native(Interruptible, Protocol):
     def ends(self, token: int) -> bool:
         """Return whether a token ends an answer."""
 
-    def decode(self, tokens: Sequence[int]) -> bool:
-        """Evaluate tokens behind those that are there; return False when that was interrupted."""
+    def decode(self, tokens: Sequence[int], *, told: bool = False) -> bool:
+        """Evaluate tokens behind those that are there, `told` for the logits of each; False when interrupted."""
 
     def keep(self, count: int) -> bool:
         """Forget all but the first tokens; return False when that cannot be done."""
@@ -126,8 +132,8 @@ class Native(Interruptible, Protocol):
     def restore(self, buffer: Any) -> bool:
         """Put back what `save` returned; False, with nothing evaluated, when that cannot be done."""
 
-    def logprobs(self, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:
-        """Return the log-probability of a token in the last place evaluated, and the likeliest with theirs."""
+    def logprobs(self, token: int, top: int, place: int = -1) -> tuple[float, list[tuple[int, float]]]:
+        """Return the log-probability of a token behind a place evaluated, and the likeliest with theirs."""
 
     def sampler(
         self, sampling: Sampling, constraint: Constraint | None, prompt: Sequence[int]
@@ -186,11 +192,15 @@ class Ask:
     max_tokens: int
     sampling: Sampling
     stops: tuple[str, ...] = ()
+    told_stops: frozenset[str] = frozenset()
+    """Those of them that belong to the answer's text when one ends it."""
     constraint: Constraint | None = None
     preserved: frozenset[int] = frozenset()
     """Special tokens that belong to the answer's text."""
     logprobs: int | None = None
     """How many of the likeliest tokens to note at each place; None to note nothing."""
+    tells_prompt: bool = False
+    """Whether to note them of the prompt's tokens as well, which are all evaluated then."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +208,8 @@ class Choice:
     """A token of the answer with its log-probability, and the likeliest ones in its place with theirs."""
 
     piece: bytes
-    logprob: float
+    logprob: float | None
+    """None of the first of all: nothing is before it."""
     top: tuple[tuple[bytes, float], ...] = ()
     token: int = field(default=-1, compare=False)
 
@@ -220,6 +231,8 @@ class Generation:
     """Until the first token could be chosen."""
     predicted_s: float = 0.0
     choices: list[Choice] = field(default_factory=list)
+    prompt_choices: list[Choice] = field(default_factory=list)
+    """The prompt's tokens, where they are told."""
     stopped: bool = False
     """Whether one of the stops ended it, not the model's own token."""
 
@@ -230,8 +243,9 @@ class Transcript:
     Stops are looked for in bytes, so neither they nor characters need to end where a token does.
     """
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    def __init__(self, stops: Sequence[str], told: frozenset[str] = frozenset()) -> None:
         self._stops = [stop.encode() for stop in stops]
+        self._told = {stop.encode() for stop in told}
         self._overlap = max(map(len, self._stops), default=1) - 1
         self._bytes = bytearray()
         self.stopped = False
@@ -241,9 +255,10 @@ class Transcript:
         begin = max(0, len(self._bytes) - self._overlap)
         self._bytes += piece
         # Where the text's first stop begins, whatever the order in the list.
-        found = [at for at in (self._bytes.find(stop, begin) for stop in self._stops) if at >= 0]
+        found = [(at, stop) for stop in self._stops if (at := self._bytes.find(stop, begin)) >= 0]
         if found:
-            del self._bytes[min(found) :]
+            at, stop = min(found, key=lambda one: one[0])
+            del self._bytes[at + (len(stop) if stop in self._told else 0) :]
             self.stopped = True
         return self.stopped
 
@@ -324,10 +339,16 @@ class Engine:
         self, tokens: list[int], ask: Ask, limits: Limits, choose: Callable[[], int | None]
     ) -> Generation:
         begun = self._clock()
-        reused = self._reuse(tokens)
+        if ask.tells_prompt:
+            self._clear()
+        reused = 0 if ask.tells_prompt else self._reuse(tokens)
         answer = Generation(prompt_tokens=len(tokens), cached_tokens=reused)
-        transcript = Transcript(ask.stops)
-        done = self._evaluate(tokens[reused:], limits)
+        transcript = Transcript(ask.stops, ask.told_stops)
+        done = (
+            self._evaluate_told(tokens, answer, ask.logprobs or 0, limits)
+            if ask.tells_prompt
+            else self._evaluate(tokens[reused:], limits)
+        )
         evaluated = self._clock()
         answer.evaluated_tokens = max(0, len(self._held) - reused)
         if done:
@@ -353,7 +374,7 @@ class Engine:
             if token is None:
                 return "dead_end"
             answer.completion_tokens += 1
-            if native.ends(token):
+            if native.ends(token) or token in ask.sampling.stop_tokens:
                 return "stop"
             piece = native.piece(token, special=token in ask.preserved)
             begins = len(transcript)
@@ -374,6 +395,22 @@ class Engine:
         logprob, likeliest = self._native.logprobs(token, top)
         top_pieces = tuple((self._native.piece(one), value) for one, value in likeliest)
         return Choice(piece, logprob, top_pieces, token)
+
+    def _evaluate_told(self, tokens: list[int], answer: Generation, top: int, limits: Limits) -> bool:
+        """Evaluate a whole prompt, and note each of its tokens' log-probability; False when something ended that."""
+        native = self._native
+        answer.prompt_choices.append(Choice(native.piece(tokens[0]), None, (), tokens[0]))
+        size = min(TOLD, native.batch)
+        for begin in range(0, len(tokens), size):
+            some = tokens[begin : begin + size]
+            if limits.reason() or not native.decode(some, told=True):
+                return False
+            self._held += some
+            for place, token in enumerate(tokens[begin + 1 : begin + 1 + len(some)]):
+                logprob, likeliest = native.logprobs(token, top, place)
+                pieces = tuple((native.piece(one), value) for one, value in likeliest)
+                answer.prompt_choices.append(Choice(native.piece(token), logprob, pieces, token))
+        return True
 
     def _evaluate(self, tokens: list[int], limits: Limits) -> bool:
         """Evaluate the rest of a prompt; return False when something ended that first."""

@@ -69,6 +69,10 @@ def _among(*values: Any) -> Kind:
 
 
 ANY = Kind("anything", lambda _: True)
+GRAMMAR = Kind(
+    "a grammar in llama.cpp's form, or an object with 'type' ('json' or 'regex') and 'value'",
+    lambda value: (isinstance(value, str) and bool(value)) or isinstance(value, dict),
+)
 NOTHING = Kind("nothing", lambda _: False)
 TEXT = Kind("a text", lambda value: isinstance(value, str))
 SWITCH = Kind("true or false", lambda value: isinstance(value, bool))
@@ -78,6 +82,19 @@ EMPTY = Kind("nothing in it", lambda value: value in ([], {}, "", False))
 OFF = Kind("false", lambda value: value is False)
 ON = Kind("true", lambda value: value is True)
 ZERO = Kind("0", lambda value: _number(value) and value == 0)
+FILLED = Kind("a text that is not empty", lambda value: isinstance(value, str) and bool(value))
+CHOICES = Kind(
+    "a list of texts, none of them empty",
+    lambda value: (
+        isinstance(value, list) and all(isinstance(one, str) and one for one in value) and bool(value)
+    ),
+)
+TOKENS = Kind(
+    "a list of up to 64 tokens",
+    lambda value: (
+        isinstance(value, list) and len(value) <= 64 and all(_whole(one) and one >= 0 for one in value)
+    ),
+)
 _INTEGER = Kind("a whole number", _whole)
 _PENALTY = Range(-1000, 1000, whole=False)
 _AS_MANY = Kind(
@@ -256,6 +273,26 @@ FIELDS = (
     _honored("logprobs", (CHAT, COMPLETION, INPUTS), ANY, aliases=("n_probs",)),
     _honored("top_logprobs", (CHAT, RESPONSES), TOP),
     _honored(
+        "min_tokens",
+        GENERATING,
+        Range(0, 1_000_000),
+        aliases=("min_new_tokens", "min_length"),
+        senders="djl, vllm",
+        llama_server=IGNORED,
+        without="container 'pytorch' takes it",
+    ),
+    _honored(
+        "stop_token_ids", GENERATING, TOKENS, senders="vllm", llama_server=IGNORED, without="send 'stop'"
+    ),
+    _honored(
+        "include_stop_str_in_output",
+        GENERATING,
+        SWITCH,
+        senders="vllm",
+        llama_server=IGNORED,
+        without="container 'pytorch' takes it",
+    ),
+    _honored(
         "echo", _TEXTS, SWITCH, aliases=("return_full_text",), senders="openai, tgi", llama_server=IGNORED
     ),
     _honored("details", (INPUTS,), SWITCH, senders="tgi", llama_server=IGNORED),
@@ -271,6 +308,16 @@ FIELDS = (
         llama_server=HONORED,
     ),
     _honored("text", (RESPONSES,), OBJECT),
+    _honored("guided_choice", GENERATING, CHOICES, senders="vllm", llama_server=IGNORED),
+    _honored("guided_regex", GENERATING, FILLED, senders="vllm", llama_server=IGNORED),
+    _honored(
+        "grammar",
+        GENERATING,
+        GRAMMAR,
+        aliases=("guided_grammar",),
+        senders="llama.cpp, tgi, vllm",
+        llama_server=HONORED,
+    ),
     # Tools and thinking
     _honored("tools", (CHAT, RESPONSES), LIST),
     _honored("tool_choice", (CHAT, RESPONSES), ANY),
@@ -282,6 +329,14 @@ FIELDS = (
     _honored("chat_template_kwargs", (CHAT,), OBJECT, senders="llama.cpp, vllm"),
     _honored("reasoning_format", (CHAT,), _among("auto", "deepseek", "none"), **_LLAMA),
     _honored("enable_thinking", (CHAT,), SWITCH, senders="vllm", llama_server=IGNORED),
+    _honored("add_generation_prompt", (CHAT,), SWITCH, senders="llama.cpp, vllm", llama_server=HONORED),
+    _honored(
+        "continue_final_message",
+        (CHAT,),
+        _among(True, False, "content", "reasoning_content"),
+        senders="llama.cpp, vllm",
+        llama_server=HONORED,
+    ),
     _honored("instructions", (RESPONSES,), TEXT),
     # Embeddings
     _honored("encoding_format", (EMBEDDINGS,), _among("float", "base64")),
@@ -338,14 +393,6 @@ FIELDS = (
     _refused("conversation", (RESPONSES,), NOTHING, "send the whole conversation: nothing is stored"),
     _refused("previous_response_id", (RESPONSES,), NOTHING, "send the whole conversation: nothing is stored"),
     _refused("truncation", (RESPONSES,), _among("disabled", "auto"), "leave it out"),
-    _refused(
-        "grammar",
-        GENERATING,
-        NOTHING,
-        f"send 'response_format'; {_THEIRS}",
-        senders="llama.cpp, tgi",
-        llama_server=HONORED,
-    ),
     _refused("samplers", GENERATING, NOTHING, _THEIRS, beyond=_SAMPLERS, **_LLAMA),
     _refused("min_keep", GENERATING, _among(0, 1), _THEIRS, beyond=Range(0, 1_000_000), **_LLAMA),
     _refused("n_indent", GENERATING, ZERO, _THEIRS, beyond=Range(0, 1000), **_LLAMA),
@@ -363,15 +410,6 @@ FIELDS = (
     _refused("post_sampling_probs", GENERATING, OFF, _THEIRS, beyond=SWITCH, **_LLAMA),
     _refused("response_fields", GENERATING, EMPTY, "leave it out; container 'llama-cpp' takes it", **_LLAMA),
     _refused(
-        "add_generation_prompt",
-        (CHAT,),
-        ON,
-        _THEIRS,
-        senders="llama.cpp, vllm",
-        llama_server=HONORED,
-        beyond=SWITCH,
-    ),
-    _refused(
         "reasoning_budget_tokens",
         (CHAT,),
         _among(-1),
@@ -381,9 +419,6 @@ FIELDS = (
         **_LLAMA,
     ),
     _refused("reasoning_budget_message", (CHAT,), EMPTY, _THEIRS, beyond=TEXT, **_LLAMA),
-    _refused(
-        "continue_final_message", (CHAT,), OFF, _THEIRS, senders="llama.cpp, vllm", llama_server=HONORED
-    ),
     _refused("watermark", (INPUTS,), OFF, _NOBODY, senders="tgi"),
     _refused("decoder_input_details", (INPUTS,), OFF, _NOBODY, senders="tgi"),
     _refused("top_n_tokens", (INPUTS,), ZERO, "send 'logprobs'", senders="tgi"),
@@ -402,16 +437,8 @@ FIELDS = (
     _refused("num_beams", GENERATING, _among(1), _NOBODY, senders="djl"),
     _refused("use_beam_search", GENERATING, OFF, _NOBODY, senders="vllm"),
     _refused("max_time", (INPUTS,), NOTHING, "set timeout_s when deploying", senders="tgi"),
-    _refused(
-        "min_tokens", GENERATING, ZERO, _NOBODY, aliases=("min_new_tokens", "min_length"), senders="djl, vllm"
-    ),
     _refused("no_repeat_ngram_size", GENERATING, ZERO, "send 'dry_multiplier'", senders="djl"),
-    _refused("guided_regex", GENERATING, NOTHING, "send 'response_format'", senders="vllm"),
-    _refused("guided_choice", GENERATING, NOTHING, "send a 'response_format' with an enum", senders="vllm"),
-    _refused("guided_grammar", GENERATING, NOTHING, "send 'response_format'", senders="vllm"),
     _refused("prompt_logprobs", GENERATING, OFF, _NOBODY, senders="vllm"),
-    _refused("stop_token_ids", GENERATING, EMPTY, "send 'stop'", senders="vllm"),
-    _refused("include_stop_str_in_output", GENERATING, OFF, _NOBODY, senders="vllm"),
     _refused("skip_special_tokens", GENERATING, ON, _NOBODY, senders="vllm"),
 )
 

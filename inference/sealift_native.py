@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from sealift_chat import Templates
+from sealift_chat import Constraint, Templates
 from sealift_purpose import MEAN, RANK, embeds, ranks, whole
 from sealift_settings import LoadError
 from sealift_threads import attach, pool
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from sealift_chat import Constraint, Library
+    from sealift_chat import Library
     from sealift_engine import Sampling
     from sealift_settings import Settings
 
@@ -431,15 +431,21 @@ class Native:
         """Return whether a token ends an answer."""
         return bool(self.api.llama_vocab_is_eog(self._vocabulary, token))
 
-    def decode(self, tokens: Sequence[int]) -> bool:
-        """Evaluate at most `batch` tokens behind those that are there; return False when that was interrupted."""
+    def decode(self, tokens: Sequence[int], *, told: bool = False) -> bool:
+        """Evaluate at most `batch` tokens behind those that are there; return False when that was interrupted.
+
+        Of the last one llama.cpp keeps the logits; `told` keeps those of each.
+        """
         count = len(tokens)
         if count == 1:
             self._token[0] = tokens[0]
             array = self._token
         else:
             array = (self.api.llama_token * count)(*tokens)
-        status = self.api.llama_decode(self._ctx, self.api.llama_batch_get_one(array, count))
+        batch = self.api.llama_batch_get_one(array, count)
+        if told:
+            batch.logits = (ctypes.c_int8 * count)(*[1] * count)
+        status = self.api.llama_decode(self._ctx, batch)
         if status not in (0, _INTERRUPTED):
             said = "; ".join(self._log.errors)
             raise RuntimeError(f"llama_decode returned {status}{f': {said}' if said else ''}")
@@ -486,10 +492,10 @@ class Native:
         self.clear()
         return False
 
-    def logprobs(self, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:
-        """Return the log-probability of a token in the last place evaluated, and the likeliest with theirs."""
+    def logprobs(self, token: int, top: int, place: int = -1) -> tuple[float, list[tuple[int, float]]]:
+        """Return the log-probability of a token behind a place evaluated last, and the likeliest with theirs."""
         logits = np.ctypeslib.as_array(
-            self.api.llama_get_logits_ith(self._ctx, -1), shape=(self.vocabulary_size,)
+            self.api.llama_get_logits_ith(self._ctx, place), shape=(self.vocabulary_size,)
         )
         highest = float(logits.max())
         total = highest + float(np.log(np.exp(logits - highest, dtype=np.float64).sum()))
@@ -514,9 +520,12 @@ class Native:
                     -max(self._back(sampling.repeat_last_n), self._back(sampling.dry_penalty_last_n)) :
                 ]:
                     self.api.llama_sampler_accept(chain, token)
-            if constraint is None:
+            if constraint is None and not sampling.min_tokens:
                 sample, ctx = self.api.llama_sampler_sample, self._ctx
                 yield lambda: int(sample(chain, ctx, -1))
+                return
+            if constraint is None:
+                yield _Constrained(self, chain, None, Constraint("", lazy=True), sampling)
                 return
             self._log.errors.clear()
             grammar = constraint.grammar.encode()
@@ -524,7 +533,7 @@ class Native:
             if not keeper:
                 raise ValueError("; ".join(self._log.errors) or "llama.cpp does not take the grammar")
             try:
-                yield _Constrained(self, chain, keeper, constraint, remembers=sampling.remembers)
+                yield _Constrained(self, chain, keeper, constraint, sampling)
             finally:
                 self.api.llama_sampler_free(keeper)
         finally:
@@ -542,13 +551,13 @@ class Native:
         """Return the link of the request's biases, and of the tokens that the model itself never writes."""
         pairs = [*sampling.logit_bias, *((token, -math.inf) for token in self._suppressed)]
         if sampling.ignore_eos:
-            pairs += [(token, -math.inf) for token in self._endings()]
+            pairs += [(token, -math.inf) for token in self.endings()]
         if not pairs:
             return []
         array = (self.api.llama_logit_bias * len(pairs))(*pairs)
         return [self.api.llama_sampler_init_logit_bias(self.vocabulary_size, len(pairs), array)]
 
-    def _endings(self) -> list[int]:
+    def endings(self) -> list[int]:
         """Return the tokens that end an answer; all are asked about once."""
         if self._ends is None:
             self._ends = [token for token in range(self.vocabulary_size) if self.ends(token)]
@@ -620,7 +629,7 @@ class Native:
 
 
 class _Constrained:
-    """Chooses tokens that a grammar allows.
+    """Chooses tokens that a grammar allows, and none that ends the answer before it has its least length.
 
     Most of the time the model's own choice is allowed: asking the grammar about one token is a thousand times cheaper
     than about a vocabulary. A token that it does not allow must never be given to it: llama.cpp then throws through
@@ -628,14 +637,16 @@ class _Constrained:
     """
 
     def __init__(
-        self, native: Native, chain: Any, keeper: Any, constraint: Constraint, *, remembers: bool
+        self, native: Native, chain: Any, keeper: Any, constraint: Constraint, sampling: Sampling
     ) -> None:
         self._native, self._chain, self._keeper = native, chain, keeper
-        self._remembers = remembers
+        self._remembers = sampling.remembers
+        self._least = sampling.min_tokens
+        self._ending = [*native.endings(), *sampling.stop_tokens] if self._least else []
         self._api, self._ctx, self._size = native.api, native.llama.ctx, native.vocabulary_size
         self._candidates: Any = None
         self._one = np.zeros(1, _CANDIDATE)
-        self._watch = Watch(constraint) if constraint.lazy else None
+        self._watch = Watch(constraint) if constraint.lazy and constraint.grammar else None
         self._past: list[tuple[int, bytes]] = []
         """What was chosen while no trigger was there."""
         self._free = constraint.lazy
@@ -648,7 +659,7 @@ class _Constrained:
         # llama.cpp's own call notes its choice as a token that was there: wrong where the grammar forbids it.
         token = (
             self._choose(free=True)
-            if self._remembers
+            if self._remembers or self._least > 0
             else int(self._api.llama_sampler_sample(self._chain, self._ctx, -1))
         )
         if not self._free and (token is None or not self._allows(token)):
@@ -657,6 +668,7 @@ class _Constrained:
                 return None
         if token is None:
             return None
+        self._least -= 1
         if self._remembers:
             self._api.llama_sampler_accept(self._chain, token)
         if self._watch:
@@ -700,6 +712,8 @@ class _Constrained:
         logits = self._api.llama_get_logits_ith(self._ctx, -1)
         self._candidates["id"] = np.arange(self._size, dtype=np.int32)
         self._candidates["logit"] = np.ctypeslib.as_array(logits, shape=(self._size,))
+        if self._least > 0:
+            self._candidates["logit"][self._ending] = -np.inf
         if not free:
             self._api.llama_sampler_apply(self._keeper, ctypes.byref(self._array(self._candidates)))
         allowed = self._candidates[np.isfinite(self._candidates["logit"])]

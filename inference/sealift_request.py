@@ -13,10 +13,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Union
 
 import sealift_fields as fields
+import sealift_grammar
 from sealift_conformity import loosened, shortcoming
 from sealift_messages import Problems, dialog, encodable, text_of, tool_choice_of, tools_of
 from sealift_responses import chat_of, is_for_responses
-from sealift_schema import ANY_OBJECT, SchemaError, grammar_of
+from sealift_schema import SchemaError, check
 from sealift_settings import shown, unknown
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ _SAMPLING = (
     *("dry_penalty_last_n", "dry_sequence_breakers"),
 )
 """The fields that `sealift_engine.Sampling` has by the same names."""
-_SCHEMAS = ("response_format", "json_schema")
+_SCHEMAS = ("response_format", "json_schema", "grammar", "guided_regex", "guided_choice")
 
 Subject = Union[str, "tuple[int | str, ...]", "tuple[dict[str, Any], ...]"]
 """What one answer is to: a text, tokens (with texts among them, as llama-server takes them), or a conversation."""
@@ -96,7 +97,8 @@ class Request:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     grammar: str | None = None
-    """What the answer has to be, as llama.cpp's grammar; of a response_format, never of a client's text."""
+    """What the answer has to be, as llama.cpp's grammar: of choices, a regular expression, or a client's own, as
+    `sealift_grammar` writes it. That of a schema llama.cpp makes."""
     logprobs: int | None = None
     """How many of the likeliest tokens to tell at each place, beside the chosen one's log-probability."""
     texts: tuple[str, ...] = ()
@@ -131,6 +133,17 @@ class Request:
     logit_bias: tuple[tuple[int | str, float], ...] = ()
     """What is added to the logit of a token, or of each token of a text; minus infinity forbids it."""
     ignore_eos: bool = False
+    min_tokens: int = 0
+    """Tokens before which nothing ends the answer."""
+    stop_tokens: tuple[int, ...] = ()
+    """Tokens that end it, beside the vocabulary's own."""
+    tells_stop: bool = False
+    """Whether one of the stops that ended it is told with it."""
+    continues: bool | str | None = None
+    """Whether to go on with the last message, which is the assistant's, or which part of it; None as llama-server does:
+    with one that comes last."""
+    begins_answer: bool | None = None
+    """Whether the prompt ends with what begins an answer; None where that follows from `continues`."""
     choices: int = 1
     """Answers to each prompt."""
     best_of: int = 1
@@ -159,6 +172,11 @@ class Request:
     """Who asks on whose behalf, when the request says it."""
     further: Mapping[str, Any] = field(default_factory=dict)
     """What llama-server takes and the four functions do not, by its names."""
+
+    @property
+    def constrained(self) -> bool:
+        """Tell whether a grammar holds the answer."""
+        return self.grammar is not None or self.schema is not None or bool(self.tools)
 
     @property
     def form(self) -> str:
@@ -249,7 +267,7 @@ def parse_request(document: Any, *, sees: bool = False, adapted: bool = False) -
         values.setdefault("max_tokens", -1)
     for name in sources:
         values |= _subject(name, given[name], problems, sees=sees)
-    _check_together(values, form, problems)
+    _check_together(values, form, problems, adapted=adapted)
     if problems.found:
         param, code, message = problems.all()
         raise BadRequest(400, message, param=param, code=code)
@@ -447,9 +465,17 @@ def _set_plain(values: dict[str, Any], known: _Known) -> None:
     ):
         if name in known:
             values[name] = known[name]
-    for name, theirs in (("choices", "n"), ("encoding", "encoding_format")):
+    for name, theirs in (
+        ("choices", "n"),
+        ("encoding", "encoding_format"),
+        ("min_tokens", "min_tokens"),
+        ("tells_stop", "include_stop_str_in_output"),
+        ("continues", "continue_final_message"),
+        ("begins_answer", "add_generation_prompt"),
+    ):
         if theirs in known:
             values[name] = known[theirs]
+    values["stop_tokens"] = tuple(known.get("stop_token_ids", ()))
     for name in ("suffix", "dimensions", "max_length"):
         if known.get(name):
             values[name] = known[name]
@@ -488,26 +514,50 @@ def _bias_of(value: Any) -> float:
 
 
 def _set_schema(values: dict[str, Any], known: _Known, problems: Problems) -> None:
-    """Put the grammar and the schema that an answer has to keep to."""
+    """Put the grammar or the schema that an answer has to keep to."""
     given = [name for name in _SCHEMAS if name in known]
     if len(given) > 1:
-        problems.add(given[1], f"{' and '.join(map(repr, given))} are both there; give one")
+        spelled = [repr(known.spelled[name]) for name in given]
+        problems.add(known.spelled[given[1]], f"{' and '.join(spelled)} are both there; give one")
     for name in given[:1]:
-        value = known[name]
-        schema = _format_of(value, problems) if name == "response_format" else value
-        if schema is _ANY:
-            values["grammar"] = ANY_OBJECT
-        elif schema is not None:
-            try:
-                values["grammar"] = grammar_of(loosened(schema))
-                values["schema"] = schema
-            except (SchemaError, RecursionError) as error:
-                spelled = known.spelled[name]
-                problems.add(spelled, f"{spelled!r}: {error}", "invalid_schema")
+        spelled = known.spelled[name]
+        try:
+            values |= _held_to(name, known[name], problems)
+        except (SchemaError, RecursionError) as error:
+            problems.add(spelled, f"{spelled!r}: {error}", "invalid_schema")
+        except sealift_grammar.GrammarError as error:
+            problems.add(spelled, f"{spelled!r}: {error}", "invalid_grammar")
 
 
-_ANY = object()
-"""Stands for the schema of any object."""
+def _held_to(name: str, value: Any, problems: Problems) -> dict[str, Any]:
+    """Return the grammar or the schema of one field.
+
+    Raises:
+        SchemaError: a schema that makes no sense.
+        GrammarError: a grammar that is wrong, or that is not taken.
+    """
+    if name == "guided_choice":
+        return {"grammar": sealift_grammar.of_choices(value)}
+    if name == "grammar" and isinstance(value, dict):  # as text-generation-inference writes it
+        if value.get("type") == "regex" and isinstance(value.get("value"), str):
+            name, value = "guided_regex", value["value"]
+        elif value.get("type") in ("json", "json_schema"):
+            name = "response_format"
+        else:
+            raise sealift_grammar.GrammarError(f"it is {shown(value)}; wanted {fields.GRAMMAR}")
+    if name == "guided_regex":
+        return {"grammar": sealift_grammar.of_pattern(value)}
+    if name == "grammar":
+        return {"grammar": sealift_grammar.of_text(value)}
+    schema = _format_of(value, problems) if name == "response_format" else value
+    if schema is None:
+        return {}
+    check(loosened(schema))
+    return {"schema": schema}
+
+
+_ANY = {"type": "object"}
+"""The schema of any object."""
 
 
 def _format_of(value: Any, problems: Problems) -> Any:
@@ -603,7 +653,7 @@ def _stops(name: str, value: Any, problems: Problems) -> tuple[str, ...]:
     return tuple(stops)
 
 
-def _check_together(values: dict[str, Any], form: str | None, problems: Problems) -> None:
+def _check_together(values: dict[str, Any], form: str | None, problems: Problems, *, adapted: bool) -> None:
     """Report fields that are valid alone and invalid together."""
     choices, best = values.get("choices", 1), values.get("best_of", 1)
     if "best_of" in values:
@@ -618,14 +668,22 @@ def _check_together(values: dict[str, Any], form: str | None, problems: Problems
             "n",
             f"the request asks for {wanted} answers; wanted at most {MOST_CHOICES}, of all prompts together",
         )
-    if values.get("echo") and values.get("logprobs") is not None:
+    if values.get("echo") and values.get("logprobs") is not None and adapted:
         problems.add(
-            "echo", "'echo' and 'logprobs' are both there; the prompt's own are not told: leave one out"
+            "echo",
+            "'echo' and 'logprobs' are both there, and llama-server tells none of the prompt's own; leave one out, or "
+            "use container 'pytorch'",
+            "unsupported_value",
         )
     if values.get("suffix") is not None and (values.get("batch") or values.get("echo")):
         problems.add("suffix", "'suffix' goes with one text in 'prompt' and without 'echo'")
-    if values.get("tools") and values.get("schema") is not None and form == "messages":
-        values["grammar"] = None  # a call is no such answer: the chat layer holds both
+    if values.get("tools") and values.get("grammar") is not None:
+        problems.add("tools", "'tools' and a grammar are both there; give one, or a 'response_format'")
+    if values.get("continues") and values.get("begins_answer"):
+        problems.add(
+            "continue_final_message",
+            "'continue_final_message' and 'add_generation_prompt' are both true; give one",
+        )
 
 
 # What a model refuses ---------------------------------------------------------------------------------------
@@ -711,9 +769,9 @@ def template_refuses(request: Request, reason: object) -> BadRequest:
     )
 
 
-def wrong_schema(request: Request, error: SchemaError) -> BadRequest:
-    """Return the refusal of a tool's schema."""
-    param = "functions" if request.legacy_functions else "tools"
+def wrong_schema(request: Request, error: ValueError) -> BadRequest:
+    """Return the refusal of a schema: a tool's, or the answer's where there are none."""
+    param = "functions" if request.legacy_functions else "tools" if request.tools else "response_format"
     return BadRequest(400, str(error), param=param, code="invalid_schema")
 
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from sealift_chat import ChatError
 from sealift_conformity import loosened
-from sealift_schema import SchemaError, grammar_of
+from sealift_schema import SchemaError, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sealift_chat import Constraint, Message, Templates
 
+TWO_ANSWERS = "two messages of the assistant's come last; send one, which is gone on with"
 OURS = (
     "messages",
     "tools",
@@ -42,6 +43,12 @@ class Conversation:
     parallel_tool_calls: bool | None = None
     schema: Any = None
     """What the answer has to be, behind any thought, where it is no call."""
+    grammar: str | None = None
+    """The same as llama.cpp's grammar."""
+    continues: bool | str | None = None
+    """Whether the last message goes on, which is the assistant's, or which part of it; None for one that comes last."""
+    begins_answer: bool | None = None
+    """Whether the prompt ends with what begins an answer; None where no message goes on."""
     variables: Mapping[str, Any] = field(default_factory=dict)
     """What the request sets of the template's variables; all others are undefined."""
     reasoning_format: str = "auto"
@@ -69,6 +76,14 @@ class Template:
     def __init__(self, templates: Templates, stops: tuple[str, ...] = ()) -> None:
         self._templates, self._stops = templates, stops
 
+    def grammar(self, schema: Any) -> str:
+        """Return the grammar of a loosened schema.
+
+        Raises:
+            ChatError: there is none.
+        """
+        return self._templates.grammar_of(schema)
+
     def render(self, conversation: Conversation) -> Rendered:
         """Return a conversation as a prompt, with what begins an answer.
 
@@ -91,6 +106,9 @@ class Template:
             tool_choice="required" if choice[:1] == "=" else choice,
             parallel_tool_calls=conversation.parallel_tool_calls,
             json_schema=conversation.schema,
+            grammar=conversation.grammar,
+            continue_final_message=_continued(conversation),
+            add_generation_prompt=conversation.begins_answer is not False,
             reasoning_format=conversation.reasoning_format,
             enable_thinking=thinks,
             template_arguments=variables,
@@ -105,6 +123,16 @@ class Template:
         return Rendered(
             prompt.text, prompt.constraint, (*self._stops, *prompt.stops), prompt.preserved, message
         )
+
+
+def _continued(conversation: Conversation) -> bool | str:
+    """Return whether the last message goes on: where it is the assistant's, as llama-server does it."""
+    if conversation.continues:
+        return conversation.continues
+    roles = [message.get("role") for message in conversation.messages[-2:]]
+    if roles == ["assistant", "assistant"]:
+        raise ChatError(TWO_ANSWERS)
+    return roles[-1:] == ["assistant"]
 
 
 def callable_tools(
@@ -128,7 +156,7 @@ def callable_tools(
         if function.get("parameters"):
             try:
                 function["parameters"] = loosened(function["parameters"], annotated=annotated)
-                grammar_of(function["parameters"])
+                check(function["parameters"])
             except SchemaError as error:
                 raise SchemaError(f"tools[{number}].function.parameters: {error}") from error
         found.append({**tool, "function": function})

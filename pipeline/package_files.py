@@ -26,6 +26,7 @@ CODE = (
     "sealift_embeddings.py",
     "sealift_engine.py",
     "sealift_fields.py",
+    "sealift_grammar.py",
     "sealift_folder.py",
     "sealift_messages.py",
     "sealift_models.py",

@@ -40,7 +40,7 @@ class LlamaServer:
             *(str(PROGRAM), "--model", str(model), "--host", "127.0.0.1", "--port", str(self.port)),
             *("--threads", "1", "--parallel", str(SLOTS), "--ctx-size", str(CONTEXT * SLOTS)),
             *("--batch-size", str(CONTEXT), "--ubatch-size", str(CONTEXT), "--no-kv-unified", "--no-warmup"),
-            *("--no-prefill-assistant", *options),
+            *options,
         ]
         self.log = folder / "log"
         with self.log.open("w") as log:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from adapter.upstream import ModelFacts, UpstreamCall
 
 from sealift_conformity import loosened
-from sealift_schema import ANY_OBJECT
 from sealift_template import OURS, callable_tools
 
 if TYPE_CHECKING:
@@ -46,10 +45,10 @@ def chat_call(
     body["reasoning_format"] = request.reasoning_format
     if request.tools:
         body |= _tools(request)
-    if request.grammar == ANY_OBJECT:
-        body["json_schema"] = {"type": "object"}
-    elif request.schema is not None:
-        body["json_schema"] = loosened(request.schema, bounds=True)
+    if request.continues is not None:
+        body["continue_final_message"] = request.continues
+    if request.begins_answer is not None or request.continues:
+        body["add_generation_prompt"] = bool(request.begins_answer)
     variables = {name: value for name, value in request.template.items() if name not in OURS}
     if variables.get("reasoning_effort") == "none":
         del variables["reasoning_effort"]
@@ -85,8 +84,6 @@ def text_call(
 ) -> UpstreamCall:
     """Return what asks for a text to go on."""
     body = {"prompt": prompt, **_sampling(request, settings, facts, seed), "response_fields": list(_TOLD)}
-    if request.grammar is not None:
-        body["grammar"] = request.grammar
     return UpstreamCall(TEXT, {**body, **more})
 
 
@@ -122,6 +119,10 @@ def _sampling(request: Request, settings: Settings, facts: ModelFacts, seed: int
         body["logit_bias"] = [[key, _bias(value)] for key, value in request.logit_bias]
     if request.ignore_eos:
         body["ignore_eos"] = True
+    if request.schema is not None:
+        body["json_schema"] = loosened(request.schema)
+    elif request.grammar is not None:
+        body["grammar"] = request.grammar
     top = noted(request)
     if top is not None:
         body["n_probs"] = max(1, top)

@@ -31,7 +31,15 @@ def collectable(call: UpstreamCall) -> bool:
         return (isinstance(body, dict) and not isinstance(body.get("prompt"), list | tuple)) or _is_tokens(
             body
         )
-    return call.path == CHAT and isinstance(body, dict) and not any(body.get(name) for name in _NOTED)
+    if call.path != CHAT or not isinstance(body, dict) or any(body.get(name) for name in _NOTED):
+        return False
+    return not goes_on(body.get("messages"))
+
+
+def goes_on(messages: Any) -> bool:
+    """Tell whether an answer goes on with the last message: llama-server tells that again, but not in a stream."""
+    last = messages[-1] if messages else None
+    return isinstance(last, dict) and last.get("role") == "assistant"
 
 
 def _is_tokens(body: Any) -> bool:

@@ -88,7 +88,7 @@ class Command:
             options["ubatch-size"] = str(self.batch)
         if self.header.embeds and self.header.pooling not in _POOLINGS:
             options["pooling"] = "mean"  # as the four functions take it then
-        switches = ["jinja", "metrics", "no-webui", "no-warmup", "no-kv-unified", "no-prefill-assistant"]
+        switches = ["jinja", "metrics", "no-webui", "no-warmup", "no-kv-unified"]
         if self.header.embeds:
             switches.append("embeddings")
         if self.header.ranks:

@@ -12,14 +12,17 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from sealift_answers import readable
+from sealift_chat import reason_of
 from sealift_engine import Choice, Generation
-from sealift_request import BadRequest, too_long
+from sealift_request import BadRequest, template_refuses, too_long
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sealift_request import Request
 
+_TEMPLATES = "Jinja Exception: "
+"""What llama.cpp's interpreter of templates puts before a template's own words; no field tells them apart."""
 _LEAST = -1e30
 """llama-server's stand-in for minus infinity lies below, since JSON has none."""
 
@@ -159,6 +162,8 @@ def refusal_of(status: int, document: Any, request: Request) -> BadRequest:
     said = str(error.get("message") or f"llama-server answered {status}")
     if error.get("type") == "exceed_context_size_error":
         return too_long(request, int(error.get("n_prompt_tokens") or 0), int(error.get("n_ctx") or 0))
+    if _TEMPLATES in said:
+        return template_refuses(request, reason_of(said))
     if status == HTTPStatus.NOT_IMPLEMENTED:
         return BadRequest(HTTPStatus.BAD_REQUEST, said, param=request.source, code="unsupported_value")
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -642,9 +642,8 @@ class Service:
 
     async def _pass_on(self, answer: Any, translation: Translation, exchange: Exchange, out: _Out) -> None:
         async for event in _events_of(answer):
-            if is_progress(event) or (isinstance(event, list) and all(map(is_progress, event))):
-                continue
-            exchange.token(self._clock())
+            if not is_progress(event):
+                exchange.token(self._clock())
             await out.write(translation.events(event))
         if not translation.over:
             await out.write(translation.ended())

@@ -110,34 +110,48 @@ class Stream:
         return found if self._code is None else {**found, "finish_reason": "error", "code": self._code}
 
     def events(self, event: Any) -> Iterator[bytes]:
-        """Give what the caller is told of one event of llama-server's."""
-        if self.over or not isinstance(event, dict):
+        """Give what the caller is told of one event of llama-server's, or of a list of them."""
+        for one in event if isinstance(event, list) else [event]:
+            if not self.over and isinstance(one, dict):
+                yield from self._told(one)
+
+    def _told(self, event: Mapping[str, Any]) -> Iterator[bytes]:
+        if "error" in event:
+            yield from self.failed(refusal_of(HTTPStatus.INTERNAL_SERVER_ERROR, event, self._request))
             return
         if "prompt_progress" in event:
             if self._request.further.get("return_progress"):
                 plain = self._chunks.part(0, {} if self._chat else "")
                 yield from self._sent({**plain, "prompt_progress": event["prompt_progress"]})
             return
-        if "error" in event:
-            yield from self.failed(refusal_of(HTTPStatus.INTERNAL_SERVER_ERROR, event, self._request))
-            return
         for index, delta, places, tokens in _news(event):
             choice = self._choices[index]
             if event.get("timings"):
                 choice.timings = event["timings"]
             yield from self._begin(choice)
-            if self._chat:
-                delta = self._numbered(choice, delta)  # noqa: PLW2901 with what it lacks
-            choice.parts += 1
-            choice.add(delta)
-            choice.tokens += tokens
-            notes = choices_of(places, bodies.noted(self._request))
-            choice.notes += notes
-            choice.untold += len(notes)
-            if any(delta.values()):
-                yield from self._part(choice, delta, tokens, event)
+            yield from self._add(choice, delta, places, tokens, event)
         self._note_end(event)
         yield from self._end_early()
+
+    def _add(
+        self,
+        choice: _Growing,
+        delta: Mapping[str, Any],
+        places: Any,
+        tokens: Sequence[int],
+        event: Mapping[str, Any],
+    ) -> Iterator[bytes]:
+        """Add what a choice goes on with, and tell it."""
+        if self._chat:
+            delta = self._numbered(choice, delta)
+        choice.parts += 1
+        choice.add(delta)
+        choice.tokens += tokens
+        notes = choices_of(places, bodies.noted(self._request))
+        choice.notes += notes
+        choice.untold += len(notes)
+        if any(delta.values()):
+            yield from self._part(choice, delta, tokens, event)
 
     def ended(self, reason: str | None = None) -> Iterator[bytes]:
         """Give the end, where llama-server has said all, or of what there is, for a reason."""

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from adapter import bodies
+from adapter.collected import goes_on
 from adapter.replies import Found, chat_found, must_call, refusal_of, text_found
 from adapter.streams import Stream
 from adapter.upstream import ModelFacts, UpstreamCall, UpstreamReply, learn
@@ -41,6 +42,7 @@ from sealift_request import (
     wrong_schema,
 )
 from sealift_schema import SchemaError
+from sealift_template import TWO_ANSWERS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -152,6 +154,9 @@ class Translation:
         """Return what is asked, as far as the request tells it."""
         request, facts = self.request, self._facts
         if not isinstance(subject, str) and isinstance(subject[0], dict):
+            roles = [one.get("role") for one in subject[-2:] if isinstance(one, dict)]
+            if roles == ["assistant", "assistant"] and not request.continues:
+                raise template_refuses(request, TWO_ANSWERS)
             return _Prompt(messages=subject)
         if request.suffix is not None and facts.fill_in is None:
             raise fills_nothing_in(facts.name)
@@ -249,7 +254,7 @@ class Translation:
         request = self.request
         return {
             "source": request.source,
-            "constrained": request.grammar is not None or bool(request.tools),
+            "constrained": request.constrained,
             **figures,
         }
 
@@ -259,7 +264,7 @@ class Translation:
         """Return whether what llama-server says can be handed on before all of it is there."""
         request, subjects = self.request, self.request.subjects
         chat = not isinstance(subjects[0], str) and isinstance(subjects[0][0], dict)
-        checked = request.schema is not None and not request.tools and not held(request.schema, bounds=chat)
+        checked = request.schema is not None and not request.tools and not held(request.schema)
         tokens = not chat and not all(isinstance(subject, str) for subject in subjects)
         return not (
             request.listed
@@ -270,6 +275,7 @@ class Translation:
             or (len(subjects) > 1 and request.choices > 1)
             or (tokens and (request.echo or request.logprobs is not None))
             or (chat and request.further.get("return_tokens"))
+            or (chat and goes_on(subjects[0]))
         )
 
     @property

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gguf
 import pytest
 from adapter.collected import Collected, streamed
 from adapter.command import Command, environment
@@ -21,6 +22,7 @@ from adapter.header import read_header
 from adapter.process import LlamaServer
 from adapter.upstream import UpstreamCall
 
+from examples.tiny_encoder import write_tiny_encoder
 from examples.tiny_gguf import ANSWER, write_tiny_gguf
 from pipeline import package_files
 from sealift_settings import Settings
@@ -193,3 +195,27 @@ def test_the_adapter_runs_as_nobody_in_a_tree_it_cannot_write(image: Path) -> No
 
 archive = servers.archive
 image = servers.image
+
+
+def test_a_model_for_embeddings_embeds(tmp_path: Path) -> None:
+    """A text that is as long as the context among them: it is evaluated at once."""
+    write_tiny_encoder(tmp_path / "encoder.gguf")
+    with servers._running(tmp_path, command=ADAPTER) as running:
+        assert running.until_loaded() == 200
+        status, answer = running.invoke(input=["a ship", "a harbour"])
+        refused, error = running.invoke(prompt="a ship")
+
+    assert status == 200
+    assert [round(sum(one * one for one in each["embedding"]), 4) for each in answer["data"]] == [1.0, 1.0]
+    assert (refused, error["error"]["code"]) == (400, "wrong_task")
+
+
+def test_a_reranker_ranks(tmp_path: Path) -> None:
+    """And does nothing else."""
+    write_tiny_encoder(tmp_path / "ranker.gguf", pooling=gguf.PoolingType.RANK)
+    with servers._running(tmp_path, command=ADAPTER) as running:
+        assert running.until_loaded() == 200
+        status, answer = running.invoke(query="a ship", documents=["a ship", "a harbour"])
+
+    assert status == 200
+    assert {one["index"] for one in answer["results"]} == {0, 1}

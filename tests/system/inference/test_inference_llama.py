@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -687,3 +688,92 @@ def test_threads_are_made_once_and_end_with_the_model(
     while loaded & _threads() != before & loaded and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not (loaded - before) & _threads()
+
+
+def test_a_prompts_own_log_probabilities_are_told_with_echo(model: Model) -> None:
+    """Each by what llama.cpp says of the next token, whatever was evaluated before; those of the answer follow."""
+    asked: dict[str, Any] = {"temperature": 0, "logprobs": 1, "max_tokens": 2}
+    _ask(model, prompt="The harbour opens", **asked)
+
+    told = _ask(model, prompt="The harbour opens", echo=True, **asked)["choices"][0]
+    answer = _ask(model, prompt="The harbour opens", **asked)["choices"][0]["logprobs"]
+
+    logprobs = told["logprobs"]
+    assert told["text"] == "".join(logprobs["tokens"]) == "The harbour opens early each"
+    assert logprobs["token_logprobs"][0] is None
+    assert logprobs["token_logprobs"][-2:] == answer["token_logprobs"]
+    assert logprobs["text_offset"] == [0, 0, 3, 11, 17, 23]
+    likely = _ask(model, prompt="The", **{**asked, "max_tokens": 1})["choices"][0]["logprobs"]
+    assert logprobs["top_logprobs"][2] == likely["top_logprobs"][0]
+
+
+@pytest.mark.parametrize("more", [{}, {"repeat_penalty": 1.1}, {"guided_regex": "[ a-z.]+"}])
+def test_an_answer_has_its_least_length(model: Model, more: dict[str, Any]) -> None:
+    """Nothing ends it before, however it is chosen; the model's own end comes with the first sentence."""
+    asked = {"prompt": "The harbour opens early", "temperature": 0, "max_tokens": 40, "ignore_eos": False}
+    short = _ask(model, **asked)["usage"]["completion_tokens"]
+
+    least = _ask(model, **asked, **more, min_tokens=9)["usage"]["completion_tokens"]
+
+    assert short < 9 <= least
+
+
+def test_stops_of_every_kind(model: Model) -> None:
+    """A text that is told or not, and a token."""
+    asked = {"prompt": "The harbour", "temperature": 0}
+    (*_, token) = model.tokenize("each")
+
+    answers = [
+        _ask(model, **asked, **more)["choices"][0]
+        for more in (
+            {"stop": ["early"]},
+            {"stop": ["early"], "include_stop_str_in_output": True},
+            {"stop_token_ids": [token]},
+        )
+    ]
+
+    assert [one["text"] for one in answers] == [" opens ", " opens early", " opens early"]
+    assert {one["finish_reason"] for one in answers} == {"stop"}
+
+
+@pytest.mark.parametrize(
+    ("more", "pattern"),
+    [
+        ({"guided_choice": ["opens", "closes"]}, "opens|closes"),
+        ({"guided_regex": r"\d{3}-[a-c]{2}!"}, r"\d{3}-[a-c]{2}!"),
+        ({"grammar": 'root ::= "(" root ")" | "x"\n'}, None),
+        ({"grammar": {"type": "regex", "value": "[01]{8}"}}, "[01]{8}"),
+    ],
+)
+@pytest.mark.parametrize("form", ["prompt", "messages"])
+def test_an_answer_is_what_a_grammar_of_the_requests_allows(
+    model: Model, form: str, more: dict[str, Any], pattern: str | None
+) -> None:
+    """Of a text and of a chat, by each name."""
+    subject = "Hello." if form == "prompt" else [{"role": "user", "content": "Hello."}]
+    (choice,) = _ask(model, **{form: subject}, **more, temperature=1, seed=4, max_tokens=200)["choices"]
+
+    text = choice["text"] if form == "prompt" else choice["message"]["content"]
+    if pattern is None:
+        assert text.replace("(", "").replace(")", "") == "x"
+        assert text.count("(") == text.count(")")
+    else:
+        assert re.fullmatch(pattern, text)
+
+
+def test_a_last_message_of_the_assistants_goes_on(model: Model) -> None:
+    """As in llama-server, which tells it with what follows; two of them it refuses."""
+    question = {"role": "user", "content": "What?"}
+    begun = {"role": "assistant", "content": "The harbour"}
+
+    for more in ({}, {"continue_final_message": True, "add_generation_prompt": False}):
+        (choice,) = _ask(model, messages=[question, begun], temperature=0, **more)["choices"]
+        assert choice["message"]["content"] == "The harbour opens early each morning."
+    for messages, words in (
+        ([question, begun, begun], "two messages"),
+        ([question], "continue_final_message"),
+    ):
+        with pytest.raises(BadRequest, match=words):
+            _ask(model, messages=messages, continue_final_message=len(messages) == 1)
+    with pytest.raises(BadRequest, match="are both true"):
+        _ask(model, messages=[question, begun], continue_final_message=True, add_generation_prompt=True)

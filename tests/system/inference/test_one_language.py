@@ -17,7 +17,7 @@ import pytest
 from adapter.translation import ModelFacts, learn, translate
 
 from examples.tiny_encoder import write_tiny_encoder
-from examples.tiny_gguf import write_tiny_gguf
+from examples.tiny_gguf import CHAT_TEMPLATE, write_tiny_gguf
 from inference import inference
 from pipeline import package_files
 from sealift_request import BadRequest
@@ -151,6 +151,17 @@ ALIKE = [
         "developer": {"messages": [{"role": "developer", "content": "Be brief."}, USER]},
         "an answer and a question": {"messages": [USER, {"role": "assistant", "content": "Fish."}, USER]},
         "an assistant's message last": {"messages": [USER, {"role": "assistant", "content": "Good"}]},
+        "an assistant's message goes on": {
+            "messages": [USER, {"role": "assistant", "content": "Good"}],
+            "continue_final_message": True,
+            "add_generation_prompt": False,
+        },
+        "two of the assistant's": {"messages": [USER, *[{"role": "assistant", "content": "Good"}] * 2]},
+        "nothing begins the answer": chat(add_generation_prompt=False),
+        "choices of words": chat(guided_choice=["sea"]),
+        "a pattern": {"prompt": "Good", "guided_regex": "0{3}", "max_tokens": 5},
+        "a grammar": chat(grammar='root ::= "port"'),
+        "a wrong grammar": chat(grammar="root ::= ("),
         "reasoning effort": chat(reasoning_effort="low"),
         "no thinking": chat(enable_thinking=False),
         "penalties": chat(frequency_penalty=1.5, presence_penalty=0.5, repeat_last_n=-1),
@@ -394,6 +405,23 @@ def test_calls_and_thoughts_are_alike(caller: Both, body: dict[str, Any], stream
         return
     assert joined(other[1]) == joined(one[1])
     assert called(other[1]) == called(one[1])
+
+
+def test_what_a_template_refuses_is_told_in_its_own_words(tmp_path: Path) -> None:
+    """Without the template's source around it, which llama.cpp shows."""
+    refuses = "{% if messages[0]['content'] == 'bad' %}{{ raise_exception('not this one') }}{% endif %}"
+    path = write_tiny_gguf(tmp_path / "harbour.gguf", template=refuses + CHAT_TEMPLATE)
+    both = Both(tmp_path, path)
+    try:
+        for streamed in (False, True):
+            body = {"messages": [{"role": "user", "content": "bad"}], "stream": streamed}
+            one, other = both.one(body), both.other(body)
+
+            assert other == one
+            assert other[0] == 400
+            assert other[1]["error"]["message"].endswith("refuses these messages: not this one")
+    finally:
+        both.server.end()
 
 
 def called(events: list[Any]) -> dict[int, list[str]]:

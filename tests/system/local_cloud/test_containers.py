@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +111,40 @@ def test_the_real_llama_server_streams_from_an_instance_and_keeps_to_a_schema(
     )
     answer = json.loads(answered["Body"].read())["choices"][0]["message"]["content"]
     assert json.loads(answer) in ("yes", "no")
+
+
+@pytest.mark.skipif(
+    package_files.llama_server() is None, reason="no llama-server here; `make llama-server` builds it"
+)
+def test_the_container_of_our_own_streams_from_an_instance_and_answers_callers_at_once(
+    deployments: Deployments, archive: Path
+) -> None:
+    """Events through SageMaker's stream, a schema kept to, and as many at once as there are slots."""
+    fields = settings(**FIELDS["custom"], hosting="instance")
+    fields["inference"] = {"n_threads": 1, "n_parallel": 2}
+    del fields["max_concurrency"]  # serverless endpoints' alone
+    ended = deployments.upload(archive, "harbour", fields)
+    assert ended.status == "SUCCEEDED", ended.cause
+    runtime = deployments.cloud.clients.sagemaker_runtime
+    asked = {
+        "EndpointName": ended.results["plan_deployment"]["names"]["endpoint"],
+        "ContentType": "application/json",
+    }
+    question = {"messages": [{"role": "user", "content": "What?"}], "max_tokens": 32}
+
+    streamed = runtime.invoke_endpoint_with_response_stream(
+        **asked, Body=json.dumps({**question, "stream": True}).encode()
+    )
+    text = b"".join(event["PayloadPart"]["Bytes"] for event in streamed["Body"]).decode()
+    assert text.startswith("data: ")
+    assert text.rstrip().endswith("data: [DONE]")
+
+    schema = {"type": "json_schema", "json_schema": {"name": "berth", "schema": {"enum": ["yes", "no"]}}}
+    body = json.dumps({**question, "response_format": schema}).encode()
+
+    def answer(_number: int) -> Any:
+        found = json.loads(runtime.invoke_endpoint(**asked, Body=body)["Body"].read())
+        return json.loads(found["choices"][0]["message"]["content"])
+
+    with ThreadPoolExecutor(4) as callers:
+        assert set(callers.map(answer, range(4))) <= {"yes", "no"}

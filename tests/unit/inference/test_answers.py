@@ -51,6 +51,9 @@ class _Chat:
         given = "".join(f" {name}={value}" for name, value in conversation.variables.items())
         return Rendered(text + given, stops=self.stops)
 
+    def grammar(self, schema: Any) -> str:
+        return f"root ::= {schema}"
+
 
 def _model(engine: _Scripted, settings: Settings | None = None, **changes: Any) -> Model:
     settings = settings or Settings()
@@ -253,7 +256,8 @@ def test_log_probabilities_of_a_chat_have_the_chats_form() -> None:
 def test_complete_json_without_a_token_that_ends_it_has_ended() -> None:
     """Where the grammar allows nothing more and the text is JSON, the answer is whole."""
     answer = _ask(
-        _Scripted(text='{"a": 1}', finish_reason="dead_end"), Request("prompt", prompt="a", grammar="g")
+        _Scripted(text='{"a": 1}', finish_reason="dead_end"),
+        Request("prompt", prompt="a", schema={"type": "object"}),
     )
 
     assert answer["choices"][0]["finish_reason"] == "stop"
@@ -262,7 +266,12 @@ def test_complete_json_without_a_token_that_ends_it_has_ended() -> None:
 def test_json_that_the_vocabulary_cannot_write_is_refused() -> None:
     """The client learns where it ended, and that another schema would help."""
     with pytest.raises(BadRequest, match=r"after '\{\"a\": '") as caught:
-        _ask(_Scripted(text='{"a": ', finish_reason="dead_end"), Request("prompt", prompt="a", grammar="g"))
+        _ask(
+            _Scripted(text='{"a": ', finish_reason="dead_end"),
+            Request("prompt", prompt="a", schema={"type": "object"}),
+        )
+    with pytest.raises(BadRequest, match="what grammar asks"):
+        _ask(_Scripted(text="a", finish_reason="dead_end"), Request("prompt", prompt="a", grammar="g"))
 
     assert (caught.value.status_code, caught.value.code) == (400, "unsatisfiable_schema")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -45,6 +46,7 @@ class _Script:
         self.interrupted = threading.Event()
         self.on_decode: Callable[[], bool] = lambda: True
         self.slid = 0
+        self.told: list[int] = []
         self.sampled: list[tuple[Sampling, Constraint | None, list[int]]] = []
         self.tokens: Iterator[int | None] = iter(())
 
@@ -54,8 +56,9 @@ class _Script:
     def ends(self, token: int) -> bool:
         return token == END
 
-    def decode(self, tokens: Sequence[int]) -> bool:
+    def decode(self, tokens: Sequence[int], *, told: bool = False) -> bool:
         assert len(tokens) <= self.batch
+        self.told = list(tokens) if told else []
         self.decoded.append(list(tokens))
         self.cache += tokens
         return self.on_decode()
@@ -87,7 +90,8 @@ class _Script:
         self.cache = list(buffer)
         return True
 
-    def logprobs(self, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:
+    def logprobs(self, token: int, top: int, place: int = -1) -> tuple[float, list[tuple[int, float]]]:
+        assert place == -1 or self.told[place] in (token - 1, 0)
         return -0.5, [(token, -0.5), (0, -1.5)][:top]
 
     @contextlib.contextmanager
@@ -441,3 +445,52 @@ def test_times_are_of_the_prompt_and_of_the_answer() -> None:
     answer = Engine(_Script(b"a"), clock=lambda: next(times)).generate([1, 2], Ask(9, CHOSEN), FOR_EVER)
 
     assert (answer.prompt_s, answer.predicted_s) == (3.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [((), "a"), (("b",), "ab"), ((",",), "a"), (("b", ","), "ab")],
+    ids=["none", "it", "other", "all"],
+)
+def test_a_stop_is_told_where_that_is_asked(told: tuple[str, ...], text: str) -> None:
+    """The one that ends the answer, and nothing behind it; a template's own never is."""
+    answer = _ask(_Script(b"a", b"b,c"), stops=("b", ","), told_stops=frozenset(told))
+
+    assert (answer.text, answer.finish_reason, answer.stopped) == (text, "stop", True)
+
+
+def test_a_token_of_the_requests_ends_an_answer() -> None:
+    """As the vocabulary's own does: it counts, and is no text."""
+    answer = _ask(_Script(b"a", b"b", b"c"), sampling=replace(CHOSEN, stop_tokens=(1,)))
+
+    assert (answer.text, answer.finish_reason, answer.completion_tokens) == ("a", "stop", 2)
+
+
+@pytest.mark.parametrize(("batch", "parts"), [(4, [4, 2]), (64, [6])])
+def test_a_prompt_is_told_token_by_token(batch: int, parts: list[int]) -> None:
+    """All of it is evaluated, also what was there: each token has what was likely behind the one before."""
+    script = _Script(*[bytes([65 + n]) for n in range(8)], batch=batch)
+    engine = Engine(script)
+    ask = Ask(1, CHOSEN, logprobs=1, tells_prompt=True)
+    engine.generate([0, 1, 2, 3, 4, 5], ask, FOR_EVER)
+    script.decoded.clear()
+
+    answer = engine.generate([0, 1, 2, 3, 4, 5], ask, FOR_EVER)
+
+    assert [len(some) for some in script.decoded] == parts
+    assert [(one.piece, one.logprob) for one in answer.prompt_choices] == [
+        (b"A", None),
+        *((bytes([65 + n]), -0.5) for n in range(1, 6)),
+    ]
+    assert answer.cached_tokens == 0
+    assert answer.prompt_choices[3].top == ((b"D", -0.5),)
+
+
+def test_a_prompt_that_is_told_can_be_ended() -> None:
+    """By whatever ends any other."""
+    script = _Script(b"A", b"B", batch=1)
+    script.on_decode = lambda: False
+
+    answer = _ask(script, [0, 1], logprobs=0, tells_prompt=True)
+
+    assert (answer.finish_reason, len(answer.prompt_choices)) == ("timeout", 1)

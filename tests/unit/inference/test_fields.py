@@ -74,7 +74,7 @@ def test_a_name_is_there_once() -> None:
 
 def test_a_refusal_says_what_to_do_and_the_samplers_have_their_fields() -> None:
     """Each refused field names a way out; each figure of a sampler can be sent."""
-    own = {"temperature", "top_p", "seed", "logit_bias", "ignore_eos"}
+    own = {"temperature", "top_p", "seed", "logit_bias", "ignore_eos", "min_tokens", "stop_tokens"}
 
     assert [
         field.name for field in fields.FIELDS if field.place == fields.REFUSED and not field.instead

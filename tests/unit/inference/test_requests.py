@@ -385,16 +385,14 @@ def _refusal(**document: Any) -> dict[str, Any]:
     return error
 
 
-def test_response_format_becomes_a_grammar() -> None:
+def test_response_format_is_a_schema() -> None:
     """Both kinds of JSON are held to; plain text is the default, said aloud."""
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
     described = {"name": "n", "strict": True, "schema": schema}
 
-    assert _asked(response_format={"type": "text"}).grammar is None
-    assert "root ::= object" in (_asked(response_format={"type": "json_object"}).grammar or "")
-    assert "root ::= " in (
-        _asked(response_format={"type": "json_schema", "json_schema": described}).grammar or ""
-    )
+    assert not _asked(response_format={"type": "text"}).constrained
+    assert _asked(response_format={"type": "json_object"}).schema == {"type": "object"}
+    assert _asked(response_format={"type": "json_schema", "json_schema": described}).schema == schema
 
 
 @pytest.mark.parametrize(
@@ -760,9 +758,10 @@ def test_schemas_come_under_many_names() -> None:
         {"response_format": {"type": "json", "value": schema}},
         {"json_schema": schema},
         {"guided_json": schema},
+        {"grammar": {"type": "json", "value": schema}},
     ):
         request = _asked(**said)
 
         assert request.schema == schema
-        assert "natural" in (request.grammar or "")
+        assert request.constrained
     assert _refusal(json_schema=schema, response_format={"type": "json_object"})["param"] == "json_schema"

@@ -278,6 +278,9 @@ SAMPLES: dict[str, Any] = {
     "adaptive_target": 0.5,
     "logprobs": 2,
     "max_length": 9,
+    "grammar": 'root ::= "a"',
+    "guided_choice": ["a"],
+    "guided_regex": "a",
 }
 SHAPE = {
     "n",
@@ -352,7 +355,7 @@ def test_what_llama_server_cannot_do_is_refused_with_a_way_out(field: fields.Fie
 
 def sample_here(field: fields.Field) -> Any:
     """Return a value that the four functions honor."""
-    return next(value for value in (True, 3, "a", ["a"], {"a": 1}) if field.takes.accepts(value))
+    return next(value for value in (True, 3, "a", [1], ["a"], {"a": 1}) if field.takes.accepts(value))
 
 
 def test_a_window_of_all_tokens_is_as_long_as_the_context() -> None:
@@ -614,6 +617,7 @@ def test_a_required_call_that_does_not_come_is_an_error() -> None:
             {"messages": [USER], "json_schema": {"type": "number", "minimum": 3}}, False, id="checked"
         ),
         pytest.param({"messages": [USER], "return_tokens": True}, False, id="a chat's tokens"),
+        pytest.param({"messages": [{"role": "assistant", "content": "a"}]}, False, id="going on"),
         pytest.param({"prompt": "a", "return_tokens": True}, True, id="a text's tokens"),
     ],
 )
