@@ -718,7 +718,7 @@ def test_slots_that_do_not_fit_are_refused(facts_with: FactsMaker) -> None:
 @pytest.mark.parametrize(
     ("fields", "note"),
     [
-        pytest.param({}, "on serverless each container is given one call at a time", id="serverless"),
+        pytest.param({}, "on serverless more calls start more containers", id="serverless"),
         pytest.param({"container": "pytorch"}, "container 'pytorch' answers one request at a time", id="TorchServe"),
     ],
 )  # fmt: skip
