@@ -40,6 +40,7 @@ from adapter.turns import Refused, Ticket, Turns
 from adapter.upstream import UpstreamCall, UpstreamReply
 from aiohttp import web
 
+from sealift_answers import EVENTS
 from sealift_contract import (
     ASKED_AT,
     DRAIN_S,
@@ -73,7 +74,7 @@ MARGIN_S = 3.0
 MOST_RESTARTS = 3
 """How often llama-server is started again within `RESTARTS_S`; then it stays down, and /ping says why."""
 RESTARTS_S = 600.0
-EVENTS_HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+EVENTS_HEADERS = {"Content-Type": EVENTS, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 PIECE = 65_536
 
 
@@ -245,7 +246,10 @@ class Service:
         affinity = getattr(os, "sched_getaffinity", None)
         allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
         threads = min(settings.n_threads, usable_cpus(allowed, Path("/")))
-        return Command(self._program, model, settings, read_header(model), threads, find_companions(folder))
+        header = read_header(model)
+        if header.unserved:
+            raise LoadError(f"model file {model.name!r} is {header.unserved}")
+        return Command(self._program, model, settings, header, threads, find_companions(folder))
 
     async def _first_token(self, server: LlamaServer, command: Command) -> ModelFacts:
         """Have it answer once, as it will be asked, and return what is known of its model.
@@ -755,6 +759,11 @@ def _where(error: BaseException) -> list[str]:
     return found[-6:]
 
 
+async def _unnamed(_request: web.Request, response: web.StreamResponse) -> None:
+    """Say no more of the software than its name."""
+    response.headers["Server"] = "sealift"
+
+
 async def serve(options: Options, program: Path, environ: Mapping[str, str], log: Callable[..., None]) -> int:
     """Serve until SIGTERM; return the exit status.
 
@@ -765,6 +774,7 @@ async def serve(options: Options, program: Path, environ: Mapping[str, str], log
     service = Service(options, program, environ, log, stream_s=stream_s)
     app = web.Application(client_max_size=MAX_BODY + 1)
     app.router.add_route("*", "/{path:.*}", service.route)
+    app.on_response_prepare.append(_unnamed)
     runner = web.AppRunner(
         app, access_log=None, handler_cancellation=True, keepalive_timeout=IDLE_S, shutdown_timeout=2.0
     )
