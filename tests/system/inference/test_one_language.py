@@ -167,6 +167,7 @@ ALIKE = [
         "a pattern": {"prompt": "Good", "guided_regex": "0{3}", "max_tokens": 5},
         "a grammar": chat(grammar='root ::= "port"'),
         "a wrong grammar": chat(grammar="root ::= ("),
+        "a grammar and no end": {"prompt": "Good", "guided_choice": ["sea"], "ignore_eos": True, "n": 2},
         "reasoning effort": chat(reasoning_effort="low"),
         "no thinking": chat(enable_thinking=False),
         "penalties": chat(frequency_penalty=1.5, presence_penalty=0.5, repeat_last_n=-1),
@@ -429,6 +430,23 @@ def test_what_a_template_refuses_is_told_in_its_own_words(tmp_path: Path) -> Non
             assert other[1]["error"]["message"].endswith("refuses these messages: not this one")
     finally:
         both.server.end()
+
+
+def test_no_request_ends_llama_server(both: Both) -> None:
+    """What it fails at, and what its process would end of, is refused by both."""
+    begun = [USER, {"role": "assistant", "content": "</s>"}]
+    every = [[token, False] for token in range(471)]
+    for body in (
+        {"messages": begun, "json_schema": SCHEMA},
+        {"messages": begun, "tools": [TOOL], "tool_choice": "required"},
+        {"messages": [USER, {"role": "assistant", "content": "zzz"}], "json_schema": SCHEMA},
+        {"prompt": "Good", "json_schema": SCHEMA, "logit_bias": every},
+    ):
+        status, answer = both.other(body)
+
+        assert status == 400, answer
+        assert both.one({"prompt": "Good"})[0] == both.other({"prompt": "Good"})[0] == 200
+    assert both.one({"messages": begun, "json_schema": SCHEMA})[1]["error"]["code"] == "invalid_grammar"
 
 
 def test_a_suffix_is_set_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
