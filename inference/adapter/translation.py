@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from adapter import bodies
@@ -145,16 +146,30 @@ class Translation:
         """Return what is asked, once what has to be known of it has been asked."""
         request, more = self.request, {}
         prompt = self._plain_prompt(subject)
-        if prompt.messages is not None and goes_on(prompt.messages) and request.constrained:
+        # A grammar of the client's own does not read what is there already.
+        read = request.schema is not None or bool(request.tools)
+        if prompt.messages is not None and goes_on(prompt.messages) and read:
             yield from self._check_beginning(prompt.messages[-1])
         if request.max_tokens is None and request.max_length is not None:
             tokens = yield from self._counted(prompt)
             more["n_predict"] = max(1, request.max_length - tokens)
         text = subject if isinstance(subject, str) else ""
         if prompt.messages is None and not text and (request.echo or request.logprobs is not None):
-            (reply,) = yield (UpstreamCall("/detokenize", {"tokens": prompt.text}),)
-            text = str(self._right(reply)["content"]).removeprefix(self._facts.bos)
+            text = yield from self._written(prompt.text)
         return _Prompt(prompt.text, prompt.messages, text, more)
+
+    def _written(
+        self, prompt: str | Sequence[Any]
+    ) -> Generator[tuple[UpstreamCall, ...], Sequence[UpstreamReply], str]:
+        """Return the text of tokens, with texts among them or without."""
+        found = ""
+        for numbers, some in groupby(prompt, key=lambda one: isinstance(one, int)):
+            part = list(some)
+            if numbers:
+                (reply,) = yield (UpstreamCall("/detokenize", {"tokens": part}),)
+                part = [str(self._right(reply)["content"])]
+            found += "".join(part)
+        return found.removeprefix(self._facts.bos)
 
     def _check_beginning(
         self, message: Mapping[str, Any]

@@ -98,7 +98,9 @@ def read(text: str) -> Any:
     return [one if one == "[DONE]" else json.loads(one) for one in data]
 
 
-MOMENTARY = re.compile(r"(^|_)(ms|per_second)$|^(created|created_at|id|seed|cache_n|prompt_n|cached_tokens)$")
+MOMENTARY = re.compile(
+    r"(^|_)(ms|per_second)$|^(created|created_at|id|call_id|seed|cache_n|prompt_n|cached_tokens)$"
+)
 """What a clock, chance or an earlier question makes of an answer."""
 
 
@@ -187,6 +189,12 @@ ALIKE = [
         "texts and choices": {"prompt": ["Good", "Our convoy"], "n": 2, "max_tokens": 4},
         "tokens": {"prompt": [1, 300], "max_tokens": 4},
         "tokens and texts": {"prompt": ["Good", 300], "max_tokens": 4},
+        "tokens and texts told": {"prompt": ["Good", 300, 301], "max_tokens": 4, "echo": True},
+        "tokens and texts with log-probabilities": {"prompt": [300, "Good"], "max_tokens": 2, "logprobs": 1},
+        "a grammar of an answer that goes on": {
+            "messages": [USER, {"role": "assistant", "content": "</s>"}],
+            "guided_choice": ["sea"],
+        },
         "lists of tokens": {"prompt": [[1, 300], [1, 301]], "max_tokens": 4},
         "no such token": {"prompt": [1, 99_999]},
         "suffix": {"prompt": "a", "suffix": "b"},
