@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from adapter import bodies
@@ -162,14 +161,13 @@ class Translation:
         self, prompt: str | Sequence[Any]
     ) -> Generator[tuple[UpstreamCall, ...], Sequence[UpstreamReply], str]:
         """Return the text of tokens, with texts among them or without."""
-        found = ""
-        for numbers, some in groupby(prompt, key=lambda one: isinstance(one, int)):
-            part = list(some)
-            if numbers:
-                (reply,) = yield (UpstreamCall("/detokenize", {"tokens": part}),)
-                part = [str(self._right(reply)["content"])]
-            found += "".join(part)
-        return found.removeprefix(self._facts.bos)
+        tokens = prompt
+        if not all(isinstance(one, int) for one in prompt):
+            content = {"content": prompt, "add_special": True, "parse_special": True}
+            (told,) = yield (UpstreamCall("/tokenize", content),)
+            tokens = self._right(told)["tokens"]
+        (reply,) = yield (UpstreamCall("/detokenize", {"tokens": tokens}),)
+        return str(self._right(reply)["content"]).removeprefix(self._facts.bos)
 
     def _check_beginning(
         self, message: Mapping[str, Any]
