@@ -232,6 +232,8 @@ def timings_of(generated: Sequence[Generation], queued_s: float) -> dict[str, An
         sum(found.prompt_s for found in generated),
         sum(found.predicted_s for found in generated),
     )
+    guessed = sum(found.guessed_tokens for found in generated)
+    held = sum(found.guesses_held for found in generated)
     return {
         "queue_ms": _ms(queued_s),
         "cache_n": sum(found.cached_tokens for found in generated),
@@ -241,6 +243,7 @@ def timings_of(generated: Sequence[Generation], queued_s: float) -> dict[str, An
         "predicted_n": predicted,
         "predicted_ms": _ms(predicted_s),
         "predicted_per_second": _rate(predicted, predicted_s),
+        **({"draft_n": guessed, "draft_n_accepted": held} if guessed else {}),
     }
 
 
@@ -258,7 +261,8 @@ def reading_timings(tokens: int, seconds: float, queued_s: float) -> dict[str, A
 
 def _summed(timings: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the timings of several answers as one; they waited once."""
-    total = {name: sum(one[name] for one in timings) for name in timings[0]}
+    names = dict.fromkeys(name for one in timings for name in one)
+    total = {name: sum(one.get(name, 0) for one in timings) for name in names}
     total["queue_ms"] = timings[0]["queue_ms"]
     for name in ("prompt", "predicted"):
         total[f"{name}_per_second"] = _rate(total[f"{name}_n"], total[f"{name}_ms"] / 1e3)

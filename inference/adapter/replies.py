@@ -110,6 +110,8 @@ def generation_of(timings: Mapping[str, Any], counted: Mapping[str, Any]) -> Gen
         completion_tokens=int(timings.get("predicted_n") or 0),
         prompt_s=float(timings.get("prompt_ms") or 0) / 1e3,
         predicted_s=float(timings.get("predicted_ms") or 0) / 1e3,
+        guessed_tokens=int(timings.get("draft_n") or 0),
+        guesses_held=int(timings.get("draft_n_accepted") or 0),
     )
 
 

@@ -28,7 +28,7 @@ OTHER = {"type": "function", "function": {"name": "tide", "parameters": {"type":
 NAMED = {"type": "function", "function": {"name": "weather"}}
 PIXEL = (
     "data:image/png;base64,"
-     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 
 
