@@ -53,7 +53,9 @@ PREBUILT: Final = Serving(
 )
 OWN_SERVER: Final = Serving(
     MemoryLine(
-        "server", 72 * MiB, "measured: Python with the adapter 51 MiB, with a request of 4 MB on its way 66 MiB"
+        "server",
+        72 * MiB,
+        "measured: Python with the adapter 51 MiB, with a request of 4 MB on its way 66 MiB",
     ),
     2.0,
     "measured: the adapter and llama-server give a first token within 1.5 to 2.4 s on two cores that are busy",
