@@ -51,6 +51,9 @@ PREBUILT: Final = Serving(
     5.0,
     "measured: 4.4 to 6.2 s in the prebuilt image",
 )
+# llama-server itself is in llama.cpp's lines: behind the adapter, after 480 requests to a model of 1 MiB, it held 49
+# MiB with one slot and 55 with eight, where those say 38 and 41, and 32 of saved prompts. Where inference/server.py
+# runs in the adapter's place, that takes 44.
 OWN_SERVER: Final = Serving(
     MemoryLine(
         "server",
