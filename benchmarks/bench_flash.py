@@ -90,7 +90,13 @@ def main() -> int:
         if done.returncode:
             print(f"{name}: {done.stderr[-300:]}", flush=True)
             continue
-        rows.append({"architecture": name, "what": KINDS.get(name, "true widths"), **json.loads(done.stdout.splitlines()[-1])})
+        rows.append(
+            {
+                "architecture": name,
+                "what": KINDS.get(name, "true widths"),
+                **json.loads(done.stdout.splitlines()[-1]),
+            }
+        )
         print(line(rows[-1]), flush=True)
     if given.json:
         given.json.write_text(json.dumps({"load": os.getloadavg(), "rows": rows}, indent=1) + "\n")

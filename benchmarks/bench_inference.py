@@ -386,7 +386,7 @@ def _soaked(folder: Path, seconds: int, to: Path | None) -> int:
     found = {}
     lock = threading.Lock()
     for name, started in (
-        ("custom", sides.adapter(folder, n_ctx=512, n_parallel=SLOTS, n_threads=2)),
+        ("custom", sides.adapter(folder, n_ctx=512, n_parallel=SLOTS, n_threads=1, prefix_cache_mb=4)),
         ("four functions", sides.functions(folder, n_ctx=512, n_threads=1, prefix_cache_mb=4)),
     ):
         _say(f"mixed traffic on {name}, {seconds // 2} s")
