@@ -75,6 +75,8 @@ def load(path: Path, settings: Settings, threads: int) -> Native:
                 # Read unless asked otherwise: llama.cpp repacks 4-bit weights into memory of its own, and mapped pages
                 # of the same weights would come on top. Both lines hold what the deployment's memory was planned with.
                 use_mmap=settings.use_mmap,
+                # Prompts gain by it and answers lose more, by all kinds of attention; see `_opened`.
+                flash_attn=False,
                 # A sliding layer keeps its window and one batch, not the whole context: see `Engine._reuse`.
                 swa_full=False,
                 verbose=True,
@@ -297,6 +299,8 @@ class Native:
             params.n_batch = params.n_ubatch = min(params.n_batch, params.n_ubatch, most)
         self.batch = int(params.n_batch)
         params.embeddings = True
+        # Nothing is generated: it is faster here, and never has the scores of all tokens for all tokens in memory.
+        params.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_ENABLED
         if not pooling:
             # The header tells of no pooling; the mean is what sentence-transformers takes then.
             params.pooling_type = MEAN

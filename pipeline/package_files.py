@@ -28,6 +28,7 @@ CODE = (
     "sealift_fields.py",
     "sealift_grammar.py",
     "sealift_folder.py",
+    "sealift_log.py",
     "sealift_messages.py",
     "sealift_models.py",
     "sealift_native.py",

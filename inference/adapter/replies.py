@@ -103,13 +103,16 @@ def _whole_characters(text: str, *, cut: bool) -> str:
 def generation_of(timings: Mapping[str, Any], counted: Mapping[str, Any]) -> Generation:
     """Return what an answer took, by llama-server's timings and what else it has counted."""
     cached, evaluated = int(timings.get("cache_n") or 0), int(timings.get("prompt_n") or 0)
+    predicted, prompt_s = int(timings.get("predicted_n") or 0), float(timings.get("prompt_ms") or 0) / 1e3
     return Generation(
         prompt_tokens=int(counted.get("tokens_evaluated") or cached + evaluated),
         cached_tokens=cached,
         evaluated_tokens=evaluated,
-        completion_tokens=int(timings.get("predicted_n") or 0),
-        prompt_s=float(timings.get("prompt_ms") or 0) / 1e3,
+        completion_tokens=predicted,
+        prompt_s=prompt_s,
         predicted_s=float(timings.get("predicted_ms") or 0) / 1e3,
+        # Beside the clock of the answer's head, which begins at 0.
+        first_token_at=prompt_s if predicted else None,
     )
 
 

@@ -111,10 +111,17 @@ class Demand:
     """MiB for evaluated prompts that are not the last one."""
     n_parallel: int = 1
     """Slots: requests that are answered at once, each with a context of its own."""
+    checkpoints: bool = True
+    """Whether a server that keeps checkpoints of each slot is to keep them."""
     bare: bool = False
     """Whether the files are handed over as they are: nothing is extracted, and no archive lies beside them."""
     beside: Beside = ALONE
     """What is loaded beside the model."""
+
+    @property
+    def checkpoints_kept(self) -> int:
+        """The checkpoints of each slot."""
+        return self.serving.checkpoints if self.checkpoints else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +198,10 @@ class Fit:
         """Return what the same model needs with so many slots."""
         return _fit(replace(self.demand, n_parallel=n_parallel))
 
+    def without_checkpoints(self) -> Fit:
+        """Return what the same model needs where each turn of a chat may be evaluated anew."""
+        return _fit(replace(self.demand, checkpoints=False))
+
     def _problems(self) -> Iterator[Problem]:
         largest = limits.MEMORY_SIZES_MB[-1]
         if self.memory_bytes > largest * MiB:
@@ -264,8 +275,8 @@ def fit(
             serving,
             prefix_cache_mb,
             n_parallel,
-            bare,
-            beside,
+            bare=bare,
+            beside=beside,
         )
     )
 
@@ -308,7 +319,7 @@ def _memory(demand: Demand) -> tuple[MemoryLine, ...]:
             n_ctx=demand.n_ctx,
             n_batch=demand.n_batch,
             n_parallel=demand.n_parallel,
-            checkpoints=demand.serving.checkpoints,
+            checkpoints=demand.checkpoints_kept,
         ),
         *companion_memory.lines(
             demand.beside,

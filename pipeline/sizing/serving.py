@@ -51,9 +51,14 @@ PREBUILT: Final = Serving(
     5.0,
     "measured: 4.4 to 6.2 s in the prebuilt image",
 )
+# llama-server itself is in llama.cpp's lines: behind the adapter, after 480 requests to a model of 1 MiB, it held 49
+# MiB with one slot and 55 with eight, where those say 38 and 41, and 32 of saved prompts. Where inference/server.py
+# runs in the adapter's place, that takes 44.
 OWN_SERVER: Final = Serving(
     MemoryLine(
-        "server", 72 * MiB, "measured: Python with the adapter 51 MiB, with a request of 4 MB on its way 66 MiB"
+        "server",
+        72 * MiB,
+        "measured: Python with the adapter 51 MiB, with a request of 4 MB on its way 66 MiB",
     ),
     2.0,
     "measured: the adapter and llama-server give a first token within 1.5 to 2.4 s on two cores that are busy",

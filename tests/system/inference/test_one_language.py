@@ -16,6 +16,7 @@ import gguf
 import pytest
 from adapter.translation import ModelFacts, learn, translate
 
+from examples import tiny_gguf
 from examples.tiny_encoder import write_tiny_encoder
 from examples.tiny_gguf import CHAT_TEMPLATE, write_tiny_gguf
 from inference import inference
@@ -420,6 +421,32 @@ def test_what_a_template_refuses_is_told_in_its_own_words(tmp_path: Path) -> Non
             assert other == one
             assert other[0] == 400
             assert other[1]["error"]["message"].endswith("refuses these messages: not this one")
+    finally:
+        both.server.end()
+
+
+def test_a_suffix_is_set_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the model's own tokens: as many of them, of either language, and the same filling."""
+    plain = tiny_gguf._add_tokenizer
+
+    def with_tokens(writer: gguf.GGUFWriter, *rest: Any) -> None:
+        plain(writer, *rest)
+        for name, token in (("pre", 3), ("suf", 4), ("mid", 5)):
+            writer.add_uint32(f"tokenizer.ggml.fim_{name}_token_id", token)
+
+    monkeypatch.setattr(tiny_gguf, "_add_tokenizer", with_tokens)
+    both = Both(tmp_path, write_tiny_gguf(tmp_path / "harbour.gguf"))
+    try:
+        for prompt, suffix in (
+            ("Good", "sea"),
+            ("def f():\n", "\n    return 日本\n"),
+            ("a " * 200, "b " * 200),
+        ):
+            body = {"prompt": prompt, "suffix": suffix, "max_tokens": 4}
+            one, other = both.one(body), both.other(body)
+
+            assert other[0] == one[0] == 200
+            assert lasting(other[1]) == lasting(one[1])
     finally:
         both.server.end()
 

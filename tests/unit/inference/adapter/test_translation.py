@@ -605,7 +605,7 @@ def test_a_required_call_that_does_not_come_is_an_error() -> None:
     [
         pytest.param({"messages": [USER]}, True, id="chat"),
         pytest.param({"messages": [USER], "n": 2}, True, id="as many choices as slots"),
-        pytest.param({"messages": [USER], "n": 3}, False, id="more choices than slots"),
+        pytest.param({"messages": [USER], "n": 3}, False, id="more choices than begin together"),
         pytest.param({"prompt": ["a", "b"]}, True, id="several texts"),
         pytest.param({"prompt": ["a", "b"], "n": 2}, False, id="several texts and choices"),
         pytest.param({"inputs": ["a"]}, False, id="a list"),
@@ -623,8 +623,11 @@ def test_a_required_call_that_does_not_come_is_an_error() -> None:
 )
 def test_what_can_be_told_as_it_comes_is(body: dict[str, Any], streams: bool) -> None:
     """The rest is told as events, too, once it is there."""
-    assert asked({**body, "stream": True}).streams is streams
+    facts = ModelFacts("demo", 2048, slots=4)
+    assert asked({**body, "stream": True}, facts).streams is streams
     assert not asked(body).streams
+    if body.get("n") == 2:
+        assert not asked({**body, "stream": True}, ModelFacts("demo", 2048, slots=1)).streams
 
 
 def test_each_choice_ends_once_and_the_last_tells_what_all_took() -> None:
