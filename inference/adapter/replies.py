@@ -126,6 +126,8 @@ def generation_of(timings: Mapping[str, Any], counted: Mapping[str, Any]) -> Gen
         completion_tokens=predicted,
         prompt_s=prompt_s,
         predicted_s=float(timings.get("predicted_ms") or 0) / 1e3,
+        guessed_tokens=int(timings.get("draft_n") or 0),
+        guesses_held=int(timings.get("draft_n_accepted") or 0),
         # Beside the clock of the answer's head, which begins at 0.
         first_token_at=prompt_s if predicted else None,
     )
