@@ -13,6 +13,7 @@ exception's message (`Transformer.handle_error`); without it, they raise `BadReq
 knows more than the toolkit says it with attributes of its context, each of them optional:
 
     arrived     when the request did, by time.monotonic; else the time of input_fn counts
+    note(...)   takes what the log is to say of the request; else it is a line of its own
     deadline()  when an answer has to end, by time.monotonic; else the settings' timeout_s after the arrival
     gone()      whether nobody waits for the answer any more
 """
@@ -20,6 +21,7 @@ knows more than the toolkit says it with attributes of its context, each of them
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import sys
@@ -28,7 +30,7 @@ import time
 import traceback
 import uuid
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Union
 
@@ -54,6 +56,7 @@ from sealift_embeddings import EmbeddingModel, embeddings, in_form_of
 from sealift_engine import Ask, Engine, Generation, Limits, Sampling
 from sealift_fields import CHAT, EMBEDDINGS, RERANK
 from sealift_folder import find_model, read_config
+from sealift_log import event_of, line, line_in_columns, place, trace_of
 from sealift_native import CHATML_END, Native, load, template_failure
 from sealift_ranking import RankingModel, ranking, scores
 from sealift_request import (
@@ -149,12 +152,13 @@ def complete(
         BadRequest: when a prompt does not fit the context, the chat template refuses the messages, the vocabulary
             cannot write what the response_format asks, or no answer conforms to it.
     """
+    begun = time.monotonic()
     prompts = [_prompt(model, request, subject) for subject in request.subjects]
     # Without one, samplers continue a fixed series: the same answers in every container.
     seed = _or(request.seed, uuid.uuid4().int % (MOST_SEED + 1))
     sampling = _sampling(model, request, seed)
     parts = [_part(model, request, prompt, sampling, limits) for prompt in prompts]
-    return answer_of(request, parts, Head(identity, created, model.name, queued_s))
+    return answer_of(request, parts, Head(identity, created, model.name, queued_s, begun))
 
 
 @dataclass(frozen=True)
@@ -396,10 +400,16 @@ def _or(value: Any, default: Any) -> Any:
 # The contract -----------------------------------------------------------------------------------------------
 
 
-def log_line(event: str, **details: Any) -> None:
-    """Write one JSON line on stdout, as server.py does; it never holds a prompt or an answer."""
-    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-    sys.stdout.write(f"{json.dumps({'time': now, 'event': event, **details})}\n")
+def log_line(event: str, *, columns: bool = False, **details: Any) -> None:
+    """Write one line on stdout; it never holds a prompt or an answer.
+
+    Args:
+        event: what happened.
+        columns: whether the figures of a request come first, as TorchServe's log needs it.
+        details: what else there is to say.
+    """
+    text = (line_in_columns if columns else line)(event, **details)
+    sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
@@ -408,6 +418,7 @@ class Unloaded:
     """Stands for a model that could not be loaded."""
 
     reason: str
+    log: Callable[..., None] = field(default=lambda *_, **__: None, compare=False)
 
 
 Loaded = Union[Model, EmbeddingModel, RankingModel]
@@ -425,14 +436,16 @@ def model_fn(model_dir: str, context: Any = None) -> Loaded | Unloaded:
     Raises:
         LoadError: with what is wrong, when there is no context.
     """
+    log = log_line if context is None else functools.partial(log_line, columns=True)
     try:
-        return _model(Path(model_dir))
+        model = _model(Path(model_dir))
     except Exception as error:
         if context is None:
             raise
         reason = f"the model could not be loaded: {type(error).__name__}: {error}"
         sys.stderr.write(f"{traceback.format_exc()}{reason}\n")
-        return Unloaded(reason)
+        return Unloaded(reason, log)
+    return replace(model, log=log)
 
 
 def _model(folder: Path) -> Loaded:
@@ -566,20 +579,54 @@ def predict_fn(data: Request | BadRequest, model: Loaded | Unloaded, context: An
     Raises:
         BadRequest: when it is wrong and no context takes the status.
     """
-    if isinstance(data, BadRequest):
-        return data
-    if isinstance(model, Unloaded):
-        return _refused(BadRequest(500, model.reason, code="load_failed"), context)
-    arrived = _or(getattr(context, "arrived", None), _or(data.arrived, time.monotonic()))
+    arrived = _or(getattr(context, "arrived", None), _or(getattr(data, "arrived", None), time.monotonic()))
+    identity = uuid.uuid4().hex
     try:
-        request = suited(data, _does(model), model.name)
-        if isinstance(model, EmbeddingModel):
-            return _embedded(model, request, arrived, context)
-        if isinstance(model, RankingModel):
-            return _ranked(model, request, arrived, context)
-        return _generated(model, request, arrived, context)
+        return _answered(data, model, arrived, identity, context)
     except BadRequest as error:
+        source = {"source": data.source} if isinstance(data, Request) else {}
+        _tell(model, context, arrived, error.status_code, id=identity, **source, code=error.code)
         return _refused(error, context)
+    except Exception:
+        _tell(model, context, arrived, HTTPStatus.INTERNAL_SERVER_ERROR, id=identity, code="internal_error")
+        raise
+
+
+def _tell(model: Any, context: Any, arrived: float, status: int, **details: Any) -> None:
+    """Have the log say what came of a request: in the server's own line for it where there is one."""
+    event, note = event_of(status), getattr(context, "note", None)
+    if callable(note):
+        note(event, **details)
+        return
+    headers = getattr(context, "get_all_request_header", None)
+    trace = trace_of(headers(0).items()) if callable(headers) else {}
+    # The toolkit does not say whose container this is, so the endpoint's Environment is read here.
+    where = place(os.environ)  # noqa: TID251
+    log = getattr(model, "log", log_line)
+    log(event, status=status, seconds=_seconds(arrived), **where, **trace, **details)
+
+
+def _answered(
+    data: Request | BadRequest, model: Loaded | Unloaded, arrived: float, identity: str, context: Any
+) -> Any:
+    """Return the answer to a request; have the log say what it took.
+
+    Raises:
+        BadRequest: when the request is wrong, or asks a model for what it does not do; when no model is loaded.
+    """
+    if isinstance(data, BadRequest):
+        raise data
+    if isinstance(model, Unloaded):
+        raise BadRequest(500, model.reason, code="load_failed")
+    request = suited(data, _does(model), model.name)
+    if isinstance(model, Model):
+        answer, told = _generated(model, request, arrived, identity, context)
+    elif isinstance(model, EmbeddingModel):
+        answer, told = _embedded(model, request, arrived, context)
+    else:
+        answer, told = _ranked(model, request, arrived, context)
+    _tell(model, context, arrived, HTTPStatus.OK, **{"id": identity, "source": request.source, **told})
+    return answer
 
 
 def _does(model: Loaded) -> str:
@@ -592,59 +639,34 @@ def _does(model: Loaded) -> str:
     )
 
 
-def _generated(model: Model, data: Request, arrived: float, context: Any) -> Any:
+def _generated(model: Model, data: Request, arrived: float, identity: str, context: Any) -> tuple[Any, Any]:
+    """Return the answer, and what the log says of it, as the next two do."""
     limits = _limits(model.settings.timeout_s, arrived, context)
-    identity = uuid.uuid4().hex
     with model.lock:
-        begun = time.monotonic()
-        try:
-            answer = complete(
-                model,
-                data,
-                limits,
-                created=int(time.time()),
-                identity=identity,
-                queued_s=begun - arrived,
-            )
-        except BadRequest as error:
-            model.log("refused", id=identity, source=data.source, seconds=_seconds(begun), code=error.code)
-            raise
-    model.log(
-        "answered",
-        source=data.source,
-        seconds=_seconds(begun),
-        constrained=data.constrained,
-        **figures(answer),
-    )
-    return Events(stream_of(data, answer)) if data.stream else answer
+        answer = complete(
+            model,
+            data,
+            limits,
+            created=int(time.time()),
+            identity=identity,
+            queued_s=time.monotonic() - arrived,
+        )
+    told = {"constrained": data.constrained, **figures(answer)}
+    return Events(stream_of(data, answer)) if data.stream else answer, told
 
 
-def _embedded(model: EmbeddingModel, data: Request, arrived: float, context: Any) -> Any:
+def _embedded(model: EmbeddingModel, data: Request, arrived: float, context: Any) -> tuple[Any, Any]:
     limits = _limits(model.timeout_s, arrived, context)
-    fields = {"id": uuid.uuid4().hex, "source": data.source, "texts": len(data.texts)}
     with model.lock:
-        begun = time.monotonic()
-        try:
-            answer = embeddings(model, data, limits, queued_s=begun - arrived)
-        except BadRequest as error:
-            model.log("refused", **fields, seconds=_seconds(begun), code=error.code)
-            raise
-    model.log("answered", **fields, seconds=_seconds(begun), **answer["timings"])
-    return in_form_of(data, answer)
+        answer = embeddings(model, data, limits, queued_s=time.monotonic() - arrived)
+    return in_form_of(data, answer), {"texts": len(data.texts), **answer["timings"]}
 
 
-def _ranked(model: RankingModel, data: Request, arrived: float, context: Any) -> Any:
+def _ranked(model: RankingModel, data: Request, arrived: float, context: Any) -> tuple[Any, Any]:
     limits = _limits(model.timeout_s, arrived, context)
-    fields = {"id": uuid.uuid4().hex, "source": data.source, "texts": len(data.texts)}
     with model.lock:
-        begun = time.monotonic()
-        try:
-            found = scores(model, data, limits, queued_s=begun - arrived)
-        except BadRequest as error:
-            model.log("refused", **fields, seconds=_seconds(begun), code=error.code)
-            raise
-    model.log("answered", **fields, seconds=_seconds(begun), **found.timings)
-    return ranking(data, found, model.name)
+        found = scores(model, data, limits, queued_s=time.monotonic() - arrived)
+    return ranking(data, found, model.name), {"texts": len(data.texts), **found.timings}
 
 
 def output_fn(prediction: Any, accept: str | None) -> tuple[str, str]:  # noqa: ARG001 the contract's signature

@@ -64,6 +64,8 @@ class Head:
     model: str
     queued_s: float
     """Seconds that the request has waited."""
+    begun: float = 0.0
+    """When its turn came, by the engine's clock."""
 
     def identified(self, *, chat: bool) -> str:
         """Return the answer's id."""
@@ -114,7 +116,7 @@ def answer_of(request: Request, parts: Sequence[Part], head: Head) -> Any:
         answer = _answer(request, parts, head)
         return response_of(answer) if request.form == "responses" else answer
     return [
-        _answer(request, [part], Head(f"{head.identity}-{number}", head.created, head.model, head.queued_s))
+        _answer(request, [part], replace(head, identity=f"{head.identity}-{number}"))
         for number, part in enumerate(parts)
     ]
 
@@ -155,7 +157,7 @@ def _answer(request: Request, parts: Sequence[Part], head: Head) -> dict[str, An
                 "cached_tokens": sum(part.generated[0].cached_tokens for part in parts)
             },
         },
-        "timings": timings_of(generated, head.queued_s),
+        "timings": timings_of(generated, head.queued_s, head.begun),
     }
     return answer | _of_inputs(request, parts, choices) if request.source == "inputs" else answer
 
@@ -224,16 +226,20 @@ def _details(said: Said) -> dict[str, Any]:
 # Figures ----------------------------------------------------------------------------------------------------
 
 
-def timings_of(generated: Sequence[Generation], queued_s: float) -> dict[str, Any]:
-    """Return llama-server's names, and the time in the queue; of several answers together."""
+def timings_of(generated: Sequence[Generation], queued_s: float, begun: float = 0.0) -> dict[str, Any]:
+    """Return llama-server's names, the time in the queue and that to the first token; of several answers together."""
     evaluated = sum(found.evaluated_tokens for found in generated)
     predicted = sum(found.completion_tokens for found in generated)
     prompt_s, predicted_s = (
         sum(found.prompt_s for found in generated),
         sum(found.predicted_s for found in generated),
     )
+    guessed = sum(found.guessed_tokens for found in generated)
+    held = sum(found.guesses_held for found in generated)
+    first = generated[0].first_token_at
     return {
         "queue_ms": _ms(queued_s),
+        **({} if first is None else {"ttft_ms": _ms(queued_s + first - begun)}),
         "cache_n": sum(found.cached_tokens for found in generated),
         "prompt_n": evaluated,
         "prompt_ms": _ms(prompt_s),
@@ -241,6 +247,7 @@ def timings_of(generated: Sequence[Generation], queued_s: float) -> dict[str, An
         "predicted_n": predicted,
         "predicted_ms": _ms(predicted_s),
         "predicted_per_second": _rate(predicted, predicted_s),
+        **({"draft_n": guessed, "draft_n_accepted": held} if guessed else {}),
     }
 
 
@@ -257,9 +264,11 @@ def reading_timings(tokens: int, seconds: float, queued_s: float) -> dict[str, A
 
 
 def _summed(timings: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the timings of several answers as one; they waited once."""
-    total = {name: sum(one[name] for one in timings) for name in timings[0]}
-    total["queue_ms"] = timings[0]["queue_ms"]
+    """Return the timings of several answers as one; they waited once, and the first one's first token came first."""
+    # Guesses are told of those answers that had any.
+    names = {**timings[0], **{name: 0 for one in timings for name in one if name.startswith("draft_")}}
+    total = {name: sum(one.get(name, 0) for one in timings) for name in names}
+    total |= {name: timings[0][name] for name in ("queue_ms", "ttft_ms") if name in timings[0]}
     for name in ("prompt", "predicted"):
         total[f"{name}_per_second"] = _rate(total[f"{name}_n"], total[f"{name}_ms"] / 1e3)
         total[f"{name}_ms"] = round(total[f"{name}_ms"], 3)

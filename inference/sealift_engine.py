@@ -230,11 +230,17 @@ class Generation:
     prompt_s: float = 0.0
     """Until the first token could be chosen."""
     predicted_s: float = 0.0
+    first_token_at: float | None = None
+    """When its first token was chosen, by the engine's clock; None without one."""
     choices: list[Choice] = field(default_factory=list)
     prompt_choices: list[Choice] = field(default_factory=list)
     """The prompt's tokens, where they are told."""
     stopped: bool = False
     """Whether one of the stops ended it, not the model's own token."""
+    guessed_tokens: int = 0
+    """Of a draft model."""
+    guesses_held: int = 0
+    """How many of those the model would have chosen itself."""
 
 
 class Transcript:
@@ -373,6 +379,8 @@ class Engine:
             token = choose()
             if token is None:
                 return "dead_end"
+            if not answer.completion_tokens:
+                answer.first_token_at = self._clock()
             answer.completion_tokens += 1
             if native.ends(token) or token in ask.sampling.stop_tokens:
                 return "stop"

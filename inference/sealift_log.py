@@ -46,6 +46,10 @@ ENDPOINT_VARIABLE = "SEALIFT_ENDPOINT"
 VARIANT_VARIABLE = "SEALIFT_VARIANT"
 """What the pipeline sets in an endpoint's environment: SageMaker tells a container neither."""
 
+IN_JSON = "json"
+IN_COLUMNS = "columns"
+"""The two forms of a line."""
+
 MARK = "sealift"
 COLUMNS = (
     "event",

@@ -21,6 +21,7 @@ import numpy as np
 from sealift_chat import Constraint, Templates
 from sealift_purpose import MEAN, RANK, embeds, ranks, whole
 from sealift_settings import LoadError
+from sealift_threads import attach, pool
 from sealift_triggers import Watch
 
 if TYPE_CHECKING:
@@ -211,8 +212,19 @@ class Native:
         # no or one character says false or true, as a Python function would, and needs no interpreter lock.
         self._interrupted = ctypes.create_string_buffer(2)
         self._callback = ctypes.cast(ctypes.CDLL(None).strlen, api.ggml_abort_callback)
+        self._pool = 0
+        made = pool(api._lib, int(api.llama_n_threads(self._ctx)))  # noqa: SLF001 not all is in the bindings
+        if made:
+            self._pool, end = made
+            llama._stack.callback(end)  # noqa: SLF001 with the model
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Give the context what it can be interrupted by, and its threads."""
         flag = ctypes.cast(self._interrupted, ctypes.c_void_p)
-        api.llama_set_abort_callback(self._ctx, self._callback, flag)
+        self.api.llama_set_abort_callback(self._ctx, self._callback, flag)
+        if self._pool:
+            attach(self.api._lib, self._ctx, self._pool)  # noqa: SLF001 as above
 
     def _text(self, token: int) -> str:
         raw: bytes = self.api.llama_vocab_get_text(self._vocabulary, token) if token != -1 else b""
@@ -302,8 +314,7 @@ class Native:
             )
         llama._stack.callback(api.llama_free, self._ctx)  # noqa: SLF001 before the model goes
         self._memory = api.llama_get_memory(self._ctx)
-        flag = ctypes.cast(self._interrupted, ctypes.c_void_p)
-        api.llama_set_abort_callback(self._ctx, self._callback, flag)
+        self._prepare()
         return most
 
     def embed(self, tokens: Sequence[int], width: int) -> Any:

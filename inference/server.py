@@ -9,7 +9,8 @@ this file. Standard library only, Python 3.10.
     POST /invocations   one at a time; a few may wait, more get 429; who hangs up is not answered any more
     POST /v1/...        the same under OpenAI's own paths, also below /openai: what is asked is in the body
 
-The log is JSON lines on stdout, and never holds a prompt or an answer. The first line tells the port.
+The log is JSON lines on stdout, one for each request as `sealift_log` has it, and never holds a prompt or an answer.
+The first line tells the port.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ import time
 import traceback
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -53,6 +53,7 @@ from sealift_contract import (
     StartError,
     error_body,
 )
+from sealift_log import CLIENT_CLOSED_REQUEST, event_of, line, place, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,17 +74,16 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
     close: bool = False
     """Whether the connection ends, because the request's body was not read."""
+    code: str | None = None
+    """Of an error that is the server's own."""
 
 
 def error_reply(status: int, message: str, code: str, *, close: bool = False, **headers: str) -> Reply:
     """Return an error in the form of `inference.BadRequest`; header names have underscores for hyphens."""
     body = error_body(status, message, code)
     named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return Reply(status, json.dumps(body).encode(), headers=named, close=close)
+    return Reply(status, json.dumps(body).encode(), headers=named, close=close, code=code)
 
-
-CLIENT_CLOSED_REQUEST = 499
-"""The status in the log of a request whose client has hung up: nginx's number, sent to nobody."""
 
 GONE = error_reply(CLIENT_CLOSED_REQUEST, "the client has hung up", "cancelled", close=True)
 
@@ -96,10 +96,9 @@ class Log:
 
     def __call__(self, event: str, **details: Any) -> None:
         """Write one line."""
-        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        line = json.dumps({"time": now, "event": event, **details})
+        text = line(event, **details)
         with self._lock:
-            sys.stdout.write(f"{line}\n")
+            sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
 
 
@@ -116,6 +115,12 @@ class Call:
     deadline: Callable[[], float] = lambda: float("inf")
     """When the answer has to end, by time.monotonic; SIGTERM brings it nearer."""
     status: int = HTTPStatus.OK
+    noted: dict[str, Any] = field(default_factory=dict)
+    """What the functions have the log say of it."""
+
+    def note(self, event: str, **details: Any) -> None:
+        """Take what came of it and the figures, for its line in the log."""
+        self.noted = {"event": event, **details}
 
     def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:  # noqa: ARG002 the toolkit's signature
         """Set the status to answer with."""
@@ -397,18 +402,27 @@ class Handler(BaseHTTPRequestHandler):
         else:
             reply = self._invocation()
         if path != "/ping":
-            self.server.service.log(
-                "request",
-                method=self.command,
-                path=path[:200],
-                status=int(reply.status),
-                seconds=round(time.monotonic() - started, 3),
-                bytes_out=0 if reply is GONE else len(reply.body),
-            )
+            self._log(path, reply)
         if reply is GONE:
             self.close_connection = True
             return
         self._send(reply)
+
+    def _log(self, path: str, reply: Reply) -> None:
+        """Write the request's line; what the functions noted counts, also where nobody waited for the answer."""
+        told = {"event": event_of(reply.status), **({"code": reply.code} if reply.code else {})}
+        told |= self._call.noted
+        self.server.service.log(
+            told.pop("event"),
+            method=self.command,
+            path=path[:200],
+            status=int(reply.status),
+            seconds=round(time.monotonic() - self._call.arrived, 3),
+            bytes_out=0 if reply is GONE else len(reply.body),
+            **place(os.environ),
+            **trace_of(self.headers.items()),
+            **told,
+        )
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = route  # noqa: N815 http.server's names
 

@@ -37,6 +37,7 @@ from local_cloud.hosting import AlarmsUnseen, Hosting, HostingSettings, ObjectMi
 from local_cloud.iam import keys
 from local_cloud.iam.access import Access
 from local_cloud.iam.policies import PolicyRequest
+from local_cloud.logs import metric_filters
 from local_cloud.s3 import objects
 from local_cloud.stacks import (
     cloudformation as stacks,
@@ -181,6 +182,7 @@ class LocalCloud:
         """Start the gateway and deploy Sealift's stack through it; faults strike only after that."""
         versions.install()
         keys.install()
+        metric_filters.install()
         resource_types.install(
             Effects(
                 protect=self.access.protect,
@@ -430,6 +432,7 @@ class LocalCloud:
             if stream not in backend.groups[group].streams:
                 backend.create_log_stream(group, stream)
             backend.put_log_events(group, stream, [{"timestamp": timestamp_ms, "message": message}])
+            metric_filters.publish(backend, group, timestamp_ms, message)
 
 
 def _no_wait(_seconds: float) -> None:

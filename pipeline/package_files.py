@@ -28,6 +28,7 @@ CODE = (
     "sealift_fields.py",
     "sealift_grammar.py",
     "sealift_folder.py",
+    "sealift_log.py",
     "sealift_messages.py",
     "sealift_models.py",
     "sealift_native.py",
@@ -38,6 +39,7 @@ CODE = (
     "sealift_schema.py",
     "sealift_settings.py",
     "sealift_template.py",
+    "sealift_threads.py",
     "sealift_triggers.py",
     "config.json",
 )

@@ -18,6 +18,7 @@ from pipeline.aws.permissions import (
     ALARMS,
     CONSUMER_VERSIONS,
     CONSUMERS,
+    DELETES_METRIC_FILTERS,
     DELETES_SCALING_ALARMS,
     ENDPOINT_CONFIGS,
     ENDPOINTS,
@@ -34,7 +35,14 @@ from pipeline.endpoint_status import UNDELETABLE
 from pipeline.errors import EndpointBusy
 from pipeline.naming import deployment_of
 from pipeline.plain import one_line
-from pipeline.rollout import alarms_api, autoscaling_api, consumer_references, release_store, releases
+from pipeline.rollout import (
+    alarms_api,
+    autoscaling_api,
+    consumer_references,
+    metric_filters_api,
+    release_store,
+    releases,
+)
 from pipeline.state_data.plan_types import Plan
 
 if TYPE_CHECKING:
@@ -188,6 +196,7 @@ def _delete_rest(one: Release, service: str, account: AccountReleases, clients: 
     """Delete what a release without an endpoint leaves."""
     client = clients.sagemaker
     if one.endpoint is not None and one.status is None:
+        metric_filters_api.delete(clients.logs, one.endpoint)
         alarms_api.delete(clients.cloudwatch, one.endpoint)
     found = client.describe_endpoint_config(EndpointConfigName=one.config)
     for variant in found["ProductionVariants"]:
@@ -253,6 +262,7 @@ handler = lambda_handler.Task(
             "be looked at.",
         ),
         allow("cloudwatch:DeleteAlarms", on=OWN_ALARMS),
+        DELETES_METRIC_FILTERS,
         STOPS_SCALING,
         DELETES_SCALING_ALARMS,
         allow(

@@ -22,6 +22,7 @@ from pipeline.aws.permissions import (
     CONSUMER_VERSIONS,
     CONSUMERS,
     DELETES_CONSUMER_VERSIONS,
+    DELETES_METRIC_FILTERS,
     ENDPOINT_CONFIGS,
     ENDPOINTS,
     EVERYTHING,
@@ -45,7 +46,13 @@ from pipeline.naming import deployment_of
 from pipeline.operations import diagnosis
 from pipeline.plain import one_line
 from pipeline.planning import consumer
-from pipeline.rollout import alarms_api, consumer_switch, endpoint_concurrency, release_store
+from pipeline.rollout import (
+    alarms_api,
+    consumer_switch,
+    endpoint_concurrency,
+    metric_filters_api,
+    release_store,
+)
 from pipeline.state_data import switch_types
 from pipeline.state_data.plan_types import Plan
 
@@ -82,7 +89,7 @@ class _Report:
             return False
         return True
 
-    def spare_if_refused(self, what: str, step: Callable[[], None], fix: str = "") -> None:
+    def spare_if_refused(self, what: str, step: Callable[[], object], fix: str = "") -> None:
         """Run a step that nothing depends on: one that is refused leaves something harmless."""
         try:
             step()
@@ -397,6 +404,8 @@ def _delete_endpoint(plan: Plan, clients: Clients, report: _Report) -> bool:
         return False
     if not foreign:
         report.attempt(f"alarms of {what}", alarms)
+        filters = partial(metric_filters_api.delete, clients.logs, name)
+        report.spare_if_refused(f"metric filters of the log of {what}", filters)
     return True
 
 
@@ -469,6 +478,7 @@ handler = lambda_handler.Task(
             "be looked at.",
         ),
         allow("cloudwatch:DeleteAlarms", on=OWN_ALARMS),
+        DELETES_METRIC_FILTERS,
         allow(
             "lambda:GetFunctionConfiguration",
             "lambda:UpdateFunctionConfiguration",

@@ -17,6 +17,7 @@ from pipeline.aws.permissions import (
     CONSUMER_VERSIONS,
     CONSUMERS,
     DELETES_CONSUMER_VERSIONS,
+    DELETES_METRIC_FILTERS,
     DELETES_SCALING_ALARMS,
     ENDPOINT_CONFIGS,
     ENDPOINTS,
@@ -120,6 +121,7 @@ handler = lambda_handler.Task(
             why="Which alarms there are; the answer is a list, so any alarm may be looked at.",
         ),
         allow("cloudwatch:ListTagsForResource", "cloudwatch:DeleteAlarms", on=OWN_ALARMS),
+        DELETES_METRIC_FILTERS,
         STOPS_SCALING,
         DELETES_SCALING_ALARMS,
         allow(

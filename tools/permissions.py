@@ -27,6 +27,10 @@ AWS_ONLY: Mapping[tuple[str, str], str] = {
         "logs:DescribeLogStreams",
     ): "SageMaker looks for its log stream; here it is just written",
     ("EndpointRole", "cloudwatch:PutMetricData"): "endpoints publish metrics; here they have none",
+    (
+        "MonitorEndpointRole",
+        "logs:CreateLogGroup",
+    ): "a container's first line may still be on its way to CloudWatch; here its log group is there at once",
     **{
         ("DeploymentRole", f"logs:{name}"): _DELIVERY
         for name in (

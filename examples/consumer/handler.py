@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -24,6 +25,9 @@ ASKS = ("prompt", "messages", "input", "query")
 for, and a `prompt` with `"complete": true` the beginning of a text, which a base model goes on with."""
 OPTIONS = ("max_tokens", "temperature", "top_p", "stop", "seed")
 """Fields of an event that go to the endpoint as they are."""
+
+TRACE = re.compile(r"Root=1-([0-9a-f]{8})-([0-9a-f]{24});Parent=([0-9a-f]{16});Sampled=([01])")
+"""The trace of this very call, as Lambda tells it."""
 
 CONFIG = Config(
     connect_timeout=5,
@@ -80,6 +84,18 @@ def ask(client: SageMakerRuntimeClient, endpoint_name: str, event: dict[str, Any
     return {"endpoint_name": endpoint_name, "answer": answer[1], "usage": answer[0].get("usage")}
 
 
+def _traced(trace: str) -> dict[str, Any]:
+    """Return what hands this call's trace on, so that the endpoint's log has its id; nothing without one.
+
+    SageMaker hands no header of ours to the container but these attributes; the form is W3C's `traceparent`.
+    """
+    found = TRACE.match(trace)
+    if not found:
+        return {}
+    when, rest, parent, sampled = found.groups()
+    return {"CustomAttributes": f"traceparent=00-{when}{rest}-{parent}-0{sampled}"}
+
+
 def _text(answer: dict[str, Any]) -> Any:
     choice = answer["choices"][0]
     return choice["message"]["content"] if "message" in choice else choice["text"]
@@ -107,6 +123,7 @@ def _invoke(
             ContentType="application/json",
             Accept="application/json",
             Body=json.dumps(request).encode(),
+            **_traced(os.environ.get("_X_AMZN_TRACE_ID", "")),
         )
     except ClientError as error:
         raise ConsumerError(f"endpoint {endpoint_name!r}: {_reason(error)}") from error

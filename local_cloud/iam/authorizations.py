@@ -431,6 +431,11 @@ def _log_stream(request: NeededPermission) -> Iterator[PolicyRequest]:
     yield PolicyRequest(f"logs:{request.call.operation}", request.arn("logs", where))
 
 
+def _log_group(request: NeededPermission) -> Iterator[PolicyRequest]:
+    where = f"log-group:{request.parameters.get('logGroupName', ANY)}"
+    yield PolicyRequest(f"logs:{request.call.operation}", request.arn("logs", where))
+
+
 _SERVICES: Mapping[str, Mapping[str, Needs]] = {
     "sagemaker": _SAGEMAKER,
     "sagemaker-runtime": {
@@ -442,10 +447,13 @@ _SERVICES: Mapping[str, Mapping[str, Needs]] = {
     "s3": _S3,
     "cloudwatch": _CLOUDWATCH,
     "application-autoscaling": _AUTO_SCALING,
-    "logs": dict.fromkeys(
-        ("CreateLogGroup", "CreateLogStream", "PutLogEvents", "DescribeLogStreams", "GetLogEvents"),
-        _log_stream,
-    ),
+    "logs": {
+        **dict.fromkeys(
+            ("CreateLogGroup", "CreateLogStream", "PutLogEvents", "DescribeLogStreams", "GetLogEvents"),
+            _log_stream,
+        ),
+        **dict.fromkeys(("PutMetricFilter", "DescribeMetricFilters", "DeleteMetricFilter"), _log_group),
+    },
     "stepfunctions": {
         **dict.fromkeys(("StartExecution", "ListExecutions"), _on_parameter("states", "stateMachineArn")),
         **dict.fromkeys(

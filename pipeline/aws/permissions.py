@@ -148,6 +148,13 @@ DELETES_CONSUMER_VERSIONS: Final = allow(
     "where AWS would ask for the function's ARN they stay.",
 )
 """Those that a deployment has published, and that nobody is to call any more."""
+DELETES_METRIC_FILTERS: Final = allow(
+    "logs:DescribeMetricFilters",
+    "logs:DeleteMetricFilter",
+    on=ENDPOINT_LOGS,
+    why="The log of an endpoint stays when the endpoint goes; what makes metrics of it does not.",
+)
+"""By `rollout.metric_filters_api`."""
 READS_WHAT_WAS_MADE: Final = allow(
     "sagemaker:DescribeEndpoint",
     "sagemaker:DescribeEndpointConfig",

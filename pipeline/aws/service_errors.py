@@ -214,6 +214,8 @@ _THROTTLES = frozenset(
         "RequestThrottled",
         "SlowDown",
         "BandwidthLimitExceeded",
+        # Of the logs: something else changes the same group.
+        "OperationAbortedException",
     }
 )
 _NOT_AUTHENTICATED = frozenset(
@@ -290,11 +292,13 @@ def is_over_quota(error: ClientError) -> bool:
 
 
 def is_already_existing(error: ClientError) -> bool:
-    """Return whether SageMaker refused a create because the name is taken.
+    """Return whether SageMaker or Logs refused a create because the name is taken.
 
     SageMaker has no error class for it: ``Cannot create already existing endpoint "arn:..."``.
     """
-    return code(error) == "ValidationException" and "Cannot create already existing" in text(error)
+    return code(error) == "ResourceAlreadyExistsException" or (
+        code(error) == "ValidationException" and "Cannot create already existing" in text(error)
+    )
 
 
 def is_missing(error: ClientError) -> bool:

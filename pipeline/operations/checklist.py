@@ -185,7 +185,8 @@ def _tested(results: Mapping[str, Any]) -> str:
 def _monitored(results: Mapping[str, Any]) -> str:
     monitored = results["monitor_endpoint"]
     metrics = ", ".join(alarm["metric"] for alarm in monitored["alarms"])
-    return f"{len(monitored['alarms'])} alarms on {monitored['endpoint_name']}: {metrics}"
+    unmeasured = f"; its log is not measured: {why}" if (why := monitored.get("unmeasured")) else ""
+    return f"{len(monitored['alarms'])} alarms on {monitored['endpoint_name']}: {metrics}{unmeasured}"
 
 
 def _switched(results: Mapping[str, Any]) -> str:

@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError
 from pipeline.archive.s3.multipart import RETIRED
 from pipeline.aws import service_errors, waiting
 from pipeline.operations.account import MadeKind
-from pipeline.rollout import autoscaling_api
+from pipeline.planning import alarms
+from pipeline.rollout import autoscaling_api, metric_filters_api
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,6 +41,9 @@ def delete(clients: Clients, made: Made) -> bool:
         elif made.kind is MadeKind.MODEL:
             sagemaker.delete_model(ModelName=made.name)
         elif made.kind is MadeKind.ALARM:
+            # Before the alarm, which is what is found of them: a filter has no tags that tell whose it is.
+            if alarms.of_log(made.name) and (endpoint := alarms.endpoint_of(made.name)):
+                metric_filters_api.delete(clients.logs, endpoint)
             clients.cloudwatch.delete_alarms(AlarmNames=[made.name])
         elif made.kind is MadeKind.VERSION:
             clients.lambda_.delete_function(FunctionName=made.function, Qualifier=made.version)

@@ -18,7 +18,7 @@ from pipeline.errors import InvalidInput, Problem
 from pipeline.operations import account_scan, removal
 from pipeline.operations.account import MadeKind
 from pipeline.operations.account_scan import Scope
-from pipeline.rollout import alarms_api
+from pipeline.rollout import alarms_api, metric_filters_api
 from pipeline.stack import change_sets, code_bucket
 
 if TYPE_CHECKING:
@@ -249,6 +249,7 @@ def _clear(
             if service_errors.or_none(clients.sagemaker.describe_endpoint, EndpointName=one.name) is not None
         ]
         for one in [one for one in going if one not in left]:
+            metric_filters_api.delete(clients.logs, one.name)
             alarms_api.delete(clients.cloudwatch, one.name)
             on_deleted(f"endpoint {one.name} and its alarms")
         going = left

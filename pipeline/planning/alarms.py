@@ -3,7 +3,8 @@
 Names are made of the endpoint's name, so that a retry finds its own alarms and whoever deletes an endpoint finds them
 with nothing but its name. Metrics, namespaces and units are those that SageMaker publishes: for serverless endpoints
 (https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints-monitoring.html) none for CPU or disk, for
-instances (https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html) none for concurrency.
+instances (https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html) none for concurrency; and those
+that `pipeline.planning.metrics` makes of the endpoint's log.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from inference.sealift_log import IN_COLUMNS, IN_JSON
 from pipeline.hosting import INSTANCE, SERVERLESS
+from pipeline.planning import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +29,8 @@ RESOURCES = "/aws/sagemaker/Endpoints"
 PERIOD_S = 60
 """SageMaker publishes every minute; the state of an alarm lasts no less than that."""
 
-MICROSECONDS = 1_000_000
+PER_SECOND = {"microseconds": 1_000_000, "milliseconds": 1000}
+"""By the unit of a metric that is a time."""
 
 ALARM = "ALARM"
 
@@ -55,6 +59,10 @@ class AlarmRule:
     """Whether the threshold is for each CPU that an answer keeps busy: CPUUtilization adds them up."""
     on: tuple[str, ...] = (SERVERLESS, INSTANCE)
     """The hostings whose endpoints get it."""
+    log_forms: tuple[str, ...] = ()
+    """Of a metric of the log: the forms of lines that it is read of; empty for SageMaker's own."""
+    share_of: str | None = None
+    """The metric whose values, counted, are the calls that this one's sum is set against, in percent of both."""
     judges: bool = True
     """Whether it speaks against a new endpoint that is tried with a part of the calls."""
 
@@ -62,7 +70,11 @@ class AlarmRule:
         """Return the threshold in the metric's unit."""
         if self.of_cpus:
             return self.threshold * (cpus or 1)
-        return self.threshold * timeout_s * MICROSECONDS if self.of_timeout else self.threshold
+        return self.threshold * timeout_s * PER_SECOND[self.unit] if self.of_timeout else self.threshold
+
+    def suits(self, hosting: str, log_form: str | None) -> bool:
+        """Return whether an endpoint of a hosting, whose log has lines of a form, gets it."""
+        return hosting in self.on and (not self.log_forms or log_form in self.log_forms)
 
 
 RULES: tuple[AlarmRule, ...] = (
@@ -146,6 +158,40 @@ RULES: tuple[AlarmRule, ...] = (
         "the volume is a tenth larger than what lies on it after the start, so something grows",
         on=(INSTANCE,),
     ),
+    AlarmRule(
+        "ttft",
+        metrics.NAMESPACE,
+        metrics.FIRST_TOKEN.name,
+        "p90",
+        0.5,
+        3,
+        5,
+        "milliseconds",
+        "one in ten requests waits half of its time for the first token",
+        "the other half is for the answer, which ends unfinished then; whether the queue or the prompt takes it, "
+        "QueueTime and EvaluatedPromptTokens tell",
+        of_timeout=True,
+        log_forms=(IN_JSON, IN_COLUMNS),
+        # It follows from how long the prompts are and how many come, which a new endpoint does not choose.
+        judges=False,
+    ),
+    AlarmRule(
+        "refusals",
+        metrics.NAMESPACE,
+        metrics.REFUSALS.name,
+        "Sum",
+        10,
+        3,
+        5,
+        "percent of the requests",
+        "one in ten requests is refused with 429 or 503, since the queue is full or moves too slowly",
+        "clients try again after a short peak; minutes on end are too few instances or slots",
+        log_forms=(IN_JSON,),
+        share_of=metrics.QUEUE.name,
+        # A container on serverless gets one request at a time: there the concurrency is what refuses.
+        on=(INSTANCE,),
+        judges=False,
+    ),
 )
 
 
@@ -168,6 +214,14 @@ def names(endpoint: str) -> list[str]:
     return [name_of(endpoint, rule) for rule in RULES]
 
 
+def of_log(name: str) -> bool:
+    """Return whether an alarm watches a metric that is made of its endpoint's log, by the alarm's name."""
+    endpoint = endpoint_of(name)
+    return endpoint is not None and any(
+        name == name_of(endpoint, rule) for rule in RULES if rule.namespace == metrics.NAMESPACE
+    )
+
+
 def endpoint_of(name: str) -> str | None:
     """Return the endpoint that an alarm is of, by the alarm's name; None when it is none of these."""
     bare = name.removeprefix(PREFIX)
@@ -175,10 +229,12 @@ def endpoint_of(name: str) -> str | None:
     return next(found, None) if bare != name else None
 
 
-def judging(endpoint: str, hosting: str | None = None) -> list[str]:
-    """Return the names of those that speak against a new endpoint; of any hosting when None."""
+def judging(endpoint: str, hosting: str | None = None, log_form: str | None = None) -> list[str]:
+    """Return the names of those that speak against a new endpoint; of any hosting and log when that is None."""
     return [
-        name_of(endpoint, rule) for rule in RULES if rule.judges and (hosting is None or hosting in rule.on)
+        name_of(endpoint, rule)
+        for rule in RULES
+        if rule.judges and (hosting is None or rule.suits(hosting, log_form))
     ]
 
 
@@ -190,6 +246,7 @@ def requests(
     topic: str,
     tags: Sequence[Mapping[str, str]],
     cpus: int | None = None,
+    log_form: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return the parameters of PutMetricAlarm for each alarm of an endpoint.
 
@@ -200,19 +257,17 @@ def requests(
         topic: the ARN of the topic that is told.
         tags: those of the endpoint.
         cpus: of an instance, those that an answer keeps busy; None on serverless.
+        log_form: of the lines in the endpoint's log; None where they are not ours.
     """
+    dimensions = [
+        {"Name": "EndpointName", "Value": endpoint},
+        {"Name": "VariantName", "Value": variant},
+    ]
     return [
         {
             "AlarmName": name_of(endpoint, rule),
             "AlarmDescription": f"Endpoint {endpoint}: {rule.meaning}. Threshold: {rule.reason}.",
-            "Namespace": rule.namespace,
-            "MetricName": rule.metric,
-            "Dimensions": [
-                {"Name": "EndpointName", "Value": endpoint},
-                {"Name": "VariantName", "Value": variant},
-            ],
-            "ExtendedStatistic" if rule.statistic.startswith("p") else "Statistic": rule.statistic,
-            "Period": PERIOD_S,
+            **_measured(rule, dimensions),
             "EvaluationPeriods": rule.of,
             "DatapointsToAlarm": rule.minutes,
             "Threshold": float(rule.limit(timeout_s, cpus)),
@@ -223,17 +278,48 @@ def requests(
             "OKActions": [topic],
             "Tags": [dict(tag) for tag in tags],
         }
-        for rule in _rules(cpus)
+        for rule in _rules(cpus, log_form)
     ]
 
 
-def _rules(cpus: int | None) -> tuple[AlarmRule, ...]:
+def _measured(rule: AlarmRule, dimensions: list[dict[str, str]]) -> dict[str, Any]:
+    """Return what of PutMetricAlarm's parameters says what is watched."""
+
+    def metric(name: str) -> dict[str, Any]:
+        return {"Namespace": rule.namespace, "MetricName": name, "Dimensions": dimensions}
+
+    if rule.share_of is None:
+        kind = "ExtendedStatistic" if rule.statistic.startswith("p") else "Statistic"
+        return {**metric(rule.metric), kind: rule.statistic, "Period": PERIOD_S}
+
+    def counted(identity: str, name: str, statistic: str) -> dict[str, Any]:
+        stat = {"Metric": metric(name), "Period": PERIOD_S, "Stat": statistic}
+        return {"Id": identity, "MetricStat": stat, "ReturnData": False}
+
+    return {
+        "Metrics": [
+            counted("some", rule.metric, rule.statistic),
+            counted("others", rule.share_of, "SampleCount"),
+            # A minute without the others is one in which there was nothing else; without any of these it has no data.
+            {
+                "Id": "share",
+                "Expression": "100 * some / (some + FILL(others, 0))",
+                "Label": f"{rule.metric}, {rule.unit}",
+                "ReturnData": True,
+            },
+        ]
+    }
+
+
+def _rules(cpus: int | None, log_form: str | None) -> tuple[AlarmRule, ...]:
     """Return the rules of an endpoint: those of instances when it has CPUs."""
     hosting = SERVERLESS if cpus is None else INSTANCE
-    return tuple(rule for rule in RULES if hosting in rule.on)
+    return tuple(rule for rule in RULES if rule.suits(hosting, log_form))
 
 
-def summaries(endpoint: str, timeout_s: float, cpus: int | None = None) -> list[Alarm]:
+def summaries(
+    endpoint: str, timeout_s: float, cpus: int | None = None, log_form: str | None = None
+) -> list[Alarm]:
     """Return the alarms of an endpoint for the execution's output."""
     return [
         Alarm(
@@ -242,7 +328,7 @@ def summaries(endpoint: str, timeout_s: float, cpus: int | None = None) -> list[
             threshold=rule.limit(timeout_s, cpus),
             unit=rule.unit,
         )
-        for rule in _rules(cpus)
+        for rule in _rules(cpus, log_form)
     ]
 
 

@@ -23,7 +23,16 @@ from pipeline.hosting import (
     NOBODY,
     SERVERLESS,
 )
-from pipeline.planning import autoscaling, consumer, continuity, model_settings, plan_notes, quotas, sizes
+from pipeline.planning import (
+    autoscaling,
+    consumer,
+    continuity,
+    metrics,
+    model_settings,
+    plan_notes,
+    quotas,
+    sizes,
+)
 from pipeline.sizing import fit, images, instance_choice, instance_types
 from pipeline.state_data.plan_types import (
     Asked,
@@ -109,12 +118,19 @@ def plan(facts: PlanFacts) -> Plan:
     slots = needed.demand.n_parallel
     inference = model_settings.inference(request, facts.model, where, slots)
     timeout_s = min(request.timeout_s, limits.INVOCATION_S.value)
-    told = {**asdict(inference), "timeout_s": timeout_s}
+    told = {
+        **asdict(inference),
+        "timeout_s": timeout_s,
+        "checkpoints": needed.demand.checkpoints_kept,
+    }
     if where == INSTANCE:
         tokens = inference.max_tokens
         told["max_waiting"] = instance_choice.waiting(
             choice.offers[0], slots, tokens=tokens, timeout_s=timeout_s
         )
+    else:
+        # Nothing streams there: what is one to the client comes in one piece, in the time of any other answer.
+        told["stream_timeout_s"] = timeout_s
     container = {
         "Image": image,
         **model_source.model_data(facts.assembly),
@@ -125,6 +141,12 @@ def plan(facts: PlanFacts) -> Plan:
     }
     hosted = (_on_instances if where == INSTANCE else _on_serverless)(facts, container, choice)
     names = hosted.names
+    log_form = profile.log_lines(request.code)
+    if log_form:
+        # After the naming: the endpoint's name is made of the container's other settings. A model that an earlier plan
+        # of the execution has made says what that plan said.
+        endpoint = facts.earlier.names.endpoint if facts.earlier else names.endpoint
+        container["Environment"] |= metrics.environment(endpoint)
     if facts.earlier:
         continuity.require_same_name(facts.archive, facts.earlier.names.model, names.model)
     tags = _tags(facts, hosted.instances)
@@ -166,6 +188,7 @@ def plan(facts: PlanFacts) -> Plan:
         switch=_switch(request.consumers),
         callers=_callers(request.consumers),
         taken_from=facts.taken_from,
+        log_form=log_form,
         keep_previous=KEPT[where] if request.keep_previous is None else request.keep_previous,
         notes=tuple(
             payload.cut_all(
@@ -212,10 +235,9 @@ def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) 
     needed, types, asked = model_settings.needs(request, archive, model), table(request), request.hosting
     why = "it is a bare GGUF, and serverless takes only a tar.gz"
     if asked == SERVERLESS or (asked == AUTO and not archive.get("parts")):
-        quota = limits.MEMORY_QUOTA_MB.value
-        decision = fit.decide(needed, asked_mb=request.memory_mb, quota_mb=quota, table=types)
+        serverless, decision = serverless_size(needed, request.memory_mb, types)
         if asked == SERVERLESS or decision.memory_mb is not None:
-            return HostingChoice(needed, SERVERLESS, decision)
+            return HostingChoice(serverless, SERVERLESS, decision)
         why = "; ".join(f"{problem.seen}, wanted {problem.wanted}" for problem in decision.problems)
     slots = model_settings.slots_asked(request)
     try:
@@ -233,6 +255,23 @@ def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) 
         f"set allow_instances to true for {instance_choice.describe(offers[0], request.instance_count)}",
     )
     return HostingChoice(needed, INSTANCE, fit.FitDecision(None, (problem,)), offers)
+
+
+def serverless_size(
+    needed: fit.Fit, asked_mb: int | None, types: Sequence[instance_types.Instance]
+) -> tuple[fit.Fit, fit.FitDecision]:
+    """Return what the model needs on serverless, and the size; with checkpoints where they cost none.
+
+    They save a chat's next turn its prompt. For that no larger size is paid, and no model refused.
+    """
+    quota = limits.MEMORY_QUOTA_MB.value
+    plain = needed.without_checkpoints()
+    kept, without = (
+        fit.decide(one, asked_mb=asked_mb, quota_mb=quota, table=types) for one in (needed, plain)
+    )
+    if kept.memory_mb is not None and kept.memory_mb == without.memory_mb:
+        return needed, kept
+    return plain, without
 
 
 def table(request: Request) -> tuple[instance_types.Instance, ...]:
@@ -254,13 +293,25 @@ def _instance(own: RequestedInstanceType) -> instance_types.Instance:
     )
 
 
-def _name(facts: PlanFacts, container: Mapping[str, Any], sized: Mapping[str, Any]) -> str:
+def _name(
+    facts: PlanFacts,
+    container: Mapping[str, Any],
+    target: quota_usage.Holder | None,
+    sized: Mapping[str, Any],
+) -> str:
     archive, request = facts.archive, facts.request
+    updated = _updated_name(request, target)
+    if updated and facts.earlier:
+        # Settled by the first plan: what an execution makes keeps its name, whatever becomes of the account.
+        updated = facts.earlier.names.endpoint
+    # A container whose lines say where they were written is another one in another endpoint.
+    told = images.PROFILES[request.container].log_lines(request.code) is not None
     identity = naming.digest(
         {
             "archive": [archive["bucket"], archive["key"], archive["version_id"] or archive["etag"]],
             "container": container,
             "role": request.execution_role_arn,
+            **({"endpoint": updated} if updated and told else {}),
             **sized,
         }
     )
@@ -272,10 +323,11 @@ def _on_serverless(facts: PlanFacts, container: dict[str, Any], choice: HostingC
     if memory_mb is None:  # `require` has refused it; this is for the type checker and the impossible
         raise AssertionError("no memory size")
     asked = Asked(memory_mb=memory_mb, max_concurrency=request.max_concurrency)
+    target = _in_place_target(facts)
     name = _name(
-        facts, container, {"serverless": sizes.serverless_config(memory_mb, request.max_concurrency)}
+        facts, container, target, {"serverless": sizes.serverless_config(memory_mb, request.max_concurrency)}
     )
-    chosen = _choose(name, asked, request, facts)
+    chosen = _choose(name, asked, target, facts)
     config = chosen.config or sizes.config_name(name, asked, chosen.memory_mb, chosen.start.concurrency)
     return _Hosted(
         names=Names(model=name, endpoint_config=config, endpoint=chosen.endpoint),
@@ -295,14 +347,12 @@ def _on_instances(facts: PlanFacts, container: dict[str, Any], choice: HostingCh
     watched = request.detailed_observability
     observes = {} if watched is None else {"detailed_observability": watched}
     # Another scaling is another deployment, as another number of instances is: tags and requests fit together then.
-    name = _name(facts, container, {"instances": asdict(asked), **scales, **observes})
-    in_place = request.strategy == IN_PLACE
-    situation = facts.situation
-    target = _in_place_target(request.service, situation, facts.serving) if in_place else None
+    target = _in_place_target(facts)
+    name = _name(facts, container, target, {"instances": asdict(asked), **scales, **observes})
     _check_same_hosting(target, INSTANCE)
     _check_not_scaled(target)
-    endpoint = (target.name if target else request.service) if in_place else name
-    there = situation.holder(endpoint)
+    endpoint = _updated_name(request, target) or name
+    there = facts.situation.holder(endpoint)
     left: Sequence[Offer] = found
     count, updates = asked.count, None
     taken_over = _instances_of(there.config, name, asked, found) if there and _lives(there) else None
@@ -428,13 +478,11 @@ class _Chosen:
     """The configuration that is taken over; None for one of our own."""
 
 
-def _choose(name: str, asked: Asked, request: Request, facts: PlanFacts) -> _Chosen:
+def _choose(name: str, asked: Asked, target: quota_usage.Holder | None, facts: PlanFacts) -> _Chosen:
     """Choose the endpoint and the concurrency that it begins with."""
-    situation = facts.situation
-    in_place = request.strategy == IN_PLACE
-    target = _in_place_target(request.service, situation, facts.serving) if in_place else None
+    request, situation = facts.request, facts.situation
     _check_same_hosting(target, SERVERLESS)
-    endpoint = (target.name if target else request.service) if in_place else name
+    endpoint = _updated_name(request, target) or name
     there = situation.holder(endpoint)
     found = sizes.sizes_of(there.config, name, asked) if there and _lives(there) else None
     if there and found:
@@ -452,13 +500,21 @@ def _lives(there: quota_usage.Holder) -> bool:
     return there.ours and there.status in USABLE
 
 
-def _in_place_target(
-    service: str, situation: quota_usage.Situation, serving: str | None
-) -> quota_usage.Holder | None:
+def _in_place_target(facts: PlanFacts) -> quota_usage.Holder | None:
     """Return the service's endpoint to update: the one with its bare name, the consumer's, the newest; else None."""
-    own = [one for one in situation.holders if one.ours and one.status in USABLE]
+    service, serving = facts.request.service, facts.serving
+    if facts.request.strategy != IN_PLACE:
+        return None
+    own = [one for one in facts.situation.holders if one.ours and one.status in USABLE]
     ranked = sorted(own, key=lambda one: (one.name == service, one.name == serving, one.created))
     return next(reversed(ranked), None)
+
+
+def _updated_name(request: Request, target: quota_usage.Holder | None) -> str | None:
+    """Return the name of the endpoint that is updated in place, or will be; None of a deployment with its own."""
+    if request.strategy != IN_PLACE:
+        return None
+    return target.name if target else request.service
 
 
 def _tags(facts: PlanFacts, on: OnInstances | None) -> list[dict[str, str]]:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-from inference import sealift_models
+from inference import sealift_log, sealift_models
 from pipeline.gguf import questions
 from pipeline.sizing.serving import CHECKPOINTS, LLAMA_SERVER, OWN_SERVER, PREBUILT, Serving
 
@@ -101,6 +101,8 @@ class Profile:
     """The profile to take instead when the support has ended."""
     limits: tuple[str, ...] = ()
     """What is known against it on serverless."""
+    log_form: str | None = None
+    """The form of a request's line in its log, as `inference.sealift_log` has it; None where there is no such line."""
 
     def image_uri(self, region: str) -> str | None:
         """Return the image's URI in a region; None when only the user knows it."""
@@ -109,6 +111,10 @@ class Profile:
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
         account = _ACCOUNTS.get(region, _ACCOUNT)
         return f"{account}.dkr.ecr.{region}.{suffix}/{self.repository}:{self.tag}"
+
+    def log_lines(self, code: str) -> str | None:
+        """Return the form of a request's line in the log, by whose code runs; an archive's own writes what it likes."""
+        return None if code == ARCHIVE_CODE else self.log_form
 
     @property
     def embeds(self) -> bool:
@@ -127,7 +133,8 @@ class Profile:
         return "sealift" if self.carries_code else "none"
 
 
-_CHECKPOINTS: Final = {"LLAMA_ARG_CTX_CHECKPOINTS": str(CHECKPOINTS)}
+_CTX_CHECKPOINTS: Final = "LLAMA_ARG_CTX_CHECKPOINTS"
+_CHECKPOINTS: Final = {_CTX_CHECKPOINTS: str(CHECKPOINTS)}
 """Of each slot. By default there are 32: of a model with windows or recurrent layers gigabytes that no fit holds."""
 
 _OURS: Final[Mapping[str, str | None]] = {
@@ -143,9 +150,10 @@ _OURS: Final[Mapping[str, str | None]] = {
         "timeout_s",
         "n_parallel",
         "max_waiting",
+        "stream_timeout_s",
     )
 }
-_ONE_AT_A_TIME: Final = {"n_parallel": None, "max_waiting": None}
+_ONE_AT_A_TIME: Final = dict.fromkeys(("n_parallel", "max_waiting", "stream_timeout_s", "checkpoints"))
 """TorchServe has one worker, which answers one request at a time, and a queue of its own."""
 _ANY_FORM: Final = (questions.MESSAGES, questions.PROMPT, "inputs", questions.INPUT, questions.QUERY)
 
@@ -172,6 +180,7 @@ PYTORCH: Final = Profile(
         # generation of this size (benchmarks/bench_limits.py). What lives long may still take what it needs.
         "JAVA_TOOL_OPTIONS": "-Xms32m -Xmn12m -XX:+UseSerialGC",
     },
+    log_form=sealift_log.IN_COLUMNS,
     honest_ping=False,
     end_of_support=date(2024, 3, 15),
     alternative="llama-cpp",
@@ -197,6 +206,8 @@ LLAMA_CPP: Final = Profile(
         "n_parallel": "SM_LLAMA_CPP_PARALLEL",
         # Who finds every slot busy waits, however many there are.
         "max_waiting": None,
+        "stream_timeout_s": None,
+        "checkpoints": _CTX_CHECKPOINTS,
     },
     requests=(questions.MESSAGES,),
     serving=LLAMA_SERVER,
@@ -226,11 +237,12 @@ CUSTOM: Final = Profile(
     tag="",
     carries_code=False,
     runs_archive_code=True,
-    settings=_OURS,
+    settings={**_OURS, "checkpoints": _CTX_CHECKPOINTS},
     requests=_ANY_FORM,
     serving=OWN_SERVER,
     companions=True,
     all_threads=64,
+    log_form=sealift_log.IN_JSON,
     serves_metrics=True,
     environment=_CHECKPOINTS,
     limits=("the image must lie in a registry of the endpoint's own account and region",),

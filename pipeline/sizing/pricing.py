@@ -133,6 +133,15 @@ _ITEMS: Final = (
         "https://aws.amazon.com/cloudwatch/pricing/, US East, as others quote it",
         "likely",
     ),
+    PricedItem(
+        "metric_month",
+        "a metric of an endpoint's log, for the hours in which it has values; the first ten of an account are free",
+        "metric and month",
+        {HOME: 0.30},
+        "2026-11-29",
+        "https://aws.amazon.com/cloudwatch/pricing/, custom metrics, the first 10,000, as others quote it",
+        "likely",
+    ),
 )
 
 LISTED: Final = Prices(MappingProxyType({item.name: item for item in _ITEMS}))

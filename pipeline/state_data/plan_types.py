@@ -184,6 +184,8 @@ class Plan:
     """The consumers in words, for the notification."""
     taken_from: str | None = None
     """The endpoint of another service that a consumer is taken from, as the request says."""
+    log_form: str | None = None
+    """Of a request's line in the containers' log; None where they write none."""
     keep_previous: int
     """Earlier good deployments of the service that are not retired."""
     notes: tuple[str, ...]

@@ -15,6 +15,7 @@ from examples.tiny_gguf import write_tiny_gguf
 from local_cloud.hosting.containers.unpacking import unpack
 from pipeline import package_files
 from pipeline.archive.build.pack import pack
+from pipeline.planning import metrics
 from pipeline.sizing import images
 from tools.contract.container import Container, Stack
 
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
     Start = Callable[..., Container]
 
-ENVIRONMENT = images.environment(images.PYTORCH, {"n_ctx": 512, "n_threads": 1})
+ENDPOINT = "harbour-0123456789ab"
+ENVIRONMENT = {
+    **images.environment(images.PYTORCH, {"n_ctx": 512, "n_threads": 1}),
+    **metrics.environment(ENDPOINT),
+}
 """Of the container, as the plan gives it to CreateModel."""
 
 DISK_BYTES = 5_000_000_000

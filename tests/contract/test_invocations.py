@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from examples.tiny_gguf import ANSWER
+from local_cloud.logs.metric_filters import made_of
+from pipeline.planning import metrics
+from pipeline.sizing import images
+from tests.contract.conftest import ENDPOINT
 
 if TYPE_CHECKING:
     from tools.contract.container import Container, Reply
@@ -182,3 +186,28 @@ def test_a_body_that_serverless_lets_through_reaches_the_model(served: Container
     body = json.dumps(CHAT).replace('"max_tokens":', '"max_tokens":' + " " * 4_000_000)
 
     assert served.ask("POST", "/invocations", body, JSON).status == 200
+
+
+def measured(log: str) -> list[tuple[str, float, str]]:
+    """Return what the endpoint's metric filters make of a log: names, values and endpoints."""
+    filters = metrics.requests(ENDPOINT, images.PYTORCH.log_form)
+    made = [one for line in log.splitlines() for _, one in made_of(filters, line)]
+    return [(one["MetricName"], one["Value"], one["Dimensions"][0]["Value"]) for one in made]
+
+
+def test_the_log_is_measured(served: Container) -> None:
+    """TorchServe puts words of its own before a line; the filters find its figures all the same, and its trace."""
+    before = len(served.log())
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    attributes = {"X-Amzn-SageMaker-Custom-Attributes": f"00-{trace}-00f067aa0ba902b7-01"}
+    served.ask("POST", "/invocations", json.dumps(CHAT), {**JSON, **attributes})
+    served.invoke(prompt="x", colour="red")
+
+    served.until(lambda: "unknown_parameter" in served.log()[before:], "the refusal in the log")
+    log = served.log()[before:]
+    made = measured(log)
+    assert {name for name, _, _ in made} == {one.name for one in metrics.of_form(images.PYTORCH.log_form)}
+    assert {endpoint for _, _, endpoint in made} == {ENDPOINT}
+    assert len(made) == len({name for name, _, _ in made}), "one answer, and each metric once"
+    assert all(value > 0 for name, value, _ in made if name in ("TimeToFirstToken", "TokensPerSecond"))
+    assert f'"trace_id": "{trace}"' in log

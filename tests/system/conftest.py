@@ -116,6 +116,10 @@ def _empty(cloud: LocalCloud) -> None:
     cloudwatch = cloud.clients.cloudwatch
     if left := [alarm["AlarmName"] for alarm in cloudwatch.describe_alarms()["MetricAlarms"]]:
         cloudwatch.delete_alarms(AlarmNames=left)
+    for one in cloud.clients.logs.describe_metric_filters()["metricFilters"]:
+        cloud.clients.logs.delete_metric_filter(
+            logGroupName=one["logGroupName"], filterName=one["filterName"]
+        )
     _idle_consumer(cloud)
     cloud.clients.lambda_.update_function_configuration(
         FunctionName=CONSUMER, Environment={"Variables": BEFORE}

@@ -40,7 +40,7 @@ BROKEN = {
 }
 KILLED_AFTER = "killed after"
 DENIED = {DEFAULT: "AccessDeniedException", "s3": "AccessDenied", "sns": "AuthorizationError"}
-OVER_QUOTA = {DEFAULT: "ResourceLimitExceeded"}
+OVER_QUOTA = {DEFAULT: "ResourceLimitExceeded", "logs": "LimitExceededException"}
 INVALID = {
     DEFAULT: "ValidationException",
     "s3": "InvalidArgument",

@@ -42,6 +42,8 @@ class Snapshot:
     """The endpoint that the consumer called and got an answer from; None when it failed."""
     alarmed: frozenset[str] = frozenset()
     """The endpoints that have alarms."""
+    measured: frozenset[str] = frozenset()
+    """The endpoints whose logs have metric filters."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -54,6 +56,7 @@ class Snapshot:
             ("configuration", {naming.deployment_of(name) for name in self.configs}),
             ("model", self.models),
             ("alarms", self.alarmed),
+            ("filters", self.measured),
         )
         return frozenset(f"{kind} {name}" for kind, names in kinds for name in names)
 

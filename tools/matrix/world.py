@@ -31,7 +31,8 @@ from local_cloud.hosting.containers.server_process import (
 from local_cloud.hosting.platform.lifecycle import ContainerCondition
 from pipeline.naming import deployment_of
 from pipeline.operations import execution_history
-from pipeline.planning import alarms
+from pipeline.planning import alarms, metrics
+from pipeline.rollout import metric_filters_api
 from pipeline.stack import bundles
 from tools.matrix import cases, invariants
 from tools.matrix.invariants import Broken, Endpoint, Outcome, Snapshot
@@ -458,6 +459,7 @@ class World:
             ("configuration", "endpoint_config"),
             ("model", "model"),
             ("alarms", "endpoint"),
+            ("filters", "endpoint"),
         )
         return Outcome(
             ended.status,
@@ -498,6 +500,7 @@ class World:
             client.get_alias(FunctionName=CONSUMER, Name=ALIAS)["FunctionVersion"],
             self._ask_consumer(scenario),
             frozenset(self._alarmed()),
+            frozenset(self._measured()),
         )
 
     def _ask_consumer(self, scenario: Scenario) -> str | None:
@@ -587,6 +590,8 @@ class World:
         while ask("ListEndpoints", {"MaxResults": 100})["Endpoints"]:
             time.sleep(0.002)
         self._delete_alarms()
+        for endpoint in self._measured():
+            metric_filters_api.delete(self.cloud.clients.logs, endpoint)
         client = self.cloud.clients.lambda_
         self._idle_consumer()
         self._lock("")
@@ -619,6 +624,11 @@ class World:
         found = self.cloud.clients.cloudwatch.describe_alarms(AlarmNamePrefix=alarms.PREFIX, MaxRecords=100)
         dimensions = (one for alarm in found["MetricAlarms"] for one in alarm["Dimensions"])
         return {one["Value"] for one in dimensions if one["Name"] == "EndpointName"}
+
+    def _measured(self) -> set[str]:
+        """Return the endpoints whose logs have metric filters."""
+        found = self.cloud.clients.logs.describe_metric_filters()["metricFilters"]
+        return {one["logGroupName"].removeprefix(metrics.log_group("")) for one in found}
 
     def _delete_alarms(self) -> None:
         for endpoint in self._alarmed():

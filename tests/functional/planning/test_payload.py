@@ -314,7 +314,9 @@ class Workflow:
         return smoke_test.run(event, self.clients)
 
     def MonitorEndpoint(self, event: Any) -> Any:
-        quiet: Any = SimpleNamespace(cloudwatch=SimpleNamespace(put_metric_alarm=lambda **_request: {}))
+        quiet: Any = SimpleNamespace(
+            cloudwatch=SimpleNamespace(put_metric_alarm=lambda **_request: {}), logs=Denied(self.said)
+        )
         return monitor_endpoint.run(event, quiet)
 
     def ReadConsumer(self, event: Any) -> Any:
@@ -360,7 +362,10 @@ class Workflow:
 
     def RollBack(self, event: Any) -> Any:
         denied: Any = SimpleNamespace(
-            lambda_=Denied(self.said), sagemaker=Denied(self.said), cloudwatch=Denied(self.said)
+            lambda_=Denied(self.said),
+            sagemaker=Denied(self.said),
+            cloudwatch=Denied(self.said),
+            logs=Denied(self.said),
         )
         return roll_back.run(event, denied)
 

@@ -122,6 +122,64 @@ class FakeCloudWatch:
             raise ClientError(response, operation)  # type: ignore[arg-type]
 
 
+class FakeLogs:
+    """Metric filters in memory, with the logs' behavior; every other call is the script's."""
+
+    def __init__(self, scripted: Any) -> None:
+        self._scripted = scripted
+        self.filters: dict[tuple[str, str], dict[str, Any]] = {}
+        """By log group and name."""
+        self.groups: set[str] = set()
+        self.refused: dict[str, str] = {}
+        """The error codes of operations."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scripted, name)
+
+    def create_log_group(self, **request: Any) -> dict[str, Any]:
+        """Make a group."""
+        self._called("CreateLogGroup", request)
+        self.groups.add(request["logGroupName"])
+        return {}
+
+    def put_metric_filter(self, **request: Any) -> dict[str, Any]:
+        """Make a filter of a group that is there, or change one."""
+        self._called("PutMetricFilter", request)
+        if request["logGroupName"] not in self.groups:
+            raise _refusal("PutMetricFilter", "ResourceNotFoundException")
+        self.filters[request["logGroupName"], request["filterName"]] = request
+        return {}
+
+    def describe_metric_filters(self, **request: Any) -> dict[str, Any]:
+        """Return those of a group whose names begin as requested."""
+        self._called("DescribeMetricFilters", request)
+        group, prefix = request["logGroupName"], request["filterNamePrefix"]
+        return {
+            "metricFilters": [
+                one
+                for (where, name), one in self.filters.items()
+                if where == group and name.startswith(prefix)
+            ]
+        }
+
+    def delete_metric_filter(self, **request: Any) -> dict[str, Any]:
+        """Delete a filter that is there."""
+        self._called("DeleteMetricFilter", request)
+        if self.filters.pop((request["logGroupName"], request["filterName"]), None) is None:
+            raise _refusal("DeleteMetricFilter", "ResourceNotFoundException")
+        return {}
+
+    def _called(self, operation: str, request: dict[str, Any]) -> None:
+        shape = service_model("logs").operation_model(operation).input_shape
+        assert not ParamValidator().validate(request, shape).generate_report()
+        if operation in self.refused:
+            raise _refusal(operation, self.refused[operation])
+
+
+def _refusal(operation: str, code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": f"{code}: {operation}"}}, operation)
+
+
 class Script:
     """What AWS answers, call by call; a call that is not written down fails, and so does one that is not made."""
 
@@ -129,17 +187,21 @@ class Script:
         self.clients = clients
         self.cloudwatch = FakeCloudWatch()
         self._real_cloudwatch = clients.cloudwatch
+        self._real_logs = clients.logs
+        self.logs = FakeLogs(clients.logs)
         self._stubbers = {name: Stubber(getattr(clients, name)) for name in SERVICES}
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
         vars(self.clients)["cloudwatch"] = self.cloudwatch
+        vars(self.clients)["logs"] = self.logs
         for stubber in self._stubbers.values():
             self._stack.enter_context(stubber)
         return self
 
     def __exit__(self, *_error: object) -> None:
         vars(self.clients)["cloudwatch"] = self._real_cloudwatch
+        vars(self.clients)["logs"] = self._real_logs
         self._stack.close()
 
     def answers(
@@ -310,6 +372,7 @@ class MotoConsumer:
             lambda_=self,
             sagemaker=scripted.sagemaker,
             cloudwatch=scripted.cloudwatch,
+            logs=scripted.logs,
             service_quotas=scripted.service_quotas,
         )
         self.answer: object = {"answer": "It carries cargo."}

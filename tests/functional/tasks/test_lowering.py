@@ -279,7 +279,9 @@ def test_a_failed_deployment_leaves_none_of_its_configurations(do: Task, refusin
     plan = a_plan(service=SERVICE, execution=EXECUTION, names=names)
     diagnosed = {"error": "SmokeTestFailed", "what": "x", "why": "y", "fix": "z", "cause": "because"}
     clients: Any = SimpleNamespace(
-        sagemaker=refusing, cloudwatch=SimpleNamespace(describe_alarms=lambda **_: {"MetricAlarms": []})
+        sagemaker=refusing,
+        cloudwatch=SimpleNamespace(describe_alarms=lambda **_: {"MetricAlarms": []}),
+        logs=SimpleNamespace(describe_metric_filters=lambda **_: {"metricFilters": []}),
     )
 
     event = {"plan_deployment": plan, "diagnose": diagnosed}

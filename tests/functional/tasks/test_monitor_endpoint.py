@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.errors import AccessDenied
+from pipeline.errors import AccessDenied, Throttled
 from pipeline.planning import alarms
 from pipeline.rollout import alarms_api
 from tests.plans import a_plan, on_instances
@@ -101,6 +101,58 @@ def test_many_names_are_asked_for_in_parts(script: Script) -> None:
 
     assert [one["AlarmName"] for one in alarms_api.found(script.clients.cloudwatch, names)] == names
     assert script.cloudwatch.calls == ["DescribeAlarms"] * 2
+
+
+@pytest.mark.parametrize(
+    ("hosting", "log_form", "made_of_log"),
+    [
+        pytest.param("serverless", "columns", (6, {"ttft"}), id="TorchServe"),
+        pytest.param("serverless", "json", (7, {"ttft"}), id="our server"),
+        pytest.param("instance", "json", (7, {"ttft", "refusals"}), id="our server on an instance"),
+        pytest.param("instance", None, (0, set()), id="somebody else's log"),
+    ],
+)
+def test_the_log_is_measured(
+    do: Task, script: Script, hosting: str, log_form: str | None, made_of_log: tuple[int, set[str]]
+) -> None:
+    """By a filter for each metric in the endpoint's own group, which is made where SageMaker has not yet."""
+    on = on_instances(busy_cpus=4) if hosting == "instance" else None
+    plan = {**PLAN, "hosting": hosting, "instances": on, "log_form": log_form}
+    made = [do("MonitorEndpoint", script.clients, plan=plan, topic=TOPIC) for _ in range(2)]
+
+    count, suffixes = made_of_log
+    there = sorted(name for _, name in script.logs.filters)
+    assert made[0] == made[1]
+    assert made[0]["unmeasured"] is None
+    assert (sorted(f"sealift-{name}" for name in made[0]["metrics"]), len(there)) == (there, count)
+    assert {group for group, _ in script.logs.filters} <= {"/aws/sagemaker/Endpoints/harbour-0"}
+    of_log = {one for one in script.cloudwatch.alarms if alarms.of_log(one)}
+    assert of_log == {f"sealift-harbour-0-{suffix}" for suffix in suffixes}
+
+
+@pytest.mark.parametrize(
+    "code", ["AccessDeniedException", "LimitExceededException", "InvalidParameterException"]
+)
+def test_a_log_that_cannot_be_measured_is_told_and_deployed_all_the_same(
+    do: Task, script: Script, code: str
+) -> None:
+    """Nothing is watched then that would be quiet for ever."""
+    script.logs.groups.add("/aws/sagemaker/Endpoints/harbour-0")
+    script.logs.refused["PutMetricFilter"] = code
+
+    made = do("MonitorEndpoint", script.clients, plan={**PLAN, "log_form": "json"}, topic=TOPIC)
+
+    assert (made["metrics"], made["unmeasured"]) == ([], f"{code}: PutMetricFilter")
+    assert set(script.cloudwatch.alarms) == names("harbour-0")
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "OperationAbortedException"])
+def test_what_may_pass_is_tried_again(do: Task, script: Script, code: str) -> None:
+    """By the state machine."""
+    script.logs.refused["PutMetricFilter"] = code
+
+    with pytest.raises(Throttled):
+        do("MonitorEndpoint", script.clients, plan={**PLAN, "log_form": "json"}, topic=TOPIC)
 
 
 def test_a_denied_alarm_is_told(do: Task, script: Script) -> None:

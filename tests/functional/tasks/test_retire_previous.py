@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pipeline.errors import EndpointBusy
-from pipeline.planning import alarms
-from pipeline.rollout import alarms_api
+from pipeline.planning import alarms, metrics
+from pipeline.rollout import alarms_api, metric_filters_api
 from tests.foreign import HOSTILE, unfit
 from tests.paginated import Paginated
 from tests.plans import a_consumer, a_plan
@@ -166,7 +166,7 @@ class Account:
 
     def __init__(self, do: Task, consumer: MotoConsumer) -> None:
         self.sagemaker, self.executions, self.consumer = SageMaker(), Executions(), consumer
-        self.cloudwatch = consumer.clients.cloudwatch
+        self.cloudwatch, self.logs = consumer.clients.cloudwatch, consumer.clients.logs
         self.scaling = AutoScaling(self.sagemaker)
         self._do = do
         self.clients: Any = SimpleNamespace(
@@ -174,6 +174,7 @@ class Account:
             stepfunctions=self.executions,
             lambda_=consumer,
             cloudwatch=self.cloudwatch,
+            logs=self.logs,
             autoscaling=self.scaling,
         )
 
@@ -211,11 +212,12 @@ def test_the_deployment_is_marked_as_good(account: Account) -> None:
 
 
 def test_what_goes_goes_whole(account: Account) -> None:
-    """Endpoint, alarms, model and configuration; the last one stays."""
+    """Endpoint, alarms, metric filters, model and configuration; the last one stays."""
     oldest, last, own = (account.sagemaker.deploy(n) for n in (1, 2, 3))
     for name in (oldest, last):
         requests = alarms.requests(name, "AllTraffic", timeout_s=60, topic="arn:aws:sns:t", tags=[])
         alarms_api.put(account.cloudwatch, requests)
+        metric_filters_api.put(account.logs, metrics.requests(name, "columns"))
 
     result = account.retire(own)
 
@@ -223,6 +225,7 @@ def test_what_goes_goes_whole(account: Account) -> None:
     for rows in (account.sagemaker.endpoints, account.sagemaker.configs, account.sagemaker.models):
         assert sorted(rows) == [last, own]
     assert set(account.cloudwatch.alarms) == {one["name"] for one in alarms.summaries(last, 60)}
+    assert {group for group, _ in account.logs.filters} == {f"/aws/sagemaker/Endpoints/{last}"}
 
 
 def test_what_scales_is_deregistered_before_it_goes(account: Account) -> None:

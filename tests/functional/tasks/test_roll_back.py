@@ -10,7 +10,8 @@ import pytest
 
 from pipeline import error_codec
 from pipeline.errors import ConsumerBusy, EndpointBusy, SmokeTestFailed, StackChanged, Throttled
-from pipeline.planning import alarms
+from pipeline.planning import alarms, metrics
+from pipeline.rollout import metric_filters_api
 from tests.foreign import HOSTILE, unfit
 from tests.plans import a_consumer, a_plan
 
@@ -540,6 +541,7 @@ def watched(script: Script) -> None:
     for name in ("harbour-0", "harbour-1"):
         for request in alarms.requests(name, "AllTraffic", timeout_s=60, topic="arn:aws:sns:t", tags=[]):
             script.cloudwatch.put_metric_alarm(**request)
+        metric_filters_api.put(script.logs, metrics.requests(name, "json"))
     script.cloudwatch.calls.clear()
 
 
@@ -552,6 +554,7 @@ def test_alarms_go_when_the_endpoint_is_gone(do: Task, script: Script) -> None:
 
     assert result["gone"] == [ENDPOINT, ALARMS, CONFIG, MODEL]
     assert set(script.cloudwatch.alarms) == {one["name"] for one in alarms.summaries("harbour-1", 60)}
+    assert {group for group, _ in script.logs.filters} == {metrics.log_group("harbour-1")}
 
     nothing_there(script)
     again = do("RollBack", script.clients, results=results(monitor_endpoint={"alarms": []}))
@@ -579,6 +582,7 @@ def test_alarms_of_somebody_elses_endpoint_stay(do: Task, script: Script) -> Non
     do("RollBack", script.clients, results=results(monitor_endpoint={"alarms": []}))
 
     assert {one["name"] for one in alarms.summaries("harbour-0", 60)} <= set(script.cloudwatch.alarms)
+    assert metrics.log_group("harbour-0") in {group for group, _ in script.logs.filters}
 
 
 def test_alarms_that_may_not_be_deleted_are_named(do: Task, script: Script) -> None:
@@ -591,6 +595,18 @@ def test_alarms_that_may_not_be_deleted_are_named(do: Task, script: Script) -> N
 
     assert result["not_undone"] == [f"{ALARMS}: not authorized: DeleteAlarms"]
     assert result["gone"] == [ENDPOINT, CONFIG, MODEL]
+
+
+def test_metric_filters_that_may_not_be_deleted_are_harmless(do: Task, script: Script) -> None:
+    """Nothing writes into the log any more, and a filter costs nothing."""
+    watched(script)
+    script.logs.refused["DeleteMetricFilter"] = "AccessDeniedException"
+    nothing_there(script)
+
+    result = do("RollBack", script.clients, results=results())
+
+    assert (result["not_undone"], result["gone"]) == ([], [ENDPOINT, ALARMS, CONFIG, MODEL])
+    assert result["kept"][0].startswith("metric filters of the log of endpoint harbour-0: ")
 
 
 # ------------------------------------------------------------------------ canary

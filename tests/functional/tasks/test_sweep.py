@@ -15,8 +15,9 @@ from pipeline.cli.commands import sweep as sweep_command
 from pipeline.operations import account_scan, removal, sweeping, teardown
 from pipeline.operations.account import MadeKind
 from pipeline.operations.account_scan import Scope
-from pipeline.planning import alarms
+from pipeline.planning import alarms, metrics
 from pipeline.planning.consumer import mark
+from pipeline.rollout import metric_filters_api
 from tasks import sweep
 from tests.foreign import HOSTILE, unfit
 from tests.functional.tasks.test_retire_previous import AutoScaling, SageMaker
@@ -130,12 +131,14 @@ class World:
         self.sagemaker, self.executions, self.consumer = Account(), Executions(), consumer
         self.published: list[str] = []
         self.cloudwatch = Alarms()
+        self.logs = consumer.clients.logs
         self.scaling = AutoScaling(self.sagemaker)
         self.clients: Any = SimpleNamespace(
             sagemaker=self.sagemaker,
             stepfunctions=self.executions,
             lambda_=consumer,
             cloudwatch=self.cloudwatch,
+            logs=self.logs,
             autoscaling=self.scaling,
             s3=s3,
             sns=SimpleNamespace(publish=lambda **request: self.published.append(request["Message"])),
@@ -406,6 +409,18 @@ def test_another_stacks_things_are_not_judged(world: World) -> None:
     result = world.sweep()
 
     assert {one["name"] for one in result["found"]} & {theirs, *foreign} == set()
+
+
+def test_metric_filters_of_endpoints_that_are_gone_go_with_their_alarms(world: World) -> None:
+    """They have no tags: the alarm on what they make tells whose they are."""
+    for endpoint in ("harbour-00000000000e", SERVING):
+        metric_filters_api.put(world.logs, metrics.requests(endpoint, "json"))
+        name = alarms.name_of(endpoint, next(rule for rule in alarms.RULES if rule.suffix == "ttft"))
+        world.cloudwatch.tags[name] = dict(world.sagemaker.tags[f"arn:model/{LEFT}"])
+
+    world.sweep()
+
+    assert {group for group, _ in world.logs.filters} == {metrics.log_group(SERVING)}
 
 
 def test_alarms_of_endpoints_that_are_gone_go(world: World) -> None:

@@ -59,6 +59,10 @@ class Person:
         """Return the names of the alarms."""
         return [one["AlarmName"] for one in self.clients.cloudwatch.describe_alarms()["MetricAlarms"]]
 
+    def filters(self) -> list[str]:
+        """Return the names of the metric filters."""
+        return [one["filterName"] for one in self.clients.logs.describe_metric_filters()["metricFilters"]]
+
 
 @pytest.fixture
 def person(url: str, capsys: pytest.CaptureFixture[str]) -> Person:
@@ -159,6 +163,7 @@ def test_a_stack_is_taken_away_with_its_endpoints_and_made_again(person: Person,
     bucket = person.runs("deploy", "--yes")[1].split("UploadBucketName")[1].split()[0]
     endpoint = deployed(person, archive, bucket)
     assert person.alarms()
+    assert person.filters()
 
     planned = person.document("destroy", "--dry-run")[1]
     status, gone = person.document("destroy", "--yes")
@@ -169,7 +174,7 @@ def test_a_stack_is_taken_away_with_its_endpoints_and_made_again(person: Person,
     assert any("sealift-consumer" in caller for caller in planned["callers"])
     assert (status, gone["status"]) == (0, "destroyed")
     assert person.endpoints() == []
-    assert person.alarms() == []
+    assert (person.alarms(), person.filters()) == ([], [])
     assert person.clients.sagemaker.list_models()["Models"] == []
     assert person.clients.sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
     with pytest.raises(person.clients.cloudformation.exceptions.ClientError, match="does not exist"):

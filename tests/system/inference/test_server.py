@@ -339,10 +339,35 @@ def test_log_is_json_without_prompts(archive: Path) -> None:
 
     assert status == 0
     assert errors == ""
-    assert [line["status"] for line in running.events("request")] == [200, 400]
+    (answered,), (refused,) = running.events("answered"), running.events("refused")
+    assert (answered["status"], refused["status"], refused["code"]) == (200, 400, "unknown_parameter")
+    assert answered["queue_ms"] < answered["ttft_ms"] <= answered["seconds"] * 1000
     assert "secret" not in json.dumps(running.lines)
     assert "harbour" not in json.dumps(running.lines)
     assert running.lines[-1] == {**running.lines[-1], "event": "stopped", "drained": True}
+
+
+def test_a_line_says_where_and_whose(archive: Path) -> None:
+    """The endpoint by its environment, and the caller's trace however SageMaker hands it on."""
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"X-Amzn-SageMaker-Custom-Attributes": f"traceparent=00-{trace}-00f067aa0ba902b7-01"}
+    with _running(archive, SEALIFT_ENDPOINT="demo-1", SEALIFT_VARIANT="AllTraffic") as running:
+        running.until_loaded()
+        running.ask("POST", "/invocations", '{"prompt": "Hello.", "max_tokens": 1}', {**JSON, **headers})
+        running.ask("GET", "/invocations")
+        running.stop()
+
+    (answered,), (refused,) = running.events("answered"), running.events("refused")
+    assert (answered["endpoint"], answered["variant"], answered["trace_id"]) == (
+        "demo-1",
+        "AllTraffic",
+        trace,
+    )
+    assert (refused["endpoint"], refused["code"], refused.get("trace_id")) == (
+        "demo-1",
+        "method_not_allowed",
+        None,
+    )
 
 
 def test_environment_overrides_the_archive(archive: Path) -> None:
@@ -520,12 +545,12 @@ def test_client_that_hangs_up_is_not_answered_any_more(large: Path) -> None:
         first = _asking(running, ENDLESS)
         second = _asking(running, ENDLESS)
         second.close()
-        left = _logged(running, "request", status=499)
+        left = _logged(running, "gone", status=499)
         first.close()
         cut = _logged(running, "answered", finish_reason="cancelled")
         status, answer = running.invoke(prompt="Hello.", temperature=0, max_tokens=1)
 
-    assert left["bytes_out"] == 0
+    assert (left["bytes_out"], left["code"], cut["status"]) == (0, "cancelled", 499)
     assert cut["predicted_n"] < 2000
     assert status == 200
     assert answer["choices"][0]["text"] == "Sealift"

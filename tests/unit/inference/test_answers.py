@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from inference.inference import Model, complete, output_fn, predict_fn
+from sealift_answers import figures, timings_of
 from sealift_chat import ChatError, Constraint
 from sealift_engine import Ask, Choice, Generation, Limits
 from sealift_request import BadRequest, Request
@@ -362,6 +364,107 @@ def test_every_request_is_one_line_of_the_log_without_its_text() -> None:
     assert "secret" not in json.dumps(lines)
 
 
+class _Toolkit(_Call):
+    """The toolkit's context: it has the request's headers, by the letters that came."""
+
+    def __init__(self, **headers: str) -> None:
+        super().__init__(float("inf"))
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def get_all_request_header(self, idx: int) -> dict[str, str]:
+        assert idx == 0
+        return self.headers
+
+    def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:
+        """Take what a refusal sets."""
+
+
+def test_a_line_says_whose_request_it_was_and_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the prebuilt image: the endpoint by its environment, the trace by what the caller sent along."""
+    monkeypatch.setenv("SEALIFT_ENDPOINT", "harbour-1")
+    monkeypatch.setenv("SEALIFT_VARIANT", "AllTraffic")
+    lines: list[dict[str, Any]] = []
+    model = _model(_Scripted(), log=lambda event, **details: lines.append({"event": event, **details}))
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    context = _Toolkit(X_Amzn_SageMaker_Custom_Attributes=f"00-{trace}-00f067aa0ba902b7-01")
+
+    predict_fn(Request("prompt", prompt="a"), model, context)
+
+    (line,) = lines
+    place = (line["endpoint"], line["variant"], line["trace_id"])
+    assert (line["event"], line["status"], *place) == ("answered", 200, "harbour-1", "AllTraffic", trace)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        pytest.param(BadRequest(413, "too long", code="too_long"), ("refused", 413, "too_long"), id="wrong"),
+        pytest.param(Request("input", texts=("a", "b")), ("refused", 400, "wrong_task"), id="unsuited"),
+    ],
+)
+def test_a_request_that_is_refused_has_its_line_too(data: Any, told: tuple[str, int, str]) -> None:
+    """Also where no model was asked."""
+    lines: list[dict[str, Any]] = []
+    model = _model(_Scripted(), log=lambda event, **details: lines.append({"event": event, **details}))
+
+    predict_fn(data, model, _Toolkit())
+
+    assert [(line["event"], line["status"], line["code"]) for line in lines] == [told]
+
+
+def test_a_failure_has_its_line_and_is_raised() -> None:
+    """The toolkit makes the answer of it."""
+    lines: list[dict[str, Any]] = []
+    model = _model(_Scripted(), log=lambda event, **details: lines.append({"event": event, **details}))
+    model = replace(model, tokenize=None)  # type: ignore[arg-type]
+
+    with pytest.raises(TypeError):
+        predict_fn(Request("prompt", prompt="a"), model)
+
+    assert [(line["event"], line["status"]) for line in lines] == [("failed", 500)]
+
+
+def test_a_server_with_a_line_of_its_own_gets_what_is_to_be_said() -> None:
+    """One line for a request, not two."""
+    lines: list[str] = []
+    noted: list[tuple[str, dict[str, Any]]] = []
+    model = _model(_Scripted(), log=lambda event, **_: lines.append(event))
+    call: Any = _Call(float("inf"))
+    call.note = lambda event, **details: noted.append((event, details))
+
+    predict_fn(Request("prompt", prompt="a"), model, call)
+
+    ((event, details),) = noted
+    assert (event, details["predicted_n"], lines) == ("answered", 2, [])
+
+
+def test_the_first_token_is_timed_from_the_arrival() -> None:
+    """With the queue, and with what was done since the turn came; of several answers the first one's counts."""
+    found = [Generation(first_token_at=12.5), Generation(first_token_at=20.0)]
+
+    assert timings_of(found, 3.0, 12.0)["ttft_ms"] == 3500.0
+    assert timings_of(found[1:], 0.0, 12.0)["ttft_ms"] == 8000.0
+    assert "ttft_ms" not in timings_of([Generation()], 3.0, 12.0)
+
+
+def test_a_list_of_answers_is_one_line() -> None:
+    """Tokens add up; the time to the first token is the first one's, also where another has none."""
+    first = {
+        "queue_ms": 1.0,
+        "ttft_ms": 5.0,
+        "prompt_n": 1,
+        "prompt_ms": 2.0,
+        "predicted_n": 1,
+        "predicted_ms": 0.0,
+    }
+    second = {**first, "ttft_ms": 9.0, "prompt_n": 4}
+    third = {name: value for name, value in first.items() if name != "ttft_ms"}
+
+    told = figures([{"id": "a", "status": "completed", "timings": one} for one in (first, second, third)])
+
+    assert (told["ttft_ms"], told["queue_ms"], told["prompt_n"]) == (5.0, 1.0, 6)
+
+
 def test_output_is_json_whatever_is_accepted() -> None:
     """The body is readable JSON, and says of itself that it is."""
     for accept in (None, "*/*", "text/csv", "application/json"):
@@ -681,3 +784,14 @@ def test_input_alone_means_what_the_model_does() -> None:
     answer = predict_fn(Request("input", texts=("Hi.",)), _model(_Scripted(text="t")))
 
     assert (answer["object"], answer["output"][0]["content"][0]["text"]) == ("response", "t")
+
+
+@pytest.mark.parametrize("guesses", [(0, 0), (9, 4)])
+def test_a_drafts_guesses_are_told_where_there_are_any(guesses: tuple[int, int]) -> None:
+    """By llama-server's names, of several answers together; without a draft model nothing is said."""
+    timings = timings_of(
+        [Generation(completion_tokens=3), Generation(guessed_tokens=guesses[0], guesses_held=guesses[1])], 0.0
+    )
+
+    told = {name: value for name, value in timings.items() if name.startswith("draft")}
+    assert told == ({"draft_n": 9, "draft_n_accepted": 4} if guesses[0] else {})

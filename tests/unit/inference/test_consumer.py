@@ -12,6 +12,7 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from examples.consumer.handler import CONFIG, ConsumerError, ask, handler
+from inference import sealift_log
 
 COMPLETION = {
     "choices": [{"index": 0, "text": " cargo", "finish_reason": "stop"}],
@@ -102,6 +103,45 @@ def test_documents_are_ranked() -> None:
     answer = _asked(event, event, json.dumps({"results": results, "usage": None}).encode())
 
     assert answer == {"endpoint_name": "harbour-1", "results": results, "usage": None}
+
+
+@pytest.mark.parametrize(
+    ("trace", "attributes"),
+    [
+        pytest.param(
+            "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7;Sampled=1;Lineage=1:2:3",
+            "traceparent=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            id="sampled",
+        ),
+        pytest.param(
+            "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7;Sampled=0",
+            "traceparent=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00",
+            id="not sampled",
+        ),
+        pytest.param("Root=1-4bf92f35", None, id="no trace"),
+        pytest.param("", None, id="none"),
+    ],
+)
+def test_the_trace_of_a_call_is_handed_on(
+    monkeypatch: pytest.MonkeyPatch, trace: str, attributes: str | None
+) -> None:
+    """In the form that a container of ours reads it in."""
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", trace)
+    client = _client()
+    body = json.dumps(CHAT).encode()
+    sent: dict[str, Any] = {
+        "EndpointName": "harbour-1",
+        "ContentType": "application/json",
+        "Accept": "application/json",
+        "Body": json.dumps({"messages": QUESTION}).encode(),
+    }
+    sent |= {} if attributes is None else {"CustomAttributes": attributes}
+    with Stubber(client) as stubber:
+        stubber.add_response("invoke_endpoint", {"Body": StreamingBody(io.BytesIO(body), len(body))}, sent)
+        ask(client, "harbour-1", {"messages": QUESTION})
+
+    read = sealift_log.trace_of([("X-Amzn-SageMaker-Custom-Attributes", attributes or "")])
+    assert read == ({"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"} if attributes else {})
 
 
 def test_what_is_no_list_of_embeddings_is_told() -> None:

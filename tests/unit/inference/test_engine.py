@@ -441,10 +441,18 @@ def test_warm_up_generates_one_token_and_forgets_it() -> None:
 
 def test_times_are_of_the_prompt_and_of_the_answer() -> None:
     """What was there already costs nothing and is counted apart."""
-    times = iter([10.0, 13.0, 18.0])
+    times = iter([10.0, 13.0, 14.0, 18.0])
     answer = Engine(_Script(b"a"), clock=lambda: next(times)).generate([1, 2], Ask(9, CHOSEN), FOR_EVER)
 
     assert (answer.prompt_s, answer.predicted_s) == (3.0, 5.0)
+    assert answer.first_token_at == 14.0
+
+
+def test_an_answer_without_a_token_has_no_first_one() -> None:
+    """Its time was over before."""
+    answer = _ask(_Script(b"a"), limits=Limits(lambda: 0.0, clock=lambda: 1.0))
+
+    assert answer.first_token_at is None
 
 
 @pytest.mark.parametrize(

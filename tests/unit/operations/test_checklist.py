@@ -227,6 +227,17 @@ def test_a_success_is_done_line_by_line() -> None:
     }
 
 
+def test_a_log_that_is_not_measured_is_told() -> None:
+    """With AWS's words; one that is has nothing to say beside its alarms."""
+    for unmeasured, more in ((None, ""), ("not allowed", "; its log is not measured: not allowed")):
+        monitored = {**RESULTS["monitor_endpoint"], "metrics": [], "unmeasured": unmeasured}
+        results = {**RESULTS, "monitor_endpoint": monitored}
+        found = stands(*PATH, "DeploymentSucceeded", status="SUCCEEDED", results=results)
+        line = next(line for line in found if line.text == "endpoint metrics monitored")
+
+        assert line.evidence == f"2 alarms on harbour-0: Errors, Memory{more}"
+
+
 def test_every_one_of_several_consumers_is_named() -> None:
     """What each was switched from and answered, and which part of whose calls went first."""
     one = RESULTS["update_consumer"]["consumers"][0]

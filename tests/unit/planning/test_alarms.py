@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from local_cloud.calls import service_model
 from pipeline.naming import SERVICE_PATTERN
-from pipeline.planning import alarms
+from pipeline.planning import alarms, metrics
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:sealift"
 TAGS = [{"Key": "sealift:service", "Value": "harbour"}]
@@ -36,10 +36,16 @@ ON_INSTANCES = {
 """Of what it publishes for one on instances without GPUs, what is looked at here."""
 
 
-def made(timeout_s: float = 60, cpus: int | None = None) -> dict[str, dict[str, Any]]:
+LOGGED = {metrics.NAMESPACE: {one.name for one in metrics.METRICS}}
+"""What is made of a log."""
+
+
+def made(
+    timeout_s: float = 60, cpus: int | None = None, log_form: str | None = None
+) -> dict[str, dict[str, Any]]:
     """Return the requests for an endpoint by their rule's suffix."""
     requests = alarms.requests(
-        "harbour-0", "AllTraffic", timeout_s=timeout_s, topic=TOPIC, tags=TAGS, cpus=cpus
+        "harbour-0", "AllTraffic", timeout_s=timeout_s, topic=TOPIC, tags=TAGS, cpus=cpus, log_form=log_form
     )
     return {request["AlarmName"].removeprefix("sealift-harbour-0-"): request for request in requests}
 
@@ -48,7 +54,7 @@ def made(timeout_s: float = 60, cpus: int | None = None) -> dict[str, dict[str, 
 def test_aws_takes_the_request(rule: alarms.AlarmRule) -> None:
     """Every parameter is one that botocore's own model of PutMetricAlarm has, with its type and its length."""
     shape = service_model("cloudwatch").operation_model("PutMetricAlarm").input_shape
-    request = {**made(), **made(cpus=4)}[rule.suffix]
+    request = {**made(), **made(cpus=4, log_form="json")}[rule.suffix]
 
     assert ParamValidator().validate(request, shape).generate_report() == ""
     assert len(request["AlarmDescription"]) <= 1024
@@ -58,10 +64,67 @@ def test_aws_takes_the_request(rule: alarms.AlarmRule) -> None:
 @pytest.mark.parametrize("cpus", [pytest.param(None, id="serverless"), pytest.param(4, id="instance")])
 def test_only_what_is_published_is_watched(cpus: int | None) -> None:
     """An alarm on any other metric would be quiet for ever."""
-    published = PUBLISHED if cpus is None else ON_INSTANCES
+    published = {**(PUBLISHED if cpus is None else ON_INSTANCES), **LOGGED}
 
-    for request in made(cpus=cpus).values():
-        assert request["MetricName"] in published[request["Namespace"]]
+    for request in made(cpus=cpus, log_form="json").values():
+        watched = [one["MetricStat"]["Metric"] for one in request.get("Metrics", ()) if "MetricStat" in one]
+        for metric in watched or [request]:
+            assert metric["MetricName"] in published[metric["Namespace"]]
+            assert [one["Value"] for one in metric["Dimensions"]] == ["harbour-0", "AllTraffic"]
+
+
+@pytest.mark.parametrize(
+    ("cpus", "log_form", "suffixes"),
+    [
+        (None, None, set()),
+        (None, "columns", {"ttft"}),
+        (None, "json", {"ttft"}),
+        (4, None, set()),
+        (4, "columns", {"ttft"}),
+        (4, "json", {"ttft", "refusals"}),
+    ],
+)
+def test_what_is_made_of_the_log_is_watched_where_it_is_there(
+    cpus: int | None, log_form: str | None, suffixes: set[str]
+) -> None:
+    """Not where the lines are not ours; and serverless has one request at a time, which nothing refuses."""
+    of_log = {
+        suffix
+        for suffix in made(cpus=cpus, log_form=log_form)
+        if alarms.of_log(f"sealift-harbour-0-{suffix}")
+    }
+
+    assert of_log == suffixes
+    assert set(made(cpus=cpus, log_form=log_form)) - suffixes == set(made(cpus=cpus))
+
+
+def test_the_first_token_may_take_half_of_the_time() -> None:
+    """In milliseconds, as the log has it."""
+    request = made(timeout_s=30, log_form="columns")["ttft"]
+
+    assert (request["Threshold"], request["ExtendedStatistic"]) == (15_000.0, "p90")
+    assert (request["Namespace"], request["MetricName"]) == ("Sealift", "TimeToFirstToken")
+
+
+def test_refusals_are_a_share_of_all_requests() -> None:
+    """Of those that were refused and those that had a turn, by CloudWatch's own arithmetic."""
+    request = made(cpus=4, log_form="json")["refusals"]
+
+    refused, others, share = request["Metrics"]
+    assert (refused["MetricStat"]["Metric"]["MetricName"], refused["MetricStat"]["Stat"]) == (
+        "Refusals",
+        "Sum",
+    )
+    assert (others["MetricStat"]["Metric"]["MetricName"], others["MetricStat"]["Stat"]) == (
+        "QueueTime",
+        "SampleCount",
+    )
+    assert share["Expression"] == "100 * some / (some + FILL(others, 0))"
+    assert [one["ReturnData"] for one in request["Metrics"]] == [False, False, True]
+    assert request["Threshold"] == 10
+    assert not {"Namespace", "MetricName", "Dimensions", "Period", "Statistic", "ExtendedStatistic"} & set(
+        request
+    )
 
 
 def test_the_cpus_of_an_instance_are_added_up() -> None:
@@ -137,7 +200,8 @@ def test_no_two_endpoints_share_an_alarm(one: str, other: str) -> None:
 
 def test_being_busy_does_not_speak_against_an_endpoint() -> None:
     """A new endpoint may have half the concurrency until the switch is over, and CPUs are there to be used."""
-    assert set(alarms.names("a")) - set(alarms.judging("a")) == {"sealift-a-concurrency", "sealift-a-cpu"}
+    quiet = {f"sealift-a-{suffix}" for suffix in ("concurrency", "cpu", "ttft", "refusals")}
+    assert set(alarms.names("a")) - set(alarms.judging("a")) == quiet
 
 
 def test_an_alarm_that_rings_says_why() -> None:

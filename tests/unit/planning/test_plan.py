@@ -553,6 +553,65 @@ def test_in_place_has_one_endpoint(
     assert made.requests.create_endpoint["EndpointName"] == endpoint
 
 
+def environment_of(made: plan_types.Plan) -> dict[str, str]:
+    """Return the variables of a plan's container."""
+    return dict(made.requests.create_model["PrimaryContainer"]["Environment"])
+
+
+@pytest.mark.parametrize("strategy", ["new_endpoint", "in_place"])
+def test_a_container_is_told_where_it_runs(facts_with: FactsMaker, strategy: str) -> None:
+    """Its lines have the dimensions of its endpoint's metrics."""
+    made = plan.plan(facts_with(strategy=strategy))
+
+    told = environment_of(made)
+    assert (told["SEALIFT_ENDPOINT"], told["SEALIFT_VARIANT"]) == (made.names.endpoint, "AllTraffic")
+    assert made.log_form == "columns"
+
+
+def test_a_container_whose_lines_are_not_ours_is_told_nothing(facts_with: FactsMaker) -> None:
+    """AWS's llama.cpp image would have nobody to read it."""
+    made = plan.plan(facts_with(container="llama-cpp"))
+
+    assert made.log_form is None
+    assert not {"SEALIFT_ENDPOINT", "SEALIFT_VARIANT"} & set(environment_of(made))
+
+
+def test_a_model_that_runs_in_two_endpoints_has_two_names(facts_with: FactsMaker) -> None:
+    """SageMaker changes no model, and one that says where it runs would differ from what has the name already."""
+    own = plan.plan(facts_with(strategy="new_endpoint"))
+    bare = plan.plan(facts_with(strategy="in_place"))
+    other = plan.plan(among(facts_with(strategy="in_place"), holder("harbour-1", "harbour-1")))
+
+    assert len({one.names.model for one in (own, bare, other)}) == 3
+    assert [environment_of(one)["SEALIFT_ENDPOINT"] for one in (own, bare, other)] == [
+        own.names.model,
+        "harbour",
+        "harbour-1",
+    ]
+
+
+def test_in_place_a_model_keeps_its_name_whatever_becomes_of_the_endpoint(facts_with: FactsMaker) -> None:
+    """An execution that plans again has made it: the endpoint that it updates may be gone, or another one be newer."""
+    facts = facts_with(strategy="in_place")
+    first = plan.plan(among(facts, holder("harbour-1", "harbour-1")))
+    again = replace(facts, earlier=first)
+
+    for later in (among(again), among(again, holder("harbour-2", "harbour-2"))):
+        made = plan.plan(later)
+        assert made.names.model == first.names.model
+        assert environment_of(made) == environment_of(first)
+
+
+def test_where_a_container_is_told_nothing_its_model_keeps_its_name(facts_with: FactsMaker) -> None:
+    """It is the same in any endpoint."""
+    names = {
+        plan.plan(facts_with(container="llama-cpp", strategy=one)).names.model
+        for one in ("new_endpoint", "in_place")
+    }
+
+    assert len(names) == 1
+
+
 def test_in_place_a_repetition_updates_nothing(facts_with: FactsMaker) -> None:
     """The endpoint is on the very configuration already."""
     facts = facts_with(strategy="in_place")
@@ -652,6 +711,15 @@ def test_the_slots_of_a_request_are_taken(facts_with: FactsMaker) -> None:
     assert not [name for name in told(theirs) if "WAITING" in name]
 
 
+def test_what_cannot_stream_has_the_time_of_any_other_answer(facts_with: FactsMaker) -> None:
+    """On serverless a stream comes in one piece; on instances it has the 8 minutes that the image knows."""
+    fields = {"container": "custom", "image_uri": IMAGE_URI}
+    serverless = plan.plan(facts_with(**fields, timeout_s=30))
+
+    assert told(serverless)["SEALIFT_STREAM_TIMEOUT_S"] == told(serverless)["SEALIFT_TIMEOUT_S"] == "30"
+    assert "SEALIFT_STREAM_TIMEOUT_S" not in told(plan.plan(instance_facts(facts_with, **fields)))
+
+
 def test_slots_that_do_not_fit_are_refused(facts_with: FactsMaker) -> None:
     """A person's number is never lowered in silence."""
     fields = {"inference": {"n_parallel": 64, "n_ctx": 8192}, "instance_type": "ml.r5.xlarge"}
@@ -662,7 +730,7 @@ def test_slots_that_do_not_fit_are_refused(facts_with: FactsMaker) -> None:
 @pytest.mark.parametrize(
     ("fields", "note"),
     [
-        pytest.param({}, "on serverless each container is given one call at a time", id="serverless"),
+        pytest.param({}, "on serverless more calls start more containers", id="serverless"),
         pytest.param({"container": "pytorch"}, "container 'pytorch' answers one request at a time", id="TorchServe"),
     ],
 )  # fmt: skip

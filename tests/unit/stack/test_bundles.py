@@ -321,10 +321,11 @@ def test_the_code_of_archives_travels_with_the_tasks_that_put_it_there(
             for path, body in content.items()
             if path.startswith(("inference/", bundles.RUNTIME))
         }
-        # A package has this file, and the tasks import the rules which files are models, and which embed.
+        # A package has this file, and the tasks import the rules which files are models, and which embed, and the words
+        # of the containers' log.
         data.pop("__init__.py", None)
         if name not in CARRYING:
-            for rule in ("sealift_models.py", "sealift_purpose.py"):
+            for rule in ("sealift_log.py", "sealift_models.py", "sealift_purpose.py"):
                 data.pop(rule, None)
 
         expected = package_files.code_contents() if name in CARRYING else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from local_cloud.stacks import template as sam
 from pipeline import package_files
 from pipeline.archive.build import assembly
 from pipeline.cli import program
+from pipeline.planning import metrics
 from pipeline.report import document
 from pipeline.sizing import images
 from pipeline.stack import bundles, template
@@ -149,7 +151,7 @@ def test_the_sweeper_may_delete_only_what_this_stack_made() -> None:
         for statement in properties("Sweep")["Policies"][0]["Statement"]
         if "Delete" in json.dumps(statement["Action"])
     ]
-    sagemaker, alarms, scaling, versions, archives = deleting
+    sagemaker, alarms, filters, scaling, versions, archives = deleting
 
     assert sagemaker["Condition"] == {
         "StringLike": {
@@ -157,6 +159,7 @@ def test_the_sweeper_may_delete_only_what_this_stack_made() -> None:
         }
     }
     assert alarms["Resource"]["Fn::Sub"].endswith(":alarm:sealift-*")
+    assert filters["Resource"]["Fn::Sub"].endswith(":log-group:/aws/sagemaker/Endpoints/*")
     assert scaling["Resource"]["Fn::Sub"].endswith(":alarm:TargetTracking-endpoint/*")
     assert versions["Resource"]["Fn::Sub"].endswith("${ConsumerFunctionPattern}:*")
     assert archives["Resource"]["Fn::Sub"] == "${ArtifactBucket.Arn}/archives/*"
@@ -204,3 +207,25 @@ def test_every_container_can_be_asked_for() -> None:
     assert set(TEMPLATE["Parameters"]["Container"]["AllowedValues"]) == names
     for name in names:
         assert program.read(["plan", "model.gguf", "--container", name]).options.container == name
+
+
+# -------------------------------------------------------------------- the dashboard
+
+
+def test_the_dashboard_shows_every_metric_of_the_log() -> None:
+    """By the namespace, the names and the dimensions that the filters have, each for the service that is typed in."""
+    body = json.loads(properties("Dashboard")["DashboardBody"]["Fn::Sub"])
+    found = [
+        (set(dimensions.split(",")), name, token)
+        for widget in body["widgets"]
+        for row in widget["properties"]["metrics"]
+        for dimensions, name, token in re.findall(
+            r"\{Sealift,([^}]*)\} MetricName=\"(\w+)\" (\w+)'", row[0]["expression"]
+        )
+    ]
+
+    assert {name for _, name, _ in found} == {one.name for one in metrics.METRICS}
+    for request in metrics.requests("harbour-0", "json"):
+        dimensions = set(request["metricTransformations"][0]["dimensions"])
+        assert all(dimensions == shown for shown, _, _ in found)
+    assert {token for _, _, token in found} == {body["variables"][0]["pattern"]}
