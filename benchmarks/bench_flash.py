@@ -149,11 +149,19 @@ def child(model: Path, rounds: int, depth: int, threads: int) -> None:
         if not contexts[name]:
             raise SystemExit(f"no context with flash attention {name}")
     times: list[dict[str, dict[str, float]]] = []
+    clock = perf_counter if threads > 1 else process_time
     for number in range(rounds + 1):
         order = ("off", "on") if number % 2 else ("on", "off")
-        times.append({name: run(llama_cpp, contexts[name], depth, encodes=encodes) for name in order})
+        times.append({name: run(llama_cpp, contexts[name], depth, clock, encodes=encodes) for name in order})
     del times[0]  # threads and memory are there now
-    ratios = {part: median(one["off"][part] / one["on"][part] for one in times) for part in times[0]["off"]}
+    parts = list(times[0]["off"])
+    if threads > 1:
+        shortest = {
+            name: {part: min(one[name][part] for one in times) for part in parts} for name in contexts
+        }
+        ratios = {part: shortest["off"][part] / shortest["on"][part] for part in parts}
+    else:
+        ratios = {part: median(one["off"][part] / one["on"][part] for one in times) for part in parts}
     off = {part: round(1e3 * median(one["off"][part] for one in times)) for part in parts}
     print(json.dumps({"ratios": ratios, "off_ms": off, "rounds": times}))
     sys.stdout.flush()
