@@ -143,7 +143,8 @@ def child(model: Path, n_ctx: int, ubatch: int, *, embeds: bool, all_logits: boo
     settings = llama_cpp.llama_context_default_params()
     settings.n_ctx, settings.n_batch, settings.n_ubatch = n_ctx, ubatch, ubatch
     settings.n_threads = settings.n_threads_batch = 1
-    settings.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    # As the server has it: on where nothing is generated.
+    settings.flash_attn_type = int(embeds)
     settings.swa_full = False
     settings.embeddings = embeds
     context = llama_cpp.llama_init_from_model(loaded, settings)

@@ -153,9 +153,9 @@ def child(folder: Path) -> None:
     print(json.dumps(document))
 
 
-def status(field: str) -> int:
-    """Return a size of this process as the kernel tells it, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+def status(field: str, process: int | str = "self") -> int:
+    """Return a size of a process as the kernel tells it, in bytes; of this one unless another is named."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == field:
             return int(value.split()[0]) * 1024

@@ -225,12 +225,12 @@ def memory_of(side: Side, slots: int) -> dict[str, int]:
     return {"rest": rest, "full": side.usage().resident}
 
 
-def predicted(model: Path, slots: int, server: serving.Serving, saved: int) -> int:
-    """Return what the fit says of a model in so many slots, before its reserve."""
+def predicted(model: Path, slots: int) -> int:
+    """Return what the fit says of a model in so many slots of the image `custom`, before its reserve."""
     with model.open("rb") as file:
         header = read_header(lambda start, length: os.pread(file.fileno(), length, start))
-    lines = footprint(Shape.from_json(header.to_json()), n_ctx=N_CTX * slots, n_batch=512)
-    return sum(line.bytes for line in lines) + server.memory.bytes + saved
+    lines = footprint(Shape.from_json(header.to_json()), n_ctx=N_CTX, n_batch=512, n_parallel=slots)
+    return sum(line.bytes for line in lines) + serving.OWN_SERVER.memory.bytes + fit.SAVED_MB * MiB
 
 
 # -- what is said of them
@@ -332,15 +332,11 @@ def measure(folder: Path, rounds: int, threads: int) -> dict[str, Any]:
     # same file in two processes would count half for each.
     _say("memory")
     with sides.adapter(folder, n_parallel=SLOTS, **settings) as custom:
-        found["memory"]["custom"] = memory_of(custom, SLOTS) | {
-            "predicted": predicted(model, SLOTS, serving.LLAMA_SERVER, 0)
-        }
+        found["memory"]["custom"] = memory_of(custom, SLOTS) | {"predicted": predicted(model, SLOTS)}
     with sides.llama_server("llama-server", arguments) as alone:
         found["memory"]["llama-server"] = memory_of(alone, SLOTS)
     with sides.functions(folder, **settings) as functions:
-        found["memory"]["four functions"] = memory_of(functions, 1) | {
-            "predicted": predicted(model, 1, serving.OWN_SERVER, fit.SAVED_MB * MiB)
-        }
+        found["memory"]["four functions"] = memory_of(functions, 1) | {"predicted": predicted(model, 1)}
     return found
 
 
@@ -390,7 +386,7 @@ def _soaked(folder: Path, seconds: int, to: Path | None) -> int:
     found = {}
     lock = threading.Lock()
     for name, started in (
-        ("custom", sides.adapter(folder, n_ctx=512, n_parallel=SLOTS, n_threads=2)),
+        ("custom", sides.adapter(folder, n_ctx=512, n_parallel=SLOTS, n_threads=1, prefix_cache_mb=4)),
         ("four functions", sides.functions(folder, n_ctx=512, n_threads=1, prefix_cache_mb=4)),
     ):
         _say(f"mixed traffic on {name}, {seconds // 2} s")

@@ -72,7 +72,7 @@ class Server:
             RuntimeError: when it is refused.
         """
         body = {"prompt": tokens, "n_predict": answer, "temperature": 0, "ignore_eos": True, **fields}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1200)
         connection.request("POST", "/completion", json.dumps(body), {"Content-Type": "application/json"})
         reply = connection.getresponse()
         document: dict[str, Any] = json.loads(reply.read())
@@ -228,10 +228,14 @@ def speed(model: Path, rounds: int, threads: int) -> list[dict[str, Any]]:
     for number in range(rounds):
         for slots in SLOTS:
             with running(model, slots, n_ctx=512, threads=threads) as server:
-                rates(server, 1)  # the first one is slower
+                server.complete([11], 8)  # the first one is slower
                 for callers in SLOTS:
-                    found.setdefault((slots, callers), []).append(rates(server, callers))
-            print(f"round {number + 1}, {slots} slots", file=sys.stderr, flush=True)
+                    one = rates(server, callers)
+                    found.setdefault((slots, callers), []).append(one)
+                    said = (
+                        f"{slots} slots, {callers} callers: {one[0]:.1f} a second, {one[1]:.1f} a CPU second"
+                    )
+                    print(f"round {number + 1}, {said}", file=sys.stderr, flush=True)
     return [
         {
             "slots": slots,

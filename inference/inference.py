@@ -277,7 +277,7 @@ def _tried(model: Model, request: Request, prompt: _Prompt, ask: Ask, limits: Li
     wrong = None
     for number in range(tries):
         sampling = replace(ask.sampling, seed=(ask.sampling.seed + number) % (MOST_SEED + 1))
-        found.append(model.engine.generate(prompt.tokens, replace(ask, sampling=sampling), limits))
+        found.append(_generated_once(model, prompt, replace(ask, sampling=sampling), limits))
         if found[-1].finish_reason == "dead_end" and not request.tools:
             _whole(request, prompt.content(found[-1]))
         ended = found[-1].finish_reason in ("stop", "dead_end") and not found[-1].stopped
@@ -286,6 +286,23 @@ def _tried(model: Model, request: Request, prompt: _Prompt, ask: Ask, limits: Li
         if wrong is None:
             return found
     raise schema_not_met(wrong, tries)
+
+
+def _generated_once(model: Model, prompt: _Prompt, ask: Ask, limits: Limits) -> Generation:
+    """Return one answer.
+
+    Raises:
+        BadRequest: when llama.cpp does not take its grammar.
+    """
+    try:
+        return model.engine.generate(prompt.tokens, ask, limits)
+    except ValueError as error:
+        raise BadRequest(
+            400,
+            f"llama.cpp does not take the grammar of this request: {error}; ask for something simpler",
+            param="response_format",
+            code="invalid_grammar",
+        ) from error
 
 
 def _said(request: Request, rendered: Rendered | None, found: Generation, seed: int) -> Said:

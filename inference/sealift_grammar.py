@@ -33,10 +33,11 @@ MOST_DEPTH = 48
 MOST_REPEATS = 500
 MOST_ELEMENTS = 8000
 """Of a grammar, its repetitions written out."""
-MOST_WAYS = 2000
-"""Elements of a grammar without recursion, its rules written out as well: so many ways there are at most."""
-MOST_WAYS_HERE = 256
-"""The same of a choice within a grammar with recursion."""
+MOST_WAYS = 256
+"""Elements of a grammar without recursion, or of a choice within one with it, all written out: so many
+ways there are at most. llama.cpp compares each with all others, for every token."""
+MOST_LETTERS = 4000
+"""Of all choices together."""
 _LAST = 0x10FFFF
 
 Ranges = Tuple[Tuple[int, int], ...]
@@ -113,12 +114,28 @@ def of_choices(choices: Sequence[str]) -> str:
     Raises:
         GrammarError: when they are too many or too long.
     """
-    if len(choices) > MOST_CHOICES or sum(map(len, choices)) > MOST_WAYS:
+    if len(choices) > MOST_CHOICES or sum(map(len, choices)) > MOST_LETTERS:
         raise GrammarError(
             f"{len(choices)} choices of {sum(map(len, choices))} characters; wanted at most {MOST_CHOICES} of "
-            f"{MOST_WAYS} characters together"
+            f"{MOST_LETTERS} characters together"
         )
-    return _checked({"root": Choice(tuple(_literal(choice) for choice in dict.fromkeys(choices)))})
+    return _checked({"root": _branching(sorted(set(choices)), 0)})
+
+
+def _branching(choices: list[str], depth: int) -> Node:
+    """Return choices in order as what they begin with in common and a choice of what follows: each letter decides."""
+    if depth > MOST_DEPTH:
+        raise GrammarError(f"the choices part from one another more than {MOST_DEPTH} times")
+    first, last = choices[0], choices[-1]
+    shared = next((n for n, (a, b) in enumerate(zip(first, last)) if a != b), min(len(first), len(last)))  # noqa: B905 one may be longer
+    groups: dict[str, list[str]] = {}
+    for choice in choices:
+        groups.setdefault(choice[shared : shared + 1], []).append(choice[shared:])
+    if len(groups) == 1:
+        return _literal(first)
+    ends = [_literal("")] if "" in groups else []
+    parts = [_branching(group, depth + 1) for letter, group in groups.items() if letter]
+    return Row((*_characters(first[:shared]), Choice((*parts, *ends))))
 
 
 def of_pattern(pattern: str) -> str:
@@ -364,8 +381,8 @@ class _Grammar:
         """Return whether a choice is small and is over before anything that follows it may begin."""
         if self.nullable(node) or self._recursive & {*_references(node), *self._reached(node)}:
             return False
-        ways = self._ways(node, MOST_WAYS_HERE)
-        return ways <= MOST_WAYS_HERE and not _meet(joined(self._all(node)), after)
+        ways = self._ways(node, MOST_WAYS)
+        return ways <= MOST_WAYS and not _meet(joined(self._all(node)), after)
 
     def _all(self, node: Node) -> Iterator[tuple[int, int]]:
         """Give all characters in it; it has no recursion."""
@@ -427,23 +444,47 @@ def _meet(one: Ranges, other: Ranges) -> bool:
 
 
 def _written(rules: dict[str, Node]) -> str:
-    names = {name: "root" if name == "root" else f"r{number}" for number, name in enumerate(rules)}
-    return "\n".join(f"{names[name]} ::= {_said(node, names)}" for name, node in rules.items())
+    return _Writer(rules).text()
 
 
-def _said(node: Node, names: dict[str, str], *, inside: bool = False) -> str:
-    if isinstance(node, Characters):
-        return f"[{''.join(f'{_code(low)}-{_code(high)}' if high > low else _code(low) for low, high in node.ranges)}]"
-    if isinstance(node, Reference):
-        return names[node.name]
-    if isinstance(node, Repetition):
-        return f"({_said(node.part, names)}){{{node.low},{'' if node.high is None else node.high}}}"
-    if not node.parts:
-        return '""'
-    if isinstance(node, Row):
-        return " ".join(_said(part, names, inside=True) for part in node.parts)
-    text = " | ".join(_said(part, names) for part in node.parts)
-    return f"({text})" if inside else text
+class _Writer:
+    """Writes rules in llama.cpp's form, each character by its code.
+
+    What repeats becomes a rule of its own: llama.cpp counts the rules that it makes for brackets within brackets, and
+    takes no more than 2000 of them.
+    """
+
+    def __init__(self, rules: dict[str, Node]) -> None:
+        self._rules = rules
+        self._names = {name: f"r{number}" if number else "root" for number, name in enumerate(rules)}
+        self._more: list[str] = []
+
+    def text(self) -> str:
+        """Return all of them."""
+        lines = [f"{self._names[name]} ::= {self._said(node)}" for name, node in self._rules.items()]
+        return "\n".join([*lines, *self._more])
+
+    def _said(self, node: Node, *, inside: bool = False) -> str:
+        if isinstance(node, Characters):
+            runs = (f"{_code(low)}-{_code(high)}" if high > low else _code(low) for low, high in node.ranges)
+            return f"[{''.join(runs)}]"
+        if isinstance(node, Reference):
+            return self._names[node.name]
+        if isinstance(node, Repetition):
+            return f"{self._named(node.part)}{{{node.low},{'' if node.high is None else node.high}}}"
+        if not node.parts:
+            return '""'
+        if isinstance(node, Row):
+            return " ".join(self._said(part, inside=True) for part in node.parts)
+        text = " | ".join(self._said(part) for part in node.parts)
+        return f"({text})" if inside else text
+
+    def _named(self, node: Node) -> str:
+        if isinstance(node, (Characters, Reference)):
+            return self._said(node)
+        text = self._said(node)
+        self._more.append(f"p{len(self._more)} ::= {text}")
+        return self._more[-1].partition(" ")[0]
 
 
 def _code(character: int) -> str:
@@ -451,7 +492,11 @@ def _code(character: int) -> str:
 
 
 def _literal(text: str) -> Node:
-    return Row(tuple(Characters(((ord(one), ord(one)),)) for one in text))
+    return Row(_characters(text))
+
+
+def _characters(text: str) -> tuple[Characters, ...]:
+    return tuple(Characters(((ord(one), ord(one)),)) for one in text)
 
 
 # Reading ----------------------------------------------------------------------------------------------------

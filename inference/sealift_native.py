@@ -21,6 +21,7 @@ import numpy as np
 from sealift_chat import Constraint, Templates
 from sealift_purpose import MEAN, RANK, embeds, ranks, whole
 from sealift_settings import LoadError
+from sealift_threads import attach, pool
 from sealift_triggers import Watch
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def load(path: Path, settings: Settings, threads: int) -> Native:
                 # Read unless asked otherwise: llama.cpp repacks 4-bit weights into memory of its own, and mapped pages
                 # of the same weights would come on top. Both lines hold what the deployment's memory was planned with.
                 use_mmap=settings.use_mmap,
+                # Prompts gain by it and answers lose more, by all kinds of attention; see `_opened`.
+                flash_attn=False,
                 # A sliding layer keeps its window and one batch, not the whole context: see `Engine._reuse`.
                 swa_full=False,
                 verbose=True,
@@ -209,8 +212,19 @@ class Native:
         # no or one character says false or true, as a Python function would, and needs no interpreter lock.
         self._interrupted = ctypes.create_string_buffer(2)
         self._callback = ctypes.cast(ctypes.CDLL(None).strlen, api.ggml_abort_callback)
+        self._pool = 0
+        made = pool(api._lib, int(api.llama_n_threads(self._ctx)))  # noqa: SLF001 not all is in the bindings
+        if made:
+            self._pool, end = made
+            llama._stack.callback(end)  # noqa: SLF001 with the model
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Give the context what it can be interrupted by, and its threads."""
         flag = ctypes.cast(self._interrupted, ctypes.c_void_p)
-        api.llama_set_abort_callback(self._ctx, self._callback, flag)
+        self.api.llama_set_abort_callback(self._ctx, self._callback, flag)
+        if self._pool:
+            attach(self.api._lib, self._ctx, self._pool)  # noqa: SLF001 as above
 
     def _text(self, token: int) -> str:
         raw: bytes = self.api.llama_vocab_get_text(self._vocabulary, token) if token != -1 else b""
@@ -285,6 +299,8 @@ class Native:
             params.n_batch = params.n_ubatch = min(params.n_batch, params.n_ubatch, most)
         self.batch = int(params.n_batch)
         params.embeddings = True
+        # Nothing is generated: it is faster here, and never has the scores of all tokens for all tokens in memory.
+        params.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_ENABLED
         if not pooling:
             # The header tells of no pooling; the mean is what sentence-transformers takes then.
             params.pooling_type = MEAN
@@ -298,8 +314,7 @@ class Native:
             )
         llama._stack.callback(api.llama_free, self._ctx)  # noqa: SLF001 before the model goes
         self._memory = api.llama_get_memory(self._ctx)
-        flag = ctypes.cast(self._interrupted, ctypes.c_void_p)
-        api.llama_set_abort_callback(self._ctx, self._callback, flag)
+        self._prepare()
         return most
 
     def embed(self, tokens: Sequence[int], width: int) -> Any:

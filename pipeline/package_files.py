@@ -39,6 +39,7 @@ CODE = (
     "sealift_schema.py",
     "sealift_settings.py",
     "sealift_template.py",
+    "sealift_threads.py",
     "sealift_triggers.py",
     "config.json",
 )

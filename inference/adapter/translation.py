@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     from sealift_settings import Settings
 
 Found_ = TypeVar("Found_")
+MOST_TOGETHER = 2
+"""Choices that are streamed side by side. llama-server begins when there is a slot free for each at once; for two there
+are as soon as one other answer ends, and more may wait for ever."""
 _NOTHING: Mapping[str, Any] = {}
 
 __all__ = [
@@ -154,7 +157,7 @@ class Translation:
         """Return what is asked, as far as the request tells it."""
         request, facts = self.request, self._facts
         if not isinstance(subject, str) and isinstance(subject[0], dict):
-            roles = [one.get("role") for one in subject[-2:] if isinstance(one, dict)]
+            roles = [one.get("role") for one in subject[-2:]]
             if roles == ["assistant", "assistant"] and not request.continues:
                 raise template_refuses(request, TWO_ANSWERS)
             return _Prompt(messages=subject)
@@ -218,8 +221,8 @@ class Translation:
     def _found(self, prompt: _Prompt, reply: UpstreamReply) -> Found:
         document, top = self._right(reply), bodies.noted(self.request)
         if prompt.messages is None:
-            return text_found(document, top)
-        return chat_found(document, top, lambda number: self._head(0).call(0, number))
+            return text_found(document, self.request, top)
+        return chat_found(document, self.request, top, lambda number: self._head(0).call(0, number))
 
     def _right(self, reply: UpstreamReply) -> Mapping[str, Any]:
         """Return what a reply says.
@@ -271,7 +274,7 @@ class Translation:
             or checked
             or (request.max_tokens is None and request.max_length is not None)
             or request.best_of > request.choices
-            or request.choices > self._facts.slots
+            or request.choices > min(MOST_TOGETHER, self._facts.slots)
             or (len(subjects) > 1 and request.choices > 1)
             or (tokens and (request.echo or request.logprobs is not None))
             or (chat and request.further.get("return_tokens"))

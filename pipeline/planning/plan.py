@@ -118,12 +118,19 @@ def plan(facts: PlanFacts) -> Plan:
     slots = needed.demand.n_parallel
     inference = model_settings.inference(request, facts.model, where, slots)
     timeout_s = min(request.timeout_s, limits.INVOCATION_S.value)
-    told = {**asdict(inference), "timeout_s": timeout_s}
+    told = {
+        **asdict(inference),
+        "timeout_s": timeout_s,
+        "checkpoints": needed.demand.checkpoints_kept,
+    }
     if where == INSTANCE:
         tokens = inference.max_tokens
         told["max_waiting"] = instance_choice.waiting(
             choice.offers[0], slots, tokens=tokens, timeout_s=timeout_s
         )
+    else:
+        # Nothing streams there: what is one to the client comes in one piece, in the time of any other answer.
+        told["stream_timeout_s"] = timeout_s
     container = {
         "Image": image,
         **model_source.model_data(facts.assembly),
@@ -228,10 +235,9 @@ def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) 
     needed, types, asked = model_settings.needs(request, archive, model), table(request), request.hosting
     why = "it is a bare GGUF, and serverless takes only a tar.gz"
     if asked == SERVERLESS or (asked == AUTO and not archive.get("parts")):
-        quota = limits.MEMORY_QUOTA_MB.value
-        decision = fit.decide(needed, asked_mb=request.memory_mb, quota_mb=quota, table=types)
+        serverless, decision = serverless_size(needed, request.memory_mb, types)
         if asked == SERVERLESS or decision.memory_mb is not None:
-            return HostingChoice(needed, SERVERLESS, decision)
+            return HostingChoice(serverless, SERVERLESS, decision)
         why = "; ".join(f"{problem.seen}, wanted {problem.wanted}" for problem in decision.problems)
     slots = model_settings.slots_asked(request)
     try:
@@ -249,6 +255,23 @@ def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) 
         f"set allow_instances to true for {instance_choice.describe(offers[0], request.instance_count)}",
     )
     return HostingChoice(needed, INSTANCE, fit.FitDecision(None, (problem,)), offers)
+
+
+def serverless_size(
+    needed: fit.Fit, asked_mb: int | None, types: Sequence[instance_types.Instance]
+) -> tuple[fit.Fit, fit.FitDecision]:
+    """Return what the model needs on serverless, and the size; with checkpoints where they cost none.
+
+    They save a chat's next turn its prompt. For that no larger size is paid, and no model refused.
+    """
+    quota = limits.MEMORY_QUOTA_MB.value
+    plain = needed.without_checkpoints()
+    kept, without = (
+        fit.decide(one, asked_mb=asked_mb, quota_mb=quota, table=types) for one in (needed, plain)
+    )
+    if kept.memory_mb is not None and kept.memory_mb == without.memory_mb:
+        return needed, kept
+    return plain, without
 
 
 def table(request: Request) -> tuple[instance_types.Instance, ...]:

@@ -78,8 +78,8 @@ def _slots(request: Request, where: str) -> list[str]:
             )
         elif where == SERVERLESS:
             lines.append(
-                f"n_parallel {asked} was requested; on serverless each container is given one call at a time, and more "
-                "calls start more containers: one slot is planned"
+                f"n_parallel {asked} was requested; on serverless more calls start more containers, and that one is "
+                "given two at a time is nowhere said: one slot is planned"
             )
     if request.detailed_observability and where == SERVERLESS:
         lines.append(

@@ -111,10 +111,17 @@ class Demand:
     """MiB for evaluated prompts that are not the last one."""
     n_parallel: int = 1
     """Slots: requests that are answered at once, each with a context of its own."""
+    checkpoints: bool = True
+    """Whether a server that keeps checkpoints of each slot is to keep them."""
     bare: bool = False
     """Whether the files are handed over as they are: nothing is extracted, and no archive lies beside them."""
     beside: Beside = ALONE
     """What is loaded beside the model."""
+
+    @property
+    def checkpoints_kept(self) -> int:
+        """The checkpoints of each slot."""
+        return self.serving.checkpoints if self.checkpoints else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +184,22 @@ class Fit:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What may yet go wrong, and cannot be known before it is tried."""
+        """What may yet go wrong, and cannot be known before it is tried; and what is slower for want of memory."""
+        return (*self._disk_warnings(), *self._checkpoint_warnings())
+
+    def _checkpoint_warnings(self) -> tuple[str, ...]:
+        if self.demand.checkpoints:
+            return ()
+        saved = _fit(replace(self.demand, checkpoints=True)).memory_bytes - self.memory_bytes
+        if not saved:
+            return ()
+        warning = (
+            f"memory: no checkpoint is kept, which would take {_mib(saved)} and a larger size: each turn of a chat "
+            "evaluates its prompt from the beginning"
+        )
+        return (warning,)
+
+    def _disk_warnings(self) -> tuple[str, ...]:
         if self.certain_disk_bytes <= limits.DISK.value < self.disk_bytes:
             most, least = _mib(self.disk_bytes), _mib(self.certain_disk_bytes)
             warning = (
@@ -190,6 +212,10 @@ class Fit:
     def with_slots(self, n_parallel: int) -> Fit:
         """Return what the same model needs with so many slots."""
         return _fit(replace(self.demand, n_parallel=n_parallel))
+
+    def without_checkpoints(self) -> Fit:
+        """Return what the same model needs where each turn of a chat may be evaluated anew."""
+        return _fit(replace(self.demand, checkpoints=False))
 
     def _problems(self) -> Iterator[Problem]:
         largest = limits.MEMORY_SIZES_MB[-1]
@@ -264,8 +290,8 @@ def fit(
             serving,
             prefix_cache_mb,
             n_parallel,
-            bare,
-            beside,
+            bare=bare,
+            beside=beside,
         )
     )
 
@@ -308,7 +334,7 @@ def _memory(demand: Demand) -> tuple[MemoryLine, ...]:
             n_ctx=demand.n_ctx,
             n_batch=demand.n_batch,
             n_parallel=demand.n_parallel,
-            checkpoints=demand.serving.checkpoints,
+            checkpoints=demand.checkpoints_kept,
         ),
         *companion_memory.lines(
             demand.beside,

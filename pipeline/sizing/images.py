@@ -133,7 +133,8 @@ class Profile:
         return "sealift" if self.carries_code else "none"
 
 
-_CHECKPOINTS: Final = {"LLAMA_ARG_CTX_CHECKPOINTS": str(CHECKPOINTS)}
+_CTX_CHECKPOINTS: Final = "LLAMA_ARG_CTX_CHECKPOINTS"
+_CHECKPOINTS: Final = {_CTX_CHECKPOINTS: str(CHECKPOINTS)}
 """Of each slot. By default there are 32: of a model with windows or recurrent layers gigabytes that no fit holds."""
 
 _OURS: Final[Mapping[str, str | None]] = {
@@ -149,9 +150,10 @@ _OURS: Final[Mapping[str, str | None]] = {
         "timeout_s",
         "n_parallel",
         "max_waiting",
+        "stream_timeout_s",
     )
 }
-_ONE_AT_A_TIME: Final = {"n_parallel": None, "max_waiting": None}
+_ONE_AT_A_TIME: Final = dict.fromkeys(("n_parallel", "max_waiting", "stream_timeout_s", "checkpoints"))
 """TorchServe has one worker, which answers one request at a time, and a queue of its own."""
 _ANY_FORM: Final = (questions.MESSAGES, questions.PROMPT, "inputs", questions.INPUT, questions.QUERY)
 
@@ -204,6 +206,8 @@ LLAMA_CPP: Final = Profile(
         "n_parallel": "SM_LLAMA_CPP_PARALLEL",
         # Who finds every slot busy waits, however many there are.
         "max_waiting": None,
+        "stream_timeout_s": None,
+        "checkpoints": _CTX_CHECKPOINTS,
     },
     requests=(questions.MESSAGES,),
     serving=LLAMA_SERVER,
@@ -233,7 +237,7 @@ CUSTOM: Final = Profile(
     tag="",
     carries_code=False,
     runs_archive_code=True,
-    settings=_OURS,
+    settings={**_OURS, "checkpoints": _CTX_CHECKPOINTS},
     requests=_ANY_FORM,
     serving=OWN_SERVER,
     companions=True,

@@ -259,6 +259,9 @@ def _compute(shape: Shape, cells: Cells) -> MemoryLine:
     masks = sum({layer.slides: held for layer, held in seen.items()}.values())
     heads = max((layer.heads for layer in looking), default=0)
     scores = max((layer.heads * held for layer, held in seen.items()), default=0)
+    if shape.embeds:
+        # Opened with flash attention, which never has all scores at once, and takes masks of half the width.
+        scores, masks = 0, masks // 2
     queries = max((layer.heads * layer.key for layer in looking), default=0)
     keys = max((layer.kv_heads * (layer.key + layer.value) for layer in looking), default=0)
     wide, work = shape.embedding_length, shape.work

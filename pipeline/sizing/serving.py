@@ -51,14 +51,17 @@ PREBUILT: Final = Serving(
     5.0,
     "measured: 4.4 to 6.2 s in the prebuilt image",
 )
+# llama-server itself is in llama.cpp's lines: behind the adapter, after 480 requests to a model of 1 MiB, it held 49
+# MiB with one slot and 55 with eight, where those say 38 and 41, and 32 of saved prompts. Where inference/server.py
+# runs in the adapter's place, that takes 44.
 OWN_SERVER: Final = Serving(
     MemoryLine(
         "server",
         72 * MiB,
-        "measured: Python with the adapter 51 MiB, with a request of 4 MB on its way 66 MiB",
+        "measured: Python with the adapter 39 MiB, numpy for embeddings 12, a request of 4 MB on its way 17",
     ),
-    2.0,
-    "measured: the adapter and llama-server give a first token within 1.5 to 2.4 s on two cores that are busy",
+    1.5,
+    "measured: the adapter and llama-server give a first token within 1.0 to 1.5 s on two cores that are busy",
     CHECKPOINTS,
 )
 LLAMA_SERVER: Final = Serving(

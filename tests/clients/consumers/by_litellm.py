@@ -63,7 +63,7 @@ def calls(site: Site) -> Calls:
         "openai/: json_object": lambda: arguments(
             said(openai, response_format={"type": "json_object"}, max_tokens=LONGEST)
         ),
-        "openai/: an error": raises(litellm.BadRequestError, lambda: ask(openai, n=1000)),
+        "openai/: an error": raises(litellm.BadRequestError, lambda: ask(openai, n=1000), "1000"),
         "sagemaker_chat/": lambda: seen(said(chats)),
         "sagemaker_chat/: stream": lambda: seen(streamed(streaming(chats))),
         "sagemaker_chat/: async": at_once_sagemaker,

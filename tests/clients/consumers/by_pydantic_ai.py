@@ -102,7 +102,7 @@ def calls(site: Site) -> Calls:
         "an error": raises(
             ModelHTTPError,
             lambda: agent(settings={"extra_body": {"temperature": "hot"}}).run_sync(QUESTION),
-            "400",
+            "invalid_request",
         ),
     }
 

@@ -22,6 +22,7 @@ from adapter.header import read_header
 from adapter.process import LlamaServer
 from adapter.upstream import UpstreamCall
 
+from examples.tiny_companions import write_tiny_lora, write_tiny_projector
 from examples.tiny_encoder import write_tiny_encoder
 from examples.tiny_gguf import ANSWER, write_tiny_gguf
 from pipeline import package_files
@@ -219,3 +220,36 @@ def test_a_reranker_ranks(tmp_path: Path) -> None:
 
     assert status == 200
     assert {one["index"] for one in answer["results"]} == {0, 1}
+
+
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJ"
+    "RU5ErkJggg=="
+)
+
+
+def test_what_lies_beside_the_model_is_loaded(tmp_path: Path) -> None:
+    """A projector lets it see, an adapter changes what it says, a draft model guesses ahead; the log names them."""
+    image = [{"type": "image_url", "image_url": {"url": PIXEL}}, {"type": "text", "text": "What?"}]
+    messages = [{"role": "user", "content": image}]
+    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    for folder in (alone, beside):
+        folder.mkdir()
+        write_tiny_gguf(folder / "harbour.gguf")
+    write_tiny_projector(beside / "mmproj.gguf")
+    write_tiny_lora(beside / "lora.gguf")
+    write_tiny_gguf(beside / "draft.gguf", layers=1)
+    told = []
+    for folder in (alone, beside):
+        with servers._running(folder, command=ADAPTER) as running:
+            assert running.until_loaded() == 200, running.lines
+            seen, _ = running.invoke(messages=messages, max_tokens=8)
+            status, answer = running.invoke(prompt="Hello.", temperature=0)
+            assert status == 200
+            (loaded,) = running.events("model_loaded")
+            told.append((seen, answer["choices"][0]["text"], sorted(loaded["beside"])))
+
+    assert told[0] == (400, ANSWER, [])
+    assert told[1][0] == 200
+    assert told[1][1] != ANSWER
+    assert told[1][2] == ["draft.gguf", "lora.gguf", "mmproj.gguf"]

@@ -58,7 +58,14 @@ def test_embeddings_are_llama_cpps_own(tmp_path: Path, kind: str, pooling: gguf.
     path = _written(tmp_path, kind, pooling)
     with contextlib.redirect_stderr(io.StringIO()):
         llama = llama_cpp.Llama(
-            str(path), embedding=True, n_ctx=2048, n_batch=2048, n_ubatch=2048, n_threads=1, verbose=True
+            str(path),
+            embedding=True,
+            n_ctx=2048,
+            n_batch=2048,
+            n_ubatch=2048,
+            n_threads=1,
+            flash_attn=True,
+            verbose=True,
         )
         wanted = [llama.embed(text, normalize=True) for text in TEXTS]
 

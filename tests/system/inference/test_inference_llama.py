@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -658,6 +660,34 @@ def test_load_error_says_what_llama_cpp_said(
     assert "model file 'm.gguf'" in str(caught.value)
     assert words in str(caught.value)
     assert diagnosis.diagnose({"Error": "EndpointFailed", "Cause": str(caught.value)}, {}).cause_name == cause
+
+
+def _threads() -> set[str]:
+    return {path.name for path in Path("/proc/self/task").iterdir()}
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU: one thread, which needs no pool")
+def test_threads_are_made_once_and_end_with_the_model(
+    model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not anew for each token: the second one is there at rest, and answers as one alone does."""
+    before = _threads()
+    monkeypatch.setenv("SEALIFT_N_THREADS", "2")
+    model = inference.model_fn(str(model_file.parent))
+    loaded = _threads()
+
+    answer = _ask(model, messages=[{"role": "user", "content": "What does a sealift do?"}], temperature=0)
+
+    assert answer["choices"][0]["message"]["content"] == ANSWER
+    assert len(loaded - before) == 1
+    assert loaded <= _threads()
+
+    model.engine._native.llama.close()  # type: ignore[attr-defined]
+
+    deadline = time.monotonic() + 10
+    while loaded & _threads() != before & loaded and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not (loaded - before) & _threads()
 
 
 def test_a_prompts_own_log_probabilities_are_told_with_echo(model: Model) -> None:

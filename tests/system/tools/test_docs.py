@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from examples.tiny_companions import write_tiny_lora, write_tiny_projector
+from examples.tiny_gguf import write_tiny_gguf
 from tools import pages
 
 RUN = {path: [block.body for block in pages.blocks(path.read_text()) if block.run] for path in pages.pages()}
@@ -23,6 +25,9 @@ def desk(tmp_path: Path, model: Path, archive: Path) -> Path:
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m sealift "$@"\n')
     program.chmod(0o755)
     shutil.copy(model, tmp_path / "MODEL.gguf")
+    write_tiny_projector(tmp_path / "PROJECTOR.gguf")
+    write_tiny_lora(tmp_path / "TONE.gguf")
+    write_tiny_gguf(tmp_path / "SMALL.gguf", layers=1)
     shutil.copy(archive, tmp_path / "model.tar.gz")
     demo = tmp_path / ".cache" / "demo"
     demo.mkdir(parents=True)

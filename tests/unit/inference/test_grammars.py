@@ -15,8 +15,8 @@ from sealift_grammar import (
     MOST_CHOICES,
     MOST_DEPTH,
     MOST_ELEMENTS,
+    MOST_LETTERS,
     MOST_REPEATS,
-    MOST_WAYS,
     GrammarError,
     joined,
     of_choices,
@@ -62,7 +62,7 @@ def expression(grammar: str) -> re.Pattern[str]:
 
     def of(text: str) -> str:
         text = re.sub(r'""', "(?:)", text)
-        text = re.sub(r"\br\d+\b", lambda name: f"(?:{of(rules[name[0]])})", text)
+        text = re.sub(r"\b[rp]\d+\b", lambda name: f"(?:{of(rules[name[0]])})", text)
         return text.replace(" ", "")
 
     return re.compile(re.sub(r"\\U([0-9A-F]{8})", r"\\U\1", of(rules["root"])), re.DOTALL)
@@ -131,6 +131,8 @@ def test_llama_cpps_own_grammar_of_json_is_taken() -> None:
         pytest.param("root ::= a\na ::= b\nb ::= a", "may begin with itself", id="left-in-a-circle"),
         pytest.param('root ::= ("a"*)*', "repeats what may be nothing", id="nothing-again"),
         pytest.param('root ::= ("a"+)? ("b"?)?', None, id="groups-that-repeat"),
+        pytest.param('root ::= ("a" | "a" "b"){85} "c"', None, id="as-many-ways-as-there-may-be"),
+        pytest.param('root ::= ("a" | "a" "b"){86} "c"', "begin alike", id="more-ways-than-there-may-be"),
         pytest.param('root ::= ("a" | )+', "repeats what may be nothing", id="nothing-or"),
         pytest.param('root ::= "x" root "y" | "x" root "z" | "x"', "begin alike", id="two-stacks-for-each"),
         pytest.param('root ::= a "," root "y" | "z"\na ::= "a" | "ab"', None, id="a-choice-that-is-over"),
@@ -196,8 +198,9 @@ def test_choices_are_those_texts_and_no_others(choices: list[str]) -> None:
     [
         (["a"] * MOST_CHOICES, True),
         (["a"] * (MOST_CHOICES + 1), False),
-        (["a" * MOST_WAYS], True),
-        (["a" * (MOST_WAYS + 1)], False),
+        (["a" * MOST_LETTERS], True),
+        (["a" * (MOST_LETTERS + 1)], False),
+        (["a" * n for n in range(1, MOST_DEPTH)], True),
     ],
 )
 def test_choices_are_bounded(choices: list[str], *, right: bool) -> None:

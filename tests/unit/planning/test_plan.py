@@ -711,6 +711,15 @@ def test_the_slots_of_a_request_are_taken(facts_with: FactsMaker) -> None:
     assert not [name for name in told(theirs) if "WAITING" in name]
 
 
+def test_what_cannot_stream_has_the_time_of_any_other_answer(facts_with: FactsMaker) -> None:
+    """On serverless a stream comes in one piece; on instances it has the 8 minutes that the image knows."""
+    fields = {"container": "custom", "image_uri": IMAGE_URI}
+    serverless = plan.plan(facts_with(**fields, timeout_s=30))
+
+    assert told(serverless)["SEALIFT_STREAM_TIMEOUT_S"] == told(serverless)["SEALIFT_TIMEOUT_S"] == "30"
+    assert "SEALIFT_STREAM_TIMEOUT_S" not in told(plan.plan(instance_facts(facts_with, **fields)))
+
+
 def test_slots_that_do_not_fit_are_refused(facts_with: FactsMaker) -> None:
     """A person's number is never lowered in silence."""
     fields = {"inference": {"n_parallel": 64, "n_ctx": 8192}, "instance_type": "ml.r5.xlarge"}
@@ -721,7 +730,7 @@ def test_slots_that_do_not_fit_are_refused(facts_with: FactsMaker) -> None:
 @pytest.mark.parametrize(
     ("fields", "note"),
     [
-        pytest.param({}, "on serverless each container is given one call at a time", id="serverless"),
+        pytest.param({}, "on serverless more calls start more containers", id="serverless"),
         pytest.param({"container": "pytorch"}, "container 'pytorch' answers one request at a time", id="TorchServe"),
     ],
 )  # fmt: skip

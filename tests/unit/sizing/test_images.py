@@ -119,13 +119,19 @@ def test_the_environment_is_within_sagemakers_bounds(profile: Profile) -> None:
 @EACH
 def test_every_profile_takes_every_setting(profile: Profile) -> None:
     """A setting that an image has no name for is said to have none, and not lost in silence."""
-    assert set(profile.settings) == {*request_fields.INFERENCE.fields, "timeout_s", "max_waiting"}
+    assert set(profile.settings) == {
+        *request_fields.INFERENCE.fields,
+        "timeout_s",
+        "max_waiting",
+        "stream_timeout_s",
+        "checkpoints",
+    }
     lacking = {name for name, variable in profile.settings.items() if variable is None}
     assert (
         lacking
         == {
-            "pytorch": {"n_parallel", "max_waiting"},
-            "llama-cpp": {"timeout_s", "max_waiting"},
+            "pytorch": {"n_parallel", "max_waiting", "stream_timeout_s", "checkpoints"},
+            "llama-cpp": {"timeout_s", "max_waiting", "stream_timeout_s"},
             "custom": set(),
         }[profile.name]
     )
@@ -174,11 +180,12 @@ def test_each_slot_has_the_context_that_was_asked_for() -> None:
 def test_a_server_keeps_the_checkpoints_that_the_fit_counts(profile: Profile) -> None:
     """By default llama-server keeps 32 of each slot, which no fit has room for."""
     assert profile.environment["LLAMA_ARG_CTX_CHECKPOINTS"] == str(profile.serving.checkpoints) == "1"
+    assert images.environment(profile, {"checkpoints": 0})["LLAMA_ARG_CTX_CHECKPOINTS"] == "0"
 
 
 def test_torchserve_is_told_of_no_slots() -> None:
     """It answers one request at a time, and has a queue of its own."""
-    environment = images.environment(PYTORCH, {"n_parallel": 4, "max_waiting": 8})
+    environment = images.environment(PYTORCH, {"n_parallel": 4, "max_waiting": 8, "checkpoints": 1})
 
     assert environment == PYTORCH.environment
     assert not PYTORCH.has_slots

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from benchmarks import shapes
 from pipeline.errors import ModelDoesNotFit
 from pipeline.limits import GiB, MiB
+from pipeline.planning import plan
 from pipeline.sizing import fit, instance_choice, instance_types, llama_memory
 from pipeline.sizing.fit import Fit
 from pipeline.sizing.instance_choice import HOST_RESERVE, MOST_SLOTS
@@ -130,6 +131,7 @@ def test_the_checkpoints_are_in_the_fit_of_a_server_that_keeps_them() -> None:
 
     assert [line.bytes for line in with_them.lines if line.name == "checkpoints"] == [CHECKPOINTS * 80_000]
     assert "checkpoints" not in {line.name for line in without.lines}
+    assert needs(PLAIN).without_checkpoints().warnings == ()
 
 
 @EACH
@@ -313,3 +315,45 @@ def test_as_many_wait_as_are_answered_in_time(tokens_per_s: float, slots: int, w
     fast: Any = replace(offer, tokens_per_s=tokens_per_s)
 
     assert instance_choice.waiting(fast, slots, tokens=150, timeout_s=60) == waiting
+
+
+# ----------------------------------------------------------------------- checkpoints on serverless
+
+
+@pytest.mark.parametrize(
+    ("spare_bytes", "kept"),
+    [
+        pytest.param(0, 1, id="they fit the size that is taken anyway"),
+        pytest.param(1, 0, id="they would cost the next size"),
+    ],
+)
+def test_checkpoints_are_kept_where_they_cost_no_larger_size(spare_bytes: int, kept: int) -> None:
+    """To the byte: a chat's next turn is cheaper with them, and no size is paid for that."""
+    bare = needs(RECURRENT)
+    room = (1024 * MiB - bare.memory_bytes + spare_bytes) / (1 + fit.RESERVE)
+    filled = replace(RECURRENT, tensor_bytes=RECURRENT.tensor_bytes + int(room) + 2 * spare_bytes)
+    needed, decision = plan.serverless_size(needs(filled), None, ())
+
+    assert decision.memory_mb == 1024
+    assert needed.demand.checkpoints_kept == kept
+    assert any("no checkpoint is kept" in warning for warning in needed.warnings) is not bool(kept)
+
+
+@pytest.mark.parametrize(("asked_mb", "kept"), [(1024, 0), (2048, 1)])
+def test_of_a_size_that_was_requested_checkpoints_take_what_is_left(asked_mb: int, kept: int) -> None:
+    """A size that holds the model without them is not refused for them."""
+    room = 1024 * MiB - needs(RECURRENT).without_checkpoints().memory_bytes
+    filled = replace(RECURRENT, tensor_bytes=RECURRENT.tensor_bytes + int(room / (1 + fit.RESERVE)))
+    needed, decision = plan.serverless_size(needs(filled), asked_mb, ())
+
+    assert decision.memory_mb == asked_mb
+    assert needed.demand.checkpoints_kept == kept
+    assert not decision.problems
+
+
+def test_what_fits_no_size_is_refused_without_checkpoints_in_the_sum() -> None:
+    """They are the first to go, so what is advised is advised without them."""
+    needed, decision = plan.serverless_size(needs(replace(RECURRENT, tensor_bytes=9 * GiB)), None, ())
+
+    assert decision.memory_mb is None
+    assert needed.demand.checkpoints_kept == 0
