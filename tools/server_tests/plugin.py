@@ -2,9 +2,10 @@
 
 Owns what is done to those tests, none of which is edited: `utils.ServerProcess` asks for other paths, the body of
 llama.cpp's own `/completion` becomes one of `/v1/completions` where only that is served, no file is downloaded, and
-each test that `left_out.toml` says fails must fail. Runs in an environment of its own (requirements/server-tests.lock), so it
-imports nothing of ours but the standard library. The environment says which server: SERVER_TESTS_SERVER, and
-SERVER_TESTS_LAUNCHER, the command that becomes it.
+each test that fails by `left_out.toml` has to. Runs in an environment of its own (requirements/server-tests.lock), so
+it imports nothing of ours but `expectations`, which lies beside it. The environment says which server it is
+(SERVER_TESTS_SERVER), where files lie for what would be downloaded (SERVER_TESTS_DOWNLOADS), and whether all tests are
+run (SERVER_TESTS_WHOLE).
 """
 
 from __future__ import annotations
