@@ -29,7 +29,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: architectures help setup demo browser test coverage check lint types linters docs-check bench bench-archive bench-fit fuzz package definition template docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix llama-server load deploy destroy wheel release bench-package bench-demo bench-local-cloud bench-limits bench-soak server-tests
+.PHONY: architectures help setup demo browser test coverage check lint types linters docs-check bench bench-archive bench-fit fuzz package definition template docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix llama-server load deploy destroy wheel release bench-package bench-demo bench-local-cloud bench-limits bench-slots bench-soak server-tests
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -209,6 +209,10 @@ bench-archive: $(VENV)/.ready $(CACHE)/bench/.sagemaker
 bench-fit: $(VENV)/.ready
 	$(BIN)/python benchmarks/bench_fit.py
 	$(BIN)/python benchmarks/bench_architectures.py
+
+bench-slots: $(VENV)/.ready $(SERVER).json ## slots of llama-server: their memory against the fit, and tokens a second
+	$(BIN)/python benchmarks/bench_slots.py memory
+	$(BIN)/python benchmarks/bench_slots.py speed
 
 # As root, with CONTRACT_TORCH: it makes control groups.
 bench-limits: $(CONTRACT)/.ready

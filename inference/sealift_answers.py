@@ -234,6 +234,8 @@ def timings_of(generated: Sequence[Generation], queued_s: float, begun: float = 
         sum(found.prompt_s for found in generated),
         sum(found.predicted_s for found in generated),
     )
+    guessed = sum(found.guessed_tokens for found in generated)
+    held = sum(found.guesses_held for found in generated)
     first = generated[0].first_token_at
     return {
         "queue_ms": _ms(queued_s),
@@ -245,6 +247,7 @@ def timings_of(generated: Sequence[Generation], queued_s: float, begun: float = 
         "predicted_n": predicted,
         "predicted_ms": _ms(predicted_s),
         "predicted_per_second": _rate(predicted, predicted_s),
+        **({"draft_n": guessed, "draft_n_accepted": held} if guessed else {}),
     }
 
 
@@ -262,7 +265,9 @@ def reading_timings(tokens: int, seconds: float, queued_s: float) -> dict[str, A
 
 def _summed(timings: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the timings of several answers as one; they waited once, and the first one's first token came first."""
-    total = {name: sum(one.get(name, 0) for one in timings) for name in timings[0]}
+    # Guesses are told of those answers that had any.
+    names = {**timings[0], **{name: 0 for one in timings for name in one if name.startswith("draft_")}}
+    total = {name: sum(one.get(name, 0) for one in timings) for name in names}
     total |= {name: timings[0][name] for name in ("queue_ms", "ttft_ms") if name in timings[0]}
     for name in ("prompt", "predicted"):
         total[f"{name}_per_second"] = _rate(total[f"{name}_n"], total[f"{name}_ms"] / 1e3)

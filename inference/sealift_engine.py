@@ -237,6 +237,10 @@ class Generation:
     """The prompt's tokens, where they are told."""
     stopped: bool = False
     """Whether one of the stops ended it, not the model's own token."""
+    guessed_tokens: int = 0
+    """Of a draft model."""
+    guesses_held: int = 0
+    """How many of those the model would have chosen itself."""
 
 
 class Transcript:

@@ -290,7 +290,6 @@ FIELDS = (
         SWITCH,
         senders="vllm",
         llama_server=IGNORED,
-        without="container 'pytorch' takes it",
     ),
     _honored(
         "echo", _TEXTS, SWITCH, aliases=("return_full_text",), senders="openai, tgi", llama_server=IGNORED

@@ -19,7 +19,7 @@ from pipeline.aws import service_errors
 from pipeline.gguf.header import read_header
 from pipeline.limits import GB, MiB
 from pipeline.operations import checklist, diagnosis
-from pipeline.planning import request_fields
+from pipeline.planning import plan, request_fields
 from pipeline.rollout import answers, embeddings, rankings
 from pipeline.sizing import fit, images, instance_types
 from pipeline.sizing import pricing as price_list
@@ -323,6 +323,7 @@ def _fit(model: shapes.ModelShape) -> tuple[str, ...]:
             n_batch=N_BATCH,
             serving=profile.serving,
         )
+        needed, _ = plan.serverless_size(needed, None, ())
         row += [f"{needed.memory_bytes / MiB:,.0f} MiB", _smallest(needed)]
     return tuple(row)
 

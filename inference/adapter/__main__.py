@@ -27,9 +27,9 @@ def entry(environ: Mapping[str, str]) -> int:
         import server
 
         return server.main(sys.argv[1:])
-    from adapter import service
+    from adapter import serving
 
-    return service.main(sys.argv[1:], environ, program)
+    return serving.main(sys.argv[1:], environ, program)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CHAT, TEXT = "/v1/chat/completions", "/completion"
 _TOLD = (
     *("index", "content", "tokens", "stop", "stop_type", "tokens_predicted", "tokens_evaluated", "timings"),
-    "completion_probabilities",
+    *("completion_probabilities", "stopping_word"),
 )
 """What a text's answer is read from; the rest of it, the prompt and all settings among it, is left out."""
 _OURS = ("timings_per_token", "return_progress")
@@ -55,8 +55,9 @@ def chat_call(
         variables["enable_thinking"] = False
     if variables:
         body["chat_template_kwargs"] = variables
-    if request.further.get("return_tokens") or (request.schema is not None and request.stop):
-        body["verbose"] = True  # tells tokens, and whether a stop ended the answer
+    by_stop = request.stop and (request.schema is not None or request.tells_stop)
+    if request.further.get("return_tokens") or by_stop:
+        body["verbose"] = True  # tells tokens, and which stop ended the answer
     return UpstreamCall(CHAT, {**body, **more})
 
 

@@ -50,7 +50,6 @@ class Counts:
 
     requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVENTS, 0))
     """By what came of them, in the log's words."""
-    restarts: int = 0
     first_token: Histogram = field(
         default_factory=lambda: Histogram(
             "sealift_time_to_first_token_seconds",
@@ -61,13 +60,14 @@ class Counts:
         default_factory=lambda: Histogram("sealift_queue_seconds", "How long requests waited for their turn.")
     )
 
-    def text(self, *, waiting: int, running: int, slots: int) -> str:
+    def text(self, *, waiting: int, running: int, slots: int, restarts: int) -> str:
         """Return all of it, and what is going on now.
 
         Args:
             waiting: requests that wait for their turn.
             running: requests that have it.
             slots: how many may.
+            restarts: how often llama-server was started again.
         """
         lines = [*_head("sealift_requests_total", "Requests by what came of them.", "counter")]
         lines += [
@@ -78,7 +78,7 @@ class Counts:
                 "sealift_llama_server_restarts_total",
                 "Starts of llama-server after its end.",
                 "counter",
-                self.restarts,
+                restarts,
             ),
             ("sealift_requests_waiting", "Requests that wait for their turn.", "gauge", waiting),
             ("sealift_requests_running", "Requests that have their turn.", "gauge", running),

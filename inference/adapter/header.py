@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from sealift_purpose import embeds, ranks, whole
+from sealift_purpose import RANK, embeds, ranks, whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +62,16 @@ class Header:
     def ranks(self) -> bool:
         """Tell whether it scores documents for a query."""
         return ranks(self.architecture, self.pooling)
+
+    @property
+    def unserved(self) -> str | None:
+        """Return what it is, when nothing here asks it for what it does; None for any other."""
+        if self.pooling == RANK and not self.ranks:
+            return (
+                f"a reranker (pooling_type 4) of architecture {self.architecture!r}, of which llama.cpp knows no "
+                "classifier; deploy one that it can rank with"
+            )
+        return None
 
     @property
     def whole(self) -> bool:

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from adapter.upstream import UpstreamReply
 
-from sealift_native import load_failure
 from sealift_settings import LoadError
 
 if TYPE_CHECKING:
@@ -143,6 +142,9 @@ class LlamaServer:
                         return
             await sleep(LOOK_S)
         await self._reading
+        # Here, since it brings numpy, which nothing else needs where texts are generated.
+        from sealift_native import load_failure
+
         raise LoadError(f"llama-server {self.how}: {load_failure(str(self.words), 'llama-server')}")
 
     @property

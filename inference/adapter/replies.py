@@ -41,23 +41,34 @@ class Found:
     """The answer's, where they were asked for."""
 
 
-def text_found(document: Mapping[str, Any], top: int | None) -> Found:
+def told_stop(document: Mapping[str, Any], request: Request) -> str:
+    """Return the stop that ended an answer, where it is to be told and is one of the request's own."""
+    word = document.get("stopping_word")
+    by_it = request.tells_stop and document.get("stop_type") == "word" and word in request.stop
+    return str(word) if by_it else ""
+
+
+def text_found(document: Mapping[str, Any], request: Request, top: int | None) -> Found:
     """Read the answer to a text.
 
     Args:
         document: llama-server's own form, whole.
+        request: what it answers.
         top: how many of the likeliest tokens to tell at each place; None where nothing is told.
     """
     stop = document.get("stop_type")
     generation = generation_of(document.get("timings") or {}, document)
     generation.text = _whole_characters(str(document.get("content") or ""), cut=stop != "word")
+    generation.text += told_stop(document, request)
     generation.finish_reason = _REASONS.get(str(stop), str(stop))
     generation.stopped = stop == "word"
     generation.choices = choices_of(document.get("completion_probabilities"), top)
     return Found(generation, None, list(document.get("tokens") or []))
 
 
-def chat_found(document: Mapping[str, Any], top: int | None, call: Callable[[int], str]) -> Found:
+def chat_found(
+    document: Mapping[str, Any], request: Request, top: int | None, call: Callable[[int], str]
+) -> Found:
     """Read the answer to a conversation; `__verbose` tells more of it, where that was asked for."""
     (choice,) = document["choices"]
     more = document.get("__verbose") or {}
@@ -69,6 +80,8 @@ def chat_found(document: Mapping[str, Any], top: int | None, call: Callable[[int
     generation.finish_reason = "stop" if reason == "tool_calls" else str(reason)
     generation.stopped = more.get("stop_type") == "word"
     message = message_of(choice.get("message") or {}, cut=not generation.stopped, call=call)
+    if stop := told_stop(more, request):
+        message["content"] = (message["content"] or "") + stop
     generation.text = message["content"] or ""
     generation.choices = choices_of((choice.get("logprobs") or {}).get("content"), top)
     return Found(generation, message, list(more.get("tokens") or []))
@@ -111,6 +124,8 @@ def generation_of(timings: Mapping[str, Any], counted: Mapping[str, Any]) -> Gen
         completion_tokens=predicted,
         prompt_s=prompt_s,
         predicted_s=float(timings.get("predicted_ms") or 0) / 1e3,
+        guessed_tokens=int(timings.get("draft_n") or 0),
+        guesses_held=int(timings.get("draft_n_accepted") or 0),
         # Beside the clock of the answer's head, which begins at 0.
         first_token_at=prompt_s if predicted else None,
     )

@@ -1,7 +1,7 @@
 """The adapter: SageMaker's contract in front of llama-server.
 
-Owns the sockets, the waiting, the statuses, the limits of time and size, and the process's life. What a request means
-and what an answer looks like is `translation`'s, whose turn it is `turns`'s, how llama-server runs `process`'s.
+Owns the waiting, the statuses and the limits of time and size. What a request means and what an answer looks like is
+`translation`'s, whose turn it is `turns`'s, whether llama-server runs `life`'s, and the process is `serving`'s.
 
     GET  /ping          503 while the model loads and generates its first token, 200 from then on, 500 with the reason
                         when it did not, or when llama-server has ended and is not back
@@ -19,9 +19,6 @@ import asyncio
 import contextlib
 import functools
 import json
-import os
-import signal
-import sys
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -30,37 +27,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapter.collected import TIMEOUT, Collected, collectable, is_progress, streamed
-from adapter.command import Command, environment
 from adapter.counts import Counts
+from adapter.denials import ClientGone, Denied, loading, no_such_path, other_method, too_large
 from adapter.events import END, Events
-from adapter.header import read_header
-from adapter.process import BROKEN, LlamaServer
-from adapter.translation import learn, translate
+from adapter.process import BROKEN
+from adapter.translation import translate
 from adapter.turns import Refused, Ticket, Turns
 from adapter.upstream import UpstreamCall, UpstreamReply
 from aiohttp import web
 
+from sealift_answers import EVENTS
 from sealift_contract import (
     ASKED_AT,
     DRAIN_S,
     HURRY_S,
-    IDLE_S,
     MAX_BODY,
     Options,
-    StartError,
-    error_body,
-    whole_number,
 )
-from sealift_cpus import usable_cpus
-from sealift_folder import find_companions, find_model, read_config
-from sealift_log import CLIENT_CLOSED_REQUEST, FAILED, event_of, line, place, trace_of
+from sealift_log import CLIENT_CLOSED_REQUEST, FAILED, event_of, trace_of
 from sealift_request import BadRequest
-from sealift_settings import LoadError, settings_from
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 
-    from adapter.translation import Answer, ModelFacts, Translation
+    from adapter.life import Life
+    from adapter.process import LlamaServer
+    from adapter.translation import Answer, Translation
 
 MAX_WAITING = 64
 """Requests that may wait, unless SEALIFT_MAX_WAITING says otherwise."""
@@ -70,30 +62,8 @@ STREAM_S = 480
 """Seconds of a stream: SageMaker cuts it after 8 minutes."""
 MARGIN_S = 3.0
 """Seconds that are left of a call's time when its answer is ended: for what it still takes to send it."""
-MOST_RESTARTS = 3
-"""How often llama-server is started again within `RESTARTS_S`; then it stays down, and /ping says why."""
-RESTARTS_S = 600.0
-EVENTS_HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+EVENTS_HEADERS = {"Content-Type": EVENTS, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 PIECE = 65_536
-
-
-class ClientGone(Exception):
-    """Nobody is there to be answered."""
-
-
-class Denied(Exception):
-    """The server's own refusal: there is no place, no time, or no model."""
-
-    def __init__(self, status: int, message: str, code: str, **headers: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-
-    @property
-    def body(self) -> bytes:
-        """Return what is answered."""
-        return json.dumps(error_body(self.status, str(self), self.code)).encode()
 
 
 @dataclass
@@ -121,45 +91,25 @@ class Exchange:
             self.first_token = now
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A llama-server that answers, and what is known of its model."""
-
-    server: LlamaServer
-    facts: ModelFacts
-    settings: Any
-
-
-class Log:
-    """JSON lines on stdout."""
-
-    def __call__(self, event: str, **details: Any) -> None:
-        """Write one line."""
-        sys.stdout.write(f"{line(event, **details)}\n")
-        sys.stdout.flush()
-
-
 class Service:
     """The model, the queue in front of it, and what is being answered."""
 
     def __init__(
         self,
         options: Options,
-        program: Path,
-        environ: Mapping[str, str],
+        life: Life,
         log: Callable[..., None],
         *,
+        where: Mapping[str, str],
         stream_s: float = STREAM_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._options, self._program, self._environ = options, program, environ
+        self._options, self._life = options, life
         self._log, self._clock = log, clock
         self._stream_s = stream_s
-        self._where = place(environ)
+        self._where = where
         self._turns = Turns(slots=1, max_waiting=options.max_waiting)
         self._grants: dict[Ticket, asyncio.Future[None]] = {}
-        self._loaded: Loaded | None = None
-        self._failure: str | None = None
         self._pinged = 0
         self._held = 0
         self._counts = Counts()
@@ -169,116 +119,11 @@ class Service:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    # ------------------------------------------------------------------------------ llama-server's life
-
-    async def supervise(self) -> None:
-        """Load the model, and start llama-server again when it has ended, unless that happens again and again."""
-        ends: list[float] = []
-        while True:
-            loaded = await self._load()
-            if loaded is None:
-                return
-            await loaded.server.ended()
-            self._loaded = None
-            how = f"llama-server {loaded.server.how}; its last words: {loaded.server.words}"
-            await loaded.server.stop()
-            if self._stop_by < float("inf"):
-                return
-            self._failure = how
-            self._log("llama_server_ended", reason=how)
-            now = self._clock()
-            ends = [*(at for at in ends if now - at < RESTARTS_S), now]
-            if len(ends) > MOST_RESTARTS:
-                self._failure = (
-                    f"{how}; it ended {len(ends)} times within {RESTARTS_S:g} s and is not started again"
-                )
-                return
-            self._counts.restarts += 1
-
-    async def _load(self) -> Loaded | None:
-        """Return a llama-server that has generated a token; None when there is none, and why is logged."""
-        begun, server = self._clock(), None
-        try:
-            command = self._command()
-            self._log("loading", model=command.model.name, llama_server=str(command.program))
-            server = await LlamaServer.start(command, environment(self._environ))
-            await server.ready()
-            ready = self._clock()
-            facts = await self._first_token(server, command)
-        except Exception as error:  # noqa: BLE001 whatever the reason is, /ping has to tell it
-            ended = f"; llama-server {server.how}; its last words: {server.words}" if server else ""
-            said = str(error) if isinstance(error, LoadError) else f"{type(error).__name__}: {error}{ended}"
-            self._failure = f"the model could not be loaded: {said}"
-            self._log("load_failed", reason=said)
-            if server is not None:
-                await server.stop()
-            return None
-        except BaseException:
-            if server is not None:
-                await server.stop()
-            raise
-        settings = command.settings
-        self._log(
-            "model_loaded",
-            model=facts.name,
-            file=command.model.name,
-            seconds=round(ready - begun, 3),
-            first_token_seconds=round(self._clock() - ready, 3),
-            n_ctx=facts.context,
-            n_batch=command.batch,
-            n_threads=command.threads,
-            n_parallel=facts.slots,
-            use_mmap=settings.use_mmap,
-            beside=[Path(path).name for path in command.companions.files],
-            embeds=facts.embeds,
-            reranks=facts.reranks,
-        )
-        self._turns.slots = facts.slots
-        self._failure = None
-        self._loaded = Loaded(server, facts, settings)
-        return self._loaded
-
-    def _command(self) -> Command:
-        folder = self._options.model_dir
-        settings = settings_from(read_config([folder / "code", Path(__file__).parents[1]]), self._environ)
-        model = find_model(folder, alone=False)
-        affinity = getattr(os, "sched_getaffinity", None)
-        allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
-        threads = min(settings.n_threads, usable_cpus(allowed, Path("/")))
-        return Command(self._program, model, settings, read_header(model), threads, find_companions(folder))
-
-    async def _first_token(self, server: LlamaServer, command: Command) -> ModelFacts:
-        """Have it answer once, as it will be asked, and return what is known of its model.
-
-        Raises:
-            LoadError: it does not.
-        """
-        header = command.header
-        call = UpstreamCall("/completion", {"prompt": "Hello", "n_predict": 1})
-        if header.embeds:
-            call = UpstreamCall("/v1/embeddings", {"input": "Hello"})
-        elif header.ranks:
-            call = UpstreamCall("/v1/rerank", {"query": "Hello", "documents": ["Hello"]})
-        reply = await server.ask(call)
-        if reply.status != HTTPStatus.OK:
-            raise LoadError(
-                f"model file {command.model.name!r} is loaded, and answers nothing: {_said(reply)}"
-            )
-        name = command.settings.model_name or header.name or command.model.stem
-        steps = learn(name, embeds=header.embeds, reranks=header.ranks)
-        calls = next(steps)
-        while True:
-            replies = [await server.ask(one) for one in calls]
-            try:
-                calls = steps.send(replies)
-            except StopIteration as done:
-                facts: ModelFacts = done.value
-                return facts
-
     # ------------------------------------------------------------------------------ the end
 
     async def stop(self) -> bool:
         """Let what is under way end, soon; return whether it did."""
+        self._life.stopping = True
         self._stop_by = self._clock() + HURRY_S
         for timeout in self._timeouts:
             when = timeout.when()
@@ -288,11 +133,6 @@ class Service:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), DRAIN_S)
         return self._active == 0
-
-    async def close(self) -> None:
-        """End llama-server."""
-        if self._loaded is not None:
-            await self._loaded.server.stop()
 
     # ------------------------------------------------------------------------------ requests
 
@@ -312,9 +152,9 @@ class Service:
         try:
             response: web.StreamResponse
             if path not in ASKED_AT:
-                response = self._denial(exchange, _no_such_path(path))
+                response = self._denial(exchange, no_such_path(path))
             elif method != "POST":
-                response = self._denial(exchange, _other_method(method, path, "POST"))
+                response = self._denial(exchange, other_method(method, path, "POST"))
             else:
                 response = await self._invoke(request, exchange)
         finally:
@@ -327,7 +167,7 @@ class Service:
     def _only(self, method: str, request: web.Request) -> web.Response | None:
         if request.method in (method, "HEAD"):
             return None
-        denied = _other_method(request.method, request.path, method)
+        denied = other_method(request.method, request.path, method)
         return web.Response(
             status=denied.status, body=denied.body, content_type="application/json", headers=denied.headers
         )
@@ -343,25 +183,28 @@ class Service:
 
     async def _metrics(self) -> web.Response:
         text = self._counts.text(
-            waiting=self._turns.waiting, running=self._turns.running, slots=self._turns.slots
+            waiting=self._turns.waiting,
+            running=self._turns.running,
+            slots=self._turns.slots,
+            restarts=self._life.restarts,
         )
-        if self._loaded is not None:
+        if self._life.loaded is not None:
             with contextlib.suppress(*BROKEN, OSError):
-                text = await self._loaded.server.text("/metrics") + text
+                text = await self._life.loaded.server.text("/metrics") + text
         return web.Response(body=text.encode(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     def _models(self) -> web.Response:
         denied = self._not_ready()
-        if denied is not None or self._loaded is None:
-            denied = denied or _loading()
+        if denied is not None or self._life.loaded is None:
+            denied = denied or loading()
             return web.Response(status=denied.status, body=denied.body, content_type="application/json")
-        one = {"id": self._loaded.facts.name, "object": "model", "created": 0, "owned_by": "sealift"}
+        one = {"id": self._life.loaded.facts.name, "object": "model", "created": 0, "owned_by": "sealift"}
         return web.json_response({"object": "list", "data": [one]})
 
     def _not_ready(self) -> Denied | None:
-        if self._failure is not None:
-            return Denied(HTTPStatus.INTERNAL_SERVER_ERROR, self._failure, "load_failed")
-        return None if self._loaded is not None else _loading()
+        if self._life.failure is not None:
+            return Denied(HTTPStatus.INTERNAL_SERVER_ERROR, self._life.failure, "load_failed")
+        return None if self._life.loaded is not None else loading()
 
     def _tell(self, request: web.Request, exchange: Exchange) -> None:
         """Write the request's line, and count it."""
@@ -435,7 +278,7 @@ class Service:
         """Read the body, and count it among those that are kept for the length of the block."""
         length = request.content_length or 0
         if length > MAX_BODY:
-            raise _too_large(length)
+            raise too_large(length)
         if self._held + length > MAX_HELD:
             message = f"the requests that are inside have {self._held} bytes; with this one too many; try again later"
             raise Denied(
@@ -450,15 +293,15 @@ class Service:
                 body += piece
                 self._held += len(piece)
                 if len(body) > MAX_BODY:
-                    raise _too_large(len(body))
+                    raise too_large(len(body))
             yield bytes(body)
         finally:
             self._held -= len(body)
 
     async def _answer(self, request: web.Request, body: bytes, exchange: Exchange) -> web.StreamResponse:
-        loaded = self._loaded
+        loaded = self._life.loaded
         if loaded is None:
-            raise _loading()
+            raise loading()
         translation = translate(
             body,
             request.headers.get("Content-Type"),
@@ -468,6 +311,7 @@ class Service:
             created=int(time.time()),
         )
         exchange.caller = translation.caller
+        self._turns.slots = loaded.facts.slots
         async with self._turn(exchange):
             if translation.streams:
                 return await self._streamed(request, translation, exchange, loaded.server)
@@ -721,30 +565,6 @@ def _parsed(body: bytes) -> Any:
         return body.decode("utf-8", errors="replace")
 
 
-def _said(reply: UpstreamReply) -> str:
-    document = reply.document
-    error = document.get("error") if isinstance(document, dict) else None
-    return str(error.get("message")) if isinstance(error, dict) else f"status {reply.status}"
-
-
-def _loading() -> Denied:
-    return Denied(HTTPStatus.SERVICE_UNAVAILABLE, "the model is still loading", "loading", Retry_After="1")
-
-
-def _too_large(length: int) -> Denied:
-    message = f"the body has {length} bytes; at most {MAX_BODY} are taken"
-    return Denied(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, "body_too_large", Connection="close")
-
-
-def _no_such_path(path: str) -> Denied:
-    return Denied(HTTPStatus.NOT_FOUND, f"no such path: {path[:200]!r}", "not_found")
-
-
-def _other_method(method: str, path: str, wanted: str) -> Denied:
-    message = f"{method} {path[:200]}; wanted {wanted}"
-    return Denied(HTTPStatus.METHOD_NOT_ALLOWED, message, "method_not_allowed", Allow=wanted)
-
-
 def _where(error: BaseException) -> list[str]:
     """Return where an error was raised, without its message: that may hold a text of somebody's."""
     found, trace = [], error.__traceback__
@@ -753,49 +573,3 @@ def _where(error: BaseException) -> list[str]:
         found.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
         trace = trace.tb_next
     return found[-6:]
-
-
-async def serve(options: Options, program: Path, environ: Mapping[str, str], log: Callable[..., None]) -> int:
-    """Serve until SIGTERM; return the exit status.
-
-    Raises:
-        OSError: the port cannot be bound.
-    """
-    stream_s = whole_number(environ, "SEALIFT_STREAM_TIMEOUT_S", STREAM_S, highest=3600, lowest=1)
-    service = Service(options, program, environ, log, stream_s=stream_s)
-    app = web.Application(client_max_size=MAX_BODY + 1)
-    app.router.add_route("*", "/{path:.*}", service.route)
-    runner = web.AppRunner(
-        app, access_log=None, handler_cancellation=True, keepalive_timeout=IDLE_S, shutdown_timeout=2.0
-    )
-    await runner.setup()
-    site = web.TCPSite(runner, options.host, options.port, backlog=128)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await site.start()
-    _, port = runner.addresses[0][:2]
-    log("listening", host=options.host, port=port, serves=f"the adapter, before {program}")
-    life = asyncio.create_task(service.supervise())
-    await stop.wait()
-    log("stopping")
-    await site.stop()
-    drained = await service.stop()
-    await runner.cleanup()
-    life.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await life
-    await service.close()
-    log("stopped", drained=drained)
-    return 0
-
-
-def main(arguments: Sequence[str], environ: Mapping[str, str], program: Path) -> int:
-    """Read the environment, and serve."""
-    log = Log()
-    try:
-        options = Options.from_environment(environ, arguments, max_waiting=MAX_WAITING)
-        return asyncio.run(serve(options, program, environ, log))
-    except (StartError, OSError) as error:
-        log("start_failed", reason=str(error))
-        return 1

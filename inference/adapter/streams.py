@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from adapter import bodies
-from adapter.replies import choices_of, generation_of, must_call, refusal_of, told_tokens
+from adapter.replies import choices_of, generation_of, must_call, refusal_of, told_stop, told_tokens
 
 from sealift_answers import (
     BEGINNING,
@@ -131,6 +131,7 @@ class Stream:
             yield from self._begin(choice)
             yield from self._add(choice, delta, places, tokens, event)
         self._note_end(event)
+        yield from self._tell_stop(event)
         yield from self._end_early()
 
     def _add(
@@ -281,6 +282,14 @@ class Stream:
                 if choice.reason is not None and not choice.timings.get("final"):
                     choice.timings = {**event["timings"], "final": True}
                     break
+
+    def _tell_stop(self, event: Mapping[str, Any]) -> Iterator[bytes]:
+        """Give the stop that ended a choice, where it is to be told."""
+        about = event.get("__verbose") or event
+        if stop := told_stop(about, self._request):
+            choice = self._choices[int(about.get("index") or 0)]
+            choice.add({"content": stop})
+            yield from self._part(choice, {"content": stop}, (), event)
 
     def _end_early(self) -> Iterator[bytes]:
         """Give the ends of all choices but the last one, which tells what everything took."""

@@ -221,8 +221,8 @@ class Translation:
     def _found(self, prompt: _Prompt, reply: UpstreamReply) -> Found:
         document, top = self._right(reply), bodies.noted(self.request)
         if prompt.messages is None:
-            return text_found(document, top)
-        return chat_found(document, top, lambda number: self._head(0).call(0, number))
+            return text_found(document, self.request, top)
+        return chat_found(document, self.request, top, lambda number: self._head(0).call(0, number))
 
     def _right(self, reply: UpstreamReply) -> Mapping[str, Any]:
         """Return what a reply says.

@@ -143,8 +143,10 @@ def plan(facts: PlanFacts) -> Plan:
     names = hosted.names
     log_form = profile.log_lines(request.code)
     if log_form:
-        # After the naming: the endpoint's name is made of the container's other settings.
-        container["Environment"] |= metrics.environment(names.endpoint)
+        # After the naming: the endpoint's name is made of the container's other settings. A model that an earlier plan
+        # of the execution has made says what that plan said.
+        endpoint = facts.earlier.names.endpoint if facts.earlier else names.endpoint
+        container["Environment"] |= metrics.environment(endpoint)
     if facts.earlier:
         continuity.require_same_name(facts.archive, facts.earlier.names.model, names.model)
     tags = _tags(facts, hosted.instances)
@@ -299,6 +301,9 @@ def _name(
 ) -> str:
     archive, request = facts.archive, facts.request
     updated = _updated_name(request, target)
+    if updated and facts.earlier:
+        # Settled by the first plan: what an execution makes keeps its name, whatever becomes of the account.
+        updated = facts.earlier.names.endpoint
     # A container whose lines say where they were written is another one in another endpoint.
     told = images.PROFILES[request.container].log_lines(request.code) is not None
     identity = naming.digest(

@@ -184,7 +184,22 @@ class Fit:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What may yet go wrong, and cannot be known before it is tried."""
+        """What may yet go wrong, and cannot be known before it is tried; and what is slower for want of memory."""
+        return (*self._disk_warnings(), *self._checkpoint_warnings())
+
+    def _checkpoint_warnings(self) -> tuple[str, ...]:
+        if self.demand.checkpoints:
+            return ()
+        saved = _fit(replace(self.demand, checkpoints=True)).memory_bytes - self.memory_bytes
+        if not saved:
+            return ()
+        warning = (
+            f"memory: no checkpoint is kept, which would take {_mib(saved)} and a larger size: each turn of a chat "
+            "evaluates its prompt from the beginning"
+        )
+        return (warning,)
+
+    def _disk_warnings(self) -> tuple[str, ...]:
         if self.certain_disk_bytes <= limits.DISK.value < self.disk_bytes:
             most, least = _mib(self.disk_bytes), _mib(self.certain_disk_bytes)
             warning = (

@@ -251,6 +251,8 @@ def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
             f"{problem.seen}: {problem.fix}" for problem in report.problems if problem.error == BARE
         )
         report = replace(report, problems=tuple(one for one in report.problems if one.error != BARE))
+    if not report.complete and report.format == "tar.gz" and images.PROFILES[request.container].companions:
+        notes += (_BEHIND,)
     archive = {"size": report.size, "extracted_bytes": extracted, "parts": bare}
     choice = planned.choose(request, archive, model)
     said = plan_notes.notes(request, model, today, choice.hosting)
@@ -289,6 +291,10 @@ def _location(source: Source) -> dict[str, str]:
     return {"bucket": "uploads", "key": f"models/{service}/model.tar.gz"}
 
 
+_BEHIND: Final = (
+    "what lies behind the model's weights was not looked at: a projector, adapters or a draft model there are counted "
+    "when the archive is checked; `sealift pack` puts them before the model"
+)
 _OPTIONS: Final = {
     "memory_mb": "--memory-mb",
     "inference.n_ctx": "--n-ctx",

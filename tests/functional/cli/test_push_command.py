@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from moto import mock_aws
 
 from benchmarks import shapes
+from examples.tiny_companions import write_tiny_lora
 from examples.tiny_encoder import write_tiny_encoder
 from examples.tiny_gguf import write_tiny_gguf
 from pipeline import errors
@@ -391,6 +392,30 @@ def test_all_shards_are_pushed_by_any_of_them(tmp_path: Path, capsys: pytest.Cap
     ]
     told = capsys.readouterr().out
     assert "m-00001-of-00003.gguf is at s3://uploads/models/harbour/m-00001-of-00003.gguf already" in told
+
+
+@mock_aws
+def test_what_lies_beside_a_model_in_its_folder_is_pushed_before_it(tmp_path: Path) -> None:
+    """So that the model's event, which starts the deployment, finds it there."""
+    folder = tmp_path / "harbour"
+    folder.mkdir()
+    write_tiny_gguf(folder / "m.gguf", layers=1, ctx=512)
+    write_tiny_lora(folder / "lora.gguf")
+    options = tmp_path / "options.json"
+    options.write_text(json.dumps({"hosting": "instance", "container": "llama-cpp"}))
+    keys = ["models/harbour/lora.gguf", "models/harbour/m.gguf"]
+    to = account()
+    s3 = boto3.client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket="uploads")
+    sent: list[str] = []
+    s3.meta.events.register(
+        "before-call.s3.CompleteMultipartUpload", lambda params, **_: sent.append(params["url"])
+    )
+    to.s3, to.stepfunctions = s3, Executions(s3, keys[1:])
+
+    assert push(folder, to, "--input", str(options), "--no-follow") == 0
+
+    assert [f"models/{url.partition('/models/')[2].partition('?')[0]}" for url in sent] == keys
 
 
 def test_a_set_that_lacks_a_shard_is_not_pushed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

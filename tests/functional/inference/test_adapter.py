@@ -253,6 +253,7 @@ def test_it_answers_under_every_path_and_refuses_others(start: Start) -> None:
     assert adapter.ask("POST", "/elsewhere", {}).code == "not_found"
     refused = adapter.ask("GET", "/invocations")
     assert (refused.status, refused.headers["Allow"]) == (405, "POST")
+    assert refused.headers["Server"] == "sealift"
     assert adapter.ask("POST", "/ping").status == 405
     assert adapter.ask("POST", "/invocations", b"{").status == 400
 
@@ -408,6 +409,17 @@ def test_sigterm_lets_what_is_under_way_end(start: Start) -> None:
     assert eventually(lambda: held)[0].status == 200
     assert adapter.process.wait(PATIENCE_S) == 0
     assert adapter.told("stopped")[0]["drained"] is True
+
+
+def test_sigterm_ends_a_load(start: Start) -> None:
+    """And nothing of it stays."""
+    adapter = start(ready=False)
+    eventually(lambda: adapter.there("started"))
+    (child,) = psutil.Process(adapter.process.pid).children()
+    adapter.process.send_signal(signal.SIGTERM)
+
+    assert adapter.process.wait(PATIENCE_S) == 0
+    eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_llama_server_does_not_outlive_an_adapter_that_is_killed(start: Start) -> None:

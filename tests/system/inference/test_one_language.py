@@ -17,6 +17,7 @@ import pytest
 from adapter.translation import ModelFacts, learn, translate
 
 from examples import tiny_gguf
+from examples.tiny_companions import write_tiny_lora, write_tiny_projector
 from examples.tiny_encoder import write_tiny_encoder
 from examples.tiny_gguf import CHAT_TEMPLATE, write_tiny_gguf
 from inference import inference
@@ -143,6 +144,9 @@ ALIKE = [
         "more than fit": chat(max_tokens=32_000),
         "stop": chat(stop=["cargo", "sea"]),
         "stop within a token": chat(stop="arg"),
+        "stop told": chat(stop=["never", "across the"], include_stop_str_in_output=True),
+        "stop of a text told": {"prompt": "Good", "stop": ["short"], "include_stop_str_in_output": True},
+        "no stop to tell": {"prompt": "Good", "stop": ["xyz"], "include_stop_str_in_output": True},
         "any integer is a seed": chat(seed=-(10**30), temperature=0),
         "two choices": chat(n=2),
         "more choices than slots": chat(n=3, max_tokens=4),
@@ -300,6 +304,8 @@ STREAMED = [
         "chat": chat(),
         "choices": chat(n=2),
         "stop": chat(stop=["cargo"]),
+        "stop told": chat(stop=["cargo"], include_stop_str_in_output=True),
+        "stop of a text told": {"prompt": "Good", "stop": ["short"], "include_stop_str_in_output": True},
         "text": {"prompt": "Good"},
         "texts, told before": {"prompt": ["Good", "Our"], "echo": True, "max_tokens": 4},
         "inputs": {"inputs": "Good", "parameters": {"max_new_tokens": 4, "details": True}},
@@ -447,6 +453,77 @@ def test_a_suffix_is_set_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
             assert other[0] == one[0] == 200
             assert lasting(other[1]) == lasting(one[1])
+    finally:
+        both.server.end()
+
+
+DOT = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
+    "gg=="
+)
+SEEN = {
+    "role": "user",
+    "content": [{"type": "text", "text": "What?"}, {"type": "image_url", "image_url": {"url": DOT}}],
+}
+
+
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    """Run both, llama-server with a projector beside the model."""
+    folder = tmp_path_factory.mktemp("seeing")
+    (folder / "model").mkdir()
+    path = write_tiny_gguf(folder / "model" / "harbour.gguf")
+    found = Both(folder, path, "--mmproj", str(write_tiny_projector(folder / "mmproj.gguf")))
+    try:
+        yield found
+    finally:
+        found.server.end()
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"n": 2}, {"stream": True}, {"n": 2, "stream": True}, {"logprobs": True}]
+)
+def test_images_are_for_llama_server(seeing: Both, more: dict[str, Any]) -> None:
+    """With a projector it takes them in every way of asking; the four functions say who does."""
+    body = {"messages": [SEEN], "max_tokens": 3, **more}
+    status, answer = seeing.other(body)
+
+    assert seeing.facts.sees
+    assert status == 200, answer
+    usage = answer["usage"] if isinstance(answer, dict) else {"prompt_tokens": 9}
+    assert usage["prompt_tokens"] > 8
+    assert seeing.one(body)[0] == 400
+
+
+def test_a_text_beside_a_projector_is_read_as_ever(seeing: Both) -> None:
+    """Prompts, tokens, lists and chats without an image, alike."""
+    for body in ({"prompt": "Good"}, {"prompt": [1, 300]}, {"inputs": ["Good", "Our"]}, chat()):
+        assert lasting(seeing.other(body)[1]) == lasting(seeing.one(body)[1])
+
+
+def test_an_image_that_is_none_is_an_error_of_the_request(seeing: Both) -> None:
+    """Base64 of something else; nothing is wrong with the server, which goes on."""
+    url = "data:image/png;base64,aGVsbG8="
+    broken = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}
+    status, answer = seeing.other({"messages": [broken]})
+
+    assert status == 400, answer
+    assert seeing.other(chat())[0] == 200
+
+
+def test_an_adapter_is_applied_as_far_as_a_request_says(tmp_path: Path) -> None:
+    """By its number and a scale; the next request has all of it again."""
+    (tmp_path / "model").mkdir()
+    path = write_tiny_gguf(tmp_path / "model" / "harbour.gguf")
+    both = Both(tmp_path, path, "--lora", str(write_tiny_lora(tmp_path / "lora.gguf")))
+    try:
+        without = both.other(chat(lora=[{"id": 0, "scale": 0.0}]))
+        with_it = both.other(chat())
+
+        assert lasting(without[1]) == lasting(both.one(chat())[1])
+        assert with_it[1]["choices"][0]["message"] != without[1]["choices"][0]["message"]
+        again = both.other(chat(lora=[{"id": 0, "scale": 0}]))
+        assert again[1]["choices"] == without[1]["choices"]
     finally:
         both.server.end()
 

@@ -73,7 +73,7 @@ def test_a_bare_model_becomes_an_endpoint_that_answers(deployments: Deployments,
 
 def test_one_file_for_an_image_with_code_of_its_own_is_pinned(deployments: Deployments, model: Path) -> None:
     """The model names the ETag of the copy, and the server finds the file by its name."""
-    asked = on_instances(container="llama-cpp")
+    asked = on_instances(container="llama-cpp", inference={"n_ctx": 256})
     ended = deployments.upload(model, "pinned", asked, name="harbour.gguf")
 
     assert ended.status == "SUCCEEDED", ended.cause
@@ -83,6 +83,13 @@ def test_one_file_for_an_image_with_code_of_its_own_is_pinned(deployments: Deplo
     assert source["S3DataType"] == "S3Object"
     assert source["ETag"] == ended.results["assemble_archive"]["etag"]
     assert source["S3Uri"].endswith("/harbour.gguf")
+    # Two CPUs, and much more memory than a small model takes: as many slots as CPUs can use.
+    assert ended.results["plan_deployment"]["instances"]["slots"] == 4
+    told = container["Environment"]
+    assert (told["SM_LLAMA_CPP_PARALLEL"], told["SM_LLAMA_CPP_CTX_SIZE"]) == ("4", "1024")
+    config = ended.results["plan_deployment"]["names"]["endpoint_config"]
+    described: Any = deployments.cloud.clients.sagemaker.describe_endpoint_config(EndpointConfigName=config)
+    assert described["MetricsConfig"] == {"EnableDetailedObservability": True}
 
 
 def test_an_archive_goes_to_an_instance_too(deployments: Deployments, archive: Path) -> None:

@@ -784,3 +784,14 @@ def test_input_alone_means_what_the_model_does() -> None:
     answer = predict_fn(Request("input", texts=("Hi.",)), _model(_Scripted(text="t")))
 
     assert (answer["object"], answer["output"][0]["content"][0]["text"]) == ("response", "t")
+
+
+@pytest.mark.parametrize("guesses", [(0, 0), (9, 4)])
+def test_a_drafts_guesses_are_told_where_there_are_any(guesses: tuple[int, int]) -> None:
+    """By llama-server's names, of several answers together; without a draft model nothing is said."""
+    timings = timings_of(
+        [Generation(completion_tokens=3), Generation(guessed_tokens=guesses[0], guesses_held=guesses[1])], 0.0
+    )
+
+    told = {name: value for name, value in timings.items() if name.startswith("draft")}
+    assert told == ({"draft_n": 9, "draft_n_accepted": 4} if guesses[0] else {})

@@ -80,6 +80,7 @@ def test_an_answer_makes_its_metrics(form: str) -> None:
     line = written(form, "answered", **PLACE, **FIGURES, id="cmpl-1", finish_reason="stop", status=200)
 
     assert measured(form, line) == EXPECTED
+    assert {*EXPECTED, "Refusals"} == {one.name for one in metrics.METRICS}
 
 
 @pytest.mark.parametrize(

@@ -590,6 +590,18 @@ def test_a_model_that_runs_in_two_endpoints_has_two_names(facts_with: FactsMaker
     ]
 
 
+def test_in_place_a_model_keeps_its_name_whatever_becomes_of_the_endpoint(facts_with: FactsMaker) -> None:
+    """An execution that plans again has made it: the endpoint that it updates may be gone, or another one be newer."""
+    facts = facts_with(strategy="in_place")
+    first = plan.plan(among(facts, holder("harbour-1", "harbour-1")))
+    again = replace(facts, earlier=first)
+
+    for later in (among(again), among(again, holder("harbour-2", "harbour-2"))):
+        made = plan.plan(later)
+        assert made.names.model == first.names.model
+        assert environment_of(made) == environment_of(first)
+
+
 def test_where_a_container_is_told_nothing_its_model_keeps_its_name(facts_with: FactsMaker) -> None:
     """It is the same in any endpoint."""
     names = {

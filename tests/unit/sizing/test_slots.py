@@ -131,6 +131,7 @@ def test_the_checkpoints_are_in_the_fit_of_a_server_that_keeps_them() -> None:
 
     assert [line.bytes for line in with_them.lines if line.name == "checkpoints"] == [CHECKPOINTS * 80_000]
     assert "checkpoints" not in {line.name for line in without.lines}
+    assert needs(PLAIN).without_checkpoints().warnings == ()
 
 
 @EACH
@@ -335,6 +336,7 @@ def test_checkpoints_are_kept_where_they_cost_no_larger_size(spare_bytes: int, k
 
     assert decision.memory_mb == 1024
     assert needed.demand.checkpoints_kept == kept
+    assert any("no checkpoint is kept" in warning for warning in needed.warnings) is not bool(kept)
 
 
 @pytest.mark.parametrize(("asked_mb", "kept"), [(1024, 0), (2048, 1)])

@@ -26,7 +26,7 @@ def test_the_text_has_each_metric_once() -> None:
     """With its help and type before its values, and ends with a line's end."""
     counts = Counts()
     counts.requests["gone"] += 2
-    text = counts.text(waiting=3, running=1, slots=4)
+    text = counts.text(waiting=3, running=1, slots=4, restarts=5)
     lines = text.split("\n")
 
     assert text.endswith("\n")
@@ -35,6 +35,7 @@ def test_the_text_has_each_metric_once() -> None:
     assert "sealift_requests_waiting 3" in lines
     assert "sealift_requests_running 1" in lines
     assert "sealift_slots 4" in lines
+    assert "sealift_llama_server_restarts_total 5" in lines
     named = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert len(set(named)) == len(named)
     for line in lines:

@@ -61,6 +61,8 @@ def test_what_a_model_is_for(
     found = read_header(written(tmp_path / "m.gguf", architecture, **more))
 
     assert (found.embeds, found.ranks, found.whole) == expected
+    reranker_without_a_head = architecture == "llama"
+    assert (found.unserved is not None) == reranker_without_a_head
 
 
 def test_the_architectures_are_those_of_the_pinned_source() -> None:

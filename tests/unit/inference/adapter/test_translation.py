@@ -292,6 +292,7 @@ SHAPE = {
     "suffix",
     "timings_per_token",
     "return_progress",
+    "include_stop_str_in_output",
 }
 """What changes how often is asked, or what the answer looks like; it is tried elsewhere."""
 TOGETHER = {"tool_choice", "parallel_tool_calls", "function_call", "top_logprobs"}
@@ -415,6 +416,53 @@ def test_who_asks_is_told_for_fairness() -> None:
     assert asked({"messages": [USER]}).caller is None
     assert asked({"messages": [USER], "user": "ann"}).caller == "ann"
     assert asked({"messages": [USER], "user": "ann", "safety_identifier": "bob"}).caller == "bob"
+
+
+_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 300)
+    | st.sampled_from([0.5, "", "a", "user", "assistant", "<s>"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content", "a"]), inner)
+    ),
+    max_leaves=6,
+)
+_MESSAGE = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "system"]), "content": st.text(max_size=2)}
+)
+_SOURCES = st.one_of(
+    st.builds(lambda one: {"messages": one}, st.lists(_MESSAGE, min_size=1, max_size=3)),
+    st.builds(lambda one: {"prompt": one}, _JSON),
+    st.builds(lambda one: {"inputs": one}, _JSON),
+    st.builds(lambda one: {"input": one}, _JSON),
+    st.builds(lambda one: {"query": "a", "documents": one}, _JSON),
+)
+_MODELS = st.sampled_from(
+    [
+        FACTS,
+        ModelFacts("one", 64),
+        ModelFacts("coder", 64, fill_in=("<a>", "<b>", "<c>")),
+        ModelFacts("encoder", 64, embeds=True),
+        ModelFacts("ranker", 64, reranks=True),
+    ]
+)
+
+
+@given(_SOURCES, st.dictionaries(st.sampled_from(sorted(fields.BY_NAME)), _JSON, max_size=3), _MODELS)
+def test_any_object_is_asked_or_refused(
+    source: dict[str, Any], more: dict[str, Any], facts: ModelFacts
+) -> None:
+    """Nothing of a request can do anything but make calls that are JSON, or a refusal."""
+    calls: tuple[UpstreamCall, ...] = ()
+    status = 0
+    try:
+        calls = calls_of(asked({**more, **source}, facts))
+    except BadRequest as error:
+        status = error.status_code
+
+    assert calls or 400 <= status < 500
+    assert all(json.dumps(call.body, allow_nan=False) for call in calls)
 
 
 # What is asked again ----------------------------------------------------------------------------------------
