@@ -272,11 +272,12 @@ $(CACHE)/bench/.sagemaker: | $(VENV)/.python
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 0
 
-fuzz: $(VENV)/.ready ## throw changed archives at the archive engine, changed headers at its reader of them, changed chats at llama.cpp's chat layer, grammars at its sampler (FUZZ_SECONDS=600 FUZZ_SEED=0)
+fuzz: $(VENV)/.ready ## throw changed archives at the archive engine, changed headers at its reader of them, changed chats at llama.cpp's chat layer, grammars at its sampler, requests at its server (FUZZ_SECONDS=600 FUZZ_SEED=0)
 	$(BIN)/python -m tests.fuzz.fuzz_archive --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --keep tests/fuzz/corpus
 	$(BIN)/python tests/fuzz/fuzz_headers.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --keep $(CACHE)/fuzz
 	$(BIN)/python -m tests.fuzz.fuzz_chat --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 	PYTHONPATH=.build/runtime $(BIN)/python -m tests.fuzz.fuzz_grammars --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+	$(BIN)/python -m tests.fuzz.fuzz_adapter --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 
 # ------------------------------------------------------------------------------ making things
 

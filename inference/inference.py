@@ -67,6 +67,7 @@ from sealift_request import (
     Request,
     Subject,
     fills_nothing_in,
+    grammar_not_taken,
     no_such_token,
     parse_body,
     schema_not_met,
@@ -297,12 +298,7 @@ def _generated_once(model: Model, prompt: _Prompt, ask: Ask, limits: Limits) -> 
     try:
         return model.engine.generate(prompt.tokens, ask, limits)
     except ValueError as error:
-        raise BadRequest(
-            400,
-            f"llama.cpp does not take the grammar of this request: {error}; ask for something simpler",
-            param="response_format",
-            code="invalid_grammar",
-        ) from error
+        raise grammar_not_taken(error) from error
 
 
 def _said(request: Request, rendered: Rendered | None, found: Generation, seed: int) -> Said:

@@ -7,7 +7,7 @@ what is told of a request is numbers, codes and identifiers, never a prompt or a
                     answered    with an answer, or a part of one
                     refused     the caller has to change something, or to come again: 4xx, 429 and 503
                     failed      any other 5xx
-                    gone        the client had hung up before its turn came
+                    gone        the client had hung up before its answer was complete
     status      of the reply; 499 when nobody waited for it
     code        of an error, as the reply has it
     id          of the answer

@@ -775,6 +775,16 @@ def wrong_schema(request: Request, error: ValueError) -> BadRequest:
     return BadRequest(400, str(error), param=param, code="invalid_schema")
 
 
+def grammar_not_taken(reason: object) -> BadRequest:
+    """Return the refusal of what an answer has to be, by llama.cpp."""
+    return BadRequest(
+        400,
+        f"llama.cpp does not take the grammar of this request: {reason}; ask for something simpler",
+        param="response_format",
+        code="invalid_grammar",
+    )
+
+
 MOST_TRIES = 3
 """Answers that are generated until one conforms to what a grammar does not hold."""
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.planning.alarms import Alarm
 
 
-MOST_REASON = 512
+MOST_REASON = 256
 """Bytes of why the log is not measured."""
 
 
@@ -43,10 +43,8 @@ class Result(TypedDict):
     judging: list[str]
     """The names of those that speak against the endpoint while a part of the calls goes there: WatchConsumer, which may
     run another release's code, watches those that were made."""
-    metrics: list[str]
-    """The names of those that are made of the log."""
     unmeasured: str | None
-    """Why none are, where the log could have them."""
+    """Why no metrics are made of the log, where it could have them."""
 
 
 def run(event: Event, clients: Clients) -> Result:
@@ -72,7 +70,6 @@ def run(event: Event, clients: Clients) -> Result:
         "endpoint_name": endpoint,
         "alarms": alarms.summaries(endpoint, timeout_s, cpus, log_form),
         "judging": alarms.judging(endpoint, plan.hosting, log_form),
-        "metrics": [one.name for one in metrics.of_form(log_form)],
         "unmeasured": unmeasured,
     }
 

@@ -118,8 +118,10 @@ def _sampling(request: Request, settings: Settings, facts: ModelFacts, seed: int
         body["stop"] = list(request.stop)
     if request.logit_bias:
         body["logit_bias"] = [[key, _bias(value)] for key, value in request.logit_bias]
-    if request.ignore_eos:
-        body["ignore_eos"] = True
+    if request.ignore_eos and request.grammar is None and request.schema is None:
+        body["ignore_eos"] = (
+            True  # an answer to a grammar ends with it, and llama-server fails where none may
+        )
     if request.schema is not None:
         body["json_schema"] = loosened(request.schema)
     elif request.grammar is not None:

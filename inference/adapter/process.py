@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 TIED = Path(__file__).with_name("tied.py")
 SOCKET = "llama-server.sock"
 """Relative to the folder that it is started in: the path of a socket may have 107 bytes."""
+DESCRIPTORS = Path("/proc/self/fd")
+"""Where an open folder has a short path."""
 LOOK_S = 0.05
 """Seconds between two looks whether it is there yet."""
 KEPT = 12
@@ -95,11 +97,15 @@ class LlamaServer:
     def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
         self._process = process
         self._folder = folder
+        self._opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        near = DESCRIPTORS / str(self._opened)
         self.words = LastWords()
         self._reading = asyncio.create_task(self._read())
         # A connection for each call: a kept one may be closed on the other side in the moment of its next use.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(str(folder / SOCKET), limit=0, force_close=True),
+            connector=aiohttp.UnixConnector(
+                str((near if near.exists() else folder) / SOCKET), limit=0, force_close=True
+            ),
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
         )
@@ -196,6 +202,9 @@ class LlamaServer:
             self._process.kill()
         await self.ended()
         await self._session.close()
+        if self._opened >= 0:
+            os.close(self._opened)
+            self._opened = -1
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _read(self) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sealift_answers import readable
 from sealift_chat import reason_of
 from sealift_engine import Choice, Generation
-from sealift_request import BadRequest, template_refuses, too_long
+from sealift_request import BadRequest, grammar_not_taken, template_refuses, too_long
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _TEMPLATES = "Jinja Exception: "
 """What llama.cpp's interpreter of templates puts before a template's own words; no field tells them apart."""
+_GRAMMARS = ("Failed to initialize samplers: ", "Unexpected empty grammar stack")
+"""What llama-server says when it does not take a grammar, and when no token that may come keeps to it."""
 _LEAST = -1e30
 """llama-server's stand-in for minus infinity lies below, since JSON has none."""
 
@@ -180,6 +182,9 @@ def refusal_of(status: int, document: Any, request: Request) -> BadRequest:
     said = str(error.get("message") or f"llama-server answered {status}")
     if error.get("type") == "exceed_context_size_error":
         return too_long(request, int(error.get("n_prompt_tokens") or 0), int(error.get("n_ctx") or 0))
+    for words in _GRAMMARS:
+        if words in said:
+            return grammar_not_taken(said)
     if _TEMPLATES in said:
         return template_refuses(request, reason_of(said))
     if status == HTTPStatus.NOT_IMPLEMENTED:

@@ -32,6 +32,7 @@ from sealift_request import (
     Request,
     Subject,
     fills_nothing_in,
+    grammar_not_taken,
     no_such_token,
     parse_body,
     schema_not_met,
@@ -144,14 +145,50 @@ class Translation:
         """Return what is asked, once what has to be known of it has been asked."""
         request, more = self.request, {}
         prompt = self._plain_prompt(subject)
+        # A grammar of the client's own does not read what is there already.
+        read = request.schema is not None or bool(request.tools)
+        if prompt.messages is not None and goes_on(prompt.messages) and read:
+            yield from self._check_beginning(prompt.messages[-1])
         if request.max_tokens is None and request.max_length is not None:
             tokens = yield from self._counted(prompt)
             more["n_predict"] = max(1, request.max_length - tokens)
         text = subject if isinstance(subject, str) else ""
         if prompt.messages is None and not text and (request.echo or request.logprobs is not None):
-            (reply,) = yield (UpstreamCall("/detokenize", {"tokens": prompt.text}),)
-            text = str(self._right(reply)["content"]).removeprefix(self._facts.bos)
+            text = yield from self._written(prompt.text)
         return _Prompt(prompt.text, prompt.messages, text, more)
+
+    def _written(
+        self, prompt: str | Sequence[Any]
+    ) -> Generator[tuple[UpstreamCall, ...], Sequence[UpstreamReply], str]:
+        """Return the text of tokens, with texts among them or without."""
+        tokens = prompt
+        if not all(isinstance(one, int) for one in prompt):
+            content = {"content": prompt, "add_special": True, "parse_special": True}
+            (told,) = yield (UpstreamCall("/tokenize", content),)
+            tokens = self._right(told)["tokens"]
+        (reply,) = yield (UpstreamCall("/detokenize", {"tokens": tokens}),)
+        return str(self._right(reply)["content"]).removeprefix(self._facts.bos)
+
+    def _check_beginning(
+        self, message: Mapping[str, Any]
+    ) -> Generator[tuple[UpstreamCall, ...], Sequence[UpstreamReply], None]:
+        """Check that no special token stands in the message that a constrained answer goes on with.
+
+        llama-server lets its grammar read that, and ends the process where it reads the end of an answer.
+
+        Raises:
+            BadRequest: one does.
+        """
+        texts = [message.get(name) for name in ("content", "reasoning_content")]
+        for text in (one for one in texts if isinstance(one, str) and one):
+            content = {"content": text, "add_special": False}
+            plain, special = yield tuple(
+                UpstreamCall("/tokenize", {**content, "parse_special": parsed}) for parsed in (False, True)
+            )
+            if self._right(plain)["tokens"] != self._right(special)["tokens"]:
+                raise grammar_not_taken(
+                    "the message that it goes on with holds a special token of the model's"
+                )
 
     def _plain_prompt(self, subject: Subject) -> _Prompt:
         """Return what is asked, as far as the request tells it."""

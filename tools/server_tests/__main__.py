@@ -87,6 +87,9 @@ def main() -> int:
         parser.error(f"no server {', '.join(strange)}; wanted some of {', '.join(servers.PROGRAMS)}")
     CACHE.mkdir(parents=True, exist_ok=True)
     fetch()
+    # Written anew, so that they are what `models` says now; the tests keep what they have downloaded in `tmp`.
+    for folder in (servers.MODELS, CACHE / "downloads", TESTS / "tmp"):
+        shutil.rmtree(folder, ignore_errors=True)
     for name in sorted(models.BESIDE):
         models.write_beside(CACHE / "downloads", name)
     statuses = []

@@ -29,7 +29,7 @@ _ANY: Final = (
     *(_LIKELIEST, "Anna", "Whiskers", "Jimmy", "Daddy", "girl", "small", "shiny"),
     *("princesses", "everyone", "kids", "forest", "kind", "owl", "love", "sun"),
 )
-_BEGINNINGS: Final = ("Hello Hello", "This is a test", "I believe the meaning of life is")
+_BEGINNINGS: Final = ("Hello Hello", "I believe the meaning of life is")
 """Of prompts: these words are tokens, as in their vocabularies."""
 _WORDS: Final = tuple(f"word{number}" for number in range(100))
 """Of the encoder, so that its vocabulary has the tokens by number that they send."""

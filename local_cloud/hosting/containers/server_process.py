@@ -461,6 +461,7 @@ def container_environment(given: Mapping[str, str], *, model_dir: Path, port: in
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LANG": "C.UTF-8",
         "HOME": "/tmp",  # noqa: S108 the only folder that a serverless container may write to
+        "TMPDIR": str(model_dir.parent),  # goes with the container
         "PYTHONUNBUFFERED": "TRUE",
         "PYTHONDONTWRITEBYTECODE": "1",
         **given,

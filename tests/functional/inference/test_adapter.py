@@ -435,6 +435,19 @@ def test_llama_server_does_not_outlive_an_adapter_that_is_killed(start: Start) -
     held.close()
 
 
+def test_the_folder_of_its_socket_may_be_deep_and_does_not_stay(start: Start, tmp_path: Path) -> None:
+    """A socket's path may have 107 bytes, and a temporary folder any number."""
+    deep = tmp_path / ("deep" * 40)
+    deep.mkdir()
+    adapter = start(TMPDIR=str(deep))
+    assert adapter.prompt("say").status == 200
+    assert len(list(deep.iterdir())) == 1
+    adapter.process.send_signal(signal.SIGTERM)
+
+    assert adapter.process.wait(PATIENCE_S) == 0
+    assert list(deep.iterdir()) == []
+
+
 def test_a_body_that_is_too_large_is_refused(start: Start) -> None:
     """By its length, and where none is told by what comes; one in chunks is taken."""
     adapter = start()

@@ -98,7 +98,9 @@ def read(text: str) -> Any:
     return [one if one == "[DONE]" else json.loads(one) for one in data]
 
 
-MOMENTARY = re.compile(r"(^|_)(ms|per_second)$|^(created|created_at|id|seed|cache_n|prompt_n|cached_tokens)$")
+MOMENTARY = re.compile(
+    r"(^|_)(ms|per_second)$|^(created|created_at|id|call_id|seed|cache_n|prompt_n|cached_tokens)$"
+)
 """What a clock, chance or an earlier question makes of an answer."""
 
 
@@ -167,6 +169,7 @@ ALIKE = [
         "a pattern": {"prompt": "Good", "guided_regex": "0{3}", "max_tokens": 5},
         "a grammar": chat(grammar='root ::= "port"'),
         "a wrong grammar": chat(grammar="root ::= ("),
+        "a grammar and no end": {"prompt": "Good", "guided_choice": ["sea"], "ignore_eos": True, "n": 2},
         "reasoning effort": chat(reasoning_effort="low"),
         "no thinking": chat(enable_thinking=False),
         "penalties": chat(frequency_penalty=1.5, presence_penalty=0.5, repeat_last_n=-1),
@@ -186,6 +189,12 @@ ALIKE = [
         "texts and choices": {"prompt": ["Good", "Our convoy"], "n": 2, "max_tokens": 4},
         "tokens": {"prompt": [1, 300], "max_tokens": 4},
         "tokens and texts": {"prompt": ["Good", 300], "max_tokens": 4},
+        "tokens and texts told": {"prompt": ["Good", 300, 301], "max_tokens": 4, "echo": True},
+        "tokens and texts with log-probabilities": {"prompt": [300, "Good"], "max_tokens": 2, "logprobs": 1},
+        "a grammar of an answer that goes on": {
+            "messages": [USER, {"role": "assistant", "content": "</s>"}],
+            "guided_choice": ["sea"],
+        },
         "lists of tokens": {"prompt": [[1, 300], [1, 301]], "max_tokens": 4},
         "no such token": {"prompt": [1, 99_999]},
         "suffix": {"prompt": "a", "suffix": "b"},
@@ -429,6 +438,23 @@ def test_what_a_template_refuses_is_told_in_its_own_words(tmp_path: Path) -> Non
             assert other[1]["error"]["message"].endswith("refuses these messages: not this one")
     finally:
         both.server.end()
+
+
+def test_no_request_ends_llama_server(both: Both) -> None:
+    """What it fails at, and what its process would end of, is refused by both."""
+    begun = [USER, {"role": "assistant", "content": "</s>"}]
+    every = [[token, False] for token in range(471)]
+    for body in (
+        {"messages": begun, "json_schema": SCHEMA},
+        {"messages": begun, "tools": [TOOL], "tool_choice": "required"},
+        {"messages": [USER, {"role": "assistant", "content": "zzz"}], "json_schema": SCHEMA},
+        {"prompt": "Good", "json_schema": SCHEMA, "logit_bias": every},
+    ):
+        status, answer = both.other(body)
+
+        assert status == 400, answer
+        assert both.one({"prompt": "Good"})[0] == both.other({"prompt": "Good"})[0] == 200
+    assert both.one({"messages": begun, "json_schema": SCHEMA})[1]["error"]["code"] == "invalid_grammar"
 
 
 def test_a_suffix_is_set_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -230,7 +230,7 @@ def test_a_success_is_done_line_by_line() -> None:
 def test_a_log_that_is_not_measured_is_told() -> None:
     """With AWS's words; one that is has nothing to say beside its alarms."""
     for unmeasured, more in ((None, ""), ("not allowed", "; its log is not measured: not allowed")):
-        monitored = {**RESULTS["monitor_endpoint"], "metrics": [], "unmeasured": unmeasured}
+        monitored = {**RESULTS["monitor_endpoint"], "unmeasured": unmeasured}
         results = {**RESULTS, "monitor_endpoint": monitored}
         found = stands(*PATH, "DeploymentSucceeded", status="SUCCEEDED", results=results)
         line = next(line for line in found if line.text == "endpoint metrics monitored")
