@@ -40,7 +40,7 @@ class PatternRefused(ValueError):
     """A pattern that cannot be read."""
 
 
-class Pattern(Protocol):
+class FilterPattern(Protocol):
     """What a pattern means."""
 
     def match(self, message: str) -> Fields | None:
@@ -55,7 +55,7 @@ class Fields(Protocol):
 
 
 @cache
-def parse(pattern: str) -> Pattern:
+def parse(pattern: str) -> FilterPattern:
     """Return what a pattern means.
 
     Raises:
@@ -149,7 +149,7 @@ class _Parser:
             at = found.end()
         self._at = 0
 
-    def document(self) -> Pattern:
+    def document(self) -> FilterPattern:
         self._take("{")
         holds = self._either()
         self._take("}")
@@ -281,7 +281,7 @@ class _Columns:
         return _NamedFields({column.name: value for column, value in pairs if column.name})
 
 
-def _columns(text: str) -> Pattern:
+def _columns(text: str) -> FilterPattern:
     if not text.endswith("]"):
         raise PatternRefused(f"the pattern {text!r} has no last bracket")
     parts = [part.strip() for part in text[1:-1].split(",")]
@@ -328,7 +328,7 @@ class _Terms:
         return _NamedFields({}) if good else None
 
 
-def _terms(text: str) -> Pattern:
+def _terms(text: str) -> FilterPattern:
     found: dict[str, list[str]] = {"": [], "-": [], "?": []}
     at = 0
     while at < len(text):

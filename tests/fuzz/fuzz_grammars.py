@@ -116,7 +116,7 @@ def work(connection: Connection, model: str) -> None:
             connection.send(f"refused by llama.cpp: {error}")
 
 
-def fuzz(seconds: float, seed: int) -> tuple[Counter[str], list[str]]:
+def fuzz(seconds: float, seed: int, most: float = float("inf")) -> tuple[Counter[str], list[str]]:
     """Return how often what came of a case, and the cases that did not hold."""
     maker, told, found = Maker(seed), Counter[str](), []
     context = multiprocessing.get_context("spawn")
@@ -126,7 +126,7 @@ def fuzz(seconds: float, seed: int) -> tuple[Counter[str], list[str]]:
         ours: Any = None
         end = time.monotonic() + seconds
         number = 0
-        while time.monotonic() < end:
+        while time.monotonic() < end and told.total() < most:
             kind, text = maker.case()
             grammar = taken(kind, text)
             if grammar is None:
