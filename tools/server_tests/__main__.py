@@ -69,7 +69,7 @@ def run(server: str, arguments: Sequence[str]) -> int:
     if not arguments:
         environment["SERVER_TESTS_WHOLE"] = "1"
     command = [str(PYTHON), "-m", "pytest", "-p", "plugin", "-p", "no:cacheprovider", "--tb=short", "-q"]
-    together = ["--numprocesses", "2", "--dist", "worksteal"]
+    together = ["--numprocesses", "4", "--dist", "worksteal"]
     print(f"llama.cpp's server tests: {server}", flush=True)
     return subprocess.run(
         [*command, *together, *arguments], cwd=TESTS, env=environment, check=False
