@@ -72,7 +72,7 @@ def test_a_person_sees_what_serves_what_was_tried_and_what_was_said(
         endpoint,
     )
     assert deployment["archive"]["size"] == archive.stat().st_size
-    assert len(deployment["alarms"]) == 4
+    assert len(deployment["alarms"]) == 5
     assert [one["calls"] for one in service["consumers"]] == [endpoint]
 
     status, document = sealift("history")

@@ -68,6 +68,7 @@ def test_a_bare_model_becomes_an_endpoint_that_answers(deployments: Deployments,
         "memory",
         "cpu",
         "disk",
+        "ttft",
     }
 
 
