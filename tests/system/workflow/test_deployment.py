@@ -356,7 +356,7 @@ def test_a_killed_process_fails_the_smoke_test_as_in_aws(deployments: Deployment
     servers = [
         child
         for child in psutil.Process().children(recursive=True)
-        if any("server.py" in part for part in child.cmdline())
+        if child.cmdline()[1:] == [str(ENTRY_POINT)]
     ]
     for server in servers:
         server.kill()
