@@ -367,7 +367,7 @@ def main() -> int:
         shapes.write(SHAPES[given.model], large / "model.gguf")
         found = measure(large, given.rounds, given.threads)
         if given.server_python:
-            found["fixed cost"] = fixed_cost(tiny, given.server_python, given.rounds)
+            found["fixed cost"] = fixed_cost(tiny, given.server_python.absolute(), given.rounds)
     found["machine"] = {"load before": load, "load after": os.getloadavg()[0], "threads": given.threads}
     if given.json:
         given.json.write_text(json.dumps(found, indent=2))
