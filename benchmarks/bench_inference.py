@@ -3,8 +3,8 @@
     python benchmarks/bench_inference.py [--server-python PYTHON] [--rounds 3] [--model tiny|small|1b] [--json FILE]
     python benchmarks/bench_inference.py --soak 600
 
-The sides of a row take turns, twice in each round, with the same file, slots, threads and batches; a row is the median of
-the rounds and the median of their ratios, since other work on the machine comes and goes. CPU seconds are told beside
+The sides of a row take turns, twice in each round, with the same file, slots, threads and batches; a row is the
+median of the rounds and the median of their ratios, since other work comes and goes. CPU seconds are told beside
 the wall's: they do not depend so much on who else computes.
 
     callers        1, 2, 4, 8 and 16 callers at once, 64 tokens each: `custom` (the adapter), and llama-server alone
