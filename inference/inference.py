@@ -51,7 +51,7 @@ from sealift_answers import (
 )
 from sealift_chat import ChatError, Constraint, Library, LibraryMissing, find_library
 from sealift_conformity import loosened
-from sealift_cpus import usable_cpus
+from sealift_cpus import threads_for
 from sealift_embeddings import EmbeddingModel, embeddings, in_form_of
 from sealift_engine import Ask, Engine, Generation, Limits, Sampling
 from sealift_fields import CHAT, EMBEDDINGS, RERANK
@@ -449,9 +449,7 @@ def _model(folder: Path) -> Loaded:
     config = read_config([folder / "code", Path(__file__).parent])
     # The toolkit hands over nothing but the folder, so the endpoint's Environment is read here.
     settings = settings_from(config, os.environ)  # noqa: TID251
-    affinity = getattr(os, "sched_getaffinity", None)
-    allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
-    threads = min(settings.n_threads, usable_cpus(allowed, Path("/")))
+    threads = threads_for(settings.n_threads)
     path = find_model(folder)
     native = load(path, settings, threads)
     loaded = time.monotonic()

@@ -5,10 +5,15 @@ Owns the reading of /proc and /sys, of both versions of cgroups. Refuses to fail
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def threads_for(most: int) -> int:
+    """Return how many threads llama.cpp gets in this process: at most so many, and never more than there are CPUs."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(most, usable_cpus(allowed, Path("/")))
 
 
 def usable_cpus(allowed: int, root: Path) -> int:

@@ -5,7 +5,6 @@ Owns when it is started and when no more, and what is known of its model. Refuse
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -18,7 +17,7 @@ from adapter.process import LlamaServer
 from adapter.translation import learn
 from adapter.upstream import UpstreamCall
 
-from sealift_cpus import usable_cpus
+from sealift_cpus import threads_for
 from sealift_folder import find_companions, find_model, read_config
 from sealift_settings import LoadError, settings_from
 
@@ -134,9 +133,7 @@ class Life:
         folder = self._model_dir
         settings = settings_from(read_config([folder / "code", Path(__file__).parents[1]]), self._environ)
         model = find_model(folder, alone=False)
-        affinity = getattr(os, "sched_getaffinity", None)
-        allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
-        threads = min(settings.n_threads, usable_cpus(allowed, Path("/")))
+        threads = threads_for(settings.n_threads)
         header = read_header(model)
         if header.unserved:
             raise LoadError(f"model file {model.name!r} is {header.unserved}")
