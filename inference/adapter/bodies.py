@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from adapter.upstream import ModelFacts, UpstreamCall
+from adapter.upstream import CHAT_PATH, TEXT_PATH, ModelFacts, UpstreamCall
 
 from sealift_conformity import loosened
 from sealift_template import OURS, callable_tools
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sealift_request import Request
     from sealift_settings import Settings
 
-CHAT, TEXT = "/v1/chat/completions", "/completion"
 _TOLD = (
     *("index", "content", "tokens", "stop", "stop_type", "tokens_predicted", "tokens_evaluated", "timings"),
     *("completion_probabilities", "stopping_word"),
@@ -58,7 +57,7 @@ def chat_call(
     by_stop = request.stop and (request.schema is not None or request.tells_stop)
     if request.further.get("return_tokens") or by_stop:
         body["verbose"] = True  # tells tokens, and which stop ended the answer
-    return UpstreamCall(CHAT, {**body, **more})
+    return UpstreamCall(CHAT_PATH, {**body, **more})
 
 
 def _tools(request: Request) -> dict[str, Any]:
@@ -85,7 +84,7 @@ def text_call(
 ) -> UpstreamCall:
     """Return what asks for a text to go on."""
     body = {"prompt": prompt, **_sampling(request, settings, facts, seed), "response_fields": list(_TOLD)}
-    return UpstreamCall(TEXT, {**body, **more})
+    return UpstreamCall(TEXT_PATH, {**body, **more})
 
 
 def prompt_of(subject: str | Sequence[Any], suffix: str | None, facts: ModelFacts) -> str | list[Any]:

@@ -13,12 +13,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from adapter.upstream import UpstreamReply
+from adapter.upstream import CHAT_PATH, TEXT_PATH, UpstreamReply
 
 if TYPE_CHECKING:
     from adapter.upstream import UpstreamCall
 
-CHAT, TEXT = "/v1/chat/completions", "/completion"
 _NOTED = ("n_probs", "logprobs", "return_tokens")
 """What a stream of a chat leaves out of places that show nothing: with these it is asked whole."""
 TIMEOUT = "timeout"
@@ -27,11 +26,11 @@ TIMEOUT = "timeout"
 def collectable(call: UpstreamCall) -> bool:
     """Tell whether a call's whole answer can be had as a stream."""
     body = call.body
-    if call.path == TEXT:
+    if call.path == TEXT_PATH:
         return (isinstance(body, dict) and not isinstance(body.get("prompt"), list | tuple)) or _is_tokens(
             body
         )
-    if call.path != CHAT or not isinstance(body, dict) or any(body.get(name) for name in _NOTED):
+    if call.path != CHAT_PATH or not isinstance(body, dict) or any(body.get(name) for name in _NOTED):
         return False
     return not goes_on(body.get("messages"))
 
@@ -51,7 +50,7 @@ def _is_tokens(body: Any) -> bool:
 def streamed(call: UpstreamCall) -> UpstreamCall:
     """Return the call that asks for the same as a stream."""
     more: dict[str, Any] = {"stream": True, "return_progress": True}
-    if call.path == CHAT:
+    if call.path == CHAT_PATH:
         more["stream_options"] = {"include_usage": True}
     return replace(call, body={**call.body, **more})
 
@@ -65,7 +64,7 @@ class Collected:
     """What has come of one answer."""
 
     def __init__(self, call: UpstreamCall) -> None:
-        self._chat = call.path == CHAT
+        self._chat = call.path == CHAT_PATH
         self._with_tokens = bool((call.body or {}).get("return_tokens"))
         self._progress: dict[str, Any] = {}
         self._tokens = 0

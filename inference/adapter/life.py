@@ -15,7 +15,7 @@ from adapter.command import Command, environment
 from adapter.header import read_header
 from adapter.process import LlamaServer
 from adapter.translation import learn
-from adapter.upstream import UpstreamCall
+from adapter.upstream import TEXT_PATH, UpstreamCall
 
 from sealift_cpus import threads_for
 from sealift_folder import find_companions, find_model, read_config
@@ -146,7 +146,7 @@ class Life:
             LoadError: it does not.
         """
         header = command.header
-        call = UpstreamCall("/completion", {"prompt": "Hello", "n_predict": 1})
+        call = UpstreamCall(TEXT_PATH, {"prompt": "Hello", "n_predict": 1})
         if header.embeds:
             call = UpstreamCall("/v1/embeddings", {"input": "Hello"})
         elif header.ranks:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
 
+CHAT_PATH, TEXT_PATH = "/v1/chat/completions", "/completion"
+"""Where llama-server answers a conversation, and where it goes on with a text."""
+
+
 @dataclass(frozen=True)
 class UpstreamCall:
     """A request to llama-server."""
