@@ -220,7 +220,6 @@ def _biased(model: Model, biases: Sequence[tuple[int | str, float]]) -> Iterator
 
 def _part(model: Model, request: Request, prompt: _Prompt, sampling: Sampling, limits: Limits) -> Part:
     """Generate the answers to one prompt, each with a seed of its own, and choose those to tell."""
-    chosen = request.best_of > request.choices
     wanted = _wanted(model, request, prompt)
     rendered = prompt.rendered
     ask = Ask(
@@ -230,7 +229,7 @@ def _part(model: Model, request: Request, prompt: _Prompt, sampling: Sampling, l
         told_stops=frozenset(request.stop if request.tells_stop else ()),
         constraint=rendered.constraint if rendered else _constraint(model, request),
         preserved=model.special(rendered.preserved) if rendered else frozenset(),
-        logprobs=0 if request.logprobs is None and (chosen or request.details) else request.logprobs,
+        logprobs=request.noted,
         tells_prompt=request.echo and request.logprobs is not None and rendered is None,
     )
     said: list[Said] = []
@@ -241,7 +240,7 @@ def _part(model: Model, request: Request, prompt: _Prompt, sampling: Sampling, l
         generated += _tried(model, request, prompt, own, limits)
         found = generated[-1]
         said.append(_said(request, rendered, found, seed))
-    if chosen:
+    if request.chooses:
         said.sort(key=likelihood, reverse=True)
     return Part(said[: request.choices], generated, prompt.text)
 

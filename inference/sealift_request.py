@@ -174,6 +174,21 @@ class Request:
     """What llama-server takes and the four functions do not, by its names."""
 
     @property
+    def chooses(self) -> bool:
+        """Tell whether more answers are generated than told: the likeliest of them are."""
+        return self.best_of > self.choices
+
+    @property
+    def noted(self) -> int | None:
+        """Return how many of the likeliest tokens are to be noted at each place; None for no log-probabilities.
+
+        Told or not, the best of several answers and the details of one are made of them.
+        """
+        if self.logprobs is None and (self.chooses or self.details):
+            return 0
+        return self.logprobs
+
+    @property
     def constrained(self) -> bool:
         """Tell whether a grammar holds the answer."""
         return self.grammar is not None or self.schema is not None or bool(self.tools)

@@ -125,17 +125,9 @@ def _sampling(request: Request, settings: Settings, facts: ModelFacts, seed: int
         body["json_schema"] = loosened(request.schema)
     elif request.grammar is not None:
         body["grammar"] = request.grammar
-    top = noted(request)
-    if top is not None:
-        body["n_probs"] = max(1, top)
+    if request.noted is not None:
+        body["n_probs"] = max(1, request.noted)
     return body
-
-
-def noted(request: Request) -> int | None:
-    """Return how many of the likeliest tokens are to be noted at each place; None for no log-probabilities."""
-    if request.logprobs is None and (request.best_of > request.choices or request.details):
-        return 0
-    return request.logprobs
 
 
 def _bias(value: float) -> float | bool:

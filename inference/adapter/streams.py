@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from adapter import bodies
 from adapter.replies import choices_of, generation_of, must_call, refusal_of, told_stop, told_tokens
 
 from sealift_answers import (
@@ -148,7 +147,7 @@ class Stream:
         choice.parts += 1
         choice.add(delta)
         choice.tokens += tokens
-        notes = choices_of(places, bodies.noted(self._request))
+        notes = choices_of(places, self._request.noted)
         choice.notes += notes
         choice.untold += len(notes)
         if any(delta.values()):

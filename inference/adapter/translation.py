@@ -256,7 +256,7 @@ class Translation:
         return bodies.chat_call(request, prompt.messages, self._settings, self._facts, seed=seed, more=more)
 
     def _found(self, prompt: _Prompt, reply: UpstreamReply) -> Found:
-        document, top = self._right(reply), bodies.noted(self.request)
+        document, top = self._right(reply), self.request.noted
         if prompt.messages is None:
             return text_found(document, self.request, top)
         return chat_found(document, self.request, top, lambda number: self._head(0).call(0, number))
@@ -282,7 +282,7 @@ class Translation:
             tokens = one.tokens if request.further.get("return_tokens") else None
             found = one.generation
             said.append(said_of(request, found, one.message, seed, found.finish_reason, tokens=tokens))
-        if request.best_of > request.choices:
+        if request.chooses:
             said.sort(key=likelihood, reverse=True)
         generated = [found.generation for own in answers for found, _ in own]
         return Part(said[: request.choices], generated, prompt.said)
@@ -310,7 +310,7 @@ class Translation:
             request.listed
             or checked
             or (request.max_tokens is None and request.max_length is not None)
-            or request.best_of > request.choices
+            or request.chooses
             or request.choices > min(MOST_TOGETHER, self._facts.slots)
             or (len(subjects) > 1 and request.choices > 1)
             or (tokens and (request.echo or request.logprobs is not None))
