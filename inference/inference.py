@@ -79,14 +79,11 @@ from sealift_request import (
     wrong_schema,
 )
 from sealift_schema import SchemaError
-from sealift_settings import LoadError, Settings, settings_from
+from sealift_settings import LoadError, Settings, answering_s, settings_from
 from sealift_template import Conversation, Rendered, Template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-MARGIN_S = 3.0
-"""Seconds that are left of a call's time when an answer is ended: for what it still takes to send it."""
 
 
 # Loading ----------------------------------------------------------------------------------------------------
@@ -673,7 +670,7 @@ def output_fn(prediction: Any, accept: str | None) -> tuple[str, str]:  # noqa: 
 
 def _limits(timeout_s: float, arrived: float, context: Any) -> Limits:
     """Return when an answer has to end: what the settings leave of its call's time, or the server's own word."""
-    own = arrived + timeout_s - min(MARGIN_S, timeout_s / 4)
+    own = arrived + answering_s(timeout_s)
     deadline = getattr(context, "deadline", None)
     gone = getattr(context, "gone", None)
     return Limits(

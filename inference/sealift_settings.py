@@ -19,6 +19,15 @@ class LoadError(RuntimeError):
     """The model or its settings cannot be used; the message says all that is wrong and what to do."""
 
 
+MARGIN_S = 3.0
+"""Seconds that are left of a call's time when its answer is ended, or a quarter of it: for what it takes to send it."""
+
+
+def answering_s(timeout_s: float) -> float:
+    """Return the seconds of a call's time that there are for its answer."""
+    return timeout_s - min(MARGIN_S, timeout_s / 4)
+
+
 @dataclass(frozen=True)
 class Range:
     """Numbers from `low` to `high`, whole ones when `whole`."""

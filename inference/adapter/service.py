@@ -46,6 +46,7 @@ from sealift_contract import (
 )
 from sealift_log import CLIENT_CLOSED_REQUEST, FAILED, event_of, trace_of
 from sealift_request import BadRequest
+from sealift_settings import answering_s
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
@@ -60,8 +61,6 @@ MAX_HELD = 4 * MAX_BODY
 """Bytes of all requests together that are kept at once."""
 STREAM_S = 480
 """Seconds of a stream: SageMaker cuts it after 8 minutes."""
-MARGIN_S = 3.0
-"""Seconds that are left of a call's time when its answer is ended: for what it still takes to send it."""
 EVENTS_HEADERS = {"Content-Type": EVENTS, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 PIECE = 65_536
 
@@ -148,7 +147,7 @@ class Service:
         self._active += 1
         self._idle.clear()
         now = self._clock()
-        exchange = Exchange(now, now + self._options.timeout_s - min(MARGIN_S, self._options.timeout_s / 4))
+        exchange = Exchange(now, now + answering_s(self._options.timeout_s))
         try:
             response: web.StreamResponse
             if path not in ASKED_AT:
@@ -458,11 +457,10 @@ class Service:
     ) -> web.StreamResponse:
         first = translation.first
         call = UpstreamCall(first.path, {**first.body, "return_progress": True})
-        margin = min(MARGIN_S, self._stream_s / 4)
         out = _Out(request, exchange)
         try:
             async with (
-                self._until(exchange, exchange.arrived + self._stream_s - margin),
+                self._until(exchange, exchange.arrived + answering_s(self._stream_s)),
                 server.stream(call) as answer,
             ):
                 if answer.status != HTTPStatus.OK:
