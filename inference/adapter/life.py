@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 from adapter.command import Command, environment
 from adapter.header import read_header
 from adapter.process import LlamaServer
-from adapter.translation import learn
-from adapter.upstream import TEXT_PATH, UpstreamCall
+from adapter.upstream import TEXT_PATH, UpstreamCall, driven, learn
 
 from sealift_cpus import threads_for
 from sealift_folder import find_companions, find_model, read_config
 from sealift_settings import LoadError, settings_from
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from adapter.upstream import ModelFacts, UpstreamReply
 
@@ -157,15 +156,11 @@ class Life:
                 f"model file {command.model.name!r} is loaded, and answers nothing: {_said(reply)}"
             )
         name = command.settings.model_name or header.name or command.model.stem
-        steps = learn(name, embeds=header.embeds, reranks=header.ranks)
-        calls = next(steps)
-        while True:
-            replies = [await server.ask(one) for one in calls]
-            try:
-                calls = steps.send(replies)
-            except StopIteration as done:
-                facts: ModelFacts = done.value
-                return facts
+
+        async def send(calls: Sequence[UpstreamCall]) -> list[UpstreamReply]:
+            return [await server.ask(one) for one in calls]
+
+        return await driven(learn(name, embeds=header.embeds, reranks=header.ranks), send)
 
     async def close(self) -> None:
         """End llama-server."""

@@ -33,7 +33,7 @@ from adapter.events import END, Events
 from adapter.process import BROKEN
 from adapter.translation import translate
 from adapter.turns import Refused, Ticket, Turns
-from adapter.upstream import UpstreamCall, UpstreamReply
+from adapter.upstream import UpstreamCall, UpstreamReply, driven
 from aiohttp import web
 
 from sealift_answers import EVENTS
@@ -49,7 +49,7 @@ from sealift_request import BadRequest
 from sealift_settings import answering_s
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from adapter.life import Life
     from adapter.process import LlamaServer
@@ -370,15 +370,8 @@ class Service:
     # ------------------------------------------------------------------------------ whole answers
 
     async def _whole(self, translation: Translation, exchange: Exchange, server: LlamaServer) -> Answer:
-        steps: Generator[Any, Any, Answer] = translation.steps(exchange.queued_s)
-        calls = next(steps)
-        while True:
-            replies = await self._all(calls, exchange, server)
-            try:
-                calls = steps.send(replies)
-            except StopIteration as done:
-                answer: Answer = done.value
-                return answer
+        steps = translation.steps(exchange.queued_s)
+        return await driven(steps, lambda calls: self._all(calls, exchange, server))
 
     async def _all(
         self, calls: Sequence[UpstreamCall], exchange: Exchange, server: LlamaServer

@@ -7,11 +7,13 @@ sends them. Refuses to send anything.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Sequence
 
+
+Told = TypeVar("Told")
 
 CHAT_PATH, TEXT_PATH = "/v1/chat/completions", "/completion"
 """Where llama-server answers a conversation, and where it goes on with a text."""
@@ -68,6 +70,26 @@ class ModelFacts:
     """The token that llama-server puts before a text by itself, as a text; empty when it puts none."""
     fill_in: tuple[str, str, str] | None = None
     """What stands before a text to fill in, before what follows it, and before the filling; None without."""
+
+
+async def driven(
+    steps: Generator[tuple[UpstreamCall, ...], Sequence[UpstreamReply], Told],
+    send: Callable[[Sequence[UpstreamCall]], Awaitable[Sequence[UpstreamReply]]],
+) -> Told:
+    """Return what steps return, which give calls and are handed their replies.
+
+    Args:
+        steps: as those of a translation, and of `learn`.
+        send: sends some calls, and returns their replies in the same order.
+    """
+    calls = next(steps)
+    while True:
+        replies = await send(calls)
+        try:
+            calls = steps.send(replies)
+        except StopIteration as done:
+            told: Told = done.value
+            return told
 
 
 def learn(
