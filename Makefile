@@ -184,6 +184,7 @@ runtime-check: $(VENV)/.ready ## judge the runtime: glibc, libraries, Python 3.1
 
 types: $(VENV)/.ready
 	$(BIN)/mypy
+	MYPYPATH=inference $(BIN)/mypy --package adapter
 
 linters: $(VENV)/.ready tools/asl/node_modules/.ready
 	$(BIN)/cfn-lint template.yaml

@@ -91,7 +91,8 @@ def record() -> dict[str, Any]:
 
 
 def _recorded(path: Path, bodies: dict[str, dict[str, Any]], **does: bool) -> dict[str, Any]:
-    from adapter.translation import UpstreamReply, learn, translate
+    from adapter.translation import translate
+    from adapter.upstream import UpstreamReply, learn
 
     from sealift_request import BadRequest
     from sealift_settings import Settings

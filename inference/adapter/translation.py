@@ -17,7 +17,7 @@ from adapter import bodies
 from adapter.collected import goes_on
 from adapter.replies import Found, chat_found, must_call, refusal_of, text_found
 from adapter.streams import Stream
-from adapter.upstream import ModelFacts, UpstreamCall, UpstreamReply, learn
+from adapter.upstream import UpstreamCall
 from adapter.vectors import embedded, ranked
 
 from sealift_answers import EVENTS, Head, Part, answer_of, figures, likelihood, said_of, stream_of
@@ -48,6 +48,8 @@ from sealift_template import TWO_ANSWERS
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
+    from adapter.upstream import ModelFacts, UpstreamReply
+
     from sealift_settings import Settings
 
 Found_ = TypeVar("Found_")
@@ -55,16 +57,6 @@ MOST_TOGETHER = 2
 """Choices that are streamed side by side. llama-server begins when there is a slot free for each at once; for two there
 are as soon as one other answer ends, and more may wait for ever."""
 _NOTHING: Mapping[str, Any] = {}
-
-__all__ = [
-    "Answer",
-    "ModelFacts",
-    "Translation",
-    "UpstreamCall",
-    "UpstreamReply",
-    "learn",
-    "translate",
-]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "inference"))
 
-from adapter.translation import learn, translate
+from adapter.translation import translate
+from adapter.upstream import learn
 
 import sealift_fields as fields
 from examples.tiny_gguf import write_tiny_gguf

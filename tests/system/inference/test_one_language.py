@@ -14,7 +14,8 @@ from typing import Any
 
 import gguf
 import pytest
-from adapter.translation import ModelFacts, learn, translate
+from adapter.translation import translate
+from adapter.upstream import ModelFacts, learn
 
 from examples import tiny_gguf
 from examples.tiny_companions import write_tiny_lora, write_tiny_projector

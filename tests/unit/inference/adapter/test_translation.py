@@ -8,15 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from adapter.translation import (
-    ModelFacts,
-    Translation,
-    UpstreamCall,
-    UpstreamReply,
-    at_once,
-    learn,
-    translate,
-)
+from adapter.translation import Translation, at_once, translate
+from adapter.upstream import ModelFacts, UpstreamCall, UpstreamReply, learn
 from hypothesis import given
 from hypothesis import strategies as st
 
