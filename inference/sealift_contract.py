@@ -1,14 +1,19 @@
 """What SageMaker asks of a container, as figures and names: paths, limits, times, and the variables that it sets.
 
-Owns what the servers have in common, whichever answers. Refuses to serve. Standard library only, Python 3.10.
+Owns what the servers have in common, whichever answers, and their log. Refuses to serve. Standard library only, Python
+3.10.
 """
 
 from __future__ import annotations
 
+import sys
+import threading
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sealift_log import line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,6 +59,20 @@ HURRY_S = 20.0
 
 class StartError(Exception):
     """The server cannot start; the message says why."""
+
+
+class Log:
+    """JSON lines on stdout, one whole line at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __call__(self, event: str, **details: Any) -> None:
+        """Write one line."""
+        text = line(event, **details)
+        with self._lock:
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
 
 
 @dataclass(frozen=True)

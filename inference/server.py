@@ -49,11 +49,12 @@ from sealift_contract import (
     MAX_BODY,
     MAX_DISCARD,
     TIMEOUT_S,
+    Log,
     Options,
     StartError,
     error_body,
 )
-from sealift_log import CLIENT_CLOSED_REQUEST, event_of, line, place, trace_of
+from sealift_log import CLIENT_CLOSED_REQUEST, event_of, place, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,20 +87,6 @@ def error_reply(status: int, message: str, code: str, *, close: bool = False, **
 
 
 GONE = error_reply(CLIENT_CLOSED_REQUEST, "the client has hung up", "cancelled", close=True)
-
-
-class Log:
-    """JSON lines on stdout, one whole line at a time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def __call__(self, event: str, **details: Any) -> None:
-        """Write one line."""
-        text = line(event, **details)
-        with self._lock:
-            sys.stdout.write(f"{text}\n")
-            sys.stdout.flush()
 
 
 @dataclass

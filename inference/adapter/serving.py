@@ -8,28 +8,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adapter.life import Life
 from adapter.service import MAX_WAITING, STREAM_S, Service
 from aiohttp import web
 
-from sealift_contract import IDLE_S, MAX_BODY, Options, StartError, whole_number
-from sealift_log import line, place
+from sealift_contract import IDLE_S, MAX_BODY, Log, Options, StartError, whole_number
+from sealift_log import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-
-
-class Log:
-    """JSON lines on stdout."""
-
-    def __call__(self, event: str, **details: Any) -> None:
-        """Write one line."""
-        sys.stdout.write(f"{line(event, **details)}\n")
-        sys.stdout.flush()
 
 
 async def _unnamed(_request: web.Request, response: web.StreamResponse) -> None:
