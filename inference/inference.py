@@ -481,12 +481,12 @@ def _model(folder: Path) -> Loaded:
         special=native.special,
         log=log_line,
     )
-    model.log(
-        "model_loaded",
-        model=model.name,
-        file=path.name,
-        seconds=round(loaded - begun, 3),
-        first_token_seconds=round(time.monotonic() - loaded, 3),
+    _tell_loaded(
+        model,
+        path,
+        begun,
+        loaded,
+        "token",
         n_ctx=model.context,
         n_batch=settings.n_batch,
         n_threads=threads,
@@ -506,12 +506,12 @@ def _embedding_model(
         raise LoadError(f"model file {path.name!r} is loaded, and embeds nothing: {error}") from error
     name = settings.model_name or native.name or path.stem
     model = EmbeddingModel(encoder, name, settings.timeout_s, log_line)
-    model.log(
-        "model_loaded",
-        model=name,
-        file=path.name,
-        seconds=round(loaded - begun, 3),
-        first_embedding_seconds=round(time.monotonic() - loaded, 3),
+    _tell_loaded(
+        model,
+        path,
+        begun,
+        loaded,
+        "embedding",
         n_ctx=encoder.most,
         width=encoder.width,
         use_mmap=settings.use_mmap,
@@ -529,16 +529,20 @@ def _ranking_model(
         raise LoadError(f"model file {path.name!r} is loaded, and ranks nothing: {error}") from error
     name = settings.model_name or native.name or path.stem
     model = RankingModel(ranker, name, settings.timeout_s, log_line)
+    _tell_loaded(model, path, begun, loaded, "score", n_ctx=ranker.most, use_mmap=settings.use_mmap)
+    return model
+
+
+def _tell_loaded(model: Loaded, path: Path, begun: float, loaded: float, what: str, **more: Any) -> None:
+    """Have the log say which model was loaded, how long that took, and from then on the first of what it gives."""
     model.log(
         "model_loaded",
-        model=name,
+        model=model.name,
         file=path.name,
         seconds=round(loaded - begun, 3),
-        first_score_seconds=round(time.monotonic() - loaded, 3),
-        n_ctx=ranker.most,
-        use_mmap=settings.use_mmap,
+        **{f"first_{what}_seconds": _seconds(loaded)},
+        **more,
     )
-    return model
 
 
 def input_fn(

@@ -166,10 +166,7 @@ class Service:
     def _only(self, method: str, request: web.Request) -> web.Response | None:
         if request.method in (method, "HEAD"):
             return None
-        denied = other_method(request.method, request.path, method)
-        return web.Response(
-            status=denied.status, body=denied.body, content_type="application/json", headers=denied.headers
-        )
+        return _response(other_method(request.method, request.path, method))
 
     def _ping(self) -> web.Response:
         denied = self._not_ready()
@@ -247,9 +244,7 @@ class Service:
     def _denial(self, exchange: Exchange, denied: Denied) -> web.Response:
         exchange.status, exchange.bytes_out = denied.status, len(denied.body)
         exchange.told["code"] = denied.code
-        return web.Response(
-            status=denied.status, body=denied.body, content_type="application/json", headers=denied.headers
-        )
+        return _response(denied)
 
     def _refusal(self, exchange: Exchange, error: BadRequest) -> web.Response:
         body = str(error.message).encode()
@@ -498,6 +493,12 @@ class Service:
 
 
 MODELS_AT = frozenset({"/v1/models", "/openai/v1/models"})
+
+
+def _response(denied: Denied) -> web.Response:
+    return web.Response(
+        status=denied.status, body=denied.body, content_type="application/json", headers=denied.headers
+    )
 
 
 class _Out:
