@@ -7,6 +7,7 @@ Pure: takes bytes or text, returns data. Who asked, and what a wrong answer mean
 
 from __future__ import annotations
 
+import contextlib
 import json
 import operator
 import re
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline import payload
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pipeline.errors import ErrorFields
     from pipeline.state_data.request_types import Expectation
@@ -58,23 +59,46 @@ class NotAnAnswer(ValueError):
     """The body is not an OpenAI-style completion; the message says what it is instead."""
 
 
+@contextlib.contextmanager
+def reading(body: bytes | str, what: str) -> Iterator[None]:
+    """Read a response body in the block.
+
+    Args:
+        body: the response's.
+        what: it is to be, with its article left out.
+
+    Raises:
+        NotAnAnswer: with the beginning of the body, where something in the block is not as it should be.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError, OverflowError) as error:
+        raise NotAnAnswer(f"{body[:200]!r} is no {what} ({type(error).__name__}: {error})") from error
+
+
+def number(value: Any, what: str) -> float:
+    """Return a figure of an answer.
+
+    Raises:
+        TypeError: it is no number, which JSON's true and false are not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{what} is {type(value).__name__}")
+    return float(value)
+
+
 def parse(body: bytes | str) -> Answer:
     """Return the answer in a response body.
 
     Raises:
         NotAnAnswer: with the beginning of the body.
     """
-    shown = body[:200]
-    try:
+    with reading(body, "OpenAI-style completion"):
         document = json.loads(body)
         choice = document["choices"][0]
         text = choice["message"]["content"] if "message" in choice else choice["text"]
         if not isinstance(text, str):
-            raise TypeError(f"the answer's text is {type(text).__name__}")  # noqa: TRY301 joins the others below
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
-        raise NotAnAnswer(
-            f"{shown!r} is no OpenAI-style completion ({type(error).__name__}: {error})"
-        ) from error
+            raise TypeError(f"the answer's text is {type(text).__name__}")
     usage, reason = document.get("usage"), choice.get("finish_reason")
     # Servers differ in what they put beside the text; what is not as it should be counts as not told.
     tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None

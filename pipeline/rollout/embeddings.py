@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline.rollout import answers
 
@@ -57,21 +57,14 @@ def parse(body: bytes | str) -> Embeddings:
     Raises:
         NotAnAnswer: with the beginning of the body.
     """
-    try:
+    with answers.reading(body, "OpenAI-style list of embeddings"):
         document = json.loads(body)
         listed = sorted(document["data"], key=lambda one: one["index"])
-        vectors = tuple(tuple(map(_number, one["embedding"])) for one in listed)
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError, OverflowError) as error:
-        raise answers.NotAnAnswer(
-            f"{body[:200]!r} is no OpenAI-style list of embeddings ({type(error).__name__}: {error})"
-        ) from error
+        vectors = tuple(
+            tuple(answers.number(one, "a number of an embedding") for one in entry["embedding"])
+            for entry in listed
+        )
     return Embeddings(vectors, answers.timings(document.get("timings")))
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"a number of an embedding is {type(value).__name__}")
-    return float(value)
 
 
 def shortcomings(found: Embeddings, texts: int, size: int | None) -> list[str]:

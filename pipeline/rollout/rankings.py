@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline.rollout import answers
 
@@ -49,21 +49,11 @@ def parse(body: bytes | str) -> Ranking:
     Raises:
         NotAnAnswer: with the beginning of the body.
     """
-    try:
+    with answers.reading(body, "ranking"):
         document = json.loads(body)
         listed = sorted(document["results"], key=lambda one: one["index"])
-        scores = tuple(_number(one["relevance_score"]) for one in listed)
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError, OverflowError) as error:
-        raise answers.NotAnAnswer(
-            f"{body[:200]!r} is no ranking ({type(error).__name__}: {error})"
-        ) from error
+        scores = tuple(answers.number(one["relevance_score"], "a score") for one in listed)
     return Ranking(scores, answers.timings(document.get("timings")))
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"a score is {type(value).__name__}")
-    return float(value)
 
 
 def shortcomings(found: Ranking, texts: int) -> list[str]:
