@@ -21,6 +21,7 @@ from botocore.credentials import Credentials
 from local_cloud.cloud import CREDENTIALS
 from pipeline import package_files
 from pipeline.archive.build.pack import pack
+from tests.clients.consumers.calls import Site
 from tests.system.conftest import Deployments, running_cloud  # noqa: F401 a fixture
 from tests.system.rollout.test_instances import on_instances
 from tools import pages
@@ -130,18 +131,6 @@ def expected(library: Library, container: str, calls: Mapping[str, Any]) -> set[
         assert named, f"no call of {library.package} is called {pattern!r}"
         found |= named
     return found
-
-
-@dataclass(frozen=True)
-class Site:
-    """What a script is told of one container; `consumers/calls.py` says what each is."""
-
-    container: str
-    base_url: str
-    token: str
-    runtime_url: str
-    endpoint: str
-    embedder: str | None
 
 
 def token() -> str:

@@ -8,7 +8,6 @@ hold: every case is an answer or a `ChatError`, and none ends the child or takes
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import random
@@ -22,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "inference"))
 
 from pipeline import package_files
 from sealift_chat import ChatError, Library, Prompt, Templates, find_library
+from tests.fuzz import command
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -310,18 +310,5 @@ def fuzz(seconds: float, seed: int, most: float = float("inf")) -> tuple[Counter
     return told, found
 
 
-def main() -> int:
-    """Fuzz; say what came of it."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    told, found = fuzz(given.seconds, given.seed)
-    for kind, count in sorted(told.items()):
-        sys.stdout.write(f"{count:8} {kind}\n")
-    sys.stdout.write("\n".join([f"{told.total():8} cases, {len(found)} findings", *found, ""]))
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.main(fuzz))

@@ -10,7 +10,6 @@ answer than `PATIENCE_S`.
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import random
@@ -26,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "inference"))
 
 from examples.tiny_gguf import write_tiny_gguf
 from sealift_grammar import GrammarError, of_pattern, of_text
+from tests.fuzz import command
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -161,18 +161,5 @@ def fuzz(seconds: float, seed: int, most: float = float("inf")) -> tuple[Counter
     return told, found
 
 
-def main() -> int:
-    """Fuzz; say what came of it."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    told, found = fuzz(given.seconds, given.seed)
-    for kind, count in sorted(told.items()):
-        sys.stdout.write(f"{count:8} {kind}\n")
-    sys.stdout.write("\n".join([f"{told.total():8} cases, {len(found)} findings", *found, ""]))
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.main(fuzz))

@@ -80,14 +80,12 @@ def test_the_llama_cpp_image_tells_both_numbers_of_a_prompt_that_is_too_long(
     assert told["n_prompt_tokens"] > told["n_ctx"]
 
 
-@pytest.mark.skipif(
-    package_files.llama_server() is None, reason="no llama-server here; `make llama-server` builds it"
-)
-def test_the_real_llama_server_streams_from_an_instance_and_keeps_to_a_schema(
-    deployments: Deployments, archive: Path
-) -> None:
-    """What the imitation has not: events through SageMaker's stream, and `response_format`."""
-    fields = settings(**FIELDS["llama-cpp"], hosting="instance")
+BERTH = {"type": "json_schema", "json_schema": {"name": "berth", "schema": {"enum": ["yes", "no"]}}}
+QUESTION = {"messages": [{"role": "user", "content": "What?"}], "max_tokens": 32}
+
+
+def _streaming(deployments: Deployments, archive: Path, fields: dict[str, Any]) -> tuple[Any, dict[str, str]]:
+    """Deploy on an instance, see that a stream comes whole; return the runtime's client, and how to ask."""
     del fields["max_concurrency"]  # serverless endpoints' alone
     ended = deployments.upload(archive, "harbour", fields)
     assert ended.status == "SUCCEEDED", ended.cause
@@ -96,18 +94,27 @@ def test_the_real_llama_server_streams_from_an_instance_and_keeps_to_a_schema(
         "EndpointName": ended.results["plan_deployment"]["names"]["endpoint"],
         "ContentType": "application/json",
     }
-    question = {"messages": [{"role": "user", "content": "What?"}], "max_tokens": 32}
 
     streamed = runtime.invoke_endpoint_with_response_stream(
-        **asked, Body=json.dumps({**question, "stream": True}).encode()
+        **asked, Body=json.dumps({**QUESTION, "stream": True}).encode()
     )
     text = b"".join(event["PayloadPart"]["Bytes"] for event in streamed["Body"]).decode()
     assert text.startswith("data: ")
     assert text.rstrip().endswith("data: [DONE]")
+    return runtime, asked
 
-    schema = {"type": "json_schema", "json_schema": {"name": "berth", "schema": {"enum": ["yes", "no"]}}}
+
+@pytest.mark.skipif(
+    package_files.llama_server() is None, reason="no llama-server here; `make llama-server` builds it"
+)
+def test_the_real_llama_server_streams_from_an_instance_and_keeps_to_a_schema(
+    deployments: Deployments, archive: Path
+) -> None:
+    """What the imitation has not: events through SageMaker's stream, and `response_format`."""
+    fields = settings(**FIELDS["llama-cpp"], hosting="instance")
+    runtime, asked = _streaming(deployments, archive, fields)
     answered = runtime.invoke_endpoint(
-        **asked, Body=json.dumps({**question, "response_format": schema}).encode()
+        **asked, Body=json.dumps({**QUESTION, "response_format": BERTH}).encode()
     )
     answer = json.loads(answered["Body"].read())["choices"][0]["message"]["content"]
     assert json.loads(answer) in ("yes", "no")
@@ -122,25 +129,8 @@ def test_the_container_of_our_own_streams_from_an_instance_and_answers_callers_a
     """Events through SageMaker's stream, a schema kept to, and as many at once as there are slots."""
     fields = settings(**FIELDS["custom"], hosting="instance")
     fields["inference"] = {"n_threads": 1, "n_parallel": 2}
-    del fields["max_concurrency"]  # serverless endpoints' alone
-    ended = deployments.upload(archive, "harbour", fields)
-    assert ended.status == "SUCCEEDED", ended.cause
-    runtime = deployments.cloud.clients.sagemaker_runtime
-    asked = {
-        "EndpointName": ended.results["plan_deployment"]["names"]["endpoint"],
-        "ContentType": "application/json",
-    }
-    question = {"messages": [{"role": "user", "content": "What?"}], "max_tokens": 32}
-
-    streamed = runtime.invoke_endpoint_with_response_stream(
-        **asked, Body=json.dumps({**question, "stream": True}).encode()
-    )
-    text = b"".join(event["PayloadPart"]["Bytes"] for event in streamed["Body"]).decode()
-    assert text.startswith("data: ")
-    assert text.rstrip().endswith("data: [DONE]")
-
-    schema = {"type": "json_schema", "json_schema": {"name": "berth", "schema": {"enum": ["yes", "no"]}}}
-    body = json.dumps({**question, "response_format": schema}).encode()
+    runtime, asked = _streaming(deployments, archive, fields)
+    body = json.dumps({**QUESTION, "response_format": BERTH}).encode()
 
     def answer(_number: int) -> Any:
         found = json.loads(runtime.invoke_endpoint(**asked, Body=body)["Body"].read())
