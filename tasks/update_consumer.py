@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from pipeline import payload
 from pipeline.aws import lambda_handler
-from pipeline.aws.permissions import (
-    SWITCHES_CONSUMER,
-)
+from pipeline.aws.permissions import SWITCHES_CONSUMER
 from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerMoved
 from pipeline.rollout import consumer_switch, consumer_test
 from pipeline.state_data import switch_types

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.aws import lambda_handler
-from pipeline.aws.permissions import (
-    READS_CONSUMERS_ALARMS,
-)
+from pipeline.aws.permissions import READS_CONSUMERS_ALARMS
 from pipeline.errors import ConsumerFailed
 from pipeline.planning import alarms, consumer
 from pipeline.rollout import alarms_api
