@@ -1,7 +1,7 @@
 """The manifest of an image: which configuration and which layers it is made of, by digest.
 
-Owns Docker's schema 2, which is what is written: every registry, every engine and every AWS service takes it, while some
-of them refuse an OCI index. OCI's manifests and the indexes of both are read, since a base may come as one.
+Owns Docker's schema 2, which is what is written: every registry, every engine and every AWS service takes it, while
+some of them refuse an OCI index. OCI's manifests and the indexes of both are read, since a base may come as one.
 Refuses to fetch and to store: `registry` does.
 
 Source: distribution.github.io/distribution/spec/manifest-v2-2, github.com/opencontainers/image-spec.
