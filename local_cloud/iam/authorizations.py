@@ -436,6 +436,13 @@ def _log_group(request: NeededPermission) -> Iterator[PolicyRequest]:
     yield PolicyRequest(f"logs:{request.call.operation}", request.arn("logs", where))
 
 
+def _image_repository(request: NeededPermission) -> Iterator[PolicyRequest]:
+    given = request.parameters
+    registry = given.get("registryId", request.account_id)
+    arn = f"arn:aws:ecr:{request.call.region}:{registry}:repository/{given['repositoryName']}"
+    yield PolicyRequest(f"ecr:{request.call.operation}", arn)
+
+
 _SERVICES: Mapping[str, Mapping[str, Needs]] = {
     "sagemaker": _SAGEMAKER,
     "sagemaker-runtime": {
@@ -467,6 +474,7 @@ _SERVICES: Mapping[str, Mapping[str, Needs]] = {
         ),
     },
     "service-quotas": {"GetServiceQuota": _everywhere("servicequotas")},
+    "ecr": {"DescribeImages": _image_repository},
     "sns": {"Publish": _on_parameter("sns", "TopicArn")},
     # It tells who one is, and needs no permission.
     "sts": {"GetCallerIdentity": _nothing},

@@ -190,9 +190,10 @@ class PlanOptions(AccountOptions):
     )
     container: str = _option(
         "--container",
-        type=click.Choice(("pytorch", "llama-cpp", "custom")),
+        type=click.Choice(("auto", "pytorch", "llama-cpp", "custom")),
         metavar="NAME",
-        help="what serves the model, and so how much memory is left for it: pytorch (default), llama-cpp or custom",
+        help="what serves the model, and so how much memory is left for it: pytorch, llama-cpp, custom, or auto "
+        "(default), which is what the stack would take",
     )
     n_ctx: int | None = _option(
         "--n-ctx", type=int, metavar="N", help="context length in tokens (default: 2048)"
@@ -211,6 +212,9 @@ class PlanOptions(AccountOptions):
     )
     instance_type: str | None = _option(
         "--instance-type", metavar="TYPE", help="instance type to plan for (default: the cheapest that holds)"
+    )
+    stack: str | None = _stack(
+        help="the stack whose container and image to plan with (default: none, and no account is asked)"
     )
 
 
