@@ -133,7 +133,9 @@ def served(clients: Clients, request: Request, outputs: Mapping[str, str]) -> Co
         return container_choice.choose(request, own)
     try:
         with service_errors.translated():
-            return container_choice.choose(request, own_image.find(clients.ecr, own))
+            chosen = container_choice.choose(request, own_image.find(clients.ecr, own))
+            # A stack of an older release has no repository, and nothing to say of it.
+            return chosen if own.repository else replace(chosen, note="")
     except AccessDenied:
         chosen = container_choice.choose(request, replace(own, digest=ASSUMED))
         note = (

@@ -237,7 +237,7 @@ def plan_files(
         else:
             served = ContainerChoice(asked)
         made = judge(files, served.request, datetime.now(UTC).date())
-        return replace(made, notes=(*filter(None, (unseen, served.note)), *made.notes))
+        return replace(made, notes=(*made.notes, *filter(None, (unseen, served.note))))
 
 
 def _stack(clients: Clients, name: str) -> tuple[preflight.Stack | None, str]:

@@ -165,7 +165,7 @@ def run(arguments: PushOptions, clients: Clients) -> int:
         wanted, key = _request(asked, found, clients, to)
         served = preflight.served(clients, wanted.request, found.outputs)
         request = served.request
-        for note in (*filter(None, [served.note]), *prospects.notes(clients, wanted, found.reach)):
+        for note in filter(None, (*prospects.notes(clients, wanted, found.reach), served.note)):
             to.note(note)
             to.emit("note", text=note)
     bucket = found.outputs["UploadBucketName"]

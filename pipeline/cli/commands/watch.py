@@ -54,7 +54,7 @@ def start(arguments: StartOptions) -> int:
         names = request_sources.PlannedNames(name, sidecars.place(archive["bucket"], archive["key"]))
         asked = preflight.request(document, preflight.beside(clients, archive, screen.say), found, names)
         served = preflight.served(clients, asked.request, found.outputs)
-        for note in (*filter(None, [served.note]), *prospects.notes(clients, asked, found.reach)):
+        for note in filter(None, (*prospects.notes(clients, asked, found.reach), served.note)):
             if arguments.json:
                 Events(sys.stdout).emit("note", text=note)
             else:
