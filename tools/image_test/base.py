@@ -106,7 +106,7 @@ def _bootstrap(recipe: Recipe, architecture: str, root: Path) -> None:
         root,
     ]
     # Its many lines are wanted only when it fails. What it mounts goes with this process's own mounts.
-    unshared = ["unshare", "--mount", "--propagation", "private", *command]
+    unshared = [tools.find("unshare"), "--mount", "--propagation", "private", *command]
     done = subprocess.run(unshared, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         sys.stderr.write(done.stdout.decode(errors="replace")[-4000:])
@@ -183,9 +183,9 @@ def _blob(blobs: Path, document: Any, media_type: Any) -> dict[str, Any]:
 
 
 def pack(root: Path, file: BinaryIO) -> str:
-    """Write a folder as a layer, and return the SHA-256 of its tar: in the order of names, without this machine's times.
+    """Write a folder as a layer, and return the SHA-256 of its tar.
 
-    By Python's own tar and gzip, so that the base owes nothing to what is tested.
+    Members are in the order of names and have one time, so that the same files are the same bytes. By Python's own tar and gzip, so that the base owes nothing to what is tested.
     """
     hashed = _Hashing(gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0))
     with tarfile.open(fileobj=hashed, mode="w|", format=tarfile.GNU_FORMAT) as archive:

@@ -1,7 +1,7 @@
 """What `inference/Dockerfile` makes, without Docker: its lines are read and carried out in a folder.
 
-Owns the few instructions that file uses: COPY copies, with `.dockerignore` and owned by root as Docker does; RUN runs in
-the folder as its root; ENV and the like make the configuration. Refuses an instruction that it does not know, so that
+Owns the few instructions that file uses: COPY copies, with `.dockerignore` and owned by root as Docker does; RUN runs
+in the folder as its root; ENV and the like make the configuration. Refuses an instruction that it does not know, so that
 none is passed over. What comes from the package index comes from here, since the base has no pip: `RUN pip install`
 runs outside, for the base's Python.
 """
@@ -18,6 +18,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from tools.image_test import tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,7 +124,9 @@ def _configure(instruction: Instruction, words: list[str], configuration: dict[s
         case "CMD":
             configuration["Cmd"] = json.loads(instruction.arguments)
         case name:
-            raise Unknown(f"{name} {instruction.arguments!r}; wanted what tools/image_test/dockerfile.py knows")
+            raise Unknown(
+                f"{name} {instruction.arguments!r}; wanted what tools/image_test/dockerfile.py knows"
+            )
 
 
 class _Ignored:
@@ -170,7 +174,8 @@ def _copy(source: Path, target: Path, leaves_out: Callable[[Path], bool]) -> Non
             copied.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copied)
             shutil.copymode(path, copied)
-        if copied.exists():
+        # Whoever is not root has no owner to give; then the paths are what can be compared.
+        if os.geteuid() == 0 and os.path.lexists(copied):
             os.chown(copied, 0, 0, follow_symlinks=False)
 
 
@@ -180,7 +185,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _pip(arguments: list[str], root: Path) -> None:
-    paths = {"/tmp/image.lock", "/opt/sealift/lib"}  # noqa: S108: of the image that is built
+    paths = {"/tmp/image.lock", "/opt/sealift/lib"}  # noqa: S108 a path in the image
     inside = [str(root / one.lstrip("/")) if one in paths else one for one in arguments]
     machine = os.uname().machine
     platforms = [f"--platform={kind}_{machine}" for kind in ("manylinux2014", "manylinux_2_28")]
@@ -196,7 +201,7 @@ def _run(command: str, root: Path) -> None:
         'mount --rbind /dev "$1/dev" && mount -t proc proc "$1/proc" '
         '&& exec chroot "$1" /usr/bin/env --ignore-environment PATH=/usr/local/bin:/usr/bin:/bin /bin/sh -c "$2"'
     )
-    unshared = ["unshare", "--mount", "--pid", "--fork", "--propagation", "private"]
+    unshared = [tools.find("unshare"), "--mount", "--pid", "--fork", "--propagation", "private"]
     subprocess.run(
         [*unshared, "sh", "-c", script, "sh", root, command],
         check=True,

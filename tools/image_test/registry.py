@@ -121,7 +121,8 @@ class LocalRegistry:
             LookupError: when it has none.
         """
         accepted = ", ".join(
-            f"application/vnd.{kind}+json" for kind in ("docker.distribution.manifest.v2", "oci.image.manifest.v1")
+            f"application/vnd.{kind}+json"
+            for kind in ("docker.distribution.manifest.v2", "oci.image.manifest.v1")
         )
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         with contextlib.closing(connection):

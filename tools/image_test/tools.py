@@ -71,11 +71,8 @@ def obstacle() -> str | None:
 
 def _refused() -> str | None:
     # What runc does first, and debootstrap: a machine that is a container itself often may do neither.
-    unshare = ["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--mount-proc", "true"]
-    try:
-        said = subprocess.run(unshare, capture_output=True, text=True, check=False)
-    except OSError as error:
-        return f"no namespaces can be tried here: {error}"
+    kinds = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--mount-proc"]
+    said = subprocess.run([find("unshare"), *kinds, "true"], capture_output=True, text=True, check=False)
     if said.returncode:
         return f"this machine makes no namespaces: {said.stderr.strip()}"
     return None
@@ -88,16 +85,17 @@ def _which(program: str) -> str | None:
 def install(absent: list[str]) -> None:
     """Have apt-get install these packages, and extract those that would start as a service."""
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(["apt-get", "update"], env=environ, check=False)
+    apt, dpkg = find("apt-get"), find("dpkg-deb")
+    subprocess.run([apt, "update"], env=environ, check=False)
     if plain := [package for package in absent if package not in SERVICES]:
-        command = ["apt-get", "install", "--yes", "--no-install-recommends", *plain]
+        command = [apt, "install", "--yes", "--no-install-recommends", *plain]
         subprocess.run(command, env=environ, check=False)
     for package in SERVICES.intersection(absent):
         with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(["apt-get", "download", package], cwd=folder, env=environ, check=False)
+            subprocess.run([apt, "download", package], cwd=folder, env=environ, check=False)
             for found in Path(folder).glob("*.deb"):
                 PROGRAMS.mkdir(parents=True, exist_ok=True)
-                subprocess.run(["dpkg-deb", "--extract", found, PROGRAMS], check=False)
+                subprocess.run([dpkg, "--extract", found, PROGRAMS], check=False)
 
 
 def main() -> int:
