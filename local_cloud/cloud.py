@@ -61,7 +61,7 @@ from pipeline.aws.clients import Clients
 from pipeline.stack import bundles, change_sets, template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -143,7 +143,7 @@ class LocalCloud:
         )
         self.access = Access(
             account_id=self.account_id,
-            tags=self.hosting.tags,
+            tags=self._tags,
             key_of=self._key_of,
             enforced=self.settings.enforce_iam,
             tagged=objects.tagged,
@@ -334,6 +334,9 @@ class LocalCloud:
             journal=self._journals.get(found.function_name, Journal.usual(found.function_name)),
         )
         return self._functions.invoke(function, event)
+
+    def _tags(self, arn: str) -> Mapping[str, str]:
+        return repositories.tags(arn) if arn.startswith("arn:aws:ecr:") else self.hosting.tags(arn)
 
     def _key_of(self, name: str) -> str | None:
         try:

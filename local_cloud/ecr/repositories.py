@@ -288,6 +288,17 @@ def find(registry: str, region: str, name: str) -> Contents | None:
     return None if found is None else contents(found)
 
 
+def tags(arn: str) -> Mapping[str, str]:
+    """Return the tags of a repository by its ARN; none for one that is not there."""
+    region, registry, resource = arn.split(":", 5)[3:]
+    name = resource.removeprefix("repository/")
+    if find(registry, region, name) is None:
+        return {}
+    return {
+        one["Key"]: one["Value"] for one in ecr_backends[registry][region].list_tags_for_resource(arn)["tags"]
+    }
+
+
 def fixes(settings: Mapping[str, Any], tag: str) -> bool:
     """Return whether a tag, once it is there, may not be moved.
 
