@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from local_cloud.calls import AwsCall
-    from local_cloud.hosting.containers.server_process import Launch
+    from local_cloud.hosting.containers.container import Launch
 
 STACK = settings.STACK
 CONSUMER = "sealift-consumer"
