@@ -251,6 +251,8 @@ class Http:
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
+                # The default of urllib3's second version alone; Lambda has the first.
+                enforce_content_length=True,
                 timeout=_TIMEOUT,
             )
             goes_to = response.headers.get("Location")
