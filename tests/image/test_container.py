@@ -5,6 +5,7 @@ Run is what skopeo pulled, by the code with which the local cloud hosts endpoint
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tarfile
@@ -71,6 +72,7 @@ class Host:
             clock=time.time,
         )
         self.started: list[Container] = []
+        self.identities: list[str] = []
 
     def start(self, memory_mb: int) -> Container:
         """Start a container with so much memory."""
@@ -86,6 +88,7 @@ class Host:
             environment={"SEALIFT_N_CTX": "512", "SEALIFT_N_THREADS": "1"},
         )
         place = self.places.make("harbour", deployment)
+        self.identities.append(place.identity)
         container = self.launcher.launch(deployment, place, image=self.image, cancelled=lambda: False)
         self.started.append(container)
         return container
@@ -124,10 +127,10 @@ def host(pulled: Pulled, archive: Path, roots: Path, tmp_path: Path) -> Iterator
     for container in made.started:
         container.kill()
     made.launcher.close()
-    assert leftovers(tmp_path) == []
+    assert leftovers(tmp_path, made.identities) == []
 
 
-def leftovers(folder: Path) -> list[str]:
+def leftovers(folder: Path, identities: list[str]) -> list[str]:
     """Return what is left of containers that had their folders there: processes, mounts, groups, notes of runc."""
     found = [
         f"folder {path.name}" for path in folder.iterdir() if path.name not in {"owner", "state", "roots"}
@@ -137,10 +140,13 @@ def leftovers(folder: Path) -> list[str]:
     found += [
         f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines() if str(folder) in line
     ]
-    found += [f"group {path}" for path in Path("/sys/fs/cgroup").glob("*/sealift-*")]
-    for process in psutil.process_iter(["cmdline"]):
-        if any("/opt/sealift" in part or str(folder) in part for part in process.info["cmdline"] or ()):
-            found.append(f"process {process.pid} {process.info['cmdline']}")
+    for identity in identities:
+        found += [f"group {path}" for path in Path("/sys/fs/cgroup").glob(f"**/*{identity}")]
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            groups, command = (process / "cgroup").read_text(), (process / "cmdline").read_text()
+            if str(folder) in command or any(identity in groups for identity in identities):
+                found.append(f"process {process.name} {command}")
     return found
 
 
