@@ -6,6 +6,8 @@ modules have other names; what goes into a Lambda or an archive it has as the ch
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,6 +110,15 @@ def llama_server() -> Path | None:
         if (folder / "llama-server").is_file():
             return folder / "llama-server"
     return None
+
+
+def commit() -> str:
+    """Return the commit that a checkout is at, with `-dirty` where files were changed; empty where there is none."""
+    if not (_TOP / ".git").exists() or (git := shutil.which("git")) is None:
+        return ""
+    command = [git, "-C", str(_TOP), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def image_lock() -> Path:

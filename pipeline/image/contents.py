@@ -95,13 +95,14 @@ def gather(architecture: str, cache: Path, *, run: wheels.Run | None = None) -> 
 
 def wheel_files(wheel: Path) -> dict[str, LayerFile]:
     """Return a wheel's files by where they lie in the image; programs and headers, which nothing calls, stay out."""
+    # Open for as long as somebody may ask for a file of it: to read its directory a thousand times takes seconds.
+    archive = zipfile.ZipFile(wheel)
     found = {}
-    with zipfile.ZipFile(wheel) as archive:
-        for info in archive.infolist():
-            if not info.is_dir() and (place := _place(info.filename)):
-                mode = RUNNABLE if info.external_attr >> 16 & 0o111 else READABLE
-                content = Opened(info.file_size, partial(_open_member, wheel, info.filename))
-                found[f"{HOME}/lib/{place}"] = LayerFile(content, mode)
+    for info in archive.infolist():
+        if not info.is_dir() and (place := _place(info.filename)):
+            mode = RUNNABLE if info.external_attr >> 16 & 0o111 else READABLE
+            content = Opened(info.file_size, partial(_open_member, archive, info.filename))
+            found[f"{HOME}/lib/{place}"] = LayerFile(content, mode)
     return found
 
 
@@ -148,10 +149,8 @@ def _place(name: str) -> str | None:
     return "/".join(rest[1:]) if rest and rest[0] in {"purelib", "platlib"} else None
 
 
-def _open_member(wheel: Path, name: str) -> BinaryIO:
-    # The archive is closed with the last that was opened of it.
-    with zipfile.ZipFile(wheel) as archive:
-        return archive.open(name)  # type: ignore[return-value]
+def _open_member(archive: zipfile.ZipFile, name: str) -> BinaryIO:
+    return archive.open(name)  # type: ignore[return-value]
 
 
 def _require_machine(folder: Path, architecture: str, name: str, programs: list[Path]) -> None:
