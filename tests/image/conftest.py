@@ -38,6 +38,7 @@ def able() -> None:
 @pytest.fixture(scope="session")
 def registry(able: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegistry]:
     """Return Debian's registry on this machine, with the base in it."""
+    del able
     with LocalRegistry(tmp_path_factory.mktemp("registry")) as running:
         copy(f"oci:{base.layout()}:{base.TAG}", f"docker://{running.address}/python:{base.TAG}")
         yield running
@@ -169,6 +170,7 @@ def pulled(
     registry: LocalRegistry, pushed: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Pulled:
     """Return what skopeo pulled of it."""
+    del pushed
     folder = tmp_path_factory.mktemp("pulled") / "image"
     copy(f"docker://{registry.address}/{REPOSITORY}:one", f"dir:{folder}")
     return Pulled(folder)

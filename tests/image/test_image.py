@@ -32,13 +32,9 @@ def blobs(layout: Path) -> set[str]:
 class TestBuild:
     """The image as it is built."""
 
+    @pytest.mark.usefixtures("umask")
     def test_twice_is_the_same(
-        self,
-        built: Built,
-        sealift: Sealift,
-        registry: LocalRegistry,
-        tmp_path: Path,
-        umask: None,
+        self, built: Built, sealift: Sealift, registry: LocalRegistry, tmp_path: Path
     ) -> None:
         """By another who builds, with an empty cache and another umask: every blob has the same digest."""
         (tmp_path / "home").mkdir()
@@ -98,7 +94,7 @@ class TestDockerfile:
     """What `inference/Dockerfile` would give, carried out line by line on the same base."""
 
     @pytest.fixture(scope="class")
-    def stage(self, unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> dockerfile.Stage:
+    def stage(self, tmp_path_factory: pytest.TempPathFactory) -> dockerfile.Stage:
         """Return its last stage."""
         folder = tmp_path_factory.mktemp("dockerfile")
         run(tools.find("umoci"), "unpack", "--image", f"{base.layout()}:{base.TAG}", folder / "base")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.image.conftest import REPOSITORY
 from tools.image_test.registry import Relay
 
@@ -30,9 +32,8 @@ class TestPush:
         assert digest == built.said["digest"] == pushed["digest"]
         assert pushed["mounted_bytes"] > 0
 
-    def test_again_sends_nothing(
-        self, registry: LocalRegistry, built: Built, sealift: Sealift, pushed: dict[str, Any]
-    ) -> None:
+    @pytest.mark.usefixtures("pushed")
+    def test_again_sends_nothing(self, registry: LocalRegistry, built: Built, sealift: Sealift) -> None:
         """Not even a manifest; under another tag the manifest alone."""
         before = len(registry.asked())
         sealift("image", "push", f"{registry.address}/{REPOSITORY}:one", "--image", built.layout)
@@ -55,9 +56,8 @@ class TestPush:
         assert {one.method for one in registry.asked()[before:]} <= {"GET", "HEAD"}
         assert registry.tags("elsewhere") == []
 
-    def test_goes_on_after_a_cut(
-        self, registry: LocalRegistry, built: Built, sealift: Sealift, pushed: dict[str, Any]
-    ) -> None:
+    @pytest.mark.usefixtures("pushed")
+    def test_goes_on_after_a_cut(self, registry: LocalRegistry, built: Built, sealift: Sealift) -> None:
         """What the registry has is not sent again."""
         size = sum(path.stat().st_size for path in (built.layout / "blobs" / "sha256").iterdir())
         with Relay(registry.port, cut_after=size // 2) as relay:
@@ -67,8 +67,9 @@ class TestPush:
             assert relay.sent <= size + 2 * CHUNK + SLACK
         assert registry.manifest("cut", "one")[0] == said["digest"] == built.said["digest"]
 
+    @pytest.mark.usefixtures("pushed")
     def test_goes_on_after_it_was_killed(
-        self, registry: LocalRegistry, built: Built, sealift: Sealift, pushed: dict[str, Any]
+        self, registry: LocalRegistry, built: Built, sealift: Sealift
     ) -> None:
         """The tag comes last, so there is none; the same command then sends what is missing alone."""
         size = sum(path.stat().st_size for path in (built.layout / "blobs" / "sha256").iterdir())
