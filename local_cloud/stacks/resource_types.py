@@ -3,9 +3,8 @@
 * A bucket of moto's has no versioning and sends no events to EventBridge.
 * A state machine's definition is a text in the template, without substitutions. It may be an object, or lie in S3.
 * A function has no LoggingConfig.
-* An image repository has a name with capitals, which ECR refuses, no lifecycle, cannot be deleted with images in it
-  whatever its EmptyOnDelete says, and is another one after each update.
 * There are no bucket policies and no EventInvokeConfig. What they say is in force here while they are in a stack.
+* A repository of images has no lifecycle and no policy (`image_repositories`).
 * There are no alarms, no queue policies and no subscriptions. Here a stack has them, and they do nothing.
 
 What comes in has been resolved by moto: no reference and no function is left in a property.
@@ -20,11 +19,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from moto.awslambda.models import LambdaFunction
 from moto.core.common_models import CloudFormationModel
-from moto.ecr.models import Repository, ecr_backends
 from moto.s3.models import FakeBucket, s3_backends
 from moto.stepfunctions.models import StateMachine
 
 from local_cloud.functions.journals import Journal
+from local_cloud.stacks import image_repositories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,7 +70,7 @@ def install(effects: Effects) -> None:
     _complete(FakeBucket, then=bucket)
     _complete(LambdaFunction, then=function)
     _complete(StateMachine, first=_define)
-    _install_repositories()
+    image_repositories.install()
 
 
 def _complete(
@@ -128,58 +127,6 @@ def definition(properties: Mapping[str, Any], read: Callable[[str, str, str | No
         text = properties.get("DefinitionString") or json.dumps(properties["Definition"])
     values = properties.get("DefinitionSubstitutions", {})
     return re.sub(r"\$\{(\w+)\}", lambda match: str(values.get(match[1], match[0])), text)
-
-
-# --------------------------------------------------------------------------- image repositories
-
-_make_repository: Final = Repository.create_from_cloudformation_json.__func__
-
-
-def _install_repositories() -> None:
-    """Let image repositories be as CloudFormation makes, changes and deletes them."""
-
-    def said(made: Repository, properties: Mapping[str, Any], account: str, region: str) -> None:
-        policy = properties.get("LifecyclePolicy", {}).get("LifecyclePolicyText")
-        made.lifecycle_policy = None
-        if policy:
-            ecr_backends[account][region].put_lifecycle_policy(account, made.name, policy)
-        made.empty_on_delete = properties.get("EmptyOnDelete", False)
-
-    def created(
-        cls: Any, /, name: str, resource: dict[str, Any], account: str, region: str, **more: Any
-    ) -> Repository:
-        properties = resource["Properties"]
-        scanning = {"scanOnPush": bool(properties.get("ImageScanningConfiguration", {}).get("ScanOnPush"))}
-        given = {**resource, "Properties": {**properties, "ImageScanningConfiguration": scanning}}
-        made: Repository = _make_repository(
-            cls, properties.get("RepositoryName", name.lower()), given, account, region, **more
-        )
-        said(made, properties, account, region)
-        return made
-
-    def updated(
-        _cls: Any,
-        /,
-        *,
-        original_resource: Repository,
-        cloudformation_json: Mapping[str, Any],
-        account_id: str,
-        region_name: str,
-        **_more: Any,
-    ) -> Repository:
-        properties = cloudformation_json["Properties"]
-        scanned = bool(properties.get("ImageScanningConfiguration", {}).get("ScanOnPush"))
-        original_resource.image_scanning_configuration = {"scanOnPush": scanned}
-        original_resource.image_tag_mutability = properties.get("ImageTagMutability", "MUTABLE")
-        said(original_resource, properties, account_id, region_name)
-        return original_resource
-
-    def deleted(made: Repository, account: str, region: str) -> None:
-        ecr_backends[account][region].delete_repository(made.name, force=made.empty_on_delete)
-
-    Repository.create_from_cloudformation_json = classmethod(created)
-    Repository.update_from_cloudformation_json = classmethod(updated)
-    Repository.delete = deleted
 
 
 # ---------------------------------------------------------------------------- what moto has not
