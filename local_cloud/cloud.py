@@ -20,7 +20,7 @@ from moto.core.model_instances import reset_model_data
 from moto.logs.models import logs_backends
 
 from local_cloud import images
-from local_cloud.ecr import repositories
+from local_cloud.ecr import pulls, repositories
 from local_cloud.ecr.service import Ecr
 from local_cloud.faults import Fault, Faults
 from local_cloud.functions import (
@@ -36,6 +36,7 @@ from local_cloud.functions.invocations import (
 from local_cloud.functions.journals import Journal
 from local_cloud.gateway import WORKFLOW, Backends, Gateway
 from local_cloud.hosting import AlarmsUnseen, Hosting, HostingSettings, ObjectMissing, Quotas
+from local_cloud.hosting.containers import oci_runtime
 from local_cloud.iam import keys
 from local_cloud.iam.access import Access
 from local_cloud.iam.policies import PolicyRequest
@@ -91,6 +92,9 @@ class CloudSettings:
     hosting: HostingSettings = field(default_factory=HostingSettings)
     launch: Launch | None = None
     """What starts an endpoint's containers; real server processes when None."""
+    containers: oci_runtime.Mode = "auto"
+    """Whether endpoints run in true containers, where their image is here: `auto` and `runc` look for a runtime, and
+    `runc` does without none."""
     archive_code: bool = False
     """Whether deployments may run the code that an archive brings."""
     consumer: bool = True
@@ -129,6 +133,8 @@ class LocalCloud:
             time_scale=self.settings.time_scale,
         )
         self.ecr = Ecr(self.account_id)
+        # What is handed in starts everything itself.
+        self._choice = oci_runtime.choose("process" if self.settings.launch else self.settings.containers)
         self.hosting = Hosting(
             region=self.region,
             account_id=self.account_id,
@@ -140,6 +146,8 @@ class LocalCloud:
             quotas=self.settings.quotas,
             settings=self.settings.hosting,
             launch=self.settings.launch,
+            pull=lambda uri: pulls.pull(self.account_id, self.region, uri),
+            runtime=self._choice.runtime,
         )
         self.access = Access(
             account_id=self.account_id,
@@ -163,6 +171,11 @@ class LocalCloud:
     def recorded(self) -> Any:
         """The calls that were made, oldest first."""
         return self._gateway.recorded
+
+    @property
+    def how_endpoints_run(self) -> str:
+        """Say in one line whether they run in containers or in processes, and why."""
+        return self._choice.line
 
     def before_call(self, listener: Callable[[str, AwsCall], None] | None) -> None:
         """Call a function with every call and its caller before it is answered; None ends that."""
