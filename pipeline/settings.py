@@ -289,7 +289,10 @@ def certificates() -> str | None:
 def proxy(url: str) -> str | None:
     """Return the proxy that a URL is asked through (HTTPS_PROXY, HTTP_PROXY, but NO_PROXY), None for none."""
     from urllib.parse import urlsplit
-    from urllib.request import getproxies_environment, proxy_bypass_environment
+    from urllib.request import (
+        getproxies_environment,
+        proxy_bypass_environment,  # type: ignore[attr-defined]  # which the stubs leave out
+    )
 
     found = urlsplit(url)
     proxies = getproxies_environment()
