@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pipeline.errors import InvalidInput, Problem
 from pipeline.spelling import did_you_mean
@@ -128,6 +128,14 @@ KINDS: Final = (
         _OneOf(("pytorch", "llama-cpp", "custom")),
         ("SEALIFT_CONTAINER",),
         default="pytorch",
+    ),
+    SettingKind(
+        "containers",
+        "what the local cloud runs endpoints in",
+        "auto, process or runc",
+        _OneOf(("auto", "process", "runc")),
+        ("SEALIFT_LOCAL_CONTAINERS",),
+        default="auto",
     ),
     SettingKind(
         "compress",
@@ -251,6 +259,12 @@ def color() -> str:
     return str(current()["color"].value)
 
 
+def containers() -> Literal["auto", "process", "runc"]:
+    """Return what the local cloud runs endpoints in."""
+    found: Literal["auto", "process", "runc"] = current()["containers"].value
+    return found
+
+
 def state_machine_arn() -> str:
     """Return the ARN of the deployment state machine (STATE_MACHINE_ARN, set by the template)."""
     return _required("STATE_MACHINE_ARN")
@@ -259,6 +273,37 @@ def state_machine_arn() -> str:
 def cache() -> Path:
     """Return the folder of what can be fetched again: sealift in XDG_CACHE_HOME, which is ~/.cache unless set."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sealift"
+
+
+def docker_config() -> Path:
+    """Return the file in which `docker login` keeps whom it knows: config.json in DOCKER_CONFIG, or in ~/.docker."""
+    # Unlike Path's own, it leaves the ~ where nobody has a home.
+    return Path(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")) / "config.json"  # noqa: PTH111
+
+
+def certificates() -> str | None:
+    """Return the file of certificates that are trusted (AWS_CA_BUNDLE); None for the system's own."""
+    return os.environ.get("AWS_CA_BUNDLE") or None
+
+
+def proxy(url: str) -> str | None:
+    """Return the proxy that a URL is asked through (HTTPS_PROXY, HTTP_PROXY, but NO_PROXY), None for none."""
+    from urllib.parse import urlsplit
+    from urllib.request import (
+        getproxies_environment,
+        proxy_bypass_environment,  # type: ignore[attr-defined]  # which the stubs leave out
+    )
+
+    found = urlsplit(url)
+    proxies = getproxies_environment()
+    chosen = proxies.get(found.scheme)
+    if (
+        not chosen
+        or proxy_bypass_environment(found.netloc, proxies)
+        or found.hostname in {"127.0.0.1", "localhost"}
+    ):
+        return None
+    return chosen if "://" in chosen else f"http://{chosen}"
 
 
 def debug() -> bool:

@@ -229,6 +229,59 @@ class DeployOptions(StackedOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageOptions(AccountOptions):
+    """What a command that makes Sealift's own image can be told."""
+
+    base: str | None = _option(
+        "--base",
+        metavar="IMAGE",
+        help="what it is laid on, as HOST/REPOSITORY[:TAG][@DIGEST] (default: AWS's public copy of Debian's Python)",
+    )
+    architecture: str = _option(
+        "--architecture",
+        type=click.Choice(("x86_64", "arm64")),
+        metavar="NAME",
+        default="x86_64",
+        help="the machine that it runs on: x86_64 (default) or arm64",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageBuildOptions(ImageOptions):
+    """Of `sealift image build`."""
+
+    output: Path | None = _option(
+        "-o",
+        "--output",
+        type=FILE,
+        metavar="FOLDER",
+        help="lay it out there for skopeo, umoci or podman, its base with it (default: keep our layers for a push)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePushOptions(ImageOptions):
+    """Of `sealift image push`."""
+
+    repository: str | None = _argument(
+        "[REPOSITORY]", "HOST/REPOSITORY[:TAG] (default: the stack's own repository)", default=None
+    )
+    image: Path | None = _option(
+        "--image",
+        type=FILE,
+        metavar="FOLDER",
+        help="push an image that was laid out there (default: build it)",
+    )
+    tag: str | None = _option(
+        "--tag", metavar="TAG", help="what it is called (default: sealift-VERSION-ARCHITECTURE)"
+    )
+    dry_run: bool = _flag("--dry-run", "only say what would be sent")
+    stack: str | None = _stack(
+        help="the stack whose repository is taken where none is named (default: sealift)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class DestroyOptions(StackedOptions):
     """Of `sealift destroy`."""
 
@@ -402,6 +455,13 @@ class CloudOptions(CommonOptions):
         multiple=True,
         metavar="SERVICE.Operation=ErrorCode[:times]",
         help="make that AWS call fail, so often or for ever; may be repeated",
+    )
+    containers: str | None = _option(
+        "--containers",
+        type=click.Choice(("auto", "process", "runc")),
+        metavar="HOW",
+        help="what endpoints run in: auto, true containers where their image is here and the machine can (default); "
+        "process; or runc, which wants a machine that can",
     )
 
 
