@@ -26,6 +26,7 @@ from pipeline.hosting import (
 from pipeline.planning import (
     autoscaling,
     consumer,
+    container_needs,
     continuity,
     metrics,
     model_settings,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
 
+    from pipeline.sizing.serving import OtherServing
     from pipeline.state_data.checked_types import UploadedArchive
     from pipeline.state_data.plan_types import Offer
     from pipeline.state_data.request_types import Request, RequestedConsumer, RequestedInstanceType
@@ -235,7 +237,9 @@ def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) 
     needed, types, asked = model_settings.needs(request, archive, model), table(request), request.hosting
     why = "it is a bare GGUF, and serverless takes only a tar.gz"
     if asked == SERVERLESS or (asked == AUTO and not archive.get("parts")):
-        serverless, decision = serverless_size(needed, request.memory_mb, types)
+        serverless, decision = serverless_size(
+            needed, request.memory_mb, types, container_needs.lighter(request)
+        )
         if asked == SERVERLESS or decision.memory_mb is not None:
             return HostingChoice(serverless, SERVERLESS, decision)
         why = "; ".join(f"{problem.seen}, wanted {problem.wanted}" for problem in decision.problems)
@@ -258,7 +262,10 @@ def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) 
 
 
 def serverless_size(
-    needed: fit.Fit, asked_mb: int | None, types: Sequence[instance_types.Instance]
+    needed: fit.Fit,
+    asked_mb: int | None,
+    types: Sequence[instance_types.Instance],
+    lighter: Sequence[OtherServing] = (),
 ) -> tuple[fit.Fit, fit.FitDecision]:
     """Return what the model needs on serverless, and the size; with checkpoints where they cost none.
 
@@ -267,7 +274,8 @@ def serverless_size(
     quota = limits.MEMORY_QUOTA_MB.value
     plain = needed.without_checkpoints()
     kept, without = (
-        fit.decide(one, asked_mb=asked_mb, quota_mb=quota, table=types) for one in (needed, plain)
+        fit.decide(one, asked_mb=asked_mb, quota_mb=quota, table=types, lighter=lighter)
+        for one in (needed, plain)
     )
     if kept.memory_mb is not None and kept.memory_mb == without.memory_mb:
         return needed, kept
