@@ -250,6 +250,10 @@ CUSTOM: Final = Profile(
 
 PROFILES: Final[Mapping[str, Profile]] = {profile.name: profile for profile in (PYTORCH, LLAMA_CPP, CUSTOM)}
 DEFAULT: Final = PYTORCH
+"""What `auto` comes to where the stack's repository has no image of ours."""
+AUTO: Final = "auto"
+"""No profile: a request's, which `pipeline.planning.container_choice` makes one of them."""
+CHOICES: Final = (AUTO, *PROFILES)
 
 
 def environment(profile: Profile, inference: Mapping[str, Any]) -> dict[str, str]:
