@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pipeline.errors import InvalidInput, Problem
+from pipeline.errors import ImageNotFound, InvalidInput, Problem
 from pipeline.image import configuration
 from pipeline.image import manifest as manifests
 from pipeline.image.blobs import LayerBlob
@@ -99,7 +99,8 @@ def read(
         keep: returns how a blob of the registry is opened when it is needed (`cache.Cache.fetched`).
 
     Raises:
-        InvalidInput: there is no such image, none for the architecture, or one that cannot be read.
+        ImageNotFound: there is no such image.
+        InvalidInput: it has none for the architecture, or one that cannot be read.
     """
     found = _manifest(registry, reference.wanted, str(reference))
     digest, read_manifest = found
@@ -136,7 +137,7 @@ def _manifest(registry: Registry, wanted: str, name: str) -> tuple[str, Manifest
             "an image",
             "name one that is there: --base",
         )
-        raise InvalidInput(name, [problem])
+        raise ImageNotFound(name, [problem])
     media_type, content = found
     return manifests.digest_of(content), manifests.read(content, media_type, name)
 
