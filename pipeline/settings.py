@@ -261,6 +261,34 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sealift"
 
 
+def docker_config() -> Path:
+    """Return the file in which `docker login` keeps whom it knows: config.json in DOCKER_CONFIG, or in ~/.docker."""
+    # Unlike Path's own, it leaves the ~ where nobody has a home.
+    return Path(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")) / "config.json"  # noqa: PTH111
+
+
+def certificates() -> str | None:
+    """Return the file of certificates that are trusted (AWS_CA_BUNDLE); None for the system's own."""
+    return os.environ.get("AWS_CA_BUNDLE") or None
+
+
+def proxy(url: str) -> str | None:
+    """Return the proxy that a URL is asked through (HTTPS_PROXY, HTTP_PROXY, but NO_PROXY), None for none."""
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies_environment, proxy_bypass_environment
+
+    found = urlsplit(url)
+    proxies = getproxies_environment()
+    chosen = proxies.get(found.scheme)
+    if (
+        not chosen
+        or proxy_bypass_environment(found.netloc, proxies)
+        or found.hostname in {"127.0.0.1", "localhost"}
+    ):
+        return None
+    return chosen if "://" in chosen else f"http://{chosen}"
+
+
 def debug() -> bool:
     """Return whether the traceback of an error is shown (SEALIFT_DEBUG); no setting that could itself be wrong."""
     return bool(os.environ.get("SEALIFT_DEBUG"))

@@ -46,9 +46,6 @@ if TYPE_CHECKING:
         def describe_images(self, **request: Any) -> Mapping[str, Any]:
             """Return the images of a repository."""
 
-        def get_authorization_token(self, **request: Any) -> Mapping[str, Any]:
-            """Return the password by which a registry is spoken to over HTTP."""
-
         def batch_check_layer_availability(self, **request: Any) -> Mapping[str, Any]:
             """Return which layers a repository has."""
 
