@@ -12,7 +12,7 @@ import logging
 from dataclasses import replace
 from io import BytesIO
 from time import monotonic
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from pipeline.archive.build import record
 from pipeline.archive.s3 import bare
@@ -25,9 +25,11 @@ from pipeline.aws.permissions import (
     allow,
 )
 from pipeline.errors import ImageNotAssembled, ImageNotFound, Problem, WrongDigest
+from pipeline.hosting import IMAGE_ARTIFACT
 from pipeline.image import base as references
 from pipeline.image import configuration, image_record, model_feed, model_image
 from pipeline.image.ecr import EcrRepository
+from pipeline.image.ecr import LayerUpload as LayerBegun
 from pipeline.image.layer_upload import LayerUpload, UploadLost
 from pipeline.image.manifest import DOCKER_LAYER, DOCKER_MANIFEST, Descriptor, digest_of
 from pipeline.image.model_feed import LayerFeed, OutOfTime
@@ -41,7 +43,6 @@ from pipeline.state_data.plan_types import PlannedImage
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipeline.archive.s3.sources import S3Source
     from pipeline.aws.clients import Clients
     from pipeline.image.manifest import Manifest
     from pipeline.image.model_layer import LayerFile
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 _STEPS = 10
 """Lines of progress in the log of one call."""
+_BEGINNINGS = 2
 TIMEOUT_S: Final = 890
 SENDS_S: Final = 690
 """How long one call sends: what is left of its time is for the last part, and for ECR to check the layer."""
@@ -113,28 +115,21 @@ class _Assembly:
         self._bucket = event["assembly"]["bucket"]
         self._until = clock() + SENDS_S
         self._clock = clock
+        self._sent = 0
         self._repository = EcrRepository(
             references.parse(self._planned.repository), clients.registry, Http(Patience(), local=True)
         )
+        found = image_record.read(clients.s3, self._bucket, self._planned.tag)
+        self._known = found or ImageRecord(execution="")
 
     def image(self) -> Result:
-        found = image_record.read(self._clients.s3, self._bucket, self._planned.tag)
-        known = found or ImageRecord(execution="")
         # First, so that nobody takes it away who sees that nobody else has claimed it.
-        known = self._write(replace(known, execution=self._event["execution"], calls=known.calls + 1))
+        self._note(execution=self._event["execution"])
         base = self._base()
         if there := self._there(base):
             return there
-        if known.calls > MOST_CALLS:
-            self._write(replace(known, upload=None, calls=0))
-            received = known.upload.received if known.upload else 0
-            raise self._stuck(f"after {MOST_CALLS} calls ECR has {received:,} bytes of the layer")
-        layer, sent = known.layer, 0
-        if layer is None or not self._completed(known, layer):
-            layer, sent = self._streamed(known)
-        if layer is None:
-            return self._more(sent)
-        return self._tagged(base, layer, sent)
+        layer = self._completed() or self._streamed()
+        return self._tagged(base, layer) if layer else self._more()
 
     # -- the image below, and what is there
 
@@ -142,9 +137,7 @@ class _Assembly:
         name = f"{self._planned.repository}@{self._planned.base}"
         found = self._repository.manifest(self._planned.base)
         if found is None:
-            fix = (
-                "`sealift image push`, and start the deployment again: it is planned with the image that is there then"
-            )
+            fix = "`sealift image push`, and start the deployment again: its plan has the image that is there then"
             seen = "the image that the model was to be laid on is gone"
             raise ImageNotFound(
                 name, [Problem("BaseGone", seen, "the image that the plan was made with", fix)]
@@ -161,73 +154,84 @@ class _Assembly:
         made = model_image.read_base(content, media_type, self._planned.uri)
         if not model_image.holds(made, base):
             return None
-        return self._result(digest_of(content), made, written=False, sent=0)
+        return self._result(digest_of(content), made, written=False)
 
     # -- the layer
 
-    def _completed(self, known: ImageRecord, layer: MadeLayer) -> bool:
-        """Return whether the layer is there whose bytes an earlier call has sent to the end."""
-        blob = Descriptor(DOCKER_LAYER, layer.digest, layer.size)
-        if not self._repository.missing([layer.digest]):
-            return True
-        return known.upload is not None and self._complete(known.upload, blob)
+    def _completed(self) -> MadeLayer | None:
+        """Return the layer whose bytes an earlier call has sent to the end, if ECR has it, or can make it of them."""
+        layer, upload = self._known.layer, self._known.upload
+        if layer is None:
+            return None
+        there = not self._repository.missing([layer.digest])
+        return layer if there or (upload and self._complete(upload, layer)) else None
 
-    def _complete(self, begun: BegunUpload, blob: Descriptor) -> bool:
+    def _complete(self, begun: BegunUpload, layer: MadeLayer) -> bool:
         try:
-            return self._repository.complete(begun.upload_id, blob)
+            return self._repository.complete(
+                LayerBegun(begun.upload_id, begun.part_bytes, begun.received),
+                Descriptor(DOCKER_LAYER, layer.digest, layer.size),
+            )
         except WrongDigest:
-            # What ECR has is something else: it is sent anew, once.
+            # What ECR has of it is something else, so it is sent anew.
             return False
 
-    def _streamed(self, known: ImageRecord) -> tuple[MadeLayer | None, int]:
-        """Stream the model into a layer; return it, None when the time was over before, and the bytes sent."""
-        sources, files, feed = self._sources()
-        size = length(files)
-        begun = known.upload
-        for _ in range(2):
+    def _streamed(self) -> MadeLayer | None:
+        """Stream the model into a layer; return it, or None when the time was over before.
+
+        Raises:
+            ImageNotAssembled: ECR loses what it is sent, or it goes on too slowly.
+        """
+        if self._known.calls >= MOST_CALLS:
+            received = self._received
+            self._note(upload=None, layer=None, calls=0)
+            raise self._stuck(f"after {MOST_CALLS} calls ECR has {received:,} bytes of the layer")
+        self._note(calls=self._known.calls + 1)
+        files, feed = self._source()
+        begun = None if self._known.layer else self._known.upload
+        for _ in range(_BEGINNINGS):
             if begun is None:
-                upload = self._repository.begin(Descriptor(DOCKER_LAYER, "", size))
+                upload = self._repository.begin(Descriptor(DOCKER_LAYER, "", length(files)))
                 begun = BegunUpload(upload.upload_id, upload.part)
-                known = self._write(replace(known, upload=begun, layer=None))
-            stream = LayerStream(files, begun.part_bytes, received=begun.received)
+                self._note(upload=begun, layer=None)
             try:
-                with LayerUpload(self._repository, begun.upload_id, begun.received) as upload_parts:
-                    try:
-                        to = LayerFeed(
-                            stream, upload_parts, in_time=self._in_time, progress=_logged(self._planned.tag)
-                        )
-                        feed(to)
-                        layer = to.finish()
-                    except OutOfTime:
-                        upload_parts.settle()
-                        self._pause(known, begun, upload_parts)
-                        return None, upload_parts.sent
+                layer = self._send(begun, files, feed)
             except UploadLost:
                 begun = None
                 continue
+            if layer is None:
+                return None
             begun = replace(begun, received=layer.size)
-            known = self._write(replace(known, upload=begun, layer=layer))
-            if self._complete(begun, Descriptor(DOCKER_LAYER, layer.digest, layer.size)):
-                return layer, upload_parts.sent
+            # Before ECR is asked to check it, which may take longer than there is time for.
+            self._note(upload=begun, layer=layer)
+            if self._complete(begun, layer):
+                return layer
             begun = None
-        del sources
-        self._write(replace(known, upload=None, layer=None))
-        raise self._stuck("ECR forgot two uploads of the layer, or took their bytes for others")
+        self._note(upload=None, layer=None)
+        raise self._stuck(f"ECR lost {_BEGINNINGS} uploads of the layer, or takes their bytes for others")
 
-    def _pause(self, known: ImageRecord, begun: BegunUpload, upload: LayerUpload) -> None:
-        """Write down how far the layer has come.
+    def _send(
+        self, begun: BegunUpload, files: Sequence[LayerFile], feed: Callable[[LayerFeed], None]
+    ) -> MadeLayer | None:
+        """Send what ECR has not; return the layer, or None when the time was over before."""
+        stream = LayerStream(files, begun.part_bytes, received=begun.received)
+        with LayerUpload(self._repository, begun.upload_id, begun.received) as upload:
+            to = LayerFeed(stream, upload, in_time=self._in_time, progress=_logged(self._planned.tag))
+            try:
+                feed(to)
+                return to.finish()
+            except OutOfTime:
+                upload.settle()
+                if upload.received <= begun.received:
+                    seen = f"to read again what ECR has, {begun.received:,} bytes, takes all of a call's {SENDS_S} s"
+                    raise self._stuck(seen) from None
+                self._note(upload=replace(begun, received=upload.received))
+                return None
+            finally:
+                self._sent += upload.sent
 
-        Raises:
-            ImageNotAssembled: no further than it was: reading it again takes all the time.
-        """
-        if upload.received <= begun.received:
-            raise self._stuck(
-                f"reading what was sent takes longer than the {SENDS_S} s of one call, at {begun.received:,} bytes"
-            )
-        self._write(replace(known, upload=replace(begun, received=upload.received)))
-
-    def _sources(self) -> tuple[Sequence[S3Source], Sequence[LayerFile], Callable[[LayerFeed], None]]:
-        """Return what is read, the files of the layer, and what feeds them.
+    def _source(self) -> tuple[Sequence[LayerFile], Callable[[LayerFeed], None]]:
+        """Return the files of the layer, and what feeds them.
 
         Raises:
             InvalidArchive, StackChanged: the upload, or what was written down of it, is not what was checked.
@@ -236,7 +240,7 @@ class _Assembly:
         sources = bare.pinned_sources(s3, archive)
         if archive.get("parts"):
             files = model_image.bare_files(archive["parts"])
-            return sources, files, lambda feed: model_feed.feed_files(sources, files, feed)
+            return files, lambda feed: model_feed.feed_files(sources, files, feed)
         key = assembly["record"]
         if key is None:  # the check of an archive writes one; this is for the type checker and the impossible
             raise AssertionError(f"{archive['key']}: an archive without a record")
@@ -248,7 +252,6 @@ class _Assembly:
             assembly["code"], relocate_model=assembly["relocate_model"], hosting=self._event["hosting"]
         )
         return (
-            sources,
             tuple(members.values()),
             lambda feed: model_feed.feed_archive(sources[0], report, members, feed, rules),
         )
@@ -258,7 +261,7 @@ class _Assembly:
 
     # -- the image
 
-    def _tagged(self, base: Manifest, layer: MadeLayer, sent: int) -> Result:
+    def _tagged(self, base: Manifest, layer: MadeLayer) -> Result:
         """Put configuration and manifest on top of the layer, and the tag on that."""
         name = f"{self._planned.repository}@{self._planned.base}"
         content = b"".join(self._repository.read(base.config))
@@ -268,41 +271,48 @@ class _Assembly:
         self._repository.upload(made.config, lambda: BytesIO(config.content), lambda _count: None)
         rendered = made.render()
         self._repository.put_manifest(rendered, DOCKER_MANIFEST, self._planned.tag)
-        return self._result(digest_of(rendered), made, written=True, sent=sent)
+        self._note(upload=None, calls=0)
+        return self._result(digest_of(rendered), made, written=True)
 
-    def _write(self, known: ImageRecord) -> ImageRecord:
-        image_record.write(self._clients.s3, self._bucket, self._planned.tag, known)
-        return known
-
-    def _stuck(self, seen: str) -> ImageNotAssembled:
-        return ImageNotAssembled(f"image {self._planned.uri}: {seen}; {ImageNotAssembled.fix}")
-
-    def _result(self, digest: str, made: Manifest, *, written: bool, sent: int) -> Result:
+    def _result(self, digest: str, made: Manifest, *, written: bool) -> Result:
         return {
-            "way": "image",
+            "way": IMAGE_ARTIFACT,
             "reason": "the image holds the model" if written else "an image with this model is there already",
             "image": self._planned.uri,
             "digest": digest,
             "size": made.size,
-            "bytes_moved": sent,
+            "bytes_moved": self._sent,
             "written": written,
             "received": made.layers[-1].size,
             "more": False,
         }
 
-    def _more(self, sent: int) -> Result:
-        known = image_record.read(self._clients.s3, self._bucket, self._planned.tag)
+    def _more(self) -> Result:
         return {
-            "way": "image",
+            "way": IMAGE_ARTIFACT,
             "reason": "the layer goes on where it stopped",
             "image": self._planned.uri,
             "digest": None,
             "size": 0,
-            "bytes_moved": sent,
+            "bytes_moved": self._sent,
             "written": False,
-            "received": known.upload.received if known and known.upload else 0,
+            "received": self._received,
             "more": True,
         }
+
+    # -- what is remembered
+
+    @property
+    def _received(self) -> int:
+        return self._known.upload.received if self._known.upload else 0
+
+    def _note(self, **changed: Any) -> None:
+        """Write down what has changed of the image's record."""
+        self._known = replace(self._known, **changed)
+        image_record.write(self._clients.s3, self._bucket, self._planned.tag, self._known)
+
+    def _stuck(self, seen: str) -> ImageNotAssembled:
+        return ImageNotAssembled(f"image {self._planned.uri}: {seen}; {ImageNotAssembled.fix}")
 
 
 def _logged(name: str) -> Callable[[int, int], None]:
@@ -342,5 +352,4 @@ handler = lambda_handler.Task(
     ),
     timeout_s=TIMEOUT_S,
     memory_mb=1769,  # one whole vCPU: two digests and a checksum of every byte
-    carries_runtime=True,
 )

@@ -30,6 +30,10 @@ ARCHIVES: Final = "${ArtifactBucket.Arn}/archives/*"
 RECORDS: Final = "${ArtifactBucket.Arn}/records/*"
 REPORTS: Final = "${ArtifactBucket.Arn}/reports/*"
 
+IMAGE_REPOSITORY: Final = "${ImageRepository.Arn}"
+IMAGE_REPOSITORY_URI: Final = "${ImageRepository.RepositoryUri}"
+"""What a task's variable holds, and no resource of a statement."""
+
 MODELS: Final = _arn("sagemaker", "model/*")
 ENDPOINT_CONFIGS: Final = _arn("sagemaker", "endpoint-config/*")
 ENDPOINTS: Final = _arn("sagemaker", "endpoint/*")
