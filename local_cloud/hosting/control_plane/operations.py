@@ -12,10 +12,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local_cloud.hosting.containers.server_process import (
-    ObjectMissing,
-    split_url,
-)
+from local_cloud.hosting.containers.model_files import ObjectMissing, split_url
 from local_cloud.hosting.control_plane import (
     descriptions,
     requests,
@@ -42,10 +39,7 @@ from local_cloud.hosting.platform.resources import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from local_cloud.hosting.containers.server_process import (
-        Fetch,
-        Objects,
-    )
+    from local_cloud.hosting.containers.model_files import Fetch, Objects
     from local_cloud.hosting.fleet import Fleet
     from local_cloud.hosting.platform.resources import AwsAccount
 

@@ -90,6 +90,16 @@ def not_a_prefix(uri: str) -> str:
     return f"S3Uri {uri} with S3DataType S3Prefix must end with a forward slash."
 
 
+def image_too_large(size: int, most: int) -> str:
+    """Return the reason when serverless does not take an image. SEEN (deep-learning-containers, issue 4616)."""
+    return f"Image size {size} is greater than supported size {most}"
+
+
+def unusable_image(reason: str) -> str:
+    """Return the reason when no container can be made of an image. OURS."""
+    return f"The container image cannot be used: {reason}."
+
+
 def model_data_changed(uri: str, etag: str) -> str:
     """Return the refusal of an object that has another ETag than the model says. OURS; the member is MODEL's."""
     return f"The object at {uri} does not have the ETag {etag}."

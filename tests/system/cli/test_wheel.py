@@ -212,8 +212,8 @@ def test_it_deploys_on_a_local_cloud_of_its_own(installed: Path, tmp_path: Path)
 def test_it_packages_the_functions_as_the_repository_does(installed: Path, tmp_path: Path) -> None:
     """Byte for byte the same content, so that a stack is unchanged whoever deploys it."""
     script = (
-        "import json; from sealift.pipeline import package_files; "
-        "from sealift.pipeline.stack import bundles, template, wheels; "
+        "import json; from sealift.pipeline import package_files, wheels; "
+        "from sealift.pipeline.stack import bundles, template; "
         "source = template.load(package_files.template()); assert wheels.locked(package_files.lock().read_text()); "
         "json.loads(package_files.definition().read_text()); "
         "made = bundles.packages(source, bundles.libraries_here()); "

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import package_files
+from pipeline import package_files, wheels
 from pipeline.errors import InvalidInput
-from pipeline.stack import bundles, change_sets, template, wheels
+from pipeline.stack import bundles, change_sets, template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
