@@ -229,6 +229,37 @@ class DeployOptions(StackedOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageOptions(AccountOptions):
+    """What a command that makes Sealift's own image can be told."""
+
+    base: str | None = _option(
+        "--base",
+        metavar="IMAGE",
+        help="what it is laid on, as HOST/REPOSITORY[:TAG][@DIGEST] (default: AWS's public copy of Debian's Python)",
+    )
+    architecture: str = _option(
+        "--architecture",
+        type=click.Choice(("x86_64", "arm64")),
+        metavar="NAME",
+        default="x86_64",
+        help="the machine that it runs on: x86_64 (default) or arm64",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageBuildOptions(ImageOptions):
+    """Of `sealift image build`."""
+
+    output: Path | None = _option(
+        "-o",
+        "--output",
+        type=FILE,
+        metavar="FOLDER",
+        help="lay it out there for skopeo, umoci or podman, its base with it (default: keep our layers for a push)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class DestroyOptions(StackedOptions):
     """Of `sealift destroy`."""
 

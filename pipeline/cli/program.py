@@ -251,6 +251,7 @@ def program() -> CommandGroup:
             options.DestroyOptions,
             examples=("sealift destroy --dry-run", "sealift destroy --stack harbour --archives"),
         ),
+        _image(),
     )
     deployments = (
         LeafCommand(
@@ -352,6 +353,25 @@ def program() -> CommandGroup:
     )
     return CommandGroup(
         NAME, "deploy a GGUF model to Amazon SageMaker Serverless Inference", sections, top=True
+    )
+
+
+def _image() -> CommandGroup:
+    verbs = (
+        LeafCommand(
+            "build",
+            "make Sealift's own container image, without a container engine",
+            "image:build",
+            options.ImageBuildOptions,
+            examples=(
+                "sealift image build",
+                "sealift image build --base registry.example.com/python:3.11-slim --output image",
+            ),
+            more="The same version makes the same layers, byte for byte, wherever it is built.",
+        ),
+    )
+    return CommandGroup(
+        "image", "the container image of our own: less memory beside the model", [("Commands", verbs)]
     )
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
+    from pipeline.image.registry import Content
+
 READABLE: Final = 0o444
 RUNNABLE: Final = 0o555
 """Of programs, and of folders: writable by nobody."""
@@ -47,11 +49,19 @@ _HEAD: Final = deflate.gzip_header()
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """A file's bytes, opened when their turn comes."""
+
+    size: int
+    open: Content
+
+
+@dataclass(frozen=True, slots=True)
 class LayerFile:
     """A file or a symbolic link as it is to stand in a layer."""
 
-    content: Path | bytes | str
-    """Where a file's bytes lie, or they themselves; a text is where a link leads."""
+    content: Path | Opened | bytes | str
+    """Where a file's bytes lie, how they are opened, or they themselves; a text is where a link leads."""
     mode: int = READABLE
 
 
@@ -170,8 +180,8 @@ def _file(path: str, file: LayerFile) -> Iterator[Buffer]:
         yield content
         yield bytes(-len(content) % _BLOCK)
         return
-    with content.open("rb", buffering=0) as opened:
-        size = opened.seek(0, 2)
+    with content.open() if isinstance(content, Opened) else content.open("rb") as opened:
+        size = content.size if isinstance(content, Opened) else opened.seek(0, 2)
         opened.seek(0)
         yield header(path, mode=file.mode, size=size)
         left = size
