@@ -29,6 +29,9 @@ KMS_KEYS: Final = "ConsumerKmsKeyArns"
 """The stack's parameters that people are told to set: which functions its roles may switch, and the keys that encrypt
 the variables of those."""
 
+IMAGE_REPOSITORY: Final = "SEALIFT_IMAGE_REPOSITORY"
+"""The variable that names the stack's repository for images to the tasks: its URI, without a tag."""
+
 DEFAULT: Final = "default"
 
 
@@ -124,10 +127,10 @@ KINDS: Final = (
     SettingKind(
         "container",
         "what `sealift plan` plans for",
-        "pytorch, llama-cpp or custom",
-        _OneOf(("pytorch", "llama-cpp", "custom")),
+        "auto, pytorch, llama-cpp or custom",
+        _OneOf(("auto", "pytorch", "llama-cpp", "custom")),
         ("SEALIFT_CONTAINER",),
-        default="pytorch",
+        default="auto",
     ),
     SettingKind(
         "compress",
@@ -254,6 +257,11 @@ def color() -> str:
 def state_machine_arn() -> str:
     """Return the ARN of the deployment state machine (STATE_MACHINE_ARN, set by the template)."""
     return _required("STATE_MACHINE_ARN")
+
+
+def image_repository() -> str:
+    """Return the URI of the stack's repository for images, without a tag (IMAGE_REPOSITORY, set by the template)."""
+    return _required(IMAGE_REPOSITORY)
 
 
 def cache() -> Path:

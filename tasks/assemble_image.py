@@ -93,7 +93,7 @@ class Result(TypedDict):
     """Whether the state is to come again."""
 
 
-def run(event: Event, clients: Clients, clock: Callable[[], float] = monotonic) -> Result:
+def run(event: Event, clients: Clients) -> Result:
     """Assemble the image, or as much of it as there is time for.
 
     Raises:
@@ -102,6 +102,11 @@ def run(event: Event, clients: Clients, clock: Callable[[], float] = monotonic) 
         ImageNotAssembled: the layer does not come to an end, however often it goes on.
         StackChanged: this function's code cannot read what CheckArchive has written down.
     """
+    return assemble(event, clients, monotonic)
+
+
+def assemble(event: Event, clients: Clients, clock: Callable[[], float]) -> Result:
+    """Do what `run` does, by a clock that tells seconds."""
     return _Assembly(event, clients, clock).image()
 
 

@@ -120,6 +120,8 @@ COUNTS_USAGE: Final = allow(
     why="Who holds how much of the account's concurrency; the actions know no resource.",
 )
 """By `rollout.endpoint_usage`."""
+FINDS_IMAGE: Final = allow("ecr:DescribeImages", on=IMAGE_REPOSITORY)
+"""By `rollout.own_image`."""
 SETS_CONCURRENCY: Final = allow(
     "sagemaker:UpdateEndpointWeightsAndCapacities",
     on=ENDPOINTS,

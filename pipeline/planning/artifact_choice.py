@@ -79,8 +79,12 @@ def takes_image(request: Request, packed: fit.Fit | None, imaged: fit.Fit) -> bo
     """
     if request.artifact == IMAGE_ARTIFACT or packed is None:
         return True
-    breaks = {problem.error for problem in packed.problems}
-    return bool(breaks & _UNPACKING) and not imaged.problems
+    return breaks_a_limit(packed) and not imaged.problems
+
+
+def breaks_a_limit(packed: fit.Fit) -> bool:
+    """Tell whether an archive breaks a limit that an image has not."""
+    return any(problem.error in _UNPACKING for problem in packed.problems)
 
 
 def planned(base: BaseImage, assembly: Mapping[str, Any]) -> PlannedImage:

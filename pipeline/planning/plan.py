@@ -280,6 +280,15 @@ def choose(
     return HostingChoice(needed, INSTANCE, fit.FitDecision(None, (problem,)), offers)
 
 
+def wants_image(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -> bool:
+    """Tell whether the plan hangs on the image that the model may be laid on; takes what `choose` does."""
+    if not artifact_choice.may_be_image(request):
+        return False
+    if request.artifact == IMAGE_ARTIFACT or archive.get("parts"):
+        return True
+    return artifact_choice.breaks_a_limit(model_settings.needs(request, archive, model))
+
+
 def _serverless(
     request: Request, archive: Mapping[str, Any], model: dict[str, Any], below: int | None
 ) -> HostingChoice:
