@@ -338,7 +338,7 @@ def failed_state(results: dict[str, Any], cause: str = "") -> str:
 
 
 def _left_out(plan: dict[str, Any]) -> set[str]:
-    """Return the states that a plan never reaches: one of two artifacts and of two strategies, a switch's first step."""
+    """Return the states that a plan never reaches: one of two artifacts, one strategy, a switch's first step."""
     other = "update_endpoint" if plan.get("updates") is None else "create_endpoint"
     artifact = "assemble_image" if plan.get("image") is None else "assemble_archive"
     return {other, artifact, *(() if plan.get("switch") == IN_STEPS else CANARY)}
