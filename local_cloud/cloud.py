@@ -20,7 +20,7 @@ from moto.core.model_instances import reset_model_data
 from moto.logs.models import logs_backends
 
 from local_cloud import images
-from local_cloud.ecr import repositories
+from local_cloud.ecr import pulls, repositories
 from local_cloud.ecr.service import Ecr
 from local_cloud.faults import Fault, Faults
 from local_cloud.functions import (
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
 
     from local_cloud.calls import AwsCall
     from local_cloud.hosting.containers.container import Launch
+    from local_cloud.hosting.platform.images import ImageReference
 
 STACK = settings.STACK
 CONSUMER = "sealift-consumer"
@@ -140,6 +141,8 @@ class LocalCloud:
             quotas=self.settings.quotas,
             settings=self.settings.hosting,
             launch=self.settings.launch,
+            pull=lambda uri: pulls.pull(self.account_id, self.region, uri),
+            images=_Images(self.account_id, self._may),
         )
         self.access = Access(
             account_id=self.account_id,
@@ -338,6 +341,9 @@ class LocalCloud:
     def _tags(self, arn: str) -> Mapping[str, str]:
         return repositories.tags(arn) if arn.startswith("arn:aws:ecr:") else self.hosting.tags(arn)
 
+    def _may(self, role_arn: str, needed: list[PolicyRequest]) -> bool:
+        return self.access.may(role_arn, needed)
+
     def _key_of(self, name: str) -> str | None:
         try:
             found = lambda_backends[self.account_id][self.region].get_function(name)
@@ -468,6 +474,29 @@ class _Objects:
             self.acting(role_arn).s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         )
         return [one["Key"] for page in pages for one in page.get("Contents", ())]
+
+
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """What SageMaker asks ECR in a role's name."""
+
+    account_id: str
+    may: Callable[[str, list[PolicyRequest]], bool]
+
+    def may_pull(self, role_arn: str, reference: ImageReference) -> bool:
+        place = (reference.account, reference.region, reference.repository)
+        if reference.account != self.account_id and repositories.find(*place) is None:
+            # AWS's own images are everybody's; who else's are, nobody here knows.
+            return False
+        needed = [
+            PolicyRequest("ecr:GetAuthorizationToken", "*"),
+            PolicyRequest("ecr:BatchGetImage", reference.arn),
+            PolicyRequest("ecr:GetDownloadUrlForLayer", reference.arn),
+        ]
+        return self.may(role_arn, needed)
+
+    def find(self, reference: ImageReference) -> pulls.PulledImage | None:
+        return pulls.find(reference)
 
 
 def scaled(hosting: HostingSettings, time_scale: float) -> HostingSettings:

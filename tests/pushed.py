@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -90,23 +91,19 @@ def upload(ecr: ECRClient, repository: str, blob: bytes, *, part: int = PART) ->
 def push(ecr: ECRClient, repository: str, tag: str, pushed: Image | None = None) -> str:
     """Push an image into a repository, which is made when it is not there; return the image's digest."""
     pushed = pushed or image()
-    try:
+    with contextlib.suppress(ecr.exceptions.RepositoryAlreadyExistsException):
         ecr.create_repository(repositoryName=repository)
-    except ecr.exceptions.RepositoryAlreadyExistsException:
-        pass
     blobs = {digest_of(one): one for one in (pushed.config, *pushed.layers)}
     found = ecr.batch_check_layer_availability(repositoryName=repository, layerDigests=list(blobs))["layers"]
     there = {one["layerDigest"] for one in found if one["layerAvailability"] == "AVAILABLE"}
     for digest, blob in blobs.items():
         if digest not in there:
             upload(ecr, repository, blob)
-    try:
+    with contextlib.suppress(ecr.exceptions.ImageAlreadyExistsException):
         ecr.put_image(
             repositoryName=repository,
             imageManifest=pushed.manifest,
             imageTag=tag,
             imageManifestMediaType=pushed.media_type,
         )
-    except ecr.exceptions.ImageAlreadyExistsException:
-        pass
     return pushed.digest

@@ -53,18 +53,19 @@ def pull(account_id: str, region: str, uri: str) -> PulledImage | None:
         uri: of the image, with a tag or a digest; `latest` without.
 
     Returns:
-        None where there is none: another region, an unknown repository, tag or digest, or a list of manifests, which
-        is an image of no one architecture. An image of AWS's own has no layers and an empty configuration.
+        None where there is none: another region, an unknown repository, tag or digest; a list of manifests, which is
+        an image of no one architecture; an image of AWS's own, of whose files there are none here.
     """
     del account_id
     reference = ImageReference.parse(uri)
     if reference is None or reference.region != region:
         return None
-    return find(reference)
+    found = find(reference)
+    return found if found is not None and found.layers else None
 
 
 def find(reference: ImageReference) -> PulledImage | None:
-    """Return the image behind a reference, None where there is none; see `pull`."""
+    """Return what is behind a reference, None where there is nothing; of AWS's images it has no layers."""
     held = repositories.find(reference.account, reference.region, reference.repository)
     if held is None:
         return None

@@ -17,7 +17,7 @@ from moto.ecr.models import ECRBackend, Repository, ecr_backends
 
 from local_cloud.ecr import texts
 from local_cloud.ecr.refusals import EcrRefused
-from pipeline.limits import MiB
+from pipeline.limits import LAYER_PART, LAYER_PARTS, LEAST_LAYER_PART
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,11 +29,9 @@ if TYPE_CHECKING:
 
 _HELD: Final = "sealift_contents"
 """Where moto's record of a repository keeps what it holds."""
-PART_BYTES: Final = 10 * MiB
+PART_BYTES: Final = LAYER_PART.value
 """That ECR asks for, and the most that its quota allows, though the API's model takes twice as much
 (https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html)."""
-LEAST_PART_BYTES: Final = 5 * MiB
-"""Of all parts but the last."""
 KEPT_S: Final = 86_400.0
 """Seconds that an upload lasts, and a layer that no image has. ECR says no more than that such layers may be cleaned
 up at any time; a day is assumed."""
@@ -43,7 +41,7 @@ up at any time; a day is assumed."""
 class EcrQuotas:
     """What an account may have (the user guide's service quotas)."""
 
-    layer_parts: int = 4_200
+    layer_parts: int = LAYER_PARTS.value
     images: int = 100_000
     """Of a repository."""
     tags: int = 1_000
@@ -160,7 +158,10 @@ class Contents:
         with self._changing(identity) as upload, self.lock:
             if not upload.parts:
                 raise EcrRefused("EmptyUploadException", texts.no_parts(identity, self.name, self.registry))
-            if upload.smallest_before_last is not None and upload.smallest_before_last < LEAST_PART_BYTES:
+            if (
+                upload.smallest_before_last is not None
+                and upload.smallest_before_last < LEAST_LAYER_PART.value
+            ):
                 raise EcrRefused("LayerPartTooSmallException", texts.PART_TOO_SMALL)
             digest = upload.digest
             if digest not in digests:

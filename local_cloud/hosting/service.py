@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local_cloud.hosting.containers.image_checks import CheckedLaunch
 from local_cloud.hosting.containers.launches import Launcher, no_image
 from local_cloud.hosting.containers.model_files import ModelFiles, NoObjects
 from local_cloud.hosting.containers.places import Places
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from local_cloud.hosting.containers.model_files import Fetch, Objects
     from local_cloud.hosting.containers.oci_runtime import OciRuntime
     from local_cloud.hosting.fleet import AlarmsInAlarm
+    from local_cloud.hosting.platform.images import Images
+    from local_cloud.hosting.platform.resources import Deployment
     from local_cloud.hosting.platform.timing import Background
     from local_cloud.hosting.runtime import InvocationResponse
 
@@ -60,6 +63,7 @@ class Hosting:
         background: Background | None = None,
         launch: Launch | None = None,
         pull: Pull | None = None,
+        images: Images | None = None,
         runtime: OciRuntime | None = None,
     ) -> None:
         """Wire the parts together; nothing runs until an endpoint is created.
@@ -79,6 +83,7 @@ class Hosting:
             background: what runs the jobs.
             launch: what starts containers; real ones, or processes, when None.
             pull: returns an image's files by its URI, None where nobody here has them; of none when it is None.
+            images: tells of images and who may pull them; none is looked at when None.
             runtime: what runs true containers of those images; processes alone when None.
         """
         self._closing = threading.Event()
@@ -107,6 +112,13 @@ class Hosting:
                 processes=ProcessLauncher(models=models, settings=self._settings),
                 containers=self._containers,
             )
+        if images is not None:
+
+            def note(endpoint_name: str, deployment: Deployment, line: str) -> None:
+                group, stream = account.log_group(endpoint_name), f"{deployment.variant_name}/launch"
+                log(deployment.role_arn, group, stream, int(timing.clock() * 1000), line)
+
+            launch = CheckedLaunch(launch, images, note)
         fleet = Fleet(
             account=account,
             quotas=quotas or Quotas(),
@@ -118,7 +130,13 @@ class Hosting:
         )
         self._fleet = fleet
         self._control = ControlPlane(
-            account=account, fleet=fleet, fetch=fetch, exists=exists, objects=objects, clock=timing.clock
+            account=account,
+            fleet=fleet,
+            fetch=fetch,
+            exists=exists,
+            objects=objects,
+            images=images,
+            clock=timing.clock,
         )
         self._runtime = Runtime(fleet)
         self._protocol = Protocol(

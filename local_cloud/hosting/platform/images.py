@@ -21,8 +21,6 @@ _URI: Final = re.compile(
 _GRAVITON: Final = re.compile(r"ml\.[a-z]+\d+g[a-z]*\.")
 """AWS's own processors have a `g` behind the generation: ml.c7g, ml.r7gd, ml.m6gn
 (https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-type-names.html)."""
-LARGEST_SERVERLESS: Final = 10_737_418_240
-"""Bytes of an image on serverless, unpacked (seen: aws/deep-learning-containers 4616)."""
 MEDIA_TYPE: Final = DOCKER_MANIFEST
 """What SageMaker takes as a manifest (seen: aws/amazon-sagemaker-feedback 180)."""
 
