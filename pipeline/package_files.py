@@ -126,17 +126,16 @@ def image_lock() -> Path:
     return _TOP / "requirements" / "image.lock"
 
 
-def built_for(name: str, architecture: str) -> Path:
+def built_for(name: str, architecture: str, *, top: Path = _TOP, data: Path = _DATA) -> Path:
     """Return the folder where a part of the image is built, `runtime` or `llama-server`, for a machine.
 
     One of another machine than the one it was built on has the machine's name behind it: ``.build/runtime-arm64``.
     Whether anything is there, and for that machine, whoever uses it looks.
     """
-    own = _TOP / ".build" / f"{name}-{architecture}"
-    if own.is_dir():
-        return own
-    built = _TOP / ".build" / name
-    return built if built.is_dir() else _DATA / name
+    for folder in (top / ".build" / f"{name}-{architecture}", top / ".build" / name):
+        if folder.is_dir():
+            return folder
+    return data / name
 
 
 def require_runtime(folder: Path) -> Path:

@@ -190,9 +190,10 @@ class PlanOptions(AccountOptions):
     )
     container: str = _option(
         "--container",
-        type=click.Choice(("pytorch", "llama-cpp", "custom")),
+        type=click.Choice(("auto", "pytorch", "llama-cpp", "custom")),
         metavar="NAME",
-        help="what serves the model, and so how much memory is left for it: pytorch (default), llama-cpp or custom",
+        help="what serves the model, and so how much memory is left for it: pytorch, llama-cpp, custom, or auto "
+        "(default), which is what the stack would take",
     )
     n_ctx: int | None = _option(
         "--n-ctx", type=int, metavar="N", help="context length in tokens (default: 2048)"
@@ -211,6 +212,9 @@ class PlanOptions(AccountOptions):
     )
     instance_type: str | None = _option(
         "--instance-type", metavar="TYPE", help="instance type to plan for (default: the cheapest that holds)"
+    )
+    stack: str | None = _stack(
+        help="the stack whose container and image to plan with (default: none, and no account is asked)"
     )
 
 
@@ -256,6 +260,28 @@ class ImageBuildOptions(ImageOptions):
         type=FILE,
         metavar="FOLDER",
         help="lay it out there for skopeo, umoci or podman, its base with it (default: keep our layers for a push)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePushOptions(ImageOptions):
+    """Of `sealift image push`."""
+
+    repository: str | None = _argument(
+        "[REPOSITORY]", "HOST/REPOSITORY[:TAG] (default: the stack's own repository)", default=None
+    )
+    image: Path | None = _option(
+        "--image",
+        type=FILE,
+        metavar="FOLDER",
+        help="push an image that was laid out there (default: build it)",
+    )
+    tag: str | None = _option(
+        "--tag", metavar="TAG", help="what it is called (default: sealift-VERSION-ARCHITECTURE)"
+    )
+    dry_run: bool = _flag("--dry-run", "only say what would be sent")
+    stack: str | None = _stack(
+        help="the stack whose repository is taken where none is named (default: sealift)"
     )
 
 

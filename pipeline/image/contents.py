@@ -20,7 +20,7 @@ from pipeline.errors import InvalidInput, Problem
 from pipeline.image.layers import READABLE, RUNNABLE, LayerFile, Opened
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from typing import BinaryIO
 
@@ -59,25 +59,35 @@ class Contents:
     """Name and version of what others made, for the label `sealift.sbom`."""
 
 
-def gather(architecture: str, cache: Path, *, run: wheels.Run | None = None) -> Contents:
+def gather(
+    architecture: str,
+    cache: Path,
+    *,
+    run: wheels.Run | None = None,
+    built_for: Callable[[str, str], Path] = package_files.built_for,
+    lock: Path | None = None,
+) -> Contents:
     """Return what an image for a machine holds; wheels are fetched where the cache has them not.
 
     Args:
         architecture: ``x86_64`` or ``arm64``.
         cache: the folder in which wheels are kept.
         run: runs a command and returns how it ended.
+        built_for: returns where a part is built for a machine.
+        lock: what is beside the runtime; requirements/image.lock unless given.
 
     Raises:
         InvalidInput: the runtime or llama-server was not built for that machine, or a wheel is not as locked.
         ServiceUnavailable: pip could not fetch the wheels.
     """
     # First what costs nothing to find missing.
-    runtime_folder = package_files.built_for("runtime", architecture)
+    runtime_folder = built_for("runtime", architecture)
     runtime = runtime_files(runtime_folder, architecture)
-    server = server_files(package_files.built_for(PROGRAM, architecture), architecture)
+    server = server_files(built_for(PROGRAM, architecture), architecture)
     code = {f"{HOME}/{name}": LayerFile(path) for name, path in package_files.image_code().items()}
-    lock = package_files.image_lock()
-    fetched = wheels.fetch(lock, wheels.Platform(PYTHON, architecture), cache, run=run)
+    fetched = wheels.fetch(
+        lock or package_files.image_lock(), wheels.Platform(PYTHON, architecture), cache, run=run
+    )
     libraries: dict[str, LayerFile] = {}
     for wheel in fetched.values():
         libraries |= wheel_files(wheel)

@@ -32,6 +32,15 @@ OPAQUE: Final = ".wh..wh..opq"
 ENTRIES_MAX: Final = 1_000_000
 """Of one layer; the largest images that are in use have some hundred thousand files."""
 _READ_BYTES: Final = 1 << 20
+_RECORD_BYTES: Final = 1 << 20
+"""Of a long name or of pax records; Linux's longest path has 4096."""
+_ABOUT_THE_NEXT: Final = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 _ENCODING: Final[dict[str, Any]] = {"encoding": "utf-8", "errors": "surrogateescape"}
 _FIX: Final = "name another image, or let whoever made it make it again"
 
@@ -71,7 +80,7 @@ def walk(
     """
     plain = _Plain(layer, name, limit)
     try:
-        with tarfile.open(fileobj=plain, mode="r|", bufsize=_READ_BYTES, **_ENCODING) as tar:
+        with tarfile.open(fileobj=plain, mode="r|", bufsize=_READ_BYTES, tarinfo=_Header, **_ENCODING) as tar:
             for count, member in enumerate(tar):
                 if count >= ENTRIES_MAX:
                     raise _refused(name, f"more than {ENTRIES_MAX} entries", "fewer")
@@ -131,6 +140,18 @@ def _remove(made: dict[str, LayerEntry], below: dict[str, LayerEntry], prefix: s
     gone = [path for path in made if path.startswith(prefix) and made[path] is below.get(path)]
     for path in gone:
         del made[path]
+
+
+class _Header(tarfile.TarInfo):
+    """A header that is read: of one that is about the next one, tarfile holds all that it announces."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str | None, errors: str) -> _Header:
+        """Return what a block says; refuse a name or record that is longer than any can be."""
+        member = super().frombuf(buf, encoding or "utf-8", errors)
+        if member.type in _ABOUT_THE_NEXT and member.size > _RECORD_BYTES:
+            raise ValueError(f"a header of {member.size} bytes for the next one")
+        return member
 
 
 class _Plain(io.RawIOBase):

@@ -182,7 +182,7 @@ def push(
 
 
 class _Stopped(BaseException):
-    """Another blob failed: this one need not go on, and is none that failed; its upload is kept like one that was cut."""
+    """Another blob failed, and this one need not go on: no failure, so that its upload is kept as one that was cut."""
 
 
 class _Sum:

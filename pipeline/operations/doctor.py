@@ -208,7 +208,7 @@ def _image(clients: Clients, container: str, own: str, region: str, today: date)
     try:
         clients.ecr.describe_images(**request)
     except ClientError as error:
-        if service_errors.code(error) in {"RepositoryNotFoundException", "ImageNotFoundException"}:
+        if service_errors.is_no_such_image(error):
             fix = "correct the stack's parameters Container and ImageUri, or take a region that has the image"
             return ReadinessCheck("image", CheckState.BROKEN, f"{uri}: {service_errors.text(error)}", fix)
         if service_errors.is_access_denied(error):

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pipeline.sizing import fit
     from pipeline.state_data.request_types import Request
 
-PUSH: Final = "sealift image push"
 TAG_PREFIX: Final = "model-"
 """Of the tags of images that hold a model."""
 
@@ -105,7 +104,7 @@ def no_base(request: Request) -> Problem:
         f"artifact is {request.artifact!r}, container is {request.container!r}, and the stack's repository has no "
         "image of this version to lay the model on",
         "Sealift's own image in the stack's repository, with container 'auto' or 'custom'",
-        f"`{PUSH}` puts it there",
+        f"`{images.PUSH}` puts it there",
     )
 
 
@@ -116,7 +115,7 @@ def bare_without_image(request: Request) -> Problem:
         f"a bare GGUF, hosting is {request.hosting!r}, and the stack's repository has no image of this version to put "
         "it into",
         "a tar.gz, or an image: a serverless endpoint takes nothing else",
-        f'`{PUSH}`, or pack it with `sealift pack`, or say "hosting": "instance"',
+        f'`{images.PUSH}`, or pack it with `sealift pack`, or say "hosting": "instance"',
     )
 
 

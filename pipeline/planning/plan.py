@@ -13,7 +13,6 @@ from pipeline.aws import resource_tags
 from pipeline.endpoint_status import USABLE
 from pipeline.errors import ImageNotFound, InvalidInput, ModelDoesNotFit, Problem, QuotaUsedUp
 from pipeline.hosting import (
-    ARCHIVE_ARTIFACT,
     AT_ONCE,
     AUTO,
     IMAGE_ARTIFACT,
@@ -29,6 +28,7 @@ from pipeline.planning import (
     artifact_choice,
     autoscaling,
     consumer,
+    container_needs,
     continuity,
     metrics,
     model_settings,
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
 
+    from pipeline.sizing.serving import OtherServing
     from pipeline.state_data.checked_types import UploadedArchive
     from pipeline.state_data.plan_types import Offer
     from pipeline.state_data.request_types import Request, RequestedConsumer, RequestedInstanceType
@@ -298,7 +299,8 @@ def _serverless(
 
     def sized(below: int | None) -> HostingChoice:
         needed = model_settings.needs(request, archive, model, below)
-        needed, decision = serverless_size(needed, request.memory_mb, types)
+        lighter = container_needs.lighter(request)
+        needed, decision = serverless_size(needed, request.memory_mb, types, lighter)
         return HostingChoice(needed, SERVERLESS, decision)
 
     packed = sized(None)
@@ -310,15 +312,16 @@ def _serverless(
         )
         refused = bare or request.artifact == IMAGE_ARTIFACT
         return replace(packed, decision=fit.FitDecision(None, (missing,))) if refused else packed
-    if request.artifact == ARCHIVE_ARTIFACT:
-        return packed
     imaged = sized(below)
     takes = artifact_choice.takes_image(request, None if bare else packed.needed, imaged.needed)
     return imaged if takes else packed
 
 
 def serverless_size(
-    needed: fit.Fit, asked_mb: int | None, types: Sequence[instance_types.Instance]
+    needed: fit.Fit,
+    asked_mb: int | None,
+    types: Sequence[instance_types.Instance],
+    lighter: Sequence[OtherServing] = (),
 ) -> tuple[fit.Fit, fit.FitDecision]:
     """Return what the model needs on serverless, and the size; with checkpoints where they cost none.
 
@@ -327,7 +330,8 @@ def serverless_size(
     quota = limits.MEMORY_QUOTA_MB.value
     plain = needed.without_checkpoints()
     kept, without = (
-        fit.decide(one, asked_mb=asked_mb, quota_mb=quota, table=types) for one in (needed, plain)
+        fit.decide(one, asked_mb=asked_mb, quota_mb=quota, table=types, lighter=lighter)
+        for one in (needed, plain)
     )
     if kept.memory_mb is not None and kept.memory_mb == without.memory_mb:
         return needed, kept

@@ -285,8 +285,9 @@ def _whole(request: Request, defaults: StackDefaults, said: Said) -> list[Proble
     found.extend(_role(request.execution_role_arn, defaults, said))
     of_consumers = [*_canary(request.consumers), *_twice(request.consumers)]
     found.extend(replace(problem, where=said.where("consumer")) for problem in of_consumers)
-    profile = images.PROFILES[request.container]
-    if request.code == images.ARCHIVE_CODE and not profile.runs_archive_code:
+    # What `auto` comes to runs it, and has an image: the stack's repository tells which.
+    profile = images.PROFILES.get(request.container)
+    if profile and request.code == images.ARCHIVE_CODE and not profile.runs_archive_code:
         found.append(
             Problem(
                 "CodeNotRun",
@@ -299,17 +300,6 @@ def _whole(request: Request, defaults: StackDefaults, said: Said) -> list[Proble
         )
     image = request.image_uri
     region = defaults["region"]
-    if not image and profile.repository is None:
-        found.append(
-            Problem(
-                "NoImage",
-                f"container is {profile.name!r}, and no 'image_uri'",
-                "the URI of your image",
-                "build inference/Dockerfile, push it to an ECR repository of this account, and name it in "
-                "'image_uri' or in the stack's parameter ImageUri",
-                said.where("container"),
-            )
-        )
     if image and not re.search(rf"\.ecr\.{re.escape(region)}\.", image):
         found.append(
             Problem(

@@ -255,9 +255,11 @@ _TUNABLE: dict[str, Field] = {
         default=60,
     ),
     "container": Field(
-        OneOf(tuple(images.PROFILES)),
-        "what serves the model: AWS's prebuilt PyTorch image, AWS's llama.cpp image, or an image of your own",
-        default=images.DEFAULT.name,
+        OneOf(images.CHOICES),
+        "what serves the model: AWS's prebuilt PyTorch image, AWS's llama.cpp image, or an image of your own, which is "
+        "Sealift's in the stack's repository unless image_uri names one; auto takes Sealift's where it is there, and "
+        "pytorch otherwise",
+        default=images.AUTO,
     ),
     "image_uri": Field(
         Text(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pipeline.sizing.instance_types import Instance
-    from pipeline.sizing.serving import Serving
+    from pipeline.sizing.serving import OtherServing, Serving
 
 
 ALONE: Final = Beside()
@@ -131,7 +131,7 @@ class Alternative:
     """Something else that would fit."""
 
     kind: str
-    """n_ctx, n_batch, quantization, quota or instance."""
+    """container, n_ctx, n_batch, quantization, quota or instance."""
     value: int | str
     text: str
 
@@ -326,12 +326,17 @@ def fit(
 
 
 def decide(
-    needed: Fit, *, asked_mb: int | None, quota_mb: int, table: Sequence[Instance] = instance_types.TABLE
+    needed: Fit,
+    *,
+    asked_mb: int | None,
+    quota_mb: int,
+    table: Sequence[Instance] = instance_types.TABLE,
+    lighter: Sequence[OtherServing] = (),
 ) -> FitDecision:
     """Return the memory size: what was requested if it holds the model, else the smallest that does.
 
     A requested size may exceed `quota_mb`, which is only what an ordinary account has. Of the instance types in
-    `table` the cheapest one that holds the model is an alternative.
+    `table` the cheapest one that holds the model is an alternative; so is each of `lighter` that holds it.
     """
     problems = needed.problems
     smallest = next(iter(needed.sizes_mb), None)
@@ -340,7 +345,11 @@ def decide(
         return FitDecision(smallest if asked_mb is None else asked_mb)
     if smallest is not None:
         problems = (_over(needed, smallest, asked_mb, quota_mb),)
-    alternatives = (*_alternatives(needed, allowed), *_on_instances(needed, table))
+    alternatives = (
+        *_served_otherwise(needed, allowed, lighter),
+        *_alternatives(needed, allowed),
+        *_on_instances(needed, table),
+    )
     choice = "; or ".join(alternative.text for alternative in alternatives)
     advised = (
         replace(problems[0], fix=choice),
@@ -443,6 +452,14 @@ def _over(needed: Fit, smallest: int, asked_mb: int | None, quota_mb: int) -> Pr
         f"at most {quota_mb} MB, what an ordinary account allows for a serverless endpoint",
         f"ask for a quota of {smallest} MB",
     )
+
+
+def _served_otherwise(needed: Fit, limit_mb: int, lighter: Sequence[OtherServing]) -> Iterator[Alternative]:
+    """Yield what else could serve the same model within the limit, without checkpoints where it keeps any."""
+    for one in lighter:
+        tried = replace(needed.demand, serving=one.serving, checkpoints=False)
+        if _holds(tried, limit_mb):
+            yield Alternative("container", one.container, f"{one.how}: {_mib(_fit(tried).memory_bytes)}")
 
 
 def _alternatives(needed: Fit, limit_mb: int) -> Iterator[Alternative]:

@@ -185,7 +185,8 @@ def _blob(blobs: Path, document: Any, media_type: Any) -> dict[str, Any]:
 def pack(root: Path, file: BinaryIO) -> str:
     """Write a folder as a layer, and return the SHA-256 of its tar.
 
-    Members are in the order of names and have one time, so that the same files are the same bytes. By Python's own tar and gzip, so that the base owes nothing to what is tested.
+    Members are in the order of names and have one time, so that the same files are the same bytes. By Python's own
+    tar and gzip, so that the base owes nothing to what is tested.
     """
     hashed = _Hashing(gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0))
     with tarfile.open(fileobj=hashed, mode="w|", format=tarfile.GNU_FORMAT) as archive:

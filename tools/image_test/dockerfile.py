@@ -1,9 +1,8 @@
 """What `inference/Dockerfile` makes, without Docker: its lines are read and carried out in a folder.
 
 Owns the few instructions that file uses: COPY copies, with `.dockerignore` and owned by root as Docker does; RUN runs
-in the folder as its root; ENV and the like make the configuration. Refuses an instruction that it does not know, so that
-none is passed over. What comes from the package index comes from here, since the base has no pip: `RUN pip install`
-runs outside, for the base's Python.
+in the folder as its root; ENV and the like make the configuration. Refuses an instruction that it does not know, so
+that none is passed over. The base has no pip, so `RUN pip install` runs outside, for the base's Python.
 """
 
 from __future__ import annotations

@@ -257,7 +257,9 @@ class RuncContainer:
                 thread.join(_JOIN_S)
             for pipe in (self._process.stdin, self._process.stdout):
                 if pipe is not None:
-                    pipe.close()
+                    # What a keeper that has ended was not told is still to be written, and cannot be.
+                    with contextlib.suppress(OSError):
+                        pipe.close()
             with self._entering:
                 if self._namespace is not None:
                     os.close(self._namespace)

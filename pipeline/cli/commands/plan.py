@@ -23,22 +23,25 @@ from pipeline.archive.s3 import bare, split_models
 from pipeline.archive.s3.sources import S3Source
 from pipeline.aws.clients import Clients
 from pipeline.aws.service_errors import translated
-from pipeline.cli import reading
+from pipeline.cli import preflight, reading
 from pipeline.cli.commands.archives import named
 from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
-from pipeline.errors import InvalidInput, Problem
+from pipeline.errors import InvalidInput, Problem, SealiftError
 from pipeline.hosting import IN_PLACE, INSTANCE, SERVERLESS
 from pipeline.limits import MiB
 from pipeline.planning import (
     archive_rules,
+    container_choice,
+    container_needs,
     deployment_request,
     plan_notes,
     quotas,
     request_sources,
 )
 from pipeline.planning import plan as planned
-from pipeline.rollout import sidecars
+from pipeline.planning.container_choice import ContainerChoice
+from pipeline.rollout import own_image, sidecars
 from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from pipeline.archive.s3.sources import Source
     from pipeline.cli.options import PlanOptions
     from pipeline.gguf.header import GGUFHeader
+    from pipeline.planning.container_needs import ContainerNeed
     from pipeline.state_data.plan_types import CapacityStep, Offer
     from pipeline.state_data.request_types import Request, StackDefaults
 
@@ -83,6 +87,8 @@ class PlanShown:
     choice: planned.HostingChoice | None
     """None when the archive does not show its model's header."""
     notes: tuple[str, ...]
+    containers: tuple[ContainerNeed, ...] = ()
+    """What it would need in each container on serverless, the smallest first."""
 
     @property
     def hosting(self) -> str:
@@ -170,6 +176,8 @@ class PlanShown:
             "fit": self.needed.to_json() if self.needed else None,
             "arithmetic": self.needed.arithmetic if self.needed else None,
             "problems": [problem.to_json() for problem in self.problems],
+            "container": self.request.container,
+            "containers": [{**asdict(one), "within_quota": one.within_quota} for one in self.containers],
             "alternatives": [asdict(alternative) for alternative in self.decision.alternatives],
             "steps": json_codec.encode(self.steps),
             "notes": list(self.notes),
@@ -187,7 +195,9 @@ def plan(arguments: PlanOptions) -> int:
         "instance_type": arguments.instance_type,
     }
     try:
-        made = plan_files(arguments.files, fields, container=arguments.container, place=_COMMAND)
+        made = plan_files(
+            arguments.files, fields, container=arguments.container, place=_COMMAND, stack=arguments.stack
+        )
     except InvalidInput as refusal:
         wrong = Misuse if all(one.where == _COMMAND for one in refusal.problems) else InvalidInput
         raise wrong(refusal.subject, [_by_option(one) for one in refusal.problems]) from refusal
@@ -199,23 +209,61 @@ def plan(arguments: PlanOptions) -> int:
     return 0 if made.fits else 1
 
 
-def plan_files(names: Sequence[str], fields: dict[str, Any], *, container: str, place: str) -> PlanShown:
+def plan_files(
+    names: Sequence[str], fields: dict[str, Any], *, container: str, place: str, stack: str | None = None
+) -> PlanShown:
     """Return the plan for an archive or a model's files, as an execution's input has the other fields.
 
     Args:
         names: as `named` takes them.
         fields: of the execution's input, all but `archive`.
-        container: the stack's.
+        container: the stack's; `auto` is what the stack has, or would do by itself.
         place: where the fields stand, for whoever corrects them.
+        stack: whose parameters and whose images count; None for no account at all.
 
     Raises:
         SealiftError: a field is wrong, a file could not be read, or AWS refused.
     """
     with translated():
         files = named(names)
-        stack: StackDefaults = {**_NO_STACK, "container": container, "image_uri": _OWN_IMAGE}
-        request = _request({"archive": _location(files[0]), **fields}, files[0], stack, place)
-        return judge(files, request, datetime.now(UTC).date())
+        clients = Clients(region=settings.region()) if stack else None
+        found, unseen = _stack(clients, stack) if clients and stack else (None, "")
+        defaults = _defaults(container, found)
+        asked = _request({"archive": _location(files[0]), **fields}, files[0], defaults, place)
+        if clients and found:
+            served = preflight.served(clients, asked, found.outputs)
+        elif asked.container == images.AUTO:
+            served = container_choice.choose(asked, own_image.wanted("", asked.instance_type))
+        else:
+            served = ContainerChoice(asked)
+        made = judge(files, served.request, datetime.now(UTC).date())
+        return replace(made, notes=(*made.notes, *filter(None, (unseen, served.note))))
+
+
+def _stack(clients: Clients, name: str) -> tuple[preflight.Stack | None, str]:
+    """Return the stack that deployments would be made with; or None, and why it could not be looked at."""
+    try:
+        with translated():
+            return preflight.find_stack(clients, name), ""
+    except SealiftError as error:
+        return None, f"stack {name} could not be looked at, and a plan needs none: {error}"
+
+
+def _defaults(container: str, found: preflight.Stack | None) -> StackDefaults:
+    """Return what the stack says where a deployment does not; the command line's container wins over its own."""
+    if found is not None and container == images.AUTO:
+        own = found.defaults
+        return {
+            **_NO_STACK,
+            "container": own["container"],
+            "image_uri": own["image_uri"],
+            "region": own["region"],
+        }
+    return {
+        **_NO_STACK,
+        "container": container,
+        "image_uri": "" if container == images.AUTO else _OWN_IMAGE,
+    }
 
 
 def judge(files: Sequence[Source], request: Request, today: date) -> PlanShown:
@@ -255,10 +303,16 @@ def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
         notes += (_BEHIND,)
     archive = {"size": report.size, "extracted_bytes": extracted, "parts": bare}
     choice = planned.choose(request, archive, model)
+    needs = () if _only_instances(request) else container_needs.compare(request, archive, model)
     said = plan_notes.notes(request, model, today, choice.hosting)
     said += plan_notes.instance_notes(request, choice.needed, choice.offers)
     said += choice.needed.warnings if choice.hosting == SERVERLESS else ()
-    return PlanShown(report, request, choice, (*notes, *said))
+    return PlanShown(report, request, choice, (*notes, *said), needs)
+
+
+def _only_instances(request: Request) -> bool:
+    """Return whether no memory size of serverless matters."""
+    return request.hosting == INSTANCE or request.code == images.ARCHIVE_CODE
 
 
 def _in_part(report: ArchiveReport) -> bool:
@@ -362,6 +416,7 @@ def tell(made: PlanShown, seconds: float, screen: Screen) -> None:
             _instance_budgets(made, needed, screen)
         else:
             _budgets(needed, decision.memory_mb, screen)
+    _containers(made, screen)
     for problem in made.problems:
         screen.say(f"  {problem.error}")
         _say(screen, "seen", problem.seen)
@@ -378,6 +433,22 @@ def tell(made: PlanShown, seconds: float, screen: Screen) -> None:
         _say(screen, "step", f"{step.asked} asked for; {step.said}: {step.did}")
     if made.fits:
         _created(made, screen)
+
+
+def _containers(made: PlanShown, screen: Screen) -> None:
+    """Say what each container would need, and what our own saves."""
+    if not made.containers or made.hosting == INSTANCE:
+        return
+    screen.say("  in each container")
+    for one in made.containers:
+        _say(
+            screen,
+            one.container,
+            f"{one}{', planned here' if one.container == made.request.container else ''}",
+        )
+    advice = container_needs.saving(made.containers)
+    if advice and made.request.container != images.CUSTOM.name:
+        _say(screen, "recommended", advice)
 
 
 def _created(made: PlanShown, screen: Screen) -> None:

@@ -183,7 +183,11 @@ def test_what_only_looks_at_a_plan_does_not_ship_the_arithmetic(
     ("name", "sizing"),
     [
         pytest.param("StepDown", {"instance_types"}, id="which types take a volume"),
-        pytest.param("CheckArchive", {"images", "serving"}, id="what an image takes"),
+        pytest.param(
+            "CheckArchive",
+            {"images", "serving", "instance_types"},
+            id="what an image takes, and for which CPUs",
+        ),
         pytest.param("AssembleArchive", {"images", "serving"}, id="what an image takes, again"),
         pytest.param("WriteReport", {"pricing"}, id="prices"),
     ],
