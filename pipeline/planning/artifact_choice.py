@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 TAG_PREFIX: Final = "model-"
 """Of the tags of images that hold a model."""
 
+ASSUMED_BYTES: Final = 150_000_000
+"""Of Sealift's own image as it is stored, where no stack was asked: assumed, and little beside a model."""
 UNPACKED: Final = 3
 """An image's bytes over those of its layers as they are stored: assumed, and above what Debian's own images have. AWS
 counts either, and does not say which."""
@@ -66,6 +68,12 @@ def may_be_image(request: Request) -> bool:
 def below(request: Request, base: BaseImage | None) -> int | None:
     """Return the bytes below a model's layer; None where the model may not come in the image."""
     return base.unpacked if base is not None and may_be_image(request) else None
+
+
+def assumed_below(request: Request) -> int | None:
+    """Return what `below` does where nobody has looked into a repository: our image is taken to be there."""
+    named = request.container == images.CUSTOM.name
+    return ASSUMED_BYTES * UNPACKED if named and may_be_image(request) else None
 
 
 def takes_image(request: Request, packed: fit.Fit | None, imaged: fit.Fit) -> bool:
