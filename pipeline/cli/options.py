@@ -210,6 +210,13 @@ class PlanOptions(AccountOptions):
         metavar="WHERE",
         help="serverless (default), instance, or auto, which takes an instance where serverless will not do",
     )
+    artifact: str | None = _option(
+        "--artifact",
+        type=click.Choice(("archive", "image", "auto")),
+        metavar="WHAT",
+        help="in what the model reaches a serverless endpoint: archive, image, or auto (default), which is an archive "
+        "unless only Sealift's own image can hold the model",
+    )
     instance_type: str | None = _option(
         "--instance-type", metavar="TYPE", help="instance type to plan for (default: the cheapest that holds)"
     )
@@ -462,6 +469,13 @@ class CloudOptions(CommonOptions):
         multiple=True,
         metavar="SERVICE.Operation=ErrorCode[:times]",
         help="make that AWS call fail, so often or for ever; may be repeated",
+    )
+    containers: str | None = _option(
+        "--containers",
+        type=click.Choice(("auto", "process", "runc")),
+        metavar="HOW",
+        help="what endpoints run in: auto, true containers where their image is here and the machine can (default); "
+        "process; or runc, which wants a machine that can",
     )
 
 

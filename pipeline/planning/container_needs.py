@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import limits
 from pipeline.gguf import purpose
 from pipeline.limits import MiB
-from pipeline.planning import model_settings
+from pipeline.planning import artifact_choice, model_settings
 from pipeline.sizing import images
 from pipeline.sizing.serving import OtherServing
 
@@ -32,6 +32,8 @@ class ContainerNeed:
     """The smallest serverless size that holds it; None where none does."""
     problem: str = ""
     """Why none does."""
+    in_image: bool = False
+    """Whether the image holds the model, since its archive breaks a limit that an image has not."""
 
     @property
     def within_quota(self) -> bool:
@@ -45,7 +47,8 @@ class ContainerNeed:
         above = (
             "" if self.within_quota else f", above the {limits.MEMORY_QUOTA_MB.value} of an ordinary account"
         )
-        return f"{needed}, so {self.memory_mb} MB{above}"
+        image = ", with the model in the image" if self.in_image else ""
+        return f"{needed}, so {self.memory_mb} MB{above}{image}"
 
 
 def compare(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -> tuple[ContainerNeed, ...]:
@@ -64,9 +67,13 @@ def compare(request: Request, archive: Mapping[str, Any], model: dict[str, Any])
             continue
         asked = replace(request, container=profile.name)
         needed = model_settings.needs(asked, archive, model).without_checkpoints()
+        below = artifact_choice.assumed_below(asked)
+        if below is not None and artifact_choice.breaks_a_limit(needed):
+            imaged = model_settings.needs(asked, archive, model, below).without_checkpoints()
+            needed = needed if imaged.problems else imaged
         size = next(iter(needed.sizes_mb), None)
         why = next((f"{one.seen}, wanted {one.wanted}" for one in needed.problems), "")
-        found.append(ContainerNeed(profile.name, needed.memory_bytes, size, why))
+        found.append(ContainerNeed(profile.name, needed.memory_bytes, size, why, bool(needed.image)))
     return tuple(sorted(found, key=lambda one: one.memory_bytes))
 
 

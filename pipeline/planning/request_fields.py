@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pipeline import limits, naming
 from pipeline.gguf import questions
-from pipeline.hosting import HOSTINGS, KEPT, NEW_ENDPOINT, SERVERLESS, STRATEGIES
+from pipeline.hosting import ARTIFACTS, AUTO, HOSTINGS, KEPT, NEW_ENDPOINT, SERVERLESS, STRATEGIES
 from pipeline.planning import consumer
 from pipeline.schema import (
     AnyObject,
@@ -201,6 +201,13 @@ _TUNABLE: dict[str, Field] = {
         OneOf(HOSTINGS),
         "where the endpoint runs; auto is serverless where the model fits, else an instance if allow_instances is true",
         default=SERVERLESS,
+    ),
+    "artifact": Field(
+        OneOf(ARTIFACTS),
+        "in what the model reaches a serverless endpoint: an archive, or a layer of Sealift's own image, which is "
+        "neither unpacked to the 5 GB of disk nor downloaded as the container starts; auto is an archive unless it "
+        "breaks one of those limits and an image would not",
+        default=AUTO,
     ),
     "memory_mb": Field(
         Integer(limits.MEMORY_SIZES_MB[0], limits.MEMORY_SIZES_MB[-1], 1024),

@@ -28,10 +28,11 @@ from pipeline.cli.commands.archives import named
 from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, Problem, SealiftError
-from pipeline.hosting import IN_PLACE, INSTANCE, SERVERLESS
+from pipeline.hosting import ARCHIVE_ARTIFACT, IMAGE_ARTIFACT, IN_PLACE, INSTANCE, SERVERLESS
 from pipeline.limits import MiB
 from pipeline.planning import (
     archive_rules,
+    artifact_choice,
     container_choice,
     container_needs,
     deployment_request,
@@ -94,6 +95,11 @@ class PlanShown:
     def hosting(self) -> str:
         """Where it would run."""
         return self.choice.hosting if self.choice else SERVERLESS
+
+    @property
+    def artifact(self) -> str:
+        """In what the model would reach the endpoint."""
+        return IMAGE_ARTIFACT if self.choice and self.choice.in_image else ARCHIVE_ARTIFACT
 
     @property
     def needed(self) -> fit.Fit | None:
@@ -169,6 +175,7 @@ class PlanShown:
             "format": self.report.format,
             "model": self.report.model.to_json() if self.report.model else None,
             "hosting": self.hosting,
+            "artifact": self.artifact,
             "memory_mb": self.decision.memory_mb,
             "max_concurrency": self.request.max_concurrency if self.hosting == SERVERLESS else None,
             "instances": self.instances,
@@ -192,6 +199,7 @@ def plan(arguments: PlanOptions) -> int:
         "memory_mb": arguments.memory_mb,
         "inference": {} if arguments.n_ctx is None else {"n_ctx": arguments.n_ctx},
         "hosting": arguments.hosting,
+        "artifact": arguments.artifact,
         "instance_type": arguments.instance_type,
     }
     try:
@@ -302,7 +310,7 @@ def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
     if not report.complete and report.format == "tar.gz" and images.PROFILES[request.container].companions:
         notes += (_BEHIND,)
     archive = {"size": report.size, "extracted_bytes": extracted, "parts": bare}
-    choice = planned.choose(request, archive, model)
+    choice = planned.choose(request, archive, model, artifact_choice.assumed_below(request))
     needs = () if _only_instances(request) else container_needs.compare(request, archive, model)
     said = plan_notes.notes(request, model, today, choice.hosting)
     said += plan_notes.instance_notes(request, choice.needed, choice.offers)
@@ -354,6 +362,7 @@ _OPTIONS: Final = {
     "inference.n_ctx": "--n-ctx",
     "instance_type": "--instance-type",
     "hosting": "--hosting",
+    "artifact": "--artifact",
     "archive.key": "ARCHIVE",
 }
 """What the command line calls the fields that it has options for."""
@@ -479,6 +488,11 @@ def _budgets(needed: fit.Fit, memory_mb: int | None, screen: Screen) -> None:
     screen.say(f"  start-up: {needed.startup_s:.0f} s of {limits.STARTUP_S.value}")
     for stage in needed.startup:
         _say(screen, stage.name, stage.how, f"{stage.seconds:.0f} s")
+    if needed.image:
+        most = limits.IMAGE_BYTES.value / MiB
+        screen.say(f"  image: {needed.image_bytes / MiB:,.0f} MiB of {most:,.0f}, which holds the model")
+    for line in needed.image:
+        _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
 
 
 def _instance_budgets(made: PlanShown, needed: fit.Fit, screen: Screen) -> None:
