@@ -46,6 +46,7 @@ STATUSES = {
     "InternalFailure": 500,
     "InternalError": 500,
     "ServiceException": 500,
+    "ServerException": 500,
     "ServiceUnavailable": 503,
     "ServiceUnavailableException": 503,
     "SlowDown": 503,

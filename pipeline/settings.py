@@ -274,17 +274,15 @@ def certificates() -> str | None:
 
 def proxy(url: str) -> str | None:
     """Return the proxy that a URL is asked through (HTTPS_PROXY, HTTP_PROXY, but NO_PROXY), None for none."""
+    from urllib import request
     from urllib.parse import urlsplit
-    from urllib.request import getproxies_environment, proxy_bypass_environment
 
     found = urlsplit(url)
-    proxies = getproxies_environment()
+    proxies = request.getproxies_environment()
     chosen = proxies.get(found.scheme)
-    if (
-        not chosen
-        or proxy_bypass_environment(found.netloc, proxies)
-        or found.hostname in {"127.0.0.1", "localhost"}
-    ):
+    # What the stubs leave out.
+    passes: Callable[[str, Any], bool] = request.proxy_bypass_environment  # type: ignore[attr-defined]
+    if not chosen or passes(found.netloc, proxies) or found.hostname in {"127.0.0.1", "localhost"}:
         return None
     return chosen if "://" in chosen else f"http://{chosen}"
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qs, urlsplit
 
-PASSWORD = "hunter2"  # noqa: S105 of a fake
+PASSWORD = "hunter2"
 
 
 @dataclass
@@ -104,18 +104,11 @@ class FakeRegistry:
         return sum(one.body for one in self.asked("PATCH") if one.status in {0, 202})
 
     def begin(self, repository: str) -> str:
-        """Begin an upload; return its identifier, which changes with every chunk."""
+        """Begin an upload; return its identifier."""
         self._count += 1
         name = f"upload-{self._count}"
         self.uploads[name] = (repository, bytearray())
         return name
-
-    def renew(self, name: str) -> str:
-        """Return the identifier that an upload has from now on."""
-        self._count += 1
-        new = f"{name.split('.')[0]}.{self._count}"
-        self.uploads[new] = self.uploads.pop(name)
-        return new
 
     def fault(self, method: str, path: str) -> Fault | None:
         """Return what goes wrong with this request."""
@@ -154,8 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
             if fault is not None and fault.forget:
                 registry.uploads.clear()
             if fault is not None and fault.cut_request is not None:
-                self._keep(self.rfile.read(min(fault.cut_request, length)))
-                raise _Cut
+                self._cut(self.rfile.read(min(fault.cut_request, length)))
             body = self.rfile.read(length)
             if fault is not None and fault.status:
                 errors = {"errors": [{"code": fault.code or "UNKNOWN", "message": "as the test wants"}]}
@@ -168,13 +160,14 @@ class _Handler(BaseHTTPRequestHandler):
             with suppress(OSError):
                 self.connection.shutdown(socket.SHUT_RDWR)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 http.server's names
 
-    def _keep(self, part: bytes) -> None:
-        """Keep what arrived of a chunk, as registries do."""
+    def _cut(self, part: bytes) -> NoReturn:
+        """Keep what arrived of a chunk, as registries do, and cut the connection."""
         name = urlsplit(self.path).path.rpartition("/")[2]
         if name in self.registry.uploads:
             self.registry.uploads[name][1].extend(part)
+        raise _Cut
 
     def _answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
         fault = self._fault
@@ -245,19 +238,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _upload(self, repository: str, name: str, query: dict[str, list[str]], body: bytes) -> None:
         registry = self.registry
         if self.command == "POST" and not name:
-            if "mount" in query and registry.mounts:
-                digest = query["mount"][0]
-                content = registry.blobs.get(query["from"][0], {}).get(digest)
-                if content is not None:
-                    registry.put(repository, content)
-                    self._answer(201, headers={"Location": f"/v2/{repository}/blobs/{digest}"})
-                    return
-            self._accepted(202, repository, registry.begin(repository))
+            self._begin(repository, query)
             return
         if name not in registry.uploads or registry.uploads[name][0] != repository:
             self._error(404, "BLOB_UPLOAD_UNKNOWN")
             return
         content_so_far = registry.uploads[name][1]
+        if self.command in {"PATCH", "PUT"} and query.get("state") != [str(len(content_so_far))]:
+            # An address is good for one request: after a break it must be asked for anew.
+            self._error(416, "BLOB_UPLOAD_INVALID")
+            return
         if self.command == "GET":
             self._accepted(204, repository, name)
         elif self.command == "DELETE":
@@ -269,9 +259,20 @@ class _Handler(BaseHTTPRequestHandler):
                 self._error(416, "BLOB_UPLOAD_INVALID", {"Range": f"0-{max(0, len(content_so_far) - 1)}"})
                 return
             content_so_far.extend(body)
-            self._accepted(202, repository, registry.renew(name))
+            self._accepted(202, repository, name)
         elif self.command == "PUT":
             self._complete(repository, name, query, body)
+
+    def _begin(self, repository: str, query: dict[str, list[str]]) -> None:
+        registry = self.registry
+        if "mount" in query and registry.mounts:
+            digest = query["mount"][0]
+            content = registry.blobs.get(query["from"][0], {}).get(digest)
+            if content is not None:
+                registry.put(repository, content)
+                self._answer(201, headers={"Location": f"/v2/{repository}/blobs/{digest}"})
+                return
+        self._accepted(202, repository, registry.begin(repository))
 
     def _complete(self, repository: str, name: str, query: dict[str, list[str]], body: bytes) -> None:
         content = bytes(self.registry.uploads[name][1]) + body
@@ -287,7 +288,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _accepted(self, status: int, repository: str, name: str) -> None:
         there = len(self.registry.uploads[name][1])
-        headers = {"Location": f"/v2/{repository}/blobs/uploads/{name}", "Range": f"0-{max(0, there - 1)}"}
+        where = f"/v2/{repository}/blobs/uploads/{name}?state={there}"
+        headers = {"Location": where, "Range": f"0-{max(0, there - 1)}"}
         self._answer(status, headers=headers)
 
     def _blob(self, repository: str, digest: str) -> None:

@@ -260,6 +260,28 @@ class ImageBuildOptions(ImageOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImagePushOptions(ImageOptions):
+    """Of `sealift image push`."""
+
+    repository: str | None = _argument(
+        "[REPOSITORY]", "HOST/REPOSITORY[:TAG] (default: the stack's own repository)", default=None
+    )
+    image: Path | None = _option(
+        "--image",
+        type=FILE,
+        metavar="FOLDER",
+        help="push an image that was laid out there (default: build it)",
+    )
+    tag: str | None = _option(
+        "--tag", metavar="TAG", help="what it is called (default: sealift-VERSION-ARCHITECTURE)"
+    )
+    dry_run: bool = _flag("--dry-run", "only say what would be sent")
+    stack: str | None = _stack(
+        help="the stack whose repository is taken where none is named (default: sealift)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class DestroyOptions(StackedOptions):
     """Of `sealift destroy`."""
 

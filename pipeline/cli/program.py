@@ -369,6 +369,18 @@ def _image() -> CommandGroup:
             ),
             more="The same version makes the same layers, byte for byte, wherever it is built.",
         ),
+        LeafCommand(
+            "push",
+            "bring the image into a registry: what is there is not sent, and what was cut off goes on",
+            "image:push",
+            options.ImagePushOptions,
+            examples=(
+                "sealift image push",
+                "sealift image push 123456789012.dkr.ecr.us-east-1.amazonaws.com/sealift --dry-run",
+                "sealift image push registry.example.com/team/sealift:one --image image",
+            ),
+            more="The tag comes last: it names an image that is there whole, or what it named before.",
+        ),
     )
     return CommandGroup(
         "image", "the container image of our own: less memory beside the model", [("Commands", verbs)]

@@ -26,7 +26,7 @@ from pipeline.errors import (
 )
 from pipeline.image.manifest import ACCEPTED, digest_of, is_digest
 from pipeline.image.parts import BlobReader
-from pipeline.image.transport import HttpAnswer, host_of, is_here, origin
+from pipeline.image.transport import HttpAnswer, failure_of, host_of, is_here, origin, retry_after
 from pipeline.image.unfinished import Forgetful
 from pipeline.limits import MiB
 from pipeline.plain import one_line
@@ -281,7 +281,7 @@ class HttpRepository:
         failures = 0
         while upload.at < blob.size:
             before, end = upload.at, min(upload.at + upload.chunk, blob.size)
-            failure = self._send_chunk(upload, reader.read(before, end))
+            failure, asked_s = self._send_chunk(upload, reader.read(before, end))
             if upload.at > end:
                 raise self._protocol(f"{upload.at} bytes received of {end} that were sent", f"at most {end}")
             if upload.at > before:
@@ -289,43 +289,56 @@ class HttpRepository:
                 self._unfinished.write(self.name, blob.digest, upload.url)
             else:
                 failures += 1
-                if not self._http.patience.pause(failures):
+                if not self._http.patience.pause(failures, asked_s):
                     raise failure or self._protocol("a chunk of which nothing was kept", "that it is kept")
             progress(upload.at)
 
-    def _send_chunk(self, upload: _Upload, body: bytes) -> SealiftError | None:
-        """Send a chunk; return why not all of it arrived. How far the upload is now, the registry says."""
+    def _send_chunk(self, upload: _Upload, body: bytes) -> tuple[SealiftError | None, float | None]:
+        """Send a chunk; how far the upload is then, the registry says.
+
+        Returns:
+            Why not all of it arrived, None when it did; and how long the registry wants to be left alone.
+        """
         end = upload.at + len(body)
         headers = {"Content-Type": "application/octet-stream", "Content-Range": f"{upload.at}-{end - 1}"}
+        failure: SealiftError | None
+        asked_s = None
         try:
             answer = self._ask("PATCH", upload.url, headers=headers, body=body, again=False)
         except TransientError as error:
-            failure: SealiftError = error
+            failure = error
         else:
-            if answer.status != 416:
+            failure, asked_s = failure_of(host_of(upload.url), answer), retry_after(answer.headers)
+            if answer.status == 416:
+                failure = self._refused(answer)
+            if failure is None:
                 self._expect_upload(answer, 202)
                 upload.url = self._location(answer, upload.url)
                 upload.at = _received(answer, end)
-                return None
-            failure = self._refused(answer)
+                return None, None
         upload.broken = True
         self._ask_how_far(upload)
-        return failure
+        return failure, asked_s
 
     def _complete(self, upload: _Upload, blob: Descriptor) -> None:
         url = upload.url + ("&" if urlsplit(upload.url).query else "?") + urlencode({"digest": blob.digest})
         failures = 0
         while True:
+            failure, asked_s = None, None
             try:
                 answer = self._ask("PUT", url, again=False)
-                break
-            except TransientError:
-                failures += 1
-                # It may have come about before the connection was cut.
-                if self._has(blob.digest):
-                    return
-                if not self._http.patience.pause(failures):
-                    raise
+            except TransientError as error:
+                failure = error
+            else:
+                failure, asked_s = failure_of(host_of(url), answer), retry_after(answer.headers)
+                if failure is None:
+                    break
+            failures += 1
+            # It may have come about before the connection was cut.
+            if self._has(blob.digest):
+                return
+            if not self._http.patience.pause(failures, asked_s):
+                raise failure
         if answer.status == 404 and self._has(blob.digest):
             return
         if upload.broken and answer.status == 400:

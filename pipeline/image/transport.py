@@ -22,6 +22,7 @@ from pipeline.errors import (
     SealiftError,
     ServiceUnavailable,
     Throttled,
+    TransientError,
     WrongDigest,
 )
 from pipeline.limits import KiB, MiB
@@ -78,7 +79,7 @@ class HttpAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _HttpRequest:
     method: str
     url: str
     headers: Mapping[str, str]
@@ -123,23 +124,24 @@ class Http:
         body: bytes = b"",
         again: bool = True,
     ) -> HttpAnswer:
-        """Return the answer to a request, of whatever status below 500 but 429.
+        """Return the answer to a request; where it may be made again, of whatever status below 500 but 429.
 
         Args:
             method: of the request.
             url: absolute.
             headers: of the request; Authorization goes to the URL's own host alone.
             body: of the request.
-            again: whether the same request may be made once more after one that may have worked.
+            again: whether the same request may be made once more after one that may have worked; if not, every answer
+                is returned as it is.
 
         Raises:
             RegistryRefused: the answer is too long, or leads to where nobody may go.
             Throttled, ServiceUnavailable: it stayed so, as often as the patience goes.
         """
-        asked = _Asked(method, url, headers or {}, body)
+        asked = _HttpRequest(method, url, headers or {}, body)
         failures = 0
         while True:
-            failure: SealiftError | None = None
+            failure: TransientError | None
             wait = None
             try:
                 answer = self._whole(asked)
@@ -148,8 +150,8 @@ class Http:
                 if isinstance(error, SSLError):
                     raise failure from error
             else:
-                failure, wait = _failed(host_of(url), answer), retry_after(answer.headers)
-                if failure is None:
+                failure, wait = failure_of(host_of(url), answer), retry_after(answer.headers)
+                if failure is None or not again:
                     return answer
             failures += 1
             if not again or not self.patience.pause(failures, wait):
@@ -182,7 +184,7 @@ class Http:
             if before:
                 headers = {**headers, "Range": f"bytes={before}-"}
             try:
-                cut = yield from self._attempt(_Asked("GET", url, headers), blob, name, got, check)
+                cut = yield from self._attempt(_HttpRequest("GET", url, headers), blob, name, got, check)
             except HTTPError as error:
                 cut = _Cut(unreachable(host_of(url), error))
                 cut.failure.__cause__ = error
@@ -198,7 +200,7 @@ class Http:
             )
 
     def _attempt(
-        self, asked: _Asked, blob: Descriptor, name: str, got: _Got, check: Callable[[HttpAnswer], bool]
+        self, asked: _HttpRequest, blob: Descriptor, name: str, got: _Got, check: Callable[[HttpAnswer], bool]
     ) -> Generator[bytes, None, _Cut | None]:
         """Give what one answer has of a blob; return how it was cut, None to ask again at once."""
         response = self._open(asked)
@@ -207,8 +209,8 @@ class Http:
                 answer = _held(response)
                 if check(answer):
                     return None
-                failure = _failed(host_of(asked.url), answer) or _strange(name, answer)
-                return _Cut(failure, retry_after(answer.headers))
+                failure = failure_of(host_of(asked.url), answer)
+                return _Cut(failure or _strange(name, answer), retry_after(answer.headers))
             skip = _to_skip(response, got.size, blob, name)
             for piece in _pieces(response):
                 fresh = piece[skip:]
@@ -228,14 +230,14 @@ class Http:
             # The connection of an answer that was read whole is free again by itself.
             response.close()
 
-    def _whole(self, asked: _Asked) -> HttpAnswer:
+    def _whole(self, asked: _HttpRequest) -> HttpAnswer:
         response = self._open(asked)
         try:
             return _held(response)
         finally:
             response.close()
 
-    def _open(self, asked: _Asked) -> urllib3.BaseHTTPResponse:
+    def _open(self, asked: _HttpRequest) -> urllib3.BaseHTTPResponse:
         """Return the answer to a request with its body yet to be read; of a GET, from where redirects lead."""
         url, headers = asked.url, {"Accept-Encoding": "identity", "User-Agent": "sealift", **asked.headers}
         for _ in range(_MOST_REDIRECTS + 1):
@@ -249,6 +251,8 @@ class Http:
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
+                # The default of urllib3's second version alone; Lambda has the first.
+                enforce_content_length=True,
                 timeout=_TIMEOUT,
             )
             goes_to = response.headers.get("Location")
@@ -345,7 +349,7 @@ def unreachable(host: str, error: Exception) -> ServiceUnavailable:
     )
 
 
-def _failed(host: str, answer: HttpAnswer) -> SealiftError | None:
+def failure_of(host: str, answer: HttpAnswer) -> TransientError | None:
     """Return the error for an answer that may be another one later; None for any other."""
     asked = retry_after(answer.headers)
     when = f"in {asked:g} s" if asked else "in a while"

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
+KEPT_S: Final = 7 * 24 * 3600
+"""Seconds for which an upload is remembered; Debian's registry purges its own after as many, others earlier."""
 _MOST: Final = 64 * 1024
 
 
@@ -75,6 +77,17 @@ class UploadFiles:
         """Forget it."""
         with suppress(OSError):
             self._path(registry, digest).unlink()
+
+    def prune(self, now: float) -> None:
+        """Remove what nobody came back for: registries have forgotten it as well.
+
+        Args:
+            now: seconds since 1970.
+        """
+        for path in self._folder.glob("*"):
+            with suppress(OSError):
+                if now - path.stat().st_mtime > KEPT_S:
+                    path.unlink()
 
     def _path(self, registry: str, digest: str) -> Path:
         return self._folder / hashlib.sha256(f"{registry} {digest}".encode()).hexdigest()

@@ -24,10 +24,7 @@ from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from local_cloud.cloud import CONSUMER, CloudSettings, LocalCloud
 from local_cloud.gateway import WORKFLOW
 from local_cloud.hosting import HostingSettings
-from local_cloud.hosting.containers.server_process import (
-    ContainerAnswer,
-    ContainerCall,
-)
+from local_cloud.hosting.containers.container import ContainerAnswer, ContainerCall
 from local_cloud.hosting.platform.lifecycle import ContainerCondition
 from pipeline.naming import deployment_of
 from pipeline.operations import execution_history
