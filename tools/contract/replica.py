@@ -1,9 +1,9 @@
 """A replica of the prebuilt image, as an image: a Debian root with Java, AWS's toolkit and TorchServe in it.
 
-Owns what it is made of: Debian's packages (`tools/image_test/base.py` bootstraps them), the Python and the packages that
-`make contract` installed, and the image's own entry point, environment and folders, as its Dockerfile has them. It is not
-AWS's image: Debian's glibc and Java stand for Ubuntu's, and torch may be a stub. Which files the true one lets a user
-write who is not root is ASSUMED to be none, as nothing in its Dockerfile says otherwise.
+Owns what it is made of: Debian's packages (`tools/image_test/base.py` bootstraps them), the Python and the packages
+that `make contract` installed, and the image's own entry point, environment and folders, as its Dockerfile has them. It
+is not AWS's image: Debian's glibc and Java stand for Ubuntu's, and torch may be a stub. Which files the true one lets a
+user write who is not root is ASSUMED to be none, as nothing in its Dockerfile says otherwise.
 
 Refuses to be made where the stack's Python is the system's own, which cannot be taken elsewhere.
 """
@@ -49,6 +49,7 @@ RECIPE: Final = base.Recipe(
 CONDA: Final = "opt/conda"
 """Where the image has its Python."""
 MODEL_SERVER: Final = "home/model-server"
+TEMPORARY: Final = f"{MODEL_SERVER}/tmp"  # noqa: S108 the image's own
 _STUBS: Final = "opt/stubs"
 _ENTRY_POINT: Final = "usr/local/bin/dockerd-entrypoint.py"
 _SERVE: Final = b"from sagemaker_pytorch_serving_container import serving\n\nserving.main()\n"
@@ -106,7 +107,7 @@ def build(stack: Stack, folder: Path, *, links: Mapping[str, str] | None = None,
                 "PYTHONUNBUFFERED=TRUE",
                 "PYTHONDONTWRITEBYTECODE=1",
                 f"PYTHONPATH=/{_STUBS}",
-                f"TEMP=/{MODEL_SERVER}/tmp",
+                f"TEMP=/{TEMPORARY}",
                 "SAGEMAKER_SERVING_MODULE=sagemaker_pytorch_serving_container.serving:main",
             ],
         },
@@ -144,7 +145,7 @@ def _write_stack(stack: Stack, path: Path) -> None:
         _add(tar, f"{CONDA}/bin/torchserve", torchserve, 0o755)
         tar.add(stack.torch, _STUBS, filter=_plain)
         _add(tar, _ENTRY_POINT, _SERVE, 0o644)
-        for name in (MODEL_SERVER, f"{MODEL_SERVER}/tmp"):
+        for name in (MODEL_SERVER, TEMPORARY):
             made = tarfile.TarInfo(name)
             made.type, made.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(made)
