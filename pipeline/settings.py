@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pipeline.errors import InvalidInput, Problem
 from pipeline.spelling import did_you_mean
@@ -130,6 +130,14 @@ KINDS: Final = (
         "auto, pytorch, llama-cpp or custom",
         _OneOf(("auto", "pytorch", "llama-cpp", "custom")),
         ("SEALIFT_CONTAINER",),
+        default="auto",
+    ),
+    SettingKind(
+        "containers",
+        "what the local cloud runs endpoints in",
+        "auto, process or runc",
+        _OneOf(("auto", "process", "runc")),
+        ("SEALIFT_LOCAL_CONTAINERS",),
         default="auto",
     ),
     SettingKind(
@@ -252,6 +260,12 @@ def profile() -> str | None:
 def color() -> str:
     """Return whether output has colors: auto, always or never."""
     return str(current()["color"].value)
+
+
+def containers() -> Literal["auto", "process", "runc"]:
+    """Return what the local cloud runs endpoints in."""
+    found: Literal["auto", "process", "runc"] = current()["containers"].value
+    return found
 
 
 def state_machine_arn() -> str:

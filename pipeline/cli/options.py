@@ -467,6 +467,13 @@ class CloudOptions(CommonOptions):
         metavar="SERVICE.Operation=ErrorCode[:times]",
         help="make that AWS call fail, so often or for ever; may be repeated",
     )
+    containers: str | None = _option(
+        "--containers",
+        type=click.Choice(("auto", "process", "runc")),
+        metavar="HOW",
+        help="what endpoints run in: auto, true containers where their image is here and the machine can (default); "
+        "process; or runc, which wants a machine that can",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
