@@ -104,7 +104,7 @@ def may_be_ours(name: str) -> bool:
 
 def image_tag(version: str, architecture: str) -> str:
     """Return the tag of Sealift's own image of a version, for CPUs of an architecture (`x86_64` or `arm64`)."""
-    return f"sealift-{version}-{architecture}"
+    return f"sealift-{version.replace('+', '-')}-{architecture}"
 
 
 def introduction(service: str, endpoints: Iterable[str]) -> str:

@@ -235,6 +235,9 @@ class DeployOptions(StackedOptions):
         metavar="Name=Value",
         help="a parameter of the template; the others keep what they have; may be repeated",
     )
+    no_image: bool = _flag(
+        "--no-image", "leave Sealift's own image alone (default: build and push it where it is not there)"
+    )
     yes: bool = _flag("--yes", "do not ask")
     dry_run: bool = _flag("--dry-run", "only say what it would change")
 
