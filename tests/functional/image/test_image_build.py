@@ -21,7 +21,7 @@ from pipeline.cli.options import ImageBuildOptions
 from pipeline.errors import ImageNotFound, InvalidInput, SealiftError
 from pipeline.image import layers, layout, registries
 from pipeline.image.contents import Contents, Part
-from pipeline.image.layers import LayerFile
+from pipeline.image.layers import TreeFile
 from tests.fake_registry import FakeRegistry, running
 from tests.unit.image.images import MemoryRegistry
 
@@ -29,12 +29,12 @@ REPOSITORY = "docker/library/python"
 CONTENTS = Contents(
     "x86_64",
     (
-        Part("libraries", {"opt/sealift/lib/a.py": LayerFile(bytes(300_000))}),
+        Part("libraries", {"opt/sealift/lib/a.py": TreeFile(bytes(300_000))}),
         Part(
             "code",
             {
-                "opt/sealift/adapter/__main__.py": LayerFile(b"print('here')\n"),
-                "opt/sealift/run": LayerFile(b"#!/bin/sh\n", layers.RUNNABLE),
+                "opt/sealift/adapter/__main__.py": TreeFile(b"print('here')\n"),
+                "opt/sealift/run": TreeFile(b"#!/bin/sh\n", layers.RUNNABLE),
             },
         ),
     ),
