@@ -36,6 +36,7 @@ from local_cloud.functions.invocations import (
 from local_cloud.functions.journals import Journal
 from local_cloud.gateway import WORKFLOW, Backends, Gateway
 from local_cloud.hosting import AlarmsUnseen, Hosting, HostingSettings, ObjectMissing, Quotas
+from local_cloud.hosting.containers import oci_runtime
 from local_cloud.iam import keys
 from local_cloud.iam.access import Access
 from local_cloud.iam.policies import PolicyRequest
@@ -92,6 +93,9 @@ class CloudSettings:
     hosting: HostingSettings = field(default_factory=HostingSettings)
     launch: Launch | None = None
     """What starts an endpoint's containers; real server processes when None."""
+    containers: oci_runtime.Mode = "process"
+    """Whether endpoints run in true containers, where their image is here: `auto` and `runc` look for a runtime, and
+    `runc` does without none. `sealift local` says `auto`."""
     archive_code: bool = False
     """Whether deployments may run the code that an archive brings."""
     consumer: bool = True
@@ -130,6 +134,8 @@ class LocalCloud:
             time_scale=self.settings.time_scale,
         )
         self.ecr = Ecr(self.account_id)
+        # What is handed in starts everything itself.
+        self._choice = oci_runtime.choose("process" if self.settings.launch else self.settings.containers)
         self.hosting = Hosting(
             region=self.region,
             account_id=self.account_id,
@@ -142,6 +148,7 @@ class LocalCloud:
             settings=self.settings.hosting,
             launch=self.settings.launch,
             pull=lambda uri: pulls.pull(self.account_id, self.region, uri),
+            runtime=self._choice.runtime,
             images=_Images(self.account_id, self._may),
         )
         self.access = Access(
@@ -166,6 +173,11 @@ class LocalCloud:
     def recorded(self) -> Any:
         """The calls that were made, oldest first."""
         return self._gateway.recorded
+
+    @property
+    def how_endpoints_run(self) -> str:
+        """Say in one line whether they run in containers or in processes, and why."""
+        return self._choice.line
 
     def before_call(self, listener: Callable[[str, AwsCall], None] | None) -> None:
         """Call a function with every call and its caller before it is answered; None ends that."""

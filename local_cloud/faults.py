@@ -52,6 +52,7 @@ STATUSES = {
     "SlowDown": 503,
     "AccessDenied": 403,
     "NoSuchKey": 404,
+    "InvalidRange": 416,
     "ModelNotReadyException": 429,
     "TooManyRequestsException": 429,
     "ModelError": 424,

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pipeline.errors import InvalidInput, Problem
 from pipeline.spelling import did_you_mean
@@ -28,6 +28,9 @@ FUNCTION_PATTERN: Final = "ConsumerFunctionPattern"
 KMS_KEYS: Final = "ConsumerKmsKeyArns"
 """The stack's parameters that people are told to set: which functions its roles may switch, and the keys that encrypt
 the variables of those."""
+
+IMAGE_REPOSITORY: Final = "SEALIFT_IMAGE_REPOSITORY"
+"""The variable that names the stack's repository for images to the tasks: its URI, without a tag."""
 
 DEFAULT: Final = "default"
 
@@ -124,10 +127,18 @@ KINDS: Final = (
     SettingKind(
         "container",
         "what `sealift plan` plans for",
-        "pytorch, llama-cpp or custom",
-        _OneOf(("pytorch", "llama-cpp", "custom")),
+        "auto, pytorch, llama-cpp or custom",
+        _OneOf(("auto", "pytorch", "llama-cpp", "custom")),
         ("SEALIFT_CONTAINER",),
-        default="pytorch",
+        default="auto",
+    ),
+    SettingKind(
+        "containers",
+        "what the local cloud runs endpoints in",
+        "auto, process or runc",
+        _OneOf(("auto", "process", "runc")),
+        ("SEALIFT_LOCAL_CONTAINERS",),
+        default="auto",
     ),
     SettingKind(
         "compress",
@@ -251,9 +262,20 @@ def color() -> str:
     return str(current()["color"].value)
 
 
+def containers() -> Literal["auto", "process", "runc"]:
+    """Return what the local cloud runs endpoints in."""
+    found: Literal["auto", "process", "runc"] = current()["containers"].value
+    return found
+
+
 def state_machine_arn() -> str:
     """Return the ARN of the deployment state machine (STATE_MACHINE_ARN, set by the template)."""
     return _required("STATE_MACHINE_ARN")
+
+
+def image_repository() -> str:
+    """Return the URI of the stack's repository for images, without a tag (IMAGE_REPOSITORY, set by the template)."""
+    return _required(IMAGE_REPOSITORY)
 
 
 def cache() -> Path:

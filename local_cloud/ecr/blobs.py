@@ -112,6 +112,11 @@ class Blobs:
     _known: weakref.WeakValueDictionary[str, Blob] = field(default_factory=weakref.WeakValueDictionary)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def place(self) -> Path | None:
+        """Return the folder that all lies in; None as long as there is nothing."""
+        return self._own
+
     def begin(self, now: float) -> Upload:
         """Return a new upload."""
         upload = Upload(self._path(), now)

@@ -32,6 +32,8 @@ _HELD: Final = "sealift_contents"
 PART_BYTES: Final = LAYER_PART.value
 """That ECR asks for, and the most that its quota allows, though the API's model takes twice as much
 (https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html)."""
+LEAST_PART_BYTES: Final = LEAST_LAYER_PART.value
+"""Of all parts but the last."""
 KEPT_S: Final = 86_400.0
 """Seconds that an upload lasts, and a layer that no image has. ECR says no more than that such layers may be cleaned
 up at any time; a day is assumed."""
@@ -158,10 +160,7 @@ class Contents:
         with self._changing(identity) as upload, self.lock:
             if not upload.parts:
                 raise EcrRefused("EmptyUploadException", texts.no_parts(identity, self.name, self.registry))
-            if (
-                upload.smallest_before_last is not None
-                and upload.smallest_before_last < LEAST_LAYER_PART.value
-            ):
+            if upload.smallest_before_last is not None and upload.smallest_before_last < LEAST_PART_BYTES:
                 raise EcrRefused("LayerPartTooSmallException", texts.PART_TOO_SMALL)
             digest = upload.digest
             if digest not in digests:

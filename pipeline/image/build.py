@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline import naming
 from pipeline.errors import InvalidInput, Problem
 from pipeline.image import base as bases
 from pipeline.image import configuration, layers
@@ -59,7 +60,7 @@ class WrittenPart:
 
 def tag(version: str, architecture: str) -> str:
     """Return the tag of the plain image, the one without a model."""
-    return f"sealift-{version.replace('+', '-')}-{architecture}"
+    return naming.image_tag(version, architecture)
 
 
 def plain(

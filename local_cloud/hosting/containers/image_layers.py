@@ -102,7 +102,7 @@ def apply_layer(
     with layer.open("rb") as file:
         packed = file.read(2) == _GZIP_MAGIC
         file.seek(0)
-        plain: IO[bytes] = igzip.IGzipFile(fileobj=file) if packed else file  # type: ignore[no-untyped-call]
+        plain: IO[bytes] = igzip.IGzipFile(fileobj=file) if packed else file  # type: ignore[assignment, no-untyped-call]
         summed = _Summed(plain, cancelled)
         try:
             with tarfile.open(fileobj=summed, mode="r|", errorlevel=2) as tar:

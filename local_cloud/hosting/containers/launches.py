@@ -10,10 +10,7 @@ import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from local_cloud.hosting.containers.container import LaunchFailedError
 from local_cloud.hosting.containers.image_layers import ImageFiles
-from local_cloud.hosting.platform import texts
-from local_cloud.hosting.platform.resources import Capacity
 
 if TYPE_CHECKING:
     from local_cloud.hosting.containers.container import Container
@@ -24,9 +21,6 @@ if TYPE_CHECKING:
 
 Pull = Callable[[str], ImageFiles | None]
 """Returns the files of an image, by its URI; None when nobody here has them."""
-
-IMAGE_BYTES = 10_737_418_240
-"""The largest image that serverless takes (SEEN in a FailureReason). ASSUMED: what the registry stores counts."""
 
 
 def no_image(_uri: str) -> ImageFiles | None:
@@ -63,13 +57,12 @@ class Launcher:
     ) -> Container:
         """Return the running container; raise LaunchFailedError."""
         image = self._pull(deployment.image)
-        if image is not None and isinstance(deployment.capacity, Capacity):
-            size = sum(layer.stat().st_size for layer in image.layers)
-            if size > IMAGE_BYTES:
-                raise LaunchFailedError(texts.image_too_large(size, IMAGE_BYTES))
         place = self._places.make(endpoint_name, deployment)
         try:
-            if image is None or self._containers is None:
+            # Of an image of AWS's own nothing is here but that it exists.
+            if image is None or not image.layers:
+                return self._processes.launch(deployment, place, image=None, cancelled=cancelled)
+            if self._containers is None:
                 return self._processes.launch(deployment, place, image=image, cancelled=cancelled)
             return self._containers.launch(deployment, place, image=image, cancelled=cancelled)
         except BaseException:

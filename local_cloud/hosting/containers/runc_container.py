@@ -286,9 +286,9 @@ class RuncContainer:
 
     def _tell(self, word: bytes) -> None:
         if self._process.stdin is not None:
+            # Not by its buffer, which a keeper that has ended would leave full.
             with contextlib.suppress(OSError):
-                self._process.stdin.write(word)
-                self._process.stdin.flush()
+                os.write(self._process.stdin.fileno(), word)
 
     def _forget(self) -> None:
         # Also when the keeper was killed: then the container is still there, and this ends it.
@@ -298,8 +298,11 @@ class RuncContainer:
 
 def own(root: Path) -> IO[bytes]:
     """Say that this process owns a folder, until it ends or closes what is returned."""
-    lock = (root / OWNER).open("wb")
+    # Locked before it has its name: whoever sweeps takes one that is not locked for a dead owner's.
+    nameless = root / f".{OWNER}"
+    lock = nameless.open("wb")
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    nameless.rename(root / OWNER)
     return lock
 
 

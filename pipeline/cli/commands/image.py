@@ -137,6 +137,28 @@ def run_push(arguments: ImagePushOptions, connect: Connect, gather: Gather, clie
     """
     screen = Screen.of(arguments)
     begun = time.monotonic()
+    done = pushed(arguments, connect, gather, clients, screen)
+    seconds = time.monotonic() - begun
+    if arguments.json:
+        print(json.dumps({**done.to_json(), "seconds": round(seconds, 3)}, indent=2))
+        return 0
+    screen.clear()
+    tell_pushed(done, seconds, screen)
+    return 0
+
+
+def pushed(
+    arguments: ImagePushOptions, connect: Connect, gather: Gather, clients: Clients, screen: Screen
+) -> Pushed:
+    """Push as `run_push` does, and return what was sent, or would be; takes what that does.
+
+    Args:
+        arguments: of the command line.
+        connect: returns a repository.
+        gather: returns what the image holds.
+        clients: of the account.
+        screen: is told what is being done.
+    """
     target = _target(arguments, clients)
     if ecr.host(target.host) is not None:
         account = clients.sts.get_caller_identity()["Account"]
@@ -149,13 +171,7 @@ def run_push(arguments: ImagePushOptions, connect: Connect, gather: Gather, clie
     done = pushes.push(image, connect(target), tag, progress=progress, dry_run=arguments.dry_run)
     blobs().prune(time.time())
     uploads().prune(time.time())
-    seconds = time.monotonic() - begun
-    if arguments.json:
-        print(json.dumps({**done.to_json(), "seconds": round(seconds, 3)}, indent=2))
-        return 0
-    screen.clear()
-    tell_pushed(done, seconds, screen)
-    return 0
+    return done
 
 
 def _target(arguments: ImagePushOptions, clients: Clients) -> Reference:
