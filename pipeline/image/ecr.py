@@ -188,7 +188,7 @@ class EcrRepository:
                 begun = recalled or self.begin(blob)
                 try:
                     done = self._send(begun, blob, reader, progress) and self.complete(begun, blob)
-                except WrongDigest:
+                except (WrongDigest, RegistryRefused):
                     # What an earlier command left may be of another mind; what was sent now is not.
                     self._unfinished.forget(self.name, blob.digest)
                     if recalled is None:

@@ -313,6 +313,19 @@ def test_a_resumed_upload_of_other_bytes_is_begun_anew(api: Ecr) -> None:
     assert list(api.folder.iterdir()) == []
 
 
+def test_a_remembered_upload_that_ecr_does_not_take_is_begun_anew(api: Ecr) -> None:
+    """Else no command could ever push that layer again."""
+    document = {"upload": "u0", "part": PART, "at": PART}
+    UploadFiles(api.folder).write(api.repository.name, BLOB.digest, json.dumps(document))
+    api.absent(BLOB)
+    api.refuse("upload_layer_part", "InvalidParameterException")
+    api.begins("u1")
+    api.takes("u1", 0, PART - 1, received=len(CONTENT) - 1)
+    api.completes("u1")
+
+    api.upload()
+
+
 def test_parts_are_as_large_as_ecr_proposes_within_its_quota(api: Ecr) -> None:
     """Twenty mebibytes are the model's bound, ten the quota's."""
     api.begins("u1", 2 * PART)
