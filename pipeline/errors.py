@@ -31,6 +31,7 @@ and a test fails when a class has no place there.
     │   ├── SmokeTestFailed           the endpoint is up and does not answer as expected
     │   ├── ConsumerFailed            the consumer does not work with the new endpoint
     │   ├── ConsumerMoved             the consumer calls another endpoint than was read; it is read again
+    │   ├── ImageNotAssembled         the model's layer does not come to an end, however often it goes on
     │   ├── WrongDigest               the bytes of an image are not those that their digest names
     │   └── Undiagnosed               the failure could not even be looked into; the cause has its own words
     └── TransientError              may pass later; the state machine retries by class
@@ -325,6 +326,13 @@ class ConsumerMoved(Failed):
 
     why = "another deployment of the service switched the consumer meanwhile"
     fix = "start the execution again"
+
+
+class ImageNotAssembled(Failed):
+    """The model's layer of an image does not come to an end, however often it goes on."""
+
+    why = "S3 or ECR is too slow for a model of this size, or ECR loses what it was sent"
+    fix = "start the deployment again later, or deploy the model as an archive or on an instance"
 
 
 class WrongDigest(Failed):

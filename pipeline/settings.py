@@ -29,6 +29,9 @@ KMS_KEYS: Final = "ConsumerKmsKeyArns"
 """The stack's parameters that people are told to set: which functions its roles may switch, and the keys that encrypt
 the variables of those."""
 
+IMAGE_REPOSITORY: Final = "SEALIFT_IMAGE_REPOSITORY"
+"""The variable that names the stack's repository for images to the tasks: its URI, without a tag."""
+
 DEFAULT: Final = "default"
 
 
@@ -124,10 +127,10 @@ KINDS: Final = (
     SettingKind(
         "container",
         "what `sealift plan` plans for",
-        "pytorch, llama-cpp or custom",
-        _OneOf(("pytorch", "llama-cpp", "custom")),
+        "auto, pytorch, llama-cpp or custom",
+        _OneOf(("auto", "pytorch", "llama-cpp", "custom")),
         ("SEALIFT_CONTAINER",),
-        default="pytorch",
+        default="auto",
     ),
     SettingKind(
         "containers",
@@ -270,6 +273,11 @@ def state_machine_arn() -> str:
     return _required("STATE_MACHINE_ARN")
 
 
+def image_repository() -> str:
+    """Return the URI of the stack's repository for images, without a tag (IMAGE_REPOSITORY, set by the template)."""
+    return _required(IMAGE_REPOSITORY)
+
+
 def cache() -> Path:
     """Return the folder of what can be fetched again: sealift in XDG_CACHE_HOME, which is ~/.cache unless set."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sealift"
@@ -288,20 +296,15 @@ def certificates() -> str | None:
 
 def proxy(url: str) -> str | None:
     """Return the proxy that a URL is asked through (HTTPS_PROXY, HTTP_PROXY, but NO_PROXY), None for none."""
+    from urllib import request
     from urllib.parse import urlsplit
-    from urllib.request import (
-        getproxies_environment,
-        proxy_bypass_environment,  # type: ignore[attr-defined]  # which the stubs leave out
-    )
 
     found = urlsplit(url)
-    proxies = getproxies_environment()
+    proxies = request.getproxies_environment()
     chosen = proxies.get(found.scheme)
-    if (
-        not chosen
-        or proxy_bypass_environment(found.netloc, proxies)
-        or found.hostname in {"127.0.0.1", "localhost"}
-    ):
+    # What the stubs leave out.
+    passes: Callable[[str, Any], bool] = request.proxy_bypass_environment  # type: ignore[attr-defined]
+    if not chosen or passes(found.netloc, proxies) or found.hostname in {"127.0.0.1", "localhost"}:
         return None
     return chosen if "://" in chosen else f"http://{chosen}"
 

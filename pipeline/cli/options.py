@@ -190,9 +190,10 @@ class PlanOptions(AccountOptions):
     )
     container: str = _option(
         "--container",
-        type=click.Choice(("pytorch", "llama-cpp", "custom")),
+        type=click.Choice(("auto", "pytorch", "llama-cpp", "custom")),
         metavar="NAME",
-        help="what serves the model, and so how much memory is left for it: pytorch (default), llama-cpp or custom",
+        help="what serves the model, and so how much memory is left for it: pytorch, llama-cpp, custom, or auto "
+        "(default), which is what the stack would take",
     )
     n_ctx: int | None = _option(
         "--n-ctx", type=int, metavar="N", help="context length in tokens (default: 2048)"
@@ -209,8 +210,18 @@ class PlanOptions(AccountOptions):
         metavar="WHERE",
         help="serverless (default), instance, or auto, which takes an instance where serverless will not do",
     )
+    artifact: str | None = _option(
+        "--artifact",
+        type=click.Choice(("archive", "image", "auto")),
+        metavar="WHAT",
+        help="in what the model reaches a serverless endpoint: archive, image, or auto (default), which is an archive "
+        "unless only Sealift's own image can hold the model",
+    )
     instance_type: str | None = _option(
         "--instance-type", metavar="TYPE", help="instance type to plan for (default: the cheapest that holds)"
+    )
+    stack: str | None = _stack(
+        help="the stack whose container and image to plan with (default: none, and no account is asked)"
     )
 
 
@@ -223,6 +234,9 @@ class DeployOptions(StackedOptions):
         multiple=True,
         metavar="Name=Value",
         help="a parameter of the template; the others keep what they have; may be repeated",
+    )
+    no_image: bool = _flag(
+        "--no-image", "leave Sealift's own image alone (default: build and push it where it is not there)"
     )
     yes: bool = _flag("--yes", "do not ask")
     dry_run: bool = _flag("--dry-run", "only say what it would change")

@@ -1,7 +1,8 @@
 """Our image: a base, our layers, and the configuration that starts them.
 
-Owns what `inference/Dockerfile` says below its last FROM, as data (a test compares), and how a model is laid on an
-image. The same base and the same files make the same image, byte for byte. Refuses a base that cannot run our layers.
+Owns what `inference/Dockerfile` says below its last FROM, as data (a test compares). The same base and the same files
+make the same image, byte for byte. Refuses a base that cannot run our layers, and to know of models: `model_image` lays
+them on.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline import naming
 from pipeline.errors import InvalidInput, Problem
 from pipeline.image import base as bases
 from pipeline.image import configuration, layers
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from pipeline.image.base import Base, Reference
     from pipeline.image.cache import BlobCache
     from pipeline.image.configuration import ImageConfiguration
-    from pipeline.image.contents import Contents, Part
-    from pipeline.image.layers import Layer
+    from pipeline.image.contents import ImageContents, ImagePart
+    from pipeline.image.layers import WrittenLayer
     from pipeline.image.registry import Registry
 
     Tell = Callable[[str], None]
@@ -44,7 +46,6 @@ CONTAINER: Final[dict[str, Any]] = {
     "Entrypoint": ["python", f"/{HOME}/adapter"],
     "Cmd": ["serve"],
 }
-MODEL_LABEL: Final = "sealift.model"
 SBOM_LABEL: Final = "sealift.sbom"
 
 
@@ -53,19 +54,19 @@ class WrittenPart:
     """A layer of ours that lies in the cache."""
 
     title: str
-    layer: Layer
+    layer: WrittenLayer
     blob: LayerBlob
 
 
 def tag(version: str, architecture: str) -> str:
     """Return the tag of the plain image, the one without a model."""
-    return f"sealift-{version.replace('+', '-')}-{architecture}"
+    return naming.image_tag(version, architecture)
 
 
 def plain(
     registry: Registry,
     reference: Reference,
-    contents: Contents,
+    contents: ImageContents,
     *,
     cache: BlobCache,
     version: str,
@@ -97,7 +98,7 @@ def plain(
     return assemble(base, tuple(written), packages=dict(contents.packages), version=version, commit=commit)
 
 
-def write(part: Part, cache: BlobCache) -> WrittenPart:
+def write(part: ImagePart, cache: BlobCache) -> WrittenPart:
     """Write a layer into the cache and return it."""
     layer = cache.add(layers.tree(part.files))
     return WrittenPart(part.title, layer, LayerBlob(layer.descriptor, layer.diff_id, cache.built(layer)))
@@ -142,33 +143,6 @@ def assemble(
     )
     blobs = (*base.layers, *(one.blob for one in parts))
     return Image(_manifest(config, tuple(one.descriptor for one in blobs)), config.content, blobs)
-
-
-def with_model(
-    manifest: Manifest, config: ImageConfiguration, layer: Layer, name: str
-) -> tuple[Manifest, ImageConfiguration]:
-    """Return an image's manifest and configuration with a model laid on it.
-
-    Args:
-        manifest: the plain image's.
-        config: the plain image's.
-        layer: what `layers.single(layers.model_path(name), ...)` made.
-        name: the GGUF's file name.
-
-    Raises:
-        InvalidInput: the image has a model already.
-    """
-    if MODEL_LABEL in config.labels:
-        seen = f"an image that holds {config.labels[MODEL_LABEL]!r}"
-        problem = Problem("ModelInImage", seen, "one without a model", "lay it on the plain image")
-        raise InvalidInput(manifest.digest, [problem])
-    made = configuration.extend(
-        config,
-        (Added(layer.diff_id, f"sealift: the model {name}"),),
-        environment={"SM_MODEL_DIR": f"/{layers.MODEL_FOLDER}"},
-        labels={MODEL_LABEL: name},
-    )
-    return _manifest(made, (*manifest.layers, layer.descriptor)), made
 
 
 def _manifest(config: ImageConfiguration, descriptors: tuple[Descriptor, ...]) -> Manifest:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline import package_files, wheels
 from pipeline.errors import InvalidInput, Problem
-from pipeline.image.layers import READABLE, RUNNABLE, LayerFile, Opened
+from pipeline.image.layers import READABLE, RUNNABLE, Opened, TreeFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +29,10 @@ PYTHON: Final = "3.11"
 """Of the base: compiled libraries are for one minor version."""
 PROGRAM: Final = "llama-server"
 
+WITHOUT_SERVER: Final = frozenset({"arm64"})
+"""Where llama.cpp's own server is not built (`tools/runtime/server_recipe.py`): `server.py` answers there, over the
+runtime, as it does for an archive that brings functions of its own."""
+
 _MACHINES: Final = {"x86_64": 62, "arm64": 183}
 """ELF's e_machine."""
 _MACHINE_NAMES: Final = {number: name for name, number in _MACHINES.items()}
@@ -39,21 +43,21 @@ _VERSION: Final = re.compile(r'__version__ = "([^"]+)"')
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ImagePart:
     """A layer to be, with what the image's history says of it."""
 
     title: str
-    files: Mapping[str, LayerFile]
+    files: Mapping[str, TreeFile]
     """By path below the root."""
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class ImageContents:
     """All that is laid on a base."""
 
     architecture: str
     """``x86_64`` or ``arm64``"""
-    parts: tuple[Part, ...]
+    parts: tuple[ImagePart, ...]
     """From the one that changes least."""
     packages: Mapping[str, str]
     """Name and version of what others made, for the label `sealift.sbom`."""
@@ -66,7 +70,7 @@ def gather(
     run: wheels.Run | None = None,
     built_for: Callable[[str, str], Path] = package_files.built_for,
     lock: Path | None = None,
-) -> Contents:
+) -> ImageContents:
     """Return what an image for a machine holds; wheels are fetched where the cache has them not.
 
     Args:
@@ -83,27 +87,30 @@ def gather(
     # First what costs nothing to find missing.
     runtime_folder = built_for("runtime", architecture)
     runtime = runtime_files(runtime_folder, architecture)
-    server = server_files(built_for(PROGRAM, architecture), architecture)
-    code = {f"{HOME}/{name}": LayerFile(path) for name, path in package_files.image_code().items()}
+    server = {}
+    if architecture not in WITHOUT_SERVER:
+        server = server_files(built_for(PROGRAM, architecture), architecture)
+    code = {f"{HOME}/{name}": TreeFile(path) for name, path in package_files.image_code().items()}
     fetched = wheels.fetch(
         lock or package_files.image_lock(), wheels.Platform(PYTHON, architecture), cache, run=run
     )
-    libraries: dict[str, LayerFile] = {}
+    libraries: dict[str, TreeFile] = {}
     for wheel in fetched.values():
         libraries |= wheel_files(wheel)
     packages = {name: path.name.split("-")[1] for name, path in sorted(fetched.items())}
-    return Contents(
+    parts = (
+        ImagePart("libraries and the runtime", libraries | runtime),
+        ImagePart(PROGRAM, server),
+        ImagePart("inference code", code),
+    )
+    return ImageContents(
         architecture,
-        (
-            Part("libraries and the runtime", libraries | runtime),
-            Part(PROGRAM, server),
-            Part("inference code", code),
-        ),
+        tuple(part for part in parts if part.files),
         packages | {"llama-cpp-python": _version(runtime_folder)},
     )
 
 
-def wheel_files(wheel: Path) -> dict[str, LayerFile]:
+def wheel_files(wheel: Path) -> dict[str, TreeFile]:
     """Return a wheel's files by where they lie in the image; programs and headers, which nothing calls, stay out."""
     # Open for as long as somebody may ask for a file of it: to read its directory a thousand times takes seconds.
     archive = zipfile.ZipFile(wheel)
@@ -112,11 +119,11 @@ def wheel_files(wheel: Path) -> dict[str, LayerFile]:
         if not info.is_dir() and (place := _place(info.filename)):
             mode = RUNNABLE if info.external_attr >> 16 & 0o111 else READABLE
             content = Opened(info.file_size, partial(_open_member, archive, info.filename))
-            found[f"{HOME}/lib/{place}"] = LayerFile(content, mode)
+            found[f"{HOME}/lib/{place}"] = TreeFile(content, mode)
     return found
 
 
-def runtime_files(folder: Path, architecture: str) -> dict[str, LayerFile]:
+def runtime_files(folder: Path, architecture: str) -> dict[str, TreeFile]:
     """Return the files of the portable llama-cpp-python.
 
     Raises:
@@ -125,11 +132,11 @@ def runtime_files(folder: Path, architecture: str) -> dict[str, LayerFile]:
     package_files.require_runtime(folder)
     _require_machine(folder, architecture, "runtime", sorted((folder / "llama_cpp" / "lib").glob("*.so")))
     return {
-        f"{HOME}/lib/{name}": LayerFile(path) for name, path in package_files.runtime_files(folder).items()
+        f"{HOME}/lib/{name}": TreeFile(path) for name, path in package_files.runtime_files(folder).items()
     }
 
 
-def server_files(folder: Path, architecture: str) -> dict[str, LayerFile]:
+def server_files(folder: Path, architecture: str) -> dict[str, TreeFile]:
     """Return the files of llama.cpp's own server: all of them programs but the license.
 
     Raises:
@@ -137,13 +144,12 @@ def server_files(folder: Path, architecture: str) -> dict[str, LayerFile]:
     """
     programs = sorted(folder.glob(f"{PROGRAM}*"))
     if not (folder / PROGRAM).is_file():
-        seen, wanted = f"no llama-server in {str(folder)!r}", f"the one for {architecture}"
-        raise InvalidInput(
-            "image", [Problem("LlamaServerMissing", seen, wanted, _how(PROGRAM, architecture))]
-        )
+        seen = f"no llama-server in {str(folder)!r}"
+        fix = "run `make llama-server` in a checkout"
+        raise InvalidInput("image", [Problem("LlamaServerMissing", seen, f"the one for {architecture}", fix)])
     _require_machine(folder, architecture, PROGRAM, programs)
     return {
-        f"{HOME}/{PROGRAM}/{path.name}": LayerFile(path, RUNNABLE if path in programs else READABLE)
+        f"{HOME}/{PROGRAM}/{path.name}": TreeFile(path, RUNNABLE if path in programs else READABLE)
         for path in sorted(folder.iterdir())
         if path.is_file() and not path.name.startswith(".")
     }
@@ -179,9 +185,10 @@ def _machine(program: Path) -> int | None:
 
 
 def _how(name: str, architecture: str) -> str:
-    tool = "tools/runtime build" if name == "runtime" else "tools/runtime/server.py"
-    own = f"python {tool} --machine {_MAKE[architecture]} --output .build/{name}-{architecture}"
-    return f"run `make {name}` in a checkout; for another machine than it runs on, `{own}`"
+    if architecture == "x86_64" or name == PROGRAM:
+        return f"run `make {name}` in a checkout, on such a machine"
+    own = f"python tools/runtime build --machine {_MAKE[architecture]} --output .build/{name}-{architecture}"
+    return f"run `make {name}` in a checkout on such a machine, or `{own}` on any"
 
 
 def _version(runtime: Path) -> str:

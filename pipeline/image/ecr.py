@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 _BATCH: Final = 100
 """Digests of one BatchCheckLayerAvailability (service model, BatchedOperationLayerDigestList)."""
 _BEGINNINGS: Final = 3
-_STALLS: Final = 3
+_SETBACKS: Final = 3
+"""How often ECR may say of an upload that it has less than it had."""
 _HOST: Final = re.compile(
     r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)"
 )
@@ -187,7 +188,7 @@ class EcrRepository:
                 begun = recalled or self.begin(blob)
                 try:
                     done = self._send(begun, blob, reader, progress) and self.complete(begun, blob)
-                except WrongDigest:
+                except (WrongDigest, RegistryRefused):
                     # What an earlier command left may be of another mind; what was sent now is not.
                     self._unfinished.forget(self.name, blob.digest)
                     if recalled is None:
@@ -299,15 +300,15 @@ class EcrRepository:
         self, begun: LayerUpload, blob: Descriptor, reader: parts.BlobReader, progress: Progress
     ) -> bool:
         """Send all parts that ECR does not have; return False when it does not know the upload any more."""
-        at, stalls = begun.at, 0
+        at, setbacks = begun.at, 0
         progress(at)
         while at < blob.size:
             end = min(at + begun.part, blob.size)
             have = self.send_part(begun.upload_id, at, reader.read(at, end))
             if have is None:
                 return False
-            stalls = 0 if have > at else stalls + 1
-            if have > blob.size or stalls > _STALLS:
+            setbacks += have <= at
+            if have > blob.size or setbacks > _SETBACKS:
                 problem = Problem(
                     "StrangeAnswer", f"{have} bytes received after byte {end}", f"{end}", "push again"
                 )

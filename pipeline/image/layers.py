@@ -4,7 +4,7 @@ Owns how a file stands in a layer: sorted by path, root's, of no time, readable 
 stored, not deflated: what deflates differs by library, version and processor, and so would the digests. Both digests,
 of the tar and of its gzip, come of one pass, in constant memory. Refuses paths that are not below the root.
 
-`entries` reads layers, whoever made them.
+`entries` reads layers, whoever made them; `model_layer` writes the one of a model, while it comes from S3.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ RUNNABLE: Final = 0o555
 OPEN_FOLDER: Final = 0o755
 SHARED: Final = frozenset({"opt"})
 """Folders that a base has as well: they keep the mode that every Debian gives them."""
-MODEL_FOLDER: Final = "opt/sealift/model"
 
 _BLOCK: Final = 512
 _END: Final = bytes(2 * _BLOCK)
@@ -57,7 +56,7 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerFile:
+class TreeFile:
     """A file or a symbolic link as it is to stand in a layer."""
 
     content: Path | Opened | bytes | str
@@ -66,7 +65,7 @@ class LayerFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class WrittenLayer:
     """A layer that was written, all of it."""
 
     descriptor: Descriptor
@@ -79,7 +78,7 @@ class Layer:
 # -- the tar
 
 
-def tree(files: Mapping[str, LayerFile]) -> Iterator[Buffer]:
+def tree(files: Mapping[str, TreeFile]) -> Iterator[Buffer]:
     """Yield the tar of files by their paths below the root, with each folder on the way to them.
 
     Args:
@@ -99,52 +98,6 @@ def tree(files: Mapping[str, LayerFile]) -> Iterator[Buffer]:
             mode = OPEN_FOLDER if path in SHARED else RUNNABLE
             yield header(path, kind=tarfile.DIRTYPE, mode=mode)
     yield _END
-
-
-def single(path: str, size: int, chunks: Iterable[Buffer]) -> Iterator[Buffer]:
-    """Yield the tar of one large file that comes as a stream.
-
-    Args:
-        path: below the root.
-        size: of the file, bytes.
-        chunks: its bytes, in pieces of any size.
-
-    Raises:
-        InvalidInput: the path leads elsewhere, or other than so many bytes came.
-    """
-    yield from _lead(path, size)
-    left = size
-    for chunk in chunks:
-        left -= len(chunk)
-        if left < 0:
-            break
-        yield chunk
-    if left:
-        raise _changed(path, size - left, size)
-    yield bytes(-size % _BLOCK)
-    yield _END
-
-
-def single_plain_size(path: str, size: int) -> int:
-    """Return how many bytes `single` yields, before a byte of the file is read."""
-    return sum(map(len, _lead(path, size))) + size + -size % _BLOCK + len(_END)
-
-
-def _lead(path: str, size: int) -> Iterator[bytes]:
-    """Yield what stands before a file's bytes: its folders, and its header."""
-    above = [one.as_posix() for one in PurePosixPath(checked(path)).parents]
-    for folder in reversed(above[:-1]):
-        mode = OPEN_FOLDER if folder in SHARED else RUNNABLE
-        yield header(folder, kind=tarfile.DIRTYPE, mode=mode)
-    yield header(path, size=size)
-
-
-def model_path(name: str) -> str:
-    """Return where a model of that file name lies in an image, below the root."""
-    if "/" in name or name in {"", ".", ".."}:
-        problem = Problem("WrongPath", f"a model called {name!r}", "the name of a file", "rename it")
-        raise InvalidInput("model", [problem])
-    return f"{MODEL_FOLDER}/{name}"
 
 
 def header(
@@ -170,7 +123,7 @@ def checked(path: str) -> str:
     return path
 
 
-def _file(path: str, file: LayerFile) -> Iterator[Buffer]:
+def _file(path: str, file: TreeFile) -> Iterator[Buffer]:
     content = file.content
     if isinstance(content, str):
         yield header(path, kind=tarfile.SYMTYPE, mode=0o777, link=content)
@@ -207,7 +160,7 @@ def compressed_size(plain: int) -> int:
     return len(_HEAD) + deflate.stored_length(plain) + deflate.TRAILER_BYTES
 
 
-class LayerStream:
+class LayerOutput:
     """A layer on its way: iterate once over its compressed bytes, then `layer` says what they were.
 
     Each piece is good until the next one is asked for. Two threads hash beside whoever sends.
@@ -215,13 +168,13 @@ class LayerStream:
 
     def __init__(self, plain: Iterable[Buffer]) -> None:
         self._plain = plain
-        self._layer: Layer | None = None
+        self._layer: WrittenLayer | None = None
         self._tar_hash, self._gzip_hash = hashlib.sha256(), hashlib.sha256()
         self._crc = 0
         self._plain_size = self._size = 0
 
     @property
-    def layer(self) -> Layer:
+    def layer(self) -> WrittenLayer:
         """Return what was written; a mistake of the caller's before all of it was."""
         if self._layer is None:
             raise RuntimeError("the layer has not been read to its end")
@@ -246,7 +199,7 @@ class LayerStream:
                     for one in hashing.popleft():
                         one.result()
         digest = f"sha256:{self._gzip_hash.hexdigest()}"
-        self._layer = Layer(
+        self._layer = WrittenLayer(
             Descriptor(DOCKER_LAYER, digest, self._size),
             f"sha256:{self._tar_hash.hexdigest()}",
             self._plain_size,
@@ -309,9 +262,9 @@ def _blocks(view: memoryview, length: int) -> Iterator[memoryview]:
         yield view[at : at + min(STORED_MAX, length - start)]
 
 
-def write(plain: Iterable[Buffer], sink: Callable[[memoryview], object]) -> Layer:
+def write(plain: Iterable[Buffer], sink: Callable[[memoryview], object]) -> WrittenLayer:
     """Give a layer's compressed bytes to a sink, in order, and return what they were."""
-    stream = LayerStream(plain)
+    stream = LayerOutput(plain)
     for piece in stream:
         sink(piece)
     return stream.layer

@@ -181,7 +181,7 @@ def push(
     return Pushed(registry.name, made, dry_run=False, mounted=mounted)
 
 
-class _Stopped(BaseException):
+class _GivenUp(BaseException):
     """Another blob failed, and this one need not go on: no failure, so that its upload is kept as one that was cut."""
 
 
@@ -199,7 +199,7 @@ class _Sum:
     def report(self, digest: str, done: int) -> None:
         """Take over how far a blob is."""
         if self.stop.is_set():
-            raise _Stopped
+            raise _GivenUp
         with self._lock:
             self._done[digest] = done
             self._tell(sum(self._done.values()), self._total)
@@ -236,7 +236,7 @@ def _send(made: PushPlan, image: Image, registry: Registry, tell: Callable[[int,
             sums.stop.set()
             pool.shutdown(cancel_futures=True)
     failures = [one.exception() for one in futures if not one.cancelled()]
-    real = [one for one in failures if one is not None and not isinstance(one, _Stopped)]
+    real = [one for one in failures if one is not None and not isinstance(one, _GivenUp)]
     if real:
         raise real[0]
     return sums.mounted

@@ -79,7 +79,7 @@ class HttpAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _HttpRequest:
     method: str
     url: str
     headers: Mapping[str, str]
@@ -138,7 +138,7 @@ class Http:
             RegistryRefused: the answer is too long, or leads to where nobody may go.
             Throttled, ServiceUnavailable: it stayed so, as often as the patience goes.
         """
-        asked = _Asked(method, url, headers or {}, body)
+        asked = _HttpRequest(method, url, headers or {}, body)
         failures = 0
         while True:
             failure: TransientError | None
@@ -184,7 +184,7 @@ class Http:
             if before:
                 headers = {**headers, "Range": f"bytes={before}-"}
             try:
-                cut = yield from self._attempt(_Asked("GET", url, headers), blob, name, got, check)
+                cut = yield from self._attempt(_HttpRequest("GET", url, headers), blob, name, got, check)
             except HTTPError as error:
                 cut = _Cut(unreachable(host_of(url), error))
                 cut.failure.__cause__ = error
@@ -200,7 +200,7 @@ class Http:
             )
 
     def _attempt(
-        self, asked: _Asked, blob: Descriptor, name: str, got: _Got, check: Callable[[HttpAnswer], bool]
+        self, asked: _HttpRequest, blob: Descriptor, name: str, got: _Got, check: Callable[[HttpAnswer], bool]
     ) -> Generator[bytes, None, _Cut | None]:
         """Give what one answer has of a blob; return how it was cut, None to ask again at once."""
         response = self._open(asked)
@@ -230,14 +230,14 @@ class Http:
             # The connection of an answer that was read whole is free again by itself.
             response.close()
 
-    def _whole(self, asked: _Asked) -> HttpAnswer:
+    def _whole(self, asked: _HttpRequest) -> HttpAnswer:
         response = self._open(asked)
         try:
             return _held(response)
         finally:
             response.close()
 
-    def _open(self, asked: _Asked) -> urllib3.BaseHTTPResponse:
+    def _open(self, asked: _HttpRequest) -> urllib3.BaseHTTPResponse:
         """Return the answer to a request with its body yet to be read; of a GET, from where redirects lead."""
         url, headers = asked.url, {"Accept-Encoding": "identity", "User-Agent": "sealift", **asked.headers}
         for _ in range(_MOST_REDIRECTS + 1):
@@ -251,6 +251,8 @@ class Http:
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
+                # The default of urllib3's second version alone; Lambda has the first.
+                enforce_content_length=True,
                 timeout=_TIMEOUT,
             )
             goes_to = response.headers.get("Location")

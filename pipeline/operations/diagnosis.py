@@ -362,15 +362,18 @@ def failed_state(results: dict[str, Any], cause: str = "") -> str:
 
 
 def _left_out(plan: dict[str, Any]) -> set[str]:
-    """Return the states that a plan never reaches: one of the endpoint's two strategies, a switch's first step."""
+    """Return the states that a plan never reaches: one of two artifacts, one strategy, a switch's first step."""
     other = "update_endpoint" if plan.get("updates") is None else "create_endpoint"
-    return {other, *(() if plan.get("switch") == IN_STEPS else CANARY)}
+    artifact = "assemble_image" if plan.get("image") is None else "assemble_archive"
+    return {other, artifact, *(() if plan.get("switch") == IN_STEPS else CANARY)}
 
 
 def _unfinished(name: str, result: dict[str, Any]) -> bool:
     """Return whether a loop's result is that of a look which was not the last."""
     if name == "poll_endpoint":
         return bool(result.get("verdict") != "ready")
+    if name == "assemble_image":
+        return bool(result.get("more"))
     return name == "watch_consumer" and result["left"] > 0
 
 

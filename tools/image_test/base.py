@@ -3,8 +3,6 @@
 Owns its recipe: the packages, what is left out, its one layer and its configuration. It lies as an OCI layout below
 `.cache/image-test`, and is made again only when the recipe changes. The same root gives the same bytes, but Debian's
 own updates change the root. Refuses to be the true one: its Python is Debian's 3.11, found as `/usr/local/bin/python`.
-
-    python -m tools.image_test.base
 """
 
 from __future__ import annotations
@@ -70,6 +68,11 @@ PYTHON: Final = Recipe()
 
 TAG: Final = "3.11-slim-bookworm"
 """Of the image in its layout, as the true one is called."""
+
+
+def made(recipe: Recipe = PYTHON, cache: Path = tools.CACHE) -> bool:
+    """Return whether `layout` has it already."""
+    return (cache / recipe.key(os.uname().machine)).exists()
 
 
 def layout(recipe: Recipe = PYTHON, cache: Path = tools.CACHE) -> Path:
@@ -226,7 +229,3 @@ class _Hashing:
     def write(self, content: bytes) -> int:
         self.digest.update(content)
         return self.file.write(content)
-
-
-if __name__ == "__main__":
-    print(layout())

@@ -79,31 +79,34 @@ def build(text: str, unpack: Callable[[], Path], context: Path = ROOT) -> Stage:
         subprocess.CalledProcessError: a RUN failed.
     """
     stages: list[tuple[str, Stage]] = []
-    ignored = _Ignored((context / ".dockerignore").read_text(encoding="utf-8"))
+    ignored = _Ignored((context / ".dockerignore").read_text(encoding="utf-8")).of(context)
     for instruction in parse(text):
         words = shlex.split(instruction.arguments)
-        if instruction.name == "FROM":
-            name = words[2] if len(words) == 3 and words[1].upper() == "AS" else ""
-            stages.append((name, Stage(unpack())))
-            continue
-        stage = stages[-1][1]
-        if instruction.name == "COPY" and words[0].startswith("--from="):
-            source = dict(stages)[words[0].removeprefix("--from=")].root
-            for path in words[1:-1]:
-                _copy(source / path.lstrip("/"), stage.root / words[-1].lstrip("/"), lambda _: False)
-        elif instruction.name == "COPY" and not words[0].startswith("--"):
-            for path in words[:-1]:
-                target = stage.root / words[-1].lstrip("/")
-                if words[-1].endswith("/") and (context / path).is_file():
-                    target /= Path(path).name
-                _copy(context / path, target, ignored.of(context))
-        elif instruction.name == "RUN" and instruction.arguments.startswith("pip install "):
-            _pip(words[2:], stage.root)
-        elif instruction.name == "RUN":
-            _run(instruction.arguments, stage.root)
-        else:
-            _configure(instruction, words, stage.configuration)
+        match instruction.name:
+            case "FROM":
+                name = words[2] if len(words) == 3 and words[1].upper() == "AS" else ""
+                stages.append((name, Stage(unpack())))
+            case "COPY" if words[0].startswith("--from="):
+                source = dict(stages)[words[0].removeprefix("--from=")].root
+                for path in words[1:-1]:
+                    _copy(
+                        source / path.lstrip("/"), stages[-1][1].root / words[-1].lstrip("/"), lambda _: False
+                    )
+            case "COPY" if not words[0].startswith("--"):
+                _copy_context(words, stages[-1][1].root, context, ignored)
+            case "RUN":
+                _run(instruction.arguments, stages[-1][1].root)
+            case _:
+                _configure(instruction, words, stages[-1][1].configuration)
     return stages[-1][1]
+
+
+def _copy_context(words: list[str], root: Path, context: Path, leaves_out: Callable[[Path], bool]) -> None:
+    for path in words[:-1]:
+        target = root / words[-1].lstrip("/")
+        if words[-1].endswith("/") and (context / path).is_file():
+            target /= Path(path).name
+        _copy(context / path, target, leaves_out)
 
 
 def _configure(instruction: Instruction, words: list[str], configuration: dict[str, Any]) -> None:
@@ -195,6 +198,14 @@ def _pip(arguments: list[str], root: Path) -> None:
 
 
 def _run(command: str, root: Path) -> None:
+    if command.startswith("pip install "):
+        installing, _, command = command.partition(" && ")
+        _pip(shlex.split(installing)[2:], root)
+    if command:
+        _run_inside(command, root)
+
+
+def _run_inside(command: str, root: Path) -> None:
     # In namespaces of its own, so that what is mounted goes with it.
     script = (
         'mount --rbind /dev "$1/dev" && mount -t proc proc "$1/proc" '

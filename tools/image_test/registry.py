@@ -143,18 +143,23 @@ class LocalRegistry:
 
 @dataclass
 class Relay:
-    """A road to a registry that breaks once: a context manager.
+    """A road to a registry that breaks: a context manager.
 
-    What comes from the client goes on to `port`, and the answers back, until `cut_after` bytes came from clients in
-    all. Then every connection is closed without a word, once; later ones pass whole.
+    What comes from the client goes on to `port`, and the answers back. When clients have sent `cut_after` bytes in all,
+    a connection is closed without a word, `cuts` times; then all passes.
     """
 
     port: int
     cut_after: int
+    cuts: int = 1
+    """How often it still breaks."""
+    within: bool = True
+    """Whether it breaks in the middle of what is sent; else before the next piece of a blob, and nothing is half."""
     listening: socket.socket = field(init=False)
     sent: int = 0
     """Bytes that clients sent, over all connections."""
-    cuts: int = 0
+    broken: int = 0
+    """How often it broke."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _open: list[socket.socket] = field(default_factory=list)
 
@@ -173,7 +178,10 @@ class Relay:
         with contextlib.suppress(OSError):
             self.listening.shutdown(socket.SHUT_RDWR)
         self.listening.close()
-        self._close_all()
+        with self._lock:
+            for one in self._open:
+                _hang_up(one)
+                one.close()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -188,26 +196,23 @@ class Relay:
     def _pass(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
         with contextlib.suppress(OSError):
             while content := source.recv(65536):
-                if counted and self._is_cut(len(content)):
-                    self._close_all()
-                    return
+                if counted and self._breaks(content):
+                    break
                 target.sendall(content)
-        for one in (source, target):
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+        _hang_up(source)
+        _hang_up(target)
 
-    def _is_cut(self, size: int) -> bool:
+    def _breaks(self, content: bytes) -> bool:
         with self._lock:
-            self.sent += size
-            if self.cuts or self.sent < self.cut_after:
+            self.sent += len(content)
+            # A client waits for an answer before it asks again, so a request begins what is received.
+            if not self.cuts or self.sent < self.cut_after or not (self.within or content[:6] == b"PATCH "):
                 return False
-            self.cuts += 1
+            self.cuts -= 1
+            self.broken += 1
             return True
 
-    def _close_all(self) -> None:
-        with self._lock:
-            for one in self._open:
-                with contextlib.suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
-                one.close()
-            self._open.clear()
+
+def _hang_up(one: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)

@@ -2,8 +2,6 @@
 
 Owns the list of those packages, and whether this machine lets a container be made at all. Refuses to fail where they
 cannot be had: then the tests are skipped with the same words.
-
-    python -m tools.image_test.tools
 """
 
 from __future__ import annotations
@@ -82,31 +80,37 @@ def _which(program: str) -> str | None:
     return shutil.which(program, path=search_path(os.environ.get("PATH")))
 
 
-def install(absent: list[str]) -> None:
-    """Have apt-get install these packages, and extract those that would start as a service."""
-    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    apt, dpkg = find("apt-get"), find("dpkg-deb")
-    subprocess.run([apt, "update"], env=environ, check=False)
-    if plain := [package for package in absent if package not in SERVICES]:
-        command = [apt, "install", "--yes", "--no-install-recommends", *plain]
-        subprocess.run(command, env=environ, check=False)
-    for package in SERVICES.intersection(absent):
-        with tempfile.TemporaryDirectory() as folder:
-            subprocess.run([apt, "download", package], cwd=folder, env=environ, check=False)
-            for found in Path(folder).glob("*.deb"):
-                PROGRAMS.mkdir(parents=True, exist_ok=True)
-                subprocess.run([dpkg, "--extract", found, PROGRAMS], check=False)
+def install(absent: list[str], log: Path) -> None:
+    """Have apt-get install these packages, and extract those that would start as a service.
+
+    Args:
+        absent: the packages.
+        log: gets what apt-get says.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as said, tempfile.TemporaryDirectory() as folder:
+
+        def call(*command: str | Path) -> None:
+            environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            subprocess.run(command, cwd=folder, env=environ, stdout=said, stderr=said, check=False)
+
+        apt = find("apt-get")
+        call(apt, "update")
+        if plain := [package for package in absent if package not in SERVICES]:
+            call(apt, "install", "--yes", "--no-install-recommends", *plain)
+        if services := SERVICES.intersection(absent):
+            call(apt, "download", *services)
+        for found in Path(folder).glob("*.deb"):
+            PROGRAMS.mkdir(parents=True, exist_ok=True)
+            call(find("dpkg-deb"), "--extract", found, PROGRAMS)
 
 
-def main() -> int:
-    """Install what is missing where that can be; say what there is."""
+def installed() -> bool:
+    """Return whether all packages are here, after they were installed where that can be."""
     absent = missing(_which)
-    if absent and os.geteuid() == 0 and shutil.which("apt-get"):
-        install(absent)
-    if why := obstacle():
-        print(f"no image is built and run here: {why}; the tests of the image are skipped")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    if absent and os.geteuid() == 0 and _which("apt-get"):
+        log = CACHE.parent / "log" / "image-tools.log"
+        print(f"installing {', '.join(absent)}; log in {log.relative_to(CACHE.parents[1])}", flush=True)
+        install(absent, log)
+        absent = missing(_which)
+    return not absent

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from pipeline.cli.options import ImageBuildOptions, ImageOptions, ImagePushOptions
     from pipeline.image.base import Reference
     from pipeline.image.blobs import Image
-    from pipeline.image.contents import Contents
+    from pipeline.image.contents import ImageContents
     from pipeline.image.push import Pushed
     from pipeline.image.registry import Registry
 
     Connect = Callable[[Reference], Registry]
-    Gather = Callable[[str], Contents]
+    Gather = Callable[[str], ImageContents]
 
 OUTPUT: Final = "ImageRepository"
 """The stack's output that names its repository."""
@@ -55,7 +55,7 @@ def uploads() -> UploadFiles:
     return UploadFiles(settings.cache() / "image-uploads")
 
 
-def gather(architecture: str) -> Contents:
+def gather(architecture: str) -> ImageContents:
     """Return what the image holds, its wheels from the user's cache."""
     return contents.gather(architecture, settings.cache() / "wheels")
 
@@ -112,8 +112,9 @@ def run_build(arguments: ImageBuildOptions, connect: Connect, gather: Gather) ->
     if arguments.json:
         print(json.dumps(document(image, tag, arguments), indent=2))
         return 0
-    screen.clear()
     tell(image, tag, screen)
+    if arguments.architecture in contents.WITHOUT_SERVER:
+        screen.say("without llama-server, which is built for x86_64 alone: Sealift's own server answers")
     where = f"in {arguments.output}" if arguments.output is not None else "its layers are kept for a push"
     screen.say(f"built in {time.monotonic() - begun:.1f} s, {where}")
     return 0
@@ -136,6 +137,28 @@ def run_push(arguments: ImagePushOptions, connect: Connect, gather: Gather, clie
     """
     screen = Screen.of(arguments)
     begun = time.monotonic()
+    done = pushed(arguments, connect, gather, clients, screen)
+    seconds = time.monotonic() - begun
+    if arguments.json:
+        print(json.dumps({**done.to_json(), "seconds": round(seconds, 3)}, indent=2))
+        return 0
+    screen.clear()
+    tell_pushed(done, seconds, screen)
+    return 0
+
+
+def pushed(
+    arguments: ImagePushOptions, connect: Connect, gather: Gather, clients: Clients, screen: Screen
+) -> Pushed:
+    """Push as `run_push` does, and return what was sent, or would be; takes what that does.
+
+    Args:
+        arguments: of the command line.
+        connect: returns a repository.
+        gather: returns what the image holds.
+        clients: of the account.
+        screen: is told what is being done.
+    """
     target = _target(arguments, clients)
     if ecr.host(target.host) is not None:
         account = clients.sts.get_caller_identity()["Account"]
@@ -148,13 +171,7 @@ def run_push(arguments: ImagePushOptions, connect: Connect, gather: Gather, clie
     done = pushes.push(image, connect(target), tag, progress=progress, dry_run=arguments.dry_run)
     blobs().prune(time.time())
     uploads().prune(time.time())
-    seconds = time.monotonic() - begun
-    if arguments.json:
-        print(json.dumps({**done.to_json(), "seconds": round(seconds, 3)}, indent=2))
-        return 0
-    screen.clear()
-    tell_pushed(done, seconds, screen)
-    return 0
+    return done
 
 
 def _target(arguments: ImagePushOptions, clients: Clients) -> Reference:

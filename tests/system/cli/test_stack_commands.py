@@ -28,15 +28,18 @@ class Person:
         keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
         self.clients = Clients(endpoint_url=url, region="us-east-1", credentials=keys)
         self._capsys = capsys
+        self.push: Any = None
+        """Brings Sealift's own image into a repository; None for somebody who wants none."""
 
     def runs(self, *words: str) -> tuple[int, str]:
         """Return the exit status of a command, and what it prints."""
-        arguments = program.read(words).options
+        alone = ("--no-image",) if words[0] == "deploy" and self.push is None else ()
+        arguments = program.read((*words, *alone)).options
         self._capsys.readouterr()
         if words[0] == "deploy":
             source = template.load(package_files.template())
             libraries, level = bundles.libraries_here, bundles.QUICKEST
-            status = deploy.run(arguments, self.clients, source, libraries, level=level)
+            status = deploy.run(arguments, self.clients, source, libraries, self.push, level=level)
         else:
             status = destroy.run(arguments, self.clients)
         return status, self._capsys.readouterr().out

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.image import layers, manifest
-from pipeline.image.layers import LayerFile
+from pipeline.image.layers import TreeFile
 from pipeline.image.manifest import Descriptor, Manifest, digest_of
 
 
-def layer_bytes(files: Mapping[str, bytes]) -> tuple[bytes, layers.Layer]:
+def layer_bytes(files: Mapping[str, bytes]) -> tuple[bytes, layers.WrittenLayer]:
     """Return a layer of files and what it is."""
     out = io.BytesIO()
-    made = layers.write(layers.tree({path: LayerFile(content) for path, content in files.items()}), out.write)
+    made = layers.write(layers.tree({path: TreeFile(content) for path, content in files.items()}), out.write)
     return out.getvalue(), made
 
 

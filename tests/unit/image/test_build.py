@@ -1,4 +1,4 @@
-"""The image: what the Dockerfile says, twice the same, and with a model on it."""
+"""The image: what the Dockerfile says, and twice the same."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import InvalidInput
-from pipeline.image import base, build, configuration, layers
+from pipeline.image import base, build, configuration
 from pipeline.image.cache import BlobCache
-from pipeline.image.contents import Contents, Part
-from pipeline.image.layers import LayerFile
+from pipeline.image.contents import ImageContents, ImagePart
+from pipeline.image.layers import TreeFile
 from tests.unit.image.images import MemoryRegistry
 
 DOCKERFILE = Path(__file__).resolve().parents[3] / "inference" / "Dockerfile"
 REFERENCE = base.parse("registry.test/python:1")
-CONTENTS = Contents(
+CONTENTS = ImageContents(
     "x86_64",
     (
-        Part("libraries", {"opt/sealift/lib/a.py": LayerFile(b"a")}),
-        Part("code", {"opt/sealift/adapter/__main__.py": LayerFile(b"b")}),
+        ImagePart("libraries", {"opt/sealift/lib/a.py": TreeFile(b"a")}),
+        ImagePart("code", {"opt/sealift/adapter/__main__.py": TreeFile(b"b")}),
     ),
     {"foo": "1.2.3"},
 )
@@ -120,24 +120,6 @@ def test_a_base_that_does_not_say_its_python_is_taken(tmp_path: Path) -> None:
     registry.put_image("1", Env=None)
 
     assert made(registry, tmp_path).layers
-
-
-def test_a_model_is_laid_on_an_image(registry: MemoryRegistry, tmp_path: Path) -> None:
-    """One layer more, the variable and the label; the rest stays, and a second one is refused."""
-    image = made(registry, tmp_path)
-    config = configuration.read(image.config, "it")
-    layer = layers.write(layers.single(layers.model_path("m.gguf"), 3, [b"abc"]), lambda _: None)
-
-    manifest, found = build.with_model(image.manifest, config, layer, "m.gguf")
-
-    assert manifest.layers == (*image.manifest.layers, layer.descriptor)
-    assert (manifest.config.digest, manifest.config.size) == (found.digest, len(found.content))
-    assert found.diff_ids == (*config.diff_ids, layer.diff_id)
-    assert found.environment == {**config.environment, "SM_MODEL_DIR": "/opt/sealift/model"}
-    assert found.labels == {**config.labels, "sealift.model": "m.gguf"}
-    assert (found.entry_point, found.user) == (config.entry_point, config.user)
-    with pytest.raises(InvalidInput, match=r"an image that holds 'm\.gguf'"):
-        build.with_model(manifest, found, layer, "other.gguf")
 
 
 @pytest.mark.parametrize(

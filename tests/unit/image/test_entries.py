@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.errors import InvalidInput, SealiftError, WrongDigest
 from pipeline.image import entries, layers
 from pipeline.image.entries import LayerEntry
-from pipeline.image.layers import LayerFile
+from pipeline.image.layers import TreeFile
 
 Member = tuple[str, dict[str, Any]]
 
@@ -65,9 +65,9 @@ def test_what_was_written_is_read() -> None:
     """With modes, links and contents; the tar's digest is held against what was said."""
     out = io.BytesIO()
     files = {
-        "a/run": LayerFile(b"#!", layers.RUNNABLE),
-        "a/link": LayerFile("run"),
-        "b": LayerFile(bytes(100_000)),
+        "a/run": TreeFile(b"#!", layers.RUNNABLE),
+        "a/link": TreeFile("run"),
+        "b": TreeFile(bytes(100_000)),
     }
     made = layers.write(layers.tree(files), out.write)
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pipeline.archive.formats.deflate import STORED_MAX
 from pipeline.errors import InvalidInput
 from pipeline.image import layers
-from pipeline.image.layers import Layer, LayerFile, LayerStream, Opened
+from pipeline.image.layers import LayerOutput, Opened, TreeFile, WrittenLayer
 from pipeline.limits import GiB
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=120)
@@ -26,23 +26,23 @@ PARTS = NAMES.filter(lambda name: name not in {".", ".."} and not name.startswit
 PATHS = st.lists(PARTS, min_size=1, max_size=4).map("/".join)
 
 
-def written(files: dict[str, LayerFile]) -> tuple[bytes, Layer]:
+def written(files: dict[str, TreeFile]) -> tuple[bytes, WrittenLayer]:
     """Return a layer's bytes and what was said of them."""
     out = io.BytesIO()
     layer = layers.write(layers.tree(files), out.write)
     return out.getvalue(), layer
 
 
-def trees() -> st.SearchStrategy[dict[str, LayerFile]]:
+def trees() -> st.SearchStrategy[dict[str, TreeFile]]:
     """Return files of which none is another's folder."""
     contents = st.one_of(st.binary(max_size=2000), st.integers(0, 3 * STORED_MAX).map(bytes))
-    return st.dictionaries(PATHS, contents.map(LayerFile), max_size=8).filter(
+    return st.dictionaries(PATHS, contents.map(TreeFile), max_size=8).filter(
         lambda files: not any(a != b and b.startswith(f"{a}/") for a in files for b in files)
     )
 
 
 @given(trees())
-def test_pythons_tar_reads_what_was_written(files: dict[str, LayerFile]) -> None:
+def test_pythons_tar_reads_what_was_written(files: dict[str, TreeFile]) -> None:
     """Every file with its bytes, every folder above it before it, root's, of no time; both digests are right."""
     content, layer = written(files)
 
@@ -62,7 +62,7 @@ def test_pythons_tar_reads_what_was_written(files: dict[str, LayerFile]) -> None
 
 
 @given(trees(), st.randoms(use_true_random=False))
-def test_no_order_of_the_files_shows(files: dict[str, LayerFile], random: object) -> None:
+def test_no_order_of_the_files_shows(files: dict[str, TreeFile], random: object) -> None:
     """A folder is read in whatever order its file system has."""
     shuffled = list(files.items())
     random.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -74,9 +74,9 @@ def test_no_order_of_the_files_shows(files: dict[str, LayerFile], random: object
 def test_no_size_of_the_pieces_shows(content: bytes, first: int, second: int) -> None:
     """S3 and a disk give other pieces of the same file."""
 
-    def cut(size: int) -> Layer:
+    def cut(size: int) -> WrittenLayer:
         pieces = [content[at : at + size] for at in range(0, len(content), size)]
-        return layers.write(layers.single("a/b", len(content), pieces), lambda _: None)
+        return layers.write(pieces, lambda _: None)
 
     assert cut(first) == cut(second)
 
@@ -87,7 +87,7 @@ def test_no_size_of_the_pieces_shows(content: bytes, first: int, second: int) ->
 def test_a_stream_of_any_length_ends_in_a_final_block(size: int) -> None:
     """At the bounds of a block and of a batch too; the size was known before."""
     data = bytes(range(251)) * (size // 251 + 1)
-    pieces = list(map(bytes, stream := LayerStream([data[:size]])))
+    pieces = list(map(bytes, stream := LayerOutput([data[:size]])))
 
     assert gzip.decompress(b"".join(pieces)) == data[:size]
     assert stream.layer.descriptor.size == layers.compressed_size(size) == sum(map(len, pieces))
@@ -96,9 +96,9 @@ def test_a_stream_of_any_length_ends_in_a_final_block(size: int) -> None:
 def test_the_bytes_are_these_for_ever() -> None:
     """Another Python or another zlib must not make another layer: the digest of one was written down."""
     files = {
-        "opt/sealift/lib/" + "long/" * 30 + "name.py": LayerFile(b"print()\n"),
-        "opt/sealift/program": LayerFile(bytes(70_000), layers.RUNNABLE),
-        "opt/link": LayerFile("sealift/program"),
+        "opt/sealift/lib/" + "long/" * 30 + "name.py": TreeFile(b"print()\n"),
+        "opt/sealift/program": TreeFile(bytes(70_000), layers.RUNNABLE),
+        "opt/link": TreeFile("sealift/program"),
     }
 
     _, layer = written(files)
@@ -114,7 +114,7 @@ def test_another_process_makes_the_same() -> None:
     """Nothing of the order of a set, of the time or of the user gets in."""
     script = (
         "import io; from pipeline.image import layers\n"
-        "files = {f'a/{n}/{n * 7 % 13}': layers.LayerFile(bytes(n)) for n in range(40)}\n"
+        "files = {f'a/{n}/{n * 7 % 13}': layers.TreeFile(bytes(n)) for n in range(40)}\n"
         "print(layers.write(layers.tree(files), lambda _: None).descriptor.digest)"
     )
     top = Path(__file__).resolve().parents[3]
@@ -139,9 +139,9 @@ def test_gnu_tar_unpacks_it(tmp_path: Path) -> None:
     long = "opt/" + "folder/" * 20 + "file"
     content, _ = written(
         {
-            long: LayerFile(b"long"),
-            "opt/run": LayerFile(b"#!/bin/sh\n", layers.RUNNABLE),
-            "opt/link": LayerFile("run"),
+            long: TreeFile(b"long"),
+            "opt/run": TreeFile(b"#!/bin/sh\n", layers.RUNNABLE),
+            "opt/link": TreeFile("run"),
         }
     )
     (tmp_path / "layer.tar.gz").write_bytes(content)
@@ -163,32 +163,31 @@ def test_gnu_tar_unpacks_it(tmp_path: Path) -> None:
 def test_a_path_that_is_not_below_the_root_is_refused(path: str) -> None:
     """Nor one that would remove a file of the base."""
     with pytest.raises(InvalidInput, match="a path below the root"):
-        written({path: LayerFile(b"")})
+        written({path: TreeFile(b"")})
 
 
 def test_a_file_is_no_folder() -> None:
     """An unpacker would take one of both."""
     with pytest.raises(InvalidInput, match="as a file and as a folder"):
-        written({"a": LayerFile(b""), "a/b": LayerFile(b"")})
-
-
-@pytest.mark.parametrize("came", [0, 999, 1001, 4000])
-def test_a_file_of_another_size_is_refused(came: int) -> None:
-    """Its header has gone by then: what was sent must not become a layer."""
-    stream = LayerStream(layers.single("a", 1000, [bytes(came)]))
-
-    with pytest.raises(InvalidInput, match="bytes of 'a'"):
-        list(stream)
-    with pytest.raises(RuntimeError):
-        _ = stream.layer
+        written({"a": TreeFile(b""), "a/b": TreeFile(b"")})
 
 
 def test_a_file_that_shrinks_is_refused() -> None:
     """Somebody writes to it while it is packed."""
-    file = LayerFile(Opened(1000, lambda: io.BytesIO(b"short")))
+    file = TreeFile(Opened(1000, lambda: io.BytesIO(b"short")))
 
+    output = LayerOutput(layers.tree({"a/b": file}))
     with pytest.raises(InvalidInput, match=r"5 bytes of 'a/b'; wanted 1000"):
-        written({"a/b": file})
+        list(output)
+    with pytest.raises(RuntimeError):
+        _ = output.layer
+
+
+def test_a_file_that_grows_is_taken_as_long_as_it_was() -> None:
+    """Its header said so."""
+    grown = TreeFile(Opened(5, lambda: io.BytesIO(b"short and more")))
+
+    assert written({"a": grown}) == written({"a": TreeFile(b"short")})
 
 
 def test_a_file_on_disk_is_as_its_bytes(tmp_path: Path) -> None:
@@ -196,9 +195,9 @@ def test_a_file_on_disk_is_as_its_bytes(tmp_path: Path) -> None:
     content = bytes(range(256)) * 9000
     (tmp_path / "file").write_bytes(content)
     given = (
-        LayerFile(content),
-        LayerFile(tmp_path / "file"),
-        LayerFile(Opened(len(content), lambda: io.BytesIO(content))),
+        TreeFile(content),
+        TreeFile(tmp_path / "file"),
+        TreeFile(Opened(len(content), lambda: io.BytesIO(content))),
     )
 
     assert len({written({"a/b": one})[1].descriptor.digest for one in given}) == 1
@@ -208,28 +207,11 @@ def test_a_file_of_more_than_8_gib_has_its_size_in_pax() -> None:
     """Ustar has no room for it; only the header is made here."""
     with tarfile.open(fileobj=io.BytesIO(layers.header("m", size=9 * GiB) + bytes(1024))) as tar:
         assert tar.next().size == 9 * GiB  # type: ignore[union-attr]
-    assert layers.single_plain_size("m", 9 * GiB) > 9 * GiB
-
-
-@given(st.integers(0, 300_000), PARTS)
-def test_the_size_of_a_single_file_is_known_before(size: int, name: str) -> None:
-    """So a registry can be told before the model is read."""
-    path = layers.model_path(name)
-    layer = layers.write(layers.single(path, size, [bytes(size)]), lambda _: None)
-
-    assert layer.plain_size == layers.single_plain_size(path, size)
-
-
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/a"])
-def test_a_model_is_called_as_a_file(name: str) -> None:
-    """It lies in the one folder."""
-    with pytest.raises(InvalidInput, match="the name of a file"):
-        layers.model_path(name)
 
 
 def test_memory_does_not_grow_with_the_file() -> None:
     """Buffers are few and used again: what a piece shows is another one's soon after."""
-    pieces = LayerStream(layers.single("m", 64 << 20, (bytes(1 << 20) for _ in range(64))))
+    pieces = LayerOutput(bytes(1 << 20) for _ in range(64))
     seen = {id(piece.obj) for piece in pieces}
 
     assert len(seen) <= 8

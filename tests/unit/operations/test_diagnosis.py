@@ -228,8 +228,8 @@ SAID = (
     ),
 )
 
-WAY = [name for name in ORDER if name != "update_endpoint"]
-"""The states that a deployment with an endpoint of its own comes to."""
+WAY = [name for name in ORDER if name not in {"assemble_image", "update_endpoint"}]
+"""The states that a deployment of an archive with an endpoint of its own comes to."""
 GOOD: dict[str, Any] = {name: {} for name in WAY} | {
     "plan_deployment": {"switch": "in_steps"},
     "poll_endpoint": {"verdict": "ready"},
@@ -305,6 +305,19 @@ def test_the_message_of_a_lambda_is_unpacked() -> None:
             id="an endpoint that is updated, since it came after the first plan",
         ),
         pytest.param(GOOD, "update_consumer", id="everything done"),
+        pytest.param(
+            {"check_archive": {}, "plan_deployment": {"image": {}}}, "assemble_image", id="an image"
+        ),
+        pytest.param(
+            {"check_archive": {}, "plan_deployment": {"image": {}}, "assemble_image": {"more": True}},
+            "assemble_image",
+            id="an image that is not whole",
+        ),
+        pytest.param(
+            {"check_archive": {}, "plan_deployment": {"image": {}}, "assemble_image": {"more": False}},
+            "create_model",
+            id="after an image",
+        ),
         pytest.param(
             {name: GOOD[name] for name in WAY[: WAY.index("shift_consumer")]} | {"plan_deployment": {}},
             "update_consumer",
