@@ -117,7 +117,7 @@ class _Assembly:
         self._event = event
         self._clients = clients
         self._planned = event["image"]
-        self._bucket = event["assembly"]["bucket"]
+        self._bucket = self._planned.bucket
         self._until = clock() + SENDS_S
         self._clock = clock
         self._sent = 0
@@ -275,6 +275,8 @@ class _Assembly:
         made = model_image.compose(base, layer, config)
         self._repository.upload(made.config, lambda: BytesIO(config.content), lambda _count: None)
         rendered = made.render()
+        # Before, so that a rollback knows whose it is when the answer is lost.
+        self._note(maker=self._event["execution"])
         self._repository.put_manifest(rendered, DOCKER_MANIFEST, self._planned.tag)
         self._note(upload=None, calls=0)
         return self._result(digest_of(rendered), made, written=True)

@@ -102,7 +102,12 @@ def planned(base: BaseImage, assembly: Mapping[str, Any]) -> PlannedImage:
         assembly: CheckArchive's decision, whose `content` names what was uploaded.
     """
     content = naming.digest([base.digest, assembly["content"], bool(assembly.get("relocate_model"))], 32)
-    return PlannedImage(repository=base.repository, tag=f"{TAG_PREFIX}{content}", base=base.digest)
+    return PlannedImage(
+        repository=base.repository,
+        tag=f"{TAG_PREFIX}{content}",
+        base=base.digest,
+        bucket=assembly["bucket"],
+    )
 
 
 def no_base(request: Request) -> Problem:

@@ -37,6 +37,8 @@ class ImageRecord:
     execution: str
     """The ARN of the execution that claimed it last."""
     version: int = RECORD_VERSION
+    maker: str = ""
+    """The one that has put the tag; empty while nobody has."""
     upload: BegunUpload | None = None
     """The layer's, while it is not complete."""
     layer: MadeLayer | None = None

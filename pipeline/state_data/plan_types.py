@@ -115,6 +115,8 @@ class PlannedImage:
     """Made of the image below and of the model."""
     base: str
     """The digest of the image that the model's layer is laid on."""
+    bucket: str
+    """Where the record of it lies, by which executions claim it."""
 
     @property
     def uri(self) -> str:

@@ -152,7 +152,7 @@ def site() -> Iterator[Site]:
             for bucket in ("uploads", "artifacts"):
                 clients.s3.create_bucket(Bucket=bucket)
             clients.registry.create_repository(repositoryName=NAME)  # type: ignore[attr-defined]
-            yield Site(gateway, clients, PlannedImage(REPOSITORY, TAG, push_plain(clients)))
+            yield Site(gateway, clients, PlannedImage(REPOSITORY, TAG, push_plain(clients), "artifacts"))
         finally:
             gateway.close()
 
@@ -431,7 +431,10 @@ def test_a_record_that_nobody_can_read_is_as_good_as_none(site: Site) -> None:
 def test_its_event_and_its_result_are_the_definitions(site: Site, do: Task) -> None:
     """What the state sends is what the task reads, as JSON."""
     event = bare_event(site, ("model.gguf", b"weights"))
-    sent = {**event, "image": {"repository": REPOSITORY, "tag": TAG, "base": site.planned.base}}
+    sent = {
+        **event,
+        "image": {"repository": REPOSITORY, "tag": TAG, "base": site.planned.base, "bucket": "artifacts"},
+    }
     sent["archive"] = {
         **dict.fromkeys(("version_id", "sha256")),
         "extracted_bytes": 7,
