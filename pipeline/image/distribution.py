@@ -205,11 +205,12 @@ class HttpRepository:
             WrongDigest: what arrived is not what the digest says.
             Throttled, ServiceUnavailable: it was cut off, as often as the patience goes.
         """
-        if self._has(blob.digest):
-            progress(blob.size)
-            return
         with BlobReader(blob, content) as reader:
             for _ in range(_BEGINNINGS):
+                # Somebody else may have brought it meanwhile.
+                if self._has(blob.digest):
+                    progress(blob.size)
+                    return
                 upload = self._recalled(blob) or self._begin()
                 try:
                     self._send(upload, blob, reader, progress)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from local_cloud.hosting.containers.oci_runtime import find_runtime
 from pipeline import package_files
 from tools.image_test import base, tools
 from tools.image_test.registry import LocalRegistry
@@ -31,6 +32,8 @@ def able() -> None:
     """Skip everything where no image can be built and run."""
     if why := tools.obstacle():
         pytest.skip(why)
+    if find_runtime().runtime is None:
+        pytest.skip(find_runtime().reason)
     if package_files.llama_server() is None:
         pytest.skip("no llama-server to put into the image: `make llama-server` builds it")
 

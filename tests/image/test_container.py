@@ -5,9 +5,7 @@ Run is what skopeo pulled, by the code with which the local cloud hosts endpoint
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
 import tarfile
 import time
 from pathlib import Path
@@ -18,22 +16,16 @@ import pytest
 
 from examples.tiny_gguf import write_tiny_gguf
 from local_cloud.hosting.containers.container import CallBrokenError, ContainerCall
-from local_cloud.hosting.containers.model_files import ModelFiles, NoObjects
-from local_cloud.hosting.containers.oci_runtime import find_runtime
-from local_cloud.hosting.containers.places import Places
-from local_cloud.hosting.containers.runc_container import RuncLauncher
 from local_cloud.hosting.platform.lifecycle import ContainerCondition
-from local_cloud.hosting.platform.resources import Capacity, Deployment
 from local_cloud.hosting.platform.settings import HostingSettings
 from tools.image_test import trees
+from tools.image_test.host import PATIENCE_S, Host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from local_cloud.hosting.containers.container import Container
     from tests.image.conftest import Pulled
 
-PATIENCE_S = 90.0
 SMALLEST_MB = 1024
 """Of serverless."""
 DYING_MB = (192, 96, 48, 24)
@@ -44,63 +36,6 @@ QUESTION = ContainerCall(
     ).encode(),
     "application/json",
 )
-
-
-class Host:
-    """Starts containers of the image, and has their logs."""
-
-    def __init__(self, pulled: Pulled, archive: Path, folder: Path, roots: Path) -> None:
-        runtime = find_runtime().runtime
-        if runtime is None:
-            pytest.skip(find_runtime().reason)
-        self.image = pulled
-        self.folder = folder
-        self.lines: list[str] = []
-        settings = HostingSettings()
-        models = ModelFiles(
-            fetch=lambda _role, _bucket, _key, path: shutil.copyfile(archive, path),
-            objects=NoObjects(),
-            settings=settings,
-        )
-        self.launcher = RuncLauncher(
-            runtime=runtime, models=models, settings=settings, root=folder, roots=roots
-        )
-        self.places = Places(
-            folder,
-            log=lambda _role, _group, _stream, _ms, line: self.lines.append(line),
-            log_group=lambda name: name,
-            clock=time.time,
-        )
-        self.started: list[Container] = []
-        self.identities: list[str] = []
-
-    def start(self, memory_mb: int) -> Container:
-        """Start a container with so much memory."""
-        deployment = Deployment(
-            config_name="harbour",
-            variant_name="AllTraffic",
-            weight=1.0,
-            capacity=Capacity(memory_mb, 1),
-            image="sealift",
-            role_arn="arn:aws:iam::123456789012:role/endpoint",
-            model_data_url="s3://models/model.tar.gz",
-            model_source=None,
-            environment={"SEALIFT_N_CTX": "512", "SEALIFT_N_THREADS": "1"},
-        )
-        place = self.places.make("harbour", deployment)
-        self.identities.append(place.identity)
-        container = self.launcher.launch(deployment, place, image=self.image, cancelled=lambda: False)
-        self.started.append(container)
-        return container
-
-    def until_up(self, container: Container) -> ContainerCondition:
-        """Wait until it answers health checks, or ended, and return how it is."""
-        deadline = time.monotonic() + PATIENCE_S
-        while container.condition() is ContainerCondition.RUNNING and not container.ping():
-            if time.monotonic() > deadline:
-                raise AssertionError(f"no answer within {PATIENCE_S:g} s: {self.lines}")
-            time.sleep(0.05)
-        return container.condition()
 
 
 @pytest.fixture(scope="module")
@@ -122,32 +57,10 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def host(pulled: Pulled, archive: Path, roots: Path, tmp_path: Path) -> Iterator[Host]:
     """Return what starts containers; none is left of them."""
-    made = Host(pulled, archive, tmp_path, roots)
-    yield made
-    for container in made.started:
-        container.kill()
-    made.launcher.close()
-    assert leftovers(tmp_path, made.identities) == []
-
-
-def leftovers(folder: Path, identities: list[str]) -> list[str]:
-    """Return what is left of containers that had their folders there: processes, mounts, groups, notes of runc."""
-    found = [
-        f"folder {path.name}" for path in folder.iterdir() if path.name not in {"owner", "state", "roots"}
-    ]
-    state = folder / "state"
-    found += [f"container {path.name}" for path in state.iterdir()] if state.is_dir() else []
-    found += [
-        f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines() if str(folder) in line
-    ]
-    for identity in identities:
-        found += [f"group {path}" for path in Path("/sys/fs/cgroup").glob(f"**/*{identity}")]
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            groups, command = (process / "cgroup").read_text(), (process / "cmdline").read_text()
-            if str(folder) in command or any(identity in groups for identity in identities):
-                found.append(f"process {process.name} {command}")
-    return found
+    environment = {"SEALIFT_N_CTX": "512", "SEALIFT_N_THREADS": "1"}
+    with Host(pulled, tmp_path, roots, archive=archive, environment=environment) as made:
+        yield made
+    assert made.leftovers() == []
 
 
 def test_answers(host: Host) -> None:

@@ -16,6 +16,8 @@ def main() -> None:
     if why := tools.obstacle():
         print(f"no image is built and run here: {why}; the tests of the image are skipped")
         return
+    if base.made():
+        return
     begun = time.monotonic()
     print(f"a base of Debian {base.PYTHON.suite} (made once, a minute) ...", flush=True)
     layout = base.layout()

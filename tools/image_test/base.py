@@ -70,6 +70,11 @@ TAG: Final = "3.11-slim-bookworm"
 """Of the image in its layout, as the true one is called."""
 
 
+def made(recipe: Recipe = PYTHON, cache: Path = tools.CACHE) -> bool:
+    """Return whether `layout` has it already."""
+    return (cache / recipe.key(os.uname().machine)).exists()
+
+
 def layout(recipe: Recipe = PYTHON, cache: Path = tools.CACHE) -> Path:
     """Return the OCI layout of a recipe, bootstrapped on the first call (under a minute); its tag is `TAG`.
 
