@@ -295,6 +295,33 @@ def program() -> CommandGroup:
             examples=("sealift sweep", "sealift sweep --stack sealift --grace 48 --delete"),
         ),
     )
+    calling = (
+        LeafCommand(
+            "ask",
+            "ask a service one question, and print its answer",
+            "ask:ask",
+            options.AskOptions,
+            examples=(
+                'sealift ask demo "What does a sealift do?"',
+                'sealift ask demo --system "Answer in one sentence." --timings "Why are ships slow?"',
+                "sealift ask demo --schema person.json --json -",
+            ),
+        ),
+        LeafCommand(
+            "chat",
+            "talk with a service; Ctrl-C ends an answer, Ctrl-D the chat",
+            "chat:chat",
+            options.ChatOptions,
+            examples=("sealift chat demo", 'sealift chat demo --system "You are a harbor pilot."'),
+        ),
+        LeafCommand(
+            "token",
+            "make a bearer token for SageMaker's OpenAI route, of one's own credentials",
+            "token:token",
+            options.TokenOptions,
+            examples=("sealift token --hours 1",),
+        ),
+    )
     looking = (
         LeafCommand(
             "status",
@@ -347,6 +374,7 @@ def program() -> CommandGroup:
         ("Archives", archives),
         ("The stack in your account", account),
         ("Deployments", deployments),
+        ("Asking what is deployed", calling),
         ("What is deployed, and what was", looking),
         ("This machine", here),
     )
