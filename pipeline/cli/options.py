@@ -359,6 +359,19 @@ class ChatOptions(ServiceOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConnectOptions(StackedOptions):
+    """Of `sealift connect`."""
+
+    service: str = _argument("SERVICE", "the service's name")
+    stack: str | None = _stack(help="only a deployment of this stack (default: of any stack of the account)")
+    only: str | None = _option(
+        "--only",
+        metavar="NAME",
+        help="this one alone, with nothing else: boto3, openai, langchain, litellm, curl, lambda",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenOptions(AccountOptions):
     """Of `sealift token`."""
 

@@ -315,6 +315,13 @@ def program() -> CommandGroup:
             examples=("sealift chat demo", 'sealift chat demo --system "You are a harbor pilot."'),
         ),
         LeafCommand(
+            "connect",
+            "print code to paste that asks a service: boto3, OpenAI, LangChain, LiteLLM, curl",
+            "connect:connect",
+            options.ConnectOptions,
+            examples=("sealift connect demo", "sealift connect demo --only curl"),
+        ),
+        LeafCommand(
             "token",
             "make a bearer token for SageMaker's OpenAI route, of one's own credentials",
             "token:token",

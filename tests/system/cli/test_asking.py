@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -121,3 +123,33 @@ def test_a_service_that_never_became_good_is_not_asked(
 
     assert (status, out) == (cli.FAILED, "")
     assert "no deployment of 'wreck'" in err
+
+
+@pytest.mark.parametrize(
+    "fields", [pytest.param({}, id="serverless"), pytest.param(INSTANCE, id="on an instance")]
+)
+def test_what_is_printed_to_paste_asks_the_service(
+    deployments: Deployments,
+    archive: Path,
+    sealift: Callable[..., tuple[int, str, str]],
+    fields: dict[str, Any],
+) -> None:
+    """As it is, by programs that know nothing of Sealift; those of consumers' libraries `make clients` runs."""
+    deployed(deployments, archive, "quay", **fields)
+    _, out, _ = sealift("connect", "quay", "--json")
+    found = {one["name"]: one["code"] for one in json.loads(out)["snippets"]}
+    assert set(found) == {"boto3", "openai", "langchain", "litellm", "curl", "lambda"}
+    assert ("openai/v1" in found["openai"]) is bool(fields)
+
+    keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "PATH": os.environ["PATH"]}
+    for command in (
+        [sys.executable, "-c", found["boto3"]],
+        ["bash", "-euo", "pipefail", "-c", found["curl"]],
+    ):
+        done = subprocess.run(command, env=keys, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.strip()) > 1
+
+    status, out, err = sealift("connect", "quay", "--only", "crul")
+    assert (status, out) == (cli.FAILED, "")
+    assert "did you mean 'curl'?" in err

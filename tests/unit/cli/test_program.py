@@ -32,6 +32,7 @@ NEEDED = {
     "rollback": ["s"],
     "ask": ["s"],
     "chat": ["s"],
+    "connect": ["s"],
     "logs": ["s"],
     "report": ["s"],
     "completion": ["bash"],
@@ -46,7 +47,7 @@ def test_every_command_that_there_was_is_there() -> None:
     """Their names are public."""
     names = (
         "pack check plan deploy destroy push start watch status history logs rollback sweep report doctor settings "
-        "ask chat token completion local"
+        "ask chat connect token completion local"
     )
     assert sorted(program.program().commands) == sorted(names.split())
     assert {path[-1] for path in VERBS if path[0] == "local"} == {"run", "up"}
