@@ -238,6 +238,17 @@ class DestroyOptions(StackedOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeleteOptions(StackedOptions):
+    """Of `sealift delete`."""
+
+    service: str = _argument("SERVICE", "the service's name")
+    stack: str | None = _stack(help="the stack that it is of (default: sealift)")
+    archives: bool = _flag("--archives", "delete its uploads too")
+    yes: bool = _flag("--yes", "do not ask")
+    dry_run: bool = _flag("--dry-run", "only say what would go")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DoctorOptions(StackedOptions):
     """Of `sealift doctor`."""
 
@@ -389,6 +400,13 @@ class StatusOptions(StackedOptions):
     """Of `sealift status`."""
 
     only: str | None = _argument("[SERVICE]", "only this service (default: all)", default=None)
+    stack: str | None = _stack(help="only what this stack made (default: any stack of the account)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LsOptions(StackedOptions):
+    """Of `sealift ls`."""
+
     stack: str | None = _stack(help="only what this stack made (default: any stack of the account)")
 
 

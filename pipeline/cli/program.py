@@ -288,6 +288,13 @@ def program() -> CommandGroup:
             examples=("sealift rollback demo",),
         ),
         LeafCommand(
+            "delete",
+            "delete a service: its endpoints and all that was made for them; its uploads stay",
+            "delete:delete",
+            options.DeleteOptions,
+            examples=("sealift delete demo --dry-run", "sealift delete demo --archives"),
+        ),
+        LeafCommand(
             "sweep",
             "show what Sealift made and nobody uses any more; delete it with --delete",
             "sweep:sweep",
@@ -330,6 +337,13 @@ def program() -> CommandGroup:
         ),
     )
     looking = (
+        LeafCommand(
+            "ls",
+            "list the services, a line for each",
+            "ls:ls",
+            options.LsOptions,
+            examples=("sealift ls",),
+        ),
         LeafCommand(
             "status",
             "show every service: what serves, who calls it, which alarms are in ALARM, what is being deployed",
