@@ -29,7 +29,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: architectures help setup demo browser test coverage check lint types linters docs-check bench bench-archive bench-fit fuzz package definition template docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix llama-server load deploy destroy wheel release bench-package bench-demo bench-local-cloud bench-limits bench-slots bench-soak server-tests
+.PHONY: architectures help setup demo browser test coverage check lint types linters docs-check bench bench-archive bench-fit fuzz package definition template docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix llama-server load deploy destroy wheel release bench-package bench-demo bench-local-cloud bench-limits bench-slots bench-soak server-tests image-test bench-image
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -166,13 +166,18 @@ $(SERVER_TESTS)/.ready: requirements/server-tests.lock | $(VENV)/.ready
 	@$(call shown,$(@D)/bin/python -m pip install --no-deps --require-hashes --only-binary :all: -r $<,server-tests,openai$(comma) requests)
 	@touch $@
 
+# Where it cannot be, it says why and passes. As root it may install Debian's packages; nothing starts as a service.
+image-test: $(VENV)/.ready $(SERVER).json ## build our image, push, pull and run it for real, where root and apt are here
+	@$(BIN)/python -m tools.image_test
+	$(BIN)/python -m pytest tests/image --verbose --durations 5
+
 matrix: $(VENV)/.ready ## break every AWS call of every task in ten ways (half an hour); docs/failure-matrix.md
 	$(BIN)/python -m tools.matrix --report docs/failure-matrix.md
 
 load: $(VENV)/.ready ## deploy fifty services at once on the local cloud, with stub model servers, and count
 	$(BIN)/python -m tools.load
 
-check: lint types linters runtime-check docs-check package llama-server test contract clients ## everything that must hold; what CI runs
+check: lint types linters runtime-check docs-check package llama-server test contract clients image-test ## everything that must hold; what CI runs
 
 lint: $(VENV)/.ready ## check style, and which room knows which
 	$(BIN)/ruff check .
@@ -254,6 +259,13 @@ bench-demo: $(DEMO)/model.tar.gz ## what the demo takes, part by part, and a dep
 
 bench-local-cloud: $(VENV)/.ready ## memory of the local cloud while 5 GB go through it (20 GB of disk, half an hour)
 	$(BIN)/python benchmarks/bench_local_cloud.py $(CACHE)/bench/local-cloud
+
+# As root, where `make image-test` is not skipped. BENCH_IMAGE=--quick takes a few minutes.
+BENCH_IMAGE ?=
+
+bench-image: $(VENV)/.ready $(SERVER).json ## our image against buildah, a model's layer against cp, cold starts and memory
+	@$(BIN)/python -m tools.image_test
+	$(BIN)/python -m benchmarks.bench_image $(BENCH_IMAGE)
 
 bench-contract: $(CONTRACT)/.ready
 	$(BIN)/python benchmarks/bench_contract.py

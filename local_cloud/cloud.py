@@ -20,6 +20,8 @@ from moto.core.model_instances import reset_model_data
 from moto.logs.models import logs_backends
 
 from local_cloud import images
+from local_cloud.ecr import pulls, repositories
+from local_cloud.ecr.service import Ecr
 from local_cloud.faults import Fault, Faults
 from local_cloud.functions import (
     destinations,
@@ -34,6 +36,7 @@ from local_cloud.functions.invocations import (
 from local_cloud.functions.journals import Journal
 from local_cloud.gateway import WORKFLOW, Backends, Gateway
 from local_cloud.hosting import AlarmsUnseen, Hosting, HostingSettings, ObjectMissing, Quotas
+from local_cloud.hosting.containers import oci_runtime
 from local_cloud.iam import keys
 from local_cloud.iam.access import Access
 from local_cloud.iam.policies import PolicyRequest
@@ -59,12 +62,13 @@ from pipeline.aws.clients import Clients
 from pipeline.stack import bundles, change_sets, template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from local_cloud.calls import AwsCall
-    from local_cloud.hosting.containers.server_process import Launch
+    from local_cloud.hosting.containers.container import Launch
+    from local_cloud.hosting.platform.images import ImageReference
 
 STACK = settings.STACK
 CONSUMER = "sealift-consumer"
@@ -89,6 +93,9 @@ class CloudSettings:
     hosting: HostingSettings = field(default_factory=HostingSettings)
     launch: Launch | None = None
     """What starts an endpoint's containers; real server processes when None."""
+    containers: oci_runtime.Mode = "process"
+    """Whether endpoints run in true containers, where their image is here: `auto` and `runc` look for a runtime, and
+    `runc` does without none. `sealift local` says `auto`."""
     archive_code: bool = False
     """Whether deployments may run the code that an archive brings."""
     consumer: bool = True
@@ -126,6 +133,9 @@ class LocalCloud:
             log=self._log,
             time_scale=self.settings.time_scale,
         )
+        self.ecr = Ecr(self.account_id)
+        # What is handed in starts everything itself.
+        self._choice = oci_runtime.choose("process" if self.settings.launch else self.settings.containers)
         self.hosting = Hosting(
             region=self.region,
             account_id=self.account_id,
@@ -137,10 +147,13 @@ class LocalCloud:
             quotas=self.settings.quotas,
             settings=self.settings.hosting,
             launch=self.settings.launch,
+            pull=lambda uri: pulls.pull(self.account_id, self.region, uri),
+            runtime=self._choice.runtime,
+            images=_Images(self.account_id, self._may),
         )
         self.access = Access(
             account_id=self.account_id,
-            tags=self.hosting.tags,
+            tags=self._tags,
             key_of=self._key_of,
             enforced=self.settings.enforce_iam,
             tagged=objects.tagged,
@@ -160,6 +173,11 @@ class LocalCloud:
     def recorded(self) -> Any:
         """The calls that were made, oldest first."""
         return self._gateway.recorded
+
+    @property
+    def how_endpoints_run(self) -> str:
+        """Say in one line whether they run in containers or in processes, and why."""
+        return self._choice.line
 
     def before_call(self, listener: Callable[[str, AwsCall], None] | None) -> None:
         """Call a function with every call and its caller before it is answered; None ends that."""
@@ -181,6 +199,7 @@ class LocalCloud:
     def start(self) -> None:
         """Start the gateway and deploy Sealift's stack through it; faults strike only after that."""
         versions.install()
+        repositories.install()
         keys.install()
         metric_filters.install()
         resource_types.install(
@@ -206,6 +225,7 @@ class LocalCloud:
                 hosting=self.hosting.wsgi,
                 invoke=self._invoke,
                 configurations=Configurations(update_s=self.settings.time_scale),
+                ecr=self.ecr,
                 quotas=lambda: self.hosting.quotas,
                 object_created=self._events.created,
                 caller=self._caller,
@@ -217,7 +237,7 @@ class LocalCloud:
                 protect=self.access.protect,
             )
         )
-        images.publish(self.account_id, self.region)
+        images.publish(self.region)
         self._deploy()
         if self.settings.consumer:
             self._deploy_consumer()
@@ -229,6 +249,7 @@ class LocalCloud:
         self._gateway.close()
         self._functions.close()
         self.hosting.close()
+        self.ecr.close()
         BackendDict.reset()
         reset_model_data()
 
@@ -328,6 +349,12 @@ class LocalCloud:
             journal=self._journals.get(found.function_name, Journal.usual(found.function_name)),
         )
         return self._functions.invoke(function, event)
+
+    def _tags(self, arn: str) -> Mapping[str, str]:
+        return repositories.tags(arn) if arn.startswith("arn:aws:ecr:") else self.hosting.tags(arn)
+
+    def _may(self, role_arn: str, needed: list[PolicyRequest]) -> bool:
+        return self.access.may(role_arn, needed)
 
     def _key_of(self, name: str) -> str | None:
         try:
@@ -459,6 +486,29 @@ class _Objects:
             self.acting(role_arn).s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         )
         return [one["Key"] for page in pages for one in page.get("Contents", ())]
+
+
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """What SageMaker asks ECR in a role's name."""
+
+    account_id: str
+    may: Callable[[str, list[PolicyRequest]], bool]
+
+    def may_pull(self, role_arn: str, reference: ImageReference) -> bool:
+        place = (reference.account, reference.region, reference.repository)
+        if reference.account != self.account_id and repositories.find(*place) is None:
+            # AWS's own images are everybody's; who else's are, nobody here knows.
+            return False
+        needed = [
+            PolicyRequest("ecr:GetAuthorizationToken", "*"),
+            PolicyRequest("ecr:BatchGetImage", reference.arn),
+            PolicyRequest("ecr:GetDownloadUrlForLayer", reference.arn),
+        ]
+        return self.may(role_arn, needed)
+
+    def find(self, reference: ImageReference) -> pulls.PulledImage | None:
+        return pulls.find(reference)
 
 
 def scaled(hosting: HostingSettings, time_scale: float) -> HostingSettings:

@@ -11,12 +11,13 @@ import threading
 import time
 import uuid
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs
 
 import moto.backends
+from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
@@ -24,6 +25,8 @@ from local_cloud import (
     allowances,
     calls,
 )
+from local_cloud.ecr import downloads
+from local_cloud.ecr.service import Ecr
 from local_cloud.faults import REQUEST_ID, Accident, Faults, Response, render
 from local_cloud.iam import simulations
 from local_cloud.iam.policies import PolicyVerdict
@@ -106,6 +109,8 @@ class Backends:
     """Returns an answer of S3 or Lambda as its caller may see it."""
     history: Callable[[str], list[Any] | None] = lambda _arn: None
     """Returns the events of an execution, None for one that there is not."""
+    ecr: Ecr = field(default_factory=lambda: Ecr(DEFAULT_ACCOUNT_ID))
+    """Repositories of images, and the addresses of layers."""
     protect: Callable[[str, str], None] = lambda _bucket, _document: None
     """Puts a bucket's policy in force."""
 
@@ -201,6 +206,8 @@ class Gateway:
             response = self._lambda(backends, call, environ, body)
         elif call.service in ("sagemaker", "sagemaker-runtime"):
             response = _collect(backends.hosting, environ)
+        elif call.service == "ecr":
+            response = backends.ecr.answer(call, environ, body, lambda: self._ask_moto(environ))
         elif call.service == "service-quotas":
             response = allowances.answer(call, body, backends.quotas)
         elif call.operation == "SimulatePrincipalPolicy":
@@ -215,6 +222,8 @@ class Gateway:
         return response
 
     def _s3(self, backends: Backends, call: AwsCall, environ: dict[str, Any]) -> Response:
+        if downloads.is_layer(str(environ["PATH_INFO"])):
+            return backends.ecr.downloads.answer(call, environ)
         if call.operation in arrivals.OPERATIONS:
             response = self._write(call, environ)
         elif call.operation == "GetObject":

@@ -19,6 +19,9 @@ and a test fails when a class has no place there.
     │   ├── ConsumerUnreadable        its environment variables cannot be decrypted
     │   ├── ConsumerTaken             another service of Sealift serves it
     │   ├── Superseded                a newer upload of the service serves already
+    │   ├── ImageNotFound             there is no such image or layer, or no repository to push it to
+    │   ├── RegistryRefused           a registry does not let in whoever asks, or does not take the request
+    │   ├── ImageTooLarge             no endpoint of the kind that was asked for takes so large an image
     │   ├── StackChanged              the stack was updated while the execution ran, or before it was redriven
     │   └── RequestRejected           AWS called the request itself wrong
     ├── Failed                      it was tried, and the answer was no
@@ -28,6 +31,8 @@ and a test fails when a class has no place there.
     │   ├── SmokeTestFailed           the endpoint is up and does not answer as expected
     │   ├── ConsumerFailed            the consumer does not work with the new endpoint
     │   ├── ConsumerMoved             the consumer calls another endpoint than was read; it is read again
+    │   ├── ImageNotAssembled         the model's layer does not come to an end, however often it goes on
+    │   ├── WrongDigest               the bytes of an image are not those that their digest names
     │   └── Undiagnosed               the failure could not even be looked into; the cause has its own words
     └── TransientError              may pass later; the state machine retries by class
         ├── ResourceLimitExceeded     an account quota that is used up
@@ -242,6 +247,27 @@ class Superseded(PermanentError):
     fix = "nothing need be done; to deploy the older archive all the same, upload it again"
 
 
+class ImageNotFound(PermanentError):
+    """There is no such image or layer in a registry, or no repository to push it to."""
+
+    why = "the registry has no such image, layer or repository"
+    fix = "check the name, as the message has it; a base that was deleted needs another --base"
+
+
+class RegistryRefused(PermanentError):
+    """A registry does not let in whoever asks, or does not take the request."""
+
+    why = "the registry refuses"
+    fix = "log in to it, or ask whoever keeps it; the message has its own words"
+
+
+class ImageTooLarge(PermanentError):
+    """An image is larger than the endpoints that it is for take."""
+
+    why = "the image is larger than AWS takes"
+    fix = "use a smaller quantisation, or host it on an instance"
+
+
 class StackChanged(PermanentError):
     """The stack was updated between two states of the execution, and what one decided the other would do otherwise."""
 
@@ -300,6 +326,20 @@ class ConsumerMoved(Failed):
 
     why = "another deployment of the service switched the consumer meanwhile"
     fix = "start the execution again"
+
+
+class ImageNotAssembled(Failed):
+    """The model's layer of an image does not come to an end, however often it goes on."""
+
+    why = "S3 or ECR is too slow for a model of this size, or ECR loses what it was sent"
+    fix = "start the deployment again later, or deploy the model as an archive or on an instance"
+
+
+class WrongDigest(Failed):
+    """The bytes of an image, as a registry gave or got them, are not those that their digest names."""
+
+    why = "bytes of an image were damaged on their way or where they are stored"
+    fix = "try again; if it stays so, the registry's copy is damaged: build or push that image anew"
 
 
 class Undiagnosed(Failed):

@@ -1,4 +1,4 @@
-"""Where an endpoint runs, how it is brought into service, how consumers are switched to it: the words for it.
+"""Where an endpoint runs, how it is brought into service, in what it gets its model, how consumers are switched: words.
 
 Owns the words that a request, a plan and the tasks share. Refuses to choose between them: `pipeline.planning` does.
 """
@@ -12,6 +12,11 @@ INSTANCE: Final = "instance"
 AUTO: Final = "auto"
 """AUTO is a request's; a plan has come to one of the other two."""
 HOSTINGS: Final = (SERVERLESS, INSTANCE, AUTO)
+
+ARCHIVE_ARTIFACT: Final = "archive"
+IMAGE_ARTIFACT: Final = "image"
+ARTIFACTS: Final = (ARCHIVE_ARTIFACT, IMAGE_ARTIFACT, AUTO)
+"""In what a model reaches its endpoint: an archive, or a layer of its image. AUTO is a request's here as well."""
 
 KEPT: Final = {SERVERLESS: 1, INSTANCE: 0}
 """Earlier good deployments that stay unless a request says otherwise: an instance that nobody calls costs money."""

@@ -66,4 +66,11 @@ STATE_PAYLOAD: Final = Limit(256 * 1024, "bytes of a state's input or output", "
 HEADER_READ: Final = Limit(4 * GiB, "bytes that are read of a file for a model's header", "ours")
 HEADER_READ_S: Final = Limit(60, "seconds that a model's header is looked for in a file", "ours")
 """Together the bound of a first look; Gemma 4's header alone is longer than 15 MiB, and anything may lie before it."""
+IMAGE_BYTES: Final = Limit(10_737_418_240, "bytes of a serverless endpoint's image", "observed")
+"""The figure of `Image size ... is greater than supported size 10737418240`. Whether AWS counts the layers as they are
+stored or unpacked is not documented."""
+LAYER_PART: Final = Limit(10 * MiB, "bytes of a part of a layer, at most", "ECR service quotas")
+"""ECR's service model allows 20,971,520; the quota is the smaller of the two."""
+LEAST_LAYER_PART: Final = Limit(5 * MiB, "bytes of a part of a layer but the last", "ECR service quotas")
+LAYER_PARTS: Final = Limit(4_200, "parts of a layer", "ECR service quotas")
 HISTORY_EVENTS: Final = Limit(25_000, "events of an execution's history", "Step Functions quotas")

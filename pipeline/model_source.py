@@ -1,4 +1,4 @@
-"""Where a model's container finds the model, in CreateModel's words: an archive, one file as it is, or a prefix.
+"""Where a model's container finds the model, in CreateModel's words: an archive, a file as it is, a prefix, its image.
 
 Owns ModelDataUrl and ModelDataSource, written into a plan before anything is assembled, and compared with what was
 assembled before a model is made of it. Pure: facts in, parameters or `StackChanged` out.
@@ -20,12 +20,16 @@ PREFIX_FORM: Final = "prefix"
 
 
 class AssembledModel(TypedDict):
-    """What AssembleArchive wrote, as far as a model is made of it."""
+    """What AssembleArchive or AssembleImage wrote, as far as a model is made of it."""
 
-    bucket: str
-    key: str
+    bucket: NotRequired[str]
+    key: NotRequired[str]
     etag: NotRequired[str | None]
     """Of the one model file that is handed over as it is."""
+    image: NotRequired[str | None]
+    """The image that holds the model, by its tag; with it there is neither bucket nor key."""
+    digest: NotRequired[str | None]
+    """Of that image."""
 
 
 def model_data(assembly: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,13 +51,17 @@ def model_data(assembly: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def pinned(request: Mapping[str, Any], assembled: AssembledModel) -> dict[str, Any]:
-    """Return CreateModel's parameters with the ETag of the one model file, which is known once it has been copied.
+    """Return CreateModel's parameters with what is known once it has been made: a file's ETag, an image's digest.
 
     Raises:
         StackChanged: when they name something else than what was assembled.
     """
     require_assembled(request, assembled)
     container = request["PrimaryContainer"]
+    if image := assembled.get("image"):
+        # A tag may come to name another image; what was asked for is what was made.
+        by_digest = f"{image.rpartition(':')[0]}@{assembled.get('digest')}"
+        return {**request, "PrimaryContainer": {**container, "Image": by_digest}}
     source = container.get("ModelDataSource", {}).get("S3DataSource")
     if source is None or source["S3DataType"] != "S3Object" or not assembled.get("etag"):
         return dict(request)
@@ -66,21 +74,22 @@ def require_assembled(request: Mapping[str, Any], assembled: Mapping[str, Any]) 
 
     Args:
         request: CreateModel's parameters.
-        assembled: bucket and key of what AssembleArchive wrote, or found written.
+        assembled: bucket and key of what AssembleArchive wrote or found written; the image that AssembleImage did.
 
     Raises:
         StackChanged: when the request names something else.
     """
     container = request["PrimaryContainer"]
     source = container.get("ModelDataSource", {}).get("S3DataSource", {})
-    named = container.get("ModelDataUrl") or source.get("S3Uri")
-    if named != url(assembled):
+    named = container.get("ModelDataUrl") or source.get("S3Uri") or container.get("Image")
+    made = assembled.get("image") or url(assembled)
+    if named != made:
         raise StackChanged(
             f"model {request['ModelName']}",
             [
                 Problem(
                     "StackChanged",
-                    f"the plan names {named}, and what was assembled is {url(assembled)}",
+                    f"the plan names {named}, and what was assembled is {made}",
                     "one release of the stack for a whole execution",
                     "start the deployment again: `sealift start --archive s3://BUCKET/KEY`",
                 )

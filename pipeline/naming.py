@@ -107,6 +107,11 @@ def may_be_ours(name: str) -> bool:
     return _IDENTITY_WITHIN.search(name) is not None
 
 
+def image_tag(version: str, architecture: str) -> str:
+    """Return the tag of Sealift's own image of a version, for CPUs of an architecture (`x86_64` or `arm64`)."""
+    return f"sealift-{version.replace('+', '-')}-{architecture}"
+
+
 def introduction(service: str, endpoints: Iterable[str]) -> str:
     """Return what is said of a service that has no endpoint yet, with the names that it may be a slip of.
 

@@ -6,6 +6,8 @@ modules have other names; what goes into a Lambda or an archive it has as the ch
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +61,19 @@ def definition() -> Path:
     return _TOP / "state_machine" / "deploy.asl.json"
 
 
+IMAGE_CODE = (*CODE, "server.py", "sealift_contract.py")
+"""What of `inference/` the image has beside the adapter."""
+
+
+def image_code() -> dict[str, Path]:
+    """Return the inference code of the image, by its path below /opt/sealift."""
+    adapter = inference() / "adapter"
+    found = {
+        f"adapter/{path.relative_to(adapter).as_posix()}": path for path in sorted(adapter.rglob("*.py"))
+    }
+    return found | {name: inference() / name for name in IMAGE_CODE}
+
+
 def lock() -> Path:
     """Return the path of the list of what travels with the tasks, with hashes."""
     return _TOP / "requirements" / "lambda.lock"
@@ -91,8 +106,36 @@ def runtime() -> Path:
 
 def llama_server() -> Path | None:
     """Return the path of llama.cpp's own server; None where `make llama-server` has not built it."""
-    built = _TOP / ".build" / "llama-server" / "llama-server"
-    return built if built.is_file() else None
+    for folder in (_TOP / ".build" / "llama-server", _DATA / "llama-server"):
+        if (folder / "llama-server").is_file():
+            return folder / "llama-server"
+    return None
+
+
+def commit() -> str:
+    """Return the commit that a checkout is at, with `-dirty` where files were changed; empty where there is none."""
+    if not (_TOP / ".git").exists() or (git := shutil.which("git")) is None:
+        return ""
+    command = [git, "-C", str(_TOP), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def image_lock() -> Path:
+    """Return the path of the list of what the image has beside the runtime, with hashes."""
+    return _TOP / "requirements" / "image.lock"
+
+
+def built_for(name: str, architecture: str, *, top: Path = _TOP, data: Path = _DATA) -> Path:
+    """Return the folder where a part of the image is built, `runtime` or `llama-server`, for a machine.
+
+    One of another machine than the one it was built on has the machine's name behind it: ``.build/runtime-arm64``.
+    Whether anything is there, and for that machine, whoever uses it looks.
+    """
+    for folder in (top / ".build" / f"{name}-{architecture}", top / ".build" / name):
+        if folder.is_dir():
+            return folder
+    return data / name
 
 
 def require_runtime(folder: Path) -> Path:

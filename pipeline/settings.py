@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pipeline.errors import InvalidInput, Problem
 from pipeline.spelling import did_you_mean
@@ -28,6 +28,9 @@ FUNCTION_PATTERN: Final = "ConsumerFunctionPattern"
 KMS_KEYS: Final = "ConsumerKmsKeyArns"
 """The stack's parameters that people are told to set: which functions its roles may switch, and the keys that encrypt
 the variables of those."""
+
+IMAGE_REPOSITORY: Final = "SEALIFT_IMAGE_REPOSITORY"
+"""The variable that names the stack's repository for images to the tasks: its URI, without a tag."""
 
 DEFAULT: Final = "default"
 
@@ -124,10 +127,18 @@ KINDS: Final = (
     SettingKind(
         "container",
         "what `sealift plan` plans for",
-        "pytorch, llama-cpp or custom",
-        _OneOf(("pytorch", "llama-cpp", "custom")),
+        "auto, pytorch, llama-cpp or custom",
+        _OneOf(("auto", "pytorch", "llama-cpp", "custom")),
         ("SEALIFT_CONTAINER",),
-        default="pytorch",
+        default="auto",
+    ),
+    SettingKind(
+        "containers",
+        "what the local cloud runs endpoints in",
+        "auto, process or runc",
+        _OneOf(("auto", "process", "runc")),
+        ("SEALIFT_LOCAL_CONTAINERS",),
+        default="auto",
     ),
     SettingKind(
         "compress",
@@ -251,14 +262,51 @@ def color() -> str:
     return str(current()["color"].value)
 
 
+def containers() -> Literal["auto", "process", "runc"]:
+    """Return what the local cloud runs endpoints in."""
+    found: Literal["auto", "process", "runc"] = current()["containers"].value
+    return found
+
+
 def state_machine_arn() -> str:
     """Return the ARN of the deployment state machine (STATE_MACHINE_ARN, set by the template)."""
     return _required("STATE_MACHINE_ARN")
 
 
+def image_repository() -> str:
+    """Return the URI of the stack's repository for images, without a tag (IMAGE_REPOSITORY, set by the template)."""
+    return _required(IMAGE_REPOSITORY)
+
+
 def cache() -> Path:
     """Return the folder of what can be fetched again: sealift in XDG_CACHE_HOME, which is ~/.cache unless set."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sealift"
+
+
+def docker_config() -> Path:
+    """Return the file in which `docker login` keeps whom it knows: config.json in DOCKER_CONFIG, or in ~/.docker."""
+    # Unlike Path's own, it leaves the ~ where nobody has a home.
+    return Path(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")) / "config.json"  # noqa: PTH111
+
+
+def certificates() -> str | None:
+    """Return the file of certificates that are trusted (AWS_CA_BUNDLE); None for the system's own."""
+    return os.environ.get("AWS_CA_BUNDLE") or None
+
+
+def proxy(url: str) -> str | None:
+    """Return the proxy that a URL is asked through (HTTPS_PROXY, HTTP_PROXY, but NO_PROXY), None for none."""
+    from urllib import request
+    from urllib.parse import urlsplit
+
+    found = urlsplit(url)
+    proxies = request.getproxies_environment()
+    chosen = proxies.get(found.scheme)
+    # What the stubs leave out.
+    passes: Callable[[str, Any], bool] = request.proxy_bypass_environment  # type: ignore[attr-defined]
+    if not chosen or passes(found.netloc, proxies) or found.hostname in {"127.0.0.1", "localhost"}:
+        return None
+    return chosen if "://" in chosen else f"http://{chosen}"
 
 
 def debug() -> bool:

@@ -70,7 +70,7 @@ def plan(
     Args:
         archive: a path or `s3://bucket/key`, with the `deployment.json` beside it if there is one.
         settings: fields of the execution's input (docs/settings.md); they win over `deployment.json`.
-        container: the stack's container (docs/containers.md); None for its default.
+        container: the stack's container (docs/containers.md); None for its default, without an image of ours.
 
     Raises:
         SealiftError: a setting is wrong, the archive could not be read, or AWS refused.
@@ -79,7 +79,7 @@ def plan(
     from pipeline.cli.commands.plan import plan_files
     from pipeline.sizing import images
 
-    chosen = container or images.DEFAULT.name
+    chosen = container or images.AUTO
     return plan_files([str(archive)], dict(settings or {}), container=chosen, place="settings")
 
 

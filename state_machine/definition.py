@@ -6,7 +6,8 @@ deadline, the time-outs. Which errors a task may raise, and how long its functio
 
 The order of the states, with the places of those that are still to come in parentheses:
 
-    CheckArchive, PlanDeployment, AssembleArchive, CreateModel, CreateEndpointConfig, MakeRoom, InPlace,
+    CheckArchive, PlanDeployment, WhichArtifact, AssembleArchive or AssembleImage (as often as ImageWhole says,
+    then ImageAssembled), CreateModel, CreateEndpointConfig, MakeRoom, InPlace,
     CreateEndpoint or UpdateEndpoint, WaitForEndpoint, PollEndpoint, EndpointReady, SmokeTest, MonitorEndpoint,
     HasConsumer, ReadConsumer, WhoseConsumer, HasCanary, UpdateConsumer, RetirePrevious, RestoreCapacity, Summarise,
     ShowSummary, NotifySuccess, DeploymentSucceeded
@@ -35,6 +36,7 @@ from pipeline.operations import state_order
 from state_machine.language import Fail, LambdaTask, Retry, SnsPublish
 from tasks import (
     assemble_archive,
+    assemble_image,
     check_archive,
     create_endpoint,
     create_endpoint_config,
@@ -354,6 +356,18 @@ def _forward() -> list[LambdaTask]:
             },
         ),
         _task(
+            assemble_image,
+            "Put the model into a layer of Sealift's own image, in the stack's repository; goes on where it stopped.",
+            {
+                "archive.$": "$.check_archive.archive",
+                "assembly.$": "$.check_archive.assembly",
+                "hosting.$": "$.check_archive.request.hosting",
+                "model.$": "$.check_archive.model.path",
+                "image.$": "$.plan_deployment.image",
+                "execution.$": "$.plan_deployment.execution",
+            },
+        ),
+        _task(
             create_model,
             "Archive, image and environment under one name.",
             {
@@ -519,6 +533,28 @@ def _wire_caught(by_name: dict[str, LambdaTask]) -> None:
                 state.add_catch(Catch(error_equals=names, result_path="$.moved", next_step=by_name[again]))
 
 
+def _wire_artifact(by_name: dict[str, LambdaTask]) -> None:
+    """Wire the two ways in which a model reaches its endpoint: in an archive, or in the endpoint's image."""
+    which = Choice("WhichArtifact", comment="An archive in S3, or a layer of the endpoint's own image.")
+    which.add_choice(ChoiceRule.IsNull("$.plan_deployment.image", True), by_name["AssembleArchive"])
+    which.default_choice(by_name["AssembleImage"])
+    by_name["PlanDeployment"].next(which)
+    by_name["AssembleArchive"].next(by_name["CreateModel"])
+    whole = Choice(
+        "ImageWhole", comment="One call has 15 minutes: what is left of the layer goes on in another."
+    )
+    whole.add_choice(ChoiceRule.BooleanEquals("$.assemble_image.more", True), by_name["AssembleImage"])
+    assembled = Pass(
+        "ImageAssembled",
+        comment="From here on it does not matter in what the model comes.",
+        input_path="$.assemble_image",
+        result_path="$.assemble_archive",
+    )
+    whole.default_choice(assembled)
+    by_name["AssembleImage"].next(whole)
+    assembled.next(by_name["CreateModel"])
+
+
 def _wire_capacity(by_name: dict[str, LambdaTask], follow: Wait, done: Pass) -> None:
     """Wire the endpoint's two strategies, the ladder from a quota back to CreateEndpointConfig, and the giving back."""
     in_place = Choice("InPlace", comment="An endpoint of its own, or the one that the service has.")
@@ -637,8 +673,9 @@ def _wire_failed_rollback(notify_failure: SnsPublish) -> Choice:
         parameters={
             "error.$": "$.diagnose.error",
             "cause.$": f"States.Format('{failed}; remove what is left of {{}}, and raise again what was lowered: "
-            "{}; {}', $.diagnose.cause, $.roll_back_failure.Error, States.JsonToString($.plan_deployment.names), "
-            "States.JsonToString($.plan_deployment.room), $.roll_back_failure.Cause)",
+            "{}; the image, which the sweeper removes: {}; {}', $.diagnose.cause, $.roll_back_failure.Error, "
+            "States.JsonToString($.plan_deployment.names), States.JsonToString($.plan_deployment.room), "
+            "States.JsonToString($.plan_deployment.image), $.roll_back_failure.Cause)",
         },
         result_path="$.roll_back",
     )
@@ -790,6 +827,7 @@ def build() -> Graph:
 
     # First, since of several Catches the first that matches wins.
     _wire_caught(by_name)
+    _wire_artifact(by_name)
     _wire_capacity(by_name, wait, _summary(notify_success))
     _wire_retiring(by_name)
     _wire_canary(by_name)

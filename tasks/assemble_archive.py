@@ -16,7 +16,6 @@ from pipeline.archive.s3 import bare
 from pipeline.archive.s3.sources import S3Source
 from pipeline.aws import lambda_handler
 from pipeline.aws.permissions import ARCHIVES, ARTIFACT_BUCKET, RECORDS, UPLOADS, allow
-from pipeline.errors import InvalidArchive, Problem
 from pipeline.planning import archive_rules, continuity
 from pipeline.state_data.checked_types import CheckedAssembly, UploadedArchive
 
@@ -104,21 +103,7 @@ def run(event: Event, clients: Clients) -> Result:
 
 def _place(archive: UploadedArchive, planned: CheckedAssembly, clients: Clients) -> Result:
     """Let S3 copy a model that is no archive, and put the inference code beside it where the container needs any."""
-    files = [
-        S3Source(clients.s3, archive["bucket"], part["key"], part["version_id"]) for part in archive["parts"]
-    ]
-    problems = [
-        Problem(
-            "ObjectChanged",
-            f"object {part['key']!r} is no longer the one with ETag {part['etag']!r}",
-            "the object that was checked",
-            "start again, when the upload has ended",
-        )
-        for part, source in zip(archive["parts"], files, strict=True)
-        if source.etag.strip('"') != part["etag"]
-    ]
-    if problems:
-        raise InvalidArchive(files[0].name, problems)
+    files = bare.pinned_sources(clients.s3, archive)
     code = package_files.code_for(planned["code"])
     identity = {part["key"].rpartition("/")[2]: part["etag"] for part in archive["parts"]}
     where = bare.place(identity, code, bucket=planned["bucket"])

@@ -9,17 +9,25 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from pipeline import model_source, naming, package_files, payload
+from pipeline import model_source, naming, package_files, payload, settings
 from pipeline.archive.build import assembly, record
 from pipeline.archive.checks.checksum import check
 from pipeline.archive.s3 import bare
 from pipeline.archive.s3.sources import S3Source
 from pipeline.aws import lambda_handler
-from pipeline.aws.permissions import RECORDS, UPLOAD_BUCKET, UPLOADS, allow
+from pipeline.aws.permissions import (
+    FINDS_IMAGE,
+    IMAGE_REPOSITORY_URI,
+    RECORDS,
+    UPLOAD_BUCKET,
+    UPLOADS,
+    allow,
+)
 from pipeline.errors import InvalidArchive, Problem
 from pipeline.plain import plain
-from pipeline.planning import archive_rules, deployment_request, request_sources
-from pipeline.rollout import sidecars
+from pipeline.planning import archive_rules, container_choice, deployment_request, request_sources
+from pipeline.planning.container_choice import ContainerChoice
+from pipeline.rollout import own_image, sidecars
 from pipeline.sizing import images
 from pipeline.state_data.request_types import StackDefaults
 
@@ -60,14 +68,17 @@ def run(event: Event, clients: Clients) -> Result:
     """Return the request with all its defaults, and what is known of the archive.
 
     Raises:
-        InvalidInput: with every problem of the input and of the deployment.json beside the archive.
+        InvalidInput: with every problem of the input and of the deployment.json beside the archive; or no image for the
+            container that they name.
         ArchiveNotFound, AccessDenied: when the archive cannot be read.
         InvalidArchive: with every problem of the archive.
     """
     location = deployment_request.archive_location(event["input"])
-    settings = sidecars.read(clients.s3, location.bucket, location.key)
+    beside = sidecars.read(clients.s3, location.bucket, location.key)
     names = request_sources.PlannedNames(sidecar=sidecars.place(location.bucket, location.key))
-    request = deployment_request.request(event["input"], settings, event["defaults"], names)
+    asked = deployment_request.request(event["input"], beside, event["defaults"], names)
+    served = _served(asked, clients)
+    request = served.request
     source = S3Source(clients.s3, location.bucket, location.key, location.version_id)
     rules = archive_rules.archive_rules(
         request.code,
@@ -76,7 +87,7 @@ def run(event: Event, clients: Clients) -> Result:
         container=request.container,
     )
     if source.key.endswith(naming.MODEL_SUFFIX):
-        return _bare(source, rules, request, event["defaults"]["artifact_bucket"], clients)
+        return _bare(source, rules, served, event["defaults"]["artifact_bucket"], clients)
     report = check(source, rules=rules)
     report.require()
     return _bounded(
@@ -95,10 +106,20 @@ def run(event: Event, clients: Clients) -> Result:
                 "last_modified": source.last_modified.strftime("%Y-%m-%dT%H:%M:%SZ"),
             },
             "model": _model(report),
-            "evidence": _evidence(report, source.bytes_read),
+            "evidence": _evidence(report, source.bytes_read, served.note),
             "assembly": _assembly(report, request, event["defaults"]["artifact_bucket"], clients),
         },
     )
+
+
+def _served(request: Request, clients: Clients) -> ContainerChoice:
+    """Return the request with the container that serves it; all that follows depends on it, the archive's code too."""
+    if container_choice.is_settled(request):
+        return ContainerChoice(request)
+    own = own_image.wanted(settings.image_repository(), request.instance_type)
+    if container_choice.asks_repository(request):
+        own = own_image.find(clients.ecr, own)
+    return container_choice.choose(request, own)
 
 
 def _bounded(name: str, checked: Result) -> Result:
@@ -124,8 +145,9 @@ def _bounded(name: str, checked: Result) -> Result:
     )
 
 
-def _bare(source: S3Source, rules: Rules, request: Request, bucket: str, clients: Clients) -> Result:
+def _bare(source: S3Source, rules: Rules, served: ContainerChoice, bucket: str, clients: Clients) -> Result:
     """Return the same of a model that is no archive, by the headers of its files."""
+    request = served.request
     files = bare.sources(clients.s3, source)
     report = bare.check(files, rules=rules)
     report.require()
@@ -150,7 +172,7 @@ def _bare(source: S3Source, rules: Rules, request: Request, bucket: str, clients
                 "parts": bare.described_parts(files),
             },
             "model": _model(report),
-            "evidence": _evidence(report, report.bytes_read),
+            "evidence": _evidence(report, report.bytes_read, served.note),
             "assembly": {
                 "way": "place",
                 "reason": "an instance is given the files as they are",
@@ -180,12 +202,13 @@ def _assembly(report: ArchiveReport, request: Request, bucket: str, clients: Cli
     }
 
 
-def _evidence(report: ArchiveReport, bytes_read: int) -> CheckEvidence:
+def _evidence(report: ArchiveReport, bytes_read: int, container: str) -> CheckEvidence:
+    notes = (*([container] if container else ()), *report.notes)
     return {
         "method": report.method,
         "bytes_read": bytes_read,
         "members": len(report.members),
-        "notes": [payload.cut(plain(note), _MOST_NOTE) for note in report.notes],
+        "notes": [payload.cut(plain(note), _MOST_NOTE) for note in notes],
     }
 
 
@@ -217,7 +240,9 @@ handler = lambda_handler.Task(
             why='Without ListBucket, a missing archive reads as "access denied" instead of "not found".',
         ),
         allow("s3:PutObject", on=RECORDS),
+        FINDS_IMAGE,
     ),
+    environment=((settings.IMAGE_REPOSITORY, IMAGE_REPOSITORY_URI),),
     timeout_s=890,
     memory_mb=1769,  # one whole vCPU: the check is bound by inflating and checksums
     carries_runtime=True,

@@ -1,6 +1,7 @@
 """PlanDeployment: what will be created, under which names and of which size; nothing is created here.
 
-Looks at the consumers, at the account's serverless endpoints and at the quota, since a plan depends on them.
+Looks at the consumers, at the account's serverless endpoints and at the quota, since a plan depends on them; and at the
+stack's own image, where it may have to hold the model.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, NotRequired, TypeAlias, TypedDict
 
-from pipeline import naming
+from pipeline import naming, settings
 from pipeline.aws import lambda_handler
 from pipeline.aws.permissions import (
     CONSUMER_VERSIONS,
@@ -17,12 +18,14 @@ from pipeline.aws.permissions import (
     COUNTS_USAGE,
     ENDPOINT_CONFIGS,
     ENDPOINTS,
+    FINDS_IMAGE,
+    IMAGE_REPOSITORY_URI,
     allow,
 )
 from pipeline.errors import QuotaUsedUp
 from pipeline.operations import consumer_candidates
 from pipeline.planning import consumer_claims, plan
-from pipeline.rollout import endpoint_usage
+from pipeline.rollout import base_image, endpoint_usage
 from pipeline.state_data import plan_types
 from pipeline.state_data.checked_types import CheckedAssembly, CheckEvidence, UploadedArchive
 from pipeline.state_data.request_types import Request, StackDefaults
@@ -68,6 +71,7 @@ def run(event: Event, clients: Clients) -> Result:
 
     Raises:
         ModelDoesNotFit: when no allowed size holds the model.
+        ImageNotFound: when the image is to hold the model, and there is none to lay it on.
         ConsumerNotAllowed: when the stack may not switch a consumer; better now than after the endpoint was made.
         ConsumerNotFound: when a consumer is missing.
         ConsumerUnreadable: when the variables of one cannot be read.
@@ -84,10 +88,15 @@ def run(event: Event, clients: Clients) -> Result:
     if stay:
         # Nobody named it: the deployment goes on without it.
         request, called = replace(request, consumers=()), []
+    archive, model = checked["archive"], checked["model"]
+    base = None
+    if plan.wants_image(request, archive, model):
+        base = base_image.find(clients.registry, request.image_uri, settings.image_repository())
     facts = plan.PlanFacts(
         request=request,
-        archive=checked["archive"],
-        model=checked["model"],
+        archive=archive,
+        model=model,
+        base=base,
         assembly=checked["assembly"],
         execution=event["execution"],
         region=event["defaults"]["region"],
@@ -139,5 +148,7 @@ handler = lambda_handler.Task(
             on=ENDPOINT_CONFIGS,
             why="Whose consumer it is that calls an endpoint which is gone.",
         ),
+        FINDS_IMAGE,
     ),
+    environment=((settings.IMAGE_REPOSITORY, IMAGE_REPOSITORY_URI),),
 )

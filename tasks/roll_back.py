@@ -19,6 +19,7 @@ from pipeline import error_codec, payload
 from pipeline.aws import lambda_handler, resource_tags, service_errors
 from pipeline.aws.permissions import (
     ALARMS,
+    ARTIFACT_BUCKET,
     CONSUMER_VERSIONS,
     CONSUMERS,
     DELETES_CONSUMER_VERSIONS,
@@ -26,10 +27,12 @@ from pipeline.aws.permissions import (
     ENDPOINT_CONFIGS,
     ENDPOINTS,
     EVERYTHING,
+    IMAGE_REPOSITORY,
     MADE_BY_SEALIFT,
     MODELS,
     OWN_ALARMS,
     READS_WHAT_WAS_MADE,
+    RECORDS,
     allow,
 )
 from pipeline.aws.resource_tags import tag_value
@@ -42,6 +45,7 @@ from pipeline.errors import (
     PermanentError,
     ResourceLimitExceeded,
 )
+from pipeline.image import image_record, stored_images
 from pipeline.naming import deployment_of
 from pipeline.operations import diagnosis
 from pipeline.plain import one_line
@@ -375,7 +379,27 @@ def _delete_all(plan: Plan, clients: Clients, report: _Report) -> bool:
         if name != planned:
             attempt(f"endpoint configuration {name}", partial(config, name))
     attempt(f"model {names.model}", model)
+    _delete_image(plan, clients, report)
     return True
+
+
+def _delete_image(plan: Plan, clients: Clients, report: _Report) -> None:
+    """Delete the image if this execution has made it and nobody has claimed it since: the sweeper takes any other."""
+    image, execution = plan.image, plan.execution
+    if image is None:
+        return
+    what = f"image {image.uri}"
+
+    def step() -> None:
+        known = image_record.read(clients.s3, image.bucket, image.tag)
+        if known is None or known.maker != execution:
+            return
+        if known.execution != execution:
+            report.kept.append(f"{what}: claimed by {known.execution} since")
+        elif stored_images.delete(clients.registry, image.repository, image.tag):
+            report.gone.append(what)
+
+    report.spare_if_refused(what, step, "the sweeper removes it")
 
 
 def _delete_endpoint(plan: Plan, clients: Clients, report: _Report) -> bool:
@@ -490,6 +514,17 @@ handler = lambda_handler.Task(
             why="Versions and aliases have ARNs of their own.",
         ),
         DELETES_CONSUMER_VERSIONS,
+        allow("s3:GetObject", on=RECORDS),
+        allow(
+            "s3:ListBucket",
+            on=ARTIFACT_BUCKET,
+            why='Without ListBucket, the record of an image that has none reads as "access denied".',
+        ),
+        allow(
+            "ecr:BatchDeleteImage",
+            on=IMAGE_REPOSITORY,
+            why="An image that holds a model, and that this very execution made: its record tells.",
+        ),
     ),
     timeout_s=290,
 )

@@ -23,10 +23,13 @@ from pipeline.aws.permissions import (
     ENDPOINTS,
     EVERYTHING,
     EXECUTIONS,
+    FINDS_IMAGE,
+    IMAGE_REPOSITORY,
     MADE_BY_THIS_STACK,
     MODELS,
     OWN_ALARMS,
     READS_WHAT_WAS_MADE,
+    RECORDS,
     STATE_MACHINE,
     STOPS_SCALING,
     TOPIC,
@@ -51,6 +54,8 @@ class Event(TypedDict):
     """ISO 8601."""
     stack: str
     artifact_bucket: str
+    image_repository: NotRequired[str]
+    """Its URI, without a tag; the schedule of an older release does not tell."""
     grace_hours: float | str
     delete: bool | str
     """A flag that CloudFormation writes is a word."""
@@ -70,6 +75,7 @@ def run(event: Event, clients: Clients) -> Result:
         delete=str(event["delete"]).lower() == "true",
         stack=event["stack"],
         bucket=event["artifact_bucket"],
+        repository=event.get("image_repository"),
     )
     if event.get("topic") and (message := _notification(result["found"], act=result["delete"])):
         subject = f"Sealift: {'swept' if result['delete'] else 'found'} what nobody uses"
@@ -138,6 +144,14 @@ handler = lambda_handler.Task(
         allow(
             "s3:GetObjectVersionTagging", "s3:PutObjectVersionTagging", "s3:DeleteObjectVersion", on=ARCHIVES
         ),
+        allow("s3:GetObject", on=RECORDS),
+        allow(
+            "s3:ListBucket",
+            on=ARTIFACT_BUCKET,
+            why='Without ListBucket, the record of an image that has none reads as "access denied".',
+        ),
+        FINDS_IMAGE,
+        allow("ecr:BatchDeleteImage", on=IMAGE_REPOSITORY),
         allow("sns:Publish", on=TOPIC),
     ),
     timeout_s=890,

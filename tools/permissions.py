@@ -13,15 +13,14 @@ from typing import Any
 from pipeline import package_files
 from pipeline.stack import template
 
-_IMAGE = "the endpoint's image is pulled from ECR; here no image is pulled"
 _DELIVERY = "Step Functions sets up the delivery of its log to WorkflowLogs; here there is no log delivery"
 _TRACES = "Step Functions writes its traces to X-Ray; here there is no X-Ray"
 
 AWS_ONLY: Mapping[tuple[str, str], str] = {
-    ("EndpointRole", "ecr:BatchCheckLayerAvailability"): _IMAGE,
-    ("EndpointRole", "ecr:BatchGetImage"): _IMAGE,
-    ("EndpointRole", "ecr:GetAuthorizationToken"): _IMAGE,
-    ("EndpointRole", "ecr:GetDownloadUrlForLayer"): _IMAGE,
+    (
+        "EndpointRole",
+        "ecr:BatchCheckLayerAvailability",
+    ): "SageMaker's guide lists it with what a pull needs; a pull here looks for no layer before it fetches it",
     (
         "EndpointRole",
         "logs:DescribeLogStreams",

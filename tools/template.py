@@ -124,6 +124,9 @@ def _function(name: str, task: ModuleType) -> list[str]:
         lines.append(f"    MemorySize: {stated.memory_mb}")
     if stated.timeout_s != fields["timeout_s"].default:
         lines.append(f"    Timeout: {stated.timeout_s}")
+    if stated.environment:
+        variables = [f"        {variable}: {_value(value)}" for variable, value in stated.environment]
+        lines += ["    Environment:", "      Variables:", *variables]
     lines += ["    Policies:", '      - Version: "2012-10-17"', "        Statement:"]
     return lines + [f"{' ' * 10}{line}" for statement in stated.may for line in _statement(statement)]
 

@@ -22,6 +22,8 @@ NAME: Final = "sealift"
 INSIDE: Final = ("inference", "local_cloud", "pipeline")
 """Packages that go below `NAME`, and are imported by that name; `tasks` run in Lambda alone."""
 STAGED: Final = Path(".build/wheel")
+SERVER: Final = Path(".build/llama-server")
+"""llama.cpp's own server, which the image holds; it travels where `make llama-server` has built it."""
 
 _FROM = re.compile(rb"from\s+")
 
@@ -35,6 +37,9 @@ class OnePackage(BuildHookInterface[Any]):
             folder = Path(self.root) / STAGED
             lay_out(Path(self.root), folder)
             build_data["force_include"][str(folder)] = NAME
+            if (server := Path(self.root) / SERVER).is_dir():
+                # Nobody must wait for it to be built: without it, only `sealift image build` has less to work with.
+                build_data["force_include"][str(server)] = f"{NAME}/pipeline/data/{SERVER.name}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
         """Leave nothing behind that a search for a name would find a second time."""

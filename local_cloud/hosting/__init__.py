@@ -8,7 +8,7 @@ behind them, by the tables in `platform`, which knows neither. The rest of `plat
 
 from __future__ import annotations
 
-from local_cloud.hosting.containers.server_process import ObjectMissing
+from local_cloud.hosting.containers.model_files import ObjectMissing
 from local_cloud.hosting.fleet import AlarmsUnseen
 from local_cloud.hosting.platform.quotas import Quotas
 from local_cloud.hosting.platform.refusals import AwsError

@@ -33,7 +33,7 @@ from local_cloud.hosting.platform.resources import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from local_cloud.hosting.containers.server_process import Launch
+    from local_cloud.hosting.containers.container import Launch
     from local_cloud.hosting.platform.quotas import Quotas
     from local_cloud.hosting.platform.resources import (
         AwsAccount,

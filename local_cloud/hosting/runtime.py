@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from local_cloud.hosting.containers.server_process import ContainerCall
+from local_cloud.hosting.containers.container import ContainerCall
 from local_cloud.hosting.platform import event_stream, texts
 from local_cloud.hosting.platform.refusals import AwsError
 

@@ -9,10 +9,12 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local_cloud.hosting.containers.server_process import (
-    NoObjects,
-    ProcessLauncher,
-)
+from local_cloud.hosting.containers.image_checks import CheckedLaunch
+from local_cloud.hosting.containers.launches import Launcher, no_image
+from local_cloud.hosting.containers.model_files import ModelFiles, NoObjects
+from local_cloud.hosting.containers.places import Places
+from local_cloud.hosting.containers.runc_container import RuncLauncher, sweep
+from local_cloud.hosting.containers.server_process import ProcessLauncher
 from local_cloud.hosting.control_plane.operations import ControlPlane
 from local_cloud.hosting.fleet import Fleet
 from local_cloud.hosting.platform.quotas import Quotas
@@ -29,15 +31,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from local_cloud.hosting.containers.server_process import (
-        Fetch,
-        Launch,
-        Log,
-        Objects,
-    )
+    from local_cloud.hosting.containers.container import Launch, Log
+    from local_cloud.hosting.containers.launches import Pull
+    from local_cloud.hosting.containers.model_files import Fetch, Objects
+    from local_cloud.hosting.containers.oci_runtime import OciRuntime
     from local_cloud.hosting.fleet import AlarmsInAlarm
+    from local_cloud.hosting.platform.images import Images
+    from local_cloud.hosting.platform.resources import Deployment
     from local_cloud.hosting.platform.timing import Background
     from local_cloud.hosting.runtime import InvocationResponse
+
+_PREFIX = "sealift-hosting-"
 
 
 class Hosting:
@@ -58,6 +62,9 @@ class Hosting:
         timing: Timing | None = None,
         background: Background | None = None,
         launch: Launch | None = None,
+        pull: Pull | None = None,
+        images: Images | None = None,
+        runtime: OciRuntime | None = None,
     ) -> None:
         """Wire the parts together; nothing runs until an endpoint is created.
 
@@ -74,7 +81,10 @@ class Hosting:
             settings: limits and pace.
             timing: clock and pauses.
             background: what runs the jobs.
-            launch: what starts containers; real processes when None.
+            launch: what starts containers; real ones, or processes, when None.
+            pull: returns an image's files by its URI, None where nobody here has them; of none when it is None.
+            images: tells of images and who may pull them; none is looked at when None.
+            runtime: what runs true containers of those images; processes alone when None.
         """
         self._closing = threading.Event()
         self._settings = settings or HostingSettings()
@@ -82,17 +92,33 @@ class Hosting:
         objects = objects or NoObjects()
         timing = timing or Timing.real(self._closing)
         self._root: Path | None = None
+        self._containers: RuncLauncher | None = None
         if launch is None:
+            if runtime is not None:
+                sweep(self._settings.workspace or Path(tempfile.gettempdir()), f"{_PREFIX}*", runtime)
             self._root = _make_root(self._settings.workspace)
-            launch = ProcessLauncher(
-                fetch=fetch,
-                objects=objects,
-                log=log,
-                settings=self._settings,
-                root=self._root,
-                log_group=account.log_group,
-                clock=timing.clock,
+            models = ModelFiles(fetch=fetch, objects=objects, settings=self._settings)
+            if runtime is not None:
+                self._containers = RuncLauncher(
+                    runtime=runtime,
+                    models=models,
+                    settings=self._settings,
+                    root=self._root,
+                    roots=self._settings.roots,
+                )
+            launch = Launcher(
+                places=Places(self._root, log=log, log_group=account.log_group, clock=timing.clock),
+                pull=pull or no_image,
+                processes=ProcessLauncher(models=models, settings=self._settings),
+                containers=self._containers,
             )
+        if images is not None:
+
+            def note(endpoint_name: str, deployment: Deployment, line: str) -> None:
+                group, stream = account.log_group(endpoint_name), f"{deployment.variant_name}/launch"
+                log(deployment.role_arn, group, stream, int(timing.clock() * 1000), line)
+
+            launch = CheckedLaunch(launch, images, note)
         fleet = Fleet(
             account=account,
             quotas=quotas or Quotas(),
@@ -104,7 +130,13 @@ class Hosting:
         )
         self._fleet = fleet
         self._control = ControlPlane(
-            account=account, fleet=fleet, fetch=fetch, exists=exists, objects=objects, clock=timing.clock
+            account=account,
+            fleet=fleet,
+            fetch=fetch,
+            exists=exists,
+            objects=objects,
+            images=images,
+            clock=timing.clock,
         )
         self._runtime = Runtime(fleet)
         self._protocol = Protocol(
@@ -164,6 +196,8 @@ class Hosting:
         atexit.unregister(self.close)
         self._closing.set()
         self._fleet.close()
+        if self._containers is not None:
+            self._containers.close()
         if self._root is not None:
             shutil.rmtree(self._root, ignore_errors=True)
 
@@ -171,4 +205,4 @@ class Hosting:
 def _make_root(workspace: Path | None) -> Path:
     if workspace is not None:
         workspace.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="sealift-hosting-", dir=workspace))
+    return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=workspace))

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 KEPT_DECISIONS = 100_000
 _REST = frozenset({"lambda", "sagemaker-runtime", "s3"})
 """Services that say 403 with a denial; the JSON protocols say 400."""
+_TAG_KEYS = {"sagemaker": ("aws",), "ecr": ("aws", "ecr")}
+"""How the keys of conditions on a resource's tags begin, by service."""
 _CODES = {"s3": "AccessDenied", "cloudwatch": "AccessDenied", "sns": "AuthorizationError"}
 """Error codes of a denial other than AccessDeniedException."""
 
@@ -78,7 +80,7 @@ class Access:
 
     Args:
         account_id: of the account.
-        tags: returns the tags of a SageMaker resource by its ARN, none for one that is not there.
+        tags: returns the tags of a resource of SageMaker's or of ECR's by its ARN, none for one that is not there.
         key_of: returns the KMS key of a function by its name, None when it has none of its own.
         enforced: whether what policies do not allow is refused; a bearer token that is not good is refused always.
         tagged: tells whether an object (bucket, key, version) has tags; none has when None.
@@ -219,9 +221,10 @@ class Access:
             # The local cloud has one machine and no certificate: what AWS would call secure is taken as given.
             ("aws:SecureTransport", ("true",)),
         ]
-        if request.resource.startswith("arn:aws:sagemaker:"):
+        service = request.resource.split(":")[2] if request.resource.startswith("arn:aws:") else ""
+        for prefix in _TAG_KEYS.get(service, ()):
             tags = self.tags(request.resource)
-            context += [(f"aws:ResourceTag/{key}", (value,)) for key, value in tags.items()]
+            context += [(f"{prefix}:ResourceTag/{key}", (value,)) for key, value in tags.items()]
         return replace(request, context=tuple(context))
 
     def _principal(self, call: AwsCall) -> Principal | Response | None:

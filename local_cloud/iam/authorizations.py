@@ -436,6 +436,114 @@ def _log_group(request: NeededPermission) -> Iterator[PolicyRequest]:
     yield PolicyRequest(f"logs:{request.call.operation}", request.arn("logs", where))
 
 
+# ------------------------------------------------------------------------------ ECR
+
+
+def _repository_arn(request: NeededPermission, given: Mapping[str, Any], name: str) -> str:
+    registry = given.get("registryId", request.account_id)
+    return f"arn:aws:ecr:{request.call.region}:{registry}:repository/{name}"
+
+
+def _repository(request: NeededPermission) -> Iterator[PolicyRequest]:
+    # Read once: the parameters of UploadLayerPart are megabytes.
+    given = request.parameters
+    arn = _repository_arn(request, given, str(given["repositoryName"]))
+    tags = _request_tags(given.get("tags"))
+    yield PolicyRequest(f"ecr:{request.call.operation}", arn, tags)
+    if tags:
+        yield PolicyRequest("ecr:TagResource", arn, tags)
+
+
+def _repositories(request: NeededPermission) -> Iterator[PolicyRequest]:
+    given = request.parameters
+    for name in given.get("repositoryNames") or (ANY,):
+        yield PolicyRequest(f"ecr:{request.call.operation}", _repository_arn(request, given, str(name)))
+
+
+def _repository_tags(request: NeededPermission) -> Iterator[PolicyRequest]:
+    given = request.parameters
+    context = _request_tags(given.get("tags"))
+    if "tagKeys" in given:
+        context = (("aws:TagKeys", tuple(given["tagKeys"])),)
+    yield PolicyRequest(f"ecr:{request.call.operation}", str(given["resourceArn"]), context)
+
+
+_ECR: dict[str, Needs] = {
+    **dict.fromkeys(
+        (
+            "BatchCheckLayerAvailability",
+            "BatchDeleteImage",
+            "BatchGetImage",
+            "CompleteLayerUpload",
+            "CreateRepository",
+            "DeleteLifecyclePolicy",
+            "DeleteRepository",
+            "DeleteRepositoryPolicy",
+            "DescribeImageReplicationStatus",
+            "DescribeImageScanFindings",
+            "DescribeImageSigningStatus",
+            "DescribeImages",
+            "GetDownloadUrlForLayer",
+            "GetLifecyclePolicy",
+            "GetLifecyclePolicyPreview",
+            "GetRepositoryPolicy",
+            "InitiateLayerUpload",
+            "ListImageReferrers",
+            "ListImages",
+            "PutImage",
+            "PutImageScanningConfiguration",
+            "PutImageTagMutability",
+            "PutLifecyclePolicy",
+            "SetRepositoryPolicy",
+            "StartImageScan",
+            "StartLifecyclePolicyPreview",
+            "UpdateImageStorageClass",
+            "UploadLayerPart",
+        ),
+        _repository,
+    ),
+    **dict.fromkeys(
+        ("BatchGetRepositoryScanningConfiguration", "DescribeRepositories"),
+        _repositories,
+    ),
+    **dict.fromkeys(("ListTagsForResource", "TagResource", "UntagResource"), _repository_tags),
+    **dict.fromkeys(
+        (
+            "CreatePullThroughCacheRule",
+            "CreateRepositoryCreationTemplate",
+            "DeletePullThroughCacheRule",
+            "DeleteRegistryPolicy",
+            "DeleteRepositoryCreationTemplate",
+            "DeleteSigningConfiguration",
+            "DeregisterPullTimeUpdateExclusion",
+            "DescribePullThroughCacheRules",
+            "DescribeRegistry",
+            "DescribeReplicationBackfillResults",
+            "DescribeRepositoryCreationTemplates",
+            "GetAccountSetting",
+            "GetAuthorizationToken",
+            "GetRegistryPolicy",
+            "GetRegistryScanningConfiguration",
+            "GetSigningConfiguration",
+            "ListPullTimeUpdateExclusions",
+            "ListReplicationBackfills",
+            "PutAccountSetting",
+            "PutRegistryPolicy",
+            "PutRegistryScanningConfiguration",
+            "PutReplicationConfiguration",
+            "PutSigningConfiguration",
+            "RegisterPullTimeUpdateExclusion",
+            "StartReplicationBackfill",
+            "StopReplicationBackfill",
+            "UpdatePullThroughCacheRule",
+            "UpdateRepositoryCreationTemplate",
+            "ValidatePullThroughCacheRule",
+        ),
+        _everywhere("ecr"),
+    ),
+}
+
+
 _SERVICES: Mapping[str, Mapping[str, Needs]] = {
     "sagemaker": _SAGEMAKER,
     "sagemaker-runtime": {
@@ -445,6 +553,7 @@ _SERVICES: Mapping[str, Mapping[str, Needs]] = {
     },
     "lambda": _LAMBDA,
     "s3": _S3,
+    "ecr": _ECR,
     "cloudwatch": _CLOUDWATCH,
     "application-autoscaling": _AUTO_SCALING,
     "logs": {

@@ -106,15 +106,6 @@ def install(*, process: Process, made: Callable[[str], None]) -> None:
         values = backend._resolve_update_parameters(backend.get_stack(name), parameters)  # noqa: SLF001
         return _at_once(backend, "UPDATE", name, template, values, **more)
 
-    def delete(backend: CloudFormationBackend, name_or_stack_id: str) -> None:
-        for stack in [one for one in backend.stacks.values() if name_or_stack_id in {one.name, one.stack_id}]:
-            going, known = _physical_ids(stack), stack.template_dict.get("Resources", {})
-            _delete_stack(backend, stack.stack_id)
-            for name, physical in going.items():
-                kept = known.get(name, {}).get("DeletionPolicy") == "Retain"
-                status = "DELETE_SKIPPED" if kept else "DELETE_COMPLETE"
-                stack.events.insert(-1, _happened(stack, name, status, physical))
-
     responses.get_stack_from_s3_url = _from_s3
     asked = responses.CloudFormationResponse
     asked.create_change_set, asked.create_stack, asked.update_stack = map(_acknowledging, _ASKED)
@@ -125,7 +116,7 @@ def install(*, process: Process, made: Callable[[str], None]) -> None:
     CloudFormationBackend.execute_change_set = execute
     CloudFormationBackend.create_stack = create_stack
     CloudFormationBackend.update_stack = update_stack
-    CloudFormationBackend.delete_stack = delete
+    CloudFormationBackend.delete_stack = _deleted
     Stack.parse_template = staticmethod(_parsed)
     Stack.parameter_list = property(_described_parameters)
     ChangeSet._parse_template = _parse_change_set  # noqa: SLF001 moto has no other way in
@@ -358,6 +349,10 @@ class _Change:
         self.details = change.get("Details", [])
 
 
+_REPLACING: Final = {"AWS::ECR::Repository": ("EncryptionConfiguration",)}
+"""The properties of a type that need a new resource, beside its name."""
+
+
 def changes(
     before: Mapping[str, Any], after: Mapping[str, Any], physical_ids: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
@@ -375,7 +370,8 @@ def changes(
             yield {**resource_change, "Action": "Add"}
         elif differing := _differing(old[name], resource):
             naming = parsing.resource_name_property_from_type(resource["Type"])
-            replaced = naming in differing or old[name]["Type"] != resource["Type"]
+            replacing = {naming, *_REPLACING.get(resource["Type"], ())} & {*differing}
+            replaced = bool(replacing) or old[name]["Type"] != resource["Type"]
             yield {
                 **resource_change,
                 "Action": "Modify",
@@ -455,6 +451,37 @@ def _undone(stack: Stack, kind: str, reason: str) -> None:
         stack.output_map = stack._create_output_map()  # noqa: SLF001
     stack.status = f"{status}_{'COMPLETE' if kind == 'CREATE' else 'FAILED'}"
     stack._add_stack_event(stack.status)  # noqa: SLF001
+
+
+def _deleted(backend: CloudFormationBackend, name_or_stack_id: str) -> None:
+    for stack in [one for one in backend.stacks.values() if name_or_stack_id in {one.name, one.stack_id}]:
+        going, known = _physical_ids(stack), stack.template_dict.get("Resources", {})
+        try:
+            _delete_stack(backend, stack.stack_id)
+        except Exception as error:  # noqa: BLE001 whatever a resource's end raises is that resource's failure
+            backend.stacks[stack.stack_id] = stack
+            _stayed(stack, str(error))
+            continue
+        for name, physical in going.items():
+            kept = known.get(name, {}).get("DeletionPolicy") == "Retain"
+            status = "DELETE_SKIPPED" if kept else "DELETE_COMPLETE"
+            stack.events.insert(-1, _happened(stack, name, status, physical))
+
+
+def _stayed(stack: Stack, reason: str) -> None:
+    """Say that a stack could not be deleted, and which of its resources are still there."""
+    left = _physical_ids(stack)
+    culprits = [
+        name
+        for name, one in stack.template_dict.get("Resources", {}).items()
+        if name in left and one.get("DeletionPolicy") != "Retain"
+    ]
+    for name in culprits:
+        stack.events.append(_happened(stack, name, "DELETE_FAILED", left[name], reason=reason))
+    stack.status = "DELETE_FAILED"
+    stack._add_stack_event(  # noqa: SLF001 moto has no other way in
+        stack.status, f"The following resource(s) failed to delete: [{', '.join(culprits)}]. "
+    )
 
 
 def _happened(

@@ -4,6 +4,7 @@
 * A state machine's definition is a text in the template, without substitutions. It may be an object, or lie in S3.
 * A function has no LoggingConfig.
 * There are no bucket policies and no EventInvokeConfig. What they say is in force here while they are in a stack.
+* A repository of images has no lifecycle and no policy (`image_repositories`).
 * There are no alarms, no queue policies and no subscriptions. Here a stack has them, and they do nothing.
 
 What comes in has been resolved by moto: no reference and no function is left in a property.
@@ -22,6 +23,7 @@ from moto.s3.models import FakeBucket, s3_backends
 from moto.stepfunctions.models import StateMachine
 
 from local_cloud.functions.journals import Journal
+from local_cloud.stacks import image_repositories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,6 +70,7 @@ def install(effects: Effects) -> None:
     _complete(FakeBucket, then=bucket)
     _complete(LambdaFunction, then=function)
     _complete(StateMachine, first=_define)
+    image_repositories.install()
 
 
 def _complete(

@@ -42,10 +42,34 @@ if TYPE_CHECKING:
             """Return the applied value of a quota."""
 
     class ECRClient(Protocol):
-        """The one call of ECR that is made."""
+        """The calls of ECR that are made."""
 
         def describe_images(self, **request: Any) -> Mapping[str, Any]:
             """Return the images of a repository."""
+
+        def batch_check_layer_availability(self, **request: Any) -> Mapping[str, Any]:
+            """Return which layers a repository has."""
+
+        def initiate_layer_upload(self, **request: Any) -> Mapping[str, Any]:
+            """Begin the upload of a layer."""
+
+        def upload_layer_part(self, **request: Any) -> Mapping[str, Any]:
+            """Send a part of a layer."""
+
+        def complete_layer_upload(self, **request: Any) -> Mapping[str, Any]:
+            """Make a layer of the parts that were sent."""
+
+        def get_download_url_for_layer(self, **request: Any) -> Mapping[str, Any]:
+            """Return where a layer can be read for a while."""
+
+        def batch_get_image(self, **request: Any) -> Mapping[str, Any]:
+            """Return manifests."""
+
+        def put_image(self, **request: Any) -> Mapping[str, Any]:
+            """Store a manifest under a tag."""
+
+        def batch_delete_image(self, **request: Any) -> Mapping[str, Any]:
+            """Delete tags, or images with all their tags."""
 
     class CloudWatchClient(Protocol):
         """The calls of CloudWatch that are made."""
@@ -87,6 +111,10 @@ _BYTES = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_t
 _INVOKE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=250)
 """A cold start (180 s) and an answer (60 s) fit; a second attempt would generate the answer twice."""
 
+_LAYERS: Final = Config(
+    retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=5, read_timeout=120
+)
+"""The same of the parts of a layer; ECR reads a layer of gigabytes whole before it says that it is complete."""
 
 _CONFIGURATION: Final[dict[str, Config]] = {
     "s3": _BYTES.merge(Config(s3={"addressing_style": "path"})),
@@ -108,9 +136,10 @@ _CONFIGURATION: Final[dict[str, Config]] = {
 """How patient the client of each service is; S3 with path-style addresses, which every S3 understands."""
 
 
-def _client(service: str) -> Any:
+def _client(service: str, config: Config | None = None) -> Any:
     """Return an attribute of `Clients`: the client of a service, made when it is first asked for."""
-    return cached_property(lambda self: _made(service, self._arguments))
+    how = config or _CONFIGURATION[service]
+    return cached_property(lambda self: _made(service, how, self._arguments))
 
 
 class Clients:
@@ -128,6 +157,8 @@ class Clients:
     sagemaker_runtime: SageMakerRuntimeClient = _client("sagemaker-runtime")
     service_quotas: ServiceQuotasClient = _client("service-quotas")
     ecr: ECRClient = _client("ecr")
+    registry: ECRClient = _client("ecr", _LAYERS)
+    """ECR as well, with the patience that the bytes of an image take; `ecr` is for what can be done without."""
     lambda_: LambdaClient = _client("lambda")
     logs: CloudWatchLogsClient = _client("logs")
     cloudwatch: CloudWatchClient = _client("cloudwatch")
@@ -176,7 +207,7 @@ def credentials() -> ReadOnlyCredentials:
     return found.get_frozen_credentials()
 
 
-def _made(service: str, arguments: dict[str, Any]) -> BaseClient:
+def _made(service: str, config: Config, arguments: dict[str, Any]) -> BaseClient:
     """Return a client, which takes no answer for AWS's that is another's.
 
     Raises:
@@ -184,7 +215,7 @@ def _made(service: str, arguments: dict[str, Any]) -> BaseClient:
     """
     make: Callable[..., BaseClient] = boto3.client
     try:
-        client = make(service, config=_CONFIGURATION[service], **arguments)
+        client = make(service, config=config, **arguments)
     except BotoCoreError as error:
         raise sdk_errors.translate(error) or error from error
     except ValueError as error:

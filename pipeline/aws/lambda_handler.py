@@ -45,6 +45,8 @@ class Task(Generic[Event, Result]):
     (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html)."""
     carries_runtime: bool = False
     """Whether it needs what archives carry in `code/`."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Variables beside those of every function: names, and values as the template's `Fn::Sub` has them."""
 
     @cached_property
     def _clients(self) -> clients.Clients:

@@ -30,6 +30,10 @@ ARCHIVES: Final = "${ArtifactBucket.Arn}/archives/*"
 RECORDS: Final = "${ArtifactBucket.Arn}/records/*"
 REPORTS: Final = "${ArtifactBucket.Arn}/reports/*"
 
+IMAGE_REPOSITORY: Final = "${ImageRepository.Arn}"
+IMAGE_REPOSITORY_URI: Final = "${ImageRepository.RepositoryUri}"
+"""What a task's variable holds, and no resource of a statement."""
+
 MODELS: Final = _arn("sagemaker", "model/*")
 ENDPOINT_CONFIGS: Final = _arn("sagemaker", "endpoint-config/*")
 ENDPOINTS: Final = _arn("sagemaker", "endpoint/*")
@@ -116,6 +120,8 @@ COUNTS_USAGE: Final = allow(
     why="Who holds how much of the account's concurrency; the actions know no resource.",
 )
 """By `rollout.endpoint_usage`."""
+FINDS_IMAGE: Final = allow("ecr:DescribeImages", on=IMAGE_REPOSITORY)
+"""By `rollout.own_image`."""
 SETS_CONCURRENCY: Final = allow(
     "sagemaker:UpdateEndpointWeightsAndCapacities",
     on=ENDPOINTS,

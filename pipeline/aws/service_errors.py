@@ -373,6 +373,11 @@ def is_no_such_key(error: ClientError) -> bool:
     return code(error) in {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404"}
 
 
+def is_no_such_image(error: ClientError) -> bool:
+    """Return whether ECR has no such repository, or no image of that tag or digest in it."""
+    return code(error) in {"RepositoryNotFoundException", "ImageNotFoundException"}
+
+
 def is_no_such_stack(error: ClientError) -> bool:
     """Return whether CloudFormation has no stack of a name: ``Stack with id NAME does not exist``."""
     return code(error) == "ValidationError" and "does not exist" in text(error)

@@ -190,9 +190,10 @@ class PlanOptions(AccountOptions):
     )
     container: str = _option(
         "--container",
-        type=click.Choice(("pytorch", "llama-cpp", "custom")),
+        type=click.Choice(("auto", "pytorch", "llama-cpp", "custom")),
         metavar="NAME",
-        help="what serves the model, and so how much memory is left for it: pytorch (default), llama-cpp or custom",
+        help="what serves the model, and so how much memory is left for it: pytorch, llama-cpp, custom, or auto "
+        "(default), which is what the stack would take",
     )
     n_ctx: int | None = _option(
         "--n-ctx", type=int, metavar="N", help="context length in tokens (default: 2048)"
@@ -209,8 +210,18 @@ class PlanOptions(AccountOptions):
         metavar="WHERE",
         help="serverless (default), instance, or auto, which takes an instance where serverless will not do",
     )
+    artifact: str | None = _option(
+        "--artifact",
+        type=click.Choice(("archive", "image", "auto")),
+        metavar="WHAT",
+        help="in what the model reaches a serverless endpoint: archive, image, or auto (default), which is an archive "
+        "unless only Sealift's own image can hold the model",
+    )
     instance_type: str | None = _option(
         "--instance-type", metavar="TYPE", help="instance type to plan for (default: the cheapest that holds)"
+    )
+    stack: str | None = _stack(
+        help="the stack whose container and image to plan with (default: none, and no account is asked)"
     )
 
 
@@ -224,8 +235,64 @@ class DeployOptions(StackedOptions):
         metavar="Name=Value",
         help="a parameter of the template; the others keep what they have; may be repeated",
     )
+    no_image: bool = _flag(
+        "--no-image", "leave Sealift's own image alone (default: build and push it where it is not there)"
+    )
     yes: bool = _flag("--yes", "do not ask")
     dry_run: bool = _flag("--dry-run", "only say what it would change")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions(AccountOptions):
+    """What a command that makes Sealift's own image can be told."""
+
+    base: str | None = _option(
+        "--base",
+        metavar="IMAGE",
+        help="what it is laid on, as HOST/REPOSITORY[:TAG][@DIGEST] (default: AWS's public copy of Debian's Python)",
+    )
+    architecture: str = _option(
+        "--architecture",
+        type=click.Choice(("x86_64", "arm64")),
+        metavar="NAME",
+        default="x86_64",
+        help="the machine that it runs on: x86_64 (default) or arm64",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageBuildOptions(ImageOptions):
+    """Of `sealift image build`."""
+
+    output: Path | None = _option(
+        "-o",
+        "--output",
+        type=FILE,
+        metavar="FOLDER",
+        help="lay it out there for skopeo, umoci or podman, its base with it (default: keep our layers for a push)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePushOptions(ImageOptions):
+    """Of `sealift image push`."""
+
+    repository: str | None = _argument(
+        "[REPOSITORY]", "HOST/REPOSITORY[:TAG] (default: the stack's own repository)", default=None
+    )
+    image: Path | None = _option(
+        "--image",
+        type=FILE,
+        metavar="FOLDER",
+        help="push an image that was laid out there (default: build it)",
+    )
+    tag: str | None = _option(
+        "--tag", metavar="TAG", help="what it is called (default: sealift-VERSION-ARCHITECTURE)"
+    )
+    dry_run: bool = _flag("--dry-run", "only say what would be sent")
+    stack: str | None = _stack(
+        help="the stack whose repository is taken where none is named (default: sealift)"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -498,6 +565,13 @@ class CloudOptions(CommonOptions):
         multiple=True,
         metavar="SERVICE.Operation=ErrorCode[:times]",
         help="make that AWS call fail, so often or for ever; may be repeated",
+    )
+    containers: str | None = _option(
+        "--containers",
+        type=click.Choice(("auto", "process", "runc")),
+        metavar="HOW",
+        help="what endpoints run in: auto, true containers where their image is here and the machine can (default); "
+        "process; or runc, which wants a machine that can",
     )
 
 

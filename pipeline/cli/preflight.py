@@ -6,17 +6,17 @@ left to the workflow, whose roles may, and is told. Refuses what the workflow wo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import settings
 from pipeline.aws import service_errors
 from pipeline.errors import AccessDenied
 from pipeline.operations import consumer_candidates
-from pipeline.planning import deployment_request
+from pipeline.planning import container_choice, deployment_request
 from pipeline.planning.function_names import Reach
 from pipeline.planning.request_sources import PlannedNames, Said
-from pipeline.rollout import sidecars
+from pipeline.rollout import own_image, sidecars
 from pipeline.sizing import images
 from pipeline.stack import change_sets
 from pipeline.state_data.request_types import Request, StackDefaults
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pipeline.aws.clients import Clients
+    from pipeline.planning.container_choice import ContainerChoice
+
+
+ASSUMED: Final = f"sha256:{'0' * 64}"
+"""Stands for the digest of an image that could not be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ def find_stack(clients: Clients, name: str) -> Stack:
             endpoint_role_arns=parameters.get("EndpointRoleArns", ""),
             account_id=here.account_id,
             region=here.region,
-            container=parameters.get("Container") or images.DEFAULT.name,
+            container=parameters.get("Container") or images.AUTO,
             image_uri=parameters.get("ImageUri", ""),
             consumer_function_name=parameters.get("ConsumerFunctionName", ""),
             consumer_function_pattern=parameters.get(settings.FUNCTION_PATTERN) or consumer_candidates.ANY,
@@ -107,3 +112,34 @@ def request(document: dict[str, Any], sidecar: Any, found: Stack, names: Planned
         deployment_request.request(document, sidecar, found.defaults, names),
         Said.of(document, sidecar, found.defaults, names),
     )
+
+
+def served(clients: Clients, request: Request, outputs: Mapping[str, str]) -> ContainerChoice:
+    """Return a request with the container that will serve it, as the workflow will choose it.
+
+    Where the repository may not be looked into, Sealift's own image is taken to be there: nobody is then refused here
+    whom the workflow would serve.
+
+    Args:
+        clients: of the account.
+        request: the deployment's.
+        outputs: of the stack.
+
+    Raises:
+        InvalidInput: it names a container that has no image.
+    """
+    own = own_image.wanted(outputs.get("ImageRepository", ""), request.instance_type)
+    if not container_choice.asks_repository(request):
+        return container_choice.choose(request, own)
+    try:
+        with service_errors.translated():
+            chosen = container_choice.choose(request, own_image.find(clients.ecr, own))
+            # A stack of an older release has no repository, and nothing to say of it.
+            return chosen if own.repository else replace(chosen, note="")
+    except AccessDenied:
+        chosen = container_choice.choose(request, replace(own, digest=ASSUMED))
+        note = (
+            f"{own.repository} could not be looked into (ecr:DescribeImages is not allowed), and the workflow will: "
+            f"{own.tag} is taken to be there"
+        )
+        return replace(chosen, note=note)

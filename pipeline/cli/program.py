@@ -251,6 +251,7 @@ def program() -> CommandGroup:
             options.DestroyOptions,
             examples=("sealift destroy --dry-run", "sealift destroy --stack harbour --archives"),
         ),
+        _image(),
     )
     deployments = (
         LeafCommand(
@@ -401,6 +402,37 @@ def program() -> CommandGroup:
     )
     return CommandGroup(
         NAME, "deploy a GGUF model to Amazon SageMaker Serverless Inference", sections, top=True
+    )
+
+
+def _image() -> CommandGroup:
+    verbs = (
+        LeafCommand(
+            "build",
+            "make Sealift's own container image, without a container engine",
+            "image:build",
+            options.ImageBuildOptions,
+            examples=(
+                "sealift image build",
+                "sealift image build --base registry.example.com/python:3.11-slim --output image",
+            ),
+            more="The same version makes the same layers, byte for byte, wherever it is built.",
+        ),
+        LeafCommand(
+            "push",
+            "bring the image into a registry: what is there is not sent, and what was cut off goes on",
+            "image:push",
+            options.ImagePushOptions,
+            examples=(
+                "sealift image push",
+                "sealift image push 123456789012.dkr.ecr.us-east-1.amazonaws.com/sealift --dry-run",
+                "sealift image push registry.example.com/team/sealift:one --image image",
+            ),
+            more="The tag comes last: it names an image that is there whole, or what it named before.",
+        ),
+    )
+    return CommandGroup(
+        "image", "the container image of our own: less memory beside the model", [("Commands", verbs)]
     )
 
 

@@ -38,6 +38,12 @@ class Registry(Protocol):
     def read(self, blob: Descriptor) -> Iterator[bytes]:
         """Give a blob piece by piece; ends with WrongDigest when it was not what its digest says."""
 
+    def mount(self, blob: Descriptor, origin: str) -> bool:
+        """Take a blob over from another repository, `origin` as its `name` says, with no byte sent.
+
+        Returns whether it is there now; False where the registry is another one, or does not do that.
+        """
+
     def upload(self, blob: Descriptor, content: Content, progress: Progress) -> None:
         """Send a blob, going on where an earlier upload stopped if the registry still has it; nothing where it is."""
 

@@ -25,6 +25,7 @@ class MadeKind(StrEnum):
     ALARM = "alarm"
     VERSION = "version"
     ARCHIVE = "archive"
+    IMAGE = "image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Made:
     kind: MadeKind
     name: str
     changed: datetime
-    """When it was made, or changed since."""
+    """When it was made, or changed since; an image also when a deployment claimed it last."""
     service: str = ""
     execution: str = ""
     """The one that made it, as a tag's value; empty where nothing tells."""
@@ -53,14 +54,16 @@ class Made:
     """The upload that it was made of, as a tag's value."""
     arn: str = ""
     uses: tuple[str, ...] = ()
-    """An endpoint's configuration, a configuration's models, the endpoint of an alarm or a version, an archive's
-    URL."""
+    """An endpoint's configuration, a configuration's models, the endpoint of an alarm or a version, the URLs of an
+    archive, the URIs of an image."""
     status: str = ""
     """An endpoint's."""
     function: str = ""
     """A version's."""
     version: str = ""
-    """A version's number; which one of an archive's object."""
+    """A version's number; which one of an archive's object; an image's digest."""
+    bucket: str = ""
+    """Of an image's record, by which deployments claim it."""
     aliased: bool = False
     """Whether an alias sends calls to a version."""
     marked: datetime | None = None
@@ -91,6 +94,8 @@ class Account:
     """Every model of the account."""
     archives: Mapping[str, str] = field(default_factory=dict)
     """Which model reads an archive, by the archive's URL."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Which model has an image, by the image's URI."""
     named: Mapping[str, str] = field(default_factory=dict)
     """Who names what, by the value of a consumer's variable."""
     executions: Mapping[str, ExecutionEnd] = field(default_factory=dict)

@@ -25,6 +25,7 @@ from pipeline.aws.resource_tags import (
     tag_value,
 )
 from pipeline.errors import ConsumerUnreadable
+from pipeline.image import image_record, stored_images
 from pipeline.operations import executions
 from pipeline.operations.account import Account, ExecutionEnd, Made, MadeKind, moment
 from pipeline.planning import alarms, consumer
@@ -52,7 +53,9 @@ class Scope:
     kinds: frozenset[MadeKind] = frozenset(MadeKind)
     """What is read; endpoints and configurations always are, since they tell of the deployments."""
     bucket: str | None = None
-    """The bucket of artifacts; None: archives are not read."""
+    """The bucket of artifacts; None: neither archives nor images are read."""
+    repository: str | None = None
+    """The URI of the repository of images, without a tag; None: they are not read."""
     users: bool = True
     """Whether all of the account is described, Sealift's or not, and every execution that made something: who uses
     what."""
@@ -85,6 +88,7 @@ class _Scan:
         self._configs: dict[str, frozenset[str]] = {}
         self._models: set[str] = set()
         self._archives: dict[str, str] = {}
+        self._images: dict[str, str] = {}
         self._releases: dict[str, list[Release]] = {}
         self._consumers: dict[str, set[str]] = {}
         """The functions that may call a service, by the service."""
@@ -99,6 +103,8 @@ class _Scan:
             self._seen(MadeKind.ALARM, self._read_alarms)
         if scope.bucket is not None:
             self._seen(MadeKind.ARCHIVE, partial(self._read_archives, scope.bucket))
+        if scope.bucket is not None and scope.repository:
+            self._seen(MadeKind.IMAGE, partial(self._read_images, scope.repository, scope.bucket))
         named = self._read_consumers() if scope.consumers else {}
         # Last, so that little time is left for an execution to begin after it and before the deleting.
         ends, running = self._read_executions() if scope.users else ({}, {})
@@ -109,6 +115,7 @@ class _Scan:
             configs=self._configs,
             models=frozenset(self._models),
             archives=self._archives,
+            images=self._images,
             named=named,
             executions=ends,
             running=running,
@@ -172,7 +179,7 @@ class _Scan:
     def _read_models(self) -> None:
         for row in self._rows(MadeKind.MODEL, "list_models", "Models"):
             name, arn = row["ModelName"], row["ModelArn"]
-            # Only a model's description tells which archive it reads.
+            # Only a model's description tells which archive it reads, and which image it has.
             if self._scope.bucket is not None:
                 found = self._described(
                     MadeKind.MODEL, self._clients.sagemaker.describe_model, ModelName=name
@@ -180,6 +187,7 @@ class _Scan:
                 if found is None:
                     continue
                 self._archives |= dict.fromkeys(_urls(found), name)
+                self._images |= dict.fromkeys(_images(found), name)
             self._models.add(name)
             tags, why = self._sagemaker_tags(name, arn)
             self._note(MadeKind.MODEL, name, row["CreationTime"], tags, why, arn=arn)
@@ -229,6 +237,20 @@ class _Scan:
                     uses=urls,
                     version=row["VersionId"],
                     marked=marked,
+                )
+            )
+
+    def _read_images(self, repository: str, bucket: str) -> None:
+        for found in stored_images.listed(self._clients.registry, repository, most=self._scope.most):
+            claimed = image_record.claimed_at(self._clients.s3, bucket, found.tag)
+            self._made.append(
+                Made(
+                    kind=MadeKind.IMAGE,
+                    name=found.tag,
+                    changed=max(found.pushed, claimed or found.pushed),
+                    uses=(f"{repository}@{found.digest}", f"{repository}:{found.tag}"),
+                    version=found.digest,
+                    bucket=bucket,
                 )
             )
 
@@ -413,6 +435,13 @@ def _urls(described: Any) -> Iterator[str]:
             yield from _urls(value)
     elif isinstance(described, str) and described.startswith("s3://"):
         yield described
+
+
+def _images(described: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the image of each container that a model's description names."""
+    for container in (described.get("PrimaryContainer"), *described.get("Containers", ())):
+        if container and container.get("Image"):
+            yield container["Image"]
 
 
 def _machine(execution: str) -> str:

@@ -19,7 +19,7 @@ from pipeline.aws import service_errors
 from pipeline.errors import InvalidInput, SealiftError, ServiceUnavailable
 from pipeline.operations import consumer_candidates, service_status
 from pipeline.planning import function_names
-from pipeline.rollout import endpoint_usage
+from pipeline.rollout import endpoint_usage, own_image
 from pipeline.sizing import images
 from pipeline.stack import change_sets as stacks
 
@@ -39,7 +39,7 @@ class CheckState(StrEnum):
     OK = "ok"
     BROKEN = "broken"
     UNKNOWN = "unknown"
-    """Nobody could look, or a figure is assumed."""
+    """Nobody could look, a figure is assumed, or it can be done without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,7 @@ def examine(clients: Clients, *, stack: str, region: str, today: date) -> Iterat
     outputs = stacks.outputs_of(found)
     yield _stack(stack, found)
     yield _asked("workflow", lambda: _workflow(clients, outputs))
-    container = parameters.get("Container") or images.DEFAULT.name
-    yield _asked("image", lambda: _image(clients, container, parameters.get("ImageUri", ""), region, today))
+    yield from _images(clients, parameters, outputs.get("ImageRepository", ""), region, today)
     yield _asked("role", lambda: _role(clients, outputs))
     endpoints = f"arn:{partition}:sagemaker:{region}:{account}:endpoint/"
     pattern = parameters.get(settings.FUNCTION_PATTERN) or consumer_candidates.ANY
@@ -189,6 +188,37 @@ def same(ours: Any, deployed: Any) -> bool:
     return bool(ours == deployed)
 
 
+def _images(
+    clients: Clients, parameters: Mapping[str, str], repository: str, region: str, today: date
+) -> Iterator[ReadinessCheck]:
+    """Yield whether the images are there that deployments take which name none."""
+    container = parameters.get("Container") or images.DEFAULT.name
+    named = parameters.get("ImageUri", "")
+    if repository and not named and container in {images.AUTO, images.CUSTOM.name}:
+        needed = container == images.CUSTOM.name
+        yield _asked("own image", lambda: _own_image(clients, repository, needed=needed))
+        if needed:
+            return
+    prebuilt = images.DEFAULT.name if container == images.AUTO else container
+    yield _asked("image", lambda: _image(clients, prebuilt, named, region, today))
+
+
+def _own_image(clients: Clients, repository: str, *, needed: bool) -> ReadinessCheck:
+    image = own_image.find(clients.ecr, own_image.wanted(repository))
+    where = f"{image.repository}:{image.tag}"
+    if image.digest is not None:
+        size = f"{image.bytes / limits.MiB:,.1f} MiB"
+        return ReadinessCheck("own image", CheckState.OK, f"{where} is there, {size}")
+    if needed:
+        found = f"{where} is not there, and container {images.CUSTOM.name!r} has no other image"
+        fix = f"run `{images.PUSH}`, or set the stack's parameter ImageUri"
+        return ReadinessCheck("own image", CheckState.BROKEN, found, fix)
+    found = (
+        f"{where} is not there, so deployments take {images.DEFAULT.name!r}, which leaves a model less memory"
+    )
+    return ReadinessCheck("own image", CheckState.UNKNOWN, found, f"run `{images.PUSH}`")
+
+
 def _image(clients: Clients, container: str, own: str, region: str, today: date) -> ReadinessCheck:
     profile = images.PROFILES[container]
     uri = own or profile.image_uri(region)
@@ -208,7 +238,7 @@ def _image(clients: Clients, container: str, own: str, region: str, today: date)
     try:
         clients.ecr.describe_images(**request)
     except ClientError as error:
-        if service_errors.code(error) in {"RepositoryNotFoundException", "ImageNotFoundException"}:
+        if service_errors.is_no_such_image(error):
             fix = "correct the stack's parameters Container and ImageUri, or take a region that has the image"
             return ReadinessCheck("image", CheckState.BROKEN, f"{uri}: {service_errors.text(error)}", fix)
         if service_errors.is_access_denied(error):

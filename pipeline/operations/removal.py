@@ -11,6 +11,8 @@ from botocore.exceptions import ClientError
 
 from pipeline.archive.s3.multipart import RETIRED
 from pipeline.aws import service_errors, waiting
+from pipeline.errors import Problem, RegistryRefused
+from pipeline.image import image_record, stored_images
 from pipeline.operations.account import MadeKind
 from pipeline.planning import alarms
 from pipeline.rollout import autoscaling_api, metric_filters_api
@@ -48,13 +50,25 @@ def delete(clients: Clients, made: Made) -> bool:
         elif made.kind is MadeKind.VERSION:
             clients.lambda_.delete_function(FunctionName=made.function, Qualifier=made.version)
         else:
-            place, key = _place(made)
-            # This version and no other: what was written since is somebody's who found it marked.
-            clients.s3.delete_object(Bucket=place, Key=key, VersionId=made.version)
+            _delete_artifact(clients, made)
     except ClientError as error:
         if not service_errors.is_missing(error):
             raise
     return True
+
+
+def _delete_artifact(clients: Clients, made: Made) -> None:
+    if made.kind is MadeKind.IMAGE:
+        claimed = image_record.claimed_at(clients.s3, made.bucket, made.name)
+        if claimed is not None and claimed > made.changed:
+            seen = "a deployment has claimed it since it was looked at"
+            problem = Problem("ImageClaimed", seen, "an image that nobody wants", "nothing need be done")
+            raise RegistryRefused(f"image {made.name}", [problem])
+        stored_images.delete(clients.registry, made.uses[0].partition("@")[0], made.version)
+        return
+    place, key = _place(made)
+    # This version and no other: what was written since is somebody's who found it marked.
+    clients.s3.delete_object(Bucket=place, Key=key, VersionId=made.version)
 
 
 def wait_until_deleted(

@@ -7,6 +7,7 @@ ORDER: Final = (
     "check_archive",
     "plan_deployment",
     "assemble_archive",
+    "assemble_image",
     "create_model",
     "create_endpoint_config",
     "make_room",

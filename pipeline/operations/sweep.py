@@ -16,7 +16,7 @@ from pipeline.endpoint_status import UNDELETABLE
 from pipeline.operations.account import ExecutionEnd, MadeKind, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pipeline.operations.account import Account, Made
     from pipeline.rollout.releases import Release
@@ -58,7 +58,7 @@ def decide(
         facts: what was found.
         now: the time.
         grace: how long a thing stays after it was made or changed, and after its execution ended.
-        service: only what was made for this one; archives, which belong to none, are left out then.
+        service: only what was made for this one; archives and images, which belong to none, are left out then.
     """
     judge = _Judge(facts, now, grace)
     chosen = [one for one in facts.made if service is None or one.service == service]
@@ -91,6 +91,8 @@ class _Judge:
             return SweepDecision(made, Action.KEEP, why)
         if made.kind is MadeKind.ARCHIVE:
             return self._archive(made)
+        if made.kind is MadeKind.IMAGE:
+            return self._image(made)
         if young := self._young(made):
             return SweepDecision(made, Action.KEEP, young)
         whose = "its execution has ended, " if made.execution else ""
@@ -102,7 +104,9 @@ class _Judge:
     def _needed(self, made: Made) -> str:
         """Return who needs a thing, or why nobody can tell; empty when nobody does."""
         if made.kind is MadeKind.ARCHIVE:
-            return self._read(made)
+            return self._read(made, self._facts.archives, "reads")
+        if made.kind is MadeKind.IMAGE:
+            return self._read(made, self._facts.images, "has")
         if made.kind is MadeKind.ENDPOINT:
             return self._owed(made) or self._endpoint(made)
         if made.kind is MadeKind.CONFIG:
@@ -206,17 +210,17 @@ class _Judge:
             return tuple(f"{MadeKind.ENDPOINT} {name}" for name in made.uses if name in there)
         return ()
 
-    # -- archives
+    # -- archives and images
 
-    def _read(self, made: Made) -> str:
-        """Return which model reads an archive, or why nobody can tell."""
+    def _read(self, made: Made, read: Mapping[str, str], how: str) -> str:
+        """Return which model reads an archive or has an image, or why nobody can tell."""
         facts = self._facts
         for kind in (MadeKind.ENDPOINT, MadeKind.CONFIG, MadeKind.MODEL):
             if kind in facts.unseen:
                 return facts.unseen[kind]
         for url in made.uses:
-            if url in facts.archives:
-                return f"model {facts.archives[url]} reads it"
+            if url in read:
+                return f"model {read[url]} {how} it"
         for endpoint, config in facts.endpoints.items():
             if config not in facts.configs:
                 return (
@@ -243,6 +247,18 @@ class _Judge:
             reason = f"no model reads it; marked {_span(since)} ago, deleted after {_span(wait)}"
             return SweepDecision(made, Action.KEEP, reason)
         return SweepDecision(made, Action.DELETE, f"no model reads it; marked {_span(since)} ago")
+
+    def _image(self, made: Made) -> SweepDecision:
+        """Decide on an image that no model has: it goes when nobody has claimed it for long enough.
+
+        A deployment claims an image before it looks whether it is there, and has made its model, or ended, within less
+        than `SETTLED`.
+        """
+        wait, age = max(self._grace, SETTLED), self._age(made)
+        if age < wait:
+            reason = f"no model has it; claimed {_span(age)} ago, deleted after {_span(wait)}"
+            return SweepDecision(made, Action.KEEP, reason)
+        return SweepDecision(made, Action.DELETE, f"no model has it; claimed {_span(age)} ago")
 
     # -- time
 

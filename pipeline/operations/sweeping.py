@@ -53,6 +53,7 @@ def once(
     delete: bool,
     stack: str | None,
     bucket: str | None,
+    repository: str | None = None,
     service: str | None = None,
 ) -> Swept:
     """Sweep once; return what was done with each thing, and why.
@@ -64,9 +65,10 @@ def once(
         delete: whether what nobody refers to is deleted; else it is only found.
         stack: the one whose executions are looked at; None for all.
         bucket: where the stack's archives are; None where that is not known.
+        repository: where its images are, by the URI without a tag; likewise.
         service: the only one whose things are looked at; None for all.
     """
-    account = account_scan.scan(clients, Scope(stack=stack, bucket=bucket))
+    account = account_scan.scan(clients, Scope(stack=stack, bucket=bucket, repository=repository))
     decisions = sweep.decide(account, now=now, grace=grace, service=service)
     found = _apply(decisions, now, clients) if delete else [_line(one, _dry(one)) for one in decisions]
     return {

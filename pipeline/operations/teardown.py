@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline.aws import service_errors
+from pipeline.aws import paging, service_errors
 from pipeline.errors import InvalidInput, Problem
 from pipeline.operations import account_scan, removal
 from pipeline.operations.account import MadeKind
@@ -27,15 +27,18 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
-    from pipeline.aws.clients import Clients
+    from pipeline.aws.clients import Clients, ECRClient
     from pipeline.operations.account import Account, Made
     from pipeline.stack.change_sets import Ended, StackEvent, StackPlace
 
 BUCKET, MACHINE = "AWS::S3::Bucket", "AWS::StepFunctions::StateMachine"
+REPOSITORY: Final = "AWS::ECR::Repository"
 KEPT: Final = "kept.json"
 """The object, beside the stack's code, that names the buckets of a stack that is gone."""
 GONE: Final = (MadeKind.ENDPOINT, MadeKind.ALARM, MadeKind.MODEL, MadeKind.CONFIG)
 """What goes, in this order: a configuration's tags are what finds the rest again."""
+MOST_IMAGES: Final = 10_000
+"""Images of a repository that are counted: all that ECR allows by default."""
 LOOK_S: Final = 2.0
 PATIENCE_S: Final = 900
 """An endpoint that is being made has to be waited for before it can be deleted."""
@@ -77,6 +80,8 @@ class TeardownPlan:
     buckets: tuple[Holding, ...]
     code: tuple[int, int]
     """Objects of code, and their bytes."""
+    images: tuple[int, int]
+    """Images in the stack's repository, which go with it, and the bytes that they are stored in."""
     archives: bool
     """Whether the buckets go too."""
     unseen: tuple[str, ...]
@@ -110,6 +115,7 @@ def plan_teardown(clients: Clients, name: str, *, archives: bool) -> TeardownPla
     account = account_scan.scan(clients, Scope(stack=name, kinds=frozenset(GONE), users=False))
     made = ours(account)
     kept = _kept(clients.s3, here.bucket, name)
+    images, unlisted = _images(clients.ecr, resources)
     names = [one.physical for one in resources if one.type == BUCKET and one.physical] or kept
     return TeardownPlan(
         name=name,
@@ -120,8 +126,10 @@ def plan_teardown(clients: Clients, name: str, *, archives: bool) -> TeardownPla
         callers=tuple(callers(made, account.named)),
         buckets=tuple(one for bucket in names if (one := _holding(clients.s3, here, bucket)) is not None),
         code=_code(clients.s3, here, name, notes=bool(kept)),
+        images=images,
         archives=archives,
         unseen=(
+            *unlisted,
             *sorted({*account.unseen.values(), *account.unclear.values()}),
             *(f"{one.kind} {one.name}: {one.unreadable}" for one in account.made if one.unreadable),
         ),
@@ -381,6 +389,26 @@ def _holding(client: S3Client, here: StackPlace, bucket: str) -> Holding | None:
             return None
         raise
     return Holding(bucket, objects, size)
+
+
+def _images(client: ECRClient, resources: Iterable[TeardownResource]) -> tuple[tuple[int, int], list[str]]:
+    """Return the images of the stack's repositories, and their bytes; and why they could not be counted."""
+    count = size = 0
+    unseen = []
+    for name in [one.physical for one in resources if one.type == REPOSITORY and one.physical]:
+        try:
+            found = paging.read(
+                client, "describe_images", "imageDetails", most=MOST_IMAGES, repositoryName=name
+            ).rows
+        except ClientError as error:
+            if service_errors.is_access_denied(error):
+                unseen.append(f"images of {name}, which go with it: {service_errors.text(error)}")
+            elif not service_errors.is_no_such_image(error):
+                raise
+            continue
+        count += len(found)
+        size += sum(one.get("imageSizeInBytes", 0) for one in found)
+    return (count, size), unseen
 
 
 def _code(client: S3Client, here: StackPlace, name: str, *, notes: int) -> tuple[int, int]:

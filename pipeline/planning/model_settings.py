@@ -24,13 +24,16 @@ THREADS = 4
 """Of a serverless endpoint unless a request says otherwise; on instances, all that there are."""
 
 
-def needs(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -> fit.Fit:
+def needs(
+    request: Request, archive: Mapping[str, Any], model: dict[str, Any], below: int | None = None
+) -> fit.Fit:
     """Return what the model needs with the request's settings and one slot.
 
     Args:
         request: the deployment's.
         archive: its size and extracted_bytes.
         model: the model part of the archive report.
+        below: bytes of the image below it, where the image holds the model.
     """
     own = inference(request, model, SERVERLESS)
     return fit.fit(
@@ -44,6 +47,7 @@ def needs(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -
         n_parallel=1,
         bare=bool(archive.get("parts")),
         beside=Beside.from_json(model.get("companions", ())),
+        below=below,
     )
 
 

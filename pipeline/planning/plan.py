@@ -5,16 +5,17 @@ A plan is data, so that the console shows it before anything is created, and so 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline import limits, model_source, naming, payload, quota_usage
 from pipeline.aws import resource_tags
 from pipeline.endpoint_status import USABLE
-from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem, QuotaUsedUp
+from pipeline.errors import ImageNotFound, InvalidInput, ModelDoesNotFit, Problem, QuotaUsedUp
 from pipeline.hosting import (
     AT_ONCE,
     AUTO,
+    IMAGE_ARTIFACT,
     IN_PLACE,
     IN_STEPS,
     INSTANCE,
@@ -24,8 +25,10 @@ from pipeline.hosting import (
     SERVERLESS,
 )
 from pipeline.planning import (
+    artifact_choice,
     autoscaling,
     consumer,
+    container_needs,
     continuity,
     metrics,
     model_settings,
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
 
+    from pipeline.sizing.serving import OtherServing
     from pipeline.state_data.checked_types import UploadedArchive
     from pipeline.state_data.plan_types import Offer
     from pipeline.state_data.request_types import Request, RequestedConsumer, RequestedInstanceType
@@ -68,6 +72,8 @@ class PlanFacts:
     region: str
     today: date
     """What the support of images is compared with."""
+    base: artifact_choice.BaseImage | None = None
+    """The image of the stack's repository that serves the model, and that it may be laid on."""
     situation: quota_usage.Situation = field(default_factory=quota_usage.Situation)
     """What the account's endpoints hold."""
     serving: str | None = None
@@ -101,6 +107,7 @@ def plan(facts: PlanFacts) -> Plan:
 
     Raises:
         ModelDoesNotFit: when no allowed size holds the model, or only an instance does and none is allowed.
+        ImageNotFound: when the model is to come in an image, and there is none to lay it on.
         InvalidInput: when an endpoint on instances would be updated to serverless, or the other way round.
         QuotaUsedUp: when no concurrency is asked for and others hold all that the account has.
         StackChanged: when it is not the plan that replaces the execution's earlier one.
@@ -112,7 +119,7 @@ def plan(facts: PlanFacts) -> Plan:
         image is None
     ):  # deployment_request.request refuses it; this is for the type checker and the impossible
         raise AssertionError(f"{profile.name}: no image")
-    choice = choose(request, facts.archive, facts.model)
+    choice = choose(request, facts.archive, facts.model, artifact_choice.below(request, facts.base))
     choice.require(facts.model["path"])
     needed, where = choice.needed, choice.hosting
     slots = needed.demand.n_parallel
@@ -131,9 +138,11 @@ def plan(facts: PlanFacts) -> Plan:
     else:
         # Nothing streams there: what is one to the client comes in one piece, in the time of any other answer.
         told["stream_timeout_s"] = timeout_s
+    holds = artifact_choice.planned(facts.base, facts.assembly) if facts.base and choice.in_image else None
+    image = holds.uri if holds else image
     container = {
         "Image": image,
-        **model_source.model_data(facts.assembly),
+        **({} if holds else model_source.model_data(facts.assembly)),
         "Environment": {
             **images.environment(profile, told),
             **images.files(profile, facts.model, relocate_model=request.relocate_model),
@@ -185,6 +194,7 @@ def plan(facts: PlanFacts) -> Plan:
         poll=Poll(request.poll_interval_s, request.deadline_s),
         smoke_test=model_settings.smoke_test(request, facts.model, timeout_s),
         consumers=model_settings.consumers(request, facts.model),
+        image=holds,
         switch=_switch(request.consumers),
         callers=_callers(request.consumers),
         taken_from=facts.taken_from,
@@ -214,31 +224,45 @@ class HostingChoice:
     offers: tuple[Offer, ...] = ()
     """On instances: the type to take, and those to step to; also where no instance is allowed."""
 
+    @property
+    def in_image(self) -> bool:
+        """Whether the image holds the model."""
+        return self.hosting == SERVERLESS and self.needed.demand.below is not None
+
     def require(self, subject: str) -> None:
         """Refuse what does not fit.
 
         Raises:
             ModelDoesNotFit: with the arithmetic.
+            ImageNotFound: there is no image to lay the model on.
         """
-        if self.decision.problems:
+        problems = self.decision.problems
+        if artifact_choice.lacks_image(problems):
+            raise ImageNotFound(subject, problems)
+        if problems:
             raise ModelDoesNotFit(f"{subject} ({self.needed.arithmetic})", self.decision.problems)
 
 
-def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -> HostingChoice:
-    """Return where and on what the model runs; with `auto`, serverless where it fits, and an instance where allowed.
+def choose(
+    request: Request, archive: Mapping[str, Any], model: dict[str, Any], below: int | None = None
+) -> HostingChoice:
+    """Return what the model runs on and comes in; with `auto`, serverless where it fits, else an instance if allowed.
 
     Args:
         request: as `deployment_request.request` returns it.
         archive: its size and extracted_bytes, and its parts where it is a bare GGUF.
         model: the model part of the archive report.
+        below: bytes of the image that may hold the model, without it; None where there is none, or it may not.
     """
     needed, types, asked = model_settings.needs(request, archive, model), table(request), request.hosting
-    why = "it is a bare GGUF, and serverless takes only a tar.gz"
-    if asked == SERVERLESS or (asked == AUTO and not archive.get("parts")):
-        serverless, decision = serverless_size(needed, request.memory_mb, types)
-        if asked == SERVERLESS or decision.memory_mb is not None:
-            return HostingChoice(serverless, SERVERLESS, decision)
-        why = "; ".join(f"{problem.seen}, wanted {problem.wanted}" for problem in decision.problems)
+    why = ""
+    if asked in {SERVERLESS, AUTO}:
+        serverless = _serverless(request, archive, model, below)
+        if asked == SERVERLESS or serverless.decision.memory_mb is not None:
+            return serverless
+        why = "; ".join(
+            f"{problem.seen}, wanted {problem.wanted}" for problem in serverless.decision.problems
+        )
     slots = model_settings.slots_asked(request)
     try:
         needed, offers = instance_choice.choose_slots(
@@ -257,8 +281,47 @@ def choose(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) 
     return HostingChoice(needed, INSTANCE, fit.FitDecision(None, (problem,)), offers)
 
 
+def wants_image(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -> bool:
+    """Tell whether the plan hangs on the image that the model may be laid on; takes what `choose` does."""
+    if not artifact_choice.may_be_image(request):
+        return False
+    if request.artifact == IMAGE_ARTIFACT or archive.get("parts"):
+        return True
+    return artifact_choice.breaks_a_limit(model_settings.needs(request, archive, model))
+
+
+def _serverless(
+    request: Request, archive: Mapping[str, Any], model: dict[str, Any], below: int | None
+) -> HostingChoice:
+    """Return what the model needs on serverless, in an archive or in the image, and the memory size if there is one."""
+    types = table(request)
+    bare = bool(archive.get("parts"))
+
+    def sized(below: int | None) -> HostingChoice:
+        needed = model_settings.needs(request, archive, model, below)
+        lighter = container_needs.lighter(request)
+        needed, decision = serverless_size(needed, request.memory_mb, types, lighter)
+        return HostingChoice(needed, SERVERLESS, decision)
+
+    packed = sized(None)
+    if below is None:
+        missing = (
+            artifact_choice.no_base(request)
+            if request.artifact == IMAGE_ARTIFACT
+            else artifact_choice.bare_without_image(request)
+        )
+        refused = bare or request.artifact == IMAGE_ARTIFACT
+        return replace(packed, decision=fit.FitDecision(None, (missing,))) if refused else packed
+    imaged = sized(below)
+    takes = artifact_choice.takes_image(request, None if bare else packed.needed, imaged.needed)
+    return imaged if takes else packed
+
+
 def serverless_size(
-    needed: fit.Fit, asked_mb: int | None, types: Sequence[instance_types.Instance]
+    needed: fit.Fit,
+    asked_mb: int | None,
+    types: Sequence[instance_types.Instance],
+    lighter: Sequence[OtherServing] = (),
 ) -> tuple[fit.Fit, fit.FitDecision]:
     """Return what the model needs on serverless, and the size; with checkpoints where they cost none.
 
@@ -267,7 +330,8 @@ def serverless_size(
     quota = limits.MEMORY_QUOTA_MB.value
     plain = needed.without_checkpoints()
     kept, without = (
-        fit.decide(one, asked_mb=asked_mb, quota_mb=quota, table=types) for one in (needed, plain)
+        fit.decide(one, asked_mb=asked_mb, quota_mb=quota, table=types, lighter=lighter)
+        for one in (needed, plain)
     )
     if kept.memory_mb is not None and kept.memory_mb == without.memory_mb:
         return needed, kept

@@ -14,7 +14,7 @@ from pipeline import limits, naming, payload
 from pipeline.errors import Problem
 from pipeline.gguf.header import SHARD_NAME
 from pipeline.hosting import AUTO, IN_PLACE, INSTANCE, SERVERLESS
-from pipeline.planning import autoscaling, consumer
+from pipeline.planning import artifact_choice, autoscaling, consumer
 from pipeline.sizing import images
 
 if TYPE_CHECKING:
@@ -193,12 +193,13 @@ def _of_key(key: str, request: Request) -> list[Problem]:
     if key.endswith(naming.ARCHIVE_SUFFIXES):
         return []
     bare = key.endswith(naming.MODEL_SUFFIX)
-    if bare and request.hosting == SERVERLESS:
+    if bare and request.hosting == SERVERLESS and not artifact_choice.may_be_image(request):
         return [
             Problem(
                 "BareOnServerless",
                 f"archive.key is {key!r}, a bare GGUF, and hosting is 'serverless'",
-                "a tar.gz: a serverless endpoint takes nothing else",
+                "a tar.gz, or container 'auto' or 'custom', whose image can hold it: a serverless endpoint takes "
+                "nothing else",
                 'pack it with `sealift pack`, or say "hosting": "instance" in the deployment.json beside it',
             )
         ]
@@ -278,11 +279,15 @@ def _whole(request: Request, defaults: StackDefaults, said: Said) -> list[Proble
                 said.where("code"),
             )
         )
+    found.extend(
+        replace(problem, where=said.where("artifact")) for problem in artifact_choice.contradictions(request)
+    )
     found.extend(_role(request.execution_role_arn, defaults, said))
     of_consumers = [*_canary(request.consumers), *_twice(request.consumers)]
     found.extend(replace(problem, where=said.where("consumer")) for problem in of_consumers)
-    profile = images.PROFILES[request.container]
-    if request.code == images.ARCHIVE_CODE and not profile.runs_archive_code:
+    # What `auto` comes to runs it, and has an image: the stack's repository tells which.
+    profile = images.PROFILES.get(request.container)
+    if profile and request.code == images.ARCHIVE_CODE and not profile.runs_archive_code:
         found.append(
             Problem(
                 "CodeNotRun",
@@ -295,17 +300,6 @@ def _whole(request: Request, defaults: StackDefaults, said: Said) -> list[Proble
         )
     image = request.image_uri
     region = defaults["region"]
-    if not image and profile.repository is None:
-        found.append(
-            Problem(
-                "NoImage",
-                f"container is {profile.name!r}, and no 'image_uri'",
-                "the URI of your image",
-                "build inference/Dockerfile, push it to an ECR repository of this account, and name it in "
-                "'image_uri' or in the stack's parameter ImageUri",
-                said.where("container"),
-            )
-        )
     if image and not re.search(rf"\.ecr\.{re.escape(region)}\.", image):
         found.append(
             Problem(

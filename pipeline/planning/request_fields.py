@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pipeline import limits, naming
 from pipeline.gguf import questions
-from pipeline.hosting import HOSTINGS, KEPT, NEW_ENDPOINT, SERVERLESS, STRATEGIES
+from pipeline.hosting import ARTIFACTS, AUTO, HOSTINGS, KEPT, NEW_ENDPOINT, SERVERLESS, STRATEGIES
 from pipeline.planning import consumer
 from pipeline.schema import (
     AnyObject,
@@ -202,6 +202,13 @@ _TUNABLE: dict[str, Field] = {
         "where the endpoint runs; auto is serverless where the model fits, else an instance if allow_instances is true",
         default=SERVERLESS,
     ),
+    "artifact": Field(
+        OneOf(ARTIFACTS),
+        "in what the model reaches a serverless endpoint: an archive, or a layer of Sealift's own image, which is "
+        "neither unpacked to the 5 GB of disk nor downloaded as the container starts; auto is an archive unless it "
+        "breaks one of those limits and an image would not",
+        default=AUTO,
+    ),
     "memory_mb": Field(
         Integer(limits.MEMORY_SIZES_MB[0], limits.MEMORY_SIZES_MB[-1], 1024),
         "MemorySizeInMB on serverless; planned from the model when absent",
@@ -248,9 +255,11 @@ _TUNABLE: dict[str, Field] = {
         default=60,
     ),
     "container": Field(
-        OneOf(tuple(images.PROFILES)),
-        "what serves the model: AWS's prebuilt PyTorch image, AWS's llama.cpp image, or an image of your own",
-        default=images.DEFAULT.name,
+        OneOf(images.CHOICES),
+        "what serves the model: AWS's prebuilt PyTorch image, AWS's llama.cpp image, or an image of your own, which is "
+        "Sealift's in the stack's repository unless image_uri names one; auto takes Sealift's where it is there, and "
+        "pytorch otherwise",
+        default=images.AUTO,
     ),
     "image_uri": Field(
         Text(

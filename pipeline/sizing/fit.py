@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pipeline.sizing.instance_types import Instance
-    from pipeline.sizing.serving import Serving
+    from pipeline.sizing.serving import OtherServing, Serving
 
 
 ALONE: Final = Beside()
@@ -115,6 +115,8 @@ class Demand:
     """Whether a server that keeps checkpoints of each slot is to keep them."""
     bare: bool = False
     """Whether the files are handed over as they are: nothing is extracted, and no archive lies beside them."""
+    below: int | None = None
+    """Bytes of the image that the model's layer is laid on, where the image holds the model; else None."""
     beside: Beside = ALONE
     """What is loaded beside the model."""
 
@@ -129,7 +131,7 @@ class Alternative:
     """Something else that would fit."""
 
     kind: str
-    """n_ctx, n_batch, quantization, quota or instance."""
+    """container, n_ctx, n_batch, quantization, quota or instance."""
     value: int | str
     text: str
 
@@ -143,6 +145,13 @@ class Fit:
     """The arithmetic of memory."""
     disk: tuple[MemoryLine, ...]
     startup: tuple[Stage, ...]
+    image: tuple[MemoryLine, ...] = ()
+    """The arithmetic of the image, where it holds the model."""
+
+    @property
+    def image_bytes(self) -> int:
+        """All that the image holds; none where the model is not in it."""
+        return sum(line.bytes for line in self.image)
 
     @property
     def memory_bytes(self) -> int:
@@ -185,7 +194,16 @@ class Fit:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What may yet go wrong, and cannot be known before it is tried; and what is slower for want of memory."""
-        return (*self._disk_warnings(), *self._checkpoint_warnings())
+        return (*self._image_warnings(), *self._disk_warnings(), *self._checkpoint_warnings())
+
+    def _image_warnings(self) -> tuple[str, ...]:
+        if not self.image:
+            return ()
+        warning = (
+            f"start-up: how long SageMaker takes to bring an image of {_mib(self.image_bytes)} to a container is not "
+            "counted: AWS does not say, and only an account tells (assumed: within the time that it allows)"
+        )
+        return (warning,)
 
     def _checkpoint_warnings(self) -> tuple[str, ...]:
         if self.demand.checkpoints:
@@ -241,6 +259,14 @@ class Fit:
                 f"at most {limits.STARTUP_S.value} s, and that cannot be configured",
                 "use a smaller model or quantisation, or an instance endpoint",
             )
+        if self.image_bytes > limits.IMAGE_BYTES.value:
+            parts = " + ".join(f"{line.name} {line.bytes:,}" for line in self.image)
+            yield Problem(
+                "ImageTooLarge",
+                f"an image of {parts} = {self.image_bytes:,} bytes",
+                f"at most {limits.IMAGE_BYTES.value:,}, the largest image of a serverless endpoint",
+                "use a smaller model or quantisation, or an instance endpoint",
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return the fit as a JSON object."""
@@ -251,6 +277,7 @@ class Fit:
             "disk_bytes": self.disk_bytes,
             "startup": [{**asdict(stage), "seconds": round(stage.seconds, 1)} for stage in self.startup],
             "startup_s": round(self.startup_s, 1),
+            **({"image": [asdict(line) for line in self.image]} if self.image else {}),
             "sizes_mb": list(self.sizes_mb),
             "problems": [problem.to_json() for problem in self.problems],
             "warnings": list(self.warnings),
@@ -278,8 +305,9 @@ def fit(
     n_parallel: int = 1,
     bare: bool = False,
     beside: Beside = ALONE,
+    below: int | None = None,
 ) -> Fit:
-    """Return what the model needs with these settings, served by this."""
+    """Return what the model needs with these settings, served by this; with `below`, from within the image."""
     return _fit(
         Demand(
             shape,
@@ -292,17 +320,23 @@ def fit(
             n_parallel,
             bare=bare,
             beside=beside,
+            below=below,
         )
     )
 
 
 def decide(
-    needed: Fit, *, asked_mb: int | None, quota_mb: int, table: Sequence[Instance] = instance_types.TABLE
+    needed: Fit,
+    *,
+    asked_mb: int | None,
+    quota_mb: int,
+    table: Sequence[Instance] = instance_types.TABLE,
+    lighter: Sequence[OtherServing] = (),
 ) -> FitDecision:
     """Return the memory size: what was requested if it holds the model, else the smallest that does.
 
     A requested size may exceed `quota_mb`, which is only what an ordinary account has. Of the instance types in
-    `table` the cheapest one that holds the model is an alternative.
+    `table` the cheapest one that holds the model is an alternative; so is each of `lighter` that holds it.
     """
     problems = needed.problems
     smallest = next(iter(needed.sizes_mb), None)
@@ -311,7 +345,11 @@ def decide(
         return FitDecision(smallest if asked_mb is None else asked_mb)
     if smallest is not None:
         problems = (_over(needed, smallest, asked_mb, quota_mb),)
-    alternatives = (*_alternatives(needed, allowed), *_on_instances(needed, table))
+    alternatives = (
+        *_served_otherwise(needed, allowed, lighter),
+        *_alternatives(needed, allowed),
+        *_on_instances(needed, table),
+    )
     choice = "; or ".join(alternative.text for alternative in alternatives)
     advised = (
         replace(problems[0], fix=choice),
@@ -324,7 +362,7 @@ def decide(
 
 
 def _fit(demand: Demand) -> Fit:
-    return Fit(demand, _memory(demand), _disk(demand), _startup(demand))
+    return Fit(demand, _memory(demand), _disk(demand), _startup(demand), _image(demand))
 
 
 def _memory(demand: Demand) -> tuple[MemoryLine, ...]:
@@ -353,7 +391,19 @@ def _memory(demand: Demand) -> tuple[MemoryLine, ...]:
     )
 
 
+def _image(demand: Demand) -> tuple[MemoryLine, ...]:
+    if demand.below is None:
+        return ()
+    return (
+        MemoryLine("server", demand.below, "the image that the model is laid on"),
+        MemoryLine("model files", demand.extracted_bytes, "a layer of their own, stored as they are"),
+    )
+
+
 def _disk(demand: Demand) -> tuple[MemoryLine, ...]:
+    if demand.below is not None:
+        # An image is no part of the ephemeral disk, and what is read of it is not copied there.
+        return (DISK_SLACK,)
     if demand.bare:
         return (MemoryLine("model files", demand.extracted_bytes, "handed over as they are"), DISK_SLACK)
     return (
@@ -364,13 +414,18 @@ def _disk(demand: Demand) -> tuple[MemoryLine, ...]:
 
 
 def _startup(demand: Demand) -> tuple[Stage, ...]:
+    runs = (
+        Stage("server", demand.serving.startup_s, demand.serving.how),
+        _stage("load", demand.shape.tensor_bytes + demand.beside.tensor_bytes, LOAD),
+    )
+    if demand.below is not None:
+        return runs
     stored = demand.archive_bytes >= STORED_FROM * demand.extracted_bytes
     extraction = _stage("extraction", demand.extracted_bytes, EXTRACT_STORED if stored else EXTRACT_DEFLATED)
     return (
         _stage("download", demand.archive_bytes, DOWNLOAD),
         *(() if demand.bare else (extraction,)),
-        Stage("server", demand.serving.startup_s, demand.serving.how),
-        _stage("load", demand.shape.tensor_bytes + demand.beside.tensor_bytes, LOAD),
+        *runs,
     )
 
 
@@ -397,6 +452,14 @@ def _over(needed: Fit, smallest: int, asked_mb: int | None, quota_mb: int) -> Pr
         f"at most {quota_mb} MB, what an ordinary account allows for a serverless endpoint",
         f"ask for a quota of {smallest} MB",
     )
+
+
+def _served_otherwise(needed: Fit, limit_mb: int, lighter: Sequence[OtherServing]) -> Iterator[Alternative]:
+    """Yield what else could serve the same model within the limit, without checkpoints where it keeps any."""
+    for one in lighter:
+        tried = replace(needed.demand, serving=one.serving, checkpoints=False)
+        if _holds(tried, limit_mb):
+            yield Alternative("container", one.container, f"{one.how}: {_mib(_fit(tried).memory_bytes)}")
 
 
 def _alternatives(needed: Fit, limit_mb: int) -> Iterator[Alternative]:

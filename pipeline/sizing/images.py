@@ -8,7 +8,8 @@ Refuses to decide: a request names a profile, `pipeline.planning.plan` works wit
 
     pytorch     AWS's prebuilt PyTorch image: TorchServe runs the four functions of the archive's code/inference.py
     llama-cpp   AWS's own llama.cpp image: llama-server behind nginx; the archive holds nothing but the model
-    custom      an image built from inference/Dockerfile: inference/server.py; the archive holds nothing but the model
+    custom      our own image, of `sealift image build` or inference/Dockerfile: llama-server behind the adapter; the
+                archive holds nothing but the model
 
 Sources, by short name:
     dlc         github.com/aws/deep-learning-containers: available images, support policy, the images' own scripts
@@ -250,6 +251,12 @@ CUSTOM: Final = Profile(
 
 PROFILES: Final[Mapping[str, Profile]] = {profile.name: profile for profile in (PYTORCH, LLAMA_CPP, CUSTOM)}
 DEFAULT: Final = PYTORCH
+"""What `auto` comes to where the stack's repository has no image of ours."""
+AUTO: Final = "auto"
+"""No profile: a request's, which `pipeline.planning.container_choice` makes one of them."""
+CHOICES: Final = (AUTO, *PROFILES)
+PUSH: Final = "sealift image push"
+"""The command that puts our image of this version into the stack's repository."""
 
 
 def environment(profile: Profile, inference: Mapping[str, Any]) -> dict[str, str]:

@@ -23,6 +23,7 @@ Sources, by short name:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -100,6 +101,18 @@ def has_own_disk(name: str) -> bool:
     """
     family = name.split(".")[1]
     return "d" in family or family.startswith(_OWN_DISK)
+
+
+X86_64: Final = "x86_64"
+ARM64: Final = "arm64"
+"""The architectures of CPUs, as an image's tag names them."""
+_GRAVITON: Final = re.compile(r"ml\.[a-z]+[0-9]+[a-z]*g[a-z]*\.")
+"""A `g` behind the generation says AWS's own CPUs (m6g, c7gn, im4gn); before it, it is the family's (g5: a GPU)."""
+
+
+def image_architecture(name: str | None) -> str:
+    """Return for which CPUs an image must be, by the type's name (ec2); serverless, None, has x86-64."""
+    return ARM64 if name is not None and _GRAVITON.match(name) else X86_64
 
 
 def find(name: str, of: Iterable[Instance] = TABLE) -> Instance | None:

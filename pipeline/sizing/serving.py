@@ -38,6 +38,16 @@ class Serving:
     """Copies of windows and states that it keeps of each slot."""
 
 
+@dataclass(frozen=True, slots=True)
+class OtherServing:
+    """What could serve the model in the place of what is planned."""
+
+    container: str
+    how: str
+    """What a person does to have it."""
+    serving: Serving
+
+
 # What a memory limit charges and cannot take back. The sum of what is resident in each process is 710 MiB: there
 # PyTorch's pages count twice, and so do files' pages that the kernel drops when it must. 448 MiB were too little. The
 # small model that was served is in this figure and has lines of its own besides: a margin of some 45 MiB

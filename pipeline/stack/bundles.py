@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 OURS: Final = ("pipeline", "tasks", "inference")
 """Our packages of which functions are made."""
-IN_LAMBDA: Final = frozenset({"boto3", "botocore"})
-"""What Lambda's Python has beside the standard library."""
+IN_LAMBDA: Final = frozenset({"boto3", "botocore", "urllib3"})
+"""What Lambda's Python has beside the standard library: boto3, and what it is made of."""
 LIBRARIES: Final = MappingProxyType({"isal": (), "jinja2": ("markupsafe",), "markupsafe": ()})
 """Packages that tasks import and Lambda's Python has not, with those that each imports itself; requirements/lambda.lock
 has their hashes."""

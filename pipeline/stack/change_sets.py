@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from botocore.exceptions import ClientError
 
-from pipeline import package_files
+from pipeline import package_files, wheels
 from pipeline.aws import service_errors, waiting
 from pipeline.errors import InvalidInput, Problem, RequestRejected
-from pipeline.stack import bundles, changes, code_bucket, template, wheels
+from pipeline.stack import bundles, changes, code_bucket, template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -26,6 +26,7 @@ class Verb(StrEnum):
 NOUNS: Final[Mapping[str, str]] = {
     "AWS::CloudWatch::Alarm": "alarm",
     "AWS::CloudWatch::Dashboard": "dashboard",
+    "AWS::ECR::Repository": "image repository",
     "AWS::Events::Rule": "rule",
     "AWS::IAM::Policy": "policy",
     "AWS::IAM::Role": "role",
@@ -44,6 +45,7 @@ NOUNS: Final[Mapping[str, str]] = {
 
 HOLDS: Final[Mapping[str, str]] = {
     "AWS::S3::Bucket": "the archives in it",
+    "AWS::ECR::Repository": "the images in it",
     "AWS::SQS::Queue": "the messages in it",
     "AWS::Logs::LogGroup": "the log",
     "AWS::SNS::Topic": "its subscriptions",

@@ -106,6 +106,25 @@ class OnInstances:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedImage:
+    """The image that holds the model: in the stack's own repository."""
+
+    repository: str
+    """Its URI, without a tag."""
+    tag: str
+    """Made of the image below and of the model."""
+    base: str
+    """The digest of the image that the model's layer is laid on."""
+    bucket: str
+    """Where the record of it lies, by which executions claim it."""
+
+    @property
+    def uri(self) -> str:
+        """The image by its tag, as the plan names it before it is made."""
+        return f"{self.repository}:{self.tag}"
+
+
+@dataclass(frozen=True, slots=True)
 class Previous:
     """How the endpoint was that is updated in place: enough to put it back."""
 
@@ -184,6 +203,8 @@ class Plan:
     """The consumers in words, for the notification."""
     taken_from: str | None = None
     """The endpoint of another service that a consumer is taken from, as the request says."""
+    image: PlannedImage | None = None
+    """The image to make, which holds the model; None where an archive does, or the files as they are."""
     log_form: str | None = None
     """Of a request's line in the containers' log; None where they write none."""
     keep_previous: int

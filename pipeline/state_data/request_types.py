@@ -173,3 +173,5 @@ class Request:
     """Whether the one in `consumers` is the stack's own, which nobody named. An older release did not say."""
     detailed_observability: bool | None = unsaid(None)
     """None: as suits the container."""
+    artifact: str = unsaid("archive")
+    """In what the model reaches the endpoint. A request that an older release checked does not say."""

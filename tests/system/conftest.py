@@ -21,6 +21,7 @@ from pipeline import package_files
 from pipeline.archive.build.pack import pack
 from pipeline.operations import execution_history
 from pipeline.operations.execution_history import Execution
+from tests import pushed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 
@@ -70,6 +71,8 @@ def running_cloud() -> Iterator[LocalCloud]:
         archive_code=True,
     )
     with LocalCloud(settings) as cloud:
+        # The image of our own that tests deploy with; SageMaker makes no model of one that is not there.
+        pushed.push(cloud.clients.ecr, "sealift", "1")
         yield cloud
 
 

@@ -208,3 +208,44 @@ def test_the_tests_have_no_account() -> None:
     assert (aws["AWS_ACCESS_KEY_ID"], aws["AWS_EC2_METADATA_DISABLED"]) == ("testing", "true")
     assert not [name for name in aws if name.startswith(("AWS_ENDPOINT_URL", "AWS_PROFILE"))]
     assert "NO_COLOR" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("environment", "url", "expected"),
+    [
+        pytest.param({}, "https://registry.example/v2/", None, id="none"),
+        pytest.param(
+            {"HTTPS_PROXY": "http://p:3128"}, "https://registry.example/", "http://p:3128", id="set"
+        ),
+        pytest.param({"https_proxy": "p:3128"}, "https://registry.example/", "http://p:3128", id="no scheme"),
+        pytest.param(
+            {"HTTP_PROXY": "http://p:3128"}, "https://registry.example/", None, id="of the other scheme"
+        ),
+        pytest.param(
+            {"HTTPS_PROXY": "http://p:3128", "NO_PROXY": ".example"},
+            "https://registry.example/",
+            None,
+            id="but",
+        ),
+        pytest.param({"HTTP_PROXY": "http://p:3128"}, "http://127.0.0.1:5000/", None, id="this machine"),
+    ],
+)
+def test_a_proxy_is_the_environments(
+    environment: dict[str, str], url: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As every program reads it; never for this machine."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert settings.proxy(url) == expected
+
+
+def test_logins_lie_where_docker_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In DOCKER_CONFIG, else at home."""
+    monkeypatch.setenv("DOCKER_CONFIG", "/somewhere")
+    assert str(settings.docker_config()) == "/somewhere/config.json"
+    monkeypatch.delenv("DOCKER_CONFIG")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert str(settings.docker_config()) == "/home/somebody/.docker/config.json"

@@ -11,7 +11,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from local_cloud.hosting.containers.server_process import (
+from local_cloud.hosting.containers.container import (
     AnswerTooLargeError,
     CallBrokenError,
     CallTimedOutError,
@@ -31,12 +31,7 @@ from local_cloud.hosting.platform.refusals import AwsError
 from local_cloud.hosting.platform.resources import Capacity
 
 if TYPE_CHECKING:
-    from local_cloud.hosting.containers.server_process import (
-        Container,
-        ContainerAnswer,
-        ContainerCall,
-        Launch,
-    )
+    from local_cloud.hosting.containers.container import Container, ContainerAnswer, ContainerCall, Launch
     from local_cloud.hosting.platform.resources import (
         AwsAccount,
         Deployment,

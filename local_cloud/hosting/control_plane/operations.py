@@ -12,10 +12,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local_cloud.hosting.containers.server_process import (
-    ObjectMissing,
-    split_url,
-)
+from local_cloud.hosting.containers.model_files import ObjectMissing, split_url
 from local_cloud.hosting.control_plane import (
     descriptions,
     requests,
@@ -42,11 +39,9 @@ from local_cloud.hosting.platform.resources import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from local_cloud.hosting.containers.server_process import (
-        Fetch,
-        Objects,
-    )
+    from local_cloud.hosting.containers.model_files import Fetch, Objects
     from local_cloud.hosting.fleet import Fleet
+    from local_cloud.hosting.platform.images import Images
     from local_cloud.hosting.platform.resources import AwsAccount
 
 _LOGGER = logging.getLogger(__name__)
@@ -65,6 +60,7 @@ class ControlPlane:
         fetch: Fetch,
         exists: Callable[[str, str, str], bool] | None,
         objects: Objects,
+        images: Images | None,
         clock: Callable[[], float],
     ) -> None:
         self._account = account
@@ -72,6 +68,7 @@ class ControlPlane:
         self._fetch = fetch
         self._exists = exists
         self._objects = objects
+        self._images = images
         self._clock = clock
         self._lock = threading.RLock()
         self._models: Shelf[Model] = Shelf(ResourceKind.MODEL, account)
@@ -125,6 +122,13 @@ class ControlPlane:
             self._models.require_free(name)
         model = Model(name, self._account.arn(ResourceKind.MODEL, name), self._clock(), request)
         self._check_model_data(model)
+        if self._images is not None:
+            rules.check_image(
+                model.container["Image"],
+                model.request["ExecutionRoleArn"],
+                region=self._account.region,
+                images=self._images,
+            )
         with self._lock:
             # Again: looking at S3 took a while, and did not hold the lock.
             self._models.require_free(name)

@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from local_cloud.hosting.platform import texts
+from local_cloud.hosting.platform.images import MEDIA_TYPE, ImageReference
 from local_cloud.hosting.platform.refusals import invalid
 from pipeline.sizing import instance_types
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from local_cloud.hosting.platform.images import Images
     from local_cloud.hosting.platform.resources import (
         Capacity,
         Model,
@@ -203,6 +205,22 @@ def check_model_is_emulated(model: Model) -> None:
         raise invalid(texts.not_emulated("VPC configuration"))
     if model.request.get("EnableNetworkIsolation"):
         raise invalid(texts.not_emulated("Network isolation"))
+
+
+def check_image(uri: str, role_arn: str, *, region: str, images: Images) -> None:
+    """Raise ValidationException for an image that CreateModel does not take; what runs of it shows at the endpoint."""
+    reference = ImageReference.parse(uri)
+    if reference is None:
+        raise invalid(texts.non_ecr(uri))
+    if reference.region != region:
+        raise invalid(texts.image_elsewhere(uri, region))
+    if not images.may_pull(role_arn, reference):
+        raise invalid(texts.cannot_pull(role_arn, uri))
+    found = images.find(reference)
+    if found is None:
+        raise invalid(texts.image_missing(uri))
+    if found.media_type != MEDIA_TYPE:
+        raise invalid(texts.unsupported_manifest(found.media_type, uri))
 
 
 def check_endpoint(request: Mapping[str, Any]) -> None:

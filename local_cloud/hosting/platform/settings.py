@@ -60,6 +60,8 @@ class HostingSettings:
     """The same for AWS's llama.cpp image, which takes other requests and has no use for `code/`."""
     workspace: Path | None = None
     """Where containers get their folders; a temporary folder when None."""
+    roots: Path | None = None
+    """Where the file systems of images are kept once they are extracted; a folder that goes at the end when None."""
     creating_s: float = 2.0
     """Shortest time in Creating and Updating, so that a poll sees them."""
     baking_scale: float = 1.0

@@ -90,6 +90,16 @@ def not_a_prefix(uri: str) -> str:
     return f"S3Uri {uri} with S3DataType S3Prefix must end with a forward slash."
 
 
+def image_too_large(size: int, most: int) -> str:
+    """Return the reason when serverless does not take an image. SEEN (deep-learning-containers, issue 4616)."""
+    return f"Image size {size} is greater than supported size {most}"
+
+
+def unusable_image(reason: str) -> str:
+    """Return the reason when no container can be made of an image. OURS."""
+    return f"The container image cannot be used: {reason}."
+
+
 def model_data_changed(uri: str, etag: str) -> str:
     """Return the refusal of an object that has another ETag than the model says. OURS; the member is MODEL's."""
     return f"The object at {uri} does not have the ETag {etag}."
@@ -160,6 +170,60 @@ def model_data_denied(url: str, role: str, region: str) -> str:
 def model_data_suffix(url: str) -> str:
     """Return the refusal of model data that is not named .tar.gz. OURS; the rule is MODEL's and GUIDE's."""
     return f"ModelDataUrl {url} must point to a single gzip compressed tar archive (.tar.gz suffix)."
+
+
+# Images
+
+
+def non_ecr(uri: str) -> str:
+    """Return CreateModel's refusal of an image elsewhere. SEEN (aws/sagemaker-python-sdk 4700)."""
+    return f'Using non-ECR image "{uri}" without Vpc repository access mode is not supported.'
+
+
+def image_elsewhere(uri: str, region: str) -> str:
+    """Return CreateModel's refusal of an image of another region. SEEN (sagemaker-pytorch-inference-toolkit 7)."""
+    return (
+        f'Region of "{uri}" does not match expected region of {region}. '
+        "Cross region ECR image pulls are not allowed."
+    )
+
+
+def cannot_pull(role: str, uri: str) -> str:
+    """Return CreateModel's refusal of an image that the role may not pull, or that is another account's. SEEN."""
+    return f"Role {role} cannot pull {uri}. Ensure that the role exists and the image was granted pull permission."
+
+
+def image_missing(uri: str) -> str:
+    """Return CreateModel's refusal of an image that is not there. SEEN (easy-amazon-sagemaker-deployments 4)."""
+    return f"Requested image {uri} not found."
+
+
+def unsupported_manifest(media_type: str, uri: str) -> str:
+    """Return CreateModel's refusal of a manifest that is not Docker's. SEEN (amazon-sagemaker-feedback 180)."""
+    return (
+        f"Unsupported manifest media type {media_type} for image {uri}. "
+        "Ensure that valid manifest media type is used for specified image."
+    )
+
+
+def images_unavailable(variant: str) -> str:
+    """Return the reason when an image is not there any more, or its role lost the permission. SEEN, on instances."""
+    return (
+        f"Please make sure all images included in the model for the production variant {variant} exist, and that "
+        "the execution role used to create the model has permissions to access them."
+    )
+
+
+EXEC_FORMAT = "exec /usr/bin/serve: exec format error"
+"""SEEN, in containers' logs, of a program for another architecture; the path is OURS."""
+
+
+def cannot_start(variant: str) -> str:
+    """Return the reason when the container's program cannot run at all. SEEN, on instances; ASSUMED on serverless."""
+    return (
+        f"CannotStartContainerError. Please ensure the model container for variant {variant} starts correctly when "
+        "invoked with 'docker run <image> serve'."
+    )
 
 
 # Control plane: quotas

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
+    from pipeline.archive.checks.members import Register
     from pipeline.archive.formats.deflate import Buffer
     from pipeline.archive.s3.multipart import Target
     from pipeline.archive.s3.sources import S3Source
@@ -94,9 +95,7 @@ def transcode(
         writer = _Writer(upload, seam, rest)
         relay = _Relay(writer, paths, rules or Rules())
         try:
-            (_stream_zip if report.format == "zip" else _stream_tar)(
-                source, relay, rules or Rules(), progress
-            )
+            pass_by(source, report, relay, rules or Rules(), progress)
         except Unreadable as stop:
             raise InvalidArchive(source.name, [stop.problem]) from stop
         written = writer.end()
@@ -122,7 +121,25 @@ def _seam(code: ArchiveEnd, paths: Mapping[str, str], sizes: Mapping[str, int]) 
     return Seam(offset, before, code.crc, code.plain_length, code_last=True)
 
 
-def _stream_tar(source: S3Source, relay: _Relay, rules: Rules, progress: Progress | None) -> None:
+def pass_by(
+    source: S3Source, report: ArchiveReport, taker: Register, rules: Rules, progress: Progress | None = None
+) -> None:
+    """Read an archive once from its beginning to its end, and hand each member to whoever takes them.
+
+    Args:
+        source: the archive.
+        report: of a check that accepted it.
+        taker: called for each member as it begins.
+        rules: what it was judged by.
+        progress: called with bytes done and in all.
+
+    Raises:
+        Unreadable: it is damaged, or another one than was checked.
+    """
+    (_stream_zip if report.format == "zip" else _stream_tar)(source, taker, rules, progress)
+
+
+def _stream_tar(source: S3Source, relay: Register, rules: Rules, progress: Progress | None) -> None:
     decoder = GzipDecoder(rules)
     reader = TarReader(relay, rules)
     done = 0
@@ -136,7 +153,7 @@ def _stream_tar(source: S3Source, relay: _Relay, rules: Rules, progress: Progres
     reader.finish()
 
 
-def _stream_zip(source: S3Source, relay: _Relay, rules: Rules, progress: Progress | None) -> None:
+def _stream_zip(source: S3Source, relay: Register, rules: Rules, progress: Progress | None) -> None:
     for entry in zips.read_directory(source, rules).entries:
         zips.check_entry(entry, rules)
         start = zips.data_start(source.read(entry.offset, zips.local_bytes(entry)), entry)

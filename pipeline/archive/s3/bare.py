@@ -23,7 +23,7 @@ from pipeline.archive.checks.report import ArchiveReport, Findings, Unreadable
 from pipeline.archive.s3 import split_models
 from pipeline.archive.s3.multipart import Target, target_for
 from pipeline.archive.s3.sources import S3Source
-from pipeline.errors import ArchiveNotFound, Problem
+from pipeline.errors import ArchiveNotFound, InvalidArchive, Problem
 from pipeline.gguf.header import MAGIC
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from pipeline.archive.checks.rules import Rules
     from pipeline.archive.s3.sources import Source
-    from pipeline.state_data.checked_types import PinnedPart, PlacedFacts
+    from pipeline.state_data.checked_types import PinnedPart, PlacedFacts, UploadedArchive
 
 
 def sources(client: S3Client, first: S3Source) -> tuple[S3Source, ...]:
@@ -137,6 +137,29 @@ def _read_headers(source: Source, census: Census, findings: Findings, rules: Rul
 
 def _name(path: str) -> str:
     return path.rpartition("/")[2]
+
+
+def pinned_sources(client: S3Client, archive: UploadedArchive) -> list[S3Source]:
+    """Return the objects of an upload as they were when it was checked: a model's files, or the one archive.
+
+    Raises:
+        InvalidArchive: one of them is another object by now.
+    """
+    pinned = archive.get("parts") or [archive]
+    found = [S3Source(client, archive["bucket"], one["key"], one["version_id"]) for one in pinned]
+    problems = [
+        Problem(
+            "ObjectChanged",
+            f"object {one['key']!r} is no longer the one with ETag {one['etag']!r}",
+            "the object that was checked",
+            "start again, when the upload has ended",
+        )
+        for one, source in zip(pinned, found, strict=True)
+        if source.etag.strip('"') != one["etag"]
+    ]
+    if problems:
+        raise InvalidArchive(found[0].name, problems)
+    return found
 
 
 # -- placing it

@@ -1,7 +1,8 @@
 """`sealift deploy`: makes the stack what this version of Sealift has as its template, after saying what that changes.
 
-Owns the order: look, package, upload, show, ask, carry out, follow. Refuses to ask where nobody can answer. A dry run
-uploads the code, since CloudFormation looks at it, and leaves the stack as it is.
+Owns the order: look, package, upload, show, ask, carry out, follow; then Sealift's own image into the stack's
+repository, where it is not there. Refuses to ask where nobody can answer. A dry run uploads the code, since
+CloudFormation looks at it, and leaves the stack as it is.
 """
 
 from __future__ import annotations
@@ -13,16 +14,24 @@ from typing import TYPE_CHECKING, Any
 from pipeline import package_files, settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
-from pipeline.cli import asking
+from pipeline.cli import asking, stack_image
+from pipeline.cli.commands import image
 from pipeline.cli.endings import misuse
+from pipeline.cli.options import ImagePushOptions
 from pipeline.cli.screen import Progress, Screen
+from pipeline.sizing import images
 from pipeline.stack import bundles, change_sets, changes, template, wheels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.cli.options import DeployOptions
+    from pipeline.cli.stack_image import StackImage
+    from pipeline.image.push import Pushed
     from pipeline.stack.change_sets import StackEvent, Staged
+
+    Push = Callable[[str, Screen], Pushed]
+    """Builds the image and brings it into a repository."""
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
@@ -37,7 +46,13 @@ def deploy(arguments: DeployOptions) -> int:
         cache = settings.cache() / "wheels"
         return wheels.libraries(package_files.lock(), wheels.platform(source), cache)
 
-    return run(arguments, Clients(region=settings.region()), source, libraries)
+    clients = Clients(region=settings.region())
+
+    def push(repository: str, screen: Screen) -> Pushed:
+        asked = ImagePushOptions(repository=repository)
+        return image.pushed(asked, image.connect, image.gather, clients, screen)
+
+    return run(arguments, clients, source, libraries, push)
 
 
 def run(
@@ -45,6 +60,7 @@ def run(
     clients: Clients,
     source: dict[str, Any],
     libraries: Callable[[], Mapping[str, bytes]],
+    push: Push,
     *,
     level: int = bundles.SMALLEST,
 ) -> int:
@@ -55,6 +71,7 @@ def run(
         clients: of the account.
         source: the template as loaded.
         libraries: returns what travels with the tasks.
+        push: builds Sealift's own image and brings it into a repository.
         level: of deflate.
     """
     name = arguments.stack or settings.STACK
@@ -76,7 +93,7 @@ def run(
         )
         if staged.empty:
             screen.say(f"{name} in {staged.place}: unchanged")
-            return _concluded("unchanged", staged, change_sets.outputs(clients, name), arguments, screen)
+            return _stands(staged, clients, push, arguments, screen, status="unchanged")
         show(staged, screen)
         if arguments.dry_run:
             change_sets.discard(clients.cloudformation, staged)
@@ -85,7 +102,7 @@ def run(
         if not _agreed(staged, clients, arguments):
             screen.say("nothing was deployed")
             return 1
-        return _execute(staged, clients, arguments, screen)
+        return _execute(staged, clients, push, arguments, screen)
 
 
 def _agreed(staged: Staged, clients: Clients, arguments: DeployOptions) -> bool:
@@ -101,7 +118,7 @@ def _agreed(staged: Staged, clients: Clients, arguments: DeployOptions) -> bool:
     return answer
 
 
-def _execute(staged: Staged, clients: Clients, arguments: DeployOptions, screen: Screen) -> int:
+def _execute(staged: Staged, clients: Clients, push: Push, arguments: DeployOptions, screen: Screen) -> int:
     begun = time.monotonic()
     try:
         ended = change_sets.execute(
@@ -123,7 +140,21 @@ def _execute(staged: Staged, clients: Clients, arguments: DeployOptions, screen:
             screen.say("everything is as it was before; correct that, then deploy again")
         return _concluded("failed", staged, {}, arguments, screen, reasons=ended.reasons)
     screen.say(f"{staged.name} in {staged.place}: deployed in {time.monotonic() - begun:.0f} s")
-    return _concluded("deployed", staged, change_sets.outputs(clients, staged.name), arguments, screen)
+    return _stands(staged, clients, push, arguments, screen, status="deployed")
+
+
+def _stands(
+    staged: Staged, clients: Clients, push: Push, arguments: DeployOptions, screen: Screen, *, status: str
+) -> int:
+    """See to the image of a stack that stands, and conclude."""
+    outputs = change_sets.outputs(clients, staged.name)
+    seen = None
+    if repository := not arguments.no_image and outputs.get("ImageRepository"):
+        command = f"{images.PUSH} --stack {staged.name}" if arguments.stack else images.PUSH
+        seen = stack_image.see_to(clients, repository, lambda: push(repository, screen), command)
+        screen.clear()
+        screen.say(seen.text)
+    return _concluded(status, staged, outputs, arguments, screen, image=seen)
 
 
 def show(staged: Staged, screen: Screen) -> None:
@@ -174,7 +205,10 @@ def _concluded(
     screen: Screen,
     *,
     reasons: Sequence[str] = (),
+    image: StackImage | None = None,
 ) -> int:
+    # The stack stands whatever became of the image; that not all is there which was wanted is told all the same.
+    failed = status == "failed" or (image is not None and not image.there)
     if arguments.json:
         document = {
             "stack": staged.name,
@@ -183,13 +217,14 @@ def _concluded(
             "status": status,
             "changes": [one.to_json() for one in staged.changes],
             "outputs": dict(outputs),
+            "image": image.to_json() if image else None,
             "reasons": list(reasons),
         }
         print(json.dumps(document, indent=2))
-        return 1 if status == "failed" else 0
+        return 1 if failed else 0
     width = max(map(len, outputs), default=0)
     for name, value in outputs.items():
         screen.say(f"  {name:<{width}}  {value}")
     if bucket := outputs.get("UploadBucketName"):
         screen.say(f"deploy a model: upload it as s3://{bucket}/models/SERVICE/model.tar.gz")
-    return 1 if status == "failed" else 0
+    return 1 if failed else 0

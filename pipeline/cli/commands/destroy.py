@@ -92,6 +92,9 @@ def show(plan: TeardownPlan, screen: Screen) -> None:
         screen.item("           ", f"STILL CALLED: {caller}, which fails from then on")
     for noun, names in _by_noun(plan):
         screen.item("  delete   ", f"{changes.counted(noun, len(names))} {changes.listed(names)}")
+    images, size = plan.images
+    if images:
+        screen.item("  delete   ", f"{changes.counted('container image', images)}, {size / MiB:,.1f} MiB")
     objects, size = plan.code
     if objects:
         screen.item("  delete   ", f"{changes.counted('object', objects)} of code, {size / MiB:,.1f} MiB")
@@ -132,6 +135,7 @@ def _concluded(
             "status": status,
             "resources": [one.name for one in plan.inside],
             "made": [{"kind": str(one.kind), "name": one.name} for one in plan.made],
+            "images": {"count": plan.images[0], "bytes": plan.images[1]},
             "callers": list(plan.callers),
             "deleted": list(deleted),
             "kept": [{"bucket": one.bucket, "versions": one.objects, "bytes": one.bytes} for one in kept],

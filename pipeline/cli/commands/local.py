@@ -16,7 +16,8 @@ from botocore.exceptions import ClientError
 from local_cloud.cloud import CONSUMER, CloudSettings, LocalCloud, scaled
 from local_cloud.faults import Fault
 from local_cloud.hosting import HostingSettings
-from pipeline import naming
+from local_cloud.hosting.containers import oci_runtime
+from pipeline import naming, settings
 from pipeline.aws import service_errors
 from pipeline.cli import following, reading
 from pipeline.cli.commands import report
@@ -80,12 +81,13 @@ def run(arguments: LocalRunOptions) -> int:
     screen = Screen.of(arguments)
     parts = _Parts()
     screen.hint("starting the local cloud ...")
-    settings = _settings(arguments, port=0)
-    with LocalCloud(settings) as cloud:
+    chosen = _settings(arguments, port=0)
+    with LocalCloud(chosen) as cloud:
         parts.end("local cloud")
         screen.step(f"local cloud up in {parts.seconds['local cloud']:.1f} s: {cloud.url}")
+        screen.step(cloud.how_endpoints_run)
         if deployment.get("container") == images.LLAMA_CPP.name:
-            screen.step(settings.hosting.behind_llama_cpp)
+            screen.step(chosen.hosting.behind_llama_cpp)
         arn = _start(cloud, archive, deployment, arguments, screen)
         parts.end("upload")
         ended = _follow(cloud, arn, screen, "Ctrl-C ends the local cloud, and the deployment with it")
@@ -137,6 +139,7 @@ def _introduction(cloud: LocalCloud, bucket: str, machine: str) -> Iterator[str]
     yield f"region         {cloud.region}; any credentials will do, for instance AWS_ACCESS_KEY_ID=local"
     yield f"upload bucket  {bucket}"
     yield f"state machine  {machine}"
+    yield cloud.how_endpoints_run
     yield "deploy a model with"
     yield f"  aws --endpoint-url {cloud.url} s3 cp model.tar.gz s3://{bucket}/models/demo/model.tar.gz"
     yield "Ctrl-C ends it"
@@ -189,8 +192,22 @@ def _settings(arguments: CloudOptions, *, port: int) -> CloudSettings:
         port=port,
         time_scale=arguments.time_scale,
         faults=faults,
+        containers=_containers(),
         hosting=scaled(HostingSettings(), arguments.time_scale),
     )
+
+
+def _containers() -> oci_runtime.Mode:
+    """Return what endpoints run in, as it was asked for; refuse what this machine has not."""
+    mode = settings.containers()
+    try:
+        oci_runtime.choose(mode)
+    except oci_runtime.RuntimeUnavailableError as error:
+        seen = f"no true containers here: {error}"
+        fix = "install runc and run as root, or let it be auto, which takes processes then"
+        problem = Problem("NoContainerRuntime", seen, "a runtime that works, for `runc`", fix)
+        raise InvalidInput("--containers", [problem]) from error
+    return mode
 
 
 def _deployment(arguments: LocalRunOptions) -> dict[str, Any]:

@@ -23,22 +23,26 @@ from pipeline.archive.s3 import bare, split_models
 from pipeline.archive.s3.sources import S3Source
 from pipeline.aws.clients import Clients
 from pipeline.aws.service_errors import translated
-from pipeline.cli import reading
+from pipeline.cli import preflight, reading
 from pipeline.cli.commands.archives import named
 from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
-from pipeline.errors import InvalidInput, Problem
-from pipeline.hosting import IN_PLACE, INSTANCE, SERVERLESS
+from pipeline.errors import InvalidInput, Problem, SealiftError
+from pipeline.hosting import ARCHIVE_ARTIFACT, IMAGE_ARTIFACT, IN_PLACE, INSTANCE, SERVERLESS
 from pipeline.limits import MiB
 from pipeline.planning import (
     archive_rules,
+    artifact_choice,
+    container_choice,
+    container_needs,
     deployment_request,
     plan_notes,
     quotas,
     request_sources,
 )
 from pipeline.planning import plan as planned
-from pipeline.rollout import sidecars
+from pipeline.planning.container_choice import ContainerChoice
+from pipeline.rollout import own_image, sidecars
 from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
 
 if TYPE_CHECKING:
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
     from pipeline.archive.s3.sources import Source
     from pipeline.cli.options import PlanOptions
     from pipeline.gguf.header import GGUFHeader
+    from pipeline.planning.container_needs import ContainerNeed
     from pipeline.state_data.plan_types import CapacityStep, Offer
     from pipeline.state_data.request_types import Request, StackDefaults
 
@@ -83,11 +88,18 @@ class PlanShown:
     choice: planned.HostingChoice | None
     """None when the archive does not show its model's header."""
     notes: tuple[str, ...]
+    containers: tuple[ContainerNeed, ...] = ()
+    """What it would need in each container on serverless, the smallest first."""
 
     @property
     def hosting(self) -> str:
         """Where it would run."""
         return self.choice.hosting if self.choice else SERVERLESS
+
+    @property
+    def artifact(self) -> str:
+        """In what the model would reach the endpoint."""
+        return IMAGE_ARTIFACT if self.choice and self.choice.in_image else ARCHIVE_ARTIFACT
 
     @property
     def needed(self) -> fit.Fit | None:
@@ -163,6 +175,7 @@ class PlanShown:
             "format": self.report.format,
             "model": self.report.model.to_json() if self.report.model else None,
             "hosting": self.hosting,
+            "artifact": self.artifact,
             "memory_mb": self.decision.memory_mb,
             "max_concurrency": self.request.max_concurrency if self.hosting == SERVERLESS else None,
             "instances": self.instances,
@@ -170,6 +183,8 @@ class PlanShown:
             "fit": self.needed.to_json() if self.needed else None,
             "arithmetic": self.needed.arithmetic if self.needed else None,
             "problems": [problem.to_json() for problem in self.problems],
+            "container": self.request.container,
+            "containers": [{**asdict(one), "within_quota": one.within_quota} for one in self.containers],
             "alternatives": [asdict(alternative) for alternative in self.decision.alternatives],
             "steps": json_codec.encode(self.steps),
             "notes": list(self.notes),
@@ -184,10 +199,13 @@ def plan(arguments: PlanOptions) -> int:
         "memory_mb": arguments.memory_mb,
         "inference": {} if arguments.n_ctx is None else {"n_ctx": arguments.n_ctx},
         "hosting": arguments.hosting,
+        "artifact": arguments.artifact,
         "instance_type": arguments.instance_type,
     }
     try:
-        made = plan_files(arguments.files, fields, container=arguments.container, place=_COMMAND)
+        made = plan_files(
+            arguments.files, fields, container=arguments.container, place=_COMMAND, stack=arguments.stack
+        )
     except InvalidInput as refusal:
         wrong = Misuse if all(one.where == _COMMAND for one in refusal.problems) else InvalidInput
         raise wrong(refusal.subject, [_by_option(one) for one in refusal.problems]) from refusal
@@ -199,23 +217,61 @@ def plan(arguments: PlanOptions) -> int:
     return 0 if made.fits else 1
 
 
-def plan_files(names: Sequence[str], fields: dict[str, Any], *, container: str, place: str) -> PlanShown:
+def plan_files(
+    names: Sequence[str], fields: dict[str, Any], *, container: str, place: str, stack: str | None = None
+) -> PlanShown:
     """Return the plan for an archive or a model's files, as an execution's input has the other fields.
 
     Args:
         names: as `named` takes them.
         fields: of the execution's input, all but `archive`.
-        container: the stack's.
+        container: the stack's; `auto` is what the stack has, or would do by itself.
         place: where the fields stand, for whoever corrects them.
+        stack: whose parameters and whose images count; None for no account at all.
 
     Raises:
         SealiftError: a field is wrong, a file could not be read, or AWS refused.
     """
     with translated():
         files = named(names)
-        stack: StackDefaults = {**_NO_STACK, "container": container, "image_uri": _OWN_IMAGE}
-        request = _request({"archive": _location(files[0]), **fields}, files[0], stack, place)
-        return judge(files, request, datetime.now(UTC).date())
+        clients = Clients(region=settings.region()) if stack else None
+        found, unseen = _stack(clients, stack) if clients and stack else (None, "")
+        defaults = _defaults(container, found)
+        asked = _request({"archive": _location(files[0]), **fields}, files[0], defaults, place)
+        if clients and found:
+            served = preflight.served(clients, asked, found.outputs)
+        elif asked.container == images.AUTO:
+            served = container_choice.choose(asked, own_image.wanted("", asked.instance_type))
+        else:
+            served = ContainerChoice(asked)
+        made = judge(files, served.request, datetime.now(UTC).date())
+        return replace(made, notes=(*made.notes, *filter(None, (unseen, served.note))))
+
+
+def _stack(clients: Clients, name: str) -> tuple[preflight.Stack | None, str]:
+    """Return the stack that deployments would be made with; or None, and why it could not be looked at."""
+    try:
+        with translated():
+            return preflight.find_stack(clients, name), ""
+    except SealiftError as error:
+        return None, f"stack {name} could not be looked at, and a plan needs none: {error}"
+
+
+def _defaults(container: str, found: preflight.Stack | None) -> StackDefaults:
+    """Return what the stack says where a deployment does not; the command line's container wins over its own."""
+    if found is not None and container == images.AUTO:
+        own = found.defaults
+        return {
+            **_NO_STACK,
+            "container": own["container"],
+            "image_uri": own["image_uri"],
+            "region": own["region"],
+        }
+    return {
+        **_NO_STACK,
+        "container": container,
+        "image_uri": "" if container == images.AUTO else _OWN_IMAGE,
+    }
 
 
 def judge(files: Sequence[Source], request: Request, today: date) -> PlanShown:
@@ -254,11 +310,17 @@ def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
     if not report.complete and report.format == "tar.gz" and images.PROFILES[request.container].companions:
         notes += (_BEHIND,)
     archive = {"size": report.size, "extracted_bytes": extracted, "parts": bare}
-    choice = planned.choose(request, archive, model)
+    choice = planned.choose(request, archive, model, artifact_choice.assumed_below(request))
+    needs = () if _only_instances(request) else container_needs.compare(request, archive, model)
     said = plan_notes.notes(request, model, today, choice.hosting)
     said += plan_notes.instance_notes(request, choice.needed, choice.offers)
     said += choice.needed.warnings if choice.hosting == SERVERLESS else ()
-    return PlanShown(report, request, choice, (*notes, *said))
+    return PlanShown(report, request, choice, (*notes, *said), needs)
+
+
+def _only_instances(request: Request) -> bool:
+    """Return whether no memory size of serverless matters."""
+    return request.hosting == INSTANCE or request.code == images.ARCHIVE_CODE
 
 
 def _in_part(report: ArchiveReport) -> bool:
@@ -300,6 +362,7 @@ _OPTIONS: Final = {
     "inference.n_ctx": "--n-ctx",
     "instance_type": "--instance-type",
     "hosting": "--hosting",
+    "artifact": "--artifact",
     "archive.key": "ARCHIVE",
 }
 """What the command line calls the fields that it has options for."""
@@ -362,6 +425,7 @@ def tell(made: PlanShown, seconds: float, screen: Screen) -> None:
             _instance_budgets(made, needed, screen)
         else:
             _budgets(needed, decision.memory_mb, screen)
+    _containers(made, screen)
     for problem in made.problems:
         screen.say(f"  {problem.error}")
         _say(screen, "seen", problem.seen)
@@ -378,6 +442,22 @@ def tell(made: PlanShown, seconds: float, screen: Screen) -> None:
         _say(screen, "step", f"{step.asked} asked for; {step.said}: {step.did}")
     if made.fits:
         _created(made, screen)
+
+
+def _containers(made: PlanShown, screen: Screen) -> None:
+    """Say what each container would need, and what our own saves."""
+    if not made.containers or made.hosting == INSTANCE:
+        return
+    screen.say("  in each container")
+    for one in made.containers:
+        _say(
+            screen,
+            one.container,
+            f"{one}{', planned here' if one.container == made.request.container else ''}",
+        )
+    advice = container_needs.saving(made.containers)
+    if advice and made.request.container != images.CUSTOM.name:
+        _say(screen, "recommended", advice)
 
 
 def _created(made: PlanShown, screen: Screen) -> None:
@@ -408,6 +488,11 @@ def _budgets(needed: fit.Fit, memory_mb: int | None, screen: Screen) -> None:
     screen.say(f"  start-up: {needed.startup_s:.0f} s of {limits.STARTUP_S.value}")
     for stage in needed.startup:
         _say(screen, stage.name, stage.how, f"{stage.seconds:.0f} s")
+    if needed.image:
+        most = limits.IMAGE_BYTES.value / MiB
+        screen.say(f"  image: {needed.image_bytes / MiB:,.0f} MiB of {most:,.0f}, which holds the model")
+    for line in needed.image:
+        _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
 
 
 def _instance_budgets(made: PlanShown, needed: fit.Fit, screen: Screen) -> None:

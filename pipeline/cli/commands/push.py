@@ -163,8 +163,9 @@ def run(arguments: PushOptions, clients: Clients) -> int:
         to.screen.hint("looking at the stack ...")
         found = preflight.find_stack(clients, arguments.stack or settings.STACK)
         wanted, key = _request(asked, found, clients, to)
-        request = wanted.request
-        for note in prospects.notes(clients, wanted, found.reach):
+        served = preflight.served(clients, wanted.request, found.outputs)
+        request = served.request
+        for note in filter(None, (*prospects.notes(clients, wanted, found.reach), served.note)):
             to.note(note)
             to.emit("note", text=note)
     bucket = found.outputs["UploadBucketName"]

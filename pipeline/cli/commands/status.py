@@ -14,10 +14,14 @@ from pipeline import settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli.screen import Screen
+from pipeline.errors import SealiftError
 from pipeline.limits import MiB
 from pipeline.operations import executions, service_status
 from pipeline.operations.service_status import Role
 from pipeline.planning import alarms
+from pipeline.rollout import own_image
+from pipeline.sizing import images
+from pipeline.stack import change_sets
 from pipeline.time_format import span
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
     from pipeline.cli.options import StatusOptions
     from pipeline.operations.service_status import DeploymentStatus, Service
+    from pipeline.planning.container_choice import OwnImage
 
 FULL = frozenset({Role.SERVES, Role.TRIED})
 """Those that are told of in full; of the others a line says that they are there."""
@@ -37,12 +42,14 @@ def status(arguments: StatusOptions) -> int:
     screen.hint("looking ...")
     with service_errors.translated():
         facts = service_status.read(clients, stack=arguments.stack, service=arguments.only)
+    image = None if arguments.stack is None or arguments.only else _image(clients, arguments.stack)
     services, now = service_status.arrange(facts), datetime.now(UTC)
     if arguments.json:
         paid = service_status.cost(services)
         shown = {
             "services": [document(one, now) for one in services],
             "usd_per_hour": paid.usd_per_hour if paid else 0.0,
+            "image": image and {"tag": image.tag, "digest": image.digest, "repository": image.repository},
             "unseen": list(facts.unseen),
         }
         print(json.dumps(shown, indent=2))
@@ -56,9 +63,23 @@ def status(arguments: StatusOptions) -> int:
                 else ""
             )
             screen.say(nothing(arguments.only, arguments.stack) + near)
+        if image is not None:
+            there = "is in the stack's repository" if image.digest else f"is not there: `{images.PUSH}`"
+            screen.say(f"image      {image.tag} {there}")
         for why in facts.unseen:
             screen.say(f"unseen     {why}")
     return 0 if all(is_well(one) for one in services) else 1
+
+
+def _image(clients: Clients, stack: str) -> OwnImage | None:
+    """Return Sealift's own image of this version in a stack's repository; None where nobody can tell."""
+    try:
+        with service_errors.translated():
+            found = change_sets.ask(clients.cloudformation, stack)
+            repository = change_sets.outputs_of(found or {}).get("ImageRepository", "")
+            return own_image.find(clients.ecr, own_image.wanted(repository)) if repository else None
+    except SealiftError:
+        return None  # No service depends on it.
 
 
 def nothing(service: str | None, stack: str | None) -> str:

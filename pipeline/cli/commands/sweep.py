@@ -43,11 +43,7 @@ def sweep(arguments: SweepOptions) -> int:
     screen = Screen.of(arguments)
     clients = Clients(region=settings.region())
     with service_errors.translated():
-        bucket = (
-            change_sets.outputs(clients, arguments.stack).get("ArtifactBucketName")
-            if arguments.stack
-            else None
-        )
+        outputs = change_sets.outputs(clients, arguments.stack) if arguments.stack else {}
         screen.hint("looking ...")
         once = partial(
             sweeping.once,
@@ -55,7 +51,8 @@ def sweep(arguments: SweepOptions) -> int:
             grace=timedelta(hours=arguments.grace),
             delete=arguments.delete,
             stack=arguments.stack,
-            bucket=bucket,
+            bucket=outputs.get("ArtifactBucketName"),
+            repository=outputs.get("ImageRepository"),
             service=arguments.only,
         )
         wait = partial(removal.wait_until_deleted, clients.sagemaker)

@@ -53,7 +53,8 @@ def start(arguments: StartOptions) -> int:
         archive = document["archive"]
         names = request_sources.PlannedNames(name, sidecars.place(archive["bucket"], archive["key"]))
         asked = preflight.request(document, preflight.beside(clients, archive, screen.say), found, names)
-        for note in prospects.notes(clients, asked, found.reach):
+        served = preflight.served(clients, asked.request, found.outputs)
+        for note in filter(None, (*prospects.notes(clients, asked, found.reach), served.note)):
             if arguments.json:
                 Events(sys.stdout).emit("note", text=note)
             else:

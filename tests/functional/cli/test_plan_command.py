@@ -19,7 +19,7 @@ from benchmarks import shapes
 from benchmarks.shapes import ModelShape
 from examples.tiny_encoder import write_tiny_encoder
 from examples.tiny_gguf import write_tiny_gguf
-from pipeline import cli, package_files, payload
+from pipeline import __version__, cli, naming, package_files, payload
 from pipeline.archive.build.pack import pack
 from pipeline.archive.checks.inspect import inspect
 from pipeline.archive.checks.rules import Rules
@@ -27,6 +27,7 @@ from pipeline.archive.s3.sources import FileSource
 from pipeline.cli.commands import plan as plan_command
 from pipeline.errors import ModelDoesNotFit
 from pipeline.planning import deployment_request, plan, request_sources
+from pipeline.stack import change_sets
 from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
@@ -648,3 +649,83 @@ def test_a_container_that_has_no_embeddings_is_told_in_the_plan(
     (problem,) = document["problems"]
     assert (status, problem["error"]) == (1, "EmbeddingsNotServed")
     assert '"pytorch"' in problem["fix"]
+
+
+# ------------------------------------------------------------------- containers
+
+
+CONTEXT = ("--n-ctx", "4096")
+"""With which Llama 3.2 3B fits an ordinary account in our image alone."""
+
+
+def test_what_each_container_needs_is_shown_and_ours_recommended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without an account nobody knows whether ours is there: the prebuilt one is planned for, as it may not be."""
+    archive = archive_of(shapes.LLAMA_3B, tmp_path)
+
+    status, document = planned(capsys, archive, *CONTEXT)
+    assert cli.main(["plan", str(archive), *CONTEXT]) == cli.FAILED
+    said = " ".join(capsys.readouterr().out.split())
+    ours, _ = planned(capsys, archive, "--container", "custom", *CONTEXT)
+
+    sizes = {one["container"]: (one["memory_mb"], one["within_quota"]) for one in document["containers"]}
+    assert (status, document["container"], ours) == (1, "pytorch", 0)
+    assert sizes["custom"] == (3072, True)
+    assert sizes["pytorch"] == (4096, False)
+    assert document["alternatives"][0]["kind"] == "container"
+    assert "it saves raising the quota to 4096 MB" in said
+    assert "pytorch" in said.partition("in each container")[2]
+    assert any("no stack's repository was looked into" in note for note in document["notes"])
+
+
+def test_with_a_stack_its_repository_decides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As it will for the deployment."""
+    archive = archive_of(shapes.LLAMA_3B, tmp_path)
+    with mock_aws():
+        stack_with_repository()
+        without = planned(capsys, archive, "--stack", "sealift", *CONTEXT)
+        push_own_image()
+        status, document = planned(capsys, archive, "--stack", "sealift", *CONTEXT)
+
+    assert without[0] == 1
+    assert (status, document["container"], document["memory_mb"]) == (0, "custom", 3072)
+    assert any("is in the stack's repository" in note for note in document["notes"])
+
+
+def test_a_stack_that_cannot_be_looked_at_leaves_a_plan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It needs none; what could not be looked at is said."""
+    with mock_aws():
+        status, document = planned(capsys, archive_of(shapes.LLAMA_1B, tmp_path), "--stack", "nowhere")
+
+    assert (status, document["container"]) == (0, "pytorch")
+    assert any(note.startswith("stack nowhere could not be looked at") for note in document["notes"])
+
+
+def stack_with_repository() -> None:
+    """Make a stack with the outputs of Sealift's, and its repository."""
+    outputs = {name: {"Value": name.lower()} for name in change_sets.OUTPUTS}
+    template = {
+        "Resources": {
+            "ImageRepository": {"Type": "AWS::ECR::Repository", "Properties": {"RepositoryName": "images"}}
+        },
+        "Outputs": {**outputs, "ImageRepository": {"Value": OWN_REPOSITORY}},
+    }
+    cloudformation = boto3.client("cloudformation", region_name="us-east-1")
+    cloudformation.create_stack(StackName="sealift", TemplateBody=json.dumps(template))
+
+
+OWN_REPOSITORY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/images"
+
+
+def push_own_image() -> None:
+    """Put an image of this version into the repository."""
+    ecr = boto3.client("ecr", region_name="us-east-1")
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json"}
+    ecr.put_image(
+        repositoryName="images",
+        imageManifest=json.dumps(manifest),
+        imageTag=naming.image_tag(__version__, "x86_64"),
+    )

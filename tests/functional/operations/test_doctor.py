@@ -123,6 +123,49 @@ def test_an_image_is_there_or_not_or_nobody_can_tell(ecr: Any, state: CheckState
     assert "dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:" in check.found
 
 
+REPOSITORY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/sealift-images"
+THERE = Answering({"imageDetails": [{"imageDigest": "sha256:0", "imageSizeInBytes": 44 << 20}]})
+MISSING = Raising("ImageNotFoundException")
+
+
+@pytest.mark.parametrize(
+    ("container", "ecr", "states"),
+    [
+        pytest.param("auto", THERE, {"own image": "ok", "image": "ok"}, id="auto, and ours is there"),
+        pytest.param(
+            "auto", MISSING, {"own image": "unknown", "image": "broken"}, id="auto, and none is there"
+        ),
+        pytest.param("custom", THERE, {"own image": "ok"}, id="ours is there"),
+        pytest.param("custom", MISSING, {"own image": "broken"}, id="ours is not there"),
+        pytest.param("pytorch", THERE, {"image": "ok"}, id="the prebuilt one alone"),
+        pytest.param(
+            "custom",
+            Raising("AccessDeniedException"),
+            {"own image": "unknown"},
+            id="ours, and nobody may look",
+        ),
+    ],
+)
+def test_the_stacks_own_image_is_looked_for_where_deployments_take_it(
+    container: str, ecr: Any, states: dict[str, str]
+) -> None:
+    """What can be done without is no fault; what alone could serve is one."""
+    found = list(doctor._images(clients(ecr=ecr), {"Container": container}, REPOSITORY, "eu-west-1", TODAY))
+
+    assert {one.name: one.state.value for one in found} == states
+    own = next((one for one in found if one.name == "own image" and one.state is not CheckState.OK), None)
+    assert own is None or ecr is not MISSING or "`sealift image push`" in own.fix
+
+
+def test_an_image_that_the_stack_names_is_the_one_to_look_for() -> None:
+    """Nothing of ours is wanted then."""
+    named = {"Container": "auto", "ImageUri": f"{REPOSITORY}:mine"}
+
+    (found,) = doctor._images(clients(ecr=THERE), named, REPOSITORY, "eu-west-1", TODAY)
+
+    assert found.found.startswith(f"{REPOSITORY}:mine is there")
+
+
 def test_a_custom_container_needs_an_image() -> None:
     """The stack's parameter says which."""
     check = doctor._image(clients(), "custom", "", "eu-west-1", TODAY)

@@ -1,4 +1,4 @@
-"""Hosting with real processes and sockets, as boto3 sees it."""
+"""Hosting with real processes and sockets, as boto3 sees it: in processes, and in true containers where they work."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import textwrap
 import threading
 import time
@@ -26,6 +27,8 @@ from botocore.exceptions import ClientError
 from werkzeug.serving import make_server
 
 from local_cloud.hosting import Hosting, HostingSettings, ObjectMissing, Quotas
+from tests import ways
+from tests.ways import Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -177,10 +180,11 @@ def fields(error: ClientError) -> dict[str, Any]:
 class Cloud:
     """Hosting behind HTTP, a bucket in a dictionary, and clients of both planes."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, way: Way, **settings: Any) -> None:
         self.objects = {"models/good.tar.gz": archive(), "models/bad.tar.gz": b"PK\x03\x04 is a zip"}
         self.lines: list[tuple[str, str, int, str]] = []
         self.workspace = folder / "workspace"
+        self.way = way
         program = folder / "server.py"
         program.write_text(SERVER)
         self.hosting = Hosting(
@@ -193,6 +197,7 @@ class Cloud:
                 **{
                     "command": (sys.executable, "-S", str(program)),
                     "workspace": self.workspace,
+                    "roots": way.roots,
                     "creating_s": 0.1,
                     "rescaling_s": 0.1,
                     "deleting_s": 0.1,
@@ -204,6 +209,8 @@ class Cloud:
                     **settings,
                 }
             ),
+            pull=way.pull,
+            runtime=way.runtime,
         )
         self.server = make_server("127.0.0.1", 0, self.hosting.wsgi, threaded=True)
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -226,6 +233,15 @@ class Cloud:
     def log(self, _role: str, group: str, stream: str, timestamp: int, message: str) -> None:
         """Keep a log line."""
         self.lines.append((group, stream, timestamp, message))
+
+    def folders(self) -> list[Path]:
+        """Return the folders of all containers."""
+        return [one.parent for one in self.workspace.glob("*/*/model")]
+
+    def stream(self, name: str) -> str:
+        """Return the log stream of an endpoint's container, which is named after its folder."""
+        assert eventually(lambda: any(f"/{name}" in line[0] for line in self.lines))
+        return next(line[1] for line in self.lines if f"/{name}" in line[0])
 
     def close(self) -> None:
         """Close hosting, then its server."""
@@ -306,21 +322,36 @@ class Cloud:
         return True
 
 
+@pytest.fixture(scope="module", params=ways.MODES)
+def way(request: pytest.FixtureRequest) -> Iterator[Way]:
+    """Yield each way that there is here, with an image of the server."""
+    environment = {
+        "HOME": "/tmp",  # noqa: S108 what the platform promises
+        "PYTHONPATH": "/opt/ml/model/code",
+        "PYTHONUNBUFFERED": "1",
+        "SAGEMAKER_BIND_TO_PORT": "8080",
+        "SEALIFT_BIND_HOST": "127.0.0.1",
+        "SM_MODEL_DIR": "/opt/ml/model",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        yield ways.way(request.param, Path(folder), SERVER, environment)
+
+
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+def cloud(way: Way, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """Yield a cloud that the tests of this file share; each uses its own endpoint."""
-    cloud = Cloud(tmp_path_factory.mktemp("cloud"))
+    cloud = Cloud(tmp_path_factory.mktemp("cloud"), way)
     yield cloud
     cloud.close()
 
 
 @pytest.fixture
-def own_cloud(tmp_path: Path) -> Iterator[Callable[..., Cloud]]:
+def own_cloud(way: Way, tmp_path: Path) -> Iterator[Callable[..., Cloud]]:
     """Yield a maker of clouds with settings of their own."""
     with contextlib.ExitStack() as stack:
 
         def make(**settings: Any) -> Cloud:
-            cloud = Cloud(tmp_path, **settings)
+            cloud = Cloud(tmp_path, way, **settings)
             stack.callback(cloud.close)
             return cloud
 
@@ -340,7 +371,7 @@ def test_an_endpoint_comes_up_and_answers(cloud: Cloud, monkeypatch: pytest.Monk
     assert (first, settled["EndpointStatus"]) == ("Creating", "InService")
     assert seen["files"] == ["code/inference.py", "model.gguf"]
     assert seen["type"] == "application/json"
-    assert seen["pid"] == cloud.hosting.pids("happy")[0]
+    assert [seen["pid"]] == ([1] if cloud.way.in_container else cloud.hosting.pids("happy"))
     assert environment["PYTHONPATH"] == f"{environment['SM_MODEL_DIR']}/code"
     assert environment["HOME"] == "/tmp"  # noqa: S108 what the platform promises
     assert "DEVELOPERS_SECRET" not in environment
@@ -433,7 +464,8 @@ def test_half_an_answer_is_no_answer(cloud: Cloud) -> None:
     error = cloud.fails("cut", "cut")
 
     assert "could not get a response from the cut endpoint" in str(error)
-    assert cloud.invoke("cut", "look")["pid"] == pid
+    assert cloud.invoke("cut", "look")
+    assert cloud.hosting.pids("cut") == [pid]
 
 
 def test_a_bad_archive_fails_the_endpoint(cloud: Cloud) -> None:
@@ -485,7 +517,7 @@ def test_a_server_without_health_misses_the_deadline(own_cloud: Callable[..., Cl
     assert cloud.settle("silent")["FailureReason"] == (
         "Unable to successfully stand up your model within the allotted 1.5 second timeout"
     )
-    assert list(cloud.workspace.glob("*/*")) == []
+    assert cloud.folders() == []
 
 
 def test_a_server_that_needs_too_much_memory_is_killed(cloud: Cloud) -> None:
@@ -532,12 +564,14 @@ def test_an_update_replaces_the_process(cloud: Cloud) -> None:
     cloud.settle("changing-2")
 
     cloud.control.update_endpoint(EndpointName="changing", EndpointConfigName="changing-2")
-    during = cloud.invoke("changing", "look")["pid"]
+    during = cloud.hosting.pids("changing")
+    assert cloud.invoke("changing", "look")
     settled = cloud.settle("changing")
 
-    assert during == old
+    assert during == [old]
     assert (settled["EndpointStatus"], settled["EndpointConfigName"]) == ("InService", "changing-2")
-    assert cloud.invoke("changing", "look")["pid"] != old
+    assert cloud.invoke("changing", "look")
+    assert cloud.hosting.pids("changing") != [old]
     assert eventually(lambda: not alive(old))
 
 
@@ -552,14 +586,16 @@ def test_an_update_that_fails_leaves_the_old_process(cloud: Cloud) -> None:
 
     assert (settled["EndpointStatus"], settled["EndpointConfigName"]) == ("InService", "stubborn")
     assert "the model process exited" in settled["FailureReason"]
-    assert cloud.invoke("stubborn", "look")["pid"] == old
+    assert cloud.invoke("stubborn", "look")
+    assert cloud.hosting.pids("stubborn") == [old]
 
 
 def test_deletion_ends_the_server_politely_and_its_children_too(cloud: Cloud) -> None:
     """The server gets SIGTERM; nothing that it started is left, nor its folder."""
     pid = cloud.serve("leaving")
-    folder = Path(cloud.invoke("leaving", "look")["environment"]["SM_MODEL_DIR"])
-    child = cloud.invoke("leaving", "spawn")["child"]
+    (folder,) = (one for one in cloud.folders() if one.name in cloud.stream("leaving"))
+    cloud.invoke("leaving", "spawn")
+    (child,) = set(cloud.hosting.pids("leaving")) - {pid}
 
     cloud.control.delete_endpoint(EndpointName="leaving")
 
@@ -574,7 +610,7 @@ def test_closing_leaves_nothing(own_cloud: Callable[..., Cloud]) -> None:
     cloud = own_cloud()
     serving = cloud.serve("one")
     cloud.create("two", start="silent")
-    assert eventually(lambda: len(list(cloud.workspace.glob("*/*"))) == 2)
+    assert eventually(lambda: len(cloud.folders()) == 2)
 
     cloud.hosting.close()
 

@@ -272,7 +272,7 @@ def test_every_action_and_every_resource_is_needed(used: Used) -> None:
         for role, policy in used.policies.items()
         for left_out in _unneeded(_exact(policy), used.requests[role])
         # The resources of statements whose every action only AWS needs.
-        if not left_out.startswith(("arn:aws:ecr:", "arn:aws:sqs:"))
+        if not left_out.startswith("arn:aws:sqs:")
     }
 
     assert unneeded == {*permissions.AWS_ONLY, FROM_SAM}

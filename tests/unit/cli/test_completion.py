@@ -95,11 +95,12 @@ def test_what_is_not_given_comes_from_the_settings(
     (tmp_path / "sealift.toml").write_text('stack = "from-file"\ncontainer = "custom"\n')
     monkeypatch.chdir(tmp_path)
     status = cli.complete(program.read(["status", *options]).options)
+    check = cli.complete(program.read(["check", "x"]).options)
     plan = cli.complete(program.read(["plan", "x"]).options)
     settings.say({})
 
     assert (status.stack, plan.container) == (stack, container)
-    assert not hasattr(plan, "stack")
+    assert not hasattr(check, "stack")
 
 
 def test_without_settings_rollback_and_sweep_look_at_any_stack(

@@ -37,7 +37,7 @@ NEEDED = {
     "logs": ["s"],
     "report": ["s"],
     "completion": ["bash"],
-    "run": ["a"],
+    "local run": ["a"],
 }
 """What some commands cannot do without."""
 
@@ -48,10 +48,11 @@ def test_every_command_that_there_was_is_there() -> None:
     """Their names are public."""
     names = (
         "pack check plan deploy destroy push start watch status history logs rollback sweep report doctor settings "
-        "ask chat connect delete ls token completion local"
+        "ask chat connect delete ls token completion local image"
     )
     assert sorted(program.program().commands) == sorted(names.split())
     assert {path[-1] for path in VERBS if path[0] == "local"} == {"run", "up"}
+    assert {path[-1] for path in VERBS if path[0] == "image"} == {"build", "push"}
 
 
 @verbs
@@ -73,7 +74,7 @@ def test_every_command_takes_them_before_its_name_and_behind(
     path: tuple[str, ...], words: list[str], told: tuple[bool, bool, str | None, bool]
 ) -> None:
     """And between the names of a group and its command."""
-    needed = NEEDED.get(path[-1], [])
+    needed = NEEDED.get(" ".join(path), [])
     for line in (
         [*words, *path, *needed],
         [*path, *needed, *words],
@@ -97,7 +98,7 @@ def test_examples_are_of_their_command_and_parse(path: tuple[str, ...]) -> None:
         words = shlex.split(line.removeprefix('eval "$(').removesuffix(')"'))
 
         assert words[0] == "sealift"
-        assert program.read(words[1:]).place == program.read([*path, *NEEDED.get(path[-1], [])]).place
+        assert program.read(words[1:]).place == program.read([*path, *NEEDED.get(" ".join(path), [])]).place
 
 
 @verbs
@@ -193,7 +194,7 @@ def test_a_wrong_line_leaves_stdout_to_the_document(
     path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What reads the JSON of a command reads nothing, and its status."""
-    assert cli.main(["--json", *path, *NEEDED.get(path[-1], []), "--nope"]) == cli.USAGE
+    assert cli.main(["--json", *path, *NEEDED.get(" ".join(path), []), "--nope"]) == cli.USAGE
 
     printed = capsys.readouterr()
     assert printed.out == ""

@@ -40,11 +40,11 @@ def _copied(instructions: list[tuple[str, str]]) -> list[str]:
 
 
 def test_base_is_one_exact_release_of_python(instructions: list[tuple[str, str]]) -> None:
-    """A tag that moves would make another image of the same commit; both stages have the same base."""
+    """What moves would make another image of the same commit; both stages have the same base."""
     bases = {rest.split()[0] for rest in _all(instructions, "FROM")}
 
     assert len(bases) == 1
-    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+", bases.pop())
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+@sha256:[0-9a-f]{64}", bases.pop())
 
 
 def test_what_is_copied_is_there_and_is_all_that_is_needed(instructions: list[tuple[str, str]]) -> None:

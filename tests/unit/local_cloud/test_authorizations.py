@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local_cloud.calls import AwsCall
+from local_cloud.calls import AwsCall, service_model
 from local_cloud.iam import authorizations
 from local_cloud.iam.authorizations import UnknownNeedsError
 from local_cloud.iam.policies import PolicyRequest
@@ -120,6 +120,46 @@ TARGET = {
             [f"cloudwatch:DeleteAlarms cloudwatch:{HERE}:alarm:{name}" for name in "ab"],
             id="each alarm",
         ),
+        pytest.param(
+            "ecr.UploadLayerPart",
+            {"repositoryName": "sealift"},
+            [f"ecr:UploadLayerPart ecr:{HERE}:repository/sealift"],
+            id="a repository",
+        ),
+        pytest.param(
+            "ecr.BatchGetImage",
+            {"repositoryName": "pytorch-inference", "registryId": "763104351884"},
+            [f"ecr:BatchGetImage ecr:{REGION}:763104351884:repository/pytorch-inference"],
+            id="a repository of another account",
+        ),
+        pytest.param(
+            "ecr.CreateRepository",
+            {"repositoryName": "sealift", "tags": TAGS},
+            [
+                f"ecr:CreateRepository ecr:{HERE}:repository/sealift",
+                f"ecr:TagResource ecr:{HERE}:repository/sealift",
+            ],
+            id="a repository and its tags",
+        ),
+        pytest.param(
+            "ecr.DescribeRepositories",
+            {"repositoryNames": ["a", "b"]},
+            [f"ecr:DescribeRepositories ecr:{HERE}:repository/{name}" for name in "ab"],
+            id="each repository",
+        ),
+        pytest.param(
+            "ecr.DescribeRepositories",
+            {},
+            [f"ecr:DescribeRepositories ecr:{HERE}:repository/*"],
+            id="all repositories",
+        ),
+        pytest.param(
+            "ecr.TagResource",
+            {"resourceArn": "arn:aws:ecr:us-east-1:123456789012:repository/sealift", "tags": TAGS},
+            [f"ecr:TagResource ecr:{HERE}:repository/sealift"],
+            id="a repository's tags by its ARN",
+        ),
+        pytest.param("ecr.GetAuthorizationToken", {}, ["ecr:GetAuthorizationToken *"], id="a token"),
         pytest.param(
             "logs.GetLogEvents",
             {"logGroupName": "/g", "logStreamName": "s"},
@@ -342,3 +382,20 @@ def test_each_action_that_a_task_states_is_one_that_a_call_needs(name: str) -> N
     }
 
     assert not unknown, f"add the call that needs {sorted(unknown)} to {authorizations.__name__}"
+
+
+def test_every_call_of_ecrs_has_an_entry() -> None:
+    """A new one of the service model has to be written down."""
+    assert set(authorizations._ECR) == set(service_model("ecr").operation_names)
+
+
+def test_conditions_see_the_tags_of_a_repository_that_is_made() -> None:
+    """And which keys are taken away."""
+    (made, tagged) = requests("ecr.CreateRepository", {"repositoryName": "sealift", "tags": TAGS})
+    (untagged,) = requests(
+        "ecr.UntagResource", {"resourceArn": "arn:aws:ecr:a:b:repository/c", "tagKeys": ["k"]}
+    )
+
+    context = (("aws:RequestTag/sealift:service", ("harbour",)), ("aws:TagKeys", ("sealift:service",)))
+    assert (made.context, tagged.context) == (context, context)
+    assert untagged.context == (("aws:TagKeys", ("k",)),)

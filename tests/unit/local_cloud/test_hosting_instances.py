@@ -8,7 +8,7 @@ import pytest
 from botocore.eventstream import EventStreamBuffer
 
 from local_cloud.hosting import AwsError, HostingSettings, Quotas
-from local_cloud.hosting.containers.server_process import ContainerAnswer
+from local_cloud.hosting.containers.container import ContainerAnswer
 from local_cloud.hosting.platform.lifecycle import ContainerCondition
 from local_cloud.hosting.runtime import InvocationRequest
 from tests.unit.local_cloud.test_hosting_service import ARN, World, capacity, config_request, model_request

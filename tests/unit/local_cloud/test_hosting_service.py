@@ -17,7 +17,7 @@ from local_cloud.hosting import (
     Quotas,
     Timing,
 )
-from local_cloud.hosting.containers.server_process import (
+from local_cloud.hosting.containers.container import (
     AnswerTooLargeError,
     CallBrokenError,
     CallTimedOutError,

@@ -306,6 +306,55 @@ def test_an_archive_that_an_endpoint_may_read_stays(facts: Account, marked: date
     assert judged(told)[ARCHIVE.key].action is Action.KEEP
 
 
+IMAGE = Made(
+    MadeKind.IMAGE,
+    "model-0a",
+    LONG_AGO,
+    uses=("repository@sha256:0a", "repository:model-0a"),
+    version="sha256:0a",
+    bucket="artifacts",
+)
+
+
+@pytest.mark.parametrize(
+    ("claimed_h", "grace_h", "action"),
+    [
+        pytest.param(7.9, 1, Action.KEEP, id="an execution may still be at work on it"),
+        pytest.param(8, 1, Action.DELETE, id="any that claimed it has ended"),
+        pytest.param(23.9, 24, Action.KEEP, id="within the grace"),
+        pytest.param(24, 24, Action.DELETE, id="after the grace"),
+    ],
+)
+def test_an_image_goes_when_nobody_has_claimed_it_for_long_enough(
+    claimed_h: float, grace_h: float, action: Action
+) -> None:
+    """A deployment claims it before it looks whether it is there."""
+    facts = Account((replace(IMAGE, changed=NOW - timedelta(hours=claimed_h)),))
+
+    assert judged(facts, grace=timedelta(hours=grace_h))[IMAGE.key].action is action
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        pytest.param(Account((IMAGE,), images={IMAGE.uses[0]: "m"}), id="a model has it by digest"),
+        pytest.param(Account((IMAGE,), images={IMAGE.uses[1]: "m"}), id="a model has it by tag"),
+        pytest.param(Account((IMAGE,), unseen={MadeKind.MODEL: "denied"}), id="models not seen"),
+        pytest.param(Account((IMAGE,), endpoints={"e": "c"}), id="an endpoint's configuration is gone"),
+    ],
+)
+def test_an_image_that_an_endpoint_may_start_from_stays(facts: Account) -> None:
+    """Whatever its age."""
+    assert judged(facts)[IMAGE.key].action is Action.KEEP
+
+
+def test_a_model_that_reads_an_archive_keeps_no_image() -> None:
+    """Each is kept by what names it."""
+    facts = Account((IMAGE,), archives={IMAGE.uses[0]: "m"})
+
+    assert judged(facts)[IMAGE.key].action is Action.DELETE
+
+
 # ------------------------------------------------------------------- for all cases
 
 AGES = st.integers(min_value=0, max_value=100).map(lambda hours: NOW - timedelta(hours=hours))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from pipeline.cli import asking
 from pipeline.errors import InvalidInput
@@ -13,6 +14,7 @@ from pipeline.operations import teardown
 from pipeline.operations.account import Account, Made, MadeKind
 from pipeline.operations.teardown import Holding, TeardownPlan, TeardownResource
 from pipeline.stack.change_sets import StackPlace
+from tests.paginated import Paginated
 
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:one"
@@ -34,6 +36,7 @@ def plan(**more: Any) -> TeardownPlan:
         "callers": (),
         "buckets": (),
         "code": (0, 0),
+        "images": (0, 0),
         "archives": False,
         "unseen": (),
     }
@@ -169,3 +172,27 @@ def test_who_cannot_be_asked_must_have_said_yes(yes: bool, as_json: bool, termin
 
     with pytest.raises(InvalidInput, match=r"destroy: .*; wanted a yes .*--yes"):
         asking.must_be_asked("destroy", yes=yes, json=as_json, stdin=stdin)
+
+
+def test_the_images_of_the_stacks_repository_are_counted() -> None:
+    """They go with it, so a person hears how many; one that is gone, or may not be seen, is no failure."""
+
+    class Ecr(Paginated):
+        def describe_images(self, **request: Any) -> dict[str, Any]:
+            name = request["repositoryName"]
+            if name != "two-images":
+                raise ClientError({"Error": {"Code": name, "Message": "because"}}, "DescribeImages")
+            return {"imageDetails": [{"imageSizeInBytes": 5}, {"imageSizeInBytes": 7}]}
+
+    def of(*names: str) -> tuple[TeardownResource, ...]:
+        return tuple(TeardownResource("ImageRepository", teardown.REPOSITORY, name) for name in names)
+
+    client: Any = Ecr()
+
+    assert teardown._images(client, of("two-images")) == ((2, 12), [])
+    assert teardown._images(client, of("RepositoryNotFoundException", "")) == ((0, 0), [])
+    counted, unseen = teardown._images(client, of("AccessDeniedException"))
+    assert counted == (0, 0)
+    assert unseen == ["images of AccessDeniedException, which go with it: because"]
+    with pytest.raises(ClientError):
+        teardown._images(client, of("ServerException"))

@@ -226,9 +226,11 @@ def test_a_smaller_server_leaves_more_room(facts_with: FactsMaker) -> None:
     assert custom.memory_mb <= prebuilt.memory_mb
 
 
-def test_an_image_of_your_own_has_to_be_named(defaults: StackDefaults) -> None:
-    """Nobody else knows where it lies."""
-    assert problems_of(defaults, container="custom") == ["NoImage"]
+def test_an_image_of_your_own_need_not_be_named(defaults: StackDefaults) -> None:
+    """The stack's repository may have ours, which only a look into it tells."""
+    request = deployment_request.request({"archive": ARCHIVE, "container": "custom"}, None, defaults)
+
+    assert (request.container, request.image_uri) == ("custom", None)
 
 
 def test_the_stacks_image_belongs_to_the_stacks_container(defaults: StackDefaults) -> None:

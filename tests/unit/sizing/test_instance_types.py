@@ -163,6 +163,31 @@ def test_a_type_with_a_disk_of_its_own_is_known_by_its_name(name: str, own: bool
     assert instance_types.has_own_disk(name) is own
 
 
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [
+        pytest.param(None, "x86_64", id="serverless"),
+        pytest.param("ml.m5.large", "x86_64", id="m5"),
+        pytest.param("ml.g5.xlarge", "x86_64", id="a family that is called g"),
+        pytest.param("ml.g4dn.xlarge", "x86_64", id="g4dn"),
+        pytest.param("ml.c7i.large", "x86_64", id="c7i"),
+        pytest.param("ml.m6g.large", "arm64", id="m6g"),
+        pytest.param("ml.c7gn.large", "arm64", id="c7gn"),
+        pytest.param("ml.r6gd.large", "arm64", id="r6gd"),
+        pytest.param("ml.im4gn.large", "arm64", id="im4gn"),
+        pytest.param("ml.g5g.xlarge", "arm64", id="g5g"),
+    ],
+)
+def test_the_cpus_of_a_type_are_known_by_its_name(name: str | None, architecture: str) -> None:
+    """A `g` behind the generation, and no other."""
+    assert instance_types.image_architecture(name) == architecture
+
+
+def test_every_known_type_has_the_cpus_of_the_images_that_there_are() -> None:
+    """AWS's prebuilt images are for x86-64 alone."""
+    assert {instance_types.image_architecture(one.name) for one in instance_types.TABLE} == {"x86_64"}
+
+
 OWN_DISK = replace(OWN, name="ml.g5.xlarge", memory_gib=64)
 
 

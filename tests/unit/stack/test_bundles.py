@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import package_files
+from pipeline import package_files, wheels
 from pipeline.errors import InvalidInput
-from pipeline.stack import bundles, change_sets, template, wheels
+from pipeline.stack import bundles, change_sets, template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,7 +183,11 @@ def test_what_only_looks_at_a_plan_does_not_ship_the_arithmetic(
     ("name", "sizing"),
     [
         pytest.param("StepDown", {"instance_types"}, id="which types take a volume"),
-        pytest.param("CheckArchive", {"images", "serving"}, id="what an image takes"),
+        pytest.param(
+            "CheckArchive",
+            {"images", "serving", "instance_types"},
+            id="what an image takes, and for which CPUs",
+        ),
         pytest.param("AssembleArchive", {"images", "serving"}, id="what an image takes, again"),
         pytest.param("WriteReport", {"pricing"}, id="prices"),
     ],
@@ -207,7 +211,7 @@ def test_only_what_reads_a_request_has_what_checks_one(files: dict[str, dict[str
 
 def test_only_what_reads_archives_has_their_decoders(files: dict[str, dict[str, bytes]]) -> None:
     """ISA-L is most of a zip: the event that starts a deployment is answered by names alone."""
-    reading = {"CheckArchive", "AssembleArchive"}
+    reading = {"CheckArchive", "AssembleArchive", "AssembleImage"}
 
     assert {name for name, content in files.items() if "isal/__init__.py" in content} == reading
 

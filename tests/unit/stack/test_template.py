@@ -202,7 +202,7 @@ def test_only_buckets_outlive_the_stack() -> None:
 
 def test_every_container_can_be_asked_for() -> None:
     """By the stack's parameter and by the command that plans."""
-    names = set(images.PROFILES)
+    names = {"auto", *images.PROFILES}
 
     assert set(TEMPLATE["Parameters"]["Container"]["AllowedValues"]) == names
     for name in names:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline import package_files
+from pipeline import wheels as locked_wheels
 from pipeline.errors import InvalidInput, ServiceUnavailable
 from pipeline.stack import template, wheels
-from pipeline.stack.wheels import Platform
+from pipeline.wheels import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,7 +151,7 @@ def test_without_a_network_it_says_what_can_be_done(lock: Path, tmp_path: Path) 
 )
 def test_pip_is_found_where_there_is_one(has: set[str], there: set[str], command: str) -> None:
     """An environment that uv made has none of its own."""
-    found = wheels.pip(
+    found = locked_wheels.pip(
         lambda name: name in has or None, lambda name: f"/bin/{name}" if name in there else None
     )
 
@@ -160,7 +161,7 @@ def test_pip_is_found_where_there_is_one(has: set[str], there: set[str], command
 def test_without_any_pip_it_says_so() -> None:
     """Not a traceback of subprocess."""
     with pytest.raises(InvalidInput, match=r"neither pip nor uv; wanted .*; install pip or uv"):
-        wheels.pip(lambda _name: None, lambda _name: None)
+        locked_wheels.pip(lambda _name: None, lambda _name: None)
 
 
 def test_the_lock_is_read_project_by_project() -> None:
@@ -170,10 +171,10 @@ def test_the_lock_is_read_project_by_project() -> None:
         f"    --hash=sha256:{'a' * 64} \\\n    --hash=sha256:{'b' * 64}\nbaz==2 \\\n    --hash=sha256:{'c' * 64}\n"
     )
 
-    assert wheels.locked(text) == {"foo_bar": {"a" * 64, "b" * 64}, "baz": {"c" * 64}}
-    assert wheels.part(text, {"baz"}) == text[text.index("baz") :]
-    assert wheels.part(text, {"foo_bar"}) == text[text.index("foo-bar") : text.index("baz")]
-    assert len(wheels.locked(package_files.lock().read_text())["isal"]) > 10
+    assert locked_wheels.locked(text) == {"foo_bar": {"a" * 64, "b" * 64}, "baz": {"c" * 64}}
+    assert locked_wheels.part(text, {"baz"}) == text[text.index("baz") :]
+    assert locked_wheels.part(text, {"foo_bar"}) == text[text.index("foo-bar") : text.index("baz")]
+    assert len(locked_wheels.locked(package_files.lock().read_text())["isal"]) > 10
 
 
 def test_the_platform_is_the_templates() -> None:

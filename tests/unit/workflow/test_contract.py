@@ -133,9 +133,10 @@ def test_the_order_of_the_diagnosis_is_the_workflows() -> None:
         if any(one["Next"] == "Diagnose" for one in STATES[name].get("Catch", ()))
     ]
 
-    assert [name for name in state_order.ORDER if name != "update_endpoint"] == [
+    assert [name for name in state_order.ORDER if name not in {"assemble_image", "update_endpoint"}] == [
         snake(name) for name in diagnosed
     ]
+    assert state_order.ORDER.index("assemble_image") == state_order.ORDER.index("assemble_archive") + 1
     assert state_order.ORDER.index("update_endpoint") == state_order.ORDER.index("create_endpoint") + 1
 
 
@@ -178,6 +179,7 @@ def walk(name: str) -> list[str]:
     """Return the states of a deployment that goes well, in order."""
     seen: list[str] = []
     turn = {
+        "WhichArtifact": "AssembleArchive",
         "InPlace": "CreateEndpoint",
         "EndpointReady": "SmokeTest",
         "HasConsumer": "ReadConsumer",

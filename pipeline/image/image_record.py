@@ -1,0 +1,60 @@
+"""Where the record of an image lies that is being made, and is written and read.
+
+By it a call that comes again goes on, and the sweeper and a rollback know who claimed an image last. Refuses records of
+another version: the upload then begins again.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from pipeline import json_codec
+from pipeline.aws import service_errors
+from pipeline.state_data.image_types import RECORD_VERSION, ImageRecord
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mypy_boto3_s3 import S3Client
+
+PREFIX: Final = "records/images/"
+
+
+def key(tag: str) -> str:
+    """Return the key of an image's record in the artifact bucket."""
+    return f"{PREFIX}{tag}.json"
+
+
+def read(client: S3Client, bucket: str, tag: str) -> ImageRecord | None:
+    """Return the record of an image; None where there is none that can be read."""
+    try:
+        body = client.get_object(Bucket=bucket, Key=key(tag))["Body"].read()
+    except ClientError as error:
+        if service_errors.is_no_such_key(error):
+            return None
+        raise
+    try:
+        document: Any = json.loads(body)
+        found = json_codec.decode(ImageRecord, document)
+    except (ValueError, RecursionError):  # a Mismatch is a ValueError
+        return None
+    return found if found.version == RECORD_VERSION else None
+
+
+def write(client: S3Client, bucket: str, tag: str, record: ImageRecord) -> None:
+    """Write the record of an image, in the place of an older one."""
+    body = json.dumps(json_codec.encode(record)).encode()
+    client.put_object(Bucket=bucket, Key=key(tag), Body=body)
+
+
+def claimed_at(client: S3Client, bucket: str, tag: str) -> datetime | None:
+    """Return when an image was claimed last, or worked on; None where nothing tells."""
+    try:
+        return client.head_object(Bucket=bucket, Key=key(tag))["LastModified"]
+    except ClientError as error:
+        if service_errors.is_no_such_key(error):
+            return None
+        raise

@@ -1,0 +1,199 @@
+"""A model's files as one layer of an image, while they stream by: a tar in stored blocks of gzip, and both its names.
+
+Owns the layer's bytes and the parts in which a registry takes them. Quantised weights do not deflate, so they are
+stored; its length is known before its first byte, and equal files give equal bytes. Pure: files' bytes in, parts and
+digests out, a few MiB held. A layer that is begun again after a break is hashed from its beginning, since half a digest
+cannot be written down, but what the registry has received is not given out again. Refuses files that are longer or
+shorter than was announced, and to send anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pipeline.archive.build.parts import END_OF_TAR, padding, tar_header
+from pipeline.archive.formats import deflate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pipeline.archive.formats.deflate import Buffer
+
+FOLDER: Final = "opt/sealift/model"
+"""Where the model lies in an image, without the slash that a tar's names have not."""
+DIRECTORY: Final = f"/{FOLDER}"
+"""The same, as the container's server is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFile:
+    """One file of the layer."""
+
+    name: str
+    """Below `FOLDER`."""
+    size: int
+    """Bytes."""
+
+    @property
+    def header(self) -> bytes:
+        """Return what stands before it in the tar."""
+        return tar_header(f"{FOLDER}/{self.name}", self.size)
+
+    @property
+    def plain_length(self) -> int:
+        """Return the bytes that it takes in the tar."""
+        return len(self.header) + self.size + len(padding(self.size))
+
+
+def plain_length(files: Sequence[LayerFile]) -> int:
+    """Return the bytes of the tar: what the layer takes in an image that is unpacked, and a little more."""
+    return len(_folder()) + sum(one.plain_length for one in files) + len(END_OF_TAR)
+
+
+def length(files: Sequence[LayerFile]) -> int:
+    """Return the bytes of the layer as it is stored and sent."""
+    return len(deflate.gzip_header()) + deflate.stored_length(plain_length(files)) + deflate.TRAILER_BYTES
+
+
+def _folder() -> bytes:
+    return tar_header(FOLDER, 0, directory=True)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPart:
+    """Consecutive bytes of the layer, as a registry takes them."""
+
+    first: int
+    """Where they begin."""
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        """Return where the next part begins."""
+        return self.first + len(self.data)
+
+
+class LayerStream:
+    """Files in, the layer's parts out: `begin` each file in the announced order, `write` its bytes, then `end`.
+
+    Args:
+        files: all of the layer, in their order.
+        part_bytes: of each part but the last.
+        received: how many bytes of the layer the registry has: they are hashed, and not given out.
+    """
+
+    def __init__(self, files: Sequence[LayerFile], part_bytes: int, *, received: int = 0) -> None:
+        self.files = tuple(files)
+        self.length = length(files)
+        self._part_bytes = part_bytes
+        self._waiting = list(self.files)
+        self._current: LayerFile | None = None
+        self._file_left = 0
+        self._plain_left = plain_length(files)
+        self._plain_length = 0
+        self._crc = 0
+        self._block = bytearray()
+        self._out = bytearray()
+        self._out_first = 0
+        self._received = received
+        self._digest = hashlib.sha256()
+        self._diff = hashlib.sha256()
+        self._put(deflate.gzip_header())
+        self._add(_folder())
+
+    @property
+    def position(self) -> int:
+        """Return how many bytes of the layer have been made, whether they were given out or are still to be."""
+        return self._out_first + len(self._out)
+
+    @property
+    def digest(self) -> str:
+        """Return the layer's name; right when all parts have been taken."""
+        return f"sha256:{self._digest.hexdigest()}"
+
+    @property
+    def diff_id(self) -> str:
+        """Return the name of the tar in it; likewise."""
+        return f"sha256:{self._diff.hexdigest()}"
+
+    def begin(self, name: str) -> None:
+        """Begin the next file.
+
+        Raises:
+            ValueError: another one is next, or the one before lacks bytes.
+        """
+        self._close_file()
+        if not self._waiting or self._waiting[0].name != name:
+            wanted = repr(self._waiting[0].name) if self._waiting else "no more"
+            raise ValueError(f"file {name!r} begins; wanted {wanted}; give the files in the announced order")
+        self._current = self._waiting.pop(0)
+        self._file_left = self._current.size
+        self._add(self._current.header)
+
+    def write(self, data: Buffer) -> None:
+        """Append bytes of the file that was begun.
+
+        Raises:
+            ValueError: they are more than it was said to have.
+        """
+        if len(data) > self._file_left:
+            name = self._current.name if self._current else "no file"
+            more = len(data) - self._file_left
+            raise ValueError(f"{name!r} has {more} bytes more than was announced; read it again")
+        self._file_left -= len(data)
+        self._add(data)
+
+    def finish(self) -> None:
+        """Close the layer; what is left of it comes with the last `take`.
+
+        Raises:
+            ValueError: a file is missing, or lacks bytes.
+        """
+        self._close_file()
+        if self._waiting:
+            raise ValueError(f"file {self._waiting[0].name!r} never came; give every announced file")
+        self._add(END_OF_TAR)
+        self._put(deflate.gzip_trailer(self._crc, self._plain_length))
+
+    def take(self) -> Iterator[LayerPart]:
+        """Yield the parts that are complete and that the registry has not; the last one after `finish`."""
+        while len(self._out) >= self._part_bytes or (self._out and self.position == self.length):
+            data = bytes(memoryview(self._out)[: self._part_bytes])
+            del self._out[: len(data)]
+            first, self._out_first = self._out_first, self._out_first + len(data)
+            self._digest.update(data)
+            if self._out_first > self._received:
+                known = max(self._received - first, 0)
+                yield LayerPart(first + known, data[known:] if known else data)
+
+    def _close_file(self) -> None:
+        if self._current is None:
+            return
+        if self._file_left:
+            raise ValueError(
+                f"{self._current.name!r} lacks {self._file_left} bytes of {self._current.size}; read it again"
+            )
+        self._add(padding(self._current.size))
+        self._current = None
+
+    def _add(self, data: Buffer) -> None:
+        """Append plain bytes of the tar."""
+        self._diff.update(data)
+        self._crc = deflate.crc32(data, self._crc)
+        self._plain_length += len(data)
+        self._plain_left -= len(data)
+        view = memoryview(data)
+        while view:
+            taken = view[: deflate.STORED_MAX - len(self._block)]
+            self._block += taken
+            view = view[len(taken) :]
+            if len(self._block) == deflate.STORED_MAX or not (view or self._plain_left):
+                final = not (view or self._plain_left)
+                self._put(deflate.stored_header(len(self._block), final=final))
+                self._put(self._block)
+                self._block.clear()
+
+    def _put(self, data: Buffer) -> None:
+        self._out += data

@@ -1,0 +1,87 @@
+"""The images of a repository that hold a model: which there are, and taking one away.
+
+Owns the two calls. Refuses to know who uses one (`pipeline.operations` does), and to touch the plain image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from pipeline.aws import service_errors
+from pipeline.errors import Problem, RegistryRefused
+from pipeline.image.manifest import is_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from pipeline.aws.clients import ECRClient
+
+PREFIX: Final = "model-"
+"""Of the tags of images that hold a model."""
+_PAGE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """One image."""
+
+    tag: str
+    digest: str
+    pushed: datetime
+
+
+def _where(repository: str) -> dict[str, Any]:
+    host, _, name = repository.partition("/")
+    return {"registryId": host.partition(".")[0], "repositoryName": name}
+
+
+def listed(client: ECRClient, repository: str, *, most: int) -> Iterator[StoredImage]:
+    """Yield the images of a repository that hold a model, so many at the most; none where the repository is gone.
+
+    Args:
+        client: of ECR.
+        repository: its URI, without a tag.
+        most: images to yield.
+    """
+    asked: dict[str, Any] = {**_where(repository), "filter": {"tagStatus": "TAGGED"}, "maxResults": _PAGE}
+    while True:
+        try:
+            page = client.describe_images(**asked)
+        except ClientError as error:
+            if service_errors.is_no_such_image(error):
+                return
+            raise
+        for one in page["imageDetails"]:
+            for tag in one.get("imageTags", ()):
+                if tag.startswith(PREFIX):
+                    if most <= 0:
+                        return
+                    most -= 1
+                    yield StoredImage(tag, one["imageDigest"], one["imagePushedAt"])
+        if not page.get("nextToken"):
+            return
+        asked["nextToken"] = page["nextToken"]
+
+
+def delete(client: ECRClient, repository: str, which: str) -> bool:
+    """Delete an image by its digest, or by its one tag; return whether it was there.
+
+    Layers that no image has are ECR's to remove.
+
+    Raises:
+        RegistryRefused: ECR names another reason.
+    """
+    named = {"imageDigest" if is_digest(which) else "imageTag": which}
+    answer = client.batch_delete_image(**_where(repository), imageIds=[named])
+    for failure in answer.get("failures", ()):
+        if failure.get("failureCode") != "ImageNotFound":
+            said = f"{failure.get('failureCode')}: {failure.get('failureReason')}"
+            fix = "delete what refers to it first"
+            raise RegistryRefused(
+                f"{repository}: image {which}", [Problem("ImageKept", said, "that it can be deleted", fix)]
+            )
+    return not answer.get("failures")

@@ -1,0 +1,123 @@
+"""Which container serves a model where a deployment leaves that open, and which image an own one is.
+
+Owns the rule and the words for it. Pure: a request, and what the stack's repository holds, in; a request that names a
+container out, our image by digest, so that a later push changes nothing of what was planned. Refuses to look into the
+repository: `pipeline.rollout.own_image` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pipeline.errors import InvalidInput, Problem
+from pipeline.limits import MiB
+from pipeline.sizing import images
+
+if TYPE_CHECKING:
+    from pipeline.sizing.images import Profile
+    from pipeline.state_data.request_types import Request
+
+
+@dataclass(frozen=True, slots=True)
+class OwnImage:
+    """Sealift's own image in a stack's repository."""
+
+    repository: str
+    """Its URI, without a tag; empty where there is none, or no stack is known."""
+    tag: str
+    """Of this version, for the CPUs that are wanted."""
+    digest: str | None = None
+    """`sha256:` and its digits; None where it is not there, or was not looked for."""
+    bytes: int = 0
+    """As they are stored: compressed."""
+
+    @property
+    def uri(self) -> str:
+        """The image by digest: it stays the same whatever the tag names later."""
+        return f"{self.repository}@{self.digest}"
+
+    def holds(self, image_uri: str) -> bool:
+        """Tell whether an image is of this repository."""
+        return image_uri.startswith((f"{self.repository}:", f"{self.repository}@"))
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerChoice:
+    """A request whose container is named."""
+
+    request: Request
+    note: str = ""
+    """Which it is, and why; empty where somebody has named it with its image."""
+
+
+def is_settled(request: Request) -> bool:
+    """Tell whether a request names a container, and that its image, so that nothing is to be chosen."""
+    return request.container != images.AUTO and not asks_repository(request)
+
+
+def asks_repository(request: Request) -> bool:
+    """Tell whether what becomes of a request depends on what the stack's repository holds."""
+    if request.image_uri:
+        return False
+    if request.container == images.AUTO:
+        return request.code != images.ARCHIVE_CODE
+    return images.PROFILES[request.container].repository is None
+
+
+def choose(request: Request, own: OwnImage) -> ContainerChoice:
+    """Return the request with the container that serves it, and with our image where that is the one.
+
+    On instances as on serverless: with hosting `auto` the container is known before the hosting, since what fits
+    depends on it; and what an instance is paid for, several callers at once and streams, only our image has.
+
+    Args:
+        request: with all its defaults.
+        own: what the stack's repository holds, where `asks_repository`.
+
+    Raises:
+        InvalidInput: it names a container that has no image by itself, and the repository has none either.
+    """
+    if is_settled(request):
+        return ContainerChoice(request)
+    if request.container != images.AUTO:
+        return _named(request, own)
+    if request.image_uri and not own.holds(request.image_uri):
+        return ContainerChoice(replace(request, container=images.DEFAULT.name))
+    if request.image_uri:
+        return _chosen(request, images.CUSTOM, "'image_uri' is an image of the stack's own repository")
+    if request.code == images.ARCHIVE_CODE:
+        why = "an archive's own code may need what AWS's prebuilt image has"
+        return _chosen(request, images.DEFAULT, why)
+    theirs, ours = (one.serving.memory.bytes // MiB for one in (images.DEFAULT, images.CUSTOM))
+    figures = f"{ours} MiB beside the model in place of {theirs}"
+    if own.digest is not None:
+        why = f"Sealift's own image, {own.tag}, is in the stack's repository; it takes {figures}"
+        return _chosen(replace(request, image_uri=own.uri), images.CUSTOM, why)
+    if own.repository:
+        why = f"the stack's repository has no image {own.tag}, which `{images.PUSH}` puts there; it takes {figures}"
+    else:
+        why = f"no stack's repository was looked into for Sealift's own image, which takes {figures}"
+    return _chosen(request, images.DEFAULT, why)
+
+
+def _chosen(request: Request, profile: Profile, why: str) -> ContainerChoice:
+    return ContainerChoice(
+        replace(request, container=profile.name), f"container {profile.name!r} is chosen: {why}"
+    )
+
+
+def _named(request: Request, own: OwnImage) -> ContainerChoice:
+    """Return a request whose container has no image of AWS's, with the one of the stack's repository."""
+    name = repr(request.container)
+    if own.digest is not None:
+        note = f"container {name}: no 'image_uri' is named, so it is {own.tag} of the stack's repository"
+        return ContainerChoice(replace(request, image_uri=own.uri), note)
+    problem = Problem(
+        "NoImage",
+        f"container is {name}, no 'image_uri', and no {own.tag} in the stack's repository",
+        "the URI of your image, or Sealift's own in the stack's repository",
+        f"`{images.PUSH}` puts it there; or name an image of this account's ECR in 'image_uri' or in the stack's "
+        "parameter ImageUri",
+    )
+    raise InvalidInput("the deployment's settings", [problem])

@@ -1,0 +1,42 @@
+"""Our own image, built here on a base of Debian's packages, for tests that run it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline import __version__
+from pipeline.errors import SealiftError
+from pipeline.image import build as builds
+from pipeline.image import configuration, contents, layout
+from pipeline.image.base import Base
+from pipeline.image.cache import BlobCache
+from tests import ways
+from tests.pushed import Image
+from tools.image_test import base, tools
+
+NAME = "127.0.0.1/python"
+ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
+"""What images call the machine's."""
+
+
+def built(folder: Path) -> Image:
+    """Return it; skip the test where it cannot be built, or no container of it can run.
+
+    Args:
+        folder: for its layers.
+    """
+    ways.runtime()
+    below = layout.read(base.layout())
+    read = configuration.read(below.config, NAME)
+    found = Base(f"{NAME}:{base.TAG}", below.manifest.digest, below.manifest, read, below.layers)
+    cache = BlobCache(folder)
+    try:
+        held = contents.gather(ARCHITECTURES[os.uname().machine], tools.CACHE / "wheels")
+    except SealiftError as error:
+        pytest.skip(f"no image of our own here: {error}")
+    parts = tuple(builds.write(part, cache) for part in held.parts)
+    made = builds.assemble(found, parts, packages=dict(held.packages), version=__version__, commit="")
+    return Image(made.config, tuple(one.open().read() for one in made.layers), made.manifest.media_type)
