@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pipeline.image.base import Base, Reference
     from pipeline.image.cache import BlobCache
     from pipeline.image.configuration import ImageConfiguration
-    from pipeline.image.contents import Contents, Part
-    from pipeline.image.layers import Layer
+    from pipeline.image.contents import ImageContents, ImagePart
+    from pipeline.image.layers import WrittenLayer
     from pipeline.image.registry import Registry
 
     Tell = Callable[[str], None]
@@ -54,7 +54,7 @@ class WrittenPart:
     """A layer of ours that lies in the cache."""
 
     title: str
-    layer: Layer
+    layer: WrittenLayer
     blob: LayerBlob
 
 
@@ -66,7 +66,7 @@ def tag(version: str, architecture: str) -> str:
 def plain(
     registry: Registry,
     reference: Reference,
-    contents: Contents,
+    contents: ImageContents,
     *,
     cache: BlobCache,
     version: str,
@@ -98,7 +98,7 @@ def plain(
     return assemble(base, tuple(written), packages=dict(contents.packages), version=version, commit=commit)
 
 
-def write(part: Part, cache: BlobCache) -> WrittenPart:
+def write(part: ImagePart, cache: BlobCache) -> WrittenPart:
     """Write a layer into the cache and return it."""
     layer = cache.add(layers.tree(part.files))
     return WrittenPart(part.title, layer, LayerBlob(layer.descriptor, layer.diff_id, cache.built(layer)))

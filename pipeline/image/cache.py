@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from pipeline.archive.formats.deflate import Buffer
-    from pipeline.image.layers import Layer
+    from pipeline.image.layers import WrittenLayer
     from pipeline.image.manifest import Descriptor
     from pipeline.image.registry import Content, Registry
 
@@ -41,7 +41,7 @@ class BlobCache:
         """Return where a blob lies, or would."""
         return self.folder / digest.replace(":", "/")
 
-    def add(self, tar: Iterable[Buffer]) -> Layer:
+    def add(self, tar: Iterable[Buffer]) -> WrittenLayer:
         """Write a layer, unless it is there, and return what it is."""
         with self._new() as (path, file):
             layer = layers.write(tar, file.write)
@@ -49,7 +49,7 @@ class BlobCache:
             self._keep(path, layer.descriptor.digest)
         return layer
 
-    def built(self, layer: Layer) -> Content:
+    def built(self, layer: WrittenLayer) -> Content:
         """Return how a layer that was added is opened."""
         return partial(_open, self.path(layer.descriptor.digest))
 

@@ -43,7 +43,7 @@ _VERSION: Final = re.compile(r'__version__ = "([^"]+)"')
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ImagePart:
     """A layer to be, with what the image's history says of it."""
 
     title: str
@@ -52,12 +52,12 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class ImageContents:
     """All that is laid on a base."""
 
     architecture: str
     """``x86_64`` or ``arm64``"""
-    parts: tuple[Part, ...]
+    parts: tuple[ImagePart, ...]
     """From the one that changes least."""
     packages: Mapping[str, str]
     """Name and version of what others made, for the label `sealift.sbom`."""
@@ -70,7 +70,7 @@ def gather(
     run: wheels.Run | None = None,
     built_for: Callable[[str, str], Path] = package_files.built_for,
     lock: Path | None = None,
-) -> Contents:
+) -> ImageContents:
     """Return what an image for a machine holds; wheels are fetched where the cache has them not.
 
     Args:
@@ -99,11 +99,11 @@ def gather(
         libraries |= wheel_files(wheel)
     packages = {name: path.name.split("-")[1] for name, path in sorted(fetched.items())}
     parts = (
-        Part("libraries and the runtime", libraries | runtime),
-        Part(PROGRAM, server),
-        Part("inference code", code),
+        ImagePart("libraries and the runtime", libraries | runtime),
+        ImagePart(PROGRAM, server),
+        ImagePart("inference code", code),
     )
-    return Contents(
+    return ImageContents(
         architecture,
         tuple(part for part in parts if part.files),
         packages | {"llama-cpp-python": _version(runtime_folder)},
@@ -144,10 +144,9 @@ def server_files(folder: Path, architecture: str) -> dict[str, TreeFile]:
     """
     programs = sorted(folder.glob(f"{PROGRAM}*"))
     if not (folder / PROGRAM).is_file():
-        seen, wanted = f"no llama-server in {str(folder)!r}", f"the one for {architecture}"
-        raise InvalidInput(
-            "image", [Problem("LlamaServerMissing", seen, wanted, _how(PROGRAM, architecture))]
-        )
+        seen = f"no llama-server in {str(folder)!r}"
+        fix = "run `make llama-server` in a checkout"
+        raise InvalidInput("image", [Problem("LlamaServerMissing", seen, f"the one for {architecture}", fix)])
     _require_machine(folder, architecture, PROGRAM, programs)
     return {
         f"{HOME}/{PROGRAM}/{path.name}": TreeFile(path, RUNNABLE if path in programs else READABLE)

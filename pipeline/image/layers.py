@@ -65,7 +65,7 @@ class TreeFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class WrittenLayer:
     """A layer that was written, all of it."""
 
     descriptor: Descriptor
@@ -168,13 +168,13 @@ class LayerOutput:
 
     def __init__(self, plain: Iterable[Buffer]) -> None:
         self._plain = plain
-        self._layer: Layer | None = None
+        self._layer: WrittenLayer | None = None
         self._tar_hash, self._gzip_hash = hashlib.sha256(), hashlib.sha256()
         self._crc = 0
         self._plain_size = self._size = 0
 
     @property
-    def layer(self) -> Layer:
+    def layer(self) -> WrittenLayer:
         """Return what was written; a mistake of the caller's before all of it was."""
         if self._layer is None:
             raise RuntimeError("the layer has not been read to its end")
@@ -199,7 +199,7 @@ class LayerOutput:
                     for one in hashing.popleft():
                         one.result()
         digest = f"sha256:{self._gzip_hash.hexdigest()}"
-        self._layer = Layer(
+        self._layer = WrittenLayer(
             Descriptor(DOCKER_LAYER, digest, self._size),
             f"sha256:{self._tar_hash.hexdigest()}",
             self._plain_size,
@@ -262,7 +262,7 @@ def _blocks(view: memoryview, length: int) -> Iterator[memoryview]:
         yield view[at : at + min(STORED_MAX, length - start)]
 
 
-def write(plain: Iterable[Buffer], sink: Callable[[memoryview], object]) -> Layer:
+def write(plain: Iterable[Buffer], sink: Callable[[memoryview], object]) -> WrittenLayer:
     """Give a layer's compressed bytes to a sink, in order, and return what they were."""
     stream = LayerOutput(plain)
     for piece in stream:

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from pipeline.cli.options import ImageBuildOptions, ImageOptions, ImagePushOptions
     from pipeline.image.base import Reference
     from pipeline.image.blobs import Image
-    from pipeline.image.contents import Contents
+    from pipeline.image.contents import ImageContents
     from pipeline.image.push import Pushed
     from pipeline.image.registry import Registry
 
     Connect = Callable[[Reference], Registry]
-    Gather = Callable[[str], Contents]
+    Gather = Callable[[str], ImageContents]
 
 OUTPUT: Final = "ImageRepository"
 """The stack's output that names its repository."""
@@ -55,7 +55,7 @@ def uploads() -> UploadFiles:
     return UploadFiles(settings.cache() / "image-uploads")
 
 
-def gather(architecture: str) -> Contents:
+def gather(architecture: str) -> ImageContents:
     """Return what the image holds, its wheels from the user's cache."""
     return contents.gather(architecture, settings.cache() / "wheels")
 

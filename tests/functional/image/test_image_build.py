@@ -20,17 +20,17 @@ from pipeline.cli.commands import image
 from pipeline.cli.options import ImageBuildOptions
 from pipeline.errors import ImageNotFound, InvalidInput, SealiftError
 from pipeline.image import layers, layout, registries
-from pipeline.image.contents import Contents, Part
+from pipeline.image.contents import ImageContents, ImagePart
 from pipeline.image.layers import TreeFile
 from tests.fake_registry import FakeRegistry, running
 from tests.unit.image.images import MemoryRegistry
 
 REPOSITORY = "docker/library/python"
-CONTENTS = Contents(
+CONTENTS = ImageContents(
     "x86_64",
     (
-        Part("libraries", {"opt/sealift/lib/a.py": TreeFile(bytes(300_000))}),
-        Part(
+        ImagePart("libraries", {"opt/sealift/lib/a.py": TreeFile(bytes(300_000))}),
+        ImagePart(
             "code",
             {
                 "opt/sealift/adapter/__main__.py": TreeFile(b"print('here')\n"),
@@ -132,7 +132,7 @@ def test_a_layer_that_vanished_leaves_no_folder(registry: FakeRegistry, tmp_path
 def test_parts_that_were_not_built_stop_it_before_anything_is_asked(registry: FakeRegistry) -> None:
     """The network would be in vain."""
 
-    def nothing(_: str) -> Contents:
+    def nothing(_: str) -> ImageContents:
         raise InvalidInput("image", [image.contents.Problem("LlamaServerMissing", "no", "one", "build it")])
 
     options = ImageBuildOptions(base=f"{registry.host}/{REPOSITORY}")

@@ -17,14 +17,14 @@ from pipeline.cli.endings import Misuse
 from pipeline.cli.options import ImageBuildOptions, ImagePushOptions
 from pipeline.errors import RegistryRefused
 from pipeline.image import registries
-from pipeline.image.contents import Contents, Part
-from pipeline.image.layers import LayerFile
+from pipeline.image.contents import ImageContents, ImagePart
+from pipeline.image.layers import TreeFile
 from tests.fake_registry import FakeRegistry, Fault, running
 from tests.unit.image.images import MemoryRegistry
 
 PYTHON = "docker/library/python"
-CONTENTS = Contents(
-    "x86_64", (Part("code", {"opt/sealift/a.py": LayerFile(bytes(300_000))}),), {"foo": "1.2.3"}
+CONTENTS = ImageContents(
+    "x86_64", (ImagePart("code", {"opt/sealift/a.py": TreeFile(bytes(300_000))}),), {"foo": "1.2.3"}
 )
 TAG = f"sealift-{__version__}-x86_64"
 

@@ -200,13 +200,50 @@ def test_it_deploys_on_a_local_cloud_of_its_own(installed: Path, tmp_path: Path)
     assert json.loads(printed)["status"] == "SUCCEEDED"
     script = (
         "from sealift.local_cloud.hosting import HostingSettings; "
-        "print(HostingSettings().command[1], HostingSettings().llama_server[1])"
+        "print(HostingSettings().command[1], HostingSettings().llama_server[-1])"
     )
-    for path in run(installed / "python", "-W", "ignore", "-c", script, folder=tmp_path).split():
-        assert path.startswith(str(installed.parent))
-        command = [str(installed / "python"), path, "nothing"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-        assert "wanted 'serve'" in done.stdout, done.stderr
+    own, other = run(installed / "python", "-W", "ignore", "-c", script, folder=tmp_path).split()
+    assert own.startswith(str(installed.parent))
+    assert other.startswith(str(installed.parent))
+    refused = tell([str(installed / "python"), own, "nothing"], tmp_path)
+    assert "wanted 'serve'" in refused.stdout, refused.stderr
+    if package_files.llama_server() is None:
+        refused = tell([str(installed / "python"), other, "nothing"], tmp_path)
+        assert "wanted 'serve'" in refused.stdout, refused.stderr
+    else:
+        # The wheel has the real one, for images, and it can be run.
+        assert tell([other, "--version"], tmp_path).returncode == 0
+
+
+def tell(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command that ends by itself, however it does."""
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+GATHERED = """
+import hashlib, json
+from sealift.pipeline import package_files
+from sealift.pipeline.image import contents
+made = contents.runtime_files(package_files.built_for("runtime", "x86_64"), "x86_64")
+if package_files.llama_server():
+    made |= contents.server_files(package_files.built_for("llama-server", "x86_64"), "x86_64")
+paths = {path: file.content for path, file in made.items()} | package_files.image_code()
+digests = {path: hashlib.sha256(file.read_bytes()).hexdigest() for path, file in paths.items()}
+modes = {path: file.mode for path, file in made.items()}
+print(json.dumps([digests, modes, package_files.image_lock().read_text(), package_files.commit()]))
+"""
+
+
+def test_it_gathers_an_image_as_the_repository_does(installed: Path, tmp_path: Path) -> None:
+    """Byte for byte the same files of ours: runtime, llama-server and code; wheels are fetched by the same lock."""
+    wheel = json.loads(run(installed / "python", "-c", GATHERED, folder=tmp_path))
+
+    here = json.loads(
+        run(Path(sys.executable), "-c", GATHERED.replace("sealift.pipeline", "pipeline"), folder=TOP)
+    )
+    assert wheel[:3] == here[:3]
+    assert len(wheel[0]) > 60
+    assert wheel[3] == ""
 
 
 def test_it_packages_the_functions_as_the_repository_does(installed: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pipeline.image.layers import TreeFile
 from pipeline.image.manifest import Descriptor, Manifest, digest_of
 
 
-def layer_bytes(files: Mapping[str, bytes]) -> tuple[bytes, layers.Layer]:
+def layer_bytes(files: Mapping[str, bytes]) -> tuple[bytes, layers.WrittenLayer]:
     """Return a layer of files and what it is."""
     out = io.BytesIO()
     made = layers.write(layers.tree({path: TreeFile(content) for path, content in files.items()}), out.write)

@@ -11,17 +11,17 @@ import pytest
 from pipeline.errors import InvalidInput
 from pipeline.image import base, build, configuration
 from pipeline.image.cache import BlobCache
-from pipeline.image.contents import Contents, Part
+from pipeline.image.contents import ImageContents, ImagePart
 from pipeline.image.layers import TreeFile
 from tests.unit.image.images import MemoryRegistry
 
 DOCKERFILE = Path(__file__).resolve().parents[3] / "inference" / "Dockerfile"
 REFERENCE = base.parse("registry.test/python:1")
-CONTENTS = Contents(
+CONTENTS = ImageContents(
     "x86_64",
     (
-        Part("libraries", {"opt/sealift/lib/a.py": TreeFile(b"a")}),
-        Part("code", {"opt/sealift/adapter/__main__.py": TreeFile(b"b")}),
+        ImagePart("libraries", {"opt/sealift/lib/a.py": TreeFile(b"a")}),
+        ImagePart("code", {"opt/sealift/adapter/__main__.py": TreeFile(b"b")}),
     ),
     {"foo": "1.2.3"},
 )

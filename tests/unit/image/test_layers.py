@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pipeline.archive.formats.deflate import STORED_MAX
 from pipeline.errors import InvalidInput
 from pipeline.image import layers
-from pipeline.image.layers import Layer, LayerOutput, Opened, TreeFile
+from pipeline.image.layers import LayerOutput, Opened, TreeFile, WrittenLayer
 from pipeline.limits import GiB
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=120)
@@ -26,7 +26,7 @@ PARTS = NAMES.filter(lambda name: name not in {".", ".."} and not name.startswit
 PATHS = st.lists(PARTS, min_size=1, max_size=4).map("/".join)
 
 
-def written(files: dict[str, TreeFile]) -> tuple[bytes, Layer]:
+def written(files: dict[str, TreeFile]) -> tuple[bytes, WrittenLayer]:
     """Return a layer's bytes and what was said of them."""
     out = io.BytesIO()
     layer = layers.write(layers.tree(files), out.write)
@@ -74,7 +74,7 @@ def test_no_order_of_the_files_shows(files: dict[str, TreeFile], random: object)
 def test_no_size_of_the_pieces_shows(content: bytes, first: int, second: int) -> None:
     """S3 and a disk give other pieces of the same file."""
 
-    def cut(size: int) -> Layer:
+    def cut(size: int) -> WrittenLayer:
         pieces = [content[at : at + size] for at in range(0, len(content), size)]
         return layers.write(pieces, lambda _: None)
 
