@@ -673,8 +673,9 @@ def _wire_failed_rollback(notify_failure: SnsPublish) -> Choice:
         parameters={
             "error.$": "$.diagnose.error",
             "cause.$": f"States.Format('{failed}; remove what is left of {{}}, and raise again what was lowered: "
-            "{}; {}', $.diagnose.cause, $.roll_back_failure.Error, States.JsonToString($.plan_deployment.names), "
-            "States.JsonToString($.plan_deployment.room), $.roll_back_failure.Cause)",
+            "{}; the image, which the sweeper removes: {}; {}', $.diagnose.cause, $.roll_back_failure.Error, "
+            "States.JsonToString($.plan_deployment.names), States.JsonToString($.plan_deployment.room), "
+            "States.JsonToString($.plan_deployment.image), $.roll_back_failure.Cause)",
         },
         result_path="$.roll_back",
     )

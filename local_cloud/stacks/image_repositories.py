@@ -107,7 +107,9 @@ def _updated(
 
 def _deleted(self: Repository, account_id: str, region_name: str) -> None:
     backend = ecr_backends[account_id][region_name]
-    backend.delete_repository(self.name, force=bool(vars(self).get(_EMPTIED)))
+    # What somebody else has deleted is gone, which is all that CloudFormation wants.
+    if self.name in backend.repositories:
+        backend.delete_repository(self.name, force=bool(vars(self).get(_EMPTIED)))
 
 
 def _settle(repository: Repository, properties: Mapping[str, Any]) -> None:

@@ -212,6 +212,30 @@ RULES = (
         "repository, and ecr:GetAuthorizationToken",
     ),
     DiagnosisRule(
+        "ImageMissing",
+        r"Requested image \S+ not found|make sure all images included in the model",
+        "the image is not in its repository, or the endpoint's execution role may not pull it any more",
+        "push it with `sealift image push`, or name one that is there in image_uri",
+    ),
+    DiagnosisRule(
+        "ImageElsewhere",
+        r"Cross region ECR image pulls are not allowed|Using non-ECR image",
+        "SageMaker pulls from ECR in the endpoint's own region alone",
+        "push the image into a repository of this region",
+    ),
+    DiagnosisRule(
+        "ImageManifest",
+        r"Unsupported manifest media type",
+        "SageMaker takes neither OCI manifests nor lists of several architectures",
+        "push the image of one architecture with a Docker manifest (schema 2), as `sealift image push` does",
+    ),
+    DiagnosisRule(
+        "ImageCannotStart",
+        r"CannotStartContainerError|exec format error",
+        "the image's program does not run on the endpoint's CPU",
+        "use an image for x86-64 on serverless, and for the instance type's own architecture on instances",
+    ),
+    DiagnosisRule(
         "RequestInvalid",
         r"validation errors? detected|failed to satisfy constraint",
         "AWS called a field of the request wrong",

@@ -36,16 +36,22 @@ BROKEN = {
     "lambda": "ServiceException",
     "logs": "ServiceUnavailableException",
     "service-quotas": "ServiceException",
+    "ecr": "ServerException",
     "sns": "InternalError",
 }
 KILLED_AFTER = "killed after"
 DENIED = {DEFAULT: "AccessDeniedException", "s3": "AccessDenied", "sns": "AuthorizationError"}
-OVER_QUOTA = {DEFAULT: "ResourceLimitExceeded", "logs": "LimitExceededException"}
+OVER_QUOTA = {
+    DEFAULT: "ResourceLimitExceeded",
+    "logs": "LimitExceededException",
+    "ecr": "LimitExceededException",
+}
 INVALID = {
     DEFAULT: "ValidationException",
     "s3": "InvalidArgument",
     "lambda": "InvalidParameterValueException",
     "logs": "InvalidParameterException",
+    "ecr": "InvalidParameterException",
     "sns": "InvalidParameter",
 }
 

@@ -44,6 +44,8 @@ class Snapshot:
     """The endpoints that have alarms."""
     measured: frozenset[str] = frozenset()
     """The endpoints whose logs have metric filters."""
+    images: frozenset[str] = frozenset()
+    """The tags of the images that hold a model."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -57,6 +59,7 @@ class Snapshot:
             ("model", self.models),
             ("alarms", self.alarmed),
             ("filters", self.measured),
+            ("image", self.images),
         )
         return frozenset(f"{kind} {name}" for kind, names in kinds for name in names)
 

@@ -26,7 +26,12 @@ from local_cloud.gateway import WORKFLOW
 from local_cloud.hosting import HostingSettings
 from local_cloud.hosting.containers.container import ContainerAnswer, ContainerCall
 from local_cloud.hosting.platform.lifecycle import ContainerCondition
-from pipeline.naming import deployment_of
+from pipeline import __version__
+from pipeline.image import base, stored_images
+from pipeline.image.ecr import EcrRepository
+from pipeline.image.manifest import DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, Manifest, digest_of
+from pipeline.image.transport import Http, Patience
+from pipeline.naming import deployment_of, image_tag
 from pipeline.operations import execution_history
 from pipeline.planning import alarms, metrics
 from pipeline.rollout import metric_filters_api
@@ -116,6 +121,9 @@ class Scenario:
     """Concurrent invocations that somebody else's endpoint holds, of the account's ten; nothing is asked for here."""
 
 
+IMAGED = {"container": "custom", "artifact": "image"}
+"""Settings by which the model comes in a layer of the endpoint's image."""
+
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
@@ -128,6 +136,8 @@ SCENARIOS = {
         Scenario("on instances", {"hosting": "instance"}, thinned=True),
         Scenario("on instances, in place", {"hosting": "instance", "strategy": "in_place"}, thinned=True),
         Scenario("on instances, wrong answer", {"hosting": "instance"}, thinned=True, wrong=True),
+        Scenario("image", IMAGED),
+        Scenario("image, wrong answer", IMAGED, wrong=True),
         Scenario("step down", {"memory_mb": 4096}),
         Scenario("wrong answer", wrong=True),
         Scenario("wrong answer, alias", alias=True, wrong=True),
@@ -190,8 +200,9 @@ class _Earlier:
 
     @property
     def url(self) -> str:
-        """Where its archive is."""
-        return str(self.requests["CreateModel"]["PrimaryContainer"]["ModelDataUrl"])
+        """Where its model is: the archive's URL, or the image's URI."""
+        container = self.requests["CreateModel"]["PrimaryContainer"]
+        return str(container.get("ModelDataUrl") or container["Image"])
 
     @property
     def key(self) -> str:
@@ -206,7 +217,11 @@ class _Earlier:
         asked = {}
         for kind, name in _SNAKE.items():
             request, field_ = requests[name], f"{kind}Name"
-            arn = ask(f"Describe{kind}", {field_: request[field_]})[f"{kind}Arn"]
+            found = ask(f"Describe{kind}", {field_: request[field_]})
+            arn = found[f"{kind}Arn"]
+            if kind == "Model":
+                # An image is asked for by its digest, which the plan did not know.
+                request = {**request, "PrimaryContainer": found["PrimaryContainer"]}
             asked[f"Create{kind}"] = {**request, "Tags": ask("ListTags", {"ResourceArn": arn})["Tags"]}
         return cls(
             asked,
@@ -458,14 +473,14 @@ class World:
             ("alarms", "endpoint"),
             ("filters", "endpoint"),
         )
+        image = plan.get("image") or {}
         return Outcome(
             ended.status,
             ended.error,
             ended.cause or "",
             "\n".join(self._published()),
-            frozenset(f"{kind} {deployment_of(names[field_])}" for kind, field_ in kinds)
-            if names
-            else frozenset(),
+            frozenset(f"{kind} {deployment_of(names[field_])}" for kind, field_ in kinds if names)
+            | ({f"image {image['tag']}"} if image else frozenset()),
             names.get("endpoint"),
             plan,
         )
@@ -498,7 +513,13 @@ class World:
             self._ask_consumer(scenario),
             frozenset(self._alarmed()),
             frozenset(self._measured()),
+            frozenset(self._images()),
         )
+
+    def _images(self) -> dict[str, str]:
+        """Return the images that hold a model: the digest by the tag."""
+        listed = stored_images.listed(self.cloud.clients.registry, self._repository, most=100)
+        return {one.tag: one.digest for one in listed}
 
     def _ask_consumer(self, scenario: Scenario) -> str | None:
         name = f"{CONSUMER}:{ALIAS}" if scenario.alias else CONSUMER
@@ -524,7 +545,7 @@ class World:
 
     def _launch(self, endpoint_name: str, deployment: Deployment, *, cancelled: Callable[[], bool]) -> Stub:
         del endpoint_name, cancelled
-        url = deployment.model_data_url
+        url = deployment.model_data_url or deployment.image
 
         def answer() -> str:
             # Asked at each call: a model may be called wrong, and right again, while it runs.
@@ -562,6 +583,7 @@ class World:
         for rule in cloud.clients.events.list_rules()["Rules"]:
             cloud.clients.events.disable_rule(Name=rule["Name"])
         bucket = cloud.outputs["UploadBucketName"]
+        self._push_plain()
         for n, archive in enumerate(map(tiny_archive, self._contents)):
             if n:
                 # S3 tells the time of an upload in whole seconds, and the newer one is to be newer.
@@ -573,6 +595,23 @@ class World:
             settings = json.dumps(_settings(scenario)).encode()
             sidecar = f"models/{_service(scenario)}/deployment.json"
             cloud.clients.s3.put_object(Bucket=bucket, Key=sidecar, Body=settings)
+
+    @property
+    def _repository(self) -> str:
+        return self.cloud.outputs["ImageRepository"]
+
+    def _push_plain(self) -> None:
+        """Put an image into the stack's repository that a model can be laid on: nobody runs it."""
+        to = EcrRepository(
+            base.parse(self._repository), self.cloud.clients.registry, Http(Patience(), local=True)
+        )
+        config = json.dumps(
+            {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}
+        ).encode()
+        descriptor = Descriptor(DOCKER_CONFIG, digest_of(config), len(config))
+        to.upload(descriptor, lambda: io.BytesIO(config), lambda _count: None)
+        tag = image_tag(__version__, "x86_64")
+        to.put_manifest(Manifest(descriptor, ()).render(), DOCKER_MANIFEST, tag)
 
     def _reset(self) -> None:
         """Take everything away but the archives of earlier deployments, and put the consumer back."""
@@ -602,11 +641,19 @@ class World:
         )
         self._idle_consumer()
         self._forget_executions()
+        self._empty_stores()
+
+    def _empty_stores(self) -> None:
+        """Delete archives, records and images, but those of earlier deployments."""
         bucket = self.cloud.outputs["ArtifactBucketName"]
         keep = {earlier.key for earlier in self._earlier.values()}
         for one in self.cloud.clients.s3.list_objects_v2(Bucket=bucket).get("Contents", ()):
             if one["Key"] not in keep:
                 self.cloud.clients.s3.delete_object(Bucket=bucket, Key=one["Key"])
+        kept = {earlier.url for earlier in self._earlier.values()}
+        for digest in self._images().values():
+            if f"{self._repository}@{digest}" not in kept:
+                stored_images.delete(self.cloud.clients.registry, self._repository, digest)
 
     def _forget_executions(self) -> None:
         """Let moto look only at the newest: it looks through all for one, and a run needs none of another's."""
@@ -696,15 +743,18 @@ def leave_accounts_alone() -> None:
 
 
 def tiny_archive(content: bytes) -> bytes:
-    """Return a small archive with code in it, which the container has no use for: it is spliced, not just copied."""
+    """Return a small archive with code in it, which the container has no use for: it is spliced, not just copied.
+
+    Its model has a name of its own, so that images which hold different ones are different.
+    """
     sys.path.insert(0, str(TOP / "examples"))
     from tiny_gguf import write_tiny_gguf
 
     buffer = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=buffer, mode="w") as archive:
-        path = Path(folder) / "model.gguf"
+        path = Path(folder) / f"{content.decode()}.gguf"
         write_tiny_gguf(path)
-        archive.add(path, "model.gguf")
+        archive.add(path, path.name)
         code = tarfile.TarInfo("code/inference.py")
         code.size = len(content)
         archive.addfile(code, io.BytesIO(content))

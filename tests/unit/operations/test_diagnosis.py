@@ -60,6 +60,38 @@ SAID = (
         id="image denied",
     ),
     pytest.param(
+        "Requested image 1.dkr.ecr.us-east-1.amazonaws.com/x:1 not found.", "ImageMissing", id="image missing"
+    ),
+    pytest.param(
+        "Please make sure all images included in the model for the production variant AllTraffic exist, and that the "
+        "execution role used to create the model has permissions to access them.",
+        "ImageMissing",
+        id="image gone",
+    ),
+    pytest.param(
+        'Region of "1.dkr.ecr.us-east-1.amazonaws.com/x:1" does not match expected region of eu-west-1. '
+        "Cross region ECR image pulls are not allowed.",
+        "ImageElsewhere",
+        id="image in another region",
+    ),
+    pytest.param(
+        'Using non-ECR image "docker.io/library/x:1" without Vpc repository access mode is not supported.',
+        "ImageElsewhere",
+        id="image of another registry",
+    ),
+    pytest.param(
+        "Unsupported manifest media type application/vnd.oci.image.index.v1+json for image "
+        "1.dkr.ecr.us-east-1.amazonaws.com/x:1. Ensure that valid manifest media type is used for specified image.",
+        "ImageManifest",
+        id="image of several architectures",
+    ),
+    pytest.param(
+        "CannotStartContainerError. Please ensure the model container for variant AllTraffic starts correctly when "
+        "invoked with 'docker run <image> serve'.",
+        "ImageCannotStart",
+        id="image of another architecture",
+    ),
+    pytest.param(
         "The repository policy does not grant ecr:GetDownloadUrlForLayer to the role",
         "RoleCannotPullImage",
         id="layer denied",
