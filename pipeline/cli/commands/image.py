@@ -87,6 +87,7 @@ def built(arguments: ImageOptions, connect: Connect, gather: Gather, screen: Scr
         cache=blobs(),
         version=__version__,
         commit=package_files.commit(),
+        now=time.time(),
         tell=lambda text: screen.hint(f"{text} ..."),
     )
 
