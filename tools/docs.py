@@ -137,7 +137,11 @@ def profiles() -> str:
         "|---|---|---|---|---|---|",
     ]
     for profile in images.PROFILES.values():
-        image = f"`{profile.repository}:{profile.tag}`" if profile.repository else "yours: `image_uri`"
+        image = (
+            f"`{profile.repository}:{profile.tag}`"
+            if profile.repository
+            else "Sealift's own, or yours: `image_uri`"
+        )
         holds = "the model and `code/`" if profile.carries_code else "the model"
         ping = "honest" if profile.honest_ping else "200 even without a model"
         memory = f"{profile.serving.memory.bytes // limits.MiB} MiB, {profile.serving.startup_s:g} s"
