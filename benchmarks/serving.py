@@ -40,8 +40,8 @@ class Usage:
     """Bytes: proportional, where the kernel tells that; pages of files among them."""
     files: int
     threads: int
-    processes: dict[str, int]
-    """Bytes of each process, by its name."""
+    own: dict[str, int]
+    """Bytes that each process shares with nobody, by its name: who else runs the same program does not matter."""
 
 
 @dataclass
@@ -65,12 +65,12 @@ class Side:
     def usage(self) -> Usage:
         """Return what the processes hold."""
         tree = self.tree()
-        held = [(one.name(), one.memory_full_info().pss) for one in tree]
+        held = [(one.name(), one.memory_full_info()) for one in tree]
         return Usage(
-            sum(resident for _, resident in held),
+            sum(memory.pss for _, memory in held),
             sum(one.num_fds() for one in tree),
             sum(one.num_threads() for one in tree),
-            dict(held),
+            {name: memory.uss for name, memory in held},
         )
 
     def _connection(self) -> http.client.HTTPConnection:

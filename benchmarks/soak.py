@@ -40,6 +40,7 @@ class Soaked:
     asked: list[int] = field(default_factory=list)
     """How many requests had been answered at each moment."""
     resident: list[int] = field(default_factory=list)
+    """Bytes of all processes that they share with nobody."""
     processes: dict[str, list[int]] = field(default_factory=dict)
     """The same, for each process by its name."""
     files: list[int] = field(default_factory=list)
@@ -62,8 +63,8 @@ def run(side: Side, seconds: float, lock: threading.Lock) -> Soaked:
         _settle(side)
         usage = side.usage()
         found.asked.append(sum(found.answers.values()))
-        found.resident.append(usage.resident)
-        for name, held in usage.processes.items():
+        found.resident.append(sum(usage.own.values()))
+        for name, held in usage.own.items():
             found.processes.setdefault(name, []).append(held)
         found.files.append(usage.files)
         found.threads.append(usage.threads)

@@ -63,6 +63,8 @@ STREAM_S = 480
 """Seconds of a stream: SageMaker cuts it after 8 minutes."""
 EVENTS_HEADERS = {"Content-Type": EVENTS, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 PIECE = 65_536
+SCRAPE_S = 2.0
+"""Seconds that llama-server has to tell its figures: it does so between two evaluations. Ours are told in any case."""
 
 
 @dataclass
@@ -189,8 +191,9 @@ class Service:
             restarts=self._life.restarts,
         )
         if self._life.loaded is not None:
-            with contextlib.suppress(*BROKEN, OSError):
-                text = await self._life.loaded.server.text("/metrics") + text
+            with contextlib.suppress(*BROKEN, OSError):  # a TimeoutError is an OSError
+                async with asyncio.timeout(SCRAPE_S):
+                    text = await self._life.loaded.server.text("/metrics") + text
         return web.Response(body=text.encode(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     def _models(self) -> web.Response:

@@ -115,6 +115,9 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             return
         text = json.dumps(REPLIES.get(path) or whole(document))
         if path == "/metrics":
+            if (FOLDER / "mute").exists():
+                await reader.read()
+                return
             text = "llamacpp:requests_processing 0\n"
         writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(text.encode())}\r\n\r\n{text}".encode())
         await writer.drain()

@@ -286,6 +286,17 @@ def test_as_many_as_slots_at_once_some_wait_and_the_others_are_refused(start: St
     assert [eventually(lambda one=one: one)[0].status for one in (*held, waiting)] == [200] * 3
 
 
+def test_metrics_are_told_though_llama_server_tells_none(start: Start) -> None:
+    """Whoever looks for what is wrong with it needs them then."""
+    adapter = start()
+    assert "llamacpp:requests_processing 0" in adapter.ask("GET", "/metrics").body.decode()
+    adapter.release("mute")
+
+    told = adapter.ask("GET", "/metrics").body.decode()
+    assert "llamacpp:" not in told
+    assert "sealift_slots 1" in told
+
+
 def test_callers_take_turns(start: Start) -> None:
     """Who is named by `user` has turns of his own, whoever came before with many requests."""
     adapter = start()
@@ -345,6 +356,8 @@ def test_a_stream_whose_time_is_over_ends_with_an_event_that_says_so(start: Star
     assert [error["code"] for error in errors] == ["stream_timeout"]
     assert "1 s" in errors[0]["message"]
     assert eventually(lambda: adapter.there("a.gone"))
+    (line,) = adapter.told("answered")
+    assert line["ttft_ms"] > 0  # its first token came together with the prompt's progress
 
 
 def test_a_stream_in_which_something_unforeseen_happens_ends_with_an_event_that_says_so(start: Start) -> None:
