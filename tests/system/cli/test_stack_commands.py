@@ -18,7 +18,7 @@ from pipeline.cli.commands import deploy, destroy, image
 from pipeline.cli.options import ImagePushOptions
 from pipeline.errors import InvalidInput
 from pipeline.image import ecr, registries
-from pipeline.image.contents import Contents, Part
+from pipeline.image.contents import ImageContents, ImagePart
 from pipeline.image.layers import TreeFile
 from pipeline.naming import deployment_of, image_tag
 from pipeline.stack import bundles, template
@@ -240,7 +240,9 @@ def test_a_stack_that_could_not_be_made_says_why_and_how_to_go_on(person: Person
 
 BASE = "docker/library/python"
 OWN_TAG = image_tag(__version__, "x86_64")
-HELD = Contents("x86_64", (Part("code", {"opt/sealift/a.py": TreeFile(bytes(300_000))}),), {"foo": "1.2.3"})
+HELD = ImageContents(
+    "x86_64", (ImagePart("code", {"opt/sealift/a.py": TreeFile(bytes(300_000))}),), {"foo": "1.2.3"}
+)
 
 
 @pytest.fixture
