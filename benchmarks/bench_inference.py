@@ -1,6 +1,7 @@
 """Our servers against llama-server: tokens per second, time to the first token, prefix reuse, fixed cost, memory.
 
     python benchmarks/bench_inference.py [--server-python PYTHON] [--rounds 3] [--model tiny|small|1b] [--json FILE]
+    python benchmarks/bench_inference.py --only callers        two minutes on two idle cores
     python benchmarks/bench_inference.py --soak 600
 
 The sides of a row take turns, twice in each round, with the same file, slots, threads and batches; a row is the
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 SHAPES: Final = {"tiny": shapes.LLAMA_TINY, "small": shapes.LLAMA_SMALL, "1b": shapes.LLAMA_1B}
 N_CTX: Final = 1024
 SLOTS: Final = 4
+PARTS: Final = ("callers", "first token", "functions", "prefix reuse", "fixed cost", "memory")
 CALLERS: Final = (1, 2, 4, 8, 16)
 QUESTION: Final = 24
 """Tokens of each caller's prompt."""
@@ -244,41 +246,25 @@ def predicted(model: Path, slots: int) -> int:
 def rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
     """Return the table's rows: work, ours, against, ratio, wanted."""
     table: list[tuple[str, ...]] = []
-    for calling, one in found["callers"].items():
+    for calling, one in found.get("callers", {}).items():
         own, theirs = (f"{value:.1f}" for value in one["cpu_s"])
         what = f"{calling} caller{'s' if calling != '1' else ''}, {SPOKEN} tokens each, `custom`, tokens/s"
         figures = f"{one['ours']:.1f}", f"{one['theirs']:.1f}", f"{one['ratio']:.3f}"
         table.append((what, *figures, f"{WANTED['callers']}"))
         table.append(("the same, CPU seconds for 1,000 tokens", own, theirs, "", ""))
-    for row, what in (("decode", f"{SPOKEN} tokens"), ("prompt", f"a prompt of {PROMPT} tokens")):
-        one = found["functions"][row]
-        figures = f"{one['ours']:.1f}", f"{one['theirs']:.1f}", f"{one['ratio']:.3f}"
-        table.append((f"four functions, 1 caller, {what}, tokens/s", *figures, f"{WANTED[row]}"))
-    cpu = found["functions"]["cpu_s"]
-    figures = f"{cpu['ours']:.2f}", f"{cpu['theirs']:.2f}", f"{cpu['ratio']:.3f}"
-    table.append(("both, CPU seconds", *figures, ""))
-    one = found["first token"]
-    figures = f"{one['ours']:.1f}", f"{one['theirs']:.1f}", f"{one['difference']:+.1f} ms"
-    table.append(("first token of a stream, `custom`, ms", *figures, f"+{WANTED_FIRST_MS:g} ms"))
-    prefix = found["prefix"]
-    title = f"first token behind {SYSTEM} tokens"
-    new = f"{prefix['new']:.0f} never seen"
-    ratios = f"{prefix['ratio']:.1f}", f"{WANTED['prefix']}"
-    table.append((f"{title} evaluated before, ms", f"{prefix['continued']:.0f}", new, *ratios))
-    table.append(
-        (
-            f"{title} pushed out since, ms",
-            f"{prefix['fetched']:.0f}",
-            new,
-            f"{prefix['fetched_ratio']:.1f}",
-            "",
-        )
-    )
+    if "functions" in found:
+        table += _rows_of_functions(found["functions"])
+    if "first token" in found:
+        one = found["first token"]
+        figures = f"{one['ours']:.1f}", f"{one['theirs']:.1f}", f"{one['difference']:+.1f} ms"
+        table.append(("first token of a stream, `custom`, ms", *figures, f"+{WANTED_FIRST_MS:g} ms"))
+    if "prefix reuse" in found:
+        table += _rows_of_prefix(found["prefix reuse"])
     if "fixed cost" in found:
         one = found["fixed cost"]
         figures = f"{one['ours']:.2f}", f"{one['theirs']:.2f}", f"{one['ratio']:.1f}"
         table.append(("a request of 1 token, ms", *figures, f"{WANTED['fixed cost']}"))
-    for name, held in found["memory"].items():
+    for name, held in found.get("memory", {}).items():
         against = f"{held['predicted'] / MiB:.0f} the fit" if "predicted" in held else ""
         share = f"{held['predicted'] / held['full']:.3f}" if "predicted" in held else ""
         table.append((f"memory at rest, {name}, MiB", f"{held['rest'] / MiB:.0f}", "", "", ""))
@@ -287,26 +273,56 @@ def rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
     return table
 
 
+def _rows_of_functions(found: dict[str, Any]) -> list[tuple[str, ...]]:
+    table: list[tuple[str, ...]] = []
+    for row, what in (("decode", f"{SPOKEN} tokens"), ("prompt", f"a prompt of {PROMPT} tokens")):
+        one = found[row]
+        figures = f"{one['ours']:.1f}", f"{one['theirs']:.1f}", f"{one['ratio']:.3f}"
+        table.append((f"four functions, 1 caller, {what}, tokens/s", *figures, f"{WANTED[row]}"))
+    cpu = found["cpu_s"]
+    figures = f"{cpu['ours']:.2f}", f"{cpu['theirs']:.2f}", f"{cpu['ratio']:.3f}"
+    return [*table, ("both, CPU seconds", *figures, "")]
+
+
+def _rows_of_prefix(found: dict[str, Any]) -> list[tuple[str, ...]]:
+    title = f"first token behind {SYSTEM} tokens"
+    new = f"{found['new']:.0f} never seen"
+    return [
+        (
+            f"{title} evaluated before, ms",
+            f"{found['continued']:.0f}",
+            new,
+            f"{found['ratio']:.1f}",
+            f"{WANTED['prefix']}",
+        ),
+        (
+            f"{title} pushed out since, ms",
+            f"{found['fetched']:.0f}",
+            new,
+            f"{found['fetched_ratio']:.1f}",
+            "",
+        ),
+    ]
+
+
 def missed(found: dict[str, Any]) -> list[str]:
     """Return the rows that are not as wanted."""
     ratios = {
-        **{
-            f"{calling} callers": (one["ratio"], WANTED["callers"])
-            for calling, one in found["callers"].items()
-        },
-        **{
-            f"functions, {row}": (found["functions"][row]["ratio"], WANTED[row])
-            for row in ("decode", "prompt")
-        },
-        "prefix": (found["prefix"]["ratio"], WANTED["prefix"]),
+        f"{calling} callers": (one["ratio"], WANTED["callers"])
+        for calling, one in found.get("callers", {}).items()
     }
+    if "functions" in found:
+        for row in ("decode", "prompt"):
+            ratios[f"functions, {row}"] = found["functions"][row]["ratio"], WANTED[row]
+    if "prefix reuse" in found:
+        ratios["prefix reuse"] = found["prefix reuse"]["ratio"], WANTED["prefix"]
     if "fixed cost" in found:
         ratios["fixed cost"] = (found["fixed cost"]["ratio"], WANTED["fixed cost"])
-    for name, held in found["memory"].items():
+    for name, held in found.get("memory", {}).items():
         if "predicted" in held:
             ratios[f"memory, {name}"] = (held["predicted"] * (1 + fit.RESERVE) / held["full"], 1.0)
     short = [f"{name} {ratio:.3f}" for name, (ratio, wanted) in ratios.items() if ratio < wanted]
-    late = found["first token"]["difference"]
+    late = found["first token"]["difference"] if "first token" in found else 0.0
     return short + ([f"first token +{late:.1f} ms"] if late > WANTED_FIRST_MS else [])
 
 
@@ -314,34 +330,49 @@ def _say(what: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {what} ...", file=sys.stderr, flush=True)
 
 
-def measure(folder: Path, rounds: int, threads: int) -> dict[str, Any]:
-    """Measure all rows of one model."""
+def measure(folder: Path, rounds: int, threads: int, wanted: Sequence[str]) -> dict[str, Any]:
+    """Measure the rows of one model that are wanted, by their names in `PARTS`."""
     settings = {"n_ctx": N_CTX, "n_batch": 512, "n_threads": threads, "max_tokens": SPOKEN}
-    found: dict[str, Any] = {"memory": {}}
-    model = folder / "model.gguf"
+    found: dict[str, Any] = {}
     with sides.adapter(folder, n_parallel=SLOTS, **settings) as custom:
         arguments = sides.arguments_of(custom)
-        with sides.llama_server("llama-server", arguments) as alone:
-            for side in (custom, alone):
-                side.ask(_fresh(QUESTION), 4)
-            found["callers"] = callers(custom, alone, rounds)
-            found["first token"] = first_token(custom, alone, rounds)
-    with sides.functions(folder, prefix_cache_mb=64, **settings) as functions:
-        one_slot = sides.one_slot(arguments, SLOTS, N_CTX)
-        with sides.llama_server("llama-server, 1 slot", one_slot) as alone:
-            for side in (functions, alone):
-                side.ask(_fresh(QUESTION), 4)
-            found["functions"] = four_functions(functions, alone, rounds)
-        found["prefix"] = prefix_reuse(functions, rounds)
-    # Each is started anew, so that what it holds is of these requests alone, and not beside another one: pages of the
-    # same file in two processes would count half for each.
+        if {"callers", "first token"} & set(wanted):
+            with sides.llama_server("llama-server", arguments) as alone:
+                for side in (custom, alone):
+                    side.ask(_fresh(QUESTION), 4)
+                for part, rows_of in (("callers", callers), ("first token", first_token)):
+                    if part in wanted:
+                        found[part] = rows_of(custom, alone, rounds)
+    if {"functions", "prefix reuse"} & set(wanted):
+        with sides.functions(folder, prefix_cache_mb=64, **settings) as functions:
+            if "functions" in wanted:
+                one_slot = sides.one_slot(arguments, SLOTS, N_CTX)
+                with sides.llama_server("llama-server, 1 slot", one_slot) as alone:
+                    for side in (functions, alone):
+                        side.ask(_fresh(QUESTION), 4)
+                    found["functions"] = four_functions(functions, alone, rounds)
+            if "prefix reuse" in wanted:
+                found["prefix reuse"] = prefix_reuse(functions, rounds)
+    if "memory" in wanted:
+        found["memory"] = memory(folder, arguments, settings)
+    return found
+
+
+def memory(folder: Path, arguments: Sequence[str], settings: dict[str, int]) -> dict[str, Any]:
+    """Return what each side holds.
+
+    Each is started anew, so that what it holds is of these requests alone, and not beside another one: pages of the
+    same file in two processes would count half for each.
+    """
     _say("memory")
+    found: dict[str, Any] = {}
+    model = folder / "model.gguf"
     with sides.adapter(folder, n_parallel=SLOTS, **settings) as custom:
-        found["memory"]["custom"] = memory_of(custom, SLOTS) | {"predicted": predicted(model, SLOTS)}
+        found["custom"] = memory_of(custom, SLOTS) | {"predicted": predicted(model, SLOTS)}
     with sides.llama_server("llama-server", arguments) as alone:
-        found["memory"]["llama-server"] = memory_of(alone, SLOTS)
+        found["llama-server"] = memory_of(alone, SLOTS)
     with sides.functions(folder, **settings) as functions:
-        found["memory"]["four functions"] = memory_of(functions, 1) | {"predicted": predicted(model, 1)}
+        found["four functions"] = memory_of(functions, 1) | {"predicted": predicted(model, 1)}
     return found
 
 
@@ -353,6 +384,12 @@ def main() -> int:
     parser.add_argument("--model", choices=SHAPES, default="small", help="its shape (default: small)")
     parser.add_argument(
         "--threads", type=int, default=min(4, len(os.sched_getaffinity(0))), help="of every side"
+    )
+    parser.add_argument(
+        "--only",
+        choices=PARTS,
+        action="append",
+        help="measure this, and what else is named so (default: all)",
     )
     parser.add_argument("--soak", type=int, metavar="SECONDS", help="mixed traffic for so long, instead")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
@@ -370,8 +407,9 @@ def main() -> int:
         if given.soak:
             return _soaked(tiny, given.soak, given.json)
         shapes.write(SHAPES[given.model], large / "model.gguf")
-        found = measure(large, given.rounds, given.threads)
-        if given.server_python:
+        wanted = given.only or PARTS
+        found = measure(large, given.rounds, given.threads, wanted)
+        if given.server_python and "fixed cost" in wanted:
             found["fixed cost"] = fixed_cost(tiny, given.server_python.absolute(), given.rounds)
     found["machine"] = {"load before": load, "load after": os.getloadavg()[0], "threads": given.threads}
     if given.json:

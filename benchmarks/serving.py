@@ -40,6 +40,8 @@ class Usage:
     """Bytes: proportional, where the kernel tells that; pages of files among them."""
     files: int
     threads: int
+    own: dict[str, int]
+    """Bytes that each process shares with nobody, by its name: who else runs the same program does not matter."""
 
 
 @dataclass
@@ -63,10 +65,12 @@ class Side:
     def usage(self) -> Usage:
         """Return what the processes hold."""
         tree = self.tree()
+        held = [(one.name(), one.memory_full_info()) for one in tree]
         return Usage(
-            sum(one.memory_full_info().pss for one in tree),
+            sum(memory.pss for _, memory in held),
             sum(one.num_fds() for one in tree),
             sum(one.num_threads() for one in tree),
+            {name: memory.uss for name, memory in held},
         )
 
     def _connection(self) -> http.client.HTTPConnection:

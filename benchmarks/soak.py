@@ -19,15 +19,16 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.limits import MiB
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchmarks.serving import Side
 
 CALLERS: Final = 8
 SAMPLES: Final = 24
 """Moments at which the server is looked at, with no request under way."""
-GROWTH: Final = 0.02
-"""Of the memory in the run's second quarter: what its last quarter may have more, as an allocator wanders by that."""
-SMALL: Final = 2 * MiB
-"""What it may have more in any case."""
+GROWTH: Final = 0.01
+"""Of the memory in the run's middle: what its second half may bring. The first half fills what is kept on purpose: the
+cache of prompts, a thread for each connection, an allocator's first heaps."""
 
 
 @dataclass
@@ -36,7 +37,12 @@ class Soaked:
 
     answers: dict[str, int] = field(default_factory=dict)
     """How many requests ended in which way, by kind and status."""
+    asked: list[int] = field(default_factory=list)
+    """How many requests had been answered at each moment."""
     resident: list[int] = field(default_factory=list)
+    """Bytes of all processes that they share with nobody."""
+    processes: dict[str, list[int]] = field(default_factory=dict)
+    """The same, for each process by its name."""
     files: list[int] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
 
@@ -56,7 +62,10 @@ def run(side: Side, seconds: float, lock: threading.Lock) -> Soaked:
             one.join()
         _settle(side)
         usage = side.usage()
-        found.resident.append(usage.resident)
+        found.asked.append(sum(found.answers.values()))
+        found.resident.append(sum(usage.own.values()))
+        for name, held in usage.own.items():
+            found.processes.setdefault(name, []).append(held)
         found.files.append(usage.files)
         found.threads.append(usage.threads)
     return found
@@ -130,14 +139,30 @@ def _hang_up(side: Side, body: bytes) -> str:
     return "gone"
 
 
+def slope(values: Sequence[float]) -> float:
+    """Return how much values rise from one to the next: the median over all pairs (Theil, Sen), deaf to outliers."""
+    return median(
+        (values[later] - values[earlier]) / (later - earlier)
+        for earlier in range(len(values))
+        for later in range(earlier + 1, len(values))
+    )
+
+
+def rise(values: Sequence[float]) -> float:
+    """Return by how much values rise in their second half."""
+    half = values[len(values) // 2 :]
+    return slope(half) * (len(half) - 1)
+
+
 def growth(found: Soaked) -> list[str]:
-    """Return what is more in the run's last quarter than in its second; the first one is the warm-up."""
-    quarter = len(found.resident) // 4
-    early, late = slice(quarter, 2 * quarter), slice(-quarter, None)
-    before, after = median(found.resident[early]), median(found.resident[late])
+    """Return what the run's second half brought more than it may; the first one is the warm-up."""
+    middle = len(found.resident) // 2
     more = []
-    if after > before + max(SMALL, GROWTH * before):
-        more.append(f"memory from {before / MiB:.1f} to {after / MiB:.1f} MiB")
+    risen = rise(found.resident)
+    if risen > GROWTH * median(found.resident[middle - 1 : middle + 2]):
+        each = ", ".join(f"{name} {rise(held) / MiB:+.1f}" for name, held in found.processes.items())
+        more.append(f"memory by {risen / MiB:.1f} MiB in the second half ({each})")
+    early, late = slice(middle // 2, middle), slice(-(middle // 2), None)
     for name, values in (("files", found.files), ("threads", found.threads)):
         if median(values[late]) > max(values[early]):
             more.append(f"{name} from {max(values[early])} to {median(values[late]):.0f}")
@@ -145,15 +170,14 @@ def growth(found: Soaked) -> list[str]:
 
 
 def line(name: str, found: Soaked) -> str:
-    """Return what was asked and held, in one line."""
-    quarter = len(found.resident) // 4
-    held = ", ".join(
-        f"{what} {median(values[quarter : 2 * quarter]) / unit:.1f} -> {median(values[-quarter:]) / unit:.1f}"
-        for what, values, unit in (
-            ("MiB", found.resident, MiB),
-            ("files", found.files, 1),
-            ("threads", found.threads, 1),
-        )
-    )
-    asked = ", ".join(f"{kind} {number}" for kind, number in sorted(found.answers.items()))
-    return f"{name}: {sum(found.answers.values())} requests; {held}; {asked}"
+    """Return what was asked and held, in one line: memory, files and threads in the middle and at the end."""
+    middle = len(found.resident) // 2
+
+    def change(values: Sequence[float], unit: float = 1) -> str:
+        return f"{median(values[middle - 1 : middle + 2]) / unit:.1f} -> {median(values[-3:]) / unit:.1f}"
+
+    held = [f"MiB {change(found.resident, MiB)} ({rise(found.resident) / MiB:+.2f} in the second half)"]
+    held += [f"{name} {change(values, MiB)}" for name, values in found.processes.items()]
+    held += [f"files {change(found.files)}", f"threads {change(found.threads)}"]
+    kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(found.answers.items()))
+    return f"{name}: {sum(found.answers.values())} requests; {', '.join(held)}; {kinds}"

@@ -24,9 +24,8 @@ from botocore.auth import SIGV4_TIMESTAMP, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-PREFIX: Final = "sagemaker-api-key-"
-LONGEST_S: Final = 43_200
-"""Seconds that a token is good for at most."""
+from pipeline.aws.bearer_token import LONGEST_S, PREFIX
+
 _SERVICE: Final = "sagemaker"
 _HOST: Final = re.compile(rf"{_SERVICE}(\.[a-z0-9-]+)?\.amazonaws\.com(\.cn)?")
 _SCOPE: Final = re.compile(r"([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request")

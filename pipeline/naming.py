@@ -43,6 +43,11 @@ def digest(document: Any, length: int = 12) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:length]
 
 
+def uploads_of(service: str) -> str:
+    """Return what the keys of a service's uploads begin with."""
+    return f"models/{service}/"
+
+
 def service_from_key(key: str) -> str | None:
     """Return the service that an upload key names (`models/<service>/...`), or None when it names none."""
     parts = key.split("/")

@@ -112,11 +112,11 @@ def llama_server() -> Path | None:
     return None
 
 
-def commit() -> str:
+def commit(top: Path = _TOP) -> str:
     """Return the commit that a checkout is at, with `-dirty` where files were changed; empty where there is none."""
-    if not (_TOP / ".git").exists() or (git := shutil.which("git")) is None:
+    if not (top / ".git").exists() or (git := shutil.which("git")) is None:
         return ""
-    command = [git, "-C", str(_TOP), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    command = [git, "-C", str(top), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
 

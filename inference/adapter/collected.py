@@ -1,8 +1,7 @@
-"""A whole answer out of llama-server's stream, since only a stream ends when nobody waits for it any more.
+"""A whole answer out of llama-server's stream, since only of a stream there is something when its time is over.
 
-llama-server looks after its client once in a second without any news (HTTP_POLLING_SECONDS in server-context.cpp), and
-news of other requests count: among several, a whole answer is generated to its end for nobody. Of a stream it looks
-with each token, and with each batch of the prompt.
+The llama-server that is built here (`EDITS` in tools/runtime/server_recipe.py) tells such a stream's text a few times a
+second. One that does not know `t_hold_ms` tells each token: the same answers, and a few percent of the speed less.
 
 Owns which calls are sent as streams, and the fields that events add up to; what comes out is what llama-server answers
 to the call as it was. Refuses to send.
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
 
 _NOTED = ("n_probs", "logprobs", "return_tokens")
 """What a stream of a chat leaves out of places that show nothing: with these it is asked whole."""
+_BY_TOKEN = ("n_probs", "return_tokens", "n_indent", "t_max_predict_ms")
+"""What is told of each token, or looked for in what is told: with these each is."""
+HOLD_MS = 250
+"""Milliseconds of text that come together, and of which an answer may want the last ones when its time is over."""
 TIMEOUT = "timeout"
 
 
@@ -49,7 +52,9 @@ def _is_tokens(body: Any) -> bool:
 
 def streamed(call: UpstreamCall) -> UpstreamCall:
     """Return the call that asks for the same as a stream."""
-    more: dict[str, Any] = {"stream": True, "return_progress": True}
+    more: dict[str, Any] = {"stream": True, "return_progress": True, "timings_per_token": True}
+    if not any(call.body.get(name) for name in _BY_TOKEN):
+        more["t_hold_ms"] = HOLD_MS
     if call.path == CHAT_PATH:
         more["stream_options"] = {"include_usage": True}
     return replace(call, body={**call.body, **more})
@@ -67,6 +72,7 @@ class Collected:
         self._chat = call.path == CHAT_PATH
         self._with_tokens = bool((call.body or {}).get("return_tokens"))
         self._progress: dict[str, Any] = {}
+        self._timings: dict[str, Any] = {}
         self._tokens = 0
         self._error: dict[str, Any] | None = None
         self._last: dict[str, Any] = {}
@@ -110,28 +116,28 @@ class Collected:
         else:
             self._add_text(event)
 
-    def reply(self, reason: str | None = None, predicted_s: float = 0.0) -> UpstreamReply:
+    def reply(self, reason: str | None = None) -> UpstreamReply:
         """Return the whole answer, or the error that came instead.
 
         Args:
             reason: why it ends before its end; None when llama-server has said all.
-            predicted_s: seconds since its first token, where it ends before its end.
         """
         if self._error is not None:
             code = self._error["error"].get("code") if isinstance(self._error["error"], dict) else None
             return UpstreamReply(code if isinstance(code, int) and code >= 400 else 500, self._error)
-        last = self._last if reason is None else {**self._last, **self._so_far(reason, predicted_s)}
+        last = self._last if reason is None else {**self._last, **self._so_far(reason)}
         return UpstreamReply(200, self._whole_chat(last, reason) if self._chat else self._whole_text(last))
 
-    def _so_far(self, reason: str, predicted_s: float) -> dict[str, Any]:
-        """Return what stands for the figures of an end that has not come: what the events tell."""
+    def _so_far(self, reason: str) -> dict[str, Any]:
+        """Return what stands for the figures of an end that has not come: what the last event with text tells."""
         total, cached = self._progress.get("total", 0), self._progress.get("cache", 0)
         timings = {
             "cache_n": cached,
             "prompt_n": max(0, self._progress.get("processed", 0) - cached),
             "prompt_ms": float(self._progress.get("time_ms", 0)),
             "predicted_n": self._tokens,
-            "predicted_ms": round(predicted_s * 1e3, 3),
+            "predicted_ms": 0.0,
+            **self._timings,
         }
         if not self._chat:
             counts = {"tokens_predicted": self._tokens, "tokens_evaluated": total}
@@ -144,6 +150,11 @@ class Collected:
         }
         return {"usage": counts | details, "timings": timings}
 
+    def _count(self, event: dict[str, Any]) -> None:
+        """Note that there is another token, or as many as the event tells: its text may be that of several."""
+        self._timings = event.get("timings") or self._timings
+        self._tokens = max(self._tokens + 1, self._timings.get("predicted_n", 0))
+
     def _add_text(self, event: dict[str, Any]) -> None:
         self._last = event
         self._texts.append(event.get("content") or "")
@@ -151,7 +162,7 @@ class Collected:
             self._numbers += event.get("tokens") or []
         self._noted += event.get("completion_probabilities") or []
         if not event.get("stop"):
-            self._tokens += 1
+            self._count(event)
 
     def _whole_text(self, last: dict[str, Any]) -> dict[str, Any]:
         whole = {**last, "content": "".join(self._texts)}
@@ -169,7 +180,7 @@ class Collected:
             kept = self._choices.setdefault(choice.get("index", 0), {"finish_reason": None, "message": {}})
             delta = choice.get("delta") or {}
             if any(delta.get(name) for name in ("content", "reasoning_content", "tool_calls")):
-                self._tokens += 1
+                self._count(event)
             _merge(kept["message"], delta)
             if choice.get("finish_reason") is not None:
                 kept["finish_reason"] = choice["finish_reason"]

@@ -62,11 +62,15 @@ class Life:
         self.stopping = False
         """Whether an end is as it should be."""
 
-    async def supervise(self) -> None:
-        """Load the model, and start llama-server again when it has ended, unless that happens again and again."""
+    async def supervise(self, begin: Callable[[Loaded], None]) -> None:
+        """Load the model, and start llama-server again when it has ended, unless that happens again and again.
+
+        Args:
+            begin: told of each llama-server, when it answers and before anybody may ask it.
+        """
         ends: list[float] = []
         while True:
-            loaded = await self._load()
+            loaded = await self._load(begin)
             if loaded is None:
                 return
             await loaded.server.ended()
@@ -86,7 +90,7 @@ class Life:
                 return
             self.restarts += 1
 
-    async def _load(self) -> Loaded | None:
+    async def _load(self, begin: Callable[[Loaded], None]) -> Loaded | None:
         """Return a llama-server that has generated a token; None when there is none, and why is logged."""
         begun, server = self._clock(), None
         try:
@@ -125,8 +129,10 @@ class Life:
             reranks=facts.reranks,
         )
         self.failure = None
-        self.loaded = Loaded(server, facts, settings)
-        return self.loaded
+        loaded = Loaded(server, facts, settings)
+        begin(loaded)
+        self.loaded = loaded
+        return loaded
 
     def _command(self) -> Command:
         folder = self._model_dir

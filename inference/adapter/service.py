@@ -51,7 +51,7 @@ from sealift_settings import answering_s
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from adapter.life import Life
+    from adapter.life import Life, Loaded
     from adapter.process import LlamaServer
     from adapter.translation import Answer, Translation
 
@@ -63,6 +63,8 @@ STREAM_S = 480
 """Seconds of a stream: SageMaker cuts it after 8 minutes."""
 EVENTS_HEADERS = {"Content-Type": EVENTS, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 PIECE = 65_536
+SCRAPE_S = 2.0
+"""Seconds that llama-server has to tell its figures: it does so between two evaluations. Ours are told in any case."""
 
 
 @dataclass
@@ -117,6 +119,10 @@ class Service:
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def begin(self, loaded: Loaded) -> None:
+        """Take as many requests at once as a llama-server that has been started has slots."""
+        self._turns.slots = loaded.facts.slots
 
     # ------------------------------------------------------------------------------ the end
 
@@ -185,8 +191,9 @@ class Service:
             restarts=self._life.restarts,
         )
         if self._life.loaded is not None:
-            with contextlib.suppress(*BROKEN, OSError):
-                text = await self._life.loaded.server.text("/metrics") + text
+            with contextlib.suppress(*BROKEN, OSError):  # a TimeoutError is an OSError
+                async with asyncio.timeout(SCRAPE_S):
+                    text = await self._life.loaded.server.text("/metrics") + text
         return web.Response(body=text.encode(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     def _models(self) -> web.Response:
@@ -237,9 +244,7 @@ class Service:
         except ClientGone:
             return web.Response()  # to nobody
         except Exception as error:  # noqa: BLE001 the boundary: every failure becomes an answer
-            self._log("error", error=type(error).__name__, where=_where(error))
-            message = f"{type(error).__name__}; the log tells where"
-            return self._denial(exchange, Denied(HTTPStatus.INTERNAL_SERVER_ERROR, message, "internal_error"))
+            return self._denial(exchange, self._unexpected(error))
 
     def _denial(self, exchange: Exchange, denied: Denied) -> web.Response:
         exchange.status, exchange.bytes_out = denied.status, len(denied.body)
@@ -266,6 +271,11 @@ class Service:
         self._log("broken", error=type(error).__name__)
         message = "llama-server ended while it answered; it is being started again, try later"
         return Denied(HTTPStatus.INTERNAL_SERVER_ERROR, message, "llama_server_ended")
+
+    def _unexpected(self, error: Exception) -> Denied:
+        self._log("error", error=type(error).__name__, where=_where(error))
+        message = f"{type(error).__name__}; the log tells where"
+        return Denied(HTTPStatus.INTERNAL_SERVER_ERROR, message, "internal_error")
 
     @contextlib.asynccontextmanager
     async def _body(self, request: web.Request) -> AsyncIterator[bytes]:
@@ -305,7 +315,6 @@ class Service:
             created=int(time.time()),
         )
         exchange.caller = translation.caller
-        self._turns.slots = loaded.facts.slots
         async with self._turn(exchange):
             if translation.streams:
                 return await self._streamed(request, translation, exchange, loaded.server)
@@ -407,8 +416,7 @@ class Service:
                 return collected.reply() if collected.right else await server.ask(call)
         except TimeoutError:
             if collectable(call):
-                begun = exchange.first_token
-                return collected.reply(TIMEOUT, self._clock() - begun if collected.begun and begun else 0.0)
+                return collected.reply(TIMEOUT)
             message = "the time of the call was over before the answer was there; ask for less at a time"
             raise Denied(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, "timeout") from None
 
@@ -419,8 +427,8 @@ class Service:
         async with server.stream(streamed(call)) as answer:
             if answer.status != HTTPStatus.OK:
                 return UpstreamReply(answer.status, _parsed(await answer.read()))
-            async for event in _events_of(answer):
-                collected.add(event)
+            async for events in _events_of(answer):
+                collected.add(events)
                 if collected.begun:
                     exchange.token(self._clock())
         if not collected.ended:
@@ -443,27 +451,24 @@ class Service:
     async def _streamed(
         self, request: web.Request, translation: Translation, exchange: Exchange, server: LlamaServer
     ) -> web.StreamResponse:
-        first = translation.first
-        call = UpstreamCall(first.path, {**first.body, "return_progress": True})
         out = _Out(request, exchange)
         try:
             async with (
                 self._until(exchange, exchange.arrived + answering_s(self._stream_s)),
-                server.stream(call) as answer,
+                server.stream(translation.first) as answer,
             ):
-                if answer.status != HTTPStatus.OK:
-                    raise translation.refusal(UpstreamReply(answer.status, _parsed(await answer.read())))
-                translation.begin(exchange.queued_s)
-                await out.begin()
                 await self._pass_on(answer, translation, exchange, out)
         except TimeoutError:
             await out.begin()
             await out.write(translation.failed(self._cut()))
             exchange.told["code"] = "stopping" if self._stop_by < float("inf") else "stream_timeout"
-        except BROKEN as error:
+        except ClientGone:
+            raise
+        except Exception as error:
+            # A stream that has begun ends with an event, whatever happened: a second status would stand in its midst.
             if not out.begun:
                 raise
-            denied = self._broken(error)
+            denied = self._broken(error) if isinstance(error, BROKEN) else self._unexpected(error)
             exchange.told["code"], exchange.broken = denied.code, True
             await out.write(translation.failed(BadRequest(denied.status, str(denied), code=denied.code)))
         with contextlib.suppress(Exception):  # an answer that broke off has no figures
@@ -471,10 +476,14 @@ class Service:
         return await out.end()
 
     async def _pass_on(self, answer: Any, translation: Translation, exchange: Exchange, out: _Out) -> None:
-        async for event in _events_of(answer):
-            if not is_progress(event):
+        if answer.status != HTTPStatus.OK:
+            raise translation.refusal(UpstreamReply(answer.status, _parsed(await answer.read())))
+        translation.begin(exchange.queued_s)
+        await out.begin()
+        async for events in _events_of(answer):
+            if not all(map(is_progress, events)):
                 exchange.token(self._clock())
-            await out.write(translation.events(event))
+            await out.write(translation.events(events))
         if not translation.over:
             await out.write(translation.ended())
 
@@ -542,12 +551,18 @@ class _Out:
         return self._response
 
 
-async def _events_of(answer: Any) -> AsyncIterator[Any]:
+async def _events_of(answer: Any) -> AsyncIterator[list[Any]]:
+    """Give the events as they come, those together that came together."""
     events = Events()
     async for piece in answer.content.iter_any():
-        for event in events.feed(piece):
-            if event is not END:
-                yield event
+        come: list[Any] = []
+        try:
+            come.extend(event for event in events.feed(piece) if event is not END)
+        except ValueError:  # what came before it is told nevertheless
+            yield come
+            raise
+        if come:
+            yield come
 
 
 def _parsed(body: bytes) -> Any:

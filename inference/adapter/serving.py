@@ -10,6 +10,7 @@ import contextlib
 import signal
 from typing import TYPE_CHECKING
 
+from adapter.heap import keep_large_apart
 from adapter.life import Life
 from adapter.service import MAX_WAITING, STREAM_S, Service
 from aiohttp import web
@@ -50,7 +51,7 @@ async def serve(options: Options, program: Path, environ: Mapping[str, str], log
     await site.start()
     _, port = runner.addresses[0][:2]
     log("listening", host=options.host, port=port, serves=f"the adapter, before {program}")
-    watch = asyncio.create_task(life.supervise())
+    watch = asyncio.create_task(life.supervise(service.begin))
     await stop.wait()
     log("stopping")
     await site.stop()
@@ -66,6 +67,7 @@ async def serve(options: Options, program: Path, environ: Mapping[str, str], log
 
 def main(arguments: Sequence[str], environ: Mapping[str, str], program: Path) -> int:
     """Read the environment, and serve."""
+    keep_large_apart()
     log = Log()
     try:
         options = Options.from_environment(environ, arguments, max_waiting=MAX_WAITING)

@@ -110,9 +110,11 @@ class Stream:
 
     def events(self, event: Any) -> Iterator[bytes]:
         """Give what the caller is told of one event of llama-server's, or of a list of them."""
-        for one in event if isinstance(event, list) else [event]:
-            if not self.over and isinstance(one, dict):
-                yield from self._told(one)
+        if isinstance(event, list):
+            for one in event:
+                yield from self.events(one)
+        elif not self.over and isinstance(event, dict):
+            yield from self._told(event)
 
     def _told(self, event: Mapping[str, Any]) -> Iterator[bytes]:
         if "error" in event:

@@ -312,13 +312,14 @@ class Translation:
 
     @property
     def first(self) -> UpstreamCall:
-        """Return the one call of a stream."""
+        """Return the one call of a stream.
+
+        With the progress of its prompt, whether the caller is told that or not: who has gone is seen by each event.
+        """
         prompts = [self._plain_prompt(subject) for subject in self.request.subjects]
-        more: dict[str, Any] = {"stream": True, "timings_per_token": True}
+        more: dict[str, Any] = {"stream": True, "timings_per_token": True, "return_progress": True}
         if prompts[0].messages is not None:
             more["stream_options"] = {"include_usage": True}
-        if self.request.further.get("return_progress"):
-            more["return_progress"] = True
         if self.request.choices > 1:
             more["n_cmpl"] = self.request.choices
         if len(prompts) > 1:

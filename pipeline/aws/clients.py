@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from botocore.client import BaseClient
+    from botocore.credentials import ReadOnlyCredentials
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_iam import IAMClient
@@ -183,6 +184,27 @@ class Clients:
             "region_name": region,
             **(credentials or {}),
         }
+
+
+def credentials() -> ReadOnlyCredentials:
+    """Return the credentials that the clients have.
+
+    Raises:
+        AccessDenied: there are none.
+    """
+    if profile := settings.profile():
+        _act_as(profile)
+    try:
+        found = (
+            boto3.DEFAULT_SESSION.get_credentials()
+            if boto3.DEFAULT_SESSION
+            else boto3.Session().get_credentials()
+        )
+    except BotoCoreError as error:
+        raise sdk_errors.translate(error) or error from error
+    if found is None:
+        raise sdk_errors.no_credentials("the AWS SDK found no credentials")
+    return found.get_frozen_credentials()
 
 
 def _made(service: str, config: Config, arguments: dict[str, Any]) -> BaseClient:

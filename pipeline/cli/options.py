@@ -305,6 +305,17 @@ class DestroyOptions(StackedOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeleteOptions(StackedOptions):
+    """Of `sealift delete`."""
+
+    service: str = _argument("SERVICE", "the service's name")
+    stack: str | None = _stack(help="the stack that it is of (default: sealift)")
+    archives: bool = _flag("--archives", "delete its uploads too")
+    yes: bool = _flag("--yes", "do not ask")
+    dry_run: bool = _flag("--dry-run", "only say what would go")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DoctorOptions(StackedOptions):
     """Of `sealift doctor`."""
 
@@ -374,10 +385,95 @@ class RollbackOptions(StackedOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServiceOptions(StackedOptions):
+    """What a command that calls a service can be told."""
+
+    service: str = _argument("SERVICE", "the service's name")
+    stack: str | None = _stack(help="only a deployment of this stack (default: of any stack of the account)")
+    system: str | None = _option("--system", metavar="TEXT", help="how the model is to answer")
+    max_tokens: int | None = _option(
+        "--max-tokens",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="tokens of an answer at most (default: the endpoint's)",
+    )
+    temperature: float | None = _option(
+        "--temperature",
+        type=click.FloatRange(min=0),
+        metavar="T",
+        help="0 for the likeliest answer, more for others (default: the endpoint's)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskOptions(ServiceOptions):
+    """Of `sealift ask`."""
+
+    question: str | None = _argument(
+        "[QUESTION]", "the question; standard input for `-`, or without one", default=None
+    )
+    schema: Path | None = _option(
+        "--schema",
+        type=FILE,
+        metavar="FILE",
+        help="a JSON schema that the answer holds to; `-` for standard input",
+    )
+    image: tuple[Path, ...] = _option(
+        "--image",
+        type=FILE,
+        metavar="FILE",
+        multiple=True,
+        help="an image to look at; can be given several times",
+    )
+    stream: bool = _flag(
+        "--stream", "write the answer as it comes, as to a terminal; endpoints on instances can"
+    )
+    timings: bool = _flag("--timings", "tell what the answer took, and tokens per second, on standard error")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatOptions(ServiceOptions):
+    """Of `sealift chat`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectOptions(StackedOptions):
+    """Of `sealift connect`."""
+
+    service: str = _argument("SERVICE", "the service's name")
+    stack: str | None = _stack(help="only a deployment of this stack (default: of any stack of the account)")
+    only: str | None = _option(
+        "--only",
+        metavar="NAME",
+        help="this one alone, with nothing else: boto3, openai, langchain, litellm, curl, lambda",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenOptions(AccountOptions):
+    """Of `sealift token`."""
+
+    hours: float = _option(
+        "--hours",
+        type=click.FloatRange(min=0, max=12, min_open=True),
+        default=12.0,
+        metavar="N",
+        help="how long it is good, 12 at most (default: 12)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatusOptions(StackedOptions):
     """Of `sealift status`."""
 
     only: str | None = _argument("[SERVICE]", "only this service (default: all)", default=None)
+    stack: str | None = _stack(help="only what this stack made (default: any stack of the account)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LsOptions(StackedOptions):
+    """Of `sealift ls`."""
+
     stack: str | None = _stack(help="only what this stack made (default: any stack of the account)")
 
 

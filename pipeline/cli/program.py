@@ -289,6 +289,13 @@ def program() -> CommandGroup:
             examples=("sealift rollback demo",),
         ),
         LeafCommand(
+            "delete",
+            "delete a service: its endpoints and all that was made for them; its uploads stay",
+            "delete:delete",
+            options.DeleteOptions,
+            examples=("sealift delete demo --dry-run", "sealift delete demo --archives"),
+        ),
+        LeafCommand(
             "sweep",
             "show what Sealift made and nobody uses any more; delete it with --delete",
             "sweep:sweep",
@@ -296,7 +303,48 @@ def program() -> CommandGroup:
             examples=("sealift sweep", "sealift sweep --stack sealift --grace 48 --delete"),
         ),
     )
+    calling = (
+        LeafCommand(
+            "ask",
+            "ask a service one question, and print its answer",
+            "ask:ask",
+            options.AskOptions,
+            examples=(
+                'sealift ask demo "What does a sealift do?"',
+                'sealift ask demo --system "Answer in one sentence." --timings "Why are ships slow?"',
+                "sealift ask demo --schema person.json --json -",
+            ),
+        ),
+        LeafCommand(
+            "chat",
+            "talk with a service; Ctrl-C ends an answer, Ctrl-D the chat",
+            "chat:chat",
+            options.ChatOptions,
+            examples=("sealift chat demo", 'sealift chat demo --system "You are a harbor pilot."'),
+        ),
+        LeafCommand(
+            "connect",
+            "print code to paste that asks a service: boto3, OpenAI, LangChain, LiteLLM, curl",
+            "connect:connect",
+            options.ConnectOptions,
+            examples=("sealift connect demo", "sealift connect demo --only curl"),
+        ),
+        LeafCommand(
+            "token",
+            "make a bearer token for SageMaker's OpenAI route, of one's own credentials",
+            "token:token",
+            options.TokenOptions,
+            examples=("sealift token --hours 1",),
+        ),
+    )
     looking = (
+        LeafCommand(
+            "ls",
+            "list the services, a line for each",
+            "ls:ls",
+            options.LsOptions,
+            examples=("sealift ls",),
+        ),
         LeafCommand(
             "status",
             "show every service: what serves, who calls it, which alarms are in ALARM, what is being deployed",
@@ -348,6 +396,7 @@ def program() -> CommandGroup:
         ("Archives", archives),
         ("The stack in your account", account),
         ("Deployments", deployments),
+        ("Asking what is deployed", calling),
         ("What is deployed, and what was", looking),
         ("This machine", here),
     )

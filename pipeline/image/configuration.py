@@ -159,4 +159,4 @@ def extend(
 
 def _refused(name: str, seen: str, wanted: str) -> InvalidInput:
     fix = "name another image, or let whoever made it make it again"
-    return InvalidInput(name, [Problem("WrongConfiguration", seen, wanted, fix)])
+    return InvalidInput(name, [Problem("WrongImageConfiguration", seen, wanted, fix)])

@@ -91,12 +91,12 @@ def feed_archive(
         InvalidArchive: it turned out to be damaged since it was checked.
     """
     try:
-        transcode.pass_by(source, report, _Chosen(files, feed, rules), rules)
+        transcode.pass_by(source, report, _WantedMembers(files, feed, rules), rules)
     except Unreadable as stop:
         raise InvalidArchive(source.name, [stop.problem]) from stop
 
 
-class _Chosen:
+class _WantedMembers:
     """Hands the wanted members' data on as they pass by."""
 
     def __init__(self, files: Mapping[str, LayerFile], feed: LayerFeed, rules: Rules) -> None:

@@ -26,7 +26,7 @@ _PAGE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class StoredImage:
+class ModelImage:
     """One image."""
 
     tag: str
@@ -39,7 +39,7 @@ def _where(repository: str) -> dict[str, Any]:
     return {"registryId": host.partition(".")[0], "repositoryName": name}
 
 
-def listed(client: ECRClient, repository: str, *, most: int) -> Iterator[StoredImage]:
+def listed(client: ECRClient, repository: str, *, most: int) -> Iterator[ModelImage]:
     """Yield the images of a repository that hold a model, so many at the most; none where the repository is gone.
 
     Args:
@@ -61,7 +61,7 @@ def listed(client: ECRClient, repository: str, *, most: int) -> Iterator[StoredI
                     if most <= 0:
                         return
                     most -= 1
-                    yield StoredImage(tag, one["imageDigest"], one["imagePushedAt"])
+                    yield ModelImage(tag, one["imageDigest"], one["imagePushedAt"])
         if not page.get("nextToken"):
             return
         asked["nextToken"] = page["nextToken"]

@@ -81,7 +81,7 @@ def _archive(results: Mapping[str, Any]) -> str:
     size = f"{archive['format']}, {archive['size'] / MiB:,.1f} MiB"
     if evidence["method"] == "inspect":
         shards = f"{evidence['members']} shards, " if evidence["members"] > 1 else ""
-        return f"{size}, {shards}as it is: an instance needs no archive"
+        return f"{size}, {shards}as it is: no archive is needed"
     how = {"verify": "every byte verified", "checksum": "verified by S3 checksum"}[evidence["method"]]
     return "; ".join([f"{size}, {evidence['members']} members, {how}", *evidence.get("notes", ())])
 
@@ -98,10 +98,15 @@ def _model(results: Mapping[str, Any]) -> str:
 
 
 def _code(results: Mapping[str, Any]) -> str:
-    assembled = results["assemble_archive"]
+    assembled = results.get("assemble_archive") or results["assemble_image"]
+    if assembled.get("more"):
+        return f"{assembled['reason']}: {assembled['received'] / MiB:,.0f} MiB of {assembled['image']} so far"
     moved = (
         f"{assembled['bytes_moved'] / MiB:,.1f} MiB moved" if assembled["written"] else "it was there already"
     )
+    if assembled.get("image"):
+        # The digest tells what a model was made of, whatever the tag names later.
+        return f"{assembled['reason']}: {assembled['image']}, {str(assembled['digest'])[:19]}; {moved}"
     return f"{assembled['way']}: {assembled['reason']}; {moved}"
 
 
@@ -110,8 +115,13 @@ def _role(results: Mapping[str, Any]) -> str:
     return arn.rpartition("/")[2]
 
 
-def _policies(_results: Mapping[str, Any]) -> str:
-    return "CreateModel took the role, and the archive could be read with it"
+def _policies(results: Mapping[str, Any]) -> str:
+    what = (
+        "the image could be pulled"
+        if results["assemble_archive"].get("image")
+        else "the archive could be read"
+    )
+    return f"CreateModel took the role, and {what} with it"
 
 
 def _plan(results: Mapping[str, Any]) -> str:
@@ -243,7 +253,13 @@ ITEMS: tuple[ChecklistItem, ...] = (
     ChecklistItem("before", "model uploaded to S3", ("CheckArchive",), _uploaded),
     ChecklistItem("before", "model is a GGUF at the root", ("CheckArchive",), _model),
     ChecklistItem("before", "model fits the endpoint", ("PlanDeployment",), _plan),
-    ChecklistItem("before", "inference code uploaded to S3", ("AssembleArchive",), _code),
+    ChecklistItem(
+        "before",
+        "inference code uploaded to S3",
+        ("AssembleArchive",),
+        _code,
+        instead=("AssembleImage",),
+    ),
     ChecklistItem("before", "execution role created", ("CreateModel",), _role),
     ChecklistItem("before", "policies attached", ("CreateModel",), _policies),
     ChecklistItem("during", "model created", ("CreateModel",), _made("create_model")),

@@ -64,7 +64,8 @@ def _delete_artifact(clients: Clients, made: Made) -> None:
             seen = "a deployment has claimed it since it was looked at"
             problem = Problem("ImageClaimed", seen, "an image that nobody wants", "nothing need be done")
             raise RegistryRefused(f"image {made.name}", [problem])
-        stored_images.delete(clients.registry, made.uses[0].partition("@")[0], made.version)
+        # By the tag: another one of the same bytes may be somebody's. With its last tag the image goes.
+        stored_images.delete(clients.registry, made.uses[0].partition("@")[0], made.name)
         return
     place, key = _place(made)
     # This version and no other: what was written since is somebody's who found it marked.

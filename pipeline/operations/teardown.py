@@ -123,7 +123,7 @@ def plan_teardown(clients: Clients, name: str, *, archives: bool) -> TeardownPla
         found=found,
         resources=resources,
         made=made,
-        callers=tuple(_callers(made, account.named)),
+        callers=tuple(callers(made, account.named)),
         buckets=tuple(one for bucket in names if (one := _holding(clients.s3, here, bucket)) is not None),
         code=_code(clients.s3, here, name, notes=bool(kept)),
         images=images,
@@ -213,7 +213,7 @@ def carry_out(
     Raises:
         InvalidInput: a deployment has begun meanwhile.
     """
-    _clear(clients, plan.made, on_deleted=on_deleted, sleep=sleep, deadline=clock() + PATIENCE_S, clock=clock)
+    clear(clients, plan.made, on_deleted=on_deleted, sleep=sleep, deadline=clock() + PATIENCE_S, clock=clock)
     ended = change_sets.Ended("DELETE_COMPLETE")
     if plan.found is not None:
         refuse_while_running(plan.name, running(clients, plan.resources))
@@ -230,7 +230,7 @@ def carry_out(
     return ended
 
 
-def _clear(
+def clear(
     clients: Clients,
     made: Iterable[Made],
     *,
@@ -306,15 +306,30 @@ def empty(client: S3Client, bucket: str, owner: str) -> None:
             for one in rows
         ]
         if versions:
-            answer = client.delete_objects(
-                Bucket=bucket, Delete={"Objects": versions, "Quiet": True}, ExpectedBucketOwner=owner
-            )
-            if errors := answer.get("Errors"):
-                seen = f"{errors[0].get('Key')}: {errors[0].get('Message')} (and {len(errors) - 1} more)"
-                fix = "allow s3:DeleteObjectVersion, or lift the retention that keeps it"
-                raise InvalidInput(
-                    f"s3://{bucket}", [Problem("NotEmpty", seen, "a bucket that can be emptied", fix)]
-                )
+            delete_versions(client, bucket, versions, owner)
+
+
+def delete_versions(
+    client: S3Client, bucket: str, versions: list[ObjectIdentifierTypeDef], owner: str
+) -> None:
+    """Delete versions of objects.
+
+    Args:
+        client: of S3.
+        bucket: that has them.
+        versions: a thousand at most.
+        owner: the account whose bucket it must be.
+
+    Raises:
+        InvalidInput: one of them stays.
+    """
+    answer = client.delete_objects(
+        Bucket=bucket, Delete={"Objects": versions, "Quiet": True}, ExpectedBucketOwner=owner
+    )
+    if errors := answer.get("Errors"):
+        seen = f"{errors[0].get('Key')}: {errors[0].get('Message')} (and {len(errors) - 1} more)"
+        fix = "allow s3:DeleteObjectVersion, or lift the retention that keeps it"
+        raise InvalidInput(f"s3://{bucket}", [Problem("NotEmpty", seen, "a bucket that can be emptied", fix)])
 
 
 def _clear_code(client: S3Client, plan: TeardownPlan) -> None:
@@ -346,7 +361,13 @@ def _resources(clients: Clients, stack_id: str) -> Iterator[TeardownResource]:
                 )
 
 
-def _callers(made: Iterable[Made], named: Mapping[str, str]) -> Iterator[str]:
+def callers(made: Iterable[Made], named: Mapping[str, str]) -> Iterator[str]:
+    """Yield who calls an endpoint that goes, in words.
+
+    Args:
+        made: what goes.
+        named: who names what, by the value of a consumer's variable.
+    """
     for one in made:
         if one.kind is MadeKind.ENDPOINT and one.name in named:
             yield f"{one.name}: {named[one.name]}"

@@ -39,7 +39,7 @@ class OwnImage:
 
     def holds(self, image_uri: str) -> bool:
         """Tell whether an image is of this repository."""
-        return bool(self.repository) and image_uri.startswith((f"{self.repository}:", f"{self.repository}@"))
+        return image_uri.startswith((f"{self.repository}:", f"{self.repository}@"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,7 +196,8 @@ def assemble(facts: ReportFacts, prices: Prices) -> Document:
             memory_mb=fit.memory_mb if fit and serverless else None,
             transcript=talk,
             transitions=line.transitions,
-            archive_bytes=_object(results, "assemble_archive").get("size"),
+            # An image lies in ECR, whose price is none of those that are known here.
+            archive_bytes=None if plan.get("image") else _object(results, "assemble_archive").get("size"),
             # Those of a deployment that was undone are gone with its endpoint.
             alarms=len(alarms) if ran.status == "SUCCEEDED" else 0,
         ),
@@ -339,7 +340,9 @@ def _archive(results: Mapping[str, Any]) -> list[Fact]:
     add("trained context", model, "context_length", lambda count: f"{count:,} tokens")
     add("GGUF version", model, "gguf_version")
     if made:
-        facts.append(Fact("deployed as", f"s3://{made.get('bucket')}/{made.get('key')}"))
+        in_s3 = f"s3://{made.get('bucket')}/{made.get('key')}"
+        facts.append(Fact("deployed as", str(made.get("image") or in_s3)))
+        add("digest", made, "digest")
         facts.append(Fact("made by", f"{made.get('way')}: {made.get('reason')}"))
     add("moved through the function", made, "bytes_moved", _mib)
     return facts
@@ -419,6 +422,7 @@ def _resources(ran: Execution, console: Console, alarms: Sequence[str]) -> list[
             bucket, name = str(place["bucket"]), str(place["key"])
             state = "was there already" if place.get("written") is False else ""
             found.append(ResourceRow(kind, f"s3://{bucket}/{name}", console.object(bucket, name), state))
+    found += _image(_object(results, "assemble_archive"), console, gone)
     role = str(_object(_object(plan, "requests"), "create_model").get("ExecutionRoleArn", ""))
     if role:
         name = role.rpartition("/")[2]
@@ -427,6 +431,14 @@ def _resources(ran: Execution, console: Console, alarms: Sequence[str]) -> list[
         name = str(one["function_name"])
         found.append(ResourceRow("consumer", name, console.function(name), "switched"))
     return found
+
+
+def _image(assembled: Mapping[str, Any], console: Console, gone: set[str]) -> list[ResourceRow]:
+    """Return the image that holds the model, where one does."""
+    image = str(assembled.get("image") or "")
+    state = "was there already" if assembled.get("written") is False else "made"
+    state = "removed again" if f"image {image}" in gone else state
+    return [ResourceRow("image", image, console.repository(image), state)] if image else []
 
 
 # -------------------------------------------------------------------------------- small things

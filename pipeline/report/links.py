@@ -64,6 +64,13 @@ class Console:
             f"https://{self.host}/s3/object/{_part(bucket)}?region={_part(self.region)}&prefix={_part(key)}"
         )
 
+    def repository(self, uri: str) -> str:
+        """Return the page of the repository of ECR that an image's URI names."""
+        host, _, rest = uri.partition("/")
+        name = rest.partition(":")[0].partition("@")[0]
+        where = f"{_part(host.partition('.')[0])}/{_part(name)}?region={_part(self.region)}"
+        return f"https://{self.host}/ecr/repositories/private/{where}"
+
     def _page(self, service: str, place: str) -> str:
         return f"https://{self.host}/{service}/home?region={_part(self.region)}#{place}"
 

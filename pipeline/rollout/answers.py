@@ -72,7 +72,7 @@ def reading(body: bytes | str, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError, OverflowError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise NotAnAnswer(f"{body[:200]!r} is no {what} ({type(error).__name__}: {error})") from error
 
 

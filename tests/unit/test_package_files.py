@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,27 @@ def test_a_missing_runtime_is_told_with_its_fix(tmp_path: Path) -> None:
     """An archive without it would deploy and never answer."""
     with pytest.raises(InvalidInput, match=r"no llama_cpp in .*; wanted the runtime.*; run `make runtime`"):
         package_files.require_runtime(tmp_path / "runtime")
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
+def test_the_commit_is_the_checkouts(tmp_path: Path) -> None:
+    """With a word where files differ from it; nothing where there is no repository, or none that git can read."""
+
+    def git(*words: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+        command = [str(shutil.which("git")), *who, "-C", str(tmp_path), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert package_files.commit(tmp_path) == ""
+    (tmp_path / ".git").mkdir()
+    assert package_files.commit(tmp_path) == ""
+    git("init", "--quiet")
+    (tmp_path / "file").write_text("1")
+    git("add", "file")
+    git("commit", "--quiet", "--message", "first")
+    git("tag", "v1")
+    head = git("rev-parse", "HEAD")
+
+    assert package_files.commit(tmp_path) == head
+    (tmp_path / "file").write_text("2")
+    assert package_files.commit(tmp_path) == f"{head}-dirty"

@@ -743,15 +743,18 @@ def leave_accounts_alone() -> None:
 
 
 def tiny_archive(content: bytes) -> bytes:
-    """Return a small archive with code in it, which the container has no use for: it is spliced, not just copied."""
+    """Return a small archive with code in it, which the container has no use for: it is spliced, not just copied.
+
+    Its model has a name of its own, so that images which hold different ones are different.
+    """
     sys.path.insert(0, str(TOP / "examples"))
     from tiny_gguf import write_tiny_gguf
 
     buffer = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=buffer, mode="w") as archive:
-        path = Path(folder) / "model.gguf"
+        path = Path(folder) / f"{content.decode()}.gguf"
         write_tiny_gguf(path)
-        archive.add(path, "model.gguf")
+        archive.add(path, path.name)
         code = tarfile.TarInfo("code/inference.py")
         code.size = len(content)
         archive.addfile(code, io.BytesIO(content))

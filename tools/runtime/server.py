@@ -63,6 +63,9 @@ def _compile(kept: Path, pin: Pin, machine: str, digest: str) -> None:
     environment = workshop.environment()
     downloads = workshop.download(WORK, [pin])
     llama = workshop.extract(WORK, downloads, _is_source) / LLAMA
+    for name in server_recipe.EDITS:
+        path = llama / "tools/server" / name
+        path.write_text(server_recipe.edited(name, path.read_text()))
     made = WORK / NAME
     made.mkdir()
     for variant in _programs(llama, compilers, machine, environment):

@@ -7,6 +7,9 @@ The runtime's way, in which the CPU backend is a library that is loaded at start
 zig links has a C++ library of its own, and llama-server, which hands C++ objects from one to the other, crashes while
 it loads. So all of llama.cpp is linked into the program, and only glibc is not. What is compiled once serves every
 variant: only the CPU backend is compiled again.
+
+Two things are otherwise in the server itself (`EDITS`): it looks often whether its caller is still there, and a stream
+may be asked to say less often what it has.
 """
 
 from __future__ import annotations
@@ -50,6 +53,65 @@ if(CMAKE_CURRENT_SOURCE_DIR STREQUAL CMAKE_SOURCE_DIR)
 endif()
 """
 """Included by CMake after each `project()`."""
+LOOK_MS = 50
+"""Milliseconds between two looks after a caller."""
+EDITS = {
+    # It looks after its caller once in a second without any news, and what comes for another request is news: among
+    # others that stream, an answer is generated to its end for nobody. Now the time runs from the wait's beginning.
+    "server-queue.cpp": (
+        (
+            r"^(server_task_result_ptr server_response::recv_with_timeout\(.*, int timeout\) \{)$",
+            (
+                r"\1 const auto until = std::chrono::steady_clock::now() + "
+                rf"std::chrono::milliseconds({LOOK_MS}) * timeout;"
+            ),
+        ),
+        (
+            r"condition_results\.wait_for\(lock, std::chrono::seconds\(timeout\)\)",
+            r"condition_results.wait_until(lock, until)",
+        ),
+    ),
+    # `t_hold_ms` of a request: its stream tells the text of so many milliseconds together. Each event costs whoever
+    # writes and reads it more than a small model's token.
+    "server-task.h": (
+        (
+            r"^(    int64_t t_max_predict_ms = -1;.*)$",
+            r"\1\n    int64_t t_hold_ms = 0; // if positive, a stream tells the text of so long together",
+        ),
+    ),
+    "server-schema.cpp": (
+        (
+            r'^(    add\(\(new field_num\("t_max_predict_ms", params\.t_max_predict_ms\)\))$',
+            (
+                r'    add((new field_num("t_hold_ms", params.t_hold_ms))\n        ->set_hard_limits(0, 60000)\n'
+                r'        ->set_desc("Tell the text of so many milliseconds together, '
+                r'where the answer is a stream"));\n\n\1'
+            ),
+        ),
+    ),
+    "server-context.cpp": (
+        (r"^(    size_t n_sent_text = 0;.*)$", r"\1\n    int64_t t_told = 0; // when text was told, in us"),
+        (r"^(        n_sent_text    = 0;)$", r"\1\n        t_told         = 0;"),
+        # Held back as the beginning of a stop is: what is told next begins where the last did end.
+        (
+            r"^( +send_text = stop_pos == std::string::npos)(;)$",
+            r"\1 && ggml_time_us() - slot.t_told >= 1000 * slot.task->params.t_hold_ms\2",
+        ),
+        (
+            r"^( +if \(slot\.task->params\.stream)(\) \{)(\n +send_partial_response\(slot, result, false\);)$",
+            r"\1 && (send_text || slot.task->params.t_hold_ms == 0)\2\n                slot.t_told = ggml_time_us();\3",
+        ),
+        # What is held back when a limit ends the answer comes with its end.
+        (
+            r'^(            res->content     = )"";$',
+            (
+                r'\1slot.task->params.t_hold_ms == 0 ? "" :\n'
+                r"                slot.generated_text.substr(std::min(slot.n_sent_text, slot.generated_text.size()));"
+            ),
+        ),
+    ),
+}
+"""What is changed in the server, by its file in `tools/server`: each pattern must be there once."""
 
 
 def machine_of(name: str, system: str) -> str:
@@ -85,6 +147,22 @@ def features(cmake_lists: str, machine: str) -> dict[str, frozenset[str]]:
             "tools/runtime/recipe.py; adapt them to this llama.cpp"
         )
     return {name: listed[name] for name in wanted}
+
+
+def edited(name: str, source: str) -> str:
+    """Return a source of the server with its changes of `EDITS`.
+
+    Raises:
+        RecipeError: it does not look as it did when this was written.
+    """
+    for pattern, replacement in EDITS[name]:
+        source, count = re.subn(pattern, replacement, source, flags=re.MULTILINE)
+        if count != 1:
+            raise RecipeError(
+                f"tools/server/{name} has {pattern!r} {count} times; wanted it once; look how a stream and the wait "
+                "for it go now, and adapt EDITS in tools/runtime/server_recipe.py to this llama.cpp"
+            )
+    return source
 
 
 def variant_arguments(name: str, by_variant: dict[str, frozenset[str]]) -> list[str]:
@@ -139,6 +217,7 @@ def digest(*, machine: str, requirements: dict[str, Pin], tools: dict[str, str])
     ingredients = {
         "input": requirements[SOURCE].line,
         "recipe": [*arguments, AFTER_PROJECT, launcher(machine), recipe.compiler("", "cc", machine)],
+        "edits": EDITS,
         "tools": tools,
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()

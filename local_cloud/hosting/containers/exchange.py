@@ -29,7 +29,7 @@ Connect = Callable[[float], socket.socket]
 _CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
 
-class Exchange:
+class HttpExchange:
     """What can be asked of one server."""
 
     def __init__(self, connect: Connect, *, payload_bytes: int) -> None:

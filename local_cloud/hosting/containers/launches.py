@@ -51,12 +51,14 @@ class Launcher:
         self._pull = pull
         self._processes = processes
         self._containers = containers
+        self._kept: dict[int, tuple[Deployment, ImageFiles | None]] = {}
+        """The image of each deployment, by its identity: SageMaker has a copy, whatever becomes of the tag."""
 
     def __call__(
         self, endpoint_name: str, deployment: Deployment, *, cancelled: Callable[[], bool]
     ) -> Container:
         """Return the running container; raise LaunchFailedError."""
-        image = self._pull(deployment.image)
+        image = self._image(deployment)
         place = self._places.make(endpoint_name, deployment)
         try:
             # Of an image of AWS's own nothing is here but that it exists.
@@ -68,3 +70,8 @@ class Launcher:
         except BaseException:
             shutil.rmtree(place.folder, ignore_errors=True)
             raise
+
+    def _image(self, deployment: Deployment) -> ImageFiles | None:
+        if id(deployment) not in self._kept:
+            self._kept[id(deployment)] = (deployment, self._pull(deployment.image))
+        return self._kept[id(deployment)][1]

@@ -113,7 +113,7 @@ class OciRuntime:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class RuntimeFindings:
     """What came of looking."""
 
     runtime: OciRuntime | None
@@ -131,7 +131,7 @@ class Choice:
     """What to tell about it."""
 
 
-def choose(mode: Mode, find: Callable[[], Findings] | None = None) -> Choice:
+def choose(mode: Mode, find: Callable[[], RuntimeFindings] | None = None) -> Choice:
     """Return how endpoints run, and why.
 
     Args:
@@ -173,26 +173,26 @@ def hierarchy_of(mounts: Iterable[str]) -> Hierarchy | None:
 
 
 @lru_cache(maxsize=1)
-def find_runtime() -> Findings:
+def find_runtime() -> RuntimeFindings:
     """Return the runtime of this machine, after a try; looked for once."""
     if sys.platform != "linux":
-        return Findings(None, "containers need Linux")
+        return RuntimeFindings(None, "containers need Linux")
     if os.geteuid() != 0:
-        return Findings(None, "containers need root")
+        return RuntimeFindings(None, "containers need root")
     programs = [found for found in map(shutil.which, PROGRAMS) if found]
     if not programs:
-        return Findings(None, f"neither {' nor '.join(PROGRAMS)} is installed")
+        return RuntimeFindings(None, f"neither {' nor '.join(PROGRAMS)} is installed")
     hierarchy = hierarchy_of(_MOUNTS.read_text().splitlines())
     if hierarchy is None:
-        return Findings(None, "no control groups that limit memory are mounted")
+        return RuntimeFindings(None, "no control groups that limit memory are mounted")
     refusals = []
     for program in programs:
         runtime = OciRuntime(program, _version(program), hierarchy, hierarchy.limits_swap())
         refused = _attempt(runtime)
         if refused is None:
-            return Findings(runtime, f"{runtime.version} works here")
+            return RuntimeFindings(runtime, f"{runtime.version} works here")
         refusals.append(f"{Path(program).name} failed: {refused}")
-    return Findings(None, "; ".join(refusals))
+    return RuntimeFindings(None, "; ".join(refusals))
 
 
 def _version(program: str) -> str:

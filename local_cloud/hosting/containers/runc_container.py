@@ -23,7 +23,7 @@ import psutil
 
 from local_cloud.hosting.containers import namespace_sockets, output
 from local_cloud.hosting.containers.container import CallBrokenError, LaunchFailedError
-from local_cloud.hosting.containers.exchange import Exchange
+from local_cloud.hosting.containers.exchange import HttpExchange
 from local_cloud.hosting.containers.image_layers import BadLayerError, LayersCancelledError
 from local_cloud.hosting.containers.oci_bundle import PORT, Allotment, UnusableImageError, bundle_config
 from local_cloud.hosting.containers.oci_runtime import cgroup_of, write_files
@@ -205,7 +205,7 @@ class RuncContainer:
         self._delete = delete
         self._folder = place.folder
         self._settings = settings
-        self._exchange = Exchange(self._connect, payload_bytes=payload_bytes)
+        self._exchange = HttpExchange(self._connect, payload_bytes=payload_bytes)
         self._entering = threading.Lock()
         self._clearing = threading.Lock()
         self._cleared = False

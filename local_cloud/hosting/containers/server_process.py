@@ -21,7 +21,7 @@ import psutil
 
 from local_cloud.hosting.containers import output
 from local_cloud.hosting.containers.container import CallBrokenError, LaunchFailedError
-from local_cloud.hosting.containers.exchange import Exchange
+from local_cloud.hosting.containers.exchange import HttpExchange
 from local_cloud.hosting.containers.image_layers import (
     BadLayerError,
     LayersCancelledError,
@@ -130,7 +130,7 @@ class ProcessContainer:
         settings: HostingSettings,
     ) -> None:
         self._process = process
-        self._exchange = Exchange(
+        self._exchange = HttpExchange(
             lambda timeout_s: socket.create_connection(("127.0.0.1", port), timeout_s),
             payload_bytes=payload_bytes,
         )

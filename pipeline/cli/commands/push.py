@@ -265,7 +265,7 @@ def _request(
 ) -> tuple[preflight.Preflight, str]:
     """Return the deployment's request as the workflow will have it, and the archive's key."""
     bucket = found.outputs["UploadBucketName"]
-    folder = f"models/{asked.service}"
+    folder = naming.uploads_of(asked.service).rstrip("/")
     beside, name = asked.deployment, asked.name
     if beside is None:
         archive = {"bucket": bucket, "key": f"{folder}/{_name(asked, asked.hosting)}"}

@@ -3,6 +3,7 @@
 say               three tokens
 hold NAME         one token, then the file NAME has to appear; `NAME.begun` and `NAME.gone` tell of it
 die               one token, then it ends with an assertion of llama.cpp's in its log
+garble            one token, then an event that is no JSON
 break             a chat's parts that contradict each other; whole, it is answered
 """
 
@@ -70,14 +71,18 @@ async def stream(
     asked, chat = told(document), "messages" in document
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
     progress = {"total": 1, "cache": 0, "processed": 1, "time_ms": 1}
-    writer.write(event(part("", chat=chat) | {"prompt_progress": progress}))
-    writer.write(event(part("one", chat=chat)))
+    # Together, as they come where a machine is busy.
+    writer.write(event(part("", chat=chat) | {"prompt_progress": progress}) + event(part("one", chat=chat)))
     await writer.drain()
     word, _, name = asked.partition(" ")
     if word == "die":
         sys.stderr.write("0.1 E srv  a secret\n/llama.cpp:7: GGML_ASSERT(secretly) failed\n")
         sys.stderr.flush()
         os._exit(3)
+    if word == "garble":
+        writer.write(b"a\r\ndata: {se\n\r\n0\r\n\r\n")
+        await writer.drain()
+        return
     if word == "break":
         writer.write(event({"error": {"code": 500, "message": "Invalid diff"}}))
     elif word == "hold":
@@ -110,6 +115,9 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             return
         text = json.dumps(REPLIES.get(path) or whole(document))
         if path == "/metrics":
+            if (FOLDER / "mute").exists():
+                await reader.read()
+                return
             text = "llamacpp:requests_processing 0\n"
         writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(text.encode())}\r\n\r\n{text}".encode())
         await writer.drain()

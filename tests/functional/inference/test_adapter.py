@@ -269,6 +269,7 @@ def test_a_chat_whose_parts_contradict_each_other_is_asked_whole(start: Start) -
 def test_as_many_as_slots_at_once_some_wait_and_the_others_are_refused(start: Start) -> None:
     """With a Retry-After; /ping and /metrics answer all the while."""
     adapter = start(SEALIFT_N_PARALLEL="2", SEALIFT_MAX_WAITING="1")
+    assert adapter.metric("sealift_slots") == 2
     held = [adapter.later(f"hold {name}") for name in ("a", "b")]
     eventually(lambda: adapter.there("a.begun") and adapter.there("b.begun"))
     waiting = adapter.later("hold c")
@@ -283,6 +284,17 @@ def test_as_many_as_slots_at_once_some_wait_and_the_others_are_refused(start: St
     assert not adapter.there("c.begun")
     adapter.release("a", "b", "c")
     assert [eventually(lambda one=one: one)[0].status for one in (*held, waiting)] == [200] * 3
+
+
+def test_metrics_are_told_though_llama_server_tells_none(start: Start) -> None:
+    """Whoever looks for what is wrong with it needs them then."""
+    adapter = start()
+    assert "llamacpp:requests_processing 0" in adapter.ask("GET", "/metrics").body.decode()
+    adapter.release("mute")
+
+    told = adapter.ask("GET", "/metrics").body.decode()
+    assert "llamacpp:" not in told
+    assert "sealift_slots 1" in told
 
 
 def test_callers_take_turns(start: Start) -> None:
@@ -344,6 +356,24 @@ def test_a_stream_whose_time_is_over_ends_with_an_event_that_says_so(start: Star
     assert [error["code"] for error in errors] == ["stream_timeout"]
     assert "1 s" in errors[0]["message"]
     assert eventually(lambda: adapter.there("a.gone"))
+    (line,) = adapter.told("answered")
+    assert line["ttft_ms"] > 0  # its first token came together with the prompt's progress
+
+
+def test_a_stream_in_which_something_unforeseen_happens_ends_with_an_event_that_says_so(start: Start) -> None:
+    """And not with a second status in its midst; the log tells where, and none of the text."""
+    adapter = start()
+    reply = adapter.prompt("garble", stream=True)
+
+    assert reply.status == 200
+    assert reply.events[0]["choices"][0]["text"] == "one"
+    assert reply.events[-1]["error"]["code"] == "internal_error"
+    (failed,) = adapter.told("failed")
+    assert failed["code"] == "internal_error"
+    (error,) = adapter.told("error")
+    assert any("events.py" in place for place in error["where"])
+    whole = adapter.prompt("garble")
+    assert (whole.status, whole.code) == (500, "internal_error")
 
 
 def test_no_turn_in_time_is_told(start: Start) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,53 @@ def test_another_layout_of_the_source_is_refused(changed: str) -> None:
         server_recipe.features(changed, "x86_64")
 
 
+SOURCES = {
+    "server-queue.cpp": """\
+server_task_result_ptr server_response::recv_with_timeout(const std::unordered_set<int> & id_tasks, int timeout) {
+        std::cv_status cr_res = condition_results.wait_for(lock, std::chrono::seconds(timeout));
+""",
+    "server-task.h": "    int64_t t_max_predict_ms = -1; // a limit\n",
+    "server-schema.cpp": '    add((new field_num("t_max_predict_ms", params.t_max_predict_ms))\n',
+    "server-context.cpp": """\
+    size_t n_sent_text = 0; // sent
+        n_sent_text    = 0;
+                send_text = stop_pos == std::string::npos;
+            if (slot.task->params.stream) {
+                send_partial_response(slot, result, false);
+            }
+        if (slot.task->params.stream) {
+            res->content     = "";
+""",
+}
+"""The places that are changed, and one that looks like one of them."""
+
+
+def test_each_place_that_is_changed_is_in_a_source() -> None:
+    """The names of the files are those of llama.cpp."""
+    assert set(SOURCES) == set(server_recipe.EDITS)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_each_change_is_made_once_or_the_build_stops(name: str) -> None:
+    """A new release may look otherwise: an answer for nobody, or a text twice, would be found by no compiler."""
+    source = SOURCES[name]
+
+    assert server_recipe.edited(name, source) != source
+    for pattern, _ in server_recipe.EDITS[name]:
+        (found,) = re.finditer(pattern, source, re.MULTILINE)
+        for other in (source.replace(found[0], "x"), source + found[0] + "\n"):
+            with pytest.raises(recipe.RecipeError, match="adapt EDITS"):
+                server_recipe.edited(name, other)
+
+
+def test_a_look_after_the_caller_is_no_second_away() -> None:
+    """The unit of the server's own seconds; and the wait ends then, whatever came for others."""
+    changed = server_recipe.edited("server-queue.cpp", SOURCES["server-queue.cpp"])
+
+    assert "std::chrono::milliseconds(50) * timeout;" in changed
+    assert "wait_until(lock, until)" in changed
+
+
 def test_only_machines_that_endpoints_have_are_built_for() -> None:
     """Ggml has no options for ARM's variants; the imitation serves there."""
     assert server_recipe.machine_of("AMD64", "Linux") == "x86_64"
@@ -111,8 +159,8 @@ def test_only_machines_that_endpoints_have_are_built_for() -> None:
         server_recipe.machine_of("x86_64", "Darwin")
 
 
-def test_what_changes_the_bytes_changes_the_digest() -> None:
-    """Source and tools; not the other packages of the runtime. And it is not the runtime's own."""
+def test_what_changes_the_bytes_changes_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Source, tools and changes of it; not the other packages of the runtime. And it is not the runtime's own."""
 
     def digest(requirements: dict[str, recipe.Pin] = PINS, tools: dict[str, str] = TOOLS) -> str:
         return server_recipe.digest(machine="x86_64", requirements=requirements, tools=tools)
@@ -122,6 +170,9 @@ def test_what_changes_the_bytes_changes_the_digest() -> None:
     without = {name: pin for name, pin in PINS.items() if name != "diskcache"}
     assert digest() == digest(without)
     assert len({digest(), digest(newer), digest(tools={**TOOLS, "cmake": "3"})}) == 3
+    first = digest()
+    monkeypatch.setattr(server_recipe, "EDITS", {})
+    assert digest() != first
     assert digest() != recipe.digest(machine="x86_64", requirements=PINS, tools=TOOLS, chat={})
 
 

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from pipeline import package_files
+from pipeline import __version__, package_files
 from pipeline.aws.clients import Clients
 from pipeline.cli import program
-from pipeline.cli.commands import deploy, destroy
+from pipeline.cli.commands import deploy, destroy, image
+from pipeline.cli.options import ImagePushOptions
 from pipeline.errors import InvalidInput
-from pipeline.naming import deployment_of
+from pipeline.image import ecr, registries
+from pipeline.image.contents import ImageContents, ImagePart
+from pipeline.image.layers import TreeFile
+from pipeline.naming import deployment_of, image_tag
 from pipeline.stack import bundles, template
+from tests.fake_registry import FakeRegistry, running
+from tests.unit.image.images import MemoryRegistry
+
+if TYPE_CHECKING:
+    from pipeline.cli.screen import Screen
+    from pipeline.image.base import Reference
+    from pipeline.image.push import Pushed
+    from pipeline.image.registry import Registry
 
 UPLOADED = "models/harbour/model.tar.gz"
 WAIT_S = 60
@@ -220,3 +234,75 @@ def test_a_stack_that_could_not_be_made_says_why_and_how_to_go_on(person: Person
     person.clients.logs.delete_log_group(logGroupName="/aws/lambda/sealift")
     assert person.document("destroy", "--yes")[1]["status"] == "destroyed"
     assert person.document("deploy", "--yes")[1]["status"] == "deployed"
+
+
+# ----------------------------------------------------------------- our image in it
+
+BASE = "docker/library/python"
+OWN_TAG = image_tag(__version__, "x86_64")
+HELD = ImageContents(
+    "x86_64", (ImagePart("code", {"opt/sealift/a.py": TreeFile(bytes(300_000))}),), {"foo": "1.2.3"}
+)
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Run a registry that has an image to lay ours on, and return where that is."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    made = MemoryRegistry()
+    made.put_index({"linux/amd64": made.put_image()}, "latest")
+    with running(FakeRegistry()) as registry:
+        registry.blobs[BASE] = dict(made.blobs)
+        registry.manifests |= {(BASE, name): found for name, found in made.manifests.items()}
+        yield f"{registry.host}/{BASE}"
+
+
+def pushing(person: Person, base: str) -> Callable[[str, Screen], Pushed]:
+    """Return what builds our image and sends it, to the ECR of this person's cloud."""
+
+    def connect(reference: Reference) -> Registry:
+        client = person.clients.registry if ecr.host(reference.host) else None
+        return registries.connect(reference, client=client)
+
+    def push(repository: str, screen: Screen) -> Pushed:
+        asked = ImagePushOptions(repository=repository, base=base)
+        return image.pushed(asked, connect, lambda _: HELD, person.clients, screen)
+
+    return push
+
+
+def test_an_image_that_cannot_be_built_leaves_a_stack_that_stands(person: Person, base: str) -> None:
+    """What is missing, and what to run, in words and as data; the status says that not all is there."""
+    person.push = pushing(person, f"{base}-that-is-not-there")
+
+    status, said = person.runs("deploy", "--yes")
+    _, document = person.document("deploy", "--yes")
+    declined = person.document("deploy", "--yes", "--no-image")
+
+    assert status == 1
+    assert "sealift in account 123456789012, us-east-1: unchanged" in said
+    assert f"the stack stands, but image {OWN_TAG} is not in its repository" in said
+    assert "until `sealift image push` has put it there, deployments take AWS's prebuilt image" in said
+    assert "UploadBucketName" in said
+    assert (document["status"], document["image"]["status"]) == ("unchanged", "failed")
+    assert (declined[0], declined[1]["image"]) == (0, None)
+
+
+def test_the_image_is_built_and_pushed_once_and_goes_with_the_stack(person: Person, base: str) -> None:
+    """The second deployment asks whether it is there, and builds nothing; `destroy` tells of it before it goes."""
+    person.push = pushing(person, base)
+
+    first, second = person.document("deploy", "--yes"), person.document("deploy", "--yes")
+    name = first[1]["outputs"]["ImageRepository"].partition("/")[2]
+    (found,) = person.clients.ecr.describe_images(repositoryName=name)["imageDetails"]
+    planned = person.document("destroy", "--dry-run")[1]
+    person.runs("destroy", "--yes")
+
+    assert (first[0], first[1]["image"]["status"]) == (0, "pushed")
+    assert (second[0], second[1]["image"]["status"]) == (0, "there")
+    assert found["imageTags"] == [OWN_TAG]
+    assert found["imageDigest"] == first[1]["image"]["digest"] == second[1]["image"]["digest"]
+    assert planned["images"] == {"count": 1, "bytes": found["imageSizeInBytes"]}
+    with pytest.raises(ClientError, match="RepositoryNotFound"):
+        person.clients.ecr.describe_images(repositoryName=name)

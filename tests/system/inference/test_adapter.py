@@ -117,6 +117,39 @@ def test_a_stream_adds_up_to_the_whole_answer(
     assert plain(*runner.run(collect())) == plain(whole.status, whole.document)
 
 
+HELD = [
+    pytest.param(text("The harbour", n_predict=96, ignore_eos=True), id="text"),
+    pytest.param(text("The harbour", n_predict=96, ignore_eos=True, stop=["zzz"]), id="text with a stop"),
+    pytest.param(chat("What lies in the harbour?", n_predict=96, ignore_eos=True), id="chat"),
+]
+
+
+@pytest.mark.parametrize("call", HELD)
+def test_a_stream_that_may_be_held_back_says_the_same_in_few_events(
+    upstream: tuple[asyncio.Runner, LlamaServer], call: UpstreamCall
+) -> None:
+    """With its first token at once, and the rest when the time is over or the answer is: here that is not before."""
+    runner, server = upstream
+
+    async def parts(**more: Any) -> list[str]:
+        events, found = Events(), []
+        body = {**call.body, "stream": True, **more}
+        async with server.stream(UpstreamCall(call.path, body)) as answer:
+            assert answer.status == 200
+            async for piece in answer.content.iter_any():
+                for event in (one for one in events.feed(piece) if one is not END):
+                    deltas = [choice["delta"] for choice in event.get("choices", [])]
+                    said = event.get("content") or "".join(delta.get("content") or "" for delta in deltas)
+                    found += [said] if said else []
+        return found
+
+    each, held = runner.run(parts()), runner.run(parts(t_hold_ms=60_000))
+    assert "".join(held) == "".join(each)
+    assert len(each) > 48
+    assert len(held) == 2
+    assert held[0] == each[0]
+
+
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a model that takes its time."""
@@ -143,12 +176,20 @@ def comes_to(running: Running, name: str, value: float) -> bool:
     return True
 
 
-@pytest.mark.parametrize("form", ["prompt", "messages"])
-@pytest.mark.parametrize("stream", [False, True])
-def test_who_hangs_up_ends_the_work_beside_others(slow: Path, form: str, stream: bool) -> None:
+@pytest.mark.parametrize(
+    ("form", "more"),
+    [
+        pytest.param("prompt", {"stream": False}, id="text"),
+        pytest.param("prompt", {"stream": True}, id="streamed text"),
+        pytest.param("messages", {"stream": False}, id="chat"),
+        pytest.param("messages", {"stream": True}, id="streamed chat"),
+        pytest.param("messages", {"logprobs": True}, id="chat that is asked whole"),
+    ],
+)
+def test_who_hangs_up_ends_the_work_beside_others(slow: Path, form: str, more: dict[str, Any]) -> None:
     """Long before the answer is complete, and while another one is being generated."""
     asked = {"prompt": "A ship", "messages": [{"role": "user", "content": "A ship"}]}
-    body: dict[str, Any] = {form: asked[form], "max_tokens": 6000, "ignore_eos": True, "stream": stream}
+    body: dict[str, Any] = {form: asked[form], "max_tokens": 6000, "ignore_eos": True, **more}
     processing = "llamacpp:requests_processing"
     with servers._running(slow, command=ADAPTER, SEALIFT_N_CTX="8192", SEALIFT_N_PARALLEL="2") as running:
         assert running.until_loaded() == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -167,6 +168,36 @@ def test_a_layer_that_comes_damaged_is_not_kept(tmp_path: Path) -> None:
     registry.blobs[digest] = whole
     with found.layers[0].open() as opened:
         assert opened.read() == whole
+
+
+def test_a_layer_that_was_cut_on_disk_is_fetched_again(tmp_path: Path) -> None:
+    """A full disk, or a machine that went down."""
+    registry = MemoryRegistry()
+    registry.put_image("1")
+    cache = BlobCache(tmp_path)
+    (layer,) = base.read(registry, base.parse("registry.test/python:1"), "x86_64", cache.fetched).layers
+    layer.open().close()
+    path = cache.path(layer.descriptor.digest)
+    path.write_bytes(path.read_bytes()[:-1])
+
+    with layer.open() as opened:
+        assert opened.read() == registry.blobs[layer.descriptor.digest]
+
+
+def test_a_layer_that_is_used_stays_in_the_cache(tmp_path: Path) -> None:
+    """A month is counted from the last build, not from the first."""
+    registry = MemoryRegistry()
+    registry.put_image("1")
+    cache = BlobCache(tmp_path)
+    (layer,) = base.read(registry, base.parse("registry.test/python:1"), "x86_64", cache.fetched).layers
+    layer.open().close()
+    path = cache.path(layer.descriptor.digest)
+    now = path.stat().st_mtime
+    os.utime(path, (now - 40 * 24 * 3600,) * 2)
+
+    layer.open().close()
+    cache.prune(now + 1)
+    assert path.is_file()
 
 
 def test_what_nobody_used_for_a_month_leaves_the_cache(tmp_path: Path) -> None:

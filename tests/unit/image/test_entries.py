@@ -99,9 +99,10 @@ def test_every_form_of_tar_is_read(form: int) -> None:
 def test_a_whiteout_removes_what_lay_below_and_nothing_else() -> None:
     """Also a whole folder; what this layer brings itself stays, wherever the whiteout stands."""
     below = layer(directory("a"), file("a/1"), file("a/2"), directory("b"), file("b/1"), file("c"))
-    above = layer(file("a/.wh.1"), file("a/3"), file(".wh.b"), directory("d"), file("d/.wh.x"), file("d/x"))
+    own = [directory("d"), file("d/.wh.x"), file("d/x"), file("d/y"), file("d/.wh.y")]
+    above = layer(file("a/.wh.1"), file("a/3"), file(".wh.b"), *own)
 
-    assert merged(below, above) == ["a", "a/2", "a/3", "c", "d", "d/x"]
+    assert merged(below, above) == ["a", "a/2", "a/3", "c", "d", "d/x", "d/y"]
 
 
 def test_an_opaque_folder_shows_nothing_of_below() -> None:
@@ -182,6 +183,15 @@ def test_half_a_tar_is_not_taken_for_a_whole_one() -> None:
         walked(gzip.compress(bytes(plain)))
 
 
+def test_a_single_byte_behind_the_end_is_seen() -> None:
+    """The first one there: a reader that goes on over it may find more."""
+    plain = bytearray(gzip.decompress(layer(file("a"), file("b"))))
+    plain[2 * 512] = 1
+
+    with pytest.raises(InvalidInput, match="bytes behind its end, at 1024"):
+        walked(gzip.compress(bytes(plain)))
+
+
 def test_another_tar_than_was_said_is_refused() -> None:
     """Its gzip has another digest, which the registry looks at; this is the configuration's."""
     content = layer(file("a"))
@@ -198,7 +208,10 @@ def test_a_layer_that_expands_without_end_is_stopped() -> None:
 
     with pytest.raises(InvalidInput, match="a tar of more than 65536 bytes"):
         walked(content, limit=65_536)
-    assert walked(content, limit=(1 << 20) + 20_480)
+    whole = len(gzip.decompress(content))
+    assert walked(content, limit=whole)
+    with pytest.raises(InvalidInput, match=f"a tar of more than {whole - 1} bytes"):
+        walked(content, limit=whole - 1)
 
 
 @pytest.mark.parametrize("kind", [b"x", b"g", b"L", b"K", b"X"])

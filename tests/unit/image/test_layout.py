@@ -68,6 +68,21 @@ def test_a_layout_holds_several_and_a_tag_moves(tmp_path: Path) -> None:
     assert layout.read(tmp_path, "1").config == second.config
 
 
+def test_a_layer_that_is_there_is_not_opened_again(tmp_path: Path) -> None:
+    """A base's would be fetched."""
+    made = image("a")
+    opened: list[None] = []
+
+    def counted() -> BytesIO:
+        opened.append(None)
+        return BytesIO(contents(made)[0])
+
+    blob = LayerBlob(made.layers[0].descriptor, made.layers[0].diff_id, counted)
+    for tag in ("1", "2"):
+        layout.write(Image(made.manifest, made.config, (blob,)), tmp_path, tag, "x86_64")
+    assert len(opened) == 1
+
+
 def test_a_folder_with_something_else_stays_as_it_is(tmp_path: Path) -> None:
     """Nobody's files are mixed with an image's."""
     (tmp_path / "mine").write_text("x")

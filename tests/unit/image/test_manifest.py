@@ -110,6 +110,16 @@ def test_what_is_no_manifest_is_refused(content: bytes, media_type: str, said: s
         manifest.read(content, media_type, "it")
 
 
+def test_as_large_as_registries_take_is_read() -> None:
+    """One byte more is not."""
+    rendered = IMAGE.render()
+    padded = rendered + b" " * (manifest.MANIFEST_BYTES_MAX - len(rendered))
+
+    assert manifest.read(padded, manifest.DOCKER_MANIFEST, "it") == IMAGE
+    with pytest.raises(InvalidInput, match="a manifest of 4194305 bytes"):
+        manifest.read(padded + b" ", manifest.DOCKER_MANIFEST, "it")
+
+
 @given(st.binary(max_size=200), st.sampled_from(manifest.ACCEPTED))
 def test_nothing_but_a_refusal_comes_of_junk(content: bytes, media_type: str) -> None:
     """No traceback."""

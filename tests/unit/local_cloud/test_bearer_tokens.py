@@ -13,12 +13,14 @@ from urllib.parse import quote
 import pytest
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
+from botocore.credentials import Credentials, ReadOnlyCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
 from local_cloud import bearer_tokens, calls
-from local_cloud.bearer_tokens import LONGEST_S, SecretKey, TokenRefused
+from local_cloud.bearer_tokens import SecretKey, TokenRefused
+from pipeline.aws import bearer_token
+from pipeline.aws.bearer_token import LONGEST_S
 
 NOW = time.time()
 HOST = "sagemaker.amazonaws.com"
@@ -60,6 +62,18 @@ def refused(authorization: str, key: SecretKey | None = SECRET, **more: Any) -> 
     except TokenRefused as error:
         return error.code, str(error)
     return "", ""
+
+
+@pytest.mark.parametrize("session", [None, "a+/=b"])
+def test_our_own_token_is_sagemaker_cores(session: str | None) -> None:
+    """`sealift token` makes what AWS's generator makes, whichever credentials it has."""
+    credentials = ReadOnlyCredentials("AKID", "secret", session)
+
+    made = bearer_token.make(credentials, "eu-west-1", expires_s=600)
+
+    assert refused(f"Bearer {made}", SecretKey("secret", session)) == ("", "")
+    ends = bearer_tokens.read(f"Bearer {made}").ends.timestamp()
+    assert NOW + 595 < ends < time.time() + 605
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from local_cloud.hosting.containers.oci_runtime import (
-    Findings,
     Hierarchy,
     OciRuntime,
+    RuntimeFindings,
     RuntimeUnavailableError,
     choose,
     hierarchy_of,
@@ -50,8 +50,8 @@ def test_swap_is_limited_where_the_kernel_counts_it(tmp_path: Path) -> None:
 
 def test_containers_are_taken_where_they_work_and_processes_elsewhere() -> None:
     """With the reason in one line."""
-    works = choose("auto", lambda: Findings(RUNTIME, "runc 1.1.5 works here"))
-    fails = choose("auto", lambda: Findings(None, "containers need root"))
+    works = choose("auto", lambda: RuntimeFindings(RUNTIME, "runc 1.1.5 works here"))
+    fails = choose("auto", lambda: RuntimeFindings(None, "containers need root"))
 
     assert works.runtime == RUNTIME
     assert works.line == (
@@ -64,7 +64,7 @@ def test_containers_are_taken_where_they_work_and_processes_elsewhere() -> None:
 def test_processes_as_requested_look_for_no_runtime() -> None:
     """Nothing is tried."""
 
-    def find() -> Findings:
+    def find() -> RuntimeFindings:
         raise AssertionError("looked")
 
     assert choose("process", find).runtime is None
@@ -72,6 +72,6 @@ def test_processes_as_requested_look_for_no_runtime() -> None:
 
 def test_who_insists_on_containers_gets_no_processes() -> None:
     """But the reason."""
-    assert choose("runc", lambda: Findings(RUNTIME, "it works")).runtime == RUNTIME
+    assert choose("runc", lambda: RuntimeFindings(RUNTIME, "it works")).runtime == RUNTIME
     with pytest.raises(RuntimeUnavailableError, match="containers need root"):
-        choose("runc", lambda: Findings(None, "containers need root"))
+        choose("runc", lambda: RuntimeFindings(None, "containers need root"))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline.cli.commands import history, status
+from pipeline.cli.commands import history, ls, status
 from pipeline.operations import service_status
 from pipeline.operations.executions import ExecutionSummary
 from pipeline.operations.service_status import (
@@ -231,3 +231,64 @@ def test_the_callers_are_those_of_the_deployment_that_was_finished_last() -> Non
     assert service_status.callers((replace(again, consumers=()), NEW)) == (WHO,)
     assert service_status.callers((tried,)) == (WHO, other)
     assert service_status.callers(()) == ()
+
+
+FREE = Cost(0.0, "serverless, nothing while nobody calls")
+PAID = Cost(0.23, "2 x ml.m5.large at $0.115")
+
+
+@pytest.mark.parametrize(
+    ("facts", "row"),
+    [
+        pytest.param(
+            StatusFacts((replace(endpoint("harbour-1"), cost=FREE),), {"harbour": (OLD,)}),
+            ("harbour", "harbour-1", "InService", "1024 MB x 10", "calls alone", "2 h"),
+            id="serverless",
+        ),
+        pytest.param(
+            StatusFacts(
+                (replace(endpoint("harbour-1"), memory_mb=None, cost=PAID),),
+                {"harbour": (OLD,)},
+                running=(running("harbour-2"),),
+            ),
+            (
+                "harbour",
+                "harbour-1",
+                "InService, being deployed",
+                "2 x ml.m5.large",
+                "$0.23 an hour",
+                "2 h",
+            ),
+            id="instances, and another deployment under way",
+        ),
+        pytest.param(
+            StatusFacts((endpoint("harbour-1", "Failed"),), {"harbour": (OLD,)}),
+            ("harbour", "harbour-1", "Failed, see status", "1024 MB x 10", "unknown", "2 h"),
+            id="failed, and its configuration could not be read",
+        ),
+        pytest.param(
+            StatusFacts(running=(running("harbour-1"),)),
+            ("harbour", "-", "being deployed", "-", "-", "-"),
+            id="the first deployment",
+        ),
+        pytest.param(
+            StatusFacts(releases={"harbour": (replace(OLD, endpoint=None, status=None),)}),
+            ("harbour", "-", "nothing serves", "-", "-", "-"),
+            id="nothing is left",
+        ),
+    ],
+)
+def test_a_service_is_one_line(facts: StatusFacts, row: tuple[str, ...]) -> None:
+    """What serves, how it stands, and what it costs."""
+    (service,) = service_status.arrange(facts)
+
+    assert ls.row(service, NOW) == row
+
+
+def test_the_lines_are_a_table() -> None:
+    """Each column is as wide as its widest text, and no line ends in spaces."""
+    assert ls.table([("A", "LONGER", "B"), ("aaa", "b", ""), ("", "", "c")]) == [
+        "A    LONGER  B",
+        "aaa  b",
+        "             c",
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from adapter.collected import TIMEOUT, Collected, collectable, is_progress, streamed
+from adapter.collected import HOLD_MS, TIMEOUT, Collected, collectable, is_progress, streamed
 from adapter.upstream import UpstreamCall
 
 TEXT = UpstreamCall("/completion", {"prompt": "a", "n_predict": 3})
@@ -52,10 +52,18 @@ def test_what_can_be_had_as_a_stream(call: UpstreamCall, expected: bool) -> None
 
 
 def test_a_stream_is_asked_for_with_its_progress_and_usage() -> None:
-    """The call itself stays as it is."""
-    assert streamed(TEXT).body == {**TEXT.body, "stream": True, "return_progress": True}
+    """And that its text comes a few times a second; the call itself stays as it is."""
+    more = {"stream": True, "return_progress": True, "timings_per_token": True, "t_hold_ms": HOLD_MS}
+    assert streamed(TEXT).body == {**TEXT.body, **more}
     assert streamed(CHAT).body["stream_options"] == {"include_usage": True}
     assert "stream" not in TEXT.body
+
+
+@pytest.mark.parametrize("field", ["n_probs", "return_tokens", "n_indent", "t_max_predict_ms"])
+def test_what_is_told_of_each_token_is_not_held_back(field: str) -> None:
+    """One event has the number and the probability of one token, and a line's end is looked for in what it tells."""
+    call = UpstreamCall(TEXT.path, {**TEXT.body, field: 1})
+    assert "t_hold_ms" not in streamed(call).body
 
 
 def test_a_text_is_the_last_event_with_all_content() -> None:
@@ -137,25 +145,41 @@ def test_an_error_in_the_stream_is_the_reply(code: int | None, status: int) -> N
 
 
 def test_what_there_is_of_a_text_when_its_time_is_over() -> None:
-    """With the figures that its events tell."""
-    found = collected(TEXT, PROGRESS, {"content": "a", "tokens": [1], "stop": False, "tokens_evaluated": 9})
-    document = found.reply(TIMEOUT, 2.0).document
+    """With the figures that its last event tells, which may have the text of several tokens."""
+    timings = {"cache_n": 2, "prompt_n": 5, "prompt_ms": 31.5, "predicted_n": 4, "predicted_ms": 2000.0}
+    found = collected(
+        TEXT,
+        PROGRESS,
+        {"content": "a", "tokens": [1], "stop": False, "timings": {**timings, "predicted_n": 1}},
+        {"content": "bcd", "tokens": [4], "stop": False, "timings": timings},
+    )
+    document = found.reply(TIMEOUT).document
 
     assert not found.ended
-    assert (document["content"], document["stop_type"]) == ("a", "timeout")
-    assert (document["tokens_predicted"], document["tokens_evaluated"]) == (1, 9)
+    assert (document["content"], document["stop_type"]) == ("abcd", "timeout")
+    assert (document["tokens_predicted"], document["tokens_evaluated"]) == (4, 9)
+    assert document["timings"] == timings
+
+
+def test_a_server_that_tells_no_timings_is_counted_by_its_events() -> None:
+    """And by how far its prompt was."""
+    part = {"content": "a", "tokens": [1], "stop": False}
+    document = collected(TEXT, PROGRESS, part, part).reply(TIMEOUT).document
+
+    assert document["tokens_predicted"] == 2
     assert document["timings"] == {
         "cache_n": 2,
         "prompt_n": 5,
         "prompt_ms": 30.0,
-        "predicted_n": 1,
-        "predicted_ms": 2000.0,
+        "predicted_n": 2,
+        "predicted_ms": 0.0,
     }
 
 
 def test_what_there_is_of_a_chat_when_its_time_is_over() -> None:
     """Even when there is nothing."""
-    some = collected(CHAT, PROGRESS, chunk({"content": "a"})).reply(TIMEOUT).document
+    said = chunk({"content": "a"}, timings={"predicted_n": 3})
+    some = collected(CHAT, PROGRESS, said).reply(TIMEOUT).document
     nothing = collected(CHAT).reply(TIMEOUT).document
 
     assert some["choices"][0] == {
@@ -163,7 +187,7 @@ def test_what_there_is_of_a_chat_when_its_time_is_over() -> None:
         "finish_reason": "timeout",
         "message": {"role": "assistant", "content": "a"},
     }
-    assert (some["usage"]["prompt_tokens"], some["usage"]["completion_tokens"]) == (9, 1)
+    assert (some["usage"]["prompt_tokens"], some["usage"]["completion_tokens"]) == (9, 3)
     assert nothing["choices"][0]["message"]["content"] == ""
     assert nothing["choices"][0]["finish_reason"] == "timeout"
 

@@ -1,0 +1,238 @@
+"""`sealift ask`: one question to a service, and its answer on standard output with nothing else.
+
+Finds the endpoint that serves, waits through a cold start, and streams to a terminal where the endpoint can. Refuses to
+know what an answer is worth.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline import settings
+from pipeline.aws import service_errors
+from pipeline.aws.clients import Clients
+from pipeline.cli import reading
+from pipeline.cli.piece_writer import PieceWriter
+from pipeline.cli.screen import Screen
+from pipeline.cli.waiting import WaitingClock
+from pipeline.client import calls, replies, requests, service_endpoint
+from pipeline.client.replies import Reply
+from pipeline.client.requests import Conversation, Sampling, Turn
+from pipeline.errors import InvalidInput, Problem
+from pipeline.plain import lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+    from pathlib import Path
+
+    from pipeline.cli.options import AskOptions
+    from pipeline.client.service_endpoint import ServiceEndpoint
+
+sleep = time.sleep  # noqa: TID251 the command line is where time passes
+
+LONGEST: Final = 2**22
+"""Bytes of a question from a file: SageMaker takes no more in one request (4 MB on serverless)."""
+LARGEST_IMAGE: Final = 4 * 2**20
+COLD: Final = "the first call after a while starts a container, which takes up to 3 minutes"
+WAITING: Final = "waiting for the answer"
+
+
+def ask(arguments: AskOptions) -> int:
+    """Ask once, and print the answer."""
+    screen = Screen(sys.stderr, quiet=arguments.quiet)
+    asked, sampling = _question(arguments)
+    clients = Clients(region=settings.region())
+    begun = time.monotonic()
+    with service_errors.translated():
+        with WaitingClock(screen, f"looking for {arguments.service}"):
+            endpoint = service_endpoint.find(clients, arguments.service, arguments.stack)
+        streams = _streams(arguments, endpoint)
+        asker = Asker(clients, endpoint, screen)
+        found = time.monotonic()
+        written = PieceWriter(sys.stdout) if streams else None
+        reply = asker.ask(asked, sampling, write=written)
+    seconds = time.monotonic() - found
+    if arguments.json:
+        print(json.dumps(document(endpoint, reply, seconds), indent=2))
+        return 0
+    if written:
+        written.end()
+        print(flush=True)
+    else:
+        for line in lines(reply.text):
+            print(line)
+    if reply.finish_reason == "length" and not arguments.quiet:
+        screen.say("the answer was cut at its greatest length; --max-tokens allows more")
+    if arguments.timings:
+        screen.say(timings(reply, seconds, found - begun))
+    return 0
+
+
+class Asker:
+    """Asks one endpoint, again and again."""
+
+    def __init__(self, clients: Clients, endpoint: ServiceEndpoint, screen: Screen) -> None:
+        self._clients = clients
+        self._endpoint = endpoint
+        self._screen = screen
+
+    def ask(self, asked: Conversation, sampling: Sampling, *, write: Callable[[str], None] | None) -> Reply:
+        """Return the reply; with `write` it is streamed, and each piece of its text written as it comes.
+
+        Raises:
+            KeyboardInterrupt: with the reply so far in its arguments, where it has begun.
+        """
+        name, form = self._endpoint.name, self._endpoint.form
+        body = requests.body(form, asked, sampling, stream=write is not None)
+        with WaitingClock(self._screen, WAITING, COLD) as clock:
+            if write is None:
+                said = self._patiently(lambda: calls.invoke(self._clients, name, body))
+                return replies.whole(said)
+            events, first = self._patiently(lambda: self._begun(name, body))
+            reply = Reply()
+            event: dict[str, Any] | None = first
+            try:
+                while event is not None:
+                    if new := replies.take(reply, event):
+                        clock.stop()
+                        write(new)
+                    event = next(events, None)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(reply) from None
+            finally:
+                events.close()
+        return reply
+
+    def _begun(
+        self, name: str, body: dict[str, Any]
+    ) -> tuple[Generator[dict[str, Any]], dict[str, Any] | None]:
+        """Return a stream that has begun, and its first event: what refuses, refuses before that."""
+        events = calls.stream(self._clients, name, body)
+        return events, next(events, None)
+
+    def _patiently(self, step: Callable[[], Any]) -> Any:
+        return calls.patiently(step, sleep=sleep, now=time.monotonic)
+
+
+def timings(reply: Reply, seconds: float, looked: float | None) -> str:
+    """Return what an answer took, in one line."""
+    told = [f"{seconds:.1f} s for the answer"]
+    if looked is not None:
+        told[0] += f", {looked:.1f} s to find the endpoint"
+    if reply.completion_tokens is not None:
+        told.append(f"{reply.completion_tokens} tokens")
+    if (ms := reply.timings.get("prompt_ms")) is not None:
+        told.append(f"prompt {ms / 1000:.2f} s")
+    if (rate := reply.tokens_per_second) is not None:
+        told.append(f"{rate:.1f} tokens/s")
+    return "; ".join(told)
+
+
+def document(endpoint: ServiceEndpoint, reply: Reply, seconds: float) -> dict[str, Any]:
+    """Return an answer for machines."""
+    return {
+        "service": endpoint.service,
+        "endpoint_name": endpoint.name,
+        "answer": reply.text,
+        "reasoning": reply.reasoning or None,
+        "finish_reason": reply.finish_reason,
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+        "seconds": round(seconds, 3),
+        "timings": dict(reply.timings),
+    }
+
+
+def _question(arguments: AskOptions) -> tuple[Conversation, Sampling]:
+    asked = Conversation()
+    if arguments.system:
+        asked = asked.with_system(arguments.system)
+    schema = None
+    if arguments.schema is not None:
+        schema = reading.read_object(
+            arguments.schema,
+            wanted="a JSON schema",
+            fix='write for instance {"type": "object"}',
+            most=LONGEST,
+        )
+    images = tuple(_image(one) for one in arguments.image)
+    asked = asked.said(Turn("user", _text(arguments), images))
+    return asked, Sampling(arguments.max_tokens, arguments.temperature, schema)
+
+
+def _text(arguments: AskOptions) -> str:
+    """Return the question: the words, or standard input where there are none or where they are `-`."""
+    if arguments.question not in (None, "-"):
+        return str(arguments.question)
+    if arguments.question is None and sys.stdin.isatty():
+        raise InvalidInput(
+            "question",
+            [
+                Problem(
+                    "NoQuestion",
+                    "no question",
+                    "one in quotes behind the service, or on standard input",
+                    f'`sealift ask {arguments.service} "..."`, or `sealift chat {arguments.service}`',
+                )
+            ],
+        )
+    text = sys.stdin.buffer.read(LONGEST + 1).decode(errors="replace")
+    if len(text) > LONGEST or not text.strip():
+        seen = f"more than {LONGEST} bytes" if text.strip() else "nothing"
+        raise InvalidInput(
+            "standard input",
+            [
+                Problem(
+                    "NoQuestion", f"{seen} on it", "a question", "write a question to it, of less than 4 MB"
+                )
+            ],
+        )
+    return text
+
+
+def _image(path: Path) -> bytes:
+    def refused(error: str, seen: str, fix: str) -> InvalidInput:
+        return InvalidInput(str(path), [Problem(error, seen, requests.AN_IMAGE, fix)])
+
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_IMAGE + 1)
+    except OSError as error:
+        raise refused("NotRead", error.strerror or str(error), "name a file that you may read") from error
+    if len(content) > LARGEST_IMAGE:
+        raise refused(
+            "TooLarge", f"more than {LARGEST_IMAGE} bytes", "scale it down: a request holds no more"
+        )
+    if requests.image_type(content) is None:
+        raise refused("NoImage", f"a file that begins with {content[:8]!r}", "convert it to one of those")
+    return content
+
+
+def _streams(arguments: AskOptions, endpoint: ServiceEndpoint) -> bool:
+    """Return whether the answer is written as it comes: where asked for, or to a terminal that can have it."""
+    able = endpoint.streams and endpoint.form in STREAMED
+    if arguments.stream and not able:
+        why = (
+            "is serverless, and SageMaker streams from instances alone"
+            if not endpoint.streams
+            else "has no text"
+        )
+        raise InvalidInput(
+            "--stream",
+            [
+                Problem(
+                    "NoStream",
+                    f"endpoint {endpoint.name!r} {why}",
+                    "an endpoint that answers piece by piece",
+                    "leave --stream out: the answer comes whole",
+                )
+            ],
+        )
+    return able and not arguments.json and (arguments.stream or sys.stdout.isatty())
+
+
+STREAMED: Final[Sequence[str]] = ("messages", "prompt")
+"""The forms whose answer is a text."""

@@ -1,0 +1,133 @@
+"""Which endpoint serves a service now, and how it wants to be asked.
+
+Reads what a rollback reads: the service's releases, and what its consumers call. `choose` decides, facts in, a release
+out. Refuses to wait for one that is not there yet, and to call it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import ClientError
+
+from pipeline.aws import service_errors
+from pipeline.errors import ConsumerUnreadable, InvalidInput, Problem
+from pipeline.gguf import questions
+from pipeline.operations import executions, service_status
+from pipeline.planning import consumer
+from pipeline.rollout import release_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
+
+    from pipeline.aws.clients import Clients
+    from pipeline.rollout.releases import Consumer, Release
+
+SERVING: Final = frozenset({"InService", "Updating"})
+"""In which an endpoint answers: one that is updated does so with what it had."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEndpoint:
+    """The endpoint that serves."""
+
+    service: str
+    name: str
+    streams: bool
+    """Whether it can be answered piece by piece: SageMaker streams from instances alone."""
+    form: str = questions.MESSAGES
+    """The field that its smoke test asked with: what suits the model."""
+
+
+def choose(found: Iterable[Release], called: AbstractSet[str]) -> Release | None:
+    """Return the release that serves; None when none does.
+
+    Args:
+        found: the service's releases.
+        called: the endpoints that its consumers call. Where they call none of the service's nobody can tell who calls
+            it by its name: then the newest good one serves, as it does for `sealift status`.
+    """
+    there = [one for one in found if one.endpoint and one.serves]
+    by_consumers = [one for one in there if one.endpoint in called]
+    # A consumer calls what is tried in its canary as well; what is settled comes first.
+    settled = [one for one in by_consumers if one.good] or by_consumers
+    able = settled or [one for one in there if one.is_rollback_target]
+    return max(able, key=lambda one: one.age, default=None)
+
+
+def find(clients: Clients, service: str, stack: str | None) -> ServiceEndpoint:
+    """Return the endpoint that serves a service.
+
+    Args:
+        clients: of the account.
+        service: its name.
+        stack: whose deployments count; None for any.
+
+    Raises:
+        InvalidInput: nothing of it was deployed, or nothing of it serves now.
+    """
+    account = release_store.read_releases(clients.sagemaker, service)
+    found = [one for one in account.releases if stack is None or f":{stack}-deployment:" in one.execution]
+    if not found:
+        whose = f" of the stack {stack!r}" if stack else " in this account and region"
+        raise _refused(
+            service,
+            "NoDeployment",
+            f"no deployment of {service!r}{whose}",
+            "a service that was deployed",
+            f"`sealift status` lists them{executions.slip(clients.stepfunctions, service, stack)}",
+        )
+    called = {_called(clients, one) for one in service_status.callers(found)}
+    now = choose(found, {one for one in called if one})
+    if now is None or not now.endpoint:
+        raise _refused(
+            service,
+            "NothingServes",
+            f"{service!r} has {len(found)} deployment{'s' * (len(found) > 1)}, and none of them serves",
+            "one that has turned out good",
+            f"`sealift watch {service}` follows one that is under way, `sealift history {service}` tells how the "
+            "others ended",
+        )
+    if now.status not in SERVING:
+        raise _refused(
+            service,
+            "NotInService",
+            f"endpoint {now.endpoint!r} of {service!r} is {now.status}",
+            "one that is InService",
+            f"`sealift status {service}` tells more; `sealift rollback {service}` goes back to the one before",
+        )
+    config = clients.sagemaker.describe_endpoint_config(EndpointConfigName=now.config)
+    variants = config["ProductionVariants"]
+    serverless = any("ServerlessConfig" in one for one in variants)
+    return ServiceEndpoint(service, now.endpoint, streams=not serverless, form=_form(clients, now))
+
+
+def _called(clients: Clients, who: Consumer) -> str:
+    """Return the endpoint that a consumer calls; empty where that cannot be told."""
+    qualifier: Mapping[str, str] = {"Qualifier": who["alias"]} if who["alias"] else {}
+    try:
+        now = clients.lambda_.get_function_configuration(FunctionName=who["function_name"], **qualifier)
+        return consumer.Configuration.from_response(now).variables.get(who["variable"]) or ""
+    except ConsumerUnreadable:
+        return ""
+    except ClientError as error:
+        if service_errors.is_missing(error) or service_errors.is_access_denied(error):
+            return ""
+        raise
+
+
+def _form(clients: Clients, release: Release) -> str:
+    """Return the field to ask with; messages where its execution is not known any more."""
+    try:
+        output = clients.stepfunctions.describe_execution(executionArn=release.execution).get("output")
+        asked = json.loads(output or "{}")["plan_deployment"]["smoke_test"]["ask_with"]
+    except (ClientError, KeyError, TypeError, ValueError):
+        return questions.MESSAGES
+    return asked if asked in questions.FORMS else questions.MESSAGES
+
+
+def _refused(service: str, error: str, seen: str, wanted: str, fix: str) -> InvalidInput:
+    return InvalidInput(f"service {service}", [Problem(error, seen, wanted, fix)])

@@ -1,0 +1,46 @@
+"""Code to paste: of each endpoint what can ask it, with its names and no placeholder left."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from pipeline.client import snippets
+from pipeline.client.service_endpoint import ServiceEndpoint
+from pipeline.gguf import questions
+
+AWS = "https://runtime.sagemaker.eu-west-1.amazonaws.com"
+LOCAL = "http://127.0.0.1:5055"
+
+
+@pytest.mark.parametrize("runtime", [AWS, LOCAL])
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("form", questions.FORMS)
+def test_each_piece_is_whole(form: str, streams: bool, runtime: str) -> None:
+    """Python parses, and names are filled in; a URL is told only where the SDKs would not find it."""
+    endpoint = ServiceEndpoint("harbor", "harbor-1", streams, form)
+
+    found = {one.name: one for one in snippets.of(endpoint, "eu-west-1", runtime)}
+
+    chats = {"openai", "langchain", "litellm"} if form == questions.MESSAGES else set()
+    assert set(found) == {"boto3", "curl", "lambda"} | chats
+    for one in found.values():
+        assert "harbor-1" in one.code
+        if one.language == "python":
+            ast.parse(one.code)
+            assert "$" not in one.code
+    assert ("endpoint_url=" in found["boto3"].code) is (runtime == LOCAL)
+    if chats:
+        assert ("/openai/v1" in found["openai"].code) is streams
+        assert ("/openai/v1" in found["langchain"].code) is streams
+        assert ("sagemaker_base_url" in found["litellm"].code) is (runtime == LOCAL)
+
+
+@pytest.mark.parametrize(
+    ("region", "url"),
+    [("eu-west-1", AWS), ("cn-north-1", "https://runtime.sagemaker.cn-north-1.amazonaws.com.cn")],
+)
+def test_the_runtime_has_its_regions_url(region: str, url: str) -> None:
+    """China's has a domain of its own."""
+    assert snippets.aws_runtime(region) == url
