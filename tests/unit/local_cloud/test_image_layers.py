@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from local_cloud.hosting.containers.image_layers import (
@@ -231,19 +231,18 @@ def test_layers_may_be_tar_without_gzip(root: Path, tmp_path: Path) -> None:
     assert apply_layer(tmp_path / "plain", root, diff_id=diff_id, below="") == 1
 
 
-@given(st.data())
-def test_a_layer_that_is_cut_or_changed_is_refused(data: st.DataObject) -> None:
+@given(at=st.integers(0, 3000), cut=st.booleans())
+@example(at=0, cut=False)
+def test_a_layer_that_is_cut_or_changed_is_refused(at: int, cut: bool) -> None:
     """Wherever it is: gzip's checksum and the diff ID see what tar does not."""
     with tempfile.TemporaryDirectory() as folder:
         path, root = Path(folder, "layer"), Path(folder, "root")
         root.mkdir()
         diff_id = layer(path, Member("a", random.Random(1).randbytes(2000)), Member("b", b"1"))
         whole = path.read_bytes()
-        at = data.draw(st.integers(10, len(whole) - 9))
-        if data.draw(st.booleans()):
-            path.write_bytes(whole[:at])
-        else:
-            path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        # Behind gzip's header, some of which means nothing.
+        at = 10 + at % (len(whole) - 10)
+        path.write_bytes(whole[:at] + (b"" if cut else bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]))
 
         with pytest.raises(BadLayerError):
             apply_layer(path, root, diff_id=diff_id, below="")
