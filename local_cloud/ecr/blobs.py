@@ -105,7 +105,7 @@ class LayerInParts:
         self.path.unlink(missing_ok=True)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Blobs:
     """All blobs and uploads of the local cloud, in a folder of the temporary one (TMPDIR)."""
 
@@ -164,6 +164,8 @@ class Blobs:
         with self._lock:
             if self._own is None:
                 self._own = Path(tempfile.mkdtemp(prefix="sealift-ecr-", dir=self.folder))
+                # Also when nobody closes it.
+                weakref.finalize(self, shutil.rmtree, self._own, ignore_errors=True)
             return self._own / uuid.uuid4().hex
 
     def _full(self, size: int) -> NoRoom:
