@@ -106,7 +106,7 @@ def _condition(choice: Mapping[str, Any]) -> str:
         "StringEquals": f"{field} is {choice[comparison]}",
         "IsNull": f"{field} is empty" if choice[comparison] else f"{field} is given",
         "IsPresent": f"{field} is there" if choice[comparison] else f"{field} is not there",
-        "BooleanEquals": field if choice[comparison] else f"no {field}",
+        "BooleanEquals": f"{field}" if choice[comparison] else f"not {field}",
         "NumericGreaterThan": f"{field} above {choice[comparison]}",
         "TimestampGreaterThanEqualsPath": "the deadline is over",
     }
